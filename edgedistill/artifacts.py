@@ -1,0 +1,121 @@
+"""Artifacts: folders with a manifest. A folder is whole or it does not exist."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """One file of an artifact: its path inside the folder, size and content hash."""
+
+    path: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What made an artifact and what is in it."""
+
+    step: str
+    kind: str
+    key: str
+    settings: Mapping[str, object]
+    inputs: Mapping[str, str]
+    files: tuple[FileEntry, ...]
+    versions: Mapping[str, str]
+    machine: str
+    seconds: float
+    peak_rss_mb: float
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A published folder."""
+
+    folder: Path
+    manifest: Manifest
+
+    def path(self, name: str) -> Path:
+        """A file or folder inside."""
+        return self.folder / name
+
+    def read_json(self, name: str) -> dict[str, object]:
+        """A JSON file inside."""
+        content: dict[str, object] = json.loads(self.path(name).read_text(encoding="utf-8"))
+        return content
+
+
+def file_entries(folder: Path) -> tuple[FileEntry, ...]:
+    """Every file below `folder` with its size and sha256, but the manifest."""
+    entries = []
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        name = file.relative_to(folder).as_posix()
+        if name != MANIFEST:
+            with file.open("rb") as stream:
+                digest = hashlib.file_digest(stream, "sha256").hexdigest()
+            entries.append(FileEntry(name, file.stat().st_size, digest))
+    return tuple(entries)
+
+
+def publish(partial: Path, final: Path, manifest: Manifest) -> Artifact:
+    """Write the manifest last, then rename: the folder appears whole."""
+    write_json(partial / MANIFEST, asdict(manifest))
+    if final.exists():  # damaged: `read` refused it, so it is being made again
+        shutil.rmtree(final)
+    partial.rename(final)
+    return Artifact(final, manifest)
+
+
+def read(folder: Path, *, verify_hashes: bool = False) -> Artifact | None:
+    """The artifact in `folder`, or None when it isn't there, or a file is missing or has another size (or hash)."""
+    try:
+        content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    files = tuple(FileEntry(**entry) for entry in content.pop("files"))
+    for entry in files:
+        file = folder / entry.path
+        if not file.is_file() or file.stat().st_size != entry.bytes:
+            return None
+        if verify_hashes:
+            with file.open("rb") as stream:
+                if hashlib.file_digest(stream, "sha256").hexdigest() != entry.sha256:
+                    return None
+    return Artifact(folder, Manifest(files=files, **content))
+
+
+def write_json(file: Path, content: object) -> None:
+    """Write JSON under a temporary name, then rename."""
+    write_text(file, json.dumps(content, indent=1, ensure_ascii=False, sort_keys=False) + "\n")
+
+
+def write_text(file: Path, text: str) -> None:
+    """Write text under a temporary name, then rename."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_name(f"{file.name}.partial")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(file)
+
+
+def link(source: Path, destination: Path) -> None:
+    """Put `source` at `destination` without a second copy where the file system can; replaces what was there."""
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    if destination.exists() and os.path.samefile(source, destination):
+        return
+    temporary = destination.with_name(f"{destination.name}.partial")
+    temporary.unlink(missing_ok=True)
+    try:
+        os.link(source, temporary)
+    except OSError:
+        shutil.copy2(source, temporary)
+    temporary.replace(destination)

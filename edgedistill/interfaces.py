@@ -1,0 +1,227 @@
+"""What each kind of plug-in module must offer. The engine knows these protocols and nothing behind them.
+
+Shapes: B items, T tokens, C classes, H hidden size, R rows. A *row* is one decision of the task: a text classifier
+makes one a text (R = B), a token classifier one a word. Everything that is recorded, compared or scored is rows with
+`offsets` (N + 1,) that say which rows belong to which item.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import torch
+    from datasets import Dataset
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+Floats = NDArray[np.floating]
+Integers = NDArray[np.integer]
+Batch = dict[str, "torch.Tensor"]
+Inputs = dict[str, NDArray[np.generic]]
+
+
+class AutoClass(Protocol):
+    """One of `transformers`' auto classes (`AutoModelForSequenceClassification`)."""
+
+    def from_pretrained(self, source: str | Path, **options: object) -> PreTrainedModel: ...
+
+    def from_config(self, config: PreTrainedConfig) -> PreTrainedModel: ...
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Logits of a data split, one row a decision: `values` (R, C) float32, `offsets` (N + 1,) int64."""
+
+    values: Floats
+    offsets: Integers
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A task's metric, the higher the better.
+
+    `score(decisions (R,), references (R,))` gives the figure. `per_row` gives each row's share where the figure is
+    their mean (accuracy), which makes resampling cheap; None where it isn't one (F1).
+    """
+
+    score: Callable[[Integers, Integers], float]
+    per_row: Callable[[Integers, Integers], Floats] | None = None
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The data columns a task reads: name in the recipe -> what it holds (`text`, `label`, `tokens`, `tags`)."""
+
+    required: tuple[str, ...]
+    labels: str
+    optional: tuple[str, ...] = ()
+
+
+class Task(Protocol):
+    """A module in `tasks/`: everything that the rest must not know about a task."""
+
+    COLUMNS: Columns
+    METRICS: Mapping[str, Metric]
+
+    def auto_class(self) -> AutoClass: ...
+
+    def problem_in(self, row: Mapping[str, object], columns: Mapping[str, str], labelled: bool) -> str | None:
+        """What is wrong with a raw row (`'text' is empty`), or None."""
+
+    def label_names(self, rows: Dataset, columns: Mapping[str, str]) -> list[str]:
+        """The label names of the training data, in the order of their ids."""
+
+    def encode(
+        self,
+        rows: Mapping[str, Sequence[object]],
+        columns: Mapping[str, str],
+        tokenizer: PreTrainedTokenizerBase,
+        label_ids: Mapping[str, int],
+        max_length: int,
+    ) -> dict[str, list[object]]:
+        """Model inputs and `labels` (-100: none) of a batch of raw rows."""
+
+    def rows(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """(R, C) rows of a batch's logits, items in order."""
+
+    def references(self, batch: Batch) -> torch.Tensor:
+        """(R,) label ids of the same rows, -100 where there is none."""
+
+    def row_counts(self, batch: Batch) -> torch.Tensor:
+        """(B,) rows of each item."""
+
+    def device_rows(self, outputs: Sequence[NDArray[np.generic]], batch: Mapping[str, NDArray[np.generic]]) -> Floats:
+        """(R, C) rows of a device file's outputs on one padded batch."""
+
+    def show(self, row: Mapping[str, object], columns: Mapping[str, str]) -> str:
+        """A raw row as a person reads it in a list of flipped items."""
+
+
+@dataclass(frozen=True)
+class LossInputs:
+    """All that a loss may look at in one batch.
+
+    student_logits_RC, teacher_logits_RC: rows. labels_R: class ids, -100 where there is none. Hidden states are
+    indexed as `transformers` does: 0 is the embedding layer, i the output of layer i; each is (B, T, H).
+    mask_BT: 1 on real tokens.
+    """
+
+    student_logits_RC: torch.Tensor  # noqa: N815
+    labels_R: torch.Tensor  # noqa: N815
+    mask_BT: torch.Tensor  # noqa: N815
+    teacher_logits_RC: torch.Tensor | None = None  # noqa: N815
+    student_hidden: Sequence[torch.Tensor] = ()
+    teacher_hidden: Mapping[int, torch.Tensor] | None = None
+
+
+@dataclass(frozen=True)
+class ModelSizes:
+    """Depth and width that a loss may need to build its projections."""
+
+    layers: int
+    hidden_size: int
+
+
+class Loss(Protocol):
+    """A module in `losses/`: `Spec` (with `kind` and `weight`), the signals it needs, and how to build the term."""
+
+    NEEDS: frozenset[str]
+
+    def build(self, spec: object, student: ModelSizes, teacher: ModelSizes | None) -> torch.nn.Module:
+        """A module `LossInputs -> scalar`. Its parameters train with the round and never enter the student."""
+
+
+class StudentInitialisation(Protocol):
+    """A module in `students/`: makes a student before its first stage."""
+
+    def build(self, request: StudentRequest) -> PreTrainedModel: ...
+
+
+@dataclass(frozen=True)
+class StudentRequest:
+    """What a student initialisation is given."""
+
+    spec: object
+    source: Path | None
+    """Folder of the model that the spec's `from` names; None when it names none."""
+    auto_class: AutoClass
+    config_overrides: Mapping[str, object]
+    tokenizer: PreTrainedTokenizerBase
+    probe: Sequence[Batch]
+    """A few training batches, for initialisations that measure importance."""
+
+
+class Quantizer(Protocol):
+    """A module in `quantizers/`: one precision."""
+
+    BYTES_PER_PARAMETER: float
+    FILE: str
+    VERSION: int
+
+    def quantize(self, source: Path, destination: Path) -> None: ...
+
+
+@dataclass(frozen=True)
+class ExportRequest:
+    """What an exporter is given: the model in evaluation mode on the CPU, and real inputs to trace and check with."""
+
+    model: PreTrainedModel
+    config: PreTrainedConfig
+    samples: Callable[[int, int], Batch]
+    """`samples(batch, length)`: real inputs repeated or cut to that shape."""
+    max_length: int
+
+
+@dataclass(frozen=True)
+class ShapeCheck:
+    """One shape at which the exported file was compared with torch."""
+
+    batch: int
+    length: int
+    max_abs_diff: float
+
+
+class Exporter(Protocol):
+    """A module found through `edgedistill.exporters`: one target."""
+
+    VERSION: int
+    FILE: str
+    REQUIRES: tuple[str, ...]
+    INSTALL: str
+
+    def export(self, request: ExportRequest, folder: Path) -> list[ShapeCheck]:
+        """Write `folder/FILE` and return how far it is from torch at several shapes.
+
+        Raises:
+            EdgedistillError: the file differs from torch by more than rounding.
+        """
+
+
+@runtime_checkable
+class Session(Protocol):
+    """A model file opened by a runtime."""
+
+    input_names: list[str]
+
+    def run(self, inputs: Inputs) -> list[NDArray[np.generic]]: ...
+
+
+class Runtime(Protocol):
+    """A module in `runtimes/`: opens a file with a number of threads."""
+
+    TARGETS: tuple[str, ...]
+    REQUIRES: tuple[str, ...]
+    INSTALL: str
+
+    def open(self, file: Path, threads: int) -> Session: ...
+
+    def version(self) -> str: ...

@@ -1,0 +1,286 @@
+"""Reads a recipe: YAML, `extends`, overrides; reports every problem at once as `file: path.to.key: got X, expected Y`."""
+
+from __future__ import annotations
+
+import json
+import re
+import types
+import typing
+from collections.abc import Iterable, Iterator, Sequence
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from .errors import RecipeError, UserError
+from .plugins import nearest
+from .recipe import Recipe, problems
+
+Tree = dict[str, object]
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which `3e-4` is a number, as everyone expects (PyYAML follows YAML 1.1, where it is a string)."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?$"),
+    list("-+0123456789."),
+)
+
+
+def _no_duplicates(loader: _Loader, node: yaml.MappingNode) -> Tree:
+    keys = [loader.construct_object(key) for key, _ in node.value]  # type: ignore[no-untyped-call]
+    repeated = sorted({str(key) for key in keys if keys.count(key) > 1})
+    if repeated:
+        line = node.start_mark.line + 1
+        raise UserError(f"{node.start_mark.name}: line {line}: key given twice: {', '.join(repeated)}")
+    return loader.construct_mapping(node, deep=True)  # type: ignore[return-value]
+
+
+_Loader.add_constructor("tag:yaml.org,2002:map", _no_duplicates)
+
+
+def load(name: str, overrides: Sequence[str] = ()) -> Recipe:
+    """The recipe of a file or of a shipped recipe's name, with `path=value` overrides applied.
+
+    Raises:
+        RecipeError: all problems found.
+        UserError: no such recipe, or a file that isn't YAML.
+    """
+    file = locate(name)
+    tree = read(file)
+    for override in overrides:
+        _override(tree, override)
+    return validate(tree, name)
+
+
+def locate(name: str) -> Path:
+    """The file of a recipe given by path or by a shipped recipe's name.
+
+    Raises:
+        UserError: neither.
+    """
+    shipped_files = shipped()
+    if name in shipped_files:
+        return shipped_files[name]
+    file = Path(name)
+    if file.is_file():
+        return file
+    known = sorted(shipped_files)
+    raise UserError(
+        f"recipe '{name}': expected a file, or one of the shipped recipes {', '.join(known)}{nearest(name, known)}"
+    )
+
+
+def shipped() -> dict[str, Path]:
+    """Name and file of every recipe that an installed package ships."""
+    files: dict[str, Path] = {}
+    for point in entry_points(group="edgedistill.recipes"):
+        for folder in point.load().__path__:
+            files.update({file.stem: file for file in sorted(Path(folder).glob("*.yaml"))})
+    return files
+
+
+def read(file: Path, seen: tuple[Path, ...] = ()) -> Tree:
+    """The tree of one file with what it `extends` merged below it, and local paths made absolute.
+
+    Raises:
+        UserError: not YAML, not a mapping, or a file that extends itself.
+    """
+    file = file.resolve()
+    if file in seen:
+        raise UserError(f"{file}: extends itself ({' -> '.join(each.name for each in (*seen, file))})")
+    try:
+        tree = yaml.load(_text(file), Loader=_Loader)  # noqa: S506 - a SafeLoader
+    except yaml.YAMLError as error:
+        raise UserError(f"{file}: is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(tree, dict):
+        raise UserError(f"{file}: got {type(tree).__name__}, expected a mapping with 'schema: edgedistill/1'")
+    parent = tree.pop("extends", None)
+    _absolute_paths(tree, file.parent)
+    if parent is None:
+        return tree
+    if not isinstance(parent, str):
+        raise UserError(f"{file}: extends: got {parent!r}, expected a file or a shipped recipe's name")
+    beside = file.parent / parent
+    return merge(read(beside if beside.is_file() else locate(parent), (*seen, file)), tree)
+
+
+def merge(base: Tree, change: Tree) -> Tree:
+    """`change` over `base`: mappings merge key by key, anything else replaces."""
+    merged = dict(base)
+    for key, value in change.items():
+        below = merged.get(key)
+        merged[key] = merge(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def validate(tree: Tree, where: str) -> Recipe:
+    """The typed recipe of a tree.
+
+    Raises:
+        RecipeError: all problems, each with path, value, expectation and the nearest known key.
+    """
+    try:
+        recipe = Recipe.model_validate_json(json.dumps(tree, default=str))
+    except ValidationError as error:
+        raise RecipeError([f"{where}: {line}" for line in _explain(error, tree)]) from None
+    found = [f"{where}: {path}: {sentence}" for path, sentence in problems(recipe)]
+    if found:
+        raise RecipeError(found)
+    return recipe
+
+
+def dump(recipe: Recipe) -> str:
+    """The effective recipe as YAML that loads to the same recipe."""
+    tree = recipe.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True, width=100)
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{file}: cannot be read as UTF-8 text: {error}") from error
+
+
+def _override(tree: Tree, override: str) -> None:
+    """Apply one `dotted.path=value`; the value is YAML, local paths count from the working directory.
+
+    Raises:
+        UserError: no '=', or a path through something that has no keys.
+    """
+    path, equals, text = override.partition("=")
+    keys = path.strip().split(".")
+    if not equals or not all(keys):
+        raise UserError(f"--set {override}: expected dotted.path=value, for example rounds.0.stages.0.epochs=3")
+    try:
+        value = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
+    except yaml.YAMLError as error:
+        raise UserError(f"--set {override}: the value is not YAML: {' '.join(str(error).split())}") from error
+    node: object = tree
+    for depth, key in enumerate(keys):
+        last = depth == len(keys) - 1
+        here = ".".join(keys[:depth]) or "the recipe"
+        if isinstance(node, list):
+            if not key.isdigit() or int(key) >= len(node):
+                raise UserError(f"--set {override}: got '{key}' in {here}, expected a number below {len(node)}")
+            if last:
+                node[int(key)] = value
+            node = node[int(key)]
+        elif isinstance(node, dict):
+            if last:
+                node[key] = value
+            elif node.get(key) is None:
+                node[key] = {}
+            node = node[key]
+        else:
+            raise UserError(f"--set {override}: {here} is {node!r}, it has no keys below it")
+    _absolute_paths(tree, Path.cwd())
+
+
+def _absolute_paths(tree: Tree, folder: Path) -> None:
+    """Make local files and folders absolute: always in `data.*.path`, and in `model` where such a folder is there."""
+    data, teacher, rounds = tree.get("data"), tree.get("teacher"), tree.get("rounds")
+    for source in data.values() if isinstance(data, dict) else ():
+        if isinstance(source, dict) and isinstance(source.get("path"), str):
+            source["path"] = str((folder / Path(source["path"]).expanduser()).resolve())
+    students = [each.get("student") for each in rounds if isinstance(each, dict)] if isinstance(rounds, list) else []
+    for holder in (teacher, *students):
+        if isinstance(holder, dict) and isinstance(holder.get("model"), str):
+            local = folder / Path(holder["model"]).expanduser()
+            if local.is_dir() or holder["model"].startswith((".", "~", "/")):
+                holder["model"] = str(local.resolve())
+
+
+def _explain(error: ValidationError, tree: Tree) -> Iterator[str]:
+    for problem in error.errors(include_url=False):
+        path, known = _follow(problem["loc"], tree)
+        got = problem.get("input")
+        match problem["type"]:
+            case "extra_forbidden":
+                key = path[-1] if path else ""
+                yield f"{'.'.join(path)}: unknown key{nearest(key, known)} (known here: {', '.join(known)})"
+            case "missing":
+                yield f"{'.'.join(path)}: missing, expected {_expectation(problem['msg'], required=True)}"
+            case "union_tag_invalid":
+                context = problem.get("ctx", {})
+                key = str(context.get("discriminator", "")).strip("'")
+                tags = [tag.strip(" '") for tag in str(context.get("expected_tags", "")).split(",")]
+                tag = str(context.get("tag", ""))
+                yield f"{'.'.join([*path, key])}: got {tag!r}, expected one of {', '.join(tags)}{nearest(tag, tags)}"
+            case "union_tag_not_found":
+                key = str(problem.get("ctx", {}).get("discriminator", "")).strip("'")
+                yield f"{'.'.join([*path, key])}: missing, expected the name of one"
+            case "value_error":
+                yield f"{'.'.join(path)}: {problem['msg'].removeprefix('Value error, ')}"
+            case _:
+                yield f"{'.'.join(path)}: got {_short(got)}, expected {_expectation(problem['msg'])}"
+
+
+def _expectation(message: str, *, required: bool = False) -> str:
+    if required:
+        return "a value"
+    return re.sub(r"^Input should be (a valid )?", "", message)
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _follow(location: Iterable[str | int], tree: object) -> tuple[list[str], list[str]]:
+    """The dotted path as the user wrote it (without pydantic's union tags), and the keys known at its last mapping."""
+    path: list[str] = []
+    annotation: object = Recipe
+    known: list[str] = []
+    node = tree
+    for key in location:
+        models = [model for model in _models(annotation) if _fits(model, node)]
+        known = sorted({_shown(name, model) for model in models for name in model.model_fields})
+        if isinstance(key, int):
+            path.append(str(key))
+            node = node[key] if isinstance(node, list) and key < len(node) else None
+            annotation = _item(annotation)
+        elif isinstance(node, dict) and (key in node or any(key == _shown(n, m) for m in models for n in m.model_fields)):
+            path.append(key)
+            node = node.get(key)
+            annotation = next(
+                (f.annotation for m in models for n, f in m.model_fields.items() if key in (n, f.alias)), None
+            )
+    return path, known
+
+
+def _shown(name: str, model: type[BaseModel]) -> str:
+    return model.model_fields[name].alias or name
+
+
+def _fits(model: type[BaseModel], node: object) -> bool:
+    """Whether a mapping is meant as `model`: its tag (`kind`, `init`) is the model's."""
+    if not isinstance(node, dict):
+        return True
+    for name, field in model.model_fields.items():
+        if name in ("kind", "init"):
+            return node.get(name) in typing.get_args(field.annotation)
+    return True
+
+
+def _models(annotation: object) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    origin = typing.get_origin(annotation)
+    if origin in (typing.Union, types.UnionType, typing.Annotated):
+        return [model for part in typing.get_args(annotation) for model in _models(part)]
+    return []
+
+
+def _item(annotation: object) -> object:
+    if typing.get_origin(annotation) in (tuple, list):
+        return typing.get_args(annotation)[0]
+    for part in typing.get_args(annotation):
+        if typing.get_origin(part) in (tuple, list):
+            return typing.get_args(part)[0]
+    return None

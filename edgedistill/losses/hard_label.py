@@ -1,0 +1,50 @@
+"""Hard labels: cross-entropy with the data's own labels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from edgedistill.interfaces import LossInputs, ModelSizes
+from edgedistill.spec import Spec
+
+if TYPE_CHECKING:
+    import torch
+
+NEEDS = frozenset({"labels"})
+
+
+class HardLabelSpec(Spec):
+    """`hard_label`: cross-entropy with the labels."""
+
+    kind: Literal["hard_label"]
+    weight: float = Field(1.0, gt=0)
+    smoothing: float = Field(0.0, ge=0, lt=1)
+
+
+SPEC = HardLabelSpec
+
+
+def hard_label(logits_RC: torch.Tensor, labels_R: torch.Tensor, smoothing: float = 0.0) -> torch.Tensor:  # noqa: N803
+    """Mean cross-entropy over the labelled rows, in nats; label smoothing as in Szegedy et al. 2016, section 7.
+
+    Rows with label -100 change nothing; without a labelled row the loss is zero.
+    """
+    from torch.nn import functional
+
+    total = functional.cross_entropy(
+        logits_RC.float(), labels_R, ignore_index=-100, label_smoothing=smoothing, reduction="sum"
+    )
+    return total / (labels_R != -100).sum().clamp(min=1)
+
+
+def build(spec: HardLabelSpec, student: ModelSizes, teacher: ModelSizes | None) -> torch.nn.Module:
+    """The loss term; it has no parameters."""
+    import torch
+
+    class HardLabel(torch.nn.Module):
+        def forward(self, inputs: LossInputs) -> torch.Tensor:
+            return hard_label(inputs.student_logits_RC, inputs.labels_R, spec.smoothing)
+
+    return HardLabel()

@@ -1,0 +1,166 @@
+"""Loading, resizing and saving transformers models: safetensors only, no remote code, one clear sentence on failure."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .errors import UserError
+from .interfaces import AutoClass
+
+if TYPE_CHECKING:
+    from torch import nn
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+# The attribute that holds the feed-forward width, by architecture; `intermediate_size` where none is named.
+_INTERMEDIATE = {"distilbert": "hidden_dim", "gpt2": "n_inner", "t5": "d_ff"}
+
+
+def load_config(
+    source: str | Path | None, revision: str | None, overrides: Mapping[str, object] | None = None
+) -> PreTrainedConfig:
+    """The configuration of a folder or hub id.
+
+    Raises:
+        UserError: it can't be had.
+    """
+    from transformers import AutoConfig
+
+    with _explained(source):
+        return AutoConfig.from_pretrained(str(source), **_revision(revision), **dict(overrides or {}))
+
+
+def load_tokenizer(source: str | Path, revision: str | None = None) -> PreTrainedTokenizerBase:
+    """The tokenizer of a folder or hub id.
+
+    Raises:
+        UserError: it can't be had.
+    """
+    from transformers import AutoTokenizer
+
+    with _explained(source):
+        return AutoTokenizer.from_pretrained(str(source), **_revision(revision))
+
+
+def load_model(
+    auto_class: AutoClass,
+    source: str | Path | None,
+    revision: str | None,
+    overrides: Mapping[str, object] | None = None,
+    *,
+    head_required: bool = False,
+) -> PreTrainedModel:
+    """A model in float32 and evaluation mode, read from safetensors.
+
+    Args:
+        head_required: refuse a checkpoint that lacks some of the model's weights (a body without the task's head).
+
+    Raises:
+        UserError: it can't be had, or a weight is missing and `head_required`.
+    """
+    import torch
+
+    quiet_transformers()
+    with _explained(source):
+        model, info = auto_class.from_pretrained(
+            str(source),
+            **_revision(revision),
+            **dict(overrides or {}),
+            use_safetensors=True,
+            ignore_mismatched_sizes=not head_required,
+            trust_remote_code=False,
+            dtype=torch.float32,
+            output_loading_info=True,
+        )
+    missing = sorted(info["missing_keys"])
+    unexplained = [name for name in missing if ".layer" in name or "embeddings" in name]
+    if unexplained:
+        raise UserError(
+            f"model '{source}' lacks weights of its body ({', '.join(unexplained[:3])}); expected a complete checkpoint"
+        )
+    if missing and head_required:
+        raise UserError(
+            f"teacher.model: '{source}' has no trained head for this task (missing {', '.join(missing[:3])}); "
+            "give teacher.fine_tune, or a model that was fine-tuned on it"
+        )
+    return model.eval()
+
+
+def resized(
+    config: PreTrainedConfig,
+    layers: Sequence[int],
+    hidden_size: int | None = None,
+    heads: int | None = None,
+    intermediate_size: int | None = None,
+) -> PreTrainedConfig:
+    """A copy of `config` with these layers (numbers in the original) and widths; what is None stays.
+
+    Raises:
+        UserError: heads that don't divide the hidden size, or an architecture without the setting.
+    """
+    smaller = copy.deepcopy(config)
+    smaller.num_hidden_layers = len(layers)
+    if getattr(config, "layer_types", None):
+        smaller.layer_types = [config.layer_types[i] for i in layers]
+    if hidden_size is not None:
+        ratio = hidden_size / config.hidden_size
+        smaller.hidden_size = hidden_size
+        smaller.num_attention_heads = heads or max(1, round(config.num_attention_heads * ratio))
+        attribute = _INTERMEDIATE.get(config.model_type, "intermediate_size")
+        setattr(smaller, attribute, intermediate_size or round(getattr(config, attribute) * ratio))
+    if smaller.hidden_size % smaller.num_attention_heads:
+        raise UserError(
+            f"student.heads: got {smaller.num_attention_heads}, expected a divisor of hidden_size "
+            f"{smaller.hidden_size} (for example {math.gcd(smaller.hidden_size, config.num_attention_heads)})"
+        )
+    return smaller
+
+
+def intermediate_size(config: PreTrainedConfig) -> int:
+    """The feed-forward width."""
+    return int(getattr(config, _INTERMEDIATE.get(config.model_type, "intermediate_size")))
+
+
+def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """Write weights (safetensors), `config.json` and the tokenizer's files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def parameter_count(model: nn.Module) -> int:
+    """Parameters, shared ones counted once."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def quiet_transformers() -> None:
+    """Keep load reports and bars of transformers off the terminal: what matters is checked here and said once."""
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+
+
+def _revision(revision: str | None) -> dict[str, str]:
+    return {"revision": revision} if revision else {}
+
+
+class _explained:
+    """Turn what `from_pretrained` raises into one sentence."""
+
+    def __init__(self, source: str | Path | None) -> None:
+        self.source = source
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, OSError | ValueError | KeyError):
+            reason = " ".join(str(error).split())
+            raise UserError(
+                f"model '{self.source}' cannot be loaded; expected a hub id that can be reached, or a folder with "
+                f"config.json and *.safetensors: {reason[:300]}"
+            ) from error

@@ -1,0 +1,337 @@
+"""The plan: a recipe as an ordered list of steps with content keys. Pure: no torch, no model, no disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+
+from . import plugins
+from .candidates import Candidate, candidates
+from .recipe import Recipe, Round, StudentSpec, source_of
+from .shapes import ModelShape
+from .sources import Sources
+from .spec import Spec
+from .step import Step, key_of
+from .steps import (
+    choose,
+    distil,
+    evaluate,
+    export,
+    measure,
+    prepare_data,
+    quantize,
+    record_signals,
+    report,
+    train_teacher,
+    verify,
+)
+
+
+@dataclass(frozen=True)
+class ModelEstimate:
+    """What a model will be, before it is; None where it can't be known without a download."""
+
+    id: str
+    origin: str
+    layers: int | None
+    hidden_size: int | None
+    parameters: int | None
+    file_bytes: Mapping[str, int | None] = field(default_factory=dict)
+    """By precision."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Steps in the order they run, the models they make, and the candidates they measure."""
+
+    recipe: Recipe
+    steps: tuple[Step, ...]
+    models: tuple[ModelEstimate, ...]
+    candidates: tuple[Candidate, ...]
+
+    def step(self, name: str) -> Step:
+        """The step of that name."""
+        return next(step for step in self.steps if step.name == name)
+
+
+def make_plan(recipe: Recipe, sources: Sources) -> Plan:
+    """The plan of a recipe, given what is known of its inputs."""
+    steps = _Steps()
+    rows = candidates(recipe)
+    _training_steps(recipe, sources, steps)
+    _device_steps(recipe, rows, steps)
+    _closing_steps(recipe, rows, steps)
+    return Plan(recipe, tuple(steps.ordered), estimate_models(recipe, sources), rows)
+
+
+class _Steps:
+    """Collects steps; each key comes from the keys of its inputs, so order is checked as it is built."""
+
+    def __init__(self) -> None:
+        self.ordered: list[Step] = []
+        self._by_key: dict[str, str] = {}
+        self._keys: dict[str, str] = {}
+
+    def add(
+        self,
+        name: str,
+        kind: str,
+        settings: Spec,
+        inputs: Mapping[str, str],
+        summary: str,
+        identity: object = None,
+    ) -> str:
+        """Append a step, unless one with the same key is there already; returns the name of the one to read.
+
+        `identity` stands for the settings in the key where they hold paths or plug-in versions.
+        """
+        version = import_module(f"edgedistill.steps.{kind}").VERSION
+        known = identity if identity is not None else settings.model_dump(mode="json", by_alias=True)
+        key = key_of(kind, version, known, {role: self._keys[step] for role, step in inputs.items()})
+        if key in self._by_key:
+            return self._by_key[key]
+        self._by_key[key] = name
+        self._keys[name] = key
+        self.ordered.append(Step(name, kind, settings, dict(inputs), key, summary))
+        return name
+
+
+def _training_steps(recipe: Recipe, sources: Sources, steps: _Steps) -> None:
+    """Data, the teacher, and every round with the signals it learns from and its control."""
+    teacher = recipe.teacher
+    origin = teacher.model or "scratch"
+    fingerprint = sources.models.get(origin, "scratch")
+    data = prepare_data.Settings(
+        task=recipe.task.type,
+        data=recipe.data,
+        tokenizer=teacher.model,
+        revision=teacher.revision,
+        vocabulary=teacher.scratch.vocabulary if teacher.scratch else None,
+        teacher_labels=teacher.fine_tune is None,
+    )
+    without_paths = data.model_dump(mode="json", exclude={"data": set(recipe.data.splits()), "tokenizer": True})
+    steps.add(
+        "data",
+        "prepare_data",
+        data,
+        {},
+        f"read, check and tokenise {', '.join(recipe.data.splits())}",
+        [without_paths, sources.data, fingerprint],
+    )
+    trained = train_teacher.Settings(task=recipe.task, teacher=teacher, seed=recipe.seed, compute=recipe.compute)
+    verb = f"fine-tune {origin} for {teacher.fine_tune.epochs} epochs" if teacher.fine_tune else f"load {origin}"
+    steps.add(
+        "teacher",
+        "train_teacher",
+        trained,
+        {"data": "data"},
+        verb,
+        [trained.model_dump(mode="json", exclude={"teacher": {"model"}}), fingerprint],
+    )
+    for each in recipe.rounds:
+        signals = _signal_steps(recipe, sources, each, steps)
+        _round_step(recipe, sources, each, signals, steps)
+        if recipe.control:
+            _control_step(recipe, sources, each, steps)
+
+
+def _signal_steps(recipe: Recipe, sources: Sources, each: Round, steps: _Steps) -> dict[str, str]:
+    """Plan the recording of what a round's losses need of its teachers; returns role -> step name."""
+    inputs: dict[str, str] = {}
+    for teacher in each.teachers():
+        for split in ("train", "unlabeled"):
+            losses = [loss for stage in each.stages if split in stage.data for loss in stage.losses]
+            needs = {need for loss in losses for need in plugins.find("losses", loss.kind).NEEDS}
+            reading = {"data": "data", "model": teacher}
+            if "logits" in needs:
+                settings = record_signals.Settings(task=recipe.task.type, split=split, signal="logits")
+                name, summary = f"logits-{teacher}-{split}", f"record logits of {teacher} on {split}"
+                inputs[f"logits:{teacher}:{split}"] = steps.add(name, "record_signals", settings, reading, summary)
+            if "hidden" in needs:
+                settings = record_signals.Settings(
+                    task=recipe.task.type,
+                    split=split,
+                    signal="hidden",
+                    layer_maps=tuple(loss.layers for loss in losses if hasattr(loss, "layers")),
+                    student_layers=_depth(recipe, sources, each.student),
+                )
+                name = f"hidden-{teacher}-{split}-{each.id}"
+                summary = f"record hidden states of {teacher} on {split}"
+                inputs[f"hidden:{teacher}:{split}"] = steps.add(name, "record_signals", settings, reading, summary)
+    return inputs
+
+
+def _round_step(
+    recipe: Recipe, sources: Sources, each: Round, signals: Mapping[str, str], steps: _Steps, arm: str = "distil"
+) -> None:
+    settings = distil.Settings(
+        task=recipe.task, round=each, seed=recipe.seed, compute=recipe.compute, control=arm == "control"
+    )
+    inputs = {"data": "data", **signals}
+    source = source_of(each.student)
+    if source is not None:
+        inputs["source"] = source
+    if arm == "distil":
+        inputs |= {f"teacher:{teacher}": teacher for teacher in each.teachers()}
+    origin = getattr(each.student, "model", None)
+    identity = settings.model_dump(mode="json", by_alias=True)
+    if origin is not None:
+        identity["round"]["student"]["model"] = sources.models[origin]
+    epochs = sum(stage.epochs for stage in each.stages)
+    name = each.id if arm == "distil" else f"{each.id}-control"
+    taught = f"from {' + '.join(each.teachers())}" if arm == "distil" else "the same student without a teacher"
+    summary = f"{each.student.init} student, {taught}, {epochs} epochs"
+    steps.add(name, "distil", settings, inputs, summary, identity)
+
+
+def _control_step(recipe: Recipe, sources: Sources, each: Round, steps: _Steps) -> None:
+    """The same student, data and number of steps with hard labels only; what the losses were changes nothing of it."""
+    hard_label = plugins.find("losses", "hard_label").SPEC(kind="hard_label")
+    stages = tuple(stage.model_copy(update={"losses": (hard_label,)}) for stage in each.stages)
+    control = each.model_copy(update={"stages": stages, "teacher": "none"})
+    _round_step(recipe, sources, control, {}, steps, arm="control")
+
+
+def _device_steps(recipe: Recipe, rows: tuple[Candidate, ...], steps: _Steps) -> None:
+    """Evaluate every model; export, quantize and verify every file."""
+    controls = [f"{each.id}-control" for each in recipe.rounds] if recipe.control else []
+    for model in ["teacher", *(each.id for each in recipe.rounds), *controls]:
+        settings = evaluate.Settings(task=recipe.task)
+        reading = {"data": "data", "model": model}
+        steps.add(f"evaluate-{model}", "evaluate", settings, reading, f"logits of {model} on validation and test")
+    for row in rows:
+        exporter, quantizer = plugins.find("exporters", row.target), plugins.find("quantizers", row.precision)
+        exported = export.Settings(task=recipe.task.type, target=row.target)
+        export_name = steps.add(
+            f"export-{row.round}-{row.target}",
+            "export",
+            exported,
+            {"data": "data", "model": row.round},
+            f"export {row.round} to {row.target}",
+            [exported.model_dump(mode="json"), exporter.VERSION],
+        )
+        quantized = quantize.Settings(precision=row.precision, target=row.target)
+        file_name = steps.add(
+            f"quantize-{row.file_key}",
+            "quantize",
+            quantized,
+            {"export": export_name},
+            f"make {row.precision}",
+            [quantized.model_dump(mode="json"), quantizer.VERSION],
+        )
+        steps.add(
+            f"verify-{row.verify_key}",
+            "verify",
+            verify.Settings(task=recipe.task, runtime=row.runtime),
+            {"data": "data", "file": file_name, "reference": f"evaluate-{row.round}"},
+            f"{row.round} {row.precision} under {row.runtime} against torch, on validation",
+        )
+
+
+def _closing_steps(recipe: Recipe, rows: tuple[Candidate, ...], steps: _Steps) -> None:
+    """Measure all candidates together, choose, report."""
+    files = {f"file:{row.file_key}": f"quantize-{row.file_key}" for row in rows}
+    verified = {f"verify:{row.verify_key}": f"verify-{row.verify_key}" for row in rows}
+    evaluated = {step.name.replace("-", ":", 1): step.name for step in steps.ordered if step.kind == "evaluate"}
+    models = {f"model:{name.split(':', 1)[1]}": name.split(":", 1)[1] for name in evaluated}
+    steps.add(
+        "measure",
+        "measure",
+        measure.Settings(task=recipe.task, measure=recipe.measure, candidates=rows),
+        {"data": "data", **files},
+        f"accuracy, latency and memory of {len(rows)} candidates, interleaved",
+    )
+    steps.add(
+        "choose",
+        "choose",
+        choose.Settings(
+            task=recipe.task,
+            select=recipe.select,
+            min_agreement=recipe.verify.min_agreement,
+            candidates=rows,
+        ),
+        {"data": "data", "measure": "measure", "evaluate:teacher": "evaluate-teacher", **verified},
+        "apply the limits",
+    )
+    steps.add(
+        "report",
+        "report",
+        report.Settings(recipe=recipe.name, task=recipe.task, rounds=recipe.rounds, candidates=rows),
+        {"data": "data", "measure": "measure", "choose": "choose", **models, **evaluated, **verified, **files},
+        "results.json, report.md, report.html",
+    )
+
+
+def estimate_models(recipe: Recipe, sources: Sources) -> tuple[ModelEstimate, ...]:
+    """The teacher and every student with their expected parameters and file sizes."""
+    shapes: dict[str, ModelShape | None] = {"teacher": _teacher_shape(recipe, sources)}
+    estimates = [_estimate("teacher", recipe.teacher.model or "scratch", shapes["teacher"], recipe)]
+    for each in recipe.rounds:
+        shapes[each.id] = _student_shape(each.student, shapes, sources)
+        estimates.append(_estimate(each.id, each.student.init, shapes[each.id], recipe))
+    return tuple(estimates)
+
+
+def _estimate(name: str, origin: str, shape: ModelShape | None, recipe: Recipe) -> ModelEstimate:
+    parameters = shape.parameters() if shape else None
+    sizes = {
+        q.precision: round(parameters * plugins.find("quantizers", q.precision).BYTES_PER_PARAMETER)
+        if parameters
+        else None
+        for q in recipe.quantize
+    }
+    return ModelEstimate(
+        name, origin, shape.layers if shape else None, shape.hidden_size if shape else None, parameters, sizes
+    )
+
+
+def _teacher_shape(recipe: Recipe, sources: Sources) -> ModelShape | None:
+    architecture, labels = recipe.teacher.scratch, sources.labels or 2
+    if architecture is not None:
+        return ModelShape(
+            "bert",
+            architecture.layers,
+            architecture.hidden_size,
+            architecture.heads,
+            architecture.intermediate_size,
+            architecture.vocabulary,
+            recipe.data.max_length,
+            1,
+            labels,
+        )
+    config = sources.configs.get(recipe.teacher.model or "")
+    return ModelShape.from_config(config, labels) if config else None
+
+
+def _student_shape(
+    student: StudentSpec, shapes: Mapping[str, ModelShape | None], sources: Sources
+) -> ModelShape | None:
+    source = source_of(student)
+    if source is None:
+        config = sources.configs.get(getattr(student, "model", ""))
+        base = ModelShape.from_config(config, sources.labels or 2) if config else None
+    else:
+        base = shapes[source]
+    if base is None:
+        return None
+    layers = getattr(student, "layers", None)
+    return base.resized(
+        layers=len(layers) if isinstance(layers, tuple) else layers,
+        hidden_size=getattr(student, "hidden_size", None),
+        heads=getattr(student, "heads", None),
+        intermediate_size=getattr(student, "intermediate_size", None),
+    )
+
+
+def _depth(recipe: Recipe, sources: Sources, student: StudentSpec) -> int | None:
+    """A student's number of layers, or None when only a download can tell (all layers are recorded then)."""
+    estimates = {"teacher": _teacher_shape(recipe, sources)}
+    for each in recipe.rounds:
+        estimates[each.id] = _student_shape(each.student, estimates, sources)
+        if each.student is student:
+            shape = estimates[each.id]
+            layers = getattr(student, "layers", None)
+            known = len(layers) if isinstance(layers, tuple) else layers
+            return known or (shape.layers if shape else None)
+    return None

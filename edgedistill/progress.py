@@ -1,0 +1,88 @@
+"""What a person sees while a run works, and the record of it: a bar on a terminal, lines elsewhere, events always."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
+    from rich.progress import TaskID
+
+
+class Progress:
+    """Says what happens to a stream (None: silent) and appends every event to `events.jsonl`."""
+
+    def __init__(self, events: Path | None = None, stream: TextIO | None = sys.stderr) -> None:
+        self._events = events
+        self._stream = stream
+        self._bar: RichProgress | None = None
+        self._task: TaskID | None = None
+        self._last_line = 0.0
+
+    def event(self, kind: str, **facts: object) -> None:
+        """Append one event with its time."""
+        if self._events is not None:
+            line = json.dumps({"time": round(time.time(), 3), "event": kind, **facts}, ensure_ascii=False)
+            with self._events.open("a", encoding="utf-8") as file:
+                file.write(line + "\n")
+
+    def say(self, line: str) -> None:
+        """One line."""
+        if self._stream is None:
+            return
+        if self._bar is not None:
+            self._bar.console.print(line, highlight=False, markup=False)
+        else:
+            self._stream.write(line + "\n")
+            self._stream.flush()
+
+    def start(self, label: str, total: int) -> None:
+        """Begin counting to `total`; a bar on a terminal."""
+        self.stop()
+        self._last_line = time.monotonic()
+        if self._stream is not None and self._stream.isatty() and os.environ.get("TERM") != "dumb":
+            from rich.console import Console
+            from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+            from rich.progress import Progress as RichProgress
+
+            self._bar = RichProgress(
+                TextColumn("  {task.description}"),
+                BarColumn(bar_width=24),
+                TextColumn("{task.completed}/{task.total}"),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[note]}"),
+                console=Console(file=self._stream),
+                transient=True,
+            )
+            self._bar.start()
+            self._task = self._bar.add_task(label, total=total, note="")
+
+    def advance(self, state: ProgressState) -> None:
+        """Move on; elsewhere than on a terminal, a line now and then."""
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=state.done, note=state.note)
+        elif time.monotonic() - self._last_line > 15:
+            self._last_line = time.monotonic()
+            self.say(f"  {state.label} {state.done}/{state.total} {state.note}")
+
+    def stop(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.stop()
+        self._bar = self._task = None
+
+
+@dataclass(frozen=True)
+class ProgressState:
+    """Where a count stands."""
+
+    label: str
+    done: int
+    total: int
+    note: str = ""

@@ -1,0 +1,1 @@
+"""Quantizers, one precision a file."""

@@ -1,0 +1,281 @@
+"""The recipe: what to keep and what it may cost. Frozen, typed, closed; every default stands here or in its own spec."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from . import plugins
+from .spec import Spec
+
+if TYPE_CHECKING:
+
+    class LossSpec(Spec):
+        """Any loss's spec."""
+
+        kind: str
+        weight: float
+
+    class StudentSpec(Spec):
+        """Any student initialisation's spec."""
+
+        init: str
+else:
+
+    def _one_of(group: plugins.Group, key: str) -> object:
+        """The closed union of the specs in `group`, told apart by `key`."""
+        specs = tuple(plugins.find(group, name).SPEC for name in plugins.names(group))
+        return Annotated[__import__("typing").Union[specs], Field(discriminator=key)]
+
+    LossSpec = _one_of("losses", "kind")
+    StudentSpec = _one_of("students", "init")
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=40)]
+SplitName = Literal["train", "validation", "test", "unlabeled"]
+SCHEMA = "edgedistill/1"
+
+
+class TaskSpec(Spec):
+    """What the model does, by its hub pipeline name, and the metric that counts."""
+
+    type: str
+    metric: str
+
+
+class DataSource(Spec):
+    """One data set: a file or folder, or a hub id."""
+
+    path: str | None = None
+    hub: str | None = None
+    subset: str | None = None
+    revision: str = "main"
+    split: str | None = None
+    """A split or slice of the source in `datasets` notation: `train[:90%]`."""
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> DataSource:
+        if (self.path is None) == (self.hub is None):
+            raise ValueError("expected either 'path' or 'hub'")
+        return self
+
+
+class DataSpec(Spec):
+    """The data sets and how their columns are called."""
+
+    train: DataSource
+    validation: DataSource
+    test: DataSource
+    unlabeled: DataSource | None = None
+    columns: dict[str, str] = {}
+    max_length: int = Field(128, ge=4)
+
+    def splits(self) -> dict[SplitName, DataSource]:
+        """The data sets that are given, by name."""
+        named: dict[SplitName, DataSource | None] = {
+            "train": self.train,
+            "validation": self.validation,
+            "test": self.test,
+            "unlabeled": self.unlabeled,
+        }
+        return {name: source for name, source in named.items() if source is not None}
+
+
+class Schedule(Spec):
+    """How long and how fast: AdamW, linear warm-up, then a cosine to zero."""
+
+    epochs: int = Field(3, ge=1)
+    learning_rate: float = Field(5e-5, gt=0)
+    batch_size: int = Field(32, ge=1)
+    warmup: float = Field(0.1, ge=0, lt=1)
+    """Share of the steps."""
+    weight_decay: float = Field(0.01, ge=0)
+    max_grad_norm: float = Field(1.0, gt=0)
+
+
+class Architecture(Spec):
+    """A teacher trained from nothing, with its own WordPiece vocabulary: for demonstrations and tests."""
+
+    layers: int = Field(ge=1)
+    hidden_size: int = Field(ge=8)
+    heads: int = Field(ge=1)
+    intermediate_size: int = Field(ge=8)
+    vocabulary: int = Field(2000, ge=50)
+    dropout: float = Field(0.1, ge=0, lt=1)
+
+
+class TeacherSpec(Spec):
+    """The large model: a hub id or folder, or an architecture to train from scratch."""
+
+    model: str | None = None
+    revision: str = "main"
+    scratch: Architecture | None = None
+    fine_tune: Schedule | None = None
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> TeacherSpec:
+        if (self.model is None) == (self.scratch is None):
+            raise ValueError("expected either 'model' or 'scratch'")
+        if self.scratch is not None and self.fine_tune is None:
+            raise ValueError("a teacher from 'scratch' needs 'fine_tune' (epochs, learning_rate, batch_size)")
+        return self
+
+
+class Stage(Schedule):
+    """One data set (or several, joined) and one list of losses."""
+
+    name: Name
+    data: tuple[Literal["train", "unlabeled"], ...] = ("train",)
+    losses: tuple[LossSpec, ...] = Field(min_length=1)
+
+
+class Round(Spec):
+    """One teacher, one student."""
+
+    id: Name
+    teacher: str | tuple[str, ...] = "teacher"
+    student: StudentSpec
+    stages: tuple[Stage, ...] = Field(min_length=1)
+
+    def teachers(self) -> tuple[str, ...]:
+        """The ids of the models whose signals this round learns from."""
+        return (self.teacher,) if isinstance(self.teacher, str) else self.teacher
+
+
+class Compute(Spec):
+    """Where training runs."""
+
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """`auto` is bf16 autocast where the device has it in hardware; weights stay fp32."""
+
+
+class ExportSpec(Spec):
+    """The file formats to make, and whether the teacher is a candidate too."""
+
+    targets: tuple[str, ...] = Field(("onnx",), min_length=1)
+    teacher: bool = True
+    """Export and measure the teacher as well: a quantized teacher is the baseline that a student must beat."""
+
+
+class QuantizeSpec(Spec):
+    """One precision to make of every exported model."""
+
+    precision: str
+
+
+class VerifySpec(Spec):
+    """What a device file must repeat of its torch student on the validation set."""
+
+    min_agreement: float = Field(0.985, ge=0, le=1)
+
+
+class MeasureSpec(Spec):
+    """How candidates are timed."""
+
+    runtimes: tuple[str, ...] = Field(("onnxruntime",), min_length=1)
+    threads: tuple[Annotated[int, Field(ge=1)], ...] = Field((1,), min_length=1)
+    batch: tuple[Annotated[int, Field(ge=1)], ...] = Field((1,), min_length=1)
+    lengths: Literal["as_is"] | Annotated[int, Field(ge=1)] = "as_is"
+    """Real lengths, or every input padded or cut to this many tokens."""
+    min_seconds: float = Field(5.0, gt=0)
+
+
+class Limits(Spec):
+    """What a shipped candidate may cost; what is not given is not limited."""
+
+    file_mb: float | None = Field(None, gt=0)
+    p95_ms: float | None = Field(None, gt=0)
+    peak_rss_mb: float | None = Field(None, gt=0)
+    load_ms: float | None = Field(None, gt=0)
+    accuracy_drop: float | None = Field(None, ge=0)
+    """Below the teacher, on validation, in the metric's own units."""
+
+
+class SelectSpec(Spec):
+    """How to choose among the candidates within the limits."""
+
+    limits: Limits = Limits()
+    prefer: Literal["accuracy", "latency", "size"] = "accuracy"
+    tie: float = Field(0.005, ge=0)
+    """Validation accuracies this close to the best count as equal; the faster candidate wins then."""
+
+
+class Recipe(Spec):
+    """One recipe, `schema: edgedistill/1`."""
+
+    schema_: Literal["edgedistill/1"] = Field(alias="schema")
+    name: Name
+    seed: int = Field(0, ge=0, lt=2**31)
+    task: TaskSpec
+    data: DataSpec
+    teacher: TeacherSpec
+    rounds: tuple[Round, ...] = Field(min_length=1)
+    control: bool = True
+    compute: Compute = Compute()
+    export: ExportSpec = ExportSpec()
+    quantize: tuple[QuantizeSpec, ...] = Field((QuantizeSpec(precision="fp32"),), min_length=1)
+    verify: VerifySpec = VerifySpec()
+    measure: MeasureSpec = MeasureSpec()
+    select: SelectSpec = SelectSpec()
+
+
+def source_of(student: StudentSpec) -> str | None:
+    """The id of the model that a student is cut from, or None when it comes from elsewhere."""
+    return getattr(student, "from_", None)
+
+
+def problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
+    """What each key allows but the whole recipe doesn't: (dotted path, sentence)."""
+    yield from _names(recipe)
+    task = plugins.find("tasks", recipe.task.type) if recipe.task.type in plugins.names("tasks") else None
+    if task is not None:
+        if recipe.task.metric not in task.METRICS:
+            yield "task.metric", _unknown(recipe.task.metric, sorted(task.METRICS))
+        known = [*task.COLUMNS.required, task.COLUMNS.labels, *task.COLUMNS.optional]
+        for column in recipe.data.columns:
+            if column not in known:
+                yield f"data.columns.{column}", _unknown(column, known)
+    models = ["teacher"]
+    for i, each in enumerate(recipe.rounds):
+        where = f"rounds.{i}"
+        if each.id in [*models, "control"] or each.id.endswith("-control"):
+            taken = "an id of its own, not one in use, 'teacher' or '...-control'"
+            yield f"{where}.id", f"got {each.id!r}, expected {taken}"
+        for teacher in each.teachers():
+            if teacher not in models:
+                yield f"{where}.teacher", _unknown(teacher, models)
+        source = source_of(each.student)
+        if source is not None and source not in models:
+            yield f"{where}.student.from", _unknown(source, models)
+        yield from _stage_problems(recipe, i)
+        models.append(each.id)
+
+
+def _stage_problems(recipe: Recipe, index: int) -> Iterator[tuple[str, str]]:
+    each = recipe.rounds[index]
+    for j, stage in enumerate(each.stages):
+        where = f"rounds.{index}.stages.{j}"
+        if "unlabeled" in stage.data and recipe.data.unlabeled is None:
+            yield f"{where}.data", "got 'unlabeled', expected 'data.unlabeled' to be given as well"
+        for k, loss in enumerate(stage.losses):
+            needs = plugins.find("losses", loss.kind).NEEDS
+            if "labels" in needs and stage.data == ("unlabeled",):
+                yield f"{where}.losses.{k}", f"'{loss.kind}' needs labels, but data is only 'unlabeled'"
+            if "hidden" in needs and len(each.teachers()) > 1:
+                yield f"{where}.losses.{k}", f"'{loss.kind}' needs one teacher, got {len(each.teachers())}"
+
+
+def _names(recipe: Recipe) -> Iterator[tuple[str, str]]:
+    groups: list[tuple[str, str, plugins.Group]] = [("task.type", recipe.task.type, "tasks")]
+    groups += [(f"export.targets.{i}", name, "exporters") for i, name in enumerate(recipe.export.targets)]
+    groups += [(f"quantize.{i}.precision", q.precision, "quantizers") for i, q in enumerate(recipe.quantize)]
+    groups += [(f"measure.runtimes.{i}", name, "runtimes") for i, name in enumerate(recipe.measure.runtimes)]
+    for path, name, group in groups:
+        if name not in plugins.names(group):
+            yield path, _unknown(name, plugins.names(group))
+
+
+def _unknown(got: str, known: list[str]) -> str:
+    return f"got {got!r}, expected one of {', '.join(known)}{plugins.nearest(got, known)}"

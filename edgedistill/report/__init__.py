@@ -1,0 +1,1 @@
+"""The report: html, markdown and the plots."""

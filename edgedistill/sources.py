@@ -1,0 +1,151 @@
+"""What a plan must know of the outside world: content hashes of data and models, and the models' `config.json`.
+
+This is the only part of planning that reads the disk; it imports neither torch nor transformers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .errors import UserError
+from .recipe import DataSource, Recipe
+
+_MODEL_FILES = ("*.safetensors", "*.json", "*.model", "*.txt")
+_DATA_SUFFIXES = (".jsonl", ".json", ".csv", ".parquet")
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Facts about a recipe's inputs, each None or absent where it can't be known without a download."""
+
+    data: dict[str, str]
+    """Split name -> content hash, or the hub id with its revision."""
+    models: dict[str, str]
+    """Model id or folder -> content hash, or the hub id with its revision."""
+    configs: dict[str, dict[str, object]] = field(default_factory=dict)
+    labels: int | None = None
+
+
+def look_up(recipe: Recipe) -> Sources:
+    """Read what can be known of a recipe's data and models now.
+
+    Raises:
+        UserError: a local file or folder that isn't there, or of a kind that can't be read.
+    """
+    data = {name: _data_fingerprint(name, source) for name, source in recipe.data.splits().items()}
+    wanted: list[tuple[str, str | None, str]] = [("teacher.model", recipe.teacher.model, recipe.teacher.revision)]
+    for i, each in enumerate(recipe.rounds):
+        where, student = f"rounds.{i}.student.model", each.student
+        wanted.append((where, getattr(student, "model", None), getattr(student, "revision", "main")))
+    models: dict[str, str] = {}
+    configs: dict[str, dict[str, object]] = {}
+    for where, model, revision in wanted:
+        if model is None:
+            continue
+        models[model] = _model_fingerprint(where, model, revision)
+        config = _config(model, revision)
+        if config is not None:
+            configs[model] = config
+    return Sources(data, models, configs, _count_labels(recipe))
+
+
+def file_hash(file: Path) -> str:
+    """sha256 of a file; remembered by path, size and time of change, since teachers are large."""
+    status = file.stat()
+    memory = _memory_file()
+    known = _read_json(memory)
+    key = f"{file.resolve()}:{status.st_size}:{status.st_mtime_ns}"
+    if isinstance(known.get(key), str):
+        return str(known[key])
+    with file.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    if status.st_size > 1 << 20:
+        known = dict(list(known.items())[-500:]) | {key: digest}
+        _write_quietly(memory, json.dumps(known))
+    return digest
+
+
+def _data_fingerprint(name: str, source: DataSource) -> str:
+    slicing = f"[{source.subset or ''}:{source.split or ''}]"
+    if source.path is None:
+        return f"hub:{source.hub}@{source.revision}{slicing}"
+    path = Path(source.path)
+    if not path.exists():
+        raise UserError(f"data.{name}.path: got '{path}', expected a file or folder that exists")
+    if path.is_file():
+        if path.suffix not in _DATA_SUFFIXES:
+            allowed = ", ".join(_DATA_SUFFIXES)
+            raise UserError(f"data.{name}.path: got '{path}', expected {allowed}, or a folder saved by datasets")
+        return file_hash(path) + slicing
+    return _folder_hash(sorted(file for file in path.rglob("*") if file.is_file())) + slicing
+
+
+def _model_fingerprint(where: str, model: str, revision: str) -> str:
+    path = Path(model)
+    if not path.is_absolute():
+        return f"hub:{model}@{revision}"
+    if not path.is_dir():
+        raise UserError(f"{where}: got '{model}', expected a hub id or a folder that exists")
+    files = sorted({file for pattern in _MODEL_FILES for file in path.glob(pattern)})
+    if not any(file.suffix == ".safetensors" for file in files):
+        raise UserError(f"{where}: '{model}' has no *.safetensors; expected a model saved with safetensors")
+    return _folder_hash(files)
+
+
+def _folder_hash(files: list[Path]) -> str:
+    parts = [f"{file.name}:{file_hash(file)}" for file in files]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _config(model: str, revision: str) -> dict[str, object] | None:
+    folder = Path(model)
+    if folder.is_absolute():
+        return _read_json(folder / "config.json") or None
+    cache = Path(os.environ.get("HF_HUB_CACHE") or _hub_home() / "hub") / f"models--{model.replace('/', '--')}"
+    reference = cache / "refs" / revision
+    commit = reference.read_text().strip() if reference.is_file() else revision
+    return _read_json(cache / "snapshots" / commit / "config.json") or None
+
+
+def _count_labels(recipe: Recipe) -> int | None:
+    """Distinct labels of a local jsonl training file, for the estimate of the head's size."""
+    source = recipe.data.train
+    if source.path is None or not source.path.endswith(".jsonl"):
+        return None
+    column = recipe.data.columns.get("label", "label")
+    try:
+        with open(source.path, encoding="utf-8") as lines:
+            return len({str(json.loads(line).get(column)) for line in lines if line.strip()})
+    except (OSError, ValueError, AttributeError):
+        return None  # the data step says what is wrong with the file
+
+
+def _hub_home() -> Path:
+    return Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
+
+
+def _memory_file() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgedistill" / "hashes.json"
+
+
+def _read_json(file: Path) -> dict[str, object]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _write_quietly(file: Path, text: str) -> None:
+    """A memory that can't be written costs time, nothing else."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        temporary = file.with_suffix(f".{os.getpid()}.tmp")
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(file)
+    except OSError:
+        pass

@@ -1,0 +1,55 @@
+"""A step: one unit of work that reads artifacts and publishes one. And what every step module must offer."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from .artifacts import Artifact
+from .progress import Progress
+from .spec import Spec
+
+Inputs = Mapping[str, Artifact]
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a step may use besides its inputs: a place for checkpoints that outlive a killed process, and the progress."""
+
+    scratch: Path
+    progress: Progress
+
+
+class StepModule(Protocol):
+    """A module in `steps/`."""
+
+    VERSION: int
+    """Raised whenever the step's code would write other bytes for the same settings and inputs."""
+    run: Callable[[Spec, Inputs, Path, Context], None]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One planned step. `inputs` maps a role to the name of an earlier step; `key` names the bytes it will publish."""
+
+    name: str
+    kind: str
+    settings: Spec
+    inputs: Mapping[str, str]
+    key: str
+    summary: str = ""
+
+    @property
+    def short_key(self) -> str:
+        """The twelve characters that the folder's name carries."""
+        return self.key[:12]
+
+
+def key_of(kind: str, version: int, identity: object, input_keys: Mapping[str, str]) -> str:
+    """sha256 over everything that changes the bytes a step publishes."""
+    content = {"kind": kind, "version": version, "identity": identity, "inputs": dict(input_keys)}
+    return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()

@@ -1,0 +1,1 @@
+"""Steps, one a file: `Settings`, `VERSION` and `run(settings, inputs, folder, context)`."""

@@ -1,0 +1,94 @@
+"""The teacher: loaded, and fine-tuned on the task when the recipe says so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgedistill import plugins
+from edgedistill.errors import UserError
+from edgedistill.recipe import Architecture, Compute, TaskSpec, TeacherSpec
+from edgedistill.spec import Spec
+from edgedistill.step import Context, Inputs
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from edgedistill.data import PreparedData
+    from edgedistill.interfaces import AutoClass
+
+VERSION = 1
+
+
+class Settings(Spec):
+    """Which model, and how it is fine-tuned."""
+
+    task: TaskSpec
+    teacher: TeacherSpec
+    seed: int
+    compute: Compute
+
+
+def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> None:
+    """Publish `model/` (a transformers folder) and `training.json`."""
+    import torch
+
+    from edgedistill.data import PreparedData
+    from edgedistill.losses.hard_label import HardLabelSpec, build
+    from edgedistill.models import load_tokenizer
+    from edgedistill.training import EpochRecord, StageRequest, Trainee, TrainingData, every_item, train_stage
+    from edgedistill.training_record import judge, label_settings, save_trained
+
+    data = PreparedData(inputs["data"].folder)
+    task = plugins.find("tasks", settings.task.type)
+    torch.manual_seed(settings.seed)
+    model = _model(settings.teacher, task.auto_class(), label_settings(data.labels), data)
+    history: list[EpochRecord] = []
+    if settings.teacher.fine_tune is not None:
+        tokens = data.tokens("train")
+        trainee = Trainee(model, task, [build(HardLabelSpec(kind="hard_label"), None, None)])
+        request = StageRequest(
+            name="fine-tune",
+            data=TrainingData((tokens,), (None,), (None,), every_item([tokens])),
+            schedule=settings.teacher.fine_tune,
+            losses=(("hard_label", 1.0),),
+            seed=settings.seed,
+            compute=settings.compute,
+            judge=judge(task, settings.task.metric, data.tokens("validation")),
+        )
+        history = train_stage(trainee, request, context.scratch, context.progress)
+    save_trained(model.cpu(), load_tokenizer(data.tokenizer), history, folder)
+
+
+def _model(
+    teacher: TeacherSpec, auto_class: AutoClass, labels: dict[str, object], data: PreparedData
+) -> PreTrainedModel:
+    from edgedistill.models import load_model, load_tokenizer
+
+    if teacher.scratch is not None:
+        vocabulary = len(load_tokenizer(data.tokenizer))
+        return auto_class.from_config(_bert(teacher.scratch, vocabulary, data.max_length, labels))  # type: ignore[arg-type]
+    model = load_model(
+        auto_class, teacher.model, teacher.revision, labels, head_required=teacher.fine_tune is None
+    )
+    positions = getattr(model.config, "max_position_embeddings", None)
+    if positions is not None and data.max_length > positions:
+        raise UserError(f"data.max_length: got {data.max_length}, expected at most the teacher's {positions} positions")
+    return model
+
+
+def _bert(architecture: Architecture, vocabulary: int, positions: int, labels: dict[str, object]) -> object:
+    from transformers import BertConfig
+
+    return BertConfig(
+        vocab_size=vocabulary,
+        num_hidden_layers=architecture.layers,
+        hidden_size=architecture.hidden_size,
+        num_attention_heads=architecture.heads,
+        intermediate_size=architecture.intermediate_size,
+        max_position_embeddings=positions,
+        type_vocab_size=1,
+        hidden_dropout_prob=architecture.dropout,
+        attention_probs_dropout_prob=architecture.dropout,
+        **labels,
+    )

@@ -1,0 +1,1 @@
+"""Student initialisations, one a file."""

@@ -1,0 +1,61 @@
+"""Copying weights between models of one architecture that differ in depth."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from edgedistill.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+
+def evenly(count: int, layers: int) -> list[int]:
+    """`count` of `layers` layers, evenly spread, the last one always kept (Patient KD "skip", Sun et al. 2019).
+
+    Raises:
+        UserError: more layers asked for than there are.
+    """
+    if count > layers:
+        raise UserError(f"layers: got {count}, expected at most the source's {layers} layers")
+    return [round((i + 1) * layers / count) - 1 for i in range(count)]
+
+
+def layer_list(model: PreTrainedModel) -> str:
+    """The dotted name of the module list that holds the model's layers.
+
+    Raises:
+        UserError: none or several have that length.
+    """
+    from torch.nn import ModuleList
+
+    depth = model.config.num_hidden_layers
+    found = [
+        name for name, module in model.named_modules() if isinstance(module, ModuleList) and len(module) == depth
+    ]
+    outermost = [name for name in found if not any(name.startswith(other + ".") for other in found)]
+    if len(outermost) != 1:
+        raise UserError(
+            f"cannot tell which of {outermost or 'no'} module lists holds the {depth} layers of a "
+            f"'{model.config.model_type}'; use init: checkpoint or scratch"
+        )
+    return outermost[0]
+
+
+def source_name(name: str, layers: str, kept: Sequence[int]) -> str:
+    """The source's parameter that the student's parameter `name` comes from, when layer j is the source's kept[j]."""
+    match = re.match(rf"^{re.escape(layers)}\.(\d+)\.(.*)$", name)
+    return f"{layers}.{kept[int(match[1])]}.{match[2]}" if match else name
+
+
+def copy_layers(source: PreTrainedModel, student: PreTrainedModel, kept: Sequence[int]) -> None:
+    """Fill `student` with `source`'s weights, its layer j from the source's layer `kept[j]`."""
+    layers = layer_list(source)
+    weights = source.state_dict()
+    renamed: dict[str, torch.Tensor] = {
+        name: weights[source_name(name, layers, kept)] for name in student.state_dict()
+    }
+    student.load_state_dict(renamed)

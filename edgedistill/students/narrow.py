@@ -1,0 +1,257 @@
+"""A student cut from the source in width: the most important hidden dimensions, heads and feed-forward neurons stay.
+
+Importance is measured on real inputs, as in Minitron (Muralidharan et al. 2024, "Compact Language Models via Pruning
+and Knowledge Distillation", section 2.2): the mean magnitude of a hidden dimension's activations over the normalised
+residual stream, the L2 norm of a head's output, the mean magnitude of a neuron's activation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from edgedistill.errors import UserError
+from edgedistill.interfaces import Batch, StudentRequest
+from edgedistill.spec import Spec
+from edgedistill.students._copy import evenly, layer_list, source_name
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+
+class NarrowSpec(Spec):
+    """`narrow`: fewer hidden dimensions, heads and feed-forward neurons (and layers, if given) of the source."""
+
+    init: Literal["narrow"]
+    from_: str = Field("teacher", alias="from")
+    hidden_size: int = Field(ge=8)
+    layers: int | None = Field(None, ge=1)
+    heads: int | None = Field(None, ge=1)
+    intermediate_size: int | None = Field(None, ge=8)
+
+
+SPEC = NarrowSpec
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where an architecture keeps its attention and feed-forward weights, relative to one layer."""
+
+    attention_in: tuple[str, ...]
+    """Projections whose outputs are heads x head size."""
+    attention_out: str
+    """Projection whose inputs are heads x head size."""
+    intermediate: str
+    """Projection whose outputs are the feed-forward neurons."""
+    output: str
+    """Projection whose inputs are the feed-forward neurons."""
+
+
+_BERT = Layout(
+    attention_in=("attention.self.query", "attention.self.key", "attention.self.value"),
+    attention_out="attention.output.dense",
+    intermediate="intermediate.dense",
+    output="output.dense",
+)
+LAYOUTS = {
+    "bert": _BERT,
+    "roberta": _BERT,
+    "xlm-roberta": _BERT,
+    "camembert": _BERT,
+    "distilbert": Layout(
+        attention_in=("attention.q_lin", "attention.k_lin", "attention.v_lin"),
+        attention_out="attention.out_lin",
+        intermediate="ffn.lin1",
+        output="ffn.lin2",
+    ),
+    "mpnet": Layout(
+        attention_in=("attention.attn.q", "attention.attn.k", "attention.attn.v"),
+        attention_out="attention.attn.o",
+        intermediate="intermediate.dense",
+        output="output.dense",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Importance:
+    """Importance of every hidden dimension (H,), and by layer of every head dimension (heads, size) and neuron (I,)."""
+
+    hidden: torch.Tensor
+    heads: list[torch.Tensor]
+    neurons: list[torch.Tensor]
+
+
+def build(request: StudentRequest) -> PreTrainedModel:
+    """The narrower student, its weights the source's most important ones.
+
+    Raises:
+        UserError: an architecture without a known layout, or a size larger than the source's.
+    """
+    from edgedistill.models import intermediate_size, load_model, resized
+
+    spec = request.spec
+    assert isinstance(spec, NarrowSpec)
+    source = load_model(request.auto_class, request.source, None, request.config_overrides)
+    config = source.config
+    layout = _layout(config.model_type)
+    kept = evenly(spec.layers or config.num_hidden_layers, config.num_hidden_layers)
+    smaller = resized(config, kept, spec.hidden_size, spec.heads, spec.intermediate_size)
+    for key, new, old in (
+        ("hidden_size", smaller.hidden_size, config.hidden_size),
+        ("heads", smaller.num_attention_heads, config.num_attention_heads),
+        ("intermediate_size", intermediate_size(smaller), intermediate_size(config)),
+        ("head size", head_size(smaller), head_size(config)),
+    ):
+        if new > old:
+            raise UserError(f"student.{key}: got {new}, expected at most the source's {old}")
+    student = request.auto_class.from_config(smaller)
+    importance = measure_importance(source, request.probe, layout)
+    copy_narrow(source, student, kept, importance, layout)
+    return student
+
+
+def head_size(config: object) -> int:
+    """Dimensions of one attention head."""
+    return int(config.hidden_size // config.num_attention_heads)  # type: ignore[attr-defined]
+
+
+def measure_importance(model: PreTrainedModel, probe: Sequence[Batch], layout: Layout) -> Importance:
+    """Mean magnitudes over the real tokens of `probe`."""
+    import torch
+
+    layers, config = layer_list(model), model.config
+    count, size = config.num_attention_heads, head_size(config)
+    sums: dict[str, torch.Tensor] = {}
+    mask = torch.empty(0)
+
+    def add(key: str, magnitude: Callable[[torch.Tensor], torch.Tensor]) -> Callable[..., None]:
+        def hook(_module: object, inputs: tuple[torch.Tensor, ...]) -> None:
+            value = magnitude(inputs[0][mask])
+            sums[key] = sums.get(key, torch.zeros_like(value)) + value
+
+        return hook
+
+    def per_dimension(x: torch.Tensor) -> torch.Tensor:
+        return x.abs().sum(0)
+
+    hooks = []
+    for i in range(config.num_hidden_layers):
+        layer = model.get_submodule(f"{layers}.{i}")
+        for point, part in (
+            ("hidden", layer.get_submodule(layout.attention_in[0])),
+            (f"heads.{i}", layer.get_submodule(layout.attention_out)),
+            (f"neurons.{i}", layer.get_submodule(layout.output)),
+        ):
+            hooks.append(part.register_forward_pre_hook(add(point, per_dimension)))
+    try:
+        with torch.no_grad():
+            for batch in probe:
+                mask = batch["attention_mask"].bool()
+                model(**{key: value for key, value in batch.items() if key in _FORWARD})
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return Importance(
+        hidden=sums["hidden"],
+        heads=[sums[f"heads.{i}"].view(count, size) for i in range(config.num_hidden_layers)],
+        neurons=[sums[f"neurons.{i}"] for i in range(config.num_hidden_layers)],
+    )
+
+
+_FORWARD = ("input_ids", "attention_mask", "token_type_ids")
+
+
+def head_dimensions(importance: torch.Tensor, heads: int, size: int) -> torch.Tensor:
+    """Indices into heads x head size: the `heads` strongest heads, in each its `size` strongest dimensions."""
+    import torch
+
+    old_size = importance.shape[1]
+    strongest = _top(importance.norm(dim=1), heads)
+    return torch.cat([head * old_size + _top(importance[head], size) for head in strongest])
+
+
+def copy_narrow(
+    source: PreTrainedModel,
+    student: PreTrainedModel,
+    kept: Sequence[int],
+    importance: Importance,
+    layout: Layout,
+) -> None:
+    """Fill `student` with the chosen rows and columns of `source`'s weights.
+
+    Raises:
+        UserError: a parameter whose shape can't be explained by the cut sizes.
+    """
+    from edgedistill.models import intermediate_size
+
+    config, layers = student.config, layer_list(source)
+    hidden = _top(importance.hidden, config.hidden_size)
+    heads = {
+        j: head_dimensions(importance.heads[i], config.num_attention_heads, head_size(config))
+        for j, i in enumerate(kept)
+    }
+    strongest_heads = {
+        j: _top(importance.heads[i].norm(dim=1), config.num_attention_heads) for j, i in enumerate(kept)
+    }
+    neurons = {j: _top(importance.neurons[i], intermediate_size(config)) for j, i in enumerate(kept)}
+    weights = source.state_dict()
+    chosen: dict[str, torch.Tensor] = {}
+    for name, target in student.state_dict().items():
+        value = weights[source_name(name, layers, kept)]
+        index, part = _part(name, layers)
+        rows, columns = hidden, hidden
+        if part.rsplit(".", 1)[0] in layout.attention_in:
+            rows = heads[index]
+        elif part.startswith(layout.attention_out + "."):
+            columns = heads[index]
+        elif part.startswith(layout.intermediate + "."):
+            rows = neurons[index]
+        elif part.startswith(layout.output + "."):
+            columns = neurons[index]
+        elif "relative_attention_bias" in name:
+            columns = strongest_heads[0]
+        chosen[name] = _cut(name, value, target, rows, columns)
+    student.load_state_dict(chosen)
+
+
+def _cut(
+    name: str, value: torch.Tensor, target: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor
+) -> torch.Tensor:
+    """`value` with `rows` on its first and `columns` on its last axis, each only where the size differs."""
+    if value.ndim and value.shape[0] != target.shape[0] and len(rows) == target.shape[0]:
+        value = value.index_select(0, rows)
+    if value.ndim > 1 and value.shape[-1] != target.shape[-1] and len(columns) == target.shape[-1]:
+        value = value.index_select(value.ndim - 1, columns)
+    if value.shape != target.shape:
+        raise UserError(
+            f"init: narrow cannot cut '{name}' from {tuple(value.shape)} to {tuple(target.shape)}; "
+            "use init: scratch for this architecture"
+        )
+    return value
+
+
+def _part(name: str, layers: str) -> tuple[int, str]:
+    """(layer number, name inside the layer), or (-1, name) outside the layers."""
+    if not name.startswith(layers + "."):
+        return -1, name
+    number, part = name[len(layers) + 1 :].split(".", 1)
+    return int(number), part
+
+
+def _layout(model_type: str) -> Layout:
+    if model_type not in LAYOUTS:
+        raise UserError(
+            f"init: narrow does not know the '{model_type}' architecture; expected one of "
+            f"{', '.join(sorted(LAYOUTS))} (keep_layers, checkpoint and scratch work with any)"
+        )
+    return LAYOUTS[model_type]
+
+
+def _top(importance: torch.Tensor, count: int) -> torch.Tensor:
+    """The indices of the `count` largest, in their original order."""
+    return importance.topk(count).indices.sort().values

@@ -1,0 +1,311 @@
+"""Trains a student (or teacher) through one stage: batches by length, accelerate, and a resume that is exact to the bit."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import BatchSampler, DataLoader
+
+from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from .errors import UserError
+from .inference import model_inputs, to_batch
+from .interfaces import Batch, LossInputs, Task
+from .progress import Progress, ProgressState
+from .ragged import Ragged, length_buckets
+from .recipe import Compute, Schedule
+from .signals import HiddenSignal, LogitSignal, to_tensor
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+    from transformers import PreTrainedModel
+
+_HIDDEN = "teacher_hidden."
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """The items of one stage: tokens, and what the teachers said of them, split by split."""
+
+    tokens: tuple[Ragged, ...]
+    logits: tuple[LogitSignal | None, ...]
+    hidden: tuple[HiddenSignal | None, ...]
+    items: np.ndarray
+    """(N, 2) split number and item number."""
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """(N,) tokens."""
+        return np.array([self.tokens[split].lengths[item] for split, item in self.items], dtype=np.int64)
+
+    def fetch(self, numbers: Sequence[int]) -> Batch:
+        """One padded batch with its signals; items of several splits stand split by split."""
+        chosen = self.items[np.asarray(numbers)]
+        chosen = chosen[np.argsort(chosen[:, 0], kind="stable")]
+        length = max(int(self.tokens[split].lengths[item]) for split, item in chosen)
+        parts: list[Batch] = []
+        for split in np.unique(chosen[:, 0]):
+            own = chosen[chosen[:, 0] == split, 1]
+            batch = to_batch(self.tokens[split], own, length)
+            if (logits := self.logits[split]) is not None:
+                batch["teacher_logits"] = to_tensor(logits.rows(own))
+            if (hidden := self.hidden[split]) is not None:
+                states = hidden.padded(own, length)
+                batch |= {f"{_HIDDEN}{layer}": to_tensor(values) for layer, values in states.items()}
+            parts.append(batch)
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+
+def labelled(data: TrainingData) -> TrainingData:
+    """Only the items that have a label."""
+    keep = [bool((data.tokens[s].batch([i])["labels"] != -100).any()) for s, i in data.items]
+    return TrainingData(data.tokens, data.logits, data.hidden, data.items[np.array(keep)])
+
+
+def every_item(tokens: Sequence[Ragged]) -> np.ndarray:
+    """(N, 2) all items of these splits."""
+    return np.array([(split, item) for split, each in enumerate(tokens) for item in range(len(each))], dtype=np.int64)
+
+
+class LengthBuckets(BatchSampler):
+    """Batches of similar length, shuffled anew each epoch from the seed alone, so that a resumed epoch is the same."""
+
+    def __init__(self, lengths: np.ndarray, batch_size: int, seed: int, steps: int) -> None:
+        self.lengths, self.batch_size, self.seed, self.steps = lengths, batch_size, seed, steps
+        self.epoch = 0
+        self.drop_last = False
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __iter__(self) -> Iterator[list[int]]:
+        """`steps` batches; where there are fewer a pass, another pass begins."""
+        made, passes = 0, 0
+        while made < self.steps:
+            generator = np.random.default_rng([self.seed, self.epoch, passes])
+            for batch in length_buckets(self.lengths, self.batch_size, generator):
+                if made == self.steps:
+                    return
+                yield [int(i) for i in batch]
+                made += 1
+            passes += 1
+
+
+class Trainee(nn.Module):
+    """The student with its loss terms: a batch in, the terms' values out. Only the student is ever saved."""
+
+    def __init__(self, student: PreTrainedModel, task: Task, terms: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.student = student
+        self.terms = nn.ModuleList(terms)
+        self._task = task
+
+    def forward(self, batch: Batch) -> torch.Tensor:
+        """(L,) the unweighted losses."""
+        layers = {int(k.removeprefix(_HIDDEN)): v for k, v in batch.items() if k.startswith(_HIDDEN)}
+        outputs = self.student(**model_inputs(batch), output_hidden_states=bool(layers))
+        inputs = LossInputs(
+            student_logits_RC=self._task.rows(outputs.logits, batch),
+            labels_R=self._task.references(batch),
+            mask_BT=batch["attention_mask"],
+            teacher_logits_RC=batch.get("teacher_logits"),
+            student_hidden=outputs.hidden_states or (),
+            teacher_hidden=layers or None,
+        )
+        return torch.stack([term(inputs) for term in self.terms])
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One epoch as the report shows it: mean losses by name, validation metric, speed."""
+
+    stage: str
+    epoch: int
+    loss: float
+    losses: Mapping[str, float]
+    metric: float
+    seconds: float
+    samples_per_second: float
+
+
+@dataclass(frozen=True)
+class StageRequest:
+    """What one stage trains, on what, and how it is judged."""
+
+    name: str
+    data: TrainingData
+    schedule: Schedule
+    losses: tuple[tuple[str, float], ...]
+    """Name and weight of each term."""
+    seed: int
+    compute: Compute
+    judge: Callable[[PreTrainedModel], float]
+    """The validation metric, the higher the better."""
+    steps_an_epoch: int = 0
+    """Batches an epoch; 0: as many as the data has."""
+
+
+@dataclass
+class _Best:
+    metric: float = -math.inf
+    epoch: int = 0
+    weights: dict[str, torch.Tensor] = field(default_factory=dict)
+
+
+def steps_an_epoch(items: int, batch_size: int) -> int:
+    """Batches of one pass."""
+    return math.ceil(items / batch_size)
+
+
+def train_stage(trainee: Trainee, request: StageRequest, scratch: Path, progress: Progress) -> list[EpochRecord]:
+    """Train the trainee in place; its student ends with the weights of its best epoch on validation.
+
+    A checkpoint in `scratch` is written after each epoch and read if it is there: the weights, the optimizer and the
+    random state go on exactly where they stood.
+
+    Raises:
+        UserError: a device that isn't there.
+    """
+    schedule = request.schedule
+    accelerator = make_accelerator(request.compute)
+    lengths = request.data.lengths
+    steps = request.steps_an_epoch or steps_an_epoch(len(lengths), schedule.batch_size)
+    sampler = LengthBuckets(lengths, schedule.batch_size, request.seed, steps)
+    loader = DataLoader(range(len(lengths)), batch_sampler=sampler, collate_fn=request.data.fetch)  # type: ignore[arg-type]
+    trainee.to(accelerator.device)
+    optimizer = _optimizer(trainee, schedule)
+    prepared, optimizer, loader = accelerator.prepare(trainee, optimizer, loader)
+    weights = torch.tensor([weight for _, weight in request.losses], device=accelerator.device)
+    history: list[EpochRecord] = []
+    best = _Best()
+    checkpoint_folder = scratch / request.name
+    total = steps * schedule.epochs
+    torch.manual_seed(request.seed)
+    if (stored := load_checkpoint(checkpoint_folder, trainee, optimizer)) is not None:
+        history = [EpochRecord(**entry) for entry in stored.history]
+        best = _Best(stored.best_metric, stored.best_epoch, stored.best_weights)
+        progress.say(f"      {request.name}: resumed after epoch {len(history)} of {schedule.epochs}")
+    for epoch in range(len(history), schedule.epochs):
+        sampler.epoch = epoch
+        begun = time.monotonic()
+        label = f"{request.name} epoch {epoch + 1}/{schedule.epochs}"
+        progress.start(label, steps)
+        prepared.train()
+        sums = torch.zeros(len(request.losses), device=accelerator.device)
+        seen = 0
+        for step, batch in enumerate(loader):
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(epoch * steps + step, total, schedule)
+            with accelerator.autocast():
+                losses = prepared(batch)
+            accelerator.backward((losses * weights).sum())
+            accelerator.clip_grad_norm_(trainee.parameters(), schedule.max_grad_norm)
+            optimizer.step()
+            optimizer.zero_grad()
+            sums += losses.detach()
+            seen += len(batch["labels"])
+            progress.advance(_state(label, step + 1, steps, seen / (time.monotonic() - begun), history))
+            if step % 50 == 49:
+                _check_finite(sums, label)
+        _check_finite(sums, label)
+        seconds = time.monotonic() - begun
+        means = (sums / steps).tolist()
+        metric = request.judge(trainee.student)
+        record = EpochRecord(
+            stage=request.name,
+            epoch=epoch + 1,
+            loss=sum(mean * weight for mean, (_, weight) in zip(means, request.losses, strict=True)),
+            losses=dict(zip((name for name, _ in request.losses), means, strict=True)),
+            metric=metric,
+            seconds=round(seconds, 3),
+            samples_per_second=round(seen / seconds, 1),
+        )
+        history.append(record)
+        progress.stop()
+        progress.say(
+            f"      {label}: loss {record.loss:.4f}, validation {metric:.4f}, "
+            f"{record.samples_per_second:.0f} samples/s, {_left(history, schedule.epochs)} left"
+        )
+        progress.event("epoch", **asdict(record))
+        if metric > best.metric:
+            best = _Best(metric, epoch + 1, _copy(trainee.student))
+        save_checkpoint(
+            checkpoint_folder,
+            trainee,
+            optimizer,
+            Checkpoint([asdict(each) for each in history], best.metric, best.epoch, best.weights),
+        )
+    trainee.student.load_state_dict(best.weights)
+    return history
+
+
+def make_accelerator(compute: Compute) -> Accelerator:
+    """accelerate on the device and in the precision that the recipe asks for.
+
+    Raises:
+        UserError: a device that isn't there.
+    """
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
+
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not there.get(compute.device, True):
+        raise UserError(f"compute.device: got '{compute.device}', which this machine doesn't have; expected cpu or auto")
+    AcceleratorState._reset_state(reset_partial_state=True)  # each stage says itself where it runs
+    return Accelerator(cpu=compute.device == "cpu", mixed_precision="bf16" if wants_bf16(compute) else "no")
+
+
+def wants_bf16(compute: Compute) -> bool:
+    """Whether training runs under bf16 autocast: as told, or where the hardware multiplies bf16 faster."""
+    if compute.precision != "auto":
+        return compute.precision == "bf16"
+    if compute.device != "cpu" and torch.cuda.is_available():
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return bool(torch.cpu.get_capabilities().get("amx_bf16", False))
+
+
+def learning_rate(step: int, total: int, schedule: Schedule) -> float:
+    """Linear warm-up, then a cosine to zero (Loshchilov & Hutter 2017, eq. 5, without restarts)."""
+    warmup = int(total * schedule.warmup)
+    if step < warmup:
+        return schedule.learning_rate * (step + 1) / warmup
+    done = (step - warmup) / max(1, total - warmup)
+    return schedule.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def _optimizer(trainee: Trainee, schedule: Schedule) -> torch.optim.Optimizer:
+    """AdamW; no decay on biases and normalisation weights."""
+    parameters = [parameter for parameter in trainee.parameters() if parameter.requires_grad]
+    decayed = [parameter for parameter in parameters if parameter.ndim > 1]
+    rest = [parameter for parameter in parameters if parameter.ndim <= 1]
+    groups = [
+        {"params": decayed, "weight_decay": schedule.weight_decay},
+        {"params": rest, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=schedule.learning_rate, fused=True)
+
+
+def _copy(student: PreTrainedModel) -> dict[str, torch.Tensor]:
+    return {name: value.detach().to("cpu", copy=True) for name, value in student.state_dict().items()}
+
+
+def _check_finite(sums: torch.Tensor, label: str) -> None:
+    if not bool(torch.isfinite(sums).all()):
+        raise UserError(f"{label}: the loss is no longer a number; lower the stage's learning_rate")
+
+
+def _left(history: Sequence[EpochRecord], epochs: int) -> str:
+    seconds = sum(each.seconds for each in history) / len(history) * (epochs - len(history))
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+
+
+def _state(label: str, done: int, total: int, speed: float, history: Sequence[EpochRecord]) -> ProgressState:
+    last = f", last loss {history[-1].loss:.4f}, metric {history[-1].metric:.4f}" if history else ""
+    return ProgressState(label, done, total, f"{speed:.0f} samples/s{last}")

@@ -1,0 +1,52 @@
+"""What teacher and rounds share around training: the labels in a config, the judge, and what is published after it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .artifacts import write_json
+from .inference import predict, references, score
+from .interfaces import Task
+from .models import parameter_count, save_model
+from .ragged import Ragged
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from .training import EpochRecord
+
+
+def label_settings(labels: Sequence[str]) -> dict[str, object]:
+    """Configuration entries that name the labels."""
+    return {
+        "num_labels": len(labels),
+        "id2label": dict(enumerate(labels)),
+        "label2id": {label: i for i, label in enumerate(labels)},
+    }
+
+
+def judge(task: Task, metric: str, tokens: Ragged) -> Callable[[PreTrainedModel], float]:
+    """The metric of a model on these items."""
+    labels = references(task, tokens)
+    return lambda model: score(task, metric, predict(model, task, tokens), labels)
+
+
+def save_trained(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, history: Sequence[EpochRecord], folder: Path
+) -> None:
+    """Publish `model/` and `training.json`: parameters, epochs, seconds, samples a second."""
+    save_model(model, tokenizer, folder / "model")
+    seconds = sum(each.seconds for each in history)
+    samples = sum(each.seconds * each.samples_per_second for each in history)
+    write_json(
+        folder / "training.json",
+        {
+            "parameters": parameter_count(model),
+            "train_seconds": round(seconds, 3),
+            "samples_per_second": round(samples / seconds, 1) if seconds else 0.0,
+            "epochs": [asdict(each) for each in history],
+        },
+    )

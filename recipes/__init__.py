@@ -1,0 +1,1 @@
+"""Shipped recipes, each runnable by its name: `edgedistill run NAME`."""
