@@ -2,4 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 __version__ = "0.1.0"
+__all__ = ["compare", "measure", "plan", "run"]
+
+if TYPE_CHECKING:
+    from .api import compare, measure, plan, run
+
+
+def __getattr__(name: str) -> object:
+    """Import the functions when they are first used: `edgedistill --help` must not wait for them."""
+    if name in __all__:
+        from . import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module 'edgedistill' has no attribute {name!r}")

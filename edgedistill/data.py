@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .errors import UserError
+from .errors import EdgedistillError, UserError
 from .interfaces import Task
 from .ragged import Array, Ragged
 from .recipe import DataSource
@@ -126,6 +127,15 @@ def duplicates(
     return found
 
 
+def content_hash(rows: Dataset, task: Task, columns: Mapping[str, str]) -> str:
+    """sha256 of what the task reads of every row, labels included: the same for the same items in any file format."""
+    label = columns[task.COLUMNS.labels]
+    digest = hashlib.sha256()
+    for row in rows:
+        digest.update(json.dumps([task.show(row, columns), row.get(label)], ensure_ascii=False).encode())
+    return digest.hexdigest()
+
+
 def tokenise(
     rows: Dataset,
     task: Task,
@@ -183,27 +193,33 @@ class PreparedData:
 
     def tokens(self, split: str) -> Ragged:
         """The model's inputs and labels."""
-        import pyarrow
         from datasets import load_from_disk
 
-        table = load_from_disk(str(self.folder / split / "tokens")).data.table
-        values: dict[str, Array] = {}
-        sequences: set[str] = set()
-        offsets: Array | None = None
-        for name in table.column_names:
-            column = table.column(name).combine_chunks()
-            if isinstance(column, pyarrow.ChunkedArray):
-                column = pyarrow.concat_arrays(column.chunks)
-            if pyarrow.types.is_list(column.type) or pyarrow.types.is_large_list(column.type):
-                sequences.add(name)
-                own = column.offsets.to_numpy().astype(np.int64)
-                offsets = own - own[0]
-                values[name] = column.flatten().to_numpy(zero_copy_only=False).astype(np.int64)
-            else:
-                values[name] = column.to_numpy(zero_copy_only=False).astype(np.int64)
-        if offsets is None:
-            raise UserError("the task's encode gave no sequence column (input_ids)")
-        return Ragged(values, offsets, frozenset(sequences), int(str(self._facts["pad_token"])))
+        return to_ragged(load_from_disk(str(self.folder / split / "tokens")), int(str(self._facts["pad_token"])))
+
+
+def to_ragged(tokens: Dataset, pad: int) -> Ragged:
+    """The columns that a task's `encode` made, flat."""
+    import pyarrow
+
+    table = tokens.data.table
+    values: dict[str, Array] = {}
+    sequences: set[str] = set()
+    offsets: np.ndarray | None = None
+    for name in table.column_names:
+        column = table.column(name).combine_chunks()
+        if isinstance(column, pyarrow.ChunkedArray):
+            column = pyarrow.concat_arrays(column.chunks)
+        if pyarrow.types.is_list(column.type) or pyarrow.types.is_large_list(column.type):
+            sequences.add(name)
+            own = column.offsets.to_numpy().astype(np.int64)
+            offsets = own - own[0]
+            values[name] = column.flatten().to_numpy(zero_copy_only=False).astype(np.int64)
+        else:
+            values[name] = column.to_numpy(zero_copy_only=False).astype(np.int64)
+    if offsets is None:
+        raise EdgedistillError("the task's encode gave no sequence column (input_ids)")
+    return Ragged(values, offsets, frozenset(sequences), pad)
 
 
 def pad_token(tokenizer: PreTrainedTokenizerBase) -> int:

@@ -257,7 +257,13 @@ def _closing_steps(recipe: Recipe, rows: tuple[Candidate, ...], steps: _Steps) -
     steps.add(
         "report",
         "report",
-        report.Settings(recipe=recipe.name, task=recipe.task, rounds=recipe.rounds, candidates=rows),
+        report.Settings(
+            recipe=recipe.name,
+            task=recipe.task,
+            rounds=recipe.rounds,
+            candidates=rows,
+            select=recipe.select,
+        ),
         {"data": "data", "measure": "measure", "choose": "choose", **models, **evaluated, **verified, **files},
         "results.json, report.md, report.html",
     )

@@ -30,11 +30,15 @@ class Sources:
     labels: int | None = None
 
 
-def look_up(recipe: Recipe) -> Sources:
+def look_up(recipe: Recipe, *, download: bool = False) -> Sources:
     """Read what can be known of a recipe's data and models now.
 
+    Args:
+        download: fetch the `config.json` of hub models first, so that nothing stays unknown.
+
     Raises:
-        UserError: a local file or folder that isn't there, or of a kind that can't be read.
+        UserError: a local file or folder that isn't there, of a kind that can't be read, or a model that the hub
+            doesn't give.
     """
     data = {name: _data_fingerprint(name, source) for name, source in recipe.data.splits().items()}
     wanted: list[tuple[str, str | None, str]] = [("teacher.model", recipe.teacher.model, recipe.teacher.revision)]
@@ -46,6 +50,8 @@ def look_up(recipe: Recipe) -> Sources:
     for where, model, revision in wanted:
         if model is None:
             continue
+        if download and not Path(model).is_absolute():
+            _fetch_config(where, model, revision)
         models[model] = _model_fingerprint(where, model, revision)
         config = _config(model, revision)
         if config is not None:
@@ -87,7 +93,7 @@ def _data_fingerprint(name: str, source: DataSource) -> str:
 def _model_fingerprint(where: str, model: str, revision: str) -> str:
     path = Path(model)
     if not path.is_absolute():
-        return f"hub:{model}@{revision}"
+        return f"hub:{model}@{_commit(model, revision)}"
     if not path.is_dir():
         raise UserError(f"{where}: got '{model}', expected a hub id or a folder that exists")
     files = sorted({file for pattern in _MODEL_FILES for file in path.glob(pattern)})
@@ -105,10 +111,30 @@ def _config(model: str, revision: str) -> dict[str, object] | None:
     folder = Path(model)
     if folder.is_absolute():
         return _read_json(folder / "config.json") or None
-    cache = Path(os.environ.get("HF_HUB_CACHE") or _hub_home() / "hub") / f"models--{model.replace('/', '--')}"
-    reference = cache / "refs" / revision
-    commit = reference.read_text().strip() if reference.is_file() else revision
-    return _read_json(cache / "snapshots" / commit / "config.json") or None
+    return _read_json(_hub_cache(model) / "snapshots" / _commit(model, revision) / "config.json") or None
+
+
+def _fetch_config(where: str, model: str, revision: str) -> None:
+    from huggingface_hub import hf_hub_download
+
+    try:
+        hf_hub_download(model, "config.json", revision=revision)
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"{where}: '{model}' (revision {revision}) is neither a folder nor can it be had from the hub: {reason}"
+        ) from error
+
+
+def _commit(model: str, revision: str) -> str:
+    """The commit that a branch stood for when it was last fetched; the revision itself when it never was."""
+    reference = _hub_cache(model) / "refs" / revision
+    return reference.read_text(encoding="utf-8").strip() if reference.is_file() else revision
+
+
+def _hub_cache(model: str) -> Path:
+    home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
+    return Path(os.environ.get("HF_HUB_CACHE") or home / "hub") / f"models--{model.replace('/', '--')}"
 
 
 def _count_labels(recipe: Recipe) -> int | None:
@@ -122,10 +148,6 @@ def _count_labels(recipe: Recipe) -> int | None:
             return len({str(json.loads(line).get(column)) for line in lines if line.strip()})
     except (OSError, ValueError, AttributeError):
         return None  # the data step says what is wrong with the file
-
-
-def _hub_home() -> Path:
-    return Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
 
 
 def _memory_file() -> Path:

@@ -87,6 +87,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
             "max_length": settings.data.max_length,
             "pad_token": reading.pad_token(tokenizer),
             "rows": counts,
+            "test_sha256": reading.content_hash(named["test"], task, columns),
             "duplicates": {pair: [list(each) for each in found[:50]] for pair, found in repeated.items()},
             "duplicate_counts": {pair: len(found) for pair, found in repeated.items()},
         },

@@ -1,0 +1,209 @@
+"""edgedistill as functions: run, plan, measure, compare."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from . import artifacts, loading, sources
+from .artifacts import Artifact
+from .engine import execute, find_done
+from .errors import UserError
+from .plan import Plan, make_plan
+from .progress import Progress
+from .recipe import Recipe
+from .results import Results, load_results
+from .statistics import Paired, compare as compare_paired
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """A plan, and which of its steps are done already."""
+
+    plan: Plan
+    folder: Path
+    done: frozenset[str]
+
+
+@dataclass(frozen=True)
+class FileMeasurement:
+    """What was measured of a lone model file."""
+
+    file: str
+    file_bytes: int
+    runtime: str
+    threads: int
+    batch: int
+    items: int
+    accuracy: float | None
+    accuracy_ci: tuple[float, float] | None
+    latency_ms: Mapping[str, object]
+    throughput_per_s: float
+    load_ms: float
+    peak_rss_mb: float | None
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """One run in a comparison: its teacher, its choice, and the choice against the first run's, item by item."""
+
+    run: str
+    results: Results
+    difference_from_first: Paired | None
+    """Test accuracy of this run's chosen candidate minus the first run's; None when the test sets differ."""
+
+
+def run(
+    recipe: str,
+    overrides: Sequence[str] = (),
+    *,
+    out: str | Path | None = None,
+    verify_hashes: bool = False,
+    stream: TextIO | None = sys.stderr,
+) -> Results:
+    """Do all that a recipe says and return its results; steps whose artifact is there are skipped.
+
+    Args:
+        recipe: a file, or a shipped recipe's name.
+        overrides: `dotted.path=value` each.
+        out: the run folder; `runs/NAME` unless given.
+        verify_hashes: check what is there by sha256, not only by size.
+        stream: where progress is written; None for silence.
+
+    Raises:
+        UserError: the recipe, its data or models are wrong.
+        StepError: a step failed.
+    """
+    loaded = loading.load(recipe, overrides)
+    folder = _run_folder(loaded, out)
+    plan_ = make_plan(loaded, sources.look_up(loaded, download=True))
+    folder.mkdir(parents=True, exist_ok=True)
+    progress = Progress(folder / "events.jsonl", stream)
+    progress.event("run", recipe=loaded.name, steps=len(plan_.steps))
+    done = execute(plan_, folder, progress, verify_hashes=verify_hashes)
+    publish(plan_, done, folder)
+    progress.event("done")
+    return load_results(folder)
+
+
+def plan(recipe: str, overrides: Sequence[str] = (), *, out: str | Path | None = None) -> PlannedRun:
+    """What `run` would do, and what of it is done; loads neither torch nor a model.
+
+    Raises:
+        UserError: the recipe, its data or models are wrong.
+    """
+    loaded = loading.load(recipe, overrides)
+    folder = _run_folder(loaded, out)
+    plan_ = make_plan(loaded, sources.look_up(loaded))
+    return PlannedRun(plan_, folder, frozenset(find_done(plan_, folder)))
+
+
+def measure(
+    file: str | Path,
+    data: str | Path,
+    *,
+    tokenizer: str | Path | None = None,
+    task: str = "text-classification",
+    metric: str = "accuracy",
+    columns: Mapping[str, str] | None = None,
+    runtime: str = "onnxruntime",
+    threads: int = 1,
+    batch: int = 1,
+    max_length: int = 128,
+    min_seconds: float = 5.0,
+    stream: TextIO | None = None,
+) -> FileMeasurement:
+    """Measure one model file on a data file: latency, load time, memory, and accuracy when the data has labels.
+
+    Args:
+        tokenizer: folder with `tokenizer.json` and `config.json` (label names); looked for beside and above the file.
+
+    Raises:
+        UserError: a file that isn't there, or data that the model doesn't fit.
+    """
+    from .lone_file import LoneFile, measure_lone_file
+
+    request = LoneFile(
+        file=Path(file),
+        data=Path(data),
+        tokenizer=Path(tokenizer) if tokenizer else None,
+        task=task,
+        metric=metric,
+        columns=dict(columns or {}),
+        runtime=runtime,
+        threads=threads,
+        batch=batch,
+        max_length=max_length,
+        min_seconds=min_seconds,
+    )
+    return FileMeasurement(**measure_lone_file(request, Progress(None, stream)))
+
+
+def compare(runs: Sequence[str | Path]) -> list[RunSummary]:
+    """Several finished runs side by side, their chosen candidates compared on the same test items where they share them.
+
+    Raises:
+        UserError: a folder without results.
+    """
+    if len(runs) < 2:
+        raise UserError(f"compare: got {len(runs)} run, expected at least 2")
+    folders = [Path(each) for each in runs]
+    results = [load_results(folder) for folder in folders]
+    return [
+        RunSummary(str(folder), each, _difference(folder, each, folders[0], results[0]) if i else None)
+        for i, (folder, each) in enumerate(zip(folders, results, strict=True))
+    ]
+
+
+def publish(plan_: Plan, done: Mapping[str, Artifact], folder: Path) -> None:
+    """Put what a user takes away in its place: `recipe.yaml`, `models/`, `results.json` and the reports."""
+    text = loading.dump(plan_.recipe)
+    if not (folder / "recipe.yaml").is_file() or (folder / "recipe.yaml").read_text(encoding="utf-8") != text:
+        artifacts.write_text(folder / "recipe.yaml", text)
+    for entry in done["report"].manifest.files:
+        artifacts.link(done["report"].path(entry.path), folder / entry.path)
+    artifacts.link(done["choose"].path("choice.json"), folder / "choice.json")
+    artifacts.link(done["measure"].path("measurements.json"), folder / "measurements.json")
+    for entry in done["measure"].manifest.files:
+        if entry.path.startswith("test/"):
+            artifacts.link(done["measure"].path(entry.path), folder / "predictions" / entry.path)
+    for model in ("teacher", *(each.id for each in plan_.recipe.rounds)):
+        for entry in done[model].manifest.files:
+            if entry.path.startswith("model/"):
+                target = folder / "models" / model / entry.path.removeprefix("model/")
+                artifacts.link(done[model].path(entry.path), target)
+    for row in plan_.candidates:
+        quantized = done[f"quantize-{row.file_key}"]
+        for entry in quantized.manifest.files:
+            target = folder / "models" / row.round / row.target / entry.path
+            artifacts.link(quantized.path(entry.path), target)
+
+
+def _run_folder(recipe: Recipe, out: str | Path | None) -> Path:
+    return Path(out) if out is not None else Path("runs") / recipe.name
+
+
+def _difference(run: Path, own: Results, first_run: Path, first: Results) -> Paired | None:
+    """Paired difference of the chosen candidates, when both answered the same test items."""
+    import numpy as np
+
+    from . import plugins
+    from .signals import load_rows
+
+    if own.chosen is None or first.chosen is None or own.data.get("test_sha256") != first.data.get("test_sha256"):
+        return None
+    decided = []
+    for folder, results in ((run, own), (first_run, first)):
+        row = results.candidate(str(results.chosen))
+        file = folder / "predictions" / "test" / f"{row.round}-{row.target}-{row.precision}-{row.runtime}.safetensors"
+        if not file.is_file():
+            return None
+        decided.append(np.asarray(load_rows(file).values).argmax(axis=1))
+    labels = np.array(json.loads((run / "predictions" / "test" / "references.json").read_text())["labels"])
+    kept = labels != -100
+    task = plugins.find("tasks", str(own.data["task"]))
+    return compare_paired(task.METRICS[own.metric], decided[0][kept], decided[1][kept], labels[kept])

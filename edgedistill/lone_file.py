@@ -1,0 +1,118 @@
+"""Measures a model file that no run made: the same child process and the same rules."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from . import plugins
+from .errors import UserError, require
+from .progress import Progress
+from .recipe import DataSource
+
+
+@dataclass(frozen=True)
+class LoneFile:
+    """What to measure and how."""
+
+    file: Path
+    data: Path
+    tokenizer: Path | None
+    task: str
+    metric: str
+    columns: Mapping[str, str]
+    runtime: str
+    threads: int
+    batch: int
+    max_length: int
+    min_seconds: float
+
+
+def measure_lone_file(request: LoneFile, progress: Progress) -> dict[str, object]:
+    """The fields of a `FileMeasurement`.
+
+    Raises:
+        UserError: a file, tokenizer or column that isn't there, or more labels than the model has.
+    """
+    from .data import check_rows, pad_token, read_rows, to_ragged, tokenise, with_label_names
+    from .inference import references
+    from .measure.latency import Timed, answers, time_files
+    from .models import load_config, load_tokenizer
+    from .signals import load_rows
+    from .statistics import metric_interval
+
+    if not request.file.is_file():
+        raise UserError(f"measure: '{request.file}' is not a file")
+    if not request.data.exists():
+        raise UserError(f"measure: data '{request.data}' is not a file or folder")
+    task, runtime = plugins.find("tasks", request.task), plugins.find("runtimes", request.runtime)
+    if request.metric not in task.METRICS:
+        known = ", ".join(sorted(task.METRICS))
+        raise UserError(f"measure: metric '{request.metric}' is unknown for {request.task}; expected one of {known}")
+    if request.file.suffix not in runtime.SUFFIXES:
+        raise UserError(
+            f"measure: '{request.file.name}' is not a file that {request.runtime} opens ({', '.join(runtime.SUFFIXES)})"
+        )
+    for module in runtime.REQUIRES:
+        require(module, runtime.INSTALL)
+    model_folder = request.tokenizer or _model_folder(request.file)
+    tokenizer = load_tokenizer(model_folder)
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        source = DataSource(path=str(request.data.resolve()))
+        raw = read_rows(source, "data.test", scratch / "cache")
+        columns = {key: request.columns.get(key, key) for key in (*task.COLUMNS.required, task.COLUMNS.labels)}
+        columns |= {key: request.columns[key] for key in task.COLUMNS.optional if key in request.columns}
+        rows = with_label_names(raw, columns[task.COLUMNS.labels])
+        labelled = columns[task.COLUMNS.labels] in rows.column_names
+        config = load_config(model_folder, None)
+        labels = [str(name) for _, name in sorted(config.id2label.items())]
+        check_rows(rows, task, columns, str(request.data), labelled=labelled, known=labels)
+        label_ids = {name: number for number, name in enumerate(labels)}
+        tokens_rows = tokenise(rows, task, columns, tokenizer, label_ids, request.max_length)
+        tokens = to_ragged(tokens_rows, pad_token(tokenizer))
+        given = scratch / "inputs.safetensors"
+        tokens.save(given)
+        accuracy, interval = None, None
+        if labelled:
+            answers(request.file, request.runtime, given, scratch / "rows.safetensors", request.task, scratch)
+            expected = references(task, tokens)
+            decided = np.asarray(load_rows(scratch / "rows.safetensors").values).argmax(axis=1)
+            metric, kept = task.METRICS[request.metric], expected != -100
+            accuracy = metric.score(decided[kept], expected[kept])
+            found = metric_interval(metric, decided[kept], expected[kept])
+            interval = (found.low, found.high)
+        timed = Timed(request.file.name, request.file, request.runtime, request.threads, request.batch)
+        (timing,) = time_files([timed], given, scratch, progress, min_seconds=request.min_seconds)
+    return {
+        "file": str(request.file),
+        "file_bytes": request.file.stat().st_size,
+        "runtime": f"{request.runtime} {timing.runtime_version}",
+        "threads": request.threads,
+        "batch": request.batch,
+        "items": len(tokens),
+        "accuracy": accuracy,
+        "accuracy_ci": interval,
+        "latency_ms": timing.summary(),
+        "throughput_per_s": timing.throughput_per_s,
+        "load_ms": timing.load_ms,
+        "peak_rss_mb": timing.peak_rss_mb,
+    }
+
+
+def _model_folder(file: Path) -> Path:
+    """The folder beside or above the file that holds a tokenizer.
+
+    Raises:
+        UserError: none does.
+    """
+    for folder in (file.resolve().parent, *list(file.resolve().parents)[1:3]):
+        if (folder / "tokenizer.json").is_file():
+            return folder
+    raise UserError(
+        f"measure: no tokenizer.json beside or above '{file}'; name the folder that holds it with --tokenizer"
+    )

@@ -1,0 +1,50 @@
+"""The machine that figures were measured on."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+
+_ISA = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "amx_bf16", "avx512_bf16", "asimd", "asimddp", "i8mm", "sve")
+
+
+def describe() -> dict[str, object]:
+    """CPU name, instruction sets that matter to inference, threads, memory, system."""
+    return {
+        "cpu": _cpu_name(),
+        "isa": _instruction_sets(),
+        "threads": os.cpu_count() or 1,
+        "memory_gb": _memory_gb(),
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+    }
+
+
+def _cpu_info() -> list[str]:
+    try:
+        return Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return []
+
+
+def _cpu_name() -> str:
+    for line in _cpu_info():
+        key, _, value = line.partition(":")
+        if key.strip() in ("model name", "Hardware"):
+            return value.strip()
+    return platform.processor() or platform.machine()
+
+
+def _instruction_sets() -> list[str]:
+    for line in _cpu_info():
+        key, _, value = line.partition(":")
+        if key.strip() in ("flags", "Features"):
+            flags = set(value.split())
+            return [name for name in _ISA if name in flags]
+    return []
+
+
+def _memory_gb() -> float:
+    import psutil
+
+    return round(psutil.virtual_memory().total / 2**30, 1)

@@ -1,0 +1,143 @@
+"""The measuring process: one model file, one runtime, commands on stdin, answers on stdout, both JSON lines.
+
+It imports as little as it can (numpy and the runtime, no torch). Peak memory is counted above what the interpreter holds
+with numpy and the inputs, before the runtime is imported: it is the runtime's library, the model and its work space.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edgedistill.interfaces import Session
+    from edgedistill.ragged import Ragged
+
+
+def status_mb(field: str) -> float | None:
+    """A memory figure of `/proc/self/status`, None elsewhere than on Linux."""
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith(field + ":")), None)
+
+
+def reset_peak() -> bool:
+    """Make the peak resident memory count from now."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    except OSError:
+        return False
+    return True
+
+
+def pin(threads: int) -> None:
+    """Keep this process on as many cores as it has threads."""
+    if hasattr(os, "sched_setaffinity"):
+        allowed = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, allowed[: max(1, min(threads, len(allowed)))])
+
+
+class Worker:
+    """Holds the opened file and the inputs between commands."""
+
+    def __init__(self) -> None:
+        self.session: Session | None = None
+        self.batches: list[dict[str, object]] = []
+        self.next = 0
+
+    def load(self, file: str, runtime: str, threads: int, warm_up: int) -> dict[str, object]:
+        """Open the file, timed; then run a few inputs and read the peak memory."""
+        import numpy as np  # noqa: F401 - the harness's own, so not the candidate's memory
+
+        from edgedistill import plugins
+
+        pin(threads)
+        module = plugins.find("runtimes", runtime)
+        empty = status_mb("VmRSS")
+        importlib.import_module(module.REQUIRES[0])
+        resettable = reset_peak()
+        begun = time.perf_counter()
+        self.session = module.open(Path(file), threads)
+        load_ms = (time.perf_counter() - begun) * 1e3
+        for _ in range(warm_up):
+            self._run_next()
+        peak = status_mb("VmHWM") if resettable else None
+        above = peak - empty if peak is not None and empty is not None else None
+        return {"load_ms": load_ms, "peak_rss_mb": above, "empty_mb": empty, "version": module.version()}
+
+    def inputs(self, file: str, batch: int, length: int | None) -> dict[str, object]:
+        """Read the inputs and cut them into batches, in the data's own order."""
+        from edgedistill.ragged import Ragged
+
+        data = Ragged.open(Path(file))
+        self.batches = [
+            dict(data.batch(range(i, min(i + batch, len(data))), length)) for i in range(0, len(data), batch)
+        ]
+        full = [each for each in self.batches if len(next(iter(each.values()))) == batch]
+        self.batches = full or self.batches
+        return {"batches": len(self.batches)}
+
+    def time(self, seconds: float, least: int) -> dict[str, object]:
+        """Run on until both `seconds` and `least` runs are reached; milliseconds of each run."""
+        samples: list[float] = []
+        begun = time.perf_counter()
+        while len(samples) < least or time.perf_counter() - begun < seconds:
+            samples.append(self._run_next())
+        return {"samples_ms": samples}
+
+    def answer(self, file: str, output: str, task: str) -> dict[str, object]:
+        """Run every item of a data file by itself and write its rows."""
+        import numpy as np
+
+        from edgedistill import plugins
+        from edgedistill.interfaces import Rows
+        from edgedistill.ragged import Ragged
+        from edgedistill.signals import save_rows
+
+        data: Ragged = Ragged.open(Path(file))
+        module = plugins.find("tasks", task)
+        assert self.session is not None, "load comes first"
+        parts = []
+        for item in range(len(data)):
+            batch = data.batch([item])
+            parts.append(module.device_rows(self.session.run(batch), batch))
+        offsets = np.concatenate([[0], np.cumsum([len(part) for part in parts])]).astype(np.int64)
+        save_rows(Rows(np.concatenate(parts).astype(np.float32), offsets), Path(output))
+        return {"items": len(data)}
+
+    def _run_next(self) -> float:
+        """Milliseconds of one run on the next batch."""
+        assert self.session is not None, "load comes first"
+        batch = self.batches[self.next % len(self.batches)]
+        self.next += 1
+        begun = time.perf_counter()
+        self.session.run(batch)  # type: ignore[arg-type]
+        return (time.perf_counter() - begun) * 1e3
+
+
+def main() -> None:
+    """Answer commands until stdin closes. A failing command answers with its traceback."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # what a runtime prints must not get between the answers
+    worker = Worker()
+    for line in sys.stdin:
+        request = json.loads(line)
+        command = getattr(worker, request.pop("command"))
+        try:
+            reply = {"ok": command(**request)}
+        except Exception as error:  # noqa: BLE001 - whatever it is, the parent must hear of it
+            reply = {"error": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()}
+        answers.write(json.dumps(reply) + "\n")
+        answers.flush()
+
+
+if __name__ == "__main__":
+    main()

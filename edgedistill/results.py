@@ -1,0 +1,140 @@
+"""The results contract: `results.json`, schema `edgedistill/results/1`. Other programs read it; keys only ever get added."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from .errors import UserError
+
+RESULTS_SCHEMA = "edgedistill/results/1"
+Interval = tuple[float, float]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="allow", populate_by_name=True)
+
+
+class TeacherResult(_Part):
+    """The teacher, as torch runs it. Accuracy is the task's metric on test."""
+
+    parameters: int
+    accuracy: float
+    accuracy_ci: Interval
+    validation_accuracy: float
+    train_seconds: float
+
+
+class RoundResult(_Part):
+    """A round's student, as torch runs it, beside its control. Differences are paired, on test."""
+
+    id: str
+    teacher: str
+    student: str
+    parameters: int
+    accuracy: float
+    accuracy_ci: Interval
+    validation_accuracy: float
+    drop_from_teacher: float
+    drop_from_teacher_ci: Interval
+    control_accuracy: float | None = None
+    gain_over_control: float | None = None
+    gain_over_control_ci: Interval | None = None
+    gain_over_control_p: float | None = None
+    agreement_with_teacher: float
+    train_seconds: float
+    samples_per_second: float
+
+
+class Latency(_Part):
+    """Milliseconds of one run; a percentile that the number of runs cannot support is null."""
+
+    p50: float | None
+    p90: float | None
+    p95: float | None
+    p99: float | None
+    p50_ci: Interval | None = None
+    p95_ci: Interval | None = None
+    runs: int
+
+
+class CandidateResult(_Part):
+    """One model file under one runtime. `accuracy` is on test, `validation_accuracy` is what the choice used."""
+
+    id: str
+    round: str
+    target: str
+    precision: str
+    runtime: str
+    threads: int
+    batch: int
+    file: str
+    file_bytes: int
+    accuracy: float | None
+    accuracy_ci: Interval | None
+    validation_accuracy: float
+    accuracy_drop: float
+    agreement_with_student: float
+    max_abs_diff: float
+    mean_abs_diff: float
+    mean_kl: float
+    latency_ms: Latency
+    throughput_per_s: float
+    peak_rss_mb: float | None
+    load_ms: float
+    within_limits: bool
+    blocked_by: tuple[str, ...]
+    on_pareto_front: bool
+
+
+class Flip(_Part):
+    """An item that a device file answers otherwise than its torch model."""
+
+    text: str
+    reference: str
+    model: str
+    device: str
+
+
+class Results(_Part):
+    """A whole run."""
+
+    schema_: str = Field(alias="schema")
+    recipe: str
+    edgedistill: str
+    metric: str
+    teacher: TeacherResult
+    rounds: tuple[RoundResult, ...]
+    candidates: tuple[CandidateResult, ...]
+    chosen: str | None
+    why: str
+    stop: dict[str, str] | None = None
+    warnings: tuple[str, ...] = ()
+    flips: dict[str, tuple[Flip, ...]] = {}
+    data: dict[str, object] = {}
+    environment: dict[str, object] = {}
+
+    def candidate(self, name: str) -> CandidateResult:
+        """The candidate of that id."""
+        return next(each for each in self.candidates if each.id == name)
+
+
+def load_results(run: Path) -> Results:
+    """The results of a run folder, or of a results file.
+
+    Raises:
+        UserError: there are none, or of another schema.
+    """
+    file = run / "results.json" if run.is_dir() else run
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        found = content.get("schema") if isinstance(content, dict) else None
+        if found != RESULTS_SCHEMA:
+            raise UserError(f"{file}: schema is {found!r}, expected '{RESULTS_SCHEMA}'")
+        return Results.model_validate(content)
+    except OSError:
+        raise UserError(f"{run}: expected a finished run's folder or its results.json") from None
+    except (ValidationError, ValueError) as error:
+        raise UserError(f"{file}: is not a results file: {' '.join(str(error).split())[:200]}") from None

@@ -1,0 +1,90 @@
+"""Fidelity: a device file against its torch model on the whole validation set, item by item."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgedistill import plugins
+from edgedistill.artifacts import write_json
+from edgedistill.errors import EdgedistillError
+from edgedistill.recipe import TaskSpec
+from edgedistill.spec import Spec
+from edgedistill.step import Context, Inputs
+
+if TYPE_CHECKING:
+    from edgedistill.interfaces import Rows
+
+VERSION = 1
+
+
+class Settings(Spec):
+    """The runtime that runs the file."""
+
+    task: TaskSpec
+    runtime: str
+
+
+def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> None:
+    """Publish `validation.safetensors` (the file's rows) and `fidelity.json`."""
+    from edgedistill.data import PreparedData
+    from edgedistill.inference import references, score
+    from edgedistill.measure.latency import answers
+    from edgedistill.signals import load_rows
+
+    data = PreparedData(inputs["data"].folder)
+    task = plugins.find("tasks", settings.task.type)
+    tokens = data.tokens("validation")
+    given, output = context.scratch / "inputs.safetensors", folder / "validation.safetensors"
+    tokens.save(given)
+    answers(model_file(inputs["file"].folder), settings.runtime, given, output, settings.task.type, context.scratch)
+    device, torch_rows = load_rows(output), load_rows(inputs["reference"].path("validation.safetensors"))
+    labels = references(task, tokens)
+    facts: dict[str, object] = dict(fidelity(device, torch_rows))
+    facts["accuracy"] = score(task, settings.task.metric, device, labels)
+    raw, names = data.rows("validation"), data.labels
+    owner = np.repeat(np.arange(len(device)), np.diff(device.offsets))
+    decided, expected = device.values.argmax(axis=1), torch_rows.values.argmax(axis=1)
+    facts["flips"] = [
+        {
+            "text": task.show(raw[int(owner[row])], data.columns),
+            "reference": names[labels[row]] if labels[row] >= 0 else "",
+            "model": names[expected[row]],
+            "device": names[decided[row]],
+        }
+        for row in np.flatnonzero(decided != expected)
+    ]
+    write_json(folder / "fidelity.json", facts)
+
+
+def fidelity(device: Rows, torch_rows: Rows) -> dict[str, float]:
+    """How closely a file repeats its torch model: agreement of decisions, differences of logits, KL(torch || file).
+
+    Raises:
+        EdgedistillError: other shapes, or outputs that are not numbers.
+    """
+    from edgedistill.statistics import kl_divergence
+
+    a, b = np.asarray(device.values), np.asarray(torch_rows.values)
+    if a.shape != b.shape:
+        raise EdgedistillError(f"the device file gives {a.shape} logits, its torch model {b.shape}")
+    if not np.isfinite(a).all():
+        raise EdgedistillError(f"the device file gives {int((~np.isfinite(a)).sum())} logits that are not numbers")
+    difference, divergence = np.abs(a - b), kl_divergence(b, a)
+    return {
+        "agreement": float((a.argmax(axis=1) == b.argmax(axis=1)).mean()),
+        "max_abs_diff": float(difference.max()),
+        "mean_abs_diff": float(difference.mean()),
+        "mean_kl": float(divergence.mean()),
+        "max_kl": float(divergence.max()),
+    }
+
+
+def model_file(folder: Path) -> Path:
+    """The one model file of a quantize step's artifact (a weights file beside it may follow its name)."""
+    files = [file for file in folder.iterdir() if file.suffix in (".onnx", ".ort", ".tflite", ".pte", ".xml")]
+    if len(files) != 1:
+        raise EdgedistillError(f"{folder.name}: holds {len(files)} model files, expected one")
+    return files[0]
