@@ -200,6 +200,8 @@ def _explain(error: ValidationError, tree: Tree) -> Iterator[str]:
     for problem in error.errors(include_url=False):
         path, known = _follow(problem["loc"], tree)
         got = problem.get("input")
+        if problem["type"] == "too_short" and isinstance(got, list) and got:
+            continue  # its items are wrong, and each of them is reported itself
         match problem["type"]:
             case "extra_forbidden":
                 key = path[-1] if path else ""

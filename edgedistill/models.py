@@ -127,6 +127,7 @@ def intermediate_size(config: PreTrainedConfig) -> int:
 def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
     """Write weights (safetensors), `config.json` and the tokenizer's files."""
     folder.mkdir(parents=True, exist_ok=True)
+    quiet_transformers()
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 

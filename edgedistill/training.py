@@ -268,7 +268,8 @@ def wants_bf16(compute: Compute) -> bool:
         return compute.precision == "bf16"
     if compute.device != "cpu" and torch.cuda.is_available():
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return bool(torch.cpu.get_capabilities().get("amx_bf16", False))
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name, False) for name in ("amx_bf16", "avx512_bf16"))
 
 
 def learning_rate(step: int, total: int, schedule: Schedule) -> float:

@@ -1,0 +1,171 @@
+"""The command line. Each command parses, calls one public function and shows what it returns."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .errors import EdgedistillError
+
+app = typer.Typer(
+    name="edgedistill",
+    help="Distil a transformer in rounds, quantize, export, verify, measure, and know which student to ship.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe file, or a shipped recipe's name.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="PATH=VALUE", help="Change one value: rounds.0.stages.0.epochs=3. Repeatable."),
+]
+Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="The run folder (default: runs/NAME).")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+NOTHING_FITS = 3
+
+
+@app.command()
+def run(
+    recipe: RecipeName,
+    overrides: Overrides = None,
+    out: Out = None,
+    verify_hashes: Annotated[
+        bool, typer.Option("--verify-hashes", help="Check finished steps by sha256, not only by size.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Do all that a recipe says; finished steps are skipped. Exit code 3 when no candidate is within the limits."""
+    from . import api, show
+
+    results = api.run(recipe, overrides or (), out=out, verify_hashes=verify_hashes)
+    _print(results.model_dump(mode="json", by_alias=True)) if as_json else show.results(results)
+    if results.chosen is None:
+        raise typer.Exit(NOTHING_FITS)
+
+
+@app.command()
+def plan(recipe: RecipeName, overrides: Overrides = None, out: Out = None, as_json: AsJson = False) -> None:
+    """Show what run would do: steps, what is done already, parameters and file sizes to expect."""
+    from . import api, show
+
+    planned = api.plan(recipe, overrides or (), out=out)
+    _print(show.plan_facts(planned)) if as_json else show.plan(planned)
+
+
+@app.command("show")
+def show_recipe(recipe: RecipeName, overrides: Overrides = None, as_json: AsJson = False) -> None:
+    """Print a recipe resolved: with what it extends, the overrides and every default."""
+    from . import loading
+
+    loaded = loading.load(recipe, overrides or ())
+    if as_json:
+        _print(loaded.model_dump(mode="json", by_alias=True))
+    else:
+        typer.echo(loading.dump(loaded), nl=False)
+
+
+@app.command()
+def recipes(as_json: AsJson = False) -> None:
+    """List the shipped recipes."""
+    from . import loading, show
+
+    files = loading.shipped()
+    _print({name: str(file) for name, file in files.items()}) if as_json else show.recipes(files)
+
+
+@app.command()
+def measure(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A model file (.onnx).")],
+    data: Annotated[Path, typer.Option("--data", help="A data file; with labels, accuracy is measured too.")],
+    tokenizer: Annotated[
+        Path | None, typer.Option("--tokenizer", help="Folder with tokenizer.json and config.json.")
+    ] = None,
+    column: Annotated[
+        list[str] | None, typer.Option("--column", metavar="NAME=COLUMN", help="text=sentence. Repeatable.")
+    ] = None,
+    task: Annotated[str, typer.Option("--task")] = "text-classification",
+    metric: Annotated[str, typer.Option("--metric")] = "accuracy",
+    runtime: Annotated[str, typer.Option("--runtime")] = "onnxruntime",
+    threads: Annotated[int, typer.Option("--threads", min=1)] = 1,
+    batch: Annotated[int, typer.Option("--batch", min=1)] = 1,
+    max_length: Annotated[int, typer.Option("--max-length", min=1, help="Cut inputs to this many tokens.")] = 128,
+    min_seconds: Annotated[float, typer.Option("--min-seconds", min=0.1)] = 5.0,
+    as_json: AsJson = False,
+) -> None:
+    """Measure a lone model file on a data file: latency, load time, memory, size, accuracy."""
+    from . import api, show
+
+    found = api.measure(
+        file,
+        data,
+        tokenizer=tokenizer,
+        task=task,
+        metric=metric,
+        columns=show.pairs(column or (), "--column"),
+        runtime=runtime,
+        threads=threads,
+        batch=batch,
+        max_length=max_length,
+        min_seconds=min_seconds,
+        stream=sys.stderr,
+    )
+    _print(show.measurement_facts(found)) if as_json else show.measurement(found)
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN...", help="Finished run folders, or results files.")],
+    as_json: AsJson = False,
+) -> None:
+    """Finished runs side by side; what they chose is compared item by item when they share the test set."""
+    from . import api, show
+
+    summaries = api.compare(runs)
+    _print(show.comparison_facts(summaries)) if as_json else show.comparison(summaries)
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Versions, instruction sets, and which targets and runtimes are installed, with the install line for the rest."""
+    from . import diagnosis, show
+
+    found = diagnosis.diagnose()
+    _print(found) if as_json else show.diagnosis(found)
+
+
+@app.callback(invoke_without_command=True)
+def options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Options that need no command."""
+    if version:
+        from . import __version__
+
+        typer.echo(f"edgedistill {__version__}")
+        raise typer.Exit
+
+
+def _print(content: object) -> None:
+    typer.echo(json.dumps(content, indent=1, ensure_ascii=False))
+
+
+def main() -> None:
+    """Entry point: a failure that edgedistill explains is one message and its exit code, never a traceback."""
+    try:
+        app()
+    except EdgedistillError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        typer.echo("interrupted: what was finished is kept; the same command goes on from there", err=True)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,241 @@
+"""What the command line prints: tables for people, facts for `--json`. Numbers are rounded here and nowhere before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .errors import UserError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from .api import FileMeasurement, PlannedRun, RunSummary
+    from .results import CandidateResult, Results
+
+
+def results(found: Results) -> None:
+    """Warnings, rounds, candidates, the choice and where the report is."""
+    console = _console()
+    for warning in found.warnings:
+        console.print(f"[yellow]warning:[/] {warning}", highlight=False)
+    console.print(_rounds(found))
+    console.print(_candidates(found))
+    console.print(f"[bold]{'ship' if found.chosen else 'nothing to ship'}:[/] {found.why}", highlight=False)
+
+
+def plan(planned: PlannedRun) -> None:
+    """Steps and models."""
+    console = _console()
+    steps = _table(f"{planned.plan.recipe.name} in {planned.folder}", "", "step", "key", "what", right=())
+    for step in planned.plan.steps:
+        mark = "[green]done[/]" if step.name in planned.done else "to do"
+        steps.add_row(mark, step.name, step.short_key, step.summary)
+    console.print(steps)
+    precisions = [each.precision for each in planned.plan.recipe.quantize]
+    names = ("model", "from", "layers", "hidden", "parameters", *(f"{name} MB" for name in precisions))
+    models = _table("models, estimated", *names, right=range(2, 5 + len(precisions)))
+    for model in planned.plan.models:
+        sizes = [_number(model.file_bytes[name], 1e6, 1) for name in precisions]
+        parameters = _number(model.parameters, 1e6, 2, " M")
+        models.add_row(model.id, model.origin, _plain(model.layers), _plain(model.hidden_size), parameters, *sizes)
+    console.print(models)
+    todo = len(planned.plan.steps) - len(planned.done)
+    console.print(f"{todo} of {len(planned.plan.steps)} steps to do, {len(planned.plan.candidates)} candidates")
+    if any(model.parameters is None for model in planned.plan.models):
+        console.print("? : known once the model's config.json is here (run fetches it first)", highlight=False)
+
+
+def plan_facts(planned: PlannedRun) -> dict[str, object]:
+    """The plan as data."""
+    return {
+        "recipe": planned.plan.recipe.name,
+        "folder": str(planned.folder),
+        "steps": [
+            {
+                "name": step.name,
+                "kind": step.kind,
+                "key": step.key,
+                "inputs": list(step.inputs.values()),
+                "done": step.name in planned.done,
+            }
+            for step in planned.plan.steps
+        ],
+        "models": [asdict(model) for model in planned.plan.models],
+        "candidates": [row.id for row in planned.plan.candidates],
+    }
+
+
+def recipes(files: Mapping[str, Path]) -> None:
+    """Name and first comment line of each recipe."""
+    console = _console()
+    for name, file in files.items():
+        first = file.read_text(encoding="utf-8").splitlines()[0]
+        console.print(f"[bold]{name:<18}[/] {first.removeprefix('# ')}", highlight=False)
+
+
+def measurement(found: FileMeasurement) -> None:
+    """One file's figures."""
+    console = _console()
+    latency = found.latency_ms
+    rows = {
+        "file": f"{found.file} ({found.file_bytes / 1e6:.2f} MB)",
+        "runtime": f"{found.runtime}, {found.threads} thread(s), batch {found.batch}",
+        "accuracy": "- (the data has no labels)"
+        if found.accuracy is None or found.accuracy_ci is None
+        else f"{found.accuracy:.4f} [{found.accuracy_ci[0]:.4f}, {found.accuracy_ci[1]:.4f}] on {found.items} items",
+        "latency": f"p50 {_ms(latency['p50'])}  p90 {_ms(latency['p90'])}  p95 {_ms(latency['p95'])}  "
+        f"p99 {_ms(latency['p99'])} ms, {latency['runs']} runs",
+        "throughput": f"{found.throughput_per_s:.1f} items/s",
+        "load": f"{found.load_ms:.1f} ms",
+        "peak memory": "-" if found.peak_rss_mb is None else f"{found.peak_rss_mb:.1f} MB above the interpreter",
+    }
+    for name, text in rows.items():
+        console.print(f"[bold]{name:<12}[/] {text}", highlight=False, soft_wrap=True)
+
+
+def measurement_facts(found: FileMeasurement) -> dict[str, object]:
+    """One file's figures as data."""
+    return asdict(found)
+
+
+def comparison(summaries: Sequence[RunSummary]) -> None:
+    """A row a run."""
+    names = ("run", "teacher", "chosen", "accuracy", "p50 ms", "p95 ms", "MB", "against the first, same items")
+    table = _table("chosen candidates", *names, right=(1, 3, 4, 5, 6))
+    for each in summaries:
+        row = each.results.candidate(each.results.chosen) if each.results.chosen else None
+        figures = ["-"] * 4 if row is None else _brief(row)
+        table.add_row(each.run, f"{each.results.teacher.accuracy:.4f}", each.results.chosen or "-", *figures, _against(each))
+    _console().print(table)
+
+
+def comparison_facts(summaries: Sequence[RunSummary]) -> list[dict[str, object]]:
+    """The comparison as data."""
+    return [
+        {
+            "run": each.run,
+            "results": each.results.model_dump(mode="json", by_alias=True),
+            "difference_from_first": asdict(each.difference_from_first) if each.difference_from_first else None,
+        }
+        for each in summaries
+    ]
+
+
+def diagnosis(found: Mapping[str, object]) -> None:
+    """What is here and what is missing."""
+    console = _console()
+    for section, content in found.items():
+        if not isinstance(content, dict):
+            text = ", ".join(content) if isinstance(content, list) else str(content)
+            console.print(f"[bold]{section:<12}[/] {text}", highlight=False)
+            continue
+        console.print(f"[bold]{section}[/]")
+        for name, value in content.items():
+            console.print(f"  {name:<16} {_diagnosed(value)}", highlight=False, soft_wrap=True)
+
+
+def pairs(given: Sequence[str], flag: str) -> dict[str, str]:
+    """`name=value` flags as a mapping.
+
+    Raises:
+        UserError: one without '='.
+    """
+    for each in given:
+        if "=" not in each:
+            raise UserError(f"{flag} {each}: expected NAME=VALUE")
+    return dict(each.split("=", 1) for each in given)
+
+
+def _rounds(found: Results) -> Table:
+    names = ("model", "teacher", "parameters", found.metric, "95% interval", "control", "gain over control", "seconds")
+    table = _table("models, on test", *names, right=range(2, 8))
+    low, high = found.teacher.accuracy_ci
+    parameters = f"{found.teacher.parameters / 1e6:.2f} M"
+    interval = f"[{low:.4f}, {high:.4f}]"
+    seconds = f"{found.teacher.train_seconds:.0f}"
+    table.add_row("teacher", "", parameters, f"{found.teacher.accuracy:.4f}", interval, "", "", seconds)
+    for each in found.rounds:
+        gain = ""
+        if each.gain_over_control is not None and each.gain_over_control_ci is not None:
+            low, high = each.gain_over_control_ci
+            gain = f"{each.gain_over_control:+.4f} [{low:+.4f}, {high:+.4f}]"
+        table.add_row(
+            each.id,
+            each.teacher,
+            f"{each.parameters / 1e6:.2f} M",
+            f"{each.accuracy:.4f}",
+            f"[{each.accuracy_ci[0]:.4f}, {each.accuracy_ci[1]:.4f}]",
+            "" if each.control_accuracy is None else f"{each.control_accuracy:.4f}",
+            gain,
+            f"{each.train_seconds:.0f}",
+        )
+    return table
+
+
+def _candidates(found: Results) -> Table:
+    names = ("", "candidate", "MB", found.metric, "agreement", "p50 ms", "p95 ms", "RSS MB", "load ms", "limits")
+    table = _table("candidates: accuracy on test, the rest as measured", *names, right=range(2, 9))
+    for row in found.candidates:
+        mark = "[green]>[/]" if row.id == found.chosen else ("*" if row.on_pareto_front else "")
+        accuracy, p50, p95, size = _brief(row)
+        memory = "-" if row.peak_rss_mb is None else f"{row.peak_rss_mb:.1f}"
+        limits = "within" if row.within_limits else "; ".join(row.blocked_by)
+        agreement = f"{row.agreement_with_student:.4f}"
+        table.add_row(mark, row.id, size, accuracy, agreement, p50, p95, memory, f"{row.load_ms:.0f}", limits)
+    table.caption = "> chosen   * on the front of accuracy, latency and size"
+    return table
+
+
+def _brief(row: CandidateResult) -> list[str]:
+    accuracy = "-" if row.accuracy is None else f"{row.accuracy:.4f}"
+    return [accuracy, _ms(row.latency_ms.p50), _ms(row.latency_ms.p95), f"{row.file_bytes / 1e6:.2f}"]
+
+
+def _against(each: RunSummary) -> str:
+    paired = each.difference_from_first
+    if paired is None:
+        return ""
+    return f"{paired.difference:+.4f} [{paired.interval.low:+.4f}, {paired.interval.high:+.4f}] p {paired.p:.3g}"
+
+
+def _diagnosed(value: object) -> str:
+    if isinstance(value, dict):
+        if value.get("installed"):
+            return "installed: " + ", ".join(f"{name} {version}" for name, version in value["versions"].items())
+        return f"[yellow]missing {', '.join(value['missing'])}[/]: {value['install']}"
+    return ", ".join(value) if isinstance(value, list) else str(value)
+
+
+def _ms(value: object) -> str:
+    return "-" if value is None else f"{float(str(value)):.2f}"
+
+
+def _plain(value: object) -> str:
+    return "?" if value is None else str(value)
+
+
+def _number(value: int | None, unit: float, digits: int, suffix: str = "") -> str:
+    return "?" if value is None else f"{value / unit:.{digits}f}{suffix}"
+
+
+def _table(title: str, *columns: str, right: Sequence[int]) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for number, name in enumerate(columns):
+        table.add_column(name, justify="right" if number in right else "left", overflow="fold")
+    return table
+
+
+def _console() -> Console:
+    """Standard output; as wide as the content needs where it is no terminal, so that nothing is cut in a log."""
+    import sys
+
+    from rich.console import Console
+
+    return Console() if sys.stdout.isatty() else Console(width=180)
