@@ -145,7 +145,9 @@ def _signal_steps(recipe: Recipe, sources: Sources, each: Round, steps: _Steps) 
             needs = {need for loss in losses for need in plugins.find("losses", loss.kind).NEEDS}
             reading = {"data": "data", "model": teacher}
             if "logits" in needs:
-                settings = record_signals.Settings(task=recipe.task.type, split=split, signal="logits")
+                settings = record_signals.Settings(
+                    task=recipe.task.type, split=split, signal="logits", compute=recipe.compute
+                )
                 name, summary = f"logits-{teacher}-{split}", f"record logits of {teacher} on {split}"
                 inputs[f"logits:{teacher}:{split}"] = steps.add(name, "record_signals", settings, reading, summary)
             if "hidden" in needs:
@@ -153,6 +155,7 @@ def _signal_steps(recipe: Recipe, sources: Sources, each: Round, steps: _Steps) 
                     task=recipe.task.type,
                     split=split,
                     signal="hidden",
+                    compute=recipe.compute,
                     layer_maps=tuple(loss.layers for loss in losses if hasattr(loss, "layers")),
                     student_layers=_depth(recipe, sources, each.student),
                 )

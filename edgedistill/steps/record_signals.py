@@ -10,6 +10,7 @@ import numpy as np
 
 from edgedistill import plugins
 from edgedistill.losses.hidden_mse import LayerMap, layer_pairs
+from edgedistill.recipe import Compute
 from edgedistill.spec import Spec
 from edgedistill.step import Context, Inputs
 
@@ -25,6 +26,7 @@ class Settings(Spec):
     task: str
     split: Literal["train", "unlabeled"]
     signal: Literal["logits", "hidden"]
+    compute: Compute
     layer_maps: tuple[LayerMap, ...] = ()
     student_layers: int | None = None
 
@@ -36,11 +38,10 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     from edgedistill.models import load_model
     from edgedistill.signals import create, gather, save_rows
     from edgedistill.training import make_accelerator
-    from edgedistill.recipe import Compute
 
     task = plugins.find("tasks", settings.task)
     tokens = PreparedData(inputs["data"].folder).tokens(settings.split)
-    model = load_model(task.auto_class(), inputs["model"].path("model"), None).to(make_accelerator(Compute()).device)
+    model = load_model(task.auto_class(), inputs["model"].path("model"), None).to(make_accelerator(settings.compute).device)
     label = f"{settings.signal} on {settings.split}"
     if settings.signal == "logits":
         save_rows(predict(model, task, tokens, progress=context.progress, label=label), folder / "logits.safetensors")

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+
+from edgedistill import plugins
+from edgedistill.errors import EdgedistillError
+from edgedistill.interfaces import ExportRequest
+
+EXPORTER = plugins.find("exporters", "onnx")
+
+
+def request(model, max_length: int = 32) -> ExportRequest:
+    def samples(batch: int, length: int):
+        ids = torch.randint(5, 50, (batch, length), generator=torch.Generator().manual_seed(0))
+        return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+
+    return ExportRequest(model.eval(), model.config, samples, max_length)
+
+
+SIZES = {"num_hidden_layers": 2, "hidden_size": 32, "num_attention_heads": 4, "intermediate_size": 64}
+
+
+@pytest.mark.parametrize("architecture", ["bert", "roberta", "distilbert", "mpnet", "electra"])
+def test_architectures_export_and_agree_at_every_shape(tmp_path, architecture):
+    sizes = {"n_layers": 2, "dim": 32, "n_heads": 4, "hidden_dim": 64} if architecture == "distilbert" else SIZES
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(architecture, vocab_size=50, max_position_embeddings=80, num_labels=3, **sizes)
+    checks = EXPORTER.export(request(AutoModelForSequenceClassification.from_config(config)), tmp_path)
+    assert [(check.batch, check.length) for check in checks] == [(1, 1), (1, 16), (2, 32), (8, 32)]
+    assert max(check.max_abs_diff for check in checks) < 1e-5
+
+
+def test_padding_changes_nothing_in_the_file(finished_run):
+    file = finished_run.folder / "models" / "r1" / "onnx" / "model.onnx"
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    tokenizer = AutoTokenizer.from_pretrained(finished_run.folder / "models" / "r1")
+
+    def run(texts):
+        inputs = tokenizer(texts, padding=True, return_tensors="np")
+        return session.run(None, {each.name: inputs[each.name] for each in session.get_inputs()})[0]
+
+    alone, padded = run(["is it raining"]), run(["is it raining", "wake me up at six thirty tomorrow morning please"])
+    np.testing.assert_allclose(padded[0], alone[0], atol=1e-5)
+
+
+def test_a_file_that_differs_from_torch_is_refused(tmp_path, monkeypatch):
+    config = AutoConfig.for_model("bert", vocab_size=50, num_labels=3, **SIZES)
+    model = AutoModelForSequenceClassification.from_config(config)
+    asked = request(model)
+    original = model.forward
+
+    def drifting(*arguments, **options):
+        outputs = original(*arguments, **options)
+        if not torch.compiler.is_exporting():
+            outputs.logits = outputs.logits + 0.01
+        return outputs
+
+    monkeypatch.setattr(model, "forward", drifting)
+    with pytest.raises(EdgedistillError, match="the file differs from torch by 0.01, expected at most 0.001"):
+        EXPORTER.export(asked, tmp_path)
+
+
+def test_the_folder_is_what_edge_clients_look_for(finished_run):
+    folder = finished_run.folder / "models" / "r1"
+    names = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()}
+    assert {
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "onnx/model.onnx",
+        "onnx/model_quantized.onnx",
+    } <= names
+    config = json.loads((folder / "config.json").read_text())
+    assert config["id2label"] == {"0": "play_music", "1": "set_alarm", "2": "weather"}
+    model = onnx.load(folder / "onnx" / "model.onnx")
+    assert [each.name for each in model.graph.input] == ["input_ids", "token_type_ids", "attention_mask"]
+    axes = [dim.dim_param for dim in model.graph.input[0].type.tensor_type.shape.dim]
+    assert axes == ["batch", "length"]
+    assert {domain.domain for domain in model.opset_import} == {""}  # portable operators only

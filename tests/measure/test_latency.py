@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+
+from edgedistill.data import PreparedData
+from edgedistill.measure.child import Child, MeasuringError
+from edgedistill.measure.latency import LEAST_RUNS, Timed, Timing, answers, time_files
+from edgedistill.progress import Progress
+from edgedistill.signals import load_rows
+
+SILENT = Progress(None, None)
+
+
+@pytest.fixture(scope="module")
+def file(finished_run):
+    return finished_run.folder / "models" / "r1" / "onnx" / "model.onnx"
+
+
+@pytest.fixture(scope="module")
+def inputs(finished_run, tmp_path_factory):
+    given = tmp_path_factory.mktemp("inputs") / "inputs.safetensors"
+    PreparedData(finished_run.artifact("data")).tokens("validation").save(given)
+    return given
+
+
+def test_every_file_gets_enough_runs_for_the_p99(file, inputs, tmp_path):
+    rows = [Timed(name, file, "onnxruntime", 1, batch) for name, batch in (("a", 1), ("b", 4))]
+    first, second = time_files(rows, inputs, tmp_path, SILENT, min_seconds=0.1)
+    for timing in (first, second):
+        assert len(timing.samples_ms) >= LEAST_RUNS
+        summary = timing.summary()
+        assert 0 < summary["p50"] <= summary["p90"] <= summary["p95"] <= summary["p99"]
+        low, high = summary["p95_ci"]
+        assert low <= summary["p95"] <= high
+        assert timing.load_ms > 0
+    assert second.throughput_per_s > first.throughput_per_s / 2
+
+
+def test_memory_is_counted_above_the_interpreter(file, inputs, tmp_path):
+    if not os.path.exists("/proc/self/clear_refs"):
+        pytest.skip("peak memory is read from /proc, which is not here")
+    (timing,) = time_files([Timed("a", file, "onnxruntime", 1, 1)], inputs, tmp_path, SILENT, min_seconds=0.1)
+    assert 5 < timing.peak_rss_mb < 200
+    assert timing.empty_mb > 5
+
+
+def test_a_fixed_length_costs_more_than_real_ones(file, inputs, tmp_path):
+    rows = [Timed("a", file, "onnxruntime", 1, 8)]
+    (real,) = time_files(rows, inputs, tmp_path, SILENT, min_seconds=0.1)
+    (long,) = time_files(rows, inputs, tmp_path, SILENT, min_seconds=0.1, length=32)
+    assert np.median(long.samples_ms) > np.median(real.samples_ms)
+
+
+def test_few_samples_support_no_percentile():
+    summary = Timing("a", (1.0,) * 30, 1.0, None, None, "1", 1).summary()
+    assert summary["p50"] == summary["p90"] == 1.0
+    assert summary["p95"] is None
+    assert summary["p99"] is None
+    assert summary["p95_ci"] is None
+
+
+def test_the_answers_are_the_files_own(file, inputs, tmp_path, finished_run):
+    answers(file, "onnxruntime", inputs, tmp_path / "rows.safetensors", "text-classification", tmp_path)
+    device = load_rows(tmp_path / "rows.safetensors")
+    torch_rows = load_rows(finished_run.artifact("evaluate-r1") / "validation.safetensors")
+    np.testing.assert_allclose(device.values, torch_rows.values, atol=1e-4)
+
+
+def test_a_corrupt_file_is_explained(inputs, tmp_path):
+    (tmp_path / "broken.onnx").write_bytes(b"not a model")
+    with pytest.raises(MeasuringError, match="'load' failed in the measuring process"):
+        time_files([Timed("a", tmp_path / "broken.onnx", "onnxruntime", 1, 1)], inputs, tmp_path, SILENT, min_seconds=0.1)
+
+
+def test_a_killed_process_is_explained(tmp_path):
+    with Child(tmp_path / "log") as child:
+        child._process.kill()
+        with pytest.raises(MeasuringError, match="was killed by signal 9 during 'load'"):
+            child.ask("load", file="x", runtime="onnxruntime", threads=1, warm_up=0)

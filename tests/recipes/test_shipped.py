@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter, defaultdict
+
+import pytest
+
+from edgedistill import loading, sources
+from edgedistill.plan import make_plan
+
+SHIPPED = sorted(loading.shipped())
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_shipped_recipe_loads_and_plans(name, monkeypatch):
+    recipe = loading.load(name)
+    monkeypatch.setattr(sources, "_data_fingerprint", lambda split, source: f"{split}:{source.path or source.hub}")
+    plan = make_plan(recipe, sources.look_up(recipe))
+    assert plan.candidates
+    assert plan.steps[-1].name == "report"
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_shipped_recipe_pins_its_hub_revisions(name):
+    recipe = loading.load(name)
+    for source in recipe.data.splits().values():
+        assert source.hub is None or re.fullmatch(r"[0-9a-f]{40}", source.revision)
+    assert recipe.teacher.model is None or re.fullmatch(r"[0-9a-f]{40}", recipe.teacher.revision)
+
+
+def rows(split: str) -> list[dict[str, str]]:
+    file = loading.shipped()["quickstart"].parent / "quickstart" / f"{split}.jsonl"
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+def test_the_quickstart_data_has_enough_of_every_intent():
+    counts = Counter(row["label"] for split in ("train", "validation", "test") for row in rows(split))
+    assert len(counts) >= 12
+    assert min(counts.values()) >= 60
+
+
+def similarity(a: set[str], b: set[str]) -> float:
+    return len(a & b) / len(a | b)
+
+
+def trigrams(text: str) -> set[str]:
+    return {text[i : i + 3] for i in range(len(text) - 2)}
+
+
+def test_no_near_duplicate_crosses_the_quickstarts_splits():
+    """Word or character-trigram sets with a Jaccard similarity of 0.6 and more count as near-duplicates."""
+    for view in (lambda text: set(text.split()), trigrams):
+        index = defaultdict(list)
+        train = [(row["text"], view(row["text"])) for row in rows("train") + rows("validation")]
+        for number, (_, parts) in enumerate(train):
+            for part in parts:
+                index[part].append(number)
+        others = [*rows("test")]
+        for row in others:
+            own = view(row["text"])
+            near = Counter(number for part in own for number in index[part])
+            for number, shared in near.items():
+                if shared >= 0.5 * len(own):
+                    assert similarity(own, train[number][1]) < 0.6, (row["text"], train[number][0])

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from transformers import AutoConfig, AutoModelForSequenceClassification
+
+from edgedistill import plugins
+from edgedistill.interfaces import StudentRequest
+
+SIZES = {
+    "bert": {"num_hidden_layers": 4, "hidden_size": 32, "num_attention_heads": 4, "intermediate_size": 64},
+    "distilbert": {"n_layers": 4, "dim": 32, "n_heads": 4, "hidden_dim": 64},
+}
+
+
+def make(architecture: str, folder):
+    torch.manual_seed(0)
+    sizes = SIZES.get(architecture, SIZES["bert"])
+    config = AutoConfig.for_model(architecture, vocab_size=50, max_position_embeddings=40, num_labels=3, **sizes)
+    AutoModelForSequenceClassification.from_config(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def build(tmp_path):
+    """Builds a student of a random source; gives the student and the source."""
+
+    def built(architecture: str = "bert", *, tokenizer=None, source=None, **spec):
+        from edgedistill.models import load_model
+
+        folder = source or make(architecture, tmp_path / architecture)
+        module = plugins.find("students", spec["init"])
+        ids = torch.randint(5, 50, (4, 12), generator=torch.Generator().manual_seed(1))
+        probe = [{"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": torch.zeros(4).long()}]
+        request = StudentRequest(
+            spec=module.SPEC(**spec),
+            source=folder,
+            auto_class=AutoModelForSequenceClassification,
+            config_overrides={"num_labels": 3},
+            tokenizer=tokenizer,
+            probe=probe,
+        )
+        source_model = load_model(AutoModelForSequenceClassification, folder, None)
+        return SimpleNamespace(student=module.build(request).eval(), source=source_model, inputs={"input_ids": ids})
+
+    return built

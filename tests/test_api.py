@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+import edgedistill
+from edgedistill.errors import UserError
+from edgedistill.results import load_results
+
+
+def test_a_run_gives_typed_results_and_the_contract_on_disk(finished_run):
+    results = finished_run.results
+    content = json.loads((finished_run.folder / "results.json").read_text())
+    assert content["schema"] == "edgedistill/results/1"
+    assert [each.id for each in results.rounds] == ["r1", "r2"]
+    assert [each.id for each in results.candidates] == [
+        "r1/onnx/fp32/onnxruntime",
+        "r1/onnx/int8-dynamic/onnxruntime",
+        "r2/onnx/fp32/onnxruntime",
+        "r2/onnx/int8-dynamic/onnxruntime",
+    ]
+    assert results.chosen in {each.id for each in results.candidates}
+    assert load_results(finished_run.folder) == results
+    for name in ("recipe.yaml", "events.jsonl", "report.md", "report.html"):
+        assert (finished_run.folder / name).stat().st_size > 100
+
+
+def test_the_figures_are_those_of_the_files(finished_run):
+    results = finished_run.results
+    for row in results.candidates:
+        file = finished_run.folder / row.file
+        assert file.stat().st_size == row.file_bytes
+        assert row.accuracy_ci[0] <= row.accuracy <= row.accuracy_ci[1]
+        assert row.latency_ms.runs >= 299
+        assert row.agreement_with_student > 0.8
+    fp32 = results.candidate("r1/onnx/fp32/onnxruntime")
+    assert fp32.agreement_with_student == 1.0
+    assert fp32.accuracy == results.rounds[0].accuracy
+    assert fp32.max_abs_diff < 1e-4
+    int8 = results.candidate("r1/onnx/int8-dynamic/onnxruntime")
+    assert int8.file_bytes < 0.6 * fp32.file_bytes
+    assert int8.max_abs_diff > fp32.max_abs_diff
+
+
+def test_accuracy_is_counted_from_the_predictions_on_test(finished_run):
+    labels = np.array(json.loads((finished_run.folder / "predictions/test/references.json").read_text())["labels"])
+    rows = load_file(finished_run.folder / "predictions/test/r2-onnx-fp32-onnxruntime.safetensors")
+    accuracy = (rows["values"].argmax(1) == labels).mean()
+    assert finished_run.results.candidate("r2/onnx/fp32/onnxruntime").accuracy == pytest.approx(accuracy)
+
+
+def test_a_gain_over_the_control_is_paired(finished_run):
+    for each in finished_run.results.rounds:
+        assert each.gain_over_control == pytest.approx(each.accuracy - each.control_accuracy)
+        low, high = each.gain_over_control_ci
+        assert low <= each.gain_over_control <= high
+        assert 0 <= each.gain_over_control_p <= 1
+
+
+def test_running_again_skips_everything_and_gives_the_same(finished_run):
+    before = (finished_run.folder / "results.json").read_bytes()
+    planned = edgedistill.plan(finished_run.recipe, out=finished_run.folder)
+    assert planned.done == {step.name for step in planned.plan.steps}
+    assert edgedistill.run(finished_run.recipe, out=finished_run.folder, stream=None) == finished_run.results
+    assert (finished_run.folder / "results.json").read_bytes() == before
+
+
+def test_what_a_user_deleted_comes_back_without_work(finished_run, tmp_path):
+    shutil.copytree(finished_run.folder, tmp_path / "copy")
+    shutil.rmtree(tmp_path / "copy" / "models")
+    (tmp_path / "copy" / "results.json").unlink()
+    edgedistill.run(finished_run.recipe, out=tmp_path / "copy", stream=None)
+    assert (tmp_path / "copy" / "models" / "r1" / "onnx" / "model.onnx").is_file()
+    assert (tmp_path / "copy" / "results.json").is_file()
+
+
+def test_a_changed_limit_only_chooses_again(finished_run, tmp_path):
+    shutil.copytree(finished_run.folder, tmp_path / "copy")
+    planned = edgedistill.plan(finished_run.recipe, ["select.limits.file_mb=0.0001"], out=tmp_path / "copy")
+    assert {step.name for step in planned.plan.steps} - planned.done == {"choose", "report"}
+    results = edgedistill.run(
+        finished_run.recipe, ["select.limits.file_mb=0.0001"], out=tmp_path / "copy", stream=None
+    )
+    assert results.chosen is None
+    assert "Nothing fits. The nearest is r2/onnx/" in results.why
+    assert all(row.blocked_by for row in results.candidates)
+
+
+def test_a_lone_file_is_measured(finished_run, data_folder):
+    file = finished_run.folder / "models" / "r1" / "onnx" / "model.onnx"
+    found = edgedistill.measure(file, data_folder / "test.jsonl", min_seconds=0.1, max_length=32)
+    row = finished_run.results.candidate("r1/onnx/fp32/onnxruntime")
+    assert found.accuracy == pytest.approx(row.accuracy)
+    assert found.file_bytes == row.file_bytes
+    assert found.latency_ms["runs"] >= 299
+    unlabeled = edgedistill.measure(file, data_folder / "unlabeled.jsonl", min_seconds=0.1)
+    assert unlabeled.accuracy is None
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"file": "absent.onnx"}, "measure: 'absent.onnx' is not a file"),
+        ({"data": "absent.jsonl"}, "measure: data 'absent.jsonl' is not a file or folder"),
+        ({"metric": "bleu"}, "metric 'bleu' is unknown for text-classification; expected one of accuracy, f1_macro"),
+        ({"runtime": "onyx"}, "unknown runtimes 'onyx'; known: onnxruntime"),
+        ({"columns": {"text": "sentence"}}, "has no column 'sentence'"),
+    ],
+)
+def test_a_wrong_measurement_gets_a_sentence(finished_run, data_folder, change, expected):
+    asked = {
+        "file": finished_run.folder / "models" / "r1" / "onnx" / "model.onnx",
+        "data": data_folder / "test.jsonl",
+        "min_seconds": 0.1,
+    }
+    with pytest.raises(UserError) as caught:
+        edgedistill.measure(**(asked | change))
+    assert expected in str(caught.value)
+
+
+def test_a_file_without_a_tokenizer_says_how_to_name_one(finished_run, data_folder, tmp_path):
+    shutil.copy(finished_run.folder / "models" / "r1" / "onnx" / "model.onnx", tmp_path / "model.onnx")
+    with pytest.raises(UserError, match="no tokenizer.json beside or above .* --tokenizer"):
+        edgedistill.measure(tmp_path / "model.onnx", data_folder / "test.jsonl")
+    folder = finished_run.folder / "models" / "r1"
+    found = edgedistill.measure(
+        tmp_path / "model.onnx", data_folder / "test.jsonl", tokenizer=folder, min_seconds=0.1
+    )
+    assert found.accuracy is not None
+
+
+def test_runs_on_the_same_test_set_are_compared_item_by_item(finished_run, tmp_path):
+    shutil.copytree(finished_run.folder, tmp_path / "other")
+    content = json.loads((tmp_path / "other" / "results.json").read_text())
+    (tmp_path / "other" / "results.json").write_text(json.dumps(content | {"chosen": "r2/onnx/fp32/onnxruntime"}))
+    first, second = edgedistill.compare([finished_run.folder, tmp_path / "other"])
+    assert first.difference_from_first is None
+    rows = {each: finished_run.results.candidate(each).accuracy for each in (first.results.chosen, second.results.chosen)}
+    expected = rows[second.results.chosen] - rows[first.results.chosen]
+    assert second.difference_from_first.difference == pytest.approx(expected)
+
+
+def test_runs_on_other_test_sets_are_not_subtracted(finished_run, tmp_path):
+    shutil.copytree(finished_run.folder, tmp_path / "other")
+    content = json.loads((tmp_path / "other" / "results.json").read_text())
+    content["data"]["test_sha256"] = "another"
+    (tmp_path / "other" / "results.json").write_text(json.dumps(content))
+    _, second = edgedistill.compare([finished_run.folder, tmp_path / "other"])
+    assert second.difference_from_first is None
+
+
+def test_a_folder_without_results_is_refused(tmp_path):
+    with pytest.raises(UserError, match="expected a finished run's folder or its results.json"):
+        edgedistill.compare([tmp_path, tmp_path])
+    with pytest.raises(UserError, match="got 1 run, expected at least 2"):
+        edgedistill.compare([tmp_path])
+    (tmp_path / "results.json").write_text('{"schema": "other/1"}')
+    with pytest.raises(UserError, match="schema is 'other/1', expected 'edgedistill/results/1'"):
+        edgedistill.compare([tmp_path, tmp_path])

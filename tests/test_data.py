@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import copy
+
+import pytest
+from conftest import quickstart_rows, write_jsonl, write_recipe
+from datasets import ClassLabel, Dataset
+
+import edgedistill
+from edgedistill import data, plugins
+from edgedistill.errors import EdgedistillError, UserError
+from edgedistill.recipe import DataSource
+
+TASK = plugins.find("tasks", "text-classification")
+COLUMNS = {"text": "text", "label": "label"}
+ROWS = [{"text": "wake me at six", "label": "alarm"}, {"text": "is it raining", "label": "weather"}]
+
+
+def read(path, **options):
+    return data.read_rows(DataSource(path=str(path), **options), "data.train", path.parent / "cache")
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "json", "csv", "parquet", "folder"])
+def test_every_format_gives_the_same_rows(tmp_path, suffix):
+    file = tmp_path / f"rows.{suffix}"
+    dataset = Dataset.from_list(ROWS)
+    match suffix:
+        case "csv":
+            dataset.to_csv(file)
+        case "parquet":
+            dataset.to_parquet(file)
+        case "folder":
+            dataset.save_to_disk(str(file))
+        case _:
+            dataset.to_json(file)
+    assert read(file).to_list() == ROWS
+
+
+def test_a_slice_takes_part_of_a_file(tmp_path):
+    file = write_jsonl(tmp_path / "rows.jsonl", [{"text": str(i), "label": "a"} for i in range(10)])
+    assert read(file, split="train[:30%]")["text"] == ["0", "1", "2"]
+    assert read(file, split="train[30%:]")["text"][0] == "3"
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ('{"text": "x", "label": ', "row 3: is not JSON"),
+        ("[1, 2]", "row 3: got list, expected an object"),
+        ('{"text": {"a": 1}, "label": "weather"}', "row 3: 'text' is dict {'a': 1}, expected str as in row 1"),
+    ],
+)
+def test_a_broken_line_is_named(tmp_path, line, expected):
+    file = write_jsonl(tmp_path / "rows.jsonl", ROWS)
+    with file.open("a") as stream:
+        stream.write(line + "\n")
+    with pytest.raises(UserError) as caught:
+        read(file)
+    assert expected in str(caught.value)
+    assert str(file) in str(caught.value)
+
+
+def check(rows, labelled=True, known=(), columns=None):
+    data.check_rows(Dataset.from_list(rows), TASK, columns or COLUMNS, "rows.jsonl", labelled=labelled, known=known)
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ({"text": "", "label": "alarm"}, "rows.jsonl: row 3: 'text' is empty, expected text"),
+        ({"text": "  ", "label": "alarm"}, "rows.jsonl: row 3: 'text' is empty, expected text"),
+        ({"text": None, "label": "alarm"}, "rows.jsonl: row 3: 'text' is NoneType None, expected text"),
+        ({"text": "x", "label": None}, "row 3: 'label' is NoneType None, expected a label name or number"),
+        ({"text": "x", "label": ""}, "row 3: 'label' is str '', expected a label name or number"),
+        ({"text": "x", "label": "tea"}, "row 3: 'label' is 'tea', which the training data doesn't have"),
+    ],
+)
+def test_a_wrong_row_is_named_with_its_number(row, expected):
+    with pytest.raises(UserError) as caught:
+        check([*ROWS, row], known=["alarm", "weather"])
+    assert expected in str(caught.value)
+
+
+def test_all_wrong_rows_are_counted():
+    with pytest.raises(UserError) as caught:
+        check([{"text": "", "label": "a"}] * 30)
+    assert len(str(caught.value).splitlines()) == 21
+    assert "and 10 more rows" in str(caught.value)
+
+
+def test_missing_columns_say_what_there_is():
+    with pytest.raises(UserError, match=r"has no column 'text' \(it has sentence, label\).*data\.columns\.text"):
+        check([{"sentence": "x", "label": "a"}])
+
+
+def test_unlabeled_rows_need_no_label():
+    check([{"text": "x"}], labelled=False)
+
+
+def test_class_labels_become_names_and_minus_one_none():
+    rows = Dataset.from_dict({"text": ["a", "b", "c"], "label": [1, 0, -1]})
+    rows = rows.cast_column("label", ClassLabel(names=["no", "yes"]))
+    assert data.with_label_names(rows, "label")["label"] == ["yes", "no", None]
+    assert TASK.label_names(rows, COLUMNS) == ["no", "yes"]
+
+
+def test_numbers_as_labels_are_ordered_by_value():
+    rows = Dataset.from_dict({"text": ["a"] * 3, "label": [10, 2, 1]})
+    assert TASK.label_names(rows, COLUMNS) == ["1", "2", "10"]
+
+
+def test_duplicates_ignore_case_and_spacing():
+    first = Dataset.from_list([{"text": "Play  Jazz"}, {"text": "stop"}])
+    second = Dataset.from_list([{"text": "go"}, {"text": "play jazz"}])
+    assert data.duplicates(first, second, TASK, COLUMNS) == [(1, 2, "play jazz")]
+
+
+def test_the_content_hash_is_that_of_the_items_not_of_the_file(tmp_path):
+    file = write_jsonl(tmp_path / "rows.jsonl", ROWS)
+    Dataset.from_list(ROWS).to_csv(tmp_path / "rows.csv")
+    a, b = read(file), read(tmp_path / "rows.csv")
+    assert data.content_hash(a, TASK, COLUMNS) == data.content_hash(b, TASK, COLUMNS)
+    assert data.content_hash(a.select([0]), TASK, COLUMNS) != data.content_hash(b, TASK, COLUMNS)
+
+
+def test_prepared_data_keeps_rows_tokens_and_labels(finished_run):
+    prepared = data.PreparedData(finished_run.artifact("data"))
+    assert prepared.labels == ["play_music", "set_alarm", "weather"]
+    tokens = prepared.tokens("train")
+    assert len(tokens) == len(prepared.rows("train")) == 120
+    assert sorted(set(tokens.batch(range(120))["labels"].tolist())) == [0, 1, 2]
+    assert set(prepared.tokens("unlabeled").batch(range(60))["labels"].tolist()) == {-100}
+    assert tokens.lengths.max() <= prepared.max_length
+
+
+def test_duplicates_between_the_splits_are_reported(recipe_tree, tmp_path):
+    tree = copy.deepcopy(recipe_tree)
+    rows = [row for row in quickstart_rows("test") if row["label"] in ("weather", "play_music", "set_alarm")]
+    train = [row for row in quickstart_rows("train") if row["label"] in ("weather", "play_music", "set_alarm")]
+    tree["data"]["test"]["path"] = str(write_jsonl(tmp_path / "test.jsonl", [*rows, train[0], train[1]]))
+    from edgedistill import loading, sources
+    from edgedistill.engine import execute
+    from edgedistill.plan import Plan, make_plan
+    from edgedistill.progress import Progress
+
+    recipe = loading.load(write_recipe(tree, tmp_path))
+    plan = make_plan(recipe, sources.look_up(recipe))
+    only_data = Plan(recipe, plan.steps[:1], (), ())
+    report = execute(only_data, tmp_path / "run", Progress(None, None))["data"].read_json("data.json")
+    assert report["duplicate_counts"]["train/test"] >= 1
+
+
+def test_a_data_error_reaches_the_user_as_one_sentence(recipe_tree, tmp_path):
+    tree = copy.deepcopy(recipe_tree)
+    bad = write_jsonl(tmp_path / "bad.jsonl", [*quickstart_rows("train")[:5], {"text": "", "label": "weather"}])
+    tree["data"]["train"]["path"] = str(bad)
+    with pytest.raises(EdgedistillError, match=r"step 'data' failed: .*bad\.jsonl: row 6: 'text' is empty") as caught:
+        edgedistill.run(write_recipe(tree, tmp_path), out=tmp_path / "run", stream=None)
+    assert caught.value.exit_code == 2

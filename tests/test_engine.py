@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import json
+import sys
+from types import ModuleType
+
+import pytest
+from filelock import FileLock
+
+from edgedistill import engine
+from edgedistill.errors import StepError, UserError
+from edgedistill.plan import Plan
+from edgedistill.progress import Progress
+from edgedistill.spec import Spec
+from edgedistill.step import Step, key_of
+
+SILENT = Progress(None, None)
+
+
+class Words(Spec):
+    text: str = "x"
+
+
+@pytest.fixture
+def steps(monkeypatch):
+    """Two toy steps: `first` writes a word, `second` doubles it; `ran` records what ran, `fault` what is raised."""
+    ran: list[str] = []
+    fault: dict[str, BaseException] = {}
+
+    def first(settings, inputs, folder, context):
+        ran.append("first")
+        (folder / "word.txt").write_text(settings.text)
+
+    def second(settings, inputs, folder, context):
+        ran.append("second")
+        if "second" in fault:
+            (folder / "half.txt").write_text("half")
+            raise fault["second"]
+        word = inputs["word"].path("word.txt").read_text()
+        (folder / "word.txt").write_text(word * 2)
+
+    for name, function in (("first", first), ("second", second)):
+        module = ModuleType(f"edgedistill.steps.{name}")
+        module.VERSION, module.run = 1, function
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+
+    def plan(text: str = "x") -> Plan:
+        one = key_of("first", 1, text, {})
+        two = key_of("second", 1, None, {"word": one})
+        both = (
+            Step("first", "first", Words(text=text), {}, one),
+            Step("second", "second", Words(), {"word": "first"}, two),
+        )
+        return Plan(None, both, (), ())
+
+    plan.ran, plan.fault = ran, fault
+    return plan
+
+
+def test_steps_run_once_and_are_skipped_then(steps, tmp_path):
+    done = engine.execute(steps(), tmp_path, SILENT)
+    assert done["second"].path("word.txt").read_text() == "xx"
+    again = engine.execute(steps(), tmp_path, SILENT)
+    assert steps.ran == ["first", "second"]
+    assert again == done
+
+
+def test_a_changed_setting_reruns_what_reads_it_and_keeps_the_old(steps, tmp_path):
+    engine.execute(steps("x"), tmp_path, SILENT)
+    assert engine.execute(steps("y"), tmp_path, SILENT)["second"].path("word.txt").read_text() == "yy"
+    assert engine.execute(steps("x"), tmp_path, SILENT)["second"].path("word.txt").read_text() == "xx"
+    assert steps.ran == ["first", "second"] * 2
+
+
+def test_a_damaged_artifact_is_made_again(steps, tmp_path):
+    done = engine.execute(steps(), tmp_path, SILENT)
+    done["first"].path("word.txt").write_text("damaged")
+    engine.execute(steps(), tmp_path, SILENT)
+    assert steps.ran == ["first", "second", "first"]
+    assert done["first"].path("word.txt").read_text() == "x"
+
+
+def test_verify_hashes_finds_a_changed_byte(steps, tmp_path):
+    done = engine.execute(steps(), tmp_path, SILENT)
+    done["first"].path("word.txt").write_text("z")
+    engine.execute(steps(), tmp_path, SILENT)
+    assert steps.ran == ["first", "second"]
+    engine.execute(steps(), tmp_path, SILENT, verify_hashes=True)
+    assert steps.ran == ["first", "second", "first"]
+
+
+def test_a_failing_step_names_itself_its_inputs_and_the_cause(steps, tmp_path):
+    steps.fault["second"] = ZeroDivisionError("no")
+    with pytest.raises(StepError) as caught:
+        engine.execute(steps(), tmp_path, SILENT)
+    key = steps().steps[0].short_key
+    assert str(caught.value) == f"step 'second' (reading 00-first-{key}) failed: ZeroDivisionError: no"
+    assert caught.value.exit_code == 1
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+
+
+def test_a_users_error_keeps_its_exit_code(steps, tmp_path):
+    steps.fault["second"] = UserError("the data is wrong")
+    with pytest.raises(StepError, match="failed: the data is wrong") as caught:
+        engine.execute(steps(), tmp_path, SILENT)
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), ValueError("x")])
+def test_nothing_half_written_stays_and_what_was_done_is_kept(steps, tmp_path, error):
+    steps.fault["second"] = error
+    with pytest.raises((KeyboardInterrupt, StepError)):
+        engine.execute(steps(), tmp_path, SILENT)
+    names = [folder.name for folder in (tmp_path / "steps").iterdir()]
+    assert len(names) == 1
+    assert names[0].startswith("00-first-")
+    steps.fault.clear()
+    engine.execute(steps(), tmp_path, SILENT)
+    assert steps.ran == ["first", "second", "second"]
+
+
+def test_a_folder_in_use_is_refused_with_who_uses_it(steps, tmp_path):
+    with FileLock(tmp_path / ".lock"):
+        (tmp_path / ".lock.holder").write_text("process 7 on host since noon")
+        with pytest.raises(UserError, match="in use by process 7 on host since noon"):
+            engine.execute(steps(), tmp_path, SILENT)
+    assert steps.ran == []
+
+
+def test_events_tell_what_happened(steps, tmp_path):
+    engine.execute(steps(), tmp_path, Progress(tmp_path / "events.jsonl", None))
+    engine.execute(steps(), tmp_path, Progress(tmp_path / "events.jsonl", None))
+    events = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+    assert [(e["event"], e["step"]) for e in events] == [
+        ("started", "first"),
+        ("finished", "first"),
+        ("started", "second"),
+        ("finished", "second"),
+        ("skipped", "first"),
+        ("skipped", "second"),
+    ]
+    assert {"seconds", "peak_rss_mb"} <= events[1].keys()

@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import pytest
+import yaml
+from conftest import write_recipe
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgedistill import loading
+from edgedistill.errors import RecipeError, UserError
+
+
+def problems(tree: dict[str, object], tmp_path) -> list[str]:
+    with pytest.raises(RecipeError) as caught:
+        loading.load(write_recipe(tree, tmp_path))
+    return [line.split("recipe.yaml: ", 1)[1] for line in caught.value.problems]
+
+
+def test_all_problems_are_reported_together_each_with_path_value_and_expectation(recipe_tree, tmp_path):
+    recipe_tree["seed"] = -1
+    recipe_tree["rounds"][0]["stages"][0]["epochs"] = "many"
+    recipe_tree["rounds"][0]["stages"][0]["losses"][0]["temprature"] = 2.0
+    recipe_tree["rounds"][1]["student"]["init"] = "narow"
+    assert problems(recipe_tree, tmp_path) == [
+        "seed: got -1, expected greater than or equal to 0",
+        "rounds.0.stages.0.epochs: got 'many', expected integer",
+        "rounds.0.stages.0.losses.0.temprature: unknown key; did you mean 'temperature'? "
+        "(known here: kind, temperature, weight)",
+        "rounds.1.student.init: got 'narow', expected one of checkpoint, keep_layers, narrow, scratch; "
+        "did you mean 'narrow'?",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"techer": {}}, "techer: unknown key; did you mean 'teacher'?"),
+        ({"task": {"type": "text-classifcation", "metric": "accuracy"}}, "did you mean 'text-classification'?"),
+        ({"task": {"type": "text-classification", "metric": "acc"}}, "task.metric: got 'acc', expected one of accuracy"),
+        ({"quantize": [{"precision": "int9"}]}, "quantize.0.precision: got 'int9', expected one of fp16, fp32"),
+        ({"measure": {"runtimes": ["onnx"]}}, "measure.runtimes.0: got 'onnx', expected one of onnxruntime"),
+        ({"export": {"targets": ["onxx"]}}, "export.targets.0: got 'onxx', expected one of onnx; did you mean 'onnx'?"),
+        ({"name": "a b"}, "name: got 'a b', expected"),
+        ({"schema": "edgedistill/9"}, "schema: got 'edgedistill/9', expected 'edgedistill/1'"),
+        ({"teacher": {}}, "teacher: expected either 'model' or 'scratch'"),
+        ({"teacher": {"model": "a", "fine_tune": {"epochs": 0}}}, "teacher.fine_tune.epochs: got 0, expected greater"),
+    ],
+)
+def test_a_wrong_key_gets_a_sentence(recipe_tree, tmp_path, change, expected):
+    assert expected in "\n".join(problems(recipe_tree | change, tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("round_change", "expected"),
+    [
+        ({"teacher": "r9"}, "rounds.1.teacher: got 'r9', expected one of teacher, r1"),
+        ({"id": "r1"}, "rounds.1.id: got 'r1', expected an id of its own"),
+        ({"student": {"init": "narrow", "from": "r7", "hidden_size": 16}}, "rounds.1.student.from: got 'r7'"),
+        (
+            {"stages": [{"name": "s", "losses": [{"kind": "hidden_mse"}]}]},
+            "rounds.1.stages.0.losses.0: 'hidden_mse' needs one teacher, got 2",
+        ),
+        (
+            {"stages": [{"name": "s", "data": ["unlabeled"], "losses": [{"kind": "hard_label"}]}]},
+            "'hard_label' needs labels, but data is only 'unlabeled'",
+        ),
+    ],
+)
+def test_a_round_that_does_not_fit_the_recipe_is_refused(recipe_tree, tmp_path, round_change, expected):
+    recipe_tree["rounds"][1] |= round_change
+    assert expected in "\n".join(problems(recipe_tree, tmp_path))
+
+
+def test_unlabeled_data_must_be_given_to_be_used(recipe_tree, tmp_path):
+    del recipe_tree["data"]["unlabeled"]
+    assert "expected 'data.unlabeled' to be given" in "\n".join(problems(recipe_tree, tmp_path))
+
+
+def test_overrides_reach_into_lists_and_mappings(recipe_file):
+    recipe = loading.load(recipe_file, ["rounds.0.stages.0.epochs=7", "select.limits.p95_ms=2.5", "seed=3"])
+    assert recipe.rounds[0].stages[0].epochs == 7
+    assert recipe.select.limits.p95_ms == 2.5
+    assert recipe.seed == 3
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("epochs", "expected dotted.path=value"),
+        ("rounds.9.id=x", "got '9' in rounds, expected a number below 2"),
+        ("name.first=x", "name is 'tiny', it has no keys below it"),
+        ("seed=[1", "the value is not YAML"),
+    ],
+)
+def test_a_wrong_override_gets_a_sentence(recipe_file, override, expected):
+    with pytest.raises(UserError, match="--set") as caught:
+        loading.load(recipe_file, [override])
+    assert expected in str(caught.value)
+
+
+def test_extends_merges_below_and_keeps_the_parents_paths(tmp_path, recipe_tree):
+    recipe_tree["data"]["train"]["path"] = "here/train.jsonl"
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "base.yaml").write_text(yaml.safe_dump(recipe_tree))
+    (tmp_path / "child.yaml").write_text("extends: base/base.yaml\nname: child\nselect: {limits: {p95_ms: 3}}\n")
+    recipe = loading.load(str(tmp_path / "child.yaml"))
+    assert recipe.name == "child"
+    assert recipe.select.limits.file_mb == 5
+    assert recipe.select.limits.p95_ms == 3
+    assert recipe.data.train.path == str(tmp_path / "base" / "here" / "train.jsonl")
+
+
+def test_a_recipe_that_extends_itself_is_refused(tmp_path):
+    (tmp_path / "a.yaml").write_text("extends: b.yaml\n")
+    (tmp_path / "b.yaml").write_text("extends: a.yaml\n")
+    with pytest.raises(UserError, match=r"extends itself \(a.yaml -> b.yaml -> a.yaml\)"):
+        loading.load(str(tmp_path / "a.yaml"))
+
+
+def test_the_effective_recipe_loads_to_the_same_recipe(recipe_file, tmp_path):
+    recipe = loading.load(recipe_file)
+    (tmp_path / "effective.yaml").write_text(loading.dump(recipe))
+    assert loading.load(str(tmp_path / "effective.yaml")) == recipe
+
+
+def test_scientific_notation_without_a_dot_is_a_number(recipe_file):
+    assert loading.load(recipe_file, ["rounds.0.stages.0.learning_rate=3e-4"]).rounds[0].stages[0].learning_rate == 3e-4
+
+
+def test_a_key_given_twice_is_refused(tmp_path):
+    (tmp_path / "twice.yaml").write_text("name: a\nname: b\n")
+    with pytest.raises(UserError, match="key given twice: name"):
+        loading.load(str(tmp_path / "twice.yaml"))
+
+
+@pytest.mark.parametrize("text", ["- 1\n", "a: [\n", ""])
+def test_a_file_that_is_no_recipe_gets_a_sentence(tmp_path, text):
+    (tmp_path / "no.yaml").write_text(text)
+    with pytest.raises(UserError, match=r"no\.yaml: "):
+        loading.load(str(tmp_path / "no.yaml"))
+
+
+def test_an_unknown_recipe_names_the_shipped_ones():
+    with pytest.raises(UserError, match="did you mean 'quickstart'"):
+        loading.load("quikstart")
+
+
+_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+_keys = st.sampled_from(["schema", "name", "task", "data", "teacher", "rounds", "quantize", "select", "measure", "x"])
+
+
+@given(st.dictionaries(_keys, _json, max_size=6))
+def test_any_tree_gives_a_recipe_or_sentences(tree):
+    with pytest.raises(RecipeError) as caught:
+        loading.validate(tree, "wild.yaml")
+    assert all(line.startswith("wild.yaml: ") for line in caught.value.problems)

@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+import copy
+import subprocess
+import sys
+
+import pytest
+from conftest import write_jsonl, write_recipe
+from pydantic import BaseModel
+
+from edgedistill import loading, sources
+from edgedistill.plan import Plan, make_plan
+from edgedistill.recipe import Recipe
+
+
+def planned(tree: dict[str, object], *overrides: str) -> Plan:
+    copied = copy.deepcopy(tree)
+    for override in overrides:
+        loading._override(copied, override)
+    recipe = loading.validate(copied, "test")
+    return make_plan(recipe, sources.look_up(recipe))
+
+
+def changed(tree: dict[str, object], *overrides: str) -> set[str]:
+    """Steps that must run again after a change."""
+    before = {step.key for step in planned(tree).steps}
+    return {step.name for step in planned(tree, *overrides).steps if step.key not in before}
+
+
+# Every key of a recipe, a value other than in the tiny recipe, and the first steps that must run again for it.
+KEYS = [
+    ("seed=1", {"teacher", "r1"}),
+    ("name=other", {"report"}),
+    ("task.metric=f1_macro", {"teacher", "r1", "choose"}),
+    ("data.max_length=16", {"data"}),
+    ("data.train.split=train[:90%]", {"data"}),
+    ("data.validation.split=train[:90%]", {"data"}),
+    ("data.test.split=train[:90%]", {"data"}),
+    ("data.unlabeled.split=train[:90%]", {"data"}),
+    ("data.columns.text=label", {"data"}),
+    ("teacher.scratch.layers=3", {"teacher"}),
+    ("teacher.scratch.hidden_size=16", {"teacher"}),
+    ("teacher.scratch.heads=2", {"teacher"}),
+    ("teacher.scratch.intermediate_size=32", {"teacher"}),
+    ("teacher.scratch.vocabulary=200", {"data"}),
+    ("teacher.scratch.dropout=0.3", {"teacher"}),
+    ("teacher.fine_tune.epochs=3", {"teacher"}),
+    ("teacher.fine_tune.learning_rate=1e-4", {"teacher"}),
+    ("teacher.fine_tune.batch_size=8", {"teacher"}),
+    ("teacher.fine_tune.warmup=0.5", {"teacher"}),
+    ("teacher.fine_tune.weight_decay=0.2", {"teacher"}),
+    ("teacher.fine_tune.max_grad_norm=0.1", {"teacher"}),
+    ("rounds.0.student.layers=2", {"r1", "r1-control"}),
+    ("rounds.0.stages.0.name=other", {"r1"}),
+    ("rounds.0.stages.0.data=[train]", {"r1"}),
+    ("rounds.0.stages.0.epochs=3", {"r1", "r1-control"}),
+    ("rounds.0.stages.0.learning_rate=1e-4", {"r1", "r1-control"}),
+    ("rounds.0.stages.0.batch_size=8", {"r1", "r1-control"}),
+    ("rounds.0.stages.0.warmup=0.4", {"r1", "r1-control"}),
+    ("rounds.0.stages.0.weight_decay=0.4", {"r1", "r1-control"}),
+    ("rounds.0.stages.0.max_grad_norm=0.4", {"r1", "r1-control"}),
+    ("rounds.0.stages.0.losses.0.temperature=4", {"r1"}),
+    ("rounds.0.stages.0.losses.0.weight=0.5", {"r1"}),
+    ("rounds.0.stages.0.losses.1.smoothing=0.1", {"r1"}),
+    ("rounds.0.stages.0.losses.2.layers=last", {"hidden-teacher-train-r1", "r1"}),
+    ("rounds.1.teacher=teacher", {"r2"}),
+    ("rounds.1.student.from=teacher", {"r2", "r2-control"}),
+    ("rounds.1.student.hidden_size=24", {"r2", "r2-control"}),
+    ("rounds.1.student.heads=2", {"r2", "r2-control"}),
+    ("rounds.1.student.intermediate_size=24", {"r2", "r2-control"}),
+    ("compute.device=auto", {"teacher"}),
+    ("compute.precision=bf16", {"teacher"}),
+    ("export.teacher=true", {"export-teacher-onnx", "measure", "choose"}),
+    ("quantize.1.precision=fp16", {"quantize-r1-onnx-fp16", "measure", "choose"}),
+    ("verify.min_agreement=0.9", {"choose", "report"}),
+    ("measure.threads=[2]", {"measure", "choose"}),
+    ("measure.batch=[4]", {"measure", "choose"}),
+    ("measure.lengths=16", {"measure", "choose"}),
+    ("measure.min_seconds=0.2", {"measure", "choose"}),
+    ("select.limits.file_mb=4", {"choose", "report"}),
+    ("select.limits.p95_ms=4", {"choose", "report"}),
+    ("select.limits.peak_rss_mb=400", {"choose", "report"}),
+    ("select.limits.load_ms=400", {"choose", "report"}),
+    ("select.limits.accuracy_drop=0.1", {"choose", "report"}),
+    ("select.prefer=size", {"choose", "report"}),
+    ("select.tie=0.1", {"choose", "report"}),
+]
+
+
+@pytest.mark.parametrize(("override", "expected"), KEYS)
+def test_a_changed_key_reruns_what_depends_on_it(recipe_tree, override, expected):
+    found = changed(recipe_tree, override)
+    assert expected <= found
+    if "teacher" not in expected and "data" not in expected:
+        assert "teacher" not in found
+
+
+def test_every_recipe_key_is_in_the_list_above(recipe_tree):
+    covered = {override.split("=")[0] for override, _ in KEYS}
+    # Told apart elsewhere in this file, or the choice of a whole group.
+    covered |= {"schema", "control", "rounds.0.id", "rounds.0.student.init", "teacher.model", "teacher.revision"}
+    generic = {".".join(part for part in path.split(".") if not part.isdigit()) for path in covered}
+
+    def keys(model: type[BaseModel], prefix: str) -> set[str]:
+        found = set()
+        for name, field in model.model_fields.items():
+            key = f"{prefix}{field.alias or name}"
+            inner = loading._models(field.annotation) or loading._models(loading._item(field.annotation))
+            found |= {each for one in inner for each in keys(one, f"{key}.")} if inner else {key}
+        return found
+
+    per_source = {"path", "hub", "subset", "revision", "split"}
+    missing = {
+        key
+        for key in keys(Recipe, "") - generic
+        if not (key.startswith("data.") and key.split(".")[-1] in per_source)
+        and not key.startswith(("rounds.student.", "rounds.stages.losses.", "data.columns"))
+    }
+    assert missing <= {"export.targets", "measure.runtimes", "task.type"}  # one of each is built in so far
+
+
+def test_a_losses_temperature_leaves_the_control_alone(recipe_tree):
+    found = changed(recipe_tree, "rounds.0.stages.0.losses.0.temperature=4")
+    assert "r1-control" not in found
+    assert "logits-teacher-train" not in found
+
+
+def test_a_last_rounds_change_leaves_the_rounds_before_alone(recipe_tree):
+    found = changed(recipe_tree, "rounds.1.stages.0.learning_rate=5e-4")
+    assert "r2" in found
+    assert not found & {"data", "teacher", "r1", "r1-control", "export-r1-onnx", "quantize-r1-onnx-int8-dynamic"}
+
+
+def test_without_control_there_is_none(recipe_tree):
+    names = {step.name for step in planned(recipe_tree, "control=false").steps}
+    assert not {name for name in names if "control" in name}
+    assert "r1-control" in {step.name for step in planned(recipe_tree).steps}
+
+
+def test_the_key_follows_the_datas_content_not_its_place(recipe_tree, data_folder, tmp_path):
+    moved = tmp_path / "moved.jsonl"
+    moved.write_bytes((data_folder / "train.jsonl").read_bytes())
+    assert changed(recipe_tree, f"data.train.path={moved}") == set()
+    moved.write_bytes(moved.read_bytes().replace(b"alarm", b"alert", 1))
+    assert "data" in changed(recipe_tree, f"data.train.path={moved}")
+
+
+def test_rounds_share_the_signals_of_one_teacher(recipe_tree):
+    names = [step.name for step in planned(recipe_tree).steps if step.kind == "record_signals"]
+    assert names.count("logits-teacher-train") == 1
+    assert set(names) == {
+        "logits-teacher-train",
+        "logits-teacher-unlabeled",
+        "hidden-teacher-train-r1",
+        "hidden-teacher-unlabeled-r1",
+        "logits-r1-train",
+    }
+
+
+def test_steps_come_after_their_inputs(recipe_tree):
+    seen: set[str] = set()
+    for step in planned(recipe_tree).steps:
+        assert set(step.inputs.values()) <= seen
+        seen.add(step.name)
+
+
+def test_several_threads_and_batches_are_candidates_of_one_file(recipe_tree):
+    plan = planned(recipe_tree, "measure.threads=[1,2]", "measure.batch=[1,8]")
+    assert len(plan.candidates) == 2 * 2 * 4
+    assert "r1/onnx/fp32/onnxruntime@threads=2,batch=8" in {row.id for row in plan.candidates}
+    assert len([step for step in plan.steps if step.kind == "verify"]) == 4
+
+
+def test_estimates_follow_the_recipe(recipe_tree):
+    teacher, first, second = planned(recipe_tree).models
+    assert (first.layers, first.hidden_size) == (1, 32)
+    assert (second.layers, second.hidden_size) == (1, 16)
+    assert teacher.parameters > first.parameters > second.parameters
+    assert first.file_bytes["fp32"] == 4 * first.parameters
+
+
+def test_a_hub_model_that_is_not_here_plans_with_unknown_sizes(recipe_tree):
+    recipe_tree["teacher"] = {"model": "someone/absent", "revision": "abc", "fine_tune": {"epochs": 1}}
+    plan = planned(recipe_tree)
+    assert plan.models[0].parameters is None
+    assert plan.models[1].parameters is None
+    assert plan.models[1].layers is None
+    recipe_tree["teacher"]["revision"] = "def"
+    assert plan.step("teacher").key != planned(recipe_tree).step("teacher").key
+
+
+def test_planning_loads_neither_torch_nor_transformers(recipe_tree, tmp_path):
+    code = (
+        "import sys, edgedistill.api as api; "
+        f"api.plan({write_recipe(recipe_tree, tmp_path)!r}); "
+        "print([name for name in ('torch', 'transformers', 'datasets', 'scipy') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_missing_data_file_is_named(recipe_tree):
+    from edgedistill.errors import UserError
+
+    with pytest.raises(UserError, match=r"data.test.path: got '/nowhere/x.jsonl', expected a file or folder"):
+        planned(recipe_tree, "data.test.path=/nowhere/x.jsonl")
+
+
+def test_an_unknown_file_type_is_refused(recipe_tree, tmp_path):
+    from edgedistill.errors import UserError
+
+    other = write_jsonl(tmp_path / "rows.xlsx", [{"text": "a", "label": "b"}])
+    with pytest.raises(UserError, match=r"expected .jsonl, .json, .csv, .parquet"):
+        planned(recipe_tree, f"data.test.path={other}")

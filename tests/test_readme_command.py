@@ -1,0 +1,36 @@
+"""The README's main command, as a new user runs it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import onnxruntime
+from transformers import AutoTokenizer
+
+
+def test_the_quickstart_runs_to_a_chosen_file(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "edgedistill.cli", "run", "quickstart"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    run = tmp_path / "runs" / "quickstart"
+    results = json.loads((run / "results.json").read_text())
+    assert len(results["candidates"]) == 9
+    assert results["teacher"]["accuracy"] > 0.55
+    assert f"ship: {results['chosen']}" in done.stdout
+    chosen = next(row for row in results["candidates"] if row["id"] == results["chosen"])
+    assert chosen["within_limits"]
+    file = run / chosen["file"]
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    tokenizer = AutoTokenizer.from_pretrained(file.parent.parent)
+    inputs = tokenizer(["will it rain tomorrow in london"], return_tensors="np")
+    logits = session.run(None, {each.name: inputs[each.name] for each in session.get_inputs()})[0]
+    labels = json.loads((file.parent.parent / "config.json").read_text())["id2label"]
+    assert labels[str(int(logits.argmax()))] == "weather"
+    assert "<svg" in (run / "report.html").read_text()

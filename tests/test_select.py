@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgedistill.recipe import Limits, SelectSpec
+from edgedistill.select import Figures, choose, pareto_front
+
+
+def figures(name: str, **change: float) -> Figures:
+    base = {
+        "accuracy": 0.9,
+        "accuracy_drop": 0.02,
+        "file_mb": 5.0,
+        "p50_ms": 2.0,
+        "p95_ms": 3.0,
+        "peak_rss_mb": 50.0,
+        "load_ms": 20.0,
+        "agreement": 1.0,
+    }
+    return Figures(id=name, **(base | change))
+
+
+LARGE = figures("large", accuracy=0.95, accuracy_drop=0.0, file_mb=90.0, p50_ms=8.0, p95_ms=9.0)
+MIDDLE = figures("middle")
+SMALL = figures("small", accuracy=0.85, accuracy_drop=0.1, file_mb=1.0, p50_ms=0.5, p95_ms=0.7)
+ALL = [LARGE, MIDDLE, SMALL]
+
+
+def select(prefer: str = "accuracy", tie: float = 0.0, **limits: float) -> SelectSpec:
+    return SelectSpec(limits=Limits(**limits), prefer=prefer, tie=tie)
+
+
+def test_without_limits_the_preference_decides():
+    assert choose(ALL, select(), 0.9).chosen == "large"
+    assert choose(ALL, select("latency"), 0.9).chosen == "small"
+    assert choose(ALL, select("size"), 0.9).chosen == "small"
+
+
+def test_each_limit_blocks_and_says_so():
+    for limit, words in [
+        ({"file_mb": 4.0}, "file 5.00 MB is over the limit of 4 MB"),
+        ({"p95_ms": 2.5}, "p95 3.00 ms is over the limit of 2.5 ms"),
+        ({"peak_rss_mb": 40.0}, "peak memory 50.00 MB is over the limit of 40 MB"),
+        ({"load_ms": 10.0}, "load 20.00 ms is over the limit of 10 ms"),
+        ({"accuracy_drop": 0.01}, "accuracy drop 0.0200 is over the limit of 0.01"),
+    ]:
+        verdict = choose([MIDDLE], select(**limit), 0.9).verdicts[0]
+        assert verdict.blocked_by == (words,)
+        assert not verdict.within_limits
+
+
+def test_a_limit_that_is_just_met_does_not_block():
+    assert choose([MIDDLE], select(file_mb=5.0, p95_ms=3.0, accuracy_drop=0.02), 1.0).chosen == "middle"
+
+
+def test_what_could_not_be_measured_does_not_pass_a_limit():
+    choice = choose([figures("a", peak_rss_mb=None)], select(peak_rss_mb=100.0), 0.9)
+    assert choice.chosen is None
+    assert "could not be measured" in choice.why
+
+
+def test_a_file_below_the_agreement_is_never_chosen_nor_on_the_front():
+    broken = figures("broken", accuracy=0.99, agreement=0.5, p50_ms=0.1, file_mb=0.1)
+    choice = choose([broken, MIDDLE], select(), 0.98)
+    assert choice.chosen == "middle"
+    assert choice.verdicts[0].blocked_by == ("agreement 0.5000 is below verify.min_agreement 0.98",)
+    assert not choice.verdicts[0].on_pareto_front
+
+
+def test_accuracies_within_the_tie_count_as_equal_and_the_faster_wins():
+    quick = figures("quick", accuracy=0.897, p50_ms=0.5)
+    assert choose([MIDDLE, quick], select(tie=0.0), 0.9).chosen == "middle"
+    choice = choose([MIDDLE, quick], select(tie=0.005), 0.9)
+    assert choice.chosen == "quick"
+    assert "within 0.005 of the most accurate (middle, 0.9000)" in choice.why
+
+
+def test_when_nothing_fits_the_nearest_miss_and_its_limit_are_named():
+    choice = choose(ALL, select(file_mb=4.5, accuracy_drop=0.03), 0.9)
+    assert choice.chosen is None
+    assert choice.why == "Nothing fits. The nearest is middle, blocked by: file 5.00 MB is over the limit of 4.5 MB."
+
+
+POINTS = st.lists(
+    st.tuples(st.integers(0, 5), st.integers(1, 5), st.integers(1, 5)), min_size=1, max_size=12
+)
+
+
+@given(POINTS)
+def test_the_front_is_what_nothing_beats(points):
+    rows = [
+        figures(str(i), accuracy=a / 10, p50_ms=float(p), file_mb=float(f)) for i, (a, p, f) in enumerate(points)
+    ]
+    front = pareto_front(rows)
+    assert front
+    for row in rows:
+        better = [
+            other
+            for other in rows
+            if (other.accuracy, -other.p50_ms, -other.file_mb) != (row.accuracy, -row.p50_ms, -row.file_mb)
+            and other.accuracy >= row.accuracy
+            and other.p50_ms <= row.p50_ms
+            and other.file_mb <= row.file_mb
+        ]
+        assert (row.id in front) == (not better)
