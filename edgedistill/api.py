@@ -194,12 +194,21 @@ def _difference(run: Path, own: Results, first_run: Path, first: Results) -> Pai
     from . import plugins
     from .signals import load_rows
 
-    if own.chosen is None or first.chosen is None or own.data.get("test_sha256") != first.data.get("test_sha256"):
+    if (
+        own.chosen is None
+        or first.chosen is None
+        or own.data.get("test_sha256") != first.data.get("test_sha256")
+    ):
         return None
     decided = []
     for folder, results in ((run, own), (first_run, first)):
         row = results.candidate(str(results.chosen))
-        file = folder / "predictions" / "test" / f"{row.round}-{row.target}-{row.precision}-{row.runtime}.safetensors"
+        file = (
+            folder
+            / "predictions"
+            / "test"
+            / f"{row.round}-{row.target}-{row.precision}-{row.runtime}.safetensors"
+        )
         if not file.is_file():
             return None
         decided.append(np.asarray(load_rows(file).values).argmax(axis=1))

@@ -23,7 +23,9 @@ class Checkpoint:
     best_weights: Mapping[str, torch.Tensor]
 
 
-def save_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, state: Checkpoint) -> None:
+def save_checkpoint(
+    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, state: Checkpoint
+) -> None:
     """Replace the checkpoint in `folder`; a process killed in between leaves the former one."""
     partial, former = folder.with_name(f"{folder.name}.partial"), folder.with_name(f"{folder.name}.former")
     for left_over in (partial, former):
@@ -32,11 +34,17 @@ def save_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optim
     save_model(model, str(partial / "model.safetensors"))
     moments = optimizer.state_dict()["state"]
     save_file(
-        {f"{index}.{name}": value.contiguous() for index, each in moments.items() for name, value in each.items()},
+        {
+            f"{index}.{name}": value.contiguous()
+            for index, each in moments.items()
+            for name, value in each.items()
+        },
         partial / "optimizer.safetensors",
     )
     save_file(_random_state(), partial / "random.safetensors")
-    save_file({name: value.clone() for name, value in state.best_weights.items()}, partial / "best.safetensors")
+    save_file(
+        {name: value.clone() for name, value in state.best_weights.items()}, partial / "best.safetensors"
+    )
     content = {"history": state.history, "best_metric": state.best_metric, "best_epoch": state.best_epoch}
     (partial / "state.json").write_text(json.dumps(content), encoding="utf-8")
     if folder.exists():

@@ -38,7 +38,10 @@ def read_rows(source: DataSource, where: str, cache: Path) -> Dataset:
     try:
         if path is None:
             return load_dataset(
-                source.hub, source.subset, split=source.split or where.rsplit(".", 1)[-1], revision=source.revision
+                source.hub,
+                source.subset,
+                split=source.split or where.rsplit(".", 1)[-1],
+                revision=source.revision,
             )
         if path.is_dir():
             loaded = load_from_disk(str(path))
@@ -60,7 +63,13 @@ def read_rows(source: DataSource, where: str, cache: Path) -> Dataset:
 
 
 def check_rows(
-    rows: Dataset, task: Task, columns: Mapping[str, str], name: str, *, labelled: bool, known: Sequence[str] = ()
+    rows: Dataset,
+    task: Task,
+    columns: Mapping[str, str],
+    name: str,
+    *,
+    labelled: bool,
+    known: Sequence[str] = (),
 ) -> None:
     """Look at every row.
 
@@ -83,7 +92,13 @@ def check_rows(
     total = 0
     for number, row in enumerate(rows, start=1):
         problem = task.problem_in(row, columns, labelled)
-        if problem is None and labelled and allowed and _is_scalar(row[label]) and str(row[label]) not in allowed:
+        if (
+            problem is None
+            and labelled
+            and allowed
+            and _is_scalar(row[label])
+            and str(row[label]) not in allowed
+        ):
             problem = f"'{label}' is {row[label]!r}, which the training data doesn't have"
         if problem is not None:
             total += 1
@@ -195,7 +210,9 @@ class PreparedData:
         """The model's inputs and labels."""
         from datasets import load_from_disk
 
-        return to_ragged(load_from_disk(str(self.folder / split / "tokens")), int(str(self._facts["pad_token"])))
+        return to_ragged(
+            load_from_disk(str(self.folder / split / "tokens")), int(str(self._facts["pad_token"]))
+        )
 
 
 def to_ragged(tokens: Dataset, pad: int) -> Ragged:

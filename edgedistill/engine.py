@@ -19,7 +19,16 @@ from .plan import Plan
 from .progress import Progress
 from .step import Context, Step
 
-_VERSIONED = ("edgedistill", "torch", "transformers", "accelerate", "datasets", "onnx", "onnxscript", "onnxruntime")
+_VERSIONED = (
+    "edgedistill",
+    "torch",
+    "transformers",
+    "accelerate",
+    "datasets",
+    "onnx",
+    "onnxscript",
+    "onnxruntime",
+)
 
 
 def versions() -> dict[str, str]:
@@ -80,7 +89,9 @@ def _execute_step(
     progress.say(f"[{number + 1}/{total}] {step.name}: {step.summary}")
     begun = time.monotonic()
     try:
-        import_module(f"edgedistill.steps.{step.kind}").run(step.settings, inputs, partial, Context(scratch, progress))
+        import_module(f"edgedistill.steps.{step.kind}").run(
+            step.settings, inputs, partial, Context(scratch, progress)
+        )
     except KeyboardInterrupt:
         progress.event("interrupted", step=step.name, seconds=round(time.monotonic() - begun, 3))
         shutil.rmtree(partial, ignore_errors=True)
@@ -131,7 +142,9 @@ def _only_writer(run_folder: Path) -> Iterator[None]:
     lock, holder = run_folder / ".lock", run_folder / ".lock.holder"
     try:
         with FileLock(lock, timeout=0):
-            holder.write_text(f"process {os.getpid()} on {platform.node()} since {time.strftime('%Y-%m-%d %H:%M:%S')}")
+            holder.write_text(
+                f"process {os.getpid()} on {platform.node()} since {time.strftime('%Y-%m-%d %H:%M:%S')}"
+            )
             yield
             holder.unlink(missing_ok=True)
     except Timeout:

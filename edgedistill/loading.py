@@ -156,7 +156,9 @@ def _override(tree: Tree, override: str) -> None:
     path, equals, text = override.partition("=")
     keys = path.strip().split(".")
     if not equals or not all(keys):
-        raise UserError(f"--set {override}: expected dotted.path=value, for example rounds.0.stages.0.epochs=3")
+        raise UserError(
+            f"--set {override}: expected dotted.path=value, for example rounds.0.stages.0.epochs=3"
+        )
     try:
         value = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
     except yaml.YAMLError as error:
@@ -167,7 +169,9 @@ def _override(tree: Tree, override: str) -> None:
         here = ".".join(keys[:depth]) or "the recipe"
         if isinstance(node, list):
             if not key.isdigit() or int(key) >= len(node):
-                raise UserError(f"--set {override}: got '{key}' in {here}, expected a number below {len(node)}")
+                raise UserError(
+                    f"--set {override}: got '{key}' in {here}, expected a number below {len(node)}"
+                )
             if last:
                 node[int(key)] = value
             node = node[int(key)]
@@ -188,7 +192,9 @@ def _absolute_paths(tree: Tree, folder: Path) -> None:
     for source in data.values() if isinstance(data, dict) else ():
         if isinstance(source, dict) and isinstance(source.get("path"), str):
             source["path"] = str((folder / Path(source["path"]).expanduser()).resolve())
-    students = [each.get("student") for each in rounds if isinstance(each, dict)] if isinstance(rounds, list) else []
+    students = (
+        [each.get("student") for each in rounds if isinstance(each, dict)] if isinstance(rounds, list) else []
+    )
     for holder in (teacher, *students):
         if isinstance(holder, dict) and isinstance(holder.get("model"), str):
             local = folder / Path(holder["model"]).expanduser()
@@ -247,7 +253,9 @@ def _follow(location: Iterable[str | int], tree: object) -> tuple[list[str], lis
             path.append(str(key))
             node = node[key] if isinstance(node, list) and key < len(node) else None
             annotation = _item(annotation)
-        elif isinstance(node, dict) and (key in node or any(key == _shown(n, m) for m in models for n in m.model_fields)):
+        elif isinstance(node, dict) and (
+            key in node or any(key == _shown(n, m) for m in models for n in m.model_fields)
+        ):
             path.append(key)
             node = node.get(key)
             annotation = next(

@@ -52,7 +52,9 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> dict[str, object
     task, runtime = plugins.find("tasks", request.task), plugins.find("runtimes", request.runtime)
     if request.metric not in task.METRICS:
         known = ", ".join(sorted(task.METRICS))
-        raise UserError(f"measure: metric '{request.metric}' is unknown for {request.task}; expected one of {known}")
+        raise UserError(
+            f"measure: metric '{request.metric}' is unknown for {request.task}; expected one of {known}"
+        )
     if request.file.suffix not in runtime.SUFFIXES:
         raise UserError(
             f"measure: '{request.file.name}' is not a file that {request.runtime} opens ({', '.join(runtime.SUFFIXES)})"
@@ -65,7 +67,9 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> dict[str, object
         scratch = Path(folder)
         source = DataSource(path=str(request.data.resolve()))
         raw = read_rows(source, "data.test", scratch / "cache")
-        columns = {key: request.columns.get(key, key) for key in (*task.COLUMNS.required, task.COLUMNS.labels)}
+        columns = {
+            key: request.columns.get(key, key) for key in (*task.COLUMNS.required, task.COLUMNS.labels)
+        }
         columns |= {key: request.columns[key] for key in task.COLUMNS.optional if key in request.columns}
         rows = with_label_names(raw, columns[task.COLUMNS.labels])
         labelled = columns[task.COLUMNS.labels] in rows.column_names

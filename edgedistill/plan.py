@@ -110,7 +110,9 @@ def _training_steps(recipe: Recipe, sources: Sources, steps: _Steps) -> None:
         vocabulary=teacher.scratch.vocabulary if teacher.scratch else None,
         teacher_labels=teacher.fine_tune is None,
     )
-    without_paths = data.model_dump(mode="json", exclude={"data": set(recipe.data.splits()), "tokenizer": True})
+    without_paths = data.model_dump(
+        mode="json", exclude={"data": set(recipe.data.splits()), "tokenizer": True, "revision": True}
+    )
     steps.add(
         "data",
         "prepare_data",
@@ -119,19 +121,23 @@ def _training_steps(recipe: Recipe, sources: Sources, steps: _Steps) -> None:
         f"read, check and tokenise {', '.join(recipe.data.splits())}",
         [without_paths, sources.data, fingerprint],
     )
-    trained = train_teacher.Settings(task=recipe.task, teacher=teacher, seed=recipe.seed, compute=recipe.compute)
-    verb = f"fine-tune {origin} for {teacher.fine_tune.epochs} epochs" if teacher.fine_tune else f"load {origin}"
+    trained = train_teacher.Settings(
+        task=recipe.task, teacher=teacher, seed=recipe.seed, compute=recipe.compute
+    )
+    verb = (
+        f"fine-tune {origin} for {teacher.fine_tune.epochs} epochs" if teacher.fine_tune else f"load {origin}"
+    )
     steps.add(
         "teacher",
         "train_teacher",
         trained,
         {"data": "data"},
         verb,
-        [trained.model_dump(mode="json", exclude={"teacher": {"model"}}), fingerprint],
+        [trained.model_dump(mode="json", exclude={"teacher": {"model", "revision"}}), fingerprint],
     )
     for each in recipe.rounds:
         signals = _signal_steps(recipe, sources, each, steps)
-        _round_step(recipe, sources, each, signals, steps)
+        _round_step(recipe, sources, each, signals, steps, control=False)
         if recipe.control:
             _control_step(recipe, sources, each, steps)
 
@@ -149,7 +155,9 @@ def _signal_steps(recipe: Recipe, sources: Sources, each: Round, steps: _Steps) 
                     task=recipe.task.type, split=split, signal="logits", compute=recipe.compute
                 )
                 name, summary = f"logits-{teacher}-{split}", f"record logits of {teacher} on {split}"
-                inputs[f"logits:{teacher}:{split}"] = steps.add(name, "record_signals", settings, reading, summary)
+                inputs[f"logits:{teacher}:{split}"] = steps.add(
+                    name, "record_signals", settings, reading, summary
+                )
             if "hidden" in needs:
                 settings = record_signals.Settings(
                     task=recipe.task.type,
@@ -161,29 +169,31 @@ def _signal_steps(recipe: Recipe, sources: Sources, each: Round, steps: _Steps) 
                 )
                 name = f"hidden-{teacher}-{split}-{each.id}"
                 summary = f"record hidden states of {teacher} on {split}"
-                inputs[f"hidden:{teacher}:{split}"] = steps.add(name, "record_signals", settings, reading, summary)
+                inputs[f"hidden:{teacher}:{split}"] = steps.add(
+                    name, "record_signals", settings, reading, summary
+                )
     return inputs
 
 
 def _round_step(
-    recipe: Recipe, sources: Sources, each: Round, signals: Mapping[str, str], steps: _Steps, arm: str = "distil"
+    recipe: Recipe, sources: Sources, each: Round, signals: Mapping[str, str], steps: _Steps, *, control: bool
 ) -> None:
     settings = distil.Settings(
-        task=recipe.task, round=each, seed=recipe.seed, compute=recipe.compute, control=arm == "control"
+        task=recipe.task, round=each, seed=recipe.seed, compute=recipe.compute, control=control
     )
     inputs = {"data": "data", **signals}
     source = source_of(each.student)
     if source is not None:
         inputs["source"] = source
-    if arm == "distil":
+    if not control:
         inputs |= {f"teacher:{teacher}": teacher for teacher in each.teachers()}
     origin = getattr(each.student, "model", None)
     identity = settings.model_dump(mode="json", by_alias=True)
     if origin is not None:
-        identity["round"]["student"]["model"] = sources.models[origin]
+        identity["round"]["student"] |= {"model": sources.models[origin], "revision": ""}
     epochs = sum(stage.epochs for stage in each.stages)
-    name = each.id if arm == "distil" else f"{each.id}-control"
-    taught = f"from {' + '.join(each.teachers())}" if arm == "distil" else "the same student without a teacher"
+    name = f"{each.id}-control" if control else each.id
+    taught = "the same student without a teacher" if control else f"from {' + '.join(each.teachers())}"
     summary = f"{each.student.init} student, {taught}, {epochs} epochs"
     steps.add(name, "distil", settings, inputs, summary, identity)
 
@@ -192,8 +202,8 @@ def _control_step(recipe: Recipe, sources: Sources, each: Round, steps: _Steps) 
     """The same student, data and number of steps with hard labels only; what the losses were changes nothing of it."""
     hard_label = plugins.find("losses", "hard_label").SPEC(kind="hard_label")
     stages = tuple(stage.model_copy(update={"losses": (hard_label,)}) for stage in each.stages)
-    control = each.model_copy(update={"stages": stages, "teacher": "none"})
-    _round_step(recipe, sources, control, {}, steps, arm="control")
+    untaught = each.model_copy(update={"stages": stages, "teacher": "none"})
+    _round_step(recipe, sources, untaught, {}, steps, control=True)
 
 
 def _device_steps(recipe: Recipe, rows: tuple[Candidate, ...], steps: _Steps) -> None:
@@ -202,7 +212,9 @@ def _device_steps(recipe: Recipe, rows: tuple[Candidate, ...], steps: _Steps) ->
     for model in ["teacher", *(each.id for each in recipe.rounds), *controls]:
         settings = evaluate.Settings(task=recipe.task)
         reading = {"data": "data", "model": model}
-        steps.add(f"evaluate-{model}", "evaluate", settings, reading, f"logits of {model} on validation and test")
+        steps.add(
+            f"evaluate-{model}", "evaluate", settings, reading, f"logits of {model} on validation and test"
+        )
     for row in rows:
         exporter, quantizer = plugins.find("exporters", row.target), plugins.find("quantizers", row.precision)
         exported = export.Settings(task=recipe.task.type, target=row.target)
@@ -236,7 +248,9 @@ def _closing_steps(recipe: Recipe, rows: tuple[Candidate, ...], steps: _Steps) -
     """Measure all candidates together, choose, report."""
     files = {f"file:{row.file_key}": f"quantize-{row.file_key}" for row in rows}
     verified = {f"verify:{row.verify_key}": f"verify-{row.verify_key}" for row in rows}
-    evaluated = {step.name.replace("-", ":", 1): step.name for step in steps.ordered if step.kind == "evaluate"}
+    evaluated = {
+        step.name.replace("-", ":", 1): step.name for step in steps.ordered if step.kind == "evaluate"
+    }
     models = {f"model:{name.split(':', 1)[1]}": name.split(":", 1)[1] for name in evaluated}
     steps.add(
         "measure",
@@ -267,7 +281,15 @@ def _closing_steps(recipe: Recipe, rows: tuple[Candidate, ...], steps: _Steps) -
             candidates=rows,
             select=recipe.select,
         ),
-        {"data": "data", "measure": "measure", "choose": "choose", **models, **evaluated, **verified, **files},
+        {
+            "data": "data",
+            "measure": "measure",
+            "choose": "choose",
+            **models,
+            **evaluated,
+            **verified,
+            **files,
+        },
         "results.json, report.md, report.html",
     )
 

@@ -41,12 +41,18 @@ def plan(planned: PlannedRun) -> None:
     for model in planned.plan.models:
         sizes = [_number(model.file_bytes[name], 1e6, 1) for name in precisions]
         parameters = _number(model.parameters, 1e6, 2, " M")
-        models.add_row(model.id, model.origin, _plain(model.layers), _plain(model.hidden_size), parameters, *sizes)
+        models.add_row(
+            model.id, model.origin, _plain(model.layers), _plain(model.hidden_size), parameters, *sizes
+        )
     console.print(models)
     todo = len(planned.plan.steps) - len(planned.done)
-    console.print(f"{todo} of {len(planned.plan.steps)} steps to do, {len(planned.plan.candidates)} candidates")
+    console.print(
+        f"{todo} of {len(planned.plan.steps)} steps to do, {len(planned.plan.candidates)} candidates"
+    )
     if any(model.parameters is None for model in planned.plan.models):
-        console.print("? : known once the model's config.json is here (run fetches it first)", highlight=False)
+        console.print(
+            "? : known once the model's config.json is here (run fetches it first)", highlight=False
+        )
 
 
 def plan_facts(planned: PlannedRun) -> dict[str, object]:
@@ -91,7 +97,9 @@ def measurement(found: FileMeasurement) -> None:
         f"p99 {_ms(latency['p99'])} ms, {latency['runs']} runs",
         "throughput": f"{found.throughput_per_s:.1f} items/s",
         "load": f"{found.load_ms:.1f} ms",
-        "peak memory": "-" if found.peak_rss_mb is None else f"{found.peak_rss_mb:.1f} MB above the interpreter",
+        "peak memory": "-"
+        if found.peak_rss_mb is None
+        else f"{found.peak_rss_mb:.1f} MB above the interpreter",
     }
     for name, text in rows.items():
         console.print(f"[bold]{name:<12}[/] {text}", highlight=False, soft_wrap=True)
@@ -104,12 +112,27 @@ def measurement_facts(found: FileMeasurement) -> dict[str, object]:
 
 def comparison(summaries: Sequence[RunSummary]) -> None:
     """A row a run."""
-    names = ("run", "teacher", "chosen", "accuracy", "p50 ms", "p95 ms", "MB", "against the first, same items")
+    names = (
+        "run",
+        "teacher",
+        "chosen",
+        "accuracy",
+        "p50 ms",
+        "p95 ms",
+        "MB",
+        "against the first, same items",
+    )
     table = _table("chosen candidates", *names, right=(1, 3, 4, 5, 6))
     for each in summaries:
         row = each.results.candidate(each.results.chosen) if each.results.chosen else None
         figures = ["-"] * 4 if row is None else _brief(row)
-        table.add_row(each.run, f"{each.results.teacher.accuracy:.4f}", each.results.chosen or "-", *figures, _against(each))
+        table.add_row(
+            each.run,
+            f"{each.results.teacher.accuracy:.4f}",
+            each.results.chosen or "-",
+            *figures,
+            _against(each),
+        )
     _console().print(table)
 
 
@@ -119,7 +142,9 @@ def comparison_facts(summaries: Sequence[RunSummary]) -> list[dict[str, object]]
         {
             "run": each.run,
             "results": each.results.model_dump(mode="json", by_alias=True),
-            "difference_from_first": asdict(each.difference_from_first) if each.difference_from_first else None,
+            "difference_from_first": asdict(each.difference_from_first)
+            if each.difference_from_first
+            else None,
         }
         for each in summaries
     ]
@@ -151,7 +176,16 @@ def pairs(given: Sequence[str], flag: str) -> dict[str, str]:
 
 
 def _rounds(found: Results) -> Table:
-    names = ("model", "teacher", "parameters", found.metric, "95% interval", "control", "gain over control", "seconds")
+    names = (
+        "model",
+        "teacher",
+        "parameters",
+        found.metric,
+        "95% interval",
+        "control",
+        "gain over control",
+        "seconds",
+    )
     table = _table("models, on test", *names, right=range(2, 8))
     low, high = found.teacher.accuracy_ci
     parameters = f"{found.teacher.parameters / 1e6:.2f} M"
@@ -177,7 +211,18 @@ def _rounds(found: Results) -> Table:
 
 
 def _candidates(found: Results) -> Table:
-    names = ("", "candidate", "MB", found.metric, "agreement", "p50 ms", "p95 ms", "RSS MB", "load ms", "limits")
+    names = (
+        "",
+        "candidate",
+        "MB",
+        found.metric,
+        "agreement",
+        "p50 ms",
+        "p95 ms",
+        "RSS MB",
+        "load ms",
+        "limits",
+    )
     table = _table("candidates: accuracy on test, the rest as measured", *names, right=range(2, 9))
     for row in found.candidates:
         mark = "[green]>[/]" if row.id == found.chosen else ("*" if row.on_pareto_front else "")
@@ -199,13 +244,17 @@ def _against(each: RunSummary) -> str:
     paired = each.difference_from_first
     if paired is None:
         return ""
-    return f"{paired.difference:+.4f} [{paired.interval.low:+.4f}, {paired.interval.high:+.4f}] p {paired.p:.3g}"
+    return (
+        f"{paired.difference:+.4f} [{paired.interval.low:+.4f}, {paired.interval.high:+.4f}] p {paired.p:.3g}"
+    )
 
 
 def _diagnosed(value: object) -> str:
     if isinstance(value, dict):
         if value.get("installed"):
-            return "installed: " + ", ".join(f"{name} {version}" for name, version in value["versions"].items())
+            return "installed: " + ", ".join(
+                f"{name} {version}" for name, version in value["versions"].items()
+            )
         return f"[yellow]missing {', '.join(value['missing'])}[/]: {value['install']}"
     return ", ".join(value) if isinstance(value, list) else str(value)
 

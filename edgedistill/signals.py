@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 _DTYPES = {"F32": np.float32, "F16": np.float16, "I64": np.int64}
 
 
-def create(file: Path, shapes: Mapping[str, tuple[int, ...]], dtypes: Mapping[str, str]) -> dict[str, NDArray[np.generic]]:
+def create(
+    file: Path, shapes: Mapping[str, tuple[int, ...]], dtypes: Mapping[str, str]
+) -> dict[str, NDArray[np.generic]]:
     """A new safetensors file of these tensors, mapped for writing; dtypes are `F32`, `F16` or `I64`."""
     header: dict[str, object] = {}
     end = 0

@@ -41,7 +41,9 @@ def look_up(recipe: Recipe, *, download: bool = False) -> Sources:
             doesn't give.
     """
     data = {name: _data_fingerprint(name, source) for name, source in recipe.data.splits().items()}
-    wanted: list[tuple[str, str | None, str]] = [("teacher.model", recipe.teacher.model, recipe.teacher.revision)]
+    wanted: list[tuple[str, str | None, str]] = [
+        ("teacher.model", recipe.teacher.model, recipe.teacher.revision)
+    ]
     for i, each in enumerate(recipe.rounds):
         where, student = f"rounds.{i}.student.model", each.student
         wanted.append((where, getattr(student, "model", None), getattr(student, "revision", "main")))
@@ -85,7 +87,9 @@ def _data_fingerprint(name: str, source: DataSource) -> str:
     if path.is_file():
         if path.suffix not in _DATA_SUFFIXES:
             allowed = ", ".join(_DATA_SUFFIXES)
-            raise UserError(f"data.{name}.path: got '{path}', expected {allowed}, or a folder saved by datasets")
+            raise UserError(
+                f"data.{name}.path: got '{path}', expected {allowed}, or a folder saved by datasets"
+            )
         return file_hash(path) + slicing
     return _folder_hash(sorted(file for file in path.rglob("*") if file.is_file())) + slicing
 

@@ -71,7 +71,9 @@ def labelled(data: TrainingData) -> TrainingData:
 
 def every_item(tokens: Sequence[Ragged]) -> np.ndarray:
     """(N, 2) all items of these splits."""
-    return np.array([(split, item) for split, each in enumerate(tokens) for item in range(len(each))], dtype=np.int64)
+    return np.array(
+        [(split, item) for split, each in enumerate(tokens) for item in range(len(each))], dtype=np.int64
+    )
 
 
 class LengthBuckets(BatchSampler):
@@ -164,7 +166,9 @@ def steps_an_epoch(items: int, batch_size: int) -> int:
     return math.ceil(items / batch_size)
 
 
-def train_stage(trainee: Trainee, request: StageRequest, scratch: Path, progress: Progress) -> list[EpochRecord]:
+def train_stage(
+    trainee: Trainee, request: StageRequest, scratch: Path, progress: Progress
+) -> list[EpochRecord]:
     """Train the trainee in place; its student ends with the weights of its best epoch on validation.
 
     A checkpoint in `scratch` is written after each epoch and read if it is there: the weights, the optimizer and the
@@ -257,7 +261,9 @@ def make_accelerator(compute: Compute) -> Accelerator:
 
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not there.get(compute.device, True):
-        raise UserError(f"compute.device: got '{compute.device}', which this machine doesn't have; expected cpu or auto")
+        raise UserError(
+            f"compute.device: got '{compute.device}', which this machine doesn't have; expected cpu or auto"
+        )
     AcceleratorState._reset_state(reset_partial_state=True)  # each stage says itself where it runs
     return Accelerator(cpu=compute.device == "cpu", mixed_precision="bf16" if wants_bf16(compute) else "no")
 

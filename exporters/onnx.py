@@ -38,7 +38,10 @@ def export(request: ExportRequest, folder: Path) -> list[ShapeCheck]:
 
     # A batch of one freezes the batch dimension, so it is traced with two.
     sample = request.samples(2, min(16, request.max_length))
-    shared = {0: torch.export.Dim("batch", max=1 << 16), 1: torch.export.Dim("length", max=request.max_length)}
+    shared = {
+        0: torch.export.Dim("batch", max=1 << 16),
+        1: torch.export.Dim("length", max=request.max_length),
+    }
     config = OnnxConfig(dynamic=True, dynamic_shapes=dict.fromkeys(sample, shared))
     with _quiet():
         try:
@@ -46,7 +49,9 @@ def export(request: ExportRequest, folder: Path) -> list[ShapeCheck]:
         except Exception as error:
             kind = request.config.model_type
             reason = " ".join(str(error).split())[:300]
-            raise EdgedistillError(f"target onnx: torch cannot trace this '{kind}' model: {reason}") from error
+            raise EdgedistillError(
+                f"target onnx: torch cannot trace this '{kind}' model: {reason}"
+            ) from error
     graph: onnx_ir.Model = exported.program
     _name_axes(graph)
     onnx_ir.save(graph, folder / FILE, external_data=None if _fits_inline(graph) else f"{FILE}.data")
@@ -69,7 +74,9 @@ def _check(request: ExportRequest, file: Path) -> list[ShapeCheck]:
             expected = request.model(**inputs).logits.float().numpy()
         got = session.run(None, {name: inputs[name].numpy() for name in names})[0]
         if got.shape != expected.shape:
-            raise EdgedistillError(f"target onnx: at {(batch, length)} the file gives {got.shape}, torch {expected.shape}")
+            raise EdgedistillError(
+                f"target onnx: at {(batch, length)} the file gives {got.shape}, torch {expected.shape}"
+            )
         check = ShapeCheck(batch, length, float(np.abs(got - expected).max()))
         if not check.max_abs_diff <= TOLERANCE:
             raise EdgedistillError(
@@ -93,7 +100,10 @@ def _name_axes(graph: onnx_ir.Model) -> None:
 
 
 def _fits_inline(graph: onnx_ir.Model) -> bool:
-    return sum(value.const_value.nbytes for value in graph.graph.initializers.values() if value.const_value) < _INLINE_LIMIT
+    return (
+        sum(value.const_value.nbytes for value in graph.graph.initializers.values() if value.const_value)
+        < _INLINE_LIMIT
+    )
 
 
 @contextmanager

@@ -47,7 +47,9 @@ def test_the_figures_are_those_of_the_files(finished_run):
 
 
 def test_accuracy_is_counted_from_the_predictions_on_test(finished_run):
-    labels = np.array(json.loads((finished_run.folder / "predictions/test/references.json").read_text())["labels"])
+    labels = np.array(
+        json.loads((finished_run.folder / "predictions/test/references.json").read_text())["labels"]
+    )
     rows = load_file(finished_run.folder / "predictions/test/r2-onnx-fp32-onnxruntime.safetensors")
     accuracy = (rows["values"].argmax(1) == labels).mean()
     assert finished_run.results.candidate("r2/onnx/fp32/onnxruntime").accuracy == pytest.approx(accuracy)
@@ -106,7 +108,10 @@ def test_a_lone_file_is_measured(finished_run, data_folder):
     [
         ({"file": "absent.onnx"}, "measure: 'absent.onnx' is not a file"),
         ({"data": "absent.jsonl"}, "measure: data 'absent.jsonl' is not a file or folder"),
-        ({"metric": "bleu"}, "metric 'bleu' is unknown for text-classification; expected one of accuracy, f1_macro"),
+        (
+            {"metric": "bleu"},
+            "metric 'bleu' is unknown for text-classification; expected one of accuracy, f1_macro",
+        ),
         ({"runtime": "onyx"}, "unknown runtimes 'onyx'; known: onnxruntime"),
         ({"columns": {"text": "sentence"}}, "has no column 'sentence'"),
     ],
@@ -136,10 +141,15 @@ def test_a_file_without_a_tokenizer_says_how_to_name_one(finished_run, data_fold
 def test_runs_on_the_same_test_set_are_compared_item_by_item(finished_run, tmp_path):
     shutil.copytree(finished_run.folder, tmp_path / "other")
     content = json.loads((tmp_path / "other" / "results.json").read_text())
-    (tmp_path / "other" / "results.json").write_text(json.dumps(content | {"chosen": "r2/onnx/fp32/onnxruntime"}))
+    (tmp_path / "other" / "results.json").write_text(
+        json.dumps(content | {"chosen": "r2/onnx/fp32/onnxruntime"})
+    )
     first, second = edgedistill.compare([finished_run.folder, tmp_path / "other"])
     assert first.difference_from_first is None
-    rows = {each: finished_run.results.candidate(each).accuracy for each in (first.results.chosen, second.results.chosen)}
+    rows = {
+        each: finished_run.results.candidate(each).accuracy
+        for each in (first.results.chosen, second.results.chosen)
+    }
     expected = rows[second.results.chosen] - rows[first.results.chosen]
     assert second.difference_from_first.difference == pytest.approx(expected)
 

@@ -12,7 +12,11 @@ from edgedistill import __version__
 
 def cli(*arguments: str, cwd=None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "edgedistill.cli", *arguments], capture_output=True, text=True, cwd=cwd, check=False
+        [sys.executable, "-m", "edgedistill.cli", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        check=False,
     )
 
 
@@ -79,7 +83,10 @@ def test_nothing_within_the_limits_is_exit_code_3_with_results(finished_run, tmp
     [
         (["run", "nothere"], "recipe 'nothere': expected a file, or one of the shipped recipes"),
         (["show", "quickstart", "--set", "teacher.fine_tune.epoch=3"], "did you mean 'epochs'?"),
-        (["plan", "quickstart", "--set", "data.train.path=gone.jsonl"], "expected a file or folder that exists"),
+        (
+            ["plan", "quickstart", "--set", "data.train.path=gone.jsonl"],
+            "expected a file or folder that exists",
+        ),
         (["compare", "nowhere", "nowhere"], "expected a finished run's folder"),
         (["measure", "no.onnx", "--data", "no.jsonl"], "measure: 'no.onnx' is not a file"),
     ],

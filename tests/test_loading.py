@@ -35,15 +35,30 @@ def test_all_problems_are_reported_together_each_with_path_value_and_expectation
     ("change", "expected"),
     [
         ({"techer": {}}, "techer: unknown key; did you mean 'teacher'?"),
-        ({"task": {"type": "text-classifcation", "metric": "accuracy"}}, "did you mean 'text-classification'?"),
-        ({"task": {"type": "text-classification", "metric": "acc"}}, "task.metric: got 'acc', expected one of accuracy"),
-        ({"quantize": [{"precision": "int9"}]}, "quantize.0.precision: got 'int9', expected one of fp16, fp32"),
+        (
+            {"task": {"type": "text-classifcation", "metric": "accuracy"}},
+            "did you mean 'text-classification'?",
+        ),
+        (
+            {"task": {"type": "text-classification", "metric": "acc"}},
+            "task.metric: got 'acc', expected one of accuracy",
+        ),
+        (
+            {"quantize": [{"precision": "int9"}]},
+            "quantize.0.precision: got 'int9', expected one of fp16, fp32",
+        ),
         ({"measure": {"runtimes": ["onnx"]}}, "measure.runtimes.0: got 'onnx', expected one of onnxruntime"),
-        ({"export": {"targets": ["onxx"]}}, "export.targets.0: got 'onxx', expected one of onnx; did you mean 'onnx'?"),
+        (
+            {"export": {"targets": ["onxx"]}},
+            "export.targets.0: got 'onxx', expected one of onnx; did you mean 'onnx'?",
+        ),
         ({"name": "a b"}, "name: got 'a b', expected"),
         ({"schema": "edgedistill/9"}, "schema: got 'edgedistill/9', expected 'edgedistill/1'"),
         ({"teacher": {}}, "teacher: expected either 'model' or 'scratch'"),
-        ({"teacher": {"model": "a", "fine_tune": {"epochs": 0}}}, "teacher.fine_tune.epochs: got 0, expected greater"),
+        (
+            {"teacher": {"model": "a", "fine_tune": {"epochs": 0}}},
+            "teacher.fine_tune.epochs: got 0, expected greater",
+        ),
     ],
 )
 def test_a_wrong_key_gets_a_sentence(recipe_tree, tmp_path, change, expected):
@@ -102,7 +117,9 @@ def test_extends_merges_below_and_keeps_the_parents_paths(tmp_path, recipe_tree)
     recipe_tree["data"]["train"]["path"] = "here/train.jsonl"
     (tmp_path / "base").mkdir()
     (tmp_path / "base" / "base.yaml").write_text(yaml.safe_dump(recipe_tree))
-    (tmp_path / "child.yaml").write_text("extends: base/base.yaml\nname: child\nselect: {limits: {p95_ms: 3}}\n")
+    (tmp_path / "child.yaml").write_text(
+        "extends: base/base.yaml\nname: child\nselect: {limits: {p95_ms: 3}}\n"
+    )
     recipe = loading.load(str(tmp_path / "child.yaml"))
     assert recipe.name == "child"
     assert recipe.select.limits.file_mb == 5
@@ -124,7 +141,10 @@ def test_the_effective_recipe_loads_to_the_same_recipe(recipe_file, tmp_path):
 
 
 def test_scientific_notation_without_a_dot_is_a_number(recipe_file):
-    assert loading.load(recipe_file, ["rounds.0.stages.0.learning_rate=3e-4"]).rounds[0].stages[0].learning_rate == 3e-4
+    assert (
+        loading.load(recipe_file, ["rounds.0.stages.0.learning_rate=3e-4"]).rounds[0].stages[0].learning_rate
+        == 3e-4
+    )
 
 
 def test_a_key_given_twice_is_refused(tmp_path):
@@ -150,7 +170,9 @@ _json = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=8,
 )
-_keys = st.sampled_from(["schema", "name", "task", "data", "teacher", "rounds", "quantize", "select", "measure", "x"])
+_keys = st.sampled_from(
+    ["schema", "name", "task", "data", "teacher", "rounds", "quantize", "select", "measure", "x"]
+)
 
 
 @given(st.dictionaries(_keys, _json, max_size=6))

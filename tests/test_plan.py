@@ -98,7 +98,14 @@ def test_a_changed_key_reruns_what_depends_on_it(recipe_tree, override, expected
 def test_every_recipe_key_is_in_the_list_above(recipe_tree):
     covered = {override.split("=")[0] for override, _ in KEYS}
     # Told apart elsewhere in this file, or the choice of a whole group.
-    covered |= {"schema", "control", "rounds.0.id", "rounds.0.student.init", "teacher.model", "teacher.revision"}
+    covered |= {
+        "schema",
+        "control",
+        "rounds.0.id",
+        "rounds.0.student.init",
+        "teacher.model",
+        "teacher.revision",
+    }
     generic = {".".join(part for part in path.split(".") if not part.isdigit()) for path in covered}
 
     def keys(model: type[BaseModel], prefix: str) -> set[str]:
@@ -128,7 +135,14 @@ def test_a_losses_temperature_leaves_the_control_alone(recipe_tree):
 def test_a_last_rounds_change_leaves_the_rounds_before_alone(recipe_tree):
     found = changed(recipe_tree, "rounds.1.stages.0.learning_rate=5e-4")
     assert "r2" in found
-    assert not found & {"data", "teacher", "r1", "r1-control", "export-r1-onnx", "quantize-r1-onnx-int8-dynamic"}
+    assert not found & {
+        "data",
+        "teacher",
+        "r1",
+        "r1-control",
+        "export-r1-onnx",
+        "quantize-r1-onnx-int8-dynamic",
+    }
 
 
 def test_without_control_there_is_none(recipe_tree):

@@ -74,7 +74,9 @@ def build(spec: HiddenMseSpec, student: ModelSizes, teacher: ModelSizes | None) 
             )
 
         def forward(self, inputs: LossInputs) -> torch.Tensor:
-            assert inputs.teacher_hidden is not None, "the plan gives every hidden_mse loss its teacher's states"
+            assert inputs.teacher_hidden is not None, (
+                "the plan gives every hidden_mse loss its teacher's states"
+            )
             terms = [
                 hidden_mse(project(inputs.student_hidden[s]), inputs.teacher_hidden[t], inputs.mask_BT)
                 for project, (s, t) in zip(self.projections, pairs, strict=True)

@@ -47,10 +47,14 @@ class Child:
             code = self._process.wait()
             words = " ".join(self._log.read_text(encoding="utf-8", errors="replace").split())[-300:]
             how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-            raise MeasuringError(f"the measuring process {how} during '{command}': {words or 'it said nothing'}")
+            raise MeasuringError(
+                f"the measuring process {how} during '{command}': {words or 'it said nothing'}"
+            )
         reply: dict[str, object] = json.loads(line)
         if "error" in reply:
-            raise MeasuringError(f"'{command}' failed in the measuring process: {reply['error']}\n{reply['traceback']}")
+            raise MeasuringError(
+                f"'{command}' failed in the measuring process: {reply['error']}\n{reply['traceback']}"
+            )
         answer = reply["ok"]
         assert isinstance(answer, dict)
         return answer

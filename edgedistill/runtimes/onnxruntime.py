@@ -29,7 +29,9 @@ class OnnxRuntimeSession:
 
     def run(self, inputs: Mapping[str, NDArray[np.generic]]) -> list[NDArray[np.generic]]:
         """All outputs for one batch; inputs that the file doesn't have are left out."""
-        outputs: list[NDArray[np.generic]] = self._session.run(None, {name: inputs[name] for name in self.input_names})
+        outputs: list[NDArray[np.generic]] = self._session.run(
+            None, {name: inputs[name] for name in self.input_names}
+        )
         return outputs
 
 

@@ -43,9 +43,14 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
             answered.add(row.verify_key)
             output = folder / "test" / f"{row.verify_key}.safetensors"
             answers(files[row.file_key], row.runtime, given, output, settings.task.type, context.scratch)
-            context.progress.say(f"      {row.round} {row.precision}: answered the test set under {row.runtime}")
+            context.progress.say(
+                f"      {row.round} {row.precision}: answered the test set under {row.runtime}"
+            )
     timings = time_files(
-        [Timed(row.id, files[row.file_key], row.runtime, row.threads, row.batch) for row in settings.candidates],
+        [
+            Timed(row.id, files[row.file_key], row.runtime, row.threads, row.batch)
+            for row in settings.candidates
+        ],
         given,
         context.scratch,
         context.progress,
@@ -68,5 +73,3 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
             for row, timing in zip(settings.candidates, timings, strict=True)
         },
     )
-
-

@@ -43,8 +43,12 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
         name: reading.read_rows(source, f"data.{name}", context.scratch / "cache")
         for name, source in sources.items()
     }
-    columns = {key: settings.data.columns.get(key, key) for key in (*task.COLUMNS.required, task.COLUMNS.labels)}
-    columns |= {key: settings.data.columns[key] for key in task.COLUMNS.optional if key in settings.data.columns}
+    columns = {
+        key: settings.data.columns.get(key, key) for key in (*task.COLUMNS.required, task.COLUMNS.labels)
+    }
+    columns |= {
+        key: settings.data.columns[key] for key in task.COLUMNS.optional if key in settings.data.columns
+    }
     label_column = columns[task.COLUMNS.labels]
     files = {name: source.path or f"{source.hub}" for name, source in sources.items()}
     named = {name: reading.with_label_names(rows, label_column) for name, rows in raw.items()}
@@ -53,7 +57,9 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     if settings.teacher_labels and settings.tokenizer is not None:
         labels = _teacher_order(labels, settings.tokenizer, settings.revision)
     if len(labels) < 2:
-        raise UserError(f"{files['train']}: column '{label_column}' holds {len(labels)} label, expected at least 2")
+        raise UserError(
+            f"{files['train']}: column '{label_column}' holds {len(labels)} label, expected at least 2"
+        )
     for name, rows in named.items():
         if name != "train":
             reading.check_rows(rows, task, columns, files[name], labelled=name != "unlabeled", known=labels)
@@ -94,14 +100,18 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     )
 
 
-def _tokenizer(settings: Settings, rows: Dataset, columns: dict[str, str], task: Task) -> PreTrainedTokenizerBase:
+def _tokenizer(
+    settings: Settings, rows: Dataset, columns: dict[str, str], task: Task
+) -> PreTrainedTokenizerBase:
     """The teacher's own tokenizer, or a WordPiece vocabulary learned from the training texts."""
     from edgedistill.models import load_tokenizer
 
     if settings.tokenizer is not None:
         tokenizer = load_tokenizer(settings.tokenizer, settings.revision)
         if not tokenizer.is_fast:
-            raise UserError(f"teacher.model: '{settings.tokenizer}' has no tokenizer.json; expected a fast tokenizer")
+            raise UserError(
+                f"teacher.model: '{settings.tokenizer}' has no tokenizer.json; expected a fast tokenizer"
+            )
         return tokenizer
     from tokenizers.implementations import BertWordPieceTokenizer
     from transformers import BertTokenizerFast

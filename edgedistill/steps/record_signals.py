@@ -41,10 +41,15 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
 
     task = plugins.find("tasks", settings.task)
     tokens = PreparedData(inputs["data"].folder).tokens(settings.split)
-    model = load_model(task.auto_class(), inputs["model"].path("model"), None).to(make_accelerator(settings.compute).device)
+    model = load_model(task.auto_class(), inputs["model"].path("model"), None).to(
+        make_accelerator(settings.compute).device
+    )
     label = f"{settings.signal} on {settings.split}"
     if settings.signal == "logits":
-        save_rows(predict(model, task, tokens, progress=context.progress, label=label), folder / "logits.safetensors")
+        save_rows(
+            predict(model, task, tokens, progress=context.progress, label=label),
+            folder / "logits.safetensors",
+        )
         return
     layers = _layers(settings, model.config.num_hidden_layers)
     width = model.config.hidden_size

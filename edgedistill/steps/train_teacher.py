@@ -73,7 +73,9 @@ def _model(
     )
     positions = getattr(model.config, "max_position_embeddings", None)
     if positions is not None and data.max_length > positions:
-        raise UserError(f"data.max_length: got {data.max_length}, expected at most the teacher's {positions} positions")
+        raise UserError(
+            f"data.max_length: got {data.max_length}, expected at most the teacher's {positions} positions"
+        )
     return model
 
 

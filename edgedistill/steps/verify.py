@@ -39,7 +39,14 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     tokens = data.tokens("validation")
     given, output = context.scratch / "inputs.safetensors", folder / "validation.safetensors"
     tokens.save(given)
-    answers(model_file(inputs["file"].folder), settings.runtime, given, output, settings.task.type, context.scratch)
+    answers(
+        model_file(inputs["file"].folder),
+        settings.runtime,
+        given,
+        output,
+        settings.task.type,
+        context.scratch,
+    )
     device, torch_rows = load_rows(output), load_rows(inputs["reference"].path("validation.safetensors"))
     labels = references(task, tokens)
     facts: dict[str, object] = dict(fidelity(device, torch_rows))
@@ -71,7 +78,9 @@ def fidelity(device: Rows, torch_rows: Rows) -> dict[str, float]:
     if a.shape != b.shape:
         raise EdgedistillError(f"the device file gives {a.shape} logits, its torch model {b.shape}")
     if not np.isfinite(a).all():
-        raise EdgedistillError(f"the device file gives {int((~np.isfinite(a)).sum())} logits that are not numbers")
+        raise EdgedistillError(
+            f"the device file gives {int((~np.isfinite(a)).sum())} logits that are not numbers"
+        )
     difference, divergence = np.abs(a - b), kl_divergence(b, a)
     return {
         "agreement": float((a.argmax(axis=1) == b.argmax(axis=1)).mean()),

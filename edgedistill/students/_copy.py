@@ -34,7 +34,9 @@ def layer_list(model: PreTrainedModel) -> str:
 
     depth = model.config.num_hidden_layers
     found = [
-        name for name, module in model.named_modules() if isinstance(module, ModuleList) and len(module) == depth
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, ModuleList) and len(module) == depth
     ]
     outermost = [name for name in found if not any(name.startswith(other + ".") for other in found)]
     if len(outermost) != 1:

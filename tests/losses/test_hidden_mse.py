@@ -46,7 +46,11 @@ def test_masked_positions_change_nothing_and_the_rest_is_the_mean():
 def test_a_projection_bridges_widths_and_is_trained():
     term = build(HiddenMseSpec(kind="hidden_mse", layers="last"), ModelSizes(1, 4), ModelSizes(2, 6))
     inputs = LossInputs(
-        torch.zeros(2, 2), torch.zeros(2), MASK, student_hidden=(states(1), states(2)), teacher_hidden={2: states(3, 6)}
+        torch.zeros(2, 2),
+        torch.zeros(2),
+        MASK,
+        student_hidden=(states(1), states(2)),
+        teacher_hidden={2: states(3, 6)},
     )
     optimizer = torch.optim.Adam(term.parameters(), lr=0.05)
     first = term(inputs).item()

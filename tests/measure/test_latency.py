@@ -72,7 +72,13 @@ def test_the_answers_are_the_files_own(file, inputs, tmp_path, finished_run):
 def test_a_corrupt_file_is_explained(inputs, tmp_path):
     (tmp_path / "broken.onnx").write_bytes(b"not a model")
     with pytest.raises(MeasuringError, match="'load' failed in the measuring process"):
-        time_files([Timed("a", tmp_path / "broken.onnx", "onnxruntime", 1, 1)], inputs, tmp_path, SILENT, min_seconds=0.1)
+        time_files(
+            [Timed("a", tmp_path / "broken.onnx", "onnxruntime", 1, 1)],
+            inputs,
+            tmp_path,
+            SILENT,
+            min_seconds=0.1,
+        )
 
 
 def test_a_killed_process_is_explained(tmp_path):

@@ -17,7 +17,13 @@ def rows(values) -> Rows:
 
 def test_equal_files_agree_wholly():
     facts = fidelity(rows([[1, 2], [3, 0]]), rows([[1, 2], [3, 0]]))
-    assert facts == {"agreement": 1.0, "max_abs_diff": 0.0, "mean_abs_diff": 0.0, "mean_kl": 0.0, "max_kl": 0.0}
+    assert facts == {
+        "agreement": 1.0,
+        "max_abs_diff": 0.0,
+        "mean_abs_diff": 0.0,
+        "mean_kl": 0.0,
+        "max_kl": 0.0,
+    }
 
 
 def test_each_figure_is_what_it_says():
@@ -39,7 +45,9 @@ def test_outputs_that_are_no_numbers_or_of_another_shape_are_refused():
 def test_flipped_items_are_listed_with_their_texts(finished_run):
     found = 0
     for row in finished_run.results.candidates:
-        facts = json.loads((finished_run.artifact(f"verify-{row.id.replace('/', '-')}") / "fidelity.json").read_text())
+        facts = json.loads(
+            (finished_run.artifact(f"verify-{row.id.replace('/', '-')}") / "fidelity.json").read_text()
+        )
         assert len(facts["flips"]) == round((1 - facts["agreement"]) * 36)
         assert len(finished_run.results.flips[row.id]) == len(facts["flips"])
         for flip in facts["flips"]:

@@ -64,7 +64,10 @@ def test_the_strongest_heads_and_dimensions_stay():
     ("spec", "expected"),
     [
         ({"hidden_size": 64}, "student.hidden_size: got 64, expected at most the source's 32"),
-        ({"hidden_size": 16, "intermediate_size": 128}, "student.intermediate_size: got 128, expected at most"),
+        (
+            {"hidden_size": 16, "intermediate_size": 128},
+            "student.intermediate_size: got 128, expected at most",
+        ),
         ({"hidden_size": 16, "heads": 3}, "student.heads: got 3, expected a divisor of hidden_size 16"),
         ({"hidden_size": 24, "heads": 1}, "student.head size: got 24, expected at most the source's 8"),
         ({"hidden_size": 16, "layers": 9}, "layers: got 9, expected at most the source's 4"),
@@ -77,7 +80,9 @@ def test_a_size_that_cannot_be_cut_is_refused(build, spec, expected):
 
 
 def test_an_architecture_without_a_layout_is_refused_with_what_works(build):
-    with pytest.raises(UserError, match="does not know the 'electra' architecture; expected one of .*bert.*scratch"):
+    with pytest.raises(
+        UserError, match="does not know the 'electra' architecture; expected one of .*bert.*scratch"
+    ):
         build("electra", init="narrow", hidden_size=16)
 
 

@@ -1,0 +1,98 @@
+"""How figures are written for people. None, "not known", is always an en dash."""
+
+from __future__ import annotations
+
+DASH = "–"
+_MINUS = "\N{MINUS SIGN}"
+
+
+def fixed(value: float | None, decimals: int = 2) -> str:
+    """A number with that many decimals and thousands separated."""
+    return DASH if value is None else f"{value:,.{decimals}f}".replace("-", _MINUS)
+
+
+def count(value: int | None) -> str:
+    """A whole number, thousands separated."""
+    return fixed(value, 0)
+
+
+def share(value: float | None) -> str:
+    """A metric or an agreement, 0 to 1, as recipes and `results.json` write it."""
+    return fixed(value, 4)
+
+
+def difference(value: float | None) -> str:
+    """A difference of two shares, always signed."""
+    return DASH if value is None else f"{value:+.4f}".replace("-", _MINUS)
+
+
+def interval(bounds: tuple[float, float] | None, decimals: int = 4) -> str:
+    """A confidence interval in brackets."""
+    return DASH if bounds is None else f"[{fixed(bounds[0], decimals)}, {fixed(bounds[1], decimals)}]"
+
+
+def difference_interval(bounds: tuple[float, float] | None) -> str:
+    """The interval of a difference, both ends signed."""
+    return DASH if bounds is None else f"[{difference(bounds[0])}, {difference(bounds[1])}]"
+
+
+def p_value(value: float | None) -> str:
+    """A p-value; very small ones only as that."""
+    if value is None:
+        return DASH
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def milliseconds(value: float | None) -> str:
+    """Milliseconds, without the unit."""
+    return fixed(value, 2 if value is None or value < 100 else 1)
+
+
+def megabytes(file_bytes: int | None) -> str:
+    """Bytes as MB (10^6, as limits count), without the unit."""
+    return DASH if file_bytes is None else fixed(file_bytes / 1e6, 2)
+
+
+def times(value: float | None) -> str:
+    """How many times smaller or faster."""
+    return DASH if value is None else f"{fixed(value, 1 if value < 100 else 0)}×"
+
+
+def tiny(value: float | None) -> str:
+    """A difference of logits: three decimals, or its order of magnitude when it is rounding noise."""
+    if value is None:
+        return DASH
+    return "0" if value == 0 else f"{value:.1e}" if abs(value) < 0.001 else f"{value:.3f}"
+
+
+def parameters(value: int | None) -> str:
+    """A number of parameters in thousands, millions or billions."""
+    if value is None:
+        return DASH
+    for size, unit in ((1e9, " B"), (1e6, " M"), (1e3, " k")):
+        if value >= size:
+            scaled = value / size
+            return f"{scaled:.2f}{unit}" if scaled < 10 else f"{scaled:.1f}{unit}"
+    return str(value)
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds, in the unit that reads best."""
+    if seconds is None:
+        return DASH
+    if seconds < 120:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def plain(value: object) -> str:
+    """A fact of unknown shape: lists with commas, mappings as `name value`, nothing as an en dash."""
+    if value is None or value == [] or value == {}:
+        return DASH
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {plain(each)}" for name, each in value.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(plain(each) for each in value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return count(value)
+    return str(value)

@@ -1,0 +1,47 @@
+"""What the chosen candidate saves, against the teacher's own fp32 file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgedistill.results import CandidateResult, Results
+
+
+@dataclass(frozen=True)
+class Headline:
+    """The chosen candidate and how it compares; a factor is None when the teacher's file was not measured."""
+
+    chosen: CandidateResult
+    times_smaller: float | None
+    times_faster: float | None
+
+
+def headline(results: Results) -> Headline | None:
+    """The chosen candidate's key figures, or None when nothing was chosen."""
+    if results.chosen is None:
+        return None
+    chosen = results.candidate(results.chosen)
+    return Headline(chosen, times_smaller(results, chosen), times_faster(results, chosen))
+
+
+def baseline(results: Results, candidate: CandidateResult) -> CandidateResult | None:
+    """The teacher's fp32 file, timed in the same way as this candidate."""
+    for each in results.candidates:
+        same = all(getattr(each, name) == getattr(candidate, name) for name in ("target", "runtime", "threads", "batch"))
+        if each.round == "teacher" and each.precision == "fp32" and same:
+            return each
+    return None
+
+
+def times_smaller(results: Results, candidate: CandidateResult) -> float | None:
+    """How many of this file fit into the teacher's fp32 file."""
+    teacher = baseline(results, candidate)
+    return None if teacher is None else teacher.file_bytes / candidate.file_bytes
+
+
+def times_faster(results: Results, candidate: CandidateResult) -> float | None:
+    """How many median runs of this file fit into one of the teacher's fp32 file."""
+    teacher = baseline(results, candidate)
+    if teacher is None or teacher.latency_ms.p50 is None or not candidate.latency_ms.p50:
+        return None
+    return teacher.latency_ms.p50 / candidate.latency_ms.p50

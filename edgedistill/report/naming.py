@@ -1,0 +1,30 @@
+"""Short names of candidates: only what tells them apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from edgedistill.results import CandidateResult
+
+
+def short_names(candidates: Sequence[CandidateResult]) -> dict[str, str]:
+    """`r1 int8` for `r1/onnx/int8-dynamic/onnxruntime`; target, runtime, threads and batch only where they differ."""
+    precisions = _short_precisions(candidates)
+    parts: tuple[Callable[[CandidateResult], str], ...] = (
+        lambda each: each.target,
+        lambda each: each.runtime,
+        lambda each: f"{each.threads}t",
+        lambda each: f"b{each.batch}",
+    )
+    telling = [part for part in parts if len({part(each) for each in candidates}) > 1]
+    return {
+        each.id: " ".join([each.round, precisions[each.precision], *(part(each) for part in telling)])
+        for each in candidates
+    }
+
+
+def _short_precisions(candidates: Sequence[CandidateResult]) -> dict[str, str]:
+    """`int8` for `int8-dynamic` unless `int8-static` is there too."""
+    found = {each.precision for each in candidates}
+    stems = [name.split("-")[0] for name in found]
+    return {name: stem if stems.count(stem := name.split("-")[0]) == 1 else name for name in found}

@@ -1,0 +1,148 @@
+"""The report's two figures, as SVG text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edgedistill.recipe import Limits
+from edgedistill.results import CandidateResult, Results
+
+from . import formatting
+from .labels import Box, Mark, place
+from .naming import short_names
+from .svg import GRID, INK, MUTED, SERIES, SHADE, style, to_svg
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_MARKERS = ("o", "s", "D", "^", "v", "P", "X")
+_LABEL_SIZE = 9.0
+
+
+@dataclass(frozen=True)
+class Point:
+    """A candidate that can be drawn: it has a median latency and an accuracy."""
+
+    candidate: CandidateResult
+    x: float
+    y: float
+    low: float
+    high: float
+    colour: str
+    marker: str
+    area: float
+
+    @property
+    def radius(self) -> float:
+        """In points."""
+        return float(self.area**0.5) / 2
+
+
+def accuracy_against_latency(results: Results, limits: Limits) -> str:
+    """Test accuracy over median latency, a mark a candidate; '' when no candidate has both."""
+    points = _points(results)
+    if not points:
+        return ""
+    from matplotlib.figure import Figure
+
+    with style("front"):
+        figure = Figure(figsize=(9.2, 4.8), dpi=72, layout="constrained")
+        axes = figure.add_subplot()
+        _scale(axes, points, results.metric)
+        _limit(axes, limits)
+        _front(axes, points)
+        _marks(axes, points, results.chosen)
+        _legend(axes, points, results.chosen)
+        figure.canvas.draw()  # the layout must stand before labels are placed in it
+        _labels(axes, points, results)
+        titles = {f"candidate-{i}": _title(point) for i, point in enumerate(points)}
+        return to_svg(figure, f"Test {results.metric} against median latency of {len(points)} candidates", titles)
+
+
+def _points(results: Results) -> list[Point]:
+    rounds = list(dict.fromkeys(["teacher", *(each.id for each in results.rounds)]))
+    precisions = list(dict.fromkeys(each.precision for each in results.candidates))
+    largest = max((each.file_bytes for each in results.candidates), default=1)
+    found = []
+    for each in results.candidates:
+        if each.accuracy is None or each.latency_ms.p50 is None:
+            continue
+        low, high = each.accuracy_ci or (each.accuracy, each.accuracy)
+        colour = SERIES[rounds.index(each.round) % len(SERIES)] if each.round in rounds else SERIES[0]
+        marker = _MARKERS[precisions.index(each.precision) % len(_MARKERS)]
+        area = 45 + 380 * each.file_bytes / largest
+        found.append(Point(each, each.latency_ms.p50, each.accuracy, low, high, colour, marker, area))
+    return found
+
+
+def _scale(axes: Axes, points: Sequence[Point], metric: str) -> None:
+    """Logarithmic where linear would crowd the fast ones together."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+    slowest, fastest = max(point.x for point in points), min(point.x for point in points)
+    if slowest > 10 * fastest > 0:
+        axes.set_xscale("log")
+        axes.set_xlim(fastest / 1.6, slowest * 1.6)
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    else:
+        room = 0.12 * (slowest - fastest) or 0.1 * slowest or 1.0
+        axes.set_xlim(max(0.0, fastest - room), slowest + room)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_major_locator(MaxNLocator(6))
+    low, high = min(point.low for point in points), max(point.high for point in points)
+    room = 0.08 * (high - low) or 0.01
+    axes.set_ylim(low - room, high + room)
+    axes.set_xlabel("median latency of one run, ms")
+    axes.set_ylabel(f"{metric.replace('_', ' ')} on test")
+    axes.tick_params(which="both", length=0)
+
+
+def _limit(axes: Axes, limits: Limits) -> None:
+    """Shade where the median alone is over the p95 limit: p95 is never below p50, so nothing there can be shipped."""
+    right = axes.get_xlim()[1]
+    if limits.p95_ms is None or limits.p95_ms >= right:
+        return
+    axes.axvspan(limits.p95_ms, right, facecolor=SHADE, edgecolor="none", zorder=0)
+    axes.annotate(
+        f"over the p95 limit, {limits.p95_ms:g} ms",
+        (max(limits.p95_ms, axes.get_xlim()[0]), 0),
+        xycoords=("data", "axes fraction"),
+        xytext=(6, 7),
+        textcoords="offset points",
+        color=MUTED,
+        fontsize=_LABEL_SIZE,
+    )
+
+
+def _front(axes: Axes, points: Sequence[Point]) -> None:
+    """The candidates that none is both faster and more accurate than."""
+    front: list[Point] = []
+    for point in sorted(points, key=lambda each: (each.x, -each.y)):
+        if not front or point.y > front[-1].y:
+            front.append(point)
+    xs = [point.x for point in front] + [axes.get_xlim()[1]]
+    ys = [point.y for point in front] + [front[-1].y]
+    axes.plot(xs, ys, drawstyle="steps-post", color=MUTED, linewidth=1.2, alpha=0.7, zorder=1)
+
+
+def _marks(axes: Axes, points: Sequence[Point], chosen: str | None) -> None:
+    for i, point in enumerate(points):
+        axes.vlines(point.x, point.low, point.high, color=point.colour, linewidth=1.4, alpha=0.45, zorder=2)
+        hollow = not point.candidate.within_limits
+        axes.scatter(
+            [point.x],
+            [point.y],
+            s=point.area,
+            marker=point.marker,
+            facecolors="none" if hollow else point.colour,
+            edgecolors=point.colour,
+            linewidths=1.6,
+            zorder=3,
+            gid=f"candidate-{i}",
+        )
+        if point.candidate.id == chosen:
+            ring = (2 * point.radius + 11) ** 2
+            axes.scatter([point.x], [point.y], s=ring, facecolors="none", edgecolors=INK, linewidths=1.8, zorder=4)
