@@ -13,11 +13,13 @@ from . import artifacts, loading, sources
 from .artifacts import Artifact
 from .engine import execute, find_done
 from .errors import UserError
+from .lone_file import FileMeasurement, LoneFile, measure_lone_file
 from .plan import Plan, make_plan
 from .progress import Progress
 from .recipe import Recipe
 from .results import Results, load_results
-from .statistics import Paired, compare as compare_paired
+from .statistics import Paired
+from .statistics import compare as compare_paired
 
 
 @dataclass(frozen=True)
@@ -27,24 +29,6 @@ class PlannedRun:
     plan: Plan
     folder: Path
     done: frozenset[str]
-
-
-@dataclass(frozen=True)
-class FileMeasurement:
-    """What was measured of a lone model file."""
-
-    file: str
-    file_bytes: int
-    runtime: str
-    threads: int
-    batch: int
-    items: int
-    accuracy: float | None
-    accuracy_ci: tuple[float, float] | None
-    latency_ms: Mapping[str, object]
-    throughput_per_s: float
-    load_ms: float
-    peak_rss_mb: float | None
 
 
 @dataclass(frozen=True)
@@ -125,8 +109,6 @@ def measure(
     Raises:
         UserError: a file that isn't there, or data that the model doesn't fit.
     """
-    from .lone_file import LoneFile, measure_lone_file
-
     request = LoneFile(
         file=Path(file),
         data=Path(data),
@@ -140,11 +122,11 @@ def measure(
         max_length=max_length,
         min_seconds=min_seconds,
     )
-    return FileMeasurement(**measure_lone_file(request, Progress(None, stream)))
+    return measure_lone_file(request, Progress(None, stream))
 
 
 def compare(runs: Sequence[str | Path]) -> list[RunSummary]:
-    """Several finished runs side by side, their chosen candidates compared on the same test items where they share them.
+    """Several finished runs side by side; what they chose is compared item by item where they share the test set.
 
     Raises:
         UserError: a folder without results.
@@ -194,21 +176,12 @@ def _difference(run: Path, own: Results, first_run: Path, first: Results) -> Pai
     from . import plugins
     from .signals import load_rows
 
-    if (
-        own.chosen is None
-        or first.chosen is None
-        or own.data.get("test_sha256") != first.data.get("test_sha256")
-    ):
+    if own.chosen is None or first.chosen is None or own.data.get("test_sha256") != first.data.get("test_sha256"):
         return None
     decided = []
     for folder, results in ((run, own), (first_run, first)):
         row = results.candidate(str(results.chosen))
-        file = (
-            folder
-            / "predictions"
-            / "test"
-            / f"{row.round}-{row.target}-{row.precision}-{row.runtime}.safetensors"
-        )
+        file = folder / "predictions" / "test" / f"{row.round}-{row.target}-{row.precision}-{row.runtime}.safetensors"
         if not file.is_file():
             return None
         decided.append(np.asarray(load_rows(file).values).argmax(axis=1))

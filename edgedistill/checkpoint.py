@@ -5,27 +5,39 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+from pydantic import TypeAdapter
 from safetensors.torch import load_file, load_model, save_file, save_model
 from torch import nn
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One epoch as the report shows it: mean losses by name, validation metric, speed."""
+
+    stage: str
+    epoch: int
+    loss: float
+    losses: Mapping[str, float]
+    metric: float
+    seconds: float
+    samples_per_second: float
 
 
 @dataclass(frozen=True)
 class Checkpoint:
     """What training needs besides weights, optimizer and random state to go on: what was seen, and the best so far."""
 
-    history: list[dict[str, object]]
+    history: tuple[EpochRecord, ...]
     best_metric: float
     best_epoch: int
     best_weights: Mapping[str, torch.Tensor]
 
 
-def save_checkpoint(
-    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, state: Checkpoint
-) -> None:
+def save_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, state: Checkpoint) -> None:
     """Replace the checkpoint in `folder`; a process killed in between leaves the former one."""
     partial, former = folder.with_name(f"{folder.name}.partial"), folder.with_name(f"{folder.name}.former")
     for left_over in (partial, former):
@@ -34,18 +46,16 @@ def save_checkpoint(
     save_model(model, str(partial / "model.safetensors"))
     moments = optimizer.state_dict()["state"]
     save_file(
-        {
-            f"{index}.{name}": value.contiguous()
-            for index, each in moments.items()
-            for name, value in each.items()
-        },
+        {f"{index}.{name}": value.contiguous() for index, each in moments.items() for name, value in each.items()},
         partial / "optimizer.safetensors",
     )
     save_file(_random_state(), partial / "random.safetensors")
-    save_file(
-        {name: value.clone() for name, value in state.best_weights.items()}, partial / "best.safetensors"
-    )
-    content = {"history": state.history, "best_metric": state.best_metric, "best_epoch": state.best_epoch}
+    save_file({name: value.clone() for name, value in state.best_weights.items()}, partial / "best.safetensors")
+    content = {
+        "history": [asdict(each) for each in state.history],
+        "best_metric": state.best_metric,
+        "best_epoch": state.best_epoch,
+    }
     (partial / "state.json").write_text(json.dumps(content), encoding="utf-8")
     if folder.exists():
         folder.rename(former)
@@ -72,7 +82,8 @@ def load_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optim
     if "cuda" in random and torch.cuda.is_available():
         torch.cuda.set_rng_state(random["cuda"])
     content = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-    return Checkpoint(best_weights=load_file(folder / "best.safetensors"), **content)
+    history = TypeAdapter(tuple[EpochRecord, ...]).validate_python(content.pop("history"))
+    return Checkpoint(history=history, best_weights=load_file(folder / "best.safetensors"), **content)
 
 
 def _random_state() -> dict[str, torch.Tensor]:

@@ -19,18 +19,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-RecipeName = Annotated[
-    str, typer.Argument(metavar="RECIPE", help="A recipe file, or a shipped recipe's name.")
-]
+RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe file, or a shipped recipe's name.")]
 Overrides = Annotated[
     list[str] | None,
-    typer.Option(
-        "--set", metavar="PATH=VALUE", help="Change one value: rounds.0.stages.0.epochs=3. Repeatable."
-    ),
+    typer.Option("--set", metavar="PATH=VALUE", help="Change one value: rounds.0.stages.0.epochs=3. Repeatable."),
 ]
-Out = Annotated[
-    Path | None, typer.Option("--out", metavar="DIR", help="The run folder (default: runs/NAME).")
-]
+Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="The run folder (default: runs/NAME).")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 NOTHING_FITS = 3
@@ -100,9 +94,7 @@ def measure(
     runtime: Annotated[str, typer.Option("--runtime")] = "onnxruntime",
     threads: Annotated[int, typer.Option("--threads", min=1)] = 1,
     batch: Annotated[int, typer.Option("--batch", min=1)] = 1,
-    max_length: Annotated[
-        int, typer.Option("--max-length", min=1, help="Cut inputs to this many tokens.")
-    ] = 128,
+    max_length: Annotated[int, typer.Option("--max-length", min=1, help="Cut inputs to this many tokens.")] = 128,
     min_seconds: Annotated[float, typer.Option("--min-seconds", min=0.1)] = 5.0,
     as_json: AsJson = False,
 ) -> None:
@@ -128,9 +120,7 @@ def measure(
 
 @app.command()
 def compare(
-    runs: Annotated[
-        list[Path], typer.Argument(metavar="RUN RUN...", help="Finished run folders, or results files.")
-    ],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN...", help="Finished run folders, or results files.")],
     as_json: AsJson = False,
 ) -> None:
     """Finished runs side by side; what they chose is compared item by item when they share the test set."""

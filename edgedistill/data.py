@@ -92,13 +92,7 @@ def check_rows(
     total = 0
     for number, row in enumerate(rows, start=1):
         problem = task.problem_in(row, columns, labelled)
-        if (
-            problem is None
-            and labelled
-            and allowed
-            and _is_scalar(row[label])
-            and str(row[label]) not in allowed
-        ):
+        if problem is None and labelled and allowed and _is_scalar(row[label]) and str(row[label]) not in allowed:
             problem = f"'{label}' is {row[label]!r}, which the training data doesn't have"
         if problem is not None:
             total += 1
@@ -126,9 +120,7 @@ def with_label_names(rows: Dataset, column: str) -> Dataset:
     )
 
 
-def duplicates(
-    first: Dataset, second: Dataset, task: Task, columns: Mapping[str, str]
-) -> list[tuple[int, int, str]]:
+def duplicates(first: Dataset, second: Dataset, task: Task, columns: Mapping[str, str]) -> list[tuple[int, int, str]]:
     """Rows of `second` whose text, but for case and spacing, is in `first`: (row in first, row in second, text)."""
 
     def normal(row: Mapping[str, object]) -> str:
@@ -210,9 +202,7 @@ class PreparedData:
         """The model's inputs and labels."""
         from datasets import load_from_disk
 
-        return to_ragged(
-            load_from_disk(str(self.folder / split / "tokens")), int(str(self._facts["pad_token"]))
-        )
+        return to_ragged(load_from_disk(str(self.folder / split / "tokens")), int(str(self._facts["pad_token"])))
 
 
 def to_ragged(tokens: Dataset, pad: int) -> Ragged:

@@ -53,9 +53,7 @@ def find_done(plan: Plan, run_folder: Path, *, verify_hashes: bool = False) -> d
     return done
 
 
-def execute(
-    plan: Plan, run_folder: Path, progress: Progress, *, verify_hashes: bool = False
-) -> dict[str, Artifact]:
+def execute(plan: Plan, run_folder: Path, progress: Progress, *, verify_hashes: bool = False) -> dict[str, Artifact]:
     """Run every step that isn't done and return all artifacts by step name.
 
     Raises:
@@ -89,9 +87,7 @@ def _execute_step(
     progress.say(f"[{number + 1}/{total}] {step.name}: {step.summary}")
     begun = time.monotonic()
     try:
-        import_module(f"edgedistill.steps.{step.kind}").run(
-            step.settings, inputs, partial, Context(scratch, progress)
-        )
+        import_module(f"edgedistill.steps.{step.kind}").run(step.settings, inputs, partial, Context(scratch, progress))
     except KeyboardInterrupt:
         progress.event("interrupted", step=step.name, seconds=round(time.monotonic() - begun, 3))
         shutil.rmtree(partial, ignore_errors=True)
@@ -129,7 +125,7 @@ def _peak_rss_mb() -> float:
     except ImportError:  # Windows
         import psutil
 
-        return float(psutil.Process().memory_info().peak_wset) / 2**20
+        return float(getattr(psutil.Process().memory_info(), "peak_wset", 0)) / 2**20
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**20 if platform.system() == "Darwin" else 2**10)
 
@@ -142,9 +138,7 @@ def _only_writer(run_folder: Path) -> Iterator[None]:
     lock, holder = run_folder / ".lock", run_folder / ".lock.holder"
     try:
         with FileLock(lock, timeout=0):
-            holder.write_text(
-                f"process {os.getpid()} on {platform.node()} since {time.strftime('%Y-%m-%d %H:%M:%S')}"
-            )
+            holder.write_text(f"process {os.getpid()} on {platform.node()} since {time.strftime('%Y-%m-%d %H:%M:%S')}")
             yield
             holder.unlink(missing_ok=True)
     except Timeout:

@@ -99,9 +99,7 @@ class Task(Protocol):
     def row_counts(self, batch: Batch) -> torch.Tensor:
         """(B,) rows of each item."""
 
-    def device_rows(
-        self, outputs: Sequence[NDArray[np.generic]], batch: Mapping[str, NDArray[np.generic]]
-    ) -> Floats:
+    def device_rows(self, outputs: Sequence[NDArray[np.generic]], batch: Mapping[str, NDArray[np.generic]]) -> Floats:
         """(R, C) rows of a device file's outputs on one padded batch."""
 
     def show(self, row: Mapping[str, object], columns: Mapping[str, str]) -> str:

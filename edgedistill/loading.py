@@ -1,4 +1,4 @@
-"""Reads a recipe: YAML, `extends`, overrides; reports every problem at once as `file: path.to.key: got X, expected Y`."""
+"""Reads a recipe: YAML, `extends`, overrides. Reports all problems at once: `file: path.to.key: got X, expected Y`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _Loader.add_implicit_resolver(
 
 
 def _no_duplicates(loader: _Loader, node: yaml.MappingNode) -> Tree:
-    keys = [loader.construct_object(key) for key, _ in node.value]  # type: ignore[no-untyped-call]
+    keys = [loader.construct_object(key) for key, _ in node.value]
     repeated = sorted({str(key) for key in keys if keys.count(key) > 1})
     if repeated:
         line = node.start_mark.line + 1
@@ -94,7 +94,7 @@ def read(file: Path, seen: tuple[Path, ...] = ()) -> Tree:
     if file in seen:
         raise UserError(f"{file}: extends itself ({' -> '.join(each.name for each in (*seen, file))})")
     try:
-        tree = yaml.load(_text(file), Loader=_Loader)  # noqa: S506 - a SafeLoader
+        tree = yaml.load(_text(file), Loader=_Loader)
     except yaml.YAMLError as error:
         raise UserError(f"{file}: is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(tree, dict):
@@ -156,11 +156,9 @@ def _override(tree: Tree, override: str) -> None:
     path, equals, text = override.partition("=")
     keys = path.strip().split(".")
     if not equals or not all(keys):
-        raise UserError(
-            f"--set {override}: expected dotted.path=value, for example rounds.0.stages.0.epochs=3"
-        )
+        raise UserError(f"--set {override}: expected dotted.path=value, for example rounds.0.stages.0.epochs=3")
     try:
-        value = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
+        value = yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
         raise UserError(f"--set {override}: the value is not YAML: {' '.join(str(error).split())}") from error
     node: object = tree
@@ -169,9 +167,7 @@ def _override(tree: Tree, override: str) -> None:
         here = ".".join(keys[:depth]) or "the recipe"
         if isinstance(node, list):
             if not key.isdigit() or int(key) >= len(node):
-                raise UserError(
-                    f"--set {override}: got '{key}' in {here}, expected a number below {len(node)}"
-                )
+                raise UserError(f"--set {override}: got '{key}' in {here}, expected a number below {len(node)}")
             if last:
                 node[int(key)] = value
             node = node[int(key)]
@@ -192,9 +188,7 @@ def _absolute_paths(tree: Tree, folder: Path) -> None:
     for source in data.values() if isinstance(data, dict) else ():
         if isinstance(source, dict) and isinstance(source.get("path"), str):
             source["path"] = str((folder / Path(source["path"]).expanduser()).resolve())
-    students = (
-        [each.get("student") for each in rounds if isinstance(each, dict)] if isinstance(rounds, list) else []
-    )
+    students = [each.get("student") for each in rounds if isinstance(each, dict)] if isinstance(rounds, list) else []
     for holder in (teacher, *students):
         if isinstance(holder, dict) and isinstance(holder.get("model"), str):
             local = folder / Path(holder["model"]).expanduser()

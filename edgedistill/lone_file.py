@@ -32,8 +32,26 @@ class LoneFile:
     min_seconds: float
 
 
-def measure_lone_file(request: LoneFile, progress: Progress) -> dict[str, object]:
-    """The fields of a `FileMeasurement`.
+@dataclass(frozen=True)
+class FileMeasurement:
+    """What was measured of a lone model file."""
+
+    file: str
+    file_bytes: int
+    runtime: str
+    threads: int
+    batch: int
+    items: int
+    accuracy: float | None
+    accuracy_ci: tuple[float, float] | None
+    latency_ms: Mapping[str, object]
+    throughput_per_s: float
+    load_ms: float
+    peak_rss_mb: float | None
+
+
+def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
+    """Measure the file.
 
     Raises:
         UserError: a file, tokenizer or column that isn't there, or more labels than the model has.
@@ -52,9 +70,7 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> dict[str, object
     task, runtime = plugins.find("tasks", request.task), plugins.find("runtimes", request.runtime)
     if request.metric not in task.METRICS:
         known = ", ".join(sorted(task.METRICS))
-        raise UserError(
-            f"measure: metric '{request.metric}' is unknown for {request.task}; expected one of {known}"
-        )
+        raise UserError(f"measure: metric '{request.metric}' is unknown for {request.task}; expected one of {known}")
     if request.file.suffix not in runtime.SUFFIXES:
         raise UserError(
             f"measure: '{request.file.name}' is not a file that {request.runtime} opens ({', '.join(runtime.SUFFIXES)})"
@@ -67,9 +83,7 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> dict[str, object
         scratch = Path(folder)
         source = DataSource(path=str(request.data.resolve()))
         raw = read_rows(source, "data.test", scratch / "cache")
-        columns = {
-            key: request.columns.get(key, key) for key in (*task.COLUMNS.required, task.COLUMNS.labels)
-        }
+        columns = {key: request.columns.get(key, key) for key in (*task.COLUMNS.required, task.COLUMNS.labels)}
         columns |= {key: request.columns[key] for key in task.COLUMNS.optional if key in request.columns}
         rows = with_label_names(raw, columns[task.COLUMNS.labels])
         labelled = columns[task.COLUMNS.labels] in rows.column_names
@@ -92,20 +106,20 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> dict[str, object
             interval = (found.low, found.high)
         timed = Timed(request.file.name, request.file, request.runtime, request.threads, request.batch)
         (timing,) = time_files([timed], given, scratch, progress, min_seconds=request.min_seconds)
-    return {
-        "file": str(request.file),
-        "file_bytes": request.file.stat().st_size,
-        "runtime": f"{request.runtime} {timing.runtime_version}",
-        "threads": request.threads,
-        "batch": request.batch,
-        "items": len(tokens),
-        "accuracy": accuracy,
-        "accuracy_ci": interval,
-        "latency_ms": timing.summary(),
-        "throughput_per_s": timing.throughput_per_s,
-        "load_ms": timing.load_ms,
-        "peak_rss_mb": timing.peak_rss_mb,
-    }
+    return FileMeasurement(
+        file=str(request.file),
+        file_bytes=request.file.stat().st_size,
+        runtime=f"{request.runtime} {timing.runtime_version}",
+        threads=request.threads,
+        batch=request.batch,
+        items=len(tokens),
+        accuracy=accuracy,
+        accuracy_ci=interval,
+        latency_ms=timing.summary(),
+        throughput_per_s=timing.throughput_per_s,
+        load_ms=timing.load_ms,
+        peak_rss_mb=timing.peak_rss_mb,
+    )
 
 
 def _model_folder(file: Path) -> Path:

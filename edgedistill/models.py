@@ -29,7 +29,7 @@ def load_config(
     """
     from transformers import AutoConfig
 
-    with _explained(source):
+    with _Explained(source):
         return AutoConfig.from_pretrained(str(source), **_revision(revision), **dict(overrides or {}))
 
 
@@ -41,7 +41,7 @@ def load_tokenizer(source: str | Path, revision: str | None = None) -> PreTraine
     """
     from transformers import AutoTokenizer
 
-    with _explained(source):
+    with _Explained(source):
         return AutoTokenizer.from_pretrained(str(source), **_revision(revision))
 
 
@@ -64,7 +64,7 @@ def load_model(
     import torch
 
     quiet_transformers()
-    with _explained(source):
+    with _Explained(source):
         model, info = auto_class.from_pretrained(
             str(source),
             **_revision(revision),
@@ -149,7 +149,7 @@ def _revision(revision: str | None) -> dict[str, str]:
     return {"revision": revision} if revision else {}
 
 
-class _explained:
+class _Explained:
     """Turn what `from_pretrained` raises into one sentence."""
 
     def __init__(self, source: str | Path | None) -> None:

@@ -110,23 +110,18 @@ def _training_steps(recipe: Recipe, sources: Sources, steps: _Steps) -> None:
         vocabulary=teacher.scratch.vocabulary if teacher.scratch else None,
         teacher_labels=teacher.fine_tune is None,
     )
-    without_paths = data.model_dump(
-        mode="json", exclude={"data": set(recipe.data.splits()), "tokenizer": True, "revision": True}
-    )
+    reading = {"columns": dict(recipe.data.columns), "max_length": recipe.data.max_length}
+    without_places = data.model_dump(mode="json", exclude={"data", "tokenizer", "revision"}) | {"data": reading}
     steps.add(
         "data",
         "prepare_data",
         data,
         {},
         f"read, check and tokenise {', '.join(recipe.data.splits())}",
-        [without_paths, sources.data, fingerprint],
+        [without_places, sources.data, fingerprint],
     )
-    trained = train_teacher.Settings(
-        task=recipe.task, teacher=teacher, seed=recipe.seed, compute=recipe.compute
-    )
-    verb = (
-        f"fine-tune {origin} for {teacher.fine_tune.epochs} epochs" if teacher.fine_tune else f"load {origin}"
-    )
+    trained = train_teacher.Settings(task=recipe.task, teacher=teacher, seed=recipe.seed, compute=recipe.compute)
+    verb = f"fine-tune {origin} for {teacher.fine_tune.epochs} epochs" if teacher.fine_tune else f"load {origin}"
     steps.add(
         "teacher",
         "train_teacher",
@@ -155,9 +150,7 @@ def _signal_steps(recipe: Recipe, sources: Sources, each: Round, steps: _Steps) 
                     task=recipe.task.type, split=split, signal="logits", compute=recipe.compute
                 )
                 name, summary = f"logits-{teacher}-{split}", f"record logits of {teacher} on {split}"
-                inputs[f"logits:{teacher}:{split}"] = steps.add(
-                    name, "record_signals", settings, reading, summary
-                )
+                inputs[f"logits:{teacher}:{split}"] = steps.add(name, "record_signals", settings, reading, summary)
             if "hidden" in needs:
                 settings = record_signals.Settings(
                     task=recipe.task.type,
@@ -169,18 +162,14 @@ def _signal_steps(recipe: Recipe, sources: Sources, each: Round, steps: _Steps) 
                 )
                 name = f"hidden-{teacher}-{split}-{each.id}"
                 summary = f"record hidden states of {teacher} on {split}"
-                inputs[f"hidden:{teacher}:{split}"] = steps.add(
-                    name, "record_signals", settings, reading, summary
-                )
+                inputs[f"hidden:{teacher}:{split}"] = steps.add(name, "record_signals", settings, reading, summary)
     return inputs
 
 
 def _round_step(
     recipe: Recipe, sources: Sources, each: Round, signals: Mapping[str, str], steps: _Steps, *, control: bool
 ) -> None:
-    settings = distil.Settings(
-        task=recipe.task, round=each, seed=recipe.seed, compute=recipe.compute, control=control
-    )
+    settings = distil.Settings(task=recipe.task, round=each, seed=recipe.seed, compute=recipe.compute, control=control)
     inputs = {"data": "data", **signals}
     source = source_of(each.student)
     if source is not None:
@@ -212,9 +201,7 @@ def _device_steps(recipe: Recipe, rows: tuple[Candidate, ...], steps: _Steps) ->
     for model in ["teacher", *(each.id for each in recipe.rounds), *controls]:
         settings = evaluate.Settings(task=recipe.task)
         reading = {"data": "data", "model": model}
-        steps.add(
-            f"evaluate-{model}", "evaluate", settings, reading, f"logits of {model} on validation and test"
-        )
+        steps.add(f"evaluate-{model}", "evaluate", settings, reading, f"logits of {model} on validation and test")
     for row in rows:
         exporter, quantizer = plugins.find("exporters", row.target), plugins.find("quantizers", row.precision)
         exported = export.Settings(task=recipe.task.type, target=row.target)
@@ -248,9 +235,7 @@ def _closing_steps(recipe: Recipe, rows: tuple[Candidate, ...], steps: _Steps) -
     """Measure all candidates together, choose, report."""
     files = {f"file:{row.file_key}": f"quantize-{row.file_key}" for row in rows}
     verified = {f"verify:{row.verify_key}": f"verify-{row.verify_key}" for row in rows}
-    evaluated = {
-        step.name.replace("-", ":", 1): step.name for step in steps.ordered if step.kind == "evaluate"
-    }
+    evaluated = {step.name.replace("-", ":", 1): step.name for step in steps.ordered if step.kind == "evaluate"}
     models = {f"model:{name.split(':', 1)[1]}": name.split(":", 1)[1] for name in evaluated}
     steps.add(
         "measure",

@@ -39,9 +39,7 @@ def find(group: Group, name: str) -> ModuleType:
         if not isinstance(module, ModuleType):
             raise UserError(f"entry point '{name}' of edgedistill.{group} must name a module, got {module!r}")
         return module
-    raise UserError(
-        f"unknown {group} '{name}'; known: {', '.join(names(group))}{nearest(name, names(group))}"
-    )
+    raise UserError(f"unknown {group} '{name}'; known: {', '.join(names(group))}{nearest(name, names(group))}")
 
 
 def nearest(name: str, known: list[str]) -> str:

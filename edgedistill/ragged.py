@@ -32,9 +32,7 @@ class Ragged:
         """(N,) tokens of each item."""
         return np.diff(self.offsets)
 
-    def batch(
-        self, indices: Sequence[int] | NDArray[np.integer], length: int | None = None
-    ) -> dict[str, Array]:
+    def batch(self, indices: Sequence[int] | NDArray[np.integer], length: int | None = None) -> dict[str, Array]:
         """The items padded to the longest of them, or padded or cut to `length`: sequences (B, T), scalars (B,)."""
         chosen = np.asarray(indices, dtype=np.int64)
         lengths = self.lengths[chosen]

@@ -1,8 +1,8 @@
-"""The recipe: what to keep and what it may cost. Frozen, typed, closed; every default stands here or in its own spec."""
+"""The recipe: what to keep and what it may cost. Frozen, typed, closed; defaults stand here or in their own spec."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -68,7 +68,7 @@ class DataSpec(Spec):
     validation: DataSource
     test: DataSource
     unlabeled: DataSource | None = None
-    columns: dict[str, str] = {}
+    columns: Mapping[str, str] = Field(default_factory=dict)
     max_length: int = Field(128, ge=4)
 
     def splits(self) -> dict[SplitName, DataSource]:

@@ -1,4 +1,4 @@
-"""The results contract: `results.json`, schema `edgedistill/results/1`. Other programs read it; keys only ever get added."""
+"""The results contract: `results.json`, schema `edgedistill/results/1`. Other programs read it: keys only get added."""
 
 from __future__ import annotations
 

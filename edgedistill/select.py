@@ -65,9 +65,7 @@ def choose(figures: Sequence[Figures], select: SelectSpec, min_agreement: float)
     if fitting:
         best = preferred(fitting, select)
         return Choice(best.id, _why(best, fitting, figures, select), verdicts)
-    nearest = min(
-        figures, key=lambda each: (each not in verified, sum(excess for _, excess in blocked[each.id]))
-    )
+    nearest = min(figures, key=lambda each: (each not in verified, sum(excess for _, excess in blocked[each.id])))
     reasons = "; ".join(text for text, _ in blocked[nearest.id])
     return Choice(None, f"Nothing fits. The nearest is {nearest.id}, blocked by: {reasons}.", verdicts)
 

@@ -41,18 +41,12 @@ def plan(planned: PlannedRun) -> None:
     for model in planned.plan.models:
         sizes = [_number(model.file_bytes[name], 1e6, 1) for name in precisions]
         parameters = _number(model.parameters, 1e6, 2, " M")
-        models.add_row(
-            model.id, model.origin, _plain(model.layers), _plain(model.hidden_size), parameters, *sizes
-        )
+        models.add_row(model.id, model.origin, _plain(model.layers), _plain(model.hidden_size), parameters, *sizes)
     console.print(models)
     todo = len(planned.plan.steps) - len(planned.done)
-    console.print(
-        f"{todo} of {len(planned.plan.steps)} steps to do, {len(planned.plan.candidates)} candidates"
-    )
+    console.print(f"{todo} of {len(planned.plan.steps)} steps to do, {len(planned.plan.candidates)} candidates")
     if any(model.parameters is None for model in planned.plan.models):
-        console.print(
-            "? : known once the model's config.json is here (run fetches it first)", highlight=False
-        )
+        console.print("? : known once the model's config.json is here (run fetches it first)", highlight=False)
 
 
 def plan_facts(planned: PlannedRun) -> dict[str, object]:
@@ -97,9 +91,7 @@ def measurement(found: FileMeasurement) -> None:
         f"p99 {_ms(latency['p99'])} ms, {latency['runs']} runs",
         "throughput": f"{found.throughput_per_s:.1f} items/s",
         "load": f"{found.load_ms:.1f} ms",
-        "peak memory": "-"
-        if found.peak_rss_mb is None
-        else f"{found.peak_rss_mb:.1f} MB above the interpreter",
+        "peak memory": "-" if found.peak_rss_mb is None else f"{found.peak_rss_mb:.1f} MB above the interpreter",
     }
     for name, text in rows.items():
         console.print(f"[bold]{name:<12}[/] {text}", highlight=False, soft_wrap=True)
@@ -142,9 +134,7 @@ def comparison_facts(summaries: Sequence[RunSummary]) -> list[dict[str, object]]
         {
             "run": each.run,
             "results": each.results.model_dump(mode="json", by_alias=True),
-            "difference_from_first": asdict(each.difference_from_first)
-            if each.difference_from_first
-            else None,
+            "difference_from_first": asdict(each.difference_from_first) if each.difference_from_first else None,
         }
         for each in summaries
     ]
@@ -244,17 +234,13 @@ def _against(each: RunSummary) -> str:
     paired = each.difference_from_first
     if paired is None:
         return ""
-    return (
-        f"{paired.difference:+.4f} [{paired.interval.low:+.4f}, {paired.interval.high:+.4f}] p {paired.p:.3g}"
-    )
+    return f"{paired.difference:+.4f} [{paired.interval.low:+.4f}, {paired.interval.high:+.4f}] p {paired.p:.3g}"
 
 
 def _diagnosed(value: object) -> str:
     if isinstance(value, dict):
         if value.get("installed"):
-            return "installed: " + ", ".join(
-                f"{name} {version}" for name, version in value["versions"].items()
-            )
+            return "installed: " + ", ".join(f"{name} {version}" for name, version in value["versions"].items())
         return f"[yellow]missing {', '.join(value['missing'])}[/]: {value['install']}"
     return ", ".join(value) if isinstance(value, list) else str(value)
 

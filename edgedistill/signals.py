@@ -73,7 +73,7 @@ def load_rows(file: Path) -> Rows:
     return Rows(tensors["values"], tensors["offsets"])  # type: ignore[arg-type]
 
 
-def gather(offsets: Integers, items: Sequence[int]) -> NDArray[np.int64]:
+def gather(offsets: Integers, items: Sequence[int] | Integers) -> NDArray[np.int64]:
     """Row numbers of these items, in order."""
     ranges = [np.arange(offsets[i], offsets[i + 1], dtype=np.int64) for i in items]
     return np.concatenate(ranges) if ranges else np.zeros(0, dtype=np.int64)

@@ -8,11 +8,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from .errors import UserError
-from .recipe import DataSource, Recipe
+from .recipe import DataSource, Recipe, SplitName
 
 _MODEL_FILES = ("*.safetensors", "*.json", "*.model", "*.txt")
 _DATA_SUFFIXES = (".jsonl", ".json", ".csv", ".parquet")
@@ -22,7 +23,7 @@ _DATA_SUFFIXES = (".jsonl", ".json", ".csv", ".parquet")
 class Sources:
     """Facts about a recipe's inputs, each None or absent where it can't be known without a download."""
 
-    data: dict[str, str]
+    data: Mapping[SplitName, str]
     """Split name -> content hash, or the hub id with its revision."""
     models: dict[str, str]
     """Model id or folder -> content hash, or the hub id with its revision."""
@@ -41,9 +42,7 @@ def look_up(recipe: Recipe, *, download: bool = False) -> Sources:
             doesn't give.
     """
     data = {name: _data_fingerprint(name, source) for name, source in recipe.data.splits().items()}
-    wanted: list[tuple[str, str | None, str]] = [
-        ("teacher.model", recipe.teacher.model, recipe.teacher.revision)
-    ]
+    wanted: list[tuple[str, str | None, str]] = [("teacher.model", recipe.teacher.model, recipe.teacher.revision)]
     for i, each in enumerate(recipe.rounds):
         where, student = f"rounds.{i}.student.model", each.student
         wanted.append((where, getattr(student, "model", None), getattr(student, "revision", "main")))
@@ -87,9 +86,7 @@ def _data_fingerprint(name: str, source: DataSource) -> str:
     if path.is_file():
         if path.suffix not in _DATA_SUFFIXES:
             allowed = ", ".join(_DATA_SUFFIXES)
-            raise UserError(
-                f"data.{name}.path: got '{path}', expected {allowed}, or a folder saved by datasets"
-            )
+            raise UserError(f"data.{name}.path: got '{path}', expected {allowed}, or a folder saved by datasets")
         return file_hash(path) + slicing
     return _folder_hash(sorted(file for file in path.rglob("*") if file.is_file())) + slicing
 

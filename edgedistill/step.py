@@ -18,7 +18,7 @@ Inputs = Mapping[str, Artifact]
 
 @dataclass(frozen=True)
 class Context:
-    """What a step may use besides its inputs: a place for checkpoints that outlive a killed process, and the progress."""
+    """What a step may use besides its inputs: a place for checkpoints that outlive the process, and the progress."""
 
     scratch: Path
     progress: Progress

@@ -1,10 +1,10 @@
-"""Trains a student (or teacher) through one stage: batches by length, accelerate, and a resume that is exact to the bit."""
+"""Trains a student (or teacher) through one stage: batches by length, accelerate, a resume exact to the bit."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.data import BatchSampler, DataLoader
+from torch.utils.data import BatchSampler, DataLoader, Dataset
 
-from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from .checkpoint import Checkpoint, EpochRecord, load_checkpoint, save_checkpoint
 from .errors import UserError
 from .inference import model_inputs, to_batch
 from .interfaces import Batch, LossInputs, Task
@@ -71,9 +71,7 @@ def labelled(data: TrainingData) -> TrainingData:
 
 def every_item(tokens: Sequence[Ragged]) -> np.ndarray:
     """(N, 2) all items of these splits."""
-    return np.array(
-        [(split, item) for split, each in enumerate(tokens) for item in range(len(each))], dtype=np.int64
-    )
+    return np.array([(split, item) for split, each in enumerate(tokens) for item in range(len(each))], dtype=np.int64)
 
 
 class LengthBuckets(BatchSampler):
@@ -125,19 +123,6 @@ class Trainee(nn.Module):
 
 
 @dataclass(frozen=True)
-class EpochRecord:
-    """One epoch as the report shows it: mean losses by name, validation metric, speed."""
-
-    stage: str
-    epoch: int
-    loss: float
-    losses: Mapping[str, float]
-    metric: float
-    seconds: float
-    samples_per_second: float
-
-
-@dataclass(frozen=True)
 class StageRequest:
     """What one stage trains, on what, and how it is judged."""
 
@@ -166,9 +151,7 @@ def steps_an_epoch(items: int, batch_size: int) -> int:
     return math.ceil(items / batch_size)
 
 
-def train_stage(
-    trainee: Trainee, request: StageRequest, scratch: Path, progress: Progress
-) -> list[EpochRecord]:
+def train_stage(trainee: Trainee, request: StageRequest, scratch: Path, progress: Progress) -> list[EpochRecord]:
     """Train the trainee in place; its student ends with the weights of its best epoch on validation.
 
     A checkpoint in `scratch` is written after each epoch and read if it is there: the weights, the optimizer and the
@@ -182,7 +165,8 @@ def train_stage(
     lengths = request.data.lengths
     steps = request.steps_an_epoch or steps_an_epoch(len(lengths), schedule.batch_size)
     sampler = LengthBuckets(lengths, schedule.batch_size, request.seed, steps)
-    loader = DataLoader(range(len(lengths)), batch_sampler=sampler, collate_fn=request.data.fetch)  # type: ignore[arg-type]
+    numbers: Dataset[int] = range(len(lengths))  # type: ignore[assignment]
+    loader: DataLoader[int] = DataLoader(numbers, batch_sampler=sampler, collate_fn=request.data.fetch)
     trainee.to(accelerator.device)
     optimizer = _optimizer(trainee, schedule)
     prepared, optimizer, loader = accelerator.prepare(trainee, optimizer, loader)
@@ -193,8 +177,8 @@ def train_stage(
     total = steps * schedule.epochs
     torch.manual_seed(request.seed)
     if (stored := load_checkpoint(checkpoint_folder, trainee, optimizer)) is not None:
-        history = [EpochRecord(**entry) for entry in stored.history]
-        best = _Best(stored.best_metric, stored.best_epoch, stored.best_weights)
+        history = list(stored.history)
+        best = _Best(stored.best_metric, stored.best_epoch, dict(stored.best_weights))
         progress.say(f"      {request.name}: resumed after epoch {len(history)} of {schedule.epochs}")
     for epoch in range(len(history), schedule.epochs):
         sampler.epoch = epoch
@@ -244,7 +228,7 @@ def train_stage(
             checkpoint_folder,
             trainee,
             optimizer,
-            Checkpoint([asdict(each) for each in history], best.metric, best.epoch, best.weights),
+            Checkpoint(tuple(history), best.metric, best.epoch, best.weights),
         )
     trainee.student.load_state_dict(best.weights)
     return history

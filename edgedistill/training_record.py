@@ -16,7 +16,7 @@ from .ragged import Ragged
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from .training import EpochRecord
+    from .checkpoint import EpochRecord
 
 
 def label_settings(labels: Sequence[str]) -> dict[str, object]:

@@ -49,9 +49,7 @@ def export(request: ExportRequest, folder: Path) -> list[ShapeCheck]:
         except Exception as error:
             kind = request.config.model_type
             reason = " ".join(str(error).split())[:300]
-            raise EdgedistillError(
-                f"target onnx: torch cannot trace this '{kind}' model: {reason}"
-            ) from error
+            raise EdgedistillError(f"target onnx: torch cannot trace this '{kind}' model: {reason}") from error
     graph: onnx_ir.Model = exported.program
     _name_axes(graph)
     onnx_ir.save(graph, folder / FILE, external_data=None if _fits_inline(graph) else f"{FILE}.data")

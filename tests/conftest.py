@@ -53,9 +53,7 @@ def tiny_recipe(data_folder: Path) -> dict[str, object]:
         "name": "tiny",
         "task": {"type": "text-classification", "metric": "accuracy"},
         "data": {
-            **{
-                name: {"path": str(data_folder / f"{name}.jsonl")} for name in ("train", "validation", "test")
-            },
+            **{name: {"path": str(data_folder / f"{name}.jsonl")} for name in ("train", "validation", "test")},
             "unlabeled": {"path": str(data_folder / "unlabeled.jsonl")},
             "max_length": 32,
         },

@@ -47,9 +47,7 @@ def test_the_figures_are_those_of_the_files(finished_run):
 
 
 def test_accuracy_is_counted_from_the_predictions_on_test(finished_run):
-    labels = np.array(
-        json.loads((finished_run.folder / "predictions/test/references.json").read_text())["labels"]
-    )
+    labels = np.array(json.loads((finished_run.folder / "predictions/test/references.json").read_text())["labels"])
     rows = load_file(finished_run.folder / "predictions/test/r2-onnx-fp32-onnxruntime.safetensors")
     accuracy = (rows["values"].argmax(1) == labels).mean()
     assert finished_run.results.candidate("r2/onnx/fp32/onnxruntime").accuracy == pytest.approx(accuracy)
@@ -84,9 +82,7 @@ def test_a_changed_limit_only_chooses_again(finished_run, tmp_path):
     shutil.copytree(finished_run.folder, tmp_path / "copy")
     planned = edgedistill.plan(finished_run.recipe, ["select.limits.file_mb=0.0001"], out=tmp_path / "copy")
     assert {step.name for step in planned.plan.steps} - planned.done == {"choose", "report"}
-    results = edgedistill.run(
-        finished_run.recipe, ["select.limits.file_mb=0.0001"], out=tmp_path / "copy", stream=None
-    )
+    results = edgedistill.run(finished_run.recipe, ["select.limits.file_mb=0.0001"], out=tmp_path / "copy", stream=None)
     assert results.chosen is None
     assert "Nothing fits. The nearest is r2/onnx/" in results.why
     assert all(row.blocked_by for row in results.candidates)
@@ -132,23 +128,18 @@ def test_a_file_without_a_tokenizer_says_how_to_name_one(finished_run, data_fold
     with pytest.raises(UserError, match="no tokenizer.json beside or above .* --tokenizer"):
         edgedistill.measure(tmp_path / "model.onnx", data_folder / "test.jsonl")
     folder = finished_run.folder / "models" / "r1"
-    found = edgedistill.measure(
-        tmp_path / "model.onnx", data_folder / "test.jsonl", tokenizer=folder, min_seconds=0.1
-    )
+    found = edgedistill.measure(tmp_path / "model.onnx", data_folder / "test.jsonl", tokenizer=folder, min_seconds=0.1)
     assert found.accuracy is not None
 
 
 def test_runs_on_the_same_test_set_are_compared_item_by_item(finished_run, tmp_path):
     shutil.copytree(finished_run.folder, tmp_path / "other")
     content = json.loads((tmp_path / "other" / "results.json").read_text())
-    (tmp_path / "other" / "results.json").write_text(
-        json.dumps(content | {"chosen": "r2/onnx/fp32/onnxruntime"})
-    )
+    (tmp_path / "other" / "results.json").write_text(json.dumps(content | {"chosen": "r2/onnx/fp32/onnxruntime"}))
     first, second = edgedistill.compare([finished_run.folder, tmp_path / "other"])
     assert first.difference_from_first is None
     rows = {
-        each: finished_run.results.candidate(each).accuracy
-        for each in (first.results.chosen, second.results.chosen)
+        each: finished_run.results.candidate(each).accuracy for each in (first.results.chosen, second.results.chosen)
     }
     expected = rows[second.results.chosen] - rows[first.results.chosen]
     assert second.difference_from_first.difference == pytest.approx(expected)

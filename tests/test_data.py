@@ -64,9 +64,7 @@ def test_a_broken_line_is_named(tmp_path, line, expected):
 
 
 def check(rows, labelled=True, known=(), columns=None):
-    data.check_rows(
-        Dataset.from_list(rows), TASK, columns or COLUMNS, "rows.jsonl", labelled=labelled, known=known
-    )
+    data.check_rows(Dataset.from_list(rows), TASK, columns or COLUMNS, "rows.jsonl", labelled=labelled, known=known)
 
 
 @pytest.mark.parametrize(
@@ -94,9 +92,7 @@ def test_all_wrong_rows_are_counted():
 
 
 def test_missing_columns_say_what_there_is():
-    with pytest.raises(
-        UserError, match=r"has no column 'text' \(it has sentence, label\).*data\.columns\.text"
-    ):
+    with pytest.raises(UserError, match=r"has no column 'text' \(it has sentence, label\).*data\.columns\.text"):
         check([{"sentence": "x", "label": "a"}])
 
 
@@ -143,9 +139,7 @@ def test_prepared_data_keeps_rows_tokens_and_labels(finished_run):
 def test_duplicates_between_the_splits_are_reported(recipe_tree, tmp_path):
     tree = copy.deepcopy(recipe_tree)
     rows = [row for row in quickstart_rows("test") if row["label"] in ("weather", "play_music", "set_alarm")]
-    train = [
-        row for row in quickstart_rows("train") if row["label"] in ("weather", "play_music", "set_alarm")
-    ]
+    train = [row for row in quickstart_rows("train") if row["label"] in ("weather", "play_music", "set_alarm")]
     tree["data"]["test"]["path"] = str(write_jsonl(tmp_path / "test.jsonl", [*rows, train[0], train[1]]))
     from edgedistill import loading, sources
     from edgedistill.engine import execute
@@ -161,12 +155,8 @@ def test_duplicates_between_the_splits_are_reported(recipe_tree, tmp_path):
 
 def test_a_data_error_reaches_the_user_as_one_sentence(recipe_tree, tmp_path):
     tree = copy.deepcopy(recipe_tree)
-    bad = write_jsonl(
-        tmp_path / "bad.jsonl", [*quickstart_rows("train")[:5], {"text": "", "label": "weather"}]
-    )
+    bad = write_jsonl(tmp_path / "bad.jsonl", [*quickstart_rows("train")[:5], {"text": "", "label": "weather"}])
     tree["data"]["train"]["path"] = str(bad)
-    with pytest.raises(
-        EdgedistillError, match=r"step 'data' failed: .*bad\.jsonl: row 6: 'text' is empty"
-    ) as caught:
+    with pytest.raises(EdgedistillError, match=r"step 'data' failed: .*bad\.jsonl: row 6: 'text' is empty") as caught:
         edgedistill.run(write_recipe(tree, tmp_path), out=tmp_path / "run", stream=None)
     assert caught.value.exit_code == 2

@@ -117,9 +117,7 @@ def test_extends_merges_below_and_keeps_the_parents_paths(tmp_path, recipe_tree)
     recipe_tree["data"]["train"]["path"] = "here/train.jsonl"
     (tmp_path / "base").mkdir()
     (tmp_path / "base" / "base.yaml").write_text(yaml.safe_dump(recipe_tree))
-    (tmp_path / "child.yaml").write_text(
-        "extends: base/base.yaml\nname: child\nselect: {limits: {p95_ms: 3}}\n"
-    )
+    (tmp_path / "child.yaml").write_text("extends: base/base.yaml\nname: child\nselect: {limits: {p95_ms: 3}}\n")
     recipe = loading.load(str(tmp_path / "child.yaml"))
     assert recipe.name == "child"
     assert recipe.select.limits.file_mb == 5
@@ -141,10 +139,7 @@ def test_the_effective_recipe_loads_to_the_same_recipe(recipe_file, tmp_path):
 
 
 def test_scientific_notation_without_a_dot_is_a_number(recipe_file):
-    assert (
-        loading.load(recipe_file, ["rounds.0.stages.0.learning_rate=3e-4"]).rounds[0].stages[0].learning_rate
-        == 3e-4
-    )
+    assert loading.load(recipe_file, ["rounds.0.stages.0.learning_rate=3e-4"]).rounds[0].stages[0].learning_rate == 3e-4
 
 
 def test_a_key_given_twice_is_refused(tmp_path):
@@ -170,9 +165,7 @@ _json = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=8,
 )
-_keys = st.sampled_from(
-    ["schema", "name", "task", "data", "teacher", "rounds", "quantize", "select", "measure", "x"]
-)
+_keys = st.sampled_from(["schema", "name", "task", "data", "teacher", "rounds", "quantize", "select", "measure", "x"])
 
 
 @given(st.dictionaries(_keys, _json, max_size=6))

@@ -14,9 +14,7 @@ AUTO = AutoModelForSequenceClassification
 
 
 def test_a_model_that_is_not_there_is_one_sentence(tmp_path):
-    with pytest.raises(
-        UserError, match="cannot be loaded; expected a hub id that can be reached, or a folder"
-    ):
+    with pytest.raises(UserError, match="cannot be loaded; expected a hub id that can be reached, or a folder"):
         load_model(AUTO, tmp_path / "absent", None)
     with pytest.raises(UserError, match="model 'someone/absent' cannot be loaded"):
         load_tokenizer("someone/absent")

@@ -12,14 +12,10 @@ DISTIL = {"n_layers": 3, "dim": 48, "n_heads": 4, "hidden_dim": 96}
 
 def config(architecture: str):
     sizes = DISTIL if architecture == "distilbert" else SIZES
-    return AutoConfig.for_model(
-        architecture, vocab_size=200, max_position_embeddings=40, num_labels=7, **sizes
-    )
+    return AutoConfig.for_model(architecture, vocab_size=200, max_position_embeddings=40, num_labels=7, **sizes)
 
 
-@pytest.mark.parametrize(
-    "architecture", ["bert", "roberta", "xlm-roberta", "camembert", "distilbert", "mpnet"]
-)
+@pytest.mark.parametrize("architecture", ["bert", "roberta", "xlm-roberta", "camembert", "distilbert", "mpnet"])
 def test_the_estimate_is_the_real_count(architecture):
     real = AutoModelForSequenceClassification.from_config(config(architecture))
     shape = ModelShape.from_config(real.config.to_dict(), labels=7)
@@ -35,8 +31,6 @@ def test_the_estimate_of_a_resized_model_is_the_real_count(architecture):
 
 
 def test_an_unknown_architecture_has_no_estimate():
-    shape = ModelShape.from_config(
-        {**SIZES, "vocab_size": 9, "max_position_embeddings": 9, "model_type": "x"}, 2
-    )
+    shape = ModelShape.from_config({**SIZES, "vocab_size": 9, "max_position_embeddings": 9, "model_type": "x"}, 2)
     assert shape.parameters() is None
     assert ModelShape.from_config({"model_type": "bert"}, 2) is None

@@ -20,9 +20,7 @@ def test_files_are_safetensors_and_map_back(tmp_path):
 
 
 def test_tensors_are_written_in_place(tmp_path):
-    tensors = create(
-        tmp_path / "x.safetensors", {"3": (4, 2), "offsets": (2,)}, {"3": "F16", "offsets": "I64"}
-    )
+    tensors = create(tmp_path / "x.safetensors", {"3": (4, 2), "offsets": (2,)}, {"3": "F16", "offsets": "I64"})
     tensors["3"][2] = (1.5, -2)
     tensors["3"].flush()
     assert open_mapped(tmp_path / "x.safetensors")["3"].tolist() == [[0, 0], [0, 0], [1.5, -2], [0, 0]]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,7 @@ def tokens(count: int = 40, unlabelled: int = 0) -> Ragged:
     lengths = generator.integers(2, 6, count)
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     ids = generator.integers(5, 9, offsets[-1])
-    labels = np.array([int(7 in ids[a:b]) for a, b in zip(offsets, offsets[1:], strict=False)])
+    labels = np.array([int(7 in ids[a:b]) for a, b in pairwise(offsets)])
     labels[:unlabelled] = -100
     columns = {"input_ids": ids, "attention_mask": np.ones_like(ids), "labels": labels}
     return Ragged(columns, offsets, frozenset({"input_ids", "attention_mask"}))
@@ -91,7 +92,7 @@ def test_it_learns(tmp_path):
 def test_a_killed_training_goes_on_exactly_where_it_stood(tmp_path):
     whole, history = train(tmp_path / "whole", request(judge=rising()))
 
-    class Killed(Exception):  # noqa: N818
+    class Killed(Exception):
         pass
 
     calls = iter(range(1000))

@@ -29,21 +29,14 @@ def label_names(rows, columns):
 
 
 def encode(rows, columns, tokenizer, label_ids, max_length):
-    encoded = tokenizer(
-        rows[columns["words"]], is_split_into_words=True, truncation=True, max_length=max_length
-    )
+    encoded = tokenizer(rows[columns["words"]], is_split_into_words=True, truncation=True, max_length=max_length)
     labels, decided = [], []
     for i, words in enumerate(rows[columns["words"]]):
         owners = encoded.word_ids(i)
-        first = [
-            owner is not None and owner != before
-            for owner, before in zip(owners, [None, *owners], strict=False)
-        ]
+        first = [owner is not None and owner != before for owner, before in zip(owners, [None, *owners], strict=False)]
         given = rows.get(columns["long"])
         decided.append([int(each) for each in first])
-        labels.append(
-            [label_ids[given[i][w]] if given and use else -100 for w, use in zip(owners, first, strict=True)]
-        )
+        labels.append([label_ids[given[i][w]] if given and use else -100 for w, use in zip(owners, first, strict=True)])
         assert len(words)
     return {**dict(encoded), "labels": labels, "decided": decided}
 

@@ -39,7 +39,7 @@ def hard_label(logits_RC: torch.Tensor, labels_R: torch.Tensor, smoothing: float
     return total / (labels_R != -100).sum().clamp(min=1)
 
 
-def build(spec: HardLabelSpec, student: ModelSizes, teacher: ModelSizes | None) -> torch.nn.Module:
+def build(spec: HardLabelSpec, student: ModelSizes | None = None, teacher: ModelSizes | None = None) -> torch.nn.Module:
     """The loss term; it has no parameters."""
     import torch
 

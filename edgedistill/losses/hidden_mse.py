@@ -63,20 +63,17 @@ def build(spec: HiddenMseSpec, student: ModelSizes, teacher: ModelSizes | None) 
     if teacher is None:
         raise ValueError("hidden_mse needs one teacher")
     pairs = layer_pairs(spec.layers, student.layers, teacher.layers)
+    wide, narrow = teacher.hidden_size, student.hidden_size
 
     class HiddenMse(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            same = student.hidden_size == teacher.hidden_size
             self.projections = torch.nn.ModuleList(
-                torch.nn.Identity() if same else torch.nn.Linear(student.hidden_size, teacher.hidden_size)
-                for _ in pairs
+                torch.nn.Identity() if narrow == wide else torch.nn.Linear(narrow, wide) for _ in pairs
             )
 
         def forward(self, inputs: LossInputs) -> torch.Tensor:
-            assert inputs.teacher_hidden is not None, (
-                "the plan gives every hidden_mse loss its teacher's states"
-            )
+            assert inputs.teacher_hidden is not None, "the plan gives every hidden_mse loss its teacher's states"
             terms = [
                 hidden_mse(project(inputs.student_hidden[s]), inputs.teacher_hidden[t], inputs.mask_BT)
                 for project, (s, t) in zip(self.projections, pairs, strict=True)

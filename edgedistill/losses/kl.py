@@ -39,7 +39,7 @@ def kl(student_logits_RC: torch.Tensor, teacher_logits_RC: torch.Tensor, tempera
     return functional.kl_div(student, teacher, reduction="batchmean", log_target=True) * temperature**2
 
 
-def build(spec: KlSpec, student: ModelSizes, teacher: ModelSizes | None) -> torch.nn.Module:
+def build(spec: KlSpec, student: ModelSizes | None = None, teacher: ModelSizes | None = None) -> torch.nn.Module:
     """The loss term; it has no parameters."""
     import torch
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -47,14 +48,10 @@ class Child:
             code = self._process.wait()
             words = " ".join(self._log.read_text(encoding="utf-8", errors="replace").split())[-300:]
             how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-            raise MeasuringError(
-                f"the measuring process {how} during '{command}': {words or 'it said nothing'}"
-            )
+            raise MeasuringError(f"the measuring process {how} during '{command}': {words or 'it said nothing'}")
         reply: dict[str, object] = json.loads(line)
         if "error" in reply:
-            raise MeasuringError(
-                f"'{command}' failed in the measuring process: {reply['error']}\n{reply['traceback']}"
-            )
+            raise MeasuringError(f"'{command}' failed in the measuring process: {reply['error']}\n{reply['traceback']}")
         answer = reply["ok"]
         assert isinstance(answer, dict)
         return answer
@@ -66,10 +63,8 @@ class Child:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._process.stdin is not None and not self._process.stdin.closed:
-            try:
+            with suppress(BrokenPipeError):  # it died; its answer said so
                 self._process.stdin.close()
-            except BrokenPipeError:
-                pass
         try:
             self._process.wait(timeout=10)
         except subprocess.TimeoutExpired:

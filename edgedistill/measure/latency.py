@@ -1,4 +1,4 @@
-"""Times several files at once: every one in its own process, taking turns, so that drift of the machine hits all alike."""
+"""Times several files at once: each in its own process, taking turns, so that drift of the machine hits all alike."""
 
 from __future__ import annotations
 
@@ -89,7 +89,9 @@ def time_files(
             for each in files:
                 least = -(-LEAST_RUNS // _BLOCKS)
                 answer = children[each.id].ask("time", seconds=min_seconds / _BLOCKS, least=least)
-                samples[each.id] += answer["samples_ms"]  # type: ignore[operator]
+                runs = answer["samples_ms"]
+                assert isinstance(runs, list)
+                samples[each.id] += runs
                 done += 1
                 progress.advance(ProgressState("latency", done, _BLOCKS * len(files)))
         progress.stop()

@@ -1,7 +1,7 @@
 """The measuring process: one model file, one runtime, commands on stdin, answers on stdout, both JSON lines.
 
-It imports as little as it can (numpy and the runtime, no torch). Peak memory is counted above what the interpreter holds
-with numpy and the inputs, before the runtime is imported: it is the runtime's library, the model and its work space.
+It imports as little as it can (numpy and the runtime, no torch). Peak memory is counted above what the interpreter
+holds with numpy and the inputs, before the runtime is imported: it is the runtime's library, the model and its work space.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from edgedistill.interfaces import Session
-    from edgedistill.ragged import Ragged
+    from edgedistill.ragged import Array, Ragged
 
 
 def status_mb(field: str) -> float | None:
@@ -50,7 +50,7 @@ class Worker:
 
     def __init__(self) -> None:
         self.session: Session | None = None
-        self.batches: list[dict[str, object]] = []
+        self.batches: list[dict[str, Array]] = []
         self.next = 0
 
     def load(self, file: str, runtime: str, threads: int, warm_up: int) -> dict[str, object]:
@@ -119,7 +119,7 @@ class Worker:
         batch = self.batches[self.next % len(self.batches)]
         self.next += 1
         begun = time.perf_counter()
-        self.session.run(batch)  # type: ignore[arg-type]
+        self.session.run(batch)
         return (time.perf_counter() - begun) * 1e3
 
 

@@ -27,7 +27,9 @@ def headline(results: Results) -> Headline | None:
 def baseline(results: Results, candidate: CandidateResult) -> CandidateResult | None:
     """The teacher's fp32 file, timed in the same way as this candidate."""
     for each in results.candidates:
-        same = all(getattr(each, name) == getattr(candidate, name) for name in ("target", "runtime", "threads", "batch"))
+        same = all(
+            getattr(each, name) == getattr(candidate, name) for name in ("target", "runtime", "threads", "batch")
+        )
         if each.round == "teacher" and each.precision == "fp32" and same:
             return each
     return None

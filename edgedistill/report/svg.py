@@ -73,7 +73,8 @@ def to_svg(figure: Figure, label: str, titles: Mapping[str, str] | None = None) 
         text = text.replace(stand_in, colour)
     for gid, title in (titles or {}).items():
         text = text.replace(f'<g id="{gid}">', f'<g id="{gid}"><title>{escape(title)}</title>', 1)
-    return _without_idle_ids(re.sub(r"font-family:[^;\"]*;?|(?<=font: )([\d.]+px)[^;\"]*", r"\1 inherit", text))
+    # Fonts are the page's.
+    return _without_idle_ids(re.sub(r" *font-family:[^;\"]*;?", "", text))
 
 
 def _without_idle_ids(text: str) -> str:

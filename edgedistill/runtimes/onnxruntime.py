@@ -29,13 +29,11 @@ class OnnxRuntimeSession:
 
     def run(self, inputs: Mapping[str, NDArray[np.generic]]) -> list[NDArray[np.generic]]:
         """All outputs for one batch; inputs that the file doesn't have are left out."""
-        outputs: list[NDArray[np.generic]] = self._session.run(
-            None, {name: inputs[name] for name in self.input_names}
-        )
+        outputs: list[NDArray[np.generic]] = self._session.run(None, {name: inputs[name] for name in self.input_names})
         return outputs
 
 
-def open(file: Path, threads: int) -> OnnxRuntimeSession:  # noqa: A001 - the interface's name
+def open(file: Path, threads: int) -> OnnxRuntimeSession:
     """Open `file` with `threads` threads."""
     return OnnxRuntimeSession(file, threads)
 

@@ -17,6 +17,7 @@ from edgedistill.step import Context, Inputs
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+    from edgedistill.checkpoint import EpochRecord
     from edgedistill.data import PreparedData
     from edgedistill.training import TrainingData
 
@@ -40,7 +41,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
 
     from edgedistill.data import PreparedData
     from edgedistill.models import load_tokenizer
-    from edgedistill.training import EpochRecord, StageRequest, Trainee, labelled, steps_an_epoch, train_stage
+    from edgedistill.training import StageRequest, Trainee, labelled, steps_an_epoch, train_stage
     from edgedistill.training_record import judge, save_trained
 
     data = PreparedData(inputs["data"].folder)

@@ -47,7 +47,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     def samples(batch: int, length: int) -> Batch:
         """Real texts; one shorter than `length` is repeated until it fills it, so that no row is all padding."""
         items = np.resize(longest, batch)
-        rows = [{name: column[0] for name, column in tokens.batch([i]).items()} for i in items]
+        rows = [{name: column[0] for name, column in tokens.batch([int(i)]).items()} for i in items]
         return model_inputs(
             {
                 name: to_tensor(np.stack([np.resize(row[name], length) for row in rows]))

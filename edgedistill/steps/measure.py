@@ -23,7 +23,7 @@ class Settings(Spec):
 
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> None:
-    """Publish `measurements.json` (summaries and raw samples by candidate) and `test/` (every file's rows, and the labels)."""
+    """Publish `measurements.json` (summaries, raw samples) and `test/` (rows of every file, labels)."""
     from edgedistill.data import PreparedData
     from edgedistill.inference import references
     from edgedistill.measure.latency import Timed, answers, time_files
@@ -43,14 +43,9 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
             answered.add(row.verify_key)
             output = folder / "test" / f"{row.verify_key}.safetensors"
             answers(files[row.file_key], row.runtime, given, output, settings.task.type, context.scratch)
-            context.progress.say(
-                f"      {row.round} {row.precision}: answered the test set under {row.runtime}"
-            )
+            context.progress.say(f"      {row.round} {row.precision}: answered the test set under {row.runtime}")
     timings = time_files(
-        [
-            Timed(row.id, files[row.file_key], row.runtime, row.threads, row.batch)
-            for row in settings.candidates
-        ],
+        [Timed(row.id, files[row.file_key], row.runtime, row.threads, row.batch) for row in settings.candidates],
         given,
         context.scratch,
         context.progress,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from edgedistill import plugins
 from edgedistill.artifacts import write_json
 from edgedistill.errors import UserError
-from edgedistill.recipe import DataSpec
+from edgedistill.recipe import DataSpec, SplitName
 from edgedistill.spec import Spec
 from edgedistill.step import Context, Inputs
 
@@ -34,21 +34,16 @@ class Settings(Spec):
 
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> None:
-    """Publish `SPLIT/rows` and `SPLIT/tokens` (Arrow), `tokenizer/`, `data.json` (labels, columns, counts, duplicates)."""
+    """Publish `SPLIT/rows` and `SPLIT/tokens` (Arrow), `tokenizer/`, `data.json` (labels, counts, duplicates)."""
     from edgedistill import data as reading
 
-    task: Task = plugins.find("tasks", settings.task)  # type: ignore[assignment]
+    task: Task = plugins.find("tasks", settings.task)
     sources = settings.data.splits()
     raw = {
-        name: reading.read_rows(source, f"data.{name}", context.scratch / "cache")
-        for name, source in sources.items()
+        name: reading.read_rows(source, f"data.{name}", context.scratch / "cache") for name, source in sources.items()
     }
-    columns = {
-        key: settings.data.columns.get(key, key) for key in (*task.COLUMNS.required, task.COLUMNS.labels)
-    }
-    columns |= {
-        key: settings.data.columns[key] for key in task.COLUMNS.optional if key in settings.data.columns
-    }
+    columns = {key: settings.data.columns.get(key, key) for key in (*task.COLUMNS.required, task.COLUMNS.labels)}
+    columns |= {key: settings.data.columns[key] for key in task.COLUMNS.optional if key in settings.data.columns}
     label_column = columns[task.COLUMNS.labels]
     files = {name: source.path or f"{source.hub}" for name, source in sources.items()}
     named = {name: reading.with_label_names(rows, label_column) for name, rows in raw.items()}
@@ -57,9 +52,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     if settings.teacher_labels and settings.tokenizer is not None:
         labels = _teacher_order(labels, settings.tokenizer, settings.revision)
     if len(labels) < 2:
-        raise UserError(
-            f"{files['train']}: column '{label_column}' holds {len(labels)} label, expected at least 2"
-        )
+        raise UserError(f"{files['train']}: column '{label_column}' holds {len(labels)} label, expected at least 2")
     for name, rows in named.items():
         if name != "train":
             reading.check_rows(rows, task, columns, files[name], labelled=name != "unlabeled", known=labels)
@@ -67,10 +60,12 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
         named["unlabeled"] = named["unlabeled"].remove_columns(label_column)
     tokenizer = _tokenizer(settings, named["train"], columns, task)
     tokenizer.save_pretrained(folder / "tokenizer")
-    repeated = {
-        f"{a}/{b}": reading.duplicates(named[a], named[b], task, columns)
-        for a, b in (("train", "test"), ("train", "validation"), ("validation", "test"))
-    }
+    pairs: list[tuple[SplitName, SplitName]] = [
+        ("train", "test"),
+        ("train", "validation"),
+        ("validation", "test"),
+    ]
+    repeated = {f"{a}/{b}": reading.duplicates(named[a], named[b], task, columns) for a, b in pairs}
     for pair, found in repeated.items():
         if found:
             first = found[0]
@@ -100,27 +95,21 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     )
 
 
-def _tokenizer(
-    settings: Settings, rows: Dataset, columns: dict[str, str], task: Task
-) -> PreTrainedTokenizerBase:
+def _tokenizer(settings: Settings, rows: Dataset, columns: dict[str, str], task: Task) -> PreTrainedTokenizerBase:
     """The teacher's own tokenizer, or a WordPiece vocabulary learned from the training texts."""
     from edgedistill.models import load_tokenizer
 
     if settings.tokenizer is not None:
         tokenizer = load_tokenizer(settings.tokenizer, settings.revision)
         if not tokenizer.is_fast:
-            raise UserError(
-                f"teacher.model: '{settings.tokenizer}' has no tokenizer.json; expected a fast tokenizer"
-            )
+            raise UserError(f"teacher.model: '{settings.tokenizer}' has no tokenizer.json; expected a fast tokenizer")
         return tokenizer
     from tokenizers.implementations import BertWordPieceTokenizer
     from transformers import BertTokenizerFast
 
     learned = BertWordPieceTokenizer(lowercase=True)
     texts = (task.show(row, columns) for row in rows)
-    learned.train_from_iterator(
-        texts, vocab_size=settings.vocabulary or 2000, min_frequency=2, show_progress=False
-    )
+    learned.train_from_iterator(texts, vocab_size=settings.vocabulary or 2000, min_frequency=2, show_progress=False)
     return BertTokenizerFast(
         tokenizer_object=learned._tokenizer,
         do_lower_case=True,

@@ -38,9 +38,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
 
     results = collect(settings, inputs)
     training = {
-        role.split(":", 1)[1]: inputs[role].read_json("training.json")
-        for role in inputs
-        if role.startswith("model:")
+        role.split(":", 1)[1]: inputs[role].read_json("training.json") for role in inputs if role.startswith("model:")
     }
     write_json(folder / "results.json", results.model_dump(mode="json", by_alias=True))
     write_text(folder / "report.md", render_markdown(results))
@@ -61,8 +59,7 @@ def collect(settings: Settings, inputs: Inputs) -> Results:
     rounds = tuple(_round(each, settings, inputs, test) for each in settings.rounds)
     candidates = tuple(_candidate(row, inputs, test, choice) for row in settings.candidates)
     flips = {
-        row.id: inputs[f"verify:{row.verify_key}"].read_json("fidelity.json")["flips"]
-        for row in settings.candidates
+        row.id: inputs[f"verify:{row.verify_key}"].read_json("fidelity.json")["flips"] for row in settings.candidates
     }
     return Results.model_validate(
         {
@@ -220,13 +217,9 @@ def _warnings(rounds: tuple[RoundResult, ...], data: dict[str, object]) -> list[
         low, high = each.gain_over_control_ci
         gain = f"{100 * each.gain_over_control:+.2f} points [{100 * low:+.2f}, {100 * high:+.2f}]"
         if high < 0:
-            found.append(
-                f"{each.id} is worse than its control, the same student without a teacher: {gain} on test."
-            )
+            found.append(f"{each.id} is worse than its control, the same student without a teacher: {gain} on test.")
         elif low <= 0:
-            found.append(
-                f"{each.id} is not shown to be better than its control without a teacher: {gain} on test."
-            )
+            found.append(f"{each.id} is not shown to be better than its control without a teacher: {gain} on test.")
     counts = data["duplicate_counts"]
     assert isinstance(counts, dict)
     for pair, count in counts.items():

@@ -33,10 +33,11 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     """Publish `model/` (a transformers folder) and `training.json`."""
     import torch
 
+    from edgedistill.checkpoint import EpochRecord
     from edgedistill.data import PreparedData
     from edgedistill.losses.hard_label import HardLabelSpec, build
     from edgedistill.models import load_tokenizer
-    from edgedistill.training import EpochRecord, StageRequest, Trainee, TrainingData, every_item, train_stage
+    from edgedistill.training import StageRequest, Trainee, TrainingData, every_item, train_stage
     from edgedistill.training_record import judge, label_settings, save_trained
 
     data = PreparedData(inputs["data"].folder)
@@ -46,7 +47,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     history: list[EpochRecord] = []
     if settings.teacher.fine_tune is not None:
         tokens = data.tokens("train")
-        trainee = Trainee(model, task, [build(HardLabelSpec(kind="hard_label"), None, None)])
+        trainee = Trainee(model, task, [build(HardLabelSpec(kind="hard_label"))])
         request = StageRequest(
             name="fine-tune",
             data=TrainingData((tokens,), (None,), (None,), every_item([tokens])),
@@ -67,15 +68,11 @@ def _model(
 
     if teacher.scratch is not None:
         vocabulary = len(load_tokenizer(data.tokenizer))
-        return auto_class.from_config(_bert(teacher.scratch, vocabulary, data.max_length, labels))  # type: ignore[arg-type]
-    model = load_model(
-        auto_class, teacher.model, teacher.revision, labels, head_required=teacher.fine_tune is None
-    )
+        return auto_class.from_config(_bert(teacher.scratch, vocabulary, data.max_length, labels))
+    model = load_model(auto_class, teacher.model, teacher.revision, labels, head_required=teacher.fine_tune is None)
     positions = getattr(model.config, "max_position_embeddings", None)
     if positions is not None and data.max_length > positions:
-        raise UserError(
-            f"data.max_length: got {data.max_length}, expected at most the teacher's {positions} positions"
-        )
+        raise UserError(f"data.max_length: got {data.max_length}, expected at most the teacher's {positions} positions")
     return model
 
 

@@ -78,9 +78,7 @@ def fidelity(device: Rows, torch_rows: Rows) -> dict[str, float]:
     if a.shape != b.shape:
         raise EdgedistillError(f"the device file gives {a.shape} logits, its torch model {b.shape}")
     if not np.isfinite(a).all():
-        raise EdgedistillError(
-            f"the device file gives {int((~np.isfinite(a)).sum())} logits that are not numbers"
-        )
+        raise EdgedistillError(f"the device file gives {int((~np.isfinite(a)).sum())} logits that are not numbers")
     difference, divergence = np.abs(a - b), kl_divergence(b, a)
     return {
         "agreement": float((a.argmax(axis=1) == b.argmax(axis=1)).mean()),

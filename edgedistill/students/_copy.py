@@ -33,11 +33,7 @@ def layer_list(model: PreTrainedModel) -> str:
     from torch.nn import ModuleList
 
     depth = model.config.num_hidden_layers
-    found = [
-        name
-        for name, module in model.named_modules()
-        if isinstance(module, ModuleList) and len(module) == depth
-    ]
+    found = [name for name, module in model.named_modules() if isinstance(module, ModuleList) and len(module) == depth]
     outermost = [name for name in found if not any(name.startswith(other + ".") for other in found)]
     if len(outermost) != 1:
         raise UserError(
@@ -57,7 +53,5 @@ def copy_layers(source: PreTrainedModel, student: PreTrainedModel, kept: Sequenc
     """Fill `student` with `source`'s weights, its layer j from the source's layer `kept[j]`."""
     layers = layer_list(source)
     weights = source.state_dict()
-    renamed: dict[str, torch.Tensor] = {
-        name: weights[source_name(name, layers, kept)] for name in student.state_dict()
-    }
+    renamed: dict[str, torch.Tensor] = {name: weights[source_name(name, layers, kept)] for name in student.state_dict()}
     student.load_state_dict(renamed)

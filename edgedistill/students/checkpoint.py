@@ -48,9 +48,7 @@ def build(request: StudentRequest) -> PreTrainedModel:
     return student
 
 
-def _check_vocabulary(
-    model: str | Path, tokenizer: PreTrainedTokenizerBase, expected: PreTrainedTokenizerBase
-) -> None:
+def _check_vocabulary(model: str | Path, tokenizer: PreTrainedTokenizerBase, expected: PreTrainedTokenizerBase) -> None:
     from edgedistill.errors import UserError
 
     own, wanted = tokenizer.get_vocab(), expected.get_vocab()

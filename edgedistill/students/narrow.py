@@ -195,9 +195,7 @@ def copy_narrow(
         j: head_dimensions(importance.heads[i], config.num_attention_heads, head_size(config))
         for j, i in enumerate(kept)
     }
-    strongest_heads = {
-        j: _top(importance.heads[i].norm(dim=1), config.num_attention_heads) for j, i in enumerate(kept)
-    }
+    strongest_heads = {j: _top(importance.heads[i].norm(dim=1), config.num_attention_heads) for j, i in enumerate(kept)}
     neurons = {j: _top(importance.neurons[i], intermediate_size(config)) for j, i in enumerate(kept)}
     weights = source.state_dict()
     chosen: dict[str, torch.Tensor] = {}

@@ -29,13 +29,9 @@ SIZES = {"num_hidden_layers": 2, "hidden_size": 32, "num_attention_heads": 4, "i
 
 @pytest.mark.parametrize("architecture", ["bert", "roberta", "distilbert", "mpnet", "electra"])
 def test_architectures_export_and_agree_at_every_shape(tmp_path, architecture):
-    sizes = (
-        {"n_layers": 2, "dim": 32, "n_heads": 4, "hidden_dim": 64} if architecture == "distilbert" else SIZES
-    )
+    sizes = {"n_layers": 2, "dim": 32, "n_heads": 4, "hidden_dim": 64} if architecture == "distilbert" else SIZES
     torch.manual_seed(0)
-    config = AutoConfig.for_model(
-        architecture, vocab_size=50, max_position_embeddings=80, num_labels=3, **sizes
-    )
+    config = AutoConfig.for_model(architecture, vocab_size=50, max_position_embeddings=80, num_labels=3, **sizes)
     checks = EXPORTER.export(request(AutoModelForSequenceClassification.from_config(config)), tmp_path)
     assert [(check.batch, check.length) for check in checks] == [(1, 1), (1, 16), (2, 32), (8, 32)]
     assert max(check.max_abs_diff for check in checks) < 1e-5

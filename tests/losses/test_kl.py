@@ -43,18 +43,14 @@ def test_the_gradient_is_that_of_finite_differences():
     teacher = logits(1).double()
     student = logits(2).double().requires_grad_()
     # float32 inside: a coarse step and tolerance
-    assert torch.autograd.gradcheck(
-        lambda s: kl(s, teacher, 2.0).double(), (student,), eps=1e-2, atol=2e-2, rtol=1e-1
-    )
+    assert torch.autograd.gradcheck(lambda s: kl(s, teacher, 2.0).double(), (student,), eps=1e-2, atol=2e-2, rtol=1e-1)
 
 
 def test_the_built_term_uses_its_temperature():
     from edgedistill.interfaces import LossInputs, ModelSizes
 
     sizes = ModelSizes(1, 8)
-    inputs = LossInputs(
-        logits(1), torch.zeros(5, dtype=torch.long), torch.ones(5, 3), teacher_logits_RC=logits(2)
-    )
+    inputs = LossInputs(logits(1), torch.zeros(5, dtype=torch.long), torch.ones(5, 3), teacher_logits_RC=logits(2))
     values = [build(KlSpec(kind="kl", temperature=t), sizes, sizes)(inputs).item() for t in (1.0, 4.0)]
     assert values == [pytest.approx(kl(logits(1), logits(2), t).item()) for t in (1.0, 4.0)]
     assert values[0] != pytest.approx(values[1])

@@ -45,9 +45,7 @@ def test_outputs_that_are_no_numbers_or_of_another_shape_are_refused():
 def test_flipped_items_are_listed_with_their_texts(finished_run):
     found = 0
     for row in finished_run.results.candidates:
-        facts = json.loads(
-            (finished_run.artifact(f"verify-{row.id.replace('/', '-')}") / "fidelity.json").read_text()
-        )
+        facts = json.loads((finished_run.artifact(f"verify-{row.id.replace('/', '-')}") / "fidelity.json").read_text())
         assert len(facts["flips"]) == round((1 - facts["agreement"]) * 36)
         assert len(finished_run.results.flips[row.id]) == len(facts["flips"])
         for flip in facts["flips"]:

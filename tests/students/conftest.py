@@ -18,9 +18,7 @@ SIZES = {
 def make(architecture: str, folder):
     torch.manual_seed(0)
     sizes = SIZES.get(architecture, SIZES["bert"])
-    config = AutoConfig.for_model(
-        architecture, vocab_size=50, max_position_embeddings=40, num_labels=3, **sizes
-    )
+    config = AutoConfig.for_model(architecture, vocab_size=50, max_position_embeddings=40, num_labels=3, **sizes)
     AutoModelForSequenceClassification.from_config(config).save_pretrained(folder)
     return folder
 
@@ -45,8 +43,6 @@ def build(tmp_path):
             probe=probe,
         )
         source_model = load_model(AutoModelForSequenceClassification, folder, None)
-        return SimpleNamespace(
-            student=module.build(request).eval(), source=source_model, inputs={"input_ids": ids}
-        )
+        return SimpleNamespace(student=module.build(request).eval(), source=source_model, inputs={"input_ids": ids})
 
     return built

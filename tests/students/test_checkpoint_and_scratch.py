@@ -25,9 +25,7 @@ def test_a_checkpoint_keeps_its_body_and_gets_a_head(build, teacher_folder):
     made = build(init="checkpoint", model=str(teacher_folder), tokenizer=tokenizer, source=teacher_folder)
     own, theirs = made.student.bert.state_dict(), made.source.bert.state_dict()
     assert all(torch.equal(own[name], theirs[name]) for name in theirs)
-    shallow = build(
-        init="checkpoint", model=str(teacher_folder), layers=1, tokenizer=tokenizer, source=teacher_folder
-    )
+    shallow = build(init="checkpoint", model=str(teacher_folder), layers=1, tokenizer=tokenizer, source=teacher_folder)
     assert shallow.student.config.num_hidden_layers == 1
     assert torch.equal(
         shallow.student.bert.encoder.layer[0].output.dense.weight,
@@ -38,7 +36,5 @@ def test_a_checkpoint_keeps_its_body_and_gets_a_head(build, teacher_folder):
 def test_a_checkpoint_with_another_vocabulary_is_refused(build, teacher_folder):
     tokenizer = load_tokenizer(teacher_folder)
     tokenizer.add_tokens(["brandnewtoken"])
-    with pytest.raises(
-        UserError, match=r"has another vocabulary than the teacher \(\d+ tokens against \d+, 1 of"
-    ):
+    with pytest.raises(UserError, match=r"has another vocabulary than the teacher \(\d+ tokens against \d+, 1 of"):
         build(init="checkpoint", model=str(teacher_folder), tokenizer=tokenizer, source=teacher_folder)

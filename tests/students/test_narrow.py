@@ -80,9 +80,7 @@ def test_a_size_that_cannot_be_cut_is_refused(build, spec, expected):
 
 
 def test_an_architecture_without_a_layout_is_refused_with_what_works(build):
-    with pytest.raises(
-        UserError, match="does not know the 'electra' architecture; expected one of .*bert.*scratch"
-    ):
+    with pytest.raises(UserError, match="does not know the 'electra' architecture; expected one of .*bert.*scratch"):
         build("electra", init="narrow", hidden_size=16)
 
 

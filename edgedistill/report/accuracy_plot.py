@@ -1,8 +1,8 @@
-"""The report's two figures, as SVG text."""
+"""Accuracy against latency: one mark a candidate, what no other beats, and what was chosen."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -146,3 +146,78 @@ def _marks(axes: Axes, points: Sequence[Point], chosen: str | None) -> None:
         if point.candidate.id == chosen:
             ring = (2 * point.radius + 11) ** 2
             axes.scatter([point.x], [point.y], s=ring, facecolors="none", edgecolors=INK, linewidths=1.8, zorder=4)
+
+
+def _legend(axes: Axes, points: Sequence[Point], chosen: str | None) -> None:
+    """Colour is the round, shape the precision, hollow is blocked."""
+    from matplotlib.lines import Line2D
+
+    def entry(label: str, marker: str, colour: str, filled: bool = True, size: float = 7.5) -> Line2D:
+        face = colour if filled else "none"
+        return Line2D([], [], linestyle="", marker=marker, color=colour, markerfacecolor=face, label=label, ms=size)
+
+    rounds = {point.candidate.round: entry(point.candidate.round, "o", point.colour) for point in points}
+    shapes = {p.candidate.precision: entry(p.candidate.precision, p.marker, MUTED) for p in points}
+    entries = [*rounds.values(), *shapes.values()]
+    if any(not point.candidate.within_limits for point in points):
+        entries.append(entry("blocked", "o", MUTED, filled=False))
+    if any(point.candidate.id == chosen for point in points):
+        entries.append(entry("chosen", "o", INK, filled=False, size=11))
+    axes.figure.legend(
+        handles=entries,
+        loc="outside upper center",
+        ncols=min(len(entries), 9),
+        fontsize=_LABEL_SIZE,
+        handletextpad=0.2,
+        columnspacing=1.4,
+    )
+
+
+def _labels(axes: Axes, points: Sequence[Point], results: Results) -> None:
+    """Short names beside the marks, a thin line to those that had to move away."""
+    names = short_names(results.candidates)
+    texts = [
+        names[point.candidate.id] + (" (chosen)" if point.candidate.id == results.chosen else "") for point in points
+    ]
+    middles = [axes.transData.transform((point.x, point.y)) for point in points]
+    marks = []
+    for point, (x, y), text in zip(points, middles, texts, strict=True):
+        ring = 5.5 if point.candidate.id == results.chosen else 0.0
+        # The page's font is not known here: 0.56 em a character is on the wide side of sans-serif.
+        marks.append(Mark(x, y, point.radius + ring, 0.56 * _LABEL_SIZE * len(text), 1.2 * _LABEL_SIZE))
+    places = place(marks, _error_bars(axes, points), Box(*axes.bbox.extents))
+    for point, mark, text, (x, y) in zip(points, marks, texts, places, strict=True):
+        chosen = point.candidate.id == results.chosen
+        near = max(abs(x - mark.x) - mark.width / 2, abs(y - mark.y) - mark.height / 2) < mark.radius + 9
+        axes.annotate(
+            text,
+            (point.x, point.y),
+            xytext=(x - mark.x, y - mark.y),
+            textcoords="offset points",
+            ha="center",
+            va="center",
+            fontsize=_LABEL_SIZE,
+            color=INK,
+            fontweight="bold" if chosen else "normal",
+            arrowprops=None
+            if near
+            else {"arrowstyle": "-", "color": GRID, "linewidth": 1, "shrinkA": 0, "shrinkB": point.radius},
+            zorder=5,
+        )
+
+
+def _error_bars(axes: Axes, points: Sequence[Point]) -> list[Box]:
+    boxes = []
+    for point in points:
+        x, low = axes.transData.transform((point.x, point.low))
+        boxes.append(Box(x - 1, low, x + 1, axes.transData.transform((point.x, point.high))[1]))
+    return boxes
+
+
+def _title(point: Point) -> str:
+    each = point.candidate
+    return (
+        f"{each.id}: {formatting.share(each.accuracy)} {formatting.interval(each.accuracy_ci)}, "
+        f"p50 {formatting.milliseconds(each.latency_ms.p50)} ms, {formatting.megabytes(each.file_bytes)} MB"
+        + "".join(f"; {reason}" for reason in each.blocked_by)
+    )

@@ -1,0 +1,103 @@
+"""Training curves: one panel a model, the validation metric after every epoch of all stages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, TypeAdapter
+
+from .svg import GRID, INK, MUTED, SERIES, style, to_svg
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+CONTROL = "-control"
+_COLUMNS = 3
+
+
+class _Epoch(BaseModel):
+    """What of an epoch's record is drawn."""
+
+    stage: str
+    metric: float
+
+
+_EPOCHS = TypeAdapter(list[_Epoch])
+
+
+def training_curves(training: Mapping[str, Mapping[str, object]]) -> str:
+    """The curves of all models that were trained, a control dashed beside its round; '' when none was.
+
+    Args:
+        training: the content of each model's `training.json`, by model; a control is `ROUND-control`.
+    """
+    curves = {name: _EPOCHS.validate_python(record["epochs"]) for name, record in training.items()}
+    panels = [name for name, epochs in curves.items() if epochs and not name.endswith(CONTROL)]
+    if not panels:
+        return ""
+    panels.sort(key=lambda name: name != "teacher")
+    from matplotlib.figure import Figure
+
+    with style("training"):
+        columns = min(_COLUMNS, len(panels))
+        rows = -(-len(panels) // columns)
+        figure = Figure(figsize=(3.1 * columns, 2.5 * rows), dpi=72, layout="constrained")
+        grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
+        for i, axes in enumerate(grid.flat):
+            if i >= len(panels):
+                axes.set_visible(False)
+                continue
+            name = panels[i]
+            _panel(axes, name, SERIES[i % len(SERIES)], curves[name], curves.get(name + CONTROL, []))
+        for axes in grid[:, 0]:
+            axes.set_ylabel("validation metric")
+        return to_svg(figure, f"Validation metric by epoch of {', '.join(panels)}")
+
+
+def _panel(axes: Axes, name: str, colour: str, own: Sequence[_Epoch], control: Sequence[_Epoch]) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.set_title(name, loc="left", fontsize=10, fontweight="bold", color=INK, pad=16)
+    _line(axes, own, colour, "-", "")
+    if control:
+        _line(axes, control, MUTED, (0, (4, 2.5)), "control")
+    longest = max(len(own), len(control))
+    axes.set_xlim(0.5, longest + 0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
+    axes.set_xlabel("epoch")
+    axes.tick_params(length=0)
+    for start, stage in _stages(own):
+        if start:
+            axes.axvline(start + 0.5, color=GRID, linewidth=1.2)
+        axes.annotate(
+            stage,
+            (start + 0.5, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(3, 4),
+            textcoords="offset points",
+            fontsize=8,
+            color=MUTED,
+        )
+    if control:
+        axes.legend(loc="lower right", fontsize=8, handlelength=2.2)
+
+
+def _line(axes: Axes, epochs: Sequence[_Epoch], colour: str, dashes: object, label: str) -> None:
+    """A mark at every epoch, so that one epoch is seen too."""
+    metrics = [epoch.metric for epoch in epochs]
+    axes.plot(
+        range(1, len(metrics) + 1),
+        metrics,
+        color=colour,
+        linestyle=dashes,
+        linewidth=1.7,
+        marker="o",
+        markersize=3,
+        label=label or None,
+    )
+
+
+def _stages(epochs: Sequence[_Epoch]) -> list[tuple[int, str]]:
+    """Epochs before each stage, and its name."""
+    return [(i, each.stage) for i, each in enumerate(epochs) if i == 0 or epochs[i - 1].stage != each.stage]
