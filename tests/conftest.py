@@ -2,35 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
 import pytest
-import yaml
+from helpers import LABELS, quickstart_rows, tiny_recipe, write_jsonl, write_recipe
 from hypothesis import HealthCheck, settings
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import edgedistill
-from edgedistill.loading import shipped
 from edgedistill.results import Results
 
 # Timings live in bench/: a loaded machine must not fail a property.
 settings.register_profile("edgedistill", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("edgedistill")
-
-LABELS = ["set_alarm", "weather", "play_music"]
-
-
-def quickstart_rows(split: str) -> list[dict[str, str]]:
-    file = shipped()["quickstart"].parent / "quickstart" / f"{split}.jsonl"
-    return [json.loads(line) for line in file.read_text().splitlines()]
-
-
-def write_jsonl(file: Path, rows: list[dict[str, object]]) -> Path:
-    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return file
 
 
 @pytest.fixture(scope="session")
@@ -46,79 +32,9 @@ def data_folder(tmp_path_factory):
     return folder
 
 
-def tiny_recipe(data_folder: Path) -> dict[str, object]:
-    """A recipe that runs in seconds; tests change a copy of it."""
-    return {
-        "schema": "edgedistill/1",
-        "name": "tiny",
-        "task": {"type": "text-classification", "metric": "accuracy"},
-        "data": {
-            **{name: {"path": str(data_folder / f"{name}.jsonl")} for name in ("train", "validation", "test")},
-            "unlabeled": {"path": str(data_folder / "unlabeled.jsonl")},
-            "max_length": 32,
-        },
-        "teacher": {
-            "scratch": {
-                "layers": 2,
-                "hidden_size": 32,
-                "heads": 4,
-                "intermediate_size": 64,
-                "vocabulary": 300,
-            },
-            "fine_tune": {"epochs": 6, "learning_rate": 2e-3, "batch_size": 16},
-        },
-        "rounds": [
-            {
-                "id": "r1",
-                "student": {"init": "keep_layers", "layers": 1},
-                "stages": [
-                    {
-                        "name": "soft-targets",
-                        "data": ["train", "unlabeled"],
-                        "epochs": 2,
-                        "learning_rate": 1e-3,
-                        "batch_size": 16,
-                        "losses": [
-                            {"kind": "kl", "weight": 0.9},
-                            {"kind": "hard_label", "weight": 0.1},
-                            {"kind": "hidden_mse", "weight": 0.1},
-                        ],
-                    }
-                ],
-            },
-            {
-                "id": "r2",
-                "teacher": ["teacher", "r1"],
-                "student": {"init": "narrow", "from": "r1", "hidden_size": 16},
-                "stages": [
-                    {
-                        "name": "soft-targets",
-                        "epochs": 2,
-                        "learning_rate": 1e-3,
-                        "batch_size": 16,
-                        "losses": [{"kind": "kl"}],
-                    }
-                ],
-            },
-        ],
-        "compute": {"device": "cpu", "precision": "fp32"},
-        "export": {"targets": ["onnx"], "teacher": False},
-        "quantize": [{"precision": "fp32"}, {"precision": "int8-dynamic"}],
-        "verify": {"min_agreement": 0.8},
-        "measure": {"min_seconds": 0.1},
-        "select": {"limits": {"file_mb": 5}},
-    }
-
-
 @pytest.fixture
 def recipe_tree(data_folder):
     return tiny_recipe(data_folder)
-
-
-def write_recipe(tree: dict[str, object], folder: Path) -> str:
-    file = folder / "recipe.yaml"
-    file.write_text(yaml.safe_dump(tree))
-    return str(file)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import write_jsonl
+from helpers import write_jsonl
 
 from edgedistill import __version__
 

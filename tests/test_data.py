@@ -3,8 +3,8 @@ from __future__ import annotations
 import copy
 
 import pytest
-from conftest import quickstart_rows, write_jsonl, write_recipe
 from datasets import ClassLabel, Dataset
+from helpers import quickstart_rows, write_jsonl, write_recipe
 
 import edgedistill
 from edgedistill import data, plugins

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import yaml
-from conftest import write_recipe
+from helpers import write_recipe
 from hypothesis import given
 from hypothesis import strategies as st
 

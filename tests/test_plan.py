@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import write_jsonl, write_recipe
+from helpers import write_jsonl, write_recipe
 from pydantic import BaseModel
 
 from edgedistill import loading, sources

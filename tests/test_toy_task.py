@@ -6,7 +6,7 @@ import sys
 from importlib.metadata import EntryPoint
 
 import pytest
-from conftest import quickstart_rows, tiny_recipe, write_jsonl, write_recipe
+from helpers import quickstart_rows, tiny_recipe, write_jsonl, write_recipe
 
 import edgedistill
 from edgedistill import plugins

@@ -61,6 +61,15 @@ def accuracy_against_latency(results: Results, limits: Limits) -> str:
         return to_svg(figure, f"Test {results.metric} against median latency of {len(points)} candidates", titles)
 
 
+def front_of(points: Sequence[Point]) -> list[Point]:
+    """The points that no other is both faster and more accurate than, fastest first."""
+    front: list[Point] = []
+    for point in sorted(points, key=lambda each: (each.x, -each.y)):
+        if not front or point.y > front[-1].y:
+            front.append(point)
+    return front
+
+
 def _points(results: Results) -> list[Point]:
     rounds = list(dict.fromkeys(["teacher", *(each.id for each in results.rounds)]))
     precisions = list(dict.fromkeys(each.precision for each in results.candidates))
@@ -118,11 +127,8 @@ def _limit(axes: Axes, limits: Limits) -> None:
 
 
 def _front(axes: Axes, points: Sequence[Point]) -> None:
-    """The candidates that none is both faster and more accurate than."""
-    front: list[Point] = []
-    for point in sorted(points, key=lambda each: (each.x, -each.y)):
-        if not front or point.y > front[-1].y:
-            front.append(point)
+    """A step line through the front, to the right edge."""
+    front = front_of(points)
     xs = [point.x for point in front] + [axes.get_xlim()[1]]
     ys = [point.y for point in front] + [front[-1].y]
     axes.plot(xs, ys, drawstyle="steps-post", color=MUTED, linewidth=1.2, alpha=0.7, zorder=1)
@@ -169,7 +175,7 @@ def _legend(axes: Axes, points: Sequence[Point], chosen: str | None) -> None:
         ncols=min(len(entries), 9),
         fontsize=_LABEL_SIZE,
         handletextpad=0.2,
-        columnspacing=1.4,
+        columnspacing=1.5,
     )
 
 
@@ -185,7 +191,7 @@ def _labels(axes: Axes, points: Sequence[Point], results: Results) -> None:
         ring = 5.5 if point.candidate.id == results.chosen else 0.0
         # The page's font is not known here: 0.56 em a character is on the wide side of sans-serif.
         marks.append(Mark(x, y, point.radius + ring, 0.56 * _LABEL_SIZE * len(text), 1.2 * _LABEL_SIZE))
-    places = place(marks, _error_bars(axes, points), Box(*axes.bbox.extents))
+    places = place(marks, _lines(axes, points), Box(*axes.bbox.extents))
     for point, mark, text, (x, y) in zip(points, marks, texts, places, strict=True):
         chosen = point.candidate.id == results.chosen
         near = max(abs(x - mark.x) - mark.width / 2, abs(y - mark.y) - mark.height / 2) < mark.radius + 9
@@ -206,12 +212,17 @@ def _labels(axes: Axes, points: Sequence[Point], results: Results) -> None:
         )
 
 
-def _error_bars(axes: Axes, points: Sequence[Point]) -> list[Box]:
-    boxes = []
-    for point in points:
-        x, low = axes.transData.transform((point.x, point.low))
-        boxes.append(Box(x - 1, low, x + 1, axes.transData.transform((point.x, point.high))[1]))
-    return boxes
+def _lines(axes: Axes, points: Sequence[Point]) -> list[Box]:
+    """What labels should not cover besides the marks: the intervals, and the front's level parts."""
+
+    def box(left: float, bottom: float, right: float, top: float) -> Box:
+        (x0, y0), (x1, y1) = axes.transData.transform([(left, bottom), (right, top)])
+        return Box(x0 - 1, y0 - 1, x1 + 1, y1 + 1)
+
+    front = front_of(points)
+    ends = [*(point.x for point in front[1:]), axes.get_xlim()[1]]
+    levels = [box(point.x, point.y, end, point.y) for point, end in zip(front, ends, strict=True)]
+    return [*levels, *(box(point.x, point.low, point.x, point.high) for point in points)]
 
 
 def _title(point: Point) -> str:

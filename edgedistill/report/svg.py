@@ -41,6 +41,7 @@ def style(salt: str) -> AbstractContextManager[None]:
             "axes.spines.top": False,
             "axes.spines.right": False,
             "axes.grid": True,
+            "axes.grid.axis": "y",
             "axes.axisbelow": True,
             "grid.color": GRID,
             "grid.linewidth": 0.8,

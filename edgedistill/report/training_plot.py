@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, TypeAdapter
 
+from . import formatting
 from .svg import GRID, INK, MUTED, SERIES, style, to_svg
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def _panel(axes: Axes, name: str, colour: str, own: Sequence[_Epoch], control: S
     from matplotlib.ticker import MaxNLocator
 
     axes.set_title(name, loc="left", fontsize=10, fontweight="bold", color=INK, pad=16)
-    _line(axes, own, colour, "-", "")
+    _line(axes, own, colour, "-", name)
     if control:
         _line(axes, control, MUTED, (0, (4, 2.5)), "control")
     longest = max(len(own), len(control))
@@ -79,13 +80,13 @@ def _panel(axes: Axes, name: str, colour: str, own: Sequence[_Epoch], control: S
             fontsize=8,
             color=MUTED,
         )
-    if control:
-        axes.legend(loc="lower right", fontsize=8, handlelength=2.2)
+    axes.legend(loc="lower right", fontsize=8, handlelength=2.2)
 
 
-def _line(axes: Axes, epochs: Sequence[_Epoch], colour: str, dashes: object, label: str) -> None:
-    """A mark at every epoch, so that one epoch is seen too."""
+def _line(axes: Axes, epochs: Sequence[_Epoch], colour: str, dashes: object, name: str) -> None:
+    """One model's curve; the epoch whose weights were kept has a larger mark and its metric in the legend."""
     metrics = [epoch.metric for epoch in epochs]
+    kept = _kept(epochs)
     axes.plot(
         range(1, len(metrics) + 1),
         metrics,
@@ -93,9 +94,16 @@ def _line(axes: Axes, epochs: Sequence[_Epoch], colour: str, dashes: object, lab
         linestyle=dashes,
         linewidth=1.7,
         marker="o",
-        markersize=3,
-        label=label or None,
+        markersize=6,
+        markevery=[kept],
+        label=f"{name} {formatting.share(metrics[kept])}",
     )
+
+
+def _kept(epochs: Sequence[_Epoch]) -> int:
+    """The last stage's best epoch, the first of equals: training goes back to its weights."""
+    last = range(_stages(epochs)[-1][0], len(epochs))
+    return max(last, key=lambda i: epochs[i].metric)
 
 
 def _stages(epochs: Sequence[_Epoch]) -> list[tuple[int, str]]:

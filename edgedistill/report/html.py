@@ -1,0 +1,91 @@
+"""`report.html`: one file that needs nothing else, in the reader's light or dark."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from edgedistill.recipe import Limits, SelectSpec
+from edgedistill.results import Results
+
+from . import formatting
+from .accuracy_plot import accuracy_against_latency
+from .headline import headline, times_faster, times_smaller
+from .naming import short_names
+from .training_plot import training_curves
+
+FLIPS_SHOWN = 50
+_FORMATS = (
+    formatting.count,
+    formatting.difference,
+    formatting.difference_interval,
+    formatting.duration,
+    formatting.fixed,
+    formatting.interval,
+    formatting.megabytes,
+    formatting.milliseconds,
+    formatting.p_value,
+    formatting.parameters,
+    formatting.plain,
+    formatting.share,
+    formatting.times,
+    formatting.tiny,
+)
+
+
+def render_html(results: Results, training: Mapping[str, Mapping[str, object]], select: SelectSpec) -> str:
+    """The whole page.
+
+    Args:
+        results: the run.
+        training: every model's `training.json`, by model; a control is `ROUND-control`.
+        select: the limits and the preference that the choice was made with.
+    """
+    environment = Environment(
+        loader=PackageLoader("edgedistill.report", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {each.__name__: each for each in _FORMATS}
+    return environment.get_template("report.html.jinja").render(
+        results=results,
+        metric=results.metric.replace("_", " "),
+        headline=headline(results),
+        names=short_names(results.candidates),
+        smaller={each.id: times_smaller(results, each) for each in results.candidates},
+        faster={each.id: times_faster(results, each) for each in results.candidates},
+        limits=limit_sentences(select.limits),
+        preference=preference_sentence(select),
+        accuracy_plot=Markup(accuracy_against_latency(results, select.limits)),  # noqa: S704 - escaped in `svg`
+        training_plot=Markup(training_curves(training)),  # noqa: S704 - escaped in `svg`
+        flips_shown=FLIPS_SHOWN,
+    )
+
+
+def limit_sentences(limits: Limits) -> list[str]:
+    """Each limit that was set."""
+    written = {
+        "file_mb": "file ≤ {:g} MB",
+        "p95_ms": "p95 latency ≤ {:g} ms",
+        "peak_rss_mb": "peak memory ≤ {:g} MB",
+        "load_ms": "load time ≤ {:g} ms",
+        "accuracy_drop": "drop from the teacher on validation ≤ {:g}",
+    }
+    given = {name: getattr(limits, name) for name in written}
+    return [written[name].format(value) for name, value in given.items() if value is not None]
+
+
+def preference_sentence(select: SelectSpec) -> str:
+    """What decided among the candidates within the limits."""
+    match select.prefer:
+        case "latency":
+            return "the fastest (p50) within the limits"
+        case "size":
+            return "the smallest file within the limits"
+        case _:
+            tie = f"; those within {select.tie:g} of it count as equal, and the fastest of them wins"
+            return "the highest validation metric within the limits" + (tie if select.tie else "")

@@ -1,0 +1,122 @@
+"""`report.md`: the same facts as GitHub markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from edgedistill.results import CandidateResult, Results, RoundResult
+
+from . import formatting as f
+from .headline import headline, times_smaller
+
+
+def render_markdown(results: Results) -> str:
+    """Warnings, verdict, candidates, rounds, environment."""
+    metric = results.metric.replace("_", " ")
+    candidates = _table(
+        ["candidate", "MB", "smaller", f"{metric}, test [95% CI]", "drop, validation", "agreement", "max abs. diff."]
+        + ["p50 ms", "p95 ms", "p99 ms", "items/s", "peak MB", "load ms", "limits", "front"],
+        [_candidate(each, results) for each in results.candidates],
+        text_columns=(0, 13),
+    )
+    rounds = _table(
+        ["model", "taught by", "parameters", f"{metric}, test [95% CI]", "drop from teacher [95% CI]"]
+        + ["same as teacher", "control", "gain over control [95% CI]", "p", "training", "samples/s"],
+        [_teacher(results), *(_round(each) for each in results.rounds)],
+        text_columns=(0, 1),
+    )
+    parts = [
+        f"# {escape(results.recipe)}",
+        *([_warnings(results.warnings)] if results.warnings else []),
+        _verdict(results),
+        f"## Candidates\n\n{candidates}",
+        f"## Rounds\n\n{rounds}",
+        "Smaller: than the teacher's fp32 file. Agreement, max abs. diff.: of a device file with its own torch model, on "
+        "validation. Gain: paired, on test, over the same student without a teacher. Peak: above the interpreter with "
+        f"numpy. {f.DASH}: not known, or too few runs for that percentile.",
+        f"Measured on: {escape(f.plain(results.environment))}. edgedistill {escape(results.edgedistill)}.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def escape(text: str) -> str:
+    """Text that neither ends a table's cell or line nor becomes HTML."""
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace("\\", "\\\\").replace("|", "\\|")
+    return " ".join(text.split())
+
+
+def _warnings(warnings: Sequence[str]) -> str:
+    return "> [!WARNING]\n" + "\n".join(f"> - {escape(each)}" for each in warnings)
+
+
+def _verdict(results: Results) -> str:
+    found = headline(results)
+    if found is None:
+        return f"## Nothing to ship\n\n{escape(results.why)}"
+    chosen, latency = found.chosen, found.chosen.latency_ms
+    figures = [
+        f"{f.share(chosen.accuracy)} {f.interval(chosen.accuracy_ci)} on test",
+        f"p50 {f.milliseconds(latency.p50)} ms",
+        f"p95 {f.milliseconds(latency.p95)} ms",
+        f"{f.megabytes(chosen.file_bytes)} MB",
+    ]
+    if found.times_smaller is not None:
+        figures.append(f"{f.times(found.times_smaller)} smaller")
+    if found.times_faster is not None:
+        figures.append(f"{f.times(found.times_faster)} faster than the teacher's fp32 file")
+    return f"## Ship `{chosen.id}`\n\n**{', '.join(figures)}**\n\n{escape(results.why)}"
+
+
+def _candidate(each: CandidateResult, results: Results) -> list[str]:
+    latency = each.latency_ms
+    return [
+        f"**{each.id}**" if each.id == results.chosen else each.id,
+        f.megabytes(each.file_bytes),
+        f.times(times_smaller(results, each)),
+        f"{f.share(each.accuracy)} {f.interval(each.accuracy_ci)}",
+        f.share(each.accuracy_drop),
+        f.share(each.agreement_with_student),
+        f.tiny(each.max_abs_diff),
+        f.milliseconds(latency.p50),
+        f.milliseconds(latency.p95),
+        f.milliseconds(latency.p99),
+        f.fixed(each.throughput_per_s, 1),
+        f.fixed(each.peak_rss_mb, 1),
+        f.fixed(each.load_ms, 1),
+        "within" if each.within_limits else "; ".join(each.blocked_by),
+        "◆" if each.on_pareto_front else "",
+    ]
+
+
+def _teacher(results: Results) -> list[str]:
+    each = results.teacher
+    accuracy = f"{f.share(each.accuracy)} {f.interval(each.accuracy_ci)}"
+    unknown = [f.DASH] * 5
+    return ["teacher", f.DASH, f.parameters(each.parameters), accuracy, *unknown, f.duration(each.train_seconds), f.DASH]
+
+
+def _round(each: RoundResult) -> list[str]:
+    gain = f.difference(each.gain_over_control)
+    if each.gain_over_control_ci is not None:
+        gain += f" {f.difference_interval(each.gain_over_control_ci)}"
+    return [
+        each.id,
+        each.teacher,
+        f.parameters(each.parameters),
+        f"{f.share(each.accuracy)} {f.interval(each.accuracy_ci)}",
+        f"{f.share(each.drop_from_teacher)} {f.interval(each.drop_from_teacher_ci)}",
+        f.share(each.agreement_with_teacher),
+        f.share(each.control_accuracy),
+        gain,
+        f.p_value(each.gain_over_control_p),
+        f.duration(each.train_seconds),
+        f.fixed(each.samples_per_second, 0),
+    ]
+
+
+def _table(names: Sequence[str], rows: Sequence[Sequence[str]], text_columns: Sequence[int]) -> str:
+    """Numbers to the right, the other columns to the left."""
+    rule = [":---" if i in text_columns else "---:" for i in range(len(names))]
+    cells = [names, *rows]
+    lines = [[escape(cell) for cell in row] for row in cells]
+    return "\n".join("| " + " | ".join(row) + " |" for row in [lines[0], rule, *lines[1:]])

@@ -1,0 +1,92 @@
+"""What several tests build: real sentences from the shipped quickstart data, and a recipe that runs in seconds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import yaml
+
+from edgedistill.loading import shipped
+
+LABELS = ["set_alarm", "weather", "play_music"]
+
+
+def quickstart_rows(split: str) -> list[dict[str, str]]:
+    file = shipped()["quickstart"].parent / "quickstart" / f"{split}.jsonl"
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+def write_jsonl(file: Path, rows: list[dict[str, object]]) -> Path:
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return file
+
+
+def tiny_recipe(data_folder: Path) -> dict[str, object]:
+    """A recipe that runs in seconds; tests change a copy of it."""
+    return {
+        "schema": "edgedistill/1",
+        "name": "tiny",
+        "task": {"type": "text-classification", "metric": "accuracy"},
+        "data": {
+            **{name: {"path": str(data_folder / f"{name}.jsonl")} for name in ("train", "validation", "test")},
+            "unlabeled": {"path": str(data_folder / "unlabeled.jsonl")},
+            "max_length": 32,
+        },
+        "teacher": {
+            "scratch": {
+                "layers": 2,
+                "hidden_size": 32,
+                "heads": 4,
+                "intermediate_size": 64,
+                "vocabulary": 300,
+            },
+            "fine_tune": {"epochs": 6, "learning_rate": 2e-3, "batch_size": 16},
+        },
+        "rounds": [
+            {
+                "id": "r1",
+                "student": {"init": "keep_layers", "layers": 1},
+                "stages": [
+                    {
+                        "name": "soft-targets",
+                        "data": ["train", "unlabeled"],
+                        "epochs": 2,
+                        "learning_rate": 1e-3,
+                        "batch_size": 16,
+                        "losses": [
+                            {"kind": "kl", "weight": 0.9},
+                            {"kind": "hard_label", "weight": 0.1},
+                            {"kind": "hidden_mse", "weight": 0.1},
+                        ],
+                    }
+                ],
+            },
+            {
+                "id": "r2",
+                "teacher": ["teacher", "r1"],
+                "student": {"init": "narrow", "from": "r1", "hidden_size": 16},
+                "stages": [
+                    {
+                        "name": "soft-targets",
+                        "epochs": 2,
+                        "learning_rate": 1e-3,
+                        "batch_size": 16,
+                        "losses": [{"kind": "kl"}],
+                    }
+                ],
+            },
+        ],
+        "compute": {"device": "cpu", "precision": "fp32"},
+        "export": {"targets": ["onnx"], "teacher": False},
+        "quantize": [{"precision": "fp32"}, {"precision": "int8-dynamic"}],
+        "verify": {"min_agreement": 0.8},
+        "measure": {"min_seconds": 0.1},
+        "select": {"limits": {"file_mb": 5}},
+    }
+
+
+def write_recipe(tree: dict[str, object], folder: Path) -> str:
+    file = folder / "recipe.yaml"
+    file.write_text(yaml.safe_dump(tree))
+    return str(file)
