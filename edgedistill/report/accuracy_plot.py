@@ -117,10 +117,11 @@ def _limit(axes: Axes, limits: Limits) -> None:
     axes.axvspan(limits.p95_ms, right, facecolor=SHADE, edgecolor="none", zorder=0)
     axes.annotate(
         f"over the p95 limit, {limits.p95_ms:g} ms",
-        (max(limits.p95_ms, axes.get_xlim()[0]), 0),
-        xycoords=("data", "axes fraction"),
-        xytext=(6, 7),
+        (1, 0),
+        xycoords="axes fraction",
+        xytext=(-6, 7),
         textcoords="offset points",
+        ha="right",
         color=MUTED,
         fontsize=_LABEL_SIZE,
     )
@@ -164,7 +165,8 @@ def _legend(axes: Axes, points: Sequence[Point], chosen: str | None) -> None:
 
     rounds = {point.candidate.round: entry(point.candidate.round, "o", point.colour) for point in points}
     shapes = {p.candidate.precision: entry(p.candidate.precision, p.marker, MUTED) for p in points}
-    entries = [*rounds.values(), *shapes.values()]
+    # Entries that are words only: a grey circle alone could be the teacher or a precision.
+    entries = [entry("model", "", INK), *rounds.values(), entry("precision", "", INK), *shapes.values()]
     if any(not point.candidate.within_limits for point in points):
         entries.append(entry("blocked", "o", MUTED, filled=False))
     if any(point.candidate.id == chosen for point in points):
@@ -172,7 +174,7 @@ def _legend(axes: Axes, points: Sequence[Point], chosen: str | None) -> None:
     axes.figure.legend(
         handles=entries,
         loc="outside upper center",
-        ncols=min(len(entries), 9),
+        ncols=min(len(entries), 11),
         fontsize=_LABEL_SIZE,
         handletextpad=0.2,
         columnspacing=1.5,

@@ -48,6 +48,11 @@ def milliseconds(value: float | None) -> str:
     return fixed(value, 2 if value is None or value < 100 else 1)
 
 
+def rate(value: float | None) -> str:
+    """Items a second: a decimal only where it tells something."""
+    return fixed(value, 1 if value is None or value < 100 else 0)
+
+
 def megabytes(file_bytes: int | None) -> str:
     """Bytes as MB (10^6, as limits count), without the unit."""
     return DASH if file_bytes is None else fixed(file_bytes / 1e6, 2)

@@ -29,6 +29,7 @@ _FORMATS = (
     formatting.p_value,
     formatting.parameters,
     formatting.plain,
+    formatting.rate,
     formatting.share,
     formatting.times,
     formatting.tiny,
@@ -51,17 +52,19 @@ def render_html(results: Results, training: Mapping[str, Mapping[str, object]], 
         lstrip_blocks=True,
     )
     environment.filters |= {each.__name__: each for each in _FORMATS}
+    names = short_names(results.candidates)
     return environment.get_template("report.html.jinja").render(
         results=results,
         metric=results.metric.replace("_", " "),
         headline=headline(results),
-        names=short_names(results.candidates),
+        names=names,
         smaller={each.id: times_smaller(results, each) for each in results.candidates},
         faster={each.id: times_faster(results, each) for each in results.candidates},
         limits=limit_sentences(select.limits),
         preference=preference_sentence(select),
         accuracy_plot=Markup(accuracy_against_latency(results, select.limits)),  # noqa: S704 - escaped in `svg`
         training_plot=Markup(training_curves(training)),  # noqa: S704 - escaped in `svg`
+        unflipped=[names.get(id_, id_) for id_, flips in results.flips.items() if not flips],
         flips_shown=FLIPS_SHOWN,
     )
 

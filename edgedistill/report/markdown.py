@@ -80,7 +80,7 @@ def _candidate(each: CandidateResult, results: Results) -> list[str]:
         f.milliseconds(latency.p50),
         f.milliseconds(latency.p95),
         f.milliseconds(latency.p99),
-        f.fixed(each.throughput_per_s, 1),
+        f.rate(each.throughput_per_s),
         f.fixed(each.peak_rss_mb, 1),
         f.fixed(each.load_ms, 1),
         "within" if each.within_limits else "; ".join(each.blocked_by),
@@ -110,7 +110,7 @@ def _round(each: RoundResult) -> list[str]:
         gain,
         f.p_value(each.gain_over_control_p),
         f.duration(each.train_seconds),
-        f.fixed(each.samples_per_second, 0),
+        f.rate(each.samples_per_second),
     ]
 
 
