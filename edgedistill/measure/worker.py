@@ -1,7 +1,8 @@
 """The measuring process: one model file, one runtime, commands on stdin, answers on stdout, both JSON lines.
 
 It imports as little as it can (numpy and the runtime, no torch). Peak memory is counted above what the interpreter
-holds with numpy and the inputs, before the runtime is imported: it is the runtime's library, the model and its work space.
+holds with numpy and the inputs, before the runtime is imported: it is the runtime's library, the model and its work
+space.
 """
 
 from __future__ import annotations

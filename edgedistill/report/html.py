@@ -62,8 +62,8 @@ def render_html(results: Results, training: Mapping[str, Mapping[str, object]], 
         faster={each.id: times_faster(results, each) for each in results.candidates},
         limits=limit_sentences(select.limits),
         preference=preference_sentence(select),
-        accuracy_plot=Markup(accuracy_against_latency(results, select.limits)),  # noqa: S704 - escaped in `svg`
-        training_plot=Markup(training_curves(training)),  # noqa: S704 - escaped in `svg`
+        accuracy_plot=Markup(accuracy_against_latency(results, select.limits)),
+        training_plot=Markup(training_curves(training)),
         unflipped=[names.get(id_, id_) for id_, flips in results.flips.items() if not flips],
         flips_shown=FLIPS_SHOWN,
     )

@@ -14,14 +14,14 @@ def render_markdown(results: Results) -> str:
     """Warnings, verdict, candidates, rounds, environment."""
     metric = results.metric.replace("_", " ")
     candidates = _table(
-        ["candidate", "MB", "smaller", f"{metric}, test [95% CI]", "drop, validation", "agreement", "max abs. diff."]
-        + ["p50 ms", "p95 ms", "p99 ms", "items/s", "peak MB", "load ms", "limits", "front"],
+        f"candidate|MB|smaller|{metric}, test [95% CI]|drop, validation|agreement|max abs. diff.|p50 ms|p95 ms|p99 ms|"
+        "items/s|peak MB|load ms|limits|front".split("|"),
         [_candidate(each, results) for each in results.candidates],
         text_columns=(0, 13),
     )
     rounds = _table(
-        ["model", "taught by", "parameters", f"{metric}, test [95% CI]", "drop from teacher [95% CI]"]
-        + ["same as teacher", "control", "gain over control [95% CI]", "p", "training", "samples/s"],
+        f"model|taught by|parameters|{metric}, test [95% CI]|drop from teacher [95% CI]|same as teacher|control|"
+        "gain over control [95% CI]|p|training|samples/s".split("|"),
         [_teacher(results), *(_round(each) for each in results.rounds)],
         text_columns=(0, 1),
     )
@@ -31,9 +31,9 @@ def render_markdown(results: Results) -> str:
         _verdict(results),
         f"## Candidates\n\n{candidates}",
         f"## Rounds\n\n{rounds}",
-        "Smaller: than the teacher's fp32 file. Agreement, max abs. diff.: of a device file with its own torch model, on "
-        "validation. Gain: paired, on test, over the same student without a teacher. Peak: above the interpreter with "
-        f"numpy. {f.DASH}: not known, or too few runs for that percentile.",
+        "Smaller: than the teacher's fp32 file. Agreement, max abs. diff.: of a device file with its own torch model, "
+        "on validation. Gain: paired, on test, over the same student without a teacher. Peak: above the interpreter "
+        f"with numpy. {f.DASH}: not known, or too few runs for that percentile.",
         f"Measured on: {escape(f.plain(results.environment))}. edgedistill {escape(results.edgedistill)}.",
     ]
     return "\n\n".join(parts) + "\n"
@@ -92,7 +92,15 @@ def _teacher(results: Results) -> list[str]:
     each = results.teacher
     accuracy = f"{f.share(each.accuracy)} {f.interval(each.accuracy_ci)}"
     unknown = [f.DASH] * 5
-    return ["teacher", f.DASH, f.parameters(each.parameters), accuracy, *unknown, f.duration(each.train_seconds), f.DASH]
+    return [
+        "teacher",
+        f.DASH,
+        f.parameters(each.parameters),
+        accuracy,
+        *unknown,
+        f.duration(each.train_seconds),
+        f.DASH,
+    ]
 
 
 def _round(each: RoundResult) -> list[str]:

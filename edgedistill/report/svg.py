@@ -1,4 +1,4 @@
-"""From a matplotlib figure to an SVG that lives inside a page: the same bytes every time, colours by the page's theme."""
+"""From a matplotlib figure to an SVG inside a page: the same bytes every time, colours by the page's theme."""
 
 from __future__ import annotations
 

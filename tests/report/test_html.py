@@ -1,0 +1,132 @@
+"""The page: what it says, in which order, and that nothing in it comes from elsewhere or runs."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from edgedistill.recipe import Limits, SelectSpec
+from edgedistill.report.html import limit_sentences, preference_sentence, render_html
+from edgedistill.results import Results
+
+SELECT = SelectSpec(limits=Limits(p95_ms=6, accuracy_drop=0.03))
+
+
+@pytest.fixture
+def page(results, training):
+    return render_html(results, training, SELECT)
+
+
+class Elements(HTMLParser):
+    """Every start tag with its attributes, and the ones left open."""
+
+    VOID = frozenset({"meta", "wbr", "br", "img", "input", "link", "hr"})
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.found.append((tag, dict(attributes)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.found.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_elements_are_closed_and_nothing_is_fetched(page):
+    elements = Elements(page)
+    assert elements.open == []
+    assert {tag for tag, _ in elements.found}.isdisjoint({"link", "img", "iframe"})
+    for tag, attributes in elements.found:
+        for name, value in attributes.items():
+            if name in ("src", "href", "xlink:href"):
+                assert (value or "").startswith("#"), (tag, name, value)
+    assert "@import" not in page
+    assert re.findall(r"url\((?!#)", page) == []
+
+
+def test_users_text_is_escaped(page):
+    assert "<script>alert" not in page
+    assert page.count("&lt;script&gt;alert(1)&lt;/script&gt;") >= 3  # the title, the heading, the flipped text
+
+
+def test_warnings_stand_before_the_verdict(page):
+    assert page.index("12 texts of test") < page.index('id="verdict"') < page.index('id="candidates"')
+
+
+def test_no_warnings_no_section(facts, training):
+    facts["warnings"] = []
+    assert 'id="warnings"' not in render_html(Results.model_validate(facts), training, SELECT)
+
+
+def test_verdict_names_the_file_and_what_it_saves(page):
+    verdict = page[page.index('id="verdict"') : page.index('id="plot"')]
+    assert "Ship r1 fp32" in verdict
+    assert "models/r1/onnx/model.onnx" in verdict
+    assert "22.5×" in verdict
+    assert "2.0×" in verdict
+    assert "p95 latency ≤ 6 ms · drop from the teacher on validation ≤ 0.03" in verdict
+
+
+def test_nothing_chosen(facts, training):
+    facts |= {"chosen": None, "why": "Nothing fits: the nearest is r1, blocked by its file."}
+    page = render_html(Results.model_validate(facts), training, SELECT)
+    assert "Nothing to ship" in page
+    assert "the nearest is r1" in page
+    assert 'class="badge"' not in page
+    assert 'class="chosen"' not in page
+
+
+def test_every_candidate_has_a_row_with_its_blocking_limit(page, results):
+    body = page[page.index('id="candidates"') : page.index('id="rounds"')]
+    rows = re.findall(r"<tr.*?</tr>", body[body.index("<tbody>") :], flags=re.DOTALL)
+    assert len(rows) == len(results.candidates)
+    assert "accuracy drop 0.0500 &gt; 0.02" in rows[2]
+    assert "✓ within" in rows[1]
+
+
+def test_an_unsupported_percentile_is_a_dash_that_sorts_last(page):
+    body = page[page.index('id="candidates"') : page.index('id="rounds"')]
+    assert re.search(r'<td data-value="" title="250 runs">–</td>', body)
+
+
+def test_rounds_show_the_gain_with_its_interval(page):
+    rounds = page[page.index('id="rounds"') : page.index('id="training"')]
+    assert "+0.0200<small>[+0.0050, +0.0350]</small>" in rounds
+    assert "&lt; 0.001" in rounds
+
+
+def test_flips(page):
+    flips = page[page.index('id="flips"') : page.index('id="data"')]
+    assert "1 flipped" in flips
+    assert "None flipped:</span> r1 fp32" in flips
+
+
+def test_same_page_twice(results, training, page):
+    assert render_html(results, training, SELECT) == page
+
+
+def test_ids_are_unique_on_the_page(page):
+    ids = [attributes["id"] for _, attributes in Elements(page).found if "id" in attributes]
+    assert len(ids) == len(set(ids))
+
+
+def test_limits_and_preference_in_words():
+    assert limit_sentences(Limits()) == []
+    assert limit_sentences(Limits(file_mb=5, peak_rss_mb=40, load_ms=100)) == [
+        "file ≤ 5 MB",
+        "peak memory ≤ 40 MB",
+        "load time ≤ 100 ms",
+    ]
+    assert "fastest" in preference_sentence(SelectSpec(prefer="latency"))
+    assert "smallest" in preference_sentence(SelectSpec(prefer="size"))
+    assert "0.01" in preference_sentence(SelectSpec(prefer="accuracy", tie=0.01))

@@ -1,0 +1,47 @@
+"""The Markdown report."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgedistill.report.markdown import escape, render_markdown
+from edgedistill.results import Results
+
+
+def cells(line: str) -> int:
+    return line.replace("\\\\", "").replace("\\|", "").count("|")
+
+
+def test_one_row_a_candidate_and_whole_tables(results):
+    lines = render_markdown(results).splitlines()
+    tables = [line for line in lines if line.startswith("|")]
+    candidates = [line for line in tables if "/onnxruntime" in line]
+    assert len(candidates) == len(results.candidates)
+    assert len({cells(line) for line in tables}) == 2  # two tables, each of one width
+    assert candidates[1].startswith("| **r1/onnx/fp32/onnxruntime** |")
+    assert "accuracy drop 0.0500 > 0.02" in candidates[2]
+    assert "| – |" in candidates[1]  # p99: 250 runs do not support it
+
+
+def test_warning_then_verdict_then_tables(results):
+    text = render_markdown(results)
+    assert text.index("> - 12 texts") < text.index("## Ship `r1/onnx/fp32/onnxruntime`") < text.index("## Candidates")
+    assert "22.5× smaller, 2.0× faster" in text
+
+
+def test_users_text_is_escaped(results):
+    assert render_markdown(results).startswith("# &lt;script>alert(1)&lt;/script> a\\|b &amp; c\n")
+
+
+def test_nothing_chosen(facts):
+    facts |= {"chosen": None, "why": "Nothing fits."}
+    assert "## Nothing to ship\n\nNothing fits." in render_markdown(Results.model_validate(facts))
+
+
+@given(st.text())
+def test_escaped_text_stays_in_its_cell(text):
+    escaped = escape(text)
+    assert escaped.splitlines() in ([], [escaped])
+    assert cells(escaped) == 0
+    assert "<" not in escaped

@@ -1,0 +1,69 @@
+"""The two plots, and the placing of labels."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ElementTree
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgedistill.recipe import Limits
+from edgedistill.report.accuracy_plot import accuracy_against_latency
+from edgedistill.report.labels import Box, Mark, place
+from edgedistill.report.training_plot import training_curves
+from edgedistill.results import Results
+
+
+def words(svg: str) -> list[str]:
+    root = ElementTree.fromstring(svg)
+    return ["".join(each.itertext()) for each in root.iter() if each.tag.endswith(("text", "title"))]
+
+
+def test_every_candidate_is_named_and_has_its_figures(results):
+    found = words(accuracy_against_latency(results, Limits()))
+    assert {"teacher fp32", "r1 fp32 (chosen)", "r1 int8"} <= set(found)
+    assert any("r1/onnx/fp32/onnxruntime: 0.9300 [0.9100, 0.9500], p50 4.00 ms, 4.00 MB" in each for each in found)
+
+
+def test_a_limit_within_the_plot_is_drawn(results):
+    assert "over the p95 limit, 6 ms" in words(accuracy_against_latency(results, Limits(p95_ms=6)))
+    assert not any("p95 limit" in each for each in words(accuracy_against_latency(results, Limits(p95_ms=600))))
+
+
+def test_candidates_without_a_median_are_left_out(facts):
+    for each in facts["candidates"]:
+        each["latency_ms"] = {"p50": None, "p90": None, "p95": None, "p99": None, "runs": 0}
+    assert accuracy_against_latency(Results.model_validate(facts), Limits()) == ""
+
+
+def test_one_candidate_is_drawn(facts):
+    facts["candidates"] = facts["candidates"][1:2]
+    assert "r1 fp32 (chosen)" in words(accuracy_against_latency(Results.model_validate(facts), Limits()))
+
+
+def test_curves_have_the_control_and_the_kept_epoch(training):
+    found = words(training_curves(training))
+    assert {"teacher", "r1", "teacher 0.9500", "r1 0.9300", "control 0.9100"} <= set(found)
+    assert "r1-control" not in found
+
+
+def test_no_curves_of_a_teacher_used_as_it_is():
+    assert training_curves({"teacher": {"epochs": []}}) == ""
+
+
+def test_same_bytes_twice(results, training):
+    assert accuracy_against_latency(results, Limits()) == accuracy_against_latency(results, Limits())
+    assert training_curves(training) == training_curves(training)
+
+
+@given(
+    st.lists(st.tuples(st.floats(20, 380), st.floats(20, 280), st.floats(2, 12)), min_size=1, max_size=6),
+)
+def test_labels_touch_no_mark_when_there_is_room(places):
+    marks = [Mark(x, y, radius, 30, 10) for x, y, radius in places]
+    [(x, y), *_] = place(marks[:1], [], Box(0, 0, 400, 300))
+    label = Box(x - 15, y - 5, x + 15, y + 5)
+    only = marks[0]
+    drawn = Box(only.x - only.radius, only.y - only.radius, only.x + only.radius, only.y + only.radius)
+    assert label.overlap(drawn) < 1e-6
+    assert len(place(marks, [], Box(0, 0, 400, 300))) == len(marks)
