@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -27,7 +29,7 @@ else:
     def _one_of(group: plugins.Group, key: str) -> object:
         """The closed union of the specs in `group`, told apart by `key`."""
         specs = tuple(plugins.find(group, name).SPEC for name in plugins.names(group))
-        return Annotated[__import__("typing").Union[specs], Field(discriminator=key)]
+        return Annotated[functools.reduce(operator.or_, specs), Field(discriminator=key)]
 
     LossSpec = _one_of("losses", "kind")
     StudentSpec = _one_of("students", "init")
