@@ -107,28 +107,82 @@ class Task(Protocol):
 
 
 @dataclass(frozen=True)
-class LossInputs:
-    """All that a loss may look at in one batch.
+class MaskedView:
+    """A batch with some tokens masked, as the student's body sees it."""
 
-    student_logits_RC, teacher_logits_RC: rows. labels_R: class ids, -100 where there is none. Hidden states are
-    indexed as `transformers` does: 0 is the embedding layer, i the output of layer i; each is (B, T, H).
-    mask_BT: 1 on real tokens.
+    hidden_BTH: torch.Tensor  # noqa: N815
+    targets_BT: torch.Tensor  # noqa: N815
+    """The hidden tokens' ids, -100 elsewhere."""
+    embeddings_VE: torch.Tensor  # noqa: N815
+    """The student's token embeddings."""
+
+
+Relations = tuple["torch.Tensor", "torch.Tensor", "torch.Tensor"]
+"""Queries, keys and values of one layer before they are split into heads, each (B, T, D)."""
+
+
+@dataclass(frozen=True)
+class LossInputs:
+    """All that a loss may look at in one batch; what no loss of the stage needs is not there.
+
+    student_logits_RC, teacher_logits_RC: rows. labels_R: class ids, -100 where there is none. weights_R: how much each
+    row counts; trust_R: how much the teacher is believed there; None when all count alike. Hidden states are indexed as
+    `transformers` does: 0 is the embedding layer, i the output of layer i; each is (B, T, H). Attention probabilities
+    are (B, A, T, T) by layer, from 0. mask_BT: 1 on real tokens.
     """
 
     student_logits_RC: torch.Tensor  # noqa: N815
     labels_R: torch.Tensor  # noqa: N815
     mask_BT: torch.Tensor  # noqa: N815
+    weights_R: torch.Tensor | None = None  # noqa: N815
+    trust_R: torch.Tensor | None = None  # noqa: N815
     teacher_logits_RC: torch.Tensor | None = None  # noqa: N815
     student_hidden: Sequence[torch.Tensor] = ()
     teacher_hidden: Mapping[int, torch.Tensor] | None = None
+    student_attention: Sequence[torch.Tensor] = ()
+    teacher_attention: Sequence[torch.Tensor] = ()
+    student_relations: Sequence[Relations] = ()
+    teacher_relations: Sequence[Relations] = ()
+    teacher_embedding_BE: torch.Tensor | None = None  # noqa: N815
+    mask_some: Callable[[float], MaskedView] | None = None
+    """A masked view of the batch, by the probability of masking a token."""
+
+    def teacher_logits(self) -> torch.Tensor:
+        """(R, C); the plan gives them to every loss that needs logits."""
+        assert self.teacher_logits_RC is not None
+        return self.teacher_logits_RC
+
+    def teacher_weights(self) -> torch.Tensor | None:
+        """(R,) how much each row counts in a loss that listens to the teacher."""
+        if self.weights_R is None or self.trust_R is None:
+            return self.trust_R if self.weights_R is None else self.weights_R
+        return self.weights_R * self.trust_R
+
+    def teacher_embedding(self) -> torch.Tensor:
+        """(B, E); the plan gives them to every loss that needs embeddings."""
+        assert self.teacher_embedding_BE is not None
+        return self.teacher_embedding_BE
+
+    def student_embedding(self) -> torch.Tensor:
+        """(B, H) mean of the last layer over the real tokens."""
+        return pooled(self.student_hidden[-1], self.mask_BT)
+
+
+def pooled(hidden_BTH: torch.Tensor, mask_BT: torch.Tensor) -> torch.Tensor:  # noqa: N803
+    """(B, H) mean over the real tokens (Reimers & Gurevych 2019, section 3)."""
+    mask = mask_BT.unsqueeze(-1).to(hidden_BTH.dtype)
+    return (hidden_BTH * mask).sum(1) / mask.sum(1).clamp(min=1)
 
 
 @dataclass(frozen=True)
 class ModelSizes:
-    """Depth and width that a loss may need to build its projections."""
+    """What a loss may need of a model's shape to build its projections or heads."""
 
     layers: int
     hidden_size: int
+    heads: int = 1
+    vocabulary: int = 0
+    embedding_size: int = 0
 
 
 class Loss(Protocol):

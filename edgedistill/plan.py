@@ -8,7 +8,7 @@ from importlib import import_module
 
 from . import plugins
 from .candidates import Candidate, candidates
-from .recipe import Recipe, Round, StudentSpec, source_of
+from .recipe import Recipe, Round, SplitName, StudentSpec, source_of
 from .shapes import ModelShape
 from .sources import Sources
 from .spec import Spec
@@ -131,45 +131,89 @@ def _training_steps(recipe: Recipe, sources: Sources, steps: _Steps) -> None:
         [trained.model_dump(mode="json", exclude={"teacher": {"model", "revision"}}), fingerprint],
     )
     for each in recipe.rounds:
-        signals = _signal_steps(recipe, sources, each, steps)
-        _round_step(recipe, sources, each, signals, steps, control=False)
+        live = live_signals(recipe, sources, each)
+        signals = _signal_steps(recipe, sources, each, live, steps)
+        _round_step(recipe, sources, each, signals, steps, live=live)
         if recipe.control:
             _control_step(recipe, sources, each, steps)
 
 
-def _signal_steps(recipe: Recipe, sources: Sources, each: Round, steps: _Steps) -> dict[str, str]:
+def _signal_steps(
+    recipe: Recipe, sources: Sources, each: Round, live: Mapping[str, str], steps: _Steps
+) -> dict[str, str]:
     """Plan the recording of what a round's losses need of its teachers; returns role -> step name."""
     inputs: dict[str, str] = {}
-    for teacher in each.teachers():
-        for split in ("train", "unlabeled"):
-            losses = [loss for stage in each.stages if split in stage.data for loss in stage.losses]
-            needs = {need for loss in losses for need in plugins.find("losses", loss.kind).NEEDS}
-            reading = {"data": "data", "model": teacher}
-            if "logits" in needs:
-                settings = record_signals.Settings(
-                    task=recipe.task.type, split=split, signal="logits", compute=recipe.compute
-                )
-                name, summary = f"logits-{teacher}-{split}", f"record logits of {teacher} on {split}"
-                inputs[f"logits:{teacher}:{split}"] = steps.add(name, "record_signals", settings, reading, summary)
-            if "hidden" in needs:
-                settings = record_signals.Settings(
-                    task=recipe.task.type,
-                    split=split,
-                    signal="hidden",
-                    compute=recipe.compute,
-                    layer_maps=tuple(loss.layers for loss in losses if hasattr(loss, "layers")),
-                    student_layers=_depth(recipe, sources, each.student),
-                )
-                name = f"hidden-{teacher}-{split}-{each.id}"
-                summary = f"record hidden states of {teacher} on {split}"
-                inputs[f"hidden:{teacher}:{split}"] = steps.add(name, "record_signals", settings, reading, summary)
+
+    def record(model: str, split: SplitName, **settings: object) -> None:
+        signal = settings["signal"]
+        own = record_signals.Settings.model_validate(
+            {"task": recipe.task.type, "split": split, "compute": recipe.compute, **settings}
+        )
+        name = f"{signal}-{model}-{split}" + (f"-{each.id}" if signal == "hidden" else "")
+        shown = "hidden states" if signal == "hidden" else signal
+        reading = {"data": "data", "model": model}
+        inputs[f"{signal}:{model}:{split}"] = steps.add(
+            name, "record_signals", own, reading, f"record {shown} of {model} on {split}"
+        )
+
+    splits: tuple[SplitName, ...] = ("train", "unlabeled")
+    for split in splits:
+        stages = [stage for stage in each.stages if split in stage.data]
+        losses = [loss for stage in stages for loss in stage.losses]
+        for teacher in each.teachers():
+            for signal in ("logits", "embedding", "hidden"):
+                readers = [loss for loss in losses if signal in plugins.find("losses", loss.kind).NEEDS]
+                if not readers or signal in live:
+                    continue
+                more: dict[str, object] = {}
+                if signal == "hidden":
+                    maps = tuple(getattr(loss, "layers", "uniform") for loss in readers)
+                    more = {"layer_maps": maps, "student_layers": _depth(recipe, sources, each.student)}
+                record(teacher, split, signal=signal, **more)
+        for corrected in dict.fromkeys(stage.errors.of for stage in stages if stage.errors is not None):
+            record(corrected, split, signal="logits")
     return inputs
 
 
+def live_signals(recipe: Recipe, sources: Sources, each: Round) -> dict[str, str]:
+    """What a round's teacher gives while the student trains instead of being recorded, each with the reason."""
+    needs = {need for stage in each.stages for loss in stage.losses for need in plugins.find("losses", loss.kind).NEEDS}
+    found: dict[str, str] = {}
+    if "attention" in needs:
+        found["attention"] = "it grows with the square of the length"
+    if "relations" in needs:
+        found["relations"] = "queries, keys and values of every layer are too large to keep"
+    if "hidden" in needs:
+        shape = _shapes(recipe, sources).get(each.teachers()[0])
+        read = {split for stage in each.stages for split in stage.data}
+        # A token of European text takes about four bytes; hidden states take two bytes a dimension.
+        tokens = sum(size for split, size in sources.data_bytes.items() if split in read) / 4
+        if shape is not None:
+            size_gb = tokens * shape.hidden_size * 2 * (shape.layers + 1) / 1e9
+            if size_gb > recipe.signals.max_gb:
+                found["hidden"] = f"about {size_gb:.1f} GB are more than signals.max_gb {recipe.signals.max_gb:g}"
+    return found
+
+
 def _round_step(
-    recipe: Recipe, sources: Sources, each: Round, signals: Mapping[str, str], steps: _Steps, *, control: bool
+    recipe: Recipe,
+    sources: Sources,
+    each: Round,
+    signals: Mapping[str, str],
+    steps: _Steps,
+    *,
+    control: bool = False,
+    live: Mapping[str, str] | None = None,
 ) -> None:
-    settings = distil.Settings(task=recipe.task, round=each, seed=recipe.seed, compute=recipe.compute, control=control)
+    """Plan the making of one student. The control is given no signals, and nothing live."""
+    settings = distil.Settings(
+        task=recipe.task,
+        round=each,
+        seed=recipe.seed,
+        compute=recipe.compute,
+        control=control,
+        live=tuple(live or ()),
+    )
     inputs = {"data": "data", **signals}
     source = source_of(each.student)
     if source is not None:
@@ -184,13 +228,15 @@ def _round_step(
     name = f"{each.id}-control" if control else each.id
     taught = "the same student without a teacher" if control else f"from {' + '.join(each.teachers())}"
     summary = f"{each.student.init} student, {taught}, {epochs} epochs"
+    summary += "".join(f"; {signal} live: {reason}" for signal, reason in (live or {}).items())
     steps.add(name, "distil", settings, inputs, summary, identity)
 
 
 def _control_step(recipe: Recipe, sources: Sources, each: Round, steps: _Steps) -> None:
     """The same student, data and number of steps with hard labels only; what the losses were changes nothing of it."""
     hard_label = plugins.find("losses", "hard_label").SPEC(kind="hard_label")
-    stages = tuple(stage.model_copy(update={"losses": (hard_label,)}) for stage in each.stages)
+    plain = {"losses": (hard_label,), "errors": None, "teacher_errors": 1.0}
+    stages = tuple(stage.model_copy(update=plain) for stage in each.stages)
     untaught = each.model_copy(update={"stages": stages, "teacher": "none"})
     _round_step(recipe, sources, untaught, {}, steps, control=True)
 
@@ -281,12 +327,8 @@ def _closing_steps(recipe: Recipe, rows: tuple[Candidate, ...], steps: _Steps) -
 
 def estimate_models(recipe: Recipe, sources: Sources) -> tuple[ModelEstimate, ...]:
     """The teacher and every student with their expected parameters and file sizes."""
-    shapes: dict[str, ModelShape | None] = {"teacher": _teacher_shape(recipe, sources)}
-    estimates = [_estimate("teacher", recipe.teacher.model or "scratch", shapes["teacher"], recipe)]
-    for each in recipe.rounds:
-        shapes[each.id] = _student_shape(each.student, shapes, sources)
-        estimates.append(_estimate(each.id, each.student.init, shapes[each.id], recipe))
-    return tuple(estimates)
+    origins = {"teacher": recipe.teacher.model or "scratch"} | {each.id: each.student.init for each in recipe.rounds}
+    return tuple(_estimate(name, origins[name], shape, recipe) for name, shape in _shapes(recipe, sources).items())
 
 
 def _estimate(name: str, origin: str, shape: ModelShape | None, recipe: Recipe) -> ModelEstimate:
@@ -340,14 +382,19 @@ def _student_shape(
     )
 
 
+def _shapes(recipe: Recipe, sources: Sources) -> dict[str, ModelShape | None]:
+    """The shape of every model, None where only a download can tell."""
+    shapes = {"teacher": _teacher_shape(recipe, sources)}
+    for each in recipe.rounds:
+        shapes[each.id] = _student_shape(each.student, shapes, sources)
+    return shapes
+
+
 def _depth(recipe: Recipe, sources: Sources, student: StudentSpec) -> int | None:
     """A student's number of layers, or None when only a download can tell (all layers are recorded then)."""
-    estimates = {"teacher": _teacher_shape(recipe, sources)}
-    for each in recipe.rounds:
-        estimates[each.id] = _student_shape(each.student, estimates, sources)
-        if each.student is student:
-            shape = estimates[each.id]
-            layers = getattr(student, "layers", None)
-            known = len(layers) if isinstance(layers, tuple) else layers
-            return known or (shape.layers if shape else None)
-    return None
+    layers = getattr(student, "layers", None)
+    if layers is not None:
+        return len(layers) if isinstance(layers, tuple) else int(layers)
+    shapes = _shapes(recipe, sources)
+    shape = next(shapes[each.id] for each in recipe.rounds if each.student is student)
+    return shape.layers if shape else None

@@ -124,12 +124,28 @@ class TeacherSpec(Spec):
         return self
 
 
+class ErrorWeights(Spec):
+    """Items that an earlier model gets wrong count more, or come more often."""
+
+    of: str
+    """`teacher` or an earlier round."""
+    against: Literal["labels", "teacher"] = "labels"
+    """What is right: the labels, or what this round's teacher says."""
+    kind: Literal["focal", "boost"] = "focal"
+    strength: float = Field(2.0, gt=0)
+    """The exponent of `focal`, the factor of `boost`."""
+    apply: Literal["weight", "oversample"] = "weight"
+
+
 class Stage(Schedule):
     """One data set (or several, joined) and one list of losses."""
 
     name: Name
     data: tuple[Literal["train", "unlabeled"], ...] = ("train",)
     losses: tuple[LossSpec, ...] = Field(min_length=1)
+    errors: ErrorWeights | None = None
+    teacher_errors: float = Field(1.0, ge=0, le=1)
+    """How much the teacher counts where it contradicts the label: 1 as elsewhere, 0 not at all."""
 
 
 class Round(Spec):
@@ -151,6 +167,13 @@ class Compute(Spec):
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """`auto` is bf16 autocast where the device has it in hardware; weights stay fp32."""
+
+
+class SignalSpec(Spec):
+    """What is recorded of a teacher, and what is computed anew while the student trains."""
+
+    max_gb: float = Field(4.0, ge=0)
+    """Hidden states of a split that would take more (10^9 bytes, estimated) are not recorded."""
 
 
 class ExportSpec(Spec):
@@ -215,6 +238,7 @@ class Recipe(Spec):
     teacher: TeacherSpec
     rounds: tuple[Round, ...] = Field(min_length=1)
     control: bool = True
+    signals: SignalSpec = SignalSpec()
     compute: Compute = Compute()
     export: ExportSpec = ExportSpec()
     quantize: tuple[QuantizeSpec, ...] = Field((QuantizeSpec(precision="fp32"),), min_length=1)
@@ -251,11 +275,11 @@ def problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
         source = source_of(each.student)
         if source is not None and source not in models:
             yield f"{where}.student.from", _unknown(source, models)
-        yield from _stage_problems(recipe, i)
+        yield from _stage_problems(recipe, i, models)
         models.append(each.id)
 
 
-def _stage_problems(recipe: Recipe, index: int) -> Iterator[tuple[str, str]]:
+def _stage_problems(recipe: Recipe, index: int, earlier: list[str]) -> Iterator[tuple[str, str]]:
     each = recipe.rounds[index]
     for j, stage in enumerate(each.stages):
         where = f"rounds.{index}.stages.{j}"
@@ -265,8 +289,17 @@ def _stage_problems(recipe: Recipe, index: int) -> Iterator[tuple[str, str]]:
             needs = plugins.find("losses", loss.kind).NEEDS
             if "labels" in needs and stage.data == ("unlabeled",):
                 yield f"{where}.losses.{k}", f"'{loss.kind}' needs labels, but data is only 'unlabeled'"
-            if "hidden" in needs and len(each.teachers()) > 1:
+            if needs & {"hidden", "embedding", "attention", "relations"} and len(each.teachers()) > 1:
                 yield f"{where}.losses.{k}", f"'{loss.kind}' needs one teacher, got {len(each.teachers())}"
+        needs = {need for loss in stage.losses for need in plugins.find("losses", loss.kind).NEEDS}
+        if stage.errors is not None and stage.errors.of not in earlier:
+            yield f"{where}.errors.of", _unknown(stage.errors.of, earlier)
+        if stage.errors is not None and stage.errors.against == "teacher" and "logits" not in needs:
+            yield f"{where}.errors.against", "got 'teacher', but no loss of the stage reads its logits (kl, ...)"
+        if stage.errors is not None and not needs & {"logits", "labels"}:
+            yield f"{where}.errors", "no loss of the stage looks at single answers (hard_label, kl, ...)"
+        if stage.teacher_errors != 1 and "logits" not in needs:
+            yield f"{where}.teacher_errors", f"got {stage.teacher_errors}, but no loss reads the teacher's logits"
 
 
 def _names(recipe: Recipe) -> Iterator[tuple[str, str]]:

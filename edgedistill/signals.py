@@ -121,6 +121,11 @@ def load_hidden(file: Path) -> HiddenSignal:
     return HiddenSignal({int(name): values for name, values in tensors.items()}, offsets)  # type: ignore[misc,arg-type]
 
 
+def load_embedding(file: Path) -> Floats:
+    """(N, E) embeddings that the recording step wrote, mapped."""
+    return open_mapped(file)["values"]  # type: ignore[return-value]
+
+
 def to_tensor(array: NDArray[np.generic]) -> torch.Tensor:
     """A tensor with memory of its own (a mapped file is read-only)."""
     import torch

@@ -29,6 +29,8 @@ class Sources:
     """Model id or folder -> content hash, or the hub id with its revision."""
     configs: dict[str, dict[str, object]] = field(default_factory=dict)
     labels: int | None = None
+    data_bytes: Mapping[SplitName, int] = field(default_factory=dict)
+    """Size of the local data files."""
 
 
 def look_up(recipe: Recipe, *, download: bool = False) -> Sources:
@@ -57,7 +59,8 @@ def look_up(recipe: Recipe, *, download: bool = False) -> Sources:
         config = _config(model, revision)
         if config is not None:
             configs[model] = config
-    return Sources(data, models, configs, _count_labels(recipe))
+    sizes = {name: _data_size(Path(source.path)) for name, source in recipe.data.splits().items() if source.path}
+    return Sources(data, models, configs, _count_labels(recipe), sizes)
 
 
 def file_hash(file: Path) -> str:
@@ -89,6 +92,11 @@ def _data_fingerprint(name: str, source: DataSource) -> str:
             raise UserError(f"data.{name}.path: got '{path}', expected {allowed}, or a folder saved by datasets")
         return file_hash(path) + slicing
     return _folder_hash(sorted(file for file in path.rglob("*") if file.is_file())) + slicing
+
+
+def _data_size(path: Path) -> int:
+    files = [path] if path.is_file() else path.rglob("*")
+    return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def _model_fingerprint(where: str, model: str, revision: str) -> str:

@@ -5,29 +5,27 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
-from torch import nn
 from torch.utils.data import BatchSampler, DataLoader, Dataset
 
 from .checkpoint import Checkpoint, EpochRecord, load_checkpoint, save_checkpoint
 from .errors import UserError
-from .inference import model_inputs, to_batch
-from .interfaces import Batch, LossInputs, Task
+from .inference import to_batch
+from .interfaces import Batch, Floats
 from .progress import Progress, ProgressState
 from .ragged import Ragged, length_buckets
 from .recipe import Compute, Schedule
 from .signals import HiddenSignal, LogitSignal, to_tensor
+from .trainee import HIDDEN, Trainee
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
     from transformers import PreTrainedModel
-
-_HIDDEN = "teacher_hidden."
 
 
 @dataclass(frozen=True)
@@ -35,15 +33,37 @@ class TrainingData:
     """The items of one stage: tokens, and what the teachers said of them, split by split."""
 
     tokens: tuple[Ragged, ...]
-    logits: tuple[LogitSignal | None, ...]
-    hidden: tuple[HiddenSignal | None, ...]
     items: np.ndarray
     """(N, 2) split number and item number."""
+    logits: tuple[LogitSignal | None, ...]
+    hidden: tuple[HiddenSignal | None, ...]
+    embeddings: tuple[Floats | None, ...]
+    """(items, E) each."""
+    weights: tuple[Floats | None, ...]
+    """(items,) how much each item counts; None: all alike."""
+    trust: tuple[Floats | None, ...]
+    """(items,) how much the teacher is believed there; None: all alike."""
+    oversampled: bool = False
+    """Whether `weights` are how often an item is drawn, not how much it counts."""
+
+    @classmethod
+    def plain(cls, tokens: Sequence[Ragged]) -> TrainingData:
+        """All items of these splits, without a teacher."""
+        none = (None,) * len(tokens)
+        return cls(tuple(tokens), every_item(tokens), none, none, none, none, none)
 
     @property
     def lengths(self) -> np.ndarray:
         """(N,) tokens."""
         return np.array([self.tokens[split].lengths[item] for split, item in self.items], dtype=np.int64)
+
+    @property
+    def draws(self) -> Floats | None:
+        """(N,) how often each item is drawn, with mean 1; None: each once."""
+        if not self.oversampled:
+            return None
+        weights = [each if each is not None else np.ones(len(self.tokens[i])) for i, each in enumerate(self.weights)]
+        return np.array([weights[split][item] for split, item in self.items])
 
     def fetch(self, numbers: Sequence[int]) -> Batch:
         """One padded batch with its signals; items of several splits stand split by split."""
@@ -58,7 +78,13 @@ class TrainingData:
                 batch["teacher_logits"] = to_tensor(logits.rows(own))
             if (hidden := self.hidden[split]) is not None:
                 states = hidden.padded(own, length)
-                batch |= {f"{_HIDDEN}{layer}": to_tensor(values) for layer, values in states.items()}
+                batch |= {f"{HIDDEN}{layer}": to_tensor(values) for layer, values in states.items()}
+            if (embeddings := self.embeddings[split]) is not None:
+                batch["teacher_embedding"] = to_tensor(embeddings[own])
+            if (weights := self.weights[split]) is not None and not self.oversampled:
+                batch["item_weights"] = to_tensor(weights[own])
+            if (trust := self.trust[split]) is not None:
+                batch["teacher_trust"] = to_tensor(trust[own])
             parts.append(batch)
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
@@ -66,7 +92,7 @@ class TrainingData:
 def labelled(data: TrainingData) -> TrainingData:
     """Only the items that have a label."""
     keep = [bool((data.tokens[s].batch([i])["labels"] != -100).any()) for s, i in data.items]
-    return TrainingData(data.tokens, data.logits, data.hidden, data.items[np.array(keep)])
+    return replace(data, items=data.items[np.array(keep)])
 
 
 def every_item(tokens: Sequence[Ragged]) -> np.ndarray:
@@ -75,10 +101,16 @@ def every_item(tokens: Sequence[Ragged]) -> np.ndarray:
 
 
 class LengthBuckets(BatchSampler):
-    """Batches of similar length, shuffled anew each epoch from the seed alone, so that a resumed epoch is the same."""
+    """Batches of similar length, shuffled anew each epoch from the seed alone, so that a resumed epoch is the same.
 
-    def __init__(self, lengths: np.ndarray, batch_size: int, seed: int, steps: int) -> None:
+    With `draws` (N,), each pass draws as many items as there are, with replacement, in proportion to it.
+    """
+
+    def __init__(
+        self, lengths: np.ndarray, batch_size: int, seed: int, steps: int, draws: Floats | None = None
+    ) -> None:
         self.lengths, self.batch_size, self.seed, self.steps = lengths, batch_size, seed, steps
+        self.probabilities = None if draws is None else np.asarray(draws, dtype=np.float64) / np.sum(draws)
         self.epoch = 0
         self.drop_last = False
 
@@ -90,36 +122,15 @@ class LengthBuckets(BatchSampler):
         made, passes = 0, 0
         while made < self.steps:
             generator = np.random.default_rng([self.seed, self.epoch, passes])
-            for batch in length_buckets(self.lengths, self.batch_size, generator):
+            items = np.arange(len(self.lengths))
+            if self.probabilities is not None:
+                items = generator.choice(len(items), size=len(items), p=self.probabilities)
+            for batch in length_buckets(self.lengths[items], self.batch_size, generator):
                 if made == self.steps:
                     return
-                yield [int(i) for i in batch]
+                yield [int(i) for i in items[batch]]
                 made += 1
             passes += 1
-
-
-class Trainee(nn.Module):
-    """The student with its loss terms: a batch in, the terms' values out. Only the student is ever saved."""
-
-    def __init__(self, student: PreTrainedModel, task: Task, terms: Sequence[nn.Module]) -> None:
-        super().__init__()
-        self.student = student
-        self.terms = nn.ModuleList(terms)
-        self._task = task
-
-    def forward(self, batch: Batch) -> torch.Tensor:
-        """(L,) the unweighted losses."""
-        layers = {int(k.removeprefix(_HIDDEN)): v for k, v in batch.items() if k.startswith(_HIDDEN)}
-        outputs = self.student(**model_inputs(batch), output_hidden_states=bool(layers))
-        inputs = LossInputs(
-            student_logits_RC=self._task.rows(outputs.logits, batch),
-            labels_R=self._task.references(batch),
-            mask_BT=batch["attention_mask"],
-            teacher_logits_RC=batch.get("teacher_logits"),
-            student_hidden=outputs.hidden_states or (),
-            teacher_hidden=layers or None,
-        )
-        return torch.stack([term(inputs) for term in self.terms])
 
 
 @dataclass(frozen=True)
@@ -137,6 +148,8 @@ class StageRequest:
     """The validation metric, the higher the better."""
     steps_an_epoch: int = 0
     """Batches an epoch; 0: as many as the data has."""
+    keep: Literal["best", "last"] = "best"
+    """Which epoch's weights to go back to: the one with the best metric, or the last where no loss trains the head."""
 
 
 @dataclass
@@ -164,7 +177,7 @@ def train_stage(trainee: Trainee, request: StageRequest, scratch: Path, progress
     accelerator = make_accelerator(request.compute)
     lengths = request.data.lengths
     steps = request.steps_an_epoch or steps_an_epoch(len(lengths), schedule.batch_size)
-    sampler = LengthBuckets(lengths, schedule.batch_size, request.seed, steps)
+    sampler = LengthBuckets(lengths, schedule.batch_size, request.seed, steps, request.data.draws)
     numbers: Dataset[int] = range(len(lengths))  # type: ignore[assignment]
     loader: DataLoader[int] = DataLoader(numbers, batch_sampler=sampler, collate_fn=request.data.fetch)
     trainee.to(accelerator.device)
@@ -222,7 +235,7 @@ def train_stage(trainee: Trainee, request: StageRequest, scratch: Path, progress
             f"{record.samples_per_second:.0f} samples/s, {_left(history, schedule.epochs)} left"
         )
         progress.event("epoch", **asdict(record))
-        if metric > best.metric:
+        if metric > best.metric or request.keep == "last":
             best = _Best(metric, epoch + 1, _copy(trainee.student))
         save_checkpoint(
             checkpoint_folder,

@@ -14,12 +14,11 @@ from edgedistill.losses import hard_label
 from edgedistill.progress import Progress
 from edgedistill.ragged import Ragged
 from edgedistill.recipe import Compute, Schedule
+from edgedistill.trainee import Trainee
 from edgedistill.training import (
     LengthBuckets,
     StageRequest,
-    Trainee,
     TrainingData,
-    every_item,
     labelled,
     learning_rate,
     make_accelerator,
@@ -50,7 +49,7 @@ def tokens(count: int = 40, unlabelled: int = 0) -> Ragged:
 
 
 def data(ragged: Ragged) -> TrainingData:
-    return TrainingData((ragged,), (None,), (None,), every_item([ragged]))
+    return TrainingData.plain([ragged])
 
 
 def request(epochs: int = 4, judge=None, **change) -> StageRequest:

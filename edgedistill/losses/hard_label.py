@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from edgedistill.interfaces import LossInputs, ModelSizes
+from edgedistill.losses._rows import full
 from edgedistill.spec import Spec
 
 if TYPE_CHECKING:
@@ -26,17 +27,25 @@ class HardLabelSpec(Spec):
 SPEC = HardLabelSpec
 
 
-def hard_label(logits_RC: torch.Tensor, labels_R: torch.Tensor, smoothing: float = 0.0) -> torch.Tensor:  # noqa: N803
+def hard_label(
+    logits_RC: torch.Tensor,  # noqa: N803
+    labels_R: torch.Tensor,  # noqa: N803
+    smoothing: float = 0.0,
+    weights_R: torch.Tensor | None = None,  # noqa: N803
+) -> torch.Tensor:
     """Mean cross-entropy over the labelled rows, in nats; label smoothing as in Szegedy et al. 2016, section 7.
 
     Rows with label -100 change nothing; without a labelled row the loss is zero.
     """
     from torch.nn import functional
 
-    total = functional.cross_entropy(
-        logits_RC.float(), labels_R, ignore_index=-100, label_smoothing=smoothing, reduction="sum"
+    rows = functional.cross_entropy(
+        full(logits_RC), labels_R, ignore_index=-100, label_smoothing=smoothing, reduction="none"
     )
-    return total / (labels_R != -100).sum().clamp(min=1)
+    counted = (labels_R != -100).to(rows.dtype)
+    if weights_R is not None:
+        counted = counted * weights_R.to(rows.dtype)
+    return (rows * counted).sum() / counted.sum().clamp(min=1e-8)
 
 
 def build(spec: HardLabelSpec, student: ModelSizes | None = None, teacher: ModelSizes | None = None) -> torch.nn.Module:
@@ -45,6 +54,6 @@ def build(spec: HardLabelSpec, student: ModelSizes | None = None, teacher: Model
 
     class HardLabel(torch.nn.Module):
         def forward(self, inputs: LossInputs) -> torch.Tensor:
-            return hard_label(inputs.student_logits_RC, inputs.labels_R, spec.smoothing)
+            return hard_label(inputs.student_logits_RC, inputs.labels_R, spec.smoothing, inputs.weights_R)
 
     return HardLabel()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from edgedistill.interfaces import LossInputs, ModelSizes
+from edgedistill.losses._rows import divergence, log_probabilities, mean_over_rows
 from edgedistill.spec import Spec
 
 if TYPE_CHECKING:
@@ -26,17 +27,19 @@ class KlSpec(Spec):
 SPEC = KlSpec
 
 
-def kl(student_logits_RC: torch.Tensor, teacher_logits_RC: torch.Tensor, temperature: float) -> torch.Tensor:  # noqa: N803
-    """Mean over rows of KL(teacher || student) at `temperature`, times its square, in nats.
+def kl(
+    student_logits_RC: torch.Tensor,  # noqa: N803
+    teacher_logits_RC: torch.Tensor,  # noqa: N803
+    temperature: float,
+) -> torch.Tensor:
+    """(R,) KL(teacher || student) at `temperature`, times its square, in nats.
 
     The gradient of soft targets scales with 1/T², so T² keeps their weight against hard labels when T changes
     (Hinton et al. 2015, end of section 2). Zero exactly when both give the same distribution.
     """
-    from torch.nn import functional
-
-    student = functional.log_softmax(student_logits_RC.float() / temperature, dim=-1)
-    teacher = functional.log_softmax(teacher_logits_RC.float() / temperature, dim=-1)
-    return functional.kl_div(student, teacher, reduction="batchmean", log_target=True) * temperature**2
+    student = log_probabilities(student_logits_RC, temperature)
+    teacher = log_probabilities(teacher_logits_RC, temperature)
+    return divergence(teacher, student) * temperature**2
 
 
 def build(spec: KlSpec, student: ModelSizes | None = None, teacher: ModelSizes | None = None) -> torch.nn.Module:
@@ -45,7 +48,7 @@ def build(spec: KlSpec, student: ModelSizes | None = None, teacher: ModelSizes |
 
     class Kl(torch.nn.Module):
         def forward(self, inputs: LossInputs) -> torch.Tensor:
-            assert inputs.teacher_logits_RC is not None, "the plan gives every kl loss its teacher's logits"
-            return kl(inputs.student_logits_RC, inputs.teacher_logits_RC, spec.temperature)
+            rows = kl(inputs.student_logits_RC, inputs.teacher_logits(), spec.temperature)
+            return mean_over_rows(rows, inputs.teacher_weights())
 
     return Kl()

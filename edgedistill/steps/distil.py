@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,18 +12,21 @@ import numpy as np
 
 from edgedistill import plugins
 from edgedistill.interfaces import ModelSizes, StudentRequest
-from edgedistill.recipe import Compute, Round, Stage, TaskSpec
+from edgedistill.recipe import Compute, ErrorWeights, Round, Stage, TaskSpec
 from edgedistill.spec import Spec
 from edgedistill.step import Context, Inputs
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedConfig, PreTrainedModel
 
     from edgedistill.checkpoint import EpochRecord
     from edgedistill.data import PreparedData
+    from edgedistill.interfaces import Floats
+    from edgedistill.signals import LogitSignal
+    from edgedistill.trainee import Trainee
     from edgedistill.training import TrainingData
 
-VERSION = 1
+VERSION = 2
 _PROBE_ITEMS, _PROBE_BATCH = 512, 32
 
 
@@ -33,6 +38,8 @@ class Settings(Spec):
     seed: int
     compute: Compute
     control: bool
+    live: tuple[str, ...] = ()
+    """Signals that the teacher gives while the student trains."""
 
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> None:
@@ -41,14 +48,14 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
 
     from edgedistill.data import PreparedData
     from edgedistill.models import load_tokenizer
-    from edgedistill.training import StageRequest, Trainee, labelled, steps_an_epoch, train_stage
+    from edgedistill.trainee import attention_shown
+    from edgedistill.training import StageRequest, labelled, steps_an_epoch, train_stage
     from edgedistill.training_record import judge, save_trained
 
     data = PreparedData(inputs["data"].folder)
     task = plugins.find("tasks", settings.task.type)
     torch.manual_seed(settings.seed)
     student = _student(settings, inputs, data)
-    teacher = _teacher_sizes(inputs)
     judged = judge(task, settings.task.metric, data.tokens("validation"))
     history: list[EpochRecord] = []
     for number, stage in enumerate(settings.round.stages):
@@ -57,8 +64,6 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
         if settings.control:
             training = labelled(training)
         torch.manual_seed(settings.seed + number)
-        sizes = ModelSizes(student.config.num_hidden_layers, student.config.hidden_size)
-        terms = [plugins.find("losses", loss.kind).build(loss, sizes, teacher) for loss in stage.losses]
         request = StageRequest(
             name=stage.name,
             data=training,
@@ -68,9 +73,47 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
             compute=settings.compute,
             judge=judged,
             steps_an_epoch=steps,
+            keep="best" if needs_of(stage) & {"labels", "logits"} else "last",
         )
-        history += train_stage(Trainee(student, task, terms), request, context.scratch, context.progress)
+        trainee = _trainee(stage, settings, inputs, student, data)
+        with attention_shown(student) if "attention" in trainee.needs else nullcontext():
+            history += train_stage(trainee, request, context.scratch, context.progress)
     save_trained(student.cpu(), load_tokenizer(data.tokenizer), history, folder)
+
+
+def needs_of(stage: Stage) -> frozenset[str]:
+    """What the losses of a stage ask for, together."""
+    return frozenset(need for loss in stage.losses for need in plugins.find("losses", loss.kind).NEEDS)
+
+
+def _trainee(stage: Stage, settings: Settings, inputs: Inputs, student: PreTrainedModel, data: PreparedData) -> Trainee:
+    """The student with the stage's loss terms, and with the teacher itself when signals are live."""
+    from edgedistill.models import load_config, load_model, load_tokenizer
+    from edgedistill.trainee import LiveTeacher, Masking, Trainee
+
+    task = plugins.find("tasks", settings.task.type)
+    needs = needs_of(stage)
+    live = needs & set(settings.live)
+    teachers = [artifact.path("model") for role, artifact in inputs.items() if role.startswith("teacher:")]
+    teacher = LiveTeacher(load_model(task.auto_class(), teachers[0], None), live) if live else None
+    own = _sizes(student.config)
+    given = _sizes(load_config(teachers[0], None)) if len(teachers) == 1 else None
+    terms = [plugins.find("losses", loss.kind).build(loss, own, given) for loss in stage.losses]
+    masking = None
+    if "masked" in needs:
+        tokenizer = load_tokenizer(data.tokenizer)
+        masking = Masking(tokenizer.mask_token_id, own.vocabulary, tuple(tokenizer.all_special_ids))
+    return Trainee(student, task, terms, needs, teacher, masking)
+
+
+def _sizes(config: PreTrainedConfig) -> ModelSizes:
+    return ModelSizes(
+        layers=config.num_hidden_layers,
+        hidden_size=config.hidden_size,
+        heads=config.num_attention_heads,
+        vocabulary=config.vocab_size,
+        embedding_size=getattr(config, "embedding_size", config.hidden_size),
+    )
 
 
 def _student(settings: Settings, inputs: Inputs, data: PreparedData) -> PreTrainedModel:
@@ -92,34 +135,67 @@ def _student(settings: Settings, inputs: Inputs, data: PreparedData) -> PreTrain
     return model
 
 
-def _teacher_sizes(inputs: Inputs) -> ModelSizes | None:
-    """Sizes of the one teacher, or None with several or without."""
-    from edgedistill.models import load_config
-
-    teachers = [artifact for role, artifact in inputs.items() if role.startswith("teacher:")]
-    if len(teachers) != 1:
-        return None
-    config = load_config(teachers[0].path("model"), None)
-    return ModelSizes(config.num_hidden_layers, config.hidden_size)
-
-
 def _stage_data(stage: Stage, settings: Settings, inputs: Inputs, data: PreparedData) -> TrainingData:
-    """The stage's items with the recorded signals of this round's teachers."""
-    from edgedistill.signals import LogitSignal, load_hidden, load_rows
-    from edgedistill.training import TrainingData, every_item
+    """The stage's items with the recorded signals of this round's teachers, and with how much each item counts."""
+    from edgedistill.inference import references
+    from edgedistill.signals import LogitSignal, load_embedding, load_hidden, load_rows
+    from edgedistill.training import TrainingData
 
+    task = plugins.find("tasks", settings.task.type)
     tokens = tuple(data.tokens(split) for split in stage.data)
-    logits, hidden = [], []
-    for split in stage.data:
+    needs = needs_of(stage)
+    one = settings.round.teachers()[0]
+    logits, hidden, embeddings, weights, trust = [], [], [], [], []
+    for split, each in zip(stage.data, tokens, strict=True):
         rows = tuple(
             load_rows(inputs[role].path("logits.safetensors"))
             for teacher in settings.round.teachers()
             if (role := f"logits:{teacher}:{split}") in inputs
         )
-        logits.append(LogitSignal(rows) if rows else None)
-        role = f"hidden:{settings.round.teachers()[0]}:{split}"
-        hidden.append(load_hidden(inputs[role].path("hidden.safetensors")) if role in inputs else None)
-    return TrainingData(tokens, tuple(logits), tuple(hidden), every_item(tokens))
+        signal = LogitSignal(rows) if rows and "logits" in needs else None
+        logits.append(signal)
+        role = f"hidden:{one}:{split}"
+        recorded = role in inputs and "hidden" in needs
+        hidden.append(load_hidden(inputs[role].path("hidden.safetensors")) if recorded else None)
+        role = f"embedding:{one}:{split}"
+        recorded = role in inputs and "embedding" in needs
+        embeddings.append(load_embedding(inputs[role].path("embedding.safetensors")) if recorded else None)
+        labels = references(task, each)
+        weights.append(_weights(stage.errors, split, labels, signal, inputs) if stage.errors else None)
+        trust.append(_trust(stage.teacher_errors, labels, signal))
+    return replace(
+        TrainingData.plain(tokens),
+        logits=tuple(logits),
+        hidden=tuple(hidden),
+        embeddings=tuple(embeddings),
+        weights=tuple(weights),
+        trust=tuple(trust),
+        oversampled=stage.errors is not None and stage.errors.apply == "oversample",
+    )
+
+
+def _weights(
+    errors: ErrorWeights, split: str, labels: np.ndarray, teacher: LogitSignal | None, inputs: Inputs
+) -> Floats:
+    """How much each item of a split counts, by what the predecessor makes of it."""
+    from edgedistill.error_weights import error_weights
+    from edgedistill.signals import load_rows
+
+    predecessor = load_rows(inputs[f"logits:{errors.of}:{split}"].path("logits.safetensors"))
+    targets = labels
+    if errors.against == "teacher":
+        assert teacher is not None, "the recipe checks that such a stage has a loss on logits"
+        targets = teacher.rows(range(len(labels))).argmax(axis=1)
+    return error_weights(predecessor.values, targets, errors.kind, errors.strength)
+
+
+def _trust(weight: float, labels: np.ndarray, teacher: LogitSignal | None) -> Floats | None:
+    """How much the teacher is believed on each item."""
+    from edgedistill.error_weights import teacher_trust
+
+    if weight == 1.0 or teacher is None:
+        return None
+    return teacher_trust(teacher.rows(range(len(labels))), labels, weight)
 
 
 def _loss_names(stage: Stage) -> Iterator[tuple[str, float]]:

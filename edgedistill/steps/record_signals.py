@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from edgedistill import plugins
-from edgedistill.losses.hidden_mse import LayerMap, layer_pairs
+from edgedistill.interfaces import pooled
+from edgedistill.layer_maps import LayerMap, layer_pairs
 from edgedistill.recipe import Compute
 from edgedistill.spec import Spec
 from edgedistill.step import Context, Inputs
@@ -17,7 +18,7 @@ from edgedistill.step import Context, Inputs
 if TYPE_CHECKING:
     import torch
 
-VERSION = 1
+VERSION = 2
 
 
 class Settings(Spec):
@@ -25,14 +26,16 @@ class Settings(Spec):
 
     task: str
     split: Literal["train", "unlabeled"]
-    signal: Literal["logits", "hidden"]
+    signal: Literal["logits", "hidden", "embedding"]
     compute: Compute
     layer_maps: tuple[LayerMap, ...] = ()
     student_layers: int | None = None
 
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> None:
-    """Publish `logits.safetensors` (rows, float32) or `hidden.safetensors` (tokens by layer, float16)."""
+    """Publish `SIGNAL.safetensors`: logits (rows) and embedding (items) float32, hidden (tokens by layer) float16."""
+    import torch
+
     from edgedistill.data import PreparedData
     from edgedistill.inference import predict
     from edgedistill.models import load_model
@@ -50,6 +53,16 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
             predict(model, task, tokens, progress=context.progress, label=label),
             folder / "logits.safetensors",
         )
+        return
+    if settings.signal == "embedding":
+        shape = (len(tokens), model.config.hidden_size)
+        values = create(folder / "embedding.safetensors", {"values": shape}, {"values": "F32"})["values"]
+
+        def keep_pooled(items: np.ndarray, hidden: Sequence[torch.Tensor]) -> None:
+            real = np.arange(hidden[-1].shape[1])[None, :] < tokens.lengths[items][:, None]
+            values[items] = pooled(hidden[-1].float().cpu(), torch.from_numpy(real)).numpy()
+
+        predict(model, task, tokens, progress=context.progress, label=label, visit_hidden=keep_pooled)
         return
     layers = _layers(settings, model.config.num_hidden_layers)
     width = model.config.hidden_size

@@ -37,7 +37,8 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     from edgedistill.data import PreparedData
     from edgedistill.losses.hard_label import HardLabelSpec, build
     from edgedistill.models import load_tokenizer
-    from edgedistill.training import StageRequest, Trainee, TrainingData, every_item, train_stage
+    from edgedistill.trainee import Trainee
+    from edgedistill.training import StageRequest, TrainingData, train_stage
     from edgedistill.training_record import judge, label_settings, save_trained
 
     data = PreparedData(inputs["data"].folder)
@@ -50,7 +51,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
         trainee = Trainee(model, task, [build(HardLabelSpec(kind="hard_label"))])
         request = StageRequest(
             name="fine-tune",
-            data=TrainingData((tokens,), (None,), (None,), every_item([tokens])),
+            data=TrainingData.plain([tokens]),
             schedule=settings.teacher.fine_tune,
             losses=(("hard_label", 1.0),),
             seed=settings.seed,

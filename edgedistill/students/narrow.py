@@ -15,6 +15,7 @@ from pydantic import Field
 
 from edgedistill.errors import UserError
 from edgedistill.interfaces import Batch, StudentRequest
+from edgedistill.layouts import Layout, layout_of
 from edgedistill.spec import Spec
 from edgedistill.students._copy import evenly, layer_list, source_name
 
@@ -38,46 +39,6 @@ SPEC = NarrowSpec
 
 
 @dataclass(frozen=True)
-class Layout:
-    """Where an architecture keeps its attention and feed-forward weights, relative to one layer."""
-
-    attention_in: tuple[str, ...]
-    """Projections whose outputs are heads x head size."""
-    attention_out: str
-    """Projection whose inputs are heads x head size."""
-    intermediate: str
-    """Projection whose outputs are the feed-forward neurons."""
-    output: str
-    """Projection whose inputs are the feed-forward neurons."""
-
-
-_BERT = Layout(
-    attention_in=("attention.self.query", "attention.self.key", "attention.self.value"),
-    attention_out="attention.output.dense",
-    intermediate="intermediate.dense",
-    output="output.dense",
-)
-LAYOUTS = {
-    "bert": _BERT,
-    "roberta": _BERT,
-    "xlm-roberta": _BERT,
-    "camembert": _BERT,
-    "distilbert": Layout(
-        attention_in=("attention.q_lin", "attention.k_lin", "attention.v_lin"),
-        attention_out="attention.out_lin",
-        intermediate="ffn.lin1",
-        output="ffn.lin2",
-    ),
-    "mpnet": Layout(
-        attention_in=("attention.attn.q", "attention.attn.k", "attention.attn.v"),
-        attention_out="attention.attn.o",
-        intermediate="intermediate.dense",
-        output="output.dense",
-    ),
-}
-
-
-@dataclass(frozen=True)
 class Importance:
     """Importance of every hidden dimension (H,), and by layer of every head dimension (heads, size) and neuron (I,)."""
 
@@ -98,7 +59,7 @@ def build(request: StudentRequest) -> PreTrainedModel:
     assert isinstance(spec, NarrowSpec)
     source = load_model(request.auto_class, request.source, None, request.config_overrides)
     config = source.config
-    layout = _layout(config.model_type)
+    layout = layout_of(config.model_type, "init: narrow")
     kept = evenly(spec.layers or config.num_hidden_layers, config.num_hidden_layers)
     smaller = resized(config, kept, spec.hidden_size, spec.heads, spec.intermediate_size)
     for key, new, old in (
@@ -239,15 +200,6 @@ def _part(name: str, layers: str) -> tuple[int, str]:
         return -1, name
     number, part = name[len(layers) + 1 :].split(".", 1)
     return int(number), part
-
-
-def _layout(model_type: str) -> Layout:
-    if model_type not in LAYOUTS:
-        raise UserError(
-            f"init: narrow does not know the '{model_type}' architecture; expected one of "
-            f"{', '.join(sorted(LAYOUTS))} (keep_layers, checkpoint and scratch work with any)"
-        )
-    return LAYOUTS[model_type]
 
 
 def _top(importance: torch.Tensor, count: int) -> torch.Tensor:

@@ -1,0 +1,29 @@
+"""Which of the student's layers repeats which of the teacher's."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+LayerMap = Literal["uniform", "last"] | tuple[tuple[int, int], ...]
+
+
+def layer_pairs(layers: LayerMap, student_layers: int, teacher_layers: int) -> list[tuple[int, int]]:
+    """(student layer, teacher layer) pairs, counted as `transformers` counts hidden states: 0 is the embeddings.
+
+    `uniform` maps student layer i to teacher layer round(i * M / N) (TinyBERT, Jiao et al. 2020, section 3.1),
+    embeddings to embeddings.
+
+    Raises:
+        ValueError: a listed layer that the model doesn't have.
+    """
+    if layers == "uniform":
+        return [(i, round(i * teacher_layers / student_layers)) for i in range(student_layers + 1)]
+    if layers == "last":
+        return [(student_layers, teacher_layers)]
+    for student, teacher in layers:
+        if not (0 <= student <= student_layers and 0 <= teacher <= teacher_layers):
+            raise ValueError(
+                f"layer pair [{student}, {teacher}] is outside the student's 0..{student_layers} "
+                f"and the teacher's 0..{teacher_layers}"
+            )
+    return list(layers)

@@ -1,0 +1,60 @@
+"""Where each architecture keeps its attention and feed-forward weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .errors import UserError
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Names relative to one layer."""
+
+    attention_in: tuple[str, ...]
+    """Projections whose outputs are heads x head size: queries, keys, values."""
+    attention_out: str
+    """Projection whose inputs are heads x head size."""
+    intermediate: str
+    """Projection whose outputs are the feed-forward neurons."""
+    output: str
+    """Projection whose inputs are the feed-forward neurons."""
+
+
+_BERT = Layout(
+    attention_in=("attention.self.query", "attention.self.key", "attention.self.value"),
+    attention_out="attention.output.dense",
+    intermediate="intermediate.dense",
+    output="output.dense",
+)
+LAYOUTS = {
+    "bert": _BERT,
+    "roberta": _BERT,
+    "xlm-roberta": _BERT,
+    "camembert": _BERT,
+    "distilbert": Layout(
+        attention_in=("attention.q_lin", "attention.k_lin", "attention.v_lin"),
+        attention_out="attention.out_lin",
+        intermediate="ffn.lin1",
+        output="ffn.lin2",
+    ),
+    "mpnet": Layout(
+        attention_in=("attention.attn.q", "attention.attn.k", "attention.attn.v"),
+        attention_out="attention.attn.o",
+        intermediate="intermediate.dense",
+        output="output.dense",
+    ),
+}
+
+
+def layout_of(model_type: str, asker: str) -> Layout:
+    """The layout of an architecture.
+
+    Raises:
+        UserError: it isn't known; `asker` (`init: narrow`) says what needed it.
+    """
+    if model_type not in LAYOUTS:
+        raise UserError(
+            f"{asker} does not know the '{model_type}' architecture; expected one of {', '.join(sorted(LAYOUTS))}"
+        )
+    return LAYOUTS[model_type]

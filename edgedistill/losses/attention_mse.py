@@ -1,0 +1,76 @@
+"""Attention maps: mean squared error between mapped layers (TinyBERT, Jiao et al. 2020, eq. 7)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from edgedistill.errors import UserError
+from edgedistill.interfaces import LossInputs, ModelSizes
+from edgedistill.layer_maps import LayerMap, layer_pairs
+from edgedistill.losses._rows import full
+from edgedistill.spec import Spec
+
+if TYPE_CHECKING:
+    import torch
+
+NEEDS = frozenset({"attention"})
+
+
+class AttentionMseSpec(Spec):
+    """`attention_mse`: the student attends where the teacher does; both need as many heads, or `heads: mean`."""
+
+    kind: Literal["attention_mse"]
+    weight: float = Field(1.0, gt=0)
+    layers: LayerMap = "uniform"
+    heads: Literal["each", "mean"] = "each"
+
+
+SPEC = AttentionMseSpec
+
+
+def attention_mse(
+    student_BATT: torch.Tensor,  # noqa: N803
+    teacher_BATT: torch.Tensor,  # noqa: N803
+    mask_BT: torch.Tensor,  # noqa: N803
+) -> torch.Tensor:
+    """Squared difference of attention probabilities, averaged over heads and over pairs of real tokens.
+
+    TinyBERT compares scores before the softmax; probabilities are what every attention implementation gives.
+    """
+    mask = mask_BT.to(student_BATT.dtype)
+    pairs = mask[:, None, :, None] * mask[:, None, None, :]
+    squared = (full(student_BATT) - full(teacher_BATT)) ** 2 * pairs
+    return squared.sum() / (pairs.sum() * student_BATT.shape[1]).clamp(min=1)
+
+
+def build(spec: AttentionMseSpec, student: ModelSizes, teacher: ModelSizes | None) -> torch.nn.Module:
+    """The loss term; it has no parameters.
+
+    Raises:
+        UserError: another number of heads with `heads: each`.
+    """
+    import torch
+
+    if teacher is None:
+        raise ValueError("attention needs one teacher")
+    if spec.heads == "each" and student.heads != teacher.heads:
+        raise UserError(
+            f"attention_mse: the student has {student.heads} heads, the teacher {teacher.heads}; expected as many, "
+            "or heads: mean, or the loss minilm_relations"
+        )
+    # Hidden state i is the output of layer i, whose attention stands at i - 1; the embeddings have none.
+    pairs = [(s - 1, t - 1) for s, t in layer_pairs(spec.layers, student.layers, teacher.layers) if min(s, t) > 0]
+
+    class AttentionMse(torch.nn.Module):
+        def forward(self, inputs: LossInputs) -> torch.Tensor:
+            terms = []
+            for s, t in pairs:
+                own, given = inputs.student_attention[s], inputs.teacher_attention[t]
+                if spec.heads == "mean":
+                    own, given = own.mean(1, keepdim=True), given.mean(1, keepdim=True)
+                terms.append(attention_mse(own, given, inputs.mask_BT))
+            return torch.stack(terms).mean()
+
+    return AttentionMse()

@@ -1,0 +1,64 @@
+"""Contrastive: a text's student embedding finds its own teacher embedding among the batch's (CRD, Tian et al. 2020).
+
+InfoNCE (van den Oord et al. 2018, eq. 4) with the teacher's embedding of the same text as the positive.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from edgedistill.interfaces import LossInputs, ModelSizes
+from edgedistill.losses._rows import full
+from edgedistill.spec import Spec
+
+if TYPE_CHECKING:
+    import torch
+
+NEEDS = frozenset({"embedding"})
+
+
+class ContrastiveSpec(Spec):
+    """`contrastive`: InfoNCE over the batch at `temperature`."""
+
+    kind: Literal["contrastive"]
+    weight: float = Field(1.0, gt=0)
+    temperature: float = Field(0.05, gt=0)
+
+
+SPEC = ContrastiveSpec
+
+
+def contrastive(student_BE: torch.Tensor, teacher_BE: torch.Tensor, temperature: float) -> torch.Tensor:  # noqa: N803
+    """Cross-entropy of choosing the own teacher embedding among B, in nats; log(B) by chance."""
+    import torch
+    from torch.nn import functional
+
+    student = functional.normalize(full(student_BE), dim=-1)
+    teacher = functional.normalize(full(teacher_BE), dim=-1)
+    return functional.cross_entropy(
+        student @ teacher.T / temperature, torch.arange(len(student), device=student.device)
+    )
+
+
+def build(spec: ContrastiveSpec, student: ModelSizes, teacher: ModelSizes | None) -> torch.nn.Module:
+    """The loss term, with a projection to the teacher's width where it differs."""
+    import torch
+
+    if teacher is None:
+        raise ValueError("embeddings need one teacher")
+    narrow, wide = student.hidden_size, teacher.hidden_size
+    same = narrow == wide
+
+    class Contrastive(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.projection = torch.nn.Identity() if same else torch.nn.Linear(narrow, wide)
+
+        def forward(self, inputs: LossInputs) -> torch.Tensor:
+            return contrastive(
+                self.projection(inputs.student_embedding()), inputs.teacher_embedding(), spec.temperature
+            )
+
+    return Contrastive()

@@ -1,0 +1,57 @@
+"""Generalised Jensen-Shannon divergence (GKD, Agarwal et al. 2024, eq. 1)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from edgedistill.interfaces import LossInputs, ModelSizes
+from edgedistill.losses._rows import divergence, log_mixture, log_probabilities, mean_over_rows
+from edgedistill.spec import Spec
+
+if TYPE_CHECKING:
+    import torch
+
+NEEDS = frozenset({"logits"})
+
+
+class JsdSpec(Spec):
+    """`jsd`: between forward KL (beta near 0) and reverse KL (beta near 1)."""
+
+    kind: Literal["jsd"]
+    weight: float = Field(1.0, gt=0)
+    temperature: float = Field(1.0, gt=0)
+    beta: float = Field(0.5, gt=0, lt=1)
+
+
+SPEC = JsdSpec
+
+
+def jsd(
+    student_logits_RC: torch.Tensor,  # noqa: N803
+    teacher_logits_RC: torch.Tensor,  # noqa: N803
+    temperature: float,
+    beta: float,
+) -> torch.Tensor:
+    """(R,) beta KL(p || m) + (1 - beta) KL(q || m), m = beta p + (1 - beta) q, p the teacher and q the student.
+
+    In nats at `temperature`, times its square; zero exactly at equality, and symmetric for beta = 0.5.
+    """
+    student = log_probabilities(student_logits_RC, temperature)
+    teacher = log_probabilities(teacher_logits_RC, temperature)
+    mixture = log_mixture(teacher, student, beta)
+    mixed = beta * divergence(teacher, mixture) + (1 - beta) * divergence(student, mixture)
+    return mixed * temperature**2
+
+
+def build(spec: JsdSpec, student: ModelSizes | None = None, teacher: ModelSizes | None = None) -> torch.nn.Module:
+    """The loss term; it has no parameters."""
+    import torch
+
+    class Jsd(torch.nn.Module):
+        def forward(self, inputs: LossInputs) -> torch.Tensor:
+            rows = jsd(inputs.student_logits_RC, inputs.teacher_logits(), spec.temperature, spec.beta)
+            return mean_over_rows(rows, inputs.teacher_weights())
+
+    return Jsd()

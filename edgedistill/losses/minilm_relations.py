@@ -1,0 +1,83 @@
+"""Self-attention relations of one layer: Q-Q, K-K and V-V (MiniLMv2, Wang et al. 2021, eq. 4-7)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from edgedistill.errors import UserError
+from edgedistill.interfaces import LossInputs, ModelSizes
+from edgedistill.losses._rows import full
+from edgedistill.spec import Spec
+
+if TYPE_CHECKING:
+    import torch
+
+NEEDS = frozenset({"relations"})
+
+
+class MinilmRelationsSpec(Spec):
+    """`minilm_relations`: the last layer repeats the relations of one teacher layer; heads and width are free."""
+
+    kind: Literal["minilm_relations"]
+    weight: float = Field(1.0, gt=0)
+    relation_heads: int = Field(12, ge=1)
+    """Into how many heads the joined queries (keys, values) of each side are split; must divide both widths."""
+    teacher_layer: int | None = Field(None, ge=1)
+    """Counted from 1; the last one unless given (the paper takes an upper middle one of 24-layer teachers)."""
+
+
+SPEC = MinilmRelationsSpec
+
+
+def relations(values_BTD: torch.Tensor, mask_BT: torch.Tensor, heads: int) -> torch.Tensor:  # noqa: N803
+    """(B, heads, T, T) log-softmax of scaled dot products between tokens; padding gets no probability."""
+    batch, length, width = values_BTD.shape
+    split = full(values_BTD).view(batch, length, heads, width // heads).transpose(1, 2)
+    scores = split @ split.transpose(-1, -2) / (width // heads) ** 0.5
+    return scores.masked_fill(mask_BT[:, None, None, :] == 0, -1e9).log_softmax(-1)
+
+
+def relation_distance(
+    student_BTD: torch.Tensor,  # noqa: N803
+    teacher_BTD: torch.Tensor,  # noqa: N803
+    mask_BT: torch.Tensor,  # noqa: N803
+    heads: int,
+) -> torch.Tensor:
+    """Mean over heads and real tokens of KL(teacher relation || student relation), in nats; zero at equality."""
+    student, teacher = relations(student_BTD, mask_BT, heads), relations(teacher_BTD, mask_BT, heads)
+    divergence = (teacher.exp() * (teacher - student)).sum(-1)
+    mask = mask_BT[:, None, :].to(divergence.dtype)
+    return (divergence * mask).sum() / (mask.sum() * heads).clamp(min=1)
+
+
+def build(spec: MinilmRelationsSpec, student: ModelSizes, teacher: ModelSizes | None) -> torch.nn.Module:
+    """The loss term; it has no parameters.
+
+    Raises:
+        UserError: relation heads that don't divide a width, or a layer that the teacher doesn't have.
+    """
+    import torch
+
+    if teacher is None:
+        raise ValueError("relations need one teacher")
+    for who, width in (("student", student.hidden_size), ("teacher", teacher.hidden_size)):
+        if width % spec.relation_heads:
+            raise UserError(
+                f"minilm_relations.relation_heads: got {spec.relation_heads}, expected a divisor of the {who}'s "
+                f"width {width}"
+            )
+    if spec.teacher_layer is not None and spec.teacher_layer > teacher.layers:
+        raise UserError(f"minilm_relations.teacher_layer: got {spec.teacher_layer}, expected 1 to {teacher.layers}")
+    layer = (spec.teacher_layer or teacher.layers) - 1
+
+    class MinilmRelations(torch.nn.Module):
+        def forward(self, inputs: LossInputs) -> torch.Tensor:
+            own, given = inputs.student_relations[-1], inputs.teacher_relations[layer]
+            terms = [
+                relation_distance(a, b, inputs.mask_BT, spec.relation_heads) for a, b in zip(own, given, strict=True)
+            ]
+            return torch.stack(terms).mean()
+
+    return MinilmRelations()

@@ -1,0 +1,43 @@
+"""Squared error of logits (Ba & Caruana 2014, eq. 1; against KL: Kim et al. 2021)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from edgedistill.interfaces import LossInputs, ModelSizes
+from edgedistill.losses._rows import full, mean_over_rows
+from edgedistill.spec import Spec
+
+if TYPE_CHECKING:
+    import torch
+
+NEEDS = frozenset({"logits"})
+
+
+class MseLogitsSpec(Spec):
+    """`mse_logits`: repeat the teacher's logits themselves, not only their softmax."""
+
+    kind: Literal["mse_logits"]
+    weight: float = Field(1.0, gt=0)
+
+
+SPEC = MseLogitsSpec
+
+
+def mse_logits(student_logits_RC: torch.Tensor, teacher_logits_RC: torch.Tensor) -> torch.Tensor:  # noqa: N803
+    """(R,) mean over classes of the squared difference."""
+    return ((full(student_logits_RC) - full(teacher_logits_RC)) ** 2).mean(-1)
+
+
+def build(spec: MseLogitsSpec, student: ModelSizes | None = None, teacher: ModelSizes | None = None) -> torch.nn.Module:
+    """The loss term; it has no parameters."""
+    import torch
+
+    class MseLogits(torch.nn.Module):
+        def forward(self, inputs: LossInputs) -> torch.Tensor:
+            rows = mse_logits(inputs.student_logits_RC, inputs.teacher_logits())
+            return mean_over_rows(rows, inputs.teacher_weights())
+
+    return MseLogits()

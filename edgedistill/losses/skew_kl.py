@@ -1,0 +1,59 @@
+"""Skew KL divergence: mixing both distributions keeps gradients bounded (DistiLLM, Ko et al. 2024, eq. 4-5)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from edgedistill.interfaces import LossInputs, ModelSizes
+from edgedistill.losses._rows import divergence, log_mixture, log_probabilities, mean_over_rows
+from edgedistill.spec import Spec
+
+if TYPE_CHECKING:
+    import torch
+
+NEEDS = frozenset({"logits"})
+
+
+class SkewKlSpec(Spec):
+    """`skew_kl`: KL to a mixture of both; `reverse` starts from the student."""
+
+    kind: Literal["skew_kl"]
+    weight: float = Field(1.0, gt=0)
+    temperature: float = Field(1.0, gt=0)
+    skew: float = Field(0.1, gt=0, lt=1)
+    """Share of the first distribution in the mixture."""
+    reverse: bool = False
+
+
+SPEC = SkewKlSpec
+
+
+def skew_kl(
+    student_logits_RC: torch.Tensor,  # noqa: N803
+    teacher_logits_RC: torch.Tensor,  # noqa: N803
+    temperature: float,
+    skew: float,
+    reverse: bool = False,
+) -> torch.Tensor:
+    """(R,) KL(p || skew p + (1 - skew) q) with p the teacher, q the student (the other way round with `reverse`).
+
+    In nats at `temperature`, times its square; zero exactly at equality, at most -log(skew) T².
+    """
+    student = log_probabilities(student_logits_RC, temperature)
+    teacher = log_probabilities(teacher_logits_RC, temperature)
+    first, second = (student, teacher) if reverse else (teacher, student)
+    return divergence(first, log_mixture(first, second, skew)) * temperature**2
+
+
+def build(spec: SkewKlSpec, student: ModelSizes | None = None, teacher: ModelSizes | None = None) -> torch.nn.Module:
+    """The loss term; it has no parameters."""
+    import torch
+
+    class SkewKl(torch.nn.Module):
+        def forward(self, inputs: LossInputs) -> torch.Tensor:
+            rows = skew_kl(inputs.student_logits_RC, inputs.teacher_logits(), spec.temperature, spec.skew, spec.reverse)
+            return mean_over_rows(rows, inputs.teacher_weights())
+
+    return SkewKl()

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from edgedistill import plugins
+from edgedistill.errors import UserError
+from edgedistill.interfaces import LossInputs, ModelSizes
+from edgedistill.losses.attention_mse import attention_mse
+from edgedistill.losses.minilm_relations import relation_distance, relations
+
+MASK = torch.tensor([[1, 1, 1, 0], [1, 1, 0, 0]])
+EMPTY = {"student_logits_RC": torch.zeros(2, 2), "labels_R": torch.zeros(2), "mask_BT": MASK}
+
+
+def attention(seed: int, heads: int = 2) -> torch.Tensor:
+    scores = torch.randn(2, heads, 4, 4, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return scores.softmax(-1)
+
+
+def values(seed: int, width: int = 8) -> torch.Tensor:
+    return torch.randn(2, 4, width, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def term(kind: str, student: ModelSizes, teacher: ModelSizes, **settings: object):
+    loss = plugins.find("losses", kind)
+    return loss.build(loss.SPEC(kind=kind, **settings), student, teacher)
+
+
+def test_attention_zero_at_equality_and_padding_changes_nothing():
+    a, b = attention(1), attention(2)
+    changed = a.clone()
+    changed[:, :, 3, :] += 1
+    changed[:, :, :, 3] += 1
+    changed[1, :, 2, :] += 1
+    changed[1, :, :, 2] += 1
+    assert attention_mse(a, a, MASK) == 0
+    assert attention_mse(changed, b, MASK).item() == pytest.approx(attention_mse(a, b, MASK).item())
+    assert torch.autograd.gradcheck(lambda x: attention_mse(x, b, MASK), (a.requires_grad_(),))
+
+
+def test_attention_needs_equal_heads_or_their_mean():
+    small, large = ModelSizes(1, 8, heads=2), ModelSizes(2, 12, heads=3)
+    with pytest.raises(UserError, match="the student has 2 heads, the teacher 3; expected as many, or heads: mean"):
+        term("attention_mse", small, large)
+    inputs = LossInputs(
+        **EMPTY, student_attention=(attention(1),), teacher_attention=(attention(2, 3), attention(3, 3))
+    )
+    found = term("attention_mse", small, large, heads="mean")(inputs)
+    by_hand = attention_mse(attention(1).mean(1, keepdim=True), attention(3, 3).mean(1, keepdim=True), MASK)
+    assert found.item() == pytest.approx(by_hand.item())
+
+
+def test_attention_layers_are_mapped():
+    sizes = ModelSizes(1, 8, heads=2), ModelSizes(2, 8, heads=2)
+    inputs = LossInputs(**EMPTY, student_attention=(attention(1),), teacher_attention=(attention(2), attention(3)))
+    last = term("attention_mse", *sizes, layers="last")(inputs)
+    first = term("attention_mse", *sizes, layers=((1, 1),))(inputs)
+    assert last.item() == pytest.approx(attention_mse(attention(1), attention(3), MASK).item())
+    assert first.item() == pytest.approx(attention_mse(attention(1), attention(2), MASK).item())
+
+
+def test_relations_zero_at_equality_whatever_the_width_of_the_other_side():
+    a = values(1)
+    assert relation_distance(a, a, MASK, 2).item() == pytest.approx(0, abs=1e-9)
+    assert relation_distance(a, values(2, 12), MASK, 2) > 0
+    doubled = torch.cat([a.view(2, 4, 2, 4), torch.zeros(2, 4, 2, 4, dtype=a.dtype)], -1).view(2, 4, 16)
+    scaled = doubled * 2**0.25  # the same products over a head of twice the width, once scaled by it
+    assert relation_distance(a, scaled, MASK, 2).item() == pytest.approx(0, abs=1e-9)
+
+
+def test_padding_gets_no_probability_and_changes_nothing():
+    a, b = values(1), values(2)
+    assert relations(a, MASK, 2).exp()[0, :, :, 3].max() < 1e-12
+    changed = a.clone()
+    changed[0, 3] += 9
+    changed[1, 2:] += 9
+    assert relation_distance(changed, b, MASK, 2).item() == pytest.approx(relation_distance(a, b, MASK, 2).item())
+    assert torch.autograd.gradcheck(lambda x: relation_distance(x, b, MASK, 2), (a.requires_grad_(),))
+
+
+def test_relations_read_the_named_teacher_layer():
+    sizes = ModelSizes(1, 8, heads=2), ModelSizes(2, 12, heads=3)
+    own = (values(1), values(2), values(3))
+    layers = [tuple(values(seed + i, 12) for i in range(3)) for seed in (10, 20)]
+    inputs = LossInputs(**EMPTY, student_relations=(own,), teacher_relations=layers)
+    for chosen, given in ((None, layers[1]), (1, layers[0])):
+        built = term("minilm_relations", *sizes, relation_heads=4, teacher_layer=chosen)
+        expected = torch.stack([relation_distance(a, b, MASK, 4) for a, b in zip(own, given, strict=True)]).mean()
+        assert built(inputs).item() == pytest.approx(expected.item())
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [({"relation_heads": 3}, "expected a divisor of the student's width 8"), ({"teacher_layer": 3}, "expected 1 to 2")],
+)
+def test_relations_say_what_does_not_fit(settings, expected):
+    with pytest.raises(UserError, match=expected):
+        term("minilm_relations", ModelSizes(1, 8), ModelSizes(2, 12), **({"relation_heads": 4} | settings))
