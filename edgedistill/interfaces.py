@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+    from .ragged import Ragged
+
 Floats = NDArray[np.floating]
 Integers = NDArray[np.integer]
 Batch = dict[str, "torch.Tensor"]
@@ -195,7 +197,13 @@ class Loss(Protocol):
 
 
 class StudentInitialisation(Protocol):
-    """A module in `students/`: makes a student before its first stage."""
+    """A module in `students/`: makes a student before its first stage.
+
+    One with a tokenizer of its own also offers `make_tokenizer(spec, source folder, training tokens, folder)`, which
+    writes it and returns the source's ids of its tokens; one whose size isn't in its spec offers `shape(spec, source)`.
+    """
+
+    OWN_TOKENIZER: bool
 
     def build(self, request: StudentRequest) -> PreTrainedModel: ...
 
@@ -212,6 +220,10 @@ class StudentRequest:
     tokenizer: PreTrainedTokenizerBase
     probe: Sequence[Batch]
     """A few training batches, for initialisations that measure importance."""
+    train: Ragged | None = None
+    """The training tokens, in the student's tokenizer."""
+    kept_tokens: list[int] | None = None
+    """Ids in the source's tokenizer of the tokens of a student with a tokenizer of its own."""
 
 
 class Quantizer(Protocol):

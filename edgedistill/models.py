@@ -29,6 +29,8 @@ def load_config(
     """
     from transformers import AutoConfig
 
+    from . import static_model  # noqa: F401 - its model becomes one that the auto classes know
+
     with _Explained(source):
         return AutoConfig.from_pretrained(str(source), **_revision(revision), **dict(overrides or {}))
 
@@ -62,6 +64,8 @@ def load_model(
         UserError: it can't be had, or a weight is missing and `head_required`.
     """
     import torch
+
+    from . import static_model  # noqa: F401 - its model becomes one that the auto classes know
 
     quiet_transformers()
     with _Explained(source):
@@ -116,6 +120,17 @@ def resized(
             f"student.heads: got {smaller.num_attention_heads}, expected a divisor of hidden_size "
             f"{smaller.hidden_size} (for example {math.gcd(smaller.hidden_size, config.num_attention_heads)})"
         )
+    return smaller
+
+
+def with_vocabulary(config: PreTrainedConfig, kept: Sequence[int]) -> PreTrainedConfig:
+    """A copy of `config` for these tokens of its vocabulary, special ones renumbered."""
+    smaller = copy.deepcopy(config)
+    smaller.vocab_size = len(kept)
+    for name in ("pad_token_id", "bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id", "mask_token_id"):
+        old = getattr(config, name, None)
+        if isinstance(old, int):
+            setattr(smaller, name, kept.index(old) if old in kept else None)
     return smaller
 
 

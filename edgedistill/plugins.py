@@ -10,12 +10,20 @@ from __future__ import annotations
 import functools
 import importlib
 import pkgutil
+from collections.abc import Iterable
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
-from typing import Literal
+from typing import Literal, Protocol
 
 from .errors import UserError
+
+
+class HasKind(Protocol):
+    """A loss's spec."""
+
+    kind: str
+
 
 Group = Literal["tasks", "losses", "students", "quantizers", "runtimes", "exporters"]
 
@@ -40,6 +48,11 @@ def find(group: Group, name: str) -> ModuleType:
             raise UserError(f"entry point '{name}' of edgedistill.{group} must name a module, got {module!r}")
         return module
     raise UserError(f"unknown {group} '{name}'; known: {', '.join(names(group))}{nearest(name, names(group))}")
+
+
+def needs(losses: Iterable[HasKind]) -> frozenset[str]:
+    """What these losses ask for, together."""
+    return frozenset(need for loss in losses for need in find("losses", loss.kind).NEEDS)
 
 
 def nearest(name: str, known: list[str]) -> str:

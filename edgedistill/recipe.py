@@ -148,17 +148,36 @@ class Stage(Schedule):
     """How much the teacher counts where it contradicts the label: 1 as elsewhere, 0 not at all."""
 
 
+Teachers = str | tuple[str, ...]
+"""One model, or several whose logits are averaged."""
+
+
+class TeacherChoice(Spec):
+    """The teacher is decided on validation, by a short trial of each (capacity gap: Mirzadeh et al. 2020)."""
+
+    choose: tuple[Teachers, ...] = Field(min_length=2)
+    epochs: int = Field(1, ge=1)
+    """The trial's length, the same for each."""
+
+
 class Round(Spec):
     """One teacher, one student."""
 
     id: Name
-    teacher: str | tuple[str, ...] = "teacher"
+    teacher: Teachers | TeacherChoice = "teacher"
     student: StudentSpec
     stages: tuple[Stage, ...] = Field(min_length=1)
 
     def teachers(self) -> tuple[str, ...]:
-        """The ids of the models whose signals this round learns from."""
-        return (self.teacher,) if isinstance(self.teacher, str) else self.teacher
+        """The ids of all models whose signals this round may learn from."""
+        if isinstance(self.teacher, TeacherChoice):
+            return tuple(dict.fromkeys(each for option in self.teacher.choose for each in flat(option)))
+        return flat(self.teacher)
+
+
+def flat(teachers: Teachers) -> tuple[str, ...]:
+    """The ids of one or several teachers."""
+    return (teachers,) if isinstance(teachers, str) else teachers
 
 
 class Compute(Spec):
@@ -227,17 +246,43 @@ class SelectSpec(Spec):
     """Validation accuracies this close to the best count as equal; the faster candidate wins then."""
 
 
+class StopConditions(Spec):
+    """What ends the rounds; at least one."""
+
+    accuracy_drop: float | None = Field(None, ge=0)
+    """The drop from the teacher, on validation, is shown to be larger than this."""
+    limits_met: bool = False
+    """A file of the round is within the limits on accuracy drop and file size, and so nothing smaller is needed."""
+
+    @model_validator(mode="after")
+    def _one_at_least(self) -> StopConditions:
+        if self.accuracy_drop is None and not self.limits_met:
+            raise ValueError("expected 'accuracy_drop' or 'limits_met: true'")
+        return self
+
+
+class StopSpec(Spec):
+    """Whether to go on is decided after every round."""
+
+    when: StopConditions
+    test: Literal["paired_bootstrap", "mcnemar"] = "paired_bootstrap"
+    alpha: float = Field(0.05, gt=0, lt=0.5)
+
+
 class Recipe(Spec):
     """One recipe, `schema: edgedistill/1`."""
 
     schema_: Literal["edgedistill/1"] = Field(alias="schema")
     name: Name
     seed: int = Field(0, ge=0, lt=2**31)
+    seeds: tuple[Annotated[int, Field(ge=0, lt=2**31)], ...] = ()
+    """Repeat all rounds with these seeds too, to see the spread; files are made of the first (`seed`) only."""
     task: TaskSpec
     data: DataSpec
     teacher: TeacherSpec
     rounds: tuple[Round, ...] = Field(min_length=1)
     control: bool = True
+    stop: StopSpec | None = None
     signals: SignalSpec = SignalSpec()
     compute: Compute = Compute()
     export: ExportSpec = ExportSpec()
@@ -252,6 +297,17 @@ def source_of(student: StudentSpec) -> str | None:
     return getattr(student, "from_", None)
 
 
+def own_tokenizer(recipe: Recipe, model: str) -> str | None:
+    """The model at which this model's tokenizer was made: itself or one that it was cut from; None: the teacher's."""
+    for each in recipe.rounds:
+        if each.id == model:
+            if plugins.find("students", each.student.init).OWN_TOKENIZER:
+                return model
+            source = source_of(each.student)
+            return own_tokenizer(recipe, source) if source else None
+    return None
+
+
 def problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
     """What each key allows but the whole recipe doesn't: (dotted path, sentence)."""
     yield from _names(recipe)
@@ -263,6 +319,8 @@ def problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
         for column in recipe.data.columns:
             if column not in known:
                 yield f"data.columns.{column}", _unknown(column, known)
+    if len({recipe.seed, *recipe.seeds}) <= len(recipe.seeds):
+        yield "seeds", f"got {list(recipe.seeds)}, expected seeds that differ from each other and from 'seed'"
     models = ["teacher"]
     for i, each in enumerate(recipe.rounds):
         where = f"rounds.{i}"
@@ -279,8 +337,13 @@ def problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
         models.append(each.id)
 
 
+_TOKEN_SIGNALS = frozenset({"hidden", "attention", "relations"})
+
+
 def _stage_problems(recipe: Recipe, index: int, earlier: list[str]) -> Iterator[tuple[str, str]]:
     each = recipe.rounds[index]
+    options = each.teacher.choose if isinstance(each.teacher, TeacherChoice) else (each.teacher,)
+    averaged = max(len(flat(option)) for option in options)
     for j, stage in enumerate(each.stages):
         where = f"rounds.{index}.stages.{j}"
         if "unlabeled" in stage.data and recipe.data.unlabeled is None:
@@ -289,17 +352,33 @@ def _stage_problems(recipe: Recipe, index: int, earlier: list[str]) -> Iterator[
             needs = plugins.find("losses", loss.kind).NEEDS
             if "labels" in needs and stage.data == ("unlabeled",):
                 yield f"{where}.losses.{k}", f"'{loss.kind}' needs labels, but data is only 'unlabeled'"
-            if needs & {"hidden", "embedding", "attention", "relations"} and len(each.teachers()) > 1:
-                yield f"{where}.losses.{k}", f"'{loss.kind}' needs one teacher, got {len(each.teachers())}"
-        needs = {need for loss in stage.losses for need in plugins.find("losses", loss.kind).NEEDS}
-        if stage.errors is not None and stage.errors.of not in earlier:
-            yield f"{where}.errors.of", _unknown(stage.errors.of, earlier)
-        if stage.errors is not None and stage.errors.against == "teacher" and "logits" not in needs:
-            yield f"{where}.errors.against", "got 'teacher', but no loss of the stage reads its logits (kl, ...)"
-        if stage.errors is not None and not needs & {"logits", "labels"}:
-            yield f"{where}.errors", "no loss of the stage looks at single answers (hard_label, kl, ...)"
-        if stage.teacher_errors != 1 and "logits" not in needs:
-            yield f"{where}.teacher_errors", f"got {stage.teacher_errors}, but no loss reads the teacher's logits"
+            if needs & {"embedding", *_TOKEN_SIGNALS} and averaged > 1:
+                yield f"{where}.losses.{k}", f"'{loss.kind}' needs one teacher, got {averaged}"
+            if needs & {"embedding", *_TOKEN_SIGNALS} and isinstance(each.teacher, TeacherChoice):
+                yield (
+                    f"{where}.losses.{k}",
+                    f"'{loss.kind}' cannot be tried with several teachers, only losses on logits",
+                )
+            for teacher in each.teachers():
+                if needs & _TOKEN_SIGNALS and own_tokenizer(recipe, teacher) != own_tokenizer(recipe, each.id):
+                    yield (
+                        f"{where}.losses.{k}",
+                        f"'{loss.kind}' compares token by token, but '{teacher}' and '{each.id}' have different "
+                        "tokenizers; expected a loss on logits or embeddings",
+                    )
+        yield from _error_problems(stage, where, earlier)
+
+
+def _error_problems(stage: Stage, where: str, earlier: list[str]) -> Iterator[tuple[str, str]]:
+    needs = plugins.needs(stage.losses)
+    if stage.errors is not None and stage.errors.of not in earlier:
+        yield f"{where}.errors.of", _unknown(stage.errors.of, earlier)
+    if stage.errors is not None and stage.errors.against == "teacher" and "logits" not in needs:
+        yield f"{where}.errors.against", "got 'teacher', but no loss of the stage reads its logits (kl, ...)"
+    if stage.errors is not None and not needs & {"logits", "labels"}:
+        yield f"{where}.errors", "no loss of the stage looks at single answers (hard_label, kl, ...)"
+    if stage.teacher_errors != 1 and "logits" not in needs:
+        yield f"{where}.teacher_errors", f"got {stage.teacher_errors}, but no loss reads the teacher's logits"
 
 
 def _names(recipe: Recipe) -> Iterator[tuple[str, str]]:

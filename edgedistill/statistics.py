@@ -66,14 +66,20 @@ def compare(metric: Metric, a: Integers, b: Integers, references: Integers, seed
             p = float(binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0
             return Paired(float(differences.mean()), interval, p)
         return Paired(float(differences.mean()), interval, _two_sided(draws))
-    generator = np.random.default_rng(seed)
-    n = len(references)
-    draws = np.empty(RESAMPLES)
-    for k in range(RESAMPLES):
-        i = generator.integers(0, n, n)
-        draws[k] = metric.score(a[i], references[i]) - metric.score(b[i], references[i])
+    draws = _resampled_differences(metric, a, b, references, seed)
     difference = metric.score(a, references) - metric.score(b, references)
     return Paired(float(difference), _percentiles(draws), _two_sided(draws))
+
+
+def drop_exceeds(
+    metric: Metric, a: Integers, b: Integers, references: Integers, limit: float, alpha: float, seed: int = 0
+) -> bool:
+    """Whether A is better than B by more than `limit` in all but `alpha` of the bootstrap resamples (one-sided)."""
+    if metric.per_row is not None:
+        draws = _resampled_means(metric.per_row(a, references) - metric.per_row(b, references), seed)
+    else:
+        draws = _resampled_differences(metric, a, b, references, seed)
+    return float(np.percentile(draws, 100 * alpha)) > limit
 
 
 def runs_for(percentile: int) -> int:
@@ -123,6 +129,16 @@ def _resampled_means(values: Floats, seed: int) -> Floats:
     generator = np.random.default_rng(seed)
     n = len(values)
     return np.array([values[generator.integers(0, n, n)].mean() for _ in range(RESAMPLES)])
+
+
+def _resampled_differences(metric: Metric, a: Integers, b: Integers, references: Integers, seed: int) -> Floats:
+    generator = np.random.default_rng(seed)
+    n = len(references)
+    draws = np.empty(RESAMPLES)
+    for k in range(RESAMPLES):
+        i = generator.integers(0, n, n)
+        draws[k] = metric.score(a[i], references[i]) - metric.score(b[i], references[i])
+    return draws
 
 
 def _percentiles(draws: Floats) -> Interval:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +32,14 @@ def judge(task: Task, metric: str, tokens: Ragged) -> Callable[[PreTrainedModel]
     """The metric of a model on these items."""
     labels = references(task, tokens)
     return lambda model: score(task, metric, predict(model, task, tokens), labels)
+
+
+def kept_metric(training: Mapping[str, object]) -> float:
+    """The validation metric of the weights that a `training.json` tells of: the best of the last stage's epochs."""
+    epochs = training["epochs"]
+    assert isinstance(epochs, list)
+    last = [float(each["metric"]) for each in epochs if each["stage"] == epochs[-1]["stage"]]
+    return max(last)
 
 
 def save_trained(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
@@ -44,6 +45,7 @@ class Settings(Spec):
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> None:
     """Publish `model/` (a transformers folder) and `training.json`."""
+    settings = _with_chosen_teacher(settings, inputs)
     import torch
 
     from edgedistill.data import PreparedData
@@ -73,17 +75,12 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
             compute=settings.compute,
             judge=judged,
             steps_an_epoch=steps,
-            keep="best" if needs_of(stage) & {"labels", "logits"} else "last",
+            keep="best" if plugins.needs(stage.losses) & {"labels", "logits"} else "last",
         )
         trainee = _trainee(stage, settings, inputs, student, data)
         with attention_shown(student) if "attention" in trainee.needs else nullcontext():
             history += train_stage(trainee, request, context.scratch, context.progress)
     save_trained(student.cpu(), load_tokenizer(data.tokenizer), history, folder)
-
-
-def needs_of(stage: Stage) -> frozenset[str]:
-    """What the losses of a stage ask for, together."""
-    return frozenset(need for loss in stage.losses for need in plugins.find("losses", loss.kind).NEEDS)
 
 
 def _trainee(stage: Stage, settings: Settings, inputs: Inputs, student: PreTrainedModel, data: PreparedData) -> Trainee:
@@ -92,9 +89,10 @@ def _trainee(stage: Stage, settings: Settings, inputs: Inputs, student: PreTrain
     from edgedistill.trainee import LiveTeacher, Masking, Trainee
 
     task = plugins.find("tasks", settings.task.type)
-    needs = needs_of(stage)
+    needs = plugins.needs(stage.losses)
     live = needs & set(settings.live)
-    teachers = [artifact.path("model") for role, artifact in inputs.items() if role.startswith("teacher:")]
+    taught = [] if settings.control else settings.round.teachers()
+    teachers = [inputs[f"teacher:{name}"].path("model") for name in taught]
     teacher = LiveTeacher(load_model(task.auto_class(), teachers[0], None), live) if live else None
     own = _sizes(student.config)
     given = _sizes(load_config(teachers[0], None)) if len(teachers) == 1 else None
@@ -122,6 +120,7 @@ def _student(settings: Settings, inputs: Inputs, data: PreparedData) -> PreTrain
     from edgedistill.training_record import label_settings
 
     tokens = data.tokens("train")
+    kept = data.folder / "kept_tokens.json"
     chosen = np.random.default_rng(settings.seed).permutation(len(tokens))[:_PROBE_ITEMS]
     request = StudentRequest(
         spec=settings.round.student,
@@ -129,6 +128,8 @@ def _student(settings: Settings, inputs: Inputs, data: PreparedData) -> PreTrain
         auto_class=plugins.find("tasks", settings.task.type).auto_class(),
         config_overrides=label_settings(data.labels),
         tokenizer=load_tokenizer(data.tokenizer),
+        train=tokens,
+        kept_tokens=json.loads(kept.read_text()) if kept.is_file() else None,
         probe=[to_batch(tokens, chosen[i : i + _PROBE_BATCH]) for i in range(0, len(chosen), _PROBE_BATCH)],
     )
     model: PreTrainedModel = plugins.find("students", settings.round.student.init).build(request)
@@ -143,13 +144,13 @@ def _stage_data(stage: Stage, settings: Settings, inputs: Inputs, data: Prepared
 
     task = plugins.find("tasks", settings.task.type)
     tokens = tuple(data.tokens(split) for split in stage.data)
-    needs = needs_of(stage)
+    needs = plugins.needs(stage.losses)
     one = settings.round.teachers()[0]
     logits, hidden, embeddings, weights, trust = [], [], [], [], []
     for split, each in zip(stage.data, tokens, strict=True):
         rows = tuple(
             load_rows(inputs[role].path("logits.safetensors"))
-            for teacher in settings.round.teachers()
+            for teacher in ([] if settings.control else settings.round.teachers())
             if (role := f"logits:{teacher}:{split}") in inputs
         )
         signal = LogitSignal(rows) if rows and "logits" in needs else None

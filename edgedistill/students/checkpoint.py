@@ -25,6 +25,7 @@ class CheckpointSpec(Spec):
 
 
 SPEC = CheckpointSpec
+OWN_TOKENIZER = False
 
 
 def build(request: StudentRequest) -> PreTrainedModel:

@@ -23,6 +23,7 @@ class KeepLayersSpec(Spec):
 
 
 SPEC = KeepLayersSpec
+OWN_TOKENIZER = False
 
 
 def build(request: StudentRequest) -> PreTrainedModel:

@@ -36,6 +36,7 @@ class NarrowSpec(Spec):
 
 
 SPEC = NarrowSpec
+OWN_TOKENIZER = False
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ class ScratchSpec(Spec):
 
 
 SPEC = ScratchSpec
+OWN_TOKENIZER = False
 
 
 def build(request: StudentRequest) -> PreTrainedModel:

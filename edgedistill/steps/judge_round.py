@@ -1,0 +1,53 @@
+"""After a round: whether its drop from the teacher is real, whether the limits are met, and whether to go on."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from edgedistill import plugins
+from edgedistill.artifacts import write_json
+from edgedistill.candidates import Candidate
+from edgedistill.recipe import Limits, StopSpec, TaskSpec
+from edgedistill.spec import Spec
+from edgedistill.step import Context, Inputs
+
+VERSION = 1
+
+
+class Settings(Spec):
+    """The stop rule, and the files that the round made."""
+
+    task: TaskSpec
+    round: str
+    stop: StopSpec
+    limits: Limits
+    candidates: tuple[Candidate, ...]
+
+
+def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> None:
+    """Publish `judgement.json`; everything in it is measured on validation."""
+    from edgedistill.data import PreparedData
+    from edgedistill.inference import references
+    from edgedistill.signals import load_rows
+    from edgedistill.stop import FileFigures, judge
+
+    task = plugins.find("tasks", settings.task.type)
+    labels = references(task, PreparedData(inputs["data"].folder).tokens("validation"))
+    kept = labels != -100
+    teacher, student = (
+        np.asarray(load_rows(inputs[role].path("validation.safetensors")).values).argmax(axis=1)[kept]
+        for role in ("teacher", "student")
+    )
+    metric = task.METRICS[settings.task.metric]
+    teacher_score = metric.score(teacher, labels[kept])
+    files = []
+    for row in settings.candidates:
+        fidelity = inputs[f"verify:{row.verify_key}"].read_json("fidelity.json")
+        size = sum(entry.bytes for entry in inputs[f"file:{row.file_key}"].manifest.files)
+        files.append(FileFigures(row.id, teacher_score - float(str(fidelity["accuracy"])), size / 1e6))
+    found = judge(settings.round, metric, teacher, student, labels[kept], files, settings.stop, settings.limits)
+    write_json(folder / "judgement.json", asdict(found))
+    context.progress.say(f"      {found.reason}")

@@ -1,0 +1,127 @@
+"""A student without layers: a bag of token vectors and a small head, the last and smallest rung of a run.
+
+Its vectors are random, or the source's own: each token alone through the source, reduced by principal components and
+weighted by rarity (Model2Vec, Tulkens & van Dongen 2024; SIF, Arora et al. 2017, algorithm 1).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from pydantic import Field
+
+from edgedistill.interfaces import Floats, Integers, StudentRequest
+from edgedistill.ragged import Ragged
+from edgedistill.shapes import ModelShape
+from edgedistill.spec import Spec
+from edgedistill.students import trim_vocabulary
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+_TOKENS_AT_ONCE = 1024
+
+
+class StaticSpec(Spec):
+    """`static`: vectors of `dimensions`, a head with `head_size` hidden units (0: linear), trimmed to the texts' tokens."""
+
+    init: Literal["static"]
+    from_: str = Field("teacher", alias="from")
+    dimensions: int = Field(64, ge=2)
+    head_size: int = Field(0, ge=0)
+    vectors: Literal["source", "random"] = "source"
+    sif: float = Field(1e-3, gt=0)
+    """The smaller, the less frequent tokens count."""
+    coverage: float = Field(1.0, gt=0, le=1)
+
+
+SPEC = StaticSpec
+OWN_TOKENIZER = True
+
+
+def shape(spec: StaticSpec, source: ModelShape) -> None:
+    """The number of tokens is known when the texts have been read."""
+
+
+def make_tokenizer(spec: StaticSpec, source: Path, train: Ragged, folder: Path) -> list[int]:
+    """The source's tokenizer with the tokens that the training texts need, as `trim_vocabulary` makes it."""
+    trimmed = trim_vocabulary.SPEC.model_validate({"init": "trim_vocabulary", "coverage": spec.coverage})
+    return trim_vocabulary.make_tokenizer(trimmed, source, train, folder)
+
+
+def build(request: StudentRequest) -> PreTrainedModel:
+    """The student, its vectors ready before any training.
+
+    Raises:
+        UserError: more dimensions than the source has.
+    """
+    import torch
+
+    from edgedistill.errors import UserError
+    from edgedistill.models import load_model
+    from edgedistill.static_model import StaticConfig, StaticForSequenceClassification
+
+    spec, kept = request.spec, request.kept_tokens
+    assert isinstance(spec, StaticSpec)
+    assert kept is not None, "the plan gives every static student its tokenizer"
+    assert request.train is not None, "the distil step gives the training tokens"
+    config = StaticConfig(
+        vocab_size=len(kept),
+        hidden_size=spec.dimensions,
+        head_size=spec.head_size,
+        pad_token_id=request.tokenizer.pad_token_id,
+        **request.config_overrides,
+    )
+    student = StaticForSequenceClassification(config)
+    if spec.vectors == "random":
+        return student
+    source = load_model(request.auto_class, request.source, None, request.config_overrides)
+    width = source.config.hidden_size
+    if spec.dimensions > min(width, len(kept)):
+        raise UserError(f"student.dimensions: got {spec.dimensions}, expected at most {min(width, len(kept))}")
+    around = [request.tokenizer.cls_token_id, request.tokenizer.sep_token_id]
+    first, last = ([] if token is None else [kept[token]] for token in around)
+    vectors = token_vectors(source, kept, first, last)
+    shares = token_shares(request.train.values["input_ids"], len(kept))
+    weighted = principal_components(vectors, spec.dimensions) * sif_weights(shares, spec.sif)[:, None]
+    with torch.no_grad():
+        # The head expects vectors of about unit size, as random ones have.
+        weighted *= 1 / np.linalg.norm(weighted, axis=1).mean()
+        student.embeddings.weight.copy_(torch.from_numpy(weighted.astype(np.float32)))
+    return student
+
+
+def token_vectors(source: PreTrainedModel, tokens: list[int], first: list[int], last: list[int]) -> Floats:
+    """(V, H) mean over the last hidden states of each token alone between the special tokens."""
+    import torch
+
+    parts = []
+    with torch.inference_mode():
+        for start in range(0, len(tokens), _TOKENS_AT_ONCE):
+            ids = torch.tensor([[*first, token, *last] for token in tokens[start : start + _TOKENS_AT_ONCE]])
+            hidden = source(input_ids=ids, output_hidden_states=True).hidden_states[-1]
+            parts.append(hidden.mean(1).numpy())
+    return np.concatenate(parts)
+
+
+def principal_components(vectors: Floats, dimensions: int) -> Floats:
+    """(V, D) centred vectors along their `dimensions` directions of largest variance."""
+    centred = vectors.astype(np.float64) - vectors.mean(axis=0)
+    _, directions = np.linalg.eigh(centred.T @ centred)
+    reduced: Floats = centred @ directions[:, ::-1][:, :dimensions]
+    return reduced
+
+
+def token_shares(token_ids: Integers, vocabulary: int) -> Floats:
+    """(V,) share of each token among the training texts' tokens."""
+    counts = np.bincount(token_ids, minlength=vocabulary)
+    shares: Floats = counts / counts.sum()
+    return shares
+
+
+def sif_weights(shares: Floats, a: float) -> Floats:
+    """(V,) a / (a + p): rare tokens near 1, frequent ones near 0."""
+    weights: Floats = a / (a + shares)
+    return weights

@@ -1,0 +1,69 @@
+"""A student with the source's body and only the tokens that its texts need: embeddings are most of a small model."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from edgedistill.interfaces import StudentRequest
+from edgedistill.ragged import Ragged
+from edgedistill.shapes import ModelShape
+from edgedistill.spec import Spec
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+
+class TrimVocabularySpec(Spec):
+    """`trim_vocabulary`: keep the training texts' most frequent tokens that make up `coverage` of them."""
+
+    init: Literal["trim_vocabulary"]
+    from_: str = Field("teacher", alias="from")
+    coverage: float = Field(1.0, gt=0, le=1)
+
+
+SPEC = TrimVocabularySpec
+OWN_TOKENIZER = True
+
+
+def shape(spec: TrimVocabularySpec, source: ModelShape) -> None:
+    """The number of tokens is known when the texts have been read."""
+
+
+def make_tokenizer(spec: TrimVocabularySpec, source: Path, train: Ragged, folder: Path) -> list[int]:
+    """Write the trimmed tokenizer and return the ids of its tokens in the source's, in the new order.
+
+    Raises:
+        UserError: an algorithm that can't be trimmed.
+    """
+    from edgedistill.vocabulary import frequent_tokens, trim
+
+    shutil.copytree(source, folder)
+    file = folder / "tokenizer.json"
+    kept = frequent_tokens(train.values["input_ids"], spec.coverage)
+    content, ids = trim(json.loads(file.read_text(encoding="utf-8")), kept)
+    file.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+    for name in ("vocab.txt", "vocab.json", "merges.txt", "spiece.model", "added_tokens.json"):
+        (folder / name).unlink(missing_ok=True)  # of the whole vocabulary; tokenizer.json holds all that is needed
+    return ids
+
+
+def build(request: StudentRequest) -> PreTrainedModel:
+    """The source's weights, its token embeddings cut to the kept tokens: the same answers on text that they cover."""
+    from edgedistill.models import load_model, with_vocabulary
+
+    assert request.kept_tokens is not None, "the plan gives every trimmed student its tokenizer"
+    source = load_model(request.auto_class, request.source, None, request.config_overrides)
+    old = source.config.vocab_size
+    student = request.auto_class.from_config(with_vocabulary(source.config, request.kept_tokens))
+    chosen: dict[str, torch.Tensor] = {}
+    for name, target in student.state_dict().items():
+        value = source.state_dict()[name]
+        chosen[name] = value[request.kept_tokens] if value.shape != target.shape and value.shape[0] == old else value
+    student.load_state_dict(chosen)
+    return student

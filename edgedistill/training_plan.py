@@ -1,0 +1,180 @@
+"""Plans the making of models: data, the teacher, and every round with its signals, trials, control and repetitions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from . import plugins
+from .draft import Arm, Draft
+from .estimates import depth, live_signals
+from .recipe import Round, SplitName, TeacherChoice, Teachers, own_tokenizer, source_of
+from .steps import choose_teacher, distil, prepare_data, record_signals, retokenise, train_teacher
+
+_SPLITS: tuple[SplitName, ...] = ("train", "unlabeled")
+
+
+def plan_teacher(draft: Draft) -> None:
+    """Data and teacher."""
+    recipe, teacher = draft.recipe, draft.recipe.teacher
+    origin = teacher.model or "scratch"
+    fingerprint = draft.sources.models.get(origin, "scratch")
+    data = prepare_data.Settings(
+        task=recipe.task.type,
+        data=recipe.data,
+        tokenizer=teacher.model,
+        revision=teacher.revision,
+        vocabulary=teacher.scratch.vocabulary if teacher.scratch else None,
+        teacher_labels=teacher.fine_tune is None,
+    )
+    reading = {"columns": dict(recipe.data.columns), "max_length": recipe.data.max_length}
+    without_places = data.model_dump(mode="json", exclude={"data", "tokenizer", "revision"}) | {"data": reading}
+    draft.steps.add(
+        "data",
+        "prepare_data",
+        data,
+        {},
+        f"read, check and tokenise {', '.join(recipe.data.splits())}",
+        [without_places, draft.sources.data, fingerprint],
+    )
+    trained = train_teacher.Settings(task=recipe.task, teacher=teacher, seed=recipe.seed, compute=recipe.compute)
+    verb = f"fine-tune {origin} for {teacher.fine_tune.epochs} epochs" if teacher.fine_tune else f"load {origin}"
+    draft.steps.add(
+        "teacher",
+        "train_teacher",
+        trained,
+        {"data": "data"},
+        verb,
+        [trained.model_dump(mode="json", exclude={"teacher": {"model", "revision"}}), fingerprint],
+    )
+
+
+def plan_round(draft: Draft, each: Round, arm: Arm) -> list[str]:
+    """One round in one arm, with its control; returns the names of the models made."""
+    _plan_tokens(draft, each)
+    live = live_signals(draft.recipe, draft.sources, each)
+    signals = _plan_signals(draft, each, arm, live)
+    more = dict(signals)
+    if isinstance(each.teacher, TeacherChoice):
+        more["choice"] = _plan_trials(draft, each, arm, signals, live)
+    made = [_plan_student(draft, each, arm, arm.at(each.id), more, live=live)]
+    if draft.recipe.control:
+        control = f"{each.id}-control{arm.suffix}"
+        made.append(_plan_student(draft, _untaught(each), arm, control, {}, control=True))
+    return made
+
+
+def _plan_tokens(draft: Draft, each: Round) -> None:
+    """Which tokens the student reads: the teacher's, its source's, or those of a tokenizer of its own."""
+    owner = own_tokenizer(draft.recipe, each.id)
+    draft.data_of[each.id] = "data" if owner is None else f"data-{owner}"
+    if owner == each.id:
+        source = source_of(each.student)
+        assert source is not None, "a student with a tokenizer of its own makes it from its source's"
+        settings = retokenise.Settings(task=draft.recipe.task.type, student=each.student)
+        reading = {"data": draft.data_of[source]}
+        summary = f"tokenizer of {each.id}: {each.student.init} of {source}'s"
+        draft.data_of[each.id] = draft.steps.add(f"data-{each.id}", "retokenise", settings, reading, summary)
+
+
+def _plan_signals(draft: Draft, each: Round, arm: Arm, live: Mapping[str, str]) -> dict[str, str]:
+    """The recording of what a round's losses need of its teachers; returns role -> step name."""
+    inputs: dict[str, str] = {}
+
+    def record(model: str, split: SplitName, **settings: object) -> None:
+        signal = settings["signal"]
+        own = record_signals.Settings.model_validate(
+            {"task": draft.recipe.task.type, "split": split, "compute": draft.recipe.compute, **settings}
+        )
+        name = f"{signal}-{arm.at(model)}-{split}" + (f"-{each.id}" if signal == "hidden" else "")
+        shown = "hidden states" if signal == "hidden" else signal
+        reading = {"data": draft.data_of[model], "model": arm.at(model)}
+        inputs[f"{signal}:{model}:{split}"] = draft.steps.add(
+            name, "record_signals", own, reading, f"record {shown} of {arm.at(model)} on {split}"
+        )
+
+    for split in _SPLITS:
+        stages = [stage for stage in each.stages if split in stage.data]
+        losses = [loss for stage in stages for loss in stage.losses]
+        for teacher in each.teachers():
+            for signal in ("logits", "embedding", "hidden"):
+                readers = [loss for loss in losses if signal in plugins.find("losses", loss.kind).NEEDS]
+                if not readers or signal in live:
+                    continue
+                more: dict[str, object] = {}
+                if signal == "hidden":
+                    maps = tuple(getattr(loss, "layers", "uniform") for loss in readers)
+                    more = {"layer_maps": maps, "student_layers": depth(draft.recipe, draft.sources, each)}
+                record(teacher, split, signal=signal, **more)
+        for corrected in dict.fromkeys(stage.errors.of for stage in stages if stage.errors is not None):
+            record(corrected, split, signal="logits")
+    return inputs
+
+
+def _plan_trials(draft: Draft, each: Round, arm: Arm, signals: Mapping[str, str], live: Mapping[str, str]) -> str:
+    """A short trial of every teacher that may be chosen, all of equal budget, and the choice."""
+    assert isinstance(each.teacher, TeacherChoice)
+    trials: dict[str, str] = {}
+    for number, option in enumerate(each.teacher.choose, start=1):
+        short = tuple(
+            stage.model_copy(update={"epochs": min(stage.epochs, each.teacher.epochs)}) for stage in each.stages
+        )
+        trial = each.model_copy(update={"teacher": option, "stages": short})
+        corrected = {stage.errors.of for stage in each.stages if stage.errors is not None}
+        read = {role: step for role, step in signals.items() if role.split(":")[1] in {*trial.teachers(), *corrected}}
+        name = f"{each.id}{arm.suffix}-trial-{number}"
+        trials[f"trial:{number}"] = _plan_student(draft, trial, arm, name, read, live=live)
+    settings = choose_teacher.Settings(options=each.teacher.choose)
+    summary = f"the teacher of {each.id}, by validation after {each.teacher.epochs} epochs with each"
+    return draft.steps.add(f"{each.id}{arm.suffix}-teacher", "choose_teacher", settings, trials, summary)
+
+
+def _plan_student(
+    draft: Draft,
+    each: Round,
+    arm: Arm,
+    name: str,
+    signals: Mapping[str, str],
+    *,
+    control: bool = False,
+    live: Mapping[str, str] | None = None,
+) -> str:
+    """The making of one student. The control is given no signals, and nothing live."""
+    recipe, sources = draft.recipe, draft.sources
+    settings = distil.Settings(
+        task=recipe.task,
+        round=each,
+        seed=arm.seed,
+        compute=recipe.compute,
+        control=control,
+        live=tuple(live or ()),
+    )
+    inputs = {"data": draft.data_of[each.id], **signals}
+    source = source_of(each.student)
+    if source is not None:
+        inputs["source"] = arm.at(source)
+    if not control:
+        inputs |= {f"teacher:{teacher}": arm.at(teacher) for teacher in each.teachers()}
+    origin = getattr(each.student, "model", None)
+    identity = settings.model_dump(mode="json", by_alias=True)
+    if origin is not None:
+        identity["round"]["student"] |= {"model": sources.models[origin], "revision": ""}
+    epochs = sum(stage.epochs for stage in each.stages)
+    taught = "the same student without a teacher" if control else f"from {show_teachers(each.teacher)}"
+    summary = f"{each.student.init} student, {taught}, {epochs} epochs"
+    summary += "".join(f"; {signal} live: {reason}" for signal, reason in (live or {}).items())
+    return draft.steps.add(name, "distil", settings, inputs, summary, identity)
+
+
+def show_teachers(teacher: Teachers | TeacherChoice) -> str:
+    """`teacher`, `teacher + r1` (their mean), or `the better of teacher, r1`."""
+    if isinstance(teacher, TeacherChoice):
+        return f"the best of {', '.join(show_teachers(option) for option in teacher.choose)}"
+    return teacher if isinstance(teacher, str) else " + ".join(teacher)
+
+
+def _untaught(each: Round) -> Round:
+    """The same student, data and number of steps with hard labels only; what the losses were changes nothing of it."""
+    hard_label = plugins.find("losses", "hard_label").SPEC(kind="hard_label")
+    plain = {"losses": (hard_label,), "errors": None, "teacher_errors": 1.0}
+    stages = tuple(stage.model_copy(update=plain) for stage in each.stages)
+    return each.model_copy(update={"stages": stages, "teacher": "none"})
