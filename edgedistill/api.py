@@ -18,6 +18,7 @@ from .plan import Plan, make_plan
 from .progress import Progress
 from .recipe import Recipe
 from .results import Results, load_results
+from .sources import Sources
 from .statistics import Paired
 from .statistics import compare as compare_paired
 
@@ -64,14 +65,38 @@ def run(
     """
     loaded = loading.load(recipe, overrides)
     folder = _run_folder(loaded, out)
-    plan_ = make_plan(loaded, sources.look_up(loaded, download=True))
+    known = sources.look_up(loaded, download=True)
+    plan_ = make_plan(loaded, known)
     folder.mkdir(parents=True, exist_ok=True)
     progress = Progress(folder / "events.jsonl", stream)
     progress.event("run", recipe=loaded.name, steps=len(plan_.steps))
+    if loaded.stop is not None:
+        plan_ = _until_stopped(plan_, known, folder, progress, verify_hashes)
     done = execute(plan_, folder, progress, verify_hashes=verify_hashes)
     publish(plan_, done, folder)
     progress.event("done")
     return load_results(folder)
+
+
+def _until_stopped(plan_: Plan, known: Sources, folder: Path, progress: Progress, verify_hashes: bool) -> Plan:
+    """Run round by round until one's judgement says stop; the plan of the rounds that were reached.
+
+    The shorter plan's steps have the keys that they had in the longer one: nothing is done twice.
+    """
+    for number, each in enumerate(plan_.recipe.rounds[:-1], start=1):
+        part = plan_.until(f"judge-{each.id}")
+        judgement = execute(part, folder, progress, verify_hashes=verify_hashes)[f"judge-{each.id}"]
+        content = judgement.read_json("judgement.json")
+        if content["stop"]:
+            progress.say(f"stopped after {each.id}: {content['reason']}")
+            progress.event("stopped", round=each.id)
+            return _reached(plan_, known, number)
+    return plan_
+
+
+def _reached(plan_: Plan, known: Sources, rounds: int) -> Plan:
+    """The plan of the first rounds only."""
+    return make_plan(plan_.recipe.model_copy(update={"rounds": plan_.recipe.rounds[:rounds]}), known)
 
 
 def plan(recipe: str, overrides: Sequence[str] = (), *, out: str | Path | None = None) -> PlannedRun:
@@ -82,8 +107,15 @@ def plan(recipe: str, overrides: Sequence[str] = (), *, out: str | Path | None =
     """
     loaded = loading.load(recipe, overrides)
     folder = _run_folder(loaded, out)
-    plan_ = make_plan(loaded, sources.look_up(loaded))
-    return PlannedRun(plan_, folder, frozenset(find_done(plan_, folder)))
+    known = sources.look_up(loaded)
+    plan_ = make_plan(loaded, known)
+    done = find_done(plan_, folder)
+    for number, each in enumerate(loaded.rounds, start=1):
+        if (judgement := done.get(f"judge-{each.id}")) and judgement.read_json("judgement.json")["stop"]:
+            plan_ = _reached(plan_, known, number)
+            done = find_done(plan_, folder)
+            break
+    return PlannedRun(plan_, folder, frozenset(done))
 
 
 def measure(

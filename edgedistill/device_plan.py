@@ -72,11 +72,14 @@ def plan_closing(draft: Draft, rows: Sequence[Candidate]) -> None:
     evaluated = {step.name.replace("-", ":", 1): step.name for step in draft.steps.ordered if step.kind == "evaluate"}
     models = {f"model:{name.split(':', 1)[1]}": name.split(":", 1)[1] for name in evaluated}
     tokens = {f"data:{row.round}": draft.data_of[row.round] for row in rows}
-    decided = {
-        f"choice:{each.id}": f"{each.id}-teacher"
+    made = {step.name for step in draft.steps.ordered}
+    recorded = {
+        f"logits:{teacher}:train": name
         for each in recipe.rounds
-        if f"{each.id}-teacher" in {step.name for step in draft.steps.ordered}
+        for teacher in each.teachers()
+        if (name := f"logits-{teacher}-train") in made
     }
+    decided = {f"choice:{each.id}": name for each in recipe.rounds if (name := f"{each.id}-teacher") in made}
     judged = {f"judge:{each.id}": f"judge-{each.id}" for each in recipe.rounds if recipe.stop is not None}
     draft.steps.add(
         "measure",
@@ -116,6 +119,7 @@ def plan_closing(draft: Draft, rows: Sequence[Candidate]) -> None:
             **evaluated,
             **verified,
             **files,
+            **recorded,
             **decided,
             **judged,
         },

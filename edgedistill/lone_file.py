@@ -104,8 +104,8 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
             accuracy = metric.score(decided[kept], expected[kept])
             found = metric_interval(metric, decided[kept], expected[kept])
             interval = (found.low, found.high)
-        timed = Timed(request.file.name, request.file, request.runtime, request.threads, request.batch)
-        (timing,) = time_files([timed], given, scratch, progress, min_seconds=request.min_seconds)
+        timed = Timed(request.file.name, request.file, request.runtime, request.threads, request.batch, given)
+        (timing,) = time_files([timed], scratch, progress, min_seconds=request.min_seconds)
     return FileMeasurement(
         file=str(request.file),
         file_bytes=request.file.stat().st_size,

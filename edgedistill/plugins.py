@@ -22,7 +22,8 @@ from .errors import UserError
 class HasKind(Protocol):
     """A loss's spec."""
 
-    kind: str
+    @property
+    def kind(self) -> str: ...
 
 
 Group = Literal["tasks", "losses", "students", "quantizers", "runtimes", "exporters"]

@@ -357,7 +357,7 @@ def _stage_problems(recipe: Recipe, index: int, earlier: list[str]) -> Iterator[
             if needs & {"embedding", *_TOKEN_SIGNALS} and isinstance(each.teacher, TeacherChoice):
                 yield (
                     f"{where}.losses.{k}",
-                    f"'{loss.kind}' cannot be tried with several teachers, only losses on logits",
+                    f"'{loss.kind}' cannot be used while teachers are tried; expected logits",
                 )
             for teacher in each.teachers():
                 if needs & _TOKEN_SIGNALS and own_tokenizer(recipe, teacher) != own_tokenizer(recipe, each.id):

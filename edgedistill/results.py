@@ -27,6 +27,14 @@ class TeacherResult(_Part):
     train_seconds: float
 
 
+class SeedResult(_Part):
+    """One repetition of a round."""
+
+    seed: int
+    accuracy: float
+    control_accuracy: float | None = None
+
+
 class RoundResult(_Part):
     """A round's student, as torch runs it, beside its control. Differences are paired, on test."""
 
@@ -46,6 +54,12 @@ class RoundResult(_Part):
     agreement_with_teacher: float
     train_seconds: float
     samples_per_second: float
+    teacher_trials: tuple[dict[str, object], ...] = ()
+    """Where the teacher was chosen: each one tried (`teacher`) and the `metric` on validation."""
+    errors: dict[str, int] = {}
+    """On test: `corrected` and `introduced` against the round before, `inherited` from the teacher."""
+    seeds: tuple[SeedResult, ...] = ()
+    """Every repetition, this one first; empty when there was no other."""
 
 
 class Latency(_Part):
@@ -98,6 +112,15 @@ class Flip(_Part):
     device: str
 
 
+class ErrorText(_Part):
+    """An item whose error a round corrected, introduced or inherited."""
+
+    text: str
+    reference: str
+    teacher: str
+    model: str
+
+
 class Results(_Part):
     """A whole run."""
 
@@ -110,9 +133,12 @@ class Results(_Part):
     candidates: tuple[CandidateResult, ...]
     chosen: str | None
     why: str
-    stop: dict[str, str] | None = None
+    stop: dict[str, object] | None = None
+    """With a stop rule: the last `round`, whether that was `early`, the `reason`, and every round's judgement."""
     warnings: tuple[str, ...] = ()
     flips: dict[str, tuple[Flip, ...]] = {}
+    errors: dict[str, dict[str, tuple[ErrorText, ...]]] = {}
+    """By round and kind, the first texts of each."""
     data: dict[str, object] = {}
     environment: dict[str, object] = {}
 

@@ -1,7 +1,7 @@
 """Fewer tokens in a fast tokenizer: `tokenizer.json` as data, without the library that runs it. Pure.
 
-Text whose tokens are all kept is cut as before: WordPiece takes the longest match, and a kept token that was the longest
-still is; BPE keeps every merge on the way to a kept token; a Unigram path through kept pieces is still the best.
+Text whose tokens are all kept is cut as before: WordPiece takes the longest match, and what was the longest still is;
+BPE keeps every merge on the way to a kept token; a Unigram path through kept pieces is still the best.
 """
 
 from __future__ import annotations

@@ -27,6 +27,8 @@ class Timed:
     runtime: str
     threads: int
     batch: int
+    inputs: Path
+    """Real inputs, as `Ragged.save` wrote them."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,6 @@ class Timing:
 
 def time_files(
     files: Sequence[Timed],
-    inputs: Path,
     scratch: Path,
     progress: Progress,
     *,
@@ -69,7 +70,6 @@ def time_files(
     """Time all files, each for at least `min_seconds` and enough runs for the p99, in ten turns.
 
     Args:
-        inputs: real inputs, as `Ragged.save` wrote them.
         length: pad or cut every input to this many tokens; None: real lengths.
     """
     samples: dict[str, list[float]] = {each.id: [] for each in files}
@@ -78,7 +78,7 @@ def time_files(
         children: dict[str, Child] = {}
         for number, each in enumerate(files):
             child = stack.enter_context(Child(scratch / f"worker-{number}.log"))
-            child.ask("inputs", file=str(inputs), batch=each.batch, length=length)
+            child.ask("inputs", file=str(each.inputs), batch=each.batch, length=length)
             loaded[each.id] = child.ask(
                 "load", file=str(each.file), runtime=each.runtime, threads=each.threads, warm_up=_WARM_UP
             )

@@ -22,11 +22,10 @@ class Settings(Spec):
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> None:
     """Publish `choice.json`: the chosen teacher (the first of equals), and each trial's validation metric."""
     trials = [
-        {"teacher": list(flat(option)), "metric": kept_metric(inputs[f"trial:{number}"].read_json("training.json"))}
+        (flat(option), kept_metric(inputs[f"trial:{number}"].read_json("training.json")))
         for number, option in enumerate(settings.options, start=1)
     ]
-    best = max(trials, key=lambda trial: float(str(trial["metric"])))
-    write_json(folder / "choice.json", {"chosen": best["teacher"], "trials": trials})
-    context.progress.say(
-        "      " + ", ".join(f"{' + '.join(map(str, trial['teacher']))} {trial['metric']:.4f}" for trial in trials)
-    )
+    chosen, _ = max(trials, key=lambda trial: trial[1])
+    shown = [{"teacher": list(teachers), "metric": metric} for teachers, metric in trials]
+    write_json(folder / "choice.json", {"chosen": list(chosen), "trials": shown})
+    context.progress.say("      " + ", ".join(f"{' + '.join(names)} {metric:.4f}" for names, metric in trials))

@@ -83,6 +83,16 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     save_trained(student.cpu(), load_tokenizer(data.tokenizer), history, folder)
 
 
+def _with_chosen_teacher(settings: Settings, inputs: Inputs) -> Settings:
+    """The settings with the teacher that the trials chose, where the recipe leaves it open."""
+    if "choice" not in inputs:
+        return settings
+    chosen = inputs["choice"].read_json("choice.json")["chosen"]
+    assert isinstance(chosen, list)
+    decided = settings.round.model_copy(update={"teacher": tuple(chosen)})
+    return settings.model_copy(update={"round": decided})
+
+
 def _trainee(stage: Stage, settings: Settings, inputs: Inputs, student: PreTrainedModel, data: PreparedData) -> Trainee:
     """The student with the stage's loss terms, and with the teacher itself when signals are live."""
     from edgedistill.models import load_config, load_model, load_tokenizer

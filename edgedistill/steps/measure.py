@@ -29,10 +29,12 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     from edgedistill.measure.latency import Timed, answers, time_files
     from edgedistill.steps.verify import model_file
 
-    data = PreparedData(inputs["data"].folder)
-    given = context.scratch / "inputs.safetensors"
-    tokens = data.tokens("test")
-    tokens.save(given)
+    given: dict[str, Path] = {}
+    for row in settings.candidates:
+        if row.round not in given:
+            given[row.round] = context.scratch / f"inputs-{row.round}.safetensors"
+            tokens = PreparedData(inputs[f"data:{row.round}"].folder).tokens("test")
+            tokens.save(given[row.round])
     files = {row.file_key: model_file(inputs[f"file:{row.file_key}"].folder) for row in settings.candidates}
     (folder / "test").mkdir()
     labels = references(plugins.find("tasks", settings.task.type), tokens)
@@ -42,11 +44,13 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
         if row.verify_key not in answered:
             answered.add(row.verify_key)
             output = folder / "test" / f"{row.verify_key}.safetensors"
-            answers(files[row.file_key], row.runtime, given, output, settings.task.type, context.scratch)
+            answers(files[row.file_key], row.runtime, given[row.round], output, settings.task.type, context.scratch)
             context.progress.say(f"      {row.round} {row.precision}: answered the test set under {row.runtime}")
     timings = time_files(
-        [Timed(row.id, files[row.file_key], row.runtime, row.threads, row.batch) for row in settings.candidates],
-        given,
+        [
+            Timed(row.id, files[row.file_key], row.runtime, row.threads, row.batch, given[row.round])
+            for row in settings.candidates
+        ],
         context.scratch,
         context.progress,
         min_seconds=settings.measure.min_seconds,

@@ -25,7 +25,7 @@ _TOKENS_AT_ONCE = 1024
 
 
 class StaticSpec(Spec):
-    """`static`: vectors of `dimensions`, a head with `head_size` hidden units (0: linear), trimmed to the texts' tokens."""
+    """`static`: vectors of `dimensions`, a head with `head_size` hidden units (0: linear), only the texts' tokens."""
 
     init: Literal["static"]
     from_: str = Field("teacher", alias="from")
@@ -84,7 +84,7 @@ def build(request: StudentRequest) -> PreTrainedModel:
     around = [request.tokenizer.cls_token_id, request.tokenizer.sep_token_id]
     first, last = ([] if token is None else [kept[token]] for token in around)
     vectors = token_vectors(source, kept, first, last)
-    shares = token_shares(request.train.values["input_ids"], len(kept))
+    shares = token_shares(request.train.values["input_ids"].astype(np.int64), len(kept))
     weighted = principal_components(vectors, spec.dimensions) * sif_weights(shares, spec.sif)[:, None]
     with torch.no_grad():
         # The head expects vectors of about unit size, as random ones have.

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
 from pydantic import Field
 
 from edgedistill.interfaces import StudentRequest
@@ -45,7 +46,7 @@ def make_tokenizer(spec: TrimVocabularySpec, source: Path, train: Ragged, folder
 
     shutil.copytree(source, folder)
     file = folder / "tokenizer.json"
-    kept = frequent_tokens(train.values["input_ids"], spec.coverage)
+    kept = frequent_tokens(train.values["input_ids"].astype(np.int64), spec.coverage)
     content, ids = trim(json.loads(file.read_text(encoding="utf-8")), kept)
     file.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
     for name in ("vocab.txt", "vocab.json", "merges.txt", "spiece.model", "added_tokens.json"):

@@ -27,8 +27,8 @@ def inputs(finished_run, tmp_path_factory):
 
 
 def test_every_file_gets_enough_runs_for_the_p99(file, inputs, tmp_path):
-    rows = [Timed(name, file, "onnxruntime", 1, batch) for name, batch in (("a", 1), ("b", 4))]
-    first, second = time_files(rows, inputs, tmp_path, SILENT, min_seconds=0.1)
+    rows = [Timed(name, file, "onnxruntime", 1, batch, inputs) for name, batch in (("a", 1), ("b", 4))]
+    first, second = time_files(rows, tmp_path, SILENT, min_seconds=0.1)
     for timing in (first, second):
         assert len(timing.samples_ms) >= LEAST_RUNS
         summary = timing.summary()
@@ -42,15 +42,15 @@ def test_every_file_gets_enough_runs_for_the_p99(file, inputs, tmp_path):
 def test_memory_is_counted_above_the_interpreter(file, inputs, tmp_path):
     if not os.path.exists("/proc/self/clear_refs"):
         pytest.skip("peak memory is read from /proc, which is not here")
-    (timing,) = time_files([Timed("a", file, "onnxruntime", 1, 1)], inputs, tmp_path, SILENT, min_seconds=0.1)
+    (timing,) = time_files([Timed("a", file, "onnxruntime", 1, 1, inputs)], tmp_path, SILENT, min_seconds=0.1)
     assert 5 < timing.peak_rss_mb < 200
     assert timing.empty_mb > 5
 
 
 def test_a_fixed_length_costs_more_than_real_ones(file, inputs, tmp_path):
-    rows = [Timed("a", file, "onnxruntime", 1, 8)]
-    (real,) = time_files(rows, inputs, tmp_path, SILENT, min_seconds=0.1)
-    (long,) = time_files(rows, inputs, tmp_path, SILENT, min_seconds=0.1, length=32)
+    rows = [Timed("a", file, "onnxruntime", 1, 8, inputs)]
+    (real,) = time_files(rows, tmp_path, SILENT, min_seconds=0.1)
+    (long,) = time_files(rows, tmp_path, SILENT, min_seconds=0.1, length=32)
     assert np.median(long.samples_ms) > np.median(real.samples_ms)
 
 
@@ -73,7 +73,7 @@ def test_a_corrupt_file_is_explained(inputs, tmp_path):
     (tmp_path / "broken.onnx").write_bytes(b"not a model")
     with pytest.raises(MeasuringError, match="'load' failed in the measuring process"):
         time_files(
-            [Timed("a", tmp_path / "broken.onnx", "onnxruntime", 1, 1)],
+            [Timed("a", tmp_path / "broken.onnx", "onnxruntime", 1, 1, inputs)],
             inputs,
             tmp_path,
             SILENT,

@@ -1,0 +1,66 @@
+"""What to try when a distilled student is not better than its control, each with the figure that suggests it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .interfaces import Floats
+from .statistics import log_softmax
+
+
+@dataclass(frozen=True)
+class RoundFigures:
+    """What is known of a round that did not gain; accuracies and metrics are on validation."""
+
+    teacher_metric: float
+    control_metric: float
+    temperature: float | None
+    """Of its first loss on soft targets; None without one."""
+    teacher_logits: Floats | None
+    """(R, C) what the teacher said of the training data."""
+    metrics: Sequence[float]
+    """After each epoch of the last stage."""
+
+
+HARD, FLAT = 0.98, 0.5
+"""Mean probability of the teacher's first choice above which soft targets say little more than labels, and below which
+they say little at all."""
+
+
+def remedies(found: RoundFigures) -> list[str]:
+    """Sentences, the likeliest cause first; empty when no figure points anywhere."""
+    said = []
+    if found.teacher_metric <= found.control_metric:
+        said.append(
+            f"the teacher itself ({found.teacher_metric:.4f} on validation) is not better than the control "
+            f"({found.control_metric:.4f}): tune it on the task for longer, or take a stronger one"
+        )
+    if found.temperature is not None and found.teacher_logits is not None:
+        confidence = first_choice(found.teacher_logits, found.temperature)
+        if confidence > HARD:
+            said.append(
+                f"at temperature {found.temperature:g} the teacher gives its first choice {confidence:.3f} on average, "
+                "which says little more than the labels: raise the temperature, or distil on unlabelled text too"
+            )
+        elif confidence < FLAT:
+            said.append(
+                f"at temperature {found.temperature:g} the teacher gives its first choice only {confidence:.3f} on "
+                "average: lower the temperature"
+            )
+    best = int(np.argmax(found.metrics)) if found.metrics else 0
+    if len(found.metrics) > 1 and best == len(found.metrics) - 1 and found.metrics[-1] > found.metrics[-2]:
+        said.append(
+            f"the metric still rose in the last epoch ({found.metrics[-2]:.4f} to {found.metrics[-1]:.4f}): "
+            "more epochs or a higher learning rate"
+        )
+    elif len(found.metrics) > 3 and best < len(found.metrics) // 3:
+        said.append(f"the best epoch was {best + 1} of {len(found.metrics)}: a lower learning rate, or fewer epochs")
+    return said
+
+
+def first_choice(logits: Floats, temperature: float) -> float:
+    """Mean probability of the largest logit at a temperature."""
+    return float(np.exp(log_softmax(np.asarray(logits) / temperature)).max(axis=1).mean())

@@ -1,0 +1,255 @@
+"""Collects every figure of a run from its artifacts; accuracies are on test."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgedistill import __version__, plugins
+from edgedistill.candidates import Candidate
+from edgedistill.data import PreparedData
+from edgedistill.error_changes import ErrorChanges, error_changes
+from edgedistill.results import (
+    RESULTS_SCHEMA,
+    CandidateResult,
+    ErrorText,
+    Results,
+    RoundResult,
+    SeedResult,
+    TeacherResult,
+)
+from edgedistill.signals import load_rows
+from edgedistill.statistics import compare, metric_interval
+from edgedistill.step import Inputs
+
+from .warnings import warnings
+
+if TYPE_CHECKING:
+    from edgedistill.interfaces import Integers, Metric
+    from edgedistill.recipe import Round
+    from edgedistill.steps.report import Settings
+
+ERRORS_SHOWN = 20
+"""Texts of each kind of error and round that are kept."""
+
+
+def collect(settings: Settings, inputs: Inputs) -> Results:
+    """The results of a run."""
+    from edgedistill.engine import versions
+    from edgedistill.machine import describe
+
+    test = TestSet(settings, inputs)
+    choice = inputs["choose"].read_json("choice.json")
+    data = inputs["data"].read_json("data.json")
+    labels = data["labels"]
+    assert isinstance(labels, list)
+    before = ["teacher", *(each.id for each in settings.rounds)]
+    changes = {
+        each.id: error_changes(test.model(before[i]), test.model(each.id), test.model("teacher"), test.labels)
+        for i, each in enumerate(settings.rounds)
+    }
+    rounds = tuple(_round(each, settings, inputs, test, changes[each.id]) for each in settings.rounds)
+    flips = {
+        row.id: inputs[f"verify:{row.verify_key}"].read_json("fidelity.json")["flips"] for row in settings.candidates
+    }
+    return Results.model_validate(
+        {
+            "schema": RESULTS_SCHEMA,
+            "recipe": settings.recipe,
+            "edgedistill": __version__,
+            "metric": settings.task.metric,
+            "teacher": _teacher(inputs, test),
+            "rounds": rounds,
+            "candidates": tuple(_candidate(row, inputs, test, choice) for row in settings.candidates),
+            "chosen": choice["chosen"],
+            "why": choice["why"],
+            "stop": _stop(settings, inputs),
+            "warnings": tuple(warnings(rounds, data, settings, inputs)),
+            "flips": flips,
+            "errors": {each.id: test.texts(changes[each.id], each.id) for each in settings.rounds},
+            "data": {
+                "task": settings.task.type,
+                "rows": data["rows"],
+                "duplicate_counts": data["duplicate_counts"],
+                "labels": len(labels),
+                "test_sha256": data["test_sha256"],
+            },
+            "environment": {**describe(), "versions": versions()},
+        }
+    )
+
+
+class TestSet:
+    """The test set's labels and texts, and every model's decisions on it."""
+
+    __test__ = False  # not one of pytest's
+
+    def __init__(self, settings: Settings, inputs: Inputs) -> None:
+        from edgedistill.inference import references
+
+        self._inputs = inputs
+        self._task = plugins.find("tasks", settings.task.type)
+        self._data = PreparedData(inputs["data"].folder)
+        self.metric: Metric = self._task.METRICS[settings.task.metric]
+        labels = references(self._task, self._data.tokens("test"))
+        self.kept = labels != -100
+        self.labels: Integers = labels[self.kept]
+
+    def model(self, name: str) -> Integers:
+        """Decisions of a torch model."""
+        return self._decisions(self._inputs[f"evaluate:{name}"].path("test.safetensors"))
+
+    def file(self, verify_key: str) -> Integers:
+        """Decisions of a device file."""
+        return self._decisions(self._inputs["measure"].path(f"test/{verify_key}.safetensors"))
+
+    def accuracy(self, decisions: Integers) -> tuple[float, tuple[float, float]]:
+        """The metric and its interval."""
+        interval = metric_interval(self.metric, decisions, self.labels)
+        return self.metric.score(decisions, self.labels), (interval.low, interval.high)
+
+    def texts(self, changes: ErrorChanges, model: str) -> dict[str, list[ErrorText]]:
+        """The first items of each kind of error, as a person reads them."""
+        own, teacher, names = self.model(model), self.model("teacher"), self._data.labels
+        rows = self._data.rows("test")
+        offsets = load_rows(self._inputs["evaluate:teacher"].path("test.safetensors")).offsets
+        item_of = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))[self.kept]
+        return {
+            kind: [
+                ErrorText(
+                    text=self._task.show(rows[int(item_of[row])], self._data.columns),
+                    reference=names[self.labels[row]],
+                    teacher=names[teacher[row]],
+                    model=names[own[row]],
+                )
+                for row in getattr(changes, kind)[:ERRORS_SHOWN]
+            ]
+            for kind in ("corrected", "introduced", "inherited")
+        }
+
+    def _decisions(self, file: Path) -> Integers:
+        decisions: Integers = np.asarray(load_rows(file).values).argmax(axis=1)[self.kept]
+        return decisions
+
+
+def _teacher(inputs: Inputs, test: TestSet) -> TeacherResult:
+    training = inputs["model:teacher"].read_json("training.json")
+    accuracy, interval = test.accuracy(test.model("teacher"))
+    return TeacherResult.model_validate(
+        {
+            "parameters": training["parameters"],
+            "accuracy": accuracy,
+            "accuracy_ci": interval,
+            "validation_accuracy": inputs["evaluate:teacher"].read_json("accuracy.json")["validation"],
+            "train_seconds": training["train_seconds"],
+        }
+    )
+
+
+def _round(each: Round, settings: Settings, inputs: Inputs, test: TestSet, changes: ErrorChanges) -> RoundResult:
+    training = inputs[f"model:{each.id}"].read_json("training.json")
+    own, teacher = test.model(each.id), test.model("teacher")
+    accuracy, interval = test.accuracy(own)
+    drop = compare(test.metric, teacher, own, test.labels)
+    trials: list[dict[str, object]] = []
+    taught = " + ".join(each.teachers())
+    if f"choice:{each.id}" in inputs:
+        choice = inputs[f"choice:{each.id}"].read_json("choice.json")
+        chosen, trials = choice["chosen"], choice["trials"]  # type: ignore[assignment]
+        assert isinstance(chosen, list)
+        taught = " + ".join(chosen)
+    facts: dict[str, object] = {
+        "id": each.id,
+        "teacher": taught,
+        "teacher_trials": trials,
+        "student": each.student.init,
+        "parameters": training["parameters"],
+        "accuracy": accuracy,
+        "accuracy_ci": interval,
+        "validation_accuracy": inputs[f"evaluate:{each.id}"].read_json("accuracy.json")["validation"],
+        "drop_from_teacher": drop.difference,
+        "drop_from_teacher_ci": (drop.interval.low, drop.interval.high),
+        "agreement_with_teacher": float((own == teacher).mean()),
+        "train_seconds": training["train_seconds"],
+        "samples_per_second": training["samples_per_second"],
+        "errors": {name: len(getattr(changes, name)) for name in ("corrected", "introduced", "inherited")},
+        "seeds": _seeds(each, settings.seeds, inputs, test),
+    }
+    if f"evaluate:{each.id}-control" in inputs:
+        control = test.model(f"{each.id}-control")
+        gain = compare(test.metric, own, control, test.labels)
+        facts |= {
+            "control_accuracy": test.accuracy(control)[0],
+            "gain_over_control": gain.difference,
+            "gain_over_control_ci": (gain.interval.low, gain.interval.high),
+            "gain_over_control_p": gain.p,
+        }
+    return RoundResult.model_validate(facts)
+
+
+def _seeds(each: Round, seeds: Sequence[int], inputs: Inputs, test: TestSet) -> list[SeedResult]:
+    """The round's repetitions, the first included; none when there is only that one."""
+    if len(seeds) == 1:
+        return []
+    found = []
+    for i, seed in enumerate(seeds):
+        suffix = f"-seed{seed}" if i else ""
+        accuracy, _ = test.accuracy(test.model(f"{each.id}{suffix}"))
+        control = f"{each.id}-control{suffix}"
+        there = f"evaluate:{control}" in inputs
+        found.append(
+            SeedResult(
+                seed=seed,
+                accuracy=accuracy,
+                control_accuracy=test.accuracy(test.model(control))[0] if there else None,
+            )
+        )
+    return found
+
+
+def _candidate(row: Candidate, inputs: Inputs, test: TestSet, choice: Mapping[str, object]) -> CandidateResult:
+    fidelity = inputs[f"verify:{row.verify_key}"].read_json("fidelity.json")
+    seen = inputs["measure"].read_json("measurements.json")[row.id]
+    verdicts = choice["verdicts"]
+    assert isinstance(seen, dict)
+    assert isinstance(verdicts, list)
+    verdict = next(each for each in verdicts if each["id"] == row.id)
+    teacher = float(str(inputs["evaluate:teacher"].read_json("accuracy.json")["validation"]))
+    accuracy, interval = test.accuracy(test.file(row.verify_key))
+    file = plugins.find("quantizers", row.precision).FILE
+    return CandidateResult.model_validate(
+        {
+            **row.model_dump(),
+            "file": f"models/{row.round}/{row.target}/{file}",
+            "file_bytes": seen["file_bytes"],
+            "accuracy": accuracy,
+            "accuracy_ci": interval,
+            "validation_accuracy": fidelity["accuracy"],
+            "accuracy_drop": teacher - float(str(fidelity["accuracy"])),
+            "agreement_with_student": fidelity["agreement"],
+            "max_abs_diff": fidelity["max_abs_diff"],
+            "mean_abs_diff": fidelity["mean_abs_diff"],
+            "mean_kl": fidelity["mean_kl"],
+            "latency_ms": seen["latency_ms"],
+            "throughput_per_s": seen["throughput_per_s"],
+            "peak_rss_mb": seen["peak_rss_mb"],
+            "load_ms": seen["load_ms"],
+            "within_limits": verdict["within_limits"],
+            "blocked_by": verdict["blocked_by"],
+            "on_pareto_front": verdict["on_pareto_front"],
+        }
+    )
+
+
+def _stop(settings: Settings, inputs: Inputs) -> dict[str, object] | None:
+    """Where the rounds ended and why; None without a stop rule."""
+    last = settings.rounds[-1].id
+    if f"judge:{last}" not in inputs:
+        return None
+    judgements = [inputs[f"judge:{each.id}"].read_json("judgement.json") for each in settings.rounds]
+    early = bool(judgements[-1]["stop"])
+    ending = "" if early else f"all {len(judgements)} rounds ran; "
+    return {"round": last, "early": early, "reason": f"{ending}{judgements[-1]['reason']}", "judgements": judgements}

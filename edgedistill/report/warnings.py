@@ -1,0 +1,67 @@
+"""What a reader must know before the figures, first of all rounds that a teacher did not help."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgedistill.remedies import RoundFigures, remedies
+from edgedistill.results import RoundResult
+from edgedistill.signals import load_rows
+from edgedistill.step import Inputs
+
+if TYPE_CHECKING:
+    from edgedistill.recipe import Round
+    from edgedistill.steps.report import Settings
+
+
+def warnings(
+    rounds: Sequence[RoundResult], data: Mapping[str, object], settings: Settings, inputs: Inputs
+) -> list[str]:
+    """Sentences, those that weigh most first."""
+    worse, unshown = [], []
+    for each, planned in zip(rounds, settings.rounds, strict=True):
+        if each.gain_over_control is None or each.gain_over_control_ci is None:
+            continue
+        low, high = each.gain_over_control_ci
+        gain = f"{100 * each.gain_over_control:+.2f} points [{100 * low:+.2f}, {100 * high:+.2f}] on test"
+        if low > 0:
+            continue
+        tried = "; ".join(remedies(_figures(planned, inputs)))
+        advice = f" What to try: {tried}." if tried else ""
+        if high < 0:
+            worse.append(f"{each.id} is worse than its control, the same student without a teacher: {gain}.{advice}")
+        else:
+            unshown.append(f"{each.id} is not shown to be better than its control without a teacher: {gain}.{advice}")
+    repeated = []
+    counts = data["duplicate_counts"]
+    assert isinstance(counts, dict)
+    for pair, count in counts.items():
+        if count:
+            first, second = pair.split("/")
+            repeated.append(f"{count} texts of {second} are also in {first}: accuracy there may be flattered.")
+    return [*worse, *unshown, *repeated]
+
+
+def _figures(each: Round, inputs: Inputs) -> RoundFigures:
+    """What the run knows of a round that did not gain."""
+    epochs = inputs[f"model:{each.id}"].read_json("training.json")["epochs"]
+    assert isinstance(epochs, list)
+    last = [float(epoch["metric"]) for epoch in epochs if epoch["stage"] == epochs[-1]["stage"]]
+    losses = [loss for stage in each.stages for loss in stage.losses]
+    temperature = next((loss.temperature for loss in losses if hasattr(loss, "temperature")), None)
+    roles = [role for teacher in each.teachers() if (role := f"logits:{teacher}:train") in inputs]
+    logits = [load_rows(inputs[role].path("logits.safetensors")).values for role in roles]
+
+    def on_validation(model: str) -> float:
+        return float(str(inputs[f"evaluate:{model}"].read_json("accuracy.json")["validation"]))
+
+    return RoundFigures(
+        teacher_metric=max(on_validation(name) for name in each.teachers()),
+        control_metric=on_validation(f"{each.id}-control"),
+        temperature=temperature,
+        teacher_logits=np.mean(logits, axis=0) if logits else None,
+        metrics=last,
+    )
