@@ -14,7 +14,7 @@ from .artifacts import Artifact
 from .engine import execute, find_done
 from .errors import UserError
 from .lone_file import FileMeasurement, LoneFile, measure_lone_file
-from .plan import Plan, make_plan
+from .planning import Plan, make_plan
 from .progress import Progress
 from .recipe import Recipe
 from .results import Results, load_results

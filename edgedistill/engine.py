@@ -15,7 +15,7 @@ from pathlib import Path
 from . import artifacts
 from .artifacts import Artifact, Manifest
 from .errors import StepError, UserError
-from .plan import Plan
+from .planning import Plan
 from .progress import Progress
 from .step import Context, Step
 

@@ -58,8 +58,8 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
     """
     from .data import check_rows, pad_token, read_rows, to_ragged, tokenise, with_label_names
     from .inference import references
-    from .measure.latency import Timed, answers, time_files
-    from .models import load_config, load_tokenizer
+    from .measuring.latency import Timed, answers, time_files
+    from .models import load_config, load_tokenizer, longest_input
     from .signals import load_rows
     from .statistics import metric_interval
 
@@ -91,7 +91,8 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
         labels = [str(name) for _, name in sorted(config.id2label.items())]
         check_rows(rows, task, columns, str(request.data), labelled=labelled, known=labels)
         label_ids = {name: number for number, name in enumerate(labels)}
-        tokens_rows = tokenise(rows, task, columns, tokenizer, label_ids, request.max_length)
+        longest = min(request.max_length, tokenizer.model_max_length, longest_input(config))
+        tokens_rows = tokenise(rows, task, columns, tokenizer, label_ids, longest)
         tokens = to_ragged(tokens_rows, pad_token(tokenizer))
         given = scratch / "inputs.safetensors"
         tokens.save(given)

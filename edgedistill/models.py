@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 # The attribute that holds the feed-forward width, by architecture; `intermediate_size` where none is named.
 _INTERMEDIATE = {"distilbert": "hidden_dim", "gpt2": "n_inner", "t5": "d_ff"}
+_OFFSET_POSITIONS = ("roberta", "xlm-roberta", "camembert", "mpnet")
 
 
 def load_config(
@@ -132,6 +134,14 @@ def with_vocabulary(config: PreTrainedConfig, kept: Sequence[int]) -> PreTrained
         if isinstance(old, int):
             setattr(smaller, name, kept.index(old) if old in kept else None)
     return smaller
+
+
+def longest_input(config: PreTrainedConfig) -> int:
+    """How many tokens a model takes at most."""
+    positions = getattr(config, "max_position_embeddings", None) or sys.maxsize
+    # These number positions from behind the padding token's.
+    offset = (config.pad_token_id or 0) + 1 if config.model_type in _OFFSET_POSITIONS else 0
+    return int(positions) - offset
 
 
 def intermediate_size(config: PreTrainedConfig) -> int:

@@ -110,9 +110,12 @@ class LengthBuckets(BatchSampler):
         self, lengths: np.ndarray, batch_size: int, seed: int, steps: int, draws: Floats | None = None
     ) -> None:
         self.lengths, self.batch_size, self.seed, self.steps = lengths, batch_size, seed, steps
-        self.probabilities = None if draws is None else np.asarray(draws, dtype=np.float64) / np.sum(draws)
+        exact = None if draws is None else np.asarray(draws, dtype=np.float64)
+        self.probabilities = None if exact is None else exact / exact.sum()
         self.epoch = 0
         self.drop_last = False
+        if len(lengths) == 0:
+            raise ValueError("there are no items to train on")
 
     def __len__(self) -> int:
         return self.steps

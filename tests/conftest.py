@@ -48,8 +48,11 @@ class FinishedRun:
     def __init__(self, folder: Path, recipe: str, results: Results) -> None:
         self.folder, self.recipe, self.results = folder, recipe, results
 
+    def steps(self) -> list[Path]:
+        return list(self.folder.glob("steps/[0-9]*"))
+
     def artifact(self, name: str) -> Path:
-        return next(self.folder.glob(f"steps/[0-9]*-{name}-????????????"))
+        return next(self.folder.glob(f"steps/[0-9][0-9]-{name}-????????????"))
 
 
 @pytest.fixture(scope="session")

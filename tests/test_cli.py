@@ -50,8 +50,7 @@ def test_recipes_are_listed_and_shown_resolved():
 
 def test_a_plan_prints_steps_sizes_and_what_is_done(finished_run):
     shown = cli("plan", finished_run.recipe, "--out", str(finished_run.folder)).stdout
-    assert "0 of 27 steps to do" in shown or " of " in shown
-    assert "done" in shown
+    assert f"0 of {len(finished_run.steps())} steps to do" in shown
     assert "to do   " not in shown
     facts = json.loads(cli("plan", finished_run.recipe, "--out", str(finished_run.folder), "--json").stdout)
     assert all(step["done"] for step in facts["steps"])
@@ -102,7 +101,7 @@ def test_wrong_data_is_exit_code_2_without_a_traceback(recipe_file, tmp_path):
     bad = write_jsonl(tmp_path / "bad.jsonl", [{"text": "hello", "label": "a"}, {"text": 3, "label": "b"}])
     done = cli("run", recipe_file, "--out", str(tmp_path / "run"), "--set", f"data.train.path={bad}")
     assert done.returncode == 2
-    assert "bad.jsonl: row 2: 'text' is int 3, expected str as in row 1" in done.stderr
+    assert "bad.jsonl: row 2: 'text' is int 3, expected text" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -9,7 +9,7 @@ from filelock import FileLock
 
 from edgedistill import engine
 from edgedistill.errors import StepError, UserError
-from edgedistill.plan import Plan
+from edgedistill.planning import Plan
 from edgedistill.progress import Progress
 from edgedistill.spec import Spec
 from edgedistill.step import Step, key_of

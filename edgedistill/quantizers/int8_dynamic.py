@@ -1,4 +1,4 @@
-"""int8-dynamic: weights in int8 per output channel, embeddings too; activations quantized as they come."""
+"""int8-dynamic: weights in int8 per output channel, embedding tables in 8 bits too; activations as they come."""
 
 from __future__ import annotations
 

@@ -14,6 +14,8 @@ from . import formatting
 from .accuracy_plot import accuracy_against_latency
 from .headline import headline, times_faster, times_smaller
 from .naming import short_names
+from .rounds_plot import accuracy_over_rounds
+from .spread import spread
 from .training_plot import training_curves
 
 FLIPS_SHOWN = 50
@@ -63,6 +65,8 @@ def render_html(results: Results, training: Mapping[str, Mapping[str, object]], 
         limits=limit_sentences(select.limits),
         preference=preference_sentence(select),
         accuracy_plot=Markup(accuracy_against_latency(results, select.limits)),
+        rounds_plot=Markup(accuracy_over_rounds(results)),
+        spread={each.id: spread(each) for each in results.rounds},
         training_plot=Markup(training_curves(training)),
         unflipped=[names.get(id_, id_) for id_, flips in results.flips.items() if not flips],
         flips_shown=FLIPS_SHOWN,

@@ -8,6 +8,7 @@ from edgedistill.results import CandidateResult, Results, RoundResult
 
 from . import formatting as f
 from .headline import headline, times_smaller
+from .spread import spread
 
 
 def render_markdown(results: Results) -> str:
@@ -31,6 +32,7 @@ def render_markdown(results: Results) -> str:
         _verdict(results),
         f"## Candidates\n\n{candidates}",
         f"## Rounds\n\n{rounds}",
+        *_notes(results),
         "Smaller: than the teacher's fp32 file. Agreement, max abs. diff.: of a device file with its own torch model, "
         "on validation. Gain: paired, on test, over the same student without a teacher. Peak: above the interpreter "
         f"with numpy. {f.DASH}: not known, or too few runs for that percentile.",
@@ -43,6 +45,24 @@ def escape(text: str) -> str:
     """Text that neither ends a table's cell or line nor becomes HTML."""
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace("\\", "\\\\").replace("|", "\\|")
     return " ".join(text.split())
+
+
+def _notes(results: Results) -> list[str]:
+    """What else is to be said of the rounds: errors, repetitions, trials, the stop rule."""
+    lines = []
+    for each in results.rounds:
+        if each.errors:
+            lines.append(f"{each.id}: " + ", ".join(f"{count} errors {kind}" for kind, count in each.errors.items()))
+        if found := spread(each):
+            lines.append(f"{each.id}: {found.accuracy}" + (f"; {found.gain}" if found.gain else ""))
+        if each.teacher_trials:
+            tried = [
+                f"{f.plain(trial['teacher'])} {f.share(float(str(trial['metric'])))}" for trial in each.teacher_trials
+            ]
+            lines.append(f"{each.id}: teachers tried, on validation: {'; '.join(tried)}")
+    if results.stop:
+        lines.append(f"Stop rule, after {results.stop['round']}: {results.stop['reason']}")
+    return ["\n".join(f"- {escape(line)}" for line in lines)] if lines else []
 
 
 def _warnings(warnings: Sequence[str]) -> str:

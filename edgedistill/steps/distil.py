@@ -51,7 +51,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     from edgedistill.data import PreparedData
     from edgedistill.models import load_tokenizer
     from edgedistill.trainee import attention_shown
-    from edgedistill.training import StageRequest, labelled, steps_an_epoch, train_stage
+    from edgedistill.training import StageRequest, TrainingData, labelled, steps_an_epoch, train_stage
     from edgedistill.training_record import judge, save_trained
 
     data = PreparedData(inputs["data"].folder)
@@ -63,8 +63,8 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     for number, stage in enumerate(settings.round.stages):
         training = _stage_data(stage, settings, inputs, data)
         steps = steps_an_epoch(len(training.items), stage.batch_size)
-        if settings.control:
-            training = labelled(training)
+        if settings.control:  # as many steps, on what has labels
+            training = labelled(TrainingData.plain([data.tokens("train")]))
         torch.manual_seed(settings.seed + number)
         request = StageRequest(
             name=stage.name,

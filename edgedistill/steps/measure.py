@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from edgedistill import plugins
 from edgedistill.artifacts import write_json
@@ -10,6 +13,9 @@ from edgedistill.candidates import Candidate
 from edgedistill.recipe import MeasureSpec, TaskSpec
 from edgedistill.spec import Spec
 from edgedistill.step import Context, Inputs
+
+if TYPE_CHECKING:
+    from edgedistill.interfaces import Integers
 
 VERSION = 1
 
@@ -26,18 +32,19 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     """Publish `measurements.json` (summaries, raw samples) and `test/` (rows of every file, labels)."""
     from edgedistill.data import PreparedData
     from edgedistill.inference import references
-    from edgedistill.measure.latency import Timed, answers, time_files
+    from edgedistill.measuring.latency import Timed, answers, time_files
     from edgedistill.steps.verify import model_file
 
+    task = plugins.find("tasks", settings.task.type)
     given: dict[str, Path] = {}
-    for row in settings.candidates:
-        if row.round not in given:
-            given[row.round] = context.scratch / f"inputs-{row.round}.safetensors"
-            tokens = PreparedData(inputs[f"data:{row.round}"].folder).tokens("test")
-            tokens.save(given[row.round])
+    labels: Integers = np.zeros(0, dtype=np.int64)
+    for model in dict.fromkeys(row.round for row in settings.candidates):
+        given[model] = context.scratch / f"inputs-{model}.safetensors"
+        tokens = PreparedData(inputs[f"data:{model}"].folder).tokens("test")
+        tokens.save(given[model])
+        labels = references(task, tokens)  # the same for all: only the tokens differ
     files = {row.file_key: model_file(inputs[f"file:{row.file_key}"].folder) for row in settings.candidates}
     (folder / "test").mkdir()
-    labels = references(plugins.find("tasks", settings.task.type), tokens)
     write_json(folder / "test" / "references.json", {"labels": labels.tolist()})
     answered: set[str] = set()
     for row in settings.candidates:

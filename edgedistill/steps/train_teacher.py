@@ -65,15 +65,15 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
 def _model(
     teacher: TeacherSpec, auto_class: AutoClass, labels: dict[str, object], data: PreparedData
 ) -> PreTrainedModel:
-    from edgedistill.models import load_model, load_tokenizer
+    from edgedistill.models import load_model, load_tokenizer, longest_input
 
     if teacher.scratch is not None:
         vocabulary = len(load_tokenizer(data.tokenizer))
         return auto_class.from_config(_bert(teacher.scratch, vocabulary, data.max_length, labels))
     model = load_model(auto_class, teacher.model, teacher.revision, labels, head_required=teacher.fine_tune is None)
-    positions = getattr(model.config, "max_position_embeddings", None)
-    if positions is not None and data.max_length > positions:
-        raise UserError(f"data.max_length: got {data.max_length}, expected at most the teacher's {positions} positions")
+    longest = longest_input(model.config)
+    if data.max_length > longest:
+        raise UserError(f"data.max_length: got {data.max_length}, expected at most the teacher's {longest} positions")
     return model
 
 

@@ -31,7 +31,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     """Publish `validation.safetensors` (the file's rows) and `fidelity.json`."""
     from edgedistill.data import PreparedData
     from edgedistill.inference import references, score
-    from edgedistill.measure.latency import answers
+    from edgedistill.measuring.latency import answers
     from edgedistill.signals import load_rows
 
     data = PreparedData(inputs["data"].folder)

@@ -32,8 +32,9 @@ def test_fp32_is_the_file_itself(source, tmp_path):
 
 def test_fp16_halves_the_weights_and_keeps_inputs_and_outputs(source, tmp_path):
     file = quantized(source, tmp_path, "fp16")
+    whole = (onnx.TensorProto.INT64, onnx.TensorProto.BOOL)
     weights = [each for each in onnx.load(file).graph.initializer if len(each.dims) == 2]
-    assert {each.data_type for each in weights} == {onnx.TensorProto.FLOAT16}
+    assert {each.data_type for each in weights if each.data_type not in whole} == {onnx.TensorProto.FLOAT16}
     assert onnx.load(file).graph.output[0].type.tensor_type.elem_type == onnx.TensorProto.FLOAT
     np.testing.assert_allclose(logits(file), logits(source), atol=0.02)
 
@@ -42,9 +43,11 @@ def test_int8_quantizes_every_matrix_per_channel_and_the_embeddings(source, tmp_
     file = quantized(source, tmp_path, "int8-dynamic")
     graph = onnx.load(file).graph
     large = [each for each in graph.initializer if np.prod(each.dims) >= 32 * 32]
-    assert {each.data_type for each in large} == {onnx.TensorProto.INT8}
-    embeddings = max(large, key=lambda each: np.prod(each.dims))
-    assert embeddings.dims[0] > 100  # the vocabulary
+    embeddings = [each for each in large if "embeddings" in each.name]
+    assert max(each.dims[0] for each in embeddings) > 100  # the vocabulary
+    # ONNX Runtime looks tables up in the type of activations, which are unsigned.
+    assert {each.data_type for each in embeddings} == {onnx.TensorProto.UINT8}
+    assert {each.data_type for each in large if each not in embeddings} == {onnx.TensorProto.INT8}
     scales = [each for each in graph.initializer if each.name.endswith("_scale") and list(each.dims) == [64]]
     assert scales, "per channel: a feed-forward weight has a scale for each of its 64 neurons"
     assert np.abs(logits(file) - logits(source)).max() < 0.5

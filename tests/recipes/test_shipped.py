@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 import pytest
 
 from edgedistill import loading, sources
-from edgedistill.plan import make_plan
+from edgedistill.planning import make_plan
 
 SHIPPED = sorted(loading.shipped())
 

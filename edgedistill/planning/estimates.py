@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from . import plugins
-from .recipe import Recipe, Round, StudentSpec, source_of
-from .shapes import ModelShape
-from .sources import Sources
+from edgedistill import plugins
+from edgedistill.recipe import Recipe, Round, StudentSpec, source_of
+from edgedistill.shapes import ModelShape
+from edgedistill.sources import Sources
 
 
 @dataclass(frozen=True)

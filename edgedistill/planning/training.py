@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from . import plugins
+from edgedistill import plugins
+from edgedistill.recipe import Round, SplitName, TeacherChoice, Teachers, own_tokenizer, source_of
+from edgedistill.steps import choose_teacher, distil, prepare_data, record_signals, retokenise, train_teacher
+
 from .draft import Arm, Draft
 from .estimates import depth, live_signals
-from .recipe import Round, SplitName, TeacherChoice, Teachers, own_tokenizer, source_of
-from .steps import choose_teacher, distil, prepare_data, record_signals, retokenise, train_teacher
 
 _SPLITS: tuple[SplitName, ...] = ("train", "unlabeled")
 

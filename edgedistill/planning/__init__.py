@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .candidates import Candidate, candidates
-from .device_plan import plan_closing, plan_evaluation, plan_files, plan_judgement
+from edgedistill.candidates import Candidate, candidates
+from edgedistill.recipe import Recipe
+from edgedistill.sources import Sources
+from edgedistill.step import Step
+
+from .devices import plan_closing, plan_evaluation, plan_files, plan_judgement
 from .draft import Draft, arms
 from .estimates import ModelEstimate, estimate_models
-from .recipe import Recipe
-from .sources import Sources
-from .step import Step
-from .training_plan import plan_round, plan_teacher
+from .training import plan_round, plan_teacher
 
 __all__ = ["ModelEstimate", "Plan", "make_plan"]
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 
-from .recipe import Recipe
-from .sources import Sources
-from .spec import Spec
-from .step import Step, key_of
+from edgedistill.recipe import Recipe
+from edgedistill.sources import Sources
+from edgedistill.spec import Spec
+from edgedistill.step import Step, key_of
 
 
 class Steps:

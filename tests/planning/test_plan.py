@@ -9,7 +9,7 @@ from helpers import write_jsonl, write_recipe
 from pydantic import BaseModel
 
 from edgedistill import loading, sources
-from edgedistill.plan import Plan, make_plan
+from edgedistill.planning import Plan, make_plan
 from edgedistill.recipe import Recipe
 
 

@@ -23,7 +23,7 @@ class Child:
         self._log_file = log.open("w", encoding="utf-8")
         self._log = log
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "edgedistill.measure.worker"],
+            [sys.executable, "-m", "edgedistill.measuring.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log_file,

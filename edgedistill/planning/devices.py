@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from . import plugins
-from .candidates import Candidate
+from edgedistill import plugins
+from edgedistill.candidates import Candidate
+from edgedistill.recipe import Round
+from edgedistill.steps import choose, evaluate, export, judge_round, measure, quantize, report, verify
+
 from .draft import Draft, arms
-from .recipe import Round
-from .steps import choose, evaluate, export, judge_round, measure, quantize, report, verify
 
 
 def plan_evaluation(draft: Draft, model: str, tokens_of: str) -> None:

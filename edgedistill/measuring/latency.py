@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgedistill.measure.child import Child
+from edgedistill.measuring.child import Child
 from edgedistill.progress import Progress, ProgressState
 from edgedistill.statistics import percentile, percentile_interval, runs_for
 

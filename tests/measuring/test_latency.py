@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from edgedistill.data import PreparedData
-from edgedistill.measure.child import Child, MeasuringError
-from edgedistill.measure.latency import LEAST_RUNS, Timed, Timing, answers, time_files
+from edgedistill.measuring.child import Child, MeasuringError
+from edgedistill.measuring.latency import LEAST_RUNS, Timed, Timing, answers, time_files
 from edgedistill.progress import Progress
 from edgedistill.signals import load_rows
 

@@ -1,0 +1,69 @@
+"""The curve over rounds: test accuracy of teacher, students and controls, with intervals and repetitions."""
+
+from __future__ import annotations
+
+from edgedistill.results import Results
+
+from . import formatting
+from .svg import GRID, INK, MUTED, SERIES, style, to_svg
+
+
+def accuracy_over_rounds(results: Results) -> str:
+    """One place a round; the control hollow beside it, other seeds as small marks."""
+    from matplotlib.figure import Figure
+
+    names = ["teacher", *(each.id for each in results.rounds)]
+    sizes = [results.teacher.parameters, *(each.parameters for each in results.rounds)]
+    values = [results.teacher.accuracy, *(each.accuracy for each in results.rounds)]
+    bounds = [results.teacher.accuracy_ci, *(each.accuracy_ci for each in results.rounds)]
+    with style("rounds"):
+        figure = Figure(figsize=(max(4.6, 1.5 * len(names) + 1.6), 3.2), dpi=72, layout="constrained")
+        axes = figure.add_subplot()
+        axes.plot(range(len(names)), values, color=GRID, linewidth=1.4, zorder=1)
+        for i, (value, (low, high)) in enumerate(zip(values, bounds, strict=True)):
+            colour = SERIES[i % len(SERIES)]
+            axes.vlines(i, low, high, color=colour, linewidth=1.6, alpha=0.5, zorder=2)
+            axes.scatter([i], [value], s=60, color=colour, zorder=3, label="student" if i == 1 else None)
+            axes.annotate(
+                formatting.share(value),
+                (i, value),
+                xytext=(0, 9),
+                textcoords="offset points",
+                ha="center",
+                fontsize=9,
+                color=INK,
+                zorder=5,
+            )
+        for i, each in enumerate(results.rounds, start=1):
+            colour = SERIES[i % len(SERIES)]
+            if each.control_accuracy is not None:
+                axes.scatter(
+                    [i + 0.14],
+                    [each.control_accuracy],
+                    s=46,
+                    facecolors="none",
+                    edgecolors=MUTED,
+                    linewidths=1.4,
+                    zorder=3,
+                    label="control" if i == 1 else None,
+                )
+            others = [seed.accuracy for seed in each.seeds[1:]]
+            axes.scatter(
+                [i - 0.14] * len(others),
+                others,
+                s=16,
+                color=colour,
+                alpha=0.7,
+                zorder=3,
+                label="other seeds" if i == 1 and others else None,
+            )
+        axes.set_xticks(range(len(names)))
+        axes.set_xticklabels(
+            [f"{name}\n{formatting.parameters(size)}" for name, size in zip(names, sizes, strict=True)]
+        )
+        axes.set_xlim(-0.5, len(names) - 0.5)
+        axes.margins(y=0.18)
+        axes.tick_params(length=0)
+        axes.set_ylabel(f"{results.metric.replace('_', ' ')} on test")
+        axes.legend(loc="lower left", fontsize=8)
+        return to_svg(figure, f"Test {results.metric} of {', '.join(names)}")

@@ -1,0 +1,29 @@
+"""What the repetitions of a round with other seeds say, in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgedistill.results import RoundResult
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean and standard deviation over the seeds, of accuracy and of the gain over the control ('' without one)."""
+
+    accuracy: str
+    gain: str
+
+
+def spread(each: RoundResult) -> Spread | None:
+    """None when the round was not repeated."""
+    if len(each.seeds) < 2:
+        return None
+    accuracy = [seed.accuracy for seed in each.seeds]
+    gains = [seed.accuracy - seed.control_accuracy for seed in each.seeds if seed.control_accuracy is not None]
+    return Spread(
+        f"{len(accuracy)} seeds: {np.mean(accuracy):.4f} ± {np.std(accuracy, ddof=1):.4f}",
+        f"gain over {len(gains)} seeds: {np.mean(gains):+.4f} ± {np.std(gains, ddof=1):.4f}" if gains else "",
+    )
