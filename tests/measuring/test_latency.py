@@ -8,6 +8,7 @@ import pytest
 from edgedistill.data import PreparedData
 from edgedistill.measuring.child import Child, MeasuringError
 from edgedistill.measuring.latency import LEAST_RUNS, Timed, Timing, answers, time_files
+from edgedistill.measuring.worker import Worker
 from edgedistill.progress import Progress
 from edgedistill.signals import load_rows
 
@@ -36,7 +37,7 @@ def test_every_file_gets_enough_runs_for_the_p99(file, inputs, tmp_path):
         low, high = summary["p95_ci"]
         assert low <= summary["p95"] <= high
         assert timing.load_ms > 0
-    assert second.throughput_per_s > first.throughput_per_s / 2
+    assert (first.batch, second.batch) == (1, 4)
 
 
 def test_memory_is_counted_above_the_interpreter(file, inputs, tmp_path):
@@ -47,11 +48,12 @@ def test_memory_is_counted_above_the_interpreter(file, inputs, tmp_path):
     assert timing.empty_mb > 5
 
 
-def test_a_fixed_length_costs_more_than_real_ones(file, inputs, tmp_path):
-    rows = [Timed("a", file, "onnxruntime", 1, 8, inputs)]
-    (real,) = time_files(rows, tmp_path, SILENT, min_seconds=0.1)
-    (long,) = time_files(rows, tmp_path, SILENT, min_seconds=0.1, length=32)
-    assert np.median(long.samples_ms) > np.median(real.samples_ms)
+def test_lengths_are_the_inputs_own_or_the_one_asked_for(inputs):
+    worker = Worker()
+    assert worker.inputs(str(inputs), batch=1, length=None) == {"batches": 36}
+    assert len({each["input_ids"].shape for each in worker.batches}) > 3
+    worker.inputs(str(inputs), batch=8, length=32)
+    assert {each["input_ids"].shape for each in worker.batches} == {(8, 32)}
 
 
 def test_few_samples_support_no_percentile():
@@ -74,7 +76,6 @@ def test_a_corrupt_file_is_explained(inputs, tmp_path):
     with pytest.raises(MeasuringError, match="'load' failed in the measuring process"):
         time_files(
             [Timed("a", tmp_path / "broken.onnx", "onnxruntime", 1, 1, inputs)],
-            inputs,
             tmp_path,
             SILENT,
             min_seconds=0.1,

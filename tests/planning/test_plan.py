@@ -87,6 +87,45 @@ KEYS = [
 ]
 
 
+ERRORS = "rounds.0.stages.0.errors={of: teacher}"
+STOP = "stop={when: {accuracy_drop: 0.02}}"
+CHOICE = "rounds.1.teacher={choose: [teacher, r1]}"
+# Keys of parts that the tiny recipe lacks: the part, a change in it, and what must run again for that.
+KEYS_OF_PARTS = [
+    ((), "seeds=[3]", {"r1-seed3", "r2-seed3", "r1-control-seed3", "evaluate-r2-seed3", "report"}),
+    ((), ERRORS, {"r1"}),
+    ((ERRORS,), "rounds.0.stages.0.errors.against=teacher", {"r1"}),
+    ((ERRORS,), "rounds.0.stages.0.errors.kind=boost", {"r1"}),
+    ((ERRORS,), "rounds.0.stages.0.errors.strength=3", {"r1"}),
+    ((ERRORS,), "rounds.0.stages.0.errors.apply=oversample", {"r1"}),
+    (("rounds.1.stages.0.errors={of: teacher}",), "rounds.1.stages.0.errors.of=r1", {"r2"}),
+    ((), "rounds.0.stages.0.teacher_errors=0.5", {"r1"}),
+    ((), STOP, {"judge-r1", "judge-r2", "report"}),
+    ((STOP,), "stop.when.accuracy_drop=0.5", {"judge-r1", "judge-r2"}),
+    ((STOP,), "stop.when.limits_met=true", {"judge-r1", "judge-r2"}),
+    ((STOP,), "stop.test=mcnemar", {"judge-r1", "judge-r2"}),
+    ((STOP,), "stop.alpha=0.01", {"judge-r1", "judge-r2"}),
+    ((), CHOICE, {"r2-trial-1", "r2-trial-2", "r2-teacher", "r2"}),
+    ((CHOICE,), "rounds.1.teacher.choose=[r1, teacher]", {"r2-teacher", "r2"}),
+    ((CHOICE,), "rounds.1.teacher.epochs=2", {"r2-trial-1", "r2-trial-2", "r2-teacher", "r2"}),
+    ((), "signals.max_gb=0", {"r1"}),
+]
+
+
+@pytest.mark.parametrize(("parts", "override", "expected"), KEYS_OF_PARTS)
+def test_a_changed_key_of_a_part_reruns_what_depends_on_it(recipe_tree, parts, override, expected):
+    before = {step.key for step in planned(recipe_tree, *parts).steps}
+    found = {step.name for step in planned(recipe_tree, *parts, override).steps if step.key not in before}
+    assert expected <= found
+    assert not found & {"data", "teacher", "r1-control"}
+
+
+def test_hidden_states_too_large_to_keep_are_live_and_the_plan_says_why(recipe_tree):
+    plan = planned(recipe_tree, "signals.max_gb=0")
+    assert not [step for step in plan.steps if step.name.startswith("hidden-")]
+    assert "hidden live: about 0.0 GB are more than signals.max_gb 0" in plan.step("r1").summary
+
+
 @pytest.mark.parametrize(("override", "expected"), KEYS)
 def test_a_changed_key_reruns_what_depends_on_it(recipe_tree, override, expected):
     found = changed(recipe_tree, override)
@@ -97,6 +136,7 @@ def test_a_changed_key_reruns_what_depends_on_it(recipe_tree, override, expected
 
 def test_every_recipe_key_is_in_the_list_above(recipe_tree):
     covered = {override.split("=")[0] for override, _ in KEYS}
+    covered |= {override.split("=")[0] for _, override, _ in KEYS_OF_PARTS}
     # Told apart elsewhere in this file, or the choice of a whole group.
     covered |= {
         "schema",

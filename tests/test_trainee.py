@@ -1,0 +1,106 @@
+"""What a trainee shows its losses: live teachers, masked views, weights."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from transformers import BertConfig, BertForSequenceClassification
+
+from edgedistill import plugins
+from edgedistill.errors import UserError
+from edgedistill.trainee import LiveTeacher, Masking, Trainee, attention_shown, watched_relations
+
+TASK = plugins.find("tasks", "text-classification")
+MASKING = Masking(mask_token=4, vocabulary=20, special_tokens=(2, 3))
+BATCH = {
+    "input_ids": torch.tensor([[2, 7, 8, 9, 3], [2, 6, 3, 0, 0]]),
+    "attention_mask": torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]]),
+    "labels": torch.tensor([0, 1]),
+}
+
+
+def bert(layers: int = 2, heads: int = 2, width: int = 16) -> BertForSequenceClassification:
+    torch.manual_seed(layers)
+    sizes = {"hidden_size": width, "num_hidden_layers": layers, "num_attention_heads": heads, "intermediate_size": 16}
+    return BertForSequenceClassification(BertConfig(vocab_size=20, max_position_embeddings=8, **sizes)).eval()
+
+
+class Catch(torch.nn.Module):
+    """A loss that keeps what it was shown."""
+
+    def forward(self, inputs):
+        self.seen = inputs
+        return torch.zeros((), requires_grad=True)
+
+
+def shown(needs: set[str], batch=BATCH, teacher=None, student=None):
+    catch = Catch()
+    student = student or bert()
+    trainee = Trainee(student, TASK, [catch], frozenset(needs), teacher, MASKING)
+    with attention_shown(student):
+        trainee(batch)
+    return catch.seen
+
+
+def test_only_what_is_needed_is_computed():
+    seen = shown({"labels"})
+    assert len(seen.student_hidden) == len(seen.student_attention) == len(seen.student_relations) == 0
+    seen = shown({"hidden", "attention", "relations"})
+    assert [len(each) for each in (seen.student_hidden, seen.student_attention, seen.student_relations)] == [3, 2, 2]
+    assert [part.shape for part in seen.student_relations[0]] == [(2, 5, 16)] * 3
+
+
+def test_relations_are_the_projections_of_each_layer_in_order():
+    model = bert()
+    with torch.no_grad(), watched_relations(model) as found:
+        hidden = model(**{key: BATCH[key] for key in ("input_ids", "attention_mask")}, output_hidden_states=True)
+    attention = model.bert.encoder.layer[1].attention.self
+    for part, projection in zip(found[1], (attention.query, attention.key, attention.value), strict=True):
+        torch.testing.assert_close(part, projection(hidden.hidden_states[1]))
+
+
+def test_a_live_teacher_is_asked_without_a_gradient_and_never_saved():
+    teacher = LiveTeacher(bert(3, 4, 32), frozenset({"attention", "hidden", "relations"}))
+    seen = shown({"attention", "hidden", "relations", "embedding"}, teacher=teacher)
+    assert len(seen.teacher_attention) == 3
+    assert sorted(seen.teacher_hidden) == [0, 1, 2, 3]
+    assert not seen.teacher_relations[2][0].requires_grad
+    last, mask = seen.teacher_hidden[3], BATCH["attention_mask"].unsqueeze(-1)
+    torch.testing.assert_close(seen.teacher_embedding_BE, (last * mask).sum(1) / mask.sum(1))
+    trainee = Trainee(bert(), TASK, [], teacher=teacher)
+    assert all(name.startswith("student.") for name in trainee.state_dict())
+    assert all(not parameter.requires_grad for parameter in teacher.model.parameters())
+
+
+def test_a_masked_view_hides_tokens_but_never_special_ones():
+    torch.manual_seed(0)
+    view = shown({"masked"}).mask_some(0.99)
+    chosen = view.targets_BT != -100
+    special = torch.isin(BATCH["input_ids"], torch.tensor([2, 3])) | (BATCH["attention_mask"] == 0)
+    assert not (chosen & special).any()
+    assert torch.equal(view.targets_BT[chosen], BATCH["input_ids"][chosen])
+    assert view.hidden_BTH.shape == (2, 5, 16)
+    assert view.embeddings_VE.shape == (20, 16)
+
+
+def test_weights_of_items_become_those_of_rows_and_trust_applies_to_the_teacher_only():
+    batch = {**BATCH, "item_weights": torch.tensor([2.0, 0.5]), "teacher_trust": torch.tensor([1.0, 0.0])}
+    seen = shown({"labels"}, batch)
+    assert seen.weights_R.tolist() == [2.0, 0.5]
+    assert seen.teacher_weights().tolist() == [2.0, 0.0]
+    assert shown({"labels"}).teacher_weights() is None
+
+
+def test_attention_goes_back_to_the_usual_way():
+    model = bert()
+    usual = model.config._attn_implementation
+    with attention_shown(model):
+        assert model.config._attn_implementation == "eager"
+    assert model.config._attn_implementation == usual
+
+
+def test_an_unknown_architecture_is_named():
+    model = bert()
+    model.config.model_type = "made_up"
+    with pytest.raises(UserError, match="minilm_relations does not know the 'made_up' architecture"):
+        shown({"relations"}, student=model)
