@@ -45,7 +45,7 @@ def trimmed(teacher_folder, tmp_path):
 
 def logits(model, tokenizer, text: str) -> torch.Tensor:
     with torch.no_grad():
-        return model(**tokenizer(text, return_tensors="pt")).logits
+        return model(**tokenizer(text, return_tensors="pt", truncation=True, max_length=32)).logits
 
 
 def test_covered_text_gets_exactly_the_same_answer(trimmed, teacher_folder):
