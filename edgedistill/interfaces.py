@@ -72,6 +72,8 @@ class Task(Protocol):
     """A module in `tasks/`: everything that the rest must not know about a task."""
 
     COLUMNS: Columns
+    TEXTS: tuple[str, ...]
+    """Columns of free text, which may be changed without the labels losing their place; () where there are none."""
     METRICS: Mapping[str, Metric]
 
     def auto_class(self) -> AutoClass: ...

@@ -183,17 +183,21 @@ def _override(tree: Tree, override: str) -> None:
 
 
 def _absolute_paths(tree: Tree, folder: Path) -> None:
-    """Make local files and folders absolute: always in `data.*.path`, and in `model` where such a folder is there."""
+    """Make local files and folders absolute: always in `data.*.path`, and in `model` and `masked_lm` where
+    such a folder is there."""
     data, teacher, rounds = tree.get("data"), tree.get("teacher"), tree.get("rounds")
     for source in data.values() if isinstance(data, dict) else ():
         if isinstance(source, dict) and isinstance(source.get("path"), str):
             source["path"] = str((folder / Path(source["path"]).expanduser()).resolve())
-    students = [each.get("student") for each in rounds if isinstance(each, dict)] if isinstance(rounds, list) else []
-    for holder in (teacher, *students):
-        if isinstance(holder, dict) and isinstance(holder.get("model"), str):
-            local = folder / Path(holder["model"]).expanduser()
-            if local.is_dir() or holder["model"].startswith((".", "~", "/")):
-                holder["model"] = str(local.resolve())
+    whole = [each for each in rounds if isinstance(each, dict)] if isinstance(rounds, list) else []
+    holders = [(teacher, "model"), *((each.get("student"), "model") for each in whole)]
+    stages = [stage for each in whole if isinstance(each.get("stages"), list) for stage in each["stages"]]
+    holders += [(stage.get("augment"), "masked_lm") for stage in stages if isinstance(stage, dict)]
+    for holder, key in holders:
+        if isinstance(holder, dict) and isinstance(holder.get(key), str):
+            local = folder / Path(holder[key]).expanduser()
+            if local.is_dir() or holder[key].startswith((".", "~", "/")):
+                holder[key] = str(local.resolve())
 
 
 def _explain(error: ValidationError, tree: Tree) -> Iterator[str]:

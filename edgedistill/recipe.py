@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field, model_validator
 
 from . import plugins
+from .augmentation import AugmentSpec
 from .spec import Spec
 
 if TYPE_CHECKING:
@@ -146,6 +147,12 @@ class Stage(Schedule):
     errors: ErrorWeights | None = None
     teacher_errors: float = Field(1.0, ge=0, le=1)
     """How much the teacher counts where it contradicts the label: 1 as elsewhere, 0 not at all."""
+    augment: AugmentSpec | None = None
+    """Further views of the texts, beside the texts themselves."""
+
+    def places(self) -> tuple[str, ...]:
+        """Where the items come from: `train`, and `train@STAGE` for its views."""
+        return (*self.data, *(f"{split}@{self.name}" for split in self.data if self.augment is not None))
 
 
 Teachers = str | tuple[str, ...]
@@ -344,8 +351,13 @@ def _stage_problems(recipe: Recipe, index: int, earlier: list[str]) -> Iterator[
     each = recipe.rounds[index]
     options = each.teacher.choose if isinstance(each.teacher, TeacherChoice) else (each.teacher,)
     averaged = max(len(flat(option)) for option in options)
+    task = plugins.find("tasks", recipe.task.type) if recipe.task.type in plugins.names("tasks") else None
     for j, stage in enumerate(each.stages):
         where = f"rounds.{index}.stages.{j}"
+        if stage.name in [other.name for other in each.stages[:j]]:
+            yield f"{where}.name", f"got {stage.name!r}, expected a name of its own in the round"
+        if stage.augment is not None and task is not None and not task.TEXTS:
+            yield f"{where}.augment", f"the task '{recipe.task.type}' has no free text to change"
         if "unlabeled" in stage.data and recipe.data.unlabeled is None:
             yield f"{where}.data", "got 'unlabeled', expected 'data.unlabeled' to be given as well"
         for k, loss in enumerate(stage.losses):

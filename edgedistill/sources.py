@@ -48,6 +48,9 @@ def look_up(recipe: Recipe, *, download: bool = False) -> Sources:
     for i, each in enumerate(recipe.rounds):
         where, student = f"rounds.{i}.student.model", each.student
         wanted.append((where, getattr(student, "model", None), getattr(student, "revision", "main")))
+        for j, stage in enumerate(each.stages):
+            if stage.augment is not None:
+                wanted.append((f"rounds.{i}.stages.{j}.augment.masked_lm", stage.augment.masked_lm, "main"))
     models: dict[str, str] = {}
     configs: dict[str, dict[str, object]] = {}
     for where, model, revision in wanted:

@@ -8,6 +8,8 @@ import pytest
 from helpers import tiny_recipe, write_recipe
 
 import edgedistill
+from edgedistill.data import PreparedData
+from edgedistill.signals import load_rows
 
 
 def stage(name: str, *losses: dict[str, object], **change: object) -> dict[str, object]:
@@ -32,7 +34,14 @@ def science_recipe(data_folder) -> dict[str, object]:
                     {"kind": "hidden_cosine"},
                     data=["train", "unlabeled"],
                 ),
-                stage("soft-targets", kl, {"kind": "hard_label"}, epochs=4, teacher_errors=0.5),
+                stage(
+                    "soft-targets",
+                    kl,
+                    {"kind": "hard_label"},
+                    epochs=4,
+                    teacher_errors=0.5,
+                    augment={"typo": 0.2, "mask": 0.1, "copies": 2},
+                ),
             ],
         },
         {
@@ -84,6 +93,17 @@ def test_a_stage_without_a_loss_on_the_head_keeps_its_last_epoch_and_the_losses_
     assert set(layers["losses"]) == {"attention_mse", "minilm_relations", "embedding", "contrastive", "hidden_cosine"}
     masked = next(each for each in epochs if each["stage"] == "own-objective")
     assert 3 < masked["losses"]["masked_lm"] < 7  # log(300) is 5.7
+
+
+def test_views_are_further_items_with_signals_of_their_own(science):
+    _, run, _ = science
+    views = PreparedData(step(run, "views-r1-soft-targets"))
+    originals = PreparedData(step(run, "data"))
+    assert len(views.rows("train")) == 2 * len(originals.rows("train"))
+    assert any("[MASK]" in row["text"] for row in views.rows("train"))
+    assert list(views.tokens("train").values["labels"]) == 2 * list(originals.tokens("train").values["labels"])
+    signal = load_rows(step(run, "logits-teacher-train-r1-soft-targets") / "logits.safetensors")
+    assert len(signal) == len(views.rows("train"))
 
 
 def test_the_plan_says_what_is_live_and_why(science):
@@ -166,6 +186,7 @@ def test_the_reports_show_it(science):
         (("rounds", 0, "stages", 1, "errors", {"of": "r2"}), "rounds.0.stages.1.errors.of: got 'r2', expected one of"),
         (("rounds", 0, "stages", 1, "errors", {"of": "teacher"}), "no loss of the stage looks at single answers"),
         (("rounds", 0, "stages", 0, "teacher_errors", 0.5), "got 0.5, but no loss reads the teacher's logits"),
+        (("rounds", 0, "stages", 1, "name", "own-objective"), "expected a name of its own in the round"),
         (("seeds", [0]), "expected seeds that differ from each other and from 'seed'"),
         (("stop", {"when": {}}), "expected 'accuracy_drop' or 'limits_met: true'"),
     ],

@@ -11,6 +11,7 @@ from edgedistill.interfaces import Columns
 from edgedistill.tasks.text_classification import METRICS  # noqa: F401 - accuracy over rows
 
 COLUMNS = Columns(required=("words",), labels="long")
+TEXTS = ()
 
 
 def auto_class():

@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from edgedistill import plugins
-from edgedistill.recipe import Round, SplitName, TeacherChoice, Teachers, own_tokenizer, source_of
-from edgedistill.steps import choose_teacher, distil, prepare_data, record_signals, retokenise, train_teacher
+from edgedistill.recipe import Round, Stage, TeacherChoice, Teachers, own_tokenizer, source_of
+from edgedistill.steps import (
+    augment_text,
+    choose_teacher,
+    distil,
+    prepare_data,
+    record_signals,
+    retokenise,
+    train_teacher,
+)
 
 from .draft import Arm, Draft
 from .estimates import depth, live_signals
-
-_SPLITS: tuple[SplitName, ...] = ("train", "unlabeled")
 
 
 def plan_teacher(draft: Draft) -> None:
@@ -60,7 +66,8 @@ def plan_round(draft: Draft, each: Round, arm: Arm) -> list[str]:
     made = [_plan_student(draft, each, arm, arm.at(each.id), more, live=live)]
     if draft.recipe.control:
         control = f"{each.id}-control{arm.suffix}"
-        made.append(_plan_student(draft, _untaught(each), arm, control, {}, control=True))
+        views = {role: step for role, step in signals.items() if role.startswith("views:")}
+        made.append(_plan_student(draft, _untaught(each), arm, control, views, control=True))
     return made
 
 
@@ -77,37 +84,57 @@ def _plan_tokens(draft: Draft, each: Round) -> None:
         draft.data_of[each.id] = draft.steps.add(f"data-{each.id}", "retokenise", settings, reading, summary)
 
 
+def _plan_views(draft: Draft, each: Round, stage: Stage, tokens: str) -> str:
+    """The stage's augmented texts in the tokens of the data step `tokens`; the same texts for all of them."""
+    assert stage.augment is not None
+    settings = augment_text.Settings(
+        task=draft.recipe.task.type, augment=stage.augment, splits=stage.data, seed=draft.recipe.seed
+    )
+    name = f"views-{each.id}-{stage.name}" + ("" if tokens == "data" else f"-{tokens}")
+    identity = settings.model_dump(mode="json")
+    if stage.augment.masked_lm is not None:
+        identity["augment"]["masked_lm"] = draft.sources.models[stage.augment.masked_lm]
+    summary = f"{stage.augment.copies} further views of {' and '.join(stage.data)}"
+    return draft.steps.add(name, "augment_text", settings, {"data": "data", "tokens": tokens}, summary, identity)
+
+
 def _plan_signals(draft: Draft, each: Round, arm: Arm, live: Mapping[str, str]) -> dict[str, str]:
-    """The recording of what a round's losses need of its teachers; returns role -> step name."""
+    """The recording of what a round's losses need of its teachers, and its views; returns role -> step name."""
     inputs: dict[str, str] = {}
 
-    def record(model: str, split: SplitName, **settings: object) -> None:
-        signal = settings["signal"]
+    def record(model: str, place: str, stage: Stage, **settings: object) -> None:
+        split, signal = place.split("@")[0], settings["signal"]
         own = record_signals.Settings.model_validate(
             {"task": draft.recipe.task.type, "split": split, "compute": draft.recipe.compute, **settings}
         )
-        name = f"{signal}-{arm.at(model)}-{split}" + (f"-{each.id}" if signal == "hidden" else "")
+        tokens = draft.data_of[model]
+        seen = f"{split} of {each.id} {stage.name}" if "@" in place else split
+        name = f"{signal}-{arm.at(model)}-{seen.replace(' of ', '-').replace(' ', '-')}"
+        name += f"-{each.id}" if signal == "hidden" and "@" not in place else ""
+        reading = {"data": _plan_views(draft, each, stage, tokens) if "@" in place else tokens, "model": arm.at(model)}
         shown = "hidden states" if signal == "hidden" else signal
-        reading = {"data": draft.data_of[model], "model": arm.at(model)}
-        inputs[f"{signal}:{model}:{split}"] = draft.steps.add(
-            name, "record_signals", own, reading, f"record {shown} of {arm.at(model)} on {split}"
+        inputs[f"{signal}:{model}:{place}"] = draft.steps.add(
+            name, "record_signals", own, reading, f"record {shown} of {arm.at(model)} on {seen}"
         )
 
-    for split in _SPLITS:
-        stages = [stage for stage in each.stages if split in stage.data]
-        losses = [loss for stage in stages for loss in stage.losses]
-        for teacher in each.teachers():
-            for signal in ("logits", "embedding", "hidden"):
-                readers = [loss for loss in losses if signal in plugins.find("losses", loss.kind).NEEDS]
-                if not readers or signal in live:
-                    continue
-                more: dict[str, object] = {}
-                if signal == "hidden":
-                    maps = tuple(getattr(loss, "layers", "uniform") for loss in readers)
-                    more = {"layer_maps": maps, "student_layers": depth(draft.recipe, draft.sources, each)}
-                record(teacher, split, signal=signal, **more)
-        for corrected in dict.fromkeys(stage.errors.of for stage in stages if stage.errors is not None):
-            record(corrected, split, signal="logits")
+    for stage in each.stages:
+        if stage.augment is not None:
+            inputs[f"views:{stage.name}"] = _plan_views(draft, each, stage, draft.data_of[each.id])
+        for place in stage.places():
+            sharing = [stage] if "@" in place else [other for other in each.stages if place in other.data]
+            losses = [loss for other in sharing for loss in other.losses]
+            for teacher in each.teachers():
+                for signal in ("logits", "embedding", "hidden"):
+                    readers = [loss for loss in losses if signal in plugins.find("losses", loss.kind).NEEDS]
+                    if not readers or signal in live or f"{signal}:{teacher}:{place}" in inputs:
+                        continue
+                    more: dict[str, object] = {}
+                    if signal == "hidden":
+                        maps = tuple(getattr(loss, "layers", "uniform") for loss in readers)
+                        more = {"layer_maps": maps, "student_layers": depth(draft.recipe, draft.sources, each)}
+                    record(teacher, place, stage, signal=signal, **more)
+            if stage.errors is not None and f"logits:{stage.errors.of}:{place}" not in inputs:
+                record(stage.errors.of, place, stage, signal="logits")
     return inputs
 
 
@@ -121,7 +148,10 @@ def _plan_trials(draft: Draft, each: Round, arm: Arm, signals: Mapping[str, str]
         )
         trial = each.model_copy(update={"teacher": option, "stages": short})
         corrected = {stage.errors.of for stage in each.stages if stage.errors is not None}
-        read = {role: step for role, step in signals.items() if role.split(":")[1] in {*trial.teachers(), *corrected}}
+        wanted = {*trial.teachers(), *corrected}
+        read = {
+            role: step for role, step in signals.items() if role.startswith("views:") or role.split(":")[1] in wanted
+        }
         name = f"{each.id}{arm.suffix}-trial-{number}"
         trials[f"trial:{number}"] = _plan_student(draft, trial, arm, name, read, live=live)
     settings = choose_teacher.Settings(options=each.teacher.choose)

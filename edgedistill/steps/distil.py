@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from edgedistill.checkpoint import EpochRecord
     from edgedistill.data import PreparedData
     from edgedistill.interfaces import Floats
+    from edgedistill.ragged import Ragged
     from edgedistill.signals import LogitSignal
     from edgedistill.trainee import Trainee
     from edgedistill.training import TrainingData
@@ -64,7 +65,8 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
         training = _stage_data(stage, settings, inputs, data)
         steps = steps_an_epoch(len(training.items), stage.batch_size)
         if settings.control:  # as many steps, on what has labels
-            training = labelled(TrainingData.plain([data.tokens("train")]))
+            places = [place for place in stage.places() if place.startswith("train")] or ["train"]
+            training = labelled(TrainingData.plain([_tokens(place, stage, inputs, data) for place in places]))
         torch.manual_seed(settings.seed + number)
         request = StageRequest(
             name=stage.name,
@@ -153,11 +155,12 @@ def _stage_data(stage: Stage, settings: Settings, inputs: Inputs, data: Prepared
     from edgedistill.training import TrainingData
 
     task = plugins.find("tasks", settings.task.type)
-    tokens = tuple(data.tokens(split) for split in stage.data)
+    places = stage.places()
+    tokens = tuple(_tokens(place, stage, inputs, data) for place in places)
     needs = plugins.needs(stage.losses)
     one = settings.round.teachers()[0]
     logits, hidden, embeddings, weights, trust = [], [], [], [], []
-    for split, each in zip(stage.data, tokens, strict=True):
+    for split, each in zip(places, tokens, strict=True):
         rows = tuple(
             load_rows(inputs[role].path("logits.safetensors"))
             for teacher in ([] if settings.control else settings.round.teachers())
@@ -183,6 +186,14 @@ def _stage_data(stage: Stage, settings: Settings, inputs: Inputs, data: Prepared
         trust=tuple(trust),
         oversampled=stage.errors is not None and stage.errors.apply == "oversample",
     )
+
+
+def _tokens(place: str, stage: Stage, inputs: Inputs, data: PreparedData) -> Ragged:
+    """The items of `train`, or of `train@STAGE`, its views."""
+    from edgedistill.data import PreparedData
+
+    split = place.split("@")[0]
+    return data.tokens(split) if split == place else PreparedData(inputs[f"views:{stage.name}"].folder).tokens(split)
 
 
 def _weights(

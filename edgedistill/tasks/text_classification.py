@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 COLUMNS = Columns(required=("text",), labels="label", optional=("text_pair",))
+TEXTS = ("text", "text_pair")
 
 
 def correct(decisions: Integers, references: Integers) -> Floats:

@@ -90,6 +90,7 @@ KEYS = [
 ERRORS = "rounds.0.stages.0.errors={of: teacher}"
 STOP = "stop={when: {accuracy_drop: 0.02}}"
 CHOICE = "rounds.1.teacher={choose: [teacher, r1]}"
+VIEWS = "rounds.0.stages.0.augment={typo: 0.2}"
 # Keys of parts that the tiny recipe lacks: the part, a change in it, and what must run again for that.
 KEYS_OF_PARTS = [
     ((), "seeds=[3]", {"r1-seed3", "r2-seed3", "r1-control-seed3", "evaluate-r2-seed3", "report"}),
@@ -109,6 +110,18 @@ KEYS_OF_PARTS = [
     ((CHOICE,), "rounds.1.teacher.choose=[r1, teacher]", {"r2-teacher", "r2"}),
     ((CHOICE,), "rounds.1.teacher.epochs=2", {"r2-trial-1", "r2-trial-2", "r2-teacher", "r2"}),
     ((), "signals.max_gb=0", {"r1"}),
+    ((), VIEWS, {"views-r1-soft-targets", "logits-teacher-train-r1-soft-targets", "r1", "r1-control"}),
+    *(
+        ((VIEWS,), f"rounds.0.stages.0.augment.{key}={value}", {"views-r1-soft-targets", "r1"})
+        for key, value in (
+            ("copies", 2),
+            ("delete", 0.1),
+            ("swap", 0.1),
+            ("typo", 0.1),
+            ("mask", 0.1),
+            ("labels", "false"),
+        )
+    ),
 ]
 
 
@@ -117,7 +130,19 @@ def test_a_changed_key_of_a_part_reruns_what_depends_on_it(recipe_tree, parts, o
     before = {step.key for step in planned(recipe_tree, *parts).steps}
     found = {step.name for step in planned(recipe_tree, *parts, override).steps if step.key not in before}
     assert expected <= found
-    assert not found & {"data", "teacher", "r1-control"}
+    assert not found & {"data", "teacher"}
+    if "augment" not in override:  # the control learns from the views too
+        assert "r1-control" not in found
+
+
+def test_replacing_words_depends_on_the_masked_language_model(recipe_tree, tmp_path):
+    keys = set()
+    for content in ("one", "two"):
+        (tmp_path / content).mkdir()
+        (tmp_path / content / "model.safetensors").write_text(content)
+        augment = f"rounds.0.stages.0.augment={{replace: 0.2, masked_lm: {tmp_path / content}}}"
+        keys.add(planned(recipe_tree, augment).step("views-r1-soft-targets").key)
+    assert len(keys) == 2
 
 
 def test_hidden_states_too_large_to_keep_are_live_and_the_plan_says_why(recipe_tree):
@@ -145,6 +170,8 @@ def test_every_recipe_key_is_in_the_list_above(recipe_tree):
         "rounds.0.student.init",
         "teacher.model",
         "teacher.revision",
+        "rounds.0.stages.0.augment.replace",
+        "rounds.0.stages.0.augment.masked_lm",
     }
     generic = {".".join(part for part in path.split(".") if not part.isdigit()) for path in covered}
 

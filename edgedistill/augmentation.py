@@ -1,0 +1,102 @@
+"""Other views of a text: words left out, swapped, mistyped, masked. Pure; the generator decides everything.
+
+A view is shown to teacher and student alike (Beyer et al. 2022, section 3.1: consistent views): the teacher says what
+it makes of the view, not of the original.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from .spec import Spec
+
+# Keys beside each other on a QWERTY keyboard.
+_ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
+_NEIGHBOURS = {
+    key: "".join(
+        row[i]
+        for row in _ROWS[max(0, r - 1) : r + 2]
+        for i in range(max(0, k - 1), min(len(row), k + 2))
+        if row[i] != key
+    )
+    for r, keys in enumerate(_ROWS)
+    for k, key in enumerate(keys)
+}
+
+
+class AugmentSpec(Spec):
+    """Further views of every text of a stage; each figure but `copies` is the share of words that it changes."""
+
+    copies: int = Field(1, ge=1)
+    delete: float = Field(0.0, ge=0, lt=1)
+    swap: float = Field(0.0, ge=0, lt=1)
+    """With the next word."""
+    typo: float = Field(0.0, ge=0, lt=1)
+    mask: float = Field(0.0, ge=0, lt=1)
+    """By the tokenizer's mask token."""
+    replace: float = Field(0.0, ge=0, lt=1)
+    """By what `masked_lm` finds likely in their place."""
+    masked_lm: str | None = None
+    """A masked language model: hub id or folder."""
+    labels: bool = True
+    """Whether a view keeps its text's label."""
+
+    @model_validator(mode="after")
+    def _something(self) -> AugmentSpec:
+        if not any((self.delete, self.swap, self.typo, self.mask, self.replace)):
+            raise ValueError("expected at least one of 'delete', 'swap', 'typo', 'mask', 'replace' above 0")
+        if (self.replace > 0) != (self.masked_lm is not None):
+            raise ValueError("expected 'replace' and 'masked_lm' together")
+        return self
+
+
+def view(text: str, spec: AugmentSpec, mask_token: str, generator: np.random.Generator) -> str:
+    """Another view of a text; never empty."""
+    words = deleted(text.split(), spec.delete, generator)
+    words = swapped(words, spec.swap, generator)
+    words = [mistyped(word, generator) if generator.random() < spec.typo else word for word in words]
+    words = masked(words, spec.mask, mask_token, generator)
+    return " ".join(words)
+
+
+def deleted(words: list[str], share: float, generator: np.random.Generator) -> list[str]:
+    """Without some of the words; one always stays."""
+    kept = [word for word in words if generator.random() >= share]
+    return kept or words[:1]
+
+
+def swapped(words: list[str], share: float, generator: np.random.Generator) -> list[str]:
+    """Some words change places with the next one."""
+    found, i = list(words), 0
+    while i + 1 < len(found):
+        if generator.random() < share:
+            found[i], found[i + 1] = found[i + 1], found[i]
+            i += 1
+        i += 1
+    return found
+
+
+def masked(words: list[str], share: float, mask_token: str, generator: np.random.Generator) -> list[str]:
+    """Some words hidden; one always stays."""
+    hidden = [generator.random() < share for _ in words]
+    if all(hidden) and hidden:
+        hidden[int(generator.integers(len(words)))] = False
+    return [mask_token if hide else word for word, hide in zip(words, hidden, strict=True)]
+
+
+def mistyped(word: str, generator: np.random.Generator) -> str:
+    """One slip of a finger: a letter missing, doubled, changed for a neighbour's, or two letters swapped."""
+    if len(word) < 2:
+        return word
+    i = int(generator.integers(len(word) - 1))
+    match int(generator.integers(4)):
+        case 0:
+            return word[:i] + word[i + 1 :]
+        case 1:
+            return word[: i + 1] + word[i:]
+        case 2:
+            near = _NEIGHBOURS.get(word[i].lower())
+            return word if near is None else word[:i] + near[int(generator.integers(len(near)))] + word[i + 1 :]
+        case _:
+            return word[:i] + word[i + 1] + word[i] + word[i + 2 :]

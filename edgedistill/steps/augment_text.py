@@ -1,0 +1,111 @@
+"""Further views of the texts that a stage reads, in one model's tokens; the same views for every model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgedistill import plugins
+from edgedistill.artifacts import write_json
+from edgedistill.augmentation import AugmentSpec, masked, view
+from edgedistill.recipe import SplitName
+from edgedistill.spec import Spec
+from edgedistill.step import Context, Inputs
+
+if TYPE_CHECKING:
+    from edgedistill.interfaces import Task
+
+VERSION = 1
+_TOP, _BATCH = 20, 64
+
+
+class Settings(Spec):
+    """What is done to which splits."""
+
+    task: str
+    augment: AugmentSpec
+    splits: tuple[SplitName, ...]
+    seed: int
+
+
+def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> None:
+    """Publish what the data step does, for the views of these splits only."""
+    from edgedistill.data import PreparedData, pad_token, tokenise
+    from edgedistill.models import load_tokenizer
+
+    # The views are made in the words and with the mask token of the first tokenizer, so that all models see the same.
+    first, own = PreparedData(inputs["data"].folder), PreparedData(inputs["tokens"].folder)
+    task: Task = plugins.find("tasks", settings.task)
+    tokenizer = load_tokenizer(own.tokenizer)
+    mask_token = str(load_tokenizer(first.tokenizer).mask_token)
+    label_ids = {label: i for i, label in enumerate(own.labels)}
+    replace = _Replacer(settings.augment, mask_token) if settings.augment.replace else None
+    for split in settings.splits:
+        rows = first.rows(split)
+        generator = np.random.default_rng([settings.seed, len(split)])
+        content = {name: list(rows[name]) * settings.augment.copies for name in rows.column_names}
+        for key in task.TEXTS:
+            if key not in own.columns:
+                continue
+            texts = content[own.columns[key]]
+            if replace is not None:
+                texts = replace(texts, generator)
+            content[own.columns[key]] = [view(text, settings.augment, mask_token, generator) for text in texts]
+        if not settings.augment.labels:
+            content.pop(own.columns[task.COLUMNS.labels], None)
+        views = type(rows).from_dict(content)
+        views.save_to_disk(str(folder / split / "rows"))
+        tokens = tokenise(views, task, own.columns, tokenizer, label_ids, own.max_length)
+        tokens.save_to_disk(str(folder / split / "tokens"))
+        context.progress.say(
+            f"      {len(views)} views of {split}, for example {task.show(views[0], own.columns)[:70]!r}"
+        )
+    tokenizer.save_pretrained(folder / "tokenizer")
+    write_json(folder / "data.json", {**inputs["tokens"].read_json("data.json"), "pad_token": pad_token(tokenizer)})
+
+
+class _Replacer:
+    """Puts likely words in the place of some: masks them and draws from what a masked language model expects."""
+
+    def __init__(self, augment: AugmentSpec, mask_token: str) -> None:
+        from transformers import AutoModelForMaskedLM
+
+        from edgedistill.models import load_model, load_tokenizer
+
+        assert augment.masked_lm is not None
+        self.share = augment.replace
+        self.tokenizer = load_tokenizer(augment.masked_lm)
+        self.model = load_model(AutoModelForMaskedLM, augment.masked_lm, None, head_required=True)
+
+    def __call__(self, texts: Sequence[str], generator: np.random.Generator) -> list[str]:
+        """The texts with some words replaced."""
+        import torch
+
+        mask = self.tokenizer.mask_token
+        hidden = [" ".join(masked(text.split(), self.share, mask, generator)) for text in texts]
+        found: list[str] = []
+        for start in range(0, len(hidden), _BATCH):
+            batch = self.tokenizer(hidden[start : start + _BATCH], return_tensors="pt", padding=True, truncation=True)
+            with torch.inference_mode():
+                logits = self.model(**batch).logits
+            for text, ids, row in zip(hidden[start : start + _BATCH], batch["input_ids"], logits, strict=True):
+                found.append(self._filled(text, row[ids == self.tokenizer.mask_token_id], generator))
+        return found
+
+    def _filled(self, text: str, expected: object, generator: np.random.Generator) -> str:
+        import torch
+
+        assert isinstance(expected, torch.Tensor)
+        for logits in expected:
+            best = logits.topk(_TOP)
+            drawn = int(best.indices[int(generator.choice(_TOP, p=_softmax(best.values.numpy())))])
+            text = text.replace(self.tokenizer.mask_token, self.tokenizer.decode([drawn]).strip() or "the", 1)
+        return text
+
+
+def _softmax(values: np.ndarray) -> np.ndarray:
+    shifted = np.exp(values.astype(np.float64) - values.max())
+    return np.asarray(shifted / shifted.sum())
