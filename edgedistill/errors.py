@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+_SHOWN_INPUTS = 8
+
 
 class EdgedistillError(Exception):
     """Any failure that edgedistill explains itself. The command line prints the message and exits with `exit_code`."""
@@ -29,7 +31,8 @@ class StepError(EdgedistillError):
     def __init__(self, step: str, inputs: list[str], cause: BaseException) -> None:
         self.step = step
         self.exit_code = cause.exit_code if isinstance(cause, EdgedistillError) else 1
-        reading = f" (reading {', '.join(inputs)})" if inputs else ""
+        more = f" and {len(inputs) - _SHOWN_INPUTS} more" if len(inputs) > _SHOWN_INPUTS else ""
+        reading = f" (reading {', '.join(inputs[:_SHOWN_INPUTS])}{more})" if inputs else ""
         reason = str(cause) if isinstance(cause, EdgedistillError) else f"{type(cause).__name__}: {cause}"
         super().__init__(f"step '{step}'{reading} failed: {reason}")
 

@@ -244,6 +244,13 @@ class Limits(Spec):
     """Below the teacher, on validation, in the metric's own units."""
 
 
+class EvaluateSpec(Spec):
+    """What every model is asked besides the test set."""
+
+    ood: Mapping[Name, DataSource] = Field(default_factory=dict)
+    """Sets from elsewhere; items without a label, or with one that training doesn't have, are out of scope."""
+
+
 class SelectSpec(Spec):
     """How to choose among the candidates within the limits."""
 
@@ -297,6 +304,7 @@ class Recipe(Spec):
     verify: VerifySpec = VerifySpec()
     measure: MeasureSpec = MeasureSpec()
     select: SelectSpec = SelectSpec()
+    evaluate: EvaluateSpec = EvaluateSpec()
 
 
 def source_of(student: StudentSpec) -> str | None:

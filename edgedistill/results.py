@@ -25,6 +25,23 @@ class TeacherResult(_Part):
     accuracy_ci: Interval
     validation_accuracy: float
     train_seconds: float
+    calibration_error: float | None = None
+    """Expected calibration error on test."""
+    elsewhere: dict[str, ElsewhereResult] = {}
+    """By the name of the set, as `evaluate.ood` names it."""
+
+
+class ElsewhereResult(_Part):
+    """How a torch model does on one set from elsewhere. `auroc` tells in-scope test items from the out-of-scope ones
+    by the largest probability; what the set's items don't support is null."""
+
+    items: int
+    out_of_scope: int
+    accuracy: float | None = None
+    accuracy_ci: Interval | None = None
+    calibration_error: float | None = None
+    auroc: float | None = None
+    auroc_ci: Interval | None = None
 
 
 class SeedResult(_Part):
@@ -54,6 +71,8 @@ class RoundResult(_Part):
     agreement_with_teacher: float
     train_seconds: float
     samples_per_second: float
+    calibration_error: float | None = None
+    elsewhere: dict[str, ElsewhereResult] = {}
     teacher_trials: tuple[dict[str, object], ...] = ()
     """Where the teacher was chosen: each one tried (`teacher`) and the `metric` on validation."""
     errors: dict[str, int] = {}

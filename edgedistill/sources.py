@@ -31,6 +31,8 @@ class Sources:
     labels: int | None = None
     data_bytes: Mapping[SplitName, int] = field(default_factory=dict)
     """Size of the local data files."""
+    ood: Mapping[str, str] = field(default_factory=dict)
+    """As `data`, for the sets of `evaluate.ood`."""
 
 
 def look_up(recipe: Recipe, *, download: bool = False) -> Sources:
@@ -43,7 +45,8 @@ def look_up(recipe: Recipe, *, download: bool = False) -> Sources:
         UserError: a local file or folder that isn't there, of a kind that can't be read, or a model that the hub
             doesn't give.
     """
-    data = {name: _data_fingerprint(name, source) for name, source in recipe.data.splits().items()}
+    data = {name: _data_fingerprint(f"data.{name}", source) for name, source in recipe.data.splits().items()}
+    ood = {name: _data_fingerprint(f"evaluate.ood.{name}", source) for name, source in recipe.evaluate.ood.items()}
     wanted: list[tuple[str, str | None, str]] = [("teacher.model", recipe.teacher.model, recipe.teacher.revision)]
     for i, each in enumerate(recipe.rounds):
         where, student = f"rounds.{i}.student.model", each.student
@@ -63,7 +66,7 @@ def look_up(recipe: Recipe, *, download: bool = False) -> Sources:
         if config is not None:
             configs[model] = config
     sizes = {name: _data_size(Path(source.path)) for name, source in recipe.data.splits().items() if source.path}
-    return Sources(data, models, configs, _count_labels(recipe), sizes)
+    return Sources(data, models, configs, _count_labels(recipe), sizes, ood)
 
 
 def file_hash(file: Path) -> str:
@@ -82,17 +85,17 @@ def file_hash(file: Path) -> str:
     return digest
 
 
-def _data_fingerprint(name: str, source: DataSource) -> str:
+def _data_fingerprint(where: str, source: DataSource) -> str:
     slicing = f"[{source.subset or ''}:{source.split or ''}]"
     if source.path is None:
         return f"hub:{source.hub}@{source.revision}{slicing}"
     path = Path(source.path)
     if not path.exists():
-        raise UserError(f"data.{name}.path: got '{path}', expected a file or folder that exists")
+        raise UserError(f"{where}.path: got '{path}', expected a file or folder that exists")
     if path.is_file():
         if path.suffix not in _DATA_SUFFIXES:
             allowed = ", ".join(_DATA_SUFFIXES)
-            raise UserError(f"data.{name}.path: got '{path}', expected {allowed}, or a folder saved by datasets")
+            raise UserError(f"{where}.path: got '{path}', expected {allowed}, or a folder saved by datasets")
         return file_hash(path) + slicing
     return _folder_hash(sorted(file for file in path.rglob("*") if file.is_file())) + slicing
 

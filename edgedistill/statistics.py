@@ -82,6 +82,44 @@ def drop_exceeds(
     return float(np.percentile(draws, 100 * alpha)) > limit
 
 
+def calibration_error(logits: Floats, references: Integers, bins: int = 15) -> float:
+    """Expected calibration error (Guo et al. 2017, eq. 3): by how much confidence and accuracy differ, 0 to 1."""
+    probabilities = np.exp(log_softmax(logits))
+    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == references
+    places = np.minimum((confidence * bins).astype(np.int64), bins - 1)
+    counts = np.bincount(places, minlength=bins)
+    gaps = np.abs(np.bincount(places, right, bins) - np.bincount(places, confidence, bins))
+    return float(gaps.sum() / counts.sum())
+
+
+def auroc(inside: Floats, outside: Floats) -> float:
+    """The chance that one from inside scores higher than one from outside; ties count half (Mann & Whitney 1947)."""
+    from scipy.stats import mannwhitneyu
+
+    return float(mannwhitneyu(inside, outside).statistic / (len(inside) * len(outside)))
+
+
+def auroc_interval(inside: Floats, outside: Floats, seed: int = 0) -> Interval:
+    """95% interval of the AUROC by the percentile bootstrap over the items of each side."""
+    generator = np.random.default_rng(seed)
+    order, n, m = np.argsort(np.concatenate([inside, outside]), kind="stable"), len(inside), len(outside)
+    from_inside = order < n
+    values = np.concatenate([inside, outside])[order]
+    first, last = np.searchsorted(values, values, side="left"), np.searchsorted(values, values, side="right")
+    draws = np.empty(RESAMPLES)
+    for k in range(RESAMPLES):
+        # How often each item was drawn; the pairs it wins are the outside items below it, ties half.
+        weights = np.empty(n + m)
+        weights[from_inside] = generator.multinomial(n, np.full(n, 1 / n))[order[from_inside]]
+        weights[~from_inside] = generator.multinomial(m, np.full(m, 1 / m))[order[~from_inside] - n]
+        outside_weights = np.where(from_inside, 0, weights)
+        below = np.concatenate([[0], np.cumsum(outside_weights)])
+        strictly = below[first]
+        ties = below[last] - strictly
+        draws[k] = (weights * from_inside * (strictly + ties / 2)).sum() / (n * m)
+    return _percentiles(draws)
+
+
 def runs_for(percentile: int) -> int:
     """Runs that a percentile needs: with fewer, the chance that none of them lies above it exceeds 5%.
 

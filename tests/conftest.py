@@ -29,6 +29,8 @@ def data_folder(tmp_path_factory):
         write_jsonl(folder / f"{split}.jsonl", chosen)
     others = [{"text": row["text"]} for row in quickstart_rows("train") if row["label"] not in LABELS]
     write_jsonl(folder / "unlabeled.jsonl", others[:60])
+    known = [row for row in quickstart_rows("test") if row["label"] == LABELS[0]][:15]
+    write_jsonl(folder / "mixed.jsonl", [*known, *({**row, "label": "elsewhere"} for row in others[60:75])])
     return folder
 
 

@@ -62,6 +62,7 @@ def science_recipe(data_folder) -> dict[str, object]:
         },
     ]
     tree["seeds"] = [7]
+    tree["evaluate"] = {"ood": {name: {"path": str(data_folder / f"{name}.jsonl")} for name in ("unlabeled", "mixed")}}
     tree["stop"] = {"when": {"accuracy_drop": 0.9}}
     return tree
 
@@ -104,6 +105,20 @@ def test_views_are_further_items_with_signals_of_their_own(science):
     assert list(views.tokens("train").values["labels"]) == 2 * list(originals.tokens("train").values["labels"])
     signal = load_rows(step(run, "logits-teacher-train-r1-soft-targets") / "logits.safetensors")
     assert len(signal) == len(views.rows("train"))
+
+
+def test_models_are_asked_about_sets_from_elsewhere(science, data_folder):
+    _, _, results = science
+    for model in (results.teacher, *results.rounds):
+        assert 0 <= model.calibration_error <= 1
+        outside, mixed = model.elsewhere["unlabeled"], model.elsewhere["mixed"]
+        assert (outside.items, outside.out_of_scope, outside.accuracy) == (60, 60, None)
+        low, high = outside.auroc_ci
+        assert 0 <= low <= outside.auroc <= high <= 1
+        assert (mixed.items, mixed.out_of_scope) == (30, 15)
+        assert mixed.accuracy is not None
+    # The sentences with labels are the test set's own first intent: the figure is that of the test set there.
+    assert results.teacher.elsewhere["mixed"].accuracy > 0.3
 
 
 def test_the_plan_says_what_is_live_and_why(science):

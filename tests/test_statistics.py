@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from edgedistill import statistics
+from edgedistill.statistics import auroc, auroc_interval, calibration_error
 from edgedistill.tasks.text_classification import METRICS
 
 ACCURACY, F1 = METRICS["accuracy"], METRICS["f1_macro"]
@@ -91,3 +92,30 @@ def test_kl_is_zero_at_equality_and_never_negative(p, q):
     assert (statistics.kl_divergence(p, q) >= 0).all()
     np.testing.assert_allclose(statistics.kl_divergence(p, p), 0, atol=1e-12)
     np.testing.assert_allclose(statistics.kl_divergence(p, p + 5), 0, atol=1e-9)
+
+
+def test_calibration_is_the_gap_between_confidence_and_accuracy():
+    sure = np.log(np.array([[0.9, 0.1]] * 10))
+    right = np.array([0] * 9 + [1])
+    assert calibration_error(sure, right) == pytest.approx(0, abs=1e-9)
+    assert calibration_error(sure, np.zeros(10, dtype=int)) == pytest.approx(0.1)
+    assert calibration_error(sure, np.ones(10, dtype=int)) == pytest.approx(0.9)
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=20), st.lists(st.integers(0, 9), min_size=1, max_size=20))
+def test_auroc_is_the_share_of_pairs_in_order(inside, outside):
+    pairs = [(a > b) + (a == b) / 2 for a in inside for b in outside]
+    assert auroc(np.array(inside, float), np.array(outside, float)) == pytest.approx(np.mean(pairs))
+
+
+def test_the_interval_of_an_auroc_holds_it_and_narrows_with_more_items():
+    generator = np.random.default_rng(0)
+    widths = []
+    for count in (50, 500):
+        inside, outside = generator.normal(1, 1, count), generator.normal(0, 1, count)
+        found = auroc_interval(inside, outside)
+        assert found.low < auroc(inside, outside) < found.high
+        widths.append(found.high - found.low)
+    assert widths[1] < widths[0] / 2
+    ties = auroc_interval(np.zeros(30), np.zeros(30))
+    assert (ties.low, ties.high) == (0.5, 0.5)

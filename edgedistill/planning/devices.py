@@ -14,7 +14,7 @@ from .draft import Draft, arms
 
 def plan_evaluation(draft: Draft, model: str, tokens_of: str) -> None:
     """Logits of a model on validation and test; `tokens_of` is the model whose tokens it reads."""
-    settings = evaluate.Settings(task=draft.recipe.task)
+    settings = evaluate.Settings(task=draft.recipe.task, ood=tuple(draft.recipe.evaluate.ood))
     reading = {"data": draft.data_of[tokens_of], "model": model}
     draft.steps.add(f"evaluate-{model}", "evaluate", settings, reading, f"logits of {model} on validation and test")
 
@@ -111,6 +111,7 @@ def plan_closing(draft: Draft, rows: Sequence[Candidate]) -> None:
             seeds=tuple(arm.seed for arm in arms(recipe)),
             candidates=candidates,
             select=recipe.select,
+            ood=tuple(recipe.evaluate.ood),
         ),
         {
             "data": "data",

@@ -32,16 +32,17 @@ def plan_teacher(draft: Draft) -> None:
         revision=teacher.revision,
         vocabulary=teacher.scratch.vocabulary if teacher.scratch else None,
         teacher_labels=teacher.fine_tune is None,
+        ood=recipe.evaluate.ood,
     )
     reading = {"columns": dict(recipe.data.columns), "max_length": recipe.data.max_length}
-    without_places = data.model_dump(mode="json", exclude={"data", "tokenizer", "revision"}) | {"data": reading}
+    without_places = data.model_dump(mode="json", exclude={"data", "tokenizer", "revision", "ood"}) | {"data": reading}
     draft.steps.add(
         "data",
         "prepare_data",
         data,
         {},
         f"read, check and tokenise {', '.join(recipe.data.splits())}",
-        [without_places, draft.sources.data, fingerprint],
+        [without_places, draft.sources.data, draft.sources.ood, fingerprint],
     )
     trained = train_teacher.Settings(task=recipe.task, teacher=teacher, seed=recipe.seed, compute=recipe.compute)
     verb = f"fine-tune {origin} for {teacher.fine_tune.epochs} epochs" if teacher.fine_tune else f"load {origin}"

@@ -15,6 +15,7 @@ from edgedistill.error_changes import ErrorChanges, error_changes
 from edgedistill.results import (
     RESULTS_SCHEMA,
     CandidateResult,
+    ElsewhereResult,
     ErrorText,
     Results,
     RoundResult,
@@ -22,13 +23,20 @@ from edgedistill.results import (
     TeacherResult,
 )
 from edgedistill.signals import load_rows
-from edgedistill.statistics import compare, metric_interval
+from edgedistill.statistics import (
+    auroc,
+    auroc_interval,
+    calibration_error,
+    compare,
+    log_softmax,
+    metric_interval,
+)
 from edgedistill.step import Inputs
 
 from .warnings import warnings
 
 if TYPE_CHECKING:
-    from edgedistill.interfaces import Integers, Metric
+    from edgedistill.interfaces import Floats, Integers, Metric
     from edgedistill.recipe import Round
     from edgedistill.steps.report import Settings
 
@@ -97,10 +105,23 @@ class TestSet:
         labels = references(self._task, self._data.tokens("test"))
         self.kept = labels != -100
         self.labels: Integers = labels[self.kept]
+        self._elsewhere = {
+            name: (f"ood-{name}", references(self._task, self._data.tokens(f"ood-{name}"))) for name in settings.ood
+        }
 
     def model(self, name: str) -> Integers:
         """Decisions of a torch model."""
         return self._decisions(self._inputs[f"evaluate:{name}"].path("test.safetensors"))
+
+    def generalisation(self, name: str) -> dict[str, object]:
+        """Calibration on test, and all figures on the sets from elsewhere."""
+        artifact = self._inputs[f"evaluate:{name}"]
+        logits = np.asarray(load_rows(artifact.path("test.safetensors")).values)[self.kept]
+        sets: dict[str, ElsewhereResult] = {}
+        for each, (split, labels) in self._elsewhere.items():
+            asked = np.asarray(load_rows(artifact.path(f"{split}.safetensors")).values)
+            sets[each] = elsewhere(self.metric, logits, asked, labels)
+        return {"calibration_error": calibration_error(logits, self.labels), "elsewhere": sets}
 
     def file(self, verify_key: str) -> Integers:
         """Decisions of a device file."""
@@ -145,8 +166,29 @@ def _teacher(inputs: Inputs, test: TestSet) -> TeacherResult:
             "accuracy_ci": interval,
             "validation_accuracy": inputs["evaluate:teacher"].read_json("accuracy.json")["validation"],
             "train_seconds": training["train_seconds"],
+            **test.generalisation("teacher"),
         }
     )
+
+
+def elsewhere(metric: Metric, test_logits: Floats, logits: Floats, labels: Integers) -> ElsewhereResult:
+    """The figures of one set: labelled items by metric and calibration, the others by how well they stand out."""
+    known = labels != -100
+    found = ElsewhereResult(items=len(labels), out_of_scope=int((~known).sum()))
+    change: dict[str, object] = {}
+    if known.any():
+        decisions = logits[known].argmax(axis=1)
+        interval = metric_interval(metric, decisions, labels[known])
+        change |= {
+            "accuracy": metric.score(decisions, labels[known]),
+            "accuracy_ci": (interval.low, interval.high),
+            "calibration_error": calibration_error(logits[known], labels[known]),
+        }
+    if not known.all():
+        inside, outside = (log_softmax(each).max(axis=1) for each in (test_logits, logits[~known]))
+        interval = auroc_interval(inside, outside)
+        change |= {"auroc": auroc(inside, outside), "auroc_ci": (interval.low, interval.high)}
+    return found.model_copy(update=change)
 
 
 def _round(each: Round, settings: Settings, inputs: Inputs, test: TestSet, changes: ErrorChanges) -> RoundResult:
@@ -177,6 +219,7 @@ def _round(each: Round, settings: Settings, inputs: Inputs, test: TestSet, chang
         "samples_per_second": training["samples_per_second"],
         "errors": {name: len(getattr(changes, name)) for name in ("corrected", "introduced", "inherited")},
         "seeds": _seeds(each, settings.seeds, inputs, test),
+        **test.generalisation(each.id),
     }
     if f"evaluate:{each.id}-control" in inputs:
         control = test.model(f"{each.id}-control")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edgedistill.results import CandidateResult, Results, RoundResult
+from edgedistill.results import CandidateResult, Results, RoundResult, TeacherResult
 
 from . import formatting as f
 from .headline import headline, times_smaller
@@ -60,6 +60,12 @@ def _notes(results: Results) -> list[str]:
                 f"{f.plain(trial['teacher'])} {f.share(float(str(trial['metric'])))}" for trial in each.teacher_trials
             ]
             lines.append(f"{each.id}: teachers tried, on validation: {'; '.join(tried)}")
+    models: dict[str, TeacherResult | RoundResult] = {"teacher": results.teacher}
+    models |= {each.id: each for each in results.rounds}
+    for name, model in models.items():
+        for set_name, found in model.elsewhere.items():
+            accuracy = f"accuracy {f.share(found.accuracy)} {f.interval(found.accuracy_ci)}"
+            lines.append(f"{name} on {set_name}: {accuracy}, AUROC {f.share(found.auroc)} {f.interval(found.auroc_ci)}")
     if results.stop:
         lines.append(f"Stop rule, after {results.stop['round']}: {results.stop['reason']}")
     return ["\n".join(f"- {escape(line)}" for line in lines)] if lines else []

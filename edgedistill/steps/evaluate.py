@@ -14,13 +14,14 @@ VERSION = 1
 
 
 class Settings(Spec):
-    """The task and its metric."""
+    """The task and its metric, and the names of the sets from elsewhere."""
 
     task: TaskSpec
+    ood: tuple[str, ...] = ()
 
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> None:
-    """Publish `validation.safetensors`, `test.safetensors` (rows) and `accuracy.json`."""
+    """Publish `validation`, `test` and `ood-NAME.safetensors` (rows), and `accuracy.json`."""
     from edgedistill.data import PreparedData
     from edgedistill.inference import predict, references, score
     from edgedistill.models import load_model
@@ -30,9 +31,10 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     task = plugins.find("tasks", settings.task.type)
     model = load_model(task.auto_class(), inputs["model"].path("model"), None)
     accuracy: dict[str, float] = {}
-    for split in ("validation", "test"):
+    for split in ("validation", "test", *(f"ood-{name}" for name in settings.ood)):
         tokens = data.tokens(split)
         rows = predict(model, task, tokens, progress=context.progress, label=split)
         save_rows(rows, folder / f"{split}.safetensors")
-        accuracy[split] = score(task, settings.task.metric, rows, references(task, tokens))
+        if not split.startswith("ood-"):
+            accuracy[split] = score(task, settings.task.metric, rows, references(task, tokens))
     write_json(folder / "accuracy.json", accuracy)

@@ -23,6 +23,7 @@ class Settings(Spec):
     """Of the repetitions of the rounds, the first's in front."""
     candidates: tuple[Candidate, ...]
     select: SelectSpec
+    ood: tuple[str, ...]
 
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> None:
