@@ -1,0 +1,1 @@
+"""Programs that measure edgedistill: `python -m bench.NAME`. Not in the wheel."""

@@ -1,0 +1,59 @@
+"""Writes a bench's rows and goals to `bench/results/NAME.json` and prints them as a table."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from edgedistill.engine import versions
+from edgedistill.machine import describe
+
+RESULTS = Path(__file__).parent / "results"
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A goal word for word, what was measured, and whether that reaches it."""
+
+    goal: str
+    measured: str
+    met: bool
+
+
+def record(name: str, rows: Sequence[Mapping[str, object]], goals: Sequence[Goal]) -> None:
+    """Print the rows and goals, and write them with the command and the machine."""
+    table = Table(title=name)
+    for column in rows[0]:
+        table.add_column(column)
+    for row in rows:
+        table.add_row(*(_shown(value) for value in row.values()))
+    console = Console(width=200)
+    console.print(table)
+    for goal in goals:
+        console.print(f"{'met   ' if goal.met else 'MISSED'} {goal.goal}: {goal.measured}")
+    content = {
+        "command": f"python -m bench.{name} {' '.join(sys.argv[1:])}".strip(),
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "environment": {**describe(), "versions": versions()},
+        "rows": list(rows),
+        "goals": [asdict(goal) for goal in goals],
+    }
+    RESULTS.mkdir(exist_ok=True)
+    partial = RESULTS / f"{name}.json.partial"
+    partial.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    partial.replace(RESULTS / f"{name}.json")
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_shown(each) for each in value) + "]"
+    return "" if value is None else str(value)
