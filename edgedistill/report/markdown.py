@@ -63,9 +63,9 @@ def _notes(results: Results) -> list[str]:
     models: dict[str, TeacherResult | RoundResult] = {"teacher": results.teacher}
     models |= {each.id: each for each in results.rounds}
     for name, model in models.items():
-        for set_name, found in model.elsewhere.items():
-            accuracy = f"accuracy {f.share(found.accuracy)} {f.interval(found.accuracy_ci)}"
-            lines.append(f"{name} on {set_name}: {accuracy}, AUROC {f.share(found.auroc)} {f.interval(found.auroc_ci)}")
+        for set_name, seen in model.elsewhere.items():
+            accuracy = f"accuracy {f.share(seen.accuracy)} {f.interval(seen.accuracy_ci)}"
+            lines.append(f"{name} on {set_name}: {accuracy}, AUROC {f.share(seen.auroc)} {f.interval(seen.auroc_ci)}")
     if results.stop:
         lines.append(f"Stop rule, after {results.stop['round']}: {results.stop['reason']}")
     return ["\n".join(f"- {escape(line)}" for line in lines)] if lines else []

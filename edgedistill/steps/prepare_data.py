@@ -79,7 +79,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
             )
     label_ids = {label: i for i, label in enumerate(labels)}
     counts: dict[str, int] = {}
-    everything: dict[str, Dataset] = {**named}
+    everything: dict[str, Dataset] = {str(name): rows for name, rows in named.items()}
     for other, source in settings.ood.items():
         rows = reading.read_rows(source, f"evaluate.ood.{other}", context.scratch / "cache")
         everything[f"ood-{other}"] = _from_elsewhere(rows, source.path or str(source.hub), task, columns, labels)
