@@ -32,8 +32,10 @@ def read_rows(source: DataSource, where: str, cache: Path) -> Dataset:
         UserError: it can't be read; for jsonl with the line and what is wrong with it.
     """
     from datasets import DatasetDict, disable_progress_bars, load_dataset, load_from_disk
+    from datasets.utils import logging
 
     disable_progress_bars()
+    logging.set_verbosity(logging.CRITICAL)  # what is wrong with a file is said below, once
     path = Path(source.path) if source.path else None
     try:
         if path is None:

@@ -54,7 +54,8 @@ def _notes(results: Results) -> list[str]:
         if each.errors:
             lines.append(f"{each.id}: " + ", ".join(f"{count} errors {kind}" for kind, count in each.errors.items()))
         if found := spread(each):
-            lines.append(f"{each.id}: {found.accuracy}" + (f"; {found.gain}" if found.gain else ""))
+            gain = f"; gain over the control, {found.gain}" if found.gain else ""
+            lines.append(f"{each.id}, accuracy on test, {found.accuracy}{gain}")
         if each.teacher_trials:
             tried = [
                 f"{f.plain(trial['teacher'])} {f.share(float(str(trial['metric'])))}" for trial in each.teacher_trials

@@ -17,7 +17,7 @@ def accuracy_over_rounds(results: Results) -> str:
     values = [results.teacher.accuracy, *(each.accuracy for each in results.rounds)]
     bounds = [results.teacher.accuracy_ci, *(each.accuracy_ci for each in results.rounds)]
     with style("rounds"):
-        figure = Figure(figsize=(max(4.6, 1.5 * len(names) + 1.6), 3.2), dpi=72, layout="constrained")
+        figure = Figure(figsize=(9.2, 3.2), dpi=72, layout="constrained")
         axes = figure.add_subplot()
         axes.plot(range(len(names)), values, color=GRID, linewidth=1.4, zorder=1)
         for i, (value, (low, high)) in enumerate(zip(values, bounds, strict=True)):
@@ -27,9 +27,9 @@ def accuracy_over_rounds(results: Results) -> str:
             axes.annotate(
                 formatting.share(value),
                 (i, value),
-                xytext=(0, 9),
+                xytext=(-9, 4),
                 textcoords="offset points",
-                ha="center",
+                ha="right",
                 fontsize=9,
                 color=INK,
                 zorder=5,
@@ -38,7 +38,7 @@ def accuracy_over_rounds(results: Results) -> str:
             colour = SERIES[i % len(SERIES)]
             if each.control_accuracy is not None:
                 axes.scatter(
-                    [i + 0.14],
+                    [i + 0.08],
                     [each.control_accuracy],
                     s=46,
                     facecolors="none",
@@ -49,7 +49,7 @@ def accuracy_over_rounds(results: Results) -> str:
                 )
             others = [seed.accuracy for seed in each.seeds[1:]]
             axes.scatter(
-                [i - 0.14] * len(others),
+                [i + 0.16] * len(others),
                 others,
                 s=16,
                 color=colour,

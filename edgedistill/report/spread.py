@@ -8,6 +8,8 @@ import numpy as np
 
 from edgedistill.results import RoundResult
 
+from .formatting import difference, share
+
 
 @dataclass(frozen=True)
 class Spread:
@@ -24,6 +26,8 @@ def spread(each: RoundResult) -> Spread | None:
     accuracy = [seed.accuracy for seed in each.seeds]
     gains = [seed.accuracy - seed.control_accuracy for seed in each.seeds if seed.control_accuracy is not None]
     return Spread(
-        f"{len(accuracy)} seeds: {np.mean(accuracy):.4f} ± {np.std(accuracy, ddof=1):.4f}",
-        f"gain over {len(gains)} seeds: {np.mean(gains):+.4f} ± {np.std(gains, ddof=1):.4f}" if gains else "",
+        f"{len(accuracy)} seeds: {share(float(np.mean(accuracy)))} ± {share(float(np.std(accuracy, ddof=1)))}",
+        f"{len(gains)} seeds: {difference(float(np.mean(gains)))} ± {share(float(np.std(gains, ddof=1)))}"
+        if gains
+        else "",
     )

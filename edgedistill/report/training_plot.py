@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 CONTROL = "-control"
+_SEED = re.compile(r"-seed\d+$")
 _COLUMNS = 3
 
 
@@ -31,10 +33,12 @@ def training_curves(training: Mapping[str, Mapping[str, object]]) -> str:
     """The curves of all models that were trained, a control dashed beside its round; '' when none was.
 
     Args:
-        training: the content of each model's `training.json`, by model; a control is `ROUND-control`.
+        training: the content of each model's `training.json`, by model; a control is `ROUND-control`, a repetition
+            with another seed, drawn faintly, `ROUND-seedN`.
     """
     curves = {name: _EPOCHS.validate_python(record["epochs"]) for name, record in training.items()}
-    panels = [name for name, epochs in curves.items() if epochs and not name.endswith(CONTROL)]
+    repeated = {name: epochs for name, epochs in curves.items() if _SEED.search(name)}
+    panels = [name for name, epochs in curves.items() if epochs and not name.endswith(CONTROL) and name not in repeated]
     if not panels:
         return ""
     panels.sort(key=lambda name: name != "teacher")
@@ -50,6 +54,12 @@ def training_curves(training: Mapping[str, Mapping[str, object]]) -> str:
                 axes.set_visible(False)
                 continue
             name = panels[i]
+            for other, epochs in repeated.items():
+                if _SEED.sub("", other) == name:
+                    metrics = [epoch.metric for epoch in epochs]
+                    axes.plot(
+                        range(1, len(metrics) + 1), metrics, color=SERIES[i % len(SERIES)], alpha=0.35, linewidth=1
+                    )
             _panel(axes, name, SERIES[i % len(SERIES)], curves[name], curves.get(name + CONTROL, []))
         for axes in grid[:, 0]:
             axes.set_ylabel("validation metric")
@@ -59,7 +69,7 @@ def training_curves(training: Mapping[str, Mapping[str, object]]) -> str:
 def _panel(axes: Axes, name: str, colour: str, own: Sequence[_Epoch], control: Sequence[_Epoch]) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    axes.set_title(name, loc="left", fontsize=10, fontweight="bold", color=INK, pad=16)
+    axes.set_title(name, loc="left", fontsize=10, fontweight="bold", color=INK, pad=24)
     _line(axes, own, colour, "-", name)
     if control:
         _line(axes, control, MUTED, (0, (4, 2.5)), "control")
@@ -68,14 +78,14 @@ def _panel(axes: Axes, name: str, colour: str, own: Sequence[_Epoch], control: S
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
     axes.set_xlabel("epoch")
     axes.tick_params(length=0)
-    for start, stage in _stages(own):
+    for number, (start, stage) in enumerate(_stages(own)):
         if start:
             axes.axvline(start + 0.5, color=GRID, linewidth=1.2)
         axes.annotate(
             stage,
             (start + 0.5, 1),
             xycoords=("data", "axes fraction"),
-            xytext=(3, 4),
+            xytext=(3, 4 + 8 * (number % 2)),  # names of short stages would run into each other
             textcoords="offset points",
             fontsize=8,
             color=MUTED,

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from edgedistill.recipe import Limits
 from edgedistill.report.accuracy_plot import accuracy_against_latency
 from edgedistill.report.labels import Box, Mark, place
+from edgedistill.report.rounds_plot import accuracy_over_rounds
 from edgedistill.report.training_plot import training_curves
 from edgedistill.results import Results
 
@@ -45,6 +46,21 @@ def test_curves_have_the_control_and_the_kept_epoch(training):
     found = words(training_curves(training))
     assert {"teacher", "r1", "teacher 0.9500", "r1 0.9300", "control 0.9100"} <= set(found)
     assert "r1-control" not in found
+
+
+def test_repetitions_are_lines_in_their_rounds_panel(training):
+    before = training_curves(training).count("<path")
+    training["r1-seed7"] = training["r1"]
+    training["r1-control-seed7"] = training["r1-control"]
+    found = training_curves(training)
+    assert "r1-seed7" not in " ".join(words(found))
+    assert found.count("<path") == before + 1
+
+
+def test_the_curve_over_rounds_has_every_model_and_its_control(results):
+    found = words(accuracy_over_rounds(results))
+    assert {"0.9500", "0.9300", "control"} <= set(found)
+    assert any("r1" in each for each in found)
 
 
 def test_no_curves_of_a_teacher_used_as_it_is():
