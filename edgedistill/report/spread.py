@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,9 +26,8 @@ def spread(each: RoundResult) -> Spread | None:
         return None
     accuracy = [seed.accuracy for seed in each.seeds]
     gains = [seed.accuracy - seed.control_accuracy for seed in each.seeds if seed.control_accuracy is not None]
-    return Spread(
-        f"{len(accuracy)} seeds: {share(float(np.mean(accuracy)))} ± {share(float(np.std(accuracy, ddof=1)))}",
-        f"{len(gains)} seeds: {difference(float(np.mean(gains)))} ± {share(float(np.std(gains, ddof=1)))}"
-        if gains
-        else "",
-    )
+    return Spread(_mean_and_deviation(accuracy, share), _mean_and_deviation(gains, difference) if gains else "")
+
+
+def _mean_and_deviation(values: Sequence[float], shown: Callable[[float], str]) -> str:
+    return f"{len(values)} seeds: {shown(float(np.mean(values)))} ± {share(float(np.std(values, ddof=1)))}"

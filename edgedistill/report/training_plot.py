@@ -53,14 +53,12 @@ def training_curves(training: Mapping[str, Mapping[str, object]]) -> str:
             if i >= len(panels):
                 axes.set_visible(False)
                 continue
-            name = panels[i]
+            name, colour = panels[i], SERIES[i % len(SERIES)]
             for other, epochs in repeated.items():
                 if _SEED.sub("", other) == name:
                     metrics = [epoch.metric for epoch in epochs]
-                    axes.plot(
-                        range(1, len(metrics) + 1), metrics, color=SERIES[i % len(SERIES)], alpha=0.35, linewidth=1
-                    )
-            _panel(axes, name, SERIES[i % len(SERIES)], curves[name], curves.get(name + CONTROL, []))
+                    axes.plot(range(1, len(metrics) + 1), metrics, color=colour, alpha=0.35, linewidth=1)
+            _panel(axes, name, colour, curves[name], curves.get(name + CONTROL, []))
         for axes in grid[:, 0]:
             axes.set_ylabel("validation metric")
         return to_svg(figure, f"Validation metric by epoch of {', '.join(panels)}")

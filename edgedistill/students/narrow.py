@@ -11,32 +11,62 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from edgedistill.errors import UserError
 from edgedistill.interfaces import Batch, StudentRequest
 from edgedistill.layouts import Layout, layout_of
+from edgedistill.shapes import ModelShape
 from edgedistill.spec import Spec
 from edgedistill.students._copy import evenly, layer_list, source_name
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedConfig, PreTrainedModel
 
 
 class NarrowSpec(Spec):
-    """`narrow`: fewer hidden dimensions, heads and feed-forward neurons (and layers, if given) of the source."""
+    """`narrow`: fewer hidden dimensions, heads and feed-forward neurons (and layers, if given) of the source.
+
+    To a `hidden_size`, or as wide as a number of `parameters` allows, in steps of one head.
+    """
 
     init: Literal["narrow"]
     from_: str = Field("teacher", alias="from")
-    hidden_size: int = Field(ge=8)
+    hidden_size: int | None = Field(None, ge=8)
+    parameters: int | None = Field(None, ge=1000)
     layers: int | None = Field(None, ge=1)
     heads: int | None = Field(None, ge=1)
     intermediate_size: int | None = Field(None, ge=8)
 
+    @model_validator(mode="after")
+    def _one_target(self) -> NarrowSpec:
+        if (self.hidden_size is None) == (self.parameters is None):
+            raise ValueError("expected either 'hidden_size' or 'parameters'")
+        if self.parameters is not None and self.heads is not None:
+            raise ValueError("expected 'heads' only with 'hidden_size': 'parameters' decides the heads as well")
+        return self
+
 
 SPEC = NarrowSpec
 OWN_TOKENIZER = False
+
+
+def shape(spec: NarrowSpec, source: ModelShape) -> ModelShape | None:
+    """The student's shape; None when no width of an architecture known here has so few parameters.
+
+    With `parameters`, the widest whole number of the source's heads that fits.
+    """
+    if spec.hidden_size is not None:
+        return source.resized(spec.layers, spec.hidden_size, spec.heads, spec.intermediate_size)
+    assert spec.parameters is not None
+    for heads in range(source.heads, 0, -1):
+        width = heads * (source.hidden_size // source.heads)
+        found = source.resized(spec.layers, width, heads, spec.intermediate_size)
+        count = found.parameters()
+        if count is not None and count <= spec.parameters:
+            return found
+    return None
 
 
 @dataclass(frozen=True)
@@ -62,7 +92,8 @@ def build(request: StudentRequest) -> PreTrainedModel:
     config = source.config
     layout = layout_of(config.model_type, "init: narrow")
     kept = evenly(spec.layers or config.num_hidden_layers, config.num_hidden_layers)
-    smaller = resized(config, kept, spec.hidden_size, spec.heads, spec.intermediate_size)
+    asked = _asked(spec, config)
+    smaller = resized(config, kept, asked.hidden_size, asked.heads, asked.intermediate_size)
     for key, new, old in (
         ("hidden_size", smaller.hidden_size, config.hidden_size),
         ("heads", smaller.num_attention_heads, config.num_attention_heads),
@@ -75,6 +106,23 @@ def build(request: StudentRequest) -> PreTrainedModel:
     importance = measure_importance(source, request.probe, layout)
     copy_narrow(source, student, kept, importance, layout)
     return student
+
+
+def _asked(spec: NarrowSpec, config: PreTrainedConfig) -> ModelShape | NarrowSpec:
+    """The sizes to cut to.
+
+    Raises:
+        UserError: even one head is more than `parameters`, or the architecture's can't be counted.
+    """
+    if spec.parameters is None:
+        return spec
+    source = ModelShape.from_config(config.to_dict(), config.num_labels)
+    found = shape(spec, source) if source else None
+    if found is None:
+        least = source.resized(spec.layers, source.hidden_size // source.heads, 1).parameters() if source else None
+        expected = f"at least {least}, what one head takes" if least else "hidden_size for this architecture"
+        raise UserError(f"student.parameters: got {spec.parameters}, expected {expected}")
+    return found
 
 
 def head_size(config: object) -> int:

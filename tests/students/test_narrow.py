@@ -90,3 +90,24 @@ def test_the_saved_student_loads_as_any_model(build, tmp_path):
     made.student.save_pretrained(tmp_path / "saved")
     again = AutoModelForSequenceClassification.from_pretrained(tmp_path / "saved").eval()
     torch.testing.assert_close(logits(again, made.inputs), logits(made.student, made.inputs))
+
+
+@pytest.mark.parametrize("parameters", [8_000, 14_000])
+def test_a_number_of_parameters_gives_the_widest_student_that_fits(build, parameters):
+    made = build(init="narrow", layers=2, parameters=parameters).student
+    count = sum(each.numel() for each in made.parameters())
+    assert count <= parameters
+    wider = build(init="narrow", layers=2, hidden_size=made.config.hidden_size + 8).student
+    assert sum(each.numel() for each in wider.parameters()) > parameters
+    assert made.config.hidden_size // made.config.num_attention_heads == 8  # heads stay whole
+
+
+def test_too_few_parameters_say_how_many_are_needed(build):
+    with pytest.raises(UserError, match=r"student.parameters: got 1000, expected at least \d+, what one head takes"):
+        build(init="narrow", parameters=1000)
+
+
+@pytest.mark.parametrize("sizes", [{}, {"hidden_size": 16, "parameters": 9000}, {"parameters": 9000, "heads": 2}])
+def test_exactly_one_target_is_given(build, sizes):
+    with pytest.raises(ValueError, match="expected"):
+        build(init="narrow", **sizes)
