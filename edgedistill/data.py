@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from . import bundled
 from .errors import EdgedistillError, UserError
 from .interfaces import Task
 from .ragged import Array, Ragged
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 _READERS = {".jsonl": "json", ".json": "json", ".csv": "csv", ".parquet": "parquet"}
 _SHOWN_PROBLEMS = 20
-MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids", "pixel_values")
 
 
 def read_rows(source: DataSource, where: str, cache: Path) -> Dataset:
@@ -37,6 +38,8 @@ def read_rows(source: DataSource, where: str, cache: Path) -> Dataset:
     disable_progress_bars()
     logging.set_verbosity(logging.CRITICAL)  # what is wrong with a file is said below, once
     path = Path(source.path) if source.path else None
+    if source.bundled is not None:
+        path = bundled.write(source.bundled, cache / "bundled")
     try:
         if path is None:
             return load_dataset(
@@ -149,7 +152,7 @@ def tokenise(
     rows: Dataset,
     task: Task,
     columns: Mapping[str, str],
-    tokenizer: PreTrainedTokenizerBase,
+    tokenizer: PreTrainedTokenizerBase | None,
     label_ids: Mapping[str, int],
     max_length: int,
 ) -> Dataset:
@@ -194,6 +197,12 @@ class PreparedData:
         """Folder of the tokenizer."""
         return self.folder / "tokenizer"
 
+    def load_tokenizer(self) -> PreTrainedTokenizerBase | None:
+        """The tokenizer; None for a task without one."""
+        from .models import load_tokenizer
+
+        return load_tokenizer(self.tokenizer) if self.tokenizer.is_dir() else None
+
     def rows(self, split: str) -> Dataset:
         """Raw rows, memory-mapped."""
         from datasets import load_from_disk
@@ -231,9 +240,9 @@ def to_ragged(tokens: Dataset, pad: int) -> Ragged:
     return Ragged(values, offsets, frozenset(sequences), pad)
 
 
-def pad_token(tokenizer: PreTrainedTokenizerBase) -> int:
-    """The padding token's id; 0 for a tokenizer without one (the attention mask hides it)."""
-    return 0 if tokenizer.pad_token_id is None else int(tokenizer.pad_token_id)
+def pad_token(tokenizer: PreTrainedTokenizerBase | None) -> int:
+    """The padding token's id; 0 where there is none (the attention mask hides it)."""
+    return 0 if tokenizer is None or tokenizer.pad_token_id is None else int(tokenizer.pad_token_id)
 
 
 def _is_scalar(value: object) -> bool:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
     from .ragged import Ragged
+    from .recipe import Architecture
 
 Floats = NDArray[np.floating]
 Integers = NDArray[np.integer]
@@ -74,7 +75,14 @@ class Task(Protocol):
     COLUMNS: Columns
     TEXTS: tuple[str, ...]
     """Columns of free text, which may be changed without the labels losing their place; () where there are none."""
+    TOKENS: bool
+    """Whether the model reads text through the teacher's tokenizer."""
     METRICS: Mapping[str, Metric]
+
+    def scratch_config(
+        self, architecture: Architecture, vocabulary: int, length: int, labels: Mapping[str, object]
+    ) -> PreTrainedConfig:
+        """The configuration of a model that is trained from nothing."""
 
     def auto_class(self) -> AutoClass: ...
 
@@ -88,7 +96,7 @@ class Task(Protocol):
         self,
         rows: Mapping[str, Sequence[object]],
         columns: Mapping[str, str],
-        tokenizer: PreTrainedTokenizerBase,
+        tokenizer: PreTrainedTokenizerBase | None,
         label_ids: Mapping[str, int],
         max_length: int,
     ) -> dict[str, list[object]]:
@@ -219,7 +227,8 @@ class StudentRequest:
     """Folder of the model that the spec's `from` names; None when it names none."""
     auto_class: AutoClass
     config_overrides: Mapping[str, object]
-    tokenizer: PreTrainedTokenizerBase
+    tokenizer: PreTrainedTokenizerBase | None
+    """None for a task without one."""
     probe: Sequence[Batch]
     """A few training batches, for initialisations that measure importance."""
     train: Ragged | None = None
@@ -247,6 +256,8 @@ class ExportRequest:
     samples: Callable[[int, int], Batch]
     """`samples(batch, length)`: real inputs repeated or cut to that shape."""
     max_length: int
+    fixed_length: bool = False
+    """Whether every input has `max_length` values (pixels), so that only the batch may vary."""
 
 
 @dataclass(frozen=True)

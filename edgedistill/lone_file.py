@@ -68,6 +68,8 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
     if not request.data.exists():
         raise UserError(f"measure: data '{request.data}' is not a file or folder")
     task, runtime = plugins.find("tasks", request.task), plugins.find("runtimes", request.runtime)
+    if not task.TOKENS:
+        raise UserError(f"measure: a lone file of '{request.task}' cannot be measured yet, only files of text tasks")
     if request.metric not in task.METRICS:
         known = ", ".join(sorted(task.METRICS))
         raise UserError(f"measure: metric '{request.metric}' is unknown for {request.task}; expected one of {known}")

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+    from .recipe import Architecture
+
 # The attribute that holds the feed-forward width, by architecture; `intermediate_size` where none is named.
 _INTERMEDIATE = {"distilbert": "hidden_dim", "gpt2": "n_inner", "t5": "d_ff"}
 _OFFSET_POSITIONS = ("roberta", "xlm-roberta", "camembert", "mpnet")
@@ -31,7 +33,7 @@ def load_config(
     """
     from transformers import AutoConfig
 
-    from . import static_model  # noqa: F401 - its model becomes one that the auto classes know
+    from . import image_model, static_model  # noqa: F401 - the auto classes learn of their models
 
     with _Explained(source):
         return AutoConfig.from_pretrained(str(source), **_revision(revision), **dict(overrides or {}))
@@ -67,7 +69,7 @@ def load_model(
     """
     import torch
 
-    from . import static_model  # noqa: F401 - its model becomes one that the auto classes know
+    from . import image_model, static_model  # noqa: F401 - the auto classes learn of their models
 
     quiet_transformers()
     with _Explained(source):
@@ -149,12 +151,33 @@ def intermediate_size(config: PreTrainedConfig) -> int:
     return int(getattr(config, _INTERMEDIATE.get(config.model_type, "intermediate_size")))
 
 
-def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
-    """Write weights (safetensors), `config.json` and the tokenizer's files."""
+def bert_config(
+    architecture: Architecture, vocabulary: int, positions: int, labels: Mapping[str, object]
+) -> PreTrainedConfig:
+    """The configuration of a BERT of that size, for text models trained from nothing."""
+    from transformers import BertConfig
+
+    return BertConfig(
+        vocab_size=vocabulary,
+        num_hidden_layers=architecture.layers,
+        hidden_size=architecture.hidden_size,
+        num_attention_heads=architecture.heads,
+        intermediate_size=architecture.intermediate_size,
+        max_position_embeddings=positions,
+        type_vocab_size=1,
+        hidden_dropout_prob=architecture.dropout,
+        attention_probs_dropout_prob=architecture.dropout,
+        **labels,
+    )
+
+
+def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None, folder: Path) -> None:
+    """Write weights (safetensors), `config.json` and the tokenizer's files, where there is one."""
     folder.mkdir(parents=True, exist_ok=True)
     quiet_transformers()
     model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    if tokenizer is not None:
+        tokenizer.save_pretrained(folder)
 
 
 def parameter_count(model: nn.Module) -> int:

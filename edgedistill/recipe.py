@@ -48,10 +48,11 @@ class TaskSpec(Spec):
 
 
 class DataSource(Spec):
-    """One data set: a file or folder, or a hub id."""
+    """One data set: a file or folder, a hub id, or one that comes with an installed library."""
 
     path: str | None = None
     hub: str | None = None
+    bundled: Literal["digits"] | None = None
     subset: str | None = None
     revision: str = "main"
     split: str | None = None
@@ -59,8 +60,8 @@ class DataSource(Spec):
 
     @model_validator(mode="after")
     def _one_origin(self) -> DataSource:
-        if (self.path is None) == (self.hub is None):
-            raise ValueError("expected either 'path' or 'hub'")
+        if sum(origin is not None for origin in (self.path, self.hub, self.bundled)) != 1:
+            raise ValueError("expected one of 'path', 'hub', 'bundled'")
         return self
 
 
@@ -98,12 +99,13 @@ class Schedule(Spec):
 
 
 class Architecture(Spec):
-    """A teacher trained from nothing, with its own WordPiece vocabulary: for demonstrations and tests."""
+    """A teacher trained from nothing, text with its own WordPiece vocabulary: for demonstrations and tests."""
 
     layers: int = Field(ge=1)
     hidden_size: int = Field(ge=8)
-    heads: int = Field(ge=1)
-    intermediate_size: int = Field(ge=8)
+    heads: int | None = Field(None, ge=1)
+    """Text needs it and the next; images have neither."""
+    intermediate_size: int | None = Field(None, ge=8)
     vocabulary: int = Field(2000, ge=50)
     dropout: float = Field(0.1, ge=0, lt=1)
 
@@ -334,6 +336,7 @@ def problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
         for column in recipe.data.columns:
             if column not in known:
                 yield f"data.columns.{column}", _unknown(column, known)
+        yield from _architecture_problems(recipe, task.TOKENS)
     if len({recipe.seed, *recipe.seeds}) <= len(recipe.seeds):
         yield "seeds", f"got {list(recipe.seeds)}, expected seeds that differ from each other and from 'seed'"
     models = ["teacher"]
@@ -348,8 +351,22 @@ def problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
         source = source_of(each.student)
         if source is not None and source not in models:
             yield f"{where}.student.from", _unknown(source, models)
+        if task is not None and not task.TOKENS and plugins.find("students", each.student.init).OWN_TOKENIZER:
+            yield f"{where}.student.init", f"got '{each.student.init}', but '{recipe.task.type}' has no tokenizer"
         yield from _stage_problems(recipe, i, models)
         models.append(each.id)
+
+
+def _architecture_problems(recipe: Recipe, tokens: bool) -> Iterator[tuple[str, str]]:
+    scratch = recipe.teacher.scratch
+    for key in ("heads", "intermediate_size") if scratch is not None else ():
+        given = getattr(scratch, key)
+        if tokens and given is None:
+            yield f"teacher.scratch.{key}", "is missing, expected a number"
+        if not tokens and given is not None:
+            yield f"teacher.scratch.{key}", f"got {given}, but models for '{recipe.task.type}' have none"
+    if not tokens and scratch is None:
+        yield "teacher.model", f"'{recipe.task.type}' trains its teacher from nothing so far, expected 'scratch'"
 
 
 _TOKEN_SIGNALS = frozenset({"hidden", "attention", "relations"})
@@ -370,6 +387,8 @@ def _stage_problems(recipe: Recipe, index: int, earlier: list[str]) -> Iterator[
             yield f"{where}.data", "got 'unlabeled', expected 'data.unlabeled' to be given as well"
         for k, loss in enumerate(stage.losses):
             needs = plugins.find("losses", loss.kind).NEEDS
+            if task is not None and not task.TOKENS and needs & {"masked", *_TOKEN_SIGNALS}:
+                yield f"{where}.losses.{k}", f"'{loss.kind}' looks at tokens, and '{recipe.task.type}' has none"
             if "labels" in needs and stage.data == ("unlabeled",):
                 yield f"{where}.losses.{k}", f"'{loss.kind}' needs labels, but data is only 'unlabeled'"
             if needs & {"embedding", *_TOKEN_SIGNALS} and averaged > 1:

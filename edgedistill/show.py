@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import UserError
+from .report import formatting
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -46,7 +47,9 @@ def plan(planned: PlannedRun) -> None:
     todo = len(planned.plan.steps) - len(planned.done)
     console.print(f"{todo} of {len(planned.plan.steps)} steps to do, {len(planned.plan.candidates)} candidates")
     if any(model.parameters is None for model in planned.plan.models):
-        console.print("? : known once the model's config.json is here (run fetches it first)", highlight=False)
+        console.print(
+            "? : known when the model's config.json or the data has been read (run does that first)", highlight=False
+        )
 
 
 def plan_facts(planned: PlannedRun) -> dict[str, object]:
@@ -178,7 +181,7 @@ def _rounds(found: Results) -> Table:
     )
     table = _table("models, on test", *names, right=range(2, 8))
     low, high = found.teacher.accuracy_ci
-    parameters = f"{found.teacher.parameters / 1e6:.2f} M"
+    parameters = formatting.parameters(found.teacher.parameters)
     interval = f"[{low:.4f}, {high:.4f}]"
     seconds = f"{found.teacher.train_seconds:.0f}"
     table.add_row("teacher", "", parameters, f"{found.teacher.accuracy:.4f}", interval, "", "", seconds)
@@ -190,7 +193,7 @@ def _rounds(found: Results) -> Table:
         table.add_row(
             each.id,
             each.teacher,
-            f"{each.parameters / 1e6:.2f} M",
+            formatting.parameters(each.parameters),
             f"{each.accuracy:.4f}",
             f"[{each.accuracy_ci[0]:.4f}, {each.accuracy_ci[1]:.4f}]",
             "" if each.control_accuracy is None else f"{each.control_accuracy:.4f}",

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from . import bundled
 from .errors import UserError
 from .recipe import DataSource, Recipe, SplitName
 
@@ -87,6 +88,8 @@ def file_hash(file: Path) -> str:
 
 def _data_fingerprint(where: str, source: DataSource) -> str:
     slicing = f"[{source.subset or ''}:{source.split or ''}]"
+    if source.bundled is not None:
+        return bundled.fingerprint(where, source.bundled) + slicing
     if source.path is None:
         return f"hub:{source.hub}@{source.revision}{slicing}"
     path = Path(source.path)

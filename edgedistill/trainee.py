@@ -164,6 +164,7 @@ class Trainee(nn.Module):
             nothing = torch.empty(0)
             return LossInputs(nothing, labels, batch["attention_mask"], mask_some=lambda p: self._masked(batch, p))
         own = self._watched(batch)
+        mask = batch.get("attention_mask", torch.ones_like(labels).unsqueeze(1))  # an image is one place
         (teacher,) = self._teacher
         given = teacher(batch) if teacher else View(own.logits)
         hidden: dict[int, torch.Tensor] = {
@@ -172,11 +173,11 @@ class Trainee(nn.Module):
         embedding = batch.get("teacher_embedding")
         if teacher and given.hidden:
             hidden = dict(enumerate(given.hidden))
-            embedding = pooled(given.hidden[-1], batch["attention_mask"])
+            embedding = pooled(given.hidden[-1], mask)
         return LossInputs(
             student_logits_RC=self._task.rows(own.logits, batch),
             labels_R=labels,
-            mask_BT=batch["attention_mask"],
+            mask_BT=mask,
             weights_R=self._by_row("item_weights", batch),
             trust_R=self._by_row("teacher_trust", batch),
             teacher_logits_RC=batch.get("teacher_logits"),

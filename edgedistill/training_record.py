@@ -43,7 +43,7 @@ def kept_metric(training: Mapping[str, object]) -> float:
 
 
 def save_trained(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, history: Sequence[EpochRecord], folder: Path
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None, history: Sequence[EpochRecord], folder: Path
 ) -> None:
     """Publish `model/` and `training.json`: parameters, epochs, seconds, samples a second."""
     save_model(model, tokenizer, folder / "model")

@@ -37,10 +37,11 @@ def export(request: ExportRequest, folder: Path) -> list[ShapeCheck]:
     from transformers.exporters import OnnxConfig, OnnxExporter
 
     # A batch of one freezes the batch dimension, so it is traced with two.
-    sample = request.samples(2, min(16, request.max_length))
+    sample = request.samples(2, request.max_length if request.fixed_length else min(16, request.max_length))
+    fixed = torch.export.Dim.STATIC
     shared = {
         0: torch.export.Dim("batch", max=1 << 16),
-        1: torch.export.Dim("length", max=request.max_length),
+        1: fixed if request.fixed_length else torch.export.Dim("length", max=request.max_length),
     }
     config = OnnxConfig(dynamic=True, dynamic_shapes=dict.fromkeys(sample, shared))
     with _quiet():
@@ -51,7 +52,7 @@ def export(request: ExportRequest, folder: Path) -> list[ShapeCheck]:
             reason = " ".join(str(error).split())[:300]
             raise EdgedistillError(f"target onnx: torch cannot trace this '{kind}' model: {reason}") from error
     graph: onnx_ir.Model = exported.program
-    _name_axes(graph)
+    _name_axes(graph, request.max_length if request.fixed_length else "length")
     onnx_ir.save(graph, folder / FILE, external_data=None if _fits_inline(graph) else f"{FILE}.data")
     return _check(request, folder / FILE)
 
@@ -66,7 +67,7 @@ def _check(request: ExportRequest, file: Path) -> list[ShapeCheck]:
     names = [each.name for each in session.get_inputs()]
     checks = []
     for batch, length in ((1, 1), (1, 16), (2, 37), (8, request.max_length)):
-        length = min(length, request.max_length)
+        length = request.max_length if request.fixed_length else min(length, request.max_length)
         inputs: Batch = request.samples(batch, length)
         with torch.no_grad():
             expected = request.model(**inputs).logits.float().numpy()
@@ -85,15 +86,15 @@ def _check(request: ExportRequest, file: Path) -> list[ShapeCheck]:
     return checks
 
 
-def _name_axes(graph: onnx_ir.Model) -> None:
-    """Call the dynamic axes of the inputs `batch` and `length`, and the outputs' first one `batch`."""
+def _name_axes(graph: onnx_ir.Model, length: int | str) -> None:
+    """Call the dynamic axes of the inputs `batch` and `length` (unless it is fixed), and the outputs' first `batch`."""
     import onnx_ir
 
     for value in graph.graph.inputs:
-        value.shape = onnx_ir.Shape(["batch", "length"])
+        value.shape = onnx_ir.Shape(["batch", length])
     for value in graph.graph.outputs:
         if value.shape is not None:
-            rest = [dim if isinstance(dim, int) else "length" for dim in list(value.shape)[1:]]
+            rest = [dim if isinstance(dim, int) else length for dim in list(value.shape)[1:]]
             value.shape = onnx_ir.Shape(["batch", *rest])
 
 

@@ -12,12 +12,19 @@ from edgedistill.tasks.text_classification import METRICS  # noqa: F401 - accura
 
 COLUMNS = Columns(required=("words",), labels="long")
 TEXTS = ()
+TOKENS = True
 
 
 def auto_class():
     from transformers import AutoModelForTokenClassification
 
     return AutoModelForTokenClassification
+
+
+def scratch_config(architecture, vocabulary, length, labels):
+    from edgedistill.models import bert_config
+
+    return bert_config(architecture, vocabulary, length, labels)
 
 
 def problem_in(row, columns, labelled):

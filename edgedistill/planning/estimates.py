@@ -83,6 +83,8 @@ def _estimate(name: str, origin: str, shape: ModelShape | None, recipe: Recipe) 
 def _teacher_shape(recipe: Recipe, sources: Sources) -> ModelShape | None:
     architecture, labels = recipe.teacher.scratch, sources.labels or 2
     if architecture is not None:
+        if architecture.heads is None or architecture.intermediate_size is None:
+            return None
         return ModelShape(
             "bert",
             architecture.layers,

@@ -50,7 +50,6 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     import torch
 
     from edgedistill.data import PreparedData
-    from edgedistill.models import load_tokenizer
     from edgedistill.trainee import attention_shown
     from edgedistill.training import StageRequest, TrainingData, labelled, steps_an_epoch, train_stage
     from edgedistill.training_record import judge, save_trained
@@ -82,7 +81,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
         trainee = _trainee(stage, settings, inputs, student, data)
         with attention_shown(student) if "attention" in trainee.needs else nullcontext():
             history += train_stage(trainee, request, context.scratch, context.progress)
-    save_trained(student.cpu(), load_tokenizer(data.tokenizer), history, folder)
+    save_trained(student.cpu(), data.load_tokenizer(), history, folder)
 
 
 def _with_chosen_teacher(settings: Settings, inputs: Inputs) -> Settings:
@@ -128,7 +127,6 @@ def _sizes(config: PreTrainedConfig) -> ModelSizes:
 
 def _student(settings: Settings, inputs: Inputs, data: PreparedData) -> PreTrainedModel:
     from edgedistill.inference import to_batch
-    from edgedistill.models import load_tokenizer
     from edgedistill.training_record import label_settings
 
     tokens = data.tokens("train")
@@ -139,7 +137,7 @@ def _student(settings: Settings, inputs: Inputs, data: PreparedData) -> PreTrain
         source=inputs["source"].path("model") if "source" in inputs else None,
         auto_class=plugins.find("tasks", settings.task.type).auto_class(),
         config_overrides=label_settings(data.labels),
-        tokenizer=load_tokenizer(data.tokenizer),
+        tokenizer=data.load_tokenizer(),
         train=tokens,
         kept_tokens=json.loads(kept.read_text()) if kept.is_file() else None,
         probe=[to_batch(tokens, chosen[i : i + _PROBE_BATCH]) for i in range(0, len(chosen), _PROBE_BATCH)],

@@ -56,5 +56,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
             }
         )
 
-    checks = exporter.export(ExportRequest(model, model.config, samples, data.max_length), folder)
+    longest_input = data.max_length if task.TOKENS else int(tokens.lengths.max())
+    request = ExportRequest(model, model.config, samples, longest_input, fixed_length=not task.TOKENS)
+    checks = exporter.export(request, folder)
     write_json(folder / "shapes.json", [asdict(check) for check in checks])

@@ -62,8 +62,9 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
             reading.check_rows(rows, task, columns, files[name], labelled=name != "unlabeled", known=labels)
     if "unlabeled" in named and label_column in named["unlabeled"].column_names:
         named["unlabeled"] = named["unlabeled"].remove_columns(label_column)
-    tokenizer = _tokenizer(settings, named["train"], columns, task)
-    tokenizer.save_pretrained(folder / "tokenizer")
+    tokenizer = _tokenizer(settings, named["train"], columns, task) if task.TOKENS else None
+    if tokenizer is not None:
+        tokenizer.save_pretrained(folder / "tokenizer")
     pairs: list[tuple[SplitName, SplitName]] = [
         ("train", "test"),
         ("train", "validation"),

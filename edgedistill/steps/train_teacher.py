@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from edgedistill import plugins
 from edgedistill.errors import UserError
-from edgedistill.recipe import Architecture, Compute, TaskSpec, TeacherSpec
+from edgedistill.recipe import Compute, TaskSpec, TeacherSpec
 from edgedistill.spec import Spec
 from edgedistill.step import Context, Inputs
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from edgedistill.data import PreparedData
-    from edgedistill.interfaces import AutoClass
+    from edgedistill.interfaces import Task
 
 VERSION = 1
 
@@ -36,7 +36,6 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     from edgedistill.checkpoint import EpochRecord
     from edgedistill.data import PreparedData
     from edgedistill.losses.hard_label import HardLabelSpec, build
-    from edgedistill.models import load_tokenizer
     from edgedistill.trainee import Trainee
     from edgedistill.training import StageRequest, TrainingData, train_stage
     from edgedistill.training_record import judge, label_settings, save_trained
@@ -44,7 +43,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     data = PreparedData(inputs["data"].folder)
     task = plugins.find("tasks", settings.task.type)
     torch.manual_seed(settings.seed)
-    model = _model(settings.teacher, task.auto_class(), label_settings(data.labels), data)
+    model = _model(settings.teacher, task, label_settings(data.labels), data)
     history: list[EpochRecord] = []
     if settings.teacher.fine_tune is not None:
         tokens = data.tokens("train")
@@ -59,36 +58,20 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
             judge=judge(task, settings.task.metric, data.tokens("validation")),
         )
         history = train_stage(trainee, request, context.scratch, context.progress)
-    save_trained(model.cpu(), load_tokenizer(data.tokenizer), history, folder)
+    save_trained(model.cpu(), data.load_tokenizer(), history, folder)
 
 
-def _model(
-    teacher: TeacherSpec, auto_class: AutoClass, labels: dict[str, object], data: PreparedData
-) -> PreTrainedModel:
-    from edgedistill.models import load_model, load_tokenizer, longest_input
+def _model(teacher: TeacherSpec, task: Task, labels: dict[str, object], data: PreparedData) -> PreTrainedModel:
+    from edgedistill.models import load_model, longest_input
 
     if teacher.scratch is not None:
-        vocabulary = len(load_tokenizer(data.tokenizer))
-        return auto_class.from_config(_bert(teacher.scratch, vocabulary, data.max_length, labels))
+        tokenizer = data.load_tokenizer()
+        vocabulary = 0 if tokenizer is None else len(tokenizer)
+        length = data.max_length if task.TOKENS else int(data.tokens("train").lengths.max())
+        return task.auto_class().from_config(task.scratch_config(teacher.scratch, vocabulary, length, labels))
+    auto_class = task.auto_class()
     model = load_model(auto_class, teacher.model, teacher.revision, labels, head_required=teacher.fine_tune is None)
     longest = longest_input(model.config)
     if data.max_length > longest:
         raise UserError(f"data.max_length: got {data.max_length}, expected at most the teacher's {longest} positions")
     return model
-
-
-def _bert(architecture: Architecture, vocabulary: int, positions: int, labels: dict[str, object]) -> object:
-    from transformers import BertConfig
-
-    return BertConfig(
-        vocab_size=vocabulary,
-        num_hidden_layers=architecture.layers,
-        hidden_size=architecture.hidden_size,
-        num_attention_heads=architecture.heads,
-        intermediate_size=architecture.intermediate_size,
-        max_position_embeddings=positions,
-        type_vocab_size=1,
-        hidden_dropout_prob=architecture.dropout,
-        attention_probs_dropout_prob=architecture.dropout,
-        **labels,
-    )

@@ -20,7 +20,8 @@ class ScratchSpec(Spec):
     from_: str = Field("teacher", alias="from")
     layers: int = Field(ge=1)
     hidden_size: int = Field(ge=8)
-    heads: int = Field(ge=1)
+    heads: int | None = Field(None, ge=1)
+    """As many for the width as the source has, unless given."""
     intermediate_size: int | None = Field(None, ge=8)
 
 

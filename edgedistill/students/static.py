@@ -66,6 +66,7 @@ def build(request: StudentRequest) -> PreTrainedModel:
     spec, kept = request.spec, request.kept_tokens
     assert isinstance(spec, StaticSpec)
     assert kept is not None, "the plan gives every static student its tokenizer"
+    assert request.tokenizer is not None, "the recipe refuses tasks without a tokenizer"
     assert request.train is not None, "the distil step gives the training tokens"
     config = StaticConfig(
         vocab_size=len(kept),

@@ -13,10 +13,13 @@ from edgedistill.interfaces import AutoClass, Batch, Columns, Floats, Integers, 
 if TYPE_CHECKING:
     import torch
     from datasets import Dataset
-    from transformers import PreTrainedTokenizerBase
+    from transformers import PreTrainedConfig, PreTrainedTokenizerBase
+
+    from edgedistill.recipe import Architecture
 
 COLUMNS = Columns(required=("text",), labels="label", optional=("text_pair",))
 TEXTS = ("text", "text_pair")
+TOKENS = True
 
 
 def correct(decisions: Integers, references: Integers) -> Floats:
@@ -45,6 +48,15 @@ def auto_class() -> AutoClass:
     from transformers import AutoModelForSequenceClassification
 
     return AutoModelForSequenceClassification  # type: ignore[no-any-return,unused-ignore]
+
+
+def scratch_config(
+    architecture: Architecture, vocabulary: int, length: int, labels: Mapping[str, object]
+) -> PreTrainedConfig:
+    """A BERT of that size."""
+    from edgedistill.models import bert_config
+
+    return bert_config(architecture, vocabulary, length, labels)
 
 
 def problem_in(row: Mapping[str, object], columns: Mapping[str, str], labelled: bool) -> str | None:
@@ -76,11 +88,12 @@ def label_names(rows: Dataset, columns: Mapping[str, str]) -> list[str]:
 def encode(
     rows: Mapping[str, Sequence[object]],
     columns: Mapping[str, str],
-    tokenizer: PreTrainedTokenizerBase,
+    tokenizer: PreTrainedTokenizerBase | None,
     label_ids: Mapping[str, int],
     max_length: int,
 ) -> dict[str, list[object]]:
     """Token ids of each text (pair) and its label id; -100 for a row without a label."""
+    assert tokenizer is not None, "text tasks have a tokenizer"
     texts = [list(rows[columns[key]]) for key in ("text", "text_pair") if key in columns]
     encoded = dict(tokenizer(*texts, truncation=True, max_length=max_length))
     labels = rows.get(columns["label"]) or [None] * len(texts[0])

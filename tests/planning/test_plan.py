@@ -187,7 +187,7 @@ def test_every_recipe_key_is_in_the_list_above(recipe_tree):
             found |= {each for one in inner for each in keys(one, f"{key}.")} if inner else {key}
         return found
 
-    per_source = {"path", "hub", "subset", "revision", "split"}
+    per_source = {"path", "hub", "bundled", "subset", "revision", "split"}
     missing = {
         key
         for key in keys(Recipe, "") - generic
