@@ -39,7 +39,9 @@ def record(name: str, rows: Sequence[Mapping[str, object]], goals: Sequence[Goal
     for goal in goals:
         console.print(f"{'met   ' if goal.met else 'MISSED'} {goal.goal}: {goal.measured}")
     content = {
-        "command": f"python -m bench.{name} {' '.join(sys.argv[1:])}".strip(),
+        "command": " ".join(
+            ["python -m", f"bench.{name}", *("PLACE" if "/" in each else each for each in sys.argv[1:])]
+        ),
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "environment": {**describe(), "versions": versions()},
         "rows": list(rows),
