@@ -183,10 +183,10 @@ def _override(tree: Tree, override: str) -> None:
 
 
 def _absolute_paths(tree: Tree, folder: Path) -> None:
-    """Make local files and folders absolute: always in `data.*.path`, and in `model` and `masked_lm` where
-    such a folder is there."""
-    data, teacher, rounds = tree.get("data"), tree.get("teacher"), tree.get("rounds")
-    for source in data.values() if isinstance(data, dict) else ():
+    """Make local files and folders absolute: a data set's `path` always, `model` and `masked_lm` where they are one."""
+    teacher, rounds, evaluate = tree.get("teacher"), tree.get("rounds"), tree.get("evaluate")
+    sets = [tree.get("data"), evaluate.get("ood") if isinstance(evaluate, dict) else None]
+    for source in [source for named in sets if isinstance(named, dict) for source in named.values()]:
         if isinstance(source, dict) and isinstance(source.get("path"), str):
             source["path"] = str((folder / Path(source["path"]).expanduser()).resolve())
     whole = [each for each in rounds if isinstance(each, dict)] if isinstance(rounds, list) else []

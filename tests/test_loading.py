@@ -173,3 +173,15 @@ def test_any_tree_gives_a_recipe_or_sentences(tree):
     with pytest.raises(RecipeError) as caught:
         loading.validate(tree, "wild.yaml")
     assert all(line.startswith("wild.yaml: ") for line in caught.value.problems)
+
+
+def test_paths_of_a_recipe_are_beside_it_wherever_they_stand(recipe_tree, tmp_path, monkeypatch):
+    (tmp_path / "recipes" / "lm").mkdir(parents=True)
+    recipe_tree["evaluate"] = {"ood": {"far": {"path": "far.jsonl"}}}
+    recipe_tree["rounds"][0]["stages"][0]["augment"] = {"replace": 0.1, "masked_lm": "lm"}
+    file = write_recipe(recipe_tree, tmp_path / "recipes")
+    monkeypatch.chdir(tmp_path)
+    loaded = loading.load(file, ["evaluate.ood.near.path=near.jsonl"])
+    assert loaded.evaluate.ood["far"].path == str(tmp_path / "recipes" / "far.jsonl")
+    assert loaded.evaluate.ood["near"].path == str(tmp_path / "near.jsonl")
+    assert loaded.rounds[0].stages[0].augment.masked_lm == str(tmp_path / "recipes" / "lm")
