@@ -42,10 +42,10 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     tokenizer = load_tokenizer(own.tokenizer)
     mask_token = str(load_tokenizer(first.tokenizer).mask_token)
     label_ids = {label: i for i, label in enumerate(own.labels)}
-    replace = _Replacer(settings.augment, mask_token) if settings.augment.replace else None
+    replace = Replacer(settings.augment) if settings.augment.replace else None
     for split in settings.splits:
         rows = first.rows(split)
-        generator = np.random.default_rng([settings.seed, len(split)])
+        generator = np.random.default_rng([settings.seed, *split.encode()])
         content = {name: list(rows[name]) * settings.augment.copies for name in rows.column_names}
         for key in task.TEXTS:
             if key not in own.columns:
@@ -67,10 +67,10 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     write_json(folder / "data.json", {**inputs["tokens"].read_json("data.json"), "pad_token": pad_token(tokenizer)})
 
 
-class _Replacer:
+class Replacer:
     """Puts likely words in the place of some: masks them and draws from what a masked language model expects."""
 
-    def __init__(self, augment: AugmentSpec, mask_token: str) -> None:
+    def __init__(self, augment: AugmentSpec) -> None:
         from transformers import AutoModelForMaskedLM
 
         from edgedistill.models import load_model, load_tokenizer
