@@ -84,6 +84,8 @@ def _until_stopped(plan_: Plan, known: Sources, folder: Path, progress: Progress
     The shorter plan's steps have the keys that they had in the longer one: nothing is done twice.
     """
     for number, each in enumerate(plan_.recipe.rounds[:-1], start=1):
+        if each.data is not None:
+            continue  # it answers another question, so there is nothing to judge
         part = plan_.until(f"judge-{each.id}")
         judgement = execute(part, folder, progress, verify_hashes=verify_hashes)[f"judge-{each.id}"]
         content = judgement.read_json("judgement.json")

@@ -26,7 +26,7 @@ _NEIGHBOURS = {
 
 
 class AugmentSpec(Spec):
-    """Further views of every text of a stage; each figure but `copies` is the share of words that it changes."""
+    """Further views of every text of a stage; each figure but `copies` and `join` is the share of words it changes."""
 
     copies: int = Field(1, ge=1)
     delete: float = Field(0.0, ge=0, lt=1)
@@ -39,13 +39,15 @@ class AugmentSpec(Spec):
     """By what `masked_lm` finds likely in their place."""
     masked_lm: str | None = None
     """A masked language model: hub id or folder."""
+    join: float = Field(0.0, ge=0, le=1)
+    """Share of views that are the first half of their text and the second half of another; these have no label."""
     labels: bool = True
     """Whether a view keeps its text's label."""
 
     @model_validator(mode="after")
     def _something(self) -> AugmentSpec:
-        if not any((self.delete, self.swap, self.typo, self.mask, self.replace)):
-            raise ValueError("expected at least one of 'delete', 'swap', 'typo', 'mask', 'replace' above 0")
+        if not any((self.delete, self.swap, self.typo, self.mask, self.replace, self.join)):
+            raise ValueError("expected at least one of 'delete', 'swap', 'typo', 'mask', 'replace', 'join' above 0")
         if (self.replace > 0) != (self.masked_lm is not None):
             raise ValueError("expected 'replace' and 'masked_lm' together")
         return self
@@ -58,6 +60,19 @@ def view(text: str, spec: AugmentSpec, mask_token: str, generator: np.random.Gen
     words = [mistyped(word, generator) if generator.random() < spec.typo else word for word in words]
     words = masked(words, spec.mask, mask_token, generator)
     return " ".join(words)
+
+
+def partners(items: int, share: float, generator: np.random.Generator) -> list[int | None]:
+    """For each item the one that its view is joined with, or None: `share` of them are joined, never with itself."""
+    drawn = generator.random(items) < share
+    others = (np.arange(items) + generator.integers(1, max(2, items), items)) % max(1, items)
+    return [int(other) if join and items > 1 else None for join, other in zip(drawn, others, strict=True)]
+
+
+def joined(first: str, second: str) -> str:
+    """The first half of one text's words and the second half of another's."""
+    one, other = first.split(), second.split()
+    return " ".join([*one[: (len(one) + 1) // 2], *other[len(other) // 2 :]])
 
 
 def deleted(words: list[str], share: float, generator: np.random.Generator) -> list[str]:

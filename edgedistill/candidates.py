@@ -30,10 +30,10 @@ class Candidate(Spec):
 
 
 def candidates(recipe: Recipe) -> tuple[Candidate, ...]:
-    """Every candidate of a recipe, round by round."""
+    """Every candidate of a recipe, round by round; a round on data of its own answers another question and is none."""
     measure = recipe.measure
     setups = [(threads, batch) for threads in measure.threads for batch in measure.batch]
-    models = (["teacher"] if recipe.export.teacher else []) + [each.id for each in recipe.rounds]
+    models = (["teacher"] if recipe.export.teacher else []) + [each.id for each in recipe.rounds if each.data is None]
     found = []
     for model in models:
         for target in recipe.export.targets:

@@ -185,11 +185,12 @@ def _override(tree: Tree, override: str) -> None:
 def _absolute_paths(tree: Tree, folder: Path) -> None:
     """Make local files and folders absolute: a data set's `path` always, `model` and `masked_lm` where they are one."""
     teacher, rounds, evaluate = tree.get("teacher"), tree.get("rounds"), tree.get("evaluate")
+    whole = [each for each in rounds if isinstance(each, dict)] if isinstance(rounds, list) else []
     sets = [tree.get("data"), evaluate.get("ood") if isinstance(evaluate, dict) else None]
+    sets += [each.get("data") for each in whole]
     for source in [source for named in sets if isinstance(named, dict) for source in named.values()]:
         if isinstance(source, dict) and isinstance(source.get("path"), str):
             source["path"] = str((folder / Path(source["path"]).expanduser()).resolve())
-    whole = [each for each in rounds if isinstance(each, dict)] if isinstance(rounds, list) else []
     holders = [(teacher, "model"), *((each.get("student"), "model") for each in whole)]
     stages = [stage for each in whole if isinstance(each.get("stages"), list) for stage in each["stages"]]
     holders += [(stage.get("augment"), "masked_lm") for stage in stages if isinstance(stage, dict)]

@@ -176,6 +176,16 @@ class Round(Spec):
     teacher: Teachers | TeacherChoice = "teacher"
     student: StudentSpec
     stages: tuple[Stage, ...] = Field(min_length=1)
+    data: DataSpec | None = None
+    """Another data set with labels of its own: the head is replaced, the body goes on. None: the recipe's data."""
+    fine_tune: Schedule | None = None
+    """With `data`: how the recipe's teacher is tuned on it, to teach this round."""
+
+    @model_validator(mode="after")
+    def _own_data(self) -> Round:
+        if (self.data is None) != (self.fine_tune is None):
+            raise ValueError("expected 'data' and 'fine_tune' together: the teacher must know the round's labels")
+        return self
 
     def teachers(self) -> tuple[str, ...]:
         """The ids of all models whose signals this round may learn from."""
@@ -314,6 +324,11 @@ def source_of(student: StudentSpec) -> str | None:
     return getattr(student, "from_", None)
 
 
+def teacher_of(each: Round) -> str:
+    """The model whose accuracy a round is held against: the teacher, or the teacher tuned on the round's own data."""
+    return "teacher" if each.data is None else f"teacher-{each.id}"
+
+
 def own_tokenizer(recipe: Recipe, model: str) -> str | None:
     """The model at which this model's tokenizer was made: itself or one that it was cut from; None: the teacher's."""
     for each in recipe.rounds:
@@ -342,8 +357,8 @@ def problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
     models = ["teacher"]
     for i, each in enumerate(recipe.rounds):
         where = f"rounds.{i}"
-        if each.id in [*models, "control"] or each.id.endswith("-control"):
-            taken = "an id of its own, not one in use, 'teacher' or '...-control'"
+        if each.id in [*models, "control"] or each.id.endswith("-control") or each.id.startswith("teacher-"):
+            taken = "an id of its own, not one in use, 'teacher', 'teacher-...' or '...-control'"
             yield f"{where}.id", f"got {each.id!r}, expected {taken}"
         for teacher in each.teachers():
             if teacher not in models:
@@ -354,7 +369,35 @@ def problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
         if task is not None and not task.TOKENS and plugins.find("students", each.student.init).OWN_TOKENIZER:
             yield f"{where}.student.init", f"got '{each.student.init}', but '{recipe.task.type}' has no tokenizer"
         yield from _stage_problems(recipe, i, models)
+        yield from _own_data_problems(recipe, i, task.TOKENS if task is not None else True)
         models.append(each.id)
+    if all(each.data is not None for each in recipe.rounds):
+        yield "rounds", "got only rounds with 'data' of their own, expected one on the recipe's data as well"
+
+
+def _own_data_problems(recipe: Recipe, index: int, tokens: bool) -> Iterator[tuple[str, str]]:
+    """What a round on other data can't do, and what others can't do with it: it answers in other labels."""
+    each, where = recipe.rounds[index], f"rounds.{index}"
+    elsewhere = [other.id for other in recipe.rounds if other.data is not None]
+    if each.data is None:
+        for teacher in each.teachers():
+            if teacher in elsewhere:
+                yield f"{where}.teacher", f"got {teacher!r}, which answers in the labels of its own data"
+        for j, stage in enumerate(each.stages):
+            if stage.errors is not None and stage.errors.of in elsewhere:
+                yield f"{where}.stages.{j}.errors.of", f"got {stage.errors.of!r}, which answers in other labels"
+        return
+    if not tokens:
+        yield f"{where}.data", f"'{recipe.task.type}' has one data set for all rounds so far"
+    if each.teacher != "teacher":
+        yield f"{where}.teacher", f"got {each.teacher!r}, expected 'teacher': only it is tuned on the round's data"
+    if own_tokenizer(recipe, each.id) is not None:
+        yield f"{where}.student", "a round with 'data' of its own keeps the teacher's tokenizer"
+    for j, stage in enumerate(each.stages):
+        if "unlabeled" in stage.data and each.data.unlabeled is None:
+            yield f"{where}.stages.{j}.data", "got 'unlabeled', expected the round's 'data.unlabeled' as well"
+        if stage.errors is not None and stage.errors.of != "teacher":
+            yield f"{where}.stages.{j}.errors.of", f"got {stage.errors.of!r}, expected 'teacher' on data of its own"
 
 
 def _architecture_problems(recipe: Recipe, tokens: bool) -> Iterator[tuple[str, str]]:
@@ -383,7 +426,7 @@ def _stage_problems(recipe: Recipe, index: int, earlier: list[str]) -> Iterator[
             yield f"{where}.name", f"got {stage.name!r}, expected a name of its own in the round"
         if stage.augment is not None and task is not None and not task.TEXTS:
             yield f"{where}.augment", f"the task '{recipe.task.type}' has no free text to change"
-        if "unlabeled" in stage.data and recipe.data.unlabeled is None:
+        if "unlabeled" in stage.data and each.data is None and recipe.data.unlabeled is None:
             yield f"{where}.data", "got 'unlabeled', expected 'data.unlabeled' to be given as well"
         for k, loss in enumerate(stage.losses):
             needs = plugins.find("losses", loss.kind).NEEDS

@@ -73,12 +73,20 @@ class RoundResult(_Part):
     samples_per_second: float
     calibration_error: float | None = None
     elsewhere: dict[str, ElsewhereResult] = {}
+    own_teacher_accuracy: float | None = None
+    """On data of the round's own: of the teacher tuned on it. All figures of such a round are on its own test set."""
+    own_teacher_accuracy_ci: Interval | None = None
     teacher_trials: tuple[dict[str, object], ...] = ()
     """Where the teacher was chosen: each one tried (`teacher`) and the `metric` on validation."""
     errors: dict[str, int] = {}
     """On test: `corrected` and `introduced` against the round before, `inherited` from the teacher."""
     seeds: tuple[SeedResult, ...] = ()
     """Every repetition, this one first; empty when there was no other."""
+
+    @property
+    def on_recipe_data(self) -> bool:
+        """Whether the figures are on the recipe's test set, not on the round's own."""
+        return self.own_teacher_accuracy is None
 
 
 class Latency(_Part):

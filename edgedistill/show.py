@@ -192,7 +192,7 @@ def _rounds(found: Results) -> Table:
             gain = f"{each.gain_over_control:+.4f} [{low:+.4f}, {high:+.4f}]"
         table.add_row(
             each.id,
-            each.teacher,
+            each.teacher if each.on_recipe_data else f"{each.teacher} ({each.own_teacher_accuracy:.4f}), own data",
             formatting.parameters(each.parameters),
             f"{each.accuracy:.4f}",
             f"[{each.accuracy_ci[0]:.4f}, {each.accuracy_ci[1]:.4f}]",

@@ -9,12 +9,12 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from . import bundled
 from .errors import UserError
-from .recipe import DataSource, Recipe, SplitName
+from .recipe import DataSource, DataSpec, Recipe, SplitName
 
 _MODEL_FILES = ("*.safetensors", "*.json", "*.model", "*.txt")
 _DATA_SUFFIXES = (".jsonl", ".json", ".csv", ".parquet")
@@ -34,6 +34,8 @@ class Sources:
     """Size of the local data files."""
     ood: Mapping[str, str] = field(default_factory=dict)
     """As `data`, for the sets of `evaluate.ood`."""
+    rounds: Mapping[str, Sources] = field(default_factory=dict)
+    """By the id of a round with data of its own: what is known of that."""
 
 
 def look_up(recipe: Recipe, *, download: bool = False) -> Sources:
@@ -46,7 +48,12 @@ def look_up(recipe: Recipe, *, download: bool = False) -> Sources:
         UserError: a local file or folder that isn't there, of a kind that can't be read, or a model that the hub
             doesn't give.
     """
-    data = {name: _data_fingerprint(f"data.{name}", source) for name, source in recipe.data.splits().items()}
+    data = _of_data("data", recipe.data)
+    own = {
+        each.id: _of_data(f"rounds.{i}.data", each.data)
+        for i, each in enumerate(recipe.rounds)
+        if each.data is not None
+    }
     ood = {name: _data_fingerprint(f"evaluate.ood.{name}", source) for name, source in recipe.evaluate.ood.items()}
     wanted: list[tuple[str, str | None, str]] = [("teacher.model", recipe.teacher.model, recipe.teacher.revision)]
     for i, each in enumerate(recipe.rounds):
@@ -66,8 +73,14 @@ def look_up(recipe: Recipe, *, download: bool = False) -> Sources:
         config = _config(model, revision)
         if config is not None:
             configs[model] = config
-    sizes = {name: _data_size(Path(source.path)) for name, source in recipe.data.splits().items() if source.path}
-    return Sources(data, models, configs, _count_labels(recipe), sizes, ood)
+    return replace(data, models=models, configs=configs, ood=ood, rounds=own)
+
+
+def _of_data(where: str, data: DataSpec) -> Sources:
+    """What is known of the data sets alone."""
+    prints = {name: _data_fingerprint(f"{where}.{name}", source) for name, source in data.splits().items()}
+    sizes = {name: _data_size(Path(source.path)) for name, source in data.splits().items() if source.path}
+    return Sources(prints, {}, labels=_count_labels(data), data_bytes=sizes)
 
 
 def file_hash(file: Path) -> str:
@@ -155,12 +168,12 @@ def _hub_cache(model: str) -> Path:
     return Path(os.environ.get("HF_HUB_CACHE") or home / "hub") / f"models--{model.replace('/', '--')}"
 
 
-def _count_labels(recipe: Recipe) -> int | None:
+def _count_labels(data: DataSpec) -> int | None:
     """Distinct labels of a local jsonl training file, for the estimate of the head's size."""
-    source = recipe.data.train
+    source = data.train
     if source.path is None or not source.path.endswith(".jsonl"):
         return None
-    column = recipe.data.columns.get("label", "label")
+    column = data.columns.get("label", "label")
     try:
         with open(source.path, encoding="utf-8") as lines:
             return len({str(json.loads(line).get(column)) for line in lines if line.strip()})

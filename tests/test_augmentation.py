@@ -6,7 +6,7 @@ from helpers import quickstart_rows
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgedistill.augmentation import AugmentSpec, deleted, masked, mistyped, swapped, view
+from edgedistill.augmentation import AugmentSpec, deleted, joined, masked, mistyped, partners, swapped, view
 
 WORDS = st.lists(st.text("abcdefgh", min_size=1, max_size=6), min_size=1, max_size=12)
 SHARES = st.floats(0, 0.99)
@@ -37,6 +37,28 @@ def test_masking_keeps_the_places_and_at_least_one_word(words, share, seed):
     assert len(found) == len(words)
     assert any(word != "[MASK]" for word in found)
     assert all(a in ("[MASK]", b) for a, b in zip(found, words, strict=True))
+
+
+@given(WORDS, WORDS)
+def test_joined_texts_are_a_beginning_and_an_end(first, second):
+    found = joined(" ".join(first), " ".join(second)).split()
+    beginning = (len(first) + 1) // 2
+    assert found[:beginning] == first[:beginning]
+    assert found[beginning:] == second[len(second) // 2 :]
+
+
+@given(st.integers(0, 200), st.floats(0, 1), st.integers(0, 99))
+def test_partners_are_other_items(items, share, seed):
+    found = partners(items, share, generator(seed))
+    assert len(found) == items
+    assert all(other is None or (other != i and 0 <= other < items) for i, other in enumerate(found))
+    assert partners(items, 0.0, generator(seed)) == [None] * items
+    if items > 1:
+        assert None not in partners(items, 1.0, generator(seed))
+
+
+def test_the_share_of_joined_views_is_what_is_asked():
+    assert np.mean([other is not None for other in partners(4000, 0.3, generator())]) == pytest.approx(0.3, abs=0.03)
 
 
 @given(st.text("abcdefghijklmnopqrstuvwxyz", min_size=2, max_size=9), st.integers(0, 999))

@@ -47,6 +47,8 @@ def make_plan(recipe: Recipe, sources: Sources) -> Plan:
         for arm in arms(recipe):
             for model in plan_round(draft, each, arm):
                 plan_evaluation(draft, model, each.id)
+        if each.data is not None:
+            continue  # it makes no file: its labels are not the recipe's
         own = [row for row in rows if row.round == each.id]
         plan_files(draft, own)
         if recipe.stop is not None:

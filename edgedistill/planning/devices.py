@@ -14,7 +14,8 @@ from .draft import Draft, arms
 
 def plan_evaluation(draft: Draft, model: str, tokens_of: str) -> None:
     """Logits of a model on validation and test; `tokens_of` is the model whose tokens it reads."""
-    settings = evaluate.Settings(task=draft.recipe.task, ood=tuple(draft.recipe.evaluate.ood))
+    own = any(each.id == tokens_of and each.data is not None for each in draft.recipe.rounds)
+    settings = evaluate.Settings(task=draft.recipe.task, ood=() if own else tuple(draft.recipe.evaluate.ood))
     reading = {"data": draft.data_of[tokens_of], "model": model}
     draft.steps.add(f"evaluate-{model}", "evaluate", settings, reading, f"logits of {model} on validation and test")
 
@@ -81,7 +82,8 @@ def plan_closing(draft: Draft, rows: Sequence[Candidate]) -> None:
         if (name := f"logits-{teacher}-train") in made
     }
     decided = {f"choice:{each.id}": name for each in recipe.rounds if (name := f"{each.id}-teacher") in made}
-    judged = {f"judge:{each.id}": f"judge-{each.id}" for each in recipe.rounds if recipe.stop is not None}
+    judged = {f"judge:{each.id}": name for each in recipe.rounds if (name := f"judge-{each.id}") in made}
+    own = {f"data:{each.id}": f"data-{each.id}" for each in recipe.rounds if each.data is not None}
     draft.steps.add(
         "measure",
         "measure",
@@ -124,6 +126,7 @@ def plan_closing(draft: Draft, rows: Sequence[Candidate]) -> None:
             **recorded,
             **decided,
             **judged,
+            **own,
         },
         "results.json, report.md, report.html",
     )

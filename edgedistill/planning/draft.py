@@ -62,8 +62,8 @@ class Arm:
     suffix: str = ""
 
     def at(self, model: str) -> str:
-        """The step that makes a model in this arm; there is one teacher for all."""
-        return model if model == "teacher" else f"{model}{self.suffix}"
+        """The step that makes a model in this arm; the teacher, tuned on whatever data, is one for all."""
+        return model if model == "teacher" or model.startswith("teacher-") else f"{model}{self.suffix}"
 
 
 def arms(recipe: Recipe) -> list[Arm]:

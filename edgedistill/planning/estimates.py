@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from edgedistill import plugins
 from edgedistill.recipe import Recipe, Round, StudentSpec, source_of
@@ -34,7 +34,9 @@ def shapes(recipe: Recipe, sources: Sources) -> dict[str, ModelShape | None]:
     """The shape of every model, None where it can't be known yet."""
     found = {"teacher": _teacher_shape(recipe, sources)}
     for each in recipe.rounds:
-        found[each.id] = _student_shape(each.student, found, sources)
+        shape = _student_shape(each.student, found, sources)
+        labels = sources.rounds[each.id].labels if each.data is not None else sources.labels
+        found[each.id] = None if shape is None else replace(shape, labels=labels or 2)
     return found
 
 
@@ -56,10 +58,11 @@ def live_signals(recipe: Recipe, sources: Sources, each: Round) -> dict[str, str
     if "relations" in needs:
         found["relations"] = "queries, keys and values of every layer are too large to keep"
     if "hidden" in needs:
-        shape = shapes(recipe, sources).get(each.teachers()[0])
+        shape = shapes(recipe, sources).get("teacher" if each.data is not None else each.teachers()[0])
         read = {split for stage in each.stages for split in stage.data}
         # A token of European text takes about four bytes; hidden states take two bytes a dimension.
-        tokens = sum(size for split, size in sources.data_bytes.items() if split in read) / 4
+        known = sources.rounds[each.id] if each.data is not None else sources
+        tokens = sum(size for split, size in known.data_bytes.items() if split in read) / 4
         if shape is not None:
             size_gb = tokens * shape.hidden_size * 2 * (shape.layers + 1) / 1e9
             if size_gb > recipe.signals.max_gb:

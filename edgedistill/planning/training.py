@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from edgedistill import plugins
-from edgedistill.recipe import Round, Stage, TeacherChoice, Teachers, own_tokenizer, source_of
+from edgedistill.recipe import (
+    DataSource,
+    DataSpec,
+    Round,
+    Schedule,
+    Stage,
+    TeacherChoice,
+    Teachers,
+    own_tokenizer,
+    source_of,
+    teacher_of,
+)
+from edgedistill.sources import Sources
 from edgedistill.steps import (
     augment_text,
     choose_teacher,
@@ -22,42 +34,61 @@ from .estimates import depth, live_signals
 
 def plan_teacher(draft: Draft) -> None:
     """Data and teacher."""
+    _plan_data(draft, "data", draft.recipe.data, draft.sources, draft.recipe.evaluate.ood)
+    _plan_tuning(draft, "teacher", "data", draft.recipe.teacher.fine_tune)
+
+
+def _plan_data(
+    draft: Draft, name: str, data: DataSpec, known: Sources, ood: Mapping[str, DataSource], tokens: str | None = None
+) -> None:
+    """Read a data set; `tokens` is the data step whose tokenizer is taken instead of the teacher's."""
     recipe, teacher = draft.recipe, draft.recipe.teacher
-    origin = teacher.model or "scratch"
-    fingerprint = draft.sources.models.get(origin, "scratch")
-    data = prepare_data.Settings(
+    settings = prepare_data.Settings(
         task=recipe.task.type,
-        data=recipe.data,
+        data=data,
         tokenizer=teacher.model,
         revision=teacher.revision,
         vocabulary=teacher.scratch.vocabulary if teacher.scratch else None,
-        teacher_labels=teacher.fine_tune is None,
-        ood=recipe.evaluate.ood,
+        teacher_labels=tokens is None and teacher.fine_tune is None,
+        ood=ood,
     )
-    reading = {"columns": dict(recipe.data.columns), "max_length": recipe.data.max_length}
-    without_places = data.model_dump(mode="json", exclude={"data", "tokenizer", "revision", "ood"}) | {"data": reading}
+    fingerprint = draft.sources.models.get(teacher.model or "scratch", "scratch")
+    reading = {"columns": dict(data.columns), "max_length": data.max_length}
+    places = {"data", "tokenizer", "revision", "ood"}
+    without_places = settings.model_dump(mode="json", exclude=places) | {"data": reading}
     draft.steps.add(
-        "data",
+        name,
         "prepare_data",
-        data,
-        {},
-        f"read, check and tokenise {', '.join(recipe.data.splits())}",
-        [without_places, draft.sources.data, draft.sources.ood, fingerprint],
+        settings,
+        {} if tokens is None else {"tokens": tokens},
+        f"read, check and tokenise {', '.join(data.splits())}",
+        [without_places, known.data, known.ood, fingerprint],
     )
+
+
+def _plan_tuning(draft: Draft, name: str, data: str, fine_tune: Schedule | None) -> None:
+    """The recipe's teacher, tuned on a data step as `fine_tune` says; None: as it is."""
+    recipe = draft.recipe
+    teacher = recipe.teacher.model_copy(update={"fine_tune": fine_tune})
+    origin = teacher.model or "scratch"
     trained = train_teacher.Settings(task=recipe.task, teacher=teacher, seed=recipe.seed, compute=recipe.compute)
-    verb = f"fine-tune {origin} for {teacher.fine_tune.epochs} epochs" if teacher.fine_tune else f"load {origin}"
+    fingerprint = draft.sources.models.get(origin, "scratch")
     draft.steps.add(
-        "teacher",
+        name,
         "train_teacher",
         trained,
-        {"data": "data"},
-        verb,
+        {"data": data},
+        f"fine-tune {origin} for {fine_tune.epochs} epochs" if fine_tune else f"load {origin}",
         [trained.model_dump(mode="json", exclude={"teacher": {"model", "revision"}}), fingerprint],
     )
 
 
 def plan_round(draft: Draft, each: Round, arm: Arm) -> list[str]:
-    """One round in one arm, with its control; returns the names of the models made."""
+    """One round in one arm, with its control and, on data of its own, its teacher; the names of the models made."""
+    tuned = []
+    if each.data is not None:
+        tuned = _plan_own_data(draft, each)
+        each = _taught_by(each, teacher_of(each))
     _plan_tokens(draft, each)
     live = live_signals(draft.recipe, draft.sources, each)
     signals = _plan_signals(draft, each, arm, live)
@@ -69,11 +100,34 @@ def plan_round(draft: Draft, each: Round, arm: Arm) -> list[str]:
         control = f"{each.id}-control{arm.suffix}"
         views = {role: step for role, step in signals.items() if role.startswith("views:")}
         made.append(_plan_student(draft, _untaught(each), arm, control, views, control=True))
-    return made
+    return [*tuned, *made]
+
+
+def _plan_own_data(draft: Draft, each: Round) -> list[str]:
+    """The data set of a round that has its own, and the teacher tuned on it; once for all arms."""
+    assert each.data is not None
+    data, teacher = f"data-{each.id}", teacher_of(each)
+    if each.id in draft.data_of:
+        return []
+    _plan_data(draft, data, each.data, draft.sources.rounds[each.id], {}, tokens="data")
+    _plan_tuning(draft, teacher, data, each.fine_tune)
+    draft.data_of[each.id] = draft.data_of[teacher] = data
+    return [teacher]
+
+
+def _taught_by(each: Round, teacher: str) -> Round:
+    """A round on data of its own with its tuned teacher in the place of the recipe's."""
+    stages = tuple(
+        stage.model_copy(update={"errors": stage.errors.model_copy(update={"of": teacher})}) if stage.errors else stage
+        for stage in each.stages
+    )
+    return each.model_copy(update={"teacher": teacher, "stages": stages})
 
 
 def _plan_tokens(draft: Draft, each: Round) -> None:
     """Which tokens the student reads: the teacher's, its source's, or those of a tokenizer of its own."""
+    if each.data is not None:
+        return
     owner = own_tokenizer(draft.recipe, each.id)
     draft.data_of[each.id] = "data" if owner is None else f"data-{owner}"
     if owner == each.id:
@@ -88,15 +142,16 @@ def _plan_tokens(draft: Draft, each: Round) -> None:
 def _plan_views(draft: Draft, each: Round, stage: Stage, tokens: str) -> str:
     """The stage's augmented texts in the tokens of the data step `tokens`; the same texts for all of them."""
     assert stage.augment is not None
+    first = "data" if each.data is None else draft.data_of[each.id]
     settings = augment_text.Settings(
         task=draft.recipe.task.type, augment=stage.augment, splits=stage.data, seed=draft.recipe.seed
     )
-    name = f"views-{each.id}-{stage.name}" + ("" if tokens == "data" else f"-{tokens}")
+    name = f"views-{each.id}-{stage.name}" + ("" if tokens == first else f"-{tokens}")
     identity = settings.model_dump(mode="json")
     if stage.augment.masked_lm is not None:
         identity["augment"]["masked_lm"] = draft.sources.models[stage.augment.masked_lm]
     summary = f"{stage.augment.copies} further views of {' and '.join(stage.data)}"
-    return draft.steps.add(name, "augment_text", settings, {"data": "data", "tokens": tokens}, summary, identity)
+    return draft.steps.add(name, "augment_text", settings, {"data": first, "tokens": tokens}, summary, identity)
 
 
 def _plan_signals(draft: Draft, each: Round, arm: Arm, live: Mapping[str, str]) -> dict[str, str]:
@@ -174,7 +229,7 @@ def _plan_student(
     recipe, sources = draft.recipe, draft.sources
     settings = distil.Settings(
         task=recipe.task,
-        round=each,
+        round=each.model_copy(update={"data": None, "fine_tune": None}),  # the inputs' keys stand for them
         seed=arm.seed,
         compute=recipe.compute,
         control=control,
@@ -183,7 +238,8 @@ def _plan_student(
     inputs = {"data": draft.data_of[each.id], **signals}
     source = source_of(each.student)
     if source is not None:
-        inputs["source"] = arm.at(source)
+        own = each.data is not None and source == "teacher"
+        inputs["source"] = teacher_of(each) if own else arm.at(source)
     if not control:
         inputs |= {f"teacher:{teacher}": arm.at(teacher) for teacher in each.teachers()}
     origin = getattr(each.student, "model", None)

@@ -12,6 +12,7 @@ from edgedistill import __version__, plugins
 from edgedistill.candidates import Candidate
 from edgedistill.data import PreparedData
 from edgedistill.error_changes import ErrorChanges, error_changes
+from edgedistill.recipe import teacher_of
 from edgedistill.results import (
     RESULTS_SCHEMA,
     CandidateResult,
@@ -49,17 +50,21 @@ def collect(settings: Settings, inputs: Inputs) -> Results:
     from edgedistill.engine import versions
     from edgedistill.machine import describe
 
-    test = TestSet(settings, inputs)
+    test = TestSet(settings, inputs, "data", settings.ood)
+    tests = {
+        each.id: test if each.data is None else TestSet(settings, inputs, f"data:{each.id}") for each in settings.rounds
+    }
     choice = inputs["choose"].read_json("choice.json")
     data = inputs["data"].read_json("data.json")
     labels = data["labels"]
     assert isinstance(labels, list)
-    before = ["teacher", *(each.id for each in settings.rounds)]
-    changes = {
-        each.id: error_changes(test.model(before[i]), test.model(each.id), test.model("teacher"), test.labels)
-        for i, each in enumerate(settings.rounds)
-    }
-    rounds = tuple(_round(each, settings, inputs, test, changes[each.id]) for each in settings.rounds)
+    changes, before = {}, "teacher"
+    for each in settings.rounds:
+        own, teacher = tests[each.id], teacher_of(each)
+        earlier = before if each.data is None else teacher
+        changes[each.id] = error_changes(own.model(earlier), own.model(each.id), own.model(teacher), own.labels)
+        before = each.id if each.data is None else before
+    found = tuple(_round(each, settings, inputs, tests[each.id], changes[each.id]) for each in settings.rounds)
     flips = {
         row.id: inputs[f"verify:{row.verify_key}"].read_json("fidelity.json")["flips"] for row in settings.candidates
     }
@@ -70,14 +75,14 @@ def collect(settings: Settings, inputs: Inputs) -> Results:
             "edgedistill": __version__,
             "metric": settings.task.metric,
             "teacher": _teacher(inputs, test),
-            "rounds": rounds,
+            "rounds": found,
             "candidates": tuple(_candidate(row, inputs, test, choice) for row in settings.candidates),
             "chosen": choice["chosen"],
             "why": choice["why"],
             "stop": _stop(settings, inputs),
-            "warnings": tuple(warnings(rounds, data, settings, inputs)),
+            "warnings": tuple(warnings(found, data, settings, inputs)),
             "flips": flips,
-            "errors": {each.id: test.texts(changes[each.id], each.id) for each in settings.rounds},
+            "errors": {each.id: tests[each.id].texts(changes[each.id], each) for each in settings.rounds},
             "data": {
                 "task": settings.task.type,
                 "rows": data["rows"],
@@ -91,22 +96,22 @@ def collect(settings: Settings, inputs: Inputs) -> Results:
 
 
 class TestSet:
-    """The test set's labels and texts, and every model's decisions on it."""
+    """A test set's labels and texts, and every model's decisions on it: the recipe's, or a round's own."""
 
     __test__ = False  # not one of pytest's
 
-    def __init__(self, settings: Settings, inputs: Inputs) -> None:
+    def __init__(self, settings: Settings, inputs: Inputs, data: str, ood: Sequence[str] = ()) -> None:
         from edgedistill.inference import references
 
         self._inputs = inputs
         self._task = plugins.find("tasks", settings.task.type)
-        self._data = PreparedData(inputs["data"].folder)
+        self._data = PreparedData(inputs[data].folder)
         self.metric: Metric = self._task.METRICS[settings.task.metric]
         labels = references(self._task, self._data.tokens("test"))
         self.kept = labels != -100
         self.labels: Integers = labels[self.kept]
         self._elsewhere = {
-            name: (f"ood-{name}", references(self._task, self._data.tokens(f"ood-{name}"))) for name in settings.ood
+            name: (f"ood-{name}", references(self._task, self._data.tokens(f"ood-{name}"))) for name in ood
         }
 
     def model(self, name: str) -> Integers:
@@ -132,11 +137,11 @@ class TestSet:
         interval = metric_interval(self.metric, decisions, self.labels)
         return self.metric.score(decisions, self.labels), (interval.low, interval.high)
 
-    def texts(self, changes: ErrorChanges, model: str) -> dict[str, list[ErrorText]]:
-        """The first items of each kind of error, as a person reads them."""
-        own, teacher, names = self.model(model), self.model("teacher"), self._data.labels
+    def texts(self, changes: ErrorChanges, each: Round) -> dict[str, list[ErrorText]]:
+        """The first items of each kind of error of a round, as a person reads them."""
+        own, teacher, names = self.model(each.id), self.model(teacher_of(each)), self._data.labels
         rows = self._data.rows("test")
-        offsets = load_rows(self._inputs["evaluate:teacher"].path("test.safetensors")).offsets
+        offsets = load_rows(self._inputs[f"evaluate:{each.id}"].path("test.safetensors")).offsets
         item_of = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))[self.kept]
         return {
             kind: [
@@ -193,11 +198,11 @@ def elsewhere(metric: Metric, test_logits: Floats, logits: Floats, labels: Integ
 
 def _round(each: Round, settings: Settings, inputs: Inputs, test: TestSet, changes: ErrorChanges) -> RoundResult:
     training = inputs[f"model:{each.id}"].read_json("training.json")
-    own, teacher = test.model(each.id), test.model("teacher")
+    own, teacher = test.model(each.id), test.model(teacher_of(each))
     accuracy, interval = test.accuracy(own)
     drop = compare(test.metric, teacher, own, test.labels)
     trials: list[dict[str, object]] = []
-    taught = " + ".join(each.teachers())
+    taught = " + ".join(each.teachers()) if each.data is None else teacher_of(each)
     if f"choice:{each.id}" in inputs:
         choice = inputs[f"choice:{each.id}"].read_json("choice.json")
         chosen, trials = choice["chosen"], choice["trials"]  # type: ignore[assignment]
@@ -221,6 +226,8 @@ def _round(each: Round, settings: Settings, inputs: Inputs, test: TestSet, chang
         "seeds": _seeds(each, settings.seeds, inputs, test),
         **test.generalisation(each.id),
     }
+    if each.data is not None:
+        facts["own_teacher_accuracy"], facts["own_teacher_accuracy_ci"] = test.accuracy(teacher)
     if f"evaluate:{each.id}-control" in inputs:
         control = test.model(f"{each.id}-control")
         gain = compare(test.metric, own, control, test.labels)
@@ -289,10 +296,11 @@ def _candidate(row: Candidate, inputs: Inputs, test: TestSet, choice: Mapping[st
 
 def _stop(settings: Settings, inputs: Inputs) -> dict[str, object] | None:
     """Where the rounds ended and why; None without a stop rule."""
-    last = settings.rounds[-1].id
-    if f"judge:{last}" not in inputs:
+    judged = [each.id for each in settings.rounds if f"judge:{each.id}" in inputs]
+    if not judged:
         return None
-    judgements = [inputs[f"judge:{each.id}"].read_json("judgement.json") for each in settings.rounds]
+    last = judged[-1]
+    judgements = [inputs[f"judge:{name}"].read_json("judgement.json") for name in judged]
     early = bool(judgements[-1]["stop"])
     ending = "" if early else f"all {len(judgements)} rounds ran; "
     return {"round": last, "early": early, "reason": f"{ending}{judgements[-1]['reason']}", "judgements": judgements}

@@ -51,6 +51,9 @@ def _notes(results: Results) -> list[str]:
     """What else is to be said of the rounds: errors, repetitions, trials, the stop rule."""
     lines = []
     for each in results.rounds:
+        if not each.on_recipe_data:
+            own = f"{f.share(each.own_teacher_accuracy)} {f.interval(each.own_teacher_accuracy_ci)}"
+            lines.append(f"{each.id}: on data of its own, where {each.teacher} has {own}")
         if each.errors:
             lines.append(f"{each.id}: " + ", ".join(f"{count} errors {kind}" for kind, count in each.errors.items()))
         if found := spread(each):
@@ -62,7 +65,7 @@ def _notes(results: Results) -> list[str]:
             ]
             lines.append(f"{each.id}: teachers tried, on validation: {'; '.join(tried)}")
     models: dict[str, TeacherResult | RoundResult] = {"teacher": results.teacher}
-    models |= {each.id: each for each in results.rounds}
+    models |= {each.id: each for each in results.rounds if each.on_recipe_data}
     for name, model in models.items():
         for set_name, seen in model.elsewhere.items():
             accuracy = f"accuracy {f.share(seen.accuracy)} {f.interval(seen.accuracy_ci)}"

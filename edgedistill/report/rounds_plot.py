@@ -9,13 +9,14 @@ from .svg import GRID, INK, MUTED, SERIES, style, to_svg
 
 
 def accuracy_over_rounds(results: Results) -> str:
-    """One place a round; the control hollow beside it, other seeds as small marks."""
+    """One place a round on the recipe's data; the control hollow beside it, other seeds as small marks."""
     from matplotlib.figure import Figure
 
-    names = ["teacher", *(each.id for each in results.rounds)]
-    sizes = [results.teacher.parameters, *(each.parameters for each in results.rounds)]
-    values = [results.teacher.accuracy, *(each.accuracy for each in results.rounds)]
-    bounds = [results.teacher.accuracy_ci, *(each.accuracy_ci for each in results.rounds)]
+    rounds = [each for each in results.rounds if each.on_recipe_data]
+    names = ["teacher", *(each.id for each in rounds)]
+    sizes = [results.teacher.parameters, *(each.parameters for each in rounds)]
+    values = [results.teacher.accuracy, *(each.accuracy for each in rounds)]
+    bounds = [results.teacher.accuracy_ci, *(each.accuracy_ci for each in rounds)]
     with style("rounds"):
         figure = Figure(figsize=(9.2, 3.2), dpi=72, layout="constrained")
         axes = figure.add_subplot()
@@ -34,7 +35,7 @@ def accuracy_over_rounds(results: Results) -> str:
                 color=INK,
                 zorder=5,
             )
-        for i, each in enumerate(results.rounds, start=1):
+        for i, each in enumerate(rounds, start=1):
             colour = SERIES[i % len(SERIES)]
             if each.control_accuracy is not None:
                 axes.scatter(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edgedistill.recipe import teacher_of
 from edgedistill.remedies import RoundFigures, remedies
 from edgedistill.results import RoundResult
 from edgedistill.signals import load_rows
@@ -52,14 +53,15 @@ def _figures(each: Round, inputs: Inputs) -> RoundFigures:
     last = [float(epoch["metric"]) for epoch in epochs if epoch["stage"] == epochs[-1]["stage"]]
     losses = [loss for stage in each.stages for loss in stage.losses]
     temperature = next((loss.temperature for loss in losses if hasattr(loss, "temperature")), None)
-    roles = [role for teacher in each.teachers() if (role := f"logits:{teacher}:train") in inputs]
+    teachers = each.teachers() if each.data is None else (teacher_of(each),)
+    roles = [role for teacher in teachers if (role := f"logits:{teacher}:train") in inputs]
     logits = [load_rows(inputs[role].path("logits.safetensors")).values for role in roles]
 
     def on_validation(model: str) -> float:
         return float(str(inputs[f"evaluate:{model}"].read_json("accuracy.json")["validation"]))
 
     return RoundFigures(
-        teacher_metric=max(on_validation(name) for name in each.teachers()),
+        teacher_metric=max(on_validation(name) for name in teachers),
         control_metric=on_validation(f"{each.id}-control"),
         temperature=temperature,
         teacher_logits=np.mean(logits, axis=0) if logits else None,

@@ -10,7 +10,7 @@ import numpy as np
 
 from edgedistill import plugins
 from edgedistill.artifacts import write_json
-from edgedistill.augmentation import AugmentSpec, masked, view
+from edgedistill.augmentation import AugmentSpec, joined, masked, partners, view
 from edgedistill.recipe import SplitName
 from edgedistill.spec import Spec
 from edgedistill.step import Context, Inputs
@@ -18,7 +18,7 @@ from edgedistill.step import Context, Inputs
 if TYPE_CHECKING:
     from edgedistill.interfaces import Task
 
-VERSION = 1
+VERSION = 2
 _TOP, _BATCH = 20, 64
 
 
@@ -47,15 +47,24 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
         rows = first.rows(split)
         generator = np.random.default_rng([settings.seed, *split.encode()])
         content = {name: list(rows[name]) * settings.augment.copies for name in rows.column_names}
+        others = partners(len(rows) * settings.augment.copies, settings.augment.join, generator)
         for key in task.TEXTS:
             if key not in own.columns:
                 continue
-            texts = content[own.columns[key]]
+            whole = content[own.columns[key]]
+            texts = [
+                text if other is None else joined(text, whole[other]) for text, other in zip(whole, others, strict=True)
+            ]
             if replace is not None:
                 texts = replace(texts, generator)
             content[own.columns[key]] = [view(text, settings.augment, mask_token, generator) for text in texts]
+        label = own.columns[task.COLUMNS.labels]
         if not settings.augment.labels:
-            content.pop(own.columns[task.COLUMNS.labels], None)
+            content.pop(label, None)
+        if label in content:
+            content[label] = [
+                name if other is None else None for name, other in zip(content[label], others, strict=True)
+            ]
         views = type(rows).from_dict(content)
         views.save_to_disk(str(folder / split / "rows"))
         tokens = tokenise(views, task, own.columns, tokenizer, label_ids, own.max_length)

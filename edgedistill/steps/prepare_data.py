@@ -38,7 +38,10 @@ class Settings(Spec):
 
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> None:
-    """Publish `SPLIT/rows` and `SPLIT/tokens` (Arrow), `tokenizer/`, `data.json` (labels, counts, duplicates)."""
+    """Publish `SPLIT/rows` and `SPLIT/tokens` (Arrow), `tokenizer/`, `data.json` (labels, counts, duplicates).
+
+    With an input `tokens`, another data step, its tokenizer is taken: a body that goes on reads the same tokens.
+    """
     from edgedistill import data as reading
 
     task: Task = plugins.find("tasks", settings.task)
@@ -62,7 +65,11 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
             reading.check_rows(rows, task, columns, files[name], labelled=name != "unlabeled", known=labels)
     if "unlabeled" in named and label_column in named["unlabeled"].column_names:
         named["unlabeled"] = named["unlabeled"].remove_columns(label_column)
-    tokenizer = _tokenizer(settings, named["train"], columns, task) if task.TOKENS else None
+    tokenizer = None
+    if "tokens" in inputs:
+        tokenizer = reading.PreparedData(inputs["tokens"].folder).load_tokenizer()
+    elif task.TOKENS:
+        tokenizer = _tokenizer(settings, named["train"], columns, task)
     if tokenizer is not None:
         tokenizer.save_pretrained(folder / "tokenizer")
     pairs: list[tuple[SplitName, SplitName]] = [
