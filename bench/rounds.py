@@ -76,7 +76,7 @@ def recipe(
         },
         "teacher": {
             "model": str(teacher),
-            "fine_tune": {"epochs": 8 if banking else 5, "learning_rate": 2.0e-4, "batch_size": 64},
+            "fine_tune": {"epochs": 6 if banking else 5, "learning_rate": 2.0e-4, "batch_size": 64},
         },
         "rounds": arm,
         "export": {"targets": ["onnx"], "teacher": False},

@@ -204,7 +204,7 @@ class Compute(Spec):
 
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """`auto` is bf16 autocast where the device has it in hardware; weights stay fp32."""
+    """`auto` is bf16 autocast where the device multiplies it faster (GPUs, CPUs with AMX); weights stay fp32."""
 
 
 class SignalSpec(Spec):

@@ -269,13 +269,16 @@ def make_accelerator(compute: Compute) -> Accelerator:
 
 
 def wants_bf16(compute: Compute) -> bool:
-    """Whether training runs under bf16 autocast: as told, or where the hardware multiplies bf16 faster."""
+    """Whether training runs under bf16 autocast: as told, or where the hardware multiplies bf16 faster.
+
+    On a CPU that takes AMX tiles; with AVX-512's bf16 instructions alone, autocast was measured to be slower than fp32
+    (a BERT of 22.7M parameters, 64 x 20 tokens, one thread: 1.4 s a step against 0.8 s).
+    """
     if compute.precision != "auto":
         return compute.precision == "bf16"
     if compute.device != "cpu" and torch.cuda.is_available():
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    capabilities = torch.cpu.get_capabilities()
-    return any(capabilities.get(name, False) for name in ("amx_bf16", "avx512_bf16"))
+    return bool(torch.cpu.get_capabilities().get("amx_bf16", False))
 
 
 def learning_rate(step: int, total: int, schedule: Schedule) -> float:
