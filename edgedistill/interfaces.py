@@ -195,6 +195,16 @@ class ModelSizes:
     heads: int = 1
     vocabulary: int = 0
     embedding_size: int = 0
+    heads_by_layer: tuple[int, ...] = ()
+    """Where layers differ in it; `heads` is what `hidden_size` is divided by, then."""
+
+    def heads_at(self, layer: int) -> int:
+        """Attention heads of a layer, counted from 0."""
+        return self.heads_by_layer[layer] if self.heads_by_layer else self.heads
+
+    def relation_width(self, layer: int) -> int:
+        """Width of the queries (keys, values) of a layer, counted from 0."""
+        return self.heads_at(layer) * self.hidden_size // self.heads
 
 
 class Loss(Protocol):

@@ -32,6 +32,8 @@ LAYOUTS = {
     "roberta": _BERT,
     "xlm-roberta": _BERT,
     "camembert": _BERT,
+    "electra": _BERT,
+    "edgedistill-pruned-bert": _BERT,
     "distilbert": Layout(
         attention_in=("attention.q_lin", "attention.k_lin", "attention.v_lin"),
         attention_out="attention.out_lin",

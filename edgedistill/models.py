@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # The attribute that holds the feed-forward width, by architecture; `intermediate_size` where none is named.
 _INTERMEDIATE = {"distilbert": "hidden_dim", "gpt2": "n_inner", "t5": "d_ff"}
+# Attributes that hold one entry a layer.
+_BY_LAYER = ("layer_types", "heads_by_layer", "neurons_by_layer")
 _OFFSET_POSITIONS = ("roberta", "xlm-roberta", "camembert", "mpnet")
 
 
@@ -33,7 +35,7 @@ def load_config(
     """
     from transformers import AutoConfig
 
-    from . import image_model, static_model  # noqa: F401 - the auto classes learn of their models
+    from . import image_model, pruned_model, static_model  # noqa: F401 - the auto classes learn of their models
 
     with _Explained(source):
         return AutoConfig.from_pretrained(str(source), **_revision(revision), **dict(overrides or {}))
@@ -69,7 +71,7 @@ def load_model(
     """
     import torch
 
-    from . import image_model, static_model  # noqa: F401 - the auto classes learn of their models
+    from . import image_model, pruned_model, static_model  # noqa: F401 - the auto classes learn of their models
 
     quiet_transformers()
     with _Explained(source):
@@ -107,14 +109,18 @@ def resized(
     """A copy of `config` with these layers (numbers in the original) and widths; what is None stays.
 
     Raises:
-        UserError: heads that don't divide the hidden size, or an architecture without the setting.
+        UserError: heads that don't divide the hidden size, or another width of a model whose layers differ in size.
     """
     smaller = copy.deepcopy(config)
     smaller.num_hidden_layers = len(layers)
-    if getattr(config, "layer_types", None):
-        smaller.layer_types = [config.layer_types[i] for i in layers]
+    for name in _BY_LAYER:
+        if getattr(config, name, None):
+            setattr(smaller, name, [getattr(config, name)[i] for i in layers])
     if hidden_size is not None:
+        refuse_unequal_layers(config)
         ratio = hidden_size / config.hidden_size
+        if getattr(config, "embedding_size", None) == config.hidden_size:  # not projected, so not a size of its own
+            smaller.embedding_size = hidden_size
         smaller.hidden_size = hidden_size
         smaller.num_attention_heads = heads or max(1, round(config.num_attention_heads * ratio))
         attribute = _INTERMEDIATE.get(config.model_type, "intermediate_size")
@@ -125,6 +131,19 @@ def resized(
             f"{smaller.hidden_size} (for example {math.gcd(smaller.hidden_size, config.num_attention_heads)})"
         )
     return smaller
+
+
+def refuse_unequal_layers(config: PreTrainedConfig) -> None:
+    """Another width can't be given to a model whose layers differ in size.
+
+    Raises:
+        UserError: it is one.
+    """
+    if getattr(config, "heads_by_layer", None):
+        raise UserError(
+            "student.from: the layers of a pruned model differ in size, so it cannot be made narrower or built at "
+            "another width; expected another model, or init: prune, keep_layers or trim_vocabulary"
+        )
 
 
 def with_vocabulary(config: PreTrainedConfig, kept: Sequence[int]) -> PreTrainedConfig:

@@ -21,6 +21,7 @@ _ENCODERS = {
     "camembert": (1, 1),
     "distilbert": (0, 1),
     "mpnet": (0, 1),
+    "electra": (2, 1),
 }
 
 
@@ -37,6 +38,10 @@ class ModelShape:
     positions: int
     token_types: int
     labels: int
+    embedding_size: int | None = None
+    """Width of the embeddings where they are projected to the hidden size (ELECTRA); None: the hidden size."""
+    pruned_to: int | None = None
+    """A number of parameters that layers of unequal sizes are pruned to."""
 
     @classmethod
     def from_config(cls, config: Mapping[str, object], labels: int) -> ModelShape | None:
@@ -50,7 +55,9 @@ class ModelShape:
         architecture = str(config.get("model_type"))
         types = config.get("type_vocab_size", _ENCODERS.get(architecture, (0, 0))[0])
         token_types = 0 if architecture in ("distilbert", "mpnet") else int(str(types))
-        return cls(architecture, token_types=token_types, labels=labels, **sizes)
+        embedding = config.get("embedding_size")
+        embedding_size = embedding if isinstance(embedding, int) and embedding != sizes["hidden_size"] else None
+        return cls(architecture, token_types=token_types, labels=labels, embedding_size=embedding_size, **sizes)
 
     def resized(
         self,
@@ -67,16 +74,24 @@ class ModelShape:
             hidden_size=hidden_size or self.hidden_size,
             heads=heads or max(1, round(self.heads * ratio)),
             intermediate_size=intermediate_size or round(self.intermediate_size * ratio),
+            pruned_to=None,
         )
 
     def parameters(self) -> int | None:
-        """Parameters of the sequence classifier, exact for the encoders known here; None for another architecture."""
+        """Parameters of the sequence classifier, exact for the encoders known here; None for another architecture.
+
+        Of a pruned model it is what it was pruned to: at most one head or neuron more than it has.
+        """
+        if self.pruned_to is not None:
+            return self.pruned_to
         if self.architecture not in _ENCODERS:
             return None
         h, i = self.hidden_size, self.intermediate_size
-        embeddings = (self.vocabulary + self.positions + self.token_types) * h + 2 * h
+        e = self.embedding_size or h
+        embeddings = (self.vocabulary + self.positions + self.token_types) * e + 2 * e
+        projection = e * h + h if e != h else 0
         attention = 4 * (h * h + h) + 2 * h
         feed_forward = (h * i + i) + (i * h + h) + 2 * h
         relative_bias = 32 * self.heads if self.architecture == "mpnet" else 0
         head = _ENCODERS[self.architecture][1] * (h * h + h) + h * self.labels + self.labels
-        return embeddings + relative_bias + self.layers * (attention + feed_forward) + head
+        return embeddings + projection + relative_bias + self.layers * (attention + feed_forward) + head

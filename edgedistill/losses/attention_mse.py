@@ -55,13 +55,15 @@ def build(spec: AttentionMseSpec, student: ModelSizes, teacher: ModelSizes | Non
 
     if teacher is None:
         raise ValueError("attention needs one teacher")
-    if spec.heads == "each" and student.heads != teacher.heads:
-        raise UserError(
-            f"attention_mse: the student has {student.heads} heads, the teacher {teacher.heads}; expected as many, "
-            "or heads: mean, or the loss minilm_relations"
-        )
     # Hidden state i is the output of layer i, whose attention stands at i - 1; the embeddings have none.
     pairs = [(s - 1, t - 1) for s, t in layer_pairs(spec.layers, student.layers, teacher.layers) if min(s, t) > 0]
+    for s, t in pairs if spec.heads == "each" else ():
+        if student.heads_at(s) != teacher.heads_at(t):
+            raise UserError(
+                f"attention_mse: the student has {student.heads_at(s)} heads in layer {s + 1}, the teacher "
+                f"{teacher.heads_at(t)} in layer {t + 1}; expected as many, or heads: mean, or the loss "
+                "minilm_relations"
+            )
 
     class AttentionMse(torch.nn.Module):
         def forward(self, inputs: LossInputs) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
@@ -62,15 +63,16 @@ def build(spec: MinilmRelationsSpec, student: ModelSizes, teacher: ModelSizes | 
 
     if teacher is None:
         raise ValueError("relations need one teacher")
-    for who, width in (("student", student.hidden_size), ("teacher", teacher.hidden_size)):
-        if width % spec.relation_heads:
-            raise UserError(
-                f"minilm_relations.relation_heads: got {spec.relation_heads}, expected a divisor of the {who}'s "
-                f"width {width}"
-            )
     if spec.teacher_layer is not None and spec.teacher_layer > teacher.layers:
         raise UserError(f"minilm_relations.teacher_layer: got {spec.teacher_layer}, expected 1 to {teacher.layers}")
     layer = (spec.teacher_layer or teacher.layers) - 1
+    widths = (student.relation_width(student.layers - 1), teacher.relation_width(layer))
+    for who, width in zip(("student", "teacher"), widths, strict=True):
+        if width % spec.relation_heads:
+            raise UserError(
+                f"minilm_relations.relation_heads: got {spec.relation_heads}, expected a divisor of the {who}'s "
+                f"width {width} (for example {math.gcd(*widths)}, which divides both sides')"
+            )
 
     class MinilmRelations(torch.nn.Module):
         def forward(self, inputs: LossInputs) -> torch.Tensor:

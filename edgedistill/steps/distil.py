@@ -122,6 +122,7 @@ def _sizes(config: PreTrainedConfig) -> ModelSizes:
         heads=config.num_attention_heads,
         vocabulary=config.vocab_size,
         embedding_size=getattr(config, "embedding_size", config.hidden_size),
+        heads_by_layer=tuple(getattr(config, "heads_by_layer", ())),
     )
 
 

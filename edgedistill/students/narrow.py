@@ -35,8 +35,13 @@ class NarrowSpec(Spec):
     from_: str = Field("teacher", alias="from")
     hidden_size: int | None = Field(None, ge=8)
     parameters: int | None = Field(None, ge=1000)
+    """Of the whole model, embeddings and head included. The student is the widest whole number of the source's heads
+    that has at most so many, all layers alike; `layers` and `intermediate_size` are held as given, and the feed-forward
+    width follows the hidden size where it isn't."""
     layers: int | None = Field(None, ge=1)
+    """Evenly spread over the source's; all of them unless given."""
     heads: int | None = Field(None, ge=1)
+    """As many for the width as the source has, unless given."""
     intermediate_size: int | None = Field(None, ge=8)
 
     @model_validator(mode="after")
@@ -63,10 +68,15 @@ def shape(spec: NarrowSpec, source: ModelShape) -> ModelShape | None:
     for heads in range(source.heads, 0, -1):
         width = heads * (source.hidden_size // source.heads)
         found = source.resized(spec.layers, width, heads, spec.intermediate_size)
-        count = found.parameters()
+        count = None if _loses_projection(width, source) else found.parameters()
         if count is not None and count <= spec.parameters:
             return found
     return None
+
+
+def _loses_projection(width: int, source: ModelShape | None) -> bool:
+    """Whether the source projects its embeddings and a student of this width wouldn't."""
+    return source is not None and source.embedding_size == width
 
 
 @dataclass(frozen=True)
@@ -84,16 +94,22 @@ def build(request: StudentRequest) -> PreTrainedModel:
     Raises:
         UserError: an architecture without a known layout, or a size larger than the source's.
     """
-    from edgedistill.models import intermediate_size, load_model, resized
+    from edgedistill.models import intermediate_size, load_model, refuse_unequal_layers, resized
 
     spec = request.spec
     assert isinstance(spec, NarrowSpec)
     source = load_model(request.auto_class, request.source, None, request.config_overrides)
     config = source.config
+    refuse_unequal_layers(config)
     layout = layout_of(config.model_type, "init: narrow")
     kept = evenly(spec.layers or config.num_hidden_layers, config.num_hidden_layers)
     asked = _asked(spec, config)
     smaller = resized(config, kept, asked.hidden_size, asked.heads, asked.intermediate_size)
+    if _loses_projection(smaller.hidden_size, ModelShape.from_config(config.to_dict(), 1)):
+        raise UserError(
+            f"student.hidden_size: got {smaller.hidden_size}, the source's embedding_size, at which this architecture "
+            "has no projection of the embeddings; expected another width"
+        )
     for key, new, old in (
         ("hidden_size", smaller.hidden_size, config.hidden_size),
         ("heads", smaller.num_attention_heads, config.num_attention_heads),
@@ -119,7 +135,12 @@ def _asked(spec: NarrowSpec, config: PreTrainedConfig) -> ModelShape | NarrowSpe
     source = ModelShape.from_config(config.to_dict(), config.num_labels)
     found = shape(spec, source) if source else None
     if found is None:
-        least = source.resized(spec.layers, source.hidden_size // source.heads, 1).parameters() if source else None
+        one_head = (
+            source.resized(spec.layers, source.hidden_size // source.heads, 1, spec.intermediate_size)
+            if source
+            else None
+        )
+        least = one_head.parameters() if one_head else None
         expected = f"at least {least}, what one head takes" if least else "hidden_size for this architecture"
         raise UserError(f"student.parameters: got {spec.parameters}, expected {expected}")
     return found

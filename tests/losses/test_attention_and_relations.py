@@ -41,8 +41,13 @@ def test_attention_zero_at_equality_and_padding_changes_nothing():
 
 def test_attention_needs_equal_heads_or_their_mean():
     small, large = ModelSizes(1, 8, heads=2), ModelSizes(2, 12, heads=3)
-    with pytest.raises(UserError, match="the student has 2 heads, the teacher 3; expected as many, or heads: mean"):
+    with pytest.raises(
+        UserError, match="2 heads in layer 1, the teacher 3 in layer 2; expected as many, or heads: mean"
+    ):
         term("attention_mse", small, large)
+    pruned = ModelSizes(2, 8, heads=2, heads_by_layer=(2, 1))
+    with pytest.raises(UserError, match="the student has 1 heads in layer 2, the teacher 2 in layer 2"):
+        term("attention_mse", pruned, ModelSizes(2, 8, heads=2))
     inputs = LossInputs(
         **EMPTY, student_attention=(attention(1),), teacher_attention=(attention(2, 3), attention(3, 3))
     )
@@ -88,6 +93,16 @@ def test_relations_read_the_named_teacher_layer():
         built = term("minilm_relations", *sizes, relation_heads=4, teacher_layer=chosen)
         expected = torch.stack([relation_distance(a, b, MASK, 4) for a, b in zip(own, given, strict=True)]).mean()
         assert built(inputs).item() == pytest.approx(expected.item())
+
+
+def test_relations_split_the_width_that_a_pruned_layer_has_left():
+    pruned = ModelSizes(2, 12, heads=3, heads_by_layer=(3, 2))
+    assert [pruned.relation_width(layer) for layer in (0, 1)] == [12, 8]
+    with pytest.raises(UserError, match=r"expected a divisor of the student's width 8 \(for example 4, which divides"):
+        term("minilm_relations", pruned, ModelSizes(2, 12, heads=3), relation_heads=3)
+    term("minilm_relations", pruned, ModelSizes(2, 12, heads=3), relation_heads=4)
+    with pytest.raises(UserError, match="expected a divisor of the teacher's width 8"):
+        term("minilm_relations", ModelSizes(2, 12, heads=3), pruned, relation_heads=3)
 
 
 @pytest.mark.parametrize(

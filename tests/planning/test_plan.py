@@ -91,6 +91,8 @@ ERRORS = "rounds.0.stages.0.errors={of: teacher}"
 STOP = "stop={when: {accuracy_drop: 0.02}}"
 CHOICE = "rounds.1.teacher={choose: [teacher, r1]}"
 ELSEWHERE = "evaluate.ood={far: {path: UNLABELED}}"
+FACTORISED = "rounds.1.student={init: factorise, embedding_size: 8}"
+PRUNED = "rounds.1.student={init: prune, parameters: 9000}"
 VIEWS = "rounds.0.stages.0.augment={typo: 0.2}"
 # Keys of parts that the tiny recipe lacks: the part, a change in it, and what must run again for that.
 KEYS_OF_PARTS = [
@@ -111,6 +113,13 @@ KEYS_OF_PARTS = [
     ((CHOICE,), "rounds.1.teacher.choose=[r1, teacher]", {"r2-teacher", "r2"}),
     ((CHOICE,), "rounds.1.teacher.epochs=2", {"r2-trial-1", "r2-trial-2", "r2-teacher", "r2"}),
     ((), "signals.max_gb=0", {"r1"}),
+    ((), FACTORISED, {"r2", "r2-control"}),
+    ((FACTORISED,), "rounds.1.student.embedding_size=9", {"r2", "r2-control"}),
+    ((FACTORISED,), "rounds.1.student.layers=1", {"r2", "r2-control"}),
+    ((FACTORISED,), "rounds.1.student.from=r1", {"r2", "r2-control"}),
+    ((), PRUNED, {"r2", "r2-control"}),
+    ((PRUNED,), "rounds.1.student.parameters=9001", {"r2", "r2-control"}),
+    ((PRUNED,), "rounds.1.student.from=r1", {"r2", "r2-control"}),
     ((ELSEWHERE,), "evaluate.ood.far.split=train[:50%]", {"data", "evaluate-r1", "report"}),
     ((), VIEWS, {"views-r1-soft-targets", "logits-teacher-train-r1-soft-targets", "r1", "r1-control"}),
     *(

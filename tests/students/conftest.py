@@ -2,12 +2,14 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from edgedistill import plugins
 from edgedistill.interfaces import StudentRequest
+from edgedistill.ragged import Ragged
 
 SIZES = {
     "bert": {"num_hidden_layers": 4, "hidden_size": 32, "num_attention_heads": 4, "intermediate_size": 64},
@@ -15,12 +17,18 @@ SIZES = {
 }
 
 
-def make(architecture: str, folder):
+def make(architecture: str, folder, **more):
     torch.manual_seed(0)
-    sizes = SIZES.get(architecture, SIZES["bert"])
+    sizes = SIZES.get(architecture, SIZES["bert"]) | more
     config = AutoConfig.for_model(architecture, vocab_size=50, max_position_embeddings=40, num_labels=3, **sizes)
     AutoModelForSequenceClassification.from_config(config).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture
+def make_source(tmp_path):
+    """Writes a random source of other sizes; gives its folder."""
+    return lambda architecture, **sizes: make(architecture, tmp_path / f"source-{architecture}", **sizes)
 
 
 @pytest.fixture
@@ -41,6 +49,7 @@ def build(tmp_path):
             config_overrides={"num_labels": 3},
             tokenizer=tokenizer,
             probe=probe,
+            train=Ragged({"input_ids": ids.flatten().numpy()}, np.arange(0, 49, 12), frozenset({"input_ids"})),
         )
         source_model = load_model(AutoModelForSequenceClassification, folder, None)
         return SimpleNamespace(student=module.build(request).eval(), source=source_model, inputs={"input_ids": ids})

@@ -1,12 +1,18 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 from transformers import AutoModelForSequenceClassification
 
 from edgedistill.errors import UserError
 from edgedistill.layouts import LAYOUTS
+from edgedistill.shapes import ModelShape
+from edgedistill.students import narrow
 from edgedistill.students.narrow import head_dimensions
+
+STOCK = sorted(name for name in LAYOUTS if not name.startswith("edgedistill"))
 
 
 def logits(model, inputs):
@@ -14,7 +20,7 @@ def logits(model, inputs):
         return model(**inputs).logits
 
 
-@pytest.mark.parametrize("architecture", sorted(LAYOUTS))
+@pytest.mark.parametrize("architecture", STOCK)
 def test_it_has_the_asked_sizes_and_runs(build, architecture):
     made = build(architecture, init="narrow", hidden_size=16, layers=2)
     config = made.student.config
@@ -22,7 +28,7 @@ def test_it_has_the_asked_sizes_and_runs(build, architecture):
     assert torch.isfinite(logits(made.student, made.inputs)).all()
 
 
-@pytest.mark.parametrize("architecture", sorted(LAYOUTS))
+@pytest.mark.parametrize("architecture", STOCK)
 def test_nothing_cut_is_the_source_itself(build, architecture):
     made = build(architecture, init="narrow", hidden_size=32)
     torch.testing.assert_close(logits(made.student, made.inputs), logits(made.source, made.inputs))
@@ -81,8 +87,8 @@ def test_a_size_that_cannot_be_cut_is_refused(build, spec, expected):
 
 
 def test_an_architecture_without_a_layout_is_refused_with_what_works(build):
-    with pytest.raises(UserError, match="does not know the 'electra' architecture; expected one of .*bert"):
-        build("electra", init="narrow", hidden_size=16)
+    with pytest.raises(UserError, match="does not know the 'albert' architecture; expected one of .*bert"):
+        build("albert", init="narrow", hidden_size=16)
 
 
 def test_the_saved_student_loads_as_any_model(build, tmp_path):
@@ -100,6 +106,28 @@ def test_a_number_of_parameters_gives_the_widest_student_that_fits(build, parame
     wider = build(init="narrow", layers=2, hidden_size=made.config.hidden_size + 8).student
     assert sum(each.numel() for each in wider.parameters()) > parameters
     assert made.config.hidden_size // made.config.num_attention_heads == 8  # heads stay whole
+
+
+def test_what_one_head_takes_counts_the_feed_forward_width_that_is_given(build):
+    """The least that the message names is enough, and one less isn't."""
+    with pytest.raises(UserError) as caught:
+        build(init="narrow", parameters=1000, intermediate_size=48)
+    least = int(re.search(r"at least (\d+)", str(caught.value))[1])
+    made = build(init="narrow", parameters=least, intermediate_size=48).student
+    assert sum(each.numel() for each in made.parameters()) == least
+    with pytest.raises(UserError, match=f"expected at least {least}"):
+        build(init="narrow", parameters=least - 1, intermediate_size=48)
+
+
+def test_the_projection_of_factorised_embeddings_is_never_lost(build, make_source):
+    source = make_source("electra", embedding_size=16)
+    with pytest.raises(UserError, match="student.hidden_size: got 16, the source's embedding_size, at which"):
+        build("electra", source=source, init="narrow", hidden_size=16)
+    made = build("electra", source=source, init="narrow", hidden_size=24)
+    assert made.student.electra.embeddings_project.weight.shape == (24, 16)
+    shape = ModelShape.from_config(made.source.config.to_dict(), 3)
+    at_16 = shape.resized(hidden_size=16, heads=2).parameters()
+    assert narrow.shape(narrow.SPEC(init="narrow", parameters=at_16), shape).hidden_size == 8
 
 
 def test_too_few_parameters_say_how_many_are_needed(build):

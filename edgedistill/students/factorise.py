@@ -1,0 +1,266 @@
+"""A student with factorised token embeddings: V x H becomes V x E times E x H (ALBERT, Lan et al. 2020, section 3.1).
+
+The result is an ELECTRA model, which is BERT with exactly that, so that any client loads it. It starts close to the
+source: the E dimensions hold the directions in which the source's embeddings of the training texts reach farthest, and
+the projection back to H, and the head where ELECTRA's differs, are solved on real text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from pydantic import Field
+
+from edgedistill.errors import UserError
+from edgedistill.interfaces import Batch, Floats, StudentRequest
+from edgedistill.ragged import Ragged
+from edgedistill.shapes import ModelShape
+from edgedistill.spec import Spec
+from edgedistill.students._copy import evenly, layer_list, source_name
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+_SUPPORTED = ("bert", "electra")
+# Of the weight of all tokens: texts yet to come hold tokens that the training texts don't.
+_UNSEEN_SHARE = 0.05
+
+
+class FactoriseSpec(Spec):
+    """`factorise`: the source with its embeddings in fewer dimensions, as an ELECTRA model."""
+
+    init: Literal["factorise"]
+    from_: str = Field("teacher", alias="from")
+    """A BERT or ELECTRA."""
+    embedding_size: int = Field(ge=8)
+    """Width of token, position and type vectors; less than the source's."""
+    layers: int | None = Field(None, ge=1)
+    """Keep only this many of the source's layers, evenly spread; all of them unless given."""
+
+
+SPEC = FactoriseSpec
+OWN_TOKENIZER = False
+
+
+def shape(spec: FactoriseSpec, source: ModelShape) -> ModelShape | None:
+    """The student's shape; None for a source whose embeddings can't be factorised."""
+    if source.architecture not in _SUPPORTED:
+        return None
+    return replace(source.resized(spec.layers), architecture="electra", embedding_size=spec.embedding_size)
+
+
+def build(request: StudentRequest) -> PreTrainedModel:
+    """The student, its layers the source's.
+
+    Raises:
+        UserError: another architecture, a width that isn't less than the source's, or more layers than it has.
+    """
+    import torch
+    from transformers import ElectraConfig
+
+    from edgedistill.models import load_model, resized
+
+    spec = request.spec
+    assert isinstance(spec, FactoriseSpec)
+    assert request.train is not None, "the distil step gives the training tokens"
+    source = load_model(request.auto_class, request.source, None, request.config_overrides)
+    config = source.config
+    if config.model_type not in _SUPPORTED:
+        raise UserError(
+            f"init: factorise knows {' and '.join(_SUPPORTED)}, 'from' is a '{config.model_type}', which no stock "
+            "architecture has with factorised embeddings; use init: trim_vocabulary to make embeddings smaller"
+        )
+    width = getattr(config, "embedding_size", config.hidden_size)
+    if spec.embedding_size >= width:
+        raise UserError(f"student.embedding_size: got {spec.embedding_size}, expected less than the source's {width}")
+    kept = evenly(spec.layers or config.num_hidden_layers, config.num_hidden_layers)
+    same = {
+        key: value
+        for key, value in resized(config, kept).to_dict().items()
+        if key not in ("model_type", "architectures", "embedding_size")
+    }
+    student = request.auto_class.from_config(ElectraConfig(**same, embedding_size=spec.embedding_size)).eval()
+    with torch.no_grad():
+        same_head = copy_body(source, student, kept)
+        copy_embeddings(source, student, request.train)
+        solve_projection(source, student, request.probe)
+        if not same_head:
+            solve_head(source, student, request.probe)
+    return student
+
+
+@dataclass(frozen=True)
+class Linear:
+    """y = x weight^T + bias: weight (D_out, D_in), bias (D_out,)."""
+
+    weight: Floats
+    bias: Floats
+
+
+def copy_body(source: PreTrainedModel, student: PreTrainedModel, kept: Sequence[int]) -> bool:
+    """The student's layers from the source's `kept` ones, and its head; False where the source's head is another."""
+    old, new = source.base_model_prefix, student.base_model_prefix
+    layers = layer_list(source)
+    weights, own = source.state_dict(), student.state_dict()
+    head = [name for name in own if not name.startswith(f"{new}.")]
+    same_head = all(name in weights for name in head)
+    for name in own:
+        if name.startswith(f"{new}.encoder."):
+            own[name] = weights[source_name(old + name.removeprefix(new), layers, kept)]
+        elif name in head and same_head:
+            own[name] = weights[name]
+    student.load_state_dict(own)
+    return same_head
+
+
+def copy_embeddings(source: PreTrainedModel, student: PreTrainedModel, train: Ragged) -> None:
+    """Token, position and type vectors in the directions that matter, and the projection that turns them back.
+
+    Nothing is lost of a source whose vectors, their means taken off, lie in less than E dimensions.
+
+    The student's LayerNorm is left without a scale of its own: it is part of the projection.
+    """
+    old, new = source.base_model.embeddings, student.base_model.embeddings
+    names = ("word_embeddings", "position_embeddings", "token_type_embeddings")
+    # LayerNorm takes off a vector's mean, so there is no need to keep it.
+    tables = {name: (rows := _array(getattr(old, name).weight)) - rows.mean(axis=1, keepdims=True) for name in names}
+    width, narrow = old.LayerNorm.weight.shape[0], new.LayerNorm.weight.shape[0]
+    basis = principal_directions(
+        list(tables.values()), usage(train, [len(rows) for rows in tables.values()]), narrow - 1
+    )
+    change = basis @ spread(narrow).T
+    for name, rows in tables.items():
+        getattr(new, name).weight.copy_(_tensor(rows @ change))
+    after = _after_norm(source)
+    restored = Linear(after.weight @ change * np.sqrt(width / narrow), after.bias)
+    _set(student.base_model.embeddings_project, restored)
+
+
+def usage(train: Ragged, sizes: Sequence[int]) -> list[Floats]:
+    """Share of each token (V,), position (P,) and type (T,) among the training tokens, a little for unseen tokens."""
+    tokens = train.values["input_ids"].astype(np.int64)
+    positions = np.arange(len(tokens)) - np.repeat(train.offsets[:-1], train.lengths)
+    types = train.values.get("token_type_ids", np.zeros_like(tokens)).astype(np.int64)
+    counts = [
+        np.bincount(ids, minlength=size) / len(ids) for ids, size in zip((tokens, positions, types), sizes, strict=True)
+    ]
+    counts[0] = (1 - _UNSEEN_SHARE) * counts[0] + _UNSEEN_SHARE / sizes[0]
+    return list(counts)
+
+
+def principal_directions(tables: Sequence[Floats], shares: Sequence[Floats], count: int) -> Floats:
+    """(H, count) orthonormal directions that hold most of the sum of one row of each table (n, H), rows independent.
+
+    It is the second moment, not the variance, that counts: the LayerNorm that follows divides by the whole length.
+    """
+    means = [share @ rows for rows, share in zip(tables, shares, strict=True)]
+    total = np.sum(means, axis=0)
+    moment = np.outer(total, total)
+    for rows, share, mean in zip(tables, shares, means, strict=True):
+        centred = rows - mean
+        moment += centred.T @ (centred * share[:, None])
+    _, directions = np.linalg.eigh(moment)
+    largest: Floats = directions[:, ::-1][:, :count]
+    return largest
+
+
+def spread(size: int) -> Floats:
+    """(size, size - 1) orthonormal columns, each of mean zero: the cosine transform without its constant.
+
+    Coordinates so turned lose nothing to LayerNorm, which takes off their mean, and are all of about one size, which
+    quantization likes.
+    """
+    places, waves = np.arange(size) + 0.5, np.arange(1, size)
+    columns: Floats = np.sqrt(2 / size) * np.cos(np.pi * places[:, None] * waves[None, :] / size)
+    return columns
+
+
+def solve_projection(source: PreTrainedModel, student: PreTrainedModel, probe: Sequence[Batch]) -> None:
+    """The projection that brings the student's embeddings closest to the source's on the real tokens of `probe`."""
+    inputs, targets = [], []
+    for batch in probe:
+        real = batch["attention_mask"].bool()
+        inputs.append(student.base_model.embeddings(**_ids(batch))[real])
+        targets.append(embedded(source, batch)[real])
+    project = student.base_model.embeddings_project
+    _set(project, least_squares(_joined(inputs), _joined(targets), _linear(project)))
+
+
+def solve_head(source: PreTrainedModel, student: PreTrainedModel, probe: Sequence[Batch]) -> None:
+    """BERT's classification head in ELECTRA's.
+
+    Both have a dense layer before the classifier, but ELECTRA bends it by GELU where BERT has tanh: the dense layer is
+    the source's, and the classifier is the one whose logits on `probe` come closest to the source's.
+    """
+    from edgedistill.inference import model_inputs
+
+    head = student.classifier
+    head.dense.load_state_dict(source.base_model.pooler.dense.state_dict())
+    head.out_proj.load_state_dict(source.classifier.state_dict())
+    inputs, targets = [], []
+    for batch in probe:
+        first = student.base_model(**model_inputs(batch)).last_hidden_state[:, 0]
+        inputs.append(head.activation(head.dense(first)))
+        targets.append(source(**model_inputs(batch)).logits)
+    _set(head.out_proj, least_squares(_joined(inputs), _joined(targets), _linear(head.out_proj)))
+
+
+def least_squares(inputs: Floats, targets: Floats, start: Linear) -> Linear:
+    """The linear map (n, D_in) -> (n, D_out) of least squared error, held to `start` where the inputs say little.
+
+    `start` counts as much as one input in every direction.
+    """
+    known = np.concatenate([inputs, np.ones((len(inputs), 1))], axis=1)
+    missing = targets - inputs @ start.weight.T - start.bias
+    held = np.mean(inputs**2) * np.eye(known.shape[1])
+    change = np.linalg.solve(known.T @ known + held, known.T @ missing)
+    return Linear(start.weight + change[:-1].T, start.bias + change[-1])
+
+
+def embedded(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
+    """(B, T, H) what the first layer reads."""
+    base = model.base_model
+    out: torch.Tensor = base.embeddings(**_ids(batch))
+    return base.embeddings_project(out) if hasattr(base, "embeddings_project") else out
+
+
+def _after_norm(model: PreTrainedModel) -> Linear:
+    """What follows the normalisation of the embeddings: LayerNorm's scale and shift, then the projection, if any."""
+    base = model.base_model
+    scale, shift = _array(base.embeddings.LayerNorm.weight), _array(base.embeddings.LayerNorm.bias)
+    if not hasattr(base, "embeddings_project"):
+        return Linear(np.diag(scale), shift)
+    project = _linear(base.embeddings_project)
+    return Linear(project.weight * scale, project.weight @ shift + project.bias)
+
+
+def _ids(batch: Batch) -> Batch:
+    return {name: batch[name] for name in ("input_ids", "token_type_ids") if name in batch}
+
+
+def _linear(module: torch.nn.Linear) -> Linear:
+    return Linear(_array(module.weight), _array(module.bias))
+
+
+def _set(module: torch.nn.Linear, values: Linear) -> None:
+    module.weight.copy_(_tensor(values.weight))
+    module.bias.copy_(_tensor(values.bias))
+
+
+def _joined(parts: Sequence[torch.Tensor]) -> Floats:
+    return np.concatenate([_array(part) for part in parts])
+
+
+def _array(values: torch.Tensor) -> Floats:
+    array: Floats = values.detach().double().numpy()
+    return array
+
+
+def _tensor(values: Floats) -> torch.Tensor:
+    import torch
+
+    return torch.from_numpy(values).float()
