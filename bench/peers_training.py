@@ -22,11 +22,15 @@ Each program is a process of its own; after loading, they take turns, one epoch 
 validation and saving, for edgedistill with the recording of the signals (every seed records them anew). A finished
 program isn't run again; of a killed one, what was not finished begins anew, edgedistill's where it stood.
 
-The peers want environments of their own, without their dependencies where pip would fetch a CUDA torch:
+Intervals are over test items, with each item's share of right answers over the seeds; how much the seeds differ stands
+in `sd` and `by seed`.
 
-    python -m venv --system-site-packages brewer
+The peers want environments of their own that see this one's packages, and none of their dependencies: pip would fetch
+another torch.
+
+    for name in brewer box; do python -m venv $name; python -c "import site; print(site.getsitepackages()[0])" \\
+        > $(echo $name/lib/python3*/site-packages)/base.pth; done
     brewer/bin/pip install --no-deps textbrewer==0.2.1.post1 tensorboardX==2.6.5
-    python -m venv --system-site-packages box
     box/bin/pip install --no-deps torchdistill==1.1.5 torchvision==0.28.0
 """
 
