@@ -8,7 +8,7 @@ from transformers import BertConfig, BertForSequenceClassification
 
 from edgedistill import plugins
 from edgedistill.errors import UserError
-from edgedistill.trainee import LiveTeacher, Masking, Trainee, attention_shown, watched_relations
+from edgedistill.trainee import LiveTeacher, Masking, Trainee, attention_shown, dropout_at, watched_relations
 
 TASK = plugins.find("tasks", "text-classification")
 MASKING = Masking(mask_token=4, vocabulary=20, special_tokens=(2, 3))
@@ -104,3 +104,20 @@ def test_an_unknown_architecture_is_named():
     model.config.model_type = "made_up"
     with pytest.raises(UserError, match="minilm_relations does not know the 'made_up' architecture"):
         shown({"relations"}, student=model)
+
+
+def test_dropout_is_what_the_stage_says_and_only_while_it_trains():
+    model = bert().train()
+
+    def varies() -> bool:
+        return not torch.equal(model(**INPUTS).logits, model(**INPUTS).logits)
+
+    assert varies()
+    with dropout_at(model, 0.0):
+        assert not varies()
+    with dropout_at(model, None):
+        assert varies()
+    assert {module.p for module in model.modules() if isinstance(module, torch.nn.Dropout)} == {0.1}
+
+
+INPUTS = {key: BATCH[key] for key in ("input_ids", "attention_mask")}

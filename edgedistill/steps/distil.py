@@ -50,7 +50,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     import torch
 
     from edgedistill.data import PreparedData
-    from edgedistill.trainee import attention_shown
+    from edgedistill.trainee import attention_shown, dropout_at
     from edgedistill.training import StageRequest, TrainingData, labelled, steps_an_epoch, train_stage
     from edgedistill.training_record import judge, save_trained
 
@@ -79,7 +79,8 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
             keep="best" if plugins.needs(stage.losses) & {"labels", "logits"} else "last",
         )
         trainee = _trainee(stage, settings, inputs, student, data)
-        with attention_shown(student) if "attention" in trainee.needs else nullcontext():
+        shown = attention_shown(student) if "attention" in trainee.needs else nullcontext()
+        with shown, dropout_at(student, stage.dropout):
             history += train_stage(trainee, request, context.scratch, context.progress)
     save_trained(student.cpu(), data.load_tokenizer(), history, folder)
 

@@ -1,0 +1,263 @@
+"""Does it help? Each thing that distilling in rounds is said to do, beside the same without it, on CLINC150.
+
+    python -m bench.claims --data DIR --teacher FOLDER --tiny FOLDER --out DIR [--seeds 0 1 2]
+
+DIR holds `clinc150/` and `banking77/`. The student is the pretrained tiny BERT (4.4M parameters). All gains are paired on
+the test items, over the seeds; both arms of a row take the same number of steps. Rows that share a run folder share the
+teacher, its signals and the first round. "The number of rounds must be found by experiment" is `bench.rounds`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+import edgedistill
+from bench.arms import Gain, Trained, Tree, gain, train
+from bench.record import Goal, record
+from bench.rounds import VIEWS, base
+from edgedistill.augmentation import mistyped
+from edgedistill.results import Results
+from edgedistill.signals import load_rows
+from edgedistill.statistics import auroc, log_softmax
+
+KL: Tree = {"kind": "kl", "temperature": 2.0}
+FEW = 10
+"""Labelled texts a class in the adaptation."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Where everything lies."""
+
+    data: Path
+    teacher: Path
+    tiny: Path
+    out: Path
+    seeds: list[int]
+
+
+def stage(epochs: int, views: bool = True, **change: object) -> Tree:
+    found: Tree = {
+        "name": "soft-targets",
+        "epochs": epochs,
+        "learning_rate": 2e-3,
+        "batch_size": 128,
+        "dropout": 0.0,
+        "losses": [KL],
+    }
+    return {**found, **({"augment": VIEWS} if views else {}), **change}
+
+
+def rounds(tiny: Path) -> list[Tree]:
+    """Everything that starts from one first round."""
+    fresh: Tree = {"init": "checkpoint", "model": str(tiny)}
+    again: Tree = {"init": "keep_layers", "from": "first", "layers": 2}
+    focal: Tree = {"of": "first", "kind": "focal"}
+    every = 1 + int(str(VIEWS["copies"]))
+    return [
+        {"id": "first", "student": fresh, "stages": [stage(2)]},
+        {"id": "born-again", "teacher": "first", "student": fresh, "stages": [stage(2)]},
+        {"id": "mean", "teacher": ["teacher", "first"], "student": fresh, "stages": [stage(2)]},
+        {"id": "plain", "student": again, "stages": [stage(1, learning_rate=1e-3)]},
+        {"id": "focal", "student": again, "stages": [stage(1, learning_rate=1e-3, errors=focal)]},
+        {
+            "id": "focal-teacher",
+            "student": again,
+            "stages": [stage(1, learning_rate=1e-3, errors={**focal, "against": "teacher"})],
+        },
+        {"id": "no-views", "student": fresh, "stages": [stage(2 * every, views=False)]},
+    ]
+
+
+def with_typos(file: Path, out: Path) -> Path:
+    """The test set as a hurried thumb types it: a slip in every fourth word."""
+    generator = np.random.default_rng(0)
+    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    for row in rows:
+        words = row["text"].split()
+        row["text"] = " ".join(mistyped(word, generator) if generator.random() < 0.25 else word for word in words)
+    return write_rows(rows, out)
+
+
+def few(file: Path, out: Path) -> Path:
+    """The first texts of every class."""
+    by_label: dict[str, list[Tree]] = {}
+    for line in file.read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        by_label.setdefault(row["label"], []).append(row)
+    return write_rows([row for rows in by_label.values() for row in rows[:FEW]], out)
+
+
+def write_rows(rows: list[Tree], out: Path) -> Path:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return out
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    for name in ("data", "teacher", "tiny", "out"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    inputs = Inputs(**vars(parser.parse_args()))
+    rows: list[Tree] = []
+    goals: list[Goal] = []
+    from_one_round(inputs, rows, goals)
+    adaptation(inputs, rows, goals)
+    compression(inputs, rows, goals)
+
+
+def add(
+    rows: list[Tree], goals: list[Goal], claim: str, arms: tuple[str, str], shares: tuple[float, float], found: Gain
+) -> None:
+    """One claim's row and goal; what has run so far is recorded."""
+    rows.append(
+        {"claim": claim, "with": arms[0], "without": arms[1], "figure with": shares[0], "figure without": shares[1]}
+        | {"gain [95% CI]": str(found), "verdict": verdict(found)}
+    )
+    goals.append(Goal(f"{claim} helps", f"{found}: {verdict(found)}", found.low > 0))
+    record("claims", rows, goals)
+
+
+def verdict(found: Gain) -> str:
+    """In words."""
+    if found.low > 0:
+        return "helps"
+    return "harms" if found.high < 0 else "not shown"
+
+
+def from_one_round(inputs: Inputs, rows: list[Tree], goals: list[Goal]) -> None:
+    """Amplification, error correction and generalisation."""
+    typos = with_typos(inputs.data / "clinc150" / "test.jsonl", inputs.out / "typos.jsonl")
+    tree = base("clinc150", inputs.data, inputs.teacher, rounds(inputs.tiny), inputs.seeds)
+    elsewhere = inputs.data / "clinc150" / "out_of_scope.jsonl"
+    tree |= {"control": False, "evaluate": {"ood": {"typos": {"path": str(typos)}, "scope": {"path": str(elsewhere)}}}}
+    trained = train(tree, inputs.out / "clinc150")
+
+    def compare(claim: str, one: str, other: str) -> None:
+        a, b = trained.right(one), trained.right(other)
+        add(rows, goals, claim, (one, other), (float(a.mean()), float(b.mean())), gain(a, b))
+
+    compare("amplification: taught by a student of the same size (born again)", "born-again", "first")
+    compare("amplification: taught by the mean of teacher and student", "mean", "first")
+    compare("error correction: what the first round gets wrong against the labels counts more", "focal", "plain")
+    compare("error correction: ... against the teacher counts more", "focal-teacher", "plain")
+    compare("generalisation: augmented views, accuracy on test", "first", "no-views")
+    a, b = (on_typos(trained, model) for model in ("first", "no-views"))
+    named = ("first", "no-views")
+    add(
+        rows,
+        goals,
+        "generalisation: ... on a test set with typos",
+        named,
+        (float(a.mean()), float(b.mean())),
+        gain(a, b),
+    )
+    a, b = (scope(trained, model) for model in named)
+    claim = "generalisation: ... out-of-scope AUROC"
+    add(rows, goals, claim, named, (float(a.mean()), float(b.mean())), over_seeds(a - b))
+
+
+def on_typos(trained: Trained, model: str) -> np.ndarray:
+    """(S, N) right or wrong on the test set with typos."""
+    labels = trained.labels(split="ood-typos")
+    return np.stack(
+        [trained.logits(model + each, "ood-typos").argmax(axis=1) == labels for each in trained.suffixes]
+    ).astype(float)
+
+
+def scope(trained: Trained, model: str) -> np.ndarray:
+    """(S,) how well the largest probability tells test items from out-of-scope ones."""
+
+    def confidence(name: str, split: str) -> np.ndarray:
+        return log_softmax(trained.logits(name, split)).max(axis=1)
+
+    names = [model + each for each in trained.suffixes]
+    return np.array([auroc(confidence(name, "test"), confidence(name, "ood-scope")) for name in names])
+
+
+def over_seeds(differences: np.ndarray) -> Gain:
+    """The mean over seeds with Student's interval: the seeds are the sample."""
+    from scipy.stats import t
+
+    half = float(t.ppf(0.975, len(differences) - 1) * differences.std(ddof=1) / np.sqrt(len(differences)))
+    mean = float(differences.mean())
+    return Gain(mean, mean - half, mean + half)
+
+
+def adaptation(inputs: Inputs, rows: list[Tree], goals: list[Goal]) -> None:
+    """Few labelled texts of the task: is a body from another intent set a better start?"""
+    train_file = few(inputs.data / "clinc150" / "train.jsonl", inputs.out / "few.jsonl")
+    other: Tree = {
+        name: {"path": str(inputs.data / "banking77" / f"{name}.jsonl")} for name in ("train", "validation", "test")
+    }
+    fresh: Tree = {"init": "checkpoint", "model": str(inputs.tiny)}
+    tree = base("clinc150", inputs.data, inputs.teacher, [], inputs.seeds)
+    data, teacher = tree["data"], tree["teacher"]
+    assert isinstance(data, dict)
+    assert isinstance(teacher, dict)
+    data["train"] = {"path": str(train_file)}
+    teacher["fine_tune"] = {**teacher["fine_tune"], "epochs": 10}
+    here = stage(40, views=False)
+    tree |= {
+        "control": False,
+        "rounds": [
+            {
+                "id": "banking",
+                "data": {**other, "max_length": 64},
+                "fine_tune": {**teacher["fine_tune"], "epochs": 2},
+                "student": fresh,
+                "stages": [stage(8, views=False)],
+            },
+            {"id": "adapted", "student": {"init": "keep_layers", "from": "banking", "layers": 2}, "stages": [here]},
+            {"id": "direct", "student": fresh, "stages": [here]},
+        ],
+    }
+    trained = train(tree, inputs.out / "adaptation")
+    a, b = trained.right("adapted"), trained.right("direct")
+    claim = f"adaptation: a body distilled on BANKING77 first, {FEW} texts a class of CLINC150"
+    add(rows, goals, claim, ("adapted", "direct"), (float(a.mean()), float(b.mean())), gain(a, b))
+
+
+def compression(inputs: Inputs, rows: list[Tree], goals: list[Goal]) -> None:
+    """What quantizing the first round's student costs, and what it saves."""
+    tree = base("clinc150", inputs.data, inputs.teacher, rounds(inputs.tiny)[:1], inputs.seeds[:1])
+    tree |= {"control": False, "quantize": [{"precision": "fp32"}, {"precision": "int8-dynamic"}]}
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "recipe.yaml"
+        file.write_text(yaml.safe_dump(tree), encoding="utf-8")
+        results = edgedistill.run(str(file), out=inputs.out / "clinc150")
+    test = inputs.out / "clinc150" / "predictions" / "test"
+    labels = np.array(json.loads((test / "references.json").read_text(encoding="utf-8"))["labels"])
+
+    def right(precision: str) -> np.ndarray:
+        values = load_rows(test / f"first-onnx-{precision}-onnxruntime.safetensors").values
+        return (np.asarray(values).argmax(axis=1) == labels).astype(float)[None]
+
+    whole, small = right("fp32"), right("int8-dynamic")
+    found = gain(small, whole)
+    ratio = size(results, "teacher/onnx/fp32") / size(results, "first/onnx/int8-dynamic")
+    rows.append(
+        {"claim": f"compression: int8, {ratio:.1f} times smaller than the teacher's fp32 file"}
+        | {"with": "first, int8-dynamic", "without": "first, fp32"}
+        | {"figure with": float(small.mean()), "figure without": float(whole.mean())}
+        | {"gain [95% CI]": str(found), "verdict": "costs less than 0.5 points" if found.low > -0.005 else "costs"}
+    )
+    goals.append(Goal("compression: int8 costs less than 0.5 points of accuracy", str(found), found.low > -0.005))
+    record("claims", rows, goals)
+
+
+def size(results: Results, start: str) -> int:
+    """Bytes of the first candidate whose id starts so."""
+    return next(each.file_bytes for each in results.candidates if each.id.startswith(start))
+
+
+if __name__ == "__main__":
+    main()
