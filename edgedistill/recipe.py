@@ -152,8 +152,8 @@ class Stage(Schedule):
     augment: AugmentSpec | None = None
     """Further views of the texts, beside the texts themselves."""
     dropout: float | None = Field(None, ge=0, lt=1)
-    """Of the student while this stage trains; None: as its configuration says. A student that is small for its texts and
-    views learns more without."""
+    """Of the student while this stage trains; None: as its configuration says. A student that is small for what it is
+    shown learns more without."""
 
     def places(self) -> tuple[str, ...]:
         """Where the items come from: `train`, and `train@STAGE` for its views."""
