@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import logging
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edgedistill.interfaces import Inputs
 
 BYTES_PER_PARAMETER = 1.03
 FILE = "model_quantized.onnx"
+CALIBRATED = False
 VERSION = 1
 
 
-def quantize(source: Path, destination: Path) -> None:
+def quantize(source: Path, destination: Path, calibration: Sequence[Inputs]) -> None:
     """Quantize with ONNX Runtime's `quantize_dynamic`.
 
     Signed weights give the same answers on x86 and Arm; unsigned ones differ.
