@@ -4,9 +4,13 @@ be other ones. An order is plain data, so that it can cross over."""
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import asdict, dataclass
 from functools import cache
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -108,6 +112,19 @@ def compare_with_torch(
             )
         checks.append(check)
     return tuple(checks)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep a converter's own progress, advice and version remarks off the terminal; its exceptions pass."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)
 
 
 def _load(order: Order) -> PreTrainedModel:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from io import StringIO
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgedistill import plugins
 from edgedistill.errors import EdgedistillError
-from edgedistill.exporting import compare_with_torch
+from edgedistill.exporting import compare_with_torch, quiet
 from edgedistill.interfaces import FileRequest, Inputs, MadeFile, Packages, Precision
 
 if TYPE_CHECKING:
@@ -67,7 +63,7 @@ def _export(request: FileRequest, file: Path) -> None:
         1: fixed if request.length is not None else torch.export.Dim("length", max=request.max_length),
     }
     config = OnnxConfig(dynamic=True, dynamic_shapes=dict.fromkeys(sample, shared))
-    with _quiet():
+    with quiet():
         try:
             exported = OnnxExporter().export(model, sample, config)
         except Exception as error:
@@ -110,16 +106,3 @@ def _fits_inline(graph: onnx_ir.Model) -> bool:
         sum(value.const_value.nbytes for value in graph.graph.initializers.values() if value.const_value)
         < _INLINE_LIMIT
     )
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the exporters' own progress and version remarks off the terminal; their exceptions pass."""
-    level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings(), redirect_stdout(StringIO()), redirect_stderr(StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(level)
