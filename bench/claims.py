@@ -2,9 +2,9 @@
 
     python -m bench.claims --data DIR --teacher FOLDER --tiny FOLDER --out DIR [--seeds 0 1 2]
 
-DIR holds `clinc150/` and `banking77/`. The student is the pretrained tiny BERT (4.4M parameters). All gains are paired on
-the test items, over the seeds; both arms of a row take the same number of steps. Rows that share a run folder share the
-teacher, its signals and the first round. "The number of rounds must be found by experiment" is `bench.rounds`.
+DIR holds `clinc150/` and `banking77/`. The student is the pretrained tiny BERT (4.4M parameters). All gains are paired
+on the test items, over the seeds; both arms of a row take the same number of steps. Rows that share a run folder share
+the teacher, its signals and the first round. "The number of rounds must be found by experiment" is `bench.rounds`.
 """
 
 from __future__ import annotations

@@ -6,20 +6,18 @@ DIR holds `clinc150/` and `banking77/`, each with train, validation and test.jso
 run folder: the teacher is fine-tuned once, and what it says of the texts and of their views is recorded once; a killed
 bench goes on where it was.
 
-Arms, each ending in the same 2 layers x 128 (4.4M parameters): the control (labels only), one round from the teacher, two
-rounds (through 3 layers x 192), three rounds (through 3 layers x 192 and 2 layers x 192), with the same total of epochs
-over all rounds, on the texts and the same augmented views. The student is the pretrained tiny BERT (`pretrained`) or is
-cut from the model before it (`cut`). Each pretrained arm goes on to a student below 1.5M parameters (`trimmed`): the same
-with only the tokens of its texts, trained for one epoch more. `--longer` adds the one round from the pretrained student, and
-its control, with that many times the steps.
+Arms, each ending in the same 2 layers x 128 (4.4M parameters): the control (labels only), one round from the teacher,
+two rounds (through 3 layers x 192), three rounds (through 3 layers x 192 and 2 layers x 192), with the same total of
+epochs over all rounds, on the texts and the same augmented views. The student is the pretrained tiny BERT (`pretrained`)
+or is cut from the model before it (`cut`). Each pretrained arm goes on to a student below 1.5M parameters (`trimmed`):
+the same with only the tokens of its texts, trained for one epoch more. `--longer` adds the one round to the pretrained
+student, and its control, with that many times the steps.
 """
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
-
-import numpy as np
 
 from bench.arms import Trained, Tree, gain, train
 from bench.record import Goal, record

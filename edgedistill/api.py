@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
 from . import artifacts, loading, sources
 from .artifacts import Artifact
+from .candidates import possible
 from .engine import execute, find_done
 from .errors import UserError
 from .lone_file import FileMeasurement, LoneFile, measure_lone_file
+from .model_files import read_files
 from .planning import Plan, make_plan
 from .progress import Progress
 from .recipe import Recipe
@@ -70,15 +73,18 @@ def run(
     folder.mkdir(parents=True, exist_ok=True)
     progress = Progress(folder / "events.jsonl", stream)
     progress.event("run", recipe=loaded.name, steps=len(plan_.steps))
+    go = functools.partial(execute, run_folder=folder, progress=progress, verify_hashes=verify_hashes, tried=set[str]())
     if loaded.stop is not None:
-        plan_ = _until_stopped(plan_, known, folder, progress, verify_hashes)
-    done = execute(plan_, folder, progress, verify_hashes=verify_hashes)
+        plan_ = _until_stopped(plan_, known, go, progress)
+    done = go(plan_)
     publish(plan_, done, folder)
     progress.event("done")
     return load_results(folder)
 
 
-def _until_stopped(plan_: Plan, known: Sources, folder: Path, progress: Progress, verify_hashes: bool) -> Plan:
+def _until_stopped(
+    plan_: Plan, known: Sources, go: Callable[[Plan], Mapping[str, Artifact]], progress: Progress
+) -> Plan:
     """Run round by round until one's judgement says stop; the plan of the rounds that were reached.
 
     The shorter plan's steps have the keys that they had in the longer one: nothing is done twice.
@@ -87,7 +93,7 @@ def _until_stopped(plan_: Plan, known: Sources, folder: Path, progress: Progress
         if each.data is not None:
             continue  # it answers another question, so there is nothing to judge
         part = plan_.until(f"judge-{each.id}")
-        judgement = execute(part, folder, progress, verify_hashes=verify_hashes)[f"judge-{each.id}"]
+        judgement = go(part)[f"judge-{each.id}"]
         content = judgement.read_json("judgement.json")
         if content["stop"]:
             progress.say(f"stopped after {each.id}: {content['reason']}")
@@ -192,11 +198,10 @@ def publish(plan_: Plan, done: Mapping[str, Artifact], folder: Path) -> None:
             if entry.path.startswith("model/"):
                 target = folder / "models" / model / entry.path.removeprefix("model/")
                 artifacts.link(done[model].path(entry.path), target)
-    for row in plan_.candidates:
-        quantized = done[f"quantize-{row.file_key}"]
-        for entry in quantized.manifest.files:
-            target = folder / "models" / row.round / row.target / entry.path
-            artifacts.link(quantized.path(entry.path), target)
+    for row in possible(plan_.candidates):
+        made = done[f"file-{row.file_key}"]
+        for name in read_files(made).published if made.failure is None else ():
+            artifacts.link(made.path(name), folder / "models" / row.round / row.target / name)
 
 
 def _run_folder(recipe: Recipe, out: str | Path | None) -> Path:

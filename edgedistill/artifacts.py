@@ -7,8 +7,11 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Literal
+
+from .errors import EdgedistillError, RefusedError
 
 MANIFEST = "manifest.json"
 
@@ -20,6 +23,20 @@ class FileEntry:
     path: str
     bytes: int
     sha256: str
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why something isn't there: it failed and is tried again by the next run, or it cannot be done at all."""
+
+    reason: str
+    state: Literal["failed", "refused"] = "failed"
+
+    @classmethod
+    def of(cls, error: BaseException) -> Failure:
+        """What is recorded and shown of an error that costs a candidate."""
+        words = str(error) if isinstance(error, EdgedistillError) else f"{type(error).__name__}: {error}"
+        return cls(" ".join(words.split())[:600], "refused" if isinstance(error, RefusedError) else "failed")
 
 
 @dataclass(frozen=True)
@@ -36,6 +53,10 @@ class Manifest:
     machine: str
     seconds: float
     peak_rss_mb: float
+    failures: Mapping[str, Failure] = field(default_factory=dict)
+    """What is missing in it, by candidate; the whole of it under the step's own name."""
+    flawed_inputs: Mapping[str, str] = field(default_factory=dict)
+    """By role, the flaws of the inputs that it was made of; with others it is made again."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +65,22 @@ class Artifact:
 
     folder: Path
     manifest: Manifest
+
+    @property
+    def failure(self) -> Failure | None:
+        """Why there is nothing in it; None when there is."""
+        return self.manifest.failures.get(self.manifest.step)
+
+    @property
+    def flaw(self) -> str | None:
+        """Names what is missing and what is there instead; None when nothing is missing."""
+        if not self.manifest.failures:
+            return None
+        content = [
+            {name: asdict(failure) for name, failure in self.manifest.failures.items()},
+            [entry.sha256 for entry in self.manifest.files],
+        ]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
     def path(self, name: str) -> Path:
         """A file or folder inside."""
@@ -83,6 +120,7 @@ def read(folder: Path, *, verify_hashes: bool = False) -> Artifact | None:
     except (OSError, ValueError):
         return None
     files = tuple(FileEntry(**entry) for entry in content.pop("files"))
+    failures = {name: Failure(**each) for name, each in content.pop("failures", {}).items()}
     for entry in files:
         file = folder / entry.path
         if not file.is_file() or file.stat().st_size != entry.bytes:
@@ -91,7 +129,7 @@ def read(folder: Path, *, verify_hashes: bool = False) -> Artifact | None:
             with file.open("rb") as stream:
                 if hashlib.file_digest(stream, "sha256").hexdigest() != entry.sha256:
                     return None
-    return Artifact(folder, Manifest(files=files, **content))
+    return Artifact(folder, Manifest(files=files, failures=failures, **content))
 
 
 def write_json(file: Path, content: object) -> None:

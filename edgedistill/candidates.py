@@ -1,6 +1,10 @@
-"""Candidates: one model file under one runtime, threads and batch. One row of the report each."""
+"""Candidates: one model's files of one target and precision, under one runtime, threads and batch. One row of the
+report each, whether they can be made or not."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from types import ModuleType
 
 from . import plugins
 from .recipe import Recipe
@@ -17,30 +21,32 @@ class Candidate(Spec):
     runtime: str
     threads: int
     batch: int
+    refused: str | None = None
+    """Why this combination cannot be; such a candidate has no files and is only reported."""
 
     @property
     def file_key(self) -> str:
-        """Names the model file; candidates that differ in runtime, threads or batch share it."""
+        """Names the model's files; candidates that differ in runtime, threads or batch share them."""
         return f"{self.round}-{self.target}-{self.precision}"
 
     @property
     def verify_key(self) -> str:
-        """Names the file under its runtime: what it answers does not depend on how it is timed."""
+        """Names the files under their runtime: what they answer does not depend on how they are timed."""
         return f"{self.file_key}-{self.runtime}"
 
 
 def candidates(recipe: Recipe) -> tuple[Candidate, ...]:
-    """Every candidate of a recipe, round by round; a round on data of its own answers another question and is none."""
-    measure = recipe.measure
-    setups = [(threads, batch) for threads in measure.threads for batch in measure.batch]
+    """Every candidate of a recipe, round by round, those that cannot be among them.
+
+    A round on data of its own answers another question and is none.
+    """
+    setups = [(threads, batch) for threads in recipe.measure.threads for batch in recipe.measure.batch]
     models = (["teacher"] if recipe.export.teacher else []) + [each.id for each in recipe.rounds if each.data is None]
     found = []
     for model in models:
         for target in recipe.export.targets:
             for quantize in recipe.quantize:
-                for runtime in measure.runtimes:
-                    if target not in plugins.find("runtimes", runtime).TARGETS:
-                        continue
+                for runtime in runtimes_of(target, recipe):
                     for threads, batch in setups:
                         name = f"{model}/{target}/{quantize.precision}/{runtime}"
                         suffix = f"@threads={threads},batch={batch}" if len(setups) > 1 else ""
@@ -53,6 +59,30 @@ def candidates(recipe: Recipe) -> tuple[Candidate, ...]:
                                 runtime=runtime,
                                 threads=threads,
                                 batch=batch,
+                                refused=_refusal(target, quantize.precision, runtime, batch),
                             )
                         )
     return tuple(found)
+
+
+def possible(rows: Iterable[Candidate]) -> tuple[Candidate, ...]:
+    """Those that are made and measured."""
+    return tuple(row for row in rows if row.refused is None)
+
+
+def runtimes_of(target: str, recipe: Recipe) -> tuple[str, ...]:
+    """Those of the recipe that open the target's files; the target's own where the recipe names none at all."""
+    own: tuple[str, ...] = plugins.find("exporters", target).RUNTIMES
+    asked = recipe.measure.runtimes
+    if asked is None:
+        return own
+    return tuple(name for name in asked if target in plugins.find("runtimes", name).TARGETS)
+
+
+def _refusal(target: str, precision: str, runtime: str, batch: int) -> str | None:
+    exporter: ModuleType = plugins.find("exporters", target)
+    if precision not in exporter.PRECISIONS:
+        return f"target {target} has no {precision}, only {', '.join(exporter.PRECISIONS)}"
+    if exporter.FIXED_SHAPES and batch > 1:
+        return f"a file of target {target} takes one item at a time, not a batch of {batch}"
+    return None

@@ -81,7 +81,7 @@ def recipes(as_json: AsJson = False) -> None:
 
 @app.command()
 def measure(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A model file (.onnx).")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A model file that the runtime opens.")],
     data: Annotated[Path, typer.Option("--data", help="A data file; with labels, accuracy is measured too.")],
     tokenizer: Annotated[
         Path | None, typer.Option("--tokenizer", help="Folder with tokenizer.json and config.json.")
@@ -131,10 +131,17 @@ def compare(
 
 
 @app.command()
-def doctor(as_json: AsJson = False) -> None:
+def doctor(
+    install: Annotated[
+        str | None, typer.Option("--install", metavar="NAME", help="Make this runtime's own virtual environment.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Versions, instruction sets, and which targets and runtimes are installed, with the install line for the rest."""
-    from . import diagnosis, show
+    from . import diagnosis, environments, show
 
+    if install is not None:
+        typer.echo(f"made {environments.install(install)}", err=True)
     found = diagnosis.diagnose()
     _print(found) if as_json else show.diagnosis(found)
 

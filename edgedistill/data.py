@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 _READERS = {".jsonl": "json", ".json": "json", ".csv": "csv", ".parquet": "parquet"}
 _SHOWN_PROBLEMS = 20
-MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids", "pixel_values")
 
 
 def read_rows(source: DataSource, where: str, cache: Path) -> Dataset:

@@ -1,37 +1,43 @@
-"""What is installed, and the install line for what isn't."""
+"""What is installed and where, and the install line for what isn't."""
 
 from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 
-from . import __version__, plugins
+from . import __version__, environments, plugins
 from .engine import versions
+from .interfaces import Packages
 from .machine import describe
 
 
 def diagnose() -> dict[str, object]:
-    """Versions, machine, targets and runtimes; each of those with its version or the line that installs it."""
+    """Versions, machine, targets and runtimes; each of those with its version, the environment that holds it, or the
+    line that installs it."""
+    precisions: dict[str, None] = {}
+    for name in plugins.names("exporters"):
+        precisions |= dict.fromkeys(plugins.find("exporters", name).PRECISIONS)
     return {
         "edgedistill": __version__,
         "versions": versions(),
         "machine": describe(),
-        "targets": {name: _state("exporters", name) for name in plugins.names("exporters")},
-        "runtimes": {name: _state("runtimes", name) for name in plugins.names("runtimes")},
-        "precisions": plugins.names("quantizers"),
+        "targets": {name: _state(plugins.find("exporters", name).PACKAGES) for name in plugins.names("exporters")},
+        "runtimes": {name: _state(plugins.find("runtimes", name).PACKAGES) for name in plugins.names("runtimes")},
+        "environments": str(environments.home() / "environments"),
+        "precisions": list(precisions),
         "tasks": plugins.names("tasks"),
         "losses": plugins.names("losses"),
         "students": plugins.names("students"),
     }
 
 
-def _state(group: plugins.Group, name: str) -> dict[str, object]:
-    module = plugins.find(group, name)
-    missing = [required for required in module.REQUIRES if find_spec(required) is None]
+def _state(packages: Packages) -> dict[str, object]:
+    missing = environments.missing_here(packages)
+    if missing and packages.environment is not None and environments.installed(packages.environment):
+        return {"installed": True, "environment": str(environments.folder(packages.environment))}
     if missing:
-        return {"installed": False, "missing": missing, "install": module.INSTALL}
+        return {"installed": False, "missing": missing, "install": packages.install}
     found = {}
-    for required in module.REQUIRES:
+    for required in packages.imports:
         try:
             found[required] = version(required)
         except PackageNotFoundError:

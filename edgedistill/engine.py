@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from . import artifacts
-from .artifacts import Artifact, Manifest
+from .artifacts import Artifact, Failure, Manifest
 from .errors import StepError, UserError
 from .planning import Plan
 from .progress import Progress
@@ -43,34 +43,75 @@ def versions() -> dict[str, str]:
 
 
 def find_done(plan: Plan, run_folder: Path, *, verify_hashes: bool = False) -> dict[str, Artifact]:
-    """The plan's steps whose artifact is there and whole, by step name."""
-    done: dict[str, Artifact] = {}
+    """The plan's steps that need not run again, by name: their artifact is there and whole, and what failed before it
+    fails no otherwise now."""
+    there: dict[str, Artifact] = {}
     for step in plan.steps:
-        for folder in sorted(run_folder.glob(f"steps/[0-9]*-{step.name}-{step.short_key}")):
-            artifact = artifacts.read(folder, verify_hashes=verify_hashes)
-            if artifact is not None and artifact.manifest.key == step.key:
-                done[step.name] = artifact
-    return done
+        if (artifact := _on_disk(step, run_folder, verify_hashes)) is not None:
+            there[step.name] = artifact
+    return {
+        step.name: there[step.name]
+        for step in plan.steps
+        if step.name in there and not there[step.name].manifest.failures and _fits(there[step.name], step, there)
+    }
 
 
-def execute(plan: Plan, run_folder: Path, progress: Progress, *, verify_hashes: bool = False) -> dict[str, Artifact]:
+def execute(
+    plan: Plan,
+    run_folder: Path,
+    progress: Progress,
+    *,
+    verify_hashes: bool = False,
+    tried: set[str] | None = None,
+) -> dict[str, Artifact]:
     """Run every step that isn't done and return all artifacts by step name.
+
+    An optional step that fails, or whose input failed, is recorded as that, and tried again by the next run: a package
+    may have been installed since.
+
+    Args:
+        tried: keys of the steps that this run has tried already; added to.
 
     Raises:
         UserError: another process works in this run folder.
-        StepError: a step failed; what was done before stays.
+        StepError: a step failed that is not optional; what was done before stays.
     """
     (run_folder / "steps").mkdir(parents=True, exist_ok=True)
+    tried = set() if tried is None else tried
+    done: dict[str, Artifact] = {}
     with _only_writer(run_folder):
-        done = find_done(plan, run_folder, verify_hashes=verify_hashes)
         for number, step in enumerate(plan.steps):
-            if step.name in done:
+            artifact = _on_disk(step, run_folder, verify_hashes)
+            retry = artifact is not None and artifact.manifest.failures and step.key not in tried
+            if artifact is not None and not retry and _fits(artifact, step, done):
+                done[step.name] = artifact
                 progress.event("skipped", step=step.name, key=step.short_key)
                 continue
             done[step.name] = _execute_step(number, len(plan.steps), step, done, run_folder, progress)
+            tried.add(step.key)
         if len(done) and not any((run_folder / "scratch").glob("*")):
             shutil.rmtree(run_folder / "scratch", ignore_errors=True)
     return done
+
+
+def _on_disk(step: Step, run_folder: Path, verify_hashes: bool) -> Artifact | None:
+    """The step's artifact, when it is there and none of its files is damaged."""
+    for folder in sorted(run_folder.glob(f"steps/[0-9]*-{step.name}-{step.short_key}")):
+        artifact = artifacts.read(folder, verify_hashes=verify_hashes)
+        if artifact is not None and artifact.manifest.key == step.key:
+            return artifact
+    return None
+
+
+def _flaws(step: Step, known: Mapping[str, Artifact]) -> dict[str, str]:
+    """By role, what is missing in the step's inputs."""
+    inputs = {role: known[name].flaw for role, name in step.inputs.items() if name in known}
+    return {role: flaw for role, flaw in inputs.items() if flaw is not None}
+
+
+def _fits(artifact: Artifact, step: Step, known: Mapping[str, Artifact]) -> bool:
+    """Whether it was made of what its inputs are now; whole inputs are told apart by the key already."""
+    return dict(artifact.manifest.flawed_inputs) == _flaws(step, known)
 
 
 def _execute_step(
@@ -85,17 +126,26 @@ def _execute_step(
     inputs = {role: done[name] for role, name in step.inputs.items()}
     progress.event("started", step=step.name, key=step.short_key)
     progress.say(f"[{number + 1}/{total}] {step.name}: {step.summary}")
+    context = Context(scratch, progress)
     begun = time.monotonic()
     try:
-        import_module(f"edgedistill.steps.{step.kind}").run(step.settings, inputs, partial, Context(scratch, progress))
+        if not step.optional or (failure := _failed_input(inputs)) is None:
+            import_module(f"edgedistill.steps.{step.kind}").run(step.settings, inputs, partial, context)
+        else:
+            context.failures[step.name] = failure
+            progress.say(f"      {step.name}: {failure.state}, as what it needs")
     except KeyboardInterrupt:
         progress.event("interrupted", step=step.name, seconds=round(time.monotonic() - begun, 3))
         shutil.rmtree(partial, ignore_errors=True)
         raise
     except Exception as error:
-        progress.event("failed", step=step.name, error=str(error))
+        progress.event("failed", step=step.name, error=str(error), notes=getattr(error, "__notes__", []))
         shutil.rmtree(partial, ignore_errors=True)
-        raise StepError(step.name, [inputs[role].folder.name for role in inputs], error) from error
+        if not step.optional:
+            raise StepError(step.name, [inputs[role].folder.name for role in inputs], error) from error
+        partial.mkdir()
+        context.failures[step.name] = Failure.of(error)
+        progress.say(f"      {step.name}: {Failure.of(error).state}: {Failure.of(error).reason}")
     finally:
         progress.stop()
     seconds = time.monotonic() - begun
@@ -110,12 +160,19 @@ def _execute_step(
         machine=f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs",
         seconds=round(seconds, 3),
         peak_rss_mb=round(_peak_rss_mb(), 1),
+        failures=context.failures,
+        flawed_inputs=_flaws(step, done),
     )
     artifact = artifacts.publish(partial, final, manifest)
     shutil.rmtree(scratch, ignore_errors=True)
-    progress.event("finished", step=step.name, seconds=manifest.seconds, peak_rss_mb=manifest.peak_rss_mb)
-    progress.say(f"      {step.name}: done in {seconds:.1f} s")
+    if artifact.failure is None:
+        progress.event("finished", step=step.name, seconds=manifest.seconds, peak_rss_mb=manifest.peak_rss_mb)
+        progress.say(f"      {step.name}: done in {seconds:.1f} s")
     return artifact
+
+
+def _failed_input(inputs: Mapping[str, Artifact]) -> Failure | None:
+    return next((each.failure for each in inputs.values() if each.failure is not None), None)
 
 
 def _peak_rss_mb() -> float:

@@ -25,6 +25,10 @@ class RecipeError(UserError):
         super().__init__("\n".join(problems))
 
 
+class RefusedError(EdgedistillError):
+    """Something that a target or runtime cannot do by its nature; it costs that candidate, and the reason is shown."""
+
+
 class StepError(EdgedistillError):
     """A step failed: its name, what it was reading and the cause."""
 
@@ -35,11 +39,3 @@ class StepError(EdgedistillError):
         reading = f" (reading {', '.join(inputs[:_SHOWN_INPUTS])}{more})" if inputs else ""
         reason = str(cause) if isinstance(cause, EdgedistillError) else f"{type(cause).__name__}: {cause}"
         super().__init__(f"step '{step}'{reading} failed: {reason}")
-
-
-def require(module: str, install: str) -> None:
-    """Raise a `UserError` with the install line when an optional `module` is not installed."""
-    from importlib.util import find_spec
-
-    if find_spec(module) is None:
-        raise UserError(f"'{module}' is not installed; install it with: {install}")

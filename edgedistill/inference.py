@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .data import MODEL_INPUTS
-from .interfaces import Batch, Rows, Task
+from .interfaces import MODEL_INPUTS, Batch, Rows, Task
 from .progress import Progress, ProgressState
 from .ragged import Ragged, length_buckets
 

@@ -8,7 +8,7 @@ makes one a text (R = B), a token classifier one a word. Everything that is reco
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -27,6 +27,8 @@ Floats = NDArray[np.floating]
 Integers = NDArray[np.integer]
 Batch = dict[str, "torch.Tensor"]
 Inputs = dict[str, NDArray[np.generic]]
+MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids", "pixel_values")
+"""The columns that models take, of those that a task's `encode` makes."""
 
 
 class AutoClass(Protocol):
@@ -247,52 +249,122 @@ class StudentRequest:
     """Ids in the source's tokenizer of the tokens of a student with a tokenizer of its own."""
 
 
-class Quantizer(Protocol):
-    """A module in `quantizers/`: one precision."""
+@dataclass(frozen=True)
+class Packages:
+    """What a target or runtime needs beside edgedistill itself, and where it may live."""
 
-    BYTES_PER_PARAMETER: float
-    FILE: str
-    VERSION: int
+    imports: tuple[str, ...]
+    """Modules that must be there; the first is the runtime's own, whose memory counts as the candidate's."""
+    requirements: tuple[str, ...] = ()
+    """What pip installs; the same lines stand in `pyproject.toml` as the extra of that name."""
+    environment: str | None = None
+    """The extra, and the name of the virtual environment of `edgedistill doctor --install NAME`; None: these packages
+    come with edgedistill."""
 
-    def quantize(self, source: Path, destination: Path) -> None: ...
+    @property
+    def install(self) -> str:
+        """The line that installs them."""
+        if self.environment is None:
+            return "pip install edgedistill"
+        return f"pip install 'edgedistill[{self.environment}]', or: edgedistill doctor --install {self.environment}"
 
 
 @dataclass(frozen=True)
-class ExportRequest:
-    """What an exporter is given: the model in evaluation mode on the CPU, and real inputs to trace and check with."""
+class Precision:
+    """One precision that a target's files can have."""
 
-    model: PreTrainedModel
-    config: PreTrainedConfig
+    file: str
+    """Name of the file that a runtime opens."""
+    bytes_per_parameter: float
+    made_of: tuple[str, str] | None = None
+    """(target, precision) of the file that it is made of; None: of the torch model. The plan makes that file first,
+    once, whether or not it is a candidate itself."""
+    calibrated: bool = False
+    """Whether its making looks at real inputs, which the recipe's `calibration` chooses."""
+    version: int = 1
+    """Raised whenever its making would write other bytes."""
+
+
+@dataclass(frozen=True)
+class FileRequest:
+    """What an exporter is given to make one file.
+
+    A fixed-shape target is asked once for every bucket, with `length` set and `source` of the same bucket.
+    """
+
+    precision: str
+    model: Callable[[], PreTrainedModel]
+    """Loads the model, in float32 and evaluation mode, on the CPU."""
     samples: Callable[[int, int], Batch]
-    """`samples(batch, length)`: real inputs repeated or cut to that shape."""
+    """`samples(batch, length)`: real inputs, int64 (B, T) by name, repeated or cut to that shape."""
     max_length: int
-    fixed_length: bool = False
-    """Whether every input has `max_length` values (pixels), so that only the batch may vary."""
+    length: int | None = None
+    """The only length that the file must take; None: every length from 1 to `max_length`."""
+    fixed: bool = False
+    """Whether it takes one item of that length at a time, and not any number of them."""
+    source: Path | None = None
+    """The file that it is made of, where `Precision.made_of` names one."""
+    calibration: Sequence[Inputs] = ()
+    """Real inputs one by one, (1, T) by name, at their own length, or padded to `length` where that is set."""
 
 
 @dataclass(frozen=True)
 class ShapeCheck:
-    """One shape at which the exported file was compared with torch."""
+    """One shape at which a file was compared with torch."""
 
     batch: int
     length: int
     max_abs_diff: float
 
 
+@dataclass(frozen=True)
+class MadeFile:
+    """What an exporter tells of the file that it wrote."""
+
+    checks: tuple[ShapeCheck, ...] = ()
+    build_files: tuple[str, ...] = ()
+    """Names of files written beside it that no device needs (the configuration of a reduced build): published with it,
+    but not counted in its size."""
+    facts: Mapping[str, object] = field(default_factory=dict)
+    """What else is to be reported (operators, delegated share)."""
+
+
 class Exporter(Protocol):
-    """A module found through `edgedistill.exporters`: one target."""
+    """A module found through the entry points `edgedistill.exporters`: one target, a file format.
+
+    It imports nothing heavy at its top: the plan reads its constants.
+    """
 
     VERSION: int
-    FILE: str
-    REQUIRES: tuple[str, ...]
-    INSTALL: str
+    PRECISIONS: Mapping[str, Precision]
+    """By the name that a recipe gives; what is not here is refused, with that reason in plan and report."""
+    RUNTIMES: tuple[str, ...]
+    """The runtimes that measure it when the recipe names none."""
+    FIXED_SHAPES: bool
+    """Whether a file takes one item of one length, so that there is a file for every bucket of `export.buckets`."""
+    ISOLATED: bool
+    """Whether its files are made in a process of their own: native code that may crash, or global state. Where
+    `PACKAGES` live in another environment, they always are."""
+    PACKAGES: Packages
 
-    def export(self, request: ExportRequest, folder: Path) -> list[ShapeCheck]:
-        """Write `folder/FILE` and return how far it is from torch at several shapes.
+    def make(self, request: FileRequest, file: Path) -> MadeFile:
+        """Write `file`, and beside it whatever else belongs to it (a weights file).
 
         Raises:
-            EdgedistillError: the file differs from torch by more than rounding.
+            RefusedError: the target cannot express this model.
+            EdgedistillError: it failed, or the file differs from torch by more than rounding.
         """
+
+
+class Quantizer(Protocol):
+    """A module in `quantizers/`: one precision of the target `onnx`, made of its fp32 file."""
+
+    BYTES_PER_PARAMETER: float
+    FILE: str
+    CALIBRATED: bool
+    VERSION: int
+
+    def quantize(self, source: Path, destination: Path, calibration: Sequence[Inputs]) -> None: ...
 
 
 @runtime_checkable
@@ -301,15 +373,27 @@ class Session(Protocol):
 
     input_names: list[str]
 
-    def run(self, inputs: Inputs) -> list[NDArray[np.generic]]: ...
+    def run(self, inputs: Inputs) -> list[NDArray[np.generic]]:
+        """All outputs for one batch of int64 (B, T) arrays by name; inputs that the file doesn't have are left out."""
+
+    def backend(self) -> dict[str, object]:
+        """What really runs the file (execution providers, share of delegated operators), reported with the candidate.
+
+        Raises:
+            EdgedistillError: that is not the backend which the runtime is named for.
+        """
 
 
 class Runtime(Protocol):
-    """A module in `runtimes/`: opens a file with a number of threads."""
+    """A module in `runtimes/`, or found through the entry points `edgedistill.runtimes`: opens files of some targets.
+
+    It is imported by the measuring process, which has numpy, safetensors and `PACKAGES`, and nothing else for sure.
+    """
 
     TARGETS: tuple[str, ...]
-    REQUIRES: tuple[str, ...]
-    INSTALL: str
+    SUFFIXES: tuple[str, ...]
+    """Of the files that it opens."""
+    PACKAGES: Packages
 
     def open(self, file: Path, threads: int) -> Session: ...
 

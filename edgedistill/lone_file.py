@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from . import plugins
-from .errors import UserError, require
+from . import environments, plugins
+from .errors import UserError
+from .model_files import Opened
 from .progress import Progress
 from .recipe import DataSource
 
@@ -58,7 +59,7 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
     """
     from .data import check_rows, pad_token, read_rows, to_ragged, tokenise, with_label_names
     from .inference import references
-    from .measuring.latency import Timed, answers, time_files
+    from .measuring.latency import Answering, Timed, answers, time_files
     from .models import load_config, load_tokenizer, longest_input
     from .signals import load_rows
     from .statistics import metric_interval
@@ -77,8 +78,7 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
         raise UserError(
             f"measure: '{request.file.name}' is not a file that {request.runtime} opens ({', '.join(runtime.SUFFIXES)})"
         )
-    for module in runtime.REQUIRES:
-        require(module, runtime.INSTALL)
+    environments.interpreter(runtime.PACKAGES)
     model_folder = request.tokenizer or _model_folder(request.file)
     tokenizer = load_tokenizer(model_folder)
     with tempfile.TemporaryDirectory() as folder:
@@ -99,19 +99,25 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
         given = scratch / "inputs.safetensors"
         tokens.save(given)
         accuracy, interval = None, None
+        files: Opened = {None: request.file}
         if labelled:
-            answers(request.file, request.runtime, given, scratch / "rows.safetensors", request.task, scratch)
+            asked = Answering(files, request.runtime, request.task)
+            answers(asked, given, scratch / "rows.safetensors", scratch)
             expected = references(task, tokens)
             decided = np.asarray(load_rows(scratch / "rows.safetensors").values).argmax(axis=1)
             metric, kept = task.METRICS[request.metric], expected != -100
             accuracy = metric.score(decided[kept], expected[kept])
             found = metric_interval(metric, decided[kept], expected[kept])
             interval = (found.low, found.high)
-        timed = Timed(request.file.name, request.file, request.runtime, request.threads, request.batch, given)
-        (timing,) = time_files([timed], scratch, progress, min_seconds=request.min_seconds)
+        name = request.file.name
+        timed = Timed(name, files, request.runtime, request.threads, request.batch, given)
+        timings = time_files([timed], scratch, progress, min_seconds=request.min_seconds)
+        if name in timings.failed:
+            raise timings.failed[name]
+        timing = timings.seen[name]
     return FileMeasurement(
         file=str(request.file),
-        file_bytes=request.file.stat().st_size,
+        file_bytes=sum(file.stat().st_size for file in (request.file, *_weights_beside(request.file))),
         runtime=f"{request.runtime} {timing.runtime_version}",
         threads=request.threads,
         batch=request.batch,
@@ -123,6 +129,11 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
         load_ms=timing.load_ms,
         peak_rss_mb=timing.peak_rss_mb,
     )
+
+
+def _weights_beside(file: Path) -> list[Path]:
+    """The weights file that belongs to it, as OpenVINO (`model.bin`) and ONNX (`model.onnx.data`) name them."""
+    return [each for each in (file.with_suffix(".bin"), file.with_name(f"{file.name}.data")) if each.is_file()]
 
 
 def _model_folder(file: Path) -> Path:

@@ -52,6 +52,15 @@ class Ragged:
             out[name] = padded
         return out
 
+    def take(self, indices: Sequence[int] | NDArray[np.integer]) -> Ragged:
+        """These items only, in that order."""
+        chosen = np.asarray(indices, dtype=np.int64)
+        offsets = np.concatenate([[0], np.cumsum(self.lengths[chosen])]).astype(np.int64)
+        parts = [np.arange(self.offsets[i], self.offsets[i + 1]) for i in chosen]
+        where = np.concatenate(parts).astype(np.int64) if parts else np.zeros(0, dtype=np.int64)
+        values = {name: column[where if name in self.sequences else chosen] for name, column in self.values.items()}
+        return Ragged(values, offsets, self.sequences, self.pad_token)
+
     def save(self, file: Path) -> None:
         """Write as safetensors."""
         from safetensors.numpy import save_file

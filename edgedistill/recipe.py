@@ -223,12 +223,32 @@ class ExportSpec(Spec):
     targets: tuple[str, ...] = Field(("onnx",), min_length=1)
     teacher: bool = True
     """Export and measure the teacher as well: a quantized teacher is the baseline that a student must beat."""
+    buckets: tuple[Annotated[int, Field(ge=1)], ...] = Field((16, 32, 64, 128), min_length=1)
+    """For targets of fixed shapes: a file for each of these lengths, up to the longest input, and one for that."""
+    timeout_minutes: float = Field(60.0, gt=0)
+    """A file that takes longer to make in a process of its own has failed."""
+
+    @model_validator(mode="after")
+    def _rising(self) -> ExportSpec:
+        if list(self.buckets) != sorted(set(self.buckets)):
+            raise ValueError(f"expected 'buckets' that rise, got {list(self.buckets)}")
+        return self
+
+
+class Calibration(Spec):
+    """The real inputs from which a precision learns the range of activations."""
+
+    from_: Literal["train", "unlabeled"] = Field("train", alias="from")
+    take: int = Field(256, ge=1)
+    """Items, evenly spread over the split."""
 
 
 class QuantizeSpec(Spec):
-    """One precision to make of every exported model."""
+    """One precision to make of every exported model, by each target in its own way."""
 
     precision: str
+    calibration: Calibration | None = None
+    """Only for precisions that look at data; 256 items of `train` where it isn't given."""
 
 
 class VerifySpec(Spec):
@@ -240,12 +260,15 @@ class VerifySpec(Spec):
 class MeasureSpec(Spec):
     """How candidates are timed."""
 
-    runtimes: tuple[str, ...] = Field(("onnxruntime",), min_length=1)
+    runtimes: tuple[str, ...] | None = Field(None, min_length=1)
+    """Of these, every target is measured under those that open it; null: under its own."""
     threads: tuple[Annotated[int, Field(ge=1)], ...] = Field((1,), min_length=1)
     batch: tuple[Annotated[int, Field(ge=1)], ...] = Field((1,), min_length=1)
     lengths: Literal["as_is"] | Annotated[int, Field(ge=1)] = "as_is"
     """Real lengths, or every input padded or cut to this many tokens."""
     min_seconds: float = Field(5.0, gt=0)
+    timeout_minutes: float = Field(30.0, gt=0)
+    """A candidate whose process takes longer for one answer (to load, a split, a turn of timing) has failed."""
 
 
 class Limits(Spec):
@@ -469,11 +492,45 @@ def _error_problems(stage: Stage, where: str, earlier: list[str]) -> Iterator[tu
 def _names(recipe: Recipe) -> Iterator[tuple[str, str]]:
     groups: list[tuple[str, str, plugins.Group]] = [("task.type", recipe.task.type, "tasks")]
     groups += [(f"export.targets.{i}", name, "exporters") for i, name in enumerate(recipe.export.targets)]
-    groups += [(f"quantize.{i}.precision", q.precision, "quantizers") for i, q in enumerate(recipe.quantize)]
-    groups += [(f"measure.runtimes.{i}", name, "runtimes") for i, name in enumerate(recipe.measure.runtimes)]
+    groups += [(f"measure.runtimes.{i}", name, "runtimes") for i, name in enumerate(recipe.measure.runtimes or ())]
     for path, name, group in groups:
         if name not in plugins.names(group):
             yield path, _unknown(name, plugins.names(group))
+    yield from _device_problems(recipe)
+
+
+def _device_problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
+    """Targets, precisions and runtimes. What only one target lacks is no problem: that candidate is refused."""
+    every = {name: plugins.find("exporters", name).PRECISIONS for name in plugins.names("exporters")}
+    known = sorted({precision for own in every.values() for precision in own})
+    lists: list[tuple[str, list[str]]] = [
+        ("export.targets.{}", list(recipe.export.targets)),
+        ("quantize.{}.precision", [each.precision for each in recipe.quantize]),
+        ("measure.runtimes.{}", list(recipe.measure.runtimes or ())),
+    ]
+    for path, given in lists:
+        for i, name in enumerate(given):
+            if name in given[:i]:
+                yield path.format(i), f"got {name!r} twice"
+    for i, each in enumerate(recipe.quantize):
+        if each.precision not in known:
+            yield f"quantize.{i}.precision", _unknown(each.precision, known)
+        elif each.calibration is not None:
+            makers = [own[each.precision] for own in every.values() if each.precision in own]
+            if not any(maker.calibrated for maker in makers):
+                yield f"quantize.{i}.calibration", f"{each.precision!r} looks at no data, expected none"
+            if each.calibration.from_ == "unlabeled" and recipe.data.unlabeled is None:
+                yield (
+                    f"quantize.{i}.calibration.from",
+                    "got 'unlabeled', expected 'data.unlabeled' to be given as well",
+                )
+    asked = recipe.measure.runtimes
+    if asked is None or not set(asked) <= set(plugins.names("runtimes")):
+        return
+    for i, target in enumerate(recipe.export.targets):
+        if target in every and not any(target in plugins.find("runtimes", name).TARGETS for name in asked):
+            own = ", ".join(plugins.find("exporters", target).RUNTIMES)
+            yield f"export.targets.{i}", f"got {target!r}, which none of measure.runtimes opens; expected {own} there"
 
 
 def _unknown(got: str, known: list[str]) -> str:

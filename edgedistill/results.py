@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -101,8 +102,25 @@ class Latency(_Part):
     runs: int
 
 
+class UnmeasuredResult(_Part):
+    """A candidate without figures: `refused` is what its target or runtime cannot do, `failed` what went wrong."""
+
+    id: str
+    round: str
+    target: str
+    precision: str
+    runtime: str
+    threads: int
+    batch: int
+    state: Literal["refused", "failed"]
+    reason: str
+
+
 class CandidateResult(_Part):
-    """One model file under one runtime. `accuracy` is on test, `validation_accuracy` is what the choice used."""
+    """One model's files under one runtime. `accuracy` is on test, `validation_accuracy` is what the choice used."""
+
+    state: Literal["ok"] = "ok"
+    reason: None = None
 
     id: str
     round: str
@@ -112,7 +130,17 @@ class CandidateResult(_Part):
     threads: int
     batch: int
     file: str
+    """The file that the runtime opens; of a target of fixed shapes, that of the longest inputs."""
     file_bytes: int
+    """Of all that a device needs."""
+    files: tuple[str, ...] = ()
+    """All that a device needs."""
+    lengths: tuple[int, ...] = ()
+    """Of a target of fixed shapes: the input lengths that there are files for."""
+    facts: dict[str, object] = {}
+    """What the exporter tells of the files."""
+    backend: dict[str, object] = {}
+    """What really ran them, as the runtime tells."""
     accuracy: float | None
     accuracy_ci: Interval | None
     validation_accuracy: float
@@ -157,7 +185,7 @@ class Results(_Part):
     metric: str
     teacher: TeacherResult
     rounds: tuple[RoundResult, ...]
-    candidates: tuple[CandidateResult, ...]
+    candidates: tuple[CandidateResult | UnmeasuredResult, ...]
     chosen: str | None
     why: str
     stop: dict[str, object] | None = None
@@ -170,8 +198,18 @@ class Results(_Part):
     environment: dict[str, object] = {}
 
     def candidate(self, name: str) -> CandidateResult:
-        """The candidate of that id."""
-        return next(each for each in self.candidates if each.id == name)
+        """The measured candidate of that id."""
+        return next(each for each in self.measured if each.id == name)
+
+    @property
+    def measured(self) -> tuple[CandidateResult, ...]:
+        """The candidates with figures."""
+        return tuple(each for each in self.candidates if isinstance(each, CandidateResult))
+
+    @property
+    def unmeasured(self) -> tuple[UnmeasuredResult, ...]:
+        """The refused and the failed ones."""
+        return tuple(each for each in self.candidates if isinstance(each, UnmeasuredResult))
 
 
 def load_results(run: Path) -> Results:

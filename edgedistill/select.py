@@ -54,6 +54,8 @@ _NAMES = {
 
 def choose(figures: Sequence[Figures], select: SelectSpec, min_agreement: float) -> Choice:
     """Apply the limits, then the preference."""
+    if not figures:
+        return Choice(None, "Nothing could be measured: every candidate is refused or failed.", ())
     blocked = {each.id: tuple(_blocks(each, select.limits, min_agreement)) for each in figures}
     verified = [each for each in figures if each.agreement >= min_agreement]
     front = pareto_front(verified)

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .candidates import possible
 from .errors import UserError
 from .report import formatting
 
@@ -44,8 +45,14 @@ def plan(planned: PlannedRun) -> None:
         parameters = _number(model.parameters, 1e6, 2, " M")
         models.add_row(model.id, model.origin, _plain(model.layers), _plain(model.hidden_size), parameters, *sizes)
     console.print(models)
+    refused = [row for row in planned.plan.candidates if row.refused is not None]
+    for row in refused:
+        console.print(f"[yellow]refused[/] {row.id}: {_escape(row.refused or '')}", highlight=False)
     todo = len(planned.plan.steps) - len(planned.done)
-    console.print(f"{todo} of {len(planned.plan.steps)} steps to do, {len(planned.plan.candidates)} candidates")
+    count = f"{len(planned.plan.candidates) - len(refused)} candidates" + (
+        f", {len(refused)} refused" if refused else ""
+    )
+    console.print(f"{todo} of {len(planned.plan.steps)} steps to do, {count}")
     if any(model.parameters is None for model in planned.plan.models):
         console.print(
             "? : known when the model's config.json or the data has been read (run does that first)", highlight=False
@@ -68,7 +75,8 @@ def plan_facts(planned: PlannedRun) -> dict[str, object]:
             for step in planned.plan.steps
         ],
         "models": [asdict(model) for model in planned.plan.models],
-        "candidates": [row.id for row in planned.plan.candidates],
+        "candidates": [row.id for row in possible(planned.plan.candidates)],
+        "refused": {row.id: row.refused for row in planned.plan.candidates if row.refused is not None},
     }
 
 
@@ -217,13 +225,15 @@ def _candidates(found: Results) -> Table:
         "limits",
     )
     table = _table("candidates: accuracy on test, the rest as measured", *names, right=range(2, 9))
-    for row in found.candidates:
+    for row in found.measured:
         mark = "[green]>[/]" if row.id == found.chosen else ("*" if row.on_pareto_front else "")
         accuracy, p50, p95, size = _brief(row)
         memory = "-" if row.peak_rss_mb is None else f"{row.peak_rss_mb:.1f}"
         limits = "within" if row.within_limits else "; ".join(row.blocked_by)
         agreement = f"{row.agreement_with_student:.4f}"
         table.add_row(mark, row.id, size, accuracy, agreement, p50, p95, memory, f"{row.load_ms:.0f}", limits)
+    for other in found.unmeasured:
+        table.add_row("", other.id, *["-"] * 7, f"[yellow]{other.state}[/]: {_escape(other.reason)}")
     table.caption = "> chosen   * on the front of accuracy, latency and size"
     return table
 
@@ -242,10 +252,19 @@ def _against(each: RunSummary) -> str:
 
 def _diagnosed(value: object) -> str:
     if isinstance(value, dict):
-        if value.get("installed"):
+        if "versions" in value:
             return "installed: " + ", ".join(f"{name} {version}" for name, version in value["versions"].items())
-        return f"[yellow]missing {', '.join(value['missing'])}[/]: {value['install']}"
+        if value["installed"]:
+            return f"in its own environment, {value['environment']}"
+        return f"[yellow]missing {', '.join(value['missing'])}[/]: {_escape(str(value['install']))}"
     return ", ".join(value) if isinstance(value, list) else str(value)
+
+
+def _escape(text: str) -> str:
+    """Text whose brackets are not markup."""
+    from rich.markup import escape
+
+    return escape(text)
 
 
 def _ms(value: object) -> str:

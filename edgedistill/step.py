@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from .artifacts import Artifact
+from .artifacts import Artifact, Failure
 from .progress import Progress
 from .spec import Spec
 
@@ -22,6 +22,8 @@ class Context:
 
     scratch: Path
     progress: Progress
+    failures: dict[str, Failure] = field(default_factory=dict)
+    """Candidates that the step could not do, while it did the others: it fills this in."""
 
 
 class StepModule(Protocol):
@@ -42,6 +44,8 @@ class Step:
     inputs: Mapping[str, str]
     key: str
     summary: str = ""
+    optional: bool = False
+    """Whether its failure costs only the candidates that need it: it is recorded, and the run goes on."""
 
     @property
     def short_key(self) -> str:

@@ -109,8 +109,9 @@ def attention_shown(model: PreTrainedModel) -> Iterator[None]:
 def dropout_at(model: PreTrainedModel, share: float | None) -> Iterator[None]:
     """Let a model drop this share of its activations while it trains, then go back; None: as it is made."""
     usual = {module: module.p for module in model.modules() if isinstance(module, nn.Dropout)}
-    for module in usual if share is not None else ():
-        module.p = share
+    if share is not None:
+        for module in usual:
+            module.p = share
     try:
         yield
     finally:

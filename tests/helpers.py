@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 import yaml
 
+from edgedistill import plugins
 from edgedistill.loading import shipped
 
 LABELS = ["set_alarm", "weather", "play_music"]
@@ -90,3 +95,21 @@ def write_recipe(tree: dict[str, object], folder: Path) -> str:
     file = folder / "recipe.yaml"
     file.write_text(yaml.safe_dump(tree))
     return str(file)
+
+
+@contextmanager
+def plugged_in(site: Path, points: Mapping[str, Mapping[str, str]]) -> Iterator[None]:
+    """Modules of this folder as installed entry points (group -> name -> module), in this process and its children."""
+    here = str(Path(__file__).parent)
+    info = site / "toys-1.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toys\nVersion: 1\n")
+    groups = [f"[{group}]\n" + "".join(f"{k} = {v}\n" for k, v in named.items()) for group, named in points.items()]
+    (info / "entry_points.txt").write_text("\n".join(groups))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", f"{site}:{here}")
+        patch.syspath_prepend(here)
+        patch.setattr(sys, "path", [str(site), *sys.path])
+        plugins.forget()
+        yield
+    plugins.forget()

@@ -129,11 +129,13 @@ def test_doctor_names_versions_targets_and_runtimes():
 
 def test_doctor_gives_the_install_line_of_what_is_missing(monkeypatch):
     from edgedistill import diagnosis, plugins
+    from edgedistill.interfaces import Packages
 
-    monkeypatch.setattr(plugins.find("runtimes", "onnxruntime"), "REQUIRES", ("a_runtime_that_is_not_there",))
+    absent = Packages(("a_runtime_that_is_not_there",), environment="absent")
+    monkeypatch.setattr(plugins.find("runtimes", "onnxruntime"), "PACKAGES", absent)
     found = diagnosis.diagnose()
     assert found["runtimes"]["onnxruntime"] == {
         "installed": False,
         "missing": ["a_runtime_that_is_not_there"],
-        "install": "pip install onnxruntime",
+        "install": "pip install 'edgedistill[absent]', or: edgedistill doctor --install absent",
     }

@@ -142,7 +142,7 @@ def test_every_seed_is_reported_and_files_are_made_of_the_first(science):
         assert [found.seed for found in each.seeds] == [0, 7]
         assert each.seeds[0].accuracy == each.accuracy
         assert each.seeds[1].control_accuracy is not None
-    assert not list(run.glob("steps/*export-r1-seed7*"))
+    assert not list(run.glob("steps/*file-r1-seed7*"))
     first, second = (step(run, name) / "model" / "model.safetensors" for name in ("r1", "r1-seed7"))
     assert first.read_bytes() != second.read_bytes()
 

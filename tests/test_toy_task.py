@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-import sys
-from importlib.metadata import EntryPoint
-
 import pytest
-from helpers import quickstart_rows, tiny_recipe, write_jsonl, write_recipe
+from helpers import plugged_in, quickstart_rows, tiny_recipe, write_jsonl, write_recipe
 
 import edgedistill
-from edgedistill import plugins
 
 
 @pytest.fixture
-def toy(monkeypatch, tmp_path):
+def toy(tmp_path):
     """The toy task as an installed entry point, in this process and in the measuring ones."""
-    here = str(__import__("pathlib").Path(__file__).parent)
-    package = tmp_path / "site"
-    info = package / "toy_task-1.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-task\nVersion: 1\n")
-    (info / "entry_points.txt").write_text("[edgedistill.tasks]\nlong-words = toy_task\n")
-    monkeypatch.setenv("PYTHONPATH", f"{package}:{here}")
-    monkeypatch.syspath_prepend(here)
-    monkeypatch.setattr(sys, "path", [str(package), *sys.path])
-    plugins.forget()
-    yield EntryPoint("long-words", "toy_task", "edgedistill.tasks")
-    monkeypatch.undo()
-    plugins.forget()
+    with plugged_in(tmp_path / "site", {"edgedistill.tasks": {"long-words": "toy_task"}}):
+        yield
 
 
 def test_a_token_task_goes_all_the_way(toy, data_folder, tmp_path):

@@ -1,60 +1,116 @@
-"""The parent's side of a measuring process."""
+"""The parent's side of a child process, which makes or measures files: what happens there costs only that."""
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
-from edgedistill.errors import EdgedistillError
+from edgedistill import environments, plugins
+from edgedistill.errors import EdgedistillError, RefusedError
 
 
 class MeasuringError(EdgedistillError):
-    """A measuring process failed or died."""
+    """A child process failed or died."""
 
 
 class Child:
-    """One measuring process. `ask` sends a command and waits for its answer."""
+    """One child process. `ask` sends a command and waits for its answer.
 
-    def __init__(self, log: Path) -> None:
+    Args:
+        log: a file for what it prints.
+        python: its interpreter; this one unless given.
+        modules: those that it is told to import; an interpreter of another environment is shown the way to them.
+        timeout_seconds: longest time for one answer; after that it is killed.
+    """
+
+    def __init__(
+        self,
+        log: Path,
+        *,
+        python: Path | None = None,
+        modules: Sequence[str] = (),
+        timeout_seconds: float = 3600.0,
+    ) -> None:
         self._log_file = log.open("w", encoding="utf-8")
         self._log = log
+        self._timeout_seconds = timeout_seconds
+        self._timed_out = False
+        python = python or Path(sys.executable)
+        environment = dict(os.environ)
+        if python != Path(sys.executable):
+            environment["PYTHONPATH"] = str(environments.bridge(log.with_suffix(".path"), modules))
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "edgedistill.measuring.worker"],
+            [str(python), "-m", "edgedistill.measuring.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log_file,
             text=True,
+            env=environment,
         )
+
+    @classmethod
+    def of_runtime(cls, runtime: str, log: Path, *, task: str | None = None, timeout_seconds: float) -> Child:
+        """A process with the interpreter that has this runtime's packages.
+
+        Raises:
+            UserError: none has.
+        """
+        module = plugins.find("runtimes", runtime)
+        modules = [module.__name__, *([plugins.find("tasks", task).__name__] if task else [])]
+        python = environments.interpreter(module.PACKAGES)
+        return cls(log, python=python, modules=modules, timeout_seconds=timeout_seconds)
 
     def ask(self, command: str, **arguments: object) -> dict[str, object]:
         """The answer to one command.
 
         Raises:
-            MeasuringError: the command failed in the child, or the child died (its last words are given).
+            RefusedError: the child said that this cannot be done.
+            MeasuringError: the command failed in the child, or the child died (its last words are given) or was killed
+                after the longest time.
         """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
+        alarm = threading.Timer(self._timeout_seconds, self._kill)
+        alarm.start()
         try:
             self._process.stdin.write(json.dumps({"command": command, **arguments}) + "\n")
             self._process.stdin.flush()
             line = self._process.stdout.readline()
         except BrokenPipeError:
             line = ""
+        finally:
+            alarm.cancel()
         if not line:
-            code = self._process.wait()
-            words = " ".join(self._log.read_text(encoding="utf-8", errors="replace").split())[-300:]
-            how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-            raise MeasuringError(f"the measuring process {how} during '{command}': {words or 'it said nothing'}")
+            raise MeasuringError(self._obituary(command))
         reply: dict[str, object] = json.loads(line)
         if "error" in reply:
-            raise MeasuringError(f"'{command}' failed in the measuring process: {reply['error']}\n{reply['traceback']}")
+            words = str(reply["error"])
+            error = RefusedError(words) if reply["refused"] else MeasuringError(f"'{command}' failed: {words}")
+            error.add_note(str(reply["traceback"]))
+            raise error
         answer = reply["ok"]
         assert isinstance(answer, dict)
         return answer
+
+    def _kill(self) -> None:
+        self._timed_out = True
+        self._process.kill()
+
+    def _obituary(self, command: str) -> str:
+        """How it died."""
+        code = self._process.wait()
+        if self._timed_out:
+            return f"the process was killed: '{command}' took longer than {self._timeout_seconds / 60:g} minutes"
+        words = " ".join(self._log.read_text(encoding="utf-8", errors="replace").split())[-300:]
+        how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+        return f"the process {how} during '{command}': {words or 'it said nothing'}"
 
     def __enter__(self) -> Child:
         return self

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from edgedistill import plugins
+from edgedistill.errors import EdgedistillError
 from edgedistill.measuring.child import Child
+from edgedistill.model_files import Opened
 from edgedistill.progress import Progress, ProgressState
 from edgedistill.statistics import percentile, percentile_interval, runs_for
 
@@ -20,10 +23,10 @@ LEAST_RUNS = runs_for(99)
 
 @dataclass(frozen=True)
 class Timed:
-    """A file to time."""
+    """Files to time."""
 
     id: str
-    file: Path
+    files: Opened
     runtime: str
     threads: int
     batch: int
@@ -59,6 +62,14 @@ class Timing:
         return 1e3 * self.batch * len(self.samples_ms) / sum(self.samples_ms)
 
 
+@dataclass(frozen=True)
+class Timings:
+    """What was timed, and why the rest could not be, by id."""
+
+    seen: Mapping[str, Timing]
+    failed: Mapping[str, EdgedistillError]
+
+
 def time_files(
     files: Sequence[Timed],
     scratch: Path,
@@ -66,37 +77,43 @@ def time_files(
     *,
     min_seconds: float,
     length: int | None = None,
-) -> list[Timing]:
-    """Time all files, each for at least `min_seconds` and enough runs for the p99, in ten turns.
+    timeout_seconds: float = 1800.0,
+) -> Timings:
+    """Time all files, each for at least `min_seconds` and enough runs for the p99, in ten turns. One that fails drops
+    out; the others go on.
 
     Args:
         length: pad or cut every input to this many tokens; None: real lengths.
+        timeout_seconds: longest time for one answer of a process.
     """
     samples: dict[str, list[float]] = {each.id: [] for each in files}
     loaded: dict[str, dict[str, object]] = {}
+    failed: dict[str, EdgedistillError] = {}
     with ExitStack() as stack:
         children: dict[str, Child] = {}
         for number, each in enumerate(files):
-            child = stack.enter_context(Child(scratch / f"worker-{number}.log"))
-            child.ask("inputs", file=str(each.inputs), batch=each.batch, length=length)
-            loaded[each.id] = child.ask(
-                "load", file=str(each.file), runtime=each.runtime, threads=each.threads, warm_up=_WARM_UP
-            )
-            children[each.id] = child
+            try:
+                log = scratch / f"worker-{number}.log"
+                child = stack.enter_context(Child.of_runtime(each.runtime, log, timeout_seconds=timeout_seconds))
+                child.ask("inputs", file=str(each.inputs), batch=each.batch, length=length)
+                loaded[each.id] = _load(child, each.files, each.runtime, each.threads, _WARM_UP)
+                children[each.id] = child
+            except EdgedistillError as error:
+                failed[each.id] = error
         progress.start("latency", _BLOCKS * len(files))
         done = 0
         for _ in range(_BLOCKS):
             for each in files:
-                least = -(-LEAST_RUNS // _BLOCKS)
-                answer = children[each.id].ask("time", seconds=min_seconds / _BLOCKS, least=least)
-                runs = answer["samples_ms"]
-                assert isinstance(runs, list)
-                samples[each.id] += runs
                 done += 1
+                if each.id not in failed:
+                    try:
+                        samples[each.id] += _turn(children[each.id], min_seconds / _BLOCKS)
+                    except EdgedistillError as error:
+                        failed[each.id] = error
                 progress.advance(ProgressState("latency", done, _BLOCKS * len(files)))
         progress.stop()
-    return [
-        Timing(
+    seen = {
+        each.id: Timing(
             id=each.id,
             samples_ms=tuple(samples[each.id]),
             load_ms=float(str(loaded[each.id]["load_ms"])),
@@ -106,14 +123,47 @@ def time_files(
             batch=each.batch,
         )
         for each in files
-    ]
+        if each.id not in failed
+    }
+    return Timings(seen, failed)
 
 
-def answers(file: Path, runtime: str, inputs: Path, output: Path, task: str, scratch: Path) -> None:
-    """Run every item by itself through a file, in a process of its own, and write the rows to `output`."""
-    with Child(scratch / "answers.log") as child:
-        child.ask("load", file=str(file), runtime=runtime, threads=1, warm_up=0)
+@dataclass(frozen=True)
+class Answering:
+    """Files that are to answer a whole split."""
+
+    files: Opened
+    runtime: str
+    task: str
+    timeout_seconds: float = 1800.0
+
+
+def answers(asked: Answering, inputs: Path, output: Path, scratch: Path) -> dict[str, object]:
+    """Run every item by itself through the files, in a process of its own; write the rows to `output` and return what
+    ran them.
+
+    Raises:
+        EdgedistillError: the runtime isn't installed, the files cannot be run, or not by the backend they are for.
+    """
+    task = plugins.find("tasks", asked.task).__name__
+    log = scratch / "answers.log"
+    with Child.of_runtime(asked.runtime, log, task=asked.task, timeout_seconds=asked.timeout_seconds) as child:
+        backend = _load(child, asked.files, asked.runtime, 1, 0)["backend"]
         child.ask("answer", file=str(inputs), output=str(output), task=task)
+    assert isinstance(backend, dict)
+    return backend
+
+
+def _load(child: Child, files: Opened, runtime: str, threads: int, warm_up: int) -> dict[str, object]:
+    named = [(length, str(file)) for length, file in files.items()]
+    module = plugins.find("runtimes", runtime).__name__
+    return child.ask("load", files=named, runtime=module, threads=threads, warm_up=warm_up)
+
+
+def _turn(child: Child, seconds: float) -> list[float]:
+    runs = child.ask("time", seconds=seconds, least=-(-LEAST_RUNS // _BLOCKS))["samples_ms"]
+    assert isinstance(runs, list)
+    return runs
 
 
 def _number(value: object) -> float | None:

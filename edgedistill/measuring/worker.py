@@ -1,8 +1,9 @@
-"""The measuring process: one model file, one runtime, commands on stdin, answers on stdout, both JSON lines.
+"""The child process: one model's files, one runtime, commands on stdin, answers on stdout, both JSON lines.
 
-It imports as little as it can (numpy and the runtime, no torch). Peak memory is counted above what the interpreter
-holds with numpy and the inputs, before the runtime is imported: it is the runtime's library, the model and its work
-space.
+It imports as little as it can (numpy, safetensors and the runtime, no torch unless it makes files), so that the
+environment of any runtime can run it; plug-ins are named by their modules, since entry points are not known there.
+Peak memory is counted above what the interpreter holds with numpy and the inputs, before the runtime is imported: it is
+the runtime's library, the model and its work space.
 """
 
 from __future__ import annotations
@@ -16,7 +17,11 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgedistill.errors import EdgedistillError, RefusedError
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from edgedistill.interfaces import Session
     from edgedistill.ragged import Array, Ragged
 
@@ -54,25 +59,40 @@ class Worker:
         self.batches: list[dict[str, Array]] = []
         self.next = 0
 
-    def load(self, file: str, runtime: str, threads: int, warm_up: int) -> dict[str, object]:
-        """Open the file, timed; then run a few inputs and read the peak memory."""
+    def load(
+        self, files: Sequence[tuple[int | None, str]], runtime: str, threads: int, warm_up: int
+    ) -> dict[str, object]:
+        """Open the files, timed; then see what runs them, run a few inputs and read the peak memory.
+
+        Args:
+            files: by the length that each takes; one file under None takes all.
+            runtime: module name.
+        """
         import numpy as np  # noqa: F401 - the harness's own, so not the candidate's memory
 
-        from edgedistill import plugins
+        from edgedistill.measuring.buckets import Bucketed
 
         pin(threads)
-        module = plugins.find("runtimes", runtime)
+        module = importlib.import_module(runtime)
         empty = status_mb("VmRSS")
-        importlib.import_module(module.REQUIRES[0])
+        importlib.import_module(module.PACKAGES.imports[0])
         resettable = reset_peak()
         begun = time.perf_counter()
-        self.session = module.open(Path(file), threads)
+        sessions: dict[int | None, Session] = {length: module.open(Path(file), threads) for length, file in files}
+        buckets = {length: session for length, session in sessions.items() if length is not None}
+        self.session = Bucketed(buckets) if buckets else sessions[None]
         load_ms = (time.perf_counter() - begun) * 1e3
         for _ in range(warm_up):
             self._run_next()
         peak = status_mb("VmHWM") if resettable else None
         above = peak - empty if peak is not None and empty is not None else None
-        return {"load_ms": load_ms, "peak_rss_mb": above, "empty_mb": empty, "version": module.version()}
+        return {
+            "load_ms": load_ms,
+            "peak_rss_mb": above,
+            "empty_mb": empty,
+            "version": module.version(),
+            "backend": self.session.backend(),
+        }
 
     def inputs(self, file: str, batch: int, length: int | None) -> dict[str, object]:
         """Read the inputs and cut them into batches, in the data's own order."""
@@ -95,16 +115,15 @@ class Worker:
         return {"samples_ms": samples}
 
     def answer(self, file: str, output: str, task: str) -> dict[str, object]:
-        """Run every item of a data file by itself and write its rows."""
+        """Run every item of a data file by itself and write its rows; `task` is a module name."""
         import numpy as np
 
-        from edgedistill import plugins
         from edgedistill.interfaces import Rows
         from edgedistill.ragged import Ragged
         from edgedistill.signals import save_rows
 
         data: Ragged = Ragged.open(Path(file))
-        module = plugins.find("tasks", task)
+        module = importlib.import_module(task)
         assert self.session is not None, "load comes first"
         parts = []
         for item in range(len(data)):
@@ -113,6 +132,12 @@ class Worker:
         offsets = np.concatenate([[0], np.cumsum([len(part) for part in parts])]).astype(np.int64)
         save_rows(Rows(np.concatenate(parts).astype(np.float32), offsets), Path(output))
         return {"items": len(data)}
+
+    def make(self, order: Mapping[str, object]) -> dict[str, object]:
+        """Make a target's files."""
+        from edgedistill.exporting import Order, fill
+
+        return {"made": fill(Order(**order))}  # type: ignore[arg-type]
 
     def _run_next(self) -> float:
         """Milliseconds of one run on the next batch."""
@@ -135,7 +160,12 @@ def main() -> None:
         try:
             reply = {"ok": command(**request)}
         except Exception as error:  # noqa: BLE001 - whatever it is, the parent must hear of it
-            reply = {"error": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()}
+            own = isinstance(error, EdgedistillError)
+            reply = {
+                "error": str(error) if own else f"{type(error).__name__}: {error}",
+                "refused": isinstance(error, RefusedError),
+                "traceback": traceback.format_exc(),
+            }
         answers.write(json.dumps(reply) + "\n")
         answers.flush()
 

@@ -1,15 +1,19 @@
-"""Plans what is done with models: evaluate, export, quantize, verify, judge; then measure, choose, report."""
+"""Plans what is done with models: evaluate, make files, verify, judge; then measure, choose, report."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from edgedistill import plugins
-from edgedistill.candidates import Candidate
-from edgedistill.recipe import Round
-from edgedistill.steps import choose, evaluate, export, judge_round, measure, quantize, report, verify
+from edgedistill.candidates import Candidate, possible
+from edgedistill.recipe import Calibration, Round
+from edgedistill.steps import choose, evaluate, judge_round, make_file, measure, report, verify
 
 from .draft import Draft, arms
+
+if TYPE_CHECKING:
+    from edgedistill.interfaces import Precision
 
 
 def plan_evaluation(draft: Draft, model: str, tokens_of: str) -> None:
@@ -21,46 +25,63 @@ def plan_evaluation(draft: Draft, model: str, tokens_of: str) -> None:
 
 
 def plan_files(draft: Draft, rows: Sequence[Candidate]) -> None:
-    """Export, quantize and verify every file of these candidates."""
-    for row in rows:
-        exporter, quantizer = plugins.find("exporters", row.target), plugins.find("quantizers", row.precision)
-        data = draft.data_of[row.round]
-        exported = export.Settings(task=draft.recipe.task.type, target=row.target)
-        export_name = draft.steps.add(
-            f"export-{row.round}-{row.target}",
-            "export",
-            exported,
-            {"data": data, "model": row.round},
-            f"export {row.round} to {row.target}",
-            [exported.model_dump(mode="json"), exporter.VERSION],
+    """Make the files of these candidates, and verify each under its runtime. What fails here costs the candidate."""
+    recipe = draft.recipe
+    for row in possible(rows):
+        settings = verify.Settings(
+            task=recipe.task, runtime=row.runtime, timeout_minutes=recipe.measure.timeout_minutes
         )
-        quantized = quantize.Settings(precision=row.precision, target=row.target)
-        file_name = draft.steps.add(
-            f"quantize-{row.file_key}",
-            "quantize",
-            quantized,
-            {"export": export_name},
-            f"make {row.precision}",
-            [quantized.model_dump(mode="json"), quantizer.VERSION],
-        )
+        file = _plan_file(draft, row.round, row.target, row.precision)
         draft.steps.add(
             f"verify-{row.verify_key}",
             "verify",
-            verify.Settings(task=draft.recipe.task, runtime=row.runtime),
-            {"data": data, "file": file_name, "reference": f"evaluate-{row.round}"},
-            f"{row.round} {row.precision} under {row.runtime} against torch, on validation",
+            settings,
+            {"data": draft.data_of[row.round], "file": file, "reference": f"evaluate-{row.round}"},
+            f"{row.round} {row.target} {row.precision} under {row.runtime} against torch, on validation",
+            settings.model_dump(mode="json", exclude={"timeout_minutes"}),
+            optional=True,
         )
+
+
+def _plan_file(draft: Draft, model: str, target: str, precision: str) -> str:
+    """The making of one target's files in one precision, after that of the files that they are made of."""
+    recipe, exporter = draft.recipe, plugins.find("exporters", target)
+    how: Precision = exporter.PRECISIONS[precision]
+    asked = next((each.calibration for each in recipe.quantize if each.precision == precision), None)
+    settings = make_file.Settings(
+        task=recipe.task.type,
+        target=target,
+        precision=precision,
+        buckets=recipe.export.buckets if exporter.FIXED_SHAPES else None,
+        calibration=(asked or Calibration()) if how.calibrated else None,
+        timeout_minutes=recipe.export.timeout_minutes,
+    )
+    inputs = {"data": draft.data_of[model], "model": model}
+    origin = model
+    if how.made_of is not None:
+        inputs["source"] = _plan_file(draft, model, *how.made_of)
+        origin = f"{model}'s {' '.join(how.made_of)}"
+    return draft.steps.add(
+        f"file-{model}-{target}-{precision}",
+        "make_file",
+        settings,
+        inputs,
+        f"{target} {precision} of {origin}",
+        [settings.model_dump(mode="json", exclude={"timeout_minutes"}), exporter.VERSION, how.version],
+        optional=True,
+    )
 
 
 def plan_judgement(draft: Draft, each: Round, rows: Sequence[Candidate]) -> None:
     """After a round: is the drop real, are the limits met, does the run go on."""
     recipe = draft.recipe
     assert recipe.stop is not None
+    rows = possible(rows)
     settings = judge_round.Settings(
-        task=recipe.task, round=each.id, stop=recipe.stop, limits=recipe.select.limits, candidates=tuple(rows)
+        task=recipe.task, round=each.id, stop=recipe.stop, limits=recipe.select.limits, candidates=rows
     )
     inputs = {"data": "data", "teacher": "evaluate-teacher", "student": f"evaluate-{each.id}"}
-    inputs |= {f"file:{row.file_key}": f"quantize-{row.file_key}" for row in rows}
+    inputs |= {f"file:{row.file_key}": f"file-{row.file_key}" for row in rows}
     inputs |= {f"verify:{row.verify_key}": f"verify-{row.verify_key}" for row in rows}
     draft.steps.add(f"judge-{each.id}", "judge_round", settings, inputs, "is the drop real, are the limits met")
 
@@ -68,8 +89,8 @@ def plan_judgement(draft: Draft, each: Round, rows: Sequence[Candidate]) -> None
 def plan_closing(draft: Draft, rows: Sequence[Candidate]) -> None:
     """Measure all candidates together, choose, report."""
     recipe = draft.recipe
-    candidates = tuple(rows)
-    files = {f"file:{row.file_key}": f"quantize-{row.file_key}" for row in rows}
+    every, rows = tuple(rows), possible(rows)
+    files = {f"file:{row.file_key}": f"file-{row.file_key}" for row in rows}
     verified = {f"verify:{row.verify_key}": f"verify-{row.verify_key}" for row in rows}
     evaluated = {step.name.replace("-", ":", 1): step.name for step in draft.steps.ordered if step.kind == "evaluate"}
     models = {f"model:{name.split(':', 1)[1]}": name.split(":", 1)[1] for name in evaluated}
@@ -84,12 +105,14 @@ def plan_closing(draft: Draft, rows: Sequence[Candidate]) -> None:
     decided = {f"choice:{each.id}": name for each in recipe.rounds if (name := f"{each.id}-teacher") in made}
     judged = {f"judge:{each.id}": name for each in recipe.rounds if (name := f"judge-{each.id}") in made}
     own = {f"data:{each.id}": f"data-{each.id}" for each in recipe.rounds if each.data is not None}
+    measured = measure.Settings(task=recipe.task, measure=recipe.measure, candidates=rows)
     draft.steps.add(
         "measure",
         "measure",
-        measure.Settings(task=recipe.task, measure=recipe.measure, candidates=candidates),
-        {**tokens, **files},
+        measured,
+        {**tokens, **files, **verified},
         f"accuracy, latency and memory of {len(rows)} candidates, interleaved",
+        measured.model_dump(mode="json", exclude={"measure": {"timeout_minutes", "runtimes"}}),
     )
     draft.steps.add(
         "choose",
@@ -98,7 +121,7 @@ def plan_closing(draft: Draft, rows: Sequence[Candidate]) -> None:
             task=recipe.task,
             select=recipe.select,
             min_agreement=recipe.verify.min_agreement,
-            candidates=candidates,
+            candidates=rows,
         ),
         {"measure": "measure", "evaluate:teacher": "evaluate-teacher", **verified},
         "apply the limits",
@@ -111,7 +134,7 @@ def plan_closing(draft: Draft, rows: Sequence[Candidate]) -> None:
             task=recipe.task,
             rounds=recipe.rounds,
             seeds=tuple(arm.seed for arm in arms(recipe)),
-            candidates=candidates,
+            candidates=every,
             select=recipe.select,
             ood=tuple(recipe.evaluate.ood),
         ),

@@ -28,6 +28,8 @@ class Steps:
         inputs: Mapping[str, str],
         summary: str,
         identity: object = None,
+        *,
+        optional: bool = False,
     ) -> str:
         """Append a step, unless one with the same key is there already; returns the name of the one to read.
 
@@ -40,7 +42,7 @@ class Steps:
             return self._by_key[key]
         self._by_key[key] = name
         self._keys[name] = key
-        self.ordered.append(Step(name, kind, settings, dict(inputs), key, summary))
+        self.ordered.append(Step(name, kind, settings, dict(inputs), key, summary, optional))
         return name
 
 

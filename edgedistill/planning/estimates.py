@@ -21,7 +21,7 @@ class ModelEstimate:
     hidden_size: int | None
     parameters: int | None
     file_bytes: Mapping[str, int | None] = field(default_factory=dict)
-    """By precision."""
+    """By precision, of the first target that has it."""
 
 
 def estimate_models(recipe: Recipe, sources: Sources) -> tuple[ModelEstimate, ...]:
@@ -72,12 +72,11 @@ def live_signals(recipe: Recipe, sources: Sources, each: Round) -> dict[str, str
 
 def _estimate(name: str, origin: str, shape: ModelShape | None, recipe: Recipe) -> ModelEstimate:
     parameters = shape.parameters() if shape else None
-    sizes = {
-        q.precision: round(parameters * plugins.find("quantizers", q.precision).BYTES_PER_PARAMETER)
-        if parameters
-        else None
-        for q in recipe.quantize
-    }
+    sizes: dict[str, int | None] = {}
+    for each in recipe.quantize:
+        makers = [plugins.find("exporters", target).PRECISIONS for target in recipe.export.targets]
+        maker = next((own[each.precision] for own in makers if each.precision in own), None)
+        sizes[each.precision] = round(parameters * maker.bytes_per_parameter) if parameters and maker else None
     return ModelEstimate(
         name, origin, shape.layers if shape else None, shape.hidden_size if shape else None, parameters, sizes
     )

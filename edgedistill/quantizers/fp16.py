@@ -3,14 +3,20 @@ kernels computes it in fp32 and converts, so it is rarely faster there."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edgedistill.interfaces import Inputs
 
 BYTES_PER_PARAMETER = 2.0
 FILE = "model_fp16.onnx"
+CALIBRATED = False
 VERSION = 1
 
 
-def quantize(source: Path, destination: Path) -> None:
+def quantize(source: Path, destination: Path, calibration: Sequence[Inputs]) -> None:
     """Convert with ONNX Runtime's float16 converter."""
     import onnx
     from onnxruntime.transformers.float16 import convert_float_to_float16

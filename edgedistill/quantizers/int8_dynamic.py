@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-import logging
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgedistill.exporting import quiet
+
+if TYPE_CHECKING:
+    from edgedistill.interfaces import Inputs
 
 BYTES_PER_PARAMETER = 1.03
 FILE = "model_quantized.onnx"
+CALIBRATED = False
 VERSION = 1
 
 
-def quantize(source: Path, destination: Path) -> None:
+def quantize(source: Path, destination: Path, calibration: Sequence[Inputs]) -> None:
     """Quantize with ONNX Runtime's `quantize_dynamic`.
 
     Signed weights give the same answers on x86 and Arm; unsigned ones differ.
@@ -26,19 +33,13 @@ def quantize(source: Path, destination: Path) -> None:
     kept = [info for info in model.graph.value_info if info.name not in weights]
     del model.graph.value_info[:]
     model.graph.value_info.extend(kept)
-    root = logging.getLogger()
-    level = root.level
-    root.setLevel(logging.ERROR)  # it advises a pre-processing that ONNX Runtime does at load anyway
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            prepared = Path(folder) / "model.onnx"
-            onnx.save(model, prepared)
-            quantize_dynamic(
-                prepared,
-                destination,
-                per_channel=True,
-                weight_type=QuantType.QInt8,
-                extra_options={"DefaultTensorType": TensorProto.FLOAT},
-            )
-    finally:
-        root.setLevel(level)
+    with tempfile.TemporaryDirectory() as folder, quiet():
+        prepared = Path(folder) / "model.onnx"
+        onnx.save(model, prepared)
+        quantize_dynamic(
+            prepared,
+            destination,
+            per_channel=True,
+            weight_type=QuantType.QInt8,
+            extra_options={"DefaultTensorType": TensorProto.FLOAT},
+        )

@@ -72,10 +72,10 @@ def front_of(points: Sequence[Point]) -> list[Point]:
 
 def _points(results: Results) -> list[Point]:
     rounds = list(dict.fromkeys(["teacher", *(each.id for each in results.rounds)]))
-    precisions = list(dict.fromkeys(each.precision for each in results.candidates))
-    largest = max((each.file_bytes for each in results.candidates), default=1)
+    precisions = list(dict.fromkeys(each.precision for each in results.measured))
+    largest = max((each.file_bytes for each in results.measured), default=1)
     found = []
-    for each in results.candidates:
+    for each in results.measured:
         if each.accuracy is None or each.latency_ms.p50 is None:
             continue
         low, high = each.accuracy_ci or (each.accuracy, each.accuracy)
@@ -183,7 +183,7 @@ def _legend(axes: Axes, points: Sequence[Point], chosen: str | None) -> None:
 
 def _labels(axes: Axes, points: Sequence[Point], results: Results) -> None:
     """Short names beside the marks, a thin line to those that had to move away."""
-    names = short_names(results.candidates)
+    names = short_names(results.measured)
     texts = [
         names[point.candidate.id] + (" (chosen)" if point.candidate.id == results.chosen else "") for point in points
     ]

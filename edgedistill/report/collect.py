@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgedistill import __version__, plugins
+from edgedistill.artifacts import Failure
 from edgedistill.candidates import Candidate
 from edgedistill.data import PreparedData
 from edgedistill.error_changes import ErrorChanges, error_changes
+from edgedistill.model_files import read_files
 from edgedistill.recipe import teacher_of
 from edgedistill.results import (
     RESULTS_SCHEMA,
@@ -22,6 +24,7 @@ from edgedistill.results import (
     RoundResult,
     SeedResult,
     TeacherResult,
+    UnmeasuredResult,
 )
 from edgedistill.signals import load_rows
 from edgedistill.statistics import (
@@ -66,7 +69,9 @@ def collect(settings: Settings, inputs: Inputs) -> Results:
         before = each.id if each.data is None else before
     found = tuple(_round(each, settings, inputs, tests[each.id], changes[each.id]) for each in settings.rounds)
     flips = {
-        row.id: inputs[f"verify:{row.verify_key}"].read_json("fidelity.json")["flips"] for row in settings.candidates
+        row.id: inputs[f"verify:{row.verify_key}"].read_json("fidelity.json")["flips"]
+        for row in settings.candidates
+        if _failure(row, inputs) is None
     }
     return Results.model_validate(
         {
@@ -260,7 +265,19 @@ def _seeds(each: Round, seeds: Sequence[int], inputs: Inputs, test: TestSet) -> 
     return found
 
 
-def _candidate(row: Candidate, inputs: Inputs, test: TestSet, choice: Mapping[str, object]) -> CandidateResult:
+def _failure(row: Candidate, inputs: Inputs) -> Failure | None:
+    """Why a candidate has no figures; None when it has."""
+    if row.refused is not None:
+        return Failure(row.refused, "refused")
+    return inputs[f"verify:{row.verify_key}"].failure or inputs["measure"].manifest.failures.get(row.id)
+
+
+def _candidate(
+    row: Candidate, inputs: Inputs, test: TestSet, choice: Mapping[str, object]
+) -> CandidateResult | UnmeasuredResult:
+    identity = row.model_dump(exclude={"refused"})
+    if (failure := _failure(row, inputs)) is not None:
+        return UnmeasuredResult(**identity, state=failure.state, reason=failure.reason)
     fidelity = inputs[f"verify:{row.verify_key}"].read_json("fidelity.json")
     seen = inputs["measure"].read_json("measurements.json")[row.id]
     verdicts = choice["verdicts"]
@@ -269,11 +286,16 @@ def _candidate(row: Candidate, inputs: Inputs, test: TestSet, choice: Mapping[st
     verdict = next(each for each in verdicts if each["id"] == row.id)
     teacher = float(str(inputs["evaluate:teacher"].read_json("accuracy.json")["validation"]))
     accuracy, interval = test.accuracy(test.file(row.verify_key))
-    file = plugins.find("quantizers", row.precision).FILE
+    files = read_files(inputs[f"file:{row.file_key}"])
+    place = f"models/{row.round}/{row.target}"
     return CandidateResult.model_validate(
         {
-            **row.model_dump(),
-            "file": f"models/{row.round}/{row.target}/{file}",
+            **identity,
+            "file": f"{place}/{list(files.opened.values())[-1].name}",
+            "files": [f"{place}/{name}" for name in files.device],
+            "lengths": files.lengths,
+            "facts": files.facts,
+            "backend": fidelity["backend"],
             "file_bytes": seen["file_bytes"],
             "accuracy": accuracy,
             "accuracy_ci": interval,

@@ -26,7 +26,7 @@ def headline(results: Results) -> Headline | None:
 
 def baseline(results: Results, candidate: CandidateResult) -> CandidateResult | None:
     """The teacher's fp32 file, timed in the same way as this candidate."""
-    for each in results.candidates:
+    for each in results.measured:
         same = all(
             getattr(each, name) == getattr(candidate, name) for name in ("target", "runtime", "threads", "batch")
         )

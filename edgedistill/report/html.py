@@ -54,14 +54,14 @@ def render_html(results: Results, training: Mapping[str, Mapping[str, object]], 
         lstrip_blocks=True,
     )
     environment.filters |= {each.__name__: each for each in _FORMATS}
-    names = short_names(results.candidates)
+    names = short_names(results.measured)
     return environment.get_template("report.html.jinja").render(
         results=results,
         metric=results.metric.replace("_", " "),
         headline=headline(results),
         names=names,
-        smaller={each.id: times_smaller(results, each) for each in results.candidates},
-        faster={each.id: times_faster(results, each) for each in results.candidates},
+        smaller={each.id: times_smaller(results, each) for each in results.measured},
+        faster={each.id: times_faster(results, each) for each in results.measured},
         limits=limit_sentences(select.limits),
         preference=preference_sentence(select),
         accuracy_plot=Markup(accuracy_against_latency(results, select.limits)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edgedistill.results import CandidateResult, Results, RoundResult, TeacherResult
+from edgedistill.results import CandidateResult, Results, RoundResult, TeacherResult, UnmeasuredResult
 
 from . import formatting as f
 from .headline import headline, times_smaller
@@ -17,7 +17,7 @@ def render_markdown(results: Results) -> str:
     candidates = _table(
         f"candidate|MB|smaller|{metric}, test [95% CI]|drop, validation|agreement|max abs. diff.|p50 ms|p95 ms|p99 ms|"
         "items/s|peak MB|load ms|limits|front".split("|"),
-        [_candidate(each, results) for each in results.candidates],
+        [_candidate(each, results) for each in results.measured],
         text_columns=(0, 13),
     )
     rounds = _table(
@@ -31,6 +31,7 @@ def render_markdown(results: Results) -> str:
         *([_warnings(results.warnings)] if results.warnings else []),
         _verdict(results),
         f"## Candidates\n\n{candidates}",
+        *([_unmeasured(results.unmeasured)] if results.unmeasured else []),
         f"## Rounds\n\n{rounds}",
         *_notes(results),
         "Smaller: than the teacher's fp32 file. Agreement, max abs. diff.: of a device file with its own torch model, "
@@ -75,6 +76,11 @@ def _notes(results: Results) -> list[str]:
     return ["\n".join(f"- {escape(line)}" for line in lines)] if lines else []
 
 
+def _unmeasured(found: Sequence[UnmeasuredResult]) -> str:
+    rows = [[each.id, each.state, each.reason] for each in found]
+    return f"### Not measured\n\n{_table(['candidate', 'state', 'reason'], rows, text_columns=(0, 1, 2))}"
+
+
 def _warnings(warnings: Sequence[str]) -> str:
     return "> [!WARNING]\n" + "\n".join(f"> - {escape(each)}" for each in warnings)
 
@@ -101,7 +107,7 @@ def _candidate(each: CandidateResult, results: Results) -> list[str]:
     latency = each.latency_ms
     return [
         f"**{each.id}**" if each.id == results.chosen else each.id,
-        f.megabytes(each.file_bytes),
+        f.megabytes(each.file_bytes) + (f" in {len(each.lengths)} files" if each.lengths else ""),
         f.times(times_smaller(results, each)),
         f"{f.share(each.accuracy)} {f.interval(each.accuracy_ci)}",
         f.share(each.accuracy_drop),

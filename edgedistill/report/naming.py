@@ -16,6 +16,8 @@ def short_names(candidates: Sequence[CandidateResult]) -> dict[str, str]:
         lambda each: f"{each.threads}t",
         lambda each: f"b{each.batch}",
     )
+    if len({(each.target, each.runtime) for each in candidates}) == len({each.target for each in candidates}):
+        parts = (parts[0], *parts[2:])  # each target has its one runtime: the target tells both
     telling = [part for part in parts if len({part(each) for each in candidates}) > 1]
     return {
         each.id: " ".join([each.round, precisions[each.precision], *(part(each) for part in telling)])

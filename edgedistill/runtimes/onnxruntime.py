@@ -1,4 +1,4 @@
-"""ONNX Runtime on the CPU."""
+"""ONNX Runtime on the CPU, for `.onnx` and for its own mobile format `.ort`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-TARGETS = ("onnx",)
-REQUIRES = ("onnxruntime",)
-INSTALL = "pip install onnxruntime"
-SUFFIXES = (".onnx",)
+from edgedistill.errors import EdgedistillError
+from edgedistill.interfaces import Packages
+
+TARGETS = ("onnx", "ort-mobile")
+SUFFIXES = (".onnx", ".ort")
+PACKAGES = Packages(imports=("onnxruntime",), requirements=("onnxruntime>=1.32",))
+PROVIDER = "CPUExecutionProvider"
 
 
 class OnnxRuntimeSession:
@@ -24,13 +27,20 @@ class OnnxRuntimeSession:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        self._session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+        self._session = onnxruntime.InferenceSession(file, options, providers=[PROVIDER])
         self.input_names: list[str] = [each.name for each in self._session.get_inputs()]
 
     def run(self, inputs: Mapping[str, NDArray[np.generic]]) -> list[NDArray[np.generic]]:
         """All outputs for one batch; inputs that the file doesn't have are left out."""
         outputs: list[NDArray[np.generic]] = self._session.run(None, {name: inputs[name] for name in self.input_names})
         return outputs
+
+    def backend(self) -> dict[str, object]:
+        """The execution providers; one that isn't there only warns when it is asked for, and the CPU runs instead."""
+        providers = self._session.get_providers()
+        if providers != [PROVIDER]:
+            raise EdgedistillError(f"ONNX Runtime runs the file by {', '.join(providers)}, expected {PROVIDER}")
+        return {"providers": providers}
 
 
 def open(file: Path, threads: int) -> OnnxRuntimeSession:

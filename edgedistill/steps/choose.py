@@ -31,6 +31,8 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     teacher = float(str(inputs["evaluate:teacher"].read_json("accuracy.json")["validation"]))
     figures = []
     for row in settings.candidates:
+        if row.id not in measured:
+            continue
         fidelity = inputs[f"verify:{row.verify_key}"].read_json("fidelity.json")
         seen = measured[row.id]
         assert isinstance(seen, dict)

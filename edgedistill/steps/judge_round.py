@@ -10,6 +10,7 @@ import numpy as np
 from edgedistill import plugins
 from edgedistill.artifacts import write_json
 from edgedistill.candidates import Candidate
+from edgedistill.model_files import read_files
 from edgedistill.recipe import Limits, StopSpec, TaskSpec
 from edgedistill.spec import Spec
 from edgedistill.step import Context, Inputs
@@ -45,8 +46,10 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     teacher_score = metric.score(teacher, labels[kept])
     files = []
     for row in settings.candidates:
+        if inputs[f"verify:{row.verify_key}"].failure is not None:
+            continue
         fidelity = inputs[f"verify:{row.verify_key}"].read_json("fidelity.json")
-        size = sum(entry.bytes for entry in inputs[f"file:{row.file_key}"].manifest.files)
+        size = read_files(inputs[f"file:{row.file_key}"]).bytes
         files.append(FileFigures(row.id, teacher_score - float(str(fidelity["accuracy"])), size / 1e6))
     found = judge(settings.round, metric, teacher, student, labels[kept], files, settings.stop, settings.limits)
     write_json(folder / "judgement.json", asdict(found))

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgedistill import plugins
-from edgedistill.artifacts import write_json
+from edgedistill.artifacts import Failure, write_json
 from edgedistill.candidates import Candidate
+from edgedistill.errors import EdgedistillError
+from edgedistill.model_files import read_files
 from edgedistill.recipe import MeasureSpec, TaskSpec
 from edgedistill.spec import Spec
 from edgedistill.step import Context, Inputs
@@ -17,7 +19,7 @@ from edgedistill.step import Context, Inputs
 if TYPE_CHECKING:
     from edgedistill.interfaces import Integers
 
-VERSION = 1
+VERSION = 2
 
 
 class Settings(Spec):
@@ -29,13 +31,17 @@ class Settings(Spec):
 
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> None:
-    """Publish `measurements.json` (summaries, raw samples) and `test/` (rows of every file, labels)."""
+    """Publish `measurements.json` (summaries, raw samples) and `test/` (rows of every file, labels).
+
+    What failed before is left out; what fails here is recorded, and the others go on.
+    """
     from edgedistill.data import PreparedData
     from edgedistill.inference import references
-    from edgedistill.measuring.latency import Timed, answers, time_files
-    from edgedistill.steps.verify import model_file
+    from edgedistill.measuring.latency import Answering, Timed, answers, time_files
 
     task = plugins.find("tasks", settings.task.type)
+    timeout_seconds = 60 * settings.measure.timeout_minutes
+    rows = [row for row in settings.candidates if inputs[f"verify:{row.verify_key}"].failure is None]
     given: dict[str, Path] = {}
     labels: Integers = np.zeros(0, dtype=np.int64)
     for model in dict.fromkeys(row.round for row in settings.candidates):
@@ -43,39 +49,49 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
         tokens = PreparedData(inputs[f"data:{model}"].folder).tokens("test")
         tokens.save(given[model])
         labels = references(task, tokens)  # the same for all: only the tokens differ
-    files = {row.file_key: model_file(inputs[f"file:{row.file_key}"].folder) for row in settings.candidates}
+    files = {row.file_key: read_files(inputs[f"file:{row.file_key}"]) for row in rows}
     (folder / "test").mkdir()
     write_json(folder / "test" / "references.json", {"labels": labels.tolist()})
-    answered: set[str] = set()
-    for row in settings.candidates:
-        if row.verify_key not in answered:
-            answered.add(row.verify_key)
-            output = folder / "test" / f"{row.verify_key}.safetensors"
-            answers(files[row.file_key], row.runtime, given[row.round], output, settings.task.type, context.scratch)
-            context.progress.say(f"      {row.round} {row.precision}: answered the test set under {row.runtime}")
+    failed: dict[str, EdgedistillError] = {}
+    for key in dict.fromkeys(row.verify_key for row in rows):
+        row = next(row for row in rows if row.verify_key == key)
+        asked = Answering(files[row.file_key].opened, row.runtime, settings.task.type, timeout_seconds)
+        try:
+            answers(asked, given[row.round], folder / "test" / f"{key}.safetensors", context.scratch)
+            context.progress.say(
+                f"      {row.round} {row.target} {row.precision}: answered the test set under {row.runtime}"
+            )
+        except EdgedistillError as error:
+            failed |= {row.id: error for row in rows if row.verify_key == key}
     timings = time_files(
         [
-            Timed(row.id, files[row.file_key], row.runtime, row.threads, row.batch, given[row.round])
-            for row in settings.candidates
+            Timed(row.id, files[row.file_key].opened, row.runtime, row.threads, row.batch, given[row.round])
+            for row in rows
+            if row.id not in failed
         ],
         context.scratch,
         context.progress,
         min_seconds=settings.measure.min_seconds,
         length=None if settings.measure.lengths == "as_is" else settings.measure.lengths,
+        timeout_seconds=timeout_seconds,
     )
+    for name, cause in (failed | dict(timings.failed)).items():
+        context.failures[name] = Failure.of(cause)
+        context.progress.say(f"      {name}: {context.failures[name].state}: {context.failures[name].reason}")
     write_json(
         folder / "measurements.json",
         {
-            timing.id: {
+            row.id: {
                 "latency_ms": timing.summary(),
                 "throughput_per_s": timing.throughput_per_s,
                 "load_ms": timing.load_ms,
                 "peak_rss_mb": timing.peak_rss_mb,
                 "empty_mb": timing.empty_mb,
                 "runtime_version": timing.runtime_version,
-                "file_bytes": files[row.file_key].stat().st_size,
+                "file_bytes": files[row.file_key].bytes,
                 "samples_ms": [round(sample, 4) for sample in timing.samples_ms],
             }
-            for row, timing in zip(settings.candidates, timings, strict=True)
+            for row in rows
+            if (timing := timings.seen.get(row.id)) is not None
         },
     )

@@ -10,6 +10,7 @@ import numpy as np
 from edgedistill import plugins
 from edgedistill.artifacts import write_json
 from edgedistill.errors import EdgedistillError
+from edgedistill.model_files import read_files
 from edgedistill.recipe import TaskSpec
 from edgedistill.spec import Spec
 from edgedistill.step import Context, Inputs
@@ -17,21 +18,22 @@ from edgedistill.step import Context, Inputs
 if TYPE_CHECKING:
     from edgedistill.interfaces import Rows
 
-VERSION = 1
+VERSION = 2
 
 
 class Settings(Spec):
-    """The runtime that runs the file."""
+    """The runtime that runs the files."""
 
     task: TaskSpec
     runtime: str
+    timeout_minutes: float
 
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> None:
     """Publish `validation.safetensors` (the file's rows) and `fidelity.json`."""
     from edgedistill.data import PreparedData
     from edgedistill.inference import references, score
-    from edgedistill.measuring.latency import answers
+    from edgedistill.measuring.latency import Answering, answers
     from edgedistill.signals import load_rows
 
     data = PreparedData(inputs["data"].folder)
@@ -39,17 +41,12 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     tokens = data.tokens("validation")
     given, output = context.scratch / "inputs.safetensors", folder / "validation.safetensors"
     tokens.save(given)
-    answers(
-        model_file(inputs["file"].folder),
-        settings.runtime,
-        given,
-        output,
-        settings.task.type,
-        context.scratch,
-    )
+    files = read_files(inputs["file"])
+    asked = Answering(files.opened, settings.runtime, settings.task.type, 60 * settings.timeout_minutes)
+    backend = answers(asked, given, output, context.scratch)
     device, torch_rows = load_rows(output), load_rows(inputs["reference"].path("validation.safetensors"))
     labels = references(task, tokens)
-    facts: dict[str, object] = dict(fidelity(device, torch_rows))
+    facts: dict[str, object] = {**fidelity(device, torch_rows), "backend": backend}
     facts["accuracy"] = score(task, settings.task.metric, device, labels)
     raw, names = data.rows("validation"), data.labels
     owner = np.repeat(np.arange(len(device)), np.diff(device.offsets))
@@ -87,11 +84,3 @@ def fidelity(device: Rows, torch_rows: Rows) -> dict[str, float]:
         "mean_kl": float(divergence.mean()),
         "max_kl": float(divergence.max()),
     }
-
-
-def model_file(folder: Path) -> Path:
-    """The one model file of a quantize step's artifact (a weights file beside it may follow its name)."""
-    files = [file for file in folder.iterdir() if file.suffix in (".onnx", ".ort", ".tflite", ".pte", ".xml")]
-    if len(files) != 1:
-        raise EdgedistillError(f"{folder.name}: holds {len(files)} model files, expected one")
-    return files[0]

@@ -11,17 +11,17 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTok
 
 from edgedistill import plugins
 from edgedistill.errors import EdgedistillError
-from edgedistill.interfaces import ExportRequest
+from edgedistill.interfaces import FileRequest
 
 EXPORTER = plugins.find("exporters", "onnx")
 
 
-def request(model, max_length: int = 32) -> ExportRequest:
+def request(model, max_length: int = 32) -> FileRequest:
     def samples(batch: int, length: int):
         ids = torch.randint(5, 50, (batch, length), generator=torch.Generator().manual_seed(0))
         return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
 
-    return ExportRequest(model.eval(), model.config, samples, max_length)
+    return FileRequest("fp32", model.eval, samples, max_length)
 
 
 SIZES = {"num_hidden_layers": 2, "hidden_size": 32, "num_attention_heads": 4, "intermediate_size": 64}
@@ -32,7 +32,8 @@ def test_architectures_export_and_agree_at_every_shape(tmp_path, architecture):
     sizes = {"n_layers": 2, "dim": 32, "n_heads": 4, "hidden_dim": 64} if architecture == "distilbert" else SIZES
     torch.manual_seed(0)
     config = AutoConfig.for_model(architecture, vocab_size=50, max_position_embeddings=80, num_labels=3, **sizes)
-    checks = EXPORTER.export(request(AutoModelForSequenceClassification.from_config(config)), tmp_path)
+    model = AutoModelForSequenceClassification.from_config(config)
+    checks = EXPORTER.make(request(model), tmp_path / "model.onnx").checks
     assert [(check.batch, check.length) for check in checks] == [(1, 1), (1, 16), (2, 32), (8, 32)]
     assert max(check.max_abs_diff for check in checks) < 1e-5
 
@@ -67,7 +68,7 @@ def test_a_file_that_differs_from_torch_is_refused(tmp_path, monkeypatch):
 
     monkeypatch.setattr(model, "forward", drifting)
     with pytest.raises(EdgedistillError, match="the file differs from torch by 0.01, expected at most 0.001"):
-        EXPORTER.export(asked, tmp_path)
+        EXPORTER.make(asked, tmp_path / "model.onnx")
 
 
 def test_the_folder_is_what_edge_clients_look_for(finished_run):

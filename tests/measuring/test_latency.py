@@ -7,7 +7,7 @@ import pytest
 
 from edgedistill.data import PreparedData
 from edgedistill.measuring.child import Child, MeasuringError
-from edgedistill.measuring.latency import LEAST_RUNS, Timed, Timing, answers, time_files
+from edgedistill.measuring.latency import LEAST_RUNS, Answering, Timed, Timing, answers, time_files
 from edgedistill.measuring.worker import Worker
 from edgedistill.progress import Progress
 from edgedistill.signals import load_rows
@@ -28,8 +28,8 @@ def inputs(finished_run, tmp_path_factory):
 
 
 def test_every_file_gets_enough_runs_for_the_p99(file, inputs, tmp_path):
-    rows = [Timed(name, file, "onnxruntime", 1, batch, inputs) for name, batch in (("a", 1), ("b", 4))]
-    first, second = time_files(rows, tmp_path, SILENT, min_seconds=0.1)
+    rows = [Timed(name, {None: file}, "onnxruntime", 1, batch, inputs) for name, batch in (("a", 1), ("b", 4))]
+    first, second = time_files(rows, tmp_path, SILENT, min_seconds=0.1).seen.values()
     for timing in (first, second):
         assert len(timing.samples_ms) >= LEAST_RUNS
         summary = timing.summary()
@@ -43,7 +43,8 @@ def test_every_file_gets_enough_runs_for_the_p99(file, inputs, tmp_path):
 def test_memory_is_counted_above_the_interpreter(file, inputs, tmp_path):
     if not os.path.exists("/proc/self/clear_refs"):
         pytest.skip("peak memory is read from /proc, which is not here")
-    (timing,) = time_files([Timed("a", file, "onnxruntime", 1, 1, inputs)], tmp_path, SILENT, min_seconds=0.1)
+    rows = [Timed("a", {None: file}, "onnxruntime", 1, 1, inputs)]
+    timing = time_files(rows, tmp_path, SILENT, min_seconds=0.1).seen["a"]
     assert 5 < timing.peak_rss_mb < 200
     assert timing.empty_mb > 5
 
@@ -65,25 +66,26 @@ def test_few_samples_support_no_percentile():
 
 
 def test_the_answers_are_the_files_own(file, inputs, tmp_path, finished_run):
-    answers(file, "onnxruntime", inputs, tmp_path / "rows.safetensors", "text-classification", tmp_path)
+    asked = Answering({None: file}, "onnxruntime", "text-classification")
+    backend = answers(asked, inputs, tmp_path / "rows.safetensors", tmp_path)
+    assert backend == {"providers": ["CPUExecutionProvider"]}
     device = load_rows(tmp_path / "rows.safetensors")
     torch_rows = load_rows(finished_run.artifact("evaluate-r1") / "validation.safetensors")
     np.testing.assert_allclose(device.values, torch_rows.values, atol=1e-4)
 
 
-def test_a_corrupt_file_is_explained(inputs, tmp_path):
-    (tmp_path / "broken.onnx").write_bytes(b"not a model")
-    with pytest.raises(MeasuringError, match="'load' failed in the measuring process"):
-        time_files(
-            [Timed("a", tmp_path / "broken.onnx", "onnxruntime", 1, 1, inputs)],
-            tmp_path,
-            SILENT,
-            min_seconds=0.1,
-        )
+def test_a_corrupt_file_is_explained_and_costs_the_others_nothing(file, inputs, tmp_path):
+    broken = tmp_path / "broken.onnx"
+    broken.write_bytes(b"not a model")
+    rows = [Timed(name, {None: each}, "onnxruntime", 1, 1, inputs) for name, each in (("a", broken), ("b", file))]
+    found = time_files(rows, tmp_path, SILENT, min_seconds=0.1)
+    assert set(found.seen) == {"b"}
+    assert isinstance(found.failed["a"], MeasuringError)
+    assert str(found.failed["a"]).startswith("'load' failed: InvalidProtobuf: ")
 
 
 def test_a_killed_process_is_explained(tmp_path):
     with Child(tmp_path / "log") as child:
         child._process.kill()
         with pytest.raises(MeasuringError, match="was killed by signal 9 during 'load'"):
-            child.ask("load", file="x", runtime="onnxruntime", threads=1, warm_up=0)
+            child.ask("load", files=[[None, "x"]], runtime="edgedistill.runtimes.onnxruntime", threads=1, warm_up=0)

@@ -1,0 +1,151 @@
+"""Fills an order for the files of one target and precision: in this process, or in one of its own, whose packages may
+be other ones. An order is plain data, so that it can cross over."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import asdict, dataclass
+from functools import cache
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .errors import EdgedistillError
+from .interfaces import MODEL_INPUTS, FileRequest, ShapeCheck
+from .ragged import Ragged
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from .interfaces import Batch, Floats, Inputs
+
+# Rounding of fp32 sums in another order; a wrong graph is off by orders of magnitude more.
+TOLERANCE = 1e-3
+_SHAPES = ((1, 1), (1, 16), (2, 37), (8, None))
+
+
+@dataclass(frozen=True)
+class Order:
+    """The files to make, one for every length (None: one file for all), and what of."""
+
+    exporter: str
+    """Module name."""
+    precision: str
+    task: str
+    """Module name."""
+    model: str
+    """Folder."""
+    samples: str
+    """File of real inputs, the longest first."""
+    calibration: str | None
+    max_length: int
+    only_length: int | None
+    """Of every input of the task (pixels), whatever the target."""
+    fixed: bool
+    files: tuple[tuple[int | None, str, str | None], ...]
+    """Bucket, file to write, file that it is made of."""
+
+
+def fill(order: Order) -> list[dict[str, object]]:
+    """Make the files; what the exporter tells of each, as plain data.
+
+    Raises:
+        EdgedistillError: the exporter's own.
+    """
+    exporter = importlib.import_module(order.exporter)
+    samples = Ragged.open(Path(order.samples))
+    model = cache(lambda: _load(order))
+    made = []
+    for length, file, source in order.files:
+        request = FileRequest(
+            precision=order.precision,
+            model=model,
+            samples=lambda batch, width: _samples(samples, batch, width),
+            max_length=order.max_length,
+            length=order.only_length if length is None else length,
+            fixed=order.fixed,
+            source=Path(source) if source is not None else None,
+            calibration=_calibration(order.calibration, length),
+        )
+        made.append(asdict(exporter.make(request, Path(file))))
+    return made
+
+
+def compare_with_torch(
+    request: FileRequest, target: str, run: Callable[[Inputs], Floats], tolerance: float = TOLERANCE
+) -> tuple[ShapeCheck, ...]:
+    """Logits of a file against torch at one token, one text, an odd batch and the longest batch, as far as the file
+    takes these shapes.
+
+    Args:
+        run: the file's logits for one batch of inputs.
+
+    Raises:
+        EdgedistillError: another shape, or a difference above `tolerance`.
+    """
+    import torch
+
+    model, checks = request.model(), []
+    longest = request.max_length
+    lengths = [request.length or min(width or longest, longest) for _, width in _SHAPES]
+    batches = [1 if request.fixed else batch for batch, _ in _SHAPES]
+    for batch, width in dict.fromkeys(zip(batches, lengths, strict=True)):
+        inputs = request.samples(batch, width)
+        with torch.no_grad():
+            expected = model(**inputs).logits.float().numpy()
+        got = np.asarray(run({name: tensor.numpy() for name, tensor in inputs.items()}))
+        if got.shape != expected.shape:
+            raise EdgedistillError(
+                f"target {target}: at {(batch, width)} the file gives {got.shape}, torch {expected.shape}"
+            )
+        check = ShapeCheck(batch, width, float(np.abs(got - expected).max()))
+        if not check.max_abs_diff <= tolerance:
+            raise EdgedistillError(
+                f"target {target}: at batch {batch}, length {width} the file differs from torch by "
+                f"{check.max_abs_diff:.3g}, expected at most {tolerance:g}"
+            )
+        checks.append(check)
+    return tuple(checks)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep a converter's own progress, advice and version remarks off the terminal; its exceptions pass."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)
+
+
+def _load(order: Order) -> PreTrainedModel:
+    from .models import load_model
+
+    return load_model(importlib.import_module(order.task).auto_class(), order.model, None)
+
+
+def _samples(samples: Ragged, batch: int, width: int) -> Batch:
+    """Real texts; one shorter than `width` is repeated until it fills it, so that no row is all padding."""
+    import torch
+
+    items = np.resize(np.arange(len(samples)), batch)
+    rows = [{name: column[0] for name, column in samples.batch([int(i)]).items()} for i in items]
+    names = [name for name in MODEL_INPUTS if name in samples.sequences]
+    return {name: torch.from_numpy(np.stack([np.resize(row[name], width) for row in rows])) for name in names}
+
+
+def _calibration(file: str | None, length: int | None) -> list[Inputs]:
+    if file is None:
+        return []
+    data = Ragged.open(Path(file))
+    batches = [data.batch([item], length) for item in range(len(data))]
+    return [{name: batch[name] for name in MODEL_INPUTS if name in batch} for batch in batches]

@@ -1,0 +1,68 @@
+"""int8-static: weights in int8 per output channel, embedding tables in 8 bits too; what goes into matrix products and
+comes out of them in 8 bits by the ranges that real inputs have shown. The rest stays fp32: the mask's -3.4e38 would use
+up the range of whatever it is added to."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgedistill.exporting import quiet
+
+if TYPE_CHECKING:
+    from edgedistill.interfaces import Inputs
+
+BYTES_PER_PARAMETER = 1.03
+FILE = "model_int8_static.onnx"
+CALIBRATED = True
+VERSION = 1
+
+_PRODUCTS = ("MatMul", "Gemm")
+_TABLES = ("Gather",)
+
+
+def quantize(source: Path, destination: Path, calibration: Sequence[Inputs]) -> None:
+    """Quantize the products with ONNX Runtime's `quantize_static`, QDQ format, ranges by minimum and maximum, then the
+    tables as int8-dynamic does: in QDQ format the whole table would be turned to fp32 for every run.
+
+    The graph is pre-processed but not fused: `quantize_static` cannot infer the shapes of fused attention.
+    """
+    import onnx
+    from onnx import TensorProto
+    from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_dynamic, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    with tempfile.TemporaryDirectory() as folder, quiet():
+        prepared, products = Path(folder) / "prepared.onnx", Path(folder) / "products.onnx"
+        quant_pre_process(source, prepared, skip_symbolic_shape=True)
+        names = {each.name for each in onnx.load(prepared, load_external_data=False).graph.input}
+        quantize_static(
+            prepared,
+            products,
+            _Reader(calibration, names),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=list(_PRODUCTS),
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            calibrate_method=CalibrationMethod.MinMax,
+        )
+        quantize_dynamic(
+            products,
+            destination,
+            op_types_to_quantize=list(_TABLES),
+            weight_type=QuantType.QInt8,
+            extra_options={"DefaultTensorType": TensorProto.FLOAT},
+        )
+
+
+class _Reader:
+    """Hands the inputs out one by one, as ONNX Runtime's `CalibrationDataReader` does."""
+
+    def __init__(self, inputs: Sequence[Inputs], names: set[str]) -> None:
+        self._next = iter([{name: each[name] for name in names} for each in inputs])
+
+    def get_next(self) -> Inputs | None:
+        return next(self._next, None)

@@ -1,0 +1,120 @@
+"""Makes one target's files of a model in one precision, from torch or from the files of another precision."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgedistill import environments, plugins
+from edgedistill.artifacts import Artifact
+from edgedistill.exporting import Order, fill
+from edgedistill.measuring.child import Child
+from edgedistill.model_files import bucket_name, buckets_up_to, read_files, write_record
+from edgedistill.recipe import Calibration
+from edgedistill.spec import Spec
+from edgedistill.step import Context, Inputs
+
+if TYPE_CHECKING:
+    from edgedistill.interfaces import Exporter, Precision
+    from edgedistill.ragged import Ragged
+
+VERSION = 1
+
+_SAMPLES = 64
+
+
+class Settings(Spec):
+    """What to make."""
+
+    task: str
+    target: str
+    precision: str
+    buckets: tuple[int, ...] | None
+    """None for a target whose files take every length."""
+    calibration: Calibration | None
+    timeout_minutes: float
+
+
+def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> None:
+    """Publish the files, and `file.json`: which is for which length, how far from torch, and what the exporter says."""
+    from edgedistill.data import PreparedData
+
+    exporter = plugins.find("exporters", settings.target)
+    task = plugins.find("tasks", settings.task)
+    how: Precision = exporter.PRECISIONS[settings.precision]
+    data = PreparedData(inputs["data"].folder)
+    tokens = data.tokens("validation")
+    tokens.take(np.argsort(-tokens.lengths, kind="stable")[:_SAMPLES]).save(context.scratch / "samples.safetensors")
+    calibration = None
+    if settings.calibration is not None:
+        calibration = context.scratch / "calibration.safetensors"
+        spread(data.tokens(settings.calibration.from_), settings.calibration.take).save(calibration)
+    longest = data.max_length if task.TOKENS else int(tokens.lengths.max())
+    lengths: tuple[int | None, ...] = (None,)
+    if settings.buckets is not None:
+        lengths = buckets_up_to(longest, settings.buckets) if task.TOKENS else (longest,)
+    names = [bucket_name(how.file, length) for length in lengths]
+    order = Order(
+        exporter=exporter.__name__,
+        precision=settings.precision,
+        task=task.__name__,
+        model=str(inputs["model"].path("model")),
+        samples=str(context.scratch / "samples.safetensors"),
+        calibration=str(calibration) if calibration is not None else None,
+        max_length=longest,
+        only_length=None if task.TOKENS else longest,
+        fixed=settings.buckets is not None,
+        files=tuple(
+            (length, str(folder / name), source)
+            for length, name, source in zip(lengths, names, _sources(inputs.get("source"), lengths), strict=True)
+        ),
+    )
+    made = _make(order, exporter, settings.timeout_minutes, context)
+    write_record(
+        folder,
+        list(zip(lengths, names, strict=True)),
+        build_files=[name for each in made for name in _list(each["build_files"])],
+        checks=[each["checks"] for each in made],
+        facts=made[-1]["facts"],
+    )
+
+
+def _make(order: Order, exporter: Exporter, timeout_minutes: float, context: Context) -> list[dict[str, object]]:
+    """In this process when the exporter may run in it, else in a child, whose last words stay in a log."""
+    import sys
+
+    python = environments.interpreter(exporter.PACKAGES)
+    if not exporter.ISOLATED and python == Path(sys.executable):
+        return fill(order)
+    with Child(
+        context.scratch / "making.log",
+        python=python,
+        modules=(order.exporter, order.task),
+        timeout_seconds=60 * timeout_minutes,
+    ) as child:
+        answer = child.ask("make", order=asdict(order))
+    made = answer["made"]
+    assert isinstance(made, list)
+    return made
+
+
+def spread(tokens: Ragged, take: int) -> Ragged:
+    """That many items, evenly spread: data sorted by label must not give the first labels only."""
+    if take >= len(tokens):
+        return tokens
+    return tokens.take(np.linspace(0, len(tokens) - 1, take).astype(np.int64))
+
+
+def _sources(artifact: Artifact | None, lengths: tuple[int | None, ...]) -> list[str | None]:
+    """The file that each is made of: that of the same bucket, or the one for all."""
+    if artifact is None:
+        return [None] * len(lengths)
+    opened = read_files(artifact).opened
+    return [str(opened[length] if length in opened else opened[None]) for length in lengths]
+
+
+def _list(value: object) -> list[str]:
+    return list(value) if isinstance(value, list | tuple) else []

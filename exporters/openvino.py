@@ -1,0 +1,79 @@
+"""OpenVINO IR (`.xml` and `.bin`): fp32 read from the ONNX file, fp16 weights, int8 by NNCF with real inputs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgedistill.exporting import compare_with_torch
+from edgedistill.interfaces import FileRequest, Inputs, MadeFile, Packages, Precision
+
+if TYPE_CHECKING:
+    import openvino
+
+    from edgedistill.interfaces import Floats
+
+VERSION = 1
+PRECISIONS = {
+    "fp32": Precision(file="model.xml", bytes_per_parameter=4.0, made_of=("onnx", "fp32")),
+    "fp16": Precision(file="model_fp16.xml", bytes_per_parameter=2.0, made_of=("openvino", "fp32")),
+    "int8-static": Precision(
+        file="model_int8_static.xml", bytes_per_parameter=1.05, made_of=("openvino", "fp32"), calibrated=True
+    ),
+}
+RUNTIMES = ("openvino",)
+FIXED_SHAPES = False
+ISOLATED = True
+PACKAGES = Packages(
+    imports=("openvino", "nncf"), requirements=("openvino>=2026.4", "nncf>=3.4"), environment="openvino"
+)
+
+
+def make(request: FileRequest, file: Path) -> MadeFile:
+    """Write the IR; fp32 is compared with torch at several shapes.
+
+    Raises:
+        EdgedistillError: the file differs from torch.
+    """
+    import openvino
+
+    assert request.source is not None, "every precision is made of another file"
+    model = openvino.Core().read_model(request.source)
+    match request.precision:
+        case "fp32":
+            openvino.save_model(model, file, compress_to_fp16=False)
+            return MadeFile(checks=compare_with_torch(request, "openvino", _runner(file)))
+        case "fp16":
+            openvino.save_model(model, file, compress_to_fp16=True)
+        case _:
+            openvino.save_model(_quantized(model, request), file, compress_to_fp16=False)
+    return MadeFile()
+
+
+def _quantized(model: openvino.Model, request: FileRequest) -> openvino.Model:
+    """Weights per channel and activations in int8, by NNCF's preset for transformers, which keeps masks, softmax and
+    layer norms in fp32."""
+    # NNCF reports its use to its makers unless it believes to be in their tests.
+    os.environ["NNCF_CI"] = "1"
+    import nncf
+
+    names = {each.get_any_name() for each in model.inputs}
+    inputs = [{name: each[name] for name in names} for each in request.calibration]
+    return nncf.quantize(model, nncf.Dataset(inputs), model_type=nncf.ModelType.TRANSFORMER, subset_size=len(inputs))
+
+
+def _runner(file: Path) -> Callable[[Inputs], Floats]:
+    """The file's logits, computed in fp32."""
+    from edgedistill.runtimes import openvino as runtime
+
+    session = runtime.open(file, threads=1)
+
+    def run(inputs: Inputs) -> Floats:
+        logits: Floats = np.asarray(session.run(inputs)[0], dtype=np.float32)
+        return logits
+
+    return run

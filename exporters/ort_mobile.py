@@ -1,0 +1,76 @@
+"""ORT format by ONNX Runtime's own converter: what a reduced build of ONNX Runtime for phones opens. Every precision is
+made of the ONNX file of that precision, optimized beforehand, since a reduced build leaves the optimizer out."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+from pathlib import Path
+
+from edgedistill.exporting import quiet
+from edgedistill.interfaces import FileRequest, MadeFile, Packages, Precision
+from edgedistill_exporters import onnx
+
+VERSION = 1
+PRECISIONS = {
+    name: Precision(
+        file=str(Path(source.file).with_suffix(".ort")),
+        bytes_per_parameter=source.bytes_per_parameter,
+        made_of=("onnx", name),
+    )
+    for name, source in onnx.PRECISIONS.items()
+}
+RUNTIMES = ("onnxruntime",)
+FIXED_SHAPES = False
+ISOLATED = False
+PACKAGES = Packages(
+    imports=("onnxruntime", "flatbuffers"),
+    requirements=("onnxruntime>=1.32", "flatbuffers>=25"),
+    environment="ort-mobile",
+)
+
+
+def make(request: FileRequest, file: Path) -> MadeFile:
+    """Convert, and write beside it the configuration of a build that has only the operators and types of this file
+    (`tools/ci_build/build.py --include_ops_by_config FILE --enable_reduced_operator_type_support --minimal_build`).
+
+    How large that build would be depends on the compiler and is not known before it is built; what it must hold is
+    reported instead.
+    """
+    from onnxruntime.tools.convert_onnx_models_to_ort import OptimizationStyle, convert_onnx_models_to_ort
+
+    assert request.source is not None, "every precision is made of an ONNX file"
+    with tempfile.TemporaryDirectory() as folder, quiet():
+        convert_onnx_models_to_ort(
+            request.source,
+            output_dir=Path(folder),
+            optimization_styles=[OptimizationStyle.Fixed],
+            enable_type_reduction=True,
+        )
+        (made,) = Path(folder).glob("*.ort")
+        (written,) = Path(folder).glob("*.config")
+        configuration = file.with_name(f"{file.stem}.required_operators_and_types.config")
+        shutil.move(made, file)
+        shutil.move(written, configuration)
+    return MadeFile(
+        build_files=(configuration.name,), facts={"required_operators": required_operators(configuration.read_text())}
+    )
+
+
+def required_operators(configuration: str) -> dict[str, list[str]]:
+    """Operators by domain, of the configuration's lines `domain;opset;Operator{types},Operator,...`."""
+    found: dict[str, list[str]] = {}
+    for line in configuration.splitlines():
+        if line.startswith(("#", "!")) or line.count(";") != 2:
+            continue
+        domain, _, operators = line.split(";")
+        found.setdefault(domain, []).extend(_without_types(operators).split(","))
+    return {domain: sorted(set(names)) for domain, names in found.items()}
+
+
+def _without_types(operators: str) -> str:
+    """`Add{"inputs": {"0": ["float"]}},Cast` without what stands in braces, which may nest."""
+    while (shorter := re.sub(r"\{[^{}]*\}", "", operators)) != operators:
+        operators = shorter
+    return operators

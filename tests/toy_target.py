@@ -1,0 +1,62 @@
+"""A target of fixed shapes for the tests, as a third party would plug it in: the ONNX file itself, cut to buckets, and
+precisions that go wrong in every way that a real target's may."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+
+from edgedistill.errors import EdgedistillError, RefusedError
+from edgedistill.interfaces import MadeFile, Packages, Precision
+
+VERSION = 1
+PRECISIONS = {
+    name: Precision(file=f"model_{name}.toy", bytes_per_parameter=4.0, made_of=("onnx", "fp32"))
+    for name in ("fp32", "aborts", "hangs", "refuses", "garbage", "dies-later", "elsewhere")
+}
+RUNTIMES = ("toy-runtime",)
+FIXED_SHAPES = True
+ISOLATED = True
+PACKAGES = Packages(imports=("onnxruntime",))
+
+
+def make(request, file):
+    assert request.fixed
+    assert request.length is not None
+    match request.precision:
+        case "aborts":
+            print("about to abort", file=__import__("sys").stderr, flush=True)
+            os.abort()
+        case "hangs":
+            time.sleep(600)
+        case "refuses":
+            raise RefusedError("target toy: this cannot be expressed")
+        case "garbage":
+            file.write_bytes(b"no model")
+            return MadeFile()
+    shutil.copyfile(request.source, file)
+    file.with_suffix(".notes").write_text("for whoever builds it")
+    return MadeFile(build_files=(file.with_suffix(".notes").name,), facts={"length": request.length})
+
+
+class Session:
+    def __init__(self, file, threads):
+        from edgedistill.runtimes import onnxruntime
+
+        self.inner = onnxruntime.open(file, threads)
+        self.input_names = self.inner.input_names
+        self.length = int(file.stem.rsplit("-", 1)[1])
+        self.file = file
+
+    def run(self, inputs):
+        shapes = {inputs[name].shape for name in self.input_names}
+        assert shapes == {(1, self.length)}, f"{shapes} in a file for {self.length}"
+        if "dies-later" in self.file.name:
+            os.abort()
+        return self.inner.run(inputs)
+
+    def backend(self):
+        if "elsewhere" in self.file.name:
+            raise EdgedistillError("the toy runs on another backend, expected its own")
+        return {"ran": "toy"}
