@@ -8,10 +8,10 @@ bench goes on where it was.
 
 Arms, each ending in the same 2 layers x 128 (4.4M parameters): the control (labels only), one round from the teacher,
 two rounds (through 3 layers x 192), three rounds (through 3 layers x 192 and 2 layers x 192), with the same total of
-epochs over all rounds, on the texts and the same augmented views. The student is a pretrained BERT (`pretrained`), or is
-cut from the model before it (`cut`). Each pretrained arm goes on to a student below 1.5M parameters (`trimmed`): the same
-with only the tokens of its texts, trained for one epoch more. `--longer` adds the one round to the pretrained student,
-and its control, with that many times the steps.
+epochs over all rounds, on the texts and the same augmented views. The student is a pretrained BERT (`pretrained`), or
+is cut from the model before it (`cut`). Each pretrained arm goes on to a student below 1.5M parameters (`trimmed`):
+the same with only the tokens of its texts, trained for one epoch more. `--longer` adds the one round to the
+pretrained student, and its control, with that many times the steps.
 """
 
 from __future__ import annotations
