@@ -13,13 +13,14 @@ from typing import TextIO
 from . import artifacts, loading, sources
 from .artifacts import Artifact
 from .candidates import possible
+from .emulation.cpus import CPUS, DEFAULT_CPU
 from .engine import execute, find_done
 from .errors import UserError
 from .lone_file import FileMeasurement, LoneFile, measure_lone_file
 from .model_files import read_files
 from .planning import Plan, make_plan
 from .progress import Progress
-from .recipe import Recipe
+from .recipe import EmulationSpec, Recipe
 from .results import Results, load_results
 from .sources import Sources
 from .statistics import Paired
@@ -139,16 +140,22 @@ def measure(
     batch: int = 1,
     max_length: int = 128,
     min_seconds: float = 5.0,
+    emulated_cpu: str = DEFAULT_CPU,
+    emulated_items: int | None = None,
     stream: TextIO | None = None,
 ) -> FileMeasurement:
     """Measure one model file on a data file: latency, load time, memory, and accuracy when the data has labels.
 
     Args:
         tokenizer: folder with `tokenizer.json` and `config.json` (label names); looked for beside and above the file.
+        emulated_cpu: what an emulated runtime runs on: `cortex-a76` or `cortex-a53`.
+        emulated_items: ask an emulated runtime only so many items, evenly spread; None: all.
 
     Raises:
         UserError: a file that isn't there, or data that the model doesn't fit.
     """
+    if emulated_cpu not in CPUS:
+        raise UserError(f"measure: got emulated cpu {emulated_cpu!r}, expected one of {', '.join(CPUS)}")
     request = LoneFile(
         file=Path(file),
         data=Path(data),
@@ -161,6 +168,7 @@ def measure(
         batch=batch,
         max_length=max_length,
         min_seconds=min_seconds,
+        emulation=EmulationSpec.model_validate({"cpu": emulated_cpu, "items": emulated_items}),
     )
     return measure_lone_file(request, Progress(None, stream))
 
@@ -225,6 +233,8 @@ def _difference(run: Path, own: Results, first_run: Path, first: Results) -> Pai
             return None
         decided.append(np.asarray(load_rows(file).values).argmax(axis=1))
     labels = np.array(json.loads((run / "predictions" / "test" / "references.json").read_text())["labels"])
+    if any(len(each) != len(labels) for each in decided):
+        return None  # an emulated candidate was asked a part of the items only
     kept = labels != -100
     task = plugins.find("tasks", str(own.data["task"]))
     return compare_paired(task.METRICS[own.metric], decided[0][kept], decided[1][kept], labels[kept])

@@ -81,6 +81,8 @@ def runtimes_of(target: str, recipe: Recipe) -> tuple[str, ...]:
 
 def _refusal(target: str, precision: str, runtime: str, batch: int) -> str | None:
     exporter: ModuleType = plugins.find("exporters", target)
+    if plugins.find("runtimes", runtime).PACKAGES.emulated is not None:
+        return f"{runtime} is emulated, and so never timed; measure the file by itself: edgedistill measure FILE"
     if precision not in exporter.PRECISIONS:
         return f"target {target} has no {precision}, only {', '.join(exporter.PRECISIONS)}"
     if exporter.FIXED_SHAPES and batch > 1:

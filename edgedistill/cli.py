@@ -96,6 +96,12 @@ def measure(
     batch: Annotated[int, typer.Option("--batch", min=1)] = 1,
     max_length: Annotated[int, typer.Option("--max-length", min=1, help="Cut inputs to this many tokens.")] = 128,
     min_seconds: Annotated[float, typer.Option("--min-seconds", min=0.1)] = 5.0,
+    emulated_cpu: Annotated[
+        str, typer.Option("--emulated-cpu", help="What an emulated runtime runs on: cortex-a76 or cortex-a53.")
+    ] = "cortex-a76",
+    emulated_items: Annotated[
+        int | None, typer.Option("--emulated-items", min=1, help="Ask an emulated runtime only so many items.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure a lone model file on a data file: latency, load time, memory, size, accuracy."""
@@ -113,6 +119,8 @@ def measure(
         batch=batch,
         max_length=max_length,
         min_seconds=min_seconds,
+        emulated_cpu=emulated_cpu,
+        emulated_items=emulated_items,
         stream=sys.stderr,
     )
     _print(show.measurement_facts(found)) if as_json else show.measurement(found)

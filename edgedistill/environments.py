@@ -9,11 +9,12 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
 from . import plugins
+from .emulation import installing as emulated
 from .errors import EdgedistillError, UserError
 from .interfaces import Packages
 
@@ -47,12 +48,17 @@ def installed(name: str) -> bool:
 
 
 def missing_here(packages: Packages) -> list[str]:
-    """The modules that this interpreter lacks."""
+    """The modules that this interpreter lacks: all of them when another machine's are meant."""
+    if packages.emulated is not None:
+        return [f"{name} for {packages.emulated}" for name in packages.imports]
     return [name for name in packages.imports if find_spec(name) is None]
 
 
-def interpreter(packages: Packages) -> Path:
+def interpreter(packages: Packages, cpu: str | None = None) -> Path:
     """The interpreter to run something that needs these packages: this one if they are here, else their environment's.
+
+    Args:
+        cpu: the processor to emulate, for packages that are emulated.
 
     Raises:
         UserError: they are nowhere, with the line that installs them.
@@ -61,6 +67,8 @@ def interpreter(packages: Packages) -> Path:
     if not missing:
         return Path(sys.executable)
     if packages.environment is not None and installed(packages.environment):
+        if packages.emulated is not None and cpu is not None:
+            return emulated.launcher(folder(packages.environment), cpu)
         return python_of(packages.environment)
     raise UserError(f"{' and '.join(missing)} not installed; install with: {packages.install}")
 
@@ -94,14 +102,19 @@ def install(name: str) -> Path:
 
     Raises:
         UserError: no such environment.
-        EdgedistillError: pip could not install the packages; its last words are given.
+        EdgedistillError: a command (pip, for one) failed; its last words are given.
     """
     wanted = requirements(name)
     place = folder(name)
+    machine = next((each.emulated for each in declared() if each.environment == name), None)
     shutil.rmtree(place, ignore_errors=True)
     place.parent.mkdir(parents=True, exist_ok=True)
-    _call([sys.executable, "-m", "venv", str(place)], name)
-    _call([str(python_of(name)), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *wanted], name)
+    if machine is not None:
+        own = [line for line in wanted if line not in BASE]
+        emulated.make(place, machine, BASE, own, lambda command, where: _call(command, name, where))
+    else:
+        _call([sys.executable, "-m", "venv", str(place)], name)
+        _call([str(python_of(name)), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *wanted], name)
     record = {"requirements": wanted, "installed": time.strftime("%Y-%m-%d %H:%M:%S")}
     (place / _RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return place
@@ -126,8 +139,8 @@ def bridge(place: Path, modules: Iterable[str]) -> Path:
     return place
 
 
-def _call(command: list[str], name: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+def _call(command: Sequence[str], name: str, where: Path | None = None) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=where)
     if done.returncode:
         words = " ".join((done.stderr or done.stdout).split())[-600:]
         raise EdgedistillError(f"environment '{name}' could not be made: {words}")

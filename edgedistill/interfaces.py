@@ -49,6 +49,13 @@ class Rows:
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
+    def take(self, items: Integers) -> Rows:
+        """The rows of these items only, in that order."""
+        lengths = np.diff(self.offsets)[items]
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        starts = np.repeat(self.offsets[:-1][items] - offsets[:-1], lengths)
+        return Rows(np.asarray(self.values)[starts + np.arange(offsets[-1])], offsets)
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -260,12 +267,19 @@ class Packages:
     environment: str | None = None
     """The extra, and the name of the virtual environment of `edgedistill doctor --install NAME`; None: these packages
     come with edgedistill."""
+    emulated: str | None = None
+    """The machine (`platform.machine()`) whose build of them is meant: it lives in its environment only, and runs there
+    under emulation. What is emulated is never timed; its instructions are counted."""
+    native: str | None = None
+    """Of an emulated runtime: the runtime that is this machine's own build of the same library."""
 
     @property
     def install(self) -> str:
         """The line that installs them."""
         if self.environment is None:
             return "pip install edgedistill"
+        if self.emulated is not None:
+            return f"edgedistill doctor --install {self.environment}"
         return f"pip install 'edgedistill[{self.environment}]', or: edgedistill doctor --install {self.environment}"
 
 

@@ -13,7 +13,8 @@ from . import environments, plugins
 from .errors import UserError
 from .model_files import Opened
 from .progress import Progress
-from .recipe import DataSource
+from .ragged import spread
+from .recipe import DataSource, EmulationSpec
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class LoneFile:
     batch: int
     max_length: int
     min_seconds: float
+    emulation: EmulationSpec
 
 
 @dataclass(frozen=True)
@@ -43,12 +45,18 @@ class FileMeasurement:
     threads: int
     batch: int
     items: int
+    """Asked, of the data's `items_of`."""
+    items_of: int
     accuracy: float | None
     accuracy_ci: tuple[float, float] | None
-    latency_ms: Mapping[str, object]
-    throughput_per_s: float
-    load_ms: float
+    latency_ms: Mapping[str, object] | None
+    """None under an emulated runtime, as every time and memory is."""
+    throughput_per_s: float | None
+    load_ms: float | None
     peak_rss_mb: float | None
+    instructions_per_inference: float | None = None
+    """Under an emulated runtime, in place of times: the mean over `counted_inputs` of the items."""
+    counted_inputs: int | None = None
 
 
 def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
@@ -59,7 +67,8 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
     """
     from .data import check_rows, pad_token, read_rows, to_ragged, tokenise, with_label_names
     from .inference import references
-    from .measuring.latency import Answering, Timed, answers, time_files
+    from .measuring.instructions import Cost, Counted, count_instructions, emulated
+    from .measuring.latency import Answering, Timed, Timing, answers, time_files
     from .models import load_config, load_tokenizer, longest_input
     from .signals import load_rows
     from .statistics import metric_interval
@@ -78,6 +87,8 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
         raise UserError(
             f"measure: '{request.file.name}' is not a file that {request.runtime} opens ({', '.join(runtime.SUFFIXES)})"
         )
+    if runtime.PACKAGES.emulated is not None and request.threads > 1:
+        raise UserError(f"measure: {request.runtime} counts the instructions of one thread, got {request.threads}")
     environments.interpreter(runtime.PACKAGES)
     model_folder = request.tokenizer or _model_folder(request.file)
     tokenizer = load_tokenizer(model_folder)
@@ -97,11 +108,16 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
         tokens_rows = tokenise(rows, task, columns, tokenizer, label_ids, longest)
         tokens = to_ragged(tokens_rows, pad_token(tokenizer))
         given = scratch / "inputs.safetensors"
+        asked_of = len(tokens)
+        slow = emulated(request.runtime)
+        if slow:
+            tokens = tokens.take(spread(len(tokens), request.emulation.items))
         tokens.save(given)
         accuracy, interval = None, None
         files: Opened = {None: request.file}
         if labelled:
-            asked = Answering(files, request.runtime, request.task)
+            cpu = request.emulation.cpu if slow else None
+            asked = Answering(files, request.runtime, request.task, cpu=cpu)
             answers(asked, given, scratch / "rows.safetensors", scratch)
             expected = references(task, tokens)
             decided = np.asarray(load_rows(scratch / "rows.safetensors").values).argmax(axis=1)
@@ -110,24 +126,36 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
             found = metric_interval(metric, decided[kept], expected[kept])
             interval = (found.low, found.high)
         name = request.file.name
-        timed = Timed(name, files, request.runtime, request.threads, request.batch, given)
-        timings = time_files([timed], scratch, progress, min_seconds=request.min_seconds)
-        if name in timings.failed:
-            raise timings.failed[name]
-        timing = timings.seen[name]
+        timing: Timing | None = None
+        cost: Cost | None = None
+        if slow:
+            counted = Counted(name, files, request.runtime, request.batch, given, request.emulation.cpu)
+            costs, failed = count_instructions([counted], scratch, progress, length=None, timeout_seconds=1800.0)
+            cost = costs.get(name)
+        else:
+            timed = Timed(name, files, request.runtime, request.threads, request.batch, given)
+            timings = time_files([timed], scratch, progress, min_seconds=request.min_seconds)
+            timing, failed = timings.seen.get(name), dict(timings.failed)
+        if name in failed:
+            raise failed[name]
+    seen = timing or cost
+    assert seen is not None
     return FileMeasurement(
         file=str(request.file),
         file_bytes=sum(file.stat().st_size for file in (request.file, *_weights_beside(request.file))),
-        runtime=f"{request.runtime} {timing.runtime_version}",
+        runtime=f"{request.runtime} {seen.runtime_version}" + (f" on {request.emulation.cpu}" if slow else ""),
         threads=request.threads,
         batch=request.batch,
         items=len(tokens),
         accuracy=accuracy,
         accuracy_ci=interval,
-        latency_ms=timing.summary(),
-        throughput_per_s=timing.throughput_per_s,
-        load_ms=timing.load_ms,
-        peak_rss_mb=timing.peak_rss_mb,
+        items_of=asked_of,
+        latency_ms=timing.summary() if timing else None,
+        throughput_per_s=timing.throughput_per_s if timing else None,
+        load_ms=timing.load_ms if timing else None,
+        peak_rss_mb=timing.peak_rss_mb if timing else None,
+        instructions_per_inference=cost.instructions_per_inference if cost else None,
+        counted_inputs=cost.inputs if cost else None,
     )
 
 

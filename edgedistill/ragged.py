@@ -84,6 +84,14 @@ class Ragged:
         return cls(values, offsets, sequences, int(metadata["pad_token"]))
 
 
+def spread(total: int, take: int | None) -> NDArray[np.int64]:
+    """Numbers of `take` items out of `total`, evenly spread: data sorted by label must not give the first labels only.
+    All of them when there are no more, or for None."""
+    if take is None or take >= total:
+        return np.arange(total, dtype=np.int64)
+    return np.linspace(0, total - 1, take).astype(np.int64)
+
+
 def length_buckets(
     lengths: NDArray[np.int64], batch_size: int, generator: np.random.Generator | None = None
 ) -> list[NDArray[np.int64]]:

@@ -257,6 +257,15 @@ class VerifySpec(Spec):
     min_agreement: float = Field(0.985, ge=0, le=1)
 
 
+class EmulationSpec(Spec):
+    """How runtimes of another processor are emulated; the others don't look at it."""
+
+    cpu: Literal["cortex-a76", "cortex-a53"] = "cortex-a76"
+    """With and without the int8 dot product."""
+    items: int | None = Field(None, ge=1)
+    """Ask only so many items, evenly spread: emulation is slow. None: all."""
+
+
 class MeasureSpec(Spec):
     """How candidates are timed."""
 

@@ -91,21 +91,35 @@ def recipes(files: Mapping[str, Path]) -> None:
 def measurement(found: FileMeasurement) -> None:
     """One file's figures."""
     console = _console()
-    latency = found.latency_ms
+    asked = f"{found.items} items" if found.items == found.items_of else f"{found.items} of {found.items_of} items"
     rows = {
         "file": f"{found.file} ({found.file_bytes / 1e6:.2f} MB)",
         "runtime": f"{found.runtime}, {found.threads} thread(s), batch {found.batch}",
         "accuracy": "- (the data has no labels)"
         if found.accuracy is None or found.accuracy_ci is None
-        else f"{found.accuracy:.4f} [{found.accuracy_ci[0]:.4f}, {found.accuracy_ci[1]:.4f}] on {found.items} items",
-        "latency": f"p50 {_ms(latency['p50'])}  p90 {_ms(latency['p90'])}  p95 {_ms(latency['p95'])}  "
-        f"p99 {_ms(latency['p99'])} ms, {latency['runs']} runs",
-        "throughput": f"{found.throughput_per_s:.1f} items/s",
-        "load": f"{found.load_ms:.1f} ms",
-        "peak memory": "-" if found.peak_rss_mb is None else f"{found.peak_rss_mb:.1f} MB above the interpreter",
+        else f"{found.accuracy:.4f} [{found.accuracy_ci[0]:.4f}, {found.accuracy_ci[1]:.4f}] on {asked}",
+        **_cost(found),
     }
     for name, text in rows.items():
         console.print(f"[bold]{name:<12}[/] {text}", highlight=False, soft_wrap=True)
+
+
+def _cost(found: FileMeasurement) -> dict[str, str]:
+    """Times and memory, or what stands in their place when there are none."""
+    if found.latency_ms is None or found.throughput_per_s is None:
+        return {
+            "instructions": f"{formatting.millions(found.instructions_per_inference)} per inference, mean over "
+            f"{found.counted_inputs} inputs",
+            "latency": "not timed: the runtime is emulated",
+        }
+    latency = found.latency_ms
+    return {
+        "latency": f"p50 {_ms(latency['p50'])}  p90 {_ms(latency['p90'])}  p95 {_ms(latency['p95'])}  "
+        f"p99 {_ms(latency['p99'])} ms, {latency['runs']} runs",
+        "throughput": f"{found.throughput_per_s:.1f} items/s",
+        "load": f"{formatting.fixed(found.load_ms, 1)} ms",
+        "peak memory": "-" if found.peak_rss_mb is None else f"{found.peak_rss_mb:.1f} MB above the interpreter",
+    }
 
 
 def measurement_facts(found: FileMeasurement) -> dict[str, object]:

@@ -56,15 +56,17 @@ class Child:
         )
 
     @classmethod
-    def of_runtime(cls, runtime: str, log: Path, *, task: str | None = None, timeout_seconds: float) -> Child:
-        """A process with the interpreter that has this runtime's packages.
+    def of_runtime(
+        cls, runtime: str, log: Path, *, task: str | None = None, cpu: str | None = None, timeout_seconds: float
+    ) -> Child:
+        """A process with the interpreter that has this runtime's packages; `cpu` is what it emulates, if it does.
 
         Raises:
             UserError: none has.
         """
         module = plugins.find("runtimes", runtime)
         modules = [module.__name__, *([plugins.find("tasks", task).__name__] if task else [])]
-        python = environments.interpreter(module.PACKAGES)
+        python = environments.interpreter(module.PACKAGES, cpu)
         return cls(log, python=python, modules=modules, timeout_seconds=timeout_seconds)
 
     def ask(self, command: str, **arguments: object) -> dict[str, object]:

@@ -96,7 +96,7 @@ def time_files(
                 log = scratch / f"worker-{number}.log"
                 child = stack.enter_context(Child.of_runtime(each.runtime, log, timeout_seconds=timeout_seconds))
                 child.ask("inputs", file=str(each.inputs), batch=each.batch, length=length)
-                loaded[each.id] = _load(child, each.files, each.runtime, each.threads, _WARM_UP)
+                loaded[each.id] = load(child, each.files, each.runtime, each.threads, _WARM_UP)
                 children[each.id] = child
             except EdgedistillError as error:
                 failed[each.id] = error
@@ -136,6 +136,8 @@ class Answering:
     runtime: str
     task: str
     timeout_seconds: float = 1800.0
+    cpu: str | None = None
+    """What an emulated runtime runs on."""
 
 
 def answers(asked: Answering, inputs: Path, output: Path, scratch: Path) -> dict[str, object]:
@@ -147,14 +149,17 @@ def answers(asked: Answering, inputs: Path, output: Path, scratch: Path) -> dict
     """
     task = plugins.find("tasks", asked.task).__name__
     log = scratch / "answers.log"
-    with Child.of_runtime(asked.runtime, log, task=asked.task, timeout_seconds=asked.timeout_seconds) as child:
-        backend = _load(child, asked.files, asked.runtime, 1, 0)["backend"]
+    with Child.of_runtime(
+        asked.runtime, log, task=asked.task, cpu=asked.cpu, timeout_seconds=asked.timeout_seconds
+    ) as child:
+        backend = load(child, asked.files, asked.runtime, 1, 0)["backend"]
         child.ask("answer", file=str(inputs), output=str(output), task=task)
     assert isinstance(backend, dict)
     return backend
 
 
-def _load(child: Child, files: Opened, runtime: str, threads: int, warm_up: int) -> dict[str, object]:
+def load(child: Child, files: Opened, runtime: str, threads: int, warm_up: int) -> dict[str, object]:
+    """Have a process open the files; what it says of that."""
     named = [(length, str(file)) for length, file in files.items()]
     module = plugins.find("runtimes", runtime).__name__
     return child.ask("load", files=named, runtime=module, threads=threads, warm_up=warm_up)

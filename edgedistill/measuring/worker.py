@@ -62,7 +62,8 @@ class Worker:
     def load(
         self, files: Sequence[tuple[int | None, str]], runtime: str, threads: int, warm_up: int
     ) -> dict[str, object]:
-        """Open the files, timed; then see what runs them, run a few inputs and read the peak memory.
+        """Open the files, timed; then see what runs them, run a few inputs and read the peak memory. Time and memory of
+        an emulated process are the emulator's: None.
 
         Args:
             files: by the length that each takes; one file under None takes all.
@@ -86,10 +87,11 @@ class Worker:
             self._run_next()
         peak = status_mb("VmHWM") if resettable else None
         above = peak - empty if peak is not None and empty is not None else None
+        own = module.PACKAGES.emulated is None
         return {
-            "load_ms": load_ms,
-            "peak_rss_mb": above,
-            "empty_mb": empty,
+            "load_ms": load_ms if own else None,
+            "peak_rss_mb": above if own else None,
+            "empty_mb": empty if own else None,
             "version": module.version(),
             "backend": self.session.backend(),
         }
@@ -113,6 +115,24 @@ class Worker:
         while len(samples) < least or time.perf_counter() - begun < seconds:
             samples.append(self._run_next())
         return {"samples_ms": samples}
+
+    def count(self, batches: int) -> dict[str, object]:
+        """Instructions of one run, by the emulator's count: the mean over so many `batches`, evenly spread.
+
+        They are run once, then twice more, and the difference is taken: what counting itself costs cancels.
+        """
+        from edgedistill.emulation.guest import instructions
+        from edgedistill.ragged import spread
+
+        assert self.session is not None, "load comes first"
+        chosen = [self.batches[i] for i in spread(len(self.batches), batches)]
+        marks = [instructions()]
+        for each in (chosen, [*chosen, *chosen]):
+            for batch in each:
+                self.session.run(batch)
+            marks.append(instructions())
+        once, twice = marks[1] - marks[0], marks[2] - marks[1]
+        return {"instructions_per_inference": (twice - once) / len(chosen), "inputs": len(chosen)}
 
     def answer(self, file: str, output: str, task: str) -> dict[str, object]:
         """Run every item of a data file by itself and write its rows; `task` is a module name."""

@@ -48,6 +48,11 @@ def milliseconds(value: float | None) -> str:
     return fixed(value, 2 if value is None or value < 100 else 1)
 
 
+def millions(value: float | None) -> str:
+    """A large number of instructions, in millions."""
+    return DASH if value is None else f"{fixed(value / 1e6, 2 if value < 1e8 else 1)} M"
+
+
 def rate(value: float | None) -> str:
     """Items a second: a decimal only where it tells something."""
     return fixed(value, 1 if value is None or value < 100 else 0)

@@ -13,13 +13,13 @@ from edgedistill.artifacts import Artifact
 from edgedistill.exporting import Order, fill
 from edgedistill.measuring.child import Child
 from edgedistill.model_files import bucket_name, buckets_up_to, read_files, write_record
+from edgedistill.ragged import spread
 from edgedistill.recipe import Calibration
 from edgedistill.spec import Spec
 from edgedistill.step import Context, Inputs
 
 if TYPE_CHECKING:
     from edgedistill.interfaces import Exporter, Precision
-    from edgedistill.ragged import Ragged
 
 VERSION = 1
 
@@ -51,7 +51,8 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     calibration = None
     if settings.calibration is not None:
         calibration = context.scratch / "calibration.safetensors"
-        spread(data.tokens(settings.calibration.from_), settings.calibration.take).save(calibration)
+        seen = data.tokens(settings.calibration.from_)
+        seen.take(spread(len(seen), settings.calibration.take)).save(calibration)
     longest = data.max_length if task.TOKENS else int(tokens.lengths.max())
     lengths: tuple[int | None, ...] = (None,)
     if settings.buckets is not None:
@@ -99,13 +100,6 @@ def _make(order: Order, exporter: Exporter, timeout_minutes: float, context: Con
     made = answer["made"]
     assert isinstance(made, list)
     return made
-
-
-def spread(tokens: Ragged, take: int) -> Ragged:
-    """That many items, evenly spread: data sorted by label must not give the first labels only."""
-    if take >= len(tokens):
-        return tokens
-    return tokens.take(np.linspace(0, len(tokens) - 1, take).astype(np.int64))
 
 
 def _sources(artifact: Artifact | None, lengths: tuple[int | None, ...]) -> list[str | None]:

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+import edgedistill
+from edgedistill import environments, plugins
+from edgedistill.candidates import candidates
+from edgedistill.errors import EdgedistillError, UserError
+from edgedistill.loading import load
+
+RUNTIME = plugins.find("runtimes", "onnxruntime-arm64")
+
+
+def test_the_library_of_this_machine_is_never_used_in_its_place(finished_run, monkeypatch, tmp_path):
+    file = finished_run.folder / "models" / "r1" / "onnx" / "model.onnx"
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    with pytest.raises(EdgedistillError, match="runs on x86_64, expected aarch64"):
+        RUNTIME.open(file, 1)
+    monkeypatch.setenv("EDGEDISTILL_HOME", str(tmp_path))
+    with pytest.raises(UserError, match="not installed; install with: edgedistill doctor --install onnxruntime-arm64"):
+        environments.interpreter(RUNTIME.PACKAGES)
+
+
+def test_a_run_refuses_it_instead_of_timing_it(finished_run):
+    rows = candidates(load(finished_run.recipe, ["measure.runtimes=[onnxruntime, onnxruntime-arm64]"]))
+    refused = {row.runtime for row in rows if row.refused is not None}
+    assert refused == {"onnxruntime-arm64"}
+    assert all("never timed" in row.refused for row in rows if row.refused is not None)
+
+
+def test_a_file_is_answered_and_counted_but_not_timed(finished_run, data_folder):
+    if not environments.installed("onnxruntime-arm64"):
+        pytest.skip("needs edgedistill doctor --install onnxruntime-arm64")
+    file = finished_run.folder / "models" / "r1" / "onnx" / "model_quantized.onnx"
+    given = {"emulated_items": 9, "runtime": "onnxruntime-arm64"}
+    strong, weak = (
+        edgedistill.measure(file, data_folder / "test.jsonl", emulated_cpu=cpu, **given)
+        for cpu in ("cortex-a76", "cortex-a53")
+    )
+    for found in (strong, weak):
+        assert (found.items, found.items_of, found.counted_inputs) == (9, 45, 9)
+        facts = dataclasses.asdict(found)
+        assert {facts[name] for name in ("latency_ms", "throughput_per_s", "load_ms", "peak_rss_mb")} == {None}
+        assert found.accuracy is not None
+    assert strong.runtime.endswith("on cortex-a76")
+    assert 1e4 < strong.instructions_per_inference < weak.instructions_per_inference
+
+
+def test_several_threads_and_an_unknown_processor_are_refused(finished_run, data_folder):
+    file, data = finished_run.folder / "models" / "r1" / "onnx" / "model.onnx", data_folder / "test.jsonl"
+    with pytest.raises(UserError, match="counts the instructions of one thread, got 2"):
+        edgedistill.measure(file, data, runtime="onnxruntime-arm64", threads=2)
+    with pytest.raises(UserError, match="got emulated cpu 'i386', expected one of cortex-a76, cortex-a53"):
+        edgedistill.measure(file, data, emulated_cpu="i386")
