@@ -1,0 +1,172 @@
+"""ExecuTorch (`.pte`) for XNNPACK by `transformers.exporters`: fp32, and int8 by PT2E with activations quantized as they
+come and weights per channel. Batch and length are dynamic.
+
+The token and position tables, most of a small model, are int8 as well, one scale a row. ExecuTorch's XNNPACK takes no
+embeddings, so they are looked up by its own kernel `embedding_byte`: a device links the library of quantized kernels.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import warnings
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgedistill.errors import EdgedistillError, RefusedError
+from edgedistill.exporting import compare_with_torch
+from edgedistill.interfaces import FileRequest, Inputs, MadeFile, Packages, Precision
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+    from transformers.exporters import PT2EQuantizer
+
+    from edgedistill.interfaces import Batch, Floats
+
+VERSION = 1
+PRECISIONS = {
+    "fp32": Precision(file="model.pte", bytes_per_parameter=4.0),
+    "int8-dynamic": Precision(file="model_int8.pte", bytes_per_parameter=1.1),
+}
+RUNTIMES = ("executorch",)
+FIXED_SHAPES = False
+ISOLATED = True
+PACKAGES = Packages(
+    imports=("executorch", "torchao"),
+    requirements=("executorch>=1.5.1", "torchao>=0.18", "torch>=2.13", "transformers>=5.23"),
+    environment="executorch",
+)
+
+LARGEST_BATCH = 64
+"""The file reserves room for its largest input, so there must be one."""
+
+
+def make(request: FileRequest, file: Path) -> MadeFile:
+    """Export, see that XNNPACK computes every matrix product, and compare fp32 with torch at several shapes.
+
+    Raises:
+        RefusedError: the model takes inputs whose order the runtime could not know.
+        EdgedistillError: it can't be traced or lowered, a matrix product is left to the slow kernels, or the file
+            differs from torch.
+    """
+    from edgedistill.runtimes import executorch as runtime
+
+    model = request.model()
+    sample = request.samples(2, request.length or min(16, request.max_length))
+    if tuple(sample) not in runtime.INPUTS:
+        known = ", or ".join(" and ".join(names) for names in runtime.INPUTS)
+        raise RefusedError(f"target executorch: the model takes {' and '.join(sample)}, the runtime knows {known}")
+    quantized = request.precision != "fp32"
+    if quantized:
+        model = copy.deepcopy(model)
+        quantize_tables(model)
+    inside = _export(model, sample, request, file, _linear_quantizer(sample) if quantized else None)
+    session = runtime.open(file, threads=1)
+    found = session.backend()
+    outside = found["operators_elsewhere"]
+    assert isinstance(outside, int)
+    facts = {
+        "delegated_share": inside / (inside + outside),
+        "operators_delegated": inside,
+        "operators_elsewhere": outside,
+        "embedding": "int8" if quantized else "fp32",
+    }
+    checks = () if quantized else compare_with_torch(request, "executorch", _runner(session))
+    return MadeFile(checks=checks, facts=facts)
+
+
+def quantize_tables(model: PreTrainedModel) -> None:
+    """Replace, in place, the embeddings as wide as the token table: relative position biases stay as they are."""
+    import torch
+
+    width = model.get_input_embeddings().embedding_dim
+    for name, module in list(model.named_modules()):
+        if isinstance(module, torch.nn.Embedding) and module.embedding_dim == width:
+            model.set_submodule(name, _int8_table(module))
+
+
+def _int8_table(table: torch.nn.Embedding) -> torch.nn.Module:
+    """The same table in int8, symmetric, with one scale a row."""
+    import executorch.kernels.quantized  # noqa: F401 - registers the operator's form that the file calls
+    import torch
+    from executorch.exir.passes import quant_fusion_pass  # noqa: F401 - registers the operator itself
+
+    class Int8Table(torch.nn.Module):
+        def __init__(self, weight_VH: torch.Tensor) -> None:  # noqa: N803
+            super().__init__()
+            scales_V = weight_VH.abs().amax(1).clamp(min=1e-12) / 127  # noqa: N806
+            values_VH = (weight_VH / scales_V[:, None]).round().to(torch.int8)  # noqa: N806
+            self.register_buffer("scales", scales_V)
+            self.register_buffer("values", values_VH)
+
+        def forward(self, indices: torch.Tensor) -> torch.Tensor:
+            look_up = torch.ops.quantized_decomposed.embedding_byte.dtype
+            rows: torch.Tensor = look_up(self.values, self.scales, None, -128, 127, indices, dtype=torch.float32)
+            return rows
+
+    return Int8Table(table.weight.detach())
+
+
+def _linear_quantizer(sample: Batch) -> PT2EQuantizer:
+    from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
+        XNNPACKQuantizer,
+        get_symmetric_quantization_config,
+    )
+    from transformers.exporters import PT2EQuantizer
+
+    class LinearQuantizer(XNNPACKQuantizer):  # type: ignore[misc,unused-ignore]
+        def transform_for_annotation(self, model: torch.fx.GraphModule) -> torch.fx.GraphModule:
+            """Leave numbers as they are: made into fp32 tensors, as for static quantization, they would turn the
+            indices that masks are made of into fractions."""
+            return model
+
+    settings = get_symmetric_quantization_config(is_per_channel=True, is_dynamic=True)
+    # Nothing is observed of activations; the passage of one sample is what PT2E asks for.
+    return PT2EQuantizer(LinearQuantizer().set_global(settings), [sample])
+
+
+def _export(
+    model: PreTrainedModel, sample: Batch, request: FileRequest, file: Path, quantizer: PT2EQuantizer | None
+) -> int:
+    """Write the file, and count the operators that XNNPACK takes."""
+    import torch
+    from executorch.exir.lowered_backend_module import get_lowered_submodules
+    from transformers.exporters import ExecutorchConfig, ExecutorchExporter
+
+    # A batch of one freezes the batch dimension, so it is traced with two.
+    fixed = torch.export.Dim.STATIC
+    shape = {
+        0: torch.export.Dim("batch", max=LARGEST_BATCH),
+        1: fixed if request.length is not None else torch.export.Dim("length", max=request.max_length),
+    }
+    settings = ExecutorchConfig(dynamic=True, dynamic_shapes=dict.fromkeys(sample, shape), quantizer=quantizer)
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+            warnings.simplefilter("ignore")
+            program = ExecutorchExporter().export(model, sample, settings).program
+            ExecutorchExporter.save_program(program, file)
+    except Exception as error:
+        kind = model.config.model_type
+        reason = " ".join(str(error).split())[:300]
+        raise EdgedistillError(f"target executorch: this '{kind}' model cannot be lowered: {reason}") from error
+    finally:
+        logging.disable(level)
+    parts = get_lowered_submodules(program.exported_program().graph_module)
+    graphs = [part.original_module.graph_module.graph for _, part, _ in parts]
+    return sum(node.op == "call_function" for graph in graphs for node in graph.nodes)
+
+
+def _runner(session: object) -> Callable[[Inputs], Floats]:
+    def run(inputs: Inputs) -> Floats:
+        logits: Floats = np.asarray(session.run(inputs)[0], dtype=np.float32)  # type: ignore[attr-defined]
+        return logits
+
+    return run
