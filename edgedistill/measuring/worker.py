@@ -91,6 +91,7 @@ class Worker:
             "peak_rss_mb": above,
             "empty_mb": empty,
             "version": module.version(),
+            "inputs": self.session.input_names,
             "backend": self.session.backend(),
         }
 
