@@ -43,6 +43,7 @@ def render_card(facts: CardFacts) -> str:
     return environment.get_template("card.md.jinja").render(
         results=results,
         row=row,
+        files=[file.removeprefix(f"models/{row.round}/") for file in row.files],
         task=facts.task,
         labels=facts.labels,
         given=length,
@@ -89,14 +90,14 @@ def _losses(facts: CardFacts) -> list[str]:
     if row.accuracy is not None:
         lines.append(
             f"Against the teacher: {row.accuracy - results.teacher.accuracy:+.4f} {results.metric} on test "
-            f"({-row.accuracy_drop:+.4f} on validation, which chose)."
+            f"({0.0 - row.accuracy_drop:+.4f} on validation, which chose)."
         )
     own = next((each for each in results.rounds if each.id == row.round), None)
     if own is not None:
         low, high = own.drop_from_teacher_ci
         lines.append(
-            f"Of that, distillation: {-own.drop_from_teacher:+.4f} (95% interval of the difference, paired: "
-            f"[{-high:+.4f}, {-low:+.4f}])."
+            f"Of that, distillation: {0.0 - own.drop_from_teacher:+.4f} (95% interval of the difference, paired: "
+            f"[{0.0 - high:+.4f}, {0.0 - low:+.4f}])."
         )
         if own.gain_over_control is not None and own.gain_over_control_ci is not None:
             low, high = own.gain_over_control_ci

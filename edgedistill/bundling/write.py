@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ from edgedistill.model_files import ModelFiles, read_files
 from edgedistill.results import CandidateResult, Results, load_results
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from edgedistill.artifacts import Artifact
     from edgedistill.data import PreparedData
@@ -62,7 +63,7 @@ def write_bundle(material: Material, folder: Path, scratch: Path) -> None:
     _copy_description(material.model.path("model"), folder)
     artifacts.write_json(folder / "labels.json", data.labels)
     golden = _golden(material, row, data, task)
-    artifacts.write_json(folder / GOLDEN, golden)
+    artifacts.write_text(folder / GOLDEN, _lines(golden))
     items = golden["items"]
     assert isinstance(items, list)
     opened = [(length, f"{row.target}/{file.name}") for length, file in files.opened.items()]
@@ -139,6 +140,14 @@ def _golden(material: Material, row: CandidateResult, data: PreparedData, task: 
         "tolerance_reason": reason,
         "items": items,
     }
+
+
+def _lines(golden: Mapping[str, object]) -> str:
+    """JSON with a line for each item: token ids are many."""
+    items = golden["items"]
+    assert isinstance(items, list)
+    head = json.dumps({**golden, "items": []}, indent=1, ensure_ascii=False).removesuffix("[]\n}")
+    return head + "[\n" + ",\n".join(json.dumps(item, ensure_ascii=False) for item in items) + "\n]}\n"
 
 
 def _inputs(runtime: str, files: ModelFiles, scratch: Path) -> list[str]:
