@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
-__all__ = ["compare", "measure", "plan", "run"]
+__all__ = ["bundle", "compare", "compare_devices", "measure", "plan", "run"]
 
 if TYPE_CHECKING:
-    from .api import compare, measure, plan, run
+    from .api import bundle, compare, compare_devices, measure, plan, run
 
 
 def __getattr__(name: str) -> object:

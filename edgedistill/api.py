@@ -1,4 +1,4 @@
-"""edgedistill as functions: run, plan, measure, compare."""
+"""edgedistill as functions: run, plan, bundle, measure, compare."""
 
 from __future__ import annotations
 
@@ -8,14 +8,18 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import TextIO, overload
 
 from . import artifacts, loading, sources
 from .artifacts import Artifact
+from .bundling import from_run, merge, self_test
+from .bundling.layout import is_bundle
+from .bundling.measurement import MEASUREMENT_SCHEMA, DeviceMeasurement, load_measurement, schema_of
+from .bundling.merge import MachineFront
 from .candidates import possible
 from .emulation.cpus import CPUS, DEFAULT_CPU
 from .engine import execute, find_done
-from .errors import UserError
+from .errors import EdgedistillError, UserError
 from .lone_file import FileMeasurement, LoneFile, measure_lone_file
 from .model_files import read_files
 from .planning import Plan, make_plan
@@ -127,6 +131,20 @@ def plan(recipe: str, overrides: Sequence[str] = (), *, out: str | Path | None =
     return PlannedRun(plan_, folder, frozenset(done))
 
 
+def bundle(run: str | Path, candidate: str | None = None, *, out: str | Path | None = None) -> Path:
+    """Write a candidate of a finished run as a folder that tests itself (`measure` does it), and return the folder.
+
+    Args:
+        candidate: the chosen one unless given.
+        out: unless given, `RUN/bundle`, or `RUN/bundle-CANDIDATE` for a candidate that is named.
+
+    Raises:
+        UserError: no finished run, nothing chosen, no such candidate, or something else lies at `out`.
+    """
+    return from_run.bundle_run(Path(run), candidate, Path(out) if out is not None else None)
+
+
+@overload
 def measure(
     file: str | Path,
     data: str | Path,
@@ -135,27 +153,71 @@ def measure(
     task: str = "text-classification",
     metric: str = "accuracy",
     columns: Mapping[str, str] | None = None,
-    runtime: str = "onnxruntime",
-    threads: int = 1,
-    batch: int = 1,
+    runtime: str | None = None,
+    threads: int | None = None,
+    batch: int | None = None,
     max_length: int = 128,
     min_seconds: float = 5.0,
     emulated_cpu: str = DEFAULT_CPU,
     emulated_items: int | None = None,
     stream: TextIO | None = None,
-) -> FileMeasurement:
-    """Measure one model file on a data file: latency, load time, memory, and accuracy when the data has labels.
+) -> FileMeasurement: ...
+
+
+@overload
+def measure(
+    file: str | Path,
+    data: None = None,
+    *,
+    runtime: str | None = None,
+    threads: int | None = None,
+    batch: int | None = None,
+    min_seconds: float = 5.0,
+    out: str | Path | None = None,
+    stream: TextIO | None = None,
+) -> DeviceMeasurement: ...
+
+
+def measure(
+    file: str | Path,
+    data: str | Path | None = None,
+    *,
+    tokenizer: str | Path | None = None,
+    task: str = "text-classification",
+    metric: str = "accuracy",
+    columns: Mapping[str, str] | None = None,
+    runtime: str | None = None,
+    threads: int | None = None,
+    batch: int | None = None,
+    max_length: int = 128,
+    min_seconds: float = 5.0,
+    emulated_cpu: str = DEFAULT_CPU,
+    emulated_items: int | None = None,
+    out: str | Path | None = None,
+    stream: TextIO | None = None,
+) -> FileMeasurement | DeviceMeasurement:
+    """Measure one model file on a data file (latency, load time, memory, accuracy where it has labels), or test and
+    measure a bundle, which needs no data and neither torch nor transformers.
 
     Args:
+        data: for a file; a bundle has its own inputs.
         tokenizer: folder with `tokenizer.json` and `config.json` (label names); looked for beside and above the file.
         emulated_cpu: what an emulated runtime runs on: `cortex-a76` or `cortex-a53`.
         emulated_items: ask an emulated runtime only so many items, evenly spread; None: all.
+        runtime, threads, batch: unless given, `onnxruntime`, 1 and 1 for a file, and for a bundle what the run took.
+        out: where a bundle's results are written as JSON; None: nowhere.
 
     Raises:
-        UserError: a file that isn't there, or data that the model doesn't fit.
+        UserError: a file that isn't there, data that the model doesn't fit, or a runtime that doesn't open the file.
+        EdgedistillError: a bundle's file has changed, or it answers a golden input wrongly (the results are written).
     """
     if emulated_cpu not in CPUS:
         raise UserError(f"measure: got emulated cpu {emulated_cpu!r}, expected one of {', '.join(CPUS)}")
+    if data is None:
+        if not is_bundle(Path(file)):
+            raise UserError(f"measure: '{file}' is no bundle, and a model file needs a data file (--data)")
+        asked = self_test.Asked(runtime, threads, batch, min_seconds)
+        return _checked(self_test.examine(Path(file), asked, Progress(None, stream)), out)
     request = LoneFile(
         file=Path(file),
         data=Path(data),
@@ -163,14 +225,24 @@ def measure(
         task=task,
         metric=metric,
         columns=dict(columns or {}),
-        runtime=runtime,
-        threads=threads,
-        batch=batch,
+        runtime=runtime or "onnxruntime",
+        threads=threads or 1,
+        batch=batch or 1,
         max_length=max_length,
         min_seconds=min_seconds,
         emulation=EmulationSpec.model_validate({"cpu": emulated_cpu, "items": emulated_items}),
     )
     return measure_lone_file(request, Progress(None, stream))
+
+
+def _checked(found: DeviceMeasurement, out: str | Path | None) -> DeviceMeasurement:
+    """Write the results; then refuse what answers wrongly."""
+    if out is not None:
+        artifacts.write_json(Path(out), found.model_dump(mode="json", by_alias=True))
+    if found.golden.passed:
+        return found
+    more = f", as {len(found.golden.wrong) - 1} more" if len(found.golden.wrong) > 1 else ""
+    raise EdgedistillError(f"{found.candidate} under {found.runtime}: {found.golden.wrong[0]}{more}")
 
 
 def compare(runs: Sequence[str | Path]) -> list[RunSummary]:
@@ -189,8 +261,31 @@ def compare(runs: Sequence[str | Path]) -> list[RunSummary]:
     ]
 
 
+def are_measurements(files: Sequence[str | Path]) -> bool:
+    """Whether these are results of bundles, measured on other machines."""
+    return bool(files) and all(schema_of(Path(file)) == MEASUREMENT_SCHEMA for file in files)
+
+
+def compare_devices(run: str | Path, measurements: Sequence[str | Path]) -> list[MachineFront]:
+    """What a run measured, and what other machines measured of its bundles: one front a machine.
+
+    Args:
+        measurements: files that `measure BUNDLE` wrote.
+
+    Raises:
+        UserError: no finished run, another kind of file, or a measurement of files that are not this run's.
+    """
+    folder = Path(run)
+    results = load_results(folder)
+    if not (folder / "recipe.yaml").is_file():
+        raise UserError(f"{run}: expected a finished run's folder")
+    least = loading.load(str(folder / "recipe.yaml")).verify.min_agreement
+    found = [(Path(file).name, load_measurement(Path(file))) for file in measurements]
+    return merge.merge(folder, results, least, found)
+
+
 def publish(plan_: Plan, done: Mapping[str, Artifact], folder: Path) -> None:
-    """Put what a user takes away in its place: `recipe.yaml`, `models/`, `results.json` and the reports."""
+    """Put what a user takes away in its place: `recipe.yaml`, `models/`, `results.json`, the reports and `bundle/`."""
     text = loading.dump(plan_.recipe)
     if not (folder / "recipe.yaml").is_file() or (folder / "recipe.yaml").read_text(encoding="utf-8") != text:
         artifacts.write_text(folder / "recipe.yaml", text)
@@ -210,6 +305,7 @@ def publish(plan_: Plan, done: Mapping[str, Artifact], folder: Path) -> None:
         made = done[f"file-{row.file_key}"]
         for name in read_files(made).published if made.failure is None else ():
             artifacts.link(made.path(name), folder / "models" / row.round / row.target / name)
+    from_run.publish(done["bundle"], folder / "bundle")
 
 
 def _run_folder(recipe: Recipe, out: str | Path | None) -> Path:

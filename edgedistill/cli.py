@@ -80,9 +80,23 @@ def recipes(as_json: AsJson = False) -> None:
 
 
 @app.command()
+def bundle(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run's folder.")],
+    candidate: Annotated[str | None, typer.Option("--candidate", metavar="ID", help="Not the chosen one.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Default: RUN/bundle.")] = None,
+) -> None:
+    """Write the chosen candidate as a folder that tests itself: files, tokenizer, golden inputs, examples, card."""
+    from . import api
+
+    typer.echo(f"{api.bundle(run, candidate, out=out)}")
+
+
+@app.command()
 def measure(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A model file that the runtime opens.")],
-    data: Annotated[Path, typer.Option("--data", help="A data file; with labels, accuracy is measured too.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE|BUNDLE", help="A model file, or a bundle's folder.")],
+    data: Annotated[
+        Path | None, typer.Option("--data", help="For a file: a data file; with labels, accuracy is measured too.")
+    ] = None,
     tokenizer: Annotated[
         Path | None, typer.Option("--tokenizer", help="Folder with tokenizer.json and config.json.")
     ] = None,
@@ -91,9 +105,9 @@ def measure(
     ] = None,
     task: Annotated[str, typer.Option("--task")] = "text-classification",
     metric: Annotated[str, typer.Option("--metric")] = "accuracy",
-    runtime: Annotated[str, typer.Option("--runtime")] = "onnxruntime",
-    threads: Annotated[int, typer.Option("--threads", min=1)] = 1,
-    batch: Annotated[int, typer.Option("--batch", min=1)] = 1,
+    runtime: Annotated[str | None, typer.Option("--runtime", help="Default: onnxruntime, or the bundle's.")] = None,
+    threads: Annotated[int | None, typer.Option("--threads", min=1, help="Default: 1, or the bundle's.")] = None,
+    batch: Annotated[int | None, typer.Option("--batch", min=1, help="Default: 1, or the bundle's.")] = None,
     max_length: Annotated[int, typer.Option("--max-length", min=1, help="Cut inputs to this many tokens.")] = 128,
     min_seconds: Annotated[float, typer.Option("--min-seconds", min=0.1)] = 5.0,
     emulated_cpu: Annotated[
@@ -102,38 +116,44 @@ def measure(
     emulated_items: Annotated[
         int | None, typer.Option("--emulated-items", min=1, help="Ask an emulated runtime only so many items.")
     ] = None,
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where a bundle's results are written.")] = Path(
+        "bundle-results.json"
+    ),
     as_json: AsJson = False,
 ) -> None:
-    """Measure a lone model file on a data file: latency, load time, memory, size, accuracy."""
+    """Measure a lone model file on a data file, or test and measure a bundle on this machine."""
     from . import api, show
 
+    log = sys.stderr
+    if data is None:
+        tested = api.measure(
+            file, runtime=runtime, threads=threads, batch=batch, min_seconds=min_seconds, out=out, stream=log
+        )
+        _print(tested.model_dump(mode="json", by_alias=True)) if as_json else show.device_measurement(tested, out)
+        return
     found = api.measure(
-        file,
-        data,
-        tokenizer=tokenizer,
-        task=task,
-        metric=metric,
-        columns=show.pairs(column or (), "--column"),
-        runtime=runtime,
-        threads=threads,
-        batch=batch,
-        max_length=max_length,
-        min_seconds=min_seconds,
-        emulated_cpu=emulated_cpu,
-        emulated_items=emulated_items,
-        stream=sys.stderr,
-    )
+        file, data, tokenizer=tokenizer, task=task, metric=metric, columns=show.pairs(column or (), "--column"),
+        runtime=runtime, threads=threads, batch=batch, max_length=max_length, min_seconds=min_seconds,
+        emulated_cpu=emulated_cpu, emulated_items=emulated_items, stream=log,
+    )  # fmt: skip
     _print(show.measurement_facts(found)) if as_json else show.measurement(found)
 
 
 @app.command()
 def compare(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN...", help="Finished run folders, or results files.")],
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN RUN...", help="Finished runs; or one run and results of its bundles (*.json)."),
+    ],
     as_json: AsJson = False,
 ) -> None:
-    """Finished runs side by side; what they chose is compared item by item when they share the test set."""
+    """Finished runs side by side, item by item; or a run beside what other machines measured of its bundles."""
     from . import api, show
 
+    if api.are_measurements(runs[1:]):
+        fronts = api.compare_devices(runs[0], runs[1:])
+        _print(show.fronts_facts(fronts)) if as_json else show.fronts(fronts)
+        return
     summaries = api.compare(runs)
     _print(show.comparison_facts(summaries)) if as_json else show.comparison(summaries)
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from .api import FileMeasurement, PlannedRun, RunSummary
+    from .bundling.measurement import DeviceMeasurement
+    from .bundling.merge import DeviceRow, MachineFront
     from .results import CandidateResult, Results
 
 
@@ -125,6 +127,77 @@ def _cost(found: FileMeasurement) -> dict[str, str]:
 def measurement_facts(found: FileMeasurement) -> dict[str, object]:
     """One file's figures as data."""
     return asdict(found)
+
+
+def device_measurement(found: DeviceMeasurement, file: Path) -> None:
+    """A bundle that answered as it should."""
+    console = _console()
+    latency, golden = found.latency_ms, found.golden
+    assert latency is not None
+    assert found.load_ms is not None
+    worst = "-" if golden.max_abs_diff is None else f"{golden.max_abs_diff:.2g}"
+    rows = {
+        "bundle": f"{found.candidate} of {found.recipe} ({found.file_bytes / 1e6:.2f} MB)",
+        "machine": found.place,
+        "runtime": f"{found.runtime} {found.runtime_version}, {found.threads} thread(s), batch {found.batch}",
+        "golden": f"all {golden.items} inputs agree (off by {worst} at most, allowed {golden.tolerance:.2g}); "
+        f"token ids: {golden.tokens}",
+        "latency": f"p50 {_ms(latency.p50)}  p90 {_ms(latency.p90)}  p95 {_ms(latency.p95)}  p99 {_ms(latency.p99)} "
+        f"ms, {latency.runs} runs",
+        "load": f"{found.load_ms:.1f} ms",
+        "peak memory": "-" if found.peak_rss_mb is None else f"{found.peak_rss_mb:.1f} MB above the interpreter",
+        "results": f"{file}",
+    }
+    for name, text in rows.items():
+        console.print(f"[bold]{name:<12}[/] {_escape(text)}", highlight=False, soft_wrap=True)
+
+
+def fronts(found: Sequence[MachineFront]) -> None:
+    """A table a machine: no latency stands beside one of another machine."""
+    names = (
+        "",
+        "candidate",
+        "measured by",
+        "threads",
+        "MB",
+        "accuracy",
+        "p50 ms",
+        "p95 ms",
+        "RSS MB",
+        "load ms",
+        "golden",
+    )
+    for front in found:
+        table = _table(front.machine, *names, right=range(3, 10))
+        for row in front.rows:
+            table.add_row("*" if row.on_pareto_front else "", row.id, row.measured_by, *_device_row(row))
+        table.caption = "* on this machine's front of accuracy, latency and size"
+        _console().print(table)
+
+
+def _device_row(row: DeviceRow) -> list[str]:
+    latency = row.latency_ms
+    return [
+        str(row.threads),
+        f"{row.file_bytes / 1e6:.2f}",
+        "-" if row.accuracy is None else f"{row.accuracy:.4f}",
+        _ms(latency.p50 if latency else None),
+        _ms(latency.p95 if latency else None),
+        "-" if row.peak_rss_mb is None else f"{row.peak_rss_mb:.1f}",
+        "-" if row.load_ms is None else f"{row.load_ms:.0f}",
+        _escape(row.golden),
+    ]
+
+
+def fronts_facts(found: Sequence[MachineFront]) -> list[dict[str, object]]:
+    """The fronts as data."""
+    facts: list[dict[str, object]] = []
+    for front in found:
+        rows = [
+            asdict(row) | {"latency_ms": row.latency_ms.model_dump() if row.latency_ms else None} for row in front.rows
+        ]
+        facts.append({"machine": front.machine, "rows": rows})
+    return facts
 
 
 def comparison(summaries: Sequence[RunSummary]) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from . import bundled
 from .errors import UserError
+from .provenance import Provenance, of_folder
 from .recipe import DataSource, DataSpec, Recipe, SplitName
 
 _MODEL_FILES = ("*.safetensors", "*.json", "*.model", "*.txt")
@@ -36,6 +37,8 @@ class Sources:
     """As `data`, for the sets of `evaluate.ood`."""
     rounds: Mapping[str, Sources] = field(default_factory=dict)
     """By the id of a round with data of its own: what is known of that."""
+    provenance: tuple[Provenance, ...] = ()
+    """Origin and licence of every model and data set that a student learns from."""
 
 
 def look_up(recipe: Recipe, *, download: bool = False) -> Sources:
@@ -73,7 +76,7 @@ def look_up(recipe: Recipe, *, download: bool = False) -> Sources:
         config = _config(model, revision)
         if config is not None:
             configs[model] = config
-    return replace(data, models=models, configs=configs, ood=ood, rounds=own)
+    return replace(data, models=models, configs=configs, ood=ood, rounds=own, provenance=_provenance(recipe))
 
 
 def _of_data(where: str, data: DataSpec) -> Sources:
@@ -81,6 +84,39 @@ def _of_data(where: str, data: DataSpec) -> Sources:
     prints = {name: _data_fingerprint(f"{where}.{name}", source) for name, source in data.splits().items()}
     sizes = {name: _data_size(Path(source.path)) for name, source in data.splits().items() if source.path}
     return Sources(prints, {}, labels=_count_labels(data), data_bytes=sizes)
+
+
+def _provenance(recipe: Recipe) -> tuple[Provenance, ...]:
+    """The teacher, the pretrained students, and the data."""
+    models = [("teacher", recipe.teacher.model, recipe.teacher.revision)]
+    models += [
+        (f"student {each.id}", model, getattr(each.student, "revision", "main"))
+        for each in recipe.rounds
+        if (model := getattr(each.student, "model", None)) is not None
+    ]
+    found = []
+    for role, model, revision in models:
+        if model is None:
+            continue
+        folder = Path(model)
+        if folder.is_absolute():
+            found.append(of_folder(role, folder.name, folder))
+        else:
+            place = _hub_cache(model) / "snapshots" / _commit(model, revision)
+            found.append(of_folder(role, f"{model} (revision {revision})", place))
+    sets: list[tuple[str, DataSource]] = [*recipe.data.splits().items()]
+    for each in recipe.rounds:
+        sets += [(f"{name} of {each.id}", source) for name, source in (each.data.splits() if each.data else {}).items()]
+    for name, source in sets:
+        if source.path is not None:
+            path = Path(source.path)
+            found.append(of_folder(name, None, path if path.is_dir() else path.parent))
+        elif source.hub is not None:
+            place = _hub_cache(source.hub, "datasets") / "snapshots" / _commit(source.hub, source.revision, "datasets")
+            found.append(of_folder(name, f"{source.hub} (revision {source.revision})", place))
+        else:
+            found.append(of_folder(name, f"{source.bundled}, from scikit-learn", None))
+    return tuple(found)
 
 
 def file_hash(file: Path) -> str:
@@ -157,15 +193,15 @@ def _fetch_config(where: str, model: str, revision: str) -> None:
         ) from error
 
 
-def _commit(model: str, revision: str) -> str:
+def _commit(model: str, revision: str, kind: str = "models") -> str:
     """The commit that a branch stood for when it was last fetched; the revision itself when it never was."""
-    reference = _hub_cache(model) / "refs" / revision
+    reference = _hub_cache(model, kind) / "refs" / revision
     return reference.read_text(encoding="utf-8").strip() if reference.is_file() else revision
 
 
-def _hub_cache(model: str) -> Path:
+def _hub_cache(model: str, kind: str = "models") -> Path:
     home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
-    return Path(os.environ.get("HF_HUB_CACHE") or home / "hub") / f"models--{model.replace('/', '--')}"
+    return Path(os.environ.get("HF_HUB_CACHE") or home / "hub") / f"{kind}--{model.replace('/', '--')}"
 
 
 def _count_labels(data: DataSpec) -> int | None:

@@ -81,7 +81,7 @@ def test_what_a_user_deleted_comes_back_without_work(finished_run, tmp_path):
 def test_a_changed_limit_only_chooses_again(finished_run, tmp_path):
     shutil.copytree(finished_run.folder, tmp_path / "copy")
     planned = edgedistill.plan(finished_run.recipe, ["select.limits.file_mb=0.0001"], out=tmp_path / "copy")
-    assert {step.name for step in planned.plan.steps} - planned.done == {"choose", "report"}
+    assert {step.name for step in planned.plan.steps} - planned.done == {"choose", "report", "bundle"}
     results = edgedistill.run(finished_run.recipe, ["select.limits.file_mb=0.0001"], out=tmp_path / "copy", stream=None)
     assert results.chosen is None
     assert "Nothing fits. The nearest is r2/onnx/" in results.why

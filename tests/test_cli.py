@@ -23,7 +23,7 @@ def cli(*arguments: str, cwd=None) -> subprocess.CompletedProcess[str]:
 def test_version_and_help():
     assert cli("--version").stdout.strip() == f"edgedistill {__version__}"
     shown = cli("--help").stdout
-    for command in ("run", "plan", "show", "recipes", "measure", "compare", "doctor"):
+    for command in ("run", "plan", "show", "recipes", "bundle", "measure", "compare", "doctor"):
         assert command in shown
 
 

@@ -93,6 +93,7 @@ class Worker:
             "peak_rss_mb": above if own else None,
             "empty_mb": empty if own else None,
             "version": module.version(),
+            "inputs": self.session.input_names,
             "backend": self.session.backend(),
         }
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from edgedistill import plugins
 from edgedistill.candidates import Candidate, possible
 from edgedistill.recipe import Calibration, Round
-from edgedistill.steps import choose, evaluate, judge_round, make_file, measure, report, verify
+from edgedistill.steps import bundle, choose, evaluate, judge_round, make_file, measure, report, verify
 
 from .draft import Draft, arms
 
@@ -87,7 +87,7 @@ def plan_judgement(draft: Draft, each: Round, rows: Sequence[Candidate]) -> None
 
 
 def plan_closing(draft: Draft, rows: Sequence[Candidate]) -> None:
-    """Measure all candidates together, choose, report."""
+    """Measure all candidates together, choose, report, bundle what was chosen."""
     recipe = draft.recipe
     every, rows = tuple(rows), possible(rows)
     files = {f"file:{row.file_key}": f"file-{row.file_key}" for row in rows}
@@ -152,4 +152,22 @@ def plan_closing(draft: Draft, rows: Sequence[Candidate]) -> None:
             **own,
         },
         "results.json, report.md, report.html",
+    )
+    draft.steps.add(
+        "bundle",
+        "bundle",
+        bundle.Settings(
+            task=recipe.task.type,
+            candidates=rows,
+            provenance=draft.sources.provenance,
+            length=None if recipe.measure.lengths == "as_is" else recipe.measure.lengths,
+        ),
+        {
+            "report": "report",
+            **tokens,
+            **{f"model:{row.round}": row.round for row in rows},
+            **files,
+            **verified,
+        },
+        "the chosen candidate as a folder that tests itself",
     )

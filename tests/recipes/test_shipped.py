@@ -18,7 +18,7 @@ def test_every_shipped_recipe_loads_and_plans(name, monkeypatch):
     monkeypatch.setattr(sources, "_data_fingerprint", lambda split, source: f"{split}:{source.path or source.hub}")
     plan = make_plan(recipe, sources.look_up(recipe))
     assert plan.candidates
-    assert plan.steps[-1].name == "report"
+    assert plan.steps[-1].name == "bundle"
 
 
 @pytest.mark.parametrize("name", SHIPPED)

@@ -1,0 +1,151 @@
+"""The model card of a bundle: what it is, where it comes from, how good, what was lost, its limits and licences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edgedistill.provenance import Provenance
+from edgedistill.results import CandidateResult, Interval, Results
+
+
+@dataclass(frozen=True)
+class CardFacts:
+    """What the card is made of."""
+
+    results: Results
+    row: CandidateResult
+    task: str
+    labels: Sequence[str]
+    max_length: int | None
+    """In tokens; None for a task without them."""
+    provenance: Sequence[Provenance]
+    golden: int
+    """Number of golden inputs."""
+
+
+def render_card(facts: CardFacts) -> str:
+    """`MODEL_CARD.md`."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("edgedistill.bundling", "."),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    results, row = facts.results, facts.row
+    rows = results.data["rows"]
+    assert isinstance(rows, dict)
+    length = f"text, cut to {facts.max_length} tokens" if facts.max_length is not None else "pixels"
+    versions = results.environment.get("versions")
+    return environment.get_template("card.md.jinja").render(
+        results=results,
+        row=row,
+        files=[file.removeprefix(f"models/{row.round}/") for file in row.files],
+        task=facts.task,
+        labels=facts.labels,
+        given=length,
+        lineage=_lineage(facts),
+        data=", ".join(f"{count} items of {name}" for name, count in rows.items()),
+        losses=_losses(facts),
+        limits=_limits(facts),
+        machine=_machine(results),
+        versions=", ".join(f"{name} {number}" for name, number in versions.items())
+        if isinstance(versions, dict)
+        else "unknown",
+        provenance=facts.provenance,
+        golden=facts.golden,
+        mb=lambda size: f"{size / 1e6:.2f}",
+        ms=lambda value: "unknown" if value is None else f"{value:.2f} ms",
+        interval=_interval,
+        cell=lambda text: text.replace("|", "\\|"),
+    )
+
+
+def _lineage(facts: CardFacts) -> list[str]:
+    """The teacher and the rounds up to this candidate's."""
+    known = {each.role: each for each in facts.provenance}
+    teacher = known.get("teacher")
+    lines = [f"Teacher: {teacher.name if teacher is not None else 'trained from nothing on the training data'}."]
+    for each in facts.results.rounds:
+        if facts.row.round == "teacher":
+            break
+        start = known.get(f"student {each.id}")
+        origin = f" (started as {start.name})" if start is not None else ""
+        lines.append(
+            f"Round {each.id}: a student by `{each.student}`{origin}, {each.parameters:,} parameters, taught by "
+            f"{each.teacher}."
+        )
+        if each.id == facts.row.round:
+            break
+    lines.append(f"Then made into {facts.row.target} in {facts.row.precision}.")
+    return lines
+
+
+def _losses(facts: CardFacts) -> list[str]:
+    row, results = facts.row, facts.results
+    lines = []
+    if row.accuracy is not None:
+        lines.append(
+            f"Against the teacher: {row.accuracy - results.teacher.accuracy:+.4f} {results.metric} on test "
+            f"({0.0 - row.accuracy_drop:+.4f} on validation, which chose)."
+        )
+    own = next((each for each in results.rounds if each.id == row.round), None)
+    if own is not None:
+        low, high = own.drop_from_teacher_ci
+        lines.append(
+            f"Of that, distillation: {0.0 - own.drop_from_teacher:+.4f} (95% interval of the difference, paired: "
+            f"[{0.0 - high:+.4f}, {0.0 - low:+.4f}])."
+        )
+        if own.gain_over_control is not None and own.gain_over_control_ci is not None:
+            low, high = own.gain_over_control_ci
+            lines.append(
+                f"Against the same student trained without a teacher: {own.gain_over_control:+.4f} "
+                f"[{low:+.4f}, {high:+.4f}]."
+            )
+    lines.append(
+        f"Of its torch model's answers on validation this file repeats {row.agreement_with_student:.2%}; its outputs "
+        f"are off by {row.max_abs_diff:.3g} at most."
+    )
+    return lines
+
+
+def _limits(facts: CardFacts) -> list[str]:
+    row = facts.row
+    lines = [
+        f"It knows these {len(facts.labels)} labels and no 'none of them': any input gets one of them.",
+        "It was tested on data like the training data; on other data it may do worse"
+        + ("" if _elsewhere(facts) is None else f" ({_elsewhere(facts)})")
+        + ".",
+        "Latency and memory hold for the machine named above; other processors have other figures, and int8 arithmetic "
+        "may differ in its last digits. Measure it where it will run.",
+    ]
+    if facts.max_length is not None:
+        lines.insert(1, f"What lies behind the first {facts.max_length} tokens of a text is not read.")
+    if row.blocked_by:
+        lines.append("It is outside the recipe's limits: " + "; ".join(row.blocked_by) + ".")
+    if not row.within_limits or facts.results.chosen != row.id:
+        lines.append(f"The run did not choose it; it chose {facts.results.chosen or 'nothing'}.")
+    return lines + [f"Warning of the run: {each}" for each in facts.results.warnings]
+
+
+def _elsewhere(facts: CardFacts) -> str | None:
+    own = next((each for each in facts.results.rounds if each.id == facts.row.round), None)
+    sets = (own.elsewhere if own is not None else facts.results.teacher.elsewhere).items()
+    shown = [
+        f"{name}: " + ", ".join(f"{what} {value:.4f}" for what, value in figures if value is not None)
+        for name, each in sets
+        for figures in [((facts.results.metric, each.accuracy), ("AUROC", each.auroc))]
+    ]
+    return "; ".join(shown) or None
+
+
+def _machine(results: Results) -> str:
+    environment = results.environment
+    return f"{environment.get('cpu', 'unknown processor')}, {environment.get('system', 'unknown system')}"
+
+
+def _interval(value: float, interval: Interval) -> str:
+    return f"{value:.4f} [{interval[0]:.4f}, {interval[1]:.4f}]"

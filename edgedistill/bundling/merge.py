@@ -1,0 +1,139 @@
+"""What other machines measured of a run's bundles beside what the run measured: one front a machine.
+
+Latencies of different machines are never compared: a candidate has a row on each machine, and is on that machine's
+front when nothing there beats it in accuracy, median latency and size at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from edgedistill.bundling.layout import sha256
+from edgedistill.bundling.measurement import DeviceMeasurement
+from edgedistill.errors import UserError
+from edgedistill.results import CandidateResult, Latency, Results
+from edgedistill.select import Figures, pareto_front
+
+
+@dataclass(frozen=True)
+class DeviceRow:
+    """One candidate on one machine. Accuracy is the run's: the file is the same and its golden answers agree."""
+
+    id: str
+    measured_by: str
+    """`run`, or the name of the results file."""
+    threads: int
+    batch: int
+    file_bytes: int
+    accuracy: float | None
+    accuracy_ci: tuple[float, float] | None
+    validation_accuracy: float
+    latency_ms: Latency | None
+    load_ms: float | None
+    peak_rss_mb: float | None
+    golden: str
+    """`verified` by the run, `passed`, or what is wrong."""
+    usable: bool
+    """Whether it may be on the front."""
+    on_pareto_front: bool = False
+
+
+@dataclass(frozen=True)
+class MachineFront:
+    """All that was measured on one machine."""
+
+    machine: str
+    rows: tuple[DeviceRow, ...]
+
+
+def merge(
+    run: Path, results: Results, min_agreement: float, found: Sequence[tuple[str, DeviceMeasurement]]
+) -> list[MachineFront]:
+    """The run's own machine first, then the others in the order given.
+
+    Args:
+        found: measurements with the names of their files.
+
+    Raises:
+        UserError: a measurement of a candidate or of files that are not this run's.
+    """
+    environment = results.environment
+    own = f"{environment.get('cpu', 'unknown processor')}, {environment.get('system', 'unknown system')}"
+    places: dict[str, list[DeviceRow]] = {own: [_own(row, min_agreement) for row in results.measured]}
+    for name, measurement in found:
+        places.setdefault(measurement.place, []).append(_foreign(run, results, name, measurement))
+    return [MachineFront(place, _with_front(rows)) for place, rows in places.items()]
+
+
+def _own(row: CandidateResult, min_agreement: float) -> DeviceRow:
+    verified = row.agreement_with_student >= min_agreement
+    return DeviceRow(
+        id=row.id,
+        measured_by="run",
+        threads=row.threads,
+        batch=row.batch,
+        file_bytes=row.file_bytes,
+        accuracy=row.accuracy,
+        accuracy_ci=row.accuracy_ci,
+        validation_accuracy=row.validation_accuracy,
+        latency_ms=row.latency_ms,
+        load_ms=row.load_ms,
+        peak_rss_mb=row.peak_rss_mb,
+        golden="verified" if verified else f"agreement {row.agreement_with_student:.4f} is below {min_agreement:g}",
+        usable=verified,
+    )
+
+
+def _foreign(run: Path, results: Results, name: str, found: DeviceMeasurement) -> DeviceRow:
+    row = next((each for each in results.measured if each.id == found.candidate), None)
+    if row is None:
+        known = ", ".join(each.id for each in results.measured)
+        raise UserError(f"{name}: measures '{found.candidate}', which {run} doesn't have; expected one of {known}")
+    place = f"models/{row.round}/"
+    for file in row.files:
+        measured = found.device_files.get(file.removeprefix(place))
+        if not (run / file).is_file():
+            raise UserError(f"{run}: {file} is missing; run the recipe again")
+        if measured != sha256(run / file):
+            raise UserError(
+                f"{name}: measured another {file.removeprefix(place)} than {run} holds now (their sha256 differ); "
+                "bundle this run and measure that"
+            )
+    same_setup = (found.runtime, found.threads, found.batch) == (row.runtime, row.threads, row.batch)
+    return DeviceRow(
+        id=row.id if same_setup else f"{row.round}/{row.target}/{row.precision}/{found.runtime}",
+        measured_by=name,
+        threads=found.threads,
+        batch=found.batch,
+        file_bytes=found.file_bytes,
+        accuracy=row.accuracy if found.golden.passed else None,
+        accuracy_ci=row.accuracy_ci if found.golden.passed else None,
+        validation_accuracy=row.validation_accuracy,
+        latency_ms=found.latency_ms,
+        load_ms=found.load_ms,
+        peak_rss_mb=found.peak_rss_mb,
+        golden="passed" if found.golden.passed else found.golden.wrong[0],
+        usable=found.golden.passed,
+    )
+
+
+def _with_front(rows: Sequence[DeviceRow]) -> tuple[DeviceRow, ...]:
+    figures = [
+        Figures(
+            id=str(number),
+            accuracy=row.validation_accuracy,
+            accuracy_drop=0.0,
+            file_mb=row.file_bytes / 1e6,
+            p50_ms=row.latency_ms.p50,
+            p95_ms=row.latency_ms.p95,
+            peak_rss_mb=row.peak_rss_mb,
+            load_ms=row.load_ms or 0.0,
+            agreement=1.0,
+        )
+        for number, row in enumerate(rows)
+        if row.usable and row.latency_ms is not None and row.latency_ms.p50 is not None
+    ]
+    front = pareto_front(figures)
+    return tuple(replace(row, on_pareto_front=str(number) in front) for number, row in enumerate(rows))

@@ -1,0 +1,155 @@
+"""Tests and measures a bundle on this machine. Needs numpy and the runtime's packages, no torch, no transformers."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgedistill import __version__, environments, plugins
+from edgedistill.bundling.golden import first_wrong
+from edgedistill.bundling.layout import Bundle, Golden, open_bundle
+from edgedistill.bundling.measurement import MEASUREMENT_SCHEMA, DeviceMeasurement, GoldenResult
+from edgedistill.errors import UserError
+from edgedistill.interfaces import MODEL_INPUTS
+from edgedistill.machine import describe
+from edgedistill.measuring.latency import Answering, Timed, answers, time_files
+from edgedistill.progress import Progress
+from edgedistill.signals import load_rows
+
+if TYPE_CHECKING:
+    from edgedistill.interfaces import Rows
+    from edgedistill.measuring.latency import Timing
+
+_SHOWN = 60
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How to measure; None: as the run did."""
+
+    runtime: str | None
+    threads: int | None
+    batch: int | None
+    min_seconds: float
+
+
+def examine(folder: Path, asked: Asked, progress: Progress) -> DeviceMeasurement:
+    """Check the sha256 of every file, the token ids and outputs of every golden input, then time the golden inputs.
+
+    Raises:
+        UserError: not a bundle, or a runtime that doesn't open its files or isn't installed.
+        EdgedistillError: a file is missing or changed, or cannot be run.
+    """
+    bundle = open_bundle(folder)
+    runtime = _runtime(bundle, asked.runtime)
+    threads, batch = asked.threads or int(bundle.text("threads")), asked.batch or int(bundle.text("batch"))
+    golden = bundle.golden()
+    with tempfile.TemporaryDirectory() as place:
+        scratch = Path(place)
+        given, output = scratch / "inputs.safetensors", scratch / "rows.safetensors"
+        golden.ragged(int(bundle.text("pad_token"))).save(given)
+        backend = answers(Answering(bundle.opened, runtime, bundle.text("task")), given, output, scratch)
+        result = judge(golden, load_rows(output), bundle)
+        timing = None
+        if result.passed:
+            timed = Timed("bundle", bundle.opened, runtime, threads, batch, given)
+            length = bundle.facts["timed_length"]
+            timing = _time(timed, scratch, progress, asked.min_seconds, None if length is None else int(str(length)))
+    return DeviceMeasurement.model_validate(
+        {
+            "schema": MEASUREMENT_SCHEMA,
+            "edgedistill": __version__,
+            **{key: bundle.text(key) for key in ("recipe", "candidate", "round", "target", "precision")},
+            "runtime": runtime,
+            "runtime_version": timing.runtime_version if timing else None,
+            "threads": threads,
+            "batch": batch,
+            "device_files": bundle.device_files,
+            "file_bytes": sum((folder / name).stat().st_size for name in bundle.device_files),
+            "machine": describe(),
+            "backend": backend,
+            "golden": result,
+            "latency_ms": timing.summary() if timing else None,
+            "throughput_per_s": timing.throughput_per_s if timing else None,
+            "load_ms": timing.load_ms if timing else None,
+            "peak_rss_mb": timing.peak_rss_mb if timing else None,
+            "date": time.strftime("%Y-%m-%d"),
+        }
+    )
+
+
+def judge(golden: Golden, answered: Rows, bundle: Bundle) -> GoldenResult:
+    """Every golden input's token ids and outputs against the expected ones."""
+    wrong: list[str] = []
+    tokens, other = _tokens(golden, bundle)
+    worst: float | None = 0.0
+    for number, item in enumerate(golden.items):
+        rows = np.asarray(answered.values[answered.offsets[number] : answered.offsets[number + 1]], dtype=np.float32)
+        expected = golden.rows(number)
+        fault = "has other token ids here" if number in other else first_wrong(rows, expected, golden.tolerance)
+        if fault is not None:
+            text = str(item["text"])
+            shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+            wrong.append(f"golden input {number} ({shown!r}) {fault}")
+        comparable = rows.shape == expected.shape and bool(np.isfinite(rows).all())
+        worst = max(worst, float(np.abs(rows - expected).max())) if comparable and worst is not None else None
+    return GoldenResult(
+        items=len(golden.items),
+        tolerance=golden.tolerance,
+        max_abs_diff=worst,
+        passed=not wrong,
+        wrong=tuple(wrong),
+        tokens=tokens,
+    )
+
+
+def _runtime(bundle: Bundle, asked: str | None) -> str:
+    """The runtime to test under."""
+    name = asked or bundle.text("runtime")
+    target = bundle.text("target")
+    module = plugins.find("runtimes", name)
+    if target not in module.TARGETS:
+        known = [each for each in plugins.names("runtimes") if target in plugins.find("runtimes", each).TARGETS]
+        raise UserError(f"measure: {name} opens no files of target {target}; expected one of {', '.join(known)}")
+    environments.interpreter(module.PACKAGES)
+    return name
+
+
+def _tokens(golden: Golden, bundle: Bundle) -> tuple[str, set[int]]:
+    """Whether the texts give the same ids here, and the numbers of those that don't."""
+    if bundle.facts["max_length"] is None:
+        return "not checked: no text", set()
+    if find_spec("tokenizers") is None:
+        return "not checked: the package tokenizers is not installed", set()
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(bundle.folder / "tokenizer.json"))
+    tokenizer.enable_truncation(int(bundle.text("max_length")))
+    tokenizer.no_padding()
+    other = set()
+    for number, item in enumerate(golden.items):
+        texts = item["given"]
+        assert isinstance(texts, list)
+        found = tokenizer.encode(*texts)
+        ids = dict(zip(MODEL_INPUTS, (found.ids, found.attention_mask, found.type_ids), strict=False))
+        if any(ids[name] != item[name] for name in ids if name in item):
+            other.add(number)
+    return ("other" if other else "same"), other
+
+
+def _time(timed: Timed, scratch: Path, progress: Progress, min_seconds: float, length: int | None) -> Timing:
+    """One file's timing.
+
+    Raises:
+        EdgedistillError: it could not be timed.
+    """
+    timings = time_files([timed], scratch, progress, min_seconds=min_seconds, length=length)
+    if timed.id in timings.failed:
+        raise timings.failed[timed.id]
+    return timings.seen[timed.id]

@@ -1,0 +1,125 @@
+"""Pre- and post-processing of one model in plain steps, in Python, JavaScript and C++, written for this very model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgedistill.artifacts import write_text
+
+EXAMPLES = ("run.py", "run.mjs", "run.cpp")
+_ONNX_SUFFIXES = (".onnx", ".ort")
+_PROBE = "a"
+
+
+@dataclass(frozen=True)
+class WordPiece:
+    """What the plain steps must know of a BERT tokenizer."""
+
+    vocabulary: Sequence[str]
+    """In the order of the ids."""
+    unknown: str
+    continuing: str
+    longest_word: int
+    clean: bool
+    chinese: bool
+    lowercase: bool
+    strip_accents: bool
+    prefix: Sequence[int]
+    suffix: Sequence[int]
+    around: str
+
+
+@dataclass(frozen=True)
+class Snippet:
+    """What the templates say of a model."""
+
+    recipe: str
+    candidate: str
+    runtime: str
+    runtime_module: str
+    opened: Sequence[tuple[int | None, str]]
+    inputs: Sequence[str]
+    text: bool
+    pair: bool
+    max_length: int
+
+    @property
+    def lengths(self) -> list[int]:
+        """The lengths that there are files for; none where one file takes all."""
+        return [length for length, _ in self.opened if length is not None]
+
+    @property
+    def given(self) -> str:
+        """What goes in."""
+        return ("two texts" if self.pair else "a text") if self.text else "pixels"
+
+    @property
+    def native(self) -> bool:
+        """Whether the Python snippet calls the runtime itself, without edgedistill."""
+        return self.runtime == "onnxruntime"
+
+    @property
+    def onnx_format(self) -> bool:
+        """Whether any ONNX Runtime opens the file."""
+        return Path(self.opened[0][1]).suffix in _ONNX_SUFFIXES
+
+
+def write_snippets(snippet: Snippet, folder: Path) -> None:
+    """Write `examples/run.py`, `run.mjs` and `run.cpp` into a bundle that has its tokenizer, and `vocab.txt` where the
+    tokenizer is one that they spell out."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("edgedistill.bundling", "."),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    wordpiece = None if snippet.pair or not snippet.text else read_wordpiece(folder / "tokenizer.json")
+    if wordpiece is not None:
+        write_text(folder / "vocab.txt", "".join(f"{token}\n" for token in wordpiece.vocabulary))
+    facts = {name: getattr(snippet, name) for name in (*Snippet.__dataclass_fields__, "lengths", "given", "native")}
+    facts |= {"onnx_format": snippet.onnx_format, "wordpiece": wordpiece is not None}
+    facts |= {} if wordpiece is None else dict(vars(wordpiece))
+    for name in EXAMPLES:
+        write_text(folder / "examples" / name, environment.get_template(f"{name}.jinja").render(s=facts))
+
+
+def read_wordpiece(file: Path) -> WordPiece | None:
+    """The facts of a BERT tokenizer; None of another kind (BPE, Unigram, another normaliser)."""
+    from tokenizers import Tokenizer
+
+    content = json.loads(file.read_text(encoding="utf-8"))
+    model, normaliser = content["model"], content.get("normalizer") or {}
+    kinds = (model["type"], normaliser.get("type"), (content.get("pre_tokenizer") or {}).get("type"))
+    if kinds != ("WordPiece", "BertNormalizer", "BertPreTokenizer"):
+        return None
+    tokenizer = Tokenizer.from_file(str(file))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    bare = tokenizer.encode(_PROBE, add_special_tokens=False).ids
+    around = tokenizer.encode(_PROBE).ids
+    start = next(i for i in range(len(around)) if around[i : i + len(bare)] == bare)
+    prefix, suffix = around[:start], around[start + len(bare) :]
+    vocabulary = [token for token, _ in sorted(model["vocab"].items(), key=lambda pair: pair[1])]
+    if sorted(model["vocab"].values()) != list(range(len(vocabulary))) or any("\n" in token for token in vocabulary):
+        return None
+    lowercase = bool(normaliser["lowercase"])
+    strip = normaliser.get("strip_accents")
+    return WordPiece(
+        vocabulary=vocabulary,
+        unknown=model["unk_token"],
+        continuing=model["continuing_subword_prefix"],
+        longest_word=model["max_input_chars_per_word"],
+        clean=bool(normaliser["clean_text"]),
+        chinese=bool(normaliser["handle_chinese_chars"]),
+        lowercase=lowercase,
+        strip_accents=lowercase if strip is None else bool(strip),
+        prefix=prefix,
+        suffix=suffix,
+        around=" ".join([*(vocabulary[i] for i in prefix), "...", *(vocabulary[i] for i in suffix)]),
+    )

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+import edgedistill
+from edgedistill.errors import UserError
+
+PHONE = {"cpu": "Kryo", "system": "Linux 6.1 aarch64"}
+
+
+@pytest.fixture(scope="module")
+def measured(finished_run, tmp_path_factory):
+    """Results of two candidates, as this machine gives them."""
+    folder = tmp_path_factory.mktemp("measured")
+    for name in ("r1/onnx/fp32/onnxruntime", "r2/onnx/int8-dynamic/onnxruntime"):
+        place = edgedistill.bundle(finished_run.folder, name, out=folder / name.split("/")[0])
+        edgedistill.measure(place, min_seconds=0.1, out=folder / f"{name.split('/')[0]}.json")
+    return folder
+
+
+def phone(measured, tmp_path, name, p50, **values):
+    """The same results as if another machine had given them."""
+    content = json.loads((measured / f"{name}.json").read_text())
+    content["machine"] = PHONE
+    if content["latency_ms"]:
+        content["latency_ms"]["p50"] = p50
+    file = tmp_path / f"phone-{name}.json"
+    file.write_text(json.dumps(content | values))
+    return file
+
+
+def test_each_machine_has_its_own_rows_and_front(finished_run, measured, tmp_path):
+    files = [phone(measured, tmp_path, "r1", 1e-6), phone(measured, tmp_path, "r2", 99.0)]
+    before = edgedistill.compare_devices(finished_run.folder, [measured / "r1.json"])[0]
+    own, other = edgedistill.compare_devices(finished_run.folder, files)
+    assert [row.id for row in own.rows] == [row.id for row in finished_run.results.measured]
+    assert {row.id for row in own.rows if row.on_pareto_front} == {
+        row.id for row in finished_run.results.measured if row.on_pareto_front
+    }
+    assert other.machine == "Kryo, Linux 6.1 aarch64"
+    assert [(row.id, row.measured_by) for row in other.rows] == [
+        ("r1/onnx/fp32/onnxruntime", "phone-r1.json"),
+        ("r2/onnx/int8-dynamic/onnxruntime", "phone-r2.json"),
+    ]
+    fast, small = other.rows
+    assert fast.on_pareto_front  # nothing there is faster, however slow or fast it is elsewhere
+    assert fast.accuracy == finished_run.results.candidate(fast.id).accuracy
+    assert small.on_pareto_front  # the smaller file
+    assert len(before.rows) == len(own.rows) + 1  # measured on the run's own machine: beside its rows
+
+
+def test_a_candidate_that_another_beats_there_leaves_that_front(finished_run, measured, tmp_path):
+    run_wide = {row.id: row for row in finished_run.results.measured}
+    a, b = (run_wide[name] for name in ("r1/onnx/fp32/onnxruntime", "r2/onnx/int8-dynamic/onnxruntime"))
+    assert b.file_bytes < a.file_bytes
+    files = [phone(measured, tmp_path, "r1", 9.0), phone(measured, tmp_path, "r2", 1.0)]
+    _, other = edgedistill.compare_devices(finished_run.folder, files)
+    assert other.rows[0].on_pareto_front is (a.validation_accuracy > b.validation_accuracy)
+    assert other.rows[1].on_pareto_front
+
+
+def test_a_wrong_answer_is_on_no_front(finished_run, measured, tmp_path):
+    content = json.loads((measured / "r1.json").read_text())
+    golden = content["golden"] | {"passed": False, "wrong": ["golden input 3 ('x') is off by 2"]}
+    file = phone(measured, tmp_path, "r1", 1.0, golden=golden, latency_ms=None)
+    _, other = edgedistill.compare_devices(finished_run.folder, [file])
+    assert not other.rows[0].on_pareto_front
+    assert other.rows[0].accuracy is None
+    assert other.rows[0].golden == "golden input 3 ('x') is off by 2"
+
+
+def test_what_another_runtime_measured_is_a_row_of_that_name(finished_run, measured, tmp_path):
+    file = phone(measured, tmp_path, "r1", 1.0, runtime="browser")
+    _, other = edgedistill.compare_devices(finished_run.folder, [file])
+    assert other.rows[0].id == "r1/onnx/fp32/browser"
+
+
+def test_results_of_another_run_are_refused(finished_run, measured, tmp_path):
+    foreign = phone(measured, tmp_path, "r1", 1.0, candidate="r7/onnx/fp32/onnxruntime")
+    with pytest.raises(UserError, match=r"phone-r1.json: measures 'r7/.*', which .* doesn't have; expected one of r1/"):
+        edgedistill.compare_devices(finished_run.folder, [foreign])
+    changed = phone(measured, tmp_path, "r1", 1.0, device_files={"onnx/model.onnx": "0" * 64})
+    with pytest.raises(UserError, match=r"measured another onnx/model.onnx than .* holds now"):
+        edgedistill.compare_devices(finished_run.folder, [changed])
+    with pytest.raises(UserError, match="schema is 'edgedistill/results/1', expected 'edgedistill/measurement/1'"):
+        edgedistill.compare_devices(finished_run.folder, [finished_run.folder / "results.json"])
+
+
+def test_the_command_shows_a_table_a_machine_and_json(finished_run, measured, tmp_path):
+    file = phone(measured, tmp_path, "r1", 1.5)
+    shown = cli("compare", str(finished_run.folder), str(file))
+    assert shown.returncode == 0, shown.stderr
+    assert "Kryo, Linux 6.1 aarch64" in shown.stdout
+    assert "phone-r1.json" in shown.stdout
+    facts = json.loads(cli("compare", str(finished_run.folder), str(file), "--json").stdout)
+    assert [each["machine"] for each in facts][1:] == ["Kryo, Linux 6.1 aarch64"]
+    assert facts[1]["rows"][0]["latency_ms"]["p50"] == 1.5
+
+
+def test_the_bundle_command_prints_where_it_is(finished_run, tmp_path):
+    done = cli(
+        "bundle", str(finished_run.folder), "--candidate", "r1/onnx/fp32/onnxruntime", "--out", str(tmp_path / "b")
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == str(tmp_path / "b")
+    assert (tmp_path / "b" / "sha256.txt").is_file()
+
+
+def cli(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "edgedistill.cli", *arguments], capture_output=True, text=True, check=False
+    )

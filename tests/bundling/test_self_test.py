@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+import edgedistill
+from edgedistill.bundling.golden import first_wrong, spread_by_length, tolerance
+from edgedistill.bundling.measurement import load_measurement
+from edgedistill.errors import EdgedistillError, UserError
+
+
+def test_a_bundle_is_tested_and_measured(bundle, tmp_path):
+    found = edgedistill.measure(bundle, min_seconds=0.1, out=tmp_path / "phone.json")
+    assert load_measurement(tmp_path / "phone.json") == found
+    assert found.golden.passed
+    assert found.golden.items == 32
+    assert found.golden.max_abs_diff < 1e-5
+    assert found.golden.tokens == "same"
+    assert found.latency_ms.runs >= 299
+    assert found.machine["cpu"]
+    assert found.backend == {"providers": ["CPUExecutionProvider"]}
+    content = json.loads((tmp_path / "phone.json").read_text())
+    assert content["schema"] == "edgedistill/measurement/1"
+
+
+def test_it_needs_neither_torch_nor_transformers(bundle, tmp_path):
+    """In this process and in the measuring one, which inherits the way to the blocker."""
+    (tmp_path / "block").mkdir()
+    for name in ("torch", "transformers", "datasets", "onnx"):
+        (tmp_path / "block" / f"{name}.py").write_text(f"raise ImportError('{name} is not here')")
+    done = subprocess.run(
+        [sys.executable, "-m", "edgedistill.cli", "measure", str(bundle), "--min-seconds", "0.1"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+        env={"PYTHONPATH": str(tmp_path / "block"), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
+    )
+    assert done.returncode == 0, done.stderr
+    assert "all 32 inputs agree" in done.stdout
+    assert load_measurement(tmp_path / "bundle-results.json").golden.passed
+
+
+def test_a_changed_byte_is_one_sentence_and_exit_code_1(bundle, tmp_path):
+    file = next((bundle / "onnx").iterdir())
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    done = cli("measure", str(bundle), cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.strip() == (
+        f"error: {bundle}: onnx/{file.name} has changed: its sha256 is not the one in sha256.txt"
+    )
+    assert not (tmp_path / "bundle-results.json").exists()
+
+
+def test_a_wrong_output_names_its_input_and_is_exit_code_1(bundle, change, tmp_path):
+    items = json.loads((bundle / "golden.json").read_text())["items"]
+    items[5]["rows"][0][0] += 0.5
+    change("golden.json", items=items)
+    done = cli("measure", str(bundle), "--out", "wrong.json", cwd=tmp_path)
+    assert done.returncode == 1
+    assert f"golden input 5 ({items[5]['text']!r}" in done.stderr
+    assert "is off by 0.5, allowed is 0.001" in done.stderr
+    assert "Traceback" not in done.stderr
+    found = load_measurement(tmp_path / "wrong.json")
+    assert not found.golden.passed
+    assert found.latency_ms is None
+
+
+def test_other_token_ids_are_a_wrong_input(bundle, change):
+    items = json.loads((bundle / "golden.json").read_text())["items"]
+    items[3]["given"] = ["another text"]
+    change("golden.json", items=items)
+    with pytest.raises(EdgedistillError, match=r"golden input 3 \(.*\) has other token ids here"):
+        edgedistill.measure(bundle, min_seconds=0.1)
+
+
+def test_a_file_that_does_not_open_is_one_sentence(bundle, change, tmp_path):
+    file = next((bundle / "onnx").iterdir())
+    file.unlink()
+    file.write_bytes(b"no model")
+    change("bundle.json")
+    done = cli("measure", str(bundle), cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: 'load' failed: ")
+    assert "Traceback" not in done.stderr
+
+
+def test_what_is_no_bundle_is_said(tmp_path, finished_run, change):
+    with pytest.raises(UserError, match="is no bundle, and a model file needs a data file"):
+        edgedistill.measure(tmp_path)
+    with pytest.raises(UserError, match="unknown runtimes 'onyx'"):
+        edgedistill.measure(finished_run.folder / "bundle", runtime="onyx")
+    other = change("bundle.json", schema="edgedistill/bundle/9")
+    with pytest.raises(UserError, match="schema is 'edgedistill/bundle/9', expected 'edgedistill/bundle/1'"):
+        edgedistill.measure(other)
+
+
+def test_a_runtime_that_opens_other_files_is_refused(change):
+    other = change("bundle.json", target="tflight")
+    with pytest.raises(UserError, match="onnxruntime opens no files of target tflight"):
+        edgedistill.measure(other)
+
+
+def test_it_is_timed_with_the_threads_and_batch_of_the_candidate_or_those_asked_for(change):
+    bundle = change("bundle.json", batch=4)
+    assert edgedistill.measure(bundle, min_seconds=0.1).batch == 4
+    assert edgedistill.measure(bundle, min_seconds=0.1, batch=2, threads=2).batch == 2
+
+
+def test_golden_inputs_span_the_lengths():
+    import numpy as np
+
+    lengths = np.random.default_rng(0).integers(3, 60, 1000)
+    lengths[17], lengths[400] = 1, 99
+    chosen = spread_by_length(lengths, 32)
+    assert len(chosen) == 32
+    assert {17, 400} <= set(chosen)
+    assert abs(np.median(lengths[chosen]) - np.median(lengths)) <= 2
+    assert spread_by_length(lengths[:5], 32) == [0, 1, 2, 3, 4]
+
+
+def test_the_tolerance_follows_what_the_file_was_off_by():
+    exact, reason = tolerance(2e-7, "fp32")
+    assert exact == 1e-3
+    assert "2.0e-07" in reason
+    rounded, reason = tolerance(0.21, "int8-dynamic")
+    assert rounded == 0.21
+    assert "whole validation set" in reason
+
+
+def test_what_is_wrong_with_an_answer():
+    import numpy as np
+
+    right = np.array([[1.0, 2.0]])
+    assert first_wrong(right + 0.0009, right, 1e-3) is None
+    assert first_wrong(right + 0.01, right, 1e-3) == "is off by 0.01, allowed is 0.001"
+    assert first_wrong(right * np.nan, right, 1e-3) == "has outputs that are not numbers"
+    assert first_wrong(right[:, :1], right, 1e-3) == "has (1, 1) outputs, expected (1, 2)"
+
+
+def cli(*arguments, cwd):
+    return subprocess.run(
+        [sys.executable, "-m", "edgedistill.cli", *arguments], capture_output=True, text=True, cwd=cwd, check=False
+    )

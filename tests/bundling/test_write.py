@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import onnxruntime
+import pytest
+from transformers import AutoConfig, AutoTokenizer
+
+import edgedistill
+from edgedistill.bundling.layout import open_bundle
+from edgedistill.errors import EdgedistillError, UserError
+
+
+def test_a_run_leaves_the_bundle_of_what_it_chose(finished_run):
+    folder = finished_run.folder / "bundle"
+    facts = open_bundle(folder).facts
+    row = finished_run.results.candidate(finished_run.results.chosen)
+    assert facts["schema"] == "edgedistill/bundle/1"
+    assert facts["candidate"] == row.id
+    assert facts["chosen"] is True
+    assert facts["measured"]["accuracy"] == row.accuracy
+    assert [each["name"] for each in facts["inputs"]] == ["input_ids", "attention_mask", "token_type_ids"]
+    assert [str(folder / name) for name in facts["device_files"]] == [
+        str(folder / row.target / row.file.split("/")[-1])
+    ]
+    assert (folder / row.target / row.file.split("/")[-1]).read_bytes() == (finished_run.folder / row.file).read_bytes()
+    assert not list(finished_run.folder.glob("*.partial"))
+
+
+def test_transformers_reads_the_folder(finished_run):
+    folder = finished_run.folder / "bundle"
+    labels = json.loads((folder / "labels.json").read_text())
+    assert list(AutoConfig.from_pretrained(folder).id2label.values()) == labels
+    assert AutoTokenizer.from_pretrained(folder)("wake me").input_ids
+
+
+def test_golden_answers_are_those_of_the_file(finished_run):
+    folder = finished_run.folder / "bundle"
+    bundle = open_bundle(folder)
+    golden = bundle.golden()
+    session = onnxruntime.InferenceSession(bundle.opened[None], providers=["CPUExecutionProvider"])
+    texts = {row["text"] for row in map(json.loads, _split(finished_run, "validation"))}
+    lengths = []
+    for number, item in enumerate(golden.items):
+        assert item["text"] in texts
+        feeds = {each.name: np.array([item[each.name]], dtype=np.int64) for each in session.get_inputs()}
+        given = session.run(None, feeds)[0]
+        np.testing.assert_allclose(given, golden.rows(number), atol=1e-6)
+        assert item["labels"] == [json.loads((folder / "labels.json").read_text())[int(given.argmax())]]
+        lengths.append(len(item["input_ids"]))
+    assert len(golden.items) == 32
+    assert max(lengths) > min(lengths)
+
+
+def test_any_candidate_can_be_bundled_anywhere(finished_run, tmp_path):
+    wanted = "r1/onnx/int8-dynamic/onnxruntime"
+    place = edgedistill.bundle(finished_run.folder, wanted, out=tmp_path / "elsewhere")
+    bundle = open_bundle(place)
+    row = finished_run.results.candidate(wanted)
+    assert bundle.facts["candidate"] == wanted
+    assert bundle.facts["chosen"] is (finished_run.results.chosen == wanted)
+    assert bundle.golden().tolerance == pytest.approx(max(1e-3, row.max_abs_diff))
+    assert edgedistill.bundle(finished_run.folder, wanted, out=place) == place
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_a_bundle_needs_neither_the_recipes_data_nor_its_place(finished_run, tmp_path):
+    shutil.copytree(finished_run.folder, tmp_path / "moved")
+    shutil.rmtree(tmp_path / "moved" / "bundle")
+    assert open_bundle(edgedistill.bundle(tmp_path / "moved")).facts["candidate"] == finished_run.results.chosen
+
+
+def test_what_cannot_be_bundled_gets_a_sentence(finished_run, tmp_path):
+    with pytest.raises(
+        UserError, match=r"'r9/x' cannot be bundled, the run has no such candidate; expected one of r1/"
+    ):
+        edgedistill.bundle(finished_run.folder, "r9/x", out=tmp_path / "b")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "precious.txt").write_text("mine")
+    with pytest.raises(UserError, match="is there and is no bundle"):
+        edgedistill.bundle(finished_run.folder, out=tmp_path / "full")
+    assert (tmp_path / "full" / "precious.txt").is_file()
+    shutil.copytree(finished_run.folder, tmp_path / "thin")
+    shutil.rmtree(tmp_path / "thin" / "steps")
+    with pytest.raises(UserError, match="run the recipe again"):
+        edgedistill.bundle(tmp_path / "thin")
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_nothing_chosen_is_no_bundle_and_an_old_one_goes(finished_run, tmp_path):
+    run = tmp_path / "copy"
+    shutil.copytree(finished_run.folder, run)
+    results = edgedistill.run(finished_run.recipe, ["select.limits.file_mb=0.0001"], out=run, stream=None)
+    assert results.chosen is None
+    assert not (run / "bundle").exists()
+    with pytest.raises(UserError, match="chose nothing .* name a candidate with --candidate"):
+        edgedistill.bundle(run)
+    named = edgedistill.bundle(run, "r2/onnx/fp32/onnxruntime")
+    assert named == run / "bundle-r2-onnx-fp32-onnxruntime"
+    card = (named / "MODEL_CARD.md").read_text()
+    assert "The run did not choose it; it chose nothing." in card
+    assert "over the limit of 0.0001 MB" in card
+
+
+def test_every_file_is_vouched_for(bundle):
+    listed = {line.split("  ", 1)[1] for line in (bundle / "sha256.txt").read_text().splitlines()}
+    there = {file.relative_to(bundle).as_posix() for file in bundle.rglob("*") if file.is_file()}
+    assert listed == there - {"sha256.txt"}
+    card = bundle / "MODEL_CARD.md"
+    card.unlink()
+    with pytest.raises(EdgedistillError, match=r"MODEL_CARD.md is missing, which sha256.txt lists"):
+        open_bundle(bundle)
+
+
+def _split(run, name):
+    import yaml
+
+    recipe = yaml.safe_load((run.folder / "recipe.yaml").read_text())
+    with open(recipe["data"][name]["path"], encoding="utf-8") as lines:
+        return lines.read().splitlines()
