@@ -15,11 +15,13 @@ from pathlib import Path
 
 from . import plugins
 from .errors import EdgedistillError, UserError
-from .interfaces import Packages
+from .interfaces import Packages, Program
 
 BASE = ("numpy>=2", "safetensors>=0.8")
 """What the measuring process itself imports."""
+NPM = Program("npm", ("npm",), "with Node.js 20 or later, on Debian by: apt-get install nodejs npm")
 _RECORD = "edgedistill.json"
+_LOCK = "package-lock.json"
 
 
 def home() -> Path:
@@ -51,12 +53,30 @@ def missing_here(packages: Packages) -> list[str]:
     return [name for name in packages.imports if find_spec(name) is None]
 
 
+def missing_beside(packages: Packages) -> list[str]:
+    """The node packages and programs that are not there, each as a sentence that says what installs it."""
+    absent = [program.missing for program in packages.programs if program.found() is None]
+    if packages.npm is not None and not _npm_installed(packages):
+        absent.insert(0, f"the node packages of '{packages.environment}' not installed; install with: {packages.install}")
+    return absent
+
+
+def npm_versions(packages: Packages) -> dict[str, str]:
+    """The versions of the node packages that are asked for by name, as the lock file pins them."""
+    if packages.npm is None:
+        return {}
+    lock = json.loads(Path(packages.npm, _LOCK).read_text(encoding="utf-8"))["packages"]
+    return {name: lock[f"node_modules/{name}"]["version"] for name in lock[""]["dependencies"]}
+
+
 def interpreter(packages: Packages) -> Path:
     """The interpreter to run something that needs these packages: this one if they are here, else their environment's.
 
     Raises:
         UserError: they are nowhere, with the line that installs them.
     """
+    if absent := missing_beside(packages):
+        raise UserError("; ".join(absent))
     missing = missing_here(packages)
     if not missing:
         return Path(sys.executable)
@@ -71,14 +91,14 @@ def requirements(name: str) -> tuple[str, ...]:
     Raises:
         UserError: none names it.
     """
-    found = [each for packages in declared() if packages.environment == name for each in packages.requirements]
+    found = [packages for packages in declared() if packages.environment == name]
     if not found:
         known = sorted({packages.environment for packages in declared() if packages.environment})
         shown = ", ".join(known) or "none yet"
         raise UserError(
             f"no target or runtime has an environment '{name}'; known: {shown}{plugins.nearest(name, known)}"
         )
-    return tuple(dict.fromkeys([*BASE, *found]))
+    return tuple(dict.fromkeys([*BASE, *(each for packages in found for each in packages.requirements)]))
 
 
 def declared() -> Iterator[Packages]:
@@ -94,14 +114,22 @@ def install(name: str) -> Path:
 
     Raises:
         UserError: no such environment.
-        EdgedistillError: pip could not install the packages; its last words are given.
+        EdgedistillError: pip or npm could not install the packages; its last words are given.
     """
     wanted = requirements(name)
     place = folder(name)
+    node = next((each.npm for each in declared() if each.environment == name and each.npm is not None), None)
+    npm = NPM.path() if node is not None else ""
     shutil.rmtree(place, ignore_errors=True)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    _call([sys.executable, "-m", "venv", str(place)], name)
-    _call([str(python_of(name)), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *wanted], name)
+    place.mkdir(parents=True)
+    if node is None or wanted != BASE:
+        _call([sys.executable, "-m", "venv", str(place)], name)
+        _call([str(python_of(name)), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *wanted], name)
+    if node is not None:
+        for file in ("package.json", _LOCK):
+            shutil.copyfile(Path(node, file), place / file)
+        # Scripts of packages would download more than the lock file pins.
+        _call([npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", str(place)], name)
     record = {"requirements": wanted, "installed": time.strftime("%Y-%m-%d %H:%M:%S")}
     (place / _RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return place
@@ -124,6 +152,20 @@ def bridge(place: Path, modules: Iterable[str]) -> Path:
         except OSError:  # Windows without the right to link
             shutil.copytree(source, target) if source.is_dir() else shutil.copy2(source, target)
     return place
+
+
+def _npm_installed(packages: Packages) -> bool:
+    """Whether the node packages are there, finished, and those of the lock file."""
+    assert packages.npm is not None
+    assert packages.environment is not None
+    place = folder(packages.environment)
+    lock = place / _LOCK
+    return (
+        (place / _RECORD).is_file()
+        and (place / "node_modules").is_dir()
+        and lock.is_file()
+        and lock.read_bytes() == Path(packages.npm, _LOCK).read_bytes()
+    )
 
 
 def _call(command: list[str], name: str) -> None:

@@ -256,7 +256,8 @@ def _diagnosed(value: object) -> str:
             return "installed: " + ", ".join(f"{name} {version}" for name, version in value["versions"].items())
         if value["installed"]:
             return f"in its own environment, {value['environment']}"
-        return f"[yellow]missing {', '.join(value['missing'])}[/]: {_escape(str(value['install']))}"
+        missing = ("missing " + ", ".join(value["missing"])).strip()
+        return f"[yellow]{missing}[/]: {_escape(str(value['install']))}"
     return ", ".join(value) if isinstance(value, list) else str(value)
 
 

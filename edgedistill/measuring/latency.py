@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +45,8 @@ class Timing:
     empty_mb: float | None
     runtime_version: str
     batch: int
+    backend: Mapping[str, object] = field(default_factory=dict)
+    """What ran it."""
 
     def summary(self) -> dict[str, object]:
         """Percentiles (None where there are too few runs), intervals, runs a second."""
@@ -121,6 +123,7 @@ def time_files(
             empty_mb=_number(loaded[each.id]["empty_mb"]),
             runtime_version=str(loaded[each.id]["version"]),
             batch=each.batch,
+            backend=_facts(loaded[each.id]["backend"]),
         )
         for each in files
         if each.id not in failed
@@ -148,9 +151,8 @@ def answers(asked: Answering, inputs: Path, output: Path, scratch: Path) -> dict
     task = plugins.find("tasks", asked.task).__name__
     log = scratch / "answers.log"
     with Child.of_runtime(asked.runtime, log, task=asked.task, timeout_seconds=asked.timeout_seconds) as child:
-        backend = _load(child, asked.files, asked.runtime, 1, 0)["backend"]
+        backend = _facts(_load(child, asked.files, asked.runtime, 1, 0)["backend"])
         child.ask("answer", file=str(inputs), output=str(output), task=task)
-    assert isinstance(backend, dict)
     return backend
 
 
@@ -164,6 +166,11 @@ def _turn(child: Child, seconds: float) -> list[float]:
     runs = child.ask("time", seconds=seconds, least=-(-LEAST_RUNS // _BLOCKS))["samples_ms"]
     assert isinstance(runs, list)
     return runs
+
+
+def _facts(value: object) -> dict[str, object]:
+    assert isinstance(value, dict)
+    return value
 
 
 def _number(value: object) -> float | None:
