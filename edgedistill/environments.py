@@ -57,7 +57,9 @@ def missing_beside(packages: Packages) -> list[str]:
     """The node packages and programs that are not there, each as a sentence that says what installs it."""
     absent = [program.missing for program in packages.programs if program.found() is None]
     if packages.npm is not None and not _npm_installed(packages):
-        absent.insert(0, f"the node packages of '{packages.environment}' not installed; install with: {packages.install}")
+        absent.insert(
+            0, f"the node packages of '{packages.environment}' not installed; install with: {packages.install}"
+        )
     return absent
 
 

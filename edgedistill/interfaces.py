@@ -443,3 +443,12 @@ class Runtime(Protocol):
     def open(self, file: Path, threads: int) -> Session: ...
 
     def version(self) -> str: ...
+
+
+@runtime_checkable
+class HasClient(Protocol):
+    """A runtime whose users load a published folder by a library of its own, which `measure` then tries too."""
+
+    def client_facts(
+        self, file: Path, texts: Sequence[str], labels: Sequence[str], logits: Floats
+    ) -> dict[str, object]: ...

@@ -11,9 +11,13 @@ import numpy as np
 
 from . import environments, plugins
 from .errors import UserError
+from .interfaces import HasClient
 from .model_files import Opened
 from .progress import Progress
 from .recipe import DataSource
+
+
+_CLIENT_TEXTS = 300
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,10 @@ class FileMeasurement:
     throughput_per_s: float
     load_ms: float
     peak_rss_mb: float | None
+    backend: Mapping[str, object]
+    """What ran it, as the runtime tells."""
+    client: Mapping[str, object]
+    """What the library makes of the file by which the runtime's users load it; empty where there is none."""
 
 
 def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
@@ -99,10 +107,20 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
         given = scratch / "inputs.safetensors"
         tokens.save(given)
         accuracy, interval = None, None
+        client: dict[str, object] = {}
         files: Opened = {None: request.file}
-        if labelled:
+        with_client = isinstance(runtime, HasClient) and task.COLUMNS.required == ("text",)
+        if labelled or with_client:
             asked = Answering(files, request.runtime, request.task)
             answers(asked, given, scratch / "rows.safetensors", scratch)
+        if with_client:
+            # A text that was cut here is not what the library reads.
+            whole = np.flatnonzero(tokens.lengths < longest)
+            chosen = whole[np.linspace(0, len(whole) - 1, min(_CLIENT_TEXTS, len(whole))).astype(np.int64)]
+            texts = [str(rows[int(item)][columns["text"]]) for item in chosen]
+            logits = np.asarray(load_rows(scratch / "rows.safetensors").values)[chosen]
+            client = runtime.client_facts(request.file, texts, labels, logits)
+        if labelled:
             expected = references(task, tokens)
             decided = np.asarray(load_rows(scratch / "rows.safetensors").values).argmax(axis=1)
             metric, kept = task.METRICS[request.metric], expected != -100
@@ -128,6 +146,8 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
         throughput_per_s=timing.throughput_per_s,
         load_ms=timing.load_ms,
         peak_rss_mb=timing.peak_rss_mb,
+        backend=timing.backend,
+        client=client,
     )
 
 

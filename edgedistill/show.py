@@ -103,9 +103,19 @@ def measurement(found: FileMeasurement) -> None:
         "throughput": f"{found.throughput_per_s:.1f} items/s",
         "load": f"{found.load_ms:.1f} ms",
         "peak memory": "-" if found.peak_rss_mb is None else f"{found.peak_rss_mb:.1f} MB above the interpreter",
+        "backend": _said(found.backend),
+        **{name: _said(facts) for name, facts in found.client.items()},
     }
     for name, text in rows.items():
         console.print(f"[bold]{name:<12}[/] {text}", highlight=False, soft_wrap=True)
+
+
+def _said(facts: object) -> str:
+    """Facts in one line: `provider wasm, download_bytes (runtime 14314404, model 17901446)`."""
+    if not isinstance(facts, Mapping):
+        return ", ".join(map(str, facts)) if isinstance(facts, list) else str(facts)
+    shown = {name: f"({_said(value)})" if isinstance(value, Mapping) else _said(value) for name, value in facts.items()}
+    return ", ".join(f"{name} {value}" for name, value in shown.items())
 
 
 def measurement_facts(found: FileMeasurement) -> dict[str, object]:

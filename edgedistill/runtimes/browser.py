@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from edgedistill import environments
 from edgedistill.errors import EdgedistillError
-from edgedistill.interfaces import Packages
-from edgedistill.runtimes._browser import chromium
+from edgedistill.interfaces import Floats, Packages
+from edgedistill.runtimes._browser import chromium, transformers_js
 from edgedistill.runtimes._browser.page import Page
 
 TARGETS = ("onnx",)
@@ -121,6 +121,29 @@ def node_modules() -> Path:
     environments.interpreter(PACKAGES)
     assert PACKAGES.environment is not None
     return environments.folder(PACKAGES.environment) / "node_modules"
+
+
+def client_facts(file: Path, texts: Sequence[str], labels: Sequence[str], logits: Floats) -> dict[str, object]:
+    """What transformers.js makes of the published folder that `file` lies in: does it answer what the file does.
+
+    Args:
+        labels: the model's labels, in the order of their ids.
+        logits: (N, C), the file's own for the texts.
+
+    Raises:
+        EdgedistillError: the library fails, or answers for another file or other labels.
+    """
+    if transformers_js.published_folder(file) is None:
+        return {"transformers.js": "not tried: the file is not onnx/model*.onnx below config.json and tokenizer.json"}
+    found = transformers_js.classify(file, texts, labels, node_modules())
+    return {
+        "transformers.js": {
+            "version": found.version,
+            "texts": len(texts),
+            **transformers_js.agreement(found.probabilities, logits),
+            "download_bytes": dict(found.download_bytes),
+        }
+    }
 
 
 def open(file: Path, threads: int) -> BrowserSession:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import queue
 import secrets
+import sys
 import threading
 from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -127,6 +128,11 @@ class _Server(ThreadingHTTPServer):
         self.commands: queue.Queue[bytes] = queue.Queue()
         self.replies: queue.Queue[bytes | None] = queue.Queue()
         self.root = f"/{secrets.token_hex(16)}/"
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A page that goes away leaves requests behind; anything else is a fault of the handler."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
 
     @property
     def url(self) -> str:
