@@ -16,7 +16,6 @@ from .model_files import Opened
 from .progress import Progress
 from .recipe import DataSource
 
-
 _CLIENT_TEXTS = 300
 
 

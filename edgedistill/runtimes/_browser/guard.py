@@ -16,6 +16,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 _LAST_WORDS = 600
@@ -47,7 +48,7 @@ def _keep(command: Sequence[str], folder: Path) -> int:
     try:
         sys.stdout.write(f"{process.pid}\n")
         sys.stdout.flush()
-        threading.Thread(target=lambda: (sys.stdin.read(), closed.set()), daemon=True).start()
+        threading.Thread(target=_wait_for_end, args=(closed,), daemon=True).start()
         while not closed.wait(0.5) and process.poll() is None:
             pass
         if closed.is_set():
@@ -58,12 +59,15 @@ def _keep(command: Sequence[str], folder: Path) -> int:
         _kill(process)
 
 
+def _wait_for_end(closed: threading.Event) -> None:
+    sys.stdin.read()
+    closed.set()
+
+
 def _kill(process: subprocess.Popen[bytes]) -> None:
     """Kill it and what it started, which shares its process group."""
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     process.wait()
 
 

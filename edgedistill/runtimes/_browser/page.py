@@ -8,6 +8,7 @@ import secrets
 import sys
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -154,7 +155,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
 
-    def do_GET(self) -> None:  # noqa: N802 - http.server's name
+    def do_GET(self) -> None:
         path = self._path()
         if path == "alive":
             self._until_gone()
@@ -167,7 +168,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(200, content, _TYPES.get(file.suffix, "application/octet-stream"))
         self.server.sent[path] = len(content)
 
-    def do_POST(self) -> None:  # noqa: N802 - http.server's name
+    def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"] or 0))
         if self._path() != "next":
             self._send(404, b"")
@@ -184,10 +185,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _until_gone(self) -> None:
         """Wait until the page's end closes the connection."""
         self.close_connection = True
-        try:
+        with suppress(OSError):
             self.connection.recv(1)
-        except OSError:
-            pass
         self.server.replies.put(None)
 
     def _path(self) -> str | None:
