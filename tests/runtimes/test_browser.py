@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -25,6 +26,13 @@ SEEN = {"isolated": True, "cores": 4, "threads": 4, "workers": 3}
 @pytest.fixture(scope="module")
 def files(finished_run):
     return finished_run.folder / "models" / "r1" / "onnx"
+
+
+@pytest.fixture
+def temporary():
+    """A folder for temporary files whose path is short enough for a socket."""
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="ed-") as folder:
+        yield Path(folder)
 
 
 def inputs(session, batch, length):
@@ -137,31 +145,31 @@ def test_a_session_that_measures_itself_is_believed_and_no_other():
 
 
 @needs_browser
-def test_chromium_and_its_profile_end_with_the_session(files, tmp_path, monkeypatch):
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
+def test_chromium_and_its_profile_end_with_the_session(files, temporary, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(temporary))
     session = browser.open(files / FP32, 1)
     pid = session._page._chromium.pid
     assert running(pid)
-    assert list(tmp_path.iterdir())
+    assert list(temporary.iterdir())
     session.close()
     assert wait_until(lambda: not running(pid))
-    assert not list(tmp_path.iterdir())
+    assert not list(temporary.iterdir())
 
 
 @needs_browser
-def test_they_end_when_the_process_that_measures_is_killed(files, tmp_path):
+def test_they_end_when_the_process_that_measures_is_killed(files, temporary):
     program = (
         "import sys, time, pathlib; from edgedistill.runtimes import browser;"
         "session = browser.open(pathlib.Path(sys.argv[1]), 1);"
         "print(session._page._chromium.pid, flush=True); time.sleep(60)"
     )
     command = [sys.executable, "-c", program, str(files / FP32)]
-    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    environment = {**os.environ, "TMPDIR": str(temporary)}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         pid = int(process.stdout.readline())
         assert running(pid)
         process.kill()
-    assert wait_until(lambda: not running(pid) and not list(tmp_path.iterdir()))
+    assert wait_until(lambda: not running(pid) and not list(temporary.iterdir()))
 
 
 @needs_browser

@@ -20,12 +20,15 @@ from contextlib import suppress
 from pathlib import Path
 
 _LAST_WORDS = 600
+_LONGEST = 30
+"""Of the folder for temporary files: Chromium keeps a socket there, whose path has no more than 107 characters."""
 
 
 def main(command: Sequence[str]) -> int:
     """Run Chromium until standard input closes; 1 when Chromium ended before."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    folder = Path(tempfile.mkdtemp(prefix="edgedistill-chromium-"))
+    place = tempfile.gettempdir()
+    folder = Path(tempfile.mkdtemp(prefix="edgedistill-chromium-", dir=place if len(place) <= _LONGEST else "/tmp"))
     try:
         return _keep(command, folder)
     finally:
