@@ -36,7 +36,9 @@ def _state(packages: Packages) -> dict[str, object]:
         return {"installed": True, "environment": str(environments.folder(packages.environment))}
     if missing:
         return {"installed": False, "missing": missing, "install": packages.install}
-    found = {}
+    if absent := environments.missing_beside(packages):
+        return {"installed": False, "missing": [], "install": "; ".join(absent)}
+    found = {program.name: program.path() for program in packages.programs} | environments.npm_versions(packages)
     for required in packages.imports:
         try:
             found[required] = version(required)

@@ -16,11 +16,13 @@ from pathlib import Path
 from . import plugins
 from .emulation import installing as emulated
 from .errors import EdgedistillError, UserError
-from .interfaces import Packages
+from .interfaces import Packages, Program
 
 BASE = ("numpy>=2", "safetensors>=0.8")
 """What the measuring process itself imports."""
+NPM = Program("npm", ("npm",), "with Node.js 20 or later, on Debian by: apt-get install nodejs npm")
 _RECORD = "edgedistill.json"
+_LOCK = "package-lock.json"
 
 
 def home() -> Path:
@@ -54,6 +56,24 @@ def missing_here(packages: Packages) -> list[str]:
     return [name for name in packages.imports if find_spec(name) is None]
 
 
+def missing_beside(packages: Packages) -> list[str]:
+    """The node packages and programs that are not there, each as a sentence that says what installs it."""
+    absent = [program.missing for program in packages.programs if program.found() is None]
+    if packages.npm is not None and not _npm_installed(packages):
+        absent.insert(
+            0, f"the node packages of '{packages.environment}' not installed; install with: {packages.install}"
+        )
+    return absent
+
+
+def npm_versions(packages: Packages) -> dict[str, str]:
+    """The versions of the node packages that are asked for by name, as the lock file pins them."""
+    if packages.npm is None:
+        return {}
+    lock = json.loads(Path(packages.npm, _LOCK).read_text(encoding="utf-8"))["packages"]
+    return {name: lock[f"node_modules/{name}"]["version"] for name in lock[""]["dependencies"]}
+
+
 def interpreter(packages: Packages, cpu: str | None = None) -> Path:
     """The interpreter to run something that needs these packages: this one if they are here, else their environment's.
 
@@ -63,6 +83,8 @@ def interpreter(packages: Packages, cpu: str | None = None) -> Path:
     Raises:
         UserError: they are nowhere, with the line that installs them.
     """
+    if absent := missing_beside(packages):
+        raise UserError("; ".join(absent))
     missing = missing_here(packages)
     if not missing:
         return Path(sys.executable)
@@ -79,14 +101,14 @@ def requirements(name: str) -> tuple[str, ...]:
     Raises:
         UserError: none names it.
     """
-    found = [each for packages in declared() if packages.environment == name for each in packages.requirements]
+    found = [packages for packages in declared() if packages.environment == name]
     if not found:
         known = sorted({packages.environment for packages in declared() if packages.environment})
         shown = ", ".join(known) or "none yet"
         raise UserError(
             f"no target or runtime has an environment '{name}'; known: {shown}{plugins.nearest(name, known)}"
         )
-    return tuple(dict.fromkeys([*BASE, *found]))
+    return tuple(dict.fromkeys([*BASE, *(each for packages in found for each in packages.requirements)]))
 
 
 def declared() -> Iterator[Packages]:
@@ -102,19 +124,28 @@ def install(name: str) -> Path:
 
     Raises:
         UserError: no such environment.
-        EdgedistillError: a command (pip, for one) failed; its last words are given.
+        EdgedistillError: a command (pip or npm, for one) failed; its last words are given.
     """
     wanted = requirements(name)
     place = folder(name)
-    machine = next((each.emulated for each in declared() if each.environment == name), None)
+    asking = [each for each in declared() if each.environment == name]
+    machine = next((each.emulated for each in asking if each.emulated is not None), None)
+    node = next((each.npm for each in asking if each.npm is not None), None)
+    npm = NPM.path() if node is not None else ""
     shutil.rmtree(place, ignore_errors=True)
     place.parent.mkdir(parents=True, exist_ok=True)
     if machine is not None:
         own = [line for line in wanted if line not in BASE]
         emulated.make(place, machine, BASE, own, lambda command, where: _call(command, name, where))
-    else:
+    elif node is None or wanted != BASE:
         _call([sys.executable, "-m", "venv", str(place)], name)
         _call([str(python_of(name)), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *wanted], name)
+    if node is not None:
+        place.mkdir(exist_ok=True)
+        for file in ("package.json", _LOCK):
+            shutil.copyfile(Path(node, file), place / file)
+        # Scripts of packages would download more than the lock file pins.
+        _call([npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", str(place)], name)
     record = {"requirements": wanted, "installed": time.strftime("%Y-%m-%d %H:%M:%S")}
     (place / _RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return place
@@ -137,6 +168,20 @@ def bridge(place: Path, modules: Iterable[str]) -> Path:
         except OSError:  # Windows without the right to link
             shutil.copytree(source, target) if source.is_dir() else shutil.copy2(source, target)
     return place
+
+
+def _npm_installed(packages: Packages) -> bool:
+    """Whether the node packages are there, finished, and those of the lock file."""
+    assert packages.npm is not None
+    assert packages.environment is not None
+    place = folder(packages.environment)
+    lock = place / _LOCK
+    return (
+        (place / _RECORD).is_file()
+        and (place / "node_modules").is_dir()
+        and lock.is_file()
+        and lock.read_bytes() == Path(packages.npm, _LOCK).read_bytes()
+    )
 
 
 def _call(command: Sequence[str], name: str, where: Path | None = None) -> None:

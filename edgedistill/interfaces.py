@@ -7,6 +7,7 @@ makes one a text (R = B), a token classifier one a word. Everything that is reco
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,8 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .errors import UserError
 
 if TYPE_CHECKING:
     import torch
@@ -257,6 +260,37 @@ class StudentRequest:
 
 
 @dataclass(frozen=True)
+class Program:
+    """A program that is to be found on PATH."""
+
+    name: str
+    commands: tuple[str, ...]
+    """Any of these."""
+    install: str
+    """How to install it: `on Debian with: apt-get install ...`."""
+
+    def found(self) -> str | None:
+        """Its path, None when it isn't there."""
+        return next((path for command in self.commands if (path := shutil.which(command))), None)
+
+    def path(self) -> str:
+        """Its path.
+
+        Raises:
+            UserError: it isn't there.
+        """
+        path = self.found()
+        if path is None:
+            raise UserError(self.missing)
+        return path
+
+    @property
+    def missing(self) -> str:
+        """What to say when it isn't there."""
+        return f"{self.name} is not on PATH (looked for {', '.join(self.commands)}); install it, {self.install}"
+
+
+@dataclass(frozen=True)
 class Packages:
     """What a target or runtime needs beside edgedistill itself, and where it may live."""
 
@@ -272,13 +306,18 @@ class Packages:
     under emulation. What is emulated is never timed; its instructions are counted."""
     native: str | None = None
     """Of an emulated runtime: the runtime that is this machine's own build of the same library."""
+    npm: str | None = None
+    """Folder with the `package.json` and `package-lock.json` of the node packages that the environment of that name
+    holds, beside or instead of Python's."""
+    programs: tuple[Program, ...] = ()
+    """What else must be on PATH."""
 
     @property
     def install(self) -> str:
         """The line that installs them."""
         if self.environment is None:
             return "pip install edgedistill"
-        if self.emulated is not None:
+        if self.emulated is not None or self.npm is not None:
             return f"edgedistill doctor --install {self.environment}"
         return f"pip install 'edgedistill[{self.environment}]', or: edgedistill doctor --install {self.environment}"
 
@@ -398,6 +437,20 @@ class Session(Protocol):
         """
 
 
+@runtime_checkable
+class MeasuresItself(Protocol):
+    """A session whose file runs in another process than the one that measures (a browser's page): what that one sees
+    from outside would be the way there and back, and its own memory."""
+
+    load_ms: float
+    last_ms: float
+    """Of the last run; NaN before the first."""
+
+    def memory_mb(self) -> tuple[float, float] | None:
+        """Peak memory of that process since it held nothing of runtime and model, above what it held then, and that;
+        None where the system doesn't tell."""
+
+
 class Runtime(Protocol):
     """A module in `runtimes/`, or found through the entry points `edgedistill.runtimes`: opens files of some targets.
 
@@ -412,3 +465,12 @@ class Runtime(Protocol):
     def open(self, file: Path, threads: int) -> Session: ...
 
     def version(self) -> str: ...
+
+
+@runtime_checkable
+class HasClient(Protocol):
+    """A runtime whose users load a published folder by a library of its own, which `measure` then tries too."""
+
+    def client_facts(
+        self, file: Path, texts: Sequence[str], labels: Sequence[str], logits: Floats
+    ) -> dict[str, object]: ...

@@ -11,10 +11,13 @@ import numpy as np
 
 from . import environments, plugins
 from .errors import UserError
+from .interfaces import HasClient
 from .model_files import Opened
 from .progress import Progress
 from .ragged import spread
 from .recipe import DataSource, EmulationSpec
+
+_CLIENT_TEXTS = 300
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,10 @@ class FileMeasurement:
     throughput_per_s: float | None
     load_ms: float | None
     peak_rss_mb: float | None
+    backend: Mapping[str, object]
+    """What ran it, as the runtime tells."""
+    client: Mapping[str, object]
+    """What the library makes of the file by which the runtime's users load it; empty where there is none."""
     instructions_per_inference: float | None = None
     """Under an emulated runtime, in place of times: the mean over `counted_inputs` of the items."""
     counted_inputs: int | None = None
@@ -114,11 +121,21 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
             tokens = tokens.take(spread(len(tokens), request.emulation.items))
         tokens.save(given)
         accuracy, interval = None, None
+        with_client = isinstance(runtime, HasClient) and task.COLUMNS.required == ("text",)
+        client: dict[str, object] = {}
         files: Opened = {None: request.file}
-        if labelled:
+        if labelled or with_client:
             cpu = request.emulation.cpu if slow else None
             asked = Answering(files, request.runtime, request.task, cpu=cpu)
             answers(asked, given, scratch / "rows.safetensors", scratch)
+        if with_client:
+            # A text that was cut here is not what the library reads.
+            whole = np.flatnonzero(tokens.lengths < longest)
+            chosen = whole[np.linspace(0, len(whole) - 1, min(_CLIENT_TEXTS, len(whole))).astype(np.int64)]
+            texts = [str(rows[int(item)][columns["text"]]) for item in chosen]
+            logits = np.asarray(load_rows(scratch / "rows.safetensors").values)[chosen]
+            client = runtime.client_facts(request.file, texts, labels, logits)
+        if labelled:
             expected = references(task, tokens)
             decided = np.asarray(load_rows(scratch / "rows.safetensors").values).argmax(axis=1)
             metric, kept = task.METRICS[request.metric], expected != -100
@@ -156,6 +173,8 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
         peak_rss_mb=timing.peak_rss_mb if timing else None,
         instructions_per_inference=cost.instructions_per_inference if cost else None,
         counted_inputs=cost.inputs if cost else None,
+        backend=seen.backend,
+        client=client,
     )
 
 

@@ -101,6 +101,8 @@ def measurement(found: FileMeasurement) -> None:
         if found.accuracy is None or found.accuracy_ci is None
         else f"{found.accuracy:.4f} [{found.accuracy_ci[0]:.4f}, {found.accuracy_ci[1]:.4f}] on {asked}",
         **_cost(found),
+        "backend": _said(found.backend),
+        **{name: _said(facts) for name, facts in found.client.items()},
     }
     for name, text in rows.items():
         console.print(f"[bold]{name:<12}[/] {text}", highlight=False, soft_wrap=True)
@@ -122,6 +124,14 @@ def _cost(found: FileMeasurement) -> dict[str, str]:
         "load": f"{formatting.fixed(found.load_ms, 1)} ms",
         "peak memory": "-" if found.peak_rss_mb is None else f"{found.peak_rss_mb:.1f} MB above the interpreter",
     }
+
+
+def _said(facts: object) -> str:
+    """Facts in one line: `provider wasm, download_bytes (runtime 14314404, model 17901446)`."""
+    if not isinstance(facts, Mapping):
+        return ", ".join(map(str, facts)) if isinstance(facts, list) else str(facts)
+    shown = {name: f"({_said(value)})" if isinstance(value, Mapping) else _said(value) for name, value in facts.items()}
+    return ", ".join(f"{name} {value}" for name, value in shown.items())
 
 
 def measurement_facts(found: FileMeasurement) -> dict[str, object]:
@@ -343,7 +353,8 @@ def _diagnosed(value: object) -> str:
             return "installed: " + ", ".join(f"{name} {version}" for name, version in value["versions"].items())
         if value["installed"]:
             return f"in its own environment, {value['environment']}"
-        return f"[yellow]missing {', '.join(value['missing'])}[/]: {_escape(str(value['install']))}"
+        missing = ("missing " + ", ".join(value["missing"])).strip()
+        return f"[yellow]{missing}[/]: {_escape(str(value['install']))}"
     return ", ".join(value) if isinstance(value, list) else str(value)
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgedistill import plugins
 from edgedistill.errors import EdgedistillError
 from edgedistill.measuring.child import Child
-from edgedistill.measuring.latency import load
+from edgedistill.measuring.latency import backend_facts, load
 from edgedistill.model_files import Opened
 from edgedistill.progress import Progress, ProgressState
 
@@ -37,6 +37,8 @@ class Cost:
     instructions_per_inference: float
     inputs: int
     runtime_version: str
+    backend: Mapping[str, object]
+    """What ran it, as the runtime tells."""
 
 
 def count_instructions(
@@ -59,7 +61,7 @@ def count_instructions(
                 loaded = load(child, each.files, each.runtime, 1, _WARM_UP)
                 counted = child.ask("count", batches=COUNTED_INPUTS)
             figure, inputs = float(str(counted["instructions_per_inference"])), int(str(counted["inputs"]))
-            seen[each.id] = Cost(figure, inputs, str(loaded["version"]))
+            seen[each.id] = Cost(figure, inputs, str(loaded["version"]), backend_facts(loaded))
         except EdgedistillError as error:
             failed[each.id] = error
         progress.advance(ProgressState("instructions", number + 1, len(files)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +45,8 @@ class Timing:
     empty_mb: float | None
     runtime_version: str
     batch: int
+    backend: Mapping[str, object] = field(default_factory=dict)
+    """What ran it."""
 
     def summary(self) -> dict[str, object]:
         """Percentiles (None where there are too few runs), intervals, runs a second."""
@@ -121,6 +123,7 @@ def time_files(
             empty_mb=_number(loaded[each.id]["empty_mb"]),
             runtime_version=str(loaded[each.id]["version"]),
             batch=each.batch,
+            backend=backend_facts(loaded[each.id]),
         )
         for each in files
         if each.id not in failed
@@ -152,9 +155,8 @@ def answers(asked: Answering, inputs: Path, output: Path, scratch: Path) -> dict
     with Child.of_runtime(
         asked.runtime, log, task=asked.task, cpu=asked.cpu, timeout_seconds=asked.timeout_seconds
     ) as child:
-        backend = load(child, asked.files, asked.runtime, 1, 0)["backend"]
+        backend = backend_facts(load(child, asked.files, asked.runtime, 1, 0))
         child.ask("answer", file=str(inputs), output=str(output), task=task)
-    assert isinstance(backend, dict)
     return backend
 
 
@@ -169,6 +171,13 @@ def _turn(child: Child, seconds: float) -> list[float]:
     runs = child.ask("time", seconds=seconds, least=-(-LEAST_RUNS // _BLOCKS))["samples_ms"]
     assert isinstance(runs, list)
     return runs
+
+
+def backend_facts(loaded: Mapping[str, object]) -> dict[str, object]:
+    """What ran a file, of the child's answer to `load`."""
+    facts = loaded["backend"]
+    assert isinstance(facts, dict)
+    return facts
 
 
 def _number(value: object) -> float | None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgedistill.errors import EdgedistillError, RefusedError
+from edgedistill.interfaces import MeasuresItself
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -76,7 +77,8 @@ class Worker:
         pin(threads)
         module = importlib.import_module(runtime)
         empty = status_mb("VmRSS")
-        importlib.import_module(module.PACKAGES.imports[0])
+        for name in module.PACKAGES.imports[:1]:
+            importlib.import_module(name)
         resettable = reset_peak()
         begun = time.perf_counter()
         sessions: dict[int | None, Session] = {length: module.open(Path(file), threads) for length, file in files}
@@ -88,6 +90,9 @@ class Worker:
         peak = status_mb("VmHWM") if resettable else None
         above = peak - empty if peak is not None and empty is not None else None
         own = module.PACKAGES.emulated is None
+        if isinstance(self.session, MeasuresItself):
+            load_ms = self.session.load_ms
+            above, empty = self.session.memory_mb() or (None, None)
         return {
             "load_ms": load_ms if own else None,
             "peak_rss_mb": above if own else None,
@@ -167,7 +172,8 @@ class Worker:
         self.next += 1
         begun = time.perf_counter()
         self.session.run(batch)
-        return (time.perf_counter() - begun) * 1e3
+        seen = (time.perf_counter() - begun) * 1e3
+        return self.session.last_ms if isinstance(self.session, MeasuresItself) else seen
 
 
 def main() -> None:

@@ -1,0 +1,101 @@
+"""Headless Chromium: where it is, its flags, and the memory of its page."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from edgedistill.errors import EdgedistillError
+from edgedistill.interfaces import Program
+
+PROGRAM = Program(
+    name="Chromium",
+    commands=("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"),
+    install="on Debian with: apt-get install chromium",
+)
+FLAGS = (
+    "--headless",
+    # The sandbox needs user namespaces, which containers and root lack. The page and its scripts are this package's
+    # own and pinned ones, and no host but this one can be reached.
+    "--no-sandbox",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+    "--no-proxy-server",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-extensions",
+    "--disable-gpu",
+    # /dev/shm is 64 MB in a container.
+    "--disable-dev-shm-usage",
+    "--disable-breakpad",
+    "--no-first-run",
+    "--no-default-browser-check",
+    # A page that is never painted counts as hidden, and the timers of hidden pages are slowed down.
+    "--disable-background-timer-throttling",
+    "--disable-renderer-backgrounding",
+    "--disable-backgrounding-occluded-windows",
+)
+
+
+def version() -> str:
+    """`Chromium 156.0.8078.79`.
+
+    Raises:
+        EdgedistillError: it isn't there.
+    """
+    done = subprocess.run([PROGRAM.path(), "--version"], capture_output=True, text=True, check=False)
+    return " ".join(done.stdout.split()[:2])
+
+
+class Chromium:
+    """A running Chromium that shows `url`. It ends with `close`, or with this process, however that ends."""
+
+    def __init__(self, url: str) -> None:
+        guard = Path(__file__).with_name("guard.py")
+        self._guard = subprocess.Popen(
+            [sys.executable, "-I", str(guard), PROGRAM.path(), *FLAGS, url],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,  # Ctrl-C ends the user of the browser; the guard then ends the browser
+        )
+        assert self._guard.stdout is not None
+        first = self._guard.stdout.readline().strip()
+        if not first:
+            raise EdgedistillError(f"Chromium could not be started: its guard ended with {self._guard.wait()}")
+        self.pid = int(first)
+
+    def last_words(self) -> str | None:
+        """What it said when it ended by itself; None while it runs."""
+        if self._guard.poll() is None:
+            return None
+        assert self._guard.stdout is not None
+        return self._guard.stdout.read().strip() or "it said nothing"
+
+    def page_memory_mb(self, field: str) -> dict[int, float]:
+        """A figure of `/proc/PID/status` (VmRSS, VmHWM) of each process that shows a page; empty but on Linux."""
+        found: dict[int, float] = {}
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError, StopIteration):  # it may end while it is looked at
+                session = process.joinpath("stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()[3]
+                if int(session) != self.pid or b"--type=renderer" not in process.joinpath("cmdline").read_bytes():
+                    continue
+                status = process.joinpath("status").read_text(encoding="ascii").splitlines()
+                found[int(process.name)] = next(int(x.split()[1]) / 1024 for x in status if x.startswith(field + ":"))
+        return found
+
+    def close(self) -> None:
+        """End it and remove its profile."""
+        assert self._guard.stdin is not None
+        assert self._guard.stdout is not None
+        with suppress(BrokenPipeError):
+            self._guard.stdin.close()
+        try:
+            self._guard.wait(timeout=8)
+        except subprocess.TimeoutExpired:
+            self._guard.terminate()
+            self._guard.wait()
+        self._guard.stdout.close()

@@ -1,0 +1,157 @@
+"""onnxruntime-web in a page of headless Chromium: WebAssembly with SIMD, and threads, for the page is isolated.
+
+Times are the page's own (`performance.now()` around the run): the way between this process and the page is no part of
+what a visitor waits for. Memory is that of the process that shows the page, above the same page when it is empty.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgedistill import environments
+from edgedistill.errors import EdgedistillError
+from edgedistill.interfaces import Floats, Packages
+from edgedistill.runtimes._browser import chromium, transformers_js
+from edgedistill.runtimes._browser.page import Page
+
+TARGETS = ("onnx",)
+SUFFIXES = (".onnx",)
+PACKAGES = Packages(
+    imports=(),
+    environment="browser",
+    npm=str(Path(__file__).with_name("_browser")),
+    programs=(chromium.PROGRAM,),
+)
+_DIST = "npm/onnxruntime-web/dist/"
+
+
+class BrowserSession:
+    """A file opened by onnxruntime-web, in a page of its own."""
+
+    def __init__(self, file: Path, threads: int) -> None:
+        weights = file.with_name(f"{file.name}.data")
+        mounts = {"npm": node_modules(), f"model/{file.name}": file}
+        if weights.is_file():
+            mounts[f"model/{weights.name}"] = weights
+        self._threads = threads
+        self._page = Page(mounts)
+        try:
+            data = [f"model/{weights.name}"] if weights.is_file() else []
+            facts, _ = self._page.ask("load", model=f"model/{file.name}", data=data, threads=threads)
+        except BaseException:
+            self.close()
+            raise
+        names = facts["inputs"]
+        assert isinstance(names, list)
+        self.input_names: list[str] = names
+        self.load_ms = float(str(facts["load_ms"]))
+        """Milliseconds to fetch, compile and start the runtime and the model, over the loopback network."""
+        self.last_ms = math.nan
+        """The page's milliseconds of the last run."""
+
+    def run(self, inputs: Mapping[str, NDArray[np.generic]]) -> list[NDArray[np.generic]]:
+        """All outputs for one batch; inputs that the file doesn't have are left out."""
+        facts, outputs = self._page.ask("run", {name: inputs[name] for name in self.input_names})
+        self.last_ms = float(str(facts["ms"]))
+        return list(outputs.values())
+
+    def memory_mb(self) -> tuple[float, float] | None:
+        """Peak memory of the page's process above the empty page's, and that of the empty page."""
+        return self._page.memory_mb()
+
+    def backend(self) -> dict[str, object]:
+        """What runs the file, and the bytes that a visitor downloads for it.
+
+        Raises:
+            EdgedistillError: there is no SIMD, or there are not as many threads as asked for.
+        """
+        seen, _ = self._page.ask("backend")
+        sent = self._page.downloads
+        modules = [Path(path).name for path in sent if path.endswith(".wasm")]
+        if not seen["simd"] or modules != ["ort-wasm-simd-threaded.wasm"]:
+            raise EdgedistillError(f"this browser runs {', '.join(modules)}, SIMD {seen['simd']}; expected SIMD")
+        check_threads(self._threads, seen)
+        return {
+            "provider": "wasm",
+            "module": modules[0],
+            "simd": True,
+            "threads": seen["threads"],
+            "cross_origin_isolated": seen["isolated"],
+            "download_bytes": {
+                "runtime": sum(size for path, size in sent.items() if path.startswith("npm/")),
+                "model": sum(size for path, size in sent.items() if path.startswith("model/")),
+            },
+        }
+
+    def close(self) -> None:
+        """End the page and its Chromium; what isn't closed ends with this process."""
+        self._page.close()
+
+
+def check_threads(asked: int, seen: Mapping[str, object]) -> None:
+    """Compare the threads asked for with what the page says: `isolated`, `cores`, `threads` (what onnxruntime-web
+    made of the wish), `workers` (how many it started, one for each thread but the first).
+
+    Raises:
+        EdgedistillError: there are fewer.
+    """
+    if asked == 1:
+        return
+    if not seen["isolated"]:
+        raise EdgedistillError(f"{asked} threads were asked for, but the page is not isolated, so it has one")
+    if int(str(seen["cores"])) < asked:
+        raise EdgedistillError(f"{asked} threads were asked for, but the browser sees {seen['cores']} cores")
+    if seen["threads"] != asked or int(str(seen["workers"])) < asked - 1:
+        running = min(int(str(seen["threads"])), int(str(seen["workers"])) + 1)
+        raise EdgedistillError(f"{asked} threads were asked for, but onnxruntime-web runs {running}")
+
+
+def node_modules() -> Path:
+    """The folder of the installed node packages.
+
+    Raises:
+        UserError: they are not installed, or others than those of the lock file.
+    """
+    environments.interpreter(PACKAGES)
+    assert PACKAGES.environment is not None
+    return environments.folder(PACKAGES.environment) / "node_modules"
+
+
+def client_facts(file: Path, texts: Sequence[str], labels: Sequence[str], logits: Floats) -> dict[str, object]:
+    """What transformers.js makes of the published folder that `file` lies in: does it answer what the file does.
+
+    Args:
+        labels: the model's labels, in the order of their ids.
+        logits: (N, C), the file's own for the texts.
+
+    Raises:
+        EdgedistillError: the library fails, or answers for another file or other labels.
+    """
+    if transformers_js.published_folder(file) is None:
+        return {"transformers.js": "not tried: the file is not onnx/model*.onnx below config.json and tokenizer.json"}
+    found = transformers_js.classify(file, texts, labels, node_modules())
+    return {
+        "transformers.js": {
+            "version": found.version,
+            "texts": len(texts),
+            **transformers_js.agreement(found.probabilities, logits),
+            "download_bytes": dict(found.download_bytes),
+        }
+    }
+
+
+def open(file: Path, threads: int) -> BrowserSession:
+    """Open `file` with `threads` threads."""
+    return BrowserSession(file, threads)
+
+
+def version() -> str:
+    """That of onnxruntime-web, and the browser's."""
+    package = json.loads((node_modules() / "onnxruntime-web" / "package.json").read_text(encoding="utf-8"))
+    return f"{package['version']} in {chromium.version()}"

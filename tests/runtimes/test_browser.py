@@ -1,0 +1,234 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgedistill import environments
+from edgedistill.errors import EdgedistillError
+from edgedistill.interfaces import MeasuresItself
+from edgedistill.measuring.worker import Worker
+from edgedistill.runtimes import browser, onnxruntime
+from edgedistill.runtimes._browser import messages, transformers_js
+
+absent = environments.missing_beside(browser.PACKAGES)
+needs_browser = pytest.mark.skipif(bool(absent), reason="; ".join(absent))
+FP32, INT8 = "model.onnx", "model_quantized.onnx"
+SEEN = {"isolated": True, "cores": 4, "threads": 4, "workers": 3}
+
+
+@pytest.fixture(scope="module")
+def files(finished_run):
+    return finished_run.folder / "models" / "r1" / "onnx"
+
+
+@pytest.fixture
+def temporary():
+    """A folder for temporary files whose path is short enough for a socket."""
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="ed-") as folder:
+        yield Path(folder)
+
+
+def inputs(session, batch, length):
+    random = np.random.default_rng(batch * 100 + length)
+    ids = random.integers(5, 100, (batch, length), dtype=np.int64)
+    every = {
+        "input_ids": ids,
+        "attention_mask": np.ones_like(ids),
+        "token_type_ids": np.zeros_like(ids),
+    }
+    return {name: every[name] for name in session.input_names}
+
+
+def running(pid):
+    """Processes of this Chromium that live."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, _, session = stat.read_text().rsplit(")", 1)[1].split()[:4]
+        except OSError:
+            continue
+        if int(session) == pid and state != "Z":
+            found.append(stat)
+    return found
+
+
+def wait_until(condition):
+    for _ in range(200):
+        if condition():
+            return True
+        time.sleep(0.1)
+    return False
+
+
+@needs_browser
+@pytest.mark.parametrize("name", [FP32, INT8])
+def test_the_page_answers_as_onnxruntime_does(files, name):
+    native, session = onnxruntime.open(files / name, 1), browser.open(files / name, 1)
+    try:
+        for batch, length in ((1, 1), (1, 16), (3, 9)):
+            given = inputs(native, batch, length)
+            np.testing.assert_allclose(session.run(given)[0], native.run(given)[0], atol=1e-4 if name == FP32 else 0.1)
+        backend = session.backend()
+        assert (backend["provider"], backend["simd"], backend["threads"]) == ("wasm", True, 1)
+        assert backend["download_bytes"]["model"] == (files / name).stat().st_size
+        assert backend["download_bytes"]["runtime"] > 10e6
+        peak, empty = session.memory_mb()
+        assert peak > 5
+        assert empty > 5
+    finally:
+        session.close()
+
+
+@needs_browser
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one core")
+def test_two_threads_are_two(files):
+    session = browser.open(files / FP32, 2)
+    try:
+        backend = session.backend()
+        assert (backend["threads"], backend["cross_origin_isolated"]) == (2, True)
+    finally:
+        session.close()
+
+
+@pytest.mark.parametrize(
+    ("asked", "seen", "words"),
+    [
+        (4, {**SEEN, "isolated": False}, "the page is not isolated, so it has one"),
+        (8, {**SEEN, "threads": 8, "workers": 7}, "the browser sees 4 cores"),
+        (4, {**SEEN, "threads": 1, "workers": 0}, "onnxruntime-web runs 1"),
+        (4, {**SEEN, "workers": 1}, "onnxruntime-web runs 2"),
+    ],
+)
+def test_fewer_threads_than_asked_for_are_refused(asked, seen, words):
+    browser.check_threads(4, SEEN)
+    with pytest.raises(EdgedistillError, match=words):
+        browser.check_threads(asked, seen)
+
+
+@needs_browser
+def test_the_time_reported_is_the_pages_own(files):
+    session = browser.open(files / FP32, 1)
+    try:
+        assert isinstance(session, MeasuresItself)
+        worker = Worker()
+        worker.session, worker.batches = session, [inputs(session, 1, 8)]
+        assert worker._run_next() == session.last_ms > 0
+    finally:
+        session.close()
+
+
+def test_a_session_that_measures_itself_is_believed_and_no_other():
+    class Slow:
+        input_names = ()
+        load_ms = 1.0
+        last_ms = float("nan")
+
+        def run(self, inputs):
+            self.last_ms = 0.125
+            return []
+
+        def memory_mb(self):
+            return None
+
+    worker = Worker()
+    worker.session, worker.batches = Slow(), [{}]
+    assert worker._run_next() == 0.125
+    del Slow.memory_mb
+    assert worker._run_next() != 0.125
+
+
+@needs_browser
+def test_chromium_and_its_profile_end_with_the_session(files, temporary, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    session = browser.open(files / FP32, 1)
+    pid = session._page._chromium.pid
+    assert running(pid)
+    assert list(temporary.iterdir())
+    session.close()
+    assert wait_until(lambda: not running(pid))
+    assert not list(temporary.iterdir())
+
+
+@needs_browser
+def test_they_end_when_the_process_that_measures_is_killed(files, temporary):
+    program = (
+        "import sys, time, pathlib; from edgedistill.runtimes import browser;"
+        "session = browser.open(pathlib.Path(sys.argv[1]), 1);"
+        "print(session._page._chromium.pid, flush=True); time.sleep(60)"
+    )
+    command = [sys.executable, "-c", program, str(files / FP32)]
+    environment = {**os.environ, "TMPDIR": str(temporary)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        pid = int(process.stdout.readline())
+        assert running(pid)
+        process.kill()
+    assert wait_until(lambda: not running(pid) and not list(temporary.iterdir()))
+
+
+@needs_browser
+def test_a_page_that_crashes_is_explained(files):
+    session = browser.open(files / FP32, 1)
+    try:
+        for renderer in session._page._chromium.page_memory_mb("VmRSS"):
+            os.kill(renderer, 9)
+        with pytest.raises(EdgedistillError, match="the page in Chromium crashed during 'run'"):
+            session.run(inputs(session, 1, 8))
+    finally:
+        session.close()
+
+
+@needs_browser
+def test_a_corrupt_file_is_explained(tmp_path):
+    (tmp_path / "broken.onnx").write_bytes(b"not a model")
+    with pytest.raises(EdgedistillError, match="in the page, 'load' failed: .*protobuf"):
+        browser.open(tmp_path / "broken.onnx", 1)
+
+
+@needs_browser
+def test_transformers_js_loads_the_published_folder(files, finished_run):
+    from edgedistill.data import PreparedData
+    from edgedistill.models import load_config
+    from edgedistill.signals import load_rows
+
+    data = PreparedData(finished_run.artifact("data"))
+    texts = [row["text"] for row in data.rows("validation")][:12]
+    config = load_config(files.parent, None)
+    labels = [config.id2label[number] for number in range(len(config.id2label))]
+    for name, step in ((FP32, "fp32"), (INT8, "int8-dynamic")):
+        rows = finished_run.artifact(f"verify-r1-onnx-{step}-onnxruntime") / "validation.safetensors"
+        logits = np.asarray(load_rows(rows).values)[:12]
+        found = browser.client_facts(files / name, texts, labels, logits)["transformers.js"]
+        assert found["agreement"] == 1.0
+        assert found["max_score_diff"] < (1e-5 if name == FP32 else 1e-2)
+        assert found["download_bytes"]["model"] == (files / name).stat().st_size
+        assert found["download_bytes"]["tokenizer"] > 1000
+
+
+def test_a_file_elsewhere_is_not_one_that_transformers_js_finds(tmp_path):
+    (tmp_path / "model.onnx").touch()
+    assert transformers_js.published_folder(tmp_path / "model.onnx") is None
+    facts = browser.client_facts(tmp_path / "model.onnx", ["a"], ["x"], np.zeros((1, 1)))
+    assert str(facts["transformers.js"]).startswith("not tried")
+
+
+def test_agreement_is_that_of_decisions_and_scores():
+    found = transformers_js.agreement(np.array([[0.5, 0.5], [0.1, 0.9]]), np.array([[0.0, 0.0], [np.log(9), 0.0]]))
+    assert found == {"agreement": 0.5, "max_score_diff": pytest.approx(0.8)}
+    with pytest.raises(EdgedistillError, match=r"gives \(1, 2\) scores, the file \(1, 3\) logits"):
+        transformers_js.agreement(np.zeros((1, 2)), np.zeros((1, 3)))
+
+
+def test_messages_keep_every_bit():
+    arrays = {"a": np.array([[np.nan, np.inf, 1e-30]], np.float32), "b": np.array([2**60, -1]), "c": np.zeros((0, 3))}
+    header, back = messages.unpack(messages.pack({"command": "run"}, arrays))
+    assert header == {"command": "run"}
+    for name, array in arrays.items():
+        assert back[name].dtype == array.dtype
+        np.testing.assert_array_equal(back[name], array)
