@@ -11,12 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import yaml
+from datasets import Dataset
 
 from edgedistill import loading, plugins, sources
 from edgedistill.artifacts import Artifact
-from edgedistill.data import PreparedData
+from edgedistill.data import PreparedData, pad_token, to_ragged, tokenise
 from edgedistill.engine import execute
-from edgedistill.inference import references
+from edgedistill.inference import predict, references
+from edgedistill.models import load_model, load_tokenizer
 from edgedistill.planning import make_plan
 from edgedistill.progress import Progress
 from edgedistill.signals import load_rows
@@ -48,6 +50,17 @@ class Trained:
     def logits(self, model: str, split: str = "test") -> np.ndarray:
         """(N, C) what a model says of a split."""
         return np.array(load_rows(self.artifacts[f"evaluate-{model}"].path(f"{split}.safetensors")).values)
+
+    def answers(self, model: str, texts: Sequence[str]) -> np.ndarray:
+        """(N, C) what a model says of texts that are in none of the splits."""
+        task = plugins.find("tasks", self.task)
+        folder = self.artifacts[model].path("model")
+        own, tokenizer = load_model(task.auto_class(), folder, None), load_tokenizer(folder)
+        columns = {key: key for key in task.COLUMNS.required}
+        tokens = tokenise(
+            Dataset.from_dict({"text": list(texts)}), task, columns | {"label": "label"}, tokenizer, {}, 64
+        )
+        return np.array(predict(own, task, to_ragged(tokens, pad_token(tokenizer))).values)
 
     def labels(self, data: str = "data", split: str = "test") -> np.ndarray:
         """(N,) label ids."""

@@ -76,14 +76,18 @@ def rounds(tiny: Path) -> list[Tree]:
     ]
 
 
-def with_typos(file: Path, out: Path) -> Path:
-    """The test set as a hurried thumb types it: a slip in every fourth word."""
+def with_typos(texts: list[str]) -> list[str]:
+    """The texts as a hurried thumb types them: a slip in every fourth word."""
     generator = np.random.default_rng(0)
-    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-    for row in rows:
-        words = row["text"].split()
-        row["text"] = " ".join(mistyped(word, generator) if generator.random() < 0.25 else word for word in words)
-    return write_rows(rows, out)
+
+    def typed(text: str) -> str:
+        return " ".join(mistyped(word, generator) if generator.random() < 0.25 else word for word in text.split())
+
+    return [typed(text) for text in texts]
+
+
+def texts_of(file: Path) -> list[str]:
+    return [json.loads(line)["text"] for line in file.read_text(encoding="utf-8").splitlines()]
 
 
 def few(file: Path, out: Path) -> Path:
@@ -135,10 +139,10 @@ def verdict(found: Gain) -> str:
 
 def from_one_round(inputs: Inputs, rows: list[Tree], goals: list[Goal]) -> None:
     """Amplification, error correction and generalisation."""
-    typos = with_typos(inputs.data / "clinc150" / "test.jsonl", inputs.out / "typos.jsonl")
+    typos = with_typos(texts_of(inputs.data / "clinc150" / "test.jsonl"))
+    elsewhere = texts_of(inputs.data / "clinc150" / "out_of_scope.jsonl")
     tree = base("clinc150", inputs.data, inputs.teacher, rounds(inputs.tiny), inputs.seeds)
-    elsewhere = inputs.data / "clinc150" / "out_of_scope.jsonl"
-    tree |= {"control": False, "evaluate": {"ood": {"typos": {"path": str(typos)}, "scope": {"path": str(elsewhere)}}}}
+    tree["control"] = False
     trained = train(tree, inputs.out / "clinc150")
 
     def compare(claim: str, one: str, other: str) -> None:
@@ -150,7 +154,7 @@ def from_one_round(inputs: Inputs, rows: list[Tree], goals: list[Goal]) -> None:
     compare("error correction: what the first round gets wrong against the labels counts more", "focal", "plain")
     compare("error correction: ... against the teacher counts more", "focal-teacher", "plain")
     compare("generalisation: augmented views, accuracy on test", "first", "no-views")
-    a, b = (on_typos(trained, model) for model in ("first", "no-views"))
+    a, b = (on_typos(trained, model, typos) for model in ("first", "no-views"))
     named = ("first", "no-views")
     add(
         rows,
@@ -160,27 +164,24 @@ def from_one_round(inputs: Inputs, rows: list[Tree], goals: list[Goal]) -> None:
         (float(a.mean()), float(b.mean())),
         gain(a, b),
     )
-    a, b = (scope(trained, model) for model in named)
+    a, b = (scope(trained, model, elsewhere) for model in named)
     claim = "generalisation: ... out-of-scope AUROC"
     add(rows, goals, claim, named, (float(a.mean()), float(b.mean())), over_seeds(a - b))
 
 
-def on_typos(trained: Trained, model: str) -> np.ndarray:
+def on_typos(trained: Trained, model: str, typos: list[str]) -> np.ndarray:
     """(S, N) right or wrong on the test set with typos."""
-    labels = trained.labels(split="ood-typos")
-    return np.stack(
-        [trained.logits(model + each, "ood-typos").argmax(axis=1) == labels for each in trained.suffixes]
-    ).astype(float)
+    answers = [trained.answers(model + each, typos).argmax(axis=1) for each in trained.suffixes]
+    return np.stack([each == trained.labels() for each in answers]).astype(float)
 
 
-def scope(trained: Trained, model: str) -> np.ndarray:
+def scope(trained: Trained, model: str, elsewhere: list[str]) -> np.ndarray:
     """(S,) how well the largest probability tells test items from out-of-scope ones."""
-
-    def confidence(name: str, split: str) -> np.ndarray:
-        return log_softmax(trained.logits(name, split)).max(axis=1)
-
-    names = [model + each for each in trained.suffixes]
-    return np.array([auroc(confidence(name, "test"), confidence(name, "ood-scope")) for name in names])
+    found = []
+    for each in trained.suffixes:
+        inside, outside = trained.logits(model + each), trained.answers(model + each, elsewhere)
+        found.append(auroc(log_softmax(inside).max(axis=1), log_softmax(outside).max(axis=1)))
+    return np.array(found)
 
 
 def over_seeds(differences: np.ndarray) -> Gain:
@@ -204,7 +205,7 @@ def adaptation(inputs: Inputs, rows: list[Tree], goals: list[Goal]) -> None:
     assert isinstance(data, dict)
     assert isinstance(teacher, dict)
     data["train"] = {"path": str(train_file)}
-    teacher["fine_tune"] = {**teacher["fine_tune"], "epochs": 10}
+    teacher["fine_tune"] = {**teacher["fine_tune"], "epochs": 6}
     here = stage(40, views=False)
     tree |= {
         "control": False,
@@ -212,7 +213,7 @@ def adaptation(inputs: Inputs, rows: list[Tree], goals: list[Goal]) -> None:
             {
                 "id": "banking",
                 "data": {**other, "max_length": 64},
-                "fine_tune": {**teacher["fine_tune"], "epochs": 2},
+                "fine_tune": {**teacher["fine_tune"], "epochs": 1},
                 "student": fresh,
                 "stages": [stage(8, views=False)],
             },
