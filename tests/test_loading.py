@@ -6,8 +6,10 @@ from helpers import write_recipe
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgedistill import loading
+from edgedistill import loading, plugins
 from edgedistill.errors import RecipeError, UserError
+
+RUNTIMES, TARGETS = (", ".join(plugins.names(group)) for group in ("runtimes", "exporters"))
 
 
 def problems(tree: dict[str, object], tmp_path) -> list[str]:
@@ -47,10 +49,10 @@ def test_all_problems_are_reported_together_each_with_path_value_and_expectation
             {"quantize": [{"precision": "int9"}]},
             "quantize.0.precision: got 'int9', expected one of fp16, fp32",
         ),
-        ({"measure": {"runtimes": ["onnx"]}}, "measure.runtimes.0: got 'onnx', expected one of onnxruntime"),
+        ({"measure": {"runtimes": ["onnx"]}}, f"measure.runtimes.0: got 'onnx', expected one of {RUNTIMES}"),
         (
             {"export": {"targets": ["onxx"]}},
-            "export.targets.0: got 'onxx', expected one of onnx; did you mean 'onnx'?",
+            f"export.targets.0: got 'onxx', expected one of {TARGETS}; did you mean 'onnx'?",
         ),
         ({"name": "a b"}, "name: got 'a b', expected"),
         ({"schema": "edgedistill/9"}, "schema: got 'edgedistill/9', expected 'edgedistill/1'"),

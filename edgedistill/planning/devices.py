@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING
 from edgedistill import plugins
 from edgedistill.candidates import Candidate, possible
 from edgedistill.recipe import Calibration, Round
-from edgedistill.steps import bundle, choose, evaluate, judge_round, make_file, measure, report, verify
+from edgedistill.steps import (
+    bundle,
+    choose,
+    evaluate,
+    judge_round,
+    make_file,
+    measure,
+    prepare_elsewhere,
+    report,
+    verify,
+)
 
 from .draft import Draft, arms
 
@@ -21,7 +31,18 @@ def plan_evaluation(draft: Draft, model: str, tokens_of: str) -> None:
     own = any(each.id == tokens_of and each.data is not None for each in draft.recipe.rounds)
     settings = evaluate.Settings(task=draft.recipe.task, ood=() if own else tuple(draft.recipe.evaluate.ood))
     reading = {"data": draft.data_of[tokens_of], "model": model}
+    if settings.ood:
+        reading["elsewhere"] = _plan_elsewhere(draft, draft.data_of[tokens_of])
     draft.steps.add(f"evaluate-{model}", "evaluate", settings, reading, f"logits of {model} on validation and test")
+
+
+def _plan_elsewhere(draft: Draft, tokens: str) -> str:
+    """The sets from elsewhere in the tokens of a data step; once for all models that read those."""
+    settings = prepare_elsewhere.Settings(task=draft.recipe.task.type, ood=draft.recipe.evaluate.ood)
+    names = ", ".join(settings.ood)
+    identity = [settings.task, dict(draft.sources.ood)]
+    name = "elsewhere" + tokens.removeprefix("data")
+    return draft.steps.add(name, "prepare_elsewhere", settings, {"data": tokens}, f"read and check {names}", identity)
 
 
 def plan_files(draft: Draft, rows: Sequence[Candidate]) -> None:
@@ -150,6 +171,7 @@ def plan_closing(draft: Draft, rows: Sequence[Candidate]) -> None:
             **decided,
             **judged,
             **own,
+            **({"elsewhere": "elsewhere"} if recipe.evaluate.ood else {}),
         },
         "results.json, report.md, report.html",
     )

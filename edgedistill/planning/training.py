@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 from edgedistill import plugins
 from edgedistill.recipe import (
-    DataSource,
     DataSpec,
     Round,
     Schedule,
@@ -34,13 +33,11 @@ from .estimates import depth, live_signals
 
 def plan_teacher(draft: Draft) -> None:
     """Data and teacher."""
-    _plan_data(draft, "data", draft.recipe.data, draft.sources, draft.recipe.evaluate.ood)
+    _plan_data(draft, "data", draft.recipe.data, draft.sources)
     _plan_tuning(draft, "teacher", "data", draft.recipe.teacher.fine_tune)
 
 
-def _plan_data(
-    draft: Draft, name: str, data: DataSpec, known: Sources, ood: Mapping[str, DataSource], tokens: str | None = None
-) -> None:
+def _plan_data(draft: Draft, name: str, data: DataSpec, known: Sources, tokens: str | None = None) -> None:
     """Read a data set; `tokens` is the data step whose tokenizer is taken instead of the teacher's."""
     recipe, teacher = draft.recipe, draft.recipe.teacher
     settings = prepare_data.Settings(
@@ -50,11 +47,10 @@ def _plan_data(
         revision=teacher.revision,
         vocabulary=teacher.scratch.vocabulary if teacher.scratch else None,
         teacher_labels=tokens is None and teacher.fine_tune is None,
-        ood=ood,
     )
     fingerprint = draft.sources.models.get(teacher.model or "scratch", "scratch")
     reading = {"columns": dict(data.columns), "max_length": data.max_length}
-    places = {"data", "tokenizer", "revision", "ood"}
+    places = {"data", "tokenizer", "revision"}
     without_places = settings.model_dump(mode="json", exclude=places) | {"data": reading}
     draft.steps.add(
         name,
@@ -62,7 +58,7 @@ def _plan_data(
         settings,
         {} if tokens is None else {"tokens": tokens},
         f"read, check and tokenise {', '.join(data.splits())}",
-        [without_places, known.data, known.ood, fingerprint],
+        [without_places, known.data, fingerprint],
     )
 
 
@@ -109,7 +105,7 @@ def _plan_own_data(draft: Draft, each: Round) -> list[str]:
     data, teacher = f"data-{each.id}", teacher_of(each)
     if each.id in draft.data_of:
         return []
-    _plan_data(draft, data, each.data, draft.sources.rounds[each.id], {}, tokens="data")
+    _plan_data(draft, data, each.data, draft.sources.rounds[each.id], tokens="data")
     _plan_tuning(draft, teacher, data, each.fine_tune)
     draft.data_of[each.id] = draft.data_of[teacher] = data
     return [teacher]

@@ -116,7 +116,8 @@ class TestSet:
         self.kept = labels != -100
         self.labels: Integers = labels[self.kept]
         self._elsewhere = {
-            name: (f"ood-{name}", references(self._task, self._data.tokens(f"ood-{name}"))) for name in ood
+            name: (f"ood-{name}", references(self._task, PreparedData(inputs["elsewhere"].folder).tokens(name)))
+            for name in ood
         }
 
     def model(self, name: str) -> Integers:

@@ -31,8 +31,11 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     task = plugins.find("tasks", settings.task.type)
     model = load_model(task.auto_class(), inputs["model"].path("model"), None)
     accuracy: dict[str, float] = {}
-    for split in ("validation", "test", *(f"ood-{name}" for name in settings.ood)):
-        tokens = data.tokens(split)
+    sets = {split: data.tokens(split) for split in ("validation", "test")}
+    if settings.ood:
+        elsewhere = PreparedData(inputs["elsewhere"].folder)
+        sets |= {f"ood-{name}": elsewhere.tokens(name) for name in settings.ood}
+    for split, tokens in sets.items():
         rows = predict(model, task, tokens, progress=context.progress, label=split)
         save_rows(rows, folder / f"{split}.safetensors")
         if not split.startswith("ood-"):

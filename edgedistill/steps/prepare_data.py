@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from pydantic import Field
 
 from edgedistill import plugins
 from edgedistill.artifacts import write_json
 from edgedistill.errors import UserError
-from edgedistill.recipe import DataSource, DataSpec, SplitName
+from edgedistill.recipe import DataSpec, SplitName
 from edgedistill.spec import Spec
 from edgedistill.step import Context, Inputs
 
@@ -34,7 +31,6 @@ class Settings(Spec):
     vocabulary: int | None
     teacher_labels: bool
     """Take the label order of a teacher that is used as it is."""
-    ood: Mapping[str, DataSource] = Field(default_factory=dict)
 
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> None:
@@ -87,11 +83,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
             )
     label_ids = {label: i for i, label in enumerate(labels)}
     counts: dict[str, int] = {}
-    everything: dict[str, Dataset] = {str(name): rows for name, rows in named.items()}
-    for other, source in settings.ood.items():
-        rows = reading.read_rows(source, f"evaluate.ood.{other}", context.scratch / "cache")
-        everything[f"ood-{other}"] = _from_elsewhere(rows, source.path or str(source.hub), task, columns, labels)
-    for split, rows in everything.items():
+    for split, rows in named.items():
         tokens = reading.tokenise(rows, task, columns, tokenizer, label_ids, settings.data.max_length)
         rows.save_to_disk(str(folder / split / "rows"))
         tokens.save_to_disk(str(folder / split / "tokens"))
@@ -109,23 +101,6 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
             "duplicate_counts": {pair: len(found) for pair, found in repeated.items()},
         },
     )
-
-
-def _from_elsewhere(rows: Dataset, name: str, task: Task, columns: dict[str, str], labels: list[str]) -> Dataset:
-    """Checked rows whose label is None where training doesn't have it."""
-    from datasets import Value
-
-    from edgedistill import data as reading
-
-    label = columns[task.COLUMNS.labels]
-    if label not in rows.column_names:
-        reading.check_rows(rows, task, columns, name, labelled=False)
-        return rows
-    rows = reading.with_label_names(rows, label)
-    reading.check_rows(rows, task, columns, name, labelled=False)
-    known, features = set(labels), rows.features.copy()
-    features[label] = Value("string")
-    return rows.map(lambda row: {label: str(row[label]) if str(row[label]) in known else None}, features=features)
 
 
 def _tokenizer(settings: Settings, rows: Dataset, columns: dict[str, str], task: Task) -> PreTrainedTokenizerBase:

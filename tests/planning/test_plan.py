@@ -121,7 +121,8 @@ KEYS_OF_PARTS = [
     ((), PRUNED, {"r2", "r2-control"}),
     ((PRUNED,), "rounds.1.student.parameters=9001", {"r2", "r2-control"}),
     ((PRUNED,), "rounds.1.student.from=r1", {"r2", "r2-control"}),
-    ((ELSEWHERE,), "evaluate.ood.far.split=train[:50%]", {"data", "evaluate-r1", "report"}),
+    ((ELSEWHERE,), "evaluate.ood.far.split=train[:50%]", {"elsewhere", "evaluate-r1", "report"}),
+    ((), ELSEWHERE, {"elsewhere", "evaluate-r1", "report"}),
     ((), VIEWS, {"views-r1-soft-targets", "logits-teacher-train-r1-soft-targets", "r1", "r1-control"}),
     *(
         ((VIEWS,), f"rounds.0.stages.0.augment.{key}={value}", {"views-r1-soft-targets", "r1"})
@@ -140,7 +141,7 @@ KEYS_OF_PARTS = [
 
 @pytest.mark.parametrize(("parts", "override", "expected"), KEYS_OF_PARTS)
 def test_a_changed_key_of_a_part_reruns_what_depends_on_it(recipe_tree, data_folder, parts, override, expected):
-    parts = [part.replace("UNLABELED", str(data_folder / "unlabeled.jsonl")) for part in parts]
+    *parts, override = (each.replace("UNLABELED", str(data_folder / "unlabeled.jsonl")) for each in (*parts, override))
     before = {step.key for step in planned(recipe_tree, *parts).steps}
     found = {step.name for step in planned(recipe_tree, *parts, override).steps if step.key not in before}
     assert expected <= found
