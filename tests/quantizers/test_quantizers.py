@@ -52,4 +52,51 @@ def test_int8_quantizes_every_matrix_per_channel_and_the_embeddings(source, tmp_
 
 def test_names_are_those_that_transformers_js_and_optimum_look_for():
     files = {name: each.file for name, each in plugins.find("exporters", "onnx").PRECISIONS.items()}
-    assert files == {"fp32": "model.onnx", "fp16": "model_fp16.onnx", "int8-dynamic": "model_quantized.onnx"}
+    assert files == {
+        "fp32": "model.onnx",
+        "fp16": "model_fp16.onnx",
+        "int8-dynamic": "model_quantized.onnx",
+        "int8-static": "model_int8_static.onnx",
+    }
+
+
+def static(source, folder, seed: int = 0, items: int = 32):
+    generator = np.random.default_rng(seed)
+    calibration = []
+    for _ in range(items):
+        ids = generator.integers(5, 100, (1, int(generator.integers(3, 20))))
+        calibration.append(
+            {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids), "labels": 1}
+        )
+    module = plugins.find("quantizers", "int8-static")
+    module.quantize(source, folder / module.FILE, calibration)
+    return folder / module.FILE
+
+
+def test_static_int8_quantizes_products_on_both_sides_and_leaves_the_mask_alone(source, tmp_path):
+    file = static(source, tmp_path)
+    graph = onnx.load(file).graph
+    made_by = {output: node for node in graph.node for output in node.output}
+    weights = {each.name for each in graph.initializer if each.data_type == onnx.TensorProto.INT8}
+    products = [
+        [made_by[name] for name in node.input[:2]]
+        for node in graph.node
+        if node.op_type == "MatMul" and set(made_by[node.input[1]].input) & weights
+    ]
+    assert len(products) == 6  # queries, keys, values, output and the feed-forward pair of one layer
+    assert {node.op_type for pair in products for node in pair} == {"DequantizeLinear"}
+    scales = [onnx.numpy_helper.to_array(each) for each in graph.initializer if each.name.endswith("_scale")]
+    assert max(scale.max() for scale in scales) < 1  # with the mask's -3.4e38 in its range it would be 1e36
+    tables = [each for each in graph.initializer if "embeddings" in each.name and max(each.dims, default=0) > 100]
+    assert {each.data_type for each in tables} <= {onnx.TensorProto.UINT8, onnx.TensorProto.INT8}
+    assert file.stat().st_size < 0.75 * source.stat().st_size
+    difference = np.abs(logits(file) - logits(source)).max()
+    assert 0 < difference < 0.5
+
+
+def test_static_int8_depends_on_what_it_is_calibrated_with(source, tmp_path):
+    contents = []
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        (tmp_path / name).mkdir()
+        contents.append(static(source, tmp_path / name, seed).read_bytes())
+    assert contents[0] == contents[1] != contents[2]
