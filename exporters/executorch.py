@@ -1,5 +1,5 @@
-"""ExecuTorch (`.pte`) for XNNPACK by `transformers.exporters`: fp32, and int8 by PT2E with activations quantized as they
-come and weights per channel. Batch and length are dynamic.
+"""ExecuTorch (`.pte`) for XNNPACK by `transformers.exporters`: fp32, and int8 by PT2E with activations quantized as
+they come and weights per channel. Batch and length are dynamic.
 
 The token and position tables, most of a small model, are int8 as well, one scale a row. ExecuTorch's XNNPACK takes no
 embeddings, so they are looked up by its own kernel `embedding_byte`: a device links the library of quantized kernels.
