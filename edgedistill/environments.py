@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -21,8 +23,12 @@ from .interfaces import Packages, Program
 BASE = ("numpy>=2", "safetensors>=0.8")
 """What the measuring process itself imports."""
 NPM = Program("npm", ("npm",), "with Node.js 20 or later, on Debian by: apt-get install nodejs npm")
+SAME_AS_HERE = ("torch", "transformers")
+"""Installed in the very version that is here, build included (`2.13.0+cpu`): a file is made by the code that trained
+its model, and pip's own choice for a wider range may be another build, of gigabytes."""
 _RECORD = "edgedistill.json"
 _LOCK = "package-lock.json"
+_TORCH_INDEX = "https://download.pytorch.org/whl"
 
 
 def home() -> Path:
@@ -108,7 +114,13 @@ def requirements(name: str) -> tuple[str, ...]:
         raise UserError(
             f"no target or runtime has an environment '{name}'; known: {shown}{plugins.nearest(name, known)}"
         )
-    return tuple(dict.fromkeys([*BASE, *(each for packages in found for each in packages.requirements)]))
+    wanted = [each for packages in found for each in packages.requirements]
+    return tuple(dict.fromkeys([*BASE, *map(_as_here, wanted)]))
+
+
+def _as_here(requirement: str) -> str:
+    name = re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0]
+    return f"{name}=={version(name)}" if name in SAME_AS_HERE else requirement
 
 
 def declared() -> Iterator[Packages]:
@@ -188,4 +200,8 @@ def _call(command: Sequence[str], name: str, where: Path | None = None) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=where)
     if done.returncode:
         words = " ".join((done.stderr or done.stdout).split())[-600:]
-        raise EdgedistillError(f"environment '{name}' could not be made: {words}")
+        build = version("torch").partition("+")[2]
+        hint = f"; torch's own index has its builds: PIP_EXTRA_INDEX_URL={_TORCH_INDEX}/{build}"
+        raise EdgedistillError(
+            f"environment '{name}' could not be made: {words}{hint if build and 'torch==' in words else ''}"
+        )
