@@ -144,18 +144,18 @@ def test_an_environment_holds_what_its_target_and_its_runtime_need():
 
 def test_extras_are_what_the_environments_hold():
     """One list for pip's extra and for the environment of its own; what edgedistill itself needs stands in neither."""
-    extras = {}
+    core, extras = set(), {}
     for line in requires("edgedistill"):
         requirement, _, marker = line.partition(";")
         extra = re.search(r"extra == [\"'](.+)[\"']", marker)
-        if extra:
-            extras.setdefault(extra.group(1), set()).add(requirement.replace(" ", ""))
+        place = extras.setdefault(extra.group(1), set()) if extra else core
+        place.add(requirement.replace(" ", ""))
     by_pip = [each for each in environments.declared() if each.environment and not (each.emulated or each.npm)]
     assert {"openvino", "executorch", "litert"} <= {each.environment for each in by_pip}
     for packages in by_pip:
         wanted = {each.replace(" ", "") for each in environments.requirements(packages.environment)}
         as_here = {each for each in wanted if each.split("==")[0] in environments.SAME_AS_HERE}
-        assert extras[packages.environment] == wanted - set(environments.BASE) - as_here
+        assert extras[packages.environment] == wanted - set(environments.BASE) - as_here - core
 
 
 def test_install_makes_the_environment_anew_and_records_it(home, monkeypatch):
