@@ -46,7 +46,7 @@ def tiny_recipe(data_folder: Path) -> dict[str, object]:
                 "intermediate_size": 64,
                 "vocabulary": 300,
             },
-            "fine_tune": {"epochs": 6, "learning_rate": 2e-3, "batch_size": 16},
+            "fine_tune": {"epochs": 20, "learning_rate": 2e-3, "batch_size": 16},
         },
         "rounds": [
             {

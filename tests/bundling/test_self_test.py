@@ -63,7 +63,7 @@ def test_a_wrong_output_names_its_input_and_is_exit_code_1(bundle, change, tmp_p
     change("golden.json", items=items)
     done = cli("measure", str(bundle), "--out", "wrong.json", cwd=tmp_path)
     assert done.returncode == 1
-    assert f"golden input 5 ({items[5]['text']!r}" in done.stderr
+    assert f"golden input 5 ({items[5]['text']!r:.30}" in done.stderr
     assert "is off by 0.5, allowed is 0.001" in done.stderr
     assert "Traceback" not in done.stderr
     found = load_measurement(tmp_path / "wrong.json")
