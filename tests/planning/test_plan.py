@@ -71,6 +71,7 @@ KEYS = [
     ("compute.device=auto", {"teacher"}),
     ("compute.precision=bf16", {"teacher"}),
     ("export.teacher=true", {"file-teacher-onnx-fp32", "measure", "choose"}),
+    ("export.targets=[ort-mobile]", {"file-r1-ort-mobile-fp32", "verify-r1-ort-mobile-fp32-onnxruntime", "measure"}),
     ("quantize.1.precision=fp16", {"file-r1-onnx-fp16", "measure", "choose"}),
     ("verify.min_agreement=0.9", {"choose", "report"}),
     ("measure.threads=[2]", {"measure", "choose"}),
@@ -92,6 +93,7 @@ STOP = "stop={when: {accuracy_drop: 0.02}}"
 CHOICE = "rounds.1.teacher={choose: [teacher, r1]}"
 ELSEWHERE = "evaluate.ood={far: {path: UNLABELED}}"
 VIEWS = "rounds.0.stages.0.augment={typo: 0.2}"
+STATIC = "quantize.1.precision=int8-static"
 # Keys of parts that the tiny recipe lacks: the part, a change in it, and what must run again for that.
 KEYS_OF_PARTS = [
     ((), "seeds=[3]", {"r1-seed3", "r2-seed3", "r1-control-seed3", "evaluate-r2-seed3", "report"}),
@@ -111,6 +113,14 @@ KEYS_OF_PARTS = [
     ((CHOICE,), "rounds.1.teacher.choose=[r1, teacher]", {"r2-teacher", "r2"}),
     ((CHOICE,), "rounds.1.teacher.epochs=2", {"r2-trial-1", "r2-trial-2", "r2-teacher", "r2"}),
     ((), "signals.max_gb=0", {"r1"}),
+    ((STATIC,), "quantize.1.calibration={from: unlabeled}", {"file-r1-onnx-int8-static", "measure"}),
+    ((STATIC,), "quantize.1.calibration={take: 8}", {"file-r1-onnx-int8-static", "measure"}),
+    (
+        (STATIC, "quantize.1.calibration={take: 8}"),
+        "quantize.1.calibration.from=unlabeled",
+        {"file-r1-onnx-int8-static"},
+    ),
+    ((STATIC, "quantize.1.calibration={take: 8}"), "quantize.1.calibration.take=9", {"file-r1-onnx-int8-static"}),
     ((ELSEWHERE,), "evaluate.ood.far.split=train[:50%]", {"data", "evaluate-r1", "report"}),
     ((), VIEWS, {"views-r1-soft-targets", "logits-teacher-train-r1-soft-targets", "r1", "r1-control"}),
     *(
@@ -176,12 +186,10 @@ def test_every_recipe_key_is_in_the_list_above(recipe_tree):
         "teacher.revision",
         "rounds.0.stages.0.augment.replace",
         "rounds.0.stages.0.augment.masked_lm",
-        # tests/steps/test_make_file.py
+        # tests/test_devices.py
         "export.buckets",
         "export.timeout_minutes",
         "measure.timeout_minutes",
-        "quantize.0.calibration.from",
-        "quantize.0.calibration.take",
     }
     generic = {".".join(part for part in path.split(".") if not part.isdigit()) for path in covered}
 
@@ -200,7 +208,7 @@ def test_every_recipe_key_is_in_the_list_above(recipe_tree):
         if not (key.startswith("data.") and key.split(".")[-1] in per_source)
         and not key.startswith(("rounds.student.", "rounds.stages.losses.", "data.columns", "evaluate.ood"))
     }
-    assert missing <= {"export.targets", "measure.runtimes", "task.type"}  # one of each is built in so far
+    assert missing <= {"measure.runtimes", "task.type"}  # tests/test_candidates.py, tests/test_toy_task.py
 
 
 def test_a_losses_temperature_leaves_the_control_alone(recipe_tree):
@@ -260,6 +268,22 @@ def test_several_threads_and_batches_are_candidates_of_one_file(recipe_tree):
     assert len(plan.candidates) == 2 * 2 * 4
     assert "r1/onnx/fp32/onnxruntime@threads=2,batch=8" in {row.id for row in plan.candidates}
     assert len([step for step in plan.steps if step.kind == "verify"]) == 4
+
+
+def test_a_file_is_made_once_of_the_one_it_is_made_of(recipe_tree):
+    plan = planned(recipe_tree, "export.targets=[ort-mobile]", "quantize=[{precision: int8-dynamic}]")
+    files = {step.name: step.inputs.get("source") for step in plan.steps if step.kind == "make_file"}
+    assert files == {
+        f"file-{each}-{name}": source and f"file-{each}-{source}"
+        for each in ("r1", "r2")
+        for name, source in {
+            "onnx-fp32": None,
+            "onnx-int8-dynamic": "onnx-fp32",
+            "ort-mobile-int8-dynamic": "onnx-int8-dynamic",
+        }.items()
+    }
+    assert {row.target for row in plan.candidates} == {"ort-mobile"}
+    assert not [step for step in plan.steps if step.name.startswith("verify") and "-onnx-" in step.name]
 
 
 def test_estimates_follow_the_recipe(recipe_tree):
