@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from types import ModuleType
 
 import pytest
 from filelock import FileLock
 
 from edgedistill import engine
-from edgedistill.errors import StepError, UserError
+from edgedistill.artifacts import Failure
+from edgedistill.errors import RefusedError, StepError, UserError
 from edgedistill.planning import Plan
 from edgedistill.progress import Progress
 from edgedistill.spec import Spec
@@ -44,14 +46,30 @@ def steps(monkeypatch):
         module.VERSION, module.run = 1, function
         monkeypatch.setitem(sys.modules, module.__name__, module)
 
-    def plan(text: str = "x") -> Plan:
+    def last(settings, inputs, folder, context):
+        ran.append("last")
+        failure = inputs["word"].failure
+        (folder / "word.txt").write_text(failure.reason if failure else inputs["word"].path("word.txt").read_text())
+        context.failures.update(partly)
+
+    module = ModuleType("edgedistill.steps.last")
+    module.VERSION, module.run = 1, last
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    partly: dict[str, Failure] = {}
+
+    def plan(text: str = "x", optional: bool = False) -> Plan:
+        """With `optional`, the second step may fail, and a last one reads what there is."""
         one = key_of("first", 1, text, {})
         two = key_of("second", 1, None, {"word": one})
-        both = (
+        three = key_of("last", 1, None, {"word": two})
+        all_ = (
             Step("first", "first", Words(text=text), {}, one),
-            Step("second", "second", Words(), {"word": "first"}, two),
+            Step("second", "second", Words(), {"word": "first"}, two, optional=optional),
+            Step("last", "last", Words(), {"word": "second"}, three),
         )
-        return Plan(None, both, (), ())
+        return Plan(None, all_ if optional else all_[:2], (), ())
+
+    plan.partly = partly
 
     plan.ran, plan.fault = ran, fault
     return plan
@@ -117,6 +135,64 @@ def test_nothing_half_written_stays_and_what_was_done_is_kept(steps, tmp_path, e
     steps.fault.clear()
     engine.execute(steps(), tmp_path, SILENT)
     assert steps.ran == ["first", "second", "second"]
+
+
+def test_what_an_optional_step_costs_is_told_to_those_that_read_it(steps, tmp_path):
+    steps.fault["second"] = RefusedError("this cannot be done")
+    done = engine.execute(steps(optional=True), tmp_path, SILENT)
+    assert done["second"].failure == Failure("this cannot be done", "refused")
+    assert not done["second"].manifest.files
+    assert done["last"].path("word.txt").read_text() == "this cannot be done"
+    assert set(engine.find_done(steps(optional=True), tmp_path)) == {"first", "last"}
+
+
+def test_an_optional_step_does_not_run_on_what_is_not_there(steps, tmp_path):
+    plan = steps(optional=True)
+    after = replace(plan.steps[2], name="after", kind="second", optional=True, key="after", inputs={"word": "second"})
+    steps.fault["second"] = ValueError("x")
+    done = engine.execute(Plan(None, (*plan.steps[:2], after), (), ()), tmp_path, SILENT)
+    assert steps.ran == ["first", "second"]
+    assert done["after"].failure == Failure("ValueError: x")
+
+
+def test_a_failed_step_is_tried_again_by_the_next_run_and_its_readers_only_when_something_changed(steps, tmp_path):
+    plan = steps(optional=True)
+    steps.fault["second"] = ValueError("x")
+    for _ in range(2):
+        engine.execute(plan, tmp_path, SILENT)
+    assert steps.ran == ["first", "second", "last", "second"]
+    steps.fault["second"] = ValueError("y")
+    assert engine.execute(plan, tmp_path, SILENT)["last"].path("word.txt").read_text() == "ValueError: y"
+    steps.fault.clear()
+    assert engine.execute(plan, tmp_path, SILENT)["last"].path("word.txt").read_text() == "xx"
+    assert set(engine.find_done(plan, tmp_path)) == {"first", "second", "last"}
+
+
+def test_one_run_tries_a_failing_step_once(steps, tmp_path):
+    steps.fault["second"] = ValueError("x")
+    tried: set[str] = set()
+    for _ in range(2):
+        engine.execute(steps(optional=True), tmp_path, SILENT, tried=tried)
+    assert steps.ran == ["first", "second", "last"]
+
+
+def test_a_reader_that_was_interrupted_before_a_repaired_input_was_read_runs_in_the_end(steps, tmp_path):
+    steps.fault["second"] = ValueError("x")
+    plan = steps(optional=True)
+    engine.execute(plan, tmp_path, SILENT)
+    steps.fault.clear()
+    engine.execute(plan.until("second"), tmp_path, SILENT)  # and no further
+    assert engine.execute(plan, tmp_path, SILENT)["last"].path("word.txt").read_text() == "xx"
+
+
+def test_a_step_that_did_some_of_its_candidates_is_tried_again_too(steps, tmp_path):
+    steps.partly["r1"] = Failure("it died")
+    done = engine.execute(steps(optional=True), tmp_path, SILENT)
+    assert done["last"].failure is None
+    assert done["last"].manifest.failures == {"r1": Failure("it died")}
+    steps.partly.clear()
+    assert not engine.execute(steps(optional=True), tmp_path, SILENT)["last"].manifest.failures
+    assert steps.ran == ["first", "second", "last", "last"]
 
 
 def test_a_folder_in_use_is_refused_with_who_uses_it(steps, tmp_path):

@@ -72,6 +72,7 @@ KEYS = [
     ("compute.device=auto", {"teacher"}),
     ("compute.precision=bf16", {"teacher"}),
     ("export.teacher=true", {"file-teacher-onnx-fp32", "measure", "choose"}),
+    ("export.targets=[ort-mobile]", {"file-r1-ort-mobile-fp32", "verify-r1-ort-mobile-fp32-onnxruntime", "measure"}),
     ("quantize.1.precision=fp16", {"file-r1-onnx-fp16", "measure", "choose"}),
     ("verify.min_agreement=0.9", {"choose", "report"}),
     ("measure.threads=[2]", {"measure", "choose"}),
@@ -95,6 +96,7 @@ ELSEWHERE = "evaluate.ood={far: {path: UNLABELED}}"
 FACTORISED = "rounds.1.student={init: factorise, embedding_size: 8}"
 PRUNED = "rounds.1.student={init: prune, parameters: 9000}"
 VIEWS = "rounds.0.stages.0.augment={typo: 0.2}"
+STATIC = "quantize.1.precision=int8-static"
 # Keys of parts that the tiny recipe lacks: the part, a change in it, and what must run again for that.
 KEYS_OF_PARTS = [
     ((), "seeds=[3]", {"r1-seed3", "r2-seed3", "r1-control-seed3", "evaluate-r2-seed3", "report"}),
@@ -123,6 +125,14 @@ KEYS_OF_PARTS = [
     ((PRUNED,), "rounds.1.student.from=r1", {"r2", "r2-control"}),
     ((ELSEWHERE,), "evaluate.ood.far.split=train[:50%]", {"elsewhere", "evaluate-r1", "report"}),
     ((), ELSEWHERE, {"elsewhere", "evaluate-r1", "report"}),
+    ((STATIC,), "quantize.1.calibration={from: unlabeled}", {"file-r1-onnx-int8-static", "measure"}),
+    ((STATIC,), "quantize.1.calibration={take: 8}", {"file-r1-onnx-int8-static", "measure"}),
+    (
+        (STATIC, "quantize.1.calibration={take: 8}"),
+        "quantize.1.calibration.from=unlabeled",
+        {"file-r1-onnx-int8-static"},
+    ),
+    ((STATIC, "quantize.1.calibration={take: 8}"), "quantize.1.calibration.take=9", {"file-r1-onnx-int8-static"}),
     ((), VIEWS, {"views-r1-soft-targets", "logits-teacher-train-r1-soft-targets", "r1", "r1-control"}),
     *(
         ((VIEWS,), f"rounds.0.stages.0.augment.{key}={value}", {"views-r1-soft-targets", "r1"})
@@ -188,12 +198,10 @@ def test_every_recipe_key_is_in_the_list_above(recipe_tree):
         "teacher.revision",
         "rounds.0.stages.0.augment.replace",
         "rounds.0.stages.0.augment.masked_lm",
-        # tests/steps/test_make_file.py
+        # tests/test_devices.py
         "export.buckets",
         "export.timeout_minutes",
         "measure.timeout_minutes",
-        "quantize.0.calibration.from",
-        "quantize.0.calibration.take",
     }
     generic = {".".join(part for part in path.split(".") if not part.isdigit()) for path in covered}
 
@@ -213,7 +221,7 @@ def test_every_recipe_key_is_in_the_list_above(recipe_tree):
         and not key.startswith(("rounds.student.", "rounds.stages.losses.", "data.columns", "evaluate.ood"))
         and not key.startswith(("rounds.data.", "rounds.fine_tune."))  # tests/test_own_data.py
     }
-    assert missing <= {"export.targets", "measure.runtimes", "task.type"}  # one of each is built in so far
+    assert missing <= {"measure.runtimes", "task.type"}  # tests/test_candidates.py, tests/test_toy_task.py
 
 
 def test_a_losses_temperature_leaves_the_control_alone(recipe_tree):
@@ -273,6 +281,22 @@ def test_several_threads_and_batches_are_candidates_of_one_file(recipe_tree):
     assert len(plan.candidates) == 2 * 2 * 4
     assert "r1/onnx/fp32/onnxruntime@threads=2,batch=8" in {row.id for row in plan.candidates}
     assert len([step for step in plan.steps if step.kind == "verify"]) == 4
+
+
+def test_a_file_is_made_once_of_the_one_it_is_made_of(recipe_tree):
+    plan = planned(recipe_tree, "export.targets=[ort-mobile]", "quantize=[{precision: int8-dynamic}]")
+    files = {step.name: step.inputs.get("source") for step in plan.steps if step.kind == "make_file"}
+    assert files == {
+        f"file-{each}-{name}": source and f"file-{each}-{source}"
+        for each in ("r1", "r2")
+        for name, source in {
+            "onnx-fp32": None,
+            "onnx-int8-dynamic": "onnx-fp32",
+            "ort-mobile-int8-dynamic": "onnx-int8-dynamic",
+        }.items()
+    }
+    assert {row.target for row in plan.candidates} == {"ort-mobile"}
+    assert not [step for step in plan.steps if step.name.startswith("verify") and "-onnx-" in step.name]
 
 
 def test_estimates_follow_the_recipe(recipe_tree):
