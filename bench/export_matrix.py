@@ -1,0 +1,203 @@
+"""Which student of which task becomes which file? Every task, student, target and precision that is installed.
+
+    python -m bench.export_matrix --out DIR [--readme]
+
+Each student is a tiny one, trained for seconds on real inputs (the quickstart's sentences, scikit-learn's digits), made
+into every file and verified on the whole validation set. A row is one file under one runtime: it works, it is refused
+(with the reason), it is wrong (its decisions are not its torch model's), or it failed. `--readme` writes the summary
+into README.md. What is killed goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import yaml
+
+import edgedistill
+from bench.record import Goal, record
+from edgedistill import loading, plugins
+from edgedistill.errors import EdgedistillError, RecipeError
+from edgedistill.results import CandidateResult, UnmeasuredResult
+
+README = Path(__file__).parent.parent / "README.md"
+BEGIN, END = "<!-- support table -->", "<!-- end of support table -->"
+STATES = ("works", "refused", "wrong", "failed")
+LEAST = {"fp32": 0.995}
+"""Agreement below which a file is wrong; 0.985, the recipes' default, for the other precisions."""
+LEAST_ELSE = 0.985
+TEXT_TEACHER = {"layers": 2, "hidden_size": 64, "heads": 4, "intermediate_size": 128, "vocabulary": 800, "dropout": 0.1}
+STUDENTS: Mapping[str, Mapping[str, object]] = {
+    "keep_layers": {"layers": 1},
+    "narrow": {"hidden_size": 32},
+    "trim_vocabulary": {"coverage": 0.98},
+    "static": {"dimensions": 32},
+    "checkpoint": {},
+    "scratch": {"layers": 1, "hidden_size": 32},
+    "factorise": {"embedding_size": 16},
+    "prune": {"parameters": 100_000},
+}
+
+
+def tasks() -> dict[str, dict[str, object]]:
+    """By task, the part of a recipe that is its own: real data, and a teacher that is trained on it in seconds."""
+    text = loading.shipped()["quickstart"].parent / "quickstart"
+    splits = {"train": "train[:50%]", "validation": "train[50%:65%]", "test": "train[65%:80%]"}
+    return {
+        "text-classification": {
+            "task": {"type": "text-classification", "metric": "accuracy"},
+            "data": {name: {"path": str(text / f"{name}.jsonl")} for name in splits} | {"max_length": 32},
+            "teacher": teacher(TEXT_TEACHER, 30),
+        },
+        "image-classification": {
+            "task": {"type": "image-classification", "metric": "accuracy"},
+            "data": {name: {"bundled": "digits", "split": split} for name, split in splits.items()},
+            "teacher": teacher({"layers": 2, "hidden_size": 64}, 20),
+        },
+    }
+
+
+def teacher(architecture: Mapping[str, object], epochs: int) -> dict[str, object]:
+    return {
+        "scratch": dict(architecture),
+        "fine_tune": {"epochs": epochs, "learning_rate": 2.0e-3, "batch_size": 32},
+    }
+
+
+def recipe(task: str, student: str, teacher_folder: Path) -> dict[str, object]:
+    """One round: this student, every installed target, every precision that any of them has."""
+    start = {"model": str(teacher_folder)} if student == "checkpoint" else {"from": "teacher"}
+    targets = plugins.names("exporters")
+    precisions = dict.fromkeys(each for name in targets for each in plugins.find("exporters", name).PRECISIONS)
+    stage = {
+        "name": "soft-targets",
+        "epochs": 10,
+        "learning_rate": 2.0e-3,
+        "batch_size": 32,
+        "losses": [{"kind": "kl", "temperature": 2.0, "weight": 0.9}, {"kind": "hard_label", "weight": 0.1}],
+    }
+    return {
+        "schema": "edgedistill/1",
+        "name": "export-matrix",
+        **tasks()[task],
+        "rounds": [{"id": "r1", "student": {"init": student, **start, **STUDENTS[student]}, "stages": [stage]}],
+        "control": False,
+        "compute": {"device": "cpu", "precision": "fp32"},
+        "export": {"targets": targets, "teacher": False, "buckets": [16, 32]},
+        "quantize": [{"precision": each} for each in precisions],
+        "measure": {"min_seconds": 0.1},
+        "select": {"prefer": "size"},
+    }
+
+
+def rows_of(task: str, student: str, out: Path) -> list[dict[str, object]]:
+    """One student of one task as every file."""
+    if task not in tasks() or student not in STUDENTS:
+        return [row(task, student, "*", "*", "*", "failed", "this bench has no data or settings for it yet")]
+    tree = recipe(task, student, out / task / "models" / "teacher")
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "recipe.yaml"
+        file.write_text(yaml.safe_dump(tree), encoding="utf-8")
+        try:
+            results = edgedistill.run(str(file), out=out / task)
+        except RecipeError as error:
+            return [row(task, student, "*", "*", "*", "refused", " ".join(str(error).split()).split("yaml: ", 1)[-1])]
+        except EdgedistillError as error:
+            return [row(task, student, "*", "*", "*", "failed", " ".join(str(error).split())[:300])]
+    return [judged(task, student, each) for each in results.candidates]
+
+
+def judged(task: str, student: str, found: CandidateResult | UnmeasuredResult) -> dict[str, object]:
+    """The row of one candidate."""
+    state, reason, agreement = str(found.state), found.reason or "", None
+    if isinstance(found, CandidateResult):
+        agreement = found.agreement_with_student
+        least = LEAST.get(found.precision, LEAST_ELSE)
+        state = "works" if agreement >= least else "wrong"
+        reason = "" if agreement >= least else f"agrees with its torch model on {agreement:.4f}, expected {least:g}"
+    return row(task, student, found.target, found.precision, found.runtime, state, reason, agreement)
+
+
+def row(
+    task: str,
+    student: str,
+    target: str,
+    precision: str,
+    runtime: str,
+    state: str,
+    reason: str,
+    agreement: float | None = None,
+) -> dict[str, object]:
+    return {
+        "task": task,
+        "student": student,
+        "target": target,
+        "precision": precision,
+        "runtime": runtime,
+        "state": state,
+        "agreement": agreement,
+        "reason": reason,
+    }
+
+
+def support_table(rows: Sequence[Mapping[str, object]]) -> str:
+    """Targets against precisions, as Markdown: how many of the students tried work, and what becomes of the others."""
+    tried = [each for each in rows if each["target"] != "*"]
+    precisions = list(dict.fromkeys(str(each["precision"]) for each in tried))
+    lines = [f"| target, runtime | {' | '.join(precisions)} |", f"|---{'|---' * len(precisions)}|"]
+    for target, runtime in dict.fromkeys((str(each["target"]), str(each["runtime"])) for each in tried):
+        cells = []
+        for precision in precisions:
+            own = [
+                str(each["state"])
+                for each in tried
+                if (each["target"], each["runtime"], each["precision"]) == (target, runtime, precision)
+            ]
+            cells.append(_cell(own))
+        lines.append(f"| {target}, {runtime} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(states: Sequence[str]) -> str:
+    if not states or set(states) == {"refused"}:
+        return "-"
+    others = [f"{states.count(state)} {state}" for state in STATES[1:] if state in states]
+    return ", ".join([f"{states.count('works')} of {len(states)}", *others])
+
+
+def with_table(readme: str, rows: Sequence[Mapping[str, object]]) -> str:
+    """The README's text with the table between its two markers."""
+    before, rest = readme.split(BEGIN, 1)
+    return f"{before}{BEGIN}\n{support_table(rows)}{END}{rest.split(END, 1)[1]}"
+
+
+def goals(rows: Sequence[Mapping[str, object]]) -> list[Goal]:
+    """Of part 7 of the issue on edge runtimes."""
+    counted = {state: sum(each["state"] == state for each in rows) for state in STATES}
+    shown = ", ".join(f"{count} {state}" for state, count in counted.items())
+    tried = {(each["task"], each["student"]) for each in rows}
+    every = {(task, student) for task in plugins.names("tasks") for student in plugins.names("students")}
+    return [
+        Goal("runs every task x student kind x target x precision", f"{shown}", tried >= every),
+        Goal("nothing is wrong or failed", shown, counted["wrong"] == counted["failed"] == 0),
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--readme", action="store_true", help="write the summary into README.md")
+    given = parser.parse_args()
+    # keep_layers comes first: its run leaves the teacher's folder, which `checkpoint` starts from.
+    students = sorted(plugins.names("students"), key=lambda name: (name != "keep_layers", name))
+    rows = [each for task in plugins.names("tasks") for name in students for each in rows_of(task, name, given.out)]
+    record("export_matrix", rows, goals(rows))
+    if given.readme:
+        README.write_text(with_table(README.read_text(encoding="utf-8"), rows), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
