@@ -40,7 +40,7 @@ def record(name: str, rows: Sequence[Mapping[str, object]], goals: Sequence[Goal
         console.print(f"{'met   ' if goal.met else 'MISSED'} {goal.goal}: {goal.measured}")
     content = {
         "command": " ".join(
-            ["python -m", f"bench.{name}", *("PLACE" if "/" in each else each for each in sys.argv[1:])]
+            ["python -m", _program(name), *("PLACE" if "/" in each else each for each in sys.argv[1:])]
         ),
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "environment": {**describe(), "versions": versions()},
@@ -51,6 +51,12 @@ def record(name: str, rows: Sequence[Mapping[str, object]], goals: Sequence[Goal
     partial = RESULTS / f"{name}.json.partial"
     partial.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     partial.replace(RESULTS / f"{name}.json")
+
+
+def _program(name: str) -> str:
+    """The module that is run; results of another name may be its."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    return spec.name if spec is not None else f"bench.{name}"
 
 
 def _shown(value: object) -> str:
