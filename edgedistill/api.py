@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO, overload
 
-from . import artifacts, loading, sources
+from . import artifacts, loading, plugins, sources
 from .artifacts import Artifact
 from .bundling import from_run, merge, self_test
 from .bundling.layout import is_bundle
@@ -158,8 +158,9 @@ def measure(
     batch: int | None = None,
     max_length: int = 128,
     min_seconds: float = 5.0,
-    emulated_cpu: str = DEFAULT_CPU,
+    emulated_cpu: str | None = None,
     emulated_items: int | None = None,
+    out: str | Path | None = None,
     stream: TextIO | None = None,
 ) -> FileMeasurement: ...
 
@@ -191,7 +192,7 @@ def measure(
     batch: int | None = None,
     max_length: int = 128,
     min_seconds: float = 5.0,
-    emulated_cpu: str = DEFAULT_CPU,
+    emulated_cpu: str | None = None,
     emulated_items: int | None = None,
     out: str | Path | None = None,
     stream: TextIO | None = None,
@@ -202,7 +203,7 @@ def measure(
     Args:
         data: for a file; a bundle has its own inputs.
         tokenizer: folder with `tokenizer.json` and `config.json` (label names); looked for beside and above the file.
-        emulated_cpu: what an emulated runtime runs on: `cortex-a76` or `cortex-a53`.
+        emulated_cpu: what an emulated runtime runs on: `cortex-a76` (unless given) or `cortex-a53`.
         emulated_items: ask an emulated runtime only so many items, evenly spread; None: all.
         runtime, threads, batch: unless given, `onnxruntime`, 1 and 1 for a file, and for a bundle what the run took.
         out: where a bundle's results are written as JSON; None: nowhere.
@@ -211,13 +212,19 @@ def measure(
         UserError: a file that isn't there, data that the model doesn't fit, or a runtime that doesn't open the file.
         EdgedistillError: a bundle's file has changed, or it answers a golden input wrongly (the results are written).
     """
-    if emulated_cpu not in CPUS:
+    if emulated_cpu is not None and emulated_cpu not in CPUS:
         raise UserError(f"measure: got emulated cpu {emulated_cpu!r}, expected one of {', '.join(CPUS)}")
     if data is None:
         if not is_bundle(Path(file)):
             raise UserError(f"measure: '{file}' is no bundle, and a model file needs a data file (--data)")
         asked = self_test.Asked(runtime, threads, batch, min_seconds)
         return _checked(self_test.examine(Path(file), asked, Progress(None, stream)), out)
+    if out is not None:
+        raise UserError("measure: got a place for results (--out), which only a bundle's are written to")
+    runtime = runtime or "onnxruntime"
+    emulation = (emulated_cpu, emulated_items)
+    if emulation != (None, None) and plugins.find("runtimes", runtime).PACKAGES.emulated is None:
+        raise UserError(f"measure: got options of emulation (--emulated-...), but {runtime} is not emulated")
     request = LoneFile(
         file=Path(file),
         data=Path(data),
@@ -225,12 +232,12 @@ def measure(
         task=task,
         metric=metric,
         columns=dict(columns or {}),
-        runtime=runtime or "onnxruntime",
+        runtime=runtime,
         threads=threads or 1,
         batch=batch or 1,
         max_length=max_length,
         min_seconds=min_seconds,
-        emulation=EmulationSpec.model_validate({"cpu": emulated_cpu, "items": emulated_items}),
+        emulation=EmulationSpec.model_validate({"cpu": emulated_cpu or DEFAULT_CPU, "items": emulated_items}),
     )
     return measure_lone_file(request, Progress(None, stream))
 
@@ -316,7 +323,6 @@ def _difference(run: Path, own: Results, first_run: Path, first: Results) -> Pai
     """Paired difference of the chosen candidates, when both answered the same test items."""
     import numpy as np
 
-    from . import plugins
     from .signals import load_rows
 
     if own.chosen is None or first.chosen is None or own.data.get("test_sha256") != first.data.get("test_sha256"):
@@ -329,8 +335,6 @@ def _difference(run: Path, own: Results, first_run: Path, first: Results) -> Pai
             return None
         decided.append(np.asarray(load_rows(file).values).argmax(axis=1))
     labels = np.array(json.loads((run / "predictions" / "test" / "references.json").read_text())["labels"])
-    if any(len(each) != len(labels) for each in decided):
-        return None  # an emulated candidate was asked a part of the items only
     kept = labels != -100
     task = plugins.find("tasks", str(own.data["task"]))
     return compare_paired(task.METRICS[own.metric], decided[0][kept], decided[1][kept], labels[kept])

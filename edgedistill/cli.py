@@ -111,14 +111,14 @@ def measure(
     max_length: Annotated[int, typer.Option("--max-length", min=1, help="Cut inputs to this many tokens.")] = 128,
     min_seconds: Annotated[float, typer.Option("--min-seconds", min=0.1)] = 5.0,
     emulated_cpu: Annotated[
-        str, typer.Option("--emulated-cpu", help="What an emulated runtime runs on: cortex-a76 or cortex-a53.")
-    ] = "cortex-a76",
+        str | None, typer.Option("--emulated-cpu", help="What an emulated runtime runs on: cortex-a76 or cortex-a53.")
+    ] = None,
     emulated_items: Annotated[
         int | None, typer.Option("--emulated-items", min=1, help="Ask an emulated runtime only so many items.")
     ] = None,
-    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where a bundle's results are written.")] = Path(
-        "bundle-results.json"
-    ),
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="A bundle's results; default: bundle-results.json.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure a lone model file on a data file, or test and measure a bundle on this machine."""
@@ -126,6 +126,7 @@ def measure(
 
     log = sys.stderr
     if data is None:
+        out = out or Path("bundle-results.json")
         tested = api.measure(
             file, runtime=runtime, threads=threads, batch=batch, min_seconds=min_seconds, out=out, stream=log
         )
@@ -134,7 +135,7 @@ def measure(
     found = api.measure(
         file, data, tokenizer=tokenizer, task=task, metric=metric, columns=show.pairs(column or (), "--column"),
         runtime=runtime, threads=threads, batch=batch, max_length=max_length, min_seconds=min_seconds,
-        emulated_cpu=emulated_cpu, emulated_items=emulated_items, stream=log,
+        emulated_cpu=emulated_cpu, emulated_items=emulated_items, out=out, stream=log,
     )  # fmt: skip
     _print(show.measurement_facts(found)) if as_json else show.measurement(found)
 

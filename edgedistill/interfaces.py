@@ -304,8 +304,6 @@ class Packages:
     emulated: str | None = None
     """The machine (`platform.machine()`) whose build of them is meant: it lives in its environment only, and runs there
     under emulation. What is emulated is never timed; its instructions are counted."""
-    native: str | None = None
-    """Of an emulated runtime: the runtime that is this machine's own build of the same library."""
     npm: str | None = None
     """Folder with the `package.json` and `package-lock.json` of the node packages that the environment of that name
     holds, beside or instead of Python's."""

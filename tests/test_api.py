@@ -110,6 +110,9 @@ def test_a_lone_file_is_measured(finished_run, data_folder):
         ),
         ({"runtime": "onyx"}, "unknown runtimes 'onyx'; known: browser, executorch"),
         ({"columns": {"text": "sentence"}}, "has no column 'sentence'"),
+        ({"out": "results.json"}, "got a place for results (--out), which only a bundle's are written to"),
+        ({"emulated_items": 3}, "got options of emulation (--emulated-...), but onnxruntime is not emulated"),
+        ({"emulated_cpu": "cortex-a53"}, "but onnxruntime is not emulated"),
     ],
 )
 def test_a_wrong_measurement_gets_a_sentence(finished_run, data_folder, change, expected):

@@ -21,7 +21,6 @@ PACKAGES = Packages(
     requirements=("onnxruntime>=1.32",),
     environment="onnxruntime-arm64",
     emulated=MACHINE,
-    native="onnxruntime",
 )
 
 
