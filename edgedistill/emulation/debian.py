@@ -6,14 +6,17 @@ rights are needed.
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
+
+from edgedistill.errors import UserError
 
 Call = Callable[[Sequence[str], Path], None]
 """Runs a command in a folder, and raises when it fails."""
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-SOURCE = f"deb [signed-by={KEYRING}] http://deb.debian.org/debian bookworm main"
+RELEASE = "bookworm"
 PYTHON = "3.11"
 """The Python of that release."""
 PACKAGES = (
@@ -36,7 +39,11 @@ PACKAGES = (
 
 
 def unpack(architecture: str, root: Path, scratch: Path, call: Call) -> None:
-    """Fill `root` with Python and its libraries for `architecture` (Debian's name: `arm64`)."""
+    """Fill `root` with Python and its libraries for `architecture` (Debian's name: `arm64`).
+
+    Raises:
+        UserError: apt knows no archive of Debian.
+    """
     configuration = _configuration(architecture, scratch)
     call(["apt-get", "-c", str(configuration), "--quiet", "update"], scratch)
     packages = scratch / "packages"
@@ -47,12 +54,33 @@ def unpack(architecture: str, root: Path, scratch: Path, call: Call) -> None:
         call(["dpkg-deb", "-x", str(each), str(root)], scratch)
 
 
+def archive(configured: Sequence[str]) -> str:
+    """Of the archives that apt is set up with, Debian's main one, or the mirror of it that this machine uses.
+
+    Raises:
+        UserError: there is none.
+    """
+    found = [each for each in configured if each.rstrip("/").endswith("/debian")]
+    if not found:
+        shown = ", ".join(configured) or "nothing"
+        raise UserError(f"apt is set up with {shown}, expected an archive of Debian (its address ends with /debian)")
+    return found[0]
+
+
+def _configured() -> list[str]:
+    """The archives that this machine's apt is set up with."""
+    command = ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return list(dict.fromkeys(done.stdout.split()))
+
+
 def _configuration(architecture: str, scratch: Path) -> Path:
     """apt's configuration, in a folder of its own."""
     for name in ("lists/partial", "cache/archives/partial"):
         (scratch / name).mkdir(parents=True)
     (scratch / "status").touch()
-    (scratch / "sources.list").write_text(SOURCE + "\n", encoding="utf-8")
+    source = f"deb [signed-by={KEYRING}] {archive(_configured())} {RELEASE} main"
+    (scratch / "sources.list").write_text(source + "\n", encoding="utf-8")
     settings = {
         "APT::Architecture": architecture,
         "APT::Architectures::": architecture,
