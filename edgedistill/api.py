@@ -21,6 +21,7 @@ from .emulation.cpus import CPUS, DEFAULT_CPU
 from .engine import execute, find_done
 from .errors import EdgedistillError, UserError
 from .lone_file import FileMeasurement, LoneFile, measure_lone_file
+from .measuring.instructions import refuse_options
 from .model_files import read_files
 from .planning import Plan, make_plan
 from .progress import Progress
@@ -174,6 +175,8 @@ def measure(
     threads: int | None = None,
     batch: int | None = None,
     min_seconds: float = 5.0,
+    emulated_cpu: str | None = None,
+    emulated_items: int | None = None,
     out: str | Path | None = None,
     stream: TextIO | None = None,
 ) -> DeviceMeasurement: ...
@@ -217,14 +220,14 @@ def measure(
     if data is None:
         if not is_bundle(Path(file)):
             raise UserError(f"measure: '{file}' is no bundle, and a model file needs a data file (--data)")
-        asked = self_test.Asked(runtime, threads, batch, min_seconds)
+        if emulated_items is not None:
+            raise UserError("measure: a bundle's golden inputs are asked all of them, expected no --emulated-items")
+        asked = self_test.Asked(runtime, threads, batch, min_seconds, emulated_cpu)
         return _checked(self_test.examine(Path(file), asked, Progress(None, stream)), out)
     if out is not None:
         raise UserError("measure: got a place for results (--out), which only a bundle's are written to")
     runtime = runtime or "onnxruntime"
-    emulation = (emulated_cpu, emulated_items)
-    if emulation != (None, None) and plugins.find("runtimes", runtime).PACKAGES.emulated is None:
-        raise UserError(f"measure: got options of emulation (--emulated-...), but {runtime} is not emulated")
+    refuse_options(runtime, emulated_cpu, emulated_items)
     request = LoneFile(
         file=Path(file),
         data=Path(data),

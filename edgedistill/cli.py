@@ -128,8 +128,9 @@ def measure(
     if data is None:
         out = out or Path("bundle-results.json")
         tested = api.measure(
-            file, runtime=runtime, threads=threads, batch=batch, min_seconds=min_seconds, out=out, stream=log
-        )
+            file, runtime=runtime, threads=threads, batch=batch, min_seconds=min_seconds, emulated_cpu=emulated_cpu,
+            emulated_items=emulated_items, out=out, stream=log,
+        )  # fmt: skip
         _print(tested.model_dump(mode="json", by_alias=True)) if as_json else show.device_measurement(tested, out)
         return
     found = api.measure(

@@ -111,11 +111,7 @@ def measurement(found: FileMeasurement) -> None:
 def _cost(found: FileMeasurement) -> dict[str, str]:
     """Times and memory, or what stands in their place when there are none."""
     if found.latency_ms is None or found.throughput_per_s is None:
-        return {
-            "instructions": f"{formatting.millions(found.instructions_per_inference)} per inference, mean over "
-            f"{found.counted_inputs} inputs",
-            "latency": "not timed: the runtime is emulated",
-        }
+        return _not_timed(found)
     latency = found.latency_ms
     return {
         "latency": f"p50 {_ms(latency['p50'])}  p90 {_ms(latency['p90'])}  p95 {_ms(latency['p95'])}  "
@@ -123,6 +119,15 @@ def _cost(found: FileMeasurement) -> dict[str, str]:
         "throughput": f"{found.throughput_per_s:.1f} items/s",
         "load": f"{formatting.fixed(found.load_ms, 1)} ms",
         "peak memory": "-" if found.peak_rss_mb is None else f"{found.peak_rss_mb:.1f} MB above the interpreter",
+    }
+
+
+def _not_timed(found: FileMeasurement | DeviceMeasurement) -> dict[str, str]:
+    """What an emulated runtime gives in place of times."""
+    return {
+        "instructions": f"{formatting.millions(found.instructions_per_inference)} per inference, mean over "
+        f"{found.counted_inputs} inputs",
+        "latency": "not timed: the runtime is emulated",
     }
 
 
@@ -143,8 +148,6 @@ def device_measurement(found: DeviceMeasurement, file: Path) -> None:
     """A bundle that answered as it should."""
     console = _console()
     latency, golden = found.latency_ms, found.golden
-    assert latency is not None
-    assert found.load_ms is not None
     worst = "-" if golden.max_abs_diff is None else f"{golden.max_abs_diff:.2g}"
     rows = {
         "bundle": f"{found.candidate} of {found.recipe} ({found.file_bytes / 1e6:.2f} MB)",
@@ -152,12 +155,17 @@ def device_measurement(found: DeviceMeasurement, file: Path) -> None:
         "runtime": f"{found.runtime} {found.runtime_version}, {found.threads} thread(s), batch {found.batch}",
         "golden": f"all {golden.items} inputs agree (off by {worst} at most, allowed {golden.tolerance:.2g}); "
         f"token ids: {golden.tokens}",
-        "latency": f"p50 {_ms(latency.p50)}  p90 {_ms(latency.p90)}  p95 {_ms(latency.p95)}  p99 {_ms(latency.p99)} "
-        f"ms, {latency.runs} runs",
-        "load": f"{found.load_ms:.1f} ms",
-        "peak memory": "-" if found.peak_rss_mb is None else f"{found.peak_rss_mb:.1f} MB above the interpreter",
-        "results": f"{file}",
     }
+    if latency is None:
+        rows |= _not_timed(found)
+    else:
+        rows |= {
+            "latency": f"p50 {_ms(latency.p50)}  p90 {_ms(latency.p90)}  p95 {_ms(latency.p95)}  "
+            f"p99 {_ms(latency.p99)} ms, {latency.runs} runs",
+            "load": f"{formatting.fixed(found.load_ms, 1)} ms",
+            "peak memory": "-" if found.peak_rss_mb is None else f"{found.peak_rss_mb:.1f} MB above the interpreter",
+        }
+    rows["results"] = f"{file}"
     for name, text in rows.items():
         console.print(f"[bold]{name:<12}[/] {_escape(text)}", highlight=False, soft_wrap=True)
 

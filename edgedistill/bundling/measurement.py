@@ -34,7 +34,8 @@ class GoldenResult(_Part):
 
 
 class DeviceMeasurement(_Part):
-    """One bundle on one machine. Without a right answer nothing is timed."""
+    """One bundle on one machine, or on an emulated processor, which is never timed. Without a right answer nothing is
+    timed or counted."""
 
     schema_: str = Field(alias="schema")
     edgedistill: str
@@ -59,11 +60,17 @@ class DeviceMeasurement(_Part):
     throughput_per_s: float | None
     load_ms: float | None
     peak_rss_mb: float | None
+    emulated_cpu: str | None = None
+    instructions_per_inference: float | None = None
+    """Under an emulated runtime, in place of times: the mean over `counted_inputs` golden inputs."""
+    counted_inputs: int | None = None
     date: str
 
     @property
     def place(self) -> str:
         """The machine in a few words: measurements with other words never share an axis."""
+        if self.emulated_cpu is not None:
+            return f"{self.emulated_cpu}, emulated"
         return f"{self.machine.get('cpu', 'unknown processor')}, {self.machine.get('system', 'unknown system')}"
 
 

@@ -15,9 +15,11 @@ from edgedistill import __version__, environments, plugins
 from edgedistill.bundling.golden import first_wrong
 from edgedistill.bundling.layout import Bundle, Golden, open_bundle
 from edgedistill.bundling.measurement import MEASUREMENT_SCHEMA, DeviceMeasurement, GoldenResult
+from edgedistill.emulation.cpus import DEFAULT_CPU
 from edgedistill.errors import UserError
 from edgedistill.interfaces import MODEL_INPUTS
 from edgedistill.machine import describe
+from edgedistill.measuring.instructions import Cost, Counted, count_instructions, emulated, refuse_options
 from edgedistill.measuring.latency import Answering, Timed, answers, time_files
 from edgedistill.progress import Progress
 from edgedistill.signals import load_rows
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from edgedistill.measuring.latency import Timing
 
 _SHOWN = 60
+_COUNTING_SECONDS = 1800.0
+"""Emulation is slow: the longest time for one answer of its process."""
 
 
 @dataclass(frozen=True)
@@ -37,37 +41,48 @@ class Asked:
     threads: int | None
     batch: int | None
     min_seconds: float
+    emulated_cpu: str | None = None
 
 
 def examine(folder: Path, asked: Asked, progress: Progress) -> DeviceMeasurement:
-    """Check the sha256 of every file, the token ids and outputs of every golden input, then time the golden inputs.
+    """Check the sha256 of every file, the token ids and outputs of every golden input, then time the golden inputs, or
+    count their instructions where the runtime is emulated.
 
     Raises:
-        UserError: not a bundle, or a runtime that doesn't open its files or isn't installed.
+        UserError: not a bundle, a runtime that doesn't open its files or isn't installed, or options that it lacks.
         EdgedistillError: a file is missing or changed, or cannot be run.
     """
     bundle = open_bundle(folder)
     runtime = _runtime(bundle, asked.runtime)
+    refuse_options(runtime, asked.emulated_cpu)
+    cpu = (asked.emulated_cpu or DEFAULT_CPU) if emulated(runtime) else None
     threads, batch = asked.threads or int(bundle.text("threads")), asked.batch or int(bundle.text("batch"))
+    if cpu is not None and threads > 1:
+        raise UserError(f"measure: {runtime} counts the instructions of one thread, got {threads}; give --threads 1")
     golden = bundle.golden()
     with tempfile.TemporaryDirectory() as place:
         scratch = Path(place)
         given, output = scratch / "inputs.safetensors", scratch / "rows.safetensors"
         golden.ragged(int(bundle.text("pad_token"))).save(given)
-        backend = answers(Answering(bundle.opened, runtime, bundle.text("task")), given, output, scratch)
+        backend = answers(Answering(bundle.opened, runtime, bundle.text("task"), cpu=cpu), given, output, scratch)
         result = judge(golden, load_rows(output), bundle)
-        timing = None
-        if result.passed:
+        timing: Timing | None = None
+        cost: Cost | None = None
+        length = bundle.facts["timed_length"]
+        width = None if length is None else int(str(length))
+        if result.passed and cpu is not None:
+            cost = _count(Counted("bundle", bundle.opened, runtime, batch, given, cpu), scratch, progress, width)
+        elif result.passed:
             timed = Timed("bundle", bundle.opened, runtime, threads, batch, given)
-            length = bundle.facts["timed_length"]
-            timing = _time(timed, scratch, progress, asked.min_seconds, None if length is None else int(str(length)))
+            timing = _time(timed, scratch, progress, asked.min_seconds, width)
+    seen = timing or cost
     return DeviceMeasurement.model_validate(
         {
             "schema": MEASUREMENT_SCHEMA,
             "edgedistill": __version__,
             **{key: bundle.text(key) for key in ("recipe", "candidate", "round", "target", "precision")},
             "runtime": runtime,
-            "runtime_version": timing.runtime_version if timing else None,
+            "runtime_version": seen.runtime_version if seen else None,
             "threads": threads,
             "batch": batch,
             "device_files": bundle.device_files,
@@ -79,6 +94,9 @@ def examine(folder: Path, asked: Asked, progress: Progress) -> DeviceMeasurement
             "throughput_per_s": timing.throughput_per_s if timing else None,
             "load_ms": timing.load_ms if timing else None,
             "peak_rss_mb": timing.peak_rss_mb if timing else None,
+            "emulated_cpu": cpu,
+            "instructions_per_inference": cost.instructions_per_inference if cost else None,
+            "counted_inputs": cost.inputs if cost else None,
             "date": time.strftime("%Y-%m-%d"),
         }
     )
@@ -153,3 +171,15 @@ def _time(timed: Timed, scratch: Path, progress: Progress, min_seconds: float, l
     if timed.id in timings.failed:
         raise timings.failed[timed.id]
     return timings.seen[timed.id]
+
+
+def _count(counted: Counted, scratch: Path, progress: Progress, length: int | None) -> Cost:
+    """One file's instructions.
+
+    Raises:
+        EdgedistillError: they could not be counted.
+    """
+    seen, failed = count_instructions([counted], scratch, progress, length=length, timeout_seconds=_COUNTING_SECONDS)
+    if counted.id in failed:
+        raise failed[counted.id]
+    return seen[counted.id]

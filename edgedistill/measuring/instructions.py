@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgedistill import plugins
-from edgedistill.errors import EdgedistillError
+from edgedistill.errors import EdgedistillError, UserError
 from edgedistill.measuring.child import Child
 from edgedistill.measuring.latency import backend_facts, load
 from edgedistill.model_files import Opened
@@ -73,3 +73,13 @@ def emulated(runtime: str) -> bool:
     """Whether what this runtime runs is emulated, and so is counted and not timed."""
     packages = plugins.find("runtimes", runtime).PACKAGES
     return packages.emulated is not None
+
+
+def refuse_options(runtime: str, *options: object) -> None:
+    """Refuse options of emulation (None: not given) for a runtime that isn't emulated.
+
+    Raises:
+        UserError: one is given.
+    """
+    if any(option is not None for option in options) and not emulated(runtime):
+        raise UserError(f"measure: got options of emulation (--emulated-...), but {runtime} is not emulated")

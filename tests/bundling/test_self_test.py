@@ -3,13 +3,18 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
 import edgedistill
+from edgedistill import environments
+from edgedistill.bundling import self_test
 from edgedistill.bundling.golden import first_wrong, spread_by_length, tolerance
 from edgedistill.bundling.measurement import load_measurement
 from edgedistill.errors import EdgedistillError, UserError
+from edgedistill.measuring.instructions import Cost
+from edgedistill.measuring.latency import answers
 
 
 def test_a_bundle_is_tested_and_measured(bundle, tmp_path):
@@ -147,3 +152,40 @@ def cli(*arguments, cwd):
     return subprocess.run(
         [sys.executable, "-m", "edgedistill.cli", *arguments], capture_output=True, text=True, cwd=cwd, check=False
     )
+
+
+def test_options_of_emulation_are_for_emulated_runtimes(bundle):
+    with pytest.raises(UserError, match="but onnxruntime is not emulated"):
+        edgedistill.measure(bundle, emulated_cpu="cortex-a53")
+    with pytest.raises(UserError, match="golden inputs are asked all of them"):
+        edgedistill.measure(bundle, emulated_items=3)
+
+
+def test_under_an_emulated_runtime_it_is_counted_and_never_timed(bundle, tmp_path, monkeypatch):
+    """The measuring process is this machine's here; what is asked of it and what is made of it is all that differs."""
+    monkeypatch.setattr(self_test, "emulated", lambda runtime: True)
+    monkeypatch.setattr("edgedistill.measuring.instructions.emulated", lambda runtime: True)
+    monkeypatch.setattr(
+        self_test,
+        "count_instructions",
+        lambda counted, *_, **__: ({each.id: Cost(1234.5, 32, "1.2", {}) for each in counted}, {}),
+    )
+    monkeypatch.setattr(self_test, "answers", lambda asked, *rest: answers(replace(asked, cpu=None), *rest))
+    monkeypatch.setattr(self_test, "time_files", lambda *_, **__: pytest.fail("timed"))
+    found = edgedistill.measure(bundle, emulated_cpu="cortex-a53", out=tmp_path / "arm.json")
+    assert load_measurement(tmp_path / "arm.json") == found
+    assert found.golden.passed
+    assert (found.instructions_per_inference, found.counted_inputs) == (1234.5, 32)
+    assert found.latency_ms is found.load_ms is found.peak_rss_mb is None
+    assert found.place == "cortex-a53, emulated"
+    with pytest.raises(UserError, match="counts the instructions of one thread, got 2; give --threads 1"):
+        edgedistill.measure(bundle, threads=2)
+
+
+def test_under_the_emulated_arm_build(bundle, tmp_path):
+    if not environments.installed("onnxruntime-arm64"):
+        pytest.skip("needs edgedistill doctor --install onnxruntime-arm64")
+    done = cli("measure", str(bundle), "--runtime", "onnxruntime-arm64", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "all 32 inputs agree" in done.stdout
+    assert "not timed: the runtime is emulated" in done.stdout
