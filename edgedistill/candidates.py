@@ -21,6 +21,9 @@ class Candidate(Spec):
     runtime: str
     threads: int
     batch: int
+    emulated: bool = False
+    """Whether its runtime is another processor's, emulated: it is verified and its instructions are counted, but it is
+    never timed, and so never chosen."""
     refused: str | None = None
     """Why this combination cannot be; such a candidate has no files and is only reported."""
 
@@ -47,9 +50,11 @@ def candidates(recipe: Recipe) -> tuple[Candidate, ...]:
         for target in recipe.export.targets:
             for quantize in recipe.quantize:
                 for runtime in runtimes_of(target, recipe):
-                    for threads, batch in setups:
+                    emulated = plugins.find("runtimes", runtime).PACKAGES.emulated is not None
+                    own = [(1, 1)] if emulated else setups
+                    for threads, batch in own:
                         name = f"{model}/{target}/{quantize.precision}/{runtime}"
-                        suffix = f"@threads={threads},batch={batch}" if len(setups) > 1 else ""
+                        suffix = f"@threads={threads},batch={batch}" if len(own) > 1 else ""
                         found.append(
                             Candidate(
                                 id=name + suffix,
@@ -59,15 +64,26 @@ def candidates(recipe: Recipe) -> tuple[Candidate, ...]:
                                 runtime=runtime,
                                 threads=threads,
                                 batch=batch,
-                                refused=_refusal(target, quantize.precision, runtime, batch),
+                                emulated=emulated,
+                                refused=_refusal(target, quantize.precision, batch),
                             )
                         )
     return tuple(found)
 
 
 def possible(rows: Iterable[Candidate]) -> tuple[Candidate, ...]:
-    """Those that are made and measured."""
+    """Those that are made."""
     return tuple(row for row in rows if row.refused is None)
+
+
+def timed(rows: Iterable[Candidate]) -> tuple[Candidate, ...]:
+    """Those that are made and measured, and can be chosen."""
+    return tuple(row for row in possible(rows) if not row.emulated)
+
+
+def counted(rows: Iterable[Candidate]) -> tuple[Candidate, ...]:
+    """Those that are made and run under emulation."""
+    return tuple(row for row in possible(rows) if row.emulated)
 
 
 def runtimes_of(target: str, recipe: Recipe) -> tuple[str, ...]:
@@ -79,10 +95,8 @@ def runtimes_of(target: str, recipe: Recipe) -> tuple[str, ...]:
     return tuple(name for name in asked if target in plugins.find("runtimes", name).TARGETS)
 
 
-def _refusal(target: str, precision: str, runtime: str, batch: int) -> str | None:
+def _refusal(target: str, precision: str, batch: int) -> str | None:
     exporter: ModuleType = plugins.find("exporters", target)
-    if plugins.find("runtimes", runtime).PACKAGES.emulated is not None:
-        return f"{runtime} is emulated, and so never timed; measure the file by itself: edgedistill measure FILE"
     if precision not in exporter.PRECISIONS:
         return f"target {target} has no {precision}, only {', '.join(exporter.PRECISIONS)}"
     if exporter.FIXED_SHAPES and batch > 1:

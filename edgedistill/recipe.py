@@ -262,8 +262,8 @@ class EmulationSpec(Spec):
 
     cpu: Literal["cortex-a76", "cortex-a53"] = "cortex-a76"
     """With and without the int8 dot product."""
-    items: int | None = Field(None, ge=1)
-    """Ask only so many items, evenly spread: emulation is slow. None: all."""
+    items: int | None = Field(300, ge=1)
+    """Ask only so many items of a split, evenly spread: emulation is slow. None: all."""
 
 
 class MeasureSpec(Spec):
@@ -278,6 +278,7 @@ class MeasureSpec(Spec):
     min_seconds: float = Field(5.0, gt=0)
     timeout_minutes: float = Field(30.0, gt=0)
     """A candidate whose process takes longer for one answer (to load, a split, a turn of timing) has failed."""
+    emulation: EmulationSpec = EmulationSpec()
 
 
 class Limits(Spec):

@@ -116,6 +116,37 @@ class UnmeasuredResult(_Part):
     reason: str
 
 
+class EmulatedResult(_Part):
+    """A file run on another processor's kernels, emulated, on some of the items, evenly spread. Its cost is counted in
+    instructions: emulation says nothing about time, so it is no candidate for the choice. `here` is the same file on
+    the same items under a runtime of this machine, where the run has one."""
+
+    state: Literal["emulated"] = "emulated"
+
+    id: str
+    round: str
+    target: str
+    precision: str
+    runtime: str
+    cpu: str
+    file_bytes: int
+    backend: dict[str, object] = {}
+    items: int
+    """Of validation, for agreement."""
+    items_of: int
+    agreement_with_student: float
+    max_abs_diff: float
+    test_items: int
+    test_items_of: int
+    accuracy: float
+    accuracy_ci: Interval
+    accuracy_here: float | None = None
+    agreement_with_here: float | None = None
+    """Share of the test items with the same answer as here."""
+    instructions_per_inference: float
+    counted_inputs: int
+
+
 class CandidateResult(_Part):
     """One model's files under one runtime. `accuracy` is on test, `validation_accuracy` is what the choice used."""
 
@@ -185,7 +216,7 @@ class Results(_Part):
     metric: str
     teacher: TeacherResult
     rounds: tuple[RoundResult, ...]
-    candidates: tuple[CandidateResult | UnmeasuredResult, ...]
+    candidates: tuple[CandidateResult | EmulatedResult | UnmeasuredResult, ...]
     chosen: str | None
     why: str
     stop: dict[str, object] | None = None
@@ -203,8 +234,13 @@ class Results(_Part):
 
     @property
     def measured(self) -> tuple[CandidateResult, ...]:
-        """The candidates with figures."""
+        """The candidates that were timed."""
         return tuple(each for each in self.candidates if isinstance(each, CandidateResult))
+
+    @property
+    def emulated(self) -> tuple[EmulatedResult, ...]:
+        """Those that ran under emulation."""
+        return tuple(each for each in self.candidates if isinstance(each, EmulatedResult))
 
     @property
     def unmeasured(self) -> tuple[UnmeasuredResult, ...]:

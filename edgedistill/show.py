@@ -337,6 +337,11 @@ def _candidates(found: Results) -> Table:
         limits = "within" if row.within_limits else "; ".join(row.blocked_by)
         agreement = f"{row.agreement_with_student:.4f}"
         table.add_row(mark, row.id, size, accuracy, agreement, p50, p95, memory, f"{row.load_ms:.0f}", limits)
+    for seen in found.emulated:
+        cost = f"{formatting.millions(seen.instructions_per_inference)} instructions an inference on {seen.cpu}"
+        asked = f"{seen.test_items} of {seen.test_items_of} items"
+        size, share = f"{seen.file_bytes / 1e6:.2f}", f"{seen.agreement_with_student:.4f}"
+        table.add_row("", seen.id, size, f"{seen.accuracy:.4f}", share, *["-"] * 4, f"emulated: {cost}, {asked}")
     for other in found.unmeasured:
         table.add_row("", other.id, *["-"] * 7, f"[yellow]{other.state}[/]: {_escape(other.reason)}")
     table.caption = "> chosen   * on the front of accuracy, latency and size"

@@ -69,6 +69,42 @@ def count_instructions(
     return seen, failed
 
 
+def answer_and_count(
+    files: Opened,
+    runtime: str,
+    task: str,
+    asked: Mapping[str, tuple[Path, Path]],
+    counted: str,
+    cpu: str,
+    scratch: Path,
+    *,
+    length: int | None,
+    timeout_seconds: float,
+) -> Cost:
+    """Have files answer splits and count their instructions on one of these, in one process: an emulated one takes long
+    to start.
+
+    Args:
+        asked: by split, its inputs and the file for its rows.
+        counted: the split whose inputs are counted, one by one.
+        length: pad or cut every counted input to this many tokens; None: real lengths.
+        timeout_seconds: longest time for one answer of the process.
+
+    Raises:
+        EdgedistillError: the runtime isn't installed, the files cannot be run, or not by the processor named.
+    """
+    module = plugins.find("tasks", task).__name__
+    log = scratch / "emulation.log"
+    with Child.of_runtime(runtime, log, task=task, cpu=cpu, timeout_seconds=timeout_seconds) as child:
+        loaded = load(child, files, runtime, 1, 0)
+        for inputs, rows in asked.values():
+            child.ask("answer", file=str(inputs), output=str(rows), task=module)
+        child.ask("inputs", file=str(asked[counted][0]), batch=1, length=length)
+        seen = child.ask("count", batches=COUNTED_INPUTS)
+    figure, inputs_counted = float(str(seen["instructions_per_inference"])), int(str(seen["inputs"]))
+    return Cost(figure, inputs_counted, str(loaded["version"]), backend_facts(loaded))
+
+
 def emulated(runtime: str) -> bool:
     """Whether what this runtime runs is emulated, and so is counted and not timed."""
     packages = plugins.find("runtimes", runtime).PACKAGES

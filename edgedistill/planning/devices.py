@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from edgedistill import plugins
-from edgedistill.candidates import Candidate, possible
+from edgedistill.candidates import Candidate, counted, possible, timed
 from edgedistill.recipe import Calibration, Round
 from edgedistill.steps import (
     bundle,
     choose,
+    emulate,
     evaluate,
     judge_round,
     make_file,
@@ -49,6 +50,9 @@ def plan_files(draft: Draft, rows: Sequence[Candidate]) -> None:
     """Make the files of these candidates, and verify each under its runtime. What fails here costs the candidate."""
     recipe = draft.recipe
     for row in possible(rows):
+        if row.emulated:
+            _plan_emulation(draft, row)
+            continue
         settings = verify.Settings(
             task=recipe.task, runtime=row.runtime, timeout_minutes=recipe.measure.timeout_minutes
         )
@@ -62,6 +66,31 @@ def plan_files(draft: Draft, rows: Sequence[Candidate]) -> None:
             settings.model_dump(mode="json", exclude={"timeout_minutes"}),
             optional=True,
         )
+
+
+def _plan_emulation(draft: Draft, row: Candidate) -> None:
+    """Run a file on another processor's kernels: what it answers, and what that costs in instructions."""
+    measured = draft.recipe.measure
+    settings = emulate.Settings(
+        task=draft.recipe.task,
+        runtime=row.runtime,
+        emulation=measured.emulation,
+        length=None if measured.lengths == "as_is" else measured.lengths,
+        timeout_minutes=measured.timeout_minutes,
+    )
+    draft.steps.add(
+        f"emulate-{row.verify_key}",
+        "emulate",
+        settings,
+        {
+            "data": draft.data_of[row.round],
+            "file": _plan_file(draft, row.round, row.target, row.precision),
+            "reference": f"evaluate-{row.round}",
+        },
+        f"{row.round} {row.target} {row.precision} under {row.runtime}: answers and instructions",
+        settings.model_dump(mode="json", exclude={"timeout_minutes"}),
+        optional=True,
+    )
 
 
 def _plan_file(draft: Draft, model: str, target: str, precision: str) -> str:
@@ -97,7 +126,7 @@ def plan_judgement(draft: Draft, each: Round, rows: Sequence[Candidate]) -> None
     """After a round: is the drop real, are the limits met, does the run go on."""
     recipe = draft.recipe
     assert recipe.stop is not None
-    rows = possible(rows)
+    rows = timed(rows)
     settings = judge_round.Settings(
         task=recipe.task, round=each.id, stop=recipe.stop, limits=recipe.select.limits, candidates=rows
     )
@@ -110,9 +139,11 @@ def plan_judgement(draft: Draft, each: Round, rows: Sequence[Candidate]) -> None
 def plan_closing(draft: Draft, rows: Sequence[Candidate]) -> None:
     """Measure all candidates together, choose, report, bundle what was chosen."""
     recipe = draft.recipe
-    every, rows = tuple(rows), possible(rows)
+    every, emulated, rows = tuple(rows), counted(rows), timed(rows)
     files = {f"file:{row.file_key}": f"file-{row.file_key}" for row in rows}
     verified = {f"verify:{row.verify_key}": f"verify-{row.verify_key}" for row in rows}
+    emulations = {f"emulate:{row.verify_key}": f"emulate-{row.verify_key}" for row in emulated}
+    emulations |= {f"file:{row.file_key}": f"file-{row.file_key}" for row in emulated}
     evaluated = {step.name.replace("-", ":", 1): step.name for step in draft.steps.ordered if step.kind == "evaluate"}
     models = {f"model:{name.split(':', 1)[1]}": name.split(":", 1)[1] for name in evaluated}
     tokens = {f"data:{row.round}": draft.data_of[row.round] for row in rows}
@@ -133,7 +164,7 @@ def plan_closing(draft: Draft, rows: Sequence[Candidate]) -> None:
         measured,
         {**tokens, **files, **verified},
         f"accuracy, latency and memory of {len(rows)} candidates, interleaved",
-        measured.model_dump(mode="json", exclude={"measure": {"timeout_minutes", "runtimes"}}),
+        measured.model_dump(mode="json", exclude={"measure": {"timeout_minutes", "runtimes", "emulation"}}),
     )
     draft.steps.add(
         "choose",
@@ -167,6 +198,7 @@ def plan_closing(draft: Draft, rows: Sequence[Candidate]) -> None:
             **evaluated,
             **verified,
             **files,
+            **emulations,
             **recorded,
             **decided,
             **judged,

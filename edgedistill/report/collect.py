@@ -10,7 +10,7 @@ import numpy as np
 
 from edgedistill import __version__, plugins
 from edgedistill.artifacts import Failure
-from edgedistill.candidates import Candidate
+from edgedistill.candidates import Candidate, timed
 from edgedistill.data import PreparedData
 from edgedistill.error_changes import ErrorChanges, error_changes
 from edgedistill.model_files import read_files
@@ -19,6 +19,7 @@ from edgedistill.results import (
     RESULTS_SCHEMA,
     CandidateResult,
     ElsewhereResult,
+    EmulatedResult,
     ErrorText,
     Results,
     RoundResult,
@@ -71,7 +72,7 @@ def collect(settings: Settings, inputs: Inputs) -> Results:
     flips = {
         row.id: inputs[f"verify:{row.verify_key}"].read_json("fidelity.json")["flips"]
         for row in settings.candidates
-        if _failure(row, inputs) is None
+        if not row.emulated and _failure(row, inputs) is None
     }
     return Results.model_validate(
         {
@@ -81,7 +82,7 @@ def collect(settings: Settings, inputs: Inputs) -> Results:
             "metric": settings.task.metric,
             "teacher": _teacher(inputs, test),
             "rounds": found,
-            "candidates": tuple(_candidate(row, inputs, test, choice) for row in settings.candidates),
+            "candidates": tuple(_candidate(row, settings, inputs, test, choice) for row in settings.candidates),
             "chosen": choice["chosen"],
             "why": choice["why"],
             "stop": _stop(settings, inputs),
@@ -137,6 +138,17 @@ class TestSet:
     def file(self, verify_key: str) -> Integers:
         """Decisions of a device file."""
         return self._decisions(self._inputs["measure"].path(f"test/{verify_key}.safetensors"))
+
+    def beside(self, whole: Path, some: Path, items: Integers) -> tuple[float, float]:
+        """The metric of a file that answered all items, on these items only, and the share of their rows that it
+        answers as the one does that answered only these."""
+        from edgedistill.inference import references
+
+        decided = np.asarray(load_rows(whole).take(items).values).argmax(axis=1)
+        others = np.asarray(load_rows(some).values).argmax(axis=1)
+        labels = references(self._task, self._data.tokens("test").take(items))
+        kept = labels != -100
+        return self.metric.score(decided[kept], labels[kept]), float((decided == others).mean())
 
     def accuracy(self, decisions: Integers) -> tuple[float, tuple[float, float]]:
         """The metric and its interval."""
@@ -270,15 +282,19 @@ def _failure(row: Candidate, inputs: Inputs) -> Failure | None:
     """Why a candidate has no figures; None when it has."""
     if row.refused is not None:
         return Failure(row.refused, "refused")
+    if row.emulated:
+        return inputs[f"emulate:{row.verify_key}"].failure
     return inputs[f"verify:{row.verify_key}"].failure or inputs["measure"].manifest.failures.get(row.id)
 
 
 def _candidate(
-    row: Candidate, inputs: Inputs, test: TestSet, choice: Mapping[str, object]
-) -> CandidateResult | UnmeasuredResult:
-    identity = row.model_dump(exclude={"refused"})
+    row: Candidate, settings: Settings, inputs: Inputs, test: TestSet, choice: Mapping[str, object]
+) -> CandidateResult | EmulatedResult | UnmeasuredResult:
+    identity = row.model_dump(exclude={"refused", "emulated"})
     if (failure := _failure(row, inputs)) is not None:
         return UnmeasuredResult(**identity, state=failure.state, reason=failure.reason)
+    if row.emulated:
+        return _emulated(row, settings, inputs, test)
     fidelity = inputs[f"verify:{row.verify_key}"].read_json("fidelity.json")
     seen = inputs["measure"].read_json("measurements.json")[row.id]
     verdicts = choice["verdicts"]
@@ -313,6 +329,24 @@ def _candidate(
             "within_limits": verdict["within_limits"],
             "blocked_by": verdict["blocked_by"],
             "on_pareto_front": verdict["on_pareto_front"],
+        }
+    )
+
+
+def _emulated(row: Candidate, settings: Settings, inputs: Inputs, test: TestSet) -> EmulatedResult:
+    found = inputs[f"emulate:{row.verify_key}"]
+    facts: dict[str, object] = dict(found.read_json("emulation.json"))
+    same_file = [each for each in timed(settings.candidates) if each.file_key == row.file_key]
+    here = next((each for each in same_file if _failure(each, inputs) is None), None)
+    if here is not None:
+        whole, some = inputs["measure"].path(f"test/{here.verify_key}.safetensors"), found.path("test.safetensors")
+        items = np.array(found.read_json("items.json")["test"], dtype=np.int64)
+        facts["accuracy_here"], facts["agreement_with_here"] = test.beside(whole, some, items)
+    return EmulatedResult.model_validate(
+        {
+            **row.model_dump(include={"id", "round", "target", "precision", "runtime"}),
+            "file_bytes": read_files(inputs[f"file:{row.file_key}"]).bytes,
+            **facts,
         }
     )
 

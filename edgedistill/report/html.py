@@ -13,8 +13,10 @@ from edgedistill.results import Results
 from . import formatting
 from .accuracy_plot import accuracy_against_latency
 from .headline import headline, times_faster, times_smaller
+from .markdown import EMULATED
 from .naming import short_names
 from .rounds_plot import accuracy_over_rounds
+from .runtimes_plot import latency_by_runtime
 from .spread import spread
 from .training_plot import training_curves
 
@@ -26,6 +28,7 @@ _FORMATS = (
     formatting.duration,
     formatting.fixed,
     formatting.interval,
+    formatting.millions,
     formatting.megabytes,
     formatting.milliseconds,
     formatting.p_value,
@@ -65,6 +68,8 @@ def render_html(results: Results, training: Mapping[str, Mapping[str, object]], 
         limits=limit_sentences(select.limits),
         preference=preference_sentence(select),
         accuracy_plot=Markup(accuracy_against_latency(results, select.limits)),
+        runtimes_plot=Markup(latency_by_runtime(results)),
+        emulation=EMULATED,
         rounds_plot=Markup(accuracy_over_rounds(results)),
         models={"teacher": results.teacher, **{each.id: each for each in results.rounds if each.on_recipe_data}},
         spread={each.id: spread(each) for each in results.rounds},

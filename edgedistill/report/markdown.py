@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edgedistill.results import CandidateResult, Results, RoundResult, TeacherResult, UnmeasuredResult
+from edgedistill.results import (
+    CandidateResult,
+    EmulatedResult,
+    Results,
+    RoundResult,
+    TeacherResult,
+    UnmeasuredResult,
+)
 
 from . import formatting as f
 from .headline import headline, times_smaller
 from .spread import spread
+
+EMULATED = (
+    "The same files on the kernels of another processor, which round otherwise. Emulation tells nothing of time, so "
+    "the cost is counted in instructions, and none of these is chosen."
+)
 
 
 def render_markdown(results: Results) -> str:
@@ -31,6 +43,7 @@ def render_markdown(results: Results) -> str:
         *([_warnings(results.warnings)] if results.warnings else []),
         _verdict(results),
         f"## Candidates\n\n{candidates}",
+        *([_emulated(results.emulated, metric)] if results.emulated else []),
         *([_unmeasured(results.unmeasured)] if results.unmeasured else []),
         f"## Rounds\n\n{rounds}",
         *_notes(results),
@@ -74,6 +87,26 @@ def _notes(results: Results) -> list[str]:
     if results.stop:
         lines.append(f"Stop rule, after {results.stop['round']}: {results.stop['reason']}")
     return ["\n".join(f"- {escape(line)}" for line in lines)] if lines else []
+
+
+def _emulated(found: Sequence[EmulatedResult], metric: str) -> str:
+    names = f"file, emulated runtime|processor|agreement|items|{metric}, test [95% CI]|same items here|same answers as "
+    names += "here|test items|instructions an inference"
+    rows = [
+        [
+            each.id,
+            each.cpu,
+            f.share(each.agreement_with_student),
+            f"{f.count(each.items)} of {f.count(each.items_of)}",
+            f"{f.share(each.accuracy)} {f.interval(each.accuracy_ci)}",
+            f.share(each.accuracy_here),
+            f.share(each.agreement_with_here),
+            f"{f.count(each.test_items)} of {f.count(each.test_items_of)}",
+            f.millions(each.instructions_per_inference),
+        ]
+        for each in found
+    ]
+    return f"### Other processors, emulated\n\n{_table(names.split('|'), rows, text_columns=(0, 1))}\n\n{EMULATED}"
 
 
 def _unmeasured(found: Sequence[UnmeasuredResult]) -> str:

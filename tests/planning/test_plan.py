@@ -221,7 +221,9 @@ def test_every_recipe_key_is_in_the_list_above(recipe_tree):
         and not key.startswith(("rounds.student.", "rounds.stages.losses.", "data.columns", "evaluate.ood"))
         and not key.startswith(("rounds.data.", "rounds.fine_tune."))  # tests/test_own_data.py
     }
-    assert missing <= {"measure.runtimes", "task.type"}  # tests/test_candidates.py, tests/test_toy_task.py
+    elsewhere = {"measure.runtimes", "task.type"}  # tests/test_candidates.py, tests/test_toy_task.py
+    elsewhere |= {"measure.emulation.cpu", "measure.emulation.items"}  # tests/steps/test_emulate.py
+    assert missing <= elsewhere
 
 
 def test_a_losses_temperature_leaves_the_control_alone(recipe_tree):

@@ -11,6 +11,7 @@ from edgedistill.recipe import Limits
 from edgedistill.report.accuracy_plot import accuracy_against_latency
 from edgedistill.report.labels import Box, Mark, place
 from edgedistill.report.rounds_plot import accuracy_over_rounds
+from edgedistill.report.runtimes_plot import latency_by_runtime
 from edgedistill.report.training_plot import training_curves
 from edgedistill.results import Results
 
@@ -61,6 +62,22 @@ def test_the_curve_over_rounds_has_every_model_and_its_control(results):
     found = words(accuracy_over_rounds(results))
     assert {"0.9500", "0.9300", "control"} <= set(found)
     assert any("r1" in each for each in found)
+
+
+def test_runtimes_are_rows_and_models_panels_where_there_are_several(facts):
+    assert latency_by_runtime(Results.model_validate(facts)) == ""
+    other = {"target": "openvino", "runtime": "openvino"}
+    facts["candidates"] += [{**facts["candidates"][1], **other, "id": "r1/openvino/fp32/openvino"}]
+    found = words(latency_by_runtime(Results.model_validate(facts)))
+    assert {"onnx", "openvino", "fp32", "int8-dynamic", "blocked"} <= set(found)
+    assert [text.split(",")[0] for text in found if "files up to" in text] == ["teacher", "r1"]
+
+
+def test_a_row_says_the_runtime_of_a_target_that_has_several(facts):
+    facts["candidates"] += [{**facts["candidates"][1], "runtime": "browser", "id": "r1/onnx/fp32/browser"}]
+    facts["candidates"] += [{**facts["candidates"][1], "threads": 2, "id": "r1/onnx/fp32/onnxruntime@threads=2"}]
+    found = words(latency_by_runtime(Results.model_validate(facts)))
+    assert {"onnx, onnxruntime 1t b1", "onnx, browser 1t b1", "onnx, onnxruntime 2t b1"} <= set(found)
 
 
 def test_no_curves_of_a_teacher_used_as_it_is():

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 
 import pytest
 
 import edgedistill
 from edgedistill import environments, plugins
-from edgedistill.candidates import candidates
+from edgedistill.candidates import candidates, counted, timed
 from edgedistill.errors import EdgedistillError, UserError
 from edgedistill.loading import load
 
@@ -23,11 +24,29 @@ def test_the_library_of_this_machine_is_never_used_in_its_place(finished_run, mo
         environments.interpreter(RUNTIME.PACKAGES)
 
 
-def test_a_run_refuses_it_instead_of_timing_it(finished_run):
-    rows = candidates(load(finished_run.recipe, ["measure.runtimes=[onnxruntime, onnxruntime-arm64]"]))
-    refused = {row.runtime for row in rows if row.refused is not None}
-    assert refused == {"onnxruntime-arm64"}
-    assert all("never timed" in row.refused for row in rows if row.refused is not None)
+BOTH = ["measure.runtimes=[onnxruntime, onnxruntime-arm64]", "measure.threads=[1, 2]"]
+
+
+def test_a_run_counts_it_once_and_never_times_it(finished_run):
+    rows = candidates(load(finished_run.recipe, BOTH))
+    assert {row.runtime for row in counted(rows)} == {"onnxruntime-arm64"}
+    assert {row.runtime for row in timed(rows)} == {"onnxruntime"}
+    assert 2 * len(counted(rows)) == len(timed(rows))  # whatever the threads: one counts, and one only
+
+
+def test_a_file_in_a_run_is_beside_its_own_answers_here(finished_run, tmp_path):
+    if not environments.installed("onnxruntime-arm64"):
+        pytest.skip("needs edgedistill doctor --install onnxruntime-arm64")
+    folder = tmp_path / "run"
+    shutil.copytree(finished_run.folder, folder)
+    change = [BOTH[0], "measure.emulation.items=9", "export.teacher=false", "quantize=[{precision: int8-dynamic}]"]
+    found = edgedistill.run(finished_run.recipe, change, out=folder, stream=None)
+    assert {row.round for row in found.emulated} == {"r1", "r2"}
+    for row in found.emulated:
+        assert (row.cpu, row.items, row.items_of, row.test_items) == ("cortex-a76", 9, 36, 9)
+        assert row.agreement_with_here >= 8 / 9
+        assert row.instructions_per_inference > 1e4
+    assert found.chosen.endswith("/onnxruntime")
 
 
 def test_a_file_is_answered_and_counted_but_not_timed(finished_run, data_folder):
