@@ -11,7 +11,9 @@ two rounds (through 3 layers x 192), three rounds (through 3 layers x 192 and 2 
 epochs over all rounds, on the texts and the same augmented views. The student is a pretrained BERT (`pretrained`), or
 is cut from the model before it (`cut`). Each pretrained arm goes on to a student below 1.5M parameters (`trimmed`):
 the same with only the tokens of its texts, trained for one epoch more. `--longer` adds the one round to the
-pretrained student, and its control, with that many times the steps.
+pretrained student, and its control, with that many times the steps: the same views, seen that much oftener.
+`--more-views` adds the control, one and two rounds of the student cut from its teacher, with that many times the steps
+and the views: as many epochs as before, of other views.
 """
 
 from __future__ import annotations
@@ -37,19 +39,24 @@ KEPT = {
 """Share of the teacher's accuracy that a student should keep."""
 
 
-def stage(epochs: int, learning_rate: float, losses: str = "taught") -> Tree:
+def stage(epochs: int, learning_rate: float, losses: str = "taught", more_views: int = 1) -> Tree:
     return {
         "name": "soft-targets",
         "epochs": epochs,
         "learning_rate": learning_rate,
         "batch_size": 128,
         "dropout": 0.0,
-        "augment": VIEWS,
+        "augment": {**VIEWS, "copies": views(more_views) - 1},
         "losses": LOSSES[losses],
     }
 
 
-def rounds(count: int, student: str, tiny: Path, longer: int = 1) -> list[Tree]:
+def views(more_views: int) -> int:
+    """Of every text in an epoch, the text itself among them."""
+    return more_views * (1 + int(str(VIEWS["copies"])))
+
+
+def rounds(count: int, student: str, tiny: Path, longer: int = 1, more_views: int = 1) -> list[Tree]:
     """The rounds of one arm; none is the control."""
     found: list[Tree] = []
     before = "teacher"
@@ -57,11 +64,13 @@ def rounds(count: int, student: str, tiny: Path, longer: int = 1) -> list[Tree]:
     for number, epochs in enumerate(shares[:-1]):
         name = f"m{number + 1}"
         made = {"init": "narrow", "from": before, **MIDDLE[number]}
-        found.append({"id": name, "teacher": before, "student": made, "stages": [stage(epochs, 2e-3)]})
+        found.append(
+            {"id": name, "teacher": before, "student": made, "stages": [stage(epochs, 2e-3, "taught", more_views)]}
+        )
         before = name
     losses = "taught" if count else "control"
     small: Tree = {"init": "checkpoint", "model": str(tiny)} if student == "pretrained" else {**CUT, "from": before}
-    stages = [stage(shares[-1], 3e-3, losses)]
+    stages = [stage(shares[-1], 3e-3, losses, more_views)]
     found.append({"id": "small", "teacher": before, "student": small, "stages": stages})
     if student == "pretrained":
         trimmed: Tree = {"init": "trim_vocabulary", "from": "small"}
@@ -98,20 +107,26 @@ def main() -> None:
     parser.add_argument("--students", nargs="+", default=["pretrained", "cut"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--longer", nargs="+", type=int, default=[])
+    parser.add_argument("--more-views", nargs="+", type=int, default=[])
     parser.add_argument("--name", default="rounds", help="of the file in bench/results")
     given = parser.parse_args()
     rows: list[Tree] = []
     for dataset in given.datasets:
-        for student, longer in [*((each, 1) for each in given.students), *(("pretrained", n) for n in given.longer)]:
+        budgets = [
+            *((student, (0, 1, 2, 3), 1, 1) for student in given.students),
+            *(("pretrained", (0, 1), longer, 1) for longer in given.longer),
+            *(("cut", (0, 1, 2), 1, more) for more in given.more_views),
+        ]
+        for student, counts, longer, more_views in budgets:
             arms: dict[int, Trained] = {}
-            for count in (0, 1, 2, 3) if longer == 1 else (0, 1):
-                tree = base(dataset, given.data, given.teacher, rounds(count, student, given.tiny, longer), given.seeds)
-                arms[count] = train(tree, given.out / dataset)
-            rows += table(dataset, student, longer, arms)
+            for count in counts:
+                planned = rounds(count, student, given.tiny, longer, more_views)
+                arms[count] = train(base(dataset, given.data, given.teacher, planned, given.seeds), given.out / dataset)
+            rows += table(dataset, student, longer, more_views, arms)
             record(given.name, rows, goals(rows))
 
 
-def table(dataset: str, student: str, longer: int, arms: dict[int, Trained]) -> list[Tree]:
+def table(dataset: str, student: str, longer: int, more_views: int, arms: dict[int, Trained]) -> list[Tree]:
     """The rows of one student: its control and every number of rounds."""
     found = []
     for model in ("small", "trimmed") if student == "pretrained" else ("small",):
@@ -119,13 +134,13 @@ def table(dataset: str, student: str, longer: int, arms: dict[int, Trained]) -> 
         teacher = float((arms[1].logits("teacher").argmax(axis=1) == arms[1].labels()).mean())
         for count, arm in arms.items():
             accuracies = right[count].mean(axis=1)
-            every = 1 + int(str(VIEWS["copies"]))
             found.append(
                 {
                     "data": dataset,
                     "student": f"{student}, trimmed" if model == "trimmed" else student,
                     "rounds": "control" if count == 0 else count + (model == "trimmed"),
-                    "passes": (sum(SHARES[1]) * longer + (model == "trimmed")) * every,
+                    "views": views(more_views),
+                    "passes": (sum(SHARES[1]) * longer + (model == "trimmed")) * views(more_views),
                     "parameters": int(str(arm.training(model)["parameters"])),
                     "teacher": teacher,
                     "accuracy": float(accuracies.mean()),
@@ -151,7 +166,7 @@ def goals(rows: list[Tree]) -> list[Goal]:
             continue
         best = max(taught, key=lambda each: float(str(each["kept"])))
         kept, gained = float(str(best["kept"])), str(best["gain over control [95% CI]"])
-        which = f"{best['student']}, {best['rounds']} rounds, {best['passes']} passes"
+        which = f"{best['student']}, {best['rounds']} rounds, {best['passes']} passes of {best['views']} views"
         goal = f"the {size} student keeps >= {share:.0%} of the teacher's accuracy on {dataset}"
         found.append(Goal(goal, f"{kept:.1%} ({which})", kept >= share))
         ahead = float(gained.split("[")[1].split(",")[0]) > 0
@@ -163,7 +178,7 @@ def goals(rows: list[Tree]) -> list[Goal]:
             best = max(several, key=lambda each: float(str(each["accuracy"])))
             gained = str(best["gain over one round [95% CI]"])
             better = float(gained.split("[")[1].split(",")[0]) > 0
-            shown = f"{gained} ({best['student']}, {best['rounds']} rounds)"
+            shown = f"{gained} ({best['student']}, {best['rounds']} rounds, {best['passes']} passes)"
             found.append(Goal(f"several rounds are better than one for the {size} student on {dataset}", shown, better))
     return found
 

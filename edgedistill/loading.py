@@ -15,7 +15,8 @@ from pydantic import BaseModel, ValidationError
 
 from .errors import RecipeError, UserError
 from .plugins import nearest
-from .recipe import Recipe, problems
+from .problems import problems
+from .recipe import Recipe
 
 Tree = dict[str, object]
 

@@ -1,0 +1,179 @@
+"""What each key of a recipe allows but the whole recipe doesn't."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from . import plugins
+from .recipe import Recipe, Stage, TeacherChoice, flat, own_tokenizer, source_of
+
+
+def problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
+    """What each key allows but the whole recipe doesn't: (dotted path, sentence)."""
+    yield from _names(recipe)
+    task = plugins.find("tasks", recipe.task.type) if recipe.task.type in plugins.names("tasks") else None
+    if task is not None:
+        if recipe.task.metric not in task.METRICS:
+            yield "task.metric", _unknown(recipe.task.metric, sorted(task.METRICS))
+        known = [*task.COLUMNS.required, task.COLUMNS.labels, *task.COLUMNS.optional]
+        for column in recipe.data.columns:
+            if column not in known:
+                yield f"data.columns.{column}", _unknown(column, known)
+        yield from _architecture_problems(recipe, task.TOKENS)
+    if len({recipe.seed, *recipe.seeds}) <= len(recipe.seeds):
+        yield "seeds", f"got {list(recipe.seeds)}, expected seeds that differ from each other and from 'seed'"
+    models = ["teacher"]
+    for i, each in enumerate(recipe.rounds):
+        where = f"rounds.{i}"
+        if each.id in [*models, "control"] or each.id.endswith("-control") or each.id.startswith("teacher-"):
+            taken = "an id of its own, not one in use, 'teacher', 'teacher-...' or '...-control'"
+            yield f"{where}.id", f"got {each.id!r}, expected {taken}"
+        for teacher in each.teachers():
+            if teacher not in models:
+                yield f"{where}.teacher", _unknown(teacher, models)
+        source = source_of(each.student)
+        if source is not None and source not in models:
+            yield f"{where}.student.from", _unknown(source, models)
+        if task is not None and not task.TOKENS and plugins.find("students", each.student.init).OWN_TOKENIZER:
+            yield f"{where}.student.init", f"got '{each.student.init}', but '{recipe.task.type}' has no tokenizer"
+        yield from _stage_problems(recipe, i, models)
+        yield from _own_data_problems(recipe, i, task.TOKENS if task is not None else True)
+        models.append(each.id)
+    if all(each.data is not None for each in recipe.rounds):
+        yield "rounds", "got only rounds with 'data' of their own, expected one on the recipe's data as well"
+
+
+def _own_data_problems(recipe: Recipe, index: int, tokens: bool) -> Iterator[tuple[str, str]]:
+    """What a round on other data can't do, and what others can't do with it: it answers in other labels."""
+    each, where = recipe.rounds[index], f"rounds.{index}"
+    elsewhere = [other.id for other in recipe.rounds if other.data is not None]
+    if each.data is None:
+        for teacher in each.teachers():
+            if teacher in elsewhere:
+                yield f"{where}.teacher", f"got {teacher!r}, which answers in the labels of its own data"
+        for j, stage in enumerate(each.stages):
+            if stage.errors is not None and stage.errors.of in elsewhere:
+                yield f"{where}.stages.{j}.errors.of", f"got {stage.errors.of!r}, which answers in other labels"
+        return
+    if not tokens:
+        yield f"{where}.data", f"'{recipe.task.type}' has one data set for all rounds so far"
+    if each.teacher != "teacher":
+        yield f"{where}.teacher", f"got {each.teacher!r}, expected 'teacher': only it is tuned on the round's data"
+    if own_tokenizer(recipe, each.id) is not None:
+        yield f"{where}.student", "a round with 'data' of its own keeps the teacher's tokenizer"
+    for j, stage in enumerate(each.stages):
+        if "unlabeled" in stage.data and each.data.unlabeled is None:
+            yield f"{where}.stages.{j}.data", "got 'unlabeled', expected the round's 'data.unlabeled' as well"
+        if stage.errors is not None and stage.errors.of != "teacher":
+            yield f"{where}.stages.{j}.errors.of", f"got {stage.errors.of!r}, expected 'teacher' on data of its own"
+
+
+def _architecture_problems(recipe: Recipe, tokens: bool) -> Iterator[tuple[str, str]]:
+    scratch = recipe.teacher.scratch
+    for key in ("heads", "intermediate_size") if scratch is not None else ():
+        given = getattr(scratch, key)
+        if tokens and given is None:
+            yield f"teacher.scratch.{key}", "is missing, expected a number"
+        if not tokens and given is not None:
+            yield f"teacher.scratch.{key}", f"got {given}, but models for '{recipe.task.type}' have none"
+    if not tokens and scratch is None:
+        yield "teacher.model", f"'{recipe.task.type}' trains its teacher from nothing so far, expected 'scratch'"
+
+
+_TOKEN_SIGNALS = frozenset({"hidden", "attention", "relations"})
+
+
+def _stage_problems(recipe: Recipe, index: int, earlier: list[str]) -> Iterator[tuple[str, str]]:
+    each = recipe.rounds[index]
+    options = each.teacher.choose if isinstance(each.teacher, TeacherChoice) else (each.teacher,)
+    averaged = max(len(flat(option)) for option in options)
+    task = plugins.find("tasks", recipe.task.type) if recipe.task.type in plugins.names("tasks") else None
+    for j, stage in enumerate(each.stages):
+        where = f"rounds.{index}.stages.{j}"
+        if stage.name in [other.name for other in each.stages[:j]]:
+            yield f"{where}.name", f"got {stage.name!r}, expected a name of its own in the round"
+        if stage.augment is not None and task is not None and not task.TEXTS:
+            yield f"{where}.augment", f"the task '{recipe.task.type}' has no free text to change"
+        if "unlabeled" in stage.data and each.data is None and recipe.data.unlabeled is None:
+            yield f"{where}.data", "got 'unlabeled', expected 'data.unlabeled' to be given as well"
+        for k, loss in enumerate(stage.losses):
+            needs = plugins.find("losses", loss.kind).NEEDS
+            if task is not None and not task.TOKENS and needs & {"masked", *_TOKEN_SIGNALS}:
+                yield f"{where}.losses.{k}", f"'{loss.kind}' looks at tokens, and '{recipe.task.type}' has none"
+            if "labels" in needs and stage.data == ("unlabeled",):
+                yield f"{where}.losses.{k}", f"'{loss.kind}' needs labels, but data is only 'unlabeled'"
+            if needs & {"embedding", *_TOKEN_SIGNALS} and averaged > 1:
+                yield f"{where}.losses.{k}", f"'{loss.kind}' needs one teacher, got {averaged}"
+            if needs & {"embedding", *_TOKEN_SIGNALS} and isinstance(each.teacher, TeacherChoice):
+                yield (
+                    f"{where}.losses.{k}",
+                    f"'{loss.kind}' cannot be used while teachers are tried; expected logits",
+                )
+            for teacher in each.teachers():
+                if needs & _TOKEN_SIGNALS and own_tokenizer(recipe, teacher) != own_tokenizer(recipe, each.id):
+                    yield (
+                        f"{where}.losses.{k}",
+                        f"'{loss.kind}' compares token by token, but '{teacher}' and '{each.id}' have different "
+                        "tokenizers; expected a loss on logits or embeddings",
+                    )
+        yield from _error_problems(stage, where, earlier)
+
+
+def _error_problems(stage: Stage, where: str, earlier: list[str]) -> Iterator[tuple[str, str]]:
+    needs = plugins.needs(stage.losses)
+    if stage.errors is not None and stage.errors.of not in earlier:
+        yield f"{where}.errors.of", _unknown(stage.errors.of, earlier)
+    if stage.errors is not None and stage.errors.against == "teacher" and "logits" not in needs:
+        yield f"{where}.errors.against", "got 'teacher', but no loss of the stage reads its logits (kl, ...)"
+    if stage.errors is not None and not needs & {"logits", "labels"}:
+        yield f"{where}.errors", "no loss of the stage looks at single answers (hard_label, kl, ...)"
+    if stage.teacher_errors != 1 and "logits" not in needs:
+        yield f"{where}.teacher_errors", f"got {stage.teacher_errors}, but no loss reads the teacher's logits"
+
+
+def _names(recipe: Recipe) -> Iterator[tuple[str, str]]:
+    groups: list[tuple[str, str, plugins.Group]] = [("task.type", recipe.task.type, "tasks")]
+    groups += [(f"export.targets.{i}", name, "exporters") for i, name in enumerate(recipe.export.targets)]
+    groups += [(f"measure.runtimes.{i}", name, "runtimes") for i, name in enumerate(recipe.measure.runtimes or ())]
+    for path, name, group in groups:
+        if name not in plugins.names(group):
+            yield path, _unknown(name, plugins.names(group))
+    yield from _device_problems(recipe)
+
+
+def _device_problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
+    """Targets, precisions and runtimes. What only one target lacks is no problem: that candidate is refused."""
+    every = {name: plugins.find("exporters", name).PRECISIONS for name in plugins.names("exporters")}
+    known = sorted({precision for own in every.values() for precision in own})
+    lists: list[tuple[str, list[str]]] = [
+        ("export.targets.{}", list(recipe.export.targets)),
+        ("quantize.{}.precision", [each.precision for each in recipe.quantize]),
+        ("measure.runtimes.{}", list(recipe.measure.runtimes or ())),
+    ]
+    for path, given in lists:
+        for i, name in enumerate(given):
+            if name in given[:i]:
+                yield path.format(i), f"got {name!r} twice"
+    for i, each in enumerate(recipe.quantize):
+        if each.precision not in known:
+            yield f"quantize.{i}.precision", _unknown(each.precision, known)
+        elif each.calibration is not None:
+            makers = [own[each.precision] for own in every.values() if each.precision in own]
+            if not any(maker.calibrated for maker in makers):
+                yield f"quantize.{i}.calibration", f"{each.precision!r} looks at no data, expected none"
+            if each.calibration.from_ == "unlabeled" and recipe.data.unlabeled is None:
+                yield (
+                    f"quantize.{i}.calibration.from",
+                    "got 'unlabeled', expected 'data.unlabeled' to be given as well",
+                )
+    asked = recipe.measure.runtimes
+    if asked is None or not set(asked) <= set(plugins.names("runtimes")):
+        return
+    for i, target in enumerate(recipe.export.targets):
+        if target in every and not any(target in plugins.find("runtimes", name).TARGETS for name in asked):
+            own = ", ".join(plugins.find("exporters", target).RUNTIMES)
+            yield f"export.targets.{i}", f"got {target!r}, which none of measure.runtimes opens; expected {own} there"
+
+
+def _unknown(got: str, known: list[str]) -> str:
+    return f"got {got!r}, expected one of {', '.join(known)}{plugins.nearest(got, known)}"
