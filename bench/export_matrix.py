@@ -107,7 +107,7 @@ def rows_of(task: str, student: str, out: Path) -> list[dict[str, object]]:
             return [row(task, student, "*", "*", "*", "refused", " ".join(str(error).split()).split("yaml: ", 1)[-1])]
         except EdgedistillError as error:
             return [row(task, student, "*", "*", "*", "failed", " ".join(str(error).split())[:300])]
-    return [judged(task, student, each) for each in results.candidates]
+    return [judged(task, student, each) for each in (*results.measured, *results.unmeasured)]
 
 
 def judged(task: str, student: str, found: CandidateResult | UnmeasuredResult) -> dict[str, object]:
