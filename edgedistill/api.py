@@ -151,13 +151,13 @@ def measure(
     data: str | Path,
     *,
     tokenizer: str | Path | None = None,
-    task: str = "text-classification",
-    metric: str = "accuracy",
+    task: str | None = None,
+    metric: str | None = None,
     columns: Mapping[str, str] | None = None,
     runtime: str | None = None,
     threads: int | None = None,
     batch: int | None = None,
-    max_length: int = 128,
+    max_length: int | None = None,
     min_seconds: float = 5.0,
     emulated_cpu: str | None = None,
     emulated_items: int | None = None,
@@ -171,9 +171,14 @@ def measure(
     file: str | Path,
     data: None = None,
     *,
+    tokenizer: str | Path | None = None,
+    task: str | None = None,
+    metric: str | None = None,
+    columns: Mapping[str, str] | None = None,
     runtime: str | None = None,
     threads: int | None = None,
     batch: int | None = None,
+    max_length: int | None = None,
     min_seconds: float = 5.0,
     emulated_cpu: str | None = None,
     emulated_items: int | None = None,
@@ -187,13 +192,13 @@ def measure(
     data: str | Path | None = None,
     *,
     tokenizer: str | Path | None = None,
-    task: str = "text-classification",
-    metric: str = "accuracy",
+    task: str | None = None,
+    metric: str | None = None,
     columns: Mapping[str, str] | None = None,
     runtime: str | None = None,
     threads: int | None = None,
     batch: int | None = None,
-    max_length: int = 128,
+    max_length: int | None = None,
     min_seconds: float = 5.0,
     emulated_cpu: str | None = None,
     emulated_items: int | None = None,
@@ -208,6 +213,8 @@ def measure(
         tokenizer: folder with `tokenizer.json` and `config.json` (label names); looked for beside and above the file.
         emulated_cpu: what an emulated runtime runs on: `cortex-a76` (unless given) or `cortex-a53`.
         emulated_items: ask an emulated runtime only so many items, evenly spread; None: all.
+        task, metric, max_length: of a file; unless given, `text-classification`, `accuracy` and 128. A bundle has its
+            own, as it has its columns.
         runtime, threads, batch: unless given, `onnxruntime`, 1 and 1 for a file, and for a bundle what the run took.
         out: where a bundle's results are written as JSON; None: nowhere.
 
@@ -220,8 +227,18 @@ def measure(
     if data is None:
         if not is_bundle(Path(file)):
             raise UserError(f"measure: '{file}' is no bundle, and a model file needs a data file (--data)")
-        if emulated_items is not None:
-            raise UserError("measure: a bundle's golden inputs are asked all of them, expected no --emulated-items")
+        file_only = {
+            "--tokenizer": tokenizer,
+            "--task": task,
+            "--metric": metric,
+            "--column": columns or None,
+            "--max-length": max_length,
+            "--emulated-items": emulated_items,
+        }
+        if given := [name for name, value in file_only.items() if value is not None]:
+            raise UserError(
+                f"measure: a bundle has its own inputs and asks them all, expected no {' and '.join(given)}"
+            )
         asked = self_test.Asked(runtime, threads, batch, min_seconds, emulated_cpu)
         return _checked(self_test.examine(Path(file), asked, Progress(None, stream)), out)
     if out is not None:
@@ -232,13 +249,13 @@ def measure(
         file=Path(file),
         data=Path(data),
         tokenizer=Path(tokenizer) if tokenizer else None,
-        task=task,
-        metric=metric,
+        task=task or "text-classification",
+        metric=metric or "accuracy",
         columns=dict(columns or {}),
         runtime=runtime,
         threads=threads or 1,
         batch=batch or 1,
-        max_length=max_length,
+        max_length=max_length or 128,
         min_seconds=min_seconds,
         emulation=EmulationSpec.model_validate({"cpu": emulated_cpu or DEFAULT_CPU, "items": emulated_items}),
     )

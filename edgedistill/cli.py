@@ -103,12 +103,14 @@ def measure(
     column: Annotated[
         list[str] | None, typer.Option("--column", metavar="NAME=COLUMN", help="text=sentence. Repeatable.")
     ] = None,
-    task: Annotated[str, typer.Option("--task")] = "text-classification",
-    metric: Annotated[str, typer.Option("--metric")] = "accuracy",
+    task: Annotated[str | None, typer.Option("--task", help="Of a file; default: text-classification.")] = None,
+    metric: Annotated[str | None, typer.Option("--metric", help="Of a file; default: accuracy.")] = None,
     runtime: Annotated[str | None, typer.Option("--runtime", help="Default: onnxruntime, or the bundle's.")] = None,
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="Default: 1, or the bundle's.")] = None,
     batch: Annotated[int | None, typer.Option("--batch", min=1, help="Default: 1, or the bundle's.")] = None,
-    max_length: Annotated[int, typer.Option("--max-length", min=1, help="Cut inputs to this many tokens.")] = 128,
+    max_length: Annotated[
+        int | None, typer.Option("--max-length", min=1, help="Cut a file's inputs to this many tokens; default: 128.")
+    ] = None,
     min_seconds: Annotated[float, typer.Option("--min-seconds", min=0.1)] = 5.0,
     emulated_cpu: Annotated[
         str | None, typer.Option("--emulated-cpu", help="What an emulated runtime runs on: cortex-a76 or cortex-a53.")
@@ -124,19 +126,20 @@ def measure(
     """Measure a lone model file on a data file, or test and measure a bundle on this machine."""
     from . import api, show
 
-    log = sys.stderr
+    log, columns = sys.stderr, show.pairs(column or (), "--column")
     if data is None:
         out = out or Path("bundle-results.json")
         tested = api.measure(
-            file, runtime=runtime, threads=threads, batch=batch, min_seconds=min_seconds, emulated_cpu=emulated_cpu,
+            file, tokenizer=tokenizer, task=task, metric=metric, columns=columns, runtime=runtime, threads=threads,
+            batch=batch, max_length=max_length, min_seconds=min_seconds, emulated_cpu=emulated_cpu,
             emulated_items=emulated_items, out=out, stream=log,
         )  # fmt: skip
         _print(tested.model_dump(mode="json", by_alias=True)) if as_json else show.device_measurement(tested, out)
         return
     found = api.measure(
-        file, data, tokenizer=tokenizer, task=task, metric=metric, columns=show.pairs(column or (), "--column"),
-        runtime=runtime, threads=threads, batch=batch, max_length=max_length, min_seconds=min_seconds,
-        emulated_cpu=emulated_cpu, emulated_items=emulated_items, out=out, stream=log,
+        file, data, tokenizer=tokenizer, task=task, metric=metric, columns=columns, runtime=runtime, threads=threads,
+        batch=batch, max_length=max_length, min_seconds=min_seconds, emulated_cpu=emulated_cpu,
+        emulated_items=emulated_items, out=out, stream=log,
     )  # fmt: skip
     _print(show.measurement_facts(found)) if as_json else show.measurement(found)
 

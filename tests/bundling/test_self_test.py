@@ -157,8 +157,22 @@ def cli(*arguments, cwd):
 def test_options_of_emulation_are_for_emulated_runtimes(bundle):
     with pytest.raises(UserError, match="but onnxruntime is not emulated"):
         edgedistill.measure(bundle, emulated_cpu="cortex-a53")
-    with pytest.raises(UserError, match="golden inputs are asked all of them"):
-        edgedistill.measure(bundle, emulated_items=3)
+
+
+@pytest.mark.parametrize(
+    ("option", "flag"),
+    [
+        ({"emulated_items": 3}, "--emulated-items"),
+        ({"tokenizer": "."}, "--tokenizer"),
+        ({"task": "text-classification"}, "--task"),
+        ({"metric": "f1_macro"}, "--metric"),
+        ({"columns": {"text": "words"}}, "--column"),
+        ({"max_length": 8}, "--max-length"),
+    ],
+)
+def test_what_a_bundle_has_of_its_own_cannot_be_given(bundle, option, flag):
+    with pytest.raises(UserError, match=f"a bundle has its own inputs and asks them all, expected no {flag}"):
+        edgedistill.measure(bundle, **option)
 
 
 def test_under_an_emulated_runtime_it_is_counted_and_never_timed(bundle, tmp_path, monkeypatch):
