@@ -1,14 +1,16 @@
-"""LiteRT (`.tflite`): fp32 by litert-torch, int8 with activations quantized as they come by ai-edge-quantizer."""
+"""LiteRT (`.tflite`): fp32 by litert-torch; int8 by ai-edge-quantizer, with activations quantized as they come or by
+the ranges that real inputs have shown."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
-from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgedistill.exporting import compare_with_torch
+import numpy as np
+
+from edgedistill.errors import EdgedistillError
+from edgedistill.exporting import compare_with_torch, quiet
 from edgedistill.interfaces import FileRequest, Inputs, MadeFile, Packages, Precision
 
 if TYPE_CHECKING:
@@ -18,6 +20,9 @@ VERSION = 1
 PRECISIONS = {
     "fp32": Precision(file="model.tflite", bytes_per_parameter=4.0),
     "int8-dynamic": Precision(file="model_int8.tflite", bytes_per_parameter=1.05, made_of=("litert", "fp32")),
+    "int8-static": Precision(
+        file="model_int8_static.tflite", bytes_per_parameter=1.05, made_of=("litert", "fp32"), calibrated=True
+    ),
 }
 RUNTIMES = ("litert",)
 FIXED_SHAPES = True
@@ -33,13 +38,17 @@ def make(request: FileRequest, file: Path) -> MadeFile:
     """Write the file for one length; fp32 is compared with torch.
 
     Raises:
-        EdgedistillError: the file differs from torch.
+        EdgedistillError: the model cannot be converted, or the file differs from torch.
     """
-    if request.source is not None:
-        _quantize(request.source, file)
-        return MadeFile()
-    _export(request, file)
-    return MadeFile(checks=compare_with_torch(request, "litert", _runner(file)))
+    match request.precision:
+        case "fp32":
+            _export(request, file)
+            return MadeFile(checks=compare_with_torch(request, "litert", _runner(file)))
+        case "int8-dynamic":
+            _quantize(request, file)
+        case _:
+            _quantize_with_ranges(request, file)
+    return MadeFile()
 
 
 def _export(request: FileRequest, file: Path) -> None:
@@ -62,16 +71,49 @@ def _export(request: FileRequest, file: Path) -> None:
             return logits
 
     sample = {name: value.to(torch.int32) for name, value in request.samples(1, request.length).items()}
-    with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
-        litert_torch.convert(Logits().eval(), sample_kwargs=sample).export(str(file))
+    try:
+        with quiet():
+            litert_torch.convert(Logits().eval(), sample_kwargs=sample).export(str(file))
+    except Exception as error:
+        kind = model.config.model_type
+        reason = " ".join(str(error).split())[:300]
+        raise EdgedistillError(f"target litert: this '{kind}' model cannot be converted: {reason}") from error
 
 
-def _quantize(source: Path, file: Path) -> None:
+def _quantize(request: FileRequest, file: Path) -> None:
     from ai_edge_quantizer import quantizer, recipe
 
-    asked = quantizer.Quantizer(str(source))
-    asked.load_quantization_recipe(recipe.dynamic_wi8_afp32())
-    asked.quantize().export_model(str(file), overwrite=True)
+    asked = quantizer.Quantizer(str(request.source), recipe.dynamic_wi8_afp32())
+    with quiet():
+        asked.quantize().export_model(str(file), overwrite=True)
+
+
+def _quantize_with_ranges(request: FileRequest, file: Path) -> None:
+    """Fully connected layers take and give int8; the tables are int8 as well.
+
+    The rest stays fp32. XNNPACK takes no batched matrix products (attention's own), softmax or GELU in int8, which
+    would then run in the slow kernels; and the mask's -3.4e38 would use up the range of whatever it is added to.
+    Ranges are the least and the largest value over all inputs; the quantizer's moving average of these cuts off what
+    the last inputs happen not to show.
+    """
+    from ai_edge_quantizer import calibrator, quantizer
+    from ai_edge_quantizer.qtyping import TFLOperationName
+    from ai_edge_quantizer.recipe_manager import RecipeManager
+    from ai_edge_quantizer.utils.qsv_utils import min_max_update
+
+    recipe = RecipeManager()
+    recipe.add_static_config(".*", TFLOperationName.FULLY_CONNECTED, activation_num_bits=8, weight_num_bits=8)
+    recipe.add_dynamic_config(".*", TFLOperationName.EMBEDDING_LOOKUP, num_bits=8)
+    with quiet():
+        seen = calibrator.Calibrator(str(request.source), num_threads=1, qsv_update_func=min_max_update)
+        (signature,) = seen.get_signature_list()
+        seen.calibrate({signature: [_int32(each) for each in request.calibration]}, recipe)
+        asked = quantizer.Quantizer(str(request.source), recipe.get_quantization_recipe())
+        asked.quantize(seen.get_model_qsvs()).export_model(str(file), overwrite=True)
+
+
+def _int32(inputs: Inputs) -> Inputs:
+    return {name: value.astype(np.int32) for name, value in inputs.items()}
 
 
 def _runner(file: Path) -> Callable[[Inputs], Floats]:

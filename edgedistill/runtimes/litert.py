@@ -15,6 +15,7 @@ TARGETS = ("litert",)
 SUFFIXES = (".tflite",)
 PACKAGES = Packages(imports=("ai_edge_litert",), requirements=("ai-edge-litert>=2.3",), environment="litert")
 _DELEGATE = "DELEGATE"
+_PRODUCTS = frozenset(("BATCH_MATMUL", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"))
 
 
 class LiteRTSession:
@@ -38,15 +39,30 @@ class LiteRTSession:
         return [self._interpreter.get_tensor(index) for index in self._outputs]  # copies
 
     def backend(self) -> dict[str, object]:
-        """How many of the file's operators XNNPACK runs, LiteRT's only delegate by default; the rest run by the
-        reference kernels."""
+        """How many of the file's operators XNNPACK runs, LiteRT's only delegate by default; the rest run by LiteRT's
+        own kernels. Of the matrix products, how many have int8 weights, and how many of these take int8 activations
+        (the others' are quantized as they come).
+
+        Raises:
+            EdgedistillError: XNNPACK runs none.
+        """
         nodes = self._interpreter._get_ops_details()
         taken = delegated(nodes)
         operators = sum(node["op_name"] != _DELEGATE for node in nodes)
         if not taken:
             raise EdgedistillError(f"XNNPACK runs none of the file's {operators} operators")
         left = {str(n["op_name"]) for n in nodes if n["op_name"] != _DELEGATE and n["index"] not in taken}
-        return {"delegate": "XNNPACK", "operators": operators, "delegated": len(taken), "left": sorted(left)}
+        types = {each["index"]: each["dtype"] for each in self._interpreter.get_tensor_details()}
+        operands = [[types.get(i) for i in _ints(node["inputs"])] for node in nodes if node["op_name"] in _PRODUCTS]
+        return {
+            "delegate": "XNNPACK",
+            "operators": operators,
+            "delegated": len(taken),
+            "left": sorted(left),
+            "products": len(operands),
+            "int8_weights": sum(weights is np.int8 for _, weights, *_ in operands),
+            "int8_activations": sum(values is np.int8 for values, *_ in operands),
+        }
 
 
 def delegated(nodes: Sequence[Mapping[str, object]]) -> set[object]:

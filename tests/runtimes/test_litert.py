@@ -1,6 +1,9 @@
 from __future__ import annotations
 
-from edgedistill.runtimes.litert import delegated
+import pytest
+
+from edgedistill.errors import EdgedistillError
+from edgedistill.runtimes.litert import LiteRTSession, delegated
 
 
 def node(index, name, inputs, outputs):
@@ -21,3 +24,14 @@ def test_two_delegates_leave_what_lies_between_them():
 
 def test_without_a_delegate_nothing_is_delegated():
     assert delegated(CHAIN) == set()
+
+
+def test_a_file_of_which_nothing_is_delegated_is_an_error():
+    class Opened:
+        def _get_ops_details(self):
+            return CHAIN
+
+    session = LiteRTSession.__new__(LiteRTSession)
+    session._interpreter = Opened()
+    with pytest.raises(EdgedistillError, match="XNNPACK runs none of the file's 3 operators"):
+        session.backend()
