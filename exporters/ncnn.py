@@ -1,0 +1,151 @@
+"""ncnn (`.param` and `.bin`) by pnnx, with weights in fp32 or fp16. Every length, one item at a time."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgedistill.errors import EdgedistillError, RefusedError
+from edgedistill.exporting import TOLERANCE, compare_with_torch, quiet
+from edgedistill.interfaces import FileRequest, Inputs, MadeFile, Packages, Precision
+
+if TYPE_CHECKING:
+    from edgedistill.interfaces import Batch, Floats
+
+VERSION = 1
+PRECISIONS = {
+    "fp32": Precision(file="model.param", bytes_per_parameter=4.0),
+    "fp16": Precision(file="model_fp16.param", bytes_per_parameter=2.0),
+}
+RUNTIMES = ("ncnn",)
+FIXED_SHAPES = False
+ISOLATED = True
+PACKAGES = Packages(
+    imports=("ncnn", "pnnx"),
+    requirements=("torch", "transformers", "ncnn>=1.0.20261020", "pnnx>=20261020"),
+    environment="ncnn",
+)
+
+_TOLERANCE = {"fp32": TOLERANCE, "fp16": 0.1}
+"""Rounded weights move logits by hundredths; a wrong graph by far more."""
+_LENGTHS = (16, 29)
+"""Two lengths tell pnnx which dimensions vary."""
+
+
+def make(request: FileRequest, file: Path) -> MadeFile:
+    """Convert, see that ncnn has every layer, give inputs and output their names, and compare with torch.
+
+    Raises:
+        RefusedError: the model needs what ncnn has no layer for.
+        EdgedistillError: pnnx failed, or the file differs from torch.
+    """
+    with tempfile.TemporaryDirectory() as folder, quiet():
+        names = _convert(request, Path(folder), file)
+    layers = _finish(request, file, names)
+    facts = {"weights": request.precision, "layers": layers}
+    checks = compare_with_torch(request, "ncnn", _runner(file), _TOLERANCE[request.precision])
+    return MadeFile(checks=checks, facts=facts)
+
+
+def _convert(request: FileRequest, folder: Path, file: Path) -> tuple[str, ...]:
+    """Trace the model and run pnnx on it; the names of the inputs, in order."""
+    import pnnx
+    import torch
+
+    from edgedistill_exporters.plain_graph import PlainGraph
+
+    model = request.model()
+    kind = model.config.model_type
+    samples = _samples(request)
+    try:
+        graph = PlainGraph(model, samples)
+        with torch.no_grad():
+            traced = torch.jit.trace(graph, graph.arguments(samples[0]), check_trace=False)
+    except RefusedError as error:
+        raise RefusedError(f"target ncnn: this '{kind}' model cannot be expressed: {error}") from error
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300]
+        raise EdgedistillError(f"target ncnn: torch cannot trace this '{kind}' model: {reason}") from error
+    traced.save(str(folder / "model.pt"))
+    shapes = [_shapes(graph.arguments(batch)) for batch in samples]
+    command = [
+        pnnx.EXEC_PATH,
+        "model.pt",
+        f"inputshape={shapes[0]}",
+        *[f"inputshape2={shape}" for shape in shapes[1:]],
+        f"fp16={int(request.precision == 'fp16')}",
+        f"ncnnparam={file.resolve()}",
+        f"ncnnbin={file.with_suffix('.bin').resolve()}",
+    ]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode or not file.is_file():
+        words = " ".join((done.stderr or done.stdout).split())[-300:]
+        raise EdgedistillError(f"target ncnn: pnnx ended with exit code {done.returncode}: {words}")
+    return graph.names
+
+
+def _samples(request: FileRequest) -> list[Batch]:
+    """One item at each of the lengths to trace at."""
+    if request.length is not None:
+        return [request.samples(1, request.length)]
+    second = min(_LENGTHS[1], request.max_length)
+    first = min(_LENGTHS[0], max(1, second // 2))
+    return [request.samples(1, length) for length in dict.fromkeys((first, second))]
+
+
+def _shapes(arguments: tuple[object, ...]) -> str:
+    """As pnnx reads them: `[1,16]i64,[1,16]f32`."""
+    return ",".join(
+        f"[{','.join(map(str, each.shape))}]{'f32' if each.is_floating_point() else 'i64'}"  # type: ignore[attr-defined]
+        for each in arguments
+    )
+
+
+def _finish(request: FileRequest, file: Path, names: tuple[str, ...]) -> int:
+    """Write the file's own names over pnnx's, and the length of the inputs where there is only one; how many layers.
+
+    pnnx writes what it could not convert under torch's own names and ends well.
+    """
+    import ncnn
+
+    from edgedistill.runtimes.ncnn import OUTPUT, read_layers
+
+    layers = read_layers(file)
+    unknown = sorted({each.kind for each in layers if ncnn.layer_to_index(each.kind) < 0})
+    if unknown:
+        kind = request.model().config.model_type
+        raise RefusedError(f"target ncnn: ncnn has no layers for {', '.join(unknown)}, which this '{kind}' model needs")
+    called = {f"in{number}": name for number, name in enumerate(names)} | {"out0": OUTPUT}
+    width = () if request.length is None else (f"0={request.length}",)
+    renamed = [
+        replace(
+            each,
+            name=called.get(each.name, each.name),
+            inputs=tuple(called.get(name, name) for name in each.inputs),
+            outputs=tuple(called.get(name, name) for name in each.outputs),
+            settings=each.settings + (width if each.kind == "Input" else ()),
+        )
+        for each in layers
+    ]
+    head = file.read_text(encoding="utf-8").splitlines()[:2]
+    file.write_text("\n".join([*head, *map(str, renamed)]) + "\n", encoding="utf-8")
+    return len(layers)
+
+
+def _runner(file: Path) -> Callable[[Inputs], Floats]:
+    """The file's logits, by ncnn in fp32."""
+    from edgedistill.runtimes import ncnn as runtime
+
+    session = runtime.open(file, threads=1)
+
+    def run(inputs: Inputs) -> Floats:
+        logits: Floats = np.asarray(session.run(inputs)[0], dtype=np.float32)
+        return logits
+
+    return run

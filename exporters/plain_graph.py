@@ -1,0 +1,145 @@
+"""A model as converters take it that know few operators.
+
+Three things stand in their way: masks made by comparing and selecting, attention as one fused operator, and tables of
+positions looked up at indices that the model computes. So the mask is an addend made of the input itself, attention is
+written out, and a table that is read from its start is cut to the input's length.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import defaultdict
+from collections.abc import Sequence
+from contextvars import ContextVar
+from functools import partial
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+from transformers import AttentionInterface
+from transformers.masking_utils import AttentionMaskInterface, bidirectional_mask_function
+
+from edgedistill.errors import RefusedError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from edgedistill.interfaces import Batch
+
+MASKED = -1e4
+"""Added to a masked score: within fp16's range, and so far below others that its share is 0 in fp32."""
+FLOATS = ("attention_mask", "pixel_values")
+"""Inputs that the graph takes as float32."""
+
+_NAME = "edgedistill-plain"
+_TYPES = "token_type_ids"
+_given: ContextVar[Batch] = ContextVar("given")
+
+
+class PlainGraph(nn.Module):
+    """Logits (B, C) of the inputs in the order of `names`: those of `FLOATS` float32 (B, T), others int64 (B, T).
+
+    Args:
+        model: stays as it is.
+        samples: inputs of the lengths that the graph will be traced at, which show what the tables are read at.
+    """
+
+    def __init__(self, model: PreTrainedModel, samples: Sequence[Batch]) -> None:
+        super().__init__()
+        self.names = tuple(samples[0])
+        self.model = copy.deepcopy(model).eval()
+        self.model.set_attn_implementation(_NAME)
+        self._cut_tables(samples)
+
+    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+        given = dict(zip(self.names, inputs, strict=True))
+        _given.set(given)
+        logits: torch.Tensor = self.model(**given).logits
+        return logits
+
+    def arguments(self, batch: Batch) -> tuple[torch.Tensor, ...]:
+        """The inputs as the graph takes them."""
+        return tuple(batch[name].float() if name in FLOATS else batch[name] for name in self.names)
+
+    def _cut_tables(self, samples: Sequence[Batch]) -> None:
+        """Replace embeddings that are read from their start to the input's length, or at their first row only, whatever
+        the inputs are."""
+        tables = {name: each for name, each in self.model.named_modules() if isinstance(each, nn.Embedding)}
+        seen: dict[str, list[torch.Tensor]] = defaultdict(list)
+        hooks = [
+            each.register_forward_pre_hook(partial(lambda name, _, given: seen[name].append(given[0]), name))
+            for name, each in tables.items()
+        ]
+        with torch.no_grad():
+            for batch in samples:
+                self(*self.arguments(_with_both_types(batch, tables)))
+        for hook in hooks:
+            hook.remove()
+        for name, indices in seen.items():
+            if all(torch.equal(each, torch.arange(each.shape[-1]).expand_as(each)) for each in indices):
+                self.model.set_submodule(name, _FirstRows(tables[name]))
+            elif not any(each.any() for each in indices):
+                self.model.set_submodule(name, _FirstRow(tables[name]))
+
+
+class _FirstRows(nn.Module):
+    """(1, T, H): as many rows as the input has tokens."""
+
+    def __init__(self, table: nn.Embedding) -> None:
+        super().__init__()
+        self.rows = nn.Parameter(table.weight.detach()[None].clone())
+
+    def forward(self, _: torch.Tensor) -> torch.Tensor:
+        length = next(iter(_given.get().values())).shape[1]
+        return self.rows[:, :length]
+
+
+class _FirstRow(nn.Module):
+    """(1, 1, H)."""
+
+    def __init__(self, table: nn.Embedding) -> None:
+        super().__init__()
+        self.row = nn.Parameter(table.weight.detach()[None, :1].clone())
+
+    def forward(self, _: torch.Tensor) -> torch.Tensor:
+        return self.row
+
+
+def _with_both_types(batch: Batch, tables: dict[str, nn.Embedding]) -> Batch:
+    """Single texts are all of type 0, yet pairs may follow: every other token gets type 1 where there is one."""
+    types = next((each for name, each in tables.items() if name.endswith("token_type_embeddings")), None)
+    if _TYPES not in batch or types is None or types.num_embeddings < 2:
+        return batch
+    alternating = torch.arange(1, batch[_TYPES].shape[1] + 1) % 2
+    return {**batch, _TYPES: alternating.expand_as(batch[_TYPES])}
+
+
+def _mask(*, mask_function: object, **_: object) -> torch.Tensor | None:
+    """(B, 1, 1, T) of 0 and `MASKED`, made of the input: what `transformers` hands on has been through two casts.
+
+    Raises:
+        RefusedError: the model masks more than padding.
+    """
+    if mask_function is not bidirectional_mask_function:
+        raise RefusedError("its attention masks more than padding")
+    mask_BT = _given.get().get("attention_mask")  # noqa: N806
+    return None if mask_BT is None else (1.0 - mask_BT)[:, None, None, :] * MASKED
+
+
+def _attention(
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    scaling: float | None = None,
+    **_: object,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Of queries, keys and values (B, heads, T, size), the values' mixture (B, T, heads, size), and the shares."""
+    scores = torch.matmul(query, key.transpose(2, 3)) * (query.size(-1) ** -0.5 if scaling is None else scaling)
+    shares = torch.softmax(scores if attention_mask is None else scores + attention_mask, dim=-1)
+    return torch.matmul(shares, value).transpose(1, 2), shares
+
+
+AttentionInterface.register(_NAME, _attention)
+AttentionMaskInterface.register(_NAME, _mask)
