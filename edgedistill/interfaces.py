@@ -295,7 +295,8 @@ class Packages:
     """What a target or runtime needs beside edgedistill itself, and where it may live."""
 
     imports: tuple[str, ...]
-    """Modules that must be there; the first is the runtime's own, whose memory counts as the candidate's."""
+    """Modules that must be there; the first is the runtime's own, whose memory counts as the candidate's, unless
+    `library` names others."""
     requirements: tuple[str, ...] = ()
     """What pip installs; the same lines stand in `pyproject.toml` as the extra of that name."""
     environment: str | None = None
@@ -309,6 +310,11 @@ class Packages:
     holds, beside or instead of Python's."""
     programs: tuple[Program, ...] = ()
     """What else must be on PATH."""
+    harness: tuple[str, ...] = ()
+    """Modules that the runtime needs in Python only, and on no device (torch, whose tensors it takes). They are
+    imported before memory and time are counted."""
+    library: tuple[str, ...] = ()
+    """Modules that load the runtime's native code, where importing the first of `imports` doesn't."""
 
     @property
     def install(self) -> str:

@@ -1,5 +1,5 @@
-"""ExecuTorch (`.pte`) for XNNPACK by `transformers.exporters`: fp32, and int8 by PT2E with activations quantized as
-they come and weights per channel. Batch and length are dynamic.
+"""ExecuTorch (`.pte`) for XNNPACK by `transformers.exporters`: fp32, and int8 by PT2E with weights per channel and
+activations quantized as they come or by the ranges that real inputs have shown. Batch and length are dynamic.
 
 The token and position tables, most of a small model, are int8 as well, one scale a row. ExecuTorch's XNNPACK takes no
 embeddings, so they are looked up by its own kernel `embedding_byte`: a device links the library of quantized kernels.
@@ -10,8 +10,9 @@ from __future__ import annotations
 import copy
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,6 +34,7 @@ VERSION = 1
 PRECISIONS = {
     "fp32": Precision(file="model.pte", bytes_per_parameter=4.0),
     "int8-dynamic": Precision(file="model_int8.pte", bytes_per_parameter=1.1),
+    "int8-static": Precision(file="model_int8_static.pte", bytes_per_parameter=1.1, calibrated=True),
 }
 RUNTIMES = ("executorch",)
 FIXED_SHAPES = False
@@ -45,6 +47,8 @@ PACKAGES = Packages(
 
 LARGEST_BATCH = 64
 """The file reserves room for its largest input, so there must be one."""
+
+_PRODUCTS = ("addmm", "bmm", "convolution", "linear", "mm")
 
 
 def make(request: FileRequest, file: Path) -> MadeFile:
@@ -66,15 +70,16 @@ def make(request: FileRequest, file: Path) -> MadeFile:
     if quantized:
         model = copy.deepcopy(model)
         quantize_tables(model)
-    inside = _export(model, sample, request, file, _linear_quantizer(sample) if quantized else None)
+    inside = _export(model, sample, request, file, _linear_quantizer(request, sample) if quantized else None)
     session = runtime.open(file, threads=1)
     found = session.backend()
     outside = found["operators_elsewhere"]
     assert isinstance(outside, int)
     facts = {
-        "delegated_share": inside / (inside + outside),
-        "operators_delegated": inside,
+        "delegated_share": len(inside) / (len(inside) + outside),
+        "operators_delegated": len(inside),
         "operators_elsewhere": outside,
+        **_products(inside),
         "embedding": "int8" if quantized else "fp32",
     }
     checks = () if quantized else compare_with_torch(request, "executorch", _runner(session))
@@ -113,11 +118,18 @@ def _int8_table(table: torch.nn.Embedding) -> torch.nn.Module:
     return Int8Table(table.weight.detach())
 
 
-def _linear_quantizer(sample: Batch) -> PT2EQuantizer:
+def _linear_quantizer(request: FileRequest, sample: Batch) -> PT2EQuantizer:
+    """Weights per channel; activations as they come, or by the ranges of the calibration's inputs.
+
+    Static quantization is kept to linear layers, whose weights are most of the work: XNNPACK takes attention's own
+    products, softmax and GELU in fp32 only, and the mask's -3.4e38 would use up the range of whatever it is added to.
+    """
+    import torch
     from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
         XNNPACKQuantizer,
         get_symmetric_quantization_config,
     )
+    from torchao.quantization.pt2e import MinMaxObserver
     from transformers.exporters import PT2EQuantizer
 
     class LinearQuantizer(XNNPACKQuantizer):  # type: ignore[misc,unused-ignore]
@@ -126,15 +138,22 @@ def _linear_quantizer(sample: Batch) -> PT2EQuantizer:
             indices that masks are made of into fractions."""
             return model
 
-    settings = get_symmetric_quantization_config(is_per_channel=True, is_dynamic=True)
-    # Nothing is observed of activations; the passage of one sample is what PT2E asks for.
-    return PT2EQuantizer(LinearQuantizer().set_global(settings), [sample])
+    if request.precision == "int8-dynamic":
+        settings = get_symmetric_quantization_config(is_per_channel=True, is_dynamic=True)
+        # Nothing is observed of activations; the passage of one sample is what PT2E asks for.
+        return PT2EQuantizer(LinearQuantizer().set_global(settings), [sample])
+    settings = get_symmetric_quantization_config(is_per_channel=True)
+    # The default observer's histograms take minutes for what the least and the largest value do as well.
+    range_of = replace(settings.input_activation, observer_or_fake_quant_ctr=MinMaxObserver.with_args(eps=2**-12))
+    settings = replace(settings, input_activation=range_of, output_activation=range_of)
+    seen = [{name: torch.from_numpy(each[name]) for name in sample} for each in request.calibration]
+    return PT2EQuantizer(LinearQuantizer().set_operator_type(torch.ops.aten.linear.default, settings), seen)
 
 
 def _export(
     model: PreTrainedModel, sample: Batch, request: FileRequest, file: Path, quantizer: PT2EQuantizer | None
-) -> int:
-    """Write the file, and count the operators that XNNPACK takes."""
+) -> list[torch.fx.Node]:
+    """Write the file, and return the operators that XNNPACK takes."""
     import torch
     from executorch.exir.lowered_backend_module import get_lowered_submodules
     from transformers.exporters import ExecutorchConfig, ExecutorchExporter
@@ -161,7 +180,20 @@ def _export(
         logging.disable(level)
     parts = get_lowered_submodules(program.exported_program().graph_module)
     graphs = [part.original_module.graph_module.graph for _, part, _ in parts]
-    return sum(node.op == "call_function" for graph in graphs for node in graph.nodes)
+    return [node for graph in graphs for node in graph.nodes if node.op == "call_function"]
+
+
+def _products(nodes: Sequence[torch.fx.Node]) -> dict[str, object]:
+    """How many matrix products XNNPACK computes, how many of them with int8 weights, and how many of these with int8
+    activations of fixed ranges."""
+    products = [node for node in nodes if any(f"aten.{name}." in str(node.target) for name in _PRODUCTS)]
+    inputs = [[str(given.target) for given in node.all_input_nodes] for node in products]
+    int8 = [given for given in inputs if any("dequantize_per_channel" in each for each in given)]
+    return {
+        "products": len(products),
+        "int8_weights": len(int8),
+        "int8_activations": sum(any("dequantize_per_tensor.default" in each for each in given) for given in int8),
+    }
 
 
 def _runner(session: object) -> Callable[[Inputs], Floats]:

@@ -2,8 +2,8 @@
 
 It imports as little as it can (numpy, safetensors and the runtime, no torch unless it makes files), so that the
 environment of any runtime can run it; plug-ins are named by their modules, since entry points are not known there.
-Peak memory is counted above what the interpreter holds with numpy and the inputs, before the runtime is imported: it is
-the runtime's library, the model and its work space.
+Peak memory is counted above what the interpreter holds with numpy, the inputs and what the runtime needs in Python only
+(`Packages.harness`), before the runtime is imported: it is the runtime's library, the model and its work space.
 """
 
 from __future__ import annotations
@@ -76,8 +76,11 @@ class Worker:
 
         pin(threads)
         module = importlib.import_module(runtime)
+        packages = module.PACKAGES
+        for name in packages.harness:
+            importlib.import_module(name)
         empty = status_mb("VmRSS")
-        for name in module.PACKAGES.imports[:1]:
+        for name in packages.library or packages.imports[:1]:
             importlib.import_module(name)
         resettable = reset_peak()
         begun = time.perf_counter()
@@ -89,7 +92,7 @@ class Worker:
             self._run_next()
         peak = status_mb("VmHWM") if resettable else None
         above = peak - empty if peak is not None and empty is not None else None
-        own = module.PACKAGES.emulated is None
+        own = packages.emulated is None
         if isinstance(self.session, MeasuresItself):
             load_ms = self.session.load_ms
             above, empty = self.session.memory_mb() or (None, None)

@@ -14,7 +14,12 @@ from edgedistill.interfaces import Packages
 TARGETS = ("executorch",)
 SUFFIXES = (".pte",)
 PACKAGES = Packages(
-    imports=("executorch",), requirements=("executorch>=1.5.1", "torch>=2.13"), environment="executorch"
+    imports=("executorch",),
+    requirements=("executorch>=1.5.1", "torch>=2.13"),
+    environment="executorch",
+    # Its binding takes tensors of torch, and imports the whole exporter for one class of warnings.
+    harness=("torch", "executorch.exir"),
+    library=("executorch.extension.pybindings.portable_lib", "executorch.kernels.quantized"),
 )
 BACKEND = "XnnpackBackend"
 INPUTS = (

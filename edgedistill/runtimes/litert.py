@@ -13,7 +13,12 @@ from edgedistill.interfaces import Packages
 
 TARGETS = ("litert",)
 SUFFIXES = (".tflite",)
-PACKAGES = Packages(imports=("ai_edge_litert",), requirements=("ai-edge-litert>=2.3",), environment="litert")
+PACKAGES = Packages(
+    imports=("ai_edge_litert",),
+    requirements=("ai-edge-litert>=2.3",),
+    environment="litert",
+    library=("ai_edge_litert.interpreter",),
+)
 _DELEGATE = "DELEGATE"
 _PRODUCTS = frozenset(("BATCH_MATMUL", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"))
 

@@ -19,7 +19,7 @@ from edgedistill.step import Context, Inputs
 if TYPE_CHECKING:
     from edgedistill.interfaces import Integers
 
-VERSION = 2
+VERSION = 3
 
 
 class Settings(Spec):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -8,12 +10,18 @@ from transformers import AutoConfig, AutoModelForSequenceClassification
 from edgedistill import plugins
 from edgedistill.errors import EdgedistillError, RefusedError
 from edgedistill.interfaces import FileRequest
+from edgedistill.measuring.child import Child
+from edgedistill.measuring.latency import load
+from edgedistill.ragged import Ragged
 
 pytest.importorskip("executorch", reason="needs the extra 'executorch'")
 pytest.importorskip("torchao", reason="needs the extra 'executorch'")
 
 EXPORTER = plugins.find("exporters", "executorch")
 RUNTIME = plugins.find("runtimes", "executorch")
+
+
+LENGTHS = (*range(1, 33), *range(1, 33))
 
 
 def samples(batch: int, length: int):
@@ -34,19 +42,47 @@ def model():
         num_labels=3,
         max_position_embeddings=80,
     )
-    return AutoModelForSequenceClassification.from_config(config).eval()
+    model = AutoModelForSequenceClassification.from_config(config).eval()
+    for each in model.parameters():
+        if each.ndim > 1:
+            each.data.mul_(3)  # fresh weights give logits so small that nothing shows
+    return model
+
+
+def calibration(lengths):
+    """A text of each length."""
+    rows = [np.random.default_rng(number).integers(5, 500, (1, length)) for number, length in enumerate(lengths)]
+    return [{"input_ids": row, "attention_mask": np.ones_like(row)} for row in rows]
+
+
+def requested(model, precision: str, lengths=LENGTHS) -> FileRequest:
+    inputs = calibration(lengths) if EXPORTER.PRECISIONS[precision].calibrated else ()
+    return FileRequest(precision, lambda: model, samples, 32, calibration=inputs)
 
 
 @pytest.fixture(scope="module")
 def made(model, tmp_path_factory):
     folder = tmp_path_factory.mktemp("executorch")
     return {
-        precision: (
-            EXPORTER.make(FileRequest(precision, lambda: model, samples, 32), folder / how.file),
-            folder / how.file,
-        )
+        precision: (EXPORTER.make(requested(model, precision), folder / how.file), folder / how.file)
         for precision, how in EXPORTER.PRECISIONS.items()
     }
+
+
+def logits(model, inputs) -> np.ndarray:
+    with torch.no_grad():
+        return model(**{name: torch.as_tensor(each) for name, each in inputs.items()}).logits.numpy()
+
+
+def answer(file, inputs) -> np.ndarray:
+    (found,) = RUNTIME.open(file, 1).run({name: each.numpy() for name, each in inputs.items()})
+    return found
+
+
+def shown(model, lengths=LENGTHS) -> tuple[float, float]:
+    """The range of logits that the calibration has shown; fixed ranges hold nothing beyond, but always zero."""
+    seen = np.concatenate([logits(model, each) for each in calibration(lengths)])
+    return min(0.0, seen.min()), max(0.0, seen.max())
 
 
 def test_fp32_agrees_with_torch_at_every_shape(made):
@@ -55,16 +91,35 @@ def test_fp32_agrees_with_torch_at_every_shape(made):
     assert max(check.max_abs_diff for check in checks) < 1e-5
 
 
-def test_int8_is_smaller_with_its_tables_and_close(made, model):
-    (facts, file), plain = (made["int8-dynamic"][0].facts, made["int8-dynamic"][1]), made["fp32"][1]
+@pytest.mark.parametrize("precision", ["int8-dynamic", "int8-static"])
+def test_int8_is_smaller_with_its_tables_and_close(made, model, precision):
+    (told, file), plain = made[precision], made["fp32"][1]
     tables = sum(each.weight.numel() for each in model.modules() if isinstance(each, torch.nn.Embedding))
     assert plain.stat().st_size - file.stat().st_size > 2.5 * tables
-    assert facts["embedding"] == "int8"
-    inputs = samples(3, 21)
-    with torch.no_grad():
-        expected = model(**inputs).logits.numpy()
-    (got,) = RUNTIME.open(file, 1).run({name: each.numpy() for name, each in inputs.items()})
-    assert 0 < np.abs(got - expected).max() < 0.02
+    assert told.facts["embedding"] == "int8"
+    limits = shown(model) if precision == "int8-static" else (None, None)
+    for batch, length in ((3, 21), (1, 1), (64, 32)):
+        inputs = samples(batch, length)
+        expected = logits(model, inputs)
+        off = np.abs(answer(file, inputs) - np.clip(expected, *limits)).max()
+        assert 1e-4 < off < 0.1 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize(
+    ("precision", "weights", "activations"), [("fp32", 0, 0), ("int8-dynamic", 14, 0), ("int8-static", 14, 14)]
+)
+def test_facts_say_which_products_are_int8(made, precision, weights, activations):
+    """Six products with weights a layer, pooler and classifier; two without a layer, between activations."""
+    facts = made[precision][0].facts
+    assert (facts["products"], facts["int8_weights"], facts["int8_activations"]) == (18, weights, activations)
+
+
+def test_static_ranges_are_those_of_the_given_inputs(made, model, tmp_path):
+    EXPORTER.make(requested(model, "int8-static", [1]), tmp_path / "narrow.pte")
+    low, high = shown(model, [1])
+    wide, narrow = (answer(file, samples(8, 32)) for file in (made["int8-static"][1], tmp_path / "narrow.pte"))
+    assert low - 0.01 < narrow.min() < narrow.max() < high + 0.01
+    assert wide.min() < low - 0.03
 
 
 def test_making_int8_leaves_the_model_as_it_was(made, model):
@@ -85,6 +140,21 @@ def test_facts_say_how_much_is_delegated(made):
     assert facts["delegated_share"] == inside / (inside + outside)
     assert inside >= 14  # the products: six a layer, pooler and classifier
     assert RUNTIME.open(file, 1).backend()["operators_elsewhere"] == outside
+
+
+def test_memory_and_load_time_are_without_torch(made, tmp_path):
+    """Torch and the exporter, which the binding imports, take some 300 MB and seconds; the runtime and a small file
+    take little of either."""
+    if not Path("/proc/self/clear_refs").exists():
+        pytest.skip("peak memory is read from /proc, which is not here")
+    ids = np.ones(16, np.int64)
+    columns = {"input_ids": ids, "attention_mask": ids}
+    Ragged(columns, np.array([0, 16]), frozenset(columns)).save(tmp_path / "inputs")
+    with Child.of_runtime("executorch", tmp_path / "log", timeout_seconds=500) as child:
+        child.ask("inputs", file=str(tmp_path / "inputs"), batch=1, length=None)
+        found = load(child, {None: made["fp32"][1]}, "executorch", threads=1, warm_up=2)
+    assert found["empty_mb"] > 150
+    assert 0 < found["peak_rss_mb"] < 60
 
 
 def test_a_file_that_is_not_delegated_is_an_error(tmp_path):

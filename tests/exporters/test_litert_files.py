@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from dataclasses import asdict
 from pathlib import Path
 
@@ -181,6 +183,26 @@ def test_the_backend_tells_what_is_delegated_and_what_is_int8(made, tmp_path, pr
         assert 0.9 * backend["operators"] < backend["delegated"] < backend["operators"]
         assert "EMBEDDING_LOOKUP" in backend["left"]
         assert not {"FULLY_CONNECTED", "BATCH_MATMUL", "SOFTMAX"} & set(backend["left"])
+
+
+OPENING = """
+import importlib, pathlib, sys
+from edgedistill.runtimes import litert
+for name in litert.PACKAGES.library:
+    importlib.import_module(name)
+before = set(sys.modules)
+litert.open(pathlib.Path(sys.argv[1]), 1)
+print([name for name in set(sys.modules) - before if name.startswith("ai_edge_litert")])
+"""
+
+
+@needs_packages
+def test_opening_loads_no_more_of_the_library(made, tmp_path):
+    """What it loaded would count as the file's load time."""
+    where = os.environ | {"PYTHONPATH": str(environments.bridge(tmp_path / "path", [RUNTIME.__name__]))}
+    command = [PYTHON, "-c", OPENING, made.file("fp32", 16)]
+    done = subprocess.run(command, env=where, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 @needs_packages

@@ -10,6 +10,7 @@ from edgedistill.measuring.child import Child, MeasuringError
 from edgedistill.measuring.latency import LEAST_RUNS, Answering, Timed, Timing, answers, time_files
 from edgedistill.measuring.worker import Worker
 from edgedistill.progress import Progress
+from edgedistill.ragged import Ragged
 from edgedistill.signals import load_rows
 
 SILENT = Progress(None, None)
@@ -47,6 +48,55 @@ def test_memory_is_counted_above_the_interpreter(file, inputs, tmp_path):
     timing = time_files(rows, tmp_path, SILENT, min_seconds=0.1).seen["a"]
     assert 5 < timing.peak_rss_mb < 200
     assert timing.empty_mb > 5
+
+
+RUNTIME_WITH_HARNESS = """
+import sys
+
+import numpy as np
+
+from edgedistill.interfaces import Packages
+
+PACKAGES = Packages(imports=("numpy",), harness=("only_here",), library=("native",))
+
+
+class Session:
+    input_names = ["input_ids"]
+
+    def __init__(self):
+        assert {"only_here", "native"} <= set(sys.modules), "imported while the clock runs"
+        self.weights = np.ones(20 * 2**17)
+
+    def run(self, inputs):
+        return [self.weights[:1]]
+
+    def backend(self):
+        return {}
+
+
+def open(file, threads):
+    return Session()
+
+
+def version():
+    return "1"
+"""
+
+
+def test_what_is_needed_in_python_only_counts_neither_as_memory_nor_as_time(tmp_path, monkeypatch):
+    """120 MB are the harness's, 60 the library's, 20 the model's."""
+    if not os.path.exists("/proc/self/clear_refs"):
+        pytest.skip("peak memory is read from /proc, which is not here")
+    for name, megabytes in (("only_here", 120), ("native", 60)):
+        (tmp_path / f"{name}.py").write_text(f"import numpy\nHELD = numpy.ones({megabytes} * 2**17)\n")
+    (tmp_path / "its_runtime.py").write_text(RUNTIME_WITH_HARNESS)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    Ragged({"input_ids": np.arange(4)}, np.array([0, 4]), frozenset({"input_ids"})).save(tmp_path / "inputs")
+    with Child(tmp_path / "log") as child:
+        child.ask("inputs", file=str(tmp_path / "inputs"), batch=1, length=None)
+        found = child.ask("load", files=[(None, "any")], runtime="its_runtime", threads=1, warm_up=1)
+    assert found["empty_mb"] > 120
+    assert 80 <= found["peak_rss_mb"] < 110
 
 
 def test_lengths_are_the_inputs_own_or_the_one_asked_for(inputs):
