@@ -151,7 +151,7 @@ def test_extras_are_what_the_environments_hold():
         place = extras.setdefault(extra.group(1), set()) if extra else core
         place.add(requirement.replace(" ", ""))
     by_pip = [each for each in environments.declared() if each.environment and not (each.emulated or each.npm)]
-    assert {"openvino", "executorch", "litert"} <= {each.environment for each in by_pip}
+    assert {"openvino", "executorch", "litert", "ncnn", "mnn"} <= {each.environment for each in by_pip}
     for packages in by_pip:
         wanted = {each.replace(" ", "") for each in environments.requirements(packages.environment)}
         as_here = {each for each in wanted if each.split("==")[0] in environments.SAME_AS_HERE}

@@ -1,0 +1,147 @@
+"""MNN (`.mnn`), made of the ONNX file by MNN's own converter: fp32, weights in fp16, products in int8.
+
+In the int8 file embedding tables are fp16: the converter has int8 for what is multiplied, not for what is looked up.
+
+Only the converter's own function is called. The command `mnnconvert` and the module `MNN.tools` behind it install a
+logger and report each use to MNN's makers.
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgedistill.errors import EdgedistillError
+from edgedistill.exporting import compare_with_torch
+from edgedistill.interfaces import FileRequest, Inputs, MadeFile, Packages, Precision
+
+if TYPE_CHECKING:
+    import onnx
+
+    from edgedistill.interfaces import Floats
+
+VERSION = 1
+PRECISIONS = {
+    "fp32": Precision(file="model.mnn", bytes_per_parameter=4.0, made_of=("onnx", "fp32")),
+    "fp16": Precision(file="model_fp16.mnn", bytes_per_parameter=2.0, made_of=("onnx", "fp32")),
+    "int8-dynamic": Precision(file="model_int8.mnn", bytes_per_parameter=1.5, made_of=("onnx", "fp32")),
+}
+RUNTIMES = ("mnn",)
+FIXED_SHAPES = False
+ISOLATED = True
+PACKAGES = Packages(
+    imports=("MNN", "_tools"),
+    requirements=("torch", "transformers", "onnx>=1.23", "MNN>=3.6.1"),
+    environment="mnn",
+)
+
+_CONSTANTS = {"gelu_shrink": math.sqrt(0.5), "gelu_one": 1.0, "gelu_half": 0.5}
+
+
+def make(request: FileRequest, file: Path) -> MadeFile:
+    """Convert; fp32 is compared with torch at several shapes.
+
+    Raises:
+        EdgedistillError: the converter wrote nothing, or the file differs from torch.
+    """
+    assert request.source is not None, "every precision is made of another file"
+    with tempfile.TemporaryDirectory() as folder:
+        _convert(_written_out(request.source, Path(folder)), file, request.precision)
+    checks = compare_with_torch(request, "mnn", _runner(file)) if request.precision == "fp32" else ()
+    return MadeFile(checks=checks)
+
+
+def _convert(source: Path, file: Path, precision: str) -> None:
+    """Source is an ONNX file in a folder of its own."""
+    match precision:
+        case "fp32":
+            _call("ONNX", source, file, precision)
+        case "fp16":
+            _call("ONNX", source, file, precision, "--fp16")
+        case _:
+            # Asked for both at once, the converter makes all of it fp16.
+            first = source.with_suffix(".mnn")
+            _call("ONNX", source, first, precision, "--weightQuantBits", "8")
+            _call("MNN", first, file, precision, "--fp16")
+
+
+def _call(kind: str, source: Path, file: Path, precision: str, *options: str) -> None:
+    """One run of the converter.
+
+    Raises:
+        EdgedistillError: it wrote no file.
+    """
+    import _tools
+
+    from edgedistill.runtimes.mnn import MARK
+
+    arguments = ["-f", kind, "--modelFile", str(source), "--MNNModel", str(file), "--useGeluApproximation", "0"]
+    # The mark is the one field of the file that is ours: the runtime reads in it what the file is meant to be.
+    _tools.mnnconvert(["mnnconvert", *arguments, "--bizCode", MARK + precision, *options])
+    if not file.is_file():
+        raise EdgedistillError(f"target mnn: the converter wrote no file of '{source.name}'")
+
+
+def _written_out(source: Path, folder: Path) -> Path:
+    """The same graph with GELU by the error function: MNN computes the operator by the approximation with tanh, which
+    is up to 5e-4 off, and takes the error function at its word."""
+    import onnx
+
+    model = onnx.load(source)
+    graph = model.graph
+    nodes = [part for node in graph.node for part in (_gelu(node) if _exact_gelu(node) else [node])]
+    if len(nodes) > len(graph.node):
+        graph.initializer.extend(
+            onnx.helper.make_tensor(name, onnx.TensorProto.FLOAT, [], [value]) for name, value in _CONSTANTS.items()
+        )
+        kept = list(nodes)
+        del graph.node[:]
+        graph.node.extend(kept)
+    file = folder / "model.onnx"
+    onnx.save(model, file)
+    return file
+
+
+def _exact_gelu(node: onnx.NodeProto) -> bool:
+    return node.op_type == "Gelu" and not any(each.s == b"tanh" for each in node.attribute)
+
+
+def _gelu(node: onnx.NodeProto) -> list[onnx.NodeProto]:
+    """x (1 + erf(x / sqrt 2)) / 2 (Hendrycks & Gimpel 2016)."""
+    import onnx
+
+    (given,), (found,) = node.input, node.output
+    steps = [
+        ("Mul", [given, "gelu_shrink"], "shrunk"),
+        ("Erf", ["shrunk"], "erf"),
+        ("Add", ["erf", "gelu_one"], "raised"),
+        ("Mul", [given, "raised"], "product"),
+        ("Mul", ["product", "gelu_half"], ""),
+    ]
+    own = {name for _, _, name in steps if name}
+    return [
+        onnx.helper.make_node(
+            kind,
+            [f"{found}_{each}" if each in own else each for each in inputs],
+            [f"{found}_{name}" if name else found],
+        )
+        for kind, inputs, name in steps
+    ]
+
+
+def _runner(file: Path) -> Callable[[Inputs], Floats]:
+    """The file's logits, by MNN in fp32."""
+    from edgedistill.runtimes import mnn as runtime
+
+    session = runtime.open(file, threads=1)
+
+    def run(inputs: Inputs) -> Floats:
+        logits: Floats = np.asarray(session.run(inputs)[0], dtype=np.float32)
+        return logits
+
+    return run
