@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
 
 from . import __version__, environments, plugins
 from .engine import versions
@@ -39,9 +39,11 @@ def _state(packages: Packages) -> dict[str, object]:
     if absent := environments.missing_beside(packages):
         return {"installed": False, "missing": [], "install": "; ".join(absent)}
     found = {program.name: program.path() for program in packages.programs} | environments.npm_versions(packages)
+    makers = packages_distributions()
     for required in packages.imports:
-        try:
-            found[required] = version(required)
-        except PackageNotFoundError:
-            found[required] = "?"
+        for distribution in makers.get(required, [required]):
+            try:
+                found[distribution] = version(distribution)
+            except PackageNotFoundError:
+                found[distribution] = "?"
     return {"installed": True, "versions": found}
