@@ -53,7 +53,7 @@ def make(request: FileRequest, file: Path) -> MadeFile:
     with tempfile.TemporaryDirectory() as folder:
         _convert(_written_out(request.source, Path(folder)), file, request.precision)
     checks = compare_with_torch(request, "mnn", _runner(file)) if request.precision == "fp32" else ()
-    return MadeFile(checks=checks)
+    return MadeFile(checks=checks, facts={"embedding": "fp32" if request.precision == "fp32" else "fp16"})
 
 
 def _convert(source: Path, file: Path, precision: str) -> None:

@@ -32,7 +32,7 @@ class MNNSession:
         self._expr = MNN.expr
         self._file, self._threads = file, threads
         self._module = _load(file, threads, _LOW)
-        info = self._module.get_info()
+        info = self._module.get_info()  # type: ignore[attr-defined]
         self._mark = str(info["bizCode"])
         self.input_names: list[str] = list(info["inputNames"])
         self._inputs = info["inputs"]
