@@ -6,8 +6,8 @@ from importlib.metadata import PackageNotFoundError, packages_distributions, ver
 
 from . import __version__, environments, plugins
 from .engine import versions
-from .interfaces import Packages
 from .machine import describe
+from .packages import Packages
 
 
 def diagnose() -> dict[str, object]:

@@ -18,7 +18,7 @@ from pathlib import Path
 from . import plugins
 from .emulation import installing as emulated
 from .errors import EdgedistillError, UserError
-from .interfaces import Packages, Program
+from .packages import Packages, Program
 
 BASE = ("numpy>=2", "safetensors>=0.8")
 """What the measuring process itself imports."""

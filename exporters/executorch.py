@@ -21,7 +21,8 @@ import numpy as np
 
 from edgedistill.errors import EdgedistillError, RefusedError
 from edgedistill.exporting import compare_with_torch
-from edgedistill.interfaces import FileRequest, Inputs, MadeFile, Packages, Precision
+from edgedistill.interfaces import FileRequest, Inputs, MadeFile, Precision
+from edgedistill.packages import Packages
 
 if TYPE_CHECKING:
     import torch

@@ -11,7 +11,8 @@ import numpy as np
 
 from edgedistill.errors import EdgedistillError
 from edgedistill.exporting import compare_with_torch, quiet
-from edgedistill.interfaces import FileRequest, Inputs, MadeFile, Packages, Precision
+from edgedistill.interfaces import FileRequest, Inputs, MadeFile, Precision
+from edgedistill.packages import Packages
 
 if TYPE_CHECKING:
     from edgedistill.interfaces import Floats

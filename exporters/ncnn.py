@@ -13,7 +13,8 @@ import numpy as np
 
 from edgedistill.errors import EdgedistillError, RefusedError
 from edgedistill.exporting import TOLERANCE, compare_with_torch, quiet
-from edgedistill.interfaces import FileRequest, Inputs, MadeFile, Packages, Precision
+from edgedistill.interfaces import FileRequest, Inputs, MadeFile, Precision
+from edgedistill.packages import Packages
 
 if TYPE_CHECKING:
     from edgedistill.interfaces import Batch, Floats

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from edgedistill import plugins
 from edgedistill.errors import EdgedistillError
 from edgedistill.exporting import compare_with_torch, quiet
-from edgedistill.interfaces import FileRequest, Inputs, MadeFile, Packages, Precision
+from edgedistill.interfaces import FileRequest, Inputs, MadeFile, Precision
+from edgedistill.packages import Packages
 
 if TYPE_CHECKING:
     import onnx_ir

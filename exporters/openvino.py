@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgedistill.exporting import compare_with_torch
-from edgedistill.interfaces import FileRequest, Inputs, MadeFile, Packages, Precision
+from edgedistill.interfaces import FileRequest, Inputs, MadeFile, Precision
+from edgedistill.packages import Packages
 
 if TYPE_CHECKING:
     import openvino

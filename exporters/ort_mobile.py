@@ -9,7 +9,8 @@ import tempfile
 from pathlib import Path
 
 from edgedistill.exporting import quiet
-from edgedistill.interfaces import FileRequest, MadeFile, Packages, Precision
+from edgedistill.interfaces import FileRequest, MadeFile, Precision
+from edgedistill.packages import Packages
 from edgedistill_exporters import onnx
 
 VERSION = 1

@@ -129,7 +129,7 @@ def test_doctor_names_versions_targets_and_runtimes():
 
 def test_doctor_gives_the_install_line_of_what_is_missing(monkeypatch):
     from edgedistill import diagnosis, plugins
-    from edgedistill.interfaces import Packages
+    from edgedistill.packages import Packages
 
     absent = Packages(("a_runtime_that_is_not_there",), environment="absent")
     monkeypatch.setattr(plugins.find("runtimes", "onnxruntime"), "PACKAGES", absent)

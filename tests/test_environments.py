@@ -13,15 +13,15 @@ from helpers import plugged_in
 
 from edgedistill import environments, plugins
 from edgedistill.errors import EdgedistillError, UserError
-from edgedistill.interfaces import Packages
 from edgedistill.measuring.child import Child
+from edgedistill.packages import Packages
 from edgedistill.ragged import Ragged
 from edgedistill.signals import load_rows
 
 ABSENT = Packages(("only_in_the_environment",), ("only-in-the-environment>=1",), environment="apart")
 RUNTIME = """
 import only_in_the_environment
-from edgedistill.interfaces import Packages
+from edgedistill.packages import Packages
 
 TARGETS, SUFFIXES = ("onnx",), (".apart",)
 PACKAGES = Packages(("only_in_the_environment",), ("only-in-the-environment>=1",), environment="apart")

@@ -8,7 +8,7 @@ import pytest
 
 from edgedistill import environments
 from edgedistill.errors import EdgedistillError, UserError
-from edgedistill.interfaces import Packages, Program
+from edgedistill.packages import Packages, Program
 from edgedistill.runtimes import browser
 
 NPM = """#!/bin/sh

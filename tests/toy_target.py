@@ -8,7 +8,8 @@ import shutil
 import time
 
 from edgedistill.errors import EdgedistillError, RefusedError
-from edgedistill.interfaces import MadeFile, Packages, Precision
+from edgedistill.interfaces import MadeFile, Precision
+from edgedistill.packages import Packages
 
 VERSION = 1
 PRECISIONS = {

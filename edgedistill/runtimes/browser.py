@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from edgedistill import environments
 from edgedistill.errors import EdgedistillError
-from edgedistill.interfaces import Floats, Packages
+from edgedistill.interfaces import Floats
+from edgedistill.packages import Packages
 from edgedistill.runtimes._browser import chromium, transformers_js
 from edgedistill.runtimes._browser.page import Page
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgedistill.emulation.session import EmulatedSession
-from edgedistill.interfaces import Packages
+from edgedistill.packages import Packages
 from edgedistill.runtimes import litert
 from edgedistill.runtimes.litert import SUFFIXES as SUFFIXES
 from edgedistill.runtimes.litert import TARGETS as TARGETS

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgedistill.emulation.session import EmulatedSession
-from edgedistill.interfaces import Packages
+from edgedistill.packages import Packages
 from edgedistill.runtimes import ncnn
 from edgedistill.runtimes.ncnn import SUFFIXES as SUFFIXES
 from edgedistill.runtimes.ncnn import TARGETS as TARGETS

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgedistill.errors import EdgedistillError
-from edgedistill.interfaces import Packages
+from edgedistill.packages import Packages
 
 TARGETS = ("onnx", "ort-mobile")
 SUFFIXES = (".onnx", ".ort")

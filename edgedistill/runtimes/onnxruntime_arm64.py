@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgedistill.emulation.session import EmulatedSession
-from edgedistill.interfaces import Packages
+from edgedistill.packages import Packages
 from edgedistill.runtimes import onnxruntime
 from edgedistill.runtimes.onnxruntime import SUFFIXES as SUFFIXES
 from edgedistill.runtimes.onnxruntime import TARGETS as TARGETS

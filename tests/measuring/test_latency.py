@@ -55,7 +55,7 @@ import sys
 
 import numpy as np
 
-from edgedistill.interfaces import Packages
+from edgedistill.packages import Packages
 
 PACKAGES = Packages(imports=("numpy",), harness=("only_here",), library=("native",))
 

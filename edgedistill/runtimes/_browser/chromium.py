@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from edgedistill.errors import EdgedistillError
-from edgedistill.interfaces import Program
+from edgedistill.packages import Program
 
 PROGRAM = Program(
     name="Chromium",
