@@ -3,25 +3,30 @@
     python -m bench.export_matrix --out DIR [--readme]
 
 Each student is a tiny one, trained for seconds on real inputs (the quickstart's sentences, scikit-learn's digits), made
-into every file and verified on the whole validation set. A row is one file under one runtime: it works, it is refused
-(with the reason), it is wrong (its decisions are not its torch model's), or it failed. `--readme` writes the summary
-into README.md. What is killed goes on where it was.
+into every file and verified on the whole validation set; nothing is timed. A row is one file under one runtime: it
+works, it is refused (with the reason), it is wrong (its decisions are not its torch model's), or it failed. `--readme`
+writes the summary into README.md. What is killed goes on where it was.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
 
-import edgedistill
 from bench.record import Goal, record
-from edgedistill import loading, plugins
+from edgedistill import loading, plugins, sources
+from edgedistill.artifacts import Artifact
+from edgedistill.candidates import Candidate
+from edgedistill.engine import execute
 from edgedistill.errors import EdgedistillError, RecipeError
-from edgedistill.results import CandidateResult, UnmeasuredResult
+from edgedistill.planning import make_plan
+from edgedistill.progress import Progress
 
 README = Path(__file__).parent.parent / "README.md"
 BEGIN, END = "<!-- support table -->", "<!-- end of support table -->"
@@ -29,6 +34,8 @@ STATES = ("works", "refused", "wrong", "failed")
 LEAST = {"fp32": 0.995}
 """Agreement below which a file is wrong; 0.985, the recipes' default, for the other precisions."""
 LEAST_ELSE = 0.985
+_NOT_NEEDED = frozenset({"measure", "choose", "report", "bundle"})
+CALIBRATION = {"from": "train", "take": 32}
 TEXT_TEACHER = {"layers": 2, "hidden_size": 64, "heads": 4, "intermediate_size": 128, "vocabulary": 800, "dropout": 0.1}
 STUDENTS: Mapping[str, Mapping[str, object]] = {
     "keep_layers": {"layers": 1},
@@ -68,10 +75,14 @@ def teacher(architecture: Mapping[str, object], epochs: int) -> dict[str, object
 
 
 def recipe(task: str, student: str, teacher_folder: Path) -> dict[str, object]:
-    """One round: this student, every installed target, every precision that any of them has."""
+    """One round: this student, every target, every precision that any of them has. `teacher_folder` holds the teacher
+    that `checkpoint` starts from."""
     start = {"model": str(teacher_folder)} if student == "checkpoint" else {"from": "teacher"}
     targets = plugins.names("exporters")
-    precisions = dict.fromkeys(each for name in targets for each in plugins.find("exporters", name).PRECISIONS)
+    precisions: dict[str, bool] = {}
+    for name in targets:
+        for each, how in plugins.find("exporters", name).PRECISIONS.items():
+            precisions[each] = precisions.get(each, False) or how.calibrated
     stage = {
         "name": "soft-targets",
         "epochs": 10,
@@ -86,10 +97,11 @@ def recipe(task: str, student: str, teacher_folder: Path) -> dict[str, object]:
         "rounds": [{"id": "r1", "student": {"init": student, **start, **STUDENTS[student]}, "stages": [stage]}],
         "control": False,
         "compute": {"device": "cpu", "precision": "fp32"},
-        "export": {"targets": targets, "teacher": False, "buckets": [16, 32]},
-        "quantize": [{"precision": each} for each in precisions],
-        "measure": {"min_seconds": 0.1},
-        "select": {"prefer": "size"},
+        "export": {"targets": targets, "teacher": False, "buckets": [32]},
+        "quantize": [
+            {"precision": each, **({"calibration": CALIBRATION} if calibrated else {})}
+            for each, calibrated in precisions.items()
+        ],
     }
 
 
@@ -97,28 +109,40 @@ def rows_of(task: str, student: str, out: Path) -> list[dict[str, object]]:
     """One student of one task as every file."""
     if task not in tasks() or student not in STUDENTS:
         return [row(task, student, "*", "*", "*", "failed", "this bench has no data or settings for it yet")]
-    tree = recipe(task, student, out / task / "models" / "teacher")
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "recipe.yaml"
-        file.write_text(yaml.safe_dump(tree), encoding="utf-8")
+        file.write_text(yaml.safe_dump(recipe(task, student, out / task / "teacher")), encoding="utf-8")
         try:
-            results = edgedistill.run(str(file), out=out / task)
+            loaded = loading.load(str(file))
         except RecipeError as error:
-            return [row(task, student, "*", "*", "*", "refused", " ".join(str(error).split()).split("yaml: ", 1)[-1])]
-        except EdgedistillError as error:
-            return [row(task, student, "*", "*", "*", "failed", " ".join(str(error).split())[:300])]
-    return [judged(task, student, each) for each in (*results.measured, *results.unmeasured)]
+            return [row(task, student, "*", "*", "*", "refused", _sentence(error).split("yaml: ", 1)[-1])]
+    plan = make_plan(loaded, sources.look_up(loaded))
+    plan = replace(plan, steps=tuple(step for step in plan.steps if step.kind not in _NOT_NEEDED))
+    (out / task).mkdir(parents=True, exist_ok=True)
+    try:
+        done = execute(plan, out / task, Progress(out / task / "events.jsonl", sys.stderr))
+    except EdgedistillError as error:
+        return [row(task, student, "*", "*", "*", "failed", _sentence(error)[:300])]
+    if not (out / task / "teacher").exists():
+        (out / task / "teacher").symlink_to(done["teacher"].path("model").resolve(), target_is_directory=True)
+    return [judged(task, student, each, done.get(f"verify-{each.verify_key}")) for each in plan.candidates]
 
 
-def judged(task: str, student: str, found: CandidateResult | UnmeasuredResult) -> dict[str, object]:
-    """The row of one candidate."""
-    state, reason, agreement = str(found.state), found.reason or "", None
-    if isinstance(found, CandidateResult):
-        agreement = found.agreement_with_student
-        least = LEAST.get(found.precision, LEAST_ELSE)
-        state = "works" if agreement >= least else "wrong"
-        reason = "" if agreement >= least else f"agrees with its torch model on {agreement:.4f}, expected {least:g}"
-    return row(task, student, found.target, found.precision, found.runtime, state, reason, agreement)
+def judged(task: str, student: str, found: Candidate, verified: Artifact | None) -> dict[str, object]:
+    """The row of one candidate: `verified` is what its step of that kind left, None where it was refused before."""
+    identity = (task, student, found.target, found.precision, found.runtime)
+    if verified is None:
+        return row(*identity, "refused", str(found.refused))
+    if verified.failure is not None:
+        return row(*identity, verified.failure.state, verified.failure.reason)
+    agreement = float(str(verified.read_json("fidelity.json")["agreement"]))
+    least = LEAST.get(found.precision, LEAST_ELSE)
+    wrong = "" if agreement >= least else f"agrees with its torch model on {agreement:.4f}, expected {least:g}"
+    return row(*identity, "wrong" if wrong else "works", wrong, agreement)
+
+
+def _sentence(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def row(
@@ -191,7 +215,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--readme", action="store_true", help="write the summary into README.md")
     given = parser.parse_args()
-    # keep_layers comes first: its run leaves the teacher's folder, which `checkpoint` starts from.
+    # keep_layers comes first: it leaves the teacher's folder, which `checkpoint` starts from.
     students = sorted(plugins.names("students"), key=lambda name: (name != "keep_layers", name))
     rows = [each for task in plugins.names("tasks") for name in students for each in rows_of(task, name, given.out)]
     record("export_matrix", rows, goals(rows))
