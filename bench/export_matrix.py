@@ -111,7 +111,7 @@ def rows_of(task: str, student: str, out: Path) -> list[dict[str, object]]:
         return [row(task, student, "*", "*", "*", "failed", "this bench has no data or settings for it yet")]
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "recipe.yaml"
-        file.write_text(yaml.safe_dump(recipe(task, student, out / task / "teacher")), encoding="utf-8")
+        file.write_text(yaml.safe_dump(recipe(task, student, trained_teacher(out / task))), encoding="utf-8")
         try:
             loaded = loading.load(str(file))
         except RecipeError as error:
@@ -123,9 +123,12 @@ def rows_of(task: str, student: str, out: Path) -> list[dict[str, object]]:
         done = execute(plan, out / task, Progress(out / task / "events.jsonl", sys.stderr))
     except EdgedistillError as error:
         return [row(task, student, "*", "*", "*", "failed", _sentence(error)[:300])]
-    if not (out / task / "teacher").exists():
-        (out / task / "teacher").symlink_to(done["teacher"].path("model").resolve(), target_is_directory=True)
     return [judged(task, student, each, done.get(f"verify-{each.verify_key}")) for each in plan.candidates]
+
+
+def trained_teacher(folder: Path) -> Path:
+    """That of the students before: all have the same."""
+    return next(iter(folder.glob("steps/*-teacher-*/model")), folder)
 
 
 def judged(task: str, student: str, found: Candidate, verified: Artifact | None) -> dict[str, object]:

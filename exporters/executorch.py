@@ -63,7 +63,7 @@ def make(request: FileRequest, file: Path) -> MadeFile:
     from edgedistill.runtimes import executorch as runtime
 
     model = request.model()
-    sample = request.samples(2, request.length or min(16, request.max_length))
+    sample = _typed(request.samples(2, request.length or min(16, request.max_length)))
     if tuple(sample) not in runtime.INPUTS:
         known = ", or ".join(" and ".join(names) for names in runtime.INPUTS)
         raise RefusedError(f"target executorch: the model takes {' and '.join(sample)}, the runtime knows {known}")
@@ -81,20 +81,36 @@ def make(request: FileRequest, file: Path) -> MadeFile:
         "operators_delegated": len(inside),
         "operators_elsewhere": outside,
         **_products(inside),
-        "embedding": "int8" if quantized else "fp32",
+        **({"embedding": "int8" if quantized else "fp32"} if _has_tables(request.model()) else {}),
     }
     checks = () if quantized else compare_with_torch(request, "executorch", _runner(session))
     return MadeFile(checks=checks, facts=facts)
 
 
+def _typed(batch: Batch) -> Batch:
+    """The inputs as the file takes them."""
+    from edgedistill.runtimes.executorch import FLOATS
+
+    return {name: value.float() if name in FLOATS else value for name, value in batch.items()}
+
+
 def quantize_tables(model: PreTrainedModel) -> None:
-    """Replace, in place, the embeddings as wide as the token table: relative position biases stay as they are."""
+    """Replace, in place, the embeddings as wide as the token table: relative position biases stay as they are. A model
+    of pixels has none."""
     import torch
 
+    if not _has_tables(model):
+        return
     width = model.get_input_embeddings().embedding_dim
     for name, module in list(model.named_modules()):
         if isinstance(module, torch.nn.Embedding) and module.embedding_dim == width:
             model.set_submodule(name, _int8_table(module))
+
+
+def _has_tables(model: PreTrainedModel) -> bool:
+    import torch
+
+    return any(isinstance(module, torch.nn.Embedding) for module in model.modules())
 
 
 def _int8_table(table: torch.nn.Embedding) -> torch.nn.Module:
@@ -147,7 +163,7 @@ def _linear_quantizer(request: FileRequest, sample: Batch) -> PT2EQuantizer:
     # The default observer's histograms take minutes for what the least and the largest value do as well.
     range_of = replace(settings.input_activation, observer_or_fake_quant_ctr=MinMaxObserver.with_args(eps=2**-12))
     settings = replace(settings, input_activation=range_of, output_activation=range_of)
-    seen = [{name: torch.from_numpy(each[name]) for name in sample} for each in request.calibration]
+    seen = [_typed({name: torch.from_numpy(each[name]) for name in sample}) for each in request.calibration]
     return PT2EQuantizer(LinearQuantizer().set_operator_type(torch.ops.aten.linear.default, settings), seen)
 
 

@@ -29,6 +29,8 @@ INPUTS = (
     ("pixel_values",),
 )
 """What a file may take, in its order: the format has no names. Pixels are told from tokens by their type."""
+FLOATS = ("pixel_values",)
+"""Inputs that a file takes as float32, whatever the data holds."""
 
 _FLOAT = 6
 _PRODUCTS = frozenset(f"aten::{name}" for name in ("addmm", "baddbmm", "bmm", "convolution", "linear", "mm"))
@@ -64,7 +66,10 @@ class ExecutorchSession:
         """
         import torch
 
-        arrays = [np.ascontiguousarray(inputs[name]) for name in self.input_names]
+        kinds = [np.float32 if name in FLOATS else np.int64 for name in self.input_names]
+        arrays = [
+            np.ascontiguousarray(inputs[name], dtype=kind) for name, kind in zip(self.input_names, kinds, strict=True)
+        ]
         if any(size > largest for size, largest in zip(arrays[0].shape, self._largest, strict=True)):
             raise EdgedistillError(
                 f"an input of {arrays[0].shape} is larger than the file has room for, {self._largest}"

@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from transformers import AutoConfig, AutoModelForSequenceClassification
+from transformers import AutoConfig, AutoModelForImageClassification, AutoModelForSequenceClassification
 
 from edgedistill import plugins
 from edgedistill.errors import EdgedistillError, RefusedError
+from edgedistill.image_model import PixelsConfig
 from edgedistill.interfaces import FileRequest
 from edgedistill.measuring.child import Child
 from edgedistill.measuring.latency import load
@@ -185,3 +186,20 @@ def test_inputs_of_unknown_order_are_refused(model, tmp_path):
 
     with pytest.raises(RefusedError, match="target executorch: the model takes attention_mask, the runtime knows"):
         EXPORTER.make(FileRequest("fp32", lambda: model, odd, 32), tmp_path / "model.pte")
+
+
+@pytest.mark.parametrize("precision", sorted(EXPORTER.PRECISIONS))
+def test_images_of_whole_numbers_have_one_size_and_no_tables(tmp_path, precision):
+    torch.manual_seed(0)
+    model = AutoModelForImageClassification.from_config(PixelsConfig(pixels=64, num_labels=10)).eval()
+
+    def pixels(batch: int, length: int):
+        return {"pixel_values": samples(batch, length)["input_ids"] % 17}
+
+    seen = [{name: each.numpy() for name, each in pixels(8, 64).items()}] if "static" in precision else ()
+    request = FileRequest(precision, lambda: model, pixels, 64, length=64, calibration=seen)
+    told = EXPORTER.make(request, tmp_path / "model.pte")
+    assert "embedding" not in told.facts
+    expected = logits(model, pixels(2, 64))
+    limit = 1e-5 if precision == "fp32" else 0.1 * np.abs(expected).max()
+    assert np.abs(answer(tmp_path / "model.pte", pixels(2, 64)) - expected).max() < limit
