@@ -122,7 +122,9 @@ def rows_of(task: str, student: str, out: Path) -> list[dict[str, object]]:
     try:
         done = execute(plan, out / task, Progress(out / task / "events.jsonl", sys.stderr))
     except EdgedistillError as error:
-        return [row(task, student, "*", "*", "*", "failed", _sentence(error)[:300])]
+        # What the user could have known is a refusal: this kind of student is not made of such a model.
+        state = "refused" if error.exit_code == 2 else "failed"
+        return [row(task, student, "*", "*", "*", state, _sentence(error.__cause__ or error)[:300])]
     return [judged(task, student, each, done.get(f"verify-{each.verify_key}")) for each in plan.candidates]
 
 
@@ -144,7 +146,7 @@ def judged(task: str, student: str, found: Candidate, verified: Artifact | None)
     return row(*identity, "wrong" if wrong else "works", wrong, agreement)
 
 
-def _sentence(error: Exception) -> str:
+def _sentence(error: BaseException) -> str:
     return " ".join(str(error).split())
 
 

@@ -36,9 +36,9 @@ def layer_list(model: PreTrainedModel) -> str:
     found = [name for name, module in model.named_modules() if isinstance(module, ModuleList) and len(module) == depth]
     outermost = [name for name in found if not any(name.startswith(other + ".") for other in found)]
     if len(outermost) != 1:
+        lists = f"{len(outermost)} lists of {depth} modules" if outermost else f"no list of {depth} modules"
         raise UserError(
-            f"cannot tell which of {outermost or 'no'} module lists holds the {depth} layers of a "
-            f"'{model.config.model_type}'; use init: checkpoint or scratch"
+            f"a '{model.config.model_type}' has {lists}, expected one, its layers; use init: checkpoint or scratch"
         )
     return outermost[0]
 

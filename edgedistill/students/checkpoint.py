@@ -39,7 +39,8 @@ def build(request: StudentRequest) -> PreTrainedModel:
 
     spec = request.spec
     assert isinstance(spec, CheckpointSpec)
-    _check_vocabulary(spec.model, load_tokenizer(spec.model, spec.revision), request.tokenizer)
+    if request.tokenizer is not None:
+        _check_vocabulary(spec.model, load_tokenizer(spec.model, spec.revision), request.tokenizer)
     model = load_model(request.auto_class, spec.model, spec.revision, request.config_overrides)
     if spec.layers is None or spec.layers == model.config.num_hidden_layers:
         return model

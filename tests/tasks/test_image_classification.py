@@ -66,6 +66,16 @@ def test_images_go_all_the_way(digits):
     assert not (run / "models/small/tokenizer.json").exists()
 
 
+def test_a_round_starts_from_a_trained_network(digits, tmp_path):
+    run, before = digits
+    tree = copy.deepcopy(RECIPE)
+    tree["rounds"][0]["student"] = {"init": "checkpoint", "model": str(run / "models" / "small")}
+    tree["rounds"][0]["stages"][0] |= {"epochs": 1, "learning_rate": 1e-6}
+    tree |= {"control": False, "quantize": [{"precision": "fp32"}]}
+    found = edgedistill.run(write_recipe(tree, tmp_path), out=tmp_path / "run", stream=None)
+    assert abs(found.rounds[0].accuracy - before.rounds[0].accuracy) < 0.05
+
+
 def test_the_splits_do_not_overlap_and_hold_every_digit(digits):
     _, results = digits
     assert results.data["rows"] == {"train": 539, "validation": 180, "test": 359}
