@@ -49,7 +49,7 @@ def render_markdown(results: Results) -> str:
         *_notes(results),
         "Smaller: than the teacher's fp32 file. Agreement, max abs. diff.: of a device file with its own torch model, "
         "on validation. Gain: paired, on test, over the same student without a teacher. Peak: above the interpreter "
-        f"with numpy. {f.DASH}: not known, or too few runs for that percentile.",
+        f"with numpy, or above an empty page. {f.DASH}: not known, or too few runs for that percentile.",
         f"Measured on: {escape(f.plain(results.environment))}. edgedistill {escape(results.edgedistill)}.",
     ]
     return "\n\n".join(parts) + "\n"
