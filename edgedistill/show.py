@@ -118,7 +118,7 @@ def _cost(found: FileMeasurement) -> dict[str, str]:
         f"p99 {_ms(latency['p99'])} ms, {latency['runs']} runs",
         "throughput": f"{found.throughput_per_s:.1f} items/s",
         "load": f"{formatting.fixed(found.load_ms, 1)} ms",
-        "peak memory": "-" if found.peak_rss_mb is None else f"{found.peak_rss_mb:.1f} MB above the interpreter",
+        "peak memory": "-" if found.peak_rss_mb is None else f"{found.peak_rss_mb:.1f} MB above an empty process",
     }
 
 
@@ -163,7 +163,7 @@ def device_measurement(found: DeviceMeasurement, file: Path) -> None:
             "latency": f"p50 {_ms(latency.p50)}  p90 {_ms(latency.p90)}  p95 {_ms(latency.p95)}  "
             f"p99 {_ms(latency.p99)} ms, {latency.runs} runs",
             "load": f"{formatting.fixed(found.load_ms, 1)} ms",
-            "peak memory": "-" if found.peak_rss_mb is None else f"{found.peak_rss_mb:.1f} MB above the interpreter",
+            "peak memory": "-" if found.peak_rss_mb is None else f"{found.peak_rss_mb:.1f} MB above an empty process",
         }
     rows["results"] = f"{file}"
     for name, text in rows.items():
