@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 _LABEL_SIZE = 9.0
+_CROWDED = 16
+"""With more candidates than this, only those that matter are named: the front and the chosen one."""
 
 
 @dataclass(frozen=True)
@@ -184,6 +186,9 @@ def _legend(axes: Axes, points: Sequence[Point], chosen: str | None) -> None:
 def _labels(axes: Axes, points: Sequence[Point], results: Results) -> None:
     """Short names beside the marks, a thin line to those that had to move away."""
     names = short_names(results.measured)
+    if len(points) > _CROWDED:
+        front = front_of(points)
+        points = [point for point in points if point in front or point.candidate.id == results.chosen]
     texts = [
         names[point.candidate.id] + (" (chosen)" if point.candidate.id == results.chosen else "") for point in points
     ]

@@ -10,17 +10,18 @@ from edgedistill.results import CandidateResult
 def short_names(candidates: Sequence[CandidateResult]) -> dict[str, str]:
     """`r1 int8` for `r1/onnx/int8-dynamic/onnxruntime`; target, runtime, threads and batch only where they differ."""
     precisions = _short_precisions(candidates)
+    pairs = {(each.target, each.runtime) for each in candidates}
+    targets = [target for target, _ in pairs]
     parts: tuple[Callable[[CandidateResult], str], ...] = (
         lambda each: each.target,
-        lambda each: each.runtime,
+        # Where a target has its one runtime, the target tells both.
+        lambda each: each.runtime if targets.count(each.target) > 1 else "",
         lambda each: f"{each.threads}t",
         lambda each: f"b{each.batch}",
     )
-    if len({(each.target, each.runtime) for each in candidates}) == len({each.target for each in candidates}):
-        parts = (parts[0], *parts[2:])  # each target has its one runtime: the target tells both
     telling = [part for part in parts if len({part(each) for each in candidates}) > 1]
     return {
-        each.id: " ".join([each.round, precisions[each.precision], *(part(each) for part in telling)])
+        each.id: " ".join(filter(None, [each.round, precisions[each.precision], *(part(each) for part in telling)]))
         for each in candidates
     }
 

@@ -117,3 +117,25 @@ def test_a_file_that_differs_from_torch_is_refused(model, files, tmp_path, monke
     source = files["fp32"].with_name("model.onnx")
     with pytest.raises(EdgedistillError, match="target openvino: .* differs from torch by 0.01"):
         EXPORTER.make(requested(model, "fp32", source), tmp_path / "model.xml")
+
+
+def test_what_openvino_cannot_compile_is_quantized_by_the_plain_preset_and_the_facts_tell(
+    model, files, tmp_path, monkeypatch
+):
+    asked = []
+
+    def refusal(made):
+        asked.append(made)
+        return "cannot fold" if len(asked) == 1 else None
+
+    source = files["fp32"]
+    inputs = [{name: tensor.numpy() for name, tensor in samples(1, length).items()} for length in (4, 9)]
+    told = EXPORTER.make(requested(model, "int8-static", source, inputs), tmp_path / "first.xml")
+    assert told.facts == {"nncf_model_type": "transformer"}
+    monkeypatch.setattr(EXPORTER, "_refusal", refusal)
+    told = EXPORTER.make(requested(model, "int8-static", source, inputs), tmp_path / "model.xml")
+    assert told.facts == {"nncf_model_type": "none"}
+    assert RUNTIME.open(tmp_path / "model.xml", 1).backend()["products_in_int8"] > 0
+    monkeypatch.setattr(EXPORTER, "_refusal", lambda _: "cannot fold")
+    with pytest.raises(EdgedistillError, match="OpenVINO cannot compile the quantized model: cannot fold"):
+        EXPORTER.make(requested(model, "int8-static", source, inputs), tmp_path / "none.xml")

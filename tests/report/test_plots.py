@@ -27,6 +27,18 @@ def test_every_candidate_is_named_and_has_its_figures(results):
     assert any("r1/onnx/fp32/onnxruntime: 0.9300 [0.9100, 0.9500], p50 4.00 ms, 4.00 MB" in each for each in found)
 
 
+def test_of_many_candidates_the_front_and_the_chosen_one_are_named(facts):
+    slow = [{**facts["candidates"][0], "round": f"x{i}", "id": f"x{i}"} for i in range(20)]
+    for i, each in enumerate(slow):
+        each["latency_ms"] = {**each["latency_ms"], "p50": 9.0 + i}
+        each["accuracy"] = 0.7
+    facts["candidates"] += slow
+    found = words(accuracy_against_latency(Results.model_validate(facts), Limits()))
+    assert {"teacher fp32", "r1 fp32 (chosen)", "r1 int8"} <= set(found)
+    assert not any(text.startswith("x3 ") for text in found)
+    assert any(text.startswith("x3: 0.7000") for text in found)  # shown when pointed at
+
+
 def test_a_limit_within_the_plot_is_drawn(results):
     assert "over the p95 limit, 6 ms" in words(accuracy_against_latency(results, Limits(p95_ms=6)))
     assert not any("p95 limit" in each for each in words(accuracy_against_latency(results, Limits(p95_ms=600))))
