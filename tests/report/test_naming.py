@@ -7,8 +7,8 @@ from edgedistill.results import Results
 
 
 def named(facts, *changes: dict[str, object]) -> list[str]:
-    facts["candidates"] = [{**facts["candidates"][1], **change, "id": str(i)} for i, change in enumerate(changes)]
-    return list(short_names(Results.model_validate(facts).measured).values())
+    rows = [{**facts["candidates"][1], **change, "id": str(i)} for i, change in enumerate(changes)]
+    return list(short_names(Results.model_validate({**facts, "candidates": rows}).measured).values())
 
 
 def test_round_and_precision_are_enough_where_all_else_is_equal(facts):
