@@ -1,0 +1,105 @@
+"""The README's support table is what the bench found, and the bench tries all that there is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bench import export_matrix
+from edgedistill import plugins
+from edgedistill.artifacts import Failure
+from edgedistill.candidates import Candidate
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return json.loads((ROOT / "bench" / "results" / "export_matrix.json").read_text(encoding="utf-8"))["rows"]
+
+
+def test_the_readme_shows_what_the_bench_found(rows):
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert export_matrix.with_table(text, rows) == text
+
+
+def test_every_task_student_and_target_was_tried(rows):
+    tried = {(each["task"], each["student"]) for each in rows}
+    assert tried == {(task, student) for task in plugins.names("tasks") for student in plugins.names("students")}
+    assert {each["target"] for each in rows} - {"*"} == set(plugins.names("exporters"))
+    assert not {each["state"] for each in rows} - set(export_matrix.STATES)
+    assert all(each["reason"] for each in rows if each["state"] != "works")
+
+
+@pytest.mark.parametrize("task", sorted(export_matrix.tasks()))
+@pytest.mark.parametrize("student", sorted(export_matrix.STUDENTS))
+def test_every_recipe_of_the_bench_is_one_or_is_refused_as_a_whole(task, student, tmp_path):
+    import yaml
+
+    from edgedistill import loading
+    from edgedistill.errors import RecipeError
+
+    file = tmp_path / "recipe.yaml"
+    file.write_text(yaml.safe_dump(export_matrix.recipe(task, student, tmp_path)), encoding="utf-8")
+    if task == "image-classification" and plugins.find("students", student).OWN_TOKENIZER:
+        with pytest.raises(RecipeError, match="has no tokenizer"):
+            loading.load(str(file))
+    else:
+        assert set(loading.load(str(file)).export.targets) == set(plugins.names("exporters"))
+
+
+class Verified:
+    """What a step of that kind left."""
+
+    def __init__(self, agreement: float = 0.0, failure: Failure | None = None) -> None:
+        self.agreement, self.failure = agreement, failure
+
+    def read_json(self, name: str) -> dict[str, object]:
+        assert name == "fidelity.json"
+        return {"agreement": self.agreement}
+
+
+def candidate(precision: str, refused: str | None = None) -> Candidate:
+    identity = {"id": "i", "round": "r1", "target": "onnx", "runtime": "onnxruntime", "threads": 1, "batch": 1}
+    return Candidate(**identity, precision=precision, refused=refused)
+
+
+@pytest.mark.parametrize(
+    ("precision", "agreement", "state"),
+    [("fp32", 0.996, "works"), ("fp32", 0.99, "wrong"), ("fp16", 0.99, "works"), ("int8-dynamic", 0.9, "wrong")],
+)
+def test_a_file_works_when_it_answers_as_its_torch_model(precision, agreement, state):
+    row = export_matrix.judged("text-classification", "narrow", candidate(precision), Verified(agreement))
+    assert (row["state"], row["agreement"]) == (state, agreement)
+    assert bool(row["reason"]) == (state == "wrong")
+
+
+def test_what_is_refused_or_fails_keeps_its_reason():
+    row = export_matrix.judged("text-classification", "narrow", candidate("fp16", "no fp16"), None)
+    assert (row["state"], row["reason"], row["agreement"]) == ("refused", "no fp16", None)
+    crashed = Verified(failure=Failure("killed by signal 11", "failed"))
+    row = export_matrix.judged("text-classification", "narrow", candidate("fp16"), crashed)
+    assert (row["state"], row["reason"]) == ("failed", "killed by signal 11")
+
+
+def test_cells_count_what_works_and_name_the_rest():
+    def row(state: str, precision: str, student: str) -> dict[str, object]:
+        return export_matrix.row("t", student, "onnx", precision, "onnxruntime", state, "")
+
+    table = export_matrix.support_table(
+        [
+            row("works", "fp32", "a"),
+            row("wrong", "fp32", "b"),
+            row("refused", "fp16", "a"),
+            row("works", "int8", "a"),
+            row("refused", "int8", "b"),
+            export_matrix.row("t", "c", "*", "*", "*", "refused", "no tokenizer"),
+        ]
+    )
+    assert table.splitlines() == [
+        "| target, runtime | fp32 | fp16 | int8 |",
+        "|---|---|---|---|",
+        "| onnx, onnxruntime | 1 of 2, 1 wrong | - | 1 of 2, 1 refused |",
+    ]
