@@ -4,7 +4,7 @@ import json
 import re
 import subprocess
 import sys
-from importlib.metadata import requires
+from importlib.metadata import requires, version
 from pathlib import Path
 
 import numpy as np
@@ -135,7 +135,9 @@ def test_what_measures_needs_nothing_but_numpy_and_safetensors():
 
 
 def test_an_environment_holds_what_its_target_and_its_runtime_need():
-    assert set(environments.requirements("openvino")) == {*environments.BASE, "openvino>=2026.4", "nncf>=3.4"}
+    same_as_here = {f"{name}=={version(name)}" for name in ("torch", "transformers")}
+    own = {"openvino>=2026.4", "nncf>=3.4"}
+    assert set(environments.requirements("openvino")) == {*environments.BASE, *own, *same_as_here}
     with pytest.raises(
         UserError, match=r"no target or runtime has an environment 'openvin'; .*did you mean 'openvino'"
     ):
