@@ -12,8 +12,8 @@ epochs over all rounds, on the texts and the same augmented views. The student i
 is cut from the model before it (`cut`). Each pretrained arm goes on to a student below 1.5M parameters (`trimmed`):
 the same with only the tokens of its texts, trained for one epoch more. `--longer` adds the one round to the
 pretrained student, and its control, with that many times the steps: the same views, seen that much oftener.
-`--more-views` adds the one round of the student cut from its teacher, with that many times the steps and the views: as
-many epochs as before, of other views. It has no control of its own.
+`--more-views` adds the one round of the student cut from its teacher, and its control, with that many times the steps
+and the views: as many epochs as before, of other views.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def main() -> None:
         budgets = [
             *((student, (0, 1, 2, 3), 1, 1) for student in given.students),
             *(("pretrained", (0, 1), longer, 1) for longer in given.longer),
-            *(("cut", (1,), 1, more) for more in given.more_views),
+            *(("cut", (0, 1), 1, more) for more in given.more_views),
         ]
         for student, counts, longer, more_views in budgets:
             arms: dict[int, Trained] = {}

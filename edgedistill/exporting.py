@@ -23,7 +23,7 @@ from .ragged import Ragged
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from .interfaces import Batch, Floats, Inputs
+    from .interfaces import Batch, Floats, Inputs, Session
 
 # Rounding of fp32 sums in another order; a wrong graph is off by orders of magnitude more.
 TOLERANCE = 1e-3
@@ -112,6 +112,16 @@ def compare_with_torch(
             )
         checks.append(check)
     return tuple(checks)
+
+
+def logits_of(session: Session) -> Callable[[Inputs], Floats]:
+    """What `compare_with_torch` runs: an opened file's first output."""
+
+    def run(inputs: Inputs) -> Floats:
+        logits: Floats = np.asarray(session.run(inputs)[0], dtype=np.float32)
+        return logits
+
+    return run
 
 
 @contextmanager

@@ -74,7 +74,7 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
     """
     from .data import check_rows, pad_token, read_rows, to_ragged, tokenise, with_label_names
     from .inference import references
-    from .measuring.instructions import Cost, Counted, count_instructions, emulated
+    from .measuring.instructions import Cost, count_instructions, emulated
     from .measuring.latency import Answering, Timed, Timing, answers, time_files
     from .models import load_config, load_tokenizer, longest_input
     from .signals import load_rows
@@ -146,15 +146,13 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
         timing: Timing | None = None
         cost: Cost | None = None
         if slow:
-            counted = Counted(name, files, request.runtime, request.batch, given, request.emulation.cpu)
-            costs, failed = count_instructions([counted], scratch, progress, length=None, timeout_seconds=1800.0)
-            cost = costs.get(name)
+            cost = count_instructions(files, request.runtime, request.batch, given, request.emulation.cpu, scratch)
         else:
             timed = Timed(name, files, request.runtime, request.threads, request.batch, given)
             timings = time_files([timed], scratch, progress, min_seconds=request.min_seconds)
-            timing, failed = timings.seen.get(name), dict(timings.failed)
-        if name in failed:
-            raise failed[name]
+            if name in timings.failed:
+                raise timings.failed[name]
+            timing = timings.seen[name]
     seen = timing or cost
     assert seen is not None
     return FileMeasurement(

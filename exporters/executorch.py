@@ -10,18 +10,16 @@ from __future__ import annotations
 import copy
 import logging
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from edgedistill.errors import EdgedistillError, RefusedError
-from edgedistill.exporting import compare_with_torch
-from edgedistill.interfaces import FileRequest, Inputs, MadeFile, Precision
+from edgedistill.exporting import compare_with_torch, logits_of
+from edgedistill.interfaces import FileRequest, MadeFile, Precision
 from edgedistill.packages import Packages
 
 if TYPE_CHECKING:
@@ -29,7 +27,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
     from transformers.exporters import PT2EQuantizer
 
-    from edgedistill.interfaces import Batch, Floats
+    from edgedistill.interfaces import Batch
 
 VERSION = 1
 PRECISIONS = {
@@ -83,7 +81,7 @@ def make(request: FileRequest, file: Path) -> MadeFile:
         **_products(inside),
         **({"embedding": "int8" if quantized else "fp32"} if _has_tables(request.model()) else {}),
     }
-    checks = () if quantized else compare_with_torch(request, "executorch", _runner(session))
+    checks = () if quantized else compare_with_torch(request, "executorch", logits_of(session))
     return MadeFile(checks=checks, facts=facts)
 
 
@@ -211,11 +209,3 @@ def _products(nodes: Sequence[torch.fx.Node]) -> dict[str, object]:
         "int8_weights": len(int8),
         "int8_activations": sum(any("dequantize_per_tensor.default" in each for each in given) for given in int8),
     }
-
-
-def _runner(session: object) -> Callable[[Inputs], Floats]:
-    def run(inputs: Inputs) -> Floats:
-        logits: Floats = np.asarray(session.run(inputs)[0], dtype=np.float32)  # type: ignore[attr-defined]
-        return logits
-
-    return run

@@ -3,19 +3,19 @@ the ranges that real inputs have shown."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from edgedistill.errors import EdgedistillError
-from edgedistill.exporting import compare_with_torch, quiet
+from edgedistill.exporting import compare_with_torch, logits_of, quiet
 from edgedistill.interfaces import FileRequest, Inputs, MadeFile, Precision
 from edgedistill.packages import Packages
+from edgedistill.runtimes import litert as runtime
 
 if TYPE_CHECKING:
-    from edgedistill.interfaces import Floats
+    pass
 
 VERSION = 1
 PRECISIONS = {
@@ -44,7 +44,7 @@ def make(request: FileRequest, file: Path) -> MadeFile:
     match request.precision:
         case "fp32":
             _export(request, file)
-            return MadeFile(checks=compare_with_torch(request, "litert", _runner(file)))
+            return MadeFile(checks=compare_with_torch(request, "litert", logits_of(runtime.open(file, threads=1))))
         case "int8-dynamic":
             _quantize(request, file)
         case _:
@@ -115,16 +115,3 @@ def _quantize_with_ranges(request: FileRequest, file: Path) -> None:
 
 def _int32(inputs: Inputs) -> Inputs:
     return {name: value.astype(np.int32) for name, value in inputs.items()}
-
-
-def _runner(file: Path) -> Callable[[Inputs], Floats]:
-    """The file's logits, by LiteRT."""
-    from edgedistill.runtimes import litert as runtime
-
-    session = runtime.open(file, threads=1)
-
-    def run(inputs: Inputs) -> Floats:
-        logits: Floats = session.run(inputs)[0]
-        return logits
-
-    return run

@@ -10,21 +10,18 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from edgedistill.errors import EdgedistillError
-from edgedistill.exporting import compare_with_torch
-from edgedistill.interfaces import FileRequest, Inputs, MadeFile, Precision
+from edgedistill.exporting import compare_with_torch, logits_of
+from edgedistill.interfaces import FileRequest, MadeFile, Precision
 from edgedistill.packages import Packages
+from edgedistill.runtimes import mnn as runtime
 
 if TYPE_CHECKING:
     import onnx
 
-    from edgedistill.interfaces import Floats
 
 VERSION = 1
 PRECISIONS = {
@@ -53,8 +50,10 @@ def make(request: FileRequest, file: Path) -> MadeFile:
     assert request.source is not None, "every precision is made of another file"
     with tempfile.TemporaryDirectory() as folder:
         _convert(_written_out(request.source, Path(folder)), file, request.precision)
-    checks = compare_with_torch(request, "mnn", _runner(file)) if request.precision == "fp32" else ()
-    return MadeFile(checks=checks, facts={"embedding": "fp32" if request.precision == "fp32" else "fp16"})
+    if request.precision != "fp32":
+        return MadeFile(facts={"embedding": "fp16"})
+    checks = compare_with_torch(request, "mnn", logits_of(runtime.open(file, threads=1)))
+    return MadeFile(checks=checks, facts={"embedding": "fp32"})
 
 
 def _convert(source: Path, file: Path, precision: str) -> None:
@@ -79,11 +78,9 @@ def _call(kind: str, source: Path, file: Path, precision: str, *options: str) ->
     """
     import _tools
 
-    from edgedistill.runtimes.mnn import MARK
-
     arguments = ["-f", kind, "--modelFile", str(source), "--MNNModel", str(file), "--useGeluApproximation", "0"]
     # The mark is the one field of the file that is ours: the runtime reads in it what the file is meant to be.
-    _tools.mnnconvert(["mnnconvert", *arguments, "--bizCode", MARK + precision, *options])
+    _tools.mnnconvert(["mnnconvert", *arguments, "--bizCode", runtime.MARK + precision, *options])
     if not file.is_file():
         raise EdgedistillError(f"target mnn: the converter wrote no file of '{source.name}'")
 
@@ -133,16 +130,3 @@ def _gelu(node: onnx.NodeProto) -> list[onnx.NodeProto]:
         )
         for kind, inputs, name in steps
     ]
-
-
-def _runner(file: Path) -> Callable[[Inputs], Floats]:
-    """The file's logits, by MNN in fp32."""
-    from edgedistill.runtimes import mnn as runtime
-
-    session = runtime.open(file, threads=1)
-
-    def run(inputs: Inputs) -> Floats:
-        logits: Floats = np.asarray(session.run(inputs)[0], dtype=np.float32)
-        return logits
-
-    return run

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from edgedistill.errors import EdgedistillError, RefusedError
-from edgedistill.exporting import TOLERANCE, compare_with_torch, quiet
-from edgedistill.interfaces import FileRequest, Inputs, MadeFile, Precision
+from edgedistill.exporting import TOLERANCE, compare_with_torch, logits_of, quiet
+from edgedistill.interfaces import FileRequest, MadeFile, Precision
 from edgedistill.packages import Packages
+from edgedistill.runtimes import ncnn as runtime
 
 if TYPE_CHECKING:
-    from edgedistill.interfaces import Batch, Floats
+    import torch
+
+    from edgedistill.interfaces import Batch
 
 VERSION = 1
 PRECISIONS = {
@@ -50,7 +50,9 @@ def make(request: FileRequest, file: Path) -> MadeFile:
         names = _convert(request, Path(folder), file)
     layers = _finish(request, file, names)
     facts = {"weights": request.precision, "layers": layers}
-    checks = compare_with_torch(request, "ncnn", _runner(file), _TOLERANCE[request.precision])
+    checks = compare_with_torch(
+        request, "ncnn", logits_of(runtime.open(file, threads=1)), _TOLERANCE[request.precision]
+    )
     return MadeFile(checks=checks, facts=facts)
 
 
@@ -100,11 +102,10 @@ def _samples(request: FileRequest) -> list[Batch]:
     return [request.samples(1, length) for length in dict.fromkeys((first, second))]
 
 
-def _shapes(arguments: tuple[object, ...]) -> str:
+def _shapes(arguments: tuple[torch.Tensor, ...]) -> str:
     """As pnnx reads them: `[1,16]i64,[1,16]f32`."""
     return ",".join(
-        f"[{','.join(map(str, each.shape))}]{'f32' if each.is_floating_point() else 'i64'}"  # type: ignore[attr-defined]
-        for each in arguments
+        f"[{','.join(map(str, each.shape))}]{'f32' if each.is_floating_point() else 'i64'}" for each in arguments
     )
 
 
@@ -115,14 +116,12 @@ def _finish(request: FileRequest, file: Path, names: tuple[str, ...]) -> int:
     """
     import ncnn
 
-    from edgedistill.runtimes.ncnn import OUTPUT, read_layers
-
-    layers = read_layers(file)
+    layers = runtime.read_layers(file)
     unknown = sorted({each.kind for each in layers if ncnn.layer_to_index(each.kind) < 0})
     if unknown:
         kind = request.model().config.model_type
         raise RefusedError(f"target ncnn: ncnn has no layers for {', '.join(unknown)}, which this '{kind}' model needs")
-    called = {f"in{number}": name for number, name in enumerate(names)} | {"out0": OUTPUT}
+    called = {f"in{number}": name for number, name in enumerate(names)} | {"out0": runtime.OUTPUT}
     width = () if request.length is None else (f"0={request.length}",)
     renamed = [
         replace(
@@ -137,16 +136,3 @@ def _finish(request: FileRequest, file: Path, names: tuple[str, ...]) -> int:
     head = file.read_text(encoding="utf-8").splitlines()[:2]
     file.write_text("\n".join([*head, *map(str, renamed)]) + "\n", encoding="utf-8")
     return len(layers)
-
-
-def _runner(file: Path) -> Callable[[Inputs], Floats]:
-    """The file's logits, by ncnn in fp32."""
-    from edgedistill.runtimes import ncnn as runtime
-
-    session = runtime.open(file, threads=1)
-
-    def run(inputs: Inputs) -> Floats:
-        logits: Floats = np.asarray(session.run(inputs)[0], dtype=np.float32)
-        return logits
-
-    return run

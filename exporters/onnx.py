@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgedistill import plugins
 from edgedistill.errors import EdgedistillError
-from edgedistill.exporting import compare_with_torch, quiet
-from edgedistill.interfaces import FileRequest, Inputs, MadeFile, Precision
+from edgedistill.exporting import compare_with_torch, logits_of, quiet
+from edgedistill.interfaces import FileRequest, MadeFile, Precision
 from edgedistill.packages import Packages
+from edgedistill.runtimes import onnxruntime as runtime
 
 if TYPE_CHECKING:
     import onnx_ir
 
-    from edgedistill.interfaces import Floats
 
 VERSION = 2
 PRECISIONS = {"fp32": Precision(file="model.onnx", bytes_per_parameter=4.0)} | {
@@ -47,7 +46,7 @@ def make(request: FileRequest, file: Path) -> MadeFile:
         plugins.find("quantizers", request.precision).quantize(request.source, file, request.calibration)
         return MadeFile()
     _export(request, file)
-    return MadeFile(checks=compare_with_torch(request, "onnx", _runner(file)))
+    return MadeFile(checks=compare_with_torch(request, "onnx", logits_of(runtime.open(file, threads=1))))
 
 
 def _export(request: FileRequest, file: Path) -> None:
@@ -74,20 +73,6 @@ def _export(request: FileRequest, file: Path) -> None:
     graph: onnx_ir.Model = exported.program
     _name_axes(graph, request.length or "length")
     onnx_ir.save(graph, file, external_data=None if _fits_inline(graph) else f"{file.name}.data")
-
-
-def _runner(file: Path) -> Callable[[Inputs], Floats]:
-    """The file's logits, by ONNX Runtime."""
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
-    names = [each.name for each in session.get_inputs()]
-
-    def run(inputs: Inputs) -> Floats:
-        logits: Floats = session.run(None, {name: inputs[name] for name in names})[0]
-        return logits
-
-    return run
 
 
 def _name_axes(graph: onnx_ir.Model, length: int | str) -> None:

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from edgedistill.errors import EdgedistillError
-from edgedistill.exporting import compare_with_torch
-from edgedistill.interfaces import FileRequest, Inputs, MadeFile, Precision
+from edgedistill.exporting import compare_with_torch, logits_of
+from edgedistill.interfaces import FileRequest, MadeFile, Precision
 from edgedistill.packages import Packages
+from edgedistill.runtimes import openvino as runtime
 
 if TYPE_CHECKING:
     import openvino
 
-    from edgedistill.interfaces import Floats
 
 VERSION = 2
 PRECISIONS = {
@@ -50,7 +47,7 @@ def make(request: FileRequest, file: Path) -> MadeFile:
     match request.precision:
         case "fp32":
             openvino.save_model(model, file, compress_to_fp16=False)
-            return MadeFile(checks=compare_with_torch(request, "openvino", _runner(file)))
+            return MadeFile(checks=compare_with_torch(request, "openvino", logits_of(runtime.open(file, threads=1))))
         case "fp16":
             openvino.save_model(model, file, compress_to_fp16=True)
         case _:
@@ -95,16 +92,3 @@ def _refusal(model: openvino.Model) -> str | None:
     except RuntimeError as error:
         return " ".join(str(error).split())[-200:]
     return None
-
-
-def _runner(file: Path) -> Callable[[Inputs], Floats]:
-    """The file's logits, computed in fp32."""
-    from edgedistill.runtimes import openvino as runtime
-
-    session = runtime.open(file, threads=1)
-
-    def run(inputs: Inputs) -> Floats:
-        logits: Floats = np.asarray(session.run(inputs)[0], dtype=np.float32)
-        return logits
-
-    return run

@@ -19,7 +19,7 @@ from edgedistill.emulation.cpus import DEFAULT_CPU
 from edgedistill.errors import UserError
 from edgedistill.interfaces import MODEL_INPUTS
 from edgedistill.machine import describe
-from edgedistill.measuring.instructions import Cost, Counted, count_instructions, emulated, refuse_options
+from edgedistill.measuring.instructions import Cost, count_instructions, emulated, refuse_options
 from edgedistill.measuring.latency import Answering, Timed, answers, time_files
 from edgedistill.progress import Progress
 from edgedistill.signals import load_rows
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from edgedistill.measuring.latency import Timing
 
 _SHOWN = 60
-_COUNTING_SECONDS = 1800.0
-"""Emulation is slow: the longest time for one answer of its process."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +69,7 @@ def examine(folder: Path, asked: Asked, progress: Progress) -> DeviceMeasurement
         length = bundle.facts["timed_length"]
         width = None if length is None else int(str(length))
         if result.passed and cpu is not None:
-            cost = _count(Counted("bundle", bundle.opened, runtime, batch, given, cpu), scratch, progress, width)
+            cost = count_instructions(bundle.opened, runtime, batch, given, cpu, scratch, length=width)
         elif result.passed:
             timed = Timed("bundle", bundle.opened, runtime, threads, batch, given)
             timing = _time(timed, scratch, progress, asked.min_seconds, width)
@@ -171,15 +169,3 @@ def _time(timed: Timed, scratch: Path, progress: Progress, min_seconds: float, l
     if timed.id in timings.failed:
         raise timings.failed[timed.id]
     return timings.seen[timed.id]
-
-
-def _count(counted: Counted, scratch: Path, progress: Progress, length: int | None) -> Cost:
-    """One file's instructions.
-
-    Raises:
-        EdgedistillError: they could not be counted.
-    """
-    seen, failed = count_instructions([counted], scratch, progress, length=length, timeout_seconds=_COUNTING_SECONDS)
-    if counted.id in failed:
-        raise failed[counted.id]
-    return seen[counted.id]

@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgedistill import plugins
-from edgedistill.errors import EdgedistillError, UserError
+from edgedistill.errors import UserError
 from edgedistill.measuring.child import Child
 from edgedistill.measuring.latency import backend_facts, load
 from edgedistill.model_files import Opened
-from edgedistill.progress import Progress, ProgressState
 
 _WARM_UP = 3
 COUNTED_INPUTS = 32
-
-
-@dataclass(frozen=True)
-class Counted:
-    """Files whose instructions are to be counted."""
-
-    id: str
-    files: Opened
-    runtime: str
-    batch: int
-    inputs: Path
-    """Real inputs, as `Ragged.save` wrote them; 32 batches of them are run."""
-    cpu: str
 
 
 @dataclass(frozen=True)
@@ -42,31 +28,29 @@ class Cost:
 
 
 def count_instructions(
-    files: Sequence[Counted], scratch: Path, progress: Progress, *, length: int | None, timeout_seconds: float
-) -> tuple[dict[str, Cost], dict[str, EdgedistillError]]:
-    """Count all files, one after the other: counts don't drift. What was counted, and why the rest was not, by id.
+    files: Opened,
+    runtime: str,
+    batch: int,
+    inputs: Path,
+    cpu: str,
+    scratch: Path,
+    *,
+    length: int | None = None,
+    timeout_seconds: float = 1800.0,
+) -> Cost:
+    """Count files' instructions on real inputs, as `Ragged.save` wrote them; 32 batches of them are run.
 
     Args:
         length: pad or cut every input to this many tokens; None: real lengths.
-        timeout_seconds: longest time for one answer of a process.
+        timeout_seconds: longest time for one answer of the process: emulation is slow.
+
+    Raises:
+        EdgedistillError: the runtime isn't installed, the files cannot be run, or not by the processor named.
     """
-    seen: dict[str, Cost] = {}
-    failed: dict[str, EdgedistillError] = {}
-    progress.start("instructions", len(files))
-    for number, each in enumerate(files):
-        log = scratch / f"counter-{number}.log"
-        try:
-            with Child.of_runtime(each.runtime, log, cpu=each.cpu, timeout_seconds=timeout_seconds) as child:
-                child.ask("inputs", file=str(each.inputs), batch=each.batch, length=length)
-                loaded = load(child, each.files, each.runtime, 1, _WARM_UP)
-                counted = child.ask("count", batches=COUNTED_INPUTS)
-            figure, inputs = float(str(counted["instructions_per_inference"])), int(str(counted["inputs"]))
-            seen[each.id] = Cost(figure, inputs, str(loaded["version"]), backend_facts(loaded))
-        except EdgedistillError as error:
-            failed[each.id] = error
-        progress.advance(ProgressState("instructions", number + 1, len(files)))
-    progress.stop()
-    return seen, failed
+    with Child.of_runtime(runtime, scratch / "counter.log", cpu=cpu, timeout_seconds=timeout_seconds) as child:
+        child.ask("inputs", file=str(inputs), batch=batch, length=length)
+        loaded = load(child, files, runtime, 1, _WARM_UP)
+        return _cost(child, loaded)
 
 
 def answer_and_count(
@@ -100,9 +84,14 @@ def answer_and_count(
         for inputs, rows in asked.values():
             child.ask("answer", file=str(inputs), output=str(rows), task=module)
         child.ask("inputs", file=str(asked[counted][0]), batch=1, length=length)
-        seen = child.ask("count", batches=COUNTED_INPUTS)
-    figure, inputs_counted = float(str(seen["instructions_per_inference"])), int(str(seen["inputs"]))
-    return Cost(figure, inputs_counted, str(loaded["version"]), backend_facts(loaded))
+        return _cost(child, loaded)
+
+
+def _cost(child: Child, loaded: Mapping[str, object]) -> Cost:
+    """Of files that have run before: what the first runs alone cost would be taken off."""
+    seen = child.ask("count", batches=COUNTED_INPUTS)
+    figure, inputs = float(str(seen["instructions_per_inference"])), int(str(seen["inputs"]))
+    return Cost(figure, inputs, str(loaded["version"]), backend_facts(loaded))
 
 
 def emulated(runtime: str) -> bool:

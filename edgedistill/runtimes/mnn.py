@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Protocol, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,29 @@ _NORMAL, _LOW = 0, 2  # memory: int8 weights are made fp32 when the file is load
 _PROBE = 8
 
 
+class _Variable(Protocol):
+    """An array of MNN's, or the description of an input."""
+
+    shape: list[int]
+    dtype: object
+
+    def read(self) -> NDArray[np.generic]: ...
+
+
+class _Info(TypedDict):
+    bizCode: str
+    inputNames: list[str]
+    inputs: list[_Variable]
+
+
+class _Module(Protocol):
+    """What is used of MNN's own, which tells no types."""
+
+    def get_info(self) -> _Info: ...
+
+    def onForward(self, inputs: list[_Variable]) -> list[_Variable]: ...  # noqa: N802
+
+
 class MNNSession:
     """A file opened by MNN. Arithmetic is in fp32; int8 weights are multiplied as they are, with activations quantized
     as they come. MNN takes these settings by their numbers: a name for the memory is read as none."""
@@ -32,7 +56,7 @@ class MNNSession:
         self._expr = MNN.expr
         self._file, self._threads = file, threads
         self._module = _load(file, threads, _LOW)
-        info = self._module.get_info()  # type: ignore[attr-defined]
+        info = self._module.get_info()
         self._mark = str(info["bizCode"])
         self.input_names: list[str] = list(info["inputNames"])
         self._inputs = info["inputs"]
@@ -41,13 +65,13 @@ class MNNSession:
         """All outputs for one batch; inputs that the file doesn't have are left out."""
         return self._run(self._module, inputs)
 
-    def _run(self, module: object, inputs: Mapping[str, NDArray[np.generic]]) -> list[NDArray[np.generic]]:
+    def _run(self, module: _Module, inputs: Mapping[str, NDArray[np.generic]]) -> list[NDArray[np.generic]]:
         given = []
         for name, kind in zip(self.input_names, self._inputs, strict=True):
             floats = kind.dtype == self._expr.float
             array = np.ascontiguousarray(inputs[name], dtype=np.float32 if floats else np.int32)
             given.append(self._expr.const(array, list(array.shape), self._expr.NCHW, kind.dtype))
-        outputs = [self._expr.convert(each, self._expr.NCHW) for each in module.onForward(given)]  # type: ignore[attr-defined]
+        outputs = [self._expr.convert(each, self._expr.NCHW) for each in module.onForward(given)]
         if not outputs:
             raise EdgedistillError("MNN gave no outputs")
         return [np.array(each.read()).reshape(each.shape) for each in outputs]
@@ -70,12 +94,13 @@ class MNNSession:
         return {"backend": "CPU", "precision": "high", "activations": activations, "threads": self._threads}
 
 
-def _load(file: Path, threads: int, memory: int) -> object:
+def _load(file: Path, threads: int, memory: int) -> _Module:
     import MNN.nn
 
     settings = {"backend": "CPU", "numThread": threads, "precision": _HIGH, "memory": memory}
     manager = MNN.nn.create_runtime_manager((settings,))
-    return MNN.nn.load_module_from_file(str(file), [], [], runtime_manager=manager)
+    module: _Module = MNN.nn.load_module_from_file(str(file), [], [], runtime_manager=manager)
+    return module
 
 
 def open(file: Path, threads: int) -> MNNSession:

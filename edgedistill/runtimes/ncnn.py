@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +53,14 @@ def read_layers(file: Path) -> list[Layer]:
     return layers
 
 
+class _Mat(Protocol):
+    """What is used of ncnn's own, which tells no types."""
+
+    def elembits(self) -> int: ...
+
+    def __array__(self) -> NDArray[np.generic]: ...
+
+
 class NcnnSession:
     """A file opened by ncnn, which computes in fp32, whatever its weights are stored in. ncnn takes one item at a time,
     so those of a batch are run one after the other."""
@@ -90,12 +99,13 @@ class NcnnSession:
         rows = [self._extract({name: inputs[name][item] for name in self.input_names}, OUTPUT) for item in range(items)]
         return [np.stack([np.array(row) for row in rows])]
 
-    def _extract(self, item: Mapping[str, NDArray[np.generic]], blob: str, raw: bool = False) -> object:
+    def _extract(self, item: Mapping[str, NDArray[np.generic]], blob: str, raw: bool = False) -> _Mat:
         """One blob for one item; `raw` as it is between the layers."""
         extractor = self._net.create_extractor()
         for name, values in item.items():
             array = np.ascontiguousarray(values, dtype=np.int32 if name.endswith("_ids") else np.float32)
             extractor.input(name, self._ncnn.Mat(array).clone())  # an uncloned one would not own its memory
+        found: _Mat
         failed, found = extractor.extract(blob, int(raw))
         if failed:
             raise EdgedistillError(f"ncnn failed with code {failed} at '{blob}'")
@@ -111,7 +121,7 @@ class NcnnSession:
         reduced = [name for name in (*REDUCED, "use_vulkan_compute") if getattr(options, name)]
         products = [each for each in self._layers if each.kind in _PRODUCTS]
         zeros = {name: np.zeros(self._width or 1) for name in self.input_names}
-        bits = self._extract(zeros, products[0].outputs[0], raw=True).elembits()  # type: ignore[attr-defined]
+        bits = self._extract(zeros, products[0].outputs[0], raw=True).elembits()
         if reduced or bits != 32 or options.num_threads != self._threads:
             raise EdgedistillError(
                 f"ncnn computes in numbers of {bits} bits with {options.num_threads} threads and "

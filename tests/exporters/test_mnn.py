@@ -120,13 +120,13 @@ def test_a_conversion_that_writes_nothing_is_told(model, tmp_path):
 
 
 def test_a_file_that_differs_from_torch_is_refused(made, model, tmp_path, monkeypatch):
-    of = EXPORTER._runner
+    of = EXPORTER.logits_of
 
     def drifted(file):
         run = of(file)
         return lambda inputs: run(inputs) + 0.01
 
-    monkeypatch.setattr(EXPORTER, "_runner", drifted)
+    monkeypatch.setattr(EXPORTER, "logits_of", drifted)
     source = made["fp32"][1].with_name("model.onnx")
     with pytest.raises(EdgedistillError, match="target mnn: .* differs from torch by 0.01"):
         EXPORTER.make(FileRequest("fp32", lambda: model, samples, LENGTH, source=source), tmp_path / "model.mnn")

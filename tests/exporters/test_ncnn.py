@@ -150,7 +150,7 @@ def test_a_model_that_looks_back_only_is_refused(tmp_path):
 
 
 def test_a_file_that_differs_from_torch_is_refused(model, tmp_path, monkeypatch):
-    monkeypatch.setattr(EXPORTER, "_runner", drifted(EXPORTER._runner))
+    monkeypatch.setattr(EXPORTER, "logits_of", drifted(EXPORTER.logits_of))
     with pytest.raises(EdgedistillError, match="target ncnn: .* differs from torch by 0.01"):
         made(model, tmp_path / "model.param")
 
