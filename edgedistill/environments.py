@@ -114,7 +114,7 @@ def requirements(name: str) -> tuple[str, ...]:
         raise UserError(
             f"no target or runtime has an environment '{name}'; known: {shown}{plugins.nearest(name, known)}"
         )
-    wanted = [each for packages in found for each in packages.requirements]
+    wanted = [each for packages in found for each in (*packages.requirements, *packages.without_dependencies)]
     return tuple(dict.fromkeys([*BASE, *map(_as_here, wanted)]))
 
 
@@ -147,8 +147,7 @@ def install(name: str) -> Path:
     shutil.rmtree(place, ignore_errors=True)
     place.parent.mkdir(parents=True, exist_ok=True)
     if machine is not None:
-        own = [line for line in wanted if line not in BASE]
-        emulated.make(place, machine, BASE, own, lambda command, where: _call(command, name, where))
+        emulated.make(place, machine, BASE, asking, lambda command, where: _call(command, name, where))
     elif node is None or wanted != BASE:
         _call([sys.executable, "-m", "venv", str(place)], name)
         _call([str(python_of(name)), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *wanted], name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
+from pathlib import Path
 
 from .errors import UserError
 
@@ -40,6 +41,22 @@ class Program:
 
 
 @dataclass(frozen=True)
+class Extension:
+    """C++ of ours that is compiled against a package's own headers and libraries, into its environment. Paths are
+    relative to the environment's packages."""
+
+    source: Path
+    file: str
+    """What it becomes, beside the packages."""
+    definitions: tuple[str, ...]
+    headers: tuple[Path, ...]
+    folder: Path
+    """Where the libraries lie."""
+    libraries: tuple[str, ...]
+    """Linked even where nothing of theirs is called: kernels and backends register themselves."""
+
+
+@dataclass(frozen=True)
 class Packages:
     """What a target or runtime needs beside edgedistill itself, and where it may live."""
 
@@ -48,6 +65,10 @@ class Packages:
     `library` names others."""
     requirements: tuple[str, ...] = ()
     """What pip installs; the same lines stand in `pyproject.toml` as the extra of that name."""
+    without_dependencies: tuple[str, ...] = ()
+    """What pip installs alone, because only the native code in it is used."""
+    extensions: tuple[Extension, ...] = ()
+    """What is compiled against them, for the emulated machine."""
     environment: str | None = None
     """The extra, and the name of the virtual environment of `edgedistill doctor --install NAME`; None: these packages
     come with edgedistill."""

@@ -13,12 +13,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from edgedistill.errors import EdgedistillError, UserError
+from edgedistill.packages import Extension, Packages
 
 from . import debian
 from .cpus import CPUS, DEFAULT_CPU
@@ -27,6 +28,8 @@ from .guest import COUNT_CALL
 
 MACHINES = {"aarch64": "arm64"}
 """Those that can be emulated: `platform.machine()` -> Debian's name."""
+COMPILERS = {"aarch64": "aarch64-linux-gnu-g++"}
+"""What compiles C++ for them."""
 _TAGS = ("manylinux_2_28", "manylinux_2_27", "manylinux_2_24", "manylinux2014")
 _TOOLS = {
     "qemu-aarch64": "qemu-user (qemu-user-static alone is not enough: it loads no plug-ins)",
@@ -37,34 +40,42 @@ _TOOLS = {
 """Programs that it needs -> the Debian packages that have them."""
 
 
-def make(place: Path, machine: str, base: Sequence[str], own: Sequence[str], call: Call) -> None:
+def make(place: Path, machine: str, base: Sequence[str], asking: Sequence[Packages], call: Call) -> None:
     """Make the environment in `place`, which is not there yet.
 
     Args:
         base: requirements of the measuring process.
-        own: requirements of the runtimes; of those that are installed here too, the same version is taken, so that
-            nothing but the processor differs.
+        asking: what the runtimes need; of what is installed here too, the same version is taken, so that nothing but
+            the processor differs.
 
     Raises:
         UserError: a program that it needs is missing.
         EdgedistillError: a command failed, or the emulated interpreter doesn't run as it should.
     """
-    _check_tools()
+    extensions = list(dict.fromkeys(each for packages in asking for each in packages.extensions))
+    _check_tools(_TOOLS | ({COMPILERS[machine]: f"g++-{machine}-linux-gnu"} if extensions else {}))
+    own = list(dict.fromkeys(line for packages in asking for line in packages.requirements))
+    alone = list(dict.fromkeys(line for packages in asking for line in packages.without_dependencies))
     root = place / "root"
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         debian.unpack(MACHINES[machine], root, scratch, call)
         constraints = scratch / "constraints.txt"
-        constraints.write_text("".join(f"{line}\n" for line in same_versions(own)), encoding="utf-8")
+        constraints.write_text("".join(f"{line}\n" for line in same_versions([*own, *alone])), encoding="utf-8")
         platforms = [word for tag in _TAGS for word in ("--platform", f"{tag}_{machine}")]
         site = root / "usr" / "local" / "lib" / f"python{debian.PYTHON}" / "dist-packages"
         options = ["--quiet", "--disable-pip-version-check", "--only-binary=:all:", "--implementation", "cp"]
         options += ["--python-version", debian.PYTHON, "--target", str(site), "--constraint", str(constraints)]
-        call([sys.executable, "-m", "pip", "install", *options, *platforms, *base, *own], scratch)
+        pip = [sys.executable, "-m", "pip", "install", *options, *platforms]
+        call([*pip, *base, *own], scratch)
+        if alone:
+            call([*pip, "--no-deps", *alone], scratch)
+        for each in extensions:
+            call(compiling(each, COMPILERS[machine], site), scratch)
         source = scratch / "instructions.c"
         source.write_bytes(resources.files(__package__).joinpath("instructions.c").read_bytes())
-        compiling = ["gcc", "-O2", "-shared", "-fPIC", f"-DCOUNT_CALL={COUNT_CALL:#x}"]
-        call([*compiling, "-o", str(place / "instructions.so"), str(source)], scratch)
+        plug_in = ["gcc", "-O2", "-shared", "-fPIC", f"-DCOUNT_CALL={COUNT_CALL:#x}"]
+        call([*plug_in, "-o", str(place / "instructions.so"), str(source)], scratch)
     for name in CPUS:
         _add_cpu(place, name)
     (place / "bin" / "python").symlink_to(launcher(place, DEFAULT_CPU).name)
@@ -90,8 +101,20 @@ def same_versions(requirements: Sequence[str]) -> list[str]:
     return found
 
 
-def _check_tools() -> None:
-    missing = [f"{tool}, of the Debian package {package}" for tool, package in _TOOLS.items() if not shutil.which(tool)]
+def compiling(extension: Extension, compiler: str, site: Path) -> list[str]:
+    """The command that makes an extension of the packages in `site`."""
+    definitions = [f"-D{each}" for each in extension.definitions]
+    # As a system's headers: what they warn of is not ours.
+    headers = [word for each in extension.headers for word in ("-isystem", str(site / each))]
+    libraries = ["-L", str(site / extension.folder), "-Wl,--no-as-needed", f"-Wl,-rpath,$ORIGIN/{extension.folder}"]
+    libraries += [f"-l{name}" for name in extension.libraries]
+    output = ["-o", str(site / extension.file)]
+    options = ["-std=c++17", "-O2", "-Wall", "-shared", "-fPIC"]
+    return [compiler, *options, *definitions, *headers, *output, str(extension.source), *libraries]
+
+
+def _check_tools(tools: Mapping[str, str]) -> None:
+    missing = [f"{tool}, of the Debian package {package}" for tool, package in tools.items() if not shutil.which(tool)]
     if not debian.KEYRING.is_file():
         missing.append(f"{debian.KEYRING}, of the Debian package debian-archive-keyring")
     if missing:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from edgedistill.errors import EdgedistillError
 from edgedistill.packages import Packages
+from edgedistill.runtimes._executorch import plan
 
 TARGETS = ("executorch",)
 SUFFIXES = (".pte",)
@@ -49,13 +50,10 @@ class ExecutorchSession:
         self._threads: int = portable_lib._threadpool_get_thread_count()
         self._file = file
         self._program = Runtime.get().load_program(file)
-        self._forward = self._program.load_method("forward")
+        self._forward = self._program.load_method(plan.METHOD)
         meta = self._forward.metadata
         infos = [meta.input_tensor_meta(i) for i in range(meta.num_inputs())]
-        kinds = ("pixel_values",) if infos[0].dtype() == _FLOAT else ("input_ids",)
-        self.input_names: list[str] = next(
-            list(names) for names in INPUTS if len(names) == len(infos) and names[0] == kinds[0]
-        )
+        self.input_names: list[str] = input_names(infos[0].dtype(), len(infos))
         self._largest: tuple[int, ...] = tuple(infos[0].sizes())
 
     def run(self, inputs: Mapping[str, NDArray[np.generic]]) -> list[NDArray[np.generic]]:
@@ -66,44 +64,52 @@ class ExecutorchSession:
         """
         import torch
 
-        kinds = [np.float32 if name in FLOATS else np.int64 for name in self.input_names]
-        arrays = [
-            np.ascontiguousarray(inputs[name], dtype=kind) for name, kind in zip(self.input_names, kinds, strict=True)
-        ]
-        if any(size > largest for size, largest in zip(arrays[0].shape, self._largest, strict=True)):
-            raise EdgedistillError(
-                f"an input of {arrays[0].shape} is larger than the file has room for, {self._largest}"
-            )
+        arrays = arguments(self.input_names, self._largest, inputs)
         outputs = self._forward.execute([torch.from_numpy(array) for array in arrays])
         return [each.numpy().copy() for each in outputs]
 
     def backend(self) -> dict[str, object]:
-        """How many parts XNNPACK runs, and how many operators are left to ExecuTorch's own kernels. A matrix product
-        among these is tens of times slower, so that is not a file for XNNPACK.
+        """See `delegation`."""
+        return {**delegation(self._file), "threads": self._threads}
 
-        Raises:
-            EdgedistillError: nothing is delegated to XNNPACK, or not all matrix products are.
-        """
-        from executorch.exir._serialize._program import deserialize_pte_binary
 
-        program = deserialize_pte_binary(self._file.read_bytes()).program
-        plan = next(each for each in program.execution_plan if each.name == "forward")
-        steps = [step.instr_args for chain in plan.chains for step in chain.instructions]
-        kernels = [plan.operators[step.op_index].name for step in steps if hasattr(step, "op_index")]
-        parts = [plan.delegates[step.delegate_index].id for step in steps if hasattr(step, "delegate_index")]
-        left = sorted({name for name in kernels if name in _PRODUCTS})
-        if set(parts) != {BACKEND} or left:
-            what = f"delegates to {', '.join(sorted(set(parts)))}" if parts else "delegates nothing"
-            slow = f" and leaves {', '.join(left)} to portable kernels" if left else ""
-            raise EdgedistillError(
-                f"the ExecuTorch file {what}{slow}, expected all matrix products to be delegated to {BACKEND}"
-            )
-        return {
-            "backend": BACKEND,
-            "delegated_parts": len(parts),
-            "operators_elsewhere": len(kernels),
-            "threads": self._threads,
-        }
+def input_names(kind: int, count: int) -> list[str]:
+    """What a file takes whose first of `count` inputs is of that type (ExecuTorch's number)."""
+    first = "pixel_values" if kind == _FLOAT else "input_ids"
+    return next(list(names) for names in INPUTS if len(names) == count and names[0] == first)
+
+
+def arguments(
+    names: Sequence[str], largest: tuple[int, ...], inputs: Mapping[str, NDArray[np.generic]]
+) -> list[NDArray[np.generic]]:
+    """The inputs of those names, in their order and of the types that a file takes.
+
+    Raises:
+        EdgedistillError: one is larger than the file has room for.
+    """
+    kinds = [np.float32 if name in FLOATS else np.int64 for name in names]
+    arrays = [np.ascontiguousarray(inputs[name], dtype=kind) for name, kind in zip(names, kinds, strict=True)]
+    if any(size > most for size, most in zip(arrays[0].shape, largest, strict=True)):
+        raise EdgedistillError(f"an input of {arrays[0].shape} is larger than the file has room for, {largest}")
+    return arrays
+
+
+def delegation(file: Path) -> dict[str, object]:
+    """How many parts XNNPACK runs, and how many operators are left to ExecuTorch's own kernels. A matrix product among
+    these is tens of times slower, so that is not a file for XNNPACK.
+
+    Raises:
+        EdgedistillError: nothing is delegated to XNNPACK, or not all matrix products are.
+    """
+    found = plan.read(file)
+    left = sorted(_PRODUCTS.intersection(found.kernels))
+    if set(found.parts) != {BACKEND} or left:
+        what = f"delegates to {', '.join(sorted(set(found.parts)))}" if found.parts else "delegates nothing"
+        slow = f" and leaves {', '.join(left)} to portable kernels" if left else ""
+        raise EdgedistillError(
+            f"the ExecuTorch file {what}{slow}, expected all matrix products to be delegated to {BACKEND}"
+        )
+    return {"backend": BACKEND, "delegated_parts": len(found.parts), "operators_elsewhere": len(found.kernels)}
 
 
 def open(file: Path, threads: int) -> ExecutorchSession:

@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +13,15 @@ import torch
 from transformers import AutoConfig, AutoModelForImageClassification, AutoModelForSequenceClassification
 
 from edgedistill import plugins
+from edgedistill.emulation.installing import compiling
 from edgedistill.errors import EdgedistillError, RefusedError
 from edgedistill.image_model import PixelsConfig
 from edgedistill.interfaces import FileRequest
 from edgedistill.measuring.child import Child
 from edgedistill.measuring.latency import load
 from edgedistill.ragged import Ragged
+from edgedistill.runtimes._executorch import plan
+from edgedistill.runtimes._executorch.native import EXTENSION
 
 pytest.importorskip("executorch", reason="needs the extra 'executorch'")
 pytest.importorskip("torchao", reason="needs the extra 'executorch'")
@@ -156,6 +164,64 @@ def test_memory_and_load_time_are_without_torch(made, tmp_path):
         found = load(child, {None: made["fp32"][1]}, "executorch", threads=1, warm_up=2)
     assert found["empty_mb"] > 150
     assert 0 < found["peak_rss_mb"] < 60
+
+
+def test_the_plan_is_read_as_by_executorchs_own_reader(made):
+    """Which needs torch, and so isn't where the file runs on Arm."""
+    from executorch.exir._serialize._program import deserialize_pte_binary
+
+    for _, file in made.values():
+        (expected,) = deserialize_pte_binary(file.read_bytes()).program.execution_plan
+        calls = [each.instr_args for chain in expected.chains for each in chain.instructions]
+        kernels = [expected.operators[each.op_index].name for each in calls if hasattr(each, "op_index")]
+        parts = [expected.delegates[each.delegate_index].id for each in calls if hasattr(each, "delegate_index")]
+        assert plan.read(file) == plan.Plan(tuple(kernels), tuple(parts))
+
+
+NATIVE = """
+import sys
+from pathlib import Path
+import numpy as np
+from edgedistill.errors import EdgedistillError
+from edgedistill.runtimes._executorch.native import NativeSession
+inputs = dict(np.load(sys.argv[1]))
+for name in sys.argv[3:]:
+    session = NativeSession(Path(name), 1)
+    first = session.run(inputs)[0]
+    session.run({name: each[:1, :2] for name, each in inputs.items()})
+    np.save(Path(sys.argv[2]) / Path(name).stem, first)
+    assert session.backend()["threads"] == 1
+    try:
+        session.run({name: np.repeat(each, 65, 0) for name, each in inputs.items()})
+        raise SystemExit("no error")
+    except EdgedistillError as error:
+        assert "larger than the file has room for" in str(error)
+assert "torch" not in sys.modules
+try:
+    NativeSession(Path(sys.argv[1]), 1)
+    raise SystemExit("no error")
+except EdgedistillError as error:
+    assert "ExecuTorch: " in str(error), error
+"""
+
+
+def test_the_native_runtime_answers_as_the_binding_does_without_torch(made, tmp_path):
+    """Compiled for this machine; in a process of its own, since both in one collide."""
+    compiler = shutil.which("g++")
+    if compiler is None:
+        pytest.skip("needs g++")
+    package = find_spec("executorch").submodule_search_locations[0]
+    (tmp_path / "executorch").symlink_to(package)
+    subprocess.run(compiling(EXTENSION, compiler, tmp_path), check=True)
+    inputs = {name: each.numpy() for name, each in samples(3, 21).items()}
+    np.savez(tmp_path / "inputs.npz", **inputs)
+    files = [str(file) for _, file in made.values()]
+    command = [sys.executable, "-c", NATIVE, str(tmp_path / "inputs.npz"), str(tmp_path), *files]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(tmp_path)})
+    assert not done.returncode, done.stderr
+    for _, file in made.values():
+        found = np.load(tmp_path / f"{file.stem}.npy")
+        np.testing.assert_allclose(found, answer(file, samples(3, 21)), atol=1e-5)
 
 
 def test_a_file_that_is_not_delegated_is_an_error(tmp_path):

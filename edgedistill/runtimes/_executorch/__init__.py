@@ -1,0 +1,1 @@
+"""ExecuTorch without torch: its C++ runtime through ctypes, and what a `.pte` file says of itself."""

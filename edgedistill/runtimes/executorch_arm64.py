@@ -1,0 +1,34 @@
+"""ExecuTorch for 64-bit Arm, emulated: see `onnxruntime_arm64`. Its C++ runtime alone: the wheel's Python binding needs
+torch, of which PyPI's Arm build needs CUDA."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edgedistill.emulation.session import EmulatedSession
+from edgedistill.packages import Packages
+from edgedistill.runtimes import executorch
+from edgedistill.runtimes._executorch.native import EXTENSION, NativeSession
+from edgedistill.runtimes.executorch import SUFFIXES as SUFFIXES
+from edgedistill.runtimes.executorch import TARGETS as TARGETS
+from edgedistill.runtimes.executorch import version as version
+
+MACHINE = "aarch64"
+_OWN = next(line for line in executorch.PACKAGES.requirements if line.startswith("executorch"))
+PACKAGES = Packages(
+    imports=("executorch", "flatbuffers"),
+    requirements=("flatbuffers>=25",),
+    without_dependencies=(_OWN,),
+    extensions=(EXTENSION,),
+    environment="executorch-arm64",
+    emulated=MACHINE,
+)
+
+
+def open(file: Path, threads: int) -> EmulatedSession:
+    """Open `file` with `threads` threads.
+
+    Raises:
+        EdgedistillError: this is not an Arm process.
+    """
+    return EmulatedSession(MACHINE, lambda: NativeSession(file, threads))
