@@ -307,6 +307,20 @@ class ShapeCheck:
 
 
 @dataclass(frozen=True)
+class RuntimeSize:
+    """An estimate of the runtime that a file needs beside it, without the file: `MadeFile.facts["runtime_size"]`, as a
+    mapping."""
+
+    bytes: int
+    operators: int
+    """How many it has."""
+    unknown: tuple[str, ...]
+    """Those whose size nothing is known of, which come on top."""
+    basis: str
+    """What the estimate is made of."""
+
+
+@dataclass(frozen=True)
 class MadeFile:
     """What an exporter tells of the file that it wrote."""
 
@@ -315,7 +329,7 @@ class MadeFile:
     """Names of files written beside it that no device needs (the configuration of a reduced build): published with it,
     but not counted in its size."""
     facts: Mapping[str, object] = field(default_factory=dict)
-    """What else is to be reported (operators, delegated share)."""
+    """What else is to be reported (operators, delegated share, `runtime_size`)."""
 
 
 class Exporter(Protocol):

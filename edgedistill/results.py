@@ -147,6 +147,16 @@ class EmulatedResult(_Part):
     counted_inputs: int
 
 
+class RuntimeSizeResult(_Part):
+    """An estimate of the runtime that has only what a file needs, as its exporter makes it."""
+
+    bytes: int
+    operators: int
+    unknown: tuple[str, ...]
+    """Operators that are not in the estimate."""
+    basis: str
+
+
 class CandidateResult(_Part):
     """One model's files under one runtime. `accuracy` is on test, `validation_accuracy` is what the choice used."""
 
@@ -170,6 +180,8 @@ class CandidateResult(_Part):
     """Of a target of fixed shapes: the input lengths that there are files for."""
     facts: dict[str, object] = {}
     """What the exporter tells of the files."""
+    runtime_size: RuntimeSizeResult | None = None
+    """Where the exporter can tell."""
     backend: dict[str, object] = {}
     """What really ran them, as the runtime tells."""
     accuracy: float | None

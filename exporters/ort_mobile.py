@@ -6,14 +6,16 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 
 from edgedistill.exporting import quiet
 from edgedistill.interfaces import FileRequest, MadeFile, Precision
 from edgedistill.packages import Packages
 from edgedistill_exporters import onnx
+from edgedistill_exporters.reduced_build import sizes
 
-VERSION = 1
+VERSION = 2
 PRECISIONS = {
     name: Precision(
         file=str(Path(source.file).with_suffix(".ort")),
@@ -36,8 +38,7 @@ def make(request: FileRequest, file: Path) -> MadeFile:
     """Convert, and write beside it the configuration of a build that has only the operators and types of this file
     (`tools/ci_build/build.py --include_ops_by_config FILE --enable_reduced_operator_type_support --minimal_build`).
 
-    How large that build would be depends on the compiler and is not known before it is built; what it must hold is
-    reported instead.
+    How large that build would be is estimated of builds of ours: another compiler's is of another size.
     """
     from onnxruntime.tools.convert_onnx_models_to_ort import OptimizationStyle, convert_onnx_models_to_ort
 
@@ -54,8 +55,10 @@ def make(request: FileRequest, file: Path) -> MadeFile:
         configuration = file.with_name(f"{file.stem}.required_operators_and_types.config")
         shutil.move(made, file)
         shutil.move(written, configuration)
+    operators = required_operators(configuration.read_text(encoding="utf-8"))
     return MadeFile(
-        build_files=(configuration.name,), facts={"required_operators": required_operators(configuration.read_text())}
+        build_files=(configuration.name,),
+        facts={"required_operators": operators, "runtime_size": asdict(sizes().runtime(operators))},
     )
 
 

@@ -312,6 +312,7 @@ def _candidate(
             "files": [f"{place}/{name}" for name in files.device],
             "lengths": files.lengths,
             "facts": files.facts,
+            "runtime_size": files.facts.get("runtime_size"),
             "backend": fidelity["backend"],
             "file_bytes": seen["file_bytes"],
             "accuracy": accuracy,

@@ -13,7 +13,7 @@ from edgedistill.results import Results
 from . import formatting
 from .accuracy_plot import accuracy_against_latency
 from .headline import headline, times_faster, times_smaller
-from .markdown import EMULATED
+from .markdown import EMULATED, REDUCED, runtime_sizes
 from .naming import short_names
 from .rounds_plot import accuracy_over_rounds
 from .runtimes_plot import latency_by_runtime
@@ -70,6 +70,8 @@ def render_html(results: Results, training: Mapping[str, Mapping[str, object]], 
         accuracy_plot=Markup(accuracy_against_latency(results, select.limits)),
         runtimes_plot=Markup(latency_by_runtime(results)),
         emulation=EMULATED,
+        reduced=REDUCED,
+        runtime_sizes=runtime_sizes(results.measured),
         rounds_plot=Markup(accuracy_over_rounds(results)),
         models={"teacher": results.teacher, **{each.id: each for each in results.rounds if each.on_recipe_data}},
         spread={each.id: spread(each) for each in results.rounds},

@@ -9,6 +9,7 @@ from edgedistill.results import (
     EmulatedResult,
     Results,
     RoundResult,
+    RuntimeSizeResult,
     TeacherResult,
     UnmeasuredResult,
 )
@@ -20,6 +21,11 @@ from .spread import spread
 EMULATED = (
     "The same files on the kernels of another processor, which round otherwise. Emulation tells nothing of time, so "
     "the cost is counted in instructions, and none of these is chosen."
+)
+
+REDUCED = (
+    "What a device needs beside the file, where the runtime is built with the file's operators only. Estimated; types "
+    "not reduced, and without what pads its segments to whole pages. Another compiler's is of another size."
 )
 
 
@@ -43,6 +49,7 @@ def render_markdown(results: Results) -> str:
         *([_warnings(results.warnings)] if results.warnings else []),
         _verdict(results),
         f"## Candidates\n\n{candidates}",
+        *([_runtime_sizes(results.measured)] if runtime_sizes(results.measured) else []),
         *([_emulated(results.emulated, metric)] if results.emulated else []),
         *([_unmeasured(results.unmeasured)] if results.unmeasured else []),
         f"## Rounds\n\n{rounds}",
@@ -87,6 +94,26 @@ def _notes(results: Results) -> list[str]:
     if results.stop:
         lines.append(f"Stop rule, after {results.stop['round']}: {results.stop['reason']}")
     return ["\n".join(f"- {escape(line)}" for line in lines)] if lines else []
+
+
+def runtime_sizes(found: Sequence[CandidateResult]) -> list[tuple[str, RuntimeSizeResult]]:
+    """The runtimes whose size is estimated, by the file that they are for."""
+    sizes = {f"{each.round}/{each.target}/{each.precision}": each.runtime_size for each in found}
+    return [(name, size) for name, size in sizes.items() if size is not None]
+
+
+def _runtime_sizes(found: Sequence[CandidateResult]) -> str:
+    rows = [
+        [
+            name,
+            f.megabytes(size.bytes) + (f", {', '.join(size.unknown)} on top" if size.unknown else ""),
+            f.count(size.operators),
+            size.basis,
+        ]
+        for name, size in runtime_sizes(found)
+    ]
+    names = ("file", "runtime MB, estimated", "operators", "by")
+    return f"### Runtimes reduced to their file\n\n{_table(names, rows, text_columns=(0, 3))}\n\n{REDUCED}"
 
 
 def _emulated(found: Sequence[EmulatedResult], metric: str) -> str:

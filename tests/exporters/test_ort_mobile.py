@@ -37,6 +37,10 @@ def test_the_answers_are_those_of_the_onnx_file(finished_run, tmp_path, precisio
     configuration = (tmp_path / made.build_files[0]).read_text()
     assert '"inputs": {"0": ["float"' in configuration  # type reduction: the types that the file needs, not all
     operators = made.facts["required_operators"]
+    size = made.facts["runtime_size"]
+    assert size["operators"] == sum(map(len, operators.values()))
+    assert size["unknown"] == ()  # all operators of our files have been built
+    assert 1e6 < size["bytes"] < 3e6
     assert ("MatMul" in operators["ai.onnx"]) or ("FusedMatMul" in operators["com.microsoft"])
     assert (
         "MatMulIntegerToFloat" in operators["com.microsoft"] or "DynamicQuantizeMatMul" in operators["com.microsoft"]

@@ -99,6 +99,17 @@ def test_an_unsupported_percentile_is_a_dash_that_sorts_last(page):
     assert re.search(r'<td data-value="" title="250 runs">–</td>', body)
 
 
+def test_a_runtime_that_is_reduced_to_its_file_is_listed(facts, training, page):
+    assert 'id="runtime-sizes"' not in page
+    size = {"bytes": 1_870_000, "operators": 29, "unknown": ["ai.onnx:New"], "basis": "builds for aarch64"}
+    facts["candidates"][1]["runtime_size"] = size
+    shown = render_html(Results.model_validate(facts), training, SELECT)
+    table = shown[shown.index('id="runtime-sizes"') :]
+    table = table[: table.index("</table>")]
+    for each in ("<td>r1/onnx/fp32</td>", "1.87", "ai.onnx:New on top", "29", "builds for aarch64"):
+        assert each in table
+
+
 def test_rounds_show_the_gain_with_its_interval(page):
     rounds = page[page.index('id="rounds"') : page.index('id="training"')]
     assert "+0.0200<small>[+0.0050, +0.0350]</small>" in rounds

@@ -45,3 +45,19 @@ def test_escaped_text_stays_in_its_cell(text):
     assert escaped.splitlines() in ([], [escaped])
     assert cells(escaped) == 0
     assert "<" not in escaped
+
+
+def test_a_runtime_that_is_reduced_to_its_file_is_listed_once_a_file(facts):
+    size = {"bytes": 1_870_000, "operators": 29, "unknown": ["ai.onnx:New"], "basis": "builds for aarch64"}
+    second = {**facts["candidates"][1], "threads": 2, "id": "r1/onnx/fp32/onnxruntime/2"}
+    for each in (facts["candidates"][1], second):
+        each["runtime_size"] = size
+    facts["candidates"].append(second)
+    text = render_markdown(Results.model_validate(facts))
+    section = text[text.index("### Runtimes reduced to their file") :]
+    assert text.count("| 1.87, ai.onnx:New on top | 29 | builds for aarch64 |") == 1
+    assert section.index("| r1/onnx/fp32 |") < section.index("types not reduced")
+
+
+def test_without_such_a_runtime_there_is_no_such_section(results):
+    assert "Runtimes reduced" not in render_markdown(results)
