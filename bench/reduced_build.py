@@ -29,7 +29,7 @@ from pathlib import Path
 
 from bench.record import Goal, record
 from edgedistill_exporters.ort_mobile import required_operators
-from edgedistill_exporters.reduced_build import TABLE, Part, Sizes
+from edgedistill_exporters.reduced_build import FILE, Part, Sizes
 
 Sections = Mapping[tuple[str, str], int]
 """Bytes of what the linker kept, by section and object file."""
@@ -156,7 +156,7 @@ def main() -> None:
         )
         print(rows[-1], flush=True)
     furthest = max((float(str(row["off"])) for row in rows), key=abs)
-    TABLE.write_text(json.dumps(sizes.as_json()) + "\n", encoding="utf-8")
+    FILE.write_text(json.dumps(sizes.as_json()) + "\n", encoding="utf-8")
     record(
         "reduced_build", rows, [Goal("estimates are within 10% of builds", f"{furthest:+.1%}", abs(furthest) <= 0.1)]
     )

@@ -1,22 +1,33 @@
 """How large an ONNX Runtime is that has only some operators: an estimate, of real builds of it.
 
 `reduced_build.json` holds the size of a build without operators, and what operators add to it, in parts: a part is
-there as soon as any of its operators is. `bench/reduced_build.py` made the builds, and its results say how far the
-estimate is from builds with our students' operators.
+there as soon as any of its operators is. The C++ library and libcpuinfo are not in it. `bench/reduced_build.py` made
+the builds, and its results say how far the estimate is from builds with our students' operators.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from edgedistill.interfaces import RuntimeSize
 
-TABLE = Path(__file__).with_name("reduced_build.json")
+FILE = Path(__file__).with_name("reduced_build.json")
+
+
+class Table(TypedDict):
+    """`Sizes` in its file: a part's operators by their places in the list of all."""
+
+    onnxruntime: str
+    machine: str
+    compiler: str
+    empty: int
+    operators: list[str]
+    parts: list[tuple[int, list[int]]]
 
 
 @dataclass(frozen=True)
@@ -50,21 +61,33 @@ class Sizes:
             basis=f"builds of ONNX Runtime {self.onnxruntime} for {self.machine} by {self.compiler}",
         )
 
-    def as_json(self) -> dict[str, object]:
-        """As the table holds it: a part's operators by their places in the list of all."""
+    def as_json(self) -> Table:
+        """As the file holds it."""
         places = {name: place for place, name in enumerate(self.operators)}
-        parts = [[each.bytes, [places[name] for name in each.operators]] for each in self.parts]
-        return {**asdict(self), "parts": parts}
+        return Table(
+            onnxruntime=self.onnxruntime,
+            machine=self.machine,
+            compiler=self.compiler,
+            empty=self.empty,
+            operators=list(self.operators),
+            parts=[(each.bytes, [places[name] for name in each.operators]) for each in self.parts],
+        )
 
     @classmethod
-    def of_json(cls, table: Mapping[str, Any]) -> Sizes:
+    def of_json(cls, table: Table) -> Sizes:
         """The opposite."""
         operators = tuple(table["operators"])
-        parts = tuple(Part(tuple(operators[place] for place in places), size) for size, places in table["parts"])
-        return cls(**{**table, "operators": operators, "parts": parts})
+        return cls(
+            onnxruntime=table["onnxruntime"],
+            machine=table["machine"],
+            compiler=table["compiler"],
+            empty=table["empty"],
+            operators=operators,
+            parts=tuple(Part(tuple(operators[place] for place in places), size) for size, places in table["parts"]),
+        )
 
 
 @cache
 def sizes() -> Sizes:
     """The table that comes with edgedistill."""
-    return Sizes.of_json(json.loads(TABLE.read_text(encoding="utf-8")))
+    return Sizes.of_json(json.loads(FILE.read_text(encoding="utf-8")))

@@ -5,8 +5,6 @@
  * or null.
  */
 #include <cstdint>
-#include <exception>
-#include <string>
 #include <utility>
 #include <vector>
 
