@@ -3,8 +3,9 @@
     python -m bench.reduced_build --source DIR --build DIR --configurations FILE... [--shell "chroot DIR"]
 
 DIR is a source tree of ONNX Runtime, and a CMake build folder of it that is configured for the device's processor as a
-reduced, minimal build (`onnxruntime_MINIMAL_BUILD`, `onnxruntime_REDUCED_OPS_BUILD`, `MinSizeRel`, no exceptions, no
-RTTI), with `-ffunction-sections` and the linker's map (`-Wl,-Map=BUILD/libonnxruntime.map`). Types aren't reduced.
+reduced, minimal build: `MinSizeRel`, `onnxruntime_MINIMAL_BUILD`, `_REDUCED_OPS_BUILD`, `_BUILD_SHARED_LIB` and
+`_DISABLE_{ML_OPS,RTTI,EXCEPTIONS,SPARSE_TENSORS,OPTIONAL_TYPE,FLOAT8_TYPES}` on, with `-ffunction-sections
+-fdata-sections` and the linker's map (`-Wl,-Map=BUILD/libonnxruntime.map`). Types aren't reduced.
 
 Everything is built by it: without any operator, with each operator of the configurations alone, and with each
 configuration's whole set. The linker keeps what is reachable, and what is reachable from several operators is what is

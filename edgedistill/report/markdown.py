@@ -25,7 +25,8 @@ EMULATED = (
 
 REDUCED = (
     "What a device needs beside the file, where the runtime is built with the file's operators only. Estimated: types "
-    "not reduced, without the C++ library and what pads segments to whole pages. Another compiler's is of another size."
+    "not reduced, without the C++ library, libcpuinfo and what pads segments to whole pages. Another compiler's build "
+    "is of another size."
 )
 
 

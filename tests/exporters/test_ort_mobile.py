@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import edgedistill
 from edgedistill import plugins
 from edgedistill.interfaces import FileRequest
 from edgedistill_exporters.ort_mobile import required_operators
@@ -45,6 +47,18 @@ def test_the_answers_are_those_of_the_onnx_file(finished_run, tmp_path, precisio
     assert (
         "MatMulIntegerToFloat" in operators["com.microsoft"] or "DynamicQuantizeMatMul" in operators["com.microsoft"]
     ) == (precision == "int8-dynamic")
+
+
+def test_a_run_reports_the_size_of_the_runtime_beside_the_file(finished_run, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(finished_run.folder, folder)
+    change = ["export.targets=[ort-mobile]", "export.teacher=false", "quantize=[{precision: fp32}]"]
+    found = edgedistill.run(finished_run.recipe, change, out=folder, stream=None)
+    for row in found.measured:
+        assert row.runtime_size is not None
+        assert row.runtime_size.model_dump(mode="json") == row.facts["runtime_size"]
+    text = (folder / "report.md").read_text(encoding="utf-8")
+    assert "| r2/ort-mobile/fp32 |" in text[text.index("### Runtimes reduced to their file") :]
 
 
 def test_operators_are_read_without_their_types():
