@@ -79,6 +79,11 @@ def gather(offsets: Integers, items: Sequence[int] | Integers) -> NDArray[np.int
     return np.concatenate(ranges) if ranges else np.zeros(0, dtype=np.int64)
 
 
+def item_of_row(offsets: Integers) -> Integers:
+    """(R,) the item that each row belongs to."""
+    return np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+
+
 @dataclass(frozen=True)
 class LogitSignal:
     """Logits of one or several teachers on one split; several are averaged.
@@ -89,10 +94,31 @@ class LogitSignal:
 
     teachers: tuple[Rows, ...]
 
+    @property
+    def offsets(self) -> Integers:
+        """(N + 1,) where each item's rows begin."""
+        return self.teachers[0].offsets
+
     def rows(self, items: Sequence[int]) -> Floats:
         """(R, C) logits of these items' rows."""
-        wanted = gather(self.teachers[0].offsets, items)
+        wanted = gather(self.offsets, items)
         return np.mean([np.asarray(each.values[wanted]) for each in self.teachers], axis=0, dtype=np.float32)
+
+    def all_rows(self) -> Floats:
+        """(R, C) logits of every row of the split."""
+        return self.rows(range(len(self.offsets) - 1))
+
+
+@dataclass(frozen=True)
+class RowValues:
+    """One value for each row of a split: (R,), with the items' `offsets` (N + 1,)."""
+
+    values: Floats
+    offsets: Integers
+
+    def rows(self, items: Sequence[int] | Integers) -> Floats:
+        """The values of these items' rows, in order."""
+        return self.values[gather(self.offsets, items)]
 
 
 @dataclass(frozen=True)

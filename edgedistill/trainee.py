@@ -193,7 +193,7 @@ class Trainee(nn.Module):
             labels_R=labels,
             mask_BT=mask,
             weights_R=self._by_row("item_weights", batch),
-            trust_R=self._by_row("teacher_trust", batch),
+            trust_R=batch.get("teacher_trust"),
             teacher_logits_RC=batch.get("teacher_logits"),
             student_hidden=own.hidden,
             teacher_hidden=hidden or None,

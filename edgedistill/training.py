@@ -20,7 +20,7 @@ from .interfaces import Batch, Floats
 from .progress import Progress, ProgressState
 from .ragged import Ragged, length_buckets
 from .recipe import Compute, Schedule
-from .signals import HiddenSignal, LogitSignal, to_tensor
+from .signals import HiddenSignal, LogitSignal, RowValues, to_tensor
 from .trainee import HIDDEN, Trainee
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ class TrainingData:
     """(items, E) each."""
     weights: tuple[Floats | None, ...]
     """(items,) how much each item counts; None: all alike."""
-    trust: tuple[Floats | None, ...]
-    """(items,) how much the teacher is believed there; None: all alike."""
+    trust: tuple[RowValues | None, ...]
+    """How far the teacher is trusted on each row; None: everywhere alike."""
     oversampled: bool = False
     """Whether `weights` are how often an item is drawn, not how much it counts."""
 
@@ -84,7 +84,7 @@ class TrainingData:
             if (weights := self.weights[split]) is not None and not self.oversampled:
                 batch["item_weights"] = to_tensor(weights[own])
             if (trust := self.trust[split]) is not None:
-                batch["teacher_trust"] = to_tensor(trust[own])
+                batch["teacher_trust"] = to_tensor(trust.rows(own))
             parts.append(batch)
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 

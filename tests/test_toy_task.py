@@ -24,6 +24,8 @@ def test_a_token_task_goes_all_the_way(toy, data_folder, tmp_path):
     unlabelled = [{"words": row["text"].split()} for row in quickstart_rows("train")[60:90]]
     tree["data"]["unlabeled"] = {"path": str(write_jsonl(tmp_path / "unlabeled.jsonl", unlabelled))}
     tree["task"]["type"] = "long-words"
+    correcting = {"errors": {"of": "r1", "against": "teacher"}, "teacher_errors": 0.5}
+    tree["rounds"][1]["stages"][0] |= correcting
     results = edgedistill.run(write_recipe(tree, tmp_path), out=tmp_path / "run", stream=None)
     tokens = sum(len(row["text"].split()) for row in quickstart_rows("test")[:60])
     assert results.teacher.accuracy > 0.7

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from transformers import BertConfig, BertForSequenceClassification
@@ -89,6 +91,13 @@ def test_weights_of_items_become_those_of_rows_and_trust_applies_to_the_teacher_
     assert seen.weights_R.tolist() == [2.0, 0.5]
     assert seen.teacher_weights().tolist() == [2.0, 0.0]
     assert shown({"labels"}).teacher_weights() is None
+
+
+def test_the_weight_of_an_item_is_that_of_all_its_rows():
+    task = SimpleNamespace(**{**vars(TASK), "row_counts": lambda batch: torch.tensor([3, 1])})
+    trainee = Trainee(bert(), task, [], frozenset({"labels"}))
+    batch = {"item_weights": torch.tensor([2.0, 0.5])}
+    assert trainee._by_row("item_weights", batch).tolist() == [2.0, 2.0, 2.0, 0.5]
 
 
 def test_attention_goes_back_to_the_usual_way():

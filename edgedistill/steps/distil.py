@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from edgedistill.data import PreparedData
     from edgedistill.interfaces import Floats
     from edgedistill.ragged import Ragged
-    from edgedistill.signals import LogitSignal
+    from edgedistill.signals import LogitSignal, RowValues
     from edgedistill.trainee import Trainee
     from edgedistill.training import TrainingData
 
-VERSION = 2
+VERSION = 3
 _PROBE_ITEMS, _PROBE_BATCH = 512, 32
 
 
@@ -201,23 +201,25 @@ def _weights(
 ) -> Floats:
     """How much each item of a split counts, by what the predecessor makes of it."""
     from edgedistill.error_weights import error_weights
-    from edgedistill.signals import load_rows
+    from edgedistill.signals import item_of_row, load_rows
 
     predecessor = load_rows(inputs[f"logits:{errors.of}:{split}"].path("logits.safetensors"))
     targets = labels
     if errors.against == "teacher":
         assert teacher is not None, "the recipe checks that such a stage has a loss on logits"
-        targets = teacher.rows(range(len(labels))).argmax(axis=1)
-    return error_weights(predecessor.values, targets, errors.kind, errors.strength)
+        targets = teacher.all_rows().argmax(axis=1)
+    owners = item_of_row(predecessor.offsets)
+    return error_weights(predecessor.values, targets, owners, len(predecessor), errors.kind, errors.strength)
 
 
-def _trust(weight: float, labels: np.ndarray, teacher: LogitSignal | None) -> Floats | None:
-    """How much the teacher is believed on each item."""
+def _trust(weight: float, labels: np.ndarray, teacher: LogitSignal | None) -> RowValues | None:
+    """How far the teacher is trusted on each row."""
     from edgedistill.error_weights import teacher_trust
+    from edgedistill.signals import RowValues
 
     if weight == 1.0 or teacher is None:
         return None
-    return teacher_trust(teacher.rows(range(len(labels))), labels, weight)
+    return RowValues(teacher_trust(teacher.all_rows(), labels, weight), teacher.offsets)
 
 
 def _loss_names(stage: Stage) -> Iterator[tuple[str, float]]:
