@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
+from typing import get_args
 
 from . import __version__, environments, plugins
 from .engine import versions
@@ -27,6 +28,7 @@ def diagnose() -> dict[str, object]:
         "tasks": plugins.names("tasks"),
         "losses": plugins.names("losses"),
         "students": plugins.names("students"),
+        "broken_plugins": [reason for group in get_args(plugins.Group) for reason in plugins.broken(group).values()],
     }
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from .ragged import Ragged
     from .recipe import Architecture
+    from .spec import Spec
 
 Floats = NDArray[np.floating]
 Integers = NDArray[np.integer]
@@ -218,10 +219,15 @@ class ModelSizes:
         return self.heads_at(layer) * self.hidden_size // self.heads
 
 
-class Loss(Protocol):
-    """A module in `losses/`: `Spec` (with `kind` and `weight`), the signals it needs, and how to build the term."""
+Need = Literal["labels", "logits", "hidden", "embedding", "attention", "relations", "masked"]
+"""What a loss may ask for: labels, a signal of the teacher, or a masked view of the text."""
 
-    NEEDS: frozenset[str]
+
+class Loss(Protocol):
+    """A module in `losses/`: its spec (with `kind` and `weight`), what it needs, and how to build the term."""
+
+    SPEC: type[Spec]
+    NEEDS: frozenset[Need]
 
     def build(self, spec: object, student: ModelSizes, teacher: ModelSizes | None) -> torch.nn.Module:
         """A module `LossInputs -> scalar`. Its parameters train with the round and never enter the student."""
@@ -234,6 +240,7 @@ class StudentInitialisation(Protocol):
     writes it and returns the source's ids of its tokens; one whose size isn't in its spec offers `shape(spec, source)`.
     """
 
+    SPEC: type[Spec]
     OWN_TOKENIZER: bool
 
     def build(self, request: StudentRequest) -> PreTrainedModel: ...

@@ -9,14 +9,17 @@ import typing
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Annotated
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
+from . import plugins
 from .errors import RecipeError, UserError
 from .plugins import nearest
 from .problems import problems
-from .recipe import Recipe
+from .recipe import PluginUnion, Recipe
 
 Tree = dict[str, object]
 
@@ -219,7 +222,8 @@ def _explain(error: ValidationError, tree: Tree) -> Iterator[str]:
                 key = str(context.get("discriminator", "")).strip("'")
                 tags = [tag.strip(" '") for tag in str(context.get("expected_tags", "")).split(",")]
                 tag = str(context.get("tag", ""))
-                yield f"{'.'.join([*path, key])}: got {tag!r}, expected one of {', '.join(tags)}{nearest(tag, tags)}"
+                hint = plugins.hint("losses" if key == "kind" else "students", tag)
+                yield f"{'.'.join([*path, key])}: got {tag!r}, expected one of {', '.join(tags)}{hint}"
             case "union_tag_not_found":
                 key = str(problem.get("ctx", {}).get("discriminator", "")).strip("'")
                 yield f"{'.'.join([*path, key])}: missing, expected the name of one"
@@ -259,7 +263,7 @@ def _follow(location: Iterable[str | int], tree: object) -> tuple[list[str], lis
             path.append(key)
             node = node.get(key)
             annotation = next(
-                (f.annotation for m in models for n, f in m.model_fields.items() if key in (n, f.alias)), None
+                (_declared(f) for m in models for n, f in m.model_fields.items() if key in (n, f.alias)), None
             )
     return path, known
 
@@ -278,7 +282,15 @@ def _fits(model: type[BaseModel], node: object) -> bool:
     return True
 
 
+def _declared(field: FieldInfo) -> object:
+    """A field's type with the mark of a union of plug-ins, which pydantic takes off it."""
+    union = next((each for each in field.metadata if isinstance(each, PluginUnion)), None)
+    return field.annotation if union is None else Annotated[field.annotation, union]
+
+
 def _models(annotation: object) -> list[type[BaseModel]]:
+    if isinstance(annotation, PluginUnion):
+        return list(annotation.specs())
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     origin = typing.get_origin(annotation)

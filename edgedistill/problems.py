@@ -137,7 +137,7 @@ def _names(recipe: Recipe) -> Iterator[tuple[str, str]]:
     groups += [(f"measure.runtimes.{i}", name, "runtimes") for i, name in enumerate(recipe.measure.runtimes or ())]
     for path, name, group in groups:
         if name not in plugins.names(group):
-            yield path, _unknown(name, plugins.names(group))
+            yield path, f"got {name!r}, expected one of {', '.join(plugins.names(group))}{plugins.hint(group, name)}"
     yield from _device_problems(recipe)
 
 

@@ -5,13 +5,33 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, GetCoreSchemaHandler, model_validator
+from pydantic_core import CoreSchema
 
 from . import plugins
 from .augmentation import AugmentSpec
 from .spec import Spec
+
+
+@dataclass(frozen=True)
+class PluginUnion:
+    """Marks a field whose type is the closed union of the specs of a plug-in group, told apart by `key`."""
+
+    group: plugins.Group
+    key: str
+
+    def specs(self) -> tuple[type[Spec], ...]:
+        """The specs of all that can be used now."""
+        return tuple(plugins.find(self.group, name).SPEC for name in plugins.names(self.group))
+
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return handler.generate_schema(
+            Annotated[functools.reduce(operator.or_, self.specs()), Field(discriminator=self.key)]
+        )
+
 
 if TYPE_CHECKING:
 
@@ -26,14 +46,8 @@ if TYPE_CHECKING:
 
         init: str
 else:
-
-    def _one_of(group: plugins.Group, key: str) -> object:
-        """The closed union of the specs in `group`, told apart by `key`."""
-        specs = tuple(plugins.find(group, name).SPEC for name in plugins.names(group))
-        return Annotated[functools.reduce(operator.or_, specs), Field(discriminator=key)]
-
-    LossSpec = _one_of("losses", "kind")
-    StudentSpec = _one_of("students", "init")
+    LossSpec = Annotated[Spec, PluginUnion("losses", "kind")]
+    StudentSpec = Annotated[Spec, PluginUnion("students", "init")]
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=40)]
 SplitName = Literal["train", "validation", "test", "unlabeled"]

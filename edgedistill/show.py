@@ -261,7 +261,7 @@ def diagnosis(found: Mapping[str, object]) -> None:
     console = _console()
     for section, content in found.items():
         if not isinstance(content, dict):
-            text = ", ".join(content) if isinstance(content, list) else str(content)
+            text = (", ".join(content) or "none") if isinstance(content, list) else str(content)
             console.print(f"[bold]{section:<12}[/] {text}", highlight=False)
             continue
         console.print(f"[bold]{section}[/]")

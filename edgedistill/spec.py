@@ -6,6 +6,10 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Spec(BaseModel):
-    """A frozen part of a recipe: unknown keys and wrong types are refused."""
+    """A frozen part of a recipe: unknown keys and wrong types are refused.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True)
+    Its schema is built when it is first used, so that a recipe's unions of plug-ins are made when one is read, and a
+    plug-in may import the recipe's types.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True, defer_build=True)
