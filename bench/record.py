@@ -12,8 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from edgedistill.engine import versions
-from edgedistill.machine import describe
+from edgedistill.machine import describe, versions
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -11,6 +11,9 @@ from pydantic import Field, model_validator
 
 from .spec import Spec
 
+VERSION = 1
+"""Raised whenever it makes other views of the same texts; it is part of the key of every step that uses them."""
+
 # Keys beside each other on a QWERTY keyboard.
 _ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 _NEIGHBOURS = {

@@ -6,8 +6,7 @@ from importlib.metadata import PackageNotFoundError, packages_distributions, ver
 from typing import get_args
 
 from . import __version__, environments, plugins
-from .engine import versions
-from .machine import describe
+from .machine import describe, versions
 from .packages import Packages
 
 

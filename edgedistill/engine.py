@@ -9,37 +9,15 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from . import artifacts
 from .artifacts import Artifact, Failure, Manifest
 from .errors import StepError, UserError
+from .machine import versions
 from .planning import Plan
 from .progress import Progress
 from .step import Context, Step
-
-_VERSIONED = (
-    "edgedistill",
-    "torch",
-    "transformers",
-    "accelerate",
-    "datasets",
-    "onnx",
-    "onnxscript",
-    "onnxruntime",
-)
-
-
-def versions() -> dict[str, str]:
-    """Versions of what shapes the results, those that are installed."""
-    found = {"python": platform.python_version()}
-    for package in _VERSIONED:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def find_done(plan: Plan, run_folder: Path, *, verify_hashes: bool = False) -> dict[str, Artifact]:

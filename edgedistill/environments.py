@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from importlib.metadata import version
+from importlib.metadata import distributions, version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -99,6 +99,26 @@ def interpreter(packages: Packages, cpu: str | None = None) -> Path:
             return emulated.launcher(folder(packages.environment), cpu)
         return python_of(packages.environment)
     raise UserError(f"{' and '.join(missing)} not installed; install with: {packages.install}")
+
+
+def runtime_versions(runtime: str) -> dict[str, str]:
+    """The versions of what a runtime runs, where it is installed; empty where it isn't."""
+    packages = plugins.find("runtimes", runtime).PACKAGES
+    wanted = [*packages.imports, *packages.requirements, *packages.without_dependencies]
+    names = {re.split(r"[^A-Za-z0-9._-]", each, maxsplit=1)[0] for each in wanted}
+    places = None  # this interpreter's
+    if missing_here(packages) and packages.environment is not None:
+        places = [str(each) for each in folder(packages.environment).glob("**/site-packages")]
+    found: dict[str, str] = {}
+    for name in sorted(names):
+        known = distributions(name=name) if places is None else distributions(name=name, path=places)
+        found |= {canonical(each.name): each.version for each in known}
+    return found | npm_versions(packages)
+
+
+def canonical(distribution: str) -> str:
+    """The one spelling of a distribution's name (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
 def requirements(name: str) -> tuple[str, ...]:

@@ -84,6 +84,8 @@ class Columns:
 class Task(Protocol):
     """A module in `tasks/`: everything that the rest must not know about a task."""
 
+    VERSION: int
+    """Raised whenever it encodes, scores or decides otherwise."""
     COLUMNS: Columns
     TEXTS: tuple[str, ...]
     """Columns of free text, which may be changed without the labels losing their place; () where there are none."""
@@ -226,6 +228,9 @@ Need = Literal["labels", "logits", "hidden", "embedding", "attention", "relation
 class Loss(Protocol):
     """A module in `losses/`: its spec (with `kind` and `weight`), what it needs, and how to build the term."""
 
+    VERSION: int
+    """Raised whenever it gives another value or gradient for the same inputs; it is part of the key of every step that
+    uses it, as that of a student initialisation and of a task."""
     SPEC: type[Spec]
     NEEDS: frozenset[Need]
 
@@ -240,6 +245,8 @@ class StudentInitialisation(Protocol):
     writes it and returns the source's ids of its tokens; one whose size isn't in its spec offers `shape(spec, source)`.
     """
 
+    VERSION: int
+    """Raised whenever it makes another student of the same settings and source."""
     SPEC: type[Spec]
     OWN_TOKENIZER: bool
 

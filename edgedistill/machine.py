@@ -1,9 +1,10 @@
-"""The machine that figures were measured on."""
+"""The machine that figures were measured on, and the versions of what ran there."""
 
 from __future__ import annotations
 
 import os
 import platform
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 _ISA = (
@@ -19,6 +20,29 @@ _ISA = (
     "i8mm",
     "sve",
 )
+
+
+_VERSIONED = (
+    "edgedistill",
+    "torch",
+    "transformers",
+    "accelerate",
+    "datasets",
+    "onnx",
+    "onnxscript",
+    "onnxruntime",
+)
+
+
+def versions() -> dict[str, str]:
+    """Versions of what shapes the results, those that are installed."""
+    found = {"python": platform.python_version()}
+    for package in _VERSIONED:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
 
 
 def describe() -> dict[str, object]:

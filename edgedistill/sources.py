@@ -13,7 +13,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from . import bundled
+from .candidates import candidates, possible
+from .environments import runtime_versions
 from .errors import UserError
+from .machine import describe
 from .provenance import Provenance, of_folder
 from .recipe import DataSource, DataSpec, Recipe, SplitName
 
@@ -37,6 +40,10 @@ class Sources:
     """As `data`, for the sets of `evaluate.ood`."""
     rounds: Mapping[str, Sources] = field(default_factory=dict)
     """By the id of a round with data of its own: what is known of that."""
+    runtimes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """By runtime that measures a candidate, the versions of what it runs."""
+    host: Mapping[str, object] = field(default_factory=dict)
+    """The machine that measures."""
     provenance: tuple[Provenance, ...] = ()
     """Origin and licence of every model and data set that a student learns from."""
 
@@ -76,7 +83,16 @@ def look_up(recipe: Recipe, *, download: bool = False) -> Sources:
         config = _config(model, revision)
         if config is not None:
             configs[model] = config
-    return replace(data, models=models, configs=configs, ood=ood, rounds=own, provenance=_provenance(recipe))
+    return replace(
+        data,
+        models=models,
+        configs=configs,
+        ood=ood,
+        rounds=own,
+        runtimes={row.runtime: runtime_versions(row.runtime) for row in possible(candidates(recipe))},
+        host=describe(),
+        provenance=_provenance(recipe),
+    )
 
 
 def _of_data(where: str, data: DataSpec) -> Sources:

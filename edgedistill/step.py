@@ -53,7 +53,26 @@ class Step:
         return self.key[:12]
 
 
-def key_of(kind: str, version: int, identity: object, input_keys: Mapping[str, str]) -> str:
-    """sha256 over everything that changes the bytes a step publishes."""
-    content = {"kind": kind, "version": version, "identity": identity, "inputs": dict(input_keys)}
+def key_of(
+    kind: str,
+    version: int,
+    identity: object,
+    input_keys: Mapping[str, str],
+    plugin_versions: Mapping[str, int] | None = None,
+    tools: Mapping[str, object] | None = None,
+) -> str:
+    """sha256 over everything that changes the bytes a step publishes.
+
+    Args:
+        identity: the settings, with content hashes in place of paths.
+        tools: versions of the programs that the step runs, and the machine where it measures that.
+    """
+    content = {
+        "kind": kind,
+        "version": version,
+        "identity": identity,
+        "inputs": dict(input_keys),
+        "plugins": dict(plugin_versions or {}),
+        "tools": dict(tools or {}),
+    }
     return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()

@@ -10,6 +10,7 @@ import numpy as np
 from edgedistill.interfaces import Columns
 from edgedistill.tasks.text_classification import METRICS  # noqa: F401 - accuracy over rows
 
+VERSION = 1
 COLUMNS = Columns(required=("words",), labels="long")
 TEXTS = ()
 TOKENS = True

@@ -15,7 +15,8 @@ import yaml
 from bench.peers.job import Finished, Job, Turns, finish, read_job
 from edgedistill import loading, sources
 from edgedistill.data import PreparedData
-from edgedistill.engine import execute, versions
+from edgedistill.engine import execute
+from edgedistill.machine import versions
 from edgedistill.planning import make_plan
 from edgedistill.progress import Progress
 from edgedistill.signals import load_rows

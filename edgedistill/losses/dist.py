@@ -13,6 +13,7 @@ from edgedistill.spec import Spec
 if TYPE_CHECKING:
     import torch
 
+VERSION = 1
 NEEDS = frozenset({"logits"})
 
 

@@ -15,6 +15,7 @@ from edgedistill.spec import Spec
 if TYPE_CHECKING:
     import torch
 
+VERSION = 1
 NEEDS = frozenset({"hidden"})
 
 

@@ -65,6 +65,7 @@ def plan_files(draft: Draft, rows: Sequence[Candidate]) -> None:
             f"{row.round} {row.target} {row.precision} under {row.runtime} against torch, on validation",
             settings.model_dump(mode="json", exclude={"timeout_minutes"}),
             optional=True,
+            tools=draft.sources.runtimes.get(row.runtime),
         )
 
 
@@ -90,6 +91,7 @@ def _plan_emulation(draft: Draft, row: Candidate) -> None:
         f"{row.round} {row.target} {row.precision} under {row.runtime}: answers and instructions",
         settings.model_dump(mode="json", exclude={"timeout_minutes"}),
         optional=True,
+        tools=draft.sources.runtimes.get(row.runtime),
     )
 
 
@@ -165,6 +167,10 @@ def plan_closing(draft: Draft, rows: Sequence[Candidate]) -> None:
         {**tokens, **files, **verified},
         f"accuracy, latency and memory of {len(rows)} candidates, interleaved",
         measured.model_dump(mode="json", exclude={"measure": {"timeout_minutes", "runtimes", "emulation"}}),
+        tools={
+            "host": dict(draft.sources.host),
+            **{row.runtime: draft.sources.runtimes.get(row.runtime) for row in rows},
+        },
     )
     draft.steps.add(
         "choose",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 
+from edgedistill.ingredients import plugin_versions
 from edgedistill.recipe import Recipe
 from edgedistill.sources import Sources
 from edgedistill.spec import Spec
@@ -30,14 +31,18 @@ class Steps:
         identity: object = None,
         *,
         optional: bool = False,
+        tools: Mapping[str, object] | None = None,
     ) -> str:
         """Append a step, unless one with the same key is there already; returns the name of the one to read.
 
-        `identity` stands for the settings in the key where they hold paths or plug-in versions.
+        Args:
+            identity: stands for the settings in the key where they hold paths.
+            tools: versions of the programs that the step runs, and the machine where it measures that.
         """
         version = import_module(f"edgedistill.steps.{kind}").VERSION
         known = identity if identity is not None else settings.model_dump(mode="json", by_alias=True)
-        key = key_of(kind, version, known, {role: self._keys[step] for role, step in inputs.items()})
+        keys = {role: self._keys[step] for role, step in inputs.items()}
+        key = key_of(kind, version, known, keys, plugin_versions(settings), tools)
         if key in self._by_key:
             return self._by_key[key]
         self._by_key[key] = name

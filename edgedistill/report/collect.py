@@ -51,9 +51,6 @@ ERRORS_SHOWN = 20
 
 def collect(settings: Settings, inputs: Inputs) -> Results:
     """The results of a run."""
-    from edgedistill.engine import versions
-    from edgedistill.machine import describe
-
     test = TestSet(settings, inputs, "data", settings.ood)
     tests = {
         each.id: test if each.data is None else TestSet(settings, inputs, f"data:{each.id}") for each in settings.rounds
@@ -96,7 +93,7 @@ def collect(settings: Settings, inputs: Inputs) -> Results:
                 "labels": len(labels),
                 "test_sha256": data["test_sha256"],
             },
-            "environment": {**describe(), "versions": versions()},
+            "environment": inputs["measure"].read_json("environment.json"),
         }
     )
 

@@ -11,6 +11,7 @@ from edgedistill import plugins
 from edgedistill.artifacts import Failure, write_json
 from edgedistill.candidates import Candidate
 from edgedistill.errors import EdgedistillError
+from edgedistill.machine import describe, versions
 from edgedistill.model_files import read_files
 from edgedistill.recipe import MeasureSpec, TaskSpec
 from edgedistill.spec import Spec
@@ -19,7 +20,7 @@ from edgedistill.step import Context, Inputs
 if TYPE_CHECKING:
     from edgedistill.interfaces import Integers
 
-VERSION = 3
+VERSION = 4
 
 
 class Settings(Spec):
@@ -31,7 +32,8 @@ class Settings(Spec):
 
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> None:
-    """Publish `measurements.json` (summaries, raw samples) and `test/` (rows of every file, labels).
+    """Publish `measurements.json` (summaries, raw samples), `environment.json` (the machine that measured, and the
+    versions there) and `test/` (rows of every file, labels).
 
     What failed before is left out; what fails here is recorded, and the others go on.
     """
@@ -78,6 +80,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     for name, cause in (failed | dict(timings.failed)).items():
         context.failures[name] = Failure.of(cause)
         context.progress.say(f"      {name}: {context.failures[name].state}: {context.failures[name].reason}")
+    write_json(folder / "environment.json", {**describe(), "versions": versions()})
     write_json(
         folder / "measurements.json",
         {

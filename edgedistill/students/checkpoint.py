@@ -25,6 +25,7 @@ class CheckpointSpec(Spec):
 
 
 SPEC = CheckpointSpec
+VERSION = 1
 OWN_TOKENIZER = False
 
 

@@ -43,6 +43,7 @@ class FactoriseSpec(Spec):
 
 
 SPEC = FactoriseSpec
+VERSION = 1
 OWN_TOKENIZER = False
 
 

@@ -23,6 +23,7 @@ class KeepLayersSpec(Spec):
 
 
 SPEC = KeepLayersSpec
+VERSION = 1
 OWN_TOKENIZER = False
 
 

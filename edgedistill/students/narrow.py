@@ -54,6 +54,7 @@ class NarrowSpec(Spec):
 
 
 SPEC = NarrowSpec
+VERSION = 1
 OWN_TOKENIZER = False
 
 

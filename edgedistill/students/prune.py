@@ -45,6 +45,7 @@ class PruneSpec(Spec):
 
 
 SPEC = PruneSpec
+VERSION = 1
 OWN_TOKENIZER = False
 
 

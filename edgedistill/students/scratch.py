@@ -26,6 +26,7 @@ class ScratchSpec(Spec):
 
 
 SPEC = ScratchSpec
+VERSION = 1
 OWN_TOKENIZER = False
 
 

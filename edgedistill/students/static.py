@@ -38,6 +38,7 @@ class StaticSpec(Spec):
 
 
 SPEC = StaticSpec
+VERSION = 1
 OWN_TOKENIZER = True
 
 

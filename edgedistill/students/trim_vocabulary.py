@@ -29,6 +29,7 @@ class TrimVocabularySpec(Spec):
 
 
 SPEC = TrimVocabularySpec
+VERSION = 1
 OWN_TOKENIZER = True
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["METRICS", "label_names", "references", "row_counts", "rows"]
 
+VERSION = 1
 COLUMNS = Columns(required=("image",), labels="label")
 TEXTS = ()
 TOKENS = False

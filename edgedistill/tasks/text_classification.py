@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from edgedistill.recipe import Architecture
 
+VERSION = 1
 COLUMNS = Columns(required=("text",), labels="label", optional=("text_pair",))
 TEXTS = ("text", "text_pair")
 TOKENS = True

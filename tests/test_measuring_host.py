@@ -1,0 +1,27 @@
+"""Results name the machine that measured, whichever machine puts the report together."""
+
+from __future__ import annotations
+
+import shutil
+
+import edgedistill
+from edgedistill import machine
+
+
+def test_a_report_made_elsewhere_names_the_machine_that_measured(finished_run, tmp_path, monkeypatch):
+    shutil.copytree(finished_run.folder, tmp_path / "run")
+    monkeypatch.setattr(machine, "describe", lambda: {"cpu": "another"})
+    monkeypatch.setattr(machine, "versions", lambda: {"python": "another"})
+    results = edgedistill.run(finished_run.recipe, ["name=other"], out=tmp_path / "run", stream=None)
+    assert results.recipe == "other"
+    assert results.environment == finished_run.results.environment
+    assert results.environment["cpu"] != "another"
+    assert results.environment["versions"]["python"] != "another"
+
+
+def test_another_machine_measures_again(finished_run, tmp_path, monkeypatch):
+    shutil.copytree(finished_run.folder, tmp_path / "run")
+    monkeypatch.setattr("edgedistill.sources.describe", lambda: {"cpu": "another"})
+    planned = edgedistill.plan(finished_run.recipe, out=tmp_path / "run")
+    again = {step.name for step in planned.plan.steps} - planned.done
+    assert again == {"measure", "choose", "report", "bundle"}
