@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -58,6 +59,9 @@ def look_up(recipe: Recipe, *, download: bool = False) -> Sources:
         UserError: a local file or folder that isn't there, of a kind that can't be read, or a model that the hub
             doesn't give.
     """
+    if download:
+        for where, source in _hub_data(recipe):
+            _fetch_reference(where, source)
     data = _of_data("data", recipe.data)
     own = {
         each.id: _of_data(f"rounds.{i}.data", each.data)
@@ -93,6 +97,29 @@ def look_up(recipe: Recipe, *, download: bool = False) -> Sources:
         host=describe(),
         provenance=_provenance(recipe),
     )
+
+
+def pinned(source: DataSource) -> DataSource:
+    """The source at the commit that its revision stood for when it was last fetched; a local one as it is."""
+    if source.hub is None:
+        return source
+    return source.model_copy(update={"revision": _commit(source.hub, source.revision, "datasets")})
+
+
+def pinned_splits(data: DataSpec) -> DataSpec:
+    """The data sets, each from the hub at its commit: what is read is what the keys name."""
+    return data.model_copy(update={name: pinned(source) for name, source in data.splits().items()})
+
+
+def _hub_data(recipe: Recipe) -> Iterator[tuple[str, DataSource]]:
+    """Every data set of a recipe that comes from the hub, and where the recipe names it."""
+    named = [(f"data.{name}", source) for name, source in recipe.data.splits().items()]
+    for i, each in enumerate(recipe.rounds):
+        named += [
+            (f"rounds.{i}.data.{name}", source) for name, source in (each.data.splits() if each.data else {}).items()
+        ]
+    named += [(f"evaluate.ood.{name}", source) for name, source in recipe.evaluate.ood.items()]
+    yield from ((where, source) for where, source in named if source.hub is not None)
 
 
 def _of_data(where: str, data: DataSpec) -> Sources:
@@ -156,7 +183,7 @@ def _data_fingerprint(where: str, source: DataSource) -> str:
     if source.bundled is not None:
         return bundled.fingerprint(where, source.bundled) + slicing
     if source.path is None:
-        return f"hub:{source.hub}@{source.revision}{slicing}"
+        return f"hub:{source.hub}@{pinned(source).revision}{slicing}"
     path = Path(source.path)
     if not path.exists():
         raise UserError(f"{where}.path: got '{path}', expected a file or folder that exists")
@@ -206,6 +233,25 @@ def _fetch_config(where: str, model: str, revision: str) -> None:
         reason = " ".join(str(error).split())[:200]
         raise UserError(
             f"{where}: '{model}' (revision {revision}) is neither a folder nor can it be had from the hub: {reason}"
+        ) from error
+
+
+def _fetch_reference(where: str, source: DataSource) -> None:
+    """Ask the hub which commit a data set's revision stands for; the answer stays in its cache, as for models."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError
+
+    assert source.hub is not None
+    try:
+        hf_hub_download(source.hub, "README.md", repo_type="dataset", revision=source.revision)
+    except (OSError, ValueError, EntryNotFoundError) as error:
+        if (_hub_cache(source.hub, "datasets") / "refs" / source.revision).is_file():
+            return  # no such file, but its commit is known now; or offline, and known from before
+        if re.fullmatch(r"[0-9a-f]{40}", source.revision):
+            return  # a commit needs no resolving
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"{where}.hub: '{source.hub}' (revision {source.revision}) could not be fetched from the hub: {reason}"
         ) from error
 
 

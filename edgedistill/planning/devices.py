@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from edgedistill import plugins
 from edgedistill.candidates import Candidate, counted, possible, timed
 from edgedistill.recipe import Calibration, Round
+from edgedistill.sources import pinned
 from edgedistill.steps import (
     bundle,
     choose,
@@ -39,7 +40,8 @@ def plan_evaluation(draft: Draft, model: str, tokens_of: str) -> None:
 
 def _plan_elsewhere(draft: Draft, tokens: str) -> str:
     """The sets from elsewhere in the tokens of a data step; once for all models that read those."""
-    settings = prepare_elsewhere.Settings(task=draft.recipe.task.type, ood=draft.recipe.evaluate.ood)
+    sets = {name: pinned(source) for name, source in draft.recipe.evaluate.ood.items()}
+    settings = prepare_elsewhere.Settings(task=draft.recipe.task.type, ood=sets)
     names = ", ".join(settings.ood)
     identity = [settings.task, dict(draft.sources.ood)]
     name = "elsewhere" + tokens.removeprefix("data")

@@ -16,7 +16,7 @@ from edgedistill.recipe import (
     source_of,
     teacher_of,
 )
-from edgedistill.sources import Sources
+from edgedistill.sources import Sources, pinned_splits
 from edgedistill.steps import (
     augment_text,
     choose_teacher,
@@ -42,7 +42,7 @@ def _plan_data(draft: Draft, name: str, data: DataSpec, known: Sources, tokens: 
     recipe, teacher = draft.recipe, draft.recipe.teacher
     settings = prepare_data.Settings(
         task=recipe.task.type,
-        data=data,
+        data=pinned_splits(data),
         tokenizer=teacher.model,
         revision=teacher.revision,
         vocabulary=teacher.scratch.vocabulary if teacher.scratch else None,
