@@ -25,6 +25,8 @@ class EpochRecord:
     metric: float
     seconds: float
     samples_per_second: float
+    compute: str
+    """What `compute: auto` came to: device, arithmetic and attention kernel (`cpu, fp32, sdpa attention`)."""
 
 
 @dataclass(frozen=True)

@@ -187,6 +187,7 @@ def train_stage(trainee: Trainee, request: StageRequest, scratch: Path, progress
     optimizer = _optimizer(trainee, schedule)
     prepared, optimizer, loader = accelerator.prepare(trainee, optimizer, loader)
     weights = torch.tensor([weight for _, weight in request.losses], device=accelerator.device)
+    compute = _resolved(accelerator, trainee.student)
     history: list[EpochRecord] = []
     best = _Best()
     checkpoint_folder = scratch / request.name
@@ -196,6 +197,11 @@ def train_stage(trainee: Trainee, request: StageRequest, scratch: Path, progress
         history = list(stored.history)
         best = _Best(stored.best_metric, stored.best_epoch, dict(stored.best_weights))
         progress.say(f"      {request.name}: resumed after epoch {len(history)} of {schedule.epochs}")
+        if history[-1].compute != compute:
+            progress.say(
+                f"      warning: {request.name}: the epochs before were trained on {history[-1].compute}, the rest on "
+                f"{compute}; the weights are not those of an uninterrupted training"
+            )
     for epoch in range(len(history), schedule.epochs):
         sampler.epoch = epoch
         begun = time.monotonic()
@@ -230,6 +236,7 @@ def train_stage(trainee: Trainee, request: StageRequest, scratch: Path, progress
             metric=metric,
             seconds=round(seconds, 3),
             samples_per_second=round(seen / seconds, 1),
+            compute=compute,
         )
         history.append(record)
         progress.stop()
@@ -266,6 +273,12 @@ def make_accelerator(compute: Compute) -> Accelerator:
         )
     AcceleratorState._reset_state(reset_partial_state=True)  # each stage says itself where it runs
     return Accelerator(cpu=compute.device == "cpu", mixed_precision="bf16" if wants_bf16(compute) else "no")
+
+
+def _resolved(accelerator: Accelerator, student: PreTrainedModel) -> str:
+    """The device, arithmetic and attention kernel that training really has."""
+    arithmetic = {"no": "fp32", "bf16": "bf16 autocast"}[accelerator.mixed_precision]
+    return f"{accelerator.device.type}, {arithmetic}, {student.config._attn_implementation} attention"
 
 
 def wants_bf16(compute: Compute) -> bool:

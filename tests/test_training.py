@@ -66,10 +66,10 @@ def request(epochs: int = 4, judge=None, **change) -> StageRequest:
     return StageRequest(**(options | change))
 
 
-def train(scratch: Path, asked: StageRequest, model=None):
+def train(scratch: Path, asked: StageRequest, model=None, progress=SILENT):
     model = model or student()
     term = hard_label.build(hard_label.HardLabelSpec(kind="hard_label"), None, None)
-    return model, train_stage(Trainee(model, TASK, [term]), asked, scratch, SILENT)
+    return model, train_stage(Trainee(model, TASK, [term]), asked, scratch, progress)
 
 
 def weights(model) -> dict[str, torch.Tensor]:
@@ -109,6 +109,21 @@ def test_a_killed_training_goes_on_exactly_where_it_stood(tmp_path):
     assert [each.loss for each in again] == [each.loss for each in history]
     for name, value in weights(whole).items():
         assert torch.equal(value, resumed.state_dict()[name]), name
+
+
+def test_each_epoch_says_where_it_was_trained_and_a_resume_elsewhere_is_said(tmp_path):
+    said: list[str] = []
+
+    class Listening(Progress):
+        def say(self, text: str) -> None:
+            said.append(text)
+
+    _, first = train(tmp_path, request(epochs=1))
+    assert first[0].compute == "cpu, fp32, sdpa attention"
+    elsewhere = request(epochs=2, compute=Compute(device="cpu", precision="bf16"))
+    _, both = train(tmp_path, elsewhere, progress=Listening(None, None))
+    assert [each.compute for each in both] == ["cpu, fp32, sdpa attention", "cpu, bf16 autocast, sdpa attention"]
+    assert any("the epochs before were trained on cpu, fp32" in line for line in said)
 
 
 def test_the_weights_of_the_best_epoch_are_kept(tmp_path):

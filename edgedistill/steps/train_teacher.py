@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from edgedistill.data import PreparedData
     from edgedistill.interfaces import Task
 
-VERSION = 1
+VERSION = 2
 
 
 class Settings(Spec):
