@@ -28,6 +28,8 @@ Tree = dict[str, object]
 _TRAINING = frozenset(
     {
         "prepare_data",
+        "prepare_split",
+        "retokenise_split",
         "train_teacher",
         "augment_text",
         "retokenise",
@@ -49,7 +51,8 @@ class Trained:
 
     def logits(self, model: str, split: str = "test") -> np.ndarray:
         """(N, C) what a model says of a split."""
-        return np.array(load_rows(self.artifacts[f"evaluate-{model}"].path(f"{split}.safetensors")).values)
+        step = f"{'test' if split == 'test' else 'evaluate'}-{model}"
+        return np.array(load_rows(self.artifacts[step].path(f"{split}.safetensors")).values)
 
     def answers(self, model: str, texts: Sequence[str]) -> np.ndarray:
         """(N, C) what a model says of texts that are in none of the splits."""
@@ -64,7 +67,8 @@ class Trained:
 
     def labels(self, data: str = "data", split: str = "test") -> np.ndarray:
         """(N,) label ids."""
-        tokens = PreparedData(self.artifacts[data].folder).tokens(split)
+        place = self.artifacts[data if split == "train" else f"{data}-{split}"].folder
+        tokens = PreparedData(self.artifacts[data].folder, {split: place}).tokens(split)
         return references(plugins.find("tasks", self.task), tokens)
 
     def right(self, model: str, data: str = "data") -> np.ndarray:

@@ -40,7 +40,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         out = given.out or Path(scratch)
         results = edgedistill.run("hinton2015", out=out / "digits")
-        data = PreparedData(step(out / "digits", "data"))
+        further = {split: step(out / "digits", f"data-{split}") for split in ("validation", "test")}
+        data = PreparedData(step(out / "digits", "data"), further)
         labels = np.asarray(data.tokens("test").values["labels"])
         small = results.rounds[0]
         rows = [
@@ -80,8 +81,11 @@ def omitted(out: Path, data: PreparedData, labels: np.ndarray, seeds: list[int])
     validation = np.asarray(data.tokens("validation").values["labels"])
     plain, raised, threes, raised_threes, biases = [], [], [], [], []
     for i, seed in enumerate(seeds):
-        folder = step(out / "digits", f"evaluate-small{f'-seed{seed}' if i else ''}")
-        chosen, test = (np.array(load_rows(folder / f"{name}.safetensors").values) for name in ("validation", "test"))
+        model = f"small{f'-seed{seed}' if i else ''}"
+        chosen, test = (
+            np.array(load_rows(step(out / "digits", f"{kind}-{model}") / f"{split}.safetensors").values)
+            for kind, split in (("evaluate", "validation"), ("test", "test"))
+        )
         bias = best_bias(chosen, validation, digit)
         for logits, scores, of_threes in ((test, plain, threes), (with_bias(test, digit, bias), raised, raised_threes)):
             right = logits.argmax(axis=1) == labels

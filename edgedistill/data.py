@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PreTrainedTokenizerBase
 
+    from .step import Inputs
+
+SPLIT_FACTS = "split.json"
 _READERS = {".jsonl": "json", ".json": "json", ".csv": "csv", ".parquet": "parquet"}
 _SHOWN_PROBLEMS = 20
 
@@ -167,9 +170,25 @@ def tokenise(
 
 @dataclass(frozen=True)
 class PreparedData:
-    """The published data: raw rows and tokens of each split, label names, columns, the tokenizer's folder."""
+    """The published data: raw rows and tokens of each split, label names, columns, the tokenizer's folder.
+
+    Args:
+        folder: of the data step, with the tokenizer, the labels and the training split.
+        splits: of the other splits that are read, which have steps of their own: a new test set changes no other.
+    """
 
     folder: Path
+    splits: Mapping[str, Path] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, inputs: Inputs, role: str = "data") -> PreparedData:
+        """What a step is given under `role`: the data step, and each further split under `role/SPLIT`."""
+        further = {
+            name.removeprefix(f"{role}/"): artifact.folder
+            for name, artifact in inputs.items()
+            if name.startswith(f"{role}/")
+        }
+        return cls(inputs[role].folder, further)
 
     @property
     def _facts(self) -> dict[str, object]:
@@ -206,13 +225,22 @@ class PreparedData:
         """Raw rows, memory-mapped."""
         from datasets import load_from_disk
 
-        return load_from_disk(str(self.folder / split / "rows"))
+        return load_from_disk(str(self.place(split) / "rows"))
 
     def tokens(self, split: str) -> Ragged:
         """The model's inputs and labels."""
         from datasets import load_from_disk
 
-        return to_ragged(load_from_disk(str(self.folder / split / "tokens")), int(str(self._facts["pad_token"])))
+        return to_ragged(load_from_disk(str(self.place(split) / "tokens")), int(str(self._facts["pad_token"])))
+
+    def split_facts(self, split: str) -> dict[str, object]:
+        """What was found in a split: `rows`, its content's `sha256`, and `duplicates` of earlier splits."""
+        facts: dict[str, object] = json.loads((self.place(split) / SPLIT_FACTS).read_text(encoding="utf-8"))
+        return facts
+
+    def place(self, split: str) -> Path:
+        """The folder of a split."""
+        return self.splits.get(split, self.folder) / split
 
 
 def to_ragged(tokens: Dataset, pad: int) -> Ragged:

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, settings
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import edgedistill
+from edgedistill.data import PreparedData
 from edgedistill.results import Results
 
 # Timings live in bench/: a loaded machine must not fail a property.
@@ -52,6 +53,10 @@ class FinishedRun:
 
     def steps(self) -> list[Path]:
         return list(self.folder.glob("steps/[0-9]*"))
+
+    def data(self, *splits: str) -> PreparedData:
+        """The training data, and these further splits."""
+        return PreparedData(self.artifact("data"), {split: self.artifact(f"data-{split}") for split in splits})
 
     def artifact(self, name: str) -> Path:
         return next(self.folder.glob(f"steps/[0-9][0-9]-{name}-????????????"))

@@ -133,7 +133,7 @@ def test_the_content_hash_is_that_of_the_items_not_of_the_file(tmp_path):
 
 
 def test_prepared_data_keeps_rows_tokens_and_labels(finished_run):
-    prepared = data.PreparedData(finished_run.artifact("data"))
+    prepared = finished_run.data("unlabeled", "test")
     assert prepared.labels == ["play_music", "set_alarm", "weather"]
     tokens = prepared.tokens("train")
     assert len(tokens) == len(prepared.rows("train")) == 120
@@ -149,14 +149,16 @@ def test_duplicates_between_the_splits_are_reported(recipe_tree, tmp_path):
     tree["data"]["test"]["path"] = str(write_jsonl(tmp_path / "test.jsonl", [*rows, train[0], train[1]]))
     from edgedistill import loading, sources
     from edgedistill.engine import execute
-    from edgedistill.planning import Plan, make_plan
+    from edgedistill.planning import make_plan
     from edgedistill.progress import Progress
 
     recipe = loading.load(write_recipe(tree, tmp_path))
     plan = make_plan(recipe, sources.look_up(recipe))
-    only_data = Plan(recipe, plan.steps[:1], (), ())
-    report = execute(only_data, tmp_path / "run", Progress(None, None))["data"].read_json("data.json")
-    assert report["duplicate_counts"]["train/test"] >= 1
+    done = execute(plan.until("data-test"), tmp_path / "run", Progress(None, None))
+    report = done["data-test"].read_json("test/split.json")
+    assert report["duplicate_counts"]["train"] >= 1
+    assert report["duplicate_counts"]["validation"] == 0
+    assert list(done["data-validation"].read_json("validation/split.json")["duplicate_counts"]) == ["train"]
 
 
 def test_a_data_error_reaches_the_user_as_one_sentence(recipe_tree, tmp_path):

@@ -80,7 +80,7 @@ def test_its_figures_are_on_its_own_test_set_against_its_own_teacher(adapted):
     assert first.drop_from_teacher == pytest.approx(first.own_teacher_accuracy - first.accuracy)
     assert first.own_teacher_accuracy_ci[0] < first.own_teacher_accuracy < first.own_teacher_accuracy_ci[1] + 1e-9
     assert second.own_teacher_accuracy is None
-    (evaluated,) = run.glob("steps/[0-9][0-9]-evaluate-r1-????????????")
+    (evaluated,) = run.glob("steps/[0-9][0-9]-test-r1-????????????")
     assert json.loads((evaluated / "accuracy.json").read_text())["test"] == pytest.approx(first.accuracy)
     references = {error.reference for kind in results.errors["r1"].values() for error in kind}
     assert not references & {"set_alarm", "weather", "play_music"}

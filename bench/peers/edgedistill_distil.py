@@ -77,16 +77,18 @@ def main() -> None:
     file = job.folder() / "recipe.yaml"
     file.write_text(yaml.safe_dump(recipe(job)), encoding="utf-8")
     loaded = loading.load(str(file))
-    plan = make_plan(loaded, sources.look_up(loaded)).until("evaluate-student")
+    plan = make_plan(loaded, sources.look_up(loaded)).until("test-student")
     run = job.folder() / "run"
     run.mkdir(exist_ok=True)
     progress = Turned(run / "events.jsonl", sys.stderr)
     progress.turns = turns
     done = execute(plan, run, progress)
     training: Any = done["student"].read_json("training.json")
-    logits = np.asarray(load_rows(done["evaluate-student"].path("test.safetensors")).values)
-    labels = np.asarray(PreparedData(done["data"].folder).tokens("test").values["labels"])
-    teacher: Any = done["evaluate-teacher"].read_json("accuracy.json")
+    logits = np.asarray(load_rows(done["test-student"].path("test.safetensors")).values)
+    labels = np.asarray(
+        PreparedData(done["data"].folder, {"test": done["data-test"].folder}).tokens("test").values["labels"]
+    )
+    teacher: Any = done["test-teacher"].read_json("accuracy.json")
     finish(
         job,
         logits,

@@ -36,7 +36,7 @@ class Material:
     candidate: str
     task: str
     report: Artifact
-    data: Artifact
+    data: PreparedData
     """In the tokens of the candidate's model."""
     model: Artifact
     file: Artifact
@@ -52,12 +52,10 @@ def write_bundle(material: Material, folder: Path, scratch: Path) -> None:
     Raises:
         EdgedistillError: the runtime no longer opens the file.
     """
-    from edgedistill.data import PreparedData
-
     results = load_results(material.report.path("results.json"))
     row = results.candidate(material.candidate)
     task: Task = plugins.find("tasks", material.task)
-    data, files = PreparedData(material.data.folder), read_files(material.file)
+    data, files = material.data, read_files(material.file)
     for name in files.published:
         artifacts.link(material.file.path(name), folder / row.target / name)
     _copy_description(material.model.path("model"), folder)

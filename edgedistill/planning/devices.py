@@ -29,13 +29,20 @@ if TYPE_CHECKING:
 
 
 def plan_evaluation(draft: Draft, model: str, tokens_of: str) -> None:
-    """Logits of a model on validation and test; `tokens_of` is the model whose tokens it reads."""
+    """Logits of a model on validation and, apart, on what nothing is chosen by: test and the sets from elsewhere.
+
+    `tokens_of` is the model whose tokens it reads.
+    """
     own = any(each.id == tokens_of and each.data is not None for each in draft.recipe.rounds)
-    settings = evaluate.Settings(task=draft.recipe.task, ood=() if own else tuple(draft.recipe.evaluate.ood))
-    reading = {"data": draft.data_of[tokens_of], "model": model}
-    if settings.ood:
-        reading["elsewhere"] = _plan_elsewhere(draft, draft.data_of[tokens_of])
-    draft.steps.add(f"evaluate-{model}", "evaluate", settings, reading, f"logits of {model} on validation and test")
+    chosen_by = evaluate.Settings(task=draft.recipe.task, split="validation")
+    inputs = {**draft.reading(tokens_of, "validation"), "model": model}
+    draft.steps.add(f"evaluate-{model}", "evaluate", chosen_by, inputs, f"logits of {model} on validation")
+    ood = () if own else tuple(draft.recipe.evaluate.ood)
+    tested = evaluate.Settings(task=draft.recipe.task, split="test", ood=ood)
+    inputs = {**draft.reading(tokens_of, "test"), "model": model}
+    if ood:
+        inputs["elsewhere"] = _plan_elsewhere(draft, draft.data_of[tokens_of])
+    draft.steps.add(f"test-{model}", "evaluate", tested, inputs, f"logits of {model} on {', '.join(('test', *ood))}")
 
 
 def _plan_elsewhere(draft: Draft, tokens: str) -> str:
@@ -63,7 +70,7 @@ def plan_files(draft: Draft, rows: Sequence[Candidate]) -> None:
             f"verify-{row.verify_key}",
             "verify",
             settings,
-            {"data": draft.data_of[row.round], "file": file, "reference": f"evaluate-{row.round}"},
+            {**draft.reading(row.round, "validation"), "file": file, "reference": f"evaluate-{row.round}"},
             f"{row.round} {row.target} {row.precision} under {row.runtime} against torch, on validation",
             settings.model_dump(mode="json", exclude={"timeout_minutes"}),
             optional=True,
@@ -86,7 +93,7 @@ def _plan_emulation(draft: Draft, row: Candidate) -> None:
         "emulate",
         settings,
         {
-            "data": draft.data_of[row.round],
+            **draft.reading(row.round, "validation", "test"),
             "file": _plan_file(draft, row.round, row.target, row.precision),
             "reference": f"evaluate-{row.round}",
         },
@@ -110,7 +117,8 @@ def _plan_file(draft: Draft, model: str, target: str, precision: str) -> str:
         calibration=(asked or Calibration()) if how.calibrated else None,
         timeout_minutes=recipe.export.timeout_minutes,
     )
-    inputs = {"data": draft.data_of[model], "model": model}
+    seen = {"validation", settings.calibration.from_} if settings.calibration is not None else {"validation"}
+    inputs = {**draft.reading(model, *sorted(seen)), "model": model}
     origin = model
     if how.made_of is not None:
         inputs["source"] = _plan_file(draft, model, *how.made_of)
@@ -134,7 +142,11 @@ def plan_judgement(draft: Draft, each: Round, rows: Sequence[Candidate]) -> None
     settings = judge_round.Settings(
         task=recipe.task, round=each.id, stop=recipe.stop, limits=recipe.select.limits, candidates=rows
     )
-    inputs = {"data": "data", "teacher": "evaluate-teacher", "student": f"evaluate-{each.id}"}
+    inputs = {
+        **draft.reading("teacher", "validation"),
+        "teacher": "evaluate-teacher",
+        "student": f"evaluate-{each.id}",
+    }
     inputs |= {f"file:{row.file_key}": f"file-{row.file_key}" for row in rows}
     inputs |= {f"verify:{row.verify_key}": f"verify-{row.verify_key}" for row in rows}
     draft.steps.add(f"judge-{each.id}", "judge_round", settings, inputs, "is the drop real, are the limits met")
@@ -150,7 +162,12 @@ def plan_closing(draft: Draft, rows: Sequence[Candidate]) -> None:
     emulations |= {f"file:{row.file_key}": f"file-{row.file_key}" for row in emulated}
     evaluated = {step.name.replace("-", ":", 1): step.name for step in draft.steps.ordered if step.kind == "evaluate"}
     models = {f"model:{name.split(':', 1)[1]}": name.split(":", 1)[1] for name in evaluated}
-    tokens = {f"data:{row.round}": draft.data_of[row.round] for row in rows}
+    models_measured = dict.fromkeys(row.round for row in rows)
+    tested: dict[str, str] = {}
+    golden: dict[str, str] = {}
+    for model in models_measured:
+        tested |= draft.reading(model, "test", role=f"data:{model}")
+        golden |= draft.reading(model, "validation", role=f"data:{model}")
     made = {step.name for step in draft.steps.ordered}
     recorded = {
         f"logits:{teacher}:train": name
@@ -160,13 +177,16 @@ def plan_closing(draft: Draft, rows: Sequence[Candidate]) -> None:
     }
     decided = {f"choice:{each.id}": name for each in recipe.rounds if (name := f"{each.id}-teacher") in made}
     judged = {f"judge:{each.id}": name for each in recipe.rounds if (name := f"judge-{each.id}") in made}
-    own = {f"data:{each.id}": f"data-{each.id}" for each in recipe.rounds if each.data is not None}
+    own: dict[str, str] = {}
+    for each in recipe.rounds:
+        if each.data is not None:
+            own |= draft.reading(each.id, "test", role=f"data:{each.id}")
     measured = measure.Settings(task=recipe.task, measure=recipe.measure, candidates=rows)
     draft.steps.add(
         "measure",
         "measure",
         measured,
-        {**tokens, **files, **verified},
+        {**tested, **files, **verified},
         f"accuracy, latency and memory of {len(rows)} candidates, interleaved",
         measured.model_dump(mode="json", exclude={"measure": {"timeout_minutes", "runtimes", "emulation"}}),
         tools={
@@ -199,7 +219,7 @@ def plan_closing(draft: Draft, rows: Sequence[Candidate]) -> None:
             ood=tuple(recipe.evaluate.ood),
         ),
         {
-            "data": "data",
+            **draft.reading("teacher", *recipe.data.splits()),
             "measure": "measure",
             "choose": "choose",
             **models,
@@ -226,7 +246,7 @@ def plan_closing(draft: Draft, rows: Sequence[Candidate]) -> None:
         ),
         {
             "report": "report",
-            **tokens,
+            **golden,
             **{f"model:{row.round}": row.round for row in rows},
             **files,
             **verified,

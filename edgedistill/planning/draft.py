@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 
+from edgedistill.errors import UserError
 from edgedistill.ingredients import plugin_versions
 from edgedistill.recipe import Recipe
 from edgedistill.sources import Sources
@@ -35,6 +36,9 @@ class Steps:
     ) -> str:
         """Append a step, unless one with the same key is there already; returns the name of the one to read.
 
+        Raises:
+            UserError: a round has the name of another step.
+
         Args:
             identity: stands for the settings in the key where they hold paths.
             tools: versions of the programs that the step runs, and the machine where it measures that.
@@ -45,6 +49,8 @@ class Steps:
         key = key_of(kind, version, known, keys, plugin_versions(settings), tools)
         if key in self._by_key:
             return self._by_key[key]
+        if name in self._keys:
+            raise UserError(f"rounds: got the id of a step that the run has already ('{name}'), expected another id")
         self._by_key[key] = name
         self._keys[name] = key
         self.ordered.append(Step(name, kind, settings, dict(inputs), key, summary, optional))
@@ -59,6 +65,20 @@ class Draft:
     sources: Sources
     steps: Steps = field(default_factory=Steps)
     data_of: dict[str, str] = field(default_factory=lambda: {"teacher": "data"})
+
+    def reading(self, model: str, *splits: str, role: str = "data") -> dict[str, str]:
+        """The inputs of a step that reads these splits, beside the training data, in the tokens of a model."""
+        return reading(self.data_of[model], *splits, role=role)
+
+
+def reading(data: str, *splits: str, role: str = "data") -> dict[str, str]:
+    """The inputs under `role`: a data step, and the steps of the further splits of it that are read."""
+    return {role: data} | {f"{role}/{split}": split_step(data, split) for split in splits if split != "train"}
+
+
+def split_step(data: str, split: str) -> str:
+    """The step that publishes a further split of a data step."""
+    return f"{data}-{split}"
 
 
 @dataclass(frozen=True)

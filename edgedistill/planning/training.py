@@ -22,12 +22,14 @@ from edgedistill.steps import (
     choose_teacher,
     distil,
     prepare_data,
+    prepare_split,
     record_signals,
     retokenise,
+    retokenise_split,
     train_teacher,
 )
 
-from .draft import Arm, Draft
+from .draft import Arm, Draft, reading, split_step
 from .estimates import depth, live_signals
 
 
@@ -49,17 +51,30 @@ def _plan_data(draft: Draft, name: str, data: DataSpec, known: Sources, tokens: 
         teacher_labels=tokens is None and teacher.fine_tune is None,
     )
     fingerprint = draft.sources.models.get(teacher.model or "scratch", "scratch")
-    reading = {"columns": dict(data.columns), "max_length": data.max_length}
+    columns = {"columns": dict(data.columns), "max_length": data.max_length}
     places = {"data", "tokenizer", "revision"}
-    without_places = settings.model_dump(mode="json", exclude=places) | {"data": reading}
+    without_places = settings.model_dump(mode="json", exclude=places) | {"data": columns}
     draft.steps.add(
         name,
         "prepare_data",
         settings,
         {} if tokens is None else {"tokens": tokens},
-        f"read, check and tokenise {', '.join(data.splits())}",
-        [without_places, known.data, fingerprint],
+        "read, check and tokenise train",
+        [without_places, known.data["train"], fingerprint],
     )
+    for split in data.splits():
+        if split == "train":
+            continue
+        further = prepare_split.Settings(task=recipe.task.type, data=settings.data, split=split)
+        compared = ("validation",) if split == "test" else ()
+        draft.steps.add(
+            split_step(name, split),
+            "prepare_split",
+            further,
+            reading(name, *compared),
+            f"read, check and tokenise {split}",
+            [recipe.task.type, split, known.data[split]],
+        )
 
 
 def _plan_tuning(draft: Draft, name: str, data: str, fine_tune: Schedule | None) -> None:
@@ -73,7 +88,7 @@ def _plan_tuning(draft: Draft, name: str, data: str, fine_tune: Schedule | None)
         name,
         "train_teacher",
         trained,
-        {"data": data},
+        reading(data, "validation"),
         f"fine-tune {origin} for {fine_tune.epochs} epochs" if fine_tune else f"load {origin}",
         [trained.model_dump(mode="json", exclude={"teacher": {"model", "revision"}}), fingerprint],
     )
@@ -130,9 +145,16 @@ def _plan_tokens(draft: Draft, each: Round) -> None:
         source = source_of(each.student)
         assert source is not None, "a student with a tokenizer of its own makes it from its source's"
         settings = retokenise.Settings(task=draft.recipe.task.type, student=each.student)
-        reading = {"data": draft.data_of[source]}
+        origin, own = draft.data_of[source], f"data-{each.id}"
         summary = f"tokenizer of {each.id}: {each.student.init} of {source}'s"
-        draft.data_of[each.id] = draft.steps.add(f"data-{each.id}", "retokenise", settings, reading, summary)
+        draft.data_of[each.id] = draft.steps.add(own, "retokenise", settings, {"data": origin}, summary)
+        for split in draft.recipe.data.splits():
+            if split == "train":
+                continue
+            further = retokenise_split.Settings(task=draft.recipe.task.type, split=split)
+            inputs = {**reading(own), **reading(origin, split, role="source")}
+            summary = f"{split} in the tokens of {each.id}"
+            draft.steps.add(split_step(own, split), "retokenise_split", further, inputs, summary)
 
 
 def _plan_views(draft: Draft, each: Round, stage: Stage, tokens: str) -> str:
@@ -147,7 +169,8 @@ def _plan_views(draft: Draft, each: Round, stage: Stage, tokens: str) -> str:
     if stage.augment.masked_lm is not None:
         identity["augment"]["masked_lm"] = draft.sources.models[stage.augment.masked_lm]
     summary = f"{stage.augment.copies} further views of {' and '.join(stage.data)}"
-    return draft.steps.add(name, "augment_text", settings, {"data": first, "tokens": tokens}, summary, identity)
+    inputs = {**reading(first, *stage.data), "tokens": tokens}
+    return draft.steps.add(name, "augment_text", settings, inputs, summary, identity)
 
 
 def _plan_signals(draft: Draft, each: Round, arm: Arm, live: Mapping[str, str]) -> dict[str, str]:
@@ -163,10 +186,14 @@ def _plan_signals(draft: Draft, each: Round, arm: Arm, live: Mapping[str, str]) 
         seen = f"{split} of {each.id} {stage.name}" if "@" in place else split
         name = f"{signal}-{arm.at(model)}-{seen.replace(' of ', '-').replace(' ', '-')}"
         name += f"-{each.id}" if signal == "hidden" and "@" not in place else ""
-        reading = {"data": _plan_views(draft, each, stage, tokens) if "@" in place else tokens, "model": arm.at(model)}
+        data = reading(_plan_views(draft, each, stage, tokens)) if "@" in place else reading(tokens, split)
         shown = "hidden states" if signal == "hidden" else signal
         inputs[f"{signal}:{model}:{place}"] = draft.steps.add(
-            name, "record_signals", own, reading, f"record {shown} of {arm.at(model)} on {seen}"
+            name,
+            "record_signals",
+            own,
+            {**data, "model": arm.at(model)},
+            f"record {shown} of {arm.at(model)} on {seen}",
         )
 
     for stage in each.stages:
@@ -231,7 +258,8 @@ def _plan_student(
         control=control,
         live=tuple(live or ()),
     )
-    inputs = {"data": draft.data_of[each.id], **signals}
+    read = {split for stage in each.stages for split in stage.data}
+    inputs = {**draft.reading(each.id, "validation", *sorted(read)), **signals}
     source = source_of(each.student)
     if source is not None:
         own = each.data is not None and source == "teacher"

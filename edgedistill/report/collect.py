@@ -56,9 +56,13 @@ def collect(settings: Settings, inputs: Inputs) -> Results:
         each.id: test if each.data is None else TestSet(settings, inputs, f"data:{each.id}") for each in settings.rounds
     }
     choice = inputs["choose"].read_json("choice.json")
-    data = inputs["data"].read_json("data.json")
-    labels = data["labels"]
-    assert isinstance(labels, list)
+    data = PreparedData.of(inputs)
+    splits = {split: data.split_facts(split) for split in ("train", *data.splits)}
+    repeated = {
+        f"{earlier}/{split}": count
+        for split, facts in splits.items()
+        for earlier, count in _counts(facts["duplicate_counts"]).items()
+    }
     changes, before = {}, "teacher"
     for each in settings.rounds:
         own, teacher = tests[each.id], teacher_of(each)
@@ -83,19 +87,24 @@ def collect(settings: Settings, inputs: Inputs) -> Results:
             "chosen": choice["chosen"],
             "why": choice["why"],
             "stop": _stop(settings, inputs),
-            "warnings": tuple(warnings(found, data, settings, inputs)),
+            "warnings": tuple(warnings(found, repeated, settings, inputs)),
             "flips": flips,
             "errors": {each.id: tests[each.id].texts(changes[each.id], each) for each in settings.rounds},
             "data": {
                 "task": settings.task.type,
-                "rows": data["rows"],
-                "duplicate_counts": data["duplicate_counts"],
-                "labels": len(labels),
-                "test_sha256": data["test_sha256"],
+                "rows": {split: facts["rows"] for split, facts in splits.items()},
+                "duplicate_counts": repeated,
+                "labels": len(data.labels),
+                "test_sha256": splits["test"]["sha256"],
             },
             "environment": inputs["measure"].read_json("environment.json"),
         }
     )
+
+
+def _counts(content: object) -> dict[str, int]:
+    assert isinstance(content, dict)
+    return content
 
 
 class TestSet:
@@ -108,23 +117,23 @@ class TestSet:
 
         self._inputs = inputs
         self._task = plugins.find("tasks", settings.task.type)
-        self._data = PreparedData(inputs[data].folder)
+        self._data = PreparedData.of(inputs, data)
         self.metric: Metric = self._task.METRICS[settings.task.metric]
         labels = references(self._task, self._data.tokens("test"))
         self.kept = labels != -100
         self.labels: Integers = labels[self.kept]
         self._elsewhere = {
-            name: (f"ood-{name}", references(self._task, PreparedData(inputs["elsewhere"].folder).tokens(name)))
+            name: (f"ood-{name}", references(self._task, PreparedData.of(inputs, "elsewhere").tokens(name)))
             for name in ood
         }
 
     def model(self, name: str) -> Integers:
         """Decisions of a torch model."""
-        return self._decisions(self._inputs[f"evaluate:{name}"].path("test.safetensors"))
+        return self._decisions(self._inputs[f"test:{name}"].path("test.safetensors"))
 
     def generalisation(self, name: str) -> dict[str, object]:
         """Calibration on test, and all figures on the sets from elsewhere."""
-        artifact = self._inputs[f"evaluate:{name}"]
+        artifact = self._inputs[f"test:{name}"]
         logits = np.asarray(load_rows(artifact.path("test.safetensors")).values)[self.kept]
         sets: dict[str, ElsewhereResult] = {}
         for each, (split, labels) in self._elsewhere.items():
@@ -156,7 +165,7 @@ class TestSet:
         """The first items of each kind of error of a round, as a person reads them."""
         own, teacher, names = self.model(each.id), self.model(teacher_of(each)), self._data.labels
         rows = self._data.rows("test")
-        offsets = load_rows(self._inputs[f"evaluate:{each.id}"].path("test.safetensors")).offsets
+        offsets = load_rows(self._inputs[f"test:{each.id}"].path("test.safetensors")).offsets
         item_of = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))[self.kept]
         return {
             kind: [

@@ -19,9 +19,13 @@ if TYPE_CHECKING:
 
 
 def warnings(
-    rounds: Sequence[RoundResult], data: Mapping[str, object], settings: Settings, inputs: Inputs
+    rounds: Sequence[RoundResult], repeated_texts: Mapping[str, int], settings: Settings, inputs: Inputs
 ) -> list[str]:
-    """Sentences, those that weigh most first."""
+    """Sentences, those that weigh most first.
+
+    Args:
+        repeated_texts: how many texts of a split are in an earlier one too, by `EARLIER/SPLIT`.
+    """
     worse, unshown = [], []
     for each, planned in zip(rounds, settings.rounds, strict=True):
         if each.gain_over_control is None or each.gain_over_control_ci is None:
@@ -37,9 +41,7 @@ def warnings(
         else:
             unshown.append(f"{each.id} is not shown to be better than its control without a teacher: {gain}.{advice}")
     repeated = []
-    counts = data["duplicate_counts"]
-    assert isinstance(counts, dict)
-    for pair, count in counts.items():
+    for pair, count in repeated_texts.items():
         if count:
             first, second = pair.split("/")
             repeated.append(f"{count} texts of {second} are also in {first}: accuracy there may be flattered.")

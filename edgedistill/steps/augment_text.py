@@ -37,7 +37,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     from edgedistill.models import load_tokenizer
 
     # The views are made in the words and with the mask token of the first tokenizer, so that all models see the same.
-    first, own = PreparedData(inputs["data"].folder), PreparedData(inputs["tokens"].folder)
+    first, own = PreparedData.of(inputs), PreparedData.of(inputs, "tokens")
     task: Task = plugins.find("tasks", settings.task)
     tokenizer = load_tokenizer(own.tokenizer)
     mask_token = str(load_tokenizer(first.tokenizer).mask_token)

@@ -40,6 +40,7 @@ def write(settings: Settings, inputs: Inputs, candidate: str, folder: Path, scra
         UserError: a candidate that the run doesn't have, or that could not be made or measured.
     """
     from edgedistill.bundling.write import Material, write_bundle
+    from edgedistill.data import PreparedData
 
     results = load_results(inputs["report"].path("results.json"))
     measured = [each.id for each in results.measured]
@@ -54,7 +55,7 @@ def write(settings: Settings, inputs: Inputs, candidate: str, folder: Path, scra
         candidate=candidate,
         task=settings.task,
         report=inputs["report"],
-        data=inputs[f"data:{row.round}"],
+        data=PreparedData.of(inputs, f"data:{row.round}"),
         model=inputs[f"model:{row.round}"],
         file=inputs[f"file:{row.file_key}"],
         verified=inputs[f"verify:{row.verify_key}"],

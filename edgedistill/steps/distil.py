@@ -54,7 +54,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     from edgedistill.training import StageRequest, TrainingData, labelled, steps_an_epoch, train_stage
     from edgedistill.training_record import judge, save_trained
 
-    data = PreparedData(inputs["data"].folder)
+    data = PreparedData.of(inputs)
     task = plugins.find("tasks", settings.task.type)
     torch.manual_seed(settings.seed)
     student = _student(settings, inputs, data)
@@ -193,7 +193,7 @@ def _tokens(place: str, stage: Stage, inputs: Inputs, data: PreparedData) -> Rag
     from edgedistill.data import PreparedData
 
     split = place.split("@")[0]
-    return data.tokens(split) if split == place else PreparedData(inputs[f"views:{stage.name}"].folder).tokens(split)
+    return data.tokens(split) if split == place else PreparedData.of(inputs, f"views:{stage.name}").tokens(split)
 
 
 def _weights(

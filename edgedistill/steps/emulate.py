@@ -44,7 +44,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     from .verify import fidelity
 
     task: Task = plugins.find("tasks", settings.task.type)
-    data, files = PreparedData(inputs["data"].folder), read_files(inputs["file"])
+    data, files = PreparedData.of(inputs), read_files(inputs["file"])
     cpu = settings.emulation.cpu
     numbers, tokens, asked = {}, {}, {}
     for split in ("validation", "test"):

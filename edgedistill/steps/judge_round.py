@@ -36,7 +36,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     from edgedistill.stop import FileFigures, judge
 
     task = plugins.find("tasks", settings.task.type)
-    labels = references(task, PreparedData(inputs["data"].folder).tokens("validation"))
+    labels = references(task, PreparedData.of(inputs).tokens("validation"))
     kept = labels != -100
     teacher, student = (
         np.asarray(load_rows(inputs[role].path("validation.safetensors")).values).argmax(axis=1)[kept]

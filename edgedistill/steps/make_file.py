@@ -45,7 +45,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     exporter = plugins.find("exporters", settings.target)
     task = plugins.find("tasks", settings.task)
     how: Precision = exporter.PRECISIONS[settings.precision]
-    data = PreparedData(inputs["data"].folder)
+    data = PreparedData.of(inputs)
     tokens = data.tokens("validation")
     tokens.take(np.argsort(-tokens.lengths, kind="stable")[:_SAMPLES]).save(context.scratch / "samples.safetensors")
     calibration = None

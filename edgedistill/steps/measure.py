@@ -48,7 +48,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     labels: Integers = np.zeros(0, dtype=np.int64)
     for model in dict.fromkeys(row.round for row in settings.candidates):
         given[model] = context.scratch / f"inputs-{model}.safetensors"
-        tokens = PreparedData(inputs[f"data:{model}"].folder).tokens("test")
+        tokens = PreparedData.of(inputs, f"data:{model}").tokens("test")
         tokens.save(given[model])
         labels = references(task, tokens)  # the same for all: only the tokens differ
     files = {row.file_key: read_files(inputs[f"file:{row.file_key}"]) for row in rows}

@@ -1,14 +1,15 @@
-"""Reads and checks every split, decides the labels, and tokenises once to Arrow."""
+"""Reads and checks the training data, decides the labels and the tokenizer, and tokenises once to Arrow."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgedistill import plugins
 from edgedistill.artifacts import write_json
 from edgedistill.errors import UserError
-from edgedistill.recipe import DataSpec, SplitName
+from edgedistill.recipe import DataSpec
 from edgedistill.spec import Spec
 from edgedistill.step import Context, Inputs
 
@@ -16,13 +17,14 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PreTrainedTokenizerBase
 
+    from edgedistill.data import PreparedData
     from edgedistill.interfaces import Task
 
-VERSION = 1
+VERSION = 2
 
 
 class Settings(Spec):
-    """What to read and with which tokenizer."""
+    """What to read, of which only `train` here, and with which tokenizer."""
 
     task: str
     data: DataSpec
@@ -34,60 +36,33 @@ class Settings(Spec):
 
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> None:
-    """Publish `SPLIT/rows` and `SPLIT/tokens` (Arrow), `tokenizer/`, `data.json` (labels, counts, duplicates).
+    """Publish `train/` (rows and tokens), `tokenizer/` and `data.json` (labels, columns).
 
     With an input `tokens`, another data step, its tokenizer is taken: a body that goes on reads the same tokens.
     """
     from edgedistill import data as reading
 
     task: Task = plugins.find("tasks", settings.task)
-    sources = settings.data.splits()
-    raw = {
-        name: reading.read_rows(source, f"data.{name}", context.scratch / "cache") for name, source in sources.items()
-    }
+    source = settings.data.train
+    name = source.path or f"{source.hub}"
+    raw = reading.read_rows(source, "data.train", context.scratch / "cache")
     columns = {key: settings.data.columns.get(key, key) for key in (*task.COLUMNS.required, task.COLUMNS.labels)}
     columns |= {key: settings.data.columns[key] for key in task.COLUMNS.optional if key in settings.data.columns}
     label_column = columns[task.COLUMNS.labels]
-    files = {name: source.path or f"{source.hub}" for name, source in sources.items()}
-    named = {name: reading.with_label_names(rows, label_column) for name, rows in raw.items()}
-    reading.check_rows(named["train"], task, columns, files["train"], labelled=True)
-    labels = task.label_names(raw["train"], columns)
+    rows = reading.with_label_names(raw, label_column)
+    reading.check_rows(rows, task, columns, name, labelled=True)
+    labels = task.label_names(raw, columns)
     if settings.teacher_labels and settings.tokenizer is not None:
         labels = _teacher_order(labels, settings.tokenizer, settings.revision)
     if len(labels) < 2:
-        raise UserError(f"{files['train']}: column '{label_column}' holds {len(labels)} label, expected at least 2")
-    for name, rows in named.items():
-        if name != "train":
-            reading.check_rows(rows, task, columns, files[name], labelled=name != "unlabeled", known=labels)
-    if "unlabeled" in named and label_column in named["unlabeled"].column_names:
-        named["unlabeled"] = named["unlabeled"].remove_columns(label_column)
+        raise UserError(f"{name}: column '{label_column}' holds {len(labels)} label, expected at least 2")
     tokenizer = None
     if "tokens" in inputs:
-        tokenizer = reading.PreparedData(inputs["tokens"].folder).load_tokenizer()
+        tokenizer = reading.PreparedData.of(inputs, "tokens").load_tokenizer()
     elif task.TOKENS:
-        tokenizer = _tokenizer(settings, named["train"], columns, task)
+        tokenizer = _tokenizer(settings, rows, columns, task)
     if tokenizer is not None:
         tokenizer.save_pretrained(folder / "tokenizer")
-    pairs: list[tuple[SplitName, SplitName]] = [
-        ("train", "test"),
-        ("train", "validation"),
-        ("validation", "test"),
-    ]
-    repeated = {f"{a}/{b}": reading.duplicates(named[a], named[b], task, columns) for a, b in pairs}
-    for pair, found in repeated.items():
-        if found:
-            first = found[0]
-            context.progress.say(
-                f"      warning: {len(found)} texts of {pair.split('/')[1]} are in {pair.split('/')[0]} too, "
-                f"for example rows {first[1]} and {first[0]}: {first[2][:60]!r}"
-            )
-    label_ids = {label: i for i, label in enumerate(labels)}
-    counts: dict[str, int] = {}
-    for split, rows in named.items():
-        tokens = reading.tokenise(rows, task, columns, tokenizer, label_ids, settings.data.max_length)
-        rows.save_to_disk(str(folder / split / "rows"))
-        tokens.save_to_disk(str(folder / split / "tokens"))
-        counts[split] = len(rows)
     write_json(
         folder / "data.json",
         {
@@ -95,12 +70,38 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
             "columns": columns,
             "max_length": settings.data.max_length,
             "pad_token": reading.pad_token(tokenizer),
-            "rows": counts,
-            "test_sha256": reading.content_hash(named["test"], task, columns),
-            "duplicates": {pair: [list(each) for each in found[:50]] for pair, found in repeated.items()},
-            "duplicate_counts": {pair: len(found) for pair, found in repeated.items()},
         },
     )
+    publish_split(folder, "train", rows, task, reading.PreparedData(folder), {})
+
+
+def publish_split(
+    folder: Path,
+    split: str,
+    rows: Dataset,
+    task: Task,
+    data: PreparedData,
+    repeated: Mapping[str, Sequence[tuple[int, int, str]]],
+) -> None:
+    """Write `SPLIT/rows` and `SPLIT/tokens` (Arrow), and `SPLIT/split.json`.
+
+    Args:
+        data: whose tokenizer and labels are taken.
+        repeated: by earlier split, the rows that stand there too: (row there, row here, text).
+    """
+    from edgedistill import data as reading
+
+    label_ids = {label: i for i, label in enumerate(data.labels)}
+    tokens = reading.tokenise(rows, task, data.columns, data.load_tokenizer(), label_ids, data.max_length)
+    rows.save_to_disk(str(folder / split / "rows"))
+    tokens.save_to_disk(str(folder / split / "tokens"))
+    facts = {
+        "rows": len(rows),
+        "sha256": reading.content_hash(rows, task, data.columns),
+        "duplicates": {earlier: [list(each) for each in found[:50]] for earlier, found in repeated.items()},
+        "duplicate_counts": {earlier: len(found) for earlier, found in repeated.items()},
+    }
+    write_json(folder / split / reading.SPLIT_FACTS, facts)
 
 
 def _tokenizer(settings: Settings, rows: Dataset, columns: dict[str, str], task: Task) -> PreTrainedTokenizerBase:

@@ -32,18 +32,16 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     from edgedistill import data as reading
 
     task: Task = plugins.find("tasks", settings.task)
-    data = reading.PreparedData(inputs["data"].folder)
+    data = reading.PreparedData.of(inputs)
     tokenizer = data.load_tokenizer()
     label_ids = {label: i for i, label in enumerate(data.labels)}
-    counts: dict[str, int] = {}
     for name, source in settings.ood.items():
         raw = reading.read_rows(source, f"evaluate.ood.{name}", context.scratch / "cache")
         rows = _checked(raw, source.path or str(source.hub), task, data.columns, data.labels)
         tokens = reading.tokenise(rows, task, data.columns, tokenizer, label_ids, data.max_length)
         rows.save_to_disk(str(folder / name / "rows"))
         tokens.save_to_disk(str(folder / name / "tokens"))
-        counts[name] = len(rows)
-    write_json(folder / "data.json", {**inputs["data"].read_json("data.json"), "rows": counts})
+    write_json(folder / "data.json", inputs["data"].read_json("data.json"))
 
 
 def _checked(rows: Dataset, name: str, task: Task, columns: dict[str, str], labels: list[str]) -> Dataset:

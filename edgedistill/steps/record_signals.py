@@ -43,7 +43,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     from edgedistill.training import make_accelerator
 
     task = plugins.find("tasks", settings.task)
-    tokens = PreparedData(inputs["data"].folder).tokens(settings.split)
+    tokens = PreparedData.of(inputs).tokens(settings.split)
     model = load_model(task.auto_class(), inputs["model"].path("model"), None).to(
         make_accelerator(settings.compute).device
     )

@@ -1,10 +1,11 @@
-"""The tokenizer of a student that has its own, and every split in its tokens."""
+"""The tokenizer of a student that has its own, and the training data in its tokens."""
 
 from __future__ import annotations
 
 import os
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgedistill import plugins
 from edgedistill.artifacts import write_json
@@ -12,7 +13,11 @@ from edgedistill.recipe import StudentSpec
 from edgedistill.spec import Spec
 from edgedistill.step import Context, Inputs
 
-VERSION = 1
+if TYPE_CHECKING:
+    from edgedistill.data import PreparedData
+    from edgedistill.interfaces import Task
+
+VERSION = 2
 
 
 class Settings(Spec):
@@ -24,27 +29,31 @@ class Settings(Spec):
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> None:
     """Publish what the data step does, in other tokens, and `kept_tokens.json`: their ids in the source's tokenizer."""
-    from edgedistill.data import PreparedData, pad_token, tokenise
+    from edgedistill.data import PreparedData, pad_token
     from edgedistill.models import load_tokenizer
 
-    source = PreparedData(inputs["data"].folder)
+    source = PreparedData.of(inputs)
     initialisation = plugins.find("students", settings.student.init)
     kept = initialisation.make_tokenizer(
         settings.student, source.tokenizer, source.tokens("train"), folder / "tokenizer"
     )
-    tokenizer = load_tokenizer(folder / "tokenizer")
-    label_ids = {label: i for i, label in enumerate(source.labels)}
-    task = plugins.find("tasks", settings.task)
-    facts = inputs["data"].read_json("data.json")
-    rows = facts["rows"]
-    assert isinstance(rows, dict)
-    for split in rows:
-        shutil.copytree(source.folder / split / "rows", folder / split / "rows", copy_function=_link)
-        tokens = tokenise(source.rows(split), task, source.columns, tokenizer, label_ids, source.max_length)
-        tokens.save_to_disk(str(folder / split / "tokens"))
     write_json(folder / "kept_tokens.json", kept)
-    write_json(folder / "data.json", {**facts, "pad_token": pad_token(tokenizer)})
+    facts = inputs["data"].read_json("data.json")
+    write_json(folder / "data.json", {**facts, "pad_token": pad_token(load_tokenizer(folder / "tokenizer"))})
+    publish_retokenised(folder, "train", source, PreparedData(folder), plugins.find("tasks", settings.task))
     context.progress.say(f"      {len(kept)} of {len(load_tokenizer(source.tokenizer))} tokens kept")
+
+
+def publish_retokenised(folder: Path, split: str, source: PreparedData, data: PreparedData, task: Task) -> None:
+    """Write a split of `source` in the tokens of `data`; its rows and what was found in them stay."""
+    from edgedistill.data import SPLIT_FACTS, tokenise
+
+    label_ids = {label: i for i, label in enumerate(data.labels)}
+    rows = source.rows(split)
+    tokens = tokenise(rows, task, data.columns, data.load_tokenizer(), label_ids, data.max_length)
+    tokens.save_to_disk(str(folder / split / "tokens"))
+    shutil.copytree(source.place(split) / "rows", folder / split / "rows", copy_function=_link)
+    write_json(folder / split / SPLIT_FACTS, source.split_facts(split))
 
 
 def _link(source: str, destination: str) -> None:

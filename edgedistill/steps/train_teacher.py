@@ -40,7 +40,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     from edgedistill.training import StageRequest, TrainingData, train_stage
     from edgedistill.training_record import judge, label_settings, save_trained
 
-    data = PreparedData(inputs["data"].folder)
+    data = PreparedData.of(inputs)
     task = plugins.find("tasks", settings.task.type)
     torch.manual_seed(settings.seed)
     model = _model(settings.teacher, task, label_settings(data.labels), data)

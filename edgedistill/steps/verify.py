@@ -36,7 +36,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     from edgedistill.measuring.latency import Answering, answers
     from edgedistill.signals import load_rows
 
-    data = PreparedData(inputs["data"].folder)
+    data = PreparedData.of(inputs)
     task = plugins.find("tasks", settings.task.type)
     tokens = data.tokens("validation")
     given, output = context.scratch / "inputs.safetensors", folder / "validation.safetensors"

@@ -5,7 +5,6 @@ import os
 import numpy as np
 import pytest
 
-from edgedistill.data import PreparedData
 from edgedistill.measuring.child import Child, MeasuringError
 from edgedistill.measuring.latency import LEAST_RUNS, Answering, Timed, Timing, answers, time_files
 from edgedistill.measuring.worker import Worker
@@ -24,7 +23,7 @@ def file(finished_run):
 @pytest.fixture(scope="module")
 def inputs(finished_run, tmp_path_factory):
     given = tmp_path_factory.mktemp("inputs") / "inputs.safetensors"
-    PreparedData(finished_run.artifact("data")).tokens("validation").save(given)
+    finished_run.data("validation").tokens("validation").save(given)
     return given
 
 

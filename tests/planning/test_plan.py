@@ -9,6 +9,7 @@ from helpers import write_jsonl, write_recipe
 from pydantic import BaseModel
 
 from edgedistill import loading, sources
+from edgedistill.errors import UserError
 from edgedistill.planning import Plan, make_plan
 from edgedistill.recipe import Recipe
 
@@ -34,9 +35,9 @@ KEYS = [
     ("task.metric=f1_macro", {"teacher", "r1", "choose"}),
     ("data.max_length=16", {"data"}),
     ("data.train.split=train[:90%]", {"data"}),
-    ("data.validation.split=train[:90%]", {"data"}),
-    ("data.test.split=train[:90%]", {"data"}),
-    ("data.unlabeled.split=train[:90%]", {"data"}),
+    ("data.validation.split=train[:90%]", {"data-validation", "teacher", "r1", "choose"}),
+    ("data.test.split=train[:90%]", {"data-test", "test-r1", "measure", "report"}),
+    ("data.unlabeled.split=train[:90%]", {"data-unlabeled", "r1"}),
     ("data.columns.text=label", {"data"}),
     ("teacher.scratch.layers=3", {"teacher"}),
     ("teacher.scratch.hidden_size=16", {"teacher"}),
@@ -123,8 +124,8 @@ KEYS_OF_PARTS = [
     ((), PRUNED, {"r2", "r2-control"}),
     ((PRUNED,), "rounds.1.student.parameters=9001", {"r2", "r2-control"}),
     ((PRUNED,), "rounds.1.student.from=r1", {"r2", "r2-control"}),
-    ((ELSEWHERE,), "evaluate.ood.far.split=train[:50%]", {"elsewhere", "evaluate-r1", "report"}),
-    ((), ELSEWHERE, {"elsewhere", "evaluate-r1", "report"}),
+    ((ELSEWHERE,), "evaluate.ood.far.split=train[:50%]", {"elsewhere", "test-r1", "report"}),
+    ((), ELSEWHERE, {"elsewhere", "test-r1", "report"}),
     ((STATIC,), "quantize.1.calibration={from: unlabeled}", {"file-r1-onnx-int8-static", "measure"}),
     ((STATIC,), "quantize.1.calibration={take: 8}", {"file-r1-onnx-int8-static", "measure"}),
     (
@@ -224,6 +225,25 @@ def test_every_recipe_key_is_in_the_list_above(recipe_tree):
     elsewhere = {"measure.runtimes", "task.type"}  # tests/test_candidates.py, tests/test_toy_task.py
     elsewhere |= {"measure.emulation.cpu", "measure.emulation.items"}  # tests/steps/test_emulate.py
     assert missing <= elsewhere
+
+
+def test_a_new_test_set_changes_what_reads_it_and_nothing_else(recipe_tree):
+    tested = {f"test-{model}" for model in ("teacher", "r1", "r1-control", "r2", "r2-control")}
+    expected = {"data-test", *tested, "measure", "choose", "report", "bundle"}
+    assert changed(recipe_tree, "data.test.split=train[:90%]") == expected
+
+
+def test_a_new_test_set_is_read_in_a_students_own_tokens(recipe_tree):
+    recipe_tree["rounds"][1]["student"] = {"init": "trim_vocabulary", "from": "r1"}
+    found = changed(recipe_tree, "data.test.split=train[:90%]")
+    assert {"data-test", "data-r2-test", "test-r2"} <= found
+    assert not found & {"data-r2", "data-r2-validation", "r2", "evaluate-r2", "verify-r2-onnx-fp32-onnxruntime"}
+
+
+def test_a_round_may_not_have_the_name_of_a_step(recipe_tree):
+    recipe_tree["rounds"][1]["id"] = "measure"
+    with pytest.raises(UserError, match="the id of a step that the run has already .'measure'.*expected another id"):
+        planned(recipe_tree)
 
 
 def test_a_losses_temperature_leaves_the_control_alone(recipe_tree):
@@ -330,15 +350,11 @@ def test_planning_loads_neither_torch_nor_transformers(recipe_tree, tmp_path):
 
 
 def test_a_missing_data_file_is_named(recipe_tree):
-    from edgedistill.errors import UserError
-
     with pytest.raises(UserError, match=r"data.test.path: got '/nowhere/x.jsonl', expected a file or folder"):
         planned(recipe_tree, "data.test.path=/nowhere/x.jsonl")
 
 
 def test_an_unknown_file_type_is_refused(recipe_tree, tmp_path):
-    from edgedistill.errors import UserError
-
     other = write_jsonl(tmp_path / "rows.xlsx", [{"text": "a", "label": "b"}])
     with pytest.raises(UserError, match=r"expected .jsonl, .json, .csv, .parquet"):
         planned(recipe_tree, f"data.test.path={other}")

@@ -193,11 +193,10 @@ def test_a_corrupt_file_is_explained(tmp_path):
 
 @needs_browser
 def test_transformers_js_loads_the_published_folder(files, finished_run):
-    from edgedistill.data import PreparedData
     from edgedistill.models import load_config
     from edgedistill.signals import load_rows
 
-    data = PreparedData(finished_run.artifact("data"))
+    data = finished_run.data("validation")
     # What was cut here is not what the library reads.
     whole = np.flatnonzero(data.tokens("validation").lengths < data.max_length)[:12]
     texts = [data.rows("validation")[int(item)]["text"] for item in whole]

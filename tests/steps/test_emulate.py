@@ -16,6 +16,7 @@ from edgedistill.ragged import Ragged
 from edgedistill.results import load_results
 from edgedistill.signals import load_rows, save_rows
 
+STEPS = {"validation": "evaluate", "test": "test"}
 CHANGE = ["measure.runtimes=[onnxruntime, onnxruntime-arm64]", "export.teacher=false", "quantize=[{precision: fp32}]"]
 
 
@@ -36,7 +37,7 @@ def emulator(monkeypatch, finished_run):
         model = "r1" if "r1" in name else "r2"
         asked_of.append((runtime, cpu, length, timeout_seconds, counted))
         for split, (inputs, output) in asked.items():
-            rows = load_rows(finished_run.artifact(f"evaluate-{model}") / f"{split}.safetensors")
+            rows = load_rows(finished_run.artifact(f"{STEPS[split]}-{model}") / f"{split}.safetensors")
             count = len(Ragged.open(inputs))
             chosen = rows.take(np.linspace(0, len(rows) - 1, count).astype(np.int64))
             values = np.array(chosen.values)
