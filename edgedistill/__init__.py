@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from . import process
+
+process.prepare()
+
 __version__ = "0.1.0"
 __all__ = ["bundle", "compare", "compare_devices", "measure", "plan", "run"]
 

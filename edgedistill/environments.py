@@ -9,13 +9,14 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import distributions, version
 from importlib.util import find_spec
 from pathlib import Path
 
-from . import plugins
+from . import plugins, process
 from .emulation import installing as emulated
 from .errors import EdgedistillError, UserError
 from .packages import Packages, Program
@@ -169,8 +170,9 @@ def install(name: str) -> Path:
     if machine is not None:
         emulated.make(place, machine, BASE, asking, lambda command, where: _call(command, name, where))
     elif node is None or wanted != BASE:
-        _call([sys.executable, "-m", "venv", str(place)], name)
-        _call([str(python_of(name)), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *wanted], name)
+        _call(process.python(Path(sys.executable), "-m", "venv", str(place)), name)
+        pip = process.python(python_of(name), "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+        _call([*pip, *wanted], name)
     if node is not None:
         place.mkdir(exist_ok=True)
         for file in ("package.json", _LOCK):
@@ -216,7 +218,16 @@ def _npm_installed(packages: Packages) -> bool:
 
 
 def _call(command: Sequence[str], name: str, where: Path | None = None) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=where)
+    # Not in the working folder, which pip and npm would read settings from.
+    with tempfile.TemporaryDirectory() as elsewhere:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=where or elsewhere,
+            env=process.environment(),
+        )
     if done.returncode:
         words = " ".join((done.stderr or done.stdout).split())[-600:]
         build = version("torch").partition("+")[2]

@@ -18,6 +18,7 @@ from importlib import resources
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from edgedistill import process
 from edgedistill.errors import EdgedistillError, UserError
 from edgedistill.packages import Extension, Packages
 
@@ -66,7 +67,7 @@ def make(place: Path, machine: str, base: Sequence[str], asking: Sequence[Packag
         site = root / "usr" / "local" / "lib" / f"python{debian.PYTHON}" / "dist-packages"
         options = ["--quiet", "--disable-pip-version-check", "--only-binary=:all:", "--implementation", "cp"]
         options += ["--python-version", debian.PYTHON, "--target", str(site), "--constraint", str(constraints)]
-        pip = [sys.executable, "-m", "pip", "install", *options, *platforms]
+        pip = process.python(Path(sys.executable), "-m", "pip", "install", *options, *platforms)
         call([*pip, *base, *own], scratch)
         if alone:
             call([*pip, "--no-deps", *alone], scratch)
@@ -150,8 +151,9 @@ def _check(place: Path, machine: str, cpu: str) -> None:
         f"print(json.dumps([processor({machine!r}), instructions() > 0]))"
     )
     package = Path(str(resources.files("edgedistill"))).parent
-    command = [str(launcher(place, cpu)), "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=package)
+    command = process.python(launcher(place, cpu), "-c", code)
+    environment = process.environment(paths=(package,))
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     try:
         facts, counts = json.loads(done.stdout)
     except ValueError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import threading
@@ -12,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
-from edgedistill import environments, plugins
+from edgedistill import environments, plugins, process
 from edgedistill.errors import EdgedistillError, RefusedError
 
 
@@ -27,6 +26,7 @@ class Child:
         log: a file for what it prints.
         python: its interpreter; this one unless given.
         modules: those that it is told to import; an interpreter of another environment is shown the way to them.
+        timed: whether it is timed.
         timeout_seconds: longest time for one answer; after that it is killed.
     """
 
@@ -36,6 +36,7 @@ class Child:
         *,
         python: Path | None = None,
         modules: Sequence[str] = (),
+        timed: bool = False,
         timeout_seconds: float = 3600.0,
     ) -> None:
         self._log_file = log.open("w", encoding="utf-8")
@@ -43,16 +44,15 @@ class Child:
         self._timeout_seconds = timeout_seconds
         self._timed_out = False
         python = python or Path(sys.executable)
-        environment = dict(os.environ)
-        if python != Path(sys.executable):
-            environment["PYTHONPATH"] = str(environments.bridge(log.with_suffix(".path"), modules))
+        bridged = python != Path(sys.executable)
+        paths = (environments.bridge(log.with_suffix(".path"), modules),) if bridged else ()
         self._process = subprocess.Popen(
-            [str(python), "-m", "edgedistill.measuring.worker"],
+            process.python(python, "-m", "edgedistill.measuring.worker"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log_file,
             text=True,
-            env=environment,
+            env=process.environment(paths=paths, timed=timed),
         )
 
     @classmethod
@@ -67,7 +67,7 @@ class Child:
         module = plugins.find("runtimes", runtime)
         modules = [module.__name__, *([plugins.find("tasks", task).__name__] if task else [])]
         python = environments.interpreter(module.PACKAGES, cpu)
-        return cls(log, python=python, modules=modules, timeout_seconds=timeout_seconds)
+        return cls(log, python=python, modules=modules, timed=True, timeout_seconds=timeout_seconds)
 
     def ask(self, command: str, **arguments: object) -> dict[str, object]:
         """The answer to one command.
