@@ -17,7 +17,7 @@ from edgedistill.runtimes import litert as runtime
 if TYPE_CHECKING:
     pass
 
-VERSION = 1
+VERSION = 2
 PRECISIONS = {
     "fp32": Precision(file="model.tflite", bytes_per_parameter=4.0),
     "int8-dynamic": Precision(file="model_int8.tflite", bytes_per_parameter=1.05, made_of=("litert", "fp32")),
