@@ -1,8 +1,8 @@
 """The tokenizer as it is published: every client gets the ids that the files were verified with.
 
-`tokenizer.json` says by itself what a plain client of `tokenizers` does: cut at `max_length`, never pad. A teacher's own
-settings, such as padding to 128 whatever the text, would cost that client most of its time and would let in texts that
-are longer than any that was verified.
+`tokenizer.json` says by itself what a plain client of `tokenizers` does: cut at `max_length`, never pad. A teacher's
+own settings, such as padding to 128 whatever the text, would cost that client most of its time and would let in texts
+that are longer than any that was verified.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .artifacts import write_json
+from .clients import write_note
 from .inference import predict, references, score
 from .interfaces import Task
 from .models import parameter_count, save_model
@@ -47,7 +48,10 @@ def kept_metric(training: Mapping[str, object]) -> float:
 def save_trained(model: PreTrainedModel, data: PreparedData, history: Sequence[EpochRecord], folder: Path) -> None:
     """Publish `model/`, with the tokenizer of the data that it was trained on, and `training.json`: parameters, epochs,
     seconds, samples a second."""
-    save_model(model, folder / "model")
+    from .pruned_model import as_stock
+
+    save_model(as_stock(model), folder / "model")
+    write_note(folder / "model")
     tokenizer = data.load_tokenizer()
     if tokenizer is not None:
         save_tokenizer(tokenizer, data.max_length, folder / "model")

@@ -1,4 +1,4 @@
-"""Published tokenizers: whoever reads the folder, by whichever library, gets the ids that the files were verified with."""
+"""Published tokenizers: whoever reads the folder, by any library, gets the ids that the files were verified with."""
 
 from __future__ import annotations
 
@@ -76,7 +76,9 @@ def check(folder: Path, limit: int) -> None:
     theirs = AutoTokenizer.from_pretrained(folder)
     for text in (*TEXTS[:20], LONG):
         ids = plain.encode(text).ids
-        assert ids == theirs(text, truncation=True).input_ids == theirs(text, truncation=True, max_length=limit).input_ids
+        assert (
+            ids == theirs(text, truncation=True).input_ids == theirs(text, truncation=True, max_length=limit).input_ids
+        )
         assert len(ids) <= limit
     assert len(plain.encode(LONG).ids) == limit
     pair = plain.encode(TEXTS[0], LONG)
