@@ -12,7 +12,6 @@ from edgedistill.errors import UserError
 from edgedistill.results import Latency
 
 MEASUREMENT_SCHEMA = "edgedistill/measurement/1"
-RESULTS_FILE = "bundle-results.json"
 
 
 class _Part(BaseModel):
