@@ -282,5 +282,5 @@ def load_results(run: Path) -> Results:
         return Results.model_validate(content)
     except OSError:
         raise UserError(f"{run}: expected a finished run's folder or its results.json") from None
-    except (ValidationError, ValueError) as error:
+    except (ValidationError, ValueError, RecursionError) as error:
         raise UserError(f"{file}: is not a results file: {' '.join(str(error).split())[:200]}") from None
