@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from edgedistill.trainee import Trainee
     from edgedistill.training import TrainingData
 
-VERSION = 4
+VERSION = 5
 _PROBE_ITEMS, _PROBE_BATCH = 512, 32
 
 
