@@ -34,6 +34,44 @@ def test_the_python_example_notices_a_wrong_answer(bundle, change):
     assert "golden input 4" in done.stderr
 
 
+def test_the_python_example_opens_nothing_that_is_not_what_it_was(bundle):
+    hashes = bundle / "sha256.txt"
+    before = hashes.read_text()
+
+    def refused(code: int, sentence: str) -> None:
+        done = run([sys.executable, "examples/run.py"], bundle)
+        assert (done.returncode, done.stderr.count("\n")) == (code, 1), done.stderr
+        assert sentence in done.stderr
+
+    labels = bundle / "labels.json"
+    names = labels.read_bytes()
+    labels.unlink()
+    labels.write_bytes(names.replace(b"weather", b"whether"))
+    refused(1, "'labels.json' is missing or has changed")
+    labels.unlink()
+    labels.symlink_to("/etc/hostname")
+    refused(2, "sha256.txt names 'labels.json', which is not a file inside the bundle")
+    labels.unlink()
+    labels.write_bytes(names)
+    hashes.unlink()
+    for more in ("../labels.json", "/etc/hostname", "a\\b"):
+        hashes.write_text(before + "0" * 64 + f"  {more}\n")
+        refused(2, "which is not a file inside the bundle")
+    hashes.write_text("".join(line for line in before.splitlines(True) if "onnx/" not in line))
+    refused(2, "sha256.txt does not list 'onnx/")
+    hashes.write_text(before + "more\n")
+    refused(2, "sha256.txt has a line that is not")
+    hashes.unlink()
+    refused(2, "sha256.txt cannot be read")
+
+
+@pytest.mark.parametrize("tolerance", [1e9, float("nan"), -1.0])
+def test_the_python_example_refuses_a_tolerance_that_tests_nothing(change, tolerance):
+    done = run([sys.executable, "examples/run.py"], change("golden.json", tolerance=tolerance))
+    assert done.returncode == 2, done.stderr
+    assert "a tolerance that any answer would pass" in done.stderr
+
+
 def test_the_python_example_of_another_runtime_goes_through_edgedistill(bundle):
     """The same file as that of a runtime without lines of its own, in two fixed lengths."""
     facts = open_bundle(bundle)

@@ -228,3 +228,9 @@ def test_a_uniform_cut_is_published_as_a_plain_bert(source):
     assert stock.config.intermediate_size == 16
     assert not hasattr(stock.config, "heads_by_layer")
     assert as_stock(model) is model
+
+
+def test_the_uniform_cut_that_the_readme_names(build):
+    student = build(init="narrow", hidden_size=32, intermediate_size=16).student
+    assert student.config.model_type == "bert"
+    assert (student.config.num_attention_heads, student.config.intermediate_size) == (4, 16)
