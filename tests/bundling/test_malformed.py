@@ -80,7 +80,9 @@ def changed(content, draw: random.Random) -> bytes:
     chosen = list(paths(tree))
     if kind == "number":  # the figures, which matter most
         chosen = [path for path in chosen if isinstance(_at(tree, path), int | float)] or chosen
-    path = draw.choice([each for each in chosen if each] or [()])
+    # Most of a golden file is token ids: half of the changes are to what all of them hang on.
+    first = [each for each in chosen if len(each) == 1]
+    path = draw.choice(first if first and draw.random() < 0.5 else [each for each in chosen if each] or [()])
     if not path:
         return json.dumps(draw.choice(WILD)).encode()
     parent = _at(tree, path[:-1])
@@ -129,7 +131,7 @@ def test_a_changed_file_is_never_taken_for_what_it_was(malleable, name):
             malleable.back()
 
 
-@pytest.mark.parametrize(("name", "count"), [("bundle.json", 250), ("golden.json", 250), ("labels.json", 60)])
+@pytest.mark.parametrize(("name", "count"), [("bundle.json", 200), ("golden.json", 200), ("labels.json", 60)])
 def test_a_change_that_is_vouched_for_is_a_sentence_or_harmless(malleable, name, count):
     """Whoever writes a bundle writes its list as well. What opens still has this test's tolerance, numbers, files."""
     draw = random.Random(f"vouched {name}")
@@ -156,6 +158,7 @@ def same_test(before, now) -> None:
     """As strict and as finite as before, on the same files and the same number of answers."""
     rows = np.concatenate([now.golden.rows(number) for number in range(len(now.golden.items))])
     assert np.isfinite(rows).all()
+    json.dumps([now.golden.items, now.golden.reason, now.labels], ensure_ascii=False).encode()  # can be printed
     assert now.golden.tolerance <= max(1e-3, largest_tolerance(rows))
     assert now.golden.tolerance == pytest.approx(before.golden.tolerance) or (
         now.facts.max_abs_diff != before.facts.max_abs_diff  # the run's own figure says another
