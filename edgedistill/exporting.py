@@ -4,9 +4,10 @@ be other ones. An order is plain data, so that it can cross over."""
 from __future__ import annotations
 
 import importlib
+import inspect
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -66,7 +67,7 @@ def fill(order: Order) -> list[dict[str, object]]:
         request = FileRequest(
             precision=order.precision,
             model=model,
-            samples=lambda batch, width: _samples(samples, batch, width),
+            samples=lambda batch, width: _samples(samples, input_names(model(), samples.sequences), batch, width),
             max_length=order.max_length,
             length=order.only_length if length is None else length,
             fixed=order.fixed,
@@ -143,13 +144,19 @@ def _load(order: Order) -> PreTrainedModel:
     return load_model(importlib.import_module(order.task).auto_class(), order.model, None)
 
 
-def _samples(samples: Ragged, batch: int, width: int) -> Batch:
+def input_names(model: PreTrainedModel, given: Collection[str]) -> list[str]:
+    """The inputs of a model's files: those of its data that its forward pass names. What it only tolerates would be an
+    input that nothing reads, yet that every client must feed."""
+    named = inspect.signature(model.forward).parameters
+    return [name for name in MODEL_INPUTS if name in given and name in named]
+
+
+def _samples(samples: Ragged, names: Sequence[str], batch: int, width: int) -> Batch:
     """Real texts; one shorter than `width` is repeated until it fills it, so that no row is all padding."""
     import torch
 
     items = np.resize(np.arange(len(samples)), batch)
     rows = [{name: column[0] for name, column in samples.batch([int(i)]).items()} for i in items]
-    names = [name for name in MODEL_INPUTS if name in samples.sequences]
     return {name: torch.from_numpy(np.stack([np.resize(row[name], width) for row in rows])) for name in names}
 
 

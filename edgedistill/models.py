@@ -190,13 +190,11 @@ def bert_config(
     )
 
 
-def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None, folder: Path) -> None:
-    """Write weights (safetensors), `config.json` and the tokenizer's files, where there is one."""
+def save_model(model: PreTrainedModel, folder: Path) -> None:
+    """Write weights (safetensors) and `config.json`."""
     folder.mkdir(parents=True, exist_ok=True)
     quiet_transformers()
     model.save_pretrained(folder)
-    if tokenizer is not None:
-        tokenizer.save_pretrained(folder)
 
 
 def parameter_count(model: nn.Module) -> int:

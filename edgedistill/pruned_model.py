@@ -7,7 +7,13 @@ module lets the auto classes load it.
 from __future__ import annotations
 
 from torch import nn
-from transformers import AutoConfig, AutoModelForSequenceClassification, BertConfig, BertForSequenceClassification
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    BertConfig,
+    BertForSequenceClassification,
+    PreTrainedModel,
+)
 from transformers.models.bert.modeling_bert import BertLayer
 
 
@@ -36,6 +42,21 @@ class PrunedBertForSequenceClassification(BertForSequenceClassification):
         for layer, heads, neurons in sizes:
             _resize(layer, heads, neurons)
         self.post_init()
+
+
+def as_stock(model: PreTrainedModel) -> PreTrainedModel:
+    """The same model as a plain BERT, which any client loads, where that can be said: all heads are there, and as many
+    neurons in each layer. Otherwise the model itself; BERT's configuration ties the heads' size to their number."""
+    config = model.config
+    if not isinstance(model, PrunedBertForSequenceClassification):
+        return model
+    if set(config.heads_by_layer) != {config.num_attention_heads} or len(set(config.neurons_by_layer)) != 1:
+        return model
+    own = ("model_type", "architectures", "heads_by_layer", "neurons_by_layer")
+    same = {key: value for key, value in config.to_dict().items() if key not in own}
+    stock = BertForSequenceClassification(BertConfig(**same | {"intermediate_size": config.neurons_by_layer[0]}))
+    stock.load_state_dict(model.state_dict())
+    return stock.train(model.training)
 
 
 def _resize(layer: BertLayer, heads: int, neurons: int) -> None:

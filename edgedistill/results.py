@@ -81,8 +81,15 @@ class RoundResult(_Part):
     """Where the teacher was chosen: each one tried (`teacher`) and the `metric` on validation."""
     errors: dict[str, int] = {}
     """On test: `corrected` and `introduced` against the round before, `inherited` from the teacher."""
+    loads_in: tuple[str, ...] = ()
+    """Whose auto classes load `models/ID`: `edgedistill`, and `transformers` where that knows the model type too."""
     seeds: tuple[SeedResult, ...] = ()
     """Every repetition, this one first; empty when there was no other."""
+
+    @property
+    def only_edgedistill_loads_it(self) -> bool:
+        """Whether transformers, optimum and transformers.js don't know the folder's model type."""
+        return self.loads_in == ("edgedistill",)
 
     @property
     def on_recipe_data(self) -> bool:
@@ -275,5 +282,5 @@ def load_results(run: Path) -> Results:
         return Results.model_validate(content)
     except OSError:
         raise UserError(f"{run}: expected a finished run's folder or its results.json") from None
-    except (ValidationError, ValueError) as error:
+    except (ValidationError, ValueError, RecursionError) as error:
         raise UserError(f"{file}: is not a results file: {' '.join(str(error).split())[:200]}") from None

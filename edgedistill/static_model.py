@@ -56,11 +56,11 @@ class StaticForSequenceClassification(PreTrainedModel):
         self,
         input_ids: torch.Tensor,
         attention_mask: torch.Tensor | None = None,
-        token_type_ids: torch.Tensor | None = None,
         output_hidden_states: bool = False,
         **_: object,
     ) -> SequenceClassifierOutput:
-        """Logits (B, C); the only hidden state is the token vectors (B, T, H)."""
+        """Logits (B, C); the only hidden state is the token vectors (B, T, H). What else a tokenizer gives (the
+        segments of a pair) is taken and not read, so that it is no input of an exported file."""
         vectors = self.embeddings(input_ids)
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
         logits = self.classifier(self.transform(self.dropout(pooled(vectors, mask))))

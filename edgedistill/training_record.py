@@ -8,15 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .artifacts import write_json
+from .clients import write_note
 from .inference import predict, references, score
 from .interfaces import Task
 from .models import parameter_count, save_model
 from .ragged import Ragged
+from .tokenizer_files import save_tokenizer
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedModel
 
     from .checkpoint import EpochRecord
+    from .data import PreparedData
 
 
 def label_settings(labels: Sequence[str]) -> dict[str, object]:
@@ -42,11 +45,16 @@ def kept_metric(training: Mapping[str, object]) -> float:
     return max(last)
 
 
-def save_trained(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None, history: Sequence[EpochRecord], folder: Path
-) -> None:
-    """Publish `model/` and `training.json`: parameters, epochs, seconds, samples a second."""
-    save_model(model, tokenizer, folder / "model")
+def save_trained(model: PreTrainedModel, data: PreparedData, history: Sequence[EpochRecord], folder: Path) -> None:
+    """Publish `model/`, with the tokenizer of the data that it was trained on, and `training.json`: parameters, epochs,
+    seconds, samples a second."""
+    from .pruned_model import as_stock
+
+    save_model(as_stock(model), folder / "model")
+    write_note(folder / "model")
+    tokenizer = data.load_tokenizer()
+    if tokenizer is not None:
+        save_tokenizer(tokenizer, data.max_length, folder / "model")
     seconds = sum(each.seconds for each in history)
     samples = sum(each.seconds * each.samples_per_second for each in history)
     write_json(

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from edgedistill.interfaces import Batch
 
-VERSION = 1
+VERSION = 2
 PRECISIONS = {
     "fp32": Precision(file="model.pte", bytes_per_parameter=4.0),
     "int8-dynamic": Precision(file="model_int8.pte", bytes_per_parameter=1.1),

@@ -17,7 +17,7 @@ from edgedistill.runtimes import litert as runtime
 if TYPE_CHECKING:
     pass
 
-VERSION = 1
+VERSION = 2
 PRECISIONS = {
     "fp32": Precision(file="model.tflite", bytes_per_parameter=4.0),
     "int8-dynamic": Precision(file="model_int8.tflite", bytes_per_parameter=1.05, made_of=("litert", "fp32")),
@@ -105,10 +105,13 @@ def _quantize_with_ranges(request: FileRequest, file: Path) -> None:
     recipe = RecipeManager()
     recipe.add_static_config(".*", TFLOperationName.FULLY_CONNECTED, activation_num_bits=8, weight_num_bits=8)
     recipe.add_dynamic_config(".*", TFLOperationName.EMBEDDING_LOOKUP, num_bits=8)
+    assert request.source is not None, "int8 is made of the fp32 file"
+    names = runtime.open(request.source, threads=1).input_names
+    given = [_int32({name: each[name] for name in names}) for each in request.calibration]
     with quiet():
         seen = calibrator.Calibrator(str(request.source), num_threads=1, qsv_update_func=min_max_update)
         (signature,) = seen.get_signature_list()
-        seen.calibrate({signature: [_int32(each) for each in request.calibration]}, recipe)
+        seen.calibrate({signature: given}, recipe)
         asked = quantizer.Quantizer(str(request.source), recipe.get_quantization_recipe())
         asked.quantize(seen.get_model_qsvs()).export_model(str(file), overwrite=True)
 

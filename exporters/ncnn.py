@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from edgedistill.interfaces import Batch
 
-VERSION = 1
+VERSION = 2
 PRECISIONS = {
     "fp32": Precision(file="model.param", bytes_per_parameter=4.0),
     "fp16": Precision(file="model_fp16.param", bytes_per_parameter=2.0),

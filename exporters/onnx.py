@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import onnx_ir
 
 
-VERSION = 2
+VERSION = 3
 PRECISIONS = {"fp32": Precision(file="model.onnx", bytes_per_parameter=4.0)} | {
     name: Precision(
         file=quantizer.FILE,
@@ -71,8 +71,15 @@ def _export(request: FileRequest, file: Path) -> None:
             reason = " ".join(str(error).split())[:300]
             raise EdgedistillError(f"target onnx: torch cannot trace this '{kind}' model: {reason}") from error
     graph: onnx_ir.Model = exported.program
+    _drop_unread(graph)
     _name_axes(graph, request.length or "length")
     onnx_ir.save(graph, file, external_data=None if _fits_inline(graph) else f"{file.name}.data")
+
+
+def _drop_unread(graph: onnx_ir.Model) -> None:
+    """Remove the inputs that no operator reads (segments of a model that has no table of them)."""
+    read = [value for value in graph.graph.inputs if value.uses() or value.is_graph_output()]
+    graph.graph.inputs[:] = read
 
 
 def _name_axes(graph: onnx_ir.Model, length: int | str) -> None:

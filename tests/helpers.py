@@ -27,6 +27,11 @@ def write_jsonl(file: Path, rows: list[dict[str, object]]) -> Path:
     return file
 
 
+def move_smallest(row: list[float], by: float) -> None:
+    """Change a golden row by its smallest number, so that its label stays."""
+    row[row.index(min(row))] += by
+
+
 def tiny_recipe(data_folder: Path) -> dict[str, object]:
     """A recipe that runs in seconds; tests change a copy of it."""
     return {

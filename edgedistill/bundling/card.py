@@ -122,6 +122,12 @@ def _limits(facts: CardFacts) -> list[str]:
         "Latency and memory hold for the machine named above; other processors have other figures, and int8 arithmetic "
         "may differ in its last digits. Measure it where it will run.",
     ]
+    own = next((each for each in facts.results.rounds if each.id == row.round), None)
+    if own is not None and own.only_edgedistill_loads_it:
+        lines.append(
+            "`config.json` names a model type that only edgedistill knows: transformers, optimum and transformers.js "
+            f"do not load this folder; the file itself needs {row.runtime} and nothing else."
+        )
     if facts.max_length is not None:
         lines.insert(1, f"What lies behind the first {facts.max_length} tokens of a text is not read.")
     if row.blocked_by:

@@ -1,51 +1,38 @@
 """What a bundle's folder holds, and whether it is still what it was. Needs neither torch nor pydantic: it is read on
-the device's own machine."""
+the device's own machine.
+
+All of it is checked once, when the bundle is opened. `sha256.txt` vouches for every byte that is read; who can write a
+bundle can write that file too, so what the other files say is checked for itself: types, ranges, names inside the
+folder, agreement with each other, and a tolerance that follows from the run's figures.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Mapping, Sequence
+import os
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
+from edgedistill.bundling.facts import Facts, read_facts
+from edgedistill.bundling.fields import name_problem, shown
+from edgedistill.bundling.golden import Golden, read_golden
+from edgedistill.bundling.strict_json import read_object, read_value
 from edgedistill.errors import EdgedistillError, UserError
-from edgedistill.interfaces import MODEL_INPUTS
 from edgedistill.model_files import Opened
-from edgedistill.ragged import Ragged
 
-BUNDLE_SCHEMA = "edgedistill/bundle/1"
-GOLDEN_SCHEMA = "edgedistill/golden/1"
 FACTS = "bundle.json"
 GOLDEN = "golden.json"
 HASHES = "sha256.txt"
+LABELS = "labels.json"
+TOKENIZER = "tokenizer.json"
+RESULTS_FILE = "bundle-results.json"
+"""Of `measure`, which may be left in the folder."""
 
-
-@dataclass(frozen=True)
-class Golden:
-    """Real inputs, and the rows (R, C) that the verified file answered to each of them."""
-
-    items: Sequence[Mapping[str, object]]
-    """Each with `text` (what a person reads), the model's inputs by name, `rows`, and `labels` (R,)."""
-    tolerance: float
-    """Largest difference of one output from the expected one."""
-    reason: str
-
-    def ragged(self, pad_token: int) -> Ragged:
-        """The inputs as the measuring process reads them."""
-        names = [name for name in MODEL_INPUTS if name in self.items[0]]
-        columns = {name: [np.asarray(item[name], dtype=np.int64) for item in self.items] for name in names}
-        lengths = [len(each) for each in columns[names[0]]]
-        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        values = {name: np.concatenate(each) for name, each in columns.items()}
-        return Ragged(values, offsets, frozenset(names), pad_token)
-
-    def rows(self, item: int) -> NDArray[np.float32]:
-        """(R, C) expected rows of one item."""
-        return np.asarray(self.items[item]["rows"], dtype=np.float32)
+_LINE = re.compile(r"([0-9a-f]{64})  (.+)")
+_MOST_FILES, _LARGEST_LIST = 10_000, 2**24
+_SHOWN_FILES = 5
 
 
 @dataclass(frozen=True)
@@ -53,32 +40,17 @@ class Bundle:
     """A bundle that lies on this machine."""
 
     folder: Path
-    facts: Mapping[str, object]
-
-    def text(self, key: str) -> str:
-        """A fact that is a text or a number."""
-        return str(self.facts[key])
+    facts: Facts
+    golden: Golden
+    """The expected answers."""
+    labels: tuple[str, ...]
+    unlisted: tuple[str, ...]
+    """Files in the folder that are not the bundle's: nothing of them is read or run."""
 
     @property
     def opened(self) -> Opened:
         """What the runtime opens, by input length."""
-        pairs = self.facts["opened"]
-        assert isinstance(pairs, list)
-        return {length: self.folder / name for length, name in pairs}
-
-    @property
-    def device_files(self) -> dict[str, str]:
-        """Name inside the bundle and sha256 of each file that the device needs."""
-        files = self.facts["device_files"]
-        assert isinstance(files, dict)
-        return files
-
-    def golden(self) -> Golden:
-        """The expected answers."""
-        content = _json(self.folder / GOLDEN, GOLDEN_SCHEMA)
-        items = content["items"]
-        assert isinstance(items, list)
-        return Golden(items, float(str(content["tolerance"])), str(content["tolerance_reason"]))
+        return {length: self.folder / name for length, name in self.facts.opened}
 
 
 def is_bundle(folder: Path) -> bool:
@@ -87,16 +59,39 @@ def is_bundle(folder: Path) -> bool:
 
 
 def open_bundle(folder: Path) -> Bundle:
-    """The bundle in a folder, once every file is what it was when the bundle was written.
+    """The bundle in a folder, once every file is what it was when the bundle was written, and says what it can.
 
     Raises:
-        UserError: no bundle, or of another schema.
+        UserError: no bundle, of another schema, or malformed.
         EdgedistillError: a file is missing or changed.
     """
     if not is_bundle(folder):
         raise UserError(f"{folder}: is not a bundle, it has no {FACTS}")
-    check_hashes(folder)
-    return Bundle(folder, _json(folder / FACTS, BUNDLE_SCHEMA))
+    listed = check_hashes(folder)
+    facts = read_facts(read_object(folder / FACTS), str(folder / FACTS))
+    _check_device_files(folder, facts, listed)
+    labels = _labels(folder, facts)
+    golden = read_golden(read_object(folder / GOLDEN), facts, labels, str(folder / GOLDEN))
+    unlisted = tuple(_unlisted(folder, listed))
+    beside = {str(Path(name).parent) for name in facts.device_files}
+    if near := [name for name in unlisted if str(Path(name).parent) in beside]:
+        raise UserError(
+            f"{folder}: {shown(near[0])} lies beside the model's files, whose runtime might read it, and {HASHES} does "
+            "not list it; take it away"
+        )
+    return Bundle(folder, facts, golden, labels, unlisted)
+
+
+def describe_unlisted(bundle: Bundle) -> str | None:
+    """What to say of the files that are not the bundle's; None without any."""
+    if not bundle.unlisted:
+        return None
+    names = ", ".join(shown(name) for name in bundle.unlisted[:_SHOWN_FILES])
+    more = len(bundle.unlisted) - _SHOWN_FILES
+    return (
+        f"warning: {names}{f' and {more} more files' if more > 0 else ''} in {bundle.folder} are not the bundle's: "
+        f"{HASHES} does not list them, and nothing of them is read or run"
+    )
 
 
 def write_hashes(folder: Path) -> None:
@@ -106,26 +101,28 @@ def write_hashes(folder: Path) -> None:
     (folder / HASHES).write_text("".join(lines), encoding="utf-8")
 
 
-def check_hashes(folder: Path) -> None:
-    """Compare every file with `sha256.txt`.
+def check_hashes(folder: Path) -> Mapping[str, str]:
+    """Compare every file with `sha256.txt`, and return what that says: sha256 by name.
 
     Raises:
+        UserError: a list that is missing, malformed, or names a file outside the folder.
         EdgedistillError: names the first file that is missing or has other bytes.
     """
-    try:
-        lines = (folder / HASHES).read_text(encoding="utf-8").splitlines()
-    except OSError:
-        raise EdgedistillError(f"{folder}: {HASHES} is missing, so nothing vouches for the other files") from None
-    listed = dict(line.split("  ", 1)[::-1] for line in lines if "  " in line)
-    for name in (FACTS, GOLDEN):
+    listed = _read_hashes(folder)
+    for name in (FACTS, GOLDEN, LABELS):
         if name not in listed:
-            raise EdgedistillError(f"{folder}: {HASHES} does not list {name}")
+            raise UserError(f"{folder}: {HASHES} does not list {name}")
     for name, expected in listed.items():
-        file = folder / name
-        if not file.is_file():
+        file = _inside(folder, name)
+        try:
+            found = sha256(file) if file.is_file() else None
+        except OSError as error:
+            raise EdgedistillError(f"{folder}: {name} cannot be read: {error.strerror}") from None
+        if found is None:
             raise EdgedistillError(f"{folder}: {name} is missing, which {HASHES} lists")
-        if sha256(file) != expected:
+        if found != expected:
             raise EdgedistillError(f"{folder}: {name} has changed: its sha256 is not the one in {HASHES}")
+    return listed
 
 
 def sha256(file: Path) -> str:
@@ -134,12 +131,75 @@ def sha256(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _json(file: Path, schema: str) -> dict[str, object]:
+def _read_hashes(folder: Path) -> dict[str, str]:
+    place = folder / HASHES
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{file}: cannot be read: {' '.join(str(error).split())[:200]}") from None
-    found = content.get("schema") if isinstance(content, dict) else None
-    if found != schema:
-        raise UserError(f"{file}: schema is {found!r}, expected '{schema}'")
-    return dict(content)
+        if place.stat().st_size > _LARGEST_LIST:
+            raise UserError(f"{place}: is larger than {_LARGEST_LIST} bytes, which no bundle's list is")
+        lines = place.read_text(encoding="utf-8").split("\n")
+    except OSError:
+        raise UserError(f"{folder}: {HASHES} is missing, so nothing vouches for the other files") from None
+    except ValueError:
+        raise UserError(f"{place}: is not UTF-8") from None
+    listed: dict[str, str] = {}
+    for number, line in enumerate(lines[:-1] if lines[-1] == "" else lines, start=1):
+        match = _LINE.fullmatch(line)
+        if match is None:
+            raise UserError(f"{place}: line {number} is {shown(line)}, expected a sha256, two spaces and a file's name")
+        if (problem := name_problem(match[2])) is not None:
+            raise UserError(f"{place}: line {number} names {shown(match[2])}, {problem}")
+        if match[2] in listed or match[2] == HASHES or number > _MOST_FILES:
+            raise UserError(
+                f"{place}: line {number} names {shown(match[2])}, expected each file once, and not {HASHES}"
+            )
+        listed[match[2]] = match[1]
+    return listed
+
+
+def _inside(folder: Path, name: str) -> Path:
+    """The file of that name.
+
+    Raises:
+        UserError: a link leads to it from inside the folder to the outside.
+    """
+    try:
+        root, real = folder.resolve(), (folder / name).resolve()
+    except (OSError, RuntimeError):
+        raise UserError(f"{folder}: {shown(name)} is a link that leads nowhere") from None
+    if root not in real.parents:
+        raise UserError(f"{folder}: {shown(name)} is a link that leads outside the bundle")
+    return folder / name
+
+
+def _check_device_files(folder: Path, facts: Facts, listed: Mapping[str, str]) -> None:
+    """Raises UserError unless the files for the device are listed, as they are, and as large as the run says."""
+    for name, expected in facts.device_files.items():
+        if listed.get(name) != expected:
+            told = "does not list it" if name not in listed else "lists it with another sha256"
+            raise UserError(f"{folder / FACTS}: device_files names {shown(name)}, and {HASHES} {told}")
+    size = sum((folder / name).stat().st_size for name in facts.device_files)
+    if size != facts.file_bytes:
+        raise UserError(f"{folder / FACTS}: file_bytes is {facts.file_bytes}, expected {size}, as its device_files are")
+    if facts.max_length is not None and TOKENIZER not in listed:
+        raise UserError(f"{folder}: {HASHES} does not list {TOKENIZER}")
+
+
+def _labels(folder: Path, facts: Facts) -> tuple[str, ...]:
+    """`labels.json`: as many names as the facts say, each once."""
+    found = read_value(folder / LABELS)
+    names = found if isinstance(found, list) else []
+    if not names or not all(isinstance(name, str) for name in names) or len({*names}) != len(names):
+        raise UserError(f"{folder / LABELS}: is {shown(found)}, expected a list of names, each once")
+    if len(names) != facts.labels:
+        raise UserError(f"{folder / FACTS}: labels is {facts.labels}, expected {len(names)}, as {LABELS} has")
+    return tuple(names)
+
+
+def _unlisted(folder: Path, listed: Mapping[str, str]) -> Iterator[str]:
+    for place, folders, files in os.walk(folder):
+        folders.sort()
+        links = [name for name in folders if (Path(place) / name).is_symlink()]
+        for file in sorted([*files, *links]):
+            name = (Path(place) / file).relative_to(folder).as_posix()
+            if name not in listed and name not in (HASHES, RESULTS_FILE):
+                yield name

@@ -5,32 +5,48 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from edgedistill.bundling.fields import shown
+from edgedistill.bundling.strict_json import read_object, read_value
 from edgedistill.errors import UserError
 from edgedistill.results import Latency
 
 MEASUREMENT_SCHEMA = "edgedistill/measurement/1"
-RESULTS_FILE = "bundle-results.json"
+
+
+NotNegative = Annotated[float, Field(ge=0)]
+Positive = Annotated[int, Field(ge=1)]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="allow", populate_by_name=True)
+    """Closed and finite: such a file comes from another machine, and its figures stand beside those measured here."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False, strict=True)
 
 
 class GoldenResult(_Part):
     """How the golden inputs were answered."""
 
-    items: int
-    tolerance: float
-    max_abs_diff: float | None
+    items: Positive
+    tolerance: NotNegative
+    max_abs_diff: NotNegative | None
     """None when an answer had another shape or was no number."""
     passed: bool
     wrong: tuple[str, ...]
     """A sentence for each wrong input."""
     tokens: str
-    """Whether the text gave the same token ids here: `same`, or why it was not looked at."""
+    """Whether the text gave the same token ids here: `same`, `other`, or why it was not looked at."""
+
+    @model_validator(mode="after")
+    def _agrees(self) -> GoldenResult:
+        if self.passed is bool(self.wrong) or len(self.wrong) > self.items:
+            raise ValueError(f"passed is {self.passed} with {len(self.wrong)} wrong inputs of {self.items}")
+        if self.passed and (self.max_abs_diff is None or self.max_abs_diff > self.tolerance):
+            raise ValueError(f"passed with max_abs_diff {self.max_abs_diff}, tolerance {self.tolerance}")
+        return self
 
 
 class DeviceMeasurement(_Part):
@@ -47,24 +63,35 @@ class DeviceMeasurement(_Part):
     precision: str
     runtime: str
     runtime_version: str | None
-    threads: int
-    batch: int
+    threads: Positive
+    batch: Positive
     device_files: Mapping[str, str]
     """Name and sha256."""
-    file_bytes: int
+    file_bytes: Positive
     machine: Mapping[str, object]
     backend: Mapping[str, object]
     """What really ran the file, as the runtime tells."""
     golden: GoldenResult
     latency_ms: Latency | None
-    throughput_per_s: float | None
-    load_ms: float | None
+    throughput_per_s: NotNegative | None
+    load_ms: NotNegative | None
     peak_rss_mb: float | None
     emulated_cpu: str | None = None
-    instructions_per_inference: float | None = None
+    instructions_per_inference: NotNegative | None = None
     """Under an emulated runtime, in place of times: the mean over `counted_inputs` golden inputs."""
-    counted_inputs: int | None = None
+    counted_inputs: Positive | None = None
     date: str
+
+    @model_validator(mode="after")
+    def _possible(self) -> DeviceMeasurement:
+        latency = self.latency_ms
+        if latency is not None:
+            if not self.golden.passed or self.emulated_cpu is not None:
+                raise ValueError("latency_ms of a file that answered wrongly or was emulated")
+            figures = [each for each in (latency.p50, latency.p90, latency.p95, latency.p99) if each is not None]
+            if latency.runs < 1 or latency.model_extra or figures != sorted(figures) or min(figures, default=0) < 0:
+                raise ValueError("latency_ms is not of percentiles, each at least the one before it, and their runs")
+        return self
 
     @property
     def place(self) -> str:
@@ -77,8 +104,8 @@ class DeviceMeasurement(_Part):
 def schema_of(file: Path) -> str | None:
     """What a file says that it is; None when it says nothing."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        content = read_value(file)
+    except UserError:
         return None
     return str(content["schema"]) if isinstance(content, dict) and "schema" in content else None
 
@@ -89,13 +116,13 @@ def load_measurement(file: Path) -> DeviceMeasurement:
     Raises:
         UserError: it isn't there, or is something else.
     """
+    content = read_object(file)
+    found = content.get("schema")
+    if found != MEASUREMENT_SCHEMA:
+        raise UserError(f"{file}: schema is {shown(found)}, expected '{MEASUREMENT_SCHEMA}'")
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        found = content.get("schema") if isinstance(content, dict) else None
-        if found != MEASUREMENT_SCHEMA:
-            raise UserError(f"{file}: schema is {found!r}, expected '{MEASUREMENT_SCHEMA}'")
-        return DeviceMeasurement.model_validate(content)
-    except OSError:
-        raise UserError(f"{file}: expected a results file of 'edgedistill measure BUNDLE'") from None
-    except (ValidationError, ValueError) as error:
-        raise UserError(f"{file}: is not a measurement: {' '.join(str(error).split())[:200]}") from None
+        return DeviceMeasurement.model_validate_json(json.dumps(content))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise UserError(f"{file}: is not a measurement: {place}{': ' if place else ''}{first['msg'][:200]}") from None

@@ -13,6 +13,7 @@ from pathlib import Path
 from edgedistill.bundling.layout import sha256
 from edgedistill.bundling.measurement import DeviceMeasurement
 from edgedistill.errors import UserError
+from edgedistill.exporting import TOLERANCE
 from edgedistill.results import CandidateResult, Latency, Results
 from edgedistill.select import Figures, pareto_front
 
@@ -101,6 +102,16 @@ def _foreign(run: Path, results: Results, name: str, found: DeviceMeasurement) -
                 f"{name}: measured another {file.removeprefix(place)} than {run} holds now (their sha256 differ); "
                 "bundle this run and measure that"
             )
+    if found.file_bytes != row.file_bytes:
+        raise UserError(
+            f"{name}: says that the files have {found.file_bytes} bytes, in {run} they have {row.file_bytes}"
+        )
+    allowed = max(TOLERANCE, row.max_abs_diff)
+    if found.golden.tolerance > allowed * (1 + 1e-6):
+        raise UserError(
+            f"{name}: its test allowed a difference of {found.golden.tolerance:g}, a bundle of {run} allows at most "
+            f"{allowed:g}; bundle this run and measure that"
+        )
     same_setup = (found.runtime, found.threads, found.batch) == (row.runtime, row.threads, row.batch)
     return DeviceRow(
         id=row.id if same_setup else f"{row.round}/{row.target}/{row.precision}/{found.runtime}",

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgedistill import __version__, environments, plugins
-from edgedistill.bundling.golden import first_wrong
-from edgedistill.bundling.layout import Bundle, Golden, open_bundle
+from edgedistill.bundling.golden import Golden, first_wrong
+from edgedistill.bundling.layout import TOKENIZER, Bundle, describe_unlisted, open_bundle
 from edgedistill.bundling.measurement import MEASUREMENT_SCHEMA, DeviceMeasurement, GoldenResult
 from edgedistill.emulation.cpus import DEFAULT_CPU
 from edgedistill.errors import UserError
@@ -47,44 +47,46 @@ def examine(folder: Path, asked: Asked, progress: Progress) -> DeviceMeasurement
     count their instructions where the runtime is emulated.
 
     Raises:
-        UserError: not a bundle, a runtime that doesn't open its files or isn't installed, or options that it lacks.
+        UserError: not a bundle, a malformed one, a runtime that doesn't open its files or isn't installed, or options
+            that it lacks.
         EdgedistillError: a file is missing or changed, or cannot be run.
     """
     bundle = open_bundle(folder)
+    if (unlisted := describe_unlisted(bundle)) is not None:
+        progress.say(unlisted)
+    facts = bundle.facts
     runtime = _runtime(bundle, asked.runtime)
     refuse_options(runtime, asked.emulated_cpu)
     cpu = (asked.emulated_cpu or DEFAULT_CPU) if emulated(runtime) else None
-    threads, batch = asked.threads or int(bundle.text("threads")), asked.batch or int(bundle.text("batch"))
+    threads, batch = asked.threads or facts.threads, asked.batch or facts.batch
     if cpu is not None and threads > 1:
         raise UserError(f"measure: {runtime} counts the instructions of one thread, got {threads}; give --threads 1")
-    golden = bundle.golden()
+    golden = bundle.golden
     with tempfile.TemporaryDirectory() as place:
         scratch = Path(place)
         given, output = scratch / "inputs.safetensors", scratch / "rows.safetensors"
-        golden.ragged(int(bundle.text("pad_token"))).save(given)
-        backend = answers(Answering(bundle.opened, runtime, bundle.text("task"), cpu=cpu), given, output, scratch)
+        golden.ragged(facts.pad_token).save(given)
+        backend = answers(Answering(bundle.opened, runtime, facts.task, cpu=cpu), given, output, scratch)
         result = judge(golden, load_rows(output), bundle)
         timing: Timing | None = None
         cost: Cost | None = None
-        length = bundle.facts["timed_length"]
-        width = None if length is None else int(str(length))
         if result.passed and cpu is not None:
-            cost = count_instructions(bundle.opened, runtime, batch, given, cpu, scratch, length=width)
+            cost = count_instructions(bundle.opened, runtime, batch, given, cpu, scratch, length=facts.timed_length)
         elif result.passed:
             timed = Timed("bundle", bundle.opened, runtime, threads, batch, given)
-            timing = _time(timed, scratch, progress, asked.min_seconds, width)
+            timing = _time(timed, scratch, progress, asked.min_seconds, facts.timed_length)
     seen = timing or cost
     return DeviceMeasurement.model_validate(
         {
             "schema": MEASUREMENT_SCHEMA,
             "edgedistill": __version__,
-            **{key: bundle.text(key) for key in ("recipe", "candidate", "round", "target", "precision")},
+            **{key: getattr(facts, key) for key in ("recipe", "candidate", "round", "target", "precision")},
             "runtime": runtime,
             "runtime_version": seen.runtime_version if seen else None,
             "threads": threads,
             "batch": batch,
-            "device_files": bundle.device_files,
-            "file_bytes": sum((folder / name).stat().st_size for name in bundle.device_files),
+            "device_files": facts.device_files,
+            "file_bytes": facts.file_bytes,
             "machine": describe(),
             "backend": backend,
             "golden": result,
@@ -127,8 +129,7 @@ def judge(golden: Golden, answered: Rows, bundle: Bundle) -> GoldenResult:
 
 def _runtime(bundle: Bundle, asked: str | None) -> str:
     """The runtime to test under."""
-    name = asked or bundle.text("runtime")
-    target = bundle.text("target")
+    name, target = asked or bundle.facts.runtime, bundle.facts.target
     module = plugins.find("runtimes", name)
     if target not in module.TARGETS:
         known = [each for each in plugins.names("runtimes") if target in plugins.find("runtimes", each).TARGETS]
@@ -139,15 +140,25 @@ def _runtime(bundle: Bundle, asked: str | None) -> str:
 
 def _tokens(golden: Golden, bundle: Bundle) -> tuple[str, set[int]]:
     """Whether the texts give the same ids here, and the numbers of those that don't."""
-    if bundle.facts["max_length"] is None:
+    if bundle.facts.max_length is None:
         return "not checked: no text", set()
     if find_spec("tokenizers") is None:
         return "not checked: the package tokenizers is not installed", set()
+    try:
+        other = _other_tokens(golden, bundle.folder / TOKENIZER)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # noqa: BLE001 - a panic of the library, which is no Exception, is the file's as well
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{bundle.folder / TOKENIZER}: cannot be used: {reason}") from None
+    return ("other" if other else "same"), other
+
+
+def _other_tokens(golden: Golden, tokenizer_file: Path) -> set[int]:
+    """Numbers of the golden inputs whose texts give other ids to a plain client, which takes the file as it is."""
     from tokenizers import Tokenizer
 
-    tokenizer = Tokenizer.from_file(str(bundle.folder / "tokenizer.json"))
-    tokenizer.enable_truncation(int(bundle.text("max_length")))
-    tokenizer.no_padding()
+    tokenizer = Tokenizer.from_file(str(tokenizer_file))
     other = set()
     for number, item in enumerate(golden.items):
         texts = item["given"]
@@ -156,7 +167,7 @@ def _tokens(golden: Golden, bundle: Bundle) -> tuple[str, set[int]]:
         ids = dict(zip(MODEL_INPUTS, (found.ids, found.attention_mask, found.type_ids), strict=False))
         if any(ids[name] != item[name] for name in ids if name in item):
             other.add(number)
-    return ("other" if other else "same"), other
+    return other
 
 
 def _time(timed: Timed, scratch: Path, progress: Progress, min_seconds: float, length: int | None) -> Timing:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgedistill.artifacts import write_text
+from edgedistill.exporting import TOLERANCE
 
 EXAMPLES = ("run.py", "run.mjs", "run.cpp")
 _ONNX_SUFFIXES = (".onnx", ".ort")
@@ -83,20 +84,22 @@ def write_snippets(snippet: Snippet, folder: Path) -> None:
     if wordpiece is not None:
         write_text(folder / "vocab.txt", "".join(f"{token}\n" for token in wordpiece.vocabulary))
     facts = {name: getattr(snippet, name) for name in (*Snippet.__dataclass_fields__, "lengths", "given", "native")}
-    facts |= {"onnx_format": snippet.onnx_format, "wordpiece": wordpiece is not None}
+    facts |= {"least_tolerance": TOLERANCE, "onnx_format": snippet.onnx_format, "wordpiece": wordpiece is not None}
     facts |= {} if wordpiece is None else dict(vars(wordpiece))
     for name in EXAMPLES:
         write_text(folder / "examples" / name, environment.get_template(f"{name}.jinja").render(s=facts))
 
 
 def read_wordpiece(file: Path) -> WordPiece | None:
-    """The facts of a BERT tokenizer; None of another kind (BPE, Unigram, another normaliser)."""
+    """The facts of a BERT tokenizer; None of another kind (BPE, Unigram, another normaliser),
+    or of one that cuts long texts at their start."""
     from tokenizers import Tokenizer
 
     content = json.loads(file.read_text(encoding="utf-8"))
     model, normaliser = content["model"], content.get("normalizer") or {}
     kinds = (model["type"], normaliser.get("type"), (content.get("pre_tokenizer") or {}).get("type"))
-    if kinds != ("WordPiece", "BertNormalizer", "BertPreTokenizer"):
+    cut_at = (content.get("truncation") or {}).get("direction", "Right")
+    if kinds != ("WordPiece", "BertNormalizer", "BertPreTokenizer") or cut_at != "Right":
         return None
     tokenizer = Tokenizer.from_file(str(file))
     tokenizer.no_truncation()

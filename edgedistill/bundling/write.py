@@ -11,8 +11,9 @@ import numpy as np
 
 from edgedistill import __version__, artifacts, plugins
 from edgedistill.bundling.card import CardFacts, render_card
-from edgedistill.bundling.golden import spread_by_length, tolerance
-from edgedistill.bundling.layout import BUNDLE_SCHEMA, FACTS, GOLDEN, GOLDEN_SCHEMA, sha256, write_hashes
+from edgedistill.bundling.facts import BUNDLE_SCHEMA
+from edgedistill.bundling.golden import GOLDEN_SCHEMA, spread_by_length, tolerance
+from edgedistill.bundling.layout import FACTS, GOLDEN, LABELS, open_bundle, sha256, write_hashes
 from edgedistill.bundling.snippets import Snippet, write_snippets
 from edgedistill.interfaces import MODEL_INPUTS
 from edgedistill.model_files import ModelFiles, read_files
@@ -59,7 +60,7 @@ def write_bundle(material: Material, folder: Path, scratch: Path) -> None:
     for name in files.published:
         artifacts.link(material.file.path(name), folder / row.target / name)
     _copy_description(material.model.path("model"), folder)
-    artifacts.write_json(folder / "labels.json", data.labels)
+    artifacts.write_json(folder / LABELS, data.labels)
     golden = _golden(material, row, data, task)
     artifacts.write_text(folder / GOLDEN, _lines(golden))
     items = golden["items"]
@@ -101,6 +102,7 @@ def write_bundle(material: Material, folder: Path, scratch: Path) -> None:
     }
     artifacts.write_json(folder / FACTS, facts)
     write_hashes(folder)
+    open_bundle(folder)  # what is not let in elsewhere is not let out here
 
 
 def _copy_description(model: Path, folder: Path) -> None:
@@ -116,7 +118,6 @@ def _golden(material: Material, row: CandidateResult, data: PreparedData, task: 
 
     tokens, raw = data.tokens("validation"), data.rows("validation")
     answered = load_rows(material.verified.path("validation.safetensors"))
-    allowed, reason = tolerance(row.max_abs_diff, row.precision)
     names = [name for name in MODEL_INPUTS if name in tokens.sequences]
     items = []
     for item in spread_by_length(tokens.lengths):
@@ -131,6 +132,8 @@ def _golden(material: Material, row: CandidateResult, data: PreparedData, task: 
                 "labels": [data.labels[best] for best in rows.argmax(axis=1)],
             }
         )
+    written = np.concatenate([np.asarray(each["rows"]) for each in items])
+    allowed, reason = tolerance(row.max_abs_diff, row.precision, written)
     return {
         "schema": GOLDEN_SCHEMA,
         "what": "validation inputs; rows are the outputs of the verified file, one row a decision, a logit a label",

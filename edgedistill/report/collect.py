@@ -11,6 +11,7 @@ import numpy as np
 from edgedistill import __version__, plugins
 from edgedistill.artifacts import Failure
 from edgedistill.candidates import Candidate, timed
+from edgedistill.clients import loads_in
 from edgedistill.data import PreparedData
 from edgedistill.error_changes import ErrorChanges, error_changes
 from edgedistill.model_files import read_files
@@ -246,6 +247,7 @@ def _round(each: Round, settings: Settings, inputs: Inputs, test: TestSet, chang
         "agreement_with_teacher": float((own == teacher).mean()),
         "train_seconds": training["train_seconds"],
         "samples_per_second": training["samples_per_second"],
+        "loads_in": loads_in(inputs[f"model:{each.id}"].path("model")),
         "errors": {name: len(getattr(changes, name)) for name in ("corrected", "introduced", "inherited")},
         "seeds": _seeds(each, settings.seeds, inputs, test),
         **test.generalisation(each.id),

@@ -13,7 +13,7 @@ from edgedistill.results import Results
 from . import formatting
 from .accuracy_plot import accuracy_against_latency
 from .headline import headline, times_faster, times_smaller
-from .markdown import EMULATED, REDUCED, runtime_sizes
+from .markdown import EMULATED, OWN_MODEL_TYPE, REDUCED, runtime_sizes
 from .naming import short_names
 from .rounds_plot import accuracy_over_rounds
 from .runtimes_plot import latency_by_runtime
@@ -71,6 +71,7 @@ def render_html(results: Results, training: Mapping[str, Mapping[str, object]], 
         runtimes_plot=Markup(latency_by_runtime(results)),
         emulation=EMULATED,
         reduced=REDUCED,
+        own_model_type=OWN_MODEL_TYPE,
         runtime_sizes=runtime_sizes(results.measured),
         rounds_plot=Markup(accuracy_over_rounds(results)),
         models={"teacher": results.teacher, **{each.id: each for each in results.rounds if each.on_recipe_data}},

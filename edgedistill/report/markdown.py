@@ -29,6 +29,8 @@ REDUCED = (
     "is of another size."
 )
 
+OWN_MODEL_TYPE = "loads in torch with edgedistill only, not in transformers, optimum or transformers.js"
+
 
 def render_markdown(results: Results) -> str:
     """Warnings, verdict, candidates, rounds, environment."""
@@ -78,6 +80,8 @@ def _notes(results: Results) -> list[str]:
             lines.append(f"{each.id}: on data of its own, where {each.teacher} has {own}")
         if each.errors:
             lines.append(f"{each.id}: " + ", ".join(f"{count} errors {kind}" for kind, count in each.errors.items()))
+        if each.only_edgedistill_loads_it:
+            lines.append(f"{each.id}: `models/{each.id}` {OWN_MODEL_TYPE}")
         if found := spread(each):
             gain = f"; gain over the control, {found.gain}" if found.gain else ""
             lines.append(f"{each.id}, accuracy on test, {found.accuracy}{gain}")

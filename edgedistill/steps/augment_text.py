@@ -18,7 +18,7 @@ from edgedistill.step import Context, Inputs
 if TYPE_CHECKING:
     from edgedistill.interfaces import Task
 
-VERSION = 2
+VERSION = 3
 _TOP, _BATCH = 20, 64
 
 
@@ -35,6 +35,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     """Publish what the data step does, for the views of these splits only."""
     from edgedistill.data import PreparedData, pad_token, tokenise
     from edgedistill.models import load_tokenizer
+    from edgedistill.tokenizer_files import save_tokenizer
 
     # The views are made in the words and with the mask token of the first tokenizer, so that all models see the same.
     first, own = PreparedData.of(inputs), PreparedData.of(inputs, "tokens")
@@ -72,7 +73,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
         context.progress.say(
             f"      {len(views)} views of {split}, for example {task.show(views[0], own.columns)[:70]!r}"
         )
-    tokenizer.save_pretrained(folder / "tokenizer")
+    save_tokenizer(tokenizer, own.max_length, folder / "tokenizer")
     write_json(folder / "data.json", {**inputs["tokens"].read_json("data.json"), "pad_token": pad_token(tokenizer)})
 
 

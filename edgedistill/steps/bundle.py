@@ -11,7 +11,7 @@ from edgedistill.results import load_results
 from edgedistill.spec import Spec
 from edgedistill.step import Context, Inputs
 
-VERSION = 1
+VERSION = 2
 
 
 class Settings(Spec):

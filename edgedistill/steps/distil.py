@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from edgedistill.trainee import Trainee
     from edgedistill.training import TrainingData
 
-VERSION = 4
+VERSION = 5
 _PROBE_ITEMS, _PROBE_BATCH = 512, 32
 
 
@@ -82,7 +82,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
         shown = attention_shown(student) if "attention" in trainee.needs else nullcontext()
         with shown, dropout_at(student, stage.dropout):
             history += train_stage(trainee, request, context.scratch, context.progress)
-    save_trained(student.cpu(), data.load_tokenizer(), history, folder)
+    save_trained(student.cpu(), data, history, folder)
 
 
 def _with_chosen_teacher(settings: Settings, inputs: Inputs) -> Settings:

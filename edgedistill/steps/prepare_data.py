@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from edgedistill.data import PreparedData
     from edgedistill.interfaces import Task
 
-VERSION = 2
+VERSION = 3
 
 
 class Settings(Spec):
@@ -41,6 +41,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     With an input `tokens`, another data step, its tokenizer is taken: a body that goes on reads the same tokens.
     """
     from edgedistill import data as reading
+    from edgedistill.tokenizer_files import save_tokenizer
 
     task: Task = plugins.find("tasks", settings.task)
     source = settings.data.train
@@ -62,7 +63,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     elif task.TOKENS:
         tokenizer = _tokenizer(settings, rows, columns, task)
     if tokenizer is not None:
-        tokenizer.save_pretrained(folder / "tokenizer")
+        save_tokenizer(tokenizer, settings.data.max_length, folder / "tokenizer")
     write_json(
         folder / "data.json",
         {

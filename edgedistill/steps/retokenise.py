@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from edgedistill.data import PreparedData
     from edgedistill.interfaces import Task
 
-VERSION = 2
+VERSION = 3
 
 
 class Settings(Spec):
@@ -31,12 +31,14 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     """Publish what the data step does, in other tokens, and `kept_tokens.json`: their ids in the source's tokenizer."""
     from edgedistill.data import PreparedData, pad_token
     from edgedistill.models import load_tokenizer
+    from edgedistill.tokenizer_files import save_tokenizer
 
     source = PreparedData.of(inputs)
     initialisation = plugins.find("students", settings.student.init)
     kept = initialisation.make_tokenizer(
         settings.student, source.tokenizer, source.tokens("train"), folder / "tokenizer"
     )
+    save_tokenizer(load_tokenizer(folder / "tokenizer"), source.max_length, folder / "tokenizer")
     write_json(folder / "kept_tokens.json", kept)
     facts = inputs["data"].read_json("data.json")
     write_json(folder / "data.json", {**facts, "pad_token": pad_token(load_tokenizer(folder / "tokenizer"))})

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from edgedistill.data import PreparedData
     from edgedistill.interfaces import Task
 
-VERSION = 2
+VERSION = 3
 
 
 class Settings(Spec):
@@ -58,7 +58,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
             judge=judge(task, settings.task.metric, data.tokens("validation")),
         )
         history = train_stage(trainee, request, context.scratch, context.progress)
-    save_trained(model.cpu(), data.load_tokenizer(), history, folder)
+    save_trained(model.cpu(), data, history, folder)
 
 
 def _model(teacher: TeacherSpec, task: Task, labels: dict[str, object], data: PreparedData) -> PreTrainedModel:

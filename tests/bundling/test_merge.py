@@ -27,7 +27,7 @@ def phone(measured, tmp_path, name, p50, **values):
     content = json.loads((measured / f"{name}.json").read_text())
     content["machine"] = PHONE
     if content["latency_ms"]:
-        content["latency_ms"]["p50"] = p50
+        content["latency_ms"] |= {"p50": p50, "p90": p50, "p95": 2 * p50, "p99": 2 * p50}
     file = tmp_path / f"phone-{name}.json"
     file.write_text(json.dumps(content | values))
     return file
@@ -114,3 +114,63 @@ def cli(*arguments):
     return subprocess.run(
         [sys.executable, "-m", "edgedistill.cli", *arguments], capture_output=True, text=True, check=False
     )
+
+
+def edited(measured, tmp_path, path, value):
+    """The results of `r1` with one value changed; `DROP` takes it away."""
+    content = json.loads((measured / "r1.json").read_text())
+    *above, last = path
+    target = content
+    for key in above:
+        target = target[key]
+    if value == "DROP":
+        del target[last]
+    else:
+        target[last] = value
+    file = tmp_path / "edited.json"
+    file.write_text(json.dumps(content))
+    return file
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "expected"),
+    [
+        (("golden", "tolerance"), 1e6, r"its test allowed a difference of 1e\+06, a bundle of .* allows at most 0.001"),
+        (("golden", "tolerance"), float("nan"), "NaN is no number of JSON"),
+        (("golden", "max_abs_diff"), 5.0, "passed with max_abs_diff 5.0, tolerance 0.001"),
+        (("golden", "max_abs_diff"), None, "passed with max_abs_diff None"),
+        (("golden", "passed"), False, "passed is False with 0 wrong inputs of 32"),
+        (("golden", "wrong"), ["golden input 1 is off"], "passed is True with 1 wrong inputs of 32"),
+        (("golden", "items"), 0, "golden.items: Input should be greater than or equal to 1"),
+        (("latency_ms", "p50"), -1.0, "latency_ms is not of percentiles"),
+        (("latency_ms", "p50"), 1e9, "latency_ms is not of percentiles"),
+        (("latency_ms", "p50"), "fast", "latency_ms.p50: Input should be a valid number"),
+        (("latency_ms", "p51"), 1.0, "latency_ms is not of percentiles"),
+        (("emulated_cpu",), "cortex-a76", "latency_ms of a file that answered wrongly or was emulated"),
+        (("load_ms",), -1.0, "load_ms: Input should be greater than or equal to 0"),
+        (("threads",), "2", "threads: Input should be a valid integer"),
+        (("file_bytes",), 1, "says that the files have 1 bytes"),
+        (("surprise",), 1, "surprise: Extra inputs are not permitted"),
+        (("date",), "DROP", "date: Field required"),
+        (("device_files",), [], "device_files: Input should be"),
+        (("machine",), "fast", "machine: Input should be"),
+    ],
+)
+def test_results_that_cannot_be_are_refused(finished_run, measured, tmp_path, path, value, expected):
+    file = edited(measured, tmp_path, path, value)
+    with pytest.raises(UserError, match=expected) as refused:
+        edgedistill.compare_devices(finished_run.folder, [file])
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{", "[" * 100_000, '{"schema": NaN}', '{"schema": 1, "schema": 2}', "\xff"]
+)
+def test_what_is_no_results_file_is_a_sentence(finished_run, tmp_path, text):
+    file = tmp_path / "odd.json"
+    file.write_bytes(text.encode("latin-1"))
+    with pytest.raises(UserError, match=r"odd.json: (cannot be read|holds a list|schema is)") as refused:
+        edgedistill.compare_devices(finished_run.folder, [file])
+    assert "\n" not in str(refused.value)
+    done = cli("compare", str(finished_run.folder), str(file))
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr

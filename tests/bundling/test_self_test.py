@@ -5,16 +5,21 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from helpers import move_smallest
 
 import edgedistill
 from edgedistill import environments
 from edgedistill.bundling import self_test
-from edgedistill.bundling.golden import first_wrong, spread_by_length, tolerance
+from edgedistill.bundling.golden import first_wrong, largest_tolerance, spread_by_length, tolerance
+from edgedistill.bundling.layout import sha256
 from edgedistill.bundling.measurement import load_measurement
 from edgedistill.errors import EdgedistillError, UserError
 from edgedistill.measuring.instructions import Cost
 from edgedistill.measuring.latency import answers
+
+ROWS = np.array([[1.0, -0.5], [-1.0, 0.5], [0.2, 0.1]])
 
 
 def test_a_bundle_is_tested_and_measured(bundle, tmp_path):
@@ -63,13 +68,14 @@ def test_a_changed_byte_is_one_sentence_and_exit_code_1(bundle, tmp_path):
 
 
 def test_a_wrong_output_names_its_input_and_is_exit_code_1(bundle, change, tmp_path):
-    items = json.loads((bundle / "golden.json").read_text())["items"]
-    items[5]["rows"][0][0] += 0.5
+    golden = json.loads((bundle / "golden.json").read_text())
+    items = golden["items"]
+    move_smallest(items[5]["rows"][0], -0.5)
     change("golden.json", items=items)
     done = cli("measure", str(bundle), "--out", "wrong.json", cwd=tmp_path)
     assert done.returncode == 1
     assert f"golden input 5 ({items[5]['text']!r:.30}" in done.stderr
-    assert "is off by 0.5, allowed is 0.001" in done.stderr
+    assert f"is off by 0.5, allowed is {golden['tolerance']:.4g}" in done.stderr
     assert "Traceback" not in done.stderr
     found = load_measurement(tmp_path / "wrong.json")
     assert not found.golden.passed
@@ -88,7 +94,9 @@ def test_a_file_that_does_not_open_is_one_sentence(bundle, change, tmp_path):
     file = next((bundle / "onnx").iterdir())
     file.unlink()
     file.write_bytes(b"no model")
-    change("bundle.json")
+    facts = json.loads((bundle / "bundle.json").read_text())
+    measured = facts["measured"] | {"file_bytes": 8}
+    change("bundle.json", device_files={f"onnx/{file.name}": sha256(file)}, measured=measured)
     done = cli("measure", str(bundle), cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr.startswith("error: 'load' failed: ")
@@ -105,21 +113,23 @@ def test_what_is_no_bundle_is_said(tmp_path, finished_run, change):
         edgedistill.measure(other)
 
 
-def test_a_runtime_that_opens_other_files_is_refused(change):
-    other = change("bundle.json", target="tflight")
+def test_a_runtime_that_opens_other_files_is_refused(bundle, change):
+    precision = json.loads((bundle / "bundle.json").read_text())["precision"]
+    named = {"round": "r2", "target": "tflight", "candidate": f"r2/tflight/{precision}/onnxruntime"}
+    other = change("bundle.json", **named)
     with pytest.raises(UserError, match="onnxruntime opens no files of target tflight"):
         edgedistill.measure(other)
 
 
 def test_it_is_timed_with_the_threads_and_batch_of_the_candidate_or_those_asked_for(change):
-    bundle = change("bundle.json", batch=4)
+    facts = json.loads((change("bundle.json") / "bundle.json").read_text())
+    inputs = [{**each, "shape": [4, each["shape"][1]]} for each in facts["inputs"]]
+    bundle = change("bundle.json", batch=4, inputs=inputs)
     assert edgedistill.measure(bundle, min_seconds=0.1).batch == 4
     assert edgedistill.measure(bundle, min_seconds=0.1, batch=2, threads=2).batch == 2
 
 
 def test_golden_inputs_span_the_lengths():
-    import numpy as np
-
     lengths = np.random.default_rng(0).integers(3, 60, 1000)
     lengths[17], lengths[400] = 1, 99
     chosen = spread_by_length(lengths, 32)
@@ -130,17 +140,19 @@ def test_golden_inputs_span_the_lengths():
 
 
 def test_the_tolerance_follows_what_the_file_was_off_by():
-    exact, reason = tolerance(2e-7, "fp32")
+    exact, reason = tolerance(2e-7, "fp32", ROWS)
     assert exact == 1e-3
     assert "2.0e-07" in reason
-    rounded, reason = tolerance(0.21, "int8-dynamic")
+    rounded, reason = tolerance(0.21, "int8-dynamic", ROWS)
     assert rounded == 0.21
     assert "whole validation set" in reason
+    # Where rounding is as large as what the answers differ by, the test would pass any answer.
+    assert tolerance(5.0, "int8-dynamic", ROWS)[0] == largest_tolerance(ROWS) / 2 == 0.5
+    assert "any answer would pass" in tolerance(1.0, "int8-dynamic", ROWS)[1]
+    assert tolerance(5.0, "int8-dynamic", ROWS[:1])[0] == 1e-3
 
 
 def test_what_is_wrong_with_an_answer():
-    import numpy as np
-
     right = np.array([[1.0, 2.0]])
     assert first_wrong(right + 0.0009, right, 1e-3) is None
     assert first_wrong(right + 0.01, right, 1e-3) == "is off by 0.01, allowed is 0.001"

@@ -6,11 +6,12 @@ import subprocess
 import sys
 
 import pytest
+from helpers import move_smallest
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer
 
 from edgedistill import plugins
-from edgedistill.bundling.layout import open_bundle
+from edgedistill.bundling.layout import open_bundle, write_hashes
 from edgedistill.bundling.snippets import Snippet, read_wordpiece, write_snippets
 
 
@@ -18,7 +19,7 @@ def test_the_python_example_runs_and_agrees(bundle):
     done = run([sys.executable, "examples/run.py"], bundle)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "all 32 golden inputs agree"
-    item = open_bundle(bundle).golden().items[0]
+    item = open_bundle(bundle).golden.items[0]
     told = run([sys.executable, "examples/run.py", item["text"]], bundle).stdout.split()
     assert told[0] == item["labels"][0]
     assert 1 / 3 <= float(told[1]) <= 1
@@ -26,11 +27,49 @@ def test_the_python_example_runs_and_agrees(bundle):
 
 def test_the_python_example_notices_a_wrong_answer(bundle, change):
     items = json.loads((bundle / "golden.json").read_text())["items"]
-    items[4]["rows"][0][0] += 1
+    move_smallest(items[4]["rows"][0], -1)
     change("golden.json", items=items)
     done = run([sys.executable, "examples/run.py"], bundle)
     assert done.returncode == 1
     assert "golden input 4" in done.stderr
+
+
+def test_the_python_example_opens_nothing_that_is_not_what_it_was(bundle):
+    hashes = bundle / "sha256.txt"
+    before = hashes.read_text()
+
+    def refused(code: int, sentence: str) -> None:
+        done = run([sys.executable, "examples/run.py"], bundle)
+        assert (done.returncode, done.stderr.count("\n")) == (code, 1), done.stderr
+        assert sentence in done.stderr
+
+    labels = bundle / "labels.json"
+    names = labels.read_bytes()
+    labels.unlink()
+    labels.write_bytes(names.replace(b"weather", b"whether"))
+    refused(1, "'labels.json' is missing or has changed")
+    labels.unlink()
+    labels.symlink_to("/etc/hostname")
+    refused(2, "sha256.txt names 'labels.json', which is not a file inside the bundle")
+    labels.unlink()
+    labels.write_bytes(names)
+    hashes.unlink()
+    for more in ("../labels.json", "/etc/hostname", "a\\b"):
+        hashes.write_text(before + "0" * 64 + f"  {more}\n")
+        refused(2, "which is not a file inside the bundle")
+    hashes.write_text("".join(line for line in before.splitlines(True) if "onnx/" not in line))
+    refused(2, "sha256.txt does not list 'onnx/")
+    hashes.write_text(before + "more\n")
+    refused(2, "sha256.txt has a line that is not")
+    hashes.unlink()
+    refused(2, "sha256.txt cannot be read")
+
+
+@pytest.mark.parametrize("tolerance", [1e9, float("nan"), -1.0])
+def test_the_python_example_refuses_a_tolerance_that_tests_nothing(change, tolerance):
+    done = run([sys.executable, "examples/run.py"], change("golden.json", tolerance=tolerance))
+    assert done.returncode == 2, done.stderr
+    assert "a tolerance that any answer would pass" in done.stderr
 
 
 def test_the_python_example_of_another_runtime_goes_through_edgedistill(bundle):
@@ -38,6 +77,7 @@ def test_the_python_example_of_another_runtime_goes_through_edgedistill(bundle):
     facts = open_bundle(bundle)
     name = facts.opened[None].relative_to(bundle).as_posix()
     write_snippets(snippet(facts, runtime="other", opened=[(16, name), (32, name)]), bundle)
+    write_hashes(bundle)
     text = (bundle / "examples" / "run.py").read_text()
     assert "import edgedistill.runtimes.onnxruntime as runtime" in text
     assert "import onnxruntime\n" not in text
@@ -103,7 +143,7 @@ class TestJavaScript:
 def test_the_cpp_example_compiles_and_has_the_same_tokens(bundle):
     built = run(["g++", "-std=c++17", "-Wall", "-Wextra", "-Werror", "examples/run.cpp", "-o", "run"], bundle)
     assert built.returncode == 0, built.stderr
-    for item in open_bundle(bundle).golden().items[:8]:
+    for item in open_bundle(bundle).golden.items[:8]:
         ids = run(["./run", str(bundle), item["text"]], bundle).stdout.split()
         assert [int(each) for each in ids] == item["input_ids"]
     assert "normalise the text with ICU" in run(["./run", str(bundle), "Ça va"], bundle).stderr
@@ -139,7 +179,7 @@ def snippet(facts, **values):
         "runtime": "onnxruntime",
         "runtime_module": plugins.find("runtimes", "onnxruntime").__name__,
         "opened": [(None, "onnx/model.onnx")],
-        "inputs": [each["name"] for each in facts.facts["inputs"]],
+        "inputs": list(facts.facts.inputs),
         "text": True,
         "pair": False,
         "max_length": 32,

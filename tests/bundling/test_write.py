@@ -15,7 +15,8 @@ from edgedistill.errors import EdgedistillError, UserError
 
 def test_a_run_leaves_the_bundle_of_what_it_chose(finished_run):
     folder = finished_run.folder / "bundle"
-    facts = open_bundle(folder).facts
+    facts = json.loads((folder / "bundle.json").read_text())
+    assert open_bundle(folder).facts.candidate == facts["candidate"]
     row = finished_run.results.candidate(finished_run.results.chosen)
     assert facts["schema"] == "edgedistill/bundle/1"
     assert facts["candidate"] == row.id
@@ -39,7 +40,7 @@ def test_transformers_reads_the_folder(finished_run):
 def test_golden_answers_are_those_of_the_file(finished_run):
     folder = finished_run.folder / "bundle"
     bundle = open_bundle(folder)
-    golden = bundle.golden()
+    golden = bundle.golden
     session = onnxruntime.InferenceSession(bundle.opened[None], providers=["CPUExecutionProvider"])
     texts = {row["text"] for row in map(json.loads, _split(finished_run, "validation"))}
     lengths = []
@@ -59,9 +60,9 @@ def test_any_candidate_can_be_bundled_anywhere(finished_run, tmp_path):
     place = edgedistill.bundle(finished_run.folder, wanted, out=tmp_path / "elsewhere")
     bundle = open_bundle(place)
     row = finished_run.results.candidate(wanted)
-    assert bundle.facts["candidate"] == wanted
-    assert bundle.facts["chosen"] is (finished_run.results.chosen == wanted)
-    assert bundle.golden().tolerance == pytest.approx(max(1e-3, row.max_abs_diff))
+    assert bundle.facts.candidate == wanted
+    assert bundle.facts.chosen is (finished_run.results.chosen == wanted)
+    assert bundle.golden.tolerance == pytest.approx(max(1e-3, row.max_abs_diff))
     assert edgedistill.bundle(finished_run.folder, wanted, out=place) == place
     assert not list(tmp_path.glob("*.partial"))
 
@@ -69,7 +70,7 @@ def test_any_candidate_can_be_bundled_anywhere(finished_run, tmp_path):
 def test_a_bundle_needs_neither_the_recipes_data_nor_its_place(finished_run, tmp_path):
     shutil.copytree(finished_run.folder, tmp_path / "moved")
     shutil.rmtree(tmp_path / "moved" / "bundle")
-    assert open_bundle(edgedistill.bundle(tmp_path / "moved")).facts["candidate"] == finished_run.results.chosen
+    assert open_bundle(edgedistill.bundle(tmp_path / "moved")).facts.candidate == finished_run.results.chosen
 
 
 def test_what_cannot_be_bundled_gets_a_sentence(finished_run, tmp_path):

@@ -89,3 +89,20 @@ def test_the_folder_is_what_edge_clients_look_for(finished_run):
     axes = [dim.dim_param for dim in model.graph.input[0].type.tensor_type.shape.dim]
     assert axes == ["batch", "length"]
     assert {domain.domain for domain in model.opset_import} == {""}  # portable operators only
+
+
+def test_an_input_that_no_operator_reads_is_not_there(tmp_path):
+    from edgedistill.static_model import StaticConfig, StaticForSequenceClassification
+
+    class Naming(StaticForSequenceClassification):
+        def forward(self, input_ids, attention_mask=None, token_type_ids=None):
+            return super().forward(input_ids, attention_mask)
+
+    def samples(batch: int, length: int):
+        ids = torch.randint(5, 50, (batch, length), generator=torch.Generator().manual_seed(0))
+        return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "token_type_ids": torch.zeros_like(ids)}
+
+    model = Naming(StaticConfig(vocab_size=50, hidden_size=8, num_labels=3)).eval()
+    EXPORTER.make(FileRequest("fp32", lambda: model, samples, 32), tmp_path / "model.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
+    assert [each.name for each in session.get_inputs()] == ["input_ids", "attention_mask"]

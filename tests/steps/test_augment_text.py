@@ -22,7 +22,8 @@ def masked_lm(teacher_folder, tmp_path):
     tokenizer = load_tokenizer(teacher_folder)
     sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
     config = BertConfig(vocab_size=len(tokenizer), max_position_embeddings=32, type_vocab_size=1, **sizes)
-    save_model(BertForMaskedLM(config), tokenizer, tmp_path / "lm")
+    save_model(BertForMaskedLM(config), tmp_path / "lm")
+    tokenizer.save_pretrained(tmp_path / "lm")
     return str(tmp_path / "lm")
 
 

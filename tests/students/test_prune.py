@@ -12,7 +12,7 @@ from edgedistill.errors import UserError
 from edgedistill.interfaces import StudentRequest
 from edgedistill.layouts import LAYOUTS
 from edgedistill.models import load_model, parameter_count
-from edgedistill.pruned_model import PrunedBertForSequenceClassification
+from edgedistill.pruned_model import PrunedBertForSequenceClassification, as_stock
 from edgedistill.shapes import ModelShape
 from edgedistill.students import prune
 from edgedistill.students.prune import Importance, choose, cut, measure_importance
@@ -209,3 +209,28 @@ def test_other_classifiers_than_of_sequences_are_refused(source, tmp_path):
     request = StudentRequest(spec, tmp_path / "source", AutoModelForTokenClassification, {}, None, [])
     with pytest.raises(UserError, match=r"prune knows sequence classifiers.*\(BertForTokenClassification\)"):
         prune.build(request)
+
+
+def test_a_uniform_cut_is_published_as_a_plain_bert(source):
+    model, heads = source[0], [list(range(4))] * 4
+    cases = {
+        "every layer alike": (heads, [list(range(16))] * 4),
+        "another number of neurons": (heads, [list(range(16))] * 3 + [list(range(17))]),
+        "a head less": ([[0, 1, 3]] * 4, [list(range(16))] * 4),
+    }
+    for name, (kept_heads, kept_neurons) in cases.items():
+        student = cut(model, prune.Kept(kept_heads, kept_neurons)).eval()
+        stock = as_stock(student)
+        assert stock.config.model_type == ("bert" if name == "every layer alike" else "edgedistill-pruned-bert"), name
+        assert torch.equal(logits(stock, {"input_ids": PADDED + 5}), logits(student, {"input_ids": PADDED + 5}))
+    stock = as_stock(cut(model, prune.Kept(*cases["every layer alike"])))
+    assert type(stock).__name__ == "BertForSequenceClassification"
+    assert stock.config.intermediate_size == 16
+    assert not hasattr(stock.config, "heads_by_layer")
+    assert as_stock(model) is model
+
+
+def test_the_uniform_cut_that_the_readme_names(build):
+    student = build(init="narrow", hidden_size=32, intermediate_size=16).student
+    assert student.config.model_type == "bert"
+    assert (student.config.num_attention_heads, student.config.intermediate_size) == (4, 16)

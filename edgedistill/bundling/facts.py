@@ -1,0 +1,179 @@
+"""`bundle.json` as one typed, closed value: what it says is in range and agrees with itself. Standard library only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from edgedistill.bundling.fields import Fields, name_problem, shown
+from edgedistill.errors import UserError
+from edgedistill.interfaces import MODEL_INPUTS
+
+BUNDLE_SCHEMA = "edgedistill/bundle/1"
+_THREADS, _BATCH, _LENGTH, _LABELS, _TOKENS, _BYTES = 4096, 65536, 2**24, 2**20, 2**31 - 1, 2**50
+_NOT_NEGATIVE = ("load_ms", "throughput_per_s")
+_PERCENTILES = ("p50", "p90", "p95", "p99")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a bundle says of its candidate. Where it lies among files is checked by `layout.open_bundle`."""
+
+    recipe: str
+    candidate: str
+    chosen: bool
+    task: str
+    metric: str
+    round: str
+    target: str
+    precision: str
+    runtime: str
+    threads: int
+    batch: int
+    measured: Mapping[str, object]
+    """By the run that wrote it."""
+    max_abs_diff: float
+    """Of the file's outputs from its torch model, on the run's validation set."""
+    file_bytes: int
+    opened: tuple[tuple[int | None, str], ...]
+    """What the runtime opens, by the length that it takes; None: the one file that takes all."""
+    device_files: Mapping[str, str]
+    """Name inside the bundle and sha256 of each file that the device needs."""
+    inputs: tuple[str, ...]
+    """Of the files, in their order."""
+    max_length: int | None
+    """In tokens; None for a task without them."""
+    lengths: tuple[int, ...]
+    pad_token: int
+    timed_length: int | None
+    labels: int
+    """How many there are."""
+
+
+def read_facts(content: object, where: str) -> Facts:
+    """Take `bundle.json` apart.
+
+    Raises:
+        UserError: another schema; a field that is missing, unknown, of another type or out of range; or fields that
+            contradict each other.
+    """
+    fields = Fields(content, where)
+    if (found := fields.take("schema")) != BUNDLE_SCHEMA:
+        raise UserError(f"{where}: schema is {shown(found)}, expected '{BUNDLE_SCHEMA}'")
+    fields.word("edgedistill")
+    fields.mapping("environment")
+    _check_provenance(fields)
+    names = ("recipe", "candidate", "task", "metric", "round", "target", "precision", "runtime")
+    words = {name: fields.word(name) for name in names}
+    threads, batch = fields.integer("threads", 1, _THREADS), fields.integer("batch", 1, _BATCH)
+    measured, max_abs_diff, file_bytes = _measured(fields)
+    max_length = fields.integer_or_none("max_length", 1, _LENGTH)
+    opened = _opened(fields, max_length)
+    lengths = tuple(length for length, _ in opened if length is not None)
+    facts = Facts(
+        **words,
+        chosen=fields.boolean("chosen"),
+        threads=threads,
+        batch=batch,
+        measured=measured,
+        max_abs_diff=max_abs_diff,
+        file_bytes=file_bytes,
+        opened=opened,
+        device_files=fields.hashes("device_files"),
+        inputs=_inputs(fields, batch, max_length, lengths),
+        max_length=max_length,
+        lengths=lengths,
+        pad_token=fields.integer("pad_token", 0, _TOKENS),
+        timed_length=fields.integer_or_none("timed_length", 1, _LENGTH),
+        labels=fields.integer("labels", 1, _LABELS),
+    )
+    fields.end()
+    _check_candidate(facts, where)
+    return facts
+
+
+def _check_candidate(facts: Facts, where: str) -> None:
+    own = f"{facts.round}/{facts.target}/{facts.precision}/{facts.runtime}"
+    if facts.candidate != own and not facts.candidate.startswith(f"{own}@"):
+        raise UserError(f"{where}: candidate is {shown(facts.candidate)}, expected '{own}', as its other fields say")
+    for _, name in facts.opened:
+        if name not in facts.device_files:
+            raise UserError(f"{where}: opened names {shown(name)}, which is not among its device_files")
+
+
+def _check_provenance(fields: Fields) -> None:
+    for number, content in enumerate(fields.items("provenance")):
+        each = Fields(content, f"{fields.where}: provenance {number}")
+        each.word("role")
+        for name in ("name", "licence", "found_in", "origin"):
+            if (value := each.take(name)) is not None and not isinstance(value, str):
+                raise each.refuse(name, value, "a text or null")
+        each.end()
+
+
+def _measured(fields: Fields) -> tuple[Mapping[str, object], float, int]:
+    """What the run measured, whole; how far the file was off; how large it was."""
+    content = fields.mapping("measured")
+    own = Fields(content, f"{fields.where}: measured")
+    for name in ("accuracy", "validation_accuracy"):
+        own.number_or_none(name, 0, 1)
+    own.interval_or_none("accuracy_ci", 0, 1)
+    own.number("accuracy_drop", -1, 1)
+    own.number("agreement_with_student", 0, 1)
+    for name in _NOT_NEGATIVE:
+        own.number_or_none(name, 0)
+    own.number_or_none("peak_rss_mb")
+    latency = own.fields("latency_ms")
+    for name in _PERCENTILES:
+        latency.number_or_none(name, 0)
+    for name in ("p50_ci", "p95_ci"):
+        latency.interval_or_none(name, 0)
+    latency.integer("runs", 1, 2**40)
+    latency.end()
+    off, size = own.number("max_abs_diff", 0), own.integer("file_bytes", 1, _BYTES)
+    own.end()
+    return content, off, size
+
+
+def _opened(fields: Fields, max_length: int | None) -> tuple[tuple[int | None, str], ...]:
+    """The files by their lengths: one for all, or one for each, the shortest first."""
+    pairs = fields.items("opened")
+    expected = "pairs of a length (or null, for one file that takes all) and a file, the shortest length first"
+    found: list[tuple[int | None, str]] = []
+    for pair in pairs:
+        length, name = pair if isinstance(pair, list) and len(pair) == 2 else (True, None)
+        if isinstance(length, bool) or not (length is None or isinstance(length, int)) or not isinstance(name, str):
+            raise fields.refuse("opened", pairs, expected)
+        if (problem := name_problem(name)) is not None:
+            raise UserError(f"{fields.where}: opened names {shown(name)}, {problem}")
+        found.append((length, name))
+    lengths = [length for length, _ in found if length is not None]
+    alone = len(found) == 1 and not lengths
+    ordered = bool(lengths) and len(lengths) == len(found) and lengths == sorted({*lengths}) and lengths[0] >= 1
+    if not (alone or ordered):
+        raise fields.refuse("opened", pairs, expected)
+    if lengths and max_length is not None and lengths[-1] != max_length:
+        raise fields.refuse("the longest length of opened", lengths[-1], f"max_length, {max_length}")
+    if (told := fields.items("lengths")) != lengths:
+        raise fields.refuse("lengths", told, f"those of opened, {lengths}")
+    return tuple(found)
+
+
+def _inputs(fields: Fields, batch: int, max_length: int | None, lengths: tuple[int, ...]) -> tuple[str, ...]:
+    """The names of the files' inputs, every one of the only type and shape that there is."""
+    width: object = None if max_length is None else list(lengths) or f"1..{max_length}"
+    found: list[str] = []
+    for content in fields.items("inputs"):
+        each = Fields(content, f"{fields.where}: inputs")
+        name = each.word("name")
+        if name not in MODEL_INPUTS or name in found:
+            raise each.refuse("name", name, f"one of {', '.join(MODEL_INPUTS)}, and each once")
+        if (kind := each.take("type")) != "int64":
+            raise each.refuse("type", kind, "'int64'")
+        if (shape := each.take("shape")) != [batch, width]:
+            raise each.refuse("shape", shape, f"{[batch, width]}, as batch, lengths and max_length say")
+        each.end()
+        found.append(name)
+    if not found:
+        raise fields.refuse("inputs", [], "at least one")
+    return tuple(found)

@@ -1,0 +1,90 @@
+"""JSON from elsewhere, read so that two programs cannot read it differently. Standard library only."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+from edgedistill.errors import UserError
+
+LARGEST_FILE = 256 * 2**20
+"""Bytes; what a bundle's JSON never comes near."""
+_LARGEST_NUMBER = 2**63 - 1
+_SHOWN = 200
+
+
+def read_object(file: Path) -> dict[str, object]:
+    """The object in a file.
+
+    Raises:
+        UserError: it is none, or as `read_value`.
+    """
+    content = read_value(file)
+    if not isinstance(content, dict):
+        raise UserError(f"{file}: holds {_kind(content)}, expected an object")
+    return content
+
+
+def read_value(file: Path) -> object:
+    """What a file of UTF-8 holds.
+
+    Raises:
+        UserError: it isn't there, is too large or nested too deeply; it holds a name twice, a number that is not finite
+            (`NaN`, `1e999`) or larger than 64 bits, or half of a surrogate pair.
+    """
+    try:
+        if file.stat().st_size > LARGEST_FILE:
+            raise ValueError(f"it is larger than {LARGEST_FILE} bytes")
+        return parse(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read: {error.strerror or type(error).__name__}") from None
+    except ValueError as error:
+        raise UserError(f"{file}: cannot be read: {' '.join(str(error).split())[:_SHOWN]}") from None
+
+
+def parse(text: str) -> object:
+    """What a text says.
+
+    Raises:
+        ValueError: as `read_value`, without the file's name.
+    """
+    try:
+        content: object = json.loads(
+            text, object_pairs_hook=_once, parse_constant=_refused, parse_float=_finite, parse_int=_integer
+        )
+        json.dumps(content, ensure_ascii=False).encode("utf-8")
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    except UnicodeEncodeError:
+        raise ValueError("a text holds half of a surrogate pair") from None
+    return content
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    content = dict(pairs)
+    if len(content) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{twice[:_SHOWN]!r} stands there twice")
+    return content
+
+
+def _refused(name: str) -> float:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _finite(digits: str) -> float:
+    if not math.isfinite(number := float(digits)):
+        raise ValueError(f"the number {digits[:40]} is too large")
+    return number
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > 20 or abs(int(digits)) > _LARGEST_NUMBER:
+        raise ValueError(f"the number {digits[:40]} is too large")
+    return int(digits)
+
+
+def _kind(value: object) -> str:
+    return {list: "a list", str: "a text", type(None): "null", bool: "a boolean"}.get(type(value), "a number")

@@ -1,0 +1,50 @@
+"""Which libraries load a published model folder, and what is written beside a model that only edgedistill loads."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+EVERYONE = ("edgedistill", "transformers")
+"""Any program that goes by the model types of `transformers`: it does itself, and optimum and transformers.js do."""
+OURS = ("edgedistill",)
+
+_NOTE = """# A model of edgedistill
+
+`config.json` says `{kind}`, a model type that only edgedistill knows: transformers, optimum and transformers.js do not
+load this folder. In Python it is loaded like any other model once edgedistill has told transformers of it:
+
+```python
+import edgedistill.{module}
+from transformers import {auto_class}
+
+model = {auto_class}.from_pretrained("this folder")
+```
+
+Its tokenizer, where there is one, is a usual one, and a device file (ONNX and the others) needs its runtime only.
+"""
+_LOADED_BY = {
+    "edgedistill-pruned-bert": ("pruned_model", "AutoModelForSequenceClassification"),
+    "edgedistill-static": ("static_model", "AutoModelForSequenceClassification"),
+    "edgedistill-pixels": ("image_model", "AutoModelForImageClassification"),
+}
+
+
+def loads_in(folder: Path) -> tuple[str, ...]:
+    """Whose auto classes know the model type of a folder: `EVERYONE` or `OURS`."""
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+
+    return EVERYONE if _model_type(folder) in CONFIG_MAPPING_NAMES else OURS
+
+
+def write_note(folder: Path) -> None:
+    """Write `README.md` into the folder of a model that only edgedistill loads, which says so and how."""
+    kind = _model_type(folder)
+    if kind in _LOADED_BY:
+        module, auto_class = _LOADED_BY[kind]
+        note = _NOTE.format(kind=kind, module=module, auto_class=auto_class)
+        (folder / "README.md").write_text(note, encoding="utf-8")
+
+
+def _model_type(folder: Path) -> str:
+    return str(json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type"))

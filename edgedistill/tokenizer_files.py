@@ -1,0 +1,49 @@
+"""The tokenizer as it is published: every client gets the ids that the files were verified with.
+
+`tokenizer.json` says by itself what a plain client of `tokenizers` does: cut at `max_length`, never pad. A teacher's
+own settings, such as padding to 128 whatever the text, would cost that client most of its time and would let in texts
+that are longer than any that was verified.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+# How the tokenizer was called or found once, which `transformers` writes down with the settings: `tokenizer.json` says
+# the former, and the latter is of the machine that wrote it.
+_PASSING = (
+    "is_local",
+    "local_files_only",
+    "max_length",
+    "pad_to_multiple_of",
+    "padding_strategy",
+    "stride",
+    "truncation_strategy",
+)
+
+
+def save_tokenizer(tokenizer: PreTrainedTokenizerBase, max_length: int, folder: Path) -> None:
+    """Write a fast tokenizer's files: `tokenizer.json` without padding and cut at `max_length` tokens, special ones
+    included, at the side that is the tokenizer's own, the longer of a pair first; `model_max_length` is the same.
+
+    Nothing changes for who calls `transformers`, which sets both for each call.
+    """
+    from tokenizers import Tokenizer
+
+    tokenizer.save_pretrained(folder)
+    file = folder / "tokenizer.json"
+    plain = Tokenizer.from_file(str(file))
+    plain.no_padding()
+    plain.enable_truncation(max_length, stride=0, strategy="longest_first", direction=tokenizer.truncation_side)
+    plain.save(str(file))
+    settings_file = folder / "tokenizer_config.json"
+    settings = json.loads(settings_file.read_text(encoding="utf-8"))
+    kept = {key: value for key, value in settings.items() if key not in _PASSING}
+    kept |= {"model_max_length": max_length, "truncation_side": tokenizer.truncation_side}
+    text = json.dumps(kept, indent=2, sort_keys=True, ensure_ascii=False)
+    settings_file.write_text(text + "\n", encoding="utf-8")
