@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import functools
 import json
+import struct
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO, overload
 
-from . import artifacts, loading, plugins, sources
+from . import artifacts, loading, plugins, publishing, run_folder, sources
 from .artifacts import Artifact
 from .bundling import from_run, merge, self_test
 from .bundling.layout import is_bundle
@@ -69,23 +71,27 @@ def run(
         stream: where progress is written; None for silence.
 
     Raises:
-        UserError: the recipe, its data or models are wrong.
+        UserError: the recipe, its data or models are wrong, or the folder cannot be written or is in use.
         StepError: a step failed.
+        DiskFullError: no room in the run folder.
     """
     loaded = loading.load(recipe, overrides)
     folder = _run_folder(loaded, out)
     known = sources.look_up(loaded, download=True)
     plan_ = make_plan(loaded, known)
-    folder.mkdir(parents=True, exist_ok=True)
-    progress = Progress(folder / "events.jsonl", stream)
-    progress.event("run", recipe=loaded.name, steps=len(plan_.steps))
-    go = functools.partial(execute, run_folder=folder, progress=progress, verify_hashes=verify_hashes, tried=set[str]())
-    if loaded.stop is not None:
-        plan_ = _until_stopped(plan_, known, go, progress)
-    done = go(plan_)
-    publish(plan_, done, folder)
-    progress.event("done")
-    return load_results(folder)
+    with run_folder.opened(folder):
+        run_folder.tidy(folder, plan_)
+        progress = Progress(folder / run_folder.EVENTS, stream)
+        progress.event("run", recipe=loaded.name, steps=len(plan_.steps))
+        go = functools.partial(
+            execute, run_folder=folder, progress=progress, verify_hashes=verify_hashes, tried=set[str]()
+        )
+        if loaded.stop is not None:
+            plan_ = _until_stopped(plan_, known, go, progress)
+        done = go(plan_)
+        publish(plan_, done, folder)
+        progress.event("done")
+        return load_results(folder)
 
 
 def _until_stopped(
@@ -312,27 +318,39 @@ def compare_devices(run: str | Path, measurements: Sequence[str | Path]) -> list
 
 
 def publish(plan_: Plan, done: Mapping[str, Artifact], folder: Path) -> None:
-    """Put what a user takes away in its place: `recipe.yaml`, `models/`, `results.json`, the reports and `bundle/`."""
+    """Put what a user takes away in its place: `recipe.yaml`, `models/`, `results.json`, the reports and `bundle/`.
+
+    Raises:
+        OSError: a place that cannot be written.
+    """
     text = loading.dump(plan_.recipe)
-    if not (folder / "recipe.yaml").is_file() or (folder / "recipe.yaml").read_text(encoding="utf-8") != text:
+    if not (folder / "recipe.yaml").is_file() or (folder / "recipe.yaml").read_bytes() != text.encode():
         artifacts.write_text(folder / "recipe.yaml", text)
+    if not (folder / publishing.RECORD).is_file():
+        from_run.forget_listed(folder / "bundle")
+    publishing.publish(dict(_published(plan_, done)), folder)
+
+
+def _published(plan_: Plan, done: Mapping[str, Artifact]) -> Iterator[tuple[str, Path]]:
+    """By the name in the run folder, the files of its steps that a user takes away."""
+    measured = done["measure"]
     for entry in done["report"].manifest.files:
-        artifacts.link(done["report"].path(entry.path), folder / entry.path)
-    artifacts.link(done["choose"].path("choice.json"), folder / "choice.json")
-    artifacts.link(done["measure"].path("measurements.json"), folder / "measurements.json")
-    for entry in done["measure"].manifest.files:
+        yield entry.path, done["report"].path(entry.path)
+    yield "choice.json", done["choose"].path("choice.json")
+    yield "measurements.json", measured.path("measurements.json")
+    for entry in measured.manifest.files:
         if entry.path.startswith("test/"):
-            artifacts.link(done["measure"].path(entry.path), folder / "predictions" / entry.path)
+            yield f"predictions/{entry.path}", measured.path(entry.path)
     for model in ("teacher", *(each.id for each in plan_.recipe.rounds)):
         for entry in done[model].manifest.files:
             if entry.path.startswith("model/"):
-                target = folder / "models" / model / entry.path.removeprefix("model/")
-                artifacts.link(done[model].path(entry.path), target)
+                yield f"models/{model}/{entry.path.removeprefix('model/')}", done[model].path(entry.path)
     for row in possible(plan_.candidates):
         made = done[f"file-{row.file_key}"]
         for name in read_files(made).published if made.failure is None else ():
-            artifacts.link(made.path(name), folder / "models" / row.round / row.target / name)
-    from_run.publish(done["bundle"], folder / "bundle")
+            yield f"models/{row.round}/{row.target}/{name}", made.path(name)
+    for entry in done["bundle"].manifest.files:
+        yield f"bundle/{entry.path}", done["bundle"].path(entry.path)
 
 
 def _run_folder(recipe: Recipe, out: str | Path | None) -> Path:
@@ -353,8 +371,26 @@ def _difference(run: Path, own: Results, first_run: Path, first: Results) -> Pai
         file = folder / "predictions" / "test" / f"{row.round}-{row.target}-{row.precision}-{row.runtime}.safetensors"
         if not file.is_file():
             return None
-        decided.append(np.asarray(load_rows(file).values).argmax(axis=1))
-    labels = np.array(json.loads((run / "predictions" / "test" / "references.json").read_text())["labels"])
-    kept = labels != -100
+        with _damage_named(file):
+            decided.append(np.asarray(load_rows(file).values).argmax(axis=1))
+    references = run / "predictions" / "test" / "references.json"
+    with _damage_named(references):
+        labels = np.array(json.loads(references.read_text(encoding="utf-8"))["labels"], dtype=np.int64)
+        kept = labels != -100
+        a, b = (answers[kept] for answers in decided)
     task = plugins.find("tasks", str(own.data["task"]))
-    return compare_paired(task.METRICS[own.metric], decided[0][kept], decided[1][kept], labels[kept])
+    return compare_paired(task.METRICS[own.metric], a, b, labels[kept])
+
+
+@contextmanager
+def _damage_named(file: Path) -> Iterator[None]:
+    """Have an error in reading a published file name the file.
+
+    Raises:
+        UserError: the file isn't what the run published.
+    """
+    try:
+        yield
+    except (OSError, ValueError, TypeError, LookupError, RecursionError, struct.error) as error:
+        words = " ".join(str(error).split())[:200]
+        raise UserError(f"{file}: is damaged or missing ({words}); run the recipe again") from error

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Literal
+from fnmatch import fnmatch
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Literal
 
-from .errors import EdgedistillError, RefusedError
+from .errors import RefusedError, in_words
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 MANIFEST = "manifest.json"
+_FICLONE = 0x40049409
+"""Of Linux, in linux/fs.h."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +43,7 @@ class Failure:
     @classmethod
     def of(cls, error: BaseException) -> Failure:
         """What is recorded and shown of an error that costs a candidate."""
-        words = str(error) if isinstance(error, EdgedistillError) else f"{type(error).__name__}: {error}"
-        return cls(" ".join(words.split())[:600], "refused" if isinstance(error, RefusedError) else "failed")
+        return cls(" ".join(in_words(error).split())[:600], "refused" if isinstance(error, RefusedError) else "failed")
 
 
 @dataclass(frozen=True)
@@ -55,8 +62,10 @@ class Manifest:
     peak_rss_mb: float
     failures: Mapping[str, Failure] = field(default_factory=dict)
     """What is missing in it, by candidate; the whole of it under the step's own name."""
-    flawed_inputs: Mapping[str, str] = field(default_factory=dict)
-    """By role, the flaws of the inputs that it was made of; with others it is made again."""
+    content: str = ""
+    """Of what it publishes, timings of the work itself left out: the same for the same content, made again."""
+    input_contents: Mapping[str, str] = field(default_factory=dict)
+    """By role, the content of the inputs that it was made of; with others it is made again."""
 
 
 @dataclass(frozen=True)
@@ -70,17 +79,6 @@ class Artifact:
     def failure(self) -> Failure | None:
         """Why there is nothing in it; None when there is."""
         return self.manifest.failures.get(self.manifest.step)
-
-    @property
-    def flaw(self) -> str | None:
-        """Names what is missing and what is there instead; None when nothing is missing."""
-        if not self.manifest.failures:
-            return None
-        content = [
-            {name: asdict(failure) for name, failure in self.manifest.failures.items()},
-            [entry.sha256 for entry in self.manifest.files],
-        ]
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
     def path(self, name: str) -> Path:
         """A file or folder inside."""
@@ -98,38 +96,97 @@ def file_entries(folder: Path) -> tuple[FileEntry, ...]:
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):
         name = file.relative_to(folder).as_posix()
         if name != MANIFEST:
-            with file.open("rb") as stream:
-                digest = hashlib.file_digest(stream, "sha256").hexdigest()
-            entries.append(FileEntry(name, file.stat().st_size, digest))
+            entries.append(FileEntry(name, file.stat().st_size, sha256(file)))
     return tuple(entries)
 
 
+def content_of(files: Sequence[FileEntry], failures: Mapping[str, Failure], volatile: Sequence[str] = ()) -> str:
+    """sha256 over names and bytes of files, and over what is missing.
+
+    Args:
+        volatile: patterns of files that say how long the work took, and otherwise only what follows from the rest.
+    """
+    kept = [[entry.path, entry.sha256] for entry in files if not any(fnmatch(entry.path, each) for each in volatile)]
+    missing = {name: asdict(failure) for name, failure in failures.items()}
+    return hashlib.sha256(json.dumps([kept, missing], sort_keys=True).encode()).hexdigest()
+
+
 def publish(partial: Path, final: Path, manifest: Manifest) -> Artifact:
-    """Write the manifest last, then rename: the folder appears whole."""
+    """Write the manifest last and rename, once all is on the disk: the folder appears whole, with modes as the umask
+    has them (some libraries write files that only their owner may read)."""
     write_json(partial / MANIFEST, asdict(manifest))
-    if final.exists():  # damaged: `read` refused it, so it is being made again
+    mode = (partial / MANIFEST).stat().st_mode & 0o666
+    for entry in manifest.files:
+        file = partial / entry.path
+        if file.stat().st_mode & 0o666 != mode:
+            file.chmod(mode | file.stat().st_mode & 0o111)
+        sync(file)
+    sync(partial / MANIFEST)
+    sync(partial)
+    if final.exists():  # damaged, or made of other inputs: it is being made again
         shutil.rmtree(final)
     partial.rename(final)
+    sync(final.parent)
     return Artifact(final, manifest)
 
 
 def read(folder: Path, *, verify_hashes: bool = False) -> Artifact | None:
-    """The artifact in `folder`, or None when it isn't there, or a file is missing or has another size (or hash)."""
+    """The artifact in `folder`, or None when it isn't there, its manifest is none, or a file is missing or has another
+    size (or hash)."""
+    manifest = read_manifest(folder)
+    if manifest is None:
+        return None
+    for entry in manifest.files:
+        file = folder / entry.path
+        try:
+            if not file.is_file() or file.stat().st_size != entry.bytes:
+                return None
+            if verify_hashes and sha256(file) != entry.sha256:
+                return None
+        except OSError:
+            return None
+    return Artifact(folder, manifest)
+
+
+def read_manifest(folder: Path) -> Manifest | None:
+    """The manifest in `folder`, or None when there is none, or something else by its name."""
+    file = folder / MANIFEST
     try:
-        content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        if not file.is_file():  # a pipe would be waited for
+            return None
+        manifest = _adapter().validate_json(file.read_bytes(), strict=True)
     except (OSError, ValueError):
         return None
-    files = tuple(FileEntry(**entry) for entry in content.pop("files"))
-    failures = {name: Failure(**each) for name, each in content.pop("failures", {}).items()}
-    for entry in files:
-        file = folder / entry.path
-        if not file.is_file() or file.stat().st_size != entry.bytes:
-            return None
-        if verify_hashes:
-            with file.open("rb") as stream:
-                if hashlib.file_digest(stream, "sha256").hexdigest() != entry.sha256:
-                    return None
-    return Artifact(folder, Manifest(files=files, failures=failures, **content))
+    names = [PurePosixPath(entry.path) for entry in manifest.files]
+    if any(name.is_absolute() or ".." in name.parts or "\0" in str(name) for name in names):
+        return None
+    return manifest
+
+
+@functools.cache
+def _adapter() -> TypeAdapter[Manifest]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Manifest)
+
+
+def sha256(file: Path) -> str:
+    """Of a file's bytes, in hexadecimal."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def sync(path: Path) -> None:
+    """Have the operating system put a file, or the names in a folder, on the disk; where it can."""
+    flags = os.O_RDONLY | (getattr(os, "O_DIRECTORY", 0) if path.is_dir() else 0)
+    try:
+        descriptor = os.open(path, flags)
+    except PermissionError:  # Windows opens no folders
+        return
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_json(file: Path, content: object) -> None:
@@ -141,19 +198,53 @@ def write_text(file: Path, text: str) -> None:
     """Write text under a temporary name, then rename."""
     file.parent.mkdir(parents=True, exist_ok=True)
     temporary = file.with_name(f"{file.name}.partial")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(file)
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(file)
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
-def link(source: Path, destination: Path) -> None:
-    """Put `source` at `destination` without a second copy where the file system can; replaces what was there."""
+def copy(source: Path, destination: Path) -> None:
+    """Put a copy of `source` at `destination`, in place of what was there; it may be changed, the source stays.
+
+    The bytes are shared until then where the file system can (a reflink). The time of change is the source's, by which
+    a copy is known again; the mode is the umask's.
+    """
     destination.parent.mkdir(parents=True, exist_ok=True)
-    if destination.exists() and os.path.samefile(source, destination):
+    if is_copy(source, destination):
         return
     temporary = destination.with_name(f"{destination.name}.partial")
     temporary.unlink(missing_ok=True)
     try:
-        os.link(source, temporary)
+        with source.open("rb") as read_from, temporary.open("wb") as write_to:
+            if not _reflink(read_from.fileno(), write_to.fileno()):
+                shutil.copyfileobj(read_from, write_to, 1 << 20)
+        status = source.stat()
+        os.utime(temporary, ns=(status.st_mtime_ns, status.st_mtime_ns))
+        temporary.replace(destination)
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def is_copy(source: Path, destination: Path) -> bool:
+    """Whether `destination` is a file of its own with the size and time of change that `copy` gave it."""
+    try:
+        own, made = destination.lstat(), source.stat()
     except OSError:
-        shutil.copy2(source, temporary)
-    temporary.replace(destination)
+        return False
+    same = (own.st_size, own.st_mtime_ns) == (made.st_size, made.st_mtime_ns)
+    return destination.is_file() and same and not destination.is_symlink() and not os.path.samestat(own, made)
+
+
+def _reflink(source: int, destination: int) -> bool:
+    """Share the bytes of one open file with another, if the file system can."""
+    try:
+        import fcntl
+
+        fcntl.ioctl(destination, _FICLONE, source)
+    except (ImportError, OSError):
+        return False
+    return True

@@ -9,8 +9,6 @@ from typing import Annotated
 
 import typer
 
-from .errors import EdgedistillError
-
 app = typer.Typer(
     name="edgedistill",
     help="Distil a transformer in rounds, quantize, export, verify, measure, and know which student to ship.",
@@ -196,15 +194,10 @@ def _print(content: object) -> None:
 
 
 def main() -> None:
-    """Entry point: a failure that edgedistill explains is one message and its exit code, never a traceback."""
-    try:
-        app()
-    except EdgedistillError as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        typer.echo("interrupted: what was finished is kept; the same command goes on from there", err=True)
-        sys.exit(130)
+    """Entry point."""
+    from . import entry
+
+    entry.main()
 
 
 if __name__ == "__main__":

@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
+import errno
+import re
+
 _SHOWN_INPUTS = 8
+MESSAGE_BYTES = 4000
+"""Of any message, in UTF-8: what a terminal shows at once."""
+_PROBLEM_BYTES, _PROBLEMS_BYTES = 500, 3600
+
+
+def shortened(text: str, most: int) -> str:
+    """The text as UTF-8 can write it, cut in its middle where it has more than so many bytes."""
+    encoded = text.encode(errors="replace")
+    if len(encoded) <= most:
+        return encoded.decode()
+    half = (most - 5) // 2
+    return f"{encoded[:half].decode(errors='ignore')} ... {encoded[-half:].decode(errors='ignore')}"
 
 
 class EdgedistillError(Exception):
@@ -18,11 +33,18 @@ class UserError(EdgedistillError):
 
 
 class RecipeError(UserError):
-    """All problems of one recipe, reported together."""
+    """All problems of one recipe, reported together; of very many, the message has the first."""
 
     def __init__(self, problems: list[str]) -> None:
         self.problems = problems
-        super().__init__("\n".join(problems))
+        shown: list[str] = []
+        for problem in problems:
+            line = shortened(problem, _PROBLEM_BYTES)
+            if sum(len(each.encode()) + 1 for each in (*shown, line)) > _PROBLEMS_BYTES:
+                break
+            shown.append(line)
+        more = len(problems) - len(shown)
+        super().__init__("\n".join([*shown, f"... and {more} more problems"] if more else shown))
 
 
 class RefusedError(EdgedistillError):
@@ -37,5 +59,64 @@ class StepError(EdgedistillError):
         self.exit_code = cause.exit_code if isinstance(cause, EdgedistillError) else 1
         more = f" and {len(inputs) - _SHOWN_INPUTS} more" if len(inputs) > _SHOWN_INPUTS else ""
         reading = f" (reading {', '.join(inputs[:_SHOWN_INPUTS])}{more})" if inputs else ""
-        reason = str(cause) if isinstance(cause, EdgedistillError) else f"{type(cause).__name__}: {cause}"
+        reason = in_words(cause)
         super().__init__(f"step '{step}'{reading} failed: {reason}")
+
+
+_FULL = re.compile(r"no space left on (device|the disk)|disk quota exceeded|os error (28|122)\b", re.IGNORECASE)
+_USERS_PLACE = frozenset(
+    getattr(errno, name)
+    for name in ("EACCES", "EPERM", "EROFS", "ENOTDIR", "EISDIR", "EEXIST", "ENAMETOOLONG", "ELOOP", "ENOTEMPTY")
+)
+
+
+class DiskFullError(EdgedistillError):
+    """There is no room for what is to be written; what was finished is kept."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what}; free some space and run the same command again: it goes on from there")
+
+
+def is_disk_full(error: BaseException | None) -> bool:
+    """Whether a full disk or quota is behind an error, whatever library found it."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        if isinstance(error, DiskFullError):
+            return True
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        if _FULL.search(str(error)):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def in_words(error: BaseException) -> str:
+    """An error in one line: our own sentence, or the type and words of another's."""
+    if isinstance(error, EdgedistillError):
+        return str(error)
+    if is_disk_full(error):
+        return str(DiskFullError(f"no space left on the disk{_place(error)}"))
+    if isinstance(error, MemoryError):
+        return f"not enough memory{': ' if str(error) else ''}{error}"
+    words = " ".join(str(error).split())
+    return f"{type(error).__name__}: {words}" if words else type(error).__name__
+
+
+def of_system(error: OSError, place: object) -> EdgedistillError:
+    """What the operating system refused, as a sentence: the user's turn where it is about the place that he named.
+
+    Args:
+        place: what was worked on, where the error itself names none.
+    """
+    if is_disk_full(error):
+        return DiskFullError(f"no space left on the disk of {place}")
+    where = error.filename if isinstance(error.filename, str) else place
+    sentence = f"{where}: cannot be read or written here: {error.strerror or error}"
+    return UserError(sentence) if error.errno in _USERS_PLACE else EdgedistillError(sentence)
+
+
+def _place(error: BaseException) -> str:
+    name = getattr(error, "filename", None)
+    return f" of {name}" if isinstance(name, str) else ""

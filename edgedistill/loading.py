@@ -16,35 +16,14 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from . import plugins
-from .errors import RecipeError, UserError
+from .errors import RecipeError, UserError, shortened
 from .plugins import nearest
 from .problems import problems
 from .recipe import PluginUnion, Recipe
+from .recipe_text import MOST_BYTES, MOST_LEVELS, Tree, parse
 
-Tree = dict[str, object]
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML in which `3e-4` is a number, as everyone expects (PyYAML follows YAML 1.1, where it is a string)."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?$"),
-    list("-+0123456789."),
-)
-
-
-def _no_duplicates(loader: _Loader, node: yaml.MappingNode) -> Tree:
-    keys = [loader.construct_object(key) for key, _ in node.value]
-    repeated = sorted({str(key) for key in keys if keys.count(key) > 1})
-    if repeated:
-        line = node.start_mark.line + 1
-        raise UserError(f"{node.start_mark.name}: line {line}: key given twice: {', '.join(repeated)}")
-    return loader.construct_mapping(node, deep=True)  # type: ignore[return-value]
-
-
-_Loader.add_constructor("tag:yaml.org,2002:map", _no_duplicates)
+_MOST_PARENTS = 20
+_SHOWN_KEY = 60
 
 
 def load(name: str, overrides: Sequence[str] = ()) -> Recipe:
@@ -70,12 +49,12 @@ def locate(name: str) -> Path:
     shipped_files = shipped()
     if name in shipped_files:
         return shipped_files[name]
-    file = Path(name)
-    if file.is_file():
+    if (file := _file(Path(), name)) is not None:
         return file
     known = sorted(shipped_files)
     raise UserError(
-        f"recipe '{name}': expected a file, or one of the shipped recipes {', '.join(known)}{nearest(name, known)}"
+        f"recipe '{shortened(name, 200)}': expected a file, or one of the shipped recipes "
+        f"{', '.join(known)}{nearest(name, known)}"
     )
 
 
@@ -94,23 +73,26 @@ def read(file: Path, seen: tuple[Path, ...] = ()) -> Tree:
     Raises:
         UserError: not YAML, not a mapping, or a file that extends itself.
     """
-    file = file.resolve()
+    file = _absolute(Path.cwd(), str(file), "recipe")
     if file in seen:
         raise UserError(f"{file}: extends itself ({' -> '.join(each.name for each in (*seen, file))})")
-    try:
-        tree = yaml.load(_text(file), Loader=_Loader)
-    except yaml.YAMLError as error:
-        raise UserError(f"{file}: is not YAML: {' '.join(str(error).split())}") from error
+    if len(seen) >= _MOST_PARENTS:
+        raise UserError(f"{file}: the recipes before it extend one another {len(seen)} times, expected fewer")
+    tree = parse(_text(file), str(file))
     if not isinstance(tree, dict):
-        raise UserError(f"{file}: got {type(tree).__name__}, expected a mapping with 'schema: edgedistill/1'")
+        raise UserError(f"{file}: got {_kind(tree)}, expected a mapping with 'schema: edgedistill/1'")
     parent = tree.pop("extends", None)
-    _absolute_paths(tree, file.parent)
+    _absolute_paths(tree, file.parent, str(file))
     if parent is None:
         return tree
     if not isinstance(parent, str):
-        raise UserError(f"{file}: extends: got {parent!r}, expected a file or a shipped recipe's name")
-    beside = file.parent / parent
-    return merge(read(beside if beside.is_file() else locate(parent), (*seen, file)), tree)
+        raise UserError(f"{file}: extends: got {_short(parent)}, expected a file or a shipped recipe's name")
+    beside = _file(file.parent, parent)
+    try:
+        base = locate(parent) if beside is None else beside
+    except UserError as error:
+        raise UserError(f"{file}: extends: {error}") from None
+    return merge(read(base, (*seen, file)), tree)
 
 
 def merge(base: Tree, change: Tree) -> Tree:
@@ -129,10 +111,10 @@ def validate(tree: Tree, where: str) -> Recipe:
         RecipeError: all problems, each with path, value, expectation and the nearest known key.
     """
     try:
-        recipe = Recipe.model_validate_json(json.dumps(tree, default=str))
+        recipe = Recipe.model_validate_json(json.dumps(tree))
     except ValidationError as error:
-        raise RecipeError([f"{where}: {line}" for line in _explain(error, tree)]) from None
-    found = [f"{where}: {path}: {sentence}" for path, sentence in problems(recipe)]
+        raise RecipeError([f"{shortened(where, 200)}: {line}" for line in _explain(error, tree)]) from None
+    found = [f"{shortened(where, 200)}: {path}: {sentence}" for path, sentence in problems(recipe)]
     if found:
         raise RecipeError(found)
     return recipe
@@ -146,7 +128,11 @@ def dump(recipe: Recipe) -> str:
 
 def _text(file: Path) -> str:
     try:
-        return file.read_text(encoding="utf-8")
+        with file.open("rb") as stream:
+            content = stream.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise UserError(f"{file}: is too long for a recipe, expected at most {MOST_BYTES // 1024} kB")
+        return content.decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{file}: cannot be read as UTF-8 text: {error}") from error
 
@@ -159,22 +145,23 @@ def _override(tree: Tree, override: str) -> None:
     """
     path, equals, text = override.partition("=")
     keys = path.strip().split(".")
+    shown = f"--set {shortened(override, 200)}"
     if not equals or not all(keys):
-        raise UserError(f"--set {override}: expected dotted.path=value, for example rounds.0.stages.0.epochs=3")
-    try:
-        value = yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as error:
-        raise UserError(f"--set {override}: the value is not YAML: {' '.join(str(error).split())}") from error
+        raise UserError(f"{shown}: expected dotted.path=value, for example rounds.0.stages.0.epochs=3")
+    if len(keys) > MOST_LEVELS:
+        raise UserError(f"{shown}: got a path of {len(keys)} keys, expected at most {MOST_LEVELS}")
+    value = parse(text, shown, "the value")
     node: object = tree
     for depth, key in enumerate(keys):
         last = depth == len(keys) - 1
         here = ".".join(keys[:depth]) or "the recipe"
         if isinstance(node, list):
-            if not key.isdigit() or int(key) >= len(node):
-                raise UserError(f"--set {override}: got '{key}' in {here}, expected a number below {len(node)}")
+            number = _index(key, len(node))
+            if number is None:
+                raise UserError(f"{shown}: got '{shortened(key, 60)}' in {here}, expected a number below {len(node)}")
             if last:
-                node[int(key)] = value
-            node = node[int(key)]
+                node[number] = value
+            node = node[number]
         elif isinstance(node, dict):
             if last:
                 node[key] = value
@@ -182,32 +169,72 @@ def _override(tree: Tree, override: str) -> None:
                 node[key] = {}
             node = node[key]
         else:
-            raise UserError(f"--set {override}: {here} is {node!r}, it has no keys below it")
-    _absolute_paths(tree, Path.cwd())
+            raise UserError(f"{shown}: {here} is {_short(node)}, it has no keys below it")
+    _absolute_paths(tree, Path.cwd(), shown)
 
 
-def _absolute_paths(tree: Tree, folder: Path) -> None:
-    """Make local files and folders absolute: a data set's `path` always, `model` and `masked_lm` where they are one."""
+def _index(key: str, length: int) -> int | None:
+    """A position in a list of that length, of plain digits only."""
+    if not re.fullmatch("[0-9]{1,6}", key) or int(key) >= length:
+        return None
+    return int(key)
+
+
+def _absolute_paths(tree: Tree, folder: Path, where: str) -> None:
+    """Make local files and folders absolute: a data set's `path` always, `model` and `masked_lm` where they are one.
+
+    Raises:
+        UserError: `where` and a path that can be none.
+    """
     teacher, rounds, evaluate = tree.get("teacher"), tree.get("rounds"), tree.get("evaluate")
     whole = [each for each in rounds if isinstance(each, dict)] if isinstance(rounds, list) else []
     sets = [tree.get("data"), evaluate.get("ood") if isinstance(evaluate, dict) else None]
     sets += [each.get("data") for each in whole]
     for source in [source for named in sets if isinstance(named, dict) for source in named.values()]:
         if isinstance(source, dict) and isinstance(source.get("path"), str):
-            source["path"] = str((folder / Path(source["path"]).expanduser()).resolve())
+            source["path"] = str(_absolute(folder, source["path"], f"{where}: path"))
     holders = [(teacher, "model"), *((each.get("student"), "model") for each in whole)]
     stages = [stage for each in whole if isinstance(each.get("stages"), list) for stage in each["stages"]]
     holders += [(stage.get("augment"), "masked_lm") for stage in stages if isinstance(stage, dict)]
     for holder, key in holders:
         if isinstance(holder, dict) and isinstance(holder.get(key), str):
-            local = folder / Path(holder[key]).expanduser()
+            local = _absolute(folder, holder[key], f"{where}: {key}")
             if local.is_dir() or holder[key].startswith((".", "~", "/")):
-                holder[key] = str(local.resolve())
+                holder[key] = str(local)
+
+
+def _absolute(folder: Path, text: str, where: str) -> Path:
+    """The absolute path, links followed.
+
+    Raises:
+        UserError: a text that can be no path here: an unknown `~user`, links in a circle, a name too long, a NUL.
+    """
+    try:
+        found = (folder / Path(text).expanduser()).resolve()
+        found.exists()
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise UserError(f"{where}: got '{shortened(text, 200)}', which is no path here: {reason}") from None
+    return found
+
+
+def _file(folder: Path, text: str) -> Path | None:
+    """The regular file that a text names, if it does."""
+    try:
+        file = folder / Path(text)
+        return file if file.is_file() else None
+    except (OSError, ValueError):
+        return None
+
+
+def _kind(value: object) -> str:
+    return "nothing" if value is None else "a list" if isinstance(value, list) else f"{_short(value)}"
 
 
 def _explain(error: ValidationError, tree: Tree) -> Iterator[str]:
     for problem in error.errors(include_url=False):
         path, known = _follow(problem["loc"], tree)
+        path = [shortened(key, _SHOWN_KEY) for key in path]
         got = problem.get("input")
         if problem["type"] == "too_short" and isinstance(got, list) and got:
             continue  # its items are wrong, and each of them is reported itself
@@ -223,7 +250,7 @@ def _explain(error: ValidationError, tree: Tree) -> Iterator[str]:
                 tags = [tag.strip(" '") for tag in str(context.get("expected_tags", "")).split(",")]
                 tag = str(context.get("tag", ""))
                 hint = plugins.hint("losses" if key == "kind" else "students", tag)
-                yield f"{'.'.join([*path, key])}: got {tag!r}, expected one of {', '.join(tags)}{hint}"
+                yield f"{'.'.join([*path, key])}: got {_short(tag)}, expected one of {', '.join(tags)}{hint}"
             case "union_tag_not_found":
                 key = str(problem.get("ctx", {}).get("discriminator", "")).strip("'")
                 yield f"{'.'.join([*path, key])}: missing, expected the name of one"

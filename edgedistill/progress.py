@@ -29,8 +29,10 @@ class Progress:
         """Append one event with its time."""
         if self._events is not None:
             line = json.dumps({"time": round(time.time(), 3), "event": kind, **facts}, ensure_ascii=False)
-            with self._events.open("a", encoding="utf-8") as file:
-                file.write(line + "\n")
+            with self._events.open("ab+") as file:
+                if file.tell() and (file.seek(-1, os.SEEK_END), file.read(1))[1] != b"\n":
+                    line = f"\n{line}"  # a full disk or a killed process cut the line before
+                file.write(f"{line}\n".encode(errors="replace"))
 
     def say(self, line: str) -> None:
         """One line."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -23,6 +24,8 @@ class RoundFigures:
     """(R, C) what the teacher said of the training data."""
     metrics: Sequence[float]
     """After each epoch of the last stage."""
+    validation_items: int
+    """On how many decisions the metrics were measured."""
 
 
 HARD, FLAT = 0.98, 0.5
@@ -50,15 +53,34 @@ def remedies(found: RoundFigures) -> list[str]:
                 f"at temperature {found.temperature:g} the teacher gives its first choice only {confidence:.3f} on "
                 "average: lower the temperature"
             )
-    best = int(np.argmax(found.metrics)) if found.metrics else 0
-    if len(found.metrics) > 1 and best == len(found.metrics) - 1 and found.metrics[-1] > found.metrics[-2]:
-        said.append(
-            f"the metric still rose in the last epoch ({found.metrics[-2]:.4f} to {found.metrics[-1]:.4f}): "
-            "more epochs or a higher learning rate"
-        )
-    elif len(found.metrics) > 3 and best < len(found.metrics) // 3:
-        said.append(f"the best epoch was {best + 1} of {len(found.metrics)}: a lower learning rate, or fewer epochs")
+    said += _of_epochs(found.metrics, found.validation_items)
     return said
+
+
+def noise(metric: float, items: int) -> float:
+    """Half of the 95% interval of a share measured on so many items (the normal approximation): a smaller difference
+    between two epochs says nothing. They are measured on the same items, so that this is rather too much than too
+    little."""
+    return 1.96 * math.sqrt(max(metric * (1 - metric), 1 / items) / items)
+
+
+def _of_epochs(metrics: Sequence[float], items: int) -> list[str]:
+    """What the metric's way through the epochs suggests, where it moved by more than noise."""
+    if len(metrics) < 2:
+        return []
+    best = max(range(len(metrics)), key=lambda epoch: (metrics[epoch], epoch))
+    beyond = noise(metrics[best], items)
+    if best == len(metrics) - 1 and metrics[-1] - metrics[-2] > beyond:
+        return [
+            f"the metric still rose in the last epoch ({metrics[-2]:.4f} to {metrics[-1]:.4f}): "
+            "more epochs or a higher learning rate"
+        ]
+    if len(metrics) > 3 and best < len(metrics) // 3 and metrics[best] - metrics[-1] > beyond:
+        return [
+            f"the best epoch was {best + 1} of {len(metrics)} ({metrics[best]:.4f}, in the end {metrics[-1]:.4f}): "
+            "a lower learning rate, or fewer epochs"
+        ]
+    return []
 
 
 def first_choice(logits: Floats, temperature: float) -> float:

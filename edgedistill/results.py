@@ -274,13 +274,15 @@ def load_results(run: Path) -> Results:
         UserError: there are none, or of another schema.
     """
     file = run / "results.json" if run.is_dir() else run
+    if not file.is_file():
+        raise UserError(f"{run}: expected a finished run's folder or its results.json")
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         found = content.get("schema") if isinstance(content, dict) else None
         if found != RESULTS_SCHEMA:
             raise UserError(f"{file}: schema is {found!r}, expected '{RESULTS_SCHEMA}'")
         return Results.model_validate(content)
-    except OSError:
-        raise UserError(f"{run}: expected a finished run's folder or its results.json") from None
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read: {error.strerror}") from None
     except (ValidationError, ValueError, RecursionError) as error:
         raise UserError(f"{file}: is not a results file: {' '.join(str(error).split())[:200]}") from None

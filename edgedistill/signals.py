@@ -6,7 +6,10 @@ can be read.
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import shutil
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,18 +19,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from .errors import DiskFullError, is_disk_full
 from .interfaces import Floats, Integers, Rows
 
 if TYPE_CHECKING:
     import torch
 
+_ZEROS = bytes(1 << 20)
+_NO_FALLOCATE = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 _DTYPES = {"F32": np.float32, "F16": np.float16, "I64": np.int64}
 
 
 def create(
     file: Path, shapes: Mapping[str, tuple[int, ...]], dtypes: Mapping[str, str]
 ) -> dict[str, NDArray[np.generic]]:
-    """A new safetensors file of these tensors, mapped for writing; dtypes are `F32`, `F16` or `I64`."""
+    """A new safetensors file of these tensors, mapped for writing; dtypes are `F32`, `F16` or `I64`.
+
+    Raises:
+        DiskFullError: it has no room. A mapped file without room would end the process when it is written to.
+    """
     header: dict[str, object] = {}
     end = 0
     for name, shape in shapes.items():
@@ -38,14 +48,45 @@ def create(
     text += b" " * (-len(text) % 8)
     with file.open("wb") as stream:
         stream.write(struct.pack("<Q", len(text)) + text)
-        stream.truncate(8 + len(text) + end)
+        stream.flush()
+        try:
+            _allocate(stream.fileno(), 8 + len(text) + end)
+        except OSError as error:
+            file.unlink()
+            if not is_disk_full(error):
+                raise
+            needed, free = (8 + len(text) + end) / 1e6, shutil.disk_usage(file.parent).free / 1e6
+            raise DiskFullError(
+                f"no space left on the disk of {file.parent}: {file.name} needs {needed:.1f} MB, {free:.1f} MB are free"
+            ) from error
     return open_mapped(file, mode="r+")
 
 
+def _allocate(descriptor: int, size: int) -> None:
+    """Have the file system set all bytes of a file aside; where it can't, write zeros."""
+    written = os.fstat(descriptor).st_size
+    try:
+        os.posix_fallocate(descriptor, 0, size)
+    except (AttributeError, OSError) as error:
+        if isinstance(error, OSError) and error.errno not in _NO_FALLOCATE:
+            raise
+        for offset in range(written, size, len(_ZEROS)):
+            zeros = _ZEROS[: size - offset]
+            while zeros:
+                zeros = zeros[os.write(descriptor, zeros) :]
+
+
 def open_mapped(file: Path, mode: str = "r") -> dict[str, NDArray[np.generic]]:
-    """The tensors of a safetensors file, mapped, not read."""
+    """The tensors of a safetensors file, mapped, not read.
+
+    Raises:
+        ValueError: it isn't one, or was cut.
+    """
     with file.open("rb") as stream:
-        (length,) = struct.unpack("<Q", stream.read(8))
+        start = stream.read(8)
+        length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
+        if not 0 < length <= file.stat().st_size - 8:
+            raise ValueError(f"{file.name} is no safetensors file, or was cut")
         header = json.loads(stream.read(length))
     header.pop("__metadata__", None)
     tensors: dict[str, NDArray[np.generic]] = {}

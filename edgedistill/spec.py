@@ -6,10 +6,12 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Spec(BaseModel):
-    """A frozen part of a recipe: unknown keys and wrong types are refused.
+    """A frozen part of a recipe: unknown keys, wrong types and numbers that aren't finite are refused.
 
     Its schema is built when it is first used, so that a recipe's unions of plug-ins are made when one is read, and a
     plug-in may import the recipe's types.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True, defer_build=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, validate_default=True, allow_inf_nan=False, defer_build=True
+    )

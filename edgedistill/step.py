@@ -32,6 +32,8 @@ class StepModule(Protocol):
     VERSION: int
     """Raised whenever the step's code would write other bytes for the same settings and inputs."""
     run: Callable[[Spec, Inputs, Path, Context], None]
+    """A module may also have `VOLATILE`, patterns of published files that say how long the work took: they are no
+    reason to do again what reads them."""
 
 
 @dataclass(frozen=True)

@@ -152,7 +152,8 @@ class StageRequest:
     steps_an_epoch: int = 0
     """Batches an epoch; 0: as many as the data has."""
     keep: Literal["best", "last"] = "best"
-    """Which epoch's weights to go back to: the one with the best metric, or the last where no loss trains the head."""
+    """Which epoch's weights to go back to: the one with the best metric (of equals the later), or the last where no
+    loss trains the head."""
 
 
 @dataclass
@@ -193,7 +194,7 @@ def train_stage(trainee: Trainee, request: StageRequest, scratch: Path, progress
     checkpoint_folder = scratch / request.name
     total = steps * schedule.epochs
     torch.manual_seed(request.seed)
-    if (stored := load_checkpoint(checkpoint_folder, trainee, optimizer)) is not None:
+    if (stored := load_checkpoint(checkpoint_folder, trainee, optimizer, progress)) is not None:
         history = list(stored.history)
         best = _Best(stored.best_metric, stored.best_epoch, dict(stored.best_weights))
         progress.say(f"      {request.name}: resumed after epoch {len(history)} of {schedule.epochs}")
@@ -245,7 +246,7 @@ def train_stage(trainee: Trainee, request: StageRequest, scratch: Path, progress
             f"{record.samples_per_second:.0f} samples/s, {_left(history, schedule.epochs)} left"
         )
         progress.event("epoch", **asdict(record))
-        if metric > best.metric or request.keep == "last":
+        if metric >= best.metric or request.keep == "last":  # of equals the later, which has learned for longer
             best = _Best(metric, epoch + 1, _copy(trainee.student))
         save_checkpoint(
             checkpoint_folder,

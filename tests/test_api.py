@@ -157,6 +157,36 @@ def test_runs_on_other_test_sets_are_not_subtracted(finished_run, tmp_path):
     assert second.difference_from_first is None
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("results.json", '{"schema": "edgedistill/results/1"}'),
+        ("results.json", "[" * 100_000),
+        ("predictions/test/references.json", "{"),
+        ("predictions/test/references.json", '{"labels": ["a"]}'),
+        ("predictions/test/references.json", '{"labels": [1]}'),
+        ("predictions/test/references.json", "[1]"),
+        ("predictions", "x"),
+        ("predictions/test/r*.safetensors", ""),
+        ("predictions/test/r*.safetensors", "x" * 100),
+    ],
+)
+def test_a_damaged_file_of_a_run_is_named(finished_run, tmp_path, name, content):
+    first, second = tmp_path / "first", tmp_path / "second"
+    for copied in (first, second):
+        shutil.copytree(finished_run.folder, copied)
+    if name == "predictions":
+        shutil.rmtree(second / name)
+        assert edgedistill.compare([first, second])[1].difference_from_first is None
+        return
+    for file in second.glob(name):
+        file.write_text(content)
+    with pytest.raises(UserError) as caught:
+        edgedistill.compare([first, second])
+    assert str(second / name.split("*")[0]) in str(caught.value)
+    assert len(str(caught.value)) < 1000
+
+
 def test_a_folder_without_results_is_refused(tmp_path):
     with pytest.raises(UserError, match="expected a finished run's folder or its results.json"):
         edgedistill.compare([tmp_path, tmp_path])

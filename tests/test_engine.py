@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import errno
 import json
+import os
+import signal
+import subprocess
 import sys
 from dataclasses import replace
 from types import ModuleType
@@ -11,6 +15,7 @@ from filelock import FileLock
 from edgedistill import engine
 from edgedistill.artifacts import Failure
 from edgedistill.errors import RefusedError, StepError, UserError
+from edgedistill.interruption import Interrupted
 from edgedistill.planning import Plan
 from edgedistill.progress import Progress
 from edgedistill.spec import Spec
@@ -29,9 +34,13 @@ def steps(monkeypatch):
     ran: list[str] = []
     fault: dict[str, BaseException] = {}
 
+    words: dict[str, str] = {}
+
     def first(settings, inputs, folder, context):
         ran.append("first")
-        (folder / "word.txt").write_text(settings.text)
+        (folder / "word.txt").write_text(words.get("first", settings.text))
+        if "took" in words:
+            (folder / "took.txt").write_text(words["took"])
 
     def second(settings, inputs, folder, context):
         ran.append("second")
@@ -71,7 +80,7 @@ def steps(monkeypatch):
 
     plan.partly = partly
 
-    plan.ran, plan.fault = ran, fault
+    plan.ran, plan.fault, plan.words = ran, fault, words
     return plan
 
 
@@ -216,3 +225,99 @@ def test_events_tell_what_happened(steps, tmp_path):
         ("skipped", "second"),
     ]
     assert {"seconds", "peak_rss_mb"} <= events[1].keys()
+
+
+def test_what_reads_an_input_that_was_made_again_with_other_bytes_runs_again_and_a_plan_says_so(steps, tmp_path):
+    done = engine.execute(steps(), tmp_path, SILENT)
+    steps.words["first"] = "other"
+    done["first"].path("word.txt").unlink()
+    one = Plan(None, steps().steps[:1], (), ())
+    engine.execute(one, tmp_path, SILENT)
+    assert set(engine.find_done(steps(), tmp_path)) == {"first"}
+    assert engine.execute(steps(), tmp_path, SILENT)["second"].path("word.txt").read_text() == "otherother"
+    assert steps.ran == ["first", "second", "first", "second"]
+    assert set(engine.find_done(steps(), tmp_path)) == {"first", "second"}
+
+
+def test_an_input_that_was_made_again_with_the_same_bytes_makes_nothing_run_again(steps, tmp_path):
+    done = engine.execute(steps(), tmp_path, SILENT)
+    done["first"].path("word.txt").unlink()
+    engine.execute(steps(), tmp_path, SILENT)
+    assert steps.ran == ["first", "second", "first"]
+
+
+def test_how_long_an_input_took_makes_nothing_run_again(steps, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys.modules["edgedistill.steps.first"], "VOLATILE", ("took.txt",), raising=False)
+    steps.words["took"] = "5"
+    done = engine.execute(steps(), tmp_path, SILENT)
+    done["first"].path("word.txt").unlink()
+    steps.words["took"] = "6"
+    engine.execute(steps(), tmp_path, SILENT)
+    assert steps.ran == ["first", "second", "first"]
+
+
+def test_a_plan_shows_all_that_follows_from_an_input_with_other_bytes(steps, tmp_path):
+    plan = steps(optional=True)
+    done = engine.execute(plan, tmp_path, SILENT)
+    done["first"].path("word.txt").unlink()
+    steps.words["first"] = "other"
+    engine.execute(Plan(None, plan.steps[:1], (), ()), tmp_path, SILENT)
+    assert set(engine.find_done(plan, tmp_path)) == {"first"}
+
+
+def test_an_artifact_that_does_not_fit_is_not_left_beside_the_one_made_in_its_stead(steps, tmp_path):
+    done = engine.execute(steps(), tmp_path, SILENT)
+    folder = done["second"].folder
+    folder.rename(folder.with_name(folder.name.replace("01-", "00-")))
+    done["first"].path("word.txt").unlink()
+    steps.words["first"] = "other"
+    for _ in range(2):
+        engine.execute(steps(), tmp_path, SILENT)
+    assert steps.ran == ["first", "second", "first", "second"]
+    assert len(list((tmp_path / "steps").iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        RuntimeError("I/O error: No space left on device (os error 28)"),
+    ],
+)
+def test_a_full_disk_ends_the_run_even_in_a_step_that_may_fail_and_is_no_candidates_failure(steps, tmp_path, error):
+    steps.fault["second"] = error
+    with pytest.raises(
+        StepError, match="no space left on the disk; free some space and run the same command"
+    ) as caught:
+        engine.execute(steps(optional=True), tmp_path, SILENT)
+    assert caught.value.exit_code == 1
+    steps.fault.clear()
+    assert engine.execute(steps(optional=True), tmp_path, SILENT)["last"].path("word.txt").read_text() == "xx"
+
+
+def test_a_signal_leaves_nothing_half_written(steps, tmp_path):
+    steps.fault["second"] = Interrupted(signal.SIGTERM)
+    with pytest.raises(Interrupted):
+        engine.execute(steps(optional=True), tmp_path, SILENT)
+    assert [folder.name[:8] for folder in (tmp_path / "steps").iterdir()] == ["00-first"]
+    assert not (tmp_path / ".lock.holder").exists()
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="mounting needs the superuser")
+def test_a_run_on_a_full_disk_says_so_and_finishes_with_the_same_bytes_when_there_is_room(steps, tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], check=False).returncode:
+        pytest.skip("this machine mounts no tmpfs")
+    steps.words["first"] = "x" * 400_000  # the second step writes twice as much
+    try:
+        with pytest.raises(StepError, match=r"step 'second' .*no space left on the disk.*; free some space and run"):
+            engine.execute(steps(), disk / "run", Progress(disk / "events.jsonl", None))
+        subprocess.run(["mount", "-o", "remount,size=8m", disk], check=True)
+        done = engine.execute(steps(), disk / "run", Progress(disk / "events.jsonl", None))
+        assert done["second"].path("word.txt").read_text() == "x" * 800_000
+        assert steps.ran == ["first", "second", "second"]
+        lines = (disk / "events.jsonl").read_text().splitlines()
+        assert [json.loads(line)["event"] for line in lines if line.startswith("{")][-1] == "finished"
+    finally:
+        subprocess.run(["umount", disk], check=True)

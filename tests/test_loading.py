@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import json
+import os
+
 import pytest
 import yaml
 from helpers import write_recipe
@@ -187,3 +190,85 @@ def test_paths_of_a_recipe_are_beside_it_wherever_they_stand(recipe_tree, tmp_pa
     assert loaded.evaluate.ood["far"].path == str(tmp_path / "recipes" / "far.jsonl")
     assert loaded.evaluate.ood["near"].path == str(tmp_path / "near.jsonl")
     assert loaded.rounds[0].stages[0].augment.masked_lm == str(tmp_path / "recipes" / "lm")
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("rounds.²=1", "got '²' in rounds, expected a number below 2"),
+        ("rounds.٣=1", "got '٣' in rounds"),
+        ("rounds.-1=1", "got '-1' in rounds"),
+        ("rounds." + "9" * 5000 + "=1", "in rounds, expected a number below 2"),
+        (".".join("a" * 500) + "=1", "got a path of 500 keys"),
+        ("seed=" + "9" * 5000, "a number of 5000 digits"),
+        ("seed=!!python/object:os.x {}", "got the tag"),
+        ("rounds.0.stages.0.learning_rate=.inf", "expected a finite number"),
+        ("data.train.path=~nobody-of-that-name/x", "is no path here"),
+        ("teacher.model=" + "/" + "y" * 3900, "is no path here: File name too long"),
+        ("x" * 100_000 + "=1", "unknown key"),
+        ("name=\udcff", "is not YAML"),
+    ],
+)
+def test_a_wild_override_gets_a_short_sentence(recipe_file, override, expected):
+    with pytest.raises(UserError) as caught:
+        loading.load(recipe_file, [override])
+    assert expected in str(caught.value)
+    assert len(str(caught.value).encode()) < 4000
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "x" * 300, "a\0b", ".", "/dev/null/x", "~nobody/x.yaml"])
+def test_a_name_that_is_no_file_gets_a_short_sentence(name, tmp_path):
+    child = tmp_path / "child.yaml"
+    child.write_text(f"extends: {json.dumps(name)}\n")
+    for named in (name, str(child)):
+        with pytest.raises(UserError) as caught:
+            loading.load(named)
+        assert len(str(caught.value).encode()) < 1000
+
+
+def test_extends_names_the_file_that_says_it(tmp_path):
+    os.mkfifo(tmp_path / "pipe.yaml")
+    (tmp_path / "folder").mkdir()
+    for parent in ("pipe.yaml", "folder", "missing.yaml", "{a: 1}"):
+        (tmp_path / "child.yaml").write_text(f"extends: {parent}\n")
+        with pytest.raises(UserError, match=r"child\.yaml: extends: "):
+            loading.load(str(tmp_path / "child.yaml"))
+
+
+def test_recipes_that_extend_one_another_without_end_are_refused(tmp_path):
+    for number in range(300):
+        (tmp_path / f"{number}.yaml").write_text(f"extends: {number + 1}.yaml\n")
+    with pytest.raises(UserError, match="extend one another 20 times"):
+        loading.load(str(tmp_path / "0.yaml"))
+
+
+def test_links_in_a_circle_get_a_sentence(tmp_path):
+    (tmp_path / "a.yaml").symlink_to(tmp_path / "b.yaml")
+    (tmp_path / "b.yaml").symlink_to(tmp_path / "a.yaml")
+    with pytest.raises(UserError, match="expected a file"):
+        loading.load(str(tmp_path / "a.yaml"))
+
+
+def test_very_many_problems_are_counted_not_listed(recipe_tree, tmp_path):
+    recipe_tree |= {f"key{number}": "x" * 200 for number in range(500)}
+    with pytest.raises(RecipeError) as caught:
+        loading.load(write_recipe(recipe_tree, tmp_path))
+    assert len(caught.value.problems) == 500
+    assert len(str(caught.value).encode()) < 4000
+    shown = str(caught.value).splitlines()
+    assert shown[-1] == f"... and {500 - len(shown) + 1} more problems"
+
+
+def test_a_number_that_is_not_finite_is_refused_however_it_comes(recipe_tree):
+    recipe_tree["rounds"][0]["stages"][0]["learning_rate"] = float("inf")
+    with pytest.raises(RecipeError, match=r"learning_rate: got inf, expected a finite number"):
+        loading.validate(recipe_tree, "x")
+
+
+def test_a_text_of_other_bytes_and_a_large_file_get_a_sentence(tmp_path):
+    (tmp_path / "latin.yaml").write_bytes("name: caf\xe9\n".encode("latin-1"))
+    with pytest.raises(UserError, match="cannot be read as UTF-8 text"):
+        loading.load(str(tmp_path / "latin.yaml"))
+    (tmp_path / "large.yaml").write_bytes(("# " + "é" * 10 + "\n").encode() * 100_000)
+    with pytest.raises(UserError, match=r"large\.yaml: is too long for a recipe"):
+        loading.load(str(tmp_path / "large.yaml"))

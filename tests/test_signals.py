@@ -1,8 +1,15 @@
 from __future__ import annotations
 
+import errno
+import os
+import subprocess
+import sys
+
 import numpy as np
+import pytest
 from safetensors.numpy import load_file
 
+from edgedistill.errors import DiskFullError
 from edgedistill.interfaces import Rows
 from edgedistill.signals import HiddenSignal, LogitSignal, create, load_rows, open_mapped, save_rows
 
@@ -45,3 +52,54 @@ def test_hidden_states_are_padded_with_zeros():
     signal = HiddenSignal({2: np.arange(10, dtype=np.float16).reshape(5, 2)}, np.array([0, 3, 5]))
     padded = signal.padded([1, 0], 3)[2]
     assert padded.tolist() == [[[6, 7], [8, 9], [0, 0]], [[0, 1], [2, 3], [4, 5]]]
+
+
+def test_room_is_set_aside_before_anything_is_mapped(tmp_path, monkeypatch):
+    def full(descriptor, offset, size):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(
+        DiskFullError, match=r"x.safetensors needs 8.0 MB, [0-9.]+ MB are free; free some space and run"
+    ):
+        create(tmp_path / "x.safetensors", {"a": (1_000_000, 2)}, {"a": "F32"})
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("missing", ["function", "support"])
+def test_a_file_system_that_cannot_set_room_aside_gets_zeros(tmp_path, monkeypatch, missing):
+    def unsupported(descriptor, offset, size):
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    if missing == "function":
+        monkeypatch.delattr(os, "posix_fallocate")
+    else:
+        monkeypatch.setattr(os, "posix_fallocate", unsupported)
+    create(tmp_path / "x.safetensors", {"a": (700_001, 2)}, {"a": "F32"})["a"][700_000] = 3
+    file = tmp_path / "x.safetensors"
+    assert file.stat().st_blocks * 512 >= 700_001 * 8
+    stored = load_file(file)["a"]
+    assert (stored[700_000] == 3).all()
+    assert not stored[:700_000].any()
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="mounting needs the superuser")
+def test_a_full_disk_is_a_sentence_and_no_signal_ends_the_process(tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], check=False).returncode:
+        pytest.skip("this machine mounts no tmpfs")
+    code = (
+        "import sys; from pathlib import Path; from edgedistill.signals import create\n"
+        "from edgedistill.errors import DiskFullError\n"
+        "try:\n    create(Path(sys.argv[1]), {'a': (1000, 1000)}, {'a': 'F32'})['a'][...] = 1\n"
+        "except DiskFullError as error:\n    print(error)"
+    )
+    try:
+        command = [sys.executable, "-c", code, str(disk / "a.safetensors")]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "a.safetensors needs 4.0 MB, 1.0 MB are free" in done.stdout
+        assert not list(disk.iterdir())
+    finally:
+        subprocess.run(["umount", disk], check=True)

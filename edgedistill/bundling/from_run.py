@@ -5,11 +5,11 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from edgedistill import artifacts
 from edgedistill.artifacts import Artifact
-from edgedistill.bundling.layout import is_bundle
+from edgedistill.bundling.layout import HASHES, is_bundle
 from edgedistill.errors import UserError
 from edgedistill.results import load_results
 from edgedistill.steps import bundle as step
@@ -41,6 +41,11 @@ def bundle_run(run: Path, candidate: str | None, out: Path | None) -> Path:
         raise UserError(f"bundle: {run} lacks the artifacts of {', '.join(missing)}; run the recipe again")
     settings = step.Settings.model_validate_json(_settings(planned))
     inputs = {role: known[key] for role, key in planned.manifest.inputs.items()}
+    for each in inputs.values():
+        if artifacts.read(each.folder, verify_hashes=True) is None:
+            raise UserError(
+                f"bundle: {each.folder} is no longer as the run made it; run the recipe again with --verify-hashes"
+            )
     partial = place.with_name(f"{place.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -53,23 +58,41 @@ def bundle_run(run: Path, candidate: str | None, out: Path | None) -> Path:
     return place
 
 
-def publish(made: Artifact, place: Path) -> None:
-    """Put the bundle that a run made in its place, whole; none where nothing was chosen."""
-    names = [entry.path for entry in made.manifest.files]
-    if not names:
-        shutil.rmtree(place, ignore_errors=True)
-        return
-    partial = place.with_name(f"{place.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    for name in names:
-        artifacts.link(made.path(name), partial / name)
-    replace(partial, place)
+def forget_listed(place: Path) -> None:
+    """Remove the files of a bundle that lies there, and nothing that isn't listed in it."""
+    for name in _listed(place):
+        (place / name).unlink(missing_ok=True)
 
 
 def replace(partial: Path, place: Path) -> None:
-    """Rename, over what was there."""
-    shutil.rmtree(place, ignore_errors=True)
+    """Put a bundle where an older one may lie: what is the user's own in there (results, notes) stays."""
+    former = place.with_name(f"{place.name}.former")
+    if former.exists() and not place.exists():  # a process was killed below
+        former.rename(place)
+    shutil.rmtree(former, ignore_errors=True)
+    if place.exists():
+        listed = _listed(place)
+        for file in sorted(place.rglob("*")):
+            name = file.relative_to(place).as_posix()
+            if name not in listed and not (partial / name).exists() and (file.is_symlink() or not file.is_dir()):
+                (partial / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(file, partial / name, follow_symlinks=False)
+        place.rename(former)
     partial.rename(place)
+    shutil.rmtree(former, ignore_errors=True)
+
+
+def _listed(place: Path) -> set[str]:
+    """The names of a bundle's own files, by its list; none where it isn't a bundle."""
+    if not is_bundle(place):
+        return set()
+    try:
+        lines = (place / HASHES).read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        return set()
+    names = {line.split("  ", 1)[1] for line in lines if "  " in line}
+    paths = {name: PurePosixPath(name) for name in names}
+    return {HASHES} | {name for name, path in paths.items() if not path.is_absolute() and ".." not in path.parts}
 
 
 def _artifacts(run: Path) -> Iterator[Artifact]:
@@ -89,10 +112,12 @@ def _planned(run: Path) -> Artifact:
     reports = {
         each.manifest.key
         for each in every
-        if each.manifest.kind == "report" and each.path("results.json").read_bytes() == present
+        if each.manifest.kind == "report"
+        and each.path("results.json").is_file()
+        and each.path("results.json").read_bytes() == present
     }
     for each in every:
-        if each.manifest.kind == "bundle" and each.manifest.inputs["report"] in reports:
+        if each.manifest.kind == "bundle" and each.manifest.inputs.get("report") in reports:
             return each
     raise UserError(f"bundle: {run} has no steps that belong to its results.json; run the recipe again")
 

@@ -58,7 +58,7 @@ def write_bundle(material: Material, folder: Path, scratch: Path) -> None:
     task: Task = plugins.find("tasks", material.task)
     data, files = material.data, read_files(material.file)
     for name in files.published:
-        artifacts.link(material.file.path(name), folder / row.target / name)
+        artifacts.copy(material.file.path(name), folder / row.target / name)
     _copy_description(material.model.path("model"), folder)
     artifacts.write_json(folder / LABELS, data.labels)
     golden = _golden(material, row, data, task)
@@ -109,7 +109,7 @@ def _copy_description(model: Path, folder: Path) -> None:
     """`config.json` and the tokenizer's files, so that transformers, optimum and transformers.js know the folder."""
     for file in sorted(model.iterdir()):
         if file.is_file() and file.suffix not in _WEIGHTS:
-            artifacts.link(file, folder / file.name)
+            artifacts.copy(file, folder / file.name)
 
 
 def _golden(material: Material, row: CandidateResult, data: PreparedData, task: Task) -> dict[str, object]:

@@ -120,6 +120,8 @@ class Child:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if kind is not None and not issubclass(kind, Exception):  # a signal: nobody waits for what it was doing
+            self._process.kill()
         if self._process.stdin is not None and not self._process.stdin.closed:
             with suppress(BrokenPipeError):  # it died; its answer said so
                 self._process.stdin.close()

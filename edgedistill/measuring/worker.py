@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import signal
 import sys
 import time
 import traceback
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 
     from edgedistill.interfaces import Session
     from edgedistill.ragged import Array, Ragged
+
+
+_PR_SET_PDEATHSIG = 1
+"""Of Linux, in linux/prctl.h."""
 
 
 def status_mb(field: str) -> float | None:
@@ -179,8 +184,21 @@ class Worker:
         return self.session.last_ms if isinstance(self.session, MeasuresItself) else seen
 
 
+def die_with_parent() -> None:
+    """Have the kernel end this process when its parent is killed: it may be busy for minutes. Elsewhere than on Linux
+    it ends when it reads its next command."""
+    if sys.platform == "linux":
+        try:
+            import ctypes
+
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        except (ImportError, OSError, AttributeError):  # an interpreter without it, a C library of another kind
+            return
+
+
 def main() -> None:
     """Answer commands until stdin closes. A failing command answers with its traceback."""
+    die_with_parent()
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what a runtime prints must not get between the answers
     worker = Worker()

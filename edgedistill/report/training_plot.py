@@ -109,9 +109,9 @@ def _line(axes: Axes, epochs: Sequence[_Epoch], colour: str, dashes: object, nam
 
 
 def _kept(epochs: Sequence[_Epoch]) -> int:
-    """The last stage's best epoch, the first of equals: training goes back to its weights."""
+    """The last stage's best epoch, the later of equals: training goes back to its weights."""
     last = range(_stages(epochs)[-1][0], len(epochs))
-    return max(last, key=lambda i: epochs[i].metric)
+    return max(last, key=lambda i: (epochs[i].metric, i))
 
 
 def _stages(epochs: Sequence[_Epoch]) -> list[tuple[int, str]]:

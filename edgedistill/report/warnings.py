@@ -62,10 +62,12 @@ def _figures(each: Round, inputs: Inputs) -> RoundFigures:
     def on_validation(model: str) -> float:
         return float(str(inputs[f"evaluate:{model}"].read_json("accuracy.json")["validation"]))
 
+    validation = load_rows(inputs[f"evaluate:{each.id}"].path("validation.safetensors"))
     return RoundFigures(
         teacher_metric=max(on_validation(name) for name in teachers),
         control_metric=on_validation(f"{each.id}-control"),
         temperature=temperature,
         teacher_logits=np.mean(logits, axis=0) if logits else None,
         metrics=last,
+        validation_items=len(validation.values),
     )

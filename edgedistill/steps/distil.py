@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from edgedistill.trainee import Trainee
     from edgedistill.training import TrainingData
 
-VERSION = 5
+VERSION = 6
+VOLATILE = ("training.json",)
 _PROBE_ITEMS, _PROBE_BATCH = 512, 32
 
 

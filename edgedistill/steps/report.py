@@ -10,7 +10,7 @@ from edgedistill.recipe import Round, SelectSpec, TaskSpec
 from edgedistill.spec import Spec
 from edgedistill.step import Context, Inputs
 
-VERSION = 5
+VERSION = 6
 
 
 class Settings(Spec):

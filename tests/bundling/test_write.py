@@ -105,6 +105,37 @@ def test_nothing_chosen_is_no_bundle_and_an_old_one_goes(finished_run, tmp_path)
     assert "over the limit of 0.0001 MB" in card
 
 
+def test_the_users_own_files_in_a_bundle_stay_and_a_damaged_step_makes_none(finished_run, tmp_path):
+    run = tmp_path / "copy"
+    shutil.copytree(finished_run.folder, run)
+    (run / "bundle" / "bundle-results.json").write_text("{}")
+    (run / "bundle" / "notes").mkdir()
+    (run / "bundle" / "notes" / "mine.txt").write_text("mine")
+    (run / "bundle" / "golden.json").write_text("damaged")
+    edgedistill.bundle(run)
+    edgedistill.run(finished_run.recipe, out=run, stream=None)
+    assert (run / "bundle" / "notes" / "mine.txt").read_text() == "mine"
+    assert (run / "bundle" / "bundle-results.json").read_text() == "{}"
+    assert (run / "bundle" / "golden.json").read_text() != "damaged"
+    assert not list(run.glob("bundle.*"))
+    weights = next(run.glob("steps/??-r2-????????????/model/config.json"))
+    weights.write_text(weights.read_text().replace("0", "1"))
+    with pytest.raises(UserError, match=r"is no longer as the run made it; run the recipe again with --verify-hashes"):
+        edgedistill.bundle(run, finished_run.results.chosen.replace("r1", "r2"))
+
+
+def test_a_process_killed_while_a_bundle_is_replaced_loses_none_of_the_users_files(bundle, tmp_path):
+    from edgedistill.bundling import from_run
+
+    place, former, partial = (tmp_path / name for name in ("kept", "kept.former", "kept.partial"))
+    for copied in (former, partial):
+        shutil.copytree(bundle, copied)
+    (former / "mine.txt").write_text("mine")
+    from_run.replace(partial, place)
+    assert (place / "mine.txt").read_text() == "mine"
+    assert [folder.name for folder in tmp_path.glob("kept*")] == ["kept"]
+
+
 def test_every_file_is_vouched_for(bundle):
     listed = {line.split("  ", 1)[1] for line in (bundle / "sha256.txt").read_text().splitlines()}
     there = {file.relative_to(bundle).as_posix() for file in bundle.rglob("*") if file.is_file()}
