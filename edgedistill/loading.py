@@ -190,11 +190,13 @@ def _absolute_paths(tree: Tree, folder: Path) -> None:
     """Make local files and folders absolute: a data set's `path` always, `model` and `masked_lm` where they are one."""
     teacher, rounds, evaluate = tree.get("teacher"), tree.get("rounds"), tree.get("evaluate")
     whole = [each for each in rounds if isinstance(each, dict)] if isinstance(rounds, list) else []
-    sets = [tree.get("data"), evaluate.get("ood") if isinstance(evaluate, dict) else None]
-    sets += [each.get("data") for each in whole]
-    for source in [source for named in sets if isinstance(named, dict) for source in named.values()]:
+    own = [each for each in (tree.get("data"), *(each.get("data") for each in whole)) if isinstance(each, dict)]
+    sets = [{name: source for name, source in each.items() if name not in ("labels", "columns")} for each in own]
+    elsewhere = evaluate.get("ood") if isinstance(evaluate, dict) else None
+    sets += [elsewhere] if isinstance(elsewhere, dict) else []
+    for source in [source for named in sets for source in named.values()]:
         if isinstance(source, dict) and isinstance(source.get("path"), str):
-            source["path"] = str((folder / Path(source["path"]).expanduser()).resolve())
+            source["path"] = _absolute(source["path"], folder)
     holders = [(teacher, "model"), *((each.get("student"), "model") for each in whole)]
     stages = [stage for each in whole if isinstance(each.get("stages"), list) for stage in each["stages"]]
     holders += [(stage.get("augment"), "masked_lm") for stage in stages if isinstance(stage, dict)]
@@ -203,6 +205,16 @@ def _absolute_paths(tree: Tree, folder: Path) -> None:
             local = folder / Path(holder[key]).expanduser()
             if local.is_dir() or holder[key].startswith((".", "~", "/")):
                 holder[key] = str(local.resolve())
+
+
+def _absolute(path: str, folder: Path) -> str:
+    """A local path as it counts from `folder`; a link that leads to itself stays, to be refused where it is read."""
+    local = folder / Path(path)
+    try:
+        local = folder / Path(path).expanduser()
+        return str(local.resolve())
+    except (OSError, RuntimeError, ValueError):
+        return str(local)
 
 
 def _explain(error: ValidationError, tree: Tree) -> Iterator[str]:
