@@ -6,10 +6,11 @@ says what each label is called (`data.labels`), or the run stops.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
+
+import yaml
 
 from .errors import UserError
 from .row_problems import listed, shortened
@@ -103,4 +104,6 @@ def _as_key(label: str) -> str:
 
 def _quoted(name: str) -> str:
     plain = _PLAIN.fullmatch(name) and name.casefold() not in _NO_TEXT and not name.isdigit()
-    return shortened(name, 60) if plain else json.dumps(shortened(name, 60), ensure_ascii=False)
+    if plain:
+        return shortened(name, 60)
+    return str(yaml.safe_dump(shortened(name, 60), default_style='"', allow_unicode=True, width=1000)).strip()

@@ -56,8 +56,10 @@ def read_rows(source: DataSource, where: str, cache: Path, wanted: Wanted) -> Da
             return _copied(_of_folder(path, source.split, where), wanted, name, table)
         rows = _parquet(path, wanted, name, table) if path.suffix == ".parquet" else _rows(path, wanted, name, table)
         return _sliced({"train": rows}, source.split or "train")
-    except EdgedistillError:
-        raise
+    except EdgedistillError as error:
+        if str(error).startswith((where, name)):
+            raise
+        raise UserError(f"{where}: {error}") from None
     except Exception as error:
         cause = error.__cause__ or error
         reason = shortened(" ".join(str(cause).split()), 300) or type(cause).__name__
