@@ -1,21 +1,21 @@
-"""Reads data sets, checks every row, and tokenises once to Arrow."""
+"""The prepared data: checks every row, tokenises once to Arrow, and reads what was published."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from . import bundled
 from .errors import EdgedistillError, UserError
 from .interfaces import Task
 from .ragged import Array, Ragged
-from .recipe import DataSource
+from .reading import require_columns
+from .row_problems import RowProblems
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -24,49 +24,9 @@ if TYPE_CHECKING:
     from .step import Inputs
 
 SPLIT_FACTS = "split.json"
-_READERS = {".jsonl": "json", ".json": "json", ".csv": "csv", ".parquet": "parquet"}
-_SHOWN_PROBLEMS = 20
-
-
-def read_rows(source: DataSource, where: str, cache: Path) -> Dataset:
-    """The raw rows of a data source.
-
-    Raises:
-        UserError: it can't be read; for jsonl with the line and what is wrong with it.
-    """
-    from datasets import DatasetDict, disable_progress_bars, load_dataset, load_from_disk
-    from datasets.utils import logging
-
-    disable_progress_bars()
-    logging.set_verbosity(logging.CRITICAL)  # what is wrong with a file is said below, once
-    path = Path(source.path) if source.path else None
-    if source.bundled is not None:
-        path = bundled.write(source.bundled, cache / "bundled")
-    try:
-        if path is None:
-            return load_dataset(
-                source.hub,
-                source.subset,
-                split=source.split or where.rsplit(".", 1)[-1],
-                revision=source.revision,
-            )
-        if path.is_dir():
-            loaded = load_from_disk(str(path))
-            if isinstance(loaded, DatasetDict):
-                return loaded[source.split or where.rsplit(".", 1)[-1]]
-            return loaded
-        return load_dataset(
-            _READERS[path.suffix],
-            data_files={"rows": str(path)},
-            split=(source.split or "rows").replace("train", "rows"),
-            cache_dir=str(cache),
-        )
-    except Exception as error:
-        if path is not None and path.suffix == ".jsonl" and path.is_file():
-            _check_jsonl(path)
-        name = source.path or source.hub
-        cause = error.__cause__ or error
-        raise UserError(f"{where}: '{name}' cannot be read: {' '.join(str(cause).split())[:300]}") from error
+_TABLE = "data.arrow"
+_BATCH_BYTES = 16 << 20
+_SHOWN_CHARACTERS = 200
 
 
 def check_rows(
@@ -84,35 +44,35 @@ def check_rows(
         UserError: missing columns, or rows with empty or wrongly typed fields or labels that training doesn't have;
             each with file and row (the first is row 1).
     """
-    needed = [*task.COLUMNS.required, *([task.COLUMNS.labels] if labelled else [])]
-    needed += [key for key in task.COLUMNS.optional if key in columns]
-    for key in needed:
-        if columns[key] not in rows.column_names:
-            raise UserError(
-                f"{name}: has no column '{columns[key]}' (it has {', '.join(rows.column_names)}); "
-                f"say which one holds the {key} with data.columns.{key}"
-            )
     if len(rows) == 0:
         raise UserError(f"{name}: has no rows")
+    needed = {key: column for key, column in columns.items() if labelled or key != task.COLUMNS.labels}
+    require_columns(rows.column_names, needed, name)
     allowed, label = set(known), columns[task.COLUMNS.labels]
-    problems: list[str] = []
-    total = 0
-    for number, row in enumerate(rows, start=1):
+    problems = RowProblems(name)
+    for number, row in enumerate(each_row(rows), start=1):
         problem = task.problem_in(row, columns, labelled)
         if problem is None and labelled and allowed and _is_scalar(row[label]) and str(row[label]) not in allowed:
-            problem = f"'{label}' is {row[label]!r}, which the training data doesn't have"
+            problem = f"'{label}' is {str(row[label])[:60]!r}, which the training data doesn't have"
         if problem is not None:
-            total += 1
-            if len(problems) < _SHOWN_PROBLEMS:
-                problems.append(f"{name}: row {number}: {problem}")
-    if total > len(problems):
-        problems.append(f"{name}: and {total - len(problems)} more rows")
-    if problems:
-        raise UserError("\n".join(problems))
+            problems.add(number, problem)
+    problems.refuse()
+
+
+def each_row(rows: Dataset) -> Iterator[dict[str, object]]:
+    """The rows one by one, read from the file in batches of bounded size."""
+    for batch in rows.iter(_batch_rows(rows)):
+        names = list(batch)
+        for values in zip(*batch.values(), strict=True):
+            yield dict(zip(names, values, strict=True))
 
 
 def with_label_names(rows: Dataset, column: str) -> Dataset:
-    """Rows whose `ClassLabel` numbers are replaced by their names (-1, the hub's "no label", by None)."""
+    """Rows whose `ClassLabel` numbers are replaced by their names (-1, the hub's "no label", by None).
+
+    Raises:
+        UserError: a number that has no name.
+    """
     from datasets import Value
 
     feature = rows.features.get(column)
@@ -121,23 +81,37 @@ def with_label_names(rows: Dataset, column: str) -> Dataset:
     features = rows.features.copy()
     features[column] = Value("string")
     names = feature.names
+    for number, row in enumerate(each_row(rows.select_columns([column])), start=1):
+        if row[column] is not None and not -1 <= row[column] < len(names):  # type: ignore[operator]
+            raise UserError(f"row {number}: '{column}' is {row[column]}, but the data set names {len(names)} classes")
     return rows.map(
         lambda row: {column: names[row[column]] if row[column] is not None and row[column] >= 0 else None},
         features=features,
     )
 
 
+def with_labels(rows: Dataset, column: str, names: Mapping[str, str]) -> Dataset:
+    """Rows whose labels are called what `names` says; a label that it doesn't name stays."""
+    if not names or column not in rows.column_names:
+        return rows
+    return rows.map(lambda row: {column: None if row[column] is None else names.get(row[column], row[column])})
+
+
 def duplicates(first: Dataset, second: Dataset, task: Task, columns: Mapping[str, str]) -> list[tuple[int, int, str]]:
-    """Rows of `second` whose text, but for case and spacing, is in `first`: (row in first, row in second, text)."""
+    """Rows of `second` whose text, but for case and spacing, is in `first`.
 
-    def normal(row: Mapping[str, object]) -> str:
-        return " ".join(task.show(row, columns).lower().split())
+    Each as (row in first, row in second, the text's first characters).
+    """
 
-    seen = {normal(row): number for number, row in enumerate(first, start=1)}
+    def normal(row: Mapping[str, object]) -> bytes:
+        text = " ".join(task.show(row, columns).lower().split())
+        return hashlib.blake2b(text.encode(), digest_size=16).digest()  # the texts themselves are too many to hold
+
+    seen = {normal(row): number for number, row in enumerate(each_row(first), start=1)}
     found = []
-    for number, row in enumerate(second, start=1):
+    for number, row in enumerate(each_row(second), start=1):
         if (earlier := seen.get(normal(row))) is not None:
-            found.append((earlier, number, task.show(row, columns)))
+            found.append((earlier, number, task.show(row, columns)[:_SHOWN_CHARACTERS]))
     return found
 
 
@@ -145,7 +119,7 @@ def content_hash(rows: Dataset, task: Task, columns: Mapping[str, str]) -> str:
     """sha256 of what the task reads of every row, labels included: the same for the same items in any file format."""
     label = columns[task.COLUMNS.labels]
     digest = hashlib.sha256()
-    for row in rows:
+    for row in each_row(rows):
         digest.update(json.dumps([task.show(row, columns), row.get(label)], ensure_ascii=False).encode())
     return digest.hexdigest()
 
@@ -162,10 +136,32 @@ def tokenise(
     return rows.map(
         lambda batch: task.encode(batch, columns, tokenizer, label_ids, max_length),
         batched=True,
+        batch_size=_batch_rows(rows),
         remove_columns=rows.column_names,
         load_from_cache_file=False,
         keep_in_memory=True,
     )
+
+
+def save_table(rows: Dataset, folder: Path) -> None:
+    """Write a data set as one Arrow file: the same bytes for the same rows, whatever the folder is called."""
+    import pyarrow
+
+    folder.mkdir(parents=True)
+    schema = rows.features.arrow_schema
+    with (
+        pyarrow.OSFile(str(folder / _TABLE), "wb") as sink,
+        pyarrow.ipc.new_stream(sink, schema) as stream,
+    ):
+        for part in rows.with_format("arrow").iter(1000):
+            stream.write_table(part.combine_chunks().cast(schema))
+
+
+def open_table(folder: Path) -> Dataset:
+    """What `save_table` wrote, memory-mapped."""
+    from datasets import Dataset
+
+    return Dataset.from_file(str(folder / _TABLE))
 
 
 @dataclass(frozen=True)
@@ -201,6 +197,11 @@ class PreparedData:
         return list(self._facts["labels"])  # type: ignore[call-overload]
 
     @property
+    def renamed_labels(self) -> dict[str, str]:
+        """What the recipe's `data.labels` calls the labels of the data; empty where they keep their names."""
+        return dict(self._facts["renamed_labels"])  # type: ignore[call-overload]
+
+    @property
     def columns(self) -> dict[str, str]:
         """What the task's columns are called in the data."""
         return dict(self._facts["columns"])  # type: ignore[call-overload]
@@ -223,15 +224,11 @@ class PreparedData:
 
     def rows(self, split: str) -> Dataset:
         """Raw rows, memory-mapped."""
-        from datasets import load_from_disk
-
-        return load_from_disk(str(self.place(split) / "rows"))
+        return open_table(self.place(split) / "rows")
 
     def tokens(self, split: str) -> Ragged:
         """The model's inputs and labels."""
-        from datasets import load_from_disk
-
-        return to_ragged(load_from_disk(str(self.place(split) / "tokens")), int(str(self._facts["pad_token"])))
+        return to_ragged(open_table(self.place(split) / "tokens"), int(str(self._facts["pad_token"])))
 
     def split_facts(self, split: str) -> dict[str, object]:
         """What was found in a split: `rows`, its content's `sha256`, and `duplicates` of earlier splits."""
@@ -272,33 +269,11 @@ def pad_token(tokenizer: PreTrainedTokenizerBase | None) -> int:
     return 0 if tokenizer is None or tokenizer.pad_token_id is None else int(tokenizer.pad_token_id)
 
 
+def _batch_rows(rows: Dataset) -> int:
+    """How many rows are held at once: fewer of large ones."""
+    mean = rows.data.nbytes / max(len(rows.data), 1)
+    return int(min(1000, max(1, _BATCH_BYTES // max(mean, 1))))
+
+
 def _is_scalar(value: object) -> bool:
     return isinstance(value, str | int)
-
-
-def _check_jsonl(path: Path) -> None:
-    """Say which line of a jsonl file is not an object, or changes the type of a field.
-
-    Raises:
-        UserError: such a line.
-    """
-    types: dict[str, tuple[type, int]] = {}
-    with path.open(encoding="utf-8", errors="replace") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except ValueError as error:
-                raise UserError(f"{path}: row {number}: is not JSON ({error}): {line.strip()[:60]}") from None
-            if not isinstance(row, dict):
-                raise UserError(f"{path}: row {number}: got {type(row).__name__}, expected an object")
-            for key, value in row.items():
-                if value is None:
-                    continue
-                first, where = types.setdefault(key, (type(value), number))
-                if type(value) is not first:
-                    raise UserError(
-                        f"{path}: row {number}: '{key}' is {type(value).__name__} {value!r:.40}, "
-                        f"expected {first.__name__} as in row {where}"
-                    )

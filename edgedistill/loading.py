@@ -188,9 +188,11 @@ def _absolute_paths(tree: Tree, folder: Path, where: str) -> None:
     """
     teacher, rounds, evaluate = tree.get("teacher"), tree.get("rounds"), tree.get("evaluate")
     whole = [each for each in rounds if isinstance(each, dict)] if isinstance(rounds, list) else []
-    sets = [tree.get("data"), evaluate.get("ood") if isinstance(evaluate, dict) else None]
-    sets += [each.get("data") for each in whole]
-    for source in [source for named in sets if isinstance(named, dict) for source in named.values()]:
+    own = [each for each in (tree.get("data"), *(each.get("data") for each in whole)) if isinstance(each, dict)]
+    sets = [{name: source for name, source in each.items() if name not in ("labels", "columns")} for each in own]
+    elsewhere = evaluate.get("ood") if isinstance(evaluate, dict) else None
+    sets += [elsewhere] if isinstance(elsewhere, dict) else []
+    for source in [source for named in sets for source in named.values()]:
         if isinstance(source, dict) and isinstance(source.get("path"), str):
             source["path"] = str(_absolute(folder, source["path"], f"{where}: path"))
     holders = [(teacher, "model"), *((each.get("student"), "model") for each in whole)]

@@ -72,11 +72,13 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
     Raises:
         UserError: a file, tokenizer or column that isn't there, or more labels than the model has.
     """
-    from .data import check_rows, pad_token, read_rows, to_ragged, tokenise, with_label_names
+    from .data import check_rows, pad_token, to_ragged, tokenise, with_label_names
     from .inference import references
     from .measuring.instructions import Cost, count_instructions, emulated
     from .measuring.latency import Answering, Timed, Timing, answers, time_files
     from .models import load_config, load_tokenizer, longest_input
+    from .reading import read_rows
+    from .row_tables import Wanted
     from .signals import load_rows
     from .statistics import metric_interval
 
@@ -102,9 +104,9 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         source = DataSource(path=str(request.data.resolve()))
-        raw = read_rows(source, "data.test", scratch / "cache")
         columns = {key: request.columns.get(key, key) for key in (*task.COLUMNS.required, task.COLUMNS.labels)}
         columns |= {key: request.columns[key] for key in task.COLUMNS.optional if key in request.columns}
+        raw = read_rows(source, "data.test", scratch / "cache", Wanted.of(task, columns))
         rows = with_label_names(raw, columns[task.COLUMNS.labels])
         labelled = columns[task.COLUMNS.labels] in rows.column_names
         config = load_config(model_folder, None)

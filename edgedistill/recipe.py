@@ -87,7 +87,19 @@ class DataSpec(Spec):
     test: DataSource
     unlabeled: DataSource | None = None
     columns: Mapping[str, str] = Field(default_factory=dict)
+    labels: Mapping[str, str] = Field(default_factory=dict)
+    """What the data's labels are called from here on: label in the data -> name, as a teacher that is used as it is
+    calls it. All of them or none."""
     max_length: int = Field(128, ge=4)
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> DataSpec:
+        twice = sorted({name for name in self.labels.values() if list(self.labels.values()).count(name) > 1})
+        if twice:
+            raise ValueError(f"expected 'labels' with a name of its own for every label, got {twice[0]!r:.80} twice")
+        if "" in self.labels or "" in self.labels.values():
+            raise ValueError("expected 'labels' without empty names")
+        return self
 
     def splits(self) -> dict[SplitName, DataSource]:
         """The data sets that are given, by name."""
@@ -131,6 +143,8 @@ class TeacherSpec(Spec):
     revision: str = "main"
     scratch: Architecture | None = None
     fine_tune: Schedule | None = None
+    accept_chance: bool = False
+    """Go on with a teacher that is used as it is although its answers on validation are no better than chance."""
 
     @model_validator(mode="after")
     def _one_origin(self) -> TeacherSpec:

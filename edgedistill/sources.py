@@ -17,12 +17,12 @@ from . import bundled
 from .candidates import candidates, possible
 from .environments import runtime_versions
 from .errors import UserError
+from .local_files import refuse_data_path
 from .machine import describe
 from .provenance import Provenance, of_folder
 from .recipe import DataSource, DataSpec, Recipe, SplitName
 
 _MODEL_FILES = ("*.safetensors", "*.json", "*.model", "*.txt")
-_DATA_SUFFIXES = (".jsonl", ".json", ".csv", ".parquet")
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def look_up(recipe: Recipe, *, download: bool = False) -> Sources:
         for i, each in enumerate(recipe.rounds)
         if each.data is not None
     }
-    ood = {name: _data_fingerprint(f"evaluate.ood.{name}", source) for name, source in recipe.evaluate.ood.items()}
+    ood = {name: data_fingerprint(f"evaluate.ood.{name}", source) for name, source in recipe.evaluate.ood.items()}
     wanted: list[tuple[str, str | None, str]] = [("teacher.model", recipe.teacher.model, recipe.teacher.revision)]
     for i, each in enumerate(recipe.rounds):
         where, student = f"rounds.{i}.student.model", each.student
@@ -124,7 +124,7 @@ def _hub_data(recipe: Recipe) -> Iterator[tuple[str, DataSource]]:
 
 def _of_data(where: str, data: DataSpec) -> Sources:
     """What is known of the data sets alone."""
-    prints = {name: _data_fingerprint(f"{where}.{name}", source) for name, source in data.splits().items()}
+    prints = {name: data_fingerprint(f"{where}.{name}", source) for name, source in data.splits().items()}
     sizes = {name: _data_size(Path(source.path)) for name, source in data.splits().items() if source.path}
     return Sources(prints, {}, labels=_count_labels(data), data_bytes=sizes)
 
@@ -178,19 +178,20 @@ def file_hash(file: Path) -> str:
     return digest
 
 
-def _data_fingerprint(where: str, source: DataSource) -> str:
+def data_fingerprint(where: str, source: DataSource) -> str:
+    """sha256 of a data set's file or files, or the hub's id and commit; with the slice that is read of it.
+
+    Raises:
+        UserError: it isn't there, or isn't something that can be read.
+    """
     slicing = f"[{source.subset or ''}:{source.split or ''}]"
     if source.bundled is not None:
         return bundled.fingerprint(where, source.bundled) + slicing
     if source.path is None:
         return f"hub:{source.hub}@{pinned(source).revision}{slicing}"
     path = Path(source.path)
-    if not path.exists():
-        raise UserError(f"{where}.path: got '{path}', expected a file or folder that exists")
+    refuse_data_path(f"{where}.path", path)
     if path.is_file():
-        if path.suffix not in _DATA_SUFFIXES:
-            allowed = ", ".join(_DATA_SUFFIXES)
-            raise UserError(f"{where}.path: got '{path}', expected {allowed}, or a folder saved by datasets")
         return file_hash(path) + slicing
     return _folder_hash(sorted(file for file in path.rglob("*") if file.is_file())) + slicing
 
@@ -275,7 +276,7 @@ def _count_labels(data: DataSpec) -> int | None:
     try:
         with open(source.path, encoding="utf-8") as lines:
             return len({str(json.loads(line).get(column)) for line in lines if line.strip()})
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         return None  # the data step says what is wrong with the file
 
 

@@ -8,9 +8,10 @@ from datasets import ClassLabel, Dataset
 from helpers import quickstart_rows, write_jsonl, write_recipe
 
 import edgedistill
-from edgedistill import data, plugins
+from edgedistill import data, plugins, reading
 from edgedistill.errors import EdgedistillError, UserError
 from edgedistill.recipe import DataSource
+from edgedistill.row_tables import Wanted
 
 TASK = plugins.find("tasks", "text-classification")
 COLUMNS = {"text": "text", "label": "label"}
@@ -18,7 +19,8 @@ ROWS = [{"text": "wake me at six", "label": "alarm"}, {"text": "is it raining", 
 
 
 def read(path, **options):
-    return data.read_rows(DataSource(path=str(path), **options), "data.train", path.parent / "cache")
+    wanted = Wanted.of(TASK, COLUMNS)
+    return reading.read_rows(DataSource(path=str(path), **options), "data.train", path.parent / "cache", wanted)
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "json", "csv", "parquet", "folder"])

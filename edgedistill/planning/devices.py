@@ -48,7 +48,7 @@ def plan_evaluation(draft: Draft, model: str, tokens_of: str) -> None:
 def _plan_elsewhere(draft: Draft, tokens: str) -> str:
     """The sets from elsewhere in the tokens of a data step; once for all models that read those."""
     sets = {name: pinned(source) for name, source in draft.recipe.evaluate.ood.items()}
-    settings = prepare_elsewhere.Settings(task=draft.recipe.task.type, ood=sets)
+    settings = prepare_elsewhere.Settings(task=draft.recipe.task.type, ood=sets, content=draft.sources.ood)
     names = ", ".join(settings.ood)
     identity = [settings.task, dict(draft.sources.ood)]
     name = "elsewhere" + tokens.removeprefix("data")

@@ -49,10 +49,11 @@ def _plan_data(draft: Draft, name: str, data: DataSpec, known: Sources, tokens: 
         revision=teacher.revision,
         vocabulary=teacher.scratch.vocabulary if teacher.scratch else None,
         teacher_labels=tokens is None and teacher.fine_tune is None,
+        content=known.data["train"],
     )
     fingerprint = draft.sources.models.get(teacher.model or "scratch", "scratch")
-    columns = {"columns": dict(data.columns), "max_length": data.max_length}
-    places = {"data", "tokenizer", "revision"}
+    columns = {"columns": dict(data.columns), "labels": dict(data.labels), "max_length": data.max_length}
+    places = {"data", "tokenizer", "revision", "content"}
     without_places = settings.model_dump(mode="json", exclude=places) | {"data": columns}
     draft.steps.add(
         name,
@@ -65,7 +66,9 @@ def _plan_data(draft: Draft, name: str, data: DataSpec, known: Sources, tokens: 
     for split in data.splits():
         if split == "train":
             continue
-        further = prepare_split.Settings(task=recipe.task.type, data=settings.data, split=split)
+        further = prepare_split.Settings(
+            task=recipe.task.type, data=settings.data, split=split, content=known.data[split]
+        )
         compared = ("validation",) if split == "test" else ()
         draft.steps.add(
             split_step(name, split),

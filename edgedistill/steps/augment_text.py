@@ -33,7 +33,7 @@ class Settings(Spec):
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> None:
     """Publish what the data step does, for the views of these splits only."""
-    from edgedistill.data import PreparedData, pad_token, tokenise
+    from edgedistill.data import PreparedData, pad_token, save_table, tokenise
     from edgedistill.models import load_tokenizer
     from edgedistill.tokenizer_files import save_tokenizer
 
@@ -67,9 +67,9 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
                 name if other is None else None for name, other in zip(content[label], others, strict=True)
             ]
         views = type(rows).from_dict(content)
-        views.save_to_disk(str(folder / split / "rows"))
+        save_table(views, folder / split / "rows")
         tokens = tokenise(views, task, own.columns, tokenizer, label_ids, own.max_length)
-        tokens.save_to_disk(str(folder / split / "tokens"))
+        save_table(tokens, folder / split / "tokens")
         context.progress.say(
             f"      {len(views)} views of {split}, for example {task.show(views[0], own.columns)[:70]!r}"
         )

@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PreTrainedTokenizerBase
 
+    from edgedistill.class_order import Match
     from edgedistill.data import PreparedData
     from edgedistill.interfaces import Task
 
-VERSION = 3
+VERSION = 4
 
 
 class Settings(Spec):
@@ -33,6 +34,8 @@ class Settings(Spec):
     vocabulary: int | None
     teacher_labels: bool
     """Take the label order of a teacher that is used as it is."""
+    content: str
+    """Fingerprint of the training data, which the key holds: what is read must have it still."""
 
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> None:
@@ -40,26 +43,31 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
 
     With an input `tokens`, another data step, its tokenizer is taken: a body that goes on reads the same tokens.
     """
-    from edgedistill import data as reading
+    from edgedistill import data as prepared
+    from edgedistill.class_order import renamed
+    from edgedistill.reading import described, read_rows, refuse_changed
+    from edgedistill.row_tables import Wanted
     from edgedistill.tokenizer_files import save_tokenizer
 
     task: Task = plugins.find("tasks", settings.task)
-    source = settings.data.train
-    name = source.path or f"{source.hub}"
-    raw = reading.read_rows(source, "data.train", context.scratch / "cache")
+    source, names = settings.data.train, settings.data.labels
+    name = described(source)
     columns = {key: settings.data.columns.get(key, key) for key in (*task.COLUMNS.required, task.COLUMNS.labels)}
     columns |= {key: settings.data.columns[key] for key in task.COLUMNS.optional if key in settings.data.columns}
     label_column = columns[task.COLUMNS.labels]
-    rows = reading.with_label_names(raw, label_column)
-    reading.check_rows(rows, task, columns, name, labelled=True)
-    labels = task.label_names(raw, columns)
-    if settings.teacher_labels and settings.tokenizer is not None:
-        labels = _teacher_order(labels, settings.tokenizer, settings.revision)
+    raw = read_rows(source, "data.train", context.scratch / "cache", Wanted.of(task, columns))
+    refuse_changed("data.train", source, settings.content)
+    rows = prepared.with_labels(prepared.with_label_names(raw, label_column), label_column, names)
+    prepared.check_rows(rows, task, columns, name, labelled=True)
+    labels = renamed(task.label_names(raw, columns), names, name)
     if len(labels) < 2:
         raise UserError(f"{name}: column '{label_column}' holds {len(labels)} label, expected at least 2")
+    match: Match | None = None
+    if settings.teacher_labels and settings.tokenizer is not None:
+        labels, match = _teacher_order(labels, settings.tokenizer, settings.revision, context)
     tokenizer = None
     if "tokens" in inputs:
-        tokenizer = reading.PreparedData.of(inputs, "tokens").load_tokenizer()
+        tokenizer = prepared.PreparedData.of(inputs, "tokens").load_tokenizer()
     elif task.TOKENS:
         tokenizer = _tokenizer(settings, rows, columns, task)
     if tokenizer is not None:
@@ -68,12 +76,14 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
         folder / "data.json",
         {
             "labels": labels,
+            "renamed_labels": dict(names),
+            "teacher_labels": match,
             "columns": columns,
             "max_length": settings.data.max_length,
-            "pad_token": reading.pad_token(tokenizer),
+            "pad_token": prepared.pad_token(tokenizer),
         },
     )
-    publish_split(folder, "train", rows, task, reading.PreparedData(folder), {})
+    publish_split(folder, "train", rows, task, prepared.PreparedData(folder), {})
 
 
 def publish_split(
@@ -90,19 +100,19 @@ def publish_split(
         data: whose tokenizer and labels are taken.
         repeated: by earlier split, the rows that stand there too: (row there, row here, text).
     """
-    from edgedistill import data as reading
+    from edgedistill import data as prepared
 
     label_ids = {label: i for i, label in enumerate(data.labels)}
-    tokens = reading.tokenise(rows, task, data.columns, data.load_tokenizer(), label_ids, data.max_length)
-    rows.save_to_disk(str(folder / split / "rows"))
-    tokens.save_to_disk(str(folder / split / "tokens"))
+    tokens = prepared.tokenise(rows, task, data.columns, data.load_tokenizer(), label_ids, data.max_length)
+    prepared.save_table(rows, folder / split / "rows")
+    prepared.save_table(tokens, folder / split / "tokens")
     facts = {
         "rows": len(rows),
-        "sha256": reading.content_hash(rows, task, data.columns),
+        "sha256": prepared.content_hash(rows, task, data.columns),
         "duplicates": {earlier: [list(each) for each in found[:50]] for earlier, found in repeated.items()},
         "duplicate_counts": {earlier: len(found) for earlier, found in repeated.items()},
     }
-    write_json(folder / split / reading.SPLIT_FACTS, facts)
+    write_json(folder / split / prepared.SPLIT_FACTS, facts)
 
 
 def _tokenizer(settings: Settings, rows: Dataset, columns: dict[str, str], task: Task) -> PreTrainedTokenizerBase:
@@ -114,38 +124,28 @@ def _tokenizer(settings: Settings, rows: Dataset, columns: dict[str, str], task:
         if not tokenizer.is_fast:
             raise UserError(f"teacher.model: '{settings.tokenizer}' has no tokenizer.json; expected a fast tokenizer")
         return tokenizer
-    from tokenizers.implementations import BertWordPieceTokenizer
-    from transformers import BertTokenizerFast
+    from edgedistill.data import each_row
+    from edgedistill.learned_vocabulary import learn_tokenizer
 
-    learned = BertWordPieceTokenizer(lowercase=True)
-    texts = (task.show(row, columns) for row in rows)
-    learned.train_from_iterator(texts, vocab_size=settings.vocabulary or 2000, min_frequency=2, show_progress=False)
-    return BertTokenizerFast(
-        tokenizer_object=learned._tokenizer,
-        do_lower_case=True,
-        unk_token="[UNK]",
-        sep_token="[SEP]",
-        pad_token="[PAD]",
-        cls_token="[CLS]",
-        mask_token="[MASK]",
-        model_max_length=settings.data.max_length,
-    )
+    texts = (task.show(row, columns) for row in each_row(rows))
+    return learn_tokenizer(texts, settings.vocabulary or 2000, settings.data.max_length)
 
 
-def _teacher_order(labels: list[str], model: str, revision: str) -> list[str]:
-    """The label order of a teacher that is used as it is.
+def _teacher_order(labels: list[str], model: str, revision: str, context: Context) -> tuple[list[str], Match]:
+    """The data's labels in the order of a teacher that is used as it is, and how they were matched.
 
     Raises:
         UserError: its labels are not the data's.
     """
+    from edgedistill.class_order import teacher_order
     from edgedistill.models import load_config
 
     own = [str(name) for _, name in sorted(load_config(model, revision).id2label.items())]
-    if sorted(own) == sorted(labels):
-        return own
-    if len(own) == len(labels) and all(name.startswith("LABEL_") for name in own):
-        return labels
-    raise UserError(
-        f"teacher.model: '{model}' has the labels {', '.join(own[:5])}{', ...' if len(own) > 5 else ''}, the data "
-        f"{', '.join(labels[:5])}{', ...' if len(labels) > 5 else ''}; give teacher.fine_tune to train a new head"
-    )
+    order, match = teacher_order(labels, own, model)
+    if match == "case":
+        context.progress.say(
+            f"      the teacher's labels are the data's but for upper and lower case: {own[0]} is {order[0]}, ..."
+        )
+    if match == "number":
+        context.progress.say(f"      the teacher's outputs have no names: label 0 of the data is {own[0]}, ...")
+    return order, match

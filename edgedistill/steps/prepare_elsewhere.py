@@ -15,9 +15,10 @@ from edgedistill.step import Context, Inputs
 if TYPE_CHECKING:
     from datasets import Dataset
 
+    from edgedistill.data import PreparedData
     from edgedistill.interfaces import Task
 
-VERSION = 1
+VERSION = 2
 
 
 class Settings(Spec):
@@ -25,37 +26,42 @@ class Settings(Spec):
 
     task: str
     ood: Mapping[str, DataSource]
+    content: Mapping[str, str]
+    """Fingerprint of each set, which the key holds: what is read must have it still."""
 
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> None:
     """Publish `NAME/rows` and `NAME/tokens` of every set, in the tokens and labels of the data step that it reads."""
-    from edgedistill import data as reading
+    from edgedistill import data as prepared
+    from edgedistill.reading import described, read_rows, refuse_changed
+    from edgedistill.row_tables import Wanted
 
     task: Task = plugins.find("tasks", settings.task)
-    data = reading.PreparedData.of(inputs)
+    data = prepared.PreparedData.of(inputs)
     tokenizer = data.load_tokenizer()
     label_ids = {label: i for i, label in enumerate(data.labels)}
     for name, source in settings.ood.items():
-        raw = reading.read_rows(source, f"evaluate.ood.{name}", context.scratch / "cache")
-        rows = _checked(raw, source.path or str(source.hub), task, data.columns, data.labels)
-        tokens = reading.tokenise(rows, task, data.columns, tokenizer, label_ids, data.max_length)
-        rows.save_to_disk(str(folder / name / "rows"))
-        tokens.save_to_disk(str(folder / name / "tokens"))
+        where = f"evaluate.ood.{name}"
+        raw = read_rows(source, where, context.scratch / "cache", Wanted.of(task, data.columns))
+        refuse_changed(where, source, settings.content[name])
+        rows = _checked(raw, described(source), task, data)
+        tokens = prepared.tokenise(rows, task, data.columns, tokenizer, label_ids, data.max_length)
+        prepared.save_table(rows, folder / name / "rows")
+        prepared.save_table(tokens, folder / name / "tokens")
     write_json(folder / "data.json", inputs["data"].read_json("data.json"))
 
 
-def _checked(rows: Dataset, name: str, task: Task, columns: dict[str, str], labels: list[str]) -> Dataset:
-    """Rows whose label is None where training doesn't have it."""
+def _checked(rows: Dataset, name: str, task: Task, data: PreparedData) -> Dataset:
+    """Rows with the labels' names here, None where training doesn't have it."""
     from datasets import Value
 
-    from edgedistill import data as reading
+    from edgedistill import data as prepared
 
-    label = columns[task.COLUMNS.labels]
+    label = data.columns[task.COLUMNS.labels]
+    rows = prepared.with_labels(prepared.with_label_names(rows, label), label, data.renamed_labels)
+    prepared.check_rows(rows, task, data.columns, name, labelled=False)
     if label not in rows.column_names:
-        reading.check_rows(rows, task, columns, name, labelled=False)
         return rows
-    rows = reading.with_label_names(rows, label)
-    reading.check_rows(rows, task, columns, name, labelled=False)
-    known, features = set(labels), rows.features.copy()
+    known, features = set(data.labels), rows.features.copy()
     features[label] = Value("string")
-    return rows.map(lambda row: {label: str(row[label]) if str(row[label]) in known else None}, features=features)
+    return rows.map(lambda row: {label: row[label] if row[label] in known else None}, features=features)

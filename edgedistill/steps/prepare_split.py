@@ -15,7 +15,7 @@ from .prepare_data import publish_split
 if TYPE_CHECKING:
     from edgedistill.interfaces import Task
 
-VERSION = 1
+VERSION = 2
 
 
 class Settings(Spec):
@@ -24,24 +24,26 @@ class Settings(Spec):
     task: str
     data: DataSpec
     split: Literal["validation", "test", "unlabeled"]
+    content: str
+    """Fingerprint of the split, which the key holds: what is read must have it still."""
 
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> None:
     """Publish `SPLIT/` (rows, tokens, what was found); the rows are compared with every split that is an input."""
-    from edgedistill import data as reading
+    from edgedistill import data as prepared
+    from edgedistill.reading import described, read_rows, refuse_changed
+    from edgedistill.row_tables import Wanted
 
     task: Task = plugins.find("tasks", settings.task)
-    data, split = reading.PreparedData.of(inputs), settings.split
-    source = settings.data.splits()[split]
-    raw = reading.read_rows(source, f"data.{split}", context.scratch / "cache")
+    data, split = prepared.PreparedData.of(inputs), settings.split
+    source, where, labelled = settings.data.splits()[split], f"data.{split}", split != "unlabeled"
+    raw = read_rows(source, where, context.scratch / "cache", Wanted.of(task, data.columns, label=labelled))
+    refuse_changed(where, source, settings.content)
     label = data.columns[task.COLUMNS.labels]
-    rows = reading.with_label_names(raw, label)
-    name, labelled = source.path or f"{source.hub}", split != "unlabeled"
-    reading.check_rows(rows, task, data.columns, name, labelled=labelled, known=data.labels)
-    if not labelled and label in rows.column_names:
-        rows = rows.remove_columns(label)
+    rows = prepared.with_labels(prepared.with_label_names(raw, label), label, settings.data.labels)
+    prepared.check_rows(rows, task, data.columns, described(source), labelled=labelled, known=data.labels)
     compared = ["train", *data.splits] if labelled else []
-    repeated = {earlier: reading.duplicates(data.rows(earlier), rows, task, data.columns) for earlier in compared}
+    repeated = {earlier: prepared.duplicates(data.rows(earlier), rows, task, data.columns) for earlier in compared}
     for earlier, found in repeated.items():
         if found:
             there, here, text = found[0]

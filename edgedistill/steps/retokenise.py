@@ -48,12 +48,12 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
 
 def publish_retokenised(folder: Path, split: str, source: PreparedData, data: PreparedData, task: Task) -> None:
     """Write a split of `source` in the tokens of `data`; its rows and what was found in them stay."""
-    from edgedistill.data import SPLIT_FACTS, tokenise
+    from edgedistill.data import SPLIT_FACTS, save_table, tokenise
 
     label_ids = {label: i for i, label in enumerate(data.labels)}
     rows = source.rows(split)
     tokens = tokenise(rows, task, data.columns, data.load_tokenizer(), label_ids, data.max_length)
-    tokens.save_to_disk(str(folder / split / "tokens"))
+    save_table(tokens, folder / split / "tokens")
     shutil.copytree(source.place(split) / "rows", folder / split / "rows", copy_function=_link)
     write_json(folder / split / SPLIT_FACTS, source.split_facts(split))
 

@@ -11,7 +11,7 @@ from edgedistill.step import Context, Inputs
 
 from .retokenise import publish_retokenised
 
-VERSION = 1
+VERSION = 2
 
 
 class Settings(Spec):

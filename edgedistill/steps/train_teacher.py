@@ -59,6 +59,8 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
             judge=judge(task, settings.task.metric, data.tokens("validation")),
         )
         history = train_stage(trainee, request, context.scratch, context.progress)
+    else:
+        _refuse_chance(settings.teacher, model, task, data, context)
     save_trained(model.cpu(), data, history, folder)
 
 
@@ -76,3 +78,33 @@ def _model(teacher: TeacherSpec, task: Task, labels: dict[str, object], data: Pr
     if data.max_length > longest:
         raise UserError(f"data.max_length: got {data.max_length}, expected at most the teacher's {longest} positions")
     return model
+
+
+def _refuse_chance(
+    teacher: TeacherSpec, model: PreTrainedModel, task: Task, data: PreparedData, context: Context
+) -> None:
+    """A teacher that is used as it is must know something of the labels, or nothing can be learned from it.
+
+    Raises:
+        UserError: on validation it is not shown to be better than its own answers in random order
+            (`chance.against_chance`), and the recipe doesn't accept that.
+    """
+    from edgedistill.chance import against_chance
+    from edgedistill.inference import predict, references
+
+    tokens = data.tokens("validation")
+    decisions, labels = predict(model, task, tokens).values.argmax(axis=1), references(task, tokens)
+    found = against_chance(decisions[labels != -100], labels[labels != -100])
+    if not found.at_chance:
+        return
+    sentence = (
+        f"teacher.model: '{teacher.model}' is right on {found.right} of {found.items} validation items, no better than "
+        f"chance (the same answers in random order are right on {found.expected:.1f}, and on as many in "
+        f"{100 * found.p:.0f}% of orders)"
+    )
+    if not teacher.accept_chance:
+        raise UserError(
+            f"{sentence}; check the order of its labels (data.labels says what each is called), give "
+            "teacher.fine_tune, or go on with teacher.accept_chance: true"
+        )
+    context.progress.say(f"      warning: {sentence}; accepted by teacher.accept_chance")

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from edgedistill.class_order import ordered
 from edgedistill.interfaces import AutoClass, Batch, Columns, Floats, Integers, Metric
+from edgedistill.row_problems import shown
+from edgedistill.text_cut import cut, reads_word_by_word
 
 if TYPE_CHECKING:
     import torch
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
 
     from edgedistill.recipe import Architecture
 
-VERSION = 1
+VERSION = 2
 COLUMNS = Columns(required=("text",), labels="label", optional=("text_pair",))
 TEXTS = ("text", "text_pair")
 TOKENS = True
@@ -67,23 +70,24 @@ def problem_in(row: Mapping[str, object], columns: Mapping[str, str], labelled: 
             continue
         value = row.get(columns[key])
         if not isinstance(value, str):
-            return f"'{columns[key]}' is {type(value).__name__} {value!r:.40}, expected text"
+            return f"'{columns[key]}' is {shown(value)}, expected text"
         if not value.strip():
             return f"'{columns[key]}' is empty, expected text"
     if labelled:
         label = row.get(columns["label"])
         if isinstance(label, bool) or not isinstance(label, str | int) or label == "":
-            return f"'{columns['label']}' is {type(label).__name__} {label!r:.40}, expected a label name or number"
+            return f"'{columns['label']}' is {shown(label)}, expected a label name or number"
+        if str(label) == "-1":
+            return f"'{columns['label']}' is -1, which stands for no label; expected a class, or a name in data.labels"
     return None
 
 
 def label_names(rows: Dataset, columns: Mapping[str, str]) -> list[str]:
-    """Names of a `ClassLabel` column, or the distinct labels in order (numbers by value)."""
+    """Names of a `ClassLabel` column, or the distinct labels in order (whole numbers by value)."""
     feature = rows.features[columns["label"]]
     if hasattr(feature, "names"):
         return list(feature.names)
-    distinct = set(rows[columns["label"]])
-    return [str(label) for label in sorted(distinct, key=lambda x: (isinstance(x, str), x))]
+    return ordered(str(label) for label in rows[columns["label"]])
 
 
 def encode(
@@ -96,6 +100,8 @@ def encode(
     """Token ids of each text (pair) and its label id; -100 for a row without a label."""
     assert tokenizer is not None, "text tasks have a tokenizer"
     texts = [list(rows[columns[key]]) for key in ("text", "text_pair") if key in columns]
+    if len(texts) == 1 and reads_word_by_word(tokenizer):
+        texts = [[cut(str(text), max_length) for text in texts[0]]]
     encoded = dict(tokenizer(*texts, truncation=True, max_length=max_length))
     labels = rows.get(columns["label"]) or [None] * len(texts[0])
     encoded["labels"] = [-100 if label is None else label_ids[str(label)] for label in labels]

@@ -15,7 +15,7 @@ SHIPPED = sorted(loading.shipped())
 @pytest.mark.parametrize("name", SHIPPED)
 def test_every_shipped_recipe_loads_and_plans(name, monkeypatch):
     recipe = loading.load(name)
-    monkeypatch.setattr(sources, "_data_fingerprint", lambda split, source: f"{split}:{source.path or source.hub}")
+    monkeypatch.setattr(sources, "data_fingerprint", lambda split, source: f"{split}:{source.path or source.hub}")
     plan = make_plan(recipe, sources.look_up(recipe))
     assert plan.candidates
     assert plan.steps[-1].name == "bundle"
