@@ -1,4 +1,4 @@
-"""A target for tests whose files are made and run in a moment: a BERT's weights in an `.npz`, its forward pass in numpy.
+"""A target for tests whose files are made and run in a moment: a BERT's weights in an `.npz`, run by numpy.
 
 `int8` keeps the matrices in eight bits, so that its answers differ a little from the model's.
 """
@@ -48,7 +48,7 @@ class Session:
         stored = np.load(file)
         self.heads = int(stored["heads"])
         self.weights = {
-            name: stored[name].astype(np.float64) * (stored[f"{name}.scale"] if f"{name}.scale" in stored else 1.0)
+            name: stored[name].astype(np.float64) * stored.get(f"{name}.scale", 1.0)
             for name in stored.files
             if not name.endswith(".scale") and name != "heads"
         }

@@ -1,4 +1,4 @@
-"""Runs the frozen recipe in the folder that it is given, on one thread, in arithmetic that is the same on every x86 CPU.
+"""Runs the frozen recipe in a folder, on one thread, in arithmetic that is the same on every x86 CPU.
 
 Called by `tests/test_golden_trunk.py`. What it must have in its environment is in `ENVIRONMENT`: torch without vector
 extensions, MKL and oneDNN on the code that every CPU has. With it, one version of torch gives the same figures to the
