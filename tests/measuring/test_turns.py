@@ -151,9 +151,15 @@ def measured(monkeypatch, tmp_path):
 
     asked = SimpleNamespace(timed=[], options={}, answered=[])
 
-    def tokens(model):
-        given = SimpleNamespace(save=lambda file: file.write_text(f"test of {model}"))
-        return SimpleNamespace(tokens=lambda split: given if split == "test" else None)
+    class Data:
+        """In place of `PreparedData`: its tokens say of which split and model they are."""
+
+        @classmethod
+        def of(cls, inputs, role):
+            def tokens(split):
+                return SimpleNamespace(save=lambda file: file.write_text(f"{split} of {inputs[role].folder}"))
+
+            return SimpleNamespace(tokens=tokens)
 
     def answer(asking, inputs, output, scratch):
         asked.answered.append((asking.files[None].name, inputs.read_text(), output.name))
@@ -164,7 +170,7 @@ def measured(monkeypatch, tmp_path):
         asked.timed, asked.options = files, options
         return SimpleNamespace(seen={}, failed={})
 
-    monkeypatch.setattr("edgedistill.data.PreparedData", tokens)
+    monkeypatch.setattr("edgedistill.data.PreparedData", Data)
     monkeypatch.setattr("edgedistill.inference.references", lambda task, given: np.array([2, 0, 1]))
     monkeypatch.setattr(latency, "answers", answer)
     monkeypatch.setattr(latency, "time_files", time_all)

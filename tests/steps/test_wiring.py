@@ -7,7 +7,7 @@ The recorder moves every student by random numbers of its step, so that no two m
 from __future__ import annotations
 
 import zlib
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import cache
 from itertools import pairwise
 from types import SimpleNamespace
@@ -40,6 +40,8 @@ TAUGHT |= {"r1": ["teacher"], "r1-seed7": ["teacher"]}
 TAUGHT |= {"r2-trial-1": ["teacher"], "r2-trial-2": ["r1"], "r2-trial-3": ["teacher", "r1"]}
 TAUGHT |= {"r2-seed7-trial-1": ["teacher"], "r2-seed7-trial-2": ["r1-seed7"]}
 TAUGHT |= {"r2-seed7-trial-3": ["teacher", "r1-seed7"]}
+
+ANY = {each.name: 1.0 for each in fields(EpochRecord)}
 
 
 def wiring_recipe(folder):
@@ -123,7 +125,9 @@ class Recorder:
         metrics = METRICS.get(step, [0.5] * request.schedule.epochs)
         names = [name for name, _ in request.losses]
         return [
-            EpochRecord(request.name, number, 1.0, dict.fromkeys(names, 1.0), metric, 1.0, 1.0)
+            EpochRecord(
+                **ANY | {"stage": request.name, "epoch": number, "metric": metric, "losses": dict.fromkeys(names, 1.0)}
+            )
             for number, metric in enumerate(metrics, start=1)
         ]
 
@@ -182,11 +186,13 @@ def recorded(tmp_path_factory):
     rows = write_all(folder)
     planned = loading.validate(wiring_recipe(folder), "wiring")
     plan = make_plan(planned, sources.look_up(planned))
-    kinds = {"prepare_data", "train_teacher", "record_signals", "augment_text", "choose_teacher", "distil"}
+    read = {step.name for step in plan.steps if step.kind == "distil"}
+    for step in reversed(plan.steps):
+        read |= set(step.inputs.values()) if step.name in read else set()
     recorder = Recorder()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "train_stage", recorder)
-        only = replace(plan, steps=tuple(step for step in plan.steps if step.kind in kinds))
+        only = replace(plan, steps=tuple(step for step in plan.steps if step.name in read))
         execute(only, folder / "run", Progress(None, None))
     return Recorded(folder / "run", rows, recorder.calls)
 

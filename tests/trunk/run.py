@@ -94,7 +94,7 @@ def _run(folder: Path) -> None:
 def _pin() -> None:
     with tempfile.TemporaryDirectory() as folder:
         found = figures(frozen_run(Path(folder)))
-    PINNED.write_text(json.dumps(found, indent=0) + "\n")
+    PINNED.write_text(json.dumps(found, indent=0, sort_keys=True) + "\n")
 
 
 if __name__ == "__main__":
