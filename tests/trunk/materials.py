@@ -141,9 +141,9 @@ def recipe(folder):
             "compute": {"device": "cpu", "precision": "fp32"},
             "export": {"targets": ["plain"], "teacher": False},
             "quantize": [{"precision": "fp32"}, {"precision": "int8"}],
-            "verify": {"min_agreement": 0.5},
+            "verify": {"min_agreement": 0.98},
             "measure": {"min_seconds": 0.1},
-            "select": {"limits": {"accuracy_drop": 0.2}, "prefer": "size"},
+            "select": {"limits": {"accuracy_drop": 0.2, "file_mb": 0.05}, "prefer": "size"},
             "evaluate": {"ood": {name: {"path": str(folder / f"{name}.jsonl")} for name in ("far", "mixed")}},
         }
     )

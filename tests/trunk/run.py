@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -44,7 +45,17 @@ _OTHERWISE = (
 
 
 def frozen_run(folder: Path, **environment: str) -> Path:
-    """The folder of the frozen run, made in a process of its own."""
+    """The folder of the frozen run, made in a process of its own.
+
+    With `TRUNK_RUN` in the environment, the folder of such a run, it is a copy of that in which only the steps that
+    `TRUNK_REMAKE` names are made again: `tests.mutations` breaks these alone.
+    """
+    if (made := os.environ.get("TRUNK_RUN")) is not None:
+        again = tuple(f"-{name}-" for name in os.environ["TRUNK_REMAKE"].split())
+        shutil.copytree(made, folder / "run")
+        for step in list((folder / "run" / "steps").iterdir()):
+            if any(name in step.name for name in again):
+                shutil.rmtree(step)
     root = Path(__file__).parents[2]
     paths = os.pathsep.join([str(root), str(root / "tests"), os.environ.get("PYTHONPATH", "")])
     variables = {**os.environ, **ENVIRONMENT, "PYTHONPATH": paths, **environment}
