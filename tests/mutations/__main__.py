@@ -1,6 +1,6 @@
 """Breaks edgedistill on purpose, one place at a time, and says which breakages the tests notice.
 
-    python -m tests.mutations [--only NAME ...] [--jobs 2] [--list]
+    python -m tests.mutations [--only NAME ...] [--jobs 2] [--list] [--skip-unbroken]
 
 Every `*.yaml` beside this file is a list of mutations:
 
@@ -13,7 +13,8 @@ Every `*.yaml` beside this file is a list of mutations:
       remake: [the steps of the golden run that the code is part of; the others are taken from an unbroken run]
 
 Each is applied alone, to a copy of the repository in a temporary folder, and the tests named for it run there. First
-they all run on an unbroken copy: a test that fails anyway notices nothing. A mutation whose `old` isn't found has
+they all run on an unbroken copy (unless `--skip-unbroken` says that they pass): a test that fails anyway notices
+nothing. A mutation whose `old` isn't found has
 outlived the code that it breaks and must be brought up to date; that is an error, as is one after which the tests
 can't even be collected. The exit code is 0 when everything of `review.yaml` is noticed and at most 5% of the rest
 survives.
@@ -157,25 +158,31 @@ def attempt(mutation: Mutation, unbroken_run: Path | None) -> Outcome:
 def main() -> int:
     """Run and tell."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutations", description=__doc__.splitlines()[0])
-    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="those whose name holds one of these")
+    parser.add_argument(
+        "--only", nargs="+", default=[], metavar="NAME", help="those whose file or name has one of these"
+    )
     parser.add_argument("--jobs", type=int, default=2, help="mutations at a time")
     parser.add_argument("--list", action="store_true", help="name them and run none")
+    parser.add_argument("--skip-unbroken", action="store_true", help="the tests are known to pass on the code as it is")
     asked = parser.parse_args()
-    every = [each for each in read() if not asked.only or any(part in each.name for part in asked.only)]
+    every = [
+        each for each in read() if not asked.only or any(part in f"{each.group}: {each.name}" for part in asked.only)
+    ]
     if asked.list:
         tell("\n".join(f"{each.group}: {each.name}" for each in every))
         return 0
+    if not asked.skip_unbroken:
+        tests = tuple(sorted({test for each in every for test in each.tests}))
+        tell(f"{len(every)} mutations; first their {len(tests)} tests on the code as it is")
+        if (unbroken := in_a_copy(tests)).returncode != PASSED:
+            tell(f"the tests fail without any mutation:\n{unbroken.stdout[-3000:]}{unbroken.stderr[-500:]}")
+            return 2
     with tempfile.TemporaryDirectory(prefix="unbroken-") as place:
         return run(every, Path(place), asked.jobs)
 
 
 def run(every: list[Mutation], place: Path, jobs: int) -> int:
-    """First the tests on the code as it is, then each mutation; the exit code."""
-    tests = tuple(sorted({test for each in every for test in each.tests}))
-    tell(f"{len(every)} mutations; first their {len(tests)} tests on the code as it is")
-    if (unbroken := in_a_copy(tests)).returncode != PASSED:
-        tell(f"the tests fail without any mutation:\n{unbroken.stdout[-3000:]}{unbroken.stderr[-500:]}")
-        return 2
+    """Try each mutation; the exit code."""
     made: Path | None = None
     if any(each.remake for each in every):
         sys.path.insert(0, str(ROOT / "tests"))

@@ -6,6 +6,7 @@ The recorder moves every student by random numbers of its step, so that no two m
 
 from __future__ import annotations
 
+import json
 import zlib
 from dataclasses import fields, replace
 from functools import cache
@@ -422,8 +423,6 @@ def test_an_item_that_the_round_before_gets_wrong_is_drawn_more_often(recorded, 
 
 
 def test_the_chosen_teacher_is_the_one_with_the_best_epoch(recorded):
-    import json
-
     for step, chosen in (("r2-teacher", ["r1"]), ("r2-seed7-teacher", ["teacher"])):
         content = json.loads((recorded.folder(step) / "choice.json").read_text())
         assert content["chosen"] == chosen
