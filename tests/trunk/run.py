@@ -67,7 +67,10 @@ def frozen_run(folder: Path, **environment: str) -> Path:
 
 
 def figures(run: Path) -> dict[str, object]:
-    """By place, every figure and decision of a run that is pinned: of `results.json`, and of each model's training."""
+    """By place, every figure and decision of a run that is pinned: of `results.json`, and of each model's training.
+
+    Words are left out, but for what was chosen: results may get more of them.
+    """
     found = dict(_leaves("results", json.loads((run / "results.json").read_text())))
     for file in sorted(run.glob("steps/*/training.json")):
         name = file.parent.name.split("-", 1)[1].rsplit("-", 1)[0]
@@ -84,7 +87,7 @@ def _leaves(place, value):
     elif isinstance(value, list):
         for number, below in enumerate(value):
             yield from _leaves(f"{place}.{number}", below)
-    else:
+    elif not isinstance(value, str) or place.endswith((".chosen", ".teacher")):
         yield place, value
 
 
