@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -112,7 +113,7 @@ def plugged_in(site: Path, points: Mapping[str, Mapping[str, str]]) -> Iterator[
     groups = [f"[{group}]\n" + "".join(f"{k} = {v}\n" for k, v in named.items()) for group, named in points.items()]
     (info / "entry_points.txt").write_text("\n".join(groups))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", f"{site}:{here}")
+        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(site), here, os.environ.get("PYTHONPATH")])))
         patch.syspath_prepend(here)
         patch.setattr(sys, "path", [str(site), *sys.path])
         plugins.forget()

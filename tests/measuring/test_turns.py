@@ -1,0 +1,241 @@
+"""Who is asked what, and when, while files are timed: a recorder stands in place of the measuring processes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from edgedistill.artifacts import Artifact
+from edgedistill.candidates import Candidate
+from edgedistill.errors import EdgedistillError
+from edgedistill.measuring import latency
+from edgedistill.measuring.latency import LEAST_RUNS, Answering, Timed, answers, time_files
+from edgedistill.progress import Progress
+
+SILENT = Progress(None, None)
+SPEED = {"a": 1.0, "b": 2.0, "c": 4.0}
+
+
+class Child:
+    """In place of a measuring process: writes down every command, and is as fast as its file's name says."""
+
+    asked: list[tuple[str, str, dict[str, object]]]
+    dies_at: tuple[str, int] | None
+
+    def __init__(self, runtime):
+        self.runtime, self.name, self.turns = runtime, "?", 0
+
+    @classmethod
+    def of_runtime(cls, runtime, log, *, task=None, cpu=None, timeout_seconds):
+        cls.asked.append((runtime, "started", {"task": task, "timeout_seconds": timeout_seconds}))
+        return cls(runtime)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.asked.append((self.name, "stopped", {}))
+
+    def ask(self, command, **arguments):
+        if command == "load":
+            self.name = Path(arguments["files"][0][1]).stem
+        self.asked.append((self.name, command, arguments))
+        if command == "load":
+            return {
+                "load_ms": SPEED[self.name],
+                "peak_rss_mb": 10 * SPEED[self.name],
+                "empty_mb": 5.0,
+                "version": "1",
+                "backend": {"ran": self.name},
+            }
+        if command == "time":
+            self.turns += 1
+            if self.dies_at == (self.name, self.turns):
+                raise EdgedistillError(f"{self.name} died")
+            return {"samples_ms": [SPEED[self.name] + self.turns / 100] * arguments["least"]}
+        return {}
+
+
+@pytest.fixture
+def child(monkeypatch):
+    Child.asked, Child.dies_at = [], None
+    monkeypatch.setattr(latency, "Child", Child)
+    return Child
+
+
+def timed(name: str, threads: int = 1, batch: int = 1) -> Timed:
+    return Timed(name, {None: Path(f"/{name}.onnx")}, "onnxruntime", threads, batch, Path(f"/{name}.inputs"))
+
+
+def commands(child, wanted: str) -> list[str]:
+    return [name for name, command, _ in child.asked if command == wanted]
+
+
+def test_candidates_take_turns(child, tmp_path):
+    time_files([timed("a"), timed("b"), timed("c")], tmp_path, SILENT, min_seconds=5.0)
+    assert commands(child, "time") == ["a", "b", "c"] * 10
+
+
+def test_all_are_loaded_before_the_first_is_timed_and_stay_until_the_last(child, tmp_path):
+    time_files([timed("a"), timed("b")], tmp_path, SILENT, min_seconds=5.0)
+    order = [command for _, command, _ in child.asked]
+    assert order.index("time") > max(i for i, command in enumerate(order) if command == "load")
+    assert order.index("stopped") > max(i for i, command in enumerate(order) if command == "time")
+
+
+def test_every_turn_is_a_tenth_of_the_time_and_of_the_runs(child, tmp_path):
+    time_files([timed("a"), timed("b")], tmp_path, SILENT, min_seconds=5.0)
+    turns = [arguments for _, command, arguments in child.asked if command == "time"]
+    assert {turn["seconds"] for turn in turns} == {0.5}
+    assert {turn["least"] for turn in turns} == {-(-LEAST_RUNS // 10)}
+    assert 10 * turns[0]["least"] >= 299
+
+
+def test_each_is_opened_with_its_own_threads_batch_and_inputs_and_warmed_up(child, tmp_path):
+    rows = [timed("a", threads=1, batch=8), timed("b", threads=4, batch=2)]
+    time_files(rows, tmp_path, SILENT, min_seconds=1.0, length=16, timeout_seconds=77.0)
+    loads = {name: arguments for name, command, arguments in child.asked if command == "load"}
+    assert {name: each["threads"] for name, each in loads.items()} == {"a": 1, "b": 4}
+    assert {each["warm_up"] for each in loads.values()} == {10}
+    assert {each["runtime"] for each in loads.values()} == {"edgedistill.runtimes.onnxruntime"}
+    given = [arguments for _, command, arguments in child.asked if command == "inputs"]
+    assert [(each["file"], each["batch"], each["length"]) for each in given] == [
+        ("/a.inputs", 8, 16),
+        ("/b.inputs", 2, 16),
+    ]
+    assert {each["timeout_seconds"] for _, command, each in child.asked if command == "started"} == {77.0}
+
+
+def test_each_has_its_own_samples_in_the_order_they_were_taken(child, tmp_path):
+    seen = time_files([timed("a"), timed("b", batch=4)], tmp_path, SILENT, min_seconds=1.0).seen
+    for name, batch in (("a", 1), ("b", 4)):
+        samples = np.array(seen[name].samples_ms)
+        expected = np.repeat(SPEED[name] + np.arange(1, 11) / 100, 30)
+        np.testing.assert_allclose(samples, expected)
+        assert seen[name].throughput_per_s == pytest.approx(1e3 * batch / samples.mean())
+        assert seen[name].load_ms == SPEED[name]
+        assert (seen[name].peak_rss_mb, seen[name].empty_mb) == (10 * SPEED[name], 5.0)
+        assert seen[name].backend == {"ran": name}
+        assert seen[name].summary()["p50"] == pytest.approx(np.percentile(samples, 50))
+        assert seen[name].summary()["p99"] == pytest.approx(np.percentile(samples, 99))
+
+
+def test_one_that_dies_on_its_way_drops_out_and_the_others_go_on(child, tmp_path):
+    child.dies_at = ("b", 3)
+    found = time_files([timed("a"), timed("b"), timed("c")], tmp_path, SILENT, min_seconds=1.0)
+    assert commands(child, "time") == ["a", "b", "c"] * 3 + ["a", "c"] * 7
+    assert set(found.seen) == {"a", "c"}
+    assert str(found.failed["b"]) == "b died"
+
+
+def test_answers_are_given_one_thread_no_warm_up_and_the_tasks_own_rows(child, tmp_path):
+    asked = Answering({None: Path("/a.onnx")}, "onnxruntime", "text-classification", 50.0)
+    assert answers(asked, tmp_path / "in", tmp_path / "out", tmp_path) == {"ran": "a"}
+    (_, _, load), (_, _, answer) = (each for each in child.asked if each[1] in ("load", "answer"))
+    assert (load["threads"], load["warm_up"]) == (1, 0)
+    assert answer == {
+        "file": str(tmp_path / "in"),
+        "output": str(tmp_path / "out"),
+        "task": "edgedistill.tasks.text_classification",
+    }
+
+
+@pytest.fixture
+def measured(monkeypatch, tmp_path):
+    """The measuring step over two models of two files each, one under two numbers of threads; what it asked for."""
+    from edgedistill.steps import measure
+
+    asked = SimpleNamespace(timed=[], options={}, answered=[])
+
+    class Data:
+        """In place of `PreparedData`: its tokens say of which split and model they are."""
+
+        @classmethod
+        def of(cls, inputs, role):
+            def tokens(split):
+                return SimpleNamespace(save=lambda file: file.write_text(f"{split} of {inputs[role].folder}"))
+
+            return SimpleNamespace(tokens=tokens)
+
+    def answer(asking, inputs, output, scratch):
+        asked.answered.append((asking.files[None].name, inputs.read_text(), output.name))
+        if "broken" in asking.files[None].name:
+            raise EdgedistillError("it breaks")
+
+    def time_all(files, scratch, progress, **options):
+        asked.timed, asked.options = files, options
+        return SimpleNamespace(seen={}, failed={})
+
+    monkeypatch.setattr("edgedistill.data.PreparedData", Data)
+    monkeypatch.setattr("edgedistill.inference.references", lambda task, given: np.array([2, 0, 1]))
+    monkeypatch.setattr(latency, "answers", answer)
+    monkeypatch.setattr(latency, "time_files", time_all)
+    monkeypatch.setattr(measure, "read_files", lambda artifact: artifact)
+
+    def row(model, precision, threads=1, batch=1):
+        name = f"{model}/onnx/{precision}@{threads}"
+        return Candidate(
+            id=name,
+            round=model,
+            target="onnx",
+            precision=precision,
+            runtime="onnxruntime",
+            threads=threads,
+            batch=batch,
+        )
+
+    rows = [row("r1", "fp32"), row("r1", "fp32", 4, 8), row("r2", "int8"), row("r2", "broken")]
+    inputs = {f"data:{model}": SimpleNamespace(folder=model) for model in ("r1", "r2")}
+    for each in rows:
+        inputs[f"verify:{each.verify_key}"] = SimpleNamespace(failure=None)
+        file = Path(f"/{each.file_key}.onnx")
+        inputs[f"file:{each.file_key}"] = SimpleNamespace(opened={None: file}, bytes=7)
+    settings = SimpleNamespace(
+        task=SimpleNamespace(type="text-classification"),
+        candidates=rows,
+        measure=SimpleNamespace(min_seconds=3.0, lengths=16, timeout_minutes=2.0),
+    )
+    folder, scratch = tmp_path / "folder", tmp_path / "scratch"
+    folder.mkdir()
+    scratch.mkdir()
+    context = SimpleNamespace(scratch=scratch, progress=SILENT, failures={})
+    measure.run(settings, inputs, folder, context)
+    return SimpleNamespace(asked=asked, folder=folder, failures=context.failures)
+
+
+def test_every_candidate_is_timed_on_its_own_models_test_set(measured):
+    """Together, in one call: only then can they take turns."""
+    found = [
+        (each.id, each.files[None].name, each.threads, each.batch, each.inputs.read_text())
+        for each in measured.asked.timed
+    ]
+    assert found == [
+        ("r1/onnx/fp32@1", "r1-onnx-fp32.onnx", 1, 1, "test of r1"),
+        ("r1/onnx/fp32@4", "r1-onnx-fp32.onnx", 4, 8, "test of r1"),
+        ("r2/onnx/int8@1", "r2-onnx-int8.onnx", 1, 1, "test of r2"),
+    ]
+    options = measured.asked.options
+    assert (options["min_seconds"], options["length"], options["timeout_seconds"]) == (3.0, 16, 120.0)
+
+
+def test_every_file_answers_its_own_models_test_set_once(measured):
+    assert measured.asked.answered == [
+        ("r1-onnx-fp32.onnx", "test of r1", "r1-onnx-fp32-onnxruntime.safetensors"),
+        ("r2-onnx-int8.onnx", "test of r2", "r2-onnx-int8-onnxruntime.safetensors"),
+        ("r2-onnx-broken.onnx", "test of r2", "r2-onnx-broken-onnxruntime.safetensors"),
+    ]
+    assert json.loads((measured.folder / "test" / "references.json").read_text()) == {"labels": [2, 0, 1]}
+
+
+def test_a_file_that_cannot_answer_is_not_timed_and_says_why(measured):
+    assert {name: each.reason for name, each in measured.failures.items()} == {"r2/onnx/broken@1": "it breaks"}
+
+
+def test_artifacts_are_what_the_step_is_given():
+    """The stand-ins above have the attributes of the real ones."""
+    assert {"folder", "manifest"} <= set(Artifact.__dataclass_fields__)
+    assert isinstance(Artifact.failure, property)

@@ -1,0 +1,350 @@
+"""Every figure of the frozen run once more, from what it predicted and from the rows that it was given.
+
+Plain numpy and arithmetic; nothing of edgedistill is imported, so that its mistakes are not repeated here.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property
+from math import comb, log10, sqrt
+
+import numpy as np
+from safetensors.numpy import load_file
+
+RESAMPLES = 2000
+Z = 1.959963984540054
+"""Of a 95% interval."""
+
+
+class Recount:
+    """The figures of one run by place, as `results.json` has them.
+
+    Args:
+        run: the run's folder.
+        sets: the raw rows of each data set, by name.
+        recipe: what was run.
+    """
+
+    def __init__(self, run, sets, recipe):
+        self.run, self.recipe = run, recipe
+        self.labels = sorted({row["label"] for row in sets["train"]})
+        self.sets = sets
+        self.ids = {name: [self._id(row) for row in rows] for name, rows in sets.items()}
+        self.rounds = [each["id"] for each in recipe["rounds"]]
+
+    def _id(self, row):
+        label = row.get("label")
+        return self.labels.index(label) if label in self.labels else -100
+
+    def step(self, name):
+        (folder,) = self.run.glob(f"steps/[0-9][0-9]-{name}-????????????")
+        return folder
+
+    def logits(self, model, split):
+        (file,) = self.run.glob(f"steps/[0-9][0-9]-*-{model}-????????????/{split}.safetensors")
+        return load_file(file)["values"]
+
+    def says(self, model, split="test"):
+        return self.logits(model, split).argmax(1)
+
+    def right(self, model, split="test"):
+        return (self.says(model, split) == self.ids[split]).astype(float)
+
+    @cached_property
+    def expected(self):
+        """By place, what must stand there."""
+        found = {}
+        found |= dict(_leaves("results.teacher", self._model("teacher")))
+        before = "teacher"
+        for number, each in enumerate(self.rounds):
+            found |= dict(_leaves(f"results.rounds.{number}", self._round(each, before)))
+            before = each
+        candidates = [self._candidate(round_, precision) for round_ in self.rounds for precision in ("fp32", "int8")]
+        self._front(candidates)
+        found |= dict(_leaves("results.candidates", candidates))
+        fitting = [each for each in candidates if each["within_limits"]]
+        found["results.chosen"] = min(fitting, key=lambda each: each["file_bytes"])["id"] if fitting else None
+        judgements = [self._judgement(each, candidates) for each in self.rounds]
+        found |= dict(_leaves("results.stop.judgements", judgements))
+        found |= {"results.stop.round": self.rounds[-1], "results.stop.early": judgements[-1]["stop"]}
+        names = ("train", "validation", "test", "unlabeled")
+        found |= {f"results.data.rows.{name}": len(self.sets[name]) for name in names}
+        found["results.data.labels"] = len(self.labels)
+        found |= dict(_leaves("results.flips", self._flips()))
+        found |= dict(_leaves("results.errors", self._texts()))
+        return found
+
+    def _model(self, name):
+        """What is told of the teacher and of a student alike."""
+        right = self.right(name)
+        training = json.loads((self.step(name) / "training.json").read_text())["epochs"]
+        kept = max(each["metric"] for each in training if each["stage"] == training[-1]["stage"])
+        validation = self.right(name, "validation").mean()
+        assert abs(kept - validation) < 1e-9, f"{name}'s weights are not those of its best epoch"
+        weights = load_file(self.step(name) / "model" / "model.safetensors")
+        return {
+            "parameters": sum(value.size for value in weights.values()),
+            "accuracy": right.mean(),
+            "accuracy_ci": wilson(int(right.sum()), len(right)),
+            "validation_accuracy": validation,
+            "calibration_error": calibration_error(self.logits(name, "test"), np.array(self.ids["test"])),
+            "elsewhere": {each: self._elsewhere(name, each) for each in self.recipe["evaluate"]["ood"]},
+        }
+
+    def _elsewhere(self, model, name):
+        logits, ids = self.logits(model, f"ood-{name}"), np.array(self.ids[name])
+        known = ids >= 0
+        found = {"items": len(ids), "out_of_scope": int((~known).sum())}
+        found |= {"accuracy": None, "accuracy_ci": None, "calibration_error": None}
+        if known.any():
+            right = logits[known].argmax(1) == ids[known]
+            found |= {"accuracy": right.mean(), "accuracy_ci": wilson(int(right.sum()), len(right))}
+            found["calibration_error"] = calibration_error(logits[known], ids[known])
+        inside, outside = confidence(self.logits(model, "test")), confidence(logits[~known])
+        pairs = (inside[:, None] > outside) + 0.5 * (inside[:, None] == outside)
+        generator, draws = np.random.default_rng(0), []
+        n, m = len(inside), len(outside)
+        for _ in range(RESAMPLES):
+            first = generator.multinomial(n, np.full(n, 1 / n))
+            second = generator.multinomial(m, np.full(m, 1 / m))
+            draws.append(first @ pairs @ second / (n * m))
+        return {**found, "auroc": pairs.mean(), "auroc_ci": percentiles(draws)}
+
+    def _round(self, name, before):
+        right, teacher = self.right(name), self.right("teacher")
+        control = self.right(f"{name}-control")
+        gain, drop = right - control, teacher - right
+        own, given, earlier = self.says(name), self.says("teacher"), self.right(before)
+        better, worse = int((gain > 0).sum()), int((gain < 0).sum())
+        trials = self._trials(name)
+        best = max(trials, key=lambda trial: trial["metric"]) if trials else {"teacher": ["teacher"]}
+        return {
+            **self._model(name),
+            "id": name,
+            "teacher": " + ".join(best["teacher"]),
+            **({"teacher_trials": trials} if trials else {}),
+            "drop_from_teacher": drop.mean(),
+            "drop_from_teacher_ci": resampled_mean(drop),
+            "agreement_with_teacher": (own == given).mean(),
+            "control_accuracy": control.mean(),
+            "gain_over_control": gain.mean(),
+            "gain_over_control_ci": resampled_mean(gain),
+            "gain_over_control_p": sign_test(better, worse),
+            "errors": {
+                "corrected": int(((earlier == 0) & (right == 1)).sum()),
+                "introduced": int(((earlier == 1) & (right == 0)).sum()),
+                "inherited": int(((right == 0) & (own == given)).sum()),
+            },
+            "seeds": [
+                {
+                    "seed": seed,
+                    "accuracy": self.right(f"{name}{arm}").mean(),
+                    "control_accuracy": self.right(f"{name}-control{arm}").mean(),
+                }
+                for seed, arm in [(0, ""), *((seed, f"-seed{seed}") for seed in self.recipe["seeds"])]
+            ],
+        }
+
+    def _trials(self, name):
+        """Each teacher that was tried, and the best validation metric of its trial."""
+        given = next(each for each in self.recipe["rounds"] if each["id"] == name).get("teacher")
+        if given is None:
+            return []
+        found = []
+        for number, option in enumerate(given["choose"], start=1):
+            epochs = json.loads((self.step(f"{name}-trial-{number}") / "training.json").read_text())["epochs"]
+            teachers = [option] if isinstance(option, str) else option
+            found.append({"teacher": teachers, "metric": max(each["metric"] for each in epochs)})
+        return found
+
+    def _candidate(self, name, precision):
+        file = {"fp32": "model.npz", "int8": "model_int8.npz"}[precision]
+        predicted = load_file(self.run / "predictions" / "test" / f"{name}-plain-{precision}-plain-runtime.safetensors")
+        device, torch = self._on_validation(name, precision)
+        accuracy = (device.argmax(1) == self.ids["validation"]).mean()
+        drop = self.right("teacher", "validation").mean() - accuracy
+        right = predicted["values"].argmax(1) == self.ids["test"]
+        own, other = log_softmax(torch), log_softmax(device)
+        agreement = (device.argmax(1) == torch.argmax(1)).mean()
+        limits = self.recipe["select"]["limits"]
+        size = (self.run / "models" / name / "plain" / file).stat().st_size
+        met = bool(drop <= limits["accuracy_drop"] + 1e-12 and size <= 1e6 * limits["file_mb"])
+        verified = bool(agreement >= self.recipe["verify"]["min_agreement"])
+        return {
+            "id": f"{name}/plain/{precision}/plain-runtime",
+            "round": name,
+            "precision": precision,
+            "file": f"models/{name}/plain/{file}",
+            "file_bytes": size,
+            "accuracy": right.mean(),
+            "accuracy_ci": wilson(int(right.sum()), len(right)),
+            "validation_accuracy": accuracy,
+            "accuracy_drop": drop,
+            "agreement_with_student": agreement,
+            "max_abs_diff": np.abs(device - torch).max(),
+            "mean_abs_diff": np.abs(device - torch).mean(),
+            "mean_kl": (np.exp(own) * (own - other)).sum(1).mean(),
+            "within_limits": met and verified,
+            "on_pareto_front": verified,
+            **self._times(f"{name}/plain/{precision}/plain-runtime"),
+        }
+
+    def _on_validation(self, name, precision):
+        verified = self.step(f"verify-{name}-plain-{precision}-plain-runtime") / "validation.safetensors"
+        return load_file(verified)["values"], self.logits(name, "validation")
+
+    def _times(self, candidate):
+        seen = json.loads((self.run / "measurements.json").read_text())[candidate]
+        samples = np.sort(seen["samples_ms"])
+        latency = {f"p{q}": float(np.percentile(samples, q)) for q in (50, 90, 95, 99)} | {"runs": len(samples)}
+        assert len(samples) >= 299
+        for q in (50, 95):
+            places = order_statistics(len(samples), q / 100)
+            latency[f"p{q}_ci"] = [float(samples[place]) for place in places]
+        return {"latency_ms": latency, "throughput_per_s": 1e3 * len(samples) / samples.sum()}
+
+    def _front(self, candidates):
+        """Mark those that no other beats in accuracy on validation, time and size at once; what answers otherwise than
+        its model is not among them."""
+
+        def figures(each):
+            return np.array([-each["validation_accuracy"], each["latency_ms"]["p50"], each["file_bytes"]])
+
+        verified = [each for each in candidates if each["on_pareto_front"]]
+        for each in verified:
+            others = [figures(other) for other in verified if other is not each]
+            own = figures(each)
+            each["on_pareto_front"] = not any((other <= own).all() and (other < own).any() for other in others)
+
+    def _judgement(self, name, candidates):
+        drops = self.right("teacher", "validation") - self.right(name, "validation")
+        p = sign_test(int((drops > 0).sum()), int((drops < 0).sum()))
+        rule, generator = self.recipe["stop"]["when"]["accuracy_drop"], np.random.default_rng(0)
+        draws = [drops[generator.integers(0, len(drops), len(drops))].mean() for _ in range(RESAMPLES)]
+        return {
+            "round": name,
+            "drop": drops.mean(),
+            "drop_ci": resampled_mean(drops),
+            "p": p,
+            "real": bool(p < 0.05 and drops.mean() > 0),
+            # What answers otherwise than its model counts here too: only drop and size are looked at.
+            "within_limits": [
+                each["id"]
+                for each in candidates
+                if each["round"] == name and each["accuracy_drop"] <= self.recipe["select"]["limits"]["accuracy_drop"]
+            ],
+            "stop": bool(np.percentile(draws, 5) > rule),
+        }
+
+    def _flips(self):
+        found = {}
+        for name in self.rounds:
+            for precision in ("fp32", "int8"):
+                device, torch = (logits.argmax(1) for logits in self._on_validation(name, precision))
+                found[f"{name}/plain/{precision}/plain-runtime"] = [
+                    {
+                        "text": self.sets["validation"][item]["text"],
+                        "reference": self.sets["validation"][item]["label"],
+                        "model": self.labels[torch[item]],
+                        "device": self.labels[device[item]],
+                    }
+                    for item in np.flatnonzero(device != torch)
+                ]
+        return found
+
+    def _texts(self):
+        found, before = {}, "teacher"
+        for name in self.rounds:
+            earlier, right = self.right(before), self.right(name)
+            own, given = self.says(name), self.says("teacher")
+            kinds = {
+                "corrected": (earlier == 0) & (right == 1),
+                "introduced": (earlier == 1) & (right == 0),
+                "inherited": (right == 0) & (own == given),
+            }
+            found[name] = {
+                kind: [
+                    {
+                        "text": self.sets["test"][item]["text"],
+                        "reference": self.sets["test"][item]["label"],
+                        "teacher": self.labels[given[item]],
+                        "model": self.labels[own[item]],
+                    }
+                    for item in np.flatnonzero(chosen)[:20]
+                ]
+                for kind, chosen in kinds.items()
+            }
+            before = name
+        return found
+
+
+def _leaves(place, value):
+    if isinstance(value, dict):
+        for key, below in value.items():
+            yield from _leaves(f"{place}.{key}", below)
+    elif isinstance(value, list | tuple):
+        for number, below in enumerate(value):
+            yield from _leaves(f"{place}.{number}", below)
+    else:
+        yield place, value
+
+
+def leaves(place, value):
+    """Places and values below a tree, as here and in `results.json`."""
+    return dict(_leaves(place, value))
+
+
+def log_softmax(logits):
+    shifted = logits.astype(float) - logits.max(1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
+
+
+def confidence(logits):
+    return log_softmax(logits).max(1)
+
+
+def calibration_error(logits, ids):
+    """Fifteen bins of equal width; by how much their mean confidence and their accuracy differ, weighted by size."""
+    sure, right = np.exp(confidence(logits)), logits.argmax(1) == ids
+    error = 0.0
+    for low in range(15):
+        inside = (sure >= low / 15) & ((sure < (low + 1) / 15) | (low == 14))
+        if inside.any():
+            error += inside.mean() * abs(sure[inside].mean() - right[inside].mean())
+    return error
+
+
+def wilson(hits, n):
+    """Wilson 1927."""
+    share = hits / n
+    middle = (share + Z**2 / (2 * n)) / (1 + Z**2 / n)
+    half = Z / (1 + Z**2 / n) * sqrt(share * (1 - share) / n + Z**2 / (4 * n**2))
+    return [middle - half, middle + half]
+
+
+def resampled_mean(values):
+    """The middle 95% of the means of 2000 resamples."""
+    generator = np.random.default_rng(0)
+    return percentiles([values[generator.integers(0, len(values), len(values))].mean() for _ in range(RESAMPLES)])
+
+
+def percentiles(draws):
+    return [float(each) for each in np.percentile(draws, [2.5, 97.5])]
+
+
+def sign_test(better, worse):
+    """McNemar's exact test: the chance of a split at least so uneven of as many coins."""
+    n = better + worse
+    if n == 0:
+        return 1.0
+    tail = sum(comb(n, k) for k in range(min(better, worse) + 1)) / 2**n
+    return min(1.0, 2 * tail)
+
+
+def order_statistics(n, share):
+    """Places in the ordered sample that enclose a quantile in 95% of the cases (Conover 1999)."""
+    logs = [log10(comb(n, k)) + k * log10(share) + (n - k) * log10(1 - share) for k in range(n + 1)]
+    reached = np.cumsum([10**each for each in logs])
+    low, high = (int(np.searchsorted(reached, level)) for level in (0.025, 0.975))
+    return max(0, low - 1), min(n - 1, high)

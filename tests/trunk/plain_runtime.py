@@ -1,0 +1,17 @@
+"""The runtime of the plain target."""
+
+from __future__ import annotations
+
+from trunk.plain_target import PACKAGES as PACKAGES
+from trunk.plain_target import Session
+
+TARGETS = ("plain",)
+SUFFIXES = (".npz",)
+
+
+def open(file, threads):
+    return Session(file)
+
+
+def version():
+    return "1"
