@@ -1,0 +1,3 @@
+COUNT=0
+LIMIT_S=60.0
+QUICK=()

@@ -1,0 +1,77 @@
+"""Makes the world once: each part in a process of its own, so that this one stays free of threads."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from .harness import Case, kill_session
+from .world import World, forget, make_inputs, recipe_tree, write_recipe
+
+
+def make_world(keep: Path, needs: Iterable[str]) -> World:
+    """The pristine inputs in `keep/world`, and the runs that are needed (`finished`, `as-is`, `halfway`).
+
+    Raises:
+        RuntimeError: a pristine input fails, so that no verdict on a damaged one would mean anything.
+    """
+    world = World(keep / "world")
+    if not world.recipe.is_file():
+        forget(world.folder)
+        _in_a_process(lambda: make_inputs(world))
+    makers: dict[str, Callable[[World, Case], None]] = {"finished": _finish, "as-is": _as_is, "halfway": _halfway}
+    for need in sorted(needs):
+        if not (world.folder / f"{need}.made").is_file():
+            folder = keep / "making" / need
+            forget(folder)
+            folder.mkdir(parents=True)
+            makers[need](world, Case("world", 0, folder, world, 240.0))
+            (world.folder / f"{need}.made").touch()
+    return world
+
+
+def _finish(world: World, case: Case) -> None:
+    _must(case, "run", world.recipe, "--out", world.finished)
+
+
+def _as_is(world: World, case: Case) -> None:
+    recipe = write_recipe(recipe_tree(world, tuned=False), world.folder / "as-is.yaml")
+    _must(case, "run", recipe, "--out", world.as_is, until="logits-teacher-train")
+
+
+def _halfway(world: World, case: Case) -> None:
+    """Killed in the student's training, once there is a checkpoint."""
+    recipe = write_recipe(recipe_tree(world, tuned=True, epochs=400), world.folder / "halfway.yaml")
+    process, _, err = case.start("run", recipe, "--out", world.halfway)
+    deadline = time.monotonic() + 120
+    while not list(world.halfway.glob("scratch/*-r1-*/**/state.json")) + list(
+        world.halfway.glob("scratch/r1-*/**/state.json")
+    ):
+        if time.monotonic() > deadline or process.poll() is not None:
+            raise RuntimeError(f"no checkpoint of the student appeared: {err.read_text()[-500:]}")
+        time.sleep(0.02)
+    time.sleep(0.5)
+    kill_session(process.pid)
+    process.wait()
+
+
+def _must(case: Case, *argv: object, until: str | None = None) -> None:
+    outcome = case.command(*argv, until=until)
+    if outcome.code != 0:
+        raise RuntimeError(f"the pristine input fails: {argv}: {outcome.code}: {outcome.err[-2000:]}")
+
+
+def _in_a_process(work: Callable[[], None]) -> None:
+    process = os.fork()
+    if process == 0:
+        code = 1
+        try:
+            work()
+            code = 0
+        finally:
+            os._exit(code)
+    _, status = os.waitpid(process, 0)
+    if status != 0:
+        raise RuntimeError("the pristine inputs could not be made")
