@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import ctypes
+import functools
 import os
 import random
 import re
@@ -22,7 +23,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from .world import World
 
@@ -76,6 +77,20 @@ class Outcome:
         return "\n".join(lines[starts[0] :]) if starts else self.err[-2000:]
 
 
+class Numbers(random.Random):
+    """Random numbers that remember what was chosen, so that a failure can tell."""
+
+    def __init__(self, seed: str) -> None:
+        super().__init__(seed)
+        self.chosen: list[str] = []
+
+    def choice(self, seq: Sequence[Any]) -> Any:  # noqa: ANN401 - as the method that it extends
+        found = super().choice(seq)
+        if isinstance(found, str | bytes | int | float | None | tuple | dict | list):
+            self.chosen.append(f"{found!r:.50}")
+        return found
+
+
 @dataclass
 class Case:
     """One case: its folder, its own random numbers, and the pristine world that it damages a copy of."""
@@ -88,10 +103,10 @@ class Case:
     calls: int = 0
     environment: dict[str, str] = field(default_factory=dict)
 
-    @property
-    def rng(self) -> random.Random:
+    @functools.cached_property
+    def rng(self) -> Numbers:
         """The same numbers for the same kind and seed."""
-        return random.Random(f"{self.kind} {self.seed}")
+        return Numbers(f"{self.kind} {self.seed}")
 
     @property
     def canary(self) -> Path:

@@ -42,17 +42,13 @@ def _as_is(world: World, case: Case) -> None:
 
 
 def _halfway(world: World, case: Case) -> None:
-    """Killed in the student's training, once there is a checkpoint."""
-    recipe = write_recipe(recipe_tree(world, tuned=True, epochs=400), world.folder / "halfway.yaml")
-    process, _, err = case.start("run", recipe, "--out", world.halfway)
-    deadline = time.monotonic() + 120
-    while not list(world.halfway.glob("scratch/*-r1-*/**/state.json")) + list(
-        world.halfway.glob("scratch/r1-*/**/state.json")
-    ):
+    """Killed in the student's training, once there is a checkpoint: the first that is whole."""
+    process, _, err = case.start("run", world.recipe, "--out", world.halfway)
+    deadline = time.monotonic() + case.limit_s
+    while not list(world.halfway.glob("scratch/r1-*/soft/state.json")):
         if time.monotonic() > deadline or process.poll() is not None:
             raise RuntimeError(f"no checkpoint of the student appeared: {err.read_text()[-500:]}")
-        time.sleep(0.02)
-    time.sleep(0.5)
+        time.sleep(0.005)
     kill_session(process.pid)
     process.wait()
 

@@ -197,6 +197,8 @@ def _become_case(kind: str, seed: int, folder: Path, module: ModuleType, world: 
         except BaseException:  # noqa: BLE001 - a fault of this program's own, told as that
             mutation, verdict = "?", Verdict("unclear", f"this program failed: {traceback.format_exc()[-1500:]}")
         content = {"mutation": mutation, "result": verdict.result, "detail": verdict.detail}
+        if chosen := case.rng.chosen[:4]:
+            content["detail"] += f" [{', '.join(chosen)}]"
         (folder / "verdict.json").write_text(json.dumps(content), encoding="utf-8", errors="replace")
     finally:
         os._exit(0)

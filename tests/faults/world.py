@@ -58,7 +58,7 @@ class World:
         return [json.loads(line) for line in (self.data / f"{split}.jsonl").read_text().splitlines()]
 
 
-def recipe_tree(world: World, *, tuned: bool, epochs: int = 3) -> dict[str, object]:
+def recipe_tree(world: World, *, tuned: bool) -> dict[str, object]:
     """The smallest recipe that goes through every step.
 
     Args:
@@ -66,7 +66,7 @@ def recipe_tree(world: World, *, tuned: bool, epochs: int = 3) -> dict[str, obje
     """
     fine_tune = {"fine_tune": {"epochs": 2, "learning_rate": 1.0e-3, "batch_size": 16}} if tuned else {}
     losses = [{"kind": "kl", "weight": 0.9}, {"kind": "hard_label", "weight": 0.1}]
-    stage = {"name": "soft", "epochs": epochs, "learning_rate": 2.0e-3, "batch_size": 16, "losses": losses}
+    stage = {"name": "soft", "epochs": 12, "learning_rate": 2.0e-3, "batch_size": 16, "losses": losses}
     return {
         "schema": "edgedistill/1",
         "name": "faults",
