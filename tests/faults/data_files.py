@@ -519,7 +519,7 @@ MUTATIONS: tuple[Mutation, ...] = (
 
 
 def run_case(case: Case) -> tuple[str, Verdict]:
-    """One mutated data set: `run`, ended after the data step."""
+    """One mutated data set: `run`, its data steps only."""
     mutation, rng = MUTATIONS[case.seed % len(MUTATIONS)], case.rng
     rows: dict[str, list[Row]] = {split: [dict(row) for row in case.world.rows(split)] for split in SPLITS}
     data = Data(rows, rng.choice(FORMATS))
@@ -537,7 +537,7 @@ def run_case(case: Case) -> tuple[str, Verdict]:
     spec |= {split: {"path": str(folder / data.name(split))} for split in SPLITS}
     spec |= {"columns": data.columns} if data.columns else {}
     recipe = write_recipe(tree, case.path("recipe.yaml"))
-    outcome = case.command("run", recipe, "--out", case.path("run"), until="data")
+    outcome = case.command("run", recipe, "--out", case.path("run"), only="data.*")
     verdict = judge(case, outcome, data.expected, lambda: case.isolated(lambda: _differs(case, data, folder)))
     return mutation.__name__, verdict
 
@@ -565,16 +565,15 @@ def _differs(case: Case, data: Data, folder: Path) -> str | None:
     """What the prepared data has otherwise than the files."""
     from datasets import load_from_disk
 
-    prepared = next(case.path("run").glob("steps/*-data-*"))
-    facts = json.loads((prepared / "data.json").read_text(encoding="utf-8"))
+    facts = json.loads(next(case.path("run").glob("steps/*/data.json")).read_text(encoding="utf-8"))
     text, label = data.columns.get("text", "text"), data.columns.get("label", "label")
     for split in SPLITS:
         try:
             wanted = _read(folder / data.name(split))
         except (ValueError, OSError, RecursionError, csv.Error) as error:
             return f"{split}: accepted, though it cannot be read: {' '.join(str(error).split())[:120]}"
-        stored = load_from_disk(str(prepared / split / "rows"))
-        tokens = load_from_disk(str(prepared / split / "tokens"))
+        stored = load_from_disk(str(_step_with(case, split) / "rows"))
+        tokens = load_from_disk(str(_step_with(case, split) / "tokens"))
         if len(stored) != len(wanted) or len(tokens) != len(wanted):
             return f"{split}: {len(stored)} rows, expected {len(wanted)}"
         numbers = tokens["labels"]
@@ -585,6 +584,11 @@ def _differs(case: Case, data: Data, folder: Path) -> str | None:
             if str(given.get(label)) != class_name or isinstance(given.get(label), bool):
                 return f"{split}: row {number + 1}: the label {given.get(label)!r:.60} became {class_name!r:.60}"
     return None
+
+
+def _step_with(case: Case, split: str) -> Path:
+    """Where the rows of a split were published."""
+    return next(each.parent for each in case.path("run").glob(f"steps/*/{split}/rows"))
 
 
 def _read(file: Path) -> list[Row]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import ctypes
+import dataclasses
 import functools
 import os
 import random
@@ -117,11 +118,11 @@ class Case:
         """A file or folder of the case."""
         return self.folder / name
 
-    def command(self, *argv: object, cwd: Path | None = None, until: str | None = None) -> Outcome:
+    def command(self, *argv: object, cwd: Path | None = None, only: str | None = None) -> Outcome:
         """Run `edgedistill ARGV...` in a fork of this process.
 
         Args:
-            until: stop a `run` after this step, as if the plan ended there.
+            only: a pattern of steps' names: a `run` does these and what they need, as if the plan held no others.
         """
         words = [str(each) for each in argv]
         where = cwd or self.folder / "cwd"
@@ -129,7 +130,7 @@ class Case:
         begun = time.monotonic()
         process = os.fork()
         if process == 0:
-            _become_command(words, where, out, err, self._environment(), until)
+            _become_command(words, where, out, err, self._environment(), only)
         code = _wait(process, self.limit_s)
         return Outcome(words, code, _read(out), _read(err), time.monotonic() - begun)
 
@@ -265,7 +266,7 @@ def copy_linked(source: Path, destination: Path) -> Path:
 
 
 def _become_command(
-    argv: list[str], cwd: Path, out: Path, err: Path, environment: Mapping[str, str], until: str | None
+    argv: list[str], cwd: Path, out: Path, err: Path, environment: Mapping[str, str], only: str | None
 ) -> None:
     """In the child: be the console script, and never return."""
     code = 1
@@ -288,8 +289,8 @@ def _become_command(
         os.environ.update(environment)
         _forget_temporary_folder()
         sys.argv = ["edgedistill", *argv]
-        if until is not None:
-            _stop_after(until)
+        if only is not None:
+            _only(only)
         code = _exit_code()
         atexit._run_exitfuncs()  # type: ignore[attr-defined]
         sys.stdout.flush()
@@ -313,17 +314,21 @@ def _exit_code() -> int:
     return 0
 
 
-def _stop_after(step: str) -> None:
-    """Make `run` end after a step: the plan's first part is executed by the engine itself, then the process exits."""
+def _only(pattern: str) -> None:
+    """Make `run` do only the steps of that name and what they need: the engine itself does them, then the process ends."""
     from edgedistill import api
 
     execute = api.execute
 
-    def until(plan: object, *arguments: object, **named: object) -> None:
-        execute(plan.until(step), *arguments, **named)  # type: ignore[attr-defined,arg-type]
+    def part(plan: Any, *arguments: object, **named: object) -> None:  # noqa: ANN401 - whatever a plan is
+        wanted = {step.name for step in plan.steps if re.fullmatch(pattern, step.name)}
+        for step in reversed(plan.steps):
+            wanted |= set(step.inputs.values()) if step.name in wanted else set()
+        steps = tuple(step for step in plan.steps if step.name in wanted)
+        execute(dataclasses.replace(plan, steps=steps), *arguments, **named)  # type: ignore[arg-type]
         raise SystemExit(0)
 
-    api.execute = until  # type: ignore[assignment]
+    api.execute = part  # type: ignore[assignment]
 
 
 def _forget_temporary_folder() -> None:

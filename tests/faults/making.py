@@ -27,8 +27,9 @@ def make_world(keep: Path, needs: Iterable[str]) -> World:
             folder = keep / "making" / need
             forget(folder)
             folder.mkdir(parents=True)
+            begun = time.monotonic()
             makers[need](world, Case("world", 0, folder, world, 240.0))
-            (world.folder / f"{need}.made").touch()
+            (world.folder / f"{need}.made").write_text(f"{time.monotonic() - begun:.1f}")
     return world
 
 
@@ -38,7 +39,7 @@ def _finish(world: World, case: Case) -> None:
 
 def _as_is(world: World, case: Case) -> None:
     recipe = write_recipe(recipe_tree(world, tuned=False), world.folder / "as-is.yaml")
-    _must(case, "run", recipe, "--out", world.as_is, until="logits-teacher-train")
+    _must(case, "run", recipe, "--out", world.as_is, only="logits-teacher-train")
 
 
 def _halfway(world: World, case: Case) -> None:
@@ -53,8 +54,8 @@ def _halfway(world: World, case: Case) -> None:
     process.wait()
 
 
-def _must(case: Case, *argv: object, until: str | None = None) -> None:
-    outcome = case.command(*argv, until=until)
+def _must(case: Case, *argv: object, only: str | None = None) -> None:
+    outcome = case.command(*argv, only=only)
     if outcome.code != 0:
         raise RuntimeError(f"the pristine input fails: {argv}: {outcome.code}: {outcome.err[-2000:]}")
 

@@ -190,13 +190,19 @@ def index_names_another_file(folder: Folder, rng: random.Random) -> None:
 
 def auto_map(folder: Folder, rng: random.Random) -> None:
     """Code of its own, offered by one of the folder's JSON files."""
-    name = rng.choice(["config.json", "config.json", "tokenizer_config.json", "processor_config.json", "preprocessor_config.json"])
+    _auto_map(folder, rng.choice(["tokenizer_config.json", "processor_config.json", "preprocessor_config.json"]), rng.random() < 0.5)
+
+
+def auto_map_of_the_config(folder: Folder, rng: random.Random) -> None:
+    _auto_map(folder, "config.json", rng.choice([True, False, False]))
+
+
+def _auto_map(folder: Folder, name: str, known: bool) -> None:
     (folder.path / "evil.py").write_text(
         folder.code("auto_map")
         + "from transformers import BertConfig as EvilConfig, BertForSequenceClassification as EvilModel, BertTokenizerFast as EvilTokenizer\n"
         + "EvilConfig.model_type = 'evil'\n"
     )
-    known = rng.random() < 0.5
     entries = {"AutoConfig": "evil.EvilConfig", "AutoModelForSequenceClassification": "evil.EvilModel", "AutoTokenizer": ["evil.EvilTokenizer", "evil.EvilTokenizer"]}
 
     def change(content: Json) -> None:
@@ -514,7 +520,7 @@ def files_of_another_tokenizer(folder: Folder, rng: random.Random) -> None:
 
 MUTATIONS: tuple[Mutation, ...] = (
     written_otherwise, files_beside, config_keys_more, weights_sharded, weights_in_half_precision, weights_more,
-    tokenizer_padding_fixed, linked_files, pickle_in_place_of_weights, index_names_another_file, auto_map, code_asked_for,
+    tokenizer_padding_fixed, linked_files, pickle_in_place_of_weights, index_names_another_file, auto_map, auto_map_of_the_config, code_asked_for,
     kernel_of_the_hub, nested_config, chat_template, adapter_beside, modules_of_the_working_folder, quantization_asked_for,
     other_weights_file_named, weight_missing, weight_misnamed, weight_of_another_shape, weight_of_another_type,
     weight_not_finite, weights_cut_short, weights_longer, weights_other_bytes, header_length, header_entry, header_text,
@@ -526,7 +532,7 @@ MUTATIONS: tuple[Mutation, ...] = (
 
 
 def run_case(case: Case) -> tuple[str, Verdict]:
-    """One mutated teacher, used as it is: `run`, ended once its logits of the training texts are recorded."""
+    """One mutated teacher, used as it is: `run`, only as far as its logits of the training texts."""
     mutation = MUTATIONS[case.seed % len(MUTATIONS)]
     case.canary.mkdir()
     folder = Folder(Path(shutil.copytree(case.world.teacher, case.path("teacher"))), case.canary)
@@ -534,7 +540,7 @@ def run_case(case: Case) -> tuple[str, Verdict]:
     tree = recipe_tree(case.world, tuned=False)
     tree["teacher"] = {"model": str(folder.path)}
     recipe = write_recipe(tree, case.path("recipe.yaml"))
-    outcome = case.command("run", recipe, "--out", case.path("run"), cwd=folder.cwd, until="logits-teacher-train")
+    outcome = case.command("run", recipe, "--out", case.path("run"), cwd=folder.cwd, only="logits-teacher-train")
     verdict = judge(case, outcome, folder.expected, lambda: case.isolated(lambda: _differs(case, folder)))
     return mutation.__name__, verdict
 
@@ -543,7 +549,7 @@ def _differs(case: Case, folder: Folder) -> str | None:
     """What of the recorded logits or of the class names isn't the undamaged teacher's."""
     from safetensors.numpy import load_file
 
-    names = [json.loads(next(run.glob("steps/*-data-*/data.json")).read_text())["labels"] for run in (case.world.as_is, case.path("run"))]
+    names = [json.loads(next(run.glob("steps/*/data.json")).read_text())["labels"] for run in (case.world.as_is, case.path("run"))]
     if names[0] != names[1]:
         return f"classes {names[1]}, expected {names[0]}"
     own, other = (sorted(run.glob("steps/*-logits-teacher-train-*/*.safetensors")) for run in (case.world.as_is, case.path("run")))
