@@ -1,5 +1,5 @@
-"""Bundles. Oracle: a bundle whose bytes aren't those that `sha256.txt` lists, whose facts can't be meant, or that answers
-a golden input wrongly, is refused or fails; one that differs in what nothing depends on passes its test."""
+"""Bundles. Oracle: a bundle whose bytes aren't those that `sha256.txt` lists, whose facts can't be meant, or that
+answers a golden input wrongly, is refused or fails; one that differs in what nothing depends on passes its test."""
 
 from __future__ import annotations
 
@@ -48,7 +48,26 @@ class Copy:
 
 
 Mutation = Callable[[Copy, random.Random], None]
-VALUES: tuple[object, ...] = (None, -1, 0, 1.5, 10**12, "", "x", "../x", "\x00", True, [], {}, [[]], [None], {"a": None}, float("nan"), float("inf"), "9" * 5000)
+VALUES: tuple[object, ...] = (
+    None,
+    -1,
+    0,
+    1.5,
+    10**12,
+    "",
+    "x",
+    "../x",
+    "\x00",
+    True,
+    [],
+    {},
+    [[]],
+    [None],
+    {"a": None},
+    float("nan"),
+    float("inf"),
+    "9" * 5000,
+)
 
 
 def _listed(bundle: Copy, rng: random.Random) -> Path:
@@ -91,7 +110,8 @@ def hashes_odd(bundle: Copy, rng: random.Random) -> None:
     file = bundle.path / "sha256.txt"
     raw = file.read_text()
     content: str | bytes = rng.choice(
-        ["", "x", "0  bundle.json\n", raw.upper(), raw.replace("  ", " "), raw + "00  ../../x\n", raw + "zz  /etc/passwd\n", "\x00" * 9, b"\xff\xfe",
+        ["", "x", "0  bundle.json\n", raw.upper(), raw.replace("  ", " "), raw + "00  ../../x\n",
+        raw + "zz  /etc/passwd\n", "\x00" * 9, b"\xff\xfe",
          raw.splitlines()[0], raw + "ab  \n", raw + "  \n", raw + "aa  a\x00b\n"]
     )  # fmt: skip
     file.write_bytes(content if isinstance(content, bytes) else content.encode())
@@ -149,13 +169,30 @@ def modules_of_the_working_folder(bundle: Copy, rng: random.Random) -> None:
 def json_broken(bundle: Copy, rng: random.Random) -> None:
     file = bundle.path / rng.choice(["bundle.json", "golden.json", "bundle.json", "golden.json", "labels.json"])
     raw = file.read_bytes()
-    file.write_bytes(rng.choice([b"", b"{", b"[]", b"null", b"3", raw[: len(raw) // 2], raw.decode().encode("utf-16"), b"[" * 50_000, b"{} {}", b"\xff"]))
+    file.write_bytes(
+        rng.choice(
+            [
+                b"",
+                b"{",
+                b"[]",
+                b"null",
+                b"3",
+                raw[: len(raw) // 2],
+                raw.decode().encode("utf-16"),
+                b"[" * 50_000,
+                b"{} {}",
+                b"\xff",
+            ]
+        )
+    )
     bundle.expected = "refused" if file.name != "labels.json" else "either"
 
 
 def schema_other(bundle: Copy, rng: random.Random) -> None:
     name = rng.choice(["bundle.json", "golden.json"])
-    bundle.edit(name, lambda c: c.update(schema=rng.choice(["edgedistill/bundle/2", None, 3, [], "edgedistill/golden/9"])))
+    bundle.edit(
+        name, lambda c: c.update(schema=rng.choice(["edgedistill/bundle/2", None, 3, [], "edgedistill/golden/9"]))
+    )
 
 
 def fact_missing(bundle: Copy, rng: random.Random) -> None:
@@ -179,13 +216,28 @@ def file_opened_elsewhere(bundle: Copy, rng: random.Random) -> None:
 
 
 def file_opened_odd(bundle: Copy, rng: random.Random) -> None:
-    value = rng.choice([[], {}, None, "model.onnx", [[None]], [[None, None]], [["x", "onnx/model.onnx"]], [[None, "missing.onnx"]], [[-1, "onnx/model.onnx"]],
-                        [[0, "onnx/model.onnx"]], [[None, ""]], [[None, "onnx"]], [[1.5, "onnx/model.onnx"]], [[[], "onnx/model.onnx"]], [[None, "a\x00b"]]])  # fmt: skip
+    value = rng.choice([[], {}, None, "model.onnx", [[None]], [[None, None]], [["x", "onnx/model.onnx"]], [[None,
+        "missing.onnx"]], [[-1, "onnx/model.onnx"]],
+                        [[0, "onnx/model.onnx"]], [[None, ""]], [[None, "onnx"]], [[1.5, "onnx/model.onnx"]], [[[],
+                        "onnx/model.onnx"]], [[None, "a\x00b"]]])  # fmt: skip
     bundle.edit("bundle.json", lambda c: c.update(opened=value))
 
 
 def device_files_odd(bundle: Copy, rng: random.Random) -> None:
-    value = rng.choice([[], {}, None, "x", {"missing.onnx": "00"}, {"../outside": "00"}, {"onnx/model.onnx": None}, {"onnx/model.onnx": "00"}, {"": ""}, [["a"]]])
+    value = rng.choice(
+        [
+            [],
+            {},
+            None,
+            "x",
+            {"missing.onnx": "00"},
+            {"../outside": "00"},
+            {"onnx/model.onnx": None},
+            {"onnx/model.onnx": "00"},
+            {"": ""},
+            [["a"]],
+        ]
+    )
     bundle.edit("bundle.json", lambda c: c.update(device_files=value))
 
 
@@ -218,7 +270,22 @@ def golden_rows_other(bundle: Copy, rng: random.Random) -> None:
 def golden_shapes_odd(bundle: Copy, rng: random.Random) -> None:
     def change(content: Json) -> None:
         item = content["items"][0]
-        how = rng.choice(["no items", "rows", "ragged", "ids", "long ids", "mask", "no ids", "item", "rows empty", "columns", "ids nested", "big ids"])
+        how = rng.choice(
+            [
+                "no items",
+                "rows",
+                "ragged",
+                "ids",
+                "long ids",
+                "mask",
+                "no ids",
+                "item",
+                "rows empty",
+                "columns",
+                "ids nested",
+                "big ids",
+            ]
+        )
         if how == "no items":
             content["items"] = rng.choice([[], None, {}, "x", 3])
         elif how == "item":
@@ -228,8 +295,10 @@ def golden_shapes_odd(bundle: Copy, rng: random.Random) -> None:
         elif how == "mask":
             item["attention_mask"] = item["attention_mask"][:-1]
         else:
-            item.update({"rows": {"rows": 3}, "ragged": {"rows": [[1, 2], [1]]}, "ids": {"input_ids": rng.choice([[], [-1], ["a"], None, 3])},
-                         "long ids": {"input_ids": [1] * 5000}, "rows empty": {"rows": []}, "columns": {"rows": [[0.0]]},
+            item.update({"rows": {"rows": 3}, "ragged": {"rows": [[1, 2], [1]]}, "ids": {"input_ids": rng.choice([[],
+                [-1], ["a"], None, 3])},
+                         "long ids": {"input_ids": [1] * 5000}, "rows empty": {"rows": []},
+                         "columns": {"rows": [[0.0]]},
                          "ids nested": {"input_ids": [[1, 2]]}, "big ids": {"input_ids": [2**70]}}[how])  # fmt: skip
 
     bundle.edit("golden.json", change)
@@ -237,7 +306,19 @@ def golden_shapes_odd(bundle: Copy, rng: random.Random) -> None:
 
 def golden_texts_odd(bundle: Copy, rng: random.Random) -> None:
     def change(content: Json) -> None:
-        content["items"][0].update(rng.choice([{"given": None}, {"given": []}, {"given": "x"}, {"given": [3]}, {"text": None}, {"given": ["another text"]}, {"given": ["a"] * 9}]))
+        content["items"][0].update(
+            rng.choice(
+                [
+                    {"given": None},
+                    {"given": []},
+                    {"given": "x"},
+                    {"given": [3]},
+                    {"text": None},
+                    {"given": ["another text"]},
+                    {"given": ["a"] * 9},
+                ]
+            )
+        )
 
     bundle.edit("golden.json", change)
     bundle.expected = "either"
@@ -301,10 +382,13 @@ def folder_odd(bundle: Copy, rng: random.Random) -> None:
 
 
 MUTATIONS: tuple[Mutation, ...] = (
-    file_changed_unvouched, file_missing_unvouched, file_is_a_folder, file_is_a_link, hashes_odd, hashes_missing, written_otherwise,
-    words_of_the_card, facts_more, files_beside, modules_of_the_working_folder, json_broken, schema_other, fact_missing, fact_odd,
+    file_changed_unvouched, file_missing_unvouched, file_is_a_folder, file_is_a_link, hashes_odd, hashes_missing,
+        written_otherwise,
+    words_of_the_card, facts_more, files_beside, modules_of_the_working_folder, json_broken, schema_other,
+        fact_missing, fact_odd,
     file_opened_elsewhere, file_opened_odd, device_files_odd, tolerance_odd, golden_rows_not_finite, golden_rows_other,
-    golden_shapes_odd, golden_texts_odd, tokenizer_other, labels_other, weights_other, model_broken, folder_odd, fact_odd,
+    golden_shapes_odd, golden_texts_odd, tokenizer_other, labels_other, weights_other, model_broken, folder_odd,
+        fact_odd,
 )  # fmt: skip
 
 
@@ -337,5 +421,7 @@ def _differs(case: Case, out: Path) -> str | None:
 
 def _write_hashes(folder: Path) -> None:
     files = sorted(each for each in folder.rglob("*") if each.is_file() and each.name != "sha256.txt")
-    lines = [f"{hashlib.sha256(each.read_bytes()).hexdigest()}  {each.relative_to(folder).as_posix()}\n" for each in files]
+    lines = [
+        f"{hashlib.sha256(each.read_bytes()).hexdigest()}  {each.relative_to(folder).as_posix()}\n" for each in files
+    ]
     (folder / "sha256.txt").write_text("".join(lines), encoding="utf-8")

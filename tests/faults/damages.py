@@ -95,7 +95,23 @@ def file_is_a_link(run: Run, rng: random.Random) -> None:
 def manifest_broken(run: Run, rng: random.Random) -> None:
     file = rng.choice(run.files("steps/*/manifest.json"))
     raw = file.read_bytes()
-    file.write_bytes(rng.choice([b"", b"{", b"[]", b"null", b"3", b'"x"', b"{}", raw[: len(raw) // 2], b"[" * 50_000, b"\xff\xfe", raw.decode().encode("utf-16")]))
+    file.write_bytes(
+        rng.choice(
+            [
+                b"",
+                b"{",
+                b"[]",
+                b"null",
+                b"3",
+                b'"x"',
+                b"{}",
+                raw[: len(raw) // 2],
+                b"[" * 50_000,
+                b"\xff\xfe",
+                raw.decode().encode("utf-16"),
+            ]
+        )
+    )
 
 
 def manifest_deleted(run: Run, rng: random.Random) -> None:
@@ -114,7 +130,9 @@ def manifest_lists_others(run: Run, rng: random.Random) -> None:
     """Files that lie elsewhere, or that are not there."""
     file = rng.choice(run.files("steps/*/manifest.json"))
     content: dict[str, Any] = json.loads(file.read_text())
-    content["files"].append({"path": rng.choice(["../../results.json", "/etc/hostname", "missing", ""]), "bytes": 1, "sha256": "00"})
+    content["files"].append(
+        {"path": rng.choice(["../../results.json", "/etc/hostname", "missing", ""]), "bytes": 1, "sha256": "00"}
+    )
     file.write_text(json.dumps(content))
 
 
@@ -150,7 +168,12 @@ def step_copied(run: Run, rng: random.Random) -> None:
 
 def stale_leftovers(run: Run, rng: random.Random) -> None:
     """Of an earlier plan, or of a kill."""
-    for name in ("steps/07-old-000000000000.partial/x", "scratch/old-000000000000/model.safetensors", "results.json.partial", "steps/.DS_Store"):
+    for name in (
+        "steps/07-old-000000000000.partial/x",
+        "scratch/old-000000000000/model.safetensors",
+        "results.json.partial",
+        "steps/.DS_Store",
+    ):
         file = run.path / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("x")
@@ -243,7 +266,9 @@ def checkpoint_damaged(run: Run, rng: random.Random) -> None:
         place = rng.randrange(len(raw))
         file.write_bytes(raw[:place] + bytes([raw[place] ^ 255]) + raw[place + 1 :])
     elif how != "gone":
-        file.write_bytes({"cut": raw[: len(raw) // 2], "empty": b"", "zero": bytes(len(raw)), "longer": raw + b"\x00"}[how])
+        file.write_bytes(
+            {"cut": raw[: len(raw) // 2], "empty": b"", "zero": bytes(len(raw)), "longer": raw + b"\x00"}[how]
+        )
 
 
 def checkpoint_state_odd(run: Run, rng: random.Random) -> None:
@@ -255,10 +280,14 @@ def checkpoint_state_odd(run: Run, rng: random.Random) -> None:
 
 
 MUTATIONS: tuple[Mutation, ...] = (
-    file_deleted, file_cut_short, file_longer, file_flipped, file_zeroed, file_is_a_folder, file_is_a_link, manifest_broken,
-    manifest_deleted, manifest_value_odd, manifest_lists_others, step_deleted, step_emptied, step_is_a_file, steps_swapped,
-    step_copied, stale_leftovers, published_file_edited, published_file_deleted, published_folder_odd, files_of_the_user,
-    results_broken, events_odd, lock_odd, recipe_of_the_run_edited, run_folder_odd, checkpoint_damaged, checkpoint_damaged,
+    file_deleted, file_cut_short, file_longer, file_flipped, file_zeroed, file_is_a_folder, file_is_a_link,
+        manifest_broken,
+    manifest_deleted, manifest_value_odd, manifest_lists_others, step_deleted, step_emptied, step_is_a_file,
+        steps_swapped,
+    step_copied, stale_leftovers, published_file_edited, published_file_deleted, published_folder_odd,
+        files_of_the_user,
+    results_broken, events_odd, lock_odd, recipe_of_the_run_edited, run_folder_odd, checkpoint_damaged,
+        checkpoint_damaged,
     checkpoint_damaged, checkpoint_state_odd,
 )  # fmt: skip
 

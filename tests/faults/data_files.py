@@ -48,9 +48,12 @@ class Data:
 Mutation = Callable[[Data, random.Random], None]
 
 TEXTS = (
-    "001", "1.10", "1e5", "0x10", "-0", "+1", "1_000", "None", "NA", "N/A", "null", "nan", "NaN", "true", "False", "2020-01-01",
-    "2020-01-01T00:00:00Z", "12:30", "inf", "[1, 2]", '{"a": 1}', "#N/A", "-", '"', "'", '""', 'say "hi"', "a,b", "a;b\tc", "=1+1",
-    " leading", "trailing ", "two  spaces", "tab\there", "\ufeffmark", "zero\u200bwidth", "\u202eright", "é", "e\u0301", "日本語", "🙂", "a\\b",
+    "001", "1.10", "1e5", "0x10", "-0", "+1", "1_000", "None", "NA", "N/A", "null", "nan", "NaN", "true", "False",
+    "2020-01-01",
+    "2020-01-01T00:00:00Z", "12:30", "inf", "[1, 2]", '{"a": 1}', "#N/A", "-", '"', "'", '""', 'say "hi"', "a,b",
+    "a;b\tc", "=1+1",
+    " leading", "trailing ", "two  spaces", "tab\there", "\ufeffmark", "zero\u200bwidth", "\u202eright", "é",
+    "e\u0301", "日本語", "🙂", "a\\b",
     "\\n", "a\u2028b", "a\u0085b", "\u00a0", "<b>", "%s %d", "{}", "${HOME}",
 )  # fmt: skip
 
@@ -70,8 +73,10 @@ def texts_that_look_like_values(data: Data, rng: random.Random) -> None:
 
 
 def texts_all_of_one_look(data: Data, rng: random.Random) -> None:
-    make = rng.choice([lambda i: f"{i:03d}", lambda i: f"{i}.10", lambda i: f"2020-01-{i % 28 + 1:02d}", lambda i: str(i % 2 == 0).lower(),
-                       lambda i: f"2020-01-{i % 28 + 1:02d}T00:00:00Z", lambda i: "NA", lambda i: f"{i}e3"])  # fmt: skip
+    make = rng.choice([lambda i: f"{i:03d}", lambda i: f"{i}.10", lambda i: f"2020-01-{i % 28 + 1:02d}",
+        lambda i: str(i % 2 == 0).lower(),
+                       lambda i: f"2020-01-{i % 28 + 1:02d}T00:00:00Z", lambda i: "NA",
+                           lambda i: f"{i}e3"])  # fmt: skip
     for rows in data.rows.values():
         for i, row in enumerate(rows):
             row["text"] = make(i)
@@ -116,7 +121,9 @@ def text_long(data: Data, rng: random.Random) -> None:
 
 def text_odd_characters(data: Data, rng: random.Random) -> None:
     data.form = "jsonl"
-    data.rows[_split(rng)][0]["text"] = "play " + rng.choice(["\ud800", "\x00", "\x1b[31m", "\x7f", "\ufffe", "\U0010ffff", "\udc00x"])
+    data.rows[_split(rng)][0]["text"] = "play " + rng.choice(
+        ["\ud800", "\x00", "\x1b[31m", "\x7f", "\ufffe", "\U0010ffff", "\udc00x"]
+    )
     data.expected = "either"
 
 
@@ -129,9 +136,12 @@ def _renamed(data: Data, names: Sequence[object]) -> None:
 
 def labels_named_oddly(data: Data, rng: random.Random) -> None:
     sets = [
-        ("NA", "None", "null"), ("001", "002", "010"), ("true", "false", "maybe"), ("1.0", "1.10", "1.1"), ("a", "A", "á"),
-        ("yes", "no", "NaN"), ("0", "10", "9"), (" a", "a ", "a"), ("é", "e\u0301", "e"), ("1e1", "10", "1e01"), ("x,y", 'x"y', "x;y"),
-        ("nan", "inf", "-inf"), ("2020-01-01", "2020-01-02", "2020-1-1"), ("../x", "/", "CON"), ("🙂", "日本", "\u202e"),
+        ("NA", "None", "null"), ("001", "002", "010"), ("true", "false", "maybe"), ("1.0", "1.10", "1.1"), ("a", "A",
+        "á"),
+        ("yes", "no", "NaN"), ("0", "10", "9"), (" a", "a ", "a"), ("é", "e\u0301", "e"), ("1e1", "10", "1e01"),
+        ("x,y", 'x"y', "x;y"),
+        ("nan", "inf", "-inf"), ("2020-01-01", "2020-01-02", "2020-1-1"), ("../x", "/", "CON"),
+        ("🙂", "日本", "\u202e"),
     ]  # fmt: skip
     _renamed(data, rng.choice(sets))
     data.expected = "either"
@@ -145,8 +155,10 @@ def csv_labels_named_oddly(data: Data, rng: random.Random) -> None:
 def labels_of_another_type(data: Data, rng: random.Random) -> None:
     data.form = rng.choice(["jsonl", "parquet"])
     sets: list[tuple[tuple[object, ...], Expected]] = [
-        ((0, 1, 2), "works"), ((10, 9, 2), "works"), ((-1, 0, 1), "either"), ((0.0, 1.0, 2.0), "either"), ((0.5, 1.5, 2.5), "either"),
-        ((True, False, True), "refused"), (([1], [2], [3]), "refused"), ((2**40, 1, 2), "either"), ((2**70, 1, 2), "either"),
+        ((0, 1, 2), "works"), ((10, 9, 2), "works"), ((-1, 0, 1), "either"), ((0.0, 1.0, 2.0), "either"), ((0.5, 1.5,
+        2.5), "either"),
+        ((True, False, True), "refused"), (([1], [2], [3]), "refused"), ((2**40, 1, 2), "either"), ((2**70, 1, 2),
+        "either"),
     ]  # fmt: skip
     names, data.expected = rng.choice(sets[:8] if data.form == "parquet" else sets)
     _renamed(data, names)
@@ -216,7 +228,9 @@ def columns_more_of_mixed_types(data: Data, rng: random.Random) -> None:
 
 
 def columns_called_otherwise(data: Data, rng: random.Random) -> None:
-    text, label = rng.choice([("utterance", "intent"), ("label", "text"), ("a b", "c.d"), ("ü", "é"), ("Text", "Label")])
+    text, label = rng.choice(
+        [("utterance", "intent"), ("label", "text"), ("a b", "c.d"), ("ü", "é"), ("Text", "Label")]
+    )
     data.columns = {"text": text, "label": label}
     for split, rows in data.rows.items():
         data.rows[split] = [{text: row["text"], label: row["label"]} for row in rows]
@@ -300,7 +314,13 @@ def empty_file(data: Data, rng: random.Random) -> None:
 
 
 def another_format(data: Data, rng: random.Random) -> None:
-    _edit(data, rng, lambda raw: rng.choice([b"PK\x03\x04" + raw, b"%PDF-1.7\n", b"PAR1", b"<html></html>", b"\x89PNG\r\n", b"null\n", b"3\n", b'"x"\n']))
+    _edit(
+        data,
+        rng,
+        lambda raw: rng.choice(
+            [b"PK\x03\x04" + raw, b"%PDF-1.7\n", b"PAR1", b"<html></html>", b"\x89PNG\r\n", b"null\n", b"3\n", b'"x"\n']
+        ),
+    )
     data.expected = "refused"
 
 
@@ -312,8 +332,10 @@ def compressed(data: Data, rng: random.Random) -> None:
 
 def garbage_line(data: Data, rng: random.Random) -> None:
     data.form, data.expected = "jsonl", "refused"
-    line = rng.choice(["{", "not json", "{'text': 'a', 'label': 'weather'}", "[]", "3", '"x"', "{}", '{"text": "a", "label": "weather",}',
-                       '{"text": "a"}', "// comment", '{"text": NaN, "label": "weather"}', "{" * 5000, '{"a":' * 5000 + "1" + "}" * 5000])  # fmt: skip
+    line = rng.choice(["{", "not json", "{'text': 'a', 'label': 'weather'}", "[]", "3", '"x"', "{}",
+        '{"text": "a", "label": "weather",}',
+                       '{"text": "a"}', "// comment", '{"text": NaN, "label": "weather"}', "{" * 5000,
+                       '{"a":' * 5000 + "1" + "}" * 5000])  # fmt: skip
     number = rng.randrange(1, 30)
     _edit(data, rng, lambda raw: b"\n".join([*raw.split(b"\n")[:number], line.encode(), *raw.split(b"\n")[number:]]))
 
@@ -373,10 +395,15 @@ def parquet_types(data: Data, rng: random.Random) -> None:
     data.form = "parquet"
     kinds: list[tuple[dict[str, object], Expected]] = [
         ({"text": pa.large_string()}, "works"), ({"text": pa.dictionary(pa.int32(), pa.string())}, "either"),
-        ({"label": pa.dictionary(pa.int8(), pa.string())}, "either"), ({"text": pa.binary()}, "either"), ({"label": pa.binary()}, "either"),
+        ({"label": pa.dictionary(pa.int8(), pa.string())}, "either"), ({"text": pa.binary()}, "either"),
+        ({"label": pa.binary()}, "either"),
         ({"text": pa.string_view()}, "either"), ({"label": pa.large_string()}, "works"),
     ]  # fmt: skip
     data.types, data.expected = rng.choice(kinds)
+
+
+def _features(**columns: object) -> bytes:
+    return json.dumps({"info": {"features": columns}}).encode()
 
 
 def parquet_metadata(data: Data, rng: random.Random) -> None:
@@ -385,10 +412,15 @@ def parquet_metadata(data: Data, rng: random.Random) -> None:
 
     data.form, data.expected = "parquet", "either"
     value = rng.choice(
-        [b"{", b"null", b'{"info": {"features": {"text": {"dtype": "int64", "_type": "Value"}, "label": {"dtype": "string", "_type": "Value"}}}}',
-         b'{"info": {"features": {"text": {"_type": "Image"}, "label": {"dtype": "string", "_type": "Value"}}}}',
-         b'{"info": {"features": {"text": {"_type": "nothing"}}}}', b'{"info": []}']
-    )  # fmt: skip
+        [
+            b"{",
+            b"null",
+            _features(text={"dtype": "int64", "_type": "Value"}, label={"dtype": "string", "_type": "Value"}),
+            _features(text={"_type": "Image"}, label={"dtype": "string", "_type": "Value"}),
+            _features(text={"_type": "nothing"}),
+            b'{"info": []}',
+        ]
+    )
 
     def change(folder: Path) -> None:
         file = folder / data.name("train")
@@ -404,7 +436,9 @@ def _put(data: Data, change: Callable[[Path], None]) -> None:
 def name_with_pattern_characters(data: Data, rng: random.Random) -> None:
     """A name that reads as a pattern, and neighbours that match it."""
     data.form = rng.choice(["jsonl", "csv"])
-    name, neighbour = rng.choice([("t[12]", "t1"), ("t?", "tx"), ("t*", "tall"), ("[a-z]", "q"), ("t[!x]", "ty"), ("**", "deep"), ("a::b", "b")])
+    name, neighbour = rng.choice(
+        [("t[12]", "t1"), ("t?", "tx"), ("t*", "tall"), ("[a-z]", "q"), ("t[!x]", "ty"), ("**", "deep"), ("a::b", "b")]
+    )
     data.names["train"] = f"{name}.{data.form}"
 
     def decoy(folder: Path) -> None:
@@ -417,11 +451,15 @@ def name_with_pattern_characters(data: Data, rng: random.Random) -> None:
 
 def folder_with_pattern_characters(data: Data, rng: random.Random) -> None:
     data.form = rng.choice(["jsonl", "parquet"])
-    data.folder = rng.choice(["batch[12]", "da?a", "d*", "x::y", "a b", "train[:5%]", "ü", ".hidden", "{a,b}", "%20", "a#b"])
+    data.folder = rng.choice(
+        ["batch[12]", "da?a", "d*", "x::y", "a b", "train[:5%]", "ü", ".hidden", "{a,b}", "%20", "a#b"]
+    )
 
 
 def name_odd(data: Data, rng: random.Random) -> None:
-    data.names["train"] = rng.choice(["a b", "ü", "train[:10%]", "-x", "a\nb", "a'b", "rows", "x" * 200, "data.tar"]) + f".{data.form}"
+    data.names["train"] = (
+        rng.choice(["a b", "ü", "train[:10%]", "-x", "a\nb", "a'b", "rows", "x" * 200, "data.tar"]) + f".{data.form}"
+    )
     data.expected = "either" if "\n" in data.names["train"] else "works"
 
 
@@ -507,11 +545,13 @@ def saved_folder(data: Data, rng: random.Random) -> None:
 
 
 MUTATIONS: tuple[Mutation, ...] = (
-    texts_that_look_like_values, texts_all_of_one_look, csv_texts_of_one_look, csv_labels_named_oddly, texts_with_line_ends, text_empty, text_missing, text_of_another_type,
+    texts_that_look_like_values, texts_all_of_one_look, csv_texts_of_one_look, csv_labels_named_oddly,
+        texts_with_line_ends, text_empty, text_missing, text_of_another_type,
     text_long, text_odd_characters, labels_named_oddly, labels_of_another_type, labels_of_mixed_types, label_missing,
     label_unknown_to_training, one_label, many_labels, no_rows, few_rows, rows_repeated, columns_more,
     columns_more_of_mixed_types, columns_called_otherwise, column_missing, columns_in_another_order, line_ends,
-    last_line_end_missing, blank_lines, byte_order_mark, encoding_other, bytes_flipped, cut_short, empty_file, another_format,
+    last_line_end_missing, blank_lines, byte_order_mark, encoding_other, bytes_flipped, cut_short, empty_file,
+        another_format,
     compressed, garbage_line, key_twice, json_list, numbers_beyond, csv_fields, csv_dialect, csv_quoted, csv_header,
     parquet_types, parquet_metadata, name_with_pattern_characters, folder_with_pattern_characters, name_odd, not_a_file,
     link_to_itself, pipe, link_to_the_file, saved_folder,

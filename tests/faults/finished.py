@@ -7,7 +7,13 @@ from pathlib import Path
 
 from .world import World
 
-COMPARED = ("models/*/model.safetensors", "models/*/config.json", "models/*/tokenizer.json", "models/*/onnx/*.onnx", "predictions/test/*.safetensors")
+COMPARED = (
+    "models/*/model.safetensors",
+    "models/*/config.json",
+    "models/*/tokenizer.json",
+    "models/*/onnx/*.onnx",
+    "predictions/test/*.safetensors",
+)
 LEFT_OVER = ("steps/*.partial", "scratch/*", "**/*.partial", "**/*.former", ".lock.holder")
 
 
@@ -42,4 +48,6 @@ def _steady(content: object) -> object:
 
 
 def _timed(key: str) -> bool:
-    return any(word in key for word in ("seconds", "_ms", "rss", "per_s", "date", "time", "started", "compute", "history"))
+    return any(
+        word in key for word in ("seconds", "_ms", "rss", "per_s", "date", "time", "started", "compute", "history")
+    )

@@ -22,6 +22,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -31,7 +32,9 @@ from .world import World
 TRACEBACK = "Traceback (most recent call last)"
 LONGEST_MESSAGE = 4096
 MEMORY_BYTES = 10 << 30
-_RAW_ERROR = re.compile(r"error: (?:step '[^']*' (?:\(reading [^)]*\) )?failed: )?([A-Z][A-Za-z]+(?:Error|Exception)): ")
+_RAW_ERROR = re.compile(
+    r"error: (?:step '[^']*' (?:\(reading [^)]*\) )?failed: )?([A-Z][A-Za-z]+(?:Error|Exception)): "
+)
 
 Expected = Literal["works", "refused", "either"]
 """What a mutation must come to: it changes nothing that counts; it cannot be meant; or both would be right."""
@@ -85,7 +88,7 @@ class Numbers(random.Random):
         super().__init__(seed)
         self.chosen: list[str] = []
 
-    def choice(self, seq: Sequence[Any]) -> Any:  # noqa: ANN401 - as the method that it extends
+    def choice(self, seq: Sequence[Any]) -> Any:
         found = super().choice(seq)
         if isinstance(found, str | bytes | int | float | None | tuple | dict | list):
             self.chosen.append(f"{found!r:.50}")
@@ -242,10 +245,8 @@ def manners(outcome: Outcome) -> Verdict | None:
 
 def kill_session(process: int) -> None:
     """End what is left of a command and its children."""
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(process, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
 
 
 def copy_linked(source: Path, destination: Path) -> Path:
@@ -315,12 +316,12 @@ def _exit_code() -> int:
 
 
 def _only(pattern: str) -> None:
-    """Make `run` do only the steps of that name and what they need: the engine itself does them, then the process ends."""
+    """Make `run` do only the steps of that name and what they need, by the engine itself; then the process ends."""
     from edgedistill import api
 
     execute = api.execute
 
-    def part(plan: Any, *arguments: object, **named: object) -> None:  # noqa: ANN401 - whatever a plan is
+    def part(plan: Any, *arguments: object, **named: object) -> None:
         wanted = {step.name for step in plan.steps if re.fullmatch(pattern, step.name)}
         for step in reversed(plan.steps):
             wanted |= set(step.inputs.values()) if step.name in wanted else set()
@@ -352,17 +353,10 @@ def _wait(process: int, limit_s: float) -> int | None:
         os.close(descriptor)
     kill_session(process)
     if not ended:
-        with_suppressed_kill(process)
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
     _, status = os.waitpid(process, 0)
     return os.waitstatus_to_exitcode(status) if ended else None
-
-
-def with_suppressed_kill(process: int) -> None:
-    """Kill one process that may be gone."""
-    try:
-        os.kill(process, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
 
 
 def _read(file: Path) -> str:

@@ -43,13 +43,15 @@ class File:
         """Move the weights into a file of this name."""
         import onnx
 
-        onnx.save(onnx.load(self.path), self.path, save_as_external_data=True, location=name, size_threshold=0)
+        onnx.save(onnx.load(self.path), self.path, save_as_external_data=True, location=name, size_threshold=1024)
 
 
 Mutation = Callable[[File, random.Random], None]
 
 
-def _behind_logits(file: File, *nodes: Callable[[str, str], Any], kind: int | None = None, width: int | None = None) -> None:
+def _behind_logits(
+    file: File, *nodes: Callable[[str, str], Any], kind: int | None = None, width: int | None = None
+) -> None:
     """Put nodes between the model's output and its name."""
     import onnx
 
@@ -186,7 +188,9 @@ def outputs_of_another_width(file: File, rng: random.Random) -> None:
     width = rng.choice([1, 2, 4, 500])
     if width < len(LABELS):
         kept = _constant(file, "kept", np.arange(width, dtype=np.int64))
-        _behind_logits(file, lambda one, other: onnx.helper.make_node("Gather", [one, kept], [other], axis=1), width=width)
+        _behind_logits(
+            file, lambda one, other: onnx.helper.make_node("Gather", [one, kept], [other], axis=1), width=width
+        )
     else:
         more = _constant(file, "pads", np.array([0, 0, 0, width - len(LABELS)], dtype=np.int64))
         low = _constant(file, "low", np.array(-9.0, dtype=np.float32))
@@ -211,7 +215,9 @@ def outputs_as_probabilities(file: File, rng: random.Random) -> None:
 def outputs_of_another_type(file: File, rng: random.Random) -> None:
     import onnx
 
-    kind = rng.choice([onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE, onnx.TensorProto.INT64, onnx.TensorProto.STRING])
+    kind = rng.choice(
+        [onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE, onnx.TensorProto.INT64, onnx.TensorProto.STRING]
+    )
     _behind_logits(file, lambda one, other: onnx.helper.make_node("Cast", [one], [other], to=kind), kind=kind)
     file.expected = "either"
 
@@ -237,7 +243,11 @@ def outputs_chosen(file: File, rng: random.Random) -> None:
     """The class itself, not what each class scores."""
     import onnx
 
-    _behind_logits(file, lambda one, other: onnx.helper.make_node("ArgMax", [one], [other], axis=1, keepdims=1), kind=onnx.TensorProto.INT64)
+    _behind_logits(
+        file,
+        lambda one, other: onnx.helper.make_node("ArgMax", [one], [other], axis=1, keepdims=1),
+        kind=onnx.TensorProto.INT64,
+    )
 
 
 def outputs_more(file: File, rng: random.Random) -> None:
@@ -322,7 +332,9 @@ def version_unknown(file: File, rng: random.Random) -> None:
 def operator_unknown(file: File, rng: random.Random) -> None:
     def change(model: Any) -> None:
         node = rng.choice(list(model.graph.node))
-        node.op_type, node.domain = rng.choice([("Evil", ""), ("Evil", "com.evil"), ("FusedMatMul", "com.microsoft.x"), ("", "")])
+        node.op_type, node.domain = rng.choice(
+            [("Evil", ""), ("Evil", "com.evil"), ("FusedMatMul", "com.microsoft.x"), ("", "")]
+        )
 
     file.edit(change)
 
@@ -350,7 +362,18 @@ def cut_short(file: File, rng: random.Random) -> None:
 
 
 def other_bytes(file: File, rng: random.Random) -> None:
-    content = rng.choice([b"", b"garbage" * 50, b"ORTM" + b"\x00" * 64, b"PK\x03\x04", b"\x80\x04N.", b"version https://git-lfs.github.com/spec/v1\n", b"\x08\x08", b"<html>"])
+    content = rng.choice(
+        [
+            b"",
+            b"garbage" * 50,
+            b"ORTM" + b"\x00" * 64,
+            b"PK\x03\x04",
+            b"\x80\x04N.",
+            b"version https://git-lfs.github.com/spec/v1\n",
+            b"\x08\x08",
+            b"<html>",
+        ]
+    )
     file.path.write_bytes(content)
 
 
@@ -402,10 +425,13 @@ def modules_of_the_working_folder(file: File, rng: random.Random) -> None:
 
 
 MUTATIONS: tuple[Mutation, ...] = (
-    unchanged_but_for_words, initializers_in_another_order, output_renamed, input_renamed, inputs_in_another_order, input_int32,
-    input_more, shape_fixed, outputs_of_another_width, outputs_not_finite, outputs_as_probabilities, outputs_of_another_type,
+    unchanged_but_for_words, initializers_in_another_order, output_renamed, input_renamed, inputs_in_another_order,
+        input_int32,
+    input_more, shape_fixed, outputs_of_another_width, outputs_not_finite, outputs_as_probabilities,
+        outputs_of_another_type,
     outputs_of_another_rank, outputs_chosen, outputs_more, outputs_none, external_weights, external_weights_damaged,
-    external_weights_elsewhere, weight_not_finite, version_unknown, operator_unknown, graph_broken, cut_short, other_bytes,
+    external_weights_elsewhere, weight_not_finite, version_unknown, operator_unknown, graph_broken, cut_short,
+        other_bytes,
     bytes_flipped, suffix_odd, not_a_file, neighbours_missing, classes_of_the_config, modules_of_the_working_folder,
 )  # fmt: skip
 
@@ -422,8 +448,12 @@ def run_case(case: Case) -> tuple[str, Verdict]:
     file = File(Path(shutil.copy(published / "onnx" / "model.onnx", folder / "model.onnx")), case.canary)
     mutation(file, case.rng)
     test = case.world.data / "test.jsonl"
-    outcome = case.command("measure", file.path, "--data", test, "--min-seconds", "0.1", "--max-length", 32, "--json", cwd=file.cwd)
-    return mutation.__name__, judge(case, outcome, file.expected, lambda: case.isolated(lambda: _differs(case, file, outcome.out)))
+    outcome = case.command(
+        "measure", file.path, "--data", test, "--min-seconds", "0.1", "--max-length", 32, "--json", cwd=file.cwd
+    )
+    return mutation.__name__, judge(
+        case, outcome, file.expected, lambda: case.isolated(lambda: _differs(case, file, outcome.out))
+    )
 
 
 def _differs(case: Case, file: File, out: str) -> str | None:
@@ -432,7 +462,11 @@ def _differs(case: Case, file: File, out: str) -> str | None:
     rows = case.world.rows("test")
     right, finite, widths = _answers(file.path, [row["text"] for row in rows])
     if widths != {len(LABELS)} or not finite:
-        return f"scored, though its outputs are {widths} wide, expected {len(LABELS)}" if finite else "scored outputs that are no numbers"
+        return (
+            f"scored, though its outputs are {widths} wide, expected {len(LABELS)}"
+            if finite
+            else "scored outputs that are no numbers"
+        )
     names = [each for _, each in sorted(json.loads((file.path.parent / "config.json").read_text())["id2label"].items())]
     accuracy = float(np.mean([names[one] == row["label"] for one, row in zip(right, rows, strict=True)]))
     if abs(accuracy - found["accuracy"]) > 1e-9:
@@ -470,5 +504,7 @@ def _weights(file: Path) -> list[Path]:
     import onnx
 
     model = onnx.load(file, load_external_data=False)
-    names = {entry.value for tensor in model.graph.initializer for entry in tensor.external_data if entry.key == "location"}
+    names = {
+        entry.value for tensor in model.graph.initializer for entry in tensor.external_data if entry.key == "location"
+    }
     return [file.parent / name for name in names]

@@ -107,8 +107,8 @@ def document(done: Sequence[Done], seconds: float) -> str:
         "",
         f"`python -m tests.faults` damages inputs by seed and judges every answer: {len(done)} cases, "
         f"{seconds / 60:.0f} minutes. *Refused*: exit code 2 and one message. *Worked*: the answer is the one that an "
-        "independent reader or the undamaged input gives. *Failed rightly*: exit code 1, such as a bundle whose answers "
-        "are wrong or a full disk. The other columns are faults.",
+        "independent reader or the undamaged input gives. *Failed rightly*: exit code 1, such as a bundle whose "
+        "answers are wrong, or a full disk. The others are faults.",
         "",
         table(done),
         "",
@@ -223,7 +223,7 @@ def _tell(each: Done, chosen: argparse.Namespace) -> None:
 
     if each.result in FAULTS:
         print(  # noqa: T201
-            f"{each.kind} {each.seed} {each.mutation}: {each.result.upper()}: {each.detail}\n"
+            f"{each.kind} {each.seed} {each.mutation}: {each.result.upper()}: {' '.join(each.detail.split())}\n"
             f"    python -m tests.faults --only {each.kind} --seed {each.seed} --count 1 --keep {chosen.keep}",
             flush=True,
         )

@@ -128,7 +128,9 @@ def _with_raw(tree: Tree, path: tuple[object, ...], raw: str) -> str:
 
 
 def _one(text: str | bytes, expected: Expected = "either", **others: str | bytes) -> Input:
-    return Input({"recipe.yaml": text, **{name.replace("_yaml", ".yaml"): each for name, each in others.items()}}, (), expected)
+    return Input(
+        {"recipe.yaml": text, **{name.replace("_yaml", ".yaml"): each for name, each in others.items()}}, (), expected
+    )
 
 
 def wild_value(tree: Tree, rng: random.Random) -> Input:
@@ -186,7 +188,21 @@ def key_twice(tree: Tree, rng: random.Random) -> Input:
 
 
 def key_not_text(tree: Tree, rng: random.Random) -> Input:
-    raw = rng.choice(["1", "1.5", "true", "null", "~", "2024-01-02", "2024-01-02 03:04:05", "[a, b]", "{a: b}", ".nan", "!!binary YQ=="])
+    raw = rng.choice(
+        [
+            "1",
+            "1.5",
+            "true",
+            "null",
+            "~",
+            "2024-01-02",
+            "2024-01-02 03:04:05",
+            "[a, b]",
+            "{a: b}",
+            ".nan",
+            "!!binary YQ==",
+        ]
+    )
     where = rng.choice(["", "data:\n", "select:\n  limits:\n"])
     if not where:
         return _one(f"{text_of(tree)}? {raw}\n: 1\n", "refused")
@@ -248,7 +264,14 @@ def deep_nesting(tree: Tree, rng: random.Random) -> Input:
 
 def tag_of_python(tree: Tree, rng: random.Random) -> Input:
     call = "!!python/object/apply:os.system ['touch ../canary/yaml']"
-    tags = [call, "!!python/object/new:os.system [x]", "!!python/module:this ''", "!mine 1", "!!timestamp 2024", "!!omap [a: 1]"]
+    tags = [
+        call,
+        "!!python/object/new:os.system [x]",
+        "!!python/module:this ''",
+        "!mine 1",
+        "!!timestamp 2024",
+        "!!omap [a: 1]",
+    ]
     return _one(_with_raw(tree, rng.choice(leaves(tree)), rng.choice(tags)))
 
 
@@ -270,14 +293,31 @@ def long_text(tree: Tree, rng: random.Random) -> Input:
 
 
 def odd_name(tree: Tree, rng: random.Random) -> Input:
-    names = ["../up", "/abs", "a/b", ".", "", "a b", "-rf", "CON", "x" * 41, "é", "a\x00b", "teacher", "control", "r1-control", "*"]
+    names = [
+        "../up",
+        "/abs",
+        "a/b",
+        ".",
+        "",
+        "a b",
+        "-rf",
+        "CON",
+        "x" * 41,
+        "é",
+        "a\x00b",
+        "teacher",
+        "control",
+        "r1-control",
+        "*",
+    ]
     path = rng.choice([("name",), ("rounds", 0, "id"), ("rounds", 0, "stages", 0, "name")])
     return _one(text_of(put(tree, path, rng.choice(names))), "either" if path[-1] == "name" else "refused")
 
 
 def data_path(tree: Tree, rng: random.Random) -> Input:
     name = rng.choice(
-        ["missing.jsonl", "missing/x.jsonl", "/dev/zero", "/dev/stdin", "/proc/self/environ", "x" * 300 + ".jsonl", "a\x00b.jsonl",
+        ["missing.jsonl", "missing/x.jsonl", "/dev/zero", "/dev/stdin", "/proc/self/environ", "x" * 300 + ".jsonl",
+        "a\x00b.jsonl",
          "~nobody/x.jsonl", "http://localhost/x.jsonl", "hf://x/y.jsonl", "*.jsonl", "file.txt", "\ud800.jsonl"]
     )  # fmt: skip
     quoted = json.dumps(name)
@@ -285,12 +325,15 @@ def data_path(tree: Tree, rng: random.Random) -> Input:
 
 
 def model_path(tree: Tree, rng: random.Random) -> Input:
-    name = rng.choice(["", ".", "..", "/", "missing", "/dev/null", "a/b/c", "x" * 300, "a\x00b", "../../etc", "hf://a/b", " ", "A B"])
+    name = rng.choice(
+        ["", ".", "..", "/", "missing", "/dev/null", "a/b/c", "x" * 300, "a\x00b", "../../etc", "hf://a/b", " ", "A B"]
+    )
     return _one(_with_raw(tree, ("teacher", "model"), json.dumps(name)), "either")
 
 
 def extends_odd(tree: Tree, rng: random.Random) -> Input:
-    raw = rng.choice(["recipe.yaml", "./recipe.yaml", "missing", "x" * 5000, "/", ".", "''", "1", "[a]", "{a: 1}", "true",
+    raw = rng.choice(["recipe.yaml", "./recipe.yaml", "missing", "x" * 5000, "/", ".", "''", "1", "[a]", "{a: 1}",
+        "true",
                       "'a\\0b'", "\"a\\0b\"", "/dev/null", "../..", "\"\\ud800\""])  # fmt: skip
     return _one(f"extends: {raw}\n{text_of(tree)}", "refused")
 
@@ -305,7 +348,9 @@ def extends_chain(tree: Tree, rng: random.Random) -> Input:
 
 def extends_circle(tree: Tree, rng: random.Random) -> Input:
     first = "extends: b.yaml\n" + text_of(tree)
-    return Input({"recipe.yaml": first, "b.yaml": "extends: c.yaml\n", "c.yaml": "extends: recipe.yaml\n"}, (), "refused")
+    return Input(
+        {"recipe.yaml": first, "b.yaml": "extends: c.yaml\n", "c.yaml": "extends: recipe.yaml\n"}, (), "refused"
+    )
 
 
 def extends_part(tree: Tree, rng: random.Random) -> Input:
@@ -338,7 +383,31 @@ def characters_put_in(tree: Tree, rng: random.Random) -> Input:
     content = text_of(tree)
     for _ in range(rng.choice([1, 2])):
         place = rng.randrange(len(content))
-        odd = rng.choice(["\t", "\x00", "\x07", "\u2028", "\x85", "\ufeff", "\r", "'", '"', "{", "}", "&", "*", "!", "%", "|", ">", "#", ":", "- ", "? "])
+        odd = rng.choice(
+            [
+                "\t",
+                "\x00",
+                "\x07",
+                "\u2028",
+                "\x85",
+                "\ufeff",
+                "\r",
+                "'",
+                '"',
+                "{",
+                "}",
+                "&",
+                "*",
+                "!",
+                "%",
+                "|",
+                ">",
+                "#",
+                ":",
+                "- ",
+                "? ",
+            ]
+        )
         content = content[:place] + odd + content[place:]
     return _one(content)
 
@@ -357,7 +426,22 @@ def line_dropped(tree: Tree, rng: random.Random) -> Input:
 
 
 def not_a_recipe(tree: Tree, rng: random.Random) -> Input:
-    texts = ["", "\n\n", "# only\n", "[]", "- a\n- b\n", "text", "3", "null", "---\n...\n", "{}", "schema: edgedistill/1\n", "\x00", "PK\x03\x04", "%PDF-1.4"]
+    texts = [
+        "",
+        "\n\n",
+        "# only\n",
+        "[]",
+        "- a\n- b\n",
+        "text",
+        "3",
+        "null",
+        "---\n...\n",
+        "{}",
+        "schema: edgedistill/1\n",
+        "\x00",
+        "PK\x03\x04",
+        "%PDF-1.4",
+    ]
     return _one(rng.choice(texts), "refused")
 
 
@@ -366,7 +450,12 @@ def several_documents(tree: Tree, rng: random.Random) -> Input:
 
 
 def schema_other(tree: Tree, rng: random.Random) -> Input:
-    return _one(_with_raw(tree, ("schema",), rng.choice(["edgedistill/2", "1", "null", "[]", "edgedistill", "' edgedistill/1'"])), "refused")
+    return _one(
+        _with_raw(
+            tree, ("schema",), rng.choice(["edgedistill/2", "1", "null", "[]", "edgedistill", "' edgedistill/1'"])
+        ),
+        "refused",
+    )
 
 
 def written_otherwise(tree: Tree, rng: random.Random) -> Input:
@@ -390,11 +479,15 @@ def number_written_otherwise(tree: Tree, rng: random.Random) -> Input:
 
 def set_odd(tree: Tree, rng: random.Random) -> Input:
     option = rng.choice(
-        ["rounds.²=1", "rounds.٣=1", "rounds.-1=1", "rounds.99999999999999999999=1", "=1", ".=1", "a..b=1", "seed", "seed=",
-         "seed=[", "seed=&a [*a]", "seed=!!python/name:os.system", "name.x=1", "seed.0.a=3", "rounds.0.stages.0.epochs.x=1",
-         "rounds=1", "rounds.0=1", "data=1", "data.train.path=", "name=" + "x" * 100_000, "." * 5000 + "=1", "rounds.2=1",
+        ["rounds.²=1", "rounds.٣=1", "rounds.-1=1", "rounds.99999999999999999999=1", "=1", ".=1", "a..b=1", "seed",
+        "seed=",
+         "seed=[", "seed=&a [*a]", "seed=!!python/name:os.system", "name.x=1", "seed.0.a=3",
+         "rounds.0.stages.0.epochs.x=1",
+         "rounds=1", "rounds.0=1", "data=1", "data.train.path=", "name=" + "x" * 100_000, "." * 5000 + "=1",
+         "rounds.2=1",
          "a." * 3000 + "b=1", "seed=" + "[" * 3000, "seed=" + "1" * 6000, "seed=2024-01-02", "extends=quickstart",
-         "rounds.0.id=r9", "rounds.1.id=teacher", "seed=\ud800", "seed= 4 #x", "select.limits=null", "teacher.scratch={}"]
+         "rounds.0.id=r9", "rounds.1.id=teacher", "seed=\ud800", "seed= 4 #x", "select.limits=null",
+         "teacher.scratch={}"]
     )  # fmt: skip
     return Input({"recipe.yaml": text_of(tree)}, (option,))
 
@@ -408,17 +501,27 @@ def set_value(tree: Tree, rng: random.Random) -> Input:
 
 
 def set_good(tree: Tree, rng: random.Random) -> Input:
-    options = ["seed=21", "rounds.0.stages.0.epochs=9", "select.limits.file_mb=3.5", "name=other", "rounds.1.stages.0.learning_rate=3e-4", "measure.threads=[1, 2]"]
+    options = [
+        "seed=21",
+        "rounds.0.stages.0.epochs=9",
+        "select.limits.file_mb=3.5",
+        "name=other",
+        "rounds.1.stages.0.learning_rate=3e-4",
+        "measure.threads=[1, 2]",
+    ]
     return Input({"recipe.yaml": text_of(tree)}, tuple(rng.sample(options, 3)), "works")
 
 
 def name_odd(tree: Tree, rng: random.Random) -> Input:
-    name = rng.choice(["quickstat", "x" * 5000, "", ".", "/dev/null", "folder", "-", "..", "a/b.yaml", "https://x/y.yaml", "é.yaml"])
+    name = rng.choice(
+        ["quickstat", "x" * 5000, "", ".", "/dev/null", "folder", "-", "..", "a/b.yaml", "https://x/y.yaml", "é.yaml"]
+    )
     return Input({"recipe.yaml": text_of(tree), "folder/x": ""}, (), "refused", name)
 
 
 MUTATIONS: tuple[Callable[[Tree, random.Random], Input], ...] = (
-    wild_value, wild_node, number_not_finite, number_huge, key_unknown, key_misspelt, key_missing, key_twice, key_not_text,
+    wild_value, wild_node, number_not_finite, number_huge, key_unknown, key_misspelt, key_missing, key_twice,
+        key_not_text,
     node_moved, item_repeated, list_emptied, aliases_explode, alias_of_itself, alias_plain, merge_key, deep_nesting,
     tag_of_python, many_keys, many_problems, long_text, odd_name, data_path, model_path, extends_odd, extends_chain,
     extends_circle, extends_part, encoding, bytes_flipped, cut_short, characters_put_in, indentation, line_dropped,
@@ -520,7 +623,9 @@ def _missing(wanted: object, shown: object, folder: Path, path: tuple[object, ..
                 return found
         return None
     if isinstance(wanted, list) and isinstance(shown, list) and len(wanted) == len(shown):
-        differences = (_missing(one, other, folder, (*path, i)) for i, (one, other) in enumerate(zip(wanted, shown, strict=True)))
+        differences = (
+            _missing(one, other, folder, (*path, i)) for i, (one, other) in enumerate(zip(wanted, shown, strict=True))
+        )
         return next((each for each in differences if each is not None), None)
     return None if _same(wanted, shown, folder, path) else f"{where}: given {wanted!r:.60}, resolved as {shown!r:.60}"
 
