@@ -18,6 +18,7 @@ COUNT = 100
 LIMIT_S = 120.0
 QUICK = (2, 19)
 NEEDS = ("finished", "halfway")
+QUICK_NEEDS = ("finished",)
 
 
 @dataclass

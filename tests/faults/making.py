@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import time
+import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -20,17 +22,21 @@ def make_world(keep: Path, needs: Iterable[str]) -> World:
     world = World(keep / "world")
     if not world.recipe.is_file():
         forget(world.folder)
-        _in_a_process(lambda: make_inputs(world))
+        _in_processes([lambda: make_inputs(world)])
     makers: dict[str, Callable[[World, Case], None]] = {"finished": _finish, "as-is": _as_is, "halfway": _halfway}
-    for need in sorted(needs):
-        if not (world.folder / f"{need}.made").is_file():
-            folder = keep / "making" / need
-            forget(folder)
-            folder.mkdir(parents=True)
-            begun = time.monotonic()
-            makers[need](world, Case("world", 0, folder, world, 240.0))
-            (world.folder / f"{need}.made").write_text(f"{time.monotonic() - begun:.1f}")
+    missing = [need for need in sorted(needs) if not (world.folder / f"{need}.made").is_file()]
+    _in_processes([functools.partial(_make, need, makers[need], world, keep) for need in missing])
     return world
+
+
+def _make(need: str, maker: Callable[[World, Case], None], world: World, keep: Path) -> None:
+    """One run, and how long it took."""
+    folder = keep / "making" / need
+    forget(folder)
+    folder.mkdir(parents=True)
+    begun = time.monotonic()
+    maker(world, Case("world", 0, folder, world, 240.0))
+    (world.folder / f"{need}.made").write_text(f"{time.monotonic() - begun:.1f}")
 
 
 def _finish(world: World, case: Case) -> None:
@@ -60,15 +66,20 @@ def _must(case: Case, *argv: object, only: str | None = None) -> None:
         raise RuntimeError(f"the pristine input fails: {argv}: {outcome.code}: {outcome.err[-2000:]}")
 
 
-def _in_a_process(work: Callable[[], None]) -> None:
-    process = os.fork()
-    if process == 0:
-        code = 1
-        try:
-            work()
-            code = 0
-        finally:
-            os._exit(code)
-    _, status = os.waitpid(process, 0)
-    if status != 0:
+def _in_processes(every: list[Callable[[], None]]) -> None:
+    """Do these side by side, each in a fork of this process."""
+    processes = []
+    for work in every:
+        process = os.fork()
+        if process == 0:
+            code = 1
+            try:
+                work()
+                code = 0
+            except BaseException:  # noqa: BLE001 - told by this program's own end
+                traceback.print_exc()
+            finally:
+                os._exit(code)
+        processes.append(process)
+    if any([os.waitpid(process, 0)[1] for process in processes]):  # noqa: C419 - all are waited for
         raise RuntimeError("the pristine inputs could not be made")

@@ -65,7 +65,7 @@ def main(chosen: argparse.Namespace) -> int:
     begun = time.monotonic()
     kinds = {name: module for name, module in _modules().items() if not chosen.only or name in chosen.only}
     _import_everything()
-    world = _world(Path(chosen.keep), kinds)
+    world = _world(Path(chosen.keep), kinds, chosen.quick)
     seeds = [(kind, seed) for kind, module in kinds.items() for seed in _seeds(module, chosen)]
     seeds.sort(key=lambda each: -kinds[each[0]].LIMIT_S)  # the long ones first, so that no process waits at the end
     gc.collect()
@@ -151,11 +151,12 @@ def _import_everything() -> None:
             continue
 
 
-def _world(keep: Path, kinds: dict[str, ModuleType]) -> object:
+def _world(keep: Path, kinds: dict[str, ModuleType], quick: bool) -> object:
     """The pristine inputs, and of the runs those that the kinds need."""
     from .making import make_world
 
-    needs = {need for module in kinds.values() for need in getattr(module, "NEEDS", ())}
+    key = "QUICK_NEEDS" if quick else "NEEDS"
+    needs = {need for module in kinds.values() for need in getattr(module, key, getattr(module, "NEEDS", ()))}
     return make_world(keep, needs)
 
 
