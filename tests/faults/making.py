@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
 import time
 import traceback
@@ -20,13 +21,26 @@ def make_world(keep: Path, needs: Iterable[str]) -> World:
         RuntimeError: a pristine input fails, so that no verdict on a damaged one would mean anything.
     """
     world = World(keep / "world")
-    if not world.recipe.is_file():
+    made_of = world.folder / "made-of"
+    if not made_of.is_file() or made_of.read_text() != _sources():
         forget(world.folder)
         _in_processes([lambda: make_inputs(world)])
+        made_of.write_text(_sources())
     makers: dict[str, Callable[[World, Case], None]] = {"finished": _finish, "as-is": _as_is, "halfway": _halfway}
     missing = [need for need in sorted(needs) if not (world.folder / f"{need}.made").is_file()]
     _in_processes([functools.partial(_make, need, makers[need], world, keep) for need in missing])
     return world
+
+
+def _sources() -> str:
+    """What the world was made by: with other code it is made again."""
+    root = Path(__file__).parents[2]
+    digest = hashlib.sha256()
+    for file in sorted(
+        [*root.glob("edgedistill/**/*.py"), *root.glob("exporters/*.py"), Path(__file__).parent / "world.py"]
+    ):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
 
 
 def _make(need: str, maker: Callable[[World, Case], None], world: World, keep: Path) -> None:
