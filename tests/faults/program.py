@@ -1,0 +1,232 @@
+"""Makes the world, runs the cases over a few processes, and sums them up."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import importlib
+import json
+import os
+import pkgutil
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import ModuleType
+
+KINDS = {
+    "recipes": "recipes",
+    "data": "data_files",
+    "models": "model_folders",
+    "onnx": "onnx_files",
+    "bundles": "bundles",
+    "damages": "damages",
+    "kills": "kills",
+    "disks": "disks",
+}
+_SLACK_S = 90.0
+
+
+def arguments(words: Sequence[str]) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description="Damage inputs by seed; judge answers.")
+    parser.add_argument("--only", action="append", choices=sorted(KINDS), help="a kind; repeatable")
+    parser.add_argument("--seed", type=int, default=0, help="number of the first case")
+    parser.add_argument("--count", type=int, help="cases of each kind")
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--quick", action="store_true", help="a few cases of each kind")
+    parser.add_argument("--keep", help="folder for the world and the failed cases; a world that is there is used again")
+    parser.add_argument("--write", help="write the table of what was tried as Markdown")
+    parser.add_argument("--json", help="write every verdict as JSON")
+    chosen = parser.parse_args(words)
+    chosen.keep = str(Path(chosen.keep or tempfile.mkdtemp(prefix="edgedistill-faults-")).resolve())
+    return chosen
+
+
+@dataclass(frozen=True)
+class Done:
+    """A case and its verdict."""
+
+    kind: str
+    seed: int
+    mutation: str
+    result: str
+    detail: str
+    seconds: float
+
+
+def main(chosen: argparse.Namespace) -> int:
+    """Run what was asked; 1 when a case failed."""
+    begun = time.monotonic()
+    kinds = {name: module for name, module in _modules().items() if not chosen.only or name in chosen.only}
+    _import_everything()
+    world = _world(Path(chosen.keep), kinds, chosen.quick)
+    seeds = [(kind, seed) for kind, module in kinds.items() for seed in _seeds(module, chosen)]
+    seeds.sort(key=lambda each: -kinds[each[0]].LIMIT_S)  # the long ones first, so that no process waits at the end
+    gc.collect()
+    gc.freeze()
+    done = []
+    for each in _spread(seeds, kinds, world, chosen):
+        done.append(each)
+        _tell(each, chosen)
+    done.sort(key=lambda each: (list(KINDS).index(each.kind), each.seed))
+    seconds = time.monotonic() - begun
+    print(table(done) + f"\n{len(done)} cases in {seconds / 60:.1f} minutes")  # noqa: T201
+    if chosen.json:
+        Path(chosen.json).write_text(json.dumps([asdict(each) for each in done], indent=1) + "\n", encoding="utf-8")
+    if chosen.write:
+        Path(chosen.write).write_text(document(done, seconds), encoding="utf-8")
+    from .harness import GOOD
+
+    return int(any(each.result not in GOOD for each in done))
+
+
+def table(done: Sequence[Done]) -> str:
+    """One line a kind, a column a result."""
+    from .harness import FAULTS, GOOD
+
+    columns = [*GOOD, *FAULTS]
+    lines = ["| kind | tried | " + " | ".join(columns) + " |", "|---" * (len(columns) + 2) + "|"]
+    for kind in dict.fromkeys(each.kind for each in done):
+        count = Counter(each.result for each in done if each.kind == kind)
+        skipped = f" ({count['skipped']} skipped)" if count["skipped"] else ""
+        cells = [kind, f"{count.total() - count['skipped']}{skipped}", *(str(count[each]) for each in columns)]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def document(done: Sequence[Done], seconds: float) -> str:
+    """What was tried, for `docs/`."""
+    lines = [
+        "# What was tried",
+        "",
+        f"`python -m tests.faults` damages inputs by seed and judges every answer: {len(done)} cases, "
+        f"{seconds / 60:.0f} minutes. *Refused*: exit code 2 and one message. *Worked*: the answer is the one that an "
+        "independent reader or the undamaged input gives. *Failed rightly*: exit code 1, such as a bundle whose "
+        "answers are wrong, or a full disk. The others are faults.",
+        "",
+        table(done),
+        "",
+        "| kind | what is damaged, and how often | oracle |",
+        "|---|---|---|",
+    ]
+    modules = _modules()
+    for kind in dict.fromkeys(each.kind for each in done):
+        count = Counter(each.mutation for each in done if each.kind == kind)
+        tried = ", ".join(f"{name.replace('_', ' ')} {number}" for name, number in count.items())
+        about = " ".join((modules[kind].__doc__ or "").split())
+        lines.append(f"| {kind} | {tried} | {about} |")
+    return "\n".join(lines) + "\n"
+
+
+def _modules() -> dict[str, ModuleType]:
+    return {name: importlib.import_module(f".{file}", __package__) for name, file in KINDS.items()}
+
+
+def _seeds(module: ModuleType, chosen: argparse.Namespace) -> list[int]:
+    if chosen.quick:
+        return list(module.QUICK)
+    count = chosen.count if chosen.count is not None else module.COUNT - chosen.seed
+    return list(range(chosen.seed, chosen.seed + count))
+
+
+def _import_everything() -> None:
+    """All that a command may import, so that a fork starts at once. Nothing here may start a thread."""
+    import edgedistill.steps
+
+    names = ["edgedistill.cli", "edgedistill.api", "edgedistill.show", "torch", "safetensors.torch", "datasets"]
+    names += ["transformers.models.bert.modeling_bert", "transformers.models.bert.tokenization_bert", "tokenizers"]
+    names += ["transformers.models.auto.modeling_auto", "transformers.models.auto.tokenization_auto", "scipy.stats"]
+    names += ["matplotlib.figure", "matplotlib.backends.backend_svg", "jinja2", "onnx", "pyarrow.parquet", "filelock"]
+    names += [f"edgedistill.steps.{each.name}" for each in pkgutil.iter_modules(edgedistill.steps.__path__)]
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError:  # only a slower case
+            continue
+
+
+def _world(keep: Path, kinds: dict[str, ModuleType], quick: bool) -> object:
+    """The pristine inputs, and of the runs those that the kinds need."""
+    from .making import make_world
+
+    key = "QUICK_NEEDS" if quick else "NEEDS"
+    needs = {need for module in kinds.values() for need in getattr(module, key, getattr(module, "NEEDS", ()))}
+    return make_world(keep, needs)
+
+
+def _spread(
+    seeds: Sequence[tuple[str, int]], kinds: dict[str, ModuleType], world: object, chosen: argparse.Namespace
+) -> Iterator[Done]:
+    """Run the cases, so many at a time, each in a process of its own."""
+    waiting, running = list(reversed(seeds)), dict[int, tuple[str, int, Path, float]]()
+    cases = Path(chosen.keep) / "cases"
+    while waiting or running:
+        while waiting and len(running) < chosen.jobs:
+            kind, seed = waiting.pop()
+            folder = cases / f"{kind}-{seed}"
+            process = os.fork()
+            if process == 0:
+                _become_case(kind, seed, folder, kinds[kind], world)
+            running[process] = (kind, seed, folder, time.monotonic())
+        process, _ = os.waitpid(-1, os.WNOHANG)
+        if process in running:
+            yield _verdict(*running.pop(process))
+            continue
+        for late, (kind, _, _, begun) in running.items():
+            if time.monotonic() - begun > kinds[kind].LIMIT_S * 4 + _SLACK_S:
+                os.kill(late, signal.SIGKILL)
+        time.sleep(0.01)
+
+
+def _become_case(kind: str, seed: int, folder: Path, module: ModuleType, world: object) -> None:
+    """In the child: run one case, write the verdict, never return."""
+    from .harness import Case, Verdict
+    from .world import forget
+
+    try:
+        forget(folder)
+        folder.mkdir(parents=True)
+        case = Case(kind, seed, folder, world, module.LIMIT_S)  # type: ignore[arg-type]
+        try:
+            mutation, verdict = module.run_case(case)
+        except BaseException:  # noqa: BLE001 - a fault of this program's own, told as that
+            mutation, verdict = "?", Verdict("unclear", f"this program failed: {traceback.format_exc()[-1500:]}")
+        content = {"mutation": mutation, "result": verdict.result, "detail": verdict.detail}
+        if chosen := case.rng.chosen[:4]:
+            content["detail"] += f" [{', '.join(chosen)}]"
+        (folder / "verdict.json").write_text(json.dumps(content), encoding="utf-8", errors="replace")
+    finally:
+        os._exit(0)
+
+
+def _verdict(kind: str, seed: int, folder: Path, begun: float) -> Done:
+    from .harness import GOOD
+    from .world import forget
+
+    seconds = time.monotonic() - begun
+    try:
+        content = json.loads((folder / "verdict.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        content = {"mutation": "?", "result": "hang", "detail": "the case itself did not end"}
+    if content["result"] in (*GOOD, "skipped"):
+        forget(folder)
+    return Done(kind, seed, seconds=seconds, **content)
+
+
+def _tell(each: Done, chosen: argparse.Namespace) -> None:
+    from .harness import FAULTS
+
+    if each.result in FAULTS:
+        print(  # noqa: T201
+            f"{each.kind} {each.seed} {each.mutation}: {each.result.upper()}: {' '.join(each.detail.split())}\n"
+            f"    python -m tests.faults --only {each.kind} --seed {each.seed} --count 1 --keep {chosen.keep}",
+            flush=True,
+        )
+    elif each.result == "skipped":
+        sys.stderr.write(f"{each.kind} {each.seed}: skipped: {each.detail}\n")
