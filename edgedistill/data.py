@@ -212,6 +212,12 @@ class PreparedData:
         return int(str(self._facts["max_length"]))
 
     @property
+    def embedding_rows(self) -> int | None:
+        """Rows of the teacher's embeddings; None where the teacher is made for the tokenizer."""
+        rows = self._facts["embedding_rows"]
+        return None if rows is None else int(str(rows))
+
+    @property
     def tokenizer(self) -> Path:
         """Folder of the tokenizer."""
         return self.folder / "tokenizer"

@@ -141,7 +141,7 @@ def quiet() -> Iterator[None]:
 def _load(order: Order) -> PreTrainedModel:
     from .models import load_model
 
-    return load_model(importlib.import_module(order.task).auto_class(), order.model, None)
+    return load_model(importlib.import_module(order.task).auto_class(), order.model, None, head_required=True)
 
 
 def input_names(model: PreTrainedModel, given: Collection[str]) -> list[str]:

@@ -81,6 +81,7 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
     from .row_tables import Wanted
     from .signals import load_rows
     from .statistics import metric_interval
+    from .tokenizer_checks import check_split
 
     if not request.file.is_file():
         raise UserError(f"measure: '{request.file}' is not a file")
@@ -116,6 +117,8 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
         longest = min(request.max_length, tokenizer.model_max_length, longest_input(config))
         tokens_rows = tokenise(rows, task, columns, tokenizer, label_ids, longest)
         tokens = to_ragged(tokens_rows, pad_token(tokenizer))
+        for warning in check_split(tokens, tokenizer, None, f"measure: '{request.data}'")[1]:
+            progress.say(f"warning: {warning}")
         given = scratch / "inputs.safetensors"
         asked_of = len(tokens)
         slow = emulated(request.runtime)

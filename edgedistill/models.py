@@ -5,12 +5,18 @@ from __future__ import annotations
 import copy
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from . import hub
 from .errors import UserError
 from .interfaces import AutoClass
+from .model_fit import check_loaded, check_shapes, check_sizes
+from .model_folder import check_folder, read_config, read_weights_header
+from .tokenizer_checks import refuse_missing_files, refuse_no_vocabulary
+from .weights_header import one_line
 
 if TYPE_CHECKING:
     from torch import nn
@@ -31,26 +37,31 @@ def load_config(
     """The configuration of a folder or hub id.
 
     Raises:
-        UserError: it can't be had.
+        UserError: it can't be had, or asks for code of its own.
     """
-    from transformers import AutoConfig
-
-    from . import image_model, pruned_model, static_model  # noqa: F401 - the auto classes learn of their models
-
-    with _Explained(source):
-        return AutoConfig.from_pretrained(str(source), **_revision(revision), **dict(overrides or {}))
+    return _config(_place(source, revision, weights=False), _name(source), overrides)
 
 
 def load_tokenizer(source: str | Path, revision: str | None = None) -> PreTrainedTokenizerBase:
     """The tokenizer of a folder or hub id.
 
     Raises:
-        UserError: it can't be had.
+        UserError: it can't be had, none of its files is there, or it asks for code of its own.
     """
     from transformers import AutoTokenizer
 
-    with _Explained(source):
-        return AutoTokenizer.from_pretrained(str(source), **_revision(revision))
+    name = _name(source)
+    folder = _place(source, revision, weights=False)
+    refuse_no_vocabulary(folder, name)
+    given: dict[str, object] = {}
+    if folder != Path(source):  # some tokenizers of the hub are known by their id
+        config = _config(folder, name)
+        config.name_or_path = str(source)
+        given["config"] = config
+    with _explained(name):
+        tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False, **given)
+    refuse_missing_files(tokenizer, folder, name)
+    return tokenizer
 
 
 def load_model(
@@ -67,36 +78,69 @@ def load_model(
         head_required: refuse a checkpoint that lacks some of the model's weights (a body without the task's head).
 
     Raises:
-        UserError: it can't be had, or a weight is missing and `head_required`.
+        UserError: it can't be had; its configuration and its weights don't belong together; weights of its body are
+            missing (or any, and `head_required`), NaN or infinite.
     """
     import torch
 
-    from . import image_model, pruned_model, static_model  # noqa: F401 - the auto classes learn of their models
-
+    name = _name(source)
     quiet_transformers()
-    with _Explained(source):
+    folder = _place(source, revision, weights=True)
+    config = _described(auto_class, folder, name, overrides).config
+    with _explained(name):
         model, info = auto_class.from_pretrained(
-            str(source),
-            **_revision(revision),
-            **dict(overrides or {}),
+            str(folder),
+            config=config,
             use_safetensors=True,
-            ignore_mismatched_sizes=not head_required,
+            ignore_mismatched_sizes=True,  # what doesn't fit is refused below, by name
             trust_remote_code=False,
             dtype=torch.float32,
             output_loading_info=True,
         )
-    missing = sorted(info["missing_keys"])
-    unexplained = [name for name in missing if ".layer" in name or "embeddings" in name]
-    if unexplained:
-        raise UserError(
-            f"model '{source}' lacks weights of its body ({', '.join(unexplained[:3])}); expected a complete checkpoint"
-        )
-    if missing and head_required:
-        raise UserError(
-            f"teacher.model: '{source}' has no trained head for this task (missing {', '.join(missing[:3])}); "
-            "give teacher.fine_tune, or a model that was fine-tuned on it"
-        )
+    remedy = "give teacher.fine_tune, or a model that was fine-tuned on it"
+    check_loaded(model, info, name, head_required=head_required, remedy=remedy)
     return model.eval()
+
+
+def embedding_rows(auto_class: AutoClass, source: str | Path, revision: str | None) -> int | None:
+    """How many tokens a model has embeddings for, without loading its weights; None for one without such a table.
+
+    Raises:
+        UserError: as `load_model`, for all that its configuration and the headers of its files tell.
+    """
+    quiet_transformers()
+    model = _described(auto_class, _place(source, revision, weights=True), _name(source), None)
+    try:
+        table = model.get_input_embeddings()
+    except NotImplementedError:
+        return None
+    weight = getattr(table, "weight", None)
+    return None if weight is None else int(weight.shape[0])
+
+
+def _described(
+    auto_class: AutoClass, folder: Path, name: str, overrides: Mapping[str, object] | None
+) -> PreTrainedModel:
+    """The model as its configuration describes it, on the meta device, once its files are found to fit."""
+    import torch
+
+    stored = read_weights_header(folder, name)
+    check_sizes(read_config(folder, name), stored, name)
+    config = _config(folder, name, overrides)
+    with _explained(name), torch.device("meta"):
+        model = auto_class.from_config(config)
+    check_shapes(model, stored, name)
+    return model
+
+
+def _config(folder: Path, name: str, overrides: Mapping[str, object] | None = None) -> PreTrainedConfig:
+    from transformers import AutoConfig
+
+    from . import image_model, pruned_model, static_model  # noqa: F401 - the auto classes learn of their models
+
+    read_config(folder, name)
+    with _explained(name):
+        return AutoConfig.from_pretrained(str(folder), trust_remote_code=False, **dict(overrides or {}))
 
 
 def resized(
@@ -210,23 +254,31 @@ def quiet_transformers() -> None:
     logging.disable_progress_bar()
 
 
-def _revision(revision: str | None) -> dict[str, str]:
-    return {"revision": revision} if revision else {}
+def _name(source: str | Path | None) -> str:
+    return f"model '{source}'"
 
 
-class _Explained:
-    """Turn what `from_pretrained` raises into one sentence."""
+def _place(source: str | Path | None, revision: str | None, *, weights: bool) -> Path:
+    """The checked folder of a local model, or of a hub id's files at its commit."""
+    if isinstance(source, str) and not Path(source).is_absolute() and not Path(source).is_dir():
+        return hub.fetch(source, revision or "main", _name(source), weights=weights)
+    folder = Path(str(source))
+    check_folder(folder, _name(source), weights=weights)
+    return folder
 
-    def __init__(self, source: str | Path | None) -> None:
-        self.source = source
 
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, OSError | ValueError | KeyError):
-            reason = " ".join(str(error).split())
-            raise UserError(
-                f"model '{self.source}' cannot be loaded; expected a hub id that can be reached, or a folder with "
-                f"config.json and *.safetensors: {reason[:300]}"
-            ) from error
+@contextmanager
+def _explained(name: str) -> Iterator[None]:
+    """Turn whatever a library raises over a model's files into one sentence; only its own calls stand in here."""
+    try:
+        yield
+    except UserError:
+        raise
+    except BaseException as error:
+        # A panic of the tokenizers' library derives from BaseException, as an interrupt does.
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        raise UserError(
+            f"{name} cannot be loaded; expected one that transformers can read, complete and unchanged: "
+            f"{one_line(error)}"
+        ) from error

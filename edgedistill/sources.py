@@ -13,16 +13,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from . import bundled
+from . import bundled, hub
 from .candidates import candidates, possible
 from .environments import runtime_versions
 from .errors import UserError
+from .heads import refuse_other_heads
 from .local_files import refuse_data_path
 from .machine import describe
+from .model_fit import check_sizes
+from .model_folder import check_folder, files_read, read_config, read_weights_header
 from .provenance import Provenance, of_folder
 from .recipe import DataSource, DataSpec, Recipe, SplitName
-
-_MODEL_FILES = ("*.safetensors", "*.json", "*.model", "*.txt")
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def look_up(recipe: Recipe, *, download: bool = False) -> Sources:
     """Read what can be known of a recipe's data and models now.
 
     Args:
-        download: fetch the `config.json` of hub models first, so that nothing stays unknown.
+        download: fetch the configurations and tokenizers of hub models first, so that nothing stays unknown.
 
     Raises:
         UserError: a local file or folder that isn't there, of a kind that can't be read, or a model that the hub
@@ -82,11 +83,13 @@ def look_up(recipe: Recipe, *, download: bool = False) -> Sources:
         if model is None:
             continue
         if download and not Path(model).is_absolute():
-            _fetch_config(where, model, revision)
+            hub.look_up(model, revision, f"{where}: '{model}'")
         models[model] = _model_fingerprint(where, model, revision)
         config = _config(model, revision)
         if config is not None:
             configs[model] = config
+            if where == "teacher.model" and recipe.teacher.fine_tune is None:
+                refuse_other_heads(config, f"{where}: '{model}'")
     return replace(
         data,
         models=models,
@@ -103,7 +106,7 @@ def pinned(source: DataSource) -> DataSource:
     """The source at the commit that its revision stood for when it was last fetched; a local one as it is."""
     if source.hub is None:
         return source
-    return source.model_copy(update={"revision": _commit(source.hub, source.revision, "datasets")})
+    return source.model_copy(update={"revision": hub.commit_of(source.hub, source.revision, "datasets")})
 
 
 def pinned_splits(data: DataSpec) -> DataSpec:
@@ -145,7 +148,7 @@ def _provenance(recipe: Recipe) -> tuple[Provenance, ...]:
         if folder.is_absolute():
             found.append(of_folder(role, folder.name, folder))
         else:
-            place = _hub_cache(model) / "snapshots" / _commit(model, revision)
+            place = hub.cache_of(model) / "snapshots" / hub.commit_of(model, revision)
             found.append(of_folder(role, f"{model} (revision {revision})", place))
     sets: list[tuple[str, DataSource]] = [*recipe.data.splits().items()]
     for each in recipe.rounds:
@@ -155,7 +158,11 @@ def _provenance(recipe: Recipe) -> tuple[Provenance, ...]:
             path = Path(source.path)
             found.append(of_folder(name, None, path if path.is_dir() else path.parent))
         elif source.hub is not None:
-            place = _hub_cache(source.hub, "datasets") / "snapshots" / _commit(source.hub, source.revision, "datasets")
+            place = (
+                hub.cache_of(source.hub, "datasets")
+                / "snapshots"
+                / hub.commit_of(source.hub, source.revision, "datasets")
+            )
             found.append(of_folder(name, f"{source.hub} (revision {source.revision})", place))
         else:
             found.append(of_folder(name, f"{source.bundled}, from scikit-learn", None))
@@ -202,15 +209,15 @@ def _data_size(path: Path) -> int:
 
 
 def _model_fingerprint(where: str, model: str, revision: str) -> str:
-    path = Path(model)
+    """The content of every file that is read, once they are found to be in order; the commit of a hub model."""
+    path, name = Path(model), f"{where}: '{model}'"
     if not path.is_absolute():
-        return f"hub:{model}@{_commit(model, revision)}"
+        return f"hub:{model}@{hub.commit_of(model, revision)}"
     if not path.is_dir():
         raise UserError(f"{where}: got '{model}', expected a hub id or a folder that exists")
-    files = sorted({file for pattern in _MODEL_FILES for file in path.glob(pattern)})
-    if not any(file.suffix == ".safetensors" for file in files):
-        raise UserError(f"{where}: '{model}' has no *.safetensors; expected a model saved with safetensors")
-    return _folder_hash(files)
+    check_folder(path, name)
+    check_sizes(read_config(path, name), read_weights_header(path, name), name)
+    return _folder_hash(files_read(path, name))
 
 
 def _folder_hash(files: list[Path]) -> str:
@@ -222,19 +229,7 @@ def _config(model: str, revision: str) -> dict[str, object] | None:
     folder = Path(model)
     if folder.is_absolute():
         return _read_json(folder / "config.json") or None
-    return _read_json(_hub_cache(model) / "snapshots" / _commit(model, revision) / "config.json") or None
-
-
-def _fetch_config(where: str, model: str, revision: str) -> None:
-    from huggingface_hub import hf_hub_download
-
-    try:
-        hf_hub_download(model, "config.json", revision=revision)
-    except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(
-            f"{where}: '{model}' (revision {revision}) is neither a folder nor can it be had from the hub: {reason}"
-        ) from error
+    return _read_json(hub.cache_of(model) / "snapshots" / hub.commit_of(model, revision) / "config.json") or None
 
 
 def _fetch_reference(where: str, source: DataSource) -> None:
@@ -246,7 +241,7 @@ def _fetch_reference(where: str, source: DataSource) -> None:
     try:
         hf_hub_download(source.hub, "README.md", repo_type="dataset", revision=source.revision)
     except (OSError, ValueError, EntryNotFoundError) as error:
-        if (_hub_cache(source.hub, "datasets") / "refs" / source.revision).is_file():
+        if (hub.cache_of(source.hub, "datasets") / "refs" / source.revision).is_file():
             return  # no such file, but its commit is known now; or offline, and known from before
         if re.fullmatch(r"[0-9a-f]{40}", source.revision):
             return  # a commit needs no resolving
@@ -254,17 +249,6 @@ def _fetch_reference(where: str, source: DataSource) -> None:
         raise UserError(
             f"{where}.hub: '{source.hub}' (revision {source.revision}) could not be fetched from the hub: {reason}"
         ) from error
-
-
-def _commit(model: str, revision: str, kind: str = "models") -> str:
-    """The commit that a branch stood for when it was last fetched; the revision itself when it never was."""
-    reference = _hub_cache(model, kind) / "refs" / revision
-    return reference.read_text(encoding="utf-8").strip() if reference.is_file() else revision
-
-
-def _hub_cache(model: str, kind: str = "models") -> Path:
-    home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
-    return Path(os.environ.get("HF_HUB_CACHE") or home / "hub") / f"{kind}--{model.replace('/', '--')}"
 
 
 def _count_labels(data: DataSpec) -> int | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from .artifacts import write_json
 from .clients import write_note
+from .heads import SINGLE_LABEL
 from .inference import predict, references, score
 from .interfaces import Task
 from .models import parameter_count, save_model
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
 
 
 def label_settings(labels: Sequence[str]) -> dict[str, object]:
-    """Configuration entries that name the labels."""
+    """Configuration entries that name the labels and say that one of them is chosen."""
     return {
+        "problem_type": SINGLE_LABEL,
         "num_labels": len(labels),
         "id2label": dict(enumerate(labels)),
         "label2id": {label: i for i, label in enumerate(labels)},

@@ -16,7 +16,9 @@ AUTO = AutoModelForSequenceClassification
 def test_a_model_that_is_not_there_is_one_sentence(tmp_path):
     with pytest.raises(UserError, match="cannot be loaded; expected a hub id that can be reached, or a folder"):
         load_model(AUTO, tmp_path / "absent", None)
-    with pytest.raises(UserError, match="model 'someone/absent' cannot be loaded"):
+    with pytest.raises(
+        UserError, match=r"model 'someone/absent' \(revision main\) is neither a folder nor can it be had"
+    ):
         load_tokenizer("someone/absent")
 
 

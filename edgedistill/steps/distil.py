@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from edgedistill.trainee import Trainee
     from edgedistill.training import TrainingData
 
-VERSION = 6
+VERSION = 7
 VOLATILE = ("training.json",)
 _PROBE_ITEMS, _PROBE_BATCH = 512, 32
 
@@ -106,7 +106,7 @@ def _trainee(stage: Stage, settings: Settings, inputs: Inputs, student: PreTrain
     live = needs & set(settings.live)
     taught = [] if settings.control else settings.round.teachers()
     teachers = [inputs[f"teacher:{name}"].path("model") for name in taught]
-    teacher = LiveTeacher(load_model(task.auto_class(), teachers[0], None), live) if live else None
+    teacher = LiveTeacher(load_model(task.auto_class(), teachers[0], None, head_required=True), live) if live else None
     own = _sizes(student.config)
     given = _sizes(load_config(teachers[0], None)) if len(teachers) == 1 else None
     terms = [plugins.find("losses", loss.kind).build(loss, own, given) for loss in stage.losses]

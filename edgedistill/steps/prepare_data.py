@@ -12,6 +12,7 @@ from edgedistill.errors import UserError
 from edgedistill.recipe import DataSpec
 from edgedistill.spec import Spec
 from edgedistill.step import Context, Inputs
+from edgedistill.tokenizer_checks import check_split, refuse_more_tokens_than_rows
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from edgedistill.data import PreparedData
     from edgedistill.interfaces import Task
 
-VERSION = 4
+VERSION = 5
 
 
 class Settings(Spec):
@@ -70,7 +71,10 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
         tokenizer = prepared.PreparedData.of(inputs, "tokens").load_tokenizer()
     elif task.TOKENS:
         tokenizer = _tokenizer(settings, rows, columns, task)
+    embeddings = None
     if tokenizer is not None:
+        if settings.tokenizer is not None and "tokens" not in inputs:
+            embeddings = _embedding_rows(settings.tokenizer, settings.revision, tokenizer, task)
         save_tokenizer(tokenizer, settings.data.max_length, folder / "tokenizer")
     write_json(
         folder / "data.json",
@@ -81,9 +85,11 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
             "columns": columns,
             "max_length": settings.data.max_length,
             "pad_token": prepared.pad_token(tokenizer),
+            "embedding_rows": embeddings,
         },
     )
-    publish_split(folder, "train", rows, task, prepared.PreparedData(folder), {})
+    for warning in publish_split(folder, "train", rows, task, prepared.PreparedData(folder), {}):
+        context.progress.say(f"      warning: {warning}")
 
 
 def publish_split(
@@ -93,26 +99,35 @@ def publish_split(
     task: Task,
     data: PreparedData,
     repeated: Mapping[str, Sequence[tuple[int, int, str]]],
-) -> None:
-    """Write `SPLIT/rows` and `SPLIT/tokens` (Arrow), and `SPLIT/split.json`.
+) -> Sequence[str]:
+    """Write `SPLIT/rows` and `SPLIT/tokens` (Arrow), and `SPLIT/split.json`; warnings about the texts.
 
     Args:
         data: whose tokenizer and labels are taken.
         repeated: by earlier split, the rows that stand there too: (row there, row here, text).
+
+    Raises:
+        UserError: the tokenizer doesn't know the texts, or the model not the tokens.
     """
     from edgedistill import data as prepared
 
     label_ids = {label: i for i, label in enumerate(data.labels)}
-    tokens = prepared.tokenise(rows, task, data.columns, data.load_tokenizer(), label_ids, data.max_length)
+    tokenizer, warnings = data.load_tokenizer(), list[str]()
+    tokens = prepared.tokenise(rows, task, data.columns, tokenizer, label_ids, data.max_length)
     prepared.save_table(rows, folder / split / "rows")
     prepared.save_table(tokens, folder / split / "tokens")
-    facts = {
+    facts: dict[str, object] = {
         "rows": len(rows),
         "sha256": prepared.content_hash(rows, task, data.columns),
         "duplicates": {earlier: [list(each) for each in found[:50]] for earlier, found in repeated.items()},
         "duplicate_counts": {earlier: len(found) for earlier, found in repeated.items()},
     }
+    if tokenizer is not None:
+        encoded = prepared.to_ragged(tokens, prepared.pad_token(tokenizer))
+        found, warnings = check_split(encoded, tokenizer, data.embedding_rows, f"data.{split}")
+        facts["token_coverage"] = found.facts()
     write_json(folder / split / prepared.SPLIT_FACTS, facts)
+    return warnings
 
 
 def _tokenizer(settings: Settings, rows: Dataset, columns: dict[str, str], task: Task) -> PreTrainedTokenizerBase:
@@ -129,6 +144,20 @@ def _tokenizer(settings: Settings, rows: Dataset, columns: dict[str, str], task:
 
     texts = (task.show(row, columns) for row in each_row(rows))
     return learn_tokenizer(texts, settings.vocabulary or 2000, settings.data.max_length)
+
+
+def _embedding_rows(model: str, revision: str, tokenizer: PreTrainedTokenizerBase, task: Task) -> int | None:
+    """Rows of the teacher's embeddings.
+
+    Raises:
+        UserError: the tokenizer has more tokens; or the teacher's files are not in order.
+    """
+    from edgedistill.models import embedding_rows
+
+    rows = embedding_rows(task.auto_class(), model, revision)
+    if rows is not None:
+        refuse_more_tokens_than_rows(tokenizer, rows, f"teacher.model: '{model}'")
+    return rows
 
 
 def _teacher_order(labels: list[str], model: str, revision: str, context: Context) -> tuple[list[str], Match]:

@@ -51,4 +51,5 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
                 f"      warning: {len(found)} texts of {split} are in {earlier} too, for example rows {here} and "
                 f"{there}: {text[:60]!r}"
             )
-    publish_split(folder, split, rows, task, data, repeated)
+    for warning in publish_split(folder, split, rows, task, data, repeated):
+        context.progress.say(f"      warning: {warning}")

@@ -44,7 +44,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
 
     task = plugins.find("tasks", settings.task)
     tokens = PreparedData.of(inputs).tokens(settings.split)
-    model = load_model(task.auto_class(), inputs["model"].path("model"), None).to(
+    model = load_model(task.auto_class(), inputs["model"].path("model"), None, head_required=True).to(
         make_accelerator(settings.compute).device
     )
     label = f"{settings.signal} on {settings.split}"

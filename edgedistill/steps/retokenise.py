@@ -41,7 +41,8 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     save_tokenizer(load_tokenizer(folder / "tokenizer"), source.max_length, folder / "tokenizer")
     write_json(folder / "kept_tokens.json", kept)
     facts = inputs["data"].read_json("data.json")
-    write_json(folder / "data.json", {**facts, "pad_token": pad_token(load_tokenizer(folder / "tokenizer"))})
+    own = {"pad_token": pad_token(load_tokenizer(folder / "tokenizer")), "embedding_rows": None}
+    write_json(folder / "data.json", {**facts, **own})
     publish_retokenised(folder, "train", source, PreparedData(folder), plugins.find("tasks", settings.task))
     context.progress.say(f"      {len(kept)} of {len(load_tokenizer(source.tokenizer))} tokens kept")
 
