@@ -243,6 +243,8 @@ class StudentInitialisation(Protocol):
 
     One with a tokenizer of its own also offers `make_tokenizer(spec, source folder, training tokens, folder)`, which
     writes it and returns the source's ids of its tokens; one whose size isn't in its spec offers `shape(spec, source)`.
+    One that doesn't fit every source offers `unsuitable(source's config.json)`, which says why not, or None; one whose
+    student has another architecture than its source names it in `BECOMES`.
     """
 
     VERSION: int

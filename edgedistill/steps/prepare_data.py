@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from edgedistill.interfaces import Task
 
-VERSION = 1
+VERSION = 2
 
 
 class Settings(Spec):
@@ -105,10 +105,11 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
 
 def _tokenizer(settings: Settings, rows: Dataset, columns: dict[str, str], task: Task) -> PreTrainedTokenizerBase:
     """The teacher's own tokenizer, or a WordPiece vocabulary learned from the training texts."""
-    from edgedistill.models import load_tokenizer
+    from edgedistill.models import give_padding_token, load_tokenizer
 
     if settings.tokenizer is not None:
         tokenizer = load_tokenizer(settings.tokenizer, settings.revision)
+        give_padding_token(tokenizer)
         if not tokenizer.is_fast:
             raise UserError(f"teacher.model: '{settings.tokenizer}' has no tokenizer.json; expected a fast tokenizer")
         return tokenizer
