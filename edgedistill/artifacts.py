@@ -35,7 +35,9 @@ class Failure:
     @classmethod
     def of(cls, error: BaseException) -> Failure:
         """What is recorded and shown of an error that costs a candidate."""
-        words = str(error) if isinstance(error, EdgedistillError) else f"{type(error).__name__}: {error}"
+        words = str(error)
+        if not isinstance(error, EdgedistillError):
+            words = f"a library failed at something that it does not explain [{type(error).__name__}: {error}]"
         return cls(" ".join(words.split())[:600], "refused" if isinstance(error, RefusedError) else "failed")
 
 
