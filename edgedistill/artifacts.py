@@ -14,7 +14,7 @@ from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Literal
 
-from .errors import RefusedError, in_words
+from .errors import EdgedistillError, RefusedError, in_words
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -43,7 +43,10 @@ class Failure:
     @classmethod
     def of(cls, error: BaseException) -> Failure:
         """What is recorded and shown of an error that costs a candidate."""
-        return cls(" ".join(in_words(error).split())[:600], "refused" if isinstance(error, RefusedError) else "failed")
+        words = in_words(error)
+        if not isinstance(error, EdgedistillError):
+            words = f"a library failed at something that it does not explain [{words}]"
+        return cls(" ".join(words.split())[:600], "refused" if isinstance(error, RefusedError) else "failed")
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import logging
+import re
 import warnings
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .errors import EdgedistillError
+from .errors import EdgedistillError, RefusedError
 from .interfaces import MODEL_INPUTS, FileRequest, ShapeCheck
 from .ragged import Ragged
 
@@ -51,13 +52,15 @@ class Order:
     fixed: bool
     files: tuple[tuple[int | None, str, str | None], ...]
     """Bucket, file to write, file that it is made of."""
+    min_length: int = 1
+    """Of every input: what the tokenizer puts around an empty text."""
 
 
 def fill(order: Order) -> list[dict[str, object]]:
     """Make the files; what the exporter tells of each, as plain data.
 
     Raises:
-        EdgedistillError: the exporter's own.
+        EdgedistillError: the exporter's own, or a sentence around what a library raised.
     """
     exporter = importlib.import_module(order.exporter)
     samples = Ragged.open(Path(order.samples))
@@ -73,16 +76,59 @@ def fill(order: Order) -> list[dict[str, object]]:
             fixed=order.fixed,
             source=Path(source) if source is not None else None,
             calibration=_calibration(order.calibration, length),
+            min_length=order.min_length,
         )
-        made.append(asdict(exporter.make(request, Path(file))))
+        with _in_a_sentence(order):
+            made.append(asdict(exporter.make(request, Path(file))))
     return made
+
+
+# What a library's words mean, where they alone say little.
+_MEANINGS = {
+    r"\b0x1[01]\b": "the runtime lacks a feature that the file asks for",
+    r"\b0x12\b": "an operator of the model is given what the runtime's kernel does not take",
+    r"\b0x14\b": "the runtime has no kernel for an operator of the model",
+    r"'Int8Table' object has no attribute": "the model reads the weights of its token table itself, which int8 tables "
+    "have not",
+    r"NOT_IMPLEMENTED": "the runtime has no kernel for an operator in that type",
+    r"(?i)unsupported (?:operator|op)\b|no kernel|not supported": "an operator of the model is not supported",
+}
+
+
+@contextmanager
+def _in_a_sentence(order: Order) -> Iterator[None]:
+    """Say which target failed at what, in words that a person can act on; the library's own stand behind, in brackets.
+
+    What fails costs this target's candidates, and those that are made of its files, and no others.
+    """
+    try:
+        yield
+    except RefusedError:
+        raise
+    except EdgedistillError as error:
+        meaning = _meaning(str(error))
+        raise EdgedistillError(f"{error} ({meaning})" if meaning else str(error)) from error
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:
+        words = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        target = order.exporter.rsplit(".", 1)[-1].replace("_", "-")
+        meaning = _meaning(words) or "its converter or runtime failed at something that it does not name"
+        raise EdgedistillError(
+            f"target {target}: {order.precision} cannot be made of this model: {meaning}; targets that are not made of "
+            f"this file are not affected [{words}]"
+        ) from error
+
+
+def _meaning(words: str) -> str | None:
+    return next((meaning for pattern, meaning in _MEANINGS.items() if re.search(pattern, words)), None)
 
 
 def compare_with_torch(
     request: FileRequest, target: str, run: Callable[[Inputs], Floats], tolerance: float = TOLERANCE
 ) -> tuple[ShapeCheck, ...]:
-    """Logits of a file against torch at one token, one text, an odd batch and the longest batch, as far as the file
-    takes these shapes.
+    """Logits of a file against torch at the shortest input there can be, one text, an odd batch and the longest batch,
+    as far as the file takes these shapes.
 
     Args:
         run: the file's logits for one batch of inputs.
@@ -94,7 +140,8 @@ def compare_with_torch(
 
     model, checks = request.model(), []
     longest = request.max_length
-    lengths = [request.length or min(width or longest, longest) for _, width in _SHAPES]
+    shortest = min(request.min_length, longest)
+    lengths = [request.length or min(max(width or longest, shortest), longest) for _, width in _SHAPES]
     batches = [1 if request.fixed else batch for batch, _ in _SHAPES]
     for batch, width in dict.fromkeys(zip(batches, lengths, strict=True)):
         inputs = request.samples(batch, width)

@@ -243,6 +243,8 @@ class StudentInitialisation(Protocol):
 
     One with a tokenizer of its own also offers `make_tokenizer(spec, source folder, training tokens, folder)`, which
     writes it and returns the source's ids of its tokens; one whose size isn't in its spec offers `shape(spec, source)`.
+    One that doesn't fit every source offers `unsuitable(source's config.json)`, which says why not, or None; one whose
+    student has another architecture than its source names it in `BECOMES`.
     """
 
     VERSION: int
@@ -302,13 +304,15 @@ class FileRequest:
     """`samples(batch, length)`: real inputs, int64 (B, T) by name, repeated or cut to that shape."""
     max_length: int
     length: int | None = None
-    """The only length that the file must take; None: every length from 1 to `max_length`."""
+    """The only length that the file must take; None: every length from `min_length` to `max_length`."""
     fixed: bool = False
     """Whether it takes one item of that length at a time, and not any number of them."""
     source: Path | None = None
     """The file that it is made of, where `Precision.made_of` names one."""
     calibration: Sequence[Inputs] = ()
     """Real inputs one by one, (1, T) by name, at their own length, or padded to `length` where that is set."""
+    min_length: int = 1
+    """The fewest tokens that an input can have: those that the tokenizer puts around every text."""
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,7 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
     from .inference import references
     from .measuring.instructions import Cost, count_instructions, emulated
     from .measuring.latency import Answering, Timed, Timing, answers, time_files
-    from .models import load_config, load_tokenizer, longest_input
+    from .models import load_config, load_tokenizer, longest_input, outline
     from .reading import read_rows
     from .row_tables import Wanted
     from .signals import load_rows
@@ -114,7 +114,8 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
         labels = [str(name) for _, name in sorted(config.id2label.items())]
         check_rows(rows, task, columns, str(request.data), labelled=labelled, known=labels)
         label_ids = {name: number for number, name in enumerate(labels)}
-        longest = min(request.max_length, tokenizer.model_max_length, longest_input(config))
+        positions = longest_input(outline(task.auto_class(), config))
+        longest = min(request.max_length, tokenizer.model_max_length, positions)
         tokens_rows = tokenise(rows, task, columns, tokenizer, label_ids, longest)
         tokens = to_ragged(tokens_rows, pad_token(tokenizer))
         for warning in check_split(tokens, tokenizer, None, f"measure: '{request.data}'")[1]:

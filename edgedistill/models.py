@@ -24,11 +24,14 @@ if TYPE_CHECKING:
 
     from .recipe import Architecture
 
-# The attribute that holds the feed-forward width, by architecture; `intermediate_size` where none is named.
-_INTERMEDIATE = {"distilbert": "hidden_dim", "gpt2": "n_inner", "t5": "d_ff"}
+# The attribute that holds the feed-forward width, the first that a configuration has.
+_INTERMEDIATE = ("hidden_dim", "n_inner", "d_inner", "d_ff", "intermediate_size")
 # Attributes that hold one entry a layer.
-_BY_LAYER = ("layer_types", "heads_by_layer", "neurons_by_layer")
-_OFFSET_POSITIONS = ("roberta", "xlm-roberta", "camembert", "mpnet")
+_BY_LAYER = ("layer_types", "heads_by_layer", "neurons_by_layer", "attention_window", "mlp_layer_types")
+# Widths that are the hidden size's in an architecture's usual configuration.
+_SAME_WIDTH = ("embedding_size", "pooler_hidden_size")
+_HEAD_WIDTHS = ("head_dim", "d_head")
+_POSITION_TABLES = ("position_embeddings", "position_embedding", "embed_positions", "wpe")
 
 
 def load_config(
@@ -158,23 +161,43 @@ def resized(
     smaller = copy.deepcopy(config)
     smaller.num_hidden_layers = len(layers)
     for name in _BY_LAYER:
-        if getattr(config, name, None):
-            setattr(smaller, name, [getattr(config, name)[i] for i in layers])
+        if isinstance(by_layer := getattr(config, name, None), list | tuple) and by_layer:
+            # A student from nothing may have more layers than its source: the pattern goes on.
+            setattr(smaller, name, [by_layer[i % len(by_layer)] for i in layers])
     if hidden_size is not None:
         refuse_unequal_layers(config)
-        ratio = hidden_size / config.hidden_size
-        if getattr(config, "embedding_size", None) == config.hidden_size:  # not projected, so not a size of its own
-            smaller.embedding_size = hidden_size
-        smaller.hidden_size = hidden_size
-        smaller.num_attention_heads = heads or max(1, round(config.num_attention_heads * ratio))
-        attribute = _INTERMEDIATE.get(config.model_type, "intermediate_size")
-        setattr(smaller, attribute, intermediate_size or round(getattr(config, attribute) * ratio))
-    if smaller.hidden_size % smaller.num_attention_heads:
+        _set_width(smaller, hidden_size, heads, intermediate_size)
+    count = getattr(smaller, "num_attention_heads", 1)
+    if smaller.hidden_size % count:
         raise UserError(
-            f"student.heads: got {smaller.num_attention_heads}, expected a divisor of hidden_size "
+            f"student.heads: got {count}, expected a divisor of hidden_size "
             f"{smaller.hidden_size} (for example {math.gcd(smaller.hidden_size, config.num_attention_heads)})"
         )
     return smaller
+
+
+def _set_width(config: PreTrainedConfig, hidden_size: int, heads: int | None, intermediate_size: int | None) -> None:
+    """Change a configuration to this width, and with it what follows from it."""
+    old = config.hidden_size
+    ratio = hidden_size / old
+    for name in _SAME_WIDTH:  # another value is a size of its own, which stays
+        if getattr(config, name, None) == old:
+            setattr(config, name, hidden_size)
+    feed_forward = _intermediate_attribute(config)
+    width = getattr(config, feed_forward, None)
+    if intermediate_size is not None or width is not None:
+        setattr(config, feed_forward, intermediate_size or round(width * ratio))
+    config.hidden_size = hidden_size
+    before = getattr(config, "num_attention_heads", None)
+    if before is None:
+        return
+    config.num_attention_heads = heads or max(1, round(before * ratio))
+    shared = getattr(config, "num_key_value_heads", None)
+    if shared is not None:
+        config.num_key_value_heads = math.gcd(config.num_attention_heads, max(1, round(shared * ratio)))
+    for name in _HEAD_WIDTHS:
+        if getattr(config, name, None) == old // before:
+            setattr(config, name, hidden_size // config.num_attention_heads)
 
 
 def refuse_unequal_layers(config: PreTrainedConfig) -> None:
@@ -201,17 +224,60 @@ def with_vocabulary(config: PreTrainedConfig, kept: Sequence[int]) -> PreTrained
     return smaller
 
 
-def longest_input(config: PreTrainedConfig) -> int:
-    """How many tokens a model takes at most."""
-    positions = getattr(config, "max_position_embeddings", None) or sys.maxsize
-    # These number positions from behind the padding token's.
-    offset = (config.pad_token_id or 0) + 1 if config.model_type in _OFFSET_POSITIONS else 0
-    return int(positions) - offset
+def longest_input(model: PreTrainedModel) -> int:
+    """How many tokens a model takes at most, by its configuration and its tables of positions.
+
+    RoBERTa and its relatives number positions from behind the padding token's, which their tables know.
+    """
+    named = getattr(model.config, "max_position_embeddings", None)
+    limits = [named if isinstance(named, int) and named > 0 else sys.maxsize]  # -1 of XLNet: as many as there are
+    for name, module in model.named_modules():
+        weight = getattr(module, "weight", None)
+        if name.rsplit(".", 1)[-1] in _POSITION_TABLES and weight is not None:
+            padding = getattr(module, "padding_idx", None)
+            limits.append(len(weight) - (0 if padding is None else padding + 1))
+    return min(limits)
+
+
+def outline(auto_class: AutoClass, config: PreTrainedConfig) -> PreTrainedModel:
+    """A model's modules and the shapes of its weights, without memory for them."""
+    import torch
+
+    with torch.device("meta"):
+        return auto_class.from_config(config)
 
 
 def intermediate_size(config: PreTrainedConfig) -> int:
     """The feed-forward width."""
-    return int(getattr(config, _INTERMEDIATE.get(config.model_type, "intermediate_size")))
+    return int(getattr(config, _intermediate_attribute(config)))
+
+
+def _intermediate_attribute(config: PreTrainedConfig) -> str:
+    return next((name for name in _INTERMEDIATE if hasattr(config, name)), _INTERMEDIATE[-1])
+
+
+def give_padding_token(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Let a tokenizer without a padding token (GPT-2, Llama) pad with the one that ends a text.
+
+    Raises:
+        UserError: it has no such token either.
+    """
+    if tokenizer.pad_token_id is not None:
+        return
+    if tokenizer.eos_token is None:
+        raise UserError(
+            "the tokenizer has neither a padding token nor one that ends a text; expected 'pad_token' in its "
+            "tokenizer_config.json"
+        )
+    tokenizer.pad_token = tokenizer.eos_token
+
+
+def know_padding(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None) -> PreTrainedModel:
+    """The model, its configuration naming the padding token where it named none: a classifier that reads its answer
+    from the last token must tell which that is."""
+    if tokenizer is not None and getattr(model.config, "pad_token_id", None) is None:
+        model.config.pad_token_id = tokenizer.pad_token_id
+    return model
 
 
 def bert_config(

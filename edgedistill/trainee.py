@@ -137,7 +137,7 @@ class LiveTeacher:
     @torch.no_grad()
     def __call__(self, batch: Batch) -> View:
         """What the teacher shows of one batch, on the batch's device."""
-        self.model.to(batch["input_ids"].device)
+        self.model.to(next(iter(batch.values())).device)
         return self._watched(batch)
 
 
@@ -166,6 +166,11 @@ class Trainee(nn.Module):
         self._task, self._masking = task, masking
         self._watched = Watched(student, needs)
         self._teacher = (teacher,)  # in a tuple: a teacher must not become a part of what is trained and saved
+
+    @property
+    def teacher(self) -> LiveTeacher | None:
+        """The teacher that looks on, where one does."""
+        return self._teacher[0]
 
     def forward(self, batch: Batch) -> torch.Tensor:
         """(L,) the unweighted losses."""

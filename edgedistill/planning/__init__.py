@@ -9,6 +9,7 @@ from edgedistill.recipe import Recipe
 from edgedistill.sources import Sources
 from edgedistill.step import Step
 
+from .architectures import refuse_architectures
 from .devices import plan_closing, plan_evaluation, plan_files, plan_judgement
 from .draft import Draft, arms
 from .estimates import ModelEstimate, estimate_models
@@ -37,7 +38,12 @@ class Plan:
 
 
 def make_plan(recipe: Recipe, sources: Sources) -> Plan:
-    """The plan of a recipe, given what is known of its inputs."""
+    """The plan of a recipe, given what is known of its inputs.
+
+    Raises:
+        RecipeError: a model whose configuration already tells that it can't be used so.
+    """
+    refuse_architectures(recipe, sources)
     draft = Draft(recipe, sources)
     rows = candidates(recipe)
     plan_teacher(draft)

@@ -95,7 +95,7 @@ def _teacher_shape(recipe: Recipe, sources: Sources) -> ModelShape | None:
             architecture.intermediate_size,
             architecture.vocabulary,
             recipe.data.max_length,
-            1,
+            2 if "text_pair" in recipe.data.columns else 1,
             labels,
         )
     config = sources.configs.get(recipe.teacher.model or "")

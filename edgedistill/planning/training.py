@@ -31,11 +31,18 @@ from edgedistill.steps import (
 
 from .draft import Arm, Draft, reading, split_step
 from .estimates import depth, live_signals
+from .probes import plan_probes
 
 
 def plan_teacher(draft: Draft) -> None:
-    """Data and teacher."""
+    """All data, the trial of every model, and the teacher."""
     _plan_data(draft, "data", draft.recipe.data, draft.sources)
+    for each in draft.recipe.rounds:
+        if each.data is not None:
+            _plan_own_data(draft, each)
+        else:
+            _plan_tokens(draft, each)
+    plan_probes(draft)
     _plan_tuning(draft, "teacher", "data", draft.recipe.teacher.fine_tune)
 
 
@@ -101,9 +108,8 @@ def plan_round(draft: Draft, each: Round, arm: Arm) -> list[str]:
     """One round in one arm, with its control and, on data of its own, its teacher; the names of the models made."""
     tuned = []
     if each.data is not None:
-        tuned = _plan_own_data(draft, each)
+        tuned = _plan_own_teacher(draft, each)
         each = _taught_by(each, teacher_of(each))
-    _plan_tokens(draft, each)
     live = live_signals(draft.recipe, draft.sources, each)
     signals = _plan_signals(draft, each, arm, live)
     more = dict(signals)
@@ -117,15 +123,20 @@ def plan_round(draft: Draft, each: Round, arm: Arm) -> list[str]:
     return [*tuned, *made]
 
 
-def _plan_own_data(draft: Draft, each: Round) -> list[str]:
-    """The data set of a round that has its own, and the teacher tuned on it; once for all arms."""
+def _plan_own_data(draft: Draft, each: Round) -> None:
+    """The data set of a round that has its own, which the teacher tuned on it reads as well."""
     assert each.data is not None
-    data, teacher = f"data-{each.id}", teacher_of(each)
-    if each.id in draft.data_of:
-        return []
+    data = f"data-{each.id}"
     _plan_data(draft, data, each.data, draft.sources.rounds[each.id], tokens="data")
-    _plan_tuning(draft, teacher, data, each.fine_tune)
-    draft.data_of[each.id] = draft.data_of[teacher] = data
+    draft.data_of[each.id] = draft.data_of[teacher_of(each)] = data
+
+
+def _plan_own_teacher(draft: Draft, each: Round) -> list[str]:
+    """The teacher tuned on a round's own data; once for all arms."""
+    teacher = teacher_of(each)
+    if any(step.name == teacher for step in draft.steps.ordered):
+        return []
+    _plan_tuning(draft, teacher, draft.data_of[each.id], each.fine_tune)
     return [teacher]
 
 
@@ -140,8 +151,6 @@ def _taught_by(each: Round, teacher: str) -> Round:
 
 def _plan_tokens(draft: Draft, each: Round) -> None:
     """Which tokens the student reads: the teacher's, its source's, or those of a tokenizer of its own."""
-    if each.data is not None:
-        return
     owner = own_tokenizer(draft.recipe, each.id)
     draft.data_of[each.id] = "data" if owner is None else f"data-{owner}"
     if owner == each.id:

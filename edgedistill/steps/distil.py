@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
@@ -12,13 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgedistill import plugins
-from edgedistill.interfaces import ModelSizes, StudentRequest
 from edgedistill.recipe import Compute, ErrorWeights, Round, Stage, TaskSpec
 from edgedistill.spec import Spec
 from edgedistill.step import Context, Inputs
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedConfig, PreTrainedModel
+    from transformers import PreTrainedModel
 
     from edgedistill.checkpoint import EpochRecord
     from edgedistill.data import PreparedData
@@ -28,9 +26,9 @@ if TYPE_CHECKING:
     from edgedistill.trainee import Trainee
     from edgedistill.training import TrainingData
 
-VERSION = 7
+VERSION = 8
 VOLATILE = ("training.json",)
-_PROBE_ITEMS, _PROBE_BATCH = 512, 32
+_PROBE_ITEMS = 512
 
 
 class Settings(Spec):
@@ -98,55 +96,20 @@ def _with_chosen_teacher(settings: Settings, inputs: Inputs) -> Settings:
 
 def _trainee(stage: Stage, settings: Settings, inputs: Inputs, student: PreTrainedModel, data: PreparedData) -> Trainee:
     """The student with the stage's loss terms, and with the teacher itself when signals are live."""
-    from edgedistill.models import load_config, load_model, load_tokenizer
-    from edgedistill.trainee import LiveTeacher, Masking, Trainee
+    from edgedistill.round_models import with_losses
 
     task = plugins.find("tasks", settings.task.type)
-    needs = plugins.needs(stage.losses)
-    live = needs & set(settings.live)
     taught = [] if settings.control else settings.round.teachers()
     teachers = [inputs[f"teacher:{name}"].path("model") for name in taught]
-    teacher = LiveTeacher(load_model(task.auto_class(), teachers[0], None, head_required=True), live) if live else None
-    own = _sizes(student.config)
-    given = _sizes(load_config(teachers[0], None)) if len(teachers) == 1 else None
-    terms = [plugins.find("losses", loss.kind).build(loss, own, given) for loss in stage.losses]
-    masking = None
-    if "masked" in needs:
-        tokenizer = load_tokenizer(data.tokenizer)
-        masking = Masking(tokenizer.mask_token_id, own.vocabulary, tuple(tokenizer.all_special_ids))
-    return Trainee(student, task, terms, needs, teacher, masking)
-
-
-def _sizes(config: PreTrainedConfig) -> ModelSizes:
-    return ModelSizes(
-        layers=config.num_hidden_layers,
-        hidden_size=config.hidden_size,
-        heads=config.num_attention_heads,
-        vocabulary=config.vocab_size,
-        embedding_size=getattr(config, "embedding_size", config.hidden_size),
-        heads_by_layer=tuple(getattr(config, "heads_by_layer", ())),
-    )
+    return with_losses(stage.losses, task, student, teachers, frozenset(settings.live), data)
 
 
 def _student(settings: Settings, inputs: Inputs, data: PreparedData) -> PreTrainedModel:
-    from edgedistill.inference import to_batch
-    from edgedistill.training_record import label_settings
+    from edgedistill.round_models import untrained_student
 
-    tokens = data.tokens("train")
-    kept = data.folder / "kept_tokens.json"
-    chosen = np.random.default_rng(settings.seed).permutation(len(tokens))[:_PROBE_ITEMS]
-    request = StudentRequest(
-        spec=settings.round.student,
-        source=inputs["source"].path("model") if "source" in inputs else None,
-        auto_class=plugins.find("tasks", settings.task.type).auto_class(),
-        config_overrides=label_settings(data.labels),
-        tokenizer=data.load_tokenizer(),
-        train=tokens,
-        kept_tokens=json.loads(kept.read_text()) if kept.is_file() else None,
-        probe=[to_batch(tokens, chosen[i : i + _PROBE_BATCH]) for i in range(0, len(chosen), _PROBE_BATCH)],
-    )
-    model: PreTrainedModel = plugins.find("students", settings.round.student.init).build(request)
-    return model
+    task = plugins.find("tasks", settings.task.type)
+    source = inputs["source"].path("model") if "source" in inputs else None
+    return untrained_student(settings.round.student, task, source, data, settings.seed, probe_items=_PROBE_ITEMS)
 
 
 def _stage_data(stage: Stage, settings: Settings, inputs: Inputs, data: PreparedData) -> TrainingData:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +22,7 @@ from edgedistill.step import Context, Inputs
 if TYPE_CHECKING:
     from edgedistill.interfaces import Exporter, Precision
 
-VERSION = 1
+VERSION = 2
 
 _SAMPLES = 64
 
@@ -41,6 +42,7 @@ class Settings(Spec):
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> None:
     """Publish the files, and `file.json`: which is for which length, how far from torch, and what the exporter says."""
     from edgedistill.data import PreparedData
+    from edgedistill.probing import shortest_input
 
     exporter = plugins.find("exporters", settings.target)
     task = plugins.find("tasks", settings.task)
@@ -58,6 +60,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     if settings.buckets is not None:
         lengths = buckets_up_to(longest, settings.buckets) if task.TOKENS else (longest,)
     names = [bucket_name(how.file, length) for length in lengths]
+    shortest = shortest_input(data.load_tokenizer(), "text_pair" in data.columns)
     order = Order(
         exporter=exporter.__name__,
         precision=settings.precision,
@@ -72,6 +75,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
             (length, str(folder / name), source)
             for length, name, source in zip(lengths, names, _sources(inputs.get("source"), lengths), strict=True)
         ),
+        min_length=shortest,
     )
     made = _make(order, exporter, settings.timeout_minutes, context)
     write_record(
@@ -79,7 +83,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
         list(zip(lengths, names, strict=True)),
         build_files=[name for each in made for name in _list(each["build_files"])],
         checks=[each["checks"] for each in made],
-        facts=made[-1]["facts"],
+        facts={**_mapping(made[-1]["facts"]), **({"min_length": shortest} if task.TOKENS and shortest > 1 else {})},
     )
 
 
@@ -108,6 +112,10 @@ def _sources(artifact: Artifact | None, lengths: tuple[int | None, ...]) -> list
         return [None] * len(lengths)
     opened = read_files(artifact).opened
     return [str(opened[length] if length in opened else opened[None]) for length in lengths]
+
+
+def _mapping(value: object) -> dict[str, object]:
+    return dict(value) if isinstance(value, Mapping) else {}
 
 
 def _list(value: object) -> list[str]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from edgedistill.data import PreparedData
     from edgedistill.interfaces import Task
 
-VERSION = 5
+VERSION = 6
 
 
 class Settings(Spec):
@@ -132,10 +132,11 @@ def publish_split(
 
 def _tokenizer(settings: Settings, rows: Dataset, columns: dict[str, str], task: Task) -> PreTrainedTokenizerBase:
     """The teacher's own tokenizer, or a WordPiece vocabulary learned from the training texts."""
-    from edgedistill.models import load_tokenizer
+    from edgedistill.models import give_padding_token, load_tokenizer
 
     if settings.tokenizer is not None:
         tokenizer = load_tokenizer(settings.tokenizer, settings.revision)
+        give_padding_token(tokenizer)
         if not tokenizer.is_fast:
             raise UserError(f"teacher.model: '{settings.tokenizer}' has no tokenizer.json; expected a fast tokenizer")
         return tokenizer

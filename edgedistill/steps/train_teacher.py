@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from edgedistill.data import PreparedData
     from edgedistill.interfaces import Task
 
-VERSION = 5
+VERSION = 6
 VOLATILE = ("training.json",)
 
 
@@ -39,12 +39,12 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     from edgedistill.losses.hard_label import HardLabelSpec, build
     from edgedistill.trainee import Trainee
     from edgedistill.training import StageRequest, TrainingData, train_stage
-    from edgedistill.training_record import judge, label_settings, save_trained
+    from edgedistill.training_record import judge, save_trained
 
     data = PreparedData.of(inputs)
     task = plugins.find("tasks", settings.task.type)
     torch.manual_seed(settings.seed)
-    model = _model(settings.teacher, task, label_settings(data.labels), data)
+    model = untrained(settings.teacher, task, data)
     history: list[EpochRecord] = []
     if settings.teacher.fine_tune is not None:
         tokens = data.tokens("train")
@@ -64,20 +64,29 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     save_trained(model.cpu(), data, history, folder)
 
 
-def _model(teacher: TeacherSpec, task: Task, labels: dict[str, object], data: PreparedData) -> PreTrainedModel:
-    from edgedistill.models import load_model, longest_input
+def untrained(teacher: TeacherSpec, task: Task, data: PreparedData) -> PreTrainedModel:
+    """The teacher as it is before its fine-tuning: from nothing, or loaded.
 
+    Raises:
+        UserError: it can't be had, or it takes no inputs as long as the recipe's.
+    """
+    from edgedistill.models import know_padding, load_model, longest_input
+    from edgedistill.training_record import label_settings
+
+    auto_class, labels, tokenizer = task.auto_class(), label_settings(data.labels), data.load_tokenizer()
     if teacher.scratch is not None:
-        tokenizer = data.load_tokenizer()
         vocabulary = 0 if tokenizer is None else len(tokenizer)
-        length = data.max_length if task.TOKENS else int(data.tokens("train").lengths.max())
-        return task.auto_class().from_config(task.scratch_config(teacher.scratch, vocabulary, length, labels))
-    auto_class = task.auto_class()
+        tokens = data.tokens("train")
+        length = data.max_length if task.TOKENS else int(tokens.lengths.max())
+        config = task.scratch_config(teacher.scratch, vocabulary, length, labels)
+        if "token_type_ids" in tokens.values:  # the second text of a pair has a type of its own
+            config.type_vocab_size = int(tokens.values["token_type_ids"].max(initial=0)) + 1
+        return auto_class.from_config(config)
     model = load_model(auto_class, teacher.model, teacher.revision, labels, head_required=teacher.fine_tune is None)
-    longest = longest_input(model.config)
+    longest = longest_input(model)
     if data.max_length > longest:
         raise UserError(f"data.max_length: got {data.max_length}, expected at most the teacher's {longest} positions")
-    return model
+    return know_padding(model, tokenizer)
 
 
 def _refuse_chance(

@@ -50,8 +50,30 @@ def source_name(name: str, layers: str, kept: Sequence[int]) -> str:
 
 
 def copy_layers(source: PreTrainedModel, student: PreTrainedModel, kept: Sequence[int]) -> None:
-    """Fill `student` with `source`'s weights, its layer j from the source's layer `kept[j]`."""
+    """Fill `student` with `source`'s weights, its layer j from the source's layer `kept[j]`.
+
+    Raises:
+        UserError: a weight of the student that the source doesn't have, or whose shape depth alone doesn't explain.
+    """
     layers = layer_list(source)
-    weights = source.state_dict()
-    renamed: dict[str, torch.Tensor] = {name: weights[source_name(name, layers, kept)] for name in student.state_dict()}
-    student.load_state_dict(renamed)
+    weights, depth = source.state_dict(), source.config.num_hidden_layers
+    chosen: dict[str, torch.Tensor] = {}
+    for name, target in student.state_dict().items():
+        value = weights.get(source_name(name, layers, kept))
+        if value is not None and value.shape != target.shape:
+            value = _kept_columns(value, kept, depth)
+        if value is None or value.shape != target.shape:
+            raise UserError(
+                f"init: keep_layers cannot fill '{name}' of a '{source.config.model_type}' from its source; "
+                "use init: scratch for this architecture"
+            )
+        chosen[name] = value
+    student.load_state_dict(chosen)
+
+
+def _kept_columns(value: torch.Tensor, kept: Sequence[int], depth: int) -> torch.Tensor:
+    """Of a weight that reads all layers side by side (the contact head of ESM), the columns of the kept ones."""
+    if not value.ndim or value.shape[-1] % depth:
+        return value
+    by_layer = value.unflatten(-1, (depth, -1))
+    return by_layer[..., list(kept), :].flatten(-2)

@@ -7,7 +7,7 @@ the projection back to H, and the head where ELECTRA's differs, are solved on re
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -45,6 +45,12 @@ class FactoriseSpec(Spec):
 SPEC = FactoriseSpec
 VERSION = 1
 OWN_TOKENIZER = False
+BECOMES = "electra"
+
+
+def unsuitable(source: Mapping[str, object]) -> str | None:
+    """Only BERT has a stock architecture with factorised embeddings."""
+    return None if source.get("model_type") in _SUPPORTED else f"and it knows {' and '.join(_SUPPORTED)}"
 
 
 def shape(spec: FactoriseSpec, source: ModelShape) -> ModelShape | None:

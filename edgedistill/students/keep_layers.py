@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
@@ -25,6 +26,13 @@ class KeepLayersSpec(Spec):
 SPEC = KeepLayersSpec
 VERSION = 1
 OWN_TOKENIZER = False
+
+
+def unsuitable(source: Mapping[str, object]) -> str | None:
+    """Layers that share their weights can't be kept one by one."""
+    from edgedistill.architectures import shares_layers
+
+    return "whose layers share their weights" if shares_layers(source) else None
 
 
 def build(request: StudentRequest) -> PreTrainedModel:

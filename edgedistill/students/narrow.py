@@ -7,7 +7,7 @@ residual stream, the L2 norm of a head's output, the mean magnitude of a neuron'
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 
 from edgedistill.errors import UserError
 from edgedistill.interfaces import Batch, StudentRequest
-from edgedistill.layouts import Layout, layout_of
+from edgedistill.layouts import LAYOUTS, Layout, layout_of
 from edgedistill.shapes import ModelShape
 from edgedistill.spec import Spec
 from edgedistill.students._copy import evenly, layer_list, source_name
@@ -56,6 +56,12 @@ class NarrowSpec(Spec):
 SPEC = NarrowSpec
 VERSION = 1
 OWN_TOKENIZER = False
+
+
+def unsuitable(source: Mapping[str, object]) -> str | None:
+    """Why its weights can't be cut: where they stand must be known."""
+    known = source.get("model_type") in LAYOUTS
+    return None if known else f"which it does not know ({', '.join(sorted(LAYOUTS))})"
 
 
 def shape(spec: NarrowSpec, source: ModelShape) -> ModelShape | None:

@@ -13,7 +13,7 @@ Unlike `narrow`, which cuts all layers alike, layers may end with different size
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -47,6 +47,12 @@ class PruneSpec(Spec):
 SPEC = PruneSpec
 VERSION = 1
 OWN_TOKENIZER = False
+BECOMES = "edgedistill-pruned-bert"
+
+
+def unsuitable(source: Mapping[str, object]) -> str | None:
+    """What isn't BERT can't be pruned."""
+    return None if source.get("model_type") in _SUPPORTED else f"and it knows {' and '.join(_SUPPORTED)}"
 
 
 def shape(spec: PruneSpec, source: ModelShape) -> ModelShape | None:

@@ -40,6 +40,7 @@ class StaticSpec(Spec):
 SPEC = StaticSpec
 VERSION = 1
 OWN_TOKENIZER = True
+BECOMES = "edgedistill-static"
 
 
 def shape(spec: StaticSpec, source: ModelShape) -> None:

@@ -1,0 +1,66 @@
+"""Plans the trial of every model before anything is trained.
+
+A probe is no input of the training that comes after it: it publishes nothing that training reads, and as an input it
+would make every model depend on the losses and students of rounds that it has nothing to do with. The order of the
+plan is enough: the engine runs it from the top, and a probe that fails ends the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from edgedistill.recipe import LossSpec, Recipe, Round, source_of, teacher_of
+from edgedistill.steps import probe_model
+from edgedistill.steps.probe_model import ProbedModel
+
+from .draft import Draft
+
+
+def plan_probes(draft: Draft) -> None:
+    """The teacher's, then every round's."""
+    teacher = ProbedModel(id="teacher", tuned=draft.recipe.teacher.fine_tune is not None)
+    _add(draft, "teacher", (teacher,), (), ())
+    for each in draft.recipe.rounds:
+        taught = (teacher_of(each),) if each.data is not None else each.teachers()
+        needed = {model.id: model for name in (*taught, each.id) for model in _made_of(draft.recipe, name)}
+        own = needed.pop(each.id)
+        stages = tuple(stage.losses for stage in each.stages)
+        _add(draft, each.id, (*needed.values(), own), tuple(dict.fromkeys(taught)), stages)
+
+
+def _made_of(recipe: Recipe, name: str) -> Iterator[ProbedModel]:
+    """A model after all that it is cut from."""
+    each: Round | None = next((one for one in recipe.rounds if one.id == name), None)
+    if each is None:
+        own = name != "teacher"
+        yield ProbedModel(id=name, tuned=own or recipe.teacher.fine_tune is not None)
+        return
+    source = source_of(each.student)
+    if source == "teacher":
+        source = teacher_of(each)
+    if source is not None:
+        yield from _made_of(recipe, source)
+    yield ProbedModel(id=name, student=each.student, source=source)
+
+
+def _add(
+    draft: Draft,
+    name: str,
+    models: tuple[ProbedModel, ...],
+    teachers: tuple[str, ...],
+    stages: tuple[tuple[LossSpec, ...], ...],
+) -> None:
+    recipe, known = draft.recipe, draft.sources.models
+    settings = probe_model.Settings(
+        task=recipe.task.type, teacher=recipe.teacher, models=models, teachers=teachers, stages=stages
+    )
+    identity = settings.model_dump(mode="json", by_alias=True, exclude={"teacher": {"model", "revision", "fine_tune"}})
+    identity["teacher"]["content"] = known.get(recipe.teacher.model or "scratch", "scratch")
+    for described, model in zip(identity["models"], models, strict=True):
+        if (origin := getattr(model.student, "model", None)) is not None:
+            described["student"] |= {"model": known[origin], "revision": ""}
+    inputs = {f"data:{model.id}": draft.data_of[model.id] for model in models}
+    student = models[-1].student
+    what = "the teacher" if student is None else f"a {student.init} student"
+    shown = f"whether {what} reads, answers, learns and can be saved, before anything is trained"
+    draft.steps.add(f"probe-{name}", "probe_model", settings, inputs, shown, identity)

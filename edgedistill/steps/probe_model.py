@@ -1,0 +1,156 @@
+"""One forward pass of a model before anything is trained: what a run will ask of it is tried on a few inputs.
+
+The teacher is loaded, or built; a student is built from models that are not trained either. Their weights don't
+matter here, what they can do does. Nothing reads what this step publishes but the person who wonders.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgedistill import plugins
+from edgedistill.architectures import kind_of, suitable
+from edgedistill.artifacts import write_json
+from edgedistill.recipe import LossSpec, Schedule, StudentSpec, TeacherSpec
+from edgedistill.spec import Spec
+from edgedistill.step import Context, Inputs
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+    from edgedistill.data import PreparedData
+    from edgedistill.interfaces import Batch, Task
+    from edgedistill.probing import Subject
+
+VERSION = 1
+_IMPORTANCE_ITEMS = 8
+_SEED = 0
+_LIVE = frozenset({"hidden", "embedding", "attention", "relations"})
+
+
+class ProbedModel(Spec):
+    """A model and what it is made of: a student of an earlier one, or the recipe's teacher where `student` is None."""
+
+    id: str
+    student: StudentSpec | None = None
+    source: str | None = None
+    tuned: bool = True
+    """Whether the teacher gets a new head, or must have one."""
+
+
+class Settings(Spec):
+    """The models in the order they are made; the last is the one that is tried."""
+
+    task: str
+    teacher: TeacherSpec
+    models: tuple[ProbedModel, ...]
+    teachers: tuple[str, ...] = ()
+    """Of the models, those that teach it."""
+    stages: tuple[tuple[LossSpec, ...], ...] = ()
+
+
+def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> None:
+    """Publish `probe.json`: what was tried.
+
+    Raises:
+        UserError: the model can't be made, or can't do what the run will ask.
+    """
+    from edgedistill import probing
+    from edgedistill.data import PreparedData
+    from edgedistill.models import parameter_count, save_model
+
+    task: Task = plugins.find("tasks", settings.task)
+    *before, last = settings.models
+    made: dict[str, Path] = {}
+    with tempfile.TemporaryDirectory(dir=context.scratch) as place:
+        for each in before:
+            subject = _make(each, settings, task, PreparedData(inputs[f"data:{each.id}"].folder), made)
+            made[each.id] = Path(place) / each.id
+            with probing.explained(subject, "cannot be saved as safetensors"):
+                save_model(subject.model, made[each.id])
+        data = PreparedData(inputs[f"data:{last.id}"].folder)
+        subject = _make(last, settings, task, data, made)
+        items = probing.probe_items(data, task)
+        difference = probing.check_answers(subject, task, items)
+        probing.check_saving(subject, task, items, Path(place) / last.id)
+        _check_losses(subject, settings, task, data, made)
+    write_json(
+        folder / "probe.json",
+        {
+            "model": last.id,
+            "architecture": subject.model.config.model_type,
+            "parameters": parameter_count(subject.model),
+            "lengths": items.lengths.tolist(),
+            "largest_change_by_padding": difference,
+        },
+    )
+
+
+def _make(each: ProbedModel, settings: Settings, task: Task, data: PreparedData, made: Mapping[str, Path]) -> Subject:
+    """The model before any training, and what to do about it."""
+    import torch
+
+    from edgedistill import probing
+    from edgedistill.models import load_config
+    from edgedistill.round_models import untrained_student
+    from edgedistill.steps.train_teacher import untrained
+
+    torch.manual_seed(_SEED)
+    student = each.student
+    if student is None:
+        schedule = Schedule() if each.tuned else None
+        teacher = settings.teacher.model_copy(update={"fine_tune": schedule})
+        name, remedy = "the teacher", "expected another model for the teacher"
+        origin = teacher.model or "scratch"
+        model = probing.attempt(name, origin, remedy, lambda: untrained(teacher, task, data))
+        return probing.Subject(model.cpu().eval(), name, remedy)
+    source = made[each.source] if each.source is not None else None
+    name, remedy = f"the student of {each.id} (init: {student.init})", "expected another model for the student"
+    origin = str(getattr(student, "model", ""))
+    if source is not None:
+        config = load_config(source, None).to_dict()
+        others = [init for init in suitable(config) if init != student.init]
+        origin, remedy = kind_of(config), f"use init: {' or '.join(others)}"
+    model = probing.attempt(
+        name,
+        origin,
+        remedy,
+        lambda: untrained_student(student, task, source, data, _SEED, probe_items=_IMPORTANCE_ITEMS),
+    )
+    return probing.Subject(model.cpu().eval(), name, remedy)
+
+
+def _check_losses(
+    subject: Subject, settings: Settings, task: Task, data: PreparedData, made: Mapping[str, Path]
+) -> None:
+    """The losses of every stage, and hard labels, which the teacher's fine-tuning and the control learn from."""
+    from edgedistill.inference import to_batch
+    from edgedistill.models import load_model
+    from edgedistill.probing import check_learning, explained, probe_items
+    from edgedistill.round_models import with_losses
+
+    items = probe_items(data, task)
+    plain: Batch = to_batch(items, range(len(items)))
+    hard_label = plugins.find("losses", "hard_label").SPEC(kind="hard_label")
+    folders = [made[name] for name in settings.teachers]
+    teachers = [load_model(task.auto_class(), folder, None) for folder in folders]
+    for losses in ((hard_label,), *settings.stages):
+        batch = dict(plain)
+        if "logits" in plugins.needs(losses):
+            batch["teacher_logits"] = _mean_logits(teachers, task, plain)
+        with explained(subject, f"cannot be trained with {', '.join(loss.kind for loss in losses)}"):
+            trainee = with_losses(losses, task, subject.model, folders, _LIVE, data)
+        check_learning(subject, task, trainee, [loss.weight for loss in losses], batch)
+
+
+def _mean_logits(teachers: list[PreTrainedModel], task: Task, batch: Batch) -> torch.Tensor:
+    import torch
+
+    from edgedistill.inference import model_inputs
+
+    with torch.no_grad():
+        return torch.stack([task.rows(each(**model_inputs(batch)).logits, batch) for each in teachers]).mean(0)
