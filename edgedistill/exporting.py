@@ -53,7 +53,7 @@ class Order:
     files: tuple[tuple[int | None, str, str | None], ...]
     """Bucket, file to write, file that it is made of."""
     min_length: int = 1
-    """Of every input: what the tokenizer puts around an empty text."""
+    """Of every input: what the tokenizer puts around a text, and one more."""
 
 
 def fill(order: Order) -> list[dict[str, object]]:

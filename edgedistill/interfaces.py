@@ -312,7 +312,7 @@ class FileRequest:
     calibration: Sequence[Inputs] = ()
     """Real inputs one by one, (1, T) by name, at their own length, or padded to `length` where that is set."""
     min_length: int = 1
-    """The fewest tokens that an input can have: those that the tokenizer puts around every text."""
+    """The fewest tokens that an input can have: those that the tokenizer puts around every text, and one more."""
 
 
 @dataclass(frozen=True)

@@ -52,9 +52,9 @@ class Subject:
         return UserError(f"{self.title} {what}; {self.remedy}" + (f" [{words}]" if words else ""))
 
 
-def shortest_input(tokenizer: PreTrainedTokenizerBase | None, pairs: bool) -> int:
-    """The fewest tokens that an input can have: those that the tokenizer puts around every text, or one."""
-    return 1 if tokenizer is None else max(1, tokenizer.num_special_tokens_to_add(pair=pairs))
+def special_tokens(tokenizer: PreTrainedTokenizerBase | None, pairs: bool) -> int:
+    """How many tokens the tokenizer puts around every text (pair of texts)."""
+    return 0 if tokenizer is None else int(tokenizer.num_special_tokens_to_add(pair=pairs))
 
 
 def probe_items(data: PreparedData, task: Task) -> Ragged:
@@ -67,7 +67,7 @@ def probe_items(data: PreparedData, task: Task) -> Ragged:
     if not task.TOKENS:
         return real
     longest = int(np.argmax(tokens.lengths))
-    shortest = shortest_input(data.load_tokenizer(), "text_pair" in data.columns)
+    shortest = max(1, special_tokens(data.load_tokenizer(), "text_pair" in data.columns))
     widths = (min(shortest, data.max_length), data.max_length)
     return _joined([*(_stretched(tokens, longest, width) for width in widths), real])
 

@@ -60,7 +60,7 @@ def _export(request: FileRequest, file: Path) -> None:
     fixed = torch.export.Dim.STATIC
     shared = {
         0: torch.export.Dim("batch", max=1 << 16),
-        1: fixed if request.length is not None else torch.export.Dim("length", max=request.max_length),
+        1: fixed if request.length is not None else _lengths(request),
     }
     config = OnnxConfig(dynamic=True, dynamic_shapes=dict.fromkeys(sample, shared))
     with quiet():
@@ -80,6 +80,14 @@ def _drop_unread(graph: onnx_ir.Model) -> None:
     """Remove the inputs that no operator reads (segments of a model that has no table of them)."""
     read = [value for value in graph.graph.inputs if value.uses() or value.is_graph_output()]
     graph.graph.inputs[:] = read
+
+
+def _lengths(request: FileRequest) -> object:
+    """The lengths that the graph is traced for: from the shortest real input on, since some models (MobileBERT, which
+    joins each token with its neighbours) take another way for one or two tokens."""
+    import torch
+
+    return torch.export.Dim("length", min=min(request.min_length, request.max_length), max=request.max_length)
 
 
 def _name_axes(graph: onnx_ir.Model, length: int | str) -> None:

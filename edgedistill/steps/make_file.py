@@ -42,7 +42,7 @@ class Settings(Spec):
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> None:
     """Publish the files, and `file.json`: which is for which length, how far from torch, and what the exporter says."""
     from edgedistill.data import PreparedData
-    from edgedistill.probing import shortest_input
+    from edgedistill.probing import special_tokens
 
     exporter = plugins.find("exporters", settings.target)
     task = plugins.find("tasks", settings.task)
@@ -60,7 +60,9 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     if settings.buckets is not None:
         lengths = buckets_up_to(longest, settings.buckets) if task.TOKENS else (longest,)
     names = [bucket_name(how.file, length) for length in lengths]
-    shortest = shortest_input(data.load_tokenizer(), "text_pair" in data.columns)
+    # No text is empty, so there is a token besides those that the tokenizer puts around it.
+    around = special_tokens(data.load_tokenizer(), "text_pair" in data.columns)
+    shortest = min(around + 1, data.max_length)
     order = Order(
         exporter=exporter.__name__,
         precision=settings.precision,
