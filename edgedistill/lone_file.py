@@ -6,18 +6,26 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from . import environments, plugins
-from .errors import UserError
+from .errors import EdgedistillError, UserError
 from .interfaces import HasClient
+from .machine import available_cores
 from .model_files import Opened
+from .onnx_contents import read_onnx, refuse_unfit
 from .progress import Progress
-from .ragged import spread
+from .ragged import Ragged, spread
 from .recipe import DataSource, EmulationSpec
 
+if TYPE_CHECKING:
+    from .measuring.latency import Answering
+
 _CLIENT_TEXTS = 300
+_LOOKED_AT = 32
+"""Items of data without labels whose answers are looked at."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +83,7 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
     from .data import check_rows, pad_token, to_ragged, tokenise, with_label_names
     from .inference import references
     from .measuring.instructions import Cost, count_instructions, emulated
-    from .measuring.latency import Answering, Timed, Timing, answers, time_files
+    from .measuring.latency import Answering, Timed, Timing, time_files
     from .models import load_config, load_tokenizer, longest_input, outline
     from .reading import read_rows
     from .row_tables import Wanted
@@ -97,6 +105,8 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
         raise UserError(
             f"measure: '{request.file.name}' is not a file that {request.runtime} opens ({', '.join(runtime.SUFFIXES)})"
         )
+    if (cores := available_cores()) < request.threads:
+        progress.say(f"warning: {request.threads} threads on {cores} cores: they wait for each other")
     if runtime.PACKAGES.emulated is not None and request.threads > 1:
         raise UserError(f"measure: {request.runtime} counts the instructions of one thread, got {request.threads}")
     environments.interpreter(runtime.PACKAGES)
@@ -126,14 +136,17 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
         if slow:
             tokens = tokens.take(spread(len(tokens), request.emulation.items))
         tokens.save(given)
+        files, weights = _opened(request, tokens, len(labels))
         accuracy, interval = None, None
         with_client = isinstance(runtime, HasClient) and task.COLUMNS.required == ("text",)
         client: dict[str, object] = {}
-        files: Opened = {None: request.file}
-        if labelled or with_client:
-            cpu = request.emulation.cpu if slow else None
-            asked = Answering(files, request.runtime, request.task, cpu=cpu)
-            answers(asked, given, scratch / "rows.safetensors", scratch)
+        cpu = request.emulation.cpu if slow else None
+        asked = Answering(files, request.runtime, request.task, cpu=cpu)
+        answered = given
+        if not (labelled or with_client):  # what it answers is looked at all the same
+            answered = scratch / "some.safetensors"
+            tokens.take(spread(len(tokens), _LOOKED_AT)).save(answered)
+        _answer(request, asked, answered, scratch, len(labels))
         if with_client:
             # A text that was cut here is not what the library reads.
             whole = np.flatnonzero(tokens.lengths < longest)
@@ -157,13 +170,13 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
             timed = Timed(name, files, request.runtime, request.threads, request.batch, given)
             timings = time_files([timed], scratch, progress, min_seconds=request.min_seconds)
             if name in timings.failed:
-                raise timings.failed[name]
+                raise _refused(request, timings.failed[name])
             timing = timings.seen[name]
     seen = timing or cost
     assert seen is not None
     return FileMeasurement(
         file=str(request.file),
-        file_bytes=sum(file.stat().st_size for file in (request.file, *_weights_beside(request.file))),
+        file_bytes=sum(file.stat().st_size for file in (request.file, *weights)),
         runtime=f"{request.runtime} {seen.runtime_version}" + (f" on {request.emulation.cpu}" if slow else ""),
         threads=request.threads,
         batch=request.batch,
@@ -182,9 +195,61 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
     )
 
 
-def _weights_beside(file: Path) -> list[Path]:
-    """The weights file that belongs to it, as OpenVINO (`model.bin`) and ONNX (`model.onnx.data`) name them."""
-    return [each for each in (file.with_suffix(".bin"), file.with_name(f"{file.name}.data")) if each.is_file()]
+def _opened(request: LoneFile, tokens: Ragged, labels: int) -> tuple[Opened, tuple[Path, ...]]:
+    """What a runtime opens, and the files beside it that belong to it. An ONNX file is looked into before it is run.
+
+    Raises:
+        UserError: it takes or gives something else than the task, or a file that it needs isn't there.
+    """
+    if request.file.suffix != ".onnx":
+        beside = request.file.with_suffix(".bin")  # as OpenVINO and ncnn name it
+        return {None: request.file}, (beside,) if beside.is_file() else ()
+    name = f"measure: '{request.file}'"
+    contents = read_onnx(request.file)
+    given = [column for column in tokens.values if column in tokens.sequences and column != "labels"]
+    refuse_unfit(contents, name, given, request.batch, labels)
+    longest = int(tokens.lengths.max(initial=0))
+    if contents.length is not None and longest > contents.length:
+        raise UserError(
+            f"{name} takes inputs of exactly {contents.length} tokens and the longest has {longest}; cut them with "
+            f"--max-length {contents.length}"
+        )
+    return {contents.length: request.file}, contents.weights
+
+
+def _answer(request: LoneFile, asked: Answering, inputs: Path, scratch: Path, labels: int) -> None:
+    """Write `rows.safetensors`, one row of logits for each item.
+
+    Raises:
+        UserError: the runtime cannot run the file, or what it gives are not a finite number for each label.
+    """
+    from .measuring.latency import answers
+    from .signals import load_rows
+
+    output = scratch / "rows.safetensors"
+    try:
+        answers(asked, inputs, output, scratch)
+    except EdgedistillError as error:
+        raise _refused(request, error) from error
+    values = np.asarray(load_rows(output).values)
+    if values.ndim != 2 or values.shape[1] != labels:
+        shown = " x ".join(map(str, values.shape[1:]))
+        raise UserError(
+            f"measure: '{request.file}' gives {shown} numbers for an item, its config.json names {labels} labels; "
+            "expected one logit for each label"
+        )
+    if wrong := int((~np.isfinite(values)).any(axis=1).sum()):
+        raise UserError(
+            f"measure: '{request.file}' gives NaN or infinite logits for {wrong} of {len(values)} items; nothing can "
+            "be measured of such a file"
+        )
+
+
+def _refused(request: LoneFile, error: EdgedistillError) -> EdgedistillError:
+    """A file that its runtime cannot run is the user's to change; whatever was said before stays."""
+    if isinstance(error, UserError):
+        return error
+    return UserError(f"measure: '{request.file}' cannot be run by {request.runtime}: {error}")
 
 
 def _model_folder(file: Path) -> Path:

@@ -196,6 +196,9 @@ class CandidateResult(_Part):
     validation_accuracy: float
     accuracy_drop: float
     agreement_with_student: float
+    agreement_batched: float | None = None
+    """The same in padded batches of 16; None for a file that takes one item at a time."""
+    validation_accuracy_batched: float | None = None
     max_abs_diff: float
     mean_abs_diff: float
     mean_kl: float

@@ -18,6 +18,8 @@ from edgedistill.statistics import percentile, percentile_interval, runs_for
 
 _BLOCKS = 10
 _WARM_UP = 10
+BATCHED = 16
+"""Items in a padded batch, as a server would ask."""
 LEAST_RUNS = runs_for(99)
 
 
@@ -143,9 +145,14 @@ class Answering:
     """What an emulated runtime runs on."""
 
 
-def answers(asked: Answering, inputs: Path, output: Path, scratch: Path) -> dict[str, object]:
+def answers(
+    asked: Answering, inputs: Path, output: Path, scratch: Path, *, batched: Path | None = None
+) -> dict[str, object]:
     """Run every item by itself through the files, in a process of its own; write the rows to `output` and return what
     ran them.
+
+    Args:
+        batched: where to write the rows of the same items in padded batches of `BATCHED`; None: they aren't asked so.
 
     Raises:
         EdgedistillError: the runtime isn't installed, the files cannot be run, or not by the backend they are for.
@@ -157,6 +164,9 @@ def answers(asked: Answering, inputs: Path, output: Path, scratch: Path) -> dict
     ) as child:
         backend = backend_facts(load(child, asked.files, asked.runtime, 1, 0))
         child.ask("answer", file=str(inputs), output=str(output), task=task)
+        if batched is not None:
+            more = {"batch": BATCHED, "alone": str(output)}
+            child.ask("answer", file=str(inputs), output=str(batched), task=task, **more)
     return backend
 
 

@@ -148,22 +148,34 @@ class Worker:
         once, twice = marks[1] - marks[0], marks[2] - marks[1]
         return {"instructions_per_inference": (twice - once) / len(chosen), "inputs": len(chosen)}
 
-    def answer(self, file: str, output: str, task: str) -> dict[str, object]:
-        """Run every item of a data file by itself and write its rows; `task` is a module name."""
+    def answer(self, file: str, output: str, task: str, batch: int = 1, alone: str | None = None) -> dict[str, object]:
+        """Run every item of a data file and write its rows; `task` is a module name.
+
+        Args:
+            batch: items at once, in the data's own order, padded to the longest of them.
+            alone: for a batch of several, what this wrote for each item by itself: the same rows belong to each item.
+        """
         import numpy as np
 
         from edgedistill.interfaces import Rows
         from edgedistill.ragged import Ragged
-        from edgedistill.signals import save_rows
+        from edgedistill.signals import load_rows, save_rows
 
         data: Ragged = Ragged.open(Path(file))
         module = importlib.import_module(task)
         assert self.session is not None, "load comes first"
         parts = []
-        for item in range(len(data)):
-            batch = data.batch([item])
-            parts.append(module.device_rows(self.session.run(batch), batch))
-        offsets = np.concatenate([[0], np.cumsum([len(part) for part in parts])]).astype(np.int64)
+        for start in range(0, len(data), batch):
+            inputs = data.batch(range(start, min(start + batch, len(data))))
+            part = module.device_rows(self.session.run(inputs), inputs)
+            if part.ndim != 2:
+                shape = " x ".join(map(str, part.shape))
+                raise EdgedistillError(f"the file gives {shape} numbers, expected a row of logits for each decision")
+            parts.append(part)
+        if alone is None:
+            offsets = np.concatenate([[0], np.cumsum([len(part) for part in parts])]).astype(np.int64)
+        else:
+            offsets = np.asarray(load_rows(Path(alone)).offsets)
         save_rows(Rows(np.concatenate(parts).astype(np.float32), offsets), Path(output))
         return {"items": len(data)}
 

@@ -39,7 +39,7 @@ from edgedistill.statistics import (
 )
 from edgedistill.step import Inputs
 
-from .warnings import warnings
+from .warnings import candidate_warnings, warnings
 
 if TYPE_CHECKING:
     from edgedistill.interfaces import Floats, Integers, Metric
@@ -76,6 +76,8 @@ def collect(settings: Settings, inputs: Inputs) -> Results:
         for row in settings.candidates
         if not row.emulated and _failure(row, inputs) is None
     }
+    measured = tuple(_candidate(row, settings, inputs, test, choice) for row in settings.candidates)
+    environment = inputs["measure"].read_json("environment.json")
     return Results.model_validate(
         {
             "schema": RESULTS_SCHEMA,
@@ -84,11 +86,11 @@ def collect(settings: Settings, inputs: Inputs) -> Results:
             "metric": settings.task.metric,
             "teacher": _teacher(inputs, test),
             "rounds": found,
-            "candidates": tuple(_candidate(row, settings, inputs, test, choice) for row in settings.candidates),
+            "candidates": measured,
             "chosen": choice["chosen"],
             "why": choice["why"],
             "stop": _stop(settings, inputs),
-            "warnings": tuple(warnings(found, repeated, settings, inputs)),
+            "warnings": (*warnings(found, repeated, settings, inputs), *candidate_warnings(measured, environment)),
             "flips": flips,
             "errors": {each.id: tests[each.id].texts(changes[each.id], each) for each in settings.rounds},
             "data": {
@@ -98,7 +100,7 @@ def collect(settings: Settings, inputs: Inputs) -> Results:
                 "labels": len(data.labels),
                 "test_sha256": splits["test"]["sha256"],
             },
-            "environment": inputs["measure"].read_json("environment.json"),
+            "environment": environment,
         }
     )
 
@@ -328,6 +330,8 @@ def _candidate(
             "validation_accuracy": fidelity["accuracy"],
             "accuracy_drop": teacher - float(str(fidelity["accuracy"])),
             "agreement_with_student": fidelity["agreement"],
+            "agreement_batched": fidelity.get("agreement_batched"),
+            "validation_accuracy_batched": fidelity.get("accuracy_batched"),
             "max_abs_diff": fidelity["max_abs_diff"],
             "mean_abs_diff": fidelity["mean_abs_diff"],
             "mean_kl": fidelity["mean_kl"],

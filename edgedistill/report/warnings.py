@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edgedistill.measuring.latency import BATCHED
 from edgedistill.recipe import teacher_of
 from edgedistill.remedies import RoundFigures, remedies
-from edgedistill.results import RoundResult
+from edgedistill.results import CandidateResult, EmulatedResult, RoundResult, UnmeasuredResult
 from edgedistill.signals import load_rows
 from edgedistill.step import Inputs
 
@@ -46,6 +47,34 @@ def warnings(
             first, second = pair.split("/")
             repeated.append(f"{count} texts of {second} are also in {first}: accuracy there may be flattered.")
     return [*worse, *unshown, *repeated]
+
+
+def candidate_warnings(
+    rows: Sequence[CandidateResult | EmulatedResult | UnmeasuredResult], environment: Mapping[str, object]
+) -> list[str]:
+    """Sentences about measured files: answers that depend on the batch, and more threads than there were cores."""
+    measured = [row for row in rows if isinstance(row, CandidateResult)]
+    found = []
+    moved = {
+        f"{row.round}/{row.target}/{row.precision}/{row.runtime} {row.agreement_with_student:.4f} and "
+        f"{row.agreement_batched:.4f}": None
+        for row in measured
+        if row.agreement_batched is not None and row.agreement_batched != row.agreement_with_student
+    }
+    if moved:
+        found.append(
+            f"What these files answer depends on what else is in the batch: agreement with torch alone and in padded "
+            f"batches of {BATCHED}: {_first(list(moved))}."
+        )
+    cores = environment.get("threads")
+    crowded = [row.id for row in measured if isinstance(cores, int) and row.threads > cores]
+    if crowded:
+        found.append(f"Timed with more threads than the {cores} cores there are: {_first(crowded)}.")
+    return found
+
+
+def _first(names: Sequence[str], most: int = 4) -> str:
+    return "; ".join(names[:most]) + (f"; and {len(names) - most} more" if len(names) > most else "")
 
 
 def _figures(each: Round, inputs: Inputs) -> RoundFigures:

@@ -15,6 +15,7 @@ TARGETS = ("onnx", "ort-mobile")
 SUFFIXES = (".onnx", ".ort")
 PACKAGES = Packages(imports=("onnxruntime",), requirements=("onnxruntime>=1.32",))
 PROVIDER = "CPUExecutionProvider"
+_TYPES: Mapping[str, type[np.generic]] = {"tensor(int32)": np.int32}
 
 
 class OnnxRuntimeSession:
@@ -28,11 +29,17 @@ class OnnxRuntimeSession:
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         self._session = onnxruntime.InferenceSession(file, options, providers=[PROVIDER])
-        self.input_names: list[str] = [each.name for each in self._session.get_inputs()]
+        # Some exporters make files of 32-bit ids; all that we are given is int64.
+        self._types = {each.name: _TYPES.get(each.type) for each in self._session.get_inputs()}
+        self.input_names: list[str] = list(self._types)
 
     def run(self, inputs: Mapping[str, NDArray[np.generic]]) -> list[NDArray[np.generic]]:
         """All outputs for one batch; inputs that the file doesn't have are left out."""
-        outputs: list[NDArray[np.generic]] = self._session.run(None, {name: inputs[name] for name in self.input_names})
+        feeds = {name: inputs[name] for name in self.input_names}
+        for name, kind in self._types.items():
+            if kind is not None:
+                feeds[name] = feeds[name].astype(kind)
+        outputs: list[NDArray[np.generic]] = self._session.run(None, feeds)
         return outputs
 
     def backend(self) -> dict[str, object]:

@@ -11,7 +11,7 @@ from edgedistill.recipe import SelectSpec, TaskSpec
 from edgedistill.spec import Spec
 from edgedistill.step import Context, Inputs
 
-VERSION = 1
+VERSION = 2
 
 
 class Settings(Spec):
@@ -47,7 +47,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
                 p95_ms=seen["latency_ms"]["p95"],
                 peak_rss_mb=seen["peak_rss_mb"],
                 load_ms=seen["load_ms"],
-                agreement=float(str(fidelity["agreement"])),
+                agreement=float(str(fidelity["agreement" if row.batch == 1 else "agreement_batched"])),
             )
         )
     write_json(folder / "choice.json", asdict(choose(figures, settings.select, settings.min_agreement)))

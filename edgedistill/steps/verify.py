@@ -18,7 +18,7 @@ from edgedistill.step import Context, Inputs
 if TYPE_CHECKING:
     from edgedistill.interfaces import Rows
 
-VERSION = 2
+VERSION = 3
 
 
 class Settings(Spec):
@@ -43,11 +43,17 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     tokens.save(given)
     files = read_files(inputs["file"])
     asked = Answering(files.opened, settings.runtime, settings.task.type, 60 * settings.timeout_minutes)
-    backend = answers(asked, given, output, context.scratch)
+    together = context.scratch / "batched.safetensors" if not files.lengths else None
+    backend = answers(asked, given, output, context.scratch, batched=together)
     device, torch_rows = load_rows(output), load_rows(inputs["reference"].path("validation.safetensors"))
     labels = references(task, tokens)
     facts: dict[str, object] = {**fidelity(device, torch_rows), "backend": backend}
     facts["accuracy"] = score(task, settings.task.metric, device, labels)
+    if together is not None:
+        # Scales that a file computes from its input (int8-dynamic) are those of the whole batch, padding included.
+        rows = load_rows(together)
+        facts["agreement_batched"] = fidelity(rows, torch_rows)["agreement"]
+        facts["accuracy_batched"] = score(task, settings.task.metric, rows, labels)
     raw, names = data.rows("validation"), data.labels
     owner = np.repeat(np.arange(len(device)), np.diff(device.offsets))
     decided, expected = device.values.argmax(axis=1), torch_rows.values.argmax(axis=1)
