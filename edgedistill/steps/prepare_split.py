@@ -15,7 +15,7 @@ from .prepare_data import publish_split
 if TYPE_CHECKING:
     from edgedistill.interfaces import Task
 
-VERSION = 2
+VERSION = 3
 
 
 class Settings(Spec):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from edgedistill.data import PreparedData
     from edgedistill.interfaces import Task
 
-VERSION = 3
+VERSION = 4
 
 
 class Settings(Spec):
