@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from helpers import write_weights
 
 from edgedistill import loading, sources
 from edgedistill.errors import RecipeError
@@ -28,8 +29,8 @@ def refusals(recipe_tree, tmp_path):
         folder = tmp_path / architecture
         folder.mkdir(exist_ok=True)
         (folder / "config.json").write_text(json.dumps({"model_type": architecture, **SIZES, **more}))
-        (folder / "model.safetensors").write_bytes(b"never read by a plan")
-        stage = {**recipe_tree["rounds"][1]["stages"][0], "losses": list(losses)}
+        write_weights(folder)
+        stage = {**recipe_tree["rounds"][-1]["stages"][0], "losses": list(losses)}
         recipe_tree["teacher"] = {"model": str(folder), "fine_tune": {"epochs": 1}}
         recipe_tree["rounds"] = [
             {"id": f"r{i}", "teacher": "teacher", "student": {"from": "teacher", **student}, "stages": [stage]}

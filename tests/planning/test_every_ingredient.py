@@ -12,9 +12,10 @@ from dataclasses import replace
 from importlib import import_module
 
 import pytest
-from helpers import write_jsonl
+from helpers import write_jsonl, write_weights
 
 from edgedistill import loading, plugins, sources, steps
+from edgedistill.ingredients import plugin_versions
 from edgedistill.planning import make_plan
 from edgedistill.step import key_of
 
@@ -32,7 +33,7 @@ def files(tmp_path, data_folder):
         config = {"model_type": "bert", "vocab_size": 300, "max_position_embeddings": 32, **sizes}
         (tmp_path / name / "config.json").write_text(json.dumps(config))
         (tmp_path / name / "tokenizer.json").write_text("{}")
-        (tmp_path / name / "model.safetensors").write_bytes(b"weights of " + name.encode())
+        write_weights(tmp_path / name, name)
     return tmp_path
 
 
@@ -152,6 +153,8 @@ def test_the_version_of_a_student(recipe, monkeypatch, student):
     found = changed(recipe, before)
     own = {name for name in of_kind(recipe, "distil") if name.startswith(f"r{number}")}
     own |= of_kind(recipe, "retokenise") if module.OWN_TOKENIZER else set()
+    probes = [step for step in plan(recipe).steps if step.kind == "probe_model"]
+    own |= {step.name for step in probes if f"students/{student}" in plugin_versions(step.settings)}
     assert found == with_readers(recipe, own) | {"report", "bundle"}
 
 
@@ -159,15 +162,18 @@ def test_the_version_of_a_student(recipe, monkeypatch, student):
 def test_a_byte_of_the_teacher(recipe, files, file):
     before = keys(recipe)
     place = files / "teacher" / file
-    place.write_bytes(place.read_bytes().replace(b"}", b" }") + b" ")
+    if file.endswith(".safetensors"):
+        write_weights(files / "teacher", "others")
+    else:
+        place.write_bytes(place.read_bytes().replace(b"}", b" }") + b" ")
     assert changed(recipe, before) == with_readers(recipe, {"data", "teacher"})
 
 
 def test_a_byte_of_a_pretrained_student(recipe, files):
     before = keys(recipe)
-    (files / "pretrained" / "model.safetensors").write_bytes(b"weights of another")
+    write_weights(files / "pretrained", "another")
     found = changed(recipe, before)
-    assert found == with_readers(recipe, {"r3", "r3-control"})
+    assert found == with_readers(recipe, {"r3", "r3-control", "probe-r3"})
     assert not any(name.startswith(("r1", "r2", "teacher", "data")) for name in found)
 
 

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from helpers import write_jsonl, write_recipe
+from helpers import write_jsonl, write_recipe, write_weights
 from pydantic import BaseModel
 
 from edgedistill import loading, sources
@@ -168,7 +168,8 @@ def test_replacing_words_depends_on_the_masked_language_model(recipe_tree, tmp_p
     keys = set()
     for content in ("one", "two"):
         (tmp_path / content).mkdir()
-        (tmp_path / content / "model.safetensors").write_text(content)
+        write_weights(tmp_path / content, content)
+        (tmp_path / content / "config.json").write_text('{"model_type": "bert"}')
         augment = f"rounds.0.stages.0.augment={{replace: 0.2, masked_lm: {tmp_path / content}}}"
         keys.add(planned(recipe_tree, augment).step("views-r1-soft-targets").key)
     assert len(keys) == 2
