@@ -224,7 +224,9 @@ def _check_views(subject: Subject, trainee: Trainee, batch: Batch) -> None:
         depth = model.config.num_hidden_layers
         with attention_shown(model) if "attention" in needs else nullcontext():
             view = Watched(model, needs & {"hidden", "embedding", "attention"})(batch)
-        if needs & {"hidden", "embedding"} and len(view.hidden) != depth + 1:
+        if "embedding" in needs and not view.hidden:
+            raise subject.refused(f"has a loss on embeddings, and {who} shows no last layer to take them from")
+        if "hidden" in needs and len(view.hidden) != depth + 1:
             raise subject.refused(
                 f"has a loss on hidden states, of which {who} shows {len(view.hidden)} for {depth} layers"
             )

@@ -46,7 +46,7 @@ def called(tmp_path, monkeypatch):
 
 def test_what_several_ask_for_is_installed_once_and_what_is_alone_without_dependencies(called, tmp_path):
     _, together, alone, extension, plug_in = called(ASKING)
-    assert together[:4] == [sys.executable, "-m", "pip", "install"]
+    assert together[:5] == [sys.executable, "-P", "-m", "pip", "install"]
     assert together[-3:] == ["base>=1", "a>=1", "b>=1"]
     assert alone[-2:] == ["--no-deps", "c>=1"]
     assert alone[:-2] == together[:-3]

@@ -603,7 +603,7 @@ def _write(data: Data, split: str, folder: Path) -> None:
 
 def _differs(case: Case, data: Data, folder: Path) -> str | None:
     """What the prepared data has otherwise than the files."""
-    from datasets import load_from_disk
+    from edgedistill.data import open_table
 
     facts = json.loads(next(case.path("run").glob("steps/*/data.json")).read_text(encoding="utf-8"))
     text, label = data.columns.get("text", "text"), data.columns.get("label", "label")
@@ -612,8 +612,8 @@ def _differs(case: Case, data: Data, folder: Path) -> str | None:
             wanted = _read(folder / data.name(split))
         except (ValueError, OSError, RecursionError, csv.Error) as error:
             return f"{split}: accepted, though it cannot be read: {' '.join(str(error).split())[:120]}"
-        stored = load_from_disk(str(_step_with(case, split) / "rows"))
-        tokens = load_from_disk(str(_step_with(case, split) / "tokens"))
+        stored = open_table(_step_with(case, split) / "rows")
+        tokens = open_table(_step_with(case, split) / "tokens")
         if len(stored) != len(wanted) or len(tokens) != len(wanted):
             return f"{split}: {len(stored)} rows, expected {len(wanted)}"
         numbers = tokens["labels"]

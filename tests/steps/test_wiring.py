@@ -167,10 +167,10 @@ class Recorded:
         return np.mean([self.says(step, text)[0] for step in steps], axis=0)
 
     def _views(self):
-        from datasets import load_from_disk
+        from edgedistill.data import open_table
 
         folder = self.folder("views-r1-soft-targets")
-        return {split: load_from_disk(str(folder / split / "rows"))["text"] for split in ("train", "unlabeled")}
+        return {split: open_table(folder / split / "rows")["text"] for split in ("train", "unlabeled")}
 
     def given(self, step, name):
         """What a stage would see item by item: text, label, and a batch of that item alone."""
