@@ -10,8 +10,6 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
-import yaml
-
 from .errors import UserError
 from .row_problems import listed, shortened
 
@@ -106,4 +104,6 @@ def _quoted(name: str) -> str:
     plain = _PLAIN.fullmatch(name) and name.casefold() not in _NO_TEXT and not name.isdigit()
     if plain:
         return shortened(name, 60)
+    import yaml
+
     return str(yaml.safe_dump(shortened(name, 60), default_style='"', allow_unicode=True, width=1000)).strip()

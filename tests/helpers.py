@@ -89,8 +89,8 @@ def tiny_recipe(data_folder: Path) -> dict[str, object]:
                 "stages": [
                     {
                         "name": "soft-targets",
-                        "epochs": 2,
-                        "learning_rate": 1e-3,
+                        "epochs": 8,
+                        "learning_rate": 3e-3,
                         "batch_size": 16,
                         "losses": [{"kind": "kl"}],
                     }

@@ -174,8 +174,8 @@ def test_install_makes_the_environment_anew_and_records_it(home, monkeypatch):
     (home / "environments" / "openvino" / "old").touch()
     place = environments.install("openvino")
     assert not (place / "old").exists()
-    assert called[0] == [sys.executable, "-m", "venv", str(place)]
-    assert called[1][:4] == [str(environments.python_of("openvino")), "-m", "pip", "install"]
+    assert called[0] == [sys.executable, "-P", "-m", "venv", str(place)]
+    assert called[1][:5] == [str(environments.python_of("openvino")), "-P", "-m", "pip", "install"]
     assert set(environments.requirements("openvino")) <= set(called[1])
     assert json.loads((place / "edgedistill.json").read_text())["requirements"]
 

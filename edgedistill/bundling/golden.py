@@ -136,9 +136,9 @@ def _check_item(item: Fields, facts: Facts, labels: Sequence[str]) -> Floats:
     """The (R, C) rows of one item, when all of it is as such a model's."""
     item.text("text")
     given = item.items("given")
-    wanted = (0,) if facts.max_length is None else (1, 2)
+    wanted = (0,) if facts.max_length is None else (0, 1, 2)  # no free text: words that were given one by one
     if len(given) not in wanted or not all(isinstance(text, str) for text in given):
-        raise item.refuse("given", given, "a text or two" if facts.max_length is not None else "no texts")
+        raise item.refuse("given", given, "at most two texts" if facts.max_length is not None else "no texts")
     _check_inputs(item, facts)
     rows = item.items("rows")
     for row in rows:

@@ -70,8 +70,8 @@ def test_a_changed_byte_is_one_sentence_and_exit_code_1(bundle, tmp_path):
 def test_a_wrong_output_names_its_input_and_is_exit_code_1(bundle, change, tmp_path):
     golden = json.loads((bundle / "golden.json").read_text())
     items = golden["items"]
-    off = 2 * golden["tolerance"]
-    move_smallest(items[5]["rows"][0], -off)
+    off = 1.5 * golden["tolerance"]
+    move_smallest(items[5]["rows"][0], off)
     change("golden.json", items=items)
     done = cli("measure", str(bundle), "--out", "wrong.json", cwd=tmp_path)
     assert done.returncode == 1
