@@ -70,7 +70,7 @@ def test_every_figure_is_what_the_predictions_say(told, recount):
 
 
 # What only the clock, the machine or the recipe says, and what others test.
-OF_ELSEWHERE = ("threads", "batch", "peak_rss_mb", "load_ms", "train_seconds", "samples_per_second")
+OF_ELSEWHERE = ("min_length", "threads", "batch", "peak_rss_mb", "load_ms", "train_seconds", "samples_per_second")
 
 
 def test_no_figure_goes_uncounted(told, recount):

@@ -30,7 +30,7 @@ class Settings(Spec):
 
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> None:
-    """Publish `validation.safetensors` (the file's rows) and `fidelity.json`."""
+    """Publish `validation.safetensors` (the file's rows), the same of padded batches, and `fidelity.json`."""
     from edgedistill.data import PreparedData
     from edgedistill.inference import references, score
     from edgedistill.measuring.latency import Answering, answers
@@ -43,7 +43,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     tokens.save(given)
     files = read_files(inputs["file"])
     asked = Answering(files.opened, settings.runtime, settings.task.type, 60 * settings.timeout_minutes)
-    together = context.scratch / "batched.safetensors" if not files.lengths else None
+    together = folder / "validation_batched.safetensors" if not files.lengths else None
     backend = answers(asked, given, output, context.scratch, batched=together)
     device, torch_rows = load_rows(output), load_rows(inputs["reference"].path("validation.safetensors"))
     labels = references(task, tokens)

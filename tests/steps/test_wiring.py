@@ -20,6 +20,7 @@ from trunk.materials import LABELS, WORDS, recipe, stage, write_all
 
 from edgedistill import loading, sources, training
 from edgedistill.checkpoint import EpochRecord
+from edgedistill.data import PreparedData
 from edgedistill.engine import execute
 from edgedistill.planning import make_plan
 from edgedistill.progress import Progress
@@ -167,10 +168,8 @@ class Recorded:
         return np.mean([self.says(step, text)[0] for step in steps], axis=0)
 
     def _views(self):
-        from edgedistill.data import open_table
-
-        folder = self.folder("views-r1-soft-targets")
-        return {split: open_table(folder / split / "rows")["text"] for split in ("train", "unlabeled")}
+        data = PreparedData(self.folder("views-r1-soft-targets"))
+        return {split: list(data.rows(split)["text"]) for split in ("train", "unlabeled")}
 
     def given(self, step, name):
         """What a stage would see item by item: text, label, and a batch of that item alone."""

@@ -162,6 +162,7 @@ class Recount:
         file = {"fp32": "model.npz", "int8": "model_int8.npz"}[precision]
         predicted = load_file(self.run / "predictions" / "test" / f"{name}-plain-{precision}-plain-runtime.safetensors")
         device, torch = self._on_validation(name, precision)
+        batched = self._on_validation(name, precision, "validation_batched")[0]
         accuracy = (device.argmax(1) == self.ids["validation"]).mean()
         drop = self.right("teacher", "validation").mean() - accuracy
         right = predicted["values"].argmax(1) == self.ids["test"]
@@ -182,6 +183,8 @@ class Recount:
             "validation_accuracy": accuracy,
             "accuracy_drop": drop,
             "agreement_with_student": agreement,
+            "agreement_batched": (batched.argmax(1) == torch.argmax(1)).mean(),
+            "validation_accuracy_batched": (batched.argmax(1) == self.ids["validation"]).mean(),
             "max_abs_diff": np.abs(device - torch).max(),
             "mean_abs_diff": np.abs(device - torch).mean(),
             "mean_kl": (np.exp(own) * (own - other)).sum(1).mean(),
@@ -190,8 +193,8 @@ class Recount:
             **self._times(f"{name}/plain/{precision}/plain-runtime"),
         }
 
-    def _on_validation(self, name, precision):
-        verified = self.step(f"verify-{name}-plain-{precision}-plain-runtime") / "validation.safetensors"
+    def _on_validation(self, name, precision, file="validation"):
+        verified = self.step(f"verify-{name}-plain-{precision}-plain-runtime") / f"{file}.safetensors"
         return load_file(verified)["values"], self.logits(name, "validation")
 
     def _times(self, candidate):
