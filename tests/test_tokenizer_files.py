@@ -15,6 +15,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from edgedistill.data import PreparedData
 from edgedistill.progress import Progress
 from edgedistill.recipe import DataSpec
+from edgedistill.sources import data_fingerprint
 from edgedistill.step import Context
 from edgedistill.steps import prepare_data, retokenise
 from edgedistill.tokenizer_files import save_tokenizer
@@ -136,7 +137,7 @@ def test_every_step_that_makes_a_tokenizer_publishes_it_so(data, tmp_path):
     context = Context(tmp_path / "scratch", Progress(None, io.StringIO()))
     settings = prepare_data.Settings(
         task="text-classification", data=data, tokenizer=str(padded), revision="main", vocabulary=None,
-        teacher_labels=False,
+        teacher_labels=False, content=data_fingerprint("data.train", data.train),
     )  # fmt: skip
     places = [tmp_path / name for name in ("teacher", "learned", "round", "student")]
     prepare_data.run(settings, {}, places[0], context)
