@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 from helpers import quickstart_rows, write_jsonl
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, BertConfig, BertModel, PreTrainedTokenizerFast
 
 from edgedistill.data import PreparedData
 from edgedistill.progress import Progress
@@ -135,6 +135,9 @@ def test_every_step_that_makes_a_tokenizer_publishes_it_so(data, tmp_path):
     """The teacher's own, one that was learned, one of a round with its own data, and a student's own."""
     padded = write_tokenizer(tmp_path / "padded", word_pieces(), "right")
     context = Context(tmp_path / "scratch", Progress(None, io.StringIO()))
+    rows = len(AutoTokenizer.from_pretrained(padded))
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
+    BertModel(BertConfig(vocab_size=rows, **sizes)).save_pretrained(padded)
     settings = prepare_data.Settings(
         task="text-classification", data=data, tokenizer=str(padded), revision="main", vocabulary=None,
         teacher_labels=False, content=data_fingerprint("data.train", data.train),
