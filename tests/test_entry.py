@@ -99,6 +99,8 @@ WAITS = """
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_a_signal_cleans_up_says_what_was_promised_and_gives_its_exit_code(name):
     number = getattr(signal, name)
+    if signal.getsignal(number) == signal.SIG_IGN:
+        pytest.skip(f"whoever started the tests has {name} ignored, as nohup does, and so do the processes they start")
     process = command(WAITS)
     assert process.stdout.readline() == "ready\n"
     process.send_signal(number)
