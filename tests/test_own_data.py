@@ -36,6 +36,7 @@ def adapting(data_folder, other_data) -> dict[str, object]:
     first["stages"][0]["data"] = ["train"]
     second["teacher"] = "teacher"
     second["student"] = {"init": "keep_layers", "from": "r1", "layers": 1}
+    tree["rounds"][1]["stages"][0] |= {"epochs": 2, "learning_rate": 1e-3}  # so that its words stay near r1's
     return tree
 
 
