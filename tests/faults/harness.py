@@ -1,7 +1,7 @@
 """Runs one case and says what came of it.
 
 The program imports edgedistill and torch once and forks from there: each case is a process, and each command of a case
-another one, which enters `edgedistill.cli.main` as the console script does, with its own files for what it prints, a
+another one, which enters `edgedistill.entry.main` as the console script does, with its own files for what it prints, a
 limit of time and memory, and "y" on its standard input for whoever asks.
 """
 
@@ -32,6 +32,8 @@ from .world import World
 TRACEBACK = "Traceback (most recent call last)"
 LONGEST_MESSAGE = 4096
 MEMORY_BYTES = 10 << 30
+_SLICE_S = 0.5
+"""Waiting is counted in slices: while the machine sleeps or this process is stopped, so is the case."""
 _RAW_ERROR = re.compile(
     r"error: (?:step '[^']*' (?:\(reading [^)]*\) )?failed: )?([A-Z][A-Za-z]+(?:Error|Exception)): "
 )
@@ -143,7 +145,13 @@ class Case:
         out, err = self._outputs(where)
         with out.open("wb") as stdout, err.open("wb") as stderr:
             process = subprocess.Popen(
-                [sys.executable, "-P", "-c", "from edgedistill.cli import main; main()", *(str(each) for each in argv)],
+                [
+                    sys.executable,
+                    "-P",
+                    "-c",
+                    "from edgedistill.entry import main; main()",
+                    *(str(each) for each in argv),
+                ],
                 cwd=where,
                 env={**os.environ, **self._environment()},
                 stdin=subprocess.DEVNULL,
@@ -301,7 +309,7 @@ def _become_command(
 
 
 def _exit_code() -> int:
-    from edgedistill.cli import main
+    from edgedistill.entry import main
 
     try:
         main()
@@ -347,8 +355,12 @@ def _die_with_parent() -> None:
 def _wait(process: int, limit_s: float) -> int | None:
     """The exit code (negative: a signal), None when it had to be killed."""
     descriptor = os.pidfd_open(process)
+    ended, waited = False, 0.0
     try:
-        ended, _, _ = select.select([descriptor], [], [], limit_s)
+        while not ended and waited < limit_s:
+            begun = time.monotonic()
+            ended = bool(select.select([descriptor], [], [], _SLICE_S)[0])
+            waited += min(time.monotonic() - begun, 2 * _SLICE_S)
     finally:
         os.close(descriptor)
     kill_session(process)

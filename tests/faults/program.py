@@ -165,7 +165,7 @@ def _spread(
 ) -> Iterator[Done]:
     """Run the cases, so many at a time, each in a process of its own."""
     waiting, running = list(reversed(seeds)), dict[int, tuple[str, int, Path, float]]()
-    cases = Path(chosen.keep) / "cases"
+    cases, waited, before = Path(chosen.keep) / "cases", dict[int, float](), time.monotonic()
     while waiting or running:
         while waiting and len(running) < chosen.jobs:
             kind, seed = waiting.pop()
@@ -174,12 +174,15 @@ def _spread(
             if process == 0:
                 _become_case(kind, seed, folder, kinds[kind], world)
             running[process] = (kind, seed, folder, time.monotonic())
+            waited[process] = 0.0
         process, _ = os.waitpid(-1, os.WNOHANG)
         if process in running:
             yield _verdict(*running.pop(process))
             continue
-        for late, (kind, _, _, begun) in running.items():
-            if time.monotonic() - begun > kinds[kind].LIMIT_S * 4 + _SLACK_S:
+        passed, before = min(time.monotonic() - before, 1.0), time.monotonic()  # a stopped program waits for nobody
+        for late, (kind, *_) in running.items():
+            waited[late] += passed
+            if waited[late] > kinds[kind].LIMIT_S * 4 + _SLACK_S:
                 os.kill(late, signal.SIGKILL)
         time.sleep(0.01)
 
