@@ -35,9 +35,9 @@ _TORCH_INDEX = "https://download.pytorch.org/whl"
 def home() -> Path:
     """Where environments lie: `$EDGEDISTILL_HOME`, else `$XDG_DATA_HOME/edgedistill`, else below the user's own."""
     if own := os.environ.get("EDGEDISTILL_HOME"):
-        return Path(own)
+        return Path(own).absolute()
     data = os.environ.get("XDG_DATA_HOME")
-    return (Path(data) if data else Path.home() / ".local" / "share") / "edgedistill"
+    return (Path(data).absolute() if data else Path.home() / ".local" / "share") / "edgedistill"
 
 
 def folder(name: str) -> Path:
@@ -178,7 +178,10 @@ def install(name: str) -> Path:
         for file in ("package.json", _LOCK):
             shutil.copyfile(Path(node, file), place / file)
         # Scripts of packages would download more than the lock file pins.
-        _call([npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", str(place)], name)
+        _call(
+            [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier", "--prefix", str(place)],
+            name,
+        )
     record = {"requirements": wanted, "installed": time.strftime("%Y-%m-%d %H:%M:%S")}
     (place / _RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return place
@@ -187,15 +190,14 @@ def install(name: str) -> Path:
 def bridge(place: Path, modules: Iterable[str]) -> Path:
     """A folder through which another interpreter finds edgedistill and these modules' packages, and nothing else of
     this environment: its site-packages on the path would hide the other's own."""
-    place.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(place, ignore_errors=True)  # whatever lies there would be imported
+    place.mkdir(parents=True)
     for name in {"edgedistill", *(module.split(".")[0] for module in modules)}:
         module = importlib.import_module(name)
         assert module.__file__ is not None
         source = Path(module.__file__)
         source = source.parent if source.name == "__init__.py" else source
         target = place / (name if source.is_dir() else source.name)
-        if target.exists():
-            continue
         try:
             target.symlink_to(source, target_is_directory=source.is_dir())
         except OSError:  # Windows without the right to link

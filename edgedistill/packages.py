@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import process
 from .errors import UserError
 
 
@@ -21,7 +21,7 @@ class Program:
 
     def found(self) -> str | None:
         """Its path, None when it isn't there."""
-        return next((path for command in self.commands if (path := shutil.which(command))), None)
+        return next((path for command in self.commands if (path := process.program(command))), None)
 
     def path(self) -> str:
         """Its path.

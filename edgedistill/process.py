@@ -8,6 +8,7 @@ variables when they are loaded.
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,6 +25,9 @@ WAITING: Mapping[str, str] = {
 SILENCED = ("openvino_telemetry",)
 """Packages whose only purpose is to report use. Whatever imports them goes on without."""
 
+SEARCHED = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+"""Where programs and libraries are looked for. An empty or relative entry means the working folder."""
+
 _ours: set[str] = set()
 
 
@@ -35,6 +39,32 @@ def prepare() -> None:
             _ours.add(name)
     for package in SILENCED:
         sys.modules.setdefault(package, None)  # type: ignore[arg-type]
+    _forget_working_folder()
+
+
+def _forget_working_folder() -> None:
+    """Take the working folder off the module path of our own command: `python -m edgedistill...` puts it first, and an
+    empty or relative entry of PYTHONPATH means it. A program that imports edgedistill keeps its own path."""
+    words = sys.orig_argv
+    as_module = "-m" in words[:-1] and words[words.index("-m") + 1].partition(".")[0] == "edgedistill"
+    if as_module and not sys.flags.safe_path:
+        del sys.path[:1]
+    if as_module or os.path.basename((sys.argv or [""])[0]) in ("edgedistill", "edgedistill.exe"):
+        listed = os.environ.get("PYTHONPATH")
+        meant = {
+            os.path.abspath(each) for each in (listed.split(os.pathsep) if listed else []) if not os.path.isabs(each)
+        }
+        sys.path[:] = [each for each in sys.path if each not in meant - set(absolute(listed or ""))]
+
+
+def absolute(listed: str) -> list[str]:
+    """The entries of a search path that do not depend on the working folder."""
+    return [each for each in listed.split(os.pathsep) if os.path.isabs(each)]
+
+
+def program(name: str) -> str | None:
+    """The path of a program, None where there is none; never one of the working folder."""
+    return shutil.which(name, path=os.pathsep.join(absolute(os.environ.get("PATH", os.defpath))))
 
 
 def python(interpreter: Path, *words: str) -> list[str]:
@@ -54,9 +84,10 @@ def environment(*, paths: tuple[Path, ...] = (), timed: bool = False) -> dict[st
         timed: whether it is timed: then its threads wait as they would on the user's device.
     """
     found = dict(os.environ) | {"PYTHONSAFEPATH": "1"}  # of what the child starts itself, too
-    # A relative or empty entry means the working folder.
-    own = [each for each in found.pop("PYTHONPATH", "").split(os.pathsep) if os.path.isabs(each)]
-    if searched := [*map(str, paths), *own]:
+    for name in SEARCHED:
+        if kept := absolute(found.pop(name, "")):
+            found[name] = os.pathsep.join(kept)
+    if searched := [*map(os.path.abspath, paths), *absolute(found.pop("PYTHONPATH", ""))]:
         found["PYTHONPATH"] = os.pathsep.join(searched)
     if timed:
         for name in _ours & WAITING.keys():

@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from edgedistill import process
 from edgedistill.errors import UserError
 
 Call = Callable[[Sequence[str], Path], None]
@@ -70,7 +71,7 @@ def archive(configured: Sequence[str]) -> str:
 def _configured() -> list[str]:
     """The archives that this machine's apt is set up with."""
     command = ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=process.environment())
     return list(dict.fromkeys(done.stdout.split()))
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -115,7 +114,9 @@ def compiling(extension: Extension, compiler: str, site: Path) -> list[str]:
 
 
 def _check_tools(tools: Mapping[str, str]) -> None:
-    missing = [f"{tool}, of the Debian package {package}" for tool, package in tools.items() if not shutil.which(tool)]
+    missing = [
+        f"{tool}, of the Debian package {package}" for tool, package in tools.items() if not process.program(tool)
+    ]
     if not debian.KEYRING.is_file():
         missing.append(f"{debian.KEYRING}, of the Debian package debian-archive-keyring")
     if missing:
@@ -134,7 +135,7 @@ def _add_cpu(place: Path, name: str) -> None:
         (own / folder.name).symlink_to(Path("..", "..", "root", folder.name))
     program = launcher(place, name)
     program.parent.mkdir(exist_ok=True)
-    emulator = shutil.which("qemu-aarch64")
+    emulator = process.program("qemu-aarch64")
     assert emulator is not None
     python = own / "usr" / "bin" / f"python{debian.PYTHON}"
     words = [emulator, "-cpu", name, "-L", str(own), "-plugin", str(place / "instructions.so"), str(python)]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from edgedistill.errors import EdgedistillError
 from edgedistill.packages import Program
+from edgedistill.process import environment
 
 PROGRAM = Program(
     name="Chromium",
@@ -46,7 +47,8 @@ def version() -> str:
     Raises:
         EdgedistillError: it isn't there.
     """
-    done = subprocess.run([PROGRAM.path(), "--version"], capture_output=True, text=True, check=False)
+    command = [PROGRAM.path(), "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment())
     return " ".join(done.stdout.split()[:2])
 
 
@@ -60,6 +62,7 @@ class Chromium:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            env=environment(timed=True),
             start_new_session=True,  # Ctrl-C ends the user of the browser; the guard then ends the browser
         )
         assert self._guard.stdout is not None

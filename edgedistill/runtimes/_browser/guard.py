@@ -46,6 +46,7 @@ def _keep(command: Sequence[str], folder: Path) -> int:
             stdout=words,
             stderr=words,
             env={**os.environ, **places},
+            cwd=folder,
             start_new_session=True,
         )
     try:
