@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from . import working_folder
 
-from . import process
+working_folder.forget()
+
+from typing import TYPE_CHECKING  # noqa: E402
+
+from . import process  # noqa: E402
 
 process.prepare()
 

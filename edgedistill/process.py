@@ -13,6 +13,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from .working_folder import absolute
+
 QUIET: Mapping[str, str] = {
     "ORT_DISABLE_TELEMETRY": "1",  # onnxruntime looks up a host of Microsoft's and keeps a device id below ~/.cache
     "NNCF_CI": "1",  # nncf reports its use to Google Analytics unless it believes that it is tested
@@ -39,27 +41,6 @@ def prepare() -> None:
             _ours.add(name)
     for package in SILENCED:
         sys.modules.setdefault(package, None)  # type: ignore[arg-type]
-    _forget_working_folder()
-
-
-def _forget_working_folder() -> None:
-    """Take the working folder off the module path of our own command: `python -m edgedistill...` puts it first, and an
-    empty or relative entry of PYTHONPATH means it. A program that imports edgedistill keeps its own path."""
-    words = sys.orig_argv
-    as_module = "-m" in words[:-1] and words[words.index("-m") + 1].partition(".")[0] == "edgedistill"
-    if as_module and not sys.flags.safe_path:
-        del sys.path[:1]
-    if as_module or os.path.basename((sys.argv or [""])[0]) in ("edgedistill", "edgedistill.exe"):
-        listed = os.environ.get("PYTHONPATH")
-        meant = {
-            os.path.abspath(each) for each in (listed.split(os.pathsep) if listed else []) if not os.path.isabs(each)
-        }
-        sys.path[:] = [each for each in sys.path if each not in meant - set(absolute(listed or ""))]
-
-
-def absolute(listed: str) -> list[str]:
-    """The entries of a search path that do not depend on the working folder."""
-    return [each for each in listed.split(os.pathsep) if os.path.isabs(each)]
 
 
 def program(name: str) -> str | None:

@@ -1,0 +1,27 @@
+"""Takes the working folder off the module path of our own command. It is imported before anything that may lie there,
+and so imports nothing that Python has not loaded by itself.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def absolute(listed: str) -> list[str]:
+    """The entries of a search path that do not depend on the working folder: an empty or relative one means it."""
+    return [each for each in listed.split(os.pathsep) if os.path.isabs(each)]
+
+
+def forget() -> None:
+    """Take off what `python -m edgedistill...` puts first, and what empty or relative entries of PYTHONPATH mean. A
+    program that imports edgedistill keeps its own path."""
+    words = sys.orig_argv
+    as_module = "-m" in words[:-1] and words[words.index("-m") + 1].partition(".")[0] == "edgedistill"
+    if as_module and not sys.flags.safe_path:
+        del sys.path[:1]
+    if as_module or os.path.basename((sys.argv or [""])[0]) in ("edgedistill", "edgedistill.exe"):
+        listed = os.environ.get("PYTHONPATH") or "/"
+        chosen = {os.path.abspath(each) for each in absolute(listed)}
+        meant = {os.path.abspath(each) for each in listed.split(os.pathsep)} - chosen
+        sys.path[:] = [each for each in sys.path if each not in meant]
