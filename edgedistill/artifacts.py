@@ -6,6 +6,7 @@ import functools
 import hashlib
 import json
 import os
+import secrets
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -116,7 +117,11 @@ def content_of(files: Sequence[FileEntry], failures: Mapping[str, Failure], vola
 
 def publish(partial: Path, final: Path, manifest: Manifest) -> Artifact:
     """Write the manifest last and rename, once all is on the disk: the folder appears whole, with modes as the umask
-    has them (some libraries write files that only their owner may read)."""
+    has them (some libraries write files that only their owner may read).
+
+    Of two that publish the same, the second discards its own. What is damaged or was made of other inputs is moved
+    aside first, so that no reader meets half of it.
+    """
     write_json(partial / MANIFEST, asdict(manifest))
     mode = (partial / MANIFEST).stat().st_mode & 0o666
     for entry in manifest.files:
@@ -126,11 +131,42 @@ def publish(partial: Path, final: Path, manifest: Manifest) -> Artifact:
         sync(file)
     sync(partial / MANIFEST)
     sync(partial)
-    if final.exists():  # damaged, or made of other inputs: it is being made again
-        shutil.rmtree(final)
-    partial.rename(final)
-    sync(final.parent)
-    return Artifact(final, manifest)
+    while True:
+        if os.path.lexists(final):
+            there = read(final, verify_hashes=True)
+            if there is not None and _is_same(there.manifest, manifest):
+                shutil.rmtree(partial)
+                return there
+            _discard(final)
+        try:
+            partial.rename(final)
+        except OSError:
+            if not os.path.lexists(final):
+                raise
+        else:
+            sync(final.parent)
+            return Artifact(final, manifest)
+
+
+def partial_of(final: Path) -> Path:
+    """A new name beside `final` for what is being made: no other process has the same."""
+    return final.with_name(f"{final.name}.{secrets.token_hex(4)}.partial")
+
+
+def _is_same(one: Manifest, other: Manifest) -> bool:
+    """Whether both say that the same was made of the same."""
+    return (one.key, one.content, one.input_contents) == (other.key, other.content, other.input_contents)
+
+
+def _discard(path: Path) -> None:
+    """Move aside whatever lies there, then remove it."""
+    aside = partial_of(path)
+    with suppress(FileNotFoundError):  # somebody else's move was first
+        path.rename(aside)
+    if aside.is_dir() and not aside.is_symlink():
+        shutil.rmtree(aside, ignore_errors=True)
+    else:
+        aside.unlink(missing_ok=True)
 
 
 def read(folder: Path, *, verify_hashes: bool = False) -> Artifact | None:
@@ -218,7 +254,7 @@ def copy(source: Path, destination: Path) -> None:
     destination.parent.mkdir(parents=True, exist_ok=True)
     if is_copy(source, destination):
         return
-    temporary = destination.with_name(f"{destination.name}.partial")
+    temporary = copying(destination)
     temporary.unlink(missing_ok=True)
     try:
         with source.open("rb") as read_from, temporary.open("wb") as write_to:
@@ -230,6 +266,11 @@ def copy(source: Path, destination: Path) -> None:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def copying(destination: Path) -> Path:
+    """The name of a copy that isn't whole yet."""
+    return destination.with_name(f"{destination.name}.partial")
 
 
 def is_copy(source: Path, destination: Path) -> bool:

@@ -91,9 +91,8 @@ def _execute_step(
     number: int, total: int, step: Step, done: Mapping[str, Artifact], run_folder: Path, progress: Progress
 ) -> Artifact:
     final = run_folder / STEPS / f"{number:02d}-{step.name}-{step.short_key}"
-    partial = final.with_name(f"{final.name}.partial")
+    partial = artifacts.partial_of(final)
     scratch = run_folder / SCRATCH / scratch_of(step.name, step.short_key)
-    shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     scratch.mkdir(parents=True, exist_ok=True)
     inputs = {role: done[name] for role, name in step.inputs.items()}

@@ -73,7 +73,7 @@ def read(file: Path, seen: tuple[Path, ...] = ()) -> Tree:
     Raises:
         UserError: not YAML, not a mapping, or a file that extends itself.
     """
-    file = _absolute(Path.cwd(), str(file), "recipe")
+    file = _absolute(Path.cwd(), str(file), "recipe").resolve()
     if file in seen:
         raise UserError(f"{file}: extends itself ({' -> '.join(each.name for each in (*seen, file))})")
     if len(seen) >= _MOST_PARENTS:
@@ -206,14 +206,16 @@ def _absolute_paths(tree: Tree, folder: Path, where: str) -> None:
 
 
 def _absolute(folder: Path, text: str, where: str) -> Path:
-    """The absolute path, links followed.
+    """The absolute path; a file keeps its own name, for the hub's cache has it as a link to one without a suffix.
 
     Raises:
         UserError: a text that can be no path here: an unknown `~user`, links in a circle, a name too long, a NUL.
     """
     try:
-        found = (folder / Path(text).expanduser()).resolve()
-        found.exists()
+        path = folder / Path(text).expanduser()
+        found = path.resolve()
+        if found.is_file() and path.name != "..":
+            found = path.parent.resolve() / path.name
     except (OSError, RuntimeError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise UserError(f"{where}: got '{shortened(text, 200)}', which is no path here: {reason}") from None

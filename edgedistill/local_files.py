@@ -52,3 +52,11 @@ def refuse_data_path(where: str, path: Path) -> None:
     if path.suffix not in DATA_SUFFIXES:
         allowed = ", ".join(DATA_SUFFIXES)
         raise UserError(f"{where}: got '{path}', expected {allowed}, or a folder saved by datasets")
+
+
+def lies_within(place: Path, folder: Path) -> bool:
+    """Whether a file is one of a folder's own, links followed. The hub's cache keeps the files of
+    `snapshots/REVISION/...` as links to `blobs`, beside `snapshots`."""
+    home = folder.resolve()
+    blobs = [each.parent.parent / "blobs" for each in (home, *home.parents) if each.parent.name == "snapshots"]
+    return any(place.resolve().is_relative_to(each) for each in (home, *blobs))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -114,7 +115,7 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
     tokenizer = load_tokenizer(model_folder)
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
-        source = DataSource(path=str(request.data.resolve()))
+        source = DataSource(path=os.path.abspath(request.data))
         columns = {key: request.columns.get(key, key) for key in (*task.COLUMNS.required, task.COLUMNS.labels)}
         columns |= {key: request.columns[key] for key in task.COLUMNS.optional if key in request.columns}
         raw = read_rows(source, "data.test", scratch / "cache", Wanted.of(task, columns))
@@ -258,9 +259,10 @@ def _model_folder(file: Path) -> Path:
     Raises:
         UserError: none does.
     """
-    for folder in (file.resolve().parent, *list(file.resolve().parents)[1:3]):
-        if (folder / "tokenizer.json").is_file():
-            return folder
+    for path in (Path(os.path.abspath(file)), file.resolve()):
+        for folder in list(path.parents)[:3]:
+            if (folder / "tokenizer.json").is_file():
+                return folder
     raise UserError(
         f"measure: no tokenizer.json beside or above '{file}'; name the folder that holds it with --tokenizer"
     )

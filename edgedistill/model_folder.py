@@ -13,6 +13,7 @@ from pathlib import Path
 
 from .errors import UserError
 from .foreign_code import entries, refuse_foreign_code
+from .local_files import lies_within
 from .weights_header import StoredTensor, one_line, stored_tensors
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -185,7 +186,7 @@ def _beside_weights(folder: Path, name: str) -> list[Path]:
 
 
 def _regular(file: Path, folder: Path, name: str) -> Path:
-    """The file, when it is one and lies in the folder; the hub's cache keeps it beside, under `blobs`."""
+    """The file, when it is one and lies in the folder."""
     shown = file.relative_to(folder)
     try:
         place = file.resolve(strict=True)
@@ -196,11 +197,7 @@ def _regular(file: Path, folder: Path, name: str) -> Path:
         raise UserError(f"{name}: {shown} cannot be read: {one_line(error)}") from error
     if not stat.S_ISREG(mode):
         raise UserError(f"{name}: {shown} is no file; expected one")
-    home = folder.resolve()
-    homes = [home]
-    if home.parent.name == "snapshots":
-        homes.append(home.parent.parent / "blobs")
-    if not any(place.is_relative_to(each) for each in homes):
+    if not lies_within(place, folder):
         raise UserError(f"{name}: {shown} is a link that leads outside the folder; expected every file in it")
     if not os.access(place, os.R_OK):
         raise UserError(f"{name}: {shown} may not be read; expected a file that can be")

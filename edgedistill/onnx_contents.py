@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import UserError
+from .local_files import lies_within
 
 if TYPE_CHECKING:
     import onnx
@@ -91,8 +92,13 @@ def refuse_unfit(contents: OnnxContents, name: str, given: Sequence[str], batch:
                 f"{name} takes {each!r} as {port.type} of {len(port.shape)} dimensions; expected token ids, int64 or "
                 "int32 of (batch, length)"
             )
-    if contents.batch not in (None, batch):
-        raise UserError(f"{name} takes exactly {contents.batch} items at once, got --batch {batch}")
+    if contents.batch not in (None, 1):
+        raise UserError(
+            f"{name} takes exactly {contents.batch} items at once; expected one that takes any number or one, for its "
+            "accuracy is that of items asked one at a time"
+        )
+    if contents.batch == 1 != batch:
+        raise UserError(f"{name} takes exactly 1 item at once, got --batch {batch}")
     if contents.length is not None and (batch != 1 or "attention_mask" not in contents.inputs):
         raise UserError(
             f"{name} takes inputs of exactly {contents.length} tokens; such a file can be measured one item at a time, "
@@ -122,11 +128,10 @@ def _weights(model: onnx.ModelProto, file: Path) -> list[Path]:
     for tensor in _get_all_tensors(model):
         if uses_external_data(tensor):
             names |= {entry.value: None for entry in tensor.external_data if entry.key == "location"}
-    home = file.resolve().parent
     for name in names:
-        place = (home / name).resolve()
-        if not place.is_relative_to(home):
+        place = file.parent / name
+        if not lies_within(place, file.parent):
             raise UserError(f"'{file}' keeps weights in {name!r:.{_SHOWN}}, outside its folder, which is never read")
         if not place.is_file():
             raise UserError(f"'{file}' keeps weights in {name!r:.{_SHOWN}}, which is missing beside it")
-    return [home / name for name in names]
+    return [file.parent / name for name in names]

@@ -34,9 +34,9 @@ _ours: set[str] = set()
 
 
 def prepare() -> None:
-    """Set what isn't set yet; what the user has set stays."""
+    """Set what isn't set yet, or is set to nothing; what the user has set stays."""
     for name, value in {**QUIET, **WAITING}.items():
-        if name not in os.environ:
+        if not os.environ.get(name):
             os.environ[name] = value
             _ours.add(name)
     for package in SILENCED:

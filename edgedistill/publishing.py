@@ -49,6 +49,9 @@ def publish(files: Mapping[str, Path], folder: Path) -> None:
         _write(folder / RECORD, before | now)
     for name, file in files.items():
         artifacts.copy(file, folder / name)
+    for name in before.keys() | now.keys():  # of a process that was killed while it copied
+        with suppress(OSError):
+            artifacts.copying(folder / name).unlink()
     for name in sorted(before.keys() - now.keys()):
         _take_away(folder, name, before[name])
     if before != now:

@@ -86,10 +86,13 @@ def only_writer(folder: Path) -> Iterator[None]:
 
 
 def tidy(folder: Path, plan: Plan) -> None:
-    """Remove what killed processes left: half-written artifacts, and the scratch of steps that are not in the plan. The
-    scratch of those that are holds their checkpoints."""
+    """Remove what killed processes left: half-written artifacts and files, and the scratch of steps that are not in the
+    plan. The scratch of those that are holds their checkpoints."""
     for left_over in (folder / STEPS).glob("*.partial"):
         shutil.rmtree(left_over, ignore_errors=True)
+    for left_over in folder.glob("*.partial"):
+        with suppress(OSError):
+            left_over.unlink()
     wanted = {scratch_of(step.name, step.short_key) for step in plan.steps}
     for place in (folder / SCRATCH).glob("*"):
         if place.name not in wanted:

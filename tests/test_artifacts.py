@@ -144,3 +144,33 @@ def test_published_files_have_the_modes_of_the_umask(tmp_path):
     finally:
         os.umask(before)
     assert (tmp_path / "a" / "file.txt").stat().st_mode & 0o777 == 0o644
+
+
+def test_the_second_of_two_that_publish_the_same_discards_its_own(tmp_path):
+    published(tmp_path)
+    first = (tmp_path / "a" / "file.txt").stat().st_ino
+    artifact = published(tmp_path)
+    assert (tmp_path / "a" / "file.txt").stat().st_ino == first
+    assert artifact == artifacts.read(tmp_path / "a")
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["a"]
+
+
+@pytest.mark.parametrize("there", ["damaged", "other", "file", "link", "empty"])
+def test_whatever_else_lies_there_is_replaced(tmp_path, there):
+    place = tmp_path / "a"
+    if there in ("damaged", "other"):
+        published(tmp_path, text="hello" if there == "damaged" else "other")
+        (place / "file.txt").write_text("jello")
+    elif there == "file":
+        place.write_text("x")
+    elif there == "link":
+        place.symlink_to("nothing")
+    else:
+        place.mkdir()
+    published(tmp_path)
+    assert (place / "file.txt").read_text() == "hello"
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["a"]
+
+
+def test_no_two_works_in_progress_have_one_name(tmp_path):
+    assert len({artifacts.partial_of(tmp_path / "a") for _ in range(50)}) == 50

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 
 import pytest
 import yaml
@@ -247,6 +248,15 @@ def test_links_in_a_circle_get_a_sentence(tmp_path):
     (tmp_path / "b.yaml").symlink_to(tmp_path / "a.yaml")
     with pytest.raises(UserError, match="expected a file"):
         loading.load(str(tmp_path / "a.yaml"))
+
+
+def test_a_link_to_a_data_file_keeps_its_own_name(recipe_tree, tmp_path):
+    """The hub's cache has its files as links to ones without a suffix."""
+    blob = shutil.copy(recipe_tree["data"]["train"]["path"], tmp_path / "blob")
+    (tmp_path / "rows.jsonl").symlink_to(blob)
+    recipe_tree["data"]["train"]["path"] = "rows.jsonl"
+    recipe = loading.load(write_recipe(recipe_tree, tmp_path))
+    assert recipe.data.train.path == str(tmp_path / "rows.jsonl")
 
 
 def test_very_many_problems_are_counted_not_listed(recipe_tree, tmp_path):

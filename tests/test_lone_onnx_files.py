@@ -60,7 +60,7 @@ def measured(folder, data_folder):
         (classifier(value=float("inf")), r"gives NaN or infinite logits for 45 of 45 items"),
         (classifier(extra=("position_ids",)), r"asks for 'position_ids', which the tokenizer doesn't make"),
         (classifier(ids=TensorProto.FLOAT), r"takes 'input_ids' as FLOAT of 2 dimensions; expected token ids"),
-        (classifier(batch=4), r"takes exactly 4 items at once, got --batch 1"),
+        (classifier(batch=4), r"takes exactly 4 items at once; expected one that takes any number or one"),
         (classifier(batch=1, length=32), r"exactly 32 tokens; .* only if it has an attention_mask"),
         (
             classifier(batch=1, length=3, extra=("attention_mask",)),
@@ -125,3 +125,20 @@ def test_more_threads_than_cores_are_said(measured, capsys):
 
     measured(classifier(), threads=64, stream=sys.stderr)
     assert "warning: 64 threads on" in capsys.readouterr().err
+
+
+def test_a_file_of_the_hubs_cache_is_read_with_its_weights_and_tokenizer(folder, data_folder, tmp_path):
+    onnx.save(classifier(value=2.0), folder / "model.onnx", save_as_external_data=True, size_threshold=43, location="w")
+    snapshot, blobs = tmp_path / "models--a--b" / "snapshots" / "abc", tmp_path / "models--a--b" / "blobs"
+    (snapshot / "onnx").mkdir(parents=True)
+    blobs.mkdir()
+    for number, name in enumerate(("model.onnx", "w", "config.json", "tokenizer.json", "tokenizer_config.json")):
+        shutil.copy(folder / name, blobs / str(number))
+        place = snapshot / "onnx" / name if number < 2 else snapshot / name
+        place.symlink_to(blobs / str(number))
+    found = edgedistill.measure(snapshot / "onnx" / "model.onnx", data_folder / "test.jsonl", min_seconds=0.05)
+    assert found.file_bytes == sum((blobs / each).stat().st_size for each in "01")
+    (snapshot / "onnx" / "w").unlink()
+    (snapshot / "onnx" / "w").symlink_to(shutil.copy(folder / "w", tmp_path / "elsewhere"))
+    with pytest.raises(UserError, match="keeps weights in 'w', outside its folder"):
+        read_onnx(snapshot / "onnx" / "model.onnx")

@@ -43,6 +43,14 @@ def test_what_is_published_no_more_goes_and_what_is_the_users_own_stays(made, tm
     assert not (run / "models" / "r2").exists()
 
 
+def test_what_a_killed_process_was_copying_goes(made, tmp_path):
+    publishing.publish(made, tmp_path / "run")
+    (tmp_path / "run" / "models" / "r1" / "one.partial").write_text("on")
+    (tmp_path / "run" / "models" / "r1" / "mine.partial").write_text("mine")
+    publishing.publish(made, tmp_path / "run")
+    assert [each.name for each in (tmp_path / "run").rglob("*.partial")] == ["mine.partial"]
+
+
 def test_what_was_copied_with_its_folder_is_still_known_as_published(made, tmp_path):
     publishing.publish(made, tmp_path / "run")
     os.utime(tmp_path / "run" / "models" / "r2" / "two", (1, 1))  # as cp -r does

@@ -68,8 +68,10 @@ def test_who_holds_the_folder_may_hold_it_again_and_leaves_no_name_behind(tmp_pa
 def test_what_killed_processes_left_goes_and_checkpoints_of_the_plan_stay(tmp_path):
     for name in ("steps/00-data-abc.partial", "steps/01-r1-def", "scratch/r1-def", "scratch/old-123"):
         (tmp_path / name / "inside").mkdir(parents=True)
+    (tmp_path / "recipe.yaml.partial").write_text("x")
     run_folder.tidy(tmp_path, SimpleNamespace(steps=[SimpleNamespace(name="r1", short_key="def")]))
     left = sorted(str(folder.relative_to(tmp_path)) for folder in tmp_path.glob("*/*"))
     assert left == ["scratch/r1-def", "steps/01-r1-def"]
+    assert not (tmp_path / "recipe.yaml.partial").exists()
     run_folder.tidy(tmp_path, SimpleNamespace(steps=[]))
     assert not (tmp_path / "scratch").exists()

@@ -176,11 +176,13 @@ def tokenizer_padding_fixed(folder: Folder, rng: random.Random) -> None:
 
 def linked_files(folder: Folder, rng: random.Random) -> None:
     """As the hub's cache keeps them: links to blobs that have no suffix."""
-    blobs = folder.path.parent / "blobs"
-    blobs.mkdir()
+    cache = folder.path.with_name("models--someone--teacher")
+    (cache / "blobs").mkdir(parents=True)
+    (cache / "snapshots").mkdir()
+    folder.path = folder.path.rename(cache / "snapshots" / "0123abc")
     for i, file in enumerate(sorted(folder.path.iterdir())):
-        file.rename(blobs / f"{i}")
-        file.symlink_to(os.path.relpath(blobs / f"{i}", folder.path))
+        file.rename(cache / "blobs" / f"{i}")
+        file.symlink_to(f"../../blobs/{i}")
     folder.expected = "works"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,7 @@ class PipelineAnswers:
 
 def published_folder(file: Path) -> Path | None:
     """The folder that holds `file` where transformers.js looks for it, None when the file lies elsewhere."""
-    folder = file.resolve().parent.parent
+    folder = Path(os.path.abspath(file)).parent.parent
     there = file.parent.name == "onnx" and file.stem in DTYPES and file.suffix == ".onnx"
     return folder if there and all((folder / name).is_file() for name in ("config.json", "tokenizer.json")) else None
 
