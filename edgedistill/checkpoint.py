@@ -17,8 +17,8 @@ from torch import nn
 
 from .artifacts import sha256, sync
 from .progress import Progress
+from .run_folder import CHECKPOINT
 
-_STATE = "state.json"
 _TENSORS = ("model.safetensors", "optimizer.safetensors", "random.safetensors", "best.safetensors")
 
 
@@ -102,8 +102,8 @@ def _write(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, sta
         "best_epoch": state.best_epoch,
         "files": {name: sha256(folder / name) for name in _TENSORS},
     }
-    (folder / _STATE).write_text(json.dumps({**content, "sha256": _digest(content)}), encoding="utf-8")
-    for name in (*_TENSORS, _STATE):
+    (folder / CHECKPOINT).write_text(json.dumps({**content, "sha256": _digest(content)}), encoding="utf-8")
+    for name in (*_TENSORS, CHECKPOINT):
         sync(folder / name)
     sync(folder)
 
@@ -115,9 +115,9 @@ def _digest(content: Mapping[str, object]) -> str:
 def _fault(folder: Path) -> str | None:
     """Which file isn't what was written; None when all are."""
     try:
-        content = json.loads((folder / _STATE).read_text(encoding="utf-8"))
+        content = json.loads((folder / CHECKPOINT).read_text(encoding="utf-8"))
         if not isinstance(content, dict) or content.pop("sha256", None) != _digest(content):
-            return f"{_STATE} has changed"
+            return f"{CHECKPOINT} has changed"
         files = content["files"]
         for name in _TENSORS:
             if sha256(folder / name) != files[name]:
@@ -125,7 +125,7 @@ def _fault(folder: Path) -> str | None:
     except OSError as error:
         return f"{Path(str(error.filename)).name} cannot be read: {error.strerror}"
     except (ValueError, LookupError, TypeError, RecursionError):
-        return f"{_STATE} cannot be read"
+        return f"{CHECKPOINT} cannot be read"
     return None
 
 
@@ -141,7 +141,7 @@ def _read(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> C
     torch.set_rng_state(random["cpu"])
     if "cuda" in random and torch.cuda.is_available():
         torch.cuda.set_rng_state(random["cuda"])
-    content = json.loads((folder / _STATE).read_text(encoding="utf-8"))
+    content = json.loads((folder / CHECKPOINT).read_text(encoding="utf-8"))
     return Checkpoint(
         history=TypeAdapter(tuple[EpochRecord, ...]).validate_python(content["history"]),
         best_metric=content["best_metric"],

@@ -17,7 +17,7 @@ from .errors import StepError, is_disk_full
 from .machine import versions
 from .planning import Plan
 from .progress import Progress
-from .run_folder import SCRATCH, STEPS, only_writer, remove_empty, scratch_of
+from .run_folder import SCRATCH, STEPS, keep_checkpoints, only_writer, remove_empty, scratch_of
 from .step import Context, Step
 
 
@@ -120,6 +120,7 @@ def _execute_step(
         with suppress(OSError):
             progress.event("interrupted", step=step.name, seconds=round(time.monotonic() - begun, 3))
         shutil.rmtree(partial, ignore_errors=True)
+        keep_checkpoints(scratch)
         raise
     finally:
         progress.stop()

@@ -14,6 +14,8 @@ from .errors import UserError, is_disk_full, of_system, shortened
 from .planning import Plan
 
 STEPS, SCRATCH, EVENTS = "steps", "scratch", "events.jsonl"
+CHECKPOINT = "state.json"
+"""A folder of a step's scratch that has this file is a checkpoint."""
 _LOCK, _HOLDER = ".lock", ".lock.holder"
 
 
@@ -103,6 +105,18 @@ def tidy(folder: Path, plan: Plan) -> None:
 def scratch_of(name: str, short_key: str) -> str:
     """The name of a step's place for checkpoints."""
     return f"{name}-{short_key}"
+
+
+def keep_checkpoints(scratch: Path) -> None:
+    """Remove all else from the scratch of a step that was interrupted, and the scratch with it when it has none."""
+    for place in scratch.glob("*"):
+        if place.is_dir() and not (place / CHECKPOINT).is_file():
+            shutil.rmtree(place, ignore_errors=True)
+        elif not place.is_dir():
+            with suppress(OSError):
+                place.unlink()
+    remove_empty(scratch)
+    remove_empty(scratch.parent)
 
 
 def remove_empty(folder: Path) -> None:

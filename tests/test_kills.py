@@ -74,6 +74,7 @@ def test_a_killed_run_goes_on_and_makes_the_same_bytes(recipe, tmp_path):
         assert "Traceback" not in said
         assert number == signal.SIGKILL or said.endswith("the same command goes on from there\n")
         assert number == signal.SIGKILL or not list(cut.glob("steps/*.partial"))
+        assert number == signal.SIGKILL or all(list(each.glob("*/state.json")) for each in cut.glob("scratch/*"))
     process = start(recipe, cut)
     said = process.communicate(timeout=300)[1]
     assert process.returncode == 0, said

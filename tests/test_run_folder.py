@@ -75,3 +75,14 @@ def test_what_killed_processes_left_goes_and_checkpoints_of_the_plan_stay(tmp_pa
     assert not (tmp_path / "recipe.yaml.partial").exists()
     run_folder.tidy(tmp_path, SimpleNamespace(steps=[]))
     assert not (tmp_path / "scratch").exists()
+
+
+def test_an_interrupted_steps_scratch_keeps_its_checkpoints_only(tmp_path):
+    for name in ("r1/stage", "r1/stage.partial", "r2/cache", "r3"):
+        (tmp_path / "scratch" / name).mkdir(parents=True)
+    (tmp_path / "scratch" / "r1" / "stage" / run_folder.CHECKPOINT).write_text("{}")
+    (tmp_path / "scratch" / "r2" / "worker.log").write_text("x")
+    for name in ("r1", "r2", "r3"):
+        run_folder.keep_checkpoints(tmp_path / "scratch" / name)
+    left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*"))
+    assert left == ["scratch", "scratch/r1", "scratch/r1/stage", "scratch/r1/stage/state.json"]

@@ -14,7 +14,7 @@ COMPARED = (
     "models/*/onnx/*.onnx",
     "predictions/test/*.safetensors",
 )
-LEFT_OVER = ("steps/*.partial", "scratch/*", "**/*.partial", "**/*.former", ".lock.holder")
+LEFT_OVER = ("steps/*.partial", "**/*.partial", "**/*.former", ".lock.holder")
 
 
 def run_differs(world: World, run: Path) -> str | None:
@@ -34,10 +34,17 @@ def run_differs(world: World, run: Path) -> str | None:
     return left_over(run)
 
 
-def left_over(run: Path) -> str | None:
-    """What a run that ended has left lying."""
-    found = sorted({str(each.relative_to(run)) for pattern in LEFT_OVER for each in run.glob(pattern)})
-    return f"leaves {', '.join(found[:3])}" if found else None
+def left_over(run: Path, *, interrupted: bool = False) -> str | None:
+    """What a run that ended has left lying. One that was `interrupted` keeps the checkpoints of its training."""
+    found = {str(each.relative_to(run)) for pattern in LEFT_OVER for each in run.glob(pattern)}
+    for scratch in run.glob("scratch/*"):
+        kept = (
+            interrupted
+            and any(scratch.iterdir())
+            and all((each / "state.json").is_file() for each in scratch.iterdir())
+        )
+        found |= set() if kept else {str(scratch.relative_to(run))}
+    return f"leaves {', '.join(sorted(found)[:3])}" if found else None
 
 
 def _steady(content: object) -> object:

@@ -75,7 +75,7 @@ def _ended_wrongly(case: Case, run: Path, sent: signal.Signals, code: int | None
         return Verdict("unclear", f"{sent.name} ends with {code}, expected {expected}: {said[-200:]}")
     if "interrupted" not in said and "stopped" not in said:
         return Verdict("unclear", f"{sent.name}: no sentence: {said[-200:]}")
-    if (left := left_over(run)) is not None:
+    if (left := left_over(run, interrupted=True)) is not None:
         return Verdict("unclear", f"{sent.name} {left}")
     temporary = [each.name for each in case.path("tmp").iterdir()]
     return Verdict("unclear", f"{sent.name} leaves temporary {', '.join(temporary[:3])}") if temporary else None

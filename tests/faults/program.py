@@ -63,6 +63,8 @@ class Done:
 def main(chosen: argparse.Namespace) -> int:
     """Run what was asked; 1 when a case failed."""
     begun = time.monotonic()
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as a shell starts it in the background; children inherit it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     kinds = {name: module for name, module in _modules().items() if not chosen.only or name in chosen.only}
     _import_everything()
     world = _world(Path(chosen.keep), kinds, chosen.quick)
