@@ -1,0 +1,176 @@
+"""Tries every architecture that transformers has a text classifier of, as a teacher of every kind of student.
+
+    python -m tests.architectures [NAME ...] [--write docs/architectures.md]
+
+Each is made tiny with random weights. What passes the trial before training is trained too, for one epoch: it is
+wrong to refuse what works, and wrong to let pass what fails later.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import AutoConfig, AutoModelForSequenceClassification
+from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES
+
+from edgedistill import engine, loading, sources
+from edgedistill.errors import RecipeError, StepError, UserError
+from edgedistill.learned_vocabulary import learn_tokenizer
+from edgedistill.planning import make_plan
+from edgedistill.progress import Progress
+from tests.helpers import LABELS, quickstart_rows, write_jsonl
+
+NAMES = tuple(MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES)
+STUDENTS: Mapping[str, dict[str, object]] = {
+    "keep_layers": {"layers": 2},
+    "scratch": {"layers": 1, "hidden_size": 16, "heads": 2},
+    "narrow": {"hidden_size": 16},
+    "factorise": {"embedding_size": 8},
+    "prune": {"parameters": 25_000},
+}
+WORKS, REFUSED, NOT_TINY = "works", "refused", "not tried"
+_WIDTH, _LAYERS, _HEADS, _TOKENS, _LENGTH = 32, 4, 4, 300, 64
+_MOST_PARAMETERS = 3_000_000
+_SIZES: Mapping[str, object] = {
+    **dict.fromkeys(("hidden_size", "d_model", "n_embd", "dim", "embedding_size", "emb_dim", "word_embed_proj_dim"), 32),
+    **dict.fromkeys(("num_hidden_layers", "n_layer", "n_layers", "encoder_layers", "decoder_layers", "num_layers"), 4),
+    **dict.fromkeys(("num_attention_heads", "n_head", "n_heads", "num_heads", "num_key_value_heads"), 4),
+    **dict.fromkeys(("encoder_attention_heads", "decoder_attention_heads"), 4),
+    **dict.fromkeys(("intermediate_size", "hidden_dim", "n_inner", "d_ff", "d_inner", "encoder_ffn_dim"), 64),
+    **dict.fromkeys(("decoder_ffn_dim", "ffn_dim"), 64),
+    "head_dim": 8,
+    "vocab_size": _TOKENS,
+    "max_position_embeddings": _LENGTH + 4,
+    "n_positions": _LENGTH + 4,
+    "pad_token_id": 0,
+}
+"""By whatever name an architecture calls its sizes; it leaves alone the names that are not its own."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What became of one architecture with one student (or as a teacher alone)."""
+
+    state: str
+    words: str = ""
+
+
+def tried(name: str, folder: Path, *, exported: bool = False) -> Iterator[tuple[str, Answer]]:
+    """By kind of student, what becomes of this architecture.
+
+    Args:
+        exported: write the ONNX file of each student that works, too.
+
+    Raises:
+        Exception: whatever a user would see as a traceback, or a failure after the trial.
+    """
+    warnings.simplefilter("ignore")
+    _write_data(folder)
+    try:
+        model = _tiny(name)
+    except Exception as error:  # noqa: BLE001 - a configuration that asks for sizes of its own
+        yield from ((student, Answer(NOT_TINY, f"{type(error).__name__}: {error}"[:150])) for student in STUDENTS)
+        return
+    model.save_pretrained(folder / "teacher")
+    learn_tokenizer((row["text"] for row in quickstart_rows("train")), _TOKENS, _LENGTH).save_pretrained(
+        str(folder / "teacher")
+    )
+    for student in STUDENTS:
+        yield student, _answer(folder, student, exported)
+
+
+def _tiny(name: str) -> torch.nn.Module:
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(name)
+    own = {key: value for key, value in _SIZES.items() if hasattr(config, key)}
+    config = AutoConfig.for_model(name, **own, num_labels=len(LABELS))
+    with torch.device("meta"):
+        count = sum(each.numel() for each in AutoModelForSequenceClassification.from_config(config).parameters())
+    if count > _MOST_PARAMETERS:
+        raise ValueError(f"has {count} parameters at these sizes")
+    return AutoModelForSequenceClassification.from_config(config)
+
+
+def _write_data(folder: Path) -> None:
+    for split, each in (("train", 8), ("validation", 4), ("test", 4)):
+        rows = [row for label in LABELS for row in [r for r in quickstart_rows(split) if r["label"] == label][:each]]
+        write_jsonl(folder / f"{split}.jsonl", rows)
+
+
+def _answer(folder: Path, student: str, exported: bool) -> Answer:
+    schedule = {"epochs": 1, "learning_rate": 1e-3, "batch_size": 8}
+    tree = {
+        "schema": "edgedistill/1",
+        "name": "architecture",
+        "task": {"type": "text-classification", "metric": "accuracy"},
+        "data": {split: {"path": str(folder / f"{split}.jsonl")} for split in ("train", "validation", "test")}
+        | {"max_length": _LENGTH},
+        "teacher": {"model": str(folder / "teacher"), "fine_tune": schedule},
+        "rounds": [
+            {
+                "id": "r1",
+                "student": {"init": student, **STUDENTS[student]},
+                "stages": [{"name": "one", **schedule, "losses": [{"kind": "kl"}, {"kind": "hard_label"}]}],
+            }
+        ],
+        "compute": {"device": "cpu", "precision": "fp32"},
+        "export": {"targets": ["onnx"], "teacher": False},
+    }
+    recipe = loading.validate(tree, "architecture")
+    try:
+        plan = make_plan(recipe, sources.look_up(recipe))
+    except (RecipeError, UserError) as error:
+        return Answer(REFUSED, str(error))
+    out = folder / "run"  # what does not depend on the student is made once
+    try:
+        engine.execute(plan.until("probe-r1"), out, Progress(None, None))
+    except UserError as error:
+        return Answer(REFUSED, str(error))
+    except StepError as error:
+        if not isinstance(error.__cause__, UserError):
+            raise
+        return Answer(REFUSED, str(error.__cause__))
+    engine.execute(plan.until("r1"), out, Progress(None, None))
+    if not exported:
+        return Answer(WORKS)
+    made = engine.execute(plan.until("file-r1-onnx-fp32"), out, Progress(None, None))["file-r1-onnx-fp32"]
+    return Answer(WORKS, "" if made.failure is None else f"but as ONNX: {made.failure.reason}")
+
+
+def main(words: Sequence[str]) -> int:
+    """Try them and tell."""
+    parser = argparse.ArgumentParser(prog="python -m tests.architectures", description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", default=NAMES, metavar="NAME")
+    parser.add_argument("--export", action="store_true", help="write ONNX files too")
+    parser.add_argument("--json", type=Path)
+    chosen = parser.parse_args(words)
+    logging.disable(logging.WARNING)
+    found: dict[str, dict[str, list[str]]] = {}
+    for name in chosen.names:
+        begun = time.monotonic()
+        with tempfile.TemporaryDirectory() as folder:
+            row = found[name] = {}
+            try:
+                for student, answer in tried(name, Path(folder), exported=chosen.export):
+                    row[student] = [answer.state, answer.words]
+            except Exception as error:  # noqa: BLE001 - told as what it is
+                row["FAULT"] = [type(error).__name__, f"{error} / {error.__cause__!r}"[:600]]
+        sys.stdout.write(f"{name} ({time.monotonic() - begun:.1f} s): {json.dumps(row)}\n")
+        sys.stdout.flush()
+    if chosen.json:
+        chosen.json.write_text(json.dumps(found, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
