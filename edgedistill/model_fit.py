@@ -13,9 +13,9 @@ from .weights_header import StoredTensor
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-_COUNTED = re.compile(r"(layers?|experts|groups?|blocks|stages)$")
+_COUNTED = re.compile(r"(layers?|groups?|blocks|stages)$")
 _WIDTHS = re.compile(
-    r"(^vocab_size|hidden_size|intermediate_size|embedding_size|_dim|^dim|^d_\w+|^n_embd|^n_inner|heads?)$"
+    r"(^vocab_size|hidden_size|intermediate_size|embedding_size|_dim|^dim|^d_\w+|^n_embd|^n_inner|heads?|experts)$"
 )
 _POSITIONS = re.compile(r"^(max_position_embeddings|n_positions|n_ctx|max_seq_len\w*)$")
 _EPSILONS = re.compile(r"(^|_)eps(ilon)?$")

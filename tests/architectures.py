@@ -42,7 +42,9 @@ WORKS, REFUSED, NOT_TINY = "works", "refused", "not tried"
 _WIDTH, _LAYERS, _HEADS, _TOKENS, _LENGTH = 32, 4, 4, 300, 64
 _MOST_PARAMETERS = 3_000_000
 _SIZES: Mapping[str, object] = {
-    **dict.fromkeys(("hidden_size", "d_model", "n_embd", "dim", "embedding_size", "emb_dim", "word_embed_proj_dim"), 32),
+    **dict.fromkeys(
+        ("hidden_size", "d_model", "n_embd", "dim", "embedding_size", "emb_dim", "word_embed_proj_dim"), 32
+    ),
     **dict.fromkeys(("num_hidden_layers", "n_layer", "n_layers", "encoder_layers", "decoder_layers", "num_layers"), 4),
     **dict.fromkeys(("num_attention_heads", "n_head", "n_heads", "num_heads", "num_key_value_heads"), 4),
     **dict.fromkeys(("encoder_attention_heads", "decoder_attention_heads"), 4),

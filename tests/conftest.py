@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from helpers import LABELS, quickstart_rows, tiny_recipe, write_jsonl, write_recipe
 from hypothesis import HealthCheck, settings
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side, one on each core
 
 import edgedistill
 from edgedistill.data import PreparedData
-from edgedistill.results import Results
+from edgedistill.results import Results, load_results
 
 # Timings live in bench/: a loaded machine must not fail a property.
 settings.register_profile("edgedistill", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -21,9 +25,30 @@ settings.load_profile("edgedistill")
 
 
 @pytest.fixture(scope="session")
-def data_folder(tmp_path_factory):
+def made_once(tmp_path_factory, worker_id) -> Callable[[str, Callable[[Path], object]], Path]:
+    """Makes a folder of that name, or waits for the process beside this one that makes it."""
+    root = tmp_path_factory.getbasetemp()
+    root = root if worker_id == "master" else root.parent
+
+    def make(name: str, fill: Callable[[Path], object]) -> Path:
+        done = root / f"{name}.done"
+        with FileLock(root / f"{name}.lock"):
+            if not done.exists():
+                (root / name).mkdir()
+                fill(root / name)
+                done.touch()
+        return root / name
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def data_folder(made_once):
     """train/validation/test of three intents, 40/12/15 sentences each; unlabeled: other intents' sentences."""
-    folder = tmp_path_factory.mktemp("data")
+    return made_once("shared-data", write_data)
+
+
+def write_data(folder: Path) -> None:
     for split, count in (("train", 40), ("validation", 12), ("test", 15)):
         rows = quickstart_rows(split)
         chosen = [row for label in LABELS for row in [r for r in rows if r["label"] == label][:count]]
@@ -32,7 +57,6 @@ def data_folder(tmp_path_factory):
     write_jsonl(folder / "unlabeled.jsonl", others[:60])
     known = [row for row in quickstart_rows("test") if row["label"] == LABELS[0]][:15]
     write_jsonl(folder / "mixed.jsonl", [*known, *({**row, "label": "elsewhere"} for row in others[60:75])])
-    return folder
 
 
 @pytest.fixture
@@ -63,11 +87,15 @@ class FinishedRun:
 
 
 @pytest.fixture(scope="session")
-def finished_run(data_folder, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("finished")
-    recipe = write_recipe(tiny_recipe(data_folder), folder)
-    results = edgedistill.run(recipe, out=folder / "run", stream=None)
-    return FinishedRun(folder / "run", recipe, results)
+def finished_run(data_folder, made_once, tmp_path_factory):
+    """Each process of the tests has a copy of its own."""
+
+    def fill(folder: Path) -> None:
+        edgedistill.run(write_recipe(tiny_recipe(data_folder), folder), out=folder / "run", stream=None)
+
+    folder = tmp_path_factory.mktemp("finished") / "copy"
+    shutil.copytree(made_once("shared-run", fill), folder)
+    return FinishedRun(folder / "run", str(folder / "recipe.yaml"), load_results(folder / "run"))
 
 
 @pytest.fixture(scope="session")

@@ -53,6 +53,7 @@ def recipe(data_folder, tmp_path):
     return write_recipe(tree, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_and_makes_the_same_bytes(recipe, tmp_path):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     process = start(recipe, whole)

@@ -117,6 +117,9 @@ def test_sizes_are_compared_at_every_depth():
         check_sizes({"text_config": [{"d_model": 10**6}]}, STORED, "m")
     with pytest.raises(UserError, match="encoder_layers nan"):
         check_sizes({"encoder_layers": float("nan")}, STORED, "m")
+    check_sizes({"num_experts": 150}, STORED, "m")  # several in one tensor
+    with pytest.raises(UserError, match="num_experts 161, which the weights cannot have"):
+        check_sizes({"num_experts": 161}, STORED, "m")
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -7,9 +7,11 @@ import subprocess
 import sys
 
 import onnxruntime
+import pytest
 from transformers import AutoTokenizer
 
 
+@pytest.mark.slow
 def test_the_quickstart_runs_to_a_chosen_file(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "edgedistill.cli", "run", "quickstart"],

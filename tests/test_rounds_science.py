@@ -11,6 +11,8 @@ import edgedistill
 from edgedistill.data import PreparedData
 from edgedistill.signals import load_rows
 
+pytestmark = pytest.mark.slow
+
 
 def stage(name: str, *losses: dict[str, object], **change: object) -> dict[str, object]:
     return {"name": name, "epochs": 1, "learning_rate": 1e-3, "batch_size": 16, "losses": list(losses), **change}

@@ -27,7 +27,10 @@ def request(model, max_length: int = 32) -> FileRequest:
 SIZES = {"num_hidden_layers": 2, "hidden_size": 32, "num_attention_heads": 4, "intermediate_size": 64}
 
 
-@pytest.mark.parametrize("architecture", ["bert", "roberta", "distilbert", "mpnet", "electra"])
+@pytest.mark.parametrize(
+    "architecture",
+    ["bert", *(pytest.param(each, marks=pytest.mark.slow) for each in ("roberta", "distilbert", "mpnet", "electra"))],
+)
 def test_architectures_export_and_agree_at_every_shape(tmp_path, architecture):
     sizes = {"n_layers": 2, "dim": 32, "n_heads": 4, "hidden_dim": 64} if architecture == "distilbert" else SIZES
     torch.manual_seed(0)

@@ -25,6 +25,7 @@ def faults(*options: str, keep: Path) -> list[dict[str, object]]:
     return [each for each in verdicts if each["result"] not in GOOD]
 
 
+@pytest.mark.slow
 def test_a_few_faults_of_each_kind(tmp_path):
     assert faults("--quick", keep=tmp_path / "quick") == []
 

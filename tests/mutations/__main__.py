@@ -118,7 +118,19 @@ def run_tests(folder: Path, tests: tuple[str, ...], more: dict[str, str]) -> sub
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
         **more,
     }
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--no-header", "--tb=line"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-x",
+        "-q",
+        "-n",
+        "0",
+        "-p",
+        "no:cacheprovider",
+        "--no-header",
+        "--tb=line",
+    ]
     command += [f"--basetemp={folder.parent / 'pytest'}", *tests]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=TIMEOUT_SECONDS)
 

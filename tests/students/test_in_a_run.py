@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from helpers import tiny_recipe, write_recipe
 
 import edgedistill
@@ -52,6 +53,7 @@ def recipe(data_folder) -> dict[str, object]:
     return tiny_recipe(data_folder) | {"rounds": rounds, "control": False, "quantize": quantize}
 
 
+@pytest.mark.slow
 def test_they_are_trained_exported_and_as_large_as_planned(data_folder, tmp_path):
     file = write_recipe(recipe(data_folder), tmp_path)
     found = loading.load(file)
