@@ -102,7 +102,15 @@ def load_model(
         )
     remedy = "give teacher.fine_tune, or a model that was fine-tuned on it"
     check_loaded(model, info, name, head_required=head_required, remedy=remedy)
+    _own_memory(model)
     return model.eval()
+
+
+def _own_memory(model: nn.Module) -> None:
+    """Give each weight memory of its own: fused tensors are read as views of one, which safetensors cannot write."""
+    for weight in model.parameters():
+        if weight.untyped_storage().nbytes() > weight.numel() * weight.element_size():
+            weight.data = weight.data.clone()
 
 
 def embedding_rows(auto_class: AutoClass, source: str | Path, revision: str | None) -> int | None:

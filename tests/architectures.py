@@ -16,6 +16,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,22 +40,27 @@ STUDENTS: Mapping[str, dict[str, object]] = {
     "prune": {"parameters": 25_000},
 }
 WORKS, REFUSED, NOT_TINY = "works", "refused", "not tried"
-_WIDTH, _LAYERS, _HEADS, _TOKENS, _LENGTH = 32, 4, 4, 300, 64
+_TOKENS, _LENGTH = 300, 64
 _MOST_PARAMETERS = 3_000_000
 _SIZES: Mapping[str, object] = {
     **dict.fromkeys(
-        ("hidden_size", "d_model", "n_embd", "dim", "embedding_size", "emb_dim", "word_embed_proj_dim"), 32
+        ["hidden_size", "d_model", "n_embd", "dim", "embedding_size", "emb_dim", "word_embed_proj_dim"], 32
     ),
-    **dict.fromkeys(("num_hidden_layers", "n_layer", "n_layers", "encoder_layers", "decoder_layers", "num_layers"), 4),
-    **dict.fromkeys(("num_attention_heads", "n_head", "n_heads", "num_heads", "num_key_value_heads"), 4),
-    **dict.fromkeys(("encoder_attention_heads", "decoder_attention_heads"), 4),
-    **dict.fromkeys(("intermediate_size", "hidden_dim", "n_inner", "d_ff", "d_inner", "encoder_ffn_dim"), 64),
-    **dict.fromkeys(("decoder_ffn_dim", "ffn_dim"), 64),
-    "head_dim": 8,
+    **dict.fromkeys(["num_hidden_layers", "n_layer", "n_layers", "encoder_layers", "decoder_layers", "num_layers"], 4),
+    **dict.fromkeys(["num_attention_heads", "n_head", "n_heads", "num_heads", "num_key_value_heads"], 4),
+    **dict.fromkeys(["encoder_attention_heads", "decoder_attention_heads", "rotary_dim"], 4),
+    **dict.fromkeys(["num_experts", "num_local_experts", "n_routed_experts", "num_experts_per_tok"], 4),
+    **dict.fromkeys(
+        ["intermediate_size", "hidden_dim", "n_inner", "d_ff", "d_inner", "encoder_ffn_dim", "decoder_ffn_dim"], 64
+    ),
+    **dict.fromkeys(["ffn_dim", "moe_intermediate_size", "shared_expert_intermediate_size"], 64),
+    **dict.fromkeys(["q_lora_rank", "kv_lora_rank"], 16),
+    **dict.fromkeys(["head_dim", "qk_rope_head_dim", "qk_nope_head_dim", "v_head_dim", "qk_head_dim"], 8),
     "vocab_size": _TOKENS,
     "max_position_embeddings": _LENGTH + 4,
     "n_positions": _LENGTH + 4,
     "pad_token_id": 0,
+    "num_labels": len(LABELS),
 }
 """By whatever name an architecture calls its sizes; it leaves alone the names that are not its own."""
 
@@ -93,9 +99,13 @@ def tried(name: str, folder: Path, *, exported: bool = False) -> Iterator[tuple[
 
 def _tiny(name: str) -> torch.nn.Module:
     torch.manual_seed(0)
-    config = AutoConfig.for_model(name)
-    own = {key: value for key, value in _SIZES.items() if hasattr(config, key)}
-    config = AutoConfig.for_model(name, **own, num_labels=len(LABELS))
+    usual = AutoConfig.for_model(name)
+    sizes: dict[str, object] = {}
+    for key, value in _SIZES.items():
+        with suppress(Exception):  # a size that is derived from others, or can't be so small
+            if hasattr(usual, key) and AutoConfig.for_model(name, **sizes, **{key: value}):
+                sizes[key] = value
+    config = AutoConfig.for_model(name, **sizes)
     with torch.device("meta"):
         count = sum(each.numel() for each in AutoModelForSequenceClassification.from_config(config).parameters())
     if count > _MOST_PARAMETERS:

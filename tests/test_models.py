@@ -5,7 +5,8 @@ import shutil
 
 import pytest
 import torch
-from transformers import AutoModelForSequenceClassification
+from safetensors.torch import save_model
+from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from edgedistill.errors import UserError
 from edgedistill.models import load_model, load_tokenizer
@@ -44,3 +45,15 @@ def test_a_checkpoint_that_lacks_a_layer_is_refused(teacher_folder, tmp_path):
     (tmp_path / "short" / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 3}))
     with pytest.raises(UserError, match="lacks weights of its body"):
         load_model(AUTO, tmp_path / "short", None)
+
+
+@pytest.mark.parametrize("architecture", ["nomic_bert", "bert"])
+def test_each_weight_has_memory_of_its_own(tmp_path, architecture):
+    """NomicBERT's are stored fused, and read as views."""
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    config = AutoConfig.for_model(architecture, vocab_size=20, **sizes)
+    AUTO.from_config(config).save_pretrained(tmp_path)
+    model = load_model(AUTO, tmp_path, None)
+    for weight in model.parameters():
+        assert weight.untyped_storage().nbytes() == weight.numel() * weight.element_size()
+    save_model(model, str(tmp_path / "again.safetensors"))
