@@ -122,6 +122,7 @@ def test_which_folders_load_without_edgedistill(published, tmp_path):
     assert {init for init in SPECS if loads_in(folders / init) == EVERYONE} == set(SPECS) - refused
 
 
+@pytest.mark.slow
 def test_those_that_do_not_say_how_they_load(published, tmp_path):
     folders, answers = published
     assert {file.parent.name for file in folders.glob("*/README.md")} == {"prune", "static"}
@@ -147,6 +148,7 @@ def test_the_readme_says_which():
     assert re.search(r"`prune`: .* `static`: .* these last two load in torch with edgedistill only", row)
 
 
+@pytest.mark.slow
 def test_the_inputs_of_a_static_students_file_are_those_that_it_reads(published, tmp_path):
     import onnxruntime
 

@@ -63,6 +63,7 @@ def weights(run, model: str):
     return load_file(run / "models" / model / "model.safetensors")["bert.embeddings.word_embeddings.weight"]
 
 
+@pytest.mark.slow
 def test_the_head_is_replaced_and_the_body_goes_on(adapted):
     run, _ = adapted
     assert labels(run, "r1") == 4
@@ -73,6 +74,7 @@ def test_the_head_is_replaced_and_the_body_goes_on(adapted):
     assert (words["r2"] - words["r1"]).norm() < 0.5 * (words["r2"] - words["teacher"]).norm()
 
 
+@pytest.mark.slow
 def test_its_figures_are_on_its_own_test_set_against_its_own_teacher(adapted):
     run, results = adapted
     first, second = results.rounds
@@ -87,12 +89,14 @@ def test_its_figures_are_on_its_own_test_set_against_its_own_teacher(adapted):
     assert not references & {"set_alarm", "weather", "play_music"}
 
 
+@pytest.mark.slow
 def test_it_is_no_candidate_and_is_not_judged(adapted):
     _, results = adapted
     assert {each.round for each in results.candidates} == {"r2"}
     assert [each["round"] for each in results.stop["judgements"]] == ["r2"]
 
 
+@pytest.mark.slow
 def test_the_report_says_where_its_figures_are_from(adapted):
     run, results = adapted
     text = f"on data of its own, where teacher-r1 has {results.rounds[0].own_teacher_accuracy:.4f}"

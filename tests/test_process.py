@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -50,29 +49,6 @@ def files_below(folder: Path) -> set[str]:
     return {str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file()}
 
 
-def test_nothing_of_the_working_folder_runs_when_a_file_is_measured(hostile, finished_run, data_folder):
-    folder, canary = hostile
-    shutil.copytree(finished_run.folder / "models" / "r1", folder, dirs_exist_ok=True)
-    shutil.copy(data_folder / "test.jsonl", folder)
-    words = [COMMAND, "measure", "onnx/model.onnx", "--data", "test.jsonl", "--min-seconds", "0.1", "--json"]
-    done = subprocess.run(words, cwd=folder, capture_output=True, text=True)
-    assert json.loads(done.stdout)["items"] == 45, done.stderr
-    assert not canary.exists(), canary.read_text()
-
-
-def test_nothing_of_a_bundle_runs_when_it_is_measured(hostile, finished_run):
-    folder, canary = hostile
-    shutil.copytree(finished_run.folder / "bundle", folder, dirs_exist_ok=True)
-    done = subprocess.run(
-        [COMMAND, "measure", ".", "--min-seconds", "0.1", "--out", "../found.json"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    assert not canary.exists(), canary.read_text()
-
-
 def test_nothing_of_a_bundle_runs_with_its_example(hostile, finished_run, tmp_path):
     """Neither beside the example, nor where it is started."""
     folder, canary = hostile
@@ -86,6 +62,7 @@ def test_nothing_of_a_bundle_runs_with_its_example(hostile, finished_run, tmp_pa
     assert not [name for name in files_below(tmp_path / "home") if "deviceid" in name]
 
 
+@pytest.mark.slow
 def test_nothing_of_the_working_folder_runs_in_a_run(hostile, finished_run, tmp_path):
     folder, canary = hostile
     shutil.copytree(finished_run.folder, tmp_path / "run")
@@ -124,13 +101,26 @@ def test_idle_threads_yield_but_for_what_is_timed_and_as_the_user_says():
     assert waits(False, OMP_WAIT_POLICY="active") == waits(True, OMP_WAIT_POLICY="active") == "active"
 
 
-def test_measuring_leaves_no_trace_of_telemetry_in_the_home(finished_run, data_folder, tmp_path):
-    variables = home_of(tmp_path / "home")
+def test_measuring_leaves_nothing_in_the_home_and_opens_no_connection(finished_run, data_folder, tmp_path):
+    """Connections are watched where strace is installed; some of ONNX Runtime's come seconds after its import."""
     file = finished_run.folder / "models" / "r1" / "onnx" / "model.onnx"
     words = [COMMAND, "measure", str(file), "--data", str(data_folder / "test.jsonl"), "--min-seconds", "0.1"]
-    subprocess.run(words, check=True, capture_output=True, env=variables, cwd=tmp_path)
+    calls = tmp_path / "calls"
+    watch = ["strace", "-f", "-qq", "-e", "trace=connect,sendto,sendmsg", "-o", str(calls)]
+    watched = (
+        shutil.which("strace") is not None and subprocess.run([*watch, "true"], capture_output=True).returncode == 0
+    )
+    done = subprocess.run(
+        [*(watch if watched else []), *words],
+        capture_output=True,
+        text=True,
+        env=home_of(tmp_path / "home"),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
     found = files_below(tmp_path / "home")
     assert not [name for name in found if "Microsoft" in name or "deviceid" in name or "intel" in name.lower()], found
+    assert not watched or "AF_INET" not in calls.read_text()
 
 
 def test_the_watch_sees_what_onnxruntime_leaves_by_itself(finished_run, tmp_path):
@@ -142,18 +132,6 @@ def test_the_watch_sees_what_onnxruntime_leaves_by_itself(finished_run, tmp_path
     if not files_below(tmp_path / "home"):
         pytest.skip("this build of onnxruntime has no telemetry")
     assert any("deviceid" in name for name in files_below(tmp_path / "home"))
-
-
-@pytest.mark.skipif(shutil.which("strace") is None, reason="strace watches the sockets; apt-get install strace")
-def test_measuring_opens_no_connection(finished_run, data_folder, tmp_path):
-    file = finished_run.folder / "models" / "r1" / "onnx" / "model.onnx"
-    words = [COMMAND, "measure", str(file), "--data", str(data_folder / "test.jsonl"), "--min-seconds", "0.1"]
-    watch = ["strace", "-f", "-qq", "-e", "trace=connect,sendto,sendmsg", "-o", str(tmp_path / "calls")]
-    done = subprocess.run([*watch, *words], capture_output=True, text=True, env=home_of(tmp_path / "home"))
-    if "ptrace" in done.stderr and done.returncode:
-        pytest.skip(f"strace may not watch here: {done.stderr.strip()[:80]}")
-    assert done.returncode == 0, done.stderr
-    assert "AF_INET" not in (tmp_path / "calls").read_text()
 
 
 def test_packages_that_only_report_use_are_not_there():

@@ -94,8 +94,18 @@ def test_the_process_that_makes_files_takes_nothing_from_the_working_folder(trap
         child.ask("make", order=order)
 
 
-@pytest.mark.parametrize("start", [["-m", "edgedistill.cli"], [str(Path(sys.executable).with_name("edgedistill"))]])
-@pytest.mark.parametrize("path", ["", ":"])
+MODULE, COMMAND = ["-m", "edgedistill.cli"], [str(Path(sys.executable).with_name("edgedistill"))]
+
+
+@pytest.mark.parametrize(
+    ("start", "path"),
+    [
+        (MODULE, ""),
+        (COMMAND, ":"),
+        pytest.param(MODULE, ":", marks=pytest.mark.slow),
+        pytest.param(COMMAND, "", marks=pytest.mark.slow),
+    ],
+)
 def test_the_command_line_measures_a_bundle_full_of_traps(trapped, finished_run, monkeypatch, start, path):
     """Of what Python itself imports before edgedistill's first line, and of `-m edgedistill` beside a folder of that
     name, nobody but the user can say otherwise."""

@@ -1,4 +1,4 @@
-"""`python -m tests.faults [--only KIND] [--seed N] [--count N] [--jobs N] [--quick] [--keep DIR] [--write FILE]`
+"""`python -m tests.faults [--only KIND] [--seed N] [--count N] [--jobs N] [--keep DIR] [--write FILE]`
 
 Exit code 0 when no case failed. A case that failed keeps its folder and prints how to run it alone.
 """

@@ -18,7 +18,6 @@ from .harness import Case, Expected, Verdict, judge
 
 COUNT = 80
 LIMIT_S = 60.0
-QUICK = (4, 13)
 NEEDS = ("finished",)
 Json = dict[str, Any]
 

@@ -16,9 +16,7 @@ from .harness import Case, Expected, Verdict, copy_linked, judge
 
 COUNT = 100
 LIMIT_S = 120.0
-QUICK = (2, 19)
 NEEDS = ("finished", "halfway")
-QUICK_NEEDS = ("finished",)
 
 
 @dataclass

@@ -19,7 +19,6 @@ from .world import SPLITS, recipe_tree, write_recipe
 
 COUNT = 150
 LIMIT_S = 40.0
-QUICK = (0, 9, 21, 33, 40)
 Row = dict[str, object]
 FORMATS = ("jsonl", "csv", "parquet")
 

@@ -14,7 +14,6 @@ from .harness import Case, Verdict, judge, manners
 
 COUNT = 20
 LIMIT_S = 180.0
-QUICK = (1,)
 NEEDS = ("finished",)
 _CLONE_NEWNS = 0x00020000
 

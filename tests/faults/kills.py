@@ -17,7 +17,6 @@ from .harness import TRACEBACK, Case, Verdict, judge, kill_session
 
 COUNT = 30
 LIMIT_S = 180.0
-QUICK = (0,)
 NEEDS = ("finished",)
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 _PATIENCE_S = 30.0

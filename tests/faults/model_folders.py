@@ -21,7 +21,6 @@ from .world import recipe_tree, write_recipe
 
 COUNT = 150
 LIMIT_S = 60.0
-QUICK = (0, 14, 21, 30, 37)
 NEEDS = ("as-is",)
 TOLERANCE = 1e-6
 Json = dict[str, Any]

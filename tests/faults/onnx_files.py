@@ -18,7 +18,6 @@ from .world import LABELS
 
 COUNT = 75
 LIMIT_S = 60.0
-QUICK = (1, 16)
 NEEDS = ("finished",)
 
 

@@ -39,7 +39,6 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="number of the first case")
     parser.add_argument("--count", type=int, help="cases of each kind")
     parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--quick", action="store_true", help="a few cases of each kind")
     parser.add_argument("--keep", help="folder for the world and the failed cases; a world that is there is used again")
     parser.add_argument("--write", help="write the table of what was tried as Markdown")
     parser.add_argument("--json", help="write every verdict as JSON")
@@ -67,7 +66,7 @@ def main(chosen: argparse.Namespace) -> int:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     kinds = {name: module for name, module in _modules().items() if not chosen.only or name in chosen.only}
     _import_everything()
-    world = _world(Path(chosen.keep), kinds, chosen.quick)
+    world = _world(Path(chosen.keep), kinds)
     seeds = [(kind, seed) for kind, module in kinds.items() for seed in _seeds(module, chosen)]
     seeds.sort(key=lambda each: -kinds[each[0]].LIMIT_S)  # the long ones first, so that no process waits at the end
     gc.collect()
@@ -131,8 +130,6 @@ def _modules() -> dict[str, ModuleType]:
 
 
 def _seeds(module: ModuleType, chosen: argparse.Namespace) -> list[int]:
-    if chosen.quick:
-        return list(module.QUICK)
     count = chosen.count if chosen.count is not None else module.COUNT - chosen.seed
     return list(range(chosen.seed, chosen.seed + count))
 
@@ -153,12 +150,11 @@ def _import_everything() -> None:
             continue
 
 
-def _world(keep: Path, kinds: dict[str, ModuleType], quick: bool) -> object:
+def _world(keep: Path, kinds: dict[str, ModuleType]) -> object:
     """The pristine inputs, and of the runs those that the kinds need."""
     from .making import make_world
 
-    key = "QUICK_NEEDS" if quick else "NEEDS"
-    needs = {need for module in kinds.values() for need in getattr(module, key, getattr(module, "NEEDS", ()))}
+    needs = {need for module in kinds.values() for need in getattr(module, "NEEDS", ())}
     return make_world(keep, needs)
 
 

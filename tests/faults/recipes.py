@@ -20,7 +20,6 @@ from .world import World, recipe_tree
 
 COUNT = 300
 LIMIT_S = 20.0
-QUICK = (0, 7, 12, 16, 27, 37, 39)
 Tree = dict[str, object]
 
 

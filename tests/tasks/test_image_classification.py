@@ -66,6 +66,7 @@ def test_images_go_all_the_way(digits):
     assert not (run / "models/small/tokenizer.json").exists()
 
 
+@pytest.mark.slow
 def test_a_round_starts_from_a_trained_network(digits, tmp_path):
     run, before = digits
     tree = copy.deepcopy(RECIPE)
