@@ -9,8 +9,8 @@ wrong to refuse what works, and wrong to let pass what fails later.
 from __future__ import annotations
 
 import argparse
-import json
 import logging
+import re
 import sys
 import tempfile
 import time
@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+import transformers
 from transformers import AutoConfig, AutoModelForSequenceClassification
 from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES
 
@@ -42,6 +43,7 @@ STUDENTS: Mapping[str, dict[str, object]] = {
 WORKS, REFUSED, NOT_TINY = "works", "refused", "not tried"
 _TOKENS, _LENGTH = 300, 64
 _MOST_PARAMETERS = 3_000_000
+_TEACHERS = ("teacher.", "the teacher", "data.max_length")
 _SIZES: Mapping[str, object] = {
     **dict.fromkeys(
         ["hidden_size", "d_model", "n_embd", "dim", "embedding_size", "emb_dim", "word_embed_proj_dim"], 32
@@ -159,29 +161,68 @@ def _answer(folder: Path, student: str, exported: bool) -> Answer:
     return Answer(WORKS, "" if made.failure is None else f"but as ONNX: {made.failure.reason}")
 
 
+Table = dict[str, dict[str, Answer]]
+
+
+def document(found: Table) -> str:
+    """What works with what, for `docs/`."""
+    lines = [
+        "# Which architectures can be distilled",
+        "",
+        "`python -m tests.architectures` makes a tiny model with random weights of each text classifier that",
+        f"transformers {transformers.__version__} has, and asks for every kind of student of it.",
+        "What passes the trial before training was trained for an epoch, too. *Refused* is one sentence and exit code",
+        "2 before anything is trained: by `plan`, where `config.json` tells, else by the trial (`probe-...`).",
+        "`static`, `trim_vocabulary` and `checkpoint` don't depend on the architecture.",
+        "",
+        f"| architecture | {' | '.join(f'`{each}`' for each in STUDENTS)} | why the teacher is refused |",
+        "|---" * (len(STUDENTS) + 2) + "|",
+    ]
+    for name, row in found.items():
+        if any(each.state == NOT_TINY for each in row.values()):
+            continue
+        words = {each.words for each in row.values() if each.words.startswith(_TEACHERS)}
+        lines.append(
+            f"| {name} | {' | '.join(row[each].state for each in STUDENTS)} | {' '.join(map(_reason, words))} |"
+        )
+    rest = [name for name, row in found.items() if any(each.state == NOT_TINY for each in row.values())]
+    lines += ["", f"Not tried, for they can't be made tiny here: {', '.join(rest)}."]
+    return "\n".join(lines) + "\n"
+
+
+def _reason(words: str) -> str:
+    """A refusal without its place, what to do, and the numbers of this model."""
+    place, _, said = words.partition(": ")
+    said = said if place in ("teacher.model", "data.max_length") else words
+    said = re.split(r"; expected | \[", said)[0]
+    return re.sub(r"'[^']*/teacher': ?|\(a '[\w-]+'\) | \(its logits [^)]*\)", "", said).replace("|", "/")
+
+
 def main(words: Sequence[str]) -> int:
-    """Try them and tell."""
+    """Try them and tell; 1 when one of them fails otherwise than in a sentence before training."""
     parser = argparse.ArgumentParser(prog="python -m tests.architectures", description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", default=NAMES, metavar="NAME")
     parser.add_argument("--export", action="store_true", help="write ONNX files too")
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--write", type=Path, help="write the table as Markdown")
     chosen = parser.parse_args(words)
     logging.disable(logging.WARNING)
-    found: dict[str, dict[str, list[str]]] = {}
+    found: Table = {}
+    faults = 0
     for name in chosen.names:
         begun = time.monotonic()
         with tempfile.TemporaryDirectory() as folder:
-            row = found[name] = {}
             try:
-                for student, answer in tried(name, Path(folder), exported=chosen.export):
-                    row[student] = [answer.state, answer.words]
+                found[name] = dict(tried(name, Path(folder), exported=chosen.export))
+                said = "; ".join(f"{init} {each.state} {each.words}".strip() for init, each in found[name].items())
             except Exception as error:  # noqa: BLE001 - told as what it is
-                row["FAULT"] = [type(error).__name__, f"{error} / {error.__cause__!r}"[:600]]
-        sys.stdout.write(f"{name} ({time.monotonic() - begun:.1f} s): {json.dumps(row)}\n")
+                faults += 1
+                said = f"FAULT: {type(error).__name__}: {error}"
+        sys.stdout.write(f"{name} ({time.monotonic() - begun:.1f} s): {said}\n")
         sys.stdout.flush()
-    if chosen.json:
-        chosen.json.write_text(json.dumps(found, indent=1) + "\n")
-    return 0
+    sys.stdout.write(f"{len(chosen.names)} architectures, {faults} faults\n")
+    if chosen.write:
+        chosen.write.write_text(document(found), encoding="utf-8")
+    return int(faults > 0)
 
 
 if __name__ == "__main__":
