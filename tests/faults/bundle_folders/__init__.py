@@ -1,0 +1,1 @@
+"""The mutations of bundles, by what they change."""

@@ -1,0 +1,77 @@
+"""The copy of a bundle that is damaged."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..harness import Expected
+
+Json = dict[str, Any]
+
+
+@dataclass
+class Copy:
+    """The copy that is damaged."""
+
+    path: Path
+    canary: Path
+    expected: Expected = "refused"
+    vouch: bool = True
+    """Write `sha256.txt` anew, as someone who made a wrong bundle would."""
+    cwd: Path | None = None
+
+    def edit(self, name: str, change: Callable[[Json], object]) -> None:
+        """Change a JSON file."""
+        file = self.path / name
+        content = json.loads(file.read_text(encoding="utf-8"))
+        change(content)
+        file.write_text(json.dumps(content), encoding="utf-8")
+
+    @property
+    def model(self) -> Path:
+        """The model file."""
+        return next(self.path.rglob("*.onnx"))
+
+
+Mutation = Callable[[Copy, random.Random], None]
+
+
+VALUES: tuple[object, ...] = (
+    None,
+    -1,
+    0,
+    1.5,
+    10**12,
+    "",
+    "x",
+    "../x",
+    "\x00",
+    True,
+    [],
+    {},
+    [[]],
+    [None],
+    {"a": None},
+    float("nan"),
+    float("inf"),
+    "9" * 5000,
+)
+
+
+def listed(bundle: Copy, rng: random.Random) -> Path:
+    names = [line.split("  ", 1)[1] for line in (bundle.path / "sha256.txt").read_text().splitlines()]
+    return bundle.path / rng.choice(names)
+
+
+def write_hashes(folder: Path) -> None:
+    files = sorted(each for each in folder.rglob("*") if each.is_file() and each.name != "sha256.txt")
+    lines = [
+        f"{hashlib.sha256(each.read_bytes()).hexdigest()}  {each.relative_to(folder).as_posix()}\n" for each in files
+    ]
+    (folder / "sha256.txt").write_text("".join(lines), encoding="utf-8")

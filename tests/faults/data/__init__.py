@@ -1,0 +1,1 @@
+"""The mutations of data files, by what they change."""

@@ -1,0 +1,1 @@
+"""The mutations of model folders, by what they change."""

@@ -1,0 +1,1 @@
+"""The mutations of onnx files, by what they change."""

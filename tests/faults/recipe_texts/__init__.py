@@ -1,0 +1,1 @@
+"""The mutations of recipes, by what they change."""
