@@ -1,0 +1,63 @@
+"""What the stop rule is told of a round and its files."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from edgedistill import data, inference, signals, stop
+from edgedistill.candidates import Candidate
+from edgedistill.recipe import Limits, StopSpec, TaskSpec
+from edgedistill.step import Context
+from edgedistill.steps import judge_round
+
+LABELS = np.array([0, 1, 1, -100, 0])
+ROWS = {"teacher": [0, 1, 1, 0, 1], "student": [0, 1, 0, 0, 1]}
+"""Classes that are answered: the teacher is right on 3 of 4, the student on 2."""
+
+
+def given(role, accuracy=None, failure=None):
+    return SimpleNamespace(path=lambda name: role, read_json=lambda name: {"accuracy": accuracy}, failure=failure)
+
+
+def test_every_file_is_judged_by_its_own_drop_and_size(tmp_path, monkeypatch):
+    seen = {}
+    judge = stop.judge
+
+    def recorded(name, metric, teacher, student, labels, files, *rest):
+        seen.update(teacher=list(teacher), student=list(student), labels=list(labels), files=files)
+        return judge(name, metric, teacher, student, labels, files, *rest)
+
+    monkeypatch.setattr(stop, "judge", recorded)
+    monkeypatch.setattr(signals, "load_rows", lambda role: SimpleNamespace(values=np.eye(2)[ROWS[role]]))
+    monkeypatch.setattr(inference, "references", lambda task, tokens: LABELS)
+    monkeypatch.setattr(data.PreparedData, "of", lambda inputs: SimpleNamespace(tokens=lambda split: split))
+    monkeypatch.setattr(judge_round, "read_files", lambda artifact: SimpleNamespace(bytes=artifact.path("")))
+    rows = tuple(
+        Candidate(id=f"r1/{name}", round="r1", target=name, precision="fp32", runtime="r", threads=1, batch=1)
+        for name in ("a", "b", "failed")
+    )
+    inputs = {role: given(role) for role in ROWS} | {
+        "verify:r1-a-fp32-r": given("", 0.5),
+        "verify:r1-b-fp32-r": given("", 1.0),
+        "verify:r1-failed-fp32-r": given("", failure="it did"),
+        "file:r1-a-fp32": given(3_000_000),
+        "file:r1-b-fp32": given(9_000_000),
+    }
+    settings = judge_round.Settings(
+        task=TaskSpec(type="text-classification", metric="accuracy"),
+        round="r1",
+        stop=StopSpec.model_validate({"when": {"accuracy_drop": 0.5}}),
+        limits=Limits(accuracy_drop=0.1, file_mb=20),
+        candidates=rows,
+    )
+    judge_round.run(settings, inputs, tmp_path, Context(tmp_path, SimpleNamespace(say=lambda line: None)))
+    assert (seen["teacher"], seen["student"], seen["labels"]) == ([0, 1, 1, 1], [0, 1, 0, 1], [0, 1, 1, 0])
+    assert [(each.id, each.accuracy_drop, each.file_mb) for each in seen["files"]] == [
+        ("r1/a", pytest.approx(0.25), 3.0),
+        ("r1/b", pytest.approx(-0.25), 9.0),
+    ]
+    assert '"r1/b"' in (tmp_path / "judgement.json").read_text()
+    assert '"r1/a"' not in (tmp_path / "judgement.json").read_text()
