@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -20,10 +19,13 @@ from .errors import UserError
 from .heads import refuse_other_heads
 from .local_files import refuse_data_path
 from .machine import describe
+from .memory import recall, remember
 from .model_fit import check_sizes
 from .model_folder import check_folder, files_read, read_config, read_weights_header
 from .provenance import Provenance, of_folder
 from .recipe import DataSource, DataSpec, Recipe, SplitName
+
+_HASHES = "hashes.json"
 
 
 @dataclass(frozen=True)
@@ -172,16 +174,14 @@ def _provenance(recipe: Recipe) -> tuple[Provenance, ...]:
 def file_hash(file: Path) -> str:
     """sha256 of a file; remembered by path, size and time of change, since teachers are large."""
     status = file.stat()
-    memory = _memory_file()
-    known = _read_json(memory)
+    known = recall(_HASHES)
     key = f"{file.resolve()}:{status.st_size}:{status.st_mtime_ns}"
     if isinstance(known.get(key), str):
         return str(known[key])
     with file.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     if status.st_size > 1 << 20:
-        known = dict(list(known.items())[-500:]) | {key: digest}
-        _write_quietly(memory, json.dumps(known))
+        remember(_HASHES, known | {key: digest})
     return digest
 
 
@@ -264,24 +264,9 @@ def _count_labels(data: DataSpec) -> int | None:
         return None  # the data step says what is wrong with the file
 
 
-def _memory_file() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgedistill" / "hashes.json"
-
-
 def _read_json(file: Path) -> dict[str, object]:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
-
-
-def _write_quietly(file: Path, text: str) -> None:
-    """A memory that can't be written costs time, nothing else."""
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        temporary = file.with_suffix(f".{os.getpid()}.tmp")
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(file)
-    except OSError:
-        pass

@@ -70,16 +70,22 @@ def live_signals(recipe: Recipe, sources: Sources, each: Round) -> dict[str, str
     return found
 
 
-def _estimate(name: str, origin: str, shape: ModelShape | None, recipe: Recipe) -> ModelEstimate:
-    parameters = shape.parameters() if shape else None
+def sized(
+    model: ModelEstimate, recipe: Recipe, parameters: int | None, layers: int | None, hidden_size: int | None
+) -> ModelEstimate:
+    """The estimate with these sizes, and the file sizes that follow from them."""
     sizes: dict[str, int | None] = {}
     for each in recipe.quantize:
         makers = [plugins.find("exporters", target).PRECISIONS for target in recipe.export.targets]
         maker = next((own[each.precision] for own in makers if each.precision in own), None)
         sizes[each.precision] = round(parameters * maker.bytes_per_parameter) if parameters and maker else None
-    return ModelEstimate(
-        name, origin, shape.layers if shape else None, shape.hidden_size if shape else None, parameters, sizes
-    )
+    return replace(model, parameters=parameters, layers=layers, hidden_size=hidden_size, file_bytes=sizes)
+
+
+def _estimate(name: str, origin: str, shape: ModelShape | None, recipe: Recipe) -> ModelEstimate:
+    empty = ModelEstimate(name, origin, None, None, None)
+    known = (shape.parameters(), shape.layers, shape.hidden_size) if shape else (None, None, None)
+    return sized(empty, recipe, *known)
 
 
 def _teacher_shape(recipe: Recipe, sources: Sources) -> ModelShape | None:

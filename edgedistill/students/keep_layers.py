@@ -35,6 +35,11 @@ def unsuitable(source: Mapping[str, object]) -> str | None:
     return "whose layers share their weights" if shares_layers(source) else None
 
 
+def resizes(spec: KeepLayersSpec) -> dict[str, object]:
+    """The sizes of its source that such a student changes."""
+    return {"layers": spec.layers}
+
+
 def build(request: StudentRequest) -> PreTrainedModel:
     """The student, its weights copied (DistilBERT, Sanh et al. 2019, section 3).
 

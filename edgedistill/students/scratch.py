@@ -30,6 +30,11 @@ VERSION = 1
 OWN_TOKENIZER = False
 
 
+def resizes(spec: ScratchSpec) -> dict[str, object]:
+    """The sizes of its source that such a student changes."""
+    return spec.model_dump(exclude={"init", "from_"})
+
+
 def build(request: StudentRequest) -> PreTrainedModel:
     """The student as its architecture initialises it.
 
