@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 from numbers import Real
 
+import numpy as np
 import pytest
 from trunk.figures import Recount, leaves
 from trunk.materials import recipe, write_data
@@ -36,8 +37,13 @@ def told(run):
 
 
 @pytest.fixture(scope="module")
-def recount(run, folder):
-    return Recount(run, write_data(folder), recipe(folder)).expected
+def predictions(run, folder):
+    return Recount(run, write_data(folder), recipe(folder))
+
+
+@pytest.fixture(scope="module")
+def recount(predictions):
+    return predictions.expected
 
 
 def same(told: object, expected: object, tolerance: float) -> bool:
@@ -67,6 +73,18 @@ def test_every_figure_is_what_the_predictions_say(told, recount):
     exact = {place: value for place, value in recount.items() if place not in clock}
     assert differences(told, exact) == []
     assert differences(told, {place: recount[place] for place in clock}, 1e-3) == []  # samples are kept rounded
+
+
+def test_a_model_that_does_no_better_than_its_answers_in_random_order_is_named(run, predictions):
+    said = json.loads((run / "results.json").read_text())["warnings"]
+    rng = np.random.default_rng(1)
+    for model in ("teacher", *predictions.rounds):
+        right, answers = predictions.right(model).sum(), predictions.says(model)
+        by_chance = [(rng.permutation(answers) == predictions.ids["test"]).sum() for _ in range(4000)]
+        share = np.mean(by_chance >= right)
+        assert not 0.04 < share < 0.06, "too near to call"
+        sentence = f"{model} has learned nothing that shows: it is right on {right:.0f} of {len(answers)} test items"
+        assert any(each.startswith(sentence) for each in said) == (share > 0.05), (model, share, said)
 
 
 # What only the clock, the machine or the recipe says, and what others test.

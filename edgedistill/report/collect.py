@@ -11,6 +11,7 @@ import numpy as np
 from edgedistill import __version__, plugins
 from edgedistill.artifacts import Failure
 from edgedistill.candidates import Candidate, timed
+from edgedistill.chance import against_chance
 from edgedistill.clients import loads_in
 from edgedistill.data import PreparedData
 from edgedistill.error_changes import ErrorChanges, error_changes
@@ -39,7 +40,7 @@ from edgedistill.statistics import (
 )
 from edgedistill.step import Inputs
 
-from .warnings import candidate_warnings, warnings
+from .warnings import candidate_warnings, chance_warnings, warnings
 
 if TYPE_CHECKING:
     from edgedistill.interfaces import Floats, Integers, Metric
@@ -78,6 +79,8 @@ def collect(settings: Settings, inputs: Inputs) -> Results:
     }
     measured = tuple(_candidate(row, settings, inputs, test, choice) for row in settings.candidates)
     environment = inputs["measure"].read_json("environment.json")
+    known = {"teacher": against_chance(test.model("teacher"), test.labels)}
+    known |= {each.id: against_chance(tests[each.id].model(each.id), tests[each.id].labels) for each in settings.rounds}
     return Results.model_validate(
         {
             "schema": RESULTS_SCHEMA,
@@ -90,7 +93,11 @@ def collect(settings: Settings, inputs: Inputs) -> Results:
             "chosen": choice["chosen"],
             "why": choice["why"],
             "stop": _stop(settings, inputs),
-            "warnings": (*warnings(found, repeated, settings, inputs), *candidate_warnings(measured, environment)),
+            "warnings": (
+                *chance_warnings(known),
+                *warnings(found, repeated, settings, inputs),
+                *candidate_warnings(measured, environment),
+            ),
             "flips": flips,
             "errors": {each.id: tests[each.id].texts(changes[each.id], each) for each in settings.rounds},
             "data": {

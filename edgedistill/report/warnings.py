@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edgedistill.chance import AgainstChance
 from edgedistill.measuring.latency import BATCHED
 from edgedistill.recipe import teacher_of
 from edgedistill.remedies import RoundFigures, remedies
@@ -47,6 +48,20 @@ def warnings(
             first, second = pair.split("/")
             repeated.append(f"{count} texts of {second} are also in {first}: accuracy there may be flattered.")
     return [*worse, *unshown, *repeated]
+
+
+def chance_warnings(models: Mapping[str, AgainstChance]) -> list[str]:
+    """Sentences about models that know nothing of the labels.
+
+    Args:
+        models: by name, how each did on its test set.
+    """
+    return [
+        f"{name} has learned nothing that shows: it is right on {found.right} of {found.items} test items, the same "
+        f"answers in random order on {found.expected:.1f}."
+        for name, found in models.items()
+        if found.at_chance
+    ]
 
 
 def candidate_warnings(

@@ -10,7 +10,7 @@ from edgedistill.recipe import Round, SelectSpec, TaskSpec
 from edgedistill.spec import Spec
 from edgedistill.step import Context, Inputs
 
-VERSION = 7
+VERSION = 8
 
 
 class Settings(Spec):

@@ -1,0 +1,13 @@
+"""What is said before the figures."""
+
+from __future__ import annotations
+
+from edgedistill.chance import AgainstChance
+from edgedistill.report.warnings import chance_warnings
+
+
+def test_models_that_know_nothing_of_the_labels_are_named_with_their_figures():
+    found = {"teacher": AgainstChance(30, 36, 6.0, 0.0005), "r1": AgainstChance(7, 36, 6.1, 0.4)}
+    assert chance_warnings(found) == [
+        "r1 has learned nothing that shows: it is right on 7 of 36 test items, the same answers in random order on 6.1."
+    ]
