@@ -204,7 +204,7 @@ def _set_width(config: PreTrainedConfig, hidden_size: int, heads: int | None, in
     if shared is not None:
         config.num_key_value_heads = math.gcd(config.num_attention_heads, max(1, round(shared * ratio)))
     for name in _HEAD_WIDTHS:
-        if getattr(config, name, None) == old // before:
+        if vars(config).get(name) == old // before:  # Falcon computes its own from the others
             setattr(config, name, hidden_size // config.num_attention_heads)
 
 

@@ -17,8 +17,9 @@ ROWS = {
 
 
 TRIED = (
-    "albert", "bart", "bert", "convbert", "deberta", "deberta-v2", "distilbert", "electra", "esm", "fnet", "gpt2",
-    "gte", "llama", "mobilebert", "modernbert", "mpnet", "nomic_bert", "qwen3", "roberta", "squeezebert", "t5", "xlm",
+    "albert", "bart", "bert", "convbert", "deberta", "deberta-v2", "distilbert", "electra", "esm", "falcon", "fnet",
+    "gpt2", "gte", "llama", "mobilebert", "modernbert", "mpnet", "nomic_bert", "qwen3", "roberta", "squeezebert", "t5",
+    "xlm",
 )  # fmt: skip
 
 
