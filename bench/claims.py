@@ -19,10 +19,11 @@ import numpy as np
 import yaml
 
 import edgedistill
-from bench.arms import Gain, Trained, Tree, gain, train
+from bench.arms import Gain, Tree, gain, right_on_test, train
 from bench.record import Goal, record
 from bench.rounds import VIEWS, base
 from edgedistill.augmentation import mistyped
+from edgedistill.evaluated import EvaluatedRun
 from edgedistill.results import Results
 from edgedistill.signals import load_rows
 from edgedistill.statistics import auroc, log_softmax
@@ -146,7 +147,7 @@ def from_one_round(inputs: Inputs, rows: list[Tree], goals: list[Goal]) -> None:
     trained = train(tree, inputs.out / "clinc150")
 
     def compare(claim: str, one: str, other: str) -> None:
-        a, b = trained.right(one), trained.right(other)
+        a, b = right_on_test(trained, one), right_on_test(trained, other)
         add(rows, goals, claim, (one, other), (float(a.mean()), float(b.mean())), gain(a, b))
 
     compare("amplification: taught by a student of the same size (born again)", "born-again", "first")
@@ -169,17 +170,19 @@ def from_one_round(inputs: Inputs, rows: list[Tree], goals: list[Goal]) -> None:
     add(rows, goals, claim, named, (float(a.mean()), float(b.mean())), over_seeds(a - b))
 
 
-def on_typos(trained: Trained, model: str, typos: list[str]) -> np.ndarray:
+def on_typos(trained: EvaluatedRun, model: str, typos: list[str]) -> np.ndarray:
     """(S, N) right or wrong on the test set with typos."""
-    answers = [trained.answers(model + each, typos).argmax(axis=1) for each in trained.suffixes]
-    return np.stack([each == trained.labels() for each in answers]).astype(float)
+    rows = [{"text": text} for text in typos]
+    answers = [trained.answers(model + each, rows).argmax(axis=1) for each in trained.suffixes]
+    return np.stack([each == trained.references() for each in answers]).astype(float)
 
 
-def scope(trained: Trained, model: str, elsewhere: list[str]) -> np.ndarray:
+def scope(trained: EvaluatedRun, model: str, elsewhere: list[str]) -> np.ndarray:
     """(S,) how well the largest probability tells test items from out-of-scope ones."""
     found = []
+    rows = [{"text": text} for text in elsewhere]
     for each in trained.suffixes:
-        inside, outside = trained.logits(model + each), trained.answers(model + each, elsewhere)
+        inside, outside = trained.logits(model + each), trained.answers(model + each, rows)
         found.append(auroc(log_softmax(inside).max(axis=1), log_softmax(outside).max(axis=1)))
     return np.array(found)
 
@@ -222,7 +225,7 @@ def adaptation(inputs: Inputs, rows: list[Tree], goals: list[Goal]) -> None:
         ],
     }
     trained = train(tree, inputs.out / "adaptation")
-    a, b = trained.right("adapted"), trained.right("direct")
+    a, b = right_on_test(trained, "adapted"), right_on_test(trained, "direct")
     claim = f"adaptation: a body distilled on BANKING77 first, {FEW} texts a class of CLINC150"
     add(rows, goals, claim, ("adapted", "direct"), (float(a.mean()), float(b.mean())), gain(a, b))
 

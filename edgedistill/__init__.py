@@ -13,10 +13,10 @@ from . import process  # noqa: E402
 process.prepare()
 
 __version__ = "0.1.0"
-__all__ = ["bundle", "compare", "compare_devices", "measure", "plan", "run"]
+__all__ = ["bundle", "compare", "compare_devices", "evaluate", "measure", "plan", "run"]
 
 if TYPE_CHECKING:
-    from .api import bundle, compare, compare_devices, measure, plan, run
+    from .api import bundle, compare, compare_devices, evaluate, measure, plan, run
 
 
 def __getattr__(name: str) -> object:

@@ -22,6 +22,7 @@ from .candidates import possible
 from .emulation.cpus import CPUS, DEFAULT_CPU
 from .engine import execute, find_done
 from .errors import EdgedistillError, UserError
+from .evaluated import EvaluatedRun, without_files
 from .lone_file import FileMeasurement, LoneFile, measure_lone_file
 from .measuring.instructions import refuse_options
 from .model_files import read_files
@@ -93,6 +94,34 @@ def run(
         publish(plan_, done, folder)
         progress.event("done")
         return load_results(folder)
+
+
+def evaluate(
+    recipe: str | Recipe,
+    overrides: Sequence[str] = (),
+    *,
+    out: str | Path | None = None,
+    stream: TextIO | None = sys.stderr,
+) -> EvaluatedRun:
+    """Train and evaluate the models of a recipe, without files for devices. A later `run` in the same folder goes on.
+
+    Args:
+        recipe: a file, a shipped recipe's name, or a recipe.
+        overrides: `dotted.path=value` each, of a file or shipped recipe.
+        out: the run folder; `runs/NAME` unless given.
+        stream: where progress is written; None for silence.
+
+    Raises:
+        UserError: the recipe, its data or models are wrong, or the folder cannot be written or is in use.
+        StepError: a step failed.
+        DiskFullError: no room in the run folder.
+    """
+    loaded = recipe if isinstance(recipe, Recipe) else loading.load(recipe, overrides)
+    folder = _run_folder(loaded, out)
+    whole = make_plan(loaded, sources.look_up(loaded, download=True))
+    with run_folder.opened(folder):  # not tidied: recipes that share it each have checkpoints of their own
+        progress = Progress(folder / run_folder.EVENTS, stream)
+        return EvaluatedRun(folder, loaded, execute(without_files(whole), folder, progress))
 
 
 def _until_stopped(

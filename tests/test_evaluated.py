@@ -1,0 +1,58 @@
+"""Training and evaluation alone: what is done, what it gives, and that `run` goes on from there."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+import edgedistill
+from edgedistill import loading, sources
+from edgedistill.evaluated import without_files
+from edgedistill.planning import make_plan
+
+
+@pytest.fixture
+def folder(finished_run, tmp_path):
+    """The finished run, as far as it is trained and evaluated, but for r2."""
+    shutil.copytree(finished_run.folder / "steps", tmp_path / "run" / "steps")
+    for kind in ("file-", "verify-", "measure-", "choose-", "report-", "bundle-", "r2-", "test-r2-", "evaluate-r2-"):
+        for step in (tmp_path / "run" / "steps").glob(f"[0-9][0-9]-{kind}*"):
+            shutil.rmtree(step)
+    return tmp_path / "run"
+
+
+def test_models_are_trained_and_asked_and_no_file_is_made(finished_run, folder, data_folder):
+    found = edgedistill.evaluate(loading.load(finished_run.recipe), out=folder, stream=None)
+    assert found.artifacts == edgedistill.evaluate(finished_run.recipe, out=folder, stream=None).artifacts
+    assert found.models == ("teacher", "r1", "r1-control", "r2", "r2-control")
+    kinds = {json.loads(file.read_text())["kind"] for file in folder.glob("steps/*/manifest.json")}
+    assert {"distil", "evaluate", "probe_model"} <= kinds
+    assert not kinds & {"make_file", "verify", "measure", "choose", "report", "bundle", "judge_round"}
+    rows = [json.loads(line) for line in (data_folder / "test.jsonl").read_text().splitlines()]
+    answers = found.answers("r2", [{"text": row["text"]} for row in rows])
+    np.testing.assert_allclose(answers, found.logits("r2"), atol=1e-4)
+    right = found.logits("r2").argmax(axis=1) == found.references()
+    again = edgedistill.run(finished_run.recipe, out=folder, stream=None)
+    assert again.rounds[1].accuracy == right.mean() == finished_run.results.rounds[1].accuracy
+    assert found.training("r2")["parameters"] == again.rounds[1].parameters
+    assert (found.model_folder("r2") / "model.safetensors").is_file()
+    assert len(found.references("validation")) == len(found.logits("r1", "validation")) == 36
+
+
+def test_every_model_is_tried_before_it_is_trained(recipe_tree):
+    recipe = loading.validate(recipe_tree, "test")
+    whole = make_plan(recipe, sources.look_up(recipe))
+    names = [step.name for step in without_files(whole).steps]
+    assert {"probe-teacher", "probe-r1", "probe-r2", "teacher", "r1", "test-r2-control"} <= set(names)
+    assert names.index("probe-r2") < names.index("teacher")
+    assert [step.name for step in whole.steps if step.name in names] == names
+
+
+def test_seeds_are_models_of_their_own(recipe_tree):
+    recipe = loading.validate({**recipe_tree, "seeds": [5]}, "test")
+    names = [step.name for step in without_files(make_plan(recipe, sources.look_up(recipe))).steps]
+    assert "test-r1-seed5" in names
+    assert edgedistill.evaluated.EvaluatedRun(None, recipe, {}).suffixes == ("", "-seed5")
