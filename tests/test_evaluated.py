@@ -24,6 +24,7 @@ def folder(finished_run, tmp_path):
     return tmp_path / "run"
 
 
+@pytest.mark.slow
 def test_models_are_trained_and_asked_and_no_file_is_made(finished_run, folder, data_folder):
     found = edgedistill.evaluate(loading.load(finished_run.recipe), out=folder, stream=None)
     assert found.artifacts == edgedistill.evaluate(finished_run.recipe, out=folder, stream=None).artifacts
