@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 
-from .tree import Input, Tree, one, put, text_of, with_raw
+from .tree import Input, Tree, alone, put, text_of, with_raw
 
 
 def odd_name(tree: Tree, rng: random.Random) -> Input:
@@ -27,7 +27,7 @@ def odd_name(tree: Tree, rng: random.Random) -> Input:
         "*",
     ]
     path = rng.choice([("name",), ("rounds", 0, "id"), ("rounds", 0, "stages", 0, "name")])
-    return one(text_of(put(tree, path, rng.choice(names))), "either" if path[-1] == "name" else "refused")
+    return alone(text_of(put(tree, path, rng.choice(names))), "either" if path[-1] == "name" else "refused")
 
 
 def data_path(tree: Tree, rng: random.Random) -> Input:
@@ -37,21 +37,21 @@ def data_path(tree: Tree, rng: random.Random) -> Input:
          "~nobody/x.jsonl", "http://localhost/x.jsonl", "hf://x/y.jsonl", "*.jsonl", "file.txt", "\ud800.jsonl"]
     )  # fmt: skip
     quoted = json.dumps(name)
-    return one(with_raw(tree, ("data", rng.choice(["train", "validation", "test"]), "path"), quoted), "refused")
+    return alone(with_raw(tree, ("data", rng.choice(["train", "validation", "test"]), "path"), quoted), "refused")
 
 
 def model_path(tree: Tree, rng: random.Random) -> Input:
     name = rng.choice(
         ["", ".", "..", "/", "missing", "/dev/null", "a/b/c", "x" * 300, "a\x00b", "../../etc", "hf://a/b", " ", "A B"]
     )
-    return one(with_raw(tree, ("teacher", "model"), json.dumps(name)), "either")
+    return alone(with_raw(tree, ("teacher", "model"), json.dumps(name)), "either")
 
 
 def extends_odd(tree: Tree, rng: random.Random) -> Input:
     raw = rng.choice(["recipe.yaml", "./recipe.yaml", "missing", "x" * 5000, "/", ".", "''", "1", "[a]", "{a: 1}",
         "true",
                       "'a\\0b'", "\"a\\0b\"", "/dev/null", "../..", "\"\\ud800\""])  # fmt: skip
-    return one(f"extends: {raw}\n{text_of(tree)}", "refused")
+    return alone(f"extends: {raw}\n{text_of(tree)}", "refused")
 
 
 def extends_chain(tree: Tree, rng: random.Random) -> Input:

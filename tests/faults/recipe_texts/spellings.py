@@ -7,7 +7,7 @@ import random
 
 import yaml
 
-from .tree import Input, Tree, leaves, one, text_of, with_raw
+from .tree import Input, Tree, alone, leaves, text_of, with_raw
 from .values import WILD
 
 
@@ -22,12 +22,12 @@ def written_otherwise(tree: Tree, rng: random.Random) -> Input:
         json.dumps(tree),
         "\n\n" + text_of(tree).replace(": ", ":  "),
     ]
-    return one(rng.choice(forms), "works")
+    return alone(rng.choice(forms), "works")
 
 
 def number_written_otherwise(tree: Tree, rng: random.Random) -> Input:
     path = ("rounds", 0, "stages", 0, "learning_rate")
-    return one(with_raw(tree, path, rng.choice(["3e-4", "3.0e-4", "0.0003", "3E-4", "+3e-4", ".0003"])), "works")
+    return alone(with_raw(tree, path, rng.choice(["3e-4", "3.0e-4", "0.0003", "3E-4", "+3e-4", ".0003"])), "works")
 
 
 def set_odd(tree: Tree, rng: random.Random) -> Input:

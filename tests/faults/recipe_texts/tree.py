@@ -106,7 +106,7 @@ def with_raw(tree: Tree, path: tuple[object, ...], raw: str) -> str:
     return text_of(put(tree, path, _MARK)).replace(_MARK, raw)
 
 
-def one(text: str | bytes, expected: Expected = "either", **others: str | bytes) -> Input:
+def alone(text: str | bytes, expected: Expected = "either", **others: str | bytes) -> Input:
     return Input(
         {"recipe.yaml": text, **{name.replace("_yaml", ".yaml"): each for name, each in others.items()}}, (), expected
     )

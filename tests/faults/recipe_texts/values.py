@@ -7,7 +7,7 @@ import re
 from copy import deepcopy
 
 from ..harness import Expected
-from .tree import Input, Tree, at, leaves, nodes, one, put, text_of, with_raw
+from .tree import Input, Tree, alone, at, leaves, nodes, put, text_of, with_raw
 
 WILD: tuple[str, ...] = (
     "null", "true", "false", "yes", "on", "0", "-1", "1", "2", "1.5", "1e3", "3e-4", "1e400", "-0.0", ".5", "0x1F",
@@ -23,21 +23,21 @@ NOT_FINITE = (".inf", "-.inf", ".nan", "1e999", "-1e999")
 
 
 def wild_value(tree: Tree, rng: random.Random) -> Input:
-    return one(with_raw(tree, rng.choice(leaves(tree)), rng.choice(WILD)))
+    return alone(with_raw(tree, rng.choice(leaves(tree)), rng.choice(WILD)))
 
 
 def wild_node(tree: Tree, rng: random.Random) -> Input:
-    return one(with_raw(tree, rng.choice(nodes(tree)), rng.choice(WILD)))
+    return alone(with_raw(tree, rng.choice(nodes(tree)), rng.choice(WILD)))
 
 
 def number_not_finite(tree: Tree, rng: random.Random) -> Input:
     numeric = [each for each in leaves(tree) if isinstance(at(tree, each), float)]
-    return one(with_raw(tree, rng.choice(numeric), rng.choice(NOT_FINITE)), "refused")
+    return alone(with_raw(tree, rng.choice(numeric), rng.choice(NOT_FINITE)), "refused")
 
 
 def number_huge(tree: Tree, rng: random.Random) -> Input:
     numeric = [each for each in leaves(tree) if isinstance(at(tree, each), int | float)]
-    return one(with_raw(tree, rng.choice(numeric), rng.choice(["1" * 5000, "1" + "0" * 30, "1e308", "-" + "9" * 25])))
+    return alone(with_raw(tree, rng.choice(numeric), rng.choice(["1" * 5000, "1" + "0" * 30, "1e308", "-" + "9" * 25])))
 
 
 def key_unknown(tree: Tree, rng: random.Random) -> Input:
@@ -48,7 +48,7 @@ def key_unknown(tree: Tree, rng: random.Random) -> Input:
     key = rng.choice(["colour", "epoch", "", " ", "x" * 300, "été", "__class__", "model_config", "schema_", "self"])
     copy = deepcopy(tree)
     at(copy, where)[key] = rng.choice([1, "a", None, [], {}])  # type: ignore[index]
-    return one(text_of(copy), "refused")
+    return alone(text_of(copy), "refused")
 
 
 def key_misspelt(tree: Tree, rng: random.Random) -> Input:
@@ -60,20 +60,20 @@ def key_misspelt(tree: Tree, rng: random.Random) -> Input:
     wrong = rng.choice([key.upper() + "x", key[:-1] or "q", key + "s", key.replace("e", "3") + "_", f" {key}"])
     expected: Expected = "either" if where in (("evaluate", "ood"),) else "refused"
     holder[wrong] = holder.pop(key)
-    return one(text_of(copy), expected if wrong.strip() != key else "either")
+    return alone(text_of(copy), expected if wrong.strip() != key else "either")
 
 
 def key_missing(tree: Tree, rng: random.Random) -> Input:
     path = rng.choice([*leaves(tree), *nodes(tree)])
     copy = deepcopy(tree)
     del at(copy, path[:-1])[path[-1]]  # type: ignore[attr-defined]
-    return one(text_of(copy))
+    return alone(text_of(copy))
 
 
 def key_twice(tree: Tree, rng: random.Random) -> Input:
     lines = text_of(tree).splitlines()
     number = rng.choice([i for i, line in enumerate(lines) if re.match(r"^\s*\w+: \S", line)])
-    return one("\n".join([*lines[: number + 1], lines[number], *lines[number + 1 :]]), "refused")
+    return alone("\n".join([*lines[: number + 1], lines[number], *lines[number + 1 :]]), "refused")
 
 
 def key_not_text(tree: Tree, rng: random.Random) -> Input:
@@ -94,27 +94,27 @@ def key_not_text(tree: Tree, rng: random.Random) -> Input:
     )
     where = rng.choice(["", "data:\n", "select:\n  limits:\n"])
     if not where:
-        return one(f"{text_of(tree)}? {raw}\n: 1\n", "refused")
+        return alone(f"{text_of(tree)}? {raw}\n: 1\n", "refused")
     indent = "  " * where.count("\n")
     copy = {key: value for key, value in tree.items() if key != where.split(":")[0]}
-    return one(f"{text_of(copy)}{where}{indent}? {raw}\n{indent}: 1\n", "refused")
+    return alone(f"{text_of(copy)}{where}{indent}? {raw}\n{indent}: 1\n", "refused")
 
 
 def node_moved(tree: Tree, rng: random.Random) -> Input:
     one, other = rng.sample(nodes(tree), 2)
     try:
-        return one(text_of(put(put(tree, one, at(tree, other)), other, at(tree, one))))
+        return alone(text_of(put(put(tree, one, at(tree, other)), other, at(tree, one))))
     except (KeyError, IndexError, TypeError):
-        return one(text_of(put(tree, one, at(tree, other))))
+        return alone(text_of(put(tree, one, at(tree, other))))
 
 
 def item_repeated(tree: Tree, rng: random.Random) -> Input:
     path = rng.choice([each for each in nodes(tree) if isinstance(at(tree, each), list) and at(tree, each)])
     items = at(tree, path)
     assert isinstance(items, list)
-    return one(text_of(put(tree, path, items * rng.choice([2, 3, 60]))))
+    return alone(text_of(put(tree, path, items * rng.choice([2, 3, 60]))))
 
 
 def list_emptied(tree: Tree, rng: random.Random) -> Input:
     path = rng.choice([each for each in nodes(tree) if isinstance(at(tree, each), list)])
-    return one(text_of(put(tree, path, [])))
+    return alone(text_of(put(tree, path, [])))
