@@ -4,7 +4,6 @@ folder share the teacher and what it said; a killed bench goes on where it was."
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,22 +12,22 @@ import yaml
 
 import edgedistill
 from edgedistill.evaluated import EvaluatedRun
+from edgedistill.statistics import RESAMPLES
 
 Tree = dict[str, object]
-RESAMPLES = 2000
 
 
-def train(tree: Tree, out: Path, overrides: Sequence[str] = ()) -> EvaluatedRun:
+def train(tree: Tree, out: Path) -> EvaluatedRun:
     """Do the training and evaluation that a recipe plans."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "recipe.yaml"
         file.write_text(yaml.safe_dump(tree), encoding="utf-8")
-        return edgedistill.evaluate(str(file), overrides, out=out)
+        return edgedistill.evaluate(str(file), out=out)
 
 
-def right_on_test(trained: EvaluatedRun, model: str, data: str = "data") -> np.ndarray:
+def right_on_test(trained: EvaluatedRun, model: str) -> np.ndarray:
     """(S, N) 1 where a round's model (`small`, `small-control`) of each seed is right on test."""
-    labels = trained.references(data=data)
+    labels = trained.references()
     decided = [trained.logits(model + suffix).argmax(axis=1) for suffix in trained.suffixes]
     return np.stack([decisions == labels for decisions in decided]).astype(float)
 

@@ -97,7 +97,7 @@ def run(
 
 
 def evaluate(
-    recipe: str | Recipe,
+    recipe: str,
     overrides: Sequence[str] = (),
     *,
     out: str | Path | None = None,
@@ -106,8 +106,8 @@ def evaluate(
     """Train and evaluate the models of a recipe, without files for devices. A later `run` in the same folder goes on.
 
     Args:
-        recipe: a file, a shipped recipe's name, or a recipe.
-        overrides: `dotted.path=value` each, of a file or shipped recipe.
+        recipe: a file, or a shipped recipe's name.
+        overrides: `dotted.path=value` each.
         out: the run folder; `runs/NAME` unless given.
         stream: where progress is written; None for silence.
 
@@ -116,7 +116,7 @@ def evaluate(
         StepError: a step failed.
         DiskFullError: no room in the run folder.
     """
-    loaded = recipe if isinstance(recipe, Recipe) else loading.load(recipe, overrides)
+    loaded = loading.load(recipe, overrides)
     folder = _run_folder(loaded, out)
     whole = make_plan(loaded, sources.look_up(loaded, download=True))
     with run_folder.opened(folder):  # not tidied: recipes that share it each have checkpoints of their own

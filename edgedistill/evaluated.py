@@ -64,17 +64,13 @@ class EvaluatedRun:
         step = f"{'test' if split == 'test' else 'evaluate'}-{model}"
         return np.array(load_rows(self.artifacts[step].path(f"{split}.safetensors")).values)
 
-    def references(self, split: str = "test", data: str = "data") -> Integers:
-        """(R,) the right answers of a split.
-
-        Args:
-            data: `data`, or `data-ROUND` of a round on data of its own.
-        """
+    def references(self, split: str = "test") -> Integers:
+        """(R,) the right answers of a split."""
         from .data import PreparedData
         from .inference import references
 
-        place = self.artifacts[data if split == "train" else f"{data}-{split}"].folder
-        tokens = PreparedData(self.artifacts[data].folder, {split: place}).tokens(split)
+        data, place = self.artifacts["data"], self.artifacts[f"data-{split}"]
+        tokens = PreparedData(data.folder, {split: place.folder}).tokens(split)
         return references(plugins.find("tasks", self.recipe.task.type), tokens)
 
     def answers(self, model: str, rows: Sequence[Mapping[str, str]]) -> Floats:

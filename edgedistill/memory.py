@@ -11,8 +11,13 @@ _MOST = 500
 
 def recall(name: str) -> dict[str, object]:
     """What is remembered under a name; nothing where the file is none, or isn't there."""
+    return object_in(_file(name))
+
+
+def object_in(file: Path) -> dict[str, object]:
+    """The JSON object in a file; empty where there is none, or something else."""
     try:
-        content = json.loads(_file(name).read_text(encoding="utf-8"))
+        content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}

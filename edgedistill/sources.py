@@ -19,7 +19,7 @@ from .errors import UserError
 from .heads import refuse_other_heads
 from .local_files import refuse_data_path
 from .machine import describe
-from .memory import recall, remember
+from .memory import object_in, recall, remember
 from .model_fit import check_sizes
 from .model_folder import check_folder, files_read, read_config, read_weights_header
 from .provenance import Provenance, of_folder
@@ -228,8 +228,8 @@ def _folder_hash(files: list[Path]) -> str:
 def _config(model: str, revision: str) -> dict[str, object] | None:
     folder = Path(model)
     if folder.is_absolute():
-        return _read_json(folder / "config.json") or None
-    return _read_json(hub.cache_of(model) / "snapshots" / hub.commit_of(model, revision) / "config.json") or None
+        return object_in(folder / "config.json") or None
+    return object_in(hub.cache_of(model) / "snapshots" / hub.commit_of(model, revision) / "config.json") or None
 
 
 def _fetch_reference(where: str, source: DataSource) -> None:
@@ -262,11 +262,3 @@ def _count_labels(data: DataSpec) -> int | None:
             return len({str(json.loads(line).get(column)) for line in lines if line.strip()})
     except (OSError, ValueError, AttributeError, RecursionError):
         return None  # the data step says what is wrong with the file
-
-
-def _read_json(file: Path) -> dict[str, object]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}

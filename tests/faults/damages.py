@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .damaged import broken_json
 from .finished import run_differs
 from .harness import Case, Expected, Verdict, copy_linked, judge
 
@@ -93,24 +94,7 @@ def file_is_a_link(run: Run, rng: random.Random) -> None:
 
 def manifest_broken(run: Run, rng: random.Random) -> None:
     file = rng.choice(run.files("steps/*/manifest.json"))
-    raw = file.read_bytes()
-    file.write_bytes(
-        rng.choice(
-            [
-                b"",
-                b"{",
-                b"[]",
-                b"null",
-                b"3",
-                b'"x"',
-                b"{}",
-                raw[: len(raw) // 2],
-                b"[" * 50_000,
-                b"\xff\xfe",
-                raw.decode().encode("utf-16"),
-            ]
-        )
-    )
+    file.write_bytes(rng.choice([*broken_json(file.read_bytes()), b"{}"]))
 
 
 def manifest_deleted(run: Run, rng: random.Random) -> None:

@@ -7,29 +7,13 @@ import json
 import random
 import shutil
 
-from .copy import VALUES, Copy, Json
+from ..damaged import Json, broken_json
+from .copy import VALUES, Copy
 
 
 def json_broken(bundle: Copy, rng: random.Random) -> None:
     file = bundle.path / rng.choice(["bundle.json", "golden.json", "bundle.json", "golden.json", "labels.json"])
-    raw = file.read_bytes()
-    file.write_bytes(
-        rng.choice(
-            [
-                b"",
-                b"{",
-                b"[]",
-                b"null",
-                b"3",
-                raw[: len(raw) // 2],
-                raw.decode().encode("utf-16"),
-                b"[" * 50_000,
-                b"{} {}",
-                b"\xff",
-            ]
-        )
-    )
-    bundle.expected = "refused" if file.name != "labels.json" else "either"
+    file.write_bytes(rng.choice(broken_json(file.read_bytes())))
 
 
 def schema_other(bundle: Copy, rng: random.Random) -> None:

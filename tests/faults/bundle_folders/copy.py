@@ -3,35 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from ..harness import Expected
-
-Json = dict[str, Any]
+from ..damaged import DamagedFolder
 
 
 @dataclass
-class Copy:
-    """The copy that is damaged."""
+class Copy(DamagedFolder):
+    """The copy of a bundle."""
 
-    path: Path
-    canary: Path
-    expected: Expected = "refused"
     vouch: bool = True
     """Write `sha256.txt` anew, as someone who made a wrong bundle would."""
-    cwd: Path | None = None
-
-    def edit(self, name: str, change: Callable[[Json], object]) -> None:
-        """Change a JSON file."""
-        file = self.path / name
-        content = json.loads(file.read_text(encoding="utf-8"))
-        change(content)
-        file.write_text(json.dumps(content), encoding="utf-8")
 
     @property
     def model(self) -> Path:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
 import random
 import shutil
-from pathlib import Path
 
+from ..damaged import Payload
 from .copy import Copy, listed
 
 
@@ -87,14 +86,6 @@ def files_beside(bundle: Copy, rng: random.Random) -> None:
     (bundle.path / "run.py").write_text(f"open({str(bundle.canary / 'run')!r}, 'w')\n")
     (bundle.path / "pytorch_model.bin").write_bytes(pickle.dumps(Payload(bundle.canary / "pickle")))
     bundle.expected, bundle.vouch = "works", rng.choice([True, False])
-
-
-class Payload:
-    def __init__(self, file: Path) -> None:
-        self.file = file
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return (os.system, (f"touch {self.file}",))
 
 
 def modules_of_the_working_folder(bundle: Copy, rng: random.Random) -> None:

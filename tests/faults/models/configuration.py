@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+from ..damaged import broken_json
 from .folder import Folder
 
 
@@ -75,23 +76,9 @@ def problem_type_regression(folder: Folder, rng: random.Random) -> None:
 
 def json_broken(folder: Folder, rng: random.Random) -> None:
     name = rng.choice(["config.json", "tokenizer.json", "tokenizer_config.json"])
-    raw = (folder.path / name).read_bytes()
-    contents = [
-        b"",
-        b"{",
-        b"[]",
-        b"null",
-        b"3",
-        raw[: len(raw) // 2],
-        raw.decode().encode("utf-16"),
-        b"\xff\xfe",
-        b"[" * 50_000,
-        b'{"a":' * 50_000,
-        b'{"x": NaN}',
-        b"{}",
-        b"{} {}",
-    ]
-    (folder.path / name).write_bytes(rng.choice(contents))
+    file = folder.path / name
+    nested, not_a_number = b'{"a":' * 50_000, b'{"x": NaN}'
+    file.write_bytes(rng.choice([*broken_json(file.read_bytes()), nested, not_a_number, b"{}"]))
     folder.expected = "refused" if name != "tokenizer_config.json" else "either"
 
 

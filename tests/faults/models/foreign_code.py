@@ -7,7 +7,8 @@ import pickle
 import random
 import shutil
 
-from .folder import Folder, Json, Payload
+from ..damaged import Json, Payload
+from .folder import Folder
 
 
 def pickle_in_place_of_weights(folder: Folder, rng: random.Random) -> None:

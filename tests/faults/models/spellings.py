@@ -8,7 +8,8 @@ import random
 
 import numpy as np
 
-from .folder import Folder, Json, Payload
+from ..damaged import Json, Payload
+from .folder import Folder
 
 
 def written_otherwise(folder: Folder, rng: random.Random) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 
-from .folder import Folder, Json
+from ..damaged import Json
+from .folder import Folder
 
 
 def tokenizer_missing(folder: Folder, rng: random.Random) -> None:

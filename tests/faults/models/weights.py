@@ -8,7 +8,8 @@ import struct
 
 import numpy as np
 
-from .folder import Folder, Json
+from ..damaged import Json
+from .folder import Folder
 
 
 def weight_missing(folder: Folder, rng: random.Random) -> None:
