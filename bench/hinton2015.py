@@ -133,7 +133,7 @@ def row(
 
 def step(run: Path, name: str) -> Path:
     """The newest artifact of a step."""
-    return max(run.glob(f"steps/[0-9][0-9]-{name}-????????????"), key=lambda folder: folder.stat().st_mtime)
+    return max(run.glob(f"steps/[0-9][0-9]-{name}"), key=lambda folder: folder.stat().st_mtime)
 
 
 if __name__ == "__main__":

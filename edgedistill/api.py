@@ -34,6 +34,8 @@ from .results import Results, load_results
 from .sources import Sources
 from .statistics import Paired
 from .statistics import compare as compare_paired
+from .store.listing import remember, store_of
+from .store.store import Store
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ def run(
     overrides: Sequence[str] = (),
     *,
     out: str | Path | None = None,
+    store: str | Path | None = None,
     verify_hashes: bool = False,
     stream: TextIO | None = sys.stderr,
 ) -> Results:
@@ -69,6 +72,8 @@ def run(
         recipe: a file, or a shipped recipe's name.
         overrides: `dotted.path=value` each.
         out: the run folder; `runs/NAME` unless given.
+        store: where artifacts are kept, shared by any number of runs at once; unless given, where the run folder's last
+            run kept them, at first `artifacts` in it.
         verify_hashes: check what is there by sha256, not only by size.
         stream: where progress is written; None for silence.
 
@@ -82,11 +87,12 @@ def run(
     known = sources.look_up(loaded, download=True)
     plan_ = make_plan(loaded, known)
     with run_folder.opened(folder):
-        run_folder.tidy(folder, plan_)
+        kept = _store(folder, store)
+        run_folder.tidy(folder, plan_, kept)
         progress = Progress(folder / run_folder.EVENTS, stream)
         progress.event("run", recipe=loaded.name, steps=len(plan_.steps))
         go = functools.partial(
-            execute, run_folder=folder, progress=progress, verify_hashes=verify_hashes, tried=set[str]()
+            execute, run_folder=folder, progress=progress, store=kept, verify_hashes=verify_hashes, tried={}
         )
         if loaded.stop is not None:
             plan_ = _until_stopped(plan_, known, go, progress)
@@ -101,6 +107,7 @@ def evaluate(
     overrides: Sequence[str] = (),
     *,
     out: str | Path | None = None,
+    store: str | Path | None = None,
     stream: TextIO | None = sys.stderr,
 ) -> EvaluatedRun:
     """Train and evaluate the models of a recipe, without files for devices. A later `run` in the same folder goes on.
@@ -109,6 +116,8 @@ def evaluate(
         recipe: a file, or a shipped recipe's name.
         overrides: `dotted.path=value` each.
         out: the run folder; `runs/NAME` unless given.
+        store: where artifacts are kept, shared by any number of runs at once; unless given, where the run folder's last
+            run kept them, at first `artifacts` in it.
         stream: where progress is written; None for silence.
 
     Raises:
@@ -121,7 +130,16 @@ def evaluate(
     whole = make_plan(loaded, sources.look_up(loaded, download=True))
     with run_folder.opened(folder):  # not tidied: recipes that share it each have checkpoints of their own
         progress = Progress(folder / run_folder.EVENTS, stream)
-        return EvaluatedRun(folder, loaded, execute(without_files(whole), folder, progress))
+        return EvaluatedRun(
+            folder, loaded, execute(without_files(whole), folder, progress, store=_store(folder, store))
+        )
+
+
+def _store(folder: Path, given: str | Path | None) -> Store:
+    """The run's store, which it remembers from now on."""
+    found = store_of(folder, given)
+    remember(folder, found)
+    return found
 
 
 def _until_stopped(
@@ -149,8 +167,17 @@ def _reached(plan_: Plan, known: Sources, rounds: int) -> Plan:
     return make_plan(plan_.recipe.model_copy(update={"rounds": plan_.recipe.rounds[:rounds]}), known)
 
 
-def plan(recipe: str, overrides: Sequence[str] = (), *, out: str | Path | None = None) -> PlannedRun:
+def plan(
+    recipe: str,
+    overrides: Sequence[str] = (),
+    *,
+    out: str | Path | None = None,
+    store: str | Path | None = None,
+) -> PlannedRun:
     """What `run` would do, and what of it is done; loads neither torch nor a model.
+
+    Args:
+        recipe, overrides, out, store: as `run` takes them.
 
     Raises:
         UserError: the recipe, its data or models are wrong.
@@ -159,27 +186,35 @@ def plan(recipe: str, overrides: Sequence[str] = (), *, out: str | Path | None =
     folder = _run_folder(loaded, out)
     known = sources.look_up(loaded)
     plan_ = make_plan(loaded, known)
-    done = find_done(plan_, folder)
+    kept = store_of(folder, store)
+    done = find_done(plan_, folder, kept)
     for number, each in enumerate(loaded.rounds, start=1):
         if (judgement := done.get(f"judge-{each.id}")) and judgement.read_json("judgement.json")["stop"]:
             plan_ = _reached(plan_, known, number)
-            done = find_done(plan_, folder)
+            done = find_done(plan_, folder, kept)
             break
     plan_ = replace(plan_, models=exact(plan_.models, loaded, known))
     return PlannedRun(plan_, folder, frozenset(done))
 
 
-def bundle(run: str | Path, candidate: str | None = None, *, out: str | Path | None = None) -> Path:
+def bundle(
+    run: str | Path,
+    candidate: str | None = None,
+    *,
+    out: str | Path | None = None,
+    store: str | Path | None = None,
+) -> Path:
     """Write a candidate of a finished run as a folder that tests itself (`measure` does it), and return the folder.
 
     Args:
         candidate: the chosen one unless given.
         out: unless given, `RUN/bundle`, or `RUN/bundle-CANDIDATE` for a candidate that is named.
+        store: where the run's artifacts are, if they were moved since it ran.
 
     Raises:
         UserError: no finished run, nothing chosen, no such candidate, or something else lies at `out`.
     """
-    return from_run.bundle_run(Path(run), candidate, Path(out) if out is not None else None)
+    return from_run.bundle_run(Path(run), candidate, Path(out) if out is not None else None, store)
 
 
 @overload

@@ -118,7 +118,7 @@ def test_the_users_own_files_in_a_bundle_stay_and_a_damaged_step_makes_none(fini
     assert (run / "bundle" / "bundle-results.json").read_text() == "{}"
     assert (run / "bundle" / "golden.json").read_text() != "damaged"
     assert not list(run.glob("bundle.*"))
-    weights = next(run.glob("steps/??-r2-????????????/model/config.json"))
+    weights = next(run.glob("steps/??-r2/model/config.json"))
     weights.write_text(weights.read_text().replace("0", "1"))
     with pytest.raises(UserError, match=r"is no longer as the run made it; run the recipe again with --verify-hashes"):
         edgedistill.bundle(run, finished_run.results.chosen.replace("r1", "r2"))
