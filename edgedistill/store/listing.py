@@ -1,7 +1,8 @@
 """What a run folder knows of its store: where it is, and which artifact each step of the present plan has.
 
 `RUN/steps/NN-NAME` is a link to the artifact's folder; where the file system has no links, a file with its path; and
-where somebody copied the run and the copying followed links, a copy of that folder. It is made anew by every run. `RUN/store.json` names the store when that isn't the run folder's own, `RUN/artifacts/`.
+where somebody copied the run and the copying followed links, a copy of that folder. It is made anew by every run.
+`RUN/store.json` names the store when that isn't the run folder's own, `RUN/artifacts/`.
 """
 
 from __future__ import annotations
