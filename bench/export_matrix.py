@@ -130,7 +130,7 @@ def rows_of(task: str, student: str, out: Path) -> list[dict[str, object]]:
 
 def trained_teacher(folder: Path) -> Path:
     """That of the students before: all have the same."""
-    return next(iter(folder.glob("steps/*-teacher/model")), folder)
+    return next((entry.resolve() for entry in folder.glob("steps/*-teacher/model")), folder)
 
 
 def judged(task: str, student: str, found: Candidate, verified: Artifact | None) -> dict[str, object]:

@@ -135,13 +135,6 @@ def evaluate(
         )
 
 
-def _store(folder: Path, given: str | Path | None) -> Store:
-    """The run's store, which it remembers from now on."""
-    found = store_of(folder, given)
-    remember(folder, found)
-    return found
-
-
 def _until_stopped(
     plan_: Plan, known: Sources, go: Callable[[Plan], Mapping[str, Artifact]], progress: Progress
 ) -> Plan:
@@ -421,6 +414,13 @@ def _published(plan_: Plan, done: Mapping[str, Artifact]) -> Iterator[tuple[str,
 
 def _run_folder(recipe: Recipe, out: str | Path | None) -> Path:
     return Path(out) if out is not None else Path("runs") / recipe.name
+
+
+def _store(folder: Path, given: str | Path | None) -> Store:
+    """The run's store, which it remembers from now on."""
+    found = store_of(folder, given)
+    remember(folder, found)
+    return found
 
 
 def _difference(run: Path, own: Results, first_run: Path, first: Results) -> Paired | None:
