@@ -8,7 +8,7 @@ import struct
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO, overload
 
@@ -27,7 +27,6 @@ from .lone_file import FileMeasurement, LoneFile, measure_lone_file
 from .measuring.instructions import refuse_options
 from .model_files import read_files
 from .planning import Plan, make_plan
-from .planning.exact_sizes import exact
 from .progress import Progress
 from .recipe import EmulationSpec, Recipe
 from .results import Results, load_results
@@ -165,7 +164,6 @@ def plan(recipe: str, overrides: Sequence[str] = (), *, out: str | Path | None =
             plan_ = _reached(plan_, known, number)
             done = find_done(plan_, folder)
             break
-    plan_ = replace(plan_, models=exact(plan_.models, loaded, known))
     return PlannedRun(plan_, folder, frozenset(done))
 
 
