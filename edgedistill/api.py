@@ -79,7 +79,7 @@ def run(
     loaded = loading.load(recipe, overrides)
     folder = _run_folder(loaded, out)
     known = sources.look_up(loaded, download=True)
-    plan_ = make_plan(loaded, known)
+    plan_ = make_plan(loaded, known, loading_torch=True)
     with run_folder.opened(folder):
         run_folder.tidy(folder, plan_)
         progress = Progress(folder / run_folder.EVENTS, stream)
@@ -117,7 +117,7 @@ def evaluate(
     """
     loaded = loading.load(recipe, overrides)
     folder = _run_folder(loaded, out)
-    whole = make_plan(loaded, sources.look_up(loaded, download=True))
+    whole = make_plan(loaded, sources.look_up(loaded, download=True), loading_torch=True)
     with run_folder.opened(folder):  # not tidied: recipes that share it each have checkpoints of their own
         progress = Progress(folder / run_folder.EVENTS, stream)
         return EvaluatedRun(folder, loaded, execute(without_files(whole), folder, progress))

@@ -45,6 +45,9 @@ def shapes(wanted: Mapping[str, Request]) -> dict[str, ModelShape | None]:
     """By name, of the task's models; None for one that can't be built."""
     import torch
 
+    from .models import quiet_transformers
+
+    quiet_transformers()
     found: dict[str, ModelShape | None] = {}
     with torch.random.fork_rng(devices=[]):  # what is measured here leaves no trace in what is trained
         for name, request in wanted.items():
@@ -71,7 +74,7 @@ def shape(request: Request) -> ModelShape:
     at_most: int | None = None
     for given in request["students"]:
         module = plugins.find("students", str(given["init"]))
-        planned = module.planned(module.SPEC.model_validate(given), config, auto_class)
+        planned = module.planned(module.SPEC.model_validate_json(json.dumps(given)), config, auto_class)
         config, at_most = planned.config, planned.at_most
         cut = cut or at_most is not None
     found = described(outline(auto_class, config))
@@ -99,7 +102,7 @@ def _from_nothing(request: Request) -> PreTrainedConfig:
 
     scratch = request["scratch"]
     assert scratch is not None
-    architecture = Architecture.model_validate(scratch["architecture"])
+    architecture = Architecture.model_validate_json(json.dumps(scratch["architecture"]))
     labels = {"num_labels": request["labels"]}
     task = plugins.find("tasks", request["task"])
     config: PreTrainedConfig = task.scratch_config(architecture, architecture.vocabulary, scratch["length"], labels)

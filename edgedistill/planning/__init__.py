@@ -41,13 +41,17 @@ class Plan:
         return Plan(self.recipe, self.steps[: position + 1], self.models, self.candidates)
 
 
-def make_plan(recipe: Recipe, sources: Sources) -> Plan:
+def make_plan(recipe: Recipe, sources: Sources, *, loading_torch: bool = False) -> Plan:
     """The plan of a recipe, given what is known of its inputs.
+
+    Args:
+        loading_torch: what models will be is found out here and not in another process, for a run that needs torch
+            anyway.
 
     Raises:
         RecipeError: a model whose configuration already tells that it can't be used so.
     """
-    shapes = model_shapes(recipe, sources)
+    shapes = model_shapes(recipe, sources, here=loading_torch)
     refuse_architectures(recipe, sources, shapes)
     draft = Draft(recipe, sources, shapes)
     rows = candidates(recipe)

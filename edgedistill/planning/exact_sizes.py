@@ -30,15 +30,18 @@ _SHAPE = TypeAdapter(ModelShape)
 _logger = logging.getLogger(__name__)
 
 
-def model_shapes(recipe: Recipe, sources: Sources) -> dict[str, ModelShape | None]:
+def model_shapes(recipe: Recipe, sources: Sources, *, here: bool = False) -> dict[str, ModelShape | None]:
     """The shape of the teacher and every student.
 
     None where it can't be known before a download or before the data is read, or no library builds the model.
     `parameters` are exact; else, and marked so, estimated: of a text model from nothing, whose vocabulary is learned of
     the data; of a student that is cut down to a number of parameters; where the number of labels isn't known yet.
+
+    Args:
+        here: build the models in this process even if it has not loaded torch yet.
     """
     asked = requests(recipe, sources)
-    found = shapes(asked)
+    found = shapes(asked, here=here)
     known: dict[str, ModelShape | None] = dict.fromkeys(["teacher", *(each.id for each in recipe.rounds)])
     for name, shape in found.items():
         vague = asked[name]["scratch"] is not None or _labels(recipe, sources, name) is None
@@ -63,12 +66,12 @@ def requests(recipe: Recipe, sources: Sources) -> dict[str, Request]:
     return found
 
 
-def shapes(wanted: Mapping[str, Request]) -> dict[str, ModelShape]:
+def shapes(wanted: Mapping[str, Request], *, here: bool = False) -> dict[str, ModelShape]:
     """By name; absent where it can't be built, or took too long."""
     keys = {name: _key(request) for name, request in wanted.items()}
     known = recall(_MEMORY)
     if missing := {name: wanted[name] for name, key in keys.items() if _read(known.get(key)) is None}:
-        made = _asked(missing)
+        made = built_here(missing) if here or "torch" in sys.modules else _ask(missing)
         known |= {keys[name]: asdict(shape) for name, shape in made.items() if shape is not None}
         remember(_MEMORY, known)
     return {name: shape for name, key in keys.items() if (shape := _read(known.get(key))) is not None}
@@ -88,10 +91,7 @@ def _read(remembered: object) -> ModelShape | None:
         return None
 
 
-def _asked(missing: Mapping[str, Request]) -> dict[str, ModelShape | None]:
-    """Built here, where torch is loaded anyway, or by a process of its own."""
-    if "torch" in sys.modules:
-        return built_here(missing)
+def _ask(missing: Mapping[str, Request]) -> dict[str, ModelShape | None]:
     try:
         done = subprocess.run(
             process.python(Path(sys.executable), "-m", "edgedistill.meta_sizes"),
