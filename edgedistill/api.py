@@ -8,7 +8,7 @@ import struct
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO, overload
 
@@ -27,7 +27,6 @@ from .lone_file import FileMeasurement, LoneFile, measure_lone_file
 from .measuring.instructions import refuse_options
 from .model_files import read_files
 from .planning import Plan, make_plan
-from .planning.exact_sizes import exact
 from .progress import Progress
 from .recipe import EmulationSpec, Recipe
 from .results import Results, load_results
@@ -85,7 +84,7 @@ def run(
     loaded = loading.load(recipe, overrides)
     folder = _run_folder(loaded, out)
     known = sources.look_up(loaded, download=True)
-    plan_ = make_plan(loaded, known)
+    plan_ = make_plan(loaded, known, loading_torch=True)
     with run_folder.opened(folder):
         kept = _store(folder, store)
         run_folder.tidy(folder, plan_, kept)
@@ -127,7 +126,7 @@ def evaluate(
     """
     loaded = loading.load(recipe, overrides)
     folder = _run_folder(loaded, out)
-    whole = make_plan(loaded, sources.look_up(loaded, download=True))
+    whole = make_plan(loaded, sources.look_up(loaded, download=True), loading_torch=True)
     with run_folder.opened(folder):  # not tidied: recipes that share it each have checkpoints of their own
         progress = Progress(folder / run_folder.EVENTS, stream)
         return EvaluatedRun(
@@ -186,7 +185,6 @@ def plan(
             plan_ = _reached(plan_, known, number)
             done = find_done(plan_, folder, kept)
             break
-    plan_ = replace(plan_, models=exact(plan_.models, loaded, known))
     return PlannedRun(plan_, folder, frozenset(done))
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from .model_shape import ModelShape
 from .packages import Packages
 
 if TYPE_CHECKING:
@@ -200,26 +201,8 @@ def pooled(hidden_BTH: torch.Tensor, mask_BT: torch.Tensor) -> torch.Tensor:  # 
     return (hidden_BTH * mask).sum(1) / mask.sum(1).clamp(min=1)
 
 
-@dataclass(frozen=True)
-class ModelSizes:
-    """What a loss may need of a model's shape to build its projections or heads."""
-
-    layers: int
-    hidden_size: int
-    heads: int = 1
-    vocabulary: int = 0
-    embedding_size: int = 0
-    heads_by_layer: tuple[int, ...] = ()
-    """Where layers differ in it; `heads` is what `hidden_size` is divided by, then."""
-
-    def heads_at(self, layer: int) -> int:
-        """Attention heads of a layer, counted from 0."""
-        return self.heads_by_layer[layer] if self.heads_by_layer else self.heads
-
-    def relation_width(self, layer: int) -> int:
-        """Width of the queries (keys, values) of a layer, counted from 0."""
-        return self.heads_at(layer) * self.hidden_size // self.heads
-
+ModelSizes = ModelShape
+"""What a loss is told of a model to build its projections or heads."""
 
 Need = Literal["labels", "logits", "hidden", "embedding", "attention", "relations", "masked"]
 """What a loss may ask for: labels, a signal of the teacher, or a masked view of the text."""
@@ -242,9 +225,10 @@ class StudentInitialisation(Protocol):
     """A module in `students/`: makes a student before its first stage.
 
     One with a tokenizer of its own also offers `make_tokenizer(spec, source folder, training tokens, folder)`, which
-    writes it and returns the source's ids of its tokens; one whose size isn't in its spec offers `shape(spec, source)`.
-    One that doesn't fit every source offers `unsuitable(source's config.json)`, which says why not, or None; one whose
-    student has another architecture than its source names it in `BECOMES`.
+    writes it and returns the source's ids of its tokens. One whose student's size follows from its source's
+    configuration offers `planned(spec, source's configuration, auto class)`, a `PlannedStudent`: the plan shows the
+    size of no other. One that doesn't fit every source offers `unsuitable(source's config.json)`, which says why not,
+    or None; one whose student has another architecture than its source names it in `BECOMES`.
     """
 
     VERSION: int
@@ -253,6 +237,16 @@ class StudentInitialisation(Protocol):
     OWN_TOKENIZER: bool
 
     def build(self, request: StudentRequest) -> PreTrainedModel: ...
+
+
+@dataclass(frozen=True)
+class PlannedStudent:
+    """A student before there is any: what decides its size."""
+
+    config: PreTrainedConfig
+    at_most: int | None = None
+    """The parameters that it is cut down to by what it finds in the data; None: it has those of a model of this
+    configuration."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from torch import nn
 
 from .inference import model_inputs
 from .interfaces import Batch, LossInputs, MaskedView, Relations, Task, pooled
-from .layouts import layout_of
+from .model_layout import layout_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -15,6 +15,8 @@ from hypothesis import HealthCheck, settings
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side, one on each core
 
+import torch  # noqa: F401 - a plan asks no other process for what models will be once it is loaded
+
 import edgedistill
 from edgedistill.data import PreparedData
 from edgedistill.results import Results, load_results

@@ -8,15 +8,15 @@ from collections.abc import Iterator, Mapping
 from edgedistill import plugins
 from edgedistill.architectures import Config, advice, is_encoder_decoder, kind_of, unsuitable
 from edgedistill.errors import RecipeError
-from edgedistill.layouts import LAYOUTS
+from edgedistill.model_layout import LAYOUTS
+from edgedistill.model_shape import ModelShape
 from edgedistill.recipe import Recipe, Round, source_of
-from edgedistill.shapes import ModelShape
 from edgedistill.sources import Sources
 
-from .estimates import shapes
+from .estimates import Shapes
 
 
-def refuse_architectures(recipe: Recipe, sources: Sources) -> None:
+def refuse_architectures(recipe: Recipe, sources: Sources, shapes: Shapes) -> None:
     """Look at every model whose configuration is known.
 
     Raises:
@@ -24,11 +24,11 @@ def refuse_architectures(recipe: Recipe, sources: Sources) -> None:
     """
     if not plugins.find("tasks", recipe.task.type).TOKENS:
         return
-    if found := [f"{path}: {sentence}" for path, sentence in problems(recipe, sources)]:
+    if found := [f"{path}: {sentence}" for path, sentence in problems(recipe, sources, shapes)]:
         raise RecipeError(found)
 
 
-def problems(recipe: Recipe, sources: Sources) -> Iterator[tuple[str, str]]:
+def problems(recipe: Recipe, sources: Sources, shapes: Shapes) -> Iterator[tuple[str, str]]:
     """(dotted path, sentence) of each."""
     known: dict[str, Config | None] = {"teacher": _teacher(recipe, sources)}
     own = [("teacher.model", known["teacher"])]
@@ -44,10 +44,9 @@ def problems(recipe: Recipe, sources: Sources) -> Iterator[tuple[str, str]]:
                 "encoder (BERT, RoBERTa, DeBERTa, ...) or a decoder (GPT-2, Llama, ...)",
             )
             return  # nothing that follows could be right
-    sizes = shapes(recipe, sources)
     for i, each in enumerate(recipe.rounds):
         yield from _initialisation_problems(each, f"rounds.{i}", known, sources)
-        yield from _loss_problems(each, f"rounds.{i}", known, sizes)
+        yield from _loss_problems(each, f"rounds.{i}", known, shapes)
 
 
 def _teacher(recipe: Recipe, sources: Sources) -> Config | None:
@@ -75,7 +74,7 @@ def _initialisation_problems(
 
 
 def _loss_problems(
-    each: Round, where: str, known: Mapping[str, Config | None], sizes: Mapping[str, ModelShape | None]
+    each: Round, where: str, known: Mapping[str, Config | None], shapes: Shapes
 ) -> Iterator[tuple[str, str]]:
     """Losses over the inside of models that have it nowhere known, or in parts that don't fit."""
     teacher = "teacher" if each.data is not None else each.teachers()[0]
@@ -92,9 +91,9 @@ def _loss_problems(
                         f"values, only {known_here}; use hidden_mse, attention_mse or a loss on logits",
                     )
                     continue
-                yield from _relation_heads(path, getattr(loss, "relation_heads", 1), sizes[each.id], sizes[teacher])
+                yield from _relation_heads(path, getattr(loss, "relation_heads", 1), shapes[each.id], shapes[teacher])
             if loss.kind == "attention_mse" and getattr(loss, "heads", "each") == "each":
-                yield from _attention_heads(path, sizes[each.id], sizes[teacher])
+                yield from _attention_heads(path, shapes[each.id], shapes[teacher])
 
 
 def _unknown(config: Config) -> bool:
@@ -105,7 +104,7 @@ def _relation_heads(
     path: str, heads: int, student: ModelShape | None, teacher: ModelShape | None
 ) -> Iterator[tuple[str, str]]:
     known = {"student": student, "teacher": teacher}
-    widths = {who: shape.hidden_size for who, shape in known.items() if shape and shape.pruned_to is None}
+    widths = {who: shape.hidden_size for who, shape in known.items() if shape and not shape.heads_by_layer}
     for who, width in widths.items():
         if width % heads:
             example = math.gcd(*widths.values())
@@ -117,7 +116,7 @@ def _relation_heads(
 
 
 def _attention_heads(path: str, student: ModelShape | None, teacher: ModelShape | None) -> Iterator[tuple[str, str]]:
-    if student is None or teacher is None or student.pruned_to is not None or teacher.pruned_to is not None:
+    if student is None or teacher is None or student.heads_by_layer or teacher.heads_by_layer:
         return
     if student.heads != teacher.heads:
         yield (

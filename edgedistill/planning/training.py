@@ -110,7 +110,7 @@ def plan_round(draft: Draft, each: Round, arm: Arm) -> list[str]:
     if each.data is not None:
         tuned = _plan_own_teacher(draft, each)
         each = _taught_by(each, teacher_of(each))
-    live = live_signals(draft.recipe, draft.sources, each)
+    live = live_signals(draft.recipe, draft.sources, each, draft.shapes)
     signals = _plan_signals(draft, each, arm, live)
     more = dict(signals)
     if isinstance(each.teacher, TeacherChoice):
@@ -222,7 +222,7 @@ def _plan_signals(draft: Draft, each: Round, arm: Arm, live: Mapping[str, str]) 
                     more: dict[str, object] = {}
                     if signal == "hidden":
                         maps = tuple(getattr(loss, "layers", "uniform") for loss in readers)
-                        more = {"layer_maps": maps, "student_layers": depth(draft.recipe, draft.sources, each)}
+                        more = {"layer_maps": maps, "student_layers": depth(each, draft.shapes)}
                     record(teacher, place, stage, signal=signal, **more)
             if stage.errors is not None and f"logits:{stage.errors.of}:{place}" not in inputs:
                 record(stage.errors.of, place, stage, signal="logits")

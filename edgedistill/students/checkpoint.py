@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from edgedistill.interfaces import StudentRequest
+from edgedistill.interfaces import AutoClass, PlannedStudent, StudentRequest
 from edgedistill.spec import Spec
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 
 class CheckpointSpec(Spec):
@@ -29,13 +29,27 @@ VERSION = 1
 OWN_TOKENIZER = False
 
 
+def planned(spec: CheckpointSpec, source: PreTrainedConfig, auto_class: AutoClass) -> PlannedStudent:
+    """The pretrained model with as many layers as are asked for.
+
+    Raises:
+        UserError: more layers asked for than it has.
+    """
+    from edgedistill.model_sizes import resized
+    from edgedistill.students._copy import evenly
+
+    if spec.layers is None:
+        return PlannedStudent(source)
+    return PlannedStudent(resized(source, evenly(spec.layers, source.num_hidden_layers)))
+
+
 def build(request: StudentRequest) -> PreTrainedModel:
     """The pretrained student with a fresh head for the task.
 
     Raises:
         UserError: another vocabulary than the teacher's, or more layers asked for than it has.
     """
-    from edgedistill.models import load_model, load_tokenizer, resized
+    from edgedistill.models import load_model, load_tokenizer
     from edgedistill.students._copy import copy_layers, evenly
 
     spec = request.spec
@@ -46,7 +60,7 @@ def build(request: StudentRequest) -> PreTrainedModel:
     if spec.layers is None or spec.layers == model.config.num_hidden_layers:
         return model
     kept = evenly(spec.layers, model.config.num_hidden_layers)
-    student = request.auto_class.from_config(resized(model.config, layers=kept))
+    student = request.auto_class.from_config(planned(spec, model.config, request.auto_class).config)
     copy_layers(model, student, kept)
     return student
 

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from edgedistill.interfaces import StudentRequest
+from edgedistill.errors import UserError
+from edgedistill.interfaces import AutoClass, PlannedStudent, StudentRequest
 from edgedistill.spec import Spec
 from edgedistill.students._copy import copy_layers, evenly
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedConfig, PreTrainedModel
 
 
 class KeepLayersSpec(Spec):
@@ -35,9 +36,15 @@ def unsuitable(source: Mapping[str, object]) -> str | None:
     return "whose layers share their weights" if shares_layers(source) else None
 
 
-def resizes(spec: KeepLayersSpec) -> dict[str, object]:
-    """The sizes of its source that such a student changes."""
-    return {"layers": spec.layers}
+def planned(spec: KeepLayersSpec, source: PreTrainedConfig, auto_class: AutoClass) -> PlannedStudent:
+    """The source with fewer layers.
+
+    Raises:
+        UserError: a layer that the source doesn't have.
+    """
+    from edgedistill.model_sizes import resized
+
+    return PlannedStudent(resized(source, _kept(spec, source)))
 
 
 def build(request: StudentRequest) -> PreTrainedModel:
@@ -46,16 +53,19 @@ def build(request: StudentRequest) -> PreTrainedModel:
     Raises:
         UserError: a layer that the source doesn't have.
     """
-    from edgedistill.errors import UserError
-    from edgedistill.models import load_model, resized
+    from edgedistill.models import load_model
 
     spec = request.spec
     assert isinstance(spec, KeepLayersSpec)
     source = load_model(request.auto_class, request.source, None, request.config_overrides)
-    depth = source.config.num_hidden_layers
+    student = request.auto_class.from_config(planned(spec, source.config, request.auto_class).config)
+    copy_layers(source, student, _kept(spec, source.config))
+    return student
+
+
+def _kept(spec: KeepLayersSpec, source: PreTrainedConfig) -> list[int]:
+    depth = source.num_hidden_layers
     kept = evenly(spec.layers, depth) if isinstance(spec.layers, int) else list(spec.layers)
     if not kept or max(kept) >= depth:
         raise UserError(f"student.layers: got {kept}, expected layer numbers from 0 to {depth - 1}")
-    student = request.auto_class.from_config(resized(source.config, layers=kept))
-    copy_layers(source, student, kept)
-    return student
+    return kept

@@ -14,21 +14,20 @@ Unlike `narrow`, which cuts all layers alike, layers may end with different size
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from edgedistill.errors import UserError
-from edgedistill.interfaces import Batch, StudentRequest
-from edgedistill.layouts import Layout, layout_of
-from edgedistill.shapes import ModelShape
+from edgedistill.interfaces import AutoClass, Batch, PlannedStudent, StudentRequest
+from edgedistill.model_layout import Layout, layout_of
 from edgedistill.spec import Spec
 from edgedistill.students._copy import layer_list
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedConfig, PreTrainedModel
 
 _SUPPORTED = ("bert", "edgedistill-pruned-bert")
 _LEAST = {"heads": 1, "neurons": 8}
@@ -55,11 +54,18 @@ def unsuitable(source: Mapping[str, object]) -> str | None:
     return None if source.get("model_type") in _SUPPORTED else f"and it knows {' and '.join(_SUPPORTED)}"
 
 
-def shape(spec: PruneSpec, source: ModelShape) -> ModelShape | None:
-    """The source's shape with what it is pruned to; None for a source that can't be pruned."""
-    if source.architecture not in _SUPPORTED:
-        return None
-    return replace(source, architecture="edgedistill-pruned-bert", pruned_to=spec.parameters)
+def planned(spec: PruneSpec, source: PreTrainedConfig, auto_class: AutoClass) -> PlannedStudent:
+    """The source before it is cut, and what it is cut to: the heads and neurons that go follow from the data.
+
+    Raises:
+        UserError: an architecture that can't be pruned.
+    """
+    from edgedistill.pruned_model import PrunedBertConfig
+
+    if source.model_type not in _SUPPORTED:
+        raise UserError(f"init: prune knows {' and '.join(_SUPPORTED)}, 'from' is a '{source.model_type}'")
+    same = {key: value for key, value in source.to_dict().items() if key not in ("model_type", "architectures")}
+    return PlannedStudent(PrunedBertConfig(**same), at_most=spec.parameters)
 
 
 @dataclass(frozen=True)

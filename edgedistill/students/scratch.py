@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from edgedistill.interfaces import StudentRequest
+from edgedistill.interfaces import AutoClass, PlannedStudent, StudentRequest
 from edgedistill.spec import Spec
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedConfig, PreTrainedModel
 
 
 class ScratchSpec(Spec):
@@ -26,25 +26,30 @@ class ScratchSpec(Spec):
 
 
 SPEC = ScratchSpec
-VERSION = 1
+VERSION = 2
 OWN_TOKENIZER = False
 
 
-def resizes(spec: ScratchSpec) -> dict[str, object]:
-    """The sizes of its source that such a student changes."""
-    return spec.model_dump(exclude={"init", "from_"})
+def planned(spec: ScratchSpec, source: PreTrainedConfig, auto_class: AutoClass) -> PlannedStudent:
+    """The source at another depth and width.
+
+    Raises:
+        UserError: sizes that the architecture can't have.
+    """
+    from edgedistill.model_sizes import resized
+
+    return PlannedStudent(resized(source, range(spec.layers), spec.hidden_size, spec.heads, spec.intermediate_size))
 
 
 def build(request: StudentRequest) -> PreTrainedModel:
     """The student as its architecture initialises it.
 
     Raises:
-        UserError: heads that don't divide the hidden size.
+        UserError: sizes that the architecture can't have.
     """
-    from edgedistill.models import load_config, resized
+    from edgedistill.models import load_config
 
     spec = request.spec
     assert isinstance(spec, ScratchSpec)
     config = load_config(request.source, None, request.config_overrides)
-    smaller = resized(config, range(spec.layers), spec.hidden_size, spec.heads, spec.intermediate_size)
-    return request.auto_class.from_config(smaller)
+    return request.auto_class.from_config(planned(spec, config, request.auto_class).config)

@@ -14,7 +14,6 @@ from pydantic import Field
 
 from edgedistill.interfaces import Floats, Integers, StudentRequest
 from edgedistill.ragged import Ragged
-from edgedistill.shapes import ModelShape
 from edgedistill.spec import Spec
 from edgedistill.students import trim_vocabulary
 
@@ -41,10 +40,6 @@ SPEC = StaticSpec
 VERSION = 1
 OWN_TOKENIZER = True
 BECOMES = "edgedistill-static"
-
-
-def shape(spec: StaticSpec, source: ModelShape) -> None:
-    """The number of tokens is known when the texts have been read."""
 
 
 def make_tokenizer(spec: StaticSpec, source: Path, train: Ragged, folder: Path) -> list[int]:

@@ -12,7 +12,6 @@ from pydantic import Field
 
 from edgedistill.interfaces import StudentRequest
 from edgedistill.ragged import Ragged
-from edgedistill.shapes import ModelShape
 from edgedistill.spec import Spec
 
 if TYPE_CHECKING:
@@ -31,10 +30,6 @@ class TrimVocabularySpec(Spec):
 SPEC = TrimVocabularySpec
 VERSION = 1
 OWN_TOKENIZER = True
-
-
-def shape(spec: TrimVocabularySpec, source: ModelShape) -> None:
-    """The number of tokens is known when the texts have been read."""
 
 
 def make_tokenizer(spec: TrimVocabularySpec, source: Path, train: Ragged, folder: Path) -> list[int]:
@@ -57,7 +52,8 @@ def make_tokenizer(spec: TrimVocabularySpec, source: Path, train: Ragged, folder
 
 def build(request: StudentRequest) -> PreTrainedModel:
     """The source's weights, its token embeddings cut to the kept tokens: the same answers on text that they cover."""
-    from edgedistill.models import load_model, with_vocabulary
+    from edgedistill.model_sizes import with_vocabulary
+    from edgedistill.models import load_model
 
     assert request.kept_tokens is not None, "the plan gives every trimmed student its tokenizer"
     source = load_model(request.auto_class, request.source, None, request.config_overrides)

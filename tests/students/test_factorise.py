@@ -12,9 +12,8 @@ from transformers import AutoModelForSequenceClassification, ElectraForSequenceC
 
 from edgedistill.errors import UserError
 from edgedistill.interfaces import StudentRequest
-from edgedistill.models import load_model, load_tokenizer, parameter_count
+from edgedistill.models import load_model, load_tokenizer, outline, parameter_count
 from edgedistill.ragged import Ragged
-from edgedistill.shapes import ModelShape
 from edgedistill.students import factorise
 from edgedistill.students.factorise import Linear, embedded, least_squares, principal_directions, spread, usage
 
@@ -136,10 +135,11 @@ def test_the_listed_number_of_layers_is_kept_evenly(factorised):
 @pytest.mark.parametrize(("size", "layers"), [(8, None), (20, 1)])
 def test_the_plan_knows_the_parameters_exactly(factorised, size, layers):
     made = factorised(size, layers=layers)
-    source = ModelShape.from_config(made.source.config.to_dict(), made.source.num_labels)
     spec = factorise.SPEC(init="factorise", embedding_size=size, layers=layers)
-    assert factorise.shape(spec, source).parameters() == parameter_count(made.student)
-    assert factorise.shape(spec, ModelShape("roberta", 2, 32, 2, 16, 50, 10, 2, 3)) is None
+    planned = factorise.planned(spec, made.source.config, AutoModelForSequenceClassification)
+    assert planned.at_most is None
+    outlined = outline(AutoModelForSequenceClassification, planned.config)
+    assert parameter_count(outlined) == parameter_count(made.student)
 
 
 def test_it_is_a_stock_model_that_any_client_loads(factorised, tmp_path):
