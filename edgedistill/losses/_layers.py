@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from edgedistill.interfaces import LossInputs, ModelSizes
-from edgedistill.layer_maps import LayerMap, layer_pairs
+from edgedistill.contracts.layer_maps import LayerMap, layer_pairs
+from edgedistill.contracts.loss import LossInputs
+from edgedistill.contracts.sizes import ModelSizes
 
 if TYPE_CHECKING:
     import torch

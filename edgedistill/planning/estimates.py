@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from edgedistill import plugins
-from edgedistill.recipe import Recipe, Round, StudentSpec, source_of
+from edgedistill.recipe import Recipe, Round, StudentSpec, pretrained_of, source_of
 from edgedistill.shapes import ModelShape
 from edgedistill.sources import Sources
 
@@ -42,9 +42,9 @@ def shapes(recipe: Recipe, sources: Sources) -> dict[str, ModelShape | None]:
 
 def depth(recipe: Recipe, sources: Sources, each: Round) -> int | None:
     """A student's number of layers, or None when it can't be known yet (all of the teacher's are recorded then)."""
-    layers = getattr(each.student, "layers", None)
-    if layers is not None:
-        return len(layers) if isinstance(layers, tuple) else int(layers)
+    layers = plugins.student(each.student.init).layers
+    if layers is not None and (count := layers(each.student)) is not None:
+        return count
     shape = shapes(recipe, sources)[each.id]
     return shape.layers if shape else None
 
@@ -76,7 +76,7 @@ def sized(
     """The estimate with these sizes, and the file sizes that follow from them."""
     sizes: dict[str, int | None] = {}
     for each in recipe.quantize:
-        makers = [plugins.find("exporters", target).PRECISIONS for target in recipe.export.targets]
+        makers = [plugins.target(target).precisions for target in recipe.export.targets]
         maker = next((own[each.precision] for own in makers if each.precision in own), None)
         sizes[each.precision] = round(parameters * maker.bytes_per_parameter) if parameters and maker else None
     return replace(model, parameters=parameters, layers=layers, hidden_size=hidden_size, file_bytes=sizes)
@@ -111,20 +111,16 @@ def _teacher_shape(recipe: Recipe, sources: Sources) -> ModelShape | None:
 def _student_shape(student: StudentSpec, known: Mapping[str, ModelShape | None], sources: Sources) -> ModelShape | None:
     source = source_of(student)
     if source is None:
-        config = sources.configs.get(getattr(student, "model", ""))
+        config = config_of(student, sources)
         base = ModelShape.from_config(config, sources.labels or 2) if config else None
     else:
         base = known[source]
     if base is None:
         return None
-    resize = getattr(plugins.find("students", student.init), "shape", None)
-    if resize is not None:
-        shape: ModelShape | None = resize(student, base)
-        return shape
-    layers = getattr(student, "layers", None)
-    return base.resized(
-        layers=len(layers) if isinstance(layers, tuple) else layers,
-        hidden_size=getattr(student, "hidden_size", None),
-        heads=getattr(student, "heads", None),
-        intermediate_size=getattr(student, "intermediate_size", None),
-    )
+    return plugins.student(student.init).shape(student, base)
+
+
+def config_of(student: StudentSpec, sources: Sources) -> Mapping[str, object] | None:
+    """The configuration of the pretrained model that a student starts from, where there is one and it is known."""
+    pretrained = pretrained_of(student)
+    return sources.configs.get(pretrained.model) if pretrained is not None else None

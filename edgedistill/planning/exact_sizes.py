@@ -20,7 +20,7 @@ from edgedistill.recipe import Recipe, StudentSpec, source_of
 from edgedistill.sources import Sources
 from edgedistill.spec import Spec
 
-from .estimates import ModelEstimate, sized
+from .estimates import ModelEstimate, config_of, sized
 
 _TIMEOUT_SECONDS = 120.0
 _MEMORY = "sizes.json"
@@ -51,13 +51,13 @@ def exact(models: tuple[ModelEstimate, ...], recipe: Recipe, sources: Sources) -
 def requests(recipe: Recipe, sources: Sources) -> dict[str, Request]:
     """By model, what it is built of: a configuration, and how each student on the way differs from its source."""
     found: dict[str, Request] = {}
-    if config := sources.configs.get(recipe.teacher.model or ""):
-        found["teacher"] = _request(recipe, config, sources.labels)
+    if teacher := sources.configs.get(recipe.teacher.model or ""):
+        found["teacher"] = _request(recipe, teacher, sources.labels)
     for each in recipe.rounds:
         labels = sources.rounds[each.id].labels if each.data is not None else sources.labels
         source = source_of(each.student)
         if source is None:
-            if config := sources.configs.get(getattr(each.student, "model", "")):
+            if config := config_of(each.student, sources):
                 found[each.id] = _request(recipe, config, labels)
         elif source in found and (step := _resize(each.student)) is not None:
             before = found[source]
@@ -107,6 +107,5 @@ def _request(recipe: Recipe, config: Mapping[str, object], labels: int | None) -
 
 def _resize(student: StudentSpec) -> dict[str, object] | None:
     """What of its source's sizes a student changes; None where that isn't all that it changes."""
-    named = getattr(plugins.find("students", student.init), "resizes", None)
-    sizes: dict[str, object] | None = named(student) if named is not None else None
-    return sizes
+    named = plugins.student(student.init).resizes
+    return dict(named(student)) if named is not None else None

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from edgedistill.interfaces import StudentRequest
-from edgedistill.spec import Spec
+from edgedistill.contracts.student import Config, Student, StudentRequest, StudentSpec
 from edgedistill.students._copy import copy_layers, evenly
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+    from edgedistill.shapes import ModelShape
 
-class KeepLayersSpec(Spec):
+
+class KeepLayersSpec(StudentSpec):
     """`keep_layers`: a number of layers, evenly spread over the source's, or the listed ones (counted from 0)."""
 
     init: Literal["keep_layers"]
@@ -23,16 +23,21 @@ class KeepLayersSpec(Spec):
     layers: Annotated[int, Field(ge=1)] | tuple[Annotated[int, Field(ge=0)], ...]
 
 
-SPEC = KeepLayersSpec
-VERSION = 1
-OWN_TOKENIZER = False
-
-
-def unsuitable(source: Mapping[str, object]) -> str | None:
+def unsuitable(spec: KeepLayersSpec | None, source: Config) -> str | None:
     """Layers that share their weights can't be kept one by one."""
     from edgedistill.architectures import shares_layers
 
     return "whose layers share their weights" if shares_layers(source) else None
+
+
+def depth(spec: KeepLayersSpec) -> int:
+    """How many layers it keeps."""
+    return spec.layers if isinstance(spec.layers, int) else len(spec.layers)
+
+
+def shape(spec: KeepLayersSpec, source: ModelShape) -> ModelShape:
+    """The source's shape at that depth."""
+    return source.resized(layers=depth(spec))
 
 
 def resizes(spec: KeepLayersSpec) -> dict[str, object]:
@@ -40,7 +45,7 @@ def resizes(spec: KeepLayersSpec) -> dict[str, object]:
     return {"layers": spec.layers}
 
 
-def build(request: StudentRequest) -> PreTrainedModel:
+def build(request: StudentRequest[KeepLayersSpec]) -> PreTrainedModel:
     """The student, its weights copied (DistilBERT, Sanh et al. 2019, section 3).
 
     Raises:
@@ -50,7 +55,6 @@ def build(request: StudentRequest) -> PreTrainedModel:
     from edgedistill.models import load_model, resized
 
     spec = request.spec
-    assert isinstance(spec, KeepLayersSpec)
     source = load_model(request.auto_class, request.source, None, request.config_overrides)
     depth = source.config.num_hidden_layers
     kept = evenly(spec.layers, depth) if isinstance(spec.layers, int) else list(spec.layers)
@@ -59,3 +63,16 @@ def build(request: StudentRequest) -> PreTrainedModel:
     student = request.auto_class.from_config(resized(source.config, layers=kept))
     copy_layers(source, student, kept)
     return student
+
+
+STUDENT = Student(
+    api=1,
+    version=1,
+    spec=KeepLayersSpec,
+    build=build,
+    shape=shape,
+    parent=lambda spec: spec.from_,
+    layers=depth,
+    resizes=resizes,
+    unsuitable=unsuitable,
+)

@@ -7,25 +7,26 @@ residual stream, the L2 norm of a head's output, the mean magnitude of a neuron'
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, model_validator
 
+from edgedistill.contracts.student import Config, Student, StudentRequest, StudentSpec
+from edgedistill.contracts.tensors import Tensors
 from edgedistill.errors import UserError
-from edgedistill.interfaces import Batch, StudentRequest
-from edgedistill.layouts import LAYOUTS, Layout, layout_of
-from edgedistill.shapes import ModelShape
-from edgedistill.spec import Spec
 from edgedistill.students._copy import evenly, layer_list, source_name
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedConfig, PreTrainedModel
 
+    from edgedistill.layouts import Layout
+    from edgedistill.shapes import ModelShape
 
-class NarrowSpec(Spec):
+
+class NarrowSpec(StudentSpec):
     """`narrow`: fewer hidden dimensions, heads and feed-forward neurons (and layers, if given) of the source.
 
     To a `hidden_size`, or as wide as a number of `parameters` allows, in steps of one head.
@@ -53,13 +54,10 @@ class NarrowSpec(Spec):
         return self
 
 
-SPEC = NarrowSpec
-VERSION = 1
-OWN_TOKENIZER = False
-
-
-def unsuitable(source: Mapping[str, object]) -> str | None:
+def unsuitable(spec: NarrowSpec | None, source: Config) -> str | None:
     """Why its weights can't be cut: where they stand must be known."""
+    from edgedistill.layouts import LAYOUTS
+
     known = source.get("model_type") in LAYOUTS
     return None if known else f"which it does not know ({', '.join(sorted(LAYOUTS))})"
 
@@ -95,16 +93,17 @@ class Importance:
     neurons: list[torch.Tensor]
 
 
-def build(request: StudentRequest) -> PreTrainedModel:
+def build(request: StudentRequest[NarrowSpec]) -> PreTrainedModel:
     """The narrower student, its weights the source's most important ones.
 
     Raises:
         UserError: an architecture without a known layout, or a size larger than the source's.
     """
+    from edgedistill.layouts import layout_of
     from edgedistill.models import intermediate_size, load_model, refuse_unequal_layers, resized
+    from edgedistill.shapes import ModelShape
 
     spec = request.spec
-    assert isinstance(spec, NarrowSpec)
     source = load_model(request.auto_class, request.source, None, request.config_overrides)
     config = source.config
     refuse_unequal_layers(config)
@@ -137,6 +136,8 @@ def _asked(spec: NarrowSpec, config: PreTrainedConfig) -> ModelShape | NarrowSpe
     Raises:
         UserError: even one head is more than `parameters`, or the architecture's can't be counted.
     """
+    from edgedistill.shapes import ModelShape
+
     if spec.parameters is None:
         return spec
     source = ModelShape.from_config(config.to_dict(), config.num_labels)
@@ -158,7 +159,7 @@ def head_size(config: object) -> int:
     return int(config.hidden_size // config.num_attention_heads)  # type: ignore[attr-defined]
 
 
-def measure_importance(model: PreTrainedModel, probe: Sequence[Batch], layout: Layout) -> Importance:
+def measure_importance(model: PreTrainedModel, probe: Sequence[Tensors], layout: Layout) -> Importance:
     """Mean magnitudes over the real tokens of `probe`."""
     import torch
 
@@ -282,3 +283,15 @@ def _part(name: str, layers: str) -> tuple[int, str]:
 def _top(importance: torch.Tensor, count: int) -> torch.Tensor:
     """The indices of the `count` largest, in their original order."""
     return importance.topk(count).indices.sort().values
+
+
+STUDENT = Student(
+    api=1,
+    version=1,
+    spec=NarrowSpec,
+    build=build,
+    shape=shape,
+    parent=lambda spec: spec.from_,
+    layers=lambda spec: spec.layers,
+    unsuitable=unsuitable,
+)

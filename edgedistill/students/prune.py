@@ -13,28 +13,29 @@ Unlike `narrow`, which cuts all layers alike, layers may end with different size
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from edgedistill.contracts.student import Config, Student, StudentRequest, StudentSpec
+from edgedistill.contracts.tensors import Tensors
 from edgedistill.errors import UserError
-from edgedistill.interfaces import Batch, StudentRequest
-from edgedistill.layouts import Layout, layout_of
-from edgedistill.shapes import ModelShape
-from edgedistill.spec import Spec
 from edgedistill.students._copy import layer_list
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
+    from edgedistill.layouts import Layout
+    from edgedistill.shapes import ModelShape
+
 _SUPPORTED = ("bert", "edgedistill-pruned-bert")
 _LEAST = {"heads": 1, "neurons": 8}
 
 
-class PruneSpec(Spec):
+class PruneSpec(StudentSpec):
     """`prune`: the heads and neurons that matter least go, over all layers, until `parameters` are left."""
 
     init: Literal["prune"]
@@ -44,13 +45,7 @@ class PruneSpec(Spec):
     """Of the whole model, embeddings and head included; the student has at most so many, and at most one head less."""
 
 
-SPEC = PruneSpec
-VERSION = 1
-OWN_TOKENIZER = False
-BECOMES = "edgedistill-pruned-bert"
-
-
-def unsuitable(source: Mapping[str, object]) -> str | None:
+def unsuitable(spec: PruneSpec | None, source: Config) -> str | None:
     """What isn't BERT can't be pruned."""
     return None if source.get("model_type") in _SUPPORTED else f"and it knows {' and '.join(_SUPPORTED)}"
 
@@ -84,7 +79,7 @@ class Kept:
     neurons: list[list[int]]
 
 
-def build(request: StudentRequest) -> PreTrainedModel:
+def build(request: StudentRequest[PruneSpec]) -> PreTrainedModel:
     """The pruned student: it answers as the source does with the missing heads and neurons switched off.
 
     Raises:
@@ -93,10 +88,10 @@ def build(request: StudentRequest) -> PreTrainedModel:
     """
     from transformers import BertForSequenceClassification
 
+    from edgedistill.layouts import layout_of
     from edgedistill.models import load_model, parameter_count
 
     spec = request.spec
-    assert isinstance(spec, PruneSpec)
     source = load_model(request.auto_class, request.source, None, request.config_overrides)
     if source.config.model_type not in _SUPPORTED or not isinstance(source, BertForSequenceClassification):
         raise UserError(
@@ -124,7 +119,7 @@ def unit_costs(hidden_size: int, head_size: int) -> dict[str, int]:
     return {"heads": 4 * hidden_size * head_size + 3 * head_size, "neurons": 2 * hidden_size + 1}
 
 
-def measure_importance(model: PreTrainedModel, probe: Sequence[Batch], layout: Layout) -> Importance:
+def measure_importance(model: PreTrainedModel, probe: Sequence[Tensors], layout: Layout) -> Importance:
     """Mean over labelled items of |sum over tokens of activation x gradient of the cross-entropy|.
 
     Raises:
@@ -204,6 +199,7 @@ def cut(source: PreTrainedModel, kept: Kept) -> PreTrainedModel:
     """A model with these heads and neurons of `source` and everything else of it."""
     import torch
 
+    from edgedistill.layouts import layout_of
     from edgedistill.pruned_model import PrunedBertConfig, PrunedBertForSequenceClassification
 
     sizes = {
@@ -233,3 +229,15 @@ def _layers(importance: Importance) -> Iterator[tuple[str, int, torch.Tensor]]:
     for kind, by_layer in (("heads", importance.heads), ("neurons", importance.neurons)):
         for layer, values in enumerate(by_layer):
             yield kind, layer, values
+
+
+STUDENT = Student(
+    api=1,
+    version=1,
+    spec=PruneSpec,
+    build=build,
+    shape=shape,
+    parent=lambda spec: spec.from_,
+    unsuitable=unsuitable,
+    becomes="edgedistill-pruned-bert",
+)

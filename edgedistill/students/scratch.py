@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from edgedistill.interfaces import StudentRequest
-from edgedistill.spec import Spec
+from edgedistill.contracts.student import Student, StudentRequest, StudentSpec
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+    from edgedistill.shapes import ModelShape
 
-class ScratchSpec(Spec):
+
+class ScratchSpec(StudentSpec):
     """`scratch`: the source's architecture and vocabulary, this depth and width, random weights."""
 
     init: Literal["scratch"]
@@ -25,9 +26,9 @@ class ScratchSpec(Spec):
     intermediate_size: int | None = Field(None, ge=8)
 
 
-SPEC = ScratchSpec
-VERSION = 1
-OWN_TOKENIZER = False
+def shape(spec: ScratchSpec, source: ModelShape) -> ModelShape:
+    """The source's shape at these sizes."""
+    return source.resized(spec.layers, spec.hidden_size, spec.heads, spec.intermediate_size)
 
 
 def resizes(spec: ScratchSpec) -> dict[str, object]:
@@ -35,7 +36,7 @@ def resizes(spec: ScratchSpec) -> dict[str, object]:
     return spec.model_dump(exclude={"init", "from_"})
 
 
-def build(request: StudentRequest) -> PreTrainedModel:
+def build(request: StudentRequest[ScratchSpec]) -> PreTrainedModel:
     """The student as its architecture initialises it.
 
     Raises:
@@ -44,7 +45,18 @@ def build(request: StudentRequest) -> PreTrainedModel:
     from edgedistill.models import load_config, resized
 
     spec = request.spec
-    assert isinstance(spec, ScratchSpec)
     config = load_config(request.source, None, request.config_overrides)
     smaller = resized(config, range(spec.layers), spec.hidden_size, spec.heads, spec.intermediate_size)
     return request.auto_class.from_config(smaller)
+
+
+STUDENT = Student(
+    api=1,
+    version=1,
+    spec=ScratchSpec,
+    build=build,
+    shape=shape,
+    parent=lambda spec: spec.from_,
+    layers=lambda spec: spec.layers,
+    resizes=resizes,
+)

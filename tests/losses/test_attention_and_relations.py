@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from edgedistill import plugins
+from edgedistill.contracts.loss import LossInputs
+from edgedistill.contracts.sizes import ModelSizes
 from edgedistill.errors import UserError
-from edgedistill.interfaces import LossInputs, ModelSizes
 from edgedistill.losses.attention_mse import attention_mse
 from edgedistill.losses.minilm_relations import relation_distance, relations
 
@@ -23,8 +24,8 @@ def values(seed: int, width: int = 8) -> torch.Tensor:
 
 
 def term(kind: str, student: ModelSizes, teacher: ModelSizes, **settings: object):
-    loss = plugins.find("losses", kind)
-    return loss.build(loss.SPEC(kind=kind, **settings), student, teacher)
+    loss = plugins.loss(kind)
+    return loss.build(loss.spec(kind=kind, **settings), student, teacher)
 
 
 def test_attention_zero_at_equality_and_padding_changes_nothing():

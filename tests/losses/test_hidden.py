@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from edgedistill import plugins
-from edgedistill.interfaces import LossInputs, ModelSizes
+from edgedistill.contracts.loss import LossInputs
+from edgedistill.contracts.sizes import ModelSizes
 from edgedistill.losses.hidden_cosine import hidden_cosine
 from edgedistill.losses.hidden_mse import hidden_mse
 
@@ -19,8 +20,8 @@ def states(seed: int, size: int = 4) -> torch.Tensor:
 
 
 def term(kind: str, student: ModelSizes, teacher: ModelSizes, **settings: object):
-    loss = plugins.find("losses", kind)
-    return loss.build(loss.SPEC(kind=kind, **settings), student, teacher)
+    loss = plugins.loss(kind)
+    return loss.build(loss.spec(kind=kind, **settings), student, teacher)
 
 
 @pytest.mark.parametrize("kind", PURE)

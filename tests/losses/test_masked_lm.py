@@ -5,8 +5,10 @@ import math
 import pytest
 import torch
 
-from edgedistill.interfaces import LossInputs, MaskedView, ModelSizes
-from edgedistill.losses.masked_lm import MaskedLmSpec, build, mask_tokens, masked_lm
+from edgedistill.contracts.loss import LossInputs, MaskedView
+from edgedistill.contracts.sizes import ModelSizes
+from edgedistill.losses.masked_lm import MaskedLmSpec, build, masked_lm
+from edgedistill.masking import mask_tokens
 
 
 def masked(probability: float, seed: int = 0):

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgedistill import plugins
-from edgedistill.interfaces import LossInputs, ModelSizes
+from edgedistill.contracts.loss import LossInputs
+from edgedistill.contracts.sizes import ModelSizes
 from edgedistill.losses.jsd import jsd
 from edgedistill.losses.kl import kl
 from edgedistill.losses.mse_logits import mse_logits
@@ -26,8 +27,8 @@ def logits(seed: int, rows: int = 5, classes: int = 7) -> torch.Tensor:
 
 
 def term(kind: str, **settings_: object):
-    loss = plugins.find("losses", kind)
-    return loss.build(loss.SPEC(kind=kind, **settings_), SIZES, SIZES)
+    loss = plugins.loss(kind)
+    return loss.build(loss.spec(kind=kind, **settings_), SIZES, SIZES)
 
 
 def value(kind: str, student: torch.Tensor, teacher: torch.Tensor, weights=None, **settings_: object) -> torch.Tensor:

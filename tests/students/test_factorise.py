@@ -10,8 +10,8 @@ import torch
 from helpers import quickstart_rows
 from transformers import AutoModelForSequenceClassification, ElectraForSequenceClassification
 
+from edgedistill.contracts.student import StudentRequest
 from edgedistill.errors import UserError
-from edgedistill.interfaces import StudentRequest
 from edgedistill.models import load_model, load_tokenizer, parameter_count
 from edgedistill.ragged import Ragged
 from edgedistill.shapes import ModelShape
@@ -40,7 +40,7 @@ def factorised(teacher_folder):
         tokenizer = load_tokenizer(teacher_folder)
         spec = {"init": "factorise", "embedding_size": embedding_size, **more}
         request = StudentRequest(
-            spec=factorise.SPEC.model_validate(spec),
+            spec=factorise.FactoriseSpec.model_validate(spec),
             source=teacher_folder,
             auto_class=AutoModelForSequenceClassification,
             config_overrides={},
@@ -137,7 +137,7 @@ def test_the_listed_number_of_layers_is_kept_evenly(factorised):
 def test_the_plan_knows_the_parameters_exactly(factorised, size, layers):
     made = factorised(size, layers=layers)
     source = ModelShape.from_config(made.source.config.to_dict(), made.source.num_labels)
-    spec = factorise.SPEC(init="factorise", embedding_size=size, layers=layers)
+    spec = factorise.FactoriseSpec(init="factorise", embedding_size=size, layers=layers)
     assert factorise.shape(spec, source).parameters() == parameter_count(made.student)
     assert factorise.shape(spec, ModelShape("roberta", 2, 32, 2, 16, 50, 10, 2, 3)) is None
 

@@ -127,7 +127,7 @@ def test_the_projection_of_factorised_embeddings_is_never_lost(build, make_sourc
     assert made.student.electra.embeddings_project.weight.shape == (24, 16)
     shape = ModelShape.from_config(made.source.config.to_dict(), 3)
     at_16 = shape.resized(hidden_size=16, heads=2).parameters()
-    assert narrow.shape(narrow.SPEC(init="narrow", parameters=at_16), shape).hidden_size == 8
+    assert narrow.shape(narrow.NarrowSpec(init="narrow", parameters=at_16), shape).hidden_size == 8
 
 
 def test_too_few_parameters_say_how_many_are_needed(build):

@@ -8,8 +8,8 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
+from edgedistill.contracts.student import StudentRequest
 from edgedistill.errors import UserError
-from edgedistill.interfaces import StudentRequest
 from edgedistill.layouts import LAYOUTS
 from edgedistill.models import load_model, parameter_count
 from edgedistill.pruned_model import PrunedBertForSequenceClassification, as_stock
@@ -194,18 +194,18 @@ def test_a_pruned_model_is_pruned_again_or_keeps_layers_but_has_no_other_width(b
 
 def test_the_plan_expects_the_target(source):
     shape = ModelShape.from_config(source[0].config.to_dict(), 3)
-    found = prune.shape(prune.SPEC(init="prune", parameters=9000), shape)
+    found = prune.shape(prune.PruneSpec(init="prune", parameters=9000), shape)
     assert (found.parameters(), found.layers, found.hidden_size) == (9000, 4, 32)
-    assert prune.shape(prune.SPEC(init="prune", parameters=9000), found).parameters() == 9000
+    assert prune.shape(prune.PruneSpec(init="prune", parameters=9000), found).parameters() == 9000
     electra = ModelShape("electra", 2, 8, 2, 16, 50, 10, 2, 3)
-    assert prune.shape(prune.SPEC(init="prune", parameters=9000), electra) is None
+    assert prune.shape(prune.PruneSpec(init="prune", parameters=9000), electra) is None
 
 
 def test_other_classifiers_than_of_sequences_are_refused(source, tmp_path):
     from transformers import AutoModelForTokenClassification
 
     source[0].save_pretrained(tmp_path / "source")
-    spec = prune.SPEC(init="prune", parameters=9000)
+    spec = prune.PruneSpec(init="prune", parameters=9000)
     request = StudentRequest(spec, tmp_path / "source", AutoModelForTokenClassification, {}, None, [])
     with pytest.raises(UserError, match=r"prune knows sequence classifiers.*\(BertForTokenClassification\)"):
         prune.build(request)

@@ -1,0 +1,49 @@
+"""A student initialisation: the source's first layers, with everything around them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from edgedistill.contracts.student import Student, StudentRequest, StudentSpec
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from edgedistill.shapes import ModelShape
+
+
+class FirstLayersSpec(StudentSpec):
+    """`first_layers`: so many of them."""
+
+    init: Literal["first_layers"]
+    from_: str = Field("teacher", alias="from")
+    layers: int = Field(ge=1)
+
+
+def shape(spec: FirstLayersSpec, source: ModelShape) -> ModelShape:
+    """What the plan shows and counts."""
+    return source.resized(layers=spec.layers)
+
+
+def build(request: StudentRequest[FirstLayersSpec]) -> PreTrainedModel:
+    """The student, its weights the source's of the same names."""
+    from edgedistill.models import load_model, resized
+
+    source = load_model(request.auto_class, request.source, None, request.config_overrides)
+    student = request.auto_class.from_config(resized(source.config, layers=range(request.spec.layers)))
+    weights = source.state_dict()
+    student.load_state_dict({name: weights[name] for name in student.state_dict()})
+    return student
+
+
+STUDENT = Student(
+    api=1,
+    version=1,
+    spec=FirstLayersSpec,
+    build=build,
+    shape=shape,
+    parent=lambda spec: spec.from_,
+    layers=lambda spec: spec.layers,
+)
