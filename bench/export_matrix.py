@@ -81,7 +81,7 @@ def recipe(task: str, student: str, teacher_folder: Path) -> dict[str, object]:
     targets = plugins.names("exporters")
     precisions: dict[str, bool] = {}
     for name in targets:
-        for each, how in plugins.find("exporters", name).PRECISIONS.items():
+        for each, how in plugins.target(name).precisions.items():
             precisions[each] = precisions.get(each, False) or how.calibrated
     stage = {
         "name": "soft-targets",

@@ -442,7 +442,7 @@ def _difference(run: Path, own: Results, first_run: Path, first: Results) -> Pai
         labels = np.array(json.loads(references.read_text(encoding="utf-8"))["labels"], dtype=np.int64)
         kept = labels != -100
         a, b = (answers[kept] for answers in decided)
-    task = plugins.find("tasks", str(own.data["task"]))
+    task = plugins.task(str(own.data["task"]))
     return compare_paired(task.METRICS[own.metric], a, b, labels[kept])
 
 

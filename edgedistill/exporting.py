@@ -3,9 +3,9 @@ be other ones. An order is plain data, so that it can cross over."""
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import logging
+import pkgutil
 import re
 import warnings
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -18,14 +18,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .contracts.target import FileRequest, ShapeCheck
 from .errors import EdgedistillError, RefusedError
-from .interfaces import MODEL_INPUTS, FileRequest, ShapeCheck
+from .interfaces import MODEL_INPUTS
 from .ragged import Ragged
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from .interfaces import Batch, Floats, Inputs, Session
+    from .contracts.target import Target
+    from .interfaces import Batch, Floats, Inputs, Session, Task
 
 # Rounding of fp32 sums in another order; a wrong graph is off by orders of magnitude more.
 TOLERANCE = 1e-3
@@ -36,11 +38,12 @@ _SHAPES = ((1, 1), (1, 16), (2, 37), (8, None))
 class Order:
     """The files to make, one for every length (None: one file for all), and what of."""
 
+    target: str
     exporter: str
-    """Module name."""
+    """Its reference."""
     precision: str
     task: str
-    """Module name."""
+    """Its reference."""
     model: str
     """Folder."""
     samples: str
@@ -62,7 +65,7 @@ def fill(order: Order) -> list[dict[str, object]]:
     Raises:
         EdgedistillError: the exporter's own, or a sentence around what a library raised.
     """
-    exporter = importlib.import_module(order.exporter)
+    exporter: Target = pkgutil.resolve_name(order.exporter)
     samples = Ragged.open(Path(order.samples))
     model = cache(lambda: _load(order))
     made = []
@@ -112,11 +115,10 @@ def _in_a_sentence(order: Order) -> Iterator[None]:
         raise
     except Exception as error:
         words = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        target = order.exporter.rsplit(".", 1)[-1].replace("_", "-")
         meaning = _meaning(words) or "its converter or runtime failed at something that it does not name"
         raise EdgedistillError(
-            f"target {target}: {order.precision} cannot be made of this model: {meaning}; targets that are not made of "
-            f"this file are not affected [{words}]"
+            f"target {order.target}: {order.precision} cannot be made of this model: {meaning}; targets that are not made "
+            f"of this file are not affected [{words}]"
         ) from error
 
 
@@ -188,7 +190,8 @@ def quiet() -> Iterator[None]:
 def _load(order: Order) -> PreTrainedModel:
     from .models import load_model
 
-    return load_model(importlib.import_module(order.task).auto_class(), order.model, None, head_required=True)
+    task: Task = pkgutil.resolve_name(order.task)
+    return load_model(task.auto_class(), order.model, None, head_required=True)
 
 
 def input_names(model: PreTrainedModel, given: Collection[str]) -> list[str]:

@@ -13,7 +13,6 @@ import numpy as np
 
 from . import environments, plugins
 from .errors import EdgedistillError, UserError
-from .interfaces import HasClient
 from .machine import available_cores
 from .model_files import Opened
 from .onnx_contents import read_onnx, refuse_unfit
@@ -96,21 +95,21 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
         raise UserError(f"measure: '{request.file}' is not a file")
     if not request.data.exists():
         raise UserError(f"measure: data '{request.data}' is not a file or folder")
-    task, runtime = plugins.find("tasks", request.task), plugins.find("runtimes", request.runtime)
+    task, runtime = plugins.task(request.task), plugins.runtime(request.runtime)
     if not task.TOKENS:
         raise UserError(f"measure: a lone file of '{request.task}' cannot be measured yet, only files of text tasks")
     if request.metric not in task.METRICS:
         known = ", ".join(sorted(task.METRICS))
         raise UserError(f"measure: metric '{request.metric}' is unknown for {request.task}; expected one of {known}")
-    if request.file.suffix not in runtime.SUFFIXES:
+    if request.file.suffix not in runtime.suffixes:
         raise UserError(
-            f"measure: '{request.file.name}' is not a file that {request.runtime} opens ({', '.join(runtime.SUFFIXES)})"
+            f"measure: '{request.file.name}' is not a file that {request.runtime} opens ({', '.join(runtime.suffixes)})"
         )
     if (cores := available_cores()) < request.threads:
         progress.say(f"warning: {request.threads} threads on {cores} cores: they wait for each other")
-    if runtime.PACKAGES.emulated is not None and request.threads > 1:
+    if runtime.packages.emulated is not None and request.threads > 1:
         raise UserError(f"measure: {request.runtime} counts the instructions of one thread, got {request.threads}")
-    environments.interpreter(runtime.PACKAGES)
+    environments.interpreter(runtime.packages)
     model_folder = request.tokenizer or _model_folder(request.file)
     tokenizer = load_tokenizer(model_folder)
     with tempfile.TemporaryDirectory() as folder:
@@ -139,7 +138,7 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
         tokens.save(given)
         files, weights = _opened(request, tokens, len(labels))
         accuracy, interval = None, None
-        with_client = isinstance(runtime, HasClient) and task.COLUMNS.required == ("text",)
+        with_client = runtime.client_facts is not None and task.COLUMNS.required == ("text",)
         client: dict[str, object] = {}
         cpu = request.emulation.cpu if slow else None
         asked = Answering(files, request.runtime, request.task, cpu=cpu)
@@ -154,6 +153,7 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
             chosen = whole[np.linspace(0, len(whole) - 1, min(_CLIENT_TEXTS, len(whole))).astype(np.int64)]
             texts = [str(rows[int(item)][columns["text"]]) for item in chosen]
             logits = np.asarray(load_rows(scratch / "rows.safetensors").values)[chosen]
+            assert runtime.client_facts is not None
             client = runtime.client_facts(request.file, texts, labels, logits)
         if labelled:
             expected = references(task, tokens)

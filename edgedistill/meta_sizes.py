@@ -69,12 +69,13 @@ def shape(request: Request) -> ModelShape:
     from .model_sizes import described
     from .models import outline
 
-    auto_class = plugins.find("tasks", request["task"]).auto_class()
+    auto_class = plugins.task(request["task"]).auto_class()
     config, cut = _first(request), False
     at_most: int | None = None
     for given in request["students"]:
-        module = plugins.find("students", str(given["init"]))
-        planned = module.planned(module.SPEC.model_validate_json(json.dumps(given)), config, auto_class)
+        student = plugins.student(str(given["init"]))
+        assert student.planned is not None, "the plan asks for no other"
+        planned = student.planned(student.spec.model_validate_json(json.dumps(given)), config, auto_class)
         config, at_most = planned.config, planned.at_most
         cut = cut or at_most is not None
     found = described(outline(auto_class, config))
@@ -104,7 +105,7 @@ def _from_nothing(request: Request) -> PreTrainedConfig:
     assert scratch is not None
     architecture = Architecture.model_validate_json(json.dumps(scratch["architecture"]))
     labels = {"num_labels": request["labels"]}
-    task = plugins.find("tasks", request["task"])
+    task = plugins.task(request["task"])
     config: PreTrainedConfig = task.scratch_config(architecture, architecture.vocabulary, scratch["length"], labels)
     config.type_vocab_size = scratch["token_types"]
     return config

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import plugins
+from .contracts.student import StudentRequest
 from .errors import UserError
-from .interfaces import StudentRequest, Task
+from .interfaces import Task
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -51,8 +52,7 @@ def untrained_student(
         kept_tokens=json.loads(kept.read_text()) if kept.is_file() else None,
         probe=[to_batch(tokens, chosen[i : i + _PROBE_BATCH]) for i in range(0, len(chosen), _PROBE_BATCH)],
     )
-    model: PreTrainedModel = plugins.find("students", spec.init).build(request)
-    return know_padding(model, tokenizer)
+    return know_padding(plugins.student(spec.init).build(request), tokenizer)
 
 
 def with_losses(
@@ -82,7 +82,7 @@ def with_losses(
     )
     own = described(student)
     given = shape_of(load_config(teachers[0], None)) if len(teachers) == 1 else None
-    terms = [plugins.find("losses", loss.kind).build(loss, own, given) for loss in losses]
+    terms = [plugins.loss(loss.kind).build(loss, own, given) for loss in losses]
     masking = _masking(data, own.vocabulary) if "masked" in needs else None
     return Trainee(student, task, terms, needs, teacher, masking)
 

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from .contracts.loss import LossInputs, MaskedView, Relations, pooled
 from .inference import model_inputs
-from .interfaces import Batch, LossInputs, MaskedView, Relations, Task, pooled
+from .interfaces import Batch, Task
+from .masking import mask_tokens
 from .model_layout import layout_of
 
 if TYPE_CHECKING:
@@ -216,8 +218,6 @@ class Trainee(nn.Module):
         return None if values is None else values.repeat_interleave(self._task.row_counts(batch).to(values.device))
 
     def _masked(self, batch: Batch, probability: float) -> MaskedView:
-        from .losses.masked_lm import mask_tokens
-
         assert self._masking is not None, "the distil step gives the masking to every stage with a masked loss"
         tokens = batch["input_ids"]
         special = torch.tensor(self._masking.special_tokens, device=tokens.device)

@@ -1,5 +1,5 @@
 """ExecuTorch (`.pte`) for XNNPACK by `transformers.exporters`: fp32, and int8 by PT2E with weights per channel and
-activations quantized as they come or by the ranges that real inputs have shown. Batch and length are dynamic.
+activations quantized as they come or by the ranges that real inputs have shown. Tensors and length are dynamic.
 
 The token and position tables, most of a small model, are int8 as well, one scale a row. ExecuTorch's XNNPACK takes no
 embeddings, so they are looked up by its own kernel `embedding_byte`: a device links the library of quantized kernels.
@@ -17,9 +17,10 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgedistill.contracts.precision import Precision
+from edgedistill.contracts.target import FileRequest, MadeFile, Target
 from edgedistill.errors import EdgedistillError, RefusedError
 from edgedistill.exporting import compare_with_torch, logits_of
-from edgedistill.interfaces import FileRequest, MadeFile, Precision
 from edgedistill.packages import Packages
 
 if TYPE_CHECKING:
@@ -27,22 +28,13 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
     from transformers.exporters import PT2EQuantizer
 
-    from edgedistill.interfaces import Batch
+    from edgedistill.contracts.tensors import Tensors
 
-VERSION = 2
 PRECISIONS = {
     "fp32": Precision(file="model.pte", bytes_per_parameter=4.0),
     "int8-dynamic": Precision(file="model_int8.pte", bytes_per_parameter=1.1),
     "int8-static": Precision(file="model_int8_static.pte", bytes_per_parameter=1.1, calibrated=True),
 }
-RUNTIMES = ("executorch",)
-FIXED_SHAPES = False
-ISOLATED = True
-PACKAGES = Packages(
-    imports=("executorch", "torchao"),
-    requirements=("executorch>=1.5.1", "torchao>=0.18", "torch>=2.13", "transformers>=5.23"),
-    environment="executorch",
-)
 
 LARGEST_BATCH = 64
 """The file reserves room for its largest input, so there must be one."""
@@ -85,7 +77,7 @@ def make(request: FileRequest, file: Path) -> MadeFile:
     return MadeFile(checks=checks, facts=facts)
 
 
-def _typed(batch: Batch) -> Batch:
+def _typed(batch: Tensors) -> Tensors:
     """The inputs as the file takes them."""
     from edgedistill.runtimes.executorch import FLOATS
 
@@ -133,7 +125,7 @@ def _int8_table(table: torch.nn.Embedding) -> torch.nn.Module:
     return Int8Table(table.weight.detach())
 
 
-def _linear_quantizer(request: FileRequest, sample: Batch) -> PT2EQuantizer:
+def _linear_quantizer(request: FileRequest, sample: Tensors) -> PT2EQuantizer:
     """Weights per channel; activations as they come, or by the ranges of the calibration's inputs.
 
     Static quantization is kept to linear layers, whose weights are most of the work: XNNPACK takes attention's own
@@ -166,7 +158,7 @@ def _linear_quantizer(request: FileRequest, sample: Batch) -> PT2EQuantizer:
 
 
 def _export(
-    model: PreTrainedModel, sample: Batch, request: FileRequest, file: Path, quantizer: PT2EQuantizer | None
+    model: PreTrainedModel, sample: Tensors, request: FileRequest, file: Path, quantizer: PT2EQuantizer | None
 ) -> list[torch.fx.Node]:
     """Write the file, and return the operators that XNNPACK takes."""
     import torch
@@ -209,3 +201,18 @@ def _products(nodes: Sequence[torch.fx.Node]) -> dict[str, object]:
         "int8_weights": len(int8),
         "int8_activations": sum(any("dequantize_per_tensor.default" in each for each in given) for given in int8),
     }
+
+
+TARGET = Target(
+    api=1,
+    version=2,
+    precisions=PRECISIONS,
+    runtimes=("executorch",),
+    packages=Packages(
+        imports=("executorch", "torchao"),
+        requirements=("executorch>=1.5.1", "torchao>=0.18", "torch>=2.13", "transformers>=5.23"),
+        environment="executorch",
+    ),
+    make=make,
+    isolated=True,
+)

@@ -4,20 +4,17 @@ the ranges that real inputs have shown."""
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edgedistill.arrays import Arrays
+from edgedistill.contracts.precision import Precision
+from edgedistill.contracts.target import FileRequest, MadeFile, Target
 from edgedistill.errors import EdgedistillError
 from edgedistill.exporting import compare_with_torch, logits_of, quiet
-from edgedistill.interfaces import FileRequest, Inputs, MadeFile, Precision
 from edgedistill.packages import Packages
 from edgedistill.runtimes import litert as runtime
 
-if TYPE_CHECKING:
-    pass
-
-VERSION = 2
 PRECISIONS = {
     "fp32": Precision(file="model.tflite", bytes_per_parameter=4.0),
     "int8-dynamic": Precision(file="model_int8.tflite", bytes_per_parameter=1.05, made_of=("litert", "fp32")),
@@ -25,14 +22,6 @@ PRECISIONS = {
         file="model_int8_static.tflite", bytes_per_parameter=1.05, made_of=("litert", "fp32"), calibrated=True
     ),
 }
-RUNTIMES = ("litert",)
-FIXED_SHAPES = True
-ISOLATED = True
-PACKAGES = Packages(
-    imports=("litert_torch", "ai_edge_litert", "ai_edge_quantizer"),
-    requirements=("torch", "transformers", "litert-torch>=0.10", "ai-edge-litert>=2.3", "ai-edge-quantizer>=0.10"),
-    environment="litert",
-)
 
 
 def make(request: FileRequest, file: Path) -> MadeFile:
@@ -53,7 +42,7 @@ def make(request: FileRequest, file: Path) -> MadeFile:
 
 
 def _export(request: FileRequest, file: Path) -> None:
-    """Inputs are int32, as phones have them, under the model's own names; attention is written out, since the fused
+    """Arrays are int32, as phones have them, under the model's own names; attention is written out, since the fused
     operator leaves others in the graph that the delegate does not take."""
     import litert_torch
     import torch
@@ -116,5 +105,21 @@ def _quantize_with_ranges(request: FileRequest, file: Path) -> None:
         asked.quantize(seen.get_model_qsvs()).export_model(str(file), overwrite=True)
 
 
-def _int32(inputs: Inputs) -> Inputs:
+def _int32(inputs: Arrays) -> Arrays:
     return {name: value.astype(np.int32) for name, value in inputs.items()}
+
+
+TARGET = Target(
+    api=1,
+    version=2,
+    precisions=PRECISIONS,
+    runtimes=("litert",),
+    packages=Packages(
+        imports=("litert_torch", "ai_edge_litert", "ai_edge_quantizer"),
+        requirements=("torch", "transformers", "litert-torch>=0.10", "ai-edge-litert>=2.3", "ai-edge-quantizer>=0.10"),
+        environment="litert",
+    ),
+    make=make,
+    fixed_shapes=True,
+    isolated=True,
+)

@@ -8,30 +8,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgedistill.contracts.precision import Precision
+from edgedistill.contracts.target import FileRequest, MadeFile, Target
 from edgedistill.errors import EdgedistillError, RefusedError
 from edgedistill.exporting import TOLERANCE, compare_with_torch, logits_of, quiet
-from edgedistill.interfaces import FileRequest, MadeFile, Precision
 from edgedistill.packages import Packages
 from edgedistill.runtimes import ncnn as runtime
 
 if TYPE_CHECKING:
     import torch
 
-    from edgedistill.interfaces import Batch
+    from edgedistill.contracts.tensors import Tensors
 
-VERSION = 2
 PRECISIONS = {
     "fp32": Precision(file="model.param", bytes_per_parameter=4.0),
     "fp16": Precision(file="model_fp16.param", bytes_per_parameter=2.0),
 }
-RUNTIMES = ("ncnn",)
-FIXED_SHAPES = False
-ISOLATED = True
-PACKAGES = Packages(
-    imports=("ncnn", "pnnx"),
-    requirements=("torch", "transformers", "ncnn>=1.0.20261020", "pnnx>=20261020"),
-    environment="ncnn",
-)
 
 _TOLERANCE = {"fp32": TOLERANCE, "fp16": 0.1}
 """Rounded weights move logits by hundredths; a wrong graph by far more."""
@@ -93,7 +85,7 @@ def _convert(request: FileRequest, folder: Path, file: Path) -> tuple[str, ...]:
     return graph.names
 
 
-def _samples(request: FileRequest) -> list[Batch]:
+def _samples(request: FileRequest) -> list[Tensors]:
     """One item at each of the lengths to trace at."""
     if request.length is not None:
         return [request.samples(1, request.length)]
@@ -136,3 +128,18 @@ def _finish(request: FileRequest, file: Path, names: tuple[str, ...]) -> int:
     head = file.read_text(encoding="utf-8").splitlines()[:2]
     file.write_text("\n".join([*head, *map(str, renamed)]) + "\n", encoding="utf-8")
     return len(layers)
+
+
+TARGET = Target(
+    api=1,
+    version=2,
+    precisions=PRECISIONS,
+    runtimes=("ncnn",),
+    packages=Packages(
+        imports=("ncnn", "pnnx"),
+        requirements=("torch", "transformers", "ncnn>=1.0.20261020", "pnnx>=20261020"),
+        environment="ncnn",
+    ),
+    make=make,
+    isolated=True,
+)

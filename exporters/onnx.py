@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgedistill import plugins
+from edgedistill.contracts.precision import Precision
+from edgedistill.contracts.target import FileRequest, MadeFile, Target
 from edgedistill.errors import EdgedistillError
 from edgedistill.exporting import compare_with_torch, logits_of, quiet
-from edgedistill.interfaces import FileRequest, MadeFile, Precision
 from edgedistill.packages import Packages
 from edgedistill.runtimes import onnxruntime as runtime
 
@@ -16,22 +17,9 @@ if TYPE_CHECKING:
     import onnx_ir
 
 
-VERSION = 3
 PRECISIONS = {"fp32": Precision(file="model.onnx", bytes_per_parameter=4.0)} | {
-    name: Precision(
-        file=quantizer.FILE,
-        bytes_per_parameter=quantizer.BYTES_PER_PARAMETER,
-        made_of=("onnx", "fp32"),
-        calibrated=quantizer.CALIBRATED,
-        version=quantizer.VERSION,
-    )
-    for name in plugins.names("quantizers")
-    for quantizer in [plugins.find("quantizers", name)]
+    name: plugins.quantizer(name).precision() for name in plugins.names("quantizers")
 }
-RUNTIMES = ("onnxruntime",)
-FIXED_SHAPES = False
-ISOLATED = False
-PACKAGES = Packages(imports=("onnx", "onnxscript", "onnxruntime"))
 
 _INLINE_LIMIT = 2**31 - 2**20
 
@@ -43,7 +31,7 @@ def make(request: FileRequest, file: Path) -> MadeFile:
         EdgedistillError: the model can't be traced, or the file differs from torch.
     """
     if request.source is not None:
-        plugins.find("quantizers", request.precision).quantize(request.source, file, request.calibration)
+        plugins.quantizer(request.precision).quantize(request.source, file, request.calibration)
         return MadeFile()
     _export(request, file)
     return MadeFile(checks=compare_with_torch(request, "onnx", logits_of(runtime.open(file, threads=1))))
@@ -107,3 +95,13 @@ def _fits_inline(graph: onnx_ir.Model) -> bool:
         sum(value.const_value.nbytes for value in graph.graph.initializers.values() if value.const_value)
         < _INLINE_LIMIT
     )
+
+
+TARGET = Target(
+    api=1,
+    version=3,
+    precisions=PRECISIONS,
+    runtimes=("onnxruntime",),
+    packages=Packages(imports=("onnx", "onnxscript", "onnxruntime")),
+    make=make,
+)

@@ -24,7 +24,7 @@ from edgedistill.errors import RefusedError
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from edgedistill.interfaces import Batch
+    from edgedistill.contracts.tensors import Tensors
 
 MASKED = -1e4
 """Added to a masked score: within fp16's range, and so far below others that its share is 0 in fp32."""
@@ -33,7 +33,7 @@ FLOATS = ("attention_mask", "pixel_values")
 
 _NAME = "edgedistill-plain"
 _TYPES = "token_type_ids"
-_given: ContextVar[Batch] = ContextVar("given")
+_given: ContextVar[Tensors] = ContextVar("given")
 
 
 class PlainGraph(nn.Module):
@@ -44,7 +44,7 @@ class PlainGraph(nn.Module):
         samples: inputs of the lengths that the graph will be traced at, which show what the tables are read at.
     """
 
-    def __init__(self, model: PreTrainedModel, samples: Sequence[Batch]) -> None:
+    def __init__(self, model: PreTrainedModel, samples: Sequence[Tensors]) -> None:
         super().__init__()
         self.names = tuple(samples[0])
         self.model = copy.deepcopy(model).eval()
@@ -57,11 +57,11 @@ class PlainGraph(nn.Module):
         logits: torch.Tensor = self.model(**given).logits
         return logits
 
-    def arguments(self, batch: Batch) -> tuple[torch.Tensor, ...]:
+    def arguments(self, batch: Tensors) -> tuple[torch.Tensor, ...]:
         """The inputs as the graph takes them."""
         return tuple(batch[name].float() if name in FLOATS else batch[name] for name in self.names)
 
-    def _cut_tables(self, samples: Sequence[Batch]) -> None:
+    def _cut_tables(self, samples: Sequence[Tensors]) -> None:
         """Replace embeddings that are read from their start to the input's length, or at their first row only, whatever
         the inputs are."""
         tables = {name: each for name, each in self.model.named_modules() if isinstance(each, nn.Embedding)}
@@ -105,7 +105,7 @@ class _FirstRow(nn.Module):
         return self.row
 
 
-def _with_both_types(batch: Batch, tables: dict[str, nn.Embedding]) -> Batch:
+def _with_both_types(batch: Tensors, tables: dict[str, nn.Embedding]) -> Tensors:
     """Single texts are all of type 0, yet pairs may follow: every other token gets type 1 where there is one."""
     types = next((each for name, each in tables.items() if name.endswith("token_type_embeddings")), None)
     if _TYPES not in batch or types is None or types.num_embeddings < 2:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import pkgutil
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -112,9 +114,23 @@ def write_recipe(tree: dict[str, object], folder: Path) -> str:
     return str(file)
 
 
+def change_plugin(patch: pytest.MonkeyPatch, group: plugins.Group, name: str, **changes: object) -> None:
+    """Have a plug-in export an object with other fields."""
+    module, _, exported = plugins.reference(group, name).partition(":")
+    patch.setattr(f"{module}.{exported}", replace(pkgutil.resolve_name(f"{module}:{exported}"), **changes))
+
+
+def raise_version(patch: pytest.MonkeyPatch, group: plugins.Group, name: str) -> None:
+    """Have a plug-in say that it makes something else now."""
+    if group == "tasks":
+        patch.setattr(plugins.task(name), "VERSION", plugins.version(group, name) + 1)
+    else:
+        change_plugin(patch, group, name, version=plugins.version(group, name) + 1)
+
+
 @contextmanager
 def plugged_in(site: Path, points: Mapping[str, Mapping[str, str]]) -> Iterator[None]:
-    """Modules of this folder as installed entry points (group -> name -> module), in this process and its children."""
+    """Plug-ins of this folder as installed entry points (group -> name -> reference), here and in children."""
     here = str(Path(__file__).parent)
     info = site / "toys-1.dist-info"
     info.mkdir(parents=True)

@@ -16,8 +16,8 @@ from transformers import AutoModelForSequenceClassification
 
 from edgedistill import plugins
 from edgedistill.clients import EVERYONE, OURS, loads_in
+from edgedistill.contracts.student import StudentRequest
 from edgedistill.data import PreparedData
-from edgedistill.interfaces import StudentRequest
 from edgedistill.training_record import save_trained
 
 SPECS = {
@@ -58,16 +58,16 @@ def published(finished_run, teacher_folder, tmp_path_factory):
     data = PreparedData(finished_run.artifact("data"))
     answers = {}
     for init, more in SPECS.items():
-        module = plugins.find("students", init)
+        module = plugins.student(init)
         settings = {"init": init, **more} | ({"model": str(teacher_folder)} if init == "checkpoint" else {})
         own, kept = data, None
-        if module.OWN_TOKENIZER:
-            own, kept = _in_its_own_tokens(module.SPEC.model_validate(settings), module, data, root.parent / init)
+        if module.own_tokenizer:
+            own, kept = _in_its_own_tokens(module.spec.model_validate(settings), module, data, root.parent / init)
         tokens = own.tokens("train")
         batch = {name: torch.from_numpy(np.asarray(each)) for name, each in tokens.batch(range(16)).items()}
         torch.manual_seed(0)
         request = StudentRequest(
-            spec=module.SPEC.model_validate(settings),
+            spec=module.spec.model_validate(settings),
             source=teacher_folder,
             auto_class=AutoModelForSequenceClassification,
             config_overrides={"num_labels": 3},
@@ -154,7 +154,6 @@ def test_the_inputs_of_a_static_students_file_are_those_that_it_reads(published,
 
     from edgedistill.exporting import Order, fill
     from edgedistill.ragged import Ragged
-    from edgedistill_exporters import onnx
 
     ids = np.arange(5, 45)
     columns = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
@@ -162,7 +161,8 @@ def test_the_inputs_of_a_static_students_file_are_those_that_it_reads(published,
     seen = {}
     for init in ("static", "keep_layers"):
         order = Order(
-            exporter=onnx.__name__,
+            target="onnx",
+            exporter="edgedistill_exporters.onnx:TARGET",
             precision="fp32",
             task="edgedistill.tasks.text_classification",
             model=str(published[0] / init),

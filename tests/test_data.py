@@ -13,7 +13,7 @@ from edgedistill.errors import EdgedistillError, UserError
 from edgedistill.recipe import DataSource
 from edgedistill.row_tables import Wanted
 
-TASK = plugins.find("tasks", "text-classification")
+TASK = plugins.task("text-classification")
 COLUMNS = {"text": "text", "label": "label"}
 ROWS = [{"text": "wake me at six", "label": "alarm"}, {"text": "is it raining", "label": "weather"}]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import plugged_in
+from helpers import change_plugin, plugged_in
 
 from edgedistill import environments, plugins
 from edgedistill.errors import EdgedistillError, UserError
@@ -21,10 +21,8 @@ from edgedistill.signals import load_rows
 ABSENT = Packages(("only_in_the_environment",), ("only-in-the-environment>=1",), environment="apart")
 RUNTIME = """
 import only_in_the_environment
+from edgedistill.contracts.runtime import Runtime
 from edgedistill.packages import Packages
-
-TARGETS, SUFFIXES = ("onnx",), (".apart",)
-PACKAGES = Packages(("only_in_the_environment",), ("only-in-the-environment>=1",), environment="apart")
 
 
 class Session:
@@ -45,6 +43,16 @@ def open(file, threads):
 
 def version():
     return "1"
+
+
+RUNTIME = Runtime(
+    api=1,
+    targets=("onnx",),
+    suffixes=(".apart",),
+    packages=Packages(("only_in_the_environment",), ("only-in-the-environment>=1",), environment="apart"),
+    open=open,
+    version=version,
+)
 """
 
 
@@ -103,10 +111,10 @@ def test_a_runtime_runs_in_the_environment_that_has_its_packages(apart, tmp_path
 
     data = Ragged({"input_ids": np.array([1, 2, 3])}, np.array([0, 1, 3]), frozenset({"input_ids"}))
     data.save(tmp_path / "inputs.safetensors")
-    task = plugins.find("tasks", "text-classification").__name__
-    python = environments.interpreter(apart_runtime.PACKAGES)
-    with Child(tmp_path / "log", python=python, modules=("apart_runtime", task)) as child:
-        loaded = child.ask("load", files=[[None, "x"]], runtime="apart_runtime", threads=1, warm_up=0)
+    task = plugins.reference("tasks", "text-classification")
+    python = environments.interpreter(apart_runtime.RUNTIME.packages)
+    with Child(tmp_path / "log", python=python, modules=("apart_runtime:RUNTIME", task)) as child:
+        loaded = child.ask("load", files=[[None, "x"]], runtime="apart_runtime:RUNTIME", threads=1, warm_up=0)
         child.ask("answer", file=str(tmp_path / "inputs.safetensors"), output=str(tmp_path / "rows"), task=task)
     assert loaded["backend"] == {"python": str(apart)}
     assert np.asarray(load_rows(tmp_path / "rows").values).tolist() == [[1, 0], [5, 0]]
@@ -114,7 +122,7 @@ def test_a_runtime_runs_in_the_environment_that_has_its_packages(apart, tmp_path
 
 def test_the_bridge_shows_the_way_to_these_packages_and_no_others(tmp_path):
     bridge = environments.bridge(
-        tmp_path / "bridge", ["edgedistill.runtimes.onnxruntime", "edgedistill_exporters.onnx"]
+        tmp_path / "bridge", ["edgedistill.runtimes.onnxruntime:RUNTIME", "edgedistill_exporters.onnx"]
     )
     assert {each.name for each in bridge.iterdir()} == {"edgedistill", "edgedistill_exporters"}
     assert (bridge / "edgedistill_exporters" / "onnx.py").is_file()
@@ -195,7 +203,7 @@ def test_doctor_says_where_a_runtime_lives(apart, tmp_path, monkeypatch):
     from edgedistill import diagnosis
 
     with plugged_in(tmp_path / "plug", {}):
-        monkeypatch.setattr(plugins.find("runtimes", "onnxruntime"), "PACKAGES", ABSENT)
+        change_plugin(monkeypatch, "runtimes", "onnxruntime", packages=ABSENT)
         assert diagnosis.diagnose()["runtimes"]["onnxruntime"] == {"installed": True, "environment": str(apart)}
 
 

@@ -15,7 +15,7 @@ from edgedistill.ragged import Ragged
 from edgedistill.static_model import StaticConfig, StaticForSequenceClassification
 from edgedistill.trainee import LiveTeacher, Trainee
 
-TASK = plugins.find("tasks", "text-classification")
+TASK = plugins.task("text-classification")
 SIZES = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
 LENGTHS = (2, 16, 5)
 
@@ -116,11 +116,11 @@ def test_what_cannot_be_saved_is_refused(items, tmp_path, kind, message):
 
 
 def trainee(student, kind: str, teacher=None, **more) -> Trainee:
-    module = plugins.find("losses", kind)
+    module = plugins.loss(kind)
     given = shape_of(teacher.config) if teacher is not None else None
-    term = module.build(module.SPEC(kind=kind, **more), shape_of(student.config), given)
-    live = LiveTeacher(teacher, module.NEEDS) if teacher is not None else None
-    return Trainee(student, TASK, [term], module.NEEDS, live)
+    term = module.build(module.spec(kind=kind, **more), shape_of(student.config), given)
+    live = LiveTeacher(teacher, module.needs) if teacher is not None else None
+    return Trainee(student, TASK, [term], module.needs, live)
 
 
 def learn(items, student, kind: str, teacher=None, **more) -> None:

@@ -9,7 +9,7 @@ from edgedistill import plugins
 from edgedistill.recipe import Limits, StopSpec
 from edgedistill.stop import FileFigures, judge
 
-METRIC = plugins.find("tasks", "text-classification").METRICS["accuracy"]
+METRIC = plugins.task("text-classification").METRICS["accuracy"]
 LABELS = np.zeros(1000, dtype=np.int64)
 FILES = [FileFigures("r1/fp32", 0.01, 40.0), FileFigures("r1/int8", 0.03, 10.0)]
 

@@ -12,7 +12,7 @@ from edgedistill import plugins
 from edgedistill.errors import UserError
 from edgedistill.trainee import LiveTeacher, Masking, Trainee, attention_shown, dropout_at, watched_relations
 
-TASK = plugins.find("tasks", "text-classification")
+TASK = plugins.task("text-classification")
 MASKING = Masking(mask_token=4, vocabulary=20, special_tokens=(2, 3))
 BATCH = {
     "input_ids": torch.tensor([[2, 7, 8, 9, 3], [2, 6, 3, 0, 0]]),

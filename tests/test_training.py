@@ -26,7 +26,7 @@ from edgedistill.training import (
 )
 
 SILENT = Progress(None, None)
-TASK = plugins.find("tasks", "text-classification")
+TASK = plugins.task("text-classification")
 
 
 def student(dropout: float = 0.1) -> BertForSequenceClassification:

@@ -7,18 +7,15 @@ import os
 import shutil
 import time
 
+from edgedistill.contracts.precision import Precision
+from edgedistill.contracts.target import MadeFile, Target
 from edgedistill.errors import EdgedistillError, RefusedError
-from edgedistill.interfaces import MadeFile, Precision
 from edgedistill.packages import Packages
 
-VERSION = 1
 PRECISIONS = {
     name: Precision(file=f"model_{name}.toy", bytes_per_parameter=4.0, made_of=("onnx", "fp32"))
     for name in ("fp32", "aborts", "hangs", "refuses", "garbage", "dies-later", "elsewhere")
 }
-RUNTIMES = ("toy-runtime",)
-FIXED_SHAPES = True
-ISOLATED = True
 PACKAGES = Packages(imports=("onnxruntime",))
 
 
@@ -39,6 +36,18 @@ def make(request, file):
     shutil.copyfile(request.source, file)
     file.with_suffix(".notes").write_text("for whoever builds it")
     return MadeFile(build_files=(file.with_suffix(".notes").name,), facts={"length": request.length})
+
+
+TARGET = Target(
+    api=1,
+    version=1,
+    precisions=PRECISIONS,
+    runtimes=("toy-runtime",),
+    packages=PACKAGES,
+    make=make,
+    fixed_shapes=True,
+    isolated=True,
+)
 
 
 class Session:

@@ -130,11 +130,11 @@ def judge(golden: Golden, answered: Rows, bundle: Bundle) -> GoldenResult:
 def _runtime(bundle: Bundle, asked: str | None) -> str:
     """The runtime to test under."""
     name, target = asked or bundle.facts.runtime, bundle.facts.target
-    module = plugins.find("runtimes", name)
-    if target not in module.TARGETS:
-        known = [each for each in plugins.names("runtimes") if target in plugins.find("runtimes", each).TARGETS]
+    module = plugins.runtime(name)
+    if target not in module.targets:
+        known = [each for each in plugins.names("runtimes") if target in plugins.runtime(each).targets]
         raise UserError(f"measure: {name} opens no files of target {target}; expected one of {', '.join(known)}")
-    environments.interpreter(module.PACKAGES)
+    environments.interpreter(module.packages)
     return name
 
 

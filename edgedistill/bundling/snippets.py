@@ -40,7 +40,8 @@ class Snippet:
     recipe: str
     candidate: str
     runtime: str
-    runtime_module: str
+    runtime_reference: str
+    """`package.module:RUNTIME`."""
     opened: Sequence[tuple[int | None, str]]
     inputs: Sequence[str]
     text: bool

@@ -55,7 +55,7 @@ def write_bundle(material: Material, folder: Path, scratch: Path) -> None:
     """
     results = load_results(material.report.path("results.json"))
     row = results.candidate(material.candidate)
-    task: Task = plugins.find("tasks", material.task)
+    task: Task = plugins.task(material.task)
     data, files = material.data, read_files(material.file)
     for name in files.published:
         artifacts.copy(material.file.path(name), folder / row.target / name)
@@ -71,7 +71,7 @@ def write_bundle(material: Material, folder: Path, scratch: Path) -> None:
         recipe=results.recipe,
         candidate=row.id,
         runtime=row.runtime,
-        runtime_module=plugins.find("runtimes", row.runtime).__name__,
+        runtime_reference=plugins.reference("runtimes", row.runtime),
         opened=opened,
         inputs=inputs,
         text=task.TOKENS,
@@ -156,7 +156,7 @@ def _inputs(runtime: str, files: ModelFiles, scratch: Path) -> list[str]:
     from edgedistill.measuring.child import Child
 
     with Child.of_runtime(runtime, scratch / "inputs.log", timeout_seconds=600) as child:
-        module = plugins.find("runtimes", runtime).__name__
+        module = plugins.reference("runtimes", runtime)
         named = [(length, str(file)) for length, file in files.opened.items()]
         names = child.ask("load", files=named, runtime=module, threads=1, warm_up=0)["inputs"]
     assert isinstance(names, list)

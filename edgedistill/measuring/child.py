@@ -25,7 +25,8 @@ class Child:
     Args:
         log: a file for what it prints.
         python: its interpreter; this one unless given.
-        modules: those that it is told to import; an interpreter of another environment is shown the way to them.
+        modules: those that it is told to import, by reference; an interpreter of another environment is shown the way
+            to them.
         timed: whether it is timed.
         timeout_seconds: longest time for one answer; after that it is killed.
     """
@@ -64,9 +65,9 @@ class Child:
         Raises:
             UserError: none has.
         """
-        module = plugins.find("runtimes", runtime)
-        modules = [module.__name__, *([plugins.find("tasks", task).__name__] if task else [])]
-        python = environments.interpreter(module.PACKAGES, cpu)
+        packages = plugins.runtime(runtime).packages
+        modules = [plugins.reference("runtimes", runtime), *([plugins.reference("tasks", task)] if task else [])]
+        python = environments.interpreter(packages, cpu)
         return cls(log, python=python, modules=modules, timed=True, timeout_seconds=timeout_seconds)
 
     def ask(self, command: str, **arguments: object) -> dict[str, object]:

@@ -77,7 +77,7 @@ def answer_and_count(
     Raises:
         EdgedistillError: the runtime isn't installed, the files cannot be run, or not by the processor named.
     """
-    module = plugins.find("tasks", task).__name__
+    module = plugins.reference("tasks", task)
     log = scratch / "emulation.log"
     with Child.of_runtime(runtime, log, task=task, cpu=cpu, timeout_seconds=timeout_seconds) as child:
         loaded = load(child, files, runtime, 1, 0)
@@ -96,7 +96,7 @@ def _cost(child: Child, loaded: Mapping[str, object]) -> Cost:
 
 def emulated(runtime: str) -> bool:
     """Whether what this runtime runs is emulated, and so is counted and not timed."""
-    packages = plugins.find("runtimes", runtime).PACKAGES
+    packages = plugins.runtime(runtime).packages
     return packages.emulated is not None
 
 

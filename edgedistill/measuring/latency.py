@@ -157,7 +157,7 @@ def answers(
     Raises:
         EdgedistillError: the runtime isn't installed, the files cannot be run, or not by the backend they are for.
     """
-    task = plugins.find("tasks", asked.task).__name__
+    task = plugins.reference("tasks", asked.task)
     log = scratch / "answers.log"
     with Child.of_runtime(
         asked.runtime, log, task=asked.task, cpu=asked.cpu, timeout_seconds=asked.timeout_seconds
@@ -173,8 +173,9 @@ def answers(
 def load(child: Child, files: Opened, runtime: str, threads: int, warm_up: int) -> dict[str, object]:
     """Have a process open the files; what it says of that."""
     named = [(length, str(file)) for length, file in files.items()]
-    module = plugins.find("runtimes", runtime).__name__
-    return child.ask("load", files=named, runtime=module, threads=threads, warm_up=warm_up)
+    return child.ask(
+        "load", files=named, runtime=plugins.reference("runtimes", runtime), threads=threads, warm_up=warm_up
+    )
 
 
 def _turn(child: Child, seconds: float) -> list[float]:

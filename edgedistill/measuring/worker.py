@@ -1,7 +1,8 @@
 """The child process: one model's files, one runtime, commands on stdin, answers on stdout, both JSON lines.
 
 It imports as little as it can (numpy, safetensors and the runtime, no torch unless it makes files), so that the
-environment of any runtime can run it; plug-ins are named by their modules, since entry points are not known there.
+environment of any runtime can run it; plug-ins are named by reference (`package.module:RUNTIME`), since entry points
+are not known there.
 Peak memory is counted above what the interpreter holds with numpy, the inputs and what the runtime needs in Python only
 (`Packages.harness`), before the runtime is imported: it is the runtime's library, the model and its work space.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import pkgutil
 import signal
 import sys
 import time
@@ -24,7 +26,8 @@ from edgedistill.interfaces import MeasuresItself
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from edgedistill.interfaces import Session
+    from edgedistill.contracts.runtime import Runtime
+    from edgedistill.interfaces import Session, Task
     from edgedistill.ragged import Array, Ragged
 
 
@@ -73,15 +76,15 @@ class Worker:
 
         Args:
             files: by the length that each takes; one file under None takes all.
-            runtime: module name.
+            runtime: its reference.
         """
         import numpy as np  # noqa: F401 - the harness's own, so not the candidate's memory
 
         from edgedistill.measuring.buckets import Bucketed
 
         pin(threads)
-        module = importlib.import_module(runtime)
-        packages = module.PACKAGES
+        module: Runtime = pkgutil.resolve_name(runtime)
+        packages = module.packages
         for name in packages.harness:
             importlib.import_module(name)
         empty = status_mb("VmRSS")
@@ -149,7 +152,7 @@ class Worker:
         return {"instructions_per_inference": (twice - once) / len(chosen), "inputs": len(chosen)}
 
     def answer(self, file: str, output: str, task: str, batch: int = 1, alone: str | None = None) -> dict[str, object]:
-        """Run every item of a data file and write its rows; `task` is a module name.
+        """Run every item of a data file and write its rows; `task` is its reference.
 
         Args:
             batch: items at once, in the data's own order, padded to the longest of them.
@@ -162,7 +165,7 @@ class Worker:
         from edgedistill.signals import load_rows, save_rows
 
         data: Ragged = Ragged.open(Path(file))
-        module = importlib.import_module(task)
+        module: Task = pkgutil.resolve_name(task)
         assert self.session is not None, "load comes first"
         parts = []
         for start in range(0, len(data), batch):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from edgedistill import plugins
 from edgedistill.model_shape import ModelShape
-from edgedistill.recipe import Recipe, Round
+from edgedistill.recipe import Recipe, Round, StudentSpec, pretrained_of
 from edgedistill.sources import Sources
 
 Shapes = Mapping[str, ModelShape | None]
@@ -37,9 +37,9 @@ def estimate_models(recipe: Recipe, shapes: Shapes) -> tuple[ModelEstimate, ...]
 
 def depth(each: Round, shapes: Shapes) -> int | None:
     """A student's number of layers, or None when it can't be known yet (all of the teacher's are recorded then)."""
-    layers = getattr(each.student, "layers", None)
-    if layers is not None:
-        return len(layers) if isinstance(layers, tuple) else int(layers)
+    layers = plugins.student(each.student.init).layers
+    if layers is not None and (count := layers(each.student)) is not None:
+        return count
     shape = shapes[each.id]
     return shape.layers if shape else None
 
@@ -76,7 +76,13 @@ def _estimate(name: str, origin: str, shape: ModelShape | None, recipe: Recipe) 
 def _file_bytes(recipe: Recipe, parameters: int | None) -> dict[str, int | None]:
     sizes: dict[str, int | None] = {}
     for each in recipe.quantize:
-        makers = [plugins.find("exporters", target).PRECISIONS for target in recipe.export.targets]
+        makers = [plugins.target(target).precisions for target in recipe.export.targets]
         maker = next((own[each.precision] for own in makers if each.precision in own), None)
         sizes[each.precision] = round(parameters * maker.bytes_per_parameter) if parameters and maker else None
     return sizes
+
+
+def config_of(student: StudentSpec, sources: Sources) -> Mapping[str, object] | None:
+    """The configuration of the pretrained model that a student starts from, where there is one and it is known."""
+    pretrained = pretrained_of(student)
+    return sources.configs.get(pretrained.model) if pretrained is not None else None

@@ -24,6 +24,8 @@ from edgedistill.model_shape import ModelShape
 from edgedistill.recipe import Recipe, StudentSpec, source_of
 from edgedistill.sources import Sources
 
+from .estimates import config_of
+
 _TIMEOUT_SECONDS = 120.0
 _MEMORY = "shapes.json"
 _SHAPE = TypeAdapter(ModelShape)
@@ -55,11 +57,10 @@ def requests(recipe: Recipe, sources: Sources) -> dict[str, Request]:
     if (teacher := _teacher(recipe, sources)) is not None:
         found["teacher"] = teacher
     for each in recipe.rounds:
-        if not hasattr(plugins.find("students", each.student.init), "planned"):
+        if plugins.student(each.student.init).planned is None:
             continue
         source = source_of(each.student)
-        config = sources.configs.get(getattr(each.student, "model", ""))
-        before = found.get(source) if source is not None else _loaded(recipe, config)
+        before = found.get(source) if source is not None else _loaded(recipe, config_of(each.student, sources))
         if before is not None:
             labels = _labels(recipe, sources, each.id) or 2
             found[each.id] = {**before, "labels": labels, "students": [*before["students"], _plain(each.student)]}
@@ -79,8 +80,8 @@ def shapes(wanted: Mapping[str, Request], *, here: bool = False) -> dict[str, Mo
 
 def _key(request: Request) -> str:
     """Of all that decides the shape: the request, the code of its plug-ins, the library that builds the model."""
-    students = [plugins.find("students", str(given["init"])).VERSION for given in request["students"]]
-    versions = [*students, plugins.find("tasks", request["task"]).VERSION, importlib.metadata.version("transformers")]
+    students = [plugins.student(str(given["init"])).version for given in request["students"]]
+    versions = [*students, plugins.version("tasks", request["task"]), importlib.metadata.version("transformers")]
     return hashlib.sha256(json.dumps([request, versions]).encode()).hexdigest()
 
 
@@ -113,7 +114,7 @@ def _teacher(recipe: Recipe, sources: Sources) -> Request | None:
     architecture = recipe.teacher.scratch
     if architecture is None:
         return _loaded(recipe, sources.configs.get(recipe.teacher.model or ""), sources.labels)
-    if not plugins.find("tasks", recipe.task.type).TOKENS:
+    if not plugins.task(recipe.task.type).TOKENS:
         return None  # its inputs are as large as the data's
     scratch: FromNothing = {
         "architecture": architecture.model_dump(mode="json"),

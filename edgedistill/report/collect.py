@@ -126,7 +126,7 @@ class TestSet:
         from edgedistill.inference import references
 
         self._inputs = inputs
-        self._task = plugins.find("tasks", settings.task.type)
+        self._task = plugins.task(settings.task.type)
         self._data = PreparedData.of(inputs, data)
         self.metric: Metric = self._task.METRICS[settings.task.metric]
         labels = references(self._task, self._data.tokens("test"))

@@ -15,14 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgedistill import environments
+from edgedistill.arrays import Floats
+from edgedistill.contracts.runtime import Runtime
 from edgedistill.errors import EdgedistillError
-from edgedistill.interfaces import Floats
 from edgedistill.packages import Packages
 from edgedistill.runtimes._browser import chromium, transformers_js
 from edgedistill.runtimes._browser.page import Page
 
-TARGETS = ("onnx",)
-SUFFIXES = (".onnx",)
 PACKAGES = Packages(
     imports=(),
     environment="browser",
@@ -156,3 +155,14 @@ def version() -> str:
     """That of onnxruntime-web, and the browser's."""
     package = json.loads((node_modules() / "onnxruntime-web" / "package.json").read_text(encoding="utf-8"))
     return f"{package['version']} in {chromium.version()}"
+
+
+RUNTIME = Runtime(
+    api=1,
+    targets=("onnx",),
+    suffixes=(".onnx",),
+    packages=PACKAGES,
+    open=open,
+    version=version,
+    client_facts=client_facts,
+)

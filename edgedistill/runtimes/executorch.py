@@ -8,20 +8,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edgedistill.contracts.runtime import Runtime
 from edgedistill.errors import EdgedistillError
 from edgedistill.packages import Packages
 from edgedistill.runtimes._executorch import plan
 
-TARGETS = ("executorch",)
-SUFFIXES = (".pte",)
-PACKAGES = Packages(
-    imports=("executorch",),
-    requirements=("executorch>=1.5.1", "torch>=2.13"),
-    environment="executorch",
-    # Its binding takes tensors of torch, and imports the whole exporter for one class of warnings.
-    harness=("torch", "executorch.exir"),
-    library=("executorch.extension.pybindings.portable_lib", "executorch.kernels.quantized"),
-)
 BACKEND = "XnnpackBackend"
 INPUTS = (
     ("input_ids", "attention_mask"),
@@ -122,3 +113,20 @@ def version() -> str:
     from importlib.metadata import version as installed
 
     return installed("executorch")
+
+
+RUNTIME = Runtime(
+    api=1,
+    targets=("executorch",),
+    suffixes=(".pte",),
+    packages=Packages(
+        imports=("executorch",),
+        requirements=("executorch>=1.5.1", "torch>=2.13"),
+        environment="executorch",
+        # Its binding takes tensors of torch, and imports the whole exporter for one class of warnings.
+        harness=("torch", "executorch.exir"),
+        library=("executorch.extension.pybindings.portable_lib", "executorch.kernels.quantized"),
+    ),
+    open=open,
+    version=version,
+)

@@ -8,17 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edgedistill.contracts.runtime import Runtime
 from edgedistill.errors import EdgedistillError
 from edgedistill.packages import Packages
 
-TARGETS = ("litert",)
-SUFFIXES = (".tflite",)
-PACKAGES = Packages(
-    imports=("ai_edge_litert",),
-    requirements=("ai-edge-litert>=2.3",),
-    environment="litert",
-    library=("ai_edge_litert.interpreter",),
-)
 _DELEGATE = "DELEGATE"
 _PRODUCTS = frozenset(("BATCH_MATMUL", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"))
 
@@ -103,3 +96,18 @@ def version() -> str:
     from importlib.metadata import version as installed
 
     return installed("ai-edge-litert")
+
+
+RUNTIME = Runtime(
+    api=1,
+    targets=("litert",),
+    suffixes=(".tflite",),
+    packages=Packages(
+        imports=("ai_edge_litert",),
+        requirements=("ai-edge-litert>=2.3",),
+        environment="litert",
+        library=("ai_edge_litert.interpreter",),
+    ),
+    open=open,
+    version=version,
+)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from edgedistill.emulation.session import EmulatedSession
 from edgedistill.packages import Packages
 from edgedistill.runtimes import litert
-from edgedistill.runtimes.litert import SUFFIXES as SUFFIXES
-from edgedistill.runtimes.litert import TARGETS as TARGETS
-from edgedistill.runtimes.litert import version as version
 
 MACHINE = "aarch64"
 PACKAGES = Packages(
-    imports=litert.PACKAGES.imports,
-    requirements=litert.PACKAGES.requirements,
+    imports=litert.RUNTIME.packages.imports,
+    requirements=litert.RUNTIME.packages.requirements,
     environment="litert-arm64",
     emulated=MACHINE,
 )
@@ -27,3 +25,6 @@ def open(file: Path, threads: int) -> EmulatedSession:
         EdgedistillError: this is not an Arm process.
     """
     return EmulatedSession(MACHINE, lambda: litert.open(file, threads))
+
+
+RUNTIME = replace(litert.RUNTIME, packages=PACKAGES, open=open)

@@ -9,12 +9,10 @@ from typing import Protocol, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from edgedistill.contracts.runtime import Runtime
 from edgedistill.errors import EdgedistillError
 from edgedistill.packages import Packages
 
-TARGETS = ("mnn",)
-SUFFIXES = (".mnn",)
-PACKAGES = Packages(imports=("MNN",), requirements=("MNN>=3.6.1",), environment="mnn")
 MARK = "edgedistill-"
 """Before the precision, in the field of a file that MNN leaves to its maker."""
 
@@ -113,3 +111,13 @@ def version() -> str:
     from importlib.metadata import version as installed
 
     return installed("MNN")
+
+
+RUNTIME = Runtime(
+    api=1,
+    targets=("mnn",),
+    suffixes=(".mnn",),
+    packages=Packages(imports=("MNN",), requirements=("MNN>=3.6.1",), environment="mnn"),
+    open=open,
+    version=version,
+)

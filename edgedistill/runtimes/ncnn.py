@@ -10,12 +10,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from edgedistill.contracts.runtime import Runtime
 from edgedistill.errors import EdgedistillError
 from edgedistill.packages import Packages
 
-TARGETS = ("ncnn",)
-SUFFIXES = (".param",)
-PACKAGES = Packages(imports=("ncnn",), requirements=("ncnn>=1.0.20261020",), environment="ncnn")
 OUTPUT = "logits"
 
 REDUCED = ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic", "use_bf16_packed", "use_bf16_storage")
@@ -154,3 +152,13 @@ def version() -> str:
     from importlib.metadata import version as installed
 
     return installed("ncnn")
+
+
+RUNTIME = Runtime(
+    api=1,
+    targets=("ncnn",),
+    suffixes=(".param",),
+    packages=Packages(imports=("ncnn",), requirements=("ncnn>=1.0.20261020",), environment="ncnn"),
+    open=open,
+    version=version,
+)

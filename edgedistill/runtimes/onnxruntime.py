@@ -8,12 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edgedistill.contracts.runtime import Runtime
 from edgedistill.errors import EdgedistillError
 from edgedistill.packages import Packages
 
-TARGETS = ("onnx", "ort-mobile")
-SUFFIXES = (".onnx", ".ort")
-PACKAGES = Packages(imports=("onnxruntime",), requirements=("onnxruntime>=1.32",))
 PROVIDER = "CPUExecutionProvider"
 _TYPES: Mapping[str, type[np.generic]] = {"tensor(int32)": np.int32}
 
@@ -60,3 +58,13 @@ def version() -> str:
     from importlib.metadata import version as installed
 
     return installed("onnxruntime")
+
+
+RUNTIME = Runtime(
+    api=1,
+    targets=("onnx", "ort-mobile"),
+    suffixes=(".onnx", ".ort"),
+    packages=Packages(imports=("onnxruntime",), requirements=("onnxruntime>=1.32",)),
+    open=open,
+    version=version,
+)

@@ -8,12 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edgedistill.contracts.runtime import Runtime
 from edgedistill.errors import EdgedistillError
 from edgedistill.packages import Packages
-
-TARGETS = ("openvino",)
-SUFFIXES = (".xml",)
-PACKAGES = Packages(imports=("openvino",), requirements=("openvino>=2026.4",), environment="openvino")
 
 
 class OpenVINOSession:
@@ -65,3 +62,13 @@ def version() -> str:
     from importlib.metadata import version as installed
 
     return installed("openvino")
+
+
+RUNTIME = Runtime(
+    api=1,
+    targets=("openvino",),
+    suffixes=(".xml",),
+    packages=Packages(imports=("openvino",), requirements=("openvino>=2026.4",), environment="openvino"),
+    open=open,
+    version=version,
+)

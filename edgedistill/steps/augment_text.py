@@ -39,7 +39,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
 
     # The views are made in the words and with the mask token of the first tokenizer, so that all models see the same.
     first, own = PreparedData.of(inputs), PreparedData.of(inputs, "tokens")
-    task: Task = plugins.find("tasks", settings.task)
+    task: Task = plugins.task(settings.task)
     tokenizer = load_tokenizer(own.tokenizer)
     mask_token = str(load_tokenizer(first.tokenizer).mask_token)
     label_ids = {label: i for i, label in enumerate(own.labels)}

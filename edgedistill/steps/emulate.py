@@ -43,7 +43,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
 
     from .verify import fidelity
 
-    task: Task = plugins.find("tasks", settings.task.type)
+    task: Task = plugins.task(settings.task.type)
     data, files = PreparedData.of(inputs), read_files(inputs["file"])
     cpu = settings.emulation.cpu
     numbers, tokens, asked = {}, {}, {}

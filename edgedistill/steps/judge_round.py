@@ -35,7 +35,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     from edgedistill.signals import load_rows
     from edgedistill.stop import FileFigures, judge
 
-    task = plugins.find("tasks", settings.task.type)
+    task = plugins.task(settings.task.type)
     labels = references(task, PreparedData.of(inputs).tokens("validation"))
     kept = labels != -100
     teacher, student = (

@@ -20,7 +20,7 @@ from edgedistill.spec import Spec
 from edgedistill.step import Context, Inputs
 
 if TYPE_CHECKING:
-    from edgedistill.interfaces import Exporter, Precision
+    from edgedistill.contracts.target import Target
 
 VERSION = 2
 
@@ -44,9 +44,9 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     from edgedistill.data import PreparedData
     from edgedistill.probing import special_tokens
 
-    exporter = plugins.find("exporters", settings.target)
-    task = plugins.find("tasks", settings.task)
-    how: Precision = exporter.PRECISIONS[settings.precision]
+    exporter = plugins.target(settings.target)
+    task = plugins.task(settings.task)
+    how = exporter.precisions[settings.precision]
     data = PreparedData.of(inputs)
     tokens = data.tokens("validation")
     tokens.take(np.argsort(-tokens.lengths, kind="stable")[:_SAMPLES]).save(context.scratch / "samples.safetensors")
@@ -64,9 +64,10 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     around = special_tokens(data.load_tokenizer(), "text_pair" in data.columns)
     shortest = min(around + 1, data.max_length)
     order = Order(
-        exporter=exporter.__name__,
+        target=settings.target,
+        exporter=plugins.reference("exporters", settings.target),
         precision=settings.precision,
-        task=task.__name__,
+        task=plugins.reference("tasks", settings.task),
         model=str(inputs["model"].path("model")),
         samples=str(context.scratch / "samples.safetensors"),
         calibration=str(calibration) if calibration is not None else None,
@@ -89,12 +90,12 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     )
 
 
-def _make(order: Order, exporter: Exporter, timeout_minutes: float, context: Context) -> list[dict[str, object]]:
+def _make(order: Order, exporter: Target, timeout_minutes: float, context: Context) -> list[dict[str, object]]:
     """In this process when the exporter may run in it, else in a child, whose last words stay in a log."""
     import sys
 
-    python = environments.interpreter(exporter.PACKAGES)
-    if not exporter.ISOLATED and python == Path(sys.executable):
+    python = environments.interpreter(exporter.packages)
+    if not exporter.isolated and python == Path(sys.executable):
         return fill(order)
     with Child(
         context.scratch / "making.log",

@@ -36,7 +36,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     from edgedistill.reading import described, read_rows, refuse_changed
     from edgedistill.row_tables import Wanted
 
-    task: Task = plugins.find("tasks", settings.task)
+    task: Task = plugins.task(settings.task)
     data = prepared.PreparedData.of(inputs)
     tokenizer = data.load_tokenizer()
     label_ids = {label: i for i, label in enumerate(data.labels)}

@@ -34,7 +34,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     from edgedistill.reading import described, read_rows, refuse_changed
     from edgedistill.row_tables import Wanted
 
-    task: Task = plugins.find("tasks", settings.task)
+    task: Task = plugins.task(settings.task)
     data, split = prepared.PreparedData.of(inputs), settings.split
     source, where, labelled = settings.data.splits()[split], f"data.{split}", split != "unlabeled"
     raw = read_rows(source, where, context.scratch / "cache", Wanted.of(task, data.columns, label=labelled))

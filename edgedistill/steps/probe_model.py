@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from edgedistill import plugins
 from edgedistill.architectures import kind_of, suitable
 from edgedistill.artifacts import write_json
-from edgedistill.recipe import LossSpec, Schedule, StudentSpec, TeacherSpec
+from edgedistill.recipe import LossSpec, Schedule, StudentSpec, TeacherSpec, pretrained_of
 from edgedistill.spec import Spec
 from edgedistill.step import Context, Inputs
 
@@ -63,7 +63,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     from edgedistill.data import PreparedData
     from edgedistill.models import parameter_count, save_model
 
-    task: Task = plugins.find("tasks", settings.task)
+    task: Task = plugins.task(settings.task)
     *before, last = settings.models
     made: dict[str, Path] = {}
     with tempfile.TemporaryDirectory(dir=context.scratch) as place:
@@ -110,7 +110,8 @@ def _make(each: ProbedModel, settings: Settings, task: Task, data: PreparedData,
         return probing.Subject(model.cpu().eval(), name, remedy)
     source = made[each.source] if each.source is not None else None
     name, remedy = f"the student of {each.id} (init: {student.init})", "expected another model for the student"
-    origin = str(getattr(student, "model", ""))
+    pretrained = pretrained_of(student)
+    origin = pretrained.model if pretrained is not None else ""
     if source is not None:
         config = load_config(source, None).to_dict()
         others = [init for init in suitable(config) if init != student.init]
@@ -135,7 +136,7 @@ def _check_losses(
 
     items = probe_items(data, task)
     plain: Batch = to_batch(items, range(len(items)))
-    hard_label = plugins.find("losses", "hard_label").SPEC(kind="hard_label")
+    hard_label = plugins.loss("hard_label").spec(kind="hard_label")
     folders = [made[name] for name in settings.teachers]
     teachers = [load_model(task.auto_class(), folder, None) for folder in folders]
     for losses in ((hard_label,), *settings.stages):

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from edgedistill import plugins
-from edgedistill.interfaces import pooled
-from edgedistill.layer_maps import LayerMap, layer_pairs
+from edgedistill.contracts.layer_maps import LayerMap, layer_pairs
+from edgedistill.contracts.loss import pooled
 from edgedistill.recipe import Compute
 from edgedistill.spec import Spec
 from edgedistill.step import Context, Inputs
@@ -42,7 +42,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     from edgedistill.signals import create, gather, save_rows
     from edgedistill.training import make_accelerator
 
-    task = plugins.find("tasks", settings.task)
+    task = plugins.task(settings.task)
     tokens = PreparedData.of(inputs).tokens(settings.split)
     model = load_model(task.auto_class(), inputs["model"].path("model"), None, head_required=True).to(
         make_accelerator(settings.compute).device

@@ -37,7 +37,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     from edgedistill.signals import load_rows
 
     data = PreparedData.of(inputs)
-    task = plugins.find("tasks", settings.task.type)
+    task = plugins.task(settings.task.type)
     tokens = data.tokens("validation")
     given, output = context.scratch / "inputs.safetensors", folder / "validation.safetensors"
     tokens.save(given)

@@ -7,30 +7,33 @@ the projection back to H, and the head where ELECTRA's differs, are solved on re
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from pydantic import Field
 
+from edgedistill.arrays import Floats
+from edgedistill.contracts.student import Config, PlannedStudent, Student, StudentRequest, StudentSpec
+from edgedistill.contracts.task import AutoClass
+from edgedistill.contracts.tensors import Tensors
 from edgedistill.errors import UserError
-from edgedistill.interfaces import AutoClass, Batch, Floats, PlannedStudent, StudentRequest
 from edgedistill.model_shape import ModelShape
-from edgedistill.ragged import Ragged
-from edgedistill.spec import Spec
 from edgedistill.students._copy import evenly, layer_list, source_name
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedConfig, PreTrainedModel
 
+    from edgedistill.ragged import Ragged
+
 _SUPPORTED = ("bert", "electra")
 # Of the weight of all tokens: texts yet to come hold tokens that the training texts don't.
 _UNSEEN_SHARE = 0.05
 
 
-class FactoriseSpec(Spec):
+class FactoriseSpec(StudentSpec):
     """`factorise`: the source with its embeddings in fewer dimensions, as an ELECTRA model."""
 
     init: Literal["factorise"]
@@ -42,13 +45,7 @@ class FactoriseSpec(Spec):
     """Keep only this many of the source's layers, evenly spread; all of them unless given."""
 
 
-SPEC = FactoriseSpec
-VERSION = 1
-OWN_TOKENIZER = False
-BECOMES = "electra"
-
-
-def unsuitable(source: Mapping[str, object]) -> str | None:
+def unsuitable(spec: FactoriseSpec | None, source: Config) -> str | None:
     """Only BERT has a stock architecture with factorised embeddings."""
     return None if source.get("model_type") in _SUPPORTED else f"and it knows {' and '.join(_SUPPORTED)}"
 
@@ -84,7 +81,7 @@ def _kept(spec: FactoriseSpec, source: ModelShape) -> list[int]:
     return evenly(spec.layers or source.layers, source.layers)
 
 
-def build(request: StudentRequest) -> PreTrainedModel:
+def build(request: StudentRequest[FactoriseSpec]) -> PreTrainedModel:
     """The student, its layers the source's.
 
     Raises:
@@ -96,7 +93,6 @@ def build(request: StudentRequest) -> PreTrainedModel:
     from edgedistill.models import load_model
 
     spec = request.spec
-    assert isinstance(spec, FactoriseSpec)
     assert request.train is not None, "the distil step gives the training tokens"
     source = load_model(request.auto_class, request.source, None, request.config_overrides)
     config = planned(spec, source.config, request.auto_class).config
@@ -197,7 +193,7 @@ def spread(size: int) -> Floats:
     return columns
 
 
-def solve_projection(source: PreTrainedModel, student: PreTrainedModel, probe: Sequence[Batch]) -> None:
+def solve_projection(source: PreTrainedModel, student: PreTrainedModel, probe: Sequence[Tensors]) -> None:
     """The projection that brings the student's embeddings closest to the source's on the real tokens of `probe`."""
     inputs, targets = [], []
     for batch in probe:
@@ -208,7 +204,7 @@ def solve_projection(source: PreTrainedModel, student: PreTrainedModel, probe: S
     _set(project, least_squares(_joined(inputs), _joined(targets), _linear(project)))
 
 
-def solve_head(source: PreTrainedModel, student: PreTrainedModel, probe: Sequence[Batch]) -> None:
+def solve_head(source: PreTrainedModel, student: PreTrainedModel, probe: Sequence[Tensors]) -> None:
     """BERT's classification head in ELECTRA's.
 
     Both have a dense layer before the classifier, but ELECTRA bends it by GELU where BERT has tanh: the dense layer is
@@ -239,7 +235,7 @@ def least_squares(inputs: Floats, targets: Floats, start: Linear) -> Linear:
     return Linear(start.weight + change[:-1].T, start.bias + change[-1])
 
 
-def embedded(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
+def embedded(model: PreTrainedModel, batch: Tensors) -> torch.Tensor:
     """(B, T, H) what the first layer reads."""
     base = model.base_model
     out: torch.Tensor = base.embeddings(**_ids(batch))
@@ -256,7 +252,7 @@ def _after_norm(model: PreTrainedModel) -> Linear:
     return Linear(project.weight * scale, project.weight @ shift + project.bias)
 
 
-def _ids(batch: Batch) -> Batch:
+def _ids(batch: Tensors) -> Tensors:
     return {name: batch[name] for name in ("input_ids", "token_type_ids") if name in batch}
 
 
@@ -282,3 +278,16 @@ def _tensor(values: Floats) -> torch.Tensor:
     import torch
 
     return torch.from_numpy(values).float()
+
+
+STUDENT = Student(
+    api=1,
+    version=1,
+    spec=FactoriseSpec,
+    build=build,
+    planned=planned,
+    parent=lambda spec: spec.from_,
+    layers=lambda spec: spec.layers,
+    unsuitable=unsuitable,
+    becomes="electra",
+)

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
+from edgedistill.contracts.student import Config, PlannedStudent, Student, StudentRequest, StudentSpec
+from edgedistill.contracts.task import AutoClass
 from edgedistill.errors import UserError
-from edgedistill.interfaces import AutoClass, PlannedStudent, StudentRequest
-from edgedistill.spec import Spec
 from edgedistill.students._copy import copy_layers, evenly
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
 
 
-class KeepLayersSpec(Spec):
+class KeepLayersSpec(StudentSpec):
     """`keep_layers`: a number of layers, evenly spread over the source's, or the listed ones (counted from 0)."""
 
     init: Literal["keep_layers"]
@@ -24,12 +23,7 @@ class KeepLayersSpec(Spec):
     layers: Annotated[int, Field(ge=1)] | tuple[Annotated[int, Field(ge=0)], ...]
 
 
-SPEC = KeepLayersSpec
-VERSION = 1
-OWN_TOKENIZER = False
-
-
-def unsuitable(source: Mapping[str, object]) -> str | None:
+def unsuitable(spec: KeepLayersSpec | None, source: Config) -> str | None:
     """Layers that share their weights can't be kept one by one."""
     from edgedistill.architectures import shares_layers
 
@@ -47,7 +41,12 @@ def planned(spec: KeepLayersSpec, source: PreTrainedConfig, auto_class: AutoClas
     return PlannedStudent(resized(source, _kept(spec, source)))
 
 
-def build(request: StudentRequest) -> PreTrainedModel:
+def depth(spec: KeepLayersSpec) -> int:
+    """How many layers it keeps."""
+    return spec.layers if isinstance(spec.layers, int) else len(spec.layers)
+
+
+def build(request: StudentRequest[KeepLayersSpec]) -> PreTrainedModel:
     """The student, its weights copied (DistilBERT, Sanh et al. 2019, section 3).
 
     Raises:
@@ -56,7 +55,6 @@ def build(request: StudentRequest) -> PreTrainedModel:
     from edgedistill.models import load_model
 
     spec = request.spec
-    assert isinstance(spec, KeepLayersSpec)
     source = load_model(request.auto_class, request.source, None, request.config_overrides)
     student = request.auto_class.from_config(planned(spec, source.config, request.auto_class).config)
     copy_layers(source, student, _kept(spec, source.config))
@@ -69,3 +67,15 @@ def _kept(spec: KeepLayersSpec, source: PreTrainedConfig) -> list[int]:
     if not kept or max(kept) >= depth:
         raise UserError(f"student.layers: got {kept}, expected layer numbers from 0 to {depth - 1}")
     return kept
+
+
+STUDENT = Student(
+    api=1,
+    version=1,
+    spec=KeepLayersSpec,
+    build=build,
+    planned=planned,
+    parent=lambda spec: spec.from_,
+    layers=depth,
+    unsuitable=unsuitable,
+)

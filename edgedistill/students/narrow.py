@@ -7,16 +7,17 @@ residual stream, the L2 norm of a head's output, the mean magnitude of a neuron'
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, model_validator
 
+from edgedistill.contracts.student import Config, PlannedStudent, Student, StudentRequest, StudentSpec
+from edgedistill.contracts.task import AutoClass
+from edgedistill.contracts.tensors import Tensors
 from edgedistill.errors import UserError
-from edgedistill.interfaces import AutoClass, Batch, PlannedStudent, StudentRequest
-from edgedistill.model_layout import LAYOUTS, Layout, layout_of
-from edgedistill.spec import Spec
+from edgedistill.model_layout import Layout, layout_of
 from edgedistill.students._copy import evenly, layer_list, source_name
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
 
 
-class NarrowSpec(Spec):
+class NarrowSpec(StudentSpec):
     """`narrow`: fewer hidden dimensions, heads and feed-forward neurons (and layers, if given) of the source.
 
     To a `hidden_size`, or as wide as a number of `parameters` allows, in steps of one head.
@@ -52,12 +53,7 @@ class NarrowSpec(Spec):
         return self
 
 
-SPEC = NarrowSpec
-VERSION = 1
-OWN_TOKENIZER = False
-
-
-def unsuitable(source: Mapping[str, object]) -> str | None:
+def unsuitable(spec: NarrowSpec | None, source: Config) -> str | None:
     """Why its weights can't be cut: where they stand must be known."""
     known = source.get("model_type") in LAYOUTS
     return None if known else f"which it does not know ({', '.join(sorted(LAYOUTS))})"
@@ -126,7 +122,7 @@ class Importance:
     neurons: list[torch.Tensor]
 
 
-def build(request: StudentRequest) -> PreTrainedModel:
+def build(request: StudentRequest[NarrowSpec]) -> PreTrainedModel:
     """The narrower student, its weights the source's most important ones.
 
     Raises:
@@ -135,7 +131,6 @@ def build(request: StudentRequest) -> PreTrainedModel:
     from edgedistill.models import load_model
 
     spec = request.spec
-    assert isinstance(spec, NarrowSpec)
     source = load_model(request.auto_class, request.source, None, request.config_overrides)
     config = source.config
     layout, kept = layout_of(config.model_type, "init: narrow"), _kept(spec, config)
@@ -168,7 +163,7 @@ def feed_forward(config: PreTrainedConfig) -> int:
     return width
 
 
-def measure_importance(model: PreTrainedModel, probe: Sequence[Batch], layout: Layout) -> Importance:
+def measure_importance(model: PreTrainedModel, probe: Sequence[Tensors], layout: Layout) -> Importance:
     """Mean magnitudes over the real tokens of `probe`."""
     import torch
 
@@ -290,3 +285,15 @@ def _part(name: str, layers: str) -> tuple[int, str]:
 def _top(importance: torch.Tensor, count: int) -> torch.Tensor:
     """The indices of the `count` largest, in their original order."""
     return importance.topk(count).indices.sort().values
+
+
+STUDENT = Student(
+    api=1,
+    version=1,
+    spec=NarrowSpec,
+    build=build,
+    planned=planned,
+    parent=lambda spec: spec.from_,
+    layers=lambda spec: spec.layers,
+    unsuitable=unsuitable,
+)

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from edgedistill.interfaces import AutoClass, PlannedStudent, StudentRequest
-from edgedistill.spec import Spec
+from edgedistill.contracts.student import PlannedStudent, Student, StudentRequest, StudentSpec
+from edgedistill.contracts.task import AutoClass
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
 
 
-class ScratchSpec(Spec):
+class ScratchSpec(StudentSpec):
     """`scratch`: the source's architecture and vocabulary, this depth and width, random weights."""
 
     init: Literal["scratch"]
@@ -23,11 +23,6 @@ class ScratchSpec(Spec):
     heads: int | None = Field(None, ge=1)
     """As many for the width as the source has, unless given."""
     intermediate_size: int | None = Field(None, ge=8)
-
-
-SPEC = ScratchSpec
-VERSION = 2
-OWN_TOKENIZER = False
 
 
 def planned(spec: ScratchSpec, source: PreTrainedConfig, auto_class: AutoClass) -> PlannedStudent:
@@ -41,7 +36,7 @@ def planned(spec: ScratchSpec, source: PreTrainedConfig, auto_class: AutoClass) 
     return PlannedStudent(resized(source, range(spec.layers), spec.hidden_size, spec.heads, spec.intermediate_size))
 
 
-def build(request: StudentRequest) -> PreTrainedModel:
+def build(request: StudentRequest[ScratchSpec]) -> PreTrainedModel:
     """The student as its architecture initialises it.
 
     Raises:
@@ -50,6 +45,16 @@ def build(request: StudentRequest) -> PreTrainedModel:
     from edgedistill.models import load_config
 
     spec = request.spec
-    assert isinstance(spec, ScratchSpec)
     config = load_config(request.source, None, request.config_overrides)
     return request.auto_class.from_config(planned(spec, config, request.auto_class).config)
+
+
+STUDENT = Student(
+    api=1,
+    version=2,
+    spec=ScratchSpec,
+    build=build,
+    planned=planned,
+    parent=lambda spec: spec.from_,
+    layers=lambda spec: spec.layers,
+)

@@ -10,26 +10,21 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from pydantic import Field
 
-from edgedistill.interfaces import StudentRequest
-from edgedistill.ragged import Ragged
-from edgedistill.spec import Spec
+from edgedistill.contracts.student import Student, StudentRequest, StudentSpec
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
+    from edgedistill.ragged import Ragged
 
-class TrimVocabularySpec(Spec):
+
+class TrimVocabularySpec(StudentSpec):
     """`trim_vocabulary`: keep the training texts' most frequent tokens that make up `coverage` of them."""
 
     init: Literal["trim_vocabulary"]
     from_: str = Field("teacher", alias="from")
     coverage: float = Field(1.0, gt=0, le=1)
-
-
-SPEC = TrimVocabularySpec
-VERSION = 1
-OWN_TOKENIZER = True
 
 
 def make_tokenizer(spec: TrimVocabularySpec, source: Path, train: Ragged, folder: Path) -> list[int]:
@@ -50,7 +45,7 @@ def make_tokenizer(spec: TrimVocabularySpec, source: Path, train: Ragged, folder
     return ids
 
 
-def build(request: StudentRequest) -> PreTrainedModel:
+def build(request: StudentRequest[TrimVocabularySpec]) -> PreTrainedModel:
     """The source's weights, its token embeddings cut to the kept tokens: the same answers on text that they cover."""
     from edgedistill.model_sizes import with_vocabulary
     from edgedistill.models import load_model
@@ -65,3 +60,13 @@ def build(request: StudentRequest) -> PreTrainedModel:
         chosen[name] = value[request.kept_tokens] if value.shape != target.shape and value.shape[0] == old else value
     student.load_state_dict(chosen)
     return student
+
+
+STUDENT = Student(
+    api=1,
+    version=1,
+    spec=TrimVocabularySpec,
+    build=build,
+    parent=lambda spec: spec.from_,
+    make_tokenizer=make_tokenizer,
+)

@@ -79,7 +79,7 @@ def test_the_python_example_of_another_runtime_goes_through_edgedistill(bundle):
     write_snippets(snippet(facts, runtime="other", opened=[(16, name), (32, name)]), bundle)
     write_hashes(bundle)
     text = (bundle / "examples" / "run.py").read_text()
-    assert "import edgedistill.runtimes.onnxruntime as runtime" in text
+    assert "from edgedistill.runtimes.onnxruntime import RUNTIME as runtime" in text
     assert "import onnxruntime\n" not in text
     done = run([sys.executable, "examples/run.py"], bundle)
     assert done.returncode == 0, done.stderr
@@ -177,7 +177,7 @@ def snippet(facts, **values):
         "recipe": "tiny",
         "candidate": "r1/x",
         "runtime": "onnxruntime",
-        "runtime_module": plugins.find("runtimes", "onnxruntime").__name__,
+        "runtime_reference": plugins.reference("runtimes", "onnxruntime"),
         "opened": [(None, "onnx/model.onnx")],
         "inputs": list(facts.facts.inputs),
         "text": True,

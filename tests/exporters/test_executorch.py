@@ -13,10 +13,10 @@ import torch
 from transformers import AutoConfig, AutoModelForImageClassification, AutoModelForSequenceClassification
 
 from edgedistill import plugins
+from edgedistill.contracts.target import FileRequest
 from edgedistill.emulation.installing import compiling
 from edgedistill.errors import EdgedistillError, RefusedError
 from edgedistill.image_model import PixelsConfig
-from edgedistill.interfaces import FileRequest
 from edgedistill.measuring.child import Child
 from edgedistill.measuring.latency import load
 from edgedistill.ragged import Ragged
@@ -26,8 +26,8 @@ from edgedistill.runtimes._executorch.native import EXTENSION
 pytest.importorskip("executorch", reason="needs the extra 'executorch'")
 pytest.importorskip("torchao", reason="needs the extra 'executorch'")
 
-EXPORTER = plugins.find("exporters", "executorch")
-RUNTIME = plugins.find("runtimes", "executorch")
+EXPORTER = plugins.target("executorch")
+RUNTIME = plugins.runtime("executorch")
 
 
 LENGTHS = (*range(1, 33), *range(1, 33))
@@ -65,7 +65,7 @@ def calibration(lengths):
 
 
 def requested(model, precision: str, lengths=LENGTHS) -> FileRequest:
-    inputs = calibration(lengths) if EXPORTER.PRECISIONS[precision].calibrated else ()
+    inputs = calibration(lengths) if EXPORTER.precisions[precision].calibrated else ()
     return FileRequest(precision, lambda: model, samples, 32, calibration=inputs)
 
 
@@ -74,7 +74,7 @@ def made(model, tmp_path_factory):
     folder = tmp_path_factory.mktemp("executorch")
     return {
         precision: (EXPORTER.make(requested(model, precision), folder / how.file), folder / how.file)
-        for precision, how in EXPORTER.PRECISIONS.items()
+        for precision, how in EXPORTER.precisions.items()
     }
 
 
@@ -254,7 +254,7 @@ def test_inputs_of_unknown_order_are_refused(model, tmp_path):
         EXPORTER.make(FileRequest("fp32", lambda: model, odd, 32), tmp_path / "model.pte")
 
 
-@pytest.mark.parametrize("precision", sorted(EXPORTER.PRECISIONS))
+@pytest.mark.parametrize("precision", sorted(EXPORTER.precisions))
 def test_images_of_whole_numbers_have_one_size_and_no_tables(tmp_path, precision):
     torch.manual_seed(0)
     model = AutoModelForImageClassification.from_config(PixelsConfig(pixels=64, num_labels=10)).eval()

@@ -22,13 +22,13 @@ from edgedistill.measuring.latency import Answering, answers
 from edgedistill.ragged import Ragged
 from edgedistill.signals import load_rows
 
-EXPORTER, RUNTIME = plugins.find("exporters", "litert"), plugins.find("runtimes", "litert")
+EXPORTER, RUNTIME = plugins.target("litert"), plugins.runtime("litert")
 TASK = "text-classification"
 BUCKETS = (16, 32)
 
 try:
-    PYTHON = environments.interpreter(EXPORTER.PACKAGES)
-    environments.interpreter(RUNTIME.PACKAGES)
+    PYTHON = environments.interpreter(EXPORTER.packages)
+    environments.interpreter(RUNTIME.packages)
 except UserError as error:
     PYTHON = Path()
     MISSING = str(error)
@@ -73,12 +73,13 @@ class Made:
         return {length: self.file(precision, length) for length in BUCKETS}
 
     def make(self, child: Child, precision: str, file=None, calibration: str = "calibration") -> None:
-        how = EXPORTER.PRECISIONS[precision]
+        how = EXPORTER.precisions[precision]
         source = None if how.made_of is None else how.made_of[1]
         order = Order(
-            exporter=EXPORTER.__name__,
+            target="litert",
+            exporter=plugins.reference("exporters", "litert"),
             precision=precision,
-            task=plugins.find("tasks", TASK).__name__,
+            task=plugins.reference("tasks", TASK),
             model=str(self.folder / "model"),
             samples=str(self.folder / "samples"),
             calibration=str(self.folder / calibration) if how.calibrated else None,
@@ -93,7 +94,7 @@ class Made:
         self.told[precision] = child.ask("make", order=asdict(order))["made"]
 
     def child(self) -> Child:
-        modules = (EXPORTER.__name__, plugins.find("tasks", TASK).__name__)
+        modules = (plugins.reference("exporters", "litert"), plugins.reference("tasks", TASK))
         return Child(self.folder / "making.log", python=PYTHON, modules=modules, timeout_seconds=500)
 
     def answers(self, files: dict[int, Path], data: Ragged, scratch: Path):
@@ -115,7 +116,7 @@ class Made:
 def made(tmp_path_factory):
     made = Made(tmp_path_factory.mktemp("litert"), model_of("bert"))
     with made.child() as child:
-        for precision in EXPORTER.PRECISIONS:
+        for precision in EXPORTER.precisions:
             made.make(child, precision)
     return made
 
@@ -188,7 +189,7 @@ def test_the_backend_tells_what_is_delegated_and_what_is_int8(made, tmp_path, pr
 OPENING = """
 import importlib, pathlib, sys
 from edgedistill.runtimes import litert
-for name in litert.PACKAGES.library:
+for name in litert.RUNTIME.packages.library:
     importlib.import_module(name)
 before = set(sys.modules)
 litert.open(pathlib.Path(sys.argv[1]), 1)
@@ -199,7 +200,9 @@ print([name for name in set(sys.modules) - before if name.startswith("ai_edge_li
 @needs_packages
 def test_opening_loads_no_more_of_the_library(made, tmp_path):
     """What it loaded would count as the file's load time."""
-    where = os.environ | {"PYTHONPATH": str(environments.bridge(tmp_path / "path", [RUNTIME.__name__]))}
+    where = os.environ | {
+        "PYTHONPATH": str(environments.bridge(tmp_path / "path", [plugins.reference("runtimes", "litert")]))
+    }
     command = [PYTHON, "-c", OPENING, made.file("fp32", 16)]
     done = subprocess.run(command, env=where, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

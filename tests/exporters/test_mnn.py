@@ -8,13 +8,15 @@ import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from edgedistill import plugins
+from edgedistill.contracts.target import FileRequest
 from edgedistill.errors import EdgedistillError
-from edgedistill.interfaces import FileRequest
+from edgedistill.runtimes import mnn
+from edgedistill_exporters import mnn as exporter
 from edgedistill_exporters import onnx
 
 pytest.importorskip("MNN", reason="the extra 'mnn' is not installed")
 
-EXPORTER, RUNTIME = plugins.find("exporters", "mnn"), plugins.find("runtimes", "mnn")
+EXPORTER, RUNTIME = plugins.target("mnn"), plugins.runtime("mnn")
 LENGTH = 32
 
 
@@ -54,7 +56,7 @@ def made(model, tmp_path_factory):
     source = folder / "model.onnx"
     onnx.make(FileRequest("fp32", lambda: model, samples, LENGTH), source)
     told = {}
-    for name, how in EXPORTER.PRECISIONS.items():
+    for name, how in EXPORTER.precisions.items():
         assert how.made_of == ("onnx", "fp32")
         request = FileRequest(name, lambda: model, samples, LENGTH, source=source)
         told[name] = (EXPORTER.make(request, folder / how.file), folder / how.file)
@@ -84,7 +86,7 @@ def test_tables_too_are_smaller(made, model):
     tables = sum(each.weight.numel() for each in model.modules() if isinstance(each, torch.nn.Embedding))
     fp32, fp16, int8 = (made[name][1].stat().st_size for name in ("fp32", "fp16", "int8-dynamic"))
     others = sum(each.numel() for each in model.parameters()) - tables
-    assert [made[name][0].facts["embedding"] for name in EXPORTER.PRECISIONS] == ["fp32", "fp16", "fp16"]
+    assert [made[name][0].facts["embedding"] for name in EXPORTER.precisions] == ["fp32", "fp16", "fp16"]
     assert fp32 - fp16 == pytest.approx(2 * (tables + others), rel=0.05)
     assert fp32 - int8 == pytest.approx(2 * tables + 3 * others, rel=0.06)
 
@@ -100,7 +102,7 @@ def test_the_backend_tells_what_activations_are_multiplied_in(made):
 
 
 def test_a_file_that_is_not_computed_as_it_was_meant_is_refused(made, monkeypatch):
-    monkeypatch.setattr(RUNTIME, "_LOW", RUNTIME._NORMAL)
+    monkeypatch.setattr(mnn, "_LOW", mnn._NORMAL)
     session = RUNTIME.open(made["int8-dynamic"][1], 1)
     with pytest.raises(EdgedistillError, match="MNN multiplies activations in fp32, the file was made as int8-dynamic"):
         session.backend()
@@ -116,17 +118,17 @@ def test_outputs_are_the_callers_own(made):
 
 def test_a_conversion_that_writes_nothing_is_told(model, tmp_path):
     with pytest.raises(EdgedistillError, match=r"target mnn: the converter wrote no file of 'nothing\.onnx'"):
-        EXPORTER._call("ONNX", tmp_path / "nothing.onnx", tmp_path / "model.mnn", "fp32")
+        exporter._call("ONNX", tmp_path / "nothing.onnx", tmp_path / "model.mnn", "fp32")
 
 
 def test_a_file_that_differs_from_torch_is_refused(made, model, tmp_path, monkeypatch):
-    of = EXPORTER.logits_of
+    of = exporter.logits_of
 
     def drifted(file):
         run = of(file)
         return lambda inputs: run(inputs) + 0.01
 
-    monkeypatch.setattr(EXPORTER, "logits_of", drifted)
+    monkeypatch.setattr(exporter, "logits_of", drifted)
     source = made["fp32"][1].with_name("model.onnx")
     with pytest.raises(EdgedistillError, match="target mnn: .* differs from torch by 0.01"):
         EXPORTER.make(FileRequest("fp32", lambda: model, samples, LENGTH, source=source), tmp_path / "model.mnn")

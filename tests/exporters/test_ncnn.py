@@ -6,16 +6,17 @@ import torch
 from transformers import AutoConfig, AutoModelForImageClassification, AutoModelForSequenceClassification
 
 from edgedistill import plugins
+from edgedistill.contracts.target import FileRequest
 from edgedistill.errors import EdgedistillError, RefusedError
+from edgedistill.exporting import logits_of
 from edgedistill.image_model import PixelsConfig
-from edgedistill.interfaces import FileRequest
 from edgedistill.pruned_model import PrunedBertConfig
 from edgedistill.static_model import StaticConfig
 
 pytest.importorskip("ncnn", reason="the extra 'ncnn' is not installed")
 pytest.importorskip("pnnx", reason="the extra 'ncnn' is not installed")
 
-EXPORTER, RUNTIME = plugins.find("exporters", "ncnn"), plugins.find("runtimes", "ncnn")
+EXPORTER, RUNTIME = plugins.target("ncnn"), plugins.runtime("ncnn")
 LENGTH = 40
 SIZES = {
     "vocab_size": 50,
@@ -55,13 +56,13 @@ def model():
 @pytest.fixture(scope="module")
 def files(model, tmp_path_factory):
     folder = tmp_path_factory.mktemp("ncnn")
-    facts = {name: made(model, folder / how.file, name) for name, how in EXPORTER.PRECISIONS.items()}
+    facts = {name: made(model, folder / how.file, name) for name, how in EXPORTER.precisions.items()}
     return folder, facts
 
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-5), ("fp16", 2e-3)])
 def test_the_file_agrees_with_torch_at_every_length_padded_or_not(files, model, precision, tolerance):
-    session = RUNTIME.open(files[0] / EXPORTER.PRECISIONS[precision].file, 1)
+    session = RUNTIME.open(files[0] / EXPORTER.precisions[precision].file, 1)
     for batch, length in ((1, 1), (1, 7), (3, LENGTH)):
         inputs = samples(batch, length)
         inputs["attention_mask"][-1, length // 2 + 1 :] = 0
@@ -150,7 +151,7 @@ def test_a_model_that_looks_back_only_is_refused(tmp_path):
 
 
 def test_a_file_that_differs_from_torch_is_refused(model, tmp_path, monkeypatch):
-    monkeypatch.setattr(EXPORTER, "logits_of", drifted(EXPORTER.logits_of))
+    monkeypatch.setattr("edgedistill_exporters.ncnn.logits_of", drifted(logits_of))
     with pytest.raises(EdgedistillError, match="target ncnn: .* differs from torch by 0.01"):
         made(model, tmp_path / "model.param")
 

@@ -10,10 +10,10 @@ import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
 from edgedistill import plugins
+from edgedistill.contracts.target import FileRequest
 from edgedistill.errors import EdgedistillError
-from edgedistill.interfaces import FileRequest
 
-EXPORTER = plugins.find("exporters", "onnx")
+EXPORTER = plugins.target("onnx")
 
 
 def request(model, max_length: int = 32) -> FileRequest:

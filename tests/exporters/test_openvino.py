@@ -6,14 +6,14 @@ import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from edgedistill import plugins
+from edgedistill.contracts.target import FileRequest
 from edgedistill.errors import EdgedistillError
-from edgedistill.interfaces import FileRequest
 from edgedistill_exporters import onnx
 
 pytest.importorskip("openvino", reason="the extra 'openvino' is not installed")
 pytest.importorskip("nncf", reason="the extra 'openvino' is not installed")
 
-EXPORTER, RUNTIME = plugins.find("exporters", "openvino"), plugins.find("runtimes", "openvino")
+EXPORTER, RUNTIME = plugins.target("openvino"), plugins.runtime("openvino")
 LENGTH = 32
 
 
@@ -52,7 +52,7 @@ def files(model, tmp_path_factory):
     onnx.make(requested(model, "fp32"), folder / "model.onnx")
     made = {("onnx", "fp32"): folder / "model.onnx"}
     inputs = [{name: tensor.numpy() for name, tensor in samples(1, length).items()} for length in range(4, LENGTH)]
-    for name, how in EXPORTER.PRECISIONS.items():
+    for name, how in EXPORTER.precisions.items():
         calibration = inputs if how.calibrated else ()
         EXPORTER.make(requested(model, name, made[how.made_of], calibration), folder / how.file)
         made["openvino", name] = folder / how.file
@@ -133,10 +133,10 @@ def test_what_openvino_cannot_compile_is_quantized_by_the_plain_preset_and_the_f
     inputs = [{name: tensor.numpy() for name, tensor in samples(1, length).items()} for length in (4, 9)]
     told = EXPORTER.make(requested(model, "int8-static", source, inputs), tmp_path / "first.xml")
     assert told.facts == {"nncf_model_type": "transformer"}
-    monkeypatch.setattr(EXPORTER, "_refusal", refusal)
+    monkeypatch.setattr("edgedistill_exporters.openvino._refusal", refusal)
     told = EXPORTER.make(requested(model, "int8-static", source, inputs), tmp_path / "model.xml")
     assert told.facts == {"nncf_model_type": "none"}
     assert RUNTIME.open(tmp_path / "model.xml", 1).backend()["products_in_int8"] > 0
-    monkeypatch.setattr(EXPORTER, "_refusal", lambda _: "cannot fold")
+    monkeypatch.setattr("edgedistill_exporters.openvino._refusal", lambda _: "cannot fold")
     with pytest.raises(EdgedistillError, match="OpenVINO cannot compile the quantized model: cannot fold"):
         EXPORTER.make(requested(model, "int8-static", source, inputs), tmp_path / "none.xml")

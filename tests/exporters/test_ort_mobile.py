@@ -8,11 +8,11 @@ import pytest
 
 import edgedistill
 from edgedistill import plugins
-from edgedistill.interfaces import FileRequest
+from edgedistill.contracts.target import FileRequest
 from edgedistill_exporters.ort_mobile import required_operators
 
-EXPORTER = plugins.find("exporters", "ort-mobile")
-RUNTIME = plugins.find("runtimes", "onnxruntime")
+EXPORTER = plugins.target("ort-mobile")
+RUNTIME = plugins.runtime("onnxruntime")
 
 
 def request(source: Path, precision: str) -> FileRequest:
@@ -24,10 +24,8 @@ def request(source: Path, precision: str) -> FileRequest:
 
 @pytest.mark.parametrize("precision", ["fp32", "int8-dynamic"])
 def test_the_answers_are_those_of_the_onnx_file(finished_run, tmp_path, precision):
-    source = (
-        finished_run.folder / "models" / "r1" / "onnx" / plugins.find("exporters", "onnx").PRECISIONS[precision].file
-    )
-    file = tmp_path / EXPORTER.PRECISIONS[precision].file
+    source = finished_run.folder / "models" / "r1" / "onnx" / plugins.target("onnx").precisions[precision].file
+    file = tmp_path / EXPORTER.precisions[precision].file
     made = EXPORTER.make(request(source, precision), file)
     assert file.suffix == ".ort"
     assert file.read_bytes()[4:8] == b"ORTM"

@@ -54,9 +54,8 @@ import sys
 
 import numpy as np
 
+from edgedistill.contracts.runtime import Runtime
 from edgedistill.packages import Packages
-
-PACKAGES = Packages(imports=("numpy",), harness=("only_here",), library=("native",))
 
 
 class Session:
@@ -79,6 +78,10 @@ def open(file, threads):
 
 def version():
     return "1"
+
+
+PACKAGES = Packages(imports=("numpy",), harness=("only_here",), library=("native",))
+RUNTIME = Runtime(api=1, targets=("any",), suffixes=(".any",), packages=PACKAGES, open=open, version=version)
 """
 
 
@@ -93,7 +96,7 @@ def test_what_is_needed_in_python_only_counts_neither_as_memory_nor_as_time(tmp_
     Ragged({"input_ids": np.arange(4)}, np.array([0, 4]), frozenset({"input_ids"})).save(tmp_path / "inputs")
     with Child(tmp_path / "log") as child:
         child.ask("inputs", file=str(tmp_path / "inputs"), batch=1, length=None)
-        found = child.ask("load", files=[(None, "any")], runtime="its_runtime", threads=1, warm_up=1)
+        found = child.ask("load", files=[(None, "any")], runtime="its_runtime:RUNTIME", threads=1, warm_up=1)
     assert found["empty_mb"] > 120
     assert 80 <= found["peak_rss_mb"] < 110
 

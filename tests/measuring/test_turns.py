@@ -101,7 +101,7 @@ def test_each_is_opened_with_its_own_threads_batch_and_inputs_and_warmed_up(chil
     loads = {name: arguments for name, command, arguments in child.asked if command == "load"}
     assert {name: each["threads"] for name, each in loads.items()} == {"a": 1, "b": 4}
     assert {each["warm_up"] for each in loads.values()} == {10}
-    assert {each["runtime"] for each in loads.values()} == {"edgedistill.runtimes.onnxruntime"}
+    assert {each["runtime"] for each in loads.values()} == {"edgedistill.runtimes.onnxruntime:RUNTIME"}
     given = [arguments for _, command, arguments in child.asked if command == "inputs"]
     assert [(each["file"], each["batch"], each["length"]) for each in given] == [
         ("/a.inputs", 8, 16),

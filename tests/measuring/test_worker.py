@@ -9,6 +9,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from edgedistill.contracts.runtime import Runtime
 from edgedistill.measuring import worker
 from edgedistill.measuring.worker import Worker
 from edgedistill.packages import Packages
@@ -32,8 +33,6 @@ def cores(monkeypatch):
 def runtime(monkeypatch, cores):
     """A runtime whose answer to an item is its length and its first token; keeps what it is given."""
     module = ModuleType("a_runtime")
-    module.PACKAGES = Packages(imports=("numpy",))
-    module.version = lambda: "7"
     module.opened, module.ran = [], []
 
     class Session:
@@ -51,7 +50,10 @@ def runtime(monkeypatch, cores):
         module.opened.append((str(file), threads, set(cores["cores"])))
         return Session()
 
-    module.open = opening
+    packages = Packages(imports=("numpy",))
+    module.RUNTIME = Runtime(
+        api=1, targets=("any",), suffixes=(".any",), packages=packages, open=opening, version=lambda: "7"
+    )
     monkeypatch.setitem(sys.modules, "a_runtime", module)
     return module
 
@@ -67,20 +69,20 @@ def items(tmp_path):
 
 @pytest.mark.parametrize(("threads", "expected"), [(1, {0}), (3, {0, 1, 2}), (99, set(range(8)))])
 def test_the_process_is_kept_on_as_many_cores_as_it_has_threads_before_the_file_is_opened(runtime, threads, expected):
-    Worker().load([(None, "a.file")], "a_runtime", threads, 0)
+    Worker().load([(None, "a.file")], "a_runtime:RUNTIME", threads, 0)
     assert runtime.opened == [("a.file", threads, expected)]
 
 
 def test_the_cores_are_of_those_that_it_may_use(runtime, cores):
     cores["cores"] = {3, 5, 6}
-    Worker().load([(None, "a.file")], "a_runtime", 2, 0)
+    Worker().load([(None, "a.file")], "a_runtime:RUNTIME", 2, 0)
     assert runtime.opened[0][2] == {3, 5}
 
 
 def test_the_warm_up_runs_the_first_inputs_and_the_turns_go_on_from_there(runtime, items):
     here = Worker()
     assert here.inputs(items, batch=1, length=None) == {"batches": 5}
-    loaded = here.load([(None, "a.file")], "a_runtime", 1, 2)
+    loaded = here.load([(None, "a.file")], "a_runtime:RUNTIME", 1, 2)
     assert len(runtime.ran) == 2
     assert (loaded["version"], loaded["backend"]) == ("7", {"ran": "here"})
     assert loaded["load_ms"] >= 0
@@ -93,7 +95,7 @@ def test_the_warm_up_runs_the_first_inputs_and_the_turns_go_on_from_there(runtim
 def test_a_turn_lasts_until_both_the_time_and_the_runs_are_reached(runtime, items, monkeypatch):
     here = Worker()
     here.inputs(items, batch=1, length=None)
-    here.load([(None, "a.file")], "a_runtime", 1, 0)
+    here.load([(None, "a.file")], "a_runtime:RUNTIME", 1, 0)
     clock = iter(np.arange(0.0, 100.0, 0.25))
     monkeypatch.setattr(worker.time, "perf_counter", lambda: float(next(clock)))
     # Each run looks at the clock twice and the loop once: 0.75 s a round; a run by itself takes 0.25 s.
@@ -113,7 +115,7 @@ def test_only_whole_batches_are_timed(items):
 
 def test_every_item_answers_by_itself_at_its_own_length(runtime, items, tmp_path):
     here = Worker()
-    here.load([(None, "a.file")], "a_runtime", 1, 0)
+    here.load([(None, "a.file")], "a_runtime:RUNTIME", 1, 0)
     task = "edgedistill.tasks.text_classification"
     assert here.answer(items, str(tmp_path / "rows"), task) == {"items": 5}
     rows = load_rows(tmp_path / "rows")
@@ -124,7 +126,7 @@ def test_every_item_answers_by_itself_at_its_own_length(runtime, items, tmp_path
 def test_files_of_fixed_lengths_are_chosen_by_the_input(runtime, items):
     here = Worker()
     here.inputs(items, batch=1, length=None)
-    here.load([(2, "two"), (4, "four")], "a_runtime", 1, 5)
+    here.load([(2, "two"), (4, "four")], "a_runtime:RUNTIME", 1, 5)
     assert [name for name, *_ in runtime.opened] == ["two", "four"]
     assert [len(ran[0]) for ran in runtime.ran] == [2, 4, 2, 4, 2]
 
@@ -133,7 +135,7 @@ def test_instructions_are_those_of_one_run(runtime, items, monkeypatch):
     """Counting costs 1000 itself; a run costs 7 for each of its tokens."""
     here = Worker()
     here.inputs(items, batch=1, length=None)
-    here.load([(None, "a.file")], "a_runtime", 1, 0)
+    here.load([(None, "a.file")], "a_runtime:RUNTIME", 1, 0)
     from edgedistill.emulation import guest
 
     calls = iter(range(1, 10))

@@ -10,7 +10,7 @@ from helpers import LABELS, write_recipe
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from edgedistill import api, plugins, show
-from edgedistill.interfaces import StudentRequest
+from edgedistill.contracts.student import StudentRequest
 from edgedistill.learned_vocabulary import learn_tokenizer
 from edgedistill.memory import recall, remember
 from edgedistill.model_shape import ModelShape
@@ -75,7 +75,7 @@ def test_they_are_those_of_the_models_that_are_made(planned, architecture, more,
         source = tmp_path / each.student.from_
         models[each.student.from_].save_pretrained(source)
         request = StudentRequest(each.student, source, AUTO, {}, None, probe)
-        models[each.id] = plugins.find("students", each.student.init).build(request)
+        models[each.id] = plugins.student(each.student.init).build(request)
     for name, model in models.items():
         made = (model.config.num_hidden_layers, model.config.hidden_size, parameter_count(model))
         assert found[name] == made, name

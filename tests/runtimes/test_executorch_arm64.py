@@ -7,7 +7,7 @@ from edgedistill import environments, plugins
 from edgedistill.errors import EdgedistillError
 from edgedistill.runtimes._executorch import native
 
-RUNTIME = plugins.find("runtimes", "executorch-arm64")
+RUNTIME = plugins.runtime("executorch-arm64")
 
 
 def test_the_library_of_this_machine_is_never_used_in_its_place(tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ from edgedistill.errors import EdgedistillError
 
 ncnn = pytest.importorskip("ncnn", reason="the extra 'ncnn' is not installed")
 
-RUNTIME = plugins.find("runtimes", "ncnn")
+RUNTIME = plugins.runtime("ncnn")
 TABLE, CLASSES = 6, 2
 PARAM = f"""7767517
 7 8
@@ -78,7 +78,7 @@ def test_another_arithmetic_or_number_of_threads_is_refused(file, option, value)
 
 def test_narrow_numbers_between_layers_are_refused(file, monkeypatch):
     """ncnn's own default where the CPU can: bf16 is the one kind that every CPU has."""
-    monkeypatch.setattr(RUNTIME, "REDUCED", ("use_fp16_arithmetic",))
+    monkeypatch.setattr("edgedistill.runtimes.ncnn.REDUCED", ("use_fp16_arithmetic",))
     original = ncnn.Net
 
     def net():

@@ -11,7 +11,7 @@ from edgedistill.candidates import candidates, counted, timed
 from edgedistill.errors import EdgedistillError, UserError
 from edgedistill.loading import load
 
-RUNTIME = plugins.find("runtimes", "onnxruntime-arm64")
+RUNTIME = plugins.runtime("onnxruntime-arm64")
 
 
 def test_the_library_of_this_machine_is_never_used_in_its_place(finished_run, monkeypatch, tmp_path):
@@ -21,7 +21,7 @@ def test_the_library_of_this_machine_is_never_used_in_its_place(finished_run, mo
         RUNTIME.open(file, 1)
     monkeypatch.setenv("EDGEDISTILL_HOME", str(tmp_path))
     with pytest.raises(UserError, match="not installed; install with: edgedistill doctor --install onnxruntime-arm64"):
-        environments.interpreter(RUNTIME.PACKAGES)
+        environments.interpreter(RUNTIME.packages)
 
 
 BOTH = ["measure.runtimes=[onnxruntime, onnxruntime-arm64]", "measure.threads=[1, 2]"]

@@ -8,7 +8,7 @@ import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from edgedistill import plugins
-from edgedistill.interfaces import StudentRequest
+from edgedistill.contracts.student import StudentRequest
 from edgedistill.ragged import Ragged
 
 SIZES = {
@@ -39,11 +39,11 @@ def build(tmp_path):
         from edgedistill.models import load_model
 
         folder = source or make(architecture, tmp_path / architecture)
-        module = plugins.find("students", spec["init"])
+        module = plugins.student(spec["init"])
         ids = torch.randint(5, 50, (4, 12), generator=torch.Generator().manual_seed(1))
         probe = [{"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": torch.zeros(4).long()}]
         request = StudentRequest(
-            spec=module.SPEC(**spec),
+            spec=module.spec(**spec),
             source=folder,
             auto_class=AutoModelForSequenceClassification,
             config_overrides={"num_labels": 3},

@@ -10,8 +10,8 @@ import torch
 from helpers import quickstart_rows
 from transformers import AutoModelForSequenceClassification, ElectraForSequenceClassification
 
+from edgedistill.contracts.student import StudentRequest
 from edgedistill.errors import UserError
-from edgedistill.interfaces import StudentRequest
 from edgedistill.models import load_model, load_tokenizer, outline, parameter_count
 from edgedistill.ragged import Ragged
 from edgedistill.students import factorise
@@ -39,7 +39,7 @@ def factorised(teacher_folder):
         tokenizer = load_tokenizer(teacher_folder)
         spec = {"init": "factorise", "embedding_size": embedding_size, **more}
         request = StudentRequest(
-            spec=factorise.SPEC.model_validate(spec),
+            spec=factorise.FactoriseSpec.model_validate(spec),
             source=teacher_folder,
             auto_class=AutoModelForSequenceClassification,
             config_overrides={},
@@ -135,7 +135,7 @@ def test_the_listed_number_of_layers_is_kept_evenly(factorised):
 @pytest.mark.parametrize(("size", "layers"), [(8, None), (20, 1)])
 def test_the_plan_knows_the_parameters_exactly(factorised, size, layers):
     made = factorised(size, layers=layers)
-    spec = factorise.SPEC(init="factorise", embedding_size=size, layers=layers)
+    spec = factorise.FactoriseSpec(init="factorise", embedding_size=size, layers=layers)
     planned = factorise.planned(spec, made.source.config, AutoModelForSequenceClassification)
     assert planned.at_most is None
     outlined = outline(AutoModelForSequenceClassification, planned.config)

@@ -128,7 +128,9 @@ def test_the_projection_of_factorised_embeddings_is_never_lost(build, make_sourc
     assert made.student.electra.embeddings_project.weight.shape == (24, 16)
     auto_class, config = AutoModelForSequenceClassification, made.source.config
     at_16 = parameter_count(outline(auto_class, resized(config, range(4), hidden_size=16, heads=2)))
-    assert narrow.planned(narrow.SPEC(init="narrow", parameters=at_16), config, auto_class).config.hidden_size == 8
+    assert (
+        narrow.planned(narrow.NarrowSpec(init="narrow", parameters=at_16), config, auto_class).config.hidden_size == 8
+    )
 
 
 def test_too_few_parameters_say_how_many_are_needed(build):

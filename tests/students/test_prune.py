@@ -8,8 +8,8 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
+from edgedistill.contracts.student import StudentRequest
 from edgedistill.errors import UserError
-from edgedistill.interfaces import StudentRequest
 from edgedistill.model_layout import LAYOUTS
 from edgedistill.models import load_model, parameter_count
 from edgedistill.pruned_model import PrunedBertForSequenceClassification, as_stock
@@ -192,7 +192,7 @@ def test_a_pruned_model_is_pruned_again_or_keeps_layers_but_has_no_other_width(b
 
 
 def test_the_plan_expects_the_target(source):
-    spec = prune.SPEC(init="prune", parameters=9000)
+    spec = prune.PruneSpec(init="prune", parameters=9000)
     found = prune.planned(spec, source[0].config, AutoModelForSequenceClassification)
     assert found.at_most == 9000
     assert (found.config.num_hidden_layers, found.config.hidden_size) == (4, 32)
@@ -205,7 +205,7 @@ def test_other_classifiers_than_of_sequences_are_refused(source, tmp_path):
     from transformers import AutoModelForTokenClassification
 
     source[0].save_pretrained(tmp_path / "source")
-    spec = prune.SPEC(init="prune", parameters=9000)
+    spec = prune.PruneSpec(init="prune", parameters=9000)
     request = StudentRequest(spec, tmp_path / "source", AutoModelForTokenClassification, {}, None, [])
     with pytest.raises(UserError, match=r"prune knows sequence classifiers.*\(BertForTokenClassification\)"):
         prune.build(request)

@@ -8,7 +8,7 @@ import torch
 from helpers import quickstart_rows
 from transformers import AutoModelForSequenceClassification
 
-from edgedistill.interfaces import StudentRequest
+from edgedistill.contracts.student import StudentRequest
 from edgedistill.models import load_model, load_tokenizer
 from edgedistill.ragged import Ragged
 from edgedistill.students import trim_vocabulary
@@ -25,7 +25,7 @@ def tokens_of(tokenizer, texts: list[str]) -> Ragged:
 @pytest.fixture
 def trimmed(teacher_folder, tmp_path):
     def make(coverage: float):
-        spec = trim_vocabulary.SPEC(init="trim_vocabulary", coverage=coverage)
+        spec = trim_vocabulary.TrimVocabularySpec(init="trim_vocabulary", coverage=coverage)
         source = load_tokenizer(teacher_folder)
         kept = trim_vocabulary.make_tokenizer(spec, teacher_folder, tokens_of(source, TEXTS), tmp_path / "own")
         tokenizer = load_tokenizer(tmp_path / "own")

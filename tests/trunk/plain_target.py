@@ -7,17 +7,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgedistill.interfaces import MadeFile, Precision
+from edgedistill.contracts.precision import Precision
+from edgedistill.contracts.target import MadeFile, Target
 from edgedistill.packages import Packages
 
-VERSION = 1
 PRECISIONS = {
     "fp32": Precision(file="model.npz", bytes_per_parameter=4.0),
     "int8": Precision(file="model_int8.npz", bytes_per_parameter=1.0),
 }
-RUNTIMES = ("plain-runtime",)
-FIXED_SHAPES = False
-ISOLATED = False
 PACKAGES = Packages(imports=("numpy",))
 
 
@@ -30,6 +27,9 @@ def make(request, file):
     with file.open("wb") as stream:
         np.savez(stream, heads=heads, **weights)
     return MadeFile()
+
+
+TARGET = Target(api=1, version=1, precisions=PRECISIONS, runtimes=("plain-runtime",), packages=PACKAGES, make=make)
 
 
 def _in_eight_bits(name, value):

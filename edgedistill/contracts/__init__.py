@@ -1,0 +1,1 @@
+"""What every kind of plug-in must offer, one file each."""

@@ -1,0 +1,11 @@
+"""A batch of torch's tensors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+Tensors = dict[str, "torch.Tensor"]
+"""By the name of the column."""
