@@ -17,7 +17,7 @@ from edgedistill.contracts.student import Config, PlannedStudent, Student, Stude
 from edgedistill.contracts.task import AutoClass
 from edgedistill.contracts.tensors import Tensors
 from edgedistill.errors import UserError
-from edgedistill.model_layout import Layout, layout_of
+from edgedistill.model_layout import LAYOUTS, Layout, layout_of
 from edgedistill.students._copy import evenly, layer_list, source_name
 
 if TYPE_CHECKING:

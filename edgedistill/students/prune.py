@@ -23,7 +23,7 @@ from edgedistill.contracts.student import Config, PlannedStudent, Student, Stude
 from edgedistill.contracts.task import AutoClass
 from edgedistill.contracts.tensors import Tensors
 from edgedistill.errors import UserError
-from edgedistill.model_layout import Layout
+from edgedistill.model_layout import Layout, layout_of
 from edgedistill.students._copy import layer_list
 
 if TYPE_CHECKING:
