@@ -73,7 +73,7 @@ class Manifest:
 
 
 @dataclass(frozen=True)
-class Artifact:
+class Published:
     """A published folder."""
 
     folder: Path
@@ -115,7 +115,7 @@ def content_of(files: Sequence[FileEntry], failures: Mapping[str, Failure], vola
     return hashlib.sha256(json.dumps([kept, missing], sort_keys=True).encode()).hexdigest()
 
 
-def publish(partial: Path, final: Path, manifest: Manifest) -> Artifact:
+def publish(partial: Path, final: Path, manifest: Manifest) -> Published:
     """Write the manifest last and rename, once all is on the disk: the folder appears whole, with modes as the umask
     has them (some libraries write files that only their owner may read).
 
@@ -145,7 +145,7 @@ def publish(partial: Path, final: Path, manifest: Manifest) -> Artifact:
                 raise
         else:
             sync(final.parent)
-            return Artifact(final, manifest)
+            return Published(final, manifest)
 
 
 def partial_of(final: Path) -> Path:
@@ -169,7 +169,7 @@ def _discard(path: Path) -> None:
         aside.unlink(missing_ok=True)
 
 
-def read(folder: Path, *, verify_hashes: bool = False) -> Artifact | None:
+def read(folder: Path, *, verify_hashes: bool = False) -> Published | None:
     """The artifact in `folder`, or None when it isn't there, its manifest is none, or a file is missing or has another
     size (or hash)."""
     manifest = read_manifest(folder)
@@ -184,7 +184,7 @@ def read(folder: Path, *, verify_hashes: bool = False) -> Artifact | None:
                 return None
         except OSError:
             return None
-    return Artifact(folder, manifest)
+    return Published(folder, manifest)
 
 
 def read_manifest(folder: Path) -> Manifest | None:

@@ -8,28 +8,30 @@ import shutil
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from importlib import import_module
 from pathlib import Path
 
 from . import artifacts, interruption
-from .artifacts import Artifact, Failure, Manifest
-from .errors import StepError, is_disk_full
+from .artifacts import Failure, Manifest, Published
+from .errors import EdgedistillError, StepError, is_disk_full
 from .machine import versions
 from .planning import Plan
 from .progress import Progress
 from .run_folder import SCRATCH, STEPS, keep_checkpoints, only_writer, remove_empty, scratch_of
 from .step import Context, Step
+from .store import roles
+from .store.records import base as records
+from .store.records.base import Record
 
 
-def find_done(plan: Plan, run_folder: Path, *, verify_hashes: bool = False) -> dict[str, Artifact]:
+def find_done(plan: Plan, run_folder: Path, *, verify_hashes: bool = False) -> dict[str, Published]:
     """The plan's steps that need not run again, by name: their artifact is there and whole, and was made of what its
     inputs are now."""
-    there: dict[str, Artifact] = {}
+    there: dict[str, Published] = {}
     stale: set[str] = set()
     for step in plan.steps:
         if (artifact := _on_disk(step, run_folder, verify_hashes)) is not None:
             there[step.name] = artifact
-            if not _fits(artifact, step, there) or stale & set(step.inputs.values()):
+            if not _fits(artifact, step, there) or stale & step.sources:
                 stale.add(step.name)
     return {name: artifact for name, artifact in there.items() if name not in stale and not artifact.manifest.failures}
 
@@ -41,7 +43,7 @@ def execute(
     *,
     verify_hashes: bool = False,
     tried: set[str] | None = None,
-) -> dict[str, Artifact]:
+) -> dict[str, Published]:
     """Run every step that isn't done and return all artifacts by step name.
 
     An optional step that fails, or whose input failed, is recorded as that, and tried again by the next run: a package
@@ -56,7 +58,7 @@ def execute(
     """
     (run_folder / STEPS).mkdir(parents=True, exist_ok=True)
     tried = set() if tried is None else tried
-    done: dict[str, Artifact] = {}
+    done: dict[str, Published] = {}
     with only_writer(run_folder):
         for number, step in enumerate(plan.steps):
             interruption.check()
@@ -72,38 +74,47 @@ def execute(
     return done
 
 
-def _on_disk(step: Step, run_folder: Path, verify_hashes: bool) -> Artifact | None:
+def _on_disk(step: Step, run_folder: Path, verify_hashes: bool) -> Published | None:
     """The step's artifact, when it is there and none of its files is damaged."""
     for folder in sorted(run_folder.glob(f"steps/[0-9]*-{step.name}-{step.short_key}")):
         artifact = artifacts.read(folder, verify_hashes=verify_hashes)
-        if artifact is not None and artifact.manifest.key == step.key:
+        if artifact is not None and artifact.manifest.key == step.key and _has_record(artifact, step):
             return artifact
     return None
 
 
-def _fits(artifact: Artifact, step: Step, known: Mapping[str, Artifact]) -> bool:
+def _has_record(artifact: Published, step: Step) -> bool:
+    """Whether it says of itself what a step of this kind says; what failed says nothing."""
+    return artifact.failure is not None or records.read(step.kind.record, artifact.folder) is not None
+
+
+def _fits(artifact: Published, step: Step, known: Mapping[str, Published]) -> bool:
     """Whether it was made of what its inputs hold now: the key says what they were to be made of, not their bytes."""
     made_of = artifact.manifest.input_contents
-    return all(made_of.get(role) == known[name].manifest.content for role, name in step.inputs.items() if name in known)
+    return all(
+        made_of.get(role) == known[read.step].manifest.content
+        for role, read in step.reads.items()
+        if read.step in known
+    )
 
 
 def _execute_step(
-    number: int, total: int, step: Step, done: Mapping[str, Artifact], run_folder: Path, progress: Progress
-) -> Artifact:
+    number: int, total: int, step: Step, done: Mapping[str, Published], run_folder: Path, progress: Progress
+) -> Published:
     final = run_folder / STEPS / f"{number:02d}-{step.name}-{step.short_key}"
     partial = artifacts.partial_of(final)
     scratch = run_folder / SCRATCH / scratch_of(step.name, step.short_key)
     partial.mkdir(parents=True)
     scratch.mkdir(parents=True, exist_ok=True)
-    inputs = {role: done[name] for role, name in step.inputs.items()}
+    inputs = {role: done[read.step] for role, read in step.reads.items()}
     progress.event("started", step=step.name, key=step.short_key)
     progress.say(f"[{number + 1}/{total}] {step.name}: {step.summary}")
     context = Context(scratch, progress)
     begun = time.monotonic()
-    module = import_module(f"edgedistill.steps.{step.kind}")
     try:
         if not step.optional or (failure := _failed_input(inputs)) is None:
-            module.run(step.settings, inputs, partial, context)
+            given = roles.resolved(step.inputs, lambda planned: done[planned.step])
+            _publish_record(step.kind.load()(step.settings, given, partial, context), step, partial)
         else:
             context.failures[step.name] = failure
             progress.say(f"      {step.name}: {failure.state}, as what it needs")
@@ -128,7 +139,7 @@ def _execute_step(
     files = artifacts.file_entries(partial)
     manifest = Manifest(
         step=step.name,
-        kind=step.kind,
+        kind=step.kind.name,
         key=step.key,
         settings=step.settings.model_dump(mode="json", by_alias=True),
         inputs={role: artifact.manifest.key for role, artifact in inputs.items()},
@@ -138,7 +149,7 @@ def _execute_step(
         seconds=round(seconds, 3),
         peak_rss_mb=round(_peak_rss_mb(), 1),
         failures=context.failures,
-        content=artifacts.content_of(files, context.failures, getattr(module, "VOLATILE", ())),
+        content=artifacts.content_of(files, context.failures, step.kind.volatile),
         input_contents={role: artifact.manifest.content for role, artifact in inputs.items()},
     )
     artifact = artifacts.publish(partial, final, manifest)
@@ -152,7 +163,22 @@ def _execute_step(
     return artifact
 
 
-def _failed_input(inputs: Mapping[str, Artifact]) -> Failure | None:
+def _publish_record(record: Record, step: Step, folder: Path) -> None:
+    """Write what a step says of its work, once that is found to be what its kind declares.
+
+    Raises:
+        EdgedistillError: a record of another type, or one that names a file that isn't there: a mistake in the step.
+    """
+    if type(record) is not step.kind.record:
+        raise EdgedistillError(
+            f"the step gave a {type(record).__name__}, expected a {step.kind.record.__name__} (as its kind declares)"
+        )
+    if missing := [name for name in records.files_in(record) if not (folder / name).exists()]:
+        raise EdgedistillError(f"the step's record names {missing[0]!r}, which it did not write")
+    records.write(record, folder)
+
+
+def _failed_input(inputs: Mapping[str, Published]) -> Failure | None:
     return next((each.failure for each in inputs.values() if each.failure is not None), None)
 
 

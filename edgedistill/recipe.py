@@ -6,18 +6,18 @@ import functools
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 from pydantic import Field, GetCoreSchemaHandler, model_validator
 from pydantic_core import CoreSchema
 
-from . import plugins
+from . import plugins, references
 from .augmentation import AugmentSpec
-from .spec import Spec
+from .spec import LocalPath, ModelRef, NotInKey, PluginName, RoundRef, Spec, UnionOfSpecs
 
 
 @dataclass(frozen=True)
-class PluginUnion:
+class PluginUnion(UnionOfSpecs):
     """Marks a field whose type is the closed union of the specs of a plug-in group, told apart by `key`."""
 
     group: plugins.Group
@@ -57,14 +57,14 @@ SCHEMA = "edgedistill/1"
 class TaskSpec(Spec):
     """What the model does, by its hub pipeline name, and the metric that counts."""
 
-    type: str
+    type: Annotated[str, PluginName("tasks")]
     metric: str
 
 
 class DataSource(Spec):
     """One data set: a file or folder, a hub id, or one that comes with an installed library."""
 
-    path: str | None = None
+    path: Annotated[str | None, LocalPath()] = None
     hub: str | None = None
     bundled: Literal["digits"] | None = None
     subset: str | None = None
@@ -139,7 +139,7 @@ class Architecture(Spec):
 class TeacherSpec(Spec):
     """The large model: a hub id or folder, or an architecture to train from scratch."""
 
-    model: str | None = None
+    model: Annotated[str | None, ModelRef(revision="revision")] = None
     revision: str = "main"
     scratch: Architecture | None = None
     fine_tune: Schedule | None = None
@@ -158,7 +158,7 @@ class TeacherSpec(Spec):
 class ErrorWeights(Spec):
     """Items that an earlier model gets wrong count more, or come more often."""
 
-    of: str
+    of: Annotated[str, RoundRef()]
     """`teacher` or an earlier round."""
     against: Literal["labels", "teacher"] = "labels"
     """What is right: the labels, or what this round's teacher says."""
@@ -166,6 +166,14 @@ class ErrorWeights(Spec):
     strength: float = Field(2.0, gt=0)
     """The exponent of `focal`, the factor of `boost`."""
     apply: Literal["weight", "oversample"] = "weight"
+
+
+class Place(NamedTuple):
+    """A split, or the views that a stage makes of it."""
+
+    split: Literal["train", "unlabeled"]
+    stage: str = ""
+    """Whose views they are; '' for the split itself."""
 
 
 class Stage(Schedule):
@@ -183,9 +191,10 @@ class Stage(Schedule):
     """Of the student while this stage trains; None: as its configuration says. A student that is small for what it is
     shown learns more without."""
 
-    def places(self) -> tuple[str, ...]:
-        """Where the items come from: `train`, and `train@STAGE` for its views."""
-        return (*self.data, *(f"{split}@{self.name}" for split in self.data if self.augment is not None))
+    def places(self) -> tuple[Place, ...]:
+        """Where the items come from: the splits, then the stage's views of them."""
+        views = [Place(split, self.name) for split in self.data if self.augment is not None]
+        return (*(Place(split) for split in self.data), *views)
 
 
 Teachers = str | tuple[str, ...]
@@ -195,7 +204,7 @@ Teachers = str | tuple[str, ...]
 class TeacherChoice(Spec):
     """The teacher is decided on validation, by a short trial of each (capacity gap: Mirzadeh et al. 2020)."""
 
-    choose: tuple[Teachers, ...] = Field(min_length=2)
+    choose: Annotated[tuple[Teachers, ...], RoundRef()] = Field(min_length=2)
     epochs: int = Field(1, ge=1)
     """The trial's length, the same for each."""
 
@@ -204,7 +213,7 @@ class Round(Spec):
     """One teacher, one student."""
 
     id: Name
-    teacher: Teachers | TeacherChoice = "teacher"
+    teacher: Annotated[Teachers | TeacherChoice, RoundRef()] = "teacher"
     student: StudentSpec
     stages: tuple[Stage, ...] = Field(min_length=1)
     data: DataSpec | None = None
@@ -253,7 +262,7 @@ class ExportSpec(Spec):
     """Export and measure the teacher as well: a quantized teacher is the baseline that a student must beat."""
     buckets: tuple[Annotated[int, Field(ge=1)], ...] = Field((16, 32, 64, 128), min_length=1)
     """For targets of fixed shapes: a file for each of these lengths, up to the longest input, and one for that."""
-    timeout_minutes: float = Field(60.0, gt=0)
+    timeout_minutes: Annotated[float, NotInKey()] = Field(60.0, gt=0)
     """A file that takes longer to make in a process of its own has failed."""
 
     @model_validator(mode="after")
@@ -297,16 +306,17 @@ class EmulationSpec(Spec):
 class MeasureSpec(Spec):
     """How candidates are timed."""
 
-    runtimes: tuple[str, ...] | None = Field(None, min_length=1)
-    """Of these, every target is measured under those that open it; null: under its own."""
+    runtimes: Annotated[tuple[str, ...] | None, NotInKey()] = Field(None, min_length=1)
+    """Of these, every target is measured under those that open it; null: under its own. The candidates say which."""
     threads: tuple[Annotated[int, Field(ge=1)], ...] = Field((1,), min_length=1)
     batch: tuple[Annotated[int, Field(ge=1)], ...] = Field((1,), min_length=1)
     lengths: Literal["as_is"] | Annotated[int, Field(ge=1)] = "as_is"
     """Real lengths, or every input padded or cut to this many tokens."""
     min_seconds: float = Field(5.0, gt=0)
-    timeout_minutes: float = Field(30.0, gt=0)
+    timeout_minutes: Annotated[float, NotInKey()] = Field(30.0, gt=0)
     """A candidate whose process takes longer for one answer (to load, a split, a turn of timing) has failed."""
-    emulation: EmulationSpec = EmulationSpec()
+    emulation: Annotated[EmulationSpec, NotInKey()] = EmulationSpec()
+    """Of what is emulated; what is timed does not look at it."""
 
 
 class Limits(Spec):
@@ -385,7 +395,7 @@ class Recipe(Spec):
 
 def source_of(student: StudentSpec) -> str | None:
     """The id of the model that a student is cut from, or None when it comes from elsewhere."""
-    return getattr(student, "from_", None)
+    return next((name for _, name in references.rounds(student)), None)
 
 
 def teacher_of(each: Round) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 
-from edgedistill import plugins
+from edgedistill import plugins, references
 from edgedistill.architectures import Config, advice, is_encoder_decoder, kind_of, unsuitable
 from edgedistill.errors import RecipeError
 from edgedistill.layouts import LAYOUTS
@@ -31,12 +31,8 @@ def refuse_architectures(recipe: Recipe, sources: Sources) -> None:
 def problems(recipe: Recipe, sources: Sources) -> Iterator[tuple[str, str]]:
     """(dotted path, sentence) of each."""
     known: dict[str, Config | None] = {"teacher": _teacher(recipe, sources)}
-    own = [("teacher.model", known["teacher"])]
-    for i, each in enumerate(recipe.rounds):
-        model = getattr(each.student, "model", None)
-        if model is not None:
-            own.append((f"rounds.{i}.student.model", sources.configs.get(model)))
-    for path, config in own:
+    for path, model in references.models(recipe):
+        config = sources.configs.get(model)
         if config is not None and is_encoder_decoder(config):
             yield (
                 path,
@@ -51,7 +47,7 @@ def problems(recipe: Recipe, sources: Sources) -> Iterator[tuple[str, str]]:
 
 
 def _teacher(recipe: Recipe, sources: Sources) -> Config | None:
-    return {"model_type": "bert"} if recipe.teacher.scratch else sources.configs.get(recipe.teacher.model or "")
+    return {"model_type": "bert"} if recipe.teacher.scratch else sources.config(recipe.teacher)
 
 
 def _initialisation_problems(
@@ -59,7 +55,7 @@ def _initialisation_problems(
 ) -> Iterator[tuple[str, str]]:
     """What a student can't be made of; notes what it becomes."""
     source, init = source_of(each.student), each.student.init
-    config = known.get(source) if source is not None else sources.configs.get(getattr(each.student, "model", ""))
+    config = known.get(source) if source is not None else sources.config(each.student)
     known[each.id] = config
     if config is None:
         return

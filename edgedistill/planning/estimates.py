@@ -104,14 +104,14 @@ def _teacher_shape(recipe: Recipe, sources: Sources) -> ModelShape | None:
             2 if "text_pair" in recipe.data.columns else 1,
             labels,
         )
-    config = sources.configs.get(recipe.teacher.model or "")
+    config = sources.config(recipe.teacher)
     return ModelShape.from_config(config, labels) if config else None
 
 
 def _student_shape(student: StudentSpec, known: Mapping[str, ModelShape | None], sources: Sources) -> ModelShape | None:
     source = source_of(student)
     if source is None:
-        config = sources.configs.get(getattr(student, "model", ""))
+        config = sources.config(student)
         base = ModelShape.from_config(config, sources.labels or 2) if config else None
     else:
         base = known[source]

@@ -51,13 +51,13 @@ def exact(models: tuple[ModelEstimate, ...], recipe: Recipe, sources: Sources) -
 def requests(recipe: Recipe, sources: Sources) -> dict[str, Request]:
     """By model, what it is built of: a configuration, and how each student on the way differs from its source."""
     found: dict[str, Request] = {}
-    if config := sources.configs.get(recipe.teacher.model or ""):
+    if config := sources.config(recipe.teacher):
         found["teacher"] = _request(recipe, config, sources.labels)
     for each in recipe.rounds:
         labels = sources.rounds[each.id].labels if each.data is not None else sources.labels
         source = source_of(each.student)
         if source is None:
-            if config := sources.configs.get(getattr(each.student, "model", "")):
+            if config := sources.config(each.student):
                 found[each.id] = _request(recipe, config, labels)
         elif source in found and (step := _resize(each.student)) is not None:
             before = found[source]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
 from edgedistill.interfaces import StudentRequest
-from edgedistill.spec import Spec
+from edgedistill.spec import ModelRef, Spec
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -18,7 +18,7 @@ class CheckpointSpec(Spec):
     """`checkpoint`: a hub id or folder, its tokenizer the same as the teacher's."""
 
     init: Literal["checkpoint"]
-    model: str
+    model: Annotated[str, ModelRef(revision="revision")]
     revision: str = "main"
     layers: int | None = Field(None, ge=1)
     """Keep only this many of its layers, evenly spread."""

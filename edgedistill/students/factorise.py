@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 from pydantic import Field
@@ -18,7 +18,7 @@ from edgedistill.errors import UserError
 from edgedistill.interfaces import Batch, Floats, StudentRequest
 from edgedistill.ragged import Ragged
 from edgedistill.shapes import ModelShape
-from edgedistill.spec import Spec
+from edgedistill.spec import RoundRef, Spec
 from edgedistill.students._copy import evenly, layer_list, source_name
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class FactoriseSpec(Spec):
     """`factorise`: the source with its embeddings in fewer dimensions, as an ELECTRA model."""
 
     init: Literal["factorise"]
-    from_: str = Field("teacher", alias="from")
+    from_: Annotated[str, RoundRef()] = Field("teacher", alias="from")
     """A BERT or ELECTRA."""
     embedding_size: int = Field(ge=8)
     """Width of token, position and type vectors; less than the source's."""

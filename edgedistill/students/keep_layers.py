@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from edgedistill.interfaces import StudentRequest
-from edgedistill.spec import Spec
+from edgedistill.spec import RoundRef, Spec
 from edgedistill.students._copy import copy_layers, evenly
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ class KeepLayersSpec(Spec):
     """`keep_layers`: a number of layers, evenly spread over the source's, or the listed ones (counted from 0)."""
 
     init: Literal["keep_layers"]
-    from_: str = Field("teacher", alias="from")
+    from_: Annotated[str, RoundRef()] = Field("teacher", alias="from")
     layers: Annotated[int, Field(ge=1)] | tuple[Annotated[int, Field(ge=0)], ...]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -17,7 +17,7 @@ from edgedistill.errors import UserError
 from edgedistill.interfaces import Batch, StudentRequest
 from edgedistill.layouts import LAYOUTS, Layout, layout_of
 from edgedistill.shapes import ModelShape
-from edgedistill.spec import Spec
+from edgedistill.spec import RoundRef, Spec
 from edgedistill.students._copy import evenly, layer_list, source_name
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class NarrowSpec(Spec):
     """
 
     init: Literal["narrow"]
-    from_: str = Field("teacher", alias="from")
+    from_: Annotated[str, RoundRef()] = Field("teacher", alias="from")
     hidden_size: int | None = Field(None, ge=8)
     parameters: int | None = Field(None, ge=1000)
     """Of the whole model, embeddings and head included. The student is the widest whole number of the source's heads

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
@@ -23,7 +23,7 @@ from edgedistill.errors import UserError
 from edgedistill.interfaces import Batch, StudentRequest
 from edgedistill.layouts import Layout, layout_of
 from edgedistill.shapes import ModelShape
-from edgedistill.spec import Spec
+from edgedistill.spec import RoundRef, Spec
 from edgedistill.students._copy import layer_list
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class PruneSpec(Spec):
     """`prune`: the heads and neurons that matter least go, over all layers, until `parameters` are left."""
 
     init: Literal["prune"]
-    from_: str = Field("teacher", alias="from")
+    from_: Annotated[str, RoundRef()] = Field("teacher", alias="from")
     """A BERT, or a round that was pruned from one."""
     parameters: int = Field(ge=1000)
     """Of the whole model, embeddings and head included; the student has at most so many, and at most one head less."""

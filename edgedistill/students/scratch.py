@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
 from edgedistill.interfaces import StudentRequest
-from edgedistill.spec import Spec
+from edgedistill.spec import RoundRef, Spec
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -17,7 +17,7 @@ class ScratchSpec(Spec):
     """`scratch`: the source's architecture and vocabulary, this depth and width, random weights."""
 
     init: Literal["scratch"]
-    from_: str = Field("teacher", alias="from")
+    from_: Annotated[str, RoundRef()] = Field("teacher", alias="from")
     layers: int = Field(ge=1)
     hidden_size: int = Field(ge=8)
     heads: int | None = Field(None, ge=1)

@@ -7,7 +7,7 @@ weighted by rarity (Model2Vec, Tulkens & van Dongen 2024; SIF, Arora et al. 2017
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 from pydantic import Field
@@ -15,7 +15,7 @@ from pydantic import Field
 from edgedistill.interfaces import Floats, Integers, StudentRequest
 from edgedistill.ragged import Ragged
 from edgedistill.shapes import ModelShape
-from edgedistill.spec import Spec
+from edgedistill.spec import RoundRef, Spec
 from edgedistill.students import trim_vocabulary
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class StaticSpec(Spec):
     """`static`: vectors of `dimensions`, a head with `head_size` hidden units (0: linear), only the texts' tokens."""
 
     init: Literal["static"]
-    from_: str = Field("teacher", alias="from")
+    from_: Annotated[str, RoundRef()] = Field("teacher", alias="from")
     dimensions: int = Field(64, ge=2)
     head_size: int = Field(0, ge=0)
     vectors: Literal["source", "random"] = "source"

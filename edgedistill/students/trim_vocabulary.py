@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 from pydantic import Field
@@ -13,7 +13,7 @@ from pydantic import Field
 from edgedistill.interfaces import StudentRequest
 from edgedistill.ragged import Ragged
 from edgedistill.shapes import ModelShape
-from edgedistill.spec import Spec
+from edgedistill.spec import RoundRef, Spec
 
 if TYPE_CHECKING:
     import torch
@@ -24,7 +24,7 @@ class TrimVocabularySpec(Spec):
     """`trim_vocabulary`: keep the training texts' most frequent tokens that make up `coverage` of them."""
 
     init: Literal["trim_vocabulary"]
-    from_: str = Field("teacher", alias="from")
+    from_: Annotated[str, RoundRef()] = Field("teacher", alias="from")
     coverage: float = Field(1.0, gt=0, le=1)
 
 

@@ -1,0 +1,1 @@
+"""All that steps leave behind: artifacts by key, each a folder with a typed record."""
