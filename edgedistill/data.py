@@ -16,14 +16,14 @@ from .interfaces import Task
 from .ragged import Array, Ragged
 from .reading import require_columns
 from .row_problems import RowProblems
-from .store.records.data import Duplicate
+from .store.records.base import R, read
+from .store.records.data import Duplicate, PreparedSplit, SplitFacts, TokenisedData
 
 if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PreTrainedTokenizerBase
 
     from .store.data_inputs import DataInputs
-    from .store.records.data import SplitFacts, TokenisedData
 
 _TABLE = "data.arrow"
 _BATCH_BYTES = 16 << 20
@@ -185,6 +185,16 @@ class PreparedData:
         further = {name: (split.folder, split.record.facts) for name, split in inputs.splits.items()}
         return cls(inputs.base.folder, inputs.base.record, further)
 
+    @classmethod
+    def at(cls, folder: Path, further: Mapping[str, Path] | None = None) -> PreparedData:
+        """What was published in these folders: of a data step, and by name of further splits.
+
+        Raises:
+            EdgedistillError: one holds something else.
+        """
+        found = {name: (place, _record(PreparedSplit, place).facts) for name, place in (further or {}).items()}
+        return cls(folder, _record(TokenisedData, folder), found)
+
     @property
     def splits(self) -> tuple[str, ...]:
         """The names of the further splits."""
@@ -231,6 +241,13 @@ class PreparedData:
     def place(self, split: str) -> Path:
         """The folder of a split."""
         return (self.further[split][0] if split in self.further else self.folder) / split
+
+
+def _record(kind: type[R], folder: Path) -> R:
+    found = read(kind, folder)
+    if found is None:
+        raise EdgedistillError(f"{folder}: holds no data of the schema {kind.SCHEMA}")
+    return found
 
 
 def to_ragged(tokens: Dataset, pad: int) -> Ragged:

@@ -211,6 +211,7 @@ def plan_closing(draft: Draft, every: Sequence[Candidate]) -> Outputs:
         tested=draft.tested,
         judged=draft.judged,
         files=draft.files,
+        verified=draft.verified,
         measured=measured,
         chosen=chosen,
         report=reported,

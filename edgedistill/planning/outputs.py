@@ -10,7 +10,7 @@ from edgedistill.steps.kinds.judge_round import Judged
 from edgedistill.store.data_inputs import DataInputs
 from edgedistill.store.handle import Artifact
 from edgedistill.store.records.closing import Bundled, Reported
-from edgedistill.store.records.files import FileId, MadeFiles, Measured
+from edgedistill.store.records.files import FileId, MadeFiles, Measured, Verified, VerifyId
 from edgedistill.store.records.models import Evaluation, TrainedModel
 
 
@@ -26,6 +26,7 @@ class Outputs:
     judged: Mapping[str, Artifact[Judged]]
     """By round, where there is a stop rule."""
     files: Mapping[FileId, Artifact[MadeFiles]]
+    verified: Mapping[VerifyId, Artifact[Verified]]
     measured: Artifact[Measured]
     chosen: Artifact[Chosen]
     report: Artifact[Reported]
