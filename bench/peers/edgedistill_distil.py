@@ -6,6 +6,7 @@ The recorded signals (and views, where the recipe has them) are part of the time
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import numpy as np
 import torch

@@ -54,8 +54,6 @@ def test_a_round_on_its_own_data_is_tried_with_its_labels(recipe_tree):
     recipe_tree["rounds"][0]["stages"][0]["data"] = ["train"]
     recipe_tree["rounds"][1] |= {"teacher": "teacher"}
     probe = steps(recipe_tree)["probe-r1"]
-    assert {role: read.step for role, read in probe.reads.items()} == {
-        "data[teacher-r1]": "data-r1",
-        "data[r1]": "data-r1",
-    }
+    read = {role: artifact.step for role, artifact in probe.reads.items()}
+    assert read == {"data[teacher-r1]": "data-r1", "data[r1]": "data-r1"}
     assert [model.source for model in probe.settings.models] == [None, "teacher-r1"]
