@@ -21,12 +21,13 @@ import yaml
 
 from bench.record import Goal, record
 from edgedistill import loading, plugins, sources
-from edgedistill.artifacts import Artifact
 from edgedistill.candidates import Candidate
 from edgedistill.engine import execute
 from edgedistill.errors import EdgedistillError, RecipeError
 from edgedistill.planning import make_plan
 from edgedistill.progress import Progress
+from edgedistill.store.handle import Artifact
+from edgedistill.store.records.files import Verified
 
 README = Path(__file__).parent.parent / "README.md"
 BEGIN, END = "<!-- support table -->", "<!-- end of support table -->"
@@ -117,7 +118,7 @@ def rows_of(task: str, student: str, out: Path) -> list[dict[str, object]]:
         except RecipeError as error:
             return [row(task, student, "*", "*", "*", "refused", _sentence(error).split("yaml: ", 1)[-1])]
     plan = make_plan(loaded, sources.look_up(loaded))
-    plan = replace(plan, steps=tuple(step for step in plan.steps if step.kind not in _NOT_NEEDED))
+    plan = replace(plan, steps=tuple(step for step in plan.steps if step.kind.name not in _NOT_NEEDED))
     (out / task).mkdir(parents=True, exist_ok=True)
     try:
         done = execute(plan, out / task, Progress(out / task / "events.jsonl", sys.stderr))
@@ -125,7 +126,8 @@ def rows_of(task: str, student: str, out: Path) -> list[dict[str, object]]:
         # What the user could have known is a refusal: this kind of student is not made of such a model.
         state = "refused" if error.exit_code == 2 else "failed"
         return [row(task, student, "*", "*", "*", state, _sentence(error.__cause__ or error)[:300])]
-    return [judged(task, student, each, done.get(f"verify-{each.verify_key}")) for each in plan.candidates]
+    verified = plan.made(done).verified
+    return [judged(task, student, each, verified.get(each.verify_key)) for each in plan.candidates]
 
 
 def trained_teacher(folder: Path) -> Path:
@@ -133,14 +135,14 @@ def trained_teacher(folder: Path) -> Path:
     return next((entry.resolve() for entry in folder.glob("steps/*-teacher/model")), folder)
 
 
-def judged(task: str, student: str, found: Candidate, verified: Artifact | None) -> dict[str, object]:
+def judged(task: str, student: str, found: Candidate, verified: Artifact[Verified] | None) -> dict[str, object]:
     """The row of one candidate: `verified` is what its step of that kind left, None where it was refused before."""
     identity = (task, student, found.target, found.precision, found.runtime)
     if verified is None:
         return row(*identity, "refused", str(found.refused))
     if verified.failure is not None:
         return row(*identity, verified.failure.state, verified.failure.reason)
-    agreement = float(str(verified.read_json("fidelity.json")["agreement"]))
+    agreement = verified.record.fidelity.agreement
     least = LEAST.get(found.precision, LEAST_ELSE)
     wrong = "" if agreement >= least else f"agrees with its torch model on {agreement:.4f}, expected {least:g}"
     return row(*identity, "wrong" if wrong else "works", wrong, agreement)

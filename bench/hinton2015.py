@@ -41,7 +41,7 @@ def main() -> None:
         out = given.out or Path(scratch)
         results = edgedistill.run("hinton2015", out=out / "digits")
         further = {split: step(out / "digits", f"data-{split}") for split in ("validation", "test")}
-        data = PreparedData(step(out / "digits", "data"), further)
+        data = PreparedData.at(step(out / "digits", "data"), further)
         labels = np.asarray(data.tokens("test").values["labels"])
         small = results.rounds[0]
         rows = [

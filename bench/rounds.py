@@ -142,7 +142,7 @@ def table(dataset: str, student: str, longer: int, more_views: int, arms: dict[i
                     "rounds": "control" if count == 0 else count + (model == "trimmed"),
                     "views": views(more_views),
                     "passes": (sum(SHARES[1]) * longer + (model == "trimmed")) * views(more_views),
-                    "parameters": int(str(arm.training(model)["parameters"])),
+                    "parameters": arm.training(model).parameters,
                     "teacher": teacher,
                     "accuracy": float(accuracies.mean()),
                     "sd": float(accuracies.std(ddof=1)) if len(accuracies) > 1 else None,

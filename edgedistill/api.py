@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TextIO, overload
 
 from . import artifacts, loading, plugins, publishing, run_folder, sources
-from .artifacts import Artifact
+from .artifacts import Published
 from .bundling import from_run, merge, self_test
 from .bundling.layout import is_bundle
 from .bundling.measurement import MEASUREMENT_SCHEMA, DeviceMeasurement, load_measurement, schema_of
@@ -34,6 +34,7 @@ from .sources import Sources
 from .statistics import Paired
 from .statistics import compare as compare_paired
 from .store.listing import remember, store_of
+from .store.records.base import RECORD
 from .store.store import Store
 
 
@@ -129,13 +130,12 @@ def evaluate(
     whole = make_plan(loaded, sources.look_up(loaded, download=True), loading_torch=True)
     with run_folder.opened(folder):  # not tidied: recipes that share it each have checkpoints of their own
         progress = Progress(folder / run_folder.EVENTS, stream)
-        return EvaluatedRun(
-            folder, loaded, execute(without_files(whole), folder, progress, store=_store(folder, store))
-        )
+        done = execute(without_files(whole), folder, progress, store=_store(folder, store))
+        return EvaluatedRun(folder, loaded, whole.made(done))
 
 
 def _until_stopped(
-    plan_: Plan, known: Sources, go: Callable[[Plan], Mapping[str, Artifact]], progress: Progress
+    plan_: Plan, known: Sources, go: Callable[[Plan], Mapping[str, Published]], progress: Progress
 ) -> Plan:
     """Run round by round until one's judgement says stop; the plan of the rounds that were reached.
 
@@ -145,10 +145,9 @@ def _until_stopped(
         if each.data is not None:
             continue  # it answers another question, so there is nothing to judge
         part = plan_.until(f"judge-{each.id}")
-        judgement = go(part)[f"judge-{each.id}"]
-        content = judgement.read_json("judgement.json")
-        if content["stop"]:
-            progress.say(f"stopped after {each.id}: {content['reason']}")
+        judgement = part.made(go(part)).judged[each.id].record.judgement
+        if judgement.stop:
+            progress.say(f"stopped after {each.id}: {judgement.reason}")
             progress.event("stopped", round=each.id)
             return _reached(plan_, known, number)
     return plan_
@@ -181,7 +180,8 @@ def plan(
     kept = store_of(folder, store)
     done = find_done(plan_, folder, kept)
     for number, each in enumerate(loaded.rounds, start=1):
-        if (judgement := done.get(f"judge-{each.id}")) and judgement.read_json("judgement.json")["stop"]:
+        judged = plan_.made(done).judged.get(each.id)
+        if judged is not None and judged.made is not None and judged.record.judgement.stop:
             plan_ = _reached(plan_, known, number)
             done = find_done(plan_, folder, kept)
             break
@@ -374,7 +374,7 @@ def compare_devices(run: str | Path, measurements: Sequence[str | Path]) -> list
     return merge.merge(folder, results, least, found)
 
 
-def publish(plan_: Plan, done: Mapping[str, Artifact], folder: Path) -> None:
+def publish(plan_: Plan, done: Mapping[str, Published], folder: Path) -> None:
     """Put what a user takes away in its place: `recipe.yaml`, `models/`, `results.json`, the reports and `bundle/`.
 
     Raises:
@@ -388,26 +388,24 @@ def publish(plan_: Plan, done: Mapping[str, Artifact], folder: Path) -> None:
     publishing.publish(dict(_published(plan_, done)), folder)
 
 
-def _published(plan_: Plan, done: Mapping[str, Artifact]) -> Iterator[tuple[str, Path]]:
+def _published(plan_: Plan, done: Mapping[str, Published]) -> Iterator[tuple[str, Path]]:
     """By the name in the run folder, the files of its steps that a user takes away."""
-    measured = done["measure"]
-    for entry in done["report"].manifest.files:
-        yield entry.path, done["report"].path(entry.path)
-    yield "choice.json", done["choose"].path("choice.json")
-    yield "measurements.json", measured.path("measurements.json")
-    for entry in measured.manifest.files:
-        if entry.path.startswith("test/"):
-            yield f"predictions/{entry.path}", measured.path(entry.path)
+    made = plan_.made(done)
+    for entry in made.report.files:
+        yield entry.path, made.report.path(entry.path)
+    yield "choice.json", made.chosen.path(RECORD)
+    yield "measurements.json", made.measured.path(RECORD)
+    for entry in made.measured.files:
+        yield f"predictions/{entry.path}", made.measured.path(entry.path)
     for model in ("teacher", *(each.id for each in plan_.recipe.rounds)):
-        for entry in done[model].manifest.files:
-            if entry.path.startswith("model/"):
-                yield f"models/{model}/{entry.path.removeprefix('model/')}", done[model].path(entry.path)
+        for entry in made.models[model].files:
+            yield f"models/{model}/{entry.path.removeprefix('model/')}", made.models[model].path(entry.path)
     for row in possible(plan_.candidates):
-        made = done[f"file-{row.file_key}"]
-        for name in read_files(made).published if made.failure is None else ():
-            yield f"models/{row.round}/{row.target}/{name}", made.path(name)
-    for entry in done["bundle"].manifest.files:
-        yield f"bundle/{entry.path}", done["bundle"].path(entry.path)
+        files = made.files[row.file_key]
+        for name in read_files(files).published if files.failure is None else ():
+            yield f"models/{row.round}/{row.target}/{name}", files.path(name)
+    for entry in made.bundle.files:
+        yield f"bundle/{entry.path}", made.bundle.path(entry.path)
 
 
 def _run_folder(recipe: Recipe, out: str | Path | None) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from . import plugins
+from . import plugins, references
 
 Config = Mapping[str, object]
 
@@ -37,7 +37,7 @@ def unsuitable(init: str, source: Config) -> str | None:
 
 def suitable(source: Config) -> list[str]:
     """The initialisations that can make a student of such a model, as far as its configuration tells."""
-    cut = [name for name in plugins.names("students") if plugins.student(name).parent is not None]
+    cut = [name for name in plugins.names("students") if references.may_name_rounds(plugins.student(name).spec)]
     return [name for name in cut if unsuitable(name, source) is None]
 
 

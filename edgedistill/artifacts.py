@@ -72,7 +72,7 @@ class Manifest:
 
 
 @dataclass(frozen=True)
-class Artifact:
+class Published:
     """A published folder."""
 
     folder: Path
@@ -114,7 +114,7 @@ def content_of(files: Sequence[FileEntry], failures: Mapping[str, Failure], vola
     return hashlib.sha256(json.dumps([kept, missing], sort_keys=True).encode()).hexdigest()
 
 
-def read(folder: Path, *, verify_hashes: bool = False) -> Artifact | None:
+def read(folder: Path, *, verify_hashes: bool = False) -> Published | None:
     """The artifact in `folder`, or None when it isn't there, its manifest is none, or a file is missing or has another
     size (or hash)."""
     manifest = read_manifest(folder)
@@ -129,7 +129,7 @@ def read(folder: Path, *, verify_hashes: bool = False) -> Artifact | None:
                 return None
         except OSError:
             return None
-    return Artifact(folder, manifest)
+    return Published(folder, manifest)
 
 
 def read_manifest(folder: Path) -> Manifest | None:

@@ -6,10 +6,12 @@ it makes of the view, not of the original.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
 from pydantic import Field, model_validator
 
-from .spec import Spec
+from .spec import ModelRef, Spec
 
 VERSION = 1
 """Raised whenever it makes other views of the same texts; it is part of the key of every step that uses them."""
@@ -40,7 +42,7 @@ class AugmentSpec(Spec):
     """By the tokenizer's mask token."""
     replace: float = Field(0.0, ge=0, lt=1)
     """By what `masked_lm` finds likely in their place."""
-    masked_lm: str | None = None
+    masked_lm: Annotated[str | None, ModelRef()] = None
     """A masked language model: hub id or folder."""
     join: float = Field(0.0, ge=0, le=1)
     """Share of views that are the first half of their text and the second half of another; these have no label."""

@@ -4,10 +4,12 @@ report each, whether they can be made or not."""
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Annotated
 
 from . import plugins
 from .recipe import Recipe
-from .spec import Spec
+from .spec import PluginName, Spec
+from .store.records.files import FileId, VerifyId
 
 
 class Candidate(Spec):
@@ -17,7 +19,7 @@ class Candidate(Spec):
     round: str
     target: str
     precision: str
-    runtime: str
+    runtime: Annotated[str, PluginName("runtimes")]
     threads: int
     batch: int
     emulated: bool = False
@@ -27,14 +29,14 @@ class Candidate(Spec):
     """Why this combination cannot be; such a candidate has no files and is only reported."""
 
     @property
-    def file_key(self) -> str:
+    def file_key(self) -> FileId:
         """Names the model's files; candidates that differ in runtime, threads or batch share them."""
-        return f"{self.round}-{self.target}-{self.precision}"
+        return FileId(self.round, self.target, self.precision)
 
     @property
-    def verify_key(self) -> str:
+    def verify_key(self) -> VerifyId:
         """Names the files under their runtime: what they answer does not depend on how they are timed."""
-        return f"{self.file_key}-{self.runtime}"
+        return VerifyId(self.round, self.target, self.precision, self.runtime)
 
 
 def candidates(recipe: Recipe) -> tuple[Candidate, ...]:

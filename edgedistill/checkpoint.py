@@ -17,24 +17,10 @@ from torch import nn
 
 from .artifacts import sha256, sync
 from .progress import Progress
+from .store.records.models import EpochRecord
 from .store.scratch import CHECKPOINT
 
 _TENSORS = ("model.safetensors", "optimizer.safetensors", "random.safetensors", "best.safetensors")
-
-
-@dataclass(frozen=True)
-class EpochRecord:
-    """One epoch as the report shows it: mean losses by name, validation metric, speed."""
-
-    stage: str
-    epoch: int
-    loss: float
-    losses: Mapping[str, float]
-    metric: float
-    seconds: float
-    samples_per_second: float
-    compute: str
-    """What `compute: auto` came to: device, arithmetic and attention kernel (`cpu, fp32, sdpa attention`)."""
 
 
 @dataclass(frozen=True)

@@ -16,14 +16,15 @@ from .interfaces import Task
 from .ragged import Array, Ragged
 from .reading import require_columns
 from .row_problems import RowProblems
+from .store.records.base import R, read
+from .store.records.data import Duplicate, PreparedSplit, SplitFacts, TokenisedData
 
 if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PreTrainedTokenizerBase
 
-    from .step import Inputs
+    from .store.data_inputs import DataInputs
 
-SPLIT_FACTS = "split.json"
 _TABLE = "data.arrow"
 _BATCH_BYTES = 16 << 20
 _SHOWN_CHARACTERS = 200
@@ -97,7 +98,7 @@ def with_labels(rows: Dataset, column: str, names: Mapping[str, str]) -> Dataset
     return rows.map(lambda row: {column: None if row[column] is None else names.get(row[column], row[column])})
 
 
-def duplicates(first: Dataset, second: Dataset, task: Task, columns: Mapping[str, str]) -> list[tuple[int, int, str]]:
+def duplicates(first: Dataset, second: Dataset, task: Task, columns: Mapping[str, str]) -> list[Duplicate]:
     """Rows of `second` whose text, but for case and spacing, is in `first`.
 
     Each as (row in first, row in second, the text's first characters).
@@ -111,7 +112,7 @@ def duplicates(first: Dataset, second: Dataset, task: Task, columns: Mapping[str
     found = []
     for number, row in enumerate(each_row(second), start=1):
         if (earlier := seen.get(normal(row))) is not None:
-            found.append((earlier, number, task.show(row, columns)[:_SHOWN_CHARACTERS]))
+            found.append(Duplicate(earlier, number, task.show(row, columns)[:_SHOWN_CHARACTERS]))
     return found
 
 
@@ -169,53 +170,50 @@ class PreparedData:
     """The published data: raw rows and tokens of each split, label names, columns, the tokenizer's folder.
 
     Args:
-        folder: of the data step, with the tokenizer, the labels and the training split.
-        splits: of the other splits that are read, which have steps of their own: a new test set changes no other.
+        folder: of the data step, with the tokenizer and the splits that it read itself.
+        facts: what that step says of them.
+        further: of the other splits that are read, the folder and what their steps say of them.
     """
 
     folder: Path
-    splits: Mapping[str, Path] = field(default_factory=dict)
+    facts: TokenisedData
+    further: Mapping[str, tuple[Path, SplitFacts]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, inputs: Inputs, role: str = "data") -> PreparedData:
-        """What a step is given under `role`: the data step, and each further split under `role/SPLIT`."""
-        further = {
-            name.removeprefix(f"{role}/"): artifact.folder
-            for name, artifact in inputs.items()
-            if name.startswith(f"{role}/")
-        }
-        return cls(inputs[role].folder, further)
+    def of(cls, inputs: DataInputs) -> PreparedData:
+        """What a step is given."""
+        further = {name: (split.folder, split.record.facts) for name, split in inputs.splits.items()}
+        return cls(inputs.base.folder, inputs.base.record, further)
+
+    @classmethod
+    def at(cls, folder: Path, further: Mapping[str, Path] | None = None) -> PreparedData:
+        """What was published in these folders: of a data step, and by name of further splits.
+
+        Raises:
+            EdgedistillError: one holds something else.
+        """
+        found = {name: (place, _record(PreparedSplit, place).facts) for name, place in (further or {}).items()}
+        return cls(folder, _record(TokenisedData, folder), found)
 
     @property
-    def _facts(self) -> dict[str, object]:
-        content: dict[str, object] = json.loads((self.folder / "data.json").read_text(encoding="utf-8"))
-        return content
+    def splits(self) -> tuple[str, ...]:
+        """The names of the further splits."""
+        return tuple(self.further)
 
     @property
     def labels(self) -> list[str]:
         """Label names in the order of their ids."""
-        return list(self._facts["labels"])  # type: ignore[call-overload]
+        return list(self.facts.labels)
 
     @property
-    def renamed_labels(self) -> dict[str, str]:
-        """What the recipe's `data.labels` calls the labels of the data; empty where they keep their names."""
-        return dict(self._facts["renamed_labels"])  # type: ignore[call-overload]
-
-    @property
-    def columns(self) -> dict[str, str]:
+    def columns(self) -> Mapping[str, str]:
         """What the task's columns are called in the data."""
-        return dict(self._facts["columns"])  # type: ignore[call-overload]
+        return self.facts.columns
 
     @property
     def max_length(self) -> int:
         """The longest input in tokens."""
-        return int(str(self._facts["max_length"]))
-
-    @property
-    def embedding_rows(self) -> int | None:
-        """Rows of the teacher's embeddings; None where the teacher is made for the tokenizer."""
-        rows = self._facts["embedding_rows"]
-        return None if rows is None else int(str(rows))
+        return self.facts.max_length
 
     @property
     def tokenizer(self) -> Path:
@@ -234,16 +232,22 @@ class PreparedData:
 
     def tokens(self, split: str) -> Ragged:
         """The model's inputs and labels."""
-        return to_ragged(open_table(self.place(split) / "tokens"), int(str(self._facts["pad_token"])))
+        return to_ragged(open_table(self.place(split) / "tokens"), self.facts.pad_token)
 
-    def split_facts(self, split: str) -> dict[str, object]:
-        """What was found in a split: `rows`, its content's `sha256`, and `duplicates` of earlier splits."""
-        facts: dict[str, object] = json.loads((self.place(split) / SPLIT_FACTS).read_text(encoding="utf-8"))
-        return facts
+    def split_facts(self, split: str) -> SplitFacts:
+        """What was found in a split."""
+        return self.further[split][1] if split in self.further else self.facts.splits[split]
 
     def place(self, split: str) -> Path:
         """The folder of a split."""
-        return self.splits.get(split, self.folder) / split
+        return (self.further[split][0] if split in self.further else self.folder) / split
+
+
+def _record(kind: type[R], folder: Path) -> R:
+    found = read(kind, folder)
+    if found is None:
+        raise EdgedistillError(f"{folder}: holds no data of the schema {kind.SCHEMA}")
+    return found
 
 
 def to_ragged(tokens: Dataset, pad: int) -> Ragged:

@@ -9,32 +9,34 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 
 from . import artifacts, interruption
-from .artifacts import Artifact, Failure, Manifest
-from .errors import StepError, is_disk_full
+from .artifacts import Failure, Manifest, Published
+from .errors import EdgedistillError, StepError, is_disk_full
 from .machine import versions
 from .planning import Plan
 from .progress import Progress
 from .run_folder import only_writer
 from .step import Context, Step
+from .store import roles
 from .store.listing import STEPS, Listing, store_of
+from .store.records import base as records
+from .store.records.base import Record
 from .store.scratch import keep_checkpoints
 from .store.store import Place, Store
 
 
-def find_done(plan: Plan, run_folder: Path, store: Store, *, verify_hashes: bool = False) -> dict[str, Artifact]:
+def find_done(plan: Plan, run_folder: Path, store: Store, *, verify_hashes: bool = False) -> dict[str, Published]:
     """The plan's steps that need not run again, by name: an artifact is there and whole that was made of what the
     inputs are now. What failed runs again; what reads it need not when it fails as in the last run.
     """
     last = Listing(run_folder, store).folders()
-    known: dict[str, Artifact] = {}
+    known: dict[str, Published] = {}
     for step in plan.steps:
-        if all(name in known for name in step.inputs.values()):
+        if all(name in known for name in step.sources):
             place = _place(step, known)
-            artifact = store.find(place, verify_hashes=verify_hashes)
+            artifact = _found(step, store, place, verify_hashes)
             if artifact is None and step.name in last:
                 artifact = _of_place(store.read(last[step.name], verify_hashes=verify_hashes), place)
             if artifact is not None:
@@ -49,8 +51,8 @@ def execute(
     *,
     store: Store | None = None,
     verify_hashes: bool = False,
-    tried: dict[str, Artifact] | None = None,
-) -> dict[str, Artifact]:
+    tried: dict[str, Published] | None = None,
+) -> dict[str, Published]:
     """Run every step that isn't done and return all artifacts by step name.
 
     An optional step that fails, or whose input failed, is recorded as that, and tried again by the next run: a package
@@ -68,16 +70,16 @@ def execute(
     store = store_of(run_folder) if store is None else store
     listing = Listing(run_folder, store)
     tried = {} if tried is None else tried
-    done: dict[str, Artifact] = {}
+    done: dict[str, Published] = {}
     with only_writer(run_folder):
         listing.clear()
         for number, step in enumerate(plan.steps):
             interruption.check()
             place = _place(step, done)
-            artifact = store.find(place, verify_hashes=verify_hashes) or tried.get(place.name)
+            artifact = _found(step, store, place, verify_hashes) or tried.get(place.name)
             if artifact is None:
                 with store.only_maker(place, _Waiting(step, progress)):
-                    artifact = store.find(place, verify_hashes=verify_hashes)  # another process may have made it by now
+                    artifact = _found(step, store, place, verify_hashes)  # another process may have made it by now
                     if artifact is None:
                         progress.say(f"[{number + 1}/{len(plan.steps)}] {step.name}: {step.summary}")
                         artifact = tried[place.name] = _execute_step(step, done, store, progress)
@@ -104,29 +106,40 @@ class _Waiting:
             self.progress.say(f"{self.step.name}: another process is making it in the same store; waiting for that")
 
 
-def _place(step: Step, known: Mapping[str, Artifact]) -> Place:
+def _place(step: Step, known: Mapping[str, Published]) -> Place:
     """The key says what the inputs were to be made of, not their bytes; the place says both."""
-    return Place(step.key, {role: known[name].manifest.content for role, name in step.inputs.items()})
+    return Place(step.key, {role: known[read.step].manifest.content for role, read in step.reads.items()})
 
 
-def _of_place(artifact: Artifact | None, place: Place) -> Artifact | None:
+def _found(step: Step, store: Store, place: Place, verify_hashes: bool) -> Published | None:
+    """The artifact of that place, whole and with the record of a step of this kind."""
+    artifact = store.find(place, verify_hashes=verify_hashes)
+    return artifact if artifact is not None and _has_record(artifact, step) else None
+
+
+def _has_record(artifact: Published, step: Step) -> bool:
+    """Whether it says of itself what a step of this kind says; what failed says nothing."""
+    return artifact.failure is not None or records.read(step.kind.record, artifact.folder) is not None
+
+
+def _of_place(artifact: Published | None, place: Place) -> Published | None:
     """The artifact, if it belongs to that place, though it may have failed there."""
     if artifact is None or Place(artifact.manifest.key, artifact.manifest.input_contents) != place:
         return None
     return artifact
 
 
-def _execute_step(step: Step, done: Mapping[str, Artifact], store: Store, progress: Progress) -> Artifact:
+def _execute_step(step: Step, done: Mapping[str, Published], store: Store, progress: Progress) -> Published:
     place = _place(step, done)
     partial, scratch = store.begin(place), store.scratch(place)
-    inputs = {role: done[name] for role, name in step.inputs.items()}
+    inputs = {role: done[read.step] for role, read in step.reads.items()}
     progress.event("started", step=step.name, key=step.short_key)
     context = Context(scratch, progress)
     begun = time.monotonic()
-    module = import_module(f"edgedistill.steps.{step.kind}")
     try:
         if not step.optional or (failure := _failed_input(inputs)) is None:
-            module.run(step.settings, inputs, partial, context)
+            given = roles.resolved(step.inputs, lambda planned: done[planned.step])
+            _publish_record(step.kind.load()(step.settings, given, partial, context), step, partial)
         else:
             context.failures[step.name] = failure
             progress.say(f"      {step.name}: {failure.state}, as what it needs")
@@ -136,7 +149,7 @@ def _execute_step(step: Step, done: Mapping[str, Artifact], store: Store, progre
         shutil.rmtree(partial, ignore_errors=True)
         if not step.optional or is_disk_full(error):
             raise StepError(
-                step.name, [f"{name} {done[name].manifest.key[:12]}" for name in step.inputs.values()], error
+                step.name, [f"{read.step} {read.key[:12]}" for read in step.reads.values()], error
             ) from error
         partial.mkdir()
         context.failures[step.name] = Failure.of(error)
@@ -153,7 +166,7 @@ def _execute_step(step: Step, done: Mapping[str, Artifact], store: Store, progre
     files = artifacts.file_entries(partial)
     manifest = Manifest(
         step=step.name,
-        kind=step.kind,
+        kind=step.kind.name,
         key=step.key,
         settings=step.settings.model_dump(mode="json", by_alias=True),
         inputs={role: artifact.manifest.key for role, artifact in inputs.items()},
@@ -163,7 +176,7 @@ def _execute_step(step: Step, done: Mapping[str, Artifact], store: Store, progre
         seconds=round(seconds, 3),
         peak_rss_mb=round(_peak_rss_mb(), 1),
         failures=context.failures,
-        content=artifacts.content_of(files, context.failures, getattr(module, "VOLATILE", ())),
+        content=artifacts.content_of(files, context.failures, step.kind.volatile),
         input_contents=place.input_contents,
     )
     artifact = store.publish(partial, manifest)
@@ -174,7 +187,22 @@ def _execute_step(step: Step, done: Mapping[str, Artifact], store: Store, progre
     return artifact
 
 
-def _failed_input(inputs: Mapping[str, Artifact]) -> Failure | None:
+def _publish_record(record: Record, step: Step, folder: Path) -> None:
+    """Write what a step says of its work, once that is found to be what its kind declares.
+
+    Raises:
+        EdgedistillError: a record of another type, or one that names a file that isn't there: a mistake in the step.
+    """
+    if type(record) is not step.kind.record:
+        raise EdgedistillError(
+            f"the step gave a {type(record).__name__}, expected a {step.kind.record.__name__} (as its kind declares)"
+        )
+    if missing := [name for name in records.files_in(record) if not (folder / name).exists()]:
+        raise EdgedistillError(f"the step's record names {missing[0]!r}, which it did not write")
+    records.write(record, folder)
+
+
+def _failed_input(inputs: Mapping[str, Published]) -> Failure | None:
     return next((each.failure for each in inputs.values() if each.failure is not None), None)
 
 

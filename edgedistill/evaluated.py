@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import plugins
-from .artifacts import Artifact
-from .planning import Plan
+from .planning import Outputs, Plan
 from .recipe import Recipe
+from .steps.kinds import evaluate, probe_model
+from .store.records.models import TrainedModel
 
 if TYPE_CHECKING:
     from .interfaces import Floats, Integers
-
-_EVALUATES, _TRIES = "evaluate", "probe_model"
 
 
 def without_files(plan: Plan) -> Plan:
     """The part of a plan that trains and evaluates models, each tried before: no files, no measurements, no choice."""
     wanted: set[str] = set()
     for step in reversed(plan.steps):
-        if step.kind in (_EVALUATES, _TRIES) or step.name in wanted:
-            wanted |= {step.name, *step.inputs.values()}
-    return Plan(plan.recipe, tuple(step for step in plan.steps if step.name in wanted), plan.models, ())
+        if step.kind in (evaluate.KIND, probe_model.KIND) or step.name in wanted:
+            wanted |= {step.name, *step.sources}
+    return replace(plan, steps=tuple(step for step in plan.steps if step.name in wanted), candidates=())
 
 
 @dataclass(frozen=True)
@@ -34,13 +33,13 @@ class EvaluatedRun:
 
     folder: Path
     recipe: Recipe
-    artifacts: Mapping[str, Artifact]
-    """By the name of the step."""
+    outputs: Outputs
+    """As far as they are made."""
 
     @property
     def models(self) -> tuple[str, ...]:
         """All that were evaluated."""
-        return tuple(name.removeprefix("test-") for name in self.artifacts if name.startswith("test-"))
+        return tuple(self.outputs.tested)
 
     @property
     def suffixes(self) -> tuple[str, ...]:
@@ -49,11 +48,12 @@ class EvaluatedRun:
 
     def model_folder(self, model: str) -> Path:
         """The transformers folder with its weights and tokenizer."""
-        return self.artifacts[model].path("model")
+        made = self.outputs.models[model]
+        return made.path(made.record.model)
 
-    def training(self, model: str) -> dict[str, object]:
+    def training(self, model: str) -> TrainedModel:
         """What is known of its training: parameters, seconds, epochs."""
-        return self.artifacts[model].read_json("training.json")
+        return self.outputs.models[model].record
 
     def logits(self, model: str, split: str = "test") -> Floats:
         """(R, C) what a model said of a split: `test` or `validation`."""
@@ -61,16 +61,15 @@ class EvaluatedRun:
 
         from .signals import load_rows
 
-        step = f"{'test' if split == 'test' else 'evaluate'}-{model}"
-        return np.array(load_rows(self.artifacts[step].path(f"{split}.safetensors")).values)
+        asked = (self.outputs.tested if split == "test" else self.outputs.evaluated)[model]
+        return np.array(load_rows(asked.path(asked.record.answers)).values)
 
     def references(self, split: str = "test") -> Integers:
         """(R,) the right answers of a split."""
         from .data import PreparedData
         from .inference import references
 
-        data, place = self.artifacts["data"], self.artifacts[f"data-{split}"]
-        tokens = PreparedData(data.folder, {split: place.folder}).tokens(split)
+        tokens = PreparedData.of(self.outputs.data["teacher"].reading(split)).tokens(split)
         return references(plugins.task(self.recipe.task.type), tokens)
 
     def answers(self, model: str, rows: Sequence[Mapping[str, str]]) -> Floats:

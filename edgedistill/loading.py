@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import json
 import re
-import types
-import typing
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Annotated
 
 import yaml
 from pydantic import BaseModel, ValidationError
-from pydantic.fields import FieldInfo
 
 from . import plugins
 from .errors import RecipeError, UserError, shortened
 from .plugins import nearest
 from .problems import problems
-from .recipe import PluginUnion, Recipe
+from .recipe import Recipe
 from .recipe_text import MOST_BYTES, MOST_LEVELS, Tree, parse
+from .references import declared, fits, item_of, models_in, walk
+from .spec import LocalPath, ModelRef
 
 _MOST_PARENTS = 20
 _SHOWN_KEY = 60
@@ -183,28 +181,19 @@ def _index(key: str, length: int) -> int | None:
 
 
 def _absolute_paths(tree: Tree, folder: Path, where: str) -> None:
-    """Make local files and folders absolute: a data set's `path` always, `model` and `masked_lm` where they are one.
+    """Make local files and folders absolute: a `LocalPath` always, a model where it is a folder.
 
     Raises:
         UserError: `where` and a path that can be none.
     """
-    teacher, rounds, evaluate = tree.get("teacher"), tree.get("rounds"), tree.get("evaluate")
-    whole = [each for each in rounds if isinstance(each, dict)] if isinstance(rounds, list) else []
-    own = [each for each in (tree.get("data"), *(each.get("data") for each in whole)) if isinstance(each, dict)]
-    sets = [{name: source for name, source in each.items() if name not in ("labels", "columns")} for each in own]
-    elsewhere = evaluate.get("ood") if isinstance(evaluate, dict) else None
-    sets += [elsewhere] if isinstance(elsewhere, dict) else []
-    for source in [source for named in sets for source in named.values()]:
-        if isinstance(source, dict) and isinstance(source.get("path"), str):
-            source["path"] = str(_absolute(folder, source["path"], f"{where}: path"))
-    holders = [(teacher, "model"), *((each.get("student"), "model") for each in whole)]
-    stages = [stage for each in whole if isinstance(each.get("stages"), list) for stage in each["stages"]]
-    holders += [(stage.get("augment"), "masked_lm") for stage in stages if isinstance(stage, dict)]
-    for holder, key in holders:
-        if isinstance(holder, dict) and isinstance(holder.get(key), str):
-            local = _absolute(folder, holder[key], f"{where}: {key}")
-            if local.is_dir() or holder[key].startswith((".", "~", "/")):
-                holder[key] = str(local)
+    for node in list(walk(tree, Recipe)):
+        text = node.value
+        model = any(isinstance(mark, ModelRef) for mark in node.marks)
+        if not isinstance(text, str) or not (model or LocalPath() in node.marks):
+            continue
+        local = _absolute(folder, text, f"{where}: {node.key}")
+        if not model or local.is_dir() or text.startswith((".", "~", "/")):
+            node.put(str(local))
 
 
 def _absolute(folder: Path, text: str, where: str) -> Path:
@@ -284,58 +273,22 @@ def _follow(location: Iterable[str | int], tree: object) -> tuple[list[str], lis
     known: list[str] = []
     node = tree
     for key in location:
-        models = [model for model in _models(annotation) if _fits(model, node)]
+        models = [model for model in models_in(annotation) if fits(model, node)]
         known = sorted({_shown(name, model) for model in models for name in model.model_fields})
         if isinstance(key, int):
             path.append(str(key))
             node = node[key] if isinstance(node, list) and key < len(node) else None
-            annotation = _item(annotation)
+            annotation = item_of(annotation)
         elif isinstance(node, dict) and (
             key in node or any(key == _shown(n, m) for m in models for n in m.model_fields)
         ):
             path.append(key)
             node = node.get(key)
             annotation = next(
-                (_declared(f) for m in models for n, f in m.model_fields.items() if key in (n, f.alias)), None
+                (declared(f) for m in models for n, f in m.model_fields.items() if key in (n, f.alias)), None
             )
     return path, known
 
 
 def _shown(name: str, model: type[BaseModel]) -> str:
     return model.model_fields[name].alias or name
-
-
-def _fits(model: type[BaseModel], node: object) -> bool:
-    """Whether a mapping is meant as `model`: its tag (`kind`, `init`, ...) is the model's."""
-    if not isinstance(node, dict):
-        return True
-    for name, field in model.model_fields.items():
-        if name in _TAGGED:
-            return node.get(name) in typing.get_args(field.annotation)
-    return True
-
-
-def _declared(field: FieldInfo) -> object:
-    """A field's type with the mark of a union of plug-ins, which pydantic takes off it."""
-    union = next((each for each in field.metadata if isinstance(each, PluginUnion)), None)
-    return field.annotation if union is None else Annotated[field.annotation, union]
-
-
-def _models(annotation: object) -> list[type[BaseModel]]:
-    if isinstance(annotation, PluginUnion):
-        return list(annotation.specs())
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    origin = typing.get_origin(annotation)
-    if origin in (typing.Union, types.UnionType, typing.Annotated):
-        return [model for part in typing.get_args(annotation) for model in _models(part)]
-    return []
-
-
-def _item(annotation: object) -> object:
-    if typing.get_origin(annotation) in (tuple, list):
-        return typing.get_args(annotation)[0]
-    for part in typing.get_args(annotation):
-        if typing.get_origin(part) in (tuple, list):
-            return typing.get_args(part)[0]
-    return None

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .artifacts import Artifact
+from pydantic import JsonValue
 
-RECORD = "file.json"
+from .store.handle import Artifact
+from .store.records.files import MadeFiles
+
 Opened = Mapping[int | None, Path]
 """What a runtime opens: by the length that a file takes, or under None the one file that takes every length."""
 
@@ -24,7 +25,7 @@ class ModelFiles:
     published: tuple[str, ...]
     """These and the files for building the runtime, for whoever takes the model away."""
     bytes: int
-    facts: Mapping[str, object]
+    facts: Mapping[str, JsonValue]
 
     @property
     def lengths(self) -> tuple[int, ...]:
@@ -32,23 +33,16 @@ class ModelFiles:
         return tuple(length for length in self.opened if length is not None)
 
 
-def read_files(artifact: Artifact) -> ModelFiles:
+def read_files(artifact: Artifact[MadeFiles]) -> ModelFiles:
     """The files of an artifact that is there."""
-    record = artifact.read_json(RECORD)
-    opened, build = record["opened"], record["build_files"]
-    assert isinstance(opened, list)
-    assert isinstance(build, list)
-    names = [entry.path for entry in artifact.manifest.files if entry.path != RECORD]
-    device = tuple(name for name in names if name not in build)
-    sizes = {entry.path: entry.bytes for entry in artifact.manifest.files}
-    facts = record["facts"]
-    assert isinstance(facts, dict)
+    record = artifact.record
+    device = tuple(entry for entry in artifact.files if entry.path not in record.build_files)
     return ModelFiles(
-        opened={length: artifact.path(name) for length, name in opened},
-        device=device,
-        published=tuple(names),
-        bytes=sum(sizes[name] for name in device),
-        facts=facts,
+        opened={each.length: artifact.path(each.file) for each in record.opened},
+        device=tuple(entry.path for entry in device),
+        published=tuple(entry.path for entry in artifact.files),
+        bytes=sum(entry.bytes for entry in device),
+        facts=record.facts,
     )
 
 
@@ -61,10 +55,3 @@ def bucket_name(name: str, length: int | None) -> str:
 def buckets_up_to(longest: int, buckets: Sequence[int]) -> tuple[int, ...]:
     """The buckets that inputs of up to `longest` tokens need: those below it, and itself."""
     return (*(each for each in buckets if each < longest), longest)
-
-
-def write_record(folder: Path, opened: Sequence[tuple[int | None, str]], **more: object) -> None:
-    """Write what `read_files` reads."""
-    from .artifacts import write_text
-
-    write_text(folder / RECORD, json.dumps({"opened": opened, **more}, indent=1) + "\n")

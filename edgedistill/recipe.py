@@ -7,19 +7,19 @@ import json
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, TypeAdapter, model_validator
 from pydantic_core import CoreSchema, core_schema
 
-from . import plugins
+from . import plugins, references
 from .augmentation import AugmentSpec
 from .contracts import loss, student, task_spec
-from .spec import Spec
+from .spec import LocalPath, ModelRef, NotInKey, RoundRef, Spec, UnionOfSpecs
 
 
 @dataclass(frozen=True)
-class PluginUnion:
+class PluginUnion(UnionOfSpecs):
     """Marks a field whose type is the closed union of the specs of a plug-in group, told apart by `key`.
 
     The union is made when a recipe is read: importing this module imports no plug-in, and a plug-in may import it.
@@ -66,7 +66,7 @@ SplitName = Literal["train", "validation", "test", "unlabeled"]
 class DataSource(Spec):
     """One data set: a file or folder, a hub id, or one that comes with an installed library."""
 
-    path: str | None = None
+    path: Annotated[str | None, LocalPath()] = None
     hub: str | None = None
     bundled: Literal["digits"] | None = None
     subset: str | None = None
@@ -141,7 +141,7 @@ class Architecture(Spec):
 class TeacherSpec(Spec):
     """The large model: a hub id or folder, or an architecture to train from scratch."""
 
-    model: str | None = None
+    model: Annotated[str | None, ModelRef(revision="revision")] = None
     revision: str = "main"
     scratch: Architecture | None = None
     fine_tune: Schedule | None = None
@@ -160,7 +160,7 @@ class TeacherSpec(Spec):
 class ErrorWeights(Spec):
     """Items that an earlier model gets wrong count more, or come more often."""
 
-    of: str
+    of: Annotated[str, RoundRef()]
     """`teacher` or an earlier round."""
     against: Literal["labels", "teacher"] = "labels"
     """What is right: the labels, or what this round's teacher says."""
@@ -168,6 +168,14 @@ class ErrorWeights(Spec):
     strength: float = Field(2.0, gt=0)
     """The exponent of `focal`, the factor of `boost`."""
     apply: Literal["weight", "oversample"] = "weight"
+
+
+class Place(NamedTuple):
+    """A split, or the views that a stage makes of it."""
+
+    split: Literal["train", "unlabeled"]
+    stage: str = ""
+    """Whose views they are; '' for the split itself."""
 
 
 class Stage(Schedule):
@@ -185,9 +193,10 @@ class Stage(Schedule):
     """Of the student while this stage trains; None: as its configuration says. A student that is small for what it is
     shown learns more without."""
 
-    def places(self) -> tuple[str, ...]:
-        """Where the items come from: `train`, and `train@STAGE` for its views."""
-        return (*self.data, *(f"{split}@{self.name}" for split in self.data if self.augment is not None))
+    def places(self) -> tuple[Place, ...]:
+        """Where the items come from: the splits, then the stage's views of them."""
+        views = [Place(split, self.name) for split in self.data if self.augment is not None]
+        return (*(Place(split) for split in self.data), *views)
 
 
 Teachers = str | tuple[str, ...]
@@ -197,7 +206,7 @@ Teachers = str | tuple[str, ...]
 class TeacherChoice(Spec):
     """The teacher is decided on validation, by a short trial of each (capacity gap: Mirzadeh et al. 2020)."""
 
-    choose: tuple[Teachers, ...] = Field(min_length=2)
+    choose: Annotated[tuple[Teachers, ...], RoundRef()] = Field(min_length=2)
     epochs: int = Field(1, ge=1)
     """The trial's length, the same for each."""
 
@@ -206,7 +215,7 @@ class Round(Spec):
     """One teacher, one student."""
 
     id: Name
-    teacher: Teachers | TeacherChoice = "teacher"
+    teacher: Annotated[Teachers | TeacherChoice, RoundRef()] = "teacher"
     student: StudentSpec
     stages: tuple[Stage, ...] = Field(min_length=1)
     data: DataSpec | None = None
@@ -255,7 +264,7 @@ class ExportSpec(Spec):
     """Export and measure the teacher as well: a quantized teacher is the baseline that a student must beat."""
     buckets: tuple[Annotated[int, Field(ge=1)], ...] = Field((16, 32, 64, 128), min_length=1)
     """For targets of fixed shapes: a file for each of these lengths, up to the longest input, and one for that."""
-    timeout_minutes: float = Field(60.0, gt=0)
+    timeout_minutes: Annotated[float, NotInKey()] = Field(60.0, gt=0)
     """A file that takes longer to make in a process of its own has failed."""
 
     @model_validator(mode="after")
@@ -299,16 +308,17 @@ class EmulationSpec(Spec):
 class MeasureSpec(Spec):
     """How candidates are timed."""
 
-    runtimes: tuple[str, ...] | None = Field(None, min_length=1)
-    """Of these, every target is measured under those that open it; null: under its own."""
+    runtimes: Annotated[tuple[str, ...] | None, NotInKey()] = Field(None, min_length=1)
+    """Of these, every target is measured under those that open it; null: under its own. The candidates say which."""
     threads: tuple[Annotated[int, Field(ge=1)], ...] = Field((1,), min_length=1)
     batch: tuple[Annotated[int, Field(ge=1)], ...] = Field((1,), min_length=1)
     lengths: Literal["as_is"] | Annotated[int, Field(ge=1)] = "as_is"
     """Real lengths, or every input padded or cut to this many tokens."""
     min_seconds: float = Field(5.0, gt=0)
-    timeout_minutes: float = Field(30.0, gt=0)
+    timeout_minutes: Annotated[float, NotInKey()] = Field(30.0, gt=0)
     """A candidate whose process takes longer for one answer (to load, a split, a turn of timing) has failed."""
-    emulation: EmulationSpec = EmulationSpec()
+    emulation: Annotated[EmulationSpec, NotInKey()] = EmulationSpec()
+    """Of what is emulated; what is timed does not look at it."""
 
 
 class Limits(Spec):
@@ -387,14 +397,7 @@ class Recipe(Spec):
 
 def source_of(spec: StudentSpec) -> str | None:
     """The id of the model that a student is cut from, or None when it comes from elsewhere."""
-    parent = plugins.student(spec.init).parent
-    return None if parent is None else parent(spec)
-
-
-def pretrained_of(spec: StudentSpec) -> student.Pretrained | None:
-    """The pretrained model that a student starts from, or None when it is cut from one of the run's."""
-    pretrained = plugins.student(spec.init).pretrained
-    return None if pretrained is None else pretrained(spec)
+    return next((name for _, name in references.rounds(spec)), None)
 
 
 def teacher_of(each: Round) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,7 +39,6 @@ def untrained_student(
     from .training_record import label_settings
 
     tokens, tokenizer = data.tokens("train"), data.load_tokenizer()
-    kept = data.folder / "kept_tokens.json"
     chosen = np.random.default_rng(seed).permutation(len(tokens))[:probe_items]
     request = StudentRequest(
         spec=spec,
@@ -49,7 +47,7 @@ def untrained_student(
         config_overrides=label_settings(data.labels),
         tokenizer=tokenizer,
         train=tokens,
-        kept_tokens=json.loads(kept.read_text()) if kept.is_file() else None,
+        kept_tokens=list(data.facts.kept_tokens) if data.facts.kept_tokens is not None else None,
         probe=[to_batch(tokens, chosen[i : i + _PROBE_BATCH]) for i in range(0, len(chosen), _PROBE_BATCH)],
     )
     return know_padding(plugins.student(spec.init).build(request), tokenizer)

@@ -72,9 +72,9 @@ def plan_facts(planned: PlannedRun) -> dict[str, object]:
         "steps": [
             {
                 "name": step.name,
-                "kind": step.kind,
+                "kind": step.kind.name,
                 "key": step.key,
-                "inputs": list(step.inputs.values()),
+                "inputs": [artifact.step for artifact in step.reads.values()],
                 "done": step.name in planned.done,
             }
             for step in planned.plan.steps

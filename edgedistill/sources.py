@@ -9,10 +9,10 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import bundled, hub
+from . import bundled, hub, references
 from .candidates import candidates, possible
 from .environments import runtime_versions
 from .errors import UserError
@@ -23,26 +23,36 @@ from .memory import object_in, recall, remember
 from .model_fit import check_sizes
 from .model_folder import check_folder, files_read, read_config, read_weights_header
 from .provenance import Provenance, of_folder
-from .recipe import DataSource, DataSpec, Recipe, SplitName, pretrained_of
+from .recipe import DataSource, DataSpec, Recipe, SplitName
+from .references import Model
+from .spec import Spec
 
 _HASHES = "hashes.json"
+
+
+Reference = Model | DataSource
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What is known of a data set without reading it; None or absent where it can't be known."""
+
+    labels: int | None = None
+    data_bytes: Mapping[SplitName, int] = field(default_factory=dict)
+    """Size of the local data files."""
 
 
 @dataclass(frozen=True)
 class Sources:
     """Facts about a recipe's inputs, each None or absent where it can't be known without a download."""
 
-    data: Mapping[SplitName, str]
-    """Split name -> content hash, or the hub id with its revision."""
-    models: dict[str, str]
-    """Model id or folder -> content hash, or the hub id with its revision."""
-    configs: dict[str, dict[str, object]] = field(default_factory=dict)
+    fingerprints: Mapping[Reference, str]
+    """Content hash, or the hub id with its commit, of all models and data sets that the recipe names."""
+    configs: Mapping[Model, dict[str, object]] = field(default_factory=dict)
     labels: int | None = None
     data_bytes: Mapping[SplitName, int] = field(default_factory=dict)
     """Size of the local data files."""
-    ood: Mapping[str, str] = field(default_factory=dict)
-    """As `data`, for the sets of `evaluate.ood`."""
-    rounds: Mapping[str, Sources] = field(default_factory=dict)
+    rounds: Mapping[str, DataFacts] = field(default_factory=dict)
     """By the id of a round with data of its own: what is known of that."""
     runtimes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """By runtime that measures a candidate, the versions of what it runs."""
@@ -50,6 +60,11 @@ class Sources:
     """The machine that measures."""
     provenance: tuple[Provenance, ...] = ()
     """Origin and licence of every model and data set that a student learns from."""
+
+    def config(self, spec: Spec | None) -> dict[str, object] | None:
+        """The `config.json` of the model that a spec names; None when it names none, or it can't be known."""
+        model = references.model_of(spec) if spec is not None else None
+        return self.configs.get(model) if model is not None else None
 
 
 def look_up(recipe: Recipe, *, download: bool = False) -> Sources:
@@ -62,46 +77,37 @@ def look_up(recipe: Recipe, *, download: bool = False) -> Sources:
         UserError: a local file or folder that isn't there, of a kind that can't be read, or a model that the hub
             doesn't give.
     """
-    if download:
-        for where, source in _hub_data(recipe):
+    fingerprints: dict[Reference, str] = {}
+    configs: dict[Model, dict[str, object]] = {}
+    for where, source in data_sets(recipe):
+        if download and source.hub is not None:
             _fetch_reference(where, source)
-    data = _of_data("data", recipe.data)
-    own = {
-        each.id: _of_data(f"rounds.{i}.data", each.data)
-        for i, each in enumerate(recipe.rounds)
-        if each.data is not None
-    }
-    ood = {name: data_fingerprint(f"evaluate.ood.{name}", source) for name, source in recipe.evaluate.ood.items()}
-    wanted: list[tuple[str, str | None, str]] = [("teacher.model", recipe.teacher.model, recipe.teacher.revision)]
-    for i, each in enumerate(recipe.rounds):
-        if (origin := pretrained_of(each.student)) is not None:
-            wanted.append((f"rounds.{i}.student.model", origin.model, origin.revision))
-        for j, stage in enumerate(each.stages):
-            if stage.augment is not None:
-                wanted.append((f"rounds.{i}.stages.{j}.augment.masked_lm", stage.augment.masked_lm, "main"))
-    models: dict[str, str] = {}
-    configs: dict[str, dict[str, object]] = {}
-    for where, model, revision in wanted:
-        if model is None:
-            continue
-        if download and not Path(model).is_absolute():
-            hub.look_up(model, revision, f"{where}: '{model}'")
-        models[model] = _model_fingerprint(where, model, revision)
-        config = _config(model, revision)
+        fingerprints[source] = fingerprints[pinned(source)] = data_fingerprint(where, source)
+    for where, model in references.models(recipe):
+        if download and not Path(model.name).is_absolute():
+            hub.look_up(model.name, model.revision, f"{where}: '{model.name}'")
+        fingerprints[model] = _model_fingerprint(where, model.name, model.revision)
+        config = _config(model.name, model.revision)
         if config is not None:
             configs[model] = config
-            if where == "teacher.model" and recipe.teacher.fine_tune is None:
-                refuse_other_heads(config, f"{where}: '{model}'")
-    return replace(
-        data,
-        models=models,
-        configs=configs,
-        ood=ood,
-        rounds=own,
+            if model == references.model_of(recipe.teacher) and recipe.teacher.fine_tune is None:
+                refuse_other_heads(config, f"{where}: '{model.name}'")
+    facts = _facts(recipe.data)
+    return Sources(
+        fingerprints,
+        configs,
+        labels=facts.labels,
+        data_bytes=facts.data_bytes,
+        rounds={each.id: _facts(each.data) for each in recipe.rounds if each.data is not None},
         runtimes={row.runtime: runtime_versions(row.runtime) for row in possible(candidates(recipe))},
         host=describe(),
         provenance=_provenance(recipe),
     )
+
+
+def data_sets(spec: Spec) -> Iterator[tuple[str, DataSource]]:
+    """Every data set that a spec names, and where."""
+    yield from ((node.path, node.value) for node in references.walk(spec) if isinstance(node.value, DataSource))
 
 
 def pinned(source: DataSource) -> DataSource:
@@ -111,64 +117,45 @@ def pinned(source: DataSource) -> DataSource:
     return source.model_copy(update={"revision": hub.commit_of(source.hub, source.revision, "datasets")})
 
 
-def pinned_splits(data: DataSpec) -> DataSpec:
-    """The data sets, each from the hub at its commit: what is read is what the keys name."""
-    return data.model_copy(update={name: pinned(source) for name, source in data.splits().items()})
-
-
-def _hub_data(recipe: Recipe) -> Iterator[tuple[str, DataSource]]:
-    """Every data set of a recipe that comes from the hub, and where the recipe names it."""
-    named = [(f"data.{name}", source) for name, source in recipe.data.splits().items()]
-    for i, each in enumerate(recipe.rounds):
-        named += [
-            (f"rounds.{i}.data.{name}", source) for name, source in (each.data.splits() if each.data else {}).items()
-        ]
-    named += [(f"evaluate.ood.{name}", source) for name, source in recipe.evaluate.ood.items()]
-    yield from ((where, source) for where, source in named if source.hub is not None)
-
-
-def _of_data(where: str, data: DataSpec) -> Sources:
+def _facts(data: DataSpec) -> DataFacts:
     """What is known of the data sets alone."""
-    prints = {name: data_fingerprint(f"{where}.{name}", source) for name, source in data.splits().items()}
     sizes = {name: _data_size(Path(source.path)) for name, source in data.splits().items() if source.path}
-    return Sources(prints, {}, labels=_count_labels(data), data_bytes=sizes)
+    return DataFacts(_count_labels(data), sizes)
 
 
 def _provenance(recipe: Recipe) -> tuple[Provenance, ...]:
-    """The teacher, the pretrained students, and the data."""
-    models = [("teacher", recipe.teacher.model, recipe.teacher.revision)]
-    models += [
-        (f"student {each.id}", origin.model, origin.revision)
-        for each in recipe.rounds
-        if (origin := pretrained_of(each.student)) is not None
-    ]
-    found = []
-    for role, model, revision in models:
-        if model is None:
-            continue
-        folder = Path(model)
-        if folder.is_absolute():
-            found.append(of_folder(role, folder.name, folder))
-        else:
-            place = hub.cache_of(model) / "snapshots" / hub.commit_of(model, revision)
-            found.append(of_folder(role, f"{model} (revision {revision})", place))
-    sets: list[tuple[str, DataSource]] = [*recipe.data.splits().items()]
-    for each in recipe.rounds:
-        sets += [(f"{name} of {each.id}", source) for name, source in (each.data.splits() if each.data else {}).items()]
-    for name, source in sets:
-        if source.path is not None:
-            path = Path(source.path)
-            found.append(of_folder(name, None, path if path.is_dir() else path.parent))
-        elif source.hub is not None:
-            place = (
-                hub.cache_of(source.hub, "datasets")
-                / "snapshots"
-                / hub.commit_of(source.hub, source.revision, "datasets")
-            )
-            found.append(of_folder(name, f"{source.hub} (revision {source.revision})", place))
-        else:
-            found.append(of_folder(name, f"{source.bundled}, from scikit-learn", None))
-    return tuple(found)
+    """Every model that a student is made of or learns from, and the data; not the sets from elsewhere."""
+    found = [_of_model(_role(recipe, path), model) for path, model in references.models(recipe)]
+    learned = [(path, source) for path, source in data_sets(recipe) if not path.startswith("evaluate.")]
+    return (*found, *(_of_data(_role(recipe, path), source) for path, source in learned))
+
+
+def _role(recipe: Recipe, path: str) -> str:
+    """What a person calls the model or data set at a place of the recipe: `teacher`, `student r1`, `train of r1`."""
+    first, *inner = path.split(".")
+    if first != "rounds":
+        return inner[-1] if first == "data" else first
+    own = recipe.rounds[int(inner[0])].id
+    return f"student {own}" if inner[1] == "student" else f"{inner[-1]} of {own}"
+
+
+def _of_model(role: str, model: Model) -> Provenance:
+    folder = Path(model.name)
+    if folder.is_absolute():
+        return of_folder(role, folder.name, folder)
+    place = hub.cache_of(model.name) / "snapshots" / hub.commit_of(model.name, model.revision)
+    return of_folder(role, f"{model.name} (revision {model.revision})", place)
+
+
+def _of_data(role: str, source: DataSource) -> Provenance:
+    if source.path is not None:
+        path = Path(source.path)
+        return of_folder(role, None, path if path.is_dir() else path.parent)
+    if source.hub is not None:
+        commit = hub.commit_of(source.hub, source.revision, "datasets")
+        place = hub.cache_of(source.hub, "datasets") / "snapshots" / commit
+        return of_folder(role, f"{source.hub} (revision {source.revision})", place)
+    return of_folder(role, f"{source.bundled}, from scikit-learn", None)
 
 
 def file_hash(file: Path) -> str:

@@ -1,4 +1,4 @@
-"""A step: one unit of work that reads artifacts and publishes one. And what every step module must offer."""
+"""A step: one unit of work that reads artifacts and publishes one. And what each kind of step declares."""
 
 from __future__ import annotations
 
@@ -6,14 +6,24 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
-from .artifacts import Artifact, Failure
+from .artifacts import Failure
 from .progress import Progress
 from .spec import Spec
+from .store import roles
+from .store.handle import Artifact
+from .store.records.base import Record
 
-Inputs = Mapping[str, Artifact]
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+S = TypeVar("S", bound=Spec, covariant=True)
+I = TypeVar("I", bound="DataclassInstance", covariant=True)  # noqa: E741 - inputs
+R = TypeVar("R", bound=Record, covariant=True)
+Run = Callable[[Spec, "DataclassInstance", Path, "Context"], Record]
 
 
 @dataclass(frozen=True)
@@ -26,24 +36,45 @@ class Context:
     """Candidates that the step could not do, while it did the others: it fills this in."""
 
 
-class StepModule(Protocol):
-    """A module in `steps/`."""
+@dataclass(frozen=True)
+class StepKind(Generic[S, I, R]):
+    """What a step takes and gives, and by which function: `run(settings: S, inputs: I, folder, context) -> R`."""
 
-    VERSION: int
+    function: str
+    """`module:function`, imported only when the step runs."""
+    version: int
     """Raised whenever the step's code would write other bytes for the same settings and inputs."""
-    run: Callable[[Spec, Inputs, Path, Context], None]
-    """A module may also have `VOLATILE`, patterns of published files that say how long the work took: they are no
-    reason to do again what reads them."""
+    settings: type[S]
+    inputs: type[I]
+    record: type[R]
+    host: bool = False
+    """Whether what it publishes depends on the machine, which is part of its key then."""
+    volatile: tuple[str, ...] = ()
+    """Patterns of published files that say how long the work took, and otherwise only what follows from the rest: they
+    are no reason to do again what reads them."""
+
+    @property
+    def name(self) -> str:
+        """The name of its module."""
+        return self.function.partition(":")[0].rpartition(".")[2]
+
+    def load(self) -> Run:
+        """The function itself."""
+        module, _, function = self.function.partition(":")
+        return cast(Run, getattr(import_module(module), function))
+
+
+AnyKind = StepKind[Spec, "DataclassInstance", Record]
 
 
 @dataclass(frozen=True)
 class Step:
-    """One planned step. `inputs` maps a role to the name of an earlier step; `key` names the bytes it will publish."""
+    """One planned step. `key` names the bytes it will publish."""
 
     name: str
-    kind: str
+    kind: AnyKind
     settings: Spec
-    inputs: Mapping[str, str]
+    inputs: DataclassInstance
     key: str
     summary: str = ""
     optional: bool = False
@@ -54,27 +85,32 @@ class Step:
         """The twelve characters that the folder's name carries."""
         return self.key[:12]
 
+    @property
+    def reads(self) -> dict[str, Artifact[Record]]:
+        """The artifacts among its inputs, by role."""
+        return roles.named(self.inputs)
+
+    @property
+    def sources(self) -> set[str]:
+        """The names of the steps that it reads."""
+        return {artifact.step for artifact in self.reads.values()}
+
 
 def key_of(
-    kind: str,
-    version: int,
-    identity: object,
-    input_keys: Mapping[str, str],
-    plugin_versions: Mapping[str, int] | None = None,
-    tools: Mapping[str, object] | None = None,
+    kind: AnyKind, settings: object, input_keys: Mapping[str, str], host: Mapping[str, object] | None = None
 ) -> str:
     """sha256 over everything that changes the bytes a step publishes.
 
     Args:
-        identity: the settings, with content hashes in place of paths.
-        tools: versions of the programs that the step runs, and the machine where it measures that.
+        settings: their content, with fingerprints in place of what they only name.
+        host: the machine, for a kind that depends on it.
     """
     content = {
-        "kind": kind,
-        "version": version,
-        "identity": identity,
+        "function": kind.function,
+        "version": kind.version,
+        "record": kind.record.SCHEMA,
+        "settings": settings,
         "inputs": dict(input_keys),
-        "plugins": dict(plugin_versions or {}),
-        "tools": dict(tools or {}),
+        "host": dict(host or {}) if kind.host else {},
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()

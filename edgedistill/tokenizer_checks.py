@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,30 +11,13 @@ from numpy.typing import NDArray
 from .errors import UserError
 from .model_folder import has_vocabulary
 from .ragged import Ragged
+from .store.records.data import Coverage
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 SHARE_WARNED, SHARE_REFUSED = 0.05, 0.5
 """Of unknown tokens among all, and of texts without any token, in a split."""
-
-
-@dataclass(frozen=True)
-class Coverage:
-    """What a tokenizer makes of a split's texts, special tokens aside."""
-
-    texts: int
-    tokens: int
-    unknown: int
-    """Tokens that stand for what the vocabulary doesn't have."""
-    empty: int
-    """Texts of which nothing is left."""
-    example: int | None
-    """The first row (from 1) that has an unknown token or nothing left."""
-
-    def facts(self) -> dict[str, object]:
-        """For `data.json`."""
-        return asdict(self)
 
 
 def refuse_no_vocabulary(folder: Path, name: str) -> None:

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .artifacts import write_json
 from .clients import write_note
 from .heads import SINGLE_LABEL
 from .inference import predict, references, score
 from .interfaces import Task
 from .models import parameter_count, save_model
 from .ragged import Ragged
+from .store.records.models import EpochRecord, TrainedModel
 from .tokenizer_files import save_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from .checkpoint import EpochRecord
     from .data import PreparedData
 
 
@@ -39,32 +37,27 @@ def judge(task: Task, metric: str, tokens: Ragged) -> Callable[[PreTrainedModel]
     return lambda model: score(task, metric, predict(model, task, tokens), labels)
 
 
-def kept_metric(training: Mapping[str, object]) -> float:
-    """The validation metric of the weights that a `training.json` tells of: the best of the last stage's epochs."""
-    epochs = training["epochs"]
-    assert isinstance(epochs, list)
-    last = [float(each["metric"]) for each in epochs if each["stage"] == epochs[-1]["stage"]]
-    return max(last)
-
-
-def save_trained(model: PreTrainedModel, data: PreparedData, history: Sequence[EpochRecord], folder: Path) -> None:
-    """Publish `model/`, with the tokenizer of the data that it was trained on, and `training.json`: parameters, epochs,
-    seconds, samples a second."""
+def save_trained(
+    model: PreTrainedModel, data: PreparedData, history: Sequence[EpochRecord], folder: Path
+) -> TrainedModel:
+    """Publish `model/`, with the tokenizer of the data that it was trained on."""
     from .pruned_model import as_stock
 
-    save_model(as_stock(model), folder / "model")
-    write_note(folder / "model")
+    made = TrainedModel(
+        parameters=parameter_count(model),
+        train_seconds=round(sum(each.seconds for each in history), 3),
+        samples_per_second=_speed(history),
+        epochs=tuple(history),
+    )
+    save_model(as_stock(model), folder / made.model)
+    write_note(folder / made.model)
     tokenizer = data.load_tokenizer()
     if tokenizer is not None:
-        save_tokenizer(tokenizer, data.max_length, folder / "model")
+        save_tokenizer(tokenizer, data.max_length, folder / made.model)
+    return made
+
+
+def _speed(history: Sequence[EpochRecord]) -> float:
+    """Samples a second, over all epochs."""
     seconds = sum(each.seconds for each in history)
-    samples = sum(each.seconds * each.samples_per_second for each in history)
-    write_json(
-        folder / "training.json",
-        {
-            "parameters": parameter_count(model),
-            "train_seconds": round(seconds, 3),
-            "samples_per_second": round(samples / seconds, 1) if seconds else 0.0,
-            "epochs": [asdict(each) for each in history],
-        },
-    )
+    return round(sum(each.seconds * each.samples_per_second for each in history) / seconds, 1) if seconds else 0.0

@@ -82,7 +82,7 @@ class FinishedRun:
 
     def data(self, *splits: str) -> PreparedData:
         """The training data, and these further splits."""
-        return PreparedData(self.artifact("data"), {split: self.artifact(f"data-{split}") for split in splits})
+        return PreparedData.at(self.artifact("data"), {split: self.artifact(f"data-{split}") for split in splits})
 
     def artifact(self, name: str) -> Path:
         return next(self.folder.glob(f"steps/[0-9][0-9]-{name}"))

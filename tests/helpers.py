@@ -15,7 +15,11 @@ import pytest
 import yaml
 
 from edgedistill import plugins
+from edgedistill.artifacts import Failure, Manifest, Published, file_entries
 from edgedistill.loading import shipped
+from edgedistill.store.handle import Artifact
+from edgedistill.store.records import base
+from edgedistill.store.records.base import R, Record
 
 LABELS = ["set_alarm", "weather", "play_music"]
 
@@ -126,6 +130,23 @@ def raise_version(patch: pytest.MonkeyPatch, group: plugins.Group, name: str) ->
         patch.setattr(plugins.task(name), "VERSION", plugins.version(group, name) + 1)
     else:
         change_plugin(patch, group, name, version=plugins.version(group, name) + 1)
+
+
+def made(record: Record, folder: Path, failure: Failure | None = None) -> Artifact[Record]:
+    """What a step left in a folder: this record; or nothing, where it failed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if failure is None:
+        base.write(record, folder)
+    failures = {"step": failure} if failure is not None else {}
+    manifest = Manifest("step", "kind", "key", {}, {}, file_entries(folder), {}, "", 0.0, 0.0, failures)
+    return Artifact("step", "key", type(record), Published(folder, manifest))
+
+
+def record_of(kind: type[R], folder: Path) -> R:
+    """What a step said of what it left in a folder."""
+    found = base.read(kind, folder)
+    assert found is not None, f"{folder} has no record {kind.SCHEMA}"
+    return found
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_tokenizer_files import made
+from helpers import made
 from transformers import AutoModelForSequenceClassification
 
 from edgedistill import plugins
@@ -55,7 +55,7 @@ print(json.dumps(found))
 def published(finished_run, teacher_folder, tmp_path_factory):
     """A folder of every kind of student, written as the steps write it; with the logits of one text."""
     root = tmp_path_factory.mktemp("published")
-    data = PreparedData(finished_run.artifact("data"))
+    data = PreparedData.at(finished_run.artifact("data"))
     answers = {}
     for init, more in SPECS.items():
         module = plugins.student(init)
@@ -80,7 +80,6 @@ def published(finished_run, teacher_folder, tmp_path_factory):
         place = root / "folders" / init
         save_trained(student, own, [], place.parent / f"{init}.step")
         (place.parent / f"{init}.step" / "model").rename(place)
-        (place.parent / f"{init}.step" / "training.json").unlink()
         (place.parent / f"{init}.step").rmdir()
         with torch.no_grad():
             answers[init] = student(**own.load_tokenizer()("wake me at six", return_tensors="pt")).logits[0].tolist()
@@ -90,15 +89,18 @@ def published(finished_run, teacher_folder, tmp_path_factory):
 def _in_its_own_tokens(spec, module, data: PreparedData, folder: Path) -> tuple[PreparedData, list[int]]:
     from edgedistill.step import Context
     from edgedistill.steps import retokenise
+    from edgedistill.store.data_inputs import DataInputs
 
     class Quiet:
         def say(self, text: str) -> None: ...
 
-    retokenise.run(
-        retokenise.Settings(task="text-classification", student=spec), {"data": made(data.folder)}, folder,
+    record = retokenise.run(
+        retokenise.Settings(task="text-classification", student=spec),
+        retokenise.Inputs(DataInputs(made(data.facts, data.folder))),
+        folder,
         Context(folder, Quiet()),
-    )  # fmt: skip
-    return PreparedData(folder), json.loads((folder / "kept_tokens.json").read_text())
+    )
+    return PreparedData(folder, record), list(record.kept_tokens)
 
 
 def test_every_kind_of_student_is_here():

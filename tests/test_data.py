@@ -5,13 +5,14 @@ import re
 
 import pytest
 from datasets import ClassLabel, Dataset
-from helpers import quickstart_rows, write_jsonl, write_recipe
+from helpers import quickstart_rows, record_of, write_jsonl, write_recipe
 
 import edgedistill
 from edgedistill import data, plugins, reading
 from edgedistill.errors import EdgedistillError, UserError
 from edgedistill.recipe import DataSource
 from edgedistill.row_tables import Wanted
+from edgedistill.store.records.data import PreparedSplit
 
 TASK = plugins.task("text-classification")
 COLUMNS = {"text": "text", "label": "label"}
@@ -157,10 +158,10 @@ def test_duplicates_between_the_splits_are_reported(recipe_tree, tmp_path):
     recipe = loading.load(write_recipe(tree, tmp_path))
     plan = make_plan(recipe, sources.look_up(recipe))
     done = execute(plan.until("data-test"), tmp_path / "run", Progress(None, None))
-    report = done["data-test"].read_json("test/split.json")
-    assert report["duplicate_counts"]["train"] >= 1
-    assert report["duplicate_counts"]["validation"] == 0
-    assert list(done["data-validation"].read_json("validation/split.json")["duplicate_counts"]) == ["train"]
+    report = record_of(PreparedSplit, done["data-test"].folder).facts
+    assert report.duplicate_counts["train"] >= 1
+    assert report.duplicate_counts["validation"] == 0
+    assert list(record_of(PreparedSplit, done["data-validation"].folder).facts.duplicate_counts) == ["train"]
 
 
 def test_a_data_error_reaches_the_user_as_one_sentence(recipe_tree, tmp_path):

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 
@@ -20,8 +20,10 @@ from edgedistill.interruption import Interrupted
 from edgedistill.planning import Plan
 from edgedistill.progress import Progress
 from edgedistill.spec import Spec
-from edgedistill.step import Step, key_of
+from edgedistill.step import Step, StepKind, key_of
+from edgedistill.store.handle import Artifact
 from edgedistill.store.listing import store_of
+from edgedistill.store.records.base import FileName, Record
 from edgedistill.store.store import Store
 
 SILENT = Progress(None, None)
@@ -41,6 +43,23 @@ class Words(Spec):
     text: str = "x"
 
 
+class Word(Record):
+    """What every toy step leaves."""
+
+    SCHEMA = "word/1"
+    file: FileName = FileName("word.txt")
+
+
+@dataclass(frozen=True)
+class Nothing:
+    pass
+
+
+@dataclass(frozen=True)
+class Inputs:
+    word: Artifact[Word]
+
+
 @pytest.fixture
 def steps(monkeypatch):
     """Two toy steps: `first` writes a word, `second` doubles it; `ran` records what ran, `fault` what is raised."""
@@ -54,42 +73,50 @@ def steps(monkeypatch):
         (folder / "word.txt").write_text(words.get("first", settings.text))
         if "took" in words:
             (folder / "took.txt").write_text(words["took"])
+        return Word()
 
     def second(settings, inputs, folder, context):
         ran.append("second")
         if "second" in fault:
             (folder / "half.txt").write_text("half")
             raise fault["second"]
-        word = inputs["word"].path("word.txt").read_text()
+        word = inputs.word.path(inputs.word.record.file).read_text()
         (folder / "word.txt").write_text(word * 2)
+        return Word()
 
     for name, function in (("first", first), ("second", second)):
         module = ModuleType(f"edgedistill.steps.{name}")
-        module.VERSION, module.run = 1, function
+        module.run = function
         monkeypatch.setitem(sys.modules, module.__name__, module)
 
     def last(settings, inputs, folder, context):
         ran.append("last")
-        failure = inputs["word"].failure
-        (folder / "word.txt").write_text(failure.reason if failure else inputs["word"].path("word.txt").read_text())
+        failure = inputs.word.failure
+        (folder / "word.txt").write_text(failure.reason if failure else inputs.word.path("word.txt").read_text())
         context.failures.update(partly)
+        return Word()
 
     module = ModuleType("edgedistill.steps.last")
-    module.VERSION, module.run = 1, last
+    module.run = last
     monkeypatch.setitem(sys.modules, module.__name__, module)
     partly: dict[str, Failure] = {}
 
+    def kind(name: str, inputs: type) -> StepKind:
+        return StepKind(f"edgedistill.steps.{name}:run", 1, Words, inputs, Word, volatile=("took.txt",))
+
     def plan(text: str = "x", optional: bool = False) -> Plan:
         """With `optional`, the second step may fail, and a last one reads what there is."""
-        one = key_of("first", 1, text, {})
-        two = key_of("second", 1, None, {"word": one})
-        three = key_of("last", 1, None, {"word": two})
+        kinds = kind("first", Nothing), kind("second", Inputs), kind("last", Inputs)
+        one = key_of(kinds[0], text, {})
+        two = key_of(kinds[1], None, {"word": one})
+        three = key_of(kinds[2], None, {"word": two})
+        first, second = Artifact("first", one, Word), Artifact("second", two, Word)
         all_ = (
-            Step("first", "first", Words(text=text), {}, one),
-            Step("second", "second", Words(), {"word": "first"}, two, optional=optional),
-            Step("last", "last", Words(), {"word": "second"}, three),
+            Step("first", kinds[0], Words(text=text), Nothing(), one),
+            Step("second", kinds[1], Words(), Inputs(first), two, optional=optional),
+            Step("last", kinds[2], Words(), Inputs(second), three),
         )
-        return Plan(None, all_ if optional else all_[:2], (), ())
+        return Plan(None, all_ if optional else all_[:2], (), (), None)
 
     plan.partly = partly
 
@@ -169,9 +196,9 @@ def test_what_an_optional_step_costs_is_told_to_those_that_read_it(steps, tmp_pa
 
 def test_an_optional_step_does_not_run_on_what_is_not_there(steps, tmp_path):
     plan = steps(optional=True)
-    after = replace(plan.steps[2], name="after", kind="second", optional=True, key="after", inputs={"word": "second"})
+    after = replace(plan.steps[2], name="after", kind=plan.steps[1].kind, optional=True, key="after")
     steps.fault["second"] = ValueError("x")
-    done = engine.execute(Plan(None, (*plan.steps[:2], after), (), ()), tmp_path, SILENT)
+    done = engine.execute(Plan(None, (*plan.steps[:2], after), (), (), None), tmp_path, SILENT)
     assert steps.ran == ["first", "second"]
     assert done["after"].failure == Failure("a library failed at something that it does not explain [ValueError: x]")
 
@@ -227,6 +254,37 @@ def test_a_folder_in_use_is_refused_with_who_uses_it(steps, tmp_path):
     assert steps.ran == []
 
 
+def test_a_record_of_another_type_than_the_kind_declares_is_the_steps_mistake(steps, tmp_path, monkeypatch):
+    class Other(Word):
+        pass
+
+    def wrong(settings, inputs, folder, context):
+        (folder / "word.txt").write_text("x")
+        return Other()
+
+    monkeypatch.setattr(sys.modules["edgedistill.steps.first"], "run", wrong)
+    with pytest.raises(StepError, match="the step gave a Other, expected a Word"):
+        engine.execute(steps(), tmp_path, SILENT)
+
+
+def test_a_record_that_names_a_file_that_is_not_there_is_the_steps_mistake(steps, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys.modules["edgedistill.steps.first"], "run", lambda *_: Word(file=FileName("gone.txt")))
+    with pytest.raises(StepError, match="the step's record names 'gone.txt', which it did not write"):
+        engine.execute(steps(), tmp_path, SILENT)
+    assert not list((tmp_path / "steps").iterdir())
+
+
+@pytest.mark.parametrize("content", ['{"record": "word/2", "file": "word.txt"}', '{"record": "word/1"', "[]", "{}"])
+def test_a_record_of_another_version_is_not_there(steps, tmp_path, content):
+    done = engine.execute(steps(), tmp_path, SILENT)
+    file = done["first"].path("record.json")
+    content = content.ljust(file.stat().st_size)
+    file.write_text(content)
+    assert "first" not in engine.find_done(steps(), tmp_path)
+    engine.execute(steps(), tmp_path, SILENT)
+    assert steps.ran == ["first", "second", "first"]
+
+
 def test_events_tell_what_happened(steps, tmp_path):
     engine.execute(steps(), tmp_path, Progress(tmp_path / "events.jsonl", None))
     engine.execute(steps(), tmp_path, Progress(tmp_path / "events.jsonl", None))
@@ -246,7 +304,7 @@ def test_what_reads_an_input_that_was_made_again_with_other_bytes_runs_again_and
     done = engine.execute(steps(), tmp_path, SILENT)
     steps.words["first"] = "other"
     done["first"].path("word.txt").unlink()
-    one = Plan(None, steps().steps[:1], (), ())
+    one = Plan(None, steps().steps[:1], (), (), None)
     engine.execute(one, tmp_path, SILENT)
     assert set(find_done(steps(), tmp_path)) == {"first"}
     assert engine.execute(steps(), tmp_path, SILENT)["second"].path("word.txt").read_text() == "otherother"
@@ -261,8 +319,7 @@ def test_an_input_that_was_made_again_with_the_same_bytes_makes_nothing_run_agai
     assert steps.ran == ["first", "second", "first"]
 
 
-def test_how_long_an_input_took_makes_nothing_run_again(steps, tmp_path, monkeypatch):
-    monkeypatch.setattr(sys.modules["edgedistill.steps.first"], "VOLATILE", ("took.txt",), raising=False)
+def test_how_long_an_input_took_makes_nothing_run_again(steps, tmp_path):
     steps.words["took"] = "5"
     done = engine.execute(steps(), tmp_path, SILENT)
     done["first"].path("word.txt").unlink()
@@ -276,7 +333,7 @@ def test_a_plan_shows_all_that_follows_from_an_input_with_other_bytes(steps, tmp
     done = engine.execute(plan, tmp_path, SILENT)
     done["first"].path("word.txt").unlink()
     steps.words["first"] = "other"
-    engine.execute(Plan(None, plan.steps[:1], (), ()), tmp_path, SILENT)
+    engine.execute(Plan(None, plan.steps[:1], (), (), None), tmp_path, SILENT)
     assert set(find_done(plan, tmp_path)) == {"first"}
 
 
@@ -297,7 +354,7 @@ def test_what_was_made_of_other_bytes_stays_for_who_reads_it_and_is_found_again_
 def test_the_entries_are_those_of_this_run_and_lead_to_its_artifacts(steps, tmp_path):
     engine.execute(steps("x"), tmp_path, SILENT)
     (tmp_path / "steps" / "notes.txt").write_text("mine")
-    done = engine.execute(Plan(None, steps("y").steps[:1], (), ()), tmp_path, SILENT)
+    done = engine.execute(Plan(None, steps("y").steps[:1], (), (), None), tmp_path, SILENT)
     assert sorted(entry.name for entry in (tmp_path / "steps").iterdir()) == ["00-first", "notes.txt"]
     assert (tmp_path / "steps" / "00-first").resolve() == done["first"].folder
     tmp_path.rename(tmp_path.with_name("moved"))
@@ -307,7 +364,7 @@ def test_the_entries_are_those_of_this_run_and_lead_to_its_artifacts(steps, tmp_
 def test_two_runs_with_one_store_make_nothing_twice_and_one_may_call_a_step_otherwise(steps, tmp_path):
     store = Store(tmp_path / "store")
     done = engine.execute(steps(), tmp_path / "one", SILENT, store=store)
-    other = Plan(None, tuple(replace(step, name=f"{step.name}-too", inputs={}) for step in steps().steps[:1]), (), ())
+    other = Plan(None, tuple(replace(step, name=f"{step.name}-too") for step in steps().steps[:1]), (), (), None)
     again = engine.execute(other, tmp_path / "two", SILENT, store=store)
     assert again["first-too"] == done["first"]
     assert steps.ran == ["first", "second"]

@@ -6,13 +6,14 @@ import copy
 import json
 
 import pytest
-from helpers import quickstart_rows, tiny_recipe, write_jsonl, write_recipe
+from helpers import quickstart_rows, record_of, tiny_recipe, write_jsonl, write_recipe
 from safetensors.torch import load_file
 
 import edgedistill
 from edgedistill import loading, sources
 from edgedistill.errors import UserError
 from edgedistill.planning import make_plan
+from edgedistill.store.records.models import Evaluation
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +85,7 @@ def test_its_figures_are_on_its_own_test_set_against_its_own_teacher(adapted):
     assert first.own_teacher_accuracy_ci[0] < first.own_teacher_accuracy < first.own_teacher_accuracy_ci[1] + 1e-9
     assert second.own_teacher_accuracy is None
     (evaluated,) = run.glob("steps/[0-9][0-9]-test-r1")
-    assert json.loads((evaluated / "accuracy.json").read_text())["test"] == pytest.approx(first.accuracy)
+    assert record_of(Evaluation, evaluated).accuracy == pytest.approx(first.accuracy)
     references = {error.reference for kind in results.errors["r1"].values() for error in kind}
     assert not references & {"set_alarm", "weather", "play_music"}
 
@@ -108,8 +109,8 @@ def test_changed_data_or_tuning_reruns_the_round_and_not_the_teacher(data_folder
     tree = adapting(data_folder, other_data)
     plan = planned(tree, tmp_path)
     before = {step.key for step in plan.steps}
-    assert plan.step("r1").inputs["source"] == "teacher-r1"
-    assert plan.step("r2").inputs["source"] == "r1"
+    assert plan.step("r1").inputs.source.step == "teacher-r1"
+    assert plan.step("r2").inputs.source.step == "r1"
     for override, expected in (
         ("rounds.0.fine_tune.epochs=2", {"teacher-r1", "r1", "r2"}),
         ("rounds.0.data.train.split=train[:50%]", {"data-r1", "teacher-r1", "r1", "r1-control", "r2"}),

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
-from helpers import tiny_recipe, write_recipe
+from helpers import record_of, tiny_recipe, write_recipe
 
 import edgedistill
 from edgedistill.data import PreparedData
 from edgedistill.signals import load_rows
+from edgedistill.store.records.models import TrainedModel
 
 pytestmark = pytest.mark.slow
 
@@ -91,17 +90,17 @@ def test_every_round_and_candidate_is_there(science):
 
 def test_a_stage_without_a_loss_on_the_head_keeps_its_last_epoch_and_the_losses_are_recorded(science):
     _, run, _ = science
-    epochs = json.loads((step(run, "r1") / "training.json").read_text())["epochs"]
-    layers = next(each for each in epochs if each["stage"] == "layers")
-    assert set(layers["losses"]) == {"attention_mse", "minilm_relations", "embedding", "contrastive", "hidden_cosine"}
-    masked = next(each for each in epochs if each["stage"] == "own-objective")
-    assert 3 < masked["losses"]["masked_lm"] < 7  # log(300) is 5.7
+    epochs = record_of(TrainedModel, step(run, "r1")).epochs
+    layers = next(each for each in epochs if each.stage == "layers")
+    assert set(layers.losses) == {"attention_mse", "minilm_relations", "embedding", "contrastive", "hidden_cosine"}
+    masked = next(each for each in epochs if each.stage == "own-objective")
+    assert 3 < masked.losses["masked_lm"] < 7  # log(300) is 5.7
 
 
 def test_views_are_further_items_with_signals_of_their_own(science):
     _, run, _ = science
-    views = PreparedData(step(run, "views-r1-soft-targets"))
-    originals = PreparedData(step(run, "data"))
+    views = PreparedData.at(step(run, "views-r1-soft-targets"))
+    originals = PreparedData.at(step(run, "data"))
     assert len(views.rows("train")) == 2 * len(originals.rows("train"))
     assert any("[MASK]" in row["text"] for row in views.rows("train"))
     assert list(views.tokens("train").values["labels"]) == 2 * list(originals.tokens("train").values["labels"])

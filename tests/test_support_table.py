@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -54,11 +55,7 @@ class Verified:
     """What a step of that kind left."""
 
     def __init__(self, agreement: float = 0.0, failure: Failure | None = None) -> None:
-        self.agreement, self.failure = agreement, failure
-
-    def read_json(self, name: str) -> dict[str, object]:
-        assert name == "fidelity.json"
-        return {"agreement": self.agreement}
+        self.record, self.failure = SimpleNamespace(fidelity=SimpleNamespace(agreement=agreement)), failure
 
 
 def candidate(precision: str, refused: str | None = None) -> Candidate:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import shutil
 
 import numpy as np
@@ -137,7 +136,7 @@ def test_texts_that_the_tokenizer_does_not_know_stop_the_run(planned, tmp_path):
 
 def test_each_split_records_how_much_the_tokenizer_knows(finished_run):
     for split in ("train", "validation", "test", "unlabeled"):
-        file = next(finished_run.folder.glob(f"steps/*/{split}/split.json"))
-        found = json.loads(file.read_text())
-        assert found["token_coverage"]["texts"] == found["rows"]
-        assert found["token_coverage"]["unknown"] < found["token_coverage"]["tokens"] * 0.05
+        further = [] if split == "train" else [split]
+        found = finished_run.data(*further).split_facts(split)
+        assert found.token_coverage.texts == found.rows
+        assert found.token_coverage.unknown < found.token_coverage.tokens * 0.05

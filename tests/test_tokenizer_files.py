@@ -5,10 +5,9 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
-from helpers import quickstart_rows, write_jsonl
+from helpers import made, quickstart_rows, write_jsonl
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import AutoTokenizer, BertConfig, BertModel, PreTrainedTokenizerFast
 
@@ -18,6 +17,7 @@ from edgedistill.recipe import DataSpec
 from edgedistill.sources import data_fingerprint
 from edgedistill.step import Context
 from edgedistill.steps import prepare_data, retokenise
+from edgedistill.store.data_inputs import DataInputs
 from edgedistill.tokenizer_files import save_tokenizer
 
 TEXTS = [row["text"] for row in quickstart_rows("train")[:60]]
@@ -127,10 +127,6 @@ def data(tmp_path):
     )
 
 
-def made(folder: Path) -> SimpleNamespace:
-    return SimpleNamespace(folder=folder, read_json=lambda name: json.loads((folder / name).read_text()))
-
-
 def test_every_step_that_makes_a_tokenizer_publishes_it_so(data, tmp_path):
     """The teacher's own, one that was learned, one of a round with its own data, and a student's own."""
     padded = write_tokenizer(tmp_path / "padded", word_pieces(), "right")
@@ -139,23 +135,30 @@ def test_every_step_that_makes_a_tokenizer_publishes_it_so(data, tmp_path):
     sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
     BertModel(BertConfig(vocab_size=rows, **sizes)).save_pretrained(padded)
     settings = prepare_data.Settings(
-        task="text-classification", data=data, tokenizer=str(padded), revision="main", vocabulary=None,
-        teacher_labels=False, content=data_fingerprint("data.train", data.train),
+        task="text-classification", train=data.train, columns={}, labels={}, max_length=data.max_length,
+        tokenizer=str(padded), revision="main", vocabulary=None, teacher_labels=False,
+        content=data_fingerprint("data.train", data.train),
     )  # fmt: skip
     places = [tmp_path / name for name in ("teacher", "learned", "round", "student")]
-    prepare_data.run(settings, {}, places[0], context)
-    prepare_data.run(settings.model_copy(update={"tokenizer": None, "vocabulary": 300}), {}, places[1], context)
-    own = settings.model_copy(update={"data": data.model_copy(update={"max_length": 9})})
-    prepare_data.run(own, {"tokens": made(places[0])}, places[2], context)
-    retokenise.run(
-        retokenise.Settings(task="text-classification", student={"init": "trim_vocabulary", "coverage": 0.9}),
-        {"data": made(places[0])},
-        places[3],
-        context,
-    )
-    for place, limit in zip(places, (LIMIT, LIMIT, 9, LIMIT), strict=True):
+    alone = prepare_data.Inputs()
+    first = prepare_data.run(settings, alone, places[0], context)
+    learned = settings.model_copy(update={"tokenizer": None, "vocabulary": 300})
+    own = settings.model_copy(update={"max_length": 9})
+    teacher = made(first, places[0])
+    records = [
+        first,
+        prepare_data.run(learned, alone, places[1], context),
+        prepare_data.run(own, prepare_data.Inputs(teacher), places[2], context),
+        retokenise.run(
+            retokenise.Settings(task="text-classification", student={"init": "trim_vocabulary", "coverage": 0.9}),
+            retokenise.Inputs(DataInputs(teacher)),
+            places[3],
+            context,
+        ),
+    ]
+    for place, record, limit in zip(places, records, (LIMIT, LIMIT, 9, LIMIT), strict=True):
         check(place / "tokenizer", limit)
-        lengths = PreparedData(place).tokens("train").lengths
+        lengths = PreparedData(place, record).tokens("train").lengths
         assert lengths.min() < lengths.max() == limit  # padded neither by the teacher's settings nor by ours
 
 

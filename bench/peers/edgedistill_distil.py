@@ -83,25 +83,23 @@ def main() -> None:
     progress = Turned(run / "events.jsonl", sys.stderr)
     progress.turns = turns
     done = execute(plan, run, progress)
-    training: Any = done["student"].read_json("training.json")
-    logits = np.asarray(load_rows(done["test-student"].path("test.safetensors")).values)
-    labels = np.asarray(
-        PreparedData(done["data"].folder, {"test": done["data-test"].folder}).tokens("test").values["labels"]
-    )
-    teacher: Any = done["test-teacher"].read_json("accuracy.json")
+    made = plan.made(done)
+    training, tested = made.models["student"].record, made.tested["student"]
+    logits = np.asarray(load_rows(tested.path(tested.record.answers)).values)
+    labels = np.asarray(PreparedData.of(made.data["teacher"].reading("test")).tokens("test").values["labels"])
     finish(
         job,
         logits,
         labels,
         Finished(
-            parameters=training["parameters"],
-            samples=round(sum(each["seconds"] * each["samples_per_second"] for each in training["epochs"])),
-            seconds=[each["seconds"] for each in training["epochs"]],
+            parameters=training.parameters,
+            samples=round(sum(each.seconds * each.samples_per_second for each in training.epochs)),
+            seconds=[each.seconds for each in training.epochs],
             preparation_seconds=sum(each.manifest.seconds for each in done.values() if each.manifest.kind in PREPARING),
-            validation=[each["metric"] for each in training["epochs"]],
+            validation=[each.metric for each in training.epochs],
             versions={name: found for name, found in versions().items() if name in ("edgedistill", "torch")},
             threads=torch.get_num_threads(),
-            teacher=teacher["test"],
+            teacher=made.tested["teacher"].record.accuracy,
         ),
     )
 

@@ -8,11 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from edgedistill import artifacts
-from edgedistill.artifacts import Artifact
+from edgedistill.artifacts import Published
 from edgedistill.bundling.layout import HASHES, is_bundle
 from edgedistill.errors import UserError
 from edgedistill.results import load_results
 from edgedistill.steps import bundle as step
+from edgedistill.steps.kinds import bundle as kind
+from edgedistill.steps.kinds import report
+from edgedistill.store import roles
 from edgedistill.store.listing import Listing, store_of
 
 
@@ -42,9 +45,9 @@ def bundle_run(run: Path, candidate: str | None, out: Path | None, store: str | 
     missing = sorted(role for role, key in planned.manifest.inputs.items() if key not in known)
     if missing:
         raise UserError(f"bundle: {run} lacks the artifacts of {', '.join(missing)}; run the recipe again")
-    settings = step.Settings.model_validate_json(_settings(planned))
-    inputs = {role: known[key] for role, key in planned.manifest.inputs.items()}
-    for each in inputs.values():
+    settings = kind.Settings.model_validate_json(_settings(planned))
+    made = {role: known[key] for role, key in planned.manifest.inputs.items()}
+    for each in made.values():
         if artifacts.read(each.folder, verify_hashes=True) is None:
             raise UserError(
                 f"bundle: {each.folder} is no longer as the run made it; run the recipe again with --verify-hashes"
@@ -54,7 +57,7 @@ def bundle_run(run: Path, candidate: str | None, out: Path | None, store: str | 
     partial.mkdir(parents=True)
     try:
         with tempfile.TemporaryDirectory() as scratch:
-            step.write(settings, inputs, wanted, partial, Path(scratch))
+            step.write(settings, roles.restored(kind.Inputs, made), wanted, partial, Path(scratch))
         replace(partial, place)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -98,7 +101,7 @@ def _listed(place: Path) -> set[str]:
     return {HASHES} | {name for name, path in paths.items() if not path.is_absolute() and ".." not in path.parts}
 
 
-def _planned(run: Path, listed: Sequence[Artifact]) -> Artifact:
+def _planned(run: Path, listed: Sequence[Published]) -> Published:
     """The bundle step that belongs to the run's present results.
 
     Raises:
@@ -108,17 +111,17 @@ def _planned(run: Path, listed: Sequence[Artifact]) -> Artifact:
     reports = {
         each.manifest.key
         for each in listed
-        if each.manifest.kind == "report"
+        if each.manifest.kind == report.KIND.name
         and each.path("results.json").is_file()
         and each.path("results.json").read_bytes() == present
     }
     for each in listed:
-        if each.manifest.kind == "bundle" and each.manifest.inputs.get("report") in reports:
+        if each.manifest.kind == kind.KIND.name and each.manifest.inputs.get("report") in reports:
             return each
     raise UserError(f"bundle: {run} has no steps that belong to its results.json; run the recipe again")
 
 
-def _settings(artifact: Artifact) -> str:
+def _settings(artifact: Published) -> str:
     import json
 
     return json.dumps(artifact.manifest.settings)

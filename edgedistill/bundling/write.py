@@ -22,10 +22,13 @@ from edgedistill.results import CandidateResult, Results, load_results
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from edgedistill.artifacts import Artifact
     from edgedistill.data import PreparedData
     from edgedistill.interfaces import Task
     from edgedistill.provenance import Provenance
+    from edgedistill.store.handle import Artifact
+    from edgedistill.store.records.closing import Reported
+    from edgedistill.store.records.files import MadeFiles, Verified
+    from edgedistill.store.records.models import TrainedModel
 
 _WEIGHTS = (".safetensors", ".bin", ".pt")
 
@@ -36,12 +39,12 @@ class Material:
 
     candidate: str
     task: str
-    report: Artifact
+    report: Artifact[Reported]
     data: PreparedData
     """In the tokens of the candidate's model."""
-    model: Artifact
-    file: Artifact
-    verified: Artifact
+    model: Artifact[TrainedModel]
+    file: Artifact[MadeFiles]
+    verified: Artifact[Verified]
     provenance: Sequence[Provenance]
     length: int | None
     """To which inputs were padded or cut when it was timed; None: their own."""
@@ -53,13 +56,13 @@ def write_bundle(material: Material, folder: Path, scratch: Path) -> None:
     Raises:
         EdgedistillError: the runtime no longer opens the file.
     """
-    results = load_results(material.report.path("results.json"))
+    results = load_results(material.report.path(material.report.record.results))
     row = results.candidate(material.candidate)
     task: Task = plugins.task(material.task)
     data, files = material.data, read_files(material.file)
     for name in files.published:
         artifacts.copy(material.file.path(name), folder / row.target / name)
-    _copy_description(material.model.path("model"), folder)
+    _copy_description(material.model.path(material.model.record.model), folder)
     artifacts.write_json(folder / LABELS, data.labels)
     golden = _golden(material, row, data, task)
     artifacts.write_text(folder / GOLDEN, _lines(golden))
@@ -117,7 +120,7 @@ def _golden(material: Material, row: CandidateResult, data: PreparedData, task: 
     from edgedistill.signals import load_rows
 
     tokens, raw = data.tokens("validation"), data.rows("validation")
-    answered = load_rows(material.verified.path("validation.safetensors"))
+    answered = load_rows(material.verified.path(material.verified.record.answers))
     names = [name for name in MODEL_INPUTS if name in tokens.sequences]
     items = []
     for item in spread_by_length(tokens.lengths):

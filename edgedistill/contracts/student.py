@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from edgedistill.spec import Spec
 
@@ -24,16 +24,13 @@ Config = Mapping[str, object]
 
 
 class StudentSpec(Spec):
-    """What every student's part of a recipe has; `init` is the plug-in's name, as a `Literal` in its own spec."""
+    """What every student's part of a recipe has; `init` is the plug-in's name, as a `Literal` in its own spec.
+
+    A field that names the model of the run that it is cut from is marked so, `Annotated[str, RoundRef()]`; one that
+    names a pretrained model, `Annotated[str, ModelRef()]`.
+    """
 
     init: str
-
-
-class Pretrained(NamedTuple):
-    """A model that the run doesn't make: a hub id at a revision, or a folder."""
-
-    model: str
-    revision: str = "main"
 
 
 S = TypeVar("S", bound=StudentSpec)
@@ -77,8 +74,6 @@ class Student(Versioned, Generic[S]):
         build: makes the student.
         planned: (spec, configuration of its source or pretrained model, auto class) -> what decides the student's size,
             from which the plan counts its parameters exactly; None for one whose size only the data decides.
-        parent: the id of the model that it is cut from; None for an initialisation that is cut from none.
-        pretrained: the model that it starts from where that isn't one of the run's.
         layers: how many layers it will have, where the spec says so; None: as many as its source.
         unsuitable: (spec, or None for whatever spec; its source's or pretrained model's configuration) -> why no
             student can be made of such a model, as the end of a sentence; or None.
@@ -90,8 +85,6 @@ class Student(Versioned, Generic[S]):
     spec: type[S]
     build: Callable[[StudentRequest[S]], PreTrainedModel]
     planned: Callable[[S, PreTrainedConfig, AutoClass], PlannedStudent] | None = None
-    parent: Callable[[S], str] | None = None
-    pretrained: Callable[[S], Pretrained] | None = None
     layers: Callable[[S], int | None] | None = None
     unsuitable: Callable[[S | None, Config], str | None] | None = None
     becomes: str | None = None
@@ -104,6 +97,4 @@ class Student(Versioned, Generic[S]):
 
     def fault(self, name: str) -> str | None:
         """Why this cannot be used under that name, or None."""
-        if self.own_tokenizer and self.parent is None:
-            return "it makes a tokenizer, expected a function 'parent' that says of whose"
         return super().fault(name) or fault_in_tag(self.spec, StudentSpec, "init", name)

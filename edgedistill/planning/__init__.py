@@ -5,21 +5,25 @@ What the models will be is asked of another process, once, and remembered.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
+from edgedistill.artifacts import Published
 from edgedistill.candidates import Candidate, candidates
 from edgedistill.recipe import Recipe
 from edgedistill.sources import Sources
 from edgedistill.step import Step
+from edgedistill.store import roles
 
 from .architectures import refuse_architectures
 from .devices import plan_closing, plan_evaluation, plan_files, plan_judgement
 from .draft import Draft, arms
 from .estimates import ModelEstimate, estimate_models
 from .exact_sizes import model_shapes
+from .outputs import Outputs
 from .training import plan_round, plan_teacher
 
-__all__ = ["ModelEstimate", "Plan", "make_plan"]
+__all__ = ["ModelEstimate", "Outputs", "Plan", "make_plan"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,11 @@ class Plan:
     steps: tuple[Step, ...]
     models: tuple[ModelEstimate, ...]
     candidates: tuple[Candidate, ...]
+    outputs: Outputs
+
+    def made(self, done: Mapping[str, Published]) -> Outputs:
+        """The outputs, as far as they are among what is done, by the name of the step."""
+        return roles.resolved(self.outputs, lambda planned: done.get(planned.step))
 
     def step(self, name: str) -> Step:
         """The step of that name."""
@@ -38,7 +47,7 @@ class Plan:
     def until(self, name: str) -> Plan:
         """The part of the plan that ends with the step of that name."""
         position = self.steps.index(self.step(name))
-        return Plan(self.recipe, self.steps[: position + 1], self.models, self.candidates)
+        return replace(self, steps=self.steps[: position + 1])
 
 
 def make_plan(recipe: Recipe, sources: Sources, *, loading_torch: bool = False) -> Plan:
@@ -68,5 +77,5 @@ def make_plan(recipe: Recipe, sources: Sources, *, loading_torch: bool = False) 
         plan_files(draft, own)
         if recipe.stop is not None:
             plan_judgement(draft, each, own)
-    plan_closing(draft, rows)
-    return Plan(recipe, tuple(draft.steps.ordered), estimate_models(recipe, shapes), rows)
+    outputs = plan_closing(draft, rows)
+    return Plan(recipe, tuple(draft.steps.ordered), estimate_models(recipe, shapes), rows, outputs)

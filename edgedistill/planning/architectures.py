@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from edgedistill import plugins
+from edgedistill import plugins, references
 from edgedistill.architectures import Config, advice, is_encoder_decoder, kind_of
 from edgedistill.contracts.planned_model import PlannedModel
 from edgedistill.errors import RecipeError
 from edgedistill.model_shape import ModelShape
-from edgedistill.recipe import Recipe, Round, pretrained_of, source_of
+from edgedistill.recipe import Recipe, Round, source_of
 from edgedistill.sources import Sources
 
-from .estimates import Shapes, config_of
+from .estimates import Shapes
 
 
 def refuse_architectures(recipe: Recipe, sources: Sources, shapes: Shapes) -> None:
@@ -30,11 +30,8 @@ def refuse_architectures(recipe: Recipe, sources: Sources, shapes: Shapes) -> No
 def problems(recipe: Recipe, sources: Sources, shapes: Shapes) -> Iterator[tuple[str, str]]:
     """(dotted path, sentence) of each."""
     known: dict[str, Config | None] = {"teacher": _teacher(recipe, sources)}
-    own = [("teacher.model", known["teacher"])]
-    for i, each in enumerate(recipe.rounds):
-        if pretrained_of(each.student) is not None:
-            own.append((f"rounds.{i}.student.model", config_of(each.student, sources)))
-    for path, config in own:
+    for path, model in references.models(recipe):
+        config = sources.configs.get(model)
         if config is not None and is_encoder_decoder(config):
             yield (
                 path,
@@ -48,7 +45,7 @@ def problems(recipe: Recipe, sources: Sources, shapes: Shapes) -> Iterator[tuple
 
 
 def _teacher(recipe: Recipe, sources: Sources) -> Config | None:
-    return {"model_type": "bert"} if recipe.teacher.scratch else sources.configs.get(recipe.teacher.model or "")
+    return {"model_type": "bert"} if recipe.teacher.scratch else sources.config(recipe.teacher)
 
 
 def _initialisation_problems(
@@ -56,7 +53,7 @@ def _initialisation_problems(
 ) -> Iterator[tuple[str, str]]:
     """What a student can't be made of; notes what it becomes."""
     source, init = source_of(each.student), each.student.init
-    config = known.get(source) if source is not None else config_of(each.student, sources)
+    config = known.get(source) if source is not None else sources.config(each.student)
     known[each.id] = config
     if config is None:
         return

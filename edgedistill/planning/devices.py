@@ -8,7 +8,7 @@ from edgedistill import plugins
 from edgedistill.candidates import Candidate, counted, possible, timed
 from edgedistill.recipe import Calibration, Round
 from edgedistill.sources import pinned
-from edgedistill.steps import (
+from edgedistill.steps.kinds import (
     bundle,
     choose,
     emulate,
@@ -20,8 +20,14 @@ from edgedistill.steps import (
     report,
     verify,
 )
+from edgedistill.steps.kinds.choose import Chosen
+from edgedistill.store.data_inputs import DataInputs
+from edgedistill.store.handle import Artifact
+from edgedistill.store.records.data import TokenisedData
+from edgedistill.store.records.files import FileId, MadeFiles, Measured
 
 from .draft import Draft, arms
+from .outputs import Outputs
 
 
 def plan_evaluation(draft: Draft, model: str, tokens_of: str) -> None:
@@ -30,25 +36,36 @@ def plan_evaluation(draft: Draft, model: str, tokens_of: str) -> None:
     `tokens_of` is the model whose tokens it reads.
     """
     own = any(each.id == tokens_of and each.data is not None for each in draft.recipe.rounds)
-    chosen_by = evaluate.Settings(task=draft.recipe.task, split="validation")
-    inputs = {**draft.reading(tokens_of, "validation"), "model": model}
-    draft.steps.add(f"evaluate-{model}", "evaluate", chosen_by, inputs, f"logits of {model} on validation")
     ood = () if own else tuple(draft.recipe.evaluate.ood)
-    tested = evaluate.Settings(task=draft.recipe.task, split="test", ood=ood)
-    inputs = {**draft.reading(tokens_of, "test"), "model": model}
-    if ood:
-        inputs["elsewhere"] = _plan_elsewhere(draft, draft.data_of[tokens_of])
-    draft.steps.add(f"test-{model}", "evaluate", tested, inputs, f"logits of {model} on {', '.join(('test', *ood))}")
+    made = draft.models[model]
+    draft.evaluated[model] = draft.steps.add(
+        f"evaluate-{model}",
+        evaluate.KIND,
+        evaluate.Settings(task=draft.recipe.task, split="validation"),
+        evaluate.Inputs(draft.reading(tokens_of, "validation"), made),
+        f"logits of {model} on validation",
+    )
+    elsewhere = _plan_elsewhere(draft, draft.data[tokens_of]) if ood else None
+    draft.tested[model] = draft.steps.add(
+        f"test-{model}",
+        evaluate.KIND,
+        evaluate.Settings(task=draft.recipe.task, split="test", ood=ood),
+        evaluate.Inputs(draft.reading(tokens_of, "test"), made, elsewhere),
+        f"logits of {model} on {', '.join(('test', *ood))}",
+    )
 
 
-def _plan_elsewhere(draft: Draft, tokens: str) -> str:
+def _plan_elsewhere(draft: Draft, data: DataInputs) -> Artifact[TokenisedData]:
     """The sets from elsewhere in the tokens of a data step; once for all models that read those."""
-    sets = {name: pinned(source) for name, source in draft.recipe.evaluate.ood.items()}
-    settings = prepare_elsewhere.Settings(task=draft.recipe.task.type, ood=sets, content=draft.sources.ood)
-    names = ", ".join(settings.ood)
-    identity = [settings.task, dict(draft.sources.ood)]
-    name = "elsewhere" + tokens.removeprefix("data")
-    return draft.steps.add(name, "prepare_elsewhere", settings, {"data": tokens}, f"read and check {names}", identity)
+    sets = draft.recipe.evaluate.ood
+    settings = prepare_elsewhere.Settings(
+        task=draft.recipe.task.type,
+        ood={name: pinned(source) for name, source in sets.items()},
+        content={name: draft.sources.fingerprints[source] for name, source in sets.items()},
+    )
+    name = "elsewhere" + data.base.step.removeprefix("data")
+    inputs = prepare_elsewhere.Inputs(data.reading())
+    return draft.steps.add(name, prepare_elsewhere.KIND, settings, inputs, f"read and check {', '.join(sets)}")
 
 
 def plan_files(draft: Draft, rows: Sequence[Candidate]) -> None:
@@ -58,19 +75,14 @@ def plan_files(draft: Draft, rows: Sequence[Candidate]) -> None:
         if row.emulated:
             _plan_emulation(draft, row)
             continue
-        settings = verify.Settings(
-            task=recipe.task, runtime=row.runtime, timeout_minutes=recipe.measure.timeout_minutes
-        )
-        file = _plan_file(draft, row.round, row.target, row.precision)
-        draft.steps.add(
+        file = _plan_file(draft, row.file_key)
+        draft.verified[row.verify_key] = draft.steps.add(
             f"verify-{row.verify_key}",
-            "verify",
-            settings,
-            {**draft.reading(row.round, "validation"), "file": file, "reference": f"evaluate-{row.round}"},
+            verify.KIND,
+            verify.Settings(task=recipe.task, runtime=row.runtime, timeout_minutes=recipe.measure.timeout_minutes),
+            verify.Inputs(draft.reading(row.round, "validation"), file, draft.evaluated[row.round]),
             f"{row.round} {row.target} {row.precision} under {row.runtime} against torch, on validation",
-            settings.model_dump(mode="json", exclude={"timeout_minutes"}),
             optional=True,
-            tools=draft.sources.runtimes.get(row.runtime),
         )
 
 
@@ -84,25 +96,23 @@ def _plan_emulation(draft: Draft, row: Candidate) -> None:
         length=None if measured.lengths == "as_is" else measured.lengths,
         timeout_minutes=measured.timeout_minutes,
     )
-    draft.steps.add(
+    data = draft.reading(row.round, "validation", "test")
+    draft.emulated[row.verify_key] = draft.steps.add(
         f"emulate-{row.verify_key}",
-        "emulate",
+        emulate.KIND,
         settings,
-        {
-            **draft.reading(row.round, "validation", "test"),
-            "file": _plan_file(draft, row.round, row.target, row.precision),
-            "reference": f"evaluate-{row.round}",
-        },
+        emulate.Inputs(data, _plan_file(draft, row.file_key), draft.evaluated[row.round]),
         f"{row.round} {row.target} {row.precision} under {row.runtime}: answers and instructions",
-        settings.model_dump(mode="json", exclude={"timeout_minutes"}),
         optional=True,
-        tools=draft.sources.runtimes.get(row.runtime),
     )
 
 
-def _plan_file(draft: Draft, model: str, target: str, precision: str) -> str:
+def _plan_file(draft: Draft, wanted: FileId) -> Artifact[MadeFiles]:
     """The making of one target's files in one precision, after that of the files that they are made of."""
-    recipe, exporter = draft.recipe, plugins.target(target)
+    if wanted in draft.files:
+        return draft.files[wanted]
+    recipe, (model, target, precision) = draft.recipe, wanted
+    exporter = plugins.target(target)
     how = exporter.precisions[precision]
     asked = next((each.calibration for each in recipe.quantize if each.precision == precision), None)
     settings = make_file.Settings(
@@ -114,20 +124,17 @@ def _plan_file(draft: Draft, model: str, target: str, precision: str) -> str:
         timeout_minutes=recipe.export.timeout_minutes,
     )
     seen = {"validation", settings.calibration.from_} if settings.calibration is not None else {"validation"}
-    inputs = {**draft.reading(model, *sorted(seen)), "model": model}
-    origin = model
-    if how.made_of is not None:
-        inputs["source"] = _plan_file(draft, model, *how.made_of)
-        origin = f"{model}'s {' '.join(how.made_of)}"
-    return draft.steps.add(
-        f"file-{model}-{target}-{precision}",
-        "make_file",
+    source = _plan_file(draft, FileId(model, *how.made_of)) if how.made_of is not None else None
+    origin = model if how.made_of is None else f"{model}'s {' '.join(how.made_of)}"
+    draft.files[wanted] = draft.steps.add(
+        f"file-{wanted}",
+        make_file.KIND,
         settings,
-        inputs,
+        make_file.Inputs(draft.reading(model, *sorted(seen)), draft.models[model], source),
         f"{target} {precision} of {origin}",
-        [settings.model_dump(mode="json", exclude={"timeout_minutes"}), exporter.version, how.version],
         optional=True,
     )
+    return draft.files[wanted]
 
 
 def plan_judgement(draft: Draft, each: Round, rows: Sequence[Candidate]) -> None:
@@ -138,114 +145,108 @@ def plan_judgement(draft: Draft, each: Round, rows: Sequence[Candidate]) -> None
     settings = judge_round.Settings(
         task=recipe.task, round=each.id, stop=recipe.stop, limits=recipe.select.limits, candidates=rows
     )
-    inputs = {
-        **draft.reading("teacher", "validation"),
-        "teacher": "evaluate-teacher",
-        "student": f"evaluate-{each.id}",
-    }
-    inputs |= {f"file:{row.file_key}": f"file-{row.file_key}" for row in rows}
-    inputs |= {f"verify:{row.verify_key}": f"verify-{row.verify_key}" for row in rows}
-    draft.steps.add(f"judge-{each.id}", "judge_round", settings, inputs, "is the drop real, are the limits met")
-
-
-def plan_closing(draft: Draft, rows: Sequence[Candidate]) -> None:
-    """Measure all candidates together, choose, report, bundle what was chosen."""
-    recipe = draft.recipe
-    every, emulated, rows = tuple(rows), counted(rows), timed(rows)
-    files = {f"file:{row.file_key}": f"file-{row.file_key}" for row in rows}
-    verified = {f"verify:{row.verify_key}": f"verify-{row.verify_key}" for row in rows}
-    emulations = {f"emulate:{row.verify_key}": f"emulate-{row.verify_key}" for row in emulated}
-    emulations |= {f"file:{row.file_key}": f"file-{row.file_key}" for row in emulated}
-    evaluated = {step.name.replace("-", ":", 1): step.name for step in draft.steps.ordered if step.kind == "evaluate"}
-    models = {f"model:{name.split(':', 1)[1]}": name.split(":", 1)[1] for name in evaluated}
-    models_measured = dict.fromkeys(row.round for row in rows)
-    tested: dict[str, str] = {}
-    golden: dict[str, str] = {}
-    for model in models_measured:
-        tested |= draft.reading(model, "test", role=f"data:{model}")
-        golden |= draft.reading(model, "validation", role=f"data:{model}")
-    made = {step.name for step in draft.steps.ordered}
-    recorded = {
-        f"logits:{teacher}:train": name
-        for each in recipe.rounds
-        for teacher in each.teachers()
-        if (name := f"logits-{teacher}-train") in made
-    }
-    decided = {f"choice:{each.id}": name for each in recipe.rounds if (name := f"{each.id}-teacher") in made}
-    judged = {f"judge:{each.id}": name for each in recipe.rounds if (name := f"judge-{each.id}") in made}
-    own: dict[str, str] = {}
-    for each in recipe.rounds:
-        if each.data is not None:
-            own |= draft.reading(each.id, "test", role=f"data:{each.id}")
-    measured = measure.Settings(task=recipe.task, measure=recipe.measure, candidates=rows)
-    draft.steps.add(
-        "measure",
-        "measure",
-        measured,
-        {**tested, **files, **verified},
-        f"accuracy, latency and memory of {len(rows)} candidates, interleaved",
-        measured.model_dump(mode="json", exclude={"measure": {"timeout_minutes", "runtimes", "emulation"}}),
-        tools={
-            "host": dict(draft.sources.host),
-            **{row.runtime: draft.sources.runtimes.get(row.runtime) for row in rows},
-        },
+    inputs = judge_round.Inputs(
+        data=draft.reading("teacher", "validation"),
+        teacher=draft.evaluated["teacher"],
+        student=draft.evaluated[each.id],
+        files={row.file_key: draft.files[row.file_key] for row in rows},
+        verified={row.verify_key: draft.verified[row.verify_key] for row in rows},
     )
-    draft.steps.add(
+    summary = "is the drop real, are the limits met"
+    draft.judged[each.id] = draft.steps.add(f"judge-{each.id}", judge_round.KIND, settings, inputs, summary)
+
+
+def plan_closing(draft: Draft, every: Sequence[Candidate]) -> Outputs:
+    """Measure all candidates together, choose, report, bundle what was chosen."""
+    recipe, rows = draft.recipe, timed(every)
+    files = {row.file_key: draft.files[row.file_key] for row in rows}
+    verified = {row.verify_key: draft.verified[row.verify_key] for row in rows}
+    names = dict.fromkeys(row.round for row in rows)
+    measured = draft.steps.add(
+        "measure",
+        measure.KIND,
+        measure.Settings(task=recipe.task, measure=recipe.measure, candidates=rows),
+        measure.Inputs({name: draft.reading(name, "test") for name in names}, files, verified),
+        f"accuracy, latency and memory of {len(rows)} candidates, interleaved",
+    )
+    chosen = draft.steps.add(
         "choose",
-        "choose",
+        choose.KIND,
         choose.Settings(
-            task=recipe.task,
-            select=recipe.select,
-            min_agreement=recipe.verify.min_agreement,
-            candidates=rows,
+            task=recipe.task, select=recipe.select, min_agreement=recipe.verify.min_agreement, candidates=rows
         ),
-        {"measure": "measure", "evaluate:teacher": "evaluate-teacher", **verified},
+        choose.Inputs(measured, draft.evaluated["teacher"], verified),
         "apply the limits",
     )
-    draft.steps.add(
-        "report",
-        "report",
-        report.Settings(
-            recipe=recipe.name,
-            task=recipe.task,
-            rounds=recipe.rounds,
-            seeds=tuple(arm.seed for arm in arms(recipe)),
-            candidates=every,
-            select=recipe.select,
-            ood=tuple(recipe.evaluate.ood),
-        ),
-        {
-            **draft.reading("teacher", *recipe.data.splits()),
-            "measure": "measure",
-            "choose": "choose",
-            **models,
-            **evaluated,
-            **verified,
-            **files,
-            **emulations,
-            **recorded,
-            **decided,
-            **judged,
-            **own,
-            **({"elsewhere": "elsewhere"} if recipe.evaluate.ood else {}),
-        },
-        "results.json, report.md, report.html",
+    inputs = _reported(draft, every, measured, chosen)
+    reported = draft.steps.add(
+        "report", report.KIND, _report_settings(draft, every), inputs, "results.json, report.md, report.html"
     )
-    draft.steps.add(
+    bundled = draft.steps.add(
         "bundle",
-        "bundle",
+        bundle.KIND,
         bundle.Settings(
             task=recipe.task.type,
             candidates=rows,
             provenance=draft.sources.provenance,
             length=None if recipe.measure.lengths == "as_is" else recipe.measure.lengths,
         ),
-        {
-            "report": "report",
-            **golden,
-            **{f"model:{row.round}": row.round for row in rows},
-            **files,
-            **verified,
-        },
+        bundle.Inputs(
+            report=reported,
+            data={name: draft.reading(name, "validation") for name in names},
+            models={name: draft.models[name] for name in names},
+            files=files,
+            verified=verified,
+        ),
         "the chosen candidate as a folder that tests itself",
+    )
+    return Outputs(
+        data=draft.data,
+        models=draft.models,
+        evaluated=draft.evaluated,
+        tested=draft.tested,
+        judged=draft.judged,
+        files=draft.files,
+        verified=draft.verified,
+        measured=measured,
+        chosen=chosen,
+        report=reported,
+        bundle=bundled,
+    )
+
+
+def _report_settings(draft: Draft, every: Sequence[Candidate]) -> report.Settings:
+    recipe = draft.recipe
+    return report.Settings(
+        recipe=recipe.name,
+        task=recipe.task,
+        rounds=recipe.rounds,
+        seeds=tuple(arm.seed for arm in arms(recipe)),
+        candidates=tuple(every),
+        select=recipe.select,
+        ood=tuple(recipe.evaluate.ood),
+    )
+
+
+def _reported(
+    draft: Draft, every: Sequence[Candidate], measured: Artifact[Measured], chosen: Artifact[Chosen]
+) -> report.Inputs:
+    recipe = draft.recipe
+    teachers = {teacher for each in recipe.rounds for teacher in each.teachers()}
+    made = possible(every)
+    return report.Inputs(
+        data=draft.reading("teacher", *recipe.data.splits()),
+        own_data={each.id: draft.reading(each.id, "test") for each in recipe.rounds if each.data is not None},
+        elsewhere=_plan_elsewhere(draft, draft.data["teacher"]) if recipe.evaluate.ood else None,
+        models={name: draft.models[name] for name in draft.evaluated},
+        evaluated=draft.evaluated,
+        tested=draft.tested,
+        recorded={name: signals for name, signals in draft.recorded.items() if name in teachers},
+        choices=draft.choices,
+        judged=draft.judged,
+        files={row.file_key: draft.files[row.file_key] for row in made},
+        verified={row.verify_key: draft.verified[row.verify_key] for row in timed(every)},
+        emulated={row.verify_key: draft.emulated[row.verify_key] for row in counted(every)},
+        measured=measured,
+        chosen=chosen,
     )

@@ -1,87 +1,95 @@
-"""A plan while it is being made: the steps so far, and what a later step must know of them."""
+"""A plan while it is being made: the steps so far, and what a later step may read of them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeVar
 
 from edgedistill.errors import UserError
-from edgedistill.ingredients import plugin_versions
 from edgedistill.recipe import Recipe
 from edgedistill.sources import Sources
 from edgedistill.spec import Spec
-from edgedistill.step import Step, key_of
+from edgedistill.step import Step, StepKind, key_of
+from edgedistill.steps.kinds.judge_round import Judged
+from edgedistill.store import roles
+from edgedistill.store.data_inputs import DataInputs
+from edgedistill.store.handle import Artifact
+from edgedistill.store.records.base import Record
+from edgedistill.store.records.files import Emulated, FileId, MadeFiles, Verified, VerifyId
+from edgedistill.store.records.models import Evaluation, Signals, TeacherChosen, TrainedModel
 
 from .estimates import Shapes
+from .keys import KeyContent
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+S = TypeVar("S", bound=Spec)
+I = TypeVar("I", bound="DataclassInstance")  # noqa: E741 - inputs
+R = TypeVar("R", bound=Record)
 
 
 class Steps:
     """Collects steps; each key comes from the keys of its inputs, so order is checked as it is built."""
 
-    def __init__(self) -> None:
+    def __init__(self, sources: Sources) -> None:
         self.ordered: list[Step] = []
+        self._sources, self._content = sources, KeyContent(sources)
         self._by_key: dict[str, str] = {}
         self._keys: dict[str, str] = {}
 
     def add(
-        self,
-        name: str,
-        kind: str,
-        settings: Spec,
-        inputs: Mapping[str, str],
-        summary: str,
-        identity: object = None,
-        *,
-        optional: bool = False,
-        tools: Mapping[str, object] | None = None,
-    ) -> str:
-        """Append a step, unless one with the same key is there already; returns the name of the one to read.
+        self, name: str, kind: StepKind[S, I, R], settings: S, inputs: I, summary: str, *, optional: bool = False
+    ) -> Artifact[R]:
+        """Append a step, unless one with the same key is there already; returns what it makes.
 
         Raises:
             UserError: a round has the name of another step.
-
-        Args:
-            identity: stands for the settings in the key where they hold paths.
-            tools: versions of the programs that the step runs, and the machine where it measures that.
         """
-        version = import_module(f"edgedistill.steps.{kind}").VERSION
-        known = identity if identity is not None else settings.model_dump(mode="json", by_alias=True)
-        keys = {role: self._keys[step] for role, step in inputs.items()}
-        key = key_of(kind, version, known, keys, plugin_versions(settings), tools)
+        keys = {role: self._keys[artifact.step] for role, artifact in roles.named(inputs).items()}
+        key = key_of(kind, self._content.of(settings), keys, self._sources.host)
         if key in self._by_key:
-            return self._by_key[key]
+            return Artifact(self._by_key[key], key, kind.record)
         if name in self._keys:
             raise UserError(f"rounds: got the id of a step that the run has already ('{name}'), expected another id")
         self._by_key[key] = name
         self._keys[name] = key
-        self.ordered.append(Step(name, kind, settings, dict(inputs), key, summary, optional))
-        return name
+        self.ordered.append(Step(name, kind, settings, inputs, key, summary, optional))
+        return Artifact(name, key, kind.record)
 
 
 @dataclass(frozen=True)
 class Draft:
-    """The recipe, what is known of its inputs, the steps, and which step holds the tokens that each model reads."""
+    """The recipe, what is known of its inputs, the steps, and what they make, by the model's name or the files' id.
+
+    A model is called as its step: `r1`, `r1-control`, `r1-seed7`, `teacher`, `teacher-r2`.
+    """
 
     recipe: Recipe
     sources: Sources
     shapes: Shapes
-    steps: Steps = field(default_factory=Steps)
-    data_of: dict[str, str] = field(default_factory=lambda: {"teacher": "data"})
+    data: dict[str, DataInputs] = field(default_factory=dict)
+    """By model of the recipe, the data that it reads, all splits, in its tokens."""
+    models: dict[str, Artifact[TrainedModel]] = field(default_factory=dict)
+    evaluated: dict[str, Artifact[Evaluation]] = field(default_factory=dict)
+    tested: dict[str, Artifact[Evaluation]] = field(default_factory=dict)
+    recorded: dict[str, Artifact[Signals]] = field(default_factory=dict)
+    """Logits on the training set."""
+    choices: dict[str, Artifact[TeacherChosen]] = field(default_factory=dict)
+    judged: dict[str, Artifact[Judged]] = field(default_factory=dict)
+    files: dict[FileId, Artifact[MadeFiles]] = field(default_factory=dict)
+    verified: dict[VerifyId, Artifact[Verified]] = field(default_factory=dict)
+    emulated: dict[VerifyId, Artifact[Emulated]] = field(default_factory=dict)
 
-    def reading(self, model: str, *splits: str, role: str = "data") -> dict[str, str]:
-        """The inputs of a step that reads these splits, beside the training data, in the tokens of a model."""
-        return reading(self.data_of[model], *splits, role=role)
+    @cached_property
+    def steps(self) -> Steps:
+        """The steps so far."""
+        return Steps(self.sources)
 
-
-def reading(data: str, *splits: str, role: str = "data") -> dict[str, str]:
-    """The inputs under `role`: a data step, and the steps of the further splits of it that are read."""
-    return {role: data} | {f"{role}/{split}": split_step(data, split) for split in splits if split != "train"}
-
-
-def split_step(data: str, split: str) -> str:
-    """The step that publishes a further split of a data step."""
-    return f"{data}-{split}"
+    def reading(self, model: str, *splits: str) -> DataInputs:
+        """What a step reads of a model's data: these splits beside the training data."""
+        return self.data[model].reading(*splits)
 
 
 @dataclass(frozen=True)

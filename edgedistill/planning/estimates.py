@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from edgedistill import plugins
 from edgedistill.model_shape import ModelShape
-from edgedistill.recipe import Recipe, Round, StudentSpec, pretrained_of
+from edgedistill.recipe import Recipe, Round
 from edgedistill.sources import Sources
 
 Shapes = Mapping[str, ModelShape | None]
@@ -80,9 +80,3 @@ def _file_bytes(recipe: Recipe, parameters: int | None) -> dict[str, int | None]
         maker = next((own[each.precision] for own in makers if each.precision in own), None)
         sizes[each.precision] = round(parameters * maker.bytes_per_parameter) if parameters and maker else None
     return sizes
-
-
-def config_of(student: StudentSpec, sources: Sources) -> Mapping[str, object] | None:
-    """The configuration of the pretrained model that a student starts from, where there is one and it is known."""
-    pretrained = pretrained_of(student)
-    return sources.configs.get(pretrained.model) if pretrained is not None else None

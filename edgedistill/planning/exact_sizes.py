@@ -24,8 +24,6 @@ from edgedistill.model_shape import ModelShape
 from edgedistill.recipe import Recipe, StudentSpec, source_of
 from edgedistill.sources import Sources
 
-from .estimates import config_of
-
 _TIMEOUT_SECONDS = 120.0
 _MEMORY = "shapes.json"
 _SHAPE = TypeAdapter(ModelShape)
@@ -60,7 +58,7 @@ def requests(recipe: Recipe, sources: Sources) -> dict[str, Request]:
         if plugins.student(each.student.init).planned is None:
             continue
         source = source_of(each.student)
-        before = found.get(source) if source is not None else _loaded(recipe, config_of(each.student, sources))
+        before = found.get(source) if source is not None else _loaded(recipe, sources.config(each.student))
         if before is not None:
             labels = _labels(recipe, sources, each.id) or 2
             found[each.id] = {**before, "labels": labels, "students": [*before["students"], _plain(each.student)]}
@@ -113,7 +111,7 @@ def _ask(missing: Mapping[str, Request]) -> dict[str, ModelShape | None]:
 def _teacher(recipe: Recipe, sources: Sources) -> Request | None:
     architecture = recipe.teacher.scratch
     if architecture is None:
-        return _loaded(recipe, sources.configs.get(recipe.teacher.model or ""), sources.labels)
+        return _loaded(recipe, sources.config(recipe.teacher), sources.labels)
     if not plugins.task(recipe.task.type).TOKENS:
         return None  # its inputs are as large as the data's
     scratch: FromNothing = {

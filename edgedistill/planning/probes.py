@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from edgedistill.recipe import LossSpec, Recipe, Round, pretrained_of, source_of, teacher_of
-from edgedistill.steps import probe_model
-from edgedistill.steps.probe_model import ProbedModel
+from edgedistill.recipe import LossSpec, Recipe, Round, Schedule, source_of, teacher_of
+from edgedistill.steps.kinds import probe_model
+from edgedistill.steps.kinds.probe_model import ProbedModel
 
 from .draft import Draft
 
@@ -50,17 +50,13 @@ def _add(
     teachers: tuple[str, ...],
     stages: tuple[tuple[LossSpec, ...], ...],
 ) -> None:
-    recipe, known = draft.recipe, draft.sources.models
+    recipe = draft.recipe
+    teacher = recipe.teacher.model_copy(update={"fine_tune": Schedule()})  # whether it is tuned stands in the models
     settings = probe_model.Settings(
-        task=recipe.task.type, teacher=recipe.teacher, models=models, teachers=teachers, stages=stages
+        task=recipe.task.type, teacher=teacher, models=models, teachers=teachers, stages=stages
     )
-    identity = settings.model_dump(mode="json", by_alias=True, exclude={"teacher": {"model", "revision", "fine_tune"}})
-    identity["teacher"]["content"] = known.get(recipe.teacher.model or "scratch", "scratch")
-    for described, model in zip(identity["models"], models, strict=True):
-        if model.student is not None and (origin := pretrained_of(model.student)) is not None:
-            described["student"] |= {"model": known[origin.model], "revision": ""}
-    inputs = {f"data:{model.id}": draft.data_of[model.id] for model in models}
+    inputs = probe_model.Inputs({model.id: draft.data[model.id].base for model in models})
     student = models[-1].student
     what = "the teacher" if student is None else f"a {student.init} student"
     shown = f"whether {what} reads, answers, learns and can be saved, before anything is trained"
-    draft.steps.add(f"probe-{name}", "probe_model", settings, inputs, shown, identity)
+    draft.steps.add(f"probe-{name}", probe_model.KIND, settings, inputs, shown)

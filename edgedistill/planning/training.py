@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from edgedistill import plugins
 from edgedistill.contracts.layer_maps import LayerMap
 from edgedistill.recipe import (
     DataSpec,
     LossSpec,
+    Place,
     Round,
     Schedule,
     Stage,
     TeacherChoice,
     Teachers,
     own_tokenizer,
-    pretrained_of,
     source_of,
     teacher_of,
 )
-from edgedistill.sources import Sources, pinned_splits
-from edgedistill.steps import (
+from edgedistill.sources import pinned
+from edgedistill.steps.kinds import (
     augment_text,
     choose_teacher,
     distil,
@@ -31,116 +32,107 @@ from edgedistill.steps import (
     retokenise_split,
     train_teacher,
 )
+from edgedistill.steps.kinds.distil import SignalId
+from edgedistill.store.data_inputs import DataInputs
+from edgedistill.store.handle import Artifact
+from edgedistill.store.records.data import PreparedSplit, TokenisedData
+from edgedistill.store.records.models import Signal, Signals, TeacherChosen, TrainedModel
 
-from .draft import Arm, Draft, reading, split_step
+from .draft import Arm, Draft
 from .estimates import depth, live_signals
 from .probes import plan_probes
 
 
 def plan_teacher(draft: Draft) -> None:
     """All data, the trial of every model, and the teacher."""
-    _plan_data(draft, "data", draft.recipe.data, draft.sources)
+    draft.data["teacher"] = _plan_data(draft, "data", draft.recipe.data)
     for each in draft.recipe.rounds:
         if each.data is not None:
-            _plan_own_data(draft, each)
+            own = _plan_data(draft, f"data-{each.id}", each.data, draft.data["teacher"].base)
+            draft.data[each.id] = draft.data[teacher_of(each)] = own
         else:
-            _plan_tokens(draft, each)
+            draft.data[each.id] = _plan_tokens(draft, each)
     plan_probes(draft)
-    _plan_tuning(draft, "teacher", "data", draft.recipe.teacher.fine_tune)
+    _plan_tuning(draft, "teacher", draft.recipe.teacher.fine_tune)
 
 
-def _plan_data(draft: Draft, name: str, data: DataSpec, known: Sources, tokens: str | None = None) -> None:
+def _plan_data(draft: Draft, name: str, data: DataSpec, tokens: Artifact[TokenisedData] | None = None) -> DataInputs:
     """Read a data set; `tokens` is the data step whose tokenizer is taken instead of the teacher's."""
     recipe, teacher = draft.recipe, draft.recipe.teacher
     settings = prepare_data.Settings(
         task=recipe.task.type,
-        data=pinned_splits(data),
+        train=pinned(data.train),
+        columns=data.columns,
+        labels=data.labels,
+        max_length=data.max_length,
         tokenizer=teacher.model,
         revision=teacher.revision,
         vocabulary=teacher.scratch.vocabulary if teacher.scratch else None,
         teacher_labels=tokens is None and teacher.fine_tune is None,
-        content=known.data["train"],
+        content=draft.sources.fingerprints[data.train],
     )
-    fingerprint = draft.sources.models.get(teacher.model or "scratch", "scratch")
-    columns = {"columns": dict(data.columns), "labels": dict(data.labels), "max_length": data.max_length}
-    places = {"data", "tokenizer", "revision", "content"}
-    without_places = settings.model_dump(mode="json", exclude=places) | {"data": columns}
-    draft.steps.add(
-        name,
-        "prepare_data",
-        settings,
-        {} if tokens is None else {"tokens": tokens},
-        "read, check and tokenise train",
-        [without_places, known.data["train"], fingerprint],
+    base = draft.steps.add(
+        name, prepare_data.KIND, settings, prepare_data.Inputs(tokens), "read, check and tokenise train"
     )
-    for split in data.splits():
+    splits: dict[str, Artifact[PreparedSplit]] = {}
+    for split, source in data.splits().items():
         if split == "train":
             continue
         further = prepare_split.Settings(
-            task=recipe.task.type, data=settings.data, split=split, content=known.data[split]
+            task=recipe.task.type,
+            source=pinned(source),
+            split=split,
+            content=draft.sources.fingerprints[source],
         )
-        compared = ("validation",) if split == "test" else ()
-        draft.steps.add(
-            split_step(name, split),
-            "prepare_split",
+        compared = DataInputs(base, {"validation": splits["validation"]} if split == "test" else {})
+        splits[split] = draft.steps.add(
+            f"{name}-{split}",
+            prepare_split.KIND,
             further,
-            reading(name, *compared),
+            prepare_split.Inputs(compared),
             f"read, check and tokenise {split}",
-            [recipe.task.type, split, known.data[split]],
         )
+    return DataInputs(base, splits)
 
 
-def _plan_tuning(draft: Draft, name: str, data: str, fine_tune: Schedule | None) -> None:
-    """The recipe's teacher, tuned on a data step as `fine_tune` says; None: as it is."""
+def _plan_tuning(draft: Draft, name: str, fine_tune: Schedule | None) -> None:
+    """The recipe's teacher, tuned on the data of the model that it becomes as `fine_tune` says; None: as it is."""
     recipe = draft.recipe
     teacher = recipe.teacher.model_copy(update={"fine_tune": fine_tune})
     origin = teacher.model or "scratch"
-    trained = train_teacher.Settings(task=recipe.task, teacher=teacher, seed=recipe.seed, compute=recipe.compute)
-    fingerprint = draft.sources.models.get(origin, "scratch")
-    draft.steps.add(
+    draft.models[name] = draft.steps.add(
         name,
-        "train_teacher",
-        trained,
-        reading(data, "validation"),
+        train_teacher.KIND,
+        train_teacher.Settings(task=recipe.task, teacher=teacher, seed=recipe.seed, compute=recipe.compute),
+        train_teacher.Inputs(draft.reading(name, "validation")),
         f"fine-tune {origin} for {fine_tune.epochs} epochs" if fine_tune else f"load {origin}",
-        [trained.model_dump(mode="json", exclude={"teacher": {"model", "revision"}}), fingerprint],
     )
 
 
 def plan_round(draft: Draft, each: Round, arm: Arm) -> list[str]:
     """One round in one arm, with its control and, on data of its own, its teacher; the names of the models made."""
-    tuned = []
+    made = []
     if each.data is not None:
-        tuned = _plan_own_teacher(draft, each)
-        each = _taught_by(each, teacher_of(each))
+        teacher = teacher_of(each)
+        if teacher not in draft.models:  # once for all arms
+            _plan_tuning(draft, teacher, each.fine_tune)
+            made.append(teacher)
+        each = _taught_by(each, teacher)
     live = live_signals(draft.recipe, draft.sources, each, draft.shapes)
     signals = _plan_signals(draft, each, arm, live)
-    more = dict(signals)
+    choice = None
     if isinstance(each.teacher, TeacherChoice):
-        more["choice"] = _plan_trials(draft, each, arm, signals, live)
-    made = [_plan_student(draft, each, arm, arm.at(each.id), more, live=live)]
+        choice = _plan_trials(draft, each, arm, signals, live)
+        if not arm.suffix:
+            draft.choices[each.id] = choice
+    name = arm.at(each.id)
+    draft.models[name] = _plan_student(draft, each, arm, name, signals, live, choice)
+    made.append(name)
     if draft.recipe.control:
         control = f"{each.id}-control{arm.suffix}"
-        views = {role: step for role, step in signals.items() if role.startswith("views:")}
-        made.append(_plan_student(draft, _untaught(each), arm, control, views, control=True))
-    return [*tuned, *made]
-
-
-def _plan_own_data(draft: Draft, each: Round) -> None:
-    """The data set of a round that has its own, which the teacher tuned on it reads as well."""
-    assert each.data is not None
-    data = f"data-{each.id}"
-    _plan_data(draft, data, each.data, draft.sources.rounds[each.id], tokens="data")
-    draft.data_of[each.id] = draft.data_of[teacher_of(each)] = data
-
-
-def _plan_own_teacher(draft: Draft, each: Round) -> list[str]:
-    """The teacher tuned on a round's own data; once for all arms."""
-    teacher = teacher_of(each)
-    if any(step.name == teacher for step in draft.steps.ordered):
-        return []
-    _plan_tuning(draft, teacher, draft.data_of[each.id], each.fine_tune)
-    return [teacher]
+        draft.models[control] = _plan_control(draft, each, arm, control)
+        made.append(control)
+    return made
 
 
 def _taught_by(each: Round, teacher: str) -> Round:
@@ -152,84 +144,103 @@ def _taught_by(each: Round, teacher: str) -> Round:
     return each.model_copy(update={"teacher": teacher, "stages": stages})
 
 
-def _plan_tokens(draft: Draft, each: Round) -> None:
-    """Which tokens the student reads: the teacher's, its source's, or those of a tokenizer of its own."""
+def _plan_tokens(draft: Draft, each: Round) -> DataInputs:
+    """The data in the tokens that the student reads: the teacher's, its source's, or those of its own tokenizer."""
     owner = own_tokenizer(draft.recipe, each.id)
-    draft.data_of[each.id] = "data" if owner is None else f"data-{owner}"
-    if owner == each.id:
-        source = source_of(each.student)
-        assert source is not None, "a student with a tokenizer of its own makes it from its source's"
-        settings = retokenise.Settings(task=draft.recipe.task.type, student=each.student)
-        origin, own = draft.data_of[source], f"data-{each.id}"
-        summary = f"tokenizer of {each.id}: {each.student.init} of {source}'s"
-        draft.data_of[each.id] = draft.steps.add(own, "retokenise", settings, {"data": origin}, summary)
-        for split in draft.recipe.data.splits():
-            if split == "train":
-                continue
-            further = retokenise_split.Settings(task=draft.recipe.task.type, split=split)
-            inputs = {**reading(own), **reading(origin, split, role="source")}
-            summary = f"{split} in the tokens of {each.id}"
-            draft.steps.add(split_step(own, split), "retokenise_split", further, inputs, summary)
+    if owner != each.id:
+        return draft.data["teacher" if owner is None else owner]
+    source = source_of(each.student)
+    assert source is not None, "a student with a tokenizer of its own makes it from its source's"
+    task, origin, name = draft.recipe.task.type, draft.data[source], f"data-{each.id}"
+    settings = retokenise.Settings(task=task, student=each.student)
+    summary = f"tokenizer of {each.id}: {each.student.init} of {source}'s"
+    base = draft.steps.add(name, retokenise.KIND, settings, retokenise.Inputs(origin.reading()), summary)
+    splits: dict[str, Artifact[PreparedSplit]] = {}
+    for split in draft.recipe.data.splits():
+        if split == "train":
+            continue
+        further = retokenise_split.Settings(task=task, split=split)
+        inputs = retokenise_split.Inputs(source=origin.reading(split), data=DataInputs(base))
+        summary = f"{split} in the tokens of {each.id}"
+        splits[split] = draft.steps.add(f"{name}-{split}", retokenise_split.KIND, further, inputs, summary)
+    return DataInputs(base, splits)
 
 
-def _plan_views(draft: Draft, each: Round, stage: Stage, tokens: str) -> str:
-    """The stage's augmented texts in the tokens of the data step `tokens`; the same texts for all of them."""
+def _plan_views(draft: Draft, each: Round, stage: Stage, model: str) -> Artifact[TokenisedData]:
+    """The stage's augmented texts in the tokens of a model; the same texts for all of them."""
     assert stage.augment is not None
-    first = "data" if each.data is None else draft.data_of[each.id]
+    first, tokens = draft.data["teacher" if each.data is None else each.id], draft.data[model].base
     settings = augment_text.Settings(
         task=draft.recipe.task.type, augment=stage.augment, splits=stage.data, seed=draft.recipe.seed
     )
-    name = f"views-{each.id}-{stage.name}" + ("" if tokens == first else f"-{tokens}")
-    identity = settings.model_dump(mode="json")
-    if stage.augment.masked_lm is not None:
-        identity["augment"]["masked_lm"] = draft.sources.models[stage.augment.masked_lm]
+    name = f"views-{each.id}-{stage.name}" + ("" if tokens.step == first.base.step else f"-{tokens.step}")
     summary = f"{stage.augment.copies} further views of {' and '.join(stage.data)}"
-    inputs = {**reading(first, *stage.data), "tokens": tokens}
-    return draft.steps.add(name, "augment_text", settings, inputs, summary, identity)
+    inputs = augment_text.Inputs(first.reading(*stage.data), tokens)
+    return draft.steps.add(name, augment_text.KIND, settings, inputs, summary)
 
 
-def _plan_signals(draft: Draft, each: Round, arm: Arm, live: Mapping[str, str]) -> dict[str, str]:
-    """The recording of what a round's losses need of its teachers, and its views; returns role -> step name."""
-    inputs: dict[str, str] = {}
+_RECORDED: tuple[Signal, ...] = ("logits", "embedding", "hidden")
 
-    def record(model: str, place: str, stage: Stage, **settings: object) -> None:
-        split, signal = place.split("@")[0], settings["signal"]
-        own = record_signals.Settings.model_validate(
-            {"task": draft.recipe.task.type, "split": split, "compute": draft.recipe.compute, **settings}
-        )
-        tokens = draft.data_of[model]
-        seen = f"{split} of {each.id} {stage.name}" if "@" in place else split
-        name = f"{signal}-{arm.at(model)}-{seen.replace(' of ', '-').replace(' ', '-')}"
-        name += f"-{each.id}" if signal == "hidden" and "@" not in place else ""
-        data = reading(_plan_views(draft, each, stage, tokens)) if "@" in place else reading(tokens, split)
-        shown = "hidden states" if signal == "hidden" else signal
-        inputs[f"{signal}:{model}:{place}"] = draft.steps.add(
-            name,
-            "record_signals",
-            own,
-            {**data, "model": arm.at(model)},
-            f"record {shown} of {arm.at(model)} on {seen}",
-        )
 
+@dataclass(frozen=True)
+class _RoundSignals:
+    """What is recorded for a round, and its views by stage."""
+
+    signals: dict[SignalId, Artifact[Signals]] = field(default_factory=dict)
+    views: dict[str, Artifact[TokenisedData]] = field(default_factory=dict)
+
+
+def _plan_signals(draft: Draft, each: Round, arm: Arm, live: Mapping[str, str]) -> _RoundSignals:
+    """The recording of what a round's losses need of its teachers, and its views."""
+    planned = _RoundSignals()
     for stage in each.stages:
         if stage.augment is not None:
-            inputs[f"views:{stage.name}"] = _plan_views(draft, each, stage, draft.data_of[each.id])
+            planned.views[stage.name] = _plan_views(draft, each, stage, each.id)
         for place in stage.places():
-            sharing = [stage] if "@" in place else [other for other in each.stages if place in other.data]
+            sharing = [stage] if place.stage else [other for other in each.stages if place.split in other.data]
             losses = [loss for other in sharing for loss in other.losses]
             for teacher in each.teachers():
-                for signal in ("logits", "embedding", "hidden"):
+                for signal in _RECORDED:
                     readers = [loss for loss in losses if signal in plugins.loss(loss.kind).needs]
-                    if not readers or signal in live or f"{signal}:{teacher}:{place}" in inputs:
+                    wanted = SignalId(signal, teacher, place)
+                    if not readers or signal in live or wanted in planned.signals:
                         continue
-                    more: dict[str, object] = {}
-                    if signal == "hidden":
-                        maps = tuple(_layers(loss) for loss in readers)
-                        more = {"layer_maps": maps, "student_layers": depth(each, draft.shapes)}
-                    record(teacher, place, stage, signal=signal, **more)
-            if stage.errors is not None and f"logits:{stage.errors.of}:{place}" not in inputs:
-                record(stage.errors.of, place, stage, signal="logits")
-    return inputs
+                    planned.signals[wanted] = _plan_recording(draft, each, arm, stage, wanted, readers)
+            if stage.errors is not None:
+                wanted = SignalId("logits", stage.errors.of, place)
+                if wanted not in planned.signals:
+                    planned.signals[wanted] = _plan_recording(draft, each, arm, stage, wanted, [])
+    return planned
+
+
+def _plan_recording(
+    draft: Draft, each: Round, arm: Arm, stage: Stage, wanted: SignalId, readers: Sequence[LossSpec]
+) -> Artifact[Signals]:
+    """One signal of one model about one place, as far as these losses read it."""
+    signal, (split, of_stage), model = wanted.signal, wanted.place, arm.at(wanted.model)
+    hidden = signal == "hidden"
+    settings = record_signals.Settings(
+        task=draft.recipe.task.type,
+        split=split,
+        signal=signal,
+        compute=draft.recipe.compute,
+        layer_maps=tuple(_layers(loss) for loss in readers) if hidden else (),
+        student_layers=depth(each, draft.shapes) if hidden else None,
+    )
+    name = f"{signal}-{model}-{split}"
+    if of_stage:
+        name += f"-{each.id}-{stage.name}"
+        data = DataInputs(_plan_views(draft, each, stage, wanted.model))
+    else:
+        name += f"-{each.id}" if hidden else ""
+        data = draft.reading(wanted.model, split)
+    seen = f"{split} of {each.id} {stage.name}" if of_stage else split
+    summary = f"record {'hidden states' if hidden else signal} of {model} on {seen}"
+    inputs = record_signals.Inputs(data, draft.models[model])
+    made = draft.steps.add(name, record_signals.KIND, settings, inputs, summary)
+    if signal == "logits" and wanted.place == Place("train"):
+        draft.recorded[model] = made
+    return made
 
 
 def _layers(loss: LossSpec) -> LayerMap:
@@ -238,25 +249,25 @@ def _layers(loss: LossSpec) -> LayerMap:
     return layers(loss)
 
 
-def _plan_trials(draft: Draft, each: Round, arm: Arm, signals: Mapping[str, str], live: Mapping[str, str]) -> str:
+def _plan_trials(
+    draft: Draft, each: Round, arm: Arm, planned: _RoundSignals, live: Mapping[str, str]
+) -> Artifact[TeacherChosen]:
     """A short trial of every teacher that may be chosen, all of equal budget, and the choice."""
     assert isinstance(each.teacher, TeacherChoice)
-    trials: dict[str, str] = {}
+    trials = []
     for number, option in enumerate(each.teacher.choose, start=1):
         short = tuple(
             stage.model_copy(update={"epochs": min(stage.epochs, each.teacher.epochs)}) for stage in each.stages
         )
         trial = each.model_copy(update={"teacher": option, "stages": short})
-        corrected = {stage.errors.of for stage in each.stages if stage.errors is not None}
-        wanted = {*trial.teachers(), *corrected}
-        read = {
-            role: step for role, step in signals.items() if role.startswith("views:") or role.split(":")[1] in wanted
-        }
-        name = f"{each.id}{arm.suffix}-trial-{number}"
-        trials[f"trial:{number}"] = _plan_student(draft, trial, arm, name, read, live=live)
+        read = {*trial.teachers(), *(stage.errors.of for stage in each.stages if stage.errors is not None)}
+        own = _RoundSignals({wanted: made for wanted, made in planned.signals.items() if wanted.model in read})
+        own.views.update(planned.views)
+        trials.append(_plan_student(draft, trial, arm, f"{each.id}{arm.suffix}-trial-{number}", own, live))
     settings = choose_teacher.Settings(options=each.teacher.choose)
     summary = f"the teacher of {each.id}, by validation after {each.teacher.epochs} epochs with each"
-    return draft.steps.add(f"{each.id}{arm.suffix}-teacher", "choose_teacher", settings, trials, summary)
+    inputs = choose_teacher.Inputs(tuple(trials))
+    return draft.steps.add(f"{each.id}{arm.suffix}-teacher", choose_teacher.KIND, settings, inputs, summary)
 
 
 def _plan_student(
@@ -264,38 +275,58 @@ def _plan_student(
     each: Round,
     arm: Arm,
     name: str,
-    signals: Mapping[str, str],
-    *,
-    control: bool = False,
-    live: Mapping[str, str] | None = None,
-) -> str:
-    """The making of one student. The control is given no signals, and nothing live."""
-    recipe, sources = draft.recipe, draft.sources
-    settings = distil.Settings(
-        task=recipe.task,
-        round=each.model_copy(update={"data": None, "fine_tune": None}),  # the inputs' keys stand for them
-        seed=arm.seed,
-        compute=recipe.compute,
-        control=control,
-        live=tuple(live or ()),
+    planned: _RoundSignals,
+    live: Mapping[str, str],
+    choice: Artifact[TeacherChosen] | None = None,
+) -> Artifact[TrainedModel]:
+    """The making of one student."""
+    inputs = distil.Inputs(
+        data=_read(draft, each),
+        views=planned.views,
+        source=_source(draft, each, arm),
+        teachers={teacher: draft.models[arm.at(teacher)] for teacher in each.teachers()},
+        signals=planned.signals,
+        choice=choice,
     )
-    read = {split for stage in each.stages for split in stage.data}
-    inputs = {**draft.reading(each.id, "validation", *sorted(read)), **signals}
+    settings = _settings(draft, each, arm, control=False, live=tuple(live))
+    summary = f"{each.student.init} student, from {show_teachers(each.teacher)}, {_epochs(each)} epochs"
+    summary += "".join(f"; {signal} live: {reason}" for signal, reason in live.items())
+    return draft.steps.add(name, distil.KIND, settings, inputs, summary)
+
+
+def _plan_control(draft: Draft, each: Round, arm: Arm, name: str) -> Artifact[TrainedModel]:
+    """The same student, data and number of steps with hard labels only: it is given no signals, and nothing live."""
+    each = _untaught(each)
+    views = {stage.name: _plan_views(draft, each, stage, each.id) for stage in each.stages if stage.augment is not None}
+    inputs = distil.Inputs(
+        data=_read(draft, each), views=views, source=_source(draft, each, arm), teachers={}, signals={}
+    )
+    summary = f"{each.student.init} student, the same student without a teacher, {_epochs(each)} epochs"
+    return draft.steps.add(name, distil.KIND, _settings(draft, each, arm, control=True), inputs, summary)
+
+
+def _settings(draft: Draft, each: Round, arm: Arm, *, control: bool, live: tuple[str, ...] = ()) -> distil.Settings:
+    own = each.model_copy(update={"data": None, "fine_tune": None})  # the inputs' keys stand for them
+    return distil.Settings(
+        task=draft.recipe.task, round=own, seed=arm.seed, compute=draft.recipe.compute, control=control, live=live
+    )
+
+
+def _read(draft: Draft, each: Round) -> DataInputs:
+    """The validation split, and all splits that a stage reads."""
+    return draft.reading(each.id, "validation", *sorted({split for stage in each.stages for split in stage.data}))
+
+
+def _source(draft: Draft, each: Round, arm: Arm) -> Artifact[TrainedModel] | None:
+    """What the student is cut from; on data of its own, the recipe's teacher is the one that was tuned on that."""
     source = source_of(each.student)
-    if source is not None:
-        own = each.data is not None and source == "teacher"
-        inputs["source"] = teacher_of(each) if own else arm.at(source)
-    if not control:
-        inputs |= {f"teacher:{teacher}": arm.at(teacher) for teacher in each.teachers()}
-    origin = pretrained_of(each.student)
-    identity = settings.model_dump(mode="json", by_alias=True)
-    if origin is not None:
-        identity["round"]["student"] |= {"model": sources.models[origin.model], "revision": ""}
-    epochs = sum(stage.epochs for stage in each.stages)
-    taught = "the same student without a teacher" if control else f"from {show_teachers(each.teacher)}"
-    summary = f"{each.student.init} student, {taught}, {epochs} epochs"
-    summary += "".join(f"; {signal} live: {reason}" for signal, reason in (live or {}).items())
-    return draft.steps.add(name, "distil", settings, inputs, summary, identity)
+    if source is None:
+        return None
+    return draft.models[teacher_of(each) if source == "teacher" else arm.at(source)]
+
+
+def _epochs(each: Round) -> int:
+    return sum(stage.epochs for stage in each.stages)
 
 
 def show_teachers(teacher: Teachers | TeacherChoice) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,14 +39,16 @@ from edgedistill.statistics import (
     log_softmax,
     metric_interval,
 )
-from edgedistill.step import Inputs
+from edgedistill.steps.kinds.report import Inputs, Settings
+from edgedistill.store.data_inputs import DataInputs
+from edgedistill.store.records.files import VerifyId
 
 from .warnings import candidate_warnings, chance_warnings, warnings
 
 if TYPE_CHECKING:
     from edgedistill.interfaces import Floats, Integers, Metric
     from edgedistill.recipe import Round
-    from edgedistill.steps.report import Settings
+    from edgedistill.select import Choice
 
 ERRORS_SHOWN = 20
 """Texts of each kind of error and round that are kept."""
@@ -53,17 +56,18 @@ ERRORS_SHOWN = 20
 
 def collect(settings: Settings, inputs: Inputs) -> Results:
     """The results of a run."""
-    test = TestSet(settings, inputs, "data", settings.ood)
+    test = TestSet(settings, inputs, inputs.data, settings.ood)
     tests = {
-        each.id: test if each.data is None else TestSet(settings, inputs, f"data:{each.id}") for each in settings.rounds
+        each.id: test if each.data is None else TestSet(settings, inputs, inputs.own_data[each.id])
+        for each in settings.rounds
     }
-    choice = inputs["choose"].read_json("choice.json")
-    data = PreparedData.of(inputs)
+    choice = inputs.chosen.record.choice
+    data = PreparedData.of(inputs.data)
     splits = {split: data.split_facts(split) for split in ("train", *data.splits)}
     repeated = {
         f"{earlier}/{split}": count
         for split, facts in splits.items()
-        for earlier, count in _counts(facts["duplicate_counts"]).items()
+        for earlier, count in facts.duplicate_counts.items()
     }
     changes, before = {}, "teacher"
     for each in settings.rounds:
@@ -73,12 +77,12 @@ def collect(settings: Settings, inputs: Inputs) -> Results:
         before = each.id if each.data is None else before
     found = tuple(_round(each, settings, inputs, tests[each.id], changes[each.id]) for each in settings.rounds)
     flips = {
-        row.id: inputs[f"verify:{row.verify_key}"].read_json("fidelity.json")["flips"]
+        row.id: [flip.model_dump() for flip in inputs.verified[row.verify_key].record.flips]
         for row in settings.candidates
         if not row.emulated and _failure(row, inputs) is None
     }
     measured = tuple(_candidate(row, settings, inputs, test, choice) for row in settings.candidates)
-    environment = inputs["measure"].read_json("environment.json")
+    environment = inputs.measured.record.environment
     known = {"teacher": against_chance(test.model("teacher"), test.labels)}
     known |= {each.id: against_chance(tests[each.id].model(each.id), tests[each.id].labels) for each in settings.rounds}
     return Results.model_validate(
@@ -90,8 +94,8 @@ def collect(settings: Settings, inputs: Inputs) -> Results:
             "teacher": _teacher(inputs, test),
             "rounds": found,
             "candidates": measured,
-            "chosen": choice["chosen"],
-            "why": choice["why"],
+            "chosen": choice.chosen,
+            "why": choice.why,
             "stop": _stop(settings, inputs),
             "warnings": (
                 *chance_warnings(known),
@@ -102,19 +106,14 @@ def collect(settings: Settings, inputs: Inputs) -> Results:
             "errors": {each.id: tests[each.id].texts(changes[each.id], each) for each in settings.rounds},
             "data": {
                 "task": settings.task.type,
-                "rows": {split: facts["rows"] for split, facts in splits.items()},
+                "rows": {split: facts.rows for split, facts in splits.items()},
                 "duplicate_counts": repeated,
                 "labels": len(data.labels),
-                "test_sha256": splits["test"]["sha256"],
+                "test_sha256": splits["test"].sha256,
             },
-            "environment": environment,
+            "environment": dict(environment),
         }
     )
-
-
-def _counts(content: object) -> dict[str, int]:
-    assert isinstance(content, dict)
-    return content
 
 
 class TestSet:
@@ -122,38 +121,38 @@ class TestSet:
 
     __test__ = False  # not one of pytest's
 
-    def __init__(self, settings: Settings, inputs: Inputs, data: str, ood: Sequence[str] = ()) -> None:
+    def __init__(self, settings: Settings, inputs: Inputs, data: DataInputs, ood: Sequence[str] = ()) -> None:
         from edgedistill.inference import references
 
         self._inputs = inputs
         self._task = plugins.task(settings.task.type)
-        self._data = PreparedData.of(inputs, data)
+        self._data = PreparedData.of(data)
         self.metric: Metric = self._task.METRICS[settings.task.metric]
         labels = references(self._task, self._data.tokens("test"))
         self.kept = labels != -100
         self.labels: Integers = labels[self.kept]
-        self._elsewhere = {
-            name: (f"ood-{name}", references(self._task, PreparedData.of(inputs, "elsewhere").tokens(name)))
-            for name in ood
-        }
+        self._elsewhere: dict[str, Integers] = {}
+        if inputs.elsewhere is not None:
+            sets = PreparedData.of(DataInputs(inputs.elsewhere))
+            self._elsewhere = {name: references(self._task, sets.tokens(name)) for name in ood}
 
     def model(self, name: str) -> Integers:
         """Decisions of a torch model."""
-        return self._decisions(self._inputs[f"test:{name}"].path("test.safetensors"))
+        return self._decisions(self._answers(name))
 
     def generalisation(self, name: str) -> dict[str, object]:
         """Calibration on test, and all figures on the sets from elsewhere."""
-        artifact = self._inputs[f"test:{name}"]
-        logits = np.asarray(load_rows(artifact.path("test.safetensors")).values)[self.kept]
+        artifact = self._inputs.tested[name]
+        logits = np.asarray(load_rows(self._answers(name)).values)[self.kept]
         sets: dict[str, ElsewhereResult] = {}
-        for each, (split, labels) in self._elsewhere.items():
-            asked = np.asarray(load_rows(artifact.path(f"{split}.safetensors")).values)
+        for each, labels in self._elsewhere.items():
+            asked = np.asarray(load_rows(artifact.path(artifact.record.ood[each])).values)
             sets[each] = elsewhere(self.metric, logits, asked, labels)
         return {"calibration_error": calibration_error(logits, self.labels), "elsewhere": sets}
 
-    def file(self, verify_key: str) -> Integers:
+    def file(self, verify_key: VerifyId) -> Integers:
         """Decisions of a device file."""
-        return self._decisions(self._inputs["measure"].path(f"test/{verify_key}.safetensors"))
+        return self._decisions(_file_answers(self._inputs, verify_key))
 
     def beside(self, whole: Path, some: Path, items: Integers) -> tuple[float, float]:
         """The metric of a file that answered all items, on these items only, and the share of their rows that it
@@ -175,7 +174,7 @@ class TestSet:
         """The first items of each kind of error of a round, as a person reads them."""
         own, teacher, names = self.model(each.id), self.model(teacher_of(each)), self._data.labels
         rows = self._data.rows("test")
-        offsets = load_rows(self._inputs[f"test:{each.id}"].path("test.safetensors")).offsets
+        offsets = load_rows(self._answers(each.id)).offsets
         item_of = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))[self.kept]
         return {
             kind: [
@@ -190,21 +189,30 @@ class TestSet:
             for kind in ("corrected", "introduced", "inherited")
         }
 
+    def _answers(self, name: str) -> Path:
+        artifact = self._inputs.tested[name]
+        return artifact.path(artifact.record.answers)
+
     def _decisions(self, file: Path) -> Integers:
         decisions: Integers = np.asarray(load_rows(file).values).argmax(axis=1)[self.kept]
         return decisions
 
 
+def _file_answers(inputs: Inputs, key: VerifyId) -> Path:
+    """What files under a runtime answered to the test set."""
+    return inputs.measured.path(inputs.measured.record.answers[str(key)])
+
+
 def _teacher(inputs: Inputs, test: TestSet) -> TeacherResult:
-    training = inputs["model:teacher"].read_json("training.json")
+    training = inputs.models["teacher"].record
     accuracy, interval = test.accuracy(test.model("teacher"))
     return TeacherResult.model_validate(
         {
-            "parameters": training["parameters"],
+            "parameters": training.parameters,
             "accuracy": accuracy,
             "accuracy_ci": interval,
-            "validation_accuracy": inputs["evaluate:teacher"].read_json("accuracy.json")["validation"],
-            "train_seconds": training["train_seconds"],
+            "validation_accuracy": inputs.evaluated["teacher"].record.accuracy,
+            "train_seconds": training.train_seconds,
             **test.generalisation("teacher"),
         }
     )
@@ -231,39 +239,38 @@ def elsewhere(metric: Metric, test_logits: Floats, logits: Floats, labels: Integ
 
 
 def _round(each: Round, settings: Settings, inputs: Inputs, test: TestSet, changes: ErrorChanges) -> RoundResult:
-    training = inputs[f"model:{each.id}"].read_json("training.json")
+    model = inputs.models[each.id]
+    training = model.record
     own, teacher = test.model(each.id), test.model(teacher_of(each))
     accuracy, interval = test.accuracy(own)
     drop = compare(test.metric, teacher, own, test.labels)
     trials: list[dict[str, object]] = []
     taught = " + ".join(each.teachers()) if each.data is None else teacher_of(each)
-    if f"choice:{each.id}" in inputs:
-        choice = inputs[f"choice:{each.id}"].read_json("choice.json")
-        chosen, trials = choice["chosen"], choice["trials"]  # type: ignore[assignment]
-        assert isinstance(chosen, list)
-        taught = " + ".join(chosen)
+    if each.id in inputs.choices:
+        choice = inputs.choices[each.id].record
+        taught, trials = " + ".join(choice.chosen), [trial.model_dump(mode="json") for trial in choice.trials]
     facts: dict[str, object] = {
         "id": each.id,
         "teacher": taught,
         "teacher_trials": trials,
         "student": each.student.init,
-        "parameters": training["parameters"],
+        "parameters": training.parameters,
         "accuracy": accuracy,
         "accuracy_ci": interval,
-        "validation_accuracy": inputs[f"evaluate:{each.id}"].read_json("accuracy.json")["validation"],
+        "validation_accuracy": inputs.evaluated[each.id].record.accuracy,
         "drop_from_teacher": drop.difference,
         "drop_from_teacher_ci": (drop.interval.low, drop.interval.high),
         "agreement_with_teacher": float((own == teacher).mean()),
-        "train_seconds": training["train_seconds"],
-        "samples_per_second": training["samples_per_second"],
-        "loads_in": loads_in(inputs[f"model:{each.id}"].path("model")),
+        "train_seconds": training.train_seconds,
+        "samples_per_second": training.samples_per_second,
+        "loads_in": loads_in(model.path(training.model)),
         "errors": {name: len(getattr(changes, name)) for name in ("corrected", "introduced", "inherited")},
         "seeds": _seeds(each, settings.seeds, inputs, test),
         **test.generalisation(each.id),
     }
     if each.data is not None:
         facts["own_teacher_accuracy"], facts["own_teacher_accuracy_ci"] = test.accuracy(teacher)
-    if f"evaluate:{each.id}-control" in inputs:
+    if f"{each.id}-control" in inputs.tested:
         control = test.model(f"{each.id}-control")
         gain = compare(test.metric, own, control, test.labels)
         facts |= {
@@ -284,7 +291,7 @@ def _seeds(each: Round, seeds: Sequence[int], inputs: Inputs, test: TestSet) -> 
         suffix = f"-seed{seed}" if i else ""
         accuracy, _ = test.accuracy(test.model(f"{each.id}{suffix}"))
         control = f"{each.id}-control{suffix}"
-        there = f"evaluate:{control}" in inputs
+        there = control in inputs.tested
         found.append(
             SeedResult(
                 seed=seed,
@@ -300,27 +307,23 @@ def _failure(row: Candidate, inputs: Inputs) -> Failure | None:
     if row.refused is not None:
         return Failure(row.refused, "refused")
     if row.emulated:
-        return inputs[f"emulate:{row.verify_key}"].failure
-    return inputs[f"verify:{row.verify_key}"].failure or inputs["measure"].manifest.failures.get(row.id)
+        return inputs.emulated[row.verify_key].failure
+    return inputs.verified[row.verify_key].failure or inputs.measured.published.manifest.failures.get(row.id)
 
 
 def _candidate(
-    row: Candidate, settings: Settings, inputs: Inputs, test: TestSet, choice: Mapping[str, object]
+    row: Candidate, settings: Settings, inputs: Inputs, test: TestSet, choice: Choice
 ) -> CandidateResult | EmulatedResult | UnmeasuredResult:
     identity = row.model_dump(exclude={"refused", "emulated"})
     if (failure := _failure(row, inputs)) is not None:
         return UnmeasuredResult(**identity, state=failure.state, reason=failure.reason)
     if row.emulated:
         return _emulated(row, settings, inputs, test)
-    fidelity = inputs[f"verify:{row.verify_key}"].read_json("fidelity.json")
-    seen = inputs["measure"].read_json("measurements.json")[row.id]
-    verdicts = choice["verdicts"]
-    assert isinstance(seen, dict)
-    assert isinstance(verdicts, list)
-    verdict = next(each for each in verdicts if each["id"] == row.id)
-    teacher = float(str(inputs["evaluate:teacher"].read_json("accuracy.json")["validation"]))
+    verified, seen = inputs.verified[row.verify_key].record, inputs.measured.record.candidates[row.id]
+    verdict = next(each for each in choice.verdicts if each.id == row.id)
+    teacher = inputs.evaluated["teacher"].record.accuracy
     accuracy, interval = test.accuracy(test.file(row.verify_key))
-    files = read_files(inputs[f"file:{row.file_key}"])
+    files = read_files(inputs.files[row.file_key])
     place = f"models/{row.round}/{row.target}"
     return CandidateResult.model_validate(
         {
@@ -328,44 +331,47 @@ def _candidate(
             "file": f"{place}/{list(files.opened.values())[-1].name}",
             "files": [f"{place}/{name}" for name in files.device],
             "lengths": files.lengths,
-            "facts": files.facts,
+            "facts": dict(files.facts),
             "runtime_size": files.facts.get("runtime_size"),
-            "backend": fidelity["backend"],
-            "file_bytes": seen["file_bytes"],
+            "backend": dict(verified.backend),
+            "file_bytes": seen.file_bytes,
             "accuracy": accuracy,
             "accuracy_ci": interval,
-            "validation_accuracy": fidelity["accuracy"],
-            "accuracy_drop": teacher - float(str(fidelity["accuracy"])),
-            "agreement_with_student": fidelity["agreement"],
-            "agreement_batched": fidelity.get("agreement_batched"),
-            "validation_accuracy_batched": fidelity.get("accuracy_batched"),
-            "max_abs_diff": fidelity["max_abs_diff"],
-            "mean_abs_diff": fidelity["mean_abs_diff"],
-            "mean_kl": fidelity["mean_kl"],
-            "latency_ms": seen["latency_ms"],
-            "throughput_per_s": seen["throughput_per_s"],
-            "peak_rss_mb": seen["peak_rss_mb"],
-            "load_ms": seen["load_ms"],
-            "within_limits": verdict["within_limits"],
-            "blocked_by": verdict["blocked_by"],
-            "on_pareto_front": verdict["on_pareto_front"],
+            "validation_accuracy": verified.accuracy,
+            "accuracy_drop": teacher - verified.accuracy,
+            "agreement_with_student": verified.fidelity.agreement,
+            "agreement_batched": verified.agreement_batched,
+            "validation_accuracy_batched": verified.accuracy_batched,
+            "max_abs_diff": verified.fidelity.max_abs_diff,
+            "mean_abs_diff": verified.fidelity.mean_abs_diff,
+            "mean_kl": verified.fidelity.mean_kl,
+            "latency_ms": seen.latency_ms.model_dump(),
+            "throughput_per_s": seen.throughput_per_s,
+            "peak_rss_mb": seen.peak_rss_mb,
+            "load_ms": seen.load_ms,
+            "within_limits": verdict.within_limits,
+            "blocked_by": verdict.blocked_by,
+            "on_pareto_front": verdict.on_pareto_front,
         }
     )
 
 
 def _emulated(row: Candidate, settings: Settings, inputs: Inputs, test: TestSet) -> EmulatedResult:
-    found = inputs[f"emulate:{row.verify_key}"]
-    facts: dict[str, object] = dict(found.read_json("emulation.json"))
+    artifact = inputs.emulated[row.verify_key]
+    found = artifact.record
+    facts = found.model_dump(exclude={"validation", "test", "validation_numbers", "test_numbers"})
     same_file = [each for each in timed(settings.candidates) if each.file_key == row.file_key]
     here = next((each for each in same_file if _failure(each, inputs) is None), None)
     if here is not None:
-        whole, some = inputs["measure"].path(f"test/{here.verify_key}.safetensors"), found.path("test.safetensors")
-        items = np.array(found.read_json("items.json")["test"], dtype=np.int64)
+        whole, some = _file_answers(inputs, here.verify_key), artifact.path(found.test)
+        items = np.array(found.test_numbers, dtype=np.int64)
         facts["accuracy_here"], facts["agreement_with_here"] = test.beside(whole, some, items)
     return EmulatedResult.model_validate(
         {
             **row.model_dump(include={"id", "round", "target", "precision", "runtime"}),
-            "file_bytes": read_files(inputs[f"file:{row.file_key}"]).bytes,
+            "file_bytes": read_files(inputs.files[row.file_key]).bytes,
+            "items": len(found.validation_numbers),
+            "test_items": len(found.test_numbers),
             **facts,
         }
     )
@@ -373,11 +379,12 @@ def _emulated(row: Candidate, settings: Settings, inputs: Inputs, test: TestSet)
 
 def _stop(settings: Settings, inputs: Inputs) -> dict[str, object] | None:
     """Where the rounds ended and why; None without a stop rule."""
-    judged = [each.id for each in settings.rounds if f"judge:{each.id}" in inputs]
+    judged = [each.id for each in settings.rounds if each.id in inputs.judged]
     if not judged:
         return None
     last = judged[-1]
-    judgements = [inputs[f"judge:{name}"].read_json("judgement.json") for name in judged]
-    early = bool(judgements[-1]["stop"])
+    judgements = [inputs.judged[name].record.judgement for name in judged]
+    early = judgements[-1].stop
     ending = "" if early else f"all {len(judgements)} rounds ran; "
-    return {"round": last, "early": early, "reason": f"{ending}{judgements[-1]['reason']}", "judgements": judgements}
+    reason = f"{ending}{judgements[-1].reason}"
+    return {"round": last, "early": early, "reason": reason, "judgements": [asdict(each) for each in judgements]}

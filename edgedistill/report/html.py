@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from edgedistill.recipe import Limits, SelectSpec
 from edgedistill.results import Results
+from edgedistill.store.records.models import EpochRecord
 
 from . import formatting
 from .accuracy_plot import accuracy_against_latency
@@ -41,12 +42,12 @@ _FORMATS = (
 )
 
 
-def render_html(results: Results, training: Mapping[str, Mapping[str, object]], select: SelectSpec) -> str:
+def render_html(results: Results, training: Mapping[str, Sequence[EpochRecord]], select: SelectSpec) -> str:
     """The whole page.
 
     Args:
         results: the run.
-        training: every model's `training.json`, by model; a control is `ROUND-control`.
+        training: every model's epochs, by model; a control is `ROUND-control`.
         select: the limits and the preference that the choice was made with.
     """
     environment = Environment(

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, TypeAdapter
+from edgedistill.store.records.models import EpochRecord
 
 from . import formatting
 from .svg import GRID, INK, MUTED, SERIES, style, to_svg
@@ -19,26 +19,16 @@ _SEED = re.compile(r"-seed\d+$")
 _COLUMNS = 3
 
 
-class _Epoch(BaseModel):
-    """What of an epoch's record is drawn."""
-
-    stage: str
-    metric: float
-
-
-_EPOCHS = TypeAdapter(list[_Epoch])
-
-
-def training_curves(training: Mapping[str, Mapping[str, object]]) -> str:
+def training_curves(training: Mapping[str, Sequence[EpochRecord]]) -> str:
     """The curves of all models that were trained, a control dashed beside its round; '' when none was.
 
     Args:
-        training: the content of each model's `training.json`, by model; a control is `ROUND-control`, a repetition
+        training: each model's epochs, by model; a control is `ROUND-control`, a repetition
             with another seed, drawn faintly, `ROUND-seedN`.
     """
-    curves = {name: _EPOCHS.validate_python(record["epochs"]) for name, record in training.items()}
-    repeated = {name: epochs for name, epochs in curves.items() if _SEED.search(name)}
-    panels = [name for name, epochs in curves.items() if epochs and not name.endswith(CONTROL) and name not in repeated]
+    repeated = {name: epochs for name, epochs in training.items() if _SEED.search(name)}
+    alone = {name: epochs for name, epochs in training.items() if name not in repeated}
+    panels = [name for name, epochs in alone.items() if epochs and not name.endswith(CONTROL)]
     if not panels:
         return ""
     panels.sort(key=lambda name: name != "teacher")
@@ -58,13 +48,13 @@ def training_curves(training: Mapping[str, Mapping[str, object]]) -> str:
                 if _SEED.sub("", other) == name:
                     metrics = [epoch.metric for epoch in epochs]
                     axes.plot(range(1, len(metrics) + 1), metrics, color=colour, alpha=0.35, linewidth=1)
-            _panel(axes, name, colour, curves[name], curves.get(name + CONTROL, []))
+            _panel(axes, name, colour, training[name], training.get(name + CONTROL, ()))
         for axes in grid[:, 0]:
             axes.set_ylabel("validation metric")
         return to_svg(figure, f"Validation metric by epoch of {', '.join(panels)}")
 
 
-def _panel(axes: Axes, name: str, colour: str, own: Sequence[_Epoch], control: Sequence[_Epoch]) -> None:
+def _panel(axes: Axes, name: str, colour: str, own: Sequence[EpochRecord], control: Sequence[EpochRecord]) -> None:
     from matplotlib.ticker import MaxNLocator
 
     axes.set_title(name, loc="left", fontsize=10, fontweight="bold", color=INK, pad=24)
@@ -91,7 +81,7 @@ def _panel(axes: Axes, name: str, colour: str, own: Sequence[_Epoch], control: S
     axes.legend(loc="lower right", fontsize=8, handlelength=2.2)
 
 
-def _line(axes: Axes, epochs: Sequence[_Epoch], colour: str, dashes: object, name: str) -> None:
+def _line(axes: Axes, epochs: Sequence[EpochRecord], colour: str, dashes: object, name: str) -> None:
     """One model's curve; the epoch whose weights were kept has a larger mark and its metric in the legend."""
     metrics = [epoch.metric for epoch in epochs]
     kept = _kept(epochs)
@@ -108,12 +98,12 @@ def _line(axes: Axes, epochs: Sequence[_Epoch], colour: str, dashes: object, nam
     )
 
 
-def _kept(epochs: Sequence[_Epoch]) -> int:
+def _kept(epochs: Sequence[EpochRecord]) -> int:
     """The last stage's best epoch, the later of equals: training goes back to its weights."""
     last = range(_stages(epochs)[-1][0], len(epochs))
     return max(last, key=lambda i: (epochs[i].metric, i))
 
 
-def _stages(epochs: Sequence[_Epoch]) -> list[tuple[int, str]]:
+def _stages(epochs: Sequence[EpochRecord]) -> list[tuple[int, str]]:
     """Epochs before each stage, and its name."""
     return [(i, each.stage) for i, each in enumerate(epochs) if i == 0 or epochs[i - 1].stage != each.stage]

@@ -14,11 +14,10 @@ from edgedistill.recipe import teacher_of
 from edgedistill.remedies import RoundFigures, remedies
 from edgedistill.results import CandidateResult, EmulatedResult, RoundResult, UnmeasuredResult
 from edgedistill.signals import load_rows
-from edgedistill.step import Inputs
+from edgedistill.steps.kinds.report import Inputs, Settings
 
 if TYPE_CHECKING:
     from edgedistill.recipe import Round
-    from edgedistill.steps.report import Settings
 
 
 def warnings(
@@ -95,24 +94,20 @@ def _first(names: Sequence[str], most: int = 4) -> str:
 
 def _figures(each: Round, inputs: Inputs) -> RoundFigures:
     """What the run knows of a round that did not gain."""
-    epochs = inputs[f"model:{each.id}"].read_json("training.json")["epochs"]
-    assert isinstance(epochs, list)
-    last = [float(epoch["metric"]) for epoch in epochs if epoch["stage"] == epochs[-1]["stage"]]
+    last = [epoch.metric for epoch in inputs.models[each.id].record.last_stage]
     losses = [loss for stage in each.stages for loss in stage.losses]
     temperatures = [plugins.loss(loss.kind).temperature for loss in losses]
     known = (of(loss) for of, loss in zip(temperatures, losses, strict=True) if of is not None)
     temperature = next(known, None)
     teachers = each.teachers() if each.data is None else (teacher_of(each),)
-    roles = [role for teacher in teachers if (role := f"logits:{teacher}:train") in inputs]
-    logits = [load_rows(inputs[role].path("logits.safetensors")).values for role in roles]
+    recorded = [inputs.recorded[teacher] for teacher in teachers if teacher in inputs.recorded]
+    logits = [load_rows(each.path(each.record.file)).values for each in recorded]
 
-    def on_validation(model: str) -> float:
-        return float(str(inputs[f"evaluate:{model}"].read_json("accuracy.json")["validation"]))
-
-    validation = load_rows(inputs[f"evaluate:{each.id}"].path("validation.safetensors"))
+    own = inputs.evaluated[each.id]
+    validation = load_rows(own.path(own.record.answers))
     return RoundFigures(
-        teacher_metric=max(on_validation(name) for name in teachers),
-        control_metric=on_validation(f"{each.id}-control"),
+        teacher_metric=max(inputs.evaluated[name].record.accuracy for name in teachers),
+        control_metric=inputs.evaluated[f"{each.id}-control"].record.accuracy,
         temperature=temperature,
         teacher_logits=np.mean(logits, axis=0) if logits else None,
         metrics=last,

@@ -1,1 +1,1 @@
-"""Steps, one a file: `Settings`, `VERSION` and `run(settings, inputs, folder, context)`."""
+"""The code of the steps, one a file: `run(settings, inputs, folder, context)`, as its kind in `kinds` declares."""

@@ -9,36 +9,27 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgedistill import plugins
-from edgedistill.artifacts import write_json
 from edgedistill.augmentation import AugmentSpec, joined, masked, partners, view
-from edgedistill.recipe import SplitName
-from edgedistill.spec import Spec
-from edgedistill.step import Context, Inputs
+from edgedistill.step import Context
+from edgedistill.store.data_inputs import DataInputs
+from edgedistill.store.records.data import TokenisedData
+
+from .kinds.augment_text import Inputs, Settings
 
 if TYPE_CHECKING:
     from edgedistill.interfaces import Task
 
-VERSION = 3
 _TOP, _BATCH = 20, 64
 
 
-class Settings(Spec):
-    """What is done to which splits."""
-
-    task: str
-    augment: AugmentSpec
-    splits: tuple[SplitName, ...]
-    seed: int
-
-
-def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> None:
+def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> TokenisedData:
     """Publish what the data step does, for the views of these splits only."""
     from edgedistill.data import PreparedData, pad_token, save_table, tokenise
     from edgedistill.models import load_tokenizer
     from edgedistill.tokenizer_files import save_tokenizer
 
     # The views are made in the words and with the mask token of the first tokenizer, so that all models see the same.
-    first, own = PreparedData.of(inputs), PreparedData.of(inputs, "tokens")
+    first, own = PreparedData.of(inputs.data), PreparedData.of(DataInputs(inputs.tokens))
     task: Task = plugins.task(settings.task)
     tokenizer = load_tokenizer(own.tokenizer)
     mask_token = str(load_tokenizer(first.tokenizer).mask_token)
@@ -74,7 +65,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
             f"      {len(views)} views of {split}, for example {task.show(views[0], own.columns)[:70]!r}"
         )
     save_tokenizer(tokenizer, own.max_length, folder / "tokenizer")
-    write_json(folder / "data.json", {**inputs["tokens"].read_json("data.json"), "pad_token": pad_token(tokenizer)})
+    return own.facts.model_copy(update={"pad_token": pad_token(tokenizer), "splits": {}})
 
 
 class Replacer:

@@ -4,33 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgedistill.candidates import Candidate
 from edgedistill.errors import UserError
-from edgedistill.provenance import Provenance
 from edgedistill.results import load_results
-from edgedistill.spec import Spec
-from edgedistill.step import Context, Inputs
+from edgedistill.step import Context
+from edgedistill.store.records.closing import Bundled
 
-VERSION = 3
-
-
-class Settings(Spec):
-    """The candidates that there may be, and where what they are made of comes from."""
-
-    task: str
-    candidates: tuple[Candidate, ...]
-    provenance: tuple[Provenance, ...]
-    length: int | None
-    """To which inputs were padded or cut when the candidates were timed; None: their own."""
+from .kinds.bundle import Inputs, Settings
 
 
-def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> None:
+def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> Bundled:
     """Publish the bundle's files."""
-    chosen = load_results(inputs["report"].path("results.json")).chosen
+    chosen = load_results(inputs.report.path(inputs.report.record.results)).chosen
     if chosen is None:
         context.progress.say("      nothing was chosen: no bundle")
-        return
-    write(settings, inputs, chosen, folder, context.scratch)
+    else:
+        write(settings, inputs, chosen, folder, context.scratch)
+    return Bundled(candidate=chosen)
 
 
 def write(settings: Settings, inputs: Inputs, candidate: str, folder: Path, scratch: Path) -> None:
@@ -42,7 +31,7 @@ def write(settings: Settings, inputs: Inputs, candidate: str, folder: Path, scra
     from edgedistill.bundling.write import Material, write_bundle
     from edgedistill.data import PreparedData
 
-    results = load_results(inputs["report"].path("results.json"))
+    results = load_results(inputs.report.path(inputs.report.record.results))
     measured = [each.id for each in results.measured]
     if candidate not in measured:
         unmeasured = next((each for each in results.unmeasured if each.id == candidate), None)
@@ -54,11 +43,11 @@ def write(settings: Settings, inputs: Inputs, candidate: str, folder: Path, scra
     material = Material(
         candidate=candidate,
         task=settings.task,
-        report=inputs["report"],
-        data=PreparedData.of(inputs, f"data:{row.round}"),
-        model=inputs[f"model:{row.round}"],
-        file=inputs[f"file:{row.file_key}"],
-        verified=inputs[f"verify:{row.verify_key}"],
+        report=inputs.report,
+        data=PreparedData.of(inputs.data[row.round]),
+        model=inputs.models[row.round],
+        file=inputs.files[row.file_key],
+        verified=inputs.verified[row.verify_key],
         provenance=settings.provenance,
         length=settings.length,
     )

@@ -2,52 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 
-from edgedistill.artifacts import write_json
-from edgedistill.candidates import Candidate
-from edgedistill.recipe import SelectSpec, TaskSpec
-from edgedistill.spec import Spec
-from edgedistill.step import Context, Inputs
+from edgedistill.select import Figures, choose
+from edgedistill.step import Context
 
-VERSION = 2
+from .kinds.choose import Chosen, Inputs, Settings
 
 
-class Settings(Spec):
-    """Limits, preference, and the agreement below which a file is not shipped."""
-
-    task: TaskSpec
-    select: SelectSpec
-    min_agreement: float
-    candidates: tuple[Candidate, ...]
-
-
-def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> None:
-    """Publish `choice.json`: chosen, why, and each candidate's verdict."""
-    from edgedistill.select import Figures, choose
-
-    measured = inputs["measure"].read_json("measurements.json")
-    teacher = float(str(inputs["evaluate:teacher"].read_json("accuracy.json")["validation"]))
+def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> Chosen:
+    """Publish nothing but the record."""
+    teacher = inputs.teacher.record.accuracy
     figures = []
     for row in settings.candidates:
-        if row.id not in measured:
+        seen = inputs.measured.record.candidates.get(row.id)
+        if seen is None:
             continue
-        fidelity = inputs[f"verify:{row.verify_key}"].read_json("fidelity.json")
-        seen = measured[row.id]
-        assert isinstance(seen, dict)
-        accuracy = float(str(fidelity["accuracy"]))
+        verified = inputs.verified[row.verify_key].record
+        agreement = verified.fidelity.agreement if row.batch == 1 else verified.agreement_batched
+        assert agreement is not None, "files that take one item at a time are refused a batch"
+        assert seen.latency_ms.p50 is not None, "a candidate is timed often enough for the median"
         figures.append(
             Figures(
                 id=row.id,
-                accuracy=accuracy,
-                accuracy_drop=teacher - accuracy,
-                file_mb=seen["file_bytes"] / 1e6,
-                p50_ms=seen["latency_ms"]["p50"],
-                p95_ms=seen["latency_ms"]["p95"],
-                peak_rss_mb=seen["peak_rss_mb"],
-                load_ms=seen["load_ms"],
-                agreement=float(str(fidelity["agreement" if row.batch == 1 else "agreement_batched"])),
+                accuracy=verified.accuracy,
+                accuracy_drop=teacher - verified.accuracy,
+                file_mb=seen.file_bytes / 1e6,
+                p50_ms=seen.latency_ms.p50,
+                p95_ms=seen.latency_ms.p95,
+                peak_rss_mb=seen.peak_rss_mb,
+                load_ms=seen.load_ms,
+                agreement=agreement,
             )
         )
-    write_json(folder / "choice.json", asdict(choose(figures, settings.select, settings.min_agreement)))
+    return Chosen(choice=choose(figures, settings.select, settings.min_agreement))

@@ -4,28 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgedistill.artifacts import write_json
-from edgedistill.recipe import Teachers, flat
-from edgedistill.spec import Spec
-from edgedistill.step import Context, Inputs
-from edgedistill.training_record import kept_metric
+from edgedistill.recipe import flat
+from edgedistill.step import Context
+from edgedistill.store.records.models import TeacherChosen, Trial
 
-VERSION = 1
+from .kinds.choose_teacher import Inputs, Settings
 
 
-class Settings(Spec):
-    """What was tried, in the recipe's order."""
-
-    options: tuple[Teachers, ...]
-
-
-def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> None:
-    """Publish `choice.json`: the chosen teacher (the first of equals), and each trial's validation metric."""
-    trials = [
-        (flat(option), kept_metric(inputs[f"trial:{number}"].read_json("training.json")))
-        for number, option in enumerate(settings.options, start=1)
-    ]
-    chosen, _ = max(trials, key=lambda trial: trial[1])
-    shown = [{"teacher": list(teachers), "metric": metric} for teachers, metric in trials]
-    write_json(folder / "choice.json", {"chosen": list(chosen), "trials": shown})
-    context.progress.say("      " + ", ".join(f"{' + '.join(names)} {metric:.4f}" for names, metric in trials))
+def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> TeacherChosen:
+    """Publish nothing but the record: the chosen teacher (the first of equals), and each trial's metric."""
+    trials = tuple(
+        Trial(teacher=flat(option), metric=trial.record.kept_metric)
+        for option, trial in zip(settings.options, inputs.trials, strict=True)
+    )
+    shown = [f"{' + '.join(trial.teacher)} {trial.metric:.4f}" for trial in trials]
+    context.progress.say("      " + ", ".join(shown))
+    return TeacherChosen(chosen=max(trials, key=lambda trial: trial.metric).teacher, trials=trials)

@@ -11,14 +11,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgedistill import plugins
-from edgedistill.recipe import Compute, ErrorWeights, Round, Stage, TaskSpec
-from edgedistill.spec import Spec
-from edgedistill.step import Context, Inputs
+from edgedistill.recipe import ErrorWeights, Place, Stage
+from edgedistill.step import Context
+from edgedistill.store.data_inputs import DataInputs
+from edgedistill.store.handle import Artifact
+from edgedistill.store.records.models import EpochRecord, TrainedModel
+
+from .kinds.distil import Inputs, Settings, SignalId
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from edgedistill.checkpoint import EpochRecord
     from edgedistill.data import PreparedData
     from edgedistill.interfaces import Floats
     from edgedistill.ragged import Ragged
@@ -26,25 +29,11 @@ if TYPE_CHECKING:
     from edgedistill.trainee import Trainee
     from edgedistill.training import TrainingData
 
-VERSION = 8
-VOLATILE = ("training.json",)
 _PROBE_ITEMS = 512
 
 
-class Settings(Spec):
-    """The round, and whether it is the control arm."""
-
-    task: TaskSpec
-    round: Round
-    seed: int
-    compute: Compute
-    control: bool
-    live: tuple[str, ...] = ()
-    """Signals that the teacher gives while the student trains."""
-
-
-def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> None:
-    """Publish `model/` (a transformers folder) and `training.json`."""
+def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> TrainedModel:
+    """Publish `model/`, a transformers folder."""
     settings = _with_chosen_teacher(settings, inputs)
     import torch
 
@@ -53,7 +42,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     from edgedistill.training import StageRequest, TrainingData, labelled, steps_an_epoch, train_stage
     from edgedistill.training_record import judge, save_trained
 
-    data = PreparedData.of(inputs)
+    data = PreparedData.of(inputs.data)
     task = plugins.task(settings.task.type)
     torch.manual_seed(settings.seed)
     student = _student(settings, inputs, data)
@@ -63,8 +52,8 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
         training = _stage_data(stage, settings, inputs, data)
         steps = steps_an_epoch(len(training.items), stage.batch_size)
         if settings.control:  # as many steps, on what has labels
-            places = [place for place in stage.places() if place.startswith("train")] or ["train"]
-            training = labelled(TrainingData.plain([_tokens(place, stage, inputs, data) for place in places]))
+            places = [place for place in stage.places() if place.split == "train"] or [Place("train")]
+            training = labelled(TrainingData.plain([_tokens(place, inputs, data) for place in places]))
         torch.manual_seed(settings.seed + number)
         request = StageRequest(
             name=stage.name,
@@ -81,16 +70,14 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
         shown = attention_shown(student) if "attention" in trainee.needs else nullcontext()
         with shown, dropout_at(student, stage.dropout):
             history += train_stage(trainee, request, context.scratch, context.progress)
-    save_trained(student.cpu(), data, history, folder)
+    return save_trained(student.cpu(), data, history, folder)
 
 
 def _with_chosen_teacher(settings: Settings, inputs: Inputs) -> Settings:
     """The settings with the teacher that the trials chose, where the recipe leaves it open."""
-    if "choice" not in inputs:
+    if inputs.choice is None:
         return settings
-    chosen = inputs["choice"].read_json("choice.json")["chosen"]
-    assert isinstance(chosen, list)
-    decided = settings.round.model_copy(update={"teacher": tuple(chosen)})
+    decided = settings.round.model_copy(update={"teacher": inputs.choice.record.chosen})
     return settings.model_copy(update={"round": decided})
 
 
@@ -100,7 +87,7 @@ def _trainee(stage: Stage, settings: Settings, inputs: Inputs, student: PreTrain
 
     task = plugins.task(settings.task.type)
     taught = [] if settings.control else settings.round.teachers()
-    teachers = [inputs[f"teacher:{name}"].path("model") for name in taught]
+    teachers = [_folder(inputs.teachers[name]) for name in taught]
     return with_losses(stage.losses, task, student, teachers, frozenset(settings.live), data)
 
 
@@ -108,8 +95,12 @@ def _student(settings: Settings, inputs: Inputs, data: PreparedData) -> PreTrain
     from edgedistill.round_models import untrained_student
 
     task = plugins.task(settings.task.type)
-    source = inputs["source"].path("model") if "source" in inputs else None
+    source = _folder(inputs.source) if inputs.source is not None else None
     return untrained_student(settings.round.student, task, source, data, settings.seed, probe_items=_PROBE_ITEMS)
+
+
+def _folder(artifact: Artifact[TrainedModel]) -> Path:
+    return artifact.path(artifact.record.model)
 
 
 def _stage_data(stage: Stage, settings: Settings, inputs: Inputs, data: PreparedData) -> TrainingData:
@@ -120,26 +111,22 @@ def _stage_data(stage: Stage, settings: Settings, inputs: Inputs, data: Prepared
 
     task = plugins.task(settings.task.type)
     places = stage.places()
-    tokens = tuple(_tokens(place, stage, inputs, data) for place in places)
+    tokens = tuple(_tokens(place, inputs, data) for place in places)
     needs = plugins.needs(stage.losses)
     one = settings.round.teachers()[0]
     logits, hidden, embeddings, weights, trust = [], [], [], [], []
-    for split, each in zip(places, tokens, strict=True):
-        rows = tuple(
-            load_rows(inputs[role].path("logits.safetensors"))
-            for teacher in ([] if settings.control else settings.round.teachers())
-            if (role := f"logits:{teacher}:{split}") in inputs
-        )
+    for place, each in zip(places, tokens, strict=True):
+        taught = () if settings.control else settings.round.teachers()
+        files = [_recorded(SignalId("logits", teacher, place), inputs) for teacher in taught]
+        rows = tuple(load_rows(file) for file in files if file is not None)
         signal = LogitSignal(rows) if rows and "logits" in needs else None
         logits.append(signal)
-        role = f"hidden:{one}:{split}"
-        recorded = role in inputs and "hidden" in needs
-        hidden.append(load_hidden(inputs[role].path("hidden.safetensors")) if recorded else None)
-        role = f"embedding:{one}:{split}"
-        recorded = role in inputs and "embedding" in needs
-        embeddings.append(load_embedding(inputs[role].path("embedding.safetensors")) if recorded else None)
+        file = _recorded(SignalId("hidden", one, place), inputs) if "hidden" in needs else None
+        hidden.append(load_hidden(file) if file is not None else None)
+        file = _recorded(SignalId("embedding", one, place), inputs) if "embedding" in needs else None
+        embeddings.append(load_embedding(file) if file is not None else None)
         labels = references(task, each)
-        weights.append(_weights(stage.errors, split, labels, signal, inputs) if stage.errors else None)
+        weights.append(_weights(stage.errors, place, labels, signal, inputs) if stage.errors else None)
         trust.append(_trust(stage.teacher_errors, labels, signal))
     return replace(
         TrainingData.plain(tokens),
@@ -152,22 +139,31 @@ def _stage_data(stage: Stage, settings: Settings, inputs: Inputs, data: Prepared
     )
 
 
-def _tokens(place: str, stage: Stage, inputs: Inputs, data: PreparedData) -> Ragged:
-    """The items of `train`, or of `train@STAGE`, its views."""
+def _recorded(wanted: SignalId, inputs: Inputs) -> Path | None:
+    """The file of a signal; None where it isn't recorded."""
+    artifact = inputs.signals.get(wanted)
+    return artifact.path(artifact.record.file) if artifact is not None else None
+
+
+def _tokens(place: Place, inputs: Inputs, data: PreparedData) -> Ragged:
+    """The items of a split, or of a stage's views of it."""
     from edgedistill.data import PreparedData
 
-    split = place.split("@")[0]
-    return data.tokens(split) if split == place else PreparedData.of(inputs, f"views:{stage.name}").tokens(split)
+    if place.stage:
+        data = PreparedData.of(DataInputs(inputs.views[place.stage]))
+    return data.tokens(place.split)
 
 
 def _weights(
-    errors: ErrorWeights, split: str, labels: np.ndarray, teacher: LogitSignal | None, inputs: Inputs
+    errors: ErrorWeights, place: Place, labels: np.ndarray, teacher: LogitSignal | None, inputs: Inputs
 ) -> Floats:
-    """How much each item of a split counts, by what the predecessor makes of it."""
+    """How much each item counts, by what the predecessor makes of it."""
     from edgedistill.error_weights import error_weights
     from edgedistill.signals import item_of_row, load_rows
 
-    predecessor = load_rows(inputs[f"logits:{errors.of}:{split}"].path("logits.safetensors"))
+    recorded = _recorded(SignalId("logits", errors.of, place), inputs)
+    assert recorded is not None, "the plan records what a stage corrects"
+    predecessor = load_rows(recorded)
     targets = labels
     if errors.against == "teacher":
         assert teacher is not None, "the recipe checks that such a stage has a loss on logits"

@@ -7,33 +7,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgedistill import plugins
-from edgedistill.artifacts import write_json
 from edgedistill.model_files import read_files
-from edgedistill.recipe import EmulationSpec, TaskSpec
-from edgedistill.spec import Spec
-from edgedistill.step import Context, Inputs
+from edgedistill.step import Context
+from edgedistill.store.records.base import FileName, plain
+from edgedistill.store.records.files import Emulated
+
+from .kinds.emulate import Inputs, Settings
 
 if TYPE_CHECKING:
     from edgedistill.interfaces import Metric, Task
     from edgedistill.ragged import Ragged
 
-VERSION = 1
 
-
-class Settings(Spec):
-    """The runtime, the processor, and how many items."""
-
-    task: TaskSpec
-    runtime: str
-    emulation: EmulationSpec
-    length: int | None
-    """Tokens of every counted input; None: its own."""
-    timeout_minutes: float
-
-
-def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> None:
-    """Publish `validation.safetensors` and `test.safetensors` (rows of the items asked), `items.json` (their numbers)
-    and `emulation.json`."""
+def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> Emulated:
+    """Publish `validation.safetensors` and `test.safetensors`: rows of the items asked."""
     from edgedistill.data import PreparedData
     from edgedistill.inference import references
     from edgedistill.measuring.instructions import answer_and_count
@@ -44,53 +31,49 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     from .verify import fidelity
 
     task: Task = plugins.task(settings.task.type)
-    data, files = PreparedData.of(inputs), read_files(inputs["file"])
-    cpu = settings.emulation.cpu
-    numbers, tokens, asked = {}, {}, {}
-    for split in ("validation", "test"):
-        every: Ragged = data.tokens(split)
-        numbers[split] = spread(len(every), settings.emulation.items)
-        tokens[split] = every.take(numbers[split])
-        asked[split] = context.scratch / f"{split}-inputs.safetensors", folder / f"{split}.safetensors"
-        tokens[split].save(asked[split][0])
+    data, files = PreparedData.of(inputs.data), read_files(inputs.file)
+    names = {"validation": FileName("validation.safetensors"), "test": FileName("test.safetensors")}
+    whole: dict[str, Ragged] = {split: data.tokens(split) for split in names}
+    numbers = {split: spread(len(every), settings.emulation.items) for split, every in whole.items()}
+    asked = {split: (context.scratch / f"{split}-inputs.safetensors", folder / name) for split, name in names.items()}
+    for split, every in whole.items():
+        every.take(numbers[split]).save(asked[split][0])
     cost = answer_and_count(
         files.opened,
         settings.runtime,
         settings.task.type,
         asked,
         "test",
-        cpu,
+        settings.emulation.cpu,
         context.scratch,
         length=settings.length,
         timeout_seconds=60 * settings.timeout_minutes,
     )
-    reference = load_rows(inputs["reference"].path("validation.safetensors")).take(numbers["validation"])
-    against_torch = fidelity(load_rows(folder / "validation.safetensors"), reference)
+    torch_rows = load_rows(inputs.reference.path(inputs.reference.record.answers))
+    against_torch = fidelity(load_rows(folder / names["validation"]), torch_rows.take(numbers["validation"]))
     metric: Metric = task.METRICS[settings.task.metric]
-    labels = references(task, tokens["test"])
+    labels = references(task, whole["test"].take(numbers["test"]))
     kept = labels != -100
-    decided = load_rows(folder / "test.safetensors").values.argmax(axis=1)[kept]
+    decided = load_rows(folder / names["test"]).values.argmax(axis=1)[kept]
     interval = metric_interval(metric, decided, labels[kept])
-    write_json(folder / "items.json", {split: found.tolist() for split, found in numbers.items()})
-    write_json(
-        folder / "emulation.json",
-        {
-            "cpu": cpu,
-            "runtime_version": cost.runtime_version,
-            "backend": cost.backend,
-            "items": len(numbers["validation"]),
-            "items_of": len(data.tokens("validation")),
-            "agreement_with_student": against_torch["agreement"],
-            "max_abs_diff": against_torch["max_abs_diff"],
-            "test_items": len(numbers["test"]),
-            "test_items_of": len(data.tokens("test")),
-            "accuracy": metric.score(decided, labels[kept]),
-            "accuracy_ci": (interval.low, interval.high),
-            "instructions_per_inference": cost.instructions_per_inference,
-            "counted_inputs": cost.inputs,
-        },
-    )
     context.progress.say(
-        f"      {settings.runtime} on {cpu}: agreement {against_torch['agreement']:.4f}, "
+        f"      {settings.runtime} on {settings.emulation.cpu}: agreement {against_torch.agreement:.4f}, "
         f"{cost.instructions_per_inference / 1e6:.2f} M instructions an inference"
+    )
+    return Emulated(
+        validation=names["validation"],
+        test=names["test"],
+        validation_numbers=tuple(numbers["validation"].tolist()),
+        test_numbers=tuple(numbers["test"].tolist()),
+        cpu=settings.emulation.cpu,
+        runtime_version=cost.runtime_version,
+        backend=plain(cost.backend),
+        items_of=len(whole["validation"]),
+        test_items_of=len(whole["test"]),
+        agreement_with_student=against_torch.agreement,
+        max_abs_diff=against_torch.max_abs_diff,
+        accuracy=metric.score(decided, labels[kept]),
+        accuracy_ci=(interval.low, interval.high),
+        instructions_per_inference=cost.instructions_per_inference,
+        counted_inputs=cost.inputs,
     )

@@ -2,55 +2,40 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
 from edgedistill import plugins
-from edgedistill.artifacts import write_json
-from edgedistill.candidates import Candidate
 from edgedistill.model_files import read_files
-from edgedistill.recipe import Limits, StopSpec, TaskSpec
-from edgedistill.spec import Spec
-from edgedistill.step import Context, Inputs
+from edgedistill.step import Context
 
-VERSION = 1
+from .kinds.judge_round import Inputs, Judged, Settings
 
 
-class Settings(Spec):
-    """The stop rule, and the files that the round made."""
-
-    task: TaskSpec
-    round: str
-    stop: StopSpec
-    limits: Limits
-    candidates: tuple[Candidate, ...]
-
-
-def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> None:
-    """Publish `judgement.json`; everything in it is measured on validation."""
+def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> Judged:
+    """Publish nothing but the record."""
     from edgedistill.data import PreparedData
     from edgedistill.inference import references
     from edgedistill.signals import load_rows
     from edgedistill.stop import FileFigures, judge
 
     task = plugins.task(settings.task.type)
-    labels = references(task, PreparedData.of(inputs).tokens("validation"))
+    labels = references(task, PreparedData.of(inputs.data).tokens("validation"))
     kept = labels != -100
     teacher, student = (
-        np.asarray(load_rows(inputs[role].path("validation.safetensors")).values).argmax(axis=1)[kept]
-        for role in ("teacher", "student")
+        np.asarray(load_rows(asked.path(asked.record.answers)).values).argmax(axis=1)[kept]
+        for asked in (inputs.teacher, inputs.student)
     )
     metric = task.METRICS[settings.task.metric]
     teacher_score = metric.score(teacher, labels[kept])
     files = []
     for row in settings.candidates:
-        if inputs[f"verify:{row.verify_key}"].failure is not None:
+        verified = inputs.verified[row.verify_key]
+        if verified.failure is not None:
             continue
-        fidelity = inputs[f"verify:{row.verify_key}"].read_json("fidelity.json")
-        size = read_files(inputs[f"file:{row.file_key}"]).bytes
-        files.append(FileFigures(row.id, teacher_score - float(str(fidelity["accuracy"])), size / 1e6))
+        size = read_files(inputs.files[row.file_key]).bytes
+        files.append(FileFigures(row.id, teacher_score - verified.record.accuracy, size / 1e6))
     found = judge(settings.round, metric, teacher, student, labels[kept], files, settings.stop, settings.limits)
-    write_json(folder / "judgement.json", asdict(found))
     context.progress.say(f"      {found.reason}")
+    return Judged(judgement=found)

@@ -2,52 +2,43 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from pydantic import JsonValue, TypeAdapter
 
 from edgedistill import environments, plugins
-from edgedistill.artifacts import Artifact
 from edgedistill.exporting import Order, fill
 from edgedistill.measuring.child import Child
-from edgedistill.model_files import bucket_name, buckets_up_to, read_files, write_record
+from edgedistill.model_files import bucket_name, buckets_up_to, read_files
 from edgedistill.ragged import spread
-from edgedistill.recipe import Calibration
 from edgedistill.spec import Spec
-from edgedistill.step import Context, Inputs
+from edgedistill.step import Context
+from edgedistill.store.handle import Artifact
+from edgedistill.store.records.base import FileName
+from edgedistill.store.records.files import MadeFiles, OpenedFile, ShapeChecked
+
+from .kinds.make_file import Inputs, Settings
 
 if TYPE_CHECKING:
     from edgedistill.contracts.target import Target
 
-VERSION = 2
-
 _SAMPLES = 64
 
 
-class Settings(Spec):
-    """What to make."""
-
-    task: str
-    target: str
-    precision: str
-    buckets: tuple[int, ...] | None
-    """None for a target whose files take every length."""
-    calibration: Calibration | None
-    timeout_minutes: float
-
-
-def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> None:
-    """Publish the files, and `file.json`: which is for which length, how far from torch, and what the exporter says."""
+def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> MadeFiles:
+    """Publish the files."""
     from edgedistill.data import PreparedData
     from edgedistill.probing import special_tokens
 
     exporter = plugins.target(settings.target)
     task = plugins.task(settings.task)
     how = exporter.precisions[settings.precision]
-    data = PreparedData.of(inputs)
+    data = PreparedData.of(inputs.data)
     tokens = data.tokens("validation")
     tokens.take(np.argsort(-tokens.lengths, kind="stable")[:_SAMPLES]).save(context.scratch / "samples.safetensors")
     calibration = None
@@ -68,7 +59,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
         exporter=plugins.reference("exporters", settings.target),
         precision=settings.precision,
         task=plugins.reference("tasks", settings.task),
-        model=str(inputs["model"].path("model")),
+        model=str(inputs.model.path(inputs.model.record.model)),
         samples=str(context.scratch / "samples.safetensors"),
         calibration=str(calibration) if calibration is not None else None,
         max_length=longest,
@@ -76,27 +67,39 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
         fixed=settings.buckets is not None,
         files=tuple(
             (length, str(folder / name), source)
-            for length, name, source in zip(lengths, names, _sources(inputs.get("source"), lengths), strict=True)
+            for length, name, source in zip(lengths, names, _sources(inputs.source, lengths), strict=True)
         ),
         min_length=shortest,
     )
     made = _make(order, exporter, settings.timeout_minutes, context)
-    write_record(
-        folder,
-        list(zip(lengths, names, strict=True)),
-        build_files=[name for each in made for name in _list(each["build_files"])],
-        checks=[each["checks"] for each in made],
-        facts={**_mapping(made[-1]["facts"]), **({"min_length": shortest} if task.TOKENS and shortest > 1 else {})},
+    facts = dict(made[-1].facts)
+    if task.TOKENS and shortest > 1:
+        facts["min_length"] = shortest
+    return MadeFiles(
+        opened=tuple(
+            OpenedFile(length=length, file=FileName(name)) for length, name in zip(lengths, names, strict=True)
+        ),
+        build_files=tuple(FileName(name) for each in made for name in each.build_files),
+        checks=tuple(each.checks for each in made),
+        facts=facts,
     )
 
 
-def _make(order: Order, exporter: Target, timeout_minutes: float, context: Context) -> list[dict[str, object]]:
+class _Told(Spec):
+    """What an exporter tells of a file that it made."""
+
+    checks: tuple[ShapeChecked, ...]
+    build_files: tuple[str, ...]
+    facts: Mapping[str, JsonValue]
+
+
+def _make(order: Order, exporter: Target, timeout_minutes: float, context: Context) -> list[_Told]:
     """In this process when the exporter may run in it, else in a child, whose last words stay in a log."""
     import sys
 
     python = environments.interpreter(exporter.packages)
     if not exporter.isolated and python == Path(sys.executable):
-        return fill(order)
+        return _told(fill(order))
     with Child(
         context.scratch / "making.log",
         python=python,
@@ -104,22 +107,16 @@ def _make(order: Order, exporter: Target, timeout_minutes: float, context: Conte
         timeout_seconds=60 * timeout_minutes,
     ) as child:
         answer = child.ask("make", order=asdict(order))
-    made = answer["made"]
-    assert isinstance(made, list)
-    return made
+    return _told(answer["made"])
 
 
-def _sources(artifact: Artifact | None, lengths: tuple[int | None, ...]) -> list[str | None]:
+def _told(made: object) -> list[_Told]:
+    return TypeAdapter(list[_Told]).validate_json(json.dumps(made))
+
+
+def _sources(artifact: Artifact[MadeFiles] | None, lengths: tuple[int | None, ...]) -> list[str | None]:
     """The file that each is made of: that of the same bucket, or the one for all."""
     if artifact is None:
         return [None] * len(lengths)
     opened = read_files(artifact).opened
     return [str(opened[length] if length in opened else opened[None]) for length in lengths]
-
-
-def _mapping(value: object) -> dict[str, object]:
-    return dict(value) if isinstance(value, Mapping) else {}
-
-
-def _list(value: object) -> list[str]:
-    return list(value) if isinstance(value, list | tuple) else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,31 +10,22 @@ import numpy as np
 
 from edgedistill import plugins
 from edgedistill.artifacts import Failure, write_json
-from edgedistill.candidates import Candidate
 from edgedistill.errors import EdgedistillError
 from edgedistill.machine import describe, versions
 from edgedistill.model_files import read_files
-from edgedistill.recipe import MeasureSpec, TaskSpec
-from edgedistill.spec import Spec
-from edgedistill.step import Context, Inputs
+from edgedistill.step import Context
+from edgedistill.store.records.base import FileName, plain
+from edgedistill.store.records.files import Latency, Measured, Measurement
+
+from .kinds.measure import Inputs, Settings
 
 if TYPE_CHECKING:
     from edgedistill.interfaces import Integers
-
-VERSION = 4
-
-
-class Settings(Spec):
-    """The candidates and how they are timed."""
-
-    task: TaskSpec
-    measure: MeasureSpec
-    candidates: tuple[Candidate, ...]
+    from edgedistill.measuring.latency import Timing
 
 
-def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> None:
-    """Publish `measurements.json` (summaries, raw samples), `environment.json` (the machine that measured, and the
-    versions there) and `test/` (rows of every file, labels).
+def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> Measured:
+    """Publish `test/`: rows of every file, and the labels.
 
     What failed before is left out; what fails here is recorded, and the others go on.
     """
@@ -43,23 +35,27 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
 
     task = plugins.task(settings.task.type)
     timeout_seconds = 60 * settings.measure.timeout_minutes
-    rows = [row for row in settings.candidates if inputs[f"verify:{row.verify_key}"].failure is None]
+    rows = [row for row in settings.candidates if inputs.verified[row.verify_key].failure is None]
     given: dict[str, Path] = {}
     labels: Integers = np.zeros(0, dtype=np.int64)
     for model in dict.fromkeys(row.round for row in settings.candidates):
         given[model] = context.scratch / f"inputs-{model}.safetensors"
-        tokens = PreparedData.of(inputs, f"data:{model}").tokens("test")
+        tokens = PreparedData.of(inputs.data[model]).tokens("test")
         tokens.save(given[model])
         labels = references(task, tokens)  # the same for all: only the tokens differ
-    files = {row.file_key: read_files(inputs[f"file:{row.file_key}"]) for row in rows}
+    files = {row.file_key: read_files(inputs.files[row.file_key]) for row in rows}
     (folder / "test").mkdir()
-    write_json(folder / "test" / "references.json", {"labels": labels.tolist()})
+    references_file = FileName("test/references.json")
+    write_json(folder / references_file, {"labels": labels.tolist()})
+    answered: dict[str, FileName] = {}
     failed: dict[str, EdgedistillError] = {}
     for key in dict.fromkeys(row.verify_key for row in rows):
         row = next(row for row in rows if row.verify_key == key)
         asked = Answering(files[row.file_key].opened, row.runtime, settings.task.type, timeout_seconds)
+        file = FileName(f"test/{key}.safetensors")
         try:
-            answers(asked, given[row.round], folder / "test" / f"{key}.safetensors", context.scratch)
+            answers(asked, given[row.round], folder / file, context.scratch)
+            answered[str(key)] = file
             context.progress.say(
                 f"      {row.round} {row.target} {row.precision}: answered the test set under {row.runtime}"
             )
@@ -80,21 +76,23 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     for name, cause in (failed | dict(timings.failed)).items():
         context.failures[name] = Failure.of(cause)
         context.progress.say(f"      {name}: {context.failures[name].state}: {context.failures[name].reason}")
-    write_json(folder / "environment.json", {**describe(), "versions": versions()})
-    write_json(
-        folder / "measurements.json",
-        {
-            row.id: {
-                "latency_ms": timing.summary(),
-                "throughput_per_s": timing.throughput_per_s,
-                "load_ms": timing.load_ms,
-                "peak_rss_mb": timing.peak_rss_mb,
-                "empty_mb": timing.empty_mb,
-                "runtime_version": timing.runtime_version,
-                "file_bytes": files[row.file_key].bytes,
-                "samples_ms": [round(sample, 4) for sample in timing.samples_ms],
-            }
-            for row in rows
-            if (timing := timings.seen.get(row.id)) is not None
-        },
+    sizes = {row.id: files[row.file_key].bytes for row in rows}
+    return Measured(
+        candidates={name: _measurement(timing, sizes[name]) for name, timing in timings.seen.items()},
+        answers=answered,
+        references=references_file,
+        environment=plain({**describe(), "versions": versions()}),
+    )
+
+
+def _measurement(timing: Timing, file_bytes: int) -> Measurement:
+    return Measurement(
+        latency_ms=Latency.model_validate_json(json.dumps(timing.summary())),
+        throughput_per_s=timing.throughput_per_s,
+        load_ms=timing.load_ms,
+        peak_rss_mb=timing.peak_rss_mb,
+        empty_mb=timing.empty_mb,
+        runtime_version=timing.runtime_version,
+        file_bytes=file_bytes,
+        samples_ms=tuple(round(sample, 4) for sample in timing.samples_ms),
     )

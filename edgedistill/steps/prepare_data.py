@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgedistill import plugins
-from edgedistill.artifacts import write_json
 from edgedistill.errors import UserError
-from edgedistill.recipe import DataSpec
-from edgedistill.spec import Spec
-from edgedistill.step import Context, Inputs
+from edgedistill.step import Context
+from edgedistill.store.data_inputs import DataInputs
+from edgedistill.store.records.data import Duplicate, SplitFacts, TokenisedData
 from edgedistill.tokenizer_checks import check_split, refuse_more_tokens_than_rows
+
+from .kinds.prepare_data import Inputs, Settings
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -22,28 +23,12 @@ if TYPE_CHECKING:
     from edgedistill.data import PreparedData
     from edgedistill.interfaces import Task
 
-VERSION = 6
+_SHOWN = 50
+"""Of repeated texts, so many are kept."""
 
 
-class Settings(Spec):
-    """What to read, of which only `train` here, and with which tokenizer."""
-
-    task: str
-    data: DataSpec
-    tokenizer: str | None
-    revision: str
-    vocabulary: int | None
-    teacher_labels: bool
-    """Take the label order of a teacher that is used as it is."""
-    content: str
-    """Fingerprint of the training data, which the key holds: what is read must have it still."""
-
-
-def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> None:
-    """Publish `train/` (rows and tokens), `tokenizer/` and `data.json` (labels, columns).
-
-    With an input `tokens`, another data step, its tokenizer is taken: a body that goes on reads the same tokens.
-    """
+def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> TokenisedData:
+    """Publish `train/` (rows and tokens) and `tokenizer/`."""
     from edgedistill import data as prepared
     from edgedistill.class_order import renamed
     from edgedistill.reading import described, read_rows, refuse_changed
@@ -51,10 +36,10 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     from edgedistill.tokenizer_files import save_tokenizer
 
     task: Task = plugins.task(settings.task)
-    source, names = settings.data.train, settings.data.labels
+    source, names = settings.train, settings.labels
     name = described(source)
-    columns = {key: settings.data.columns.get(key, key) for key in (*task.COLUMNS.required, task.COLUMNS.labels)}
-    columns |= {key: settings.data.columns[key] for key in task.COLUMNS.optional if key in settings.data.columns}
+    columns = {key: settings.columns.get(key, key) for key in (*task.COLUMNS.required, task.COLUMNS.labels)}
+    columns |= {key: settings.columns[key] for key in task.COLUMNS.optional if key in settings.columns}
     label_column = columns[task.COLUMNS.labels]
     raw = read_rows(source, "data.train", context.scratch / "cache", Wanted.of(task, columns))
     refuse_changed("data.train", source, settings.content)
@@ -67,29 +52,28 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     if settings.teacher_labels and settings.tokenizer is not None:
         labels, match = _teacher_order(labels, settings.tokenizer, settings.revision, context)
     tokenizer = None
-    if "tokens" in inputs:
-        tokenizer = prepared.PreparedData.of(inputs, "tokens").load_tokenizer()
+    if inputs.tokens is not None:
+        tokenizer = prepared.PreparedData.of(DataInputs(inputs.tokens)).load_tokenizer()
     elif task.TOKENS:
         tokenizer = _tokenizer(settings, rows, columns, task)
     embeddings = None
     if tokenizer is not None:
-        if settings.tokenizer is not None and "tokens" not in inputs:
+        if settings.tokenizer is not None and inputs.tokens is None:
             embeddings = _embedding_rows(settings.tokenizer, settings.revision, tokenizer, task)
-        save_tokenizer(tokenizer, settings.data.max_length, folder / "tokenizer")
-    write_json(
-        folder / "data.json",
-        {
-            "labels": labels,
-            "renamed_labels": dict(names),
-            "teacher_labels": match,
-            "columns": columns,
-            "max_length": settings.data.max_length,
-            "pad_token": prepared.pad_token(tokenizer),
-            "embedding_rows": embeddings,
-        },
+        save_tokenizer(tokenizer, settings.max_length, folder / "tokenizer")
+    made = TokenisedData(
+        labels=tuple(labels),
+        renamed_labels=names,
+        teacher_labels=match,
+        columns=columns,
+        max_length=settings.max_length,
+        pad_token=prepared.pad_token(tokenizer),
+        embedding_rows=embeddings,
     )
-    for warning in publish_split(folder, "train", rows, task, prepared.PreparedData(folder), {}):
+    found, warnings = publish_split(folder, "train", rows, task, prepared.PreparedData(folder, made), {})
+    for warning in warnings:
         context.progress.say(f"      warning: {warning}")
+    return made.model_copy(update={"splits": {"train": found}})
 
 
 def publish_split(
@@ -98,13 +82,13 @@ def publish_split(
     rows: Dataset,
     task: Task,
     data: PreparedData,
-    repeated: Mapping[str, Sequence[tuple[int, int, str]]],
-) -> Sequence[str]:
-    """Write `SPLIT/rows` and `SPLIT/tokens` (Arrow), and `SPLIT/split.json`; warnings about the texts.
+    repeated: Mapping[str, Sequence[Duplicate]],
+) -> tuple[SplitFacts, Sequence[str]]:
+    """Write `SPLIT/rows` and `SPLIT/tokens` (Arrow); what was found, and warnings about the texts.
 
     Args:
         data: whose tokenizer and labels are taken.
-        repeated: by earlier split, the rows that stand there too: (row there, row here, text).
+        repeated: by earlier split, the rows that stand there too.
 
     Raises:
         UserError: the tokenizer doesn't know the texts, or the model not the tokens.
@@ -116,18 +100,18 @@ def publish_split(
     tokens = prepared.tokenise(rows, task, data.columns, tokenizer, label_ids, data.max_length)
     prepared.save_table(rows, folder / split / "rows")
     prepared.save_table(tokens, folder / split / "tokens")
-    facts: dict[str, object] = {
-        "rows": len(rows),
-        "sha256": prepared.content_hash(rows, task, data.columns),
-        "duplicates": {earlier: [list(each) for each in found[:50]] for earlier, found in repeated.items()},
-        "duplicate_counts": {earlier: len(found) for earlier, found in repeated.items()},
-    }
+    coverage = None
     if tokenizer is not None:
         encoded = prepared.to_ragged(tokens, prepared.pad_token(tokenizer))
-        found, warnings = check_split(encoded, tokenizer, data.embedding_rows, f"data.{split}")
-        facts["token_coverage"] = found.facts()
-    write_json(folder / split / prepared.SPLIT_FACTS, facts)
-    return warnings
+        coverage, warnings = check_split(encoded, tokenizer, data.facts.embedding_rows, f"data.{split}")
+    facts = SplitFacts(
+        rows=len(rows),
+        sha256=prepared.content_hash(rows, task, data.columns),
+        duplicates={earlier: tuple(found[:_SHOWN]) for earlier, found in repeated.items()},
+        duplicate_counts={earlier: len(found) for earlier, found in repeated.items()},
+        token_coverage=coverage,
+    )
+    return facts, warnings
 
 
 def _tokenizer(settings: Settings, rows: Dataset, columns: dict[str, str], task: Task) -> PreTrainedTokenizerBase:
@@ -144,7 +128,7 @@ def _tokenizer(settings: Settings, rows: Dataset, columns: dict[str, str], task:
     from edgedistill.learned_vocabulary import learn_tokenizer
 
     texts = (task.show(row, columns) for row in each_row(rows))
-    return learn_tokenizer(texts, settings.vocabulary or 2000, settings.data.max_length)
+    return learn_tokenizer(texts, settings.vocabulary or 2000, settings.max_length)
 
 
 def _embedding_rows(model: str, revision: str, tokenizer: PreTrainedTokenizerBase, task: Task) -> int | None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgedistill import plugins
-from edgedistill.artifacts import write_json
-from edgedistill.recipe import DataSource
-from edgedistill.spec import Spec
-from edgedistill.step import Context, Inputs
+from edgedistill.step import Context
+from edgedistill.store.records.data import TokenisedData
+
+from .kinds.prepare_elsewhere import Inputs, Settings
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -18,26 +17,15 @@ if TYPE_CHECKING:
     from edgedistill.data import PreparedData
     from edgedistill.interfaces import Task
 
-VERSION = 2
 
-
-class Settings(Spec):
-    """What to read."""
-
-    task: str
-    ood: Mapping[str, DataSource]
-    content: Mapping[str, str]
-    """Fingerprint of each set, which the key holds: what is read must have it still."""
-
-
-def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> None:
+def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> TokenisedData:
     """Publish `NAME/rows` and `NAME/tokens` of every set, in the tokens and labels of the data step that it reads."""
     from edgedistill import data as prepared
     from edgedistill.reading import described, read_rows, refuse_changed
     from edgedistill.row_tables import Wanted
 
     task: Task = plugins.task(settings.task)
-    data = prepared.PreparedData.of(inputs)
+    data = prepared.PreparedData.of(inputs.data)
     tokenizer = data.load_tokenizer()
     label_ids = {label: i for i, label in enumerate(data.labels)}
     for name, source in settings.ood.items():
@@ -48,7 +36,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
         tokens = prepared.tokenise(rows, task, data.columns, tokenizer, label_ids, data.max_length)
         prepared.save_table(rows, folder / name / "rows")
         prepared.save_table(tokens, folder / name / "tokens")
-    write_json(folder / "data.json", inputs["data"].read_json("data.json"))
+    return data.facts.model_copy(update={"splits": {}})
 
 
 def _checked(rows: Dataset, name: str, task: Task, data: PreparedData) -> Dataset:
@@ -58,7 +46,7 @@ def _checked(rows: Dataset, name: str, task: Task, data: PreparedData) -> Datase
     from edgedistill import data as prepared
 
     label = data.columns[task.COLUMNS.labels]
-    rows = prepared.with_labels(prepared.with_label_names(rows, label), label, data.renamed_labels)
+    rows = prepared.with_labels(prepared.with_label_names(rows, label), label, data.facts.renamed_labels)
     prepared.check_rows(rows, task, data.columns, name, labelled=False)
     if label not in rows.column_names:
         return rows

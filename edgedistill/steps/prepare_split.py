@@ -3,44 +3,32 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from edgedistill import plugins
-from edgedistill.recipe import DataSpec
-from edgedistill.spec import Spec
-from edgedistill.step import Context, Inputs
+from edgedistill.step import Context
+from edgedistill.store.records.data import PreparedSplit
 
+from .kinds.prepare_split import Inputs, Settings
 from .prepare_data import publish_split
 
 if TYPE_CHECKING:
     from edgedistill.interfaces import Task
 
-VERSION = 3
 
-
-class Settings(Spec):
-    """What to read, of which only one split here."""
-
-    task: str
-    data: DataSpec
-    split: Literal["validation", "test", "unlabeled"]
-    content: str
-    """Fingerprint of the split, which the key holds: what is read must have it still."""
-
-
-def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> None:
-    """Publish `SPLIT/` (rows, tokens, what was found); the rows are compared with every split that is an input."""
+def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> PreparedSplit:
+    """Publish `SPLIT/` (rows and tokens); the rows are compared with every split that is an input."""
     from edgedistill import data as prepared
     from edgedistill.reading import described, read_rows, refuse_changed
     from edgedistill.row_tables import Wanted
 
     task: Task = plugins.task(settings.task)
-    data, split = prepared.PreparedData.of(inputs), settings.split
-    source, where, labelled = settings.data.splits()[split], f"data.{split}", split != "unlabeled"
+    data, split = prepared.PreparedData.of(inputs.data), settings.split
+    source, where, labelled = settings.source, f"data.{split}", split != "unlabeled"
     raw = read_rows(source, where, context.scratch / "cache", Wanted.of(task, data.columns, label=labelled))
     refuse_changed(where, source, settings.content)
     label = data.columns[task.COLUMNS.labels]
-    rows = prepared.with_labels(prepared.with_label_names(raw, label), label, settings.data.labels)
+    rows = prepared.with_labels(prepared.with_label_names(raw, label), label, data.facts.renamed_labels)
     prepared.check_rows(rows, task, data.columns, described(source), labelled=labelled, known=data.labels)
     compared = ["train", *data.splits] if labelled else []
     repeated = {earlier: prepared.duplicates(data.rows(earlier), rows, task, data.columns) for earlier in compared}
@@ -51,5 +39,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
                 f"      warning: {len(found)} texts of {split} are in {earlier} too, for example rows {here} and "
                 f"{there}: {text[:60]!r}"
             )
-    for warning in publish_split(folder, split, rows, task, data, repeated):
+    facts, warnings = publish_split(folder, split, rows, task, data, repeated)
+    for warning in warnings:
         context.progress.say(f"      warning: {warning}")
+    return PreparedSplit(split=split, facts=facts)

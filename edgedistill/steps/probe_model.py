@@ -11,12 +11,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgedistill import plugins
+from edgedistill import plugins, references
 from edgedistill.architectures import kind_of, suitable
-from edgedistill.artifacts import write_json
-from edgedistill.recipe import LossSpec, Schedule, StudentSpec, TeacherSpec, pretrained_of
-from edgedistill.spec import Spec
-from edgedistill.step import Context, Inputs
+from edgedistill.recipe import Schedule
+from edgedistill.step import Context
+from edgedistill.store.data_inputs import DataInputs
+from edgedistill.store.records.models import Probe
+
+from .kinds.probe_model import Inputs, ProbedModel, Settings
 
 if TYPE_CHECKING:
     import torch
@@ -26,35 +28,13 @@ if TYPE_CHECKING:
     from edgedistill.interfaces import Batch, Task
     from edgedistill.probing import Subject
 
-VERSION = 1
 _IMPORTANCE_ITEMS = 8
 _SEED = 0
 _LIVE = frozenset({"hidden", "embedding", "attention", "relations"})
 
 
-class ProbedModel(Spec):
-    """A model and what it is made of: a student of an earlier one, or the recipe's teacher where `student` is None."""
-
-    id: str
-    student: StudentSpec | None = None
-    source: str | None = None
-    tuned: bool = True
-    """Whether the teacher gets a new head, or must have one."""
-
-
-class Settings(Spec):
-    """The models in the order they are made; the last is the one that is tried."""
-
-    task: str
-    teacher: TeacherSpec
-    models: tuple[ProbedModel, ...]
-    teachers: tuple[str, ...] = ()
-    """Of the models, those that teach it."""
-    stages: tuple[tuple[LossSpec, ...], ...] = ()
-
-
-def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> None:
-    """Publish `probe.json`: what was tried.
+def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> Probe:
+    """Try the last model.
 
     Raises:
         UserError: the model can't be made, or can't do what the run will ask.
@@ -68,25 +48,22 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     made: dict[str, Path] = {}
     with tempfile.TemporaryDirectory(dir=context.scratch) as place:
         for each in before:
-            subject = _make(each, settings, task, PreparedData(inputs[f"data:{each.id}"].folder), made)
+            subject = _make(each, settings, task, PreparedData.of(DataInputs(inputs.data[each.id])), made)
             made[each.id] = Path(place) / each.id
             with probing.explained(subject, "cannot be saved as safetensors"):
                 save_model(subject.model, made[each.id])
-        data = PreparedData(inputs[f"data:{last.id}"].folder)
+        data = PreparedData.of(DataInputs(inputs.data[last.id]))
         subject = _make(last, settings, task, data, made)
         items = probing.probe_items(data, task)
         difference = probing.check_answers(subject, task, items)
         probing.check_saving(subject, task, items, Path(place) / last.id)
         _check_losses(subject, settings, task, data, made)
-    write_json(
-        folder / "probe.json",
-        {
-            "model": last.id,
-            "architecture": subject.model.config.model_type,
-            "parameters": parameter_count(subject.model),
-            "lengths": items.lengths.tolist(),
-            "largest_change_by_padding": difference,
-        },
+    return Probe(
+        model=last.id,
+        architecture=subject.model.config.model_type,
+        parameters=parameter_count(subject.model),
+        lengths=tuple(items.lengths.tolist()),
+        largest_change_by_padding=difference,
     )
 
 
@@ -110,8 +87,8 @@ def _make(each: ProbedModel, settings: Settings, task: Task, data: PreparedData,
         return probing.Subject(model.cpu().eval(), name, remedy)
     source = made[each.source] if each.source is not None else None
     name, remedy = f"the student of {each.id} (init: {student.init})", "expected another model for the student"
-    pretrained = pretrained_of(student)
-    origin = pretrained.model if pretrained is not None else ""
+    given = references.model_of(student)
+    origin = given.name if given is not None else ""
     if source is not None:
         config = load_config(source, None).to_dict()
         others = [init for init in suitable(config) if init != student.init]

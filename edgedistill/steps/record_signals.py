@@ -4,35 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from edgedistill import plugins
-from edgedistill.contracts.layer_maps import LayerMap, layer_pairs
+from edgedistill.contracts.layer_maps import layer_pairs
 from edgedistill.contracts.loss import pooled
-from edgedistill.recipe import Compute
-from edgedistill.spec import Spec
-from edgedistill.step import Context, Inputs
+from edgedistill.step import Context
+from edgedistill.store.records.base import FileName
+from edgedistill.store.records.models import Signals
+
+from .kinds.record_signals import Inputs, Settings
 
 if TYPE_CHECKING:
     import torch
 
-VERSION = 2
 
-
-class Settings(Spec):
-    """Which signal of which split; hidden states by the layer maps that read them."""
-
-    task: str
-    split: Literal["train", "unlabeled"]
-    signal: Literal["logits", "hidden", "embedding"]
-    compute: Compute
-    layer_maps: tuple[LayerMap, ...] = ()
-    student_layers: int | None = None
-
-
-def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> None:
+def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> Signals:
     """Publish `SIGNAL.safetensors`: logits (rows) and embedding (items) float32, hidden (tokens by layer) float16."""
     import torch
 
@@ -43,33 +32,31 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     from edgedistill.training import make_accelerator
 
     task = plugins.task(settings.task)
-    tokens = PreparedData.of(inputs).tokens(settings.split)
-    model = load_model(task.auto_class(), inputs["model"].path("model"), None, head_required=True).to(
+    tokens = PreparedData.of(inputs.data).tokens(settings.split)
+    model = load_model(task.auto_class(), inputs.model.path(inputs.model.record.model), None, head_required=True).to(
         make_accelerator(settings.compute).device
     )
     label = f"{settings.signal} on {settings.split}"
+    made = Signals(signal=settings.signal, file=FileName(f"{settings.signal}.safetensors"))
     if settings.signal == "logits":
-        save_rows(
-            predict(model, task, tokens, progress=context.progress, label=label),
-            folder / "logits.safetensors",
-        )
-        return
+        save_rows(predict(model, task, tokens, progress=context.progress, label=label), folder / made.file)
+        return made
     if settings.signal == "embedding":
         shape = (len(tokens), model.config.hidden_size)
-        values = create(folder / "embedding.safetensors", {"values": shape}, {"values": "F32"})["values"]
+        values = create(folder / made.file, {"values": shape}, {"values": "F32"})["values"]
 
         def keep_pooled(items: np.ndarray, hidden: Sequence[torch.Tensor]) -> None:
             real = np.arange(hidden[-1].shape[1])[None, :] < tokens.lengths[items][:, None]
             values[items] = pooled(hidden[-1].float().cpu(), torch.from_numpy(real)).numpy()
 
         predict(model, task, tokens, progress=context.progress, label=label, visit_hidden=keep_pooled)
-        return
+        return made
     layers = _layers(settings, model.config.num_hidden_layers)
     width = model.config.hidden_size
     offsets = tokens.offsets - tokens.offsets[0]
     shapes = {**{str(layer): (int(offsets[-1]), width) for layer in layers}, "offsets": offsets.shape}
     dtypes = {**{str(layer): "F16" for layer in layers}, "offsets": "I64"}
-    tensors = create(folder / "hidden.safetensors", shapes, dtypes)
+    tensors = create(folder / made.file, shapes, dtypes)
     tensors["offsets"][...] = offsets
 
     def keep(items: np.ndarray, hidden: Sequence[torch.Tensor]) -> None:
@@ -79,6 +66,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
             tensors[str(layer)][where] = hidden[layer].float().cpu().numpy()[real].astype(np.float16)
 
     predict(model, task, tokens, progress=context.progress, label=label, visit_hidden=keep)
+    return made
 
 
 def _layers(settings: Settings, teacher_layers: int) -> list[int]:

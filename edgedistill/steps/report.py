@@ -5,37 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgedistill.artifacts import write_json, write_text
-from edgedistill.candidates import Candidate
-from edgedistill.recipe import Round, SelectSpec, TaskSpec
-from edgedistill.spec import Spec
-from edgedistill.step import Context, Inputs
+from edgedistill.step import Context
+from edgedistill.store.records.base import FileName
+from edgedistill.store.records.closing import Reported
 
-VERSION = 8
-
-
-class Settings(Spec):
-    """What the report is about."""
-
-    recipe: str
-    task: TaskSpec
-    rounds: tuple[Round, ...]
-    seeds: tuple[int, ...]
-    """Of the repetitions of the rounds, the first's in front."""
-    candidates: tuple[Candidate, ...]
-    select: SelectSpec
-    ood: tuple[str, ...]
+from .kinds.report import Inputs, Settings
 
 
-def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> None:
+def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> Reported:
     """Publish the three files."""
     from edgedistill.report.collect import collect
     from edgedistill.report.html import render_html
     from edgedistill.report.markdown import render_markdown
 
     results = collect(settings, inputs)
-    training = {
-        role.split(":", 1)[1]: inputs[role].read_json("training.json") for role in inputs if role.startswith("model:")
-    }
-    write_json(folder / "results.json", results.model_dump(mode="json", by_alias=True))
-    write_text(folder / "report.md", render_markdown(results))
-    write_text(folder / "report.html", render_html(results, training, settings.select))
+    training = {name: model.record.epochs for name, model in inputs.models.items()}
+    made = Reported(results=FileName("results.json"), markdown=FileName("report.md"), html=FileName("report.html"))
+    write_json(folder / made.results, results.model_dump(mode="json", by_alias=True))
+    write_text(folder / made.markdown, render_markdown(results))
+    write_text(folder / made.html, render_html(results, training, settings.select))
+    return made

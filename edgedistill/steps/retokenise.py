@@ -8,54 +8,43 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgedistill import plugins
-from edgedistill.artifacts import write_json
-from edgedistill.recipe import StudentSpec
-from edgedistill.spec import Spec
-from edgedistill.step import Context, Inputs
+from edgedistill.step import Context
+from edgedistill.store.records.data import TokenisedData
+
+from .kinds.retokenise import Inputs, Settings
 
 if TYPE_CHECKING:
     from edgedistill.data import PreparedData
     from edgedistill.interfaces import Task
 
-VERSION = 4
 
-
-class Settings(Spec):
-    """The student whose initialisation makes a tokenizer."""
-
-    task: str
-    student: StudentSpec
-
-
-def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> None:
-    """Publish what the data step does, in other tokens, and `kept_tokens.json`: their ids in the source's tokenizer."""
+def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> TokenisedData:
+    """Publish what the data step does, in other tokens."""
     from edgedistill.data import PreparedData, pad_token
     from edgedistill.models import load_tokenizer
     from edgedistill.tokenizer_files import save_tokenizer
 
-    source = PreparedData.of(inputs)
+    source = PreparedData.of(inputs.data)
     make_tokenizer = plugins.student(settings.student.init).make_tokenizer
     assert make_tokenizer is not None, "the plan has this step for students with a tokenizer of their own"
     kept = make_tokenizer(settings.student, source.tokenizer, source.tokens("train"), folder / "tokenizer")
     save_tokenizer(load_tokenizer(folder / "tokenizer"), source.max_length, folder / "tokenizer")
-    write_json(folder / "kept_tokens.json", kept)
-    facts = inputs["data"].read_json("data.json")
     own = {"pad_token": pad_token(load_tokenizer(folder / "tokenizer")), "embedding_rows": None}
-    write_json(folder / "data.json", {**facts, **own})
-    publish_retokenised(folder, "train", source, PreparedData(folder), plugins.task(settings.task))
+    made = source.facts.model_copy(update={**own, "kept_tokens": tuple(kept)})
+    publish_retokenised(folder, "train", source, PreparedData(folder, made), plugins.task(settings.task))
     context.progress.say(f"      {len(kept)} of {len(load_tokenizer(source.tokenizer))} tokens kept")
+    return made
 
 
 def publish_retokenised(folder: Path, split: str, source: PreparedData, data: PreparedData, task: Task) -> None:
     """Write a split of `source` in the tokens of `data`; its rows and what was found in them stay."""
-    from edgedistill.data import SPLIT_FACTS, save_table, tokenise
+    from edgedistill.data import save_table, tokenise
 
     label_ids = {label: i for i, label in enumerate(data.labels)}
     rows = source.rows(split)
     tokens = tokenise(rows, task, data.columns, data.load_tokenizer(), label_ids, data.max_length)
     save_table(tokens, folder / split / "tokens")
     shutil.copytree(source.place(split) / "rows", folder / split / "rows", copy_function=_link)
-    write_json(folder / split / SPLIT_FACTS, source.split_facts(split))
 
 
 def _link(source: str, destination: str) -> None:

@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 from edgedistill import plugins
-from edgedistill.spec import Spec
-from edgedistill.step import Context, Inputs
+from edgedistill.step import Context
+from edgedistill.store.records.data import PreparedSplit
 
+from .kinds.retokenise_split import Inputs, Settings
 from .retokenise import publish_retokenised
 
-VERSION = 2
 
-
-class Settings(Spec):
-    """Which split."""
-
-    task: str
-    split: Literal["validation", "test", "unlabeled"]
-
-
-def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> None:
+def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> PreparedSplit:
     """Publish `SPLIT/` of the input `source` in the tokens of the input `data`."""
     from edgedistill.data import PreparedData
 
     task = plugins.task(settings.task)
-    source, data = PreparedData.of(inputs, "source"), PreparedData.of(inputs)
+    source, data = PreparedData.of(inputs.source), PreparedData.of(inputs.data)
     publish_retokenised(folder, settings.split, source, data, task)
+    return PreparedSplit(split=settings.split, facts=source.split_facts(settings.split))

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 from edgedistill import plugins
 from edgedistill.errors import UserError
-from edgedistill.recipe import Compute, TaskSpec, TeacherSpec
-from edgedistill.spec import Spec
-from edgedistill.step import Context, Inputs
+from edgedistill.recipe import TeacherSpec
+from edgedistill.step import Context
+from edgedistill.store.records.models import EpochRecord, TrainedModel
+
+from .kinds.train_teacher import Inputs, Settings
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -17,31 +19,18 @@ if TYPE_CHECKING:
     from edgedistill.data import PreparedData
     from edgedistill.interfaces import Task
 
-VERSION = 6
-VOLATILE = ("training.json",)
 
-
-class Settings(Spec):
-    """Which model, and how it is fine-tuned."""
-
-    task: TaskSpec
-    teacher: TeacherSpec
-    seed: int
-    compute: Compute
-
-
-def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> None:
-    """Publish `model/` (a transformers folder) and `training.json`."""
+def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> TrainedModel:
+    """Publish `model/`, a transformers folder."""
     import torch
 
-    from edgedistill.checkpoint import EpochRecord
     from edgedistill.data import PreparedData
     from edgedistill.model_sizes import shape_of
     from edgedistill.trainee import Trainee
     from edgedistill.training import StageRequest, TrainingData, train_stage
     from edgedistill.training_record import judge, save_trained
 
-    data = PreparedData.of(inputs)
+    data = PreparedData.of(inputs.data)
     task = plugins.task(settings.task.type)
     torch.manual_seed(settings.seed)
     model = untrained(settings.teacher, task, data)
@@ -63,7 +52,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
         history = train_stage(trainee, request, context.scratch, context.progress)
     else:
         _refuse_chance(settings.teacher, model, task, data, context)
-    save_trained(model.cpu(), data, history, folder)
+    return save_trained(model.cpu(), data, history, folder)
 
 
 def untrained(teacher: TeacherSpec, task: Task, data: PreparedData) -> PreTrainedModel:

@@ -2,74 +2,79 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from edgedistill import plugins
-from edgedistill.artifacts import write_json
 from edgedistill.errors import EdgedistillError
 from edgedistill.model_files import read_files
-from edgedistill.recipe import TaskSpec
-from edgedistill.spec import Spec
-from edgedistill.step import Context, Inputs
+from edgedistill.step import Context
+from edgedistill.store.records.base import FileName, plain
+from edgedistill.store.records.files import Fidelity, Flip, Verified
+
+from .kinds.verify import Inputs, Settings
 
 if TYPE_CHECKING:
-    from edgedistill.interfaces import Rows
-
-VERSION = 3
-
-
-class Settings(Spec):
-    """The runtime that runs the files."""
-
-    task: TaskSpec
-    runtime: str
-    timeout_minutes: float
+    from edgedistill.data import PreparedData
+    from edgedistill.interfaces import Integers, Rows, Task
 
 
-def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> None:
-    """Publish `validation.safetensors` (the file's rows), the same of padded batches, and `fidelity.json`."""
+def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> Verified:
+    """Publish `validation.safetensors` (the file's rows), and the same of padded batches."""
     from edgedistill.data import PreparedData
     from edgedistill.inference import references, score
     from edgedistill.measuring.latency import Answering, answers
     from edgedistill.signals import load_rows
 
-    data = PreparedData.of(inputs)
+    data = PreparedData.of(inputs.data)
     task = plugins.task(settings.task.type)
     tokens = data.tokens("validation")
-    given, output = context.scratch / "inputs.safetensors", folder / "validation.safetensors"
+    files = read_files(inputs.file)
+    answered = FileName("validation.safetensors")
+    batched = FileName("validation_batched.safetensors") if not files.lengths else None
+    given = context.scratch / "inputs.safetensors"
     tokens.save(given)
-    files = read_files(inputs["file"])
     asked = Answering(files.opened, settings.runtime, settings.task.type, 60 * settings.timeout_minutes)
-    together = folder / "validation_batched.safetensors" if not files.lengths else None
-    backend = answers(asked, given, output, context.scratch, batched=together)
-    device, torch_rows = load_rows(output), load_rows(inputs["reference"].path("validation.safetensors"))
+    together = folder / batched if batched is not None else None
+    backend = answers(asked, given, folder / answered, context.scratch, batched=together)
+    device, torch_rows = load_rows(folder / answered), load_rows(inputs.reference.path(inputs.reference.record.answers))
     labels = references(task, tokens)
-    facts: dict[str, object] = {**fidelity(device, torch_rows), "backend": backend}
-    facts["accuracy"] = score(task, settings.task.metric, device, labels)
+    agreement_batched = accuracy_batched = None
     if together is not None:
         # Scales that a file computes from its input (int8-dynamic) are those of the whole batch, padding included.
         rows = load_rows(together)
-        facts["agreement_batched"] = fidelity(rows, torch_rows)["agreement"]
-        facts["accuracy_batched"] = score(task, settings.task.metric, rows, labels)
+        agreement_batched = fidelity(rows, torch_rows).agreement
+        accuracy_batched = score(task, settings.task.metric, rows, labels)
+    return Verified(
+        answers=answered,
+        answers_batched=batched,
+        backend=plain(backend),
+        fidelity=fidelity(device, torch_rows),
+        accuracy=score(task, settings.task.metric, device, labels),
+        agreement_batched=agreement_batched,
+        accuracy_batched=accuracy_batched,
+        flips=tuple(_flips(device, torch_rows, labels, data, task)),
+    )
+
+
+def _flips(device: Rows, torch_rows: Rows, labels: Integers, data: PreparedData, task: Task) -> Iterator[Flip]:
+    """Where the file decides otherwise than its torch model."""
     raw, names = data.rows("validation"), data.labels
     owner = np.repeat(np.arange(len(device)), np.diff(device.offsets))
     decided, expected = device.values.argmax(axis=1), torch_rows.values.argmax(axis=1)
-    facts["flips"] = [
-        {
-            "text": task.show(raw[int(owner[row])], data.columns),
-            "reference": names[labels[row]] if labels[row] >= 0 else "",
-            "model": names[expected[row]],
-            "device": names[decided[row]],
-        }
-        for row in np.flatnonzero(decided != expected)
-    ]
-    write_json(folder / "fidelity.json", facts)
+    for row in np.flatnonzero(decided != expected):
+        yield Flip(
+            text=task.show(raw[int(owner[row])], data.columns),
+            reference=names[labels[row]] if labels[row] >= 0 else "",
+            model=names[expected[row]],
+            device=names[decided[row]],
+        )
 
 
-def fidelity(device: Rows, torch_rows: Rows) -> dict[str, float]:
+def fidelity(device: Rows, torch_rows: Rows) -> Fidelity:
     """How closely a file repeats its torch model: agreement of decisions, differences of logits, KL(torch || file).
 
     Raises:
@@ -83,10 +88,10 @@ def fidelity(device: Rows, torch_rows: Rows) -> dict[str, float]:
     if not np.isfinite(a).all():
         raise EdgedistillError(f"the device file gives {int((~np.isfinite(a)).sum())} logits that are not numbers")
     difference, divergence = np.abs(a - b), kl_divergence(b, a)
-    return {
-        "agreement": float((a.argmax(axis=1) == b.argmax(axis=1)).mean()),
-        "max_abs_diff": float(difference.max()),
-        "mean_abs_diff": float(difference.mean()),
-        "mean_kl": float(divergence.mean()),
-        "max_kl": float(divergence.max()),
-    }
+    return Fidelity(
+        agreement=float((a.argmax(axis=1) == b.argmax(axis=1)).mean()),
+        max_abs_diff=float(difference.max()),
+        mean_abs_diff=float(difference.mean()),
+        mean_kl=float(divergence.mean()),
+        max_kl=float(divergence.max()),
+    )

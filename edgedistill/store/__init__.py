@@ -1,1 +1,1 @@
-"""Artifacts by key, shared by any number of runs and processes; and what a run folder knows of them."""
+"""All that steps leave behind: artifacts by key, each a folder with a typed record, shared by any number of runs."""

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from edgedistill.artifacts import MANIFEST, Artifact, read_manifest, write_json, write_text
+from edgedistill.artifacts import MANIFEST, Published, read_manifest, write_json, write_text
 from edgedistill.errors import UserError
 
 from .store import Store, folder_name
@@ -95,7 +95,7 @@ class Listing:
         self._store = store
         self._prefix = f"../{_OWN}" if is_own(run, store) else str(store.folder)
 
-    def artifacts(self) -> dict[str, Artifact]:
+    def artifacts(self) -> dict[str, Published]:
         """Those of the last run, by step, as far as they are still there and whole."""
         found = {step: self._store.read(name) for step, name in self.folders().items()}
         return {step: artifact for step, artifact in found.items() if artifact is not None}
@@ -112,7 +112,7 @@ class Listing:
             else:
                 entry.unlink()
 
-    def add(self, number: int, step: str, artifact: Artifact) -> None:
+    def add(self, number: int, step: str, artifact: Published) -> None:
         """Enter a step's artifact."""
         entry, target = self._folder / f"{number:02d}-{step}", f"{self._prefix}/{artifact.folder.name}"
         try:

@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgedistill import artifacts
-from edgedistill.artifacts import MANIFEST, Artifact, Manifest
+from edgedistill.artifacts import MANIFEST, Manifest, Published
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -71,7 +71,7 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute()
 
-    def find(self, place: Place, *, verify_hashes: bool = False) -> Artifact | None:
+    def find(self, place: Place, *, verify_hashes: bool = False) -> Published | None:
         """The artifact of that place in which nothing failed; None when it isn't there, or is damaged.
 
         Args:
@@ -80,7 +80,7 @@ class Store:
         found = self.read(place.name, verify_hashes=verify_hashes)
         return found if found is not None and found.manifest.key == place.key else None
 
-    def read(self, name: str, *, verify_hashes: bool = False) -> Artifact | None:
+    def read(self, name: str, *, verify_hashes: bool = False) -> Published | None:
         """The artifact in the folder of that name; None when it isn't there, is damaged, or belongs elsewhere."""
         found = artifacts.read(self.folder / name, verify_hashes=verify_hashes)
         return found if found is not None and folder_name(found.manifest) == name else None
@@ -120,7 +120,7 @@ class Store:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    def publish(self, partial: Path, manifest: Manifest) -> Artifact:
+    def publish(self, partial: Path, manifest: Manifest) -> Published:
         """Write the manifest last and rename, once all is on the disk: the folder appears whole, with modes as the
         umask has them (some libraries write files that only their owner may read).
 
@@ -142,7 +142,7 @@ class Store:
                     raise
             else:
                 artifacts.sync(final.parent)
-                return Artifact(final, manifest)
+                return Published(final, manifest)
 
     def sweep(self) -> None:
         """Remove what killed processes left half-written; what a living one is writing stays."""

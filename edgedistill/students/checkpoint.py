@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from edgedistill.contracts.student import Config, PlannedStudent, Pretrained, Student, StudentRequest, StudentSpec
+from edgedistill.contracts.student import Config, PlannedStudent, Student, StudentRequest, StudentSpec
 from edgedistill.contracts.task import AutoClass
+from edgedistill.spec import ModelRef
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -18,7 +19,7 @@ class CheckpointSpec(StudentSpec):
     """`checkpoint`: a hub id or folder, its tokenizer the same as the teacher's."""
 
     init: Literal["checkpoint"]
-    model: str
+    model: Annotated[str, ModelRef(revision="revision")]
     revision: str = "main"
     layers: int | None = Field(None, ge=1)
     """Keep only this many of its layers, evenly spread."""
@@ -85,7 +86,6 @@ STUDENT = Student(
     spec=CheckpointSpec,
     build=build,
     planned=planned,
-    pretrained=lambda spec: Pretrained(spec.model, spec.revision),
     layers=lambda spec: spec.layers,
     unsuitable=unsuitable,
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 from pydantic import Field
@@ -20,6 +20,7 @@ from edgedistill.contracts.task import AutoClass
 from edgedistill.contracts.tensors import Tensors
 from edgedistill.errors import UserError
 from edgedistill.model_shape import ModelShape
+from edgedistill.spec import RoundRef
 from edgedistill.students._copy import evenly, layer_list, source_name
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class FactoriseSpec(StudentSpec):
     """`factorise`: the source with its embeddings in fewer dimensions, as an ELECTRA model."""
 
     init: Literal["factorise"]
-    from_: str = Field("teacher", alias="from")
+    from_: Annotated[str, RoundRef()] = Field("teacher", alias="from")
     """A BERT or ELECTRA."""
     embedding_size: int = Field(ge=8)
     """Width of token, position and type vectors; less than the source's."""
@@ -286,7 +287,6 @@ STUDENT = Student(
     spec=FactoriseSpec,
     build=build,
     planned=planned,
-    parent=lambda spec: spec.from_,
     layers=lambda spec: spec.layers,
     unsuitable=unsuitable,
     becomes="electra",

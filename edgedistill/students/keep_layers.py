@@ -9,6 +9,7 @@ from pydantic import Field
 from edgedistill.contracts.student import Config, PlannedStudent, Student, StudentRequest, StudentSpec
 from edgedistill.contracts.task import AutoClass
 from edgedistill.errors import UserError
+from edgedistill.spec import RoundRef
 from edgedistill.students._copy import copy_layers, evenly
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ class KeepLayersSpec(StudentSpec):
     """`keep_layers`: a number of layers, evenly spread over the source's, or the listed ones (counted from 0)."""
 
     init: Literal["keep_layers"]
-    from_: str = Field("teacher", alias="from")
+    from_: Annotated[str, RoundRef()] = Field("teacher", alias="from")
     layers: Annotated[int, Field(ge=1)] | tuple[Annotated[int, Field(ge=0)], ...]
 
 
@@ -75,7 +76,6 @@ STUDENT = Student(
     spec=KeepLayersSpec,
     build=build,
     planned=planned,
-    parent=lambda spec: spec.from_,
     layers=depth,
     unsuitable=unsuitable,
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -18,6 +18,7 @@ from edgedistill.contracts.task import AutoClass
 from edgedistill.contracts.tensors import Tensors
 from edgedistill.errors import UserError
 from edgedistill.model_layout import LAYOUTS, Layout, layout_of
+from edgedistill.spec import RoundRef
 from edgedistill.students._copy import evenly, layer_list, source_name
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class NarrowSpec(StudentSpec):
     """
 
     init: Literal["narrow"]
-    from_: str = Field("teacher", alias="from")
+    from_: Annotated[str, RoundRef()] = Field("teacher", alias="from")
     hidden_size: int | None = Field(None, ge=8)
     parameters: int | None = Field(None, ge=1000)
     """Of the whole model, embeddings and head included. The student is the widest whole number of the source's heads
@@ -293,7 +294,6 @@ STUDENT = Student(
     spec=NarrowSpec,
     build=build,
     planned=planned,
-    parent=lambda spec: spec.from_,
     layers=lambda spec: spec.layers,
     unsuitable=unsuitable,
 )

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
@@ -24,6 +24,7 @@ from edgedistill.contracts.task import AutoClass
 from edgedistill.contracts.tensors import Tensors
 from edgedistill.errors import UserError
 from edgedistill.model_layout import Layout, layout_of
+from edgedistill.spec import RoundRef
 from edgedistill.students._copy import layer_list
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class PruneSpec(StudentSpec):
     """`prune`: the heads and neurons that matter least go, over all layers, until `parameters` are left."""
 
     init: Literal["prune"]
-    from_: str = Field("teacher", alias="from")
+    from_: Annotated[str, RoundRef()] = Field("teacher", alias="from")
     """A BERT, or a round that was pruned from one."""
     parameters: int = Field(ge=1000)
     """Of the whole model, embeddings and head included; the student has at most so many, and at most one head less."""
@@ -242,7 +243,6 @@ STUDENT = Student(
     spec=PruneSpec,
     build=build,
     planned=planned,
-    parent=lambda spec: spec.from_,
     unsuitable=unsuitable,
     becomes="edgedistill-pruned-bert",
 )

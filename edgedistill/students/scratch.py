@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
 from edgedistill.contracts.student import PlannedStudent, Student, StudentRequest, StudentSpec
 from edgedistill.contracts.task import AutoClass
+from edgedistill.spec import RoundRef
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
@@ -17,7 +18,7 @@ class ScratchSpec(StudentSpec):
     """`scratch`: the source's architecture and vocabulary, this depth and width, random weights."""
 
     init: Literal["scratch"]
-    from_: str = Field("teacher", alias="from")
+    from_: Annotated[str, RoundRef()] = Field("teacher", alias="from")
     layers: int = Field(ge=1)
     hidden_size: int = Field(ge=8)
     heads: int | None = Field(None, ge=1)
@@ -55,6 +56,5 @@ STUDENT = Student(
     spec=ScratchSpec,
     build=build,
     planned=planned,
-    parent=lambda spec: spec.from_,
     layers=lambda spec: spec.layers,
 )

@@ -7,13 +7,14 @@ weighted by rarity (Model2Vec, Tulkens & van Dongen 2024; SIF, Arora et al. 2017
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 from pydantic import Field
 
 from edgedistill.arrays import Floats, Integers
 from edgedistill.contracts.student import Student, StudentRequest, StudentSpec
+from edgedistill.spec import RoundRef
 from edgedistill.students import trim_vocabulary
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class StaticSpec(StudentSpec):
     """`static`: vectors of `dimensions`, a head with `head_size` hidden units (0: linear), only the texts' tokens."""
 
     init: Literal["static"]
-    from_: str = Field("teacher", alias="from")
+    from_: Annotated[str, RoundRef()] = Field("teacher", alias="from")
     dimensions: int = Field(64, ge=2)
     head_size: int = Field(0, ge=0)
     vectors: Literal["source", "random"] = "source"
@@ -124,7 +125,6 @@ STUDENT = Student(
     version=1,
     spec=StaticSpec,
     build=build,
-    parent=lambda spec: spec.from_,
     becomes="edgedistill-static",
     make_tokenizer=make_tokenizer,
 )

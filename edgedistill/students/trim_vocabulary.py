@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 from pydantic import Field
 
 from edgedistill.contracts.student import Student, StudentRequest, StudentSpec
+from edgedistill.spec import RoundRef
 
 if TYPE_CHECKING:
     import torch
@@ -23,7 +24,7 @@ class TrimVocabularySpec(StudentSpec):
     """`trim_vocabulary`: keep the training texts' most frequent tokens that make up `coverage` of them."""
 
     init: Literal["trim_vocabulary"]
-    from_: str = Field("teacher", alias="from")
+    from_: Annotated[str, RoundRef()] = Field("teacher", alias="from")
     coverage: float = Field(1.0, gt=0, le=1)
 
 
@@ -67,6 +68,5 @@ STUDENT = Student(
     version=1,
     spec=TrimVocabularySpec,
     build=build,
-    parent=lambda spec: spec.from_,
     make_tokenizer=make_tokenizer,
 )

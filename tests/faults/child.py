@@ -79,7 +79,7 @@ def _only(pattern: str) -> None:
     def part(plan: Any, *arguments: object, **named: object) -> None:
         wanted = {step.name for step in plan.steps if re.fullmatch(pattern, step.name)}
         for step in reversed(plan.steps):
-            wanted |= set(step.inputs.values()) if step.name in wanted else set()
+            wanted |= step.sources if step.name in wanted else set()
         steps = tuple(step for step in plan.steps if step.name in wanted)
         execute(dataclasses.replace(plan, steps=steps), *arguments, **named)  # type: ignore[arg-type]
         raise SystemExit(0)

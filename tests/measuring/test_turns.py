@@ -9,7 +9,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from edgedistill.artifacts import Artifact
 from edgedistill.candidates import Candidate
 from edgedistill.errors import EdgedistillError
 from edgedistill.measuring import latency
@@ -155,9 +154,9 @@ def measured(monkeypatch, tmp_path):
         """In place of `PreparedData`: its tokens say of which split and model they are."""
 
         @classmethod
-        def of(cls, inputs, role):
+        def of(cls, inputs):
             def tokens(split):
-                return SimpleNamespace(save=lambda file: file.write_text(f"{split} of {inputs[role].folder}"))
+                return SimpleNamespace(save=lambda file: file.write_text(f"{split} of {inputs}"))
 
             return SimpleNamespace(tokens=tokens)
 
@@ -189,11 +188,11 @@ def measured(monkeypatch, tmp_path):
         )
 
     rows = [row("r1", "fp32"), row("r1", "fp32", 4, 8), row("r2", "int8"), row("r2", "broken")]
-    inputs = {f"data:{model}": SimpleNamespace(folder=model) for model in ("r1", "r2")}
-    for each in rows:
-        inputs[f"verify:{each.verify_key}"] = SimpleNamespace(failure=None)
-        file = Path(f"/{each.file_key}.onnx")
-        inputs[f"file:{each.file_key}"] = SimpleNamespace(opened={None: file}, bytes=7)
+    inputs = measure.Inputs(
+        data={model: model for model in ("r1", "r2")},
+        files={each.file_key: SimpleNamespace(opened={None: Path(f"/{each.file_key}.onnx")}, bytes=7) for each in rows},
+        verified={each.verify_key: SimpleNamespace(failure=None) for each in rows},
+    )
     settings = SimpleNamespace(
         task=SimpleNamespace(type="text-classification"),
         candidates=rows,
@@ -203,8 +202,8 @@ def measured(monkeypatch, tmp_path):
     folder.mkdir()
     scratch.mkdir()
     context = SimpleNamespace(scratch=scratch, progress=SILENT, failures={})
-    measure.run(settings, inputs, folder, context)
-    return SimpleNamespace(asked=asked, folder=folder, failures=context.failures)
+    record = measure.run(settings, inputs, folder, context)
+    return SimpleNamespace(asked=asked, folder=folder, failures=context.failures, record=record)
 
 
 def test_every_candidate_is_timed_on_its_own_models_test_set(measured):
@@ -235,7 +234,7 @@ def test_a_file_that_cannot_answer_is_not_timed_and_says_why(measured):
     assert {name: each.reason for name, each in measured.failures.items()} == {"r2/onnx/broken@1": "it breaks"}
 
 
-def test_artifacts_are_what_the_step_is_given():
-    """The stand-ins above have the attributes of the real ones."""
-    assert {"folder", "manifest"} <= set(Artifact.__dataclass_fields__)
-    assert isinstance(Artifact.failure, property)
+def test_what_answered_is_named_and_what_did_not_is_not(measured):
+    names = ("r1-onnx-fp32-onnxruntime", "r2-onnx-int8-onnxruntime")
+    assert measured.record.answers == {name: f"test/{name}.safetensors" for name in names}
+    assert measured.record.candidates == {}

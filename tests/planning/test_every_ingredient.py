@@ -14,12 +14,14 @@ from importlib import import_module
 import pytest
 from helpers import change_plugin, raise_version, write_jsonl, write_weights
 
-from edgedistill import loading, plugins, sources, steps
-from edgedistill.ingredients import plugin_versions
+from edgedistill import loading, plugins, sources
 from edgedistill.planning import make_plan
 from edgedistill.step import key_of
+from edgedistill.steps import kinds
+from edgedistill.steps.kinds import measure
+from edgedistill.store.records.files import Emulated
 
-KINDS = sorted(module.name for module in pkgutil.iter_modules(steps.__path__) if not module.name.startswith("_"))
+KINDS = sorted(module.name for module in pkgutil.iter_modules(kinds.__path__))
 
 
 @pytest.fixture
@@ -70,7 +72,7 @@ def with_readers(recipe, first: set[str]) -> set[str]:
     """These steps and all that read them, whether directly or not."""
     reached = set(first)
     for step in plan(recipe).steps:
-        if reached & set(step.inputs.values()):
+        if reached & step.sources:
             reached.add(step.name)
     return reached
 
@@ -82,7 +84,7 @@ def named(recipe, *prefixes: str) -> set[str]:
 
 
 def of_kind(recipe, kind: str) -> set[str]:
-    return {step.name for step in plan(recipe).steps if step.kind == kind}
+    return {step.name for step in plan(recipe).steps if step.kind.name == kind}
 
 
 def changed(recipe, before: dict[str, str]) -> set[str]:
@@ -99,8 +101,8 @@ def test_nothing_changed_plans_nothing_again(recipe):
 def test_the_version_of_a_step(recipe, monkeypatch, kind):
     before, own = keys(recipe), of_kind(recipe, kind)
     assert own, f"the recipe above has no step of kind {kind}"
-    module = import_module(f"edgedistill.steps.{kind}")
-    monkeypatch.setattr(module, "VERSION", module.VERSION + 1)
+    module = import_module(f"edgedistill.steps.kinds.{kind}")
+    monkeypatch.setattr(module, "KIND", replace(module.KIND, version=module.KIND.version + 1))
     assert changed(recipe, before) == with_readers(recipe, own)
 
 
@@ -153,8 +155,9 @@ def test_the_version_of_a_student(recipe, monkeypatch, student):
     found = changed(recipe, before)
     own = {name for name in of_kind(recipe, "distil") if name.startswith(f"r{number}")}
     own |= of_kind(recipe, "retokenise") if plugins.student(student).own_tokenizer else set()
-    probes = [step for step in plan(recipe).steps if step.kind == "probe_model"]
-    own |= {step.name for step in probes if f"students/{student}" in plugin_versions(step.settings)}
+    probes = [step for step in plan(recipe).steps if step.kind.name == "probe_model"]
+    made_of = {step.name: {model.student.init for model in step.settings.models if model.student} for step in probes}
+    own |= {name for name, inits in made_of.items() if student in inits}
     assert found == with_readers(recipe, own) | {"report", "bundle"}
 
 
@@ -220,26 +223,22 @@ def test_the_machine(recipe):
 
 
 def test_each_part_of_a_key_counts():
-    usual = {
-        "kind": "verify",
-        "version": 1,
-        "identity": {"a": 1},
-        "input_keys": {"file": "x"},
-        "plugin_versions": {"losses/kl": 1},
-        "tools": {"onnxruntime": "1"},
-    }
-    others = {
-        "kind": "emulate",
-        "version": 2,
-        "identity": {"a": 2},
-        "input_keys": {"file": "y"},
-        "plugin_versions": {"losses/kl": 2},
-        "tools": {"onnxruntime": "2"},
-    }
-    found = {key_of(**usual), *(key_of(**usual | {name: other}) for name, other in others.items())}
-    found.add(key_of(**usual | {"input_keys": {"reference": "x"}}))
-    assert len(found) == 8
+    kind = measure.KIND
+    usual = {"kind": kind, "settings": {"a": 1}, "input_keys": {"file": "x"}, "host": {"cpu": "1"}}
+    others = [
+        {"kind": replace(kind, function="edgedistill.steps.emulate:run")},
+        {"kind": replace(kind, version=kind.version + 1)},
+        {"kind": replace(kind, record=Emulated)},
+        {"settings": {"a": 2}},
+        {"input_keys": {"file": "y"}},
+        {"input_keys": {"reference": "x"}},
+        {"host": {"cpu": "2"}},
+    ]
+    found = {key_of(**usual), *(key_of(**usual | other) for other in others)}
+    assert len(found) == 1 + len(others)
     assert key_of(**usual) == key_of(**usual)
+    elsewhere = usual | {"kind": replace(kind, host=False)}
+    assert key_of(**elsewhere) == key_of(**elsewhere | {"host": {"cpu": "2"}})
 
 
 def test_two_steps_of_equal_settings_and_inputs_but_another_kind_are_two(recipe):

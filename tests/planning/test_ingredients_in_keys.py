@@ -31,7 +31,7 @@ def downstream(recipe, *names: str) -> set[str]:
     """These steps and all that read them, whether directly or not, but for the trials before any training."""
     reached = set(names)
     for step in make_plan(recipe, sources.look_up(recipe)).steps:
-        if reached & set(step.inputs.values()):
+        if reached & step.sources:
             reached.add(step.name)
     return {name for name in reached if not name.startswith("probe-")}
 

@@ -8,7 +8,7 @@ import pytest
 from helpers import write_jsonl, write_recipe, write_weights
 from pydantic import BaseModel
 
-from edgedistill import loading, sources
+from edgedistill import loading, references, sources
 from edgedistill.errors import UserError
 from edgedistill.planning import Plan, make_plan
 from edgedistill.recipe import Recipe
@@ -214,7 +214,7 @@ def test_every_recipe_key_is_in_the_list_above(recipe_tree):
         found = set()
         for name, field in model.model_fields.items():
             key = f"{prefix}{field.alias or name}"
-            inner = loading._models(field.annotation) or loading._models(loading._item(field.annotation))
+            inner = references.models_in(field.annotation) or references.models_in(references.item_of(field.annotation))
             found |= {each for one in inner for each in keys(one, f"{key}.")} if inner else {key}
         return found
 
@@ -288,7 +288,7 @@ def test_the_key_follows_the_datas_content_not_its_place(recipe_tree, data_folde
 
 
 def test_rounds_share_the_signals_of_one_teacher(recipe_tree):
-    names = [step.name for step in planned(recipe_tree).steps if step.kind == "record_signals"]
+    names = [step.name for step in planned(recipe_tree).steps if step.kind.name == "record_signals"]
     assert names.count("logits-teacher-train") == 1
     assert set(names) == {
         "logits-teacher-train",
@@ -302,7 +302,7 @@ def test_rounds_share_the_signals_of_one_teacher(recipe_tree):
 def test_steps_come_after_their_inputs(recipe_tree):
     seen: set[str] = set()
     for step in planned(recipe_tree).steps:
-        assert set(step.inputs.values()) <= seen
+        assert step.sources <= seen
         seen.add(step.name)
 
 
@@ -310,12 +310,13 @@ def test_several_threads_and_batches_are_candidates_of_one_file(recipe_tree):
     plan = planned(recipe_tree, "measure.threads=[1,2]", "measure.batch=[1,8]")
     assert len(plan.candidates) == 2 * 2 * 4
     assert "r1/onnx/fp32/onnxruntime@threads=2,batch=8" in {row.id for row in plan.candidates}
-    assert len([step for step in plan.steps if step.kind == "verify"]) == 4
+    assert len([step for step in plan.steps if step.kind.name == "verify"]) == 4
 
 
 def test_a_file_is_made_once_of_the_one_it_is_made_of(recipe_tree):
     plan = planned(recipe_tree, "export.targets=[ort-mobile]", "quantize=[{precision: int8-dynamic}]")
-    files = {step.name: step.inputs.get("source") for step in plan.steps if step.kind == "make_file"}
+    makers = [step for step in plan.steps if step.kind.name == "make_file"]
+    files = {step.name: step.inputs.source and step.inputs.source.step for step in makers}
     assert files == {
         f"file-{each}-{name}": source and f"file-{each}-{source}"
         for each in ("r1", "r2")

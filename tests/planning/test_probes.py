@@ -28,9 +28,7 @@ def test_they_come_after_the_data_and_before_the_teacher(recipe_tree):
 
 
 def test_nothing_reads_them(recipe_tree):
-    assert not [
-        step.name for step in steps(recipe_tree).values() if any("probe" in name for name in step.inputs.values())
-    ]
+    assert not [step.name for step in steps(recipe_tree).values() if any("probe" in name for name in step.sources)]
 
 
 @pytest.mark.parametrize(
@@ -56,5 +54,6 @@ def test_a_round_on_its_own_data_is_tried_with_its_labels(recipe_tree):
     recipe_tree["rounds"][0]["stages"][0]["data"] = ["train"]
     recipe_tree["rounds"][1] |= {"teacher": "teacher"}
     probe = steps(recipe_tree)["probe-r1"]
-    assert probe.inputs == {"data:teacher-r1": "data-r1", "data:r1": "data-r1"}
+    read = {role: artifact.step for role, artifact in probe.reads.items()}
+    assert read == {"data[teacher-r1]": "data-r1", "data[r1]": "data-r1"}
     assert [model.source for model in probe.settings.models] == [None, "teacher-r1"]

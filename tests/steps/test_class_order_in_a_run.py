@@ -6,7 +6,7 @@ import copy
 import json
 
 import pytest
-from helpers import LABELS, quickstart_rows, write_jsonl, write_recipe
+from helpers import LABELS, quickstart_rows, record_of, write_jsonl, write_recipe
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from edgedistill import loading, sources
@@ -14,6 +14,7 @@ from edgedistill.engine import execute
 from edgedistill.errors import EdgedistillError
 from edgedistill.planning import Plan, make_plan
 from edgedistill.progress import Progress
+from edgedistill.store.records.data import TokenisedData
 
 ORDER = [2, 0, 1]  # of the teacher's outputs, among the labels as the finished run has them
 
@@ -59,9 +60,9 @@ def run_teacher(recipe_file, tmp_path, *overrides):
 def test_outputs_are_found_by_their_names(teachers, recipe_tree, tmp_path, name):
     folder, own = teachers
     done, said = run_teacher(recipe_of(recipe_tree, tmp_path, folder / name), tmp_path)
-    content = done["data"].read_json("data.json")
-    assert content["labels"] == own
-    assert content["teacher_labels"] == {"named": "exact", "upper": "case"}[name]
+    content = record_of(TokenisedData, done["data"].folder)
+    assert list(content.labels) == own
+    assert content.teacher_labels == {"named": "exact", "upper": "case"}[name]
     assert ("but for upper and lower case" in said) == (name == "upper")
 
 
@@ -73,7 +74,7 @@ def test_names_beside_numbered_outputs_need_the_recipes_word(teachers, recipe_tr
     assert caught.value.exit_code == 2
     right = {label: f"LABEL_{i}" for i, label in enumerate(own)}
     done, _ = run_teacher(recipe_of(recipe_tree, tmp_path, folder / "unnamed", labels=right), tmp_path)
-    assert done["data"].read_json("data.json")["labels"] == ["LABEL_0", "LABEL_1", "LABEL_2"]
+    assert list(record_of(TokenisedData, done["data"].folder).labels) == ["LABEL_0", "LABEL_1", "LABEL_2"]
 
 
 def test_a_wrong_order_is_at_chance_and_stops_unless_accepted(teachers, recipe_tree, tmp_path):
@@ -95,7 +96,7 @@ def test_the_map_holds_for_every_split_and_for_sets_from_elsewhere(recipe_tree, 
     tree["evaluate"] = {"ood": {"more": {"path": str(write_jsonl(tmp_path / "more.jsonl", elsewhere))}}}
     done, _ = run_teacher(write_recipe(tree, tmp_path), tmp_path)
     names = sorted(label[::-1] for label in LABELS)
-    assert done["data"].read_json("data.json")["labels"] == names
+    assert list(record_of(TokenisedData, done["data"].folder).labels) == names
     from edgedistill.data import open_table
 
     assert sorted(set(open_table(done["data"].folder / "train" / "rows")["label"])) == names

@@ -12,6 +12,7 @@ from edgedistill.candidates import Candidate
 from edgedistill.recipe import Limits, StopSpec, TaskSpec
 from edgedistill.step import Context
 from edgedistill.steps import judge_round
+from edgedistill.store.records.files import FileId, VerifyId
 
 LABELS = np.array([0, 1, 1, -100, 0])
 ROWS = {"teacher": [0, 1, 1, 0, 1], "student": [0, 1, 0, 0, 1]}
@@ -19,7 +20,12 @@ ROWS = {"teacher": [0, 1, 1, 0, 1], "student": [0, 1, 0, 0, 1]}
 
 
 def given(role, accuracy=None, failure=None):
-    return SimpleNamespace(path=lambda name: role, read_json=lambda name: {"accuracy": accuracy}, failure=failure)
+    record = SimpleNamespace(answers="", accuracy=accuracy)
+    return SimpleNamespace(path=lambda name: role, record=record, failure=failure)
+
+
+def verified(target, **facts):
+    return {VerifyId("r1", target, "fp32", "r"): given("", **facts)}
 
 
 def test_every_file_is_judged_by_its_own_drop_and_size(tmp_path, monkeypatch):
@@ -39,13 +45,13 @@ def test_every_file_is_judged_by_its_own_drop_and_size(tmp_path, monkeypatch):
         Candidate(id=f"r1/{name}", round="r1", target=name, precision="fp32", runtime="r", threads=1, batch=1)
         for name in ("a", "b", "failed")
     )
-    inputs = {role: given(role) for role in ROWS} | {
-        "verify:r1-a-fp32-r": given("", 0.5),
-        "verify:r1-b-fp32-r": given("", 1.0),
-        "verify:r1-failed-fp32-r": given("", failure="it did"),
-        "file:r1-a-fp32": given(3_000_000),
-        "file:r1-b-fp32": given(9_000_000),
-    }
+    inputs = judge_round.Inputs(
+        data=None,
+        teacher=given("teacher"),
+        student=given("student"),
+        files={FileId("r1", "a", "fp32"): given(3_000_000), FileId("r1", "b", "fp32"): given(9_000_000)},
+        verified=verified("a", accuracy=0.5) | verified("b", accuracy=1.0) | verified("failed", failure="it did"),
+    )
     settings = judge_round.Settings(
         task=TaskSpec(type="text-classification", metric="accuracy"),
         round="r1",
@@ -53,11 +59,10 @@ def test_every_file_is_judged_by_its_own_drop_and_size(tmp_path, monkeypatch):
         limits=Limits(accuracy_drop=0.1, file_mb=20),
         candidates=rows,
     )
-    judge_round.run(settings, inputs, tmp_path, Context(tmp_path, SimpleNamespace(say=lambda line: None)))
+    found = judge_round.run(settings, inputs, tmp_path, Context(tmp_path, SimpleNamespace(say=lambda line: None)))
     assert (seen["teacher"], seen["student"], seen["labels"]) == ([0, 1, 1, 1], [0, 1, 0, 1], [0, 1, 1, 0])
     assert [(each.id, each.accuracy_drop, each.file_mb) for each in seen["files"]] == [
         ("r1/a", pytest.approx(0.25), 3.0),
         ("r1/b", pytest.approx(-0.25), 9.0),
     ]
-    assert '"r1/b"' in (tmp_path / "judgement.json").read_text()
-    assert '"r1/a"' not in (tmp_path / "judgement.json").read_text()
+    assert found.judgement.within_limits == ("r1/b",)

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
+from helpers import record_of
 
 from edgedistill.errors import EdgedistillError
 from edgedistill.interfaces import Rows
 from edgedistill.steps.verify import fidelity
+from edgedistill.store.records.files import Fidelity, Verified
 
 
 def rows(values) -> Rows:
@@ -17,22 +17,16 @@ def rows(values) -> Rows:
 
 def test_equal_files_agree_wholly():
     facts = fidelity(rows([[1, 2], [3, 0]]), rows([[1, 2], [3, 0]]))
-    assert facts == {
-        "agreement": 1.0,
-        "max_abs_diff": 0.0,
-        "mean_abs_diff": 0.0,
-        "mean_kl": 0.0,
-        "max_kl": 0.0,
-    }
+    assert facts == Fidelity(agreement=1.0, max_abs_diff=0.0, mean_abs_diff=0.0, mean_kl=0.0, max_kl=0.0)
 
 
 def test_each_figure_is_what_it_says():
     facts = fidelity(rows([[1.0, 2.0], [0.0, 4.0]]), rows([[1.0, 2.5], [3.0, 0.0]]))
-    assert facts["agreement"] == 0.5
-    assert facts["max_abs_diff"] == 4.0
-    assert facts["mean_abs_diff"] == pytest.approx((0 + 0.5 + 3 + 4) / 4)
+    assert facts.agreement == 0.5
+    assert facts.max_abs_diff == 4.0
+    assert facts.mean_abs_diff == pytest.approx((0 + 0.5 + 3 + 4) / 4)
     p, q = np.exp([3.0, 0.0]) / np.exp([3.0, 0.0]).sum(), np.exp([0.0, 4.0]) / np.exp([0.0, 4.0]).sum()
-    assert facts["max_kl"] == pytest.approx((p * np.log(p / q)).sum(), rel=1e-5)
+    assert facts.max_kl == pytest.approx((p * np.log(p / q)).sum(), rel=1e-5)
 
 
 def test_outputs_that_are_no_numbers_or_of_another_shape_are_refused():
@@ -45,11 +39,11 @@ def test_outputs_that_are_no_numbers_or_of_another_shape_are_refused():
 def test_flipped_items_are_listed_with_their_texts(finished_run):
     found = 0
     for row in finished_run.results.candidates:
-        facts = json.loads((finished_run.artifact(f"verify-{row.id.replace('/', '-')}") / "fidelity.json").read_text())
-        assert len(facts["flips"]) == round((1 - facts["agreement"]) * 36)
-        assert len(finished_run.results.flips[row.id]) == len(facts["flips"])
-        for flip in facts["flips"]:
+        facts = record_of(Verified, finished_run.artifact(f"verify-{row.id.replace('/', '-')}"))
+        assert len(facts.flips) == round((1 - facts.fidelity.agreement) * 36)
+        assert len(finished_run.results.flips[row.id]) == len(facts.flips)
+        for flip in facts.flips:
             found += 1
-            assert flip["model"] != flip["device"]
-            assert flip["text"]
+            assert flip.model != flip.device
+            assert flip.text
     assert found or all(row.agreement_with_student == 1 for row in finished_run.results.candidates)

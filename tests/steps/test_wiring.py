@@ -6,7 +6,6 @@ The recorder moves every student by random numbers of its step, so that no two m
 
 from __future__ import annotations
 
-import json
 import zlib
 from dataclasses import fields, replace
 from functools import cache
@@ -16,6 +15,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from helpers import record_of
 from trunk.materials import LABELS, WORDS, recipe, stage, write_all
 
 from edgedistill import loading, sources, training
@@ -24,6 +24,7 @@ from edgedistill.data import PreparedData
 from edgedistill.engine import execute
 from edgedistill.planning import make_plan
 from edgedistill.progress import Progress
+from edgedistill.store.records.models import TeacherChosen
 
 STAGES = {"r1": ["layers", "soft-targets"], "r2": ["corrections"], "r3": ["boosted"]}
 ARMS = {0: "", 7: "-seed7"}
@@ -43,7 +44,7 @@ TAUGHT |= {"r2-trial-1": ["teacher"], "r2-trial-2": ["r1"], "r2-trial-3": ["teac
 TAUGHT |= {"r2-seed7-trial-1": ["teacher"], "r2-seed7-trial-2": ["r1-seed7"]}
 TAUGHT |= {"r2-seed7-trial-3": ["teacher", "r1-seed7"]}
 
-ANY = {each.name: 1.0 for each in fields(EpochRecord)}
+ANY = {each.name: 1.0 for each in fields(EpochRecord)} | {"compute": "cpu"}
 
 
 def wiring_recipe(folder):
@@ -169,7 +170,7 @@ class Recorded:
         return np.mean([self.says(step, text)[0] for step in steps], axis=0)
 
     def _views(self):
-        data = PreparedData(self.folder("views-r1-soft-targets"))
+        data = PreparedData.at(self.folder("views-r1-soft-targets"))
         return {split: list(data.rows(split)["text"]) for split in ("train", "unlabeled")}
 
     def given(self, step, name):
@@ -424,11 +425,11 @@ def test_an_item_that_the_round_before_gets_wrong_is_drawn_more_often(recorded, 
 
 def test_the_chosen_teacher_is_the_one_with_the_best_epoch(recorded):
     for step, chosen in (("r2-teacher", ["r1"]), ("r2-seed7-teacher", ["teacher"])):
-        content = json.loads((recorded.folder(step) / "choice.json").read_text())
-        assert content["chosen"] == chosen
+        content = record_of(TeacherChosen, recorded.folder(step))
+        assert list(content.chosen) == chosen
         arm = step.removesuffix("teacher")
-        assert [each["metric"] for each in content["trials"]] == [max(METRICS[f"{arm}trial-{n}"]) for n in (1, 2, 3)]
-        assert [each["teacher"] for each in content["trials"]] == [["teacher"], ["r1"], ["teacher", "r1"]]
+        assert [each.metric for each in content.trials] == [max(METRICS[f"{arm}trial-{n}"]) for n in (1, 2, 3)]
+        assert [list(each.teacher) for each in content.trials] == [["teacher"], ["r1"], ["teacher", "r1"]]
 
 
 def test_the_stages_of_a_round_go_on_with_one_student(recorded):

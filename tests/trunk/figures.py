@@ -78,7 +78,7 @@ class Recount:
     def _model(self, name):
         """What is told of the teacher and of a student alike."""
         right = self.right(name)
-        training = json.loads((self.step(name) / "training.json").read_text())["epochs"]
+        training = json.loads((self.step(name) / "record.json").read_text())["epochs"]
         kept = max(each["metric"] for each in training if each["stage"] == training[-1]["stage"])
         validation = self.right(name, "validation").mean()
         assert abs(kept - validation) < 1e-9, f"{name}'s weights are not those of its best epoch"
@@ -153,7 +153,7 @@ class Recount:
             return []
         found = []
         for number, option in enumerate(given["choose"], start=1):
-            epochs = json.loads((self.step(f"{name}-trial-{number}") / "training.json").read_text())["epochs"]
+            epochs = json.loads((self.step(f"{name}-trial-{number}") / "record.json").read_text())["epochs"]
             teachers = [option] if isinstance(option, str) else option
             found.append({"teacher": teachers, "metric": max(each["metric"] for each in epochs)})
         return found
@@ -198,7 +198,7 @@ class Recount:
         return load_file(verified)["values"], self.logits(name, "validation")
 
     def _times(self, candidate):
-        seen = json.loads((self.run / "measurements.json").read_text())[candidate]
+        seen = json.loads((self.run / "measurements.json").read_text())["candidates"][candidate]
         samples = np.sort(seen["samples_ms"])
         latency = {f"p{q}": float(np.percentile(samples, q)) for q in (50, 90, 95, 99)} | {"runs": len(samples)}
         assert len(samples) >= 299

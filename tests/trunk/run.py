@@ -72,9 +72,10 @@ def figures(run: Path) -> dict[str, object]:
     Words are left out, but for what was chosen: results may get more of them.
     """
     found = dict(_leaves("results", json.loads((run / "results.json").read_text())))
-    for file in sorted(run.glob("steps/*/training.json")):
-        name = file.parent.name.split("-", 1)[1]
-        found |= dict(_leaves(f"training.{name}", json.loads(file.read_text())["epochs"]))
+    for file in sorted(run.glob("steps/*/record.json")):
+        name, record = file.parent.name.split("-", 1)[1], json.loads(file.read_text())
+        if record["record"] == "trained-model/1":
+            found |= dict(_leaves(f"training.{name}", record["epochs"]))
     return found
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
 from edgedistill.contracts.student import PlannedStudent, Student, StudentRequest, StudentSpec
 from edgedistill.contracts.task import AutoClass
+from edgedistill.spec import RoundRef
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
@@ -17,7 +18,7 @@ class FirstLayersSpec(StudentSpec):
     """`first_layers`: so many of them."""
 
     init: Literal["first_layers"]
-    from_: str = Field("teacher", alias="from")
+    from_: Annotated[str, RoundRef()] = Field("teacher", alias="from")
     layers: int = Field(ge=1)
 
 
@@ -45,6 +46,5 @@ STUDENT = Student(
     spec=FirstLayersSpec,
     build=build,
     planned=planned,
-    parent=lambda spec: spec.from_,
     layers=lambda spec: spec.layers,
 )

@@ -1,0 +1,80 @@
+"""The content of a step's key: its settings, with what they refer to in the place of what they call it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, cast
+
+from edgedistill import augmentation, plugins, references
+from edgedistill.augmentation import AugmentSpec
+from edgedistill.recipe import DataSource
+from edgedistill.sources import Sources
+from edgedistill.spec import ModelRef, NotInKey, PluginName, PrecisionName, Spec
+
+
+@dataclass(frozen=True)
+class KeyContent:
+    """Gives the content of settings, by the marks in their fields' types: fingerprints of models and data, versions of
+    plug-ins, precisions and runtimes; nothing of what is `NotInKey`."""
+
+    sources: Sources
+
+    def of(self, settings: Spec) -> object:
+        """Plain data that is the same exactly when a step would do the same with both."""
+        if isinstance(settings, DataSource):
+            return self.sources.fingerprints[settings]
+        content: dict[str, object] = {}
+        told: set[str] = set()
+        """Fields that a fingerprint stands for."""
+        for name, field in type(settings).model_fields.items():
+            marks = references.marks_of(field)
+            told |= {mark.revision for mark in marks if isinstance(mark, ModelRef) and mark.revision is not None}
+            if not any(isinstance(mark, NotInKey) for mark in marks):
+                content[name] = self._value(getattr(settings, name), settings, marks)
+        content = {name: value for name, value in content.items() if name not in told}
+        if (version := self._version_of(settings)) is not None:
+            content["plug-in"] = version
+        return content
+
+    def _value(self, value: object, settings: Spec, marks: tuple[object, ...]) -> object:
+        if isinstance(value, Spec):
+            return self.of(value)
+        if isinstance(value, Mapping):
+            return {str(name): self._value(part, settings, marks) for name, part in value.items()}
+        if isinstance(value, tuple | list):
+            return [self._value(part, settings, marks) for part in value]
+        if isinstance(value, str):
+            for mark in marks:
+                if isinstance(mark, ModelRef):
+                    return self.sources.fingerprints[references.model_at(settings, value, mark)]
+                if isinstance(mark, PluginName):
+                    return [value, self._named(mark.group, value)]
+                if isinstance(mark, PrecisionName):
+                    target = str(getattr(settings, "target"))  # noqa: B009 - the field that the mark promises
+                    return [value, plugins.target(target).precisions[value].version]
+        return value
+
+    def _named(self, group: str, name: str) -> object:
+        """The version of a plug-in; of a runtime, the versions of what it runs."""
+        if group == "runtimes":
+            return dict(self.sources.runtimes.get(name, {}))
+        return _version(group, name)
+
+    def _version_of(self, spec: Spec) -> object:
+        """Name and version of the plug-in whose spec this is; None for any other spec."""
+        if isinstance(spec, AugmentSpec):
+            return ["augmentation", augmentation.VERSION]
+        found = self._specs.get(type(spec))
+        return None if found is None else [*found, _version(*found)]
+
+    @cached_property
+    def _specs(self) -> Mapping[type, tuple[str, str]]:
+        """Which plug-in each loss's and student's spec belongs to."""
+        groups: tuple[Literal["tasks", "losses", "students"], ...] = ("tasks", "losses", "students")
+        return {spec: (group, name) for group in groups for name, spec in plugins.specs(group).items()}
+
+
+def _version(group: str, name: str) -> int:
+    return plugins.version(cast(Literal["tasks", "losses", "students", "quantizers", "exporters"], group), name)

@@ -1,0 +1,34 @@
+"""Further views of the texts that a stage reads, in one model's tokens; the same views for every model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from edgedistill.augmentation import AugmentSpec
+from edgedistill.recipe import SplitName
+from edgedistill.spec import PluginName, Spec
+from edgedistill.step import StepKind
+from edgedistill.store.data_inputs import DataInputs
+from edgedistill.store.handle import Artifact
+from edgedistill.store.records.data import TokenisedData
+
+
+class Settings(Spec):
+    """What is done to which splits."""
+
+    task: Annotated[str, PluginName("tasks")]
+    augment: AugmentSpec
+    splits: tuple[SplitName, ...]
+    seed: int
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The texts, in the tokens in which all views are made, and the data whose tokenizer encodes them."""
+
+    data: DataInputs
+    tokens: Artifact[TokenisedData]
+
+
+KIND = StepKind("edgedistill.steps.augment_text:run", 4, Settings, Inputs, TokenisedData)

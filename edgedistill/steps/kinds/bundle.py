@@ -1,0 +1,41 @@
+"""Writes the chosen candidate as a folder that tests itself; nothing when nothing was chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated
+
+from edgedistill.candidates import Candidate
+from edgedistill.provenance import Provenance
+from edgedistill.spec import PluginName, Spec
+from edgedistill.step import StepKind
+from edgedistill.store.data_inputs import DataInputs
+from edgedistill.store.handle import Artifact
+from edgedistill.store.records.closing import Bundled, Reported
+from edgedistill.store.records.files import FileId, MadeFiles, Verified, VerifyId
+from edgedistill.store.records.models import TrainedModel
+
+
+class Settings(Spec):
+    """The candidates that there may be, and where what they are made of comes from."""
+
+    task: Annotated[str, PluginName("tasks")]
+    candidates: tuple[Candidate, ...]
+    provenance: tuple[Provenance, ...]
+    length: int | None
+    """To which inputs were padded or cut when the candidates were timed; None: their own."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The report, and all that any candidate's bundle is made of; data, with the validation split, by model."""
+
+    report: Artifact[Reported]
+    data: Mapping[str, DataInputs]
+    models: Mapping[str, Artifact[TrainedModel]]
+    files: Mapping[FileId, Artifact[MadeFiles]]
+    verified: Mapping[VerifyId, Artifact[Verified]]
+
+
+KIND = StepKind("edgedistill.steps.bundle:run", 3, Settings, Inputs, Bundled)

@@ -1,0 +1,46 @@
+"""Applies the limits to the figures on validation, and chooses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from edgedistill.candidates import Candidate
+from edgedistill.recipe import SelectSpec, TaskSpec
+from edgedistill.select import Choice
+from edgedistill.spec import Spec
+from edgedistill.step import StepKind
+from edgedistill.store.handle import Artifact
+from edgedistill.store.records.base import Record
+from edgedistill.store.records.files import Measured, Verified, VerifyId
+from edgedistill.store.records.models import Evaluation
+
+
+class Settings(Spec):
+    """Limits, preference, and the agreement below which a file is not shipped."""
+
+    task: TaskSpec
+    select: SelectSpec
+    min_agreement: float
+    candidates: tuple[Candidate, ...]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What was measured and verified, and what the teacher says of the validation set."""
+
+    measured: Artifact[Measured]
+    teacher: Artifact[Evaluation]
+    verified: Mapping[VerifyId, Artifact[Verified]]
+
+
+class Chosen(Record):
+    """What to ship, why, and each candidate's verdict."""
+
+    SCHEMA: ClassVar[str] = "chosen/1"
+
+    choice: Choice
+
+
+KIND = StepKind("edgedistill.steps.choose:run", 3, Settings, Inputs, Chosen)

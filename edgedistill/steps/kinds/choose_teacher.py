@@ -1,0 +1,28 @@
+"""Decides a round's teacher by the trials of each, on validation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from edgedistill.recipe import Teachers
+from edgedistill.spec import RoundRef, Spec
+from edgedistill.step import StepKind
+from edgedistill.store.handle import Artifact
+from edgedistill.store.records.models import TeacherChosen, TrainedModel
+
+
+class Settings(Spec):
+    """What was tried, in the recipe's order."""
+
+    options: Annotated[tuple[Teachers, ...], RoundRef()]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What each of them taught, in the same order."""
+
+    trials: tuple[Artifact[TrainedModel], ...]
+
+
+KIND = StepKind("edgedistill.steps.choose_teacher:run", 2, Settings, Inputs, TeacherChosen)

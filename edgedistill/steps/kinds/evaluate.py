@@ -1,0 +1,34 @@
+"""Logits of a torch model on a split, in fp32: the reference for its device files, and its own figures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from edgedistill.recipe import TaskSpec
+from edgedistill.spec import Spec
+from edgedistill.step import StepKind
+from edgedistill.store.data_inputs import DataInputs
+from edgedistill.store.handle import Artifact
+from edgedistill.store.records.data import TokenisedData
+from edgedistill.store.records.models import Evaluation, TrainedModel
+
+
+class Settings(Spec):
+    """The task and its metric, the split, and the names of the sets from elsewhere."""
+
+    task: TaskSpec
+    split: Literal["validation", "test"]
+    ood: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The model, and what it is asked, in its tokens."""
+
+    data: DataInputs
+    model: Artifact[TrainedModel]
+    elsewhere: Artifact[TokenisedData] | None = None
+
+
+KIND = StepKind("edgedistill.steps.evaluate:run", 3, Settings, Inputs, Evaluation)

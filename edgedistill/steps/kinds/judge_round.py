@@ -1,0 +1,50 @@
+"""After a round: whether its drop from the teacher is real, whether the limits are met, and whether to go on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+from edgedistill.candidates import Candidate
+from edgedistill.recipe import Limits, StopSpec, TaskSpec
+from edgedistill.spec import RoundRef, Spec
+from edgedistill.step import StepKind
+from edgedistill.stop import Judgement
+from edgedistill.store.data_inputs import DataInputs
+from edgedistill.store.handle import Artifact
+from edgedistill.store.records.base import Record
+from edgedistill.store.records.files import FileId, MadeFiles, Verified, VerifyId
+from edgedistill.store.records.models import Evaluation
+
+
+class Settings(Spec):
+    """The stop rule, and the files that the round made."""
+
+    task: TaskSpec
+    round: Annotated[str, RoundRef()]
+    stop: StopSpec
+    limits: Limits
+    candidates: tuple[Candidate, ...]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What teacher and student say of the validation set, and the round's files."""
+
+    data: DataInputs
+    teacher: Artifact[Evaluation]
+    student: Artifact[Evaluation]
+    files: Mapping[FileId, Artifact[MadeFiles]]
+    verified: Mapping[VerifyId, Artifact[Verified]]
+
+
+class Judged(Record):
+    """A round's standing; everything in it is measured on validation."""
+
+    SCHEMA: ClassVar[str] = "judged/1"
+
+    judgement: Judgement
+
+
+KIND = StepKind("edgedistill.steps.judge_round:run", 2, Settings, Inputs, Judged)

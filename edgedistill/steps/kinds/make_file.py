@@ -1,0 +1,38 @@
+"""Makes one target's files of a model in one precision, from torch or from the files of another precision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from edgedistill.recipe import Calibration
+from edgedistill.spec import NotInKey, PluginName, PrecisionName, Spec
+from edgedistill.step import StepKind
+from edgedistill.store.data_inputs import DataInputs
+from edgedistill.store.handle import Artifact
+from edgedistill.store.records.files import MadeFiles
+from edgedistill.store.records.models import TrainedModel
+
+
+class Settings(Spec):
+    """What to make."""
+
+    task: Annotated[str, PluginName("tasks")]
+    target: Annotated[str, PluginName("exporters")]
+    precision: Annotated[str, PrecisionName()]
+    buckets: tuple[int, ...] | None
+    """None for a target whose files take every length."""
+    calibration: Calibration | None
+    timeout_minutes: Annotated[float, NotInKey()]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The model, the data in its tokens, and the files that others are made of."""
+
+    data: DataInputs
+    model: Artifact[TrainedModel]
+    source: Artifact[MadeFiles] | None = None
+
+
+KIND = StepKind("edgedistill.steps.make_file:run", 3, Settings, Inputs, MadeFiles)

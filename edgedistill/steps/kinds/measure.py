@@ -1,0 +1,34 @@
+"""Measures all candidates: accuracy on test item by item, then latency in turns, load time, peak memory, size."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from edgedistill.candidates import Candidate
+from edgedistill.recipe import MeasureSpec, TaskSpec
+from edgedistill.spec import Spec
+from edgedistill.step import StepKind
+from edgedistill.store.data_inputs import DataInputs
+from edgedistill.store.handle import Artifact
+from edgedistill.store.records.files import FileId, MadeFiles, Measured, Verified, VerifyId
+
+
+class Settings(Spec):
+    """The candidates and how they are timed."""
+
+    task: TaskSpec
+    measure: MeasureSpec
+    candidates: tuple[Candidate, ...]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The candidates' files, verified, and by model the test set in its tokens."""
+
+    data: Mapping[str, DataInputs]
+    files: Mapping[FileId, Artifact[MadeFiles]]
+    verified: Mapping[VerifyId, Artifact[Verified]]
+
+
+KIND = StepKind("edgedistill.steps.measure:run", 5, Settings, Inputs, Measured, host=True)

@@ -1,0 +1,32 @@
+"""Reads, checks and tokenises the sets from elsewhere: apart from the data, so that one more trains nothing anew."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated
+
+from edgedistill.recipe import DataSource
+from edgedistill.spec import PluginName, Spec
+from edgedistill.step import StepKind
+from edgedistill.store.data_inputs import DataInputs
+from edgedistill.store.records.data import TokenisedData
+
+
+class Settings(Spec):
+    """What to read."""
+
+    task: Annotated[str, PluginName("tasks")]
+    ood: Mapping[str, DataSource]
+    content: Mapping[str, str]
+    """Fingerprint of each set: what is read must have it still."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The data whose tokens and labels are taken."""
+
+    data: DataInputs
+
+
+KIND = StepKind("edgedistill.steps.prepare_elsewhere:run", 3, Settings, Inputs, TokenisedData)

@@ -1,0 +1,36 @@
+"""Records what one model says about one split, once: logits, or the hidden states that losses ask for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from edgedistill.contracts.layer_maps import LayerMap
+from edgedistill.recipe import Compute
+from edgedistill.spec import PluginName, Spec
+from edgedistill.step import StepKind
+from edgedistill.store.data_inputs import DataInputs
+from edgedistill.store.handle import Artifact
+from edgedistill.store.records.models import Signal, Signals, TrainedModel
+
+
+class Settings(Spec):
+    """Which signal of which split; hidden states by the layer maps that read them."""
+
+    task: Annotated[str, PluginName("tasks")]
+    split: Literal["train", "unlabeled"]
+    signal: Signal
+    compute: Compute
+    layer_maps: tuple[LayerMap, ...] = ()
+    student_layers: int | None = None
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The model, and the data in its tokens."""
+
+    data: DataInputs
+    model: Artifact[TrainedModel]
+
+
+KIND = StepKind("edgedistill.steps.record_signals:run", 3, Settings, Inputs, Signals)

@@ -1,0 +1,62 @@
+"""Puts all figures together: `results.json`, `report.md`, `report.html`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from edgedistill.candidates import Candidate
+from edgedistill.recipe import Round, SelectSpec, TaskSpec
+from edgedistill.spec import Spec
+from edgedistill.step import StepKind
+from edgedistill.store.data_inputs import DataInputs
+from edgedistill.store.handle import Artifact
+from edgedistill.store.records.closing import Reported
+from edgedistill.store.records.data import TokenisedData
+from edgedistill.store.records.files import Emulated, FileId, MadeFiles, Measured, Verified, VerifyId
+from edgedistill.store.records.models import Evaluation, Signals, TeacherChosen, TrainedModel
+
+from .choose import Chosen
+from .judge_round import Judged
+
+
+class Settings(Spec):
+    """What the report is about."""
+
+    recipe: str
+    task: TaskSpec
+    rounds: tuple[Round, ...]
+    seeds: tuple[int, ...]
+    """Of the repetitions of the rounds, the first's in front."""
+    candidates: tuple[Candidate, ...]
+    select: SelectSpec
+    ood: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """All that a run made; a model is called as its step."""
+
+    data: DataInputs
+    """The recipe's, with all splits."""
+    own_data: Mapping[str, DataInputs]
+    """By round on data of its own, that with its test set."""
+    elsewhere: Artifact[TokenisedData] | None
+    models: Mapping[str, Artifact[TrainedModel]]
+    evaluated: Mapping[str, Artifact[Evaluation]]
+    """On validation."""
+    tested: Mapping[str, Artifact[Evaluation]]
+    recorded: Mapping[str, Artifact[Signals]]
+    """By teacher, its logits on the training set."""
+    choices: Mapping[str, Artifact[TeacherChosen]]
+    """By round, where trials chose the teacher."""
+    judged: Mapping[str, Artifact[Judged]]
+    """By round, where there is a stop rule."""
+    files: Mapping[FileId, Artifact[MadeFiles]]
+    verified: Mapping[VerifyId, Artifact[Verified]]
+    emulated: Mapping[VerifyId, Artifact[Emulated]]
+    measured: Artifact[Measured]
+    chosen: Artifact[Chosen]
+
+
+KIND = StepKind("edgedistill.steps.report:run", 9, Settings, Inputs, Reported)

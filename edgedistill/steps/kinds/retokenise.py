@@ -1,0 +1,29 @@
+"""The tokenizer of a student that has its own, and the training data in its tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from edgedistill.recipe import StudentSpec
+from edgedistill.spec import PluginName, Spec
+from edgedistill.step import StepKind
+from edgedistill.store.data_inputs import DataInputs
+from edgedistill.store.records.data import TokenisedData
+
+
+class Settings(Spec):
+    """The student whose initialisation makes a tokenizer."""
+
+    task: Annotated[str, PluginName("tasks")]
+    student: StudentSpec
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The data in the tokens of the student's source."""
+
+    data: DataInputs
+
+
+KIND = StepKind("edgedistill.steps.retokenise:run", 5, Settings, Inputs, TokenisedData)

@@ -1,0 +1,29 @@
+"""A further split in the tokens of a student that has a tokenizer of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from edgedistill.spec import PluginName, Spec
+from edgedistill.step import StepKind
+from edgedistill.store.data_inputs import DataInputs
+from edgedistill.store.records.data import PreparedSplit
+
+
+class Settings(Spec):
+    """Which split."""
+
+    task: Annotated[str, PluginName("tasks")]
+    split: Literal["validation", "test", "unlabeled"]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The split in the source's tokens, and the data with the student's tokenizer."""
+
+    source: DataInputs
+    data: DataInputs
+
+
+KIND = StepKind("edgedistill.steps.retokenise_split:run", 3, Settings, Inputs, PreparedSplit)

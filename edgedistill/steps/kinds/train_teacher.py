@@ -1,0 +1,31 @@
+"""The teacher: loaded, and fine-tuned on the task when the recipe says so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgedistill.recipe import Compute, TaskSpec, TeacherSpec
+from edgedistill.spec import Spec
+from edgedistill.step import StepKind
+from edgedistill.store.data_inputs import DataInputs
+from edgedistill.store.records.base import RECORD
+from edgedistill.store.records.models import TrainedModel
+
+
+class Settings(Spec):
+    """Which model, and how it is fine-tuned."""
+
+    task: TaskSpec
+    teacher: TeacherSpec
+    seed: int
+    compute: Compute
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The data, with the validation split."""
+
+    data: DataInputs
+
+
+KIND = StepKind("edgedistill.steps.train_teacher:run", 7, Settings, Inputs, TrainedModel, volatile=(RECORD,))

@@ -1,0 +1,164 @@
+"""Of the steps that make device files and run them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, NamedTuple
+
+from pydantic import JsonValue
+
+from .base import FileName, Record, Spec
+
+
+class FileId(NamedTuple):
+    """One model's files of one target and precision."""
+
+    model: str
+    target: str
+    precision: str
+
+    def __str__(self) -> str:
+        return "-".join(self)
+
+
+class VerifyId(NamedTuple):
+    """Files under a runtime: what they answer does not depend on how they are timed."""
+
+    model: str
+    target: str
+    precision: str
+    runtime: str
+
+    def __str__(self) -> str:
+        return "-".join(self)
+
+
+class OpenedFile(Spec):
+    """What a runtime opens: for inputs of one length, or (None) of every length."""
+
+    length: int | None
+    file: FileName
+
+
+class ShapeChecked(Spec):
+    """A file against its torch model on one padded batch."""
+
+    batch: int
+    length: int
+    max_abs_diff: float
+
+
+class MadeFiles(Record):
+    """The files of a model in one target and precision; all that is published beside it belongs to them."""
+
+    SCHEMA: ClassVar[str] = "made-files/1"
+
+    opened: tuple[OpenedFile, ...]
+    build_files: tuple[FileName, ...]
+    """For building the runtime; no device needs them."""
+    checks: tuple[tuple[ShapeChecked, ...], ...]
+    """Of each file that is opened."""
+    facts: Mapping[str, JsonValue]
+    """What the exporter tells besides."""
+
+
+class Flip(Spec):
+    """An item that a device file answers otherwise than its torch model, with what is right where that is known."""
+
+    text: str
+    reference: str
+    model: str
+    device: str
+
+
+class Fidelity(Spec):
+    """How closely a file repeats its torch model: agreement of decisions, differences of logits, KL(torch || file)."""
+
+    agreement: float
+    max_abs_diff: float
+    mean_abs_diff: float
+    mean_kl: float
+    max_kl: float
+
+
+class Verified(Record):
+    """A file against its torch model on the whole validation set, item by item."""
+
+    SCHEMA: ClassVar[str] = "verified/1"
+
+    answers: FileName
+    answers_batched: FileName | None
+    """Of padded batches; None for files that take one item at a time."""
+    backend: Mapping[str, JsonValue]
+    """What ran it, as the runtime tells."""
+    fidelity: Fidelity
+    accuracy: float
+    agreement_batched: float | None
+    accuracy_batched: float | None
+    flips: tuple[Flip, ...]
+
+
+class Latency(Spec):
+    """Milliseconds of one run; a percentile that the number of runs cannot support is None."""
+
+    p50: float | None
+    p90: float | None
+    p95: float | None
+    p99: float | None
+    p50_ci: tuple[float, float] | None
+    p95_ci: tuple[float, float] | None
+    runs: int
+
+
+class Measurement(Spec):
+    """What was seen of one candidate."""
+
+    latency_ms: Latency
+    throughput_per_s: float
+    load_ms: float
+    peak_rss_mb: float | None
+    empty_mb: float | None
+    runtime_version: str
+    file_bytes: int
+    samples_ms: tuple[float, ...]
+    """Every run in the order it was made."""
+
+
+class Measured(Record):
+    """All candidates under measurement, on one machine."""
+
+    SCHEMA: ClassVar[str] = "measured/1"
+
+    candidates: Mapping[str, Measurement]
+    """By id; what could not be measured is among the artifact's failures."""
+    answers: Mapping[str, FileName]
+    """By files under a runtime (`VerifyId` as text), what they answered to the test set."""
+    references: FileName
+    """The right answers there."""
+    environment: Mapping[str, JsonValue]
+    """The machine that measured, and the versions there."""
+
+
+class Emulated(Record):
+    """A file on another processor's kernels, emulated: answers to some items, evenly spread, and instructions."""
+
+    SCHEMA: ClassVar[str] = "emulated/1"
+
+    validation: FileName
+    test: FileName
+    """What it answered."""
+    validation_numbers: tuple[int, ...]
+    test_numbers: tuple[int, ...]
+    """Which items those are."""
+    cpu: str
+    runtime_version: str
+    backend: Mapping[str, JsonValue]
+    items_of: int
+    """How many there are in the validation set."""
+    test_items_of: int
+    agreement_with_student: float
+    max_abs_diff: float
+    accuracy: float
+    accuracy_ci: tuple[float, float]
+    instructions_per_inference: float
+    counted_inputs: int

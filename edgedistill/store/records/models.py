@@ -1,0 +1,101 @@
+"""Of the steps that make models and ask them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from .base import FileName, Record, Spec
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One epoch as the report shows it: mean losses by name, validation metric, speed."""
+
+    stage: str
+    epoch: int
+    loss: float
+    losses: Mapping[str, float]
+    metric: float
+    seconds: float
+    samples_per_second: float
+    compute: str
+    """What `compute: auto` came to: device, arithmetic and attention kernel (`cpu, fp32, sdpa attention`)."""
+
+
+class TrainedModel(Record):
+    """A transformers folder with its tokenizer, and how it was trained."""
+
+    SCHEMA: ClassVar[str] = "trained-model/1"
+
+    model: FileName = FileName("model")
+    parameters: int
+    train_seconds: float
+    samples_per_second: float
+    epochs: tuple[EpochRecord, ...]
+    """Of all stages; empty for a model that is used as it is."""
+
+    @property
+    def last_stage(self) -> tuple[EpochRecord, ...]:
+        """The epochs of the last stage."""
+        return tuple(each for each in self.epochs if each.stage == self.epochs[-1].stage)
+
+    @property
+    def kept_metric(self) -> float:
+        """The validation metric of the weights that were kept: the best of the last stage's epochs."""
+        return max(each.metric for each in self.last_stage)
+
+
+class Probe(Record):
+    """A model that was tried before anything is trained."""
+
+    SCHEMA: ClassVar[str] = "probe/1"
+
+    model: str
+    architecture: str
+    parameters: int
+    lengths: tuple[int, ...]
+    largest_change_by_padding: float
+
+
+Signal = Literal["logits", "hidden", "embedding"]
+"""What can be recorded."""
+
+
+class Signals(Record):
+    """What one model says about one split or view of it."""
+
+    SCHEMA: ClassVar[str] = "signals/1"
+
+    signal: Signal
+    file: FileName
+
+
+class Trial(Spec):
+    """One teacher that was tried, or several together, and the validation metric of what they taught."""
+
+    teacher: tuple[str, ...]
+    metric: float
+
+
+class TeacherChosen(Record):
+    """A round's teacher, by the trials of each (the first of equals)."""
+
+    SCHEMA: ClassVar[str] = "teacher-chosen/1"
+
+    chosen: tuple[str, ...]
+    trials: tuple[Trial, ...]
+
+
+class Evaluation(Record):
+    """What a torch model says of a split, and of the sets from elsewhere."""
+
+    SCHEMA: ClassVar[str] = "evaluation/1"
+
+    split: Literal["validation", "test"]
+    accuracy: float
+    """The task's metric on the split."""
+    answers: FileName
+    ood: Mapping[str, FileName] = {}
+    """By the name of the set, what it says of that."""
