@@ -14,7 +14,7 @@ import pytest
 from filelock import FileLock
 
 from edgedistill import engine
-from edgedistill.artifacts import Artifact, Failure
+from edgedistill.artifacts import Failure, Published
 from edgedistill.errors import RefusedError, StepError, UserError
 from edgedistill.interruption import Interrupted
 from edgedistill.planning import Plan
@@ -29,7 +29,7 @@ from edgedistill.store.store import Store
 SILENT = Progress(None, None)
 
 
-def find_done(plan: Plan, run: Path) -> dict[str, Artifact]:
+def find_done(plan: Plan, run: Path) -> dict[str, Published]:
     return engine.find_done(plan, run, store_of(run))
 
 
@@ -221,7 +221,7 @@ def test_a_failed_step_is_tried_again_by_the_next_run_and_its_readers_only_when_
 
 def test_one_run_tries_a_failing_step_once(steps, tmp_path):
     steps.fault["second"] = ValueError("x")
-    tried: dict[str, Artifact] = {}
+    tried: dict[str, Published] = {}
     for _ in range(2):
         engine.execute(steps(optional=True), tmp_path, SILENT, tried=tried)
     assert steps.ran == ["first", "second", "last"]
