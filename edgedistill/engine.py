@@ -38,7 +38,7 @@ def find_done(plan: Plan, run_folder: Path, store: Store, *, verify_hashes: bool
             place = _place(step, known)
             artifact = _found(step, store, place, verify_hashes)
             if artifact is None and step.name in last:
-                artifact = _of_place(store.read(last[step.name], verify_hashes=verify_hashes), place)
+                artifact = _of_place(step, store.read(last[step.name], verify_hashes=verify_hashes), place)
             if artifact is not None:
                 known[step.name] = artifact
     return {name: artifact for name, artifact in known.items() if not artifact.manifest.failures}
@@ -122,11 +122,11 @@ def _has_record(artifact: Published, step: Step) -> bool:
     return artifact.failure is not None or records.read(step.kind.record, artifact.folder) is not None
 
 
-def _of_place(artifact: Published | None, place: Place) -> Published | None:
+def _of_place(step: Step, artifact: Published | None, place: Place) -> Published | None:
     """The artifact, if it belongs to that place, though it may have failed there."""
     if artifact is None or Place(artifact.manifest.key, artifact.manifest.input_contents) != place:
         return None
-    return artifact
+    return artifact if _has_record(artifact, step) else None
 
 
 def _execute_step(step: Step, done: Mapping[str, Published], store: Store, progress: Progress) -> Published:

@@ -117,8 +117,8 @@ def _in_a_sentence(order: Order) -> Iterator[None]:
         words = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         meaning = _meaning(words) or "its converter or runtime failed at something that it does not name"
         raise EdgedistillError(
-            f"target {order.target}: {order.precision} cannot be made of this model: {meaning}; targets that are not made "
-            f"of this file are not affected [{words}]"
+            f"target {order.target}: {order.precision} cannot be made of this model: {meaning}; targets that are not "
+            f"made of this file are not affected [{words}]"
         ) from error
 
 

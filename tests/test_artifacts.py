@@ -7,7 +7,7 @@ from dataclasses import asdict
 import pytest
 
 from edgedistill import artifacts
-from edgedistill.artifacts import Artifact, Manifest
+from edgedistill.artifacts import Manifest, Published
 
 
 def published(folder, text: str = "hello"):
@@ -16,7 +16,7 @@ def published(folder, text: str = "hello"):
     files = artifacts.file_entries(folder / "a")
     manifest = Manifest("a", "kind", "k" * 64, {}, {}, files, {"python": "3"}, "machine", 1.0, 2.0)
     artifacts.write_json(folder / "a" / artifacts.MANIFEST, asdict(manifest))
-    return Artifact(folder / "a", manifest)
+    return Published(folder / "a", manifest)
 
 
 def test_what_is_written_reads_back(tmp_path):

@@ -280,7 +280,7 @@ def test_a_record_of_another_version_is_not_there(steps, tmp_path, content):
     file = done["first"].path("record.json")
     content = content.ljust(file.stat().st_size)
     file.write_text(content)
-    assert "first" not in engine.find_done(steps(), tmp_path)
+    assert "first" not in find_done(steps(), tmp_path)
     engine.execute(steps(), tmp_path, SILENT)
     assert steps.ran == ["first", "second", "first"]
 

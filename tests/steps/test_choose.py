@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-from edgedistill import select
+from edgedistill import plugins, select
 from edgedistill.candidates import Candidate
-from edgedistill.recipe import SelectSpec, TaskSpec
+from edgedistill.recipe import SelectSpec
 from edgedistill.steps import choose
 from edgedistill.store.records.files import Latency, Measurement, VerifyId
 
@@ -45,7 +45,7 @@ def test_every_figure_is_the_candidates_own_on_validation(tmp_path, monkeypatch)
         },
     )
     settings = choose.Settings(
-        task=TaskSpec(type="text-classification", metric="accuracy"),
+        task=plugins.specs("tasks")["text-classification"](type="text-classification", metric="accuracy"),
         select=SelectSpec(),
         min_agreement=0.9,
         candidates=tuple(rows),

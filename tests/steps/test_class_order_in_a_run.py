@@ -51,7 +51,7 @@ def run_teacher(recipe_file, tmp_path, *overrides):
     wanted = ("data", "data-validation", "teacher", "elsewhere")
     steps = tuple(step for step in plan.steps if step.name in wanted)
     said = (tmp_path / "said.txt").open("w+")
-    done = execute(Plan(recipe, steps, (), ()), tmp_path / "run", Progress(None, said))
+    done = execute(Plan(recipe, steps, (), (), None), tmp_path / "run", Progress(None, said))
     said.seek(0)
     return done, said.read()
 

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from edgedistill import data, inference, signals, stop
+from edgedistill import data, inference, plugins, signals, stop
 from edgedistill.candidates import Candidate
-from edgedistill.recipe import Limits, StopSpec, TaskSpec
+from edgedistill.recipe import Limits, StopSpec
 from edgedistill.step import Context
 from edgedistill.steps import judge_round
 from edgedistill.store.records.files import FileId, VerifyId
@@ -53,7 +53,7 @@ def test_every_file_is_judged_by_its_own_drop_and_size(tmp_path, monkeypatch):
         verified=verified("a", accuracy=0.5) | verified("b", accuracy=1.0) | verified("failed", failure="it did"),
     )
     settings = judge_round.Settings(
-        task=TaskSpec(type="text-classification", metric="accuracy"),
+        task=plugins.specs("tasks")["text-classification"](type="text-classification", metric="accuracy"),
         round="r1",
         stop=StopSpec.model_validate({"when": {"accuracy_drop": 0.5}}),
         limits=Limits(accuracy_drop=0.1, file_mb=20),

@@ -14,6 +14,8 @@ import pytest
 STEPS = 6
 RUNS = """
 import os, sys, time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
@@ -21,11 +23,24 @@ from edgedistill.engine import execute
 from edgedistill.planning import Plan
 from edgedistill.progress import Progress
 from edgedistill.spec import Spec
-from edgedistill.step import Step, key_of
+from edgedistill.step import Step, StepKind, key_of
+from edgedistill.store.handle import Artifact
+from edgedistill.store.records.base import FileName, Record
 from edgedistill.store.store import Store
 
 run, store, seconds, count = Path(sys.argv[1]), Store(Path(sys.argv[2])), float(sys.argv[3]), int(sys.argv[4])
 run.mkdir()
+
+
+class Made(Record):
+    SCHEMA = "toy/1"
+
+    bytes: FileName
+
+
+@dataclass(frozen=True)
+class Before:
+    before: Mapping[str, Artifact[Made]]
 
 
 def work(settings, inputs, folder, context):
@@ -35,9 +50,10 @@ def work(settings, inputs, folder, context):
     assert not mine.exists(), "another process uses this scratch"
     mine.touch()
     time.sleep(seconds)
-    before = b"".join(each.path("bytes").read_bytes() for each in inputs.values())
+    before = b"".join(each.path(each.record.bytes).read_bytes() for each in inputs.before.values())
     (folder / "bytes").write_bytes(before + os.urandom(8))  # as training may, it gives other bytes each time
     mine.unlink()
+    return Made(bytes=FileName("bytes"))
 
 
 class Says(Progress):
@@ -47,14 +63,15 @@ class Says(Progress):
 
 
 module = ModuleType("edgedistill.steps.toy")
-module.VERSION, module.run = 1, work
+module.run = work
 sys.modules[module.__name__] = module
+KIND = StepKind("edgedistill.steps.toy:run", 1, Spec, Before, Made)
 steps = []
 for number in range(count):
-    inputs = {"before": steps[-1].name} if steps else {}
-    key = key_of("toy", 1, number, {role: steps[-1].key for role in inputs})
-    steps.append(Step(f"s{number}", "toy", Spec(), inputs, key))
-execute(Plan(None, tuple(steps), (), ()), run, Says(run / "events.jsonl", None), store=store)
+    last = {steps[-1].name: Artifact(steps[-1].name, steps[-1].key, Made)} if steps else {}
+    key = key_of(KIND, number, {name: each.key for name, each in last.items()})
+    steps.append(Step(f"s{number}", KIND, Spec(), Before(last), key))
+execute(Plan(None, tuple(steps), (), (), None), run, Says(run / "events.jsonl", None), store=store)
 """
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edgedistill import artifacts
-from edgedistill.artifacts import Artifact, Failure, Manifest
+from edgedistill.artifacts import Failure, Manifest, Published
 from edgedistill.store.store import Place, Store, folder_name
 
 PLACE = Place("k" * 64, {"data": "c" * 64})
@@ -16,7 +16,7 @@ PLACE = Place("k" * 64, {"data": "c" * 64})
 
 def made(
     store: Store, text: str = "hello", place: Place = PLACE, failures: dict[str, Failure] | None = None
-) -> Artifact:
+) -> Published:
     partial = store.begin(place)
     (partial / "file.txt").write_text(text)
     return store.publish(partial, manifest(partial, place, failures))
