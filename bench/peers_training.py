@@ -49,7 +49,8 @@ import yaml
 from bench.peers.job import Finished, Job
 from bench.peers.turns import Program, run_in_turns
 from bench.record import Goal, record
-from edgedistill.interfaces import Floats, Metric
+from edgedistill.arrays import Floats
+from edgedistill.interfaces import Metric
 from edgedistill.statistics import Paired, compare
 
 SYSTEMS = {

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .interfaces import Integers
+from .arrays import Integers
 
 
 @dataclass(frozen=True)

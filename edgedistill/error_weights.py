@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from .interfaces import Floats, Integers
+from .arrays import Floats, Integers
 
 Kind = Literal["focal", "boost"]
 

@@ -14,7 +14,7 @@ from .steps.kinds import evaluate, probe_model
 from .store.records.models import TrainedModel
 
 if TYPE_CHECKING:
-    from .interfaces import Floats, Integers
+    from .arrays import Floats, Integers
 
 
 def without_files(plan: Plan) -> Plan:

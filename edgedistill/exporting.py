@@ -26,8 +26,9 @@ from .ragged import Ragged
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+    from .arrays import Floats
     from .contracts.target import Target
-    from .interfaces import Batch, Floats, Inputs, Session, Task
+    from .interfaces import Batch, Inputs, Session, Task
 
 # Rounding of fp32 sums in another order; a wrong graph is off by orders of magnitude more.
 TOLERANCE = 1e-3

@@ -9,33 +9,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .arrays import Floats, Integers
+from .contracts.task import AutoClass
+
 if TYPE_CHECKING:
     import torch
     from datasets import Dataset
-    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
     from .recipe import Architecture
 
-Floats = NDArray[np.floating]
-Integers = NDArray[np.integer]
 Batch = dict[str, "torch.Tensor"]
 Inputs = dict[str, NDArray[np.generic]]
 MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids", "pixel_values")
 """The columns that models take, of those that a task's `encode` makes."""
-
-
-class AutoClass(Protocol):
-    """One of `transformers`' auto classes (`AutoModelForSequenceClassification`)."""
-
-    def from_pretrained(self, source: str | Path, **options: object) -> PreTrainedModel: ...
-
-    def from_config(self, config: PreTrainedConfig) -> PreTrainedModel: ...
 
 
 @dataclass(frozen=True)

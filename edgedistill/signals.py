@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from .arrays import Floats, Integers
 from .errors import DiskFullError, is_disk_full
-from .interfaces import Floats, Integers, Rows
+from .interfaces import Rows
 
 if TYPE_CHECKING:
     import torch

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .interfaces import Integers, Metric
+from .arrays import Integers
+from .interfaces import Metric
 from .recipe import Limits, StopSpec
 from .statistics import compare, drop_exceeds
 

@@ -13,10 +13,11 @@ import numpy as np
 import torch
 from torch.utils.data import BatchSampler, DataLoader, Dataset
 
+from .arrays import Floats
 from .checkpoint import Checkpoint, EpochRecord, load_checkpoint, save_checkpoint
 from .errors import UserError
 from .inference import to_batch
-from .interfaces import Batch, Floats
+from .interfaces import Batch
 from .progress import Progress, ProgressState
 from .ragged import Ragged, length_buckets
 from .recipe import Compute, Schedule

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from edgedistill.arrays import Floats, Integers
 from edgedistill.bundling.facts import Facts
 from edgedistill.bundling.fields import Fields, shown
 from edgedistill.errors import UserError
 from edgedistill.exporting import TOLERANCE
-from edgedistill.interfaces import MODEL_INPUTS, Floats, Integers
+from edgedistill.interfaces import MODEL_INPUTS
 from edgedistill.ragged import Ragged
 
 GOLDEN_SCHEMA = "edgedistill/golden/1"

@@ -46,7 +46,8 @@ from edgedistill.store.records.files import VerifyId
 from .warnings import candidate_warnings, chance_warnings, warnings
 
 if TYPE_CHECKING:
-    from edgedistill.interfaces import Floats, Integers, Metric
+    from edgedistill.arrays import Floats, Integers
+    from edgedistill.interfaces import Metric
     from edgedistill.recipe import Round
     from edgedistill.select import Choice
 

@@ -22,8 +22,8 @@ from .kinds.distil import Inputs, Settings, SignalId
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+    from edgedistill.arrays import Floats
     from edgedistill.data import PreparedData
-    from edgedistill.interfaces import Floats
     from edgedistill.ragged import Ragged
     from edgedistill.signals import LogitSignal, RowValues
     from edgedistill.trainee import Trainee

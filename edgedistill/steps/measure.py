@@ -20,7 +20,7 @@ from edgedistill.store.records.files import Latency, Measured, Measurement
 from .kinds.measure import Inputs, Settings
 
 if TYPE_CHECKING:
-    from edgedistill.interfaces import Integers
+    from edgedistill.arrays import Integers
     from edgedistill.measuring.latency import Timing
 
 

@@ -18,8 +18,9 @@ from edgedistill.store.records.files import Fidelity, Flip, Verified
 from .kinds.verify import Inputs, Settings
 
 if TYPE_CHECKING:
+    from edgedistill.arrays import Integers
     from edgedistill.data import PreparedData
-    from edgedistill.interfaces import Integers, Rows, Task
+    from edgedistill.interfaces import Rows, Task
 
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> Verified:

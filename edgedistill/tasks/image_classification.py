@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from edgedistill.interfaces import AutoClass, Columns, Floats
+from edgedistill.arrays import Floats
+from edgedistill.contracts.task import AutoClass
+from edgedistill.interfaces import Columns
 from edgedistill.tasks.text_classification import METRICS, label_names, references, row_counts, rows
 
 if TYPE_CHECKING:

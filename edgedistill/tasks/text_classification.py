@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from edgedistill.arrays import Floats, Integers
 from edgedistill.class_order import ordered
-from edgedistill.interfaces import AutoClass, Batch, Columns, Floats, Integers, Metric
+from edgedistill.contracts.task import AutoClass
+from edgedistill.interfaces import Batch, Columns, Metric
 from edgedistill.row_problems import shown
 from edgedistill.text_cut import cut, reads_word_by_word
 
