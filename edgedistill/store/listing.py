@@ -73,7 +73,8 @@ def remember(run: Path, store: Store) -> None:
     try:
         store.folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError, PermissionError) as error:
-        raise UserError(f"--store: {store.folder} cannot be made: {error.strerror}") from error
+        reason = error.strerror
+        raise UserError(f"{store.folder}: cannot be made for a store: {reason}; say with --store where") from error
     except ValueError as error:
         raise UserError(f"--store: got {str(store.folder)!r:.200}, which is no path here: {error}") from error
     if is_own(run, store):

@@ -55,7 +55,7 @@ def test_a_memory_that_is_none_is_a_sentence(run, content):
 @pytest.mark.parametrize("name", ["file", "file/below", "x\0y"])
 def test_a_store_that_cannot_be_made_is_a_sentence(run, tmp_path, name):
     (tmp_path / "file").write_text("x")
-    with pytest.raises(UserError, match="--store: "):
+    with pytest.raises(UserError, match="--store"):
         remember(run, Store(tmp_path / name))
 
 
