@@ -68,7 +68,7 @@ def test_it_agrees_with_every_architecture_that_can_be_built():
     assert set(NAMES) >= NOT_TINY
     for name in sorted(set(NAMES) - NOT_TINY):
         found = tiny_config(name)
-        real = AUTO.from_config(found)
+        real = outline(AUTO, found)  # some have parts that can't be made small
         description = built(found)
         assert description.parameters == parameter_count(real), name
         lists = {len(each) for each in real.modules() if isinstance(each, torch.nn.ModuleList)}
