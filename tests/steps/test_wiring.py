@@ -191,9 +191,9 @@ def recorded(tmp_path_factory):
     rows = write_all(folder)
     planned = loading.validate(wiring_recipe(folder), "wiring")
     plan = make_plan(planned, sources.look_up(planned))
-    read = {step.name for step in plan.steps if step.kind == "distil"}
+    read = {step.name for step in plan.steps if step.kind.name == "distil"}
     for step in reversed(plan.steps):
-        read |= set(step.inputs.values()) if step.name in read else set()
+        read |= step.sources if step.name in read else set()
     recorder = Recorder()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "train_stage", recorder)
