@@ -87,11 +87,6 @@ class Published:
         """A file or folder inside."""
         return self.folder / name
 
-    def read_json(self, name: str) -> dict[str, object]:
-        """A JSON file inside."""
-        content: dict[str, object] = json.loads(self.path(name).read_text(encoding="utf-8"))
-        return content
-
 
 def file_entries(folder: Path) -> tuple[FileEntry, ...]:
     """Every file below `folder` with its size and sha256, but the manifest."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from dataclasses import replace
 
 import pytest
 from helpers import LABELS, quickstart_rows, record_of, write_jsonl, write_recipe
@@ -12,7 +13,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from edgedistill import loading, sources
 from edgedistill.engine import execute
 from edgedistill.errors import EdgedistillError
-from edgedistill.planning import Plan, make_plan
+from edgedistill.planning import make_plan
 from edgedistill.progress import Progress
 from edgedistill.store.records.data import TokenisedData
 
@@ -51,7 +52,7 @@ def run_teacher(recipe_file, tmp_path, *overrides):
     wanted = ("data", "data-validation", "teacher", "elsewhere")
     steps = tuple(step for step in plan.steps if step.name in wanted)
     said = (tmp_path / "said.txt").open("w+")
-    done = execute(Plan(recipe, steps, (), (), None), tmp_path / "run", Progress(None, said))
+    done = execute(replace(plan, steps=steps), tmp_path / "run", Progress(None, said))
     said.seek(0)
     return done, said.read()
 
