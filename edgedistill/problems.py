@@ -12,10 +12,12 @@ def problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
     """What each key allows but the whole recipe doesn't: (dotted path, sentence)."""
     yield from _names(recipe)
     task = plugins.task(recipe.task.type)
-    for i, metric in enumerate(recipe.task.metrics):
-        if metric not in task.METRICS:
-            where = "task.metric" if len(recipe.task.metrics) == 1 else f"task.metrics.{i}"
-            yield where, _unknown(metric, sorted(task.METRICS))
+    unknown = [(i, metric) for i, metric in enumerate(recipe.task.metrics) if metric not in task.METRICS]
+    for i, metric in unknown:
+        where = "task.metric" if len(recipe.task.metrics) == 1 else f"task.metrics.{i}"
+        yield where, _unknown(metric, sorted(task.METRICS))
+    if len(recipe.task.metrics) > 1 and not unknown:
+        yield "task.metrics", f"got {len(recipe.task.metrics)} metrics, expected one: no further one is computed yet"
     known = [*task.COLUMNS.required, task.COLUMNS.labels, *task.COLUMNS.optional]
     for column in recipe.data.columns:
         if column not in known:

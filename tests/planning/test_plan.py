@@ -33,7 +33,6 @@ KEYS = [
     ("seed=1", {"teacher", "r1"}),
     ("name=other", {"report"}),
     ("task.metric=f1_macro", {"teacher", "r1", "choose"}),
-    ("task={type: text-classification, metrics: [accuracy, f1_macro]}", {"teacher", "r1", "choose"}),
     ("data.max_length=16", {"data"}),
     ("data.train.split=train[:90%]", {"data"}),
     ("data.validation.split=train[:90%]", {"data-validation", "teacher", "r1", "choose"}),
