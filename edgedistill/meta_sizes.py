@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, TypedDict
 
-from .model_shape import ModelShape
+from .contracts.model_shape import ModelShape
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig

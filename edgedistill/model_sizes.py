@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from optimum.utils import NormalizedConfig, NormalizedConfigManager, NormalizedTextConfig
 
+from .contracts.model_shape import ModelShape
 from .errors import UserError
-from .model_shape import ModelShape
 from .models import embedding_shape, parameter_count
 
 if TYPE_CHECKING:

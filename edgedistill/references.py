@@ -100,9 +100,9 @@ def model_of(spec: Spec) -> Model | None:
     return next((model for _, model in models(spec)), None)
 
 
-def model_at(spec: object, name: str, mark: ModelRef) -> Model:
-    """The model of that name, at the revision that the field beside it gives."""
-    return Model(name, str(getattr(spec, mark.revision)) if mark.revision is not None else MAIN)
+def model_at(holder: object, name: str, mark: ModelRef) -> Model:
+    """The model of that name, at the revision that the field beside it in `holder` gives."""
+    return Model(name, str(getattr(holder, mark.revision)) if mark.revision is not None else MAIN)
 
 
 def rounds(spec: Spec) -> Iterator[tuple[str, str]]:

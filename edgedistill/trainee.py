@@ -11,10 +11,10 @@ import torch
 from torch import nn
 
 from .contracts.loss import LossInputs, MaskedView, Relations, pooled
+from .contracts.model_layout import layout_of
 from .inference import model_inputs
 from .interfaces import Batch, Task
 from .masking import mask_tokens
-from .model_layout import layout_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

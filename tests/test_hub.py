@@ -13,6 +13,7 @@ from transformers import AutoModelForSequenceClassification
 from edgedistill import hub, loading, sources
 from edgedistill.errors import UserError
 from edgedistill.models import load_config, load_model, load_tokenizer
+from edgedistill.references import Model
 
 COMMIT = "a" * 40
 
@@ -113,8 +114,8 @@ def test_the_plan_of_a_run_knows_the_commit_and_refuses_code(played, data_folder
     tree = tiny_recipe(data_folder)
     tree["teacher"] = {"model": "someone/small", "fine_tune": {"epochs": 1}}
     found = sources.look_up(loading.validate(tree, "here"), download=True)
-    assert found.models["someone/small"] == f"hub:someone/small@{COMMIT}"
-    assert found.configs["someone/small"]["model_type"] == "bert"
+    assert found.fingerprints[Model("someone/small")] == f"hub:someone/small@{COMMIT}"
+    assert found.configs[Model("someone/small")]["model_type"] == "bert"
     (played.repository / "config.json").write_text(json.dumps({"model_type": "x", "auto_map": {"AutoConfig": "e.E"}}))
     with pytest.raises(UserError, match=r"teacher.model: 'someone/small': config.json asks for code"):
         sources.look_up(loading.validate(tree, "here"), download=True)

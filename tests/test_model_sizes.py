@@ -7,10 +7,10 @@ import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification, ViTConfig
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
+from edgedistill.contracts.model_shape import ModelShape
 from edgedistill.errors import UserError
 from edgedistill.image_model import PixelsConfig
 from edgedistill.meta_sizes import shape
-from edgedistill.model_shape import ModelShape
 from edgedistill.model_sizes import described, resized, shape_of
 from edgedistill.models import outline, parameter_count
 from edgedistill.pruned_model import PrunedBertConfig

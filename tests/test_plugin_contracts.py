@@ -21,6 +21,7 @@ from typing import Literal
 
 from edgedistill.contracts.loss import Loss, LossSpec
 from edgedistill.recipe import Recipe
+from edgedistill.students.checkpoint import CheckpointSpec
 
 
 class GoodSpec(LossSpec):
@@ -136,7 +137,7 @@ NUMPY = Packages(imports=("numpy",))
         ("runtimes", {"version": "1"}, "its version is '1', expected a function"),
         ("exporters", {"precisions": {}}, "its precisions are {}, expected a Precision or more by name"),
         ("exporters", {"packages": None}, "its packages are None, expected Packages"),
-        ("students", {"parent": None, "make_tokenizer": print}, "it makes a tokenizer, expected a function 'parent'"),
+        ("students", {"spec": CheckpointSpec, "make_tokenizer": print}, "expected a field of its spec with the mark"),
         ("students", {"layers": 3}, "its layers is 3, expected a function"),
         ("students", {"spec": Packages}, "expected a subclass of edgedistill.contracts.student.StudentSpec"),
     ],

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Generic, Literal, TypeVar, get_args
 
 from pydantic import Field
 
-from edgedistill.model_shape import ModelShape
+from edgedistill.contracts.model_shape import ModelShape
 from edgedistill.spec import Spec
 
 from .layer_maps import LayerMap

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgedistill.model_shape import ModelShape
+from edgedistill.contracts.model_shape import ModelShape
 
 
 @dataclass(frozen=True)

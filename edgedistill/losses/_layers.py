@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from edgedistill.contracts.layer_maps import LayerMap, layer_pairs
 from edgedistill.contracts.loss import LossInputs
-from edgedistill.model_shape import ModelShape
+from edgedistill.contracts.model_shape import ModelShape
 
 if TYPE_CHECKING:
     import torch

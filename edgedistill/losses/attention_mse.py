@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Literal
 
 from edgedistill.contracts.layer_maps import LayerMap, layer_pairs
 from edgedistill.contracts.loss import Loss, LossInputs, LossSpec
+from edgedistill.contracts.model_shape import ModelShape
 from edgedistill.contracts.planned_model import PlannedModel
 from edgedistill.errors import UserError
 from edgedistill.losses._rows import full
-from edgedistill.model_shape import ModelShape
 
 if TYPE_CHECKING:
     import torch

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from edgedistill.contracts.loss import Loss, LossInputs, LossSpec
+from edgedistill.contracts.model_shape import ModelShape
 from edgedistill.losses._rows import full, mean_over_rows
-from edgedistill.model_shape import ModelShape
 
 if TYPE_CHECKING:
     import torch

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from edgedistill.contracts.loss import Loss, LossInputs, LossSpec
+from edgedistill.contracts.model_shape import ModelShape
 from edgedistill.losses._rows import full
-from edgedistill.model_shape import ModelShape
 
 if TYPE_CHECKING:
     import torch

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Literal
 
 from edgedistill.contracts.layer_maps import LayerMap
 from edgedistill.contracts.loss import Loss, LossSpec
+from edgedistill.contracts.model_shape import ModelShape
 from edgedistill.losses._layers import mapped_layers, mean_over_tokens
 from edgedistill.losses._rows import full
-from edgedistill.model_shape import ModelShape
 
 if TYPE_CHECKING:
     import torch

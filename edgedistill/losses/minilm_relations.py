@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from edgedistill.contracts.loss import Loss, LossInputs, LossSpec
+from edgedistill.contracts.model_shape import ModelShape
 from edgedistill.contracts.planned_model import PlannedModel
 from edgedistill.errors import UserError
 from edgedistill.losses._rows import full
-from edgedistill.model_shape import ModelShape
 
 if TYPE_CHECKING:
     import torch
@@ -82,7 +82,7 @@ def build(spec: MinilmRelationsSpec, student: ModelShape, teacher: ModelShape | 
 
 def check(spec: MinilmRelationsSpec, student: PlannedModel, teacher: PlannedModel) -> tuple[str, str] | None:
     """Where queries, keys and values are must be known, and the heads must divide both widths."""
-    from edgedistill.model_layout import LAYOUTS
+    from edgedistill.contracts.model_layout import LAYOUTS
 
     for model in (student, teacher):
         if model.architecture is not None and model.architecture not in LAYOUTS:

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 
 from edgedistill import plugins, references
 from edgedistill.architectures import Config, advice, is_encoder_decoder, kind_of
+from edgedistill.contracts.model_shape import ModelShape
 from edgedistill.contracts.planned_model import PlannedModel
 from edgedistill.errors import RecipeError
-from edgedistill.model_shape import ModelShape
 from edgedistill.recipe import Recipe, Round, source_of
 from edgedistill.sources import Sources
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from edgedistill import plugins
-from edgedistill.model_shape import ModelShape
+from edgedistill.contracts.model_shape import ModelShape
 from edgedistill.recipe import Recipe, Round
 from edgedistill.sources import Sources
 

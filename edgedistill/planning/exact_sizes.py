@@ -17,10 +17,10 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from edgedistill import plugins, process
+from edgedistill.contracts.model_shape import ModelShape
 from edgedistill.memory import recall, remember
 from edgedistill.meta_sizes import FromNothing, Request
 from edgedistill.meta_sizes import shapes as built_here
-from edgedistill.model_shape import ModelShape
 from edgedistill.recipe import Recipe, StudentSpec, source_of
 from edgedistill.sources import Sources
 

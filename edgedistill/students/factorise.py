@@ -15,11 +15,11 @@ import numpy as np
 from pydantic import Field
 
 from edgedistill.arrays import Floats
+from edgedistill.contracts.model_shape import ModelShape
 from edgedistill.contracts.student import Config, PlannedStudent, Student, StudentRequest, StudentSpec
 from edgedistill.contracts.task import AutoClass
 from edgedistill.contracts.tensors import Tensors
 from edgedistill.errors import UserError
-from edgedistill.model_shape import ModelShape
 from edgedistill.spec import RoundRef
 from edgedistill.students._copy import evenly, layer_list, source_name
 

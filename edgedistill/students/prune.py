@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
+from edgedistill.contracts.model_layout import Layout, layout_of
 from edgedistill.contracts.student import Config, PlannedStudent, Student, StudentRequest, StudentSpec
 from edgedistill.contracts.task import AutoClass
 from edgedistill.contracts.tensors import Tensors
 from edgedistill.errors import UserError
-from edgedistill.model_layout import Layout, layout_of
 from edgedistill.spec import RoundRef
 from edgedistill.students._copy import layer_list
 

@@ -5,10 +5,10 @@ import torch
 
 from edgedistill import plugins
 from edgedistill.contracts.loss import LossInputs
+from edgedistill.contracts.model_shape import ModelShape
 from edgedistill.errors import UserError
 from edgedistill.losses.attention_mse import attention_mse
 from edgedistill.losses.minilm_relations import relation_distance, relations
-from edgedistill.model_shape import ModelShape
 
 MASK = torch.tensor([[1, 1, 1, 0], [1, 1, 0, 0]])
 EMPTY = {"student_logits_RC": torch.zeros(2, 2), "labels_R": torch.zeros(2), "mask_BT": MASK}

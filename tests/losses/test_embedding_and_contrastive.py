@@ -7,9 +7,9 @@ import torch
 
 from edgedistill import plugins
 from edgedistill.contracts.loss import LossInputs
+from edgedistill.contracts.model_shape import ModelShape
 from edgedistill.losses.contrastive import contrastive
 from edgedistill.losses.embedding import cosine, mse, similarity
-from edgedistill.model_shape import ModelShape
 
 
 def vectors(seed: int, width: int = 6, items: int = 5) -> torch.Tensor:

@@ -7,9 +7,9 @@ import torch
 
 from edgedistill import plugins
 from edgedistill.contracts.loss import LossInputs
+from edgedistill.contracts.model_shape import ModelShape
 from edgedistill.losses.hidden_cosine import hidden_cosine
 from edgedistill.losses.hidden_mse import hidden_mse
-from edgedistill.model_shape import ModelShape
 
 PURE = {"hidden_mse": hidden_mse, "hidden_cosine": hidden_cosine}
 MASK = torch.tensor([[1, 1, 0], [1, 0, 0]])

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from edgedistill.contracts.loss import LossInputs, MaskedView
+from edgedistill.contracts.model_shape import ModelShape
 from edgedistill.losses.masked_lm import MaskedLmSpec, build, masked_lm
 from edgedistill.masking import mask_tokens
-from edgedistill.model_shape import ModelShape
 
 
 def masked(probability: float, seed: int = 0):

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from edgedistill import plugins
 from edgedistill.contracts.loss import LossInputs
+from edgedistill.contracts.model_shape import ModelShape
 from edgedistill.losses.jsd import jsd
 from edgedistill.losses.kl import kl
 from edgedistill.losses.mse_logits import mse_logits
 from edgedistill.losses.reverse_kl import reverse_kl
 from edgedistill.losses.skew_kl import skew_kl
-from edgedistill.model_shape import ModelShape
 
 SIZES = ModelShape(1, 8)
 ROWWISE = ("kl", "reverse_kl", "skew_kl", "jsd", "mse_logits")

@@ -10,10 +10,10 @@ from helpers import LABELS, write_recipe
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from edgedistill import api, plugins, show
+from edgedistill.contracts.model_shape import ModelShape
 from edgedistill.contracts.student import StudentRequest
 from edgedistill.learned_vocabulary import learn_tokenizer
 from edgedistill.memory import recall, remember
-from edgedistill.model_shape import ModelShape
 from edgedistill.models import parameter_count
 from edgedistill.planning import exact_sizes
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from edgedistill.results import RESULTS_SCHEMA, Results
+from edgedistill.store.records.models import EpochRecord
 
 NASTY = "<script>alert(1)</script> a|b & c"
 
@@ -100,8 +101,11 @@ def results(facts) -> Results:
 
 
 @pytest.fixture
-def training() -> dict[str, dict[str, object]]:
-    def curve(*metrics: float) -> dict[str, object]:
-        return {"epochs": [{"stage": "soft-targets", "metric": metric} for metric in metrics]}
+def training() -> dict[str, tuple[EpochRecord, ...]]:
+    def curve(*metrics: float) -> tuple[EpochRecord, ...]:
+        return tuple(
+            EpochRecord("soft-targets", epoch, 1.0, {"kl": 1.0}, metric, 1.0, 100.0, "cpu")
+            for epoch, metric in enumerate(metrics, start=1)
+        )
 
     return {"teacher": curve(0.8, 0.95), "r1": curve(0.7, 0.93, 0.92), "r1-control": curve(0.6, 0.85, 0.91)}

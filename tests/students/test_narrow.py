@@ -6,8 +6,8 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification
 
+from edgedistill.contracts.model_layout import LAYOUTS
 from edgedistill.errors import UserError
-from edgedistill.model_layout import LAYOUTS
 from edgedistill.model_sizes import resized
 from edgedistill.models import outline, parameter_count
 from edgedistill.students import narrow

@@ -8,9 +8,9 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
+from edgedistill.contracts.model_layout import LAYOUTS
 from edgedistill.contracts.student import StudentRequest
 from edgedistill.errors import UserError
-from edgedistill.model_layout import LAYOUTS
 from edgedistill.models import load_model, parameter_count
 from edgedistill.pruned_model import PrunedBertForSequenceClassification, as_stock
 from edgedistill.students import prune
