@@ -15,13 +15,13 @@ from edgedistill import diagnosis, loading, plugins
 from edgedistill.cli import app
 from edgedistill.errors import RecipeError, UserError
 from edgedistill.packages import Packages
+from edgedistill.students.checkpoint import CheckpointSpec
 
 GOOD = """
 from typing import Literal
 
 from edgedistill.contracts.loss import Loss, LossSpec
 from edgedistill.recipe import Recipe
-from edgedistill.students.checkpoint import CheckpointSpec
 
 
 class GoodSpec(LossSpec):
