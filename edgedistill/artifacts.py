@@ -111,9 +111,9 @@ def content_of(files: Sequence[FileEntry], failures: Mapping[str, Failure], vola
 
 def read(folder: Path, *, verify_hashes: bool = False) -> Published | None:
     """The artifact in `folder`, or None when it isn't there, its manifest is none, or a file is missing or has another
-    size (or hash)."""
+    size (or hash). Without a failure it has at least a record of what it is."""
     manifest = read_manifest(folder)
-    if manifest is None:
+    if manifest is None or not (manifest.files or manifest.failures):
         return None
     for entry in manifest.files:
         file = folder / entry.path

@@ -40,6 +40,17 @@ def test_a_changed_byte_is_found_by_its_hash_only(tmp_path):
     assert artifacts.read(tmp_path / "a", verify_hashes=True) is None
 
 
+def test_a_manifest_that_lists_no_files_is_of_what_failed(tmp_path):
+    artifact = published(tmp_path)
+    file = tmp_path / "a" / "manifest.json"
+    file.write_text(json.dumps(asdict(artifact.manifest) | {"files": []}))
+    assert artifacts.read(tmp_path / "a") is None
+    file.write_text(
+        json.dumps(asdict(artifact.manifest) | {"files": [], "failures": {"a": {"state": "failed", "reason": "x"}}})
+    )
+    assert artifacts.read(tmp_path / "a").failure is not None
+
+
 def test_a_folder_without_its_manifest_is_no_artifact(tmp_path):
     published(tmp_path)
     (tmp_path / "a" / "manifest.json").write_text("{ cut off")

@@ -142,9 +142,7 @@ def _differs(case: Case, data: Data, folder: Path) -> str | None:
     """What the prepared data has otherwise than the files."""
     from edgedistill.data import open_table
 
-    facts = json.loads(
-        next(case.path("run").glob("steps/[0-9][0-9]-data-????????????/record.json")).read_text(encoding="utf-8")
-    )
+    facts = json.loads(next(case.path("run").glob("steps/[0-9][0-9]-data/record.json")).read_text(encoding="utf-8"))
     text, label = data.columns.get("text", "text"), data.columns.get("label", "label")
     for split in SPLITS:
         try:

@@ -114,7 +114,7 @@ def _differs(case: Case, folder: Folder) -> str | None:
     from safetensors.numpy import load_file
 
     names = [
-        json.loads(next(run.glob("steps/[0-9][0-9]-data-????????????/record.json")).read_text())["labels"]
+        json.loads(next(run.glob("steps/[0-9][0-9]-data/record.json")).read_text())["labels"]
         for run in (case.world.as_is, case.path("run"))
     ]
     if names[0] != names[1]:
