@@ -21,7 +21,6 @@ from .progress import Progress
 from .run_folder import only_writer
 from .step import Context, Step
 from .store.listing import STEPS, Listing, store_of
-from .store.scratch import keep_checkpoints
 from .store.store import Place, Store
 
 
@@ -144,8 +143,6 @@ def _execute_step(step: Step, done: Mapping[str, Artifact], store: Store, progre
     except BaseException:  # a signal, or Ctrl-C
         with suppress(OSError):
             progress.event("interrupted", step=step.name, seconds=round(time.monotonic() - begun, 3))
-        shutil.rmtree(partial, ignore_errors=True)
-        keep_checkpoints(scratch)
         raise
     finally:
         progress.stop()
