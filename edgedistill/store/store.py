@@ -148,8 +148,8 @@ class Store:
                 return Artifact(final, manifest)
 
     def sweep(self) -> None:
-        """Remove what killed processes left half-written, and their scratch where the artifact was made in the end; what a
-        living process works on stays."""
+        """Remove what killed processes left half-written, and their scratch where the artifact was made in the end;
+        what a living process works on stays."""
         for left_over in self.folder.glob("*.partial"):
             if (place := _PLACE.match(left_over.name)) is not None:
                 with self._when_free(place[0]) as free:
