@@ -23,7 +23,6 @@ from .store import roles
 from .store.listing import STEPS, Listing, store_of
 from .store.records import base as records
 from .store.records.base import Record
-from .store.scratch import keep_checkpoints
 from .store.store import Place, Store
 
 
@@ -157,8 +156,6 @@ def _execute_step(step: Step, done: Mapping[str, Published], store: Store, progr
     except BaseException:  # a signal, or Ctrl-C
         with suppress(OSError):
             progress.event("interrupted", step=step.name, seconds=round(time.monotonic() - begun, 3))
-        shutil.rmtree(partial, ignore_errors=True)
-        keep_checkpoints(scratch)
         raise
     finally:
         progress.stop()

@@ -32,6 +32,8 @@ from typing import TYPE_CHECKING
 from edgedistill import artifacts
 from edgedistill.artifacts import MANIFEST, Manifest, Published
 
+from .scratch import keep_checkpoints
+
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
@@ -87,8 +89,9 @@ class Store:
 
     @contextmanager
     def only_maker(self, place: Place, waiting: Callable[[], None]) -> Iterator[None]:
-        """Hold the place, so that no other process makes its artifact too; look for it again once it is held. The
-        operating system frees it when the process dies, however it dies.
+        """Hold the place, so that no other process makes its artifact too; look for it again once it is held. In the
+        end, whatever ends it, nothing half-written is left, and of scratch only the checkpoints of what isn't made. The
+        operating system frees the place when the process dies, however it dies.
 
         Args:
             waiting: called about every second while another process holds it; what it raises ends the waiting.
@@ -102,10 +105,10 @@ class Store:
             except Timeout:
                 waiting()
         try:
-            for left_over in self.folder.glob(f"{place.name}.*.partial"):  # its maker is dead: the place was free
-                _remove(left_over)
+            self._tidy(place.name)  # whoever left something is dead: the place was free
             yield
         finally:
+            self._tidy(place.name)
             lock.release()
 
     def begin(self, place: Place) -> Path:
@@ -145,12 +148,18 @@ class Store:
                 return Published(final, manifest)
 
     def sweep(self) -> None:
-        """Remove what killed processes left half-written; what a living one is writing stays."""
+        """Remove what killed processes left half-written, and their scratch where the artifact was made in the end;
+        what a living process works on stays."""
         for left_over in self.folder.glob("*.partial"):
             if (place := _PLACE.match(left_over.name)) is not None:
                 with self._when_free(place[0]) as free:
                     if free:
                         _remove(left_over)
+        for scratch in (self.folder / _SCRATCH).glob("*"):
+            if self.read(scratch.name) is not None:
+                with self._when_free(scratch.name) as free:
+                    if free:
+                        _remove(scratch)
 
     def forget_scratch(self, keys: Collection[str]) -> None:
         """Remove the checkpoints of all steps but those of these keys, and of those that are being made."""
@@ -160,6 +169,15 @@ class Store:
                 with self._when_free(scratch.name) as free:
                     if free:
                         _remove(scratch)
+
+    def _tidy(self, name: str) -> None:
+        for left_over in self.folder.glob(f"{name}*.partial"):
+            _remove(left_over)
+        scratch = self.folder / _SCRATCH / name
+        if self.read(name) is None:
+            keep_checkpoints(scratch)
+        else:
+            _remove(scratch)
 
     @contextmanager
     def _when_free(self, name: str) -> Iterator[bool]:

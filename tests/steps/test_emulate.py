@@ -34,8 +34,8 @@ def emulator(monkeypatch, finished_run):
     asked_of = []
 
     def answer(files, runtime, task, asked, counted, cpu, scratch, *, length, timeout_seconds):
-        made_by = json.loads((next(iter(files.values())).parent / "manifest.json").read_text())["step"]
-        model = "r1" if "r1" in made_by else "r2"
+        manifest = json.loads((next(iter(files.values())).parent / "manifest.json").read_text())
+        model = "r1" if "r1" in manifest["step"] else "r2"
         asked_of.append((runtime, cpu, length, timeout_seconds, counted))
         for split, (inputs, output) in asked.items():
             rows = load_rows(finished_run.artifact(f"{STEPS[split]}-{model}") / f"{split}.safetensors")

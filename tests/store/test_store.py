@@ -9,6 +9,7 @@ import pytest
 
 from edgedistill import artifacts
 from edgedistill.artifacts import Failure, Manifest, Published
+from edgedistill.store.scratch import CHECKPOINT
 from edgedistill.store.store import Place, Store, folder_name
 
 PLACE = Place("k" * 64, {"data": "c" * 64})
@@ -136,16 +137,44 @@ def test_who_holds_a_place_clears_what_died_there(store):
     assert elsewhere.exists()
 
 
+@pytest.mark.parametrize("published", [False, True])
+def test_whatever_ends_the_making_nothing_half_written_stays(store, published):
+    """As when a signal comes while files are hashed, put on the disk, or between publishing and what follows."""
+
+    def make() -> None:
+        scratch = store.scratch(PLACE)
+        (scratch / "stage").mkdir()
+        (scratch / "stage" / CHECKPOINT).write_text("{}")
+        (scratch / "worker.log").write_text("x")
+        if published:
+            made(store)
+        store.begin(PLACE)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), store.only_maker(PLACE, lambda: None):
+        make()
+    assert not list(store.folder.glob("*.partial"))
+    left = [path.name for path in (store.folder / "scratch").rglob("*") if path.is_file()]
+    assert left == ([] if published else [CHECKPOINT])
+
+
+def test_scratch_of_what_was_made_in_the_end_is_swept(store):
+    scratch, other = store.scratch(PLACE), store.scratch(Place("e" * 64, {}))
+    made(store)
+    store.sweep()
+    assert (scratch.exists(), other.exists()) == (False, True)
+
+
 def test_only_what_nobody_is_making_is_swept(store):
     living, dead = Place("a" * 64, {}), Place("d" * 64, {})
-    half, kept, gone = store.begin(dead), store.scratch(living), store.scratch(dead)
+    half, gone = store.begin(dead), store.scratch(dead)
     (store.folder / "mine.partial").mkdir()
     finished = made(store)
     with Store(store.folder).only_maker(living, lambda: None):
-        being_made = store.begin(living)
+        being_made, kept = store.begin(living), store.scratch(living)
         store.sweep()
         store.forget_scratch([])
-    assert (being_made.exists(), kept.exists()) == (True, True)
+        assert (being_made.exists(), kept.exists()) == (True, True)
     assert (half.exists(), gone.exists()) == (False, False)
     assert (store.folder / "mine.partial").exists()
     assert store.find(PLACE) == finished
@@ -162,6 +191,7 @@ def test_checkpoints_of_what_is_wanted_stay(store):
 HOLDS = """
 import sys
 from pathlib import Path
+from edgedistill.store.scratch import CHECKPOINT
 from edgedistill.store.store import Place, Store
 
 store, place = Store(Path(sys.argv[1])), Place("k" * 64, {"data": "c" * 64})
