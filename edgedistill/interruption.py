@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import sys
+from collections.abc import Callable
 from types import FrameType
 
 
@@ -23,6 +25,7 @@ def listen() -> None:
         number = getattr(signal, name, None)  # Windows has no SIGHUP
         if number is not None and signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _raise)
+    sys.unraisablehook = _quiet(sys.unraisablehook)
 
 
 def ignore() -> None:
@@ -46,3 +49,13 @@ def check() -> None:
 def _raise(number: int, frame: FrameType | None) -> None:
     _asked.append(number)
     raise Interrupted(number)
+
+
+def _quiet(hook: Callable[[sys.UnraisableHookArgs], object]) -> Callable[[sys.UnraisableHookArgs], None]:
+    """`hook`, but nothing is printed of an interruption that came inside a destructor: `check` raises it again."""
+
+    def report(unraisable: sys.UnraisableHookArgs) -> None:
+        if not isinstance(unraisable.exc_value, Interrupted):
+            hook(unraisable)
+
+    return report

@@ -37,7 +37,7 @@ def test_models_are_trained_and_asked_and_no_file_is_made(finished_run, folder, 
     right = found.logits("r2").argmax(axis=1) == found.references()
     again = edgedistill.run(finished_run.recipe, out=folder, stream=None)
     assert again.rounds[1].accuracy == right.mean() == finished_run.results.rounds[1].accuracy
-    assert found.training("r2")["parameters"] == again.rounds[1].parameters
+    assert found.training("r2").parameters == again.rounds[1].parameters
     assert (found.model_folder("r2") / "model.safetensors").is_file()
     assert len(found.references("validation")) == len(found.logits("r1", "validation")) == 36
 
