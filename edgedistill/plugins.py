@@ -17,9 +17,12 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, cast
 
 from .errors import UserError
+
+if TYPE_CHECKING:
+    from .contracts.task import Task
 
 Group = Literal["tasks", "losses", "students", "quantizers", "runtimes", "exporters"]
 _REASON_LENGTH = 300
@@ -67,6 +70,15 @@ def find(group: Group, name: str) -> ModuleType:
     if name in _plugged_in(group):
         return _load_plugin(group, name)
     raise UserError(f"unknown {group} '{name}'; known: {', '.join(names(group))}{nearest(name, names(group))}")
+
+
+def task(name: str) -> Task:
+    """The task that `name` stands for.
+
+    Raises:
+        UserError: as `find`.
+    """
+    return cast("Task", find("tasks", name).TASK)
 
 
 def needs(losses: Iterable[HasKind]) -> frozenset[str]:

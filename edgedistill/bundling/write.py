@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from edgedistill.artifacts import Artifact
     from edgedistill.data import PreparedData
-    from edgedistill.interfaces import Task
+    from edgedistill.contracts.task import Task
     from edgedistill.provenance import Provenance
 
 _WEIGHTS = (".safetensors", ".bin", ".pt")
@@ -55,7 +55,7 @@ def write_bundle(material: Material, folder: Path, scratch: Path) -> None:
     """
     results = load_results(material.report.path("results.json"))
     row = results.candidate(material.candidate)
-    task: Task = plugins.find("tasks", material.task)
+    task: Task = plugins.task(material.task)
     data, files = material.data, read_files(material.file)
     for name in files.published:
         artifacts.copy(material.file.path(name), folder / row.target / name)
@@ -74,7 +74,7 @@ def write_bundle(material: Material, folder: Path, scratch: Path) -> None:
         runtime_module=plugins.find("runtimes", row.runtime).__name__,
         opened=opened,
         inputs=inputs,
-        text=task.TOKENS,
+        text=task.data.tokens,
         pair="text_pair" in data.columns,
         max_length=data.max_length,
     )
@@ -84,7 +84,7 @@ def write_bundle(material: Material, folder: Path, scratch: Path) -> None:
         row=row,
         task=material.task,
         labels=data.labels,
-        max_length=data.max_length if task.TOKENS else None,
+        max_length=data.max_length if task.data.tokens else None,
         provenance=material.provenance,
         golden=len(items),
     )
@@ -94,7 +94,7 @@ def write_bundle(material: Material, folder: Path, scratch: Path) -> None:
         "opened": opened,
         "device_files": {f"{row.target}/{name}": sha256(material.file.path(name)) for name in files.device},
         "inputs": [{"name": name, "type": "int64", "shape": [row.batch, _width(snippet)]} for name in inputs],
-        "max_length": snippet.max_length if task.TOKENS else None,
+        "max_length": snippet.max_length if task.data.tokens else None,
         "lengths": snippet.lengths,
         "pad_token": data.tokens("validation").pad_token,
         "timed_length": material.length,
@@ -125,8 +125,8 @@ def _golden(material: Material, row: CandidateResult, data: PreparedData, task: 
         rows = np.asarray(answered.values[answered.offsets[item] : answered.offsets[item + 1]])
         items.append(
             {
-                "text": task.show(columns, data.columns),
-                "given": [columns[data.columns[key]] for key in task.TEXTS if key in data.columns],
+                "text": task.data.show(columns, data.columns),
+                "given": [columns[data.columns[key]] for key in task.data.columns.texts if key in data.columns],
                 **{name: inputs[name][0].tolist() for name in names},
                 "rows": [[float(f"{value:.7g}") for value in each] for each in rows],
                 "labels": [data.labels[best] for best in rows.argmax(axis=1)],

@@ -160,14 +160,15 @@ class Worker:
         from edgedistill.interfaces import Rows
         from edgedistill.ragged import Ragged
         from edgedistill.signals import load_rows, save_rows
+        from edgedistill.tasks._former import device_rows
 
         data: Ragged = Ragged.open(Path(file))
-        module = importlib.import_module(task)
+        importlib.import_module(task)
         assert self.session is not None, "load comes first"
         parts = []
         for start in range(0, len(data), batch):
             inputs = data.batch(range(start, min(start + batch, len(data))))
-            part = module.device_rows(self.session.run(inputs), inputs)
+            part = device_rows(self.session.run(inputs), inputs)
             if part.ndim != 2:
                 shape = " x ".join(map(str, part.shape))
                 raise EdgedistillError(f"the file gives {shape} numbers, expected a row of logits for each decision")

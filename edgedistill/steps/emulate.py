@@ -12,9 +12,11 @@ from edgedistill.model_files import read_files
 from edgedistill.recipe import EmulationSpec, TaskSpec
 from edgedistill.spec import Spec
 from edgedistill.step import Context, Inputs
+from edgedistill.tasks._former import METRICS
 
 if TYPE_CHECKING:
-    from edgedistill.interfaces import Metric, Task
+    from edgedistill.contracts.task import Task
+    from edgedistill.interfaces import Metric
     from edgedistill.ragged import Ragged
 
 VERSION = 1
@@ -43,7 +45,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
 
     from .verify import fidelity
 
-    task: Task = plugins.find("tasks", settings.task.type)
+    task: Task = plugins.task(settings.task.type)
     data, files = PreparedData.of(inputs), read_files(inputs["file"])
     cpu = settings.emulation.cpu
     numbers, tokens, asked = {}, {}, {}
@@ -66,7 +68,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     )
     reference = load_rows(inputs["reference"].path("validation.safetensors")).take(numbers["validation"])
     against_torch = fidelity(load_rows(folder / "validation.safetensors"), reference)
-    metric: Metric = task.METRICS[settings.task.metric]
+    metric: Metric = METRICS[settings.task.metric]
     labels = references(task, tokens["test"])
     kept = labels != -100
     decided = load_rows(folder / "test.safetensors").values.argmax(axis=1)[kept]

@@ -45,7 +45,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     from edgedistill.probing import special_tokens
 
     exporter = plugins.find("exporters", settings.target)
-    task = plugins.find("tasks", settings.task)
+    task = plugins.task(settings.task)
     how: Precision = exporter.PRECISIONS[settings.precision]
     data = PreparedData.of(inputs)
     tokens = data.tokens("validation")
@@ -55,10 +55,10 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
         calibration = context.scratch / "calibration.safetensors"
         seen = data.tokens(settings.calibration.from_)
         seen.take(spread(len(seen), settings.calibration.take)).save(calibration)
-    longest = data.max_length if task.TOKENS else int(tokens.lengths.max())
+    longest = data.max_length if task.data.tokens else int(tokens.lengths.max())
     lengths: tuple[int | None, ...] = (None,)
     if settings.buckets is not None:
-        lengths = buckets_up_to(longest, settings.buckets) if task.TOKENS else (longest,)
+        lengths = buckets_up_to(longest, settings.buckets) if task.data.tokens else (longest,)
     names = [bucket_name(how.file, length) for length in lengths]
     # No text is empty, so there is a token besides those that the tokenizer puts around it.
     around = special_tokens(data.load_tokenizer(), "text_pair" in data.columns)
@@ -71,7 +71,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
         samples=str(context.scratch / "samples.safetensors"),
         calibration=str(calibration) if calibration is not None else None,
         max_length=longest,
-        only_length=None if task.TOKENS else longest,
+        only_length=None if task.data.tokens else longest,
         fixed=settings.buckets is not None,
         files=tuple(
             (length, str(folder / name), source)
@@ -85,7 +85,10 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
         list(zip(lengths, names, strict=True)),
         build_files=[name for each in made for name in _list(each["build_files"])],
         checks=[each["checks"] for each in made],
-        facts={**_mapping(made[-1]["facts"]), **({"min_length": shortest} if task.TOKENS and shortest > 1 else {})},
+        facts={
+            **_mapping(made[-1]["facts"]),
+            **({"min_length": shortest} if task.data.tokens and shortest > 1 else {}),
+        },
     )
 
 

@@ -41,7 +41,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     from edgedistill.inference import references
     from edgedistill.measuring.latency import Answering, Timed, answers, time_files
 
-    task = plugins.find("tasks", settings.task.type)
+    task = plugins.task(settings.task.type)
     timeout_seconds = 60 * settings.measure.timeout_minutes
     rows = [row for row in settings.candidates if inputs[f"verify:{row.verify_key}"].failure is None]
     given: dict[str, Path] = {}

@@ -37,7 +37,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     from edgedistill.signals import load_rows
 
     data = PreparedData.of(inputs)
-    task = plugins.find("tasks", settings.task.type)
+    task = plugins.task(settings.task.type)
     tokens = data.tokens("validation")
     given, output = context.scratch / "inputs.safetensors", folder / "validation.safetensors"
     tokens.save(given)
@@ -59,7 +59,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     decided, expected = device.values.argmax(axis=1), torch_rows.values.argmax(axis=1)
     facts["flips"] = [
         {
-            "text": task.show(raw[int(owner[row])], data.columns),
+            "text": task.data.show(raw[int(owner[row])], data.columns),
             "reference": names[labels[row]] if labels[row] >= 0 else "",
             "model": names[expected[row]],
             "device": names[decided[row]],
