@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO, overload
 
-from . import artifacts, loading, plugins, publishing, run_folder, sources
+from . import artifacts, loading, publishing, run_folder, sources
 from .artifacts import Artifact
 from .bundling import from_run, merge, self_test
 from .bundling.layout import is_bundle
@@ -393,7 +393,7 @@ def _difference(run: Path, own: Results, first_run: Path, first: Results) -> Pai
     """Paired difference of the chosen candidates, when both answered the same test items."""
     import numpy as np
 
-    from .signals import load_rows
+    from .tasks._former import load_rows
 
     if own.chosen is None or first.chosen is None or own.data.get("test_sha256") != first.data.get("test_sha256"):
         return None
@@ -410,7 +410,6 @@ def _difference(run: Path, own: Results, first_run: Path, first: Results) -> Pai
         labels = np.array(json.loads(references.read_text(encoding="utf-8"))["labels"], dtype=np.int64)
         kept = labels != -100
         a, b = (answers[kept] for answers in decided)
-    task = plugins.task(str(own.data["task"]))
     return compare_paired(METRICS[own.metric], a, b, labels[kept])
 
 

@@ -8,7 +8,7 @@ import inspect
 import logging
 import re
 import warnings
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -18,14 +18,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .contracts.items import Items
 from .errors import EdgedistillError, RefusedError
-from .interfaces import MODEL_INPUTS, FileRequest, ShapeCheck
-from .ragged import Ragged
+from .interfaces import FileRequest, ShapeCheck
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from .interfaces import Batch, Floats, Inputs, Session
+    from .arrays import Floats
+    from .interfaces import Batch, Inputs, Session
 
 # Rounding of fp32 sums in another order; a wrong graph is off by orders of magnitude more.
 TOLERANCE = 1e-3
@@ -63,14 +64,14 @@ def fill(order: Order) -> list[dict[str, object]]:
         EdgedistillError: the exporter's own, or a sentence around what a library raised.
     """
     exporter = importlib.import_module(order.exporter)
-    samples = Ragged.open(Path(order.samples))
+    samples = Items.open(Path(order.samples))
     model = cache(lambda: _load(order))
     made = []
     for length, file, source in order.files:
         request = FileRequest(
             precision=order.precision,
             model=model,
-            samples=lambda batch, width: _samples(samples, input_names(model(), samples.sequences), batch, width),
+            samples=lambda batch, width: _samples(samples, input_names(model(), samples), batch, width),
             max_length=order.max_length,
             length=order.only_length if length is None else length,
             fixed=order.fixed,
@@ -188,28 +189,36 @@ def quiet() -> Iterator[None]:
 def _load(order: Order) -> PreTrainedModel:
     from .models import load_model
 
-    return load_model(importlib.import_module(order.task).auto_class(), order.model, None, head_required=True)
+    return load_model(
+        importlib.import_module(order.task).TASK.model.auto_class(), order.model, None, head_required=True
+    )
 
 
-def input_names(model: PreTrainedModel, given: Collection[str]) -> list[str]:
+def input_names(model: PreTrainedModel, items: Items) -> list[str]:
     """The inputs of a model's files: those of its data that its forward pass names. What it only tolerates would be an
     input that nothing reads, yet that every client must feed."""
     named = inspect.signature(model.forward).parameters
-    return [name for name in MODEL_INPUTS if name in given and name in named]
+    given = [name for name, column in items.columns.items() if column.role == "input" and name in named]
+    return sorted(given, key=list(named).index)
 
 
-def _samples(samples: Ragged, names: Sequence[str], batch: int, width: int) -> Batch:
-    """Real texts; one shorter than `width` is repeated until it fills it, so that no row is all padding."""
+def _samples(samples: Items, names: Sequence[str], batch: int, width: int) -> Batch:
+    """Real inputs; a sequence shorter than `width` is repeated until it fills it, so that no row is all padding."""
     import torch
 
     items = np.resize(np.arange(len(samples)), batch)
-    rows = [{name: column[0] for name, column in samples.batch([int(i)]).items()} for i in items]
-    return {name: torch.from_numpy(np.stack([np.resize(row[name], width) for row in rows])) for name in names}
+    rows = [{name: column[0] for name, column in samples.inputs([int(i)]).items()} for i in items]
+    sequences = [name for name in names if samples.columns[name].layout == "sequence"]
+    return {
+        name: torch.from_numpy(
+            np.stack([np.resize(row[name], width) if name in sequences else row[name] for row in rows])
+        )
+        for name in names
+    }
 
 
 def _calibration(file: str | None, length: int | None) -> list[Inputs]:
     if file is None:
         return []
-    data = Ragged.open(Path(file))
-    batches = [data.batch([item], length) for item in range(len(data))]
-    return [{name: batch[name] for name in MODEL_INPUTS if name in batch} for batch in batches]
+    data = Items.open(Path(file))
+    return [data.inputs([item], length) for item in range(len(data))]

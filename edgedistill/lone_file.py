@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import environments, plugins
+from .arrays import evenly_spaced
+from .contracts.items import Items
 from .errors import EdgedistillError, UserError
 from .interfaces import HasClient
 from .machine import available_cores
 from .model_files import Opened
 from .onnx_contents import read_onnx, refuse_unfit
 from .progress import Progress
-from .ragged import Ragged, spread
 from .recipe import DataSource, EmulationSpec
 from .tasks._former import METRICS
 
@@ -82,15 +83,15 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
     Raises:
         UserError: a file, tokenizer or column that isn't there, or more labels than the model has.
     """
-    from .data import check_rows, pad_token, to_ragged, tokenise, with_label_names
-    from .inference import references
+    from .contracts.task import Encoder
+    from .data import check_rows, encode, with_label_names
     from .measuring.instructions import Cost, count_instructions, emulated
     from .measuring.latency import Answering, Timed, Timing, time_files
     from .models import load_config, load_tokenizer, longest_input, outline
     from .reading import read_rows
     from .row_tables import Wanted
-    from .signals import load_rows
     from .statistics import metric_interval
+    from .tasks._former import load_rows, references
     from .tokenizer_checks import check_split
 
     if not request.file.is_file():
@@ -117,28 +118,26 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         source = DataSource(path=os.path.abspath(request.data))
-        columns = {
-            key: request.columns.get(key, key) for key in (*task.data.columns.required, task.data.columns.labels)
-        }
-        columns |= {key: request.columns[key] for key in task.data.columns.optional if key in request.columns}
+        read = task.data.columns
+        columns = {key: request.columns.get(key, key) for key in read.known if key not in read.optional}
+        columns |= {key: request.columns[key] for key in read.optional if key in request.columns}
         raw = read_rows(source, "data.test", scratch / "cache", Wanted.of(task, columns))
-        rows = with_label_names(raw, columns[task.data.columns.labels])
-        labelled = columns[task.data.columns.labels] in rows.column_names
+        rows = with_label_names(raw, columns[read.labels or ""])
+        labelled = columns[read.labels or ""] in rows.column_names
         config = load_config(model_folder, None)
         labels = [str(name) for _, name in sorted(config.id2label.items())]
         check_rows(rows, task, columns, str(request.data), labelled=labelled, known=labels)
         label_ids = {name: number for number, name in enumerate(labels)}
         positions = longest_input(outline(task.model.auto_class(), config))
         longest = min(request.max_length, tokenizer.model_max_length, positions)
-        tokens_rows = tokenise(rows, task, columns, tokenizer, label_ids, longest)
-        tokens = to_ragged(tokens_rows, pad_token(tokenizer))
+        tokens = encode(rows, task, Encoder(columns, tokenizer, label_ids, longest))
         for warning in check_split(tokens, tokenizer, None, f"measure: '{request.data}'")[1]:
             progress.say(f"warning: {warning}")
         given = scratch / "inputs.safetensors"
         asked_of = len(tokens)
         slow = emulated(request.runtime)
         if slow:
-            tokens = tokens.take(spread(len(tokens), request.emulation.items))
+            tokens = tokens.take(evenly_spaced(len(tokens), request.emulation.items))
         tokens.save(given)
         files, weights = _opened(request, tokens, len(labels))
         accuracy, interval = None, None
@@ -149,7 +148,7 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
         answered = given
         if not (labelled or with_client):  # what it answers is looked at all the same
             answered = scratch / "some.safetensors"
-            tokens.take(spread(len(tokens), _LOOKED_AT)).save(answered)
+            tokens.take(evenly_spaced(len(tokens), _LOOKED_AT)).save(answered)
         _answer(request, asked, answered, scratch, len(labels))
         if with_client:
             # A text that was cut here is not what the library reads.
@@ -199,7 +198,7 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
     )
 
 
-def _opened(request: LoneFile, tokens: Ragged, labels: int) -> tuple[Opened, tuple[Path, ...]]:
+def _opened(request: LoneFile, tokens: Items, labels: int) -> tuple[Opened, tuple[Path, ...]]:
     """What a runtime opens, and the files beside it that belong to it. An ONNX file is looked into before it is run.
 
     Raises:
@@ -210,7 +209,7 @@ def _opened(request: LoneFile, tokens: Ragged, labels: int) -> tuple[Opened, tup
         return {None: request.file}, (beside,) if beside.is_file() else ()
     name = f"measure: '{request.file}'"
     contents = read_onnx(request.file)
-    given = [column for column in tokens.values if column in tokens.sequences and column != "labels"]
+    given = [name for name, column in tokens.columns.items() if column.role == "input"]
     refuse_unfit(contents, name, given, request.batch, labels)
     longest = int(tokens.lengths.max(initial=0))
     if contents.length is not None and longest > contents.length:
@@ -228,7 +227,7 @@ def _answer(request: LoneFile, asked: Answering, inputs: Path, scratch: Path, la
         UserError: the runtime cannot run the file, or what it gives are not a finite number for each label.
     """
     from .measuring.latency import answers
-    from .signals import load_rows
+    from .tasks._former import load_rows
 
     output = scratch / "rows.safetensors"
     try:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .interfaces import Floats, Integers, Metric
+from .arrays import Floats, Integers
+from .tasks._former import Metric
 
 RESAMPLES = 2000
 _LEVEL = 0.95

@@ -112,6 +112,20 @@ def write_recipe(tree: dict[str, object], folder: Path) -> str:
     return str(file)
 
 
+def text_items(ids, labels=None, *, pad: int = 0, mask: bool = True, example=None):
+    """Items of a text classifier: N lists of token ids, and a class id for each (-100: none)."""
+    from edgedistill.contracts.items import Column, Items
+
+    columns = {"input_ids": Column("input", "sequence", pad=pad, tokens=True)}
+    content = {"input_ids": ids}
+    if mask:
+        columns["attention_mask"] = Column("input", "sequence")
+        content["attention_mask"] = [[1] * len(each) for each in ids]
+    columns["labels"] = Column("target", "scalar", pad=-100)
+    content["labels"] = [-100] * len(ids) if labels is None else labels
+    return Items.of(columns, content, range(len(ids)) if example is None else example)
+
+
 @contextmanager
 def plugged_in(site: Path, points: Mapping[str, Mapping[str, str]]) -> Iterator[None]:
     """Modules of this folder as installed entry points (group -> name -> module), in this process and its children."""

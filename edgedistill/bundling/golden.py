@@ -9,12 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from edgedistill.arrays import Floats, Integers
 from edgedistill.bundling.facts import Facts
 from edgedistill.bundling.fields import Fields, shown
+from edgedistill.contracts.items import Column, Items
 from edgedistill.errors import UserError
 from edgedistill.exporting import TOLERANCE
-from edgedistill.interfaces import MODEL_INPUTS, Floats, Integers
-from edgedistill.ragged import Ragged
+from edgedistill.interfaces import MODEL_INPUTS
 
 GOLDEN_SCHEMA = "edgedistill/golden/1"
 ITEMS = 32
@@ -32,14 +33,14 @@ class Golden:
     """Largest difference of one output from the expected one."""
     reason: str
 
-    def ragged(self, pad_token: int) -> Ragged:
+    def ragged(self, pad_token: int) -> Items:
         """The inputs as the measuring process reads them."""
         names = [name for name in MODEL_INPUTS if name in self.items[0]]
-        columns = {name: [np.asarray(item[name], dtype=np.int64) for item in self.items] for name in names}
-        lengths = [len(each) for each in columns[names[0]]]
-        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        values = {name: np.concatenate(each) for name, each in columns.items()}
-        return Ragged(values, offsets, frozenset(names), pad_token)
+        content = {name: [np.asarray(item[name], dtype=np.int64) for item in self.items] for name in names}
+        columns = {
+            name: Column("input", "sequence", pad=0 if number else pad_token) for number, name in enumerate(names)
+        }
+        return Items.of(columns, content, np.arange(len(self.items)))
 
     def rows(self, item: int) -> NDArray[np.float32]:
         """(R, C) expected rows of one item."""

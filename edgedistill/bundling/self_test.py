@@ -22,11 +22,11 @@ from edgedistill.machine import describe
 from edgedistill.measuring.instructions import Cost, count_instructions, emulated, refuse_options
 from edgedistill.measuring.latency import Answering, Timed, answers, time_files
 from edgedistill.progress import Progress
-from edgedistill.signals import load_rows
+from edgedistill.tasks._former import load_rows
 
 if TYPE_CHECKING:
-    from edgedistill.interfaces import Rows
     from edgedistill.measuring.latency import Timing
+    from edgedistill.tasks._former import Rows
 
 _SHOWN = 60
 

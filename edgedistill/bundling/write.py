@@ -15,7 +15,6 @@ from edgedistill.bundling.facts import BUNDLE_SCHEMA
 from edgedistill.bundling.golden import GOLDEN_SCHEMA, spread_by_length, tolerance
 from edgedistill.bundling.layout import FACTS, GOLDEN, LABELS, open_bundle, sha256, write_hashes
 from edgedistill.bundling.snippets import Snippet, write_snippets
-from edgedistill.interfaces import MODEL_INPUTS
 from edgedistill.model_files import ModelFiles, read_files
 from edgedistill.results import CandidateResult, Results, load_results
 
@@ -23,8 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from edgedistill.artifacts import Artifact
-    from edgedistill.data import PreparedData
+    from edgedistill.contracts.items import Items
     from edgedistill.contracts.task import Task
+    from edgedistill.data import PreparedData
     from edgedistill.provenance import Provenance
 
 _WEIGHTS = (".safetensors", ".bin", ".pt")
@@ -96,7 +96,7 @@ def write_bundle(material: Material, folder: Path, scratch: Path) -> None:
         "inputs": [{"name": name, "type": "int64", "shape": [row.batch, _width(snippet)]} for name in inputs],
         "max_length": snippet.max_length if task.data.tokens else None,
         "lengths": snippet.lengths,
-        "pad_token": data.tokens("validation").pad_token,
+        "pad_token": pad_token(data.items("validation")),
         "timed_length": material.length,
         "labels": len(data.labels),
     }
@@ -112,13 +112,18 @@ def _copy_description(model: Path, folder: Path) -> None:
             artifacts.copy(file, folder / file.name)
 
 
+def pad_token(items: Items) -> int:
+    """The padding token's id; 0 for a task without tokens."""
+    return int(items.columns[items.token_column].pad) if items.token_column else 0
+
+
 def _golden(material: Material, row: CandidateResult, data: PreparedData, task: Task) -> dict[str, object]:
     """Validation items, and what the file answered to them when it was verified."""
-    from edgedistill.signals import load_rows
+    from edgedistill.tasks._former import load_rows
 
-    tokens, raw = data.tokens("validation"), data.rows("validation")
+    tokens, raw = data.items("validation"), data.rows("validation")
     answered = load_rows(material.verified.path("validation.safetensors"))
-    names = [name for name in MODEL_INPUTS if name in tokens.sequences]
+    names = [name for name, column in tokens.columns.items() if column.role == "input"]
     items = []
     for item in spread_by_length(tokens.lengths):
         inputs, columns = tokens.batch([item]), raw[item]

@@ -38,7 +38,7 @@ def count_instructions(
     length: int | None = None,
     timeout_seconds: float = 1800.0,
 ) -> Cost:
-    """Count files' instructions on real inputs, as `Ragged.save` wrote them; 32 batches of them are run.
+    """Count files' instructions on real inputs, as `Items.save` wrote them; 32 batches of them are run.
 
     Args:
         length: pad or cut every input to this many tokens; None: real lengths.

@@ -33,7 +33,7 @@ class Timed:
     threads: int
     batch: int
     inputs: Path
-    """Real inputs, as `Ragged.save` wrote them."""
+    """Real inputs, as `Items.save` wrote them."""
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,9 @@ from edgedistill.interfaces import MeasuresItself
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from edgedistill.arrays import Array
+    from edgedistill.contracts.items import Items
     from edgedistill.interfaces import Session
-    from edgedistill.ragged import Array, Ragged
 
 
 _PR_SET_PDEATHSIG = 1
@@ -112,9 +113,9 @@ class Worker:
 
     def inputs(self, file: str, batch: int, length: int | None) -> dict[str, object]:
         """Read the inputs and cut them into batches, in the data's own order."""
-        from edgedistill.ragged import Ragged
+        from edgedistill.contracts.items import Items
 
-        data = Ragged.open(Path(file))
+        data = Items.open(Path(file))
         self.batches = [
             dict(data.batch(range(i, min(i + batch, len(data))), length)) for i in range(0, len(data), batch)
         ]
@@ -135,11 +136,11 @@ class Worker:
 
         They are run once, then twice more, and the difference is taken: what counting itself costs cancels.
         """
+        from edgedistill.arrays import evenly_spaced
         from edgedistill.emulation.guest import instructions
-        from edgedistill.ragged import spread
 
         assert self.session is not None, "load comes first"
-        chosen = [self.batches[i] for i in spread(len(self.batches), batches)]
+        chosen = [self.batches[i] for i in evenly_spaced(len(self.batches), batches)]
         marks = [instructions()]
         for each in (chosen, [*chosen, *chosen]):
             for batch in each:
@@ -157,12 +158,10 @@ class Worker:
         """
         import numpy as np
 
-        from edgedistill.interfaces import Rows
-        from edgedistill.ragged import Ragged
-        from edgedistill.signals import load_rows, save_rows
-        from edgedistill.tasks._former import device_rows
+        from edgedistill.contracts.items import Items
+        from edgedistill.tasks._former import Rows, device_rows, load_rows, save_rows
 
-        data: Ragged = Ragged.open(Path(file))
+        data: Items = Items.open(Path(file))
         importlib.import_module(task)
         assert self.session is not None, "load comes first"
         parts = []

@@ -15,9 +15,9 @@ from edgedistill.step import Context, Inputs
 from edgedistill.tasks._former import METRICS
 
 if TYPE_CHECKING:
+    from edgedistill.contracts.items import Items
     from edgedistill.contracts.task import Task
-    from edgedistill.interfaces import Metric
-    from edgedistill.ragged import Ragged
+    from edgedistill.tasks._former import Metric
 
 VERSION = 1
 
@@ -36,12 +36,11 @@ class Settings(Spec):
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> None:
     """Publish `validation.safetensors` and `test.safetensors` (rows of the items asked), `items.json` (their numbers)
     and `emulation.json`."""
+    from edgedistill.arrays import evenly_spaced
     from edgedistill.data import PreparedData
-    from edgedistill.inference import references
     from edgedistill.measuring.instructions import answer_and_count
-    from edgedistill.ragged import spread
-    from edgedistill.signals import load_rows
     from edgedistill.statistics import metric_interval
+    from edgedistill.tasks._former import load_rows, references
 
     from .verify import fidelity
 
@@ -50,8 +49,8 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     cpu = settings.emulation.cpu
     numbers, tokens, asked = {}, {}, {}
     for split in ("validation", "test"):
-        every: Ragged = data.tokens(split)
-        numbers[split] = spread(len(every), settings.emulation.items)
+        every: Items = data.items(split)
+        numbers[split] = evenly_spaced(len(every), settings.emulation.items)
         tokens[split] = every.take(numbers[split])
         asked[split] = context.scratch / f"{split}-inputs.safetensors", folder / f"{split}.safetensors"
         tokens[split].save(asked[split][0])
@@ -81,11 +80,11 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
             "runtime_version": cost.runtime_version,
             "backend": cost.backend,
             "items": len(numbers["validation"]),
-            "items_of": len(data.tokens("validation")),
+            "items_of": len(data.items("validation")),
             "agreement_with_student": against_torch["agreement"],
             "max_abs_diff": against_torch["max_abs_diff"],
             "test_items": len(numbers["test"]),
-            "test_items_of": len(data.tokens("test")),
+            "test_items_of": len(data.items("test")),
             "accuracy": metric.score(decided, labels[kept]),
             "accuracy_ci": (interval.low, interval.high),
             "instructions_per_inference": cost.instructions_per_inference,

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgedistill import environments, plugins
+from edgedistill.arrays import evenly_spaced
 from edgedistill.artifacts import Artifact
 from edgedistill.exporting import Order, fill
 from edgedistill.measuring.child import Child
 from edgedistill.model_files import bucket_name, buckets_up_to, read_files, write_record
-from edgedistill.ragged import spread
 from edgedistill.recipe import Calibration
 from edgedistill.spec import Spec
 from edgedistill.step import Context, Inputs
@@ -48,14 +48,14 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     task = plugins.task(settings.task)
     how: Precision = exporter.PRECISIONS[settings.precision]
     data = PreparedData.of(inputs)
-    tokens = data.tokens("validation")
+    tokens = data.items("validation")
     tokens.take(np.argsort(-tokens.lengths, kind="stable")[:_SAMPLES]).save(context.scratch / "samples.safetensors")
     calibration = None
     if settings.calibration is not None:
         calibration = context.scratch / "calibration.safetensors"
-        seen = data.tokens(settings.calibration.from_)
-        seen.take(spread(len(seen), settings.calibration.take)).save(calibration)
-    longest = data.max_length if task.data.tokens else int(tokens.lengths.max())
+        seen = data.items(settings.calibration.from_)
+        seen.take(evenly_spaced(len(seen), settings.calibration.take)).save(calibration)
+    longest = data.max_length if task.data.tokens else int(tokens.lengths.max(initial=1))
     lengths: tuple[int | None, ...] = (None,)
     if settings.buckets is not None:
         lengths = buckets_up_to(longest, settings.buckets) if task.data.tokens else (longest,)
@@ -66,7 +66,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     order = Order(
         exporter=exporter.__name__,
         precision=settings.precision,
-        task=task.__name__,
+        task=plugins.find("tasks", settings.task).__name__,
         model=str(inputs["model"].path("model")),
         samples=str(context.scratch / "samples.safetensors"),
         calibration=str(calibration) if calibration is not None else None,

@@ -18,7 +18,7 @@ from edgedistill.spec import Spec
 from edgedistill.step import Context, Inputs
 
 if TYPE_CHECKING:
-    from edgedistill.interfaces import Integers
+    from edgedistill.arrays import Integers
 
 VERSION = 4
 
@@ -38,8 +38,8 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     What failed before is left out; what fails here is recorded, and the others go on.
     """
     from edgedistill.data import PreparedData
-    from edgedistill.inference import references
     from edgedistill.measuring.latency import Answering, Timed, answers, time_files
+    from edgedistill.tasks._former import references
 
     task = plugins.task(settings.task.type)
     timeout_seconds = 60 * settings.measure.timeout_minutes
@@ -48,7 +48,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     labels: Integers = np.zeros(0, dtype=np.int64)
     for model in dict.fromkeys(row.round for row in settings.candidates):
         given[model] = context.scratch / f"inputs-{model}.safetensors"
-        tokens = PreparedData.of(inputs, f"data:{model}").tokens("test")
+        tokens = PreparedData.of(inputs, f"data:{model}").items("test")
         tokens.save(given[model])
         labels = references(task, tokens)  # the same for all: only the tokens differ
     files = {row.file_key: read_files(inputs[f"file:{row.file_key}"]) for row in rows}

@@ -16,7 +16,7 @@ from edgedistill.spec import Spec
 from edgedistill.step import Context, Inputs
 
 if TYPE_CHECKING:
-    from edgedistill.interfaces import Rows
+    from edgedistill.tasks._former import Rows
 
 VERSION = 3
 
@@ -32,13 +32,12 @@ class Settings(Spec):
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> None:
     """Publish `validation.safetensors` (the file's rows), the same of padded batches, and `fidelity.json`."""
     from edgedistill.data import PreparedData
-    from edgedistill.inference import references, score
     from edgedistill.measuring.latency import Answering, answers
-    from edgedistill.signals import load_rows
+    from edgedistill.tasks._former import load_rows, references, score
 
     data = PreparedData.of(inputs)
     task = plugins.task(settings.task.type)
-    tokens = data.tokens("validation")
+    tokens = data.items("validation")
     given, output = context.scratch / "inputs.safetensors", folder / "validation.safetensors"
     tokens.save(given)
     files = read_files(inputs["file"])
@@ -48,12 +47,12 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     device, torch_rows = load_rows(output), load_rows(inputs["reference"].path("validation.safetensors"))
     labels = references(task, tokens)
     facts: dict[str, object] = {**fidelity(device, torch_rows), "backend": backend}
-    facts["accuracy"] = score(task, settings.task.metric, device, labels)
+    facts["accuracy"] = score(settings.task.metric, device, labels)
     if together is not None:
         # Scales that a file computes from its input (int8-dynamic) are those of the whole batch, padding included.
         rows = load_rows(together)
         facts["agreement_batched"] = fidelity(rows, torch_rows)["agreement"]
-        facts["accuracy_batched"] = score(task, settings.task.metric, rows, labels)
+        facts["accuracy_batched"] = score(settings.task.metric, rows, labels)
     raw, names = data.rows("validation"), data.labels
     owner = np.repeat(np.arange(len(device)), np.diff(device.offsets))
     decided, expected = device.values.argmax(axis=1), torch_rows.values.argmax(axis=1)
