@@ -16,6 +16,7 @@ from transformers import AutoModelForSequenceClassification
 
 from edgedistill import plugins
 from edgedistill.clients import EVERYONE, OURS, loads_in
+from edgedistill.contracts.items import Column, Items
 from edgedistill.data import PreparedData
 from edgedistill.interfaces import StudentRequest
 from edgedistill.training_record import save_trained
@@ -63,7 +64,7 @@ def published(finished_run, teacher_folder, tmp_path_factory):
         own, kept = data, None
         if module.OWN_TOKENIZER:
             own, kept = _in_its_own_tokens(module.SPEC.model_validate(settings), module, data, root.parent / init)
-        tokens = own.tokens("train")
+        tokens = own.items("train")
         batch = {name: torch.from_numpy(np.asarray(each)) for name, each in tokens.batch(range(16)).items()}
         torch.manual_seed(0)
         request = StudentRequest(
@@ -153,12 +154,15 @@ def test_the_inputs_of_a_static_students_file_are_those_that_it_reads(published,
     import onnxruntime
 
     from edgedistill.exporting import Order, fill
-    from edgedistill.ragged import Ragged
     from edgedistill_exporters import onnx
 
-    ids = np.arange(5, 45)
-    columns = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
-    Ragged(columns, np.array([0, 32, 40]), frozenset(columns)).save(tmp_path / "samples.safetensors")
+    sequence, ids = Column("input", "sequence"), [list(range(5, 37)), list(range(37, 45))]
+    content = {
+        "input_ids": ids,
+        "attention_mask": [[1] * len(each) for each in ids],
+        "token_type_ids": [[0] * len(each) for each in ids],
+    }
+    Items.of(dict.fromkeys(content, sequence), content, [0, 1]).save(tmp_path / "samples.safetensors")
     seen = {}
     for init in ("static", "keep_layers"):
         order = Order(

@@ -9,14 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import plugged_in
+from helpers import plugged_in, text_items
 
 from edgedistill import environments, plugins
 from edgedistill.errors import EdgedistillError, UserError
 from edgedistill.measuring.child import Child
 from edgedistill.packages import Packages
-from edgedistill.ragged import Ragged
-from edgedistill.signals import load_rows
+from edgedistill.tasks._former import load_rows
 
 ABSENT = Packages(("only_in_the_environment",), ("only-in-the-environment>=1",), environment="apart")
 RUNTIME = """
@@ -101,7 +100,7 @@ def test_a_runtime_runs_in_the_environment_that_has_its_packages(apart, tmp_path
         patch.setitem(sys.modules, "only_in_the_environment", sys)
         import apart_runtime
 
-    data = Ragged({"input_ids": np.array([1, 2, 3])}, np.array([0, 1, 3]), frozenset({"input_ids"}))
+    data = text_items([[1], [2, 3]])
     data.save(tmp_path / "inputs.safetensors")
     task = plugins.find("tasks", "text-classification").__name__
     python = environments.interpreter(apart_runtime.PACKAGES)
@@ -124,7 +123,7 @@ def test_what_measures_needs_nothing_but_numpy_and_safetensors():
     """So that any runtime's environment can do it."""
     code = (
         "import sys\n"
-        "import edgedistill.measuring.worker, edgedistill.measuring.buckets, edgedistill.signals, edgedistill.ragged\n"
+        "import edgedistill.measuring.worker, edgedistill.measuring.buckets, edgedistill.signals\n"
         "import edgedistill.runtimes.onnxruntime, edgedistill.runtimes.openvino\n"
         "import edgedistill.tasks.text_classification, edgedistill.exporting, edgedistill_exporters.openvino\n"
         "heavy = {'torch', 'transformers', 'pydantic', 'onnx', 'onnxruntime', 'openvino', 'yaml', 'datasets'}\n"

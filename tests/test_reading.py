@@ -22,7 +22,7 @@ from edgedistill.reading import read_rows, refuse_changed
 from edgedistill.recipe import DataSource
 from edgedistill.row_tables import Wanted
 
-TASK = plugins.find("tasks", "text-classification")
+TASK = plugins.task("text-classification")
 COLUMNS = {"text": "text", "label": "label"}
 ROWS = [{"text": "wake me at six", "label": "alarm"}, {"text": "is it raining", "label": "weather"}]
 

@@ -74,7 +74,7 @@ def test_only_what_reads_word_by_word_is_cut():
 
 @pytest.mark.parametrize("rows", [20])
 def test_long_documents_take_no_time(rows):
-    task = plugins.find("tasks", "text-classification")
+    task = plugins.task("text-classification")
     texts = {"text": ["some words " * 90_000] * rows, "label": ["a"] * rows}
     started = time.process_time()
     task.encode(texts, {"text": "text", "label": "label"}, TOKENIZER, {"a": 0}, 32)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from edgedistill.arrays import Arrays, Floats
-from edgedistill.spec import Spec
 
 from .answers import References
 from .items import Items
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-    from edgedistill.recipe import Architecture
+    from edgedistill.recipe import Architecture, TaskSpec
 
 
 class AutoClass(Protocol):
@@ -127,13 +126,6 @@ class TaskModel:
     answers_of_logits: Callable[[Floats], Arrays] | None = None
 
 
-class TaskSpec(Spec):
-    """What the model does, by its hub pipeline name, and the metric that counts."""
-
-    type: str
-    metric: str
-
-
 @dataclass(frozen=True)
 class Task:
     """A module in `tasks/`, or found through the entry points `edgedistill.tasks`, exports one as `TASK`.
@@ -141,15 +133,15 @@ class Task:
     Args:
         name: what the recipe calls it.
         version: raised whenever it encodes, answers or scores otherwise; part of the key of every step that does.
-        spec: its options in a recipe, told apart by `type`.
         device: module whose `DRIVER` is its device half; it imports numpy only.
+        spec: its options in a recipe, told apart by `type`; None: none but its metric.
     """
 
     name: str
     version: int
-    spec: type[TaskSpec]
     data: TaskData
     model: TaskModel
     judge: Judge
     device: str
+    spec: type[TaskSpec] | None = None
     api: int = 1

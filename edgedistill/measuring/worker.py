@@ -162,12 +162,12 @@ class Worker:
         from edgedistill.tasks._former import Rows, device_rows, load_rows, save_rows
 
         data: Items = Items.open(Path(file))
-        importlib.import_module(task)
+        module = importlib.import_module(task)
         assert self.session is not None, "load comes first"
         parts = []
         for start in range(0, len(data), batch):
             inputs = data.batch(range(start, min(start + batch, len(data))))
-            part = device_rows(self.session.run(inputs), inputs)
+            part = getattr(module, "device_rows", device_rows)(self.session.run(inputs), inputs)
             if part.ndim != 2:
                 shape = " x ".join(map(str, part.shape))
                 raise EdgedistillError(f"the file gives {shape} numbers, expected a row of logits for each decision")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from edgedistill.contracts.items import Column, Items
-from edgedistill.contracts.task import AutoClass, DataColumns, Encoder, Task, TaskData, TaskModel, TaskSpec
+from edgedistill.contracts.task import AutoClass, DataColumns, Encoder, Task, TaskData, TaskModel
 
 from . import _classification as classification
 from ._classification_judge import JUDGE
@@ -20,12 +20,6 @@ if TYPE_CHECKING:
     from edgedistill.recipe import Architecture
 
 _PIXELS = "pixel_values"
-
-
-class ImageClassificationSpec(TaskSpec):
-    """`image-classification`."""
-
-    type: Literal["image-classification"]
 
 
 def auto_class() -> AutoClass:
@@ -89,7 +83,6 @@ def show(row: Mapping[str, object], columns: Mapping[str, str]) -> str:
 TASK = Task(
     name="image-classification",
     version=2,
-    spec=ImageClassificationSpec,
     data=TaskData(
         columns=DataColumns(("image",), "label"),
         tokens=False,

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers import text_items
 from transformers import AutoConfig, AutoModelForImageClassification, AutoModelForSequenceClassification
 
 from edgedistill import plugins
@@ -19,7 +20,6 @@ from edgedistill.image_model import PixelsConfig
 from edgedistill.interfaces import FileRequest
 from edgedistill.measuring.child import Child
 from edgedistill.measuring.latency import load
-from edgedistill.ragged import Ragged
 from edgedistill.runtimes._executorch import plan
 from edgedistill.runtimes._executorch.native import EXTENSION
 
@@ -156,9 +156,7 @@ def test_memory_and_load_time_are_without_torch(made, tmp_path):
     take little of either."""
     if not Path("/proc/self/clear_refs").exists():
         pytest.skip("peak memory is read from /proc, which is not here")
-    ids = np.ones(16, np.int64)
-    columns = {"input_ids": ids, "attention_mask": ids}
-    Ragged(columns, np.array([0, 16]), frozenset(columns)).save(tmp_path / "inputs")
+    text_items([[1] * 16]).save(tmp_path / "inputs")
     with Child.of_runtime("executorch", tmp_path / "log", timeout_seconds=500) as child:
         child.ask("inputs", file=str(tmp_path / "inputs"), batch=1, length=None)
         found = load(child, {None: made["fp32"][1]}, "executorch", threads=1, warm_up=2)

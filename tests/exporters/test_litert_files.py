@@ -10,17 +10,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers import text_items
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from edgedistill import environments, plugins
 from edgedistill.candidates import candidates
+from edgedistill.contracts.items import Items
 from edgedistill.errors import UserError
 from edgedistill.exporting import Order
 from edgedistill.loading import validate
 from edgedistill.measuring.child import Child, MeasuringError
 from edgedistill.measuring.latency import Answering, answers
-from edgedistill.ragged import Ragged
-from edgedistill.signals import load_rows
+from edgedistill.tasks._former import load_rows
 
 EXPORTER, RUNTIME = plugins.find("exporters", "litert"), plugins.find("runtimes", "litert")
 TASK = "text-classification"
@@ -38,11 +39,9 @@ else:
 needs_packages = pytest.mark.skipif(bool(MISSING), reason=MISSING)
 
 
-def texts(lengths, seed: int) -> Ragged:
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    ids = np.random.default_rng(seed).integers(5, 500, offsets[-1])
-    columns = {"input_ids": ids, "attention_mask": np.ones_like(ids), "labels": np.zeros(len(lengths), np.int64)}
-    return Ragged(columns, offsets, frozenset({"input_ids", "attention_mask"}))
+def texts(lengths, seed: int) -> Items:
+    ids = np.random.default_rng(seed).integers(5, 500, sum(lengths))
+    return text_items(np.split(ids, np.cumsum(lengths)[:-1]), [0] * len(lengths))
 
 
 def model_of(kind: str, **more) -> torch.nn.Module:
@@ -96,13 +95,13 @@ class Made:
         modules = (EXPORTER.__name__, plugins.find("tasks", TASK).__name__)
         return Child(self.folder / "making.log", python=PYTHON, modules=modules, timeout_seconds=500)
 
-    def answers(self, files: dict[int, Path], data: Ragged, scratch: Path):
+    def answers(self, files: dict[int, Path], data: Items, scratch: Path):
         """Logits of every text by itself, and what ran them."""
         data.save(scratch / "data")
         backend = answers(Answering(files, "litert", TASK), scratch / "data", scratch / "rows", scratch)
         return np.array(load_rows(scratch / "rows").values), backend
 
-    def expected(self, data: Ragged) -> np.ndarray:
+    def expected(self, data: Items) -> np.ndarray:
         """Torch's logits of every text by itself, without padding."""
         batches = [data.batch([i]) for i in range(len(data))]
         names = ("input_ids", "attention_mask")

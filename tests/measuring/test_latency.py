@@ -4,13 +4,13 @@ import os
 
 import numpy as np
 import pytest
+from helpers import text_items
 
 from edgedistill.measuring.child import Child, MeasuringError
 from edgedistill.measuring.latency import LEAST_RUNS, Answering, Timed, Timing, answers, time_files
 from edgedistill.measuring.worker import Worker
 from edgedistill.progress import Progress
-from edgedistill.ragged import Ragged
-from edgedistill.signals import load_rows
+from edgedistill.tasks._former import load_rows
 
 SILENT = Progress(None, None)
 
@@ -23,7 +23,7 @@ def file(finished_run):
 @pytest.fixture(scope="module")
 def inputs(finished_run, tmp_path_factory):
     given = tmp_path_factory.mktemp("inputs") / "inputs.safetensors"
-    finished_run.data("validation").tokens("validation").save(given)
+    finished_run.data("validation").items("validation").save(given)
     return given
 
 
@@ -90,7 +90,7 @@ def test_what_is_needed_in_python_only_counts_neither_as_memory_nor_as_time(tmp_
         (tmp_path / f"{name}.py").write_text(f"import numpy\nHELD = numpy.ones({megabytes} * 2**17)\n")
     (tmp_path / "its_runtime.py").write_text(RUNTIME_WITH_HARNESS)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    Ragged({"input_ids": np.arange(4)}, np.array([0, 4]), frozenset({"input_ids"})).save(tmp_path / "inputs")
+    text_items([[0, 1, 2, 3]]).save(tmp_path / "inputs")
     with Child(tmp_path / "log") as child:
         child.ask("inputs", file=str(tmp_path / "inputs"), batch=1, length=None)
         found = child.ask("load", files=[(None, "any")], runtime="its_runtime", threads=1, warm_up=1)

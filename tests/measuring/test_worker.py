@@ -8,12 +8,12 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from helpers import text_items
 
 from edgedistill.measuring import worker
 from edgedistill.measuring.worker import Worker
 from edgedistill.packages import Packages
-from edgedistill.ragged import Ragged
-from edgedistill.signals import load_rows
+from edgedistill.tasks._former import load_rows
 
 LENGTHS = [1, 3, 2, 4, 2]
 
@@ -58,10 +58,8 @@ def runtime(monkeypatch, cores):
 
 @pytest.fixture
 def items(tmp_path):
-    offsets = np.concatenate([[0], np.cumsum(LENGTHS)]).astype(np.int64)
-    ids = np.concatenate([np.full(length, 10 + number) for number, length in enumerate(LENGTHS)])
-    columns = {"input_ids": ids, "attention_mask": np.ones_like(ids), "labels": np.arange(len(LENGTHS))}
-    Ragged(columns, offsets, frozenset({"input_ids", "attention_mask"})).save(tmp_path / "items")
+    ids = [[10 + number] * length for number, length in enumerate(LENGTHS)]
+    text_items(ids, list(range(len(LENGTHS)))).save(tmp_path / "items")
     return str(tmp_path / "items")
 
 

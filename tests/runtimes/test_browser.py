@@ -194,11 +194,11 @@ def test_a_corrupt_file_is_explained(tmp_path):
 @needs_browser
 def test_transformers_js_loads_the_published_folder(files, finished_run):
     from edgedistill.models import load_config
-    from edgedistill.signals import load_rows
+    from edgedistill.tasks._former import load_rows
 
     data = finished_run.data("validation")
     # What was cut here is not what the library reads.
-    whole = np.flatnonzero(data.tokens("validation").lengths < data.max_length)[:12]
+    whole = np.flatnonzero(data.items("validation").lengths < data.max_length)[:12]
     texts = [data.rows("validation")[int(item)]["text"] for item in whole]
     config = load_config(files.parent, None)
     labels = [config.id2label[number] for number in range(len(config.id2label))]

@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 
 import edgedistill
+from edgedistill.contracts.items import Items
 from edgedistill.errors import EdgedistillError
-from edgedistill.interfaces import Rows
 from edgedistill.measuring import instructions
-from edgedistill.ragged import Ragged
 from edgedistill.results import load_results
-from edgedistill.signals import load_rows, save_rows
+from edgedistill.tasks._former import Rows, load_rows, save_rows
 
 STEPS = {"validation": "evaluate", "test": "test"}
 CHANGE = ["measure.runtimes=[onnxruntime, onnxruntime-arm64]", "export.teacher=false", "quantize=[{precision: fp32}]"]
@@ -38,7 +37,7 @@ def emulator(monkeypatch, finished_run):
         asked_of.append((runtime, cpu, length, timeout_seconds, counted))
         for split, (inputs, output) in asked.items():
             rows = load_rows(finished_run.artifact(f"{STEPS[split]}-{model}") / f"{split}.safetensors")
-            count = len(Ragged.open(inputs))
+            count = len(Items.open(inputs))
             chosen = rows.take(np.linspace(0, len(rows) - 1, count).astype(np.int64))
             values = np.array(chosen.values)
             values[0] = -values[0]

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from edgedistill.errors import EdgedistillError
-from edgedistill.interfaces import Rows
 from edgedistill.steps.verify import fidelity
+from edgedistill.tasks._former import Rows
 
 
 def rows(values) -> Rows:
