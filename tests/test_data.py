@@ -112,12 +112,12 @@ def test_class_labels_become_names_and_minus_one_none():
     rows = Dataset.from_dict({"text": ["a", "b", "c"], "label": [1, 0, -1]})
     rows = rows.cast_column("label", ClassLabel(names=["no", "yes"]))
     assert data.with_label_names(rows, "label")["label"] == ["yes", "no", None]
-    assert TASK.label_names(rows, COLUMNS) == ["no", "yes"]
+    assert TASK.data.label_names(rows, COLUMNS) == ["no", "yes"]
 
 
 def test_numbers_as_labels_are_ordered_by_value():
     rows = Dataset.from_dict({"text": ["a"] * 3, "label": [10, 2, 1]})
-    assert TASK.label_names(rows, COLUMNS) == ["1", "2", "10"]
+    assert TASK.data.label_names(rows, COLUMNS) == ["1", "2", "10"]
 
 
 def test_duplicates_ignore_case_and_spacing():

@@ -24,12 +24,12 @@ TEXTS = [row["text"] for row in quickstart_rows("train")]
 SEEN, HELD_OUT = TEXTS[:200], TEXTS[200:300]
 
 
-def batch_of(tokenizer, texts):
-    return dict(tokenizer(texts, return_tensors="pt", padding=True, truncation=True, max_length=32))
-
-
 def items_of(tokenizer, texts) -> Items:
     return text_items(tokenizer(texts, truncation=True, max_length=32)["input_ids"])
+
+
+def batches_of(items):
+    return TrainingData.plain([items], plugins.task("text-classification"))
 
 
 @pytest.fixture
@@ -40,19 +40,21 @@ def factorised(teacher_folder):
         tokenizer = load_tokenizer(teacher_folder)
         spec = {"init": "factorise", "embedding_size": embedding_size, **more}
         seen = items_of(tokenizer, SEEN)
-        probed = TrainingData.plain([seen], plugins.task("text-classification"))
         request = StudentRequest(
             spec=factorise.SPEC.model_validate(spec),
             source=teacher_folder,
             auto_class=AutoModelForSequenceClassification,
             config_overrides={},
             tokenizer=tokenizer,
-            probe=[probed.fetch(range(i, i + 50)) for i in range(0, len(SEEN), 50)],
+            probe=[batches_of(seen).fetch(range(i, i + 50)) for i in range(0, len(SEEN), 50)],
             train=seen,
         )
         source = load_model(AutoModelForSequenceClassification, teacher_folder, None)
         return SimpleNamespace(
-            student=factorise.build(request), source=source, held_out=batch_of(tokenizer, HELD_OUT), train=request.train
+            student=factorise.build(request),
+            source=source,
+            held_out=batches_of(items_of(tokenizer, HELD_OUT)).fetch(range(len(HELD_OUT))),
+            train=seen,
         )
 
     return made
@@ -60,7 +62,7 @@ def factorised(teacher_folder):
 
 def error(student, source, batch) -> float:
     """Share of the variance of the source's embeddings that the student's don't explain, on real tokens."""
-    real = batch["attention_mask"].bool()
+    real = batch.mask_BT.bool()
     with torch.no_grad():
         own, given = embedded(student, batch)[real], embedded(source, batch)[real]
     return (((own - given) ** 2).sum() / ((given - given.mean(0)) ** 2).sum()).item()
@@ -81,7 +83,7 @@ def flatten(model, dimensions: int) -> None:
 
 def logits(model, batch):
     with torch.no_grad():
-        return model(**batch).logits
+        return model(**batch.inputs).logits
 
 
 def test_wider_embeddings_are_closer_to_the_sources_and_far_closer_than_random_ones(factorised):

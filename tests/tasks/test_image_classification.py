@@ -136,8 +136,8 @@ def test_a_lone_file_of_an_image_task_is_not_measured_yet(digits, tmp_path):
 
 @pytest.mark.parametrize("image", [None, [], "pixels", [0.5]])
 def test_rows_without_whole_numbers_are_named(image):
-    assert "expected a list of whole numbers" in task.problem_in({"image": image}, {"image": "image"}, False)
-    assert task.problem_in({"image": [1, 2]}, {"image": "image", "label": "label"}, True) is not None
+    assert "expected a list of whole numbers" in task.problem({"image": image}, {"image": "image"}, False)
+    assert task.problem({"image": [1, 2]}, {"image": "image", "label": "label"}, True) is not None
 
 
 def test_an_image_is_shown_as_characters():
