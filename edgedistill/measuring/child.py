@@ -57,17 +57,21 @@ class Child:
 
     @classmethod
     def of_runtime(
-        cls, runtime: str, log: Path, *, task: str | None = None, cpu: str | None = None, timeout_seconds: float
+        cls, runtime: str, log: Path, *, driver: str, cpu: str | None = None, timeout_seconds: float
     ) -> Child:
-        """A process with the interpreter that has this runtime's packages; `cpu` is what it emulates, if it does.
+        """A process with the interpreter that has this runtime's packages.
+
+        Args:
+            driver: module of the task's device half.
+            cpu: what it emulates, if it does.
 
         Raises:
             UserError: none has.
         """
         module = plugins.find("runtimes", runtime)
-        modules = [module.__name__, *([plugins.find("tasks", task).__name__] if task else [])]
         python = environments.interpreter(module.PACKAGES, cpu)
-        return cls(log, python=python, modules=modules, timed=True, timeout_seconds=timeout_seconds)
+        names = (module.__name__, driver)
+        return cls(log, python=python, modules=names, timed=True, timeout_seconds=timeout_seconds)
 
     def ask(self, command: str, **arguments: object) -> dict[str, object]:
         """The answer to one command.

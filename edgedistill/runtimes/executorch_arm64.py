@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgedistill.emulation.session import EmulatedSession
+from edgedistill.contracts.driver import PortNames
+from edgedistill.emulation.session import EmulatedGraph
 from edgedistill.packages import Packages
 from edgedistill.runtimes import executorch
-from edgedistill.runtimes._executorch.native import EXTENSION, NativeSession
+from edgedistill.runtimes._executorch.native import EXTENSION, NativeGraph
 from edgedistill.runtimes.executorch import SUFFIXES as SUFFIXES
 from edgedistill.runtimes.executorch import TARGETS as TARGETS
 from edgedistill.runtimes.executorch import version as version
@@ -25,10 +26,10 @@ PACKAGES = Packages(
 )
 
 
-def open(file: Path, threads: int) -> EmulatedSession:
+def open(file: Path, threads: int, names: PortNames) -> EmulatedGraph:
     """Open `file` with `threads` threads.
 
     Raises:
         EdgedistillError: this is not an Arm process.
     """
-    return EmulatedSession(MACHINE, lambda: NativeSession(file, threads))
+    return EmulatedGraph(MACHINE, lambda: NativeGraph(file, threads, names))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgedistill.emulation.session import EmulatedSession
+from edgedistill.contracts.driver import PortNames
+from edgedistill.emulation.session import EmulatedGraph
 from edgedistill.packages import Packages
 from edgedistill.runtimes import ncnn
 from edgedistill.runtimes.ncnn import SUFFIXES as SUFFIXES
@@ -20,10 +21,10 @@ PACKAGES = Packages(
 )
 
 
-def open(file: Path, threads: int) -> EmulatedSession:
+def open(file: Path, threads: int, names: PortNames) -> EmulatedGraph:
     """Open `file` with `threads` threads.
 
     Raises:
         EdgedistillError: this is not an Arm process.
     """
-    return EmulatedSession(MACHINE, lambda: ncnn.open(file, threads))
+    return EmulatedGraph(MACHINE, lambda: ncnn.open(file, threads, names))

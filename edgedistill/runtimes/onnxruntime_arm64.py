@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgedistill.emulation.session import EmulatedSession
+from edgedistill.contracts.driver import PortNames
+from edgedistill.emulation.session import EmulatedGraph
 from edgedistill.packages import Packages
 from edgedistill.runtimes import onnxruntime
 from edgedistill.runtimes.onnxruntime import SUFFIXES as SUFFIXES
@@ -24,10 +25,10 @@ PACKAGES = Packages(
 )
 
 
-def open(file: Path, threads: int) -> EmulatedSession:
+def open(file: Path, threads: int, names: PortNames) -> EmulatedGraph:
     """Open `file` with `threads` threads.
 
     Raises:
         EdgedistillError: this is not an Arm process.
     """
-    return EmulatedSession(MACHINE, lambda: onnxruntime.open(file, threads))
+    return EmulatedGraph(MACHINE, lambda: onnxruntime.open(file, threads, names))
