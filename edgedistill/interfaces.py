@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from .contracts.driver import Graph, PortNames
+from .contracts.items import Column
 from .packages import Packages
 
 if TYPE_CHECKING:
@@ -290,19 +292,34 @@ class Precision:
     """Raised whenever its making would write other bytes."""
 
 
+def outputs_of(model: PreTrainedModel, inputs: Batch) -> Mapping[str, torch.Tensor]:
+    """What a model of transformers' gives, by its own names."""
+    found: Mapping[str, torch.Tensor] = model(**inputs)
+    return found
+
+
 @dataclass(frozen=True)
 class FileRequest:
     """What an exporter is given to make one file.
 
-    A fixed-shape target is asked once for every bucket, with `length` set and `source` of the same bucket.
+    A fixed-shape target is asked once for every bucket, with `length` set and `source` of the same bucket. Where a task's
+    driver asks several components, every file is of one of them.
     """
 
     precision: str
     model: Callable[[], PreTrainedModel]
     """Loads the model, in float32 and evaluation mode, on the CPU."""
     samples: Callable[[int, int], Batch]
-    """`samples(batch, length)`: real inputs, int64 (B, T) by name, repeated or cut to that shape."""
+    """`samples(batch, length)`: real inputs by name, repeated or cut to (B, T); blocks are (B, ...), as they are."""
     max_length: int
+    columns: Callable[[], Mapping[str, Column]]
+    """What the model takes, in its own order."""
+    outputs: tuple[str, ...]
+    """Names of what the file gives, in the order in which the model does."""
+    component: str = "model"
+    """Which part of the model the file is of, where a task's driver asks several."""
+    forward: Callable[[PreTrainedModel, Batch], Mapping[str, torch.Tensor]] = outputs_of
+    """(model, inputs) -> its outputs by name: what the file is compared with."""
     length: int | None = None
     """The only length that the file must take; None: every length from `min_length` to `max_length`."""
     fixed: bool = False
@@ -343,6 +360,8 @@ class MadeFile:
     """What an exporter tells of the file that it wrote."""
 
     checks: tuple[ShapeCheck, ...] = ()
+    inputs: tuple[str, ...] = ()
+    """Names of the file's inputs in its order, where its format has no names."""
     build_files: tuple[str, ...] = ()
     """Names of files written beside it that no device needs (the configuration of a reduced build): published with it,
     but not counted in its size."""
@@ -388,37 +407,6 @@ class Quantizer(Protocol):
     def quantize(self, source: Path, destination: Path, calibration: Sequence[Inputs]) -> None: ...
 
 
-@runtime_checkable
-class Session(Protocol):
-    """A model file opened by a runtime."""
-
-    input_names: list[str]
-
-    def run(self, inputs: Inputs) -> list[NDArray[np.generic]]:
-        """All outputs for one batch of int64 (B, T) arrays by name; inputs that the file doesn't have are left out."""
-
-    def backend(self) -> dict[str, object]:
-        """What really runs the file (execution providers, share of delegated operators), reported with the candidate.
-
-        Raises:
-            EdgedistillError: that is not the backend which the runtime is named for.
-        """
-
-
-@runtime_checkable
-class MeasuresItself(Protocol):
-    """A session whose file runs in another process than the one that measures (a browser's page): what that one sees
-    from outside would be the way there and back, and its own memory."""
-
-    load_ms: float
-    last_ms: float
-    """Of the last run; NaN before the first."""
-
-    def memory_mb(self) -> tuple[float, float] | None:
-        """Peak memory of that process since it held nothing of runtime and model, above what it held then, and that;
-        None where the system doesn't tell."""
-
-
 class Runtime(Protocol):
     """A module in `runtimes/`, or found through the entry points `edgedistill.runtimes`: opens files of some targets.
 
@@ -430,7 +418,7 @@ class Runtime(Protocol):
     """Of the files that it opens."""
     PACKAGES: Packages
 
-    def open(self, file: Path, threads: int) -> Session: ...
+    def open(self, file: Path, threads: int, names: PortNames) -> Graph: ...
 
     def version(self) -> str: ...
 

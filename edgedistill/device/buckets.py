@@ -22,7 +22,9 @@ class Bucketed:
         token_axes: which axis runs over tokens, of outputs and of states between the calls (`Driver.token_axes`).
     """
 
-    def __init__(self, graphs: Mapping[int, Graph], columns: Mapping[str, Column], token_axes: Mapping[str, int]) -> None:
+    def __init__(
+        self, graphs: Mapping[int, Graph], columns: Mapping[str, Column], token_axes: Mapping[str, int]
+    ) -> None:
         self._graphs = dict(sorted(graphs.items()))
         largest = list(self._graphs.values())[-1]
         self.inputs, self.outputs = largest.inputs, largest.outputs

@@ -27,12 +27,12 @@ class OpenedModel:
 
     def __init__(self, files: Files, driver: Driver, opening: Opening, threads: int) -> None:
         if missing := [name for name in driver.components if name not in files]:
-            raise EdgedistillError(f"the model has no component {', '.join(map(repr, missing))}, only {', '.join(files)}")
+            raise EdgedistillError(
+                f"the model has no component {', '.join(map(repr, missing))}, only {', '.join(files)}"
+            )
         self._driver = driver
         self._graphs: dict[str, dict[int | None, Graph]] = {
-            name: {
-                length: opening(file, threads, files[name].names) for length, file in files[name].files.items()
-            }
+            name: {length: opening(file, threads, files[name].names) for length, file in files[name].files.items()}
             for name in driver.components
         }
         self._named = {

@@ -120,9 +120,7 @@ def time_models(
                         failed[each.id] = error
                 progress.advance(ProgressState("latency", done, _BLOCKS * len(models)))
         progress.stop()
-    seen = {
-        each.id: _timing(each, loaded[each.id], samples[each.id]) for each in models if each.id not in failed
-    }
+    seen = {each.id: _timing(each, loaded[each.id], samples[each.id]) for each in models if each.id not in failed}
     return Timings(seen, failed)
 
 

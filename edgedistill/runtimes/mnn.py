@@ -80,9 +80,7 @@ class MNNGraph:
         found = [self._expr.convert(each, self._expr.NCHW) for each in module.onForward(given)]
         if len(found) != len(self._names):
             raise EdgedistillError(f"MNN gave {len(found)} outputs, expected {', '.join(map(repr, self._names))}")
-        return {
-            name: np.array(each.read()).reshape(each.shape) for name, each in zip(self._names, found, strict=True)
-        }
+        return {name: np.array(each.read()).reshape(each.shape) for name, each in zip(self._names, found, strict=True)}
 
     def _load(self, memory: int) -> _Module:
         """The file, with its outputs in the order of the names asked for."""
