@@ -24,7 +24,7 @@ from .engine import execute, find_done
 from .errors import EdgedistillError, UserError
 from .evaluated import EvaluatedRun, without_files
 from .lone_file import FileMeasurement, LoneFile, measure_lone_file
-from .measuring.instructions import refuse_options
+from .measuring.emulated import refuse_options
 from .model_files import read_files
 from .planning import Plan, make_plan
 from .planning.exact_sizes import exact

@@ -192,7 +192,7 @@ def bridge(place: Path, modules: Iterable[str]) -> Path:
     this environment: its site-packages on the path would hide the other's own."""
     shutil.rmtree(place, ignore_errors=True)  # whatever lies there would be imported
     place.mkdir(parents=True)
-    for name in {"edgedistill", *(module.split(".")[0] for module in modules)}:
+    for name in {"edgedistill", *(re.split("[.:]", module)[0] for module in modules)}:
         module = importlib.import_module(name)
         assert module.__file__ is not None
         source = Path(module.__file__)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import logging
+import pkgutil
 import re
 import warnings
 from collections.abc import Iterator, Mapping
@@ -55,10 +56,10 @@ class Order:
     """The files to make, one for every length (None: one file for all), and what of."""
 
     exporter: str
-    """Module name."""
+    """As `plugins.reference` gives it."""
     precision: str
     task: str
-    """Module name."""
+    """Likewise."""
     model: str
     """Folder."""
     samples: str
@@ -81,8 +82,8 @@ def fill(order: Order) -> list[dict[str, object]]:
     """
     from .models import load_model
 
-    exporter = importlib.import_module(order.exporter)
-    task: Task = importlib.import_module(order.task).TASK
+    exporter = pkgutil.resolve_name(order.exporter)
+    task: Task = pkgutil.resolve_name(order.task).TASK
     driver: Driver = importlib.import_module(task.device).DRIVER
     samples = Items.open(Path(order.samples))
     model = cache(lambda: load_model(task.model.auto_class(), order.model, None, head_required=True))

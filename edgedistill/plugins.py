@@ -69,6 +69,16 @@ def find(group: Group, name: str) -> ModuleType:
     raise UserError(f"unknown {group} '{name}'; known: {', '.join(names(group))}{nearest(name, names(group))}")
 
 
+def reference(group: Group, name: str) -> str:
+    """Where a plug-in is, as `pkgutil.resolve_name` takes it: another process finds it by that where entry points are not
+    known.
+
+    Raises:
+        UserError: as `find`.
+    """
+    return find(group, name).__name__
+
+
 def needs(losses: Iterable[HasKind]) -> frozenset[str]:
     """What these losses ask for, together."""
     return frozenset(need for loss in losses for need in find("losses", loss.kind).NEEDS)

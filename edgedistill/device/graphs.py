@@ -49,6 +49,17 @@ class OpenedModel:
         every = [dict(sorted(graphs.items(), key=lambda pair: pair[0] or 0)) for graphs in self._graphs.values()]
         return [graph.backend() for graphs in every for graph in graphs.values()][-1]
 
+    def ports(self) -> dict[str, dict[str, dict[str, tuple[str, Sequence[int | None] | None]]]]:
+        """Types and shapes of the inputs and outputs of every component's largest file, as plain data."""
+        largest = {name: max(every.items(), key=lambda pair: pair[0] or 0)[1] for name, every in self._named.items()}
+        return {
+            name: {
+                "inputs": {port: (each.dtype, each.shape) for port, each in graph.inputs.items()},
+                "outputs": {port: (each.dtype, each.shape) for port, each in graph.outputs.items()},
+            }
+            for name, graph in largest.items()
+        }
+
     def clock(self) -> Callable[[], float]:
         """Milliseconds that pass, or that the graphs spend where they measure themselves."""
         if own := self.measuring_themselves():

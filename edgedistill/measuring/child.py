@@ -70,7 +70,7 @@ class Child:
         """
         module = plugins.find("runtimes", runtime)
         python = environments.interpreter(module.PACKAGES, cpu)
-        names = (module.__name__, driver)
+        names = (plugins.reference("runtimes", runtime), driver)
         return cls(log, python=python, modules=names, timed=True, timeout_seconds=timeout_seconds)
 
     def ask(self, command: str, **arguments: object) -> dict[str, object]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +10,7 @@ from pathlib import Path
 from edgedistill import plugins
 from edgedistill.arrays import Integers
 from edgedistill.contracts.answers import Answers
+from edgedistill.contracts.driver import Port
 from edgedistill.contracts.items import Items
 from edgedistill.device.files import Files, to_json
 from edgedistill.measuring.child import Child
@@ -29,6 +30,8 @@ class Loaded:
     """Of the runtime."""
     backend: Mapping[str, object]
     """What ran it, as the runtime tells."""
+    ports: Mapping[str, tuple[Mapping[str, Port], Mapping[str, Port]]]
+    """Inputs and outputs by component."""
 
 
 @dataclass(frozen=True)
@@ -72,15 +75,17 @@ class DeviceModel:
         found = child.ask(
             "load",
             files=to_json(self.files),
-            runtime=plugins.find("runtimes", self.runtime).__name__,
+            runtime=plugins.reference("runtimes", self.runtime),
             driver=plugins.find("tasks", self.task).device,
             threads=threads,
             warm_up=warm_up,
         )
-        backend = found["backend"]
+        backend, ports = found["backend"], found["ports"]
         assert isinstance(backend, dict)
+        assert isinstance(ports, dict)
         numbers = (_number(found[name]) for name in ("load_ms", "peak_rss_mb", "empty_mb"))
-        return Loaded(*numbers, version=str(found["version"]), backend=backend)
+        told = {name: (_ports(each["inputs"]), _ports(each["outputs"])) for name, each in ports.items()}
+        return Loaded(*numbers, version=str(found["version"]), backend=backend, ports=told)
 
     @contextmanager
     def opened(self, scratch: Path) -> Iterator[Opened]:
@@ -133,6 +138,10 @@ class Opened:
         seen = self.child.ask("count", batches=COUNTED_INPUTS)
         figure, inputs = float(str(seen["instructions_per_inference"])), int(str(seen["inputs"]))
         return Cost(figure, inputs, self.loaded.version, self.loaded.backend)
+
+
+def _ports(told: Mapping[str, tuple[str, Sequence[int | None] | None]]) -> dict[str, Port]:
+    return {name: Port(kind, shape) for name, (kind, shape) in told.items()}
 
 
 def _number(value: object) -> float | None:

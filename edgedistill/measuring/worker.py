@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import pkgutil
 import sys
 import time
 import traceback
@@ -57,14 +58,14 @@ class Worker:
         an emulated process are the emulator's: None.
 
         Args:
-            runtime: module name.
+            runtime: as `plugins.reference` gives it.
             driver: module name, of the task's device half.
         """
         from edgedistill.device.files import of_json
         from edgedistill.device.graphs import OpenedModel
 
         own_process.pin(threads)
-        module = importlib.import_module(runtime)
+        module = pkgutil.resolve_name(runtime)
         self._driver = importlib.import_module(driver).DRIVER
         assert self._driver is not None
         packages = module.PACKAGES
@@ -94,6 +95,7 @@ class Worker:
             "empty_mb": empty if here else None,
             "version": module.version(),
             "backend": self._model.backend(),
+            "ports": self._model.ports(),
         }
 
     def time(self, seconds: float, least: int) -> dict[str, object]:

@@ -325,7 +325,7 @@ def _candidate(
     return CandidateResult.model_validate(
         {
             **identity,
-            "file": f"{place}/{list(files.opened.values())[-1].name}",
+            "file": f"{place}/{files.main}",
             "files": [f"{place}/{name}" for name in files.device],
             "lengths": files.lengths,
             "facts": files.facts,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgedistill.chance import AgainstChance
-from edgedistill.measuring.latency import BATCHED
+from edgedistill.measuring.judged import BATCHED
 from edgedistill.recipe import teacher_of
 from edgedistill.remedies import RoundFigures, remedies
 from edgedistill.results import CandidateResult, EmulatedResult, RoundResult, UnmeasuredResult
