@@ -34,6 +34,7 @@ from .results import Results, load_results
 from .sources import Sources
 from .statistics import Paired
 from .statistics import compare as compare_paired
+from .tasks._former import METRICS
 
 
 @dataclass(frozen=True)
@@ -409,8 +410,8 @@ def _difference(run: Path, own: Results, first_run: Path, first: Results) -> Pai
         labels = np.array(json.loads(references.read_text(encoding="utf-8"))["labels"], dtype=np.int64)
         kept = labels != -100
         a, b = (answers[kept] for answers in decided)
-    task = plugins.find("tasks", str(own.data["task"]))
-    return compare_paired(task.METRICS[own.metric], a, b, labels[kept])
+    task = plugins.task(str(own.data["task"]))
+    return compare_paired(METRICS[own.metric], a, b, labels[kept])
 
 
 @contextmanager

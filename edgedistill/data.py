@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .errors import EdgedistillError, UserError
-from .interfaces import Task
+from .contracts.task import Task
 from .ragged import Array, Ragged
 from .reading import require_columns
 from .row_problems import RowProblems
@@ -46,9 +46,9 @@ def check_rows(
     """
     if len(rows) == 0:
         raise UserError(f"{name}: has no rows")
-    needed = {key: column for key, column in columns.items() if labelled or key != task.COLUMNS.labels}
+    needed = {key: column for key, column in columns.items() if labelled or key != task.data.columns.labels}
     require_columns(rows.column_names, needed, name)
-    allowed, label = set(known), columns[task.COLUMNS.labels]
+    allowed, label = set(known), columns[task.data.columns.labels]
     problems = RowProblems(name)
     for number, row in enumerate(each_row(rows), start=1):
         problem = task.problem_in(row, columns, labelled)
@@ -104,23 +104,23 @@ def duplicates(first: Dataset, second: Dataset, task: Task, columns: Mapping[str
     """
 
     def normal(row: Mapping[str, object]) -> bytes:
-        text = " ".join(task.show(row, columns).lower().split())
+        text = " ".join(task.data.show(row, columns).lower().split())
         return hashlib.blake2b(text.encode(), digest_size=16).digest()  # the texts themselves are too many to hold
 
     seen = {normal(row): number for number, row in enumerate(each_row(first), start=1)}
     found = []
     for number, row in enumerate(each_row(second), start=1):
         if (earlier := seen.get(normal(row))) is not None:
-            found.append((earlier, number, task.show(row, columns)[:_SHOWN_CHARACTERS]))
+            found.append((earlier, number, task.data.show(row, columns)[:_SHOWN_CHARACTERS]))
     return found
 
 
 def content_hash(rows: Dataset, task: Task, columns: Mapping[str, str]) -> str:
     """sha256 of what the task reads of every row, labels included: the same for the same items in any file format."""
-    label = columns[task.COLUMNS.labels]
+    label = columns[task.data.columns.labels]
     digest = hashlib.sha256()
     for row in each_row(rows):
-        digest.update(json.dumps([task.show(row, columns), row.get(label)], ensure_ascii=False).encode())
+        digest.update(json.dumps([task.data.show(row, columns), row.get(label)], ensure_ascii=False).encode())
     return digest.hexdigest()
 
 

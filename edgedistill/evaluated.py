@@ -71,7 +71,7 @@ class EvaluatedRun:
 
         data, place = self.artifacts["data"], self.artifacts[f"data-{split}"]
         tokens = PreparedData(data.folder, {split: place.folder}).tokens(split)
-        return references(plugins.find("tasks", self.recipe.task.type), tokens)
+        return references(plugins.task(self.recipe.task.type), tokens)
 
     def answers(self, model: str, rows: Sequence[Mapping[str, str]]) -> Floats:
         """(R, C) what a model says of rows that are in no split.
@@ -86,11 +86,11 @@ class EvaluatedRun:
         from .inference import predict
         from .models import load_model, load_tokenizer
 
-        task = plugins.find("tasks", self.recipe.task.type)
+        task = plugins.task(self.recipe.task.type)
         folder = self.model_folder(model)
         tokenizer = load_tokenizer(folder)
-        columns = {key: key for key in (*task.COLUMNS.required, task.COLUMNS.labels)}
+        columns = {key: key for key in (*task.data.columns.required, task.data.columns.labels)}
         table = Dataset.from_list([dict(row) for row in rows])
         tokens = tokenise(table, task, columns, tokenizer, {}, self.recipe.data.max_length)
-        own = load_model(task.auto_class(), folder, None, head_required=True)
+        own = load_model(task.model.auto_class(), folder, None, head_required=True)
         return np.array(predict(own, task, to_ragged(tokens, pad_token(tokenizer))).values)

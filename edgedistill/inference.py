@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .interfaces import MODEL_INPUTS, Batch, Rows, Task
+from .contracts.task import Task
+from .interfaces import MODEL_INPUTS, Batch, Rows
 from .progress import Progress, ProgressState
 from .ragged import Ragged, length_buckets
 
@@ -88,4 +89,4 @@ def references(task: Task, tokens: Ragged) -> np.ndarray:
 def score(task: Task, metric: str, rows: Rows, labels: np.ndarray) -> float:
     """The task's metric over the labelled rows."""
     labelled = labels != -100
-    return task.METRICS[metric].score(np.asarray(rows.values).argmax(axis=1)[labelled], labels[labelled])
+    return METRICS[metric].score(np.asarray(rows.values).argmax(axis=1)[labelled], labels[labelled])

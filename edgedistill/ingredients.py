@@ -38,7 +38,8 @@ def _versions_in(value: object, specs: Mapping[type, tuple[plugins.Group, str]])
 
 
 def _version_of(group: plugins.Group, name: str) -> tuple[str, int]:
-    return f"{group}/{name}", int(plugins.find(group, name).VERSION)
+    version = plugins.task(name).version if group == "tasks" else plugins.find(group, name).VERSION
+    return f"{group}/{name}", int(version)
 
 
 def _specs() -> dict[type, tuple[plugins.Group, str]]:

@@ -20,6 +20,7 @@ from .onnx_contents import read_onnx, refuse_unfit
 from .progress import Progress
 from .ragged import Ragged, spread
 from .recipe import DataSource, EmulationSpec
+from .tasks._former import METRICS
 
 if TYPE_CHECKING:
     from .measuring.latency import Answering
@@ -96,11 +97,11 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
         raise UserError(f"measure: '{request.file}' is not a file")
     if not request.data.exists():
         raise UserError(f"measure: data '{request.data}' is not a file or folder")
-    task, runtime = plugins.find("tasks", request.task), plugins.find("runtimes", request.runtime)
-    if not task.TOKENS:
+    task, runtime = plugins.task(request.task), plugins.find("runtimes", request.runtime)
+    if not task.data.tokens:
         raise UserError(f"measure: a lone file of '{request.task}' cannot be measured yet, only files of text tasks")
-    if request.metric not in task.METRICS:
-        known = ", ".join(sorted(task.METRICS))
+    if request.metric not in task.judge.metrics:
+        known = ", ".join(sorted(task.judge.metrics))
         raise UserError(f"measure: metric '{request.metric}' is unknown for {request.task}; expected one of {known}")
     if request.file.suffix not in runtime.SUFFIXES:
         raise UserError(
@@ -116,16 +117,18 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         source = DataSource(path=os.path.abspath(request.data))
-        columns = {key: request.columns.get(key, key) for key in (*task.COLUMNS.required, task.COLUMNS.labels)}
-        columns |= {key: request.columns[key] for key in task.COLUMNS.optional if key in request.columns}
+        columns = {
+            key: request.columns.get(key, key) for key in (*task.data.columns.required, task.data.columns.labels)
+        }
+        columns |= {key: request.columns[key] for key in task.data.columns.optional if key in request.columns}
         raw = read_rows(source, "data.test", scratch / "cache", Wanted.of(task, columns))
-        rows = with_label_names(raw, columns[task.COLUMNS.labels])
-        labelled = columns[task.COLUMNS.labels] in rows.column_names
+        rows = with_label_names(raw, columns[task.data.columns.labels])
+        labelled = columns[task.data.columns.labels] in rows.column_names
         config = load_config(model_folder, None)
         labels = [str(name) for _, name in sorted(config.id2label.items())]
         check_rows(rows, task, columns, str(request.data), labelled=labelled, known=labels)
         label_ids = {name: number for number, name in enumerate(labels)}
-        positions = longest_input(outline(task.auto_class(), config))
+        positions = longest_input(outline(task.model.auto_class(), config))
         longest = min(request.max_length, tokenizer.model_max_length, positions)
         tokens_rows = tokenise(rows, task, columns, tokenizer, label_ids, longest)
         tokens = to_ragged(tokens_rows, pad_token(tokenizer))
@@ -139,7 +142,7 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
         tokens.save(given)
         files, weights = _opened(request, tokens, len(labels))
         accuracy, interval = None, None
-        with_client = isinstance(runtime, HasClient) and task.COLUMNS.required == ("text",)
+        with_client = isinstance(runtime, HasClient) and task.data.columns.required == ("text",)
         client: dict[str, object] = {}
         cpu = request.emulation.cpu if slow else None
         asked = Answering(files, request.runtime, request.task, cpu=cpu)
@@ -158,7 +161,7 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
         if labelled:
             expected = references(task, tokens)
             decided = np.asarray(load_rows(scratch / "rows.safetensors").values).argmax(axis=1)
-            metric, kept = task.METRICS[request.metric], expected != -100
+            metric, kept = METRICS[request.metric], expected != -100
             accuracy = metric.score(decided[kept], expected[kept])
             found = metric_interval(metric, decided[kept], expected[kept])
             interval = (found.low, found.high)

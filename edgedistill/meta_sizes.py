@@ -64,7 +64,7 @@ def measured(model: Model) -> Size:
         layers = _layers(sizes["layers"], config.num_hidden_layers, anew=widths[0] is not None)
         config = resized(config, layers, *widths)
     with torch.device("meta"):
-        built = plugins.find("tasks", model["task"]).auto_class().from_config(config)
+        built = plugins.task(model["task"]).model.auto_class().from_config(config)
     return {
         "layers": getattr(config, "num_hidden_layers", None),
         "hidden_size": getattr(config, "hidden_size", None),

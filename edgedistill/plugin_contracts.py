@@ -11,7 +11,6 @@ from . import interfaces
 from .interfaces import Need
 
 _PROTOCOLS: Mapping[str, type] = {
-    "tasks": interfaces.Task,
     "losses": interfaces.Loss,
     "students": interfaces.StudentInitialisation,
     "quantizers": interfaces.Quantizer,
@@ -24,6 +23,8 @@ _TAGS = {"losses": "kind", "students": "init"}
 
 def fault_in(group: str, name: str, module: ModuleType) -> str | None:
     """Why `module` cannot be used as `name` of `group`, or None."""
+    if group == "tasks":
+        return _fault_in_task(name, module)
     protocol = _PROTOCOLS[group]
     functions = [member for member, value in vars(protocol).items() if isfunction(value) and not member.startswith("_")]
     constants = [member for member in protocol.__annotations__ if member not in functions]
@@ -33,6 +34,19 @@ def fault_in(group: str, name: str, module: ModuleType) -> str | None:
         return f"{', '.join(uncallable)} cannot be called"
     fault = _fault_in_spec(name, module.SPEC, _TAGS[group]) if group in _TAGS else None
     return _fault_in_needs(module) if fault is None and group == "losses" else fault
+
+
+def _fault_in_task(name: str, module: ModuleType) -> str | None:
+    from .contracts.task import Task, TaskSpec
+
+    task = getattr(module, "TASK", None)
+    if not isinstance(task, Task):
+        return f"its TASK is {task!r:.60}, expected an edgedistill.contracts.task.Task"
+    if task.name != name:
+        return f"its TASK is called '{task.name}', expected '{name}' as the entry point's name"
+    if not (isinstance(task.spec, type) and issubclass(task.spec, TaskSpec)):
+        return f"its spec is {task.spec!r}, expected a subclass of edgedistill.contracts.task.TaskSpec"
+    return None
 
 
 def _fault_in_spec(name: str, spec: object, tag: str) -> str | None:

@@ -17,9 +17,12 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, cast
 
 from .errors import UserError
+
+if TYPE_CHECKING:
+    from .contracts.task import Task
 
 Group = Literal["tasks", "losses", "students", "quantizers", "runtimes", "exporters"]
 _REASON_LENGTH = 300

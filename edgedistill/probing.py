@@ -16,7 +16,7 @@ import numpy as np
 
 from .errors import EdgedistillError, UserError
 from .inference import model_inputs, to_batch
-from .interfaces import Task
+from .contracts.task import Task
 from .ragged import Ragged, spread
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def probe_items(data: PreparedData, task: Task) -> Ragged:
     """
     tokens = data.tokens("train")
     real = tokens.take(spread(len(tokens), _REAL_ITEMS))
-    if not task.TOKENS:
+    if not task.data.tokens:
         return real
     longest = int(np.argmax(tokens.lengths))
     shortest = max(1, special_tokens(data.load_tokenizer(), "text_pair" in data.columns))
@@ -128,7 +128,7 @@ def _read(subject: Subject, task: Task, items: Ragged, chosen: Sequence[int]) ->
         width, words = int(lengths.max()), _words(error)
         if len(chosen) > 1:
             raise subject.refused("cannot read several inputs in one padded batch", words) from error
-        limit = _longest(subject.model, task, batch, width) if task.TOKENS else 0
+        limit = _longest(subject.model, task, batch, width) if task.data.tokens else 0
         if limit >= int(items.lengths.min()):
             raise UserError(
                 f"data.max_length: got {width}, but {subject.title} reads at most {limit} tokens; expected no more, or "
@@ -176,7 +176,7 @@ def check_saving(subject: Subject, task: Task, items: Ragged, folder: Path) -> N
     except Exception as error:
         raise subject.refused("cannot be saved as safetensors", _words(error)) from error
     try:
-        after = _answers(load_model(task.auto_class(), folder, None, head_required=True), task, batch)
+        after = _answers(load_model(task.model.auto_class(), folder, None, head_required=True), task, batch)
     except Exception as error:
         raise subject.refused("cannot be read again after it was saved", _words(error)) from error
     if after.shape != before.shape or not (after - before).abs().max() <= _TOLERANCE * before.abs().max():

@@ -11,7 +11,8 @@ import numpy as np
 
 from . import plugins
 from .errors import UserError
-from .interfaces import ModelSizes, StudentRequest, Task
+from .contracts.task import Task
+from .interfaces import ModelSizes, StudentRequest
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
@@ -44,7 +45,7 @@ def untrained_student(
     request = StudentRequest(
         spec=spec,
         source=source,
-        auto_class=task.auto_class(),
+        auto_class=task.model.auto_class(),
         config_overrides=label_settings(data.labels),
         tokenizer=tokenizer,
         train=tokens,
@@ -77,7 +78,9 @@ def with_losses(
     needs = plugins.needs(losses)
     shown = needs & live
     teacher = (
-        LiveTeacher(load_model(task.auto_class(), teachers[0], None, head_required=True), shown) if shown else None
+        LiveTeacher(load_model(task.model.auto_class(), teachers[0], None, head_required=True), shown)
+        if shown
+        else None
     )
     own = sizes_of(student.config)
     given = sizes_of(load_config(teachers[0], None)) if len(teachers) == 1 else None

@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from .inference import model_inputs
-from .interfaces import Batch, LossInputs, MaskedView, Relations, Task, pooled
+from .contracts.task import Task
+from .interfaces import Batch, LossInputs, MaskedView, Relations, pooled
 from .layouts import layout_of
 
 if TYPE_CHECKING:

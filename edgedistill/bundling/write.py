@@ -66,7 +66,7 @@ def write_bundle(material: Material, folder: Path, scratch: Path) -> None:
     """
     results = load_results(material.report.path("results.json"))
     row = results.candidate(material.candidate)
-    task: Task = plugins.find("tasks", material.task)
+    task: Task = plugins.task(material.task)
     data, files = material.data, read_files(material.file)
     ports = _ports(DeviceModel(files.opened, row.runtime, material.task), scratch)
     for name in files.published:

@@ -22,7 +22,7 @@ def refuse_architectures(recipe: Recipe, sources: Sources) -> None:
     Raises:
         RecipeError: all that can't work, each with the recipe's key and what works instead.
     """
-    if not plugins.find("tasks", recipe.task.type).TOKENS:
+    if not plugins.task(recipe.task.type).data.tokens:
         return
     if found := [f"{path}: {sentence}" for path, sentence in problems(recipe, sources)]:
         raise RecipeError(found)

@@ -39,6 +39,7 @@ from edgedistill.statistics import (
     metric_interval,
 )
 from edgedistill.step import Inputs
+from edgedistill.tasks._former import METRICS
 
 from .warnings import candidate_warnings, chance_warnings, warnings
 
@@ -126,9 +127,9 @@ class TestSet:
         from edgedistill.inference import references
 
         self._inputs = inputs
-        self._task = plugins.find("tasks", settings.task.type)
+        self._task = plugins.task(settings.task.type)
         self._data = PreparedData.of(inputs, data)
-        self.metric: Metric = self._task.METRICS[settings.task.metric]
+        self.metric: Metric = METRICS[settings.task.metric]
         labels = references(self._task, self._data.tokens("test"))
         self.kept = labels != -100
         self.labels: Integers = labels[self.kept]
@@ -180,7 +181,7 @@ class TestSet:
         return {
             kind: [
                 ErrorText(
-                    text=self._task.show(rows[int(item_of[row])], self._data.columns),
+                    text=self._task.data.show(rows[int(item_of[row])], self._data.columns),
                     reference=names[self.labels[row]],
                     teacher=names[teacher[row]],
                     model=names[own[row]],

@@ -16,7 +16,7 @@ from edgedistill.spec import Spec
 from edgedistill.step import Context, Inputs
 
 if TYPE_CHECKING:
-    from edgedistill.interfaces import Task
+    from edgedistill.contracts.task import Task
 
 VERSION = 3
 _TOP, _BATCH = 20, 64
@@ -39,7 +39,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
 
     # The views are made in the words and with the mask token of the first tokenizer, so that all models see the same.
     first, own = PreparedData.of(inputs), PreparedData.of(inputs, "tokens")
-    task: Task = plugins.find("tasks", settings.task)
+    task: Task = plugins.task(settings.task)
     tokenizer = load_tokenizer(own.tokenizer)
     mask_token = str(load_tokenizer(first.tokenizer).mask_token)
     label_ids = {label: i for i, label in enumerate(own.labels)}
@@ -49,7 +49,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
         generator = np.random.default_rng([settings.seed, *split.encode()])
         content = {name: list(rows[name]) * settings.augment.copies for name in rows.column_names}
         others = partners(len(rows) * settings.augment.copies, settings.augment.join, generator)
-        for key in task.TEXTS:
+        for key in task.data.columns.texts:
             if key not in own.columns:
                 continue
             whole = content[own.columns[key]]
@@ -59,7 +59,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
             if replace is not None:
                 texts = replace(texts, generator)
             content[own.columns[key]] = [view(text, settings.augment, mask_token, generator) for text in texts]
-        label = own.columns[task.COLUMNS.labels]
+        label = own.columns[task.data.columns.labels]
         if not settings.augment.labels:
             content.pop(label, None)
         if label in content:
@@ -71,7 +71,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
         tokens = tokenise(views, task, own.columns, tokenizer, label_ids, own.max_length)
         save_table(tokens, folder / split / "tokens")
         context.progress.say(
-            f"      {len(views)} views of {split}, for example {task.show(views[0], own.columns)[:70]!r}"
+            f"      {len(views)} views of {split}, for example {task.data.show(views[0], own.columns)[:70]!r}"
         )
     save_tokenizer(tokenizer, own.max_length, folder / "tokenizer")
     write_json(folder / "data.json", {**inputs["tokens"].read_json("data.json"), "pad_token": pad_token(tokenizer)})

@@ -54,7 +54,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     from edgedistill.training_record import judge, save_trained
 
     data = PreparedData.of(inputs)
-    task = plugins.find("tasks", settings.task.type)
+    task = plugins.task(settings.task.type)
     torch.manual_seed(settings.seed)
     student = _student(settings, inputs, data)
     judged = judge(task, settings.task.metric, data.tokens("validation"))
@@ -98,7 +98,7 @@ def _trainee(stage: Stage, settings: Settings, inputs: Inputs, student: PreTrain
     """The student with the stage's loss terms, and with the teacher itself when signals are live."""
     from edgedistill.round_models import with_losses
 
-    task = plugins.find("tasks", settings.task.type)
+    task = plugins.task(settings.task.type)
     taught = [] if settings.control else settings.round.teachers()
     teachers = [inputs[f"teacher:{name}"].path("model") for name in taught]
     return with_losses(stage.losses, task, student, teachers, frozenset(settings.live), data)
@@ -107,7 +107,7 @@ def _trainee(stage: Stage, settings: Settings, inputs: Inputs, student: PreTrain
 def _student(settings: Settings, inputs: Inputs, data: PreparedData) -> PreTrainedModel:
     from edgedistill.round_models import untrained_student
 
-    task = plugins.find("tasks", settings.task.type)
+    task = plugins.task(settings.task.type)
     source = inputs["source"].path("model") if "source" in inputs else None
     return untrained_student(settings.round.student, task, source, data, settings.seed, probe_items=_PROBE_ITEMS)
 
@@ -118,7 +118,7 @@ def _stage_data(stage: Stage, settings: Settings, inputs: Inputs, data: Prepared
     from edgedistill.signals import LogitSignal, load_embedding, load_hidden, load_rows
     from edgedistill.training import TrainingData
 
-    task = plugins.find("tasks", settings.task.type)
+    task = plugins.task(settings.task.type)
     places = stage.places()
     tokens = tuple(_tokens(place, stage, inputs, data) for place in places)
     needs = plugins.needs(stage.losses)

@@ -12,6 +12,7 @@ from edgedistill.model_files import read_files
 from edgedistill.recipe import EmulationSpec, TaskSpec
 from edgedistill.spec import Spec
 from edgedistill.step import Context, Inputs
+from edgedistill.tasks._former import METRICS
 
 VERSION = 2
 

@@ -29,8 +29,8 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     from edgedistill.models import load_model
     from edgedistill.signals import save_rows
 
-    task = plugins.find("tasks", settings.task.type)
-    model = load_model(task.auto_class(), inputs["model"].path("model"), None, head_required=True)
+    task = plugins.task(settings.task.type)
+    model = load_model(task.model.auto_class(), inputs["model"].path("model"), None, head_required=True)
     tokens = PreparedData.of(inputs).tokens(settings.split)
     rows = predict(model, task, tokens, progress=context.progress, label=settings.split)
     save_rows(rows, folder / f"{settings.split}.safetensors")

@@ -47,7 +47,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     from edgedistill.probing import special_tokens
 
     exporter = plugins.find("exporters", settings.target)
-    task = plugins.find("tasks", settings.task)
+    task = plugins.task(settings.task)
     how: Precision = exporter.PRECISIONS[settings.precision]
     data = PreparedData.of(inputs)
     driver: Driver = importlib.import_module(task.device).DRIVER

@@ -39,7 +39,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     from edgedistill.measuring.device_model import DeviceModel
     from edgedistill.measuring.latency import Timed, time_models
 
-    task = plugins.find("tasks", settings.task.type)
+    task = plugins.task(settings.task.type)
     timeout_seconds = 60 * settings.measure.timeout_minutes
     rows = [row for row in settings.candidates if inputs[f"verify:{row.verify_key}"].failure is None]
     (folder / "test").mkdir()

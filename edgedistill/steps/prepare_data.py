@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from edgedistill.class_order import Match
     from edgedistill.data import PreparedData
-    from edgedistill.interfaces import Task
+    from edgedistill.contracts.task import Task
 
 VERSION = 6
 
@@ -50,12 +50,14 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     from edgedistill.row_tables import Wanted
     from edgedistill.tokenizer_files import save_tokenizer
 
-    task: Task = plugins.find("tasks", settings.task)
+    task: Task = plugins.task(settings.task)
     source, names = settings.data.train, settings.data.labels
     name = described(source)
-    columns = {key: settings.data.columns.get(key, key) for key in (*task.COLUMNS.required, task.COLUMNS.labels)}
-    columns |= {key: settings.data.columns[key] for key in task.COLUMNS.optional if key in settings.data.columns}
-    label_column = columns[task.COLUMNS.labels]
+    columns = {
+        key: settings.data.columns.get(key, key) for key in (*task.data.columns.required, task.data.columns.labels)
+    }
+    columns |= {key: settings.data.columns[key] for key in task.data.columns.optional if key in settings.data.columns}
+    label_column = columns[task.data.columns.labels]
     raw = read_rows(source, "data.train", context.scratch / "cache", Wanted.of(task, columns))
     refuse_changed("data.train", source, settings.content)
     rows = prepared.with_labels(prepared.with_label_names(raw, label_column), label_column, names)
@@ -69,7 +71,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     tokenizer = None
     if "tokens" in inputs:
         tokenizer = prepared.PreparedData.of(inputs, "tokens").load_tokenizer()
-    elif task.TOKENS:
+    elif task.data.tokens:
         tokenizer = _tokenizer(settings, rows, columns, task)
     embeddings = None
     if tokenizer is not None:
@@ -143,7 +145,7 @@ def _tokenizer(settings: Settings, rows: Dataset, columns: dict[str, str], task:
     from edgedistill.data import each_row
     from edgedistill.learned_vocabulary import learn_tokenizer
 
-    texts = (task.show(row, columns) for row in each_row(rows))
+    texts = (task.data.show(row, columns) for row in each_row(rows))
     return learn_tokenizer(texts, settings.vocabulary or 2000, settings.data.max_length)
 
 
@@ -155,7 +157,7 @@ def _embedding_rows(model: str, revision: str, tokenizer: PreTrainedTokenizerBas
     """
     from edgedistill.models import embedding_rows
 
-    rows = embedding_rows(task.auto_class(), model, revision)
+    rows = embedding_rows(task.model.auto_class(), model, revision)
     if rows is not None:
         refuse_more_tokens_than_rows(tokenizer, rows, f"teacher.model: '{model}'")
     return rows

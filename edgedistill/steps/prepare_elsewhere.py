@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
     from edgedistill.data import PreparedData
-    from edgedistill.interfaces import Task
+    from edgedistill.contracts.task import Task
 
 VERSION = 2
 
@@ -36,7 +36,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     from edgedistill.reading import described, read_rows, refuse_changed
     from edgedistill.row_tables import Wanted
 
-    task: Task = plugins.find("tasks", settings.task)
+    task: Task = plugins.task(settings.task)
     data = prepared.PreparedData.of(inputs)
     tokenizer = data.load_tokenizer()
     label_ids = {label: i for i, label in enumerate(data.labels)}
@@ -57,7 +57,7 @@ def _checked(rows: Dataset, name: str, task: Task, data: PreparedData) -> Datase
 
     from edgedistill import data as prepared
 
-    label = data.columns[task.COLUMNS.labels]
+    label = data.columns[task.data.columns.labels]
     rows = prepared.with_labels(prepared.with_label_names(rows, label), label, data.renamed_labels)
     prepared.check_rows(rows, task, data.columns, name, labelled=False)
     if label not in rows.column_names:

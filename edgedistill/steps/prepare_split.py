@@ -13,7 +13,7 @@ from edgedistill.step import Context, Inputs
 from .prepare_data import publish_split
 
 if TYPE_CHECKING:
-    from edgedistill.interfaces import Task
+    from edgedistill.contracts.task import Task
 
 VERSION = 3
 
@@ -34,12 +34,12 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     from edgedistill.reading import described, read_rows, refuse_changed
     from edgedistill.row_tables import Wanted
 
-    task: Task = plugins.find("tasks", settings.task)
+    task: Task = plugins.task(settings.task)
     data, split = prepared.PreparedData.of(inputs), settings.split
     source, where, labelled = settings.data.splits()[split], f"data.{split}", split != "unlabeled"
     raw = read_rows(source, where, context.scratch / "cache", Wanted.of(task, data.columns, label=labelled))
     refuse_changed(where, source, settings.content)
-    label = data.columns[task.COLUMNS.labels]
+    label = data.columns[task.data.columns.labels]
     rows = prepared.with_labels(prepared.with_label_names(raw, label), label, settings.data.labels)
     prepared.check_rows(rows, task, data.columns, described(source), labelled=labelled, known=data.labels)
     compared = ["train", *data.splits] if labelled else []

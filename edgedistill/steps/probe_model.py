@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from edgedistill.data import PreparedData
-    from edgedistill.interfaces import Batch, Task
+    from edgedistill.contracts.task import Task
+    from edgedistill.interfaces import Batch
     from edgedistill.probing import Subject
 
 VERSION = 1
@@ -63,7 +64,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     from edgedistill.data import PreparedData
     from edgedistill.models import parameter_count, save_model
 
-    task: Task = plugins.find("tasks", settings.task)
+    task: Task = plugins.task(settings.task)
     *before, last = settings.models
     made: dict[str, Path] = {}
     with tempfile.TemporaryDirectory(dir=context.scratch) as place:
@@ -137,7 +138,7 @@ def _check_losses(
     plain: Batch = to_batch(items, range(len(items)))
     hard_label = plugins.find("losses", "hard_label").SPEC(kind="hard_label")
     folders = [made[name] for name in settings.teachers]
-    teachers = [load_model(task.auto_class(), folder, None) for folder in folders]
+    teachers = [load_model(task.model.auto_class(), folder, None) for folder in folders]
     for losses in ((hard_label,), *settings.stages):
         batch = dict(plain)
         if "logits" in plugins.needs(losses):

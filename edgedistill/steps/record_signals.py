@@ -42,9 +42,9 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     from edgedistill.signals import create, gather, save_rows
     from edgedistill.training import make_accelerator
 
-    task = plugins.find("tasks", settings.task)
+    task = plugins.task(settings.task)
     tokens = PreparedData.of(inputs).tokens(settings.split)
-    model = load_model(task.auto_class(), inputs["model"].path("model"), None, head_required=True).to(
+    model = load_model(task.model.auto_class(), inputs["model"].path("model"), None, head_required=True).to(
         make_accelerator(settings.compute).device
     )
     label = f"{settings.signal} on {settings.split}"

@@ -15,7 +15,7 @@ from edgedistill.step import Context, Inputs
 
 if TYPE_CHECKING:
     from edgedistill.data import PreparedData
-    from edgedistill.interfaces import Task
+    from edgedistill.contracts.task import Task
 
 VERSION = 4
 
@@ -43,7 +43,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     facts = inputs["data"].read_json("data.json")
     own = {"pad_token": pad_token(load_tokenizer(folder / "tokenizer")), "embedding_rows": None}
     write_json(folder / "data.json", {**facts, **own})
-    publish_retokenised(folder, "train", source, PreparedData(folder), plugins.find("tasks", settings.task))
+    publish_retokenised(folder, "train", source, PreparedData(folder), plugins.task(settings.task))
     context.progress.say(f"      {len(kept)} of {len(load_tokenizer(source.tokenizer))} tokens kept")
 
 

@@ -25,6 +25,6 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     """Publish `SPLIT/` of the input `source` in the tokens of the input `data`."""
     from edgedistill.data import PreparedData
 
-    task = plugins.find("tasks", settings.task)
+    task = plugins.task(settings.task)
     source, data = PreparedData.of(inputs, "source"), PreparedData.of(inputs)
     publish_retokenised(folder, settings.split, source, data, task)

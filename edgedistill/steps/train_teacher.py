@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from edgedistill.data import PreparedData
-    from edgedistill.interfaces import Task
+    from edgedistill.contracts.task import Task
 
 VERSION = 6
 VOLATILE = ("training.json",)
@@ -42,7 +42,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     from edgedistill.training_record import judge, save_trained
 
     data = PreparedData.of(inputs)
-    task = plugins.find("tasks", settings.task.type)
+    task = plugins.task(settings.task.type)
     torch.manual_seed(settings.seed)
     model = untrained(settings.teacher, task, data)
     history: list[EpochRecord] = []
@@ -73,11 +73,11 @@ def untrained(teacher: TeacherSpec, task: Task, data: PreparedData) -> PreTraine
     from edgedistill.models import know_padding, load_model, longest_input
     from edgedistill.training_record import label_settings
 
-    auto_class, labels, tokenizer = task.auto_class(), label_settings(data.labels), data.load_tokenizer()
+    auto_class, labels, tokenizer = task.model.auto_class(), label_settings(data.labels), data.load_tokenizer()
     if teacher.scratch is not None:
         vocabulary = 0 if tokenizer is None else len(tokenizer)
         tokens = data.tokens("train")
-        length = data.max_length if task.TOKENS else int(tokens.lengths.max())
+        length = data.max_length if task.data.tokens else int(tokens.lengths.max())
         config = task.scratch_config(teacher.scratch, vocabulary, length, labels)
         if "token_type_ids" in tokens.values:  # the second text of a pair has a type of its own
             config.type_vocab_size = int(tokens.values["token_type_ids"].max(initial=0)) + 1
