@@ -82,6 +82,15 @@ def reference(group: Group, name: str) -> str:
     return find(group, name).__name__
 
 
+def task(name: str) -> Task:
+    """The task that `name` stands for.
+
+    Raises:
+        UserError: as `find`.
+    """
+    return cast("Task", find("tasks", name).TASK)
+
+
 def needs(losses: Iterable[HasKind]) -> frozenset[str]:
     """What these losses ask for, together."""
     return frozenset(need for loss in losses for need in find("losses", loss.kind).NEEDS)

@@ -19,6 +19,7 @@ from edgedistill.contracts.items import Items
 from edgedistill.contracts.judge import Judge
 from edgedistill.errors import EdgedistillError, UserError
 from edgedistill.exporting import TOLERANCE
+from edgedistill.measuring.judged import numbers
 
 GOLDEN_SCHEMA = "edgedistill/golden/2"
 ITEMS_FILE, ANSWERS_FILE = "golden-items.safetensors", "golden-answers.safetensors"
@@ -63,12 +64,6 @@ def golden_items(items: Items) -> Integers:
     examples, first = np.unique(items.example, return_index=True)
     longest = np.maximum.reduceat(items.lengths, first)
     return items.of_examples(examples[spread_by_length(longest)])
-
-
-def numbers(answers: Answers) -> Floats:
-    """(D, K) all that is not a whole number."""
-    parts = [np.asarray(array, np.float64) for array in answers.values.values() if np.issubdtype(array.dtype, np.floating)]
-    return np.concatenate([part.reshape(len(answers), -1) for part in parts], axis=1)
 
 
 def largest_tolerance(rows: Floats) -> float:

@@ -83,7 +83,7 @@ def open_bundle(folder: Path) -> Bundle:
     facts = read_facts(content, str(folder / FACTS))
     _check_device_files(folder, facts, listed)
     labels = _labels(folder, facts)
-    judge: Judge = plugins.find("tasks", facts.task).judge
+    judge: Judge = plugins.task(facts.task).judge
     if pad is not None:
         golden = lift_golden(read_object(folder / GOLDEN), facts, labels, pad, str(folder / GOLDEN))
         check_golden(golden, facts, labels, judge, folder)

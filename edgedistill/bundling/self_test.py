@@ -103,7 +103,7 @@ def examine(folder: Path, asked: Asked, progress: Progress) -> DeviceMeasurement
 
 def judge(answered: Answers, bundle: Bundle) -> GoldenResult:
     """Every golden input's token ids and answers against the expected ones."""
-    golden, own = bundle.golden, plugins.find("tasks", bundle.facts.task).judge
+    golden, own = bundle.golden, plugins.task(bundle.facts.task).judge
     wrong: list[str] = []
     tokens, other = _tokens(golden, bundle)
     worst: float | None = 0.0

@@ -19,13 +19,13 @@ from edgedistill.bundling.golden import (
     Golden,
     GoldenText,
     golden_items,
-    numbers,
     tolerance,
 )
 from edgedistill.bundling.layout import FACTS, GOLDEN, LABELS, open_bundle, sha256, write_hashes
 from edgedistill.bundling.snippets import Snippet, write_snippets
 from edgedistill.contracts.answers import Answers
 from edgedistill.measuring.device_model import DeviceModel
+from edgedistill.measuring.judged import numbers
 from edgedistill.model_files import read_files
 from edgedistill.results import CandidateResult, Results, load_results
 

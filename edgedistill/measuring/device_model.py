@@ -63,7 +63,7 @@ class DeviceModel:
         Raises:
             UserError: the runtime isn't installed.
         """
-        driver = plugins.find("tasks", self.task).device
+        driver = plugins.task(self.task).device
         return Child.of_runtime(self.runtime, log, driver=driver, cpu=self.cpu, timeout_seconds=self.timeout_seconds)
 
     def load(self, child: Child, threads: int, warm_up: int) -> Loaded:
@@ -76,7 +76,7 @@ class DeviceModel:
             "load",
             files=to_json(self.files),
             runtime=plugins.reference("runtimes", self.runtime),
-            driver=plugins.find("tasks", self.task).device,
+            driver=plugins.task(self.task).device,
             threads=threads,
             warm_up=warm_up,
         )

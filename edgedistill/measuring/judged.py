@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from edgedistill.arrays import Integers
+from edgedistill.arrays import Floats, Integers
 from edgedistill.contracts.answers import Answers, References
 from edgedistill.contracts.items import Items
 from edgedistill.contracts.judge import Fidelity, Judge
@@ -84,15 +84,10 @@ def fidelity_figures(found: Judged) -> dict[str, float]:
     fidelity, expected = found.fidelity, found.expected
     assert fidelity is not None, "answers were expected"
     assert expected is not None, "answers were expected"
-    differences = [
-        np.abs(np.asarray(array, np.float32) - np.asarray(expected.values[name], np.float32)).ravel()
-        for name, array in found.answers.values.items()
-        if np.issubdtype(array.dtype, np.floating)
-    ]
     return {
         "agreement": float(fidelity.agree.mean()),
         "max_abs_diff": float(fidelity.difference.max()),
-        "mean_abs_diff": float(np.concatenate(differences).mean()),
+        "mean_abs_diff": float(np.abs(numbers(found.answers) - numbers(expected)).mean()),
         "mean_kl": float(fidelity.divergence.mean()),
         "max_kl": float(fidelity.divergence.max()),
     }
@@ -116,6 +111,12 @@ def flips(judge: Judge, found: Judged, names: Sequence[str], show: Callable[[int
         {"text": show(int(example)), "reference": reference, "model": model, "device": device}
         for example, reference, model, device in zip(examples, right, meant, said, strict=True)
     ]
+
+
+def numbers(answers: Answers) -> Floats:
+    """(D, K) all numbers of each decision that are not whole ones."""
+    parts = [np.asarray(array) for array in answers.values.values() if np.issubdtype(array.dtype, np.floating)]
+    return np.concatenate([part.reshape(len(answers), -1) for part in parts], axis=1)
 
 
 def some_examples(items: Items, take: int | None) -> Integers:

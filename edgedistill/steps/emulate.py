@@ -12,7 +12,6 @@ from edgedistill.model_files import read_files
 from edgedistill.recipe import EmulationSpec, TaskSpec
 from edgedistill.spec import Spec
 from edgedistill.step import Context, Inputs
-from edgedistill.tasks._former import METRICS
 
 VERSION = 2
 
@@ -35,7 +34,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     from edgedistill.measuring.judged import Asked, answer_and_judge, fidelity_figures, some_examples
     from edgedistill.statistics import metric_interval
 
-    task = plugins.find("tasks", settings.task.type)
+    task = plugins.task(settings.task.type)
     data, files = PreparedData.of(inputs), read_files(inputs["file"])
     cpu, take = settings.emulation.cpu, settings.emulation.items
     validation, test = data.items("validation"), data.items("test")

@@ -30,7 +30,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     from edgedistill.measuring.judged import BATCHED, Asked, answer_and_judge, fidelity_figures, flips
 
     data, files = PreparedData.of(inputs), read_files(inputs["file"])
-    task = plugins.find("tasks", settings.task.type)
+    task = plugins.task(settings.task.type)
     items, metric = data.items("validation"), settings.task.metric
     asked = Asked(
         items,
