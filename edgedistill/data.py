@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .errors import EdgedistillError, UserError
 from .contracts.task import Task
+from .errors import EdgedistillError, UserError
 from .ragged import Array, Ragged
 from .reading import require_columns
 from .row_problems import RowProblems

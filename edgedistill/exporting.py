@@ -184,8 +184,8 @@ def compare_with_torch(
         worst = float(np.max(differences))  # NaN where one is
         if not worst <= tolerance:
             raise EdgedistillError(
-                f"target {target}: at batch {batch}, length {width} the file differs from torch by {worst:.3g}, expected "
-                f"at most {tolerance:g}"
+                f"target {target}: at batch {batch}, length {width} the file differs from torch by {worst:.3g}, "
+                f"expected at most {tolerance:g}"
             )
         checks.append(ShapeCheck(batch, width, worst))
     return tuple(checks)
@@ -198,7 +198,9 @@ def refuse_components(request: FileRequest, target: str) -> None:
         RefusedError: a part of it is asked for.
     """
     if request.component != WHOLE:
-        raise RefusedError(f"target {target}: it takes a model as a whole; the task needs its part '{request.component}'")
+        raise RefusedError(
+            f"target {target}: it takes a model as a whole; the task needs its part '{request.component}'"
+        )
 
 
 @contextmanager
@@ -215,8 +217,8 @@ def quiet() -> Iterator[None]:
 
 
 def input_columns(model: PreTrainedModel, given: Mapping[str, Column]) -> dict[str, Column]:
-    """The inputs of a model's files: those of its data that its forward pass names, in its order. What it only tolerates
-    would be an input that nothing reads, yet that every client must feed."""
+    """The inputs of a model's files: those of its data that its forward pass names, in its order. What it only
+    tolerates would be an input that nothing reads, yet that every client must feed."""
     named = inspect.signature(model.forward).parameters
     return {name: given[name] for name in named if name in given and given[name].role == "input"}
 

@@ -302,9 +302,8 @@ def outputs_of(model: PreTrainedModel, inputs: Batch) -> Mapping[str, torch.Tens
 class FileRequest:
     """What an exporter is given to make one file.
 
-    A fixed-shape target is asked once for every bucket, with `length` set and `source` of the same bucket. Where a task's
-    driver asks several components, every file is of one of them.
-    """
+    A fixed-shape target is asked once for every bucket, with `length` set and `source` of the same bucket. Where a
+    task's driver asks several components, every file is of one of them."""
 
     precision: str
     model: Callable[[], PreTrainedModel]

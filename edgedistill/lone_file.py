@@ -303,9 +303,7 @@ def _refuse_answers(request: LoneFile, judge: Judge, answers: Answers, labels: S
         )
 
 
-def _client(
-    request: LoneFile, runtime: HasClient, given: _Given, items: Items, answers: Answers
-) -> dict[str, object]:
+def _client(request: LoneFile, runtime: HasClient, given: _Given, items: Items, answers: Answers) -> dict[str, object]:
     """What the runtime's own library makes of the file."""
     # A text that was cut here is not what the library reads.
     whole = np.flatnonzero(items.lengths < given.longest)

@@ -1,5 +1,5 @@
-"""The files of one model in one target and precision: which a runtime opens of which component for which length, and what
-they weigh."""
+"""The files of one model in one target and precision: which a runtime opens of which component for which length, and
+what they weigh."""
 
 from __future__ import annotations
 

@@ -73,8 +73,8 @@ def find(group: Group, name: str) -> ModuleType:
 
 
 def reference(group: Group, name: str) -> str:
-    """Where a plug-in is, as `pkgutil.resolve_name` takes it: another process finds it by that where entry points are not
-    known.
+    """Where a plug-in is, as `pkgutil.resolve_name` takes it: another process finds it by that where entry points are
+    not known.
 
     Raises:
         UserError: as `find`.

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .contracts.task import Task
 from .errors import EdgedistillError, UserError
 from .inference import model_inputs, to_batch
-from .contracts.task import Task
 from .ragged import Ragged, spread
 
 if TYPE_CHECKING:

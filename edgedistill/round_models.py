@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import plugins
-from .errors import UserError
 from .contracts.task import Task
+from .errors import UserError
 from .interfaces import ModelSizes, StudentRequest
 
 if TYPE_CHECKING:

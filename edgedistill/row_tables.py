@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .errors import UserError
 from .contracts.task import Task
+from .errors import UserError
 from .row_files import MAX_CHARACTERS, Place, Row
 from .row_problems import RowProblems, shown
 

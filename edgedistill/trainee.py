@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from .inference import model_inputs
 from .contracts.task import Task
+from .inference import model_inputs
 from .interfaces import Batch, LossInputs, MaskedView, Relations, pooled
 from .layouts import layout_of
 

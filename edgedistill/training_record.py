@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from .artifacts import write_json
 from .clients import write_note
+from .contracts.task import Task
 from .heads import SINGLE_LABEL
 from .inference import predict, references, score
-from .contracts.task import Task
 from .models import parameter_count, save_model
 from .ragged import Ragged
 from .tokenizer_files import save_tokenizer

@@ -168,9 +168,7 @@ def _components(fields: Fields, max_length: int | None) -> Mapping[str, Componen
         if not name.isidentifier():
             raise fields.refuse("components", name, "names of letters, digits and _")
         each = Fields(content, f"{fields.where}: components: {name}")
-        found[name] = ComponentFacts(
-            _opened(each, max_length), _ports(each, "inputs"), _ports(each, "outputs")
-        )
+        found[name] = ComponentFacts(_opened(each, max_length), _ports(each, "inputs"), _ports(each, "outputs"))
         each.end()
     if not found or len({tuple(length for length, _ in each.opened) for each in found.values()}) > 1:
         raise fields.refuse("components", list(found), "at least one, and files of the same lengths for each")
@@ -210,7 +208,9 @@ def _ports(fields: Fields, key: str) -> tuple[PortFacts, ...]:
         if kind not in _TYPES:
             raise each.refuse("type", kind, f"one of {', '.join(_TYPES)}")
         sizes = shape if isinstance(shape, list) else []
-        good = all(size is None or (isinstance(size, int) and not isinstance(size, bool) and size >= 0) for size in sizes)
+        good = all(
+            size is None or (isinstance(size, int) and not isinstance(size, bool) and size >= 0) for size in sizes
+        )
         if not good or not (shape is None or isinstance(shape, list)):
             raise each.refuse("shape", shape, "a list of sizes, null for any, or null")
         each.end()

@@ -1,6 +1,6 @@
-"""The golden inputs of a bundle: which they are, how far an answer may lie from the expected one, and their files, read as
-typed, closed values: `golden.json` says what a person reads, `golden-items.safetensors` and `golden-answers.safetensors`
-hold the numbers."""
+"""The golden inputs of a bundle: which they are, how far an answer may lie from the expected one, and their files, read
+as typed, closed values: `golden.json` says what a person reads, `golden-items.safetensors` and
+`golden-answers.safetensors` hold the numbers."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ class Golden:
 
 
 def spread_by_length(lengths: Integers, count: int = EXAMPLES) -> list[int]:
-    """That many examples, evenly spread over all when ordered by length: the shortest and the longest are among them, and
-    the median length is the data's own, so that they may be timed as well."""
+    """That many examples, evenly spread over all when ordered by length: the shortest and the longest are among them,
+    and the median length is the data's own, so that they may be timed as well."""
     order = np.argsort(lengths, kind="stable")
     places = np.unique(np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int))
     return sorted(int(item) for item in order[places])
@@ -102,7 +102,8 @@ def tolerance(max_abs_diff: float, precision: str, rows: Floats) -> tuple[float,
 
 
 def first_wrong(judge: Judge, given: Answers, expected: Answers, allowed: float) -> tuple[str | None, float | None]:
-    """What is wrong with the answers to one item, or None; and by how much they are off, None where that cannot be said."""
+    """What is wrong with the answers to one item, or None; and by how much they are off, None where that cannot be
+    said."""
     for name, array in expected.values.items():
         found = given.values.get(name)
         if found is None or found.shape != array.shape:
@@ -143,7 +144,9 @@ def check_golden(golden: Golden, facts: Facts, labels: Sequence[str], judge: Jud
     where = str(folder / "golden.json")
     items, answers = golden.items, golden.answers
     if not 1 <= len(golden.texts) <= _MOST_ITEMS or len(golden.texts) != len(items):
-        raise UserError(f"{where}: has {len(golden.texts)} golden inputs, expected 1 to {_MOST_ITEMS}, as {ITEMS_FILE} has")
+        raise UserError(
+            f"{where}: has {len(golden.texts)} golden inputs, expected 1 to {_MOST_ITEMS}, as {ITEMS_FILE} has"
+        )
     _check_inputs(items, facts, folder / ITEMS_FILE)
     _check_answers(answers, items, folder / ANSWERS_FILE)
     wanted = (0,) if facts.max_length is None else (0, 1, 2)  # no free text: words that were given one by one
@@ -151,14 +154,14 @@ def check_golden(golden: Golden, facts: Facts, labels: Sequence[str], judge: Jud
     for number, text in enumerate(golden.texts):
         if len(text.given) not in wanted:
             raise UserError(f"{where}: item {number}: given is {shown(text.given)}, expected at most two texts")
-        own = tuple(said[place] for place in np.flatnonzero(answers.item == number))
+        own = tuple(said[int(place)] for place in np.flatnonzero(answers.item == number))
         if text.answers != own:
             raise UserError(f"{where}: item {number}: answers is {shown(text.answers)}, expected {shown(own)}")
     expected, _ = tolerance(facts.max_abs_diff, facts.precision, numbers(answers))
     if not abs(golden.tolerance - expected) <= 1e-6 * expected:
         raise UserError(
-            f"{where}: tolerance is {golden.tolerance:g}, expected {expected:g}, as the run's max_abs_diff and the golden "
-            "answers give; with another one the test would not say what it says"
+            f"{where}: tolerance is {golden.tolerance:g}, expected {expected:g}, as the run's max_abs_diff and the "
+            "golden answers give; with another one the test would not say what it says"
         )
 
 
@@ -217,10 +220,10 @@ def _check_inputs(items: Items, facts: Facts, file: Path) -> None:
             raise UserError(f"{file}: {shown(name)} is of {values.dtype}, expected whole numbers")
         if not np.isfinite(np.asarray(values, np.float64)).all():
             raise UserError(f"{file}: {shown(name)} holds what is no number")
-    if (name := items.token_column) is not None:
-        ids = items.values[name]
+    if (tokens := items.token_column) is not None:
+        ids = items.values[tokens]
         if len(ids) and not 0 <= int(ids.min()) <= int(ids.max()) <= _LARGEST_ID:
-            raise UserError(f"{file}: {shown(name)} goes from {ids.min()} to {ids.max()}, expected 0 to {_LARGEST_ID}")
+            raise UserError(f"{file}: {shown(tokens)} goes from {ids.min()} to {ids.max()}, expected 0 to {_LARGEST_ID}")
 
 
 def _check_answers(answers: Answers, items: Items, file: Path) -> None:
@@ -233,5 +236,7 @@ def _check_answers(answers: Answers, items: Items, file: Path) -> None:
     if not known or not np.array_equal(answers.example, items.example[answers.item]):
         raise UserError(f"{file}: doesn't answer the items of {ITEMS_FILE}, each once and in their order")
     floats = [each for each in answers.values.values() if np.issubdtype(each.dtype, np.floating)]
-    if not floats or not all((np.abs(np.asarray(each, np.float64)) <= np.finfo(np.float32).max).all() for each in floats):
+    if not floats or not all(
+        (np.abs(np.asarray(each, np.float64)) <= np.finfo(np.float32).max).all() for each in floats
+    ):
         raise UserError(f"{file}: expected finite numbers that float32 holds")

@@ -1,4 +1,5 @@
-"""What a bundle's folder holds, and whether it is still what it was. Needs no torch: it is read on the device's own machine.
+"""What a bundle's folder holds, and whether it is still what it was. Needs no torch: it is read on the device's own
+machine.
 
 All of it is checked once, when the bundle is opened. `sha256.txt` vouches for every byte that is read; who can write a
 bundle can write that file too, so what the other files say is checked for itself: types, ranges, names inside the

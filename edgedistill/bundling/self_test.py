@@ -150,15 +150,15 @@ def _tokens(golden: Golden, bundle: Bundle) -> tuple[str, set[int]]:
         other = _other_tokens(golden, column, bundle.folder / TOKENIZER)
     except (KeyboardInterrupt, SystemExit):
         raise
-    except BaseException as error:  # noqa: BLE001 - a panic of the library, which is no Exception, is the file's as well
+    except BaseException as error:  # noqa: BLE001 - a panic of the library, which is no Exception, is the file's too
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{bundle.folder / TOKENIZER}: cannot be used: {reason}") from None
     return ("other" if other else "same"), other
 
 
 def _other_tokens(golden: Golden, column: str, tokenizer_file: Path) -> set[int]:
-    """Numbers of the golden inputs whose texts give other ids, or other values of the inputs beside them (mask, segments),
-    to a plain client, which takes the file as it is.
+    """Numbers of the golden inputs whose texts give other ids, or other values of the inputs beside them (mask,
+    segments), to a plain client, which takes the file as it is.
 
     Args:
         column: of the token ids.
@@ -168,7 +168,8 @@ def _other_tokens(golden: Golden, column: str, tokenizer_file: Path) -> set[int]
     tokenizer = Tokenizer.from_file(str(tokenizer_file))
     other = set()
     for number, text in enumerate(golden.texts):
-        found = tokenizer.encode(*text.given)
+        first, *second = text.given
+        found = tokenizer.encode(first, second[0]) if second else tokenizer.encode(first)
         beside = ([1] * len(found.ids), found.attention_mask, found.type_ids)
         given = {name: array[0].tolist() for name, array in golden.items.inputs([number]).items() if array.ndim == 2}
         if given.pop(column) != found.ids or any(values not in beside for values in given.values()):

@@ -1,9 +1,10 @@
-"""Bundles of schema `edgedistill/bundle/1`, lifted to what they would be now: classifiers of one component, with token ids
-and logits as lists in `golden.json`."""
+"""Bundles of schema `edgedistill/bundle/1`, lifted to what they would be now: classifiers of one component, with token
+ids and logits as lists in `golden.json`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -70,7 +71,7 @@ def lift_golden(content: object, facts: Facts, labels: Sequence[str], pad: int, 
     names = list(every[0][1]) if every else []
     if any(list(each) != names for _, each, _ in every) or not names:
         raise UserError(f"{where}: its items differ in which inputs they have")
-    layout = "sequence" if facts.max_length is not None else "block"
+    layout: Literal["sequence", "block"] = "sequence" if facts.max_length is not None else "block"
     columns = {name: Column("input", layout, pad if name == _TOKENS else 0, tokens=name == _TOKENS) for name in names}
     try:
         items = Items.of(columns, {name: [each[name] for _, each, _ in every] for name in names}, range(len(every)))
@@ -98,10 +99,10 @@ def _item(item: Fields, facts: Facts) -> tuple[GoldenText, dict[str, Array], Arr
     item.end()
     if len({len(each) for each in inputs.values()}) != 1:
         raise item.refuse("the length of its inputs", sorted(map(len, inputs.values())), "one")
-    values = np.asarray(rows, dtype=np.float64).reshape(len(rows), facts.labels)
-    if not (np.abs(values) <= np.finfo(np.float32).max).all():
+    logits = np.asarray(rows, dtype=np.float64).reshape(len(rows), facts.labels)
+    if not (np.abs(logits) <= np.finfo(np.float32).max).all():
         raise item.refuse("rows", rows, "numbers that float32 holds")
-    return GoldenText(text, tuple(map(str, given)), tuple(map(str, labels))), inputs, values.astype(np.float32)
+    return GoldenText(text, tuple(map(str, given)), tuple(map(str, labels))), inputs, logits.astype(np.float32)
 
 
 def _whole_numbers(item: Fields, name: str) -> Array:

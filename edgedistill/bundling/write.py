@@ -86,6 +86,7 @@ def write_bundle(material: Material, folder: Path, scratch: Path) -> None:
         candidate=row.id,
         runtime=row.runtime,
         runtime_reference=plugins.reference("runtimes", row.runtime),
+        driver=task.device,
         components=components,
         text=task.data.tokens,
         pair="text_pair" in data.columns,
@@ -135,7 +136,7 @@ def _golden(material: Material, row: CandidateResult, data: PreparedData, task: 
     for number, item in enumerate(chosen):
         columns = raw[int(items.example[item])]
         given = [str(columns[data.columns[key]]) for key in task.data.columns.texts if key in data.columns]
-        own = [said[place] for place in np.flatnonzero(answers.item == number)]
+        own = [said[int(place)] for place in np.flatnonzero(answers.item == number)]
         texts.append(GoldenText(task.data.show(columns, data.columns), tuple(given), tuple(own)))
     allowed, reason = tolerance(row.max_abs_diff, row.precision, numbers(answers))
     return Golden(items.take(chosen), answers, texts, allowed, reason)

@@ -56,7 +56,8 @@ class Judge:
             answer is wrong and 1 where it is right.
         as_references: (answers) -> what they say, taken as right: each of its decisions is known, and `values` are in
             the form of references. Where it is given, a metric may be asked about its result too, as answers.
-        misfit: (answers, label names) -> why they can't be those of a model with these labels, or None; for files that no
+        misfit: (answers, label names) -> why they can't be those of a model with these labels, or None; for files that
+        no
             run made.
         confidence: None for a task whose answers don't tell how sure they are.
     """

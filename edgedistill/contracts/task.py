@@ -143,6 +143,8 @@ class Task:
         version: raised whenever it encodes, answers or scores otherwise; part of the key of every step that does.
         spec: its options in a recipe, told apart by `type`.
         device: module whose `DRIVER` is its device half; it imports numpy only.
+        snippets: package with the templates of a bundle's examples (`run.py.jinja`, `run.mjs.jinja`, `run.cpp.jinja`),
+            which show a person the way from an example to an answer; None: one that asks through edgedistill.
     """
 
     name: str
@@ -153,3 +155,4 @@ class Task:
     judge: Judge
     device: str
     api: int = 1
+    snippets: str | None = None

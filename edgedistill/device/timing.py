@@ -14,8 +14,8 @@ from edgedistill.contracts.items import Items
 
 
 def batches_of(items: Items, batch: int, length: int | None) -> list[dict[str, Array]]:
-    """The items in their own order, so many at once, padded to the longest or padded or cut to `length`. Fewer than that
-    many are a batch only where there are no more."""
+    """The items in their own order, so many at once, padded to the longest or padded or cut to `length`. Fewer than
+    that many are a batch only where there are no more."""
     starts = range(0, len(items), batch)
     whole = [start for start in starts if start + batch <= len(items)] or list(starts)
     return [items.batch(np.arange(start, min(start + batch, len(items))), length) for start in whole]

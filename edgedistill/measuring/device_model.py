@@ -1,4 +1,5 @@
-"""The files of one model under a runtime, for a task: opened in a process of their own, where they answer or are counted."""
+"""The files of one model under a runtime, for a task: opened in a process of their own, where they answer or are
+counted."""
 
 from __future__ import annotations
 
@@ -83,9 +84,15 @@ class DeviceModel:
         backend, ports = found["backend"], found["ports"]
         assert isinstance(backend, dict)
         assert isinstance(ports, dict)
-        numbers = (_number(found[name]) for name in ("load_ms", "peak_rss_mb", "empty_mb"))
         told = {name: (_ports(each["inputs"]), _ports(each["outputs"])) for name, each in ports.items()}
-        return Loaded(*numbers, version=str(found["version"]), backend=backend, ports=told)
+        return Loaded(
+            load_ms=_number(found["load_ms"]),
+            peak_rss_mb=_number(found["peak_rss_mb"]),
+            empty_mb=_number(found["empty_mb"]),
+            version=str(found["version"]),
+            backend=backend,
+            ports=told,
+        )
 
     @contextmanager
     def opened(self, scratch: Path) -> Iterator[Opened]:
@@ -123,7 +130,8 @@ class Opened:
         return Answers.open(output)
 
     def cost(self, items: Items, batch: int, length: int | None) -> Cost:
-        """Its instructions on 32 batches of these items, after a few runs: what the first alone cost would be taken off.
+        """Its instructions on 32 batches of these items, after a few runs: what the first alone cost would be taken
+        off.
 
         Args:
             length: pad or cut every input to this many tokens; None: real lengths.

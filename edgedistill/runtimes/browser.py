@@ -92,8 +92,8 @@ class BrowserGraph:
 
 
 def _ports(told: object) -> dict[str, Port]:
-    """What the page tells of inputs or outputs: `[{"name": ..., "type": ..., "shape": [...]}]`; a size that may be any is
-    told by its name."""
+    """What the page tells of inputs or outputs: name, type and shape of each; a size that may be any is told by its
+    name."""
     assert isinstance(told, list)
     return {
         each["name"]: Port(each["type"], [size if isinstance(size, int) else None for size in each["shape"]])

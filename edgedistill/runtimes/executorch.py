@@ -66,8 +66,8 @@ class ExecutorchGraph:
 
 
 def port(kind: int, largest: Sequence[int]) -> Port:
-    """An input or output of that type (ExecuTorch's number), for which the file reserves room of that shape: it takes and
-    gives less."""
+    """An input or output of that type (ExecuTorch's number), for which the file reserves room of that shape: it takes
+    and gives less."""
     if kind not in TYPES:
         raise EdgedistillError(f"the ExecuTorch file has numbers of type {kind}, expected {', '.join(TYPES.values())}")
     return Port(TYPES[kind], list(largest))

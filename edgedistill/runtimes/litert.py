@@ -26,8 +26,8 @@ _PRODUCTS = frozenset(("BATCH_MATMUL", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CO
 
 
 class LiteRTGraph:
-    """A file opened by LiteRT, by the names of its only signature. Its converter numbers the outputs; the names come from
-    the file's record then."""
+    """A file opened by LiteRT, by the names of its only signature. Its converter numbers the outputs; the names come
+    from the file's record then."""
 
     def __init__(self, file: Path, threads: int, outputs: Sequence[str]) -> None:
         from ai_edge_litert.interpreter import Interpreter

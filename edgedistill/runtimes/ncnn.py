@@ -143,8 +143,8 @@ class NcnnGraph:
 
 
 def input_ports(layers: Sequence[Layer]) -> dict[str, Port]:
-    """Of the layers where inputs enter, (1, length) by the names of their blobs. ncnn has no types: what an `Embed` looks
-    up are whole numbers, all else are floats."""
+    """Of the layers where inputs enter, (1, length) by the names of their blobs. ncnn has no types: what an `Embed`
+    looks up are whole numbers, all else are floats."""
     numbers = {name for each in layers if each.kind == "Embed" for name in each.inputs}
     for each in reversed(layers):
         if each.kind == "Split" and numbers.intersection(each.outputs):

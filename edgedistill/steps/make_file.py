@@ -95,7 +95,10 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
         {name: _component(name, driver, parts, made) for name in driver.components},
         build_files=[name for each in made for name in _list(each["build_files"])],
         checks=[each["checks"] for each in made],
-        facts={**_mapping(made[-1]["facts"]), **({"min_length": shortest} if task.data.tokens and shortest > 1 else {})},
+        facts={
+            **_mapping(made[-1]["facts"]),
+            **({"min_length": shortest} if task.data.tokens and shortest > 1 else {}),
+        },
     )
 
 

@@ -53,7 +53,8 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
         task.data.references(items[model]).save(folder / "test" / "references.safetensors")
     files = {row.file_key: read_files(inputs[f"file:{row.file_key}"]) for row in rows}
     models = {
-        row.id: DeviceModel(files[row.file_key].opened, row.runtime, settings.task.type, timeout_seconds) for row in rows
+        row.id: DeviceModel(files[row.file_key].opened, row.runtime, settings.task.type, timeout_seconds)
+        for row in rows
     }
     failed: dict[str, EdgedistillError] = {}
     for key in dict.fromkeys(row.verify_key for row in rows):

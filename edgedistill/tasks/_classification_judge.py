@@ -159,10 +159,15 @@ METRICS = {
     "f1_macro": Metric("f1_macro", "higher", f1_statistics, f1_macro),
 }
 
+
 def misfit(answers: Answers, labels: Sequence[str]) -> str | None:
     """Whether there is one logit for each label."""
     count = logits_of(answers).shape[1]
-    return None if count == len(labels) else f"{count} logits for an item, expected one for each of its {len(labels)} labels"
+    return (
+        None
+        if count == len(labels)
+        else f"{count} logits for an item, expected one for each of its {len(labels)} labels"
+    )
 
 
 JUDGE = Judge(

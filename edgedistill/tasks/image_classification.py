@@ -113,4 +113,5 @@ TASK = Task(
     ),
     judge=JUDGE,
     device="edgedistill.tasks._classification_device",
+    snippets="edgedistill.bundling",
 )
