@@ -207,7 +207,7 @@ def _read(request: LoneFile, task: Task, scratch: Path, progress: Progress) -> _
     Raises:
         UserError: rows that the task cannot take.
     """
-    from .data import check_rows, encoded, with_label_names
+    from .data import check_rows, encode, with_label_names
     from .exporting import input_columns
     from .models import load_config, load_tokenizer, longest_input, outline
     from .reading import read_rows
@@ -230,7 +230,7 @@ def _read(request: LoneFile, task: Task, scratch: Path, progress: Progress) -> _
     model = outline(task.model.auto_class(), config)
     longest = min(request.max_length, tokenizer.model_max_length, longest_input(model))
     encoder = Encoder(columns, tokenizer, {name: number for number, name in enumerate(labels)}, longest)
-    items = encoded(rows, task, encoder)
+    items = encode(rows, task, encoder)
     for warning in check_split(items, tokenizer, None, f"measure: '{request.data}'")[1]:
         progress.say(f"warning: {warning}")
     return _Given(rows, columns, items, labels, labelled, longest, list(input_columns(model, items.columns)))
