@@ -24,3 +24,11 @@ def positions(owners: Integers, wanted: Sequence[int] | Integers) -> Integers:
     first, last = np.searchsorted(owners, chosen), np.searchsorted(owners, chosen, side="right")
     lengths = last - first
     return np.repeat(first - (np.cumsum(lengths) - lengths), lengths) + np.arange(int(lengths.sum()))
+
+
+def evenly_spaced(total: int, take: int | None) -> Integers:
+    """Numbers of `take` out of `total`, evenly spaced: data sorted by label must not give the first labels only. All of
+    them when there are no more, or for None."""
+    if take is None or take >= total:
+        return np.arange(total, dtype=np.int64)
+    return np.linspace(0, total - 1, take).astype(np.int64)

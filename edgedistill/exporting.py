@@ -63,7 +63,7 @@ class Order:
     model: str
     """Folder."""
     samples: str
-    """File of real inputs, the longest first."""
+    """File of real inputs."""
     calibration: str | None
     max_length: int
     only_length: int | None
@@ -224,10 +224,11 @@ def input_columns(model: PreTrainedModel, given: Mapping[str, Column]) -> dict[s
 
 
 def _samples(samples: Items, columns: Mapping[str, Column], batch: int, width: int) -> Batch:
-    """Real items; one shorter than `width` is repeated until it fills it, so that none is padding only."""
+    """Real items, the longest first; one shorter than `width` is repeated until it fills it: none is padding only."""
     import torch
 
-    rows = [samples.inputs([int(item)]) for item in np.resize(np.arange(len(samples)), batch)]
+    longest_first = np.argsort(-samples.lengths, kind="stable")
+    rows = [samples.inputs([int(item)]) for item in np.resize(longest_first, batch)]
     return {
         name: torch.from_numpy(
             np.stack([np.resize(row[name][0], width) if column.layout == "sequence" else row[name][0] for row in rows])

@@ -21,11 +21,11 @@ from .packages import Packages
 
 if TYPE_CHECKING:
     import torch
-    from datasets import Dataset
-    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from .ragged import Ragged
-    from .recipe import Architecture
+    from .contracts import batch
+    from .contracts.items import Items
+    from .contracts.task import AutoClass
     from .spec import Spec
 
 Floats = NDArray[np.floating]
@@ -34,104 +34,6 @@ Batch = dict[str, "torch.Tensor"]
 Inputs = dict[str, NDArray[np.generic]]
 MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids", "pixel_values")
 """The columns that models take, of those that a task's `encode` makes."""
-
-
-class AutoClass(Protocol):
-    """One of `transformers`' auto classes (`AutoModelForSequenceClassification`)."""
-
-    def from_pretrained(self, source: str | Path, **options: object) -> PreTrainedModel: ...
-
-    def from_config(self, config: PreTrainedConfig) -> PreTrainedModel: ...
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Logits of a data split, one row a decision: `values` (R, C) float32, `offsets` (N + 1,) int64."""
-
-    values: Floats
-    offsets: Integers
-
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
-
-    def take(self, items: Integers) -> Rows:
-        """The rows of these items only, in that order."""
-        lengths = np.diff(self.offsets)[items]
-        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        starts = np.repeat(self.offsets[:-1][items] - offsets[:-1], lengths)
-        return Rows(np.asarray(self.values)[starts + np.arange(offsets[-1])], offsets)
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A task's metric, the higher the better.
-
-    `score(decisions (R,), references (R,))` gives the figure. `per_row` gives each row's share where the figure is
-    their mean (accuracy), which makes resampling cheap; None where it isn't one (F1).
-    """
-
-    score: Callable[[Integers, Integers], float]
-    per_row: Callable[[Integers, Integers], Floats] | None = None
-
-
-@dataclass(frozen=True)
-class Columns:
-    """The data columns a task reads: name in the recipe -> what it holds (`text`, `label`, `tokens`, `tags`)."""
-
-    required: tuple[str, ...]
-    labels: str
-    optional: tuple[str, ...] = ()
-
-
-class Task(Protocol):
-    """A module in `tasks/`: everything that the rest must not know about a task."""
-
-    VERSION: int
-    """Raised whenever it encodes, scores or decides otherwise."""
-    COLUMNS: Columns
-    TEXTS: tuple[str, ...]
-    """Columns of free text, which may be changed without the labels losing their place; () where there are none."""
-    TOKENS: bool
-    """Whether the model reads text through the teacher's tokenizer."""
-    METRICS: Mapping[str, Metric]
-
-    def scratch_config(
-        self, architecture: Architecture, vocabulary: int, length: int, labels: Mapping[str, object]
-    ) -> PreTrainedConfig:
-        """The configuration of a model that is trained from nothing."""
-
-    def auto_class(self) -> AutoClass: ...
-
-    def problem_in(self, row: Mapping[str, object], columns: Mapping[str, str], labelled: bool) -> str | None:
-        """What is wrong with a raw row (`'text' is empty`), or None."""
-
-    def label_names(self, rows: Dataset, columns: Mapping[str, str]) -> list[str]:
-        """The label names of the training data, in the order of their ids."""
-
-    def encode(
-        self,
-        rows: Mapping[str, Sequence[object]],
-        columns: Mapping[str, str],
-        tokenizer: PreTrainedTokenizerBase | None,
-        label_ids: Mapping[str, int],
-        max_length: int,
-    ) -> dict[str, list[object]]:
-        """Model inputs and `labels` (-100: none) of a batch of raw rows."""
-
-    def rows(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
-        """(R, C) rows of a batch's logits, items in order."""
-
-    def references(self, batch: Batch) -> torch.Tensor:
-        """(R,) label ids of the same rows, -100 where there is none."""
-
-    def row_counts(self, batch: Batch) -> torch.Tensor:
-        """(B,) rows of each item."""
-
-    def device_rows(self, outputs: Sequence[NDArray[np.generic]], batch: Mapping[str, NDArray[np.generic]]) -> Floats:
-        """(R, C) rows of a device file's outputs on one padded batch."""
-
-    def show(self, row: Mapping[str, object], columns: Mapping[str, str]) -> str:
-        """A raw row as a person reads it in a list of flipped items."""
 
 
 @dataclass(frozen=True)
@@ -153,14 +55,14 @@ Relations = tuple["torch.Tensor", "torch.Tensor", "torch.Tensor"]
 class LossInputs:
     """All that a loss may look at in one batch; what no loss of the stage needs is not there.
 
-    student_logits_RC, teacher_logits_RC: rows. labels_R: class ids, -100 where there is none. weights_R: how much each
-    row counts; trust_R: how much the teacher is believed there; None when all count alike. Hidden states are indexed as
+    student_logits_RC, teacher_logits_RC: rows. known_R: which of them have a label. weights_R: how much each row
+    counts; trust_R: how much the teacher is believed there; None when all count alike. Hidden states are indexed as
     `transformers` does: 0 is the embedding layer, i the output of layer i; each is (B, T, H). Attention probabilities
     are (B, A, T, T) by layer, from 0. mask_BT: 1 on real tokens.
     """
 
     student_logits_RC: torch.Tensor  # noqa: N815
-    labels_R: torch.Tensor  # noqa: N815
+    known_R: torch.Tensor  # noqa: N815
     mask_BT: torch.Tensor  # noqa: N815
     weights_R: torch.Tensor | None = None  # noqa: N815
     trust_R: torch.Tensor | None = None  # noqa: N815
@@ -172,6 +74,8 @@ class LossInputs:
     student_relations: Sequence[Relations] = ()
     teacher_relations: Sequence[Relations] = ()
     teacher_embedding_BE: torch.Tensor | None = None  # noqa: N815
+    own_losses: Callable[[float], torch.Tensor] | None = None
+    """(R,) the task's own objective on its labels, by the share of label smoothing."""
     mask_some: Callable[[float], MaskedView] | None = None
     """A masked view of the batch, by the probability of masking a token."""
 
@@ -268,10 +172,12 @@ class StudentRequest:
     config_overrides: Mapping[str, object]
     tokenizer: PreTrainedTokenizerBase | None
     """None for a task without one."""
-    probe: Sequence[Batch]
+    probe: Sequence[batch.Batch]
     """A few training batches, for initialisations that measure importance."""
-    train: Ragged | None = None
-    """The training tokens, in the student's tokenizer."""
+    loss: Callable[[PreTrainedModel, batch.Batch], torch.Tensor] | None = None
+    """(R,) the task's own objective on the labels of a batch; None for a task without."""
+    train: Items | None = None
+    """The training items, in the tokens of the student's tokenizer."""
     kept_tokens: list[int] | None = None
     """Ids in the source's tokenizer of the tokens of a student with a tokenizer of its own."""
 

@@ -96,7 +96,7 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
     from .measuring.emulated import emulated
     from .measuring.judged import Asked, judged
     from .measuring.latency import Timed, Timing, time_one
-    from .statistics import metric_interval
+    from .statistics import rows_interval
 
     _refuse_request(request, progress)
     task, runtime = plugins.task(request.task), plugins.find("runtimes", request.runtime)
@@ -128,7 +128,7 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
         if given.labelled:
             metric, references = task.judge.metrics[request.metric], task.data.references(items)
             accuracy = judged(task.judge, answers, Asked(items, references=references)).figures[request.metric]
-            found = metric_interval(metric, metric.statistics(answers, references))
+            found = rows_interval(metric, metric.statistics(answers, references))
             interval = (found.low, found.high)
         if not slow:
             inputs = scratch / "inputs.safetensors"

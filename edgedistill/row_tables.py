@@ -41,7 +41,7 @@ class Wanted:
             inputs=inputs,
             texts=tuple(dict.fromkeys(column for key, column in inputs.items() if key in task.data.columns.texts)),
             others=tuple(dict.fromkeys(column for key, column in inputs.items() if key not in task.data.columns.texts)),
-            label=columns[task.data.columns.labels] if label else None,
+            label=columns[task.data.columns.labels] if label and task.data.columns.labels else None,
         )
 
     def names(self) -> tuple[str, ...]:

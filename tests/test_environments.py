@@ -7,7 +7,6 @@ import sys
 from importlib.metadata import requires, version
 from pathlib import Path
 
-import numpy as np
 import pytest
 from helpers import plugged_in
 

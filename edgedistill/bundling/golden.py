@@ -223,7 +223,9 @@ def _check_inputs(items: Items, facts: Facts, file: Path) -> None:
     if (tokens := items.token_column) is not None:
         ids = items.values[tokens]
         if len(ids) and not 0 <= int(ids.min()) <= int(ids.max()) <= _LARGEST_ID:
-            raise UserError(f"{file}: {shown(tokens)} goes from {ids.min()} to {ids.max()}, expected 0 to {_LARGEST_ID}")
+            raise UserError(
+                f"{file}: {shown(tokens)} goes from {ids.min()} to {ids.max()}, expected 0 to {_LARGEST_ID}"
+            )
 
 
 def _check_answers(answers: Answers, items: Items, file: Path) -> None:

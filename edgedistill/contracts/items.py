@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -39,7 +40,8 @@ class Items:
     """N items: `columns` says what each of `values` is.
 
     A scalar column is (N,), a block column (N, ...), a sequence column flat values with its `offsets` (N + 1,), from 0.
-    `example` (N,) is the example that each item belongs to, in ascending order, numbered as the rows of the data.
+    `example` (N,) is the example that each item belongs to, numbered as the rows of the data; in ascending order, unless
+    the items were taken in another.
     """
 
     columns: Mapping[str, Column]
@@ -60,7 +62,8 @@ class Items:
         """Items from what each of them holds: by column N numbers, N sequences of numbers, or N equal blocks.
 
         Raises:
-            ValueError: columns of different numbers of items, of other shapes than they say, or other columns.
+            ValueError: columns of different numbers of items, of other shapes than they say, or other columns; examples
+                out of order.
         """
         values: dict[str, Array] = {}
         offsets: dict[str, Integers] = {}
@@ -72,11 +75,14 @@ class Items:
                 lengths = [len(sequence) for sequence in given]  # type: ignore[arg-type]
                 own = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
                 offsets[name] = next((known for known in offsets.values() if np.array_equal(known, own)), own)
-                parts = [np.asarray(sequence) for sequence in given if len(sequence)]  # type: ignore[arg-type]
-                values[name] = np.concatenate(parts) if parts else np.zeros(0, np.int64)
+                flat = list(chain.from_iterable(given))  # type: ignore[arg-type]
+                values[name] = np.array(flat) if flat else np.zeros(0, np.int64)
             else:
                 values[name] = np.asarray(given)
-        return cls(columns, values, offsets, np.asarray(example, np.int64), length_of).checked()
+        owners = np.asarray(example, np.int64)
+        if (np.diff(owners) < 0).any() or (owners < 0).any():
+            raise ValueError("the items don't stand in the order of their examples")
+        return cls(columns, values, offsets, owners, length_of).checked()
 
     def __len__(self) -> int:
         return len(self.example)
@@ -85,7 +91,7 @@ class Items:
         """These items.
 
         Raises:
-            ValueError: a column of another number of items or another shape than its layout, or examples out of order.
+            ValueError: a column of another number of items or another shape than its layout.
         """
         count = len(self)
         for name, column in self.columns.items():
@@ -97,8 +103,6 @@ class Items:
                 fits = shape[:1] == (count,) and (len(shape) == 1) == (column.layout == "scalar")
             if not fits:
                 raise ValueError(f"column '{name}' has the shape {shape}, which is no {column.layout} of {count} items")
-        if (np.diff(self.example) < 0).any() or (count and self.example[0] < 0):
-            raise ValueError("the items don't stand in the order of their examples")
         return self
 
     @property
@@ -113,6 +117,12 @@ class Items:
     def token_column(self) -> str | None:
         """The column that holds the tokenizer's tokens; None where there is none."""
         return next((name for name, column in self.columns.items() if column.tokens), None)
+
+    @property
+    def token_ids(self) -> Integers:
+        """Ids of all tokens of all items, one after the other; empty where no column holds tokens."""
+        name = self.token_column
+        return np.zeros(0, np.int64) if name is None else self.values[name].astype(np.int64)
 
     @property
     def lengths(self) -> Integers:

@@ -8,12 +8,11 @@ from typing import TypeVar
 
 import numpy as np
 
-from edgedistill.arrays import Floats, Integers
+from edgedistill.arrays import Floats, Integers, evenly_spaced
 from edgedistill.contracts.answers import Answers, References
 from edgedistill.contracts.items import Items
 from edgedistill.contracts.judge import Fidelity, Judge
 from edgedistill.measuring.device_model import Opened
-from edgedistill.ragged import spread
 
 Given = TypeVar("Given", bound=Answers)
 
@@ -122,7 +121,7 @@ def numbers(answers: Answers) -> Floats:
 def some_examples(items: Items, take: int | None) -> Integers:
     """Numbers of all items of `take` examples, evenly spread; None: of all."""
     examples = np.unique(items.example)
-    return items.of_examples(examples[spread(len(examples), take)])
+    return items.of_examples(examples[evenly_spaced(len(examples), take)])
 
 
 def _of_chosen(given: Given | None, chosen: Integers | None) -> Given | None:

@@ -104,12 +104,12 @@ class Worker:
 
     def count(self, batches: int) -> dict[str, object]:
         """Instructions of one run, by the emulator's count: the mean over so many `batches`, evenly spread."""
+        from edgedistill.arrays import evenly_spaced
         from edgedistill.device.counting import instructions_of_a_run
         from edgedistill.emulation.guest import instructions
-        from edgedistill.ragged import spread
 
         driver, model, items = self._ready()
-        chosen = [self._batches[i] for i in spread(len(self._batches), batches)]
+        chosen = [self._batches[i] for i in evenly_spaced(len(self._batches), batches)]
         found = instructions_of_a_run(driver, model.graphs(items.columns), chosen, instructions)
         return {"instructions_per_inference": found, "inputs": len(chosen)}
 

@@ -32,7 +32,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     from edgedistill.data import PreparedData
     from edgedistill.measuring.device_model import DeviceModel
     from edgedistill.measuring.judged import Asked, answer_and_judge, fidelity_figures, some_examples
-    from edgedistill.statistics import metric_interval
+    from edgedistill.statistics import rows_interval
 
     task = plugins.task(settings.task.type)
     data, files = PreparedData.of(inputs), read_files(inputs["file"])
@@ -55,7 +55,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     against_torch = fidelity_figures(found["validation"])
     metric, references = task.judge.metrics[settings.task.metric], found["test"].references
     assert references is not None
-    interval = metric_interval(metric, metric.statistics(found["test"].answers, references))
+    interval = rows_interval(metric, metric.statistics(found["test"].answers, references))
     write_json(
         folder / "emulation.json",
         {

@@ -32,12 +32,11 @@ class Settings(Spec):
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> None:
     """Publish `judgement.json`; everything in it is measured on validation."""
     from edgedistill.data import PreparedData
-    from edgedistill.inference import references
-    from edgedistill.signals import load_rows
     from edgedistill.stop import FileFigures, judge
+    from edgedistill.tasks._former import load_rows, references
 
     task = plugins.task(settings.task.type)
-    labels = references(task, PreparedData.of(inputs).tokens("validation"))
+    labels = references(task, PreparedData.of(inputs).items("validation"))
     kept = labels != -100
     teacher, student = (
         np.asarray(load_rows(inputs[role].path("validation.safetensors")).values).argmax(axis=1)[kept]

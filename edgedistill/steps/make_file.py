@@ -52,7 +52,8 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     data = PreparedData.of(inputs)
     driver: Driver = importlib.import_module(task.device).DRIVER
     items = data.items("validation")
-    items.take(np.argsort(-items.lengths, kind="stable")[:_SAMPLES]).save(context.scratch / "samples.safetensors")
+    longest_ones = np.sort(np.argsort(-items.lengths, kind="stable")[:_SAMPLES])
+    items.take(longest_ones).save(context.scratch / "samples.safetensors")
     calibration = None
     if settings.calibration is not None:
         calibration = context.scratch / "calibration.safetensors"

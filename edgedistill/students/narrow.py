@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, model_validator
 
+from edgedistill.contracts.batch import Batch
 from edgedistill.errors import UserError
-from edgedistill.interfaces import Batch, StudentRequest
+from edgedistill.interfaces import StudentRequest
 from edgedistill.layouts import LAYOUTS, Layout, layout_of
 from edgedistill.shapes import ModelShape
 from edgedistill.spec import Spec
@@ -189,8 +190,8 @@ def measure_importance(model: PreTrainedModel, probe: Sequence[Batch], layout: L
     try:
         with torch.no_grad():
             for batch in probe:
-                mask = batch["attention_mask"].bool()
-                model(**{key: value for key, value in batch.items() if key in _FORWARD})
+                mask = batch.mask_BT.bool()
+                model(**batch.inputs)
     finally:
         for hook in hooks:
             hook.remove()
@@ -199,9 +200,6 @@ def measure_importance(model: PreTrainedModel, probe: Sequence[Batch], layout: L
         heads=[sums[f"heads.{i}"].view(count, size) for i in range(config.num_hidden_layers)],
         neurons=[sums[f"neurons.{i}"] for i in range(config.num_hidden_layers)],
     )
-
-
-_FORWARD = ("input_ids", "attention_mask", "token_type_ids")
 
 
 def head_dimensions(importance: torch.Tensor, heads: int, size: int) -> torch.Tensor:

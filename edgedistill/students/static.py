@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from pydantic import Field
 
+from edgedistill.contracts.items import Items
 from edgedistill.interfaces import Floats, Integers, StudentRequest
-from edgedistill.ragged import Ragged
 from edgedistill.shapes import ModelShape
 from edgedistill.spec import Spec
 from edgedistill.students import trim_vocabulary
@@ -47,7 +47,7 @@ def shape(spec: StaticSpec, source: ModelShape) -> None:
     """The number of tokens is known when the texts have been read."""
 
 
-def make_tokenizer(spec: StaticSpec, source: Path, train: Ragged, folder: Path) -> list[int]:
+def make_tokenizer(spec: StaticSpec, source: Path, train: Items, folder: Path) -> list[int]:
     """The source's tokenizer with the tokens that the training texts need, as `trim_vocabulary` makes it."""
     trimmed = trim_vocabulary.SPEC.model_validate({"init": "trim_vocabulary", "coverage": spec.coverage})
     return trim_vocabulary.make_tokenizer(trimmed, source, train, folder)
@@ -87,7 +87,7 @@ def build(request: StudentRequest) -> PreTrainedModel:
     around = [request.tokenizer.cls_token_id, request.tokenizer.sep_token_id]
     first, last = ([] if token is None else [kept[token]] for token in around)
     vectors = token_vectors(source, kept, first, last)
-    shares = token_shares(request.train.values["input_ids"].astype(np.int64), len(kept))
+    shares = token_shares(request.train.token_ids, len(kept))
     weighted = principal_components(vectors, spec.dimensions) * sif_weights(shares, spec.sif)[:, None]
     with torch.no_grad():
         # The head expects vectors of about unit size, as random ones have.

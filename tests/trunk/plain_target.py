@@ -43,7 +43,7 @@ def _in_eight_bits(name, value):
 class Graph:
     """A BERT for sequence classification with the activation `relu`, computed in float64."""
 
-    inputs = dict.fromkeys(("input_ids", "attention_mask", "token_type_ids"), Port("int64", (None, None)))  # noqa: RUF012
+    inputs = dict.fromkeys(("input_ids", "attention_mask", "token_type_ids"), Port("int64", (None, None)))
     outputs = {"logits": Port("float32", (None, None))}  # noqa: RUF012 - the protocol's attributes
 
     def __init__(self, file):
