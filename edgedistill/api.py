@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import struct
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO, overload
 
-from . import artifacts, loading, plugins, publishing, run_folder, sources
+from . import artifacts, loading, publishing, run_folder, sources
 from .artifacts import Artifact
 from .bundling import from_run, merge, self_test
 from .bundling.layout import is_bundle
@@ -24,7 +23,7 @@ from .engine import execute, find_done
 from .errors import EdgedistillError, UserError
 from .evaluated import EvaluatedRun, without_files
 from .lone_file import FileMeasurement, LoneFile, measure_lone_file
-from .measuring.instructions import refuse_options
+from .measuring.emulated import refuse_options
 from .model_files import read_files
 from .planning import Plan, make_plan
 from .progress import Progress
@@ -35,6 +34,7 @@ from .statistics import Paired
 from .statistics import compare as compare_paired
 from .store.listing import remember, store_of
 from .store.store import Store
+from .tasks._former import METRICS
 
 
 @dataclass(frozen=True)
@@ -425,7 +425,8 @@ def _difference(run: Path, own: Results, first_run: Path, first: Results) -> Pai
     """Paired difference of the chosen candidates, when both answered the same test items."""
     import numpy as np
 
-    from .signals import load_rows
+    from .contracts.answers import References
+    from .tasks._former import load_rows
 
     if own.chosen is None or first.chosen is None or own.data.get("test_sha256") != first.data.get("test_sha256"):
         return None
@@ -437,13 +438,12 @@ def _difference(run: Path, own: Results, first_run: Path, first: Results) -> Pai
             return None
         with _damage_named(file):
             decided.append(np.asarray(load_rows(file).values).argmax(axis=1))
-    references = run / "predictions" / "test" / "references.json"
+    references = run / "predictions" / "test" / "references.safetensors"
     with _damage_named(references):
-        labels = np.array(json.loads(references.read_text(encoding="utf-8"))["labels"], dtype=np.int64)
-        kept = labels != -100
+        known = References.open(references)
+        labels, kept = known.values["class"].astype(np.int64), known.known
         a, b = (answers[kept] for answers in decided)
-    task = plugins.task(str(own.data["task"]))
-    return compare_paired(task.METRICS[own.metric], a, b, labels[kept])
+    return compare_paired(METRICS[own.metric], a, b, labels[kept])
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from .planning import Plan
 from .recipe import Recipe
 
 if TYPE_CHECKING:
-    from .interfaces import Floats, Integers
+    from .arrays import Floats, Integers
 
 _EVALUATES, _TRIES = "evaluate", "probe_model"
 
@@ -59,7 +59,7 @@ class EvaluatedRun:
         """(R, C) what a model said of a split: `test` or `validation`."""
         import numpy as np
 
-        from .signals import load_rows
+        from .tasks._former import load_rows
 
         step = f"{'test' if split == 'test' else 'evaluate'}-{model}"
         return np.array(load_rows(self.artifacts[step].path(f"{split}.safetensors")).values)
@@ -67,10 +67,10 @@ class EvaluatedRun:
     def references(self, split: str = "test") -> Integers:
         """(R,) the right answers of a split."""
         from .data import PreparedData
-        from .inference import references
+        from .tasks._former import references
 
         data, place = self.artifacts["data"], self.artifacts[f"data-{split}"]
-        tokens = PreparedData(data.folder, {split: place.folder}).tokens(split)
+        tokens = PreparedData(data.folder, {split: place.folder}).items(split)
         return references(plugins.task(self.recipe.task.type), tokens)
 
     def answers(self, model: str, rows: Sequence[Mapping[str, str]]) -> Floats:
@@ -79,18 +79,18 @@ class EvaluatedRun:
         Args:
             rows: columns as the task calls them, such as `text`.
         """
-        import numpy as np
         from datasets import Dataset
 
-        from .data import pad_token, to_ragged, tokenise
+        from .contracts.task import Encoder
+        from .data import encode
         from .inference import predict
         from .models import load_model, load_tokenizer
 
         task = plugins.task(self.recipe.task.type)
         folder = self.model_folder(model)
         tokenizer = load_tokenizer(folder)
-        columns = {key: key for key in (*task.COLUMNS.required, task.COLUMNS.labels)}
+        columns = {key: key for key in task.data.columns.known if key in rows[0] or key == task.data.columns.labels}
         table = Dataset.from_list([dict(row) for row in rows])
-        tokens = tokenise(table, task, columns, tokenizer, {}, self.recipe.data.max_length)
-        own = load_model(task.auto_class(), folder, None, head_required=True)
-        return np.array(predict(own, task, to_ragged(tokens, pad_token(tokenizer))).values)
+        items = encode(table, task, Encoder(columns, tokenizer, {}, self.recipe.data.max_length))
+        own = load_model(task.model.auto_class(), folder, None, head_required=True)
+        return predict(own, task, items).values["logits"]  # type: ignore[return-value]

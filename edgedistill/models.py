@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import hub
+from .contracts.task import AutoClass
 from .errors import UserError
-from .interfaces import AutoClass
 from .model_fit import check_loaded, check_shapes, check_sizes
 from .model_folder import check_folder, read_config, read_weights_header
 from .tokenizer_checks import refuse_missing_files, refuse_no_vocabulary

@@ -13,14 +13,14 @@ def problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
     yield from _names(recipe)
     task = plugins.task(recipe.task.type)
     for i, metric in enumerate(recipe.task.metrics):
-        if metric not in task.METRICS:
+        if metric not in task.judge.metrics:
             where = "task.metric" if len(recipe.task.metrics) == 1 else f"task.metrics.{i}"
-            yield where, _unknown(metric, sorted(task.METRICS))
-    known = [*task.COLUMNS.required, task.COLUMNS.labels, *task.COLUMNS.optional]
+            yield where, _unknown(metric, sorted(task.judge.metrics))
+    known = list(task.data.columns.known)
     for column in recipe.data.columns:
         if column not in known:
             yield f"data.columns.{column}", _unknown(column, known)
-    yield from _architecture_problems(recipe, task.TOKENS)
+    yield from _architecture_problems(recipe, task.data.tokens)
     if len({recipe.seed, *recipe.seeds}) <= len(recipe.seeds):
         yield "seeds", f"got {list(recipe.seeds)}, expected seeds that differ from each other and from 'seed'"
     models = ["teacher"]
@@ -35,10 +35,10 @@ def problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
         source = source_of(each.student)
         if source is not None and source not in models:
             yield f"{where}.student.from", _unknown(source, models)
-        if not task.TOKENS and plugins.student(each.student.init).own_tokenizer:
+        if not task.data.tokens and plugins.student(each.student.init).own_tokenizer:
             yield f"{where}.student.init", f"got '{each.student.init}', but '{recipe.task.type}' has no tokenizer"
         yield from _stage_problems(recipe, i, models)
-        yield from _own_data_problems(recipe, i, task.TOKENS)
+        yield from _own_data_problems(recipe, i, task.data.tokens)
         models.append(each.id)
     if all(each.data is not None for each in recipe.rounds):
         yield "rounds", "got only rounds with 'data' of their own, expected one on the recipe's data as well"
@@ -93,13 +93,13 @@ def _stage_problems(recipe: Recipe, index: int, earlier: list[str]) -> Iterator[
         where = f"rounds.{index}.stages.{j}"
         if stage.name in [other.name for other in each.stages[:j]]:
             yield f"{where}.name", f"got {stage.name!r}, expected a name of its own in the round"
-        if stage.augment is not None and not task.TEXTS:
+        if stage.augment is not None and not task.data.columns.texts:
             yield f"{where}.augment", f"the task '{recipe.task.type}' has no free text to change"
         if "unlabeled" in stage.data and each.data is None and recipe.data.unlabeled is None:
             yield f"{where}.data", "got 'unlabeled', expected 'data.unlabeled' to be given as well"
         for k, loss in enumerate(stage.losses):
             needs = plugins.loss(loss.kind).needs
-            if not task.TOKENS and needs & {"masked", *_TOKEN_SIGNALS}:
+            if not task.data.tokens and needs & {"masked", *_TOKEN_SIGNALS}:
                 yield f"{where}.losses.{k}", f"'{loss.kind}' looks at tokens, and '{recipe.task.type}' has none"
             if "labels" in needs and stage.data == ("unlabeled",):
                 yield f"{where}.losses.{k}", f"'{loss.kind}' needs labels, but data is only 'unlabeled'"

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .interfaces import Integers, Metric
+from .arrays import Integers
 from .recipe import Limits, StopSpec
 from .statistics import compare, drop_exceeds
+from .tasks._former import Metric
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What teacher and rounds share around training: the labels in a config, the judge, and what is published after it."""
+"""What teacher and rounds share around training: the judge, and what is published after it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from .artifacts import write_json
 from .clients import write_note
-from .heads import SINGLE_LABEL
-from .inference import predict, references, score
-from .interfaces import Task
+from .contracts.items import Items
+from .contracts.metric import Metric
+from .contracts.task import Task
+from .inference import predict
 from .models import parameter_count, save_model
-from .ragged import Ragged
 from .tokenizer_files import save_tokenizer
 
 if TYPE_CHECKING:
@@ -23,28 +23,18 @@ if TYPE_CHECKING:
     from .data import PreparedData
 
 
-def label_settings(labels: Sequence[str]) -> dict[str, object]:
-    """Configuration entries that name the labels and say that one of them is chosen."""
-    return {
-        "problem_type": SINGLE_LABEL,
-        "num_labels": len(labels),
-        "id2label": dict(enumerate(labels)),
-        "label2id": {label: i for i, label in enumerate(labels)},
-    }
-
-
-def judge(task: Task, metric: str, tokens: Ragged) -> Callable[[PreTrainedModel], float]:
+def judge(task: Task, metric: str, items: Items) -> Callable[[PreTrainedModel], float]:
     """The metric of a model on these items."""
-    labels = references(task, tokens)
-    return lambda model: score(task, metric, predict(model, task, tokens), labels)
+    references = task.data.references(items)
+    return lambda model: task.judge.metrics[metric].score(predict(model, task, items), references)
 
 
-def kept_metric(training: Mapping[str, object]) -> float:
+def kept_metric(training: Mapping[str, object], metric: Metric) -> float:
     """The validation metric of the weights that a `training.json` tells of: the best of the last stage's epochs."""
     epochs = training["epochs"]
     assert isinstance(epochs, list)
     last = [float(each["metric"]) for each in epochs if each["stage"] == epochs[-1]["stage"]]
-    return max(last)
+    return max(last) if metric.direction == "higher" else min(last)
 
 
 def save_trained(model: PreTrainedModel, data: PreparedData, history: Sequence[EpochRecord], folder: Path) -> None:

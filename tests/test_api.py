@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import shutil
 
-import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
@@ -47,9 +46,9 @@ def test_the_figures_are_those_of_the_files(finished_run):
 
 
 def test_accuracy_is_counted_from_the_predictions_on_test(finished_run):
-    labels = np.array(json.loads((finished_run.folder / "predictions/test/references.json").read_text())["labels"])
+    labels = load_file(finished_run.folder / "predictions/test/references.safetensors")["value.class"]
     rows = load_file(finished_run.folder / "predictions/test/r2-onnx-fp32-onnxruntime.safetensors")
-    accuracy = (rows["values"].argmax(1) == labels).mean()
+    accuracy = (rows["value.logits"].argmax(1) == labels).mean()
     assert finished_run.results.candidate("r2/onnx/fp32/onnxruntime").accuracy == pytest.approx(accuracy)
 
 
@@ -162,10 +161,8 @@ def test_runs_on_other_test_sets_are_not_subtracted(finished_run, tmp_path):
     [
         ("results.json", '{"schema": "edgedistill/results/1"}'),
         ("results.json", "[" * 100_000),
-        ("predictions/test/references.json", "{"),
-        ("predictions/test/references.json", '{"labels": ["a"]}'),
-        ("predictions/test/references.json", '{"labels": [1]}'),
-        ("predictions/test/references.json", "[1]"),
+        ("predictions/test/references.safetensors", "{"),
+        ("predictions/test/references.safetensors", ""),
         ("predictions", "x"),
         ("predictions/test/r*.safetensors", ""),
         ("predictions/test/r*.safetensors", "x" * 100),

@@ -152,26 +152,32 @@ def test_the_readme_says_which():
 def test_the_inputs_of_a_static_students_file_are_those_that_it_reads(published, tmp_path):
     import onnxruntime
 
-    from edgedistill.exporting import Order, fill
-    from edgedistill.ragged import Ragged
+    from edgedistill import plugins
+    from edgedistill.contracts.items import Column, Items
+    from edgedistill.exporting import Order, Part, fill
 
-    ids = np.arange(5, 45)
-    columns = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
-    Ragged(columns, np.array([0, 32, 40]), frozenset(columns)).save(tmp_path / "samples.safetensors")
+    texts = [np.arange(5, 37), np.arange(37, 45)]
+    content = {
+        "input_ids": texts,
+        "token_type_ids": [np.zeros_like(ids) for ids in texts],
+        "attention_mask": [np.ones_like(ids) for ids in texts],
+    }
+    columns = {name: Column("input", "sequence") for name in content}
+    Items.of(columns, content, [0, 1]).save(tmp_path / "samples.safetensors")
     seen = {}
     for init in ("static", "keep_layers"):
         order = Order(
             target="onnx",
-            exporter="edgedistill_exporters.onnx:TARGET",
+            exporter=plugins.reference("exporters", "onnx"),
             precision="fp32",
-            task="edgedistill.tasks.text_classification",
+            task=plugins.reference("tasks", "text-classification"),
             model=str(published[0] / init),
             samples=str(tmp_path / "samples.safetensors"),
             calibration=None,
             max_length=32,
             only_length=None,
             fixed=False,
-            files=((None, str(tmp_path / f"{init}.onnx"), None),),
+            files=(Part("model", None, str(tmp_path / f"{init}.onnx"), None),),
         )
         fill(order)
         session = onnxruntime.InferenceSession(tmp_path / f"{init}.onnx", providers=["CPUExecutionProvider"])

@@ -11,6 +11,8 @@ from edgedistill.arrays import Booleans, Floats
 from .answers import Answers, References
 from .metric import Metric
 
+ErrorKind = Literal["focal", "boost"]
+
 
 @dataclass(frozen=True)
 class Fidelity:
@@ -43,12 +45,20 @@ class Judge:
 
     Args:
         metrics: by name; at least one.
-        fidelity: (reference, device) -> how closely the second repeats the first.
-        right: (answers, references) -> (D,) which decisions are right; None for a task without right and wrong (a
-            vector's distance), which then has no changes of errors and no weights by errors.
+        fidelity: (reference, device) -> how closely the second repeats the first. Raises `EdgedistillError` where they
+            can't be compared: other shapes, or answers that are not numbers.
+        texts: (answers or references, label names) -> D texts, what a person reads of each decision; "" where a
+            reference isn't known.
+        right: (answers, references) -> (D,) which decisions are right (False where nothing is known); None for a task
+            without right and wrong (a vector's distance), which then has no changes of errors and no weights by errors.
         error_weights: (answers, references, kind, strength) -> (D,) raw weights before normalisation, for the known
-            decisions (0 elsewhere).
-        texts: (answers, label names) -> D texts, what a person reads of each decision.
+            decisions (0 elsewhere). `focal` grows with the doubt of the right answer, `boost` is `strength` where the
+            answer is wrong and 1 where it is right.
+        as_references: (answers) -> what they say, taken as right: each of its decisions is known, and `values` are in
+            the form of references. Where it is given, a metric may be asked about its result too, as answers.
+        misfit: (answers, label names) -> why they can't be those of a model with these labels, or None; for files that
+        no
+            run made.
         confidence: None for a task whose answers don't tell how sure they are.
     """
 
@@ -56,5 +66,7 @@ class Judge:
     fidelity: Callable[[Answers, Answers], Fidelity]
     texts: Callable[[Answers, Sequence[str]], Sequence[str]]
     right: Callable[[Answers, References], Booleans] | None = None
-    error_weights: Callable[[Answers, References, Literal["focal", "boost"], float], Floats] | None = None
+    error_weights: Callable[[Answers, References, ErrorKind, float], Floats] | None = None
+    as_references: Callable[[Answers], References] | None = None
     confidence: Confidence | None = None
+    misfit: Callable[[Answers, Sequence[str]], str | None] | None = None

@@ -7,8 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from edgedistill.arrays import Arrays, Floats
+
+from .answers import References
 from .items import Items
 from .judge import Judge
+from .plugin import Versioned
+from .tagged import fault_in_tag
+from .task_spec import TaskSpec
+from .tensors import Tensors
 
 if TYPE_CHECKING:
     import torch
@@ -16,9 +23,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
     from edgedistill.recipe import Architecture
-    from edgedistill.spec import Spec
-
-    from .answers import Answers, References
 
 
 class AutoClass(Protocol):
@@ -34,14 +38,23 @@ class DataColumns:
     """The data columns that a task reads: name in the recipe -> what it holds (`text`, `label`, `tokens`, `tags`).
 
     Args:
-        labels: the column of right answers; None for a task that learns from its inputs and its teacher alone.
+        labels: the column of right answers; None for a task that learns from its inputs and its teacher alone, and is
+            judged by them too.
+        in_training: whether the training data must have right answers; else only validation and test have them, and
+            nothing is learned from them.
+        texts: columns of free text, which may be changed without the labels losing their place.
     """
 
     required: tuple[str, ...]
     labels: str | None
     optional: tuple[str, ...] = ()
     texts: tuple[str, ...] = ()
-    """Columns of free text, which may be changed without the labels losing their place."""
+    in_training: bool = True
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """All of them."""
+        return (*self.required, *((self.labels,) if self.labels else ()), *self.optional)
 
 
 @dataclass(frozen=True)
@@ -49,7 +62,7 @@ class Encoder:
     """What examples are encoded with."""
 
     columns: Mapping[str, str]
-    """The recipe's name of each column."""
+    """The recipe's name of each column -> its name in the data."""
     tokenizer: PreTrainedTokenizerBase | None
     label_ids: Mapping[str, int]
     max_length: int
@@ -60,13 +73,14 @@ class TaskData:
     """The half that reads examples. No torch.
 
     Args:
+        tokens: whether the model reads text through a tokenizer.
         problem: (row, columns, whether labels are needed) -> what is wrong with a raw row, or None.
-        label_names: (training rows, columns) -> label names in the order of their ids; [] for a task without.
+        label_names: (training rows, columns) -> label names in the order of their ids; [] for a task without classes.
         encode: (rows by column, encoder) -> items; targets are among their columns. `Items.example` counts these rows
             from 0.
-        references: (items) -> the right answers, one per decision in the order in which `answers` gives them.
+        references: (items) -> one entry for every decision that a model makes of them, in the order of `answers`, with
+            the right answer where there is one.
         show: (row, columns) -> a raw row as a person reads it.
-        tokens: whether the model reads text through a tokenizer.
     """
 
     columns: DataColumns
@@ -80,47 +94,62 @@ class TaskData:
 
 @dataclass(frozen=True)
 class TaskModel:
-    """The half that torch models need.
+    """The half that torch models need. Shapes: D decisions of a batch, C classes or tokens of a vocabulary.
+
+    A *batch* is a padded batch of `Items`, inputs and targets, as tensors by column; *outputs* is what `forward` gives.
 
     Args:
         auto_class: which of `transformers`' auto classes loads a model.
-        scratch_config: (architecture, vocabulary, longest input, labels) -> the configuration of a model from scratch.
+        scratch_config: (architecture, vocabulary, longest input, training items, entries of `configuration`) -> the
+            configuration of a model from scratch.
+        configuration: (label names) -> entries of `config.json` that say what the model's head decides.
+        unsuitable: (`config.json` of a model that is used as it is) -> why its head is not this task's, or None.
         outputs: names of the tensors that the exported graph gives, in order (`("logits",)`).
-        forward: (model, batch of tensors by column) -> those tensors by name.
-        logits: (outputs, batch) -> (R, C) one row per decision, where the task's soft targets are over classes or a
-            vocabulary; None for a task whose answers are no distribution.
-        targets: (batch) -> (R,) class of each of these rows, -1 where there is none; None likewise.
-        loss: (outputs, batch) -> scalar, the task's own objective on its labels (what `hard_label` minimises).
-        answers: (outputs, batch, numbers of the batch's items, their examples) -> answers.
+        forward: (model, inputs of a batch) -> those tensors by name.
+        answers: (outputs, batch) -> values of the answers by name, each (D, ...), in the order of `references`.
+        loss: (outputs, batch, label smoothing) -> (D,) the task's own objective on its labels, which `hard_label`
+            minimises; any finite number where there is no label. A task that can't smooth raises `UserError` unless it
+            is 0. None for a task that learns from its teacher alone.
+        logits: (outputs, batch) -> (D, C), where the task's soft targets are over classes or a vocabulary; None for a
+            task whose answers are no distribution.
+        answers_of_logits: (logits (D, C)) -> values of the answers of a model that gives these; None without `logits`.
     """
 
     auto_class: Callable[[], AutoClass]
-    scratch_config: Callable[[Architecture, int, int, Mapping[str, object]], PreTrainedConfig]
+    scratch_config: Callable[[Architecture, int, int, Items, Mapping[str, object]], PreTrainedConfig]
+    configuration: Callable[[Sequence[str]], Mapping[str, object]]
     outputs: tuple[str, ...]
-    forward: Callable[[PreTrainedModel, Mapping[str, torch.Tensor]], Mapping[str, torch.Tensor]]
-    answers: Callable[[Mapping[str, torch.Tensor], Mapping[str, torch.Tensor]], Answers]
-    decisions: Callable[[Mapping[str, torch.Tensor]], torch.Tensor]
-    """(batch) -> (B,) decisions of each item."""
-    loss: Callable[[Mapping[str, torch.Tensor], Mapping[str, torch.Tensor]], torch.Tensor] | None = None
-    logits: Callable[[Mapping[str, torch.Tensor], Mapping[str, torch.Tensor]], torch.Tensor] | None = None
-    targets: Callable[[Mapping[str, torch.Tensor]], torch.Tensor] | None = None
+    forward: Callable[[PreTrainedModel, Tensors], Tensors]
+    answers: Callable[[Tensors, Tensors], Tensors]
+    unsuitable: Callable[[Mapping[str, object]], str | None] = lambda config: None
+    loss: Callable[[Tensors, Tensors, float], torch.Tensor] | None = None
+    logits: Callable[[Tensors, Tensors], torch.Tensor] | None = None
+    answers_of_logits: Callable[[Floats], Arrays] | None = None
 
 
-@dataclass(frozen=True)
-class Task:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Task(Versioned):
     """A module in `tasks/`, or found through the entry points `edgedistill.tasks`, exports one as `TASK`.
 
     Args:
-        version: raised whenever it encodes, answers or scores otherwise.
+        name: what the recipe calls it.
+        version: raised whenever it encodes, answers or scores otherwise; part of the key of every step that does.
         spec: its options in a recipe, told apart by `type`.
         device: module whose `DRIVER` is its device half; it imports numpy only.
+        snippets: package with the templates of a bundle's examples (`run.py.jinja`, `run.mjs.jinja`, `run.cpp.jinja`),
+            which show a person the way from an example to an answer; None: one that asks through edgedistill.
     """
 
     name: str
-    version: int
-    spec: type[Spec]
+    spec: type[TaskSpec]
     data: TaskData
     model: TaskModel
     judge: Judge
     device: str
-    api: int = 1
+    snippets: str | None = None
+
+    def fault(self, name: str) -> str | None:
+        """Why this cannot be used under that name, or None."""
+        if self.name != name:
+            return f"it is called '{self.name}', expected '{name}' as the entry point's name"
+        return super().fault(name) or fault_in_tag(self.spec, TaskSpec, "type", name)

@@ -254,7 +254,7 @@ def _plan_trials(draft: Draft, each: Round, arm: Arm, signals: Mapping[str, str]
         }
         name = f"{each.id}{arm.suffix}-trial-{number}"
         trials[f"trial:{number}"] = _plan_student(draft, trial, arm, name, read, live=live)
-    settings = choose_teacher.Settings(options=each.teacher.choose)
+    settings = choose_teacher.Settings(task=draft.recipe.task, options=each.teacher.choose)
     summary = f"the teacher of {each.id}, by validation after {each.teacher.epochs} epochs with each"
     return draft.steps.add(f"{each.id}{arm.suffix}-teacher", "choose_teacher", settings, trials, summary)
 

@@ -11,8 +11,9 @@ import numpy as np
 from edgedistill import __version__, plugins
 from edgedistill.artifacts import Failure
 from edgedistill.candidates import Candidate, timed
-from edgedistill.chance import against_chance
+from edgedistill.chance import AgainstChance, against_chance
 from edgedistill.clients import loads_in
+from edgedistill.contracts.answers import Answers, References
 from edgedistill.data import PreparedData
 from edgedistill.error_changes import ErrorChanges, error_changes
 from edgedistill.model_files import read_files
@@ -29,7 +30,6 @@ from edgedistill.results import (
     TeacherResult,
     UnmeasuredResult,
 )
-from edgedistill.signals import load_rows
 from edgedistill.statistics import (
     auroc,
     auroc_interval,
@@ -39,13 +39,15 @@ from edgedistill.statistics import (
     metric_interval,
 )
 from edgedistill.step import Inputs
+from edgedistill.tasks._former import METRICS, load_rows
 
 from .warnings import candidate_warnings, chance_warnings, warnings
 
 if TYPE_CHECKING:
-    from edgedistill.interfaces import Floats, Integers, Metric
+    from edgedistill.arrays import Floats, Integers
     from edgedistill.recipe import Round
     from edgedistill.steps.report import Settings
+    from edgedistill.tasks._former import Metric
 
 ERRORS_SHOWN = 20
 """Texts of each kind of error and round that are kept."""
@@ -69,7 +71,10 @@ def collect(settings: Settings, inputs: Inputs) -> Results:
     for each in settings.rounds:
         own, teacher = tests[each.id], teacher_of(each)
         earlier = before if each.data is None else teacher
-        changes[each.id] = error_changes(own.model(earlier), own.model(each.id), own.model(teacher), own.labels)
+        now, given = own.model(each.id), own.model(teacher)
+        known = np.ones(len(own.labels), np.bool_)
+        right = now == own.labels
+        changes[each.id] = error_changes(known, own.model(earlier) == own.labels, right, now == given)
         before = each.id if each.data is None else before
     found = tuple(_round(each, settings, inputs, tests[each.id], changes[each.id]) for each in settings.rounds)
     flips = {
@@ -79,8 +84,8 @@ def collect(settings: Settings, inputs: Inputs) -> Results:
     }
     measured = tuple(_candidate(row, settings, inputs, test, choice) for row in settings.candidates)
     environment = inputs["measure"].read_json("environment.json")
-    known = {"teacher": against_chance(test.model("teacher"), test.labels)}
-    known |= {each.id: against_chance(tests[each.id].model(each.id), tests[each.id].labels) for each in settings.rounds}
+    by_chance = {"teacher": test.beside_chance("teacher")}
+    by_chance |= {each.id: tests[each.id].beside_chance(each.id) for each in settings.rounds}
     return Results.model_validate(
         {
             "schema": RESULTS_SCHEMA,
@@ -94,7 +99,7 @@ def collect(settings: Settings, inputs: Inputs) -> Results:
             "why": choice["why"],
             "stop": _stop(settings, inputs),
             "warnings": (
-                *chance_warnings(known),
+                *chance_warnings(by_chance),
                 *warnings(found, repeated, settings, inputs),
                 *candidate_warnings(measured, environment),
             ),
@@ -123,23 +128,33 @@ class TestSet:
     __test__ = False  # not one of pytest's
 
     def __init__(self, settings: Settings, inputs: Inputs, data: str, ood: Sequence[str] = ()) -> None:
-        from edgedistill.inference import references
+        from edgedistill.tasks._former import references
 
         self._inputs = inputs
         self._task = plugins.task(settings.task.type)
         self._data = PreparedData.of(inputs, data)
-        self.metric: Metric = self._task.METRICS[settings.task.metric]
-        labels = references(self._task, self._data.tokens("test"))
+        self.metric: Metric = METRICS[settings.task.metric]
+        self._metric_name = settings.task.metric
+        labels = references(self._task, self._data.items("test"))
         self.kept = labels != -100
         self.labels: Integers = labels[self.kept]
         self._elsewhere = {
-            name: (f"ood-{name}", references(self._task, PreparedData.of(inputs, "elsewhere").tokens(name)))
+            name: (f"ood-{name}", references(self._task, PreparedData.of(inputs, "elsewhere").items(name)))
             for name in ood
         }
 
     def model(self, name: str) -> Integers:
         """Decisions of a torch model."""
         return self._decisions(self._inputs[f"test:{name}"].path("test.safetensors"))
+
+    def beside_chance(self, name: str) -> AgainstChance:
+        """A torch model's metric beside that of its answers in random order."""
+        every = np.ones(len(self.labels), np.bool_)
+        said, asked = (
+            References({"class": values}, np.arange(len(values)), np.arange(len(values)), every)
+            for values in (self.model(name), self.labels)
+        )
+        return against_chance(self._metric_name, self._task.judge, said, asked)
 
     def generalisation(self, name: str) -> dict[str, object]:
         """Calibration on test, and all figures on the sets from elsewhere."""
@@ -158,11 +173,11 @@ class TestSet:
     def beside(self, whole: Path, some: Path, items: Integers) -> tuple[float, float]:
         """The metric of a file that answered all items, on these items only, and the share of their rows that it
         answers as the one does that answered only these."""
-        from edgedistill.inference import references
+        from edgedistill.tasks._former import references
 
         decided = np.asarray(load_rows(whole).take(items).values).argmax(axis=1)
         others = np.asarray(load_rows(some).values).argmax(axis=1)
-        labels = references(self._task, self._data.tokens("test").take(items))
+        labels = references(self._task, self._data.items("test").take(items))
         kept = labels != -100
         return self.metric.score(decided[kept], labels[kept]), float((decided == others).mean())
 
@@ -180,7 +195,7 @@ class TestSet:
         return {
             kind: [
                 ErrorText(
-                    text=self._task.show(rows[int(item_of[row])], self._data.columns),
+                    text=self._task.data.show(rows[int(item_of[row])], self._data.columns),
                     reference=names[self.labels[row]],
                     teacher=names[teacher[row]],
                     model=names[own[row]],
@@ -325,7 +340,7 @@ def _candidate(
     return CandidateResult.model_validate(
         {
             **identity,
-            "file": f"{place}/{list(files.opened.values())[-1].name}",
+            "file": f"{place}/{files.main}",
             "files": [f"{place}/{name}" for name in files.device],
             "lengths": files.lengths,
             "facts": files.facts,
@@ -360,7 +375,7 @@ def _emulated(row: Candidate, settings: Settings, inputs: Inputs, test: TestSet)
     here = next((each for each in same_file if _failure(each, inputs) is None), None)
     if here is not None:
         whole, some = inputs["measure"].path(f"test/{here.verify_key}.safetensors"), found.path("test.safetensors")
-        items = np.array(found.read_json("items.json")["test"], dtype=np.int64)
+        items = np.unique(Answers.open(some).item)
         facts["accuracy_here"], facts["agreement_with_here"] = test.beside(whole, some, items)
     return EmulatedResult.model_validate(
         {

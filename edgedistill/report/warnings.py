@@ -9,12 +9,13 @@ import numpy as np
 
 from edgedistill import plugins
 from edgedistill.chance import AgainstChance
-from edgedistill.measuring.latency import BATCHED
+from edgedistill.measuring.judged import BATCHED
 from edgedistill.recipe import teacher_of
 from edgedistill.remedies import RoundFigures, remedies
 from edgedistill.results import CandidateResult, EmulatedResult, RoundResult, UnmeasuredResult
-from edgedistill.signals import load_rows
+from edgedistill.signals import load_logits
 from edgedistill.step import Inputs
+from edgedistill.tasks._former import load_rows
 
 if TYPE_CHECKING:
     from edgedistill.recipe import Round
@@ -58,8 +59,7 @@ def chance_warnings(models: Mapping[str, AgainstChance]) -> list[str]:
         models: by name, how each did on its test set.
     """
     return [
-        f"{name} has learned nothing that shows: it is right on {found.right} of {found.items} test items, the same "
-        f"answers in random order on {found.expected:.1f}."
+        f"{name} has learned nothing that shows: it {found.beside('test')}."
         for name, found in models.items()
         if found.at_chance
     ]
@@ -104,7 +104,7 @@ def _figures(each: Round, inputs: Inputs) -> RoundFigures:
     temperature = next(known, None)
     teachers = each.teachers() if each.data is None else (teacher_of(each),)
     roles = [role for teacher in teachers if (role := f"logits:{teacher}:train") in inputs]
-    logits = [load_rows(inputs[role].path("logits.safetensors")).values for role in roles]
+    logits = [load_logits(inputs[role].path("logits.safetensors")) for role in roles]
 
     def on_validation(model: str) -> float:
         return float(str(inputs[f"evaluate:{model}"].read_json("accuracy.json")["validation"]))

@@ -18,15 +18,17 @@ from edgedistill.step import Context, Inputs
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+    from edgedistill.arrays import Floats
     from edgedistill.checkpoint import EpochRecord
+    from edgedistill.contracts.answers import Answers, References
+    from edgedistill.contracts.items import Items
+    from edgedistill.contracts.task import Task
     from edgedistill.data import PreparedData
-    from edgedistill.interfaces import Floats
-    from edgedistill.ragged import Ragged
-    from edgedistill.signals import LogitSignal, RowValues
+    from edgedistill.signals import LogitSignal
     from edgedistill.trainee import Trainee
     from edgedistill.training import TrainingData
 
-VERSION = 8
+VERSION = 9
 VOLATILE = ("training.json",)
 _PROBE_ITEMS = 512
 
@@ -57,14 +59,14 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     task = plugins.task(settings.task.type)
     torch.manual_seed(settings.seed)
     student = _student(settings, inputs, data)
-    judged = judge(task, settings.task.metric, data.tokens("validation"))
+    judged = judge(task, settings.task.metric, data.items("validation"))
     history: list[EpochRecord] = []
     for number, stage in enumerate(settings.round.stages):
         training = _stage_data(stage, settings, inputs, data)
-        steps = steps_an_epoch(len(training.items), stage.batch_size)
+        steps = steps_an_epoch(len(training.examples), stage.batch_size)
         if settings.control:  # as many steps, on what has labels
             places = [place for place in stage.places() if place.startswith("train")] or ["train"]
-            training = labelled(TrainingData.plain([_tokens(place, stage, inputs, data) for place in places]))
+            training = labelled(TrainingData.plain([_items(place, stage, inputs, data) for place in places], task))
         torch.manual_seed(settings.seed + number)
         request = StageRequest(
             name=stage.name,
@@ -74,6 +76,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
             seed=settings.seed + number,
             compute=settings.compute,
             judge=judged,
+            metric=task.judge.metrics[settings.task.metric],
             steps_an_epoch=steps,
             keep="best" if plugins.needs(stage.losses) & {"labels", "logits"} else "last",
         )
@@ -113,36 +116,34 @@ def _student(settings: Settings, inputs: Inputs, data: PreparedData) -> PreTrain
 
 
 def _stage_data(stage: Stage, settings: Settings, inputs: Inputs, data: PreparedData) -> TrainingData:
-    """The stage's items with the recorded signals of this round's teachers, and with how much each item counts."""
-    from edgedistill.inference import references
-    from edgedistill.signals import LogitSignal, load_embedding, load_hidden, load_rows
+    """The stage's items with the recorded signals of this round's teachers, and with how much each example counts."""
+    from edgedistill.signals import LogitSignal, load_embedding, load_hidden, load_logits
     from edgedistill.training import TrainingData
 
     task = plugins.task(settings.task.type)
     places = stage.places()
-    tokens = tuple(_tokens(place, stage, inputs, data) for place in places)
+    plain = TrainingData.plain([_items(place, stage, inputs, data) for place in places], task)
     needs = plugins.needs(stage.losses)
     one = settings.round.teachers()[0]
     logits, hidden, embeddings, weights, trust = [], [], [], [], []
-    for split, each in zip(places, tokens, strict=True):
-        rows = tuple(
-            load_rows(inputs[role].path("logits.safetensors"))
+    for split, references in zip(places, plain.references, strict=True):
+        recorded = tuple(
+            load_logits(inputs[role].path("logits.safetensors"))
             for teacher in ([] if settings.control else settings.round.teachers())
             if (role := f"logits:{teacher}:{split}") in inputs
         )
-        signal = LogitSignal(rows) if rows and "logits" in needs else None
+        signal = LogitSignal(recorded) if recorded and "logits" in needs else None
         logits.append(signal)
         role = f"hidden:{one}:{split}"
-        recorded = role in inputs and "hidden" in needs
-        hidden.append(load_hidden(inputs[role].path("hidden.safetensors")) if recorded else None)
+        there = role in inputs and "hidden" in needs
+        hidden.append(load_hidden(inputs[role].path("hidden.safetensors")) if there else None)
         role = f"embedding:{one}:{split}"
-        recorded = role in inputs and "embedding" in needs
-        embeddings.append(load_embedding(inputs[role].path("embedding.safetensors")) if recorded else None)
-        labels = references(task, each)
-        weights.append(_weights(stage.errors, split, labels, signal, inputs) if stage.errors else None)
-        trust.append(_trust(stage.teacher_errors, labels, signal))
+        there = role in inputs and "embedding" in needs
+        embeddings.append(load_embedding(inputs[role].path("embedding.safetensors")) if there else None)
+        weights.append(_weights(stage.errors, split, task, references, signal, inputs) if stage.errors else None)
+        trust.append(_trust(stage.teacher_errors, task, references, signal))
     return replace(
-        TrainingData.plain(tokens),
+        plain,
         logits=tuple(logits),
         hidden=tuple(hidden),
         embeddings=tuple(embeddings),
@@ -152,38 +153,50 @@ def _stage_data(stage: Stage, settings: Settings, inputs: Inputs, data: Prepared
     )
 
 
-def _tokens(place: str, stage: Stage, inputs: Inputs, data: PreparedData) -> Ragged:
+def _items(place: str, stage: Stage, inputs: Inputs, data: PreparedData) -> Items:
     """The items of `train`, or of `train@STAGE`, its views."""
     from edgedistill.data import PreparedData
 
     split = place.split("@")[0]
-    return data.tokens(split) if split == place else PreparedData.of(inputs, f"views:{stage.name}").tokens(split)
+    return data.items(split) if split == place else PreparedData.of(inputs, f"views:{stage.name}").items(split)
 
 
 def _weights(
-    errors: ErrorWeights, split: str, labels: np.ndarray, teacher: LogitSignal | None, inputs: Inputs
+    errors: ErrorWeights, split: str, task: Task, references: References, teacher: LogitSignal | None, inputs: Inputs
 ) -> Floats:
-    """How much each item of a split counts, by what the predecessor makes of it."""
-    from edgedistill.error_weights import error_weights
-    from edgedistill.signals import item_of_row, load_rows
+    """How much each example of a split counts, by what the predecessor makes of it."""
+    from edgedistill.error_weights import example_weights
+    from edgedistill.signals import load_logits
 
-    predecessor = load_rows(inputs[f"logits:{errors.of}:{split}"].path("logits.safetensors"))
-    targets = labels
+    assert task.judge.error_weights is not None, "the recipe checks that the task knows errors"
+    recorded = load_logits(inputs[f"logits:{errors.of}:{split}"].path("logits.safetensors"))
+    predecessor = _answers(task, np.asarray(recorded), references)
+    targets = references
     if errors.against == "teacher":
         assert teacher is not None, "the recipe checks that such a stage has a loss on logits"
-        targets = teacher.all_rows().argmax(axis=1)
-    owners = item_of_row(predecessor.offsets)
-    return error_weights(predecessor.values, targets, owners, len(predecessor), errors.kind, errors.strength)
+        assert task.judge.as_references is not None, "and that the task can take answers as right"
+        targets = task.judge.as_references(_answers(task, teacher.all_rows(), references))
+    raw = task.judge.error_weights(predecessor, targets, errors.kind, errors.strength)
+    return example_weights(raw, targets, int(references.example.max(initial=-1)) + 1)
 
 
-def _trust(weight: float, labels: np.ndarray, teacher: LogitSignal | None) -> RowValues | None:
-    """How far the teacher is trusted on each row."""
+def _trust(weight: float, task: Task, references: References, teacher: LogitSignal | None) -> Floats | None:
+    """How far the teacher is trusted on each decision."""
     from edgedistill.error_weights import teacher_trust
-    from edgedistill.signals import RowValues
 
     if weight == 1.0 or teacher is None:
         return None
-    return RowValues(teacher_trust(teacher.all_rows(), labels, weight), teacher.offsets)
+    assert task.judge.right is not None, "the recipe checks that the task knows errors"
+    right = task.judge.right(_answers(task, teacher.all_rows(), references), references)
+    return teacher_trust(right, references, weight)
+
+
+def _answers(task: Task, logits: Floats, references: References) -> Answers:
+    """Answers of a model that was recorded by its logits."""
+    from edgedistill.contracts.answers import Answers
+
+    assert task.model.answers_of_logits is not None, "a task with logits has it"
+    return Answers(task.model.answers_of_logits(logits), references.item, references.example)
 
 
 def _loss_names(stage: Stage) -> Iterator[tuple[str, float]]:

@@ -1,4 +1,4 @@
-"""Logits of a torch model on a split, in fp32: the reference for its device files, and its own figures."""
+"""Answers of a torch model on a split, in fp32: the reference for its device files, and its own figures."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edgedistill.recipe import TaskSpec
 from edgedistill.spec import Spec
 from edgedistill.step import Context, Inputs
 
-VERSION = 2
+VERSION = 3
 
 
 class Settings(Spec):
@@ -23,21 +23,19 @@ class Settings(Spec):
 
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> None:
-    """Publish `SPLIT.safetensors` and `ood-NAME.safetensors` (rows), and `accuracy.json` (of the split)."""
+    """Publish `SPLIT.safetensors` and `ood-NAME.safetensors` (answers), and `accuracy.json` (of the split)."""
     from edgedistill.data import PreparedData
-    from edgedistill.inference import predict, references, score
+    from edgedistill.inference import predict
     from edgedistill.models import load_model
-    from edgedistill.signals import save_rows
 
     task = plugins.task(settings.task.type)
-    model = load_model(task.auto_class(), inputs["model"].path("model"), None, head_required=True)
-    tokens = PreparedData.of(inputs).tokens(settings.split)
-    rows = predict(model, task, tokens, progress=context.progress, label=settings.split)
-    save_rows(rows, folder / f"{settings.split}.safetensors")
-    accuracy = score(task, settings.task.metric, rows, references(task, tokens))
-    write_json(folder / "accuracy.json", {settings.split: accuracy})
+    model = load_model(task.model.auto_class(), inputs["model"].path("model"), None, head_required=True)
+    items = PreparedData.of(inputs).items(settings.split)
+    answers = predict(model, task, items, progress=context.progress, label=settings.split)
+    answers.save(folder / f"{settings.split}.safetensors")
+    value = task.judge.metrics[settings.task.metric].score(answers, task.data.references(items))
+    write_json(folder / "accuracy.json", {settings.split: value})
     for name in settings.ood:
-        elsewhere = PreparedData.of(inputs, "elsewhere").tokens(name)
-        save_rows(
-            predict(model, task, elsewhere, progress=context.progress, label=name), folder / f"ood-{name}.safetensors"
-        )
+        elsewhere = PreparedData.of(inputs, "elsewhere").items(name)
+        said = predict(model, task, elsewhere, progress=context.progress, label=name)
+        said.save(folder / f"ood-{name}.safetensors")

@@ -14,6 +14,7 @@ from edgedistill.model_files import read_files
 from edgedistill.recipe import Limits, StopSpec, TaskSpec
 from edgedistill.spec import Spec
 from edgedistill.step import Context, Inputs
+from edgedistill.tasks._former import METRICS
 
 VERSION = 1
 
@@ -31,18 +32,17 @@ class Settings(Spec):
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> None:
     """Publish `judgement.json`; everything in it is measured on validation."""
     from edgedistill.data import PreparedData
-    from edgedistill.inference import references
-    from edgedistill.signals import load_rows
     from edgedistill.stop import FileFigures, judge
+    from edgedistill.tasks._former import load_rows, references
 
     task = plugins.task(settings.task.type)
-    labels = references(task, PreparedData.of(inputs).tokens("validation"))
+    labels = references(task, PreparedData.of(inputs).items("validation"))
     kept = labels != -100
     teacher, student = (
         np.asarray(load_rows(inputs[role].path("validation.safetensors")).values).argmax(axis=1)[kept]
         for role in ("teacher", "student")
     )
-    metric = task.METRICS[settings.task.metric]
+    metric = METRICS[settings.task.metric]
     teacher_score = metric.score(teacher, labels[kept])
     files = []
     for row in settings.candidates:

@@ -1,4 +1,4 @@
-"""Reads and checks another split than the training data, and tokenises it as that is."""
+"""Reads and checks another split than the training data, and encodes it as that is."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from edgedistill.step import Context, Inputs
 from .prepare_data import publish_split
 
 if TYPE_CHECKING:
-    from edgedistill.interfaces import Task
+    from edgedistill.contracts.task import Task
 
-VERSION = 3
+VERSION = 4
 
 
 class Settings(Spec):
@@ -29,7 +29,7 @@ class Settings(Spec):
 
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> None:
-    """Publish `SPLIT/` (rows, tokens, what was found); the rows are compared with every split that is an input."""
+    """Publish `SPLIT/` (rows, items, what was found); the rows are compared with every split that is an input."""
     from edgedistill import data as prepared
     from edgedistill.reading import described, read_rows, refuse_changed
     from edgedistill.row_tables import Wanted
@@ -39,8 +39,8 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     source, where, labelled = settings.data.splits()[split], f"data.{split}", split != "unlabeled"
     raw = read_rows(source, where, context.scratch / "cache", Wanted.of(task, data.columns, label=labelled))
     refuse_changed(where, source, settings.content)
-    label = data.columns[task.COLUMNS.labels]
-    rows = prepared.with_labels(prepared.with_label_names(raw, label), label, settings.data.labels)
+    label = data.columns.get(task.data.columns.labels or "")
+    rows = raw if label is None else prepared.named(raw, label, settings.data.labels)
     prepared.check_rows(rows, task, data.columns, described(source), labelled=labelled, known=data.labels)
     compared = ["train", *data.splits] if labelled else []
     repeated = {earlier: prepared.duplicates(data.rows(earlier), rows, task, data.columns) for earlier in compared}

@@ -14,10 +14,10 @@ from edgedistill.spec import Spec
 from edgedistill.step import Context, Inputs
 
 if TYPE_CHECKING:
+    from edgedistill.contracts.task import Task
     from edgedistill.data import PreparedData
-    from edgedistill.interfaces import Task
 
-VERSION = 4
+VERSION = 5
 
 
 class Settings(Spec):
@@ -29,32 +29,29 @@ class Settings(Spec):
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> None:
     """Publish what the data step does, in other tokens, and `kept_tokens.json`: their ids in the source's tokenizer."""
-    from edgedistill.data import PreparedData, pad_token
+    from edgedistill.data import PreparedData
     from edgedistill.models import load_tokenizer
     from edgedistill.tokenizer_files import save_tokenizer
 
     source = PreparedData.of(inputs)
     make_tokenizer = plugins.student(settings.student.init).make_tokenizer
     assert make_tokenizer is not None, "the plan has this step for students with a tokenizer of their own"
-    kept = make_tokenizer(settings.student, source.tokenizer, source.tokens("train"), folder / "tokenizer")
+    kept = make_tokenizer(settings.student, source.tokenizer, source.items("train"), folder / "tokenizer")
     save_tokenizer(load_tokenizer(folder / "tokenizer"), source.max_length, folder / "tokenizer")
     write_json(folder / "kept_tokens.json", kept)
     facts = inputs["data"].read_json("data.json")
-    own = {"pad_token": pad_token(load_tokenizer(folder / "tokenizer")), "embedding_rows": None}
-    write_json(folder / "data.json", {**facts, **own})
+    write_json(folder / "data.json", {**facts, "embedding_rows": None})
     publish_retokenised(folder, "train", source, PreparedData(folder), plugins.task(settings.task))
     context.progress.say(f"      {len(kept)} of {len(load_tokenizer(source.tokenizer))} tokens kept")
 
 
 def publish_retokenised(folder: Path, split: str, source: PreparedData, data: PreparedData, task: Task) -> None:
     """Write a split of `source` in the tokens of `data`; its rows and what was found in them stay."""
-    from edgedistill.data import SPLIT_FACTS, save_table, tokenise
+    from edgedistill.data import ITEMS, SPLIT_FACTS, encode
 
-    label_ids = {label: i for i, label in enumerate(data.labels)}
-    rows = source.rows(split)
-    tokens = tokenise(rows, task, data.columns, data.load_tokenizer(), label_ids, data.max_length)
-    save_table(tokens, folder / split / "tokens")
+    items = encode(source.rows(split), task, data.encoder())
     shutil.copytree(source.place(split) / "rows", folder / split / "rows", copy_function=_link)
+    items.save(folder / split / ITEMS)
     write_json(folder / split / SPLIT_FACTS, source.split_facts(split))
 
 

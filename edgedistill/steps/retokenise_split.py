@@ -11,7 +11,7 @@ from edgedistill.step import Context, Inputs
 
 from .retokenise import publish_retokenised
 
-VERSION = 2
+VERSION = 3
 
 
 class Settings(Spec):

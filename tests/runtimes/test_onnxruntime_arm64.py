@@ -4,6 +4,7 @@ import dataclasses
 import shutil
 
 import pytest
+from helpers import LOGITS
 
 import edgedistill
 from edgedistill import environments, plugins
@@ -18,7 +19,7 @@ def test_the_library_of_this_machine_is_never_used_in_its_place(finished_run, mo
     file = finished_run.folder / "models" / "r1" / "onnx" / "model.onnx"
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
     with pytest.raises(EdgedistillError, match="runs on x86_64, expected aarch64"):
-        RUNTIME.open(file, 1)
+        RUNTIME.open(file, 1, LOGITS)
     monkeypatch.setenv("EDGEDISTILL_HOME", str(tmp_path))
     with pytest.raises(UserError, match="not installed; install with: edgedistill doctor --install onnxruntime-arm64"):
         environments.interpreter(RUNTIME.packages)

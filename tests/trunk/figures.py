@@ -43,7 +43,7 @@ class Recount:
 
     def logits(self, model, split):
         (file,) = self.run.glob(f"steps/[0-9][0-9]-*-{model}/{split}.safetensors")
-        return load_file(file)["values"]
+        return load_file(file)["value.logits"]
 
     def says(self, model, split="test"):
         return self.logits(model, split).argmax(1)
@@ -165,7 +165,7 @@ class Recount:
         batched = self._on_validation(name, precision, "validation_batched")[0]
         accuracy = (device.argmax(1) == self.ids["validation"]).mean()
         drop = self.right("teacher", "validation").mean() - accuracy
-        right = predicted["values"].argmax(1) == self.ids["test"]
+        right = predicted["value.logits"].argmax(1) == self.ids["test"]
         own, other = log_softmax(torch), log_softmax(device)
         agreement = (device.argmax(1) == torch.argmax(1)).mean()
         limits = self.recipe["select"]["limits"]
@@ -195,7 +195,7 @@ class Recount:
 
     def _on_validation(self, name, precision, file="validation"):
         verified = self.step(f"verify-{name}-plain-{precision}-plain-runtime") / f"{file}.safetensors"
-        return load_file(verified)["values"], self.logits(name, "validation")
+        return load_file(verified)["value.logits"], self.logits(name, "validation")
 
     def _times(self, candidate):
         seen = json.loads((self.run / "measurements.json").read_text())[candidate]
