@@ -91,8 +91,10 @@ def target(name: str) -> Target:
 
 
 def task_spec(name: str) -> type[TaskSpec]:
-    """A task's part of a recipe."""
-    return task(name).spec
+    """A task's part of a recipe: its own, or the plain one under its name."""
+    from .contracts.task_spec import plain
+
+    return task(name).spec or plain(name)
 
 
 def specs(group: Literal["tasks", "losses", "students"]) -> dict[str, type[Spec]]:

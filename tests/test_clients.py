@@ -16,6 +16,7 @@ from transformers import AutoModelForSequenceClassification
 
 from edgedistill import plugins
 from edgedistill.clients import EVERYONE, OURS, loads_in
+from edgedistill.contracts.items import Column, Items
 from edgedistill.contracts.student import StudentRequest
 from edgedistill.data import PreparedData
 from edgedistill.training_record import save_trained
@@ -63,7 +64,7 @@ def published(finished_run, teacher_folder, tmp_path_factory):
         own, kept = data, None
         if module.own_tokenizer:
             own, kept = _in_its_own_tokens(module.spec.model_validate(settings), module, data, root.parent / init)
-        tokens = own.tokens("train")
+        tokens = own.items("train")
         batch = {name: torch.from_numpy(np.asarray(each)) for name, each in tokens.batch(range(16)).items()}
         torch.manual_seed(0)
         request = StudentRequest(
@@ -153,7 +154,6 @@ def test_the_inputs_of_a_static_students_file_are_those_that_it_reads(published,
     import onnxruntime
 
     from edgedistill import plugins
-    from edgedistill.contracts.items import Column, Items
     from edgedistill.exporting import Order, Part, fill
 
     texts = [np.arange(5, 37), np.arange(37, 45)]

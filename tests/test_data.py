@@ -137,10 +137,10 @@ def test_the_content_hash_is_that_of_the_items_not_of_the_file(tmp_path):
 def test_prepared_data_keeps_rows_tokens_and_labels(finished_run):
     prepared = finished_run.data("unlabeled", "test")
     assert prepared.labels == ["play_music", "set_alarm", "weather"]
-    tokens = prepared.tokens("train")
+    tokens = prepared.items("train")
     assert len(tokens) == len(prepared.rows("train")) == 120
     assert sorted(set(tokens.batch(range(120))["labels"].tolist())) == [0, 1, 2]
-    assert set(prepared.tokens("unlabeled").batch(range(60))["labels"].tolist()) == {-100}
+    assert set(prepared.items("unlabeled").batch(range(60))["labels"].tolist()) == {-100}
     assert tokens.lengths.max() <= prepared.max_length
 
 

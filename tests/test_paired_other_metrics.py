@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgedistill import plugins
 from edgedistill.recipe import Limits, StopSpec
 from edgedistill.statistics import compare, drop_exceeds
 from edgedistill.stop import judge
+from edgedistill.tasks._former import METRICS
 
-F1 = plugins.task("text-classification").METRICS["f1_macro"]
+F1 = METRICS["f1_macro"]
 LABELS = np.tile(np.arange(3), 100)
 
 
@@ -62,6 +62,6 @@ def test_the_rule_stops_at_a_drop_and_not_at_a_gain():
 
 
 def test_a_mean_that_is_better_never_stops_either():
-    accuracy = plugins.task("text-classification").METRICS["accuracy"]
+    accuracy = METRICS["accuracy"]
     assert drop_exceeds(accuracy, answers(10), answers(70), LABELS, 0.03, 0.05)
     assert not drop_exceeds(accuracy, answers(70), answers(10), LABELS, 0.03, 0.05)

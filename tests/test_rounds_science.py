@@ -9,7 +9,7 @@ from helpers import tiny_recipe, write_recipe
 
 import edgedistill
 from edgedistill.data import PreparedData
-from edgedistill.signals import load_rows
+from edgedistill.tasks._former import load_rows
 
 pytestmark = pytest.mark.slow
 
@@ -104,7 +104,7 @@ def test_views_are_further_items_with_signals_of_their_own(science):
     originals = PreparedData(step(run, "data"))
     assert len(views.rows("train")) == 2 * len(originals.rows("train"))
     assert any("[MASK]" in row["text"] for row in views.rows("train"))
-    assert list(views.tokens("train").values["labels"]) == 2 * list(originals.tokens("train").values["labels"])
+    assert list(views.items("train").values["labels"]) == 2 * list(originals.items("train").values["labels"])
     signal = load_rows(step(run, "logits-teacher-train-r1-soft-targets") / "logits.safetensors")
     assert len(signal) == len(views.rows("train"))
 

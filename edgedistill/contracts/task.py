@@ -13,8 +13,6 @@ from .answers import References
 from .items import Items
 from .judge import Judge
 from .plugin import Versioned
-from .tagged import fault_in_tag
-from .task_spec import TaskSpec
 from .tensors import Tensors
 
 if TYPE_CHECKING:
@@ -23,6 +21,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
     from edgedistill.recipe import Architecture
+
+    from .task_spec import TaskSpec
 
 
 class AutoClass(Protocol):
@@ -134,22 +134,28 @@ class Task(Versioned):
     Args:
         name: what the recipe calls it.
         version: raised whenever it encodes, answers or scores otherwise; part of the key of every step that does.
-        spec: its options in a recipe, told apart by `type`.
         device: module whose `DRIVER` is its device half; it imports numpy only.
+        spec: its options in a recipe, told apart by `type`; None: none but its metrics.
         snippets: package with the templates of a bundle's examples (`run.py.jinja`, `run.mjs.jinja`, `run.cpp.jinja`),
             which show a person the way from an example to an answer; None: one that asks through edgedistill.
     """
 
     name: str
-    spec: type[TaskSpec]
     data: TaskData
     model: TaskModel
     judge: Judge
     device: str
+    spec: type[TaskSpec] | None = None
     snippets: str | None = None
 
     def fault(self, name: str) -> str | None:
         """Why this cannot be used under that name, or None."""
         if self.name != name:
             return f"it is called '{self.name}', expected '{name}' as the entry point's name"
-        return super().fault(name) or fault_in_tag(self.spec, TaskSpec, "type", name)
+        fault = super().fault(name)
+        if fault is not None or self.spec is None:
+            return fault
+        from .tagged import fault_in_tag  # an exporter's environment has no pydantic
+        from .task_spec import TaskSpec
+
+        return fault_in_tag(self.spec, TaskSpec, "type", name)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from edgedistill.contracts.items import Column, Items
 from edgedistill.contracts.task import AutoClass, DataColumns, Encoder, Task, TaskData, TaskModel
-from edgedistill.contracts.task_spec import TaskSpec
 
 from . import _classification as classification
 from ._classification_judge import JUDGE
@@ -21,12 +20,6 @@ if TYPE_CHECKING:
     from edgedistill.recipe import Architecture
 
 _PIXELS = "pixel_values"
-
-
-class ImageClassificationSpec(TaskSpec):
-    """`image-classification`."""
-
-    type: Literal["image-classification"]
 
 
 def auto_class() -> AutoClass:
@@ -91,7 +84,6 @@ TASK = Task(
     api=1,
     name="image-classification",
     version=2,
-    spec=ImageClassificationSpec,
     data=TaskData(
         columns=DataColumns(("image",), "label"),
         tokens=False,

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from edgedistill.class_order import ordered
 from edgedistill.contracts.items import Column, Items
 from edgedistill.contracts.task import AutoClass, DataColumns, Encoder, Task, TaskData, TaskModel
-from edgedistill.contracts.task_spec import TaskSpec
 from edgedistill.row_problems import shown
 from edgedistill.text_cut import cut, reads_word_by_word
 
@@ -24,12 +23,6 @@ if TYPE_CHECKING:
     from edgedistill.recipe import Architecture
 
 _TOKENS, _TYPES = "input_ids", "token_type_ids"
-
-
-class TextClassificationSpec(TaskSpec):
-    """`text-classification`."""
-
-    type: Literal["text-classification"]
 
 
 def auto_class() -> AutoClass:
@@ -105,7 +98,6 @@ TASK = Task(
     api=1,
     name="text-classification",
     version=3,
-    spec=TextClassificationSpec,
     data=TaskData(
         columns=DataColumns(("text",), "label", optional=("text_pair",), texts=("text", "text_pair")),
         tokens=True,

@@ -11,6 +11,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification
 from edgedistill import plugins
 from edgedistill.errors import EdgedistillError
 from edgedistill.runtimes import mnn
+from edgedistill_exporters import mnn as exporter
 from edgedistill_exporters import onnx
 
 pytest.importorskip("MNN", reason="the extra 'mnn' is not installed")

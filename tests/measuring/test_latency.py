@@ -4,9 +4,9 @@ import os
 
 import numpy as np
 import pytest
+from helpers import text_items
 
 from edgedistill.contracts.answers import Answers
-from edgedistill.contracts.items import Column, Items
 from edgedistill.device.files import Component
 from edgedistill.measuring.child import Child, MeasuringError
 from edgedistill.measuring.device_model import DeviceModel
@@ -102,7 +102,7 @@ def test_what_is_needed_in_python_only_counts_neither_as_memory_nor_as_time(tmp_
         (tmp_path / f"{name}.py").write_text(f"import numpy\nHELD = numpy.ones({megabytes} * 2**17)\n")
     (tmp_path / "its_runtime.py").write_text(RUNTIME_WITH_HARNESS)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    Items.of({"input_ids": Column("input", "sequence")}, {"input_ids": [[0, 1, 2, 3]]}, [0]).save(tmp_path / "inputs")
+    text_items([[0, 1, 2, 3]]).save(tmp_path / "inputs")
     with Child(tmp_path / "log") as child:
         child.ask("inputs", file=str(tmp_path / "inputs"), batch=1, length=None)
         found = child.ask("load", files=ANY, runtime="its_runtime:RUNTIME", driver=DRIVER, threads=1, warm_up=1)

@@ -7,15 +7,17 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from helpers import quickstart_rows
+from helpers import quickstart_rows, text_items
 from transformers import AutoModelForSequenceClassification, ElectraForSequenceClassification
 
+from edgedistill import plugins
+from edgedistill.contracts.items import Column, Items
 from edgedistill.contracts.student import StudentRequest
 from edgedistill.errors import UserError
 from edgedistill.models import load_model, load_tokenizer, outline, parameter_count
-from edgedistill.ragged import Ragged
 from edgedistill.students import factorise
 from edgedistill.students.factorise import Linear, embedded, least_squares, principal_directions, spread, usage
+from edgedistill.training import TrainingData
 
 TEXTS = [row["text"] for row in quickstart_rows("train")]
 SEEN, HELD_OUT = TEXTS[:200], TEXTS[200:300]
@@ -25,10 +27,8 @@ def batch_of(tokenizer, texts):
     return dict(tokenizer(texts, return_tensors="pt", padding=True, truncation=True, max_length=32))
 
 
-def ragged(tokenizer, texts) -> Ragged:
-    encoded = tokenizer(texts, truncation=True, max_length=32)["input_ids"]
-    offsets = np.concatenate([[0], np.cumsum([len(each) for each in encoded])])
-    return Ragged({"input_ids": np.concatenate(encoded)}, offsets, frozenset({"input_ids"}))
+def items_of(tokenizer, texts) -> Items:
+    return text_items(tokenizer(texts, truncation=True, max_length=32)["input_ids"])
 
 
 @pytest.fixture
@@ -38,14 +38,16 @@ def factorised(teacher_folder):
     def made(embedding_size: int, **more: object):
         tokenizer = load_tokenizer(teacher_folder)
         spec = {"init": "factorise", "embedding_size": embedding_size, **more}
+        seen = items_of(tokenizer, SEEN)
+        probed = TrainingData.plain([seen], plugins.task("text-classification"))
         request = StudentRequest(
             spec=factorise.FactoriseSpec.model_validate(spec),
             source=teacher_folder,
             auto_class=AutoModelForSequenceClassification,
             config_overrides={},
             tokenizer=tokenizer,
-            probe=[batch_of(tokenizer, SEEN[i : i + 50]) for i in range(0, len(SEEN), 50)],
-            train=ragged(tokenizer, SEEN),
+            probe=[probed.fetch(range(i, i + 50)) for i in range(0, len(SEEN), 50)],
+            train=seen,
         )
         source = load_model(AutoModelForSequenceClassification, teacher_folder, None)
         return SimpleNamespace(
@@ -174,11 +176,9 @@ def test_what_cannot_be_factorised_is_refused(build):
 
 
 def test_usage_counts_tokens_positions_and_types():
-    train = Ragged(
-        {"input_ids": np.array([1, 1, 2, 1]), "token_type_ids": np.array([0, 0, 1, 0])},
-        np.array([0, 3, 4]),
-        frozenset({"input_ids", "token_type_ids"}),
-    )
+    sequence = Column("input", "sequence")
+    content = {"input_ids": [[1, 1, 2], [1]], "token_type_ids": [[0, 0, 1], [0]]}
+    train = Items.of({"input_ids": sequence, "token_type_ids": sequence}, content, [0, 1])
     tokens, positions, types = usage(train, [5, 4, 2])
     assert tokens.tolist() == pytest.approx([0.01, 0.95 * 0.75 + 0.01, 0.95 * 0.25 + 0.01, 0.01, 0.01])
     assert positions.tolist() == [0.5, 0.25, 0.25, 0]
