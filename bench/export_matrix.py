@@ -81,7 +81,7 @@ def recipe(task: str, student: str, teacher_folder: Path) -> dict[str, object]:
     targets = plugins.names("exporters")
     precisions: dict[str, bool] = {}
     for name in targets:
-        for each, how in plugins.find("exporters", name).PRECISIONS.items():
+        for each, how in plugins.target(name).precisions.items():
             precisions[each] = precisions.get(each, False) or how.calibrated
     stage = {
         "name": "soft-targets",
@@ -130,7 +130,7 @@ def rows_of(task: str, student: str, out: Path) -> list[dict[str, object]]:
 
 def trained_teacher(folder: Path) -> Path:
     """That of the students before: all have the same."""
-    return next(iter(folder.glob("steps/*-teacher-*/model")), folder)
+    return next((entry.resolve() for entry in folder.glob("steps/*-teacher/model")), folder)
 
 
 def judged(task: str, student: str, found: Candidate, verified: Artifact | None) -> dict[str, object]:

@@ -132,8 +132,9 @@ def row(
 
 
 def step(run: Path, name: str) -> Path:
-    """The newest artifact of a step."""
-    return max(run.glob(f"steps/[0-9][0-9]-{name}-????????????"), key=lambda folder: folder.stat().st_mtime)
+    """The artifact of a step of the last run."""
+    (entry,) = run.glob(f"steps/[0-9][0-9]-{name}")
+    return entry.resolve()
 
 
 if __name__ == "__main__":

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import functools
-import json
 import struct
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO, overload
 
@@ -24,16 +23,17 @@ from .engine import execute, find_done
 from .errors import EdgedistillError, UserError
 from .evaluated import EvaluatedRun, without_files
 from .lone_file import FileMeasurement, LoneFile, measure_lone_file
-from .measuring.instructions import refuse_options
+from .measuring.emulated import refuse_options
 from .model_files import read_files
 from .planning import Plan, make_plan
-from .planning.exact_sizes import exact
 from .progress import Progress
 from .recipe import EmulationSpec, Recipe
 from .results import Results, load_results
 from .sources import Sources
 from .statistics import Paired
 from .statistics import compare as compare_paired
+from .store.listing import remember, store_of
+from .store.store import Store
 from .tasks._former import METRICS
 
 
@@ -61,6 +61,7 @@ def run(
     overrides: Sequence[str] = (),
     *,
     out: str | Path | None = None,
+    store: str | Path | None = None,
     verify_hashes: bool = False,
     stream: TextIO | None = sys.stderr,
 ) -> Results:
@@ -70,6 +71,8 @@ def run(
         recipe: a file, or a shipped recipe's name.
         overrides: `dotted.path=value` each.
         out: the run folder; `runs/NAME` unless given.
+        store: where artifacts are kept, shared by any number of runs at once; unless given, where the run folder's last
+            run kept them, at first `artifacts` in it.
         verify_hashes: check what is there by sha256, not only by size.
         stream: where progress is written; None for silence.
 
@@ -81,13 +84,14 @@ def run(
     loaded = loading.load(recipe, overrides)
     folder = _run_folder(loaded, out)
     known = sources.look_up(loaded, download=True)
-    plan_ = make_plan(loaded, known)
+    plan_ = make_plan(loaded, known, loading_torch=True)
     with run_folder.opened(folder):
-        run_folder.tidy(folder, plan_)
+        kept = _store(folder, store)
+        run_folder.tidy(folder, plan_, kept)
         progress = Progress(folder / run_folder.EVENTS, stream)
         progress.event("run", recipe=loaded.name, steps=len(plan_.steps))
         go = functools.partial(
-            execute, run_folder=folder, progress=progress, verify_hashes=verify_hashes, tried=set[str]()
+            execute, run_folder=folder, progress=progress, store=kept, verify_hashes=verify_hashes, tried={}
         )
         if loaded.stop is not None:
             plan_ = _until_stopped(plan_, known, go, progress)
@@ -102,6 +106,7 @@ def evaluate(
     overrides: Sequence[str] = (),
     *,
     out: str | Path | None = None,
+    store: str | Path | None = None,
     stream: TextIO | None = sys.stderr,
 ) -> EvaluatedRun:
     """Train and evaluate the models of a recipe, without files for devices. A later `run` in the same folder goes on.
@@ -110,6 +115,8 @@ def evaluate(
         recipe: a file, or a shipped recipe's name.
         overrides: `dotted.path=value` each.
         out: the run folder; `runs/NAME` unless given.
+        store: where artifacts are kept, shared by any number of runs at once; unless given, where the run folder's last
+            run kept them, at first `artifacts` in it.
         stream: where progress is written; None for silence.
 
     Raises:
@@ -119,10 +126,12 @@ def evaluate(
     """
     loaded = loading.load(recipe, overrides)
     folder = _run_folder(loaded, out)
-    whole = make_plan(loaded, sources.look_up(loaded, download=True))
+    whole = make_plan(loaded, sources.look_up(loaded, download=True), loading_torch=True)
     with run_folder.opened(folder):  # not tidied: recipes that share it each have checkpoints of their own
         progress = Progress(folder / run_folder.EVENTS, stream)
-        return EvaluatedRun(folder, loaded, execute(without_files(whole), folder, progress))
+        return EvaluatedRun(
+            folder, loaded, execute(without_files(whole), folder, progress, store=_store(folder, store))
+        )
 
 
 def _until_stopped(
@@ -150,8 +159,17 @@ def _reached(plan_: Plan, known: Sources, rounds: int) -> Plan:
     return make_plan(plan_.recipe.model_copy(update={"rounds": plan_.recipe.rounds[:rounds]}), known)
 
 
-def plan(recipe: str, overrides: Sequence[str] = (), *, out: str | Path | None = None) -> PlannedRun:
+def plan(
+    recipe: str,
+    overrides: Sequence[str] = (),
+    *,
+    out: str | Path | None = None,
+    store: str | Path | None = None,
+) -> PlannedRun:
     """What `run` would do, and what of it is done; loads neither torch nor a model.
+
+    Args:
+        recipe, overrides, out, store: as `run` takes them.
 
     Raises:
         UserError: the recipe, its data or models are wrong.
@@ -160,27 +178,34 @@ def plan(recipe: str, overrides: Sequence[str] = (), *, out: str | Path | None =
     folder = _run_folder(loaded, out)
     known = sources.look_up(loaded)
     plan_ = make_plan(loaded, known)
-    done = find_done(plan_, folder)
+    kept = store_of(folder, store)
+    done = find_done(plan_, folder, kept)
     for number, each in enumerate(loaded.rounds, start=1):
         if (judgement := done.get(f"judge-{each.id}")) and judgement.read_json("judgement.json")["stop"]:
             plan_ = _reached(plan_, known, number)
-            done = find_done(plan_, folder)
+            done = find_done(plan_, folder, kept)
             break
-    plan_ = replace(plan_, models=exact(plan_.models, loaded, known))
     return PlannedRun(plan_, folder, frozenset(done))
 
 
-def bundle(run: str | Path, candidate: str | None = None, *, out: str | Path | None = None) -> Path:
+def bundle(
+    run: str | Path,
+    candidate: str | None = None,
+    *,
+    out: str | Path | None = None,
+    store: str | Path | None = None,
+) -> Path:
     """Write a candidate of a finished run as a folder that tests itself (`measure` does it), and return the folder.
 
     Args:
         candidate: the chosen one unless given.
         out: unless given, `RUN/bundle`, or `RUN/bundle-CANDIDATE` for a candidate that is named.
+        store: where the run's artifacts are, if they were moved since it ran.
 
     Raises:
         UserError: no finished run, nothing chosen, no such candidate, or something else lies at `out`.
     """
-    return from_run.bundle_run(Path(run), candidate, Path(out) if out is not None else None)
+    return from_run.bundle_run(Path(run), candidate, Path(out) if out is not None else None, store)
 
 
 @overload
@@ -389,10 +414,18 @@ def _run_folder(recipe: Recipe, out: str | Path | None) -> Path:
     return Path(out) if out is not None else Path("runs") / recipe.name
 
 
+def _store(folder: Path, given: str | Path | None) -> Store:
+    """The run's store, which it remembers from now on."""
+    found = store_of(folder, given)
+    remember(folder, found)
+    return found
+
+
 def _difference(run: Path, own: Results, first_run: Path, first: Results) -> Paired | None:
     """Paired difference of the chosen candidates, when both answered the same test items."""
     import numpy as np
 
+    from .contracts.answers import References
     from .tasks._former import load_rows
 
     if own.chosen is None or first.chosen is None or own.data.get("test_sha256") != first.data.get("test_sha256"):
@@ -405,10 +438,10 @@ def _difference(run: Path, own: Results, first_run: Path, first: Results) -> Pai
             return None
         with _damage_named(file):
             decided.append(np.asarray(load_rows(file).values).argmax(axis=1))
-    references = run / "predictions" / "test" / "references.json"
+    references = run / "predictions" / "test" / "references.safetensors"
     with _damage_named(references):
-        labels = np.array(json.loads(references.read_text(encoding="utf-8"))["labels"], dtype=np.int64)
-        kept = labels != -100
+        known = References.open(references)
+        labels, kept = known.values["class"].astype(np.int64), known.known
         a, b = (answers[kept] for answers in decided)
     return compare_paired(METRICS[own.metric], a, b, labels[kept])
 

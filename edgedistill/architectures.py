@@ -31,15 +31,13 @@ def shares_layers(config: Config) -> bool:
 
 def unsuitable(init: str, source: Config) -> str | None:
     """Why an initialisation cannot make a student of such a model; None when nothing known here speaks against it."""
-    check = getattr(plugins.find("students", init), "unsuitable", None)
-    reason: str | None = check(source) if check is not None else None
-    return reason
+    check = plugins.student(init).unsuitable
+    return check(None, source) if check is not None else None
 
 
 def suitable(source: Config) -> list[str]:
     """The initialisations that can make a student of such a model, as far as its configuration tells."""
-    every = plugins.names("students")
-    cut = [name for name in every if "from_" in plugins.find("students", name).SPEC.model_fields]
+    cut = [name for name in plugins.names("students") if plugins.student(name).parent is not None]
     return [name for name in cut if unsuitable(name, source) is None]
 
 

@@ -6,7 +6,6 @@ import functools
 import hashlib
 import json
 import os
-import secrets
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -69,7 +68,7 @@ class Manifest:
     content: str = ""
     """Of what it publishes, timings of the work itself left out: the same for the same content, made again."""
     input_contents: Mapping[str, str] = field(default_factory=dict)
-    """By role, the content of the inputs that it was made of; with others it is made again."""
+    """By role, the content of the inputs that it was made of; what is made of others lies in another folder."""
 
 
 @dataclass(frozen=True)
@@ -113,60 +112,6 @@ def content_of(files: Sequence[FileEntry], failures: Mapping[str, Failure], vola
     kept = [[entry.path, entry.sha256] for entry in files if not any(fnmatch(entry.path, each) for each in volatile)]
     missing = {name: asdict(failure) for name, failure in failures.items()}
     return hashlib.sha256(json.dumps([kept, missing], sort_keys=True).encode()).hexdigest()
-
-
-def publish(partial: Path, final: Path, manifest: Manifest) -> Artifact:
-    """Write the manifest last and rename, once all is on the disk: the folder appears whole, with modes as the umask
-    has them (some libraries write files that only their owner may read).
-
-    Of two that publish the same, the second discards its own. What is damaged or was made of other inputs is moved
-    aside first, so that no reader meets half of it.
-    """
-    write_json(partial / MANIFEST, asdict(manifest))
-    mode = (partial / MANIFEST).stat().st_mode & 0o666
-    for entry in manifest.files:
-        file = partial / entry.path
-        if file.stat().st_mode & 0o666 != mode:
-            file.chmod(mode | file.stat().st_mode & 0o111)
-        sync(file)
-    sync(partial / MANIFEST)
-    sync(partial)
-    while True:
-        if os.path.lexists(final):
-            there = read(final, verify_hashes=True)
-            if there is not None and _is_same(there.manifest, manifest):
-                shutil.rmtree(partial)
-                return there
-            _discard(final)
-        try:
-            partial.rename(final)
-        except OSError:
-            if not os.path.lexists(final):
-                raise
-        else:
-            sync(final.parent)
-            return Artifact(final, manifest)
-
-
-def partial_of(final: Path) -> Path:
-    """A new name beside `final` for what is being made: no other process has the same."""
-    return final.with_name(f"{final.name}.{secrets.token_hex(4)}.partial")
-
-
-def _is_same(one: Manifest, other: Manifest) -> bool:
-    """Whether both say that the same was made of the same."""
-    return (one.key, one.content, one.input_contents) == (other.key, other.content, other.input_contents)
-
-
-def _discard(path: Path) -> None:
-    """Move aside whatever lies there, then remove it."""
-    aside = partial_of(path)
-    with suppress(FileNotFoundError):  # somebody else's move was first
-        path.rename(aside)
-    if aside.is_dir() and not aside.is_symlink():
-        shutil.rmtree(aside, ignore_errors=True)
-    else:
-        aside.unlink(missing_ok=True)
 
 
 def read(folder: Path, *, verify_hashes: bool = False) -> Artifact | None:

@@ -4,7 +4,6 @@ report each, whether they can be made or not."""
 from __future__ import annotations
 
 from collections.abc import Iterable
-from types import ModuleType
 
 from . import plugins
 from .recipe import Recipe
@@ -50,7 +49,7 @@ def candidates(recipe: Recipe) -> tuple[Candidate, ...]:
         for target in recipe.export.targets:
             for quantize in recipe.quantize:
                 for runtime in runtimes_of(target, recipe):
-                    emulated = plugins.find("runtimes", runtime).PACKAGES.emulated is not None
+                    emulated = plugins.runtime(runtime).packages.emulated is not None
                     own = [(1, 1)] if emulated else setups
                     for threads, batch in own:
                         name = f"{model}/{target}/{quantize.precision}/{runtime}"
@@ -88,17 +87,17 @@ def counted(rows: Iterable[Candidate]) -> tuple[Candidate, ...]:
 
 def runtimes_of(target: str, recipe: Recipe) -> tuple[str, ...]:
     """Those of the recipe that open the target's files; the target's own where the recipe names none at all."""
-    own: tuple[str, ...] = plugins.find("exporters", target).RUNTIMES
+    own = plugins.target(target).runtimes
     asked = recipe.measure.runtimes
     if asked is None:
         return own
-    return tuple(name for name in asked if target in plugins.find("runtimes", name).TARGETS)
+    return tuple(name for name in asked if target in plugins.runtime(name).targets)
 
 
 def _refusal(target: str, precision: str, batch: int) -> str | None:
-    exporter: ModuleType = plugins.find("exporters", target)
-    if precision not in exporter.PRECISIONS:
-        return f"target {target} has no {precision}, only {', '.join(exporter.PRECISIONS)}"
-    if exporter.FIXED_SHAPES and batch > 1:
+    exporter = plugins.target(target)
+    if precision not in exporter.precisions:
+        return f"target {target} has no {precision}, only {', '.join(exporter.precisions)}"
+    if exporter.fixed_shapes and batch > 1:
         return f"a file of target {target} takes one item at a time, not a batch of {batch}"
     return None

@@ -17,7 +17,7 @@ from torch import nn
 
 from .artifacts import sha256, sync
 from .progress import Progress
-from .run_folder import CHECKPOINT
+from .store.scratch import CHECKPOINT
 
 _TENSORS = ("model.safetensors", "optimizer.safetensors", "random.safetensors", "best.safetensors")
 

@@ -23,6 +23,12 @@ Overrides = Annotated[
     typer.Option("--set", metavar="PATH=VALUE", help="Change one value: rounds.0.stages.0.epochs=3. Repeatable."),
 ]
 Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="The run folder (default: runs/NAME).")]
+StoreFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--store", metavar="DIR", help="Where artifacts are kept, for many runs (default: in the run folder)."
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 NOTHING_FITS = 3
@@ -33,6 +39,7 @@ def run(
     recipe: RecipeName,
     overrides: Overrides = None,
     out: Out = None,
+    store: StoreFolder = None,
     verify_hashes: Annotated[
         bool, typer.Option("--verify-hashes", help="Check finished steps by sha256, not only by size.")
     ] = False,
@@ -41,18 +48,24 @@ def run(
     """Do all that a recipe says; finished steps are skipped. Exit code 3 when no candidate is within the limits."""
     from . import api, show
 
-    results = api.run(recipe, overrides or (), out=out, verify_hashes=verify_hashes)
+    results = api.run(recipe, overrides or (), out=out, store=store, verify_hashes=verify_hashes)
     _print(results.model_dump(mode="json", by_alias=True)) if as_json else show.results(results)
     if results.chosen is None:
         raise typer.Exit(NOTHING_FITS)
 
 
 @app.command()
-def plan(recipe: RecipeName, overrides: Overrides = None, out: Out = None, as_json: AsJson = False) -> None:
+def plan(
+    recipe: RecipeName,
+    overrides: Overrides = None,
+    out: Out = None,
+    store: StoreFolder = None,
+    as_json: AsJson = False,
+) -> None:
     """Show what run would do: steps, what is done already, parameters and file sizes to expect."""
     from . import api, show
 
-    planned = api.plan(recipe, overrides or (), out=out)
+    planned = api.plan(recipe, overrides or (), out=out, store=store)
     _print(show.plan_facts(planned)) if as_json else show.plan(planned)
 
 
@@ -82,11 +95,14 @@ def bundle(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run's folder.")],
     candidate: Annotated[str | None, typer.Option("--candidate", metavar="ID", help="Not the chosen one.")] = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Default: RUN/bundle.")] = None,
+    store: Annotated[
+        Path | None, typer.Option("--store", metavar="DIR", help="Where the run's artifacts are, if they were moved.")
+    ] = None,
 ) -> None:
     """Write the chosen candidate as a folder that tests itself: files, tokenizer, golden inputs, examples, card."""
     from . import api
 
-    typer.echo(f"{api.bundle(run, candidate, out=out)}")
+    typer.echo(f"{api.bundle(run, candidate, out=out, store=store)}")
 
 
 @app.command()

@@ -15,13 +15,13 @@ def diagnose() -> dict[str, object]:
     line that installs it."""
     precisions: dict[str, None] = {}
     for name in plugins.names("exporters"):
-        precisions |= dict.fromkeys(plugins.find("exporters", name).PRECISIONS)
+        precisions |= dict.fromkeys(plugins.target(name).precisions)
     return {
         "edgedistill": __version__,
         "versions": versions(),
         "machine": describe(),
-        "targets": {name: _state(plugins.find("exporters", name).PACKAGES) for name in plugins.names("exporters")},
-        "runtimes": {name: _state(plugins.find("runtimes", name).PACKAGES) for name in plugins.names("runtimes")},
+        "targets": {name: _state(plugins.target(name).packages) for name in plugins.names("exporters")},
+        "runtimes": {name: _state(plugins.runtime(name).packages) for name in plugins.names("runtimes")},
         "environments": str(environments.home() / "environments"),
         "precisions": list(precisions),
         "tasks": plugins.names("tasks"),

@@ -8,6 +8,7 @@ import shutil
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
@@ -17,21 +18,28 @@ from .errors import StepError, is_disk_full
 from .machine import versions
 from .planning import Plan
 from .progress import Progress
-from .run_folder import SCRATCH, STEPS, keep_checkpoints, only_writer, remove_empty, scratch_of
+from .run_folder import only_writer
 from .step import Context, Step
+from .store.listing import STEPS, Listing, store_of
+from .store.scratch import keep_checkpoints
+from .store.store import Place, Store
 
 
-def find_done(plan: Plan, run_folder: Path, *, verify_hashes: bool = False) -> dict[str, Artifact]:
-    """The plan's steps that need not run again, by name: their artifact is there and whole, and was made of what its
-    inputs are now."""
-    there: dict[str, Artifact] = {}
-    stale: set[str] = set()
+def find_done(plan: Plan, run_folder: Path, store: Store, *, verify_hashes: bool = False) -> dict[str, Artifact]:
+    """The plan's steps that need not run again, by name: an artifact is there and whole that was made of what the
+    inputs are now. What failed runs again; what reads it need not when it fails as in the last run.
+    """
+    last = Listing(run_folder, store).folders()
+    known: dict[str, Artifact] = {}
     for step in plan.steps:
-        if (artifact := _on_disk(step, run_folder, verify_hashes)) is not None:
-            there[step.name] = artifact
-            if not _fits(artifact, step, there) or stale & set(step.inputs.values()):
-                stale.add(step.name)
-    return {name: artifact for name, artifact in there.items() if name not in stale and not artifact.manifest.failures}
+        if all(name in known for name in step.inputs.values()):
+            place = _place(step, known)
+            artifact = store.find(place, verify_hashes=verify_hashes)
+            if artifact is None and step.name in last:
+                artifact = _of_place(store.read(last[step.name], verify_hashes=verify_hashes), place)
+            if artifact is not None:
+                known[step.name] = artifact
+    return {name: artifact for name, artifact in known.items() if not artifact.manifest.failures}
 
 
 def execute(
@@ -39,65 +47,80 @@ def execute(
     run_folder: Path,
     progress: Progress,
     *,
+    store: Store | None = None,
     verify_hashes: bool = False,
-    tried: set[str] | None = None,
+    tried: dict[str, Artifact] | None = None,
 ) -> dict[str, Artifact]:
     """Run every step that isn't done and return all artifacts by step name.
 
     An optional step that fails, or whose input failed, is recorded as that, and tried again by the next run: a package
-    may have been installed since.
+    may have been installed since. A step that another process is making is waited for and taken from it.
 
     Args:
-        tried: keys of the steps that this run has tried already; added to.
+        store: where artifacts are; unless given, the one that the run folder remembers, or its own.
+        tried: what this run has made so far, by its place: what failed is not tried again; added to.
 
     Raises:
         UserError: another process works in this run folder.
         StepError: a step failed that is not optional; what was done before stays.
     """
     (run_folder / STEPS).mkdir(parents=True, exist_ok=True)
-    tried = set() if tried is None else tried
+    store = store_of(run_folder) if store is None else store
+    listing = Listing(run_folder, store)
+    tried = {} if tried is None else tried
     done: dict[str, Artifact] = {}
     with only_writer(run_folder):
+        listing.clear()
         for number, step in enumerate(plan.steps):
             interruption.check()
-            artifact = _on_disk(step, run_folder, verify_hashes)
-            retry = artifact is not None and artifact.manifest.failures and step.key not in tried
-            if artifact is not None and not retry and _fits(artifact, step, done):
-                done[step.name] = artifact
+            place = _place(step, done)
+            artifact = store.find(place, verify_hashes=verify_hashes) or tried.get(place.name)
+            if artifact is None:
+                with store.only_maker(place, _Waiting(step, progress)):
+                    artifact = store.find(place, verify_hashes=verify_hashes)  # another process may have made it by now
+                    if artifact is None:
+                        progress.say(f"[{number + 1}/{len(plan.steps)}] {step.name}: {step.summary}")
+                        artifact = tried[place.name] = _execute_step(step, done, store, progress)
+            if place.name not in tried:
                 progress.event("skipped", step=step.name, key=step.short_key)
-                continue
-            done[step.name] = _execute_step(number, len(plan.steps), step, done, run_folder, progress)
-            tried.add(step.key)
-        remove_empty(run_folder / SCRATCH)
+            done[step.name] = artifact
+            listing.add(number, step.name, artifact)
     return done
 
 
-def _on_disk(step: Step, run_folder: Path, verify_hashes: bool) -> Artifact | None:
-    """The step's artifact, when it is there and none of its files is damaged."""
-    for folder in sorted(run_folder.glob(f"steps/[0-9]*-{step.name}-{step.short_key}")):
-        artifact = artifacts.read(folder, verify_hashes=verify_hashes)
-        if artifact is not None and artifact.manifest.key == step.key:
-            return artifact
-    return None
+@dataclass
+class _Waiting:
+    """Says once that another process makes a step, and ends when this one is asked to."""
+
+    step: Step
+    progress: Progress
+    said: bool = False
+
+    def __call__(self) -> None:
+        interruption.check()
+        if not self.said:
+            self.said = True
+            self.progress.event("waiting", step=self.step.name, key=self.step.short_key)
+            self.progress.say(f"{self.step.name}: another process is making it in the same store; waiting for that")
 
 
-def _fits(artifact: Artifact, step: Step, known: Mapping[str, Artifact]) -> bool:
-    """Whether it was made of what its inputs hold now: the key says what they were to be made of, not their bytes."""
-    made_of = artifact.manifest.input_contents
-    return all(made_of.get(role) == known[name].manifest.content for role, name in step.inputs.items() if name in known)
+def _place(step: Step, known: Mapping[str, Artifact]) -> Place:
+    """The key says what the inputs were to be made of, not their bytes; the place says both."""
+    return Place(step.key, {role: known[name].manifest.content for role, name in step.inputs.items()})
 
 
-def _execute_step(
-    number: int, total: int, step: Step, done: Mapping[str, Artifact], run_folder: Path, progress: Progress
-) -> Artifact:
-    final = run_folder / STEPS / f"{number:02d}-{step.name}-{step.short_key}"
-    partial = artifacts.partial_of(final)
-    scratch = run_folder / SCRATCH / scratch_of(step.name, step.short_key)
-    partial.mkdir(parents=True)
-    scratch.mkdir(parents=True, exist_ok=True)
+def _of_place(artifact: Artifact | None, place: Place) -> Artifact | None:
+    """The artifact, if it belongs to that place, though it may have failed there."""
+    if artifact is None or Place(artifact.manifest.key, artifact.manifest.input_contents) != place:
+        return None
+    return artifact
+
+
+def _execute_step(step: Step, done: Mapping[str, Artifact], store: Store, progress: Progress) -> Artifact:
+    place = _place(step, done)
+    partial, scratch = store.begin(place), store.scratch(place)
     inputs = {role: done[name] for role, name in step.inputs.items()}
     progress.event("started", step=step.name, key=step.short_key)
-    progress.say(f"[{number + 1}/{total}] {step.name}: {step.summary}")
     context = Context(scratch, progress)
     begun = time.monotonic()
     module = import_module(f"edgedistill.steps.{step.kind}")
@@ -112,7 +135,9 @@ def _execute_step(
             progress.event("failed", step=step.name, error=str(error), notes=getattr(error, "__notes__", []))
         shutil.rmtree(partial, ignore_errors=True)
         if not step.optional or is_disk_full(error):
-            raise StepError(step.name, [inputs[role].folder.name for role in inputs], error) from error
+            raise StepError(
+                step.name, [f"{name} {done[name].manifest.key[:12]}" for name in step.inputs.values()], error
+            ) from error
         partial.mkdir()
         context.failures[step.name] = Failure.of(error)
         progress.say(f"      {step.name}: {Failure.of(error).state}: {Failure.of(error).reason}")
@@ -139,12 +164,9 @@ def _execute_step(
         peak_rss_mb=round(_peak_rss_mb(), 1),
         failures=context.failures,
         content=artifacts.content_of(files, context.failures, getattr(module, "VOLATILE", ())),
-        input_contents={role: artifact.manifest.content for role, artifact in inputs.items()},
+        input_contents=place.input_contents,
     )
-    artifact = artifacts.publish(partial, final, manifest)
-    for former in final.parent.glob(f"[0-9]*-{step.name}-{step.short_key}"):
-        if former != final:  # at another place of an earlier plan, and found not to fit
-            shutil.rmtree(former, ignore_errors=True)
+    artifact = store.publish(partial, manifest)
     shutil.rmtree(scratch, ignore_errors=True)
     if artifact.failure is None:
         progress.event("finished", step=step.name, seconds=manifest.seconds, peak_rss_mb=manifest.peak_rss_mb)

@@ -104,7 +104,7 @@ def interpreter(packages: Packages, cpu: str | None = None) -> Path:
 
 def runtime_versions(runtime: str) -> dict[str, str]:
     """The versions of what a runtime runs, where it is installed; empty where it isn't."""
-    packages = plugins.find("runtimes", runtime).PACKAGES
+    packages = plugins.runtime(runtime).packages
     wanted = [*packages.imports, *packages.requirements, *packages.without_dependencies]
     names = {re.split(r"[^A-Za-z0-9._-]", each, maxsplit=1)[0] for each in wanted}
     places = None  # this interpreter's
@@ -146,10 +146,8 @@ def _as_here(requirement: str) -> str:
 
 def declared() -> Iterator[Packages]:
     """What each target and runtime needs."""
-    groups: tuple[plugins.Group, ...] = ("exporters", "runtimes")
-    for group in groups:
-        for name in plugins.names(group):
-            yield plugins.find(group, name).PACKAGES
+    yield from (plugins.target(name).packages for name in plugins.names("exporters"))
+    yield from (plugins.runtime(name).packages for name in plugins.names("runtimes"))
 
 
 def install(name: str) -> Path:
@@ -188,11 +186,12 @@ def install(name: str) -> Path:
 
 
 def bridge(place: Path, modules: Iterable[str]) -> Path:
-    """A folder through which another interpreter finds edgedistill and these modules' packages, and nothing else of
-    this environment: its site-packages on the path would hide the other's own."""
+    """A folder through which another interpreter finds edgedistill and these modules' packages (`package.module`, or
+    with an object of it, `package.module:RUNTIME`), and nothing else of this environment: its site-packages on the path
+    would hide the other's own."""
     shutil.rmtree(place, ignore_errors=True)  # whatever lies there would be imported
     place.mkdir(parents=True)
-    for name in {"edgedistill", *(module.split(".")[0] for module in modules)}:
+    for name in {"edgedistill", *(re.split("[.:]", module)[0] for module in modules)}:
         module = importlib.import_module(name)
         assert module.__file__ is not None
         source = Path(module.__file__)

@@ -6,53 +6,72 @@ from __future__ import annotations
 import importlib
 import inspect
 import logging
+import pkgutil
 import re
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import asdict, dataclass
 from functools import cache
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from .contracts.items import Items
+from .contracts.driver import Driver, Graph
+from .contracts.items import Column, Items
+from .contracts.target import FileRequest, ShapeCheck
+from .device.graphs import with_outputs
 from .errors import EdgedistillError, RefusedError
-from .interfaces import FileRequest, ShapeCheck
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from .arrays import Floats
-    from .interfaces import Batch, Inputs, Session
+    from .arrays import Array
+    from .contracts.target import Target
+    from .contracts.task import Task
+    from .contracts.tensors import Tensors
 
 # Rounding of fp32 sums in another order; a wrong graph is off by orders of magnitude more.
 TOLERANCE = 1e-3
+WHOLE = "model"
+"""The component of a task that asks one graph."""
 _SHAPES = ((1, 1), (1, 16), (2, 37), (8, None))
+
+
+class Part(NamedTuple):
+    """One file to make."""
+
+    component: str
+    length: int | None
+    """Its bucket."""
+    file: str
+    """To write."""
+    source: str | None
+    """The file that it is made of."""
 
 
 @dataclass(frozen=True)
 class Order:
     """The files to make, one for every length (None: one file for all), and what of."""
 
+    target: str
     exporter: str
-    """Module name."""
+    """Its reference."""
     precision: str
     task: str
-    """Module name."""
+    """Its reference."""
     model: str
     """Folder."""
     samples: str
-    """File of real inputs, the longest first."""
+    """File of real inputs."""
     calibration: str | None
     max_length: int
     only_length: int | None
     """Of every input of the task (pixels), whatever the target."""
     fixed: bool
-    files: tuple[tuple[int | None, str, str | None], ...]
-    """Bucket, file to write, file that it is made of."""
+    files: tuple[Part, ...]
     min_length: int = 1
     """Of every input: what the tokenizer puts around a text, and one more."""
 
@@ -63,16 +82,25 @@ def fill(order: Order) -> list[dict[str, object]]:
     Raises:
         EdgedistillError: the exporter's own, or a sentence around what a library raised.
     """
-    exporter = importlib.import_module(order.exporter)
+    from .models import load_model
+
+    exporter: Target = pkgutil.resolve_name(order.exporter)
+    task: Task = pkgutil.resolve_name(order.task)
+    driver: Driver = importlib.import_module(task.device).DRIVER
     samples = Items.open(Path(order.samples))
-    model = cache(lambda: _load(order))
+    model = cache(lambda: load_model(task.model.auto_class(), order.model, None, head_required=True))
+    columns = cache(lambda: input_columns(model(), samples.columns))
     made = []
-    for length, file, source in order.files:
+    for component, length, file, source in map(Part._make, order.files):
         request = FileRequest(
             precision=order.precision,
             model=model,
-            samples=lambda batch, width: _samples(samples, input_names(model(), samples), batch, width),
+            samples=lambda batch, width: _samples(samples, columns(), batch, width),
             max_length=order.max_length,
+            columns=columns,
+            outputs=driver.outputs[component],
+            component=component,
+            forward=task.model.forward,
             length=order.only_length if length is None else length,
             fixed=order.fixed,
             source=Path(source) if source is not None else None,
@@ -113,11 +141,10 @@ def _in_a_sentence(order: Order) -> Iterator[None]:
         raise
     except Exception as error:
         words = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        target = order.exporter.rsplit(".", 1)[-1].replace("_", "-")
         meaning = _meaning(words) or "its converter or runtime failed at something that it does not name"
         raise EdgedistillError(
-            f"target {target}: {order.precision} cannot be made of this model: {meaning}; targets that are not made of "
-            f"this file are not affected [{words}]"
+            f"target {order.target}: {order.precision} cannot be made of this model: {meaning}; targets that are not "
+            f"made of this file are not affected [{words}]"
         ) from error
 
 
@@ -126,20 +153,18 @@ def _meaning(words: str) -> str | None:
 
 
 def compare_with_torch(
-    request: FileRequest, target: str, run: Callable[[Inputs], Floats], tolerance: float = TOLERANCE
+    request: FileRequest, target: str, graph: Graph, tolerance: float = TOLERANCE
 ) -> tuple[ShapeCheck, ...]:
-    """Logits of a file against torch at the shortest input there can be, one text, an odd batch and the longest batch,
-    as far as the file takes these shapes.
-
-    Args:
-        run: the file's logits for one batch of inputs.
+    """All outputs of a file against torch at the shortest input there can be, one item, an odd batch and the longest
+    batch, as far as the file takes these shapes.
 
     Raises:
-        EdgedistillError: another shape, or a difference above `tolerance`.
+        EdgedistillError: an output that is missing or of another shape, or a difference above `tolerance`.
     """
     import torch
 
     model, checks = request.model(), []
+    graph = with_outputs(graph, request.outputs)
     longest = request.max_length
     shortest = min(request.min_length, longest)
     lengths = [request.length or min(max(width or longest, shortest), longest) for _, width in _SHAPES]
@@ -147,30 +172,36 @@ def compare_with_torch(
     for batch, width in dict.fromkeys(zip(batches, lengths, strict=True)):
         inputs = request.samples(batch, width)
         with torch.no_grad():
-            expected = model(**inputs).logits.float().numpy()
-        got = np.asarray(run({name: tensor.numpy() for name, tensor in inputs.items()}))
-        if got.shape != expected.shape:
+            expected = request.forward(model, inputs)
+        found = graph.run({name: tensor.numpy() for name, tensor in inputs.items()})
+        differences = []
+        for name in request.outputs:
+            got, wanted = found[name].astype(np.float32), expected[name].float().numpy()
+            if got.shape != wanted.shape:
+                raise EdgedistillError(
+                    f"target {target}: at {(batch, width)} the file gives {name!r} of {got.shape}, torch {wanted.shape}"
+                )
+            differences.append(np.abs(got - wanted).max())
+        worst = float(np.max(differences))  # NaN where one is
+        if not worst <= tolerance:
             raise EdgedistillError(
-                f"target {target}: at {(batch, width)} the file gives {got.shape}, torch {expected.shape}"
+                f"target {target}: at batch {batch}, length {width} the file differs from torch by {worst:.3g}, "
+                f"expected at most {tolerance:g}"
             )
-        check = ShapeCheck(batch, width, float(np.abs(got - expected).max()))
-        if not check.max_abs_diff <= tolerance:
-            raise EdgedistillError(
-                f"target {target}: at batch {batch}, length {width} the file differs from torch by "
-                f"{check.max_abs_diff:.3g}, expected at most {tolerance:g}"
-            )
-        checks.append(check)
+        checks.append(ShapeCheck(batch, width, worst))
     return tuple(checks)
 
 
-def logits_of(session: Session) -> Callable[[Inputs], Floats]:
-    """What `compare_with_torch` runs: an opened file's first output."""
+def refuse_components(request: FileRequest, target: str) -> None:
+    """For a target that is made of the whole model at once.
 
-    def run(inputs: Inputs) -> Floats:
-        logits: Floats = np.asarray(session.run(inputs)[0], dtype=np.float32)
-        return logits
-
-    return run
+    Raises:
+        RefusedError: a part of it is asked for.
+    """
+    if request.component != WHOLE:
+        raise RefusedError(
+            f"target {target}: it takes a model as a whole; the task needs its part '{request.component}'"
+        )
 
 
 @contextmanager
@@ -186,39 +217,29 @@ def quiet() -> Iterator[None]:
         logging.disable(level)
 
 
-def _load(order: Order) -> PreTrainedModel:
-    from .models import load_model
-
-    return load_model(
-        importlib.import_module(order.task).TASK.model.auto_class(), order.model, None, head_required=True
-    )
-
-
-def input_names(model: PreTrainedModel, items: Items) -> list[str]:
-    """The inputs of a model's files: those of its data that its forward pass names. What it only tolerates would be an
-    input that nothing reads, yet that every client must feed."""
+def input_columns(model: PreTrainedModel, given: Mapping[str, Column]) -> dict[str, Column]:
+    """The inputs of a model's files: those of its data that its forward pass names, in its order. What it only
+    tolerates would be an input that nothing reads, yet that every client must feed."""
     named = inspect.signature(model.forward).parameters
-    given = [name for name, column in items.columns.items() if column.role == "input" and name in named]
-    return sorted(given, key=list(named).index)
+    return {name: given[name] for name in named if name in given and given[name].role == "input"}
 
 
-def _samples(samples: Items, names: Sequence[str], batch: int, width: int) -> Batch:
-    """Real inputs; a sequence shorter than `width` is repeated until it fills it, so that no row is all padding."""
+def _samples(samples: Items, columns: Mapping[str, Column], batch: int, width: int) -> Tensors:
+    """Real items, the longest first; one shorter than `width` is repeated until it fills it: none is padding only."""
     import torch
 
-    items = np.resize(np.arange(len(samples)), batch)
-    rows = [{name: column[0] for name, column in samples.inputs([int(i)]).items()} for i in items]
-    sequences = [name for name in names if samples.columns[name].layout == "sequence"]
+    longest_first = np.argsort(-samples.lengths, kind="stable")
+    rows = [samples.inputs([int(item)]) for item in np.resize(longest_first, batch)]
     return {
         name: torch.from_numpy(
-            np.stack([np.resize(row[name], width) if name in sequences else row[name] for row in rows])
+            np.stack([np.resize(row[name][0], width) if column.layout == "sequence" else row[name][0] for row in rows])
         )
-        for name in names
+        for name, column in columns.items()
     }
 
 
-def _calibration(file: str | None, length: int | None) -> list[Inputs]:
+def _calibration(file: str | None, length: int | None) -> list[dict[str, Array]]:
     if file is None:
         return []
-    data = Items.open(Path(file))
-    return [data.inputs([item], length) for item in range(len(data))]
+    items = Items.open(Path(file))
+    return [items.inputs([item], length) for item in range(len(items))]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Literal
 
 from pydantic import BaseModel
 
 from . import augmentation, plugins
 from .augmentation import AugmentSpec
-from .recipe import TaskSpec
 from .spec import Spec
+
+_WithSpecs = Literal["tasks", "losses", "students"]
 
 
 def plugin_versions(settings: Spec) -> dict[str, int]:
@@ -19,7 +21,7 @@ def plugin_versions(settings: Spec) -> dict[str, int]:
     return found | (dict([_version_of("tasks", task)]) if isinstance(task, str) else {})
 
 
-def _versions_in(value: object, specs: Mapping[type, tuple[plugins.Group, str]]) -> Iterator[tuple[str, int]]:
+def _versions_in(value: object, specs: Mapping[type, tuple[_WithSpecs, str]]) -> Iterator[tuple[str, int]]:
     if isinstance(value, tuple | list):
         for item in value:
             yield from _versions_in(item, specs)
@@ -29,20 +31,17 @@ def _versions_in(value: object, specs: Mapping[type, tuple[plugins.Group, str]])
     elif isinstance(value, BaseModel):
         if type(value) in specs:
             yield _version_of(*specs[type(value)])
-        elif isinstance(value, TaskSpec):
-            yield _version_of("tasks", value.type)
         elif isinstance(value, AugmentSpec):
             yield "augmentation", augmentation.VERSION
         for name in type(value).model_fields:
             yield from _versions_in(getattr(value, name), specs)
 
 
-def _version_of(group: plugins.Group, name: str) -> tuple[str, int]:
-    version = plugins.task(name).version if group == "tasks" else plugins.find(group, name).VERSION
-    return f"{group}/{name}", int(version)
+def _version_of(group: _WithSpecs, name: str) -> tuple[str, int]:
+    return f"{group}/{name}", plugins.version(group, name)
 
 
-def _specs() -> dict[type, tuple[plugins.Group, str]]:
-    """Which plug-in each loss's and student's spec belongs to."""
-    groups: tuple[plugins.Group, ...] = ("losses", "students")
-    return {plugins.find(group, name).SPEC: (group, name) for group in groups for name in plugins.names(group)}
+def _specs() -> dict[type, tuple[_WithSpecs, str]]:
+    """Which plug-in each spec of a loss, student or task belongs to."""
+    groups: tuple[_WithSpecs, ...] = ("losses", "students", "tasks")
+    return {spec: (group, name) for group in groups for name, spec in plugins.specs(group).items()}

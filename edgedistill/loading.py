@@ -24,6 +24,8 @@ from .recipe_text import MOST_BYTES, MOST_LEVELS, Tree, parse
 
 _MOST_PARENTS = 20
 _SHOWN_KEY = 60
+_TAGGED: dict[str, plugins.Group] = {"type": "tasks", "kind": "losses", "init": "students"}
+"""The keys by which a recipe tells plug-ins' specs apart."""
 
 
 def load(name: str, overrides: Sequence[str] = ()) -> Recipe:
@@ -253,7 +255,7 @@ def _explain(error: ValidationError, tree: Tree) -> Iterator[str]:
                 key = str(context.get("discriminator", "")).strip("'")
                 tags = [tag.strip(" '") for tag in str(context.get("expected_tags", "")).split(",")]
                 tag = str(context.get("tag", ""))
-                hint = plugins.hint("losses" if key == "kind" else "students", tag)
+                hint = plugins.hint(_TAGGED[key], tag)
                 yield f"{'.'.join([*path, key])}: got {_short(tag)}, expected one of {', '.join(tags)}{hint}"
             case "union_tag_not_found":
                 key = str(problem.get("ctx", {}).get("discriminator", "")).strip("'")
@@ -304,11 +306,11 @@ def _shown(name: str, model: type[BaseModel]) -> str:
 
 
 def _fits(model: type[BaseModel], node: object) -> bool:
-    """Whether a mapping is meant as `model`: its tag (`kind`, `init`) is the model's."""
+    """Whether a mapping is meant as `model`: its tag (`kind`, `init`, ...) is the model's."""
     if not isinstance(node, dict):
         return True
     for name, field in model.model_fields.items():
-        if name in ("kind", "init"):
+        if name in _TAGGED:
             return node.get(name) in typing.get_args(field.annotation)
     return True
 

@@ -1,10 +1,9 @@
-"""Sizes of models that are built without memory for their weights.
+"""Descriptions of models that are built without memory for their weights.
 
     python -m edgedistill.meta_sizes < requests.json
 
-A process of its own, since it loads torch and transformers. It reads, by name, what each model is built of (`task`,
-`config` as in `config.json`, `labels`, and `resizes`: the sizes that each student on the way changes), and writes, by
-name, its layers, width and parameters, or null where it can't be built.
+A process of its own where the asking one has not loaded torch and transformers, as a plan hasn't. It reads, by name,
+what each model is built of, and writes, by name, its `ModelShape`, or null where it can't be built.
 """
 
 from __future__ import annotations
@@ -12,84 +11,112 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
-from typing import TypedDict
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, TypedDict
+
+from .model_shape import ModelShape
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
 
 
-class Sizes(TypedDict, total=False):
-    """What a student changes: a number of layers, evenly spread over the source's, or those listed; widths."""
+class FromNothing(TypedDict):
+    """A teacher that is trained from nothing."""
 
-    layers: int | list[int]
-    hidden_size: int | None
-    heads: int | None
-    intermediate_size: int | None
+    architecture: dict[str, object]
+    """As the recipe gives it."""
+    length: int
+    token_types: int
 
 
-class Model(TypedDict):
-    """What a model is built of."""
+class Request(TypedDict):
+    """What a model is built of: a configuration, and the students on the way from there to it."""
 
     task: str
-    config: dict[str, object]
+    source: dict[str, object] | None
+    """A `config.json`, or None for a teacher from nothing."""
+    scratch: FromNothing | None
     labels: int
-    resizes: list[Sizes]
+    students: list[dict[str, object]]
+    """Specs of student initialisations, each of the model before."""
 
 
-class Size(TypedDict):
-    """How large it is; tied weights are counted once. None: the architecture has no such number."""
+def shapes(wanted: Mapping[str, Request]) -> dict[str, ModelShape | None]:
+    """By name, of the task's models; None for one that can't be built."""
+    import torch
 
-    layers: int | None
-    hidden_size: int | None
-    parameters: int
+    from .models import quiet_transformers
+
+    quiet_transformers()
+    found: dict[str, ModelShape | None] = {}
+    with torch.random.fork_rng(devices=[]):  # what is measured here leaves no trace in what is trained
+        for name, request in wanted.items():
+            try:
+                found[name] = shape(request)
+            except Exception:  # noqa: BLE001 - the plan shows that it isn't known; the trial before training says why
+                found[name] = None
+    return found
 
 
-def measured(model: Model) -> Size:
-    """Of the task's model of this configuration.
+def shape(request: Request) -> ModelShape:
+    """Of one model, tied weights counted once.
 
     Raises:
-        Exception: whatever the library says of a configuration that it can't build.
+        Exception: whatever the library says of a configuration that it can't build, or an initialisation of a source
+            that it can't make a student of.
     """
-    import torch
+    from . import plugins
+    from .model_sizes import described
+    from .models import outline
+
+    auto_class = plugins.task(request["task"]).model.auto_class()
+    config, cut = _first(request), False
+    at_most: int | None = None
+    for given in request["students"]:
+        student = plugins.student(str(given["init"]))
+        assert student.planned is not None, "the plan asks for no other"
+        planned = student.planned(student.spec.model_validate_json(json.dumps(given)), config, auto_class)
+        config, at_most = planned.config, planned.at_most
+        cut = cut or at_most is not None
+    found = described(outline(auto_class, config))
+    return replace(found, parameters=at_most, estimated=True) if cut else found
+
+
+def _first(request: Request) -> PreTrainedConfig:
+    from . import image_model, pruned_model, static_model  # noqa: F401 - the auto classes learn of their models
+
+    if request["source"] is None:
+        return _from_nothing(request)
     from transformers import AutoConfig
 
-    from edgedistill import image_model, plugins, pruned_model, static_model  # noqa: F401 - auto classes learn of them
-    from edgedistill.models import parameter_count, resized
-
     # How it is computed changes no size, and may ask for what isn't there.
-    own = {name: value for name, value in model["config"].items() if "attn_implementation" not in name}
+    own = {name: value for name, value in request["source"].items() if "attn_implementation" not in name}
     kind = str(own.pop("model_type"))
     for name in ("quantization_config", "id2label", "label2id", "num_labels", "auto_map"):
         own.pop(name, None)
-    config = AutoConfig.for_model(kind, **own, num_labels=model["labels"])
-    for sizes in model["resizes"]:
-        widths = (sizes.get("hidden_size"), sizes.get("heads"), sizes.get("intermediate_size"))
-        layers = _layers(sizes["layers"], config.num_hidden_layers, anew=widths[0] is not None)
-        config = resized(config, layers, *widths)
-    with torch.device("meta"):
-        built = plugins.task(model["task"]).model.auto_class().from_config(config)
-    return {
-        "layers": getattr(config, "num_hidden_layers", None),
-        "hidden_size": getattr(config, "hidden_size", None),
-        "parameters": parameter_count(built),
-    }
+    return AutoConfig.for_model(kind, **own, num_labels=request["labels"])
 
 
-def _layers(asked: int | list[int], depth: int, *, anew: bool) -> list[int]:
-    from edgedistill.students._copy import evenly
+def _from_nothing(request: Request) -> PreTrainedConfig:
+    from . import plugins
+    from .contracts.items import Items
+    from .recipe import Architecture
 
-    if isinstance(asked, list):
-        return asked
-    return list(range(asked)) if anew else evenly(asked, depth)
+    scratch = request["scratch"]
+    assert scratch is not None
+    architecture = Architecture.model_validate_json(json.dumps(scratch["architecture"]))
+    labels = {"num_labels": request["labels"]}
+    unread = Items.of({}, {}, ())
+    model = plugins.task(request["task"]).model
+    config = model.scratch_config(architecture, architecture.vocabulary, scratch["length"], unread, labels)
+    config.type_vocab_size = scratch["token_types"]
+    return config
 
 
 def main() -> None:
     """Read, build, write; what can't be built is null."""
-    asked: Mapping[str, Model] = json.load(sys.stdin)
-    found: dict[str, Size | None] = {}
-    for name, model in asked.items():
-        try:
-            found[name] = measured(model)
-        except Exception:  # noqa: BLE001 - the plan shows that it isn't known; the trial before training says why
-            found[name] = None
-    json.dump(found, sys.stdout)
+    found = shapes(json.load(sys.stdin))
+    json.dump({name: None if each is None else asdict(each) for name, each in found.items()}, sys.stdout)
 
 
 if __name__ == "__main__":

@@ -1,24 +1,27 @@
-"""The files of one model in one target and precision: which a runtime opens for which length, and what they weigh."""
+"""The files of one model in one target and precision: which a runtime opens of which component for which length, and
+what they weigh."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .artifacts import Artifact
+from .artifacts import Artifact, write_text
+from .device.files import ComponentJson, Files, of_json
 
 RECORD = "file.json"
-Opened = Mapping[int | None, Path]
-"""What a runtime opens: by the length that a file takes, or under None the one file that takes every length."""
 
 
 @dataclass(frozen=True)
 class ModelFiles:
     """What a `make_file` artifact holds."""
 
-    opened: Opened
+    opened: Files
+    """What a runtime opens."""
+    record: Mapping[str, ComponentJson]
+    """The same, by names inside the artifact."""
     device: tuple[str, ...]
     """Names of all files that a device needs."""
     published: tuple[str, ...]
@@ -29,14 +32,19 @@ class ModelFiles:
     @property
     def lengths(self) -> tuple[int, ...]:
         """The buckets, when there is a file for each."""
-        return tuple(length for length in self.opened if length is not None)
+        return next(iter(self.opened.values())).lengths
+
+    @property
+    def main(self) -> str:
+        """The name of what is opened of the first component for the longest inputs: what a person is pointed to."""
+        return list(next(iter(self.record.values()))["files"])[-1][1]
 
 
 def read_files(artifact: Artifact) -> ModelFiles:
     """The files of an artifact that is there."""
     record = artifact.read_json(RECORD)
-    opened, build = record["opened"], record["build_files"]
-    assert isinstance(opened, list)
+    components, build = record["components"], record["build_files"]
+    assert isinstance(components, dict)
     assert isinstance(build, list)
     names = [entry.path for entry in artifact.manifest.files if entry.path != RECORD]
     device = tuple(name for name in names if name not in build)
@@ -44,7 +52,11 @@ def read_files(artifact: Artifact) -> ModelFiles:
     facts = record["facts"]
     assert isinstance(facts, dict)
     return ModelFiles(
-        opened={length: artifact.path(name) for length, name in opened},
+        opened={
+            name: replace(each, files={length: artifact.path(str(file)) for length, file in each.files.items()})
+            for name, each in of_json(components).items()
+        },
+        record=components,
         device=device,
         published=tuple(names),
         bytes=sum(sizes[name] for name in device),
@@ -52,10 +64,15 @@ def read_files(artifact: Artifact) -> ModelFiles:
     )
 
 
-def bucket_name(name: str, length: int | None) -> str:
-    """`model.tflite` is `model-32.tflite` for the bucket of 32 tokens."""
+def part_name(name: str, component: str | None, length: int | None) -> str:
+    """`model.tflite` is `model-decode-32.tflite` of the component `decode`, for the bucket of 32 tokens.
+
+    Args:
+        component: None where it is the only one.
+    """
     path = Path(name)
-    return name if length is None else f"{path.stem}-{length}{path.suffix}"
+    parts = [path.stem, *([component] if component is not None else []), *([str(length)] if length is not None else [])]
+    return f"{'-'.join(parts)}{path.suffix}"
 
 
 def buckets_up_to(longest: int, buckets: Sequence[int]) -> tuple[int, ...]:
@@ -63,8 +80,10 @@ def buckets_up_to(longest: int, buckets: Sequence[int]) -> tuple[int, ...]:
     return (*(each for each in buckets if each < longest), longest)
 
 
-def write_record(folder: Path, opened: Sequence[tuple[int | None, str]], **more: object) -> None:
-    """Write what `read_files` reads."""
-    from .artifacts import write_text
+def write_record(folder: Path, components: Mapping[str, ComponentJson], **more: object) -> None:
+    """Write what `read_files` reads.
 
-    write_text(folder / RECORD, json.dumps({"opened": opened, **more}, indent=1) + "\n")
+    Args:
+        components: with names inside the folder.
+    """
+    write_text(folder / RECORD, json.dumps({"components": components, **more}, indent=1) + "\n")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import copy
-import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,13 +22,6 @@ if TYPE_CHECKING:
 
     from .recipe import Architecture
 
-# The attribute that holds the feed-forward width, the first that a configuration has.
-_INTERMEDIATE = ("hidden_dim", "n_inner", "d_inner", "d_ff", "intermediate_size")
-# Attributes that hold one entry a layer.
-_BY_LAYER = ("layer_types", "heads_by_layer", "neurons_by_layer", "attention_window", "mlp_layer_types")
-# Widths that are the hidden size's in an architecture's usual configuration.
-_SAME_WIDTH = ("embedding_size", "pooler_hidden_size")
-_HEAD_WIDTHS = ("head_dim", "d_head")
 _POSITION_TABLES = ("position_embeddings", "position_embedding", "embed_positions", "wpe")
 
 
@@ -120,13 +111,18 @@ def embedding_rows(auto_class: AutoClass, source: str | Path, revision: str | No
         UserError: as `load_model`, for all that its configuration and the headers of its files tell.
     """
     quiet_transformers()
-    model = _described(auto_class, _place(source, revision, weights=True), _name(source), None)
+    table = embedding_shape(_described(auto_class, _place(source, revision, weights=True), _name(source), None))
+    return None if table is None else table[0]
+
+
+def embedding_shape(model: PreTrainedModel) -> tuple[int, int] | None:
+    """Rows and width of a model's token embeddings; None for one without such a table."""
     try:
         table = model.get_input_embeddings()
     except NotImplementedError:
         return None
     weight = getattr(table, "weight", None)
-    return None if weight is None else int(weight.shape[0])
+    return None if weight is None else (int(weight.shape[0]), int(weight.shape[-1]))
 
 
 def _described(
@@ -154,84 +150,6 @@ def _config(folder: Path, name: str, overrides: Mapping[str, object] | None = No
         return AutoConfig.from_pretrained(str(folder), trust_remote_code=False, **dict(overrides or {}))
 
 
-def resized(
-    config: PreTrainedConfig,
-    layers: Sequence[int],
-    hidden_size: int | None = None,
-    heads: int | None = None,
-    intermediate_size: int | None = None,
-) -> PreTrainedConfig:
-    """A copy of `config` with these layers (numbers in the original) and widths; what is None stays.
-
-    Raises:
-        UserError: heads that don't divide the hidden size, or another width of a model whose layers differ in size.
-    """
-    smaller = copy.deepcopy(config)
-    smaller.num_hidden_layers = len(layers)
-    for name in _BY_LAYER:
-        if isinstance(by_layer := getattr(config, name, None), list | tuple) and by_layer:
-            # A student from nothing may have more layers than its source: the pattern goes on.
-            setattr(smaller, name, [by_layer[i % len(by_layer)] for i in layers])
-    if hidden_size is not None:
-        refuse_unequal_layers(config)
-        _set_width(smaller, hidden_size, heads, intermediate_size)
-    count = getattr(smaller, "num_attention_heads", 1)
-    if smaller.hidden_size % count:
-        raise UserError(
-            f"student.heads: got {count}, expected a divisor of hidden_size "
-            f"{smaller.hidden_size} (for example {math.gcd(smaller.hidden_size, config.num_attention_heads)})"
-        )
-    return smaller
-
-
-def _set_width(config: PreTrainedConfig, hidden_size: int, heads: int | None, intermediate_size: int | None) -> None:
-    """Change a configuration to this width, and with it what follows from it."""
-    old = config.hidden_size
-    ratio = hidden_size / old
-    for name in _SAME_WIDTH:  # another value is a size of its own, which stays
-        if getattr(config, name, None) == old:
-            setattr(config, name, hidden_size)
-    feed_forward = _intermediate_attribute(config)
-    width = getattr(config, feed_forward, None)
-    if intermediate_size is not None or width is not None:
-        setattr(config, feed_forward, intermediate_size or round(width * ratio))
-    config.hidden_size = hidden_size
-    before = getattr(config, "num_attention_heads", None)
-    if before is None:
-        return
-    config.num_attention_heads = heads or max(1, round(before * ratio))
-    shared = getattr(config, "num_key_value_heads", None)
-    if shared is not None:
-        config.num_key_value_heads = math.gcd(config.num_attention_heads, max(1, round(shared * ratio)))
-    for name in _HEAD_WIDTHS:
-        if vars(config).get(name) == old // before:  # Falcon computes its own from the others
-            setattr(config, name, hidden_size // config.num_attention_heads)
-
-
-def refuse_unequal_layers(config: PreTrainedConfig) -> None:
-    """Another width can't be given to a model whose layers differ in size.
-
-    Raises:
-        UserError: it is one.
-    """
-    if getattr(config, "heads_by_layer", None):
-        raise UserError(
-            "student.from: the layers of a pruned model differ in size, so it cannot be made narrower or built at "
-            "another width; expected another model, or init: prune, keep_layers or trim_vocabulary"
-        )
-
-
-def with_vocabulary(config: PreTrainedConfig, kept: Sequence[int]) -> PreTrainedConfig:
-    """A copy of `config` for these tokens of its vocabulary, special ones renumbered."""
-    smaller = copy.deepcopy(config)
-    smaller.vocab_size = len(kept)
-    for name in ("pad_token_id", "bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id", "mask_token_id"):
-        old = getattr(config, name, None)
-        if isinstance(old, int):
-            setattr(smaller, name, kept.index(old) if old in kept else None)
-    return smaller
-
-
 def longest_input(model: PreTrainedModel) -> int:
     """How many tokens a model takes at most, by its configuration and its tables of positions.
 
@@ -253,15 +171,6 @@ def outline(auto_class: AutoClass, config: PreTrainedConfig) -> PreTrainedModel:
 
     with torch.device("meta"):
         return auto_class.from_config(config)
-
-
-def intermediate_size(config: PreTrainedConfig) -> int:
-    """The feed-forward width."""
-    return int(getattr(config, _intermediate_attribute(config)))
-
-
-def _intermediate_attribute(config: PreTrainedConfig) -> str:
-    return next((name for name in _INTERMEDIATE if hasattr(config, name)), _INTERMEDIATE[-1])
 
 
 def give_padding_token(tokenizer: PreTrainedTokenizerBase) -> None:

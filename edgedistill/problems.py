@@ -11,15 +11,16 @@ from .recipe import Recipe, Stage, TeacherChoice, flat, own_tokenizer, source_of
 def problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
     """What each key allows but the whole recipe doesn't: (dotted path, sentence)."""
     yield from _names(recipe)
-    task = plugins.task(recipe.task.type) if recipe.task.type in plugins.names("tasks") else None
-    if task is not None:
-        if recipe.task.metric not in task.judge.metrics:
-            yield "task.metric", _unknown(recipe.task.metric, sorted(task.judge.metrics))
-        known = list(task.data.columns.known)
-        for column in recipe.data.columns:
-            if column not in known:
-                yield f"data.columns.{column}", _unknown(column, known)
-        yield from _architecture_problems(recipe, task.data.tokens)
+    task = plugins.task(recipe.task.type)
+    for i, metric in enumerate(recipe.task.metrics):
+        if metric not in task.judge.metrics:
+            where = "task.metric" if len(recipe.task.metrics) == 1 else f"task.metrics.{i}"
+            yield where, _unknown(metric, sorted(task.judge.metrics))
+    known = list(task.data.columns.known)
+    for column in recipe.data.columns:
+        if column not in known:
+            yield f"data.columns.{column}", _unknown(column, known)
+    yield from _architecture_problems(recipe, task.data.tokens)
     if len({recipe.seed, *recipe.seeds}) <= len(recipe.seeds):
         yield "seeds", f"got {list(recipe.seeds)}, expected seeds that differ from each other and from 'seed'"
     models = ["teacher"]
@@ -34,10 +35,10 @@ def problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
         source = source_of(each.student)
         if source is not None and source not in models:
             yield f"{where}.student.from", _unknown(source, models)
-        if task is not None and not task.data.tokens and plugins.find("students", each.student.init).OWN_TOKENIZER:
+        if not task.data.tokens and plugins.student(each.student.init).own_tokenizer:
             yield f"{where}.student.init", f"got '{each.student.init}', but '{recipe.task.type}' has no tokenizer"
         yield from _stage_problems(recipe, i, models)
-        yield from _own_data_problems(recipe, i, task.data.tokens if task is not None else True)
+        yield from _own_data_problems(recipe, i, task.data.tokens)
         models.append(each.id)
     if all(each.data is not None for each in recipe.rounds):
         yield "rounds", "got only rounds with 'data' of their own, expected one on the recipe's data as well"
@@ -87,18 +88,18 @@ def _stage_problems(recipe: Recipe, index: int, earlier: list[str]) -> Iterator[
     each = recipe.rounds[index]
     options = each.teacher.choose if isinstance(each.teacher, TeacherChoice) else (each.teacher,)
     averaged = max(len(flat(option)) for option in options)
-    task = plugins.task(recipe.task.type) if recipe.task.type in plugins.names("tasks") else None
+    task = plugins.task(recipe.task.type)
     for j, stage in enumerate(each.stages):
         where = f"rounds.{index}.stages.{j}"
         if stage.name in [other.name for other in each.stages[:j]]:
             yield f"{where}.name", f"got {stage.name!r}, expected a name of its own in the round"
-        if stage.augment is not None and task is not None and not task.data.columns.texts:
+        if stage.augment is not None and not task.data.columns.texts:
             yield f"{where}.augment", f"the task '{recipe.task.type}' has no free text to change"
         if "unlabeled" in stage.data and each.data is None and recipe.data.unlabeled is None:
             yield f"{where}.data", "got 'unlabeled', expected 'data.unlabeled' to be given as well"
         for k, loss in enumerate(stage.losses):
-            needs = plugins.find("losses", loss.kind).NEEDS
-            if task is not None and not task.data.tokens and needs & {"masked", *_TOKEN_SIGNALS}:
+            needs = plugins.loss(loss.kind).needs
+            if not task.data.tokens and needs & {"masked", *_TOKEN_SIGNALS}:
                 yield f"{where}.losses.{k}", f"'{loss.kind}' looks at tokens, and '{recipe.task.type}' has none"
             if "labels" in needs and stage.data == ("unlabeled",):
                 yield f"{where}.losses.{k}", f"'{loss.kind}' needs labels, but data is only 'unlabeled'"
@@ -132,8 +133,9 @@ def _error_problems(stage: Stage, where: str, earlier: list[str]) -> Iterator[tu
 
 
 def _names(recipe: Recipe) -> Iterator[tuple[str, str]]:
-    groups: list[tuple[str, str, plugins.Group]] = [("task.type", recipe.task.type, "tasks")]
-    groups += [(f"export.targets.{i}", name, "exporters") for i, name in enumerate(recipe.export.targets)]
+    groups: list[tuple[str, str, plugins.Group]] = [
+        (f"export.targets.{i}", name, "exporters") for i, name in enumerate(recipe.export.targets)
+    ]
     groups += [(f"measure.runtimes.{i}", name, "runtimes") for i, name in enumerate(recipe.measure.runtimes or ())]
     for path, name, group in groups:
         if name not in plugins.names(group):
@@ -143,7 +145,7 @@ def _names(recipe: Recipe) -> Iterator[tuple[str, str]]:
 
 def _device_problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
     """Targets, precisions and runtimes. What only one target lacks is no problem: that candidate is refused."""
-    every = {name: plugins.find("exporters", name).PRECISIONS for name in plugins.names("exporters")}
+    every = {name: plugins.target(name).precisions for name in plugins.names("exporters")}
     known = sorted({precision for own in every.values() for precision in own})
     lists: list[tuple[str, list[str]]] = [
         ("export.targets.{}", list(recipe.export.targets)),
@@ -170,8 +172,8 @@ def _device_problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
     if asked is None or not set(asked) <= set(plugins.names("runtimes")):
         return
     for i, target in enumerate(recipe.export.targets):
-        if target in every and not any(target in plugins.find("runtimes", name).TARGETS for name in asked):
-            own = ", ".join(plugins.find("exporters", target).RUNTIMES)
+        if target in every and not any(target in plugins.runtime(name).targets for name in asked):
+            own = ", ".join(plugins.target(target).runtimes)
             yield f"export.targets.{i}", f"got {target!r}, which none of measure.runtimes opens; expected {own} there"
 
 

@@ -3,62 +3,64 @@
 from __future__ import annotations
 
 import functools
+import json
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, GetCoreSchemaHandler, model_validator
-from pydantic_core import CoreSchema
+from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, TypeAdapter, model_validator
+from pydantic_core import CoreSchema, core_schema
 
 from . import plugins
 from .augmentation import AugmentSpec
+from .contracts import loss, student, task_spec
 from .spec import Spec
 
 
 @dataclass(frozen=True)
 class PluginUnion:
-    """Marks a field whose type is the closed union of the specs of a plug-in group, told apart by `key`."""
+    """Marks a field whose type is the closed union of the specs of a plug-in group, told apart by `key`.
 
-    group: plugins.Group
+    The union is made when a recipe is read: importing this module imports no plug-in, and a plug-in may import it.
+    """
+
+    group: Literal["tasks", "losses", "students"]
     key: str
 
     def specs(self) -> tuple[type[Spec], ...]:
         """The specs of all that can be used now."""
-        return tuple(plugins.find(self.group, name).SPEC for name in plugins.names(self.group))
+        return tuple(plugins.specs(self.group).values())
+
+    def adapter(self) -> TypeAdapter[Spec]:
+        """What validates the union."""
+        return _union(self.key, self.specs())
 
     def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return handler.generate_schema(
-            Annotated[functools.reduce(operator.or_, self.specs()), Field(discriminator=self.key)]
-        )
+        def read(given: object, info: core_schema.ValidationInfo) -> Spec:
+            # A list is no tuple in a strict spec, but in JSON there is nothing else.
+            if info.mode == "json":
+                return self.adapter().validate_json(json.dumps(given))
+            return self.adapter().validate_python(given)
+
+        return core_schema.with_info_plain_validator_function(read)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, object]:
+        return handler(self.adapter().core_schema)
 
 
-if TYPE_CHECKING:
+@functools.cache
+def _union(key: str, specs: tuple[type[Spec], ...]) -> TypeAdapter[Spec]:
+    union = functools.reduce(operator.or_, specs)
+    return TypeAdapter(Annotated[union, Field(discriminator=key)])  # type: ignore[arg-type]  # a type made of values
 
-    class LossSpec(Spec):
-        """Any loss's spec."""
 
-        kind: str
-        weight: float
-
-    class StudentSpec(Spec):
-        """Any student initialisation's spec."""
-
-        init: str
-else:
-    LossSpec = Annotated[Spec, PluginUnion("losses", "kind")]
-    StudentSpec = Annotated[Spec, PluginUnion("students", "init")]
+TaskSpec = Annotated[task_spec.TaskSpec, PluginUnion("tasks", "type")]
+LossSpec = Annotated[loss.LossSpec, PluginUnion("losses", "kind")]
+StudentSpec = Annotated[student.StudentSpec, PluginUnion("students", "init")]
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=40)]
 SplitName = Literal["train", "validation", "test", "unlabeled"]
-SCHEMA = "edgedistill/1"
-
-
-class TaskSpec(Spec):
-    """What the model does, by its hub pipeline name, and the metric that counts."""
-
-    type: str
-    metric: str
 
 
 class DataSource(Spec):
@@ -383,9 +385,16 @@ class Recipe(Spec):
     evaluate: EvaluateSpec = EvaluateSpec()
 
 
-def source_of(student: StudentSpec) -> str | None:
+def source_of(spec: StudentSpec) -> str | None:
     """The id of the model that a student is cut from, or None when it comes from elsewhere."""
-    return getattr(student, "from_", None)
+    parent = plugins.student(spec.init).parent
+    return None if parent is None else parent(spec)
+
+
+def pretrained_of(spec: StudentSpec) -> student.Pretrained | None:
+    """The pretrained model that a student starts from, or None when it is cut from one of the run's."""
+    pretrained = plugins.student(spec.init).pretrained
+    return None if pretrained is None else pretrained(spec)
 
 
 def teacher_of(each: Round) -> str:
@@ -397,7 +406,7 @@ def own_tokenizer(recipe: Recipe, model: str) -> str | None:
     """The model at which this model's tokenizer was made: itself or one that it was cut from; None: the teacher's."""
     for each in recipe.rounds:
         if each.id == model:
-            if plugins.find("students", each.student.init).OWN_TOKENIZER:
+            if plugins.student(each.student.init).own_tokenizer:
                 return model
             source = source_of(each.student)
             return own_tokenizer(recipe, source) if source else None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .interfaces import Floats
+from .arrays import Floats
 from .statistics import log_softmax
 
 

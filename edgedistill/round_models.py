@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import plugins
+from .contracts.student import StudentRequest
 from .contracts.task import Task
 from .errors import UserError
-from .interfaces import ModelSizes, StudentRequest
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedConfig, PreTrainedModel
+    from transformers import PreTrainedModel
 
     from .data import PreparedData
     from .recipe import LossSpec, StudentSpec
@@ -55,8 +55,7 @@ def untrained_student(
         if loss is None
         else lambda model, batch: loss(task.model.forward(model, batch.inputs), batch.columns, 0.0),
     )
-    model: PreTrainedModel = plugins.find("students", spec.init).build(request)
-    return know_padding(model, tokenizer)
+    return know_padding(plugins.student(spec.init).build(request), tokenizer)
 
 
 def with_losses(
@@ -75,6 +74,7 @@ def with_losses(
     Raises:
         UserError: a term that these models can't be given, or masked tokens without a token for them.
     """
+    from .model_sizes import described, shape_of
     from .models import load_config, load_model
     from .trainee import LiveTeacher, Trainee
 
@@ -85,23 +85,11 @@ def with_losses(
         if shown
         else None
     )
-    own = sizes_of(student.config)
-    given = sizes_of(load_config(teachers[0], None)) if len(teachers) == 1 else None
-    terms = [plugins.find("losses", loss.kind).build(loss, own, given) for loss in losses]
+    own = described(student)
+    given = shape_of(load_config(teachers[0], None)) if len(teachers) == 1 else None
+    terms = [plugins.loss(loss.kind).build(loss, own, given) for loss in losses]
     masking = _masking(data, own.vocabulary) if "masked" in needs else None
     return Trainee(student, task, terms, needs, teacher, masking)
-
-
-def sizes_of(config: PreTrainedConfig) -> ModelSizes:
-    """What losses may need of a model's shape; an architecture without attention (FNet) counts as one head."""
-    return ModelSizes(
-        layers=config.num_hidden_layers,
-        hidden_size=config.hidden_size,
-        heads=getattr(config, "num_attention_heads", 1),
-        vocabulary=config.vocab_size,
-        embedding_size=getattr(config, "embedding_size", config.hidden_size),
-        heads_by_layer=tuple(getattr(config, "heads_by_layer", ())),
-    )
 
 
 def _masking(data: PreparedData, vocabulary: int) -> Masking:

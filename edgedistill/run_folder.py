@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,10 +11,10 @@ from pathlib import Path
 
 from .errors import UserError, is_disk_full, of_system, shortened
 from .planning import Plan
+from .store.listing import STEPS, is_own
+from .store.store import Store
 
-STEPS, SCRATCH, EVENTS = "steps", "scratch", "events.jsonl"
-CHECKPOINT = "state.json"
-"""A folder of a step's scratch that has this file is a checkpoint."""
+EVENTS = "events.jsonl"
 _LOCK, _HOLDER = ".lock", ".lock.holder"
 
 
@@ -87,39 +86,12 @@ def only_writer(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def tidy(folder: Path, plan: Plan) -> None:
-    """Remove what killed processes left: half-written artifacts and files, and the scratch of steps that are not in the
-    plan. The scratch of those that are holds their checkpoints."""
-    for left_over in (folder / STEPS).glob("*.partial"):
-        shutil.rmtree(left_over, ignore_errors=True)
+def tidy(folder: Path, plan: Plan, store: Store) -> None:
+    """Remove what killed processes left: half-written artifacts and files, and, in a store of the run's own, the
+    checkpoints of steps that are not in the plan. In another store they may be those of another run."""
     for left_over in folder.glob("*.partial"):
         with suppress(OSError):
             left_over.unlink()
-    wanted = {scratch_of(step.name, step.short_key) for step in plan.steps}
-    for place in (folder / SCRATCH).glob("*"):
-        if place.name not in wanted:
-            shutil.rmtree(place, ignore_errors=True)
-    remove_empty(folder / SCRATCH)
-
-
-def scratch_of(name: str, short_key: str) -> str:
-    """The name of a step's place for checkpoints."""
-    return f"{name}-{short_key}"
-
-
-def keep_checkpoints(scratch: Path) -> None:
-    """Remove all else from the scratch of a step that was interrupted, and the scratch with it when it has none."""
-    for place in scratch.glob("*"):
-        if place.is_dir() and not (place / CHECKPOINT).is_file():
-            shutil.rmtree(place, ignore_errors=True)
-        elif not place.is_dir():
-            with suppress(OSError):
-                place.unlink()
-    remove_empty(scratch)
-    remove_empty(scratch.parent)
-
-
-def remove_empty(folder: Path) -> None:
-    """Remove a folder that has nothing in it."""
-    with suppress(OSError):
-        folder.rmdir()
+    store.sweep()
+    if is_own(folder, store):
+        store.forget_scratch([step.key for step in plan.steps])

@@ -41,10 +41,11 @@ def plan(planned: PlannedRun) -> None:
     console.print(steps)
     precisions = [each.precision for each in planned.plan.recipe.quantize]
     names = ("model", "from", "layers", "hidden", "parameters", *(f"{name} MB" for name in precisions))
-    models = _table("models, estimated", *names, right=range(2, 5 + len(precisions)))
+    models = _table("models", *names, right=range(2, 5 + len(precisions)))
     for model in planned.plan.models:
         sizes = [_number(model.file_bytes[name], 1e6, 1) for name in precisions]
-        parameters = _number(model.parameters, 1e6, 2, " M")
+        about = "" if model.exact or model.parameters is None else "~"
+        parameters = about + _number(model.parameters, 1e6, 2, " M")
         models.add_row(model.id, model.origin, _plain(model.layers), _plain(model.hidden_size), parameters, *sizes)
     console.print(models)
     refused = [row for row in planned.plan.candidates if row.refused is not None]
@@ -59,6 +60,8 @@ def plan(planned: PlannedRun) -> None:
         console.print(
             "? : known when the model's config.json or the data has been read (run does that first)", highlight=False
         )
+    if any(model.parameters is not None and not model.exact for model in planned.plan.models):
+        console.print("~ : estimated, since it follows from data that has not been read yet", highlight=False)
 
 
 def plan_facts(planned: PlannedRun) -> dict[str, object]:

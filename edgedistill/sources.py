@@ -22,7 +22,7 @@ from .memory import object_in, recall, remember
 from .model_fit import check_sizes
 from .model_folder import check_folder, files_read, read_config, read_weights_header
 from .provenance import Provenance, of_folder
-from .recipe import DataSource, DataSpec, Recipe, SplitName
+from .recipe import DataSource, DataSpec, Recipe, SplitName, pretrained_of
 
 _HASHES = "hashes.json"
 
@@ -73,8 +73,8 @@ def look_up(recipe: Recipe, *, download: bool = False) -> Sources:
     ood = {name: data_fingerprint(f"evaluate.ood.{name}", source) for name, source in recipe.evaluate.ood.items()}
     wanted: list[tuple[str, str | None, str]] = [("teacher.model", recipe.teacher.model, recipe.teacher.revision)]
     for i, each in enumerate(recipe.rounds):
-        where, student = f"rounds.{i}.student.model", each.student
-        wanted.append((where, getattr(student, "model", None), getattr(student, "revision", "main")))
+        if (origin := pretrained_of(each.student)) is not None:
+            wanted.append((f"rounds.{i}.student.model", origin.model, origin.revision))
         for j, stage in enumerate(each.stages):
             if stage.augment is not None:
                 wanted.append((f"rounds.{i}.stages.{j}.augment.masked_lm", stage.augment.masked_lm, "main"))
@@ -147,9 +147,9 @@ def _provenance(recipe: Recipe) -> tuple[Provenance, ...]:
     """The teacher, the pretrained students, and the data."""
     models = [("teacher", recipe.teacher.model, recipe.teacher.revision)]
     models += [
-        (f"student {each.id}", model, getattr(each.student, "revision", "main"))
+        (f"student {each.id}", origin.model, origin.revision)
         for each in recipe.rounds
-        if (model := getattr(each.student, "model", None)) is not None
+        if (origin := pretrained_of(each.student)) is not None
     ]
     found = []
     for role, model, revision in models:

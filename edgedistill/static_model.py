@@ -10,7 +10,7 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-from .interfaces import pooled
+from .contracts.loss import pooled
 
 
 class StaticConfig(PreTrainedConfig):

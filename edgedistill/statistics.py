@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .arrays import Floats, Integers
+from .contracts import metric as contracts
 from .tasks._former import Metric
 
 RESAMPLES = 2000
@@ -30,6 +31,18 @@ class Paired:
     difference: float
     interval: Interval
     p: float
+
+
+def rows_interval(metric: contracts.Metric, rows: Floats, seed: int = 0) -> Interval:
+    """95% interval of a metric by its statistics (E, K), a row per example: Wilson's where each is right or wrong, else
+    the percentile bootstrap over examples."""
+    from scipy.stats import binomtest
+
+    if metric.shares and (rows[:, 1] == 1).all() and np.isin(rows[:, 0], (0.0, 1.0)).all():
+        result = binomtest(int(rows[:, 0].sum()), len(rows)).proportion_ci(_LEVEL, method="wilson")
+        return Interval(float(result.low), float(result.high))
+    generator, n = np.random.default_rng(seed), len(rows)
+    return _percentiles(np.array([metric.figure(rows[generator.integers(0, n, n)]) for _ in range(RESAMPLES)]))
 
 
 def metric_interval(metric: Metric, decisions: Integers, references: Integers, seed: int = 0) -> Interval:

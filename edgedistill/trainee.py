@@ -11,10 +11,12 @@ import torch
 from torch import nn
 
 from .contracts.batch import Batch
-from .contracts.task import Task, Tensors
+from .contracts.loss import LossInputs, MaskedView, Relations, pooled
+from .contracts.task import Task
+from .contracts.tensors import Tensors
 from .inference import shown
-from .interfaces import LossInputs, MaskedView, Relations, pooled
-from .layouts import layout_of
+from .masking import mask_tokens
+from .model_layout import layout_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -210,8 +212,6 @@ class Trainee(nn.Module):
         )
 
     def _masked(self, batch: Batch, probability: float) -> MaskedView:
-        from .losses.masked_lm import mask_tokens
-
         assert self._masking is not None, "the distil step gives the masking to every stage with a masked loss"
         assert batch.tokens is not None, "the plan gives masked losses to tasks with tokens only"
         tokens = batch.inputs[batch.tokens]

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from .arrays import Integers
 from .errors import UserError
-from .interfaces import Integers
 
 Tokenizer = Mapping[str, object]
 

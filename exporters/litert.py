@@ -4,20 +4,18 @@ the ranges that real inputs have shown."""
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edgedistill.arrays import Arrays
+from edgedistill.contracts.driver import PortNames
+from edgedistill.contracts.precision import Precision
+from edgedistill.contracts.target import FileRequest, MadeFile, Target
 from edgedistill.errors import EdgedistillError
-from edgedistill.exporting import compare_with_torch, logits_of, quiet
-from edgedistill.interfaces import FileRequest, Inputs, MadeFile, Precision
+from edgedistill.exporting import compare_with_torch, quiet, refuse_components
 from edgedistill.packages import Packages
 from edgedistill.runtimes import litert as runtime
 
-if TYPE_CHECKING:
-    pass
-
-VERSION = 2
 PRECISIONS = {
     "fp32": Precision(file="model.tflite", bytes_per_parameter=4.0),
     "int8-dynamic": Precision(file="model_int8.tflite", bytes_per_parameter=1.05, made_of=("litert", "fp32")),
@@ -25,14 +23,6 @@ PRECISIONS = {
         file="model_int8_static.tflite", bytes_per_parameter=1.05, made_of=("litert", "fp32"), calibrated=True
     ),
 }
-RUNTIMES = ("litert",)
-FIXED_SHAPES = True
-ISOLATED = True
-PACKAGES = Packages(
-    imports=("litert_torch", "ai_edge_litert", "ai_edge_quantizer"),
-    requirements=("torch", "transformers", "litert-torch>=0.10", "ai-edge-litert>=2.3", "ai-edge-quantizer>=0.10"),
-    environment="litert",
-)
 
 
 def make(request: FileRequest, file: Path) -> MadeFile:
@@ -43,8 +33,10 @@ def make(request: FileRequest, file: Path) -> MadeFile:
     """
     match request.precision:
         case "fp32":
+            refuse_components(request, "litert")
             _export(request, file)
-            return MadeFile(checks=compare_with_torch(request, "litert", logits_of(runtime.open(file, threads=1))))
+            graph = runtime.open(file, 1, PortNames(outputs=request.outputs))
+            return MadeFile(checks=compare_with_torch(request, "litert", graph))
         case "int8-dynamic":
             _quantize(request, file)
         case _:
@@ -62,19 +54,19 @@ def _export(request: FileRequest, file: Path) -> None:
     model = request.model()
     model.set_attn_implementation("eager")
 
-    class Logits(torch.nn.Module):
+    class Outputs(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.model = model
 
-        def forward(self, **inputs: torch.Tensor) -> torch.Tensor:
-            logits: torch.Tensor = self.model(**inputs).logits
-            return logits
+        def forward(self, **inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            found = request.forward(self.model, inputs)
+            return tuple(found[name] for name in request.outputs)
 
     sample = {name: value.to(torch.int32) for name, value in request.samples(1, request.length).items()}
     try:
         with quiet():
-            litert_torch.convert(Logits().eval(), sample_kwargs=sample).export(str(file))
+            litert_torch.convert(Outputs().eval(), sample_kwargs=sample).export(str(file))
     except Exception as error:
         kind = model.config.model_type
         reason = " ".join(str(error).split())[:300]
@@ -106,7 +98,7 @@ def _quantize_with_ranges(request: FileRequest, file: Path) -> None:
     recipe.add_static_config(".*", TFLOperationName.FULLY_CONNECTED, activation_num_bits=8, weight_num_bits=8)
     recipe.add_dynamic_config(".*", TFLOperationName.EMBEDDING_LOOKUP, num_bits=8)
     assert request.source is not None, "int8 is made of the fp32 file"
-    names = runtime.open(request.source, threads=1).input_names
+    names = runtime.open(request.source, 1, PortNames(outputs=request.outputs)).inputs
     given = [_int32({name: each[name] for name in names}) for each in request.calibration]
     with quiet():
         seen = calibrator.Calibrator(str(request.source), num_threads=1, qsv_update_func=min_max_update)
@@ -116,5 +108,21 @@ def _quantize_with_ranges(request: FileRequest, file: Path) -> None:
         asked.quantize(seen.get_model_qsvs()).export_model(str(file), overwrite=True)
 
 
-def _int32(inputs: Inputs) -> Inputs:
+def _int32(inputs: Arrays) -> Arrays:
     return {name: value.astype(np.int32) for name, value in inputs.items()}
+
+
+TARGET = Target(
+    api=1,
+    version=2,
+    precisions=PRECISIONS,
+    runtimes=("litert",),
+    packages=Packages(
+        imports=("litert_torch", "ai_edge_litert", "ai_edge_quantizer"),
+        requirements=("torch", "transformers", "litert-torch>=0.10", "ai-edge-litert>=2.3", "ai-edge-quantizer>=0.10"),
+        environment="litert",
+    ),
+    make=make,
+    fixed_shapes=True,
+    isolated=True,
+)

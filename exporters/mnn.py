@@ -13,9 +13,11 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgedistill.contracts.driver import PortNames
+from edgedistill.contracts.precision import Precision
+from edgedistill.contracts.target import FileRequest, MadeFile, Target
 from edgedistill.errors import EdgedistillError
-from edgedistill.exporting import compare_with_torch, logits_of
-from edgedistill.interfaces import FileRequest, MadeFile, Precision
+from edgedistill.exporting import compare_with_torch
 from edgedistill.packages import Packages
 from edgedistill.runtimes import mnn as runtime
 
@@ -23,20 +25,11 @@ if TYPE_CHECKING:
     import onnx
 
 
-VERSION = 1
 PRECISIONS = {
     "fp32": Precision(file="model.mnn", bytes_per_parameter=4.0, made_of=("onnx", "fp32")),
     "fp16": Precision(file="model_fp16.mnn", bytes_per_parameter=2.0, made_of=("onnx", "fp32")),
     "int8-dynamic": Precision(file="model_int8.mnn", bytes_per_parameter=1.5, made_of=("onnx", "fp32")),
 }
-RUNTIMES = ("mnn",)
-FIXED_SHAPES = False
-ISOLATED = True
-PACKAGES = Packages(
-    imports=("MNN", "_tools"),
-    requirements=("torch", "transformers", "onnx>=1.23", "MNN>=3.6.1"),
-    environment="mnn",
-)
 
 _CONSTANTS = {"gelu_shrink": math.sqrt(0.5), "gelu_one": 1.0, "gelu_half": 0.5}
 
@@ -52,7 +45,7 @@ def make(request: FileRequest, file: Path) -> MadeFile:
         _convert(_written_out(request.source, Path(folder)), file, request.precision)
     if request.precision != "fp32":
         return MadeFile(facts={"embedding": "fp16"})
-    checks = compare_with_torch(request, "mnn", logits_of(runtime.open(file, threads=1)))
+    checks = compare_with_torch(request, "mnn", runtime.open(file, 1, PortNames(outputs=request.outputs)))
     return MadeFile(checks=checks, facts={"embedding": "fp32"})
 
 
@@ -130,3 +123,18 @@ def _gelu(node: onnx.NodeProto) -> list[onnx.NodeProto]:
         )
         for kind, inputs, name in steps
     ]
+
+
+TARGET = Target(
+    api=1,
+    version=1,
+    precisions=PRECISIONS,
+    runtimes=("mnn",),
+    packages=Packages(
+        imports=("MNN", "_tools"),
+        requirements=("torch", "transformers", "onnx>=1.23", "MNN>=3.6.1"),
+        environment="mnn",
+    ),
+    make=make,
+    isolated=True,
+)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgedistill.contracts.driver import PortNames
+from edgedistill.contracts.precision import Precision
+from edgedistill.contracts.target import FileRequest, MadeFile, Target
 from edgedistill.errors import EdgedistillError
-from edgedistill.exporting import compare_with_torch, logits_of
-from edgedistill.interfaces import FileRequest, MadeFile, Precision
+from edgedistill.exporting import compare_with_torch
 from edgedistill.packages import Packages
 from edgedistill.runtimes import openvino as runtime
 
@@ -15,7 +17,6 @@ if TYPE_CHECKING:
     import openvino
 
 
-VERSION = 2
 PRECISIONS = {
     "fp32": Precision(file="model.xml", bytes_per_parameter=4.0, made_of=("onnx", "fp32")),
     "fp16": Precision(file="model_fp16.xml", bytes_per_parameter=2.0, made_of=("openvino", "fp32")),
@@ -23,14 +24,6 @@ PRECISIONS = {
         file="model_int8_static.xml", bytes_per_parameter=1.05, made_of=("openvino", "fp32"), calibrated=True
     ),
 }
-RUNTIMES = ("openvino",)
-FIXED_SHAPES = False
-ISOLATED = True
-PACKAGES = Packages(
-    imports=("openvino", "nncf"),
-    requirements=("torch", "transformers", "openvino>=2026.4", "nncf>=3.4"),
-    environment="openvino",
-)
 
 
 def make(request: FileRequest, file: Path) -> MadeFile:
@@ -46,7 +39,7 @@ def make(request: FileRequest, file: Path) -> MadeFile:
     match request.precision:
         case "fp32":
             openvino.save_model(model, file, compress_to_fp16=False)
-            return MadeFile(checks=compare_with_torch(request, "openvino", logits_of(runtime.open(file, threads=1))))
+            return MadeFile(checks=compare_with_torch(request, "openvino", runtime.open(file, 1, PortNames())))
         case "fp16":
             openvino.save_model(model, file, compress_to_fp16=True)
         case _:
@@ -89,3 +82,18 @@ def _refusal(model: openvino.Model) -> str | None:
     except RuntimeError as error:
         return " ".join(str(error).split())[-200:]
     return None
+
+
+TARGET = Target(
+    api=1,
+    version=2,
+    precisions=PRECISIONS,
+    runtimes=("openvino",),
+    packages=Packages(
+        imports=("openvino", "nncf"),
+        requirements=("torch", "transformers", "openvino>=2026.4", "nncf>=3.4"),
+        environment="openvino",
+    ),
+    make=make,
+    isolated=True,
+)

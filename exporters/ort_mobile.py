@@ -9,13 +9,13 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
+from edgedistill.contracts.precision import Precision
+from edgedistill.contracts.target import FileRequest, MadeFile, Target
 from edgedistill.exporting import quiet
-from edgedistill.interfaces import FileRequest, MadeFile, Precision
 from edgedistill.packages import Packages
 from edgedistill_exporters import onnx
 from edgedistill_exporters.reduced_build import sizes
 
-VERSION = 2
 PRECISIONS = {
     name: Precision(
         file=str(Path(source.file).with_suffix(".ort")),
@@ -24,14 +24,6 @@ PRECISIONS = {
     )
     for name, source in onnx.PRECISIONS.items()
 }
-RUNTIMES = ("onnxruntime",)
-FIXED_SHAPES = False
-ISOLATED = False
-PACKAGES = Packages(
-    imports=("onnxruntime", "flatbuffers"),
-    requirements=("onnxruntime>=1.32", "flatbuffers>=25"),
-    environment="ort-mobile",
-)
 
 
 def make(request: FileRequest, file: Path) -> MadeFile:
@@ -78,3 +70,17 @@ def _without_types(operators: str) -> str:
     while (shorter := re.sub(r"\{[^{}]*\}", "", operators)) != operators:
         operators = shorter
     return operators
+
+
+TARGET = Target(
+    api=1,
+    version=2,
+    precisions=PRECISIONS,
+    runtimes=("onnxruntime",),
+    packages=Packages(
+        imports=("onnxruntime", "flatbuffers"),
+        requirements=("onnxruntime>=1.32", "flatbuffers>=25"),
+        environment="ort-mobile",
+    ),
+    make=make,
+)

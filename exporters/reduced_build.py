@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import TypedDict
 
-from edgedistill.interfaces import RuntimeSize
+from edgedistill.contracts.target import RuntimeSize
 
 FILE = Path(__file__).with_name("reduced_build.json")
 

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import torch
 import transformers
-from transformers import AutoConfig, AutoModelForSequenceClassification
+from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedConfig
 from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES
 
 from edgedistill import engine, loading, sources
@@ -99,15 +99,20 @@ def tried(name: str, folder: Path, *, exported: bool = False) -> Iterator[tuple[
         yield student, _answer(folder, student, exported)
 
 
-def _tiny(name: str) -> torch.nn.Module:
-    torch.manual_seed(0)
+def tiny_config(name: str) -> PreTrainedConfig:
+    """The smallest sizes that an architecture's configuration takes."""
     usual = AutoConfig.for_model(name)
     sizes: dict[str, object] = {}
     for key, value in _SIZES.items():
         with suppress(Exception):  # a size that is derived from others, or can't be so small
             if hasattr(usual, key) and AutoConfig.for_model(name, **sizes, **{key: value}):
                 sizes[key] = value
-    config = AutoConfig.for_model(name, **sizes)
+    return AutoConfig.for_model(name, **sizes)
+
+
+def _tiny(name: str) -> torch.nn.Module:
+    torch.manual_seed(0)
+    config = tiny_config(name)
     with torch.device("meta"):
         count = sum(each.numel() for each in AutoModelForSequenceClassification.from_config(config).parameters())
     if count > _MOST_PARAMETERS:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import pkgutil
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
 from edgedistill import plugins
+from edgedistill.contracts.driver import PortNames
+from edgedistill.contracts.items import Column
+from edgedistill.contracts.target import FileRequest
 from edgedistill.loading import shipped
 
 LABELS = ["set_alarm", "weather", "play_music"]
@@ -28,9 +33,9 @@ def write_jsonl(file: Path, rows: list[dict[str, object]]) -> Path:
     return file
 
 
-def move_smallest(row: list[float], by: float) -> None:
+def move_smallest(row, by: float) -> None:
     """Change a golden row by its smallest number, so that its label stays."""
-    row[row.index(min(row))] += by
+    row[row.argmin()] += by
 
 
 def write_weights(folder: Path, content: str = "") -> None:
@@ -112,6 +117,17 @@ def write_recipe(tree: dict[str, object], folder: Path) -> str:
     return str(file)
 
 
+def change_plugin(patch: pytest.MonkeyPatch, group: plugins.Group, name: str, **changes: object) -> None:
+    """Have a plug-in export an object with other fields."""
+    module, _, exported = plugins.reference(group, name).partition(":")
+    patch.setattr(f"{module}.{exported}", replace(pkgutil.resolve_name(f"{module}:{exported}"), **changes))
+
+
+def raise_version(patch: pytest.MonkeyPatch, group: plugins.Group, name: str) -> None:
+    """Have a plug-in say that it makes something else now."""
+    change_plugin(patch, group, name, version=plugins.version(group, name) + 1)
+
+
 def text_items(ids, labels=None, *, pad: int = 0, mask: bool = True, example=None):
     """Items of a text classifier: N lists of token ids, and a class id for each (-100: none)."""
     from edgedistill.contracts.items import Column, Items
@@ -128,7 +144,7 @@ def text_items(ids, labels=None, *, pad: int = 0, mask: bool = True, example=Non
 
 @contextmanager
 def plugged_in(site: Path, points: Mapping[str, Mapping[str, str]]) -> Iterator[None]:
-    """Modules of this folder as installed entry points (group -> name -> module), in this process and its children."""
+    """Plug-ins of this folder as installed entry points (group -> name -> reference), here and in children."""
     here = str(Path(__file__).parent)
     info = site / "toys-1.dist-info"
     info.mkdir(parents=True)
@@ -142,3 +158,31 @@ def plugged_in(site: Path, points: Mapping[str, Mapping[str, str]]) -> Iterator[
         plugins.forget()
         yield
     plugins.forget()
+
+
+LOGITS = PortNames(outputs=("logits",))
+"""What the record of a classifier's file says where the format has names of its own."""
+
+
+def file_request(precision, model, samples, max_length, **more) -> FileRequest:
+    """What an exporter is given to make a classifier's file; `samples(batch, length)` gives its inputs."""
+
+    def columns():
+        layouts = {
+            name: "block" if name == "pixel_values" else "sequence" for name in samples(1, more.get("length") or 8)
+        }
+        return {name: Column("input", layout) for name, layout in layouts.items()}
+
+    return FileRequest(precision, model, samples, max_length, columns, ("logits",), **more)
+
+
+def drifting(opening):
+    """A runtime's `open` whose graphs are off by 0.01."""
+
+    def open_drifting(*given):
+        graph = opening(*given)
+        run = graph.run
+        graph.run = lambda feeds: {name: array + 0.01 for name, array in run(feeds).items()}
+        return graph
+
+    return open_drifting

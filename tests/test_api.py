@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import shutil
 
-import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
@@ -47,9 +46,9 @@ def test_the_figures_are_those_of_the_files(finished_run):
 
 
 def test_accuracy_is_counted_from_the_predictions_on_test(finished_run):
-    labels = np.array(json.loads((finished_run.folder / "predictions/test/references.json").read_text())["labels"])
+    labels = load_file(finished_run.folder / "predictions/test/references.safetensors")["value.class"]
     rows = load_file(finished_run.folder / "predictions/test/r2-onnx-fp32-onnxruntime.safetensors")
-    accuracy = (rows["values"].argmax(1) == labels).mean()
+    accuracy = (rows["value.logits"].argmax(1) == labels).mean()
     assert finished_run.results.candidate("r2/onnx/fp32/onnxruntime").accuracy == pytest.approx(accuracy)
 
 
@@ -162,10 +161,8 @@ def test_runs_on_other_test_sets_are_not_subtracted(finished_run, tmp_path):
     [
         ("results.json", '{"schema": "edgedistill/results/1"}'),
         ("results.json", "[" * 100_000),
-        ("predictions/test/references.json", "{"),
-        ("predictions/test/references.json", '{"labels": ["a"]}'),
-        ("predictions/test/references.json", '{"labels": [1]}'),
-        ("predictions/test/references.json", "[1]"),
+        ("predictions/test/references.safetensors", "{"),
+        ("predictions/test/references.safetensors", ""),
         ("predictions", "x"),
         ("predictions/test/r*.safetensors", ""),
         ("predictions/test/r*.safetensors", "x" * 100),
@@ -195,3 +192,39 @@ def test_a_folder_without_results_is_refused(tmp_path):
     (tmp_path / "results.json").write_text('{"schema": "other/1"}')
     with pytest.raises(UserError, match="schema is 'other/1', expected 'edgedistill/results/1'"):
         edgedistill.compare([tmp_path, tmp_path])
+
+
+def test_a_run_takes_all_that_it_can_from_the_store_of_others_and_remembers_it(finished_run, tmp_path):
+    store, two = finished_run.folder / "artifacts", tmp_path / "two"
+    before = sorted(store.iterdir())
+    assert not edgedistill.plan(finished_run.recipe, out=two).done
+    assert len(edgedistill.plan(finished_run.recipe, out=two, store=store).done) == len(finished_run.steps())
+    assert edgedistill.run(finished_run.recipe, out=two, store=store, stream=None) == finished_run.results
+    assert '"started"' not in (two / "events.jsonl").read_text()
+    assert sorted(store.iterdir()) == before
+    for file in finished_run.folder.glob("predictions/**/*.safetensors"):
+        assert (two / file.relative_to(finished_run.folder)).read_bytes() == file.read_bytes()
+    planned = edgedistill.plan(finished_run.recipe, out=two)
+    assert planned.done == {step.name for step in planned.plan.steps}
+    assert (edgedistill.bundle(two, out=tmp_path / "bundle") / "MODEL_CARD.md").is_file()
+
+
+def test_a_run_folder_of_a_former_version_is_refused_by_whatever_would_go_on_from_it(finished_run, tmp_path):
+    old = tmp_path / "old"
+    shutil.copytree(finished_run.folder, old, symlinks=True)
+    shutil.rmtree(old / "steps")
+    (old / "steps").mkdir()
+    for number, folder in enumerate(sorted((old / "artifacts").glob("*-*"))):
+        folder.rename(old / "steps" / f"{number:02d}-step-{folder.name[:12]}")
+    shutil.rmtree(old / "artifacts")
+    before = {file: file.stat().st_mtime_ns for file in old.rglob("*") if file.is_file() and file.name != ".lock"}
+    for go in (
+        lambda: edgedistill.run(finished_run.recipe, out=old, stream=None),
+        lambda: edgedistill.plan(finished_run.recipe, out=old),
+        lambda: edgedistill.evaluate(finished_run.recipe, out=old, stream=None),
+        lambda: edgedistill.bundle(old),
+    ):
+        with pytest.raises(UserError, match=r"as a former version .* kept them.* another folder with --out"):
+            go()
+    assert {file: file.stat().st_mtime_ns for file in before} == before
+    assert len(edgedistill.compare([old, finished_run.folder])) == 2

@@ -2,26 +2,25 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import asdict
 
 import pytest
 
 from edgedistill import artifacts
-from edgedistill.artifacts import Manifest
+from edgedistill.artifacts import Artifact, Manifest
 
 
-def published(tmp_path, text: str = "hello"):
-    partial = tmp_path / "a.partial"
-    partial.mkdir()
-    (partial / "file.txt").write_text(text)
-    manifest = Manifest(
-        "a", "kind", "k" * 64, {}, {}, artifacts.file_entries(partial), {"python": "3"}, "machine", 1.0, 2.0
-    )
-    return artifacts.publish(partial, tmp_path / "a", manifest)
+def published(folder, text: str = "hello"):
+    (folder / "a").mkdir()
+    (folder / "a" / "file.txt").write_text(text)
+    files = artifacts.file_entries(folder / "a")
+    manifest = Manifest("a", "kind", "k" * 64, {}, {}, files, {"python": "3"}, "machine", 1.0, 2.0)
+    artifacts.write_json(folder / "a" / artifacts.MANIFEST, asdict(manifest))
+    return Artifact(folder / "a", manifest)
 
 
-def test_what_is_published_reads_back(tmp_path):
+def test_what_is_written_reads_back(tmp_path):
     artifact = published(tmp_path)
-    assert not (tmp_path / "a.partial").exists()
     assert artifacts.read(tmp_path / "a") == artifact
     assert artifact.manifest.files[0].bytes == 5
 
@@ -128,49 +127,3 @@ def test_a_hard_link_of_an_earlier_version_becomes_a_copy(tmp_path):
     artifacts.copy(tmp_path / "source", tmp_path / "copy")
     (tmp_path / "copy").write_text("edited")
     assert (tmp_path / "source").read_text() == "kept"
-
-
-def test_published_files_have_the_modes_of_the_umask(tmp_path):
-    (tmp_path / "a.partial").mkdir()
-    file = tmp_path / "a.partial" / "file.txt"
-    file.write_text("x")
-    file.chmod(0o600)
-    manifest = Manifest(
-        "a", "kind", "k", {}, {}, artifacts.file_entries(tmp_path / "a.partial"), {}, "machine", 1.0, 2.0
-    )
-    before = os.umask(0o022)
-    try:
-        artifacts.publish(tmp_path / "a.partial", tmp_path / "a", manifest)
-    finally:
-        os.umask(before)
-    assert (tmp_path / "a" / "file.txt").stat().st_mode & 0o777 == 0o644
-
-
-def test_the_second_of_two_that_publish_the_same_discards_its_own(tmp_path):
-    published(tmp_path)
-    first = (tmp_path / "a" / "file.txt").stat().st_ino
-    artifact = published(tmp_path)
-    assert (tmp_path / "a" / "file.txt").stat().st_ino == first
-    assert artifact == artifacts.read(tmp_path / "a")
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["a"]
-
-
-@pytest.mark.parametrize("there", ["damaged", "other", "file", "link", "empty"])
-def test_whatever_else_lies_there_is_replaced(tmp_path, there):
-    place = tmp_path / "a"
-    if there in ("damaged", "other"):
-        published(tmp_path, text="hello" if there == "damaged" else "other")
-        (place / "file.txt").write_text("jello")
-    elif there == "file":
-        place.write_text("x")
-    elif there == "link":
-        place.symlink_to("nothing")
-    else:
-        place.mkdir()
-    published(tmp_path)
-    assert (place / "file.txt").read_text() == "hello"
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["a"]
-
-
-def test_no_two_works_in_progress_have_one_name(tmp_path):
-    assert len({artifacts.partial_of(tmp_path / "a") for _ in range(50)}) == 50

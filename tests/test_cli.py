@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from helpers import write_jsonl
+from helpers import change_plugin, write_jsonl
 
 from edgedistill import __version__
 
@@ -128,11 +128,11 @@ def test_doctor_names_versions_targets_and_runtimes():
 
 
 def test_doctor_gives_the_install_line_of_what_is_missing(monkeypatch):
-    from edgedistill import diagnosis, plugins
+    from edgedistill import diagnosis
     from edgedistill.packages import Packages
 
     absent = Packages(("a_runtime_that_is_not_there",), environment="absent")
-    monkeypatch.setattr(plugins.find("runtimes", "onnxruntime"), "PACKAGES", absent)
+    change_plugin(monkeypatch, "runtimes", "onnxruntime", packages=absent)
     found = diagnosis.diagnose()
     assert found["runtimes"]["onnxruntime"] == {
         "installed": False,

@@ -17,8 +17,8 @@ from transformers import AutoModelForSequenceClassification
 from edgedistill import plugins
 from edgedistill.clients import EVERYONE, OURS, loads_in
 from edgedistill.contracts.items import Column, Items
+from edgedistill.contracts.student import StudentRequest
 from edgedistill.data import PreparedData
-from edgedistill.interfaces import StudentRequest
 from edgedistill.training_record import save_trained
 
 SPECS = {
@@ -59,16 +59,16 @@ def published(finished_run, teacher_folder, tmp_path_factory):
     data = PreparedData(finished_run.artifact("data"))
     answers = {}
     for init, more in SPECS.items():
-        module = plugins.find("students", init)
+        module = plugins.student(init)
         settings = {"init": init, **more} | ({"model": str(teacher_folder)} if init == "checkpoint" else {})
         own, kept = data, None
-        if module.OWN_TOKENIZER:
-            own, kept = _in_its_own_tokens(module.SPEC.model_validate(settings), module, data, root.parent / init)
+        if module.own_tokenizer:
+            own, kept = _in_its_own_tokens(module.spec.model_validate(settings), module, data, root.parent / init)
         tokens = own.items("train")
         batch = {name: torch.from_numpy(np.asarray(each)) for name, each in tokens.batch(range(16)).items()}
         torch.manual_seed(0)
         request = StudentRequest(
-            spec=module.SPEC.model_validate(settings),
+            spec=module.spec.model_validate(settings),
             source=teacher_folder,
             auto_class=AutoModelForSequenceClassification,
             config_overrides={"num_labels": 3},
@@ -153,29 +153,31 @@ def test_the_readme_says_which():
 def test_the_inputs_of_a_static_students_file_are_those_that_it_reads(published, tmp_path):
     import onnxruntime
 
-    from edgedistill.exporting import Order, fill
-    from edgedistill_exporters import onnx
+    from edgedistill import plugins
+    from edgedistill.exporting import Order, Part, fill
 
-    sequence, ids = Column("input", "sequence"), [list(range(5, 37)), list(range(37, 45))]
+    texts = [np.arange(5, 37), np.arange(37, 45)]
     content = {
-        "input_ids": ids,
-        "attention_mask": [[1] * len(each) for each in ids],
-        "token_type_ids": [[0] * len(each) for each in ids],
+        "input_ids": texts,
+        "token_type_ids": [np.zeros_like(ids) for ids in texts],
+        "attention_mask": [np.ones_like(ids) for ids in texts],
     }
-    Items.of(dict.fromkeys(content, sequence), content, [0, 1]).save(tmp_path / "samples.safetensors")
+    columns = {name: Column("input", "sequence") for name in content}
+    Items.of(columns, content, [0, 1]).save(tmp_path / "samples.safetensors")
     seen = {}
     for init in ("static", "keep_layers"):
         order = Order(
-            exporter=onnx.__name__,
+            target="onnx",
+            exporter=plugins.reference("exporters", "onnx"),
             precision="fp32",
-            task="edgedistill.tasks.text_classification",
+            task=plugins.reference("tasks", "text-classification"),
             model=str(published[0] / init),
             samples=str(tmp_path / "samples.safetensors"),
             calibration=None,
             max_length=32,
             only_length=None,
             fixed=False,
-            files=((None, str(tmp_path / f"{init}.onnx"), None),),
+            files=(Part("model", None, str(tmp_path / f"{init}.onnx"), None),),
         )
         fill(order)
         session = onnxruntime.InferenceSession(tmp_path / f"{init}.onnx", providers=["CPUExecutionProvider"])

@@ -6,12 +6,15 @@ import json
 import shutil
 
 import pytest
-from helpers import plugged_in
+from helpers import change_plugin, plugged_in
 
 import edgedistill
 from edgedistill.results import load_results
 
-TOYS = {"edgedistill.exporters": {"toy": "toy_target"}, "edgedistill.runtimes": {"toy-runtime": "toy_runtime"}}
+TOYS = {
+    "edgedistill.exporters": {"toy": "toy_target:TARGET"},
+    "edgedistill.runtimes": {"toy-runtime": "toy_runtime:RUNTIME"},
+}
 PRECISIONS = ("fp32", "aborts", "refuses", "garbage", "dies-later", "elsewhere")
 OVERRIDES = (
     "rounds=[{id: r1, student: {init: keep_layers, layers: 1}, stages: [{name: s, epochs: 1, batch_size: 16,"
@@ -121,7 +124,6 @@ def test_what_works_the_second_time_is_measured(toys, broken_run, finished_run, 
     folder = tmp_path / "run"
     shutil.copytree(broken_run, folder)
     # In this process, without a child: what was refused can be expressed now.
-    monkeypatch.setattr(toy_target, "ISOLATED", False)
     monkeypatch.setattr(toy_target, "RefusedError", lambda text: None)
     original = toy_target.make
 
@@ -132,13 +134,13 @@ def test_what_works_the_second_time_is_measured(toys, broken_run, finished_run, 
 
         return original(replace(request, precision="fp32") if request.precision == "refuses" else request, file)
 
-    monkeypatch.setattr(toy_target, "make", make)
+    change_plugin(monkeypatch, "exporters", "toy", isolated=False, make=make)
     edgedistill.run(finished_run.recipe, OVERRIDES, out=folder, stream=None)
     found = states(folder)
     assert found["toy/refuses/toy-runtime"] == ("ok", None)
     state, reason = found["toy/aborts/toy-runtime"]
     assert state == "failed"
-    assert reason.startswith("target toy-target: aborts cannot be made of this model: its converter or runtime failed")
+    assert reason.startswith("target toy: aborts cannot be made of this model: its converter or runtime failed")
     assert "[ValueError: still broken, in another way]" in reason
     assert load_results(folder).candidate("r1/toy/refuses/toy-runtime").latency_ms.runs >= 299
 

@@ -7,21 +7,34 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 from types import ModuleType
 
 import pytest
 from filelock import FileLock
 
 from edgedistill import engine
-from edgedistill.artifacts import Failure
+from edgedistill.artifacts import Artifact, Failure
 from edgedistill.errors import RefusedError, StepError, UserError
 from edgedistill.interruption import Interrupted
 from edgedistill.planning import Plan
 from edgedistill.progress import Progress
 from edgedistill.spec import Spec
 from edgedistill.step import Step, key_of
+from edgedistill.store.listing import store_of
+from edgedistill.store.store import Store
 
 SILENT = Progress(None, None)
+
+
+def find_done(plan: Plan, run: Path) -> dict[str, Artifact]:
+    return engine.find_done(plan, run, store_of(run))
+
+
+def made(run: Path) -> list[str]:
+    """The steps whose artifacts are in the run's own store, finished or not."""
+    manifests = [folder / "manifest.json" for folder in (run / "artifacts").glob("*-*")]
+    return sorted(json.loads(file.read_text())["step"] for file in manifests)
 
 
 class Words(Spec):
@@ -121,7 +134,7 @@ def test_a_failing_step_names_itself_its_inputs_and_the_cause(steps, tmp_path):
     with pytest.raises(StepError) as caught:
         engine.execute(steps(), tmp_path, SILENT)
     key = steps().steps[0].short_key
-    assert str(caught.value) == f"step 'second' (reading 00-first-{key}) failed: ZeroDivisionError: no"
+    assert str(caught.value) == f"step 'second' (reading first {key}) failed: ZeroDivisionError: no"
     assert caught.value.exit_code == 1
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
 
@@ -138,9 +151,8 @@ def test_nothing_half_written_stays_and_what_was_done_is_kept(steps, tmp_path, e
     steps.fault["second"] = error
     with pytest.raises((KeyboardInterrupt, StepError)):
         engine.execute(steps(), tmp_path, SILENT)
-    names = [folder.name for folder in (tmp_path / "steps").iterdir()]
-    assert len(names) == 1
-    assert names[0].startswith("00-first-")
+    assert made(tmp_path) == ["first"]
+    assert [entry.name for entry in (tmp_path / "steps").iterdir()] == ["00-first"]
     steps.fault.clear()
     engine.execute(steps(), tmp_path, SILENT)
     assert steps.ran == ["first", "second", "second"]
@@ -152,7 +164,7 @@ def test_what_an_optional_step_costs_is_told_to_those_that_read_it(steps, tmp_pa
     assert done["second"].failure == Failure("this cannot be done", "refused")
     assert not done["second"].manifest.files
     assert done["last"].path("word.txt").read_text() == "this cannot be done"
-    assert set(engine.find_done(steps(optional=True), tmp_path)) == {"first", "last"}
+    assert set(find_done(steps(optional=True), tmp_path)) == {"first", "last"}
 
 
 def test_an_optional_step_does_not_run_on_what_is_not_there(steps, tmp_path):
@@ -177,12 +189,12 @@ def test_a_failed_step_is_tried_again_by_the_next_run_and_its_readers_only_when_
     )
     steps.fault.clear()
     assert engine.execute(plan, tmp_path, SILENT)["last"].path("word.txt").read_text() == "xx"
-    assert set(engine.find_done(plan, tmp_path)) == {"first", "second", "last"}
+    assert set(find_done(plan, tmp_path)) == {"first", "second", "last"}
 
 
 def test_one_run_tries_a_failing_step_once(steps, tmp_path):
     steps.fault["second"] = ValueError("x")
-    tried: set[str] = set()
+    tried: dict[str, Artifact] = {}
     for _ in range(2):
         engine.execute(steps(optional=True), tmp_path, SILENT, tried=tried)
     assert steps.ran == ["first", "second", "last"]
@@ -236,10 +248,10 @@ def test_what_reads_an_input_that_was_made_again_with_other_bytes_runs_again_and
     done["first"].path("word.txt").unlink()
     one = Plan(None, steps().steps[:1], (), ())
     engine.execute(one, tmp_path, SILENT)
-    assert set(engine.find_done(steps(), tmp_path)) == {"first"}
+    assert set(find_done(steps(), tmp_path)) == {"first"}
     assert engine.execute(steps(), tmp_path, SILENT)["second"].path("word.txt").read_text() == "otherother"
     assert steps.ran == ["first", "second", "first", "second"]
-    assert set(engine.find_done(steps(), tmp_path)) == {"first", "second"}
+    assert set(find_done(steps(), tmp_path)) == {"first", "second"}
 
 
 def test_an_input_that_was_made_again_with_the_same_bytes_makes_nothing_run_again(steps, tmp_path):
@@ -265,19 +277,53 @@ def test_a_plan_shows_all_that_follows_from_an_input_with_other_bytes(steps, tmp
     done["first"].path("word.txt").unlink()
     steps.words["first"] = "other"
     engine.execute(Plan(None, plan.steps[:1], (), ()), tmp_path, SILENT)
-    assert set(engine.find_done(plan, tmp_path)) == {"first"}
+    assert set(find_done(plan, tmp_path)) == {"first"}
 
 
-def test_an_artifact_that_does_not_fit_is_not_left_beside_the_one_made_in_its_stead(steps, tmp_path):
+def test_what_was_made_of_other_bytes_stays_for_who_reads_it_and_is_found_again_with_them(steps, tmp_path):
     done = engine.execute(steps(), tmp_path, SILENT)
-    folder = done["second"].folder
-    folder.rename(folder.with_name(folder.name.replace("01-", "00-")))
-    done["first"].path("word.txt").unlink()
+    former, word = done["second"].path("word.txt"), done["first"].path("word.txt")
+    word.unlink()
     steps.words["first"] = "other"
-    for _ in range(2):
-        engine.execute(steps(), tmp_path, SILENT)
-    assert steps.ran == ["first", "second", "first", "second"]
-    assert len(list((tmp_path / "steps").iterdir())) == 2
+    again = engine.execute(steps(), tmp_path, SILENT)
+    assert (former.read_text(), again["second"].path("word.txt").read_text()) == ("xx", "otherother")
+    assert again["second"].folder != done["second"].folder
+    word.unlink()
+    del steps.words["first"]
+    assert engine.execute(steps(), tmp_path, SILENT)["second"].folder == done["second"].folder
+    assert steps.ran == ["first", "second", "first", "second", "first"]
+
+
+def test_the_entries_are_those_of_this_run_and_lead_to_its_artifacts(steps, tmp_path):
+    engine.execute(steps("x"), tmp_path, SILENT)
+    (tmp_path / "steps" / "notes.txt").write_text("mine")
+    done = engine.execute(Plan(None, steps("y").steps[:1], (), ()), tmp_path, SILENT)
+    assert sorted(entry.name for entry in (tmp_path / "steps").iterdir()) == ["00-first", "notes.txt"]
+    assert (tmp_path / "steps" / "00-first").resolve() == done["first"].folder
+    tmp_path.rename(tmp_path.with_name("moved"))
+    assert (tmp_path.with_name("moved") / "steps" / "00-first" / "word.txt").read_text() == "y"
+
+
+def test_two_runs_with_one_store_make_nothing_twice_and_one_may_call_a_step_otherwise(steps, tmp_path):
+    store = Store(tmp_path / "store")
+    done = engine.execute(steps(), tmp_path / "one", SILENT, store=store)
+    other = Plan(None, tuple(replace(step, name=f"{step.name}-too", inputs={}) for step in steps().steps[:1]), (), ())
+    again = engine.execute(other, tmp_path / "two", SILENT, store=store)
+    assert again["first-too"] == done["first"]
+    assert steps.ran == ["first", "second"]
+    assert (tmp_path / "two" / "steps" / "00-first-too").resolve() == done["first"].folder
+
+
+def test_what_failed_in_one_run_is_tried_by_another_and_keeps_its_place(steps, tmp_path):
+    store = Store(tmp_path / "store")
+    steps.fault["second"] = ValueError("x")
+    failed = engine.execute(steps(optional=True), tmp_path / "one", SILENT, store=store)
+    steps.fault.clear()
+    worked = engine.execute(steps(optional=True), tmp_path / "two", SILENT, store=store)
+    assert worked["last"].path("word.txt").read_text() == "xx"
+    assert store.read(failed["second"].folder.name) == failed["second"]
+    assert engine.execute(steps(optional=True), tmp_path / "one", SILENT, store=store) == worked
+    assert steps.ran == ["first", "second", "last", "second", "last"]
 
 
 @pytest.mark.parametrize(
@@ -302,7 +348,7 @@ def test_a_signal_leaves_nothing_half_written(steps, tmp_path):
     steps.fault["second"] = Interrupted(signal.SIGTERM)
     with pytest.raises(Interrupted):
         engine.execute(steps(optional=True), tmp_path, SILENT)
-    assert [folder.name[:8] for folder in (tmp_path / "steps").iterdir()] == ["00-first"]
+    assert made(tmp_path) == ["first"]
     assert not (tmp_path / ".lock.holder").exists()
 
 

@@ -7,30 +7,30 @@ import sys
 from importlib.metadata import requires, version
 from pathlib import Path
 
-import numpy as np
 import pytest
-from helpers import plugged_in, text_items
+from helpers import change_plugin, plugged_in
 
 from edgedistill import environments, plugins
+from edgedistill.contracts.answers import Answers
+from edgedistill.contracts.items import Column, Items
 from edgedistill.errors import EdgedistillError, UserError
 from edgedistill.measuring.child import Child
 from edgedistill.packages import Packages
-from edgedistill.tasks._former import load_rows
 
 ABSENT = Packages(("only_in_the_environment",), ("only-in-the-environment>=1",), environment="apart")
 RUNTIME = """
 import only_in_the_environment
+from edgedistill.contracts.driver import Port
+from edgedistill.contracts.runtime import Runtime
 from edgedistill.packages import Packages
 
-TARGETS, SUFFIXES = ("onnx",), (".apart",)
-PACKAGES = Packages(("only_in_the_environment",), ("only-in-the-environment>=1",), environment="apart")
 
+class Graph:
+    inputs = {"input_ids": Port("int64", (None, None))}
+    outputs = {"logits": Port("float32", (None, 2))}
 
-class Session:
-    input_names = ["input_ids"]
-
-    def run(self, inputs):
-        return [only_in_the_environment.answer(inputs["input_ids"])]
+    def run(self, feeds):
+        return {"logits": only_in_the_environment.answer(feeds["input_ids"])}
 
     def backend(self):
         import sys
@@ -38,12 +38,22 @@ class Session:
         return {"python": sys.prefix}
 
 
-def open(file, threads):
-    return Session()
+def open(file, threads, names):
+    return Graph()
 
 
 def version():
     return "1"
+
+
+RUNTIME = Runtime(
+    api=1,
+    targets=("onnx",),
+    suffixes=(".apart",),
+    packages=Packages(("only_in_the_environment",), ("only-in-the-environment>=1",), environment="apart"),
+    open=open,
+    version=version,
+)
 """
 
 
@@ -100,20 +110,21 @@ def test_a_runtime_runs_in_the_environment_that_has_its_packages(apart, tmp_path
         patch.setitem(sys.modules, "only_in_the_environment", sys)
         import apart_runtime
 
-    data = text_items([[1], [2, 3]])
-    data.save(tmp_path / "inputs.safetensors")
-    task = plugins.find("tasks", "text-classification").__name__
-    python = environments.interpreter(apart_runtime.PACKAGES)
-    with Child(tmp_path / "log", python=python, modules=("apart_runtime", task)) as child:
-        loaded = child.ask("load", files=[[None, "x"]], runtime="apart_runtime", threads=1, warm_up=0)
-        child.ask("answer", file=str(tmp_path / "inputs.safetensors"), output=str(tmp_path / "rows"), task=task)
+    given = tmp_path / "inputs.safetensors"
+    Items.of({"input_ids": Column("input", "sequence")}, {"input_ids": [[1], [2, 3]]}, [0, 1]).save(given)
+    driver = plugins.task("text-classification").device
+    files = {"model": {"files": [[None, "x"]], "inputs": [], "outputs": ["logits"]}}
+    python = environments.interpreter(apart_runtime.RUNTIME.packages)
+    with Child(tmp_path / "log", python=python, modules=("apart_runtime:RUNTIME", driver)) as child:
+        loaded = child.ask("load", files=files, runtime="apart_runtime:RUNTIME", driver=driver, threads=1, warm_up=0)
+        child.ask("answer", file=str(given), output=str(tmp_path / "answers"))
     assert loaded["backend"] == {"python": str(apart)}
-    assert np.asarray(load_rows(tmp_path / "rows").values).tolist() == [[1, 0], [5, 0]]
+    assert Answers.open(tmp_path / "answers").values["logits"].tolist() == [[1, 0], [5, 0]]
 
 
 def test_the_bridge_shows_the_way_to_these_packages_and_no_others(tmp_path):
     bridge = environments.bridge(
-        tmp_path / "bridge", ["edgedistill.runtimes.onnxruntime", "edgedistill_exporters.onnx"]
+        tmp_path / "bridge", ["edgedistill.runtimes.onnxruntime:RUNTIME", "edgedistill_exporters.onnx"]
     )
     assert {each.name for each in bridge.iterdir()} == {"edgedistill", "edgedistill_exporters"}
     assert (bridge / "edgedistill_exporters" / "onnx.py").is_file()
@@ -123,7 +134,7 @@ def test_what_measures_needs_nothing_but_numpy_and_safetensors():
     """So that any runtime's environment can do it."""
     code = (
         "import sys\n"
-        "import edgedistill.measuring.worker, edgedistill.measuring.buckets, edgedistill.signals\n"
+        "import edgedistill.measuring.worker, edgedistill.device.answering, edgedistill.device.graphs, edgedistill.signals\n"
         "import edgedistill.runtimes.onnxruntime, edgedistill.runtimes.openvino\n"
         "import edgedistill.tasks.text_classification, edgedistill.exporting, edgedistill_exporters.openvino\n"
         "heavy = {'torch', 'transformers', 'pydantic', 'onnx', 'onnxruntime', 'openvino', 'yaml', 'datasets'}\n"
@@ -194,7 +205,7 @@ def test_doctor_says_where_a_runtime_lives(apart, tmp_path, monkeypatch):
     from edgedistill import diagnosis
 
     with plugged_in(tmp_path / "plug", {}):
-        monkeypatch.setattr(plugins.find("runtimes", "onnxruntime"), "PACKAGES", ABSENT)
+        change_plugin(monkeypatch, "runtimes", "onnxruntime", packages=ABSENT)
         assert diagnosis.diagnose()["runtimes"]["onnxruntime"] == {"installed": True, "environment": str(apart)}
 
 

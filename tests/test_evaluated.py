@@ -17,10 +17,10 @@ from edgedistill.planning import make_plan
 @pytest.fixture
 def folder(finished_run, tmp_path):
     """The finished run, as far as it is trained and evaluated, but for r2."""
-    shutil.copytree(finished_run.folder / "steps", tmp_path / "run" / "steps")
-    for kind in ("file-", "verify-", "measure-", "choose-", "report-", "bundle-", "r2-", "test-r2-", "evaluate-r2-"):
-        for step in (tmp_path / "run" / "steps").glob(f"[0-9][0-9]-{kind}*"):
-            shutil.rmtree(step)
+    shutil.copytree(finished_run.folder / "artifacts", tmp_path / "run" / "artifacts")
+    for kind in ("file-", "verify-", "measure", "choose", "report", "bundle", "r2", "test-r2", "evaluate-r2"):
+        for step in finished_run.folder.glob(f"steps/[0-9][0-9]-{kind}*"):
+            shutil.rmtree(tmp_path / "run" / "artifacts" / step.resolve().name)
     return tmp_path / "run"
 
 

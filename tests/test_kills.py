@@ -20,12 +20,13 @@ from edgedistill import cli, entry, loading, run_folder, sources
 from edgedistill.engine import execute
 from edgedistill.planning import make_plan
 from edgedistill.progress import Progress
+from edgedistill.store.listing import store_of
 
 def app():
     recipe, out = loading.load(sys.argv[1]), Path(sys.argv[2])
     plan = make_plan(recipe, sources.look_up(recipe))
     with run_folder.opened(out):
-        run_folder.tidy(out, plan)
+        run_folder.tidy(out, plan, store_of(out))
         execute(plan.until("r1"), out, Progress(out / run_folder.EVENTS, sys.stderr))
 
 cli.app = app
@@ -59,7 +60,7 @@ def test_a_killed_run_goes_on_and_makes_the_same_bytes(recipe, tmp_path):
     process = start(recipe, whole)
     assert process.wait(300) == 0, process.stderr.read()
     for step in whole.glob("steps/*-data*"):
-        shutil.copytree(step, cut / "steps" / step.name)
+        shutil.copytree(step, cut / "artifacts" / step.resolve().name)
     moments = random.Random(7)
     for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT):
         process = start(recipe, cut)
@@ -74,11 +75,13 @@ def test_a_killed_run_goes_on_and_makes_the_same_bytes(recipe, tmp_path):
         assert process.returncode == (-9 if number == signal.SIGKILL else 128 + number)
         assert "Traceback" not in said
         assert number == signal.SIGKILL or said.endswith("the same command goes on from there\n")
-        assert number == signal.SIGKILL or not list(cut.glob("steps/*.partial"))
-        assert number == signal.SIGKILL or all(list(each.glob("*/state.json")) for each in cut.glob("scratch/*"))
+        assert number == signal.SIGKILL or not list(cut.glob("artifacts/*.partial"))
+        assert number == signal.SIGKILL or all(
+            list(each.glob("*/state.json")) for each in cut.glob("artifacts/scratch/*")
+        )
     process = start(recipe, cut)
     said = process.communicate(timeout=300)[1]
     assert process.returncode == 0, said
     assert models(cut) == models(whole)
-    assert not list(cut.glob("steps/*.partial"))
-    assert not (cut / "scratch").exists()
+    assert not list(cut.glob("artifacts/*.partial"))
+    assert not list(cut.glob("artifacts/scratch/*"))

@@ -68,7 +68,7 @@ def test_the_head_is_replaced_and_the_body_goes_on(adapted):
     run, _ = adapted
     assert labels(run, "r1") == 4
     assert labels(run, "r2") == labels(run, "teacher") == 3
-    (tuned,) = run.glob("steps/[0-9][0-9]-teacher-r1-????????????")
+    (tuned,) = run.glob("steps/[0-9][0-9]-teacher-r1")
     assert len(json.loads((tuned / "model" / "config.json").read_text())["id2label"]) == 4
     words = {name: weights(run, name) for name in ("teacher", "r1", "r2")}
     assert (words["r2"] - words["r1"]).norm() < 0.5 * (words["r2"] - words["teacher"]).norm()
@@ -83,7 +83,7 @@ def test_its_figures_are_on_its_own_test_set_against_its_own_teacher(adapted):
     assert first.drop_from_teacher == pytest.approx(first.own_teacher_accuracy - first.accuracy)
     assert first.own_teacher_accuracy_ci[0] < first.own_teacher_accuracy < first.own_teacher_accuracy_ci[1] + 1e-9
     assert second.own_teacher_accuracy is None
-    (evaluated,) = run.glob("steps/[0-9][0-9]-test-r1-????????????")
+    (evaluated,) = run.glob("steps/[0-9][0-9]-test-r1")
     assert json.loads((evaluated / "accuracy.json").read_text())["test"] == pytest.approx(first.accuracy)
     references = {error.reference for kind in results.errors["r1"].values() for error in kind}
     assert not references & {"set_alarm", "weather", "play_music"}

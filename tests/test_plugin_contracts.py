@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
+import pkgutil
 import subprocess
 import sys
-from types import ModuleType
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -14,54 +14,69 @@ from helpers import plugged_in, write_recipe
 from edgedistill import diagnosis, loading, plugins
 from edgedistill.cli import app
 from edgedistill.errors import RecipeError, UserError
-from edgedistill.plugin_contracts import fault_in
+from edgedistill.packages import Packages
 
 GOOD = """
 from typing import Literal
-from pydantic import Field
-from edgedistill.recipe import Recipe, SCHEMA
-from edgedistill.spec import Spec
 
-VERSION = 1
-NEEDS = frozenset({needs})
+from edgedistill.contracts.loss import Loss, LossSpec
+from edgedistill.recipe import Recipe
 
-class GoodSpec(Spec):
-    kind: Literal["{kind}"]
-    weight: float = Field(1.0, gt=0)
 
-SPEC = GoodSpec
+class GoodSpec(LossSpec):
+    kind: Literal["good"]
 
-def build(spec, student=None, teacher=None):
+
+def build(spec, student, teacher):
     raise NotImplementedError
+
+
+LOSS = Loss(api=1, version=1, spec=GoodSpec, needs=frozenset({"logits"}), build=build)
 """
-SOURCES = {
-    "good": GOOD.replace("{needs}", '{"logits"}').replace("{kind}", "good"),
-    "renamed": GOOD.replace("{needs}", '{"logits"}').replace("{kind}", "other_name"),
-    "no_build": GOOD.replace("{needs}", '{"logits"}').replace("{kind}", "no_build").replace("def build", "def make"),
-    "nonsense": GOOD.replace("{needs}", '{"nonsense"}').replace("{kind}", "nonsense"),
-    "fails": "import a_package_that_is_not_installed",
-    "leaves": "raise SystemExit(5)",
-    "kl": GOOD.replace("{needs}", '{"logits"}').replace("{kind}", "kl"),
+CHANGES = {
+    "good": ("", ""),
+    "renamed": ('"good"', '"other_name"'),
+    "no_build": ("build=build", "build=None"),
+    "nonsense": ('{"logits"}', '{"nonsense"}'),
+    "no_layers": ('{"logits"}', '{"hidden"}'),
+    "no_spec": ("spec=GoodSpec", "spec=Recipe"),
+    "later": ("api=1", "api=2"),
+    "silent": ("api=1, ", ""),
+    "another_field": ("build=build", "build=build, colour='red'"),
+    "no_loss": ("LOSS = Loss", "LOSS = dict"),
+    "absent": ("LOSS = ", "FOUND = "),
+    "fails": (GOOD, "import a_package_that_is_not_installed"),
+    "leaves": (GOOD, "raise SystemExit(5)"),
+    "kl": ('"good"', '"kl"'),
+    "no_object": ("", ""),
 }
 REASONS = {
-    "renamed": "its SPEC's 'kind' is other_name, expected Literal['renamed'] as the entry point's name",
-    "no_build": "it lacks build",
-    "nonsense": "its NEEDS is frozenset({'nonsense'}), expected a set of labels, logits, hidden",
+    "renamed": "its spec's 'kind' is other_name, expected Literal['renamed'] as the entry point's name",
+    "no_build": "its build is None, expected a function",
+    "nonsense": "its needs are frozenset({'nonsense'}), expected a frozenset of labels, logits, hidden",
+    "no_layers": "it needs hidden states, expected a function 'layers' that says which",
+    "no_spec": "expected a subclass of edgedistill.contracts.loss.LossSpec",
+    "later": "it was written for version 2 of the contracts, this edgedistill has version 1",
+    "silent": "its import fails with TypeError: Loss.__init__() missing 1 required keyword-only argument: 'api'",
+    "another_field": "its import fails with TypeError: Loss.__init__() got an unexpected keyword argument 'colour'",
+    "no_loss": "expected a Loss (package.module:LOSS)",
+    "absent": "its import fails with AttributeError: module 'third_party_absent' has no attribute 'LOSS'",
     "fails": "its import fails with ModuleNotFoundError: No module named 'a_package_that_is_not_installed'",
     "leaves": "its import fails with SystemExit: 5",
     "kl": "edgedistill has 'kl' itself",
+    "no_object": "it names the module 'third_party_no_object', expected a Loss (package.module:LOSS)",
 }
 
 
 @pytest.fixture
 def losses(tmp_path, monkeypatch):
     """All of them installed, by the names of their files."""
-    loading.load("quickstart")  # this process has its unions before, and keeps them for the tests after this one
     site = tmp_path / "site"
     site.mkdir()
-    for name, source in SOURCES.items():
-        (site / f"third_party_{name}.py").write_text(source)
-    with plugged_in(site, {"edgedistill.losses": {name: f"third_party_{name}" for name in SOURCES}}):
+    for name, (old, new) in CHANGES.items():
+        (site / f"third_party_{name}.py").write_text(GOOD.replace(old, new) if old else GOOD)
+    points = {name: f"third_party_{name}:LOSS" for name in CHANGES} | {"no_object": "third_party_no_object"}
+    with plugged_in(site, {"edgedistill.losses": points}):
         yield
 
 
@@ -72,11 +87,11 @@ def test_a_plugin_that_cannot_be_used_is_missing_with_its_reason(losses, name):
     if name != "kl":
         assert name not in plugins.names("losses")
         with pytest.raises(UserError, match="cannot be used"):
-            plugins.find("losses", name)
+            plugins.loss(name)
 
 
 def test_edgedistills_own_stays_when_a_plugin_takes_its_name(losses):
-    assert plugins.find("losses", "kl").__name__ == "edgedistill.losses.kl"
+    assert plugins.loss("kl").spec.__module__ == "edgedistill.losses.kl"
 
 
 def test_a_plugin_may_import_the_recipe(losses, recipe_tree, tmp_path):
@@ -105,25 +120,44 @@ def test_no_other_command_breaks(losses, recipe_tree, tmp_path):
 @pytest.mark.parametrize("group", ["tasks", "losses", "students", "quantizers", "runtimes", "exporters"])
 def test_every_plugin_that_comes_along_keeps_its_contract(group):
     for name in plugins.names(group):
-        assert fault_in(group, name, plugins.find(group, name)) is None
+        assert plugins.fault_in(group, name, pkgutil.resolve_name(plugins.reference(group, name))) is None
     assert plugins.broken(group) == {}
 
 
-def test_what_should_be_a_function_must_be_callable():
-    module = ModuleType("third_party")
-    for name in ("TARGETS", "SUFFIXES", "PACKAGES", "open", "version"):
-        setattr(module, name, ())
-    assert fault_in("runtimes", "x", module) == "open, version cannot be called"
+NUMPY = Packages(imports=("numpy",))
+
+
+@pytest.mark.parametrize(
+    ("group", "found", "fault"),
+    [
+        ("runtimes", {"targets": "onnx"}, "its targets are 'onnx', expected a tuple of names"),
+        ("runtimes", {"suffixes": ()}, "its suffixes are (), expected a tuple of names"),
+        ("runtimes", {"packages": "numpy"}, "its packages are 'numpy', expected Packages"),
+        ("runtimes", {"version": "1"}, "its version is '1', expected a function"),
+        ("exporters", {"precisions": {}}, "its precisions are {}, expected a Precision or more by name"),
+        ("exporters", {"packages": None}, "its packages are None, expected Packages"),
+        ("students", {"parent": None, "make_tokenizer": print}, "it makes a tokenizer, expected a function 'parent'"),
+        ("students", {"layers": 3}, "its layers is 3, expected a function"),
+        ("students", {"spec": Packages}, "expected a subclass of edgedistill.contracts.student.StudentSpec"),
+    ],
+)
+def test_nonsense_is_named(group, found, fault):
+    known = {"runtimes": "onnxruntime", "exporters": "onnx", "students": "keep_layers"}[group]
+    own = pkgutil.resolve_name(plugins.reference(group, known))
+    assert fault in plugins.fault_in(group, known, replace(own, **found))
 
 
 def test_a_runtime_is_checked_where_pydantic_is_missing():
     """As in a measuring process: what checks a plug-in imports numpy only."""
-    spec = importlib.util.find_spec("edgedistill.plugin_contracts")
     code = (
         "import sys; sys.modules['pydantic'] = None; sys.modules['torch'] = None\n"
         "from edgedistill import plugins\n"
-        "from edgedistill.plugin_contracts import fault_in\n"
-        "print(fault_in('runtimes', 'onnxruntime', plugins.find('runtimes', 'onnxruntime')))"
+        "print(plugins.fault_in('runtimes', 'onnxruntime', plugins.runtime('onnxruntime')))"
     )
-    assert spec is not None
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "None\n"
+
+
+def test_what_comes_by_entry_point_is_found_by_its_reference(losses):
+    assert plugins.reference("losses", "good") == "third_party_good:LOSS"
+    assert plugins.reference("losses", "kl") == "edgedistill.losses.kl:LOSS"
+    assert plugins.loss("good") is pkgutil.resolve_name("third_party_good:LOSS")

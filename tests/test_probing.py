@@ -10,8 +10,8 @@ from transformers import AutoConfig, AutoModelForSequenceClassification
 from edgedistill import plugins, probing
 from edgedistill.contracts.items import Items
 from edgedistill.errors import UserError
+from edgedistill.model_sizes import shape_of
 from edgedistill.probing import Subject
-from edgedistill.round_models import sizes_of
 from edgedistill.static_model import StaticConfig, StaticForSequenceClassification
 from edgedistill.trainee import LiveTeacher, Trainee
 from edgedistill.training import TrainingData
@@ -114,11 +114,11 @@ def test_what_cannot_be_saved_is_refused(items, tmp_path, kind, message):
 
 
 def trainee(student, kind: str, teacher=None, **more) -> Trainee:
-    module = plugins.find("losses", kind)
-    given = sizes_of(teacher.config) if teacher is not None else None
-    term = module.build(module.SPEC(kind=kind, **more), sizes_of(student.config), given)
-    live = LiveTeacher(teacher, TASK, module.NEEDS) if teacher is not None else None
-    return Trainee(student, TASK, [term], module.NEEDS, live)
+    module = plugins.loss(kind)
+    given = shape_of(teacher.config) if teacher is not None else None
+    term = module.build(module.spec(kind=kind, **more), shape_of(student.config), given)
+    live = LiveTeacher(teacher, TASK, module.needs) if teacher is not None else None
+    return Trainee(student, TASK, [term], module.needs, live)
 
 
 def learn(items, student, kind: str, teacher=None, **more) -> None:

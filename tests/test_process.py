@@ -101,26 +101,39 @@ def test_idle_threads_yield_but_for_what_is_timed_and_as_the_user_says():
     assert waits(False, OMP_WAIT_POLICY="active") == waits(True, OMP_WAIT_POLICY="active") == "active"
 
 
-def test_measuring_leaves_nothing_in_the_home_and_opens_no_connection(finished_run, data_folder, tmp_path):
-    """Connections are watched where strace is installed; some of ONNX Runtime's come seconds after its import."""
+def test_measuring_leaves_nothing_in_the_home(finished_run, data_folder, tmp_path):
+    """What it connects to is a test of its own: ONNX Runtime waits longer with that than this takes."""
     file = finished_run.folder / "models" / "r1" / "onnx" / "model.onnx"
     words = [COMMAND, "measure", str(file), "--data", str(data_folder / "test.jsonl"), "--min-seconds", "0.1"]
-    calls = tmp_path / "calls"
-    watch = ["strace", "-f", "-qq", "-e", "trace=connect,sendto,sendmsg", "-o", str(calls)]
-    watched = (
-        shutil.which("strace") is not None and subprocess.run([*watch, "true"], capture_output=True).returncode == 0
-    )
-    done = subprocess.run(
-        [*(watch if watched else []), *words],
-        capture_output=True,
-        text=True,
-        env=home_of(tmp_path / "home"),
-        cwd=tmp_path,
-    )
+    home = home_of(tmp_path / "home")
+    done = subprocess.run(words, capture_output=True, text=True, env=home, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     found = files_below(tmp_path / "home")
     assert not [name for name in found if "Microsoft" in name or "deviceid" in name or "intel" in name.lower()], found
-    assert not watched or "AF_INET" not in calls.read_text()
+
+
+WATCHED_SECONDS = 40
+"""ONNX Runtime 1.32 looks its host up within 20 seconds of opening a file."""
+
+
+@pytest.mark.slow
+def test_measuring_opens_no_connection(finished_run, data_folder, tmp_path):
+    """Nor would this see one, unless the same watch sees ONNX Runtime's own where nothing keeps it from it."""
+    calls = tmp_path / "calls"
+    watch = ["strace", "-f", "-qq", "-e", "trace=connect,sendto,sendmsg", "-o", str(calls)]
+    if shutil.which("strace") is None or subprocess.run([*watch, "true"], capture_output=True).returncode:
+        pytest.skip("strace is not installed, or may not watch")
+    variables = home_of(tmp_path / "home")
+    file = finished_run.folder / "models" / "r1" / "onnx" / "model.onnx"
+    code = f"import onnxruntime, time; s = onnxruntime.InferenceSession({str(file)!r}); time.sleep({WATCHED_SECONDS})"
+    subprocess.run([*watch, sys.executable, "-c", code], check=True, capture_output=True, env=variables)
+    if "AF_INET" not in calls.read_text():
+        pytest.skip("this build of onnxruntime connects to nothing")
+    words = [COMMAND, "measure", str(file), "--data", str(data_folder / "test.jsonl")]
+    words += ["--min-seconds", str(WATCHED_SECONDS)]
+    done = subprocess.run([*watch, *words], capture_output=True, text=True, env=variables, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "AF_INET" not in calls.read_text()
 
 
 def test_the_watch_sees_what_onnxruntime_leaves_by_itself(finished_run, tmp_path):

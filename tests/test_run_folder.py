@@ -8,6 +8,8 @@ import pytest
 
 from edgedistill import run_folder
 from edgedistill.errors import DiskFullError, EdgedistillError, UserError
+from edgedistill.store.listing import store_of
+from edgedistill.store.store import Place
 
 
 def full() -> None:
@@ -66,23 +68,18 @@ def test_who_holds_the_folder_may_hold_it_again_and_leaves_no_name_behind(tmp_pa
 
 
 def test_what_killed_processes_left_goes_and_checkpoints_of_the_plan_stay(tmp_path):
-    for name in ("steps/00-data-abc.partial", "steps/01-r1-def", "scratch/r1-def", "scratch/old-123"):
-        (tmp_path / name / "inside").mkdir(parents=True)
+    key, old = "a" * 64, "b" * 64
+    store = store_of(tmp_path)
+    kept, gone = store.scratch(Place(key, {})), store.scratch(Place(old, {}))
+    left = store.begin(Place(old, {}))
     (tmp_path / "recipe.yaml.partial").write_text("x")
-    run_folder.tidy(tmp_path, SimpleNamespace(steps=[SimpleNamespace(name="r1", short_key="def")]))
-    left = sorted(str(folder.relative_to(tmp_path)) for folder in tmp_path.glob("*/*"))
-    assert left == ["scratch/r1-def", "steps/01-r1-def"]
+    run_folder.tidy(tmp_path, SimpleNamespace(steps=[SimpleNamespace(key=key)]), store)
+    assert (kept.exists(), gone.exists(), left.exists()) == (True, False, False)
     assert not (tmp_path / "recipe.yaml.partial").exists()
-    run_folder.tidy(tmp_path, SimpleNamespace(steps=[]))
-    assert not (tmp_path / "scratch").exists()
 
 
-def test_an_interrupted_steps_scratch_keeps_its_checkpoints_only(tmp_path):
-    for name in ("r1/stage", "r1/stage.partial", "r2/cache", "r3"):
-        (tmp_path / "scratch" / name).mkdir(parents=True)
-    (tmp_path / "scratch" / "r1" / "stage" / run_folder.CHECKPOINT).write_text("{}")
-    (tmp_path / "scratch" / "r2" / "worker.log").write_text("x")
-    for name in ("r1", "r2", "r3"):
-        run_folder.keep_checkpoints(tmp_path / "scratch" / name)
-    left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*"))
-    assert left == ["scratch", "scratch/r1", "scratch/r1/stage", "scratch/r1/stage/state.json"]
+def test_checkpoints_in_a_store_that_others_use_stay(tmp_path):
+    store = store_of(tmp_path / "run", tmp_path / "store")
+    scratch = store.scratch(Place("b" * 64, {}))
+    run_folder.tidy(tmp_path / "run", SimpleNamespace(steps=[]), store)
+    assert scratch.exists()

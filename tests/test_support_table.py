@@ -43,7 +43,7 @@ def test_every_recipe_of_the_bench_is_one_or_is_refused_as_a_whole(task, student
 
     file = tmp_path / "recipe.yaml"
     file.write_text(yaml.safe_dump(export_matrix.recipe(task, student, tmp_path)), encoding="utf-8")
-    if task == "image-classification" and plugins.find("students", student).OWN_TOKENIZER:
+    if task == "image-classification" and plugins.student(student).own_tokenizer:
         with pytest.raises(RecipeError, match="has no tokenizer"):
             loading.load(str(file))
     else:

@@ -11,7 +11,7 @@ import edgedistill
 @pytest.fixture
 def toy(tmp_path):
     """The toy task as an installed entry point, in this process and in the measuring ones."""
-    with plugged_in(tmp_path / "site", {"edgedistill.tasks": {"long-words": "toy_task"}}):
+    with plugged_in(tmp_path / "site", {"edgedistill.tasks": {"long-words": "toy_task:TASK"}}):
         yield
 
 

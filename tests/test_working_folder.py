@@ -83,9 +83,9 @@ def test_the_bridge_is_found_from_a_relative_folder(trapped, tmp_path, monkeypat
 
 def test_the_process_that_makes_files_takes_nothing_from_the_working_folder(trapped, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", ":")
-    exporter = plugins.find("exporters", "onnx").__name__
+    exporter = plugins.reference("exporters", "onnx")
     order = {
-        "exporter": exporter, "precision": "fp32", "task": "edgedistill.tasks.text_classification",
+        "target": "onnx", "exporter": exporter, "precision": "fp32", "task": "edgedistill.tasks.text_classification",
         "model": "absent", "samples": "absent.safetensors", "calibration": None, "max_length": 8,
         "only_length": None, "fixed": False, "files": [[None, "model.onnx", None]],
     }  # fmt: skip

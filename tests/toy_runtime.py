@@ -2,16 +2,8 @@
 
 from __future__ import annotations
 
-from toy_target import PACKAGES as PACKAGES
-from toy_target import Session
+from toy_target import PACKAGES, Graph
 
-TARGETS = ("toy",)
-SUFFIXES = (".toy",)
+from edgedistill.contracts.runtime import Runtime
 
-
-def open(file, threads):
-    return Session(file, threads)
-
-
-def version():
-    return "1"
+RUNTIME = Runtime(api=1, targets=("toy",), suffixes=(".toy",), packages=PACKAGES, open=Graph, version=lambda: "1")

@@ -7,18 +7,15 @@ import os
 import shutil
 import time
 
+from edgedistill.contracts.precision import Precision
+from edgedistill.contracts.target import MadeFile, Target
 from edgedistill.errors import EdgedistillError, RefusedError
-from edgedistill.interfaces import MadeFile, Precision
 from edgedistill.packages import Packages
 
-VERSION = 1
 PRECISIONS = {
     name: Precision(file=f"model_{name}.toy", bytes_per_parameter=4.0, made_of=("onnx", "fp32"))
     for name in ("fp32", "aborts", "hangs", "refuses", "garbage", "dies-later", "elsewhere")
 }
-RUNTIMES = ("toy-runtime",)
-FIXED_SHAPES = True
-ISOLATED = True
 PACKAGES = Packages(imports=("onnxruntime",))
 
 
@@ -41,21 +38,33 @@ def make(request, file):
     return MadeFile(build_files=(file.with_suffix(".notes").name,), facts={"length": request.length})
 
 
-class Session:
-    def __init__(self, file, threads):
+TARGET = Target(
+    api=1,
+    version=1,
+    precisions=PRECISIONS,
+    runtimes=("toy-runtime",),
+    packages=PACKAGES,
+    make=make,
+    fixed_shapes=True,
+    isolated=True,
+)
+
+
+class Graph:
+    def __init__(self, file, threads, names):
         from edgedistill.runtimes import onnxruntime
 
-        self.inner = onnxruntime.open(file, threads)
-        self.input_names = self.inner.input_names
+        self.inner = onnxruntime.open(file, threads, names)
+        self.inputs, self.outputs = self.inner.inputs, self.inner.outputs
         self.length = int(file.stem.rsplit("-", 1)[1])
         self.file = file
 
-    def run(self, inputs):
-        shapes = {inputs[name].shape for name in self.input_names}
+    def run(self, feeds):
+        shapes = {feeds[name].shape for name in self.inputs}
         assert shapes == {(1, self.length)}, f"{shapes} in a file for {self.length}"
         if "dies-later" in self.file.name:
             os.abort()
-        return self.inner.run(inputs)
+        return self.inner.run(feeds)
 
     def backend(self):
         if "elsewhere" in self.file.name:

@@ -70,6 +70,7 @@ def loss(outputs, batch, smoothing):
 
 
 TASK = Task(
+    api=1,
     name="long-words",
     version=1,
     data=TaskData(
@@ -95,7 +96,3 @@ TASK = Task(
     judge=JUDGE,
     device="toy_task_device",
 )
-
-
-def device_rows(outputs, batch):
-    return np.asarray(outputs[0], dtype=np.float32)[batch["decided"].astype(bool)]

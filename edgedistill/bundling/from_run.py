@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from edgedistill import artifacts
@@ -13,14 +13,16 @@ from edgedistill.bundling.layout import HASHES, is_bundle
 from edgedistill.errors import UserError
 from edgedistill.results import load_results
 from edgedistill.steps import bundle as step
+from edgedistill.store.listing import Listing, store_of
 
 
-def bundle_run(run: Path, candidate: str | None, out: Path | None) -> Path:
+def bundle_run(run: Path, candidate: str | None, out: Path | None, store: str | Path | None = None) -> Path:
     """Write the bundle under a temporary name, then rename; an older bundle in that place is replaced.
 
     Args:
         candidate: the chosen one unless given.
         out: unless given, `RUN/bundle`, or `RUN/bundle-CANDIDATE` for one that the caller named.
+        store: unless given, the one that the run remembers.
 
     Raises:
         UserError: no finished run, nothing chosen, no such candidate, or a folder in the way that is no bundle.
@@ -34,8 +36,9 @@ def bundle_run(run: Path, candidate: str | None, out: Path | None) -> Path:
         raise UserError(
             f"bundle: {place} is there and is no bundle; expected a new or empty folder, or an older bundle"
         )
-    planned = _planned(run)
-    known = {artifact.manifest.key: artifact for artifact in _artifacts(run)}
+    listed = list(Listing(run, store_of(run, store)).artifacts().values())
+    planned = _planned(run, listed)
+    known = {artifact.manifest.key: artifact for artifact in listed}
     missing = sorted(role for role, key in planned.manifest.inputs.items() if key not in known)
     if missing:
         raise UserError(f"bundle: {run} lacks the artifacts of {', '.join(missing)}; run the recipe again")
@@ -95,28 +98,21 @@ def _listed(place: Path) -> set[str]:
     return {HASHES} | {name for name, path in paths.items() if not path.is_absolute() and ".." not in path.parts}
 
 
-def _artifacts(run: Path) -> Iterator[Artifact]:
-    for folder in sorted(run.glob("steps/[0-9]*")):
-        if (artifact := artifacts.read(folder)) is not None:
-            yield artifact
-
-
-def _planned(run: Path) -> Artifact:
+def _planned(run: Path, listed: Sequence[Artifact]) -> Artifact:
     """The bundle step that belongs to the run's present results.
 
     Raises:
         UserError: there is none.
     """
     present = (run / "results.json").read_bytes() if (run / "results.json").is_file() else b""
-    every = list(_artifacts(run))
     reports = {
         each.manifest.key
-        for each in every
+        for each in listed
         if each.manifest.kind == "report"
         and each.path("results.json").is_file()
         and each.path("results.json").read_bytes() == present
     }
-    for each in every:
+    for each in listed:
         if each.manifest.kind == "bundle" and each.manifest.inputs.get("report") in reports:
             return each
     raise UserError(f"bundle: {run} has no steps that belong to its results.json; run the recipe again")

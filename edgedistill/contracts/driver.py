@@ -1,4 +1,5 @@
-"""The device half of a task, and the graphs that it drives. Numpy only: it runs in any runtime's environment and in bundles."""
+"""The device half of a task, and the graphs that it drives. Numpy only: it runs in any runtime's environment, and in
+bundles."""
 
 from __future__ import annotations
 
@@ -38,8 +39,11 @@ class PortNames:
 class Graph(Protocol):
     """A model file (or one component of it) opened by a runtime; arrays go in and come out by name."""
 
-    inputs: Mapping[str, Port]
-    outputs: Mapping[str, Port]
+    @property
+    def inputs(self) -> Mapping[str, Port]: ...
+
+    @property
+    def outputs(self) -> Mapping[str, Port]: ...
 
     def run(self, feeds: Arrays) -> dict[str, Array]:
         """One pass. Feeds that the graph doesn't have are left out, the others cast to the types of their ports."""
@@ -71,11 +75,11 @@ class Driver:
     """How a task asks its graphs.
 
     Args:
-        components: the graphs that it needs, by the names under which a file's components are exported: `("model",)`, or
-            `("prefill", "decode")`, as `transformers.exporters` names them.
+        components: the graphs that it needs, by the names under which a file's components are exported: `("model",)`,
+            or `("prefill", "decode")`, as `transformers.exporters` names them.
         outputs: by component, the names of its outputs, in the order in which the exported model gives them.
-        answer: (graphs by component, items, numbers of the chosen items) -> their answers; a driver holds what state there
-            is between its calls (a KV cache) itself. The chosen items are one padded batch.
+        answer: (graphs by component, items, numbers of the chosen items) -> their answers; a driver holds what state
+            there is between its calls (a KV cache) itself. The chosen items are one padded batch.
         phases: (graphs by component, `Items.batch` of one batch) -> the same work on arrays that are padded already,
             yielding the name of each phase right after it (`("inference",)`; `("prefill", "decode")`), so that they can
             be timed apart. A name may come again; its times add up.

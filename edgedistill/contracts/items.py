@@ -40,8 +40,8 @@ class Items:
     """N items: `columns` says what each of `values` is.
 
     A scalar column is (N,), a block column (N, ...), a sequence column flat values with its `offsets` (N + 1,), from 0.
-    `example` (N,) is the example that each item belongs to, numbered as the rows of the data; in ascending order, unless
-    the items were taken in another.
+    `example` (N,) is the example that each item belongs to, numbered as the rows of the data; in ascending order,
+    unless the items were taken in another.
     """
 
     columns: Mapping[str, Column]

@@ -56,6 +56,9 @@ class Judge:
             answer is wrong and 1 where it is right.
         as_references: (answers) -> what they say, taken as right: each of its decisions is known, and `values` are in
             the form of references. Where it is given, a metric may be asked about its result too, as answers.
+        misfit: (answers, label names) -> why they can't be those of a model with these labels, or None; for files that
+        no
+            run made.
         confidence: None for a task whose answers don't tell how sure they are.
     """
 
@@ -66,3 +69,4 @@ class Judge:
     error_weights: Callable[[Answers, References, ErrorKind, float], Floats] | None = None
     as_references: Callable[[Answers], References] | None = None
     confidence: Confidence | None = None
+    misfit: Callable[[Answers, Sequence[str]], str | None] | None = None

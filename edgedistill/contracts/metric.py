@@ -20,13 +20,13 @@ class Metric:
     Args:
         name: as the recipe and the results give it.
         direction: whether higher or lower is better.
-        statistics: (answers, references) -> (E, K) float64, one row per example of `references.examples`, in that order.
-            Whatever is resampled or paired is these rows.
+        statistics: (answers, references) -> (E, K) float64, one row per example of `references.examples`, in that
+            order. Whatever is resampled or paired is these rows.
         figure: (rows (n, K)) -> the metric of any collection of such rows, repeated ones included.
-        additive: whether `figure(rows) == figure(rows.sum(axis=0, keepdims=True))`, which makes resampling cheap (true of
-            accuracy, F1, perplexity; not of Spearman's correlation).
-        shares: whether the figure is a share of right answers, rows being (right, asked): with one decision per example,
-            Wilson's interval and McNemar's test apply.
+        additive: whether `figure(rows) == figure(rows.sum(axis=0, keepdims=True))`, which makes resampling cheap (true
+            of accuracy, F1, perplexity; not of Spearman's correlation).
+        shares: whether the figure is a share of right answers, rows being (right, asked): with one decision per
+            example, Wilson's interval and McNemar's test apply.
     """
 
     name: str

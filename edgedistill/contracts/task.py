@@ -12,13 +12,17 @@ from edgedistill.arrays import Arrays, Floats
 from .answers import References
 from .items import Items
 from .judge import Judge
+from .plugin import Versioned
+from .tensors import Tensors
 
 if TYPE_CHECKING:
     import torch
     from datasets import Dataset
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-    from edgedistill.recipe import Architecture, TaskSpec
+    from edgedistill.recipe import Architecture
+
+    from .task_spec import TaskSpec
 
 
 class AutoClass(Protocol):
@@ -88,9 +92,6 @@ class TaskData:
     show: Callable[[Mapping[str, object], Mapping[str, str]], str]
 
 
-Tensors = Mapping[str, "torch.Tensor"]
-
-
 @dataclass(frozen=True)
 class TaskModel:
     """The half that torch models need. Shapes: D decisions of a batch, C classes or tokens of a vocabulary.
@@ -126,22 +127,35 @@ class TaskModel:
     answers_of_logits: Callable[[Floats], Arrays] | None = None
 
 
-@dataclass(frozen=True)
-class Task:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Task(Versioned):
     """A module in `tasks/`, or found through the entry points `edgedistill.tasks`, exports one as `TASK`.
 
     Args:
         name: what the recipe calls it.
         version: raised whenever it encodes, answers or scores otherwise; part of the key of every step that does.
         device: module whose `DRIVER` is its device half; it imports numpy only.
-        spec: its options in a recipe, told apart by `type`; None: none but its metric.
+        spec: its options in a recipe, told apart by `type`; None: none but its metrics.
+        snippets: package with the templates of a bundle's examples (`run.py.jinja`, `run.mjs.jinja`, `run.cpp.jinja`),
+            which show a person the way from an example to an answer; None: one that asks through edgedistill.
     """
 
     name: str
-    version: int
     data: TaskData
     model: TaskModel
     judge: Judge
     device: str
     spec: type[TaskSpec] | None = None
-    api: int = 1
+    snippets: str | None = None
+
+    def fault(self, name: str) -> str | None:
+        """Why this cannot be used under that name, or None."""
+        if self.name != name:
+            return f"it is called '{self.name}', expected '{name}' as the entry point's name"
+        fault = super().fault(name)
+        if fault is not None or self.spec is None:
+            return fault
+        from .tagged import fault_in_tag  # an exporter's environment has no pydantic
+        from .task_spec import TaskSpec
+
+        return fault_in_tag(self.spec, TaskSpec, "type", name)

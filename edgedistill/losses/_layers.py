@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from edgedistill.interfaces import LossInputs, ModelSizes
-from edgedistill.layer_maps import LayerMap, layer_pairs
+from edgedistill.contracts.layer_maps import LayerMap, layer_pairs
+from edgedistill.contracts.loss import LossInputs
+from edgedistill.model_shape import ModelShape
 
 if TYPE_CHECKING:
     import torch
@@ -15,7 +16,7 @@ Distance = Callable[["torch.Tensor", "torch.Tensor", "torch.Tensor"], "torch.Ten
 
 
 def mapped_layers(
-    layers: LayerMap, student: ModelSizes, teacher: ModelSizes | None, distance: Distance
+    layers: LayerMap, student: ModelShape, teacher: ModelShape | None, distance: Distance
 ) -> torch.nn.Module:
     """A term: the mean over layer pairs of `distance(student_BTH, teacher_BTH, mask_BT)`.
 

@@ -4,31 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field
-
+from edgedistill.contracts.layer_maps import LayerMap, layer_pairs
+from edgedistill.contracts.loss import Loss, LossInputs, LossSpec
+from edgedistill.contracts.planned_model import PlannedModel
 from edgedistill.errors import UserError
-from edgedistill.interfaces import LossInputs, ModelSizes
-from edgedistill.layer_maps import LayerMap, layer_pairs
 from edgedistill.losses._rows import full
-from edgedistill.spec import Spec
+from edgedistill.model_shape import ModelShape
 
 if TYPE_CHECKING:
     import torch
 
-VERSION = 1
-NEEDS = frozenset({"attention"})
 
-
-class AttentionMseSpec(Spec):
+class AttentionMseSpec(LossSpec):
     """`attention_mse`: the student attends where the teacher does; both need as many heads, or `heads: mean`."""
 
     kind: Literal["attention_mse"]
-    weight: float = Field(1.0, gt=0)
     layers: LayerMap = "uniform"
     heads: Literal["each", "mean"] = "each"
-
-
-SPEC = AttentionMseSpec
 
 
 def attention_mse(
@@ -46,7 +38,7 @@ def attention_mse(
     return squared.sum() / (pairs.sum() * student_BATT.shape[1]).clamp(min=1)
 
 
-def build(spec: AttentionMseSpec, student: ModelSizes, teacher: ModelSizes | None) -> torch.nn.Module:
+def build(spec: AttentionMseSpec, student: ModelShape, teacher: ModelShape | None) -> torch.nn.Module:
     """The loss term; it has no parameters.
 
     Raises:
@@ -77,3 +69,19 @@ def build(spec: AttentionMseSpec, student: ModelSizes, teacher: ModelSizes | Non
             return torch.stack(terms).mean()
 
     return AttentionMse()
+
+
+def check(spec: AttentionMseSpec, student: PlannedModel, teacher: PlannedModel) -> tuple[str, str] | None:
+    """Both must have as many heads, unless their mean is compared."""
+    if spec.heads == "mean" or student.shape is None or teacher.shape is None:
+        return None
+    own, given = student.shape.heads, teacher.shape.heads
+    if own == given:
+        return None
+    return "", (
+        f"'attention_mse' compares head by head, and the student has {own} heads, the teacher {given}; expected as "
+        "many, or heads: mean, or the loss minilm_relations"
+    )
+
+
+LOSS = Loss(api=1, version=1, spec=AttentionMseSpec, needs=frozenset({"attention"}), build=build, check=check)

@@ -9,26 +9,19 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from edgedistill.interfaces import LossInputs, ModelSizes
+from edgedistill.contracts.loss import Loss, LossInputs, LossSpec
 from edgedistill.losses._rows import full
-from edgedistill.spec import Spec
+from edgedistill.model_shape import ModelShape
 
 if TYPE_CHECKING:
     import torch
 
-VERSION = 1
-NEEDS = frozenset({"embedding"})
 
-
-class ContrastiveSpec(Spec):
+class ContrastiveSpec(LossSpec):
     """`contrastive`: InfoNCE over the batch at `temperature`."""
 
     kind: Literal["contrastive"]
-    weight: float = Field(1.0, gt=0)
     temperature: float = Field(0.05, gt=0)
-
-
-SPEC = ContrastiveSpec
 
 
 def contrastive(student_BE: torch.Tensor, teacher_BE: torch.Tensor, temperature: float) -> torch.Tensor:  # noqa: N803
@@ -43,7 +36,7 @@ def contrastive(student_BE: torch.Tensor, teacher_BE: torch.Tensor, temperature:
     )
 
 
-def build(spec: ContrastiveSpec, student: ModelSizes, teacher: ModelSizes | None) -> torch.nn.Module:
+def build(spec: ContrastiveSpec, student: ModelShape, teacher: ModelShape | None) -> torch.nn.Module:
     """The loss term, with a projection to the teacher's width where it differs."""
     import torch
 
@@ -63,3 +56,6 @@ def build(spec: ContrastiveSpec, student: ModelSizes, teacher: ModelSizes | None
             )
 
     return Contrastive()
+
+
+LOSS = Loss(api=1, version=1, spec=ContrastiveSpec, needs=frozenset({"embedding"}), build=build)

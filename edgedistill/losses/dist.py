@@ -6,28 +6,21 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from edgedistill.interfaces import LossInputs, ModelSizes
+from edgedistill.contracts.loss import Loss, LossInputs, LossSpec
 from edgedistill.losses._rows import log_probabilities
-from edgedistill.spec import Spec
+from edgedistill.model_shape import ModelShape
 
 if TYPE_CHECKING:
     import torch
 
-VERSION = 1
-NEEDS = frozenset({"logits"})
 
-
-class DistSpec(Spec):
+class DistSpec(LossSpec):
     """`dist`: Pearson correlation of probabilities within each row (inter-class) and each class (intra-class)."""
 
     kind: Literal["dist"]
-    weight: float = Field(1.0, gt=0)
     temperature: float = Field(1.0, gt=0)
     inter: float = Field(1.0, ge=0)
     intra: float = Field(1.0, ge=0)
-
-
-SPEC = DistSpec
 
 
 def pearson_distance(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
@@ -52,7 +45,7 @@ def dist(
     return (inter * rows + intra * classes) * temperature**2
 
 
-def build(spec: DistSpec, student: ModelSizes | None = None, teacher: ModelSizes | None = None) -> torch.nn.Module:
+def build(spec: DistSpec, student: ModelShape | None = None, teacher: ModelShape | None = None) -> torch.nn.Module:
     """The loss term; it has no parameters. It looks at a batch as a whole: row weights cannot apply."""
     import torch
 
@@ -62,3 +55,8 @@ def build(spec: DistSpec, student: ModelSizes | None = None, teacher: ModelSizes
             return dist(student_logits, teacher_logits, spec.temperature, spec.inter, spec.intra)
 
     return Dist()
+
+
+LOSS = Loss(
+    api=1, version=1, spec=DistSpec, needs=frozenset({"logits"}), build=build, temperature=lambda spec: spec.temperature
+)

@@ -4,28 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field
-
-from edgedistill.interfaces import LossInputs, ModelSizes
+from edgedistill.contracts.loss import Loss, LossInputs, LossSpec
 from edgedistill.losses._rows import full, mean_over_rows
-from edgedistill.spec import Spec
+from edgedistill.model_shape import ModelShape
 
 if TYPE_CHECKING:
     import torch
 
-VERSION = 1
-NEEDS = frozenset({"embedding"})
 
-
-class EmbeddingSpec(Spec):
+class EmbeddingSpec(LossSpec):
     """`embedding`: by `distance`: `mse`, `cosine`, or `similarity` (all pairs of a batch; needs no projection)."""
 
     kind: Literal["embedding"]
-    weight: float = Field(1.0, gt=0)
     distance: Literal["mse", "cosine", "similarity"] = "mse"
-
-
-SPEC = EmbeddingSpec
 
 
 def mse(student_BE: torch.Tensor, teacher_BE: torch.Tensor) -> torch.Tensor:  # noqa: N803
@@ -49,7 +40,7 @@ def similarity(student_BE: torch.Tensor, teacher_BE: torch.Tensor) -> torch.Tens
     return ((student @ student.T - teacher @ teacher.T) ** 2).mean(-1)
 
 
-def build(spec: EmbeddingSpec, student: ModelSizes, teacher: ModelSizes | None) -> torch.nn.Module:
+def build(spec: EmbeddingSpec, student: ModelShape, teacher: ModelShape | None) -> torch.nn.Module:
     """The loss term, with a projection when the widths differ and the distance needs equal ones."""
     import torch
 
@@ -70,3 +61,6 @@ def build(spec: EmbeddingSpec, student: ModelSizes, teacher: ModelSizes | None) 
             )
 
     return Embedding()
+
+
+LOSS = Loss(api=1, version=1, spec=EmbeddingSpec, needs=frozenset({"embedding"}), build=build)

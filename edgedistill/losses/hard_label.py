@@ -6,25 +6,18 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from edgedistill.interfaces import LossInputs, ModelSizes
-from edgedistill.spec import Spec
+from edgedistill.contracts.loss import Loss, LossInputs, LossSpec
+from edgedistill.model_shape import ModelShape
 
 if TYPE_CHECKING:
     import torch
 
-VERSION = 1
-NEEDS = frozenset({"labels"})
 
-
-class HardLabelSpec(Spec):
+class HardLabelSpec(LossSpec):
     """`hard_label`: learn the labels, with label smoothing where the task has it."""
 
     kind: Literal["hard_label"]
-    weight: float = Field(1.0, gt=0)
     smoothing: float = Field(0.0, ge=0, lt=1)
-
-
-SPEC = HardLabelSpec
 
 
 def hard_label(
@@ -39,7 +32,7 @@ def hard_label(
     return (losses_R * counted).sum() / counted.sum().clamp(min=1e-8)
 
 
-def build(spec: HardLabelSpec, student: ModelSizes | None = None, teacher: ModelSizes | None = None) -> torch.nn.Module:
+def build(spec: HardLabelSpec, student: ModelShape | None = None, teacher: ModelShape | None = None) -> torch.nn.Module:
     """The loss term; it has no parameters."""
     import torch
 
@@ -49,3 +42,6 @@ def build(spec: HardLabelSpec, student: ModelSizes | None = None, teacher: Model
             return hard_label(inputs.own_losses(spec.smoothing), inputs.known_R, inputs.weights_R)
 
     return HardLabel()
+
+
+LOSS = Loss(api=1, version=1, spec=HardLabelSpec, needs=frozenset({"labels"}), build=build)

@@ -4,30 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field
-
-from edgedistill.interfaces import ModelSizes
-from edgedistill.layer_maps import LayerMap
+from edgedistill.contracts.layer_maps import LayerMap
+from edgedistill.contracts.loss import Loss, LossSpec
 from edgedistill.losses._layers import mapped_layers, mean_over_tokens
 from edgedistill.losses._rows import full
-from edgedistill.spec import Spec
+from edgedistill.model_shape import ModelShape
 
 if TYPE_CHECKING:
     import torch
 
-VERSION = 1
-NEEDS = frozenset({"hidden"})
 
-
-class HiddenCosineSpec(Spec):
+class HiddenCosineSpec(LossSpec):
     """`hidden_cosine`: the student's states point where the teacher's do; their length is free."""
 
     kind: Literal["hidden_cosine"]
-    weight: float = Field(1.0, gt=0)
     layers: LayerMap = "uniform"
-
-
-SPEC = HiddenCosineSpec
 
 
 def hidden_cosine(student_BTH: torch.Tensor, teacher_BTH: torch.Tensor, mask_BT: torch.Tensor) -> torch.Tensor:  # noqa: N803
@@ -38,6 +29,11 @@ def hidden_cosine(student_BTH: torch.Tensor, teacher_BTH: torch.Tensor, mask_BT:
     return mean_over_tokens(1 - similarity, mask_BT)
 
 
-def build(spec: HiddenCosineSpec, student: ModelSizes, teacher: ModelSizes | None) -> torch.nn.Module:
+def build(spec: HiddenCosineSpec, student: ModelShape, teacher: ModelShape | None) -> torch.nn.Module:
     """The loss term, with one projection a pair when student and teacher differ in width."""
     return mapped_layers(spec.layers, student, teacher, hidden_cosine)
+
+
+LOSS = Loss(
+    api=1, version=1, spec=HiddenCosineSpec, needs=frozenset({"hidden"}), build=build, layers=lambda spec: spec.layers
+)

@@ -4,30 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field
-
-from edgedistill.interfaces import ModelSizes
-from edgedistill.layer_maps import LayerMap
+from edgedistill.contracts.layer_maps import LayerMap
+from edgedistill.contracts.loss import Loss, LossSpec
 from edgedistill.losses._layers import mapped_layers, mean_over_tokens
 from edgedistill.losses._rows import full
-from edgedistill.spec import Spec
+from edgedistill.model_shape import ModelShape
 
 if TYPE_CHECKING:
     import torch
 
-VERSION = 1
-NEEDS = frozenset({"hidden"})
 
-
-class HiddenMseSpec(Spec):
+class HiddenMseSpec(LossSpec):
     """`hidden_mse`: the student's layers repeat the teacher's, through a learned projection where widths differ."""
 
     kind: Literal["hidden_mse"]
-    weight: float = Field(1.0, gt=0)
     layers: LayerMap = "uniform"
-
-
-SPEC = HiddenMseSpec
 
 
 def hidden_mse(student_BTH: torch.Tensor, teacher_BTH: torch.Tensor, mask_BT: torch.Tensor) -> torch.Tensor:  # noqa: N803
@@ -35,6 +26,11 @@ def hidden_mse(student_BTH: torch.Tensor, teacher_BTH: torch.Tensor, mask_BT: to
     return mean_over_tokens(((full(student_BTH) - full(teacher_BTH)) ** 2).mean(-1), mask_BT)
 
 
-def build(spec: HiddenMseSpec, student: ModelSizes, teacher: ModelSizes | None) -> torch.nn.Module:
+def build(spec: HiddenMseSpec, student: ModelShape, teacher: ModelShape | None) -> torch.nn.Module:
     """The loss term, with one projection a pair when student and teacher differ in width."""
     return mapped_layers(spec.layers, student, teacher, hidden_mse)
+
+
+LOSS = Loss(
+    api=1, version=1, spec=HiddenMseSpec, needs=frozenset({"hidden"}), build=build, layers=lambda spec: spec.layers
+)

@@ -6,27 +6,20 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from edgedistill.interfaces import LossInputs, ModelSizes
+from edgedistill.contracts.loss import Loss, LossInputs, LossSpec
 from edgedistill.losses._rows import divergence, log_mixture, log_probabilities, mean_over_rows
-from edgedistill.spec import Spec
+from edgedistill.model_shape import ModelShape
 
 if TYPE_CHECKING:
     import torch
 
-VERSION = 1
-NEEDS = frozenset({"logits"})
 
-
-class JsdSpec(Spec):
+class JsdSpec(LossSpec):
     """`jsd`: between forward KL (beta near 0) and reverse KL (beta near 1)."""
 
     kind: Literal["jsd"]
-    weight: float = Field(1.0, gt=0)
     temperature: float = Field(1.0, gt=0)
     beta: float = Field(0.5, gt=0, lt=1)
-
-
-SPEC = JsdSpec
 
 
 def jsd(
@@ -46,7 +39,7 @@ def jsd(
     return mixed * temperature**2
 
 
-def build(spec: JsdSpec, student: ModelSizes | None = None, teacher: ModelSizes | None = None) -> torch.nn.Module:
+def build(spec: JsdSpec, student: ModelShape | None = None, teacher: ModelShape | None = None) -> torch.nn.Module:
     """The loss term; it has no parameters."""
     import torch
 
@@ -56,3 +49,8 @@ def build(spec: JsdSpec, student: ModelSizes | None = None, teacher: ModelSizes 
             return mean_over_rows(rows, inputs.teacher_weights())
 
     return Jsd()
+
+
+LOSS = Loss(
+    api=1, version=1, spec=JsdSpec, needs=frozenset({"logits"}), build=build, temperature=lambda spec: spec.temperature
+)

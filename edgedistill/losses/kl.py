@@ -6,26 +6,19 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from edgedistill.interfaces import LossInputs, ModelSizes
+from edgedistill.contracts.loss import Loss, LossInputs, LossSpec
 from edgedistill.losses._rows import divergence, log_probabilities, mean_over_rows
-from edgedistill.spec import Spec
+from edgedistill.model_shape import ModelShape
 
 if TYPE_CHECKING:
     import torch
 
-VERSION = 1
-NEEDS = frozenset({"logits"})
 
-
-class KlSpec(Spec):
+class KlSpec(LossSpec):
     """`kl`: match the teacher's distribution at `temperature`."""
 
     kind: Literal["kl"]
-    weight: float = Field(1.0, gt=0)
     temperature: float = Field(2.0, gt=0)
-
-
-SPEC = KlSpec
 
 
 def kl(
@@ -43,7 +36,7 @@ def kl(
     return divergence(teacher, student) * temperature**2
 
 
-def build(spec: KlSpec, student: ModelSizes | None = None, teacher: ModelSizes | None = None) -> torch.nn.Module:
+def build(spec: KlSpec, student: ModelShape | None = None, teacher: ModelShape | None = None) -> torch.nn.Module:
     """The loss term; it has no parameters."""
     import torch
 
@@ -53,3 +46,8 @@ def build(spec: KlSpec, student: ModelSizes | None = None, teacher: ModelSizes |
             return mean_over_rows(rows, inputs.teacher_weights())
 
     return Kl()
+
+
+LOSS = Loss(
+    api=1, version=1, spec=KlSpec, needs=frozenset({"logits"}), build=build, temperature=lambda spec: spec.temperature
+)

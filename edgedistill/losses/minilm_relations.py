@@ -7,30 +7,24 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from edgedistill.contracts.loss import Loss, LossInputs, LossSpec
+from edgedistill.contracts.planned_model import PlannedModel
 from edgedistill.errors import UserError
-from edgedistill.interfaces import LossInputs, ModelSizes
 from edgedistill.losses._rows import full
-from edgedistill.spec import Spec
+from edgedistill.model_shape import ModelShape
 
 if TYPE_CHECKING:
     import torch
 
-VERSION = 1
-NEEDS = frozenset({"relations"})
 
-
-class MinilmRelationsSpec(Spec):
+class MinilmRelationsSpec(LossSpec):
     """`minilm_relations`: the last layer repeats the relations of one teacher layer; heads and width are free."""
 
     kind: Literal["minilm_relations"]
-    weight: float = Field(1.0, gt=0)
     relation_heads: int = Field(12, ge=1)
     """Into how many heads the joined queries (keys, values) of each side are split; must divide both widths."""
     teacher_layer: int | None = Field(None, ge=1)
     """Counted from 1; the last one unless given (the paper takes an upper middle one of 24-layer teachers)."""
-
-
-SPEC = MinilmRelationsSpec
 
 
 def relations(values_BTD: torch.Tensor, mask_BT: torch.Tensor, heads: int) -> torch.Tensor:  # noqa: N803
@@ -54,7 +48,7 @@ def relation_distance(
     return (divergence * mask).sum() / (mask.sum() * heads).clamp(min=1)
 
 
-def build(spec: MinilmRelationsSpec, student: ModelSizes, teacher: ModelSizes | None) -> torch.nn.Module:
+def build(spec: MinilmRelationsSpec, student: ModelShape, teacher: ModelShape | None) -> torch.nn.Module:
     """The loss term; it has no parameters.
 
     Raises:
@@ -84,3 +78,27 @@ def build(spec: MinilmRelationsSpec, student: ModelSizes, teacher: ModelSizes | 
             return torch.stack(terms).mean()
 
     return MinilmRelations()
+
+
+def check(spec: MinilmRelationsSpec, student: PlannedModel, teacher: PlannedModel) -> tuple[str, str] | None:
+    """Where queries, keys and values are must be known, and the heads must divide both widths."""
+    from edgedistill.model_layout import LAYOUTS
+
+    for model in (student, teacher):
+        if model.architecture is not None and model.architecture not in LAYOUTS:
+            return "", (
+                f"'minilm_relations' does not know where a '{model.architecture}' has its queries, keys and values, "
+                f"only {', '.join(sorted(LAYOUTS))}; use hidden_mse, attention_mse or a loss on logits"
+            )
+    known = {"student": student.shape, "teacher": teacher.shape}
+    widths = {who: sizes.hidden_size for who, sizes in known.items() if sizes is not None}
+    for who, width in widths.items():
+        if width % spec.relation_heads:
+            example = math.gcd(*widths.values())
+            return "relation_heads", (
+                f"got {spec.relation_heads}, expected a divisor of the {who}'s width {width} (for example {example})"
+            )
+    return None
+
+
+LOSS = Loss(api=1, version=1, spec=MinilmRelationsSpec, needs=frozenset({"relations"}), build=build, check=check)

@@ -4,27 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field
-
-from edgedistill.interfaces import LossInputs, ModelSizes
+from edgedistill.contracts.loss import Loss, LossInputs, LossSpec
 from edgedistill.losses._rows import full, mean_over_rows
-from edgedistill.spec import Spec
+from edgedistill.model_shape import ModelShape
 
 if TYPE_CHECKING:
     import torch
 
-VERSION = 1
-NEEDS = frozenset({"logits"})
 
-
-class MseLogitsSpec(Spec):
+class MseLogitsSpec(LossSpec):
     """`mse_logits`: repeat the teacher's logits themselves, not only their softmax."""
 
     kind: Literal["mse_logits"]
-    weight: float = Field(1.0, gt=0)
-
-
-SPEC = MseLogitsSpec
 
 
 def mse_logits(student_logits_RC: torch.Tensor, teacher_logits_RC: torch.Tensor) -> torch.Tensor:  # noqa: N803
@@ -32,7 +23,7 @@ def mse_logits(student_logits_RC: torch.Tensor, teacher_logits_RC: torch.Tensor)
     return ((full(student_logits_RC) - full(teacher_logits_RC)) ** 2).mean(-1)
 
 
-def build(spec: MseLogitsSpec, student: ModelSizes | None = None, teacher: ModelSizes | None = None) -> torch.nn.Module:
+def build(spec: MseLogitsSpec, student: ModelShape | None = None, teacher: ModelShape | None = None) -> torch.nn.Module:
     """The loss term; it has no parameters."""
     import torch
 
@@ -42,3 +33,6 @@ def build(spec: MseLogitsSpec, student: ModelSizes | None = None, teacher: Model
             return mean_over_rows(rows, inputs.teacher_weights())
 
     return MseLogits()
+
+
+LOSS = Loss(api=1, version=1, spec=MseLogitsSpec, needs=frozenset({"logits"}), build=build)

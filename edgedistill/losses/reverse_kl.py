@@ -6,26 +6,19 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from edgedistill.interfaces import LossInputs, ModelSizes
+from edgedistill.contracts.loss import Loss, LossInputs, LossSpec
 from edgedistill.losses._rows import divergence, log_probabilities, mean_over_rows
-from edgedistill.spec import Spec
+from edgedistill.model_shape import ModelShape
 
 if TYPE_CHECKING:
     import torch
 
-VERSION = 1
-NEEDS = frozenset({"logits"})
 
-
-class ReverseKlSpec(Spec):
+class ReverseKlSpec(LossSpec):
     """`reverse_kl`: KL from the student to the teacher; seeks modes where `kl` covers them."""
 
     kind: Literal["reverse_kl"]
-    weight: float = Field(1.0, gt=0)
     temperature: float = Field(1.0, gt=0)
-
-
-SPEC = ReverseKlSpec
 
 
 def reverse_kl(
@@ -39,7 +32,7 @@ def reverse_kl(
     return divergence(student, teacher) * temperature**2
 
 
-def build(spec: ReverseKlSpec, student: ModelSizes | None = None, teacher: ModelSizes | None = None) -> torch.nn.Module:
+def build(spec: ReverseKlSpec, student: ModelShape | None = None, teacher: ModelShape | None = None) -> torch.nn.Module:
     """The loss term; it has no parameters."""
     import torch
 
@@ -49,3 +42,13 @@ def build(spec: ReverseKlSpec, student: ModelSizes | None = None, teacher: Model
             return mean_over_rows(rows, inputs.teacher_weights())
 
     return ReverseKl()
+
+
+LOSS = Loss(
+    api=1,
+    version=1,
+    spec=ReverseKlSpec,
+    needs=frozenset({"logits"}),
+    build=build,
+    temperature=lambda spec: spec.temperature,
+)

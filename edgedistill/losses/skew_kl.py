@@ -6,29 +6,22 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from edgedistill.interfaces import LossInputs, ModelSizes
+from edgedistill.contracts.loss import Loss, LossInputs, LossSpec
 from edgedistill.losses._rows import divergence, log_mixture, log_probabilities, mean_over_rows
-from edgedistill.spec import Spec
+from edgedistill.model_shape import ModelShape
 
 if TYPE_CHECKING:
     import torch
 
-VERSION = 1
-NEEDS = frozenset({"logits"})
 
-
-class SkewKlSpec(Spec):
+class SkewKlSpec(LossSpec):
     """`skew_kl`: KL to a mixture of both; `reverse` starts from the student."""
 
     kind: Literal["skew_kl"]
-    weight: float = Field(1.0, gt=0)
     temperature: float = Field(1.0, gt=0)
     skew: float = Field(0.1, gt=0, lt=1)
     """Share of the first distribution in the mixture."""
     reverse: bool = False
-
-
-SPEC = SkewKlSpec
 
 
 def skew_kl(
@@ -48,7 +41,7 @@ def skew_kl(
     return divergence(first, log_mixture(first, second, skew)) * temperature**2
 
 
-def build(spec: SkewKlSpec, student: ModelSizes | None = None, teacher: ModelSizes | None = None) -> torch.nn.Module:
+def build(spec: SkewKlSpec, student: ModelShape | None = None, teacher: ModelShape | None = None) -> torch.nn.Module:
     """The loss term; it has no parameters."""
     import torch
 
@@ -58,3 +51,13 @@ def build(spec: SkewKlSpec, student: ModelSizes | None = None, teacher: ModelSiz
             return mean_over_rows(rows, inputs.teacher_weights())
 
     return SkewKl()
+
+
+LOSS = Loss(
+    api=1,
+    version=1,
+    spec=SkewKlSpec,
+    needs=frozenset({"logits"}),
+    build=build,
+    temperature=lambda spec: spec.temperature,
+)

@@ -25,7 +25,8 @@ class Child:
     Args:
         log: a file for what it prints.
         python: its interpreter; this one unless given.
-        modules: those that it is told to import; an interpreter of another environment is shown the way to them.
+        modules: those that it is told to import, by reference; an interpreter of another environment is shown the way
+            to them.
         timed: whether it is timed.
         timeout_seconds: longest time for one answer; after that it is killed.
     """
@@ -57,17 +58,21 @@ class Child:
 
     @classmethod
     def of_runtime(
-        cls, runtime: str, log: Path, *, task: str | None = None, cpu: str | None = None, timeout_seconds: float
+        cls, runtime: str, log: Path, *, driver: str, cpu: str | None = None, timeout_seconds: float
     ) -> Child:
-        """A process with the interpreter that has this runtime's packages; `cpu` is what it emulates, if it does.
+        """A process with the interpreter that has this runtime's packages.
+
+        Args:
+            driver: module of the task's device half.
+            cpu: what it emulates, if it does.
 
         Raises:
             UserError: none has.
         """
-        module = plugins.find("runtimes", runtime)
-        modules = [module.__name__, *([plugins.find("tasks", task).__name__] if task else [])]
-        python = environments.interpreter(module.PACKAGES, cpu)
-        return cls(log, python=python, modules=modules, timed=True, timeout_seconds=timeout_seconds)
+        packages = plugins.runtime(runtime).packages
+        python = environments.interpreter(packages, cpu)
+        names = (plugins.reference("runtimes", runtime), driver)
+        return cls(log, python=python, modules=names, timed=True, timeout_seconds=timeout_seconds)
 
     def ask(self, command: str, **arguments: object) -> dict[str, object]:
         """The answer to one command.

@@ -1,4 +1,7 @@
-"""The plan: a recipe as an ordered list of steps with content keys. Pure: no torch, no model, no disk."""
+"""The plan: a recipe as an ordered list of steps with content keys. It loads neither torch nor a model.
+
+What the models will be is asked of another process, once, and remembered.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from .architectures import refuse_architectures
 from .devices import plan_closing, plan_evaluation, plan_files, plan_judgement
 from .draft import Draft, arms
 from .estimates import ModelEstimate, estimate_models
+from .exact_sizes import model_shapes
 from .training import plan_round, plan_teacher
 
 __all__ = ["ModelEstimate", "Plan", "make_plan"]
@@ -37,14 +41,19 @@ class Plan:
         return Plan(self.recipe, self.steps[: position + 1], self.models, self.candidates)
 
 
-def make_plan(recipe: Recipe, sources: Sources) -> Plan:
+def make_plan(recipe: Recipe, sources: Sources, *, loading_torch: bool = False) -> Plan:
     """The plan of a recipe, given what is known of its inputs.
+
+    Args:
+        loading_torch: what models will be is found out here and not in another process, for a run that needs torch
+            anyway.
 
     Raises:
         RecipeError: a model whose configuration already tells that it can't be used so.
     """
-    refuse_architectures(recipe, sources)
-    draft = Draft(recipe, sources)
+    shapes = model_shapes(recipe, sources, here=loading_torch)
+    refuse_architectures(recipe, sources, shapes)
+    draft = Draft(recipe, sources, shapes)
     rows = candidates(recipe)
     plan_teacher(draft)
     plan_evaluation(draft, "teacher", "teacher")
@@ -60,4 +69,4 @@ def make_plan(recipe: Recipe, sources: Sources) -> Plan:
         if recipe.stop is not None:
             plan_judgement(draft, each, own)
     plan_closing(draft, rows)
-    return Plan(recipe, tuple(draft.steps.ordered), estimate_models(recipe, sources), rows)
+    return Plan(recipe, tuple(draft.steps.ordered), estimate_models(recipe, shapes), rows)

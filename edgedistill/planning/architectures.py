@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 
 from edgedistill import plugins
-from edgedistill.architectures import Config, advice, is_encoder_decoder, kind_of, unsuitable
+from edgedistill.architectures import Config, advice, is_encoder_decoder, kind_of
+from edgedistill.contracts.planned_model import PlannedModel
 from edgedistill.errors import RecipeError
-from edgedistill.layouts import LAYOUTS
-from edgedistill.recipe import Recipe, Round, source_of
-from edgedistill.shapes import ModelShape
+from edgedistill.model_shape import ModelShape
+from edgedistill.recipe import Recipe, Round, pretrained_of, source_of
 from edgedistill.sources import Sources
 
-from .estimates import shapes
+from .estimates import Shapes, config_of
 
 
-def refuse_architectures(recipe: Recipe, sources: Sources) -> None:
+def refuse_architectures(recipe: Recipe, sources: Sources, shapes: Shapes) -> None:
     """Look at every model whose configuration is known.
 
     Raises:
@@ -24,18 +23,17 @@ def refuse_architectures(recipe: Recipe, sources: Sources) -> None:
     """
     if not plugins.task(recipe.task.type).data.tokens:
         return
-    if found := [f"{path}: {sentence}" for path, sentence in problems(recipe, sources)]:
+    if found := [f"{path}: {sentence}" for path, sentence in problems(recipe, sources, shapes)]:
         raise RecipeError(found)
 
 
-def problems(recipe: Recipe, sources: Sources) -> Iterator[tuple[str, str]]:
+def problems(recipe: Recipe, sources: Sources, shapes: Shapes) -> Iterator[tuple[str, str]]:
     """(dotted path, sentence) of each."""
     known: dict[str, Config | None] = {"teacher": _teacher(recipe, sources)}
     own = [("teacher.model", known["teacher"])]
     for i, each in enumerate(recipe.rounds):
-        model = getattr(each.student, "model", None)
-        if model is not None:
-            own.append((f"rounds.{i}.student.model", sources.configs.get(model)))
+        if pretrained_of(each.student) is not None:
+            own.append((f"rounds.{i}.student.model", config_of(each.student, sources)))
     for path, config in own:
         if config is not None and is_encoder_decoder(config):
             yield (
@@ -44,10 +42,9 @@ def problems(recipe: Recipe, sources: Sources) -> Iterator[tuple[str, str]]:
                 "encoder (BERT, RoBERTa, DeBERTa, ...) or a decoder (GPT-2, Llama, ...)",
             )
             return  # nothing that follows could be right
-    sizes = shapes(recipe, sources)
     for i, each in enumerate(recipe.rounds):
         yield from _initialisation_problems(each, f"rounds.{i}", known, sources)
-        yield from _loss_problems(each, f"rounds.{i}", known, sizes)
+        yield from _loss_problems(each, f"rounds.{i}", known, shapes)
 
 
 def _teacher(recipe: Recipe, sources: Sources) -> Config | None:
@@ -59,69 +56,39 @@ def _initialisation_problems(
 ) -> Iterator[tuple[str, str]]:
     """What a student can't be made of; notes what it becomes."""
     source, init = source_of(each.student), each.student.init
-    config = known.get(source) if source is not None else sources.configs.get(getattr(each.student, "model", ""))
+    config = known.get(source) if source is not None else config_of(each.student, sources)
     known[each.id] = config
     if config is None:
         return
+    how = plugins.student(init)
+    reason = how.unsuitable(each.student, config) if how.unsuitable is not None else None
     if source is None:
-        cut = getattr(each.student, "layers", None) is not None
-        if cut and (reason := unsuitable("keep_layers", config)) is not None:
-            yield f"{where}.student.layers", f"'model' is a '{kind_of(config)}', {reason}; expected no 'layers'"
+        if reason is not None:
+            yield f"{where}.student", f"'model' is a '{kind_of(config)}', {reason}"
         return
-    if (reason := unsuitable(init, config)) is not None:
+    if reason is not None:
         yield f"{where}.student.init", f"got '{init}', but 'from' is a '{kind_of(config)}', {reason}; {advice(config)}"
-    becomes = getattr(plugins.find("students", init), "BECOMES", None)
-    known[each.id] = config if becomes is None else {"model_type": becomes}
+    known[each.id] = config if how.becomes is None else {"model_type": how.becomes}
 
 
 def _loss_problems(
-    each: Round, where: str, known: Mapping[str, Config | None], sizes: Mapping[str, ModelShape | None]
+    each: Round, where: str, known: Mapping[str, Config | None], shapes: Shapes
 ) -> Iterator[tuple[str, str]]:
     """Losses over the inside of models that have it nowhere known, or in parts that don't fit."""
     teacher = "teacher" if each.data is not None else each.teachers()[0]
+    models = [PlannedModel(_kind(known.get(name)), _if_alike(shapes[name])) for name in (each.id, teacher)]
     for j, stage in enumerate(each.stages):
-        for k, loss in enumerate(stage.losses):
-            path = f"{where}.stages.{j}.losses.{k}"
-            if loss.kind == "minilm_relations":
-                strange = [config for name in (each.id, teacher) if (config := known.get(name)) and _unknown(config)]
-                if strange:
-                    known_here = ", ".join(sorted(LAYOUTS))
-                    yield (
-                        path,
-                        f"'minilm_relations' does not know where a '{kind_of(strange[0])}' has its queries, keys and "
-                        f"values, only {known_here}; use hidden_mse, attention_mse or a loss on logits",
-                    )
-                    continue
-                yield from _relation_heads(path, getattr(loss, "relation_heads", 1), sizes[each.id], sizes[teacher])
-            if loss.kind == "attention_mse" and getattr(loss, "heads", "each") == "each":
-                yield from _attention_heads(path, sizes[each.id], sizes[teacher])
+        for k, spec in enumerate(stage.losses):
+            check = plugins.loss(spec.kind).check
+            if check is not None and (problem := check(spec, *models)) is not None:
+                key, sentence = problem
+                yield ".".join(filter(None, (where, "stages", str(j), "losses", str(k), key))), sentence
 
 
-def _unknown(config: Config) -> bool:
-    return kind_of(config) not in LAYOUTS
+def _kind(config: Config | None) -> str | None:
+    return kind_of(config) if config else None
 
 
-def _relation_heads(
-    path: str, heads: int, student: ModelShape | None, teacher: ModelShape | None
-) -> Iterator[tuple[str, str]]:
-    known = {"student": student, "teacher": teacher}
-    widths = {who: shape.hidden_size for who, shape in known.items() if shape and shape.pruned_to is None}
-    for who, width in widths.items():
-        if width % heads:
-            example = math.gcd(*widths.values())
-            yield (
-                f"{path}.relation_heads",
-                f"got {heads}, expected a divisor of the {who}'s width {width} (for example {example})",
-            )
-            return
-
-
-def _attention_heads(path: str, student: ModelShape | None, teacher: ModelShape | None) -> Iterator[tuple[str, str]]:
-    if student is None or teacher is None or student.pruned_to is not None or teacher.pruned_to is not None:
-        return
-    if student.heads != teacher.heads:
-        yield (
-            path,
-            f"'attention_mse' compares head by head, and the student has {student.heads} heads, the teacher "
-            f"{teacher.heads}; expected as many, or heads: mean, or the loss minilm_relations",
-        )
+def _if_alike(shape: ModelShape | None) -> ModelShape | None:
+    """None where nothing is known, or layers differ in ways that pruning decides."""
+    return None if shape is None or shape.heads_by_layer else shape

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from edgedistill import plugins
 from edgedistill.candidates import Candidate, counted, possible, timed
@@ -23,9 +22,6 @@ from edgedistill.steps import (
 )
 
 from .draft import Draft, arms
-
-if TYPE_CHECKING:
-    from edgedistill.interfaces import Precision
 
 
 def plan_evaluation(draft: Draft, model: str, tokens_of: str) -> None:
@@ -106,14 +102,14 @@ def _plan_emulation(draft: Draft, row: Candidate) -> None:
 
 def _plan_file(draft: Draft, model: str, target: str, precision: str) -> str:
     """The making of one target's files in one precision, after that of the files that they are made of."""
-    recipe, exporter = draft.recipe, plugins.find("exporters", target)
-    how: Precision = exporter.PRECISIONS[precision]
+    recipe, exporter = draft.recipe, plugins.target(target)
+    how = exporter.precisions[precision]
     asked = next((each.calibration for each in recipe.quantize if each.precision == precision), None)
     settings = make_file.Settings(
         task=recipe.task.type,
         target=target,
         precision=precision,
-        buckets=recipe.export.buckets if exporter.FIXED_SHAPES else None,
+        buckets=recipe.export.buckets if exporter.fixed_shapes else None,
         calibration=(asked or Calibration()) if how.calibrated else None,
         timeout_minutes=recipe.export.timeout_minutes,
     )
@@ -129,7 +125,7 @@ def _plan_file(draft: Draft, model: str, target: str, precision: str) -> str:
         settings,
         inputs,
         f"{target} {precision} of {origin}",
-        [settings.model_dump(mode="json", exclude={"timeout_minutes"}), exporter.VERSION, how.version],
+        [settings.model_dump(mode="json", exclude={"timeout_minutes"}), exporter.version, how.version],
         optional=True,
     )
 

@@ -13,6 +13,8 @@ from edgedistill.sources import Sources
 from edgedistill.spec import Spec
 from edgedistill.step import Step, key_of
 
+from .estimates import Shapes
+
 
 class Steps:
     """Collects steps; each key comes from the keys of its inputs, so order is checked as it is built."""
@@ -63,6 +65,7 @@ class Draft:
 
     recipe: Recipe
     sources: Sources
+    shapes: Shapes
     steps: Steps = field(default_factory=Steps)
     data_of: dict[str, str] = field(default_factory=lambda: {"teacher": "data"})
 

@@ -1,5 +1,5 @@
-"""Exact sizes where no formula is known, of models that another process builds without memory for their weights:
-planning itself loads no torch. They are remembered.
+"""What models will be before they are: their shapes, as the models that transformers builds of their configurations
+have them. Planning itself loads no torch: another process builds them, and they are remembered.
 """
 
 from __future__ import annotations
@@ -7,84 +7,92 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
+import logging
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from edgedistill import plugins, process
 from edgedistill.memory import recall, remember
+from edgedistill.meta_sizes import FromNothing, Request
+from edgedistill.meta_sizes import shapes as built_here
+from edgedistill.model_shape import ModelShape
 from edgedistill.recipe import Recipe, StudentSpec, source_of
 from edgedistill.sources import Sources
-from edgedistill.spec import Spec
 
-from .estimates import ModelEstimate, sized
+from .estimates import config_of
 
 _TIMEOUT_SECONDS = 120.0
-_MEMORY = "sizes.json"
-
-Request = dict[str, object]
-"""As `edgedistill.meta_sizes` takes it."""
-
-
-class Size(Spec):
-    """As `edgedistill.meta_sizes` gives it."""
-
-    layers: int | None
-    hidden_size: int | None
-    parameters: int
+_MEMORY = "shapes.json"
+_SHAPE = TypeAdapter(ModelShape)
+_logger = logging.getLogger(__name__)
 
 
-def exact(models: tuple[ModelEstimate, ...], recipe: Recipe, sources: Sources) -> tuple[ModelEstimate, ...]:
-    """The estimates with the sizes that can be built; those that can't be known before the data is read, and what no
-    library builds, stay as they are."""
-    unknown = {each.id for each in models if each.parameters is None}
-    found = sizes({name: each for name, each in requests(recipe, sources).items() if name in unknown})
-    return tuple(
-        sized(each, recipe, size.parameters, size.layers, size.hidden_size) if (size := found.get(each.id)) else each
-        for each in models
-    )
+def model_shapes(recipe: Recipe, sources: Sources, *, here: bool = False) -> dict[str, ModelShape | None]:
+    """The shape of the teacher and every student.
+
+    None where it can't be known before a download or before the data is read, or no library builds the model.
+    `parameters` are exact; else, and marked so, estimated: of a text model from nothing, whose vocabulary is learned of
+    the data; of a student that is cut down to a number of parameters; where the number of labels isn't known yet.
+
+    Args:
+        here: build the models in this process even if it has not loaded torch yet.
+    """
+    asked = requests(recipe, sources)
+    found = shapes(asked, here=here)
+    known: dict[str, ModelShape | None] = dict.fromkeys(["teacher", *(each.id for each in recipe.rounds)])
+    for name, shape in found.items():
+        vague = asked[name]["scratch"] is not None or _labels(recipe, sources, name) is None
+        known[name] = replace(shape, estimated=shape.estimated or vague)
+    return known
 
 
 def requests(recipe: Recipe, sources: Sources) -> dict[str, Request]:
-    """By model, what it is built of: a configuration, and how each student on the way differs from its source."""
+    """By model, what it is built of: a configuration, and the students on the way."""
     found: dict[str, Request] = {}
-    if config := sources.configs.get(recipe.teacher.model or ""):
-        found["teacher"] = _request(recipe, config, sources.labels)
+    if (teacher := _teacher(recipe, sources)) is not None:
+        found["teacher"] = teacher
     for each in recipe.rounds:
-        labels = sources.rounds[each.id].labels if each.data is not None else sources.labels
+        if plugins.student(each.student.init).planned is None:
+            continue
         source = source_of(each.student)
-        if source is None:
-            if config := sources.configs.get(getattr(each.student, "model", "")):
-                found[each.id] = _request(recipe, config, labels)
-        elif source in found and (step := _resize(each.student)) is not None:
-            before = found[source]
-            assert isinstance(before["resizes"], list)
-            found[each.id] = {**before, "labels": labels or 2, "resizes": [*before["resizes"], step]}
+        before = found.get(source) if source is not None else _loaded(recipe, config_of(each.student, sources))
+        if before is not None:
+            labels = _labels(recipe, sources, each.id) or 2
+            found[each.id] = {**before, "labels": labels, "students": [*before["students"], _plain(each.student)]}
     return found
 
 
-def sizes(wanted: Mapping[str, Request]) -> dict[str, Size]:
-    """By name, how large they are; absent where it can't be built, or took too long."""
-    version = importlib.metadata.version("transformers")
-    keys = {name: hashlib.sha256(json.dumps([each, version]).encode()).hexdigest() for name, each in wanted.items()}
+def shapes(wanted: Mapping[str, Request], *, here: bool = False) -> dict[str, ModelShape]:
+    """By name; absent where it can't be built, or took too long."""
+    keys = {name: _key(request) for name, request in wanted.items()}
     known = recall(_MEMORY)
     if missing := {name: wanted[name] for name, key in keys.items() if _read(known.get(key)) is None}:
-        known |= {keys[name]: size for name, size in _ask(missing).items() if size is not None}
+        made = built_here(missing) if here or "torch" in sys.modules else _ask(missing)
+        known |= {keys[name]: asdict(shape) for name, shape in made.items() if shape is not None}
         remember(_MEMORY, known)
-    return {name: size for name, key in keys.items() if (size := _read(known.get(key))) is not None}
+    return {name: shape for name, key in keys.items() if (shape := _read(known.get(key))) is not None}
 
 
-def _read(remembered: object) -> Size | None:
+def _key(request: Request) -> str:
+    """Of all that decides the shape: the request, the code of its plug-ins, the library that builds the model."""
+    students = [plugins.student(str(given["init"])).version for given in request["students"]]
+    versions = [*students, plugins.version("tasks", request["task"]), importlib.metadata.version("transformers")]
+    return hashlib.sha256(json.dumps([request, versions]).encode()).hexdigest()
+
+
+def _read(remembered: object) -> ModelShape | None:
     try:
-        return Size.model_validate(remembered)
+        return _SHAPE.validate_python(remembered)
     except ValidationError:
         return None
 
 
-def _ask(missing: Mapping[str, Request]) -> dict[str, object]:
+def _ask(missing: Mapping[str, Request]) -> dict[str, ModelShape | None]:
     try:
         done = subprocess.run(
             process.python(Path(sys.executable), "-m", "edgedistill.meta_sizes"),
@@ -95,18 +103,47 @@ def _ask(missing: Mapping[str, Request]) -> dict[str, object]:
             env=process.environment(),
             check=True,
         )
-        found: dict[str, object] = json.loads(done.stdout)
-    except (OSError, ValueError, subprocess.SubprocessError):
+        found = json.loads(done.stdout)
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        _logger.warning("sizes of models stay unknown: the process that builds them failed (%s)", error)
         return {}
+    return {name: _read(each) for name, each in found.items()}
+
+
+def _teacher(recipe: Recipe, sources: Sources) -> Request | None:
+    architecture = recipe.teacher.scratch
+    if architecture is None:
+        return _loaded(recipe, sources.configs.get(recipe.teacher.model or ""), sources.labels)
+    if not plugins.task(recipe.task.type).data.tokens:
+        return None  # its inputs are as large as the data's
+    scratch: FromNothing = {
+        "architecture": architecture.model_dump(mode="json"),
+        "length": recipe.data.max_length,
+        "token_types": 2 if "text_pair" in recipe.data.columns else 1,
+    }
+    return _request(recipe, sources.labels, scratch=scratch)
+
+
+def _loaded(recipe: Recipe, config: Mapping[str, object] | None, labels: int | None = None) -> Request | None:
+    return None if config is None else _request(recipe, labels, source=dict(config))
+
+
+def _request(
+    recipe: Recipe,
+    labels: int | None,
+    *,
+    source: dict[str, object] | None = None,
+    scratch: FromNothing | None = None,
+) -> Request:
+    return {"task": recipe.task.type, "source": source, "scratch": scratch, "labels": labels or 2, "students": []}
+
+
+def _plain(student: StudentSpec) -> dict[str, object]:
+    found: dict[str, object] = student.model_dump(mode="json", by_alias=True)
     return found
 
 
-def _request(recipe: Recipe, config: Mapping[str, object], labels: int | None) -> Request:
-    return {"task": recipe.task.type, "config": dict(config), "labels": labels or 2, "resizes": []}
-
-
-def _resize(student: StudentSpec) -> dict[str, object] | None:
-    """What of its source's sizes a student changes; None where that isn't all that it changes."""
-    named = getattr(plugins.find("students", student.init), "resizes", None)
-    sizes: dict[str, object] | None = named(student) if named is not None else None
-    return sizes
+def _labels(recipe: Recipe, sources: Sources, name: str) -> int | None:
+    """How many classes a model tells apart; None: not known yet."""
+    own = {each.id: sources.rounds[each.id].labels for each in recipe.rounds if each.data is not None}
+    return own.get(name, sources.labels)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from edgedistill.recipe import LossSpec, Recipe, Round, source_of, teacher_of
+from edgedistill.recipe import LossSpec, Recipe, Round, pretrained_of, source_of, teacher_of
 from edgedistill.steps import probe_model
 from edgedistill.steps.probe_model import ProbedModel
 
@@ -57,8 +57,8 @@ def _add(
     identity = settings.model_dump(mode="json", by_alias=True, exclude={"teacher": {"model", "revision", "fine_tune"}})
     identity["teacher"]["content"] = known.get(recipe.teacher.model or "scratch", "scratch")
     for described, model in zip(identity["models"], models, strict=True):
-        if (origin := getattr(model.student, "model", None)) is not None:
-            described["student"] |= {"model": known[origin], "revision": ""}
+        if model.student is not None and (origin := pretrained_of(model.student)) is not None:
+            described["student"] |= {"model": known[origin.model], "revision": ""}
     inputs = {f"data:{model.id}": draft.data_of[model.id] for model in models}
     student = models[-1].student
     what = "the teacher" if student is None else f"a {student.init} student"

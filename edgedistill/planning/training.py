@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from edgedistill import plugins
+from edgedistill.contracts.layer_maps import LayerMap
 from edgedistill.recipe import (
     DataSpec,
+    LossSpec,
     Round,
     Schedule,
     Stage,
     TeacherChoice,
     Teachers,
     own_tokenizer,
+    pretrained_of,
     source_of,
     teacher_of,
 )
@@ -110,7 +113,7 @@ def plan_round(draft: Draft, each: Round, arm: Arm) -> list[str]:
     if each.data is not None:
         tuned = _plan_own_teacher(draft, each)
         each = _taught_by(each, teacher_of(each))
-    live = live_signals(draft.recipe, draft.sources, each)
+    live = live_signals(draft.recipe, draft.sources, each, draft.shapes)
     signals = _plan_signals(draft, each, arm, live)
     more = dict(signals)
     if isinstance(each.teacher, TeacherChoice):
@@ -216,17 +219,23 @@ def _plan_signals(draft: Draft, each: Round, arm: Arm, live: Mapping[str, str]) 
             losses = [loss for other in sharing for loss in other.losses]
             for teacher in each.teachers():
                 for signal in ("logits", "embedding", "hidden"):
-                    readers = [loss for loss in losses if signal in plugins.find("losses", loss.kind).NEEDS]
+                    readers = [loss for loss in losses if signal in plugins.loss(loss.kind).needs]
                     if not readers or signal in live or f"{signal}:{teacher}:{place}" in inputs:
                         continue
                     more: dict[str, object] = {}
                     if signal == "hidden":
-                        maps = tuple(getattr(loss, "layers", "uniform") for loss in readers)
-                        more = {"layer_maps": maps, "student_layers": depth(draft.recipe, draft.sources, each)}
+                        maps = tuple(_layers(loss) for loss in readers)
+                        more = {"layer_maps": maps, "student_layers": depth(each, draft.shapes)}
                     record(teacher, place, stage, signal=signal, **more)
             if stage.errors is not None and f"logits:{stage.errors.of}:{place}" not in inputs:
                 record(stage.errors.of, place, stage, signal="logits")
     return inputs
+
+
+def _layers(loss: LossSpec) -> LayerMap:
+    layers = plugins.loss(loss.kind).layers
+    assert layers is not None, "the registry has no loss over hidden states without"
+    return layers(loss)
 
 
 def _plan_trials(draft: Draft, each: Round, arm: Arm, signals: Mapping[str, str], live: Mapping[str, str]) -> str:
@@ -278,10 +287,10 @@ def _plan_student(
         inputs["source"] = teacher_of(each) if own else arm.at(source)
     if not control:
         inputs |= {f"teacher:{teacher}": arm.at(teacher) for teacher in each.teachers()}
-    origin = getattr(each.student, "model", None)
+    origin = pretrained_of(each.student)
     identity = settings.model_dump(mode="json", by_alias=True)
     if origin is not None:
-        identity["round"]["student"] |= {"model": sources.models[origin], "revision": ""}
+        identity["round"]["student"] |= {"model": sources.models[origin.model], "revision": ""}
     epochs = sum(stage.epochs for stage in each.stages)
     taught = "the same student without a teacher" if control else f"from {show_teachers(each.teacher)}"
     summary = f"{each.student.init} student, {taught}, {epochs} epochs"
@@ -298,7 +307,7 @@ def show_teachers(teacher: Teachers | TeacherChoice) -> str:
 
 def _untaught(each: Round) -> Round:
     """The same student, data and number of steps with hard labels only; what the losses were changes nothing of it."""
-    hard_label = plugins.find("losses", "hard_label").SPEC(kind="hard_label")
+    hard_label = plugins.loss("hard_label").spec(kind="hard_label")
     plain = {"losses": (hard_label,), "errors": None, "teacher_errors": 1.0}
     stages = tuple(stage.model_copy(update=plain) for stage in each.stages)
     return each.model_copy(update={"stages": stages, "teacher": "none"})

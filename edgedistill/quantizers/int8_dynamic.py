@@ -5,20 +5,12 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from edgedistill.exporting import quiet
-
-if TYPE_CHECKING:
-    from edgedistill.interfaces import Inputs
-
-BYTES_PER_PARAMETER = 1.03
-FILE = "model_quantized.onnx"
-CALIBRATED = False
-VERSION = 1
+from edgedistill.arrays import Arrays
+from edgedistill.contracts.precision import Quantizer
 
 
-def quantize(source: Path, destination: Path, calibration: Sequence[Inputs]) -> None:
+def quantize(source: Path, destination: Path, calibration: Sequence[Arrays]) -> None:
     """Quantize with ONNX Runtime's `quantize_dynamic`.
 
     Signed weights give the same answers on x86 and Arm; unsigned ones differ.
@@ -26,6 +18,8 @@ def quantize(source: Path, destination: Path, calibration: Sequence[Inputs]) -> 
     import onnx
     from onnx import TensorProto
     from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    from edgedistill.exporting import quiet
 
     model = onnx.load(source)
     # quantize_dynamic transposes Gemm weights in place and then trips over the shapes recorded for the old ones.
@@ -43,3 +37,6 @@ def quantize(source: Path, destination: Path, calibration: Sequence[Inputs]) -> 
             weight_type=QuantType.QInt8,
             extra_options={"DefaultTensorType": TensorProto.FLOAT},
         )
+
+
+QUANTIZER = Quantizer(api=1, version=1, file="model_quantized.onnx", bytes_per_parameter=1.03, quantize=quantize)

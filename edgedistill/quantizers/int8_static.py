@@ -7,23 +7,15 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from edgedistill.exporting import quiet
-
-if TYPE_CHECKING:
-    from edgedistill.interfaces import Inputs
-
-BYTES_PER_PARAMETER = 1.03
-FILE = "model_int8_static.onnx"
-CALIBRATED = True
-VERSION = 1
+from edgedistill.arrays import Arrays
+from edgedistill.contracts.precision import Quantizer
 
 _PRODUCTS = ("MatMul", "Gemm")
 _TABLES = ("Gather",)
 
 
-def quantize(source: Path, destination: Path, calibration: Sequence[Inputs]) -> None:
+def quantize(source: Path, destination: Path, calibration: Sequence[Arrays]) -> None:
     """Quantize the products with ONNX Runtime's `quantize_static`, QDQ format, ranges by minimum and maximum, then the
     tables as int8-dynamic does: in QDQ format the whole table would be turned to fp32 for every run.
 
@@ -33,6 +25,8 @@ def quantize(source: Path, destination: Path, calibration: Sequence[Inputs]) -> 
     from onnx import TensorProto
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_dynamic, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    from edgedistill.exporting import quiet
 
     with tempfile.TemporaryDirectory() as folder, quiet():
         prepared, products = Path(folder) / "prepared.onnx", Path(folder) / "products.onnx"
@@ -61,8 +55,13 @@ def quantize(source: Path, destination: Path, calibration: Sequence[Inputs]) -> 
 class _Reader:
     """Hands the inputs out one by one, as ONNX Runtime's `CalibrationDataReader` does."""
 
-    def __init__(self, inputs: Sequence[Inputs], names: set[str]) -> None:
+    def __init__(self, inputs: Sequence[Arrays], names: set[str]) -> None:
         self._next = iter([{name: each[name] for name in names} for each in inputs])
 
-    def get_next(self) -> Inputs | None:
+    def get_next(self) -> Arrays | None:
         return next(self._next, None)
+
+
+QUANTIZER = Quantizer(
+    api=1, version=1, file="model_int8_static.onnx", bytes_per_parameter=1.03, quantize=quantize, calibrated=True
+)

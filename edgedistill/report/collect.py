@@ -13,7 +13,7 @@ from edgedistill.artifacts import Failure
 from edgedistill.candidates import Candidate, timed
 from edgedistill.chance import AgainstChance, against_chance
 from edgedistill.clients import loads_in
-from edgedistill.contracts.answers import References
+from edgedistill.contracts.answers import Answers, References
 from edgedistill.data import PreparedData
 from edgedistill.error_changes import ErrorChanges, error_changes
 from edgedistill.model_files import read_files
@@ -340,7 +340,7 @@ def _candidate(
     return CandidateResult.model_validate(
         {
             **identity,
-            "file": f"{place}/{list(files.opened.values())[-1].name}",
+            "file": f"{place}/{files.main}",
             "files": [f"{place}/{name}" for name in files.device],
             "lengths": files.lengths,
             "facts": files.facts,
@@ -375,7 +375,7 @@ def _emulated(row: Candidate, settings: Settings, inputs: Inputs, test: TestSet)
     here = next((each for each in same_file if _failure(each, inputs) is None), None)
     if here is not None:
         whole, some = inputs["measure"].path(f"test/{here.verify_key}.safetensors"), found.path("test.safetensors")
-        items = np.array(found.read_json("items.json")["test"], dtype=np.int64)
+        items = np.unique(Answers.open(some).item)
         facts["accuracy_here"], facts["agreement_with_here"] = test.beside(whole, some, items)
     return EmulatedResult.model_validate(
         {

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edgedistill import plugins
 from edgedistill.chance import AgainstChance
-from edgedistill.measuring.latency import BATCHED
+from edgedistill.measuring.judged import BATCHED
 from edgedistill.recipe import teacher_of
 from edgedistill.remedies import RoundFigures, remedies
 from edgedistill.results import CandidateResult, EmulatedResult, RoundResult, UnmeasuredResult
@@ -98,7 +99,9 @@ def _figures(each: Round, inputs: Inputs) -> RoundFigures:
     assert isinstance(epochs, list)
     last = [float(epoch["metric"]) for epoch in epochs if epoch["stage"] == epochs[-1]["stage"]]
     losses = [loss for stage in each.stages for loss in stage.losses]
-    temperature = next((loss.temperature for loss in losses if hasattr(loss, "temperature")), None)
+    temperatures = [plugins.loss(loss.kind).temperature for loss in losses]
+    known = (of(loss) for of, loss in zip(temperatures, losses, strict=True) if of is not None)
+    temperature = next(known, None)
     teachers = each.teachers() if each.data is None else (teacher_of(each),)
     roles = [role for teacher in teachers if (role := f"logits:{teacher}:train") in inputs]
     logits = [load_logits(inputs[role].path("logits.safetensors")) for role in roles]

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from edgedistill.emulation.session import EmulatedSession
+from edgedistill.contracts.driver import PortNames
+from edgedistill.emulation.session import EmulatedGraph
 from edgedistill.packages import Packages
 from edgedistill.runtimes import litert
-from edgedistill.runtimes.litert import SUFFIXES as SUFFIXES
-from edgedistill.runtimes.litert import TARGETS as TARGETS
-from edgedistill.runtimes.litert import version as version
 
 MACHINE = "aarch64"
 PACKAGES = Packages(
-    imports=litert.PACKAGES.imports,
-    requirements=litert.PACKAGES.requirements,
+    imports=litert.RUNTIME.packages.imports,
+    requirements=litert.RUNTIME.packages.requirements,
     environment="litert-arm64",
     emulated=MACHINE,
 )
 
 
-def open(file: Path, threads: int) -> EmulatedSession:
+def open(file: Path, threads: int, names: PortNames) -> EmulatedGraph:
     """Open `file` with `threads` threads.
 
     Raises:
         EdgedistillError: this is not an Arm process.
     """
-    return EmulatedSession(MACHINE, lambda: litert.open(file, threads))
+    return EmulatedGraph(MACHINE, lambda: litert.open(file, threads, names))
+
+
+RUNTIME = replace(litert.RUNTIME, packages=PACKAGES, open=open)

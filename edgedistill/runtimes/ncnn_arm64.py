@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from edgedistill.emulation.session import EmulatedSession
+from edgedistill.contracts.driver import PortNames
+from edgedistill.emulation.session import EmulatedGraph
 from edgedistill.packages import Packages
 from edgedistill.runtimes import ncnn
-from edgedistill.runtimes.ncnn import SUFFIXES as SUFFIXES
-from edgedistill.runtimes.ncnn import TARGETS as TARGETS
-from edgedistill.runtimes.ncnn import version as version
 
 MACHINE = "aarch64"
 PACKAGES = Packages(
-    imports=ncnn.PACKAGES.imports,
-    requirements=ncnn.PACKAGES.requirements,
+    imports=ncnn.RUNTIME.packages.imports,
+    requirements=ncnn.RUNTIME.packages.requirements,
     environment="ncnn-arm64",
     emulated=MACHINE,
 )
 
 
-def open(file: Path, threads: int) -> EmulatedSession:
+def open(file: Path, threads: int, names: PortNames) -> EmulatedGraph:
     """Open `file` with `threads` threads.
 
     Raises:
         EdgedistillError: this is not an Arm process.
     """
-    return EmulatedSession(MACHINE, lambda: ncnn.open(file, threads))
+    return EmulatedGraph(MACHINE, lambda: ncnn.open(file, threads, names))
+
+
+RUNTIME = replace(ncnn.RUNTIME, packages=PACKAGES, open=open)

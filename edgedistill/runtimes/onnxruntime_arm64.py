@@ -6,28 +6,30 @@ need not do so there. What is emulated is never timed: its cost is counted in in
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from edgedistill.emulation.session import EmulatedSession
+from edgedistill.contracts.driver import PortNames
+from edgedistill.emulation.session import EmulatedGraph
 from edgedistill.packages import Packages
 from edgedistill.runtimes import onnxruntime
-from edgedistill.runtimes.onnxruntime import SUFFIXES as SUFFIXES
-from edgedistill.runtimes.onnxruntime import TARGETS as TARGETS
-from edgedistill.runtimes.onnxruntime import version as version
 
 MACHINE = "aarch64"
 PACKAGES = Packages(
-    imports=onnxruntime.PACKAGES.imports,
-    requirements=onnxruntime.PACKAGES.requirements,
+    imports=onnxruntime.RUNTIME.packages.imports,
+    requirements=onnxruntime.RUNTIME.packages.requirements,
     environment="onnxruntime-arm64",
     emulated=MACHINE,
 )
 
 
-def open(file: Path, threads: int) -> EmulatedSession:
+def open(file: Path, threads: int, names: PortNames) -> EmulatedGraph:
     """Open `file` with `threads` threads.
 
     Raises:
         EdgedistillError: this is not an Arm process.
     """
-    return EmulatedSession(MACHINE, lambda: onnxruntime.open(file, threads))
+    return EmulatedGraph(MACHINE, lambda: onnxruntime.open(file, threads, names))
+
+
+RUNTIME = replace(onnxruntime.RUNTIME, packages=PACKAGES, open=open)

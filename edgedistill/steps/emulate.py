@@ -4,22 +4,16 @@ instructions. Items are few, evenly spread: emulation is slow."""
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from edgedistill import plugins
 from edgedistill.artifacts import write_json
+from edgedistill.contracts.answers import Answers
 from edgedistill.model_files import read_files
 from edgedistill.recipe import EmulationSpec, TaskSpec
 from edgedistill.spec import Spec
 from edgedistill.step import Context, Inputs
-from edgedistill.tasks._former import METRICS
 
-if TYPE_CHECKING:
-    from edgedistill.contracts.items import Items
-    from edgedistill.contracts.task import Task
-    from edgedistill.tasks._former import Metric
-
-VERSION = 1
+VERSION = 2
 
 
 class Settings(Spec):
@@ -34,58 +28,47 @@ class Settings(Spec):
 
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> None:
-    """Publish `validation.safetensors` and `test.safetensors` (rows of the items asked), `items.json` (their numbers)
-    and `emulation.json`."""
-    from edgedistill.arrays import evenly_spaced
+    """Publish `validation.safetensors` and `test.safetensors` (answers to the items asked) and `emulation.json`."""
     from edgedistill.data import PreparedData
-    from edgedistill.measuring.instructions import answer_and_count
-    from edgedistill.statistics import metric_interval
-    from edgedistill.tasks._former import load_rows, references
+    from edgedistill.measuring.device_model import DeviceModel
+    from edgedistill.measuring.judged import Asked, answer_and_judge, fidelity_figures, some_examples
+    from edgedistill.statistics import rows_interval
 
-    from .verify import fidelity
-
-    task: Task = plugins.task(settings.task.type)
+    task = plugins.task(settings.task.type)
     data, files = PreparedData.of(inputs), read_files(inputs["file"])
-    cpu = settings.emulation.cpu
-    numbers, tokens, asked = {}, {}, {}
-    for split in ("validation", "test"):
-        every: Items = data.items(split)
-        numbers[split] = evenly_spaced(len(every), settings.emulation.items)
-        tokens[split] = every.take(numbers[split])
-        asked[split] = context.scratch / f"{split}-inputs.safetensors", folder / f"{split}.safetensors"
-        tokens[split].save(asked[split][0])
-    cost = answer_and_count(
-        files.opened,
-        settings.runtime,
-        settings.task.type,
-        asked,
-        "test",
-        cpu,
-        context.scratch,
-        length=settings.length,
-        timeout_seconds=60 * settings.timeout_minutes,
-    )
-    reference = load_rows(inputs["reference"].path("validation.safetensors")).take(numbers["validation"])
-    against_torch = fidelity(load_rows(folder / "validation.safetensors"), reference)
-    metric: Metric = METRICS[settings.task.metric]
-    labels = references(task, tokens["test"])
-    kept = labels != -100
-    decided = load_rows(folder / "test.safetensors").values.argmax(axis=1)[kept]
-    interval = metric_interval(metric, decided, labels[kept])
-    write_json(folder / "items.json", {split: found.tolist() for split, found in numbers.items()})
+    cpu, take = settings.emulation.cpu, settings.emulation.items
+    validation, test = data.items("validation"), data.items("test")
+    expected = Answers.open(inputs["reference"].path("validation.safetensors"))
+    beside_torch = Asked(validation, some_examples(validation, take), expected=expected)
+    judged = Asked(test, some_examples(test, take), references=task.data.references(test))
+    model = DeviceModel(files.opened, settings.runtime, settings.task.type, 60 * settings.timeout_minutes, cpu)
+    # One process for all: an emulated one takes long to start.
+    with model.opened(context.scratch) as opened:
+        found = {
+            "validation": answer_and_judge(opened, task.judge, beside_torch),
+            "test": answer_and_judge(opened, task.judge, judged),
+        }
+        assert judged.chosen is not None
+        cost = opened.cost(test.take(judged.chosen), 1, settings.length)
+    for split, each in found.items():
+        each.answers.save(folder / f"{split}.safetensors")
+    against_torch = fidelity_figures(found["validation"])
+    metric, references = task.judge.metrics[settings.task.metric], found["test"].references
+    assert references is not None
+    interval = rows_interval(metric, metric.statistics(found["test"].answers, references))
     write_json(
         folder / "emulation.json",
         {
             "cpu": cpu,
             "runtime_version": cost.runtime_version,
             "backend": cost.backend,
-            "items": len(numbers["validation"]),
-            "items_of": len(data.items("validation")),
+            "items": len(beside_torch.chosen or ()),
+            "items_of": len(validation),
             "agreement_with_student": against_torch["agreement"],
             "max_abs_diff": against_torch["max_abs_diff"],
-            "test_items": len(numbers["test"]),
-            "test_items_of": len(data.items("test")),
-            "accuracy": metric.score(decided, labels[kept]),
+            "test_items": len(judged.chosen),
+            "test_items_of": len(test),
+            "accuracy": found["test"].figures[settings.task.metric],
             "accuracy_ci": (interval.low, interval.high),
             "instructions_per_inference": cost.instructions_per_inference,
             "counted_inputs": cost.inputs,

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from edgedistill import plugins
 from edgedistill.artifacts import Failure, write_json
 from edgedistill.candidates import Candidate
@@ -18,9 +16,9 @@ from edgedistill.spec import Spec
 from edgedistill.step import Context, Inputs
 
 if TYPE_CHECKING:
-    from edgedistill.arrays import Integers
+    from edgedistill.contracts.items import Items
 
-VERSION = 4
+VERSION = 5
 
 
 class Settings(Spec):
@@ -33,41 +31,45 @@ class Settings(Spec):
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> None:
     """Publish `measurements.json` (summaries, raw samples), `environment.json` (the machine that measured, and the
-    versions there) and `test/` (rows of every file, labels).
+    versions there) and `test/` (answers of every file, references).
 
     What failed before is left out; what fails here is recorded, and the others go on.
     """
     from edgedistill.data import PreparedData
-    from edgedistill.measuring.latency import Answering, Timed, answers, time_files
-    from edgedistill.tasks._former import references
+    from edgedistill.measuring.device_model import DeviceModel
+    from edgedistill.measuring.latency import Timed, time_models
 
     task = plugins.task(settings.task.type)
     timeout_seconds = 60 * settings.measure.timeout_minutes
     rows = [row for row in settings.candidates if inputs[f"verify:{row.verify_key}"].failure is None]
+    (folder / "test").mkdir()
     given: dict[str, Path] = {}
-    labels: Integers = np.zeros(0, dtype=np.int64)
+    items: dict[str, Items] = {}
     for model in dict.fromkeys(row.round for row in settings.candidates):
         given[model] = context.scratch / f"inputs-{model}.safetensors"
-        tokens = PreparedData.of(inputs, f"data:{model}").items("test")
-        tokens.save(given[model])
-        labels = references(task, tokens)  # the same for all: only the tokens differ
+        items[model] = PreparedData.of(inputs, f"data:{model}").items("test")
+        items[model].save(given[model])
+        # The same for all: only the tokens differ.
+        task.data.references(items[model]).save(folder / "test" / "references.safetensors")
     files = {row.file_key: read_files(inputs[f"file:{row.file_key}"]) for row in rows}
-    (folder / "test").mkdir()
-    write_json(folder / "test" / "references.json", {"labels": labels.tolist()})
+    models = {
+        row.id: DeviceModel(files[row.file_key].opened, row.runtime, settings.task.type, timeout_seconds)
+        for row in rows
+    }
     failed: dict[str, EdgedistillError] = {}
     for key in dict.fromkeys(row.verify_key for row in rows):
         row = next(row for row in rows if row.verify_key == key)
-        asked = Answering(files[row.file_key].opened, row.runtime, settings.task.type, timeout_seconds)
         try:
-            answers(asked, given[row.round], folder / "test" / f"{key}.safetensors", context.scratch)
+            with models[row.id].opened(context.scratch) as opened:
+                opened.answers(items[row.round]).save(folder / "test" / f"{key}.safetensors")
             context.progress.say(
                 f"      {row.round} {row.target} {row.precision}: answered the test set under {row.runtime}"
             )
         except EdgedistillError as error:
             failed |= {row.id: error for row in rows if row.verify_key == key}
-    timings = time_files(
+    timings = time_models(
         [
-            Timed(row.id, files[row.file_key].opened, row.runtime, row.threads, row.batch, given[row.round])
+            Timed(row.id, models[row.id], row.threads, row.batch, given[row.round])
             for row in rows
             if row.id not in failed
         ],
@@ -75,7 +77,6 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
         context.progress,
         min_seconds=settings.measure.min_seconds,
         length=None if settings.measure.lengths == "as_is" else settings.measure.lengths,
-        timeout_seconds=timeout_seconds,
     )
     for name, cause in (failed | dict(timings.failed)).items():
         context.failures[name] = Failure.of(cause)
@@ -86,6 +87,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
         {
             row.id: {
                 "latency_ms": timing.summary(),
+                "phases_ms": timing.phases(),
                 "throughput_per_s": timing.throughput_per_s,
                 "load_ms": timing.load_ms,
                 "peak_rss_mb": timing.peak_rss_mb,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from edgedistill import plugins
 from edgedistill.architectures import kind_of, suitable
 from edgedistill.artifacts import write_json
-from edgedistill.recipe import LossSpec, Schedule, StudentSpec, TeacherSpec
+from edgedistill.recipe import LossSpec, Schedule, StudentSpec, TeacherSpec, pretrained_of
 from edgedistill.spec import Spec
 from edgedistill.step import Context, Inputs
 
@@ -112,7 +112,8 @@ def _make(each: ProbedModel, settings: Settings, task: Task, data: PreparedData,
         return probing.Subject(model.cpu().eval(), name, remedy)
     source = made[each.source] if each.source is not None else None
     name, remedy = f"the student of {each.id} (init: {student.init})", "expected another model for the student"
-    origin = str(getattr(student, "model", ""))
+    pretrained = pretrained_of(student)
+    origin = pretrained.model if pretrained is not None else ""
     if source is not None:
         config = load_config(source, None).to_dict()
         others = [init for init in suitable(config) if init != student.init]
@@ -138,7 +139,7 @@ def _check_losses(
     items = probe_items(data, task)
     training = TrainingData.plain([items], task)
     plain = training.fetch(range(len(training.examples)))
-    hard_label = plugins.find("losses", "hard_label").SPEC(kind="hard_label")
+    hard_label = plugins.loss("hard_label").spec(kind="hard_label")
     own = ((hard_label,),) if task.model.loss is not None and task.data.columns.in_training else ()
     folders = [made[name] for name in settings.teachers]
     teachers = [load_model(task.model.auto_class(), folder, None) for folder in folders]

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from edgedistill import plugins
-from edgedistill.interfaces import pooled
-from edgedistill.layer_maps import LayerMap, layer_pairs
+from edgedistill.contracts.layer_maps import LayerMap, layer_pairs
+from edgedistill.contracts.loss import pooled
 from edgedistill.recipe import Compute
 from edgedistill.spec import Spec
 from edgedistill.step import Context, Inputs

@@ -34,10 +34,9 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     from edgedistill.tokenizer_files import save_tokenizer
 
     source = PreparedData.of(inputs)
-    initialisation = plugins.find("students", settings.student.init)
-    kept = initialisation.make_tokenizer(
-        settings.student, source.tokenizer, source.items("train"), folder / "tokenizer"
-    )
+    make_tokenizer = plugins.student(settings.student.init).make_tokenizer
+    assert make_tokenizer is not None, "the plan has this step for students with a tokenizer of their own"
+    kept = make_tokenizer(settings.student, source.tokenizer, source.items("train"), folder / "tokenizer")
     save_tokenizer(load_tokenizer(folder / "tokenizer"), source.max_length, folder / "tokenizer")
     write_json(folder / "kept_tokens.json", kept)
     facts = inputs["data"].read_json("data.json")

@@ -36,7 +36,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
 
     from edgedistill.checkpoint import EpochRecord
     from edgedistill.data import PreparedData
-    from edgedistill.losses.hard_label import HardLabelSpec, build
+    from edgedistill.model_sizes import shape_of
     from edgedistill.trainee import Trainee
     from edgedistill.training import StageRequest, TrainingData, train_stage
     from edgedistill.training_record import judge, save_trained
@@ -47,7 +47,9 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     model = untrained(settings.teacher, task, data)
     history: list[EpochRecord] = []
     if settings.teacher.fine_tune is not None:
-        trainee = Trainee(model, task, [build(HardLabelSpec(kind="hard_label"))])
+        hard_label = plugins.loss("hard_label")
+        term = hard_label.build(hard_label.spec(kind="hard_label"), shape_of(model.config), None)
+        trainee = Trainee(model, task, [term])
         request = StageRequest(
             name="fine-tune",
             data=TrainingData.plain([data.items("train")], task),

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from edgedistill.interfaces import StudentRequest
-from edgedistill.spec import Spec
+from edgedistill.contracts.student import Config, PlannedStudent, Pretrained, Student, StudentRequest, StudentSpec
+from edgedistill.contracts.task import AutoClass
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 
-class CheckpointSpec(Spec):
+class CheckpointSpec(StudentSpec):
     """`checkpoint`: a hub id or folder, its tokenizer the same as the teacher's."""
 
     init: Literal["checkpoint"]
@@ -24,29 +24,45 @@ class CheckpointSpec(Spec):
     """Keep only this many of its layers, evenly spread."""
 
 
-SPEC = CheckpointSpec
-VERSION = 1
-OWN_TOKENIZER = False
+def planned(spec: CheckpointSpec, source: PreTrainedConfig, auto_class: AutoClass) -> PlannedStudent:
+    """The pretrained model with as many layers as are asked for.
+
+    Raises:
+        UserError: more layers asked for than it has.
+    """
+    from edgedistill.model_sizes import resized
+    from edgedistill.students._copy import evenly
+
+    if spec.layers is None:
+        return PlannedStudent(source)
+    return PlannedStudent(resized(source, evenly(spec.layers, source.num_hidden_layers)))
 
 
-def build(request: StudentRequest) -> PreTrainedModel:
+def unsuitable(spec: CheckpointSpec | None, source: Config) -> str | None:
+    """Layers that share their weights can't be kept one by one."""
+    from edgedistill.architectures import shares_layers
+
+    cut = spec is not None and spec.layers is not None
+    return "whose layers share their weights" if cut and shares_layers(source) else None
+
+
+def build(request: StudentRequest[CheckpointSpec]) -> PreTrainedModel:
     """The pretrained student with a fresh head for the task.
 
     Raises:
         UserError: another vocabulary than the teacher's, or more layers asked for than it has.
     """
-    from edgedistill.models import load_model, load_tokenizer, resized
+    from edgedistill.models import load_model, load_tokenizer
     from edgedistill.students._copy import copy_layers, evenly
 
     spec = request.spec
-    assert isinstance(spec, CheckpointSpec)
     if request.tokenizer is not None:
         _check_vocabulary(spec.model, load_tokenizer(spec.model, spec.revision), request.tokenizer)
     model = load_model(request.auto_class, spec.model, spec.revision, request.config_overrides)
     if spec.layers is None or spec.layers == model.config.num_hidden_layers:
         return model
     kept = evenly(spec.layers, model.config.num_hidden_layers)
-    student = request.auto_class.from_config(resized(model.config, layers=kept))
+    student = request.auto_class.from_config(planned(spec, model.config, request.auto_class).config)
     copy_layers(model, student, kept)
     return student
 
@@ -61,3 +77,15 @@ def _check_vocabulary(model: str | Path, tokenizer: PreTrainedTokenizerBase, exp
             f"student.model: '{model}' has another vocabulary than the teacher ({len(own)} tokens against "
             f"{len(wanted)}, {different} of the teacher's missing or renumbered); expected a model with the same one"
         )
+
+
+STUDENT = Student(
+    api=1,
+    version=1,
+    spec=CheckpointSpec,
+    build=build,
+    planned=planned,
+    pretrained=lambda spec: Pretrained(spec.model, spec.revision),
+    layers=lambda spec: spec.layers,
+    unsuitable=unsuitable,
+)

@@ -7,31 +7,33 @@ the projection back to H, and the head where ELECTRA's differs, are solved on re
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from pydantic import Field
 
+from edgedistill.arrays import Floats
 from edgedistill.contracts.batch import Batch
 from edgedistill.contracts.items import Items
+from edgedistill.contracts.student import Config, PlannedStudent, Student, StudentRequest, StudentSpec
+from edgedistill.contracts.task import AutoClass
 from edgedistill.errors import UserError
-from edgedistill.interfaces import Floats, StudentRequest
-from edgedistill.shapes import ModelShape
-from edgedistill.spec import Spec
+from edgedistill.model_shape import ModelShape
 from edgedistill.students._copy import evenly, layer_list, source_name
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedConfig, PreTrainedModel
+
 
 _SUPPORTED = ("bert", "electra")
 # Of the weight of all tokens: texts yet to come hold tokens that the training texts don't.
 _UNSEEN_SHARE = 0.05
 
 
-class FactoriseSpec(Spec):
+class FactoriseSpec(StudentSpec):
     """`factorise`: the source with its embeddings in fewer dimensions, as an ELECTRA model."""
 
     init: Literal["factorise"]
@@ -43,55 +45,59 @@ class FactoriseSpec(Spec):
     """Keep only this many of the source's layers, evenly spread; all of them unless given."""
 
 
-SPEC = FactoriseSpec
-VERSION = 1
-OWN_TOKENIZER = False
-BECOMES = "electra"
-
-
-def unsuitable(source: Mapping[str, object]) -> str | None:
+def unsuitable(spec: FactoriseSpec | None, source: Config) -> str | None:
     """Only BERT has a stock architecture with factorised embeddings."""
     return None if source.get("model_type") in _SUPPORTED else f"and it knows {' and '.join(_SUPPORTED)}"
 
 
-def shape(spec: FactoriseSpec, source: ModelShape) -> ModelShape | None:
-    """The student's shape; None for a source whose embeddings can't be factorised."""
-    if source.architecture not in _SUPPORTED:
-        return None
-    return replace(source.resized(spec.layers), architecture="electra", embedding_size=spec.embedding_size)
+def planned(spec: FactoriseSpec, source: PreTrainedConfig, auto_class: AutoClass) -> PlannedStudent:
+    """An ELECTRA of the source's sizes.
+
+    Raises:
+        UserError: another architecture, a width that isn't less than the source's, or more layers than it has.
+    """
+    from transformers import ElectraConfig
+
+    from edgedistill.model_sizes import resized, shape_of
+
+    shape = shape_of(source)
+    if shape.architecture not in _SUPPORTED:
+        raise UserError(
+            f"init: factorise knows {' and '.join(_SUPPORTED)}, 'from' is a '{shape.architecture}', which no stock "
+            "architecture has with factorised embeddings; use init: trim_vocabulary to make embeddings smaller"
+        )
+    width = shape.embedding_size
+    if spec.embedding_size >= width:
+        raise UserError(f"student.embedding_size: got {spec.embedding_size}, expected less than the source's {width}")
+    same = {
+        key: value
+        for key, value in resized(source, _kept(spec, shape)).to_dict().items()
+        if key not in ("model_type", "architectures", "embedding_size")
+    }
+    return PlannedStudent(ElectraConfig(**same, embedding_size=spec.embedding_size))
 
 
-def build(request: StudentRequest) -> PreTrainedModel:
+def _kept(spec: FactoriseSpec, source: ModelShape) -> list[int]:
+    return evenly(spec.layers or source.layers, source.layers)
+
+
+def build(request: StudentRequest[FactoriseSpec]) -> PreTrainedModel:
     """The student, its layers the source's.
 
     Raises:
         UserError: another architecture, a width that isn't less than the source's, or more layers than it has.
     """
     import torch
-    from transformers import ElectraConfig
 
-    from edgedistill.models import load_model, resized
+    from edgedistill.model_sizes import shape_of
+    from edgedistill.models import load_model
 
     spec = request.spec
-    assert isinstance(spec, FactoriseSpec)
     assert request.train is not None, "the distil step gives the training tokens"
     source = load_model(request.auto_class, request.source, None, request.config_overrides)
-    config = source.config
-    if config.model_type not in _SUPPORTED:
-        raise UserError(
-            f"init: factorise knows {' and '.join(_SUPPORTED)}, 'from' is a '{config.model_type}', which no stock "
-            "architecture has with factorised embeddings; use init: trim_vocabulary to make embeddings smaller"
-        )
-    width = getattr(config, "embedding_size", config.hidden_size)
-    if spec.embedding_size >= width:
-        raise UserError(f"student.embedding_size: got {spec.embedding_size}, expected less than the source's {width}")
-    kept = evenly(spec.layers or config.num_hidden_layers, config.num_hidden_layers)
-    same = {
-        key: value
-        for key, value in resized(config, kept).to_dict().items()
-        if key not in ("model_type", "architectures", "embedding_size")
-    }
-    student = request.auto_class.from_config(ElectraConfig(**same, embedding_size=spec.embedding_size)).eval()
+    config = planned(spec, source.config, request.auto_class).config
+    kept = _kept(spec, shape_of(source.config))
+    student = request.auto_class.from_config(config).eval()
     with torch.no_grad():
         same_head = copy_body(source, student, kept)
         copy_embeddings(source, student, request.train)
@@ -273,3 +279,16 @@ def _tensor(values: Floats) -> torch.Tensor:
     import torch
 
     return torch.from_numpy(values).float()
+
+
+STUDENT = Student(
+    api=1,
+    version=1,
+    spec=FactoriseSpec,
+    build=build,
+    planned=planned,
+    parent=lambda spec: spec.from_,
+    layers=lambda spec: spec.layers,
+    unsuitable=unsuitable,
+    becomes="electra",
+)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from edgedistill.interfaces import StudentRequest
-from edgedistill.spec import Spec
+from edgedistill.contracts.student import Config, PlannedStudent, Student, StudentRequest, StudentSpec
+from edgedistill.contracts.task import AutoClass
+from edgedistill.errors import UserError
 from edgedistill.students._copy import copy_layers, evenly
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedConfig, PreTrainedModel
 
 
-class KeepLayersSpec(Spec):
+class KeepLayersSpec(StudentSpec):
     """`keep_layers`: a number of layers, evenly spread over the source's, or the listed ones (counted from 0)."""
 
     init: Literal["keep_layers"]
@@ -23,39 +23,59 @@ class KeepLayersSpec(Spec):
     layers: Annotated[int, Field(ge=1)] | tuple[Annotated[int, Field(ge=0)], ...]
 
 
-SPEC = KeepLayersSpec
-VERSION = 1
-OWN_TOKENIZER = False
-
-
-def unsuitable(source: Mapping[str, object]) -> str | None:
+def unsuitable(spec: KeepLayersSpec | None, source: Config) -> str | None:
     """Layers that share their weights can't be kept one by one."""
     from edgedistill.architectures import shares_layers
 
     return "whose layers share their weights" if shares_layers(source) else None
 
 
-def resizes(spec: KeepLayersSpec) -> dict[str, object]:
-    """The sizes of its source that such a student changes."""
-    return {"layers": spec.layers}
+def planned(spec: KeepLayersSpec, source: PreTrainedConfig, auto_class: AutoClass) -> PlannedStudent:
+    """The source with fewer layers.
+
+    Raises:
+        UserError: a layer that the source doesn't have.
+    """
+    from edgedistill.model_sizes import resized
+
+    return PlannedStudent(resized(source, _kept(spec, source)))
 
 
-def build(request: StudentRequest) -> PreTrainedModel:
+def depth(spec: KeepLayersSpec) -> int:
+    """How many layers it keeps."""
+    return spec.layers if isinstance(spec.layers, int) else len(spec.layers)
+
+
+def build(request: StudentRequest[KeepLayersSpec]) -> PreTrainedModel:
     """The student, its weights copied (DistilBERT, Sanh et al. 2019, section 3).
 
     Raises:
         UserError: a layer that the source doesn't have.
     """
-    from edgedistill.errors import UserError
-    from edgedistill.models import load_model, resized
+    from edgedistill.models import load_model
 
     spec = request.spec
-    assert isinstance(spec, KeepLayersSpec)
     source = load_model(request.auto_class, request.source, None, request.config_overrides)
-    depth = source.config.num_hidden_layers
+    student = request.auto_class.from_config(planned(spec, source.config, request.auto_class).config)
+    copy_layers(source, student, _kept(spec, source.config))
+    return student
+
+
+def _kept(spec: KeepLayersSpec, source: PreTrainedConfig) -> list[int]:
+    depth = source.num_hidden_layers
     kept = evenly(spec.layers, depth) if isinstance(spec.layers, int) else list(spec.layers)
     if not kept or max(kept) >= depth:
         raise UserError(f"student.layers: got {kept}, expected layer numbers from 0 to {depth - 1}")
-    student = request.auto_class.from_config(resized(source.config, layers=kept))
-    copy_layers(source, student, kept)
-    return student
+    return kept
+
+
+STUDENT = Student(
+    api=1,
+    version=1,
+    spec=KeepLayersSpec,
+    build=build,
+    planned=planned,
+    parent=lambda spec: spec.from_,
+    layers=depth,
+    unsuitable=unsuitable,
+)

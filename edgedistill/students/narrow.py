@@ -7,18 +7,17 @@ residual stream, the L2 norm of a head's output, the mean magnitude of a neuron'
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, model_validator
 
 from edgedistill.contracts.batch import Batch
+from edgedistill.contracts.student import Config, PlannedStudent, Student, StudentRequest, StudentSpec
+from edgedistill.contracts.task import AutoClass
 from edgedistill.errors import UserError
-from edgedistill.interfaces import StudentRequest
-from edgedistill.layouts import LAYOUTS, Layout, layout_of
-from edgedistill.shapes import ModelShape
-from edgedistill.spec import Spec
+from edgedistill.model_layout import LAYOUTS, Layout, layout_of
 from edgedistill.students._copy import evenly, layer_list, source_name
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
 
 
-class NarrowSpec(Spec):
+class NarrowSpec(StudentSpec):
     """`narrow`: fewer hidden dimensions, heads and feed-forward neurons (and layers, if given) of the source.
 
     To a `hidden_size`, or as wide as a number of `parameters` allows, in steps of one head.
@@ -54,37 +53,64 @@ class NarrowSpec(Spec):
         return self
 
 
-SPEC = NarrowSpec
-VERSION = 1
-OWN_TOKENIZER = False
-
-
-def unsuitable(source: Mapping[str, object]) -> str | None:
+def unsuitable(spec: NarrowSpec | None, source: Config) -> str | None:
     """Why its weights can't be cut: where they stand must be known."""
     known = source.get("model_type") in LAYOUTS
     return None if known else f"which it does not know ({', '.join(sorted(LAYOUTS))})"
 
 
-def shape(spec: NarrowSpec, source: ModelShape) -> ModelShape | None:
-    """The student's shape; None when no width of an architecture known here has so few parameters.
+def planned(spec: NarrowSpec, source: PreTrainedConfig, auto_class: AutoClass) -> PlannedStudent:
+    """The source at another width; with `parameters`, the widest whole number of the source's heads that fits.
 
-    With `parameters`, the widest whole number of the source's heads that fits.
+    Raises:
+        UserError: layers of unequal sizes, more layers than the source has, heads that don't divide the width, a width
+            at which embeddings lose their projection, or even one head is more than `parameters`.
     """
-    if spec.hidden_size is not None:
-        return source.resized(spec.layers, spec.hidden_size, spec.heads, spec.intermediate_size)
-    assert spec.parameters is not None
-    for heads in range(source.heads, 0, -1):
-        width = heads * (source.hidden_size // source.heads)
-        found = source.resized(spec.layers, width, heads, spec.intermediate_size)
-        count = None if _loses_projection(width, source) else found.parameters()
-        if count is not None and count <= spec.parameters:
-            return found
-    return None
+    from edgedistill.model_sizes import refuse_unequal_layers
+
+    refuse_unequal_layers(source)
+    if spec.parameters is not None:
+        return PlannedStudent(_widest(spec, source, auto_class, spec.parameters))
+    assert spec.hidden_size is not None
+    if _loses_projection(spec.hidden_size, source):
+        raise UserError(
+            f"student.hidden_size: got {spec.hidden_size}, the source's embedding_size, at which this architecture "
+            "has no projection of the embeddings; expected another width"
+        )
+    return PlannedStudent(_at_width(spec, source, spec.hidden_size, spec.heads))
 
 
-def _loses_projection(width: int, source: ModelShape | None) -> bool:
+def _widest(spec: NarrowSpec, source: PreTrainedConfig, auto_class: AutoClass, parameters: int) -> PreTrainedConfig:
+    from edgedistill.models import outline, parameter_count
+
+    count = 0
+    for heads in range(source.num_attention_heads, 0, -1):
+        width = heads * head_size(source)
+        if _loses_projection(width, source):
+            continue
+        config = _at_width(spec, source, width, heads)
+        count = parameter_count(outline(auto_class, config))
+        if count <= parameters:
+            return config
+    raise UserError(f"student.parameters: got {parameters}, expected at least {count}, what one head takes")
+
+
+def _at_width(spec: NarrowSpec, source: PreTrainedConfig, width: int, heads: int | None) -> PreTrainedConfig:
+    from edgedistill.model_sizes import resized
+
+    return resized(source, _kept(spec, source), width, heads, spec.intermediate_size)
+
+
+def _kept(spec: NarrowSpec, source: PreTrainedConfig) -> list[int]:
+    return evenly(spec.layers or source.num_hidden_layers, source.num_hidden_layers)
+
+
+def _loses_projection(width: int, source: PreTrainedConfig) -> bool:
     """Whether the source projects its embeddings and a student of this width wouldn't."""
-    return source is not None and source.embedding_size == width
+    from edgedistill.model_sizes import shape_of
+
+    shape = shape_of(source)
+    return shape.embedding_size != shape.hidden_size and shape.embedding_size == width
 
 
 @dataclass(frozen=True)
@@ -96,32 +122,23 @@ class Importance:
     neurons: list[torch.Tensor]
 
 
-def build(request: StudentRequest) -> PreTrainedModel:
+def build(request: StudentRequest[NarrowSpec]) -> PreTrainedModel:
     """The narrower student, its weights the source's most important ones.
 
     Raises:
         UserError: an architecture without a known layout, or a size larger than the source's.
     """
-    from edgedistill.models import intermediate_size, load_model, refuse_unequal_layers, resized
+    from edgedistill.models import load_model
 
     spec = request.spec
-    assert isinstance(spec, NarrowSpec)
     source = load_model(request.auto_class, request.source, None, request.config_overrides)
     config = source.config
-    refuse_unequal_layers(config)
-    layout = layout_of(config.model_type, "init: narrow")
-    kept = evenly(spec.layers or config.num_hidden_layers, config.num_hidden_layers)
-    asked = _asked(spec, config)
-    smaller = resized(config, kept, asked.hidden_size, asked.heads, asked.intermediate_size)
-    if _loses_projection(smaller.hidden_size, ModelShape.from_config(config.to_dict(), 1)):
-        raise UserError(
-            f"student.hidden_size: got {smaller.hidden_size}, the source's embedding_size, at which this architecture "
-            "has no projection of the embeddings; expected another width"
-        )
+    layout, kept = layout_of(config.model_type, "init: narrow"), _kept(spec, config)
+    smaller = planned(spec, config, request.auto_class).config
     for key, new, old in (
         ("hidden_size", smaller.hidden_size, config.hidden_size),
         ("heads", smaller.num_attention_heads, config.num_attention_heads),
-        ("intermediate_size", intermediate_size(smaller), intermediate_size(config)),
+        ("intermediate_size", feed_forward(smaller), feed_forward(config)),
         ("head size", head_size(smaller), head_size(config)),
     ):
         if new > old:
@@ -132,31 +149,18 @@ def build(request: StudentRequest) -> PreTrainedModel:
     return student
 
 
-def _asked(spec: NarrowSpec, config: PreTrainedConfig) -> ModelShape | NarrowSpec:
-    """The sizes to cut to.
-
-    Raises:
-        UserError: even one head is more than `parameters`, or the architecture's can't be counted.
-    """
-    if spec.parameters is None:
-        return spec
-    source = ModelShape.from_config(config.to_dict(), config.num_labels)
-    found = shape(spec, source) if source else None
-    if found is None:
-        one_head = (
-            source.resized(spec.layers, source.hidden_size // source.heads, 1, spec.intermediate_size)
-            if source
-            else None
-        )
-        least = one_head.parameters() if one_head else None
-        expected = f"at least {least}, what one head takes" if least else "hidden_size for this architecture"
-        raise UserError(f"student.parameters: got {spec.parameters}, expected {expected}")
-    return found
-
-
-def head_size(config: object) -> int:
+def head_size(config: PreTrainedConfig) -> int:
     """Dimensions of one attention head."""
-    return int(config.hidden_size // config.num_attention_heads)  # type: ignore[attr-defined]
+    return int(config.hidden_size // config.num_attention_heads)
+
+
+def feed_forward(config: PreTrainedConfig) -> int:
+    """The feed-forward width, which every architecture of a known layout has."""
+    from edgedistill.model_sizes import shape_of
+
+    width = shape_of(config).intermediate_size
+    assert width is not None
+    return width
 
 
 def measure_importance(model: PreTrainedModel, probe: Sequence[Batch], layout: Layout) -> Importance:
@@ -223,8 +227,6 @@ def copy_narrow(
     Raises:
         UserError: a parameter whose shape can't be explained by the cut sizes.
     """
-    from edgedistill.models import intermediate_size
-
     config, layers = student.config, layer_list(source)
     hidden = _top(importance.hidden, config.hidden_size)
     heads = {
@@ -232,7 +234,7 @@ def copy_narrow(
         for j, i in enumerate(kept)
     }
     strongest_heads = {j: _top(importance.heads[i].norm(dim=1), config.num_attention_heads) for j, i in enumerate(kept)}
-    neurons = {j: _top(importance.neurons[i], intermediate_size(config)) for j, i in enumerate(kept)}
+    neurons = {j: _top(importance.neurons[i], feed_forward(config)) for j, i in enumerate(kept)}
     weights = source.state_dict()
     chosen: dict[str, torch.Tensor] = {}
     for name, target in student.state_dict().items():
@@ -280,3 +282,15 @@ def _part(name: str, layers: str) -> tuple[int, str]:
 def _top(importance: torch.Tensor, count: int) -> torch.Tensor:
     """The indices of the `count` largest, in their original order."""
     return importance.topk(count).indices.sort().values
+
+
+STUDENT = Student(
+    api=1,
+    version=1,
+    spec=NarrowSpec,
+    build=build,
+    planned=planned,
+    parent=lambda spec: spec.from_,
+    layers=lambda spec: spec.layers,
+    unsuitable=unsuitable,
+)

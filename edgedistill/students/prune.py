@@ -13,28 +13,28 @@ Unlike `narrow`, which cuts all layers alike, layers may end with different size
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from edgedistill.contracts.student import Config, PlannedStudent, Student, StudentRequest, StudentSpec
+from edgedistill.contracts.task import AutoClass
 from edgedistill.errors import UserError
-from edgedistill.interfaces import StudentRequest
-from edgedistill.layouts import Layout, layout_of
-from edgedistill.shapes import ModelShape
-from edgedistill.spec import Spec
+from edgedistill.model_layout import Layout, layout_of
 from edgedistill.students._copy import layer_list
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedConfig, PreTrainedModel
+
 
 _SUPPORTED = ("bert", "edgedistill-pruned-bert")
 _LEAST = {"heads": 1, "neurons": 8}
 
 
-class PruneSpec(Spec):
+class PruneSpec(StudentSpec):
     """`prune`: the heads and neurons that matter least go, over all layers, until `parameters` are left."""
 
     init: Literal["prune"]
@@ -44,22 +44,23 @@ class PruneSpec(Spec):
     """Of the whole model, embeddings and head included; the student has at most so many, and at most one head less."""
 
 
-SPEC = PruneSpec
-VERSION = 1
-OWN_TOKENIZER = False
-BECOMES = "edgedistill-pruned-bert"
-
-
-def unsuitable(source: Mapping[str, object]) -> str | None:
+def unsuitable(spec: PruneSpec | None, source: Config) -> str | None:
     """What isn't BERT can't be pruned."""
     return None if source.get("model_type") in _SUPPORTED else f"and it knows {' and '.join(_SUPPORTED)}"
 
 
-def shape(spec: PruneSpec, source: ModelShape) -> ModelShape | None:
-    """The source's shape with what it is pruned to; None for a source that can't be pruned."""
-    if source.architecture not in _SUPPORTED:
-        return None
-    return replace(source, architecture="edgedistill-pruned-bert", pruned_to=spec.parameters)
+def planned(spec: PruneSpec, source: PreTrainedConfig, auto_class: AutoClass) -> PlannedStudent:
+    """The source before it is cut, and what it is cut to: the heads and neurons that go follow from the data.
+
+    Raises:
+        UserError: an architecture that can't be pruned.
+    """
+    from edgedistill.pruned_model import PrunedBertConfig
+
+    if source.model_type not in _SUPPORTED:
+        raise UserError(f"init: prune knows {' and '.join(_SUPPORTED)}, 'from' is a '{source.model_type}'")
+    same = {key: value for key, value in source.to_dict().items() if key not in ("model_type", "architectures")}
+    return PlannedStudent(PrunedBertConfig(**same), at_most=spec.parameters)
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class Kept:
     neurons: list[list[int]]
 
 
-def build(request: StudentRequest) -> PreTrainedModel:
+def build(request: StudentRequest[PruneSpec]) -> PreTrainedModel:
     """The pruned student: it answers as the source does with the missing heads and neurons switched off.
 
     Raises:
@@ -96,7 +97,6 @@ def build(request: StudentRequest) -> PreTrainedModel:
     from edgedistill.models import load_model, parameter_count
 
     spec = request.spec
-    assert isinstance(spec, PruneSpec)
     source = load_model(request.auto_class, request.source, None, request.config_overrides)
     if source.config.model_type not in _SUPPORTED or not isinstance(source, BertForSequenceClassification):
         raise UserError(
@@ -124,7 +124,7 @@ def unit_costs(hidden_size: int, head_size: int) -> dict[str, int]:
     return {"heads": 4 * hidden_size * head_size + 3 * head_size, "neurons": 2 * hidden_size + 1}
 
 
-def measure_importance(model: PreTrainedModel, request: StudentRequest, layout: Layout) -> Importance:
+def measure_importance(model: PreTrainedModel, request: StudentRequest[PruneSpec], layout: Layout) -> Importance:
     """Mean over labelled decisions of |sum over tokens of activation x gradient of the loss|.
 
     Raises:
@@ -232,3 +232,15 @@ def _layers(importance: Importance) -> Iterator[tuple[str, int, torch.Tensor]]:
     for kind, by_layer in (("heads", importance.heads), ("neurons", importance.neurons)):
         for layer, values in enumerate(by_layer):
             yield kind, layer, values
+
+
+STUDENT = Student(
+    api=1,
+    version=1,
+    spec=PruneSpec,
+    build=build,
+    planned=planned,
+    parent=lambda spec: spec.from_,
+    unsuitable=unsuitable,
+    becomes="edgedistill-pruned-bert",
+)

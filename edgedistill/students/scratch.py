@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from edgedistill.interfaces import StudentRequest
-from edgedistill.spec import Spec
+from edgedistill.contracts.student import PlannedStudent, Student, StudentRequest, StudentSpec
+from edgedistill.contracts.task import AutoClass
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedConfig, PreTrainedModel
 
 
-class ScratchSpec(Spec):
+class ScratchSpec(StudentSpec):
     """`scratch`: the source's architecture and vocabulary, this depth and width, random weights."""
 
     init: Literal["scratch"]
@@ -25,26 +25,36 @@ class ScratchSpec(Spec):
     intermediate_size: int | None = Field(None, ge=8)
 
 
-SPEC = ScratchSpec
-VERSION = 1
-OWN_TOKENIZER = False
+def planned(spec: ScratchSpec, source: PreTrainedConfig, auto_class: AutoClass) -> PlannedStudent:
+    """The source at another depth and width.
+
+    Raises:
+        UserError: sizes that the architecture can't have.
+    """
+    from edgedistill.model_sizes import resized
+
+    return PlannedStudent(resized(source, range(spec.layers), spec.hidden_size, spec.heads, spec.intermediate_size))
 
 
-def resizes(spec: ScratchSpec) -> dict[str, object]:
-    """The sizes of its source that such a student changes."""
-    return spec.model_dump(exclude={"init", "from_"})
-
-
-def build(request: StudentRequest) -> PreTrainedModel:
+def build(request: StudentRequest[ScratchSpec]) -> PreTrainedModel:
     """The student as its architecture initialises it.
 
     Raises:
-        UserError: heads that don't divide the hidden size.
+        UserError: sizes that the architecture can't have.
     """
-    from edgedistill.models import load_config, resized
+    from edgedistill.models import load_config
 
     spec = request.spec
-    assert isinstance(spec, ScratchSpec)
     config = load_config(request.source, None, request.config_overrides)
-    smaller = resized(config, range(spec.layers), spec.hidden_size, spec.heads, spec.intermediate_size)
-    return request.auto_class.from_config(smaller)
+    return request.auto_class.from_config(planned(spec, config, request.auto_class).config)
+
+
+STUDENT = Student(
+    api=1,
+    version=2,
+    spec=ScratchSpec,
+    build=build,
+    planned=planned,
+    parent=lambda spec: spec.from_,
+    layers=lambda spec: spec.layers,
+)

@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from pydantic import Field
 
+from edgedistill.arrays import Floats, Integers
 from edgedistill.contracts.items import Items
-from edgedistill.interfaces import Floats, Integers, StudentRequest
-from edgedistill.shapes import ModelShape
-from edgedistill.spec import Spec
+from edgedistill.contracts.student import Student, StudentRequest, StudentSpec
 from edgedistill.students import trim_vocabulary
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+
 _TOKENS_AT_ONCE = 1024
 
 
-class StaticSpec(Spec):
+class StaticSpec(StudentSpec):
     """`static`: vectors of `dimensions`, a head with `head_size` hidden units (0: linear), only the texts' tokens."""
 
     init: Literal["static"]
@@ -37,23 +37,13 @@ class StaticSpec(Spec):
     coverage: float = Field(1.0, gt=0, le=1)
 
 
-SPEC = StaticSpec
-VERSION = 1
-OWN_TOKENIZER = True
-BECOMES = "edgedistill-static"
-
-
-def shape(spec: StaticSpec, source: ModelShape) -> None:
-    """The number of tokens is known when the texts have been read."""
-
-
 def make_tokenizer(spec: StaticSpec, source: Path, train: Items, folder: Path) -> list[int]:
     """The source's tokenizer with the tokens that the training texts need, as `trim_vocabulary` makes it."""
-    trimmed = trim_vocabulary.SPEC.model_validate({"init": "trim_vocabulary", "coverage": spec.coverage})
+    trimmed = trim_vocabulary.TrimVocabularySpec.model_validate({"init": "trim_vocabulary", "coverage": spec.coverage})
     return trim_vocabulary.make_tokenizer(trimmed, source, train, folder)
 
 
-def build(request: StudentRequest) -> PreTrainedModel:
+def build(request: StudentRequest[StaticSpec]) -> PreTrainedModel:
     """The student, its vectors ready before any training.
 
     Raises:
@@ -66,7 +56,6 @@ def build(request: StudentRequest) -> PreTrainedModel:
     from edgedistill.static_model import StaticConfig, StaticForSequenceClassification
 
     spec, kept = request.spec, request.kept_tokens
-    assert isinstance(spec, StaticSpec)
     assert kept is not None, "the plan gives every static student its tokenizer"
     assert request.tokenizer is not None, "the recipe refuses tasks without a tokenizer"
     assert request.train is not None, "the distil step gives the training tokens"
@@ -128,3 +117,14 @@ def sif_weights(shares: Floats, a: float) -> Floats:
     """(V,) a / (a + p): rare tokens near 1, frequent ones near 0."""
     weights: Floats = a / (a + shares)
     return weights
+
+
+STUDENT = Student(
+    api=1,
+    version=1,
+    spec=StaticSpec,
+    build=build,
+    parent=lambda spec: spec.from_,
+    becomes="edgedistill-static",
+    make_tokenizer=make_tokenizer,
+)

@@ -10,30 +10,19 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from edgedistill.contracts.items import Items
-from edgedistill.interfaces import StudentRequest
-from edgedistill.shapes import ModelShape
-from edgedistill.spec import Spec
+from edgedistill.contracts.student import Student, StudentRequest, StudentSpec
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
 
-class TrimVocabularySpec(Spec):
+class TrimVocabularySpec(StudentSpec):
     """`trim_vocabulary`: keep the training texts' most frequent tokens that make up `coverage` of them."""
 
     init: Literal["trim_vocabulary"]
     from_: str = Field("teacher", alias="from")
     coverage: float = Field(1.0, gt=0, le=1)
-
-
-SPEC = TrimVocabularySpec
-VERSION = 1
-OWN_TOKENIZER = True
-
-
-def shape(spec: TrimVocabularySpec, source: ModelShape) -> None:
-    """The number of tokens is known when the texts have been read."""
 
 
 def make_tokenizer(spec: TrimVocabularySpec, source: Path, train: Items, folder: Path) -> list[int]:
@@ -54,9 +43,10 @@ def make_tokenizer(spec: TrimVocabularySpec, source: Path, train: Items, folder:
     return ids
 
 
-def build(request: StudentRequest) -> PreTrainedModel:
+def build(request: StudentRequest[TrimVocabularySpec]) -> PreTrainedModel:
     """The source's weights, its token embeddings cut to the kept tokens: the same answers on text that they cover."""
-    from edgedistill.models import load_model, with_vocabulary
+    from edgedistill.model_sizes import with_vocabulary
+    from edgedistill.models import load_model
 
     assert request.kept_tokens is not None, "the plan gives every trimmed student its tokenizer"
     source = load_model(request.auto_class, request.source, None, request.config_overrides)
@@ -68,3 +58,13 @@ def build(request: StudentRequest) -> PreTrainedModel:
         chosen[name] = value[request.kept_tokens] if value.shape != target.shape and value.shape[0] == old else value
     student.load_state_dict(chosen)
     return student
+
+
+STUDENT = Student(
+    api=1,
+    version=1,
+    spec=TrimVocabularySpec,
+    build=build,
+    parent=lambda spec: spec.from_,
+    make_tokenizer=make_tokenizer,
+)

@@ -159,6 +159,17 @@ METRICS = {
     "f1_macro": Metric("f1_macro", "higher", f1_statistics, f1_macro),
 }
 
+
+def misfit(answers: Answers, labels: Sequence[str]) -> str | None:
+    """Whether there is one logit for each label."""
+    count = logits_of(answers).shape[1]
+    return (
+        None
+        if count == len(labels)
+        else f"{count} logits for an item, expected one for each of its {len(labels)} labels"
+    )
+
+
 JUDGE = Judge(
     metrics=METRICS,
     fidelity=fidelity,
@@ -167,4 +178,5 @@ JUDGE = Judge(
     error_weights=error_weights,
     as_references=as_references,
     confidence=Confidence(of=confidence, calibration_error=calibration_error),
+    misfit=misfit,
 )

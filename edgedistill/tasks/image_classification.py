@@ -81,6 +81,7 @@ def show(row: Mapping[str, object], columns: Mapping[str, str]) -> str:
 
 
 TASK = Task(
+    api=1,
     name="image-classification",
     version=2,
     data=TaskData(
@@ -106,4 +107,5 @@ TASK = Task(
     ),
     judge=JUDGE,
     device="edgedistill.tasks._classification_device",
+    snippets="edgedistill.bundling",
 )

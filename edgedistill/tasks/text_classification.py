@@ -95,6 +95,7 @@ def show(row: Mapping[str, object], columns: Mapping[str, str]) -> str:
 
 
 TASK = Task(
+    api=1,
     name="text-classification",
     version=3,
     data=TaskData(
@@ -120,4 +121,5 @@ TASK = Task(
     ),
     judge=JUDGE,
     device="edgedistill.tasks._classification_device",
+    snippets="edgedistill.bundling",
 )

@@ -10,26 +10,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers import text_items
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from edgedistill import environments, plugins
 from edgedistill.candidates import candidates
-from edgedistill.contracts.items import Items
+from edgedistill.contracts.driver import PortNames
+from edgedistill.contracts.items import Column, Items
+from edgedistill.device.files import Component
 from edgedistill.errors import UserError
-from edgedistill.exporting import Order
+from edgedistill.exporting import Order, Part
 from edgedistill.loading import validate
 from edgedistill.measuring.child import Child, MeasuringError
-from edgedistill.measuring.latency import Answering, answers
-from edgedistill.tasks._former import load_rows
+from edgedistill.measuring.device_model import DeviceModel
 
-EXPORTER, RUNTIME = plugins.find("exporters", "litert"), plugins.find("runtimes", "litert")
+EXPORTER, RUNTIME = plugins.target("litert"), plugins.runtime("litert")
 TASK = "text-classification"
 BUCKETS = (16, 32)
 
 try:
-    PYTHON = environments.interpreter(EXPORTER.PACKAGES)
-    environments.interpreter(RUNTIME.PACKAGES)
+    PYTHON = environments.interpreter(EXPORTER.packages)
+    environments.interpreter(RUNTIME.packages)
 except UserError as error:
     PYTHON = Path()
     MISSING = str(error)
@@ -40,8 +40,14 @@ needs_packages = pytest.mark.skipif(bool(MISSING), reason=MISSING)
 
 
 def texts(lengths, seed: int) -> Items:
-    ids = np.random.default_rng(seed).integers(5, 500, sum(lengths))
-    return text_items(np.split(ids, np.cumsum(lengths)[:-1]), [0] * len(lengths))
+    random, sequence = np.random.default_rng(seed), Column("input", "sequence")
+    content = {
+        "input_ids": [random.integers(5, 500, length) for length in lengths],
+        "attention_mask": [np.ones(length, np.int64) for length in lengths],
+        "labels": np.zeros(len(lengths), np.int64),
+    }
+    columns = {"input_ids": sequence, "attention_mask": sequence, "labels": Column("target", "scalar")}
+    return Items.of(columns, content, range(len(lengths)))
 
 
 def model_of(kind: str, **more) -> torch.nn.Module:
@@ -72,12 +78,13 @@ class Made:
         return {length: self.file(precision, length) for length in BUCKETS}
 
     def make(self, child: Child, precision: str, file=None, calibration: str = "calibration") -> None:
-        how = EXPORTER.PRECISIONS[precision]
+        how = EXPORTER.precisions[precision]
         source = None if how.made_of is None else how.made_of[1]
         order = Order(
-            exporter=EXPORTER.__name__,
+            target="litert",
+            exporter=plugins.reference("exporters", "litert"),
             precision=precision,
-            task=plugins.find("tasks", TASK).__name__,
+            task=plugins.reference("tasks", TASK),
             model=str(self.folder / "model"),
             samples=str(self.folder / "samples"),
             calibration=str(self.folder / calibration) if how.calibrated else None,
@@ -85,21 +92,26 @@ class Made:
             only_length=None,
             fixed=True,
             files=tuple(
-                (length, str(file or self.file(precision, length)), source and str(self.file(source, length)))
+                Part(
+                    "model",
+                    length,
+                    str(file or self.file(precision, length)),
+                    source and str(self.file(source, length)),
+                )
                 for length in ([BUCKETS[0]] if file else BUCKETS)
             ),
         )
         self.told[precision] = child.ask("make", order=asdict(order))["made"]
 
     def child(self) -> Child:
-        modules = (EXPORTER.__name__, plugins.find("tasks", TASK).__name__)
+        modules = (plugins.reference("exporters", "litert"), plugins.reference("tasks", TASK))
         return Child(self.folder / "making.log", python=PYTHON, modules=modules, timeout_seconds=500)
 
     def answers(self, files: dict[int, Path], data: Items, scratch: Path):
         """Logits of every text by itself, and what ran them."""
-        data.save(scratch / "data")
-        backend = answers(Answering(files, "litert", TASK), scratch / "data", scratch / "rows", scratch)
-        return np.array(load_rows(scratch / "rows").values), backend
+        component = Component(files, PortNames(outputs=("logits",)))
+        with DeviceModel({"model": component}, "litert", TASK).opened(scratch) as opened:
+            return opened.answers(data).values["logits"], opened.loaded.backend
 
     def expected(self, data: Items) -> np.ndarray:
         """Torch's logits of every text by itself, without padding."""
@@ -114,7 +126,7 @@ class Made:
 def made(tmp_path_factory):
     made = Made(tmp_path_factory.mktemp("litert"), model_of("bert"))
     with made.child() as child:
-        for precision in EXPORTER.PRECISIONS:
+        for precision in EXPORTER.precisions:
             made.make(child, precision)
     return made
 
@@ -186,11 +198,12 @@ def test_the_backend_tells_what_is_delegated_and_what_is_int8(made, tmp_path, pr
 
 OPENING = """
 import importlib, pathlib, sys
+from edgedistill.contracts.driver import PortNames
 from edgedistill.runtimes import litert
-for name in litert.PACKAGES.library:
+for name in litert.RUNTIME.packages.library:
     importlib.import_module(name)
 before = set(sys.modules)
-litert.open(pathlib.Path(sys.argv[1]), 1)
+litert.open(pathlib.Path(sys.argv[1]), 1, PortNames(outputs=("logits",)))
 print([name for name in set(sys.modules) - before if name.startswith("ai_edge_litert")])
 """
 
@@ -198,7 +211,9 @@ print([name for name in set(sys.modules) - before if name.startswith("ai_edge_li
 @needs_packages
 def test_opening_loads_no_more_of_the_library(made, tmp_path):
     """What it loaded would count as the file's load time."""
-    where = os.environ | {"PYTHONPATH": str(environments.bridge(tmp_path / "path", [RUNTIME.__name__]))}
+    where = os.environ | {
+        "PYTHONPATH": str(environments.bridge(tmp_path / "path", [plugins.reference("runtimes", "litert")]))
+    }
     command = [PYTHON, "-c", OPENING, made.file("fp32", 16)]
     done = subprocess.run(command, env=where, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -31,13 +31,13 @@ class Run:
     kept: dict[str, bytes] = field(default_factory=dict)
     """Files of the user's own that must still be there."""
 
-    def files(self, pattern: str = "steps/*/**/*") -> list[Path]:
-        """Files of the run."""
+    def files(self, pattern: str = "artifacts/*-*/**/*") -> list[Path]:
+        """Files of the run; of its artifacts unless told otherwise."""
         return sorted(each for each in self.path.glob(pattern) if each.is_file())
 
     def steps(self) -> list[Path]:
-        """The published steps."""
-        return sorted(each for each in self.path.glob("steps/*") if each.is_dir())
+        """The published steps: their artifacts."""
+        return sorted(self.path.glob("artifacts/*-*"))
 
     def check_hashes(self) -> None:
         """Damages that leave the size as it was are looked for only when asked."""
@@ -93,16 +93,16 @@ def file_is_a_link(run: Run, rng: random.Random) -> None:
 
 
 def manifest_broken(run: Run, rng: random.Random) -> None:
-    file = rng.choice(run.files("steps/*/manifest.json"))
+    file = rng.choice(run.files("artifacts/*/manifest.json"))
     file.write_bytes(rng.choice([*broken_json(file.read_bytes()), b"{}"]))
 
 
 def manifest_deleted(run: Run, rng: random.Random) -> None:
-    rng.choice(run.files("steps/*/manifest.json")).unlink()
+    rng.choice(run.files("artifacts/*/manifest.json")).unlink()
 
 
 def manifest_value_odd(run: Run, rng: random.Random) -> None:
-    file = rng.choice(run.files("steps/*/manifest.json"))
+    file = rng.choice(run.files("artifacts/*/manifest.json"))
     content: dict[str, Any] = json.loads(file.read_text())
     key = rng.choice(["files", "failures", "flawed_inputs", "inputs", "key", "step", "settings", "versions", "more"])
     content[key] = rng.choice([None, 3, [], {}, "x", [None], [{"path": "../../x"}], {"a": None}])
@@ -111,7 +111,7 @@ def manifest_value_odd(run: Run, rng: random.Random) -> None:
 
 def manifest_lists_others(run: Run, rng: random.Random) -> None:
     """Files that lie elsewhere, or that are not there."""
-    file = rng.choice(run.files("steps/*/manifest.json"))
+    file = rng.choice(run.files("artifacts/*/manifest.json"))
     content: dict[str, Any] = json.loads(file.read_text())
     content["files"].append(
         {"path": rng.choice(["../../results.json", "/etc/hostname", "missing", ""]), "bytes": 1, "sha256": "00"}
@@ -152,8 +152,8 @@ def step_copied(run: Run, rng: random.Random) -> None:
 def stale_leftovers(run: Run, rng: random.Random) -> None:
     """Of an earlier plan, or of a kill."""
     for name in (
-        "steps/07-old-000000000000.partial/x",
-        "scratch/old-000000000000/model.safetensors",
+        f"artifacts/{'0' * 32}-{'0' * 16}.host-1-ab.partial/x",
+        f"artifacts/scratch/{'0' * 32}-{'0' * 16}/model.safetensors",
         "results.json.partial",
         "steps/.DS_Store",
     ):
@@ -191,7 +191,7 @@ def files_of_the_user(run: Run, rng: random.Random) -> None:
         file.write_bytes(b"mine")
         run.kept[name] = b"mine"
     if rng.random() < 0.5:
-        shutil.rmtree(rng.choice([each for each in run.steps() if "-bundle-" in each.name]))
+        shutil.rmtree(next(run.path.glob("steps/*-bundle")).resolve())
 
 
 def results_broken(run: Run, rng: random.Random) -> None:
@@ -230,8 +230,8 @@ def recipe_of_the_run_edited(run: Run, rng: random.Random) -> None:
 
 
 def run_folder_odd(run: Run, rng: random.Random) -> None:
-    """The folder of the steps, or the run itself, is a file."""
-    target = run.path / rng.choice(["steps", ""])
+    """The folder of the steps, of the artifacts or the run itself is a file."""
+    target = run.path / rng.choice(["steps", "artifacts", ""])
     shutil.rmtree(target)
     target.write_text("x")
     run.expected = "either"
@@ -239,7 +239,7 @@ def run_folder_odd(run: Run, rng: random.Random) -> None:
 
 def checkpoint_damaged(run: Run, rng: random.Random) -> None:
     """Of the run that was killed while it trained."""
-    file = rng.choice(run.files("scratch/r1-*/**/*"))
+    file = rng.choice(run.files("artifacts/scratch/*/**/*"))
     how = rng.choice(["gone", "cut", "empty", "zero", "flip", "longer", "folder"])
     raw = file.read_bytes()
     file.unlink()
@@ -255,7 +255,7 @@ def checkpoint_damaged(run: Run, rng: random.Random) -> None:
 
 
 def checkpoint_state_odd(run: Run, rng: random.Random) -> None:
-    file = next(iter(run.files("scratch/r1-*/**/state.json")))
+    file = next(iter(run.files("artifacts/scratch/*/**/state.json")))
     content: dict[str, Any] = json.loads(file.read_text())
     key = rng.choice(sorted(content))
     content[key] = rng.choice([None, [], 10**6, "x", {"a": 1}, -1])

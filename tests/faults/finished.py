@@ -14,7 +14,7 @@ COMPARED = (
     "models/*/onnx/*.onnx",
     "predictions/test/*.safetensors",
 )
-LEFT_OVER = ("steps/*.partial", "**/*.partial", "**/*.former", ".lock.holder")
+LEFT_OVER = ("**/*.partial", "**/*.former", ".lock.holder")
 
 
 def run_differs(world: World, run: Path) -> str | None:
@@ -37,7 +37,7 @@ def run_differs(world: World, run: Path) -> str | None:
 def left_over(run: Path, *, interrupted: bool = False) -> str | None:
     """What a run that ended has left lying. One that was `interrupted` keeps the checkpoints of its training."""
     found = {str(each.relative_to(run)) for pattern in LEFT_OVER for each in run.glob(pattern)}
-    for scratch in run.glob("scratch/*"):
+    for scratch in run.glob("artifacts/scratch/*"):
         kept = (
             interrupted
             and any(scratch.iterdir())

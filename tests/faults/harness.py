@@ -267,7 +267,7 @@ def copy_linked(source: Path, destination: Path) -> Path:
             known[identity] = Path(target)
         return target
 
-    return Path(shutil.copytree(source, destination, copy_function=copy))
+    return Path(shutil.copytree(source, destination, symlinks=True, copy_function=copy))
 
 
 def _wait(process: int, limit_s: float) -> int | None:

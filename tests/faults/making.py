@@ -66,7 +66,7 @@ def _halfway(world: World, case: Case) -> None:
     """Killed in the student's training, once there is a checkpoint: the first that is whole."""
     process, _, err = case.start("run", world.recipe, "--out", world.halfway)
     deadline = time.monotonic() + case.limit_s
-    while not list(world.halfway.glob("scratch/r1-*/soft/state.json")):
+    while not list(world.halfway.glob("artifacts/scratch/*/soft/state.json")):
         if time.monotonic() > deadline or process.poll() is not None:
             raise RuntimeError(f"no checkpoint of the student appeared: {err.read_text()[-500:]}")
         time.sleep(0.005)

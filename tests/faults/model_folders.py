@@ -120,7 +120,7 @@ def _differs(case: Case, folder: Folder) -> str | None:
     if names[0] != names[1]:
         return f"classes {names[1]}, expected {names[0]}"
     own, other = (
-        sorted(run.glob("steps/*-logits-teacher-train-*/*.safetensors")) for run in (case.world.as_is, case.path("run"))
+        sorted(run.glob("steps/*-logits-teacher-train/*.safetensors")) for run in (case.world.as_is, case.path("run"))
     )
     if not own or [file.name for file in own] != [file.name for file in other]:
         return f"recorded {[file.name for file in other]}, expected {[file.name for file in own]}"

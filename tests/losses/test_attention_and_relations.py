@@ -4,10 +4,11 @@ import pytest
 import torch
 
 from edgedistill import plugins
+from edgedistill.contracts.loss import LossInputs
 from edgedistill.errors import UserError
-from edgedistill.interfaces import LossInputs, ModelSizes
 from edgedistill.losses.attention_mse import attention_mse
 from edgedistill.losses.minilm_relations import relation_distance, relations
+from edgedistill.model_shape import ModelShape
 
 MASK = torch.tensor([[1, 1, 1, 0], [1, 1, 0, 0]])
 EMPTY = {"student_logits_RC": torch.zeros(2, 2), "known_R": torch.zeros(2), "mask_BT": MASK}
@@ -22,9 +23,9 @@ def values(seed: int, width: int = 8) -> torch.Tensor:
     return torch.randn(2, 4, width, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def term(kind: str, student: ModelSizes, teacher: ModelSizes, **settings: object):
-    loss = plugins.find("losses", kind)
-    return loss.build(loss.SPEC(kind=kind, **settings), student, teacher)
+def term(kind: str, student: ModelShape, teacher: ModelShape, **settings: object):
+    loss = plugins.loss(kind)
+    return loss.build(loss.spec(kind=kind, **settings), student, teacher)
 
 
 def test_attention_zero_at_equality_and_padding_changes_nothing():
@@ -40,14 +41,14 @@ def test_attention_zero_at_equality_and_padding_changes_nothing():
 
 
 def test_attention_needs_equal_heads_or_their_mean():
-    small, large = ModelSizes(1, 8, heads=2), ModelSizes(2, 12, heads=3)
+    small, large = ModelShape(1, 8, heads=2), ModelShape(2, 12, heads=3)
     with pytest.raises(
         UserError, match="2 heads in layer 1, the teacher 3 in layer 2; expected as many, or heads: mean"
     ):
         term("attention_mse", small, large)
-    pruned = ModelSizes(2, 8, heads=2, heads_by_layer=(2, 1))
+    pruned = ModelShape(2, 8, heads=2, heads_by_layer=(2, 1))
     with pytest.raises(UserError, match="the student has 1 heads in layer 2, the teacher 2 in layer 2"):
-        term("attention_mse", pruned, ModelSizes(2, 8, heads=2))
+        term("attention_mse", pruned, ModelShape(2, 8, heads=2))
     inputs = LossInputs(
         **EMPTY, student_attention=(attention(1),), teacher_attention=(attention(2, 3), attention(3, 3))
     )
@@ -57,7 +58,7 @@ def test_attention_needs_equal_heads_or_their_mean():
 
 
 def test_attention_layers_are_mapped():
-    sizes = ModelSizes(1, 8, heads=2), ModelSizes(2, 8, heads=2)
+    sizes = ModelShape(1, 8, heads=2), ModelShape(2, 8, heads=2)
     inputs = LossInputs(**EMPTY, student_attention=(attention(1),), teacher_attention=(attention(2), attention(3)))
     last = term("attention_mse", *sizes, layers="last")(inputs)
     first = term("attention_mse", *sizes, layers=((1, 1),))(inputs)
@@ -85,7 +86,7 @@ def test_padding_gets_no_probability_and_changes_nothing():
 
 
 def test_relations_read_the_named_teacher_layer():
-    sizes = ModelSizes(1, 8, heads=2), ModelSizes(2, 12, heads=3)
+    sizes = ModelShape(1, 8, heads=2), ModelShape(2, 12, heads=3)
     own = (values(1), values(2), values(3))
     layers = [tuple(values(seed + i, 12) for i in range(3)) for seed in (10, 20)]
     inputs = LossInputs(**EMPTY, student_relations=(own,), teacher_relations=layers)
@@ -96,13 +97,13 @@ def test_relations_read_the_named_teacher_layer():
 
 
 def test_relations_split_the_width_that_a_pruned_layer_has_left():
-    pruned = ModelSizes(2, 12, heads=3, heads_by_layer=(3, 2))
+    pruned = ModelShape(2, 12, heads=3, heads_by_layer=(3, 2))
     assert [pruned.relation_width(layer) for layer in (0, 1)] == [12, 8]
     with pytest.raises(UserError, match=r"expected a divisor of the student's width 8 \(for example 4, which divides"):
-        term("minilm_relations", pruned, ModelSizes(2, 12, heads=3), relation_heads=3)
-    term("minilm_relations", pruned, ModelSizes(2, 12, heads=3), relation_heads=4)
+        term("minilm_relations", pruned, ModelShape(2, 12, heads=3), relation_heads=3)
+    term("minilm_relations", pruned, ModelShape(2, 12, heads=3), relation_heads=4)
     with pytest.raises(UserError, match="expected a divisor of the teacher's width 8"):
-        term("minilm_relations", ModelSizes(2, 12, heads=3), pruned, relation_heads=3)
+        term("minilm_relations", ModelShape(2, 12, heads=3), pruned, relation_heads=3)
 
 
 @pytest.mark.parametrize(
@@ -111,4 +112,4 @@ def test_relations_split_the_width_that_a_pruned_layer_has_left():
 )
 def test_relations_say_what_does_not_fit(settings, expected):
     with pytest.raises(UserError, match=expected):
-        term("minilm_relations", ModelSizes(1, 8), ModelSizes(2, 12), **({"relation_heads": 4} | settings))
+        term("minilm_relations", ModelShape(1, 8), ModelShape(2, 12), **({"relation_heads": 4} | settings))

@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from edgedistill import plugins
-from edgedistill.interfaces import LossInputs, ModelSizes
+from edgedistill.contracts.loss import LossInputs
 from edgedistill.losses.contrastive import contrastive
 from edgedistill.losses.embedding import cosine, mse, similarity
+from edgedistill.model_shape import ModelShape
 
 
 def vectors(seed: int, width: int = 6, items: int = 5) -> torch.Tensor:
@@ -49,8 +50,8 @@ def test_contrastive_is_small_when_each_finds_its_own_and_log_b_by_chance():
     ],
 )
 def test_terms_pool_the_last_layer_over_real_tokens_and_project_where_needed(kind, settings, parameters):
-    loss = plugins.find("losses", kind)
-    built = loss.build(loss.SPEC(kind=kind, **settings), ModelSizes(1, 4), ModelSizes(2, 6)).double()
+    loss = plugins.loss(kind)
+    built = loss.build(loss.spec(kind=kind, **settings), ModelShape(1, 4), ModelShape(2, 6)).double()
     assert sum(each.numel() for each in built.parameters()) == parameters
     states = torch.randn(3, 2, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     mask = torch.tensor([[1, 1], [1, 0], [1, 0]])

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from edgedistill.interfaces import LossInputs
+from edgedistill.contracts.loss import LossInputs
 from edgedistill.losses.hard_label import HardLabelSpec, build, hard_label
 
 

@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from edgedistill import plugins
-from edgedistill.interfaces import LossInputs, ModelSizes
+from edgedistill.contracts.loss import LossInputs
 from edgedistill.losses.hidden_cosine import hidden_cosine
 from edgedistill.losses.hidden_mse import hidden_mse
+from edgedistill.model_shape import ModelShape
 
 PURE = {"hidden_mse": hidden_mse, "hidden_cosine": hidden_cosine}
 MASK = torch.tensor([[1, 1, 0], [1, 0, 0]])
@@ -18,9 +19,9 @@ def states(seed: int, size: int = 4) -> torch.Tensor:
     return torch.randn(2, 3, size, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def term(kind: str, student: ModelSizes, teacher: ModelSizes, **settings: object):
-    loss = plugins.find("losses", kind)
-    return loss.build(loss.SPEC(kind=kind, **settings), student, teacher)
+def term(kind: str, student: ModelShape, teacher: ModelShape, **settings: object):
+    loss = plugins.loss(kind)
+    return loss.build(loss.spec(kind=kind, **settings), student, teacher)
 
 
 @pytest.mark.parametrize("kind", PURE)
@@ -50,7 +51,7 @@ def test_the_values_are_as_named():
 
 @pytest.mark.parametrize("kind", PURE)
 def test_a_projection_bridges_widths_and_is_trained(kind):
-    built = term(kind, ModelSizes(1, 4), ModelSizes(2, 6), layers="last").double()
+    built = term(kind, ModelShape(1, 4), ModelShape(2, 6), layers="last").double()
     hidden = {"student_hidden": (states(1), states(2)), "teacher_hidden": {2: states(3, 6)}}
     inputs = LossInputs(torch.zeros(2, 2), torch.zeros(2), MASK, **hidden)
     optimizer = torch.optim.Adam(built.parameters(), lr=0.05)
@@ -65,7 +66,7 @@ def test_a_projection_bridges_widths_and_is_trained(kind):
 
 @pytest.mark.parametrize("kind", PURE)
 def test_equal_widths_need_no_projection_and_the_map_decides_what_is_read(kind):
-    student, teacher = ModelSizes(1, 4), ModelSizes(2, 4)
+    student, teacher = ModelShape(1, 4), ModelShape(2, 4)
     given = {0: states(5), 2: states(6)}
     hidden = {"student_hidden": (states(1), states(2)), "teacher_hidden": given}
     inputs = LossInputs(torch.zeros(2, 2), torch.zeros(2), MASK, **hidden)

@@ -5,8 +5,10 @@ import math
 import pytest
 import torch
 
-from edgedistill.interfaces import LossInputs, MaskedView, ModelSizes
-from edgedistill.losses.masked_lm import MaskedLmSpec, build, mask_tokens, masked_lm
+from edgedistill.contracts.loss import LossInputs, MaskedView
+from edgedistill.losses.masked_lm import MaskedLmSpec, build, masked_lm
+from edgedistill.masking import mask_tokens
+from edgedistill.model_shape import ModelShape
 
 
 def masked(probability: float, seed: int = 0):
@@ -41,7 +43,7 @@ def test_the_value_is_the_cross_entropy_and_zero_without_targets():
 
 
 def test_the_term_guesses_through_the_students_own_embeddings():
-    term = build(MaskedLmSpec(kind="masked_lm", probability=0.3), ModelSizes(1, 6, vocabulary=9, embedding_size=4))
+    term = build(MaskedLmSpec(kind="masked_lm", probability=0.3), ModelShape(1, 6, vocabulary=9, embedding_size=4))
     assert sum(each.numel() for each in term.parameters()) == 6 * 4 + 4 + 2 * 4 + 9
     embeddings = torch.randn(9, 4, requires_grad=True)
     asked = []

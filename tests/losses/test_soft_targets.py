@@ -8,14 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgedistill import plugins
-from edgedistill.interfaces import LossInputs, ModelSizes
+from edgedistill.contracts.loss import LossInputs
 from edgedistill.losses.jsd import jsd
 from edgedistill.losses.kl import kl
 from edgedistill.losses.mse_logits import mse_logits
 from edgedistill.losses.reverse_kl import reverse_kl
 from edgedistill.losses.skew_kl import skew_kl
+from edgedistill.model_shape import ModelShape
 
-SIZES = ModelSizes(1, 8)
+SIZES = ModelShape(1, 8)
 ROWWISE = ("kl", "reverse_kl", "skew_kl", "jsd", "mse_logits")
 CASES = [(kind, {}) for kind in (*ROWWISE, "dist")] + [("skew_kl", {"reverse": True}), ("jsd", {"beta": 0.1})]
 
@@ -26,8 +27,8 @@ def logits(seed: int, rows: int = 5, classes: int = 7) -> torch.Tensor:
 
 
 def term(kind: str, **settings_: object):
-    loss = plugins.find("losses", kind)
-    return loss.build(loss.SPEC(kind=kind, **settings_), SIZES, SIZES)
+    loss = plugins.loss(kind)
+    return loss.build(loss.spec(kind=kind, **settings_), SIZES, SIZES)
 
 
 def value(kind: str, student: torch.Tensor, teacher: torch.Tensor, weights=None, **settings_: object) -> torch.Tensor:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from importlib import import_module
 
 import pytest
-from helpers import write_jsonl, write_weights
+from helpers import change_plugin, raise_version, write_jsonl, write_weights
 
 from edgedistill import loading, plugins, sources, steps
 from edgedistill.ingredients import plugin_versions
@@ -107,8 +107,7 @@ def test_the_version_of_a_step(recipe, monkeypatch, kind):
 @pytest.mark.parametrize("target", ["onnx", "ort-mobile"])
 def test_the_version_of_an_exporter(recipe, monkeypatch, target):
     before = keys(recipe)
-    exporter = plugins.find("exporters", target)
-    monkeypatch.setattr(exporter, "VERSION", exporter.VERSION + 1)
+    raise_version(monkeypatch, "exporters", target)
     own = {name for name in named(recipe, "file-") if f"-{target}-" in name}
     found = changed(recipe, before)
     assert found == with_readers(recipe, own)
@@ -117,9 +116,9 @@ def test_the_version_of_an_exporter(recipe, monkeypatch, target):
 
 @pytest.mark.parametrize("precision", ["fp32", "int8-dynamic", "int8-static"])
 def test_the_version_of_a_precision(recipe, monkeypatch, precision):
-    before, exporter = keys(recipe), plugins.find("exporters", "onnx")
-    newer = replace(exporter.PRECISIONS[precision], version=exporter.PRECISIONS[precision].version + 1)
-    monkeypatch.setitem(exporter.PRECISIONS, precision, newer)
+    before, known = keys(recipe), plugins.target("onnx").precisions
+    newer = {precision: replace(known[precision], version=known[precision].version + 1)}
+    change_plugin(monkeypatch, "exporters", "onnx", precisions={**known, **newer})
     own = {name for name in named(recipe, "file-") if name.endswith(f"-onnx-{precision}")}
     found = changed(recipe, before)
     assert found == with_readers(recipe, own)
@@ -129,30 +128,31 @@ def test_the_version_of_a_precision(recipe, monkeypatch, precision):
 @pytest.mark.parametrize("precision", plugins.names("quantizers"))
 def test_the_version_of_a_quantizer_is_that_of_its_precision(precision):
     """The exporter that quantizes takes it over, so that it reaches the key as above."""
-    quantizer = plugins.find("quantizers", precision)
-    assert plugins.find("exporters", "onnx").PRECISIONS[precision].version == quantizer.VERSION
+    quantizer = plugins.quantizer(precision)
+    assert plugins.target("onnx").precisions[precision].version == quantizer.version
 
 
 def test_a_raised_quantizer_is_taken_over(monkeypatch):
     import importlib
 
-    quantizer, exporter = plugins.find("quantizers", "int8-dynamic"), plugins.find("exporters", "onnx")
+    from edgedistill_exporters import onnx as exporter
+
     try:
         with monkeypatch.context() as patch:
-            patch.setattr(quantizer, "VERSION", 41)
-            assert importlib.reload(exporter).PRECISIONS["int8-dynamic"].version == 41
+            change_plugin(patch, "quantizers", "int8-dynamic", version=41)
+            assert importlib.reload(exporter).TARGET.precisions["int8-dynamic"].version == 41
     finally:
         importlib.reload(exporter)
 
 
 @pytest.mark.parametrize("student", ["keep_layers", "trim_vocabulary", "checkpoint"])
 def test_the_version_of_a_student(recipe, monkeypatch, student):
-    before, module = keys(recipe), plugins.find("students", student)
-    monkeypatch.setattr(module, "VERSION", module.VERSION + 1)
+    before = keys(recipe)
+    raise_version(monkeypatch, "students", student)
     number = ["keep_layers", "trim_vocabulary", "checkpoint"].index(student) + 1
     found = changed(recipe, before)
     own = {name for name in of_kind(recipe, "distil") if name.startswith(f"r{number}")}
-    own |= of_kind(recipe, "retokenise") if module.OWN_TOKENIZER else set()
+    own |= of_kind(recipe, "retokenise") if plugins.student(student).own_tokenizer else set()
     probes = [step for step in plan(recipe).steps if step.kind == "probe_model"]
     own |= {step.name for step in probes if f"students/{student}" in plugin_versions(step.settings)}
     assert found == with_readers(recipe, own) | {"report", "bundle"}

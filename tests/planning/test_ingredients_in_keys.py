@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from helpers import raise_version
 
-from edgedistill import augmentation, environments, loading, plugins, sources
+from edgedistill import augmentation, environments, loading, sources
 from edgedistill.planning import make_plan
 
 
@@ -48,8 +49,7 @@ def downstream(recipe, *names: str) -> set[str]:
 )
 def test_the_version_of_a_plugin(recipe, monkeypatch, group, name, first):
     before = keys(recipe)
-    module = plugins.find(group, name)
-    monkeypatch.setattr(module, "VERSION", module.VERSION + 1)
+    raise_version(monkeypatch, group, name)
     assert replanned(recipe, before) == downstream(recipe, *first) | ({"report"} if group != "tasks" else set())
 
 

@@ -1,25 +1,26 @@
 from __future__ import annotations
 
 import pytest
+from helpers import LOGITS
 
 import edgedistill
 from edgedistill import environments, plugins
 from edgedistill.errors import EdgedistillError
 from edgedistill.runtimes._executorch import native
 
-RUNTIME = plugins.find("runtimes", "executorch-arm64")
+RUNTIME = plugins.runtime("executorch-arm64")
 
 
 def test_the_library_of_this_machine_is_never_used_in_its_place(tmp_path, monkeypatch):
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
     with pytest.raises(EdgedistillError, match="runs on x86_64, expected aarch64"):
-        RUNTIME.open(tmp_path / "model.pte", 1)
+        RUNTIME.open(tmp_path / "model.pte", 1, LOGITS)
 
 
 def test_without_the_compiled_runtime_that_is_said(tmp_path, monkeypatch):
     monkeypatch.setattr(native, "find_spec", lambda name: None)
     with pytest.raises(EdgedistillError, match=r"edgedistill_executorch.so does not lie beside the package executorch"):
-        native.NativeSession(tmp_path / "model.pte", 1)
+        native.NativeGraph(tmp_path / "model.pte", 1, LOGITS)
 
 
 def test_its_environment_has_no_torch():

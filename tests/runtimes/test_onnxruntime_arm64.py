@@ -4,6 +4,7 @@ import dataclasses
 import shutil
 
 import pytest
+from helpers import LOGITS
 
 import edgedistill
 from edgedistill import environments, plugins
@@ -11,17 +12,17 @@ from edgedistill.candidates import candidates, counted, timed
 from edgedistill.errors import EdgedistillError, UserError
 from edgedistill.loading import load
 
-RUNTIME = plugins.find("runtimes", "onnxruntime-arm64")
+RUNTIME = plugins.runtime("onnxruntime-arm64")
 
 
 def test_the_library_of_this_machine_is_never_used_in_its_place(finished_run, monkeypatch, tmp_path):
     file = finished_run.folder / "models" / "r1" / "onnx" / "model.onnx"
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
     with pytest.raises(EdgedistillError, match="runs on x86_64, expected aarch64"):
-        RUNTIME.open(file, 1)
+        RUNTIME.open(file, 1, LOGITS)
     monkeypatch.setenv("EDGEDISTILL_HOME", str(tmp_path))
     with pytest.raises(UserError, match="not installed; install with: edgedistill doctor --install onnxruntime-arm64"):
-        environments.interpreter(RUNTIME.PACKAGES)
+        environments.interpreter(RUNTIME.packages)
 
 
 BOTH = ["measure.runtimes=[onnxruntime, onnxruntime-arm64]", "measure.threads=[1, 2]"]

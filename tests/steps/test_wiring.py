@@ -119,11 +119,12 @@ def moved(student, step):
 class Recorder:
     """In place of `train_stage`: keeps what it was called with, by step and stage, in order."""
 
-    def __init__(self):
+    def __init__(self, plan):
         self.calls = {}
+        self.steps = {step.key[:32]: step.name for step in plan.steps}
 
     def __call__(self, trainee, request, scratch, *_):
-        step = scratch.name.rsplit("-", 1)[0]
+        step = self.steps[scratch.name.split("-")[0]]
         before = {name: value.clone() for name, value in trainee.student.state_dict().items()}
         dropout = {module.p for module in trainee.student.modules() if isinstance(module, torch.nn.Dropout)}
         self.calls[step, request.name] = SimpleNamespace(
@@ -148,7 +149,7 @@ class Recorded:
         self.views = self._views()
 
     def folder(self, step):
-        (found,) = self.run.glob(f"steps/[0-9][0-9]-{step}-????????????")
+        (found,) = self.run.glob(f"steps/[0-9][0-9]-{step}")
         return found
 
     @cache  # noqa: B019 - one module's worth
@@ -195,7 +196,7 @@ def recorded(tmp_path_factory):
     read = {step.name for step in plan.steps if step.kind == "distil"}
     for step in reversed(plan.steps):
         read |= set(step.inputs.values()) if step.name in read else set()
-    recorder = Recorder()
+    recorder = Recorder(plan)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "train_stage", recorder)
         only = replace(plan, steps=tuple(step for step in plan.steps if step.name in read))

@@ -8,7 +8,7 @@ from helpers import text_items
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from edgedistill import plugins
-from edgedistill.interfaces import StudentRequest
+from edgedistill.contracts.student import StudentRequest
 from edgedistill.training import TrainingData
 
 SIZES = {
@@ -39,11 +39,11 @@ def build(tmp_path):
         from edgedistill.models import load_model
 
         folder = source or make(architecture, tmp_path / architecture)
-        module = plugins.find("students", spec["init"])
+        module = plugins.student(spec["init"])
         ids = torch.randint(5, 50, (4, 12), generator=torch.Generator().manual_seed(1))
         items, task = text_items(ids.tolist(), [0] * 4), plugins.task("text-classification")
         request = StudentRequest(
-            spec=module.SPEC(**spec),
+            spec=module.spec(**spec),
             source=folder,
             auto_class=AutoModelForSequenceClassification,
             config_overrides={"num_labels": 3},

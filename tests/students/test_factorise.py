@@ -12,10 +12,9 @@ from transformers import AutoModelForSequenceClassification, ElectraForSequenceC
 
 from edgedistill import plugins
 from edgedistill.contracts.items import Column, Items
+from edgedistill.contracts.student import StudentRequest
 from edgedistill.errors import UserError
-from edgedistill.interfaces import StudentRequest
-from edgedistill.models import load_model, load_tokenizer, parameter_count
-from edgedistill.shapes import ModelShape
+from edgedistill.models import load_model, load_tokenizer, outline, parameter_count
 from edgedistill.students import factorise
 from edgedistill.students.factorise import Linear, embedded, least_squares, principal_directions, spread, usage
 from edgedistill.training import TrainingData
@@ -41,7 +40,7 @@ def factorised(teacher_folder):
         spec = {"init": "factorise", "embedding_size": embedding_size, **more}
         seen = items_of(tokenizer, SEEN)
         request = StudentRequest(
-            spec=factorise.SPEC.model_validate(spec),
+            spec=factorise.FactoriseSpec.model_validate(spec),
             source=teacher_folder,
             auto_class=AutoModelForSequenceClassification,
             config_overrides={},
@@ -81,9 +80,9 @@ def flatten(model, dimensions: int) -> None:
             table.copy_(table @ directions @ directions.T)
 
 
-def logits(model, batch):
+def logits(model, inputs):
     with torch.no_grad():
-        return model(**batch.inputs).logits
+        return model(**inputs).logits
 
 
 def test_wider_embeddings_are_closer_to_the_sources_and_far_closer_than_random_ones(factorised):
@@ -122,11 +121,11 @@ def test_layers_are_the_sources_and_the_head_answers_as_its_does(factorised):
     assert all(torch.equal(own[name], theirs[name]) for name in theirs)
     dense = made.student.classifier.dense
     assert torch.equal(dense.weight, made.source.bert.pooler.dense.weight)
-    own, given = logits(made.student, made.held_out), logits(made.source, made.held_out)
+    own, given = logits(made.student, made.held_out.inputs), logits(made.source, made.held_out.inputs)
     solved = ((own - given) ** 2).mean() / given.var()
     with torch.no_grad():
         made.student.classifier.out_proj.load_state_dict(made.source.classifier.state_dict())
-    copied = ((logits(made.student, made.held_out) - given) ** 2).mean() / given.var()
+    copied = ((logits(made.student, made.held_out.inputs) - given) ** 2).mean() / given.var()
     assert solved < 0.02 < copied
 
 
@@ -140,10 +139,11 @@ def test_the_listed_number_of_layers_is_kept_evenly(factorised):
 @pytest.mark.parametrize(("size", "layers"), [(8, None), (20, 1)])
 def test_the_plan_knows_the_parameters_exactly(factorised, size, layers):
     made = factorised(size, layers=layers)
-    source = ModelShape.from_config(made.source.config.to_dict(), made.source.num_labels)
-    spec = factorise.SPEC(init="factorise", embedding_size=size, layers=layers)
-    assert factorise.shape(spec, source).parameters() == parameter_count(made.student)
-    assert factorise.shape(spec, ModelShape("roberta", 2, 32, 2, 16, 50, 10, 2, 3)) is None
+    spec = factorise.FactoriseSpec(init="factorise", embedding_size=size, layers=layers)
+    planned = factorise.planned(spec, made.source.config, AutoModelForSequenceClassification)
+    assert planned.at_most is None
+    outlined = outline(AutoModelForSequenceClassification, planned.config)
+    assert parameter_count(outlined) == parameter_count(made.student)
 
 
 def test_it_is_a_stock_model_that_any_client_loads(factorised, tmp_path):
@@ -151,7 +151,7 @@ def test_it_is_a_stock_model_that_any_client_loads(factorised, tmp_path):
     made.student.save_pretrained(tmp_path)
     again, info = ElectraForSequenceClassification.from_pretrained(tmp_path, output_loading_info=True)
     assert not info["missing_keys"]
-    assert torch.equal(logits(again.eval(), made.held_out), logits(made.student, made.held_out))
+    assert torch.equal(logits(again.eval(), made.held_out.inputs), logits(made.student, made.held_out.inputs))
     assert made.student.config.id2label == made.source.config.id2label
 
 

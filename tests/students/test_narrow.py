@@ -7,8 +7,9 @@ import torch
 from transformers import AutoModelForSequenceClassification
 
 from edgedistill.errors import UserError
-from edgedistill.layouts import LAYOUTS
-from edgedistill.shapes import ModelShape
+from edgedistill.model_layout import LAYOUTS
+from edgedistill.model_sizes import resized
+from edgedistill.models import outline, parameter_count
 from edgedistill.students import narrow
 from edgedistill.students.narrow import head_dimensions
 
@@ -125,9 +126,11 @@ def test_the_projection_of_factorised_embeddings_is_never_lost(build, make_sourc
         build("electra", source=source, init="narrow", hidden_size=16)
     made = build("electra", source=source, init="narrow", hidden_size=24)
     assert made.student.electra.embeddings_project.weight.shape == (24, 16)
-    shape = ModelShape.from_config(made.source.config.to_dict(), 3)
-    at_16 = shape.resized(hidden_size=16, heads=2).parameters()
-    assert narrow.shape(narrow.SPEC(init="narrow", parameters=at_16), shape).hidden_size == 8
+    auto_class, config = AutoModelForSequenceClassification, made.source.config
+    at_16 = parameter_count(outline(auto_class, resized(config, range(4), hidden_size=16, heads=2)))
+    assert (
+        narrow.planned(narrow.NarrowSpec(init="narrow", parameters=at_16), config, auto_class).config.hidden_size == 8
+    )
 
 
 def test_too_few_parameters_say_how_many_are_needed(build):

@@ -11,12 +11,11 @@ from helpers import text_items
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from edgedistill import plugins
+from edgedistill.contracts.student import StudentRequest
 from edgedistill.errors import UserError
-from edgedistill.interfaces import StudentRequest
-from edgedistill.layouts import LAYOUTS
+from edgedistill.model_layout import LAYOUTS
 from edgedistill.models import load_model, parameter_count
 from edgedistill.pruned_model import PrunedBertForSequenceClassification, as_stock
-from edgedistill.shapes import ModelShape
 from edgedistill.students import prune
 from edgedistill.students.prune import Importance, choose, cut, measure_importance
 from edgedistill.training import TrainingData
@@ -207,19 +206,20 @@ def test_a_pruned_model_is_pruned_again_or_keeps_layers_but_has_no_other_width(b
 
 
 def test_the_plan_expects_the_target(source):
-    shape = ModelShape.from_config(source[0].config.to_dict(), 3)
-    found = prune.shape(prune.SPEC(init="prune", parameters=9000), shape)
-    assert (found.parameters(), found.layers, found.hidden_size) == (9000, 4, 32)
-    assert prune.shape(prune.SPEC(init="prune", parameters=9000), found).parameters() == 9000
-    electra = ModelShape("electra", 2, 8, 2, 16, 50, 10, 2, 3)
-    assert prune.shape(prune.SPEC(init="prune", parameters=9000), electra) is None
+    spec = prune.PruneSpec(init="prune", parameters=9000)
+    found = prune.planned(spec, source[0].config, AutoModelForSequenceClassification)
+    assert found.at_most == 9000
+    assert (found.config.num_hidden_layers, found.config.hidden_size) == (4, 32)
+    assert prune.planned(spec, found.config, AutoModelForSequenceClassification).at_most == 9000
+    with pytest.raises(UserError, match="init: prune knows bert and edgedistill-pruned-bert, 'from' is a 'electra'"):
+        prune.planned(spec, AutoConfig.for_model("electra"), AutoModelForSequenceClassification)
 
 
 def test_other_classifiers_than_of_sequences_are_refused(source, tmp_path):
     from transformers import AutoModelForTokenClassification
 
     source[0].save_pretrained(tmp_path / "source")
-    spec = prune.SPEC(init="prune", parameters=9000)
+    spec = prune.PruneSpec(init="prune", parameters=9000)
     request = StudentRequest(spec, tmp_path / "source", AutoModelForTokenClassification, {}, None, [])
     with pytest.raises(UserError, match=r"prune knows sequence classifiers.*\(BertForTokenClassification\)"):
         prune.build(request)
@@ -232,6 +232,7 @@ def test_a_uniform_cut_is_published_as_a_plain_bert(source):
         "another number of neurons": (heads, [list(range(16))] * 3 + [list(range(17))]),
         "a head less": ([[0, 1, 3]] * 4, [list(range(16))] * 4),
     }
+    inputs = {"input_ids": torch.randint(5, 50, (4, 12), generator=torch.Generator().manual_seed(1))}
     for name, (kept_heads, kept_neurons) in cases.items():
         student = cut(model, prune.Kept(kept_heads, kept_neurons)).eval()
         stock = as_stock(student)

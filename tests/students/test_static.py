@@ -8,8 +8,8 @@ import torch
 from helpers import text_items
 from transformers import AutoModelForSequenceClassification
 
+from edgedistill.contracts.student import StudentRequest
 from edgedistill.errors import UserError
-from edgedistill.interfaces import StudentRequest
 from edgedistill.models import load_model, load_tokenizer, save_model
 from edgedistill.static_model import StaticConfig, StaticForSequenceClassification
 from edgedistill.students import static
@@ -20,7 +20,7 @@ def build(teacher_folder, **settings: object):
     tokenizer = load_tokenizer(teacher_folder)
     ids = np.tile(np.arange(len(tokenizer)), 2)
     request = StudentRequest(
-        spec=static.SPEC.model_validate({"init": "static", "dimensions": 8, **settings}),
+        spec=static.StaticSpec.model_validate({"init": "static", "dimensions": 8, **settings}),
         source=teacher_folder,
         auto_class=AutoModelForSequenceClassification,
         config_overrides={"num_labels": 3},

@@ -8,7 +8,7 @@ from helpers import quickstart_rows, text_items
 from transformers import AutoModelForSequenceClassification
 
 from edgedistill.contracts.items import Items
-from edgedistill.interfaces import StudentRequest
+from edgedistill.contracts.student import StudentRequest
 from edgedistill.models import load_model, load_tokenizer
 from edgedistill.students import trim_vocabulary
 
@@ -22,7 +22,7 @@ def tokens_of(tokenizer, texts: list[str]) -> Items:
 @pytest.fixture
 def trimmed(teacher_folder, tmp_path):
     def make(coverage: float):
-        spec = trim_vocabulary.SPEC(init="trim_vocabulary", coverage=coverage)
+        spec = trim_vocabulary.TrimVocabularySpec(init="trim_vocabulary", coverage=coverage)
         source = load_tokenizer(teacher_folder)
         kept = trim_vocabulary.make_tokenizer(spec, teacher_folder, tokens_of(source, TEXTS), tmp_path / "own")
         tokenizer = load_tokenizer(tmp_path / "own")

@@ -38,11 +38,11 @@ class Recount:
         return self.labels.index(label) if label in self.labels else -100
 
     def step(self, name):
-        (folder,) = self.run.glob(f"steps/[0-9][0-9]-{name}-????????????")
+        (folder,) = self.run.glob(f"steps/[0-9][0-9]-{name}")
         return folder
 
     def logits(self, model, split):
-        (file,) = self.run.glob(f"steps/[0-9][0-9]-*-{model}-????????????/{split}.safetensors")
+        (file,) = self.run.glob(f"steps/[0-9][0-9]-*-{model}/{split}.safetensors")
         return load_file(file)["value.logits"]
 
     def says(self, model, split="test"):

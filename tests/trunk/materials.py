@@ -154,7 +154,10 @@ def plain_target(site):
     """The plain target and its runtime, installed."""
     from helpers import plugged_in
 
-    points = {"exporters": {"plain": "trunk.plain_target"}, "runtimes": {"plain-runtime": "trunk.plain_runtime"}}
+    points = {
+        "exporters": {"plain": "trunk.plain_target:TARGET"},
+        "runtimes": {"plain-runtime": "trunk.plain_runtime:RUNTIME"},
+    }
     with plugged_in(site, {f"edgedistill.{group}": named for group, named in points.items()}):
         yield
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from trunk.plain_target import PACKAGES as PACKAGES
-from trunk.plain_target import Session
+from trunk.plain_target import PACKAGES, Graph
 
-TARGETS = ("plain",)
-SUFFIXES = (".npz",)
+from edgedistill.contracts.runtime import Runtime
 
-
-def open(file, threads):
-    return Session(file)
-
-
-def version():
-    return "1"
+RUNTIME = Runtime(
+    api=1,
+    targets=("plain",),
+    suffixes=(".npz",),
+    packages=PACKAGES,
+    open=lambda file, threads, names: Graph(file),
+    version=lambda: "1",
+)

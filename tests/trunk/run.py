@@ -52,10 +52,10 @@ def frozen_run(folder: Path, **environment: str) -> Path:
     """
     if (made := os.environ.get("TRUNK_RUN")) is not None:
         again = tuple(f"-{name}-" for name in os.environ["TRUNK_REMAKE"].split())
-        shutil.copytree(made, folder / "run")
+        shutil.copytree(made, folder / "run", symlinks=True)
         for step in list((folder / "run" / "steps").iterdir()):
-            if any(name in step.name for name in again):
-                shutil.rmtree(step)
+            if any(name in f"{step.name}-" for name in again):
+                shutil.rmtree(step.resolve())
     root = Path(__file__).parents[2]
     paths = os.pathsep.join([str(root), str(root / "tests"), os.environ.get("PYTHONPATH", "")])
     variables = {**os.environ, **ENVIRONMENT, "PYTHONPATH": paths, **environment}
@@ -73,7 +73,7 @@ def figures(run: Path) -> dict[str, object]:
     """
     found = dict(_leaves("results", json.loads((run / "results.json").read_text())))
     for file in sorted(run.glob("steps/*/training.json")):
-        name = file.parent.name.split("-", 1)[1].rsplit("-", 1)[0]
+        name = file.parent.name.split("-", 1)[1]
         found |= dict(_leaves(f"training.{name}", json.loads(file.read_text())["epochs"]))
     return found
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgedistill.layer_maps import layer_pairs
+from edgedistill.contracts.layer_maps import layer_pairs
 
 
 @given(st.integers(1, 12), st.integers(1, 24))

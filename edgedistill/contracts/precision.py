@@ -1,0 +1,53 @@
+"""A precision of a target's files, and what makes one of the target `onnx`. Numpy only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgedistill.arrays import Arrays
+
+from .plugin import Versioned
+
+
+@dataclass(frozen=True)
+class Precision:
+    """One precision that a target's files can have."""
+
+    file: str
+    """Name of the file that a runtime opens."""
+    bytes_per_parameter: float
+    made_of: tuple[str, str] | None = None
+    """(target, precision) of the file that it is made of; None: of the torch model. The plan makes that file first,
+    once, whether or not it is a candidate itself."""
+    calibrated: bool = False
+    """Whether its making looks at real inputs, which the recipe's `calibration` chooses."""
+    version: int = 1
+    """Raised whenever its making would write other bytes."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Quantizer(Versioned):
+    """A module in `quantizers/`, or found through the entry points `edgedistill.quantizers`, exports one as
+    `QUANTIZER`: one precision of the target `onnx`, made of its fp32 file.
+
+    Args:
+        version: raised whenever its making would write other bytes.
+        quantize: (fp32 file, file to write, calibration inputs one by one).
+    """
+
+    file: str
+    bytes_per_parameter: float
+    quantize: Callable[[Path, Path, Sequence[Arrays]], None]
+    calibrated: bool = False
+
+    def precision(self) -> Precision:
+        """As the exporter offers it."""
+        return Precision(
+            file=self.file,
+            bytes_per_parameter=self.bytes_per_parameter,
+            made_of=("onnx", "fp32"),
+            calibrated=self.calibrated,
+            version=self.version,
+        )

@@ -1,0 +1,47 @@
+"""A runtime: what opens the files of some targets. Numpy only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgedistill.arrays import Floats
+from edgedistill.packages import Packages
+
+from .driver import Graph, PortNames
+from .plugin import Plugin
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Runtime(Plugin):
+    """A module in `runtimes/`, or found through the entry points `edgedistill.runtimes`, exports one as `RUNTIME`.
+
+    The module is imported by the measuring process, which has numpy, safetensors and `packages`, and nothing else for
+    sure.
+
+    Args:
+        targets: whose files it opens.
+        suffixes: of these files.
+        packages: what it needs.
+        open: (file, threads, what its record says of the order of inputs and outputs) -> the opened file.
+        version: the installed version of what runs the files.
+        client_facts: (file, texts, labels in the order of their ids, the file's own logits (N, C)) -> what the library
+            says by which this runtime's users load a published folder; None where they use none.
+    """
+
+    targets: tuple[str, ...]
+    suffixes: tuple[str, ...]
+    packages: Packages
+    open: Callable[[Path, int, PortNames], Graph]
+    version: Callable[[], str]
+    client_facts: Callable[[Path, Sequence[str], Sequence[str], Floats], dict[str, object]] | None = None
+
+    def fault(self, name: str) -> str | None:
+        """Why this cannot be used, or None."""
+        for field, given in (("targets", self.targets), ("suffixes", self.suffixes)):
+            if not isinstance(given, tuple) or not given or not all(isinstance(each, str) for each in given):
+                return f"its {field} are {given!r:.80}, expected a tuple of names"
+        if not isinstance(self.packages, Packages):
+            return f"its packages are {self.packages!r:.80}, expected Packages"
+        return super().fault(name)

@@ -1,0 +1,111 @@
+"""A student initialisation: how a student is made before its first stage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+
+from edgedistill.spec import Spec
+
+from .batch import Batch
+from .items import Items
+from .plugin import Versioned
+from .tagged import fault_in_tag
+from .task import AutoClass
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+Config = Mapping[str, object]
+"""A model's `config.json`."""
+
+
+class StudentSpec(Spec):
+    """What every student's part of a recipe has; `init` is the plug-in's name, as a `Literal` in its own spec."""
+
+    init: str
+
+
+class Pretrained(NamedTuple):
+    """A model that the run doesn't make: a hub id at a revision, or a folder."""
+
+    model: str
+    revision: str = "main"
+
+
+S = TypeVar("S", bound=StudentSpec)
+
+
+@dataclass(frozen=True)
+class StudentRequest(Generic[S]):
+    """What a student initialisation is given."""
+
+    spec: S
+    source: Path | None
+    """Folder of the model that the student is cut from; None when it is cut from none."""
+    auto_class: AutoClass
+    config_overrides: Mapping[str, object]
+    tokenizer: PreTrainedTokenizerBase | None
+    """None for a task without one."""
+    probe: Sequence[Batch]
+    """A few training batches, for initialisations that measure importance."""
+    loss: Callable[[PreTrainedModel, Batch], torch.Tensor] | None = None
+    """(R,) the task's own objective on the labels of a batch; None for a task without."""
+    train: Items | None = None
+    """The training items, in the tokens of the student's tokenizer."""
+    kept_tokens: list[int] | None = None
+    """Ids in the source's tokenizer of the tokens of a student with a tokenizer of its own."""
+
+
+@dataclass(frozen=True)
+class PlannedStudent:
+    """A student before there is any: what decides its size."""
+
+    config: PreTrainedConfig
+    at_most: int | None = None
+    """The parameters that it is cut down to by what it finds in the data; None: it has those of a model of this
+    configuration."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Student(Versioned, Generic[S]):
+    """A module in `students/`, or found through the entry points `edgedistill.students`, exports one as `STUDENT`.
+
+    Args:
+        version: raised whenever it makes another student of the same settings and source.
+        build: makes the student.
+        planned: (spec, configuration of its source or pretrained model, auto class) -> what decides the student's size,
+            from which the plan counts its parameters exactly; None for one whose size only the data decides.
+        parent: the id of the model that it is cut from; None for an initialisation that is cut from none.
+        pretrained: the model that it starts from where that isn't one of the run's.
+        layers: how many layers it will have, where the spec says so; None: as many as its source.
+        unsuitable: (spec, or None for whatever spec; its source's or pretrained model's configuration) -> why no
+            student can be made of such a model, as the end of a sentence; or None.
+        becomes: the student's architecture, where it is another one than its source's.
+        make_tokenizer: (spec, source's tokenizer, training items, folder) -> the source's ids of the student's tokens,
+            having written its tokenizer to the folder; None for students that read their source's tokens.
+    """
+
+    spec: type[S]
+    build: Callable[[StudentRequest[S]], PreTrainedModel]
+    planned: Callable[[S, PreTrainedConfig, AutoClass], PlannedStudent] | None = None
+    parent: Callable[[S], str] | None = None
+    pretrained: Callable[[S], Pretrained] | None = None
+    layers: Callable[[S], int | None] | None = None
+    unsuitable: Callable[[S | None, Config], str | None] | None = None
+    becomes: str | None = None
+    make_tokenizer: Callable[[S, Path, Items, Path], list[int]] | None = None
+
+    @property
+    def own_tokenizer(self) -> bool:
+        """Whether its students read other tokens than their source."""
+        return self.make_tokenizer is not None
+
+    def fault(self, name: str) -> str | None:
+        """Why this cannot be used under that name, or None."""
+        if self.own_tokenizer and self.parent is None:
+            return "it makes a tokenizer, expected a function 'parent' that says of whose"
+        return super().fault(name) or fault_in_tag(self.spec, StudentSpec, "init", name)

@@ -1,0 +1,163 @@
+"""What a run folder knows of its store: where it is, and which artifact each step of the present plan has.
+
+`RUN/steps/NN-NAME` is a link to the artifact's folder; where the file system has no links, a file with its path; and
+where somebody copied the run and the copying followed links, a copy of that folder. It is made anew by every run.
+`RUN/store.json` names the store when that isn't the run folder's own, `RUN/artifacts/`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from edgedistill.artifacts import MANIFEST, Artifact, read_manifest, write_json, write_text
+from edgedistill.errors import UserError
+
+from .store import Store, folder_name
+
+STEPS = "steps"
+_OWN, _MEMORY = "artifacts", "store.json"
+_ENTRY = re.compile(r"\d{2,}-(?P<step>.+)")
+_ARTIFACT = re.compile(r".{1,32}-[0-9a-f]{16}(-failed-[0-9a-f]{16})?")
+_LONGEST_PATH = 8192
+
+
+def store_of(run: Path, given: str | Path | None = None) -> Store:
+    """The store of a run: the one that is given, else the one that the run remembers, else its own.
+
+    Raises:
+        UserError: the run's artifacts lie in its `steps/`, as former versions had them, or the store that it remembers
+            is not there.
+    """
+    store = Store(Path(given)) if given is not None else _remembered(run)
+    _refuse_former(run, store)
+    return store
+
+
+def _remembered(run: Path) -> Store:
+    """Raises:
+    UserError: it isn't there.
+    """
+    memory = run / _MEMORY
+    if not memory.is_file():
+        return Store(run / _OWN)
+    try:
+        content = json.loads(memory.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):
+        content = None
+    known = content.get("store") if isinstance(content, dict) else None
+    if not isinstance(known, str) or not Path(known).is_dir():
+        said = f"the store {known!r:.300} is not there" if isinstance(known, str) else "it names no store"
+        raise UserError(
+            f"{memory}: {said}; say with --store where it is, or remove this file to start a store in {run}"
+        )
+    return Store(Path(known))
+
+
+def is_own(run: Path, store: Store) -> bool:
+    """Whether the store is the run folder's."""
+    return os.path.realpath(run / _OWN) == os.path.realpath(store.folder)
+
+
+def remember(run: Path, store: Store) -> None:
+    """Make the store, and have the run know it from now on.
+
+    Raises:
+        UserError: it cannot be made there.
+    """
+    try:
+        store.folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError, PermissionError) as error:
+        raise UserError(f"--store: {store.folder} cannot be made: {error.strerror}") from error
+    except ValueError as error:
+        raise UserError(f"--store: got {str(store.folder)!r:.200}, which is no path here: {error}") from error
+    if is_own(run, store):
+        (run / _MEMORY).unlink(missing_ok=True)
+    else:
+        write_json(run / _MEMORY, {"store": str(store.folder)})
+
+
+class Listing:
+    """The entries in `RUN/steps/`.
+
+    Args:
+        run: the run's folder.
+        store: where its artifacts are.
+    """
+
+    def __init__(self, run: Path, store: Store) -> None:
+        self._folder = run / STEPS
+        self._store = store
+        self._prefix = f"../{_OWN}" if is_own(run, store) else str(store.folder)
+
+    def artifacts(self) -> dict[str, Artifact]:
+        """Those of the last run, by step, as far as they are still there and whole."""
+        found = {step: self._store.read(name) for step, name in self.folders().items()}
+        return {step: artifact for step, artifact in found.items() if artifact is not None}
+
+    def folders(self) -> dict[str, str]:
+        """The names of their folders in the store, by step."""
+        return {step: name for step, _, name in self._entries()}
+
+    def clear(self) -> None:
+        """Remove every entry, and nothing that is none."""
+        for _, entry, _ in list(self._entries()):
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()
+
+    def add(self, number: int, step: str, artifact: Artifact) -> None:
+        """Enter a step's artifact."""
+        entry, target = self._folder / f"{number:02d}-{step}", f"{self._prefix}/{artifact.folder.name}"
+        try:
+            entry.symlink_to(target, target_is_directory=True)
+        except (OSError, NotImplementedError):
+            write_text(entry, f"{target}\n")
+
+    def _entries(self) -> Iterator[tuple[str, Path, str]]:
+        """The step, the entry, and the name of the folder in the store."""
+        for entry in sorted(self._folder.iterdir()) if self._folder.is_dir() else ():
+            step = _ENTRY.fullmatch(entry.name)
+            if step is not None and (name := _target(entry, self._store)) is not None:
+                yield step["step"], entry, name
+
+
+def _target(entry: Path, store: Store) -> str | None:
+    """The name of the artifact's folder; None for what a user put there."""
+    if entry.is_dir() and not entry.is_symlink():
+        return _copied(entry, store)
+    target = ""
+    with suppress(OSError, ValueError):
+        if entry.is_symlink():
+            target = os.readlink(entry)
+        elif entry.is_file() and entry.stat().st_size < _LONGEST_PATH:
+            target = entry.read_text(encoding="utf-8").strip()
+    name = target.replace("\\", "/").rsplit("/", 1)[-1]
+    return name if _ARTIFACT.fullmatch(name) else None
+
+
+def _copied(entry: Path, store: Store) -> str | None:
+    """The name of the artifact of which this folder is a copy; None when the store has none such."""
+    manifest = read_manifest(entry)
+    name = None if manifest is None else folder_name(manifest)
+    return name if name is not None and read_manifest(store.folder / name) == manifest else None
+
+
+def _refuse_former(run: Path, store: Store) -> None:
+    """Raises:
+    UserError: there are artifacts among the entries that the store doesn't have.
+    """
+    steps = run / STEPS
+    for entry in sorted(steps.iterdir()) if steps.is_dir() else ():
+        if not entry.is_symlink() and (entry / MANIFEST).is_file() and _copied(entry, store) is None:
+            raise UserError(
+                f"{run}: its steps/ holds the artifacts themselves, as a former version of edgedistill kept them, and "
+                f"this one goes on from none of those: give another folder with --out, or remove "
+                f"{steps} to begin anew here; its results, models and bundle can still be used"
+            )

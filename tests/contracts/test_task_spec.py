@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+from helpers import plugged_in
+
+from edgedistill import loading, recipe_text
+from edgedistill.errors import RecipeError
+
+OPTIONS = """
+from dataclasses import replace
+from typing import Literal
+
+from edgedistill.contracts.task_spec import TaskSpec
+from edgedistill.tasks import text_classification
+
+
+class Threshold(TaskSpec):
+    type: Literal["threshold"]
+    threshold: float = 0.5
+    scopes: tuple[str, ...] = ()
+
+
+TASK = replace(text_classification.TASK, name="threshold", spec=Threshold)
+"""
+
+
+def problems(tree) -> list[str]:
+    with pytest.raises(RecipeError) as raised:
+        loading.validate(tree, "recipe")
+    return raised.value.problems
+
+
+def test_one_metric_is_the_short_form_of_a_list_of_one(recipe_tree):
+    short = loading.validate(recipe_tree, "recipe")
+    recipe_tree["task"] = {"type": "text-classification", "metrics": ["accuracy"]}
+    assert loading.validate(recipe_tree, "recipe") == short
+    assert short.task.metrics == ("accuracy",)
+
+
+def test_the_first_of_several_metrics_is_the_primary_one(recipe_tree):
+    recipe_tree["task"] = {"type": "text-classification", "metrics": ["f1_macro", "accuracy"]}
+    recipe = loading.validate(recipe_tree, "recipe")
+    assert (recipe.task.metric, recipe.task.metrics) == ("f1_macro", ("f1_macro", "accuracy"))
+    dumped = recipe_text.parse(loading.dump(recipe), "dumped")
+    assert loading.validate(dumped, "recipe") == recipe
+
+
+@pytest.mark.parametrize(
+    ("task", "sentence"),
+    [
+        ({"metric": "acc"}, "task.metric: got 'acc', expected one of accuracy, f1_macro"),
+        ({"metrics": ["accuracy", "f1"]}, "task.metrics.1: got 'f1', expected one of accuracy, f1_macro"),
+        ({}, "task: expected 'metric: NAME', or 'metrics: [NAME, ...]' with the primary one first"),
+        ({"metric": 5}, "task.metric: got 5, expected string"),
+        ({"metric": "accuracy", "metrics": ["f1_macro"]}, "task: expected 'metric' to be the first of 'metrics'"),
+        ({"metrics": ["accuracy", "accuracy"]}, "task: expected 'metrics' that differ, got accuracy, accuracy"),
+        ({"metric": "accuracy", "option": 1}, "task.option: unknown key"),
+        ({"metric": "accuracy", "type": "text-clasification"}, "did you mean 'text-classification'?"),
+    ],
+)
+def test_what_is_wrong_is_named(recipe_tree, task, sentence):
+    recipe_tree["task"] = {"type": "text-classification", **task}
+    found = problems(recipe_tree)
+    assert len(found) == 1
+    assert sentence in found[0]
+
+
+def test_a_task_brings_its_own_options(recipe_tree, tmp_path):
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "threshold_task.py").write_text(OPTIONS)
+    recipe_tree["task"] = {"type": "threshold", "metric": "accuracy", "threshold": 0.7, "scopes": ["a"]}
+    with plugged_in(tmp_path / "site", {"edgedistill.tasks": {"threshold": "threshold_task:TASK"}}):
+        assert loading.validate(recipe_tree, "recipe").task.threshold == 0.7
+        recipe_tree["task"] |= {"threshold": "high"}
+        assert "task.threshold: got 'high', expected number" in problems(recipe_tree)[0]
+    recipe_tree["task"] |= {"threshold": 0.7}
+    assert "task.type: got 'threshold', expected one of" in problems(recipe_tree)[0]
+
+
+def test_the_recipes_schema_has_every_plugin():
+    """What an editor completes."""
+    from edgedistill.recipe import Recipe
+
+    text = json.dumps(Recipe.model_json_schema())
+    assert all(f'"{name}"' in text for name in ("keep_layers", "hidden_mse", "image-classification"))
+
+
+def test_importing_the_recipe_imports_no_plugin():
+    code = (
+        "import sys, edgedistill.recipe\n"
+        "groups = [f'edgedistill.{each}.' for each in ('losses', 'students', 'tasks', 'quantizers', 'runtimes')]\n"
+        "print([name for name in sys.modules if name.startswith(tuple(groups))])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

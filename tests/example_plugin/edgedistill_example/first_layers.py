@@ -1,0 +1,50 @@
+"""A student initialisation: the source's first layers, with everything around them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from edgedistill.contracts.student import PlannedStudent, Student, StudentRequest, StudentSpec
+from edgedistill.contracts.task import AutoClass
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedModel
+
+
+class FirstLayersSpec(StudentSpec):
+    """`first_layers`: so many of them."""
+
+    init: Literal["first_layers"]
+    from_: str = Field("teacher", alias="from")
+    layers: int = Field(ge=1)
+
+
+def planned(spec: FirstLayersSpec, source: PreTrainedConfig, auto_class: AutoClass) -> PlannedStudent:
+    """What the plan shows, and counts the parameters of."""
+    from edgedistill.model_sizes import resized
+
+    return PlannedStudent(resized(source, range(spec.layers)))
+
+
+def build(request: StudentRequest[FirstLayersSpec]) -> PreTrainedModel:
+    """The student, its weights the source's of the same names."""
+    from edgedistill.models import load_model
+
+    source = load_model(request.auto_class, request.source, None, request.config_overrides)
+    student = request.auto_class.from_config(planned(request.spec, source.config, request.auto_class).config)
+    weights = source.state_dict()
+    student.load_state_dict({name: weights[name] for name in student.state_dict()})
+    return student
+
+
+STUDENT = Student(
+    api=1,
+    version=1,
+    spec=FirstLayersSpec,
+    build=build,
+    planned=planned,
+    parent=lambda spec: spec.from_,
+    layers=lambda spec: spec.layers,
+)
