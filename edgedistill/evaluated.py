@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from . import plugins
 from .artifacts import Artifact
+from .contracts.answers import Answers, References
 from .planning import Plan
 from .recipe import Recipe
-
-if TYPE_CHECKING:
-    from .arrays import Floats, Integers
 
 _EVALUATES, _TRIES = "evaluate", "probe_model"
 
@@ -55,26 +52,21 @@ class EvaluatedRun:
         """What is known of its training: parameters, seconds, epochs."""
         return self.artifacts[model].read_json("training.json")
 
-    def logits(self, model: str, split: str = "test") -> Floats:
-        """(R, C) what a model said of a split: `test` or `validation`."""
-        import numpy as np
-
-        from .tasks._former import load_rows
-
+    def said(self, model: str, split: str = "test") -> Answers:
+        """What a model said of a split: `test` or `validation`."""
         step = f"{'test' if split == 'test' else 'evaluate'}-{model}"
-        return np.array(load_rows(self.artifacts[step].path(f"{split}.safetensors")).values)
+        return Answers.open(self.artifacts[step].path(f"{split}.safetensors"))
 
-    def references(self, split: str = "test") -> Integers:
-        """(R,) the right answers of a split."""
+    def references(self, split: str = "test") -> References:
+        """The right answers of a split."""
         from .data import PreparedData
-        from .tasks._former import references
 
         data, place = self.artifacts["data"], self.artifacts[f"data-{split}"]
-        tokens = PreparedData(data.folder, {split: place.folder}).items(split)
-        return references(plugins.task(self.recipe.task.type), tokens)
+        items = PreparedData(data.folder, {split: place.folder}).items(split)
+        return plugins.task(self.recipe.task.type).data.references(items)
 
-    def answers(self, model: str, rows: Sequence[Mapping[str, str]]) -> Floats:
-        """(R, C) what a model says of rows that are in no split.
+    def answers(self, model: str, rows: Sequence[Mapping[str, str]]) -> Answers:
+        """What a model says of rows that are in no split.
 
         Args:
             rows: columns as the task calls them, such as `text`.
@@ -92,5 +84,4 @@ class EvaluatedRun:
         columns = {key: key for key in task.data.columns.known if key in rows[0] or key == task.data.columns.labels}
         table = Dataset.from_list([dict(row) for row in rows])
         items = encode(table, task, Encoder(columns, tokenizer, {}, self.recipe.data.max_length))
-        own = load_model(task.model.auto_class(), folder, None, head_required=True)
-        return predict(own, task, items).values["logits"]  # type: ignore[return-value]
+        return predict(load_model(task.model.auto_class(), folder, None, head_required=True), task, items)

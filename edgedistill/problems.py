@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from . import plugins
+from .contracts.judge import Judge
 from .recipe import Recipe, Stage, TeacherChoice, flat, own_tokenizer, source_of
 
 
@@ -23,6 +24,8 @@ def problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
     yield from _architecture_problems(recipe, task.data.tokens)
     if len({recipe.seed, *recipe.seeds}) <= len(recipe.seeds):
         yield "seeds", f"got {list(recipe.seeds)}, expected seeds that differ from each other and from 'seed'"
+    if not task.learns_labels:
+        yield from _unlabelled_problems(recipe)
     models = ["teacher"]
     for i, each in enumerate(recipe.rounds):
         where = f"rounds.{i}"
@@ -42,6 +45,14 @@ def problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
         models.append(each.id)
     if all(each.data is not None for each in recipe.rounds):
         yield "rounds", "got only rounds with 'data' of their own, expected one on the recipe's data as well"
+
+
+def _unlabelled_problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
+    """What needs labels to train on, of a task that has none."""
+    if recipe.control:
+        yield "control", f"got true, but '{recipe.task.type}' has no labels to learn from without a teacher"
+    if recipe.teacher.fine_tune is not None:
+        yield "teacher.fine_tune", f"'{recipe.task.type}' has no labels to tune a teacher on, expected none"
 
 
 def _own_data_problems(recipe: Recipe, index: int, tokens: bool) -> Iterator[tuple[str, str]]:
@@ -101,6 +112,10 @@ def _stage_problems(recipe: Recipe, index: int, earlier: list[str]) -> Iterator[
             needs = plugins.loss(loss.kind).needs
             if not task.data.tokens and needs & {"masked", *_TOKEN_SIGNALS}:
                 yield f"{where}.losses.{k}", f"'{loss.kind}' looks at tokens, and '{recipe.task.type}' has none"
+            if "labels" in needs and not task.learns_labels:
+                yield f"{where}.losses.{k}", f"'{loss.kind}' needs labels, and '{recipe.task.type}' trains without"
+            if "logits" in needs and task.model.logits is None:
+                yield f"{where}.losses.{k}", f"'{loss.kind}' needs logits, and '{recipe.task.type}' has none"
             if "labels" in needs and stage.data == ("unlabeled",):
                 yield f"{where}.losses.{k}", f"'{loss.kind}' needs labels, but data is only 'unlabeled'"
             if needs & {"embedding", *_TOKEN_SIGNALS} and averaged > 1:
@@ -117,11 +132,17 @@ def _stage_problems(recipe: Recipe, index: int, earlier: list[str]) -> Iterator[
                         f"'{loss.kind}' compares token by token, but '{teacher}' and '{each.id}' have different "
                         "tokenizers; expected a loss on logits or embeddings",
                     )
-        yield from _error_problems(stage, where, earlier)
+        yield from _error_problems(stage, task.judge, where, earlier)
 
 
-def _error_problems(stage: Stage, where: str, earlier: list[str]) -> Iterator[tuple[str, str]]:
+def _error_problems(stage: Stage, judge: Judge, where: str, earlier: list[str]) -> Iterator[tuple[str, str]]:
     needs = plugins.needs(stage.losses)
+    if stage.errors is not None and judge.error_weights is None:
+        yield f"{where}.errors", "the task knows no right and wrong answers"
+    if stage.errors is not None and stage.errors.against == "teacher" and judge.as_references is None:
+        yield f"{where}.errors.against", "got 'teacher', whose answers this task cannot take as right"
+    if stage.teacher_errors != 1 and judge.right is None:
+        yield f"{where}.teacher_errors", f"got {stage.teacher_errors}, but the task knows no right and wrong answers"
     if stage.errors is not None and stage.errors.of not in earlier:
         yield f"{where}.errors.of", _unknown(stage.errors.of, earlier)
     if stage.errors is not None and stage.errors.against == "teacher" and "logits" not in needs:

@@ -144,17 +144,18 @@ def text_items(ids, labels=None, *, pad: int = 0, mask: bool = True, example=Non
 
 @contextmanager
 def plugged_in(site: Path, points: Mapping[str, Mapping[str, str]]) -> Iterator[None]:
-    """Plug-ins of this folder as installed entry points (group -> name -> reference), here and in children."""
-    here = str(Path(__file__).parent)
+    """Plug-ins of this folder or of `toy_tasks` as installed entry points (group -> name -> reference), here and in
+    children."""
+    here = Path(__file__).parent
+    folders = [str(here), str(here / "toy_tasks")]
     info = site / "toys-1.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toys\nVersion: 1\n")
     groups = [f"[{group}]\n" + "".join(f"{k} = {v}\n" for k, v in named.items()) for group, named in points.items()]
     (info / "entry_points.txt").write_text("\n".join(groups))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(site), here, os.environ.get("PYTHONPATH")])))
-        patch.syspath_prepend(here)
-        patch.setattr(sys, "path", [str(site), *sys.path])
+        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(site), *folders, os.environ.get("PYTHONPATH")])))
+        patch.setattr(sys, "path", [str(site), *folders, *sys.path])
         plugins.forget()
         yield
     plugins.forget()

@@ -134,8 +134,8 @@ def test_what_measures_needs_nothing_but_numpy_and_safetensors():
     """So that any runtime's environment can do it."""
     code = (
         "import sys\n"
-        "import edgedistill.measuring.worker, edgedistill.device.answering, edgedistill.device.graphs, edgedistill.signals\n"
-        "import edgedistill.runtimes.onnxruntime, edgedistill.runtimes.openvino\n"
+        "import edgedistill.measuring.worker, edgedistill.device.answering, edgedistill.device.graphs\n"
+        "import edgedistill.signals, edgedistill.runtimes.onnxruntime, edgedistill.runtimes.openvino\n"
         "import edgedistill.tasks.text_classification, edgedistill.exporting, edgedistill_exporters.openvino\n"
         "heavy = {'torch', 'transformers', 'pydantic', 'onnx', 'onnxruntime', 'openvino', 'yaml', 'datasets'}\n"
         "print(sorted(heavy & set(sys.modules)))"

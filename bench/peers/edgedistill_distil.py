@@ -14,12 +14,12 @@ import yaml
 
 from bench.peers.job import Finished, Job, Turns, finish, read_job
 from edgedistill import loading, sources
+from edgedistill.contracts.answers import Answers
 from edgedistill.data import PreparedData
 from edgedistill.engine import execute
 from edgedistill.machine import versions
 from edgedistill.planning import make_plan
 from edgedistill.progress import Progress
-from edgedistill.signals import load_rows
 
 PREPARING = ("record_signals", "augment_text")
 """Kinds of steps that stand for what the other programs do while they train."""
@@ -84,9 +84,9 @@ def main() -> None:
     progress.turns = turns
     done = execute(plan, run, progress)
     training: Any = done["student"].read_json("training.json")
-    logits = np.asarray(load_rows(done["test-student"].path("test.safetensors")).values)
+    logits = Answers.open(done["test-student"].path("test.safetensors")).values["logits"]
     labels = np.asarray(
-        PreparedData(done["data"].folder, {"test": done["data-test"].folder}).tokens("test").values["labels"]
+        PreparedData(done["data"].folder, {"test": done["data-test"].folder}).items("test").values["labels"]
     )
     teacher: Any = done["test-teacher"].read_json("accuracy.json")
     finish(

@@ -148,6 +148,12 @@ class Task(Versioned):
     spec: type[TaskSpec] | None = None
     snippets: str | None = None
 
+    @property
+    def learns_labels(self) -> bool:
+        """Whether a model can be trained on the task's own labels, without a teacher."""
+        columns = self.data.columns
+        return self.model.loss is not None and columns.labels is not None and columns.in_training
+
     def fault(self, name: str) -> str | None:
         """Why this cannot be used under that name, or None."""
         if self.name != name:

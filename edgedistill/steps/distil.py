@@ -78,7 +78,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
             judge=judged,
             metric=task.judge.metrics[settings.task.metric],
             steps_an_epoch=steps,
-            keep="best" if plugins.needs(stage.losses) & {"labels", "logits"} else "last",
+            keep="best" if _trains_answers(stage, task) else "last",
         )
         trainee = _trainee(stage, settings, inputs, student, data)
         shown = attention_shown(student) if "attention" in trainee.needs else nullcontext()
@@ -197,6 +197,11 @@ def _answers(task: Task, logits: Floats, references: References) -> Answers:
 
     assert task.model.answers_of_logits is not None, "a task with logits has it"
     return Answers(task.model.answers_of_logits(logits), references.item, references.example)
+
+
+def _trains_answers(stage: Stage, task: Task) -> bool:
+    """Whether a stage's losses reach the head that answers; a task without logits answers with its last states."""
+    return task.model.logits is None or bool(plugins.needs(stage.losses) & {"labels", "logits"})
 
 
 def _loss_names(stage: Stage) -> Iterator[tuple[str, float]]:

@@ -65,7 +65,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     if len(labels) == 1:
         raise UserError(f"{name}: column '{wanted.label}' holds 1 label, expected at least 2")
     match: Match | None = None
-    if settings.teacher_labels and settings.tokenizer is not None:
+    if labels and settings.teacher_labels and settings.tokenizer is not None:
         labels, match = _teacher_order(labels, settings.tokenizer, settings.revision, context)
     tokenizer = None
     if "tokens" in inputs:

@@ -140,7 +140,7 @@ def _check_losses(
     training = TrainingData.plain([items], task)
     plain = training.fetch(range(len(training.examples)))
     hard_label = plugins.loss("hard_label").spec(kind="hard_label")
-    own = ((hard_label,),) if task.model.loss is not None and task.data.columns.in_training else ()
+    own = ((hard_label,),) if task.learns_labels else ()
     folders = [made[name] for name in settings.teachers]
     teachers = [load_model(task.model.auto_class(), folder, None) for folder in folders]
     for losses in (*own, *settings.stages):

@@ -94,5 +94,5 @@ TASK = Task(
         answers_of_logits=classification.answers_of_logits,
     ),
     judge=JUDGE,
-    device="toy_task_device",
+    device="toy_words_device",
 )
