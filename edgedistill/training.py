@@ -45,7 +45,7 @@ class TrainingData:
     """(N, 2) split number and example number."""
     tokens: str | None
     """The input that holds the tokenizer's tokens."""
-    logits: tuple[LogitSignal | None, ...]
+    soft_targets: tuple[LogitSignal | None, ...]
     hidden: tuple[HiddenSignal | None, ...]
     embeddings: tuple[Floats | None, ...]
     """(items, E) each."""
@@ -66,7 +66,7 @@ class TrainingData:
             references=tuple(task.data.references(own) for own in items),
             examples=np.array(examples, dtype=np.int64).reshape(-1, 2),
             tokens=items[0].token_column,
-            logits=none,
+            soft_targets=none,
             hidden=none,
             embeddings=none,
             weights=none,
@@ -114,7 +114,7 @@ class TrainingData:
                 np.concatenate([self.references[part.split].known[part.decisions] for part in parts])
             ),
             tokens=self.tokens,
-            teacher_logits_RC=_together([part.logits() for part in parts]),
+            teacher_logits_RC=_together([part.soft_targets() for part in parts]),
             teacher_hidden={layer: torch.cat([to_tensor(own[layer]) for own in hidden]) for layer in hidden[0]},
             teacher_embedding_BE=_together([part.embeddings() for part in parts]),
             weight_R=_together([part.weights() for part in parts]),
@@ -133,8 +133,8 @@ class _Part:
         counts = np.bincount(references.item[self.decisions], minlength=int(chosen.max()) + 1)[chosen]
         self.owners = np.repeat(np.arange(len(chosen)), counts)
 
-    def logits(self) -> Floats | None:
-        signal = self._data.logits[self.split]
+    def soft_targets(self) -> Floats | None:
+        signal = self._data.soft_targets[self.split]
         return None if signal is None else signal.rows(self.decisions)
 
     def hidden(self, real: Booleans) -> dict[int, Floats]:

@@ -171,7 +171,7 @@ def test_an_example_is_drawn_with_all_its_items():
 def test_examples_of_several_splits_are_padded_together():
     first, second = text_items([[5, 6, 7]], [1]), text_items([[8], [7, 8]])
     signals = (LogitSignal((np.ones((1, 2), np.float32),)), LogitSignal((np.arange(4.0).reshape(2, 2),)))
-    batch = replace(TrainingData.plain([first, second], TASK), logits=signals).fetch([2, 0])
+    batch = replace(TrainingData.plain([first, second], TASK), soft_targets=signals).fetch([2, 0])
     assert batch.inputs["input_ids"].tolist() == [[5, 6, 7], [7, 8, 0]]
     assert batch.mask_BT.tolist() == [[1, 1, 1], [1, 1, 0]]
     assert batch.known_R.tolist() == [True, False]

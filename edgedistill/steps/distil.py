@@ -144,7 +144,7 @@ def _stage_data(stage: Stage, settings: Settings, inputs: Inputs, data: Prepared
         trust.append(_trust(stage.teacher_errors, task, references, signal))
     return replace(
         plain,
-        logits=tuple(logits),
+        soft_targets=tuple(logits),
         hidden=tuple(hidden),
         embeddings=tuple(embeddings),
         weights=tuple(weights),

@@ -35,7 +35,9 @@ def emulator(monkeypatch, finished_run):
     class Opened:
         def __init__(self, model):
             self.model = model
-            self.name = "r1" if "r1" in str(model.files["model"].files[None]) else "r2"
+            made = model.files["model"].files[None].parent.name
+            steps = (finished_run.folder / "steps").iterdir()
+            self.name = "r1" if any("-r1-" in step.name for step in steps if step.resolve().name == made) else "r2"
 
         def answers(self, items, chosen, batch=1):
             split = {36: "validation", 45: "test"}[len(items)]
