@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from transformers import BertConfig, BertForSequenceClassification
-
 from helpers import text_items
+from transformers import BertConfig, BertForSequenceClassification
 
 from edgedistill import plugins
 from edgedistill.contracts.items import Items

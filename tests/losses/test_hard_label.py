@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from edgedistill.losses.hard_label import HardLabelSpec, build, hard_label
 from edgedistill.interfaces import LossInputs
+from edgedistill.losses.hard_label import HardLabelSpec, build, hard_label
 
 
 def test_the_value_is_the_mean_of_the_labelled_decisions():
