@@ -32,8 +32,6 @@ Floats = NDArray[np.floating]
 Integers = NDArray[np.integer]
 Batch = dict[str, "torch.Tensor"]
 Inputs = dict[str, NDArray[np.generic]]
-MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids", "pixel_values")
-"""The columns that models take, of those that a task's `encode` makes."""
 
 
 @dataclass(frozen=True)
