@@ -28,7 +28,14 @@ FIXED_SHAPES = True
 ISOLATED = True
 PACKAGES = Packages(
     imports=("litert_torch", "ai_edge_litert", "ai_edge_quantizer"),
-    requirements=("torch", "transformers", "litert-torch>=0.10", "ai-edge-litert>=2.3", "ai-edge-quantizer>=0.10"),
+    requirements=(
+        "torch",
+        "transformers",
+        "pydantic>=2.11",
+        "litert-torch>=0.10",
+        "ai-edge-litert>=2.3",
+        "ai-edge-quantizer>=0.10",
+    ),
     environment="litert",
 )
 

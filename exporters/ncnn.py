@@ -30,7 +30,7 @@ FIXED_SHAPES = False
 ISOLATED = True
 PACKAGES = Packages(
     imports=("ncnn", "pnnx"),
-    requirements=("torch", "transformers", "ncnn>=1.0.20261020", "pnnx>=20261020"),
+    requirements=("torch", "transformers", "pydantic>=2.11", "ncnn>=1.0.20261020", "pnnx>=20261020"),
     environment="ncnn",
 )
 

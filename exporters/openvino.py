@@ -29,7 +29,7 @@ FIXED_SHAPES = False
 ISOLATED = True
 PACKAGES = Packages(
     imports=("openvino", "nncf"),
-    requirements=("torch", "transformers", "openvino>=2026.4", "nncf>=3.4"),
+    requirements=("torch", "transformers", "pydantic>=2.11", "openvino>=2026.4", "nncf>=3.4"),
     environment="openvino",
 )
 

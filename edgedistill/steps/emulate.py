@@ -39,8 +39,9 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     cpu, take = settings.emulation.cpu, settings.emulation.items
     validation, test = data.items("validation"), data.items("test")
     expected = Answers.open(inputs["reference"].path("validation.safetensors"))
-    beside_torch = Asked(validation, some_examples(validation, take), expected=expected)
-    judged = Asked(test, some_examples(test, take), references=task.data.references(test))
+    some, some_of_test = some_examples(validation, take), some_examples(test, take)
+    beside_torch = Asked(validation, some, expected=expected)
+    judged = Asked(test, some_of_test, references=task.data.references(test))
     model = DeviceModel(files.opened, settings.runtime, settings.task.type, 60 * settings.timeout_minutes, cpu)
     # One process for all: an emulated one takes long to start.
     with model.opened(context.scratch) as opened:
@@ -48,8 +49,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
             "validation": answer_and_judge(opened, task.judge, beside_torch),
             "test": answer_and_judge(opened, task.judge, judged),
         }
-        assert judged.chosen is not None
-        cost = opened.cost(test.take(judged.chosen), 1, settings.length)
+        cost = opened.cost(test.take(some_of_test), 1, settings.length)
     for split, each in found.items():
         each.answers.save(folder / f"{split}.safetensors")
     against_torch = fidelity_figures(found["validation"])
@@ -62,11 +62,11 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
             "cpu": cpu,
             "runtime_version": cost.runtime_version,
             "backend": cost.backend,
-            "items": len(beside_torch.chosen or ()),
+            "items": len(some),
             "items_of": len(validation),
             "agreement_with_student": against_torch["agreement"],
             "max_abs_diff": against_torch["max_abs_diff"],
-            "test_items": len(judged.chosen),
+            "test_items": len(some_of_test),
             "test_items_of": len(test),
             "accuracy": found["test"].figures[settings.task.metric],
             "accuracy_ci": (interval.low, interval.high),
