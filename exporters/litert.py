@@ -15,7 +15,7 @@ from edgedistill.interfaces import FileRequest, MadeFile, Precision
 from edgedistill.packages import Packages
 from edgedistill.runtimes import litert as runtime
 
-VERSION = 2
+VERSION = 3
 PRECISIONS = {
     "fp32": Precision(file="model.tflite", bytes_per_parameter=4.0),
     "int8-dynamic": Precision(file="model_int8.tflite", bytes_per_parameter=1.05, made_of=("litert", "fp32")),
