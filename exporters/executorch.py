@@ -207,7 +207,7 @@ TARGET = Target(
     runtimes=("executorch",),
     packages=Packages(
         imports=("executorch", "torchao"),
-        requirements=("executorch>=1.5.1", "torchao>=0.18", "torch>=2.13", "transformers>=5.23"),
+        requirements=("executorch>=1.5.1", "torchao>=0.18", "torch>=2.13", "transformers>=5.23", "pydantic>=2.11"),
         environment="executorch",
     ),
     make=make,

@@ -114,12 +114,19 @@ def _int32(inputs: Arrays) -> Arrays:
 
 TARGET = Target(
     api=1,
-    version=2,
+    version=3,
     precisions=PRECISIONS,
     runtimes=("litert",),
     packages=Packages(
         imports=("litert_torch", "ai_edge_litert", "ai_edge_quantizer"),
-        requirements=("torch", "transformers", "litert-torch>=0.10", "ai-edge-litert>=2.3", "ai-edge-quantizer>=0.10"),
+        requirements=(
+            "torch",
+            "transformers",
+            "pydantic>=2.11",
+            "litert-torch>=0.10",
+            "ai-edge-litert>=2.3",
+            "ai-edge-quantizer>=0.10",
+        ),
         environment="litert",
     ),
     make=make,

@@ -132,7 +132,7 @@ TARGET = Target(
     runtimes=("mnn",),
     packages=Packages(
         imports=("MNN", "_tools"),
-        requirements=("torch", "transformers", "onnx>=1.23", "MNN>=3.6.1"),
+        requirements=("torch", "transformers", "pydantic>=2.11", "onnx>=1.23", "MNN>=3.6.1"),
         environment="mnn",
     ),
     make=make,

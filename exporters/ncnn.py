@@ -139,7 +139,7 @@ TARGET = Target(
     runtimes=("ncnn",),
     packages=Packages(
         imports=("ncnn", "pnnx"),
-        requirements=("torch", "transformers", "ncnn>=1.0.20261020", "pnnx>=20261020"),
+        requirements=("torch", "transformers", "pydantic>=2.11", "ncnn>=1.0.20261020", "pnnx>=20261020"),
         environment="ncnn",
     ),
     make=make,

@@ -91,7 +91,7 @@ TARGET = Target(
     runtimes=("openvino",),
     packages=Packages(
         imports=("openvino", "nncf"),
-        requirements=("torch", "transformers", "openvino>=2026.4", "nncf>=3.4"),
+        requirements=("torch", "transformers", "pydantic>=2.11", "openvino>=2026.4", "nncf>=3.4"),
         environment="openvino",
     ),
     make=make,

@@ -134,8 +134,10 @@ def test_what_measures_needs_nothing_but_numpy_and_safetensors():
     """So that any runtime's environment can do it."""
     code = (
         "import sys\n"
-        "import edgedistill.measuring.worker, edgedistill.device.answering, edgedistill.device.graphs\n"
+        "import edgedistill.measuring.worker, edgedistill.device.graphs, edgedistill.device.answering\n"
+        "import edgedistill.device.timing, edgedistill.device.counting, edgedistill.contracts.items\n"
         "import edgedistill.signals, edgedistill.runtimes.onnxruntime, edgedistill.runtimes.openvino\n"
+        "import edgedistill.tasks._classification_device\n"
         "import edgedistill.tasks.text_classification, edgedistill.exporting, edgedistill_exporters.openvino\n"
         "heavy = {'torch', 'transformers', 'pydantic', 'onnx', 'onnxruntime', 'openvino', 'yaml', 'datasets'}\n"
         "print(sorted(heavy & set(sys.modules)))"
@@ -146,7 +148,7 @@ def test_what_measures_needs_nothing_but_numpy_and_safetensors():
 
 def test_an_environment_holds_what_its_target_and_its_runtime_need():
     same_as_here = {f"{name}=={version(name)}" for name in ("torch", "transformers")}
-    own = {"openvino>=2026.4", "nncf>=3.4"}
+    own = {"openvino>=2026.4", "nncf>=3.4", "pydantic>=2.11"}
     assert set(environments.requirements("openvino")) == {*environments.BASE, *own, *same_as_here}
     with pytest.raises(
         UserError, match=r"no target or runtime has an environment 'openvin'; .*did you mean 'openvino'"

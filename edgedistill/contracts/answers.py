@@ -54,9 +54,13 @@ class Answers:
         Raises:
             ValueError: the file doesn't hold that.
         """
+        from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
-        arrays = load_file(file)
+        try:
+            arrays = load_file(file)
+        except SafetensorError as error:
+            raise ValueError(f"{file.name} is no safetensors file: {error}") from error
         values = {name[len("value.") :]: arrays.pop(name) for name in sorted(arrays) if name.startswith("value.")}
         try:
             return cls(values, **arrays)

@@ -197,11 +197,14 @@ class Items:
         Raises:
             ValueError: the file doesn't hold items, or they contradict one another.
         """
-        from safetensors import safe_open
+        from safetensors import SafetensorError, safe_open
 
-        with safe_open(file, framework="numpy") as stored:
-            metadata = stored.metadata() or {}
-            arrays = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - not a mapping
+        try:
+            with safe_open(file, framework="numpy") as stored:
+                metadata = stored.metadata() or {}
+                arrays = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - not a mapping
+        except SafetensorError as error:
+            raise ValueError(f"{file.name} is no safetensors file: {error}") from error
         if _METADATA not in metadata:
             raise ValueError(f"{file.name} doesn't hold items")
         facts = json.loads(metadata[_METADATA])

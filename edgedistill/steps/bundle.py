@@ -11,7 +11,7 @@ from edgedistill.results import load_results
 from edgedistill.spec import Spec
 from edgedistill.step import Context, Inputs
 
-VERSION = 3
+VERSION = 4
 
 
 class Settings(Spec):

@@ -241,7 +241,7 @@ def test_a_file_that_is_not_delegated_is_an_error(tmp_path):
     program = to_edge_transform_and_lower(torch.export.export(layers, (ids,))).to_executorch()
     file = tmp_path / "portable.pte"
     file.write_bytes(program.buffer)
-    session = RUNTIME.open(file, 1, NAMES)
+    session = RUNTIME.open(file, 1, PortNames(("ids",), ("logits",)))
     with pytest.raises(EdgedistillError, match="delegates nothing and leaves aten::.*mm.* to portable kernels"):
         session.backend()
 
