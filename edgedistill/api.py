@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import struct
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO, overload
 
-from . import artifacts, loading, plugins, publishing, run_folder, sources
+from . import artifacts, loading, publishing, run_folder, sources
 from .artifacts import Artifact
 from .bundling import from_run, merge, self_test
 from .bundling.layout import is_bundle
@@ -23,6 +22,7 @@ from .emulation.cpus import CPUS, DEFAULT_CPU
 from .engine import execute, find_done
 from .errors import EdgedistillError, UserError
 from .evaluated import EvaluatedRun, without_files
+from .judging import answers_of, judge_of, published_references
 from .lone_file import FileMeasurement, LoneFile, measure_lone_file
 from .measuring.instructions import refuse_options
 from .model_files import read_files
@@ -31,6 +31,7 @@ from .planning.exact_sizes import exact
 from .progress import Progress
 from .recipe import EmulationSpec, Recipe
 from .results import Results, load_results
+from .signals import load_rows
 from .sources import Sources
 from .statistics import Paired
 from .statistics import compare as compare_paired
@@ -52,7 +53,8 @@ class RunSummary:
     run: str
     results: Results
     difference_from_first: Paired | None
-    """Test accuracy of this run's chosen candidate minus the first run's; None when the test sets differ."""
+    """By how much this run's chosen candidate is better on test than the first run's; None when the test sets or the
+    metrics differ."""
 
 
 def run(
@@ -242,7 +244,7 @@ def measure(
     out: str | Path | None = None,
     stream: TextIO | None = None,
 ) -> FileMeasurement | DeviceMeasurement:
-    """Measure one model file on a data file (latency, load time, memory, accuracy where it has labels), or test and
+    """Measure one model file on a data file (latency, load time, memory, metrics where it has labels), or test and
     measure a bundle, which needs no data and neither torch nor transformers.
 
     Args:
@@ -379,7 +381,7 @@ def _published(plan_: Plan, done: Mapping[str, Artifact]) -> Iterator[tuple[str,
     for row in possible(plan_.candidates):
         made = done[f"file-{row.file_key}"]
         for name in read_files(made).published if made.failure is None else ():
-            yield f"models/{row.round}/{row.target}/{name}", made.path(name)
+            yield f"models/{row.model}/{row.target}/{name}", made.path(name)
     for entry in done["bundle"].manifest.files:
         yield f"bundle/{entry.path}", done["bundle"].path(entry.path)
 
@@ -389,28 +391,24 @@ def _run_folder(recipe: Recipe, out: str | Path | None) -> Path:
 
 
 def _difference(run: Path, own: Results, first_run: Path, first: Results) -> Paired | None:
-    """Paired difference of the chosen candidates, when both answered the same test items."""
-    import numpy as np
-
-    from .signals import load_rows
-
-    if own.chosen is None or first.chosen is None or own.data.get("test_sha256") != first.data.get("test_sha256"):
+    """Paired gain of one chosen candidate over another, when both answered the same examples."""
+    same_test = (own.data.test_sha256, own.metric) == (first.data.test_sha256, first.metric)
+    if own.chosen is None or first.chosen is None or not same_test:
         return None
-    decided = []
+    given = []
     for folder, results in ((run, own), (first_run, first)):
         row = results.candidate(str(results.chosen))
-        file = folder / "predictions" / "test" / f"{row.round}-{row.target}-{row.precision}-{row.runtime}.safetensors"
+        file = folder / "predictions" / "test" / f"{row.model}-{row.target}-{row.precision}-{row.runtime}.safetensors"
         if not file.is_file():
             return None
         with _damage_named(file):
-            decided.append(np.asarray(load_rows(file).values).argmax(axis=1))
-    references = run / "predictions" / "test" / "references.json"
-    with _damage_named(references):
-        labels = np.array(json.loads(references.read_text(encoding="utf-8"))["labels"], dtype=np.int64)
-        kept = labels != -100
-        a, b = (answers[kept] for answers in decided)
-    task = plugins.find("tasks", str(own.data["task"]))
-    return compare_paired(task.METRICS[own.metric], a, b, labels[kept])
+            given.append(answers_of(load_rows(file)))
+    metric = judge_of(own.data.task).metrics[own.metric]
+    file = run / "predictions" / "test" / "references.json"
+    with _damage_named(file):
+        references = published_references(file)
+        rows = [metric.statistics(answers, references) for answers in given]
+    return compare_paired(metric, rows[0], rows[1])
 
 
 @contextmanager

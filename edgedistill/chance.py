@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .interfaces import Integers
+from .contracts.answers import Answers, References
+from .contracts.judge import Judge
 
 _SHUFFLES = 2000
 _LEVEL = 0.05
@@ -17,7 +18,7 @@ class AgainstChance:
     """Right answers beside those of the same answers in random order."""
 
     right: int
-    items: int
+    decisions: int
     expected: float
     """Right answers in random order, on average."""
     p: float
@@ -29,25 +30,30 @@ class AgainstChance:
         return self.p > _LEVEL
 
 
-def against_chance(decisions: Integers, references: Integers, seed: int = 0) -> AgainstChance:
+def against_chance(judge: Judge, answers: Answers, references: References, seed: int = 0) -> AgainstChance:
     """Compare a model with the chance level of its own answers, by permutation.
 
-    Chance is what the same answers get in random order: the agreement that Cohen's kappa (1960) corrects for, the sum
-    over classes of (share of answers) x (share of labels). It is 1/C for a balanced set, and the share of the most
-    frequent class for a model that always says that class. That share alone would be no measure: on labels of which
-    95% are alike, a model that finds most of the others may have less accuracy than the one that finds none. A model
-    counts as at chance unless fewer than 5% of 2,000 random orders get as many right (one-sided permutation test), so
-    one with random weights passes one time in twenty, and an all-right one needs about six items.
+    Chance is what the same answers get in random order: the agreement that Cohen's kappa (1960) corrects for. Of a
+    classifier that is 1/C on a balanced set, and the share of the most frequent class for a model that always says
+    that class. That share alone would be no measure: on labels of which 95% are alike, a model that finds most of the
+    others may have less accuracy than the one that finds none. A model counts as at chance unless fewer than 5% of
+    2,000 random orders get as many right (one-sided permutation test), so one with random weights passes one time in
+    twenty, and an all-right one needs about six decisions.
 
     Args:
-        decisions: (R,) class ids.
-        references: (R,) class ids.
+        judge: of a task that knows right and wrong.
+        answers: of D decisions.
+        references: of the same.
     """
-    items = len(references)
-    right = int((decisions == references).sum())
+    assert judge.right is not None
+    asked, said = references.where(references.known), answers.where(references.known)
+    if judge.as_references is not None:
+        said = judge.as_references(said)  # what is decided alone is quicker to shuffle
+    decisions = len(asked)
+    right = int(judge.right(said, asked).sum())
     generator = np.random.default_rng(seed)
-    shuffled = [int((generator.permutation(decisions) == references).sum()) for _ in range(_SHUFFLES)]
-    classes = int(max(decisions.max(), references.max())) + 1
-    shares = np.bincount(decisions, minlength=classes) * np.bincount(references, minlength=classes)
-    at_least = sum(each >= right for each in shuffled)
-    return AgainstChance(right, items, float(shares.sum() / items), (1 + at_least) / (1 + _SHUFFLES))
+    orders = (generator.permutation(decisions) for _ in range(_SHUFFLES))
+    shuffled = np.array([int(judge.right(said.where(order), asked).sum()) for order in orders])
+    return AgainstChance(
+        right, decisions, float(shuffled.mean()), (1 + int((shuffled >= right).sum())) / (1 + _SHUFFLES)
+    )

@@ -20,6 +20,7 @@ from .onnx_contents import read_onnx, refuse_unfit
 from .progress import Progress
 from .ragged import Ragged, spread
 from .recipe import DataSource, EmulationSpec
+from .results import Figure
 
 if TYPE_CHECKING:
     from .measuring.latency import Answering
@@ -59,8 +60,8 @@ class FileMeasurement:
     items: int
     """Asked, of the data's `items_of`."""
     items_of: int
-    accuracy: float | None
-    accuracy_ci: tuple[float, float] | None
+    figures: tuple[Figure, ...]
+    """The asked metric first; none where the data has no labels."""
     latency_ms: Mapping[str, object] | None
     """None under an emulated runtime, as every time and memory is."""
     throughput_per_s: float | None
@@ -82,14 +83,14 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
         UserError: a file, tokenizer or column that isn't there, or more labels than the model has.
     """
     from .data import check_rows, pad_token, to_ragged, tokenise, with_label_names
-    from .inference import references
+    from .evaluation.figures import Judging
+    from .judging import answers_of, judge_of, references_of
     from .measuring.instructions import Cost, count_instructions, emulated
     from .measuring.latency import Answering, Timed, Timing, time_files
     from .models import load_config, load_tokenizer, longest_input, outline
     from .reading import read_rows
     from .row_tables import Wanted
     from .signals import load_rows
-    from .statistics import metric_interval
     from .tokenizer_checks import check_split
 
     if not request.file.is_file():
@@ -138,7 +139,7 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
             tokens = tokens.take(spread(len(tokens), request.emulation.items))
         tokens.save(given)
         files, weights = _opened(request, tokens, len(labels))
-        accuracy, interval = None, None
+        figures: tuple[Figure, ...] = ()
         with_client = isinstance(runtime, HasClient) and task.COLUMNS.required == ("text",)
         client: dict[str, object] = {}
         cpu = request.emulation.cpu if slow else None
@@ -156,12 +157,9 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
             logits = np.asarray(load_rows(scratch / "rows.safetensors").values)[chosen]
             client = runtime.client_facts(request.file, texts, labels, logits)
         if labelled:
-            expected = references(task, tokens)
-            decided = np.asarray(load_rows(scratch / "rows.safetensors").values).argmax(axis=1)
-            metric, kept = task.METRICS[request.metric], expected != -100
-            accuracy = metric.score(decided[kept], expected[kept])
-            found = metric_interval(metric, decided[kept], expected[kept])
-            interval = (found.low, found.high)
+            judging = Judging(judge_of(request.task), request.metric)
+            answered_all = answers_of(load_rows(scratch / "rows.safetensors"))
+            figures = judging.figures(answered_all, references_of(request.task, tokens), "data")
         name = request.file.name
         timing: Timing | None = None
         cost: Cost | None = None
@@ -182,8 +180,7 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
         threads=request.threads,
         batch=request.batch,
         items=len(tokens),
-        accuracy=accuracy,
-        accuracy_ci=interval,
+        figures=figures,
         items_of=asked_of,
         latency_ms=timing.summary() if timing else None,
         throughput_per_s=timing.throughput_per_s if timing else None,

@@ -84,7 +84,7 @@ def step(run, name: str):
 def test_every_round_and_candidate_is_there(science):
     _, _, results = science
     assert [each.id for each in results.rounds] == ["r1", "r2", "r3"]
-    assert {each.round for each in results.candidates} == {"r1", "r2", "r3"}
+    assert {each.model for each in results.candidates} == {"r1", "r2", "r3"}
     assert all(each.agreement_with_student > 0.8 for each in results.candidates)
     assert results.rounds[2].parameters < results.rounds[1].parameters < results.rounds[0].parameters
 
@@ -162,10 +162,10 @@ def test_errors_are_counted_and_shown_with_their_texts(science):
 
 def test_the_rule_said_after_every_round_why_it_went_on(science):
     _, _, results = science
-    assert results.stop["round"] == "r3"
+    assert results.stop.round == "r3"
     assert not results.stop["early"]
     assert results.stop["reason"].startswith("all 3 rounds ran; r3's drop on validation is ")
-    assert [each["round"] for each in results.stop["judgements"]] == ["r1", "r2", "r3"]
+    assert [each.round for each in results.stop.judgements] == ["r1", "r2", "r3"]
 
 
 def test_a_rule_that_fires_ends_the_run_and_the_plan_and_repeats_nothing(science):
@@ -173,7 +173,7 @@ def test_a_rule_that_fires_ends_the_run_and_the_plan_and_repeats_nothing(science
     kept = {each.name for each in run.glob("steps/*")}
     stopping = ["stop.when.limits_met=true", "select.limits.file_mb=100"]
     results = edgedistill.run(recipe, stopping, out=run, stream=None)
-    assert results.stop["round"] == "r1"
+    assert results.stop.round == "r1"
     assert results.stop["early"]
     assert [each.id for each in results.rounds] == ["r1"]
     assert not any("-r2" in each.name for each in run.glob("steps/*") if each.name not in kept)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from edgedistill.bundling.facts_v1 import BUNDLE_V1, lift_facts
 from edgedistill.bundling.fields import Fields, name_problem, shown
 from edgedistill.errors import UserError
 from edgedistill.interfaces import MODEL_INPUTS
 
-BUNDLE_SCHEMA = "edgedistill/bundle/1"
+BUNDLE_SCHEMA = "edgedistill/bundle/2"
 _THREADS, _BATCH, _LENGTH, _LABELS, _TOKENS, _BYTES = 4096, 65536, 2**24, 2**20, 2**31 - 1, 2**50
+_EXAMPLES = 2**50
 _NOT_NEGATIVE = ("load_ms", "throughput_per_s")
 _PERCENTILES = ("p50", "p90", "p95", "p99")
 
@@ -24,7 +26,7 @@ class Facts:
     chosen: bool
     task: str
     metric: str
-    round: str
+    model: str
     target: str
     precision: str
     runtime: str
@@ -51,19 +53,21 @@ class Facts:
 
 
 def read_facts(content: object, where: str) -> Facts:
-    """Take `bundle.json` apart.
+    """Take `bundle.json` apart; of schema 1 it is read as if it were of schema 2.
 
     Raises:
         UserError: another schema; a field that is missing, unknown, of another type or out of range; or fields that
             contradict each other.
     """
+    if isinstance(content, dict) and content.get("schema") == BUNDLE_V1:
+        content = lift_facts(content, BUNDLE_SCHEMA)
     fields = Fields(content, where)
     if (found := fields.take("schema")) != BUNDLE_SCHEMA:
-        raise UserError(f"{where}: schema is {shown(found)}, expected '{BUNDLE_SCHEMA}'")
+        raise UserError(f"{where}: schema is {shown(found)}, expected '{BUNDLE_SCHEMA}' or '{BUNDLE_V1}'")
     fields.word("edgedistill")
-    fields.mapping("environment")
+    fields.mapping("host")
     _check_provenance(fields)
-    names = ("recipe", "candidate", "task", "metric", "round", "target", "precision", "runtime")
+    names = ("recipe", "candidate", "task", "metric", "model", "target", "precision", "runtime")
     words = {name: fields.word(name) for name in names}
     threads, batch = fields.integer("threads", 1, _THREADS), fields.integer("batch", 1, _BATCH)
     measured, max_abs_diff, file_bytes = _measured(fields)
@@ -93,7 +97,7 @@ def read_facts(content: object, where: str) -> Facts:
 
 
 def _check_candidate(facts: Facts, where: str) -> None:
-    own = f"{facts.round}/{facts.target}/{facts.precision}/{facts.runtime}"
+    own = f"{facts.model}/{facts.target}/{facts.precision}/{facts.runtime}"
     if facts.candidate != own and not facts.candidate.startswith(f"{own}@"):
         raise UserError(f"{where}: candidate is {shown(facts.candidate)}, expected '{own}', as its other fields say")
     for _, name in facts.opened:
@@ -115,10 +119,13 @@ def _measured(fields: Fields) -> tuple[Mapping[str, object], float, int]:
     """What the run measured, whole; how far the file was off; how large it was."""
     content = fields.mapping("measured")
     own = Fields(content, f"{fields.where}: measured")
-    for name in ("accuracy", "validation_accuracy"):
-        own.number_or_none(name, 0, 1)
-    own.interval_or_none("accuracy_ci", 0, 1)
-    own.number("accuracy_drop", -1, 1)
+    for number, figure in enumerate(own.items("figures")):
+        _check_figure(Fields(figure, f"{own.where}: figure {number}"))
+    drop = own.fields("drop")
+    _check_estimate(drop)
+    drop.number_or_none("p", 0, 1)
+    drop.word("split")
+    drop.end()
     own.number("agreement_with_student", 0, 1)
     for name in _NOT_NEGATIVE:
         own.number_or_none(name, 0)
@@ -133,6 +140,25 @@ def _measured(fields: Fields) -> tuple[Mapping[str, object], float, int]:
     off, size = own.number("max_abs_diff", 0), own.integer("file_bytes", 1, _BYTES)
     own.end()
     return content, off, size
+
+
+def _check_figure(figure: Fields) -> None:
+    figure.word("metric")
+    if (direction := figure.word("direction")) not in ("higher", "lower"):
+        raise figure.refuse("direction", direction, "'higher' or 'lower'")
+    _check_estimate(figure)
+    figure.integer_or_none("examples", 1, _EXAMPLES)
+    figure.word("split")
+    if (host := figure.take("host")) is not None and not isinstance(host, str):
+        raise figure.refuse("host", host, "a text or null")
+    figure.end()
+
+
+def _check_estimate(fields: Fields) -> None:
+    fields.number("value")
+    low, high = fields.number_or_none("low"), fields.number_or_none("high")
+    if (low is None) is not (high is None) or (low is not None and high is not None and low > high):
+        raise fields.refuse("low and high", [low, high], "two numbers, the lower first, or null for both")
 
 
 def _opened(fields: Fields, max_length: int | None) -> tuple[tuple[int | None, str], ...]:

@@ -57,4 +57,5 @@ class Judge:
     texts: Callable[[Answers, Sequence[str]], Sequence[str]]
     right: Callable[[Answers, References], Booleans] | None = None
     error_weights: Callable[[Answers, References, Literal["focal", "boost"], float], Floats] | None = None
+    as_references: Callable[[Answers], References] | None = None
     confidence: Confidence | None = None

@@ -6,7 +6,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgedistill import plugins
 from edgedistill.artifacts import write_json
 from edgedistill.model_files import read_files
 from edgedistill.recipe import EmulationSpec, TaskSpec
@@ -14,10 +13,9 @@ from edgedistill.spec import Spec
 from edgedistill.step import Context, Inputs
 
 if TYPE_CHECKING:
-    from edgedistill.interfaces import Metric, Task
     from edgedistill.ragged import Ragged
 
-VERSION = 1
+VERSION = 2
 
 
 class Settings(Spec):
@@ -35,15 +33,12 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     """Publish `validation.safetensors` and `test.safetensors` (rows of the items asked), `items.json` (their numbers)
     and `emulation.json`."""
     from edgedistill.data import PreparedData
-    from edgedistill.inference import references
     from edgedistill.measuring.instructions import answer_and_count
     from edgedistill.ragged import spread
     from edgedistill.signals import load_rows
-    from edgedistill.statistics import metric_interval
 
     from .verify import fidelity
 
-    task: Task = plugins.find("tasks", settings.task.type)
     data, files = PreparedData.of(inputs), read_files(inputs["file"])
     cpu = settings.emulation.cpu
     numbers, tokens, asked = {}, {}, {}
@@ -66,11 +61,6 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     )
     reference = load_rows(inputs["reference"].path("validation.safetensors")).take(numbers["validation"])
     against_torch = fidelity(load_rows(folder / "validation.safetensors"), reference)
-    metric: Metric = task.METRICS[settings.task.metric]
-    labels = references(task, tokens["test"])
-    kept = labels != -100
-    decided = load_rows(folder / "test.safetensors").values.argmax(axis=1)[kept]
-    interval = metric_interval(metric, decided, labels[kept])
     write_json(folder / "items.json", {split: found.tolist() for split, found in numbers.items()})
     write_json(
         folder / "emulation.json",
@@ -84,8 +74,6 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
             "max_abs_diff": against_torch["max_abs_diff"],
             "test_items": len(numbers["test"]),
             "test_items_of": len(data.tokens("test")),
-            "accuracy": metric.score(decided, labels[kept]),
-            "accuracy_ci": (interval.low, interval.high),
             "instructions_per_inference": cost.instructions_per_inference,
             "counted_inputs": cost.inputs,
         },

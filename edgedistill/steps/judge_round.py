@@ -5,9 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
-
-from edgedistill import plugins
 from edgedistill.artifacts import write_json
 from edgedistill.candidates import Candidate
 from edgedistill.model_files import read_files
@@ -15,7 +12,7 @@ from edgedistill.recipe import Limits, StopSpec, TaskSpec
 from edgedistill.spec import Spec
 from edgedistill.step import Context, Inputs
 
-VERSION = 1
+VERSION = 2
 
 
 class Settings(Spec):
@@ -31,26 +28,24 @@ class Settings(Spec):
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> None:
     """Publish `judgement.json`; everything in it is measured on validation."""
     from edgedistill.data import PreparedData
-    from edgedistill.inference import references
+    from edgedistill.judging import answers_of, judge_of, references_of
     from edgedistill.signals import load_rows
     from edgedistill.stop import FileFigures, judge
 
-    task = plugins.find("tasks", settings.task.type)
-    labels = references(task, PreparedData.of(inputs).tokens("validation"))
-    kept = labels != -100
+    metric = judge_of(settings.task.type).metrics[settings.task.metric]
+    references = references_of(settings.task.type, PreparedData.of(inputs).tokens("validation"))
     teacher, student = (
-        np.asarray(load_rows(inputs[role].path("validation.safetensors")).values).argmax(axis=1)[kept]
+        metric.statistics(answers_of(load_rows(inputs[role].path("validation.safetensors"))), references)
         for role in ("teacher", "student")
     )
-    metric = task.METRICS[settings.task.metric]
-    teacher_score = metric.score(teacher, labels[kept])
+    teacher_value = metric.figure(teacher)
     files = []
     for row in settings.candidates:
         if inputs[f"verify:{row.verify_key}"].failure is not None:
             continue
         fidelity = inputs[f"verify:{row.verify_key}"].read_json("fidelity.json")
         size = read_files(inputs[f"file:{row.file_key}"]).bytes
-        files.append(FileFigures(row.id, teacher_score - float(str(fidelity["accuracy"])), size / 1e6))
-    found = judge(settings.round, metric, teacher, student, labels[kept], files, settings.stop, settings.limits)
+        files.append(FileFigures(row.id, metric.gain(teacher_value, float(str(fidelity["accuracy"]))), size / 1e6))
+    found = judge(settings.round, metric, teacher, student, files, settings.stop, settings.limits)
     write_json(folder / "judgement.json", asdict(found))
     context.progress.say(f"      {found.reason}")

@@ -46,7 +46,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     rows = [row for row in settings.candidates if inputs[f"verify:{row.verify_key}"].failure is None]
     given: dict[str, Path] = {}
     labels: Integers = np.zeros(0, dtype=np.int64)
-    for model in dict.fromkeys(row.round for row in settings.candidates):
+    for model in dict.fromkeys(row.model for row in settings.candidates):
         given[model] = context.scratch / f"inputs-{model}.safetensors"
         tokens = PreparedData.of(inputs, f"data:{model}").tokens("test")
         tokens.save(given[model])
@@ -59,15 +59,15 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
         row = next(row for row in rows if row.verify_key == key)
         asked = Answering(files[row.file_key].opened, row.runtime, settings.task.type, timeout_seconds)
         try:
-            answers(asked, given[row.round], folder / "test" / f"{key}.safetensors", context.scratch)
+            answers(asked, given[row.model], folder / "test" / f"{key}.safetensors", context.scratch)
             context.progress.say(
-                f"      {row.round} {row.target} {row.precision}: answered the test set under {row.runtime}"
+                f"      {row.model} {row.target} {row.precision}: answered the test set under {row.runtime}"
             )
         except EdgedistillError as error:
             failed |= {row.id: error for row in rows if row.verify_key == key}
     timings = time_files(
         [
-            Timed(row.id, files[row.file_key].opened, row.runtime, row.threads, row.batch, given[row.round])
+            Timed(row.id, files[row.file_key].opened, row.runtime, row.threads, row.batch, given[row.model])
             for row in rows
             if row.id not in failed
         ],

@@ -60,7 +60,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
         )
         history = train_stage(trainee, request, context.scratch, context.progress)
     else:
-        _refuse_chance(settings.teacher, model, task, data, context)
+        _refuse_chance(settings, model, data, context)
     save_trained(model.cpu(), data, history, folder)
 
 
@@ -89,9 +89,7 @@ def untrained(teacher: TeacherSpec, task: Task, data: PreparedData) -> PreTraine
     return know_padding(model, tokenizer)
 
 
-def _refuse_chance(
-    teacher: TeacherSpec, model: PreTrainedModel, task: Task, data: PreparedData, context: Context
-) -> None:
+def _refuse_chance(settings: Settings, model: PreTrainedModel, data: PreparedData, context: Context) -> None:
     """A teacher that is used as it is must know something of the labels, or nothing can be learned from it.
 
     Raises:
@@ -99,16 +97,18 @@ def _refuse_chance(
             (`chance.against_chance`), and the recipe doesn't accept that.
     """
     from edgedistill.chance import against_chance
-    from edgedistill.inference import predict, references
+    from edgedistill.inference import predict
+    from edgedistill.judging import answers_of, judge_of, references_of
 
+    teacher, name = settings.teacher, settings.task.type
     tokens = data.tokens("validation")
-    decisions, labels = predict(model, task, tokens).values.argmax(axis=1), references(task, tokens)
-    found = against_chance(decisions[labels != -100], labels[labels != -100])
+    answers = answers_of(predict(model, plugins.find("tasks", name), tokens))
+    found = against_chance(judge_of(name), answers, references_of(name, tokens))
     if not found.at_chance:
         return
     sentence = (
-        f"teacher.model: '{teacher.model}' is right on {found.right} of {found.items} validation items, no better than "
-        f"chance (the same answers in random order are right on {found.expected:.1f}, and on as many in "
+        f"teacher.model: '{teacher.model}' is right on {found.right} of {found.decisions} validation items, no better "
+        f"than chance (the same answers in random order are right on {found.expected:.1f}, and on as many in "
         f"{100 * found.p:.0f}% of orders)"
     )
     if not teacher.accept_chance:

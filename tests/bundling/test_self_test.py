@@ -117,7 +117,7 @@ def test_what_is_no_bundle_is_said(tmp_path, finished_run, change):
 
 def test_a_runtime_that_opens_other_files_is_refused(bundle, change):
     precision = json.loads((bundle / "bundle.json").read_text())["precision"]
-    named = {"round": "r2", "target": "tflight", "candidate": f"r2/tflight/{precision}/onnxruntime"}
+    named = {"model": "r2", "target": "tflight", "candidate": f"r2/tflight/{precision}/onnxruntime"}
     other = change("bundle.json", **named)
     with pytest.raises(UserError, match="onnxruntime opens no files of target tflight"):
         edgedistill.measure(other)

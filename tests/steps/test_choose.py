@@ -22,7 +22,7 @@ def test_every_figure_is_the_candidates_own_on_validation(tmp_path, monkeypatch)
     decide = select.choose
     monkeypatch.setattr(select, "choose", lambda figures, *rest: seen.extend(figures) or decide(figures, *rest))
     rows = [
-        Candidate(id=f"r1/{name}", round="r1", target=name, precision="fp32", runtime="r", threads=1, batch=1)
+        Candidate(id=f"r1/{name}", model="r1", target=name, precision="fp32", runtime="r", threads=1, batch=1)
         for name in ("a", "b", "unmeasured")
     ]
     inputs = {

@@ -36,7 +36,7 @@ def test_every_file_is_judged_by_its_own_drop_and_size(tmp_path, monkeypatch):
     monkeypatch.setattr(data.PreparedData, "of", lambda inputs: SimpleNamespace(tokens=lambda split: split))
     monkeypatch.setattr(judge_round, "read_files", lambda artifact: SimpleNamespace(bytes=artifact.path("")))
     rows = tuple(
-        Candidate(id=f"r1/{name}", round="r1", target=name, precision="fp32", runtime="r", threads=1, batch=1)
+        Candidate(id=f"r1/{name}", model="r1", target=name, precision="fp32", runtime="r", threads=1, batch=1)
         for name in ("a", "b", "failed")
     )
     inputs = {role: given(role) for role in ROWS} | {
