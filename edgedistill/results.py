@@ -100,6 +100,11 @@ class OodResult(_Part):
     auroc: Estimate | None = None
     """How well the model's confidence tells in-scope test examples from the out-of-scope ones."""
 
+    @property
+    def primary(self) -> Figure | None:
+        """The primary metric."""
+        return next(iter(self.figures), None)
+
 
 class TeacherResult(_Judged):
     """The teacher, as torch runs it."""

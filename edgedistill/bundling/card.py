@@ -142,7 +142,7 @@ def _ood(facts: CardFacts) -> str | None:
     shown = [
         f"{name}: " + ", ".join(f"{what} {found.value:.4f}" for what, found in figures if found is not None)
         for name, each in sets
-        for figures in [((facts.results.metric, next(iter(each.figures), None)), ("AUROC", each.auroc))]
+        for figures in [((facts.results.metric, each.primary), ("AUROC", each.auroc))]
     ]
     return "; ".join(shown) or None
 

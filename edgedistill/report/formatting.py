@@ -125,11 +125,11 @@ def duration(seconds: float | None) -> str:
 
 def plain(value: object) -> str:
     """A fact of unknown shape: lists with commas, mappings as `name value`, nothing as an en dash."""
-    if value is None or value == [] or value == {}:
+    if value is None or (isinstance(value, list | tuple | dict) and not value):
         return DASH
     if isinstance(value, dict):
         return ", ".join(f"{name} {plain(each)}" for name, each in value.items())
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, list | tuple):
         return ", ".join(plain(each) for each in value)
     if isinstance(value, int) and not isinstance(value, bool):
         return count(value)

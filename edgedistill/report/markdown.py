@@ -32,32 +32,33 @@ REDUCED = (
 
 OWN_MODEL_TYPE = "loads in torch with edgedistill only, not in transformers, optimum or transformers.js"
 
+_MEASURED = (
+    "agreement",
+    "max abs. diff.",
+    "p50 ms",
+    "p95 ms",
+    "p99 ms",
+    "items/s",
+    "peak MB",
+    "load ms",
+    "limits",
+    "front",
+)
+_TRAINED = ("same as teacher", "control", "gain over control [95% CI]", "p", "training", "samples/s")
+
 
 def render_markdown(results: Results) -> str:
     """Warnings, verdict, candidates, rounds, hosts."""
     metric, drop = heading(results.metric, results.direction), drop_word(results.direction)
     others = [f"{heading(each.metric, each.direction)}, test [95% CI]" for each in results.other_metrics]
     metrics = [f"{metric}, test [95% CI]", *others]
-    columns = [
-        "agreement",
-        "max abs. diff.",
-        "p50 ms",
-        "p95 ms",
-        "p99 ms",
-        "items/s",
-        "peak MB",
-        "load ms",
-        "limits",
-        "front",
-    ]
     candidates = _table(
-        ["candidate", "MB", "smaller", *metrics, f"{drop}, validation [95% CI]", *columns, "limits", "front"],
+        ["candidate", "MB", "smaller", *metrics, f"{drop}, validation [95% CI]", *_MEASURED],
         [_candidate(each, results) for each in results.measured],
         text_columns=(0, 13 + len(others)),
     )
-    rest = ["same as teacher", "control", "gain over control [95% CI]", "p", "training", "samples/s"]
     rounds = _table(
-        ["model", "taught by", "parameters", *metrics, f"{drop} from teacher [95% CI]", *rest],
+        ["model", "taught by", "parameters", *metrics, f"{drop} from teacher [95% CI]", *_TRAINED],
         [_teacher(results), *(_round(each, results) for each in results.rounds)],
         text_columns=(0, 1),
     )
@@ -116,8 +117,7 @@ def _notes(results: Results) -> list[str]:
     models |= {each.id: each for each in results.rounds if each.on_recipe_data}
     for name, model in models.items():
         for set_name, seen in model.ood.items():
-            figure = next(iter(seen.figures), None)
-            lines.append(f"{name} on {set_name}: {metric} {f.estimate(figure)}, AUROC {f.estimate(seen.auroc)}")
+            lines.append(f"{name} on {set_name}: {metric} {f.estimate(seen.primary)}, AUROC {f.estimate(seen.auroc)}")
     if results.stop:
         lines.append(f"Stop rule, after {results.stop.round}: {results.stop.reason}")
     return ["\n".join(f"- {escape(line)}" for line in lines)] if lines else []

@@ -48,24 +48,24 @@ class Point:
 
 def metric_against_latency(results: Results, limits: Limits) -> str:
     """The primary metric on test over median latency, a mark a candidate; '' when no candidate has a latency."""
-    points = _points(results)
-    if not points:
+    drawn = drawable(results)
+    if not drawn:
         return ""
     from matplotlib.figure import Figure
 
     with style("front"):
         figure = Figure(figsize=(9.2, 4.8), dpi=72, layout="constrained")
         axes = figure.add_subplot()
-        _scale(axes, points, results)
+        _scale(axes, drawn, results)
         _limit(axes, limits)
-        _front(axes, points)
-        _marks(axes, points, results.chosen)
-        _legend(axes, points, results.chosen)
+        _front(axes, drawn)
+        _marks(axes, drawn, results.chosen)
+        _legend(axes, drawn, results.chosen)
         figure.canvas.draw()  # the layout must stand before labels are placed in it
-        _labels(axes, points, results)
-        titles = {f"candidate-{i}": _title(point) for i, point in enumerate(points)}
+        _labels(axes, drawn, results)
+        titles = {f"candidate-{i}": _title(point) for i, point in enumerate(drawn)}
         return to_svg(
-            figure, f"Test {results.metric_in_words} against median latency of {len(points)} candidates", titles
+            figure, f"Test {results.metric_in_words} against median latency of {len(drawn)} candidates", titles
         )
 
 
@@ -78,7 +78,8 @@ def front_of(points: Sequence[Point]) -> list[Point]:
     return front
 
 
-def _points(results: Results) -> list[Point]:
+def drawable(results: Results) -> list[Point]:
+    """The candidates that can be drawn, in their order."""
     rounds = list(dict.fromkeys(["teacher", *(each.id for each in results.rounds)]))
     precisions = list(dict.fromkeys(each.precision for each in results.measured))
     largest = max((each.file_bytes for each in results.measured), default=1)

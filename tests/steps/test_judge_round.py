@@ -7,8 +7,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from edgedistill import data, inference, signals, stop
+from edgedistill import data, judging, signals, stop
 from edgedistill.candidates import Candidate
+from edgedistill.contracts.answers import References
+from edgedistill.interfaces import Rows
 from edgedistill.recipe import Limits, StopSpec, TaskSpec
 from edgedistill.step import Context
 from edgedistill.steps import judge_round
@@ -26,13 +28,15 @@ def test_every_file_is_judged_by_its_own_drop_and_size(tmp_path, monkeypatch):
     seen = {}
     judge = stop.judge
 
-    def recorded(name, metric, teacher, student, labels, files, *rest):
-        seen.update(teacher=list(teacher), student=list(student), labels=list(labels), files=files)
-        return judge(name, metric, teacher, student, labels, files, *rest)
+    def recorded(name, metric, teacher, student, files, *rest):
+        seen.update(teacher=teacher[:, 0].tolist(), student=student[:, 0].tolist(), files=files)
+        return judge(name, metric, teacher, student, files, *rest)
 
     monkeypatch.setattr(stop, "judge", recorded)
-    monkeypatch.setattr(signals, "load_rows", lambda role: SimpleNamespace(values=np.eye(2)[ROWS[role]]))
-    monkeypatch.setattr(inference, "references", lambda task, tokens: LABELS)
+    item = np.arange(len(LABELS))
+    monkeypatch.setattr(signals, "load_rows", lambda role: Rows(np.eye(2)[ROWS[role]], np.arange(len(LABELS) + 1)))
+    references = References({"label": LABELS}, item, item, LABELS != -100)
+    monkeypatch.setattr(judging, "references_of", lambda task, tokens: references)
     monkeypatch.setattr(data.PreparedData, "of", lambda inputs: SimpleNamespace(tokens=lambda split: split))
     monkeypatch.setattr(judge_round, "read_files", lambda artifact: SimpleNamespace(bytes=artifact.path("")))
     rows = tuple(
@@ -49,13 +53,13 @@ def test_every_file_is_judged_by_its_own_drop_and_size(tmp_path, monkeypatch):
     settings = judge_round.Settings(
         task=TaskSpec(type="text-classification", metric="accuracy"),
         round="r1",
-        stop=StopSpec.model_validate({"when": {"accuracy_drop": 0.5}}),
-        limits=Limits(accuracy_drop=0.1, file_mb=20),
+        stop=StopSpec.model_validate({"when": {"drop": 0.5}}),
+        limits=Limits(drop=0.1, file_mb=20),
         candidates=rows,
     )
     judge_round.run(settings, inputs, tmp_path, Context(tmp_path, SimpleNamespace(say=lambda line: None)))
-    assert (seen["teacher"], seen["student"], seen["labels"]) == ([0, 1, 1, 1], [0, 1, 0, 1], [0, 1, 1, 0])
-    assert [(each.id, each.accuracy_drop, each.file_mb) for each in seen["files"]] == [
+    assert (seen["teacher"], seen["student"]) == ([1, 1, 1, 0], [1, 1, 0, 0])
+    assert [(each.id, each.drop, each.file_mb) for each in seen["files"]] == [
         ("r1/a", pytest.approx(0.25), 3.0),
         ("r1/b", pytest.approx(-0.25), 9.0),
     ]
