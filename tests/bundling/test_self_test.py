@@ -33,7 +33,7 @@ def test_a_bundle_is_tested_and_measured(bundle, tmp_path):
     assert found.machine["cpu"]
     assert found.backend == {"providers": ["CPUExecutionProvider"]}
     content = json.loads((tmp_path / "phone.json").read_text())
-    assert content["schema"] == "edgedistill/measurement/1"
+    assert content["schema"] == "edgedistill/measurement/2"
 
 
 def test_it_needs_neither_torch_nor_transformers(bundle, tmp_path):
