@@ -179,7 +179,8 @@ def test_what_is_no_results_file_is_a_sentence(finished_run, tmp_path, text):
 
 def test_a_measurement_of_schema_1_is_read(finished_run, measured, tmp_path):
     content = json.loads((measured / "r1.json").read_text())
-    old = {{"model": "round", "host": "machine"}.get(name, name): value for name, value in content.items()}
+    former = {"model": "round", "host": "machine"}
+    old = {former.get(name, name): value for name, value in content.items()}
     file = tmp_path / "old.json"
     file.write_text(json.dumps(old | {"schema": "edgedistill/measurement/1"}))
     new = edgedistill.compare_devices(finished_run.folder, [measured / "r1.json"])[-1].rows[-1]

@@ -18,10 +18,10 @@ def test_a_run_leaves_the_bundle_of_what_it_chose(finished_run):
     facts = json.loads((folder / "bundle.json").read_text())
     assert open_bundle(folder).facts.candidate == facts["candidate"]
     row = finished_run.results.candidate(finished_run.results.chosen)
-    assert facts["schema"] == "edgedistill/bundle/1"
+    assert facts["schema"] == "edgedistill/bundle/2"
     assert facts["candidate"] == row.id
     assert facts["chosen"] is True
-    assert facts["measured"]["accuracy"] == row.accuracy
+    assert facts["measured"]["figures"][0]["value"] == row.test.value
     assert [each["name"] for each in facts["inputs"]] == ["input_ids", "attention_mask", "token_type_ids"]
     assert [str(folder / name) for name in facts["device_files"]] == [
         str(folder / row.target / row.file.split("/")[-1])
