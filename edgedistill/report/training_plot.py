@@ -65,7 +65,7 @@ def training_curves(training: Mapping[str, Mapping[str, object]], metric: str, d
             _panel(axes, name, colour, curves[name], curves.get(name + CONTROL, []), direction)
         grid[0, 0].yaxis.set_inverted(direction == "lower")  # the others share it
         for axes in grid[:, 0]:
-            axes.set_ylabel(axis(metric, direction, "on validation").replace(" (", "\n("))
+            axes.set_ylabel(axis(metric, direction, "on validation").replace(" (", "\n("), fontsize=8)
         return to_svg(figure, f"Validation {in_words(metric)} by epoch of {', '.join(panels)}")
 
 
