@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -55,7 +55,7 @@ class Host(_Part):
     """The machine that measured, as far as the system told."""
 
     cpu: str = "unknown processor"
-    isa: tuple[str, ...] = ()
+    isa: Sequence[str] = ()
     threads: Positive | None = None
     memory_gb: NotNegative | None = None
     system: str = "unknown system"
