@@ -45,9 +45,9 @@ def main() -> None:
         labels = np.asarray(data.items("test").values["labels"])
         small = results.rounds[0]
         rows = [
-            row("large, hard labels", [results.teacher.accuracy], labels),
-            row("small, hard labels", [each.control_accuracy or 0.0 for each in small.seeds], labels),
-            row("small, soft targets", [each.accuracy for each in small.seeds], labels),
+            row("large, hard labels", [results.teacher.test.value], labels),
+            row("small, hard labels", [each.control or 0.0 for each in small.seeds], labels),
+            row("small, soft targets", [each.value for each in small.seeds], labels),
             *omitted(out, data, labels, [each.seed for each in small.seeds]),
         ]
     soft, hard = float(str(rows[2]["accuracy"])), float(str(rows[1]["accuracy"]))

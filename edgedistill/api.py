@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO, overload
 
-from . import artifacts, loading, publishing, run_folder, sources
+from . import artifacts, loading, plugins, publishing, run_folder, sources
 from .artifacts import Artifact
 from .bundling import from_run, merge, self_test
 from .bundling.layout import is_bundle
@@ -34,7 +34,6 @@ from .statistics import Paired
 from .statistics import compare as compare_paired
 from .store.listing import remember, store_of
 from .store.store import Store
-from .tasks._former import METRICS
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,8 @@ class RunSummary:
     run: str
     results: Results
     difference_from_first: Paired | None
-    """Test accuracy of this run's chosen candidate minus the first run's; None when the test sets differ."""
+    """By how much this run's chosen candidate is better on test than the first run's; None when the test sets or the
+    metrics differ."""
 
 
 def run(
@@ -268,7 +268,7 @@ def measure(
     out: str | Path | None = None,
     stream: TextIO | None = None,
 ) -> FileMeasurement | DeviceMeasurement:
-    """Measure one model file on a data file (latency, load time, memory, accuracy where it has labels), or test and
+    """Measure one model file on a data file (latency, load time, memory, metrics where it has labels), or test and
     measure a bundle, which needs no data and neither torch nor transformers.
 
     Args:
@@ -405,7 +405,7 @@ def _published(plan_: Plan, done: Mapping[str, Artifact]) -> Iterator[tuple[str,
     for row in possible(plan_.candidates):
         made = done[f"file-{row.file_key}"]
         for name in read_files(made).published if made.failure is None else ():
-            yield f"models/{row.round}/{row.target}/{name}", made.path(name)
+            yield f"models/{row.model}/{row.target}/{name}", made.path(name)
     for entry in done["bundle"].manifest.files:
         yield f"bundle/{entry.path}", done["bundle"].path(entry.path)
 
@@ -422,28 +422,26 @@ def _store(folder: Path, given: str | Path | None) -> Store:
 
 
 def _difference(run: Path, own: Results, first_run: Path, first: Results) -> Paired | None:
-    """Paired difference of the chosen candidates, when both answered the same test items."""
-    import numpy as np
+    """Paired gain of one chosen candidate over another, when both answered the same examples."""
+    from .contracts.answers import Answers, References
 
-    from .contracts.answers import References
-    from .tasks._former import load_rows
-
-    if own.chosen is None or first.chosen is None or own.data.get("test_sha256") != first.data.get("test_sha256"):
+    same_test = (own.data.test_sha256, own.metric) == (first.data.test_sha256, first.metric)
+    if own.chosen is None or first.chosen is None or not same_test:
         return None
-    decided = []
+    given = []
     for folder, results in ((run, own), (first_run, first)):
         row = results.candidate(str(results.chosen))
-        file = folder / "predictions" / "test" / f"{row.round}-{row.target}-{row.precision}-{row.runtime}.safetensors"
+        file = folder / "predictions" / "test" / f"{row.model}-{row.target}-{row.precision}-{row.runtime}.safetensors"
         if not file.is_file():
             return None
         with _damage_named(file):
-            decided.append(np.asarray(load_rows(file).values).argmax(axis=1))
-    references = run / "predictions" / "test" / "references.safetensors"
-    with _damage_named(references):
-        known = References.open(references)
-        labels, kept = known.values["class"].astype(np.int64), known.known
-        a, b = (answers[kept] for answers in decided)
-    return compare_paired(METRICS[own.metric], a, b, labels[kept])
+            given.append(Answers.open(file))
+    metric = plugins.task(own.data.task).judge.metrics[own.metric]
+    file = run / "predictions" / "test" / "references.safetensors"
+    with _damage_named(file):
+        references = References.open(file)
+        rows = [metric.statistics(answers, references) for answers in given]
+    return compare_paired(metric, rows[0], rows[1])
 
 
 @contextmanager

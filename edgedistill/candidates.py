@@ -11,10 +11,10 @@ from .spec import Spec
 
 
 class Candidate(Spec):
-    """What is measured: `round` is a round's id, or `teacher`."""
+    """What is measured: `model` is a round's id, or `teacher`."""
 
     id: str
-    round: str
+    model: str
     target: str
     precision: str
     runtime: str
@@ -29,7 +29,7 @@ class Candidate(Spec):
     @property
     def file_key(self) -> str:
         """Names the model's files; candidates that differ in runtime, threads or batch share them."""
-        return f"{self.round}-{self.target}-{self.precision}"
+        return f"{self.model}-{self.target}-{self.precision}"
 
     @property
     def verify_key(self) -> str:
@@ -57,7 +57,7 @@ def candidates(recipe: Recipe) -> tuple[Candidate, ...]:
                         found.append(
                             Candidate(
                                 id=name + suffix,
-                                round=model,
+                                model=model,
                                 target=target,
                                 precision=quantize.precision,
                                 runtime=runtime,

@@ -22,6 +22,7 @@ from .measuring.judged import numbers, some_examples
 from .onnx_contents import read_onnx, refuse_unfit
 from .progress import Progress
 from .recipe import DataSource, EmulationSpec
+from .results import Figure
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -68,8 +69,8 @@ class FileMeasurement:
     items: int
     """Asked, of the data's `items_of`."""
     items_of: int
-    accuracy: float | None
-    accuracy_ci: tuple[float, float] | None
+    figures: tuple[Figure, ...]
+    """The asked metric first; none where the data has no labels."""
     latency_ms: Mapping[str, object] | None
     """None under an emulated runtime, as every time and memory is."""
     throughput_per_s: float | None
@@ -92,11 +93,10 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
     Raises:
         UserError: a file, tokenizer or column that isn't there, or more labels than the model has.
     """
+    from .evaluation.figures import Judging
     from .measuring.device_model import Cost, DeviceModel
     from .measuring.emulated import emulated
-    from .measuring.judged import Asked, judged
     from .measuring.latency import Timed, Timing, time_one
-    from .statistics import rows_interval
 
     _refuse_request(request, progress)
     task, runtime = plugins.task(request.task), plugins.runtime(request.runtime)
@@ -112,7 +112,8 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
         with_client = runtime.client_facts is not None and task.data.columns.required == ("text",)
         # Without right answers, what it says is looked at all the same.
         chosen = None if given.labelled or with_client else some_examples(items, _LOOKED_AT)
-        accuracy, interval, client = None, None, dict[str, object]()
+        figures: tuple[Figure, ...] = ()
+        client: dict[str, object] = {}
         timing: Timing | None = None
         cost: Cost | None = None
         try:
@@ -126,10 +127,7 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
         if with_client:
             client = _client(request, runtime, given, items, answers)
         if given.labelled:
-            metric, references = task.judge.metrics[request.metric], task.data.references(items)
-            accuracy = judged(task.judge, answers, Asked(items, references=references)).figures[request.metric]
-            found = rows_interval(metric, metric.statistics(answers, references))
-            interval = (found.low, found.high)
+            figures = Judging(task.judge, request.metric).figures(answers, task.data.references(items), "data")
         if not slow:
             inputs = scratch / "inputs.safetensors"
             items.save(inputs)
@@ -147,8 +145,7 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
         threads=request.threads,
         batch=request.batch,
         items=len(items),
-        accuracy=accuracy,
-        accuracy_ci=interval,
+        figures=figures,
         items_of=asked_of,
         latency_ms=timing.summary() if timing else None,
         phases_ms=timing.phases() if timing else {},

@@ -10,6 +10,7 @@ from edgedistill.errors import UserError
 
 BUNDLE_SCHEMA = "edgedistill/bundle/2"
 _THREADS, _BATCH, _LENGTH, _LABELS, _BYTES = 4096, 65536, 2**24, 2**20, 2**50
+_EXAMPLES = 2**50
 _TYPES = ("int8", "uint8", "int32", "int64", "float16", "float32", "float64", "bool")
 _NOT_NEGATIVE = ("load_ms", "throughput_per_s")
 _PERCENTILES = ("p50", "p90", "p95", "p99")
@@ -54,7 +55,7 @@ class Facts:
     chosen: bool
     task: str
     metric: str
-    round: str
+    model: str
     target: str
     precision: str
     runtime: str
@@ -92,9 +93,9 @@ def read_facts(content: object, where: str) -> Facts:
     if (found := fields.take("schema")) != BUNDLE_SCHEMA:
         raise UserError(f"{where}: schema is {shown(found)}, expected '{BUNDLE_SCHEMA}'")
     fields.word("edgedistill")
-    fields.mapping("environment")
+    fields.mapping("host")
     _check_provenance(fields)
-    names = ("recipe", "candidate", "task", "metric", "round", "target", "precision", "runtime")
+    names = ("recipe", "candidate", "task", "metric", "model", "target", "precision", "runtime")
     words = {name: fields.word(name) for name in names}
     threads, batch = fields.integer("threads", 1, _THREADS), fields.integer("batch", 1, _BATCH)
     measured, max_abs_diff, file_bytes = _measured(fields)
@@ -119,7 +120,7 @@ def read_facts(content: object, where: str) -> Facts:
 
 
 def _check_candidate(facts: Facts, where: str) -> None:
-    own = f"{facts.round}/{facts.target}/{facts.precision}/{facts.runtime}"
+    own = f"{facts.model}/{facts.target}/{facts.precision}/{facts.runtime}"
     if facts.candidate != own and not facts.candidate.startswith(f"{own}@"):
         raise UserError(f"{where}: candidate is {shown(facts.candidate)}, expected '{own}', as its other fields say")
     for _, name in (pair for each in facts.components.values() for pair in each.opened):
@@ -141,10 +142,13 @@ def _measured(fields: Fields) -> tuple[Mapping[str, object], float, int]:
     """What the run measured, whole; how far the file was off; how large it was."""
     content = fields.mapping("measured")
     own = Fields(content, f"{fields.where}: measured")
-    for name in ("accuracy", "validation_accuracy"):
-        own.number_or_none(name, 0, 1)
-    own.interval_or_none("accuracy_ci", 0, 1)
-    own.number("accuracy_drop", -1, 1)
+    for number, figure in enumerate(own.items("figures")):
+        _check_figure(Fields(figure, f"{own.where}: figure {number}"))
+    drop = own.fields("drop")
+    _check_estimate(drop)
+    drop.number_or_none("p", 0, 1)
+    drop.word("split")
+    drop.end()
     own.number("agreement_with_student", 0, 1)
     for name in _NOT_NEGATIVE:
         own.number_or_none(name, 0)
@@ -173,6 +177,25 @@ def _components(fields: Fields, max_length: int | None) -> Mapping[str, Componen
     if not found or len({tuple(length for length, _ in each.opened) for each in found.values()}) > 1:
         raise fields.refuse("components", list(found), "at least one, and files of the same lengths for each")
     return found
+
+
+def _check_figure(figure: Fields) -> None:
+    figure.word("metric")
+    if (direction := figure.word("direction")) not in ("higher", "lower"):
+        raise figure.refuse("direction", direction, "'higher' or 'lower'")
+    _check_estimate(figure)
+    figure.integer_or_none("examples", 1, _EXAMPLES)
+    figure.word("split")
+    if (host := figure.take("host")) is not None and not isinstance(host, str):
+        raise figure.refuse("host", host, "a text or null")
+    figure.end()
+
+
+def _check_estimate(fields: Fields) -> None:
+    fields.number("value")
+    low, high = fields.number_or_none("low"), fields.number_or_none("high")
+    if (low is None) is not (high is None) or (low is not None and high is not None and low > high):
+        raise fields.refuse("low and high", [low, high], "two numbers, the lower first, or null for both")
 
 
 def _opened(fields: Fields, max_length: int | None) -> tuple[tuple[int | None, str], ...]:

@@ -37,11 +37,28 @@ def lift_facts(content: Mapping[str, object], where: str) -> tuple[dict[str, obj
     width = None if longest is None else lengths or f"1..{longest}"
     ports = [_port(Fields(each, f"{where}: inputs"), [content.get("batch"), width]) for each in inputs]
     model = {"files": opened, "inputs": ports, "outputs": [{"name": _OUTPUT, "type": "float32", "shape": None}]}
-    kept = {name: value for name, value in content.items() if name not in _FORMER}
+    kept = {_RENAMED.get(name, name): value for name, value in content.items() if name not in _FORMER}
+    if "measured" in kept:
+        kept["measured"] = _measured(kept["measured"], kept.get("metric"))
     return {**kept, "schema": BUNDLE_SCHEMA, "components": {"model": model}}, pad
 
 
 _FORMER = ("opened", "lengths", "inputs", "pad_token")
+_RENAMED = {"round": "model", "environment": "host"}
+
+
+def _measured(old: object, metric: object) -> object:
+    """One metric, higher is better, as figures; what is missing or of another type stays, and is named later."""
+    if not isinstance(old, dict) or not {"accuracy", "accuracy_ci", "validation_accuracy", "accuracy_drop"} <= set(old):
+        return old
+    content = dict(old)
+    ends = content.pop("accuracy_ci")
+    low, high = ends if isinstance(ends, list) and len(ends) == 2 else (ends, ends)
+    facts = {"metric": metric, "direction": "higher", "low": None, "high": None, "examples": None, "host": None}
+    test = {**facts, "split": "test", "value": content.pop("accuracy"), "low": low, "high": high}
+    validation = {**facts, "split": "validation", "value": content.pop("validation_accuracy")}
+    drop = {"value": content.pop("accuracy_drop"), "low": None, "high": None, "p": None, "split": "validation"}
+    return {**content, "figures": [test, validation], "drop": drop}
 
 
 def _port(fields: Fields, expected: object) -> dict[str, object]:

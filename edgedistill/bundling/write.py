@@ -173,14 +173,8 @@ def _port_facts(ports: Mapping[str, Port]) -> tuple[PortFacts, ...]:
 
 def _facts(results: Results, row: CandidateResult, material: Material) -> dict[str, object]:
     """What `bundle.json` says of the candidate as the run measured it."""
-    measured: tuple[str, ...] = (
-        "accuracy",
-        "accuracy_ci",
-        "validation_accuracy",
-        "accuracy_drop",
-        "agreement_with_student",
-    )
-    measured += ("max_abs_diff", "file_bytes", "peak_rss_mb", "load_ms", "throughput_per_s")
+    measured = {"figures", "drop", "agreement_with_student", "latency_ms"}
+    measured |= {"max_abs_diff", "file_bytes", "peak_rss_mb", "load_ms", "throughput_per_s"}
     return {
         "schema": BUNDLE_SCHEMA,
         "edgedistill": __version__,
@@ -189,8 +183,8 @@ def _facts(results: Results, row: CandidateResult, material: Material) -> dict[s
         "chosen": results.chosen == row.id,
         "task": material.task,
         "metric": results.metric,
-        **{name: getattr(row, name) for name in ("round", "target", "precision", "runtime", "threads", "batch")},
-        "measured": {name: getattr(row, name) for name in measured} | {"latency_ms": row.latency_ms.model_dump()},
-        "environment": results.environment,
+        **{name: getattr(row, name) for name in ("model", "target", "precision", "runtime", "threads", "batch")},
+        "measured": row.model_dump(mode="json", include=measured),
+        "host": results.hosts[row.host].model_dump(mode="json"),
         "provenance": [each.model_dump() for each in material.provenance],
     }

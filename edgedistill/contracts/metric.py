@@ -11,6 +11,12 @@ from edgedistill.arrays import Floats
 from .answers import Answers, References
 
 Direction = Literal["higher", "lower"]
+"""Which of two figures of a metric is the better one."""
+
+
+def signed(value: float, direction: Direction) -> float:
+    """The figure with the sign by which larger is better."""
+    return value if direction == "higher" else -value
 
 
 @dataclass(frozen=True)
@@ -42,8 +48,8 @@ class Metric:
 
     def better(self, a: float, b: float) -> bool:
         """Whether a is better than b."""
-        return a > b if self.direction == "higher" else a < b
+        return signed(a, self.direction) > signed(b, self.direction)
 
     def gain(self, new: float, old: float) -> float:
         """By how much `new` is better than `old`: positive is better, whatever the direction."""
-        return new - old if self.direction == "higher" else old - new
+        return signed(new, self.direction) - signed(old, self.direction)

@@ -61,13 +61,13 @@ def plan_files(draft: Draft, rows: Sequence[Candidate]) -> None:
         settings = verify.Settings(
             task=recipe.task, runtime=row.runtime, timeout_minutes=recipe.measure.timeout_minutes
         )
-        file = _plan_file(draft, row.round, row.target, row.precision)
+        file = _plan_file(draft, row.model, row.target, row.precision)
         draft.steps.add(
             f"verify-{row.verify_key}",
             "verify",
             settings,
-            {**draft.reading(row.round, "validation"), "file": file, "reference": f"evaluate-{row.round}"},
-            f"{row.round} {row.target} {row.precision} under {row.runtime} against torch, on validation",
+            {**draft.reading(row.model, "validation"), "file": file, "reference": f"evaluate-{row.model}"},
+            f"{row.model} {row.target} {row.precision} under {row.runtime} against torch, on validation",
             settings.model_dump(mode="json", exclude={"timeout_minutes"}),
             optional=True,
             tools=draft.sources.runtimes.get(row.runtime),
@@ -89,11 +89,11 @@ def _plan_emulation(draft: Draft, row: Candidate) -> None:
         "emulate",
         settings,
         {
-            **draft.reading(row.round, "validation", "test"),
-            "file": _plan_file(draft, row.round, row.target, row.precision),
-            "reference": f"evaluate-{row.round}",
+            **draft.reading(row.model, "validation", "test"),
+            "file": _plan_file(draft, row.model, row.target, row.precision),
+            "reference": f"evaluate-{row.model}",
         },
-        f"{row.round} {row.target} {row.precision} under {row.runtime}: answers and instructions",
+        f"{row.model} {row.target} {row.precision} under {row.runtime}: answers and instructions",
         settings.model_dump(mode="json", exclude={"timeout_minutes"}),
         optional=True,
         tools=draft.sources.runtimes.get(row.runtime),
@@ -158,7 +158,7 @@ def plan_closing(draft: Draft, rows: Sequence[Candidate]) -> None:
     emulations |= {f"file:{row.file_key}": f"file-{row.file_key}" for row in emulated}
     evaluated = {step.name.replace("-", ":", 1): step.name for step in draft.steps.ordered if step.kind == "evaluate"}
     models = {f"model:{name.split(':', 1)[1]}": name.split(":", 1)[1] for name in evaluated}
-    models_measured = dict.fromkeys(row.round for row in rows)
+    models_measured = dict.fromkeys(row.model for row in rows)
     tested: dict[str, str] = {}
     golden: dict[str, str] = {}
     for model in models_measured:
@@ -176,7 +176,7 @@ def plan_closing(draft: Draft, rows: Sequence[Candidate]) -> None:
     own: dict[str, str] = {}
     for each in recipe.rounds:
         if each.data is not None:
-            own |= draft.reading(each.id, "test", role=f"data:{each.id}")
+            own |= draft.reading(each.id, "validation", "test", role=f"data:{each.id}")
     measured = measure.Settings(task=recipe.task, measure=recipe.measure, candidates=rows)
     draft.steps.add(
         "measure",
@@ -243,7 +243,7 @@ def plan_closing(draft: Draft, rows: Sequence[Candidate]) -> None:
         {
             "report": "report",
             **golden,
-            **{f"model:{row.round}": row.round for row in rows},
+            **{f"model:{row.model}": row.model for row in rows},
             **files,
             **verified,
         },

@@ -1,4 +1,4 @@
-"""Training curves: one panel a model, the validation metric after every epoch of all stages."""
+"""Training curves: one panel a model, the validation metric after every epoch of all stages, better upwards."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, TypeAdapter
+
+from edgedistill.contracts.metric import Direction, signed
+from edgedistill.evaluation.wording import axis, in_words
 
 from . import formatting
 from .svg import GRID, INK, MUTED, SERIES, style, to_svg
@@ -29,12 +32,13 @@ class _Epoch(BaseModel):
 _EPOCHS = TypeAdapter(list[_Epoch])
 
 
-def training_curves(training: Mapping[str, Mapping[str, object]]) -> str:
+def training_curves(training: Mapping[str, Mapping[str, object]], metric: str, direction: Direction) -> str:
     """The curves of all models that were trained, a control dashed beside its round; '' when none was.
 
     Args:
         training: the content of each model's `training.json`, by model; a control is `ROUND-control`, a repetition
             with another seed, drawn faintly, `ROUND-seedN`.
+        metric: the primary one.
     """
     curves = {name: _EPOCHS.validate_python(record["epochs"]) for name, record in training.items()}
     repeated = {name: epochs for name, epochs in curves.items() if _SEED.search(name)}
@@ -58,19 +62,22 @@ def training_curves(training: Mapping[str, Mapping[str, object]]) -> str:
                 if _SEED.sub("", other) == name:
                     metrics = [epoch.metric for epoch in epochs]
                     axes.plot(range(1, len(metrics) + 1), metrics, color=colour, alpha=0.35, linewidth=1)
-            _panel(axes, name, colour, curves[name], curves.get(name + CONTROL, []))
+            _panel(axes, name, colour, curves[name], curves.get(name + CONTROL, []), direction)
+        grid[0, 0].yaxis.set_inverted(direction == "lower")  # the others share it
         for axes in grid[:, 0]:
-            axes.set_ylabel("validation metric")
-        return to_svg(figure, f"Validation metric by epoch of {', '.join(panels)}")
+            axes.set_ylabel(axis(metric, direction, "on validation").replace(" (", "\n("), fontsize=8)
+        return to_svg(figure, f"Validation {in_words(metric)} by epoch of {', '.join(panels)}")
 
 
-def _panel(axes: Axes, name: str, colour: str, own: Sequence[_Epoch], control: Sequence[_Epoch]) -> None:
+def _panel(
+    axes: Axes, name: str, colour: str, own: Sequence[_Epoch], control: Sequence[_Epoch], direction: Direction
+) -> None:
     from matplotlib.ticker import MaxNLocator
 
     axes.set_title(name, loc="left", fontsize=10, fontweight="bold", color=INK, pad=24)
-    _line(axes, own, colour, "-", name)
+    _line(axes, own, colour, "-", name, direction)
     if control:
-        _line(axes, control, MUTED, (0, (4, 2.5)), "control")
+        _line(axes, control, MUTED, (0, (4, 2.5)), "control", direction)
     longest = max(len(own), len(control))
     axes.set_xlim(0.5, longest + 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
@@ -91,10 +98,10 @@ def _panel(axes: Axes, name: str, colour: str, own: Sequence[_Epoch], control: S
     axes.legend(loc="lower right", fontsize=8, handlelength=2.2)
 
 
-def _line(axes: Axes, epochs: Sequence[_Epoch], colour: str, dashes: object, name: str) -> None:
+def _line(axes: Axes, epochs: Sequence[_Epoch], colour: str, dashes: object, name: str, direction: Direction) -> None:
     """One model's curve; the epoch whose weights were kept has a larger mark and its metric in the legend."""
     metrics = [epoch.metric for epoch in epochs]
-    kept = _kept(epochs)
+    kept = _kept(epochs, direction)
     axes.plot(
         range(1, len(metrics) + 1),
         metrics,
@@ -104,14 +111,14 @@ def _line(axes: Axes, epochs: Sequence[_Epoch], colour: str, dashes: object, nam
         marker="o",
         markersize=6,
         markevery=[kept],
-        label=f"{name} {formatting.share(metrics[kept])}",
+        label=f"{name} {formatting.metric(metrics[kept])}",
     )
 
 
-def _kept(epochs: Sequence[_Epoch]) -> int:
+def _kept(epochs: Sequence[_Epoch], direction: Direction) -> int:
     """The last stage's best epoch, the later of equals: training goes back to its weights."""
     last = range(_stages(epochs)[-1][0], len(epochs))
-    return max(last, key=lambda i: (epochs[i].metric, i))
+    return max(last, key=lambda i: (signed(epochs[i].metric, direction), i))
 
 
 def _stages(epochs: Sequence[_Epoch]) -> list[tuple[int, str]]:

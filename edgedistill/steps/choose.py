@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
+from edgedistill import plugins
 from edgedistill.artifacts import write_json
 from edgedistill.candidates import Candidate
 from edgedistill.recipe import SelectSpec, TaskSpec
 from edgedistill.spec import Spec
 from edgedistill.step import Context, Inputs
 
-VERSION = 2
+VERSION = 3
 
 
 class Settings(Spec):
@@ -25,8 +26,9 @@ class Settings(Spec):
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> None:
     """Publish `choice.json`: chosen, why, and each candidate's verdict."""
-    from edgedistill.select import Figures, choose
+    from edgedistill.select import Figures, Primary, choose
 
+    metric = plugins.task(settings.task.type).judge.metrics[settings.task.metric]
     measured = inputs["measure"].read_json("measurements.json")
     teacher = float(str(inputs["evaluate:teacher"].read_json("accuracy.json")["validation"]))
     figures = []
@@ -36,12 +38,12 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
         fidelity = inputs[f"verify:{row.verify_key}"].read_json("fidelity.json")
         seen = measured[row.id]
         assert isinstance(seen, dict)
-        accuracy = float(str(fidelity["accuracy"]))
+        value = float(str(fidelity["accuracy"]))
         figures.append(
             Figures(
                 id=row.id,
-                accuracy=accuracy,
-                accuracy_drop=teacher - accuracy,
+                value=value,
+                drop=metric.gain(teacher, value),
                 file_mb=seen["file_bytes"] / 1e6,
                 p50_ms=seen["latency_ms"]["p50"],
                 p95_ms=seen["latency_ms"]["p95"],
@@ -50,4 +52,5 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
                 agreement=float(str(fidelity["agreement" if row.batch == 1 else "agreement_batched"])),
             )
         )
-    write_json(folder / "choice.json", asdict(choose(figures, settings.select, settings.min_agreement)))
+    primary = Primary(metric.name, metric.direction)
+    write_json(folder / "choice.json", asdict(choose(figures, settings.select, settings.min_agreement, primary)))

@@ -32,7 +32,6 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     from edgedistill.data import PreparedData
     from edgedistill.measuring.device_model import DeviceModel
     from edgedistill.measuring.judged import Asked, answer_and_judge, fidelity_figures, some_examples
-    from edgedistill.statistics import rows_interval
 
     task = plugins.task(settings.task.type)
     data, files = PreparedData.of(inputs), read_files(inputs["file"])
@@ -40,22 +39,14 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     validation, test = data.items("validation"), data.items("test")
     expected = Answers.open(inputs["reference"].path("validation.safetensors"))
     some, some_of_test = some_examples(validation, take), some_examples(test, take)
-    beside_torch = Asked(validation, some, expected=expected)
-    judged = Asked(test, some_of_test, references=task.data.references(test))
     model = DeviceModel(files.opened, settings.runtime, settings.task.type, 60 * settings.timeout_minutes, cpu)
     # One process for all: an emulated one takes long to start.
     with model.opened(context.scratch) as opened:
-        found = {
-            "validation": answer_and_judge(opened, task.judge, beside_torch),
-            "test": answer_and_judge(opened, task.judge, judged),
-        }
+        found = answer_and_judge(opened, task.judge, Asked(validation, some, expected=expected))
+        found.answers.save(folder / "validation.safetensors")
+        opened.answers(test, some_of_test).save(folder / "test.safetensors")
         cost = opened.cost(test.take(some_of_test), 1, settings.length)
-    for split, each in found.items():
-        each.answers.save(folder / f"{split}.safetensors")
-    against_torch = fidelity_figures(found["validation"])
-    metric, references = task.judge.metrics[settings.task.metric], found["test"].references
-    assert references is not None
-    interval = rows_interval(metric, metric.statistics(found["test"].answers, references))
+    against_torch = fidelity_figures(found)
     write_json(
         folder / "emulation.json",
         {
@@ -68,8 +59,6 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
             "max_abs_diff": against_torch["max_abs_diff"],
             "test_items": len(some_of_test),
             "test_items_of": len(test),
-            "accuracy": found["test"].figures[settings.task.metric],
-            "accuracy_ci": (interval.low, interval.high),
             "instructions_per_inference": cost.instructions_per_inference,
             "counted_inputs": cost.inputs,
         },

@@ -5,18 +5,16 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
-
 from edgedistill import plugins
 from edgedistill.artifacts import write_json
 from edgedistill.candidates import Candidate
+from edgedistill.contracts.answers import Answers
 from edgedistill.model_files import read_files
 from edgedistill.recipe import Limits, StopSpec, TaskSpec
 from edgedistill.spec import Spec
 from edgedistill.step import Context, Inputs
-from edgedistill.tasks._former import METRICS
 
-VERSION = 1
+VERSION = 2
 
 
 class Settings(Spec):
@@ -33,24 +31,22 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     """Publish `judgement.json`; everything in it is measured on validation."""
     from edgedistill.data import PreparedData
     from edgedistill.stop import FileFigures, judge
-    from edgedistill.tasks._former import load_rows, references
 
     task = plugins.task(settings.task.type)
-    labels = references(task, PreparedData.of(inputs).items("validation"))
-    kept = labels != -100
+    metric = task.judge.metrics[settings.task.metric]
+    references = task.data.references(PreparedData.of(inputs).items("validation"))
     teacher, student = (
-        np.asarray(load_rows(inputs[role].path("validation.safetensors")).values).argmax(axis=1)[kept]
+        metric.statistics(Answers.open(inputs[role].path("validation.safetensors")), references)
         for role in ("teacher", "student")
     )
-    metric = METRICS[settings.task.metric]
-    teacher_score = metric.score(teacher, labels[kept])
+    teacher_value = metric.figure(teacher)
     files = []
     for row in settings.candidates:
         if inputs[f"verify:{row.verify_key}"].failure is not None:
             continue
         fidelity = inputs[f"verify:{row.verify_key}"].read_json("fidelity.json")
         size = read_files(inputs[f"file:{row.file_key}"]).bytes
-        files.append(FileFigures(row.id, teacher_score - float(str(fidelity["accuracy"])), size / 1e6))
-    found = judge(settings.round, metric, teacher, student, labels[kept], files, settings.stop, settings.limits)
+        files.append(FileFigures(row.id, metric.gain(teacher_value, float(str(fidelity["accuracy"]))), size / 1e6))
+    found = judge(settings.round, metric, teacher, student, files, settings.stop, settings.limits)
     write_json(folder / "judgement.json", asdict(found))
     context.progress.say(f"      {found.reason}")

@@ -45,7 +45,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     (folder / "test").mkdir()
     given: dict[str, Path] = {}
     items: dict[str, Items] = {}
-    for model in dict.fromkeys(row.round for row in settings.candidates):
+    for model in dict.fromkeys(row.model for row in settings.candidates):
         given[model] = context.scratch / f"inputs-{model}.safetensors"
         items[model] = PreparedData.of(inputs, f"data:{model}").items("test")
         items[model].save(given[model])
@@ -61,15 +61,15 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
         row = next(row for row in rows if row.verify_key == key)
         try:
             with models[row.id].opened(context.scratch) as opened:
-                opened.answers(items[row.round]).save(folder / "test" / f"{key}.safetensors")
+                opened.answers(items[row.model]).save(folder / "test" / f"{key}.safetensors")
             context.progress.say(
-                f"      {row.round} {row.target} {row.precision}: answered the test set under {row.runtime}"
+                f"      {row.model} {row.target} {row.precision}: answered the test set under {row.runtime}"
             )
         except EdgedistillError as error:
             failed |= {row.id: error for row in rows if row.verify_key == key}
     timings = time_models(
         [
-            Timed(row.id, models[row.id], row.threads, row.batch, given[row.round])
+            Timed(row.id, models[row.id], row.threads, row.batch, given[row.model])
             for row in rows
             if row.id not in failed
         ],

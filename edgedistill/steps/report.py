@@ -10,7 +10,7 @@ from edgedistill.recipe import Round, SelectSpec, TaskSpec
 from edgedistill.spec import Spec
 from edgedistill.step import Context, Inputs
 
-VERSION = 8
+VERSION = 9
 
 
 class Settings(Spec):
@@ -31,11 +31,11 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> N
     from edgedistill.report.collect import collect
     from edgedistill.report.html import render_html
     from edgedistill.report.markdown import render_markdown
+    from edgedistill.report.run_files import RunFiles
 
-    results = collect(settings, inputs)
-    training = {
-        role.split(":", 1)[1]: inputs[role].read_json("training.json") for role in inputs if role.startswith("model:")
-    }
+    files = RunFiles(settings, inputs)
+    results = collect(files)
+    training = {model: files.training_record(model) for model in files.trained}
     write_json(folder / "results.json", results.model_dump(mode="json", by_alias=True))
     write_text(folder / "report.md", render_markdown(results))
     write_text(folder / "report.html", render_html(results, training, settings.select))

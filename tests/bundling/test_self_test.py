@@ -29,10 +29,10 @@ def test_a_bundle_is_tested_and_measured(bundle, tmp_path):
     assert found.golden.max_abs_diff < 1e-5
     assert found.golden.tokens == "same"
     assert found.latency_ms.runs >= 299
-    assert found.machine["cpu"]
+    assert found.host.cpu
     assert found.backend == {"providers": ["CPUExecutionProvider"]}
     content = json.loads((tmp_path / "phone.json").read_text())
-    assert content["schema"] == "edgedistill/measurement/1"
+    assert content["schema"] == "edgedistill/measurement/2"
 
 
 def test_it_needs_neither_torch_nor_transformers(bundle, tmp_path):
@@ -115,7 +115,7 @@ def test_what_is_no_bundle_is_said(tmp_path, finished_run, change):
 
 def test_a_runtime_that_opens_other_files_is_refused(bundle, change):
     precision = json.loads((bundle / "bundle.json").read_text())["precision"]
-    named = {"round": "r2", "target": "tflight", "candidate": f"r2/tflight/{precision}/onnxruntime"}
+    named = {"model": "r2", "target": "tflight", "candidate": f"r2/tflight/{precision}/onnxruntime"}
     other = change("bundle.json", **named)
     with pytest.raises(UserError, match="onnxruntime opens no files of target tflight"):
         edgedistill.measure(other)

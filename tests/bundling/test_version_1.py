@@ -21,6 +21,15 @@ def test_a_bundle_of_version_1_is_what_it_is_now(bundle, tmp_path):
     now = open_bundle(shutil.copytree(bundle, tmp_path / "now"))
     before = open_bundle(rewrite(bundle))
     assert before.facts.components["model"].opened == now.facts.components["model"].opened
+    assert before.facts.model == now.facts.model
+    for split in ("test", "validation"):
+        lifted, own = (
+            next(figure for figure in each.facts.measured["figures"] if figure["split"] == split)
+            for each in (before, now)
+        )
+        for name in ("metric", "direction", "value"):
+            assert lifted[name] == own[name]
+    assert before.facts.measured["drop"]["value"] == now.facts.measured["drop"]["value"]
     assert before.golden.texts == now.golden.texts
     for number in range(len(now.golden.items)):
         given, expected = (each.golden.items.inputs([number]) for each in (before, now))

@@ -21,7 +21,7 @@ def test_a_run_leaves_the_bundle_of_what_it_chose(finished_run):
     assert facts["schema"] == "edgedistill/bundle/2"
     assert facts["candidate"] == row.id
     assert facts["chosen"] is True
-    assert facts["measured"]["accuracy"] == row.accuracy
+    assert facts["measured"]["figures"][0]["value"] == row.test.value
     model = facts["components"]["model"]
     assert [each["name"] for each in model["inputs"]] == ["input_ids", "attention_mask", "token_type_ids"]
     assert [(each["name"], each["type"]) for each in model["outputs"]] == [("logits", "float32")]

@@ -19,6 +19,8 @@ def rewrite(folder):
     inputs = [{"name": port["name"], "type": "int64", "shape": [facts["batch"], width]} for port in model["inputs"]]
     facts |= {"schema": "edgedistill/bundle/1", "opened": model["files"], "lengths": lengths, "inputs": inputs}
     facts |= {"pad_token": int(golden.items.columns["input_ids"].pad)}
+    facts |= {"round": facts.pop("model"), "environment": facts.pop("host")}
+    facts["measured"] = _measured(facts["measured"])
     items = []
     for number, text in enumerate(golden.texts):
         given = golden.items.inputs([number])
@@ -39,3 +41,11 @@ def rewrite(folder):
     (folder / "bundle.json").write_text(json.dumps(facts))
     write_hashes(folder)
     return folder
+
+
+def _measured(now):
+    figures = {each["split"]: each for each in now.pop("figures") if each["metric"] == "accuracy"}
+    test, drop = figures["test"], now.pop("drop")
+    before = {"accuracy": test["value"], "accuracy_ci": [test["low"], test["high"]]}
+    before |= {"validation_accuracy": figures["validation"]["value"], "accuracy_drop": drop["value"]}
+    return {**now, **before}

@@ -207,7 +207,7 @@ def measured(monkeypatch, tmp_path):
         name = f"{model}/onnx/{precision}@{threads}"
         return Candidate(
             id=name,
-            round=model,
+            model=model,
             target="onnx",
             precision=precision,
             runtime="onnxruntime",

@@ -22,7 +22,7 @@ def test_every_figure_is_the_candidates_own_on_validation(tmp_path, monkeypatch)
     decide = select.choose
     monkeypatch.setattr(select, "choose", lambda figures, *rest: seen.extend(figures) or decide(figures, *rest))
     rows = [
-        Candidate(id=f"r1/{name}", round="r1", target=name, precision="fp32", runtime="r", threads=1, batch=1)
+        Candidate(id=f"r1/{name}", model="r1", target=name, precision="fp32", runtime="r", threads=1, batch=1)
         for name in ("a", "b", "unmeasured")
     ]
     inputs = {
@@ -41,9 +41,9 @@ def test_every_figure_is_the_candidates_own_on_validation(tmp_path, monkeypatch)
     )
     choose.run(settings, inputs, tmp_path, SimpleNamespace())
     first, second = seen
-    assert (first.id, first.accuracy, round(first.accuracy_drop, 9), first.agreement) == ("r1/a", 0.75, 0.15, 0.99)
+    assert (first.id, first.value, round(first.drop, 9), first.agreement) == ("r1/a", 0.75, 0.15, 0.99)
     assert (first.file_mb, first.p50_ms, first.p95_ms, first.peak_rss_mb, first.load_ms) == (3.0, 2.0, 3.0, 40.0, 7.0)
-    assert (second.id, second.accuracy, round(second.accuracy_drop, 9), second.agreement) == ("r1/b", 0.95, -0.05, 0.5)
+    assert (second.id, second.value, round(second.drop, 9), second.agreement) == ("r1/b", 0.95, -0.05, 0.5)
     choice = json.loads((tmp_path / "choice.json").read_text())
     assert choice["chosen"] == "r1/a"
     assert [each["id"] for each in choice["verdicts"]] == ["r1/a", "r1/b"]

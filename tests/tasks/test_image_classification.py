@@ -56,8 +56,8 @@ def digits(tmp_path_factory):
 
 def test_images_go_all_the_way(digits):
     run, results = digits
-    assert results.teacher.accuracy > 0.9
-    assert results.rounds[0].accuracy > 0.8
+    assert results.teacher.test.value > 0.9
+    assert results.rounds[0].test.value > 0.8
     assert results.candidate("small/onnx/fp32/onnxruntime").agreement_with_student == 1.0
     session = onnxruntime.InferenceSession(run / "models/small/onnx/model.onnx", providers=["CPUExecutionProvider"])
     (given,) = session.get_inputs()
@@ -74,14 +74,14 @@ def test_a_round_starts_from_a_trained_network(digits, tmp_path):
     tree["rounds"][0]["stages"][0] |= {"epochs": 1, "learning_rate": 1e-6}
     tree |= {"control": False, "quantize": [{"precision": "fp32"}]}
     found = edgedistill.run(write_recipe(tree, tmp_path), out=tmp_path / "run", stream=None)
-    assert abs(found.rounds[0].accuracy - before.rounds[0].accuracy) < 0.05
+    assert abs(found.rounds[0].test.value - before.rounds[0].test.value) < 0.05
 
 
 def test_the_splits_do_not_overlap_and_hold_every_digit(digits):
     _, results = digits
-    assert results.data["rows"] == {"train": 539, "validation": 180, "test": 359}
-    assert results.data["duplicate_counts"]["train/test"] == 0
-    assert results.data["labels"] == 10
+    assert results.data.examples == {"train": 539, "validation": 180, "test": 359}
+    assert results.data.duplicate_counts["train/test"] == 0
+    assert results.data.labels == 10
 
 
 @pytest.mark.parametrize(
