@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 from edgedistill import select
 from edgedistill.candidates import Candidate
-from edgedistill.recipe import SelectSpec, TaskSpec
+from edgedistill.recipe import SelectSpec
 from edgedistill.steps import choose
 
 TIMES = {"latency_ms": {"p50": 2.0, "p95": 3.0, "p90": 9.0, "p99": 9.0}, "peak_rss_mb": 40.0, "load_ms": 7.0}
@@ -34,7 +34,7 @@ def test_every_figure_is_the_candidates_own_on_validation(tmp_path, monkeypatch)
         "verify:r1-b-fp32-r": given({"fidelity.json": {"accuracy": 0.95, "agreement": 0.5}}),
     }
     settings = choose.Settings(
-        task=TaskSpec(type="text-classification", metric="accuracy"),
+        task={"type": "text-classification", "metric": "accuracy"},
         select=SelectSpec(),
         min_agreement=0.9,
         candidates=tuple(rows),
