@@ -36,7 +36,7 @@ def test_models_are_trained_and_asked_and_no_file_is_made(finished_run, folder, 
     np.testing.assert_allclose(answers.values["logits"], found.said("r2").values["logits"], atol=1e-4)
     right = found.said("r2").values["logits"].argmax(axis=1) == found.references().values["class"]
     again = edgedistill.run(finished_run.recipe, out=folder, stream=None)
-    assert again.rounds[1].accuracy == right.mean() == finished_run.results.rounds[1].accuracy
+    assert again.rounds[1].test.value == right.mean() == finished_run.results.rounds[1].test.value
     assert found.training("r2")["parameters"] == again.rounds[1].parameters
     assert (found.model_folder("r2") / "model.safetensors").is_file()
     assert len(found.references("validation")) == len(found.said("r1", "validation")) == 36

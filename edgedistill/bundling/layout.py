@@ -9,6 +9,7 @@ folder, agreement with each other, and a tolerance that follows from the run's f
 from __future__ import annotations
 
 import hashlib
+import importlib
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -21,7 +22,7 @@ from edgedistill.bundling.fields import name_problem, shown
 from edgedistill.bundling.golden import ANSWERS_FILE, ITEMS_FILE, Golden, check_golden, read_golden
 from edgedistill.bundling.strict_json import read_object, read_value
 from edgedistill.bundling.version_1 import BUNDLE_1, lift_facts, lift_golden
-from edgedistill.contracts.driver import PortNames
+from edgedistill.contracts.driver import Driver, PortNames
 from edgedistill.contracts.judge import Judge
 from edgedistill.device.files import Component, Files
 from edgedistill.errors import EdgedistillError, UserError
@@ -84,7 +85,9 @@ def open_bundle(folder: Path) -> Bundle:
     facts = read_facts(content, str(folder / FACTS))
     _check_device_files(folder, facts, listed)
     labels = _labels(folder, facts)
-    judge: Judge = plugins.task(facts.task).judge
+    task = plugins.task(facts.task)
+    judge: Judge = task.judge
+    _check_components(folder, facts, importlib.import_module(task.device).DRIVER)
     if pad is not None:
         golden = lift_golden(read_object(folder / GOLDEN), facts, labels, pad, str(folder / GOLDEN))
         check_golden(golden, facts, labels, judge, folder)
@@ -101,6 +104,19 @@ def open_bundle(folder: Path) -> Bundle:
             "not list it; take it away"
         )
     return Bundle(folder, facts, golden, labels, unlisted)
+
+
+def _check_components(folder: Path, facts: Facts, driver: Driver) -> None:
+    """Raises UserError for a model that has not the components and outputs that the task asks for."""
+    if set(facts.components) != set(driver.components):
+        raise UserError(
+            f"{folder / FACTS}: components are {shown(sorted(facts.components))}, expected {', '.join(driver.components)}, "
+            f"which '{facts.task}' asks"
+        )
+    for name, each in facts.components.items():
+        given = [port.name for port in each.outputs]
+        if missing := [output for output in driver.outputs[name] if output not in given]:
+            raise UserError(f"{folder / FACTS}: outputs are {shown(given)}, expected {', '.join(missing)} among them")
 
 
 def describe_unlisted(bundle: Bundle) -> str | None:

@@ -72,8 +72,8 @@ def test_some_items_are_asked_and_set_beside_torch_and_this_machine(finished_run
         assert (row.items, row.items_of, row.test_items, row.test_items_of) == (12, 36, 12, 45)
         assert row.agreement_with_student == pytest.approx(11 / 12)
         assert row.agreement_with_here == pytest.approx(11 / 12)
-        assert abs(row.accuracy - row.accuracy_here) <= 1 / 12 + 1e-9
-        assert row.accuracy_ci[0] <= row.accuracy <= row.accuracy_ci[1]
+        assert abs(row.test.value - row.here) <= 1 / 12 + 1e-9
+        assert row.test.low <= row.test.value <= row.test.high
         assert (row.instructions_per_inference, row.counted_inputs, row.cpu) == (2.5e6, 32, "cortex-a53")
     assert not any(row.runtime == "onnxruntime-arm64" for row in found.measured)
     assert found.chosen.endswith("/onnxruntime")
