@@ -27,8 +27,8 @@ def train(tree: Tree, out: Path) -> EvaluatedRun:
 
 def right_on_test(trained: EvaluatedRun, model: str) -> np.ndarray:
     """(S, N) 1 where a round's model (`small`, `small-control`) of each seed is right on test."""
-    labels = trained.references()
-    decided = [trained.logits(model + suffix).argmax(axis=1) for suffix in trained.suffixes]
+    labels = trained.references().values["class"]
+    decided = [trained.said(model + suffix).values["logits"].argmax(axis=1) for suffix in trained.suffixes]
     return np.stack([decisions == labels for decisions in decided]).astype(float)
 
 

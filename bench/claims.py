@@ -23,9 +23,9 @@ from bench.arms import Gain, Tree, gain, right_on_test, train
 from bench.record import Goal, record
 from bench.rounds import VIEWS, base
 from edgedistill.augmentation import mistyped
+from edgedistill.contracts.answers import Answers
 from edgedistill.evaluated import EvaluatedRun
 from edgedistill.results import Results
-from edgedistill.signals import load_rows
 from edgedistill.statistics import auroc, log_softmax
 
 KL: Tree = {"kind": "kl", "temperature": 2.0}
@@ -174,7 +174,7 @@ def on_typos(trained: EvaluatedRun, model: str, typos: list[str]) -> np.ndarray:
     """(S, N) right or wrong on the test set with typos."""
     rows = [{"text": text} for text in typos]
     answers = [trained.answers(model + each, rows).argmax(axis=1) for each in trained.suffixes]
-    return np.stack([each == trained.references() for each in answers]).astype(float)
+    return np.stack([each == trained.references().values["class"] for each in answers]).astype(float)
 
 
 def scope(trained: EvaluatedRun, model: str, elsewhere: list[str]) -> np.ndarray:
@@ -182,7 +182,10 @@ def scope(trained: EvaluatedRun, model: str, elsewhere: list[str]) -> np.ndarray
     found = []
     rows = [{"text": text} for text in elsewhere]
     for each in trained.suffixes:
-        inside, outside = trained.logits(model + each), trained.answers(model + each, rows)
+        inside, outside = (
+            trained.said(model + each).values["logits"],
+            trained.answers(model + each, rows).values["logits"],
+        )
         found.append(auroc(log_softmax(inside).max(axis=1), log_softmax(outside).max(axis=1)))
     return np.array(found)
 
@@ -242,7 +245,7 @@ def compression(inputs: Inputs, rows: list[Tree], goals: list[Goal]) -> None:
     labels = np.array(json.loads((test / "references.json").read_text(encoding="utf-8"))["labels"])
 
     def right(precision: str) -> np.ndarray:
-        values = load_rows(test / f"first-onnx-{precision}-onnxruntime.safetensors").values
+        values = Answers.open(test / f"first-onnx-{precision}-onnxruntime.safetensors").values["logits"]
         return (np.asarray(values).argmax(axis=1) == labels).astype(float)[None]
 
     whole, small = right("fp32"), right("int8-dynamic")

@@ -19,9 +19,9 @@ import yaml
 
 import edgedistill
 from bench.record import Goal, record
+from edgedistill.contracts.answers import Answers
 from edgedistill.data import PreparedData
 from edgedistill.loading import shipped
-from edgedistill.signals import load_rows
 
 OMITTED = "3"
 PAPER = {
@@ -42,12 +42,12 @@ def main() -> None:
         results = edgedistill.run("hinton2015", out=out / "digits")
         further = {split: step(out / "digits", f"data-{split}") for split in ("validation", "test")}
         data = PreparedData.at(step(out / "digits", "data"), further)
-        labels = np.asarray(data.tokens("test").values["labels"])
+        labels = np.asarray(data.items("test").values["labels"])
         small = results.rounds[0]
         rows = [
-            row("large, hard labels", [results.teacher.accuracy], labels),
-            row("small, hard labels", [each.control_accuracy or 0.0 for each in small.seeds], labels),
-            row("small, soft targets", [each.accuracy for each in small.seeds], labels),
+            row("large, hard labels", [results.teacher.test.value], labels),
+            row("small, hard labels", [each.control or 0.0 for each in small.seeds], labels),
+            row("small, soft targets", [each.value for each in small.seeds], labels),
             *omitted(out, data, labels, [each.seed for each in small.seeds]),
         ]
     soft, hard = float(str(rows[2]["accuracy"])), float(str(rows[1]["accuracy"]))
@@ -78,12 +78,12 @@ def omitted(out: Path, data: PreparedData, labels: np.ndarray, seeds: list[int])
     recipe.write_text(yaml.safe_dump(tree), encoding="utf-8")
     edgedistill.run(str(recipe), out=out / "digits")
     digit = data.labels.index(OMITTED)
-    validation = np.asarray(data.tokens("validation").values["labels"])
+    validation = np.asarray(data.items("validation").values["labels"])
     plain, raised, threes, raised_threes, biases = [], [], [], [], []
     for i, seed in enumerate(seeds):
         model = f"small{f'-seed{seed}' if i else ''}"
         chosen, test = (
-            np.array(load_rows(step(out / "digits", f"{kind}-{model}") / f"{split}.safetensors").values)
+            Answers.open(step(out / "digits", f"{kind}-{model}") / f"{split}.safetensors").values["logits"]
             for kind, split in (("evaluate", "validation"), ("test", "test"))
         )
         bias = best_bias(chosen, validation, digit)

@@ -50,7 +50,8 @@ from bench.peers.job import Finished, Job
 from bench.peers.turns import Program, run_in_turns
 from bench.record import Goal, record
 from edgedistill.arrays import Floats
-from edgedistill.interfaces import Metric
+from edgedistill.contracts.answers import Answers, References
+from edgedistill.contracts.metric import Metric
 from edgedistill.statistics import Paired, compare
 
 SYSTEMS = {
@@ -63,12 +64,11 @@ SYSTEMS = {
 OURS = ("edgedistill", "own")
 
 
-def as_they_are(shares: Any, _: object) -> Any:  # noqa: ANN401
-    """The share of right answers of each item, known already."""
-    return shares
+def _known_already(answers: Answers, references: References) -> Floats:
+    raise AssertionError("the shares of right answers are given")
 
 
-SHARE_RIGHT = Metric(lambda shares, _: float(shares.mean()), as_they_are)
+SHARE_RIGHT = Metric("accuracy", "higher", _known_already, lambda rows: float(rows[:, 0].sum() / rows[:, 1].sum()))
 """Of items whose share of right answers over the seeds is known already."""
 
 
@@ -219,9 +219,9 @@ def check_equal_samples(outcomes: dict[str, Outcome], batch_size: int) -> None:
 
 
 def difference(ours: Outcome, other: Outcome) -> Paired:
-    """Accuracy of ours minus the other's: each item's share of right answers over the seeds, resampled by item."""
-    shares: Any = ours.right  # not classes, which is what it usually compares
-    return compare(SHARE_RIGHT, shares, other.right, shares)  # type: ignore[arg-type]
+    """By how much ours is better: each item's share of right answers over the seeds, resampled by item."""
+    one, two = (np.stack([each.right, np.ones(len(each.right))], axis=1) for each in (ours, other))
+    return compare(SHARE_RIGHT, one, two)
 
 
 def row(name: str, outcomes: dict[str, Outcome]) -> dict[str, object]:
@@ -240,7 +240,7 @@ def row(name: str, outcomes: dict[str, Outcome]) -> dict[str, object]:
         if reference in outcomes:
             paired = None if name == reference else difference(outcomes[reference], own)
             content[f"{outcomes[reference].name}: ahead by [95% CI]"] = (
-                None if paired is None else [paired.difference, paired.interval.low, paired.interval.high]
+                None if paired is None else [paired.gain, paired.interval.low, paired.interval.high]
             )
     return {
         **content,
@@ -263,7 +263,7 @@ def goals(outcomes: dict[str, Outcome]) -> list[Goal]:
         ours = outcomes[name]
         paired = {peer.name: difference(ours, peer) for peer in peers}
         shown = "; ".join(
-            f"{peer} {each.difference:+.4f} [{each.interval.low:+.4f}, {each.interval.high:+.4f}]"
+            f"{peer} {each.gain:+.4f} [{each.interval.low:+.4f}, {each.interval.high:+.4f}]"
             for peer, each in paired.items()
         )
         found.append(
@@ -271,7 +271,7 @@ def goals(outcomes: dict[str, Outcome]) -> list[Goal]:
                 "edgedistill's student is at least as accurate as each peer's at equal student, data, steps and batch "
                 "size",
                 f"{ours.name}, {np.mean(ours.accuracies):.4f}: ahead of {shown}",
-                all(each.difference >= 0 for each in paired.values()),
+                all(each.gain >= 0 for each in paired.values()),
             )
         )
         speeds = "; ".join(f"{peer.name} {peer.speed:.0f}" for peer in peers)

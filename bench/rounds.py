@@ -132,7 +132,9 @@ def table(dataset: str, student: str, longer: int, more_views: int, arms: dict[i
     found = []
     for model in ("small", "trimmed") if student == "pretrained" else ("small",):
         right = {count: right_on_test(arm, model) for count, arm in arms.items()}
-        teacher = float((arms[1].logits("teacher").argmax(axis=1) == arms[1].references()).mean())
+        teacher = float(
+            (arms[1].said("teacher").values["logits"].argmax(axis=1) == arms[1].references().values["class"]).mean()
+        )
         for count, arm in arms.items():
             accuracies = right[count].mean(axis=1)
             found.append(

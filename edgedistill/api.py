@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import struct
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,7 +23,7 @@ from .engine import execute, find_done
 from .errors import EdgedistillError, UserError
 from .evaluated import EvaluatedRun, without_files
 from .lone_file import FileMeasurement, LoneFile, measure_lone_file
-from .measuring.instructions import refuse_options
+from .measuring.emulated import refuse_options
 from .model_files import read_files
 from .planning import Plan, make_plan
 from .progress import Progress
@@ -54,7 +53,8 @@ class RunSummary:
     run: str
     results: Results
     difference_from_first: Paired | None
-    """Test accuracy of this run's chosen candidate minus the first run's; None when the test sets differ."""
+    """By how much this run's chosen candidate is better on test than the first run's; None when the test sets or the
+    metrics differ."""
 
 
 def run(
@@ -268,7 +268,7 @@ def measure(
     out: str | Path | None = None,
     stream: TextIO | None = None,
 ) -> FileMeasurement | DeviceMeasurement:
-    """Measure one model file on a data file (latency, load time, memory, accuracy where it has labels), or test and
+    """Measure one model file on a data file (latency, load time, memory, metrics where it has labels), or test and
     measure a bundle, which needs no data and neither torch nor transformers.
 
     Args:
@@ -403,7 +403,7 @@ def _published(plan_: Plan, done: Mapping[str, Published]) -> Iterator[tuple[str
     for row in possible(plan_.candidates):
         files = made.files[row.file_key]
         for name in read_files(files).published if files.failure is None else ():
-            yield f"models/{row.round}/{row.target}/{name}", files.path(name)
+            yield f"models/{row.model}/{row.target}/{name}", files.path(name)
     for entry in made.bundle.files:
         yield f"bundle/{entry.path}", made.bundle.path(entry.path)
 
@@ -420,28 +420,26 @@ def _store(folder: Path, given: str | Path | None) -> Store:
 
 
 def _difference(run: Path, own: Results, first_run: Path, first: Results) -> Paired | None:
-    """Paired difference of the chosen candidates, when both answered the same test items."""
-    import numpy as np
+    """Paired gain of one chosen candidate over another, when both answered the same examples."""
+    from .contracts.answers import Answers, References
 
-    from .signals import load_rows
-
-    if own.chosen is None or first.chosen is None or own.data.get("test_sha256") != first.data.get("test_sha256"):
+    same_test = (own.data.test_sha256, own.metric) == (first.data.test_sha256, first.metric)
+    if own.chosen is None or first.chosen is None or not same_test:
         return None
-    decided = []
+    given = []
     for folder, results in ((run, own), (first_run, first)):
         row = results.candidate(str(results.chosen))
-        file = folder / "predictions" / "test" / f"{row.round}-{row.target}-{row.precision}-{row.runtime}.safetensors"
+        file = folder / "predictions" / "test" / f"{row.model}-{row.target}-{row.precision}-{row.runtime}.safetensors"
         if not file.is_file():
             return None
         with _damage_named(file):
-            decided.append(np.asarray(load_rows(file).values).argmax(axis=1))
-    references = run / "predictions" / "test" / "references.json"
-    with _damage_named(references):
-        labels = np.array(json.loads(references.read_text(encoding="utf-8"))["labels"], dtype=np.int64)
-        kept = labels != -100
-        a, b = (answers[kept] for answers in decided)
-    task = plugins.task(str(own.data["task"]))
-    return compare_paired(task.METRICS[own.metric], a, b, labels[kept])
+            given.append(Answers.open(file))
+    metric = plugins.task(own.data.task).judge.metrics[own.metric]
+    file = run / "predictions" / "test" / "references.safetensors"
+    with _damage_named(file):
+        references = References.open(file)
+        rows = [metric.statistics(answers, references) for answers in given]
+    return compare_paired(metric, rows[0], rows[1])
 
 
 @contextmanager

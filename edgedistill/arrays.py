@@ -1,8 +1,8 @@
-"""The array types that everything shares."""
+"""The array types that everything shares. Numpy only."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,3 +12,23 @@ Arrays = Mapping[str, Array]
 Floats = NDArray[np.floating]
 Integers = NDArray[np.integer]
 Booleans = NDArray[np.bool_]
+
+
+def positions(owners: Integers, wanted: Sequence[int] | Integers) -> Integers:
+    """Where these owners stand: owner by owner in the order given, all places of each.
+
+    Args:
+        owners: ascending: the example of each item, or the item of each decision.
+    """
+    chosen = np.asarray(wanted, dtype=np.int64)
+    first, last = np.searchsorted(owners, chosen), np.searchsorted(owners, chosen, side="right")
+    lengths = last - first
+    return np.repeat(first - (np.cumsum(lengths) - lengths), lengths) + np.arange(int(lengths.sum()))
+
+
+def evenly_spaced(total: int, take: int | None) -> Integers:
+    """Numbers of `take` out of `total`, evenly spaced: data sorted by label must not give the first labels only. All of
+    them when there are no more, or for None."""
+    if take is None or take >= total:
+        return np.arange(total, dtype=np.int64)
+    return np.linspace(0, total - 1, take).astype(np.int64)

@@ -13,10 +13,10 @@ from .store.records.files import FileId, VerifyId
 
 
 class Candidate(Spec):
-    """What is measured: `round` is a round's id, or `teacher`."""
+    """What is measured: `model` is a round's id, or `teacher`."""
 
     id: str
-    round: str
+    model: str
     target: str
     precision: str
     runtime: Annotated[str, PluginName("runtimes")]
@@ -31,12 +31,12 @@ class Candidate(Spec):
     @property
     def file_key(self) -> FileId:
         """Names the model's files; candidates that differ in runtime, threads or batch share them."""
-        return FileId(self.round, self.target, self.precision)
+        return FileId(self.model, self.target, self.precision)
 
     @property
     def verify_key(self) -> VerifyId:
         """Names the files under their runtime: what they answer does not depend on how they are timed."""
-        return VerifyId(self.round, self.target, self.precision, self.runtime)
+        return VerifyId(self.model, self.target, self.precision, self.runtime)
 
 
 def candidates(recipe: Recipe) -> tuple[Candidate, ...]:
@@ -59,7 +59,7 @@ def candidates(recipe: Recipe) -> tuple[Candidate, ...]:
                         found.append(
                             Candidate(
                                 id=name + suffix,
-                                round=model,
+                                model=model,
                                 target=target,
                                 precision=quantize.precision,
                                 runtime=runtime,

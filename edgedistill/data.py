@@ -1,4 +1,4 @@
-"""The prepared data: checks every row, tokenises once to Arrow, and reads what was published."""
+"""The prepared data: checks every row, encodes once, and reads what was published."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .contracts.items import Items, joined
+from .contracts.task import Encoder, Task
 from .errors import EdgedistillError, UserError
-from .interfaces import Task
-from .ragged import Array, Ragged
 from .reading import require_columns
 from .row_problems import RowProblems
 from .store.records.base import R, read
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from .store.data_inputs import DataInputs
 
+ITEMS = "items.safetensors"
 _TABLE = "data.arrow"
 _BATCH_BYTES = 16 << 20
 _SHOWN_CHARACTERS = 200
@@ -47,12 +48,13 @@ def check_rows(
     """
     if len(rows) == 0:
         raise UserError(f"{name}: has no rows")
-    needed = {key: column for key, column in columns.items() if labelled or key != task.COLUMNS.labels}
+    labels = task.data.columns.labels
+    needed = {key: column for key, column in columns.items() if labelled or key != labels}
     require_columns(rows.column_names, needed, name)
-    allowed, label = set(known), columns[task.COLUMNS.labels]
+    allowed, label = set(known), columns[labels] if labels else ""
     problems = RowProblems(name)
     for number, row in enumerate(each_row(rows), start=1):
-        problem = task.problem_in(row, columns, labelled)
+        problem = task.data.problem(row, columns, labelled)
         if problem is None and labelled and allowed and _is_scalar(row[label]) and str(row[label]) not in allowed:
             problem = f"'{label}' is {str(row[label])[:60]!r}, which the training data doesn't have"
         if problem is not None:
@@ -98,6 +100,11 @@ def with_labels(rows: Dataset, column: str, names: Mapping[str, str]) -> Dataset
     return rows.map(lambda row: {column: None if row[column] is None else names.get(row[column], row[column])})
 
 
+def named(rows: Dataset, column: str, names: Mapping[str, str]) -> Dataset:
+    """Rows whose labels are names: those of their `ClassLabel`, and of these what `names` says."""
+    return with_labels(with_label_names(rows, column), column, names)
+
+
 def duplicates(first: Dataset, second: Dataset, task: Task, columns: Mapping[str, str]) -> list[Duplicate]:
     """Rows of `second` whose text, but for case and spacing, is in `first`.
 
@@ -105,43 +112,43 @@ def duplicates(first: Dataset, second: Dataset, task: Task, columns: Mapping[str
     """
 
     def normal(row: Mapping[str, object]) -> bytes:
-        text = " ".join(task.show(row, columns).lower().split())
+        text = " ".join(task.data.show(row, columns).lower().split())
         return hashlib.blake2b(text.encode(), digest_size=16).digest()  # the texts themselves are too many to hold
 
     seen = {normal(row): number for number, row in enumerate(each_row(first), start=1)}
     found = []
     for number, row in enumerate(each_row(second), start=1):
         if (earlier := seen.get(normal(row))) is not None:
-            found.append(Duplicate(earlier, number, task.show(row, columns)[:_SHOWN_CHARACTERS]))
+            found.append(Duplicate(earlier, number, task.data.show(row, columns)[:_SHOWN_CHARACTERS]))
     return found
 
 
 def content_hash(rows: Dataset, task: Task, columns: Mapping[str, str]) -> str:
     """sha256 of what the task reads of every row, labels included: the same for the same items in any file format."""
-    label = columns[task.COLUMNS.labels]
+    label = columns[task.data.columns.labels] if task.data.columns.labels else ""
     digest = hashlib.sha256()
     for row in each_row(rows):
-        digest.update(json.dumps([task.show(row, columns), row.get(label)], ensure_ascii=False).encode())
+        digest.update(json.dumps([task.data.show(row, columns), row.get(label)], ensure_ascii=False).encode())
     return digest.hexdigest()
 
 
-def tokenise(
-    rows: Dataset,
-    task: Task,
-    columns: Mapping[str, str],
-    tokenizer: PreTrainedTokenizerBase | None,
-    label_ids: Mapping[str, int],
-    max_length: int,
-) -> Dataset:
-    """The model's inputs and `labels`, a row for every raw row."""
-    return rows.map(
-        lambda batch: task.encode(batch, columns, tokenizer, label_ids, max_length),
-        batched=True,
-        batch_size=_batch_rows(rows),
-        remove_columns=rows.column_names,
-        load_from_cache_file=False,
-        keep_in_memory=True,
-    )
+def encode(rows: Dataset, task: Task, encoder: Encoder) -> Items:
+    """The items of every row, which is their example.
+
+    Raises:
+        EdgedistillError: the task gives no items for a row, or numbers its rows otherwise.
+    """
+    parts, counts = list[Items](), list[int]()
+    for batch in rows.iter(_batch_rows(rows)):
+        count = len(next(iter(batch.values())))
+        items = task.data.encode(batch, encoder)
+        missing = np.setdiff1d(np.arange(count), items.example)
+        if len(missing) or items.example.max(initial=0) >= count:
+            what = f"no item for row {sum(counts) + int(missing[0]) + 1}" if len(missing) else "items of no row"
+            raise EdgedistillError(f"the task '{task.name}' makes {what}, expected one or several for every row")
+        parts.append(items)
+        counts.append(count)
+    return joined(parts, counts)
 
 
 def save_table(rows: Dataset, folder: Path) -> None:
@@ -167,7 +174,7 @@ def open_table(folder: Path) -> Dataset:
 
 @dataclass(frozen=True)
 class PreparedData:
-    """The published data: raw rows and tokens of each split, label names, columns, the tokenizer's folder.
+    """The published data: raw rows and items of each split, label names, columns, the tokenizer's folder.
 
     Args:
         folder: of the data step, with the tokenizer and the splits that it read itself.
@@ -230,9 +237,14 @@ class PreparedData:
         """Raw rows, memory-mapped."""
         return open_table(self.place(split) / "rows")
 
-    def tokens(self, split: str) -> Ragged:
-        """The model's inputs and labels."""
-        return to_ragged(open_table(self.place(split) / "tokens"), self.facts.pad_token)
+    def items(self, split: str) -> Items:
+        """What the model takes, and what it is judged by."""
+        return Items.open(self.place(split) / ITEMS)
+
+    def encoder(self) -> Encoder:
+        """What further rows are encoded with."""
+        label_ids = {label: number for number, label in enumerate(self.labels)}
+        return Encoder(self.columns, self.load_tokenizer(), label_ids, self.max_length)
 
     def split_facts(self, split: str) -> SplitFacts:
         """What was found in a split."""
@@ -248,35 +260,6 @@ def _record(kind: type[R], folder: Path) -> R:
     if found is None:
         raise EdgedistillError(f"{folder}: holds no data of the schema {kind.SCHEMA}")
     return found
-
-
-def to_ragged(tokens: Dataset, pad: int) -> Ragged:
-    """The columns that a task's `encode` made, flat."""
-    import pyarrow
-
-    table = tokens.data.table
-    values: dict[str, Array] = {}
-    sequences: set[str] = set()
-    offsets: np.ndarray | None = None
-    for name in table.column_names:
-        column = table.column(name).combine_chunks()
-        if isinstance(column, pyarrow.ChunkedArray):
-            column = pyarrow.concat_arrays(column.chunks)
-        if pyarrow.types.is_list(column.type) or pyarrow.types.is_large_list(column.type):
-            sequences.add(name)
-            own = column.offsets.to_numpy().astype(np.int64)
-            offsets = own - own[0]
-            values[name] = column.flatten().to_numpy(zero_copy_only=False).astype(np.int64)
-        else:
-            values[name] = column.to_numpy(zero_copy_only=False).astype(np.int64)
-    if offsets is None:
-        raise EdgedistillError("the task's encode gave no sequence column (input_ids)")
-    return Ragged(values, offsets, frozenset(sequences), pad)
-
-
-def pad_token(tokenizer: PreTrainedTokenizerBase | None) -> int:
-    """The padding token's id; 0 where there is none (the attention mask hides it)."""
-    return 0 if tokenizer is None or tokenizer.pad_token_id is None else int(tokenizer.pad_token_id)
 
 
 def _batch_rows(rows: Dataset) -> int:

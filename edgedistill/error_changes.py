@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .arrays import Integers
+from .arrays import Booleans, Integers
 
 
 @dataclass(frozen=True)
 class ErrorChanges:
-    """Row numbers of each kind."""
+    """Numbers of the decisions of each kind."""
 
     corrected: Integers
     """The predecessor was wrong, this model is right."""
@@ -21,12 +21,17 @@ class ErrorChanges:
     """This model is wrong with the very answer that the teacher gives."""
 
 
-def error_changes(predecessor_R: Integers, own_R: Integers, teacher_R: Integers, labels_R: Integers) -> ErrorChanges:  # noqa: N803
-    """Compare decisions (R,) with the labels (R,); rows without a label (-100) don't count."""
-    known = labels_R != -100
-    before, now = predecessor_R == labels_R, own_R == labels_R
+def error_changes(known: Booleans, before: Booleans, now: Booleans, as_teacher: Booleans) -> ErrorChanges:
+    """Compare decisions (D,); those without a known right answer don't count.
+
+    Args:
+        known: whether a decision has a right answer.
+        before: whether the predecessor is right.
+        now: whether this model is right.
+        as_teacher: whether this model answers as its teacher does.
+    """
     return ErrorChanges(
         corrected=np.flatnonzero(known & ~before & now),
         introduced=np.flatnonzero(known & before & ~now),
-        inherited=np.flatnonzero(known & ~now & (own_R == teacher_R)),
+        inherited=np.flatnonzero(known & ~now & as_teacher),
     )

@@ -1,58 +1,39 @@
-"""How much each item counts in a stage that corrects a predecessor's errors, and how far its teacher is trusted. Pure.
-
-N items with R rows (decisions) together, C classes. `item_R` is the item that each row belongs to, so that an item may
-have any number of rows: one for a text classifier, one per word for a tagger.
-"""
+"""How much each example counts in a stage that corrects a predecessor's errors, and how far its teacher is trusted.
+Pure."""
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 
-from .arrays import Floats, Integers
+from .arrays import Booleans, Floats
+from .contracts.answers import References
 
-Kind = Literal["focal", "boost"]
 
+def example_weights(raw: Floats, references: References, examples: int) -> Floats:
+    """(E,) float32 weights with mean 1 over the examples that have a known decision; those without any count 1.
 
-def error_weights(
-    logits_RC: Floats,  # noqa: N803
-    targets_R: Integers,  # noqa: N803
-    item_R: Integers,  # noqa: N803
-    items: int,
-    kind: Kind,
-    strength: float,
-) -> Floats:
-    """(N,) float32 weights with mean 1 over the items that have a target; items without any (-100) count 1.
+    An example's raw weight is the mean over its known decisions.
 
-    An item's raw weight is the mean over its rows that have a target.
-
-    `focal`: (1 - p(target)) ** strength, which grows with the predecessor's doubt (Lin et al. 2017, eq. 4).
-    `boost`: `strength` where the predecessor is wrong, 1 where it is right (the reweighting of AdaBoost, Freund &
-    Schapire 1997, with a given factor in place of the one that assumes weak learners).
+    Args:
+        raw: (D,) weights of the decisions, as the task's judge gives them.
+        examples: how many there are, the last ones perhaps without a decision.
     """
-    known = targets_R != -100
-    weights = np.ones(items, dtype=np.float64)
-    logits, targets = np.asarray(logits_RC, dtype=np.float64)[known], targets_R[known]
-    if not len(targets):
+    weights = np.ones(examples, dtype=np.float64)
+    owners = references.example[references.known]
+    if not len(owners):
         return weights.astype(np.float32)
-    if kind == "focal":
-        shifted = logits - logits.max(axis=1, keepdims=True)
-        log_probability = shifted[np.arange(len(targets)), targets] - np.log(np.exp(shifted).sum(axis=1))
-        raw = -np.expm1(log_probability)
-        raw = np.maximum(raw, 0) ** strength
-    else:
-        raw = np.where(logits.argmax(axis=1) == targets, 1.0, strength)
-    owners = item_R[known]
-    rows = np.bincount(owners, minlength=items)
-    judged = rows > 0
-    by_item = np.bincount(owners, weights=raw, minlength=items)[judged] / rows[judged]
-    mean = by_item.mean()
-    weights[judged] = by_item / mean if mean > 0 else 1.0
+    decisions = np.bincount(owners, minlength=examples)
+    judged = decisions > 0
+    by_example = np.bincount(owners, weights=raw[references.known], minlength=examples)[judged] / decisions[judged]
+    mean = by_example.mean()
+    weights[judged] = by_example / mean if mean > 0 else 1.0
     return weights.astype(np.float32)
 
 
-def teacher_trust(teacher_logits_RC: Floats, labels_R: Integers, weight: float) -> Floats:  # noqa: N803
-    """(R,) float32: `weight` where the teacher contradicts the label, 1 elsewhere and where there is no label."""
-    wrong = (labels_R != -100) & (np.asarray(teacher_logits_RC).argmax(axis=1) != labels_R)
-    return np.where(wrong, weight, 1.0).astype(np.float32)
+def teacher_trust(right: Booleans, references: References, weight: float) -> Floats:
+    """(D,) float32: `weight` where the teacher contradicts the right answer, 1 elsewhere.
+
+    Args:
+        right: (D,) which of the teacher's decisions are right.
+    """
+    return np.where(references.known & ~right, weight, 1.0).astype(np.float32)

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from . import plugins
+from .contracts.answers import Answers, References
 from .planning import Outputs, Plan
 from .recipe import Recipe
 from .steps.kinds import evaluate, probe_model
 from .store.records.models import TrainedModel
-
-if TYPE_CHECKING:
-    from .arrays import Floats, Integers
 
 
 def without_files(plan: Plan) -> Plan:
@@ -55,41 +52,35 @@ class EvaluatedRun:
         """What is known of its training: parameters, seconds, epochs."""
         return self.outputs.models[model].record
 
-    def logits(self, model: str, split: str = "test") -> Floats:
-        """(R, C) what a model said of a split: `test` or `validation`."""
-        import numpy as np
-
-        from .signals import load_rows
-
+    def said(self, model: str, split: str = "test") -> Answers:
+        """What a model said of a split: `test` or `validation`."""
         asked = (self.outputs.tested if split == "test" else self.outputs.evaluated)[model]
-        return np.array(load_rows(asked.path(asked.record.answers)).values)
+        return Answers.open(asked.path(asked.record.answers))
 
-    def references(self, split: str = "test") -> Integers:
-        """(R,) the right answers of a split."""
+    def references(self, split: str = "test") -> References:
+        """The right answers of a split."""
         from .data import PreparedData
-        from .inference import references
 
-        tokens = PreparedData.of(self.outputs.data["teacher"].reading(split)).tokens(split)
-        return references(plugins.task(self.recipe.task.type), tokens)
+        items = PreparedData.of(self.outputs.data["teacher"].reading(split)).items(split)
+        return plugins.task(self.recipe.task.type).data.references(items)
 
-    def answers(self, model: str, rows: Sequence[Mapping[str, str]]) -> Floats:
-        """(R, C) what a model says of rows that are in no split.
+    def answers(self, model: str, rows: Sequence[Mapping[str, str]]) -> Answers:
+        """What a model says of rows that are in no split.
 
         Args:
             rows: columns as the task calls them, such as `text`.
         """
-        import numpy as np
         from datasets import Dataset
 
-        from .data import pad_token, to_ragged, tokenise
+        from .contracts.task import Encoder
+        from .data import encode
         from .inference import predict
         from .models import load_model, load_tokenizer
 
         task = plugins.task(self.recipe.task.type)
         folder = self.model_folder(model)
         tokenizer = load_tokenizer(folder)
-        columns = {key: key for key in (*task.COLUMNS.required, task.COLUMNS.labels)}
+        columns = {key: key for key in task.data.columns.known if key in rows[0] or key == task.data.columns.labels}
         table = Dataset.from_list([dict(row) for row in rows])
-        tokens = tokenise(table, task, columns, tokenizer, {}, self.recipe.data.max_length)
-        own = load_model(task.auto_class(), folder, None, head_required=True)
-        return np.array(predict(own, task, to_ragged(tokens, pad_token(tokenizer))).values)
+        items = encode(table, task, Encoder(columns, tokenizer, {}, self.recipe.data.max_length))
+        return predict(load_model(task.model.auto_class(), folder, None, head_required=True), task, items)

@@ -3,36 +3,53 @@ be other ones. An order is plain data, so that it can cross over."""
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import logging
 import pkgutil
 import re
 import warnings
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import asdict, dataclass
 from functools import cache
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from .contracts.driver import Driver, Graph
+from .contracts.items import Column, Items
 from .contracts.target import FileRequest, ShapeCheck
+from .device.graphs import with_outputs
 from .errors import EdgedistillError, RefusedError
-from .interfaces import MODEL_INPUTS
-from .ragged import Ragged
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from .arrays import Floats
+    from .arrays import Array
     from .contracts.target import Target
-    from .interfaces import Batch, Inputs, Session, Task
+    from .contracts.task import Task
+    from .contracts.tensors import Tensors
 
 # Rounding of fp32 sums in another order; a wrong graph is off by orders of magnitude more.
 TOLERANCE = 1e-3
+WHOLE = "model"
+"""The component of a task that asks one graph."""
 _SHAPES = ((1, 1), (1, 16), (2, 37), (8, None))
+
+
+class Part(NamedTuple):
+    """One file to make."""
+
+    component: str
+    length: int | None
+    """Its bucket."""
+    file: str
+    """To write."""
+    source: str | None
+    """The file that it is made of."""
 
 
 @dataclass(frozen=True)
@@ -48,14 +65,13 @@ class Order:
     model: str
     """Folder."""
     samples: str
-    """File of real inputs, the longest first."""
+    """File of real inputs."""
     calibration: str | None
     max_length: int
     only_length: int | None
     """Of every input of the task (pixels), whatever the target."""
     fixed: bool
-    files: tuple[tuple[int | None, str, str | None], ...]
-    """Bucket, file to write, file that it is made of."""
+    files: tuple[Part, ...]
     min_length: int = 1
     """Of every input: what the tokenizer puts around a text, and one more."""
 
@@ -66,16 +82,25 @@ def fill(order: Order) -> list[dict[str, object]]:
     Raises:
         EdgedistillError: the exporter's own, or a sentence around what a library raised.
     """
+    from .models import load_model
+
     exporter: Target = pkgutil.resolve_name(order.exporter)
-    samples = Ragged.open(Path(order.samples))
-    model = cache(lambda: _load(order))
+    task: Task = pkgutil.resolve_name(order.task)
+    driver: Driver = importlib.import_module(task.device).DRIVER
+    samples = Items.open(Path(order.samples))
+    model = cache(lambda: load_model(task.model.auto_class(), order.model, None, head_required=True))
+    columns = cache(lambda: input_columns(model(), samples.columns))
     made = []
-    for length, file, source in order.files:
+    for component, length, file, source in map(Part._make, order.files):
         request = FileRequest(
             precision=order.precision,
             model=model,
-            samples=lambda batch, width: _samples(samples, input_names(model(), samples.sequences), batch, width),
+            samples=lambda batch, width: _samples(samples, columns(), batch, width),
             max_length=order.max_length,
+            columns=columns,
+            outputs=driver.outputs[component],
+            component=component,
+            forward=task.model.forward,
             length=order.only_length if length is None else length,
             fixed=order.fixed,
             source=Path(source) if source is not None else None,
@@ -128,20 +153,18 @@ def _meaning(words: str) -> str | None:
 
 
 def compare_with_torch(
-    request: FileRequest, target: str, run: Callable[[Inputs], Floats], tolerance: float = TOLERANCE
+    request: FileRequest, target: str, graph: Graph, tolerance: float = TOLERANCE
 ) -> tuple[ShapeCheck, ...]:
-    """Logits of a file against torch at the shortest input there can be, one text, an odd batch and the longest batch,
-    as far as the file takes these shapes.
-
-    Args:
-        run: the file's logits for one batch of inputs.
+    """All outputs of a file against torch at the shortest input there can be, one item, an odd batch and the longest
+    batch, as far as the file takes these shapes.
 
     Raises:
-        EdgedistillError: another shape, or a difference above `tolerance`.
+        EdgedistillError: an output that is missing or of another shape, or a difference above `tolerance`.
     """
     import torch
 
     model, checks = request.model(), []
+    graph = with_outputs(graph, request.outputs)
     longest = request.max_length
     shortest = min(request.min_length, longest)
     lengths = [request.length or min(max(width or longest, shortest), longest) for _, width in _SHAPES]
@@ -149,30 +172,36 @@ def compare_with_torch(
     for batch, width in dict.fromkeys(zip(batches, lengths, strict=True)):
         inputs = request.samples(batch, width)
         with torch.no_grad():
-            expected = model(**inputs).logits.float().numpy()
-        got = np.asarray(run({name: tensor.numpy() for name, tensor in inputs.items()}))
-        if got.shape != expected.shape:
+            expected = request.forward(model, inputs)
+        found = graph.run({name: tensor.numpy() for name, tensor in inputs.items()})
+        differences = []
+        for name in request.outputs:
+            got, wanted = found[name].astype(np.float32), expected[name].float().numpy()
+            if got.shape != wanted.shape:
+                raise EdgedistillError(
+                    f"target {target}: at {(batch, width)} the file gives {name!r} of {got.shape}, torch {wanted.shape}"
+                )
+            differences.append(np.abs(got - wanted).max())
+        worst = float(np.max(differences))  # NaN where one is
+        if not worst <= tolerance:
             raise EdgedistillError(
-                f"target {target}: at {(batch, width)} the file gives {got.shape}, torch {expected.shape}"
+                f"target {target}: at batch {batch}, length {width} the file differs from torch by {worst:.3g}, "
+                f"expected at most {tolerance:g}"
             )
-        check = ShapeCheck(batch, width, float(np.abs(got - expected).max()))
-        if not check.max_abs_diff <= tolerance:
-            raise EdgedistillError(
-                f"target {target}: at batch {batch}, length {width} the file differs from torch by "
-                f"{check.max_abs_diff:.3g}, expected at most {tolerance:g}"
-            )
-        checks.append(check)
+        checks.append(ShapeCheck(batch, width, worst))
     return tuple(checks)
 
 
-def logits_of(session: Session) -> Callable[[Inputs], Floats]:
-    """What `compare_with_torch` runs: an opened file's first output."""
+def refuse_components(request: FileRequest, target: str) -> None:
+    """For a target that is made of the whole model at once.
 
-    def run(inputs: Inputs) -> Floats:
-        logits: Floats = np.asarray(session.run(inputs)[0], dtype=np.float32)
-        return logits
-
-    return run
+    Raises:
+        RefusedError: a part of it is asked for.
+    """
+    if request.component != WHOLE:
+        raise RefusedError(
+            f"target {target}: it takes a model as a whole; the task needs its part '{request.component}'"
+        )
 
 
 @contextmanager
@@ -188,32 +217,29 @@ def quiet() -> Iterator[None]:
         logging.disable(level)
 
 
-def _load(order: Order) -> PreTrainedModel:
-    from .models import load_model
-
-    task: Task = pkgutil.resolve_name(order.task)
-    return load_model(task.auto_class(), order.model, None, head_required=True)
-
-
-def input_names(model: PreTrainedModel, given: Collection[str]) -> list[str]:
-    """The inputs of a model's files: those of its data that its forward pass names. What it only tolerates would be an
-    input that nothing reads, yet that every client must feed."""
+def input_columns(model: PreTrainedModel, given: Mapping[str, Column]) -> dict[str, Column]:
+    """The inputs of a model's files: those of its data that its forward pass names, in its order. What it only
+    tolerates would be an input that nothing reads, yet that every client must feed."""
     named = inspect.signature(model.forward).parameters
-    return [name for name in MODEL_INPUTS if name in given and name in named]
+    return {name: given[name] for name in named if name in given and given[name].role == "input"}
 
 
-def _samples(samples: Ragged, names: Sequence[str], batch: int, width: int) -> Batch:
-    """Real texts; one shorter than `width` is repeated until it fills it, so that no row is all padding."""
+def _samples(samples: Items, columns: Mapping[str, Column], batch: int, width: int) -> Tensors:
+    """Real items, the longest first; one shorter than `width` is repeated until it fills it: none is padding only."""
     import torch
 
-    items = np.resize(np.arange(len(samples)), batch)
-    rows = [{name: column[0] for name, column in samples.batch([int(i)]).items()} for i in items]
-    return {name: torch.from_numpy(np.stack([np.resize(row[name], width) for row in rows])) for name in names}
+    longest_first = np.argsort(-samples.lengths, kind="stable")
+    rows = [samples.inputs([int(item)]) for item in np.resize(longest_first, batch)]
+    return {
+        name: torch.from_numpy(
+            np.stack([np.resize(row[name][0], width) if column.layout == "sequence" else row[name][0] for row in rows])
+        )
+        for name, column in columns.items()
+    }
 
 
-def _calibration(file: str | None, length: int | None) -> list[Inputs]:
+def _calibration(file: str | None, length: int | None) -> list[dict[str, Array]]:
     if file is None:
         return []
-    data = Ragged.open(Path(file))
-    batches = [data.batch([item], length) for item in range(len(data))]
-    return [{name: batch[name] for name in MODEL_INPUTS if name in batch} for batch in batches]
+    items = Items.open(Path(file))
+    return [items.inputs([item], length) for item in range(len(items))]

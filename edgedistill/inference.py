@@ -1,91 +1,138 @@
-"""Running a torch model over a split: logits as rows, hidden states on the way."""
+"""Running a torch model over items: its answers, its logits, or its hidden states on the way."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .interfaces import MODEL_INPUTS, Batch, Rows, Task
+from .arrays import Booleans, Floats, Integers
+from .batching import length_buckets
+from .contracts.answers import Answers, gathered
+from .contracts.items import Items
+from .contracts.task import Task
 from .progress import Progress, ProgressState
-from .ragged import Ragged, length_buckets
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-HiddenVisitor = Callable[[np.ndarray, Sequence["torch.Tensor"]], None]
+    from .arrays import Array
+
+HiddenVisitor = Callable[[Integers, Booleans, Sequence["torch.Tensor"]], None]
 
 
-def to_batch(tokens: Ragged, items: Sequence[int] | np.ndarray, length: int | None = None) -> Batch:
-    """A padded batch as tensors."""
+@dataclass
+class Shown:
+    """What a model's forward pass showed besides its outputs, as `transformers` names it."""
+
+    hidden_states: Sequence[torch.Tensor] = ()
+    attentions: Sequence[torch.Tensor] = ()
+
+
+@contextmanager
+def shown(model: PreTrainedModel, *, hidden: bool = False, attention: bool = False) -> Iterator[Shown]:
+    """Have forward passes show their hidden states or attention, however a task calls the model; the last pass's."""
+    found = Shown()
+    options = {"output_hidden_states": hidden, "output_attentions": attention}
+    asked = {name: True for name, wanted in options.items() if wanted}
+
+    def ask(_model: object, args: object, kwargs: dict[str, object]) -> tuple[object, dict[str, object]]:
+        return args, {**kwargs, **asked}
+
+    def keep(_model: object, _inputs: object, output: object) -> None:
+        if hidden:
+            found.hidden_states = getattr(output, "hidden_states", None) or ()
+        if attention:
+            found.attentions = getattr(output, "attentions", None) or ()
+
+    hooks = []
+    if asked:
+        hooks = [model.register_forward_pre_hook(ask, with_kwargs=True), model.register_forward_hook(keep)]
+    try:
+        yield found
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def to_tensors(arrays: Mapping[str, Array]) -> dict[str, torch.Tensor]:
+    """A batch of `Items` as tensors."""
     import torch
 
-    return {name: torch.from_numpy(column) for name, column in tokens.batch(items, length).items()}
-
-
-def model_inputs(batch: Batch) -> Batch:
-    """The part of a batch that the model itself takes."""
-    return {name: batch[name] for name in MODEL_INPUTS if name in batch}
+    return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
 
 
 def predict(
     model: PreTrainedModel,
     task: Task,
-    tokens: Ragged,
+    items: Items,
     *,
     batch_size: int = 64,
     progress: Progress | None = None,
     label: str = "",
-    visit_hidden: HiddenVisitor | None = None,
-) -> Rows:
-    """Logits of every item in float32, in evaluation mode, on the device where the model is.
+) -> Answers:
+    """A model's answers in float32, in evaluation mode, on the device where the model is."""
+    counts = task.data.references(items).counts(len(items))
+    parts = []
+    for chosen, batch, outputs in _passes(model, task, items, batch_size, progress, label):
+        values = {name: value.numpy() for name, value in task.model.answers(outputs, batch).items()}
+        item = np.repeat(chosen, counts[chosen])
+        parts.append(Answers(values, item, items.example[item]))
+    return gathered(parts)
 
-    Args:
-        visit_hidden: called with the items of each batch and its hidden states.
-    """
+
+def predict_logits(
+    model: PreTrainedModel, task: Task, items: Items, *, progress: Progress | None = None, label: str = ""
+) -> Floats:
+    """(D, C) a model's logits of every decision in float32, in the order of the task's references."""
+    assert task.model.logits is not None, "the plan records logits for tasks that have them"
+    counts = task.data.references(items).counts(len(items))
+    parts = []
+    for chosen, batch, outputs in _passes(model, task, items, 64, progress, label):
+        item = np.repeat(chosen, counts[chosen])
+        parts.append(Answers({"logits": task.model.logits(outputs, batch).numpy()}, item, items.example[item]))
+    return gathered(parts).values["logits"].astype(np.float32)
+
+
+def visit_hidden(
+    model: PreTrainedModel,
+    task: Task,
+    items: Items,
+    visit: HiddenVisitor,
+    *,
+    progress: Progress | None = None,
+    label: str = "",
+) -> None:
+    """Call `visit` with the items of each batch, where it holds tokens (B, T), and its hidden states by layer."""
+    with shown(model, hidden=True) as found:
+        for chosen, _, _ in _passes(model, task, items, 64, progress, label):
+            visit(chosen, items.real(chosen), found.hidden_states)
+
+
+def _passes(
+    model: PreTrainedModel, task: Task, items: Items, batch_size: int, progress: Progress | None, label: str
+) -> Iterator[tuple[Integers, dict[str, torch.Tensor], dict[str, torch.Tensor]]]:
+    """Items of each batch, the batch, and the model's outputs, on the CPU in float32."""
     import torch
 
     was_training = model.training
     model.eval()
     device = next(model.parameters()).device
-    parts: dict[int, np.ndarray] = {}
-    batches = length_buckets(tokens.lengths, batch_size)
     done = 0
     if progress:
-        progress.start(label, len(tokens))
+        progress.start(label, len(items))
     with torch.inference_mode():
-        for items in batches:
-            batch = to_batch(tokens, items)
-            outputs = model(
-                **{name: tensor.to(device) for name, tensor in model_inputs(batch).items()},
-                output_hidden_states=visit_hidden is not None,
-            )
-            rows = task.rows(outputs.logits.float().cpu(), batch)
-            counts = task.row_counts(batch)
-            for item, part in zip(items, torch.split(rows, counts.tolist()), strict=True):
-                parts[int(item)] = part.numpy()
-            if visit_hidden is not None:
-                visit_hidden(items, outputs.hidden_states)
-            done += len(items)
+        for chosen in length_buckets(items.lengths, batch_size):
+            batch, inputs = to_tensors(items.batch(chosen)), to_tensors(items.inputs(chosen))
+            outputs = task.model.forward(model, {name: tensor.to(device) for name, tensor in inputs.items()})
+            yield chosen, batch, {name: output.float().cpu() for name, output in outputs.items()}
+            done += len(chosen)
             if progress:
-                progress.advance(ProgressState(label, done, len(tokens)))
+                progress.advance(ProgressState(label, done, len(items)))
     if progress:
         progress.stop()
     model.train(was_training)
-    ordered = [parts[i] for i in range(len(tokens))]
-    offsets = np.concatenate([[0], np.cumsum([len(part) for part in ordered])]).astype(np.int64)
-    return Rows(np.concatenate(ordered).astype(np.float32), offsets)
-
-
-def references(task: Task, tokens: Ragged) -> np.ndarray:
-    """(R,) label ids of a split's rows, -100 where there is none."""
-    parts = [task.references(to_batch(tokens, [i])).numpy() for i in range(len(tokens))]
-    return np.concatenate(parts)
-
-
-def score(task: Task, metric: str, rows: Rows, labels: np.ndarray) -> float:
-    """The task's metric over the labelled rows."""
-    labelled = labels != -100
-    return task.METRICS[metric].score(np.asarray(rows.values).argmax(axis=1)[labelled], labels[labelled])

@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from . import environments, plugins
+from .contracts.driver import PortNames
+from .contracts.task import Encoder
+from .device.files import Component, Files
 from .errors import EdgedistillError, UserError
 from .machine import available_cores
-from .model_files import Opened
+from .measuring.judged import numbers, some_examples
 from .onnx_contents import read_onnx, refuse_unfit
 from .progress import Progress
-from .ragged import Ragged, spread
 from .recipe import DataSource, EmulationSpec
+from .results import Figure
 
 if TYPE_CHECKING:
-    from .measuring.latency import Answering
+    from datasets import Dataset
+
+    from .contracts.answers import Answers
+    from .contracts.driver import Driver
+    from .contracts.items import Items
+    from .contracts.judge import Judge
+    from .contracts.runtime import Runtime
+    from .contracts.task import Task
 
 _CLIENT_TEXTS = 300
 _LOOKED_AT = 32
@@ -58,8 +69,8 @@ class FileMeasurement:
     items: int
     """Asked, of the data's `items_of`."""
     items_of: int
-    accuracy: float | None
-    accuracy_ci: tuple[float, float] | None
+    figures: tuple[Figure, ...]
+    """The asked metric first; none where the data has no labels."""
     latency_ms: Mapping[str, object] | None
     """None under an emulated runtime, as every time and memory is."""
     throughput_per_s: float | None
@@ -72,6 +83,8 @@ class FileMeasurement:
     instructions_per_inference: float | None = None
     """Under an emulated runtime, in place of times: the mean over `counted_inputs` of the items."""
     counted_inputs: int | None = None
+    phases_ms: Mapping[str, object] = field(default_factory=dict)
+    """`latency_ms` of each phase, where a run has several."""
 
 
 def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
@@ -80,112 +93,62 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
     Raises:
         UserError: a file, tokenizer or column that isn't there, or more labels than the model has.
     """
-    from .data import check_rows, pad_token, to_ragged, tokenise, with_label_names
-    from .inference import references
-    from .measuring.instructions import Cost, count_instructions, emulated
-    from .measuring.latency import Answering, Timed, Timing, time_files
-    from .models import load_config, load_tokenizer, longest_input, outline
-    from .reading import read_rows
-    from .row_tables import Wanted
-    from .signals import load_rows
-    from .statistics import metric_interval
-    from .tokenizer_checks import check_split
+    from .evaluation.figures import Judging
+    from .measuring.device_model import Cost, DeviceModel
+    from .measuring.emulated import emulated
+    from .measuring.latency import Timed, Timing, time_one
 
-    if not request.file.is_file():
-        raise UserError(f"measure: '{request.file}' is not a file")
-    if not request.data.exists():
-        raise UserError(f"measure: data '{request.data}' is not a file or folder")
+    _refuse_request(request, progress)
     task, runtime = plugins.task(request.task), plugins.runtime(request.runtime)
-    if not task.TOKENS:
-        raise UserError(f"measure: a lone file of '{request.task}' cannot be measured yet, only files of text tasks")
-    if request.metric not in task.METRICS:
-        known = ", ".join(sorted(task.METRICS))
-        raise UserError(f"measure: metric '{request.metric}' is unknown for {request.task}; expected one of {known}")
-    if request.file.suffix not in runtime.suffixes:
-        raise UserError(
-            f"measure: '{request.file.name}' is not a file that {request.runtime} opens ({', '.join(runtime.suffixes)})"
-        )
-    if (cores := available_cores()) < request.threads:
-        progress.say(f"warning: {request.threads} threads on {cores} cores: they wait for each other")
-    if runtime.packages.emulated is not None and request.threads > 1:
-        raise UserError(f"measure: {request.runtime} counts the instructions of one thread, got {request.threads}")
-    environments.interpreter(runtime.packages)
-    model_folder = request.tokenizer or _model_folder(request.file)
-    tokenizer = load_tokenizer(model_folder)
+    slow = emulated(request.runtime)
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
-        source = DataSource(path=os.path.abspath(request.data))
-        columns = {key: request.columns.get(key, key) for key in (*task.COLUMNS.required, task.COLUMNS.labels)}
-        columns |= {key: request.columns[key] for key in task.COLUMNS.optional if key in request.columns}
-        raw = read_rows(source, "data.test", scratch / "cache", Wanted.of(task, columns))
-        rows = with_label_names(raw, columns[task.COLUMNS.labels])
-        labelled = columns[task.COLUMNS.labels] in rows.column_names
-        config = load_config(model_folder, None)
-        labels = [str(name) for _, name in sorted(config.id2label.items())]
-        check_rows(rows, task, columns, str(request.data), labelled=labelled, known=labels)
-        label_ids = {name: number for number, name in enumerate(labels)}
-        positions = longest_input(outline(task.auto_class(), config))
-        longest = min(request.max_length, tokenizer.model_max_length, positions)
-        tokens_rows = tokenise(rows, task, columns, tokenizer, label_ids, longest)
-        tokens = to_ragged(tokens_rows, pad_token(tokenizer))
-        for warning in check_split(tokens, tokenizer, None, f"measure: '{request.data}'")[1]:
-            progress.say(f"warning: {warning}")
-        given = scratch / "inputs.safetensors"
-        asked_of = len(tokens)
-        slow = emulated(request.runtime)
+        given = _read(request, task, scratch, progress)
+        items, asked_of = given.items, len(given.items)
         if slow:
-            tokens = tokens.take(spread(len(tokens), request.emulation.items))
-        tokens.save(given)
-        files, weights = _opened(request, tokens, len(labels))
-        accuracy, interval = None, None
-        with_client = runtime.client_facts is not None and task.COLUMNS.required == ("text",)
+            items = items.take(some_examples(items, request.emulation.items))
+        files, weights = _opened(request, task, given)
+        model = DeviceModel(files, request.runtime, request.task, cpu=request.emulation.cpu if slow else None)
+        with_client = runtime.client_facts is not None and task.data.columns.required == ("text",)
+        # Without right answers, what it says is looked at all the same.
+        chosen = None if given.labelled or with_client else some_examples(items, _LOOKED_AT)
+        figures: tuple[Figure, ...] = ()
         client: dict[str, object] = {}
-        cpu = request.emulation.cpu if slow else None
-        asked = Answering(files, request.runtime, request.task, cpu=cpu)
-        answered = given
-        if not (labelled or with_client):  # what it answers is looked at all the same
-            answered = scratch / "some.safetensors"
-            tokens.take(spread(len(tokens), _LOOKED_AT)).save(answered)
-        _answer(request, asked, answered, scratch, len(labels))
-        if with_client:
-            # A text that was cut here is not what the library reads.
-            whole = np.flatnonzero(tokens.lengths < longest)
-            chosen = whole[np.linspace(0, len(whole) - 1, min(_CLIENT_TEXTS, len(whole))).astype(np.int64)]
-            texts = [str(rows[int(item)][columns["text"]]) for item in chosen]
-            logits = np.asarray(load_rows(scratch / "rows.safetensors").values)[chosen]
-            assert runtime.client_facts is not None
-            client = runtime.client_facts(request.file, texts, labels, logits)
-        if labelled:
-            expected = references(task, tokens)
-            decided = np.asarray(load_rows(scratch / "rows.safetensors").values).argmax(axis=1)
-            metric, kept = task.METRICS[request.metric], expected != -100
-            accuracy = metric.score(decided[kept], expected[kept])
-            found = metric_interval(metric, decided[kept], expected[kept])
-            interval = (found.low, found.high)
-        name = request.file.name
         timing: Timing | None = None
         cost: Cost | None = None
-        if slow:
-            cost = count_instructions(files, request.runtime, request.batch, given, request.emulation.cpu, scratch)
-        else:
-            timed = Timed(name, files, request.runtime, request.threads, request.batch, given)
-            timings = time_files([timed], scratch, progress, min_seconds=request.min_seconds)
-            if name in timings.failed:
-                raise _refused(request, timings.failed[name])
-            timing = timings.seen[name]
+        try:
+            with model.opened(scratch) as opened:
+                answers = opened.answers(items, chosen)
+                _refuse_answers(request, task.judge, answers, given.labels)
+                if slow:
+                    cost = opened.cost(items, request.batch, None)
+        except EdgedistillError as error:
+            raise _refused(request, error) from error
+        if with_client:
+            client = _client(request, runtime, given, items, answers)
+        if given.labelled:
+            figures = Judging(task.judge, request.metric).figures(answers, task.data.references(items), "data")
+        if not slow:
+            inputs = scratch / "inputs.safetensors"
+            items.save(inputs)
+            timed = Timed(request.file.name, model, request.threads, request.batch, inputs)
+            try:
+                timing = time_one(timed, scratch, progress, min_seconds=request.min_seconds, length=None)
+            except EdgedistillError as error:
+                raise _refused(request, error) from error
     seen = timing or cost
     assert seen is not None
     return FileMeasurement(
         file=str(request.file),
-        file_bytes=sum(file.stat().st_size for file in (request.file, *weights)),
+        file_bytes=sum(_size(file) for file in weights),
         runtime=f"{request.runtime} {seen.runtime_version}" + (f" on {request.emulation.cpu}" if slow else ""),
         threads=request.threads,
         batch=request.batch,
-        items=len(tokens),
-        accuracy=accuracy,
-        accuracy_ci=interval,
+        items=len(items),
+        figures=figures,
         items_of=asked_of,
         latency_ms=timing.summary() if timing else None,
+        phases_ms=timing.phases() if timing else {},
         throughput_per_s=timing.throughput_per_s if timing else None,
         load_ms=timing.load_ms if timing else None,
         peak_rss_mb=timing.peak_rss_mb if timing else None,
@@ -196,54 +159,162 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
     )
 
 
-def _opened(request: LoneFile, tokens: Ragged, labels: int) -> tuple[Opened, tuple[Path, ...]]:
-    """What a runtime opens, and the files beside it that belong to it. An ONNX file is looked into before it is run.
+@dataclass(frozen=True)
+class _Given:
+    """The data as the model takes it."""
+
+    rows: Dataset
+    columns: Mapping[str, str]
+    items: Items
+    labels: Sequence[str]
+    """Of the model's config.json, in the order of their ids."""
+    labelled: bool
+    longest: int
+    """Where longer inputs were cut."""
+    inputs: Sequence[str]
+    """Those that the model of that config.json takes, in its order."""
+
+
+def _refuse_request(request: LoneFile, progress: Progress) -> None:
+    """Raises UserError for what can be seen before anything is read."""
+    if not request.file.exists():
+        raise UserError(f"measure: '{request.file}' is not a file or folder")
+    if not request.data.exists():
+        raise UserError(f"measure: data '{request.data}' is not a file or folder")
+    task, runtime = plugins.task(request.task), plugins.runtime(request.runtime)
+    if not task.data.tokens:
+        raise UserError(f"measure: a lone file of '{request.task}' cannot be measured yet, only files of text tasks")
+    if request.metric not in task.judge.metrics:
+        known = ", ".join(sorted(task.judge.metrics))
+        raise UserError(f"measure: metric '{request.metric}' is unknown for {request.task}; expected one of {known}")
+    if request.file.suffix not in runtime.suffixes:
+        raise UserError(
+            f"measure: '{request.file.name}' is not a file that {request.runtime} opens ({', '.join(runtime.suffixes)})"
+        )
+    if (cores := available_cores()) < request.threads:
+        progress.say(f"warning: {request.threads} threads on {cores} cores: they wait for each other")
+    if runtime.packages.emulated is not None and request.threads > 1:
+        raise UserError(f"measure: {request.runtime} counts the instructions of one thread, got {request.threads}")
+    environments.interpreter(runtime.packages)
+
+
+def _read(request: LoneFile, task: Task, scratch: Path, progress: Progress) -> _Given:
+    """The rows that are to be asked.
+
+    Raises:
+        UserError: rows that the task cannot take.
+    """
+    from .data import check_rows, encode, with_label_names
+    from .exporting import input_columns
+    from .models import load_config, load_tokenizer, longest_input, outline
+    from .reading import read_rows
+    from .row_tables import Wanted
+    from .tokenizer_checks import check_split
+
+    model_folder = request.tokenizer or _model_folder(request.file)
+    tokenizer = load_tokenizer(model_folder)
+    own = task.data.columns
+    columns = {key: request.columns.get(key, key) for key in own.known if key not in own.optional}
+    columns |= {key: request.columns[key] for key in own.optional if key in request.columns}
+    source = DataSource(path=os.path.abspath(request.data))
+    rows = read_rows(source, "data.test", scratch / "cache", Wanted.of(task, columns))
+    labelled = own.labels is None or columns[own.labels] in rows.column_names
+    if own.labels is not None:
+        rows = with_label_names(rows, columns[own.labels])
+    config = load_config(model_folder, None)
+    labels = [str(name) for _, name in sorted(config.id2label.items())]
+    check_rows(rows, task, columns, str(request.data), labelled=labelled, known=labels)
+    model = outline(task.model.auto_class(), config)
+    longest = min(request.max_length, tokenizer.model_max_length, longest_input(model))
+    encoder = Encoder(columns, tokenizer, {name: number for number, name in enumerate(labels)}, longest)
+    items = encode(rows, task, encoder)
+    for warning in check_split(items, tokenizer, None, f"measure: '{request.data}'")[1]:
+        progress.say(f"warning: {warning}")
+    return _Given(rows, columns, items, labels, labelled, longest, list(input_columns(model, items.columns)))
+
+
+def _opened(request: LoneFile, task: Task, given: _Given) -> tuple[Files, Sequence[Path]]:
+    """What a runtime opens, and all files that belong to it. An ONNX file is looked into before it is run.
 
     Raises:
         UserError: it takes or gives something else than the task, or a file that it needs isn't there.
     """
-    if request.file.suffix != ".onnx":
-        beside = request.file.with_suffix(".bin")  # as OpenVINO and ncnn name it
-        return {None: request.file}, (beside,) if beside.is_file() else ()
-    name = f"measure: '{request.file}'"
-    contents = read_onnx(request.file)
-    given = [column for column in tokens.values if column in tokens.sequences and column != "labels"]
-    refuse_unfit(contents, name, given, request.batch, labels)
-    longest = int(tokens.lengths.max(initial=0))
+    driver: Driver = importlib.import_module(task.device).DRIVER
+    opened: dict[str, Component] = {}
+    every: list[Path] = []
+    for name in driver.components:
+        file = _component_file(request.file, driver, name)
+        length, beside = _looked_into(request, file, given, len(driver.components) == 1)
+        opened[name] = Component({length: file}, PortNames(tuple(given.inputs), driver.outputs[name]))
+        every += [file, *beside]
+    return opened, every
+
+
+def _component_file(file: Path, driver: Driver, name: str) -> Path:
+    """The file of a component: its name stands in the place of the first one's.
+
+    Raises:
+        UserError: it isn't there, or the file given isn't the first one's.
+    """
+    first = driver.components[0]
+    if name == first and len(driver.components) == 1:
+        return file
+    before, found, after = file.name.rpartition(f"-{first}")
+    other = file.with_name(f"{before}-{name}{after}")
+    if not found or not other.exists():
+        raise UserError(
+            f"measure: '{file}' is one of {len(driver.components)} files of a model, expected that of '{first}', as "
+            f"NAME-{first}{file.suffix}, and the others beside it, as NAME-{name}{file.suffix}"
+        )
+    return other
+
+
+def _looked_into(request: LoneFile, file: Path, given: _Given, whole: bool) -> tuple[int | None, Sequence[Path]]:
+    """The only length that a file takes, if it says so, and the files beside it that belong to it."""
+    if file.suffix != ".onnx":
+        beside = file.with_suffix(".bin")  # as OpenVINO and ncnn name it
+        return None, [beside] if beside.is_file() else []
+    name = f"measure: '{file}'"
+    contents = read_onnx(file)
+    if not whole:  # the components of a model also take what they give one another
+        return contents.length, contents.weights
+    taken = [name for name, column in given.items.columns.items() if column.role == "input"]
+    refuse_unfit(contents, name, taken, request.batch)
+    longest = int(given.items.lengths.max(initial=0))
     if contents.length is not None and longest > contents.length:
         raise UserError(
             f"{name} takes inputs of exactly {contents.length} tokens and the longest has {longest}; cut them with "
             f"--max-length {contents.length}"
         )
-    return {contents.length: request.file}, contents.weights
+    return contents.length, contents.weights
 
 
-def _answer(request: LoneFile, asked: Answering, inputs: Path, scratch: Path, labels: int) -> None:
-    """Write `rows.safetensors`, one row of logits for each item.
-
-    Raises:
-        UserError: the runtime cannot run the file, or what it gives are not a finite number for each label.
-    """
-    from .measuring.latency import answers
-    from .signals import load_rows
-
-    output = scratch / "rows.safetensors"
-    try:
-        answers(asked, inputs, output, scratch)
-    except EdgedistillError as error:
-        raise _refused(request, error) from error
-    values = np.asarray(load_rows(output).values)
-    if values.ndim != 2 or values.shape[1] != labels:
-        shown = " x ".join(map(str, values.shape[1:]))
+def _refuse_answers(request: LoneFile, judge: Judge, answers: Answers, labels: Sequence[str]) -> None:
+    """Raises UserError for answers that are not those of such a model, or no finite numbers."""
+    if judge.misfit is not None and (words := judge.misfit(answers, labels)) is not None:
+        raise UserError(f"measure: '{request.file}' gives {words} (of its config.json)")
+    if wrong := int((~np.isfinite(numbers(answers))).any(axis=1).sum()):
         raise UserError(
-            f"measure: '{request.file}' gives {shown} numbers for an item, its config.json names {labels} labels; "
-            "expected one logit for each label"
+            f"measure: '{request.file}' gives NaN or infinite numbers for {wrong} of {len(answers)} decisions; nothing "
+            "can be measured of such a file"
         )
-    if wrong := int((~np.isfinite(values)).any(axis=1).sum()):
-        raise UserError(
-            f"measure: '{request.file}' gives NaN or infinite logits for {wrong} of {len(values)} items; nothing can "
-            "be measured of such a file"
-        )
+
+
+def _client(request: LoneFile, runtime: Runtime, given: _Given, items: Items, answers: Answers) -> dict[str, object]:
+    """What the runtime's own library makes of the file."""
+    # A text that was cut here is not what the library reads.
+    whole = np.flatnonzero(items.lengths < given.longest)
+    chosen = whole[np.linspace(0, len(whole) - 1, min(_CLIENT_TEXTS, len(whole))).astype(np.int64)]
+    texts = [str(given.rows[int(items.example[item])][given.columns["text"]]) for item in chosen]
+    assert runtime.client_facts is not None
+    return runtime.client_facts(request.file, texts, given.labels, numbers(answers.of_items(chosen)))
+
+
+def _size(file: Path) -> int:
+    """Bytes of a file, or of all files in a folder."""
+    if file.is_file():
+        return file.stat().st_size
+    return sum(each.stat().st_size for each in file.rglob("*") if each.is_file())
 
 
 def _refused(request: LoneFile, error: EdgedistillError) -> EdgedistillError:

@@ -69,7 +69,7 @@ def shape(request: Request) -> ModelShape:
     from .model_sizes import described
     from .models import outline
 
-    auto_class = plugins.task(request["task"]).auto_class()
+    auto_class = plugins.task(request["task"]).model.auto_class()
     config, cut = _first(request), False
     at_most: int | None = None
     for given in request["students"]:
@@ -99,14 +99,16 @@ def _first(request: Request) -> PreTrainedConfig:
 
 def _from_nothing(request: Request) -> PreTrainedConfig:
     from . import plugins
+    from .contracts.items import Items
     from .recipe import Architecture
 
     scratch = request["scratch"]
     assert scratch is not None
     architecture = Architecture.model_validate_json(json.dumps(scratch["architecture"]))
     labels = {"num_labels": request["labels"]}
-    task = plugins.task(request["task"])
-    config: PreTrainedConfig = task.scratch_config(architecture, architecture.vocabulary, scratch["length"], labels)
+    unread = Items.of({}, {}, ())
+    model = plugins.task(request["task"]).model
+    config = model.scratch_config(architecture, architecture.vocabulary, scratch["length"], unread, labels)
     config.type_vocab_size = scratch["token_types"]
     return config
 

@@ -1,4 +1,5 @@
-"""The files of one model in one target and precision: which a runtime opens for which length, and what they weigh."""
+"""The files of one model in one target and precision: which a runtime opens of which component for which length, and
+what they weigh."""
 
 from __future__ import annotations
 
@@ -8,18 +9,20 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
+from .contracts.driver import PortNames
+from .device.files import Component, Files
 from .store.handle import Artifact
 from .store.records.files import MadeFiles
-
-Opened = Mapping[int | None, Path]
-"""What a runtime opens: by the length that a file takes, or under None the one file that takes every length."""
 
 
 @dataclass(frozen=True)
 class ModelFiles:
     """What a `make_file` artifact holds."""
 
-    opened: Opened
+    opened: Files
+    """What a runtime opens."""
+    main: str
+    """The name of what is opened of the first component for the longest inputs: what a person is pointed to."""
     device: tuple[str, ...]
     """Names of all files that a device needs."""
     published: tuple[str, ...]
@@ -30,7 +33,7 @@ class ModelFiles:
     @property
     def lengths(self) -> tuple[int, ...]:
         """The buckets, when there is a file for each."""
-        return tuple(length for length in self.opened if length is not None)
+        return next(iter(self.opened.values())).lengths
 
 
 def read_files(artifact: Artifact[MadeFiles]) -> ModelFiles:
@@ -38,7 +41,14 @@ def read_files(artifact: Artifact[MadeFiles]) -> ModelFiles:
     record = artifact.record
     device = tuple(entry for entry in artifact.files if entry.path not in record.build_files)
     return ModelFiles(
-        opened={each.length: artifact.path(each.file) for each in record.opened},
+        opened={
+            name: Component(
+                {each.length: artifact.path(each.file) for each in component.files},
+                PortNames(component.inputs, component.outputs),
+            )
+            for name, component in record.components.items()
+        },
+        main=next(iter(record.components.values())).files[-1].file,
         device=tuple(entry.path for entry in device),
         published=tuple(entry.path for entry in artifact.files),
         bytes=sum(entry.bytes for entry in device),
@@ -46,10 +56,15 @@ def read_files(artifact: Artifact[MadeFiles]) -> ModelFiles:
     )
 
 
-def bucket_name(name: str, length: int | None) -> str:
-    """`model.tflite` is `model-32.tflite` for the bucket of 32 tokens."""
+def part_name(name: str, component: str | None, length: int | None) -> str:
+    """`model.tflite` is `model-decode-32.tflite` of the component `decode`, for the bucket of 32 tokens.
+
+    Args:
+        component: None where it is the only one.
+    """
     path = Path(name)
-    return name if length is None else f"{path.stem}-{length}{path.suffix}"
+    parts = [path.stem, *([component] if component is not None else []), *([str(length)] if length is not None else [])]
+    return f"{'-'.join(parts)}{path.suffix}"
 
 
 def buckets_up_to(longest: int, buckets: Sequence[int]) -> tuple[int, ...]:

@@ -29,13 +29,13 @@ if TYPE_CHECKING:
     from .contracts.runtime import Runtime
     from .contracts.student import Student, StudentSpec
     from .contracts.target import Target
+    from .contracts.task import Task
     from .contracts.task_spec import TaskSpec
-    from .interfaces import Task
     from .spec import Spec
 
 Group = Literal["tasks", "losses", "students", "quantizers", "runtimes", "exporters"]
-_EXPORTED: dict[Group, str | None] = {
-    "tasks": None,  # the module itself
+_EXPORTED: dict[Group, str] = {
+    "tasks": "TASK",
     "losses": "LOSS",
     "students": "STUDENT",
     "quantizers": "QUANTIZER",
@@ -44,6 +44,7 @@ _EXPORTED: dict[Group, str | None] = {
 }
 """What a built-in module calls the object that it exports."""
 _CONTRACTS = {
+    "tasks": "task:Task",
     "losses": "loss:Loss",
     "students": "student:Student",
     "quantizers": "precision:Quantizer",
@@ -93,8 +94,7 @@ def task_spec(name: str) -> type[TaskSpec]:
     """A task's part of a recipe: its own, or the plain one under its name."""
     from .contracts.task_spec import plain
 
-    own = vars(task(name)).get("SPEC")
-    return plain(name) if own is None else cast("type[TaskSpec]", own)
+    return task(name).spec or plain(name)
 
 
 def specs(group: Literal["tasks", "losses", "students"]) -> dict[str, type[Spec]]:
@@ -107,8 +107,6 @@ def specs(group: Literal["tasks", "losses", "students"]) -> dict[str, type[Spec]
 
 def version(group: Literal["tasks", "losses", "students", "quantizers", "exporters"], name: str) -> int:
     """The version of a plug-in's code, which is part of the key of whatever uses it."""
-    if group == "tasks":
-        return task(name).VERSION
     found = _find(group, name)
     assert isinstance(found, Versioned)
     return found.version
@@ -161,8 +159,6 @@ def hint(group: Group, name: str) -> str:
 
 def fault_in(group: Group, name: str, found: object) -> str | None:
     """Why an object cannot be used as `name` of `group`, or None."""
-    if group == "tasks":
-        return None if isinstance(found, ModuleType) else f"it names {found!r:.80}, expected a module"
     kind: type[Plugin] = pkgutil.resolve_name(f"edgedistill.contracts.{_CONTRACTS[group]}")
     if not isinstance(found, kind):
         what = f"the module '{found.__name__}'" if isinstance(found, ModuleType) else f"{found!r:.80}"
@@ -200,9 +196,8 @@ def _built_in(group: Group) -> dict[str, str]:
         return {}
     package = importlib.import_module(f"edgedistill.{group}")
     separator = "_" if group in ("losses", "students") else "-"
-    suffix = f":{_EXPORTED[group]}" if _EXPORTED[group] is not None else ""
     return {
-        info.name.replace("_", separator): f"{package.__name__}.{info.name}{suffix}"
+        info.name.replace("_", separator): f"{package.__name__}.{info.name}:{_EXPORTED[group]}"
         for info in pkgutil.iter_modules(package.__path__)
         if not info.name.startswith("_")
     }

@@ -8,23 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .arrays import evenly_spaced
+from .contracts.items import Items, joined
+from .contracts.task import Task
 from .errors import EdgedistillError, UserError
-from .inference import model_inputs, to_batch
-from .interfaces import Task
-from .ragged import Ragged, spread
+from .inference import to_tensors
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from .contracts.batch import Batch
     from .data import PreparedData
-    from .interfaces import Batch
     from .trainee import Trainee
 
 # Of the largest logit. Sums in another order differ by a millionth; padding that is read, by a tenth.
@@ -57,38 +58,32 @@ def special_tokens(tokenizer: PreTrainedTokenizerBase | None, pairs: bool) -> in
     return 0 if tokenizer is None else int(tokenizer.num_special_tokens_to_add(pair=pairs))
 
 
-def probe_items(data: PreparedData, task: Task) -> Ragged:
+def probe_items(data: PreparedData, task: Task) -> Items:
     """Training items: the first as short as can be, the second as long, then a few as they are.
 
     Items of a task without tokens are all of one size, and stay as they are.
     """
-    tokens = data.tokens("train")
-    real = tokens.take(spread(len(tokens), _REAL_ITEMS))
-    if not task.TOKENS:
+    items = data.items("train")
+    real = items.take(evenly_spaced(len(items), _REAL_ITEMS))
+    if not task.data.tokens:
         return real
-    longest = int(np.argmax(tokens.lengths))
+    longest = int(np.flatnonzero(items.lengths == items.lengths.max())[0])
     shortest = max(1, special_tokens(data.load_tokenizer(), "text_pair" in data.columns))
     widths = (min(shortest, data.max_length), data.max_length)
-    return _joined([*(_stretched(tokens, longest, width) for width in widths), real])
+    return joined([*(_stretched(items, longest, width) for width in widths), real], [1, 1, 0])
 
 
-def _stretched(tokens: Ragged, item: int, width: int) -> Ragged:
+def _stretched(items: Items, item: int, width: int) -> Items:
     """One item, cut or repeated until it is so long."""
-    one = tokens.take([item])
-    values = {
-        name: np.resize(column, width) if name in one.sequences else column for name, column in one.values.items()
-    }
-    return Ragged(values, np.array([0, width], dtype=np.int64), one.sequences, one.pad_token)
+    one = items.take([item])
+    length = one.offsets[one.length_column or ""]
+    along = [name for name, offsets in one.offsets.items() if np.array_equal(offsets, length)]
+    values = {name: np.resize(column, width) if name in along else column for name, column in one.values.items()}
+    offsets = {name: np.array([0, width]) if name in along else own for name, own in one.offsets.items()}
+    return replace(one, values=values, offsets=offsets, example=np.zeros(1, np.int64))
 
 
-def _joined(parts: Sequence[Ragged]) -> Ragged:
-    first = parts[0]
-    values = {name: np.concatenate([part.values[name] for part in parts]) for name in first.values}
-    offsets = np.concatenate([[0], np.cumsum(np.concatenate([part.lengths for part in parts]))]).astype(np.int64)
-    return Ragged(values, offsets, first.sequences, first.pad_token)
-
-
-def check_answers(subject: Subject, task: Task, items: Ragged) -> float:
+def check_answers(subject: Subject, task: Task, items: Items) -> float:
     """Answers of every item alone and in one padded batch; gives how far they differ, as a share of the largest.
 
     Raises:
@@ -97,7 +92,7 @@ def check_answers(subject: Subject, task: Task, items: Ragged) -> float:
     import torch
 
     alone = [_read(subject, task, items, [i]) for i in range(len(items))]
-    together = _read(subject, task, items, range(len(items)))
+    together = _read(subject, task, items, list(range(len(items))))
     single = torch.cat(alone)
     if not torch.isfinite(single).all():
         raise subject.refused("answers with NaN or infinity before any training")
@@ -109,26 +104,30 @@ def check_answers(subject: Subject, task: Task, items: Ragged) -> float:
     if not difference <= _TOLERANCE:
         raise subject.refused(
             f"answers otherwise when an item stands in a padded batch (its logits change by {difference:.1%} of the "
-            "largest): batches are padded on the right, and it reads the padding"
+            f"largest): batches are padded on the {_side(items)}, and it reads the padding"
         )
     return difference
 
 
-def _read(subject: Subject, task: Task, items: Ragged, chosen: Sequence[int]) -> torch.Tensor:
-    """(R, C) answers.
+def _side(items: Items) -> str:
+    name = items.length_column
+    return items.columns[name].side if name else "right"
+
+
+def _read(subject: Subject, task: Task, items: Items, chosen: Sequence[int]) -> torch.Tensor:
+    """(D, ...) answers, flat.
 
     Raises:
         UserError: the model fails on them, with the longest input that it can read where that is the reason.
     """
-    batch = to_batch(items, chosen)
     try:
-        return _answers(subject.model, task, batch)
+        return _answers(subject.model, task, items, chosen)
     except Exception as error:
         lengths = items.lengths[list(chosen)]
         width, words = int(lengths.max()), _words(error)
         if len(chosen) > 1:
             raise subject.refused("cannot read several inputs in one padded batch", words) from error
-        limit = _longest(subject.model, task, batch, width) if task.TOKENS else 0
+        limit = _longest(subject.model, task, items, chosen, width) if task.data.tokens else 0
         if limit >= int(items.lengths.min()):
             raise UserError(
                 f"data.max_length: got {width}, but {subject.title} reads at most {limit} tokens; expected no more, or "
@@ -137,29 +136,34 @@ def _read(subject: Subject, task: Task, items: Ragged, chosen: Sequence[int]) ->
         raise subject.refused(f"cannot read an input of {width} token{'s' if width != 1 else ''}", words) from error
 
 
-def _answers(model: PreTrainedModel, task: Task, batch: Batch) -> torch.Tensor:
+def _answers(
+    model: PreTrainedModel, task: Task, items: Items, chosen: Sequence[int], length: int | None = None
+) -> torch.Tensor:
+    """(D, F) all numbers of each decision's answer."""
     import torch
 
     model.eval()
+    batch, inputs = to_tensors(items.batch(chosen, length)), to_tensors(items.inputs(chosen, length))
     with torch.no_grad():
-        return task.rows(model(**model_inputs(batch)).logits.float(), batch)
+        outputs = {name: output.float() for name, output in task.model.forward(model, inputs).items()}
+        values = task.model.answers(outputs, batch)
+    return torch.cat([values[name].float().flatten(1) for name in sorted(values)], dim=1)
 
 
-def _longest(model: PreTrainedModel, task: Task, batch: Batch, width: int) -> int:
+def _longest(model: PreTrainedModel, task: Task, items: Items, chosen: Sequence[int], width: int) -> int:
     """How many tokens of this one item the model can read, less than `width`; 0: not even one."""
     able, unable = 0, width
     while unable - able > 1:
         middle = (able + unable) // 2
-        cut = {name: value[:, :middle] if value.ndim > 1 else value for name, value in batch.items()}
         try:
-            _answers(model, task, cut)
+            _answers(model, task, items, chosen, middle)
             able = middle
         except Exception:  # noqa: BLE001 - whatever it is, this is too long
             unable = middle
     return able
 
 
-def check_saving(subject: Subject, task: Task, items: Ragged, folder: Path) -> None:
+def check_saving(subject: Subject, task: Task, items: Items, folder: Path) -> None:
     """Write the model to `folder`, read it back, and compare their answers.
 
     Raises:
@@ -167,8 +171,8 @@ def check_saving(subject: Subject, task: Task, items: Ragged, folder: Path) -> N
     """
     from .models import load_model, save_model
 
-    batch = to_batch(items, [len(items) - 1])
-    before = _answers(subject.model, task, batch)
+    chosen = [len(items) - 1]
+    before = _answers(subject.model, task, items, chosen)
     try:
         save_model(subject.model, folder)
     except OSError:
@@ -176,7 +180,7 @@ def check_saving(subject: Subject, task: Task, items: Ragged, folder: Path) -> N
     except Exception as error:
         raise subject.refused("cannot be saved as safetensors", _words(error)) from error
     try:
-        after = _answers(load_model(task.auto_class(), folder, None, head_required=True), task, batch)
+        after = _answers(load_model(task.model.auto_class(), folder, None, head_required=True), task, items, chosen)
     except Exception as error:
         raise subject.refused("cannot be read again after it was saved", _words(error)) from error
     if after.shape != before.shape or not (after - before).abs().max() <= _TOLERANCE * before.abs().max():
@@ -223,7 +227,7 @@ def _check_views(subject: Subject, trainee: Trainee, batch: Batch) -> None:
     for who, model in (("it", subject.model), *((("its teacher", trainee.teacher.model),) if trainee.teacher else ())):
         depth = model.config.num_hidden_layers
         with attention_shown(model) if "attention" in needs else nullcontext():
-            view = Watched(model, needs & {"hidden", "embedding", "attention"})(batch)
+            view = Watched(model, trainee.task, needs & {"hidden", "embedding", "attention"})(batch)
         if "embedding" in needs and not view.hidden:
             raise subject.refused(f"has a loss on embeddings, and {who} shows no last layer to take them from")
         if "hidden" in needs and len(view.hidden) != depth + 1:

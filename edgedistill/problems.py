@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from . import plugins
+from .contracts.judge import Judge
 from .recipe import Recipe, Stage, TeacherChoice, flat, own_tokenizer, source_of
 
 
@@ -12,19 +13,19 @@ def problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
     """What each key allows but the whole recipe doesn't: (dotted path, sentence)."""
     yield from _names(recipe)
     task = plugins.task(recipe.task.type)
-    unknown = [(i, metric) for i, metric in enumerate(recipe.task.metrics) if metric not in task.METRICS]
+    unknown = [(i, metric) for i, metric in enumerate(recipe.task.metrics) if metric not in task.judge.metrics]
     for i, metric in unknown:
         where = "task.metric" if len(recipe.task.metrics) == 1 else f"task.metrics.{i}"
-        yield where, _unknown(metric, sorted(task.METRICS))
-    if len(recipe.task.metrics) > 1 and not unknown:
-        yield "task.metrics", f"got {len(recipe.task.metrics)} metrics, expected one: no further one is computed yet"
-    known = [*task.COLUMNS.required, task.COLUMNS.labels, *task.COLUMNS.optional]
+        yield where, _unknown(metric, sorted(task.judge.metrics))
+    known = list(task.data.columns.known)
     for column in recipe.data.columns:
         if column not in known:
             yield f"data.columns.{column}", _unknown(column, known)
-    yield from _architecture_problems(recipe, task.TOKENS)
+    yield from _architecture_problems(recipe, task.data.tokens)
     if len({recipe.seed, *recipe.seeds}) <= len(recipe.seeds):
         yield "seeds", f"got {list(recipe.seeds)}, expected seeds that differ from each other and from 'seed'"
+    if not task.learns_labels:
+        yield from _unlabelled_problems(recipe)
     models = ["teacher"]
     for i, each in enumerate(recipe.rounds):
         where = f"rounds.{i}"
@@ -37,13 +38,21 @@ def problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
         source = source_of(each.student)
         if source is not None and source not in models:
             yield f"{where}.student.from", _unknown(source, models)
-        if not task.TOKENS and plugins.student(each.student.init).own_tokenizer:
+        if not task.data.tokens and plugins.student(each.student.init).own_tokenizer:
             yield f"{where}.student.init", f"got '{each.student.init}', but '{recipe.task.type}' has no tokenizer"
         yield from _stage_problems(recipe, i, models)
-        yield from _own_data_problems(recipe, i, task.TOKENS)
+        yield from _own_data_problems(recipe, i, task.data.tokens)
         models.append(each.id)
     if all(each.data is not None for each in recipe.rounds):
         yield "rounds", "got only rounds with 'data' of their own, expected one on the recipe's data as well"
+
+
+def _unlabelled_problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
+    """What needs labels to train on, of a task that has none."""
+    if recipe.control:
+        yield "control", f"got true, but '{recipe.task.type}' has no labels to learn from without a teacher"
+    if recipe.teacher.fine_tune is not None:
+        yield "teacher.fine_tune", f"'{recipe.task.type}' has no labels to tune a teacher on, expected none"
 
 
 def _own_data_problems(recipe: Recipe, index: int, tokens: bool) -> Iterator[tuple[str, str]]:
@@ -95,14 +104,18 @@ def _stage_problems(recipe: Recipe, index: int, earlier: list[str]) -> Iterator[
         where = f"rounds.{index}.stages.{j}"
         if stage.name in [other.name for other in each.stages[:j]]:
             yield f"{where}.name", f"got {stage.name!r}, expected a name of its own in the round"
-        if stage.augment is not None and not task.TEXTS:
+        if stage.augment is not None and not task.data.columns.texts:
             yield f"{where}.augment", f"the task '{recipe.task.type}' has no free text to change"
         if "unlabeled" in stage.data and each.data is None and recipe.data.unlabeled is None:
             yield f"{where}.data", "got 'unlabeled', expected 'data.unlabeled' to be given as well"
         for k, loss in enumerate(stage.losses):
             needs = plugins.loss(loss.kind).needs
-            if not task.TOKENS and needs & {"masked", *_TOKEN_SIGNALS}:
+            if not task.data.tokens and needs & {"masked", *_TOKEN_SIGNALS}:
                 yield f"{where}.losses.{k}", f"'{loss.kind}' looks at tokens, and '{recipe.task.type}' has none"
+            if "labels" in needs and not task.learns_labels:
+                yield f"{where}.losses.{k}", f"'{loss.kind}' needs labels, and '{recipe.task.type}' trains without"
+            if "logits" in needs and task.model.logits is None:
+                yield f"{where}.losses.{k}", f"'{loss.kind}' needs logits, and '{recipe.task.type}' has none"
             if "labels" in needs and stage.data == ("unlabeled",):
                 yield f"{where}.losses.{k}", f"'{loss.kind}' needs labels, but data is only 'unlabeled'"
             if needs & {"embedding", *_TOKEN_SIGNALS} and averaged > 1:
@@ -119,11 +132,17 @@ def _stage_problems(recipe: Recipe, index: int, earlier: list[str]) -> Iterator[
                         f"'{loss.kind}' compares token by token, but '{teacher}' and '{each.id}' have different "
                         "tokenizers; expected a loss on logits or embeddings",
                     )
-        yield from _error_problems(stage, where, earlier)
+        yield from _error_problems(stage, task.judge, where, earlier)
 
 
-def _error_problems(stage: Stage, where: str, earlier: list[str]) -> Iterator[tuple[str, str]]:
+def _error_problems(stage: Stage, judge: Judge, where: str, earlier: list[str]) -> Iterator[tuple[str, str]]:
     needs = plugins.needs(stage.losses)
+    if stage.errors is not None and judge.error_weights is None:
+        yield f"{where}.errors", "the task knows no right and wrong answers"
+    if stage.errors is not None and stage.errors.against == "teacher" and judge.as_references is None:
+        yield f"{where}.errors.against", "got 'teacher', whose answers this task cannot take as right"
+    if stage.teacher_errors != 1 and judge.right is None:
+        yield f"{where}.teacher_errors", f"got {stage.teacher_errors}, but the task knows no right and wrong answers"
     if stage.errors is not None and stage.errors.of not in earlier:
         yield f"{where}.errors.of", _unknown(stage.errors.of, earlier)
     if stage.errors is not None and stage.errors.against == "teacher" and "logits" not in needs:

@@ -9,7 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal, NamedTuple
 
-from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, TypeAdapter, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    TypeAdapter,
+    model_validator,
+)
 from pydantic_core import CoreSchema, core_schema
 
 from . import plugins, references
@@ -321,6 +328,15 @@ class MeasureSpec(Spec):
     """Of what is emulated; what is timed does not look at it."""
 
 
+def _with_drop(content: object) -> object:
+    """`drop` is called `accuracy_drop` too, from when accuracy was the only metric."""
+    if not isinstance(content, dict) or "accuracy_drop" not in content:
+        return content
+    if "drop" in content:
+        raise ValueError("got both 'drop' and 'accuracy_drop', which is its older name; expected one of them")
+    return {"drop" if key == "accuracy_drop" else key: value for key, value in content.items()}
+
+
 class Limits(Spec):
     """What a shipped candidate may cost; what is not given is not limited."""
 
@@ -328,8 +344,10 @@ class Limits(Spec):
     p95_ms: float | None = Field(None, gt=0)
     peak_rss_mb: float | None = Field(None, gt=0)
     load_ms: float | None = Field(None, gt=0)
-    accuracy_drop: float | None = Field(None, ge=0)
-    """Below the teacher, on validation, in the metric's own units."""
+    drop: float | None = Field(None, ge=0)
+    """By how much it may be worse than the teacher, on validation, in the metric's own units."""
+
+    _older_name = model_validator(mode="before")(_with_drop)
 
 
 class EvaluateSpec(Spec):
@@ -343,23 +361,29 @@ class SelectSpec(Spec):
     """How to choose among the candidates within the limits."""
 
     limits: Limits = Limits()
-    prefer: Literal["accuracy", "latency", "size"] = "accuracy"
+    prefer: Annotated[
+        Literal["metric", "latency", "size"],
+        BeforeValidator(lambda given: "metric" if given == "accuracy" else given),
+    ] = "metric"
+    """`metric` (or `accuracy`, its older name) is the task's."""
     tie: float = Field(0.005, ge=0)
-    """Validation accuracies this close to the best count as equal; the faster candidate wins then."""
+    """Validation figures this close to the best count as equal; the faster candidate wins then."""
 
 
 class StopConditions(Spec):
     """What ends the rounds; at least one."""
 
-    accuracy_drop: float | None = Field(None, ge=0)
+    drop: float | None = Field(None, ge=0)
     """The drop from the teacher, on validation, is shown to be larger than this."""
     limits_met: bool = False
-    """A file of the round is within the limits on accuracy drop and file size, and so nothing smaller is needed."""
+    """A file of the round is within the limits on drop and file size, and so nothing smaller is needed."""
+
+    _older_name = model_validator(mode="before")(_with_drop)
 
     @model_validator(mode="after")
     def _one_at_least(self) -> StopConditions:
-        if self.accuracy_drop is None and not self.limits_met:
-            raise ValueError("expected 'accuracy_drop' or 'limits_met: true'")
+        if self.drop is None and not self.limits_met:
+            raise ValueError("expected 'drop' or 'limits_met: true'")
         return self
 
 

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from .arrays import Floats
+from .contracts.metric import Metric, signed
 from .statistics import log_softmax
 
 
 @dataclass(frozen=True)
 class RoundFigures:
-    """What is known of a round that did not gain; accuracies and metrics are on validation."""
+    """What is known of a round that did not gain; all values of the metric are on validation."""
 
+    metric: Metric
     teacher_metric: float
     control_metric: float
     temperature: float | None
@@ -24,8 +25,9 @@ class RoundFigures:
     """(R, C) what the teacher said of the training data."""
     metrics: Sequence[float]
     """After each epoch of the last stage."""
-    validation_items: int
-    """On how many decisions the metrics were measured."""
+    noise: float
+    """Half of the 95% interval of the student's metric: a smaller difference between two epochs says nothing. They are
+    measured on the same examples, so that this is rather too much than too little."""
 
 
 HARD, FLAT = 0.98, 0.5
@@ -36,7 +38,7 @@ they say little at all."""
 def remedies(found: RoundFigures) -> list[str]:
     """Sentences, the likeliest cause first; empty when no figure points anywhere."""
     said = []
-    if found.teacher_metric <= found.control_metric:
+    if not found.metric.better(found.teacher_metric, found.control_metric):
         said.append(
             f"the teacher itself ({found.teacher_metric:.4f} on validation) is not better than the control "
             f"({found.control_metric:.4f}): tune it on the task for longer, or take a stronger one"
@@ -53,29 +55,21 @@ def remedies(found: RoundFigures) -> list[str]:
                 f"at temperature {found.temperature:g} the teacher gives its first choice only {confidence:.3f} on "
                 "average: lower the temperature"
             )
-    said += _of_epochs(found.metrics, found.validation_items)
+    said += _of_epochs(found.metric, found.metrics, found.noise)
     return said
 
 
-def noise(metric: float, items: int) -> float:
-    """Half of the 95% interval of a share measured on so many items (the normal approximation): a smaller difference
-    between two epochs says nothing. They are measured on the same items, so that this is rather too much than too
-    little."""
-    return 1.96 * math.sqrt(max(metric * (1 - metric), 1 / items) / items)
-
-
-def _of_epochs(metrics: Sequence[float], items: int) -> list[str]:
+def _of_epochs(metric: Metric, metrics: Sequence[float], noise: float) -> list[str]:
     """What the metric's way through the epochs suggests, where it moved by more than noise."""
     if len(metrics) < 2:
         return []
-    best = max(range(len(metrics)), key=lambda epoch: (metrics[epoch], epoch))
-    beyond = noise(metrics[best], items)
-    if best == len(metrics) - 1 and metrics[-1] - metrics[-2] > beyond:
+    best = max(range(len(metrics)), key=lambda epoch: (signed(metrics[epoch], metric.direction), epoch))
+    if best == len(metrics) - 1 and metric.gain(metrics[-1], metrics[-2]) > noise:
         return [
-            f"the metric still rose in the last epoch ({metrics[-2]:.4f} to {metrics[-1]:.4f}): "
+            f"the metric still improved in the last epoch ({metrics[-2]:.4f} to {metrics[-1]:.4f}): "
             "more epochs or a higher learning rate"
         ]
-    if len(metrics) > 3 and best < len(metrics) // 3 and metrics[best] - metrics[-1] > beyond:
+    if len(metrics) > 3 and best < len(metrics) // 3 and metric.gain(metrics[best], metrics[-1]) > noise:
         return [
             f"the best epoch was {best + 1} of {len(metrics)} ({metrics[best]:.4f}, in the end {metrics[-1]:.4f}): "
             "a lower learning rate, or fewer epochs"

@@ -10,8 +10,8 @@ import numpy as np
 
 from . import plugins
 from .contracts.student import StudentRequest
+from .contracts.task import Task
 from .errors import UserError
-from .interfaces import Task
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -29,26 +29,29 @@ def untrained_student(
     """The student that `spec` makes of the model in `source`.
 
     Args:
-        probe_items: how many training items initialisations that measure importance look at.
+        probe_items: how many training examples initialisations that measure importance look at.
 
     Raises:
         UserError: the initialisation's own.
     """
-    from .inference import to_batch
     from .models import know_padding
-    from .training_record import label_settings
+    from .training import TrainingData
 
-    tokens, tokenizer = data.tokens("train"), data.load_tokenizer()
-    chosen = np.random.default_rng(seed).permutation(len(tokens))[:probe_items]
+    items, tokenizer = data.items("train"), data.load_tokenizer()
+    training, loss = TrainingData.plain([items], task), task.model.loss
+    chosen = np.random.default_rng(seed).permutation(len(training.examples))[:probe_items]
     request = StudentRequest(
         spec=spec,
         source=source,
-        auto_class=task.auto_class(),
-        config_overrides=label_settings(data.labels),
+        auto_class=task.model.auto_class(),
+        config_overrides=task.model.configuration(data.labels),
         tokenizer=tokenizer,
-        train=tokens,
+        train=items,
         kept_tokens=list(data.facts.kept_tokens) if data.facts.kept_tokens is not None else None,
-        probe=[to_batch(tokens, chosen[i : i + _PROBE_BATCH]) for i in range(0, len(chosen), _PROBE_BATCH)],
+        probe=[training.fetch(chosen[i : i + _PROBE_BATCH].tolist()) for i in range(0, len(chosen), _PROBE_BATCH)],
+        loss=None
+        if loss is None
+        else lambda model, batch: loss(task.model.forward(model, batch.inputs), batch.columns, 0.0),
     )
     return know_padding(plugins.student(spec.init).build(request), tokenizer)
 
@@ -76,7 +79,9 @@ def with_losses(
     needs = plugins.needs(losses)
     shown = needs & live
     teacher = (
-        LiveTeacher(load_model(task.auto_class(), teachers[0], None, head_required=True), shown) if shown else None
+        LiveTeacher(load_model(task.model.auto_class(), teachers[0], None, head_required=True), task, shown)
+        if shown
+        else None
     )
     own = described(student)
     given = shape_of(load_config(teachers[0], None)) if len(teachers) == 1 else None

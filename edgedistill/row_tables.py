@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .contracts.task import Task
 from .errors import UserError
-from .interfaces import Task
 from .row_files import MAX_CHARACTERS, Place, Row
 from .row_problems import RowProblems, shown
 
@@ -36,12 +36,12 @@ class Wanted:
     @classmethod
     def of(cls, task: Task, columns: Mapping[str, str], *, label: bool = True) -> Wanted:
         """What a task reads; `columns` maps its words to the data's."""
-        inputs = {key: column for key, column in columns.items() if key != task.COLUMNS.labels}
+        inputs = {key: column for key, column in columns.items() if key != task.data.columns.labels}
         return cls(
             inputs=inputs,
-            texts=tuple(dict.fromkeys(column for key, column in inputs.items() if key in task.TEXTS)),
-            others=tuple(dict.fromkeys(column for key, column in inputs.items() if key not in task.TEXTS)),
-            label=columns[task.COLUMNS.labels] if label else None,
+            texts=tuple(dict.fromkeys(column for key, column in inputs.items() if key in task.data.columns.texts)),
+            others=tuple(dict.fromkeys(column for key, column in inputs.items() if key not in task.data.columns.texts)),
+            label=columns[task.data.columns.labels] if label and task.data.columns.labels else None,
         )
 
     def names(self) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from .candidates import possible
 from .errors import UserError
+from .evaluation.wording import heading, in_words
 from .report import formatting
 
 if TYPE_CHECKING:
@@ -100,9 +101,10 @@ def measurement(found: FileMeasurement) -> None:
     rows = {
         "file": f"{found.file} ({found.file_bytes / 1e6:.2f} MB)",
         "runtime": f"{found.runtime}, {found.threads} thread(s), batch {found.batch}",
-        "accuracy": "- (the data has no labels)"
-        if found.accuracy is None or found.accuracy_ci is None
-        else f"{found.accuracy:.4f} [{found.accuracy_ci[0]:.4f}, {found.accuracy_ci[1]:.4f}] on {asked}",
+        **(
+            {in_words(each.metric): f"{formatting.estimate(each)} on {asked}" for each in found.figures}
+            or {"metric": "- (the data has no labels)"}
+        ),
         **_cost(found),
         "backend": _said(found.backend),
         **{name: _said(facts) for name, facts in found.client.items()},
@@ -144,7 +146,7 @@ def _said(facts: object) -> str:
 
 def measurement_facts(found: FileMeasurement) -> dict[str, object]:
     """One file's figures as data."""
-    return asdict(found)
+    return asdict(found) | {"figures": [each.model_dump() for each in found.figures]}
 
 
 def device_measurement(found: DeviceMeasurement, file: Path) -> None:
@@ -175,13 +177,15 @@ def device_measurement(found: DeviceMeasurement, file: Path) -> None:
 
 def fronts(found: Sequence[MachineFront]) -> None:
     """A table a machine: no latency stands beside one of another machine."""
+    rows = [row for front in found for row in front.rows]
+    metric = next((heading(row.validation.metric, row.validation.direction) for row in rows), "metric")
     names = (
         "",
         "candidate",
         "measured by",
         "threads",
         "MB",
-        "accuracy",
+        metric,
         "p50 ms",
         "p95 ms",
         "RSS MB",
@@ -192,7 +196,7 @@ def fronts(found: Sequence[MachineFront]) -> None:
         table = _table(front.machine, *names, right=range(3, 10))
         for row in front.rows:
             table.add_row("*" if row.on_pareto_front else "", row.id, row.measured_by, *_device_row(row))
-        table.caption = "* on this machine's front of accuracy, latency and size"
+        table.caption = f"* on this machine's front of {metric}, latency and size"
         _console().print(table)
 
 
@@ -201,7 +205,7 @@ def _device_row(row: DeviceRow) -> list[str]:
     return [
         str(row.threads),
         f"{row.file_bytes / 1e6:.2f}",
-        "-" if row.accuracy is None else f"{row.accuracy:.4f}",
+        "-" if row.test is None else formatting.metric(row.test.value),
         _ms(latency.p50 if latency else None),
         _ms(latency.p95 if latency else None),
         "-" if row.peak_rss_mb is None else f"{row.peak_rss_mb:.1f}",
@@ -215,7 +219,13 @@ def fronts_facts(found: Sequence[MachineFront]) -> list[dict[str, object]]:
     facts: list[dict[str, object]] = []
     for front in found:
         rows = [
-            asdict(row) | {"latency_ms": row.latency_ms.model_dump() if row.latency_ms else None} for row in front.rows
+            asdict(row)
+            | {
+                "latency_ms": row.latency_ms.model_dump() if row.latency_ms else None,
+                "test": row.test.model_dump() if row.test else None,
+                "validation": row.validation.model_dump(),
+            }
+            for row in front.rows
         ]
         facts.append({"machine": front.machine, "rows": rows})
     return facts
@@ -223,15 +233,17 @@ def fronts_facts(found: Sequence[MachineFront]) -> list[dict[str, object]]:
 
 def comparison(summaries: Sequence[RunSummary]) -> None:
     """A row a run."""
+    metric = summaries[0].results.metric
+    alike = all(each.results.metric == metric for each in summaries)
     names = (
         "run",
         "teacher",
         "chosen",
-        "accuracy",
+        heading(metric, summaries[0].results.direction) if alike else "metric",
         "p50 ms",
         "p95 ms",
         "MB",
-        "against the first, same items",
+        "gain over the first, same examples",
     )
     table = _table("chosen candidates", *names, right=(1, 3, 4, 5, 6))
     for each in summaries:
@@ -239,7 +251,7 @@ def comparison(summaries: Sequence[RunSummary]) -> None:
         figures = ["-"] * 4 if row is None else _brief(row)
         table.add_row(
             each.run,
-            f"{each.results.teacher.accuracy:.4f}",
+            formatting.metric(each.results.teacher.test.value),
             each.results.chosen or "-",
             *figures,
             _against(each),
@@ -289,31 +301,29 @@ def _rounds(found: Results) -> Table:
         "model",
         "teacher",
         "parameters",
-        found.metric,
+        heading(found.metric, found.direction),
         "95% interval",
         "control",
         "gain over control",
         "seconds",
     )
     table = _table("models, on test", *names, right=range(2, 8))
-    low, high = found.teacher.accuracy_ci
     parameters = formatting.parameters(found.teacher.parameters)
-    interval = f"[{low:.4f}, {high:.4f}]"
+    test = found.teacher.test
     seconds = f"{found.teacher.train_seconds:.0f}"
-    table.add_row("teacher", "", parameters, f"{found.teacher.accuracy:.4f}", interval, "", "", seconds)
+    table.add_row(
+        "teacher", "", parameters, formatting.metric(test.value), formatting.interval(test.interval), "", "", seconds
+    )
     for each in found.rounds:
-        gain = ""
-        if each.gain_over_control is not None and each.gain_over_control_ci is not None:
-            low, high = each.gain_over_control_ci
-            gain = f"{each.gain_over_control:+.4f} [{low:+.4f}, {high:+.4f}]"
+        own = "" if each.own_teacher is None else f" ({formatting.metric(each.own_teacher.value)}), own data"
         table.add_row(
             each.id,
-            each.teacher if each.on_recipe_data else f"{each.teacher} ({each.own_teacher_accuracy:.4f}), own data",
+            f"{each.teacher}{own}",
             formatting.parameters(each.parameters),
-            f"{each.accuracy:.4f}",
-            f"[{each.accuracy_ci[0]:.4f}, {each.accuracy_ci[1]:.4f}]",
-            "" if each.control_accuracy is None else f"{each.control_accuracy:.4f}",
-            gain,
+            formatting.metric(each.test.value),
+            formatting.interval(each.test.interval),
+            "" if each.control is None else formatting.metric(each.control.value),
+            "" if each.gain is None else formatting.gain(each.gain),
             f"{each.train_seconds:.0f}",
         )
     return table
@@ -324,7 +334,7 @@ def _candidates(found: Results) -> Table:
         "",
         "candidate",
         "MB",
-        found.metric,
+        heading(found.metric, found.direction),
         "agreement",
         "p50 ms",
         "p95 ms",
@@ -332,35 +342,41 @@ def _candidates(found: Results) -> Table:
         "load ms",
         "limits",
     )
-    table = _table("candidates: accuracy on test, the rest as measured", *names, right=range(2, 9))
+    table = _table(f"candidates: {found.metric_in_words} on test, the rest as measured", *names, right=range(2, 9))
     for row in found.measured:
         mark = "[green]>[/]" if row.id == found.chosen else ("*" if row.on_pareto_front else "")
-        accuracy, p50, p95, size = _brief(row)
+        figure, p50, p95, size = _brief(row)
         memory = "-" if row.peak_rss_mb is None else f"{row.peak_rss_mb:.1f}"
         limits = "within" if row.within_limits else "; ".join(row.blocked_by)
         agreement = f"{row.agreement_with_student:.4f}"
-        table.add_row(mark, row.id, size, accuracy, agreement, p50, p95, memory, f"{row.load_ms:.0f}", limits)
+        table.add_row(mark, row.id, size, figure, agreement, p50, p95, memory, f"{row.load_ms:.0f}", limits)
     for seen in found.emulated:
         cost = f"{formatting.millions(seen.instructions_per_inference)} instructions an inference on {seen.cpu}"
         asked = f"{seen.test_items} of {seen.test_items_of} items"
         size, share = f"{seen.file_bytes / 1e6:.2f}", f"{seen.agreement_with_student:.4f}"
-        table.add_row("", seen.id, size, f"{seen.accuracy:.4f}", share, *["-"] * 4, f"emulated: {cost}, {asked}")
+        table.add_row(
+            "", seen.id, size, formatting.metric(seen.test.value), share, *["-"] * 4, f"emulated: {cost}, {asked}"
+        )
     for other in found.unmeasured:
         table.add_row("", other.id, *["-"] * 7, f"[yellow]{other.state}[/]: {_escape(other.reason)}")
-    table.caption = "> chosen   * on the front of accuracy, latency and size"
+    table.caption = f"> chosen   * on the front of {found.metric_in_words}, latency and size"
     return table
 
 
 def _brief(row: CandidateResult) -> list[str]:
-    accuracy = "-" if row.accuracy is None else f"{row.accuracy:.4f}"
-    return [accuracy, _ms(row.latency_ms.p50), _ms(row.latency_ms.p95), f"{row.file_bytes / 1e6:.2f}"]
+    return [
+        formatting.metric(row.test.value),
+        _ms(row.latency_ms.p50),
+        _ms(row.latency_ms.p95),
+        f"{row.file_bytes / 1e6:.2f}",
+    ]
 
 
 def _against(each: RunSummary) -> str:
     paired = each.difference_from_first
     if paired is None:
         return ""
-    return f"{paired.difference:+.4f} [{paired.interval.low:+.4f}, {paired.interval.high:+.4f}] p {paired.p:.3g}"
+    return f"{paired.gain:+.4f} [{paired.interval.low:+.4f}, {paired.interval.high:+.4f}] p {paired.p:.3g}"
 
 
 def _diagnosed(value: object) -> str:

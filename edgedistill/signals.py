@@ -1,7 +1,7 @@
-"""Signals: what a teacher says about an input, recorded once, memory-mapped, read by row ever after.
+"""Signals: what a teacher says about an input, recorded once, memory-mapped, read by decision ever after.
 
-Files are safetensors, written row by row, so that signals larger than memory can be recorded, and mapped, so that they
-can be read.
+Files are safetensors, written part by part, so that signals larger than memory can be recorded, and mapped, so that
+they can be read.
 """
 
 from __future__ import annotations
@@ -19,9 +19,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import Floats, Integers
+from .arrays import Booleans, Floats, Integers
 from .errors import DiskFullError, is_disk_full
-from .interfaces import Rows
 
 if TYPE_CHECKING:
     import torch
@@ -101,66 +100,41 @@ def open_mapped(file: Path, mode: str = "r") -> dict[str, NDArray[np.generic]]:
     return tensors
 
 
-def save_rows(rows: Rows, file: Path) -> None:
-    """Write rows as safetensors: `values` (R, C) float32 and `offsets` (N + 1,)."""
-    shapes = {"values": rows.values.shape, "offsets": rows.offsets.shape}
-    tensors = create(file, shapes, {"values": "F32", "offsets": "I64"})
-    tensors["values"][...] = rows.values
-    tensors["offsets"][...] = rows.offsets
+def save_logits(logits: Floats, file: Path) -> None:
+    """Write logits (D, C) as safetensors, float32."""
+    create(file, {"values": logits.shape}, {"values": "F32"})["values"][...] = logits
 
 
-def load_rows(file: Path) -> Rows:
-    """What `save_rows` wrote, mapped."""
-    tensors = open_mapped(file)
-    return Rows(tensors["values"], tensors["offsets"])  # type: ignore[arg-type]
+def load_logits(file: Path) -> Floats:
+    """What `save_logits` wrote, mapped."""
+    return open_mapped(file)["values"]  # type: ignore[return-value]
 
 
-def gather(offsets: Integers, items: Sequence[int] | Integers) -> NDArray[np.int64]:
-    """Row numbers of these items, in order."""
-    ranges = [np.arange(offsets[i], offsets[i + 1], dtype=np.int64) for i in items]
-    return np.concatenate(ranges) if ranges else np.zeros(0, dtype=np.int64)
-
-
-def item_of_row(offsets: Integers) -> Integers:
-    """(R,) the item that each row belongs to."""
-    return np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+def gather(offsets: Integers, items: Sequence[int] | Integers) -> Integers:
+    """Numbers of all that these items have, in order, by the items' offsets (N + 1,)."""
+    chosen = np.asarray(items, dtype=np.int64)
+    lengths = offsets[chosen + 1] - offsets[chosen]
+    starts = np.repeat(offsets[chosen] - (np.cumsum(lengths) - lengths), lengths)
+    return starts + np.arange(int(lengths.sum()))
 
 
 @dataclass(frozen=True)
 class LogitSignal:
-    """Logits of one or several teachers on one split; several are averaged.
+    """Logits (D, C) of one or several teachers on one split, by decision; several are averaged.
 
     The mean of logits is the geometric mean of the teachers' distributions, at any temperature (Hinton et al. 2015,
     section 5: "the geometric mean of the predictions").
     """
 
-    teachers: tuple[Rows, ...]
+    teachers: tuple[Floats, ...]
 
-    @property
-    def offsets(self) -> Integers:
-        """(N + 1,) where each item's rows begin."""
-        return self.teachers[0].offsets
-
-    def rows(self, items: Sequence[int]) -> Floats:
-        """(R, C) logits of these items' rows."""
-        wanted = gather(self.offsets, items)
-        return np.mean([np.asarray(each.values[wanted]) for each in self.teachers], axis=0, dtype=np.float32)
+    def rows(self, decisions: Integers) -> Floats:
+        """(R, C) logits of these decisions."""
+        return np.mean([np.asarray(each[decisions]) for each in self.teachers], axis=0, dtype=np.float32)
 
     def all_rows(self) -> Floats:
-        """(R, C) logits of every row of the split."""
-        return self.rows(range(len(self.offsets) - 1))
-
-
-@dataclass(frozen=True)
-class RowValues:
-    """One value for each row of a split: (R,), with the items' `offsets` (N + 1,)."""
-
-    values: Floats
-    offsets: Integers
-
-    def rows(self, items: Sequence[int] | Integers) -> Floats:
-        """The values of these items' rows, in order."""
-        return self.values[gather(self.offsets, items)]
+        """(D, C) logits of every decision of the split."""
+        return self.rows(np.arange(len(self.teachers[0])))
 
 
 @dataclass(frozen=True)
@@ -170,14 +144,17 @@ class HiddenSignal:
     layers: Mapping[int, Floats]
     offsets: Integers
 
-    def padded(self, items: Sequence[int], length: int) -> dict[int, Floats]:
-        """By layer (B, T, H) float32, zero where there is no token."""
+    def padded(self, items: Integers, real: Booleans) -> dict[int, Floats]:
+        """By layer (B, T, H) float32, zero where there is no token.
+
+        Args:
+            real: (B, T) where the batch of these items holds tokens.
+        """
+        where = gather(self.offsets, items)
         out: dict[int, Floats] = {}
         for number, values in self.layers.items():
-            block = np.zeros((len(items), length, values.shape[1]), dtype=np.float32)
-            for row, item in enumerate(items):
-                states = values[self.offsets[item] : self.offsets[item + 1]][:length]
-                block[row, : len(states)] = states
+            block = np.zeros((*real.shape, values.shape[1]), dtype=np.float32)
+            block[real] = values[where]
             out[number] = block
         return out
 

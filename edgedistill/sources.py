@@ -12,11 +12,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import bundled, hub, references
+from . import bundled, hub, plugins, references
 from .candidates import candidates, possible
 from .environments import runtime_versions
 from .errors import UserError
-from .heads import refuse_other_heads
 from .local_files import refuse_data_path
 from .machine import describe
 from .memory import object_in, recall, remember
@@ -91,7 +90,7 @@ def look_up(recipe: Recipe, *, download: bool = False) -> Sources:
         if config is not None:
             configs[model] = config
             if model == references.model_of(recipe.teacher) and recipe.teacher.fine_tune is None:
-                refuse_other_heads(config, f"{where}: '{model.name}'")
+                _refuse_other_heads(recipe.task.type, config, f"{where}: '{model.name}'")
     facts = _facts(recipe.data)
     return Sources(
         fingerprints,
@@ -108,6 +107,16 @@ def look_up(recipe: Recipe, *, download: bool = False) -> Sources:
 def data_sets(spec: Spec) -> Iterator[tuple[str, DataSource]]:
     """Every data set that a spec names, and where."""
     yield from ((node.path, node.value) for node in references.walk(spec) if isinstance(node.value, DataSource))
+
+
+def _refuse_other_heads(task: str, config: Mapping[str, object], name: str) -> None:
+    """A teacher that is used as it is must have a head that does the task, as every student's does.
+
+    Raises:
+        UserError: it doesn't.
+    """
+    if (fault := plugins.task(task).model.unsuitable(config)) is not None:
+        raise UserError(f"{name} has {fault}; give teacher.fine_tune to train a head of the task, or another teacher")
 
 
 def pinned(source: DataSource) -> DataSource:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .arrays import Floats, Integers
-from .interfaces import Metric
+from .arrays import Floats
+from .contracts.metric import Metric, signed
 
 RESAMPLES = 2000
 _LEVEL = 0.95
+_COUNTS_AT_ONCE = 2**21
+"""Numbers of draws that are held in memory together."""
 
 
 @dataclass(frozen=True)
@@ -25,72 +27,63 @@ class Interval:
 
 @dataclass(frozen=True)
 class Paired:
-    """Model A minus model B on the same items, with its interval and the two-sided p of "no difference"."""
+    """By how much a new model is better than an old one on the same examples: positive is better, whatever the metric's
+    direction. With its interval and the two-sided p of "no difference"."""
 
-    difference: float
+    gain: float
     interval: Interval
     p: float
 
 
-def metric_interval(metric: Metric, decisions: Integers, references: Integers, seed: int = 0) -> Interval:
-    """95% interval of a metric: Wilson's for a share of right answers (Wilson 1927), else the percentile bootstrap.
+def metric_interval(metric: Metric, rows: Floats, seed: int = 0) -> Interval:
+    """95% interval of a metric: Wilson's for a share of right answers, one per example (Wilson 1927), else the
+    percentile bootstrap over examples.
 
     Wilson's keeps its width at 0 and 1, where a bootstrap says that there is no doubt.
+
+    Args:
+        rows: (E, K) statistics, a row per example.
     """
     from scipy.stats import binomtest
 
-    if metric.per_row is not None:
-        shares = metric.per_row(decisions, references)
-        if np.isin(shares, (0.0, 1.0)).all():
-            result = binomtest(int(shares.sum()), len(shares)).proportion_ci(_LEVEL, method="wilson")
-            return Interval(float(result.low), float(result.high))
-        return _percentiles(_resampled_means(shares, seed))
-    generator = np.random.default_rng(seed)
-    n = len(references)
-    draws = (generator.integers(0, n, n) for _ in range(RESAMPLES))
-    return _percentiles(np.array([metric.score(decisions[i], references[i]) for i in draws]))
+    if _right_or_wrong(metric, rows):
+        result = binomtest(int(rows[:, 0].sum()), len(rows)).proportion_ci(_LEVEL, method="wilson")
+        return Interval(float(result.low), float(result.high))
+    return _percentiles(np.array([metric.figure(drawn) for drawn in _resampled(rows, metric.additive, seed)]))
 
 
-def compare(metric: Metric, a: Integers, b: Integers, references: Integers, seed: int = 0) -> Paired:
-    """Paired comparison of two models on the same items.
+def compare(metric: Metric, new: Floats, old: Floats, seed: int = 0) -> Paired:
+    """Paired comparison of two models on the same examples.
 
-    The interval is the percentile bootstrap over items (Efron & Tibshirani 1993, ch. 13). The p is McNemar's exact
-    test where each answer is right or wrong (McNemar 1947), else the share of resamples on the other side of zero.
+    The interval is the percentile bootstrap over examples (Efron & Tibshirani 1993, ch. 13). The p is McNemar's exact
+    test where each example is right or wrong (McNemar 1947), else the share of resamples on the other side of zero.
+
+    Args:
+        new: (E, K) statistics of the model that is to be better, a row per example.
+        old: (E, K) of the other, the same examples in the same order.
     """
     from scipy.stats import binomtest
 
-    if metric.per_row is not None:
-        differences = metric.per_row(a, references) - metric.per_row(b, references)
-        interval = _percentiles(draws := _resampled_means(differences, seed))
-        if np.isin(differences, (-1.0, 0.0, 1.0)).all():
-            gained, lost = int((differences > 0).sum()), int((differences < 0).sum())
-            p = float(binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0
-            return Paired(float(differences.mean()), interval, p)
-        return Paired(float(differences.mean()), interval, _two_sided(draws))
-    draws = _resampled_differences(metric, a, b, references, seed)
-    difference = metric.score(a, references) - metric.score(b, references)
-    return Paired(float(difference), _percentiles(draws), _two_sided(draws))
+    draws = _resampled_gains(metric, new, old, seed)
+    interval = _percentiles(draws)
+    gain = _gain(metric, new, old)
+    if not (_right_or_wrong(metric, new) and _right_or_wrong(metric, old)):
+        return Paired(gain, interval, _two_sided(draws))
+    gained, lost = int((new[:, 0] > old[:, 0]).sum()), int((new[:, 0] < old[:, 0]).sum())
+    p = float(binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0
+    return Paired(gain, interval, p)
 
 
-def drop_exceeds(
-    metric: Metric, a: Integers, b: Integers, references: Integers, limit: float, alpha: float, seed: int = 0
-) -> bool:
-    """Whether A is better than B by more than `limit` in all but `alpha` of the bootstrap resamples (one-sided)."""
-    if metric.per_row is not None:
-        draws = _resampled_means(metric.per_row(a, references) - metric.per_row(b, references), seed)
-    else:
-        draws = _resampled_differences(metric, a, b, references, seed)
+def drop_exceeds(metric: Metric, reference: Floats, model: Floats, limit: float, alpha: float, seed: int = 0) -> bool:
+    """Whether the model is worse than the reference by more than `limit` in all but `alpha` of the bootstrap resamples
+    (one-sided).
+
+    Args:
+        reference: (E, K) statistics, a row per example.
+        model: (E, K), the same examples in the same order.
+    """
+    draws = _resampled_gains(metric, reference, model, seed)
     return float(np.percentile(draws, 100 * alpha)) > limit
-
-
-def calibration_error(logits: Floats, references: Integers, bins: int = 15) -> float:
-    """Expected calibration error (Guo et al. 2017, eq. 3): by how much confidence and accuracy differ, 0 to 1."""
-    probabilities = np.exp(log_softmax(logits))
-    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == references
-    places = np.minimum((confidence * bins).astype(np.int64), bins - 1)
-    counts = np.bincount(places, minlength=bins)
-    gaps = np.abs(np.bincount(places, right, bins) - np.bincount(places, confidence, bins))
-    return float(gaps.sum() / counts.sum())
 
 
 def auroc(inside: Floats, outside: Floats) -> float:
@@ -129,14 +122,14 @@ def runs_for(percentile: int) -> int:
     return math.ceil(math.log(0.05) / math.log(percentile / 100))
 
 
-def percentile(samples: NDArray[np.floating], wanted: int) -> float | None:
+def percentile(samples: Floats, wanted: int) -> float | None:
     """A percentile of the samples, or None when there are too few of them for it."""
     if len(samples) < runs_for(wanted):
         return None
     return float(np.percentile(samples, wanted))
 
 
-def percentile_interval(samples: NDArray[np.floating], wanted: int) -> Interval | None:
+def percentile_interval(samples: Floats, wanted: int) -> Interval | None:
     """95% interval of a percentile from the order statistics (Conover 1999, section 3.2); None with too few samples."""
     from scipy.stats import binom
 
@@ -157,27 +150,41 @@ def log_softmax(logits: Floats) -> Floats:
     return result
 
 
-def kl_divergence(p_logits: Floats, q_logits: Floats) -> Floats:
-    """(R,) KL(p || q) of each row, in nats."""
-    p, q = log_softmax(p_logits), log_softmax(q_logits)
-    result: Floats = np.maximum((np.exp(p) * (p - q)).sum(axis=1), 0.0)
-    return result
+def _right_or_wrong(metric: Metric, rows: Floats) -> bool:
+    """Whether every example was asked one thing, and answered it rightly or wrongly."""
+    return metric.shares and bool((rows[:, 1] == 1).all() and np.isin(rows[:, 0], (0.0, 1.0)).all())
 
 
-def _resampled_means(values: Floats, seed: int) -> Floats:
+def _resampled(rows: Floats, additive: bool, seed: int) -> Iterator[Floats]:
+    """The rows of each resample; of an additive metric, their sum as the only row."""
     generator = np.random.default_rng(seed)
-    n = len(values)
-    return np.array([values[generator.integers(0, n, n)].mean() for _ in range(RESAMPLES)])
+    examples = len(rows)
+    if not additive:
+        for _ in range(RESAMPLES):
+            yield rows[generator.integers(0, examples, examples)]
+        return
+    at_once = max(1, _COUNTS_AT_ONCE // examples)
+    for first in range(0, RESAMPLES, at_once):
+        drawn = (generator.integers(0, examples, examples) for _ in range(min(at_once, RESAMPLES - first)))
+        counts = np.stack([np.bincount(each, minlength=examples) for each in drawn]).astype(np.float64)
+        sums = counts @ rows
+        for number in range(len(sums)):
+            yield sums[number : number + 1]
 
 
-def _resampled_differences(metric: Metric, a: Integers, b: Integers, references: Integers, seed: int) -> Floats:
-    generator = np.random.default_rng(seed)
-    n = len(references)
-    draws = np.empty(RESAMPLES)
-    for k in range(RESAMPLES):
-        i = generator.integers(0, n, n)
-        draws[k] = metric.score(a[i], references[i]) - metric.score(b[i], references[i])
-    return draws
+def _resampled_gains(metric: Metric, new: Floats, old: Floats, seed: int) -> Floats:
+    both = np.concatenate([new, old], axis=1).astype(np.float64)
+    width = new.shape[1]
+    draws = _resampled(both, metric.additive, seed)
+    return np.array([_gain(metric, drawn[:, :width], drawn[:, width:]) for drawn in draws])
+
+
+def _gain(metric: Metric, new: Floats, old: Floats) -> float:
+    """Signed. Two shares of as many answers are subtracted before they are divided, which rounds less."""
+    if metric.shares and np.array_equal(new[:, 1], old[:, 1]):
+        share = float((new[:, 0].sum() - old[:, 0].sum()) / new[:, 1].sum())
+        return signed(share, metric.direction)
+    return metric.gain(metric.figure(new), metric.figure(old))
 
 
 def _percentiles(draws: Floats) -> Interval:

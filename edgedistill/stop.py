@@ -5,24 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .arrays import Integers
-from .interfaces import Metric
+from .arrays import Floats
+from .contracts.metric import Metric
+from .evaluation.wording import worsening
 from .recipe import Limits, StopSpec
 from .statistics import compare, drop_exceeds
 
 
 @dataclass(frozen=True)
 class FileFigures:
-    """What is known of a device file before anything is timed; the drop is on validation."""
+    """What is known of a device file before anything is timed; `drop` is by how much it is worse than the teacher on
+    validation."""
 
     id: str
-    accuracy_drop: float
+    drop: float
     file_mb: float
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """A round's standing on validation. `p` is of "no difference from the teacher"."""
+    """A round's standing on validation. `drop` is by how much it is worse than the teacher, whatever the metric's
+    direction; `p` is of "no difference from the teacher"."""
 
     round: str
     drop: float
@@ -31,7 +34,7 @@ class Judgement:
     real: bool
     """Whether the drop is larger than chance explains, at `alpha`."""
     within_limits: tuple[str, ...]
-    """Files within the limits on accuracy drop and file size; latency and memory are measured at the end."""
+    """Files within the limits on drop and file size; latency and memory are measured at the end."""
     stop: bool
     reason: str
 
@@ -39,30 +42,30 @@ class Judgement:
 def judge(
     round_id: str,
     metric: Metric,
-    teacher: Integers,
-    student: Integers,
-    labels: Integers,
+    teacher: Floats,
+    student: Floats,
     files: Sequence[FileFigures],
     rule: StopSpec,
     limits: Limits,
 ) -> Judgement:
-    """Judge one round by the teacher's and the student's decisions (R,) on validation.
+    """Judge one round by the teacher's and the student's statistics (E, K) per example of validation.
 
     With `paired_bootstrap` the drop must exceed the limit in all but `alpha` of the resamples (one-sided); with
     `mcnemar` the models must differ (two-sided exact test at `alpha`) and the drop must exceed the limit.
     """
-    paired = compare(metric, teacher, student, labels)
-    drop, low, high = paired.difference, paired.interval.low, paired.interval.high
+    paired = compare(metric, teacher, student)
+    drop, low, high = paired.gain, paired.interval.low, paired.interval.high
     within = tuple(each.id for each in files if _within(each, limits))
     real = paired.p < rule.alpha and drop > 0
-    shown = f"{round_id}'s drop on validation is {drop:.4f} [{low:.4f}, {high:.4f}], p {paired.p:.3g}"
-    allowed = rule.when.accuracy_drop
+    what = worsening(metric.name, metric.direction)
+    shown = f"{round_id}'s {what} on validation is {drop:.4f} [{low:.4f}, {high:.4f}], p {paired.p:.3g}"
+    allowed = rule.when.drop
     too_far = False
     if allowed is not None:
         if rule.test == "mcnemar":
             too_far = real and drop > allowed
         else:
-            too_far = drop_exceeds(metric, teacher, student, labels, allowed, rule.alpha)
+            too_far = drop_exceeds(metric, teacher, student, allowed, rule.alpha)
     meets = rule.when.limits_met and bool(within)
     if too_far:
         reason = f"{shown}: more than {allowed:g}, shown at alpha {rule.alpha:g}; smaller rounds would lose more"
@@ -78,6 +81,6 @@ def judge(
 
 
 def _within(file: FileFigures, limits: Limits) -> bool:
-    return (limits.accuracy_drop is None or file.accuracy_drop <= limits.accuracy_drop) and (
+    return (limits.drop is None or file.drop <= limits.drop) and (
         limits.file_mb is None or file.file_mb <= limits.file_mb
     )

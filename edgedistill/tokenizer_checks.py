@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
+from .arrays import Booleans, Integers
+from .contracts.items import Items
 from .errors import UserError
 from .model_folder import has_vocabulary
-from .ragged import Ragged
 from .store.records.data import Coverage
 
 if TYPE_CHECKING:
@@ -68,20 +68,20 @@ def refuse_more_tokens_than_rows(tokenizer: PreTrainedTokenizerBase, rows: int, 
         )
 
 
-def refuse_ids_beyond(tokens: Ragged, rows: int, where: str) -> None:
+def refuse_ids_beyond(items: Items, rows: int, where: str) -> None:
     """Every id that texts gave has an embedding: a post-processor may add ids that the vocabulary doesn't have.
 
     Raises:
         UserError: one has none.
     """
-    highest = int(tokens.values["input_ids"].max(initial=0))
+    highest = int(items.token_ids.max(initial=0))
     if highest >= rows:
         raise UserError(f"{where}: the tokenizer gives the id {highest}, the model's embeddings have {rows} rows")
 
 
-def coverage(tokens: Ragged, tokenizer: PreTrainedTokenizerBase) -> Coverage:
+def coverage(items: Items, tokenizer: PreTrainedTokenizerBase) -> Coverage:
     """How much of the texts a tokenizer knows."""
-    ids, offsets = tokens.values["input_ids"], tokens.offsets
+    ids, offsets = items.token_ids, items.offsets[items.token_column or ""]
     unknown_id = tokenizer.unk_token_id
     special = set(tokenizer.all_special_ids) - {unknown_id}
     others = {getattr(tokenizer, f"{kind}_token_id") for kind in ("bos", "eos", "cls", "sep", "pad")}
@@ -91,22 +91,22 @@ def coverage(tokens: Ragged, tokenizer: PreTrainedTokenizerBase) -> Coverage:
     real_of, unknown_of = _by_item(real, offsets), _by_item(unknown, offsets)
     touched = np.flatnonzero((real_of == 0) | (unknown_of > 0))
     return Coverage(
-        texts=len(tokens),
+        texts=len(items),
         tokens=int(real.sum()),
         unknown=int(unknown.sum()),
         empty=int((real_of == 0).sum()),
-        example=int(touched[0]) + 1 if len(touched) else None,
+        example=int(items.example[touched[0]]) + 1 if len(touched) else None,
     )
 
 
-def _by_item(chosen: NDArray[np.bool_], offsets: NDArray[np.int64]) -> NDArray[np.int64]:
+def _by_item(chosen: Booleans, offsets: Integers) -> Integers:
     """(N,) how many tokens of each item are chosen, of (T,) flat ones."""
     before = np.concatenate([[0], np.cumsum(chosen)])
     return np.asarray(before[offsets[1:]] - before[offsets[:-1]])
 
 
 def check_split(
-    tokens: Ragged, tokenizer: PreTrainedTokenizerBase, rows: int | None, where: str
+    items: Items, tokenizer: PreTrainedTokenizerBase, rows: int | None, where: str
 ) -> tuple[Coverage, list[str]]:
     """What the tokenizer makes of a split, and warnings about it.
 
@@ -118,8 +118,8 @@ def check_split(
         UserError: the model has no embedding for an id, or the tokenizer doesn't know the texts.
     """
     if rows is not None:
-        refuse_ids_beyond(tokens, rows, where)
-    found = coverage(tokens, tokenizer)
+        refuse_ids_beyond(items, rows, where)
+    found = coverage(items, tokenizer)
     return found, check_coverage(found, where)
 
 

@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from .contracts.batch import Batch
 from .contracts.loss import LossInputs, MaskedView, Relations, pooled
 from .contracts.model_layout import layout_of
-from .inference import model_inputs
-from .interfaces import Batch, Task
+from .contracts.task import Task
+from .contracts.tensors import Tensors
+from .inference import shown
 from .masking import mask_tokens
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-HIDDEN = "teacher_hidden."
 SIGNALS = frozenset({"logits", "hidden", "embedding"})
 """What can be recorded. Attention and relations grow with the square of the length, or with three times the width of
 every layer: they are always computed while training."""
@@ -39,7 +40,7 @@ class Masking:
 class View:
     """What a forward pass showed; only what was asked for."""
 
-    logits: torch.Tensor
+    outputs: Tensors
     hidden: Sequence[torch.Tensor] = ()
     attention: Sequence[torch.Tensor] = ()
     relations: Sequence[Relations] = ()
@@ -48,19 +49,20 @@ class View:
 class Watched:
     """A model whose forward pass shows what these needs ask for."""
 
-    def __init__(self, model: PreTrainedModel, needs: frozenset[str]) -> None:
-        self.model = model
+    def __init__(self, model: PreTrainedModel, task: Task, needs: frozenset[str]) -> None:
+        self.model, self.task = model, task
         self.hidden = bool(needs & {"hidden", "embedding"})
         self.attention = "attention" in needs
         self.relations = "relations" in needs
 
     def __call__(self, batch: Batch) -> View:
         """The view of one batch."""
-        with watched_relations(self.model) if self.relations else _nothing() as relations:
-            outputs = self.model(
-                **model_inputs(batch), output_hidden_states=self.hidden, output_attentions=self.attention
-            )
-        return View(outputs.logits, outputs.hidden_states or (), outputs.attentions or (), relations)
+        with (
+            watched_relations(self.model) if self.relations else _nothing() as relations,
+            shown(self.model, hidden=self.hidden, attention=self.attention) as found,
+        ):
+            outputs = self.task.model.forward(self.model, batch.inputs)
+        return View(outputs, found.hidden_states, found.attentions, relations)
 
 
 @contextmanager
@@ -129,17 +131,17 @@ def _nothing() -> Iterator[list[Relations]]:
 class LiveTeacher:
     """A teacher that looks at each batch while the student trains, for signals that are not recorded."""
 
-    def __init__(self, model: PreTrainedModel, needs: frozenset[str]) -> None:
+    def __init__(self, model: PreTrainedModel, task: Task, needs: frozenset[str]) -> None:
         self.model = model.eval().requires_grad_(False)
         if "attention" in needs:
             self.model.set_attn_implementation("eager")
         self.needs = needs
-        self._watched = Watched(model, needs)
+        self._watched = Watched(model, task, needs)
 
     @torch.no_grad()
     def __call__(self, batch: Batch) -> View:
         """What the teacher shows of one batch, on the batch's device."""
-        self.model.to(next(iter(batch.values())).device)
+        self.model.to(batch.mask_BT.device)
         return self._watched(batch)
 
 
@@ -165,8 +167,8 @@ class Trainee(nn.Module):
         self.student = student
         self.terms = nn.ModuleList(terms)
         self.needs = needs
-        self._task, self._masking = task, masking
-        self._watched = Watched(student, needs)
+        self.task, self._masking = task, masking
+        self._watched = Watched(student, task, needs)
         self._teacher = (teacher,)  # in a tuple: a teacher must not become a part of what is trained and saved
 
     @property
@@ -180,28 +182,24 @@ class Trainee(nn.Module):
         return torch.stack([term(inputs) for term in self.terms])
 
     def _inputs(self, batch: Batch) -> LossInputs:
-        labels = self._task.references(batch)
+        model = self.task.model
         if self.needs == {"masked"}:  # no second pass over the text as it is
-            nothing = torch.empty(0)
-            return LossInputs(nothing, labels, batch["attention_mask"], mask_some=lambda p: self._masked(batch, p))
+            return LossInputs(torch.empty(0), batch.known_R, batch.mask_BT, mask_some=lambda p: self._masked(batch, p))
         own = self._watched(batch)
-        mask = batch.get("attention_mask", torch.ones_like(labels).unsqueeze(1))  # an image is one place
         (teacher,) = self._teacher
-        given = teacher(batch) if teacher else View(own.logits)
-        hidden: dict[int, torch.Tensor] = {
-            int(k.removeprefix(HIDDEN)): v for k, v in batch.items() if k.startswith(HIDDEN)
-        }
-        embedding = batch.get("teacher_embedding")
+        given = teacher(batch) if teacher else View({})
+        hidden, embedding = batch.teacher_hidden, batch.teacher_embedding_BE
         if teacher and given.hidden:
             hidden = dict(enumerate(given.hidden))
-            embedding = pooled(given.hidden[-1], mask)
+            embedding = pooled(given.hidden[-1], batch.mask_BT)
+        loss = model.loss
         return LossInputs(
-            student_logits_RC=self._task.rows(own.logits, batch),
-            labels_R=labels,
-            mask_BT=mask,
-            weights_R=self._by_row("item_weights", batch),
-            trust_R=batch.get("teacher_trust"),
-            teacher_logits_RC=batch.get("teacher_logits"),
+            student_logits_RC=torch.empty(0) if model.logits is None else model.logits(own.outputs, batch.columns),
+            known_R=batch.known_R,
+            mask_BT=batch.mask_BT,
+            weights_R=batch.weight_R,
+            trust_R=batch.trust_R,
+            teacher_logits_RC=batch.teacher_logits_RC,
             student_hidden=own.hidden,
             teacher_hidden=hidden or None,
             student_attention=own.attention,
@@ -209,19 +207,16 @@ class Trainee(nn.Module):
             student_relations=own.relations,
             teacher_relations=given.relations,
             teacher_embedding_BE=embedding,
+            own_losses=None if loss is None else lambda smoothing: loss(own.outputs, batch.columns, smoothing),
             mask_some=lambda probability: self._masked(batch, probability),
         )
 
-    def _by_row(self, name: str, batch: Batch) -> torch.Tensor | None:
-        """(R,) from (B,): an item's weight is its rows'."""
-        values = batch.get(name)
-        return None if values is None else values.repeat_interleave(self._task.row_counts(batch).to(values.device))
-
     def _masked(self, batch: Batch, probability: float) -> MaskedView:
         assert self._masking is not None, "the distil step gives the masking to every stage with a masked loss"
-        tokens = batch["input_ids"]
+        assert batch.tokens is not None, "the plan gives masked losses to tasks with tokens only"
+        tokens = batch.inputs[batch.tokens]
         special = torch.tensor(self._masking.special_tokens, device=tokens.device)
-        maskable = batch["attention_mask"].bool() & ~torch.isin(tokens, special)
+        maskable = batch.mask_BT.bool() & ~torch.isin(tokens, special)
         inputs, targets = mask_tokens(tokens, maskable, probability, self._masking.mask_token, self._masking.vocabulary)
-        body = self.student.base_model(**{**model_inputs(batch), "input_ids": inputs})
+        body = self.student.base_model(**{**batch.inputs, batch.tokens: inputs})
         return MaskedView(body.last_hidden_state, targets, self.student.get_input_embeddings().weight)

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -13,16 +14,20 @@ import numpy as np
 import torch
 from torch.utils.data import BatchSampler, DataLoader, Dataset
 
-from .arrays import Floats
+from .arrays import Booleans, Floats, Integers, positions
+from .batching import length_buckets
 from .checkpoint import Checkpoint, EpochRecord, load_checkpoint, save_checkpoint
+from .contracts.answers import References
+from .contracts.batch import Batch
+from .contracts.items import Items, joined
+from .contracts.metric import Metric
+from .contracts.task import Task
 from .errors import UserError
-from .inference import to_batch
-from .interfaces import Batch
+from .inference import to_tensors
 from .progress import Progress, ProgressState
-from .ragged import Ragged, length_buckets
 from .recipe import Compute, Schedule
-from .signals import HiddenSignal, LogitSignal, RowValues, to_tensor
-from .trainee import HIDDEN, Trainee
+from .signals import HiddenSignal, LogitSignal, to_tensor
+from .trainee import Trainee
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -31,80 +36,142 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """The items of one stage: tokens, and what the teachers said of them, split by split."""
+    """What one stage trains on, split by split: items, and what the teachers said of them. An example is drawn whole,
+    with all its items."""
 
-    tokens: tuple[Ragged, ...]
-    items: np.ndarray
-    """(N, 2) split number and item number."""
-    logits: tuple[LogitSignal | None, ...]
+    items: tuple[Items, ...]
+    references: tuple[References, ...]
+    examples: Integers
+    """(N, 2) split number and example number."""
+    tokens: str | None
+    """The input that holds the tokenizer's tokens."""
+    soft_targets: tuple[LogitSignal | None, ...]
     hidden: tuple[HiddenSignal | None, ...]
     embeddings: tuple[Floats | None, ...]
     """(items, E) each."""
     weights: tuple[Floats | None, ...]
-    """(items,) how much each item counts; None: all alike."""
-    trust: tuple[RowValues | None, ...]
-    """How far the teacher is trusted on each row; None: everywhere alike."""
+    """(examples,) how much each counts; None: all alike."""
+    trust: tuple[Floats | None, ...]
+    """(decisions,) how far the teacher is trusted on each; None: everywhere alike."""
     oversampled: bool = False
-    """Whether `weights` are how often an item is drawn, not how much it counts."""
+    """Whether `weights` are how often an example is drawn, not how much it counts."""
 
     @classmethod
-    def plain(cls, tokens: Sequence[Ragged]) -> TrainingData:
-        """All items of these splits, without a teacher."""
-        none = (None,) * len(tokens)
-        return cls(tuple(tokens), every_item(tokens), none, none, none, none, none)
+    def plain(cls, items: Sequence[Items], task: Task) -> TrainingData:
+        """All examples of these splits, without a teacher."""
+        none = (None,) * len(items)
+        examples = [(split, example) for split, own in enumerate(items) for example in np.unique(own.example)]
+        return cls(
+            items=tuple(items),
+            references=tuple(task.data.references(own) for own in items),
+            examples=np.array(examples, dtype=np.int64).reshape(-1, 2),
+            tokens=items[0].token_column,
+            soft_targets=none,
+            hidden=none,
+            embeddings=none,
+            weights=none,
+            trust=none,
+        )
 
-    @property
-    def lengths(self) -> np.ndarray:
-        """(N,) tokens."""
-        return np.array([self.tokens[split].lengths[item] for split, item in self.items], dtype=np.int64)
+    @cached_property
+    def lengths(self) -> Integers:
+        """(N,) tokens of each example's longest item."""
+        longest = []
+        for own in self.items:
+            of_example = np.zeros(int(own.example.max(initial=-1)) + 1, np.int64)
+            np.maximum.at(of_example, own.example, own.lengths)
+            longest.append(of_example)
+        return np.array([longest[split][example] for split, example in self.examples], dtype=np.int64)
 
     @property
     def draws(self) -> Floats | None:
-        """(N,) how often each item is drawn, with mean 1; None: each once."""
+        """(N,) how often each example is drawn, with mean 1; None: each once."""
         if not self.oversampled:
             return None
-        weights = [each if each is not None else np.ones(len(self.tokens[i])) for i, each in enumerate(self.weights)]
-        return np.array([weights[split][item] for split, item in self.items])
+        return np.array([1.0 if (own := self.weights[split]) is None else own[e] for split, e in self.examples])
 
     def fetch(self, numbers: Sequence[int]) -> Batch:
-        """One padded batch with its signals; items of several splits stand split by split."""
-        chosen = self.items[np.asarray(numbers)]
+        """One padded batch with its signals; examples of several splits stand split by split."""
+        chosen = self.examples[np.asarray(numbers)]
         chosen = chosen[np.argsort(chosen[:, 0], kind="stable")]
-        length = max(int(self.tokens[split].lengths[item]) for split, item in chosen)
-        parts: list[Batch] = []
-        for split in np.unique(chosen[:, 0]):
-            own = chosen[chosen[:, 0] == split, 1]
-            batch = to_batch(self.tokens[split], own, length)
-            if (logits := self.logits[split]) is not None:
-                batch["teacher_logits"] = to_tensor(logits.rows(own))
-            if (hidden := self.hidden[split]) is not None:
-                states = hidden.padded(own, length)
-                batch |= {f"{HIDDEN}{layer}": to_tensor(values) for layer, values in states.items()}
-            if (embeddings := self.embeddings[split]) is not None:
-                batch["teacher_embedding"] = to_tensor(embeddings[own])
-            if (weights := self.weights[split]) is not None and not self.oversampled:
-                batch["item_weights"] = to_tensor(weights[own])
-            if (trust := self.trust[split]) is not None:
-                batch["teacher_trust"] = to_tensor(trust.rows(own))
-            parts.append(batch)
-        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        parts = [
+            _Part(self, int(split), self.items[split].of_examples(chosen[chosen[:, 0] == split, 1]))
+            for split in np.unique(chosen[:, 0])
+        ]
+        together = joined([part.items for part in parts]) if len(parts) > 1 else parts[0].items
+        every = np.arange(len(together))
+        real = together.real(every)
+        starts = np.cumsum([0, *(len(part.items) for part in parts)])
+        owners = [part.owners + start for part, start in zip(parts, starts, strict=False)]
+        reals = [real[start : start + len(part.items)] for part, start in zip(parts, starts, strict=False)]
+        hidden = [part.hidden(own) for part, own in zip(parts, reals, strict=True)]
+        return Batch(
+            inputs=to_tensors(together.inputs(every)),
+            targets=to_tensors(together.targets(every)),
+            mask_BT=torch.from_numpy(real.astype(np.int64)),
+            item_R=torch.from_numpy(np.concatenate(owners)),
+            known_R=torch.from_numpy(
+                np.concatenate([self.references[part.split].known[part.decisions] for part in parts])
+            ),
+            tokens=self.tokens,
+            teacher_logits_RC=_together([part.soft_targets() for part in parts]),
+            teacher_hidden={layer: torch.cat([to_tensor(own[layer]) for own in hidden]) for layer in hidden[0]},
+            teacher_embedding_BE=_together([part.embeddings() for part in parts]),
+            weight_R=_together([part.weights() for part in parts]),
+            trust_R=_together([part.trust() for part in parts]),
+        )
+
+
+class _Part:
+    """The items of a batch that come from one split."""
+
+    def __init__(self, data: TrainingData, split: int, chosen: Integers) -> None:
+        self.split, self.chosen, self._data = split, chosen, data
+        self.items = data.items[split].take(chosen)
+        references = data.references[split]
+        self.decisions = positions(references.item, chosen)
+        counts = np.bincount(references.item[self.decisions], minlength=int(chosen.max()) + 1)[chosen]
+        self.owners = np.repeat(np.arange(len(chosen)), counts)
+
+    def soft_targets(self) -> Floats | None:
+        signal = self._data.soft_targets[self.split]
+        return None if signal is None else signal.rows(self.decisions)
+
+    def hidden(self, real: Booleans) -> dict[int, Floats]:
+        signal = self._data.hidden[self.split]
+        return {} if signal is None else signal.padded(self.chosen, real)
+
+    def embeddings(self) -> Floats | None:
+        values = self._data.embeddings[self.split]
+        return None if values is None else values[self.chosen]
+
+    def weights(self) -> Floats | None:
+        weights = self._data.weights[self.split]
+        if weights is None or self._data.oversampled:
+            return None
+        return weights[self._data.references[self.split].example[self.decisions]]
+
+    def trust(self) -> Floats | None:
+        trust = self._data.trust[self.split]
+        return None if trust is None else trust[self.decisions]
+
+
+def _together(parts: Sequence[Floats | None]) -> torch.Tensor | None:
+    """One tensor; None where there is nothing."""
+    there = [to_tensor(part) for part in parts if part is not None]
+    return torch.cat(there) if there else None
 
 
 def labelled(data: TrainingData) -> TrainingData:
-    """Only the items that have a label."""
-    keep = [bool((data.tokens[s].batch([i])["labels"] != -100).any()) for s, i in data.items]
-    return replace(data, items=data.items[np.array(keep)])
-
-
-def every_item(tokens: Sequence[Ragged]) -> np.ndarray:
-    """(N, 2) all items of these splits."""
-    return np.array([(split, item) for split, each in enumerate(tokens) for item in range(len(each))], dtype=np.int64)
+    """Only the examples that have a label."""
+    known = [set(references.examples.tolist()) for references in data.references]
+    return replace(data, examples=data.examples[[example in known[split] for split, example in data.examples.tolist()]])
 
 
 class LengthBuckets(BatchSampler):
     """Batches of similar length, shuffled anew each epoch from the seed alone, so that a resumed epoch is the same.
 
-    With `draws` (N,), each pass draws as many items as there are, with replacement, in proportion to it.
+    With `draws` (N,), each pass draws as many examples as there are, with replacement, in proportion to it.
     """
 
     def __init__(
@@ -149,7 +216,8 @@ class StageRequest:
     seed: int
     compute: Compute
     judge: Callable[[PreTrainedModel], float]
-    """The validation metric, the higher the better."""
+    """The metric on validation."""
+    metric: Metric
     steps_an_epoch: int = 0
     """Batches an epoch; 0: as many as the data has."""
     keep: Literal["best", "last"] = "best"
@@ -159,8 +227,9 @@ class StageRequest:
 
 @dataclass
 class _Best:
-    metric: float = -math.inf
+    metric: float = math.nan
     epoch: int = 0
+    """0: none yet."""
     weights: dict[str, torch.Tensor] = field(default_factory=dict)
 
 
@@ -222,7 +291,7 @@ def train_stage(trainee: Trainee, request: StageRequest, scratch: Path, progress
             optimizer.step()
             optimizer.zero_grad()
             sums += losses.detach()
-            seen += len(batch["labels"])
+            seen += len(batch)
             progress.advance(_state(label, step + 1, steps, seen / (time.monotonic() - begun), history))
             if step % 50 == 49:
                 _check_finite(sums, label)
@@ -247,7 +316,8 @@ def train_stage(trainee: Trainee, request: StageRequest, scratch: Path, progress
             f"{record.samples_per_second:.0f} samples/s, {_left(history, schedule.epochs)} left"
         )
         progress.event("epoch", **asdict(record))
-        if metric >= best.metric or request.keep == "last":  # of equals the later, which has learned for longer
+        # Of equals the later, which has learned for longer.
+        if not best.epoch or request.keep == "last" or not request.metric.better(best.metric, metric):
             best = _Best(metric, epoch + 1, _copy(trainee.student))
         save_checkpoint(
             checkpoint_folder,

@@ -1,4 +1,4 @@
-"""What teacher and rounds share around training: the labels in a config, the judge, and what is published after it."""
+"""What teacher and rounds share around training: the judge, and what is published after it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .clients import write_note
-from .heads import SINGLE_LABEL
-from .inference import predict, references, score
-from .interfaces import Task
+from .contracts.items import Items
+from .contracts.task import Task
+from .inference import predict
 from .models import parameter_count, save_model
-from .ragged import Ragged
 from .store.records.models import EpochRecord, TrainedModel
 from .tokenizer_files import save_tokenizer
 
@@ -21,20 +20,10 @@ if TYPE_CHECKING:
     from .data import PreparedData
 
 
-def label_settings(labels: Sequence[str]) -> dict[str, object]:
-    """Configuration entries that name the labels and say that one of them is chosen."""
-    return {
-        "problem_type": SINGLE_LABEL,
-        "num_labels": len(labels),
-        "id2label": dict(enumerate(labels)),
-        "label2id": {label: i for i, label in enumerate(labels)},
-    }
-
-
-def judge(task: Task, metric: str, tokens: Ragged) -> Callable[[PreTrainedModel], float]:
+def judge(task: Task, metric: str, items: Items) -> Callable[[PreTrainedModel], float]:
     """The metric of a model on these items."""
-    labels = references(task, tokens)
-    return lambda model: score(task, metric, predict(model, task, tokens), labels)
+    references = task.data.references(items)
+    return lambda model: task.judge.metrics[metric].score(predict(model, task, items), references)
 
 
 def save_trained(

@@ -1,5 +1,5 @@
 """ExecuTorch (`.pte`) for XNNPACK by `transformers.exporters`: fp32, and int8 by PT2E with weights per channel and
-activations quantized as they come or by the ranges that real inputs have shown. Tensors and length are dynamic.
+activations quantized as they come or by the ranges that real inputs have shown. Batch and length are dynamic.
 
 The token and position tables, most of a small model, are int8 as well, one scale a row. ExecuTorch's XNNPACK takes no
 embeddings, so they are looked up by its own kernel `embedding_byte`: a device links the library of quantized kernels.
@@ -17,10 +17,11 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgedistill.contracts.driver import PortNames
 from edgedistill.contracts.precision import Precision
 from edgedistill.contracts.target import FileRequest, MadeFile, Target
-from edgedistill.errors import EdgedistillError, RefusedError
-from edgedistill.exporting import compare_with_torch, logits_of
+from edgedistill.errors import EdgedistillError
+from edgedistill.exporting import compare_with_torch, refuse_components
 from edgedistill.packages import Packages
 
 if TYPE_CHECKING:
@@ -46,24 +47,21 @@ def make(request: FileRequest, file: Path) -> MadeFile:
     """Export, see that XNNPACK computes every matrix product, and compare fp32 with torch at several shapes.
 
     Raises:
-        RefusedError: the model takes inputs whose order the runtime could not know.
         EdgedistillError: it can't be traced or lowered, a matrix product is left to the slow kernels, or the file
             differs from torch.
     """
     from edgedistill.runtimes import executorch as runtime
 
+    refuse_components(request, "executorch")
     model = request.model()
-    sample = _typed(request.samples(2, request.length or min(16, request.max_length)))
-    if tuple(sample) not in runtime.INPUTS:
-        known = ", or ".join(" and ".join(names) for names in runtime.INPUTS)
-        raise RefusedError(f"target executorch: the model takes {' and '.join(sample)}, the runtime knows {known}")
+    sample = _typed(request, request.samples(2, request.length or min(16, request.max_length)))
     quantized = request.precision != "fp32"
     if quantized:
         model = copy.deepcopy(model)
         quantize_tables(model)
     inside = _export(model, sample, request, file, _linear_quantizer(request, sample) if quantized else None)
-    session = runtime.open(file, threads=1)
-    found = session.backend()
+    graph = runtime.open(file, 1, PortNames(tuple(sample), request.outputs))
+    found = graph.backend()
     outside = found["operators_elsewhere"]
     assert isinstance(outside, int)
     facts = {
@@ -73,15 +71,14 @@ def make(request: FileRequest, file: Path) -> MadeFile:
         **_products(inside),
         **({"embedding": "int8" if quantized else "fp32"} if _has_tables(request.model()) else {}),
     }
-    checks = () if quantized else compare_with_torch(request, "executorch", logits_of(session))
-    return MadeFile(checks=checks, facts=facts)
+    checks = () if quantized else compare_with_torch(request, "executorch", graph)
+    return MadeFile(checks=checks, inputs=tuple(sample), facts=facts)
 
 
-def _typed(batch: Tensors) -> Tensors:
-    """The inputs as the file takes them."""
-    from edgedistill.runtimes.executorch import FLOATS
-
-    return {name: value.float() if name in FLOATS else value for name, value in batch.items()}
+def _typed(request: FileRequest, batch: Tensors) -> dict[str, torch.Tensor]:
+    """The inputs as the file takes them: blocks are float32, whatever the data holds."""
+    columns = request.columns()
+    return {name: value.float() if columns[name].layout == "block" else value for name, value in batch.items()}
 
 
 def quantize_tables(model: PreTrainedModel) -> None:
@@ -153,7 +150,7 @@ def _linear_quantizer(request: FileRequest, sample: Tensors) -> PT2EQuantizer:
     # The default observer's histograms take minutes for what the least and the largest value do as well.
     range_of = replace(settings.input_activation, observer_or_fake_quant_ctr=MinMaxObserver.with_args(eps=2**-12))
     settings = replace(settings, input_activation=range_of, output_activation=range_of)
-    seen = [_typed({name: torch.from_numpy(each[name]) for name in sample}) for each in request.calibration]
+    seen = [_typed(request, {name: torch.from_numpy(each[name]) for name in sample}) for each in request.calibration]
     return PT2EQuantizer(LinearQuantizer().set_operator_type(torch.ops.aten.linear.default, settings), seen)
 
 
@@ -167,11 +164,11 @@ def _export(
 
     # A batch of one freezes the batch dimension, so it is traced with two.
     fixed = torch.export.Dim.STATIC
-    shape = {
-        0: torch.export.Dim("batch", max=LARGEST_BATCH),
-        1: fixed if request.length is not None else torch.export.Dim("length", max=request.max_length),
-    }
-    settings = ExecutorchConfig(dynamic=True, dynamic_shapes=dict.fromkeys(sample, shape), quantizer=quantizer)
+    batch = {0: torch.export.Dim("batch", max=LARGEST_BATCH)}
+    length = {1: fixed if request.length is not None else torch.export.Dim("length", max=request.max_length)}
+    columns = request.columns()
+    shapes = {name: batch | (length if columns[name].layout == "sequence" else {}) for name in sample}
+    settings = ExecutorchConfig(dynamic=True, dynamic_shapes=shapes, quantizer=quantizer)
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -205,12 +202,12 @@ def _products(nodes: Sequence[torch.fx.Node]) -> dict[str, object]:
 
 TARGET = Target(
     api=1,
-    version=2,
+    version=3,
     precisions=PRECISIONS,
     runtimes=("executorch",),
     packages=Packages(
         imports=("executorch", "torchao"),
-        requirements=("executorch>=1.5.1", "torchao>=0.18", "torch>=2.13", "transformers>=5.23"),
+        requirements=("executorch>=1.5.1", "torchao>=0.18", "torch>=2.13", "transformers>=5.23", "pydantic>=2.11"),
         environment="executorch",
     ),
     make=make,

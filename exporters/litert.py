@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from edgedistill.arrays import Arrays
+from edgedistill.contracts.driver import PortNames
 from edgedistill.contracts.precision import Precision
 from edgedistill.contracts.target import FileRequest, MadeFile, Target
 from edgedistill.errors import EdgedistillError
-from edgedistill.exporting import compare_with_torch, logits_of, quiet
+from edgedistill.exporting import compare_with_torch, quiet, refuse_components
 from edgedistill.packages import Packages
 from edgedistill.runtimes import litert as runtime
 
@@ -32,8 +33,10 @@ def make(request: FileRequest, file: Path) -> MadeFile:
     """
     match request.precision:
         case "fp32":
+            refuse_components(request, "litert")
             _export(request, file)
-            return MadeFile(checks=compare_with_torch(request, "litert", logits_of(runtime.open(file, threads=1))))
+            graph = runtime.open(file, 1, PortNames(outputs=request.outputs))
+            return MadeFile(checks=compare_with_torch(request, "litert", graph))
         case "int8-dynamic":
             _quantize(request, file)
         case _:
@@ -42,7 +45,7 @@ def make(request: FileRequest, file: Path) -> MadeFile:
 
 
 def _export(request: FileRequest, file: Path) -> None:
-    """Arrays are int32, as phones have them, under the model's own names; attention is written out, since the fused
+    """Inputs are int32, as phones have them, under the model's own names; attention is written out, since the fused
     operator leaves others in the graph that the delegate does not take."""
     import litert_torch
     import torch
@@ -51,19 +54,19 @@ def _export(request: FileRequest, file: Path) -> None:
     model = request.model()
     model.set_attn_implementation("eager")
 
-    class Logits(torch.nn.Module):
+    class Outputs(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.model = model
 
-        def forward(self, **inputs: torch.Tensor) -> torch.Tensor:
-            logits: torch.Tensor = self.model(**inputs).logits
-            return logits
+        def forward(self, **inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            found = request.forward(self.model, inputs)
+            return tuple(found[name] for name in request.outputs)
 
     sample = {name: value.to(torch.int32) for name, value in request.samples(1, request.length).items()}
     try:
         with quiet():
-            litert_torch.convert(Logits().eval(), sample_kwargs=sample).export(str(file))
+            litert_torch.convert(Outputs().eval(), sample_kwargs=sample).export(str(file))
     except Exception as error:
         kind = model.config.model_type
         reason = " ".join(str(error).split())[:300]
@@ -95,7 +98,7 @@ def _quantize_with_ranges(request: FileRequest, file: Path) -> None:
     recipe.add_static_config(".*", TFLOperationName.FULLY_CONNECTED, activation_num_bits=8, weight_num_bits=8)
     recipe.add_dynamic_config(".*", TFLOperationName.EMBEDDING_LOOKUP, num_bits=8)
     assert request.source is not None, "int8 is made of the fp32 file"
-    names = runtime.open(request.source, threads=1).input_names
+    names = runtime.open(request.source, 1, PortNames(outputs=request.outputs)).inputs
     given = [_int32({name: each[name] for name in names}) for each in request.calibration]
     with quiet():
         seen = calibrator.Calibrator(str(request.source), num_threads=1, qsv_update_func=min_max_update)
@@ -111,12 +114,19 @@ def _int32(inputs: Arrays) -> Arrays:
 
 TARGET = Target(
     api=1,
-    version=2,
+    version=3,
     precisions=PRECISIONS,
     runtimes=("litert",),
     packages=Packages(
         imports=("litert_torch", "ai_edge_litert", "ai_edge_quantizer"),
-        requirements=("torch", "transformers", "litert-torch>=0.10", "ai-edge-litert>=2.3", "ai-edge-quantizer>=0.10"),
+        requirements=(
+            "torch",
+            "transformers",
+            "pydantic>=2.11",
+            "litert-torch>=0.10",
+            "ai-edge-litert>=2.3",
+            "ai-edge-quantizer>=0.10",
+        ),
         environment="litert",
     ),
     make=make,

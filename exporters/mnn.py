@@ -13,10 +13,11 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgedistill.contracts.driver import PortNames
 from edgedistill.contracts.precision import Precision
 from edgedistill.contracts.target import FileRequest, MadeFile, Target
 from edgedistill.errors import EdgedistillError
-from edgedistill.exporting import compare_with_torch, logits_of
+from edgedistill.exporting import compare_with_torch
 from edgedistill.packages import Packages
 from edgedistill.runtimes import mnn as runtime
 
@@ -44,7 +45,7 @@ def make(request: FileRequest, file: Path) -> MadeFile:
         _convert(_written_out(request.source, Path(folder)), file, request.precision)
     if request.precision != "fp32":
         return MadeFile(facts={"embedding": "fp16"})
-    checks = compare_with_torch(request, "mnn", logits_of(runtime.open(file, threads=1)))
+    checks = compare_with_torch(request, "mnn", runtime.open(file, 1, PortNames(outputs=request.outputs)))
     return MadeFile(checks=checks, facts={"embedding": "fp32"})
 
 
@@ -131,7 +132,7 @@ TARGET = Target(
     runtimes=("mnn",),
     packages=Packages(
         imports=("MNN", "_tools"),
-        requirements=("torch", "transformers", "onnx>=1.23", "MNN>=3.6.1"),
+        requirements=("torch", "transformers", "pydantic>=2.11", "onnx>=1.23", "MNN>=3.6.1"),
         environment="mnn",
     ),
     make=make,

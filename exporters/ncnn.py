@@ -8,10 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgedistill.contracts.driver import PortNames
 from edgedistill.contracts.precision import Precision
 from edgedistill.contracts.target import FileRequest, MadeFile, Target
 from edgedistill.errors import EdgedistillError, RefusedError
-from edgedistill.exporting import TOLERANCE, compare_with_torch, logits_of, quiet
+from edgedistill.exporting import TOLERANCE, compare_with_torch, quiet, refuse_components
 from edgedistill.packages import Packages
 from edgedistill.runtimes import ncnn as runtime
 
@@ -38,13 +39,12 @@ def make(request: FileRequest, file: Path) -> MadeFile:
         RefusedError: the model needs what ncnn has no layer for.
         EdgedistillError: pnnx failed, or the file differs from torch.
     """
+    refuse_components(request, "ncnn")
     with tempfile.TemporaryDirectory() as folder, quiet():
         names = _convert(request, Path(folder), file)
     layers = _finish(request, file, names)
     facts = {"weights": request.precision, "layers": layers}
-    checks = compare_with_torch(
-        request, "ncnn", logits_of(runtime.open(file, threads=1)), _TOLERANCE[request.precision]
-    )
+    checks = compare_with_torch(request, "ncnn", runtime.open(file, 1, PortNames()), _TOLERANCE[request.precision])
     return MadeFile(checks=checks, facts=facts)
 
 
@@ -59,7 +59,7 @@ def _convert(request: FileRequest, folder: Path, file: Path) -> tuple[str, ...]:
     kind = model.config.model_type
     samples = _samples(request)
     try:
-        graph = PlainGraph(model, samples)
+        graph = PlainGraph(request, samples)
         with torch.no_grad():
             traced = torch.jit.trace(graph, graph.arguments(samples[0]), check_trace=False)
     except RefusedError as error:
@@ -113,15 +113,17 @@ def _finish(request: FileRequest, file: Path, names: tuple[str, ...]) -> int:
     if unknown:
         kind = request.model().config.model_type
         raise RefusedError(f"target ncnn: ncnn has no layers for {', '.join(unknown)}, which this '{kind}' model needs")
-    called = {f"in{number}": name for number, name in enumerate(names)} | {"out0": runtime.OUTPUT}
-    width = () if request.length is None else (f"0={request.length}",)
+    called = {f"in{number}": name for number, name in enumerate(names)}
+    called |= {f"out{number}": name for number, name in enumerate(request.outputs)}
+    # A file of one length says so where its inputs enter.
+    sizes = {} if request.length is None else {name: batch[0].numel() for name, batch in _samples(request)[0].items()}
     renamed = [
         replace(
             each,
             name=called.get(each.name, each.name),
             inputs=tuple(called.get(name, name) for name in each.inputs),
             outputs=tuple(called.get(name, name) for name in each.outputs),
-            settings=each.settings + (width if each.kind == "Input" else ()),
+            settings=each.settings + ((f"0={sizes[called[each.name]]}",) if each.kind == "Input" and sizes else ()),
         )
         for each in layers
     ]
@@ -137,7 +139,7 @@ TARGET = Target(
     runtimes=("ncnn",),
     packages=Packages(
         imports=("ncnn", "pnnx"),
-        requirements=("torch", "transformers", "ncnn>=1.0.20261020", "pnnx>=20261020"),
+        requirements=("torch", "transformers", "pydantic>=2.11", "ncnn>=1.0.20261020", "pnnx>=20261020"),
         environment="ncnn",
     ),
     make=make,

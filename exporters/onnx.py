@@ -6,16 +6,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgedistill import plugins
+from edgedistill.contracts.driver import PortNames
 from edgedistill.contracts.precision import Precision
 from edgedistill.contracts.target import FileRequest, MadeFile, Target
 from edgedistill.errors import EdgedistillError
-from edgedistill.exporting import compare_with_torch, logits_of, quiet
+from edgedistill.exporting import compare_with_torch, quiet, refuse_components
 from edgedistill.packages import Packages
 from edgedistill.runtimes import onnxruntime as runtime
 
 if TYPE_CHECKING:
     import onnx_ir
 
+    from edgedistill.contracts.items import Column
 
 PRECISIONS = {"fp32": Precision(file="model.onnx", bytes_per_parameter=4.0)} | {
     name: plugins.quantizer(name).precision() for name in plugins.names("quantizers")
@@ -33,8 +35,9 @@ def make(request: FileRequest, file: Path) -> MadeFile:
     if request.source is not None:
         plugins.quantizer(request.precision).quantize(request.source, file, request.calibration)
         return MadeFile()
+    refuse_components(request, "onnx")
     _export(request, file)
-    return MadeFile(checks=compare_with_torch(request, "onnx", logits_of(runtime.open(file, threads=1))))
+    return MadeFile(checks=compare_with_torch(request, "onnx", runtime.open(file, 1, PortNames())))
 
 
 def _export(request: FileRequest, file: Path) -> None:
@@ -45,12 +48,10 @@ def _export(request: FileRequest, file: Path) -> None:
     # A batch of one freezes the batch dimension, so it is traced with two.
     model = request.model()
     sample = request.samples(2, request.length or min(16, request.max_length))
-    fixed = torch.export.Dim.STATIC
-    shared = {
-        0: torch.export.Dim("batch", max=1 << 16),
-        1: fixed if request.length is not None else _lengths(request),
-    }
-    config = OnnxConfig(dynamic=True, dynamic_shapes=dict.fromkeys(sample, shared))
+    batch = {0: torch.export.Dim("batch", max=1 << 16)}
+    length = {1: torch.export.Dim.STATIC if request.length is not None else _lengths(request)}
+    shapes = {name: batch | (length if _has_length(each) else {}) for name, each in request.columns().items()}
+    config = OnnxConfig(dynamic=True, dynamic_shapes=shapes)
     with quiet():
         try:
             exported = OnnxExporter().export(model, sample, config)
@@ -60,7 +61,7 @@ def _export(request: FileRequest, file: Path) -> None:
             raise EdgedistillError(f"target onnx: torch cannot trace this '{kind}' model: {reason}") from error
     graph: onnx_ir.Model = exported.program
     _drop_unread(graph)
-    _name_axes(graph, request.length or "length")
+    _name_axes(graph, request)
     onnx_ir.save(graph, file, external_data=None if _fits_inline(graph) else f"{file.name}.data")
 
 
@@ -78,12 +79,20 @@ def _lengths(request: FileRequest) -> object:
     return torch.export.Dim("length", min=min(request.min_length, request.max_length), max=request.max_length)
 
 
-def _name_axes(graph: onnx_ir.Model, length: int | str) -> None:
+def _has_length(column: Column) -> bool:
+    return column.layout == "sequence"
+
+
+def _name_axes(graph: onnx_ir.Model, request: FileRequest) -> None:
     """Call the dynamic axes of the inputs `batch` and `length` (unless it is fixed), and the outputs' first `batch`."""
     import onnx_ir
 
+    length, columns = request.length or "length", request.columns()
     for value in graph.graph.inputs:
-        value.shape = onnx_ir.Shape(["batch", length])
+        if _has_length(columns[str(value.name)]):
+            value.shape = onnx_ir.Shape(["batch", length])
+        elif value.shape is not None:
+            value.shape = onnx_ir.Shape(["batch", *list(value.shape)[1:]])
     for value in graph.graph.outputs:
         if value.shape is not None:
             rest = [dim if isinstance(dim, int) else length for dim in list(value.shape)[1:]]
@@ -99,7 +108,7 @@ def _fits_inline(graph: onnx_ir.Model) -> bool:
 
 TARGET = Target(
     api=1,
-    version=3,
+    version=4,
     precisions=PRECISIONS,
     runtimes=("onnxruntime",),
     packages=Packages(imports=("onnx", "onnxscript", "onnxruntime")),

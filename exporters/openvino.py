@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgedistill.contracts.driver import PortNames
 from edgedistill.contracts.precision import Precision
 from edgedistill.contracts.target import FileRequest, MadeFile, Target
 from edgedistill.errors import EdgedistillError
-from edgedistill.exporting import compare_with_torch, logits_of
+from edgedistill.exporting import compare_with_torch
 from edgedistill.packages import Packages
 from edgedistill.runtimes import openvino as runtime
 
@@ -38,7 +39,7 @@ def make(request: FileRequest, file: Path) -> MadeFile:
     match request.precision:
         case "fp32":
             openvino.save_model(model, file, compress_to_fp16=False)
-            return MadeFile(checks=compare_with_torch(request, "openvino", logits_of(runtime.open(file, threads=1))))
+            return MadeFile(checks=compare_with_torch(request, "openvino", runtime.open(file, 1, PortNames())))
         case "fp16":
             openvino.save_model(model, file, compress_to_fp16=True)
         case _:
@@ -90,7 +91,7 @@ TARGET = Target(
     runtimes=("openvino",),
     packages=Packages(
         imports=("openvino", "nncf"),
-        requirements=("torch", "transformers", "openvino>=2026.4", "nncf>=3.4"),
+        requirements=("torch", "transformers", "pydantic>=2.11", "openvino>=2026.4", "nncf>=3.4"),
         environment="openvino",
     ),
     make=make,

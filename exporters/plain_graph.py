@@ -22,44 +22,45 @@ from transformers.masking_utils import AttentionMaskInterface, bidirectional_mas
 from edgedistill.errors import RefusedError
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
-
+    from edgedistill.contracts.target import FileRequest
     from edgedistill.contracts.tensors import Tensors
 
 MASKED = -1e4
 """Added to a masked score: within fp16's range, and so far below others that its share is 0 in fp32."""
-FLOATS = ("attention_mask", "pixel_values")
-"""Inputs that the graph takes as float32."""
-
+_MASK = "attention_mask"
+"""As every model of `transformers` calls it; the graph takes it as float32, since it calculates with it."""
 _NAME = "edgedistill-plain"
 _TYPES = "token_type_ids"
 _given: ContextVar[Tensors] = ContextVar("given")
 
 
 class PlainGraph(nn.Module):
-    """Logits (B, C) of the inputs in the order of `names`: those of `FLOATS` float32 (B, T), others int64 (B, T).
+    """The outputs asked for, of the inputs in their order: the mask and blocks float32, others int64 (B, T).
 
     Args:
-        model: stays as it is.
+        request: its model stays as it is.
         samples: inputs of the lengths that the graph will be traced at, which show what the tables are read at.
     """
 
-    def __init__(self, model: PreTrainedModel, samples: Sequence[Tensors]) -> None:
+    def __init__(self, request: FileRequest, samples: Sequence[Tensors]) -> None:
         super().__init__()
-        self.names = tuple(samples[0])
-        self.model = copy.deepcopy(model).eval()
+        columns = request.columns()
+        self.names = tuple(columns)
+        self._floats = {name for name, each in columns.items() if name == _MASK or each.layout == "block"}
+        self._forward, self._outputs = request.forward, request.outputs
+        self.model = copy.deepcopy(request.model()).eval()
         self.model.set_attn_implementation(_NAME)
         self._cut_tables(samples)
 
-    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+    def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
         given = dict(zip(self.names, inputs, strict=True))
         _given.set(given)
-        logits: torch.Tensor = self.model(**given).logits
-        return logits
+        found = self._forward(self.model, given)
+        return tuple(found[name] for name in self._outputs)
 
     def arguments(self, batch: Tensors) -> tuple[torch.Tensor, ...]:
         """The inputs as the graph takes them."""
-        return tuple(batch[name].float() if name in FLOATS else batch[name] for name in self.names)
+        return tuple(batch[name].float() if name in self._floats else batch[name] for name in self.names)
 
     def _cut_tables(self, samples: Sequence[Tensors]) -> None:
         """Replace embeddings that are read from their start to the input's length, or at their first row only, whatever
@@ -122,7 +123,7 @@ def _mask(*, mask_function: object, **_: object) -> torch.Tensor | None:
     """
     if mask_function is not bidirectional_mask_function:
         raise RefusedError("its attention masks more than padding")
-    mask_BT = _given.get().get("attention_mask")  # noqa: N806
+    mask_BT = _given.get().get(_MASK)  # noqa: N806
     return None if mask_BT is None else (1.0 - mask_BT)[:, None, None, :] * MASKED
 
 

@@ -16,6 +16,9 @@ import yaml
 
 from edgedistill import plugins
 from edgedistill.artifacts import Failure, Manifest, Published, file_entries
+from edgedistill.contracts.driver import PortNames
+from edgedistill.contracts.items import Column
+from edgedistill.contracts.target import FileRequest
 from edgedistill.loading import shipped
 from edgedistill.store.handle import Artifact
 from edgedistill.store.records import base
@@ -34,9 +37,9 @@ def write_jsonl(file: Path, rows: list[dict[str, object]]) -> Path:
     return file
 
 
-def move_smallest(row: list[float], by: float) -> None:
+def move_smallest(row, by: float) -> None:
     """Change a golden row by its smallest number, so that its label stays."""
-    row[row.index(min(row))] += by
+    row[row.argmin()] += by
 
 
 def write_weights(folder: Path, content: str = "") -> None:
@@ -126,10 +129,21 @@ def change_plugin(patch: pytest.MonkeyPatch, group: plugins.Group, name: str, **
 
 def raise_version(patch: pytest.MonkeyPatch, group: plugins.Group, name: str) -> None:
     """Have a plug-in say that it makes something else now."""
-    if group == "tasks":
-        patch.setattr(plugins.task(name), "VERSION", plugins.version(group, name) + 1)
-    else:
-        change_plugin(patch, group, name, version=plugins.version(group, name) + 1)
+    change_plugin(patch, group, name, version=plugins.version(group, name) + 1)
+
+
+def text_items(ids, labels=None, *, pad: int = 0, mask: bool = True, example=None):
+    """Items of a text classifier: N lists of token ids, and a class id for each (-100: none)."""
+    from edgedistill.contracts.items import Column, Items
+
+    columns = {"input_ids": Column("input", "sequence", pad=pad, tokens=True)}
+    content = {"input_ids": ids}
+    if mask:
+        columns["attention_mask"] = Column("input", "sequence")
+        content["attention_mask"] = [[1] * len(each) for each in ids]
+    columns["labels"] = Column("target", "scalar", pad=-100)
+    content["labels"] = [-100] * len(ids) if labels is None else labels
+    return Items.of(columns, content, range(len(ids)) if example is None else example)
 
 
 def made(record: Record, folder: Path, failure: Failure | None = None) -> Artifact[Record]:
@@ -151,17 +165,46 @@ def record_of(kind: type[R], folder: Path) -> R:
 
 @contextmanager
 def plugged_in(site: Path, points: Mapping[str, Mapping[str, str]]) -> Iterator[None]:
-    """Plug-ins of this folder as installed entry points (group -> name -> reference), here and in children."""
-    here = str(Path(__file__).parent)
+    """Plug-ins of this folder or of `toy_tasks` as installed entry points (group -> name -> reference), here and in
+    children."""
+    here = Path(__file__).parent
+    folders = [str(here), str(here / "toy_tasks")]
     info = site / "toys-1.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toys\nVersion: 1\n")
     groups = [f"[{group}]\n" + "".join(f"{k} = {v}\n" for k, v in named.items()) for group, named in points.items()]
     (info / "entry_points.txt").write_text("\n".join(groups))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(site), here, os.environ.get("PYTHONPATH")])))
-        patch.syspath_prepend(here)
-        patch.setattr(sys, "path", [str(site), *sys.path])
+        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(site), *folders, os.environ.get("PYTHONPATH")])))
+        patch.setattr(sys, "path", [str(site), *folders, *sys.path])
         plugins.forget()
         yield
     plugins.forget()
+
+
+LOGITS = PortNames(outputs=("logits",))
+"""What the record of a classifier's file says where the format has names of its own."""
+
+
+def file_request(precision, model, samples, max_length, **more) -> FileRequest:
+    """What an exporter is given to make a classifier's file; `samples(batch, length)` gives its inputs."""
+
+    def columns():
+        layouts = {
+            name: "block" if name == "pixel_values" else "sequence" for name in samples(1, more.get("length") or 8)
+        }
+        return {name: Column("input", layout) for name, layout in layouts.items()}
+
+    return FileRequest(precision, model, samples, max_length, columns, ("logits",), **more)
+
+
+def drifting(opening):
+    """A runtime's `open` whose graphs are off by 0.01."""
+
+    def open_drifting(*given):
+        graph = opening(*given)
+        run = graph.run
+        graph.run = lambda feeds: {name: array + 0.01 for name, array in run(feeds).items()}
+        return graph
+
+    return open_drifting

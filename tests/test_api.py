@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import shutil
 
-import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
@@ -15,7 +14,7 @@ from edgedistill.results import load_results
 def test_a_run_gives_typed_results_and_the_contract_on_disk(finished_run):
     results = finished_run.results
     content = json.loads((finished_run.folder / "results.json").read_text())
-    assert content["schema"] == "edgedistill/results/1"
+    assert content["schema"] == "edgedistill/results/2"
     assert [each.id for each in results.rounds] == ["r1", "r2"]
     assert [each.id for each in results.candidates] == [
         "r1/onnx/fp32/onnxruntime",
@@ -34,12 +33,12 @@ def test_the_figures_are_those_of_the_files(finished_run):
     for row in results.candidates:
         file = finished_run.folder / row.file
         assert file.stat().st_size == row.file_bytes
-        assert row.accuracy_ci[0] <= row.accuracy <= row.accuracy_ci[1]
+        assert row.test.low <= row.test.value <= row.test.high
         assert row.latency_ms.runs >= 299
         assert row.agreement_with_student > 0.8
     fp32 = results.candidate("r1/onnx/fp32/onnxruntime")
     assert fp32.agreement_with_student == 1.0
-    assert fp32.accuracy == results.rounds[0].accuracy
+    assert fp32.test.value == results.rounds[0].test.value
     assert fp32.max_abs_diff < 1e-4
     int8 = results.candidate("r1/onnx/int8-dynamic/onnxruntime")
     assert int8.file_bytes < 0.75 * fp32.file_bytes
@@ -47,18 +46,17 @@ def test_the_figures_are_those_of_the_files(finished_run):
 
 
 def test_accuracy_is_counted_from_the_predictions_on_test(finished_run):
-    labels = np.array(json.loads((finished_run.folder / "predictions/test/references.json").read_text())["labels"])
+    labels = load_file(finished_run.folder / "predictions/test/references.safetensors")["value.class"]
     rows = load_file(finished_run.folder / "predictions/test/r2-onnx-fp32-onnxruntime.safetensors")
-    accuracy = (rows["values"].argmax(1) == labels).mean()
-    assert finished_run.results.candidate("r2/onnx/fp32/onnxruntime").accuracy == pytest.approx(accuracy)
+    accuracy = (rows["value.logits"].argmax(1) == labels).mean()
+    assert finished_run.results.candidate("r2/onnx/fp32/onnxruntime").test.value == pytest.approx(accuracy)
 
 
 def test_a_gain_over_the_control_is_paired(finished_run):
     for each in finished_run.results.rounds:
-        assert each.gain_over_control == pytest.approx(each.accuracy - each.control_accuracy)
-        low, high = each.gain_over_control_ci
-        assert low <= each.gain_over_control <= high
-        assert 0 <= each.gain_over_control_p <= 1
+        assert each.gain.value == pytest.approx(each.test.value - each.control.value)
+        assert each.gain.low <= each.gain.value <= each.gain.high
+        assert 0 <= each.gain.p <= 1
 
 
 def test_running_again_skips_everything_and_gives_the_same(finished_run):
@@ -92,11 +90,11 @@ def test_a_lone_file_is_measured(finished_run, data_folder):
     file = finished_run.folder / "models" / "r1" / "onnx" / "model.onnx"
     found = edgedistill.measure(file, data_folder / "test.jsonl", min_seconds=0.1, max_length=32)
     row = finished_run.results.candidate("r1/onnx/fp32/onnxruntime")
-    assert found.accuracy == pytest.approx(row.accuracy)
+    assert found.figures[0].value == pytest.approx(row.test.value)
     assert found.file_bytes == row.file_bytes
     assert found.latency_ms["runs"] >= 299
     unlabeled = edgedistill.measure(file, data_folder / "unlabeled.jsonl", min_seconds=0.1)
-    assert unlabeled.accuracy is None
+    assert unlabeled.figures == ()
 
 
 @pytest.mark.parametrize(
@@ -132,7 +130,7 @@ def test_a_file_without_a_tokenizer_says_how_to_name_one(finished_run, data_fold
         edgedistill.measure(tmp_path / "model.onnx", data_folder / "test.jsonl")
     folder = finished_run.folder / "models" / "r1"
     found = edgedistill.measure(tmp_path / "model.onnx", data_folder / "test.jsonl", tokenizer=folder, min_seconds=0.1)
-    assert found.accuracy is not None
+    assert found.figures
 
 
 def test_runs_on_the_same_test_set_are_compared_item_by_item(finished_run, tmp_path):
@@ -142,10 +140,10 @@ def test_runs_on_the_same_test_set_are_compared_item_by_item(finished_run, tmp_p
     first, second = edgedistill.compare([finished_run.folder, tmp_path / "other"])
     assert first.difference_from_first is None
     rows = {
-        each: finished_run.results.candidate(each).accuracy for each in (first.results.chosen, second.results.chosen)
+        each: finished_run.results.candidate(each).test.value for each in (first.results.chosen, second.results.chosen)
     }
     expected = rows[second.results.chosen] - rows[first.results.chosen]
-    assert second.difference_from_first.difference == pytest.approx(expected)
+    assert second.difference_from_first.gain == pytest.approx(expected)
 
 
 def test_runs_on_other_test_sets_are_not_subtracted(finished_run, tmp_path):
@@ -160,12 +158,10 @@ def test_runs_on_other_test_sets_are_not_subtracted(finished_run, tmp_path):
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("results.json", '{"schema": "edgedistill/results/1"}'),
+        ("results.json", '{"schema": "edgedistill/results/2"}'),
         ("results.json", "[" * 100_000),
-        ("predictions/test/references.json", "{"),
-        ("predictions/test/references.json", '{"labels": ["a"]}'),
-        ("predictions/test/references.json", '{"labels": [1]}'),
-        ("predictions/test/references.json", "[1]"),
+        ("predictions/test/references.safetensors", "{"),
+        ("predictions/test/references.safetensors", ""),
         ("predictions", "x"),
         ("predictions/test/r*.safetensors", ""),
         ("predictions/test/r*.safetensors", "x" * 100),
@@ -193,7 +189,7 @@ def test_a_folder_without_results_is_refused(tmp_path):
     with pytest.raises(UserError, match="got 1 run, expected at least 2"):
         edgedistill.compare([tmp_path])
     (tmp_path / "results.json").write_text('{"schema": "other/1"}')
-    with pytest.raises(UserError, match="schema is 'other/1', expected 'edgedistill/results/1'"):
+    with pytest.raises(UserError, match="schema is 'other/1', expected 'edgedistill/results/2'"):
         edgedistill.compare([tmp_path, tmp_path])
 
 

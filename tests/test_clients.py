@@ -16,6 +16,7 @@ from transformers import AutoModelForSequenceClassification
 
 from edgedistill import plugins
 from edgedistill.clients import EVERYONE, OURS, loads_in
+from edgedistill.contracts.items import Column, Items
 from edgedistill.contracts.student import StudentRequest
 from edgedistill.data import PreparedData
 from edgedistill.training_record import save_trained
@@ -63,7 +64,7 @@ def published(finished_run, teacher_folder, tmp_path_factory):
         own, kept = data, None
         if module.own_tokenizer:
             own, kept = _in_its_own_tokens(module.spec.model_validate(settings), module, data, root.parent / init)
-        tokens = own.tokens("train")
+        tokens = own.items("train")
         batch = {name: torch.from_numpy(np.asarray(each)) for name, each in tokens.batch(range(16)).items()}
         torch.manual_seed(0)
         request = StudentRequest(
@@ -154,26 +155,31 @@ def test_the_readme_says_which():
 def test_the_inputs_of_a_static_students_file_are_those_that_it_reads(published, tmp_path):
     import onnxruntime
 
-    from edgedistill.exporting import Order, fill
-    from edgedistill.ragged import Ragged
+    from edgedistill import plugins
+    from edgedistill.exporting import Order, Part, fill
 
-    ids = np.arange(5, 45)
-    columns = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
-    Ragged(columns, np.array([0, 32, 40]), frozenset(columns)).save(tmp_path / "samples.safetensors")
+    texts = [np.arange(5, 37), np.arange(37, 45)]
+    content = {
+        "input_ids": texts,
+        "token_type_ids": [np.zeros_like(ids) for ids in texts],
+        "attention_mask": [np.ones_like(ids) for ids in texts],
+    }
+    columns = {name: Column("input", "sequence") for name in content}
+    Items.of(columns, content, [0, 1]).save(tmp_path / "samples.safetensors")
     seen = {}
     for init in ("static", "keep_layers"):
         order = Order(
             target="onnx",
-            exporter="edgedistill_exporters.onnx:TARGET",
+            exporter=plugins.reference("exporters", "onnx"),
             precision="fp32",
-            task="edgedistill.tasks.text_classification",
+            task=plugins.reference("tasks", "text-classification"),
             model=str(published[0] / init),
             samples=str(tmp_path / "samples.safetensors"),
             calibration=None,
             max_length=32,
             only_length=None,
             fixed=False,
-            files=((None, str(tmp_path / f"{init}.onnx"), None),),
+            files=(Part("model", None, str(tmp_path / f"{init}.onnx"), None),),
         )
         fill(order)
         session = onnxruntime.InferenceSession(tmp_path / f"{init}.onnx", providers=["CPUExecutionProvider"])

@@ -113,12 +113,12 @@ def test_class_labels_become_names_and_minus_one_none():
     rows = Dataset.from_dict({"text": ["a", "b", "c"], "label": [1, 0, -1]})
     rows = rows.cast_column("label", ClassLabel(names=["no", "yes"]))
     assert data.with_label_names(rows, "label")["label"] == ["yes", "no", None]
-    assert TASK.label_names(rows, COLUMNS) == ["no", "yes"]
+    assert TASK.data.label_names(rows, COLUMNS) == ["no", "yes"]
 
 
 def test_numbers_as_labels_are_ordered_by_value():
     rows = Dataset.from_dict({"text": ["a"] * 3, "label": [10, 2, 1]})
-    assert TASK.label_names(rows, COLUMNS) == ["1", "2", "10"]
+    assert TASK.data.label_names(rows, COLUMNS) == ["1", "2", "10"]
 
 
 def test_duplicates_ignore_case_and_spacing():
@@ -138,10 +138,10 @@ def test_the_content_hash_is_that_of_the_items_not_of_the_file(tmp_path):
 def test_prepared_data_keeps_rows_tokens_and_labels(finished_run):
     prepared = finished_run.data("unlabeled", "test")
     assert prepared.labels == ["play_music", "set_alarm", "weather"]
-    tokens = prepared.tokens("train")
+    tokens = prepared.items("train")
     assert len(tokens) == len(prepared.rows("train")) == 120
     assert sorted(set(tokens.batch(range(120))["labels"].tolist())) == [0, 1, 2]
-    assert set(prepared.tokens("unlabeled").batch(range(60))["labels"].tolist()) == {-100}
+    assert set(prepared.items("unlabeled").batch(range(60))["labels"].tolist()) == {-100}
     assert tokens.lengths.max() <= prepared.max_length
 
 

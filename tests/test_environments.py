@@ -7,29 +7,30 @@ import sys
 from importlib.metadata import requires, version
 from pathlib import Path
 
-import numpy as np
 import pytest
 from helpers import change_plugin, plugged_in
 
 from edgedistill import environments, plugins
+from edgedistill.contracts.answers import Answers
+from edgedistill.contracts.items import Column, Items
 from edgedistill.errors import EdgedistillError, UserError
 from edgedistill.measuring.child import Child
 from edgedistill.packages import Packages
-from edgedistill.ragged import Ragged
-from edgedistill.signals import load_rows
 
 ABSENT = Packages(("only_in_the_environment",), ("only-in-the-environment>=1",), environment="apart")
 RUNTIME = """
 import only_in_the_environment
+from edgedistill.contracts.driver import Port
 from edgedistill.contracts.runtime import Runtime
 from edgedistill.packages import Packages
 
 
-class Session:
-    input_names = ["input_ids"]
+class Graph:
+    inputs = {"input_ids": Port("int64", (None, None))}
+    outputs = {"logits": Port("float32", (None, 2))}
 
-    def run(self, inputs):
-        return [only_in_the_environment.answer(inputs["input_ids"])]
+    def run(self, feeds):
+        return {"logits": only_in_the_environment.answer(feeds["input_ids"])}
 
     def backend(self):
         import sys
@@ -37,8 +38,8 @@ class Session:
         return {"python": sys.prefix}
 
 
-def open(file, threads):
-    return Session()
+def open(file, threads, names):
+    return Graph()
 
 
 def version():
@@ -109,15 +110,16 @@ def test_a_runtime_runs_in_the_environment_that_has_its_packages(apart, tmp_path
         patch.setitem(sys.modules, "only_in_the_environment", sys)
         import apart_runtime
 
-    data = Ragged({"input_ids": np.array([1, 2, 3])}, np.array([0, 1, 3]), frozenset({"input_ids"}))
-    data.save(tmp_path / "inputs.safetensors")
-    task = plugins.reference("tasks", "text-classification")
+    given = tmp_path / "inputs.safetensors"
+    Items.of({"input_ids": Column("input", "sequence")}, {"input_ids": [[1], [2, 3]]}, [0, 1]).save(given)
+    driver = plugins.task("text-classification").device
+    files = {"model": {"files": [[None, "x"]], "inputs": [], "outputs": ["logits"]}}
     python = environments.interpreter(apart_runtime.RUNTIME.packages)
-    with Child(tmp_path / "log", python=python, modules=("apart_runtime:RUNTIME", task)) as child:
-        loaded = child.ask("load", files=[[None, "x"]], runtime="apart_runtime:RUNTIME", threads=1, warm_up=0)
-        child.ask("answer", file=str(tmp_path / "inputs.safetensors"), output=str(tmp_path / "rows"), task=task)
+    with Child(tmp_path / "log", python=python, modules=("apart_runtime:RUNTIME", driver)) as child:
+        loaded = child.ask("load", files=files, runtime="apart_runtime:RUNTIME", driver=driver, threads=1, warm_up=0)
+        child.ask("answer", file=str(given), output=str(tmp_path / "answers"))
     assert loaded["backend"] == {"python": str(apart)}
-    assert np.asarray(load_rows(tmp_path / "rows").values).tolist() == [[1, 0], [5, 0]]
+    assert Answers.open(tmp_path / "answers").values["logits"].tolist() == [[1, 0], [5, 0]]
 
 
 def test_the_bridge_shows_the_way_to_these_packages_and_no_others(tmp_path):
@@ -132,8 +134,10 @@ def test_what_measures_needs_nothing_but_numpy_and_safetensors():
     """So that any runtime's environment can do it."""
     code = (
         "import sys\n"
-        "import edgedistill.measuring.worker, edgedistill.measuring.buckets, edgedistill.signals, edgedistill.ragged\n"
-        "import edgedistill.runtimes.onnxruntime, edgedistill.runtimes.openvino\n"
+        "import edgedistill.measuring.worker, edgedistill.device.graphs, edgedistill.device.answering\n"
+        "import edgedistill.device.timing, edgedistill.device.counting, edgedistill.contracts.items\n"
+        "import edgedistill.signals, edgedistill.runtimes.onnxruntime, edgedistill.runtimes.openvino\n"
+        "import edgedistill.tasks._classification_device\n"
         "import edgedistill.tasks.text_classification, edgedistill.exporting, edgedistill_exporters.openvino\n"
         "heavy = {'torch', 'transformers', 'pydantic', 'onnx', 'onnxruntime', 'openvino', 'yaml', 'datasets'}\n"
         "print(sorted(heavy & set(sys.modules)))"
@@ -144,7 +148,7 @@ def test_what_measures_needs_nothing_but_numpy_and_safetensors():
 
 def test_an_environment_holds_what_its_target_and_its_runtime_need():
     same_as_here = {f"{name}=={version(name)}" for name in ("torch", "transformers")}
-    own = {"openvino>=2026.4", "nncf>=3.4"}
+    own = {"openvino>=2026.4", "nncf>=3.4", "pydantic>=2.11"}
     assert set(environments.requirements("openvino")) == {*environments.BASE, *own, *same_as_here}
     with pytest.raises(
         UserError, match=r"no target or runtime has an environment 'openvin'; .*did you mean 'openvino'"

@@ -33,13 +33,13 @@ def test_models_are_trained_and_asked_and_no_file_is_made(finished_run, folder, 
     assert not kinds & {"make_file", "verify", "measure", "choose", "report", "bundle", "judge_round"}
     rows = [json.loads(line) for line in (data_folder / "test.jsonl").read_text().splitlines()]
     answers = found.answers("r2", [{"text": row["text"]} for row in rows])
-    np.testing.assert_allclose(answers, found.logits("r2"), atol=1e-4)
-    right = found.logits("r2").argmax(axis=1) == found.references()
+    np.testing.assert_allclose(answers.values["logits"], found.said("r2").values["logits"], atol=1e-4)
+    right = found.said("r2").values["logits"].argmax(axis=1) == found.references().values["class"]
     again = edgedistill.run(finished_run.recipe, out=folder, stream=None)
-    assert again.rounds[1].accuracy == right.mean() == finished_run.results.rounds[1].accuracy
+    assert again.rounds[1].test.value == right.mean() == finished_run.results.rounds[1].test.value
     assert found.training("r2").parameters == again.rounds[1].parameters
     assert (found.model_folder("r2") / "model.safetensors").is_file()
-    assert len(found.references("validation")) == len(found.logits("r1", "validation")) == 36
+    assert len(found.references("validation")) == len(found.said("r1", "validation")) == 36
 
 
 def test_every_model_is_tried_before_it_is_trained(recipe_tree):

@@ -98,23 +98,23 @@ def test_no_figure_goes_uncounted(told, recount):
         if place not in recount
         and isinstance(value, Real)
         and not place.endswith(tuple(f".{name}" for name in OF_ELSEWHERE))
-        and not place.startswith(("results.environment.", "results.data.duplicate_counts."))
+        and not place.startswith(("results.hosts.", "results.data.duplicate_counts."))
     }
     assert uncounted == set()
 
 
 def test_the_run_can_tell_right_from_wrong(told, recount):
     """Figures that are all equal, or all zero, would let a mistake pass."""
-    trials = [told[f"results.rounds.1.teacher_trials.{number}.metric"] for number in range(3)]
+    trials = [told[f"results.rounds.1.teacher_trials.{number}.value"] for number in range(3)]
     assert len(set(trials)) == 3
     assert told["results.rounds.1.teacher"] != "teacher"
-    assert told["results.teacher.accuracy"] != told["results.teacher.validation_accuracy"]
+    assert told["results.teacher.figures.0.value"] != told["results.teacher.figures.2.value"]
     for number in range(2):
         place = f"results.rounds.{number}"
         assert all(told[f"{place}.errors.{kind}"] > 0 for kind in ("corrected", "introduced", "inherited"))
-        assert told[f"{place}.gain_over_control"] != 0 != told[f"{place}.drop_from_teacher"]
-        assert told[f"{place}.seeds.0.accuracy"] != told[f"{place}.seeds.1.accuracy"]
-        assert abs(told[f"{place}.elsewhere.far.auroc"] - 0.5) > 0.01
+        assert told[f"{place}.gain.value"] != 0 != told[f"{place}.drop.value"]
+        assert told[f"{place}.seeds.0.value"] != told[f"{place}.seeds.1.value"]
+        assert abs(told[f"{place}.ood.far.auroc.value"] - 0.5) > 0.01
     within = [told[f"results.candidates.{number}.within_limits"] for number in range(4)]
     assert set(within) == {True, False}
     assert any(place.startswith("results.flips") for place in recount)

@@ -9,8 +9,8 @@ from transformers import AutoConfig
 
 from edgedistill import loading, sources
 from edgedistill.errors import UserError
-from edgedistill.heads import refuse_other_heads
-from edgedistill.training_record import label_settings
+from edgedistill.sources import _refuse_other_heads
+from edgedistill.tasks._classification import configuration
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ from edgedistill.training_record import label_settings
 )
 def test_a_head_of_another_kind_is_refused(config, sentence):
     with pytest.raises(UserError, match=sentence) as caught:
-        refuse_other_heads(config, "teacher.model: 'm'")
+        _refuse_other_heads("text-classification", config, "teacher.model: 'm'")
     assert "give teacher.fine_tune" in str(caught.value)
 
 
@@ -33,7 +33,7 @@ def test_a_head_of_another_kind_is_refused(config, sentence):
     [{}, {"problem_type": None, "id2label": {"0": "a", "1": "b"}}, {"problem_type": "single_label_classification"}],
 )
 def test_a_head_that_chooses_one_label_passes(config):
-    refuse_other_heads(config, "m")
+    _refuse_other_heads("text-classification", config, "m")
 
 
 def test_a_multi_label_teacher_is_refused_as_it_is_and_planned_with_fine_tuning(teacher_folder, tmp_path, data_folder):
@@ -49,7 +49,7 @@ def test_a_multi_label_teacher_is_refused_as_it_is_and_planned_with_fine_tuning(
 
 
 def test_what_is_published_says_what_it_computes(finished_run):
-    assert label_settings(LABELS)["problem_type"] == "single_label_classification"
+    assert configuration(LABELS)["problem_type"] == "single_label_classification"
     for name in ("teacher", "r1", "r2"):
         config = AutoConfig.from_pretrained(finished_run.folder / "models" / name)
         assert config.problem_type == "single_label_classification"

@@ -53,15 +53,15 @@ def measured(folder, data_folder):
 @pytest.mark.parametrize(
     ("model", "sentence"),
     [
-        (classifier(2), r"gives 'logits' of \? x 2 numbers; expected logits of \(batch, 3\)"),
-        (classifier(500), r"gives 'logits' of \? x 500 numbers"),
-        (classifier(rank=3), r"gives 'logits' of \? x \? x 3 numbers; expected logits"),
-        (classifier(value=float("nan")), r"gives NaN or infinite logits for 45 of 45 items"),
-        (classifier(value=float("inf")), r"gives NaN or infinite logits for 45 of 45 items"),
+        (classifier(2), r"gives 2 logits for an item, expected one for each of its 3 labels \(of its config\.json\)"),
+        (classifier(500), r"gives 500 logits for an item"),
+        (classifier(rank=3), r"cannot be run by onnxruntime: .*the file gives .* numbers, expected a row of logits"),
+        (classifier(value=float("nan")), r"gives NaN or infinite numbers for 45 of 45 decisions"),
+        (classifier(value=float("inf")), r"gives NaN or infinite numbers for 45 of 45 decisions"),
         (classifier(extra=("position_ids",)), r"asks for 'position_ids', which the tokenizer doesn't make"),
         (classifier(ids=TensorProto.FLOAT), r"takes 'input_ids' as FLOAT of 2 dimensions; expected token ids"),
         (classifier(batch=4), r"takes exactly 4 items at once; expected one that takes any number or one"),
-        (classifier(batch=1, length=32), r"exactly 32 tokens; .* only if it has an attention_mask"),
+        (classifier(batch=1, length=32), r"exactly 32 tokens; .* only if it has a mask among its inputs"),
         (
             classifier(batch=1, length=3, extra=("attention_mask",)),
             r"exactly 3 tokens and the longest has \d+; cut them",
@@ -78,13 +78,13 @@ def test_a_file_that_does_not_fit_is_one_sentence(measured, model, sentence):
 
 def test_without_labels_the_answers_are_looked_at_too(folder, data_folder):
     (folder / "model.onnx").write_bytes(classifier(value=float("nan")).SerializeToString())
-    with pytest.raises(UserError, match="NaN or infinite logits for 32 of 32 items"):
+    with pytest.raises(UserError, match="NaN or infinite numbers for 32 of 32 decisions"):
         edgedistill.measure(folder / "model.onnx", data_folder / "unlabeled.jsonl", min_seconds=0.05)
 
 
 def test_32_bit_ids_and_a_fixed_length_are_given_what_they_take(measured, finished_run):
     usual = measured(classifier())
-    assert measured(classifier(ids=TensorProto.INT32)).accuracy == usual.accuracy
+    assert measured(classifier(ids=TensorProto.INT32)).figures == usual.figures
     masked = measured(classifier(batch=1, length=32, extra=("attention_mask",)))
     assert masked.items == usual.items
 

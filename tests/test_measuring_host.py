@@ -14,9 +14,9 @@ def test_a_report_made_elsewhere_names_the_machine_that_measured(finished_run, t
     monkeypatch.setattr(machine, "versions", lambda: {"python": "another"})
     results = edgedistill.run(finished_run.recipe, ["name=other"], out=tmp_path / "run", stream=None)
     assert results.recipe == "other"
-    assert results.environment == finished_run.results.environment
-    assert results.environment["cpu"] != "another"
-    assert results.environment["versions"]["python"] != "another"
+    assert results.hosts == finished_run.results.hosts
+    assert results.hosts["h1"].cpu != "another"
+    assert results.hosts["h1"].versions["python"] != "another"
 
 
 def test_another_machine_measures_again(finished_run, tmp_path, monkeypatch):

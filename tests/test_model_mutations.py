@@ -5,16 +5,14 @@ from __future__ import annotations
 import random
 import shutil
 
-import numpy as np
 import pytest
 import torch
-from helpers import quickstart_rows
+from helpers import quickstart_rows, text_items
 from model_mutations import mutate
 from transformers import AutoModelForSequenceClassification
 
 from edgedistill.errors import UserError
 from edgedistill.models import embedding_rows, load_model, load_tokenizer
-from edgedistill.ragged import Ragged
 from edgedistill.tokenizer_checks import check_split, refuse_more_tokens_than_rows
 
 AUTO = AutoModelForSequenceClassification
@@ -27,10 +25,7 @@ def opened(folder):
     tokenizer = load_tokenizer(folder)
     rows = embedding_rows(AUTO, folder, None)
     refuse_more_tokens_than_rows(tokenizer, rows, f"model '{folder}'")
-    ids = tokenizer(TEXTS)["input_ids"]
-    offsets = np.cumsum([0, *map(len, ids)]).astype(np.int64)
-    tokens = Ragged({"input_ids": np.concatenate(ids)}, offsets, frozenset({"input_ids"}))
-    check_split(tokens, tokenizer, rows, f"model '{folder}'")
+    check_split(text_items(tokenizer(TEXTS)["input_ids"]), tokenizer, rows, f"model '{folder}'")
     model = load_model(AUTO, folder, None, head_required=True)
     with torch.inference_mode():
         return model(**tokenizer(TEXTS, padding=True, return_tensors="pt")).logits

@@ -80,12 +80,12 @@ def test_its_figures_are_on_its_own_test_set_against_its_own_teacher(adapted):
     run, results = adapted
     first, second = results.rounds
     assert first.teacher == "teacher-r1"
-    assert first.own_teacher_accuracy is not None
-    assert first.drop_from_teacher == pytest.approx(first.own_teacher_accuracy - first.accuracy)
-    assert first.own_teacher_accuracy_ci[0] < first.own_teacher_accuracy < first.own_teacher_accuracy_ci[1] + 1e-9
-    assert second.own_teacher_accuracy is None
+    assert first.own_teacher is not None
+    assert first.drop.value == pytest.approx(first.own_teacher.value - first.test.value)
+    assert first.own_teacher.low < first.own_teacher.value < first.own_teacher.high + 1e-9
+    assert second.own_teacher is None
     (evaluated,) = run.glob("steps/[0-9][0-9]-test-r1")
-    assert record_of(Evaluation, evaluated).accuracy == pytest.approx(first.accuracy)
+    assert record_of(Evaluation, evaluated).value == pytest.approx(first.test.value)
     references = {error.reference for kind in results.errors["r1"].values() for error in kind}
     assert not references & {"set_alarm", "weather", "play_music"}
 
@@ -93,14 +93,14 @@ def test_its_figures_are_on_its_own_test_set_against_its_own_teacher(adapted):
 @pytest.mark.slow
 def test_it_is_no_candidate_and_is_not_judged(adapted):
     _, results = adapted
-    assert {each.round for each in results.candidates} == {"r2"}
-    assert [each["round"] for each in results.stop["judgements"]] == ["r2"]
+    assert {each.model for each in results.candidates} == {"r2"}
+    assert [each.round for each in results.stop.judgements] == ["r2"]
 
 
 @pytest.mark.slow
 def test_the_report_says_where_its_figures_are_from(adapted):
     run, results = adapted
-    text = f"on data of its own, where teacher-r1 has {results.rounds[0].own_teacher_accuracy:.4f}"
+    text = f"on data of its own, where teacher-r1 has {results.rounds[0].own_teacher.value:.4f}"
     assert text in (run / "report.md").read_text()
     assert "on data of its own, where this teacher has" in (run / "report.html").read_text()
 

@@ -3,17 +3,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from helpers import text_items
 from torch import nn
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from edgedistill import plugins, probing
+from edgedistill.contracts.items import Items
 from edgedistill.errors import UserError
-from edgedistill.inference import to_batch
 from edgedistill.model_sizes import shape_of
 from edgedistill.probing import Subject
-from edgedistill.ragged import Ragged
 from edgedistill.static_model import StaticConfig, StaticForSequenceClassification
 from edgedistill.trainee import LiveTeacher, Trainee
+from edgedistill.training import TrainingData
 
 TASK = plugins.task("text-classification")
 SIZES = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
@@ -31,12 +32,9 @@ def subject(given) -> Subject:
 
 
 @pytest.fixture
-def items() -> Ragged:
-    total = sum(LENGTHS)
-    ids = np.random.default_rng(0).integers(5, 40, total)
-    values = {"input_ids": ids, "attention_mask": np.ones(total, dtype=np.int64), "labels": np.array([0, 1, 2])}
-    offsets = np.concatenate([[0], np.cumsum(LENGTHS)]).astype(np.int64)
-    return Ragged(values, offsets, frozenset({"input_ids", "attention_mask"}), 0)
+def items() -> Items:
+    ids = np.random.default_rng(0).integers(5, 40, sum(LENGTHS))
+    return text_items(np.split(ids, np.cumsum(LENGTHS)[:-1]), [0, 1, 2])
 
 
 class ReadsPadding(StaticForSequenceClassification):
@@ -119,13 +117,13 @@ def trainee(student, kind: str, teacher=None, **more) -> Trainee:
     module = plugins.loss(kind)
     given = shape_of(teacher.config) if teacher is not None else None
     term = module.build(module.spec(kind=kind, **more), shape_of(student.config), given)
-    live = LiveTeacher(teacher, module.needs) if teacher is not None else None
+    live = LiveTeacher(teacher, TASK, module.needs) if teacher is not None else None
     return Trainee(student, TASK, [term], module.needs, live)
 
 
 def learn(items, student, kind: str, teacher=None, **more) -> None:
     given = trainee(student, kind, teacher, **more)
-    probing.check_learning(subject(student), TASK, given, [1.0], to_batch(items, range(len(items))))
+    probing.check_learning(subject(student), TASK, given, [1.0], TrainingData.plain([items], TASK).fetch(range(3)))
 
 
 def test_what_a_loss_looks_at_must_be_there(items):

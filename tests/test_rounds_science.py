@@ -9,7 +9,7 @@ from helpers import record_of, tiny_recipe, write_recipe
 
 import edgedistill
 from edgedistill.data import PreparedData
-from edgedistill.signals import load_rows
+from edgedistill.signals import load_logits
 from edgedistill.store.records.models import TrainedModel
 
 pytestmark = pytest.mark.slow
@@ -85,7 +85,7 @@ def step(run, name: str):
 def test_every_round_and_candidate_is_there(science):
     _, _, results = science
     assert [each.id for each in results.rounds] == ["r1", "r2", "r3"]
-    assert {each.round for each in results.candidates} == {"r1", "r2", "r3"}
+    assert {each.model for each in results.candidates} == {"r1", "r2", "r3"}
     assert all(each.agreement_with_student > 0.8 for each in results.candidates)
     assert results.rounds[2].parameters < results.rounds[1].parameters < results.rounds[0].parameters
 
@@ -105,8 +105,8 @@ def test_views_are_further_items_with_signals_of_their_own(science):
     originals = PreparedData.at(step(run, "data"))
     assert len(views.rows("train")) == 2 * len(originals.rows("train"))
     assert any("[MASK]" in row["text"] for row in views.rows("train"))
-    assert list(views.tokens("train").values["labels"]) == 2 * list(originals.tokens("train").values["labels"])
-    signal = load_rows(step(run, "logits-teacher-train-r1-soft-targets") / "logits.safetensors")
+    assert list(views.items("train").values["labels"]) == 2 * list(originals.items("train").values["labels"])
+    signal = load_logits(step(run, "logits-teacher-train-r1-soft-targets") / "logits.safetensors")
     assert len(signal) == len(views.rows("train"))
 
 
@@ -114,14 +114,13 @@ def test_models_are_asked_about_sets_from_elsewhere(science, data_folder):
     _, _, results = science
     for model in (results.teacher, *results.rounds):
         assert 0 <= model.calibration_error <= 1
-        outside, mixed = model.elsewhere["unlabeled"], model.elsewhere["mixed"]
-        assert (outside.items, outside.out_of_scope, outside.accuracy) == (60, 60, None)
-        low, high = outside.auroc_ci
-        assert 0 <= low <= outside.auroc <= high <= 1
-        assert (mixed.items, mixed.out_of_scope) == (30, 15)
-        assert mixed.accuracy is not None
+        outside, mixed = model.ood["unlabeled"], model.ood["mixed"]
+        assert (outside.examples, outside.out_of_scope, outside.primary) == (60, 60, None)
+        assert 0 <= outside.auroc.low <= outside.auroc.value <= outside.auroc.high <= 1
+        assert (mixed.examples, mixed.out_of_scope) == (30, 15)
+        assert mixed.primary is not None
     # The sentences with labels are the test set's own first intent: the figure is that of the test set there.
-    assert results.teacher.elsewhere["mixed"].accuracy > 0.3
+    assert results.teacher.ood["mixed"].primary.value > 0.3
 
 
 def test_the_plan_says_what_is_live_and_why(science):
@@ -134,17 +133,17 @@ def test_the_plan_says_what_is_live_and_why(science):
 def test_the_teacher_was_chosen_by_trials_on_validation(science):
     _, _, results = science
     trials = results.rounds[1].teacher_trials
-    assert [each["teacher"] for each in trials] == [["teacher"], ["r1"], ["teacher", "r1"]]
-    best = max(trials, key=lambda trial: trial["metric"])
-    assert results.rounds[1].teacher == " + ".join(best["teacher"])
+    assert [each.teacher for each in trials] == [("teacher",), ("r1",), ("teacher", "r1")]
+    best = max(trials, key=lambda trial: trial.value)
+    assert results.rounds[1].teacher == " + ".join(best.teacher)
 
 
 def test_every_seed_is_reported_and_files_are_made_of_the_first(science):
     _, run, results = science
     for each in results.rounds:
         assert [found.seed for found in each.seeds] == [0, 7]
-        assert each.seeds[0].accuracy == each.accuracy
-        assert each.seeds[1].control_accuracy is not None
+        assert each.seeds[0].value == each.test.value
+        assert each.seeds[1].control is not None
     assert not list(run.glob("steps/*file-r1-seed7*"))
     first, second = (step(run, name) / "model" / "model.safetensors" for name in ("r1", "r1-seed7"))
     assert first.read_bytes() != second.read_bytes()
@@ -153,7 +152,7 @@ def test_every_seed_is_reported_and_files_are_made_of_the_first(science):
 def test_errors_are_counted_and_shown_with_their_texts(science):
     _, _, results = science
     for each in results.rounds:
-        for kind, count in each.errors.items():
+        for kind, count in each.errors.model_dump().items():
             assert len(results.errors[each.id][kind]) == min(count, 20)
     for found in results.errors["r2"]["introduced"]:
         assert found.model != found.reference
@@ -163,10 +162,10 @@ def test_errors_are_counted_and_shown_with_their_texts(science):
 
 def test_the_rule_said_after_every_round_why_it_went_on(science):
     _, _, results = science
-    assert results.stop["round"] == "r3"
-    assert not results.stop["early"]
-    assert results.stop["reason"].startswith("all 3 rounds ran; r3's drop on validation is ")
-    assert [each["round"] for each in results.stop["judgements"]] == ["r1", "r2", "r3"]
+    assert results.stop.round == "r3"
+    assert not results.stop.early
+    assert results.stop.reason.startswith("all 3 rounds ran; r3's accuracy drop on validation is ")
+    assert [each.round for each in results.stop.judgements] == ["r1", "r2", "r3"]
 
 
 def test_a_rule_that_fires_ends_the_run_and_the_plan_and_repeats_nothing(science):
@@ -174,8 +173,8 @@ def test_a_rule_that_fires_ends_the_run_and_the_plan_and_repeats_nothing(science
     kept = set(run.glob("artifacts/*/manifest.json"))
     stopping = ["stop.when.limits_met=true", "select.limits.file_mb=100"]
     results = edgedistill.run(recipe, stopping, out=run, stream=None)
-    assert results.stop["round"] == "r1"
-    assert results.stop["early"]
+    assert results.stop.round == "r1"
+    assert results.stop.early
     assert [each.id for each in results.rounds] == ["r1"]
     made = [json.loads(file.read_text())["step"] for file in set(run.glob("artifacts/*/manifest.json")) - kept]
     assert made
@@ -208,7 +207,7 @@ def test_the_reports_show_it(science):
         (("rounds", 0, "stages", 0, "teacher_errors", 0.5), "got 0.5, but no loss reads the teacher's logits"),
         (("rounds", 0, "stages", 1, "name", "own-objective"), "expected a name of its own in the round"),
         (("seeds", [0]), "expected seeds that differ from each other and from 'seed'"),
-        (("stop", {"when": {}}), "expected 'accuracy_drop' or 'limits_met: true'"),
+        (("stop", {"when": {}}), "expected 'drop' or 'limits_met: true'"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_runs(data_folder, tmp_path, change, expected):

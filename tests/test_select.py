@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+import dataclasses
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edgedistill.recipe import Limits, SelectSpec
-from edgedistill.select import Figures, choose, pareto_front
+from edgedistill.select import Figures, Primary, choose, pareto_front
+
+ACCURACY, LOSS = Primary("accuracy", "higher"), Primary("loss", "lower")
 
 
 def figures(name: str, **change: float) -> Figures:
     base = {
-        "accuracy": 0.9,
-        "accuracy_drop": 0.02,
+        "value": 0.9,
+        "drop": 0.02,
         "file_mb": 5.0,
         "p50_ms": 2.0,
         "p95_ms": 3.0,
@@ -21,9 +25,9 @@ def figures(name: str, **change: float) -> Figures:
     return Figures(id=name, **(base | change))
 
 
-LARGE = figures("large", accuracy=0.95, accuracy_drop=0.0, file_mb=90.0, p50_ms=8.0, p95_ms=9.0)
+LARGE = figures("large", value=0.95, drop=0.0, file_mb=90.0, p50_ms=8.0, p95_ms=9.0)
 MIDDLE = figures("middle")
-SMALL = figures("small", accuracy=0.85, accuracy_drop=0.1, file_mb=1.0, p50_ms=0.5, p95_ms=0.7)
+SMALL = figures("small", value=0.85, drop=0.1, file_mb=1.0, p50_ms=0.5, p95_ms=0.7)
 ALL = [LARGE, MIDDLE, SMALL]
 
 
@@ -32,9 +36,9 @@ def select(prefer: str = "accuracy", tie: float = 0.0, **limits: float) -> Selec
 
 
 def test_without_limits_the_preference_decides():
-    assert choose(ALL, select(), 0.9).chosen == "large"
-    assert choose(ALL, select("latency"), 0.9).chosen == "small"
-    assert choose(ALL, select("size"), 0.9).chosen == "small"
+    assert choose(ALL, select(), 0.9, ACCURACY).chosen == "large"
+    assert choose(ALL, select("latency"), 0.9, ACCURACY).chosen == "small"
+    assert choose(ALL, select("size"), 0.9, ACCURACY).chosen == "small"
 
 
 def test_each_limit_blocks_and_says_so():
@@ -43,41 +47,41 @@ def test_each_limit_blocks_and_says_so():
         ({"p95_ms": 2.5}, "p95 3.00 ms is over the limit of 2.5 ms"),
         ({"peak_rss_mb": 40.0}, "peak memory 50.00 MB is over the limit of 40 MB"),
         ({"load_ms": 10.0}, "load 20.00 ms is over the limit of 10 ms"),
-        ({"accuracy_drop": 0.01}, "accuracy drop 0.0200 is over the limit of 0.01"),
+        ({"drop": 0.01}, "accuracy drop 0.0200 is over the limit of 0.01"),
     ]:
-        verdict = choose([MIDDLE], select(**limit), 0.9).verdicts[0]
+        verdict = choose([MIDDLE], select(**limit), 0.9, ACCURACY).verdicts[0]
         assert verdict.blocked_by == (words,)
         assert not verdict.within_limits
 
 
 def test_a_limit_that_is_just_met_does_not_block():
-    assert choose([MIDDLE], select(file_mb=5.0, p95_ms=3.0, accuracy_drop=0.02), 1.0).chosen == "middle"
+    assert choose([MIDDLE], select(file_mb=5.0, p95_ms=3.0, drop=0.02), 1.0, ACCURACY).chosen == "middle"
 
 
 def test_what_could_not_be_measured_does_not_pass_a_limit():
-    choice = choose([figures("a", peak_rss_mb=None)], select(peak_rss_mb=100.0), 0.9)
+    choice = choose([figures("a", peak_rss_mb=None)], select(peak_rss_mb=100.0), 0.9, ACCURACY)
     assert choice.chosen is None
     assert "could not be measured" in choice.why
 
 
 def test_a_file_below_the_agreement_is_never_chosen_nor_on_the_front():
-    broken = figures("broken", accuracy=0.99, agreement=0.5, p50_ms=0.1, file_mb=0.1)
-    choice = choose([broken, MIDDLE], select(), 0.98)
+    broken = figures("broken", value=0.99, agreement=0.5, p50_ms=0.1, file_mb=0.1)
+    choice = choose([broken, MIDDLE], select(), 0.98, ACCURACY)
     assert choice.chosen == "middle"
     assert choice.verdicts[0].blocked_by == ("agreement 0.5000 is below verify.min_agreement 0.98",)
     assert not choice.verdicts[0].on_pareto_front
 
 
 def test_accuracies_within_the_tie_count_as_equal_and_the_faster_wins():
-    quick = figures("quick", accuracy=0.897, p50_ms=0.5)
-    assert choose([MIDDLE, quick], select(tie=0.0), 0.9).chosen == "middle"
-    choice = choose([MIDDLE, quick], select(tie=0.005), 0.9)
+    quick = figures("quick", value=0.897, p50_ms=0.5)
+    assert choose([MIDDLE, quick], select(tie=0.0), 0.9, ACCURACY).chosen == "middle"
+    choice = choose([MIDDLE, quick], select(tie=0.005), 0.9, ACCURACY)
     assert choice.chosen == "quick"
-    assert "within 0.005 of the most accurate (middle, 0.9000)" in choice.why
+    assert "within 0.005 of the best accuracy (middle, 0.9000)" in choice.why
 
 
 def test_when_nothing_fits_the_nearest_miss_and_its_limit_are_named():
-    choice = choose(ALL, select(file_mb=4.5, accuracy_drop=0.03), 0.9)
+    choice = choose(ALL, select(file_mb=4.5, drop=0.03), 0.9, ACCURACY)
     assert choice.chosen is None
     assert choice.why == "Nothing fits. The nearest is middle, blocked by: file 5.00 MB is over the limit of 4.5 MB."
 
@@ -87,16 +91,40 @@ POINTS = st.lists(st.tuples(st.integers(0, 5), st.integers(1, 5), st.integers(1,
 
 @given(POINTS)
 def test_the_front_is_what_nothing_beats(points):
-    rows = [figures(str(i), accuracy=a / 10, p50_ms=float(p), file_mb=float(f)) for i, (a, p, f) in enumerate(points)]
-    front = pareto_front(rows)
+    rows = [figures(str(i), value=a / 10, p50_ms=float(p), file_mb=float(f)) for i, (a, p, f) in enumerate(points)]
+    front = pareto_front(rows, ACCURACY)
     assert front
     for row in rows:
         better = [
             other
             for other in rows
-            if (other.accuracy, -other.p50_ms, -other.file_mb) != (row.accuracy, -row.p50_ms, -row.file_mb)
-            and other.accuracy >= row.accuracy
+            if (other.value, -other.p50_ms, -other.file_mb) != (row.value, -row.p50_ms, -row.file_mb)
+            and other.value >= row.value
             and other.p50_ms <= row.p50_ms
             and other.file_mb <= row.file_mb
         ]
         assert (row.id in front) == (not better)
+
+
+@given(POINTS, st.sampled_from(["accuracy", "latency", "size"]), st.sampled_from([0.0, 0.15]))
+def test_a_metric_turned_round_chooses_the_same(points, prefer, tie):
+    rows = [figures(str(i), value=a / 10, p50_ms=float(p), file_mb=float(f)) for i, (a, p, f) in enumerate(points)]
+    turned = [dataclasses.replace(row, value=-row.value) for row in rows]
+    assert pareto_front(rows, ACCURACY) == pareto_front(turned, LOSS)
+    limits = {"drop": 0.02, "file_mb": 3.5}
+    plain, other = (
+        choose(rows, select(prefer, tie, **limits), 0.9, ACCURACY),
+        choose(turned, select(prefer, tie, **limits), 0.9, LOSS),
+    )
+    assert plain.chosen == other.chosen
+    assert [each.within_limits for each in plain.verdicts] == [each.within_limits for each in other.verdicts]
+
+
+def test_a_metric_that_is_lower_is_better_reads_as_one():
+    rows = [figures("a", value=2.5, drop=0.25), figures("b", value=2.25, drop=0.0, p50_ms=9.0)]
+    choice = choose(rows, select(drop=0.1), 0.9, LOSS)
+    assert choice.chosen == "b"
+    assert choice.verdicts[0].blocked_by == ("loss rise 0.2500 is over the limit of 0.1",)
+    assert "it has the best loss of them" in choice.why
+    choice = choose(rows, select("latency"), 0.9, LOSS)
+    assert "validation loss 2.5000 (+0.2500 from the teacher, lower is better)" in choice.why

@@ -59,7 +59,7 @@ class Verified:
 
 
 def candidate(precision: str, refused: str | None = None) -> Candidate:
-    identity = {"id": "i", "round": "r1", "target": "onnx", "runtime": "onnxruntime", "threads": 1, "batch": 1}
+    identity = {"id": "i", "model": "r1", "target": "onnx", "runtime": "onnxruntime", "threads": 1, "batch": 1}
     return Candidate(**identity, precision=precision, refused=refused)
 
 

@@ -10,6 +10,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from edgedistill import plugins
+from edgedistill.contracts.task import Encoder
 from edgedistill.learned_vocabulary import learn_tokenizer
 from edgedistill.text_cut import cut, reads_word_by_word
 
@@ -77,5 +78,5 @@ def test_long_documents_take_no_time(rows):
     task = plugins.task("text-classification")
     texts = {"text": ["some words " * 90_000] * rows, "label": ["a"] * rows}
     started = time.process_time()
-    task.encode(texts, {"text": "text", "label": "label"}, TOKENIZER, {"a": 0}, 32)
+    task.data.encode(texts, Encoder({"text": "text", "label": "label"}, TOKENIZER, {"a": 0}, 32))
     assert time.process_time() - started < 5  # whole, it takes minutes

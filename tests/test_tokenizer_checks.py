@@ -2,16 +2,14 @@ from __future__ import annotations
 
 import shutil
 
-import numpy as np
 import pytest
-from helpers import tiny_recipe, write_jsonl, write_recipe
+from helpers import text_items, tiny_recipe, write_jsonl, write_recipe
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 import edgedistill
 from edgedistill.errors import EdgedistillError, UserError
 from edgedistill.models import load_tokenizer
-from edgedistill.ragged import Ragged
 from edgedistill.tokenizer_checks import (
     Coverage,
     check_coverage,
@@ -28,9 +26,7 @@ def words(vocabulary, unknown="[UNK]", **special):
 
 
 def encoded(tokenizer, *texts):
-    ids = [np.asarray(tokenizer(text)["input_ids"], dtype=np.int64) for text in texts]
-    offsets = np.cumsum([0, *map(len, ids)]).astype(np.int64)
-    return Ragged({"input_ids": np.concatenate(ids)}, offsets, frozenset({"input_ids"}))
+    return text_items([tokenizer(text)["input_ids"] for text in texts])
 
 
 def test_unknown_tokens_and_texts_of_which_nothing_is_left_are_counted():
@@ -74,7 +70,7 @@ def test_more_tokens_than_rows_are_refused_by_number():
 
 
 def test_an_id_that_only_a_text_gives_is_refused_too():
-    beyond = Ragged({"input_ids": np.array([1, 9])}, np.array([0, 2]), frozenset({"input_ids"}))
+    beyond = text_items([[1, 9]])
     with pytest.raises(UserError, match="gives the id 9, the model's embeddings have 2 rows"):
         check_split(beyond, words(["[UNK]", "wake"]), 2, "data.test")
 

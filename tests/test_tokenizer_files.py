@@ -158,7 +158,7 @@ def test_every_step_that_makes_a_tokenizer_publishes_it_so(data, tmp_path):
     ]
     for place, record, limit in zip(places, records, (LIMIT, LIMIT, 9, LIMIT), strict=True):
         check(place / "tokenizer", limit)
-        lengths = PreparedData(place, record).tokens("train").lengths
+        lengths = PreparedData(place, record).items("train").lengths
         assert lengths.min() < lengths.max() == limit  # padded neither by the teacher's settings nor by ours
 
 

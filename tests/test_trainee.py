@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+from dataclasses import replace
 
 import pytest
 import torch
+from helpers import text_items
 from transformers import BertConfig, BertForSequenceClassification
 
 from edgedistill import plugins
 from edgedistill.errors import UserError
 from edgedistill.trainee import LiveTeacher, Masking, Trainee, attention_shown, dropout_at, watched_relations
+from edgedistill.training import TrainingData
 
 TASK = plugins.task("text-classification")
 MASKING = Masking(mask_token=4, vocabulary=20, special_tokens=(2, 3))
-BATCH = {
-    "input_ids": torch.tensor([[2, 7, 8, 9, 3], [2, 6, 3, 0, 0]]),
-    "attention_mask": torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]]),
-    "labels": torch.tensor([0, 1]),
-}
+BATCH = TrainingData.plain([text_items([[2, 7, 8, 9, 3], [2, 6, 3]], [0, 1])], TASK).fetch([0, 1])
+INPUTS = BATCH.inputs
 
 
 def bert(layers: int = 2, heads: int = 2, width: int = 16) -> BertForSequenceClassification:
@@ -55,19 +54,19 @@ def test_only_what_is_needed_is_computed():
 def test_relations_are_the_projections_of_each_layer_in_order():
     model = bert()
     with torch.no_grad(), watched_relations(model) as found:
-        hidden = model(**{key: BATCH[key] for key in ("input_ids", "attention_mask")}, output_hidden_states=True)
+        hidden = model(**INPUTS, output_hidden_states=True)
     attention = model.bert.encoder.layer[1].attention.self
     for part, projection in zip(found[1], (attention.query, attention.key, attention.value), strict=True):
         torch.testing.assert_close(part, projection(hidden.hidden_states[1]))
 
 
 def test_a_live_teacher_is_asked_without_a_gradient_and_never_saved():
-    teacher = LiveTeacher(bert(3, 4, 32), frozenset({"attention", "hidden", "relations"}))
+    teacher = LiveTeacher(bert(3, 4, 32), TASK, frozenset({"attention", "hidden", "relations"}))
     seen = shown({"attention", "hidden", "relations", "embedding"}, teacher=teacher)
     assert len(seen.teacher_attention) == 3
     assert sorted(seen.teacher_hidden) == [0, 1, 2, 3]
     assert not seen.teacher_relations[2][0].requires_grad
-    last, mask = seen.teacher_hidden[3], BATCH["attention_mask"].unsqueeze(-1)
+    last, mask = seen.teacher_hidden[3], BATCH.mask_BT.unsqueeze(-1)
     torch.testing.assert_close(seen.teacher_embedding_BE, (last * mask).sum(1) / mask.sum(1))
     trainee = Trainee(bert(), TASK, [], teacher=teacher)
     assert all(name.startswith("student.") for name in trainee.state_dict())
@@ -78,26 +77,27 @@ def test_a_masked_view_hides_tokens_but_never_special_ones():
     torch.manual_seed(0)
     view = shown({"masked"}).mask_some(0.99)
     chosen = view.targets_BT != -100
-    special = torch.isin(BATCH["input_ids"], torch.tensor([2, 3])) | (BATCH["attention_mask"] == 0)
+    special = torch.isin(INPUTS["input_ids"], torch.tensor([2, 3])) | (BATCH.mask_BT == 0)
     assert not (chosen & special).any()
-    assert torch.equal(view.targets_BT[chosen], BATCH["input_ids"][chosen])
+    assert torch.equal(view.targets_BT[chosen], INPUTS["input_ids"][chosen])
     assert view.hidden_BTH.shape == (2, 5, 16)
     assert view.embeddings_VE.shape == (20, 16)
 
 
-def test_weights_of_items_become_those_of_rows_and_trust_applies_to_the_teacher_only():
-    batch = {**BATCH, "item_weights": torch.tensor([2.0, 0.5]), "teacher_trust": torch.tensor([1.0, 0.0])}
+def test_weights_and_trust_reach_the_losses_and_trust_applies_to_the_teacher_only():
+    batch = replace(BATCH, weight_R=torch.tensor([2.0, 0.5]), trust_R=torch.tensor([1.0, 0.0]))
     seen = shown({"labels"}, batch)
     assert seen.weights_R.tolist() == [2.0, 0.5]
     assert seen.teacher_weights().tolist() == [2.0, 0.0]
     assert shown({"labels"}).teacher_weights() is None
 
 
-def test_the_weight_of_an_item_is_that_of_all_its_rows():
-    task = SimpleNamespace(**{**vars(TASK), "row_counts": lambda batch: torch.tensor([3, 1])})
-    trainee = Trainee(bert(), task, [], frozenset({"labels"}))
-    batch = {"item_weights": torch.tensor([2.0, 0.5])}
-    assert trainee._by_row("item_weights", batch).tolist() == [2.0, 2.0, 2.0, 0.5]
+def test_the_losses_of_the_task_are_those_of_its_decisions():
+    model = bert()
+    seen = shown({"labels"}, student=model)
+    expected = torch.nn.functional.cross_entropy(model(**INPUTS).logits, BATCH.targets["labels"], reduction="none")
+    torch.testing.assert_close(seen.own_losses(0.0), expected)
+    assert seen.own_losses(0.5).tolist() != expected.tolist()
 
 
 def test_attention_goes_back_to_the_usual_way():
@@ -127,6 +127,3 @@ def test_dropout_is_what_the_stage_says_and_only_while_it_trains():
     with dropout_at(model, None):
         assert varies()
     assert {module.p for module in model.modules() if isinstance(module, torch.nn.Dropout)} == {0.1}
-
-
-INPUTS = {key: BATCH[key] for key in ("input_ids", "attention_mask")}

@@ -1,19 +1,22 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from helpers import text_items
 from transformers import BertConfig, BertForSequenceClassification
 
 from edgedistill import plugins
+from edgedistill.contracts.items import Items
 from edgedistill.errors import UserError
 from edgedistill.losses import hard_label
 from edgedistill.progress import Progress
-from edgedistill.ragged import Ragged
 from edgedistill.recipe import Compute, Schedule
+from edgedistill.signals import LogitSignal
 from edgedistill.trainee import Trainee
 from edgedistill.training import (
     LengthBuckets,
@@ -36,7 +39,7 @@ def student(dropout: float = 0.1) -> BertForSequenceClassification:
     return BertForSequenceClassification(config)
 
 
-def tokens(count: int = 40, unlabelled: int = 0) -> Ragged:
+def tokens(count: int = 40, unlabelled: int = 0) -> Items:
     """The label is whether token 7 is there."""
     generator = np.random.default_rng(0)
     lengths = generator.integers(2, 6, count)
@@ -44,12 +47,11 @@ def tokens(count: int = 40, unlabelled: int = 0) -> Ragged:
     ids = generator.integers(5, 9, offsets[-1])
     labels = np.array([int(7 in ids[a:b]) for a, b in pairwise(offsets)])
     labels[:unlabelled] = -100
-    columns = {"input_ids": ids, "attention_mask": np.ones_like(ids), "labels": labels}
-    return Ragged(columns, offsets, frozenset({"input_ids", "attention_mask"}))
+    return text_items(np.split(ids, offsets[1:-1]), labels)
 
 
-def data(ragged: Ragged) -> TrainingData:
-    return TrainingData.plain([ragged])
+def data(items: Items) -> TrainingData:
+    return TrainingData.plain([items], TASK)
 
 
 def request(epochs: int = 4, judge=None, **change) -> StageRequest:
@@ -62,6 +64,7 @@ def request(epochs: int = 4, judge=None, **change) -> StageRequest:
         "seed": 0,
         "compute": Compute(device="cpu", precision="fp32"),
         "judge": judge or (lambda model: 0.0),
+        "metric": TASK.judge.metrics["accuracy"],
     }
     return StageRequest(**(options | change))
 
@@ -139,6 +142,42 @@ def test_the_weights_of_the_best_epoch_are_kept(tmp_path):
         assert torch.equal(value, seen[3][name])  # of equals the later
 
 
+def test_of_a_metric_that_is_better_when_lower_the_lowest_is_kept(tmp_path):
+    seen: list[dict[str, torch.Tensor]] = []
+    scores = iter([0.5, 0.1, 0.1, 0.9])
+
+    def judge(model):
+        seen.append(weights(model))
+        return next(scores)
+
+    metric = replace(TASK.judge.metrics["accuracy"], direction="lower")
+    model, _ = train(tmp_path, request(judge=judge, metric=metric))
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, seen[2][name])
+
+
+def test_an_example_is_drawn_with_all_its_items():
+    items = text_items([[5, 6], [7], [8, 5, 6], [6], [7, 7]], [0, 1, 0, 1, 1], example=[0, 0, 1, 3, 3])
+    plain = TrainingData.plain([items], TASK)
+    assert plain.examples.tolist() == [[0, 0], [0, 1], [0, 3]]
+    assert plain.lengths.tolist() == [2, 3, 2]
+    weighted = replace(plain, weights=(np.array([2.0, 1.0, 1.0, 0.5], np.float32),))
+    batch = weighted.fetch([2, 0])
+    assert batch.inputs["input_ids"].tolist() == [[6, 0], [7, 7], [5, 6], [7, 0]]
+    assert batch.weight_R.tolist() == [0.5, 0.5, 2.0, 2.0]
+    assert batch.item_R.tolist() == [0, 1, 2, 3]
+
+
+def test_examples_of_several_splits_are_padded_together():
+    first, second = text_items([[5, 6, 7]], [1]), text_items([[8], [7, 8]])
+    signals = (LogitSignal((np.ones((1, 2), np.float32),)), LogitSignal((np.arange(4.0).reshape(2, 2),)))
+    batch = replace(TrainingData.plain([first, second], TASK), soft_targets=signals).fetch([2, 0])
+    assert batch.inputs["input_ids"].tolist() == [[5, 6, 7], [7, 8, 0]]
+    assert batch.mask_BT.tolist() == [[1, 1, 1], [1, 1, 0]]
+    assert batch.known_R.tolist() == [True, False]
+    assert batch.teacher_logits_RC.tolist() == [[1, 1], [2, 3]]
+
+
 def test_a_loss_that_is_no_number_stops_with_advice(tmp_path):
     broken = student()
     with torch.no_grad():
@@ -194,7 +233,7 @@ def test_the_learning_rate_warms_up_and_falls_to_zero():
 
 def test_the_control_takes_as_many_steps_from_the_labelled_items_alone():
     mixed = data(tokens(40, unlabelled=25))
-    assert len(labelled(mixed).items) == 15
+    assert len(labelled(mixed).examples) == 15
     batches = list(LengthBuckets(labelled(mixed).lengths, 8, seed=0, steps=5))
     assert len(batches) == 5
     assert {len(batch) for batch in batches} <= {7, 8}

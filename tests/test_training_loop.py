@@ -14,7 +14,7 @@ from test_training import SILENT, TASK, data, request, student, tokens
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from edgedistill.recipe import Compute, Schedule
-from edgedistill.trainee import HIDDEN, Trainee
+from edgedistill.trainee import Trainee
 from edgedistill.training import TrainingData, train_stage
 
 
@@ -57,9 +57,9 @@ def trained(tmp_path, asked, *terms, needs=frozenset({"labels"})):
     return SimpleNamespace(trainee=trainee, steps=steps, history=history)
 
 
-def watched(ragged=None, **change):
+def watched(items=None, **change):
     """Training data that keeps the numbers of every batch that is fetched."""
-    plain = data(ragged or tokens())
+    plain = data(items or tokens())
     batches = []
 
     class Watched(TrainingData):
@@ -200,9 +200,12 @@ def test_the_last_weights_are_kept_where_no_loss_trains_the_head(tmp_path):
 
 def test_recorded_states_reach_the_losses_by_their_layer(tmp_path):
     recorded = {0: torch.full((1, 3, 16), 0.25), 5: torch.full((1, 3, 16), 5.0)}
-    batch = {name: torch.from_numpy(value) for name, value in tokens(1).batch([0], 3).items()}
-    batch |= {f"{HIDDEN}{layer}": states for layer, states in recorded.items()}
-    batch |= {"teacher_logits": torch.tensor([[1.0, 2.0]]), "teacher_embedding": torch.full((1, 16), 7.0)}
+    batch = replace(
+        data(tokens(1)).fetch([0]),
+        teacher_hidden=recorded,
+        teacher_logits_RC=torch.tensor([[1.0, 2.0]]),
+        teacher_embedding_BE=torch.full((1, 16), 7.0),
+    )
     term = Term()
     Trainee(student(), TASK, [term], frozenset({"hidden", "logits"}))(batch)
     (inputs,) = term.seen
@@ -210,7 +213,7 @@ def test_recorded_states_reach_the_losses_by_their_layer(tmp_path):
         layer: states.tolist() for layer, states in recorded.items()
     }
     assert inputs.teacher_logits_RC.tolist() == [[1.0, 2.0]]
-    assert inputs.teacher_embedding_BE.tolist() == batch["teacher_embedding"].tolist()
+    assert inputs.teacher_embedding_BE.tolist() == [[7.0] * 16]
 
 
 def test_a_worse_epoch_does_not_replace_a_better_one_but_an_equal_one_does(tmp_path):

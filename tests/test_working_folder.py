@@ -8,12 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
+from helpers import text_items
 
 from edgedistill import environments, plugins, process
 from edgedistill.measuring.child import Child
-from edgedistill.ragged import Ragged
 from edgedistill.runtimes._browser import chromium
 
 MODULES = (
@@ -55,7 +54,7 @@ def trapped(tmp_path, monkeypatch):
 def in_child(python: Path, log: Path, path: str | None, monkeypatch) -> None:
     """A measuring process of this interpreter, started from here, that imports, loads and answers."""
     monkeypatch.setenv("PYTHONPATH", path or "")
-    data = Ragged({"input_ids": np.arange(3)}, np.array([0, 3]), frozenset({"input_ids"}))
+    data = text_items([[0, 1, 2]])
     data.save(log.parent / "inputs.safetensors")
     with Child(log, python=python) as child:
         child.ask("inputs", file=str(log.parent / "inputs.safetensors"), batch=1, length=None)

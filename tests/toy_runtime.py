@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from toy_target import PACKAGES, Session
+from toy_target import PACKAGES, Graph
 
 from edgedistill.contracts.runtime import Runtime
 
-RUNTIME = Runtime(api=1, targets=("toy",), suffixes=(".toy",), packages=PACKAGES, open=Session, version=lambda: "1")
+RUNTIME = Runtime(api=1, targets=("toy",), suffixes=(".toy",), packages=PACKAGES, open=Graph, version=lambda: "1")

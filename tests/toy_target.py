@@ -50,21 +50,21 @@ TARGET = Target(
 )
 
 
-class Session:
-    def __init__(self, file, threads):
+class Graph:
+    def __init__(self, file, threads, names):
         from edgedistill.runtimes import onnxruntime
 
-        self.inner = onnxruntime.open(file, threads)
-        self.input_names = self.inner.input_names
+        self.inner = onnxruntime.open(file, threads, names)
+        self.inputs, self.outputs = self.inner.inputs, self.inner.outputs
         self.length = int(file.stem.rsplit("-", 1)[1])
         self.file = file
 
-    def run(self, inputs):
-        shapes = {inputs[name].shape for name in self.input_names}
+    def run(self, feeds):
+        shapes = {feeds[name].shape for name in self.inputs}
         assert shapes == {(1, self.length)}, f"{shapes} in a file for {self.length}"
         if "dies-later" in self.file.name:
             os.abort()
-        return self.inner.run(inputs)
+        return self.inner.run(feeds)
 
     def backend(self):
         if "elsewhere" in self.file.name:

@@ -14,12 +14,12 @@ import yaml
 
 from bench.peers.job import Finished, Job, Turns, finish, read_job
 from edgedistill import loading, sources
+from edgedistill.contracts.answers import Answers
 from edgedistill.data import PreparedData
 from edgedistill.engine import execute
 from edgedistill.machine import versions
 from edgedistill.planning import make_plan
 from edgedistill.progress import Progress
-from edgedistill.signals import load_rows
 
 PREPARING = ("record_signals", "augment_text")
 """Kinds of steps that stand for what the other programs do while they train."""
@@ -85,8 +85,8 @@ def main() -> None:
     done = execute(plan, run, progress)
     made = plan.made(done)
     training, tested = made.models["student"].record, made.tested["student"]
-    logits = np.asarray(load_rows(tested.path(tested.record.answers)).values)
-    labels = np.asarray(PreparedData.of(made.data["teacher"].reading("test")).tokens("test").values["labels"])
+    logits = Answers.open(tested.path(tested.record.answers)).values["logits"]
+    labels = np.asarray(PreparedData.of(made.data["teacher"].reading("test")).items("test").values["labels"])
     finish(
         job,
         logits,

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from edgedistill.contracts.metric import signed
+from edgedistill.evaluation.wording import heading
 from edgedistill.provenance import Provenance
-from edgedistill.results import CandidateResult, Interval, Results
+from edgedistill.results import CandidateResult, Difference, Estimate, Results
 
 
 @dataclass(frozen=True)
@@ -36,30 +38,27 @@ def render_card(facts: CardFacts) -> str:
         keep_trailing_newline=True,
     )
     results, row = facts.results, facts.row
-    rows = results.data["rows"]
-    assert isinstance(rows, dict)
     length = f"text, cut to {facts.max_length} tokens" if facts.max_length is not None else "pixels"
-    versions = results.environment.get("versions")
+    host = results.hosts[row.host]
     return environment.get_template("card.md.jinja").render(
         results=results,
         row=row,
-        files=[file.removeprefix(f"models/{row.round}/") for file in row.files],
+        files=[file.removeprefix(f"models/{row.model}/") for file in row.files],
         task=facts.task,
         labels=facts.labels,
         given=length,
         lineage=_lineage(facts),
-        data=", ".join(f"{count} items of {name}" for name, count in rows.items()),
+        data=", ".join(f"{count} examples of {name}" for name, count in results.data.examples.items()),
         losses=_losses(facts),
         limits=_limits(facts),
-        machine=_machine(results),
-        versions=", ".join(f"{name} {number}" for name, number in versions.items())
-        if isinstance(versions, dict)
-        else "unknown",
+        machine=host.place,
+        versions=", ".join(f"{name} {number}" for name, number in host.versions.items()) or "unknown",
         provenance=facts.provenance,
         golden=facts.golden,
         mb=lambda size: f"{size / 1e6:.2f}",
         ms=lambda value: "unknown" if value is None else f"{value:.2f} ms",
-        interval=_interval,
+        metric=heading(results.metric, results.direction),
+        estimate=_estimate,
         cell=lambda text: text.replace("|", "\\|"),
     )
 
@@ -70,7 +69,7 @@ def _lineage(facts: CardFacts) -> list[str]:
     teacher = known.get("teacher")
     lines = [f"Teacher: {teacher.name if teacher is not None else 'trained from nothing on the training data'}."]
     for each in facts.results.rounds:
-        if facts.row.round == "teacher":
+        if facts.row.model == "teacher":
             break
         start = known.get(f"student {each.id}")
         origin = f" (started as {start.name})" if start is not None else ""
@@ -78,7 +77,7 @@ def _lineage(facts: CardFacts) -> list[str]:
             f"Round {each.id}: a student by `{each.student}`{origin}, {each.parameters:,} parameters, taught by "
             f"{each.teacher}."
         )
-        if each.id == facts.row.round:
+        if each.id == facts.row.model:
             break
     lines.append(f"Then made into {facts.row.target} in {facts.row.precision}.")
     return lines
@@ -86,24 +85,24 @@ def _lineage(facts: CardFacts) -> list[str]:
 
 def _losses(facts: CardFacts) -> list[str]:
     row, results = facts.row, facts.results
-    lines = []
-    if row.accuracy is not None:
-        lines.append(
-            f"Against the teacher: {row.accuracy - results.teacher.accuracy:+.4f} {results.metric} on test "
-            f"({0.0 - row.accuracy_drop:+.4f} on validation, which chose)."
-        )
-    own = next((each for each in results.rounds if each.id == row.round), None)
+    metric = heading(results.metric, results.direction)
+    lines = [
+        f"Against the teacher: {row.test.value - results.teacher.test.value:+.4f} {metric} on test "
+        f"({_change(row.drop, results)} on validation, which chose)."
+    ]
+    own = next((each for each in results.rounds if each.id == row.model), None)
     if own is not None:
-        low, high = own.drop_from_teacher_ci
+        low, high = sorted(signed(0.0 - end, results.direction) for end in own.drop.interval or (0.0, 0.0))
         lines.append(
-            f"Of that, distillation: {0.0 - own.drop_from_teacher:+.4f} (95% interval of the difference, paired: "
-            f"[{0.0 - high:+.4f}, {0.0 - low:+.4f}])."
+            f"Of that, distillation: {_change(own.drop, results)} (95% interval of the difference, paired: "
+            f"[{low:+.4f}, {high:+.4f}])."
         )
-        if own.gain_over_control is not None and own.gain_over_control_ci is not None:
-            low, high = own.gain_over_control_ci
+        if own.gain is not None and own.gain.interval is not None:
+            low, high = own.gain.interval
+            better = "" if results.direction == "higher" else ", positive is better"
             lines.append(
-                f"Against the same student trained without a teacher: {own.gain_over_control:+.4f} "
-                f"[{low:+.4f}, {high:+.4f}]."
+                f"Against the same student trained without a teacher: a gain of {own.gain.value:+.4f} "
+                f"[{low:+.4f}, {high:+.4f}]{better}."
             )
     lines.append(
         f"Of its torch model's answers on validation this file repeats {row.agreement_with_student:.2%}; its outputs "
@@ -117,12 +116,12 @@ def _limits(facts: CardFacts) -> list[str]:
     lines = [
         f"It knows these {len(facts.labels)} labels and no 'none of them': any input gets one of them.",
         "It was tested on data like the training data; on other data it may do worse"
-        + ("" if _elsewhere(facts) is None else f" ({_elsewhere(facts)})")
+        + ("" if _ood(facts) is None else f" ({_ood(facts)})")
         + ".",
         "Latency and memory hold for the machine named above; other processors have other figures, and int8 arithmetic "
         "may differ in its last digits. Measure it where it will run.",
     ]
-    own = next((each for each in facts.results.rounds if each.id == row.round), None)
+    own = next((each for each in facts.results.rounds if each.id == row.model), None)
     if own is not None and own.only_edgedistill_loads_it:
         lines.append(
             "`config.json` names a model type that only edgedistill knows: transformers, optimum and transformers.js "
@@ -137,21 +136,22 @@ def _limits(facts: CardFacts) -> list[str]:
     return lines + [f"Warning of the run: {each}" for each in facts.results.warnings]
 
 
-def _elsewhere(facts: CardFacts) -> str | None:
-    own = next((each for each in facts.results.rounds if each.id == facts.row.round), None)
-    sets = (own.elsewhere if own is not None else facts.results.teacher.elsewhere).items()
+def _ood(facts: CardFacts) -> str | None:
+    own = next((each for each in facts.results.rounds if each.id == facts.row.model), None)
+    sets = (own.ood if own is not None else facts.results.teacher.ood).items()
     shown = [
-        f"{name}: " + ", ".join(f"{what} {value:.4f}" for what, value in figures if value is not None)
+        f"{name}: " + ", ".join(f"{what} {found.value:.4f}" for what, found in figures if found is not None)
         for name, each in sets
-        for figures in [((facts.results.metric, each.accuracy), ("AUROC", each.auroc))]
+        for figures in [((facts.results.metric, each.primary), ("AUROC", each.auroc))]
     ]
     return "; ".join(shown) or None
 
 
-def _machine(results: Results) -> str:
-    environment = results.environment
-    return f"{environment.get('cpu', 'unknown processor')}, {environment.get('system', 'unknown system')}"
+def _change(drop: Difference, results: Results) -> str:
+    """The metric minus the teacher's, whatever its direction."""
+    return f"{0.0 - signed(drop.value, results.direction):+.4f}"
 
 
-def _interval(value: float, interval: Interval) -> str:
-    return f"{value:.4f} [{interval[0]:.4f}, {interval[1]:.4f}]"
+def _estimate(found: Estimate) -> str:
+    ends = found.interval
+    return f"{found.value:.4f}" + ("" if ends is None else f" [{ends[0]:.4f}, {ends[1]:.4f}]")

@@ -3,16 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from edgedistill.bundling.fields import Fields, name_problem, shown
 from edgedistill.errors import UserError
-from edgedistill.interfaces import MODEL_INPUTS
 
-BUNDLE_SCHEMA = "edgedistill/bundle/1"
-_THREADS, _BATCH, _LENGTH, _LABELS, _TOKENS, _BYTES = 4096, 65536, 2**24, 2**20, 2**31 - 1, 2**50
+BUNDLE_SCHEMA = "edgedistill/bundle/2"
+_THREADS, _BATCH, _LENGTH, _LABELS, _BYTES = 4096, 65536, 2**24, 2**20, 2**50
+_EXAMPLES = 2**50
+_TYPES = ("int8", "uint8", "int32", "int64", "float16", "float32", "float64", "bool")
 _NOT_NEGATIVE = ("load_ms", "throughput_per_s")
 _PERCENTILES = ("p50", "p90", "p95", "p99")
+
+
+@dataclass(frozen=True)
+class PortFacts:
+    """An input or output of a file."""
+
+    name: str
+    type: str
+    """As numpy calls it."""
+    shape: tuple[int | None, ...] | None
+    """A size of None may be any; None where the runtime doesn't tell."""
+
+
+@dataclass(frozen=True)
+class ComponentFacts:
+    """One component of the model, each of its files one that the runtime opens: a file, or a folder of device files."""
+
+    opened: tuple[tuple[int | None, str], ...]
+    """By the length that each takes; None: the one file that takes all."""
+    inputs: tuple[PortFacts, ...]
+    """In the file's order."""
+    outputs: tuple[PortFacts, ...]
+
+    def as_json(self) -> dict[str, object]:
+        """As `bundle.json` has it."""
+        return {
+            "files": self.opened,
+            "inputs": [asdict(port) for port in self.inputs],
+            "outputs": [asdict(port) for port in self.outputs],
+        }
 
 
 @dataclass(frozen=True)
@@ -24,7 +55,7 @@ class Facts:
     chosen: bool
     task: str
     metric: str
-    round: str
+    model: str
     target: str
     precision: str
     runtime: str
@@ -35,19 +66,20 @@ class Facts:
     max_abs_diff: float
     """Of the file's outputs from its torch model, on the run's validation set."""
     file_bytes: int
-    opened: tuple[tuple[int | None, str], ...]
-    """What the runtime opens, by the length that it takes; None: the one file that takes all."""
+    components: Mapping[str, ComponentFacts]
+    """What the runtime opens."""
     device_files: Mapping[str, str]
     """Name inside the bundle and sha256 of each file that the device needs."""
-    inputs: tuple[str, ...]
-    """Of the files, in their order."""
     max_length: int | None
     """In tokens; None for a task without them."""
-    lengths: tuple[int, ...]
-    pad_token: int
     timed_length: int | None
     labels: int
     """How many there are."""
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """The lengths that there are files for; none where one file takes all."""
+        return tuple(length for length, _ in next(iter(self.components.values())).opened if length is not None)
 
 
 def read_facts(content: object, where: str) -> Facts:
@@ -61,15 +93,13 @@ def read_facts(content: object, where: str) -> Facts:
     if (found := fields.take("schema")) != BUNDLE_SCHEMA:
         raise UserError(f"{where}: schema is {shown(found)}, expected '{BUNDLE_SCHEMA}'")
     fields.word("edgedistill")
-    fields.mapping("environment")
+    fields.mapping("host")
     _check_provenance(fields)
-    names = ("recipe", "candidate", "task", "metric", "round", "target", "precision", "runtime")
+    names = ("recipe", "candidate", "task", "metric", "model", "target", "precision", "runtime")
     words = {name: fields.word(name) for name in names}
     threads, batch = fields.integer("threads", 1, _THREADS), fields.integer("batch", 1, _BATCH)
     measured, max_abs_diff, file_bytes = _measured(fields)
     max_length = fields.integer_or_none("max_length", 1, _LENGTH)
-    opened = _opened(fields, max_length)
-    lengths = tuple(length for length, _ in opened if length is not None)
     facts = Facts(
         **words,
         chosen=fields.boolean("chosen"),
@@ -78,14 +108,11 @@ def read_facts(content: object, where: str) -> Facts:
         measured=measured,
         max_abs_diff=max_abs_diff,
         file_bytes=file_bytes,
-        opened=opened,
+        components=_components(fields, max_length),
         device_files=fields.hashes("device_files"),
-        inputs=_inputs(fields, batch, max_length, lengths),
         max_length=max_length,
-        lengths=lengths,
-        pad_token=fields.integer("pad_token", 0, _TOKENS),
         timed_length=fields.integer_or_none("timed_length", 1, _LENGTH),
-        labels=fields.integer("labels", 1, _LABELS),
+        labels=fields.integer("labels", 0, _LABELS),
     )
     fields.end()
     _check_candidate(facts, where)
@@ -93,12 +120,12 @@ def read_facts(content: object, where: str) -> Facts:
 
 
 def _check_candidate(facts: Facts, where: str) -> None:
-    own = f"{facts.round}/{facts.target}/{facts.precision}/{facts.runtime}"
+    own = f"{facts.model}/{facts.target}/{facts.precision}/{facts.runtime}"
     if facts.candidate != own and not facts.candidate.startswith(f"{own}@"):
         raise UserError(f"{where}: candidate is {shown(facts.candidate)}, expected '{own}', as its other fields say")
-    for _, name in facts.opened:
-        if name not in facts.device_files:
-            raise UserError(f"{where}: opened names {shown(name)}, which is not among its device_files")
+    for _, name in (pair for each in facts.components.values() for pair in each.opened):
+        if not any(file == name or file.startswith(f"{name}/") for file in facts.device_files):
+            raise UserError(f"{where}: files names {shown(name)}, which is not among its device_files")
 
 
 def _check_provenance(fields: Fields) -> None:
@@ -115,10 +142,13 @@ def _measured(fields: Fields) -> tuple[Mapping[str, object], float, int]:
     """What the run measured, whole; how far the file was off; how large it was."""
     content = fields.mapping("measured")
     own = Fields(content, f"{fields.where}: measured")
-    for name in ("accuracy", "validation_accuracy"):
-        own.number_or_none(name, 0, 1)
-    own.interval_or_none("accuracy_ci", 0, 1)
-    own.number("accuracy_drop", -1, 1)
+    for number, figure in enumerate(own.items("figures")):
+        _check_figure(Fields(figure, f"{own.where}: figure {number}"))
+    drop = own.fields("drop")
+    _check_estimate(drop)
+    drop.number_or_none("p", 0, 1)
+    drop.word("split")
+    drop.end()
     own.number("agreement_with_student", 0, 1)
     for name in _NOT_NEGATIVE:
         own.number_or_none(name, 0)
@@ -135,45 +165,79 @@ def _measured(fields: Fields) -> tuple[Mapping[str, object], float, int]:
     return content, off, size
 
 
+def _components(fields: Fields, max_length: int | None) -> Mapping[str, ComponentFacts]:
+    """By name, all with files of the same lengths."""
+    found: dict[str, ComponentFacts] = {}
+    for name, content in fields.mapping("components").items():
+        if not name.isidentifier():
+            raise fields.refuse("components", name, "names of letters, digits and _")
+        each = Fields(content, f"{fields.where}: components: {name}")
+        found[name] = ComponentFacts(_opened(each, max_length), _ports(each, "inputs"), _ports(each, "outputs"))
+        each.end()
+    if not found or len({tuple(length for length, _ in each.opened) for each in found.values()}) > 1:
+        raise fields.refuse("components", list(found), "at least one, and files of the same lengths for each")
+    return found
+
+
+def _check_figure(figure: Fields) -> None:
+    figure.word("metric")
+    if (direction := figure.word("direction")) not in ("higher", "lower"):
+        raise figure.refuse("direction", direction, "'higher' or 'lower'")
+    _check_estimate(figure)
+    figure.integer_or_none("examples", 1, _EXAMPLES)
+    figure.word("split")
+    if (host := figure.take("host")) is not None and not isinstance(host, str):
+        raise figure.refuse("host", host, "a text or null")
+    figure.end()
+
+
+def _check_estimate(fields: Fields) -> None:
+    fields.number("value")
+    low, high = fields.number_or_none("low"), fields.number_or_none("high")
+    if (low is None) is not (high is None) or (low is not None and high is not None and low > high):
+        raise fields.refuse("low and high", [low, high], "two numbers, the lower first, or null for both")
+
+
 def _opened(fields: Fields, max_length: int | None) -> tuple[tuple[int | None, str], ...]:
     """The files by their lengths: one for all, or one for each, the shortest first."""
-    pairs = fields.items("opened")
+    pairs = fields.items("files")
     expected = "pairs of a length (or null, for one file that takes all) and a file, the shortest length first"
     found: list[tuple[int | None, str]] = []
     for pair in pairs:
         length, name = pair if isinstance(pair, list) and len(pair) == 2 else (True, None)
         if isinstance(length, bool) or not (length is None or isinstance(length, int)) or not isinstance(name, str):
-            raise fields.refuse("opened", pairs, expected)
+            raise fields.refuse("files", pairs, expected)
         if (problem := name_problem(name)) is not None:
-            raise UserError(f"{fields.where}: opened names {shown(name)}, {problem}")
+            raise UserError(f"{fields.where}: files names {shown(name)}, {problem}")
         found.append((length, name))
     lengths = [length for length, _ in found if length is not None]
     alone = len(found) == 1 and not lengths
     ordered = bool(lengths) and len(lengths) == len(found) and lengths == sorted({*lengths}) and lengths[0] >= 1
     if not (alone or ordered):
-        raise fields.refuse("opened", pairs, expected)
+        raise fields.refuse("files", pairs, expected)
     if lengths and max_length is not None and lengths[-1] != max_length:
-        raise fields.refuse("the longest length of opened", lengths[-1], f"max_length, {max_length}")
-    if (told := fields.items("lengths")) != lengths:
-        raise fields.refuse("lengths", told, f"those of opened, {lengths}")
+        raise fields.refuse("the longest length of files", lengths[-1], f"max_length, {max_length}")
     return tuple(found)
 
 
-def _inputs(fields: Fields, batch: int, max_length: int | None, lengths: tuple[int, ...]) -> tuple[str, ...]:
-    """The names of the files' inputs, every one of the only type and shape that there is."""
-    width: object = None if max_length is None else list(lengths) or f"1..{max_length}"
-    found: list[str] = []
-    for content in fields.items("inputs"):
-        each = Fields(content, f"{fields.where}: inputs")
-        name = each.word("name")
-        if name not in MODEL_INPUTS or name in found:
-            raise each.refuse("name", name, f"one of {', '.join(MODEL_INPUTS)}, and each once")
-        if (kind := each.take("type")) != "int64":
-            raise each.refuse("type", kind, "'int64'")
-        if (shape := each.take("shape")) != [batch, width]:
-            raise each.refuse("shape", shape, f"{[batch, width]}, as batch, lengths and max_length say")
+def _ports(fields: Fields, key: str) -> tuple[PortFacts, ...]:
+    """Inputs or outputs, each name once."""
+    found: dict[str, PortFacts] = {}
+    for content in fields.items(key):
+        each = Fields(content, f"{fields.where}: {key}")
+        name, kind, shape = each.word("name"), each.word("type"), each.take("shape")
+        if name in found:
+            raise each.refuse("name", name, "each once")
+        if kind not in _TYPES:
+            raise each.refuse("type", kind, f"one of {', '.join(_TYPES)}")
+        sizes = shape if isinstance(shape, list) else []
+        good = all(
+            size is None or (isinstance(size, int) and not isinstance(size, bool) and size >= 0) for size in sizes
+        )
+        if not good or not (shape is None or isinstance(shape, list)):
+            raise each.refuse("shape", shape, "a list of sizes, null for any, or null")
         each.end()
-        found.append(name)
+        found[name] = PortFacts(name, kind, None if shape is None else tuple(sizes))
     if not found:
-        raise fields.refuse("inputs", [], "at least one")
-    return tuple(found)
+        raise fields.refuse(key, [], "at least one")
+    return tuple(found.values())

@@ -29,9 +29,9 @@ class Fields:
             raise UserError(f"{self.where}: lacks '{name}'")
         return self._left.pop(name)
 
-    def has(self, name: str) -> bool:
-        """Whether there is a field of that name that was not taken yet."""
-        return name in self._left
+    def left(self) -> tuple[str, ...]:
+        """The names of the fields that were not taken yet."""
+        return tuple(self._left)
 
     def refuse(self, name: str, got: object, expected: str) -> UserError:
         """The error of a field."""

@@ -1,58 +1,69 @@
-"""The golden inputs of a bundle: which they are, how far an answer may lie from the expected one, and `golden.json` as
-one typed, closed value."""
+"""The golden inputs of a bundle: which they are, how far an answer may lie from the expected one, and their files, read
+as typed, closed values: `golden.json` says what a person reads, `golden-items.safetensors` and
+`golden-answers.safetensors` hold the numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgedistill.arrays import Floats, Integers
 from edgedistill.bundling.facts import Facts
 from edgedistill.bundling.fields import Fields, shown
-from edgedistill.errors import UserError
+from edgedistill.bundling.strict_json import LARGEST_FILE
+from edgedistill.contracts.answers import Answers
+from edgedistill.contracts.items import Items
+from edgedistill.contracts.judge import Judge
+from edgedistill.errors import EdgedistillError, UserError
 from edgedistill.exporting import TOLERANCE
-from edgedistill.interfaces import MODEL_INPUTS
-from edgedistill.ragged import Ragged
+from edgedistill.measuring.judged import numbers
 
-GOLDEN_SCHEMA = "edgedistill/golden/1"
-ITEMS = 32
+GOLDEN_SCHEMA = "edgedistill/golden/2"
+ITEMS_FILE, ANSWERS_FILE = "golden-items.safetensors", "golden-answers.safetensors"
+EXAMPLES = 32
 _MOST_ITEMS, _LARGEST_ID = 100_000, 2**31 - 1
 
 
 @dataclass(frozen=True)
-class Golden:
-    """Real inputs, and the rows (R, C) that the verified file answered to each of them."""
+class GoldenText:
+    """What a person reads of one golden input."""
 
-    items: Sequence[Mapping[str, object]]
-    """Each with `text` (what a person reads), `given` (the texts that the tokenizer reads), the model's inputs by name,
-    `rows`, and `labels` (R,)."""
+    text: str
+    given: tuple[str, ...]
+    """The texts that the tokenizer reads."""
+    answers: tuple[str, ...]
+    """What the model says, decision by decision."""
+
+
+@dataclass(frozen=True)
+class Golden:
+    """Real inputs, and what the verified file answered to each of them."""
+
+    items: Items
+    answers: Answers
+    texts: Sequence[GoldenText]
+    """(N,)"""
     tolerance: float
-    """Largest difference of one output from the expected one."""
+    """Largest difference of one number of an answer from the expected one."""
     reason: str
 
-    def ragged(self, pad_token: int) -> Ragged:
-        """The inputs as the measuring process reads them."""
-        names = [name for name in MODEL_INPUTS if name in self.items[0]]
-        columns = {name: [np.asarray(item[name], dtype=np.int64) for item in self.items] for name in names}
-        lengths = [len(each) for each in columns[names[0]]]
-        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        values = {name: np.concatenate(each) for name, each in columns.items()}
-        return Ragged(values, offsets, frozenset(names), pad_token)
 
-    def rows(self, item: int) -> NDArray[np.float32]:
-        """(R, C) expected rows of one item."""
-        return np.asarray(self.items[item]["rows"], dtype=np.float32)
-
-
-def spread_by_length(lengths: Integers, count: int = ITEMS) -> list[int]:
-    """That many items, evenly spread over all when ordered by length: the shortest and the longest are among them, and
-    the median length is the data's own, so that they may be timed as well."""
+def spread_by_length(lengths: Integers, count: int = EXAMPLES) -> list[int]:
+    """That many examples, evenly spread over all when ordered by length: the shortest and the longest are among them,
+    and the median length is the data's own, so that they may be timed as well."""
     order = np.argsort(lengths, kind="stable")
     places = np.unique(np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int))
     return sorted(int(item) for item in order[places])
+
+
+def golden_items(items: Items) -> Integers:
+    """Numbers of all items of the examples that are spread by the length of their longest item."""
+    examples, first = np.unique(items.example, return_index=True)
+    longest = np.maximum.reduceat(items.lengths, first)
+    return items.of_examples(examples[spread_by_length(longest)])
 
 
 def largest_tolerance(rows: Floats) -> float:
@@ -60,7 +71,7 @@ def largest_tolerance(rows: Floats) -> float:
     every input the same answer could pass.
 
     Args:
-        rows: (N, C), of all golden inputs.
+        rows: (D, K), of all golden inputs.
     """
     return float(np.ptp(rows, axis=0).max()) / 2
 
@@ -70,7 +81,7 @@ def tolerance(max_abs_diff: float, precision: str, rows: Floats) -> tuple[float,
 
     Args:
         max_abs_diff: largest difference of the file's outputs from its torch model on validation.
-        rows: (N, C), of all golden inputs.
+        rows: (D, K), of all golden inputs.
     """
     if max_abs_diff <= TOLERANCE:
         return TOLERANCE, (
@@ -90,83 +101,144 @@ def tolerance(max_abs_diff: float, precision: str, rows: Floats) -> tuple[float,
     )
 
 
-def first_wrong(given: Floats, expected: Floats, allowed: float) -> str | None:
-    """What is wrong with one item's rows, or None.
+def first_wrong(judge: Judge, given: Answers, expected: Answers, allowed: float) -> tuple[str | None, float | None]:
+    """What is wrong with the answers to one item, or None; and by how much they are off, None where that cannot be
+    said."""
+    for name, array in expected.values.items():
+        found = given.values.get(name)
+        if found is None or found.shape != array.shape:
+            shape = None if found is None else found.shape
+            return f"has {shape} outputs, expected {array.shape}", None
+    if not np.isfinite(numbers(given)).all():
+        return "has outputs that are not numbers", None
+    worst = float(judge.fidelity(expected, given).difference.max(initial=0))
+    return (None if worst <= allowed else f"is off by {worst:.4g}, allowed is {allowed:.4g}"), worst
 
-    Args:
-        given: (R, C).
-        expected: (R, C).
-    """
-    if given.shape != expected.shape:
-        return f"has {given.shape} outputs, expected {expected.shape}"
-    if not np.isfinite(given).all():
-        return "has outputs that are not numbers"
-    worst = float(np.abs(given - expected).max())
-    return None if worst <= allowed else f"is off by {worst:.4g}, allowed is {allowed:.4g}"
 
-
-def read_golden(content: object, facts: Facts, labels: Sequence[str], where: str) -> Golden:
-    """Take `golden.json` apart.
+def read_golden(content: object, folder: Path, facts: Facts, labels: Sequence[str], judge: Judge) -> Golden:
+    """Take `golden.json` and its files apart.
 
     Raises:
-        UserError: another schema; a field that is missing, unknown, of another type or out of range; inputs or rows
+        UserError: another schema; a field that is missing, unknown, of another type or out of range; inputs or answers
             that are not those of such a model; or another tolerance than the run's own figures give.
     """
+    where = str(folder / "golden.json")
     fields = Fields(content, where)
     if (found := fields.take("schema")) != GOLDEN_SCHEMA:
         raise UserError(f"{where}: schema is {shown(found)}, expected '{GOLDEN_SCHEMA}'")
     fields.text("what")
     allowed, reason = fields.number("tolerance", 0), fields.text("tolerance_reason")
-    items = fields.items("items")
+    texts = [_text(Fields(item, f"{where}: item {number}")) for number, item in enumerate(fields.items("items"))]
     fields.end()
-    if not 1 <= len(items) <= _MOST_ITEMS:
-        raise UserError(f"{where}: has {len(items)} golden inputs, expected 1 to {_MOST_ITEMS}")
-    rows = [_check_item(Fields(item, f"{where}: item {number}"), facts, labels) for number, item in enumerate(items)]
-    if len({frozenset(item) for item in items if isinstance(item, dict)}) > 1:
-        raise UserError(f"{where}: its items differ in which inputs they have")
-    expected, _ = tolerance(facts.max_abs_diff, facts.precision, np.concatenate(rows))
-    if not abs(allowed - expected) <= 1e-6 * expected:
+    golden = Golden(_items(folder / ITEMS_FILE), _answers(folder / ANSWERS_FILE), texts, allowed, reason)
+    check_golden(golden, facts, labels, judge, folder)
+    return golden
+
+
+def check_golden(golden: Golden, facts: Facts, labels: Sequence[str], judge: Judge, folder: Path) -> None:
+    """Whether the parts agree with each other and with the facts.
+
+    Raises:
+        UserError: they don't.
+    """
+    where = str(folder / "golden.json")
+    items, answers = golden.items, golden.answers
+    if not 1 <= len(golden.texts) <= _MOST_ITEMS or len(golden.texts) != len(items):
         raise UserError(
-            f"{where}: tolerance is {allowed:g}, expected {expected:g}, as the run's max_abs_diff and the golden rows "
-            "give; with another one the test would not say what it says"
+            f"{where}: has {len(golden.texts)} golden inputs, expected 1 to {_MOST_ITEMS}, as {ITEMS_FILE} has"
         )
-    return Golden([dict(item) for item in items if isinstance(item, dict)], allowed, reason)
-
-
-def _check_item(item: Fields, facts: Facts, labels: Sequence[str]) -> Floats:
-    """The (R, C) rows of one item, when all of it is as such a model's."""
-    item.text("text")
-    given = item.items("given")
+    _check_inputs(items, facts, folder / ITEMS_FILE)
+    _check_answers(answers, items, folder / ANSWERS_FILE)
     wanted = (0,) if facts.max_length is None else (0, 1, 2)  # no free text: words that were given one by one
-    if len(given) not in wanted or not all(isinstance(text, str) for text in given):
-        raise item.refuse("given", given, "at most two texts" if facts.max_length is not None else "no texts")
-    _check_inputs(item, facts)
-    rows = item.items("rows")
-    for row in rows:
-        numbers = isinstance(row, list) and all(isinstance(x, int | float) and not isinstance(x, bool) for x in row)
-        if not numbers or len(row) != facts.labels:  # type: ignore[arg-type]
-            raise item.refuse("rows", row, f"rows of {facts.labels} numbers, one for each label")
-    values = np.asarray(rows, dtype=np.float64).reshape(len(rows), facts.labels)
-    if not len(rows) or not (np.abs(values) <= np.finfo(np.float32).max).all():
-        raise item.refuse("rows", rows, "at least one row, of numbers that float32 holds")
-    names = item.items("labels")
-    numbers_of = {name: number for number, name in enumerate(labels)}
-    best = [numbers_of.get(name) if isinstance(name, str) else None for name in names]
-    if len(best) != len(rows) or any(k is None or row[k] != row.max() for k, row in zip(best, values, strict=True)):
-        raise item.refuse("labels", names, "the label of each row's largest number")
+    said = _texts(judge, answers, labels, folder / ANSWERS_FILE)
+    for number, text in enumerate(golden.texts):
+        if len(text.given) not in wanted:
+            raise UserError(f"{where}: item {number}: given is {shown(text.given)}, expected at most two texts")
+        own = tuple(said[int(place)] for place in np.flatnonzero(answers.item == number))
+        if text.answers != own:
+            raise UserError(f"{where}: item {number}: answers is {shown(text.answers)}, expected {shown(own)}")
+    expected, _ = tolerance(facts.max_abs_diff, facts.precision, numbers(answers))
+    if not abs(golden.tolerance - expected) <= 1e-6 * expected:
+        raise UserError(
+            f"{where}: tolerance is {golden.tolerance:g}, expected {expected:g}, as the run's max_abs_diff and the "
+            "golden answers give; with another one the test would not say what it says"
+        )
+
+
+def _text(item: Fields) -> GoldenText:
+    text, given, answers = item.text("text"), item.items("given"), item.items("answers")
+    for name, values in (("given", given), ("answers", answers)):
+        if not all(isinstance(value, str) for value in values):
+            raise item.refuse(name, values, "a list of texts")
     item.end()
-    return values
+    return GoldenText(text, tuple(map(str, given)), tuple(map(str, answers)))
 
 
-def _check_inputs(item: Fields, facts: Facts) -> None:
-    """Token ids, or pixels, of one item: as many in every input, and no more than the file takes."""
-    longest = facts.max_length or (facts.lengths[-1] if facts.lengths else None)
-    counts = set()
-    for name in [each for each in MODEL_INPUTS if each in facts.inputs or item.has(each)]:
-        values = item.items(name)
-        most = 1 if name == "attention_mask" else _LARGEST_ID
-        if not all(isinstance(x, int) and not isinstance(x, bool) and 0 <= x <= most for x in values):
-            raise item.refuse(name, values, f"whole numbers from 0 to {most}")
-        counts.add(len(values))
-    if len(counts) != 1 or not 1 <= min(counts) <= (longest or _LARGEST_ID):
-        raise item.refuse("the length of its inputs", sorted(counts), f"one, from 1 to {longest or _LARGEST_ID}")
+def _items(file: Path) -> Items:
+    try:
+        return Items.open(_small(file))
+    except Exception as error:  # noqa: BLE001 - safetensors has an error of its own for what is malformed, among others
+        raise _unreadable(file, error) from None
+
+
+def _answers(file: Path) -> Answers:
+    try:
+        return Answers.open(_small(file))
+    except Exception as error:  # noqa: BLE001 - as above
+        raise _unreadable(file, error) from None
+
+
+def _small(file: Path) -> Path:
+    if file.stat().st_size > LARGEST_FILE:
+        raise ValueError(f"it is larger than {LARGEST_FILE} bytes")
+    return file
+
+
+def _unreadable(file: Path, error: Exception) -> UserError:
+    return UserError(f"{file}: cannot be read: {' '.join(str(error).split())[:200] or type(error).__name__}")
+
+
+def _texts(judge: Judge, answers: Answers, labels: Sequence[str], file: Path) -> Sequence[str]:
+    try:
+        return judge.texts(answers, labels)
+    except EdgedistillError:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever a task makes of answers that are none of its
+        raise UserError(f"{file}: holds no answers of such a model: {type(error).__name__}: {error}") from None
+
+
+def _check_inputs(items: Items, facts: Facts, file: Path) -> None:
+    """Token ids in range, as many as the file takes; every other input a finite number."""
+    longest = facts.max_length or (facts.lengths[-1] if facts.lengths else _LARGEST_ID)
+    lengths = items.lengths
+    if not 1 <= int(lengths.min()) <= int(lengths.max()) <= longest:
+        raise UserError(f"{file}: holds inputs of {lengths.min()} to {lengths.max()} tokens, expected 1 to {longest}")
+    for name, column in items.columns.items():
+        values = items.values[name]
+        whole = np.issubdtype(values.dtype, np.integer) or values.dtype == np.bool_
+        if column.role == "input" and column.layout == "sequence" and not whole:
+            raise UserError(f"{file}: {shown(name)} is of {values.dtype}, expected whole numbers")
+        if not np.isfinite(np.asarray(values, np.float64)).all():
+            raise UserError(f"{file}: {shown(name)} holds what is no number")
+    if (tokens := items.token_column) is not None:
+        ids = items.values[tokens]
+        if len(ids) and not 0 <= int(ids.min()) <= int(ids.max()) <= _LARGEST_ID:
+            raise UserError(
+                f"{file}: {shown(tokens)} goes from {ids.min()} to {ids.max()}, expected 0 to {_LARGEST_ID}"
+            )
+
+
+def _check_answers(answers: Answers, items: Items, file: Path) -> None:
+    """At least one decision of every item, all of finite numbers."""
+    whole = all(np.issubdtype(each.dtype, np.integer) for each in (answers.item, answers.example))
+    fits = whole and answers.item.ndim == answers.example.ndim == 1 and len(answers.item) == len(answers.example) > 0
+    if not fits or any(len(each) != len(answers) for each in answers.values.values()):
+        raise UserError(f"{file}: its arrays are not of the same number of decisions")
+    known = (np.diff(answers.item) >= 0).all() and np.array_equal(np.unique(answers.item), np.arange(len(items)))
+    if not known or not np.array_equal(answers.example, items.example[answers.item]):
+        raise UserError(f"{file}: doesn't answer the items of {ITEMS_FILE}, each once and in their order")
+    floats = [each for each in answers.values.values() if np.issubdtype(each.dtype, np.floating)]
+    if not floats or not all(
+        (np.abs(np.asarray(each, np.float64)) <= np.finfo(np.float32).max).all() for each in floats
+    ):
+        raise UserError(f"{file}: expected finite numbers that float32 holds")

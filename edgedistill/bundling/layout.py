@@ -1,5 +1,5 @@
-"""What a bundle's folder holds, and whether it is still what it was. Needs neither torch nor pydantic: it is read on
-the device's own machine.
+"""What a bundle's folder holds, and whether it is still what it was. Needs no torch: it is read on the device's own
+machine.
 
 All of it is checked once, when the bundle is opened. `sha256.txt` vouches for every byte that is read; who can write a
 bundle can write that file too, so what the other files say is checked for itself: types, ranges, names inside the
@@ -9,18 +9,23 @@ folder, agreement with each other, and a tolerance that follows from the run's f
 from __future__ import annotations
 
 import hashlib
+import importlib
 import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgedistill import plugins
 from edgedistill.bundling.facts import Facts, read_facts
 from edgedistill.bundling.fields import name_problem, shown
-from edgedistill.bundling.golden import Golden, read_golden
+from edgedistill.bundling.golden import ANSWERS_FILE, ITEMS_FILE, Golden, check_golden, read_golden
 from edgedistill.bundling.strict_json import read_object, read_value
+from edgedistill.bundling.version_1 import BUNDLE_1, lift_facts, lift_golden
+from edgedistill.contracts.driver import Driver, PortNames
+from edgedistill.contracts.judge import Judge
+from edgedistill.device.files import Component, Files
 from edgedistill.errors import EdgedistillError, UserError
-from edgedistill.model_files import Opened
 
 FACTS = "bundle.json"
 GOLDEN = "golden.json"
@@ -48,9 +53,15 @@ class Bundle:
     """Files in the folder that are not the bundle's: nothing of them is read or run."""
 
     @property
-    def opened(self) -> Opened:
-        """What the runtime opens, by input length."""
-        return {length: self.folder / name for length, name in self.facts.opened}
+    def opened(self) -> Files:
+        """What the runtime opens."""
+        return {
+            name: Component(
+                {length: self.folder / file for length, file in each.opened},
+                PortNames(tuple(port.name for port in each.inputs), tuple(port.name for port in each.outputs)),
+            )
+            for name, each in self.facts.components.items()
+        }
 
 
 def is_bundle(folder: Path) -> bool:
@@ -68,10 +79,23 @@ def open_bundle(folder: Path) -> Bundle:
     if not is_bundle(folder):
         raise UserError(f"{folder}: is not a bundle, it has no {FACTS}")
     listed = check_hashes(folder)
-    facts = read_facts(read_object(folder / FACTS), str(folder / FACTS))
+    content, pad = read_object(folder / FACTS), None
+    if content.get("schema") == BUNDLE_1:
+        content, pad = lift_facts(content, str(folder / FACTS))
+    facts = read_facts(content, str(folder / FACTS))
     _check_device_files(folder, facts, listed)
     labels = _labels(folder, facts)
-    golden = read_golden(read_object(folder / GOLDEN), facts, labels, str(folder / GOLDEN))
+    task = plugins.task(facts.task)
+    judge: Judge = task.judge
+    _check_components(folder, facts, importlib.import_module(task.device).DRIVER)
+    if pad is not None:
+        golden = lift_golden(read_object(folder / GOLDEN), facts, labels, pad, str(folder / GOLDEN))
+        check_golden(golden, facts, labels, judge, folder)
+    else:
+        for name in (ITEMS_FILE, ANSWERS_FILE):
+            if name not in listed:
+                raise UserError(f"{folder}: {HASHES} does not list {name}")
+        golden = read_golden(read_object(folder / GOLDEN), folder, facts, labels, judge)
     unlisted = tuple(_unlisted(folder, listed))
     beside = {str(Path(name).parent) for name in facts.device_files}
     if near := [name for name in unlisted if str(Path(name).parent) in beside]:
@@ -80,6 +104,19 @@ def open_bundle(folder: Path) -> Bundle:
             "not list it; take it away"
         )
     return Bundle(folder, facts, golden, labels, unlisted)
+
+
+def _check_components(folder: Path, facts: Facts, driver: Driver) -> None:
+    """Raises UserError for a model that has not the components and outputs that the task asks for."""
+    if set(facts.components) != set(driver.components):
+        raise UserError(
+            f"{folder / FACTS}: components are {shown(sorted(facts.components))}, expected "
+            f"{', '.join(driver.components)}, which '{facts.task}' asks"
+        )
+    for name, each in facts.components.items():
+        given = [port.name for port in each.outputs]
+        if missing := [output for output in driver.outputs[name] if output not in given]:
+            raise UserError(f"{folder / FACTS}: outputs are {shown(given)}, expected {', '.join(missing)} among them")
 
 
 def describe_unlisted(bundle: Bundle) -> str | None:
@@ -188,7 +225,7 @@ def _labels(folder: Path, facts: Facts) -> tuple[str, ...]:
     """`labels.json`: as many names as the facts say, each once."""
     found = read_value(folder / LABELS)
     names = found if isinstance(found, list) else []
-    if not names or not all(isinstance(name, str) for name in names) or len({*names}) != len(names):
+    if not isinstance(found, list) or not all(isinstance(name, str) for name in names) or len({*names}) != len(names):
         raise UserError(f"{folder / LABELS}: is {shown(found)}, expected a list of names, each once")
     if len(names) != facts.labels:
         raise UserError(f"{folder / FACTS}: labels is {facts.labels}, expected {len(names)}, as {LABELS} has")

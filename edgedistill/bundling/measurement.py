@@ -1,9 +1,9 @@
-"""What a bundle's self-test found on one machine: `bundle-results.json`, schema `edgedistill/measurement/1`."""
+"""What a bundle's self-test found on one machine: `bundle-results.json`, schema `edgedistill/measurement/2`."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -14,8 +14,10 @@ from edgedistill.bundling.strict_json import read_object, read_value
 from edgedistill.errors import UserError
 from edgedistill.results import Latency
 
-MEASUREMENT_SCHEMA = "edgedistill/measurement/1"
-
+MEASUREMENT_SCHEMA = "edgedistill/measurement/2"
+MEASUREMENT_V1 = "edgedistill/measurement/1"
+_RENAMED = {"round": "model", "machine": "host"}
+"""Fields of schema 1."""
 
 NotNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
@@ -49,6 +51,16 @@ class GoldenResult(_Part):
         return self
 
 
+class Host(_Part):
+    """The machine that measured, as far as the system told."""
+
+    cpu: str = "unknown processor"
+    isa: Sequence[str] = ()
+    threads: Positive | None = None
+    memory_gb: NotNegative | None = None
+    system: str = "unknown system"
+
+
 class DeviceMeasurement(_Part):
     """One bundle on one machine, or on an emulated processor, which is never timed. Without a right answer nothing is
     timed or counted."""
@@ -58,7 +70,8 @@ class DeviceMeasurement(_Part):
     recipe: str
     candidate: str
     """Of the run that wrote the bundle."""
-    round: str
+    model: str
+    """A round's id, or `teacher`."""
     target: str
     precision: str
     runtime: str
@@ -68,7 +81,7 @@ class DeviceMeasurement(_Part):
     device_files: Mapping[str, str]
     """Name and sha256."""
     file_bytes: Positive
-    machine: Mapping[str, object]
+    host: Host
     backend: Mapping[str, object]
     """What really ran the file, as the runtime tells."""
     golden: GoldenResult
@@ -98,7 +111,7 @@ class DeviceMeasurement(_Part):
         """The machine in a few words: measurements with other words never share an axis."""
         if self.emulated_cpu is not None:
             return f"{self.emulated_cpu}, emulated"
-        return f"{self.machine.get('cpu', 'unknown processor')}, {self.machine.get('system', 'unknown system')}"
+        return f"{self.host.cpu}, {self.host.system}"
 
 
 def schema_of(file: Path) -> str | None:
@@ -111,15 +124,17 @@ def schema_of(file: Path) -> str | None:
 
 
 def load_measurement(file: Path) -> DeviceMeasurement:
-    """Read a results file.
+    """Read a results file, of schema 1 too.
 
     Raises:
         UserError: it isn't there, or is something else.
     """
     content = read_object(file)
     found = content.get("schema")
-    if found != MEASUREMENT_SCHEMA:
-        raise UserError(f"{file}: schema is {shown(found)}, expected '{MEASUREMENT_SCHEMA}'")
+    if found == MEASUREMENT_V1:
+        content = {_RENAMED.get(name, name): value for name, value in content.items()} | {"schema": MEASUREMENT_SCHEMA}
+    elif found != MEASUREMENT_SCHEMA:
+        raise UserError(f"{file}: schema is {shown(found)}, expected '{MEASUREMENT_SCHEMA}' or '{MEASUREMENT_V1}'")
     try:
         return DeviceMeasurement.model_validate_json(json.dumps(content))
     except ValidationError as error:

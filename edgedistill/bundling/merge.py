@@ -1,7 +1,7 @@
 """What other machines measured of a run's bundles beside what the run measured: one front a machine.
 
 Latencies of different machines are never compared: a candidate has a row on each machine, and is on that machine's
-front when nothing there beats it in accuracy, median latency and size at once.
+front when nothing there beats it in the primary metric, median latency and size at once.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from edgedistill.bundling.layout import sha256
 from edgedistill.bundling.measurement import DeviceMeasurement
 from edgedistill.errors import UserError
 from edgedistill.exporting import TOLERANCE
-from edgedistill.results import CandidateResult, Latency, Results
-from edgedistill.select import Figures, pareto_front
+from edgedistill.results import CandidateResult, Figure, Latency, Results
+from edgedistill.select import Figures, Primary, pareto_front
 
 
 @dataclass(frozen=True)
 class DeviceRow:
-    """One candidate on one machine. Accuracy is the run's: the file is the same and its golden answers agree."""
+    """One candidate on one machine. Figures are the run's: the file is the same and its golden answers agree."""
 
     id: str
     measured_by: str
@@ -28,9 +28,9 @@ class DeviceRow:
     threads: int
     batch: int
     file_bytes: int
-    accuracy: float | None
-    accuracy_ci: tuple[float, float] | None
-    validation_accuracy: float
+    test: Figure | None
+    """The primary metric; None of a file that answers wrongly."""
+    validation: Figure
     latency_ms: Latency | None
     load_ms: float | None
     peak_rss_mb: float | None
@@ -52,7 +52,7 @@ class MachineFront:
 def merge(
     run: Path, results: Results, min_agreement: float, found: Sequence[tuple[str, DeviceMeasurement]]
 ) -> list[MachineFront]:
-    """The run's own machine first, then the others in the order given.
+    """The run's own machines first, then the others in the order given.
 
     Args:
         found: measurements with the names of their files.
@@ -60,12 +60,12 @@ def merge(
     Raises:
         UserError: a measurement of a candidate or of files that are not this run's.
     """
-    environment = results.environment
-    own = f"{environment.get('cpu', 'unknown processor')}, {environment.get('system', 'unknown system')}"
-    places: dict[str, list[DeviceRow]] = {own: [_own(row, min_agreement) for row in results.measured]}
+    places: dict[str, list[DeviceRow]] = {}
+    for row in results.measured:
+        places.setdefault(results.hosts[row.host].place, []).append(_own(row, min_agreement))
     for name, measurement in found:
         places.setdefault(measurement.place, []).append(_foreign(run, results, name, measurement))
-    return [MachineFront(place, _with_front(rows)) for place, rows in places.items()]
+    return [MachineFront(place, _with_front(rows, results)) for place, rows in places.items()]
 
 
 def _own(row: CandidateResult, min_agreement: float) -> DeviceRow:
@@ -76,9 +76,8 @@ def _own(row: CandidateResult, min_agreement: float) -> DeviceRow:
         threads=row.threads,
         batch=row.batch,
         file_bytes=row.file_bytes,
-        accuracy=row.accuracy,
-        accuracy_ci=row.accuracy_ci,
-        validation_accuracy=row.validation_accuracy,
+        test=row.test,
+        validation=row.validation,
         latency_ms=row.latency_ms,
         load_ms=row.load_ms,
         peak_rss_mb=row.peak_rss_mb,
@@ -92,7 +91,7 @@ def _foreign(run: Path, results: Results, name: str, found: DeviceMeasurement) -
     if row is None:
         known = ", ".join(each.id for each in results.measured)
         raise UserError(f"{name}: measures '{found.candidate}', which {run} doesn't have; expected one of {known}")
-    place = f"models/{row.round}/"
+    place = f"models/{row.model}/"
     for file in row.files:
         measured = found.device_files.get(file.removeprefix(place))
         if not (run / file).is_file():
@@ -114,14 +113,13 @@ def _foreign(run: Path, results: Results, name: str, found: DeviceMeasurement) -
         )
     same_setup = (found.runtime, found.threads, found.batch) == (row.runtime, row.threads, row.batch)
     return DeviceRow(
-        id=row.id if same_setup else f"{row.round}/{row.target}/{row.precision}/{found.runtime}",
+        id=row.id if same_setup else f"{row.model}/{row.target}/{row.precision}/{found.runtime}",
         measured_by=name,
         threads=found.threads,
         batch=found.batch,
         file_bytes=found.file_bytes,
-        accuracy=row.accuracy if found.golden.passed else None,
-        accuracy_ci=row.accuracy_ci if found.golden.passed else None,
-        validation_accuracy=row.validation_accuracy,
+        test=row.test if found.golden.passed else None,
+        validation=row.validation,
         latency_ms=found.latency_ms,
         load_ms=found.load_ms,
         peak_rss_mb=found.peak_rss_mb,
@@ -130,12 +128,12 @@ def _foreign(run: Path, results: Results, name: str, found: DeviceMeasurement) -
     )
 
 
-def _with_front(rows: Sequence[DeviceRow]) -> tuple[DeviceRow, ...]:
+def _with_front(rows: Sequence[DeviceRow], results: Results) -> tuple[DeviceRow, ...]:
     figures = [
         Figures(
             id=str(number),
-            accuracy=row.validation_accuracy,
-            accuracy_drop=0.0,
+            value=row.validation.value,
+            drop=0.0,
             file_mb=row.file_bytes / 1e6,
             p50_ms=row.latency_ms.p50,
             p95_ms=row.latency_ms.p95,
@@ -146,5 +144,5 @@ def _with_front(rows: Sequence[DeviceRow]) -> tuple[DeviceRow, ...]:
         for number, row in enumerate(rows)
         if row.usable and row.latency_ms is not None and row.latency_ms.p50 is not None
     ]
-    front = pareto_front(figures)
+    front = pareto_front(figures, Primary(results.metric, results.direction))
     return tuple(replace(row, on_pareto_front=str(number) in front) for number, row in enumerate(rows))

@@ -17,16 +17,14 @@ from edgedistill.bundling.layout import TOKENIZER, Bundle, describe_unlisted, op
 from edgedistill.bundling.measurement import MEASUREMENT_SCHEMA, DeviceMeasurement, GoldenResult
 from edgedistill.emulation.cpus import DEFAULT_CPU
 from edgedistill.errors import UserError
-from edgedistill.interfaces import MODEL_INPUTS
 from edgedistill.machine import describe
-from edgedistill.measuring.instructions import Cost, count_instructions, emulated, refuse_options
-from edgedistill.measuring.latency import Answering, Timed, answers, time_files
+from edgedistill.measuring.device_model import Cost, DeviceModel
+from edgedistill.measuring.emulated import emulated, refuse_options
+from edgedistill.measuring.latency import Timed, Timing, time_one
 from edgedistill.progress import Progress
-from edgedistill.signals import load_rows
 
 if TYPE_CHECKING:
-    from edgedistill.interfaces import Rows
-    from edgedistill.measuring.latency import Timing
+    from edgedistill.contracts.answers import Answers
 
 _SHOWN = 60
 
@@ -62,33 +60,34 @@ def examine(folder: Path, asked: Asked, progress: Progress) -> DeviceMeasurement
     if cpu is not None and threads > 1:
         raise UserError(f"measure: {runtime} counts the instructions of one thread, got {threads}; give --threads 1")
     golden = bundle.golden
+    model = DeviceModel(bundle.opened, runtime, facts.task, cpu=cpu)
+    timing: Timing | None = None
+    cost: Cost | None = None
     with tempfile.TemporaryDirectory() as place:
         scratch = Path(place)
-        given, output = scratch / "inputs.safetensors", scratch / "rows.safetensors"
-        golden.ragged(facts.pad_token).save(given)
-        backend = answers(Answering(bundle.opened, runtime, facts.task, cpu=cpu), given, output, scratch)
-        result = judge(golden, load_rows(output), bundle)
-        timing: Timing | None = None
-        cost: Cost | None = None
-        if result.passed and cpu is not None:
-            cost = count_instructions(bundle.opened, runtime, batch, given, cpu, scratch, length=facts.timed_length)
-        elif result.passed:
-            timed = Timed("bundle", bundle.opened, runtime, threads, batch, given)
-            timing = _time(timed, scratch, progress, asked.min_seconds, facts.timed_length)
+        with model.opened(scratch) as opened:
+            result = judge(opened.answers(golden.items), bundle)
+            if result.passed and cpu is not None:
+                cost = opened.cost(golden.items, batch, facts.timed_length)
+        if result.passed and cpu is None:
+            given = scratch / "inputs.safetensors"
+            golden.items.save(given)
+            timed = Timed("bundle", model, threads, batch, given)
+            timing = time_one(timed, scratch, progress, min_seconds=asked.min_seconds, length=facts.timed_length)
     seen = timing or cost
     return DeviceMeasurement.model_validate(
         {
             "schema": MEASUREMENT_SCHEMA,
             "edgedistill": __version__,
-            **{key: getattr(facts, key) for key in ("recipe", "candidate", "round", "target", "precision")},
+            **{key: getattr(facts, key) for key in ("recipe", "candidate", "model", "target", "precision")},
             "runtime": runtime,
             "runtime_version": seen.runtime_version if seen else None,
             "threads": threads,
             "batch": batch,
             "device_files": facts.device_files,
             "file_bytes": facts.file_bytes,
-            "machine": describe(),
-            "backend": backend,
+            "host": describe(),
+            "backend": opened.loaded.backend,
             "golden": result,
             "latency_ms": timing.summary() if timing else None,
             "throughput_per_s": timing.throughput_per_s if timing else None,
@@ -102,23 +101,23 @@ def examine(folder: Path, asked: Asked, progress: Progress) -> DeviceMeasurement
     )
 
 
-def judge(golden: Golden, answered: Rows, bundle: Bundle) -> GoldenResult:
-    """Every golden input's token ids and outputs against the expected ones."""
+def judge(answered: Answers, bundle: Bundle) -> GoldenResult:
+    """Every golden input's token ids and answers against the expected ones."""
+    golden, own = bundle.golden, plugins.task(bundle.facts.task).judge
     wrong: list[str] = []
     tokens, other = _tokens(golden, bundle)
     worst: float | None = 0.0
-    for number, item in enumerate(golden.items):
-        rows = np.asarray(answered.values[answered.offsets[number] : answered.offsets[number + 1]], dtype=np.float32)
-        expected = golden.rows(number)
-        fault = "has other token ids here" if number in other else first_wrong(rows, expected, golden.tolerance)
+    for number, text in enumerate(golden.texts):
+        expected = golden.answers.of_items([number])
+        fault, off = first_wrong(own, answered.of_items([number]), expected, golden.tolerance)
+        if number in other:
+            fault = "has other token ids here"
         if fault is not None:
-            text = str(item["text"])
-            shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+            shown = text.text if len(text.text) <= _SHOWN else f"{text.text[:_SHOWN]}..."
             wrong.append(f"golden input {number} ({shown!r}) {fault}")
-        comparable = rows.shape == expected.shape and bool(np.isfinite(rows).all())
-        worst = max(worst, float(np.abs(rows - expected).max())) if comparable and worst is not None else None
+        worst = max(worst, off) if off is not None and worst is not None else None
     return GoldenResult(
-        items=len(golden.items),
+        items=len(golden.texts),
         tolerance=golden.tolerance,
         max_abs_diff=worst,
         passed=not wrong,
@@ -140,43 +139,39 @@ def _runtime(bundle: Bundle, asked: str | None) -> str:
 
 def _tokens(golden: Golden, bundle: Bundle) -> tuple[str, set[int]]:
     """Whether the texts give the same ids here, and the numbers of those that don't."""
-    if bundle.facts.max_length is None:
+    column, (_, times) = golden.items.token_column, np.unique(golden.items.example, return_counts=True)
+    if bundle.facts.max_length is None or column is None:
         return "not checked: no text", set()
+    if (times > 1).any() or not all(text.given for text in golden.texts):
+        return "not checked: the task makes its inputs of more than the texts", set()
     if find_spec("tokenizers") is None:
         return "not checked: the package tokenizers is not installed", set()
     try:
-        other = _other_tokens(golden, bundle.folder / TOKENIZER)
+        other = _other_tokens(golden, column, bundle.folder / TOKENIZER)
     except (KeyboardInterrupt, SystemExit):
         raise
-    except BaseException as error:  # noqa: BLE001 - a panic of the library, which is no Exception, is the file's as well
+    except BaseException as error:  # noqa: BLE001 - a panic of the library, which is no Exception, is the file's too
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{bundle.folder / TOKENIZER}: cannot be used: {reason}") from None
     return ("other" if other else "same"), other
 
 
-def _other_tokens(golden: Golden, tokenizer_file: Path) -> set[int]:
-    """Numbers of the golden inputs whose texts give other ids to a plain client, which takes the file as it is."""
+def _other_tokens(golden: Golden, column: str, tokenizer_file: Path) -> set[int]:
+    """Numbers of the golden inputs whose texts give other ids, or other values of the inputs beside them (mask,
+    segments), to a plain client, which takes the file as it is.
+
+    Args:
+        column: of the token ids.
+    """
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(tokenizer_file))
     other = set()
-    for number, item in enumerate(golden.items):
-        texts = item["given"]
-        assert isinstance(texts, list)
-        found = tokenizer.encode(*texts)
-        ids = dict(zip(MODEL_INPUTS, (found.ids, found.attention_mask, found.type_ids), strict=False))
-        if any(ids[name] != item[name] for name in ids if name in item):
+    for number, text in enumerate(golden.texts):
+        first, *second = text.given
+        found = tokenizer.encode(first, second[0]) if second else tokenizer.encode(first)
+        beside = ([1] * len(found.ids), found.attention_mask, found.type_ids)
+        given = {name: array[0].tolist() for name, array in golden.items.inputs([number]).items() if array.ndim == 2}
+        if given.pop(column) != found.ids or any(values not in beside for values in given.values()):
             other.add(number)
     return other
-
-
-def _time(timed: Timed, scratch: Path, progress: Progress, min_seconds: float, length: int | None) -> Timing:
-    """One file's timing.
-
-    Raises:
-        EdgedistillError: it could not be timed.
-    """
-    timings = time_files([timed], scratch, progress, min_seconds=min_seconds, length=length)
-    if timed.id in timings.failed:
-        raise timings.failed[timed.id]
-    return timings.seen[timed.id]

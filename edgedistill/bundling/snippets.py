@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgedistill.artifacts import write_text
+from edgedistill.bundling.facts import ComponentFacts
+from edgedistill.device.files import ComponentJson
 from edgedistill.exporting import TOLERANCE
 
 EXAMPLES = ("run.py", "run.mjs", "run.cpp")
 _ONNX_SUFFIXES = (".onnx", ".ort")
 _PROBE = "a"
+_SHOWN = (
+    *("recipe", "candidate", "runtime", "runtime_reference", "text", "pair", "max_length"),
+    *("opened", "inputs", "output", "lengths", "given", "native"),
+)
+"""What the templates of classifiers read."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +49,39 @@ class Snippet:
     runtime: str
     runtime_reference: str
     """`package.module:RUNTIME`."""
-    opened: Sequence[tuple[int | None, str]]
-    inputs: Sequence[str]
+    driver: str
+    """Module of the task's device half."""
+    components: Mapping[str, ComponentFacts]
     text: bool
     pair: bool
     max_length: int
+
+    @property
+    def opened(self) -> Sequence[tuple[int | None, str]]:
+        """The files of the first component, by the length that each takes."""
+        return next(iter(self.components.values())).opened
+
+    @property
+    def inputs(self) -> list[str]:
+        """Of the first component, in its order."""
+        return [port.name for port in next(iter(self.components.values())).inputs]
+
+    @property
+    def output(self) -> str:
+        """The first one of the first component."""
+        return next(iter(self.components.values())).outputs[0].name
+
+    @property
+    def files(self) -> dict[str, ComponentJson]:
+        """All components, as `device.files` reads them."""
+        return {
+            name: ComponentJson(
+                files=each.opened,
+                inputs=[port.name for port in each.inputs],
+                outputs=[port.name for port in each.outputs],
+            )
+            for name, each in self.components.items()
+        }
 
     @property
     def lengths(self) -> list[int]:
@@ -69,22 +104,31 @@ class Snippet:
         return Path(self.opened[0][1]).suffix in _ONNX_SUFFIXES
 
 
-def write_snippets(snippet: Snippet, folder: Path) -> None:
+def write_snippets(snippet: Snippet, folder: Path, templates: str | None) -> None:
     """Write `examples/run.py`, `run.mjs` and `run.cpp` into a bundle that has its tokenizer, and `vocab.txt` where the
-    tokenizer is one that they spell out."""
+    tokenizer is one that they spell out.
+
+    Args:
+        templates: package of the task's own templates; None: there is a `run.py` only, which asks through edgedistill.
+    """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader("edgedistill.bundling", "."),
+        loader=PackageLoader(templates or "edgedistill.bundling", "."),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    if templates is None:
+        facts = {name: getattr(snippet, name) for name in (*Snippet.__dataclass_fields__, "files", "opened")}
+        text = environment.get_template("any_task.py.jinja").render(s=facts | {"least_tolerance": TOLERANCE})
+        write_text(folder / "examples" / "run.py", text)
+        return
     wordpiece = None if snippet.pair or not snippet.text else read_wordpiece(folder / "tokenizer.json")
     if wordpiece is not None:
         write_text(folder / "vocab.txt", "".join(f"{token}\n" for token in wordpiece.vocabulary))
-    facts = {name: getattr(snippet, name) for name in (*Snippet.__dataclass_fields__, "lengths", "given", "native")}
+    facts = {name: getattr(snippet, name) for name in _SHOWN}
     facts |= {"least_tolerance": TOLERANCE, "onnx_format": snippet.onnx_format, "wordpiece": wordpiece is not None}
     facts |= {} if wordpiece is None else dict(vars(wordpiece))
     for name in EXAMPLES:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,19 +11,30 @@ import numpy as np
 
 from edgedistill import __version__, artifacts, plugins
 from edgedistill.bundling.card import CardFacts, render_card
-from edgedistill.bundling.facts import BUNDLE_SCHEMA
-from edgedistill.bundling.golden import GOLDEN_SCHEMA, spread_by_length, tolerance
+from edgedistill.bundling.facts import BUNDLE_SCHEMA, ComponentFacts, PortFacts
+from edgedistill.bundling.golden import (
+    ANSWERS_FILE,
+    GOLDEN_SCHEMA,
+    ITEMS_FILE,
+    Golden,
+    GoldenText,
+    golden_items,
+    tolerance,
+)
 from edgedistill.bundling.layout import FACTS, GOLDEN, LABELS, open_bundle, sha256, write_hashes
 from edgedistill.bundling.snippets import Snippet, write_snippets
-from edgedistill.interfaces import MODEL_INPUTS
-from edgedistill.model_files import ModelFiles, read_files
+from edgedistill.contracts.answers import Answers
+from edgedistill.measuring.device_model import DeviceModel
+from edgedistill.measuring.judged import numbers
+from edgedistill.model_files import read_files
 from edgedistill.results import CandidateResult, Results, load_results
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from edgedistill.contracts.driver import Port
+    from edgedistill.contracts.task import Task
     from edgedistill.data import PreparedData
-    from edgedistill.interfaces import Task
     from edgedistill.provenance import Provenance
     from edgedistill.store.handle import Artifact
     from edgedistill.store.records.closing import Reported
@@ -60,46 +71,46 @@ def write_bundle(material: Material, folder: Path, scratch: Path) -> None:
     row = results.candidate(material.candidate)
     task: Task = plugins.task(material.task)
     data, files = material.data, read_files(material.file)
+    ports = _ports(DeviceModel(files.opened, row.runtime, material.task), scratch)
     for name in files.published:
         artifacts.copy(material.file.path(name), folder / row.target / name)
     _copy_description(material.model.path(material.model.record.model), folder)
     artifacts.write_json(folder / LABELS, data.labels)
     golden = _golden(material, row, data, task)
+    golden.items.save(folder / ITEMS_FILE)
+    golden.answers.save(folder / ANSWERS_FILE)
     artifacts.write_text(folder / GOLDEN, _lines(golden))
-    items = golden["items"]
-    assert isinstance(items, list)
-    opened = [(length, f"{row.target}/{file.name}") for length, file in files.opened.items()]
-    inputs = _inputs(row.runtime, files, scratch)
+    components = {
+        name: ComponentFacts(tuple((each.length, f"{row.target}/{each.file}") for each in made.files), *ports[name])
+        for name, made in material.file.record.components.items()
+    }
     snippet = Snippet(
         recipe=results.recipe,
         candidate=row.id,
         runtime=row.runtime,
         runtime_reference=plugins.reference("runtimes", row.runtime),
-        opened=opened,
-        inputs=inputs,
-        text=task.TOKENS,
+        driver=task.device,
+        components=components,
+        text=task.data.tokens,
         pair="text_pair" in data.columns,
         max_length=data.max_length,
     )
-    write_snippets(snippet, folder)
+    write_snippets(snippet, folder, task.snippets)
     known = CardFacts(
         results=results,
         row=row,
         task=material.task,
         labels=data.labels,
-        max_length=data.max_length if task.TOKENS else None,
+        max_length=data.max_length if task.data.tokens else None,
         provenance=material.provenance,
-        golden=len(items),
+        golden=len(golden.items),
     )
     artifacts.write_text(folder / "MODEL_CARD.md", render_card(known))
     facts = _facts(results, row, material)
     facts |= {
-        "opened": opened,
+        "components": {name: each.as_json() for name, each in components.items()},
         "device_files": {f"{row.target}/{name}": sha256(material.file.path(name)) for name in files.device},
-        "inputs": [{"name": name, "type": "int64", "shape": [row.batch, _width(snippet)]} for name in inputs],
-        "max_length": snippet.max_length if task.TOKENS else None,
-        "lengths": snippet.lengths,
-        "pad_token": data.tokens("validation").pad_token,
+        "max_length": snippet.max_length if task.data.tokens else None,
         "timed_length": material.length,
         "labels": len(data.labels),
     }
@@ -115,71 +126,58 @@ def _copy_description(model: Path, folder: Path) -> None:
             artifacts.copy(file, folder / file.name)
 
 
-def _golden(material: Material, row: CandidateResult, data: PreparedData, task: Task) -> dict[str, object]:
+def _golden(material: Material, row: CandidateResult, data: PreparedData, task: Task) -> Golden:
     """Validation items, and what the file answered to them when it was verified."""
-    from edgedistill.signals import load_rows
+    items, raw = data.items("validation"), data.rows("validation")
+    chosen = golden_items(items)
+    answered = Answers.open(material.verified.path(material.verified.record.answers)).of_items(chosen)
+    anew = np.zeros(len(items), np.int64)
+    anew[chosen] = np.arange(len(chosen))
+    answers = replace(answered, item=anew[answered.item])
+    said = task.judge.texts(answers, data.labels)
+    texts = []
+    for number, item in enumerate(chosen):
+        columns = raw[int(items.example[item])]
+        given = [str(columns[data.columns[key]]) for key in task.data.columns.texts if key in data.columns]
+        own = [said[int(place)] for place in np.flatnonzero(answers.item == number)]
+        texts.append(GoldenText(task.data.show(columns, data.columns), tuple(given), tuple(own)))
+    allowed, reason = tolerance(row.max_abs_diff, row.precision, numbers(answers))
+    return Golden(items.take(chosen), answers, texts, allowed, reason)
 
-    tokens, raw = data.tokens("validation"), data.rows("validation")
-    answered = load_rows(material.verified.path(material.verified.record.answers))
-    names = [name for name in MODEL_INPUTS if name in tokens.sequences]
-    items = []
-    for item in spread_by_length(tokens.lengths):
-        inputs, columns = tokens.batch([item]), raw[item]
-        rows = np.asarray(answered.values[answered.offsets[item] : answered.offsets[item + 1]])
-        items.append(
-            {
-                "text": task.show(columns, data.columns),
-                "given": [columns[data.columns[key]] for key in task.TEXTS if key in data.columns],
-                **{name: inputs[name][0].tolist() for name in names},
-                "rows": [[float(f"{value:.7g}") for value in each] for each in rows],
-                "labels": [data.labels[best] for best in rows.argmax(axis=1)],
-            }
-        )
-    written = np.concatenate([np.asarray(each["rows"]) for each in items])
-    allowed, reason = tolerance(row.max_abs_diff, row.precision, written)
-    return {
+
+def _lines(golden: Golden) -> str:
+    """`golden.json`, with a line for each item."""
+    known = {
         "schema": GOLDEN_SCHEMA,
-        "what": "validation inputs; rows are the outputs of the verified file, one row a decision, a logit a label",
-        "tolerance": allowed,
-        "tolerance_reason": reason,
-        "items": items,
+        "what": f"validation inputs, whose numbers are in {ITEMS_FILE}; {ANSWERS_FILE} holds what the verified file "
+        "answered to them, decision by decision",
+        "tolerance": golden.tolerance,
+        "tolerance_reason": golden.reason,
     }
+    head = json.dumps(known, indent=1, ensure_ascii=False).removesuffix("\n}")
+    lines = ",\n".join("  " + json.dumps(asdict(each), ensure_ascii=False) for each in golden.texts)
+    return f'{head},\n "items": [\n{lines}\n ]\n}}\n'
 
 
-def _lines(golden: Mapping[str, object]) -> str:
-    """JSON with a line for each item: token ids are many."""
-    items = golden["items"]
-    assert isinstance(items, list)
-    head = json.dumps({**golden, "items": []}, indent=1, ensure_ascii=False).removesuffix("[]\n}")
-    return head + "[\n" + ",\n".join(json.dumps(item, ensure_ascii=False) for item in items) + "\n]}\n"
+Ports = tuple[tuple[PortFacts, ...], tuple[PortFacts, ...]]
 
 
-def _inputs(runtime: str, files: ModelFiles, scratch: Path) -> list[str]:
-    """The names of the file's inputs, as its runtime tells."""
-    from edgedistill.measuring.child import Child
-
-    with Child.of_runtime(runtime, scratch / "inputs.log", timeout_seconds=600) as child:
-        module = plugins.reference("runtimes", runtime)
-        named = [(length, str(file)) for length, file in files.opened.items()]
-        names = child.ask("load", files=named, runtime=module, threads=1, warm_up=0)["inputs"]
-    assert isinstance(names, list)
-    return [str(name) for name in names]
+def _ports(model: DeviceModel, scratch: Path) -> dict[str, Ports]:
+    """Inputs and outputs of every component, as its runtime tells."""
+    with model.opened(scratch) as opened:
+        return {name: (_port_facts(taken), _port_facts(given)) for name, (taken, given) in opened.loaded.ports.items()}
 
 
-def _width(snippet: Snippet) -> object:
-    return snippet.lengths or f"1..{snippet.max_length}" if snippet.text else None
+def _port_facts(ports: Mapping[str, Port]) -> tuple[PortFacts, ...]:
+    return tuple(
+        PortFacts(name, port.dtype, None if port.shape is None else tuple(port.shape)) for name, port in ports.items()
+    )
 
 
 def _facts(results: Results, row: CandidateResult, material: Material) -> dict[str, object]:
     """What `bundle.json` says of the candidate as the run measured it."""
-    measured: tuple[str, ...] = (
-        "accuracy",
-        "accuracy_ci",
-        "validation_accuracy",
-        "accuracy_drop",
-        "agreement_with_student",
-    )
-    measured += ("max_abs_diff", "file_bytes", "peak_rss_mb", "load_ms", "throughput_per_s")
+    measured = {"figures", "drop", "agreement_with_student", "latency_ms"}
+    measured |= {"max_abs_diff", "file_bytes", "peak_rss_mb", "load_ms", "throughput_per_s"}
     return {
         "schema": BUNDLE_SCHEMA,
         "edgedistill": __version__,
@@ -188,8 +186,8 @@ def _facts(results: Results, row: CandidateResult, material: Material) -> dict[s
         "chosen": results.chosen == row.id,
         "task": material.task,
         "metric": results.metric,
-        **{name: getattr(row, name) for name in ("round", "target", "precision", "runtime", "threads", "batch")},
-        "measured": {name: getattr(row, name) for name in measured} | {"latency_ms": row.latency_ms.model_dump()},
-        "environment": results.environment,
+        **{name: getattr(row, name) for name in ("model", "target", "precision", "runtime", "threads", "batch")},
+        "measured": row.model_dump(mode="json", include=measured),
+        "host": results.hosts[row.host].model_dump(mode="json"),
         "provenance": [each.model_dump() for each in material.provenance],
     }

@@ -88,14 +88,14 @@ Relations = tuple["torch.Tensor", "torch.Tensor", "torch.Tensor"]
 class LossInputs:
     """All that a loss may look at in one batch; what no loss of the stage needs is not there.
 
-    student_logits_RC, teacher_logits_RC: rows. labels_R: class ids, -100 where there is none. weights_R: how much each
-    row counts; trust_R: how much the teacher is believed there; None when all count alike. Hidden states are indexed as
+    student_logits_RC, teacher_logits_RC: rows. known_R: which of them have a label. weights_R: how much each row
+    counts; trust_R: how much the teacher is believed there; None when all count alike. Hidden states are indexed as
     `transformers` does: 0 is the embedding layer, i the output of layer i; each is (B, T, H). Attention probabilities
     are (B, A, T, T) by layer, from 0. mask_BT: 1 on real tokens.
     """
 
     student_logits_RC: torch.Tensor  # noqa: N815
-    labels_R: torch.Tensor  # noqa: N815
+    known_R: torch.Tensor  # noqa: N815
     mask_BT: torch.Tensor  # noqa: N815
     weights_R: torch.Tensor | None = None  # noqa: N815
     trust_R: torch.Tensor | None = None  # noqa: N815
@@ -107,6 +107,8 @@ class LossInputs:
     student_relations: Sequence[Relations] = ()
     teacher_relations: Sequence[Relations] = ()
     teacher_embedding_BE: torch.Tensor | None = None  # noqa: N815
+    own_losses: Callable[[float], torch.Tensor] | None = None
+    """(R,) the task's own objective on its labels, by the share of label smoothing."""
     mask_some: Callable[[float], MaskedView] | None = None
     """A masked view of the batch, by the probability of masking a token."""
 

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from edgedistill.arrays import Floats
 from edgedistill.packages import Packages
 
+from .driver import Graph, PortNames
 from .plugin import Plugin
-
-if TYPE_CHECKING:
-    from edgedistill.interfaces import Session
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -27,7 +24,7 @@ class Runtime(Plugin):
         targets: whose files it opens.
         suffixes: of these files.
         packages: what it needs.
-        open: (file, threads) -> the opened file.
+        open: (file, threads, what its record says of the order of inputs and outputs) -> the opened file.
         version: the installed version of what runs the files.
         client_facts: (file, texts, labels in the order of their ids, the file's own logits (N, C)) -> what the library
             says by which this runtime's users load a published folder; None where they use none.
@@ -36,7 +33,7 @@ class Runtime(Plugin):
     targets: tuple[str, ...]
     suffixes: tuple[str, ...]
     packages: Packages
-    open: Callable[[Path, int], Session]
+    open: Callable[[Path, int, PortNames], Graph]
     version: Callable[[], str]
     client_facts: Callable[[Path, Sequence[str], Sequence[str], Floats], dict[str, object]] | None = None
 

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from edgedistill.spec import Spec
 
+from .batch import Batch
+from .items import Items
 from .plugin import Versioned
 from .tagged import fault_in_tag
 from .task import AutoClass
-from .tensors import Tensors
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
-
-    from edgedistill.ragged import Ragged
 
 Config = Mapping[str, object]
 """A model's `config.json`."""
@@ -47,10 +47,12 @@ class StudentRequest(Generic[S]):
     config_overrides: Mapping[str, object]
     tokenizer: PreTrainedTokenizerBase | None
     """None for a task without one."""
-    probe: Sequence[Tensors]
+    probe: Sequence[Batch]
     """A few training batches, for initialisations that measure importance."""
-    train: Ragged | None = None
-    """The training tokens, in the student's tokenizer."""
+    loss: Callable[[PreTrainedModel, Batch], torch.Tensor] | None = None
+    """(R,) the task's own objective on the labels of a batch; None for a task without."""
+    train: Items | None = None
+    """The training items, in the tokens of the student's tokenizer."""
     kept_tokens: list[int] | None = None
     """Ids in the source's tokenizer of the tokens of a student with a tokenizer of its own."""
 
@@ -78,7 +80,7 @@ class Student(Versioned, Generic[S]):
         unsuitable: (spec, or None for whatever spec; its source's or pretrained model's configuration) -> why no
             student can be made of such a model, as the end of a sentence; or None.
         becomes: the student's architecture, where it is another one than its source's.
-        make_tokenizer: (spec, source's tokenizer, training tokens, folder) -> the source's ids of the student's tokens,
+        make_tokenizer: (spec, source's tokenizer, training items, folder) -> the source's ids of the student's tokens,
             having written its tokenizer to the folder; None for students that read their source's tokens.
     """
 
@@ -88,7 +90,7 @@ class Student(Versioned, Generic[S]):
     layers: Callable[[S], int | None] | None = None
     unsuitable: Callable[[S | None, Config], str | None] | None = None
     becomes: str | None = None
-    make_tokenizer: Callable[[S, Path, Ragged, Path], list[int]] | None = None
+    make_tokenizer: Callable[[S, Path, Items, Path], list[int]] | None = None
 
     @property
     def own_tokenizer(self) -> bool:

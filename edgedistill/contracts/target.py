@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from edgedistill.arrays import Arrays
 from edgedistill.packages import Packages
 
+from .items import Column
 from .plugin import Versioned
 from .precision import Precision
 from .tensors import Tensors
@@ -18,19 +19,34 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
+def outputs_of(model: PreTrainedModel, inputs: Tensors) -> Tensors:
+    """What a model of transformers' gives, by its own names."""
+    found: Tensors = model(**inputs)
+    return found
+
+
 @dataclass(frozen=True)
 class FileRequest:
     """What an exporter is given to make one file.
 
-    A fixed-shape target is asked once for every bucket, with `length` set and `source` of the same bucket.
+    A fixed-shape target is asked once for every bucket, with `length` set and `source` of the same bucket. Where a
+    task's driver asks several components, every file is of one of them.
     """
 
     precision: str
     model: Callable[[], PreTrainedModel]
     """Loads the model, in float32 and evaluation mode, on the CPU."""
     samples: Callable[[int, int], Tensors]
-    """`samples(batch, length)`: real inputs, int64 (B, T) by name, repeated or cut to that shape."""
+    """`samples(batch, length)`: real inputs by name, repeated or cut to (B, T); blocks are (B, ...), as they are."""
     max_length: int
+    columns: Callable[[], Mapping[str, Column]]
+    """What the model takes, in its own order."""
+    outputs: tuple[str, ...]
+    """Names of what the file gives, in the order in which the model does."""
+    component: str = "model"
+    """Which part of the model the file is of, where a task's driver asks several."""
+    forward: Callable[[PreTrainedModel, Tensors], Tensors] = outputs_of
+    """(model, inputs) -> its outputs by name: what the file is compared with."""
     length: int | None = None
     """The only length that the file must take; None: every length from `min_length` to `max_length`."""
     fixed: bool = False
@@ -71,6 +87,8 @@ class MadeFile:
     """What an exporter tells of the file that it wrote."""
 
     checks: tuple[ShapeCheck, ...] = ()
+    inputs: tuple[str, ...] = ()
+    """Names of the file's inputs in its order, where its format has no names."""
     build_files: tuple[str, ...] = ()
     """Names of files written beside it that no device needs (the configuration of a reduced build): published with it,
     but not counted in its size."""

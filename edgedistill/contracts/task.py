@@ -1,12 +1,28 @@
-"""What plug-ins are told of a task."""
+"""A task: everything that the rest must not know about it, in halves by what they need to import."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from edgedistill.arrays import Arrays, Floats
+
+from .answers import References
+from .items import Items
+from .judge import Judge
+from .plugin import Versioned
+from .tensors import Tensors
+
 if TYPE_CHECKING:
-    from transformers import PreTrainedConfig, PreTrainedModel
+    import torch
+    from datasets import Dataset
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+    from edgedistill.recipe import Architecture
+
+    from .task_spec import TaskSpec
 
 
 class AutoClass(Protocol):
@@ -15,3 +31,137 @@ class AutoClass(Protocol):
     def from_pretrained(self, source: str | Path, **options: object) -> PreTrainedModel: ...
 
     def from_config(self, config: PreTrainedConfig) -> PreTrainedModel: ...
+
+
+@dataclass(frozen=True)
+class DataColumns:
+    """The data columns that a task reads: name in the recipe -> what it holds (`text`, `label`, `tokens`, `tags`).
+
+    Args:
+        labels: the column of right answers; None for a task that learns from its inputs and its teacher alone, and is
+            judged by them too.
+        in_training: whether the training data must have right answers; else only validation and test have them, and
+            nothing is learned from them.
+        texts: columns of free text, which may be changed without the labels losing their place.
+    """
+
+    required: tuple[str, ...]
+    labels: str | None
+    optional: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
+    in_training: bool = True
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """All of them."""
+        return (*self.required, *((self.labels,) if self.labels else ()), *self.optional)
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """What examples are encoded with."""
+
+    columns: Mapping[str, str]
+    """The recipe's name of each column -> its name in the data."""
+    tokenizer: PreTrainedTokenizerBase | None
+    label_ids: Mapping[str, int]
+    max_length: int
+
+
+@dataclass(frozen=True)
+class TaskData:
+    """The half that reads examples. No torch.
+
+    Args:
+        tokens: whether the model reads text through a tokenizer.
+        problem: (row, columns, whether labels are needed) -> what is wrong with a raw row, or None.
+        label_names: (training rows, columns) -> label names in the order of their ids; [] for a task without classes.
+        encode: (rows by column, encoder) -> items; targets are among their columns. `Items.example` counts these rows
+            from 0.
+        references: (items) -> one entry for every decision that a model makes of them, in the order of `answers`, with
+            the right answer where there is one.
+        show: (row, columns) -> a raw row as a person reads it.
+    """
+
+    columns: DataColumns
+    tokens: bool
+    problem: Callable[[Mapping[str, object], Mapping[str, str], bool], str | None]
+    label_names: Callable[[Dataset, Mapping[str, str]], list[str]]
+    encode: Callable[[Mapping[str, Sequence[object]], Encoder], Items]
+    references: Callable[[Items], References]
+    show: Callable[[Mapping[str, object], Mapping[str, str]], str]
+
+
+@dataclass(frozen=True)
+class TaskModel:
+    """The half that torch models need. Shapes: D decisions of a batch, C classes or tokens of a vocabulary.
+
+    A *batch* is a padded batch of `Items`, inputs and targets, as tensors by column; *outputs* is what `forward` gives.
+
+    Args:
+        auto_class: which of `transformers`' auto classes loads a model.
+        scratch_config: (architecture, vocabulary, longest input, training items, entries of `configuration`) -> the
+            configuration of a model from scratch.
+        configuration: (label names) -> entries of `config.json` that say what the model's head decides.
+        unsuitable: (`config.json` of a model that is used as it is) -> why its head is not this task's, or None.
+        outputs: names of the tensors that the exported graph gives, in order (`("logits",)`).
+        forward: (model, inputs of a batch) -> those tensors by name.
+        answers: (outputs, batch) -> values of the answers by name, each (D, ...), in the order of `references`.
+        loss: (outputs, batch, label smoothing) -> (D,) the task's own objective on its labels, which `hard_label`
+            minimises; any finite number where there is no label. A task that can't smooth raises `UserError` unless it
+            is 0. None for a task that learns from its teacher alone.
+        logits: (outputs, batch) -> (D, C), where the task's soft targets are over classes or a vocabulary; None for a
+            task whose answers are no distribution.
+        answers_of_logits: (logits (D, C)) -> values of the answers of a model that gives these; None without `logits`.
+    """
+
+    auto_class: Callable[[], AutoClass]
+    scratch_config: Callable[[Architecture, int, int, Items, Mapping[str, object]], PreTrainedConfig]
+    configuration: Callable[[Sequence[str]], Mapping[str, object]]
+    outputs: tuple[str, ...]
+    forward: Callable[[PreTrainedModel, Tensors], Tensors]
+    answers: Callable[[Tensors, Tensors], Tensors]
+    unsuitable: Callable[[Mapping[str, object]], str | None] = lambda config: None
+    loss: Callable[[Tensors, Tensors, float], torch.Tensor] | None = None
+    logits: Callable[[Tensors, Tensors], torch.Tensor] | None = None
+    answers_of_logits: Callable[[Floats], Arrays] | None = None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Task(Versioned):
+    """A module in `tasks/`, or found through the entry points `edgedistill.tasks`, exports one as `TASK`.
+
+    Args:
+        name: what the recipe calls it.
+        version: raised whenever it encodes, answers or scores otherwise; part of the key of every step that does.
+        device: module whose `DRIVER` is its device half; it imports numpy only.
+        spec: its options in a recipe, told apart by `type`; None: none but its metrics.
+        snippets: package with the templates of a bundle's examples (`run.py.jinja`, `run.mjs.jinja`, `run.cpp.jinja`),
+            which show a person the way from an example to an answer; None: one that asks through edgedistill.
+    """
+
+    name: str
+    data: TaskData
+    model: TaskModel
+    judge: Judge
+    device: str
+    spec: type[TaskSpec] | None = None
+    snippets: str | None = None
+
+    @property
+    def learns_labels(self) -> bool:
+        """Whether a model can be trained on the task's own labels, without a teacher."""
+        columns = self.data.columns
+        return self.model.loss is not None and columns.labels is not None and columns.in_training
+
+    def fault(self, name: str) -> str | None:
+        """Why this cannot be used under that name, or None."""
+        if self.name != name:
+            return f"it is called '{self.name}', expected '{name}' as the entry point's name"
+        fault = super().fault(name)
+        if fault is not None or self.spec is None:
+            return fault
+        from .tagged import fault_in_tag  # an exporter's environment has no pydantic
+        from .task_spec import TaskSpec
+
+        return fault_in_tag(self.spec, TaskSpec, "type", name)

@@ -1,36 +1,31 @@
-"""A session that runs on an emulated processor: any runtime's own, with the proof of where it runs."""
+"""A graph that runs on an emulated processor: any runtime's own, with the proof of where it runs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+
+from edgedistill.arrays import Array, Arrays
+from edgedistill.contracts.driver import Graph
 
 from .guest import processor
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
-    from edgedistill.interfaces import Inputs, Session
-
-
-class EmulatedSession:
+class EmulatedGraph:
     """What `opening` opens, after a look at the processor: its libraries choose their kernels when they are loaded.
 
     Raises:
         EdgedistillError: this is not a process of that machine.
     """
 
-    def __init__(self, machine: str, opening: Callable[[], Session]) -> None:
-        self._machine = machine
+    def __init__(self, machine: str, opening: Callable[[], Graph]) -> None:
         self._processor = processor(machine)
-        self._session = opening()
-        self.input_names: list[str] = self._session.input_names
+        self._graph = opening()
+        self.inputs, self.outputs = self._graph.inputs, self._graph.outputs
 
-    def run(self, inputs: Inputs) -> list[NDArray[np.generic]]:
+    def run(self, feeds: Arrays) -> dict[str, Array]:
         """All outputs for one batch."""
-        return self._session.run(inputs)
+        return self._graph.run(feeds)
 
     def backend(self) -> dict[str, object]:
         """What the runtime tells, and the processor that it ran on."""
-        return {**self._session.backend(), **self._processor}
+        return {**self._graph.backend(), **self._processor}

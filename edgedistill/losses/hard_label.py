@@ -1,4 +1,4 @@
-"""Hard labels: cross-entropy with the data's own labels."""
+"""Hard labels: the task's own objective on the data's labels, cross-entropy for classifiers."""
 
 from __future__ import annotations
 
@@ -8,38 +8,28 @@ from pydantic import Field
 
 from edgedistill.contracts.loss import Loss, LossInputs, LossSpec
 from edgedistill.contracts.model_shape import ModelShape
-from edgedistill.losses._rows import full
 
 if TYPE_CHECKING:
     import torch
 
 
 class HardLabelSpec(LossSpec):
-    """`hard_label`: cross-entropy with the labels."""
+    """`hard_label`: learn the labels, with label smoothing where the task has it."""
 
     kind: Literal["hard_label"]
     smoothing: float = Field(0.0, ge=0, lt=1)
 
 
 def hard_label(
-    logits_RC: torch.Tensor,  # noqa: N803
-    labels_R: torch.Tensor,  # noqa: N803
-    smoothing: float = 0.0,
+    losses_R: torch.Tensor,  # noqa: N803
+    known_R: torch.Tensor,  # noqa: N803
     weights_R: torch.Tensor | None = None,  # noqa: N803
 ) -> torch.Tensor:
-    """Mean cross-entropy over the labelled rows, in nats; label smoothing as in Szegedy et al. 2016, section 7.
-
-    Rows with label -100 change nothing; without a labelled row the loss is zero.
-    """
-    from torch.nn import functional
-
-    rows = functional.cross_entropy(
-        full(logits_RC), labels_R, ignore_index=-100, label_smoothing=smoothing, reduction="none"
-    )
-    counted = (labels_R != -100).to(rows.dtype)
+    """Weighted mean of the task's losses over the decisions that have a label; zero where none has one."""
+    counted = known_R.to(losses_R.dtype)
     if weights_R is not None:
-        counted = counted * weights_R.to(rows.dtype)
-    return (rows * counted).sum() / counted.sum().clamp(min=1e-8)
+        counted = counted * weights_R.to(losses_R.dtype)
+    return (losses_R * counted).sum() / counted.sum().clamp(min=1e-8)
 
 
 def build(spec: HardLabelSpec, student: ModelShape | None = None, teacher: ModelShape | None = None) -> torch.nn.Module:
@@ -48,7 +38,8 @@ def build(spec: HardLabelSpec, student: ModelShape | None = None, teacher: Model
 
     class HardLabel(torch.nn.Module):
         def forward(self, inputs: LossInputs) -> torch.Tensor:
-            return hard_label(inputs.student_logits_RC, inputs.labels_R, spec.smoothing, inputs.weights_R)
+            assert inputs.own_losses is not None, "the plan gives labels to every loss that needs them"
+            return hard_label(inputs.own_losses(spec.smoothing), inputs.known_R, inputs.weights_R)
 
     return HardLabel()
 

@@ -58,17 +58,21 @@ class Child:
 
     @classmethod
     def of_runtime(
-        cls, runtime: str, log: Path, *, task: str | None = None, cpu: str | None = None, timeout_seconds: float
+        cls, runtime: str, log: Path, *, driver: str, cpu: str | None = None, timeout_seconds: float
     ) -> Child:
-        """A process with the interpreter that has this runtime's packages; `cpu` is what it emulates, if it does.
+        """A process with the interpreter that has this runtime's packages.
+
+        Args:
+            driver: module of the task's device half.
+            cpu: what it emulates, if it does.
 
         Raises:
             UserError: none has.
         """
         packages = plugins.runtime(runtime).packages
-        modules = [plugins.reference("runtimes", runtime), *([plugins.reference("tasks", task)] if task else [])]
         python = environments.interpreter(packages, cpu)
-        return cls(log, python=python, modules=modules, timed=True, timeout_seconds=timeout_seconds)
+        names = (plugins.reference("runtimes", runtime), driver)
+        return cls(log, python=python, modules=names, timed=True, timeout_seconds=timeout_seconds)
 
     def ask(self, command: str, **arguments: object) -> dict[str, object]:
         """The answer to one command.

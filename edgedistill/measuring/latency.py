@@ -1,4 +1,4 @@
-"""Times several files at once: each in its own process, taking turns, so that drift of the machine hits all alike."""
+"""Times several models at once: each in its own process, taking turns, so that drift of the machine hits all alike."""
 
 from __future__ import annotations
 
@@ -9,36 +9,33 @@ from pathlib import Path
 
 import numpy as np
 
-from edgedistill import plugins
+from edgedistill.arrays import Floats
 from edgedistill.errors import EdgedistillError
 from edgedistill.measuring.child import Child
-from edgedistill.model_files import Opened
+from edgedistill.measuring.device_model import DeviceModel, Loaded
 from edgedistill.progress import Progress, ProgressState
 from edgedistill.statistics import percentile, percentile_interval, runs_for
 
 _BLOCKS = 10
 _WARM_UP = 10
-BATCHED = 16
-"""Items in a padded batch, as a server would ask."""
 LEAST_RUNS = runs_for(99)
 
 
 @dataclass(frozen=True)
 class Timed:
-    """Files to time."""
+    """A model to time."""
 
     id: str
-    files: Opened
-    runtime: str
+    model: DeviceModel
     threads: int
     batch: int
     inputs: Path
-    """Real inputs, as `Ragged.save` wrote them."""
+    """Real inputs, as `Items.save` wrote them."""
 
 
 @dataclass(frozen=True)
 class Timing:
-    """What was seen of one file: every run in the order it was made."""
+    """What was seen of one model: every run in the order it was made."""
 
     id: str
     samples_ms: tuple[float, ...]
@@ -49,16 +46,16 @@ class Timing:
     batch: int
     backend: Mapping[str, object] = field(default_factory=dict)
     """What ran it."""
+    phases_ms: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """What each of several phases took of every run; empty where a run is one phase."""
 
     def summary(self) -> dict[str, object]:
         """Percentiles (None where there are too few runs), intervals, runs a second."""
-        samples = np.array(self.samples_ms)
-        out: dict[str, object] = {f"p{q}": percentile(samples, q) for q in (50, 90, 95, 99)}
-        for q in (50, 95):
-            interval = percentile_interval(samples, q)
-            out[f"p{q}_ci"] = [interval.low, interval.high] if interval else None
-        out["runs"] = len(samples)
-        return out
+        return summary_of(np.array(self.samples_ms))
+
+    def phases(self) -> dict[str, dict[str, object]]:
+        """The same of each phase."""
+        return {phase: summary_of(np.array(samples)) for phase, samples in self.phases_ms.items()}
 
     @property
     def throughput_per_s(self) -> float:
@@ -74,122 +71,88 @@ class Timings:
     failed: Mapping[str, EdgedistillError]
 
 
-def time_files(
-    files: Sequence[Timed],
+def summary_of(samples_ms: Floats) -> dict[str, object]:
+    """Percentiles (None where there are too few samples), their intervals, and how many samples there are."""
+    out: dict[str, object] = {f"p{q}": percentile(samples_ms, q) for q in (50, 90, 95, 99)}
+    for q in (50, 95):
+        interval = percentile_interval(samples_ms, q)
+        out[f"p{q}_ci"] = [interval.low, interval.high] if interval else None
+    out["runs"] = len(samples_ms)
+    return out
+
+
+def time_models(
+    models: Sequence[Timed],
     scratch: Path,
     progress: Progress,
     *,
     min_seconds: float,
     length: int | None = None,
-    timeout_seconds: float = 1800.0,
 ) -> Timings:
-    """Time all files, each for at least `min_seconds` and enough runs for the p99, in ten turns. One that fails drops
+    """Time all models, each for at least `min_seconds` and enough runs for the p99, in ten turns. One that fails drops
     out; the others go on.
 
     Args:
         length: pad or cut every input to this many tokens; None: real lengths.
-        timeout_seconds: longest time for one answer of a process.
     """
-    samples: dict[str, list[float]] = {each.id: [] for each in files}
-    loaded: dict[str, dict[str, object]] = {}
+    samples: dict[str, list[Mapping[str, float]]] = {each.id: [] for each in models}
+    loaded: dict[str, Loaded] = {}
     failed: dict[str, EdgedistillError] = {}
     with ExitStack() as stack:
         children: dict[str, Child] = {}
-        for number, each in enumerate(files):
+        for number, each in enumerate(models):
             try:
-                log = scratch / f"worker-{number}.log"
-                child = stack.enter_context(Child.of_runtime(each.runtime, log, timeout_seconds=timeout_seconds))
+                child = stack.enter_context(each.model.process(scratch / f"worker-{number}.log"))
                 child.ask("inputs", file=str(each.inputs), batch=each.batch, length=length)
-                loaded[each.id] = load(child, each.files, each.runtime, each.threads, _WARM_UP)
+                loaded[each.id] = each.model.load(child, each.threads, _WARM_UP)
                 children[each.id] = child
             except EdgedistillError as error:
                 failed[each.id] = error
-        progress.start("latency", _BLOCKS * len(files))
+        progress.start("latency", _BLOCKS * len(models))
         done = 0
         for _ in range(_BLOCKS):
-            for each in files:
+            for each in models:
                 done += 1
                 if each.id not in failed:
                     try:
                         samples[each.id] += _turn(children[each.id], min_seconds / _BLOCKS)
                     except EdgedistillError as error:
                         failed[each.id] = error
-                progress.advance(ProgressState("latency", done, _BLOCKS * len(files)))
+                progress.advance(ProgressState("latency", done, _BLOCKS * len(models)))
         progress.stop()
-    seen = {
-        each.id: Timing(
-            id=each.id,
-            samples_ms=tuple(samples[each.id]),
-            load_ms=float(str(loaded[each.id]["load_ms"])),
-            peak_rss_mb=_number(loaded[each.id]["peak_rss_mb"]),
-            empty_mb=_number(loaded[each.id]["empty_mb"]),
-            runtime_version=str(loaded[each.id]["version"]),
-            batch=each.batch,
-            backend=backend_facts(loaded[each.id]),
-        )
-        for each in files
-        if each.id not in failed
-    }
+    seen = {each.id: _timing(each, loaded[each.id], samples[each.id]) for each in models if each.id not in failed}
     return Timings(seen, failed)
 
 
-@dataclass(frozen=True)
-class Answering:
-    """Files that are to answer a whole split."""
-
-    files: Opened
-    runtime: str
-    task: str
-    timeout_seconds: float = 1800.0
-    cpu: str | None = None
-    """What an emulated runtime runs on."""
-
-
-def answers(
-    asked: Answering, inputs: Path, output: Path, scratch: Path, *, batched: Path | None = None
-) -> dict[str, object]:
-    """Run every item by itself through the files, in a process of its own; write the rows to `output` and return what
-    ran them.
-
-    Args:
-        batched: where to write the rows of the same items in padded batches of `BATCHED`; None: they aren't asked so.
+def time_one(timed: Timed, scratch: Path, progress: Progress, *, min_seconds: float, length: int | None) -> Timing:
+    """One model's timing.
 
     Raises:
-        EdgedistillError: the runtime isn't installed, the files cannot be run, or not by the backend they are for.
+        EdgedistillError: it could not be timed.
     """
-    task = plugins.reference("tasks", asked.task)
-    log = scratch / "answers.log"
-    with Child.of_runtime(
-        asked.runtime, log, task=asked.task, cpu=asked.cpu, timeout_seconds=asked.timeout_seconds
-    ) as child:
-        backend = backend_facts(load(child, asked.files, asked.runtime, 1, 0))
-        child.ask("answer", file=str(inputs), output=str(output), task=task)
-        if batched is not None:
-            more = {"batch": BATCHED, "alone": str(output)}
-            child.ask("answer", file=str(inputs), output=str(batched), task=task, **more)
-    return backend
+    timings = time_models([timed], scratch, progress, min_seconds=min_seconds, length=length)
+    if timed.id in timings.failed:
+        raise timings.failed[timed.id]
+    return timings.seen[timed.id]
 
 
-def load(child: Child, files: Opened, runtime: str, threads: int, warm_up: int) -> dict[str, object]:
-    """Have a process open the files; what it says of that."""
-    named = [(length, str(file)) for length, file in files.items()]
-    return child.ask(
-        "load", files=named, runtime=plugins.reference("runtimes", runtime), threads=threads, warm_up=warm_up
-    )
-
-
-def _turn(child: Child, seconds: float) -> list[float]:
+def _turn(child: Child, seconds: float) -> list[Mapping[str, float]]:
     runs = child.ask("time", seconds=seconds, least=-(-LEAST_RUNS // _BLOCKS))["samples_ms"]
     assert isinstance(runs, list)
     return runs
 
 
-def backend_facts(loaded: Mapping[str, object]) -> dict[str, object]:
-    """What ran a file, of the child's answer to `load`."""
-    facts = loaded["backend"]
-    assert isinstance(facts, dict)
-    return facts
-
-
-def _number(value: object) -> float | None:
-    return None if value is None else float(str(value))
+def _timing(timed: Timed, loaded: Loaded, runs: Sequence[Mapping[str, float]]) -> Timing:
+    phases = dict.fromkeys(phase for run in runs for phase in run)
+    assert loaded.load_ms is not None, "an emulated runtime is not timed"
+    return Timing(
+        id=timed.id,
+        samples_ms=tuple(sum(run.values()) for run in runs),
+        load_ms=loaded.load_ms,
+        peak_rss_mb=loaded.peak_rss_mb,
+        empty_mb=loaded.empty_mb,
+        runtime_version=loaded.version,
+        batch=timed.batch,
+        backend=loaded.backend,
+        phases_ms={phase: tuple(run.get(phase, 0.0) for run in runs) for phase in phases} if len(phases) > 1 else {},
+    )

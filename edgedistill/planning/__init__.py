@@ -66,14 +66,14 @@ def make_plan(recipe: Recipe, sources: Sources, *, loading_torch: bool = False) 
     rows = candidates(recipe)
     plan_teacher(draft)
     plan_evaluation(draft, "teacher", "teacher")
-    plan_files(draft, [row for row in rows if row.round == "teacher"])
+    plan_files(draft, [row for row in rows if row.model == "teacher"])
     for each in recipe.rounds:
         for arm in arms(recipe):
             for model in plan_round(draft, each, arm):
                 plan_evaluation(draft, model, each.id)
         if each.data is not None:
             continue  # it makes no file: its labels are not the recipe's
-        own = [row for row in rows if row.round == each.id]
+        own = [row for row in rows if row.model == each.id]
         plan_files(draft, own)
         if recipe.stop is not None:
             plan_judgement(draft, each, own)

@@ -21,7 +21,7 @@ def refuse_architectures(recipe: Recipe, sources: Sources, shapes: Shapes) -> No
     Raises:
         RecipeError: all that can't work, each with the recipe's key and what works instead.
     """
-    if not plugins.task(recipe.task.type).TOKENS:
+    if not plugins.task(recipe.task.type).data.tokens:
         return
     if found := [f"{path}: {sentence}" for path, sentence in problems(recipe, sources, shapes)]:
         raise RecipeError(found)

@@ -80,8 +80,8 @@ def plan_files(draft: Draft, rows: Sequence[Candidate]) -> None:
             f"verify-{row.verify_key}",
             verify.KIND,
             verify.Settings(task=recipe.task, runtime=row.runtime, timeout_minutes=recipe.measure.timeout_minutes),
-            verify.Inputs(draft.reading(row.round, "validation"), file, draft.evaluated[row.round]),
-            f"{row.round} {row.target} {row.precision} under {row.runtime} against torch, on validation",
+            verify.Inputs(draft.reading(row.model, "validation"), file, draft.evaluated[row.model]),
+            f"{row.model} {row.target} {row.precision} under {row.runtime} against torch, on validation",
             optional=True,
         )
 
@@ -96,13 +96,13 @@ def _plan_emulation(draft: Draft, row: Candidate) -> None:
         length=None if measured.lengths == "as_is" else measured.lengths,
         timeout_minutes=measured.timeout_minutes,
     )
-    data = draft.reading(row.round, "validation", "test")
+    data = draft.reading(row.model, "validation", "test")
     draft.emulated[row.verify_key] = draft.steps.add(
         f"emulate-{row.verify_key}",
         emulate.KIND,
         settings,
-        emulate.Inputs(data, _plan_file(draft, row.file_key), draft.evaluated[row.round]),
-        f"{row.round} {row.target} {row.precision} under {row.runtime}: answers and instructions",
+        emulate.Inputs(data, _plan_file(draft, row.file_key), draft.evaluated[row.model]),
+        f"{row.model} {row.target} {row.precision} under {row.runtime}: answers and instructions",
         optional=True,
     )
 
@@ -161,7 +161,7 @@ def plan_closing(draft: Draft, every: Sequence[Candidate]) -> Outputs:
     recipe, rows = draft.recipe, timed(every)
     files = {row.file_key: draft.files[row.file_key] for row in rows}
     verified = {row.verify_key: draft.verified[row.verify_key] for row in rows}
-    names = dict.fromkeys(row.round for row in rows)
+    names = dict.fromkeys(row.model for row in rows)
     measured = draft.steps.add(
         "measure",
         measure.KIND,
@@ -236,7 +236,9 @@ def _reported(
     made = possible(every)
     return report.Inputs(
         data=draft.reading("teacher", *recipe.data.splits()),
-        own_data={each.id: draft.reading(each.id, "test") for each in recipe.rounds if each.data is not None},
+        own_data={
+            each.id: draft.reading(each.id, "validation", "test") for each in recipe.rounds if each.data is not None
+        },
         elsewhere=_plan_elsewhere(draft, draft.data["teacher"]) if recipe.evaluate.ood else None,
         models={name: draft.models[name] for name in draft.evaluated},
         evaluated=draft.evaluated,

@@ -112,7 +112,7 @@ def _teacher(recipe: Recipe, sources: Sources) -> Request | None:
     architecture = recipe.teacher.scratch
     if architecture is None:
         return _loaded(recipe, sources.config(recipe.teacher), sources.labels)
-    if not plugins.task(recipe.task.type).TOKENS:
+    if not plugins.task(recipe.task.type).data.tokens:
         return None  # its inputs are as large as the data's
     scratch: FromNothing = {
         "architecture": architecture.model_dump(mode="json"),

@@ -264,7 +264,7 @@ def _plan_trials(
         own = _RoundSignals({wanted: made for wanted, made in planned.signals.items() if wanted.model in read})
         own.views.update(planned.views)
         trials.append(_plan_student(draft, trial, arm, f"{each.id}{arm.suffix}-trial-{number}", own, live))
-    settings = choose_teacher.Settings(options=each.teacher.choose)
+    settings = choose_teacher.Settings(task=draft.recipe.task, options=each.teacher.choose)
     summary = f"the teacher of {each.id}, by validation after {each.teacher.epochs} epochs with each"
     inputs = choose_teacher.Inputs(tuple(trials))
     return draft.steps.add(f"{each.id}{arm.suffix}-teacher", choose_teacher.KIND, settings, inputs, summary)

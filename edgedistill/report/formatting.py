@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from edgedistill.results import Difference, Estimate
+
 DASH = "–"
 _MINUS = "\N{MINUS SIGN}"
 
@@ -17,18 +19,44 @@ def count(value: int | None) -> str:
 
 
 def share(value: float | None) -> str:
-    """A metric or an agreement, 0 to 1, as recipes and `results.json` write it."""
+    """An agreement, 0 to 1."""
     return fixed(value, 4)
 
 
+def metric(value: float | None) -> str:
+    """A figure of any metric: shares as recipes and `results.json` write them, large numbers shorter."""
+    return fixed(value, _decimals(value))
+
+
 def difference(value: float | None) -> str:
-    """A difference of two shares, always signed."""
-    return DASH if value is None else f"{value:+.4f}".replace("-", _MINUS)
+    """A difference of two figures, always signed."""
+    return DASH if value is None else f"{value:+,.{_decimals(value)}f}".replace("-", _MINUS)
 
 
-def interval(bounds: tuple[float, float] | None, decimals: int = 4) -> str:
-    """A confidence interval in brackets."""
-    return DASH if bounds is None else f"[{fixed(bounds[0], decimals)}, {fixed(bounds[1], decimals)}]"
+def _decimals(value: float | None) -> int:
+    return 4 if value is None or abs(value) < 100 else 2
+
+
+def interval(bounds: tuple[float, float] | None, decimals: int | None = None) -> str:
+    """A confidence interval in brackets, of a metric unless decimals are given."""
+    if bounds is None:
+        return DASH
+    low, high = (metric(end) if decimals is None else fixed(end, decimals) for end in bounds)
+    return f"[{low}, {high}]"
+
+
+def estimate(found: Estimate | None) -> str:
+    """A figure with its interval, where it has one."""
+    if found is None:
+        return DASH
+    return metric(found.value) + (f" {interval(found.interval)}" if found.interval else "")
+
+
+def gain(found: Difference | None) -> str:
+    """A difference with its interval, all signed."""
+    if found is None:
+        return DASH
+    return difference(found.value) + (f" {difference_interval(found.interval)}" if found.interval else "")
 
 
 def difference_interval(bounds: tuple[float, float] | None) -> str:
@@ -97,11 +125,11 @@ def duration(seconds: float | None) -> str:
 
 def plain(value: object) -> str:
     """A fact of unknown shape: lists with commas, mappings as `name value`, nothing as an en dash."""
-    if value is None or value == [] or value == {}:
+    if value is None or (isinstance(value, list | tuple | dict) and not value):
         return DASH
     if isinstance(value, dict):
         return ", ".join(f"{name} {plain(each)}" for name, each in value.items())
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, list | tuple):
         return ", ".join(plain(each) for each in value)
     if isinstance(value, int) and not isinstance(value, bool):
         return count(value)

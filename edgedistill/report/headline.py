@@ -30,7 +30,7 @@ def baseline(results: Results, candidate: CandidateResult) -> CandidateResult | 
         same = all(
             getattr(each, name) == getattr(candidate, name) for name in ("target", "runtime", "threads", "batch")
         )
-        if each.round == "teacher" and each.precision == "fp32" and same:
+        if each.model == "teacher" and each.precision == "fp32" and same:
             return each
     return None
 

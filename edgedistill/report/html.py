@@ -7,16 +7,18 @@ from collections.abc import Mapping, Sequence
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from edgedistill.contracts.metric import Direction
+from edgedistill.evaluation.wording import drop_word, heading
 from edgedistill.recipe import Limits, SelectSpec
 from edgedistill.results import Results
 from edgedistill.store.records.models import EpochRecord
 
 from . import formatting
-from .accuracy_plot import accuracy_against_latency
 from .headline import headline, times_faster, times_smaller
 from .markdown import EMULATED, OWN_MODEL_TYPE, REDUCED, runtime_sizes
+from .metric_plot import metric_against_latency
 from .naming import short_names
-from .rounds_plot import accuracy_over_rounds
+from .rounds_plot import metric_over_rounds
 from .runtimes_plot import latency_by_runtime
 from .spread import spread
 from .training_plot import training_curves
@@ -27,10 +29,13 @@ _FORMATS = (
     formatting.difference,
     formatting.difference_interval,
     formatting.duration,
+    formatting.estimate,
     formatting.fixed,
+    formatting.gain,
     formatting.interval,
     formatting.millions,
     formatting.megabytes,
+    formatting.metric,
     formatting.milliseconds,
     formatting.p_value,
     formatting.parameters,
@@ -61,36 +66,39 @@ def render_html(results: Results, training: Mapping[str, Sequence[EpochRecord]],
     names = short_names(results.measured)
     return environment.get_template("report.html.jinja").render(
         results=results,
-        metric=results.metric.replace("_", " "),
+        metric=results.metric_in_words,
+        directed=heading(results.metric, results.direction),
+        drop=drop_word(results.direction),
+        others=[(each.metric, heading(each.metric, each.direction)) for each in results.other_metrics],
         headline=headline(results),
         names=names,
         smaller={each.id: times_smaller(results, each) for each in results.measured},
         faster={each.id: times_faster(results, each) for each in results.measured},
-        limits=limit_sentences(select.limits),
+        limits=limit_sentences(select.limits, results.direction),
         preference=preference_sentence(select),
-        accuracy_plot=Markup(accuracy_against_latency(results, select.limits)),
+        metric_plot=Markup(metric_against_latency(results, select.limits)),
         runtimes_plot=Markup(latency_by_runtime(results)),
         emulation=EMULATED,
         reduced=REDUCED,
         own_model_type=OWN_MODEL_TYPE,
         runtime_sizes=runtime_sizes(results.measured),
-        rounds_plot=Markup(accuracy_over_rounds(results)),
+        rounds_plot=Markup(metric_over_rounds(results)),
         models={"teacher": results.teacher, **{each.id: each for each in results.rounds if each.on_recipe_data}},
-        spread={each.id: spread(each) for each in results.rounds},
-        training_plot=Markup(training_curves(training)),
+        spread={each.id: spread(each, results.direction) for each in results.rounds},
+        training_plot=Markup(training_curves(training, results.metric, results.direction)),
         unflipped=[names.get(id_, id_) for id_, flips in results.flips.items() if not flips],
         flips_shown=FLIPS_SHOWN,
     )
 
 
-def limit_sentences(limits: Limits) -> list[str]:
+def limit_sentences(limits: Limits, direction: Direction = "higher") -> list[str]:
     """Each limit that was set."""
     written = {
         "file_mb": "file ≤ {:g} MB",
         "p95_ms": "p95 latency ≤ {:g} ms",
         "peak_rss_mb": "peak memory ≤ {:g} MB",
         "load_ms": "load time ≤ {:g} ms",
-        "accuracy_drop": "drop from the teacher on validation ≤ {:g}",
+        "drop": f"{drop_word(direction)} from the teacher on validation ≤ {{:g}}",
     }
     given = {name: getattr(limits, name) for name in written}
     return [written[name].format(value) for name, value in given.items() if value is not None]
@@ -105,4 +113,4 @@ def preference_sentence(select: SelectSpec) -> str:
             return "the smallest file within the limits"
         case _:
             tie = f"; those within {select.tie:g} of it count as equal, and the fastest of them wins"
-            return "the highest validation metric within the limits" + (tie if select.tie else "")
+            return "the best validation metric within the limits" + (tie if select.tie else "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from edgedistill.evaluation.wording import drop_word, heading
 from edgedistill.results import (
     CandidateResult,
     EmulatedResult,
@@ -31,20 +32,34 @@ REDUCED = (
 
 OWN_MODEL_TYPE = "loads in torch with edgedistill only, not in transformers, optimum or transformers.js"
 
+_MEASURED = (
+    "agreement",
+    "max abs. diff.",
+    "p50 ms",
+    "p95 ms",
+    "p99 ms",
+    "items/s",
+    "peak MB",
+    "load ms",
+    "limits",
+    "front",
+)
+_TRAINED = ("same as teacher", "control", "gain over control [95% CI]", "p", "training", "samples/s")
+
 
 def render_markdown(results: Results) -> str:
-    """Warnings, verdict, candidates, rounds, environment."""
-    metric = results.metric.replace("_", " ")
+    """Warnings, verdict, candidates, rounds, hosts."""
+    metric, drop = heading(results.metric, results.direction), drop_word(results.direction)
+    others = [f"{heading(each.metric, each.direction)}, test [95% CI]" for each in results.other_metrics]
+    metrics = [f"{metric}, test [95% CI]", *others]
     candidates = _table(
-        f"candidate|MB|smaller|{metric}, test [95% CI]|drop, validation|agreement|max abs. diff.|p50 ms|p95 ms|p99 ms|"
-        "items/s|peak MB|load ms|limits|front".split("|"),
+        ["candidate", "MB", "smaller", *metrics, f"{drop}, validation [95% CI]", *_MEASURED],
         [_candidate(each, results) for each in results.measured],
-        text_columns=(0, 13),
+        text_columns=(0, 13 + len(others)),
     )
     rounds = _table(
-        f"model|taught by|parameters|{metric}, test [95% CI]|drop from teacher [95% CI]|same as teacher|control|"
-        "gain over control [95% CI]|p|training|samples/s".split("|"),
-        [_teacher(results), *(_round(each) for each in results.rounds)],
+        ["model", "taught by", "parameters", *metrics, f"{drop} from teacher [95% CI]", *_TRAINED],
+        [_teacher(results), *(_round(each, results) for each in results.rounds)],
         text_columns=(0, 1),
     )
     parts = [
@@ -60,7 +75,7 @@ def render_markdown(results: Results) -> str:
         "Smaller: than the teacher's fp32 file. Agreement, max abs. diff.: of a device file with its own torch model, "
         "on validation. Gain: paired, on test, over the same student without a teacher. Peak: above the interpreter "
         f"with numpy, or above an empty page. {f.DASH}: not known, or too few runs for that percentile.",
-        f"Measured on: {escape(f.plain(results.environment))}. edgedistill {escape(results.edgedistill)}.",
+        *_hosts(results),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -71,39 +86,46 @@ def escape(text: str) -> str:
     return " ".join(text.split())
 
 
+def _hosts(results: Results) -> list[str]:
+    """The machines that measured."""
+    several = len(results.hosts) > 1
+    found = [
+        f"Measured on{f' {name}' if several else ''}: {f.plain(host.model_dump())}."
+        for name, host in results.hosts.items()
+    ]
+    return [escape(f"{' '.join(found)} edgedistill {results.edgedistill}.")]
+
+
 def _notes(results: Results) -> list[str]:
     """What else is to be said of the rounds: errors, repetitions, trials, the stop rule."""
-    lines = []
+    lines, metric = [], results.metric_in_words
     for each in results.rounds:
         if not each.on_recipe_data:
-            own = f"{f.share(each.own_teacher_accuracy)} {f.interval(each.own_teacher_accuracy_ci)}"
-            lines.append(f"{each.id}: on data of its own, where {each.teacher} has {own}")
-        if each.errors:
-            lines.append(f"{each.id}: " + ", ".join(f"{count} errors {kind}" for kind, count in each.errors.items()))
+            lines.append(f"{each.id}: on data of its own, where {each.teacher} has {f.estimate(each.own_teacher)}")
+        if (errors := each.errors) is not None:
+            kinds = f"{errors.corrected} errors corrected, {errors.introduced} errors introduced"
+            lines.append(f"{each.id}: {kinds}, {errors.inherited} errors inherited")
         if each.only_edgedistill_loads_it:
             lines.append(f"{each.id}: `models/{each.id}` {OWN_MODEL_TYPE}")
-        if found := spread(each):
+        if found := spread(each, results.direction):
             gain = f"; gain over the control, {found.gain}" if found.gain else ""
-            lines.append(f"{each.id}, accuracy on test, {found.accuracy}{gain}")
+            lines.append(f"{each.id}, {metric} on test, {found.value}{gain}")
         if each.teacher_trials:
-            tried = [
-                f"{f.plain(trial['teacher'])} {f.share(float(str(trial['metric'])))}" for trial in each.teacher_trials
-            ]
+            tried = [f"{f.plain(trial.teacher)} {f.metric(trial.value)}" for trial in each.teacher_trials]
             lines.append(f"{each.id}: teachers tried, on validation: {'; '.join(tried)}")
     models: dict[str, TeacherResult | RoundResult] = {"teacher": results.teacher}
     models |= {each.id: each for each in results.rounds if each.on_recipe_data}
     for name, model in models.items():
-        for set_name, seen in model.elsewhere.items():
-            accuracy = f"accuracy {f.share(seen.accuracy)} {f.interval(seen.accuracy_ci)}"
-            lines.append(f"{name} on {set_name}: {accuracy}, AUROC {f.share(seen.auroc)} {f.interval(seen.auroc_ci)}")
+        for set_name, seen in model.ood.items():
+            lines.append(f"{name} on {set_name}: {metric} {f.estimate(seen.primary)}, AUROC {f.estimate(seen.auroc)}")
     if results.stop:
-        lines.append(f"Stop rule, after {results.stop['round']}: {results.stop['reason']}")
+        lines.append(f"Stop rule, after {results.stop.round}: {results.stop.reason}")
     return ["\n".join(f"- {escape(line)}" for line in lines)] if lines else []
 
 
 def runtime_sizes(found: Sequence[CandidateResult]) -> list[tuple[str, RuntimeSizeResult]]:
     """The runtimes whose size is estimated, by the file that they are for."""
-    sizes = {f"{each.round}/{each.target}/{each.precision}": each.runtime_size for each in found}
+    sizes = {f"{each.model}/{each.target}/{each.precision}": each.runtime_size for each in found}
     return [(name, size) for name, size in sizes.items() if size is not None]
 
 
@@ -130,8 +152,8 @@ def _emulated(found: Sequence[EmulatedResult], metric: str) -> str:
             each.cpu,
             f.share(each.agreement_with_student),
             f"{f.count(each.items)} of {f.count(each.items_of)}",
-            f"{f.share(each.accuracy)} {f.interval(each.accuracy_ci)}",
-            f.share(each.accuracy_here),
+            f.estimate(each.test),
+            f.metric(each.here),
             f.share(each.agreement_with_here),
             f"{f.count(each.test_items)} of {f.count(each.test_items_of)}",
             f.millions(each.instructions_per_inference),
@@ -156,7 +178,7 @@ def _verdict(results: Results) -> str:
         return f"## Nothing to ship\n\n{escape(results.why)}"
     chosen, latency = found.chosen, found.chosen.latency_ms
     figures = [
-        f"{f.share(chosen.accuracy)} {f.interval(chosen.accuracy_ci)} on test",
+        f"{results.metric_in_words} {f.estimate(chosen.test)} on test",
         f"p50 {f.milliseconds(latency.p50)} ms",
         f"p95 {f.milliseconds(latency.p95)} ms",
         f"{f.megabytes(chosen.file_bytes)} MB",
@@ -174,8 +196,8 @@ def _candidate(each: CandidateResult, results: Results) -> list[str]:
         f"**{each.id}**" if each.id == results.chosen else each.id,
         f.megabytes(each.file_bytes) + (f" in {len(each.lengths)} files" if each.lengths else ""),
         f.times(times_smaller(results, each)),
-        f"{f.share(each.accuracy)} {f.interval(each.accuracy_ci)}",
-        f.share(each.accuracy_drop),
+        *_figures(each, results),
+        f.estimate(each.drop),
         f.share(each.agreement_with_student),
         f.tiny(each.max_abs_diff),
         f.milliseconds(latency.p50),
@@ -191,33 +213,35 @@ def _candidate(each: CandidateResult, results: Results) -> list[str]:
 
 def _teacher(results: Results) -> list[str]:
     each = results.teacher
-    accuracy = f"{f.share(each.accuracy)} {f.interval(each.accuracy_ci)}"
     unknown = [f.DASH] * 5
     return [
         "teacher",
         f.DASH,
         f.parameters(each.parameters),
-        accuracy,
+        *_figures(each, results),
         *unknown,
         f.duration(each.train_seconds),
         f.DASH,
     ]
 
 
-def _round(each: RoundResult) -> list[str]:
-    gain = f.difference(each.gain_over_control)
-    if each.gain_over_control_ci is not None:
-        gain += f" {f.difference_interval(each.gain_over_control_ci)}"
+def _figures(each: TeacherResult | RoundResult | CandidateResult, results: Results) -> list[str]:
+    """The primary metric on test, then the others."""
+    others = [each.of(other.metric) for other in results.other_metrics]
+    return [f.estimate(figure) for figure in (each.test, *others)]
+
+
+def _round(each: RoundResult, results: Results) -> list[str]:
     return [
         each.id,
         each.teacher,
         f.parameters(each.parameters),
-        f"{f.share(each.accuracy)} {f.interval(each.accuracy_ci)}",
-        f"{f.share(each.drop_from_teacher)} {f.interval(each.drop_from_teacher_ci)}",
+        *_figures(each, results),
+        f.estimate(each.drop),
         f.share(each.agreement_with_teacher),
-        f.share(each.control_accuracy),
-        gain,
-        f.p_value(each.gain_over_control_p),
+        f.metric(None if each.control is None else each.control.value),
+        f.gain(each.gain),
+        f.p_value(None if each.gain is None else each.gain.p),
         f.duration(each.train_seconds),
         f.rate(each.samples_per_second),
     ]

@@ -8,7 +8,8 @@ from edgedistill.results import CandidateResult
 
 
 def short_names(candidates: Sequence[CandidateResult]) -> dict[str, str]:
-    """`r1 int8` for `r1/onnx/int8-dynamic/onnxruntime`; target, runtime, threads and batch only where they differ."""
+    """`r1 int8` for `r1/onnx/int8-dynamic/onnxruntime`; target, runtime, threads, batch and host only where they
+    differ."""
     precisions = _short_precisions(candidates)
     pairs = {(each.target, each.runtime) for each in candidates}
     targets = [target for target, _ in pairs]
@@ -18,10 +19,11 @@ def short_names(candidates: Sequence[CandidateResult]) -> dict[str, str]:
         lambda each: each.runtime if targets.count(each.target) > 1 else "",
         lambda each: f"{each.threads}t",
         lambda each: f"b{each.batch}",
+        lambda each: f"on {each.host}",
     )
     telling = [part for part in parts if len({part(each) for each in candidates}) > 1]
     return {
-        each.id: " ".join(filter(None, [each.round, precisions[each.precision], *(part(each) for part in telling)]))
+        each.id: " ".join(filter(None, [each.model, precisions[each.precision], *(part(each) for part in telling)]))
         for each in candidates
     }
 

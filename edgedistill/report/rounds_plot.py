@@ -1,22 +1,24 @@
-"""The curve over rounds: test accuracy of teacher, students and controls, with intervals and repetitions."""
+"""The curve over rounds: the metric on test of teacher, students and controls, with intervals and repetitions."""
 
 from __future__ import annotations
 
+from edgedistill.evaluation.wording import axis
 from edgedistill.results import Results
 
 from . import formatting
 from .svg import GRID, INK, MUTED, SERIES, style, to_svg
 
 
-def accuracy_over_rounds(results: Results) -> str:
-    """One place a round on the recipe's data; the control hollow beside it, other seeds as small marks."""
+def metric_over_rounds(results: Results) -> str:
+    """A place for every round on the recipe's data, better upwards; the control hollow beside it, other seeds small."""
     from matplotlib.figure import Figure
 
     rounds = [each for each in results.rounds if each.on_recipe_data]
     names = ["teacher", *(each.id for each in rounds)]
     sizes = [results.teacher.parameters, *(each.parameters for each in rounds)]
-    values = [results.teacher.accuracy, *(each.accuracy for each in rounds)]
-    bounds = [results.teacher.accuracy_ci, *(each.accuracy_ci for each in rounds)]
+    figures = [results.teacher.test, *(each.test for each in rounds)]
+    values = [figure.value for figure in figures]
+    bounds = [figure.interval or (figure.value, figure.value) for figure in figures]
     with style("rounds"):
         figure = Figure(figsize=(9.2, 3.2), dpi=72, layout="constrained")
         axes = figure.add_subplot()
@@ -26,7 +28,7 @@ def accuracy_over_rounds(results: Results) -> str:
             axes.vlines(i, low, high, color=colour, linewidth=1.6, alpha=0.5, zorder=2)
             axes.scatter([i], [value], s=60, color=colour, zorder=3, label="student" if i == 1 else None)
             axes.annotate(
-                formatting.share(value),
+                formatting.metric(value),
                 (i, value),
                 xytext=(-9, 4),
                 textcoords="offset points",
@@ -37,10 +39,10 @@ def accuracy_over_rounds(results: Results) -> str:
             )
         for i, each in enumerate(rounds, start=1):
             colour = SERIES[i % len(SERIES)]
-            if each.control_accuracy is not None:
+            if each.control is not None:
                 axes.scatter(
                     [i + 0.08],
-                    [each.control_accuracy],
+                    [each.control.value],
                     s=46,
                     facecolors="none",
                     edgecolors=MUTED,
@@ -48,7 +50,7 @@ def accuracy_over_rounds(results: Results) -> str:
                     zorder=3,
                     label="control" if i == 1 else None,
                 )
-            others = [seed.accuracy for seed in each.seeds[1:]]
+            others = [seed.value for seed in each.seeds[1:]]
             axes.scatter(
                 [i + 0.16] * len(others),
                 others,
@@ -65,6 +67,7 @@ def accuracy_over_rounds(results: Results) -> str:
         axes.set_xlim(-0.5, len(names) - 0.5)
         axes.margins(y=0.18)
         axes.tick_params(length=0)
-        axes.set_ylabel(f"{results.metric.replace('_', ' ')} on test")
+        axes.yaxis.set_inverted(results.direction == "lower")
+        axes.set_ylabel(axis(results.metric, results.direction, "on test"))
         axes.legend(loc="lower left", fontsize=8)
-        return to_svg(figure, f"Test {results.metric} of {', '.join(names)}")
+        return to_svg(figure, f"Test {results.metric_in_words} of {', '.join(names)}")

@@ -54,7 +54,7 @@ def row_name(each: CandidateResult, every: Sequence[CandidateResult]) -> str:
 
 
 def _of(model: str, timed: Sequence[CandidateResult]) -> list[CandidateResult]:
-    return [each for each in timed if each.round == model]
+    return [each for each in timed if each.model == model]
 
 
 def _panel(

@@ -7,27 +7,29 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edgedistill.contracts.metric import Direction, signed
 from edgedistill.results import RoundResult
 
-from .formatting import difference, share
+from .formatting import difference, metric
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Mean and standard deviation over the seeds, of accuracy and of the gain over the control ('' without one)."""
+    """Mean and standard deviation over the seeds, of the primary metric and of the gain over the control ('' without
+    one)."""
 
-    accuracy: str
+    value: str
     gain: str
 
 
-def spread(each: RoundResult) -> Spread | None:
+def spread(each: RoundResult, direction: Direction) -> Spread | None:
     """None when the round was not repeated."""
     if len(each.seeds) < 2:
         return None
-    accuracy = [seed.accuracy for seed in each.seeds]
-    gains = [seed.accuracy - seed.control_accuracy for seed in each.seeds if seed.control_accuracy is not None]
-    return Spread(_mean_and_deviation(accuracy, share), _mean_and_deviation(gains, difference) if gains else "")
+    values = [seed.value for seed in each.seeds]
+    gains = [signed(seed.value - seed.control, direction) for seed in each.seeds if seed.control is not None]
+    return Spread(_mean_and_deviation(values, metric), _mean_and_deviation(gains, difference) if gains else "")
 
 
 def _mean_and_deviation(values: Sequence[float], shown: Callable[[float], str]) -> str:
-    return f"{len(values)} seeds: {shown(float(np.mean(values)))} ± {share(float(np.std(values, ddof=1)))}"
+    return f"{len(values)} seeds: {shown(float(np.mean(values)))} ± {metric(float(np.std(values, ddof=1)))}"

@@ -1,4 +1,4 @@
-"""Training curves: one panel a model, the validation metric after every epoch of all stages."""
+"""Training curves: one panel a model, the validation metric after every epoch of all stages, better upwards."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from edgedistill.contracts.metric import Direction, signed
+from edgedistill.evaluation.wording import axis, in_words
 from edgedistill.store.records.models import EpochRecord
 
 from . import formatting
@@ -19,12 +21,13 @@ _SEED = re.compile(r"-seed\d+$")
 _COLUMNS = 3
 
 
-def training_curves(training: Mapping[str, Sequence[EpochRecord]]) -> str:
+def training_curves(training: Mapping[str, Sequence[EpochRecord]], metric: str, direction: Direction) -> str:
     """The curves of all models that were trained, a control dashed beside its round; '' when none was.
 
     Args:
         training: each model's epochs, by model; a control is `ROUND-control`, a repetition
             with another seed, drawn faintly, `ROUND-seedN`.
+        metric: the primary one.
     """
     repeated = {name: epochs for name, epochs in training.items() if _SEED.search(name)}
     alone = {name: epochs for name, epochs in training.items() if name not in repeated}
@@ -48,19 +51,27 @@ def training_curves(training: Mapping[str, Sequence[EpochRecord]]) -> str:
                 if _SEED.sub("", other) == name:
                     metrics = [epoch.metric for epoch in epochs]
                     axes.plot(range(1, len(metrics) + 1), metrics, color=colour, alpha=0.35, linewidth=1)
-            _panel(axes, name, colour, training[name], training.get(name + CONTROL, ()))
+            _panel(axes, name, colour, training[name], training.get(name + CONTROL, ()), direction)
+        grid[0, 0].yaxis.set_inverted(direction == "lower")  # the others share it
         for axes in grid[:, 0]:
-            axes.set_ylabel("validation metric")
-        return to_svg(figure, f"Validation metric by epoch of {', '.join(panels)}")
+            axes.set_ylabel(axis(metric, direction, "on validation").replace(" (", "\n("), fontsize=8)
+        return to_svg(figure, f"Validation {in_words(metric)} by epoch of {', '.join(panels)}")
 
 
-def _panel(axes: Axes, name: str, colour: str, own: Sequence[EpochRecord], control: Sequence[EpochRecord]) -> None:
+def _panel(
+    axes: Axes,
+    name: str,
+    colour: str,
+    own: Sequence[EpochRecord],
+    control: Sequence[EpochRecord],
+    direction: Direction,
+) -> None:
     from matplotlib.ticker import MaxNLocator
 
     axes.set_title(name, loc="left", fontsize=10, fontweight="bold", color=INK, pad=24)
-    _line(axes, own, colour, "-", name)
+    _line(axes, own, colour, "-", name, direction)
     if control:
-        _line(axes, control, MUTED, (0, (4, 2.5)), "control")
+        _line(axes, control, MUTED, (0, (4, 2.5)), "control", direction)
     longest = max(len(own), len(control))
     axes.set_xlim(0.5, longest + 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
@@ -81,10 +92,12 @@ def _panel(axes: Axes, name: str, colour: str, own: Sequence[EpochRecord], contr
     axes.legend(loc="lower right", fontsize=8, handlelength=2.2)
 
 
-def _line(axes: Axes, epochs: Sequence[EpochRecord], colour: str, dashes: object, name: str) -> None:
+def _line(
+    axes: Axes, epochs: Sequence[EpochRecord], colour: str, dashes: object, name: str, direction: Direction
+) -> None:
     """One model's curve; the epoch whose weights were kept has a larger mark and its metric in the legend."""
     metrics = [epoch.metric for epoch in epochs]
-    kept = _kept(epochs)
+    kept = _kept(epochs, direction)
     axes.plot(
         range(1, len(metrics) + 1),
         metrics,
@@ -94,14 +107,14 @@ def _line(axes: Axes, epochs: Sequence[EpochRecord], colour: str, dashes: object
         marker="o",
         markersize=6,
         markevery=[kept],
-        label=f"{name} {formatting.share(metrics[kept])}",
+        label=f"{name} {formatting.metric(metrics[kept])}",
     )
 
 
-def _kept(epochs: Sequence[EpochRecord]) -> int:
+def _kept(epochs: Sequence[EpochRecord], direction: Direction) -> int:
     """The last stage's best epoch, the later of equals: training goes back to its weights."""
     last = range(_stages(epochs)[-1][0], len(epochs))
-    return max(last, key=lambda i: (epochs[i].metric, i))
+    return max(last, key=lambda i: (signed(epochs[i].metric, direction), i))
 
 
 def _stages(epochs: Sequence[EpochRecord]) -> list[tuple[int, str]]:

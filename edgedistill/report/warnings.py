@@ -9,19 +9,24 @@ import numpy as np
 
 from edgedistill import plugins
 from edgedistill.chance import AgainstChance
-from edgedistill.measuring.latency import BATCHED
+from edgedistill.contracts.metric import signed
+from edgedistill.evaluation.wording import in_words
+from edgedistill.measuring.judged import BATCHED
 from edgedistill.recipe import teacher_of
 from edgedistill.remedies import RoundFigures, remedies
-from edgedistill.results import CandidateResult, EmulatedResult, RoundResult, UnmeasuredResult
-from edgedistill.signals import load_rows
-from edgedistill.steps.kinds.report import Inputs, Settings
+from edgedistill.results import CandidateResult, EmulatedResult, HostResult, RoundResult, UnmeasuredResult
+
+from . import formatting as f
 
 if TYPE_CHECKING:
+    from edgedistill.evaluation.figures import Judging
     from edgedistill.recipe import Round
+
+    from .run_files import RunFiles
 
 
 def warnings(
-    rounds: Sequence[RoundResult], repeated_texts: Mapping[str, int], settings: Settings, inputs: Inputs
+    rounds: Sequence[RoundResult], repeated_texts: Mapping[str, int], files: RunFiles, judging: Judging
 ) -> list[str]:
     """Sentences, those that weigh most first.
 
@@ -29,25 +34,31 @@ def warnings(
         repeated_texts: how many texts of a split are in an earlier one too, by `EARLIER/SPLIT`.
     """
     worse, unshown = [], []
-    for each, planned in zip(rounds, settings.rounds, strict=True):
-        if each.gain_over_control is None or each.gain_over_control_ci is None:
+    for each, planned in zip(rounds, files.settings.rounds, strict=True):
+        if each.gain is None or each.gain.low is None or each.gain.high is None or each.gain.low > 0:
             continue
-        low, high = each.gain_over_control_ci
-        gain = f"{100 * each.gain_over_control:+.2f} points [{100 * low:+.2f}, {100 * high:+.2f}] on test"
-        if low > 0:
-            continue
-        tried = "; ".join(remedies(_figures(planned, inputs)))
+        gain = f"{in_words(judging.metric)} gain {f.difference(each.gain.value)} "
+        gain += f"{f.difference_interval(each.gain.interval)} on test"
+        tried = "; ".join(remedies(_figures(planned, files, judging, each)))
         advice = f" What to try: {tried}." if tried else ""
-        if high < 0:
+        if each.gain.high < 0:
             worse.append(f"{each.id} is worse than its control, the same student without a teacher: {gain}.{advice}")
         else:
             unshown.append(f"{each.id} is not shown to be better than its control without a teacher: {gain}.{advice}")
-    repeated = []
-    for pair, count in repeated_texts.items():
-        if count:
-            first, second = pair.split("/")
-            repeated.append(f"{count} texts of {second} are also in {first}: accuracy there may be flattered.")
-    return [*worse, *unshown, *repeated]
+    return [*worse, *unshown, *repetition_warnings(repeated_texts, judging.metric)]
+
+
+def repetition_warnings(repeated_texts: Mapping[str, int], metric: str) -> list[str]:
+    """Sentences about texts that are in two splits.
+
+    Args:
+        repeated_texts: how many, by `EARLIER/SPLIT`.
+    """
+    pairs = {tuple(pair.split("/")): count for pair, count in repeated_texts.items() if count}
+    return [
+        f"{count} texts of {second} are also in {first}: {in_words(metric)} there may be flattered."
+        for (first, second), count in pairs.items()
+    ]
 
 
 def chance_warnings(models: Mapping[str, AgainstChance]) -> list[str]:
@@ -57,21 +68,20 @@ def chance_warnings(models: Mapping[str, AgainstChance]) -> list[str]:
         models: by name, how each did on its test set.
     """
     return [
-        f"{name} has learned nothing that shows: it is right on {found.right} of {found.items} test items, the same "
-        f"answers in random order on {found.expected:.1f}."
+        f"{name} has learned nothing that shows: it {found.beside('test')}."
         for name, found in models.items()
         if found.at_chance
     ]
 
 
 def candidate_warnings(
-    rows: Sequence[CandidateResult | EmulatedResult | UnmeasuredResult], environment: Mapping[str, object]
+    rows: Sequence[CandidateResult | EmulatedResult | UnmeasuredResult], hosts: Mapping[str, HostResult]
 ) -> list[str]:
     """Sentences about measured files: answers that depend on the batch, and more threads than there were cores."""
     measured = [row for row in rows if isinstance(row, CandidateResult)]
     found = []
     moved = {
-        f"{row.round}/{row.target}/{row.precision}/{row.runtime} {row.agreement_with_student:.4f} and "
+        f"{row.model}/{row.target}/{row.precision}/{row.runtime} {row.agreement_with_student:.4f} and "
         f"{row.agreement_batched:.4f}": None
         for row in measured
         if row.agreement_batched is not None and row.agreement_batched != row.agreement_with_student
@@ -81,10 +91,11 @@ def candidate_warnings(
             f"What these files answer depends on what else is in the batch: agreement with torch alone and in padded "
             f"batches of {BATCHED}: {_first(list(moved))}."
         )
-    cores = environment.get("threads")
-    crowded = [row.id for row in measured if isinstance(cores, int) and row.threads > cores]
-    if crowded:
-        found.append(f"Timed with more threads than the {cores} cores there are: {_first(crowded)}.")
+    for name, host in hosts.items():
+        own = [row for row in measured if row.host == name]
+        crowded = [row.id for row in own if host.threads is not None and row.threads > host.threads]
+        if crowded:
+            found.append(f"Timed with more threads than the {host.threads} cores there are: {_first(crowded)}.")
     return found
 
 
@@ -92,24 +103,28 @@ def _first(names: Sequence[str], most: int = 4) -> str:
     return "; ".join(names[:most]) + (f"; and {len(names) - most} more" if len(names) > most else "")
 
 
-def _figures(each: Round, inputs: Inputs) -> RoundFigures:
+def _figures(each: Round, files: RunFiles, judging: Judging, found: RoundResult) -> RoundFigures:
     """What the run knows of a round that did not gain."""
-    last = [epoch.metric for epoch in inputs.models[each.id].record.last_stage]
+    last = [epoch.metric for epoch in files.training(each.id).last_stage]
     losses = [loss for stage in each.stages for loss in stage.losses]
     temperatures = [plugins.loss(loss.kind).temperature for loss in losses]
     known = (of(loss) for of, loss in zip(temperatures, losses, strict=True) if of is not None)
     temperature = next(known, None)
     teachers = each.teachers() if each.data is None else (teacher_of(each),)
-    recorded = [inputs.recorded[teacher] for teacher in teachers if teacher in inputs.recorded]
-    logits = [load_rows(each.path(each.record.file)).values for each in recorded]
+    logits = [said for teacher in teachers if (said := files.teacher_logits(teacher)) is not None]
+    references = files.questions("validation", None if each.data is None else each.id).references
 
-    own = inputs.evaluated[each.id]
-    validation = load_rows(own.path(own.record.answers))
+    def on_validation(model: str) -> float:
+        return judging.value(files.answers(model, "validation"), references)
+
+    low, high = found.validation.interval or (0.0, 0.0)
+    metric = judging.primary
     return RoundFigures(
-        teacher_metric=max(inputs.evaluated[name].record.accuracy for name in teachers),
-        control_metric=inputs.evaluated[f"{each.id}-control"].record.accuracy,
+        metric=metric,
+        teacher_metric=max(map(on_validation, teachers), key=lambda value: signed(value, metric.direction)),
+        control_metric=on_validation(f"{each.id}-control"),
         temperature=temperature,
         teacher_logits=np.mean(logits, axis=0) if logits else None,
         metrics=last,
-        validation_items=len(validation.values),
+        noise=(high - low) / 2,
     )

@@ -7,15 +7,12 @@ what a visitor waits for. Memory is that of the process that shows the page, abo
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from edgedistill import environments
-from edgedistill.arrays import Floats
+from edgedistill.arrays import Array, Arrays, Floats
+from edgedistill.contracts.driver import Port, PortNames, feeds_of
 from edgedistill.contracts.runtime import Runtime
 from edgedistill.errors import EdgedistillError
 from edgedistill.packages import Packages
@@ -31,7 +28,7 @@ PACKAGES = Packages(
 _DIST = "npm/onnxruntime-web/dist/"
 
 
-class BrowserSession:
+class BrowserGraph:
     """A file opened by onnxruntime-web, in a page of its own."""
 
     def __init__(self, file: Path, threads: int) -> None:
@@ -47,19 +44,17 @@ class BrowserSession:
         except BaseException:
             self.close()
             raise
-        names = facts["inputs"]
-        assert isinstance(names, list)
-        self.input_names: list[str] = names
+        self.inputs, self.outputs = _ports(facts["inputs"]), _ports(facts["outputs"])
         self.load_ms = float(str(facts["load_ms"]))
         """Milliseconds to fetch, compile and start the runtime and the model, over the loopback network."""
-        self.last_ms = math.nan
-        """The page's milliseconds of the last run."""
+        self.spent_ms = 0.0
+        """The page's milliseconds of all runs so far."""
 
-    def run(self, inputs: Mapping[str, NDArray[np.generic]]) -> list[NDArray[np.generic]]:
-        """All outputs for one batch; inputs that the file doesn't have are left out."""
-        facts, outputs = self._page.ask("run", {name: inputs[name] for name in self.input_names})
-        self.last_ms = float(str(facts["ms"]))
-        return list(outputs.values())
+    def run(self, feeds: Arrays) -> dict[str, Array]:
+        """All outputs for one batch; feeds that the file doesn't have are left out."""
+        facts, outputs = self._page.ask("run", feeds_of(self.inputs, feeds))
+        self.spent_ms += float(str(facts["ms"]))
+        return outputs
 
     def memory_mb(self) -> tuple[float, float] | None:
         """Peak memory of the page's process above the empty page's, and that of the empty page."""
@@ -92,6 +87,16 @@ class BrowserSession:
     def close(self) -> None:
         """End the page and its Chromium; what isn't closed ends with this process."""
         self._page.close()
+
+
+def _ports(told: object) -> dict[str, Port]:
+    """What the page tells of inputs or outputs: name, type and shape of each; a size that may be any is told by its
+    name."""
+    assert isinstance(told, list)
+    return {
+        each["name"]: Port(each["type"], [size if isinstance(size, int) else None for size in each["shape"]])
+        for each in told
+    }
 
 
 def check_threads(asked: int, seen: Mapping[str, object]) -> None:
@@ -146,9 +151,9 @@ def client_facts(file: Path, texts: Sequence[str], labels: Sequence[str], logits
     }
 
 
-def open(file: Path, threads: int) -> BrowserSession:
-    """Open `file` with `threads` threads."""
-    return BrowserSession(file, threads)
+def open(file: Path, threads: int, names: PortNames) -> BrowserGraph:
+    """Open `file` with `threads` threads; it has names of its own."""
+    return BrowserGraph(file, threads)
 
 
 def version() -> str:

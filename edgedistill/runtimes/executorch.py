@@ -5,33 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
+from edgedistill.arrays import Array, Arrays
+from edgedistill.contracts.driver import Port, PortNames, feeds_of, named
 from edgedistill.contracts.runtime import Runtime
 from edgedistill.errors import EdgedistillError
 from edgedistill.packages import Packages
 from edgedistill.runtimes._executorch import plan
 
 BACKEND = "XnnpackBackend"
-INPUTS = (
-    ("input_ids", "attention_mask"),
-    ("input_ids", "attention_mask", "token_type_ids"),
-    ("input_ids",),
-    ("pixel_values",),
-)
-"""What a file may take, in its order: the format has no names. Pixels are told from tokens by their type."""
-FLOATS = ("pixel_values",)
-"""Inputs that a file takes as float32, whatever the data holds."""
+TYPES = {1: "int8", 3: "int32", 4: "int64", 6: "float32", 11: "bool"}
+"""ExecuTorch's numbers of the types that our files take and give."""
 
-_FLOAT = 6
 _PRODUCTS = frozenset(f"aten::{name}" for name in ("addmm", "baddbmm", "bmm", "convolution", "linear", "mm"))
 
 
-class ExecutorchSession:
-    """A program opened by ExecuTorch."""
+class ExecutorchGraph:
+    """A program opened by ExecuTorch. The format has no names: they come from the file's record."""
 
-    def __init__(self, file: Path, threads: int) -> None:
+    def __init__(self, file: Path, threads: int, names: PortNames) -> None:
         import executorch.kernels.quantized  # noqa: F401 - int8 embeddings
         from executorch.extension.pybindings import portable_lib
         from executorch.runtime import Runtime
@@ -43,46 +34,48 @@ class ExecutorchSession:
         self._program = Runtime.get().load_program(file)
         self._forward = self._program.load_method(plan.METHOD)
         meta = self._forward.metadata
-        infos = [meta.input_tensor_meta(i) for i in range(meta.num_inputs())]
-        self.input_names: list[str] = input_names(infos[0].dtype(), len(infos))
-        self._largest: tuple[int, ...] = tuple(infos[0].sizes())
+        taken = [meta.input_tensor_meta(i) for i in range(meta.num_inputs())]
+        given = [meta.output_tensor_meta(i) for i in range(meta.num_outputs())]
+        self.inputs = named(names.inputs, [port(each.dtype(), each.sizes()) for each in taken], "inputs")
+        self.outputs = named(names.outputs, [port(each.dtype(), each.sizes()) for each in given], "outputs")
 
-    def run(self, inputs: Mapping[str, NDArray[np.generic]]) -> list[NDArray[np.generic]]:
-        """All outputs for one batch; inputs that the file doesn't have are left out.
+    def run(self, feeds: Arrays) -> dict[str, Array]:
+        """All outputs for one batch; feeds that the file doesn't have are left out.
 
         Raises:
             EdgedistillError: a larger input than the file has room for.
         """
         import torch
 
-        arrays = arguments(self.input_names, self._largest, inputs)
-        outputs = self._forward.execute([torch.from_numpy(array) for array in arrays])
-        return [each.numpy().copy() for each in outputs]
+        arrays = arguments(self.inputs, feeds)
+        found = self._forward.execute([torch.from_numpy(array) for array in arrays])
+        return {name: each.numpy().copy() for name, each in zip(self.outputs, found, strict=True)}
 
     def backend(self) -> dict[str, object]:
         """See `delegation`."""
         return {**delegation(self._file), "threads": self._threads}
 
 
-def input_names(kind: int, count: int) -> list[str]:
-    """What a file takes whose first of `count` inputs is of that type (ExecuTorch's number)."""
-    first = "pixel_values" if kind == _FLOAT else "input_ids"
-    return next(list(names) for names in INPUTS if len(names) == count and names[0] == first)
+def port(kind: int, largest: Sequence[int]) -> Port:
+    """An input or output of that type (ExecuTorch's number), for which the file reserves room of that shape: it takes
+    and gives less."""
+    if kind not in TYPES:
+        raise EdgedistillError(f"the ExecuTorch file has numbers of type {kind}, expected {', '.join(TYPES.values())}")
+    return Port(TYPES[kind], list(largest))
 
 
-def arguments(
-    names: Sequence[str], largest: tuple[int, ...], inputs: Mapping[str, NDArray[np.generic]]
-) -> list[NDArray[np.generic]]:
-    """The inputs of those names, in their order and of the types that a file takes.
+def arguments(ports: Mapping[str, Port], feeds: Arrays) -> list[Array]:
+    """The inputs in their order and of the types that a file takes.
 
     Raises:
         EdgedistillError: one is larger than the file has room for.
     """
-    kinds = [np.float32 if name in FLOATS else np.int64 for name in names]
-    arrays = [np.ascontiguousarray(inputs[name], dtype=kind) for name, kind in zip(names, kinds, strict=True)]
-    if any(size > most for size, most in zip(arrays[0].shape, largest, strict=True)):
-        raise EdgedistillError(f"an input of {arrays[0].shape} is larger than the file has room for, {largest}")
-    return arrays
+    given = feeds_of(ports, feeds)
+    for name, array in given.items():
+        largest = ports[name].shape or ()
+        if any(most is not None and size > most for size, most in zip(array.shape, largest, strict=True)):
+            raise EdgedistillError(f"an input of {array.shape} is larger than the file has room for, {tuple(largest)}")
+    return list(given.values())
 
 
 def delegation(file: Path) -> dict[str, object]:
@@ -103,9 +96,9 @@ def delegation(file: Path) -> dict[str, object]:
     return {"backend": BACKEND, "delegated_parts": len(found.parts), "operators_elsewhere": len(found.kernels)}
 
 
-def open(file: Path, threads: int) -> ExecutorchSession:
+def open(file: Path, threads: int, names: PortNames) -> ExecutorchGraph:
     """Open `file` with `threads` threads."""
-    return ExecutorchSession(file, threads)
+    return ExecutorchGraph(file, threads, names)
 
 
 def version() -> str:

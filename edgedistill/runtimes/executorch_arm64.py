@@ -6,10 +6,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from edgedistill.emulation.session import EmulatedSession
+from edgedistill.contracts.driver import PortNames
+from edgedistill.emulation.session import EmulatedGraph
 from edgedistill.packages import Packages
 from edgedistill.runtimes import executorch
-from edgedistill.runtimes._executorch.native import EXTENSION, NativeSession
+from edgedistill.runtimes._executorch.native import EXTENSION, NativeGraph
 
 MACHINE = "aarch64"
 _OWN = next(line for line in executorch.RUNTIME.packages.requirements if line.startswith("executorch"))
@@ -23,13 +24,13 @@ PACKAGES = Packages(
 )
 
 
-def open(file: Path, threads: int) -> EmulatedSession:
+def open(file: Path, threads: int, names: PortNames) -> EmulatedGraph:
     """Open `file` with `threads` threads.
 
     Raises:
         EdgedistillError: this is not an Arm process.
     """
-    return EmulatedSession(MACHINE, lambda: NativeSession(file, threads))
+    return EmulatedGraph(MACHINE, lambda: NativeGraph(file, threads, names))
 
 
 RUNTIME = replace(executorch.RUNTIME, packages=PACKAGES, open=open)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
-from numpy.typing import NDArray
 
+from edgedistill.arrays import Array, Arrays, Integers
+from edgedistill.contracts.driver import Port, PortNames, feeds_of, named
 from edgedistill.contracts.runtime import Runtime
 from edgedistill.errors import EdgedistillError
 from edgedistill.packages import Packages
@@ -16,25 +18,32 @@ _DELEGATE = "DELEGATE"
 _PRODUCTS = frozenset(("BATCH_MATMUL", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"))
 
 
-class LiteRTSession:
-    """A file opened by LiteRT; its inputs are bound by name and cast to the file's own type (int32)."""
+class LiteRTGraph:
+    """A file opened by LiteRT, by the names of its only signature. Its converter numbers the outputs; the names come
+    from the file's record then."""
 
-    def __init__(self, file: Path, threads: int) -> None:
+    def __init__(self, file: Path, threads: int, outputs: Sequence[str]) -> None:
         from ai_edge_litert.interpreter import Interpreter
 
         self._interpreter = Interpreter(model_path=str(file), num_threads=threads)
         self._interpreter.allocate_tensors()
         runner = self._interpreter.get_signature_runner()
-        self._inputs = runner.get_input_details()
-        self._outputs = [each["index"] for each in self._interpreter.get_output_details()]
-        self.input_names: list[str] = list(self._inputs)
+        taken, given = runner.get_input_details(), runner.get_output_details()
+        if not set(outputs) <= set(given):
+            # `output_0`, `output_1`: in the order in which the exported model gives them.
+            numbered = [given[name] for name in sorted(given, key=lambda name: (len(name), name))]
+            given = dict(zip(named(outputs, [_port(each) for each in numbered], "outputs"), numbered, strict=True))
+        self.inputs = {name: _port(detail) for name, detail in taken.items()}
+        self.outputs = {name: _port(detail) for name, detail in given.items()}
+        self._inputs = {name: detail["index"] for name, detail in taken.items()}
+        self._outputs = {name: detail["index"] for name, detail in given.items()}
 
-    def run(self, inputs: Mapping[str, NDArray[np.generic]]) -> list[NDArray[np.generic]]:
-        """All outputs for one item of the file's length; inputs that the file doesn't have are left out."""
-        for name, detail in self._inputs.items():
-            self._interpreter.set_tensor(detail["index"], inputs[name].astype(detail["dtype"]))
+    def run(self, feeds: Arrays) -> dict[str, Array]:
+        """All outputs for one item of the file's length; feeds that the file doesn't have are left out."""
+        for name, array in feeds_of(self.inputs, feeds).items():
+            self._interpreter.set_tensor(self._inputs[name], array)
         self._interpreter.invoke()
-        return [self._interpreter.get_tensor(index) for index in self._outputs]  # copies
+        return {name: self._interpreter.get_tensor(index) for name, index in self._outputs.items()}  # copies
 
     def backend(self) -> dict[str, object]:
         """How many of the file's operators XNNPACK runs, LiteRT's only delegate by default; the rest run by LiteRT's
@@ -82,13 +91,25 @@ def delegated(nodes: Sequence[Mapping[str, object]]) -> set[object]:
     return found
 
 
+class _Detail(TypedDict):
+    """What is used of LiteRT's description of a tensor."""
+
+    index: int
+    shape: Integers
+    dtype: type[np.generic]
+
+
+def _port(detail: _Detail) -> Port:
+    return Port(np.dtype(detail["dtype"]).name, [int(size) for size in detail["shape"]])
+
+
 def _ints(values: object) -> list[int]:
     return [int(each) for each in np.asarray(values).ravel()]
 
 
-def open(file: Path, threads: int) -> LiteRTSession:
+def open(file: Path, threads: int, names: PortNames) -> LiteRTGraph:
     """Open `file` with `threads` threads."""
-    return LiteRTSession(file, threads)
+    return LiteRTGraph(file, threads, names.outputs)
 
 
 def version() -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from edgedistill.emulation.session import EmulatedSession
+from edgedistill.contracts.driver import PortNames
+from edgedistill.emulation.session import EmulatedGraph
 from edgedistill.packages import Packages
 from edgedistill.runtimes import litert
 
@@ -18,13 +19,13 @@ PACKAGES = Packages(
 )
 
 
-def open(file: Path, threads: int) -> EmulatedSession:
+def open(file: Path, threads: int, names: PortNames) -> EmulatedGraph:
     """Open `file` with `threads` threads.
 
     Raises:
         EdgedistillError: this is not an Arm process.
     """
-    return EmulatedSession(MACHINE, lambda: litert.open(file, threads))
+    return EmulatedGraph(MACHINE, lambda: litert.open(file, threads, names))
 
 
 RUNTIME = replace(litert.RUNTIME, packages=PACKAGES, open=open)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol, TypedDict
 
 import numpy as np
-from numpy.typing import NDArray
 
+from edgedistill.arrays import Array, Arrays
+from edgedistill.contracts.driver import Port, PortNames, feeds_of
 from edgedistill.contracts.runtime import Runtime
 from edgedistill.errors import EdgedistillError
 from edgedistill.packages import Packages
@@ -27,7 +28,7 @@ class _Variable(Protocol):
     shape: list[int]
     dtype: object
 
-    def read(self) -> NDArray[np.generic]: ...
+    def read(self) -> Array: ...
 
 
 class _Info(TypedDict):
@@ -44,35 +45,49 @@ class _Module(Protocol):
     def onForward(self, inputs: list[_Variable]) -> list[_Variable]: ...  # noqa: N802
 
 
-class MNNSession:
+class MNNGraph:
     """A file opened by MNN. Arithmetic is in fp32; int8 weights are multiplied as they are, with activations quantized
     as they come. MNN takes these settings by their numbers: a name for the memory is read as none."""
 
-    def __init__(self, file: Path, threads: int) -> None:
+    def __init__(self, file: Path, threads: int, outputs: Sequence[str]) -> None:
         import MNN.expr
 
         self._expr = MNN.expr
         self._file, self._threads = file, threads
-        self._module = _load(file, threads, _LOW)
+        self._names = tuple(outputs)
+        self._module = self._load(_LOW)
         info = self._module.get_info()
         self._mark = str(info["bizCode"])
-        self.input_names: list[str] = list(info["inputNames"])
-        self._inputs = info["inputs"]
+        self._kinds = info["inputs"]
+        self.inputs = {
+            name: Port("float32" if kind.dtype == MNN.expr.float else "int32", [_size(size) for size in kind.shape])
+            for name, kind in zip(info["inputNames"], self._kinds, strict=True)
+        }
+        # MNN tells neither sizes nor types of outputs before it has computed them.
+        self.outputs = {name: Port("float32", None) for name in self._names}
 
-    def run(self, inputs: Mapping[str, NDArray[np.generic]]) -> list[NDArray[np.generic]]:
-        """All outputs for one batch; inputs that the file doesn't have are left out."""
-        return self._run(self._module, inputs)
+    def run(self, feeds: Arrays) -> dict[str, Array]:
+        """All outputs for one batch; feeds that the file doesn't have are left out."""
+        return self._run(self._module, feeds)
 
-    def _run(self, module: _Module, inputs: Mapping[str, NDArray[np.generic]]) -> list[NDArray[np.generic]]:
-        given = []
-        for name, kind in zip(self.input_names, self._inputs, strict=True):
-            floats = kind.dtype == self._expr.float
-            array = np.ascontiguousarray(inputs[name], dtype=np.float32 if floats else np.int32)
-            given.append(self._expr.const(array, list(array.shape), self._expr.NCHW, kind.dtype))
-        outputs = [self._expr.convert(each, self._expr.NCHW) for each in module.onForward(given)]
-        if not outputs:
-            raise EdgedistillError("MNN gave no outputs")
-        return [np.array(each.read()).reshape(each.shape) for each in outputs]
+    def _run(self, module: _Module, feeds: Arrays) -> dict[str, Array]:
+        given = [
+            self._expr.const(array, list(array.shape), self._expr.NCHW, kind.dtype)
+            for array, kind in zip(feeds_of(self.inputs, feeds).values(), self._kinds, strict=True)
+        ]
+        found = [self._expr.convert(each, self._expr.NCHW) for each in module.onForward(given)]
+        if len(found) != len(self._names):
+            raise EdgedistillError(f"MNN gave {len(found)} outputs, expected {', '.join(map(repr, self._names))}")
+        return {name: np.array(each.read()).reshape(each.shape) for name, each in zip(self._names, found, strict=True)}
+
+    def _load(self, memory: int) -> _Module:
+        """The file, with its outputs in the order of the names asked for."""
+        import MNN.nn
+
+        settings = {"backend": "CPU", "numThread": self._threads, "precision": _HIGH, "memory": memory}
+        manager = MNN.nn.create_runtime_manager((settings,))
+        module: _Module = MNN.nn.load_module_from_file(str(self._file), [], list(self._names), runtime_manager=manager)
+        return module
 
     def backend(self) -> dict[str, object]:
         """What activations are multiplied in. MNN does not tell; but where it quantizes them, answers differ from those
@@ -81,10 +96,11 @@ class MNNSession:
         Raises:
             EdgedistillError: the file was made for int8 activations and they stay fp32, or the other way round.
         """
-        width = next((size for kind in self._inputs for size in kind.shape[1:] if size > 0), _PROBE)
-        probe = {name: np.ones((1, width), np.int64) for name in self.input_names}
-        plain = self._run(_load(self._file, self._threads, _NORMAL), probe)
-        same = all(np.array_equal(a, b) for a, b in zip(plain, self.run(probe), strict=True))
+        sizes = {name: list(port.shape or ())[1:] for name, port in self.inputs.items()}
+        width = next((size for own in sizes.values() for size in own if size is not None), _PROBE)
+        probe = {name: np.ones([1, *(size or width for size in own)], np.int64) for name, own in sizes.items()}
+        plain, own = self._run(self._load(_NORMAL), probe), self.run(probe)
+        same = all(np.array_equal(plain[name], own[name]) for name in own)
         activations = "fp32" if same else "int8"
         meant = self._mark.removeprefix(MARK) if self._mark.startswith(MARK) else None
         if meant is not None and (meant == "int8-dynamic") == same:
@@ -92,18 +108,14 @@ class MNNSession:
         return {"backend": "CPU", "precision": "high", "activations": activations, "threads": self._threads}
 
 
-def _load(file: Path, threads: int, memory: int) -> _Module:
-    import MNN.nn
-
-    settings = {"backend": "CPU", "numThread": threads, "precision": _HIGH, "memory": memory}
-    manager = MNN.nn.create_runtime_manager((settings,))
-    module: _Module = MNN.nn.load_module_from_file(str(file), [], [], runtime_manager=manager)
-    return module
+def _size(size: int) -> int | None:
+    """MNN's own word for any size is a number below 1."""
+    return size if size > 0 else None
 
 
-def open(file: Path, threads: int) -> MNNSession:
+def open(file: Path, threads: int, names: PortNames) -> MNNGraph:
     """Open `file` with `threads` threads."""
-    return MNNSession(file, threads)
+    return MNNGraph(file, threads, names.outputs)
 
 
 def version() -> str:

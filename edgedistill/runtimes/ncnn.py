@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from edgedistill.arrays import Array, Arrays
+from edgedistill.contracts.driver import Port, PortNames, feeds_of
 from edgedistill.contracts.runtime import Runtime
 from edgedistill.errors import EdgedistillError
 from edgedistill.packages import Packages
-
-OUTPUT = "logits"
 
 REDUCED = ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic", "use_bf16_packed", "use_bf16_storage")
 """What ncnn does by default where the CPU can: the figures would not be those of the file."""
@@ -56,10 +55,10 @@ class _Mat(Protocol):
 
     def elembits(self) -> int: ...
 
-    def __array__(self) -> NDArray[np.generic]: ...
+    def __array__(self) -> Array: ...
 
 
-class NcnnSession:
+class NcnnGraph:
     """A file opened by ncnn, which computes in fp32, whatever its weights are stored in. ncnn takes one item at a time,
     so those of a batch are run one after the other."""
 
@@ -77,36 +76,41 @@ class NcnnSession:
         if self._net.load_param(str(file)) or self._net.load_model(str(weights)):
             raise EdgedistillError(f"ncnn does not open '{file.name}' with '{weights.name}'")
         self._layers = read_layers(file)
-        entries = [each for each in self._layers if each.kind == "Input"]
-        self.input_names: list[str] = [each.outputs[0] for each in entries]
-        self._width = entries[0].number(0)
+        self.inputs = input_ports(self._layers)
+        self.outputs = output_ports(self._layers)
+        self._widths = {each.outputs[0]: each.number(0) or None for each in self._layers if each.kind == "Input"}
         self._longest = longest(self._layers)
 
-    def run(self, inputs: Mapping[str, NDArray[np.generic]]) -> list[NDArray[np.generic]]:
-        """All outputs for one batch; inputs that the file doesn't have are left out.
+    def run(self, feeds: Arrays) -> dict[str, Array]:
+        """All outputs for one batch; feeds that the file doesn't have are left out.
 
         Raises:
             EdgedistillError: ncnn failed, or an input has another length than the file takes: ncnn would read on
                 beyond its tables.
         """
-        items, length = inputs[self.input_names[0]].shape
-        if self._width and length != self._width:
-            raise EdgedistillError(f"an input of {length} values, the file takes {self._width}")
-        if self._longest is not None and length > self._longest:
-            raise EdgedistillError(f"an input of {length} tokens is longer than the file takes, {self._longest}")
-        rows = [self._extract({name: inputs[name][item] for name in self.input_names}, OUTPUT) for item in range(items)]
-        return [np.stack([np.array(row) for row in rows])]
+        given = feeds_of(self.inputs, feeds)
+        for name, array in given.items():
+            width, length = self._widths[name], array.shape[1]
+            if width is not None and length != width:
+                raise EdgedistillError(f"an input of {length} values, the file takes {width}")
+            if self._longest is not None and length > self._longest:
+                raise EdgedistillError(f"an input of {length} tokens is longer than the file takes, {self._longest}")
+        items = len(next(iter(given.values())))
+        rows = [self._extract({name: array[i] for name, array in given.items()}, *self.outputs) for i in range(items)]
+        return {name: np.stack([np.array(row[k]) for row in rows]) for k, name in enumerate(self.outputs)}
 
-    def _extract(self, item: Mapping[str, NDArray[np.generic]], blob: str, raw: bool = False) -> _Mat:
-        """One blob for one item; `raw` as it is between the layers."""
+    def _extract(self, item: Arrays, *blobs: str, raw: bool = False) -> list[_Mat]:
+        """These blobs for one item; `raw` as they are between the layers."""
         extractor = self._net.create_extractor()
         for name, values in item.items():
-            array = np.ascontiguousarray(values, dtype=np.int32 if name.endswith("_ids") else np.float32)
-            extractor.input(name, self._ncnn.Mat(array).clone())  # an uncloned one would not own its memory
-        found: _Mat
-        failed, found = extractor.extract(blob, int(raw))
-        if failed:
-            raise EdgedistillError(f"ncnn failed with code {failed} at '{blob}'")
+            # An uncloned one would not own its memory.
+            extractor.input(name, self._ncnn.Mat(np.ascontiguousarray(values)).clone())
+        found: list[_Mat] = []
+        for blob in blobs:
+            failed, values = extractor.extract(blob, int(raw))
+            if failed:
+                raise EdgedistillError(f"ncnn failed with code {failed} at '{blob}'")
+            found.append(values)
         return found
 
     def backend(self) -> dict[str, object]:
@@ -118,8 +122,9 @@ class NcnnSession:
         options = self._net.opt
         reduced = [name for name in (*REDUCED, "use_vulkan_compute") if getattr(options, name)]
         products = [each for each in self._layers if each.kind in _PRODUCTS]
-        zeros = {name: np.zeros(self._width or 1) for name in self.input_names}
-        bits = self._extract(zeros, products[0].outputs[0], raw=True).elembits()
+        zeros = {name: np.zeros(self._widths[name] or 1, port.dtype) for name, port in self.inputs.items()}
+        (product,) = self._extract(zeros, products[0].outputs[0], raw=True)
+        bits = product.elembits()
         if reduced or bits != 32 or options.num_threads != self._threads:
             raise EdgedistillError(
                 f"ncnn computes in numbers of {bits} bits with {options.num_threads} threads and "
@@ -134,6 +139,26 @@ class NcnnSession:
         }
 
 
+def input_ports(layers: Sequence[Layer]) -> dict[str, Port]:
+    """Of the layers where inputs enter, (1, length) by the names of their blobs. ncnn has no types: what an `Embed`
+    looks up are whole numbers, all else are floats."""
+    numbers = {name for each in layers if each.kind == "Embed" for name in each.inputs}
+    for each in reversed(layers):
+        if each.kind == "Split" and numbers.intersection(each.outputs):
+            numbers.update(each.inputs)
+    return {
+        each.outputs[0]: Port("int32" if each.outputs[0] in numbers else "float32", (1, each.number(0) or None))
+        for each in layers
+        if each.kind == "Input"
+    }
+
+
+def output_ports(layers: Sequence[Layer]) -> dict[str, Port]:
+    """Of the blobs that no layer takes; ncnn tells no sizes."""
+    taken = {name for each in layers for name in each.inputs}
+    return {name: Port("float32", None) for each in layers for name in each.outputs if name not in taken}
+
+
 def longest(layers: Sequence[Layer]) -> int | None:
     """The most tokens that a file takes: the rows of its smallest table that is cut to the input's length, None where
     there is no such table."""
@@ -142,9 +167,9 @@ def longest(layers: Sequence[Layer]) -> int | None:
     return min((tables[name] for name in cut if name in tables), default=None)
 
 
-def open(file: Path, threads: int) -> NcnnSession:
-    """Open `file`, and the weights beside it, with `threads` threads."""
-    return NcnnSession(file, threads)
+def open(file: Path, threads: int, names: PortNames) -> NcnnGraph:
+    """Open `file`, and the weights beside it, with `threads` threads; it has names of its own."""
+    return NcnnGraph(file, threads)
 
 
 def version() -> str:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
+from edgedistill.arrays import Array, Arrays
+from edgedistill.contracts.driver import Port, PortNames, feeds_of
 from edgedistill.contracts.runtime import Runtime
 from edgedistill.errors import EdgedistillError
 from edgedistill.packages import Packages
 
 PROVIDER = "CPUExecutionProvider"
-_TYPES: Mapping[str, type[np.generic]] = {"tensor(int32)": np.int32}
+_TYPES: Mapping[str, str] = {"float": "float32", "double": "float64"}
+"""Of its names of types, those that numpy calls otherwise."""
 
 
-class OnnxRuntimeSession:
+class OnnxRuntimeGraph:
     """A file opened by ONNX Runtime."""
 
     def __init__(self, file: Path, threads: int) -> None:
@@ -27,18 +28,13 @@ class OnnxRuntimeSession:
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         self._session = onnxruntime.InferenceSession(file, options, providers=[PROVIDER])
-        # Some exporters make files of 32-bit ids; all that we are given is int64.
-        self._types = {each.name: _TYPES.get(each.type) for each in self._session.get_inputs()}
-        self.input_names: list[str] = list(self._types)
+        self.inputs = _ports(self._session.get_inputs())
+        self.outputs = _ports(self._session.get_outputs())
 
-    def run(self, inputs: Mapping[str, NDArray[np.generic]]) -> list[NDArray[np.generic]]:
-        """All outputs for one batch; inputs that the file doesn't have are left out."""
-        feeds = {name: inputs[name] for name in self.input_names}
-        for name, kind in self._types.items():
-            if kind is not None:
-                feeds[name] = feeds[name].astype(kind)
-        outputs: list[NDArray[np.generic]] = self._session.run(None, feeds)
-        return outputs
+    def run(self, feeds: Arrays) -> dict[str, Array]:
+        """All outputs for one batch; feeds that the file doesn't have are left out."""
+        given: list[Array] = self._session.run(None, feeds_of(self.inputs, feeds))
+        return dict(zip(self.outputs, given, strict=True))
 
     def backend(self) -> dict[str, object]:
         """The execution providers; one that isn't there only warns when it is asked for, and the CPU runs instead."""
@@ -48,9 +44,30 @@ class OnnxRuntimeSession:
         return {"providers": providers}
 
 
-def open(file: Path, threads: int) -> OnnxRuntimeSession:
-    """Open `file` with `threads` threads."""
-    return OnnxRuntimeSession(file, threads)
+class _Value(Protocol):
+    """What ONNX Runtime tells of an input or output."""
+
+    name: str
+    type: str
+    shape: list[object]
+
+
+def _ports(values: Sequence[_Value]) -> dict[str, Port]:
+    return {
+        each.name: Port(_dtype(each.type), [size if isinstance(size, int) else None for size in each.shape])
+        for each in values
+    }
+
+
+def _dtype(kind: str) -> str:
+    """`tensor(float)` is numpy's `float32`."""
+    inner = kind.removeprefix("tensor(").removesuffix(")")
+    return _TYPES.get(inner, inner)
+
+
+def open(file: Path, threads: int, names: PortNames) -> OnnxRuntimeGraph:
+    """Open `file` with `threads` threads; it has names of its own."""
+    return OnnxRuntimeGraph(file, threads)
 
 
 def version() -> str:

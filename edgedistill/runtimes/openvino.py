@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
+from edgedistill.arrays import Array, Arrays
+from edgedistill.contracts.driver import Port, PortNames, feeds_of
 from edgedistill.contracts.runtime import Runtime
 from edgedistill.errors import EdgedistillError
 from edgedistill.packages import Packages
 
+if TYPE_CHECKING:
+    import openvino
 
-class OpenVINOSession:
+
+class OpenVINOGraph:
     """A file compiled for the CPU.
 
     Arithmetic is in fp32, quantized operators in int8: without that hint OpenVINO computes fp32 files in bf16 where the
@@ -30,13 +35,13 @@ class OpenVINOSession:
         }
         self._compiled = openvino.Core().compile_model(file, "CPU", settings)
         self._request = self._compiled.create_infer_request()
-        self._outputs = range(len(self._compiled.outputs))
-        self.input_names: list[str] = [each.get_any_name() for each in self._compiled.inputs]
+        self.inputs = _ports(self._compiled.inputs)
+        self.outputs = _ports(self._compiled.outputs)
 
-    def run(self, inputs: Mapping[str, NDArray[np.generic]]) -> list[NDArray[np.generic]]:
-        """All outputs for one batch; inputs that the file doesn't have are left out."""
-        self._request.infer({name: inputs[name] for name in self.input_names}, share_inputs=True)
-        return [self._request.get_output_tensor(i).data.copy() for i in self._outputs]
+    def run(self, feeds: Arrays) -> dict[str, Array]:
+        """All outputs for one batch; feeds that the file doesn't have are left out."""
+        self._request.infer(feeds_of(self.inputs, feeds), share_inputs=True)
+        return {name: self._request.get_output_tensor(i).data.copy() for i, name in enumerate(self.outputs)}
 
     def backend(self) -> dict[str, object]:
         """The devices, the precision of arithmetic, and how many of the matrix products are computed in int8."""
@@ -52,9 +57,20 @@ class OpenVINOSession:
         return {"devices": devices, "precision": precision, "products": len(products), "products_in_int8": in_int8}
 
 
-def open(file: Path, threads: int) -> OpenVINOSession:
-    """Compile `file` for the CPU with `threads` threads."""
-    return OpenVINOSession(file, threads)
+def _ports(nodes: Sequence[openvino.ConstOutput]) -> dict[str, Port]:
+    """By the first of the names that the file has for each."""
+    return {
+        each.get_any_name(): Port(
+            np.dtype(each.get_element_type().to_dtype()).name,
+            [None if size.is_dynamic else size.get_length() for size in each.get_partial_shape()],
+        )
+        for each in nodes
+    }
+
+
+def open(file: Path, threads: int, names: PortNames) -> OpenVINOGraph:
+    """Compile `file` for the CPU with `threads` threads; it has names of its own."""
+    return OpenVINOGraph(file, threads)
 
 
 def version() -> str:

@@ -17,14 +17,14 @@ from edgedistill.store.records.data import TokenisedData
 from .kinds.augment_text import Inputs, Settings
 
 if TYPE_CHECKING:
-    from edgedistill.interfaces import Task
+    from edgedistill.contracts.task import Task
 
 _TOP, _BATCH = 20, 64
 
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> TokenisedData:
     """Publish what the data step does, for the views of these splits only."""
-    from edgedistill.data import PreparedData, pad_token, save_table, tokenise
+    from edgedistill.data import ITEMS, PreparedData, encode, save_table
     from edgedistill.models import load_tokenizer
     from edgedistill.tokenizer_files import save_tokenizer
 
@@ -33,14 +33,14 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> T
     task: Task = plugins.task(settings.task)
     tokenizer = load_tokenizer(own.tokenizer)
     mask_token = str(load_tokenizer(first.tokenizer).mask_token)
-    label_ids = {label: i for i, label in enumerate(own.labels)}
+    encoder = own.encoder()
     replace = Replacer(settings.augment) if settings.augment.replace else None
     for split in settings.splits:
         rows = first.rows(split)
         generator = np.random.default_rng([settings.seed, *split.encode()])
         content = {name: list(rows[name]) * settings.augment.copies for name in rows.column_names}
         others = partners(len(rows) * settings.augment.copies, settings.augment.join, generator)
-        for key in task.TEXTS:
+        for key in task.data.columns.texts:
             if key not in own.columns:
                 continue
             whole = content[own.columns[key]]
@@ -50,7 +50,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> T
             if replace is not None:
                 texts = replace(texts, generator)
             content[own.columns[key]] = [view(text, settings.augment, mask_token, generator) for text in texts]
-        label = own.columns[task.COLUMNS.labels]
+        label = own.columns.get(task.data.columns.labels or "", "")
         if not settings.augment.labels:
             content.pop(label, None)
         if label in content:
@@ -59,13 +59,12 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> T
             ]
         views = type(rows).from_dict(content)
         save_table(views, folder / split / "rows")
-        tokens = tokenise(views, task, own.columns, tokenizer, label_ids, own.max_length)
-        save_table(tokens, folder / split / "tokens")
+        encode(views, task, encoder).save(folder / split / ITEMS)
         context.progress.say(
-            f"      {len(views)} views of {split}, for example {task.show(views[0], own.columns)[:70]!r}"
+            f"      {len(views)} views of {split}, for example {task.data.show(views[0], own.columns)[:70]!r}"
         )
     save_tokenizer(tokenizer, own.max_length, folder / "tokenizer")
-    return own.facts.model_copy(update={"pad_token": pad_token(tokenizer), "splits": {}})
+    return own.facts.model_copy(update={"splits": {}})
 
 
 class Replacer:

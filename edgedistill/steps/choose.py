@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgedistill.select import Figures, choose
+from edgedistill import plugins
+from edgedistill.select import Figures, Primary, choose
 from edgedistill.step import Context
 
 from .kinds.choose import Chosen, Inputs, Settings
@@ -12,7 +13,8 @@ from .kinds.choose import Chosen, Inputs, Settings
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> Chosen:
     """Publish nothing but the record."""
-    teacher = inputs.teacher.record.accuracy
+    metric = plugins.task(settings.task.type).judge.metrics[settings.task.metric]
+    teacher = inputs.teacher.record.value
     figures = []
     for row in settings.candidates:
         seen = inputs.measured.record.candidates.get(row.id)
@@ -25,8 +27,8 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> C
         figures.append(
             Figures(
                 id=row.id,
-                accuracy=verified.accuracy,
-                accuracy_drop=teacher - verified.accuracy,
+                value=verified.value,
+                drop=metric.gain(teacher, verified.value),
                 file_mb=seen.file_bytes / 1e6,
                 p50_ms=seen.latency_ms.p50,
                 p95_ms=seen.latency_ms.p95,
@@ -35,4 +37,5 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> C
                 agreement=agreement,
             )
         )
-    return Chosen(choice=choose(figures, settings.select, settings.min_agreement))
+    primary = Primary(metric.name, metric.direction)
+    return Chosen(choice=choose(figures, settings.select, settings.min_agreement, primary))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from edgedistill import plugins
 from edgedistill.recipe import flat
 from edgedistill.step import Context
 from edgedistill.store.records.models import TeacherChosen, Trial
@@ -13,10 +14,15 @@ from .kinds.choose_teacher import Inputs, Settings
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> TeacherChosen:
     """Publish nothing but the record: the chosen teacher (the first of equals), and each trial's metric."""
+    metric = plugins.task(settings.task.type).judge.metrics[settings.task.metric]
     trials = tuple(
-        Trial(teacher=flat(option), metric=trial.record.kept_metric)
+        Trial(teacher=flat(option), metric=trial.record.kept_metric(metric.direction))
         for option, trial in zip(settings.options, inputs.trials, strict=True)
     )
     shown = [f"{' + '.join(trial.teacher)} {trial.metric:.4f}" for trial in trials]
     context.progress.say("      " + ", ".join(shown))
-    return TeacherChosen(chosen=max(trials, key=lambda trial: trial.metric).teacher, trials=trials)
+    best = trials[0]
+    for trial in trials[1:]:
+        if metric.better(trial.metric, best.metric):
+            best = trial
+    return TeacherChosen(chosen=best.teacher, trials=trials)

@@ -23,9 +23,11 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from edgedistill.arrays import Floats
+    from edgedistill.contracts.answers import Answers, References
+    from edgedistill.contracts.items import Items
+    from edgedistill.contracts.task import Task
     from edgedistill.data import PreparedData
-    from edgedistill.ragged import Ragged
-    from edgedistill.signals import LogitSignal, RowValues
+    from edgedistill.signals import LogitSignal
     from edgedistill.trainee import Trainee
     from edgedistill.training import TrainingData
 
@@ -46,14 +48,14 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> T
     task = plugins.task(settings.task.type)
     torch.manual_seed(settings.seed)
     student = _student(settings, inputs, data)
-    judged = judge(task, settings.task.metric, data.tokens("validation"))
+    judged = judge(task, settings.task.metric, data.items("validation"))
     history: list[EpochRecord] = []
     for number, stage in enumerate(settings.round.stages):
         training = _stage_data(stage, settings, inputs, data)
-        steps = steps_an_epoch(len(training.items), stage.batch_size)
+        steps = steps_an_epoch(len(training.examples), stage.batch_size)
         if settings.control:  # as many steps, on what has labels
             places = [place for place in stage.places() if place.split == "train"] or [Place("train")]
-            training = labelled(TrainingData.plain([_tokens(place, inputs, data) for place in places]))
+            training = labelled(TrainingData.plain([_items(place, inputs, data) for place in places], task))
         torch.manual_seed(settings.seed + number)
         request = StageRequest(
             name=stage.name,
@@ -63,8 +65,9 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> T
             seed=settings.seed + number,
             compute=settings.compute,
             judge=judged,
+            metric=task.judge.metrics[settings.task.metric],
             steps_an_epoch=steps,
-            keep="best" if plugins.needs(stage.losses) & {"labels", "logits"} else "last",
+            keep="best" if _trains_answers(stage, task) else "last",
         )
         trainee = _trainee(stage, settings, inputs, student, data)
         shown = attention_shown(student) if "attention" in trainee.needs else nullcontext()
@@ -104,33 +107,31 @@ def _folder(artifact: Artifact[TrainedModel]) -> Path:
 
 
 def _stage_data(stage: Stage, settings: Settings, inputs: Inputs, data: PreparedData) -> TrainingData:
-    """The stage's items with the recorded signals of this round's teachers, and with how much each item counts."""
-    from edgedistill.inference import references
-    from edgedistill.signals import LogitSignal, load_embedding, load_hidden, load_rows
+    """The stage's items with the recorded signals of this round's teachers, and with how much each example counts."""
+    from edgedistill.signals import LogitSignal, load_embedding, load_hidden, load_logits
     from edgedistill.training import TrainingData
 
     task = plugins.task(settings.task.type)
     places = stage.places()
-    tokens = tuple(_tokens(place, inputs, data) for place in places)
+    plain = TrainingData.plain([_items(place, inputs, data) for place in places], task)
     needs = plugins.needs(stage.losses)
     one = settings.round.teachers()[0]
     logits, hidden, embeddings, weights, trust = [], [], [], [], []
-    for place, each in zip(places, tokens, strict=True):
+    for place, references in zip(places, plain.references, strict=True):
         taught = () if settings.control else settings.round.teachers()
         files = [_recorded(SignalId("logits", teacher, place), inputs) for teacher in taught]
-        rows = tuple(load_rows(file) for file in files if file is not None)
-        signal = LogitSignal(rows) if rows and "logits" in needs else None
+        recorded = tuple(load_logits(file) for file in files if file is not None)
+        signal = LogitSignal(recorded) if recorded and "logits" in needs else None
         logits.append(signal)
         file = _recorded(SignalId("hidden", one, place), inputs) if "hidden" in needs else None
         hidden.append(load_hidden(file) if file is not None else None)
         file = _recorded(SignalId("embedding", one, place), inputs) if "embedding" in needs else None
         embeddings.append(load_embedding(file) if file is not None else None)
-        labels = references(task, each)
-        weights.append(_weights(stage.errors, place, labels, signal, inputs) if stage.errors else None)
-        trust.append(_trust(stage.teacher_errors, labels, signal))
+        weights.append(_weights(stage.errors, place, task, references, signal, inputs) if stage.errors else None)
+        trust.append(_trust(stage.teacher_errors, task, references, signal))
     return replace(
-        TrainingData.plain(tokens),
-        logits=tuple(logits),
+        plain,
+        soft_targets=tuple(logits),
         hidden=tuple(hidden),
         embeddings=tuple(embeddings),
         weights=tuple(weights),
@@ -145,41 +146,57 @@ def _recorded(wanted: SignalId, inputs: Inputs) -> Path | None:
     return artifact.path(artifact.record.file) if artifact is not None else None
 
 
-def _tokens(place: Place, inputs: Inputs, data: PreparedData) -> Ragged:
+def _items(place: Place, inputs: Inputs, data: PreparedData) -> Items:
     """The items of a split, or of a stage's views of it."""
     from edgedistill.data import PreparedData
 
     if place.stage:
         data = PreparedData.of(DataInputs(inputs.views[place.stage]))
-    return data.tokens(place.split)
+    return data.items(place.split)
 
 
 def _weights(
-    errors: ErrorWeights, place: Place, labels: np.ndarray, teacher: LogitSignal | None, inputs: Inputs
+    errors: ErrorWeights, place: Place, task: Task, references: References, teacher: LogitSignal | None, inputs: Inputs
 ) -> Floats:
-    """How much each item counts, by what the predecessor makes of it."""
-    from edgedistill.error_weights import error_weights
-    from edgedistill.signals import item_of_row, load_rows
+    """How much each example counts, by what the predecessor makes of it."""
+    from edgedistill.error_weights import example_weights
+    from edgedistill.signals import load_logits
 
+    assert task.judge.error_weights is not None, "the recipe checks that the task knows errors"
     recorded = _recorded(SignalId("logits", errors.of, place), inputs)
     assert recorded is not None, "the plan records what a stage corrects"
-    predecessor = load_rows(recorded)
-    targets = labels
+    predecessor = _answers(task, np.asarray(load_logits(recorded)), references)
+    targets = references
     if errors.against == "teacher":
         assert teacher is not None, "the recipe checks that such a stage has a loss on logits"
-        targets = teacher.all_rows().argmax(axis=1)
-    owners = item_of_row(predecessor.offsets)
-    return error_weights(predecessor.values, targets, owners, len(predecessor), errors.kind, errors.strength)
+        assert task.judge.as_references is not None, "and that the task can take answers as right"
+        targets = task.judge.as_references(_answers(task, teacher.all_rows(), references))
+    raw = task.judge.error_weights(predecessor, targets, errors.kind, errors.strength)
+    return example_weights(raw, targets, int(references.example.max(initial=-1)) + 1)
 
 
-def _trust(weight: float, labels: np.ndarray, teacher: LogitSignal | None) -> RowValues | None:
-    """How far the teacher is trusted on each row."""
+def _trust(weight: float, task: Task, references: References, teacher: LogitSignal | None) -> Floats | None:
+    """How far the teacher is trusted on each decision."""
     from edgedistill.error_weights import teacher_trust
-    from edgedistill.signals import RowValues
 
     if weight == 1.0 or teacher is None:
         return None
-    return RowValues(teacher_trust(teacher.all_rows(), labels, weight), teacher.offsets)
+    assert task.judge.right is not None, "the recipe checks that the task knows errors"
+    right = task.judge.right(_answers(task, teacher.all_rows(), references), references)
+    return teacher_trust(right, references, weight)
+
+
+def _answers(task: Task, logits: Floats, references: References) -> Answers:
+    """Answers of a model that was recorded by its logits."""
+    from edgedistill.contracts.answers import Answers
+
+    assert task.model.answers_of_logits is not None, "a task with logits has it"
+    return Answers(task.model.answers_of_logits(logits), references.item, references.example)
+
+
+def _trains_answers(stage: Stage, task: Task) -> bool:
+    """Whether a stage's losses reach the head that answers; a task without logits answers with its last states."""
+    return task.model.logits is None or bool(plugins.needs(stage.losses) & {"labels", "logits"})
 
 
 def _loss_names(stage: Stage) -> Iterator[tuple[str, float]]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from edgedistill import plugins
+from edgedistill.contracts.answers import Answers
 from edgedistill.model_files import read_files
 from edgedistill.step import Context
 
@@ -16,26 +15,23 @@ from .kinds.judge_round import Inputs, Judged, Settings
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> Judged:
     """Publish nothing but the record."""
     from edgedistill.data import PreparedData
-    from edgedistill.inference import references
-    from edgedistill.signals import load_rows
     from edgedistill.stop import FileFigures, judge
 
     task = plugins.task(settings.task.type)
-    labels = references(task, PreparedData.of(inputs.data).tokens("validation"))
-    kept = labels != -100
+    metric = task.judge.metrics[settings.task.metric]
+    references = task.data.references(PreparedData.of(inputs.data).items("validation"))
     teacher, student = (
-        np.asarray(load_rows(asked.path(asked.record.answers)).values).argmax(axis=1)[kept]
+        metric.statistics(Answers.open(asked.path(asked.record.answers)), references)
         for asked in (inputs.teacher, inputs.student)
     )
-    metric = task.METRICS[settings.task.metric]
-    teacher_score = metric.score(teacher, labels[kept])
+    teacher_value = metric.figure(teacher)
     files = []
     for row in settings.candidates:
         verified = inputs.verified[row.verify_key]
         if verified.failure is not None:
             continue
         size = read_files(inputs.files[row.file_key]).bytes
-        files.append(FileFigures(row.id, teacher_score - verified.record.accuracy, size / 1e6))
-    found = judge(settings.round, metric, teacher, student, labels[kept], files, settings.stop, settings.limits)
+        files.append(FileFigures(row.id, metric.gain(teacher_value, verified.record.value), size / 1e6))
+    found = judge(settings.round, metric, teacher, student, files, settings.stop, settings.limits)
     context.progress.say(f"      {found.reason}")
     return Judged(judgement=found)

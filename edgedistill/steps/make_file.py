@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,20 +13,21 @@ import numpy as np
 from pydantic import JsonValue, TypeAdapter
 
 from edgedistill import environments, plugins
-from edgedistill.exporting import Order, fill
+from edgedistill.exporting import Order, Part, fill
 from edgedistill.measuring.child import Child
-from edgedistill.model_files import bucket_name, buckets_up_to, read_files
-from edgedistill.ragged import spread
+from edgedistill.measuring.judged import some_examples
+from edgedistill.model_files import buckets_up_to, part_name, read_files
 from edgedistill.spec import Spec
 from edgedistill.step import Context
-from edgedistill.store.handle import Artifact
 from edgedistill.store.records.base import FileName
-from edgedistill.store.records.files import MadeFiles, OpenedFile, ShapeChecked
+from edgedistill.store.records.files import MadeComponent, MadeFiles, OpenedFile, ShapeChecked
 
 from .kinds.make_file import Inputs, Settings
 
 if TYPE_CHECKING:
+    from edgedistill.contracts.driver import Driver
     from edgedistill.contracts.target import Target
+    from edgedistill.device.files import Files
 
 _SAMPLES = 64
 
@@ -39,18 +41,30 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> M
     task = plugins.task(settings.task)
     how = exporter.precisions[settings.precision]
     data = PreparedData.of(inputs.data)
-    tokens = data.tokens("validation")
-    tokens.take(np.argsort(-tokens.lengths, kind="stable")[:_SAMPLES]).save(context.scratch / "samples.safetensors")
+    driver: Driver = importlib.import_module(task.device).DRIVER
+    items = data.items("validation")
+    longest_ones = np.sort(np.argsort(-items.lengths, kind="stable")[:_SAMPLES])
+    items.take(longest_ones).save(context.scratch / "samples.safetensors")
     calibration = None
     if settings.calibration is not None:
         calibration = context.scratch / "calibration.safetensors"
-        seen = data.tokens(settings.calibration.from_)
-        seen.take(spread(len(seen), settings.calibration.take)).save(calibration)
-    longest = data.max_length if task.TOKENS else int(tokens.lengths.max())
+        seen = data.items(settings.calibration.from_)
+        seen.take(some_examples(seen, settings.calibration.take)).save(calibration)
+    longest = data.max_length if task.data.tokens else int(items.lengths.max())
     lengths: tuple[int | None, ...] = (None,)
     if settings.buckets is not None:
-        lengths = buckets_up_to(longest, settings.buckets) if task.TOKENS else (longest,)
-    names = [bucket_name(how.file, length) for length in lengths]
+        lengths = buckets_up_to(longest, settings.buckets) if task.data.tokens else (longest,)
+    source = read_files(inputs.source).opened if inputs.source is not None else None
+    parts = [
+        Part(
+            component,
+            length,
+            str(folder / part_name(how.file, component if len(driver.components) > 1 else None, length)),
+            _source(source, component, length),
+        )
+        for component in driver.components
+        for length in lengths
+    ]
     # No text is empty, so there is a token besides those that the tokenizer puts around it.
     around = special_tokens(data.load_tokenizer(), "text_pair" in data.columns)
     shortest = min(around + 1, data.max_length)
@@ -63,22 +77,17 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> M
         samples=str(context.scratch / "samples.safetensors"),
         calibration=str(calibration) if calibration is not None else None,
         max_length=longest,
-        only_length=None if task.TOKENS else longest,
+        only_length=None if task.data.tokens else longest,
         fixed=settings.buckets is not None,
-        files=tuple(
-            (length, str(folder / name), source)
-            for length, name, source in zip(lengths, names, _sources(inputs.source, lengths), strict=True)
-        ),
+        files=tuple(parts),
         min_length=shortest,
     )
     made = _make(order, exporter, settings.timeout_minutes, context)
     facts = dict(made[-1].facts)
-    if task.TOKENS and shortest > 1:
+    if task.data.tokens and shortest > 1:
         facts["min_length"] = shortest
     return MadeFiles(
-        opened=tuple(
-            OpenedFile(length=length, file=FileName(name)) for length, name in zip(lengths, names, strict=True)
-        ),
+        components={name: _component(name, driver, parts, made) for name in driver.components},
         build_files=tuple(FileName(name) for each in made for name in each.build_files),
         checks=tuple(each.checks for each in made),
         facts=facts,
@@ -88,6 +97,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> M
 class _Told(Spec):
     """What an exporter tells of a file that it made."""
 
+    inputs: tuple[str, ...]
     checks: tuple[ShapeChecked, ...]
     build_files: tuple[str, ...]
     facts: Mapping[str, JsonValue]
@@ -114,9 +124,19 @@ def _told(made: object) -> list[_Told]:
     return TypeAdapter(list[_Told]).validate_json(json.dumps(made))
 
 
-def _sources(artifact: Artifact[MadeFiles] | None, lengths: tuple[int | None, ...]) -> list[str | None]:
-    """The file that each is made of: that of the same bucket, or the one for all."""
-    if artifact is None:
-        return [None] * len(lengths)
-    opened = read_files(artifact).opened
-    return [str(opened[length] if length in opened else opened[None]) for length in lengths]
+def _source(files: Files | None, component: str, length: int | None) -> str | None:
+    """What a file is made of: that of the same bucket, or the one for all."""
+    if files is None:
+        return None
+    own = files[component].files
+    return str(own[length] if length in own else own[None])
+
+
+def _component(name: str, driver: Driver, parts: Sequence[Part], made: Sequence[_Told]) -> MadeComponent:
+    """What the record says of a component."""
+    own = [(part, told) for part, told in zip(parts, made, strict=True) if part.component == name]
+    return MadeComponent(
+        files=tuple(OpenedFile(length=part.length, file=FileName(Path(part.file).name)) for part, _ in own),
+        inputs=own[0][1].inputs,
+        outputs=tuple(driver.outputs[name]),
+    )

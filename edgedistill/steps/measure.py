@@ -6,10 +6,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from edgedistill import plugins
-from edgedistill.artifacts import Failure, write_json
+from edgedistill.artifacts import Failure
 from edgedistill.errors import EdgedistillError
 from edgedistill.machine import describe, versions
 from edgedistill.model_files import read_files
@@ -20,50 +18,54 @@ from edgedistill.store.records.files import Latency, Measured, Measurement
 from .kinds.measure import Inputs, Settings
 
 if TYPE_CHECKING:
-    from edgedistill.arrays import Integers
+    from edgedistill.contracts.items import Items
     from edgedistill.measuring.latency import Timing
 
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> Measured:
-    """Publish `test/`: rows of every file, and the labels.
+    """Publish `test/`: answers of every file, and the right ones.
 
     What failed before is left out; what fails here is recorded, and the others go on.
     """
     from edgedistill.data import PreparedData
-    from edgedistill.inference import references
-    from edgedistill.measuring.latency import Answering, Timed, answers, time_files
+    from edgedistill.measuring.device_model import DeviceModel
+    from edgedistill.measuring.latency import Timed, time_models
 
     task = plugins.task(settings.task.type)
     timeout_seconds = 60 * settings.measure.timeout_minutes
     rows = [row for row in settings.candidates if inputs.verified[row.verify_key].failure is None]
-    given: dict[str, Path] = {}
-    labels: Integers = np.zeros(0, dtype=np.int64)
-    for model in dict.fromkeys(row.round for row in settings.candidates):
-        given[model] = context.scratch / f"inputs-{model}.safetensors"
-        tokens = PreparedData.of(inputs.data[model]).tokens("test")
-        tokens.save(given[model])
-        labels = references(task, tokens)  # the same for all: only the tokens differ
-    files = {row.file_key: read_files(inputs.files[row.file_key]) for row in rows}
     (folder / "test").mkdir()
-    references_file = FileName("test/references.json")
-    write_json(folder / references_file, {"labels": labels.tolist()})
+    references_file = FileName("test/references.safetensors")
+    given: dict[str, Path] = {}
+    items: dict[str, Items] = {}
+    for model in dict.fromkeys(row.model for row in settings.candidates):
+        given[model] = context.scratch / f"inputs-{model}.safetensors"
+        items[model] = PreparedData.of(inputs.data[model]).items("test")
+        items[model].save(given[model])
+        # The same for all: only the tokens differ.
+        task.data.references(items[model]).save(folder / references_file)
+    files = {row.file_key: read_files(inputs.files[row.file_key]) for row in rows}
+    models = {
+        row.id: DeviceModel(files[row.file_key].opened, row.runtime, settings.task.type, timeout_seconds)
+        for row in rows
+    }
     answered: dict[str, FileName] = {}
     failed: dict[str, EdgedistillError] = {}
     for key in dict.fromkeys(row.verify_key for row in rows):
         row = next(row for row in rows if row.verify_key == key)
-        asked = Answering(files[row.file_key].opened, row.runtime, settings.task.type, timeout_seconds)
         file = FileName(f"test/{key}.safetensors")
         try:
-            answers(asked, given[row.round], folder / file, context.scratch)
+            with models[row.id].opened(context.scratch) as opened:
+                opened.answers(items[row.model]).save(folder / file)
             answered[str(key)] = file
             context.progress.say(
-                f"      {row.round} {row.target} {row.precision}: answered the test set under {row.runtime}"
+                f"      {row.model} {row.target} {row.precision}: answered the test set under {row.runtime}"
             )
         except EdgedistillError as error:
             failed |= {row.id: error for row in rows if row.verify_key == key}
-    timings = time_files(
+    timings = time_models(
         [
-            Timed(row.id, files[row.file_key].opened, row.runtime, row.threads, row.batch, given[row.round])
+            Timed(row.id, models[row.id], row.threads, row.batch, given[row.model])
             for row in rows
             if row.id not in failed
         ],
@@ -71,7 +73,6 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> M
         context.progress,
         min_seconds=settings.measure.min_seconds,
         length=None if settings.measure.lengths == "as_is" else settings.measure.lengths,
-        timeout_seconds=timeout_seconds,
     )
     for name, cause in (failed | dict(timings.failed)).items():
         context.failures[name] = Failure.of(cause)
@@ -87,7 +88,8 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> M
 
 def _measurement(timing: Timing, file_bytes: int) -> Measurement:
     return Measurement(
-        latency_ms=Latency.model_validate_json(json.dumps(timing.summary())),
+        latency_ms=_latency(timing.summary()),
+        phases_ms={phase: _latency(summary) for phase, summary in timing.phases().items()},
         throughput_per_s=timing.throughput_per_s,
         load_ms=timing.load_ms,
         peak_rss_mb=timing.peak_rss_mb,
@@ -96,3 +98,7 @@ def _measurement(timing: Timing, file_bytes: int) -> Measurement:
         file_bytes=file_bytes,
         samples_ms=tuple(round(sample, 4) for sample in timing.samples_ms),
     )
+
+
+def _latency(summary: dict[str, object]) -> Latency:
+    return Latency.model_validate_json(json.dumps(summary))

@@ -1,4 +1,4 @@
-"""Reads and checks the training data, decides the labels and the tokenizer, and tokenises once to Arrow."""
+"""Reads and checks the training data, decides the labels and the tokenizer, and encodes once."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from edgedistill.class_order import Match
+    from edgedistill.contracts.task import Task
     from edgedistill.data import PreparedData
-    from edgedistill.interfaces import Task
 
 _SHOWN = 50
 """Of repeated texts, so many are kept."""
 
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> TokenisedData:
-    """Publish `train/` (rows and tokens) and `tokenizer/`."""
+    """Publish `train/` (rows and items) and `tokenizer/`."""
     from edgedistill import data as prepared
     from edgedistill.class_order import renamed
     from edgedistill.reading import described, read_rows, refuse_changed
@@ -38,23 +38,24 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> T
     task: Task = plugins.task(settings.task)
     source, names = settings.train, settings.labels
     name = described(source)
-    columns = {key: settings.columns.get(key, key) for key in (*task.COLUMNS.required, task.COLUMNS.labels)}
-    columns |= {key: settings.columns[key] for key in task.COLUMNS.optional if key in settings.columns}
-    label_column = columns[task.COLUMNS.labels]
-    raw = read_rows(source, "data.train", context.scratch / "cache", Wanted.of(task, columns))
+    read = task.data.columns
+    columns = {key: settings.columns.get(key, key) for key in read.known if key not in read.optional}
+    columns |= {key: settings.columns[key] for key in read.optional if key in settings.columns}
+    wanted = Wanted.of(task, columns, label=read.in_training)
+    raw = read_rows(source, "data.train", context.scratch / "cache", wanted)
     refuse_changed("data.train", source, settings.content)
-    rows = prepared.with_labels(prepared.with_label_names(raw, label_column), label_column, names)
-    prepared.check_rows(rows, task, columns, name, labelled=True)
-    labels = renamed(task.label_names(raw, columns), names, name)
-    if len(labels) < 2:
-        raise UserError(f"{name}: column '{label_column}' holds {len(labels)} label, expected at least 2")
+    rows = raw if wanted.label is None else prepared.named(raw, wanted.label, names)
+    prepared.check_rows(rows, task, columns, name, labelled=wanted.label is not None)
+    labels = renamed(task.data.label_names(raw, columns), names, name)
+    if len(labels) == 1:
+        raise UserError(f"{name}: column '{wanted.label}' holds 1 label, expected at least 2")
     match: Match | None = None
-    if settings.teacher_labels and settings.tokenizer is not None:
+    if labels and settings.teacher_labels and settings.tokenizer is not None:
         labels, match = _teacher_order(labels, settings.tokenizer, settings.revision, context)
     tokenizer = None
     if inputs.tokens is not None:
         tokenizer = prepared.PreparedData.of(DataInputs(inputs.tokens)).load_tokenizer()
-    elif task.TOKENS:
+    elif task.data.tokens:
         tokenizer = _tokenizer(settings, rows, columns, task)
     embeddings = None
     if tokenizer is not None:
@@ -67,7 +68,6 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> T
         teacher_labels=match,
         columns=columns,
         max_length=settings.max_length,
-        pad_token=prepared.pad_token(tokenizer),
         embedding_rows=embeddings,
     )
     found, warnings = publish_split(folder, "train", rows, task, prepared.PreparedData(folder, made), {})
@@ -84,7 +84,7 @@ def publish_split(
     data: PreparedData,
     repeated: Mapping[str, Sequence[Duplicate]],
 ) -> tuple[SplitFacts, Sequence[str]]:
-    """Write `SPLIT/rows` and `SPLIT/tokens` (Arrow); what was found, and warnings about the texts.
+    """Write `SPLIT/rows` (Arrow) and `SPLIT/items.safetensors`; what was found, and warnings about the texts.
 
     Args:
         data: whose tokenizer and labels are taken.
@@ -95,15 +95,13 @@ def publish_split(
     """
     from edgedistill import data as prepared
 
-    label_ids = {label: i for i, label in enumerate(data.labels)}
-    tokenizer, warnings = data.load_tokenizer(), list[str]()
-    tokens = prepared.tokenise(rows, task, data.columns, tokenizer, label_ids, data.max_length)
+    encoder, warnings = data.encoder(), list[str]()
+    items = prepared.encode(rows, task, encoder)
     prepared.save_table(rows, folder / split / "rows")
-    prepared.save_table(tokens, folder / split / "tokens")
+    items.save(folder / split / prepared.ITEMS)
     coverage = None
-    if tokenizer is not None:
-        encoded = prepared.to_ragged(tokens, prepared.pad_token(tokenizer))
-        coverage, warnings = check_split(encoded, tokenizer, data.facts.embedding_rows, f"data.{split}")
+    if encoder.tokenizer is not None:
+        coverage, warnings = check_split(items, encoder.tokenizer, data.facts.embedding_rows, f"data.{split}")
     facts = SplitFacts(
         rows=len(rows),
         sha256=prepared.content_hash(rows, task, data.columns),
@@ -127,7 +125,7 @@ def _tokenizer(settings: Settings, rows: Dataset, columns: dict[str, str], task:
     from edgedistill.data import each_row
     from edgedistill.learned_vocabulary import learn_tokenizer
 
-    texts = (task.show(row, columns) for row in each_row(rows))
+    texts = (task.data.show(row, columns) for row in each_row(rows))
     return learn_tokenizer(texts, settings.vocabulary or 2000, settings.max_length)
 
 
@@ -139,7 +137,7 @@ def _embedding_rows(model: str, revision: str, tokenizer: PreTrainedTokenizerBas
     """
     from edgedistill.models import embedding_rows
 
-    rows = embedding_rows(task.auto_class(), model, revision)
+    rows = embedding_rows(task.model.auto_class(), model, revision)
     if rows is not None:
         refuse_more_tokens_than_rows(tokenizer, rows, f"teacher.model: '{model}'")
     return rows

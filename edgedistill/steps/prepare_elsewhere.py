@@ -1,4 +1,4 @@
-"""Reads, checks and tokenises the sets from elsewhere: apart from the data, so that one more trains nothing anew."""
+"""Reads, checks and encodes the sets from elsewhere: apart from the data, so that one more trains nothing anew."""
 
 from __future__ import annotations
 
@@ -14,28 +14,26 @@ from .kinds.prepare_elsewhere import Inputs, Settings
 if TYPE_CHECKING:
     from datasets import Dataset
 
+    from edgedistill.contracts.task import Task
     from edgedistill.data import PreparedData
-    from edgedistill.interfaces import Task
 
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> TokenisedData:
-    """Publish `NAME/rows` and `NAME/tokens` of every set, in the tokens and labels of the data step that it reads."""
+    """Publish `NAME/rows` and `NAME/items.safetensors` of every set, in the tokens and labels of the data step."""
     from edgedistill import data as prepared
     from edgedistill.reading import described, read_rows, refuse_changed
     from edgedistill.row_tables import Wanted
 
     task: Task = plugins.task(settings.task)
     data = prepared.PreparedData.of(inputs.data)
-    tokenizer = data.load_tokenizer()
-    label_ids = {label: i for i, label in enumerate(data.labels)}
+    encoder = data.encoder()
     for name, source in settings.ood.items():
         where = f"evaluate.ood.{name}"
         raw = read_rows(source, where, context.scratch / "cache", Wanted.of(task, data.columns))
         refuse_changed(where, source, settings.content[name])
         rows = _checked(raw, described(source), task, data)
-        tokens = prepared.tokenise(rows, task, data.columns, tokenizer, label_ids, data.max_length)
         prepared.save_table(rows, folder / name / "rows")
-        prepared.save_table(tokens, folder / name / "tokens")
+        prepared.encode(rows, task, encoder).save(folder / name / prepared.ITEMS)
     return data.facts.model_copy(update={"splits": {}})
 
 
@@ -45,10 +43,10 @@ def _checked(rows: Dataset, name: str, task: Task, data: PreparedData) -> Datase
 
     from edgedistill import data as prepared
 
-    label = data.columns[task.COLUMNS.labels]
-    rows = prepared.with_labels(prepared.with_label_names(rows, label), label, data.facts.renamed_labels)
+    label = data.columns.get(task.data.columns.labels or "")
+    rows = rows if label is None else prepared.named(rows, label, data.facts.renamed_labels)
     prepared.check_rows(rows, task, data.columns, name, labelled=False)
-    if label not in rows.column_names:
+    if label not in rows.column_names or not data.labels:
         return rows
     known, features = set(data.labels), rows.features.copy()
     features[label] = Value("string")

@@ -1,4 +1,4 @@
-"""Reads and checks another split than the training data, and tokenises it as that is."""
+"""Reads and checks another split than the training data, and encodes it as that is."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from .kinds.prepare_split import Inputs, Settings
 from .prepare_data import publish_split
 
 if TYPE_CHECKING:
-    from edgedistill.interfaces import Task
+    from edgedistill.contracts.task import Task
 
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> PreparedSplit:
-    """Publish `SPLIT/` (rows and tokens); the rows are compared with every split that is an input."""
+    """Publish `SPLIT/` (rows and items); the rows are compared with every split that is an input."""
     from edgedistill import data as prepared
     from edgedistill.reading import described, read_rows, refuse_changed
     from edgedistill.row_tables import Wanted
@@ -27,8 +27,8 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> P
     source, where, labelled = settings.source, f"data.{split}", split != "unlabeled"
     raw = read_rows(source, where, context.scratch / "cache", Wanted.of(task, data.columns, label=labelled))
     refuse_changed(where, source, settings.content)
-    label = data.columns[task.COLUMNS.labels]
-    rows = prepared.with_labels(prepared.with_label_names(raw, label), label, data.facts.renamed_labels)
+    label = data.columns.get(task.data.columns.labels or "")
+    rows = raw if label is None else prepared.named(raw, label, data.facts.renamed_labels)
     prepared.check_rows(rows, task, data.columns, described(source), labelled=labelled, known=data.labels)
     compared = ["train", *data.splits] if labelled else []
     repeated = {earlier: prepared.duplicates(data.rows(earlier), rows, task, data.columns) for earlier in compared}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
+    from edgedistill.contracts.batch import Batch
+    from edgedistill.contracts.task import Task
     from edgedistill.data import PreparedData
-    from edgedistill.interfaces import Batch, Task
     from edgedistill.probing import Subject
 
 _IMPORTANCE_ITEMS = 8
@@ -106,20 +108,22 @@ def _check_losses(
     subject: Subject, settings: Settings, task: Task, data: PreparedData, made: Mapping[str, Path]
 ) -> None:
     """The losses of every stage, and hard labels, which the teacher's fine-tuning and the control learn from."""
-    from edgedistill.inference import to_batch
     from edgedistill.models import load_model
     from edgedistill.probing import check_learning, explained, probe_items
     from edgedistill.round_models import with_losses
+    from edgedistill.training import TrainingData
 
     items = probe_items(data, task)
-    plain: Batch = to_batch(items, range(len(items)))
+    training = TrainingData.plain([items], task)
+    plain = training.fetch(range(len(training.examples)))
     hard_label = plugins.loss("hard_label").spec(kind="hard_label")
+    own = ((hard_label,),) if task.learns_labels else ()
     folders = [made[name] for name in settings.teachers]
-    teachers = [load_model(task.auto_class(), folder, None) for folder in folders]
-    for losses in ((hard_label,), *settings.stages):
-        batch = dict(plain)
+    teachers = [load_model(task.model.auto_class(), folder, None) for folder in folders]
+    for losses in (*own, *settings.stages):
+        batch = plain
         if "logits" in plugins.needs(losses):
-            batch["teacher_logits"] = _mean_logits(teachers, task, plain)
+            batch = replace(plain, teacher_logits_RC=_mean_logits(teachers, task, plain))
         with explained(subject, f"cannot be trained with {', '.join(loss.kind for loss in losses)}"):
             trainee = with_losses(losses, task, subject.model, folders, _LIVE, data)
         check_learning(subject, task, trainee, [loss.weight for loss in losses], batch)
@@ -128,7 +132,7 @@ def _check_losses(
 def _mean_logits(teachers: list[PreTrainedModel], task: Task, batch: Batch) -> torch.Tensor:
     import torch
 
-    from edgedistill.inference import model_inputs
-
+    assert task.model.logits is not None, "the plan gives losses on logits to tasks that have them"
     with torch.no_grad():
-        return torch.stack([task.rows(each(**model_inputs(batch)).logits, batch) for each in teachers]).mean(0)
+        every = [task.model.logits(task.model.forward(each, batch.inputs), batch.columns) for each in teachers]
+        return torch.stack(every).mean(0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,54 +20,80 @@ from .kinds.record_signals import Inputs, Settings
 
 if TYPE_CHECKING:
     import torch
+    from transformers import PreTrainedModel
+
+    from edgedistill.arrays import Booleans, Integers
+    from edgedistill.contracts.items import Items
+    from edgedistill.contracts.task import Task
+    from edgedistill.progress import Progress
 
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> Signals:
-    """Publish `SIGNAL.safetensors`: logits (rows) and embedding (items) float32, hidden (tokens by layer) float16."""
-    import torch
-
+    """Publish `SIGNAL.safetensors`: logits (decisions), embedding (items) float32, hidden (tokens by layer) float16."""
     from edgedistill.data import PreparedData
-    from edgedistill.inference import predict
+    from edgedistill.inference import predict_logits
     from edgedistill.models import load_model
-    from edgedistill.signals import create, gather, save_rows
+    from edgedistill.signals import save_logits
     from edgedistill.training import make_accelerator
 
     task = plugins.task(settings.task)
-    tokens = PreparedData.of(inputs.data).tokens(settings.split)
-    model = load_model(task.auto_class(), inputs.model.path(inputs.model.record.model), None, head_required=True).to(
-        make_accelerator(settings.compute).device
-    )
-    label = f"{settings.signal} on {settings.split}"
+    items = PreparedData.of(inputs.data).items(settings.split)
+    model_folder = inputs.model.path(inputs.model.record.model)
+    model = load_model(task.model.auto_class(), model_folder, None, head_required=True)
+    model = model.to(make_accelerator(settings.compute).device)
+    show = _Show(context.progress, f"{settings.signal} on {settings.split}")
     made = Signals(signal=settings.signal, file=FileName(f"{settings.signal}.safetensors"))
     if settings.signal == "logits":
-        save_rows(predict(model, task, tokens, progress=context.progress, label=label), folder / made.file)
-        return made
-    if settings.signal == "embedding":
-        shape = (len(tokens), model.config.hidden_size)
-        values = create(folder / made.file, {"values": shape}, {"values": "F32"})["values"]
+        logits = predict_logits(model, task, items, progress=show.progress, label=show.label)
+        save_logits(logits, folder / made.file)
+    elif settings.signal == "embedding":
+        _record_embedding(model, task, items, folder / made.file, show)
+    else:
+        layers = _layers(settings, model.config.num_hidden_layers)
+        _record_hidden(layers, model, task, items, folder / made.file, show)
+    return made
 
-        def keep_pooled(items: np.ndarray, hidden: Sequence[torch.Tensor]) -> None:
-            real = np.arange(hidden[-1].shape[1])[None, :] < tokens.lengths[items][:, None]
-            values[items] = pooled(hidden[-1].float().cpu(), torch.from_numpy(real)).numpy()
 
-        predict(model, task, tokens, progress=context.progress, label=label, visit_hidden=keep_pooled)
-        return made
-    layers = _layers(settings, model.config.num_hidden_layers)
+@dataclass(frozen=True)
+class _Show:
+    progress: Progress
+    label: str
+
+
+def _record_embedding(model: PreTrainedModel, task: Task, items: Items, file: Path, show: _Show) -> None:
+    import torch
+
+    from edgedistill.inference import visit_hidden
+    from edgedistill.signals import create
+
+    shape = (len(items), model.config.hidden_size)
+    values = create(file, {"values": shape}, {"values": "F32"})["values"]
+
+    def keep(chosen: Integers, real: Booleans, hidden: Sequence[torch.Tensor]) -> None:
+        values[chosen] = pooled(hidden[-1].float().cpu(), torch.from_numpy(real)).numpy()
+
+    visit_hidden(model, task, items, keep, progress=show.progress, label=show.label)
+
+
+def _record_hidden(
+    layers: Sequence[int], model: PreTrainedModel, task: Task, items: Items, file: Path, show: _Show
+) -> None:
+    from edgedistill.inference import visit_hidden
+    from edgedistill.signals import create, gather
+
     width = model.config.hidden_size
-    offsets = tokens.offsets - tokens.offsets[0]
+    offsets = np.concatenate([[0], np.cumsum(items.lengths)]).astype(np.int64)
     shapes = {**{str(layer): (int(offsets[-1]), width) for layer in layers}, "offsets": offsets.shape}
     dtypes = {**{str(layer): "F16" for layer in layers}, "offsets": "I64"}
-    tensors = create(folder / made.file, shapes, dtypes)
+    tensors = create(file, shapes, dtypes)
     tensors["offsets"][...] = offsets
 
-    def keep(items: np.ndarray, hidden: Sequence[torch.Tensor]) -> None:
-        where = gather(offsets, items)
-        real = np.arange(hidden[0].shape[1])[None, :] < tokens.lengths[items][:, None]
+    def keep(chosen: Integers, real: Booleans, hidden: Sequence[torch.Tensor]) -> None:
+        where = gather(offsets, chosen)
         for layer in layers:
             tensors[str(layer)][where] = hidden[layer].float().cpu().numpy()[real].astype(np.float16)
 
-    predict(model, task, tokens, progress=context.progress, label=label, visit_hidden=keep)
-    return made
+    visit_hidden(model, task, items, keep, progress=show.progress, label=show.label)
 
 
 def _layers(settings: Settings, teacher_layers: int) -> list[int]:

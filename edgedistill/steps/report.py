@@ -17,8 +17,9 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> R
     from edgedistill.report.collect import collect
     from edgedistill.report.html import render_html
     from edgedistill.report.markdown import render_markdown
+    from edgedistill.report.run_files import RunFiles
 
-    results = collect(settings, inputs)
+    results = collect(RunFiles(settings, inputs))
     training = {name: model.record.epochs for name, model in inputs.models.items()}
     made = Reported(results=FileName("results.json"), markdown=FileName("report.md"), html=FileName("report.html"))
     write_json(folder / made.results, results.model_dump(mode="json", by_alias=True))

@@ -16,8 +16,8 @@ from .kinds.train_teacher import Inputs, Settings
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+    from edgedistill.contracts.task import Task
     from edgedistill.data import PreparedData
-    from edgedistill.interfaces import Task
 
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> TrainedModel:
@@ -36,22 +36,22 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> T
     model = untrained(settings.teacher, task, data)
     history: list[EpochRecord] = []
     if settings.teacher.fine_tune is not None:
-        tokens = data.tokens("train")
         hard_label = plugins.loss("hard_label")
         term = hard_label.build(hard_label.spec(kind="hard_label"), shape_of(model.config), None)
         trainee = Trainee(model, task, [term])
         request = StageRequest(
             name="fine-tune",
-            data=TrainingData.plain([tokens]),
+            data=TrainingData.plain([data.items("train")], task),
             schedule=settings.teacher.fine_tune,
             losses=(("hard_label", 1.0),),
             seed=settings.seed,
             compute=settings.compute,
-            judge=judge(task, settings.task.metric, data.tokens("validation")),
+            judge=judge(task, settings.task.metric, data.items("validation")),
+            metric=task.judge.metrics[settings.task.metric],
         )
         history = train_stage(trainee, request, context.scratch, context.progress)
     else:
-        _refuse_chance(settings.teacher, model, task, data, context)
+        _refuse_chance(settings, model, task, data, context)
     return save_trained(model.cpu(), data, history, folder)
 
 
@@ -62,16 +62,12 @@ def untrained(teacher: TeacherSpec, task: Task, data: PreparedData) -> PreTraine
         UserError: it can't be had, or it takes no inputs as long as the recipe's.
     """
     from edgedistill.models import know_padding, load_model, longest_input
-    from edgedistill.training_record import label_settings
 
-    auto_class, labels, tokenizer = task.auto_class(), label_settings(data.labels), data.load_tokenizer()
+    auto_class, labels = task.model.auto_class(), task.model.configuration(data.labels)
+    tokenizer = data.load_tokenizer()
     if teacher.scratch is not None:
         vocabulary = 0 if tokenizer is None else len(tokenizer)
-        tokens = data.tokens("train")
-        length = data.max_length if task.TOKENS else int(tokens.lengths.max())
-        config = task.scratch_config(teacher.scratch, vocabulary, length, labels)
-        if "token_type_ids" in tokens.values:  # the second text of a pair has a type of its own
-            config.type_vocab_size = int(tokens.values["token_type_ids"].max(initial=0)) + 1
+        config = task.model.scratch_config(teacher.scratch, vocabulary, data.max_length, data.items("train"), labels)
         return auto_class.from_config(config)
     model = load_model(auto_class, teacher.model, teacher.revision, labels, head_required=teacher.fine_tune is None)
     longest = longest_input(model)
@@ -81,7 +77,7 @@ def untrained(teacher: TeacherSpec, task: Task, data: PreparedData) -> PreTraine
 
 
 def _refuse_chance(
-    teacher: TeacherSpec, model: PreTrainedModel, task: Task, data: PreparedData, context: Context
+    settings: Settings, model: PreTrainedModel, task: Task, data: PreparedData, context: Context
 ) -> None:
     """A teacher that is used as it is must know something of the labels, or nothing can be learned from it.
 
@@ -90,17 +86,18 @@ def _refuse_chance(
             (`chance.against_chance`), and the recipe doesn't accept that.
     """
     from edgedistill.chance import against_chance
-    from edgedistill.inference import predict, references
+    from edgedistill.inference import predict
 
-    tokens = data.tokens("validation")
-    decisions, labels = predict(model, task, tokens).values.argmax(axis=1), references(task, tokens)
-    found = against_chance(decisions[labels != -100], labels[labels != -100])
+    items, teacher = data.items("validation"), settings.teacher
+    references = task.data.references(items)
+    if not references.known.any():
+        return
+    found = against_chance(settings.task.metric, task.judge, predict(model, task, items), references)
     if not found.at_chance:
         return
     sentence = (
-        f"teacher.model: '{teacher.model}' is right on {found.right} of {found.items} validation items, no better than "
-        f"chance (the same answers in random order are right on {found.expected:.1f}, and on as many in "
-        f"{100 * found.p:.0f}% of orders)"
+        f"teacher.model: '{teacher.model}' is no better than chance: it {found.beside('validation')}, and "
+        f"{100 * found.p:.0f}% of orders are as good"
     )
     if not teacher.accept_chance:
         raise UserError(

@@ -15,10 +15,11 @@ import numpy as np
 from pydantic import Field
 
 from edgedistill.arrays import Floats
+from edgedistill.contracts.batch import Batch
+from edgedistill.contracts.items import Items
 from edgedistill.contracts.model_shape import ModelShape
 from edgedistill.contracts.student import Config, PlannedStudent, Student, StudentRequest, StudentSpec
 from edgedistill.contracts.task import AutoClass
-from edgedistill.contracts.tensors import Tensors
 from edgedistill.errors import UserError
 from edgedistill.spec import RoundRef
 from edgedistill.students._copy import evenly, layer_list, source_name
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedConfig, PreTrainedModel
 
-    from edgedistill.ragged import Ragged
 
 _SUPPORTED = ("bert", "electra")
 # Of the weight of all tokens: texts yet to come hold tokens that the training texts don't.
@@ -108,6 +108,9 @@ def build(request: StudentRequest[FactoriseSpec]) -> PreTrainedModel:
     return student
 
 
+_TOKENS, _TYPES = "input_ids", "token_type_ids"
+
+
 @dataclass(frozen=True)
 class Linear:
     """y = x weight^T + bias: weight (D_out, D_in), bias (D_out,)."""
@@ -132,7 +135,7 @@ def copy_body(source: PreTrainedModel, student: PreTrainedModel, kept: Sequence[
     return same_head
 
 
-def copy_embeddings(source: PreTrainedModel, student: PreTrainedModel, train: Ragged) -> None:
+def copy_embeddings(source: PreTrainedModel, student: PreTrainedModel, train: Items) -> None:
     """Token, position and type vectors in the directions that matter, and the projection that turns them back.
 
     Nothing is lost of a source whose vectors, their means taken off, lie in less than E dimensions.
@@ -155,11 +158,11 @@ def copy_embeddings(source: PreTrainedModel, student: PreTrainedModel, train: Ra
     _set(student.base_model.embeddings_project, restored)
 
 
-def usage(train: Ragged, sizes: Sequence[int]) -> list[Floats]:
+def usage(train: Items, sizes: Sequence[int]) -> list[Floats]:
     """Share of each token (V,), position (P,) and type (T,) among the training tokens, a little for unseen tokens."""
-    tokens = train.values["input_ids"].astype(np.int64)
-    positions = np.arange(len(tokens)) - np.repeat(train.offsets[:-1], train.lengths)
-    types = train.values.get("token_type_ids", np.zeros_like(tokens)).astype(np.int64)
+    tokens = train.values[_TOKENS].astype(np.int64)
+    positions = np.arange(len(tokens)) - np.repeat(train.offsets[_TOKENS][:-1], train.lengths)
+    types = train.values.get(_TYPES, np.zeros_like(tokens)).astype(np.int64)
     counts = [
         np.bincount(ids, minlength=size) / len(ids) for ids, size in zip((tokens, positions, types), sizes, strict=True)
     ]
@@ -194,33 +197,31 @@ def spread(size: int) -> Floats:
     return columns
 
 
-def solve_projection(source: PreTrainedModel, student: PreTrainedModel, probe: Sequence[Tensors]) -> None:
+def solve_projection(source: PreTrainedModel, student: PreTrainedModel, probe: Sequence[Batch]) -> None:
     """The projection that brings the student's embeddings closest to the source's on the real tokens of `probe`."""
     inputs, targets = [], []
     for batch in probe:
-        real = batch["attention_mask"].bool()
+        real = batch.mask_BT.bool()
         inputs.append(student.base_model.embeddings(**_ids(batch))[real])
         targets.append(embedded(source, batch)[real])
     project = student.base_model.embeddings_project
     _set(project, least_squares(_joined(inputs), _joined(targets), _linear(project)))
 
 
-def solve_head(source: PreTrainedModel, student: PreTrainedModel, probe: Sequence[Tensors]) -> None:
+def solve_head(source: PreTrainedModel, student: PreTrainedModel, probe: Sequence[Batch]) -> None:
     """BERT's classification head in ELECTRA's.
 
     Both have a dense layer before the classifier, but ELECTRA bends it by GELU where BERT has tanh: the dense layer is
     the source's, and the classifier is the one whose logits on `probe` come closest to the source's.
     """
-    from edgedistill.inference import model_inputs
-
     head = student.classifier
     head.dense.load_state_dict(source.base_model.pooler.dense.state_dict())
     head.out_proj.load_state_dict(source.classifier.state_dict())
     inputs, targets = [], []
     for batch in probe:
-        first = student.base_model(**model_inputs(batch)).last_hidden_state[:, 0]
+        first = student.base_model(**batch.inputs).last_hidden_state[:, 0]
         inputs.append(head.activation(head.dense(first)))
-        targets.append(source(**model_inputs(batch)).logits)
+        targets.append(source(**batch.inputs).logits)
     _set(head.out_proj, least_squares(_joined(inputs), _joined(targets), _linear(head.out_proj)))
 
 
@@ -236,7 +237,7 @@ def least_squares(inputs: Floats, targets: Floats, start: Linear) -> Linear:
     return Linear(start.weight + change[:-1].T, start.bias + change[-1])
 
 
-def embedded(model: PreTrainedModel, batch: Tensors) -> torch.Tensor:
+def embedded(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
     """(B, T, H) what the first layer reads."""
     base = model.base_model
     out: torch.Tensor = base.embeddings(**_ids(batch))
@@ -253,8 +254,8 @@ def _after_norm(model: PreTrainedModel) -> Linear:
     return Linear(project.weight * scale, project.weight @ shift + project.bias)
 
 
-def _ids(batch: Tensors) -> Tensors:
-    return {name: batch[name] for name in ("input_ids", "token_type_ids") if name in batch}
+def _ids(batch: Batch) -> dict[str, torch.Tensor]:
+    return {name: batch.inputs[name] for name in (_TOKENS, _TYPES) if name in batch.inputs}
 
 
 def _linear(module: torch.nn.Linear) -> Linear:

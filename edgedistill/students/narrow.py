@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from edgedistill.contracts.batch import Batch
 from edgedistill.contracts.model_layout import LAYOUTS, Layout, layout_of
 from edgedistill.contracts.student import Config, PlannedStudent, Student, StudentRequest, StudentSpec
 from edgedistill.contracts.task import AutoClass
-from edgedistill.contracts.tensors import Tensors
 from edgedistill.errors import UserError
 from edgedistill.spec import RoundRef
 from edgedistill.students._copy import evenly, layer_list, source_name
@@ -164,7 +164,7 @@ def feed_forward(config: PreTrainedConfig) -> int:
     return width
 
 
-def measure_importance(model: PreTrainedModel, probe: Sequence[Tensors], layout: Layout) -> Importance:
+def measure_importance(model: PreTrainedModel, probe: Sequence[Batch], layout: Layout) -> Importance:
     """Mean magnitudes over the real tokens of `probe`."""
     import torch
 
@@ -195,8 +195,8 @@ def measure_importance(model: PreTrainedModel, probe: Sequence[Tensors], layout:
     try:
         with torch.no_grad():
             for batch in probe:
-                mask = batch["attention_mask"].bool()
-                model(**{key: value for key, value in batch.items() if key in _FORWARD})
+                mask = batch.mask_BT.bool()
+                model(**batch.inputs)
     finally:
         for hook in hooks:
             hook.remove()
@@ -205,9 +205,6 @@ def measure_importance(model: PreTrainedModel, probe: Sequence[Tensors], layout:
         heads=[sums[f"heads.{i}"].view(count, size) for i in range(config.num_hidden_layers)],
         neurons=[sums[f"neurons.{i}"] for i in range(config.num_hidden_layers)],
     )
-
-
-_FORWARD = ("input_ids", "attention_mask", "token_type_ids")
 
 
 def head_dimensions(importance: torch.Tensor, heads: int, size: int) -> torch.Tensor:

@@ -13,7 +13,7 @@ Unlike `narrow`, which cuts all layers alike, layers may end with different size
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -22,7 +22,6 @@ from pydantic import Field
 from edgedistill.contracts.model_layout import Layout, layout_of
 from edgedistill.contracts.student import Config, PlannedStudent, Student, StudentRequest, StudentSpec
 from edgedistill.contracts.task import AutoClass
-from edgedistill.contracts.tensors import Tensors
 from edgedistill.errors import UserError
 from edgedistill.spec import RoundRef
 from edgedistill.students._copy import layer_list
@@ -108,7 +107,7 @@ def build(request: StudentRequest[PruneSpec]) -> PreTrainedModel:
     total = parameter_count(source)
     if spec.parameters > total:
         raise UserError(f"student.parameters: got {spec.parameters}, expected at most the source's {total}")
-    importance = measure_importance(source, request.probe, layout_of(source.config.model_type, "init: prune"))
+    importance = measure_importance(source, request, layout_of(source.config.model_type, "init: prune"))
     size = source.config.hidden_size // source.config.num_attention_heads
     costs = unit_costs(source.config.hidden_size, size)
     kept = choose(importance.normalised(), costs, total - spec.parameters)
@@ -126,16 +125,16 @@ def unit_costs(hidden_size: int, head_size: int) -> dict[str, int]:
     return {"heads": 4 * hidden_size * head_size + 3 * head_size, "neurons": 2 * hidden_size + 1}
 
 
-def measure_importance(model: PreTrainedModel, probe: Sequence[Tensors], layout: Layout) -> Importance:
-    """Mean over labelled items of |sum over tokens of activation x gradient of the cross-entropy|.
+def measure_importance(model: PreTrainedModel, request: StudentRequest[PruneSpec], layout: Layout) -> Importance:
+    """Mean over labelled decisions of |sum over tokens of activation x gradient of the loss|.
 
     Raises:
-        UserError: no item has a label.
+        UserError: none has a label, or the task has no labels.
     """
     import torch
 
-    from edgedistill.inference import model_inputs
-
+    if request.loss is None:
+        raise UserError("init: prune measures importance by the task's labels, and the task has none")
     layers, depth = layer_list(model), model.config.num_hidden_layers
     size = model.config.hidden_size // model.config.num_attention_heads
     names = [f"{layers}.{i}.{part}" for part in (layout.attention_out, layout.output) for i in range(depth)]
@@ -149,13 +148,12 @@ def measure_importance(model: PreTrainedModel, probe: Sequence[Tensors], layout:
         return hook
 
     hooks = [model.get_submodule(name).register_forward_pre_hook(keep(name)) for name in names]
-    items = 0
+    labelled, objective = 0, request.loss
     try:
-        for batch in probe:
-            logits, labels = model(**model_inputs(batch)).logits, batch["labels"]
-            items += int((labels != -100).sum())
+        for batch in request.probe:
+            labelled += int(batch.known_R.sum())
             # Summed, so that each item's gradient is its own.
-            loss = torch.nn.functional.cross_entropy(logits, labels, ignore_index=-100, reduction="sum")
+            loss = objective(model, batch)[batch.known_R].sum()
             gradients = torch.autograd.grad(loss, [seen[name] for name in names])
             for name, gradient in zip(names, gradients, strict=True):
                 effect = (seen[name].detach() * gradient).sum(1)
@@ -165,9 +163,9 @@ def measure_importance(model: PreTrainedModel, probe: Sequence[Tensors], layout:
     finally:
         for hook in hooks:
             hook.remove()
-    if not items:
+    if not labelled:
         raise UserError("init: prune measures importance on labelled training items, and none has a label")
-    means = [sums[name] / items for name in names]
+    means = [sums[name] / labelled for name in names]
     return Importance(heads=means[:depth], neurons=means[depth:])
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from pydantic import Field
 
 from edgedistill.arrays import Floats, Integers
+from edgedistill.contracts.items import Items
 from edgedistill.contracts.student import Student, StudentRequest, StudentSpec
 from edgedistill.spec import RoundRef
 from edgedistill.students import trim_vocabulary
@@ -20,7 +21,6 @@ from edgedistill.students import trim_vocabulary
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from edgedistill.ragged import Ragged
 
 _TOKENS_AT_ONCE = 1024
 
@@ -38,7 +38,7 @@ class StaticSpec(StudentSpec):
     coverage: float = Field(1.0, gt=0, le=1)
 
 
-def make_tokenizer(spec: StaticSpec, source: Path, train: Ragged, folder: Path) -> list[int]:
+def make_tokenizer(spec: StaticSpec, source: Path, train: Items, folder: Path) -> list[int]:
     """The source's tokenizer with the tokens that the training texts need, as `trim_vocabulary` makes it."""
     trimmed = trim_vocabulary.TrimVocabularySpec.model_validate({"init": "trim_vocabulary", "coverage": spec.coverage})
     return trim_vocabulary.make_tokenizer(trimmed, source, train, folder)
@@ -77,7 +77,7 @@ def build(request: StudentRequest[StaticSpec]) -> PreTrainedModel:
     around = [request.tokenizer.cls_token_id, request.tokenizer.sep_token_id]
     first, last = ([] if token is None else [kept[token]] for token in around)
     vectors = token_vectors(source, kept, first, last)
-    shares = token_shares(request.train.values["input_ids"].astype(np.int64), len(kept))
+    shares = token_shares(request.train.token_ids, len(kept))
     weighted = principal_components(vectors, spec.dimensions) * sif_weights(shares, spec.sif)[:, None]
     with torch.no_grad():
         # The head expects vectors of about unit size, as random ones have.

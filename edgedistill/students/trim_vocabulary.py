@@ -7,17 +7,15 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import numpy as np
 from pydantic import Field
 
+from edgedistill.contracts.items import Items
 from edgedistill.contracts.student import Student, StudentRequest, StudentSpec
 from edgedistill.spec import RoundRef
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
-
-    from edgedistill.ragged import Ragged
 
 
 class TrimVocabularySpec(StudentSpec):
@@ -28,7 +26,7 @@ class TrimVocabularySpec(StudentSpec):
     coverage: float = Field(1.0, gt=0, le=1)
 
 
-def make_tokenizer(spec: TrimVocabularySpec, source: Path, train: Ragged, folder: Path) -> list[int]:
+def make_tokenizer(spec: TrimVocabularySpec, source: Path, train: Items, folder: Path) -> list[int]:
     """Write the trimmed tokenizer and return the ids of its tokens in the source's, in the new order.
 
     Raises:
@@ -38,7 +36,7 @@ def make_tokenizer(spec: TrimVocabularySpec, source: Path, train: Ragged, folder
 
     shutil.copytree(source, folder)
     file = folder / "tokenizer.json"
-    kept = frequent_tokens(train.values["input_ids"].astype(np.int64), spec.coverage)
+    kept = frequent_tokens(train.token_ids, spec.coverage)
     content, ids = trim(json.loads(file.read_text(encoding="utf-8")), kept)
     file.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
     for name in ("vocab.txt", "vocab.json", "merges.txt", "spiece.model", "added_tokens.json"):

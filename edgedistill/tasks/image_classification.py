@@ -1,4 +1,4 @@
-"""Image classification: one label an image, given as a list of whole-numbered pixels."""
+"""Image classification: one label per image, given as a list of whole-numbered pixels."""
 
 from __future__ import annotations
 
@@ -6,24 +6,20 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from edgedistill.arrays import Floats
-from edgedistill.contracts.task import AutoClass
-from edgedistill.interfaces import Columns
-from edgedistill.tasks.text_classification import METRICS, label_names, references, row_counts, rows
+from edgedistill.contracts.items import Column, Items
+from edgedistill.contracts.task import AutoClass, DataColumns, Encoder, Task, TaskData, TaskModel
+
+from . import _classification as classification
+from ._classification_judge import JUDGE
+from .text_classification import label_names
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedConfig, PreTrainedTokenizerBase
+    from transformers import PreTrainedConfig
 
     from edgedistill.recipe import Architecture
 
-__all__ = ["METRICS", "label_names", "references", "row_counts", "rows"]
-
-VERSION = 1
-COLUMNS = Columns(required=("image",), labels="label")
-TEXTS = ()
-TOKENS = False
+_PIXELS = "pixel_values"
 
 
 def auto_class() -> AutoClass:
@@ -36,22 +32,22 @@ def auto_class() -> AutoClass:
 
 
 def scratch_config(
-    architecture: Architecture, vocabulary: int, length: int, labels: Mapping[str, object]
+    architecture: Architecture, vocabulary: int, length: int, items: Items, entries: Mapping[str, object]
 ) -> PreTrainedConfig:
-    """A network of `layers` fully connected layers on `length` pixels."""
+    """A network of `layers` fully connected layers on the pixels."""
     from edgedistill.image_model import PixelsConfig
 
     config = PixelsConfig(
-        pixels=length,
+        pixels=items.values[_PIXELS].shape[1],
         hidden_size=architecture.hidden_size,
         num_hidden_layers=architecture.layers,
         dropout=architecture.dropout,
     )
-    config.update(dict(labels))
+    config.update(dict(entries))
     return config
 
 
-def problem_in(row: Mapping[str, object], columns: Mapping[str, str], labelled: bool) -> str | None:
+def problem(row: Mapping[str, object], columns: Mapping[str, str], labelled: bool) -> str | None:
     """What is wrong with a raw row, or None."""
     image = row.get(columns["image"])
     if not isinstance(image, list) or not image or not all(isinstance(pixel, int) for pixel in image):
@@ -61,25 +57,16 @@ def problem_in(row: Mapping[str, object], columns: Mapping[str, str], labelled: 
     return None
 
 
-def encode(
-    rows: Mapping[str, Sequence[object]],
-    columns: Mapping[str, str],
-    tokenizer: PreTrainedTokenizerBase | None,
-    label_ids: Mapping[str, int],
-    max_length: int,
-) -> dict[str, list[object]]:
-    """The pixels as they are, and the label id; -100 for a row without a label."""
-    images = list(rows[columns["image"]])
-    labels = rows.get(columns["label"]) or [None] * len(images)
-    return {
-        "pixel_values": images,
-        "labels": [-100 if label is None else label_ids[str(label)] for label in labels],
+def encode(rows: Mapping[str, Sequence[object]], encoder: Encoder) -> Items:
+    """The pixels as they are, and the label id, one item per row."""
+    images = list(rows[encoder.columns["image"]])
+    labels = classification.label_column(rows.get(encoder.columns["label"]), len(images), encoder.label_ids)
+    columns = {
+        _PIXELS: Column("input", "block"),
+        classification.LABELS: Column("target", "scalar", pad=classification.NONE),
     }
-
-
-def device_rows(outputs: Sequence[NDArray[np.generic]], batch: Mapping[str, NDArray[np.generic]]) -> Floats:
-    """The file's first output, (B, C)."""
-    return np.asarray(outputs[0], dtype=np.float32)
+    pixels = np.asarray(images, np.int64)
+    return Items.of(columns, {_PIXELS: pixels, classification.LABELS: labels}, np.arange(len(images)))
 
 
 def show(row: Mapping[str, object], columns: Mapping[str, str]) -> str:
@@ -91,3 +78,34 @@ def show(row: Mapping[str, object], columns: Mapping[str, str]) -> str:
     darkest = max(*image, 1)
     text = "".join(shades[pixel * (len(shades) - 1) // darkest] for pixel in image)
     return "|".join(text[i : i + side] for i in range(0, len(text), side)) if side**2 == len(image) else text
+
+
+TASK = Task(
+    api=1,
+    name="image-classification",
+    version=2,
+    data=TaskData(
+        columns=DataColumns(("image",), "label"),
+        tokens=False,
+        problem=problem,
+        label_names=label_names,
+        encode=encode,
+        references=classification.references,
+        show=show,
+    ),
+    model=TaskModel(
+        auto_class=auto_class,
+        scratch_config=scratch_config,
+        configuration=classification.configuration,
+        unsuitable=classification.unsuitable,
+        outputs=("logits",),
+        forward=classification.forward,
+        answers=classification.answers,
+        loss=classification.loss,
+        logits=classification.logits,
+        answers_of_logits=classification.answers_of_logits,
+    ),
+    judge=JUDGE,
+    device="edgedistill.tasks._classification_device",
+    snippets="edgedistill.bundling",
+)

@@ -1,4 +1,4 @@
-"""Text classification: one label a text (or pair of texts)."""
+"""Text classification: one label per text (or pair of texts)."""
 
 from __future__ import annotations
 
@@ -6,47 +6,23 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from edgedistill.arrays import Floats, Integers
 from edgedistill.class_order import ordered
-from edgedistill.contracts.task import AutoClass
-from edgedistill.interfaces import Batch, Columns, Metric
+from edgedistill.contracts.items import Column, Items
+from edgedistill.contracts.task import AutoClass, DataColumns, Encoder, Task, TaskData, TaskModel
 from edgedistill.row_problems import shown
 from edgedistill.text_cut import cut, reads_word_by_word
 
+from . import _classification as classification
+from ._classification_judge import JUDGE
+
 if TYPE_CHECKING:
-    import torch
     from datasets import Dataset
-    from transformers import PreTrainedConfig, PreTrainedTokenizerBase
+    from transformers import PreTrainedConfig
 
     from edgedistill.recipe import Architecture
 
-VERSION = 2
-COLUMNS = Columns(required=("text",), labels="label", optional=("text_pair",))
-TEXTS = ("text", "text_pair")
-TOKENS = True
-
-
-def correct(decisions: Integers, references: Integers) -> Floats:
-    """1.0 where the decision is right, else 0.0."""
-    return (decisions == references).astype(np.float64)
-
-
-def accuracy(decisions: Integers, references: Integers) -> float:
-    """Share of right decisions."""
-    return float(correct(decisions, references).mean())
-
-
-def f1_macro(decisions: Integers, references: Integers) -> float:
-    """Unweighted mean over the classes that occur of the harmonic mean of precision and recall."""
-    classes = np.union1d(decisions, references)
-    hits = np.array([np.sum((decisions == c) & (references == c)) for c in classes], dtype=np.float64)
-    shown = np.array([np.sum(decisions == c) + np.sum(references == c) for c in classes], dtype=np.float64)
-    return float(np.mean(2 * hits / shown))
-
-
-METRICS: Mapping[str, Metric] = {"accuracy": Metric(accuracy, correct), "f1_macro": Metric(f1_macro)}
+_TOKENS, _TYPES = "input_ids", "token_type_ids"
 
 
 def auto_class() -> AutoClass:
@@ -57,15 +33,18 @@ def auto_class() -> AutoClass:
 
 
 def scratch_config(
-    architecture: Architecture, vocabulary: int, length: int, labels: Mapping[str, object]
+    architecture: Architecture, vocabulary: int, length: int, items: Items, entries: Mapping[str, object]
 ) -> PreTrainedConfig:
-    """A BERT of that size."""
+    """A BERT of that size; the second text of a pair has a type of its own."""
     from edgedistill.models import bert_config
 
-    return bert_config(architecture, vocabulary, length, labels)
+    config = bert_config(architecture, vocabulary, length, entries)
+    if _TYPES in items.values:
+        config.type_vocab_size = int(items.values[_TYPES].max(initial=0)) + 1
+    return config
 
 
-def problem_in(row: Mapping[str, object], columns: Mapping[str, str], labelled: bool) -> str | None:
+def problem(row: Mapping[str, object], columns: Mapping[str, str], labelled: bool) -> str | None:
     """What is wrong with a raw row, or None."""
     for key in ("text", "text_pair"):
         if key not in columns:
@@ -92,46 +71,55 @@ def label_names(rows: Dataset, columns: Mapping[str, str]) -> list[str]:
     return ordered(str(label) for label in rows[columns["label"]])
 
 
-def encode(
-    rows: Mapping[str, Sequence[object]],
-    columns: Mapping[str, str],
-    tokenizer: PreTrainedTokenizerBase | None,
-    label_ids: Mapping[str, int],
-    max_length: int,
-) -> dict[str, list[object]]:
-    """Token ids of each text (pair) and its label id; -100 for a row without a label."""
-    assert tokenizer is not None, "text tasks have a tokenizer"
-    texts = [list(rows[columns[key]]) for key in ("text", "text_pair") if key in columns]
-    if len(texts) == 1 and reads_word_by_word(tokenizer):
-        texts = [[cut(str(text), max_length) for text in texts[0]]]
-    encoded = dict(tokenizer(*texts, truncation=True, max_length=max_length))
-    labels = rows.get(columns["label"]) or [None] * len(texts[0])
-    encoded["labels"] = [-100 if label is None else label_ids[str(label)] for label in labels]
-    return encoded
-
-
-def rows(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
-    """A classifier's logits are rows already: (B, C)."""
-    return logits
-
-
-def references(batch: Batch) -> torch.Tensor:
-    """(B,) label ids."""
-    return batch["labels"]
-
-
-def row_counts(batch: Batch) -> torch.Tensor:
-    """One row an item."""
-    import torch
-
-    return torch.ones(len(batch["labels"]), dtype=torch.long)
-
-
-def device_rows(outputs: Sequence[NDArray[np.generic]], batch: Mapping[str, NDArray[np.generic]]) -> Floats:
-    """The file's first output, (B, C)."""
-    return np.asarray(outputs[0], dtype=np.float32)
+def encode(rows: Mapping[str, Sequence[object]], encoder: Encoder) -> Items:
+    """Token ids of each text (pair) and its label id, one item per row."""
+    assert encoder.tokenizer is not None, "text tasks have a tokenizer"
+    texts = [list(rows[encoder.columns[key]]) for key in ("text", "text_pair") if key in encoder.columns]
+    if len(texts) == 1 and reads_word_by_word(encoder.tokenizer):
+        texts = [[cut(str(text), encoder.max_length) for text in texts[0]]]
+    content = dict(encoder.tokenizer(*texts, truncation=True, max_length=encoder.max_length))
+    pad = encoder.tokenizer.pad_token_id or 0  # where there is none, the attention mask hides it
+    columns = {
+        name: Column("input", "sequence", pad=pad, tokens=True) if name == _TOKENS else Column("input", "sequence")
+        for name in content
+    }
+    columns[classification.LABELS] = Column("target", "scalar", pad=classification.NONE)
+    given, count = rows.get(encoder.columns["label"]), len(texts[0])
+    content[classification.LABELS] = classification.label_column(given, count, encoder.label_ids)
+    return Items.of(columns, content, np.arange(count))
 
 
 def show(row: Mapping[str, object], columns: Mapping[str, str]) -> str:
     """The text, or the two texts of a pair."""
     return " | ".join(str(row[columns[key]]) for key in ("text", "text_pair") if key in columns)
+
+
+TASK = Task(
+    api=1,
+    name="text-classification",
+    version=3,
+    data=TaskData(
+        columns=DataColumns(("text",), "label", optional=("text_pair",), texts=("text", "text_pair")),
+        tokens=True,
+        problem=problem,
+        label_names=label_names,
+        encode=encode,
+        references=classification.references,
+        show=show,
+    ),
+    model=TaskModel(
+        auto_class=auto_class,
+        scratch_config=scratch_config,
+        configuration=classification.configuration,
+        unsuitable=classification.unsuitable,
+        outputs=("logits",),
+        forward=classification.forward,
+        answers=classification.answers,
+        loss=classification.loss,
+        logits=classification.logits,
+        answers_of_logits=classification.answers_of_logits,
+    ),
+    judge=JUDGE,
+    device="edgedistill.tasks._classification_device",
+    snippets="edgedistill.bundling",
+)

@@ -27,10 +27,10 @@ def test_it_says_where_the_model_comes_from_and_how_good_it_is(finished_run):
     assert "Teacher: big-bert." in text
     assert "Round r1: a student by `keep_layers`" in text
     assert "taught by teacher + r1" in text
-    low, high = row.accuracy_ci
-    assert f"| **this file** | | {row.accuracy:.4f} [{low:.4f}, {high:.4f}] |" in text
+    low, high = row.test.interval
+    assert f"| **this file** | | {row.test.value:.4f} [{low:.4f}, {high:.4f}] |" in text
     assert f"repeats {row.agreement_with_student:.2%}" in text
-    assert str(results.environment["cpu"]) in text
+    assert results.hosts[row.host].cpu in text
     assert results.warnings[0] in text if results.warnings else True
 
 

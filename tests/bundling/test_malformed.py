@@ -9,12 +9,14 @@ import random
 import shutil
 import subprocess
 import sys
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 
 from edgedistill.bundling.golden import largest_tolerance
 from edgedistill.bundling.layout import open_bundle, write_hashes
+from edgedistill.contracts.answers import Answers
 from edgedistill.errors import EdgedistillError, UserError
 
 WILD = [
@@ -23,6 +25,7 @@ WILD = [
     "NaN", "é" * 300,
 ]  # fmt: skip
 RAW = ["NaN", "Infinity", "-Infinity", "1e999", "1" * 5000, "[" * 100_000, '{"a":1,"a":2}', "tru", '"\\ud800"']
+BINARIES = ["golden-items.safetensors", "golden-answers.safetensors"]
 NAMES = ["bundle.json", "golden.json", "labels.json"]
 
 
@@ -156,17 +159,19 @@ def test_a_change_that_is_vouched_for_is_a_sentence_or_harmless(malleable, name,
 
 def same_test(before, now) -> None:
     """As strict and as finite as before, on the same files and the same number of answers."""
-    rows = np.concatenate([now.golden.rows(number) for number in range(len(now.golden.items))])
+    rows = now.golden.answers.values["logits"]
     assert np.isfinite(rows).all()
-    json.dumps([now.golden.items, now.golden.reason, now.labels], ensure_ascii=False).encode()  # can be printed
+    json.dumps(
+        [list(map(asdict, now.golden.texts)), now.golden.reason, now.labels], ensure_ascii=False
+    ).encode()  # can be printed
     assert now.golden.tolerance <= max(1e-3, largest_tolerance(rows))
     assert now.golden.tolerance == pytest.approx(before.golden.tolerance) or (
         now.facts.max_abs_diff != before.facts.max_abs_diff  # the run's own figure says another
-        or now.golden.items != before.golden.items
+        or now.golden.texts != before.golden.texts
     )
     assert now.opened == before.opened
     assert now.facts.device_files == before.facts.device_files
-    for file in now.opened.values():
+    for file in now.opened["model"].files.values():
         assert before.folder.resolve() in file.resolve().parents
 
 
@@ -191,7 +196,8 @@ def test_the_list_itself(malleable):
         "\0" * 10,
     ]
     cases += [
-        "\n".join(line for line in lines if each not in line) for each in ("onnx/", "tokenizer.json", "golden.json")
+        "\n".join(line for line in lines if each not in line)
+        for each in (*BINARIES, "onnx/", "tokenizer.json", "golden.json")
     ]
     for _ in range(100):
         raw = bytearray(before.encode())
@@ -207,23 +213,30 @@ def test_the_list_itself(malleable):
             malleable.back()
 
 
+def model(files, **port):
+    """`components` of one model with these files."""
+    ports = [{"name": "input_ids", "type": "int64", "shape": None} | port]
+    return {"components": {"model": {"files": files, "inputs": ports, "outputs": ports}}}
+
+
 @pytest.mark.parametrize(
     ("name", "values", "expected"),
     [
         ("golden.json", {"tolerance": 1e9}, "tolerance is 1e\\+09, expected"),
         ("golden.json", {"tolerance": 0}, "tolerance is 0, expected"),
         ("golden.json", {"tolerance": "0.001"}, "tolerance is '0.001', expected a number"),
-        ("golden.json", {"items": []}, "has 0 golden inputs"),
-        ("bundle.json", {"opened": [[None, "../model.onnx"]]}, "opened names '../model.onnx', expected a name inside"),
-        (
-            "bundle.json",
-            {"opened": [[None, "labels.json"]]},
-            "opened names 'labels.json', which is not among its device",
-        ),
-        ("bundle.json", {"opened": [[8, "a.onnx"], [None, "b.onnx"]]}, "expected pairs of a length"),
+        ("golden.json", {"items": []}, "has 0 golden inputs, expected 1 to 100000, as golden-items.safetensors has"),
+        ("bundle.json", model([[None, "../model.onnx"]]), "files names '../model.onnx', expected a name inside"),
+        ("bundle.json", model([[None, "labels.json"]]), "files names 'labels.json', which is not among its device"),
+        ("bundle.json", model([[8, "a.onnx"], [None, "b.onnx"]]), "expected pairs of a length"),
+        ("bundle.json", model([[None, "a"]], type="text"), "type is 'text', expected one of int8"),
+        ("bundle.json", model([[None, "a"]], shape=[-1]), "shape is \\[-1\\], expected a list of sizes"),
+        ("bundle.json", {"components": {}}, "components is \\[\\], expected at least one"),
+        ("bundle.json", {"components": {"a b": {}}}, "components is 'a b', expected names"),
         ("bundle.json", {"labels": 4}, "labels is 4, expected 3, as labels.json has"),
         ("bundle.json", {"surprise": 1}, "has 'surprise', which this version of edgedistill doesn't know"),
-        ("bundle.json", {"schema": "edgedistill/bundle/2"}, "schema is 'edgedistill/bundle/2', expected"),
+        ("bundle.json", {"schema": "edgedistill/bundle/3"}, "schema is 'edgedistill/bundle/3', expected"),
+        ("bundle.json", {"schema": "edgedistill/bundle/1"}, "lacks 'opened'"),
         ("bundle.json", {"threads": 0}, "threads is 0, expected a whole number from 1"),
         ("bundle.json", {"candidate": "r9/a/b/c"}, "candidate is 'r9/a/b/c', expected"),
     ],
@@ -233,17 +246,48 @@ def test_what_is_wrong_is_said(bundle, change, name, values, expected):
         open_bundle(change(name, **values))
 
 
-def test_numbers_that_are_none(bundle):
-    for text in ("NaN", "Infinity", "1e999"):
-        golden = json.loads((bundle / "golden.json").read_text())
-        golden["items"][3]["rows"][0][1] = "@"
-        (bundle / "golden.json").unlink()
-        (bundle / "golden.json").write_text(json.dumps(golden).replace('"@"', text))
+def test_numbers_that_are_none(change_answers, bundle):
+    for number in (np.nan, np.inf):
+        with pytest.raises(UserError, match="expected finite numbers that float32 holds"):
+            open_bundle(change_answers(lambda logits: logits.__setitem__((3, 1), number)))  # noqa: B023 - called at once
+    (bundle / "golden.json").unlink()
+    (bundle / "golden.json").write_text('{"schema": "edgedistill/golden/2", "tolerance": NaN}')
+    write_hashes(bundle)
+    with pytest.raises(UserError, match="NaN is no number of JSON"):
+        open_bundle(bundle)
+
+
+@pytest.mark.parametrize("name", BINARIES)
+def test_arrays_that_are_vouched_for_are_a_sentence_or_harmless(malleable, name):
+    """A byte of the header or the numbers, or an end that is missing."""
+    draw, before, opened = random.Random(name), (malleable.folder / name).read_bytes(), 0
+    for _ in range(100):
+        raw = bytearray(before)
+        raw[draw.randrange(len(raw)) if draw.random() < 0.5 else draw.randrange(600)] = draw.randrange(256)
+        raw = raw[: draw.randrange(len(raw))] if draw.random() < 0.2 else raw
+        malleable.put(True, **{name.replace(".", "__"): bytes(raw)})
+        try:
+            found = open_bundle(malleable.folder)
+        except UserError as error:
+            one_sentence(error)
+        else:
+            opened += 1
+            assert found.golden.tolerance == pytest.approx(malleable.original.golden.tolerance)
+            assert np.isfinite(found.golden.answers.values["logits"]).all()
+        finally:
+            malleable.back()
+            (malleable.folder / name).write_bytes(before)
+    assert opened < 90
+
+
+def test_answers_to_other_items_are_refused(bundle):
+    answers = Answers.open(bundle / "golden-answers.safetensors")
+    for wrong in (answers.where(np.arange(len(answers) - 1)), replace(answers, item=answers.item[::-1])):
+        (bundle / "golden-answers.safetensors").unlink()
+        wrong.save(bundle / "golden-answers.safetensors")
         write_hashes(bundle)
-        with pytest.raises(UserError, match="is no number of JSON|is too large"):
+        with pytest.raises(UserError, match=r"doesn't answer the items of golden-items\.safetensors, each once"):
             open_bundle(bundle)
-        golden["items"][3]["rows"][0][1] = 0.0
-        (bundle / "golden.json").write_text(json.dumps(golden))
 
 
 def test_links_may_not_lead_outside(bundle, tmp_path):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -25,7 +26,7 @@ def measured(finished_run, tmp_path_factory):
 def phone(measured, tmp_path, name, p50, **values):
     """The same results as if another machine had given them."""
     content = json.loads((measured / f"{name}.json").read_text())
-    content["machine"] = PHONE
+    content["host"] = PHONE
     if content["latency_ms"]:
         content["latency_ms"] |= {"p50": p50, "p90": p50, "p95": 2 * p50, "p99": 2 * p50}
     file = tmp_path / f"phone-{name}.json"
@@ -48,7 +49,7 @@ def test_each_machine_has_its_own_rows_and_front(finished_run, measured, tmp_pat
     ]
     fast, small = other.rows
     assert fast.on_pareto_front  # nothing there is faster, however slow or fast it is elsewhere
-    assert fast.accuracy == finished_run.results.candidate(fast.id).accuracy
+    assert fast.test == finished_run.results.candidate(fast.id).test
     assert small.on_pareto_front  # the smaller file
     assert len(before.rows) == len(own.rows) + 1  # measured on the run's own machine: beside its rows
 
@@ -59,7 +60,7 @@ def test_a_candidate_that_another_beats_there_leaves_that_front(finished_run, me
     assert b.file_bytes < a.file_bytes
     files = [phone(measured, tmp_path, "r1", 9.0), phone(measured, tmp_path, "r2", 1.0)]
     _, other = edgedistill.compare_devices(finished_run.folder, files)
-    assert other.rows[0].on_pareto_front is (a.validation_accuracy > b.validation_accuracy)
+    assert other.rows[0].on_pareto_front is (a.validation.value > b.validation.value)
     assert other.rows[1].on_pareto_front
 
 
@@ -69,7 +70,7 @@ def test_a_wrong_answer_is_on_no_front(finished_run, measured, tmp_path):
     file = phone(measured, tmp_path, "r1", 1.0, golden=golden, latency_ms=None)
     _, other = edgedistill.compare_devices(finished_run.folder, [file])
     assert not other.rows[0].on_pareto_front
-    assert other.rows[0].accuracy is None
+    assert other.rows[0].test is None
     assert other.rows[0].golden == "golden input 3 ('x') is off by 2"
 
 
@@ -86,7 +87,7 @@ def test_results_of_another_run_are_refused(finished_run, measured, tmp_path):
     changed = phone(measured, tmp_path, "r1", 1.0, device_files={"onnx/model.onnx": "0" * 64})
     with pytest.raises(UserError, match=r"measured another onnx/model.onnx than .* holds now"):
         edgedistill.compare_devices(finished_run.folder, [changed])
-    with pytest.raises(UserError, match="schema is 'edgedistill/results/1', expected 'edgedistill/measurement/1'"):
+    with pytest.raises(UserError, match="schema is 'edgedistill/results/2', expected 'edgedistill/measurement/2'"):
         edgedistill.compare_devices(finished_run.folder, [finished_run.folder / "results.json"])
 
 
@@ -153,7 +154,7 @@ def edited(measured, tmp_path, path, value):
         (("surprise",), 1, "surprise: Extra inputs are not permitted"),
         (("date",), "DROP", "date: Field required"),
         (("device_files",), [], "device_files: Input should be"),
-        (("machine",), "fast", "machine: Input should be"),
+        (("host",), "fast", "host: Input should be"),
     ],
 )
 def test_results_that_cannot_be_are_refused(finished_run, measured, tmp_path, path, value, expected):
@@ -174,3 +175,13 @@ def test_what_is_no_results_file_is_a_sentence(finished_run, tmp_path, text):
     assert "\n" not in str(refused.value)
     done = cli("compare", str(finished_run.folder), str(file))
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+
+
+def test_a_measurement_of_schema_1_is_read(finished_run, measured, tmp_path):
+    content = json.loads((measured / "r1.json").read_text())
+    former = {"model": "round", "host": "machine"}
+    old = {former.get(name, name): value for name, value in content.items()}
+    file = tmp_path / "old.json"
+    file.write_text(json.dumps(old | {"schema": "edgedistill/measurement/1"}))
+    new = edgedistill.compare_devices(finished_run.folder, [measured / "r1.json"])[-1].rows[-1]
+    assert edgedistill.compare_devices(finished_run.folder, [file])[-1].rows[-1] == replace(new, measured_by="old.json")

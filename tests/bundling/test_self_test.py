@@ -3,21 +3,20 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import replace
 
 import numpy as np
 import pytest
 from helpers import move_smallest
 
 import edgedistill
-from edgedistill import environments
+from edgedistill import environments, plugins
 from edgedistill.bundling import self_test
 from edgedistill.bundling.golden import first_wrong, largest_tolerance, spread_by_length, tolerance
 from edgedistill.bundling.layout import sha256
 from edgedistill.bundling.measurement import load_measurement
+from edgedistill.contracts.answers import Answers
 from edgedistill.errors import EdgedistillError, UserError
-from edgedistill.measuring.instructions import Cost
-from edgedistill.measuring.latency import answers
+from edgedistill.measuring.device_model import Cost, DeviceModel, Opened
 
 ROWS = np.array([[1.0, -0.5], [-1.0, 0.5], [0.2, 0.1]])
 
@@ -30,10 +29,10 @@ def test_a_bundle_is_tested_and_measured(bundle, tmp_path):
     assert found.golden.max_abs_diff < 1e-5
     assert found.golden.tokens == "same"
     assert found.latency_ms.runs >= 299
-    assert found.machine["cpu"]
+    assert found.host.cpu
     assert found.backend == {"providers": ["CPUExecutionProvider"]}
     content = json.loads((tmp_path / "phone.json").read_text())
-    assert content["schema"] == "edgedistill/measurement/1"
+    assert content["schema"] == "edgedistill/measurement/2"
 
 
 def test_it_needs_neither_torch_nor_transformers(bundle, tmp_path):
@@ -67,12 +66,11 @@ def test_a_changed_byte_is_one_sentence_and_exit_code_1(bundle, tmp_path):
     assert not (tmp_path / "bundle-results.json").exists()
 
 
-def test_a_wrong_output_names_its_input_and_is_exit_code_1(bundle, change, tmp_path):
+def test_a_wrong_output_names_its_input_and_is_exit_code_1(bundle, change_answers, tmp_path):
     golden = json.loads((bundle / "golden.json").read_text())
     items = golden["items"]
     off = 1.5 * golden["tolerance"]
-    move_smallest(items[5]["rows"][0], off)
-    change("golden.json", items=items)
+    change_answers(lambda logits: move_smallest(logits[5], off))
     done = cli("measure", str(bundle), "--out", "wrong.json", cwd=tmp_path)
     assert done.returncode == 1
     assert f"golden input 5 ({items[5]['text']!r:.30}" in done.stderr
@@ -111,22 +109,20 @@ def test_what_is_no_bundle_is_said(tmp_path, finished_run, change):
     with pytest.raises(UserError, match="unknown runtimes 'onyx'"):
         edgedistill.measure(finished_run.folder / "bundle", runtime="onyx")
     other = change("bundle.json", schema="edgedistill/bundle/9")
-    with pytest.raises(UserError, match="schema is 'edgedistill/bundle/9', expected 'edgedistill/bundle/1'"):
+    with pytest.raises(UserError, match="schema is 'edgedistill/bundle/9', expected 'edgedistill/bundle/2'"):
         edgedistill.measure(other)
 
 
 def test_a_runtime_that_opens_other_files_is_refused(bundle, change):
     precision = json.loads((bundle / "bundle.json").read_text())["precision"]
-    named = {"round": "r2", "target": "tflight", "candidate": f"r2/tflight/{precision}/onnxruntime"}
+    named = {"model": "r2", "target": "tflight", "candidate": f"r2/tflight/{precision}/onnxruntime"}
     other = change("bundle.json", **named)
     with pytest.raises(UserError, match="onnxruntime opens no files of target tflight"):
         edgedistill.measure(other)
 
 
 def test_it_is_timed_with_the_threads_and_batch_of_the_candidate_or_those_asked_for(change):
-    facts = json.loads((change("bundle.json") / "bundle.json").read_text())
-    inputs = [{**each, "shape": [4, each["shape"][1]]} for each in facts["inputs"]]
-    bundle = change("bundle.json", batch=4, inputs=inputs)
+    bundle = change("bundle.json", batch=4)
     assert edgedistill.measure(bundle, min_seconds=0.1).batch == 4
     assert edgedistill.measure(bundle, min_seconds=0.1, batch=2, threads=2).batch == 2
 
@@ -155,11 +151,15 @@ def test_the_tolerance_follows_what_the_file_was_off_by():
 
 
 def test_what_is_wrong_with_an_answer():
+    def wrong(given):
+        answers = (Answers({"logits": each}, np.arange(1), np.arange(1)) for each in (given, right))
+        return first_wrong(plugins.task("text-classification").judge, *answers, 1e-3)
+
     right = np.array([[1.0, 2.0]])
-    assert first_wrong(right + 0.0009, right, 1e-3) is None
-    assert first_wrong(right + 0.01, right, 1e-3) == "is off by 0.01, allowed is 0.001"
-    assert first_wrong(right * np.nan, right, 1e-3) == "has outputs that are not numbers"
-    assert first_wrong(right[:, :1], right, 1e-3) == "has (1, 1) outputs, expected (1, 2)"
+    assert wrong(right + 0.0009) == (None, pytest.approx(0.0009))
+    assert wrong(right + 0.01) == ("is off by 0.01, allowed is 0.001", pytest.approx(0.01))
+    assert wrong(right * np.nan) == ("has outputs that are not numbers", None)
+    assert wrong(right[:, :1]) == ("has (1, 1) outputs, expected (1, 2)", None)
 
 
 def cli(*arguments, cwd):
@@ -192,14 +192,10 @@ def test_what_a_bundle_has_of_its_own_cannot_be_given(bundle, option, flag):
 def test_under_an_emulated_runtime_it_is_counted_and_never_timed(bundle, tmp_path, monkeypatch):
     """The measuring process is this machine's here; what is asked of it and what is made of it is all that differs."""
     monkeypatch.setattr(self_test, "emulated", lambda runtime: True)
-    monkeypatch.setattr("edgedistill.measuring.instructions.emulated", lambda runtime: True)
-    monkeypatch.setattr(
-        self_test,
-        "count_instructions",
-        lambda *_, **__: Cost(1234.5, 32, "1.2", {}),
-    )
-    monkeypatch.setattr(self_test, "answers", lambda asked, *rest: answers(replace(asked, cpu=None), *rest))
-    monkeypatch.setattr(self_test, "time_files", lambda *_, **__: pytest.fail("timed"))
+    monkeypatch.setattr("edgedistill.measuring.emulated.emulated", lambda runtime: True)
+    monkeypatch.setattr(Opened, "cost", lambda *_: Cost(1234.5, 32, "1.2", {}))
+    monkeypatch.setattr(self_test, "DeviceModel", lambda *given, cpu: DeviceModel(*given))
+    monkeypatch.setattr(self_test, "time_one", lambda *_, **__: pytest.fail("timed"))
     found = edgedistill.measure(bundle, emulated_cpu="cortex-a53", out=tmp_path / "arm.json")
     assert load_measurement(tmp_path / "arm.json") == found
     assert found.golden.passed

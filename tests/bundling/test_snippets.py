@@ -4,31 +4,49 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from helpers import move_smallest
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer
 
 from edgedistill import plugins
+from edgedistill.bundling.facts import ComponentFacts, PortFacts
 from edgedistill.bundling.layout import open_bundle, write_hashes
 from edgedistill.bundling.snippets import Snippet, read_wordpiece, write_snippets
+from edgedistill.contracts.items import Items
+
+TEMPLATES = plugins.task("text-classification").snippets
+
+
+def test_the_example_of_any_task_asks_through_edgedistill(bundle, change_answers):
+    """Those who bring no templates of their own."""
+    facts = open_bundle(bundle)
+    write_snippets(snippet(facts, opened=facts.facts.components["model"].opened), bundle, None)
+    write_hashes(bundle)
+    done = run([sys.executable, "examples/run.py"], bundle)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "all 32 golden inputs agree"
+    change_answers(lambda logits: move_smallest(logits[4], -1))
+    done = run([sys.executable, "examples/run.py"], bundle)
+    assert done.returncode == 1
+    assert "golden input 4" in done.stderr
 
 
 def test_the_python_example_runs_and_agrees(bundle):
     done = run([sys.executable, "examples/run.py"], bundle)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "all 32 golden inputs agree"
-    item = open_bundle(bundle).golden.items[0]
-    told = run([sys.executable, "examples/run.py", item["text"]], bundle).stdout.split()
-    assert told[0] == item["labels"][0]
+    item = open_bundle(bundle).golden.texts[0]
+    told = run([sys.executable, "examples/run.py", item.text], bundle).stdout.split()
+    assert told[0] == item.answers[0]
     assert 1 / 3 <= float(told[1]) <= 1
 
 
-def test_the_python_example_notices_a_wrong_answer(bundle, change):
-    items = json.loads((bundle / "golden.json").read_text())["items"]
-    move_smallest(items[4]["rows"][0], -1)
-    change("golden.json", items=items)
+def test_the_python_example_notices_a_wrong_answer(bundle, change_answers):
+    change_answers(lambda logits: move_smallest(logits[4], -1))
     done = run([sys.executable, "examples/run.py"], bundle)
     assert done.returncode == 1
     assert "golden input 4" in done.stderr
@@ -75,11 +93,11 @@ def test_the_python_example_refuses_a_tolerance_that_tests_nothing(change, toler
 def test_the_python_example_of_another_runtime_goes_through_edgedistill(bundle):
     """The same file as that of a runtime without lines of its own, in two fixed lengths."""
     facts = open_bundle(bundle)
-    name = facts.opened[None].relative_to(bundle).as_posix()
-    write_snippets(snippet(facts, runtime="other", opened=[(16, name), (32, name)]), bundle)
+    name = facts.opened["model"].files[None].relative_to(bundle).as_posix()
+    write_snippets(snippet(facts, runtime="other", opened=((16, name), (32, name))), bundle, TEMPLATES)
     write_hashes(bundle)
     text = (bundle / "examples" / "run.py").read_text()
-    assert "from edgedistill.runtimes.onnxruntime import RUNTIME as runtime" in text
+    assert 'resolve_name("edgedistill.runtimes.onnxruntime:RUNTIME")' in text
     assert "import onnxruntime\n" not in text
     done = run([sys.executable, "examples/run.py"], bundle)
     assert done.returncode == 0, done.stderr
@@ -93,10 +111,14 @@ class TestJavaScript:
         assert done.returncode == 0, done.stderr
         assert done.stdout.startswith("all 32 golden inputs agree: tokens")
 
-    def test_it_notices_other_tokens(self, bundle, change):
-        items = json.loads((bundle / "golden.json").read_text())["items"]
-        items[2]["input_ids"][1] += 1
-        change("golden.json", items=items)
+    def test_it_notices_other_tokens(self, bundle):
+        file = bundle / "golden-items.safetensors"
+        items = Items.open(file)
+        ids = np.array(items.values["input_ids"])
+        ids[items.offsets["input_ids"][2] + 1] += 1
+        file.unlink()
+        replace(items, values={**items.values, "input_ids": ids}).save(file)
+        write_hashes(bundle)
         assert "golden input 2" in run(["node", "examples/run.mjs"], bundle).stderr
 
     @pytest.mark.parametrize(
@@ -119,7 +141,7 @@ class TestJavaScript:
 
     def test_padding_goes_to_the_smallest_file(self, bundle):
         facts = open_bundle(bundle)
-        write_snippets(snippet(facts, opened=[(4, "a.onnx"), (8, "b.onnx")]), bundle)
+        write_snippets(snippet(facts, opened=((4, "a.onnx"), (8, "b.onnx"))), bundle, TEMPLATES)
         program = (
             'import { fit } from "./examples/run.mjs"; '
             "console.log(JSON.stringify(fit({input_ids: [5,6,7,8,9], attention_mask: [1,1,1,1,1]})))"
@@ -133,7 +155,7 @@ class TestJavaScript:
     @pytest.mark.parametrize(("text", "pair"), [(True, True), (False, False)])
     def test_what_it_cannot_spell_out_is_still_a_program(self, bundle, text, pair):
         facts = open_bundle(bundle)
-        write_snippets(snippet(facts, text=text, pair=pair), bundle)
+        write_snippets(snippet(facts, text=text, pair=pair), bundle, TEMPLATES)
         assert run(["node", "--check", "examples/run.mjs"], bundle).returncode == 0
         assert run([sys.executable, "-m", "py_compile", "examples/run.py"], bundle).returncode == 0
         assert ("@huggingface/tokenizers" in (bundle / "examples" / "run.mjs").read_text()) is text
@@ -143,16 +165,17 @@ class TestJavaScript:
 def test_the_cpp_example_compiles_and_has_the_same_tokens(bundle):
     built = run(["g++", "-std=c++17", "-Wall", "-Wextra", "-Werror", "examples/run.cpp", "-o", "run"], bundle)
     assert built.returncode == 0, built.stderr
-    for item in open_bundle(bundle).golden.items[:8]:
-        ids = run(["./run", str(bundle), item["text"]], bundle).stdout.split()
-        assert [int(each) for each in ids] == item["input_ids"]
+    golden = open_bundle(bundle).golden
+    for number, item in enumerate(golden.texts[:8]):
+        ids = run(["./run", str(bundle), item.text], bundle).stdout.split()
+        assert [int(each) for each in ids] == golden.items.inputs([number])["input_ids"][0].tolist()
     assert "normalise the text with ICU" in run(["./run", str(bundle), "Ça va"], bundle).stderr
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is not installed")
 @pytest.mark.parametrize(("text", "pair"), [(True, True), (False, False)])
 def test_the_cpp_example_of_other_inputs_compiles(bundle, text, pair):
-    write_snippets(snippet(open_bundle(bundle), text=text, pair=pair), bundle)
+    write_snippets(snippet(open_bundle(bundle), text=text, pair=pair), bundle, TEMPLATES)
     built = run(["g++", "-std=c++17", "-fsyntax-only", "examples/run.cpp"], bundle)
     assert built.returncode == 0, built.stderr
 
@@ -173,19 +196,20 @@ def test_special_tokens_are_read_from_the_tokenizer(bundle):
 
 
 def snippet(facts, **values):
+    own = facts.facts.components["model"]
+    opened = values.pop("opened", ((None, "onnx/model.onnx"),))
+    inputs = own.inputs if values.get("text", True) else (PortFacts("pixel_values", "int64", (None, 64)),)
     known = {
         "recipe": "tiny",
         "candidate": "r1/x",
         "runtime": "onnxruntime",
         "runtime_reference": plugins.reference("runtimes", "onnxruntime"),
-        "opened": [(None, "onnx/model.onnx")],
-        "inputs": list(facts.facts.inputs),
+        "driver": plugins.task("text-classification").device,
+        "components": {"model": ComponentFacts(opened, inputs, own.outputs)},
         "text": True,
         "pair": False,
         "max_length": 32,
     }
-    if values.get("text") is False:
-        known["inputs"] = ["pixel_values"]
     return Snippet(**(known | values))
 
 

@@ -18,11 +18,13 @@ def test_a_run_leaves_the_bundle_of_what_it_chose(finished_run):
     facts = json.loads((folder / "bundle.json").read_text())
     assert open_bundle(folder).facts.candidate == facts["candidate"]
     row = finished_run.results.candidate(finished_run.results.chosen)
-    assert facts["schema"] == "edgedistill/bundle/1"
+    assert facts["schema"] == "edgedistill/bundle/2"
     assert facts["candidate"] == row.id
     assert facts["chosen"] is True
-    assert facts["measured"]["accuracy"] == row.accuracy
-    assert [each["name"] for each in facts["inputs"]] == ["input_ids", "attention_mask", "token_type_ids"]
+    assert facts["measured"]["figures"][0]["value"] == row.test.value
+    model = facts["components"]["model"]
+    assert [each["name"] for each in model["inputs"]] == ["input_ids", "attention_mask", "token_type_ids"]
+    assert [(each["name"], each["type"]) for each in model["outputs"]] == [("logits", "float32")]
     assert [str(folder / name) for name in facts["device_files"]] == [
         str(folder / row.target / row.file.split("/")[-1])
     ]
@@ -41,16 +43,16 @@ def test_golden_answers_are_those_of_the_file(finished_run):
     folder = finished_run.folder / "bundle"
     bundle = open_bundle(folder)
     golden = bundle.golden
-    session = onnxruntime.InferenceSession(bundle.opened[None], providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(bundle.opened["model"].files[None], providers=["CPUExecutionProvider"])
     texts = {row["text"] for row in map(json.loads, _split(finished_run, "validation"))}
     lengths = []
-    for number, item in enumerate(golden.items):
-        assert item["text"] in texts
-        feeds = {each.name: np.array([item[each.name]], dtype=np.int64) for each in session.get_inputs()}
-        given = session.run(None, feeds)[0]
-        np.testing.assert_allclose(given, golden.rows(number), atol=1e-6)
-        assert item["labels"] == [json.loads((folder / "labels.json").read_text())[int(given.argmax())]]
-        lengths.append(len(item["input_ids"]))
+    for number, text in enumerate(golden.texts):
+        assert text.text in texts
+        inputs = golden.items.inputs([number])
+        given = session.run(None, {each.name: inputs[each.name] for each in session.get_inputs()})[0]
+        np.testing.assert_allclose(given, golden.answers.of_items([number]).values["logits"], atol=1e-6)
+        assert text.answers == (json.loads((folder / "labels.json").read_text())[int(given.argmax())],)
+        lengths.append(inputs["input_ids"].shape[1])
     assert len(golden.items) == 32
     assert max(lengths) > min(lengths)
 

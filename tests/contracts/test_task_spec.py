@@ -11,11 +11,11 @@ from edgedistill import loading, recipe_text
 from edgedistill.errors import RecipeError
 
 OPTIONS = """
+from dataclasses import replace
 from typing import Literal
 
 from edgedistill.contracts.task_spec import TaskSpec
-from edgedistill.tasks.text_classification import *  # noqa: F403
-from edgedistill.tasks.text_classification import COLUMNS, METRICS, TEXTS, TOKENS, VERSION
+from edgedistill.tasks import text_classification
 
 
 class Threshold(TaskSpec):
@@ -24,7 +24,7 @@ class Threshold(TaskSpec):
     scopes: tuple[str, ...] = ()
 
 
-SPEC = Threshold
+TASK = replace(text_classification.TASK, name="threshold", spec=Threshold)
 """
 
 
@@ -74,7 +74,7 @@ def test_a_task_brings_its_own_options(recipe_tree, tmp_path):
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "threshold_task.py").write_text(OPTIONS)
     recipe_tree["task"] = {"type": "threshold", "metric": "accuracy", "threshold": 0.7, "scopes": ["a"]}
-    with plugged_in(tmp_path / "site", {"edgedistill.tasks": {"threshold": "threshold_task"}}):
+    with plugged_in(tmp_path / "site", {"edgedistill.tasks": {"threshold": "threshold_task:TASK"}}):
         assert loading.validate(recipe_tree, "recipe").task.threshold == 0.7
         recipe_tree["task"] |= {"threshold": "high"}
         assert "task.threshold: got 'high', expected number" in problems(recipe_tree)[0]

@@ -10,16 +10,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers import file_request
 from transformers import AutoConfig, AutoModelForImageClassification, AutoModelForSequenceClassification
 
 from edgedistill import plugins
+from edgedistill.contracts.driver import PortNames
+from edgedistill.contracts.items import Column, Items
 from edgedistill.contracts.target import FileRequest
+from edgedistill.device.files import Component
 from edgedistill.emulation.installing import compiling
-from edgedistill.errors import EdgedistillError, RefusedError
+from edgedistill.errors import EdgedistillError
 from edgedistill.image_model import PixelsConfig
-from edgedistill.measuring.child import Child
-from edgedistill.measuring.latency import load
-from edgedistill.ragged import Ragged
+from edgedistill.measuring.device_model import DeviceModel
 from edgedistill.runtimes._executorch import plan
 from edgedistill.runtimes._executorch.native import EXTENSION
 
@@ -31,6 +33,9 @@ RUNTIME = plugins.runtime("executorch")
 
 
 LENGTHS = (*range(1, 33), *range(1, 33))
+
+
+NAMES = PortNames(("input_ids", "attention_mask"), ("logits",))
 
 
 def samples(batch: int, length: int):
@@ -66,7 +71,7 @@ def calibration(lengths):
 
 def requested(model, precision: str, lengths=LENGTHS) -> FileRequest:
     inputs = calibration(lengths) if EXPORTER.precisions[precision].calibrated else ()
-    return FileRequest(precision, lambda: model, samples, 32, calibration=inputs)
+    return file_request(precision, lambda: model, samples, 32, calibration=inputs)
 
 
 @pytest.fixture(scope="module")
@@ -84,8 +89,8 @@ def logits(model, inputs) -> np.ndarray:
 
 
 def answer(file, inputs) -> np.ndarray:
-    (found,) = RUNTIME.open(file, 1).run({name: each.numpy() for name, each in inputs.items()})
-    return found
+    graph = RUNTIME.open(file, 1, PortNames(tuple(inputs), ("logits",)))
+    return graph.run({name: each.numpy() for name, each in inputs.items()})["logits"]
 
 
 def shown(model, lengths=LENGTHS) -> tuple[float, float]:
@@ -136,11 +141,11 @@ def test_making_int8_leaves_the_model_as_it_was(made, model):
 
 
 def test_the_padding_of_a_batch_changes_nothing(made):
-    session = RUNTIME.open(made["fp32"][1], 1)
+    session = RUNTIME.open(made["fp32"][1], 1, NAMES)
     ids = samples(1, 9)["input_ids"].numpy()
-    (alone,) = session.run({"input_ids": ids, "attention_mask": np.ones_like(ids)})
+    alone = session.run({"input_ids": ids, "attention_mask": np.ones_like(ids)})["logits"]
     padded = {"input_ids": np.pad(ids, ((0, 0), (0, 5))), "attention_mask": np.pad(np.ones_like(ids), ((0, 0), (0, 5)))}
-    np.testing.assert_allclose(session.run(padded)[0], alone, atol=1e-5)
+    np.testing.assert_allclose(session.run(padded)["logits"], alone, atol=1e-5)
 
 
 def test_facts_say_how_much_is_delegated(made):
@@ -148,7 +153,7 @@ def test_facts_say_how_much_is_delegated(made):
     inside, outside = facts["operators_delegated"], facts["operators_elsewhere"]
     assert facts["delegated_share"] == inside / (inside + outside)
     assert inside >= 14  # the products: six a layer, pooler and classifier
-    assert RUNTIME.open(file, 1).backend()["operators_elsewhere"] == outside
+    assert RUNTIME.open(file, 1, NAMES).backend()["operators_elsewhere"] == outside
 
 
 def test_memory_and_load_time_are_without_torch(made, tmp_path):
@@ -157,13 +162,15 @@ def test_memory_and_load_time_are_without_torch(made, tmp_path):
     if not Path("/proc/self/clear_refs").exists():
         pytest.skip("peak memory is read from /proc, which is not here")
     ids = np.ones(16, np.int64)
-    columns = {"input_ids": ids, "attention_mask": ids}
-    Ragged(columns, np.array([0, 16]), frozenset(columns)).save(tmp_path / "inputs")
-    with Child.of_runtime("executorch", tmp_path / "log", timeout_seconds=500) as child:
+    columns = dict.fromkeys(NAMES.inputs, Column("input", "sequence"))
+    Items.of(columns, {name: [ids] for name in columns}, [0]).save(tmp_path / "inputs")
+    files = {"model": Component({None: made["fp32"][1]}, NAMES)}
+    model = DeviceModel(files, "executorch", "text-classification", timeout_seconds=500)
+    with model.process(tmp_path / "log") as child:
         child.ask("inputs", file=str(tmp_path / "inputs"), batch=1, length=None)
-        found = load(child, {None: made["fp32"][1]}, "executorch", threads=1, warm_up=2)
-    assert found["empty_mb"] > 150
-    assert 0 < found["peak_rss_mb"] < 60
+        found = model.load(child, threads=1, warm_up=2)
+    assert found.empty_mb > 150
+    assert 0 < found.peak_rss_mb < 60
 
 
 def test_the_plan_is_read_as_by_executorchs_own_reader(made):
@@ -183,11 +190,13 @@ import sys
 from pathlib import Path
 import numpy as np
 from edgedistill.errors import EdgedistillError
-from edgedistill.runtimes._executorch.native import NativeSession
+from edgedistill.contracts.driver import PortNames
+from edgedistill.runtimes._executorch.native import NativeGraph
+names = PortNames(("input_ids", "attention_mask"), ("logits",))
 inputs = dict(np.load(sys.argv[1]))
 for name in sys.argv[3:]:
-    session = NativeSession(Path(name), 1)
-    first = session.run(inputs)[0]
+    session = NativeGraph(Path(name), 1, names)
+    first = session.run(inputs)["logits"]
     session.run({name: each[:1, :2] for name, each in inputs.items()})
     np.save(Path(sys.argv[2]) / Path(name).stem, first)
     assert session.backend()["threads"] == 1
@@ -198,7 +207,7 @@ for name in sys.argv[3:]:
         assert "larger than the file has room for" in str(error)
 assert "torch" not in sys.modules
 try:
-    NativeSession(Path(sys.argv[1]), 1)
+    NativeGraph(Path(sys.argv[1]), 1, names)
     raise SystemExit("no error")
 except EdgedistillError as error:
     assert "ExecuTorch: " in str(error), error
@@ -232,13 +241,13 @@ def test_a_file_that_is_not_delegated_is_an_error(tmp_path):
     program = to_edge_transform_and_lower(torch.export.export(layers, (ids,))).to_executorch()
     file = tmp_path / "portable.pte"
     file.write_bytes(program.buffer)
-    session = RUNTIME.open(file, 1)
+    session = RUNTIME.open(file, 1, PortNames(("ids",), ("logits",)))
     with pytest.raises(EdgedistillError, match="delegates nothing and leaves aten::.*mm.* to portable kernels"):
         session.backend()
 
 
 def test_an_input_beyond_the_reserved_room_is_a_clear_error(made):
-    session = RUNTIME.open(made["fp32"][1], 1)
+    session = RUNTIME.open(made["fp32"][1], 1, NAMES)
     inputs = {name: each.numpy() for name, each in samples(65, 4).items()}
     with pytest.raises(
         EdgedistillError, match=r"an input of \(65, 4\) is larger than the file has room for, \(64, 32\)"
@@ -246,12 +255,10 @@ def test_an_input_beyond_the_reserved_room_is_a_clear_error(made):
         session.run(inputs)
 
 
-def test_inputs_of_unknown_order_are_refused(model, tmp_path):
-    def odd(batch: int, length: int):
-        return {"attention_mask": samples(batch, length)["attention_mask"]}
-
-    with pytest.raises(RefusedError, match="target executorch: the model takes attention_mask, the runtime knows"):
-        EXPORTER.make(FileRequest("fp32", lambda: model, odd, 32), tmp_path / "model.pte")
+def test_a_record_of_other_inputs_is_refused(made):
+    with pytest.raises(EdgedistillError, match="has 2 inputs without names, and its record names 'input_ids'"):
+        RUNTIME.open(made["fp32"][1], 1, PortNames(("input_ids",), ("logits",)))
+    assert made["fp32"][0].inputs == NAMES.inputs
 
 
 @pytest.mark.parametrize("precision", sorted(EXPORTER.precisions))
@@ -263,7 +270,7 @@ def test_images_of_whole_numbers_have_one_size_and_no_tables(tmp_path, precision
         return {"pixel_values": samples(batch, length)["input_ids"] % 17}
 
     seen = [{name: each.numpy() for name, each in pixels(8, 64).items()}] if "static" in precision else ()
-    request = FileRequest(precision, lambda: model, pixels, 64, length=64, calibration=seen)
+    request = file_request(precision, lambda: model, pixels, 64, length=64, calibration=seen)
     told = EXPORTER.make(request, tmp_path / "model.pte")
     assert "embedding" not in told.facts
     expected = logits(model, pixels(2, 64))

@@ -14,13 +14,14 @@ from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from edgedistill import environments, plugins
 from edgedistill.candidates import candidates
+from edgedistill.contracts.driver import PortNames
+from edgedistill.contracts.items import Column, Items
+from edgedistill.device.files import Component
 from edgedistill.errors import UserError
-from edgedistill.exporting import Order
+from edgedistill.exporting import Order, Part
 from edgedistill.loading import validate
 from edgedistill.measuring.child import Child, MeasuringError
-from edgedistill.measuring.latency import Answering, answers
-from edgedistill.ragged import Ragged
-from edgedistill.signals import load_rows
+from edgedistill.measuring.device_model import DeviceModel
 
 EXPORTER, RUNTIME = plugins.target("litert"), plugins.runtime("litert")
 TASK = "text-classification"
@@ -38,11 +39,15 @@ else:
 needs_packages = pytest.mark.skipif(bool(MISSING), reason=MISSING)
 
 
-def texts(lengths, seed: int) -> Ragged:
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    ids = np.random.default_rng(seed).integers(5, 500, offsets[-1])
-    columns = {"input_ids": ids, "attention_mask": np.ones_like(ids), "labels": np.zeros(len(lengths), np.int64)}
-    return Ragged(columns, offsets, frozenset({"input_ids", "attention_mask"}))
+def texts(lengths, seed: int) -> Items:
+    random, sequence = np.random.default_rng(seed), Column("input", "sequence")
+    content = {
+        "input_ids": [random.integers(5, 500, length) for length in lengths],
+        "attention_mask": [np.ones(length, np.int64) for length in lengths],
+        "labels": np.zeros(len(lengths), np.int64),
+    }
+    columns = {"input_ids": sequence, "attention_mask": sequence, "labels": Column("target", "scalar")}
+    return Items.of(columns, content, range(len(lengths)))
 
 
 def model_of(kind: str, **more) -> torch.nn.Module:
@@ -87,7 +92,12 @@ class Made:
             only_length=None,
             fixed=True,
             files=tuple(
-                (length, str(file or self.file(precision, length)), source and str(self.file(source, length)))
+                Part(
+                    "model",
+                    length,
+                    str(file or self.file(precision, length)),
+                    source and str(self.file(source, length)),
+                )
                 for length in ([BUCKETS[0]] if file else BUCKETS)
             ),
         )
@@ -97,13 +107,13 @@ class Made:
         modules = (plugins.reference("exporters", "litert"), plugins.reference("tasks", TASK))
         return Child(self.folder / "making.log", python=PYTHON, modules=modules, timeout_seconds=500)
 
-    def answers(self, files: dict[int, Path], data: Ragged, scratch: Path):
+    def answers(self, files: dict[int, Path], data: Items, scratch: Path):
         """Logits of every text by itself, and what ran them."""
-        data.save(scratch / "data")
-        backend = answers(Answering(files, "litert", TASK), scratch / "data", scratch / "rows", scratch)
-        return np.array(load_rows(scratch / "rows").values), backend
+        component = Component(files, PortNames(outputs=("logits",)))
+        with DeviceModel({"model": component}, "litert", TASK).opened(scratch) as opened:
+            return opened.answers(data).values["logits"], opened.loaded.backend
 
-    def expected(self, data: Ragged) -> np.ndarray:
+    def expected(self, data: Items) -> np.ndarray:
         """Torch's logits of every text by itself, without padding."""
         batches = [data.batch([i]) for i in range(len(data))]
         names = ("input_ids", "attention_mask")
@@ -188,11 +198,12 @@ def test_the_backend_tells_what_is_delegated_and_what_is_int8(made, tmp_path, pr
 
 OPENING = """
 import importlib, pathlib, sys
+from edgedistill.contracts.driver import PortNames
 from edgedistill.runtimes import litert
 for name in litert.RUNTIME.packages.library:
     importlib.import_module(name)
 before = set(sys.modules)
-litert.open(pathlib.Path(sys.argv[1]), 1)
+litert.open(pathlib.Path(sys.argv[1]), 1, PortNames(outputs=("logits",)))
 print([name for name in set(sys.modules) - before if name.startswith("ai_edge_litert")])
 """
 

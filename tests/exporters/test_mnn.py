@@ -5,10 +5,10 @@ import sys
 import numpy as np
 import pytest
 import torch
+from helpers import LOGITS, drifting, file_request
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from edgedistill import plugins
-from edgedistill.contracts.target import FileRequest
 from edgedistill.errors import EdgedistillError
 from edgedistill.runtimes import mnn
 from edgedistill_exporters import mnn as exporter
@@ -26,7 +26,7 @@ def samples(batch: int, length: int):
 
 
 def answered(session, inputs):
-    return session.run({name: each.numpy() for name, each in inputs.items()})[0]
+    return session.run({name: each.numpy() for name, each in inputs.items()})["logits"]
 
 
 @pytest.fixture(scope="module")
@@ -54,18 +54,18 @@ def made(model, tmp_path_factory):
     """Each precision's file, made of the ONNX file, and what is told of it."""
     folder = tmp_path_factory.mktemp("mnn")
     source = folder / "model.onnx"
-    onnx.make(FileRequest("fp32", lambda: model, samples, LENGTH), source)
+    onnx.make(file_request("fp32", lambda: model, samples, LENGTH), source)
     told = {}
     for name, how in EXPORTER.precisions.items():
         assert how.made_of == ("onnx", "fp32")
-        request = FileRequest(name, lambda: model, samples, LENGTH, source=source)
+        request = file_request(name, lambda: model, samples, LENGTH, source=source)
         told[name] = (EXPORTER.make(request, folder / how.file), folder / how.file)
     return told
 
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-5), ("fp16", 1e-2), ("int8-dynamic", 0.1)])
 def test_the_file_agrees_with_torch_at_every_shape_padded_or_not(made, model, precision, tolerance):
-    session = RUNTIME.open(made[precision][1], 1)
+    session = RUNTIME.open(made[precision][1], 1, LOGITS)
     for batch, length in ((1, 1), (1, 7), (3, LENGTH)):
         inputs = samples(batch, length)
         inputs["attention_mask"][-1, length // 2 + 1 :] = 0
@@ -92,7 +92,7 @@ def test_tables_too_are_smaller(made, model):
 
 
 def test_the_backend_tells_what_activations_are_multiplied_in(made):
-    told = {name: RUNTIME.open(file, 1).backend() for name, (_, file) in made.items()}
+    told = {name: RUNTIME.open(file, 1, LOGITS).backend() for name, (_, file) in made.items()}
     assert {name: each["activations"] for name, each in told.items()} == {
         "fp32": "fp32",
         "fp16": "fp32",
@@ -103,13 +103,13 @@ def test_the_backend_tells_what_activations_are_multiplied_in(made):
 
 def test_a_file_that_is_not_computed_as_it_was_meant_is_refused(made, monkeypatch):
     monkeypatch.setattr(mnn, "_LOW", mnn._NORMAL)
-    session = RUNTIME.open(made["int8-dynamic"][1], 1)
+    session = RUNTIME.open(made["int8-dynamic"][1], 1, LOGITS)
     with pytest.raises(EdgedistillError, match="MNN multiplies activations in fp32, the file was made as int8-dynamic"):
         session.backend()
 
 
 def test_outputs_are_the_callers_own(made):
-    session = RUNTIME.open(made["fp32"][1], 1)
+    session = RUNTIME.open(made["fp32"][1], 1, LOGITS)
     first = answered(session, samples(1, 8))
     kept = first.copy()
     answered(session, samples(1, 9))
@@ -122,16 +122,10 @@ def test_a_conversion_that_writes_nothing_is_told(model, tmp_path):
 
 
 def test_a_file_that_differs_from_torch_is_refused(made, model, tmp_path, monkeypatch):
-    of = exporter.logits_of
-
-    def drifted(file):
-        run = of(file)
-        return lambda inputs: run(inputs) + 0.01
-
-    monkeypatch.setattr(exporter, "logits_of", drifted)
+    monkeypatch.setattr(mnn, "open", drifting(mnn.open))
     source = made["fp32"][1].with_name("model.onnx")
     with pytest.raises(EdgedistillError, match="target mnn: .* differs from torch by 0.01"):
-        EXPORTER.make(FileRequest("fp32", lambda: model, samples, LENGTH, source=source), tmp_path / "model.mnn")
+        EXPORTER.make(file_request("fp32", lambda: model, samples, LENGTH, source=source), tmp_path / "model.mnn")
 
 
 def test_nothing_that_reports_to_its_makers_is_loaded(made):

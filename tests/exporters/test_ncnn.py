@@ -3,12 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from helpers import LOGITS, drifting, file_request
 from transformers import AutoConfig, AutoModelForImageClassification, AutoModelForSequenceClassification
 
 from edgedistill import plugins
-from edgedistill.contracts.target import FileRequest
 from edgedistill.errors import EdgedistillError, RefusedError
-from edgedistill.exporting import logits_of
 from edgedistill.image_model import PixelsConfig
 from edgedistill.pruned_model import PrunedBertConfig
 from edgedistill.static_model import StaticConfig
@@ -41,11 +40,11 @@ def built(config, auto=AutoModelForSequenceClassification):
 
 
 def made(model, file, precision="fp32", inputs=samples, length=None):
-    return EXPORTER.make(FileRequest(precision, lambda: model, inputs, LENGTH, length=length), file)
+    return EXPORTER.make(file_request(precision, lambda: model, inputs, LENGTH, length=length), file)
 
 
 def answered(session, inputs):
-    return session.run({name: each.numpy() for name, each in inputs.items()})[0]
+    return session.run({name: each.numpy() for name, each in inputs.items()})["logits"]
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +61,7 @@ def files(model, tmp_path_factory):
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-5), ("fp16", 2e-3)])
 def test_the_file_agrees_with_torch_at_every_length_padded_or_not(files, model, precision, tolerance):
-    session = RUNTIME.open(files[0] / EXPORTER.precisions[precision].file, 1)
+    session = RUNTIME.open(files[0] / EXPORTER.precisions[precision].file, 1, LOGITS)
     for batch, length in ((1, 1), (1, 7), (3, LENGTH)):
         inputs = samples(batch, length)
         inputs["attention_mask"][-1, length // 2 + 1 :] = 0
@@ -75,7 +74,7 @@ def test_the_file_agrees_with_torch_at_every_length_padded_or_not(files, model, 
 
 
 def test_the_padding_changes_nothing(files):
-    session = RUNTIME.open(files[0] / "model.param", 1)
+    session = RUNTIME.open(files[0] / "model.param", 1, LOGITS)
     inputs = samples(1, 9)
     alone = answered(session, inputs)
     padded = {name: torch.nn.functional.pad(each, (0, 20)) for name, each in inputs.items()}
@@ -115,7 +114,7 @@ def test_the_other_students_can_be_had(config, tmp_path):
     inputs["attention_mask"][1, 5:] = 0
     with torch.no_grad():
         expected = model(**inputs).logits.numpy()
-    np.testing.assert_allclose(answered(RUNTIME.open(tmp_path / "model.param", 1), inputs), expected, atol=1e-5)
+    np.testing.assert_allclose(answered(RUNTIME.open(tmp_path / "model.param", 1, LOGITS), inputs), expected, atol=1e-5)
 
 
 def test_images_have_one_size(tmp_path):
@@ -125,7 +124,7 @@ def test_images_have_one_size(tmp_path):
         return {"pixel_values": samples(batch, length)["input_ids"] % 17}
 
     made(model, tmp_path / "model.param", inputs=pixels, length=64)
-    session = RUNTIME.open(tmp_path / "model.param", 1)
+    session = RUNTIME.open(tmp_path / "model.param", 1, LOGITS)
     with torch.no_grad():
         expected = model(**pixels(2, 64)).logits.numpy()
     np.testing.assert_allclose(answered(session, pixels(2, 64)), expected, atol=1e-5)
@@ -151,17 +150,9 @@ def test_a_model_that_looks_back_only_is_refused(tmp_path):
 
 
 def test_a_file_that_differs_from_torch_is_refused(model, tmp_path, monkeypatch):
-    monkeypatch.setattr("edgedistill_exporters.ncnn.logits_of", drifted(logits_of))
+    monkeypatch.setattr("edgedistill.runtimes.ncnn.open", drifting(RUNTIME.open))
     with pytest.raises(EdgedistillError, match="target ncnn: .* differs from torch by 0.01"):
         made(model, tmp_path / "model.param")
-
-
-def drifted(runner):
-    def of(file):
-        run = runner(file)
-        return lambda inputs: run(inputs) + 0.01
-
-    return of
 
 
 def test_a_failing_converter_is_told(model, tmp_path, monkeypatch):

@@ -7,6 +7,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from helpers import file_request
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
 from edgedistill import plugins
@@ -21,7 +22,7 @@ def request(model, max_length: int = 32) -> FileRequest:
         ids = torch.randint(5, 50, (batch, length), generator=torch.Generator().manual_seed(0))
         return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
 
-    return FileRequest("fp32", model.eval, samples, max_length)
+    return file_request("fp32", model.eval, samples, max_length)
 
 
 SIZES = {"num_hidden_layers": 2, "hidden_size": 32, "num_attention_heads": 4, "intermediate_size": 64}
@@ -106,6 +107,6 @@ def test_an_input_that_no_operator_reads_is_not_there(tmp_path):
         return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "token_type_ids": torch.zeros_like(ids)}
 
     model = Naming(StaticConfig(vocab_size=50, hidden_size=8, num_labels=3)).eval()
-    EXPORTER.make(FileRequest("fp32", lambda: model, samples, 32), tmp_path / "model.onnx")
+    EXPORTER.make(file_request("fp32", lambda: model, samples, 32), tmp_path / "model.onnx")
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
     assert [each.name for each in session.get_inputs()] == ["input_ids", "attention_mask"]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from helpers import LOGITS, file_request
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from edgedistill import plugins
@@ -42,7 +43,7 @@ def model():
 
 
 def requested(model, precision, source=None, calibration=()) -> FileRequest:
-    return FileRequest(precision, lambda: model, samples, LENGTH, source=source, calibration=calibration)
+    return file_request(precision, lambda: model, samples, LENGTH, source=source, calibration=calibration)
 
 
 @pytest.fixture(scope="module")
@@ -61,11 +62,11 @@ def files(model, tmp_path_factory):
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-5), ("fp16", 5e-3), ("int8-static", 0.1)])
 def test_the_file_agrees_with_torch_at_every_shape(files, model, precision, tolerance):
-    session = RUNTIME.open(files[precision], 1)
+    session = RUNTIME.open(files[precision], 1, LOGITS)
     for batch, length in ((1, 1), (1, 7), (3, LENGTH)):
         with torch.no_grad():
             expected = model(**samples(batch, length)).logits.numpy()
-        got = session.run({name: tensor.numpy() for name, tensor in samples(batch, length).items()})[0]
+        got = session.run({name: tensor.numpy() for name, tensor in samples(batch, length).items()})["logits"]
         np.testing.assert_allclose(got, expected, atol=tolerance)
         if precision == "int8-static":
             assert np.abs(got - expected).max() > 1e-4  # something was quantized
@@ -78,7 +79,7 @@ def test_weights_take_what_their_precision_says(files):
 
 
 def test_the_backend_tells_what_is_computed_in_int8(files):
-    fp32, int8 = (RUNTIME.open(files[name], 1).backend() for name in ("fp32", "int8-static"))
+    fp32, int8 = (RUNTIME.open(files[name], 1, LOGITS).backend() for name in ("fp32", "int8-static"))
     assert (fp32["devices"], fp32["precision"]) == (["CPU"], "f32")
     assert fp32["products_in_int8"] == 0
     # Some processors' plug-ins keep a few small products in fp32.
@@ -86,15 +87,15 @@ def test_the_backend_tells_what_is_computed_in_int8(files):
 
 
 def test_outputs_are_the_callers_own(files):
-    session = RUNTIME.open(files["fp32"], 1)
-    first = session.run({name: tensor.numpy() for name, tensor in samples(1, 8).items()})[0]
+    session = RUNTIME.open(files["fp32"], 1, LOGITS)
+    first = session.run({name: tensor.numpy() for name, tensor in samples(1, 8).items()})["logits"]
     kept = first.copy()
     session.run({name: tensor.numpy() for name, tensor in samples(1, 9).items()})
     np.testing.assert_array_equal(first, kept)
 
 
 def test_another_device_or_arithmetic_is_refused(files):
-    session = RUNTIME.open(files["fp32"], 1)
+    session = RUNTIME.open(files["fp32"], 1, LOGITS)
     compiled = session._compiled
 
     class Elsewhere:
@@ -136,7 +137,7 @@ def test_what_openvino_cannot_compile_is_quantized_by_the_plain_preset_and_the_f
     monkeypatch.setattr("edgedistill_exporters.openvino._refusal", refusal)
     told = EXPORTER.make(requested(model, "int8-static", source, inputs), tmp_path / "model.xml")
     assert told.facts == {"nncf_model_type": "none"}
-    assert RUNTIME.open(tmp_path / "model.xml", 1).backend()["products_in_int8"] > 0
+    assert RUNTIME.open(tmp_path / "model.xml", 1, LOGITS).backend()["products_in_int8"] > 0
     monkeypatch.setattr("edgedistill_exporters.openvino._refusal", lambda _: "cannot fold")
     with pytest.raises(EdgedistillError, match="OpenVINO cannot compile the quantized model: cannot fold"):
         EXPORTER.make(requested(model, "int8-static", source, inputs), tmp_path / "none.xml")

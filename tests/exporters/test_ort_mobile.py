@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import LOGITS, file_request
 
 import edgedistill
 from edgedistill import plugins
@@ -19,7 +20,7 @@ def request(source: Path, precision: str) -> FileRequest:
     def nothing(*asked):
         raise AssertionError("it is made of the ONNX file alone")
 
-    return FileRequest(precision, nothing, nothing, 32, source=source)
+    return file_request(precision, nothing, nothing, 32, source=source)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8-dynamic"])
@@ -29,11 +30,11 @@ def test_the_answers_are_those_of_the_onnx_file(finished_run, tmp_path, precisio
     made = EXPORTER.make(request(source, precision), file)
     assert file.suffix == ".ort"
     assert file.read_bytes()[4:8] == b"ORTM"
-    own, original = RUNTIME.open(file, 1), RUNTIME.open(source, 1)
+    own, original = RUNTIME.open(file, 1, LOGITS), RUNTIME.open(source, 1, LOGITS)
     for batch, length in ((1, 1), (1, 9), (3, 32)):
         ids = np.random.default_rng(length).integers(5, 100, (batch, length))
         inputs = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
-        np.testing.assert_allclose(own.run(inputs)[0], original.run(inputs)[0], atol=2e-5)
+        np.testing.assert_allclose(own.run(inputs)["logits"], original.run(inputs)["logits"], atol=2e-5)
     configuration = (tmp_path / made.build_files[0]).read_text()
     assert '"inputs": {"0": ["float"' in configuration  # type reduction: the types that the file needs, not all
     operators = made.facts["required_operators"]

@@ -4,15 +4,22 @@ import os
 
 import numpy as np
 import pytest
+from helpers import text_items
 
+from edgedistill.contracts.answers import Answers
+from edgedistill.device.files import Component
 from edgedistill.measuring.child import Child, MeasuringError
-from edgedistill.measuring.latency import LEAST_RUNS, Answering, Timed, Timing, answers, time_files
-from edgedistill.measuring.worker import Worker
+from edgedistill.measuring.device_model import DeviceModel
+from edgedistill.measuring.latency import LEAST_RUNS, Timed, Timing, time_models
 from edgedistill.progress import Progress
-from edgedistill.ragged import Ragged
-from edgedistill.signals import load_rows
 
 SILENT = Progress(None, None)
+DRIVER = "edgedistill.tasks._classification_device"
+ANY = {"model": {"files": [(None, "any")], "inputs": [], "outputs": ["logits"]}}
+
+
+def model_of(file):
+    return DeviceModel({"model": Component({None: file})}, "onnxruntime", "text-classification")
 
 
 @pytest.fixture(scope="module")
@@ -23,13 +30,13 @@ def file(finished_run):
 @pytest.fixture(scope="module")
 def inputs(finished_run, tmp_path_factory):
     given = tmp_path_factory.mktemp("inputs") / "inputs.safetensors"
-    finished_run.data("validation").tokens("validation").save(given)
+    finished_run.data("validation").items("validation").save(given)
     return given
 
 
 def test_every_file_gets_enough_runs_for_the_p99(file, inputs, tmp_path):
-    rows = [Timed(name, {None: file}, "onnxruntime", 1, batch, inputs) for name, batch in (("a", 1), ("b", 4))]
-    first, second = time_files(rows, tmp_path, SILENT, min_seconds=0.1).seen.values()
+    rows = [Timed(name, model_of(file), 1, batch, inputs) for name, batch in (("a", 1), ("b", 4))]
+    first, second = time_models(rows, tmp_path, SILENT, min_seconds=0.1).seen.values()
     for timing in (first, second):
         assert len(timing.samples_ms) >= LEAST_RUNS
         summary = timing.summary()
@@ -43,8 +50,8 @@ def test_every_file_gets_enough_runs_for_the_p99(file, inputs, tmp_path):
 def test_memory_is_counted_above_the_interpreter(file, inputs, tmp_path):
     if not os.path.exists("/proc/self/clear_refs"):
         pytest.skip("peak memory is read from /proc, which is not here")
-    rows = [Timed("a", {None: file}, "onnxruntime", 1, 1, inputs)]
-    timing = time_files(rows, tmp_path, SILENT, min_seconds=0.1).seen["a"]
+    rows = [Timed("a", model_of(file), 1, 1, inputs)]
+    timing = time_models(rows, tmp_path, SILENT, min_seconds=0.1).seen["a"]
     assert 5 < timing.peak_rss_mb < 200
     assert timing.empty_mb > 5
 
@@ -54,26 +61,28 @@ import sys
 
 import numpy as np
 
+from edgedistill.contracts.driver import Port
 from edgedistill.contracts.runtime import Runtime
 from edgedistill.packages import Packages
 
 
-class Session:
-    input_names = ["input_ids"]
+class Graph:
+    inputs = {"input_ids": Port("int64", None)}
+    outputs = {"logits": Port("float32", None)}
 
     def __init__(self):
         assert {"only_here", "native"} <= set(sys.modules), "imported while the clock runs"
         self.weights = np.ones(20 * 2**17)
 
-    def run(self, inputs):
-        return [self.weights[:1]]
+    def run(self, feeds):
+        return {"logits": self.weights[:1]}
 
     def backend(self):
         return {}
 
 
-def open(file, threads):
-    return Session()
+def open(file, threads, names):
+    return Graph()
 
 
 def version():
@@ -93,20 +102,12 @@ def test_what_is_needed_in_python_only_counts_neither_as_memory_nor_as_time(tmp_
         (tmp_path / f"{name}.py").write_text(f"import numpy\nHELD = numpy.ones({megabytes} * 2**17)\n")
     (tmp_path / "its_runtime.py").write_text(RUNTIME_WITH_HARNESS)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    Ragged({"input_ids": np.arange(4)}, np.array([0, 4]), frozenset({"input_ids"})).save(tmp_path / "inputs")
+    text_items([[0, 1, 2, 3]]).save(tmp_path / "inputs")
     with Child(tmp_path / "log") as child:
         child.ask("inputs", file=str(tmp_path / "inputs"), batch=1, length=None)
-        found = child.ask("load", files=[(None, "any")], runtime="its_runtime:RUNTIME", threads=1, warm_up=1)
+        found = child.ask("load", files=ANY, runtime="its_runtime:RUNTIME", driver=DRIVER, threads=1, warm_up=1)
     assert found["empty_mb"] > 120
     assert 80 <= found["peak_rss_mb"] < 110
-
-
-def test_lengths_are_the_inputs_own_or_the_one_asked_for(inputs):
-    worker = Worker()
-    assert worker.inputs(str(inputs), batch=1, length=None) == {"batches": 36}
-    assert len({each["input_ids"].shape for each in worker.batches}) > 3
-    worker.inputs(str(inputs), batch=8, length=32)
-    assert {each["input_ids"].shape for each in worker.batches} == {(8, 32)}
 
 
 def test_few_samples_support_no_percentile():
@@ -117,20 +118,28 @@ def test_few_samples_support_no_percentile():
     assert summary["p95_ci"] is None
 
 
-def test_the_answers_are_the_files_own(file, inputs, tmp_path, finished_run):
-    asked = Answering({None: file}, "onnxruntime", "text-classification")
-    backend = answers(asked, inputs, tmp_path / "rows.safetensors", tmp_path)
-    assert backend == {"providers": ["CPUExecutionProvider"]}
-    device = load_rows(tmp_path / "rows.safetensors")
-    torch_rows = load_rows(finished_run.artifact("evaluate-r1") / "validation.safetensors")
-    np.testing.assert_allclose(device.values, torch_rows.values, atol=1e-4)
+def test_phases_are_summed_up_apart_where_there_are_several():
+    timing = Timing("a", (5.0,) * 40, 1.0, None, None, "1", 1, {}, {"prefill": (4.0,) * 40, "decode": (1.0,) * 40})
+    assert {phase: found["p50"] for phase, found in timing.phases().items()} == {"prefill": 4.0, "decode": 1.0}
+    assert timing.summary()["p50"] == 5.0
+
+
+def test_the_answers_are_the_files_own(file, tmp_path, finished_run):
+    items = finished_run.data("validation").items("validation")
+    torch_answers = Answers.open(finished_run.artifact("evaluate-r1") / "validation.safetensors")
+    with model_of(file).opened(tmp_path) as opened:
+        assert opened.loaded.backend == {"providers": ["CPUExecutionProvider"]}
+        found, some = opened.answers(items), opened.answers(items, np.array([3, 4, 9]), 2)
+    np.testing.assert_allclose(found.values["logits"], torch_answers.values["logits"], atol=1e-4)
+    np.testing.assert_allclose(some.values["logits"], found.values["logits"][[3, 4, 9]], atol=1e-4)
+    assert some.item.tolist() == [3, 4, 9]
 
 
 def test_a_corrupt_file_is_explained_and_costs_the_others_nothing(file, inputs, tmp_path):
     broken = tmp_path / "broken.onnx"
     broken.write_bytes(b"not a model")
-    rows = [Timed(name, {None: each}, "onnxruntime", 1, 1, inputs) for name, each in (("a", broken), ("b", file))]
-    found = time_files(rows, tmp_path, SILENT, min_seconds=0.1)
+    rows = [Timed(name, model_of(each), 1, 1, inputs) for name, each in (("a", broken), ("b", file))]
+    found = time_models(rows, tmp_path, SILENT, min_seconds=0.1)
     assert set(found.seen) == {"b"}
     assert isinstance(found.failed["a"], MeasuringError)
     assert str(found.failed["a"]).startswith("'load' failed: InvalidProtobuf: ")
@@ -140,4 +149,4 @@ def test_a_killed_process_is_explained(tmp_path):
     with Child(tmp_path / "log") as child:
         child._process.kill()
         with pytest.raises(MeasuringError, match="was killed by signal 9 during 'load'"):
-            child.ask("load", files=[[None, "x"]], runtime="edgedistill.runtimes.onnxruntime", threads=1, warm_up=0)
+            child.ask("load", files=ANY, runtime="onnxruntime", driver=DRIVER, threads=1, warm_up=0)

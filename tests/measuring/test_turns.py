@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,9 +10,13 @@ import numpy as np
 import pytest
 
 from edgedistill.candidates import Candidate
+from edgedistill.contracts.answers import Answers, References
+from edgedistill.contracts.items import Column, Items
+from edgedistill.device.files import Component
 from edgedistill.errors import EdgedistillError
-from edgedistill.measuring import latency
-from edgedistill.measuring.latency import LEAST_RUNS, Answering, Timed, answers, time_files
+from edgedistill.measuring import device_model, latency
+from edgedistill.measuring.device_model import DeviceModel
+from edgedistill.measuring.latency import LEAST_RUNS, Timed, time_models
 from edgedistill.progress import Progress
 
 SILENT = Progress(None, None)
@@ -29,8 +33,8 @@ class Child:
         self.runtime, self.name, self.turns = runtime, "?", 0
 
     @classmethod
-    def of_runtime(cls, runtime, log, *, task=None, cpu=None, timeout_seconds):
-        cls.asked.append((runtime, "started", {"task": task, "timeout_seconds": timeout_seconds}))
+    def of_runtime(cls, runtime, log, *, driver, cpu=None, timeout_seconds):
+        cls.asked.append((runtime, "started", {"driver": driver, "timeout_seconds": timeout_seconds}))
         return cls(runtime)
 
     def __enter__(self):
@@ -41,7 +45,7 @@ class Child:
 
     def ask(self, command, **arguments):
         if command == "load":
-            self.name = Path(arguments["files"][0][1]).stem
+            self.name = Path(arguments["files"]["model"]["files"][0][1]).stem
         self.asked.append((self.name, command, arguments))
         if command == "load":
             return {
@@ -50,24 +54,31 @@ class Child:
                 "empty_mb": 5.0,
                 "version": "1",
                 "backend": {"ran": self.name},
+                "ports": {},
             }
         if command == "time":
             self.turns += 1
             if self.dies_at == (self.name, self.turns):
                 raise EdgedistillError(f"{self.name} died")
-            return {"samples_ms": [SPEED[self.name] + self.turns / 100] * arguments["least"]}
+            return {"samples_ms": [{"inference": SPEED[self.name] + self.turns / 100}] * arguments["least"]}
+        if command == "answer":
+            Answers({"logits": np.eye(2)}, np.arange(2), np.arange(2)).save(Path(arguments["output"]))
         return {}
 
 
 @pytest.fixture
 def child(monkeypatch):
     Child.asked, Child.dies_at = [], None
-    monkeypatch.setattr(latency, "Child", Child)
+    monkeypatch.setattr(device_model, "Child", Child)
     return Child
 
 
 def timed(name: str, threads: int = 1, batch: int = 1) -> Timed:
-    return Timed(name, {None: Path(f"/{name}.onnx")}, "onnxruntime", threads, batch, Path(f"/{name}.inputs"))
+    return Timed(name, model_of(Path(f"/{name}.onnx")), threads, batch, Path(f"/{name}.inputs"))
+
+
+def model_of(file: Path) -> DeviceModel:
+    return DeviceModel({"model": Component({None: file})}, "onnxruntime", "text-classification", 77.0)
 
 
 def commands(child, wanted: str) -> list[str]:
@@ -75,19 +86,19 @@ def commands(child, wanted: str) -> list[str]:
 
 
 def test_candidates_take_turns(child, tmp_path):
-    time_files([timed("a"), timed("b"), timed("c")], tmp_path, SILENT, min_seconds=5.0)
+    time_models([timed("a"), timed("b"), timed("c")], tmp_path, SILENT, min_seconds=5.0)
     assert commands(child, "time") == ["a", "b", "c"] * 10
 
 
 def test_all_are_loaded_before_the_first_is_timed_and_stay_until_the_last(child, tmp_path):
-    time_files([timed("a"), timed("b")], tmp_path, SILENT, min_seconds=5.0)
+    time_models([timed("a"), timed("b")], tmp_path, SILENT, min_seconds=5.0)
     order = [command for _, command, _ in child.asked]
     assert order.index("time") > max(i for i, command in enumerate(order) if command == "load")
     assert order.index("stopped") > max(i for i, command in enumerate(order) if command == "time")
 
 
 def test_every_turn_is_a_tenth_of_the_time_and_of_the_runs(child, tmp_path):
-    time_files([timed("a"), timed("b")], tmp_path, SILENT, min_seconds=5.0)
+    time_models([timed("a"), timed("b")], tmp_path, SILENT, min_seconds=5.0)
     turns = [arguments for _, command, arguments in child.asked if command == "time"]
     assert {turn["seconds"] for turn in turns} == {0.5}
     assert {turn["least"] for turn in turns} == {-(-LEAST_RUNS // 10)}
@@ -96,7 +107,7 @@ def test_every_turn_is_a_tenth_of_the_time_and_of_the_runs(child, tmp_path):
 
 def test_each_is_opened_with_its_own_threads_batch_and_inputs_and_warmed_up(child, tmp_path):
     rows = [timed("a", threads=1, batch=8), timed("b", threads=4, batch=2)]
-    time_files(rows, tmp_path, SILENT, min_seconds=1.0, length=16, timeout_seconds=77.0)
+    time_models(rows, tmp_path, SILENT, min_seconds=1.0, length=16)
     loads = {name: arguments for name, command, arguments in child.asked if command == "load"}
     assert {name: each["threads"] for name, each in loads.items()} == {"a": 1, "b": 4}
     assert {each["warm_up"] for each in loads.values()} == {10}
@@ -110,7 +121,7 @@ def test_each_is_opened_with_its_own_threads_batch_and_inputs_and_warmed_up(chil
 
 
 def test_each_has_its_own_samples_in_the_order_they_were_taken(child, tmp_path):
-    seen = time_files([timed("a"), timed("b", batch=4)], tmp_path, SILENT, min_seconds=1.0).seen
+    seen = time_models([timed("a"), timed("b", batch=4)], tmp_path, SILENT, min_seconds=1.0).seen
     for name, batch in (("a", 1), ("b", 4)):
         samples = np.array(seen[name].samples_ms)
         expected = np.repeat(SPEED[name] + np.arange(1, 11) / 100, 30)
@@ -125,22 +136,21 @@ def test_each_has_its_own_samples_in_the_order_they_were_taken(child, tmp_path):
 
 def test_one_that_dies_on_its_way_drops_out_and_the_others_go_on(child, tmp_path):
     child.dies_at = ("b", 3)
-    found = time_files([timed("a"), timed("b"), timed("c")], tmp_path, SILENT, min_seconds=1.0)
+    found = time_models([timed("a"), timed("b"), timed("c")], tmp_path, SILENT, min_seconds=1.0)
     assert commands(child, "time") == ["a", "b", "c"] * 3 + ["a", "c"] * 7
     assert set(found.seen) == {"a", "c"}
     assert str(found.failed["b"]) == "b died"
 
 
-def test_answers_are_given_one_thread_no_warm_up_and_the_tasks_own_rows(child, tmp_path):
-    asked = Answering({None: Path("/a.onnx")}, "onnxruntime", "text-classification", 50.0)
-    assert answers(asked, tmp_path / "in", tmp_path / "out", tmp_path) == {"ran": "a"}
+def test_answers_are_given_one_thread_no_warm_up_and_by_the_tasks_own_driver(child, tmp_path):
+    items = SimpleNamespace(save=lambda file: None)
+    with model_of(Path("/a.onnx")).opened(tmp_path) as opened:
+        assert opened.loaded.backend == {"ran": "a"}
+        assert opened.answers(items, np.array([0, 1]), 2).values["logits"].tolist() == [[1, 0], [0, 1]]
     (_, _, load), (_, _, answer) = (each for each in child.asked if each[1] in ("load", "answer"))
     assert (load["threads"], load["warm_up"]) == (1, 0)
-    assert answer == {
-        "file": str(tmp_path / "in"),
-        "output": str(tmp_path / "out"),
-        "task": "edgedistill.tasks.text_classification",
-    }
+    assert load["driver"] == "edgedistill.tasks._classification_device"
+    assert (answer["chosen"], answer["batch"]) == ([0, 1], 2)
 
 
 @pytest.fixture
@@ -155,31 +165,48 @@ def measured(monkeypatch, tmp_path):
 
         @classmethod
         def of(cls, inputs):
-            def tokens(split):
-                return SimpleNamespace(save=lambda file: file.write_text(f"{split} of {inputs}"))
+            def items(split):
+                return Items.of(
+                    {"labels": Column("target", "scalar")},
+                    {"labels": np.array([2, 0, 1])},
+                    [0, 1, 2],
+                    f"{split} of {inputs}",
+                )
 
-            return SimpleNamespace(tokens=tokens)
+            return SimpleNamespace(items=items)
 
-    def answer(asking, inputs, output, scratch):
-        asked.answered.append((asking.files[None].name, inputs.read_text(), output.name))
-        if "broken" in asking.files[None].name:
+    class Opened:
+        def __init__(self, file):
+            self.file = file
+
+        def answers(self, items):
+            def save(output):
+                asked.answered.append((self.file.name, items.length_of, output.name))
+
+            return SimpleNamespace(save=save)
+
+    @contextmanager
+    def opened(self, scratch):
+        file = self.files["model"].files[None]
+        if "broken" in file.name:
+            asked.answered.append((file.name, "broken", ""))
             raise EdgedistillError("it breaks")
+        yield Opened(file)
 
-    def time_all(files, scratch, progress, **options):
-        asked.timed, asked.options = files, options
+    def time_all(models, scratch, progress, **options):
+        asked.timed, asked.options = models, options
         return SimpleNamespace(seen={}, failed={})
 
     monkeypatch.setattr("edgedistill.data.PreparedData", Data)
-    monkeypatch.setattr("edgedistill.inference.references", lambda task, given: np.array([2, 0, 1]))
-    monkeypatch.setattr(latency, "answers", answer)
-    monkeypatch.setattr(latency, "time_files", time_all)
+    monkeypatch.setattr(DeviceModel, "opened", opened)
+    monkeypatch.setattr(latency, "time_models", time_all)
     monkeypatch.setattr(measure, "read_files", lambda artifact: artifact)
 
     def row(model, precision, threads=1, batch=1):
         name = f"{model}/onnx/{precision}@{threads}"
         return Candidate(
             id=name,
-            round=model,
+            model=model,
             target="onnx",
             precision=precision,
             runtime="onnxruntime",
@@ -190,7 +217,10 @@ def measured(monkeypatch, tmp_path):
     rows = [row("r1", "fp32"), row("r1", "fp32", 4, 8), row("r2", "int8"), row("r2", "broken")]
     inputs = measure.Inputs(
         data={model: model for model in ("r1", "r2")},
-        files={each.file_key: SimpleNamespace(opened={None: Path(f"/{each.file_key}.onnx")}, bytes=7) for each in rows},
+        files={
+            each.file_key: SimpleNamespace(opened={"model": Component({None: Path(f"/{each.file_key}.onnx")})}, bytes=7)
+            for each in rows
+        },
         verified={each.verify_key: SimpleNamespace(failure=None) for each in rows},
     )
     settings = SimpleNamespace(
@@ -209,7 +239,13 @@ def measured(monkeypatch, tmp_path):
 def test_every_candidate_is_timed_on_its_own_models_test_set(measured):
     """Together, in one call: only then can they take turns."""
     found = [
-        (each.id, each.files[None].name, each.threads, each.batch, each.inputs.read_text())
+        (
+            each.id,
+            each.model.files["model"].files[None].name,
+            each.threads,
+            each.batch,
+            Items.open(each.inputs).length_of,
+        )
         for each in measured.asked.timed
     ]
     assert found == [
@@ -218,16 +254,18 @@ def test_every_candidate_is_timed_on_its_own_models_test_set(measured):
         ("r2/onnx/int8@1", "r2-onnx-int8.onnx", 1, 1, "test of r2"),
     ]
     options = measured.asked.options
-    assert (options["min_seconds"], options["length"], options["timeout_seconds"]) == (3.0, 16, 120.0)
+    assert (options["min_seconds"], options["length"]) == (3.0, 16)
+    assert {each.model.timeout_seconds for each in measured.asked.timed} == {120.0}
 
 
 def test_every_file_answers_its_own_models_test_set_once(measured):
     assert measured.asked.answered == [
         ("r1-onnx-fp32.onnx", "test of r1", "r1-onnx-fp32-onnxruntime.safetensors"),
         ("r2-onnx-int8.onnx", "test of r2", "r2-onnx-int8-onnxruntime.safetensors"),
-        ("r2-onnx-broken.onnx", "test of r2", "r2-onnx-broken-onnxruntime.safetensors"),
+        ("r2-onnx-broken.onnx", "broken", ""),
     ]
-    assert json.loads((measured.folder / "test" / "references.json").read_text()) == {"labels": [2, 0, 1]}
+    references = References.open(measured.folder / "test" / "references.safetensors")
+    assert references.values["class"].tolist() == [2, 0, 1]
 
 
 def test_a_file_that_cannot_answer_is_not_timed_and_says_why(measured):

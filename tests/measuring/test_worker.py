@@ -9,13 +9,16 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from edgedistill.contracts.answers import Answers
+from edgedistill.contracts.driver import Port
+from edgedistill.contracts.items import Column, Items
 from edgedistill.contracts.runtime import Runtime
-from edgedistill.measuring import worker
+from edgedistill.device import own_process
 from edgedistill.measuring.worker import Worker
 from edgedistill.packages import Packages
-from edgedistill.ragged import Ragged
-from edgedistill.signals import load_rows
 
+DRIVER = "edgedistill.tasks._classification_device"
+ANY = {"model": {"files": [(None, "a.file")], "inputs": [], "outputs": ["logits"]}}
 LENGTHS = [1, 3, 2, 4, 2]
 
 
@@ -25,7 +28,7 @@ def cores(monkeypatch):
     state = {"cores": set(range(8))}
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(state["cores"]), raising=False)
     monkeypatch.setattr(os, "sched_setaffinity", lambda pid, cores: state.update(cores=set(cores)), raising=False)
-    monkeypatch.setattr(worker, "reset_peak", lambda: False)  # this process's own memory is nobody's candidate
+    monkeypatch.setattr(own_process, "reset_peak", lambda: False)  # this process's own memory is nobody's candidate
     return state
 
 
@@ -35,20 +38,21 @@ def runtime(monkeypatch, cores):
     module = ModuleType("a_runtime")
     module.opened, module.ran = [], []
 
-    class Session:
-        input_names = ("input_ids", "attention_mask")
+    class Graph:
+        inputs = {name: Port("int64", (None, None)) for name in ("input_ids", "attention_mask")}  # noqa: RUF012
+        outputs = {"logits": Port("float32", (None, 2))}  # noqa: RUF012
 
-        def run(self, inputs):
-            module.ran.append(inputs["input_ids"].tolist())
-            ids = inputs["input_ids"]
-            return [np.stack([np.full(len(ids), ids.shape[1]), ids[:, 0]], axis=1)]
+        def run(self, feeds):
+            module.ran.append(feeds["input_ids"].tolist())
+            ids = feeds["input_ids"]
+            return {"logits": np.stack([np.full(len(ids), ids.shape[1]), ids[:, 0]], axis=1)}
 
         def backend(self):
             return {"ran": "here"}
 
-    def opening(file, threads):
+    def opening(file, threads, names):
         module.opened.append((str(file), threads, set(cores["cores"])))
-        return Session()
+        return Graph()
 
     packages = Packages(imports=("numpy",))
     module.RUNTIME = Runtime(
@@ -60,31 +64,36 @@ def runtime(monkeypatch, cores):
 
 @pytest.fixture
 def items(tmp_path):
-    offsets = np.concatenate([[0], np.cumsum(LENGTHS)]).astype(np.int64)
-    ids = np.concatenate([np.full(length, 10 + number) for number, length in enumerate(LENGTHS)])
-    columns = {"input_ids": ids, "attention_mask": np.ones_like(ids), "labels": np.arange(len(LENGTHS))}
-    Ragged(columns, offsets, frozenset({"input_ids", "attention_mask"})).save(tmp_path / "items")
+    sequence = Column("input", "sequence")
+    columns = {"input_ids": sequence, "attention_mask": sequence, "labels": Column("target", "scalar")}
+    content = {
+        "input_ids": [[10 + number] * length for number, length in enumerate(LENGTHS)],
+        "attention_mask": [[1] * length for length in LENGTHS],
+        "labels": np.arange(len(LENGTHS)),
+    }
+    Items.of(columns, content, [0, 0, 1, 4, 5]).save(tmp_path / "items")
     return str(tmp_path / "items")
 
 
 @pytest.mark.parametrize(("threads", "expected"), [(1, {0}), (3, {0, 1, 2}), (99, set(range(8)))])
 def test_the_process_is_kept_on_as_many_cores_as_it_has_threads_before_the_file_is_opened(runtime, threads, expected):
-    Worker().load([(None, "a.file")], "a_runtime:RUNTIME", threads, 0)
+    Worker().load(ANY, "a_runtime:RUNTIME", DRIVER, threads, 0)
     assert runtime.opened == [("a.file", threads, expected)]
 
 
 def test_the_cores_are_of_those_that_it_may_use(runtime, cores):
     cores["cores"] = {3, 5, 6}
-    Worker().load([(None, "a.file")], "a_runtime:RUNTIME", 2, 0)
+    Worker().load(ANY, "a_runtime:RUNTIME", DRIVER, 2, 0)
     assert runtime.opened[0][2] == {3, 5}
 
 
 def test_the_warm_up_runs_the_first_inputs_and_the_turns_go_on_from_there(runtime, items):
     here = Worker()
     assert here.inputs(items, batch=1, length=None) == {"batches": 5}
-    loaded = here.load([(None, "a.file")], "a_runtime:RUNTIME", 1, 2)
+    loaded = here.load(ANY, "a_runtime:RUNTIME", DRIVER, 1, 2)
     assert len(runtime.ran) == 2
     assert (loaded["version"], loaded["backend"]) == ("7", {"ran": "here"})
+    assert loaded["ports"]["model"]["outputs"] == {"logits": ("float32", (None, 2))}
     assert loaded["load_ms"] >= 0
     found = here.time(0.0, 4)["samples_ms"]
     assert len(found) == 4
@@ -92,41 +101,36 @@ def test_the_warm_up_runs_the_first_inputs_and_the_turns_go_on_from_there(runtim
     assert [len(ran[0]) for ran in runtime.ran[:5]] == LENGTHS
 
 
-def test_a_turn_lasts_until_both_the_time_and_the_runs_are_reached(runtime, items, monkeypatch):
+def test_inputs_are_padded_or_cut_to_the_length_asked_for(runtime, items):
     here = Worker()
-    here.inputs(items, batch=1, length=None)
-    here.load([(None, "a.file")], "a_runtime:RUNTIME", 1, 0)
-    clock = iter(np.arange(0.0, 100.0, 0.25))
-    monkeypatch.setattr(worker.time, "perf_counter", lambda: float(next(clock)))
-    # Each run looks at the clock twice and the loop once: 0.75 s a round; a run by itself takes 0.25 s.
-    samples = here.time(3.0, 1)["samples_ms"]
-    assert samples == [250.0] * 4
-    clock = iter(np.arange(0.0, 100.0, 0.25))
-    assert len(here.time(3.0, 20)["samples_ms"]) == 20
-
-
-def test_only_whole_batches_are_timed(items):
-    here = Worker()
-    assert here.inputs(items, batch=2, length=None) == {"batches": 2}
-    assert [batch["input_ids"].shape for batch in here.batches] == [(2, 3), (2, 4)]
-    assert here.inputs(items, batch=8, length=6) == {"batches": 1}
-    assert here.batches[0]["input_ids"].shape == (5, 6)
+    assert here.inputs(items, batch=2, length=3) == {"batches": 2}
+    here.load(ANY, "a_runtime:RUNTIME", DRIVER, 1, 2)
+    assert runtime.ran == [[[10, 0, 0], [11, 11, 11]], [[12, 12, 0], [13, 13, 13]]]
 
 
 def test_every_item_answers_by_itself_at_its_own_length(runtime, items, tmp_path):
     here = Worker()
-    here.load([(None, "a.file")], "a_runtime:RUNTIME", 1, 0)
-    task = "edgedistill.tasks.text_classification"
-    assert here.answer(items, str(tmp_path / "rows"), task) == {"items": 5}
-    rows = load_rows(tmp_path / "rows")
-    assert np.asarray(rows.values).tolist() == [[length, 10 + number] for number, length in enumerate(LENGTHS)]
-    assert np.asarray(rows.offsets).tolist() == [0, 1, 2, 3, 4, 5]
+    here.load(ANY, "a_runtime:RUNTIME", DRIVER, 1, 0)
+    assert here.answer(items, str(tmp_path / "answers")) == {"items": 5}
+    found = Answers.open(tmp_path / "answers")
+    assert found.values["logits"].tolist() == [[length, 10 + number] for number, length in enumerate(LENGTHS)]
+    assert (found.item.tolist(), found.example.tolist()) == ([0, 1, 2, 3, 4], [0, 0, 1, 4, 5])
+
+
+def test_some_items_answer_in_batches_under_their_own_numbers(runtime, items, tmp_path):
+    here = Worker()
+    here.load(ANY, "a_runtime:RUNTIME", DRIVER, 1, 0)
+    assert here.answer(items, str(tmp_path / "answers"), chosen=[0, 3, 4], batch=2) == {"items": 3}
+    found = Answers.open(tmp_path / "answers")
+    assert found.values["logits"].tolist() == [[4, 10], [4, 13], [2, 14]]
+    assert (found.item.tolist(), found.example.tolist()) == ([0, 3, 4], [0, 4, 5])
 
 
 def test_files_of_fixed_lengths_are_chosen_by_the_input(runtime, items):
     here = Worker()
     here.inputs(items, batch=1, length=None)
-    here.load([(2, "two"), (4, "four")], "a_runtime:RUNTIME", 1, 5)
+    files = {"model": {"files": [(2, "two"), (4, "four")], "inputs": [], "outputs": ["logits"]}}
+    here.load(files, "a_runtime:RUNTIME", DRIVER, 1, 5)
     assert [name for name, *_ in runtime.opened] == ["two", "four"]
     assert [len(ran[0]) for ran in runtime.ran] == [2, 4, 2, 4, 2]
 
@@ -135,7 +139,7 @@ def test_instructions_are_those_of_one_run(runtime, items, monkeypatch):
     """Counting costs 1000 itself; a run costs 7 for each of its tokens."""
     here = Worker()
     here.inputs(items, batch=1, length=None)
-    here.load([(None, "a.file")], "a_runtime:RUNTIME", 1, 0)
+    here.load(ANY, "a_runtime:RUNTIME", DRIVER, 1, 0)
     from edgedistill.emulation import guest
 
     calls = iter(range(1, 10))

@@ -229,7 +229,7 @@ def test_every_recipe_key_is_in_the_list_above(recipe_tree):
         "measure.runtimes",
         "task.type",
         "task.metrics",
-    }  # tests/test_candidates.py, tests/test_toy_task.py, above
+    }  # tests/test_candidates.py, tests/test_toy_tasks.py, above
     elsewhere |= {"measure.emulation.cpu", "measure.emulation.items"}  # tests/steps/test_emulate.py
     assert missing <= elsewhere
 

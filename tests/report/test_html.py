@@ -11,7 +11,7 @@ from edgedistill.recipe import Limits, SelectSpec
 from edgedistill.report.html import limit_sentences, preference_sentence, render_html
 from edgedistill.results import Results
 
-SELECT = SelectSpec(limits=Limits(p95_ms=6, accuracy_drop=0.03))
+SELECT = SelectSpec(limits=Limits(p95_ms=6, drop=0.03))
 
 
 @pytest.fixture
@@ -141,3 +141,39 @@ def test_limits_and_preference_in_words():
     assert "fastest" in preference_sentence(SelectSpec(prefer="latency"))
     assert "smallest" in preference_sentence(SelectSpec(prefer="size"))
     assert "0.01" in preference_sentence(SelectSpec(prefer="accuracy", tie=0.01))
+
+
+def test_a_metric_that_is_lower_is_better_is_said_so_wherever_it_stands(lower, training):
+    page = render_html(Results.model_validate(lower), training, SELECT)
+    verdict = page[page.index('id="verdict"') : page.index('id="plot"')]
+    assert "perplexity (lower is better) on test" in verdict
+    assert "7.0000" in verdict
+    assert "rise from the teacher" in verdict
+    assert "accuracy" not in verdict
+    assert "rise from the teacher on validation ≤ 0.03" in verdict
+    rounds = page[page.index('id="rounds"') : page.index('id="training"')]
+    assert "<th>rise from teacher [95% CI]</th>" in rounds
+    assert "perplexity on test (lower is better ↑)" in page
+    assert "(lower is better ↑)" in page[page.index('id="training"') :]
+
+
+def test_every_metric_has_a_column(page, results):
+    for section, number in (("candidates", len(results.measured)), ("rounds", 1 + len(results.rounds))):
+        body = page[page.index(f'id="{section}"') :]
+        table = body[body.index("<table") : body.index("</table>")]
+        assert "f1 macro" in table
+        found = [figure for each in (*results.measured, *results.rounds) if (figure := each.of("f1_macro"))]
+        assert f"{found[-1].value:.4f}" in table
+        head = table[: table.index("</thead>")].rsplit("<tr>", 1)[1].count("<th")
+        rows = re.findall(r"<tr.*?</tr>", table[table.index("<tbody>") :], flags=re.DOTALL)
+        assert [row.count("<td") for row in rows] == [head] * number
+
+
+def test_a_second_host_is_named_beside_what_it_measured(facts, training):
+    facts["hosts"]["h2"] = {"cpu": "another processor"}
+    facts["candidates"][2]["host"] = "h2"
+    page = render_html(Results.model_validate(facts), training, SELECT)
+    assert "r1 int8 on h2" in page
+    assert "r1 fp32 on h1" in page
+    hosts = page[page.index('id="hosts"') :]
+    assert hosts.index("<h3>h1</h3>") < hosts.index("<h3>h2</h3>") < hosts.index("another processor")

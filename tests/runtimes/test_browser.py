@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from edgedistill import environments
+from edgedistill.contracts.answers import Answers
+from edgedistill.contracts.driver import MeasuresItself, PortNames
 from edgedistill.errors import EdgedistillError
-from edgedistill.interfaces import MeasuresItself
-from edgedistill.measuring.worker import Worker
 from edgedistill.runtimes import browser, onnxruntime
 from edgedistill.runtimes._browser import messages, transformers_js
 
@@ -43,7 +43,7 @@ def inputs(session, batch, length):
         "attention_mask": np.ones_like(ids),
         "token_type_ids": np.zeros_like(ids),
     }
-    return {name: every[name] for name in session.input_names}
+    return {name: every[name] for name in session.inputs}
 
 
 def running(pid):
@@ -70,11 +70,12 @@ def wait_until(condition):
 @needs_browser
 @pytest.mark.parametrize("name", [FP32, INT8])
 def test_the_page_answers_as_onnxruntime_does(files, name):
-    native, session = onnxruntime.open(files / name, 1), browser.open(files / name, 1)
+    native, session = onnxruntime.open(files / name, 1, PortNames()), browser.open(files / name, 1, PortNames())
     try:
         for batch, length in ((1, 1), (1, 16), (3, 9)):
             given = inputs(native, batch, length)
-            np.testing.assert_allclose(session.run(given)[0], native.run(given)[0], atol=1e-4 if name == FP32 else 0.1)
+            found, expected = (graph.run(given)["logits"] for graph in (session, native))
+            np.testing.assert_allclose(found, expected, atol=1e-4 if name == FP32 else 0.1)
         backend = session.backend()
         assert (backend["provider"], backend["simd"], backend["threads"]) == ("wasm", True, 1)
         assert backend["download_bytes"]["model"] == (files / name).stat().st_size
@@ -89,7 +90,7 @@ def test_the_page_answers_as_onnxruntime_does(files, name):
 @needs_browser
 @pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one core")
 def test_two_threads_are_two(files):
-    session = browser.open(files / FP32, 2)
+    session = browser.open(files / FP32, 2, PortNames())
     try:
         backend = session.backend()
         assert (backend["threads"], backend["cross_origin_isolated"]) == (2, True)
@@ -114,40 +115,20 @@ def test_fewer_threads_than_asked_for_are_refused(asked, seen, words):
 
 @needs_browser
 def test_the_time_reported_is_the_pages_own(files):
-    session = browser.open(files / FP32, 1)
+    session = browser.open(files / FP32, 1, PortNames())
     try:
         assert isinstance(session, MeasuresItself)
-        worker = Worker()
-        worker.session, worker.batches = session, [inputs(session, 1, 8)]
-        assert worker._run_next() == session.last_ms > 0
+        before = session.spent_ms
+        session.run(inputs(session, 1, 8))
+        assert session.spent_ms > before
     finally:
         session.close()
-
-
-def test_a_session_that_measures_itself_is_believed_and_no_other():
-    class Slow:
-        input_names = ()
-        load_ms = 1.0
-        last_ms = float("nan")
-
-        def run(self, inputs):
-            self.last_ms = 0.125
-            return []
-
-        def memory_mb(self):
-            return None
-
-    worker = Worker()
-    worker.session, worker.batches = Slow(), [{}]
-    assert worker._run_next() == 0.125
-    del Slow.memory_mb
-    assert worker._run_next() != 0.125
 
 
 @needs_browser
 def test_chromium_and_its_profile_end_with_the_session(files, temporary, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(temporary))
-    session = browser.open(files / FP32, 1)
+    session = browser.open(files / FP32, 1, PortNames())
     pid = session._page._chromium.pid
     assert running(pid)
     assert list(temporary.iterdir())
@@ -160,7 +141,7 @@ def test_chromium_and_its_profile_end_with_the_session(files, temporary, monkeyp
 def test_they_end_when_the_process_that_measures_is_killed(files, temporary):
     program = (
         "import sys, time, pathlib; from edgedistill.runtimes import browser;"
-        "session = browser.open(pathlib.Path(sys.argv[1]), 1);"
+        "session = browser.open(pathlib.Path(sys.argv[1]), 1, PortNames());"
         "print(session._page._chromium.pid, flush=True); time.sleep(60)"
     )
     command = [sys.executable, "-c", program, str(files / FP32)]
@@ -174,7 +155,7 @@ def test_they_end_when_the_process_that_measures_is_killed(files, temporary):
 
 @needs_browser
 def test_a_page_that_crashes_is_explained(files):
-    session = browser.open(files / FP32, 1)
+    session = browser.open(files / FP32, 1, PortNames())
     try:
         for renderer in session._page._chromium.page_memory_mb("VmRSS"):
             os.kill(renderer, 9)
@@ -188,23 +169,22 @@ def test_a_page_that_crashes_is_explained(files):
 def test_a_corrupt_file_is_explained(tmp_path):
     (tmp_path / "broken.onnx").write_bytes(b"not a model")
     with pytest.raises(EdgedistillError, match="in the page, 'load' failed: .*protobuf"):
-        browser.open(tmp_path / "broken.onnx", 1)
+        browser.open(tmp_path / "broken.onnx", 1, PortNames())
 
 
 @needs_browser
 def test_transformers_js_loads_the_published_folder(files, finished_run):
     from edgedistill.models import load_config
-    from edgedistill.signals import load_rows
 
     data = finished_run.data("validation")
     # What was cut here is not what the library reads.
-    whole = np.flatnonzero(data.tokens("validation").lengths < data.max_length)[:12]
+    whole = np.flatnonzero(data.items("validation").lengths < data.max_length)[:12]
     texts = [data.rows("validation")[int(item)]["text"] for item in whole]
     config = load_config(files.parent, None)
     labels = [config.id2label[number] for number in range(len(config.id2label))]
     for name, step in ((FP32, "fp32"), (INT8, "int8-dynamic")):
         rows = finished_run.artifact(f"verify-r1-onnx-{step}-onnxruntime") / "validation.safetensors"
-        logits = np.asarray(load_rows(rows).values)[whole]
+        logits = Answers.open(rows).values["logits"][whole]
         found = browser.client_facts(files / name, texts, labels, logits)["transformers.js"]
         assert found["agreement"] == 1.0
         assert found["max_score_diff"] < (1e-5 if name == FP32 else 1e-2)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from helpers import LOGITS
 
 import edgedistill
 from edgedistill import environments, plugins
@@ -13,13 +14,13 @@ RUNTIME = plugins.runtime("executorch-arm64")
 def test_the_library_of_this_machine_is_never_used_in_its_place(tmp_path, monkeypatch):
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
     with pytest.raises(EdgedistillError, match="runs on x86_64, expected aarch64"):
-        RUNTIME.open(tmp_path / "model.pte", 1)
+        RUNTIME.open(tmp_path / "model.pte", 1, LOGITS)
 
 
 def test_without_the_compiled_runtime_that_is_said(tmp_path, monkeypatch):
     monkeypatch.setattr(native, "find_spec", lambda name: None)
     with pytest.raises(EdgedistillError, match=r"edgedistill_executorch.so does not lie beside the package executorch"):
-        native.NativeSession(tmp_path / "model.pte", 1)
+        native.NativeGraph(tmp_path / "model.pte", 1, LOGITS)
 
 
 def test_its_environment_has_no_torch():
@@ -39,7 +40,7 @@ def test_files_of_a_run_answer_there_as_here(finished_run, tmp_path):
         "measure.emulation.items=9",
     ]
     found = edgedistill.run(finished_run.recipe, change, out=tmp_path / "run", stream=None)
-    assert {(row.round, row.precision) for row in found.emulated} == {
+    assert {(row.model, row.precision) for row in found.emulated} == {
         (number, precision) for number in ("r1", "r2") for precision in ("fp32", "int8-dynamic")
     }
     for row in found.emulated:

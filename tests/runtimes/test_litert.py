@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+import sys
+from types import ModuleType
+
+import numpy as np
 import pytest
 
+from edgedistill.contracts.driver import Port
 from edgedistill.errors import EdgedistillError
-from edgedistill.runtimes.litert import LiteRTSession, delegated
+from edgedistill.runtimes.litert import LiteRTGraph, delegated
 
 
 def node(index, name, inputs, outputs):
@@ -31,7 +36,50 @@ def test_a_file_of_which_nothing_is_delegated_is_an_error():
         def _get_ops_details(self):
             return CHAIN
 
-    session = LiteRTSession.__new__(LiteRTSession)
+    session = LiteRTGraph.__new__(LiteRTGraph)
     session._interpreter = Opened()
     with pytest.raises(EdgedistillError, match="XNNPACK runs none of the file's 3 operators"):
         session.backend()
+
+
+class Runner:
+    """A signature as the converter names it, or as one who names outputs does."""
+
+    def __init__(self, outputs):
+        self.outputs = outputs
+
+    def get_input_details(self):
+        return {"ids": {"index": 0, "shape": np.array([1, 4]), "dtype": np.int32}}
+
+    def get_output_details(self):
+        return {
+            name: {"index": 5 + place, "shape": np.array([1, place]), "dtype": np.float32}
+            for place, name in enumerate(self.outputs)
+        }
+
+
+@pytest.mark.parametrize(
+    ("given", "places"),
+    [
+        (("output_1", "output_0"), {"logits": 6, "cache": 5}),
+        (("cache", "logits"), {"cache": 5, "logits": 6}),
+    ],
+)
+def test_outputs_without_names_have_those_of_the_record_in_order(monkeypatch, given, places):
+    class Interpreter:
+        def __init__(self, model_path, num_threads):
+            pass
+
+        def allocate_tensors(self):
+            pass
+
+        def get_signature_runner(self):
+            return Runner(given)
+
+    module = ModuleType("ai_edge_litert.interpreter")
+    module.Interpreter = Interpreter
+    monkeypatch.setitem(sys.modules, "ai_edge_litert", ModuleType("ai_edge_litert"))
+    monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", module)
+    graph = LiteRTGraph("x", 1, ("logits", "cache"))
+    assert graph._outputs == places
+    assert graph.inputs == {"ids": Port("int32", [1, 4])}

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from edgedistill import plugins
+from edgedistill.contracts.driver import Port, PortNames
 from edgedistill.errors import EdgedistillError
 
 ncnn = pytest.importorskip("ncnn", reason="the extra 'ncnn' is not installed")
@@ -39,38 +40,39 @@ def one(length: int) -> dict[str, np.ndarray]:
 
 
 def test_each_item_of_a_batch_is_its_own(file):
-    session = RUNTIME.open(file, 1)
-    assert session.input_names == ["input_ids"]
+    session = RUNTIME.open(file, 1, PortNames())
+    assert session.inputs == {"input_ids": Port("int32", (1, None))}
+    assert list(session.outputs) == ["logits"]
     ids = np.array([[1, 2, 3], [4, 5, 6]])
-    (both,) = session.run({"input_ids": ids})
-    alone = [session.run({"input_ids": ids[i : i + 1]})[0] for i in range(2)]
+    both = session.run({"input_ids": ids})["logits"]
+    alone = [session.run({"input_ids": ids[i : i + 1]})["logits"] for i in range(2)]
     np.testing.assert_array_equal(both, np.concatenate(alone))
     assert np.abs(both[0] - both[1]).max() > 0.1
 
 
 def test_outputs_are_the_callers_own(file):
-    session = RUNTIME.open(file, 1)
-    (first,) = session.run(one(3))
+    session = RUNTIME.open(file, 1, PortNames())
+    first = session.run(one(3))["logits"]
     kept = first.copy()
     session.run(one(5))
     np.testing.assert_array_equal(first, kept)
 
 
 def test_an_input_beyond_the_table_is_an_error_and_not_what_lies_behind_it(file):
-    session = RUNTIME.open(file, 1)
+    session = RUNTIME.open(file, 1, PortNames())
     session.run(one(TABLE))
     with pytest.raises(EdgedistillError, match=f"an input of 7 tokens is longer than the file takes, {TABLE}"):
         session.run(one(TABLE + 1))
 
 
 def test_the_backend_tells_arithmetic_and_threads(file):
-    told = RUNTIME.open(file, 2).backend()
+    told = RUNTIME.open(file, 2, PortNames()).backend()
     assert told == {"device": "CPU", "arithmetic": "fp32", "layers": 7, "products": 1, "threads": 2}
 
 
 @pytest.mark.parametrize(("option", "value"), [("use_fp16_storage", True), ("num_threads", 3)])
 def test_another_arithmetic_or_number_of_threads_is_refused(file, option, value):
-    session = RUNTIME.open(file, 1)
+    session = RUNTIME.open(file, 1, PortNames())
     setattr(session._net.opt, option, value)
     with pytest.raises(EdgedistillError, match="expected 32 bits, 1 threads and none"):
         session.backend()
@@ -88,14 +90,14 @@ def test_narrow_numbers_between_layers_are_refused(file, monkeypatch):
 
     monkeypatch.setattr(ncnn, "Net", net)
     with pytest.raises(EdgedistillError, match="ncnn computes in numbers of 16 bits"):
-        RUNTIME.open(file, 1).backend()
+        RUNTIME.open(file, 1, PortNames()).backend()
 
 
 def test_a_file_with_unknown_layers_or_without_weights_is_not_opened(file):
     file.with_suffix(".bin").rename(file.with_suffix(".other"))
     with pytest.raises(EdgedistillError, match=r"ncnn does not open 'model\.param' with 'model\.bin'"):
-        RUNTIME.open(file, 1)
+        RUNTIME.open(file, 1, PortNames())
     file.with_suffix(".other").rename(file.with_suffix(".bin"))
     file.write_text(PARAM.replace("BinaryOp", "pnnx.Expression"))
     with pytest.raises(EdgedistillError, match="ncnn does not open"):
-        RUNTIME.open(file, 1)
+        RUNTIME.open(file, 1, PortNames())

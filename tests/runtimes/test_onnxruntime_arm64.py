@@ -4,6 +4,7 @@ import dataclasses
 import shutil
 
 import pytest
+from helpers import LOGITS
 
 import edgedistill
 from edgedistill import environments, plugins
@@ -18,7 +19,7 @@ def test_the_library_of_this_machine_is_never_used_in_its_place(finished_run, mo
     file = finished_run.folder / "models" / "r1" / "onnx" / "model.onnx"
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
     with pytest.raises(EdgedistillError, match="runs on x86_64, expected aarch64"):
-        RUNTIME.open(file, 1)
+        RUNTIME.open(file, 1, LOGITS)
     monkeypatch.setenv("EDGEDISTILL_HOME", str(tmp_path))
     with pytest.raises(UserError, match="not installed; install with: edgedistill doctor --install onnxruntime-arm64"):
         environments.interpreter(RUNTIME.packages)
@@ -41,7 +42,7 @@ def test_a_file_in_a_run_is_beside_its_own_answers_here(finished_run, tmp_path):
     shutil.copytree(finished_run.folder, folder)
     change = [BOTH[0], "measure.emulation.items=9", "export.teacher=false", "quantize=[{precision: int8-dynamic}]"]
     found = edgedistill.run(finished_run.recipe, change, out=folder, stream=None)
-    assert {row.round for row in found.emulated} == {"r1", "r2"}
+    assert {row.model for row in found.emulated} == {"r1", "r2"}
     for row in found.emulated:
         assert (row.cpu, row.items, row.items_of, row.test_items) == ("cortex-a76", 9, 36, 9)
         assert row.agreement_with_here >= 8 / 9
@@ -62,7 +63,7 @@ def test_a_file_is_answered_and_counted_but_not_timed(finished_run, data_folder)
         assert (found.items, found.items_of, found.counted_inputs) == (9, 45, 9)
         facts = dataclasses.asdict(found)
         assert {facts[name] for name in ("latency_ms", "throughput_per_s", "load_ms", "peak_rss_mb")} == {None}
-        assert found.accuracy is not None
+        assert found.figures
     assert strong.runtime.endswith("on cortex-a76")
     assert 1e4 < strong.instructions_per_inference < weak.instructions_per_inference
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-from edgedistill import plugins, select
+from edgedistill import select
 from edgedistill.candidates import Candidate
 from edgedistill.recipe import SelectSpec
 from edgedistill.steps import choose
@@ -33,7 +33,7 @@ def test_every_figure_is_the_candidates_own_on_validation(tmp_path, monkeypatch)
     decide = select.choose
     monkeypatch.setattr(choose, "choose", lambda figures, *rest: seen.extend(figures) or decide(figures, *rest))
     rows = [
-        Candidate(id=f"r1/{name}", round="r1", target=name, precision="fp32", runtime="r", threads=1, batch=1)
+        Candidate(id=f"r1/{name}", model="r1", target=name, precision="fp32", runtime="r", threads=1, batch=1)
         for name in ("a", "b", "unmeasured")
     ]
     inputs = choose.Inputs(
@@ -45,15 +45,15 @@ def test_every_figure_is_the_candidates_own_on_validation(tmp_path, monkeypatch)
         },
     )
     settings = choose.Settings(
-        task=plugins.specs("tasks")["text-classification"](type="text-classification", metric="accuracy"),
+        task={"type": "text-classification", "metric": "accuracy"},
         select=SelectSpec(),
         min_agreement=0.9,
         candidates=tuple(rows),
     )
     choice = choose.run(settings, inputs, tmp_path, SimpleNamespace()).choice
     first, second = seen
-    assert (first.id, first.accuracy, round(first.accuracy_drop, 9), first.agreement) == ("r1/a", 0.75, 0.15, 0.99)
+    assert (first.id, first.value, round(first.drop, 9), first.agreement) == ("r1/a", 0.75, 0.15, 0.99)
     assert (first.file_mb, first.p50_ms, first.p95_ms, first.peak_rss_mb, first.load_ms) == (3.0, 2.0, 3.0, 40.0, 7.0)
-    assert (second.id, second.accuracy, round(second.accuracy_drop, 9), second.agreement) == ("r1/b", 0.95, -0.05, 0.5)
+    assert (second.id, second.value, round(second.drop, 9), second.agreement) == ("r1/b", 0.95, -0.05, 0.5)
     assert choice.chosen == "r1/a"
     assert [each.id for each in choice.verdicts] == ["r1/a", "r1/b"]

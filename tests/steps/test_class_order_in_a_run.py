@@ -82,7 +82,7 @@ def test_a_wrong_order_is_at_chance_and_stops_unless_accepted(teachers, recipe_t
     folder, own = teachers
     wrong = {label: f"LABEL_{(i + 1) % 3}" for i, label in enumerate(own)}
     file = recipe_of(recipe_tree, tmp_path, folder / "unnamed", labels=wrong)
-    with pytest.raises(EdgedistillError, match=r"no better than chance .*teacher\.accept_chance: true") as caught:
+    with pytest.raises(EdgedistillError, match=r"no better than chance: .*teacher\.accept_chance: true") as caught:
         run_teacher(file, tmp_path)
     assert caught.value.exit_code == 2
     done, said = run_teacher(file, tmp_path, "teacher.accept_chance=true")

@@ -3,19 +3,18 @@ the file's own torch answers, some of them changed."""
 
 from __future__ import annotations
 
-import json
 import shutil
+from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import edgedistill
+from edgedistill.contracts.answers import Answers
 from edgedistill.errors import EdgedistillError
-from edgedistill.interfaces import Rows
-from edgedistill.measuring import instructions
-from edgedistill.ragged import Ragged
+from edgedistill.measuring.device_model import Cost, DeviceModel
 from edgedistill.results import load_results
-from edgedistill.signals import load_rows, save_rows
 
 STEPS = {"validation": "evaluate", "test": "test"}
 CHANGE = ["measure.runtimes=[onnxruntime, onnxruntime-arm64]", "export.teacher=false", "quantize=[{precision: fp32}]"]
@@ -33,33 +32,48 @@ def emulator(monkeypatch, finished_run):
     """Answers what torch does, but the first item otherwise; records what it was asked."""
     asked_of = []
 
-    def answer(files, runtime, task, asked, counted, cpu, scratch, *, length, timeout_seconds):
-        manifest = json.loads((next(iter(files.values())).parent / "manifest.json").read_text())
-        model = "r1" if "r1" in manifest["step"] else "r2"
-        asked_of.append((runtime, cpu, length, timeout_seconds, counted))
-        for split, (inputs, output) in asked.items():
-            rows = load_rows(finished_run.artifact(f"{STEPS[split]}-{model}") / f"{split}.safetensors")
-            count = len(Ragged.open(inputs))
-            chosen = rows.take(np.linspace(0, len(rows) - 1, count).astype(np.int64))
-            values = np.array(chosen.values)
-            values[0] = -values[0]
-            save_rows(Rows(values, chosen.offsets), output)
-        return instructions.Cost(2.5e6, 32, "1.0", {"machine": "aarch64", "cpu": cpu})
+    class Opened:
+        def __init__(self, model):
+            self.model = model
+            made = model.files["model"].files[None].parent.name
+            steps = (finished_run.folder / "steps").iterdir()
+            self.name = "r1" if any("-r1-" in step.name for step in steps if step.resolve().name == made) else "r2"
 
-    monkeypatch.setattr(instructions, "answer_and_count", answer)
+        def answers(self, items, chosen, batch=1):
+            split = {36: "validation", 45: "test"}[len(items)]
+            whole = Answers.open(finished_run.artifact(f"{STEPS[split]}-{self.name}") / f"{split}.safetensors")
+            logits = np.array(whole.of_items(chosen).values["logits"])
+            logits[0] = -logits[0]
+            return replace(whole.of_items(chosen), values={"logits": logits})
+
+        def cost(self, items, batch, length):
+            asked_of.append((self.model.runtime, self.model.cpu, length, batch, len(items)))
+            return Cost(2.5e6, 32, "1.0", {"machine": "aarch64", "cpu": self.model.cpu})
+
+    own = DeviceModel.opened
+
+    @contextmanager
+    def opened(self, scratch):
+        if self.cpu is None:
+            with own(self, scratch) as real:
+                yield real
+        else:
+            yield Opened(self)
+
+    monkeypatch.setattr(DeviceModel, "opened", opened)
     return asked_of
 
 
 def test_some_items_are_asked_and_set_beside_torch_and_this_machine(finished_run, folder, emulator):
     change = [*CHANGE, "measure.emulation={cpu: cortex-a53, items: 12}", "measure.lengths=16"]
     found = edgedistill.run(finished_run.recipe, change, out=folder, stream=None)
-    assert {each[:3] for each in emulator} == {("onnxruntime-arm64", "cortex-a53", 16)}
+    assert set(emulator) == {("onnxruntime-arm64", "cortex-a53", 16, 1, 12)}
     for row in found.emulated:
         assert (row.items, row.items_of, row.test_items, row.test_items_of) == (12, 36, 12, 45)
         assert row.agreement_with_student == pytest.approx(11 / 12)
         assert row.agreement_with_here == pytest.approx(11 / 12)
-        assert abs(row.accuracy - row.accuracy_here) <= 1 / 12 + 1e-9
-        assert row.accuracy_ci[0] <= row.accuracy <= row.accuracy_ci[1]
+        assert abs(row.test.value - row.here) <= 1 / 12 + 1e-9
+        assert row.test.low <= row.test.value <= row.test.high
         assert (row.instructions_per_inference, row.counted_inputs, row.cpu) == (2.5e6, 32, "cortex-a53")
     assert not any(row.runtime == "onnxruntime-arm64" for row in found.measured)
     assert found.chosen.endswith("/onnxruntime")
@@ -74,10 +88,14 @@ def test_all_items_are_asked_when_no_number_is_given(finished_run, folder, emula
 
 
 def test_what_fails_costs_that_row_only(finished_run, folder, monkeypatch):
-    def broken(*_, **__):
-        raise EdgedistillError("the emulator died")
+    own = DeviceModel.opened
 
-    monkeypatch.setattr(instructions, "answer_and_count", broken)
+    def broken(self, scratch):
+        if self.cpu is not None:
+            raise EdgedistillError("the emulator died")
+        return own(self, scratch)
+
+    monkeypatch.setattr(DeviceModel, "opened", broken)
     found = edgedistill.run(finished_run.recipe, CHANGE, out=folder, stream=None)
     assert {(row.runtime, row.state, row.reason) for row in found.unmeasured} == {
         ("onnxruntime-arm64", "failed", "the emulator died")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from edgedistill import data, inference, plugins, signals, stop
+from edgedistill import data, plugins, stop
 from edgedistill.candidates import Candidate
+from edgedistill.contracts.answers import Answers, References
 from edgedistill.recipe import Limits, StopSpec
 from edgedistill.step import Context
 from edgedistill.steps import judge_round
@@ -32,17 +34,21 @@ def test_every_file_is_judged_by_its_own_drop_and_size(tmp_path, monkeypatch):
     seen = {}
     judge = stop.judge
 
-    def recorded(name, metric, teacher, student, labels, files, *rest):
-        seen.update(teacher=list(teacher), student=list(student), labels=list(labels), files=files)
-        return judge(name, metric, teacher, student, labels, files, *rest)
+    def recorded(name, metric, teacher, student, files, *rest):
+        seen.update(teacher=teacher[:, 0].tolist(), student=student[:, 0].tolist(), files=files)
+        return judge(name, metric, teacher, student, files, *rest)
 
     monkeypatch.setattr(stop, "judge", recorded)
-    monkeypatch.setattr(signals, "load_rows", lambda role: SimpleNamespace(values=np.eye(2)[ROWS[role]]))
-    monkeypatch.setattr(inference, "references", lambda task, tokens: LABELS)
-    monkeypatch.setattr(data.PreparedData, "of", lambda inputs: SimpleNamespace(tokens=lambda split: split))
+    item = np.arange(len(LABELS))
+    monkeypatch.setattr(Answers, "open", lambda role: Answers({"logits": np.eye(2)[ROWS[role]]}, item, item))
+    references = References({"class": np.maximum(LABELS, -1)}, item, item, LABELS != -100)
+    task = plugins.task("text-classification")
+    told = replace(task, data=replace(task.data, references=lambda items: references))
+    monkeypatch.setattr(plugins, "task", lambda name: told)
+    monkeypatch.setattr(data.PreparedData, "of", lambda inputs: SimpleNamespace(items=lambda split: split))
     monkeypatch.setattr(judge_round, "read_files", lambda artifact: SimpleNamespace(bytes=artifact.path("")))
     rows = tuple(
-        Candidate(id=f"r1/{name}", round="r1", target=name, precision="fp32", runtime="r", threads=1, batch=1)
+        Candidate(id=f"r1/{name}", model="r1", target=name, precision="fp32", runtime="r", threads=1, batch=1)
         for name in ("a", "b", "failed")
     )
     inputs = judge_round.Inputs(
@@ -53,15 +59,15 @@ def test_every_file_is_judged_by_its_own_drop_and_size(tmp_path, monkeypatch):
         verified=verified("a", accuracy=0.5) | verified("b", accuracy=1.0) | verified("failed", failure="it did"),
     )
     settings = judge_round.Settings(
-        task=plugins.specs("tasks")["text-classification"](type="text-classification", metric="accuracy"),
+        task={"type": "text-classification", "metric": "accuracy"},
         round="r1",
-        stop=StopSpec.model_validate({"when": {"accuracy_drop": 0.5}}),
-        limits=Limits(accuracy_drop=0.1, file_mb=20),
+        stop=StopSpec.model_validate({"when": {"drop": 0.5}}),
+        limits=Limits(drop=0.1, file_mb=20),
         candidates=rows,
     )
     found = judge_round.run(settings, inputs, tmp_path, Context(tmp_path, SimpleNamespace(say=lambda line: None)))
-    assert (seen["teacher"], seen["student"], seen["labels"]) == ([0, 1, 1, 1], [0, 1, 0, 1], [0, 1, 1, 0])
-    assert [(each.id, each.accuracy_drop, each.file_mb) for each in seen["files"]] == [
+    assert (seen["teacher"], seen["student"]) == ([1, 1, 1, 0], [1, 1, 0, 0])
+    assert [(each.id, each.drop, each.file_mb) for each in seen["files"]] == [
         ("r1/a", pytest.approx(0.25), 3.0),
         ("r1/b", pytest.approx(-0.25), 9.0),
     ]

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from helpers import text_items
 
-from edgedistill.ragged import Ragged, spread
+from edgedistill.arrays import evenly_spaced
 
-DATA = Ragged(
-    {"input_ids": np.repeat(np.arange(10), np.arange(1, 11)), "labels": np.arange(10) // 2},
-    np.concatenate([[0], np.cumsum(np.arange(1, 11))]),
-    frozenset({"input_ids"}),
-    pad_token=7,
-)
+DATA = text_items([[number] * (number + 1) for number in range(10)], list(np.arange(10) // 2), pad=7)
 
 
 def test_calibration_items_are_spread_over_sorted_data():
-    taken = DATA.take(spread(len(DATA), 5))
+    taken = DATA.take(evenly_spaced(len(DATA), 5))
     assert taken.values["labels"].tolist() == [0, 1, 2, 3, 4]
     assert taken.lengths.tolist() == [1, 3, 5, 7, 10]
     assert taken.batch([1, 2])["input_ids"].tolist() == [[2, 2, 2, 7, 7], [4, 4, 4, 4, 4]]
@@ -24,4 +20,4 @@ def test_calibration_items_are_spread_over_sorted_data():
 
 @pytest.mark.parametrize("take", [10, 50, None])
 def test_all_items_when_there_are_no_more(take):
-    assert spread(len(DATA), take).tolist() == list(range(10))
+    assert evenly_spaced(len(DATA), take).tolist() == list(range(10))

@@ -44,6 +44,8 @@ TAUGHT |= {"r2-trial-1": ["teacher"], "r2-trial-2": ["r1"], "r2-trial-3": ["teac
 TAUGHT |= {"r2-seed7-trial-1": ["teacher"], "r2-seed7-trial-2": ["r1-seed7"]}
 TAUGHT |= {"r2-seed7-trial-3": ["teacher", "r1-seed7"]}
 
+COLUMNS = {"input_ids", "attention_mask", "token_type_ids", "labels"}
+SIGNALS = ("teacher_logits_RC", "teacher_hidden", "teacher_embedding_BE", "weight_R", "trust_R")
 ANY = {each.name: 1.0 for each in fields(EpochRecord)} | {"compute": "cpu"}
 
 
@@ -177,11 +179,11 @@ class Recorded:
         """What a stage would see item by item: text, label, and a batch of that item alone."""
         data = self.calls[step, name].request.data
         found = []
-        for number in range(len(data.items)):
+        for number in range(len(data.examples)):
             batch = data.fetch([number])
-            ids = batch["input_ids"][0][batch["attention_mask"][0].bool()].tolist()
+            ids = batch.inputs["input_ids"][0][batch.mask_BT[0].bool()].tolist()
             text = " ".join(WORDS[token] for token in ids[1:-1])
-            label = int(batch["labels"][0])
+            label = int(batch.targets["labels"][0])
             found.append((text, LABELS[label] if label >= 0 else None, batch))
         return found
 
@@ -335,8 +337,8 @@ def test_the_control_sees_what_has_a_label_and_nothing_of_a_teacher(recorded, st
         if name == "soft-targets":
             train += list(zip(recorded.views["train"], [label for _, label in train], strict=True))
         assert [(text, label) for text, label, _ in given] == train
-        signals = {key for *_, batch in given for key in batch}
-        assert signals == {"input_ids", "attention_mask", "token_type_ids", "labels"}
+        assert {key for *_, batch in given for key in batch.columns} == COLUMNS
+        assert all(getattr(batch, each) in (None, {}) for *_, batch in given for each in SIGNALS)
         assert recorded.calls[step, name].trainee._teacher == (None,)
 
 
@@ -347,9 +349,9 @@ LOGITS = [(step, STAGES[round_of(step)][-1]) for step in TAUGHT]
 def test_every_item_has_its_own_logits_of_its_own_teacher(recorded, step, name):
     given = recorded.given(step, name)
     for text, _, batch in given:
-        (logits,) = batch["teacher_logits"].numpy()
+        (logits,) = batch.teacher_logits_RC.numpy()
         np.testing.assert_allclose(logits, recorded.mean(TAUGHT[step], text), atol=1e-5, err_msg=text)
-    assert len({tuple(batch["teacher_logits"][0].tolist()) for *_, batch in given}) > 0.95 * len(given)
+    assert len({tuple(batch.teacher_logits_RC[0].tolist()) for *_, batch in given}) > 0.95 * len(given)
 
 
 @pytest.mark.parametrize("step", arms("r1"))
@@ -357,33 +359,37 @@ def test_every_item_has_its_own_hidden_states_layer_by_layer_and_its_own_embeddi
     for text, _, batch in recorded.given(step, "layers"):
         _, hidden = recorded.says("teacher", text)
         # A student of one layer repeats the embeddings and the second of two layers.
-        assert {key for key in batch if key.startswith("teacher_hidden.")} == {"teacher_hidden.0", "teacher_hidden.2"}
+        assert set(batch.teacher_hidden) == {0, 2}
         for layer in (0, 2):
-            (states,) = batch[f"teacher_hidden.{layer}"].numpy()
+            (states,) = batch.teacher_hidden[layer].numpy()
             np.testing.assert_allclose(states, hidden[layer], atol=5e-3, err_msg=f"{text}, layer {layer}")
-        np.testing.assert_allclose(batch["teacher_embedding"][0].numpy(), hidden[2].mean(0), atol=1e-5)
-        assert "teacher_logits" not in batch
+        np.testing.assert_allclose(batch.teacher_embedding_BE[0].numpy(), hidden[2].mean(0), atol=1e-5)
+        assert batch.teacher_logits_RC is None
 
 
 def test_items_of_one_batch_keep_what_is_theirs(recorded):
     """Batches are made of several splits and lengths."""
     for step, name in (("r1", "layers"), ("r1", "soft-targets"), ("r2", "corrections")):
         data = recorded.calls[step, name].request.data
-        chosen = np.random.default_rng(0).permutation(len(data.items))[:24].tolist()
+        chosen = np.random.default_rng(0).permutation(len(data.examples))[:24].tolist()
         batch = data.fetch(chosen)
         alone = {}
         for number in chosen:
             one = data.fetch([number])
-            alone[tuple(one["input_ids"][0].tolist())] = one
+            alone[tuple(one.inputs["input_ids"][0].tolist())] = one
         for row in range(len(chosen)):
-            ids = batch["input_ids"][row]
-            one = alone[tuple(ids[: int(batch["attention_mask"][row].sum())].tolist())]
-            for key in batch.keys() - {"input_ids", "attention_mask", "token_type_ids"}:
-                whole, own = batch[key][row], one[key][0]
-                if key.startswith("teacher_hidden."):
-                    assert not whole[len(own) :].any()
-                    whole = whole[: len(own)]
-                assert torch.equal(whole, own), key
+            ids = batch.inputs["input_ids"][row]
+            one = alone[tuple(ids[: int(batch.mask_BT[row].sum())].tolist())]
+            assert torch.equal(batch.targets["labels"][row], one.targets["labels"][0])
+            for key in SIGNALS:
+                whole, own = getattr(batch, key), getattr(one, key)
+                if key == "teacher_hidden":
+                    for layer, states in own.items():
+                        assert not whole[layer][row, len(states[0]) :].any()
+                        assert torch.equal(whole[layer][row, : len(states[0])], states[0])
+                else:
+                    assert (whole is None) == (own is None)
+                    assert own is None or torch.equal(whole[row], own[0]), key
 
 
 @pytest.mark.parametrize("step", arms("r1"))
@@ -391,7 +397,7 @@ def test_the_teacher_is_trusted_less_on_exactly_the_items_that_it_gets_wrong(rec
     seen = set()
     for text, label, batch in recorded.given(step, "soft-targets"):
         wrong = label is not None and LABELS[recorded.says("teacher", text)[0].argmax()] != label
-        assert batch["teacher_trust"].tolist() == [0.25 if wrong else 1.0], text
+        assert batch.trust_R.tolist() == [0.25 if wrong else 1.0], text
         seen.add(wrong)
     assert seen == {True, False}
 
@@ -405,7 +411,7 @@ def test_every_item_has_its_own_weight_by_the_doubt_of_the_round_before(recorded
         logits = recorded.says(before, text)[0].astype(float)
         p = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
         raw.append((1 - p[LABELS.index(label)]) ** 2)
-    weights = [float(batch["item_weights"][0]) for *_, batch in given]
+    weights = [float(batch.weight_R[0]) for *_, batch in given]
     np.testing.assert_allclose(weights, np.array(raw) / np.mean(raw), rtol=1e-3, atol=1e-5)
     assert not recorded.calls[step, "corrections"].request.data.oversampled
 
@@ -416,7 +422,7 @@ def test_an_item_that_the_round_before_gets_wrong_is_drawn_more_often(recorded, 
     data, before = recorded.calls[step, "boosted"].request.data, f"r2{step.removeprefix('r3')}"
     raw = []
     for text, _, batch in recorded.given(step, "boosted"):
-        assert "item_weights" not in batch
+        assert batch.weight_R is None
         taught = recorded.mean(TAUGHT[step], text).argmax()
         raw.append(1.0 if recorded.says(before, text)[0].argmax() == taught else 3.0)
     assert set(raw) == {1.0, 3.0}

@@ -2,14 +2,14 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
+from helpers import text_items
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from edgedistill import plugins
 from edgedistill.contracts.student import StudentRequest
-from edgedistill.ragged import Ragged
+from edgedistill.training import TrainingData
 
 SIZES = {
     "bert": {"num_hidden_layers": 4, "hidden_size": 32, "num_attention_heads": 4, "intermediate_size": 64},
@@ -41,15 +41,16 @@ def build(tmp_path):
         folder = source or make(architecture, tmp_path / architecture)
         module = plugins.student(spec["init"])
         ids = torch.randint(5, 50, (4, 12), generator=torch.Generator().manual_seed(1))
-        probe = [{"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": torch.zeros(4).long()}]
+        items, task = text_items(ids.tolist(), [0] * 4), plugins.task("text-classification")
         request = StudentRequest(
             spec=module.spec(**spec),
             source=folder,
             auto_class=AutoModelForSequenceClassification,
             config_overrides={"num_labels": 3},
             tokenizer=tokenizer,
-            probe=probe,
-            train=Ragged({"input_ids": ids.flatten().numpy()}, np.arange(0, 49, 12), frozenset({"input_ids"})),
+            probe=[TrainingData.plain([items], task).fetch(range(4))],
+            train=items,
+            loss=lambda model, batch: task.model.loss(task.model.forward(model, batch.inputs), batch.columns, 0.0),
         )
         source_model = load_model(AutoModelForSequenceClassification, folder, None)
         return SimpleNamespace(student=module.build(request).eval(), source=source_model, inputs={"input_ids": ids})

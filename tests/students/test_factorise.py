@@ -7,28 +7,28 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from helpers import quickstart_rows
+from helpers import quickstart_rows, text_items
 from transformers import AutoModelForSequenceClassification, ElectraForSequenceClassification
 
+from edgedistill import plugins
+from edgedistill.contracts.items import Column, Items
 from edgedistill.contracts.student import StudentRequest
 from edgedistill.errors import UserError
 from edgedistill.models import load_model, load_tokenizer, outline, parameter_count
-from edgedistill.ragged import Ragged
 from edgedistill.students import factorise
 from edgedistill.students.factorise import Linear, embedded, least_squares, principal_directions, spread, usage
+from edgedistill.training import TrainingData
 
 TEXTS = [row["text"] for row in quickstart_rows("train")]
 SEEN, HELD_OUT = TEXTS[:200], TEXTS[200:300]
 
 
-def batch_of(tokenizer, texts):
-    return dict(tokenizer(texts, return_tensors="pt", padding=True, truncation=True, max_length=32))
+def items_of(tokenizer, texts) -> Items:
+    return text_items(tokenizer(texts, truncation=True, max_length=32)["input_ids"])
 
 
-def ragged(tokenizer, texts) -> Ragged:
-    encoded = tokenizer(texts, truncation=True, max_length=32)["input_ids"]
-    offsets = np.concatenate([[0], np.cumsum([len(each) for each in encoded])])
-    return Ragged({"input_ids": np.concatenate(encoded)}, offsets, frozenset({"input_ids"}))
+def batches_of(items):
+    return TrainingData.plain([items], plugins.task("text-classification"))
 
 
 @pytest.fixture
@@ -38,18 +38,22 @@ def factorised(teacher_folder):
     def made(embedding_size: int, **more: object):
         tokenizer = load_tokenizer(teacher_folder)
         spec = {"init": "factorise", "embedding_size": embedding_size, **more}
+        seen = items_of(tokenizer, SEEN)
         request = StudentRequest(
             spec=factorise.FactoriseSpec.model_validate(spec),
             source=teacher_folder,
             auto_class=AutoModelForSequenceClassification,
             config_overrides={},
             tokenizer=tokenizer,
-            probe=[batch_of(tokenizer, SEEN[i : i + 50]) for i in range(0, len(SEEN), 50)],
-            train=ragged(tokenizer, SEEN),
+            probe=[batches_of(seen).fetch(range(i, i + 50)) for i in range(0, len(SEEN), 50)],
+            train=seen,
         )
         source = load_model(AutoModelForSequenceClassification, teacher_folder, None)
         return SimpleNamespace(
-            student=factorise.build(request), source=source, held_out=batch_of(tokenizer, HELD_OUT), train=request.train
+            student=factorise.build(request),
+            source=source,
+            held_out=batches_of(items_of(tokenizer, HELD_OUT)).fetch(range(len(HELD_OUT))),
+            train=seen,
         )
 
     return made
@@ -57,7 +61,7 @@ def factorised(teacher_folder):
 
 def error(student, source, batch) -> float:
     """Share of the variance of the source's embeddings that the student's don't explain, on real tokens."""
-    real = batch["attention_mask"].bool()
+    real = batch.mask_BT.bool()
     with torch.no_grad():
         own, given = embedded(student, batch)[real], embedded(source, batch)[real]
     return (((own - given) ** 2).sum() / ((given - given.mean(0)) ** 2).sum()).item()
@@ -76,9 +80,9 @@ def flatten(model, dimensions: int) -> None:
             table.copy_(table @ directions @ directions.T)
 
 
-def logits(model, batch):
+def logits(model, inputs):
     with torch.no_grad():
-        return model(**batch).logits
+        return model(**inputs).logits
 
 
 def test_wider_embeddings_are_closer_to_the_sources_and_far_closer_than_random_ones(factorised):
@@ -117,11 +121,11 @@ def test_layers_are_the_sources_and_the_head_answers_as_its_does(factorised):
     assert all(torch.equal(own[name], theirs[name]) for name in theirs)
     dense = made.student.classifier.dense
     assert torch.equal(dense.weight, made.source.bert.pooler.dense.weight)
-    own, given = logits(made.student, made.held_out), logits(made.source, made.held_out)
+    own, given = logits(made.student, made.held_out.inputs), logits(made.source, made.held_out.inputs)
     solved = ((own - given) ** 2).mean() / given.var()
     with torch.no_grad():
         made.student.classifier.out_proj.load_state_dict(made.source.classifier.state_dict())
-    copied = ((logits(made.student, made.held_out) - given) ** 2).mean() / given.var()
+    copied = ((logits(made.student, made.held_out.inputs) - given) ** 2).mean() / given.var()
     assert solved < 0.02 < copied
 
 
@@ -147,7 +151,7 @@ def test_it_is_a_stock_model_that_any_client_loads(factorised, tmp_path):
     made.student.save_pretrained(tmp_path)
     again, info = ElectraForSequenceClassification.from_pretrained(tmp_path, output_loading_info=True)
     assert not info["missing_keys"]
-    assert torch.equal(logits(again.eval(), made.held_out), logits(made.student, made.held_out))
+    assert torch.equal(logits(again.eval(), made.held_out.inputs), logits(made.student, made.held_out.inputs))
     assert made.student.config.id2label == made.source.config.id2label
 
 
@@ -174,11 +178,9 @@ def test_what_cannot_be_factorised_is_refused(build):
 
 
 def test_usage_counts_tokens_positions_and_types():
-    train = Ragged(
-        {"input_ids": np.array([1, 1, 2, 1]), "token_type_ids": np.array([0, 0, 1, 0])},
-        np.array([0, 3, 4]),
-        frozenset({"input_ids", "token_type_ids"}),
-    )
+    sequence = Column("input", "sequence")
+    content = {"input_ids": [[1, 1, 2], [1]], "token_type_ids": [[0, 0, 1], [0]]}
+    train = Items.of({"input_ids": sequence, "token_type_ids": sequence}, content, [0, 1])
     tokens, positions, types = usage(train, [5, 4, 2])
     assert tokens.tolist() == pytest.approx([0.01, 0.95 * 0.75 + 0.01, 0.95 * 0.25 + 0.01, 0.01, 0.01])
     assert positions.tolist() == [0.5, 0.25, 0.25, 0]

@@ -75,4 +75,4 @@ def test_they_are_trained_exported_and_as_large_as_planned(data_folder, tmp_path
         "fewer": "edgedistill-pruned-bert",
     }
     assert configs["trimmed"]["embedding_size"] == configs["narrowed"]["embedding_size"] == 12
-    assert {each.round: each.agreement_with_student for each in results.candidates} == dict.fromkeys(made, 1.0)
+    assert {each.model: each.agreement_with_student for each in results.candidates} == dict.fromkeys(made, 1.0)

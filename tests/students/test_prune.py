@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
+from helpers import text_items
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
+from edgedistill import plugins
 from edgedistill.contracts.model_layout import LAYOUTS
 from edgedistill.contracts.student import StudentRequest
 from edgedistill.errors import UserError
@@ -15,9 +18,11 @@ from edgedistill.models import load_model, parameter_count
 from edgedistill.pruned_model import PrunedBertForSequenceClassification, as_stock
 from edgedistill.students import prune
 from edgedistill.students.prune import Importance, choose, cut, measure_importance
+from edgedistill.training import TrainingData
 
 COSTS = prune.unit_costs(hidden_size=32, head_size=8)
-PADDED = torch.tensor([[1] * 12, [1] * 12, [1] * 7 + [0] * 5, [1] * 3 + [0] * 9])
+LENGTHS = (12, 12, 7, 3)
+TASK = plugins.task("text-classification")
 
 
 def logits(model, inputs, **more):
@@ -26,8 +31,18 @@ def logits(model, inputs, **more):
 
 
 def probe(seed: int = 1, labels: tuple[int, ...] = (0, 1, 2, 0)):
-    ids = torch.randint(5, 50, (4, 12), generator=torch.Generator().manual_seed(seed))
-    return {"input_ids": ids, "attention_mask": PADDED, "labels": torch.tensor(labels)}
+    ids = torch.randint(5, 50, (4, 12), generator=torch.Generator().manual_seed(seed)).tolist()
+    given = [row[:length] for row, length in zip(ids, LENGTHS, strict=True)][: len(labels)]
+    return TrainingData.plain([text_items(given, list(labels))], TASK).fetch(range(len(labels)))
+
+
+def measured(model, batch) -> Importance:
+    """The importance of a model's units on one batch."""
+
+    def loss(model, batch):
+        return TASK.model.loss(TASK.model.forward(model, batch.inputs), batch.columns, 0.0)
+
+    return measure_importance(model, SimpleNamespace(probe=[batch], loss=loss), LAYOUTS["bert"])
 
 
 @pytest.fixture
@@ -48,7 +63,7 @@ def test_nothing_has_to_go_and_the_answers_are_exactly_the_sources(build, source
 def test_the_pruned_student_is_the_source_with_those_units_switched_off(source, attention):
     model = source[0]
     batch = probe()
-    kept = choose(measure_importance(model, [batch], LAYOUTS["bert"]).normalised(), COSTS, 20_000)
+    kept = choose(measured(model, batch).normalised(), COSTS, 20_000)
     assert len({len(neurons) for neurons in kept.neurons}) > 1  # layers differ, which is the point
     student = cut(model, kept).eval()
     silent = copy.deepcopy(model)
@@ -57,7 +72,7 @@ def test_the_pruned_student_is_the_source_with_those_units_switched_off(source, 
             for head in set(range(4)) - set(heads):
                 layer.attention.output.dense.weight[:, head * 8 : head * 8 + 8] = 0
             layer.output.dense.weight[:, sorted(set(range(64)) - set(neurons))] = 0
-    inputs = {key: batch[key] for key in ("input_ids", "attention_mask")}
+    inputs = batch.inputs
     for each in (student, silent):
         each.set_attn_implementation(attention)
     torch.testing.assert_close(logits(student, inputs), logits(silent, inputs), rtol=0, atol=1e-6)
@@ -92,7 +107,7 @@ def test_importance_is_the_change_of_each_items_loss_as_a_unit_fades(source, par
     """Michel et al. 2019, eq. 2: the derivative by a mask on the unit, its absolute value averaged over items."""
     model = source[0].double()
     batch = probe()
-    importance = measure_importance(model, [batch], LAYOUTS["bert"])
+    importance = measured(model, batch)
     layer = model.bert.encoder.layer[2]
     weight = (layer.attention.output if part == "heads" else layer.output).dense.weight
     original = weight.detach().clone()
@@ -101,8 +116,8 @@ def test_importance_is_the_change_of_each_items_loss_as_a_unit_fades(source, par
         with torch.no_grad():
             weight.copy_(original)
             weight[:, columns] *= mask
-        found = logits(model, {key: batch[key] for key in ("input_ids", "attention_mask")})
-        return torch.nn.functional.cross_entropy(found, batch["labels"], reduction="none")
+        found = logits(model, batch.inputs)
+        return torch.nn.functional.cross_entropy(found, batch.targets["labels"], reduction="none")
 
     by_hand = ((losses(1 + 1e-4) - losses(1 - 1e-4)) / 2e-4).abs().mean()
     index = {"heads": 1, "neurons": 7}[part]
@@ -111,13 +126,12 @@ def test_importance_is_the_change_of_each_items_loss_as_a_unit_fades(source, par
 
 def test_items_without_a_label_say_nothing(source):
     model = source[0]
-    some = measure_importance(model, [probe(labels=(0, 1, 2, -100))], LAYOUTS["bert"])
-    first = {key: value[:3] for key, value in probe().items()}
-    alone = measure_importance(model, [first], LAYOUTS["bert"])
+    some = measured(model, probe(labels=(0, 1, 2, -100)))
+    alone = measured(model, probe(labels=(0, 1, 2)))
     for mine, other in zip(some.heads + some.neurons, alone.heads + alone.neurons, strict=True):
         torch.testing.assert_close(mine, other)
     with pytest.raises(UserError, match="on labelled training items, and none has a label"):
-        measure_importance(model, [probe(labels=(-100,) * 4)], LAYOUTS["bert"])
+        measured(model, probe(labels=(-100,) * 4))
 
 
 def test_each_layer_is_normalised_and_squares_are_ranked_by_what_they_save():
@@ -218,11 +232,12 @@ def test_a_uniform_cut_is_published_as_a_plain_bert(source):
         "another number of neurons": (heads, [list(range(16))] * 3 + [list(range(17))]),
         "a head less": ([[0, 1, 3]] * 4, [list(range(16))] * 4),
     }
+    inputs = {"input_ids": torch.randint(5, 50, (4, 12), generator=torch.Generator().manual_seed(1))}
     for name, (kept_heads, kept_neurons) in cases.items():
         student = cut(model, prune.Kept(kept_heads, kept_neurons)).eval()
         stock = as_stock(student)
         assert stock.config.model_type == ("bert" if name == "every layer alike" else "edgedistill-pruned-bert"), name
-        assert torch.equal(logits(stock, {"input_ids": PADDED + 5}), logits(student, {"input_ids": PADDED + 5}))
+        assert torch.equal(logits(stock, inputs), logits(student, inputs))
     stock = as_stock(cut(model, prune.Kept(*cases["every layer alike"])))
     assert type(stock).__name__ == "BertForSequenceClassification"
     assert stock.config.intermediate_size == 16

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from helpers import text_items
 from transformers import AutoModelForSequenceClassification
 
 from edgedistill.contracts.student import StudentRequest
 from edgedistill.errors import UserError
 from edgedistill.models import load_model, load_tokenizer, save_model
-from edgedistill.ragged import Ragged
 from edgedistill.static_model import StaticConfig, StaticForSequenceClassification
 from edgedistill.students import static
 
@@ -26,7 +26,7 @@ def build(teacher_folder, **settings: object):
         config_overrides={"num_labels": 3},
         tokenizer=tokenizer,
         probe=[],
-        train=Ragged({"input_ids": ids}, np.array([0, len(ids)]), frozenset({"input_ids"})),
+        train=text_items([ids]),
         kept_tokens=list(range(len(tokenizer))),
     )
     return static.build(request).eval()

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
-from helpers import quickstart_rows
+from helpers import quickstart_rows, text_items
 from transformers import AutoModelForSequenceClassification
 
+from edgedistill.contracts.items import Items
 from edgedistill.contracts.student import StudentRequest
 from edgedistill.models import load_model, load_tokenizer
-from edgedistill.ragged import Ragged
 from edgedistill.students import trim_vocabulary
 
 TEXTS = [row["text"] for row in quickstart_rows("train")[:40]]
 
 
-def tokens_of(tokenizer, texts: list[str]) -> Ragged:
-    encoded = tokenizer(texts)["input_ids"]
-    offsets = np.concatenate([[0], np.cumsum([len(each) for each in encoded])])
-    return Ragged({"input_ids": np.concatenate(encoded)}, offsets, frozenset({"input_ids"}))
+def tokens_of(tokenizer, texts: list[str]) -> Items:
+    return text_items(tokenizer(texts)["input_ids"])
 
 
 @pytest.fixture

@@ -56,8 +56,8 @@ def digits(tmp_path_factory):
 
 def test_images_go_all_the_way(digits):
     run, results = digits
-    assert results.teacher.accuracy > 0.9
-    assert results.rounds[0].accuracy > 0.8
+    assert results.teacher.test.value > 0.9
+    assert results.rounds[0].test.value > 0.8
     assert results.candidate("small/onnx/fp32/onnxruntime").agreement_with_student == 1.0
     session = onnxruntime.InferenceSession(run / "models/small/onnx/model.onnx", providers=["CPUExecutionProvider"])
     (given,) = session.get_inputs()
@@ -74,14 +74,14 @@ def test_a_round_starts_from_a_trained_network(digits, tmp_path):
     tree["rounds"][0]["stages"][0] |= {"epochs": 1, "learning_rate": 1e-6}
     tree |= {"control": False, "quantize": [{"precision": "fp32"}]}
     found = edgedistill.run(write_recipe(tree, tmp_path), out=tmp_path / "run", stream=None)
-    assert abs(found.rounds[0].accuracy - before.rounds[0].accuracy) < 0.05
+    assert abs(found.rounds[0].test.value - before.rounds[0].test.value) < 0.05
 
 
 def test_the_splits_do_not_overlap_and_hold_every_digit(digits):
     _, results = digits
-    assert results.data["rows"] == {"train": 539, "validation": 180, "test": 359}
-    assert results.data["duplicate_counts"]["train/test"] == 0
-    assert results.data["labels"] == 10
+    assert results.data.examples == {"train": 539, "validation": 180, "test": 359}
+    assert results.data.duplicate_counts["train/test"] == 0
+    assert results.data.labels == 10
 
 
 @pytest.mark.parametrize(
@@ -136,8 +136,8 @@ def test_a_lone_file_of_an_image_task_is_not_measured_yet(digits, tmp_path):
 
 @pytest.mark.parametrize("image", [None, [], "pixels", [0.5]])
 def test_rows_without_whole_numbers_are_named(image):
-    assert "expected a list of whole numbers" in task.problem_in({"image": image}, {"image": "image"}, False)
-    assert task.problem_in({"image": [1, 2]}, {"image": "image", "label": "label"}, True) is not None
+    assert "expected a list of whole numbers" in task.problem({"image": image}, {"image": "image"}, False)
+    assert task.problem({"image": [1, 2]}, {"image": "image", "label": "label"}, True) is not None
 
 
 def test_an_image_is_shown_as_characters():

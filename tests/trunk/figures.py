@@ -43,7 +43,7 @@ class Recount:
 
     def logits(self, model, split):
         (file,) = self.run.glob(f"steps/[0-9][0-9]-*-{model}/{split}.safetensors")
-        return load_file(file)["values"]
+        return load_file(file)["value.logits"]
 
     def says(self, model, split="test"):
         return self.logits(model, split).argmax(1)
@@ -69,7 +69,7 @@ class Recount:
         found |= dict(_leaves("results.stop.judgements", judgements))
         found |= {"results.stop.round": self.rounds[-1], "results.stop.early": judgements[-1]["stop"]}
         names = ("train", "validation", "test", "unlabeled")
-        found |= {f"results.data.rows.{name}": len(self.sets[name]) for name in names}
+        found |= {f"results.data.examples.{name}": len(self.sets[name]) for name in names}
         found["results.data.labels"] = len(self.labels)
         found |= dict(_leaves("results.flips", self._flips()))
         found |= dict(_leaves("results.errors", self._texts()))
@@ -85,21 +85,38 @@ class Recount:
         weights = load_file(self.step(name) / "model" / "model.safetensors")
         return {
             "parameters": sum(value.size for value in weights.values()),
-            "accuracy": right.mean(),
-            "accuracy_ci": wilson(int(right.sum()), len(right)),
-            "validation_accuracy": validation,
+            "figures": [
+                self._accuracy(right, "test"),
+                self._f1(self.says(name), "test"),
+                self._accuracy(self.right(name, "validation"), "validation"),
+                self._f1(self.says(name, "validation"), "validation"),
+            ],
             "calibration_error": calibration_error(self.logits(name, "test"), np.array(self.ids["test"])),
-            "elsewhere": {each: self._elsewhere(name, each) for each in self.recipe["evaluate"]["ood"]},
+            "ood": {each: self._ood(name, each) for each in self.recipe["evaluate"]["ood"]},
         }
 
-    def _elsewhere(self, model, name):
+    def _accuracy(self, right, split):
+        low, high = wilson(int(right.sum()), len(right))
+        facts = {"metric": "accuracy", "direction": "higher", "examples": len(right), "split": split}
+        return {**facts, "value": right.mean(), "low": low, "high": high}
+
+    def _f1(self, said, split, ids=None):
+        ids = np.array(self.ids[split]) if ids is None else ids
+        generator, draws = np.random.default_rng(0), []
+        for _ in range(RESAMPLES):
+            drawn = generator.integers(0, len(ids), len(ids))
+            draws.append(f1(said[drawn], ids[drawn]))
+        low, high = percentiles(draws)
+        facts = {"metric": "f1_macro", "direction": "higher", "examples": len(ids), "split": split}
+        return {**facts, "value": f1(said, ids), "low": low, "high": high}
+
+    def _ood(self, model, name):
         logits, ids = self.logits(model, f"ood-{name}"), np.array(self.ids[name])
         known = ids >= 0
-        found = {"items": len(ids), "out_of_scope": int((~known).sum())}
-        found |= {"accuracy": None, "accuracy_ci": None, "calibration_error": None}
+        found = {"examples": len(ids), "out_of_scope": int((~known).sum()), "calibration_error": None}
         if known.any():
-            right = logits[known].argmax(1) == ids[known]
-            found |= {"accuracy": right.mean(), "accuracy_ci": wilson(int(right.sum()), len(right))}
+            said = logits[known].argmax(1)
+            found["figures"] = [self._accuracy(said == ids[known], name), self._f1(said, name, ids[known])]
             found["calibration_error"] = calibration_error(logits[known], ids[known])
         inside, outside = confidence(self.logits(model, "test")), confidence(logits[~known])
         pairs = (inside[:, None] > outside) + 0.5 * (inside[:, None] == outside)
@@ -109,28 +126,25 @@ class Recount:
             first = generator.multinomial(n, np.full(n, 1 / n))
             second = generator.multinomial(m, np.full(m, 1 / m))
             draws.append(first @ pairs @ second / (n * m))
-        return {**found, "auroc": pairs.mean(), "auroc_ci": percentiles(draws)}
+        low, high = percentiles(draws)
+        return {**found, "auroc": {"value": pairs.mean(), "low": low, "high": high}}
 
     def _round(self, name, before):
         right, teacher = self.right(name), self.right("teacher")
         control = self.right(f"{name}-control")
         gain, drop = right - control, teacher - right
         own, given, earlier = self.says(name), self.says("teacher"), self.right(before)
-        better, worse = int((gain > 0).sum()), int((gain < 0).sum())
         trials = self._trials(name)
-        best = max(trials, key=lambda trial: trial["metric"]) if trials else {"teacher": ["teacher"]}
+        best = max(trials, key=lambda trial: trial["value"]) if trials else {"teacher": ["teacher"]}
         return {
             **self._model(name),
             "id": name,
             "teacher": " + ".join(best["teacher"]),
             **({"teacher_trials": trials} if trials else {}),
-            "drop_from_teacher": drop.mean(),
-            "drop_from_teacher_ci": resampled_mean(drop),
+            "drop": paired(drop, "test"),
             "agreement_with_teacher": (own == given).mean(),
-            "control_accuracy": control.mean(),
-            "gain_over_control": gain.mean(),
-            "gain_over_control_ci": resampled_mean(gain),
-            "gain_over_control_p": sign_test(better, worse),
+            "control": self._accuracy(control, "test"),
+            "gain": paired(gain, "test"),
             "errors": {
                 "corrected": int(((earlier == 0) & (right == 1)).sum()),
                 "introduced": int(((earlier == 1) & (right == 0)).sum()),
@@ -139,8 +153,8 @@ class Recount:
             "seeds": [
                 {
                     "seed": seed,
-                    "accuracy": self.right(f"{name}{arm}").mean(),
-                    "control_accuracy": self.right(f"{name}-control{arm}").mean(),
+                    "value": self.right(f"{name}{arm}").mean(),
+                    "control": self.right(f"{name}-control{arm}").mean(),
                 }
                 for seed, arm in [(0, ""), *((seed, f"-seed{seed}") for seed in self.recipe["seeds"])]
             ],
@@ -155,7 +169,7 @@ class Recount:
         for number, option in enumerate(given["choose"], start=1):
             epochs = json.loads((self.step(f"{name}-trial-{number}") / "record.json").read_text())["epochs"]
             teachers = [option] if isinstance(option, str) else option
-            found.append({"teacher": teachers, "metric": max(each["metric"] for each in epochs)})
+            found.append({"teacher": teachers, "value": max(each["metric"] for each in epochs)})
         return found
 
     def _candidate(self, name, precision):
@@ -163,31 +177,33 @@ class Recount:
         predicted = load_file(self.run / "predictions" / "test" / f"{name}-plain-{precision}-plain-runtime.safetensors")
         device, torch = self._on_validation(name, precision)
         batched = self._on_validation(name, precision, "validation_batched")[0]
-        accuracy = (device.argmax(1) == self.ids["validation"]).mean()
-        drop = self.right("teacher", "validation").mean() - accuracy
-        right = predicted["values"].argmax(1) == self.ids["test"]
+        drop = paired(self.right("teacher", "validation") - (device.argmax(1) == self.ids["validation"]), "validation")
+        right = predicted["value.logits"].argmax(1) == self.ids["test"]
         own, other = log_softmax(torch), log_softmax(device)
         agreement = (device.argmax(1) == torch.argmax(1)).mean()
         limits = self.recipe["select"]["limits"]
         size = (self.run / "models" / name / "plain" / file).stat().st_size
-        met = bool(drop <= limits["accuracy_drop"] + 1e-12 and size <= 1e6 * limits["file_mb"])
+        met = bool(drop["value"] <= limits["accuracy_drop"] + 1e-12 and size <= 1e6 * limits["file_mb"])
         verified = bool(agreement >= self.recipe["verify"]["min_agreement"])
         return {
             "id": f"{name}/plain/{precision}/plain-runtime",
-            "round": name,
+            "model": name,
             "precision": precision,
             "file": f"models/{name}/plain/{file}",
             "file_bytes": size,
-            "accuracy": right.mean(),
-            "accuracy_ci": wilson(int(right.sum()), len(right)),
-            "validation_accuracy": accuracy,
-            "accuracy_drop": drop,
+            "figures": [
+                self._accuracy(right, "test"),
+                self._f1(predicted["value.logits"].argmax(1), "test"),
+                self._accuracy(device.argmax(1) == self.ids["validation"], "validation"),
+                self._f1(device.argmax(1), "validation"),
+            ],
+            "drop": drop,
             "agreement_with_student": agreement,
             "agreement_batched": (batched.argmax(1) == torch.argmax(1)).mean(),
-            "validation_accuracy_batched": (batched.argmax(1) == self.ids["validation"]).mean(),
+            "validation_batched": (batched.argmax(1) == self.ids["validation"]).mean(),
             "max_abs_diff": np.abs(device - torch).max(),
             "mean_abs_diff": np.abs(device - torch).mean(),
-            "mean_kl": (np.exp(own) * (own - other)).sum(1).mean(),
+            "mean_divergence": (np.exp(own) * (own - other)).sum(1).mean(),
             "within_limits": met and verified,
             "on_pareto_front": verified,
             **self._times(f"{name}/plain/{precision}/plain-runtime"),
@@ -195,7 +211,7 @@ class Recount:
 
     def _on_validation(self, name, precision, file="validation"):
         verified = self.step(f"verify-{name}-plain-{precision}-plain-runtime") / f"{file}.safetensors"
-        return load_file(verified)["values"], self.logits(name, "validation")
+        return load_file(verified)["value.logits"], self.logits(name, "validation")
 
     def _times(self, candidate):
         seen = json.loads((self.run / "measurements.json").read_text())["candidates"][candidate]
@@ -212,7 +228,7 @@ class Recount:
         its model is not among them."""
 
         def figures(each):
-            return np.array([-each["validation_accuracy"], each["latency_ms"]["p50"], each["file_bytes"]])
+            return np.array([-each["figures"][2]["value"], each["latency_ms"]["p50"], each["file_bytes"]])
 
         verified = [each for each in candidates if each["on_pareto_front"]]
         for each in verified:
@@ -222,20 +238,18 @@ class Recount:
 
     def _judgement(self, name, candidates):
         drops = self.right("teacher", "validation") - self.right(name, "validation")
-        p = sign_test(int((drops > 0).sum()), int((drops < 0).sum()))
+        drop = paired(drops, "validation")
         rule, generator = self.recipe["stop"]["when"]["accuracy_drop"], np.random.default_rng(0)
         draws = [drops[generator.integers(0, len(drops), len(drops))].mean() for _ in range(RESAMPLES)]
         return {
             "round": name,
-            "drop": drops.mean(),
-            "drop_ci": resampled_mean(drops),
-            "p": p,
-            "real": bool(p < 0.05 and drops.mean() > 0),
+            "drop": drop,
+            "real": bool(drop["p"] < 0.05 and drops.mean() > 0),
             # What answers otherwise than its model counts here too: only drop and size are looked at.
             "within_limits": [
                 each["id"]
                 for each in candidates
-                if each["round"] == name and each["accuracy_drop"] <= self.recipe["select"]["limits"]["accuracy_drop"]
+                if each["model"] == name and each["drop"]["value"] <= self.recipe["select"]["limits"]["accuracy_drop"]
             ],
             "stop": bool(np.percentile(draws, 5) > rule),
         }
@@ -330,6 +344,21 @@ def resampled_mean(values):
     """The middle 95% of the means of 2000 resamples."""
     generator = np.random.default_rng(0)
     return percentiles([values[generator.integers(0, len(values), len(values))].mean() for _ in range(RESAMPLES)])
+
+
+def paired(differences, split):
+    """A mean difference on the same examples; its p is McNemar's."""
+    low, high = resampled_mean(differences)
+    p = sign_test(int((differences > 0).sum()), int((differences < 0).sum()))
+    return {"value": differences.mean(), "low": low, "high": high, "p": p, "split": split}
+
+
+def f1(said, ids):
+    """Mean over the classes that occur of 2 hits / (said + right)."""
+    found = []
+    for each in np.union1d(said, ids):
+        found.append(2 * np.sum((said == each) & (ids == each)) / (np.sum(said == each) + np.sum(ids == each)))
+    return float(np.mean(found))
 
 
 def percentiles(draws):

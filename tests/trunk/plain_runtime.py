@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trunk.plain_target import PACKAGES, Session
+from trunk.plain_target import PACKAGES, Graph
 
 from edgedistill.contracts.runtime import Runtime
 
@@ -11,6 +11,6 @@ RUNTIME = Runtime(
     targets=("plain",),
     suffixes=(".npz",),
     packages=PACKAGES,
-    open=lambda file, threads: Session(file),
+    open=lambda file, threads, names: Graph(file),
     version=lambda: "1",
 )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from edgedistill.contracts.driver import Port, feeds_of
 from edgedistill.contracts.precision import Precision
 from edgedistill.contracts.target import MadeFile, Target
 from edgedistill.packages import Packages
@@ -39,10 +40,11 @@ def _in_eight_bits(name, value):
     return [(name, np.round(value / scale).astype(np.int8)), (f"{name}.scale", np.float32(scale))]
 
 
-class Session:
+class Graph:
     """A BERT for sequence classification with the activation `relu`, computed in float64."""
 
-    input_names = ["input_ids", "attention_mask", "token_type_ids"]  # noqa: RUF012 - the protocol's attribute
+    inputs = dict.fromkeys(("input_ids", "attention_mask", "token_type_ids"), Port("int64", (None, None)))
+    outputs = {"logits": Port("float32", (None, None))}  # noqa: RUF012 - the protocol's attributes
 
     def __init__(self, file):
         stored = np.load(file)
@@ -53,8 +55,8 @@ class Session:
             if not name.endswith(".scale") and name != "heads"
         }
 
-    def run(self, inputs):
-        ids, mask, kinds = (inputs[name] for name in self.input_names)
+    def run(self, feeds):
+        ids, mask, kinds = feeds_of(self.inputs, feeds).values()
         embedded = "bert.embeddings"
         x = self.weights[f"{embedded}.word_embeddings.weight"][ids]
         x = x + self.weights[f"{embedded}.position_embeddings.weight"][: ids.shape[1]]
@@ -62,7 +64,7 @@ class Session:
         for number in range(sum(name.endswith("attention.self.query.weight") for name in self.weights)):
             x = self._layer(x, mask, f"bert.encoder.layer.{number}")
         x = np.tanh(self._linear(x[:, 0], "bert.pooler.dense"))
-        return [self._linear(x, "classifier").astype(np.float32)]
+        return {"logits": self._linear(x, "classifier").astype(np.float32)}
 
     def backend(self):
         return {"ran": "numpy"}

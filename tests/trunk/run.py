@@ -30,7 +30,7 @@ ENVIRONMENT = {
     "CUDA_VISIBLE_DEVICES": "",
     "HF_HUB_OFFLINE": "1",
 }
-_CLOCK = ("seconds", "samples_per_second", "latency_ms", "throughput_per_s", "peak_rss_mb", "load_ms", "environment")
+_CLOCK = ("seconds", "samples_per_second", "latency_ms", "throughput_per_s", "peak_rss_mb", "load_ms", "hosts")
 _OTHERWISE = (
     "edgedistill",
     "on_pareto_front",

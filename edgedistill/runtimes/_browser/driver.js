@@ -42,7 +42,9 @@ const commands = {
       graphOptimizationLevel: "all",
       externalData: data.map((name) => ({ path: name.split("/").pop(), data: here(name).href })),
     });
-    return [{ load_ms: performance.now() - begun, inputs: session.inputNames, outputs: session.outputNames }, []];
+    const load_ms = performance.now() - begun;
+    const ports = (metadata) => metadata.map(({ name, type, shape }) => ({ name, type, shape }));
+    return [{ load_ms, inputs: ports(session.inputMetadata), outputs: ports(session.outputMetadata) }, []];
   },
 
   async run(_, given) {

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from edgedistill.arrays import Array, Arrays
+from edgedistill.contracts.driver import Port, PortNames, named
 from edgedistill.errors import EdgedistillError
 from edgedistill.packages import Extension
-from edgedistill.runtimes.executorch import arguments, delegation, input_names
+from edgedistill.runtimes.executorch import TYPES, arguments, delegation, port
 
 _PACKAGE = Path("executorch")
 EXTENSION = Extension(
@@ -30,51 +30,53 @@ EXTENSION = Extension(
         "executorch_threadpool",
     ),
 )
-_TYPES: dict[int, type[np.generic]] = {4: np.int64, 6: np.float32}
-"""ExecuTorch's numbers of the types that our files return."""
-
 _Sizes = ctypes.POINTER(ctypes.c_int32)
 
 
-class NativeSession:
+class NativeGraph:
     """A program opened by ExecuTorch's C++ runtime."""
 
-    def __init__(self, file: Path, threads: int) -> None:
+    def __init__(self, file: Path, threads: int, names: PortNames) -> None:
         self._file = file
         self._library = _load()
         self._program = ctypes.c_void_p()
         opened = ctypes.byref(self._program)
         self._check(self._library.program_open(str(file).encode(), ctypes.c_uint32(threads), opened))
         self._threads = int(self._library.program_threads())
-        infos = [self._input(index) for index in range(self._library.program_inputs(self._program))]
-        self._largest = infos[0][1]
-        self.input_names: list[str] = input_names(infos[0][0], len(infos))
+        taken = [self._input(index) for index in range(self._library.program_inputs(self._program))]
+        self.inputs = named(names.inputs, taken, "inputs")
+        # Nothing is told of outputs before there are some.
+        self.outputs = {name: Port("float32", None) for name in names.outputs}
 
-    def run(self, inputs: Mapping[str, NDArray[np.generic]]) -> list[NDArray[np.generic]]:
-        """All outputs for one batch; inputs that the file doesn't have are left out.
+    def run(self, feeds: Arrays) -> dict[str, Array]:
+        """All outputs for one batch; feeds that the file doesn't have are left out.
 
         Raises:
             EdgedistillError: a larger input than the file has room for, or the program failed.
         """
-        arrays = arguments(self.input_names, self._largest, inputs)
+        arrays = arguments(self.inputs, feeds)
         sizes = [size for array in arrays for size in array.shape]
         data = (ctypes.c_void_p * len(arrays))(*(array.ctypes.data for array in arrays))
         self._check(self._library.program_run(self._program, data, (ctypes.c_int32 * len(sizes))(*sizes)))
-        return [self._output(index) for index in range(self._library.program_outputs(self._program))]
+        found = [self._output(index) for index in range(self._library.program_outputs(self._program))]
+        if len(found) != len(self.outputs):
+            told = ", ".join(map(repr, self.outputs))
+            raise EdgedistillError(f"ExecuTorch gave {len(found)} outputs, the file's record names {told}")
+        return dict(zip(self.outputs, found, strict=True))
 
     def backend(self) -> dict[str, object]:
         """See `delegation`."""
         return {**delegation(self._file), "threads": self._threads}
 
-    def _input(self, index: int) -> tuple[int, tuple[int, ...]]:
+    def _input(self, index: int) -> Port:
         """Its type, and the largest shape."""
         kind, sizes = ctypes.c_int8(), _Sizes()
         rank = self._library.program_input(
             self._program, ctypes.c_size_t(index), ctypes.byref(kind), ctypes.byref(sizes)
         )
-        return kind.value, tuple(sizes[:rank])
+        return port(kind.value, sizes[:rank])
 
-    def _output(self, index: int) -> NDArray[np.generic]:
+    def _output(self, index: int) -> Array:
         """A copy: the values are the program's own until it runs again.
 
         Raises:
@@ -83,9 +85,9 @@ class NativeSession:
         kind, sizes, data = ctypes.c_int8(), _Sizes(), ctypes.c_void_p()
         place = (ctypes.byref(kind), ctypes.byref(sizes), ctypes.byref(data))
         rank = self._library.program_output(self._program, ctypes.c_size_t(index), *place)
-        if kind.value not in _TYPES:
+        if kind.value not in TYPES:
             raise EdgedistillError(f"output {index} of the ExecuTorch file is of type {kind.value}, expected float32")
-        found: NDArray[np.generic] = np.empty(tuple(sizes[:rank]), _TYPES[kind.value])
+        found: Array = np.empty(tuple(sizes[:rank]), TYPES[kind.value])
         if found.nbytes:
             ctypes.memmove(found.ctypes.data, data, found.nbytes)
         return found

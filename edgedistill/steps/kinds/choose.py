@@ -43,4 +43,4 @@ class Chosen(Record):
     choice: Choice
 
 
-KIND = StepKind("edgedistill.steps.choose:run", 3, Settings, Inputs, Chosen)
+KIND = StepKind("edgedistill.steps.choose:run", 4, Settings, Inputs, Chosen)

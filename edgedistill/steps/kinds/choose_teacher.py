@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from edgedistill.recipe import Teachers
+from edgedistill.recipe import TaskSpec, Teachers
 from edgedistill.spec import RoundRef, Spec
 from edgedistill.step import StepKind
 from edgedistill.store.handle import Artifact
@@ -13,8 +13,9 @@ from edgedistill.store.records.models import TeacherChosen, TrainedModel
 
 
 class Settings(Spec):
-    """What was tried, in the recipe's order."""
+    """The task and its metric, and what was tried, in the recipe's order."""
 
+    task: TaskSpec
     options: Annotated[tuple[Teachers, ...], RoundRef()]
 
 
@@ -25,4 +26,4 @@ class Inputs:
     trials: tuple[Artifact[TrainedModel], ...]
 
 
-KIND = StepKind("edgedistill.steps.choose_teacher:run", 2, Settings, Inputs, TeacherChosen)
+KIND = StepKind("edgedistill.steps.choose_teacher:run", 3, Settings, Inputs, TeacherChosen)

@@ -34,4 +34,4 @@ class Inputs:
     reference: Artifact[Evaluation]
 
 
-KIND = StepKind("edgedistill.steps.emulate:run", 2, Settings, Inputs, Emulated)
+KIND = StepKind("edgedistill.steps.emulate:run", 3, Settings, Inputs, Emulated)

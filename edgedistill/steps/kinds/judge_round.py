@@ -47,4 +47,4 @@ class Judged(Record):
     judgement: Judgement
 
 
-KIND = StepKind("edgedistill.steps.judge_round:run", 2, Settings, Inputs, Judged)
+KIND = StepKind("edgedistill.steps.judge_round:run", 3, Settings, Inputs, Judged)

@@ -35,4 +35,4 @@ class Inputs:
     source: Artifact[MadeFiles] | None = None
 
 
-KIND = StepKind("edgedistill.steps.make_file:run", 3, Settings, Inputs, MadeFiles)
+KIND = StepKind("edgedistill.steps.make_file:run", 4, Settings, Inputs, MadeFiles)

@@ -31,4 +31,4 @@ class Inputs:
     verified: Mapping[VerifyId, Artifact[Verified]]
 
 
-KIND = StepKind("edgedistill.steps.measure:run", 5, Settings, Inputs, Measured, host=True)
+KIND = StepKind("edgedistill.steps.measure:run", 6, Settings, Inputs, Measured, host=True)

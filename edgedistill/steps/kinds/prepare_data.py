@@ -37,4 +37,4 @@ class Inputs:
     tokens: Artifact[TokenisedData] | None = None
 
 
-KIND = StepKind("edgedistill.steps.prepare_data:run", 7, Settings, Inputs, TokenisedData)
+KIND = StepKind("edgedistill.steps.prepare_data:run", 8, Settings, Inputs, TokenisedData)

@@ -29,4 +29,4 @@ class Inputs:
     data: DataInputs
 
 
-KIND = StepKind("edgedistill.steps.prepare_elsewhere:run", 3, Settings, Inputs, TokenisedData)
+KIND = StepKind("edgedistill.steps.prepare_elsewhere:run", 4, Settings, Inputs, TokenisedData)

@@ -29,4 +29,4 @@ class Inputs:
     data: DataInputs
 
 
-KIND = StepKind("edgedistill.steps.prepare_split:run", 4, Settings, Inputs, PreparedSplit)
+KIND = StepKind("edgedistill.steps.prepare_split:run", 5, Settings, Inputs, PreparedSplit)

@@ -33,4 +33,4 @@ class Inputs:
     model: Artifact[TrainedModel]
 
 
-KIND = StepKind("edgedistill.steps.record_signals:run", 3, Settings, Inputs, Signals)
+KIND = StepKind("edgedistill.steps.record_signals:run", 4, Settings, Inputs, Signals)

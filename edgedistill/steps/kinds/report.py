@@ -59,4 +59,4 @@ class Inputs:
     chosen: Artifact[Chosen]
 
 
-KIND = StepKind("edgedistill.steps.report:run", 9, Settings, Inputs, Reported)
+KIND = StepKind("edgedistill.steps.report:run", 10, Settings, Inputs, Reported)

@@ -26,4 +26,4 @@ class Inputs:
     data: DataInputs
 
 
-KIND = StepKind("edgedistill.steps.retokenise:run", 5, Settings, Inputs, TokenisedData)
+KIND = StepKind("edgedistill.steps.retokenise:run", 6, Settings, Inputs, TokenisedData)

@@ -26,4 +26,4 @@ class Inputs:
     data: DataInputs
 
 
-KIND = StepKind("edgedistill.steps.retokenise_split:run", 3, Settings, Inputs, PreparedSplit)
+KIND = StepKind("edgedistill.steps.retokenise_split:run", 4, Settings, Inputs, PreparedSplit)

@@ -45,9 +45,9 @@ class SplitFacts(Spec):
 
 
 class TokenisedData(Record):
-    """Labels, columns and tokenizer, and one or several splits in its tokens: `SPLIT/rows` and `SPLIT/tokens`."""
+    """Labels, columns and tokenizer, and splits in its tokens: `SPLIT/rows` and `SPLIT/items.safetensors`."""
 
-    SCHEMA: ClassVar[str] = "tokenised-data/1"
+    SCHEMA: ClassVar[str] = "tokenised-data/2"
 
     labels: tuple[str, ...]
     """In the order of their ids."""
@@ -59,7 +59,6 @@ class TokenisedData(Record):
     """What the task's columns are called in the data."""
     max_length: int
     """The longest input in tokens."""
-    pad_token: int
     embedding_rows: int | None
     """Rows of the teacher's embeddings; None where the teacher is made for the tokenizer."""
     kept_tokens: tuple[int, ...] | None = None
@@ -71,7 +70,7 @@ class TokenisedData(Record):
 class PreparedSplit(Record):
     """A further split in the tokens of a data step: `SPLIT/rows` and `SPLIT/tokens`."""
 
-    SCHEMA: ClassVar[str] = "prepared-split/1"
+    SCHEMA: ClassVar[str] = "prepared-split/2"
 
     split: str
     facts: SplitFacts

@@ -40,6 +40,14 @@ class OpenedFile(Spec):
     file: FileName
 
 
+class MadeComponent(Spec):
+    """The files of one component, and the tensors that they take and give, in their order."""
+
+    files: tuple[OpenedFile, ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
 class ShapeChecked(Spec):
     """A file against its torch model on one padded batch."""
 
@@ -51,19 +59,19 @@ class ShapeChecked(Spec):
 class MadeFiles(Record):
     """The files of a model in one target and precision; all that is published beside it belongs to them."""
 
-    SCHEMA: ClassVar[str] = "made-files/1"
+    SCHEMA: ClassVar[str] = "made-files/2"
 
-    opened: tuple[OpenedFile, ...]
+    components: Mapping[str, MadeComponent]
     build_files: tuple[FileName, ...]
     """For building the runtime; no device needs them."""
     checks: tuple[tuple[ShapeChecked, ...], ...]
-    """Of each file that is opened."""
+    """Of each file that is opened, component by component."""
     facts: Mapping[str, JsonValue]
     """What the exporter tells besides."""
 
 
 class Flip(Spec):
-    """An item that a device file answers otherwise than its torch model, with what is right where that is known."""
+    """A decision in which a device file differs from its torch model, with what is right where that is known."""
 
     text: str
     reference: str
@@ -71,30 +79,32 @@ class Flip(Spec):
     device: str
 
 
-class Fidelity(Spec):
-    """How closely a file repeats its torch model: agreement of decisions, differences of logits, KL(torch || file)."""
+class FidelityFigures(Spec):
+    """How closely a file repeats its torch model: agreement of decisions, differences of raw numbers, divergence in the
+    task's own measure."""
 
     agreement: float
     max_abs_diff: float
     mean_abs_diff: float
-    mean_kl: float
-    max_kl: float
+    mean_divergence: float
+    max_divergence: float
 
 
 class Verified(Record):
     """A file against its torch model on the whole validation set, item by item."""
 
-    SCHEMA: ClassVar[str] = "verified/1"
+    SCHEMA: ClassVar[str] = "verified/2"
 
     answers: FileName
     answers_batched: FileName | None
     """Of padded batches; None for files that take one item at a time."""
     backend: Mapping[str, JsonValue]
     """What ran it, as the runtime tells."""
-    fidelity: Fidelity
-    accuracy: float
+    fidelity: FidelityFigures
+    value: float
+    """The primary metric."""
     agreement_batched: float | None
-    accuracy_batched: float | None
+    value_batched: float | None
     flips: tuple[Flip, ...]
 
 
@@ -114,6 +124,8 @@ class Measurement(Spec):
     """What was seen of one candidate."""
 
     latency_ms: Latency
+    phases_ms: Mapping[str, Latency]
+    """Of each phase; empty where a run is one phase."""
     throughput_per_s: float
     load_ms: float
     peak_rss_mb: float | None
@@ -127,7 +139,7 @@ class Measurement(Spec):
 class Measured(Record):
     """All candidates under measurement, on one machine."""
 
-    SCHEMA: ClassVar[str] = "measured/1"
+    SCHEMA: ClassVar[str] = "measured/2"
 
     candidates: Mapping[str, Measurement]
     """By id; what could not be measured is among the artifact's failures."""
@@ -142,23 +154,20 @@ class Measured(Record):
 class Emulated(Record):
     """A file on another processor's kernels, emulated: answers to some items, evenly spread, and instructions."""
 
-    SCHEMA: ClassVar[str] = "emulated/1"
+    SCHEMA: ClassVar[str] = "emulated/2"
 
     validation: FileName
     test: FileName
     """What it answered."""
-    validation_numbers: tuple[int, ...]
-    test_numbers: tuple[int, ...]
-    """Which items those are."""
     cpu: str
     runtime_version: str
     backend: Mapping[str, JsonValue]
+    items: int
+    """How many items of the validation set it was asked, and how many there are."""
     items_of: int
-    """How many there are in the validation set."""
+    test_items: int
     test_items_of: int
     agreement_with_student: float
     max_abs_diff: float
-    accuracy: float
-    accuracy_ci: tuple[float, float]
     instructions_per_inference: float
     counted_inputs: int

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from edgedistill.contracts.metric import Direction
+
 from .base import FileName, Record, Spec
 
 
@@ -41,10 +43,10 @@ class TrainedModel(Record):
         """The epochs of the last stage."""
         return tuple(each for each in self.epochs if each.stage == self.epochs[-1].stage)
 
-    @property
-    def kept_metric(self) -> float:
+    def kept_metric(self, direction: Direction) -> float:
         """The validation metric of the weights that were kept: the best of the last stage's epochs."""
-        return max(each.metric for each in self.last_stage)
+        best = max if direction == "higher" else min
+        return best(each.metric for each in self.last_stage)
 
 
 class Probe(Record):
@@ -66,7 +68,7 @@ Signal = Literal["logits", "hidden", "embedding"]
 class Signals(Record):
     """What one model says about one split or view of it."""
 
-    SCHEMA: ClassVar[str] = "signals/1"
+    SCHEMA: ClassVar[str] = "signals/2"
 
     signal: Signal
     file: FileName
@@ -91,11 +93,11 @@ class TeacherChosen(Record):
 class Evaluation(Record):
     """What a torch model says of a split, and of the sets from elsewhere."""
 
-    SCHEMA: ClassVar[str] = "evaluation/1"
+    SCHEMA: ClassVar[str] = "evaluation/2"
 
     split: Literal["validation", "test"]
-    accuracy: float
-    """The task's metric on the split."""
+    value: float
+    """The primary metric on the split."""
     answers: FileName
     ood: Mapping[str, FileName] = {}
     """By the name of the set, what it says of that."""

@@ -6,9 +6,14 @@ import hashlib
 import json
 import random
 import shutil
+from collections.abc import Callable
+
+import numpy as np
 
 from ..damaged import Json, broken_json
 from .copy import VALUES, Copy
+
+ITEMS, ANSWERS = "golden-items.safetensors", "golden-answers.safetensors"
 
 
 def json_broken(bundle: Copy, rng: random.Random) -> None:
@@ -19,7 +24,7 @@ def json_broken(bundle: Copy, rng: random.Random) -> None:
 def schema_other(bundle: Copy, rng: random.Random) -> None:
     name = rng.choice(["bundle.json", "golden.json"])
     bundle.edit(
-        name, lambda c: c.update(schema=rng.choice(["edgedistill/bundle/2", None, 3, [], "edgedistill/golden/9"]))
+        name, lambda c: c.update(schema=rng.choice(["edgedistill/bundle/3", None, 3, [], "edgedistill/golden/9"]))
     )
 
 
@@ -34,12 +39,12 @@ def fact_odd(bundle: Copy, rng: random.Random) -> None:
 
 
 def file_opened_elsewhere(bundle: Copy, rng: random.Random) -> None:
-    """`opened` leads out of the folder, or to a file that isn't listed among the device's."""
+    """`files` leads out of the folder, or to a file that isn't listed among the device's."""
     outside = bundle.path.parent / "outside.onnx"
     shutil.copy(bundle.model, outside)
     shutil.copy(bundle.model, bundle.path / "unlisted.onnx")
     name = rng.choice(["../outside.onnx", str(outside), "onnx/../../outside.onnx", "unlisted.onnx"])
-    bundle.edit("bundle.json", lambda c: c.update(opened=[[None, name]]))
+    bundle.edit("bundle.json", lambda c: c["components"]["model"].update(files=[[None, name]]))
     bundle.vouch = rng.choice([True, True, False]) or True
 
 
@@ -48,7 +53,7 @@ def file_opened_odd(bundle: Copy, rng: random.Random) -> None:
         "missing.onnx"]], [[-1, "onnx/model.onnx"]],
                         [[0, "onnx/model.onnx"]], [[None, ""]], [[None, "onnx"]], [[1.5, "onnx/model.onnx"]], [[[],
                         "onnx/model.onnx"]], [[None, "a\x00b"]]])  # fmt: skip
-    bundle.edit("bundle.json", lambda c: c.update(opened=value))
+    bundle.edit("bundle.json", lambda c: c["components"]["model"].update(files=value))
 
 
 def device_files_odd(bundle: Copy, rng: random.Random) -> None:
@@ -75,61 +80,63 @@ def tolerance_odd(bundle: Copy, rng: random.Random) -> None:
     bundle.edit("golden.json", lambda c: c.update(tolerance=value))
 
 
+def _edit(bundle: Copy, name: str, array: str, change: Callable[[np.ndarray], np.ndarray]) -> None:
+    """Change one array of a safetensors file."""
+    from safetensors import safe_open
+    from safetensors.numpy import save_file
+
+    file = bundle.path / name
+    with safe_open(file, framework="numpy") as stored:
+        arrays = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118 - not a mapping
+        metadata = stored.metadata()
+    arrays[array] = change(arrays[array])
+    save_file({key: np.ascontiguousarray(value) for key, value in arrays.items()}, file, metadata=metadata)
+
+
 def golden_rows_not_finite(bundle: Copy, rng: random.Random) -> None:
-    value = rng.choice([float("nan"), float("inf"), None, "x", 1e400])
+    def change(logits: np.ndarray) -> np.ndarray:
+        logits = np.array(logits)
+        logits[rng.randrange(len(logits)), 0] = rng.choice([float("nan"), float("inf"), -float("inf")])
+        return logits
 
-    def change(content: Json) -> None:
-        rows = content["items"][rng.randrange(len(content["items"]))]["rows"]
-        rows[0][0] = value
-
-    bundle.edit("golden.json", change)
+    _edit(bundle, ANSWERS, "value.logits", change)
 
 
 def golden_rows_other(bundle: Copy, rng: random.Random) -> None:
     """Other answers than the file gives."""
 
-    def change(content: Json) -> None:
-        rows = content["items"][rng.randrange(len(content["items"]))]["rows"]
-        rows[0][0] += rng.choice([0.5, -3, 100])
+    def change(logits: np.ndarray) -> np.ndarray:
+        logits = np.array(logits)
+        logits[rng.randrange(len(logits)), 0] += rng.choice([0.5, -3, 100])
+        return logits
 
-    bundle.edit("golden.json", change)
+    _edit(bundle, ANSWERS, "value.logits", change)
 
 
 def golden_shapes_odd(bundle: Copy, rng: random.Random) -> None:
-    def change(content: Json) -> None:
-        item = content["items"][0]
-        how = rng.choice(
-            [
-                "no items",
-                "rows",
-                "ragged",
-                "ids",
-                "long ids",
-                "mask",
-                "no ids",
-                "item",
-                "rows empty",
-                "columns",
-                "ids nested",
-                "big ids",
-            ]
-        )
-        if how == "no items":
-            content["items"] = rng.choice([[], None, {}, "x", 3])
-        elif how == "item":
-            content["items"][0] = rng.choice([None, [], "x", {}])
-        elif how == "no ids":
-            item.pop("input_ids")
-        elif how == "mask":
-            item["attention_mask"] = item["attention_mask"][:-1]
-        else:
-            item.update({"rows": {"rows": 3}, "ragged": {"rows": [[1, 2], [1]]}, "ids": {"input_ids": rng.choice([[],
-                [-1], ["a"], None, 3])},
-                         "long ids": {"input_ids": [1] * 5000}, "rows empty": {"rows": []},
-                         "columns": {"rows": [[0.0]]},
-                         "ids nested": {"input_ids": [[1, 2]]}, "big ids": {"input_ids": [2**70]}}[how])  # fmt: skip
-
-    bundle.edit("golden.json", change)
+    how = rng.choice(["no items", "item", "fewer", "classes", "type", "owners", "offsets", "ids", "bytes", "missing"])
+    items = {"no items": rng.choice([[], None, {}, "x", 3]), "item": [rng.choice([None, [], "x", {}])]}
+    ids = rng.choice([-1, 2**40])
+    match how:
+        case "no items" | "item":
+            bundle.edit("golden.json", lambda c: c.update(items=items[how]))
+        case "fewer":
+            _edit(bundle, ANSWERS, "value.logits", lambda array: array[:-1])
+        case "classes":
+            _edit(bundle, ANSWERS, "value.logits", lambda array: array[:, :1])
+        case "type":
+            _edit(bundle, ANSWERS, "value.logits", lambda array: array.astype(np.int64))
+        case "owners":
+            _edit(bundle, ANSWERS, "item", lambda array: array[::-1])
+        case "offsets":
+            _edit(bundle, ITEMS, "offsets.input_ids", lambda array: array + rng.choice([1, 10**6]))
+        case "ids":
+            _edit(bundle, ITEMS, "value.input_ids", lambda array: np.full_like(array, ids))
+        case "bytes":
+            file = bundle.path / rng.choice([ITEMS, ANSWERS])
+            file.write_bytes(rng.choice([b"", b"x" * 100, file.read_bytes()[:-1], b"\xff" * 8 + b"{}"]))
+        case "missing":
+            (bundle.path / rng.choice([ITEMS, ANSWERS])).unlink()
 
 
 def golden_texts_odd(bundle: Copy, rng: random.Random) -> None:
@@ -142,6 +149,8 @@ def golden_texts_odd(bundle: Copy, rng: random.Random) -> None:
                     {"given": "x"},
                     {"given": [3]},
                     {"text": None},
+                    {"answers": ["nothing"]},
+                    {"answers": []},
                     {"given": ["another text"]},
                     {"given": ["a"] * 9},
                 ]

@@ -1,4 +1,4 @@
-"""Accuracy against latency: one mark a candidate, what no other beats, and what was chosen."""
+"""The primary metric against latency, better upwards: one mark per candidate, what no other beats, what was chosen."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edgedistill.contracts.metric import signed
+from edgedistill.evaluation.wording import axis
 from edgedistill.recipe import Limits
 from edgedistill.results import CandidateResult, Results
 
@@ -25,11 +27,13 @@ _CROWDED = 16
 
 @dataclass(frozen=True)
 class Point:
-    """A candidate that can be drawn: it has a median latency and an accuracy."""
+    """A candidate that can be drawn: it has a median latency."""
 
     candidate: CandidateResult
     x: float
     y: float
+    worth: float
+    """`y` with the sign by which larger is better."""
     low: float
     high: float
     colour: str
@@ -42,54 +46,59 @@ class Point:
         return float(self.area**0.5) / 2
 
 
-def accuracy_against_latency(results: Results, limits: Limits) -> str:
-    """Test accuracy over median latency, a mark a candidate; '' when no candidate has both."""
-    points = _points(results)
-    if not points:
+def metric_against_latency(results: Results, limits: Limits) -> str:
+    """The primary metric on test over median latency, a mark a candidate; '' when no candidate has a latency."""
+    drawn = drawable(results)
+    if not drawn:
         return ""
     from matplotlib.figure import Figure
 
     with style("front"):
         figure = Figure(figsize=(9.2, 4.8), dpi=72, layout="constrained")
         axes = figure.add_subplot()
-        _scale(axes, points, results.metric)
+        _scale(axes, drawn, results)
         _limit(axes, limits)
-        _front(axes, points)
-        _marks(axes, points, results.chosen)
-        _legend(axes, points, results.chosen)
+        _front(axes, drawn)
+        _marks(axes, drawn, results.chosen)
+        _legend(axes, drawn, results.chosen)
         figure.canvas.draw()  # the layout must stand before labels are placed in it
-        _labels(axes, points, results)
-        titles = {f"candidate-{i}": _title(point) for i, point in enumerate(points)}
-        return to_svg(figure, f"Test {results.metric} against median latency of {len(points)} candidates", titles)
+        _labels(axes, drawn, results)
+        titles = {f"candidate-{i}": _title(point) for i, point in enumerate(drawn)}
+        return to_svg(
+            figure, f"Test {results.metric_in_words} against median latency of {len(drawn)} candidates", titles
+        )
 
 
 def front_of(points: Sequence[Point]) -> list[Point]:
-    """The points that no other is both faster and more accurate than, fastest first."""
+    """The points that no other is both faster and better than, fastest first."""
     front: list[Point] = []
-    for point in sorted(points, key=lambda each: (each.x, -each.y)):
-        if not front or point.y > front[-1].y:
+    for point in sorted(points, key=lambda each: (each.x, -each.worth)):
+        if not front or point.worth > front[-1].worth:
             front.append(point)
     return front
 
 
-def _points(results: Results) -> list[Point]:
+def drawable(results: Results) -> list[Point]:
+    """The candidates that can be drawn, in their order."""
     rounds = list(dict.fromkeys(["teacher", *(each.id for each in results.rounds)]))
     precisions = list(dict.fromkeys(each.precision for each in results.measured))
     largest = max((each.file_bytes for each in results.measured), default=1)
     found = []
     for each in results.measured:
-        if each.accuracy is None or each.latency_ms.p50 is None:
+        if each.latency_ms.p50 is None:
             continue
-        low, high = each.accuracy_ci or (each.accuracy, each.accuracy)
-        colour = SERIES[rounds.index(each.round) % len(SERIES)] if each.round in rounds else SERIES[0]
+        y = each.test.value
+        low, high = each.test.interval or (y, y)
+        colour = SERIES[rounds.index(each.model) % len(SERIES)] if each.model in rounds else SERIES[0]
         marker = _MARKERS[precisions.index(each.precision) % len(_MARKERS)]
         area = 45 + 380 * each.file_bytes / largest
-        found.append(Point(each, each.latency_ms.p50, each.accuracy, low, high, colour, marker, area))
+        worth = signed(y, results.direction)
+        found.append(Point(each, each.latency_ms.p50, y, worth, low, high, colour, marker, area))
     return found
 
 
-def _scale(axes: Axes, points: Sequence[Point], metric: str) -> None:
-    """Logarithmic where linear would crowd the fast ones together."""
+def _scale(axes: Axes, points: Sequence[Point], results: Results) -> None:
+    """Logarithmic where linear would crowd the fast ones together; better is up."""
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
     slowest, fastest = max(point.x for point in points), min(point.x for point in points)
@@ -105,9 +114,10 @@ def _scale(axes: Axes, points: Sequence[Point], metric: str) -> None:
     axes.yaxis.set_major_locator(MaxNLocator(6))
     low, high = min(point.low for point in points), max(point.high for point in points)
     room = 0.08 * (high - low) or 0.01
-    axes.set_ylim(low - room, high + room)
+    bottom, top = (low - room, high + room) if results.direction == "higher" else (high + room, low - room)
+    axes.set_ylim(bottom, top)
     axes.set_xlabel("median latency of one run, ms")
-    axes.set_ylabel(f"{metric.replace('_', ' ')} on test")
+    axes.set_ylabel(axis(results.metric, results.direction, "on test"))
     axes.tick_params(which="both", length=0)
 
 
@@ -165,7 +175,7 @@ def _legend(axes: Axes, points: Sequence[Point], chosen: str | None) -> None:
         face = colour if filled else "none"
         return Line2D([], [], linestyle="", marker=marker, color=colour, markerfacecolor=face, label=label, ms=size)
 
-    rounds = {point.candidate.round: entry(point.candidate.round, "o", point.colour) for point in points}
+    rounds = {point.candidate.model: entry(point.candidate.model, "o", point.colour) for point in points}
     shapes = {p.candidate.precision: entry(p.candidate.precision, p.marker, MUTED) for p in points}
     # Entries that are words only: a grey circle alone could be the teacher or a precision.
     entries = [entry("model", "", INK), *rounds.values(), entry("precision", "", INK), *shapes.values()]
@@ -224,7 +234,7 @@ def _lines(axes: Axes, points: Sequence[Point]) -> list[Box]:
 
     def box(left: float, bottom: float, right: float, top: float) -> Box:
         (x0, y0), (x1, y1) = axes.transData.transform([(left, bottom), (right, top)])
-        return Box(x0 - 1, y0 - 1, x1 + 1, y1 + 1)
+        return Box(x0 - 1, min(y0, y1) - 1, x1 + 1, max(y0, y1) + 1)
 
     front = front_of(points)
     ends = [*(point.x for point in front[1:]), axes.get_xlim()[1]]
@@ -235,7 +245,7 @@ def _lines(axes: Axes, points: Sequence[Point]) -> list[Box]:
 def _title(point: Point) -> str:
     each = point.candidate
     return (
-        f"{each.id}: {formatting.share(each.accuracy)} {formatting.interval(each.accuracy_ci)}, "
+        f"{each.id}: {formatting.estimate(each.test)}, "
         f"p50 {formatting.milliseconds(each.latency_ms.p50)} ms, {formatting.megabytes(each.file_bytes)} MB"
         + "".join(f"; {reason}" for reason in each.blocked_by)
     )

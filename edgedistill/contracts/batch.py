@@ -1,0 +1,72 @@
+"""A batch: what one training step looks at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Self, TypeVar
+
+if TYPE_CHECKING:
+    import torch
+
+N = TypeVar("N", str, int)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B items with D decisions, padded, and what a teacher said of them. Shapes: T tokens, C classes, H hidden size.
+
+    Signals are there where they were recorded. Rows (R) are decisions: R = D.
+    """
+
+    inputs: Mapping[str, torch.Tensor]
+    """What the model takes, by column."""
+    targets: Mapping[str, torch.Tensor]
+    """What it doesn't."""
+    mask_BT: torch.Tensor  # noqa: N815
+    """int64, 1 on real tokens; (B, 1) of ones where an item is no sequence."""
+    item_R: torch.Tensor  # noqa: N815
+    """The item of each decision, from 0."""
+    known_R: torch.Tensor  # noqa: N815
+    """Whether a decision has a right answer."""
+    tokens: str | None = None
+    """The input that holds the tokenizer's tokens."""
+    teacher_logits_RC: torch.Tensor | None = None  # noqa: N815
+    teacher_hidden: Mapping[int, torch.Tensor] = field(default_factory=dict)
+    """By layer, (B, T, H)."""
+    teacher_embedding_BE: torch.Tensor | None = None  # noqa: N815
+    weight_R: torch.Tensor | None = None  # noqa: N815
+    """How much each decision counts; None: all alike."""
+    trust_R: torch.Tensor | None = None  # noqa: N815
+    """How far the teacher is believed there; None: everywhere alike."""
+
+    def __len__(self) -> int:
+        return len(self.mask_BT)
+
+    @property
+    def columns(self) -> dict[str, torch.Tensor]:
+        """Inputs and targets, as the task's functions take them."""
+        return {**self.inputs, **self.targets}
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
+        """The same on another device."""
+
+        def moved(value: torch.Tensor | None) -> torch.Tensor | None:
+            return None if value is None else value.to(device, non_blocking=non_blocking)
+
+        def all_moved(values: Mapping[N, torch.Tensor]) -> dict[N, torch.Tensor]:
+            return {name: value.to(device, non_blocking=non_blocking) for name, value in values.items()}
+
+        return replace(
+            self,
+            inputs=all_moved(self.inputs),
+            targets=all_moved(self.targets),
+            mask_BT=self.mask_BT.to(device, non_blocking=non_blocking),
+            item_R=self.item_R.to(device, non_blocking=non_blocking),
+            known_R=self.known_R.to(device, non_blocking=non_blocking),
+            teacher_logits_RC=moved(self.teacher_logits_RC),
+            teacher_hidden=all_moved(self.teacher_hidden),
+            teacher_embedding_BE=moved(self.teacher_embedding_BE),
+            weight_R=moved(self.weight_R),
+            trust_R=moved(self.trust_R),
+        )

@@ -1,0 +1,59 @@
+"""The files of a model, as they are told to a runtime: by component, and by the length that each takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypedDict
+
+from edgedistill.contracts.driver import PortNames
+
+
+@dataclass(frozen=True)
+class Component:
+    """The files of one component, each a file or a folder."""
+
+    files: Mapping[int | None, Path]
+    """By the length that a file takes, or under None the one file that takes every length."""
+    names: PortNames = field(default_factory=PortNames)
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """The buckets, when there is a file for each."""
+        return tuple(length for length in self.files if length is not None)
+
+
+Files = Mapping[str, Component]
+"""By component: `{"model": ...}` or `{"prefill": ..., "decode": ...}`."""
+
+
+class ComponentJson(TypedDict):
+    """`Component` as JSON has it."""
+
+    files: Sequence[tuple[int | None, str]]
+    inputs: Sequence[str]
+    outputs: Sequence[str]
+
+
+def to_json(files: Files) -> dict[str, ComponentJson]:
+    """As it crosses to another process."""
+    return {
+        name: ComponentJson(
+            files=[(length, str(file)) for length, file in each.files.items()],
+            inputs=each.names.inputs,
+            outputs=each.names.outputs,
+        )
+        for name, each in files.items()
+    }
+
+
+def of_json(content: Mapping[str, ComponentJson], folder: Path = Path()) -> Files:
+    """The opposite; relative paths are in `folder`."""
+    return {
+        name: Component(
+            {length: folder / file for length, file in each["files"]},
+            PortNames(tuple(each["inputs"]), tuple(each["outputs"])),
+        )
+        for name, each in content.items()
+    }

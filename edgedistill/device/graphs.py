@@ -1,0 +1,109 @@
+"""Opens the files of a model as the graphs that a driver asks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from edgedistill.arrays import Array, Arrays
+from edgedistill.contracts.driver import Driver, Graph, MeasuresItself, PortNames
+from edgedistill.contracts.items import Column
+from edgedistill.errors import EdgedistillError
+
+from .buckets import Bucketed
+from .files import Files
+
+Opening = Callable[[Path, int, PortNames], Graph]
+"""A runtime's own: (file, threads, names) -> graph."""
+
+
+class OpenedModel:
+    """The graphs of a model's files.
+
+    Raises:
+        EdgedistillError: a component of the driver's is missing, or a file gives other outputs than it is said to.
+    """
+
+    def __init__(self, files: Files, driver: Driver, opening: Opening, threads: int) -> None:
+        if missing := [name for name in driver.components if name not in files]:
+            raise EdgedistillError(
+                f"the model has no component {', '.join(map(repr, missing))}, only {', '.join(files)}"
+            )
+        self._driver = driver
+        self._graphs: dict[str, dict[int | None, Graph]] = {
+            name: {length: opening(file, threads, files[name].names) for length, file in files[name].files.items()}
+            for name in driver.components
+        }
+        self._named = {
+            name: {length: with_outputs(graph, driver.outputs[name]) for length, graph in every.items()}
+            for name, every in self._graphs.items()
+        }
+
+    def graphs(self, columns: Mapping[str, Column]) -> dict[str, Graph]:
+        """By component, as the driver asks them with items of these columns."""
+        return {name: self._graph(every, columns) for name, every in self._named.items()}
+
+    def backend(self) -> dict[str, object]:
+        """That of the last component's largest file; all are asked, since each must run where it should."""
+        every = [dict(sorted(graphs.items(), key=lambda pair: pair[0] or 0)) for graphs in self._graphs.values()]
+        return [graph.backend() for graphs in every for graph in graphs.values()][-1]
+
+    def ports(self) -> dict[str, dict[str, dict[str, tuple[str, Sequence[int | None] | None]]]]:
+        """Types and shapes of the inputs and outputs of every component's largest file, as plain data."""
+        largest = {name: max(every.items(), key=lambda pair: pair[0] or 0)[1] for name, every in self._named.items()}
+        return {
+            name: {
+                "inputs": {port: (each.dtype, each.shape) for port, each in graph.inputs.items()},
+                "outputs": {port: (each.dtype, each.shape) for port, each in graph.outputs.items()},
+            }
+            for name, graph in largest.items()
+        }
+
+    def clock(self) -> Callable[[], float]:
+        """Milliseconds that pass, or that the graphs spend where they measure themselves."""
+        if own := self.measuring_themselves():
+            return lambda: sum(graph.spent_ms for graph in own)
+        return lambda: 1e3 * time.perf_counter()
+
+    def measuring_themselves(self) -> list[MeasuresItself]:
+        """All graphs, where their runtime measures; none elsewhere."""
+        return [graph for graph in self._every() if isinstance(graph, MeasuresItself)]
+
+    def _every(self) -> Iterator[Graph]:
+        for every in self._graphs.values():
+            yield from every.values()
+
+    def _graph(self, every: Mapping[int | None, Graph], columns: Mapping[str, Column]) -> Graph:
+        buckets = {length: graph for length, graph in every.items() if length is not None}
+        return Bucketed(buckets, columns, self._driver.token_axes) if buckets else every[None]
+
+
+def with_outputs(graph: Graph, names: Sequence[str]) -> Graph:
+    """A graph that gives outputs of these names. A file's only output is the only one asked for, whatever it is called.
+
+    Raises:
+        EdgedistillError: one of several is not there.
+    """
+    if set(names) <= set(graph.outputs):
+        return graph
+    if len(names) == len(graph.outputs) == 1:
+        return _Renamed(graph, names[0])
+    given = ", ".join(map(repr, graph.outputs))
+    raise EdgedistillError(f"the file gives {given}, expected {', '.join(map(repr, names))}")
+
+
+class _Renamed:
+    """A graph of one output, under another name."""
+
+    def __init__(self, graph: Graph, name: str) -> None:
+        (port,) = graph.outputs.values()
+        self._graph, self._name = graph, name
+        self.inputs, self.outputs = graph.inputs, {name: port}
+
+    def run(self, feeds: Arrays) -> dict[str, Array]:
+        (array,) = self._graph.run(feeds).values()
+        return {self._name: array}
+
+    def backend(self) -> dict[str, object]:
+        return self._graph.backend()

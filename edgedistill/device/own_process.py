@@ -1,0 +1,48 @@
+"""The measuring process itself: its memory, its cores, its end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+_PR_SET_PDEATHSIG = 1
+"""Of Linux, in linux/prctl.h."""
+
+
+def status_mb(field: str) -> float | None:
+    """A memory figure of `/proc/self/status`, None elsewhere than on Linux."""
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith(field + ":")), None)
+
+
+def reset_peak() -> bool:
+    """Make the peak resident memory count from now."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    except OSError:
+        return False
+    return True
+
+
+def pin(threads: int) -> None:
+    """Keep this process on as many cores as it has threads."""
+    if hasattr(os, "sched_setaffinity"):
+        allowed = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, allowed[: max(1, min(threads, len(allowed)))])
+
+
+def die_with_parent() -> None:
+    """Have the kernel end this process when its parent is killed: it may be busy for minutes. Elsewhere than on Linux
+    it ends when it reads its next command."""
+    if sys.platform == "linux":
+        try:
+            import ctypes
+
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        except (ImportError, OSError, AttributeError):  # an interpreter without it, a C library of another kind
+            return

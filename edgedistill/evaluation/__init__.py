@@ -1,0 +1,1 @@
+"""What was found out about models: results and how older ones are read."""

@@ -1,0 +1,60 @@
+"""Figures of a model's answers: every metric of the task, the primary one first, and paired differences."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edgedistill.results import Difference, Figure
+from edgedistill.statistics import compare, metric_interval
+
+if TYPE_CHECKING:
+    from edgedistill.contracts.answers import Answers, References
+    from edgedistill.contracts.judge import Judge
+    from edgedistill.contracts.metric import Metric
+
+
+@dataclass(frozen=True)
+class Judging:
+    """A task's judge, and the metric that a recipe puts first."""
+
+    judge: Judge
+    metric: str
+
+    @property
+    def primary(self) -> Metric:
+        """What everything is chosen by."""
+        return self.judge.metrics[self.metric]
+
+    def figures(
+        self, answers: Answers, references: References, split: str, host: str | None = None
+    ) -> tuple[Figure, ...]:
+        """Every metric with its interval, the primary one first."""
+        others = (each for name, each in self.judge.metrics.items() if name != self.metric)
+        return tuple(_figure(each, answers, references, split, host) for each in (self.primary, *others))
+
+    def value(self, answers: Answers, references: References) -> float:
+        """The primary metric."""
+        return self.primary.score(answers, references)
+
+    def gain(self, new: Answers, old: Answers, references: References, split: str) -> Difference:
+        """By how much the new answers are better than the old ones; a drop is the gain of the model before over the one
+        after."""
+        statistics = self.primary.statistics
+        found = compare(self.primary, statistics(new, references), statistics(old, references))
+        return Difference(value=found.gain, low=found.interval.low, high=found.interval.high, p=found.p, split=split)
+
+
+def _figure(metric: Metric, answers: Answers, references: References, split: str, host: str | None) -> Figure:
+    rows = metric.statistics(answers, references)
+    interval = metric_interval(metric, rows)
+    return Figure(
+        metric=metric.name,
+        direction=metric.direction,
+        value=metric.figure(rows),
+        low=interval.low,
+        high=interval.high,
+        examples=len(rows),
+        split=split,
+        host=host,
+    )

@@ -1,0 +1,156 @@
+"""The files of one model under a runtime, for a task: opened in a process of their own, where they answer or are
+counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgedistill import plugins
+from edgedistill.arrays import Integers
+from edgedistill.contracts.answers import Answers
+from edgedistill.contracts.driver import Port
+from edgedistill.contracts.items import Items
+from edgedistill.device.files import Files, to_json
+from edgedistill.measuring.child import Child
+
+_WARM_UP = 3
+COUNTED_INPUTS = 32
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a process tells of a model that it has opened; no times and no memory of an emulated one."""
+
+    load_ms: float | None
+    peak_rss_mb: float | None
+    empty_mb: float | None
+    version: str
+    """Of the runtime."""
+    backend: Mapping[str, object]
+    """What ran it, as the runtime tells."""
+    ports: Mapping[str, tuple[Mapping[str, Port], Mapping[str, Port]]]
+    """Inputs and outputs by component."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Instructions of one run with one thread, the mean over `inputs` real inputs."""
+
+    instructions_per_inference: float
+    inputs: int
+    runtime_version: str
+    backend: Mapping[str, object]
+    """What ran it, as the runtime tells."""
+
+
+@dataclass(frozen=True)
+class DeviceModel:
+    """Files that a runtime runs for a task."""
+
+    files: Files
+    runtime: str
+    task: str
+    timeout_seconds: float = 1800.0
+    """Longest time for one answer of the process: emulation is slow."""
+    cpu: str | None = None
+    """What an emulated runtime runs on."""
+
+    def process(self, log: Path) -> Child:
+        """A process that may open them.
+
+        Raises:
+            UserError: the runtime isn't installed.
+        """
+        driver = plugins.task(self.task).device
+        return Child.of_runtime(self.runtime, log, driver=driver, cpu=self.cpu, timeout_seconds=self.timeout_seconds)
+
+    def load(self, child: Child, threads: int, warm_up: int) -> Loaded:
+        """Have a process open them.
+
+        Raises:
+            EdgedistillError: they cannot be run, or not by the backend or processor that they are for.
+        """
+        found = child.ask(
+            "load",
+            files=to_json(self.files),
+            runtime=plugins.reference("runtimes", self.runtime),
+            driver=plugins.task(self.task).device,
+            threads=threads,
+            warm_up=warm_up,
+        )
+        backend, ports = found["backend"], found["ports"]
+        assert isinstance(backend, dict)
+        assert isinstance(ports, dict)
+        told = {name: (_ports(each["inputs"]), _ports(each["outputs"])) for name, each in ports.items()}
+        return Loaded(
+            load_ms=_number(found["load_ms"]),
+            peak_rss_mb=_number(found["peak_rss_mb"]),
+            empty_mb=_number(found["empty_mb"]),
+            version=str(found["version"]),
+            backend=backend,
+            ports=told,
+        )
+
+    @contextmanager
+    def opened(self, scratch: Path) -> Iterator[Opened]:
+        """Opened in a process with one thread, until the context ends.
+
+        Raises:
+            EdgedistillError: as `process` and `load`.
+        """
+        with self.process(scratch / "answers.log") as child:
+            yield Opened(child, scratch, self.load(child, 1, 0))
+
+
+@dataclass
+class Opened:
+    """A model that is open in a process."""
+
+    child: Child
+    scratch: Path
+    loaded: Loaded
+
+    def answers(self, items: Items, chosen: Integers | None = None, batch: int = 1) -> Answers:
+        """What it says.
+
+        Args:
+            chosen: numbers of items; None: all.
+            batch: items at once, in the order given, padded to the longest of them.
+
+        Raises:
+            EdgedistillError: it cannot be run.
+        """
+        given, output = self.scratch / "asked.safetensors", self.scratch / "answers.safetensors"
+        items.save(given)
+        numbers = None if chosen is None else [int(number) for number in chosen]
+        self.child.ask("answer", file=str(given), output=str(output), chosen=numbers, batch=batch)
+        return Answers.open(output)
+
+    def cost(self, items: Items, batch: int, length: int | None) -> Cost:
+        """Its instructions on 32 batches of these items, after a few runs: what the first alone cost would be taken
+        off.
+
+        Args:
+            length: pad or cut every input to this many tokens; None: real lengths.
+
+        Raises:
+            EdgedistillError: it cannot be run, or nothing counts.
+        """
+        given = self.scratch / "counted.safetensors"
+        items.save(given)
+        self.child.ask("inputs", file=str(given), batch=batch, length=length)
+        self.child.ask("time", seconds=0, least=_WARM_UP)
+        seen = self.child.ask("count", batches=COUNTED_INPUTS)
+        figure, inputs = float(str(seen["instructions_per_inference"])), int(str(seen["inputs"]))
+        return Cost(figure, inputs, self.loaded.version, self.loaded.backend)
+
+
+def _ports(told: Mapping[str, tuple[str, Sequence[int | None] | None]]) -> dict[str, Port]:
+    return {name: Port(kind, shape) for name, (kind, shape) in told.items()}
+
+
+def _number(value: object) -> float | None:
+    return None if value is None else float(str(value))

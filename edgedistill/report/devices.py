@@ -1,0 +1,84 @@
+"""What results say of every candidate: measured, emulated, or neither."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgedistill.candidates import timed
+from edgedistill.results import CandidateResult, EmulatedResult, UnmeasuredResult
+
+if TYPE_CHECKING:
+    from edgedistill.candidates import Candidate
+    from edgedistill.evaluation.figures import Judging
+
+    from .run_files import RunFiles
+
+HOST = "h1"
+
+
+def candidate_result(
+    row: Candidate, files: RunFiles, judging: Judging
+) -> CandidateResult | EmulatedResult | UnmeasuredResult:
+    """One line of the report."""
+    if (failure := files.failure(row)) is not None:
+        identity = row.model_dump(exclude={"refused", "emulated"})
+        return UnmeasuredResult(**identity, state=failure.state, reason=failure.reason)
+    return _emulated(row, files, judging) if row.emulated else _measured(row, files, judging)
+
+
+def _measured(row: Candidate, files: RunFiles, judging: Judging) -> CandidateResult:
+    verified, seen, verdict, made = files.verified(row), files.measured(row), files.verdict(row), files.files(row)
+    fidelity = verified.fidelity
+    test, validation = files.questions("test").references, files.questions("validation").references
+    answers = files.file_answers(row, "validation")
+    figures = judging.figures(files.file_answers(row, "test"), test, "test", HOST)
+    place = f"models/{row.model}/{row.target}"
+    return CandidateResult.model_validate(
+        {
+            **row.model_dump(exclude={"refused", "emulated"}),
+            "file": f"{place}/{made.main}",
+            "files": [f"{place}/{name}" for name in made.device],
+            "lengths": made.lengths,
+            "facts": dict(made.facts),
+            "runtime_size": made.facts.get("runtime_size"),
+            "backend": dict(verified.backend),
+            "figures": (*figures, *judging.figures(answers, validation, "validation")),
+            "drop": judging.gain(files.answers("teacher", "validation"), answers, validation, "validation"),
+            "agreement_with_student": fidelity.agreement,
+            "agreement_batched": verified.agreement_batched,
+            "validation_batched": verified.value_batched,
+            "max_abs_diff": fidelity.max_abs_diff,
+            "mean_abs_diff": fidelity.mean_abs_diff,
+            "mean_divergence": fidelity.mean_divergence,
+            "host": HOST,
+            "file_bytes": seen.file_bytes,
+            "latency_ms": seen.latency_ms.model_dump(),
+            "throughput_per_s": seen.throughput_per_s,
+            "peak_rss_mb": seen.peak_rss_mb,
+            "load_ms": seen.load_ms,
+            "within_limits": verdict.within_limits,
+            "blocked_by": verdict.blocked_by,
+            "on_pareto_front": verdict.on_pareto_front,
+        }
+    )
+
+
+def _emulated(row: Candidate, files: RunFiles, judging: Judging) -> EmulatedResult:
+    answers, items = files.emulated_answers(row)
+    references = files.questions("test").references
+    asked = references.of_items(items)
+    facts: dict[str, object] = files.emulation(row).model_dump(exclude={"validation", "test"})
+    same_file = [each for each in timed(files.settings.candidates) if each.file_key == row.file_key]
+    here = next((each for each in same_file if files.failure(each) is None), None)
+    if here is not None:
+        same_items = files.file_answers(here, "test").of_items(items)
+        facts["here"] = judging.value(same_items, asked)
+        facts["agreement_with_here"] = float(judging.judge.fidelity(same_items, answers).agree.mean())
+    return EmulatedResult.model_validate(
+        {
+            **row.model_dump(include={"id", "model", "target", "precision", "runtime"}),
+            "file_bytes": files.files(row).bytes,
+            "figures": judging.figures(answers, asked, "test", HOST),
+            **facts,
+        }
+    )

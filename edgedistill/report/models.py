@@ -1,0 +1,191 @@
+"""What results say of the teacher and of every round's student, as torch runs them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgedistill.clients import loads_in
+from edgedistill.error_changes import ErrorChanges, error_changes
+from edgedistill.recipe import teacher_of
+from edgedistill.results import (
+    ErrorCounts,
+    ErrorText,
+    Estimate,
+    Figure,
+    OodResult,
+    RoundResult,
+    SeedResult,
+    TeacherResult,
+)
+from edgedistill.statistics import auroc, auroc_interval
+
+if TYPE_CHECKING:
+    from edgedistill.contracts.answers import Answers, References
+    from edgedistill.contracts.judge import Confidence
+    from edgedistill.evaluation.figures import Judging
+    from edgedistill.recipe import Round
+
+    from .run_files import Questions, RunFiles
+
+ERRORS_SHOWN = 20
+"""Texts of each kind of error and round that are kept."""
+_KINDS = ("corrected", "introduced", "inherited")
+
+
+def teacher_result(files: RunFiles, judging: Judging) -> TeacherResult:
+    """The teacher."""
+    training = files.training("teacher")
+    ood = {name: _ood(files, judging, "teacher", name) for name in files.settings.ood}
+    return TeacherResult(
+        figures=_figures(files, judging, "teacher", None),
+        parameters=training.parameters,
+        train_seconds=training.train_seconds,
+        calibration_error=_calibration_error(files, "teacher", files.questions("test")),
+        ood=ood,
+    )
+
+
+def round_result(each: Round, files: RunFiles, judging: Judging, changes: ErrorChanges | None) -> RoundResult:
+    """A round's student beside its teacher and its control, on the recipe's data or on the round's own."""
+    own_data = None if each.data is None else each.id
+    test, training = files.questions("test", own_data), files.training(each.id)
+    own, teacher = files.answers(each.id, "test"), files.answers(teacher_of(each), "test")
+    choice = files.teacher_choice(each.id)
+    taught = choice[0] if choice else each.teachers() if each.data is None else (teacher_of(each),)
+    control = f"{each.id}-control"
+    without = files.answers(control, "test") if files.was_evaluated(control) else None
+    return RoundResult(
+        id=each.id,
+        teacher=" + ".join(taught),
+        teacher_trials=choice[1] if choice else (),
+        student=each.student.init,
+        parameters=training.parameters,
+        figures=_figures(files, judging, each.id, own_data),
+        drop=judging.gain(teacher, own, test.references, "test"),
+        control=None if without is None else judging.figures(without, test.references, "test")[0],
+        gain=None if without is None else judging.gain(own, without, test.references, "test"),
+        own_teacher=None if own_data is None else judging.figures(teacher, test.references, "test")[0],
+        agreement_with_teacher=_agreement(judging, teacher, own, test.references),
+        train_seconds=training.train_seconds,
+        samples_per_second=training.samples_per_second,
+        calibration_error=_calibration_error(files, each.id, test),
+        ood={} if own_data else {name: _ood(files, judging, each.id, name) for name in files.settings.ood},
+        errors=None if changes is None else ErrorCounts(**{kind: len(getattr(changes, kind)) for kind in _KINDS}),
+        loads_in=loads_in(files.model_folder(each.id)),
+        seeds=_seeds(each, files, judging, test.references),
+    )
+
+
+def changes_of(each: Round, before: str, files: RunFiles) -> ErrorChanges | None:
+    """Which errors a round corrected, introduced and inherited; None for a task without right and wrong.
+
+    Args:
+        before: the model before it in the run.
+    """
+    judge, test = files.judge, files.questions("test", None if each.data is None else each.id)
+    if judge.right is None:
+        return None
+    earlier, own, teacher = (files.answers(name, "test") for name in (before, each.id, teacher_of(each)))
+    references = test.references
+    return error_changes(
+        known=references.known,
+        before=judge.right(earlier, references),
+        now=judge.right(own, references),
+        as_teacher=judge.fidelity(teacher, own).agree,
+    )
+
+
+def error_texts(each: Round, changes: ErrorChanges, files: RunFiles) -> dict[str, tuple[ErrorText, ...]]:
+    """The first of each kind of error of a round, as a person reads them."""
+    test = files.questions("test", None if each.data is None else each.id)
+
+    def said(answers: Answers, decision: int) -> str:
+        return files.judge.texts(answers.where(np.array([decision])), test.labels)[0]
+
+    own, teacher = files.answers(each.id, "test"), files.answers(teacher_of(each), "test")
+    return {
+        kind: tuple(
+            ErrorText(
+                text=test.show(int(own.example[decision])),
+                reference=said(test.references, decision),
+                teacher=said(teacher, decision),
+                model=said(own, decision),
+            )
+            for decision in getattr(changes, kind)[:ERRORS_SHOWN]
+        )
+        for kind in _KINDS
+    }
+
+
+def ood_result(
+    judging: Judging,
+    confidence: Confidence | None,
+    inside: tuple[Answers, References],
+    outside: tuple[Answers, References],
+    name: str,
+) -> OodResult:
+    """The figures of one set from elsewhere: labelled decisions by metric and calibration, the others by how well they
+    stand out among the decisions of test.
+
+    Args:
+        inside: answers and references of test.
+        outside: of the set.
+    """
+    answers, references = outside
+    known = references.known
+    examples = np.unique(references.example)
+    facts = OodResult(examples=len(examples), out_of_scope=len(examples) - len(references.examples))
+    change: dict[str, object] = {}
+    if known.any():
+        change["figures"] = judging.figures(answers, references, name)
+        change["calibration_error"] = confidence.calibration_error(answers, references) if confidence else None
+    if confidence is not None and not known.all():
+        of_test, kept = confidence.of(inside[0]), inside[1].known
+        scores = of_test[kept], confidence.of(answers)[~known]
+        interval = auroc_interval(*scores)
+        change["auroc"] = Estimate(value=auroc(*scores), low=interval.low, high=interval.high)
+    return facts.model_copy(update=change)
+
+
+def _ood(files: RunFiles, judging: Judging, model: str, name: str) -> OodResult:
+    inside = files.answers(model, "test"), files.questions("test").references
+    outside = files.answers(model, name), files.ood_references(name)
+    return ood_result(judging, files.judge.confidence, inside, outside, name)
+
+
+def _figures(files: RunFiles, judging: Judging, model: str, own_data: str | None) -> tuple[Figure, ...]:
+    return tuple(
+        figure
+        for split in ("test", "validation")
+        for figure in judging.figures(files.answers(model, split), files.questions(split, own_data).references, split)
+    )
+
+
+def _calibration_error(files: RunFiles, model: str, test: Questions) -> float | None:
+    confidence = files.judge.confidence
+    return confidence.calibration_error(files.answers(model, "test"), test.references) if confidence else None
+
+
+def _agreement(judging: Judging, teacher: Answers, own: Answers, references: References) -> float:
+    return float(judging.judge.fidelity(teacher, own).agree[references.known].mean())
+
+
+def _seeds(each: Round, files: RunFiles, judging: Judging, references: References) -> tuple[SeedResult, ...]:
+    """The round's repetitions, the first included; none when there is only that one."""
+    seeds: Sequence[int] = files.settings.seeds
+    suffixes: Mapping[int, str] = {seed: f"-seed{seed}" if number else "" for number, seed in enumerate(seeds)}
+
+    def value(model: str) -> float | None:
+        return judging.value(files.answers(model, "test"), references) if files.was_evaluated(model) else None
+
+    return tuple(
+        SeedResult(
+            seed=seed,
+            value=judging.value(files.answers(f"{each.id}{suffix}", "test"), references),
+            control=value(f"{each.id}-control{suffix}"),
+        )
+        for seed, suffix in (suffixes.items() if len(seeds) > 1 else ())
+    )

@@ -1,0 +1,188 @@
+"""Reads what the steps of a run published, for its report. No figure is computed here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgedistill import plugins
+from edgedistill.artifacts import Failure
+from edgedistill.contracts.answers import Answers
+from edgedistill.data import PreparedData
+from edgedistill.model_files import ModelFiles, read_files
+from edgedistill.results import Difference, HostResult, JudgementResult, TrialResult
+from edgedistill.signals import load_logits
+from edgedistill.store.data_inputs import DataInputs
+
+if TYPE_CHECKING:
+    from edgedistill.arrays import Floats, Integers
+    from edgedistill.candidates import Candidate
+    from edgedistill.contracts.answers import References
+    from edgedistill.select import Verdict
+    from edgedistill.steps.kinds.report import Inputs, Settings
+    from edgedistill.store.records.data import SplitFacts
+    from edgedistill.store.records.files import Emulated, Measurement, Verified
+    from edgedistill.store.records.models import TrainedModel
+
+
+@dataclass(frozen=True)
+class Questions:
+    """A split that models were asked: the right answers, and what a person reads of it."""
+
+    split: str
+    references: References
+    labels: Sequence[str]
+    show: Callable[[int], str]
+    """The text of an example."""
+
+
+class RunFiles:
+    """The artifacts that a report is made of. A model is called as its round (`r1`), with `-control` for the one
+    without a teacher, and `-seed5` behind that for a further seed; the teacher is called `teacher`, on a round's own
+    data `teacher-ROUND`."""
+
+    def __init__(self, settings: Settings, inputs: Inputs) -> None:
+        self.settings, self._inputs = settings, inputs
+        self.judge = plugins.task(settings.task.type).judge
+        self._questions: dict[tuple[str | None, str], Questions] = {}
+
+    def questions(self, split: str, round_id: str | None = None) -> Questions:
+        """A split of the recipe's data, or of a round's own."""
+        if (round_id, split) not in self._questions:
+            given = self._inputs.data if round_id is None else self._inputs.own_data[round_id]
+            data, task = PreparedData.of(given), plugins.task(self.settings.task.type)
+            rows = data.rows(split)
+            self._questions[round_id, split] = Questions(
+                split,
+                task.data.references(data.items(split)),
+                data.labels,
+                lambda example: task.data.show(rows[example], data.columns),
+            )
+        return self._questions[round_id, split]
+
+    def ood_references(self, name: str) -> References:
+        """The right answers of a set from elsewhere, as far as it has labels that training knows."""
+        assert self._inputs.elsewhere is not None, "a set from elsewhere is prepared by a step"
+        items = PreparedData.of(DataInputs(self._inputs.elsewhere)).items(name)
+        return plugins.task(self.settings.task.type).data.references(items)
+
+    def was_evaluated(self, model: str) -> bool:
+        """Whether the run has such a model."""
+        return model in self._inputs.evaluated
+
+    def answers(self, model: str, split: str) -> Answers:
+        """What a torch model said of `validation`, `test` or a set from elsewhere."""
+        asked = (self._inputs.evaluated if split == "validation" else self._inputs.tested)[model]
+        name = asked.record.answers if split in ("validation", "test") else asked.record.ood[split]
+        return Answers.open(asked.path(name))
+
+    def file_answers(self, row: Candidate, split: str) -> Answers:
+        """What a device file said of `validation` or `test`."""
+        if split == "validation":
+            return Answers.open(self._inputs.verified[row.verify_key].path(self.verified(row).answers))
+        measured = self._inputs.measured
+        return Answers.open(measured.path(measured.record.answers[str(row.verify_key)]))
+
+    def emulated_answers(self, row: Candidate) -> tuple[Answers, Integers]:
+        """What an emulated file said of some items of test, and the numbers of these items."""
+        answers = Answers.open(self._inputs.emulated[row.verify_key].path(self.emulation(row).test))
+        return answers, np.unique(answers.item)
+
+    def training(self, model: str) -> TrainedModel:
+        """How a model was trained."""
+        return self._inputs.models[model].record
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        """The models that the run trained."""
+        return tuple(self._inputs.models)
+
+    def model_folder(self, model: str) -> Path:
+        """Where its transformers folder lies."""
+        artifact = self._inputs.models[model]
+        return artifact.path(artifact.record.model)
+
+    def teacher_choice(self, round_id: str) -> tuple[Sequence[str], tuple[TrialResult, ...]] | None:
+        """The chosen teachers of a round, and each that was tried; None where there was no choice."""
+        if round_id not in self._inputs.choices:
+            return None
+        found = self._inputs.choices[round_id].record
+        return found.chosen, tuple(TrialResult(teacher=each.teacher, value=each.metric) for each in found.trials)
+
+    def teacher_logits(self, teacher: str) -> Floats | None:
+        """What a teacher said of the training data; None where that was not recorded."""
+        recorded = self._inputs.recorded.get(teacher)
+        return None if recorded is None else load_logits(recorded.path(recorded.record.file))
+
+    def failure(self, row: Candidate) -> Failure | None:
+        """Why a candidate has no figures; None when it has."""
+        if row.refused is not None:
+            return Failure(row.refused, "refused")
+        if row.emulated:
+            return self._inputs.emulated[row.verify_key].failure
+        measured = self._inputs.measured.published.manifest.failures
+        return self._inputs.verified[row.verify_key].failure or measured.get(row.id)
+
+    def files(self, row: Candidate) -> ModelFiles:
+        """What was made for the device."""
+        return read_files(self._inputs.files[row.file_key])
+
+    def verified(self, row: Candidate) -> Verified:
+        """How closely a file repeats its torch model."""
+        return self._inputs.verified[row.verify_key].record
+
+    def measured(self, row: Candidate) -> Measurement:
+        """Times and memory of a candidate."""
+        return self._inputs.measured.record.candidates[row.id]
+
+    def emulation(self, row: Candidate) -> Emulated:
+        """What was counted of an emulated candidate."""
+        return self._inputs.emulated[row.verify_key].record
+
+    @cached_property
+    def host(self) -> HostResult:
+        """The machine that measured."""
+        return HostResult.model_validate(dict(self._inputs.measured.record.environment))
+
+    @property
+    def chosen(self) -> tuple[str | None, str]:
+        """The id of what to ship, and why."""
+        choice = self._inputs.chosen.record.choice
+        return choice.chosen, choice.why
+
+    def verdict(self, row: Candidate) -> Verdict:
+        """A candidate's standing."""
+        return next(each for each in self._inputs.chosen.record.choice.verdicts if each.id == row.id)
+
+    @cached_property
+    def judgements(self) -> tuple[JudgementResult, ...]:
+        """Of the rounds that the stop rule judged."""
+        found = [
+            self._inputs.judged[each.id].record.judgement
+            for each in self.settings.rounds
+            if each.id in self._inputs.judged
+        ]
+        return tuple(
+            JudgementResult(
+                round=each.round,
+                drop=Difference(
+                    value=each.drop, low=each.drop_ci[0], high=each.drop_ci[1], p=each.p, split="validation"
+                ),
+                real=each.real,
+                within_limits=each.within_limits,
+                stop=each.stop,
+                reason=each.reason,
+            )
+            for each in found
+        )
+
+    @cached_property
+    def split_facts(self) -> Mapping[str, SplitFacts]:
+        """What was found in each split of the recipe's data."""
+        data = PreparedData.of(self._inputs.data)
+        return {split: data.split_facts(split) for split in ("train", *data.splits)}

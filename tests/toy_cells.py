@@ -1,0 +1,62 @@
+"""A runtime of models in two components, for tests: a file says which component it is, and for which length. Its
+arithmetic is a sum over tokens, which the first component leaves to the second as a cache."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+
+from edgedistill.contracts.driver import Port, feeds_of
+from edgedistill.contracts.runtime import Runtime
+from edgedistill.packages import Packages
+
+
+class Prefill:
+    """Sums up the tokens; `cache` (B, 1, T, 2) holds each of them, and whether it is one."""
+
+    def __init__(self, length):
+        self.inputs = {"ids": Port("int32", (1, length)), "mask": Port("float32", (1, length))}
+        self.outputs = {"sums": Port("float32", (1, 2)), "cache": Port("float32", (1, 1, length, 2))}
+
+    def run(self, feeds):
+        given = feeds_of(self.inputs, feeds)
+        assert self.inputs["ids"].shape[1] in (None, given["ids"].shape[1])
+        cache = np.stack([given["ids"] * given["mask"], given["mask"]], -1)[:, None].astype(np.float32)
+        return {"sums": cache.sum((1, 2)), "cache": cache}
+
+    def backend(self):
+        return {"ran": "prefill"}
+
+
+class Decode:
+    """Adds one token to what the cache holds."""
+
+    def __init__(self, length):
+        self.inputs = {"token": Port("int32", (1, 1)), "cache": Port("float32", (1, 1, length, 2))}
+        self.outputs = {"sums": Port("float32", (1, 2)), "cache": Port("float32", (1, 1, length, 2))}
+
+    def run(self, feeds):
+        given = feeds_of(self.inputs, feeds)
+        assert self.inputs["cache"].shape[2] in (None, given["cache"].shape[2])
+        cache = given["cache"].copy()
+        cache[0, 0, (cache[0, 0, :, 1] > 0).argmax()] += [float(given["token"][0, 0]), 1]  # not into the padding
+        return {"sums": cache.sum((1, 2)), "cache": cache}
+
+    def backend(self):
+        return {"ran": "decode"}
+
+
+def open(file, threads, names):
+    told = json.loads(file.read_text())
+    return {"prefill": Prefill, "decode": Decode}[told["component"]](told["length"])
+
+
+RUNTIME = Runtime(
+    api=1,
+    targets=("cells",),
+    suffixes=(".cells",),
+    packages=Packages(imports=("numpy",)),
+    open=open,
+    version=lambda: "1",
+)
