@@ -84,7 +84,11 @@ def test_the_same_rows_in_any_format_are_the_same_data(rows, tmp_path):
         file = tmp_path / f"rows.{suffix}"
         write(file, rows)
         found = read(file)
-        read_as[suffix] = (found.to_list(), TASK.label_names(found, COLUMNS), data.content_hash(found, TASK, COLUMNS))
+        read_as[suffix] = (
+            found.to_list(),
+            TASK.data.label_names(found, COLUMNS),
+            data.content_hash(found, TASK, COLUMNS),
+        )
     assert read_as["jsonl"][0] == rows
     assert read_as["jsonl"] == read_as["csv"] == read_as["parquet"]
 
@@ -95,7 +99,7 @@ def test_whole_numbers_are_labels_by_their_digits_in_any_format(tmp_path):
         file = tmp_path / f"rows.{suffix}"
         write(file, rows)
         assert read(file)["label"] == ["10", "2", "1"]
-        assert TASK.label_names(read(file), COLUMNS) == ["1", "2", "10"]
+        assert TASK.data.label_names(read(file), COLUMNS) == ["1", "2", "10"]
 
 
 @pytest.mark.parametrize("folder", ["batch[12]", "what?", "star*", "a::b", "{x,y}", "zip::data", "hf:"])
@@ -153,7 +157,7 @@ def test_class_labels_of_a_parquet_file_keep_their_names(tmp_path):
     )
     rows.to_parquet(tmp_path / "rows.parquet")
     found = read(tmp_path / "rows.parquet")
-    assert TASK.label_names(found, COLUMNS) == ["z", "a"]
+    assert TASK.data.label_names(found, COLUMNS) == ["z", "a"]
     assert data.with_label_names(found, "label")["label"] == ["a", "z", None]
 
 

@@ -77,7 +77,8 @@ def write_bundle(material: Material, folder: Path, scratch: Path) -> None:
     _copy_description(material.model.path(material.model.record.model), folder)
     artifacts.write_json(folder / LABELS, data.labels)
     golden = _golden(material, row, data, task)
-    golden.items.save(folder / ITEMS_FILE)
+    taken = {port.name for inputs, _ in ports.values() for port in inputs}
+    golden.items.reading(taken).save(folder / ITEMS_FILE)
     golden.answers.save(folder / ANSWERS_FILE)
     artifacts.write_text(folder / GOLDEN, _lines(golden))
     components = {
