@@ -31,4 +31,4 @@ class Inputs:
     tokens: Artifact[TokenisedData]
 
 
-KIND = StepKind("edgedistill.steps.augment_text:run", 5, Settings, Inputs, TokenisedData)
+KIND = StepKind("edgedistill.steps.augment_text:run", 6, Settings, Inputs, TokenisedData)
