@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgedistill import plugins
-from edgedistill.augmentation import AugmentSpec, joined, masked, partners, view
+from edgedistill.augment_spec import AugmentSpec
+from edgedistill.augmentation import joined, masked, partners, view
 from edgedistill.seeds import derive
 from edgedistill.step import Context
 from edgedistill.store.data_inputs import DataInputs
