@@ -32,7 +32,7 @@ def toys(tmp_path):
 
 @dataclass(frozen=True)
 class Whole:
-    """A recipe that was run, and run again with another preference."""
+    """A recipe that was run, and run again with another preference and the primary metric alone."""
 
     folder: Path
     results: Results
@@ -54,7 +54,8 @@ class Whole:
 def ran(tree: dict[str, object], tmp_path: Path) -> Whole:
     recipe, store, folders = write_recipe(tree, tmp_path), tmp_path / "store", (tmp_path / "run", tmp_path / "again")
     results = edgedistill.run(recipe, out=folders[0], store=store, stream=None)
-    edgedistill.run(recipe, ["select.prefer=size"], out=folders[1], store=store, stream=None)
+    primary = results.metric
+    edgedistill.run(recipe, ["select.prefer=size", f"task.metrics=[{primary}]"], out=folders[1], store=store, stream=None)
     return Whole(folders[0], results, folders[1], Path(tree["data"]["test"]["path"]))
 
 
@@ -74,6 +75,7 @@ def goes_on_to_bundle_lone_file_and_comparison(went: Whole, task: str, metrics: 
     assert [figure.value for figure in alone.figures] == pytest.approx([each.value for each in chosen.on("test")])
     assert alone.file_bytes == chosen.file_bytes
     first, second = edgedistill.compare([went.folder, went.again])
+    assert [figure.metric for figure in second.results.teacher.on("test")] == metrics[:1]
     other = went.candidate(str(second.results.chosen))
     found = second.difference_from_first
     better = other.test.value - chosen.test.value
@@ -91,6 +93,7 @@ def test_a_task_of_several_decisions_per_item_goes_all_the_way(toys, data_folder
     unlabelled = [{"words": row["text"].split()} for row in quickstart_rows("train")[60:90]]
     tree["data"]["unlabeled"] = {"path": str(write_jsonl(tmp_path / "unlabeled.jsonl", unlabelled))}
     tree["task"] = {"type": "long-words", "metrics": ["f1_macro", "accuracy"]}
+    tree["teacher"]["fine_tune"] |= {"epochs": 8}
     tree["rounds"] = tree["rounds"][:1]
     tree["rounds"][0]["stages"][0] |= {"errors": {"of": "teacher"}, "teacher_errors": 0.5, "epochs": 12}
     went = ran(tree, tmp_path)
@@ -131,7 +134,7 @@ def pairs(toys, data_folder, encoder_folder, tmp_path):
             content.append(pair if split == "train" else pair | {"gap": 0 if first["label"] == second["label"] else 4})
         tree["data"][split] = {"path": str(write_jsonl(tmp_path / f"{split}.jsonl", content))}
     del tree["data"]["unlabeled"]
-    stage = {"name": "vectors", "epochs": 6, "learning_rate": 3e-3, "batch_size": 8}
+    stage = {"name": "vectors", "epochs": 10, "learning_rate": 3e-3, "batch_size": 8}
     student = {"init": "keep_layers", "layers": 1}
     losses = [{"kind": "hidden_mse"}, {"kind": "embedding", "distance": "cosine"}]
     return tree | {
@@ -195,7 +198,7 @@ def test_a_task_of_two_components_with_a_state_between_them_goes_all_the_way(toy
         content = [{"speech": row["text"], "intent": row["label"]} for row in rows[split][:count]]
         tree["data"][split] = {"path": str(write_jsonl(tmp_path / f"{split}.jsonl", content))}
     del tree["data"]["unlabeled"]
-    stage = {"name": "soft-targets", "epochs": 6, "learning_rate": 1e-2, "batch_size": 16}
+    stage = {"name": "soft-targets", "epochs": 20, "learning_rate": 1e-2, "batch_size": 16}
     stage["losses"] = [{"kind": "kl"}, {"kind": "hard_label", "weight": 0.2}]
     tree |= {
         "task": {"type": "streamed-intent", "metrics": ["surprise", "understood"]},
