@@ -51,9 +51,9 @@ def publish_retokenised(folder: Path, split: str, source: PreparedData, data: Pr
     before, after = (task.data.references(each) for each in (source.items(split), items))
     if not (np.array_equal(before.item, after.item) and np.array_equal(before.example, after.example)):
         raise UserError(
-            f"rounds: a student with a tokenizer of its own is asked for {len(after)} decisions on {split}, the model "
-            f"that it is made of for {len(before)}: its tokens are cut elsewhere; expected a larger data.max_length, or "
-            "a student that keeps the tokenizer"
+            f"data.max_length: a student with a tokenizer of its own is asked for {len(after)} decisions on {split}, "
+            f"the model that it is made of for {len(before)}, since they are cut at {source.max_length} tokens, each "
+            "at its own; expected a larger number, or a student that keeps the tokenizer"
         )
     shutil.copytree(source.place(split) / "rows", folder / split / "rows", copy_function=_link)
     items.save(folder / split / ITEMS)

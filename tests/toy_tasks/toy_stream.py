@@ -34,7 +34,11 @@ def scratch_config(architecture, vocabulary, length, items, entries):
 
 
 def configuration(labels):
-    return {"num_labels": len(labels), "id2label": dict(enumerate(labels)), "label2id": {n: i for i, n in enumerate(labels)}}
+    return {
+        "num_labels": len(labels),
+        "id2label": dict(enumerate(labels)),
+        "label2id": {n: i for i, n in enumerate(labels)},
+    }
 
 
 def problem(row, columns, labelled):
