@@ -444,7 +444,7 @@ def _difference(run: Path, own: Results, first_run: Path, first: Results) -> Pai
         with _damage_named(file):
             given.append(metric.statistics(answers, references))
         examples.append(references.examples)
-    return compare_paired(metric, given[0], given[1]) if np.array_equal(*examples) else None
+    return compare_paired(metric, given[0], given[1]) if np.array_equal(examples[0], examples[1]) else None
 
 
 @contextmanager

@@ -68,9 +68,7 @@ def against_chance(metric: str, judge: Judge, answers: Answers, references: Refe
     shuffled = np.array([measure.score(_shuffled(said, groups, generator), asked) for _ in range(_SHUFFLES)])
     at_least = int((shuffled >= figure).sum() if measure.direction == "higher" else (shuffled <= figure).sum())
     p = (1 + at_least) / (1 + _SHUFFLES)
-    return AgainstChance(
-        metric, figure, float(shuffled.mean()), p, int(rows[:, 1].sum()) if measure.shares else None
-    )
+    return AgainstChance(metric, figure, float(shuffled.mean()), p, int(rows[:, 1].sum()) if measure.shares else None)
 
 
 def _interchangeable(references: References) -> list[Integers]:

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from edgedistill.contracts.metric import Direction
 from edgedistill.evaluation.wording import drop_word, heading
 from edgedistill.recipe import Limits, SelectSpec
-from edgedistill.results import Results
+from edgedistill.results import Results, RoundResult, TeacherResult
 from edgedistill.store.records.models import EpochRecord
 
 from . import formatting
@@ -64,7 +64,8 @@ def render_html(results: Results, training: Mapping[str, Sequence[EpochRecord]],
     )
     environment.filters |= {each.__name__: each for each in _FORMATS}
     names = short_names(results.measured)
-    models = {"teacher": results.teacher, **{each.id: each for each in results.rounds if each.on_recipe_data}}
+    models: dict[str, TeacherResult | RoundResult] = {"teacher": results.teacher}
+    models |= {each.id: each for each in results.rounds if each.on_recipe_data}
     return environment.get_template("report.html.jinja").render(
         results=results,
         metric=results.metric_in_words,

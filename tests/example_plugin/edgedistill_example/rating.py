@@ -28,15 +28,15 @@ def problem(row: Mapping[str, object], columns: Mapping[str, str], labelled: boo
     """What is wrong with a row of the data."""
     if not isinstance(row.get(columns["text"]), str):
         return f"'{columns['text']}' is no text"
-    rating = row.get(columns["rating"])
-    if labelled and not (isinstance(rating, int) and rating >= 0):
-        return f"'{columns['rating']}' is {rating!r:.40}, expected a whole number from 0"
+    rating = str(row.get(columns["rating"]))
+    if labelled and not rating.isdecimal():
+        return f"'{columns['rating']}' is {rating:.40}, expected a whole number from 0"
     return None
 
 
 def label_names(rows: Dataset, columns: Mapping[str, str]) -> list[str]:
     """All ratings up to the highest."""
-    return [str(rating) for rating in range(max(rows[columns["rating"]]) + 1)]
+    return [str(rating) for rating in range(max(map(int, rows[columns["rating"]])) + 1)]
 
 
 def encode(rows: Mapping[str, Sequence[object]], encoder: Encoder) -> Items:
@@ -99,8 +99,9 @@ def loss(outputs: Tensors, batch: Tensors, smoothing: float) -> torch.Tensor:
     """(D,) cross-entropy, for losses on labels."""
     from torch.nn import functional
 
-    options = {"ignore_index": -1, "label_smoothing": smoothing}
-    return functional.cross_entropy(outputs["logits"], batch["rating"], reduction="none", **options)
+    return functional.cross_entropy(
+        outputs["logits"], batch["rating"], ignore_index=-1, label_smoothing=smoothing, reduction="none"
+    )
 
 
 def errors(answers: Answers, references: References) -> Floats:
