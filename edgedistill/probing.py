@@ -147,7 +147,7 @@ def _answers(
     with torch.no_grad():
         outputs = {name: output.float() for name, output in task.model.forward(model, inputs).items()}
         values = task.model.answers(outputs, batch)
-    return torch.cat([values[name].float().flatten(1) for name in sorted(values)], dim=1)
+    return torch.cat([values[name].float().reshape(len(values[name]), -1) for name in sorted(values)], dim=1)
 
 
 def _longest(model: PreTrainedModel, task: Task, items: Items, chosen: Sequence[int], width: int) -> int:
