@@ -168,7 +168,7 @@ class _Given:
     columns: Mapping[str, str]
     items: Items
     labels: Sequence[str]
-    """Of the model's config.json, in the order of their ids."""
+    """Of the model's config.json, in the order of their ids; none of a task without classes."""
     labelled: bool
     longest: int
     """Where longer inputs were cut."""
@@ -223,7 +223,8 @@ def _read(request: LoneFile, task: Task, scratch: Path, progress: Progress) -> _
     if own.labels is not None:
         rows = with_label_names(rows, columns[own.labels])
     config = load_config(model_folder, None)
-    labels = [str(name) for _, name in sorted(config.id2label.items())]
+    named = "id2label" in task.model.configuration(())  # else the names are a library's own, of no classes
+    labels = [str(name) for _, name in sorted(config.id2label.items())] if named else []
     check_rows(rows, task, columns, str(request.data), labelled=labelled, known=labels)
     model = outline(task.model.auto_class(), config)
     longest = min(request.max_length, tokenizer.model_max_length, longest_input(model))
