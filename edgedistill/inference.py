@@ -94,8 +94,8 @@ def predict_logits(
     parts = []
     for chosen, batch, outputs in _passes(model, task, items, 64, progress, label):
         item = np.repeat(chosen, counts[chosen])
-        parts.append(Answers({"logits": task.model.logits(outputs, batch).numpy()}, item, items.example[item]))
-    return gathered(parts).values["logits"].astype(np.float32)
+        parts.append(Answers({"signal": task.model.logits(outputs, batch).numpy()}, item, items.example[item]))
+    return gathered(parts).values["signal"].astype(np.float32)
 
 
 def visit_hidden(
