@@ -156,7 +156,7 @@ class Recount:
                     "value": self.right(f"{name}{arm}").mean(),
                     "control": self.right(f"{name}-control{arm}").mean(),
                 }
-                for seed, arm in [(0, ""), *((seed, f"-seed{seed}") for seed in self.recipe["seeds"])]
+                for seed, arm in [(self.recipe["seed"], ""), *((seed, f"-seed{seed}") for seed in self.recipe["seeds"])]
             ],
         }
 

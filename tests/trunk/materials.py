@@ -95,6 +95,7 @@ def recipe(folder):
         {
             "schema": "edgedistill/1",
             "name": "trunk",
+            "seed": 2,
             "seeds": [7],
             "task": {"type": "text-classification", "metrics": ["accuracy", "f1_macro"]},
             "data": {
