@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from .contracts.distribution import Dense
 from .contracts.loss import LossInputs, MaskedView, Relations, pooled
 from .inference import model_inputs
 from .interfaces import Batch, Task
@@ -201,7 +202,7 @@ class Trainee(nn.Module):
             mask_BT=mask,
             weights_R=self._by_row("item_weights", batch),
             trust_R=batch.get("teacher_trust"),
-            teacher_logits_RC=batch.get("teacher_logits"),
+            teacher=Dense(logits) if (logits := batch.get("teacher_logits")) is not None else None,
             student_hidden=own.hidden,
             teacher_hidden=hidden or None,
             student_attention=own.attention,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from edgedistill.contracts.distribution import full
 from edgedistill.contracts.layer_maps import LayerMap, layer_pairs
 from edgedistill.contracts.loss import Loss, LossInputs, LossSpec
 from edgedistill.contracts.sizes import ModelSizes, PlannedModel
 from edgedistill.errors import UserError
-from edgedistill.losses._rows import full
 
 if TYPE_CHECKING:
     import torch
