@@ -140,7 +140,7 @@ def test_what_works_the_second_time_is_measured(toys, broken_run, finished_run, 
     assert found["toy/refuses/toy-runtime"] == ("ok", None)
     state, reason = found["toy/aborts/toy-runtime"]
     assert state == "failed"
-    assert reason.startswith("target toy-target: aborts cannot be made of this model: its converter or runtime failed")
+    assert reason.startswith("target toy: aborts cannot be made of this model: its converter or runtime failed")
     assert "[ValueError: still broken, in another way]" in reason
     assert load_results(folder).candidate("r1/toy/refuses/toy-runtime").latency_ms.runs >= 299
 
