@@ -212,7 +212,7 @@ def test_recorded_states_reach_the_losses_by_their_layer(tmp_path):
     assert {layer: states.tolist() for layer, states in inputs.teacher_hidden.items()} == {
         layer: states.tolist() for layer, states in recorded.items()
     }
-    assert inputs.teacher_logits_RC.tolist() == [[1.0, 2.0]]
+    assert inputs.teacher_logits().tolist() == [[1.0, 2.0]]
     assert inputs.teacher_embedding_BE.tolist() == [[7.0] * 16]
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from edgedistill.contracts.distribution import full
 from edgedistill.contracts.loss import Loss, LossInputs, LossSpec
 from edgedistill.contracts.model_shape import ModelShape
-from edgedistill.losses._rows import full, mean_over_rows
+from edgedistill.losses._rows import mean_over_rows
 
 if TYPE_CHECKING:
     import torch
@@ -35,4 +36,11 @@ def build(spec: MseLogitsSpec, student: ModelShape | None = None, teacher: Model
     return MseLogits()
 
 
-LOSS = Loss(api=1, version=1, spec=MseLogitsSpec, needs=frozenset({"logits"}), build=build)
+LOSS = Loss(
+    api=1,
+    version=1,
+    spec=MseLogitsSpec,
+    needs=frozenset({"logits"}),
+    build=build,
+    forms=frozenset({"dense", "hidden_and_head"}),
+)

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from edgedistill.contracts.distribution import Compared
 from edgedistill.contracts.loss import Loss, LossInputs, LossSpec
 from edgedistill.contracts.model_shape import ModelShape
-from edgedistill.losses._rows import divergence, log_probabilities, mean_over_rows
+from edgedistill.losses._rows import divergence, mean_over_rows
 
 if TYPE_CHECKING:
     import torch
@@ -22,13 +23,11 @@ class ReverseKlSpec(LossSpec):
 
 
 def reverse_kl(
-    student_logits_RC: torch.Tensor,  # noqa: N803
-    teacher_logits_RC: torch.Tensor,  # noqa: N803
+    compared: Compared,
     temperature: float,
 ) -> torch.Tensor:
     """(R,) KL(student || teacher) at `temperature`, times its square, in nats; zero exactly at equality."""
-    student = log_probabilities(student_logits_RC, temperature)
-    teacher = log_probabilities(teacher_logits_RC, temperature)
+    teacher, student = compared.teacher, compared.student
     return divergence(student, teacher) * temperature**2
 
 
@@ -38,7 +37,7 @@ def build(spec: ReverseKlSpec, student: ModelShape | None = None, teacher: Model
 
     class ReverseKl(torch.nn.Module):
         def forward(self, inputs: LossInputs) -> torch.Tensor:
-            rows = reverse_kl(inputs.student_logits_RC, inputs.teacher_logits(), spec.temperature)
+            rows = reverse_kl(inputs.compared(spec.temperature), spec.temperature)
             return mean_over_rows(rows, inputs.teacher_weights())
 
     return ReverseKl()
@@ -51,4 +50,5 @@ LOSS = Loss(
     needs=frozenset({"logits"}),
     build=build,
     temperature=lambda spec: spec.temperature,
+    forms=frozenset({"dense", "top_k", "hidden_and_head"}),
 )

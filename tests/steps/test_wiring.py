@@ -20,6 +20,8 @@ from trunk.materials import LABELS, WORDS, recipe, stage, write_all
 
 from edgedistill import loading, sources, training
 from edgedistill.checkpoint import EpochRecord
+from edgedistill.contracts.distribution import Dense
+from edgedistill.contracts.loss import LossInputs
 from edgedistill.data import PreparedData
 from edgedistill.engine import execute
 from edgedistill.planning import make_plan
@@ -258,9 +260,8 @@ def test_terms_are_built_as_the_recipe_says(recorded):
     call = recorded.calls["r1", "soft-targets"]
     first, _, second = call.trainee.terms
     student, given = torch.tensor([[2.0, 0.0, -1.0]]), torch.tensor([[0.0, 1.0, 0.5]])
-    inputs = SimpleNamespace(
-        student_logits_RC=student, teacher_logits=lambda: given, teacher_weights=lambda: None, weights_R=None
-    )
+    rows = torch.zeros(1, dtype=torch.long)
+    inputs = LossInputs(student, rows, torch.ones(1, 3), teacher=Dense(given))
     for term, temperature in ((first, 2.0), (second, 4.0)):
         p, q = torch.softmax(given / temperature, 1), torch.softmax(student / temperature, 1)
         expected = temperature**2 * (p * (p / q).log()).sum()

@@ -1,0 +1,140 @@
+"""What a teacher says of decisions over classes or a vocabulary, in one of three forms, and a student beside it.
+
+Losses on soft targets see a `Compared` pair of log-probabilities and can't tell the forms apart. Shapes: R decisions, C
+classes, K kept classes, H hidden size, S temperatures.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import torch
+
+Form = Literal["dense", "top_k", "hidden_and_head"]
+_LOG_ZERO = -1e4
+"""In place of log 0, whose product with 0 is not a number: its exponential is exactly 0 in every precision."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Log-probabilities (R, M) of teacher and student over the same M outcomes, which add up to 1."""
+
+    teacher: torch.Tensor
+    student: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Dense:
+    """The teacher's logits, (R, C)."""
+
+    logits_RC: torch.Tensor  # noqa: N815
+
+    def logits(self) -> torch.Tensor:
+        """(R, C)."""
+        return self.logits_RC
+
+    def beside(self, student_logits_RC: torch.Tensor, temperature: float) -> Compared:  # noqa: N803
+        """Both distributions over the C classes at a temperature."""
+        return Compared(
+            log_probabilities(self.logits_RC, temperature), log_probabilities(student_logits_RC, temperature)
+        )
+
+
+@dataclass(frozen=True)
+class HiddenAndHead:
+    """The teacher's last hidden states (R, H) and its output head (C, H), from which its logits are exact."""
+
+    hidden_RH: torch.Tensor  # noqa: N815
+    weight_CH: torch.Tensor  # noqa: N815
+    bias_C: torch.Tensor | None = None  # noqa: N815
+
+    def logits(self) -> torch.Tensor:
+        """(R, C)."""
+        from torch.nn import functional
+
+        hidden = self.hidden_RH.to(self.weight_CH.dtype)
+        return functional.linear(hidden, self.weight_CH, self.bias_C)
+
+    def beside(self, student_logits_RC: torch.Tensor, temperature: float) -> Compared:  # noqa: N803
+        """Both distributions over the C classes at a temperature."""
+        return Dense(self.logits()).beside(student_logits_RC, temperature)
+
+
+@dataclass(frozen=True)
+class TopK:
+    """The teacher's K likeliest classes, and how much probability the others have together.
+
+    What is lumped together can't be told apart: every divergence between the coarse distributions is a lower bound of
+    the one between the whole ones (data processing inequality; Cover & Thomas 2006, section 2.8); it closes as K grows.
+
+    Args:
+        ids_RK: class numbers, int64.
+        log_p_RK: their log-probabilities at temperature 1.
+        log_rest_RS: log of the other classes' share at each of `temperatures`.
+        temperatures: those at which it can be read: the kept classes alone don't tell the others' share at another.
+    """
+
+    ids_RK: torch.Tensor  # noqa: N815
+    log_p_RK: torch.Tensor  # noqa: N815
+    log_rest_RS: torch.Tensor  # noqa: N815
+    temperatures: tuple[float, ...]
+
+    def beside(self, student_logits_RC: torch.Tensor, temperature: float) -> Compared:  # noqa: N803
+        """Both distributions at a temperature over the K kept classes and, unless these are all, the others as one.
+
+        Raises:
+            ValueError: a temperature that it wasn't recorded for.
+        """
+        import torch
+
+        if temperature not in self.temperatures:
+            known = ", ".join(f"{value:g}" for value in self.temperatures)
+            raise ValueError(f"temperature {temperature:g}: the signal was recorded for {known}")
+        scaled = full(student_logits_RC) / temperature
+        normaliser = scaled.logsumexp(-1, keepdim=True)
+        student = scaled.gather(-1, self.ids_RK) - normaliser
+        kept = full(self.log_p_RK) / temperature
+        kept = kept - kept.logsumexp(-1, keepdim=True)
+        if self.ids_RK.shape[-1] == student_logits_RC.shape[-1]:
+            return Compared(kept, student)
+        log_rest = full(self.log_rest_RS)[..., self.temperatures.index(temperature), None].clamp(_LOG_ZERO, -1e-7)
+        teacher = kept + torch.log1p(-log_rest.exp())
+        others = scaled.scatter(-1, self.ids_RK, -torch.inf).logsumexp(-1, keepdim=True) - normaliser
+        return Compared(
+            torch.cat([teacher, log_rest], -1).clamp(min=_LOG_ZERO),
+            torch.cat([student, others], -1).clamp(min=_LOG_ZERO),
+        )
+
+
+Distribution = Dense | TopK | HiddenAndHead
+FORM_OF: dict[type, Form] = {Dense: "dense", TopK: "top_k", HiddenAndHead: "hidden_and_head"}
+
+
+def top_k(logits_RC: torch.Tensor, k: int, temperatures: tuple[float, ...]) -> TopK:  # noqa: N803
+    """The K likeliest classes of dense logits, with the others' share at these temperatures."""
+    import torch
+
+    k = min(k, logits_RC.shape[-1])
+    log_p = log_probabilities(logits_RC, 1.0)
+    values, ids = log_p.topk(k, dim=-1)
+    rests = []
+    for temperature in temperatures:
+        others = (log_p / temperature).scatter(-1, ids, -torch.inf).logsumexp(-1)
+        rests.append((others - (log_p / temperature).logsumexp(-1)).clamp(min=_LOG_ZERO))
+    return TopK(ids, values, torch.stack(rests, dim=-1), temperatures)
+
+
+def log_probabilities(logits_RC: torch.Tensor, temperature: float) -> torch.Tensor:  # noqa: N803
+    """(R, C) log-softmax at a temperature."""
+    from torch.nn import functional
+
+    return functional.log_softmax(full(logits_RC) / temperature, dim=-1)
+
+
+def full(values: torch.Tensor) -> torch.Tensor:
+    """float32 for half-precision tensors: a softmax over many classes loses too much in them."""
+    import torch
+
+    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
