@@ -11,7 +11,6 @@ import torch
 from torch import nn
 
 from .contracts.batch import Batch
-from .contracts.distribution import Dense
 from .contracts.loss import LossInputs, MaskedView, Relations, pooled
 from .contracts.model_layout import layout_of
 from .contracts.task import Task
@@ -200,7 +199,7 @@ class Trainee(nn.Module):
             mask_BT=batch.mask_BT,
             weights_R=batch.weight_R,
             trust_R=batch.trust_R,
-            teacher=None if batch.teacher_logits_RC is None else Dense(batch.teacher_logits_RC),
+            teacher=batch.teacher,
             student_hidden=own.hidden,
             teacher_hidden=hidden or None,
             student_attention=own.attention,

@@ -56,7 +56,7 @@ REASONS = {
     "renamed": "its spec's 'kind' is other_name, expected Literal['renamed'] as the entry point's name",
     "no_build": "its build is None, expected a function",
     "nonsense": "its needs are frozenset({'nonsense'}), expected a frozenset of labels, logits, hidden",
-    "no_form": "its forms are frozenset({'sparse'}), expected a frozenset of dense, top_k, hidden_and_head",
+    "no_form": "its forms are frozenset({'sparse'}), expected a frozenset of dense, top-k, hidden",
     "no_layers": "it needs hidden states, expected a function 'layers' that says which",
     "no_spec": "expected a subclass of edgedistill.contracts.loss.LossSpec",
     "later": "it was written for version 2 of the contracts, this edgedistill has version 1",

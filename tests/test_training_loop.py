@@ -13,6 +13,7 @@ import torch
 from test_training import SILENT, TASK, data, request, student, tokens
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
+from edgedistill.contracts.distribution import Dense
 from edgedistill.recipe import Compute, Schedule
 from edgedistill.trainee import Trainee
 from edgedistill.training import TrainingData, train_stage
@@ -203,7 +204,7 @@ def test_recorded_states_reach_the_losses_by_their_layer(tmp_path):
     batch = replace(
         data(tokens(1)).fetch([0]),
         teacher_hidden=recorded,
-        teacher_logits_RC=torch.tensor([[1.0, 2.0]]),
+        teacher=Dense(torch.tensor([[1.0, 2.0]])),
         teacher_embedding_BE=torch.full((1, 16), 7.0),
     )
     term = Term()

@@ -6,13 +6,15 @@ classes, K kept classes, H hidden size, S temperatures.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     import torch
 
-Form = Literal["dense", "top_k", "hidden_and_head"]
+Form = Literal["dense", "top-k", "hidden"]
+"""As a recipe calls them: logits; the likeliest classes and the rest's mass; last hidden states and the output head."""
 _LOG_ZERO = -1e4
 """In place of log 0, whose product with 0 is not a number: its exponential is exactly 0 in every precision."""
 
@@ -30,6 +32,17 @@ class Dense:
     """The teacher's logits, (R, C)."""
 
     logits_RC: torch.Tensor  # noqa: N815
+
+    def __len__(self) -> int:
+        return len(self.logits_RC)
+
+    def part(self, rows: slice) -> Dense:
+        """These decisions only."""
+        return Dense(self.logits_RC[rows])
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Dense:
+        """The same on another device."""
+        return Dense(self.logits_RC.to(device, non_blocking=non_blocking))
 
     def logits(self) -> torch.Tensor:
         """(R, C)."""
@@ -49,6 +62,19 @@ class HiddenAndHead:
     hidden_RH: torch.Tensor  # noqa: N815
     weight_CH: torch.Tensor  # noqa: N815
     bias_C: torch.Tensor | None = None  # noqa: N815
+
+    def __len__(self) -> int:
+        return len(self.hidden_RH)
+
+    def part(self, rows: slice) -> HiddenAndHead:
+        """These decisions only."""
+        return replace(self, hidden_RH=self.hidden_RH[rows])
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> HiddenAndHead:
+        """The same on another device."""
+        bias = None if self.bias_C is None else self.bias_C.to(device, non_blocking=non_blocking)
+        hidden = self.hidden_RH.to(device, non_blocking=non_blocking)
+        return HiddenAndHead(hidden, self.weight_CH.to(device, non_blocking=non_blocking), bias)
 
     def logits(self) -> torch.Tensor:
         """(R, C)."""
@@ -71,7 +97,7 @@ class TopK:
 
     Args:
         ids_RK: class numbers, int64.
-        log_p_RK: their log-probabilities at temperature 1.
+        log_p_RK: their log-probabilities at temperature 1, or these less any constant of the decision.
         log_rest_RS: log of the other classes' share at each of `temperatures`.
         temperatures: those at which it can be read: the kept classes alone don't tell the others' share at another.
     """
@@ -80,6 +106,19 @@ class TopK:
     log_p_RK: torch.Tensor  # noqa: N815
     log_rest_RS: torch.Tensor  # noqa: N815
     temperatures: tuple[float, ...]
+
+    def __len__(self) -> int:
+        return len(self.ids_RK)
+
+    def part(self, rows: slice) -> TopK:
+        """These decisions only."""
+        return TopK(self.ids_RK[rows], self.log_p_RK[rows], self.log_rest_RS[rows], self.temperatures)
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> TopK:
+        """The same on another device."""
+        ids = self.ids_RK.to(device, non_blocking=non_blocking)
+        log_p, log_rest = (each.to(device, non_blocking=non_blocking) for each in (self.log_p_RK, self.log_rest_RS))
+        return TopK(ids, log_p, log_rest, self.temperatures)
 
     def beside(self, student_logits_RC: torch.Tensor, temperature: float) -> Compared:  # noqa: N803
         """Both distributions at a temperature over the K kept classes and, unless these are all, the others as one.
@@ -109,7 +148,33 @@ class TopK:
 
 
 Distribution = Dense | TopK | HiddenAndHead
-FORM_OF: dict[type, Form] = {Dense: "dense", TopK: "top_k", HiddenAndHead: "hidden_and_head"}
+
+
+def concatenated(parts: Sequence[Distribution]) -> Distribution:
+    """The decisions of several distributions of one form, one after the other; they have the same head, or the same
+    temperatures.
+
+    Raises:
+        ValueError: no parts, or of different forms.
+    """
+    import torch
+
+    first, *others = parts
+    if isinstance(first, Dense) and all(isinstance(each, Dense) for each in others):
+        return Dense(torch.cat([each.logits_RC for each in parts if isinstance(each, Dense)]))
+    if isinstance(first, HiddenAndHead) and all(isinstance(each, HiddenAndHead) for each in others):
+        return replace(
+            first, hidden_RH=torch.cat([each.hidden_RH for each in parts if isinstance(each, HiddenAndHead)])
+        )
+    if isinstance(first, TopK) and all(isinstance(each, TopK) for each in others):
+        same = [each for each in parts if isinstance(each, TopK)]
+        return replace(
+            first,
+            ids_RK=torch.cat([each.ids_RK for each in same]),
+            log_p_RK=torch.cat([each.log_p_RK for each in same]),
+            log_rest_RS=torch.cat([each.log_rest_RS for each in same]),
+        )
+    raise ValueError(f"distributions of different forms: {sorted({type(each).__name__ for each in parts})}")
 
 
 def top_k(logits_RC: torch.Tensor, k: int, temperatures: tuple[float, ...]) -> TopK:  # noqa: N803

@@ -49,8 +49,8 @@ class Loss(Versioned, Generic[S]):
         layers: which of the student's hidden states it compares with which of the teacher's; for one that needs
             `hidden`, so that these alone are recorded.
         temperature: at which it compares distributions; None for one that has none.
-        forms: in which forms it takes the teacher's distribution, for one that needs `logits`; the plan refuses a recipe
-            that records another.
+        forms: in which forms it takes the teacher's distribution, for one that needs `logits`; a recipe that records
+            another is refused.
         check: (spec, student, teacher) -> (the spec's key, '' for the whole; what is wrong with it) as far as a plan
             knows, before anything is loaded; or None.
     """
@@ -96,9 +96,8 @@ class LossInputs:
 
     student_logits_RC: rows. teacher: its distribution over the same classes. known_R: which rows have a label.
     weights_R: how much each row counts; trust_R: how much the teacher is believed there; None when all count alike.
-    Hidden states are indexed as
-    `transformers` does: 0 is the embedding layer, i the output of layer i; each is (B, T, H). Attention probabilities
-    are (B, A, T, T) by layer, from 0. mask_BT: 1 on real tokens.
+    Hidden states are indexed as `transformers` does: 0 is the embedding layer, i the output of layer i; each is
+    (B, T, H). Attention probabilities are (B, A, T, T) by layer, from 0. mask_BT: 1 on real tokens.
     """
 
     student_logits_RC: torch.Tensor  # noqa: N815

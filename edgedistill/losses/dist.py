@@ -63,6 +63,6 @@ LOSS = Loss(
     spec=DistSpec,
     needs=frozenset({"logits"}),
     build=build,
-    forms=frozenset({"dense", "hidden_and_head"}),
+    forms=frozenset({"dense", "hidden"}),
     temperature=lambda spec: spec.temperature,
 )

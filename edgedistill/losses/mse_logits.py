@@ -42,5 +42,5 @@ LOSS = Loss(
     spec=MseLogitsSpec,
     needs=frozenset({"logits"}),
     build=build,
-    forms=frozenset({"dense", "hidden_and_head"}),
+    forms=frozenset({"dense", "hidden"}),
 )

@@ -59,5 +59,5 @@ LOSS = Loss(
     needs=frozenset({"logits"}),
     build=build,
     temperature=lambda spec: spec.temperature,
-    forms=frozenset({"dense", "top_k", "hidden_and_head"}),
+    forms=frozenset({"dense", "top-k", "hidden"}),
 )

@@ -137,7 +137,7 @@ def test_every_setting_changes_the_value():
         assert value(kind, a, b, **first).item() != pytest.approx(value(kind, a, b, **second).item())
 
 
-SOFT = [(kind, change) for kind, change in CASES if "top_k" in plugins.loss(kind).forms]
+SOFT = [(kind, change) for kind, change in CASES if "top-k" in plugins.loss(kind).forms]
 
 
 def test_the_losses_that_need_every_class_are_those_that_say_so():

@@ -47,7 +47,7 @@ TAUGHT |= {"r2-seed7-trial-1": ["teacher"], "r2-seed7-trial-2": ["r1-seed7"]}
 TAUGHT |= {"r2-seed7-trial-3": ["teacher", "r1-seed7"]}
 
 COLUMNS = {"input_ids", "attention_mask", "token_type_ids", "labels"}
-SIGNALS = ("teacher_logits_RC", "teacher_hidden", "teacher_embedding_BE", "weight_R", "trust_R")
+SIGNALS = ("teacher", "teacher_hidden", "teacher_embedding_BE", "weight_R", "trust_R")
 ANY = {each.name: 1.0 for each in fields(EpochRecord)} | {"compute": "cpu"}
 
 
@@ -350,9 +350,9 @@ LOGITS = [(step, STAGES[round_of(step)][-1]) for step in TAUGHT]
 def test_every_item_has_its_own_logits_of_its_own_teacher(recorded, step, name):
     given = recorded.given(step, name)
     for text, _, batch in given:
-        (logits,) = batch.teacher_logits_RC.numpy()
+        (logits,) = batch.teacher.logits().numpy()
         np.testing.assert_allclose(logits, recorded.mean(TAUGHT[step], text), atol=1e-5, err_msg=text)
-    assert len({tuple(batch.teacher_logits_RC[0].tolist()) for *_, batch in given}) > 0.95 * len(given)
+    assert len({tuple(batch.teacher.logits()[0].tolist()) for *_, batch in given}) > 0.95 * len(given)
 
 
 @pytest.mark.parametrize("step", arms("r1"))
@@ -365,7 +365,7 @@ def test_every_item_has_its_own_hidden_states_layer_by_layer_and_its_own_embeddi
             (states,) = batch.teacher_hidden[layer].numpy()
             np.testing.assert_allclose(states, hidden[layer], atol=5e-3, err_msg=f"{text}, layer {layer}")
         np.testing.assert_allclose(batch.teacher_embedding_BE[0].numpy(), hidden[2].mean(0), atol=1e-5)
-        assert batch.teacher_logits_RC is None
+        assert batch.teacher is None
 
 
 def test_items_of_one_batch_keep_what_is_theirs(recorded):
@@ -466,6 +466,6 @@ def test_what_is_recorded_lies_split_by_split(recorded):
     from safetensors.numpy import load_file
 
     for split in ("train", "unlabeled"):
-        stored = load_file(recorded.folder(f"hidden-teacher-{split}-r1") / "hidden.safetensors")
+        stored = load_file(recorded.folder(f"hidden-teacher-{split}-r1") / "hidden-00000.safetensors")
         lengths = [len(row["text"].split()) + 2 for row in recorded.rows[split]]
         assert [b - a for a, b in pairwise(stored["offsets"].tolist())] == lengths
