@@ -32,9 +32,7 @@ _NO_FALLOCATE = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 _DTYPES = {"F32": np.float32, "F16": np.float16, "I64": np.int64, "I8": np.int8, "U8": np.uint8}
 
 
-def create(
-    file: Path, shapes: Mapping[str, tuple[int, ...]], dtypes: Mapping[str, str]
-) -> dict[str, Numbers]:
+def create(file: Path, shapes: Mapping[str, tuple[int, ...]], dtypes: Mapping[str, str]) -> dict[str, Numbers]:
     """A new safetensors file of these tensors, mapped for writing; dtypes are `F32`, `F16`, `I64`, `I8` or `U8`.
 
     Raises:

@@ -14,7 +14,7 @@ from pydantic import Field
 from edgedistill.contracts.model_shape import ModelShape
 from edgedistill.spec import Spec
 
-from .distribution import Compared, Dense, Distribution, Form, HiddenAndHead
+from .distribution import Dense, Distribution, Form, HiddenAndHead
 from .layer_maps import LayerMap
 from .planned_model import PlannedModel
 from .plugin import Versioned
@@ -94,18 +94,21 @@ Relations = tuple["torch.Tensor", "torch.Tensor", "torch.Tensor"]
 class LossInputs:
     """All that a loss may look at in one batch; what no loss of the stage needs is not there.
 
-    student_logits_RC: rows. teacher: its distribution over the same classes. known_R: which rows have a label.
+    student: its distribution in each row: logits, or the hidden states and the head that make them, of a task over a
+    vocabulary; teacher: its over the same classes. known_R: which rows have a label; right_R: their classes, where
+    there are states.
     weights_R: how much each row counts; trust_R: how much the teacher is believed there; None when all count alike.
     Hidden states are indexed as `transformers` does: 0 is the embedding layer, i the output of layer i; each is
     (B, T, H). Attention probabilities are (B, A, T, T) by layer, from 0. mask_BT: 1 on real tokens.
     """
 
-    student_logits_RC: torch.Tensor  # noqa: N815
+    student: Dense | HiddenAndHead
     known_R: torch.Tensor  # noqa: N815
     mask_BT: torch.Tensor  # noqa: N815
     weights_R: torch.Tensor | None = None  # noqa: N815
     trust_R: torch.Tensor | None = None  # noqa: N815
     teacher: Distribution | None = None
+    right_R: torch.Tensor | None = None  # noqa: N815
     student_hidden: Sequence[torch.Tensor] = ()
     teacher_hidden: Mapping[int, torch.Tensor] | None = None
     student_attention: Sequence[torch.Tensor] = ()
@@ -118,15 +121,19 @@ class LossInputs:
     mask_some: Callable[[float], MaskedView] | None = None
     """A masked view of the batch, by the probability of masking a token."""
 
-    def compared(self, temperature: float) -> Compared:
-        """Teacher and student side by side at a temperature, whatever the teacher's form."""
-        assert self.teacher is not None, "the plan gives a distribution to every loss that needs logits"
-        return self.teacher.beside(self.student_logits_RC, temperature)
+    @property
+    def student_logits_RC(self) -> torch.Tensor:  # noqa: N802
+        """(R, C), for a loss that takes them whole."""
+        return self.student.logits()
+
+    def whole_teacher(self) -> Dense | HiddenAndHead:
+        """The teacher's distribution, for a loss that needs every class of it."""
+        assert isinstance(self.teacher, Dense | HiddenAndHead), "the plan refuses other forms"
+        return self.teacher
 
     def teacher_logits(self) -> torch.Tensor:
         """(R, C), for a loss that takes them whole."""
-        assert isinstance(self.teacher, Dense | HiddenAndHead), "the plan refuses other forms"
-        return self.teacher.logits()
+        return self.whole_teacher().logits()
 
     def teacher_weights(self) -> torch.Tensor | None:
         """(R,) how much each row counts in a loss that listens to the teacher."""

@@ -175,6 +175,9 @@ class Task(Versioned):
         """Why this cannot be used under that name, or None."""
         if self.name != name:
             return f"it is called '{self.name}', expected '{name}' as the entry point's name"
+        together = (self.model.states, self.model.head, self.model.right)
+        if any(together) and not all(together):
+            return "it has one of states, head and right, expected all three or none"
         fault = super().fault(name)
         if fault is not None or self.spec is None:
             return fault

@@ -1,11 +1,17 @@
-"""What the losses over rows share: means that can be weighted, divergences and mixtures."""
+"""What the losses over rows share: means that can be weighted, in tiles where that is needed; divergences, mixtures."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
+
+from edgedistill.contracts.distribution import Compared, Dense
+from edgedistill.contracts.loss import LossInputs
 
 if TYPE_CHECKING:
     import torch
+
+    from ._tiled import Rows
 
 
 def mean_over_rows(values_R: torch.Tensor, weights_R: torch.Tensor | None) -> torch.Tensor:  # noqa: N803
@@ -14,6 +20,31 @@ def mean_over_rows(values_R: torch.Tensor, weights_R: torch.Tensor | None) -> to
         return values_R.mean()
     weights = weights_R.to(values_R.dtype)
     return (values_R * weights).sum() / weights.sum().clamp(min=1e-8)
+
+
+def mean_of_logits(inputs: LossInputs, rows: Rows, weights_R: torch.Tensor | None) -> torch.Tensor:  # noqa: N803
+    """The mean of a loss that looks at each decision's logits by itself, whatever form the student's are in: of hidden
+    states and a head, the logits are made tile by tile.
+
+    Args:
+        rows: (logits (r, C) of the decisions in a slice, that slice) -> (r,).
+    """
+    if isinstance(inputs.student, Dense):
+        return mean_over_rows(rows(inputs.student.logits_RC, slice(None)), weights_R)
+    from ._tiled import tiled_mean
+
+    return tiled_mean(inputs.student, rows, weights_R)
+
+
+def mean_of_soft_targets(
+    inputs: LossInputs, temperature: float, measure: Callable[[Compared], torch.Tensor]
+) -> torch.Tensor:
+    """The mean of what `measure` makes (r,) of teacher and student at a temperature, weighted as the teacher is."""
+    teacher = inputs.teacher
+    assert teacher is not None, "the plan gives a distribution to every loss that needs logits"
+    return mean_of_logits(
+        inputs, lambda logits, part: measure(teacher.part(part).beside(logits, temperature)), inputs.teacher_weights()
+    )
 
 
 def divergence(log_p_RM: torch.Tensor, log_q_RM: torch.Tensor) -> torch.Tensor:  # noqa: N803

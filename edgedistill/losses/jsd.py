@@ -9,7 +9,7 @@ from pydantic import Field
 from edgedistill.contracts.distribution import Compared
 from edgedistill.contracts.loss import Loss, LossInputs, LossSpec
 from edgedistill.contracts.model_shape import ModelShape
-from edgedistill.losses._rows import divergence, log_mixture, mean_over_rows
+from edgedistill.losses._rows import divergence, log_mixture, mean_of_soft_targets
 
 if TYPE_CHECKING:
     import torch
@@ -44,8 +44,9 @@ def build(spec: JsdSpec, student: ModelShape | None = None, teacher: ModelShape 
 
     class Jsd(torch.nn.Module):
         def forward(self, inputs: LossInputs) -> torch.Tensor:
-            rows = jsd(inputs.compared(spec.temperature), spec.temperature, spec.beta)
-            return mean_over_rows(rows, inputs.teacher_weights())
+            return mean_of_soft_targets(
+                inputs, spec.temperature, lambda compared: jsd(compared, spec.temperature, spec.beta)
+            )
 
     return Jsd()
 

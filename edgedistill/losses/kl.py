@@ -9,7 +9,7 @@ from pydantic import Field
 from edgedistill.contracts.distribution import Compared
 from edgedistill.contracts.loss import Loss, LossInputs, LossSpec
 from edgedistill.contracts.model_shape import ModelShape
-from edgedistill.losses._rows import divergence, mean_over_rows
+from edgedistill.losses._rows import divergence, mean_of_soft_targets
 
 if TYPE_CHECKING:
     import torch
@@ -41,8 +41,7 @@ def build(spec: KlSpec, student: ModelShape | None = None, teacher: ModelShape |
 
     class Kl(torch.nn.Module):
         def forward(self, inputs: LossInputs) -> torch.Tensor:
-            rows = kl(inputs.compared(spec.temperature), spec.temperature)
-            return mean_over_rows(rows, inputs.teacher_weights())
+            return mean_of_soft_targets(inputs, spec.temperature, lambda compared: kl(compared, spec.temperature))
 
     return Kl()
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from edgedistill.contracts.distribution import full
 from edgedistill.contracts.loss import Loss, LossInputs, LossSpec
 from edgedistill.contracts.model_shape import ModelShape
-from edgedistill.losses._rows import mean_over_rows
+from edgedistill.losses._rows import mean_of_logits
 
 if TYPE_CHECKING:
     import torch
@@ -30,8 +30,10 @@ def build(spec: MseLogitsSpec, student: ModelShape | None = None, teacher: Model
 
     class MseLogits(torch.nn.Module):
         def forward(self, inputs: LossInputs) -> torch.Tensor:
-            rows = mse_logits(inputs.student_logits_RC, inputs.teacher_logits())
-            return mean_over_rows(rows, inputs.teacher_weights())
+            teacher = inputs.whole_teacher()
+            return mean_of_logits(
+                inputs, lambda logits, part: mse_logits(logits, teacher.part(part).logits()), inputs.teacher_weights()
+            )
 
     return MseLogits()
 

@@ -9,7 +9,7 @@ from pydantic import Field
 from edgedistill.contracts.distribution import Compared
 from edgedistill.contracts.loss import Loss, LossInputs, LossSpec
 from edgedistill.contracts.model_shape import ModelShape
-from edgedistill.losses._rows import divergence, log_mixture, mean_over_rows
+from edgedistill.losses._rows import divergence, log_mixture, mean_of_soft_targets
 
 if TYPE_CHECKING:
     import torch
@@ -46,8 +46,9 @@ def build(spec: SkewKlSpec, student: ModelShape | None = None, teacher: ModelSha
 
     class SkewKl(torch.nn.Module):
         def forward(self, inputs: LossInputs) -> torch.Tensor:
-            rows = skew_kl(inputs.compared(spec.temperature), spec.temperature, spec.skew, spec.reverse)
-            return mean_over_rows(rows, inputs.teacher_weights())
+            return mean_of_soft_targets(
+                inputs, spec.temperature, lambda compared: skew_kl(compared, spec.temperature, spec.skew, spec.reverse)
+            )
 
     return SkewKl()
 

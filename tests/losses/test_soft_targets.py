@@ -41,7 +41,7 @@ def value(
 ) -> torch.Tensor:
     given = Dense(teacher) if isinstance(teacher, torch.Tensor) else teacher
     rows = torch.zeros(len(student), dtype=torch.long)
-    inputs = LossInputs(student, rows, torch.ones(len(student), 3), weights_R=weights, teacher=given)
+    inputs = LossInputs(Dense(student), rows, torch.ones(len(student), 3), weights_R=weights, teacher=given)
     return term(kind, **settings_)(inputs)
 
 
