@@ -33,7 +33,7 @@ def head(model):
     return Head(model.classifier.weight, model.classifier.bias)
 
 
-STATES = replace(TASK, model=replace(TASK.model, states=states, head=head))
+STATES = replace(TASK, model=replace(TASK.model, states=states, head=head, right=lambda batch: batch["labels"]))
 """The same task, said by its last states."""
 
 
