@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict
+from pydantic.fields import FieldInfo
 
 
 class Spec(BaseModel):
@@ -65,3 +66,13 @@ class UnionOfSpecs(ABC):
     @abstractmethod
     def specs(self) -> tuple[type[Spec], ...]:
         """All of them."""
+
+
+def marks_of(field: FieldInfo) -> tuple[object, ...]:
+    """The marks in a field's type, in front of a union with None too."""
+    return tuple(field.metadata)
+
+
+def may_name_rounds(spec: type[Spec]) -> bool:
+    """Whether such specs have a field that names a model of the recipe itself."""
+    return any(isinstance(mark, RoundRef) for field in spec.model_fields.values() for mark in marks_of(field))

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field, model_validator
 
 from edgedistill.contracts.batch import Batch
+from edgedistill.contracts.model_layers import layer_list
 from edgedistill.contracts.model_layout import LAYOUTS, Layout, layout_of
 from edgedistill.contracts.student import Config, PlannedStudent, Student, StudentRequest, StudentSpec
 from edgedistill.contracts.task import AutoClass
 from edgedistill.errors import UserError
 from edgedistill.spec import RoundRef
-from edgedistill.students._copy import evenly, layer_list, source_name
+from edgedistill.students._copy import evenly, source_name
 
 if TYPE_CHECKING:
     import torch
