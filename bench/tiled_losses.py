@@ -1,4 +1,4 @@
-"""What do tiles cost and save? Losses over a vocabulary from hidden states and the output head, tile by tile as students
+"""What do tiles cost and save? Losses over a vocabulary from hidden states and the output head, tile by tile as models
 learn here, beside the same losses on the logits of all decisions at once.
 
     python -m bench.tiled_losses [--sizes 1024x32000 4096x49152 8192x131072] [--hidden 256] [--device cpu]
@@ -240,7 +240,7 @@ def main(words: Sequence[str] | None = None) -> None:
     for number, (tokens, vocabulary) in enumerate(sizes):
         for loss, form in (*EVERY, *(MIDDLE if number == len(sizes) // 2 else ())):
             row = compare(Arm(loss, form, tokens, vocabulary, chosen.hidden, chosen.device), chosen.limit_gb, known)
-            print(row, file=sys.stderr, flush=True)
+            print(json.dumps(row), file=sys.stderr, flush=True)
             rows.append(row)
     record("tiled_losses" if chosen.device == "cpu" else f"tiled_losses-{chosen.device}", rows, goals(rows))
 

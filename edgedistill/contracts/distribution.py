@@ -71,10 +71,21 @@ class HiddenAndHead:
         return replace(self, hidden_RH=self.hidden_RH[rows])
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> HiddenAndHead:
-        """The same on another device."""
-        bias = None if self.bias_C is None else self.bias_C.to(device, non_blocking=non_blocking)
+        """The same on another device; the head, which is the same for every batch, is copied there once."""
+        bias = None if self.bias_C is None else _there(self.bias_C, device)
         hidden = self.hidden_RH.to(device, non_blocking=non_blocking)
-        return HiddenAndHead(hidden, self.weight_CH.to(device, non_blocking=non_blocking), bias)
+        return HiddenAndHead(hidden, _there(self.weight_CH, device), bias)
+
+    def as_multiplied(self) -> HiddenAndHead:
+        """The same in the precision of autocast, where that is on, so that no tile converts the head anew."""
+        import torch
+
+        device = self.weight_CH.device.type
+        if not torch.is_autocast_enabled(device):
+            return self
+        dtype = torch.get_autocast_dtype(device)
+        bias = None if self.bias_C is None else self.bias_C.to(dtype)
+        return HiddenAndHead(self.hidden_RH.to(dtype), self.weight_CH.to(dtype), bias)
 
     def logits(self) -> torch.Tensor:
         """(R, C)."""
@@ -189,6 +200,18 @@ def top_k(logits_RC: torch.Tensor, k: int, temperatures: tuple[float, ...]) -> T
         others = (log_p / temperature).scatter(-1, ids, -torch.inf).logsumexp(-1)
         rests.append((others - (log_p / temperature).logsumexp(-1)).clamp(min=_LOG_ZERO))
     return TopK(ids, values, torch.stack(rests, dim=-1), temperatures)
+
+
+def _there(tensor: torch.Tensor, device: torch.device | str) -> torch.Tensor:
+    """A copy on a device, the same one every time."""
+    import torch
+
+    if tensor.device == torch.device(device):
+        return tensor
+    copies: dict[str, torch.Tensor] = tensor.__dict__.setdefault("_copies", {})
+    if str(device) not in copies:
+        copies[str(device)] = tensor.to(device)
+    return copies[str(device)]
 
 
 def log_probabilities(logits_RC: torch.Tensor, temperature: float) -> torch.Tensor:  # noqa: N803

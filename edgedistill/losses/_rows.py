@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from edgedistill.contracts.distribution import Compared, Dense
+from edgedistill.contracts.distribution import Compared, Dense, HiddenAndHead
 from edgedistill.contracts.loss import LossInputs
 
 if TYPE_CHECKING:
     import torch
 
-    from ._tiled import Rows
+    from ._tiled import LossOfLogits, LossOfTile
 
 
 def mean_over_rows(values_R: torch.Tensor, weights_R: torch.Tensor | None) -> torch.Tensor:  # noqa: N803
@@ -22,18 +22,19 @@ def mean_over_rows(values_R: torch.Tensor, weights_R: torch.Tensor | None) -> to
     return (values_R * weights).sum() / weights.sum().clamp(min=1e-8)
 
 
-def mean_of_logits(inputs: LossInputs, rows: Rows, weights_R: torch.Tensor | None) -> torch.Tensor:  # noqa: N803
+def mean_of_logits(inputs: LossInputs, loss_of: LossOfTile, weights_R: torch.Tensor | None) -> torch.Tensor:  # noqa: N803
     """The mean of a loss that looks at each decision's logits by itself, whatever form the student's are in: of hidden
     states and a head, the logits are made tile by tile.
 
     Args:
-        rows: (logits (r, C) of the decisions in a slice, that slice) -> (r,).
+        loss_of: (which decisions are a tile) -> ((logits (r, C) of some of them, which of these) -> (r,) the loss).
     """
+    every = slice(None)
     if isinstance(inputs.student, Dense):
-        return mean_over_rows(rows(inputs.student.logits_RC, slice(None)), weights_R)
+        return mean_over_rows(loss_of(every)(inputs.student.logits_RC, every), weights_R)
     from ._tiled import tiled_mean
 
-    return tiled_mean(inputs.student, rows, weights_R)
+    return tiled_mean(inputs.student, loss_of, weights_R)
 
 
 def mean_of_soft_targets(
@@ -42,9 +43,16 @@ def mean_of_soft_targets(
     """The mean of what `measure` makes (r,) of teacher and student at a temperature, weighted as the teacher is."""
     teacher = inputs.teacher
     assert teacher is not None, "the plan gives a distribution to every loss that needs logits"
-    return mean_of_logits(
-        inputs, lambda logits, part: measure(teacher.part(part).beside(logits, temperature)), inputs.teacher_weights()
-    )
+    if isinstance(teacher, HiddenAndHead):
+        teacher = teacher.as_multiplied()
+
+    def loss_of(tile: slice) -> LossOfLogits:
+        said = teacher.part(tile)
+        if isinstance(said, HiddenAndHead):
+            said = Dense(said.logits())
+        return lambda logits, some: measure(said.part(some).beside(logits, temperature))
+
+    return mean_of_logits(inputs, loss_of, inputs.teacher_weights())
 
 
 def divergence(log_p_RM: torch.Tensor, log_q_RM: torch.Tensor) -> torch.Tensor:  # noqa: N803

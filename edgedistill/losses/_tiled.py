@@ -18,9 +18,11 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 if TYPE_CHECKING:
     from edgedistill.contracts.distribution import HiddenAndHead
 
-Rows = Callable[[torch.Tensor, slice], torch.Tensor]
-"""(logits (r, V) of the decisions in a slice, that slice) -> (r,) the loss of each; a student's gradient flows through
-the logits alone."""
+LossOfLogits = Callable[[torch.Tensor, slice], torch.Tensor]
+"""(logits (r, V) of some of a tile's decisions, which of the tile's) -> (r,) the loss of each. The student's gradient
+flows through the logits alone."""
+LossOfTile = Callable[[slice], LossOfLogits]
+"""(which decisions are a tile) -> their loss: what a teacher's head multiplies is multiplied once for a tile."""
 _HEAD_ROWS = 256
 """Decisions that go through the head together: each time the whole of the head's gradient is read and written."""
 _LOSS_NUMBERS = {"cpu": 1 << 22}
@@ -29,7 +31,7 @@ gives blocks from 32 MB back to the system) and which are in part still in a cac
 _LOSS_NUMBERS_ELSEWHERE = 1 << 26
 
 
-def tiled_mean(student: HiddenAndHead, rows: Rows, weights_R: torch.Tensor | None) -> torch.Tensor:  # noqa: N803
+def tiled_mean(student: HiddenAndHead, loss_of: LossOfTile, weights_R: torch.Tensor | None) -> torch.Tensor:  # noqa: N803
     """The mean of a loss over the decisions, or its weighted mean: zero where all weights are zero.
 
     Its gradient goes to the states, the head's weights and its bias, and can be taken once.
@@ -40,7 +42,9 @@ def tiled_mean(student: HiddenAndHead, rows: Rows, weights_R: torch.Tensor | Non
     else:
         shares = weights_R.float() / weights_R.float().sum().clamp(min=1e-8)
     learning = torch.is_grad_enabled()
-    found: torch.Tensor = _TiledMean.apply(student.hidden_RH, student.weight_CH, student.bias_C, shares, rows, learning)
+    found: torch.Tensor = _TiledMean.apply(
+        student.hidden_RH, student.weight_CH, student.bias_C, shares, loss_of, learning
+    )
     return found
 
 
@@ -54,13 +58,13 @@ class _TiledMean(torch.autograd.Function):
         weight_VH: torch.Tensor,  # noqa: N803
         bias_V: torch.Tensor | None,  # noqa: N803
         shares_R: torch.Tensor,  # noqa: N803
-        rows: Rows,
+        loss_of: LossOfTile,
         learning: bool,
     ) -> torch.Tensor:
         tiles = _Tiles(hidden_RH, weight_VH, bias_V, learning)
         total = torch.zeros((), dtype=torch.float32, device=hidden_RH.device)
         for first in range(0, len(hidden_RH), _HEAD_ROWS):
-            total += tiles.through(slice(first, min(first + _HEAD_ROWS, len(hidden_RH))), shares_R, rows)
+            total += tiles.through(slice(first, min(first + _HEAD_ROWS, len(hidden_RH))), shares_R, loss_of)
         ctx.save_for_backward(tiles.hidden_gradient, tiles.weight_gradient, tiles.bias_gradient)  # type: ignore[arg-type]
         return total
 
@@ -86,7 +90,7 @@ class _Tiles:
         self.weight_gradient = torch.zeros_like(weight) if learning else None
         self.bias_gradient = torch.zeros_like(bias) if learning and bias is not None else None
 
-    def through(self, part: slice, shares: torch.Tensor, rows: Rows) -> torch.Tensor:
+    def through(self, part: slice, shares: torch.Tensor, loss_of: LossOfTile) -> torch.Tensor:
         """The loss of one tile of decisions, each with its share; its gradient is added to the others'."""
         hidden = self.hidden[part]
         logits = self.buffer[: len(hidden)]
@@ -94,29 +98,29 @@ class _Tiles:
         if self.bias is not None:
             logits += self.bias
         total = torch.zeros((), dtype=torch.float32, device=logits.device)
+        loss, own = loss_of(part), shares[part]
         numbers = _LOSS_NUMBERS.get(logits.device.type, _LOSS_NUMBERS_ELSEWHERE)
         step = max(1, numbers // logits.shape[1])
         for first in range(0, len(hidden), step):
-            own = logits[first : first + step]
-            where = slice(part.start + first, part.start + first + len(own))
-            total += self._loss(own, where, shares[where], rows)
+            total += self._loss(logits, slice(first, first + step), own, loss)
         if self.learning:
             self._add(part, hidden, logits)
         return total
 
-    def _loss(self, logits: torch.Tensor, where: slice, shares: torch.Tensor, rows: Rows) -> torch.Tensor:
-        """The loss of these logits; their gradient takes their place."""
+    def _loss(self, logits: torch.Tensor, some: slice, shares: torch.Tensor, loss: LossOfLogits) -> torch.Tensor:
+        """The loss of some of a tile's decisions; the gradient takes the logits' place."""
         if not self.learning:
-            return (rows(logits, where) * shares).sum().float()
+            return (loss(logits[some], some) * shares[some]).sum().float()
         with torch.enable_grad():
-            leaf = logits.detach().requires_grad_()
-            loss = (rows(leaf, where) * shares).sum()
-            (gradient,) = torch.autograd.grad(loss, leaf)
-        logits.copy_(gradient)
-        return loss.detach().float()
+            leaf = logits[some].detach().requires_grad_()
+            value = (loss(leaf, some) * shares[some]).sum()
+            (gradient,) = torch.autograd.grad(value, leaf)
+        logits[some] = gradient
+        return value.detach().float()
 
     def _add(self, part: slice, hidden: torch.Tensor, gradient: torch.Tensor) -> None:
-        assert self.hidden_gradient is not None and self.weight_gradient is not None
+        assert self.hidden_gradient is not None
+        assert self.weight_gradient is not None
         self.hidden_gradient[part] = gradient @ self.weight
         if self.weight_gradient.dtype == gradient.dtype:
             self.weight_gradient.addmm_(gradient.T, hidden)

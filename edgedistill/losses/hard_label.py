@@ -14,6 +14,8 @@ from edgedistill.losses._rows import mean_of_logits
 if TYPE_CHECKING:
     import torch
 
+    from ._tiled import LossOfLogits
+
 
 class HardLabelSpec(LossSpec):
     """`hard_label`: learn the labels, with label smoothing where the task has it."""
@@ -39,13 +41,16 @@ def next_token(inputs: LossInputs, right_R: torch.Tensor, smoothing: float) -> t
     Szegedy et al. 2016, section 7."""
     from torch.nn import functional
 
-    def rows(logits: torch.Tensor, part: slice) -> torch.Tensor:
-        return functional.cross_entropy(full(logits), right_R[part], label_smoothing=smoothing, reduction="none")
+    def loss_of(tile: slice) -> LossOfLogits:
+        right = right_R[tile]
+        return lambda logits, some: functional.cross_entropy(
+            full(logits), right[some], label_smoothing=smoothing, reduction="none"
+        )
 
     counted = inputs.known_R.float()
     if inputs.weights_R is not None:
         counted = counted * inputs.weights_R.float()
-    return mean_of_logits(inputs, rows, counted)
+    return mean_of_logits(inputs, loss_of, counted)
 
 
 def build(spec: HardLabelSpec, student: ModelShape | None = None, teacher: ModelShape | None = None) -> torch.nn.Module:

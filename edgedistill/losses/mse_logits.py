@@ -12,6 +12,8 @@ from edgedistill.losses._rows import mean_of_logits
 if TYPE_CHECKING:
     import torch
 
+    from ._tiled import LossOfLogits
+
 
 class MseLogitsSpec(LossSpec):
     """`mse_logits`: repeat the teacher's logits themselves, not only their softmax."""
@@ -31,9 +33,12 @@ def build(spec: MseLogitsSpec, student: ModelShape | None = None, teacher: Model
     class MseLogits(torch.nn.Module):
         def forward(self, inputs: LossInputs) -> torch.Tensor:
             teacher = inputs.whole_teacher()
-            return mean_of_logits(
-                inputs, lambda logits, part: mse_logits(logits, teacher.part(part).logits()), inputs.teacher_weights()
-            )
+
+            def loss_of(tile: slice) -> LossOfLogits:
+                said = teacher.part(tile).logits()
+                return lambda logits, some: mse_logits(logits, said[some])
+
+            return mean_of_logits(inputs, loss_of, inputs.teacher_weights())
 
     return MseLogits()
 

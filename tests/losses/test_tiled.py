@@ -150,14 +150,14 @@ def test_the_logits_of_all_decisions_never_exist(kind, form):
 def test_without_a_gradient_none_is_computed():
     own = HiddenAndHead(torch.randn(4, 3).requires_grad_(), torch.randn(5, 3).requires_grad_())
     with torch.no_grad():
-        value = _tiled.tiled_mean(own, lambda logits, part: logits.sum(-1), None)
+        value = _tiled.tiled_mean(own, lambda tile: lambda logits, some: logits.sum(-1), None)
     assert value.item() == pytest.approx(own.logits().sum(-1).mean().item(), abs=1e-5)
     assert not value.requires_grad
 
 
 def test_a_second_backward_pass_is_an_error_and_no_other_number():
     own = HiddenAndHead(torch.randn(4, 3).requires_grad_(), torch.randn(5, 3).requires_grad_())
-    value = _tiled.tiled_mean(own, lambda logits, part: logits.sum(-1), None)
+    value = _tiled.tiled_mean(own, lambda tile: lambda logits, some: logits.sum(-1), None)
     value.backward(retain_graph=True)
     with pytest.raises(RuntimeError):
         value.backward()
@@ -173,7 +173,7 @@ def test_tied_tables_get_both_gradients():
         def rows(logits: torch.Tensor, part: slice) -> torch.Tensor:
             return logits.logsumexp(-1)
 
-        return _tiled.tiled_mean(own, rows, None) if tiled else rows(own.logits(), slice(None)).mean()
+        return _tiled.tiled_mean(own, lambda tile: rows, None) if tiled else rows(own.logits(), slice(None)).mean()
 
     (expected,), (found,) = (torch.autograd.grad(loss(tiled), table) for tiled in (False, True))
     assert torch.allclose(found, expected, atol=1e-6)
@@ -181,8 +181,8 @@ def test_tied_tables_get_both_gradients():
 
 def test_no_weight_anywhere_is_zero_and_no_decision_too():
     own = HiddenAndHead(torch.randn(4, 3).requires_grad_(), torch.randn(5, 3).requires_grad_())
-    assert _tiled.tiled_mean(own, lambda logits, part: logits.sum(-1), torch.zeros(4)).item() == 0
-    assert _tiled.tiled_mean(own.part(slice(0, 0)), lambda logits, part: logits.sum(-1), None).item() == 0
+    assert _tiled.tiled_mean(own, lambda tile: lambda logits, some: logits.sum(-1), torch.zeros(4)).item() == 0
+    assert _tiled.tiled_mean(own.part(slice(0, 0)), lambda tile: lambda logits, some: logits.sum(-1), None).item() == 0
 
 
 def test_under_autocast_the_head_multiplies_in_half_precision_and_the_loss_counts_in_full():
@@ -196,7 +196,7 @@ def test_under_autocast_the_head_multiplies_in_half_precision_and_the_loss_count
         return (pair.teacher.exp() * (pair.teacher - pair.student)).sum(-1)
 
     with torch.autocast("cpu", torch.bfloat16):
-        value = _tiled.tiled_mean(own, rows, None)
+        value = _tiled.tiled_mean(own, lambda tile: rows, None)
         expected = rows(own.logits(), slice(None)).mean()
     assert set(seen) == {(torch.bfloat16, torch.float32)}
     assert value.item() == pytest.approx(expected.item(), rel=1e-3)
