@@ -14,6 +14,7 @@ import numpy as np
 from .arrays import Array, Floats, Integers
 from .contracts.distribution import Dense, HiddenAndHead, top_k
 from .contracts.items import Items
+from .errors import UserError
 from .inference import Distributed, visit_distributions
 from .packed_top_k import PackedTopK
 from .signals import VALUES, create
@@ -97,7 +98,11 @@ class DistributionRecorder:
     bits: int = 0
 
     def write(self, items: Items, file: Path, which: str) -> None:
-        """One shard."""
+        """One shard.
+
+        Raises:
+            UserError: states that 16 bits don't hold.
+        """
         decisions = len(self.task.data.references(items))
         tensors: dict[str, Array] = {}
 
@@ -124,6 +129,11 @@ class DistributionRecorder:
         assert isinstance(said, HiddenAndHead), "the plan records states of tasks that give them"
         hidden = _array(said.hidden_RH)
         if self.bits == 16:
+            if (largest := float(np.abs(hidden).max(initial=0))) > np.finfo(np.float16).max:
+                raise UserError(
+                    f"signals.hidden_bits: got 16, but the teacher has a hidden state with an entry of {largest:.0f}, "
+                    "more than 16 bits hold; expected 8"
+                )
             return {HIDDEN: hidden.astype(np.float16)}
         values, scale = in_8_bits(hidden)
         return {HIDDEN: values, SCALE: scale}

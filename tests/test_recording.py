@@ -15,6 +15,7 @@ from transformers import BertConfig, BertForSequenceClassification
 from edgedistill import plugins
 from edgedistill.contracts.distribution import HiddenAndHead, TopK
 from edgedistill.contracts.task import Head
+from edgedistill.errors import UserError
 from edgedistill.packed_top_k import PackedTopK
 from edgedistill.progress import Progress
 from edgedistill.recording import DistributionRecorder, classes_of, publish, record_shards, save_head, shard_ranges
@@ -110,6 +111,16 @@ def test_states_and_the_head_give_the_logits_within_their_precision(model, items
     assert torch.allclose(found.logits(), said[chosen], atol=error)
     stored = sum(array.nbytes for array in (*signal.hidden.parts, *(signal.scale.parts if signal.scale else ())))
     assert stored == len(items) * {16: 32, 8: 20}[bits]
+
+
+def test_states_that_16_bits_do_not_hold_are_refused(model, items, tmp_path):
+    def large(model, batch):
+        return states(model, batch) * 1e6
+
+    task = replace(STATES, model=replace(STATES.model, states=large))
+    with pytest.raises(UserError, match=r"got 16, but the teacher has a hidden state with an entry of \d+, more than"):
+        recorded(recorder(model, task, bits=16), items, tmp_path)
+    assert recorded(recorder(model, task, bits=8), items, tmp_path)
 
 
 def test_what_an_earlier_process_finished_is_taken_as_it_is(model, items, said, tmp_path):

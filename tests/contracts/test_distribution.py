@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgedistill.contracts.distribution import Dense, HiddenAndHead, TopK, top_k
+from edgedistill.contracts.distribution import Dense, HiddenAndHead, TopK, concatenated, top_k
 
 TEMPERATURES = (1.0, 2.5)
 
@@ -103,3 +103,45 @@ def test_half_precision_signals_are_read_in_full():
     stored = TopK(exact.ids_RK, exact.log_p_RK.half(), exact.log_rest_RS.half(), exact.temperatures)
     student = torch.randn(3, 50)
     assert torch.allclose(kl(stored.beside(student, 2.0)), kl(exact.beside(student, 2.0)), atol=2e-3)
+
+
+FORMS = {
+    "dense": lambda: Dense(torch.randn(6, 9)),
+    "top-k": lambda: top_k(torch.randn(6, 9), 3, TEMPERATURES),
+    "hidden": lambda: HiddenAndHead(torch.randn(6, 4), HEAD.weight, HEAD.bias),
+}
+HEAD = torch.nn.Linear(4, 9)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_parts_put_together_are_the_whole(form):
+    whole, student = FORMS[form](), torch.randn(6, 9)
+    again = concatenated([whole.part(slice(0, 2)), whole.part(slice(2, 6))])
+    assert len(again) == 6
+    assert torch.equal(kl(again.beside(student, 2.5)), kl(whole.beside(student, 2.5)))
+    alone = whole.part(slice(2, 6)).beside(student[2:], 2.5)
+    assert torch.allclose(kl(alone), kl(whole.beside(student, 2.5))[2:])
+
+
+def test_forms_are_not_put_together():
+    with pytest.raises(ValueError, match=r"distributions of different forms: \['Dense', 'TopK'\]"):
+        concatenated([FORMS["dense"](), FORMS["top-k"]()])
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_all_of_it_moves(form):
+    moved = FORMS[form]().to("meta")
+    assert {each.device.type for each in vars(moved).values() if isinstance(each, torch.Tensor)} == {"meta"}
+
+
+def test_a_head_is_copied_to_a_device_once():
+    first, second = (FORMS["hidden"]().to("meta") for _ in range(2))
+    assert first.weight_CH is second.weight_CH
+    assert first.hidden_RH is not second.hidden_RH
+
+
+def test_a_head_is_converted_to_the_precision_of_autocast_at_once():
+    said = FORMS["hidden"]()
+    assert said.as_multiplied() is said
+    with torch.autocast("cpu", torch.bfloat16):
+        assert {each.dtype for each in vars(said.as_multiplied()).values()} == {torch.bfloat16}
