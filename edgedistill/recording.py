@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .arrays import Array, Floats, Integers
-from .contracts.distribution import Dense, HiddenAndHead, top_k
+from .contracts.distribution import HiddenAndHead, top_k
 from .contracts.items import Items
 from .errors import UserError
 from .inference import Distributed, visit_distributions
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 SHARD_DECISIONS = 1 << 18
 """A shard of top-k signals is about 25 MB then, and an hour of a teacher on a slow processor at most."""
 _TILE = 1 << 24
-"""Logits at a time that are made of states."""
+"""Logits at a time."""
 
 Write = Callable[[Items, Path, str], None]
 """(a shard's items, its file, which shard of how many) -> the file is written."""
@@ -107,10 +107,13 @@ class DistributionRecorder:
         tensors: dict[str, Array] = {}
 
         def keep(numbers: Integers, said: Distributed) -> None:
-            for name, rows in self._rows(said).items():
-                if name not in tensors:
-                    tensors.update(create(file, *self._shapes(decisions, rows.shape[1])))
-                tensors[name][numbers] = rows
+            rows = max(1, _TILE // said.classes)
+            for first in range(0, len(said), rows):
+                part = slice(first, first + rows)
+                for name, values in self._rows(said.part(part)).items():
+                    if name not in tensors:
+                        tensors.update(create(file, *self._shapes(decisions, values.shape[1])))
+                    tensors[name][numbers[part]] = values
 
         visit_distributions(self.model, self.task, items, keep, progress=self.progress, label=self.label + which)
 
@@ -123,13 +126,15 @@ class DistributionRecorder:
 
     def _rows(self, said: Distributed) -> dict[str, Array]:
         if self.layout is not None:
-            return {VALUES: self._packed(self.layout, said)}
+            kept = top_k(said.logits().float(), self.layout.k, self.temperatures)
+            ids, log_p, log_rest = (each.cpu().numpy() for each in (kept.ids_RK, kept.log_p_RK, kept.log_rest_RS))
+            return {VALUES: self.layout.pack(ids, log_p, log_rest)}
         if self.bits == 0:
             return {VALUES: _array(said.logits())}
         assert isinstance(said, HiddenAndHead), "the plan records states of tasks that give them"
         hidden = _array(said.hidden_RH)
         if self.bits == 16:
-            if (largest := float(np.abs(hidden).max(initial=0))) > np.finfo(np.float16).max:
+            if (largest := float(np.abs(hidden).max(initial=0))) > float(np.finfo(np.float16).max):
                 raise UserError(
                     f"signals.hidden_bits: got 16, but the teacher has a hidden state with an entry of {largest:.0f}, "
                     "more than 16 bits hold; expected 8"
@@ -138,22 +143,13 @@ class DistributionRecorder:
         values, scale = in_8_bits(hidden)
         return {HIDDEN: values, SCALE: scale}
 
-    def _packed(self, layout: PackedTopK, said: Distributed) -> Array:
-        parts = []
-        rows = max(1, _TILE // layout.classes)
-        for first in range(0, len(said), rows):
-            kept = top_k(said.part(slice(first, first + rows)).logits().float(), layout.k, self.temperatures)
-            ids, log_p, log_rest = (each.cpu().numpy() for each in (kept.ids_RK, kept.log_p_RK, kept.log_rest_RS))
-            parts.append(layout.pack(ids, log_p, log_rest))
-        return np.concatenate(parts)
-
 
 def classes_of(model: PreTrainedModel, task: Task, items: Items) -> int:
     """Over how many classes a model's distributions are: it is asked about one item."""
     found: list[int] = []
 
     def keep(numbers: Integers, said: Distributed) -> None:
-        found.append(said.logits_RC.shape[1] if isinstance(said, Dense) else len(said.weight_CH))
+        found.append(said.classes)
 
     visit_distributions(model, task, items.take(np.arange(1)), keep)
     return found[0]

@@ -66,6 +66,7 @@ def recorded(recorder: DistributionRecorder, items, folder, shard: int = 40, nam
     counts = np.ones(len(items), int)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("edgedistill.recording.SHARD_DECISIONS", shard)
+        patch.setattr("edgedistill.recording._TILE", 7 * CLASSES)
         return record_shards(items, counts, name, folder / "scratch", recorder.write)
 
 

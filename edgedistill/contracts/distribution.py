@@ -36,6 +36,11 @@ class Dense:
     def __len__(self) -> int:
         return len(self.logits_RC)
 
+    @property
+    def classes(self) -> int:
+        """C."""
+        return self.logits_RC.shape[-1]
+
     def part(self, rows: slice) -> Dense:
         """These decisions only."""
         return Dense(self.logits_RC[rows])
@@ -65,6 +70,11 @@ class HiddenAndHead:
 
     def __len__(self) -> int:
         return len(self.hidden_RH)
+
+    @property
+    def classes(self) -> int:
+        """C."""
+        return len(self.weight_CH)
 
     def part(self, rows: slice) -> HiddenAndHead:
         """These decisions only."""
