@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO, overload
 
+import numpy as np
+
 from . import artifacts, loading, plugins, publishing, run_folder, sources
 from .artifacts import Published
 from .bundling import merge, self_test
@@ -427,20 +429,23 @@ def _difference(run: Path, own: Results, first_run: Path, first: Results) -> Pai
     same_test = (own.data.test_sha256, own.metric) == (first.data.test_sha256, first.metric)
     if own.chosen is None or first.chosen is None or not same_test:
         return None
-    given = []
+    metric = plugins.task(own.data.task).judge.metrics[own.metric]
+    given, examples = [], []
     for folder, results in ((run, own), (first_run, first)):
         row = results.candidate(str(results.chosen))
         file = folder / "predictions" / "test" / f"{row.model}-{row.target}-{row.precision}-{row.runtime}.safetensors"
         if not file.is_file():
             return None
         with _damage_named(file):
-            given.append(Answers.open(file))
-    metric = plugins.task(own.data.task).judge.metrics[own.metric]
-    file = run / "predictions" / "test" / "references.safetensors"
-    with _damage_named(file):
-        references = References.open(file)
-        rows = [metric.statistics(answers, references) for answers in given]
-    return compare_paired(metric, rows[0], rows[1])
+            answers = Answers.open(file)
+        # Of the same examples, one run may make other items or decisions than another, by where it cuts them.
+        right = folder / "predictions" / "test" / "references.safetensors"
+        with _damage_named(right):
+            references = References.open(right)
+        with _damage_named(file):
+            given.append(metric.statistics(answers, references))
+        examples.append(references.examples)
+    return compare_paired(metric, given[0], given[1]) if np.array_equal(examples[0], examples[1]) else None
 
 
 @contextmanager

@@ -24,10 +24,8 @@ class AgainstChance:
     """In random order, on average."""
     p: float
     """Share of random orders that are at least as good."""
-    decisions: int
-    """On how many it is measured."""
-    shares: bool
-    """Whether the figure is a share of right answers."""
+    cases: int | None
+    """What the figure is a share of, where it is one of right answers: decisions, or whole examples."""
 
     @property
     def at_chance(self) -> bool:
@@ -36,10 +34,10 @@ class AgainstChance:
 
     def beside(self, where: str) -> str:
         """The end of a sentence about a model: its figure on a split (`test`), and that of random orders."""
-        if self.shares:
-            right, expected = self.figure * self.decisions, self.expected * self.decisions
+        if self.cases is not None:
+            right, expected = self.figure * self.cases, self.expected * self.cases
             return (
-                f"is right on {right:.0f} of {self.decisions} {where} items, the same answers in random order on "
+                f"is right in {right:.0f} of {self.cases} cases on {where}, the same answers in random order in "
                 f"{expected:.1f}"
             )
         return (
@@ -63,13 +61,14 @@ def against_chance(metric: str, judge: Judge, answers: Answers, references: Refe
     said: Answers = answers if judge.as_references is None else judge.as_references(answers)
     kept = np.isin(references.example, references.examples)
     said, asked = said.where(kept), references.where(kept)
-    figure = measure.score(said, asked)
+    rows = measure.statistics(said, asked)
+    figure = measure.figure(rows)
     generator = np.random.default_rng(seed)
     groups = _interchangeable(asked)
     shuffled = np.array([measure.score(_shuffled(said, groups, generator), asked) for _ in range(_SHUFFLES)])
     at_least = int((shuffled >= figure).sum() if measure.direction == "higher" else (shuffled <= figure).sum())
     p = (1 + at_least) / (1 + _SHUFFLES)
-    return AgainstChance(metric, figure, float(shuffled.mean()), p, int(asked.known.sum()), measure.shares)
+    return AgainstChance(metric, figure, float(shuffled.mean()), p, int(rows[:, 1].sum()) if measure.shares else None)
 
 
 def _interchangeable(references: References) -> list[Integers]:

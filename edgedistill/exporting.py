@@ -3,6 +3,7 @@ be other ones. An order is plain data, so that it can cross over."""
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 import pkgutil
@@ -12,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from .device.graphs import with_outputs
 from .errors import EdgedistillError, RefusedError
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedModel
 
     from .arrays import Array
@@ -187,6 +189,45 @@ def compare_with_torch(
             )
         checks.append(ShapeCheck(batch, width, worst))
     return tuple(checks)
+
+
+class _Plain:
+    """A model as it is called without `giving_outputs`."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        self._model, self._forward = model, model.forward
+
+    def __call__(self, **inputs: torch.Tensor) -> object:
+        return self._forward(**inputs)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._model, name)
+
+
+@contextmanager
+def giving_outputs(request: FileRequest, sample: Tensors) -> Iterator[PreTrainedModel]:
+    """The model, its forward pass giving what the task asks of the file, by name: for exporters that trace models of
+    `transformers`. One that gives that among its own outputs stays as it is."""
+    import torch
+
+    model = request.model()
+    with torch.no_grad():
+        own, asked = model(**sample), request.forward(model, sample)
+    if all(name in own and torch.equal(own[name], asked[name]) for name in request.outputs):
+        yield model
+        return
+    plain = cast("PreTrainedModel", _Plain(model))
+
+    @functools.wraps(model.forward)
+    def forward(**inputs: torch.Tensor) -> Tensors:
+        found = request.forward(plain, inputs)
+        return {name: found[name] for name in request.outputs}
+
+    vars(model)["forward"] = forward
+    try:
+        yield model
+    finally:
+        del vars(model)["forward"]
 
 
 def refuse_components(request: FileRequest, target: str) -> None:

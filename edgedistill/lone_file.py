@@ -109,7 +109,7 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
             items = items.take(some_examples(items, request.emulation.items))
         files, weights = _opened(request, task, given)
         model = DeviceModel(files, request.runtime, request.task, cpu=request.emulation.cpu if slow else None)
-        with_client = runtime.client_facts is not None and task.data.columns.required == ("text",)
+        with_client = request.task in runtime.client_tasks
         # Without right answers, what it says is looked at all the same.
         chosen = None if given.labelled or with_client else some_examples(items, _LOOKED_AT)
         figures: tuple[Figure, ...] = ()
@@ -127,7 +127,8 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
         if with_client:
             client = _client(request, runtime, given, items, answers)
         if given.labelled:
-            figures = Judging(task.judge, request.metric).figures(answers, task.data.references(items), "data")
+            metrics = dict.fromkeys((request.metric, *task.judge.metrics))  # no recipe says which of them to leave out
+            figures = Judging(task.judge, tuple(metrics)).figures(answers, task.data.references(items), "data")
         if not slow:
             inputs = scratch / "inputs.safetensors"
             items.save(inputs)
@@ -167,7 +168,7 @@ class _Given:
     columns: Mapping[str, str]
     items: Items
     labels: Sequence[str]
-    """Of the model's config.json, in the order of their ids."""
+    """Of the model's config.json, in the order of their ids; none of a task without classes."""
     labelled: bool
     longest: int
     """Where longer inputs were cut."""
@@ -222,7 +223,8 @@ def _read(request: LoneFile, task: Task, scratch: Path, progress: Progress) -> _
     if own.labels is not None:
         rows = with_label_names(rows, columns[own.labels])
     config = load_config(model_folder, None)
-    labels = [str(name) for _, name in sorted(config.id2label.items())]
+    named = "id2label" in task.model.configuration(())  # else the names are a library's own, of no classes
+    labels = [str(name) for _, name in sorted(config.id2label.items())] if named else []
     check_rows(rows, task, columns, str(request.data), labelled=labelled, known=labels)
     model = outline(task.model.auto_class(), config)
     longest = min(request.max_length, tokenizer.model_max_length, longest_input(model))
@@ -302,10 +304,11 @@ def _refuse_answers(request: LoneFile, judge: Judge, answers: Answers, labels: S
 
 def _client(request: LoneFile, runtime: Runtime, given: _Given, items: Items, answers: Answers) -> dict[str, object]:
     """What the runtime's own library makes of the file."""
+    (column,) = plugins.task(request.task).data.columns.required
     # A text that was cut here is not what the library reads.
     whole = np.flatnonzero(items.lengths < given.longest)
     chosen = whole[np.linspace(0, len(whole) - 1, min(_CLIENT_TEXTS, len(whole))).astype(np.int64)]
-    texts = [str(given.rows[int(items.example[item])][given.columns["text"]]) for item in chosen]
+    texts = [str(given.rows[int(items.example[item])][given.columns[column]]) for item in chosen]
     assert runtime.client_facts is not None
     return runtime.client_facts(request.file, texts, given.labels, numbers(answers.of_items(chosen)))
 

@@ -12,10 +12,10 @@ def mask_tokens(
     mask_token: int,
     vocabulary: int,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """(inputs, targets), both (B, T): of the chosen tokens 80% are masked, 10% random, 10% kept; -100 elsewhere."""
+    """(inputs, targets), both (B, T): of the chosen tokens 80% are masked, 10% random, 10% kept; -1 elsewhere."""
     draw = torch.rand(tokens_BT.shape, device=tokens_BT.device)
     chosen = (draw < probability) & maskable_BT
-    targets = tokens_BT.masked_fill(~chosen, -100)
+    targets = tokens_BT.masked_fill(~chosen, -1)
     share = draw / probability
     inputs = tokens_BT.masked_fill(chosen & (share < 0.8), mask_token)
     noise = torch.randint_like(tokens_BT, vocabulary)

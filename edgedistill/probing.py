@@ -6,6 +6,7 @@ words in brackets.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -147,7 +148,8 @@ def _answers(
     with torch.no_grad():
         outputs = {name: output.float() for name, output in task.model.forward(model, inputs).items()}
         values = task.model.answers(outputs, batch)
-    return torch.cat([values[name].float().flatten(1) for name in sorted(values)], dim=1)
+    parts = [values[name].float() for name in sorted(values)]
+    return torch.cat([part.reshape(len(part), math.prod(part.shape[1:])) for part in parts], dim=1)
 
 
 def _longest(model: PreTrainedModel, task: Task, items: Items, chosen: Sequence[int], width: int) -> int:

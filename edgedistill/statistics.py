@@ -10,6 +10,7 @@ import numpy as np
 
 from .arrays import Floats
 from .contracts.metric import Metric, signed
+from .errors import EdgedistillError
 
 RESAMPLES = 2000
 _LEVEL = 0.95
@@ -46,6 +47,7 @@ def metric_interval(metric: Metric, rows: Floats, seed: int = 0) -> Interval:
     """
     from scipy.stats import binomtest
 
+    _check_additive(metric, rows)
     if _right_or_wrong(metric, rows):
         result = binomtest(int(rows[:, 0].sum()), len(rows)).proportion_ci(_LEVEL, method="wilson")
         return Interval(float(result.low), float(result.high))
@@ -155,6 +157,19 @@ def _right_or_wrong(metric: Metric, rows: Floats) -> bool:
     return metric.shares and bool((rows[:, 1] == 1).all() and np.isin(rows[:, 0], (0.0, 1.0)).all())
 
 
+def _check_additive(metric: Metric, rows: Floats) -> None:
+    """Raises EdgedistillError for a metric whose figure isn't that of its rows' sum, though it says so: its intervals
+    would be those of something else."""
+    if not metric.additive:
+        return
+    whole, of_sum = metric.figure(rows), metric.figure(rows.sum(axis=0, keepdims=True))
+    if not math.isclose(whole, of_sum, rel_tol=1e-6, abs_tol=1e-9):
+        raise EdgedistillError(
+            f"the metric '{metric.name}' is {whole:.6g} of all examples and {of_sum:.6g} of their sum, though it is "
+            "said to be additive; expected the same, or additive=False"
+        )
+
+
 def _resampled(rows: Floats, additive: bool, seed: int) -> Iterator[Floats]:
     """The rows of each resample; of an additive metric, their sum as the only row."""
     generator = np.random.default_rng(seed)
@@ -173,6 +188,7 @@ def _resampled(rows: Floats, additive: bool, seed: int) -> Iterator[Floats]:
 
 
 def _resampled_gains(metric: Metric, new: Floats, old: Floats, seed: int) -> Floats:
+    _check_additive(metric, new)
     both = np.concatenate([new, old], axis=1).astype(np.float64)
     width = new.shape[1]
     draws = _resampled(both, metric.additive, seed)

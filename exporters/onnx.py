@@ -10,7 +10,7 @@ from edgedistill.contracts.driver import PortNames
 from edgedistill.contracts.precision import Precision
 from edgedistill.contracts.target import FileRequest, MadeFile, Target
 from edgedistill.errors import EdgedistillError
-from edgedistill.exporting import compare_with_torch, refuse_components
+from edgedistill.exporting import compare_with_torch, giving_outputs, refuse_components
 from edgedistill.packages import Packages
 from edgedistill.runtimes import onnxruntime as runtime
 from edgedistill.system.quiet import quiet
@@ -53,9 +53,9 @@ def _export(request: FileRequest, file: Path) -> None:
     length = {1: torch.export.Dim.STATIC if request.length is not None else _lengths(request)}
     shapes = {name: batch | (length if _has_length(each) else {}) for name, each in request.columns().items()}
     config = OnnxConfig(dynamic=True, dynamic_shapes=shapes)
-    with quiet():
+    with quiet(), giving_outputs(request, sample) as asked:
         try:
-            exported = OnnxExporter().export(model, sample, config)
+            exported = OnnxExporter().export(asked, sample, config)
         except Exception as error:
             kind = model.config.model_type
             reason = " ".join(str(error).split())[:300]

@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
 import edgedistill
+from edgedistill.contracts.answers import Answers, References
 from edgedistill.errors import UserError
 from edgedistill.results import load_results
 
@@ -144,6 +147,22 @@ def test_runs_on_the_same_test_set_are_compared_item_by_item(finished_run, tmp_p
     }
     expected = rows[second.results.chosen] - rows[first.results.chosen]
     assert second.difference_from_first.gain == pytest.approx(expected)
+
+
+def test_runs_that_cut_their_examples_into_other_items_are_compared_by_example(finished_run, tmp_path):
+    shutil.copytree(finished_run.folder, tmp_path / "other")
+    folder = tmp_path / "other" / "predictions" / "test"
+    chosen = f"{str(finished_run.results.chosen).replace('/', '-')}.safetensors"
+    for name, kind in ((chosen, Answers), ("references.safetensors", References)):
+        said = kind.open(folder / name)
+        twice = np.repeat(np.arange(len(said)), 2)
+        replace(said.where(twice), item=np.arange(len(twice))).save(folder / name)
+    _, second = edgedistill.compare([finished_run.folder, tmp_path / "other"])
+    found = second.difference_from_first
+    assert (found.gain, found.interval.low, found.interval.high) == (0, 0, 0)
+    References.open(folder / "references.safetensors").of_items(range(10)).save(folder / "references.safetensors")
+    Answers.open(folder / chosen).of_items(range(10)).save(folder / chosen)
+    assert edgedistill.compare([finished_run.folder, tmp_path / "other"])[1].difference_from_first is None
 
 
 def test_runs_on_other_test_sets_are_not_subtracted(finished_run, tmp_path):

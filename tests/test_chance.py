@@ -45,9 +45,9 @@ def test_chance_is_what_the_same_answers_get_in_random_order(decisions, referenc
 
 def test_the_expected_number_is_that_of_the_shares():
     found = against_chance(np.array([0, 0, 1, 1] * 5), np.array([0, 0, 0, 1] * 5))
-    assert (found.figure, found.decisions) == (0.75, 20)
+    assert (found.figure, found.cases) == (0.75, 20)
     assert found.expected == pytest.approx((2 * 3 + 2 * 1) / 16, abs=0.01)
-    assert found.beside("test") == "is right on 15 of 20 test items, the same answers in random order on 10.0"
+    assert found.beside("test") == "is right in 15 of 20 cases on test, the same answers in random order in 10.0"
 
 
 def test_any_metric_is_compared_and_lower_may_be_better():

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers import write_recipe
+from helpers import LABELS, write_jsonl, write_recipe
 
 PACKAGE = Path(__file__).parent / "example_plugin"
 DOCUMENT = Path(__file__).parents[1] / "docs" / "plugins.md"
@@ -38,11 +38,19 @@ def cli(environment, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture
-def tree(recipe_tree):
-    """One round with the package's student and loss, and files of its target under its runtime."""
+def tree(recipe_tree, tmp_path):
+    """One round of the package's task with its student and loss, and files of its target under its runtime."""
+    for split in ("train", "validation", "test", "unlabeled"):
+        rows = [json.loads(line) for line in Path(recipe_tree["data"][split]["path"]).read_text().splitlines()]
+        rated = [
+            {"text": row["text"]} | ({"rating": LABELS.index(row["label"])} if "label" in row else {}) for row in rows
+        ]
+        recipe_tree["data"][split] = {"path": str(write_jsonl(tmp_path / f"{split}.jsonl", rated))}
+    recipe_tree["task"] = {"type": "text-rating", "metrics": ["mean_error", "hits"]}
     first = recipe_tree["rounds"][0]
     first["student"] = {"init": "first_layers", "layers": 1}
     first["stages"][0]["losses"] = [{"kind": "huber_logits", "weight": 0.5, "delta": 2.0}, {"kind": "hard_label"}]
+    first["stages"][0] |= {"epochs": 16, "learning_rate": 3e-3}
     recipe_tree["rounds"] = [first]
     recipe_tree["export"]["targets"] = ["onnx", "onnx-zip"]
     return recipe_tree
@@ -54,7 +62,9 @@ def test_a_recipe_runs_with_all_of_it(installed, tree, tmp_path):
     results = json.loads((tmp_path / "run" / "results.json").read_text())
     rows = {row["id"]: row for row in results["candidates"]}
     packed, plain = rows["r1/onnx-zip/fp32/zip-runtime"], rows["r1/onnx/fp32/onnxruntime"]
-    assert packed["figures"][0]["value"] == plain["figures"][0]["value"] > 0.5
+    assert packed["figures"][0]["value"] == pytest.approx(plain["figures"][0]["value"], abs=1e-6)
+    assert [each["metric"] for each in packed["figures"]] == ["mean_error", "hits"] * 2
+    assert packed["figures"][0]["value"] < 0.6  # always saying the middle is off by 0.67
     assert packed["agreement_with_student"] == 1.0
     assert 0 < packed["file_bytes"] < plain["file_bytes"]
     assert rows["r1/onnx-zip/int8-dynamic/zip-runtime"]["file_bytes"] < packed["file_bytes"]
@@ -62,6 +72,7 @@ def test_a_recipe_runs_with_all_of_it(installed, tree, tmp_path):
 
 def test_what_it_adds_is_named_and_checked(installed, tree, tmp_path):
     found = json.loads(cli(installed, "doctor", "--json").stdout)
+    assert "text-rating" in found["tasks"]
     assert "huber_logits" in found["losses"]
     assert "first_layers" in found["students"]
     assert found["targets"]["onnx-zip"]["installed"]

@@ -137,6 +137,11 @@ NUMPY = Packages(imports=("numpy",))
         ("runtimes", {"suffixes": ()}, "its suffixes are (), expected a tuple of names"),
         ("runtimes", {"packages": "numpy"}, "its packages are 'numpy', expected Packages"),
         ("runtimes", {"version": "1"}, "its version is '1', expected a function"),
+        (
+            "runtimes",
+            {"client_tasks": ("a",)},
+            "its client_tasks are ('a',), expected some exactly where it has client_facts",
+        ),
         ("exporters", {"precisions": {}}, "its precisions are {}, expected a Precision or more by name"),
         ("exporters", {"packages": None}, "its packages are None, expected Packages"),
         ("students", {"spec": CheckpointSpec, "make_tokenizer": print}, "expected a field of its spec with the mark"),

@@ -10,6 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from edgedistill import statistics
 from edgedistill.contracts.metric import Metric
+from edgedistill.errors import EdgedistillError
 from edgedistill.statistics import auroc, auroc_interval
 
 
@@ -201,3 +202,14 @@ def test_the_interval_of_an_auroc_holds_it_and_narrows_with_more_items():
     assert widths[1] < widths[0] / 2
     ties = auroc_interval(np.zeros(30), np.zeros(30))
     assert (ties.low, ties.high) == (0.5, 0.5)
+
+
+def test_a_metric_that_is_not_additive_though_it_says_so_is_refused():
+    """Its interval would be that of sums."""
+    mean = Metric("gap", "lower", _unused, lambda rows: float(rows[:, 0].mean()))
+    rows = np.random.default_rng(0).random((20, 1))
+    for asked in (lambda: statistics.metric_interval(mean, rows), lambda: statistics.compare(mean, rows, rows[::-1])):
+        with pytest.raises(EdgedistillError, match="the metric 'gap' is .* of all examples and .* of their sum"):
+            asked()
+    found = statistics.metric_interval(dataclasses.replace(mean, additive=False), rows)
+    assert found.low < rows.mean() < found.high

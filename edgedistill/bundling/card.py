@@ -19,6 +19,8 @@ class CardFacts:
     row: CandidateResult
     task: str
     labels: Sequence[str]
+    columns: Sequence[str]
+    """Of the data, that the task reads."""
     max_length: int | None
     """In tokens; None for a task without them."""
     provenance: Sequence[Provenance]
@@ -38,7 +40,8 @@ def render_card(facts: CardFacts) -> str:
         keep_trailing_newline=True,
     )
     results, row = facts.results, facts.row
-    length = f"text, cut to {facts.max_length} tokens" if facts.max_length is not None else "pixels"
+    given = ", ".join(facts.columns)
+    given += f", cut to {facts.max_length} tokens" if facts.max_length is not None else ""
     host = results.hosts[row.host]
     return environment.get_template("card.md.jinja").render(
         results=results,
@@ -46,7 +49,7 @@ def render_card(facts: CardFacts) -> str:
         files=[file.removeprefix(f"models/{row.model}/") for file in row.files],
         task=facts.task,
         labels=facts.labels,
-        given=length,
+        given=given,
         lineage=_lineage(facts),
         data=", ".join(f"{count} examples of {name}" for name, count in results.data.examples.items()),
         losses=_losses(facts),
@@ -113,8 +116,9 @@ def _losses(facts: CardFacts) -> list[str]:
 
 def _limits(facts: CardFacts) -> list[str]:
     row = facts.row
+    closed = f"It knows these {len(facts.labels)} labels and no 'none of them': any input gets one of them."
     lines = [
-        f"It knows these {len(facts.labels)} labels and no 'none of them': any input gets one of them.",
+        *([closed] if facts.labels else []),
         "It was tested on data like the training data; on other data it may do worse"
         + ("" if _ood(facts) is None else f" ({_ood(facts)})")
         + ".",
@@ -128,7 +132,7 @@ def _limits(facts: CardFacts) -> list[str]:
             f"do not load this folder; the file itself needs {row.runtime} and nothing else."
         )
     if facts.max_length is not None:
-        lines.insert(1, f"What lies behind the first {facts.max_length} tokens of a text is not read.")
+        lines.insert(bool(facts.labels), f"What lies behind the first {facts.max_length} tokens of a text is not read.")
     if row.blocked_by:
         lines.append("It is outside the recipe's limits: " + "; ".join(row.blocked_by) + ".")
     if not row.within_limits or facts.results.chosen != row.id:

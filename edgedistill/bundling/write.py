@@ -103,6 +103,7 @@ def write_bundle(material: Material, folder: Path, scratch: Path) -> None:
         row=row,
         task=material.task,
         labels=data.labels,
+        columns=task.data.columns.required,
         max_length=data.max_length if task.data.tokens else None,
         provenance=material.provenance,
         golden=len(golden.items),

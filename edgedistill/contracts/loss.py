@@ -81,7 +81,7 @@ class MaskedView:
 
     hidden_BTH: torch.Tensor  # noqa: N815
     targets_BT: torch.Tensor  # noqa: N815
-    """The hidden tokens' ids, -100 elsewhere."""
+    """The hidden tokens' ids, -1 elsewhere."""
     embeddings_VE: torch.Tensor  # noqa: N815
     """The student's token embeddings."""
 

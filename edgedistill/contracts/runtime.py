@@ -28,6 +28,7 @@ class Runtime(Plugin):
         version: the installed version of what runs the files.
         client_facts: (file, texts, labels in the order of their ids, the file's own logits (N, C)) -> what the library
             says by which this runtime's users load a published folder; None where they use none.
+        client_tasks: those whose files that library loads: classifiers of texts.
     """
 
     targets: tuple[str, ...]
@@ -36,12 +37,15 @@ class Runtime(Plugin):
     open: Callable[[Path, int, PortNames], Graph]
     version: Callable[[], str]
     client_facts: Callable[[Path, Sequence[str], Sequence[str], Floats], dict[str, object]] | None = None
+    client_tasks: tuple[str, ...] = ()
 
     def fault(self, name: str) -> str | None:
         """Why this cannot be used, or None."""
         for field, given in (("targets", self.targets), ("suffixes", self.suffixes)):
             if not isinstance(given, tuple) or not given or not all(isinstance(each, str) for each in given):
                 return f"its {field} are {given!r:.80}, expected a tuple of names"
+        if (self.client_facts is None) == bool(self.client_tasks):
+            return f"its client_tasks are {self.client_tasks!r:.80}, expected some exactly where it has client_facts"
         if not isinstance(self.packages, Packages):
             return f"its packages are {self.packages!r:.80}, expected Packages"
         return super().fault(name)

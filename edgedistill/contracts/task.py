@@ -74,7 +74,8 @@ class TaskData:
 
     Args:
         tokens: whether the model reads text through a tokenizer.
-        problem: (row, columns, whether labels are needed) -> what is wrong with a raw row, or None.
+        problem: (row, columns, whether labels are needed) -> what is wrong with a raw row, or None. A label that is a
+            number comes as text, too.
         label_names: (training rows, columns) -> label names in the order of their ids; [] for a task without classes.
         encode: (rows by column, encoder) -> items; targets are among their columns. `Items.example` counts these rows
             from 0.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import SerializerFunctionWrapHandler, create_model, model_serializer, model_validator
 
@@ -14,14 +14,15 @@ class TaskSpec(Spec):
     """What the model does, by its hub pipeline name, and what it is judged by.
 
     `metric: accuracy`, or `metrics: [accuracy, f1_macro]`, the first of which is the primary one: what everything is
-    chosen by. A task with options of its own has a spec of its own, with `type` as a `Literal`.
+    chosen by. The others are reported beside it. A task with options of its own has a spec of its own, with `type` as a
+    `Literal`.
     """
 
     type: str
     metric: str = ""
     """The primary one."""
     metrics: tuple[str, ...] = ()
-    """All of them, the primary one first."""
+    """All that are reported, the primary one first."""
 
     @model_validator(mode="after")
     def _fill(self) -> TaskSpec:
@@ -35,6 +36,12 @@ class TaskSpec(Spec):
         # It is frozen from here on.
         self.__dict__ |= {"metric": self.metric or self.metrics[0], "metrics": self.metrics or (self.metric,)}
         return self
+
+    @property
+    def by_primary(self) -> Self:
+        """The same with the primary metric alone, which is what training and choosing look at: what is reported beside
+        it changes nothing there."""
+        return self.model_copy(update={"metrics": (self.metric,)})
 
     @model_serializer(mode="wrap")
     def _one_form(self, write: SerializerFunctionWrapHandler) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""Figures of a model's answers: every metric of the task, the primary one first, and paired differences."""
+"""Figures of a model's answers by every metric that is reported, the primary one first, and paired differences."""
 
 from __future__ import annotations
 
@@ -16,10 +16,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Judging:
-    """A task's judge, and the metric that a recipe puts first."""
+    """A task's judge, and which of its metrics are reported."""
 
     judge: Judge
-    metric: str
+    metrics: tuple[str, ...]
+    """The primary one first."""
+
+    @property
+    def metric(self) -> str:
+        """Name of the primary one."""
+        return self.metrics[0]
 
     @property
     def primary(self) -> Metric:
@@ -29,9 +35,9 @@ class Judging:
     def figures(
         self, answers: Answers, references: References, split: str, host: str | None = None
     ) -> tuple[Figure, ...]:
-        """Every metric with its interval, the primary one first."""
-        others = (each for name, each in self.judge.metrics.items() if name != self.metric)
-        return tuple(_figure(each, answers, references, split, host) for each in (self.primary, *others))
+        """Every reported metric with its interval, the primary one first."""
+        asked = [self.judge.metrics[name] for name in self.metrics]
+        return tuple(_figure(each, answers, references, split, host) for each in asked)
 
     def value(self, answers: Answers, references: References) -> float:
         """The primary metric."""

@@ -47,7 +47,7 @@ def build(spec: MaskedLmSpec, student: ModelShape, teacher: ModelShape | None = 
         def forward(self, inputs: LossInputs) -> torch.Tensor:
             assert inputs.mask_some is not None, "the trainee gives every masked_lm loss its masked view"
             view = inputs.mask_some(spec.probability)
-            chosen = view.targets_BT != -100
+            chosen = view.targets_BT >= 0
             states = self.transform(view.hidden_BTH[chosen])
             return masked_lm(states @ view.embeddings_VE.T.to(states.dtype) + self.bias, view.targets_BT[chosen])
 

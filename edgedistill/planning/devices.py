@@ -41,7 +41,7 @@ def plan_evaluation(draft: Draft, model: str, tokens_of: str) -> None:
     draft.evaluated[model] = draft.steps.add(
         f"evaluate-{model}",
         evaluate.KIND,
-        evaluate.Settings(task=draft.recipe.task, split="validation"),
+        evaluate.Settings(task=draft.task, split="validation"),
         evaluate.Inputs(draft.reading(tokens_of, "validation"), made),
         f"logits of {model} on validation",
     )
@@ -49,7 +49,7 @@ def plan_evaluation(draft: Draft, model: str, tokens_of: str) -> None:
     draft.tested[model] = draft.steps.add(
         f"test-{model}",
         evaluate.KIND,
-        evaluate.Settings(task=draft.recipe.task, split="test", ood=ood),
+        evaluate.Settings(task=draft.task, split="test", ood=ood),
         evaluate.Inputs(draft.reading(tokens_of, "test"), made, elsewhere),
         f"logits of {model} on {', '.join(('test', *ood))}",
     )
@@ -79,7 +79,7 @@ def plan_files(draft: Draft, rows: Sequence[Candidate]) -> None:
         draft.verified[row.verify_key] = draft.steps.add(
             f"verify-{row.verify_key}",
             verify.KIND,
-            verify.Settings(task=recipe.task, runtime=row.runtime, timeout_minutes=recipe.measure.timeout_minutes),
+            verify.Settings(task=draft.task, runtime=row.runtime, timeout_minutes=recipe.measure.timeout_minutes),
             verify.Inputs(draft.reading(row.model, "validation"), file, draft.evaluated[row.model]),
             f"{row.model} {row.target} {row.precision} under {row.runtime} against torch, on validation",
             optional=True,
@@ -90,7 +90,7 @@ def _plan_emulation(draft: Draft, row: Candidate) -> None:
     """Run a file on another processor's kernels: what it answers, and what that costs in instructions."""
     measured = draft.recipe.measure
     settings = emulate.Settings(
-        task=draft.recipe.task,
+        task=draft.task,
         runtime=row.runtime,
         emulation=measured.emulation,
         length=None if measured.lengths == "as_is" else measured.lengths,
@@ -143,7 +143,7 @@ def plan_judgement(draft: Draft, each: Round, rows: Sequence[Candidate]) -> None
     assert recipe.stop is not None
     rows = timed(rows)
     settings = judge_round.Settings(
-        task=recipe.task, round=each.id, stop=recipe.stop, limits=recipe.select.limits, candidates=rows
+        task=draft.task, round=each.id, stop=recipe.stop, limits=recipe.select.limits, candidates=rows
     )
     inputs = judge_round.Inputs(
         data=draft.reading("teacher", "validation"),
@@ -165,7 +165,7 @@ def plan_closing(draft: Draft, every: Sequence[Candidate]) -> Outputs:
     measured = draft.steps.add(
         "measure",
         measure.KIND,
-        measure.Settings(task=recipe.task, measure=recipe.measure, candidates=rows),
+        measure.Settings(task=draft.task, measure=recipe.measure, candidates=rows),
         measure.Inputs({name: draft.reading(name, "test") for name in names}, files, verified),
         f"accuracy, latency and memory of {len(rows)} candidates, interleaved",
     )
@@ -173,7 +173,7 @@ def plan_closing(draft: Draft, every: Sequence[Candidate]) -> Outputs:
         "choose",
         choose.KIND,
         choose.Settings(
-            task=recipe.task, select=recipe.select, min_agreement=recipe.verify.min_agreement, candidates=rows
+            task=draft.task, select=recipe.select, min_agreement=recipe.verify.min_agreement, candidates=rows
         ),
         choose.Inputs(measured, draft.evaluated["teacher"], verified),
         "apply the limits",

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
+from edgedistill.contracts.task_spec import TaskSpec
 from edgedistill.errors import UserError
 from edgedistill.recipe import Recipe
 from edgedistill.sources import Sources
@@ -81,6 +82,11 @@ class Draft:
     files: dict[FileId, Artifact[MadeFiles]] = field(default_factory=dict)
     verified: dict[VerifyId, Artifact[Verified]] = field(default_factory=dict)
     emulated: dict[VerifyId, Artifact[Emulated]] = field(default_factory=dict)
+
+    @property
+    def task(self) -> TaskSpec:
+        """As every step but the report is told it."""
+        return self.recipe.task.by_primary
 
     @cached_property
     def steps(self) -> Steps:

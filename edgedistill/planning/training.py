@@ -105,7 +105,7 @@ def _plan_tuning(draft: Draft, name: str, fine_tune: Schedule | None) -> None:
     draft.models[name] = draft.steps.add(
         name,
         train_teacher.KIND,
-        train_teacher.Settings(task=recipe.task, teacher=teacher, seed=recipe.seed, compute=recipe.compute),
+        train_teacher.Settings(task=draft.task, teacher=teacher, seed=recipe.seed, compute=recipe.compute),
         train_teacher.Inputs(draft.reading(name, "validation")),
         f"fine-tune {origin} for {fine_tune.epochs} epochs" if fine_tune else f"load {origin}",
     )
@@ -290,7 +290,7 @@ def _plan_trials(
         own = _RoundSignals({wanted: made for wanted, made in planned.signals.items() if wanted.model in read})
         own.views.update(planned.views)
         trials.append(_plan_student(draft, trial, arm, f"{each.id}{arm.suffix}-trial-{number}", own, live))
-    settings = choose_teacher.Settings(task=draft.recipe.task, options=each.teacher.choose)
+    settings = choose_teacher.Settings(task=draft.task, options=each.teacher.choose)
     summary = f"the teacher of {each.id}, by validation after {each.teacher.epochs} epochs with each"
     inputs = choose_teacher.Inputs(tuple(trials))
     return draft.steps.add(f"{each.id}{arm.suffix}-teacher", choose_teacher.KIND, settings, inputs, summary)
@@ -334,7 +334,7 @@ def _plan_control(draft: Draft, each: Round, arm: Arm, name: str) -> Artifact[Tr
 def _settings(draft: Draft, each: Round, arm: Arm, *, control: bool, live: tuple[str, ...] = ()) -> distil.Settings:
     own = each.model_copy(update={"data": None, "fine_tune": None, "signals": None})  # the inputs' keys stand for them
     return distil.Settings(
-        task=draft.recipe.task, round=own, seed=arm.seed, compute=draft.recipe.compute, control=control, live=live
+        task=draft.task, round=own, seed=arm.seed, compute=draft.recipe.compute, control=control, live=live
     )
 
 

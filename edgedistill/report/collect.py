@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def collect(files: RunFiles) -> Results:
     """The results of a run."""
     settings = files.settings
-    judging = Judging(files.judge, settings.task.metric)
+    judging = Judging(files.judge, settings.task.metrics)
     changes = _changes(files)
     rounds = tuple(round_result(each, files, judging, changes.get(each.id)) for each in settings.rounds)
     candidates = tuple(candidate_result(row, files, judging) for row in settings.candidates)

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from edgedistill.contracts.metric import Direction
 from edgedistill.evaluation.wording import drop_word, heading
 from edgedistill.recipe import Limits, SelectSpec
-from edgedistill.results import Results
+from edgedistill.results import Results, RoundResult, TeacherResult
 from edgedistill.store.records.models import EpochRecord
 
 from . import formatting
@@ -64,6 +64,8 @@ def render_html(results: Results, training: Mapping[str, Sequence[EpochRecord]],
     )
     environment.filters |= {each.__name__: each for each in _FORMATS}
     names = short_names(results.measured)
+    models: dict[str, TeacherResult | RoundResult] = {"teacher": results.teacher}
+    models |= {each.id: each for each in results.rounds if each.on_recipe_data}
     return environment.get_template("report.html.jinja").render(
         results=results,
         metric=results.metric_in_words,
@@ -83,7 +85,8 @@ def render_html(results: Results, training: Mapping[str, Sequence[EpochRecord]],
         own_model_type=OWN_MODEL_TYPE,
         runtime_sizes=runtime_sizes(results.measured),
         rounds_plot=Markup(metric_over_rounds(results)),
-        models={"teacher": results.teacher, **{each.id: each for each in results.rounds if each.on_recipe_data}},
+        models=models,
+        generalisation=any(each.ood or each.calibration_error is not None for each in models.values()),
         spread={each.id: spread(each, results.direction) for each in results.rounds},
         training_plot=Markup(training_curves(training, results.metric, results.direction)),
         unflipped=[names.get(id_, id_) for id_, flips in results.flips.items() if not flips],

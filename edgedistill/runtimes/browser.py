@@ -170,4 +170,5 @@ RUNTIME = Runtime(
     open=open,
     version=version,
     client_facts=client_facts,
+    client_tasks=("text-classification",),
 )

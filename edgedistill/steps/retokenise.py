@@ -7,7 +7,10 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from edgedistill import plugins
+from edgedistill.errors import UserError
 from edgedistill.step import Context
 from edgedistill.store.records.data import TokenisedData
 
@@ -36,10 +39,22 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> T
 
 
 def publish_retokenised(folder: Path, split: str, source: PreparedData, data: PreparedData, task: Task) -> None:
-    """Write a split of `source` in the tokens of `data`; its rows and what was found in them stay."""
+    """Write a split of `source` in the tokens of `data`; its rows and what was found in them stay.
+
+    Raises:
+        UserError: in these tokens the task asks a model for other decisions, so that signals and answers of models that
+            read the others would be taken for those of something else.
+    """
     from edgedistill.data import ITEMS, encode
 
     items = encode(source.rows(split), task, data.encoder())
+    before, after = (task.data.references(each) for each in (source.items(split), items))
+    if not (np.array_equal(before.item, after.item) and np.array_equal(before.example, after.example)):
+        raise UserError(
+            f"data.max_length: a student with a tokenizer of its own is asked for {len(after)} decisions on {split}, "
+            f"the model that it is made of for {len(before)}, since they are cut at {source.max_length} tokens, each "
+            "at its own; expected a larger number, or a student that keeps the tokenizer"
+        )
     shutil.copytree(source.place(split) / "rows", folder / split / "rows", copy_function=_link)
     items.save(folder / split / ITEMS)
 

@@ -10,6 +10,7 @@ def card(finished_run, name, **values):
         "row": finished_run.results.candidate(name),
         "task": "text-classification",
         "labels": ["a", "b", "c"],
+        "columns": ("text",),
         "max_length": 32,
         "provenance": (
             Provenance(role="teacher", name="big-bert", licence="Apache-2.0", found_in="README.md"),
@@ -45,6 +46,14 @@ def test_licences_are_named_and_what_is_unknown_is_said(finished_run):
 
 
 def test_a_task_without_tokens_has_no_length(finished_run):
-    text = card(finished_run, "r1/onnx/fp32/onnxruntime", max_length=None)
-    assert "| input | pixels |" in text
+    text = card(finished_run, "r1/onnx/fp32/onnxruntime", columns=("image",), max_length=None)
+    assert "| input | image |" in text
     assert "tokens of a text" not in text
+
+
+def test_a_task_without_labels_claims_none(finished_run):
+    text = card(finished_run, "r1/onnx/fp32/onnxruntime", labels=[], columns=("first", "second"))
+    assert "labels" not in text.split("## Where it comes from")[0]
+    assert "none of them" not in text
+    assert "| input | first, second, cut to 32 tokens |" in text
+    assert "What lies behind the first 32 tokens" in text

@@ -49,6 +49,16 @@ def test_a_list_of_one_metric_is_written_as_it_is_read(recipe_tree):
     assert loading.validate(dumped, "recipe") == recipe
 
 
+def test_of_several_metrics_the_first_is_the_primary_one(recipe_tree):
+    recipe_tree["task"] = {"type": "text-classification", "metrics": ["f1_macro", "accuracy"]}
+    recipe = loading.validate(recipe_tree, "recipe")
+    assert (recipe.task.metric, recipe.task.metrics) == ("f1_macro", ("f1_macro", "accuracy"))
+    assert recipe.task.by_primary.metrics == ("f1_macro",)
+    dumped = recipe_text.parse(loading.dump(recipe), "dumped")
+    assert dumped["task"] == {"type": "text-classification", "metrics": ["f1_macro", "accuracy"]}
+    assert loading.validate(dumped, "recipe") == recipe
+
+
 @pytest.mark.parametrize(
     ("task", "sentence"),
     [

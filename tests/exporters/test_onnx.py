@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -8,7 +9,7 @@ import onnxruntime
 import pytest
 import torch
 from helpers import file_request
-from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 
 from edgedistill import plugins
 from edgedistill.contracts.target import FileRequest
@@ -40,6 +41,22 @@ def test_architectures_export_and_agree_at_every_shape(tmp_path, architecture):
     checks = EXPORTER.make(request(model), tmp_path / "model.onnx").checks
     assert [(check.batch, check.length) for check in checks] == [(1, 1), (1, 16), (2, 32), (8, 32)]
     assert max(check.max_abs_diff for check in checks) < 1e-5
+
+
+def test_a_file_gives_what_the_task_makes_of_the_model(tmp_path):
+    """And the model is as it was."""
+    model = AutoModel.from_config(
+        AutoConfig.for_model("bert", vocab_size=50, **SIZES | {"num_hidden_layers": 1})
+    ).eval()
+    asked = replace(
+        request(model),
+        outputs=("vector",),
+        forward=lambda given, inputs: {"vector": given(**inputs).last_hidden_state[:, -1]},
+    )
+    assert len(EXPORTER.make(asked, tmp_path / "model.onnx").checks) == 4
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
+    assert [(each.name, each.shape) for each in session.get_outputs()] == [("vector", ["batch", 32])]
+    assert "pooler_output" in model(input_ids=torch.ones(1, 3, dtype=torch.int64))
 
 
 def test_padding_changes_nothing_in_the_file(finished_run):

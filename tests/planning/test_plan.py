@@ -33,6 +33,7 @@ KEYS = [
     ("seed=1", {"teacher", "r1"}),
     ("name=other", {"report"}),
     ("task.metric=f1_macro", {"teacher", "r1", "choose"}),
+    ("task.metrics=[accuracy,f1_macro]", {"report"}),
     ("data.max_length=16", {"data"}),
     ("data.train.split=train[:90%]", {"data"}),
     ("data.validation.split=train[:90%]", {"data-validation", "teacher", "r1", "choose"}),
@@ -237,7 +238,6 @@ def test_every_recipe_key_is_in_the_list_above(recipe_tree):
     elsewhere = {
         "measure.runtimes",
         "task.type",
-        "task.metrics",
     }  # tests/test_candidates.py, tests/test_toy_tasks.py, above
     elsewhere |= {"measure.emulation.cpu", "measure.emulation.items"}  # tests/steps/test_emulate.py
     assert missing <= elsewhere

@@ -10,8 +10,8 @@ import pytest
 
 import edgedistill
 from edgedistill import loading, sources
-from edgedistill.runs.evaluated import EvaluatedRun, without_files
 from edgedistill.planning import make_plan
+from edgedistill.runs.evaluated import EvaluatedRun, without_files
 
 
 @pytest.fixture

@@ -115,7 +115,11 @@ TASK = Task(
         answers=lambda outputs, batch: {VECTOR: outputs[VECTOR]},
     ),
     judge=Judge(
-        metrics={"gap_error": Metric("gap_error", "lower", gap_errors, lambda rows: float(rows[:, 0].mean()))},
+        metrics={
+            "gap_error": Metric(
+                "gap_error", "lower", gap_errors, lambda rows: float(rows[:, 0].sum() / rows[:, 1].sum())
+            )
+        },
         fidelity=fidelity,
         texts=texts,
     ),

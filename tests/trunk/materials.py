@@ -96,7 +96,7 @@ def recipe(folder):
             "schema": "edgedistill/1",
             "name": "trunk",
             "seeds": [7],
-            "task": {"type": "text-classification", "metric": "accuracy"},
+            "task": {"type": "text-classification", "metrics": ["accuracy", "f1_macro"]},
             "data": {
                 **{name: {"path": str(folder / f"{name}.jsonl")} for name in (*_COUNTS, "unlabeled")},
                 "max_length": 12,

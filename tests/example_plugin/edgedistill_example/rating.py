@@ -1,0 +1,171 @@
+"""A task: how high on a scale from 0 is a text? Judged by how far the ratings are off."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgedistill.arrays import Floats
+from edgedistill.contracts.answers import Answers, References
+from edgedistill.contracts.items import Column, Items
+from edgedistill.contracts.judge import Fidelity, Judge
+from edgedistill.contracts.metric import Metric
+from edgedistill.contracts.task import AutoClass, DataColumns, Encoder, Task, TaskData, TaskModel
+from edgedistill.contracts.tensors import Tensors
+from edgedistill_example.rating_device import expected
+
+if TYPE_CHECKING:
+    import torch
+    from datasets import Dataset
+    from transformers import PreTrainedConfig, PreTrainedModel
+
+    from edgedistill.recipe import Architecture
+
+
+def problem(row: Mapping[str, object], columns: Mapping[str, str], labelled: bool) -> str | None:
+    """What is wrong with a row of the data."""
+    if not isinstance(row.get(columns["text"]), str):
+        return f"'{columns['text']}' is no text"
+    rating = str(row.get(columns["rating"]))
+    if labelled and not rating.isdecimal():
+        return f"'{columns['rating']}' is {rating:.40}, expected a whole number from 0"
+    return None
+
+
+def label_names(rows: Dataset, columns: Mapping[str, str]) -> list[str]:
+    """All ratings up to the highest."""
+    return [str(rating) for rating in range(max(map(int, rows[columns["rating"]])) + 1)]
+
+
+def encode(rows: Mapping[str, Sequence[object]], encoder: Encoder) -> Items:
+    """One item for each row: what the tokenizer makes of the text, and the rating as a target."""
+    assert encoder.tokenizer is not None
+    texts = rows[encoder.columns["text"]]
+    content = dict(encoder.tokenizer(texts, truncation=True, max_length=encoder.max_length))
+    pad = encoder.tokenizer.pad_token_id
+    columns = {
+        name: Column("input", "sequence", pad=pad, tokens=True) if name == "input_ids" else Column("input", "sequence")
+        for name in content
+    }
+    columns["rating"] = Column("target", "scalar", pad=-1)
+    ratings = rows.get(encoder.columns["rating"]) or [None] * len(texts)
+    content["rating"] = [-1 if rating is None else encoder.label_ids[str(rating)] for rating in ratings]
+    return Items.of(columns, content, range(len(texts)))
+
+
+def references(items: Items) -> References:
+    """One decision for each item: its rating."""
+    rating = items.values["rating"]
+    return References({"rating": rating}, np.arange(len(items)), items.example, rating >= 0)
+
+
+def auto_class() -> AutoClass:
+    """What loads the models."""
+    from transformers import AutoModelForSequenceClassification
+
+    return AutoModelForSequenceClassification
+
+
+def scratch_config(
+    architecture: Architecture, vocabulary: int, length: int, items: Items, entries: Mapping[str, object]
+) -> PreTrainedConfig:
+    """A BERT, for a teacher that is trained from nothing."""
+    from edgedistill.models import bert_config
+
+    return bert_config(architecture, vocabulary, length, entries)
+
+
+def configuration(labels: Sequence[str]) -> dict[str, object]:
+    """What `config.json` says of the head."""
+    return {"num_labels": len(labels), "id2label": dict(enumerate(labels))}
+
+
+def forward(model: PreTrainedModel, inputs: Tensors) -> Tensors:
+    """What the exported graph gives, too."""
+    return {"logits": model(**inputs).logits}
+
+
+def answers(outputs: Tensors, batch: Tensors) -> Tensors:
+    """In torch what `rating_device.answer` does in numpy."""
+    import torch
+
+    logits = outputs["logits"]
+    return {"rating": logits.softmax(1) @ torch.arange(logits.shape[1], dtype=logits.dtype, device=logits.device)}
+
+
+def loss(outputs: Tensors, batch: Tensors, smoothing: float) -> torch.Tensor:
+    """(D,) cross-entropy, for losses on labels."""
+    from torch.nn import functional
+
+    return functional.cross_entropy(
+        outputs["logits"], batch["rating"], ignore_index=-1, label_smoothing=smoothing, reduction="none"
+    )
+
+
+def errors(answers: Answers, references: References) -> Floats:
+    """(E, 2) how far each known rating is off, and 1: the rows that are resampled and paired."""
+    known = references.known
+    off = np.abs(answers.values["rating"][known] - references.values["rating"][known])
+    return np.stack([off, np.ones(len(off))], axis=1).astype(np.float64)
+
+
+def hits(answers: Answers, references: References) -> Floats:
+    """(E, 2) whether the rounded rating is right, and 1."""
+    off, asked = errors(answers, references).T
+    return np.stack([off < 0.5, asked], axis=1).astype(np.float64)
+
+
+def share(rows: Floats) -> float:
+    """Of any rows, or of their sum."""
+    total, asked = rows.sum(axis=0)
+    return float(total / asked)
+
+
+def fidelity(reference: Answers, device: Answers) -> Fidelity:
+    """How closely the ratings of a file repeat those of its torch model."""
+    first, second = (each.values["rating"].astype(np.float64) for each in (reference, device))
+    difference = np.abs(first - second)
+    return Fidelity(agree=first.round() == second.round(), divergence=difference, difference=difference)
+
+
+def texts(answers: Answers, names: Sequence[str]) -> list[str]:
+    """What a person reads of each decision."""
+    return ["" if rating < 0 else f"{rating:.1f}" for rating in answers.values["rating"].tolist()]
+
+
+TASK = Task(
+    api=1,
+    name="text-rating",
+    version=1,
+    data=TaskData(
+        columns=DataColumns(("text",), "rating", texts=("text",)),
+        tokens=True,
+        problem=problem,
+        label_names=label_names,
+        encode=encode,
+        references=references,
+        show=lambda row, columns: str(row[columns["text"]]),
+    ),
+    model=TaskModel(
+        auto_class=auto_class,
+        scratch_config=scratch_config,
+        configuration=configuration,
+        outputs=("logits",),
+        forward=forward,
+        answers=answers,
+        loss=loss,
+        logits=lambda outputs, batch: outputs["logits"],
+        answers_of_logits=lambda logits: {"rating": expected(logits)},
+    ),
+    judge=Judge(
+        metrics={
+            "mean_error": Metric("mean_error", "lower", errors, share),
+            "hits": Metric("hits", "higher", hits, share, shares=True),
+        },
+        fidelity=fidelity,
+        texts=texts,
+    ),
+    device="edgedistill_example.rating_device",
+)
