@@ -32,16 +32,21 @@ def make_tokenizer(spec: TrimVocabularySpec, source: Path, train: Items, folder:
     Raises:
         UserError: an algorithm that can't be trimmed.
     """
-    from edgedistill.vocabulary import frequent_tokens, trim
+    from edgedistill.vocabulary.trimming import frequent_tokens, most_frequent, trim
 
     shutil.copytree(source, folder)
     file = folder / "tokenizer.json"
-    kept = frequent_tokens(train.token_ids, spec.coverage)
-    content, ids = trim(json.loads(file.read_text(encoding="utf-8")), kept)
-    file.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+    whole = json.loads(file.read_text(encoding="utf-8"))
+    kept = (
+        frequent_tokens(train.token_ids, spec.coverage)
+        if spec.vocabulary is None
+        else most_frequent(whole, train.token_ids, spec.vocabulary)
+    )
+    trimmed = trim(whole, kept)
+    file.write_text(json.dumps(trimmed.content, ensure_ascii=False), encoding="utf-8")
     for name in ("vocab.txt", "vocab.json", "merges.txt", "spiece.model", "added_tokens.json"):
         (folder / name).unlink(missing_ok=True)  # of the whole vocabulary; tokenizer.json holds all that is needed
-    return ids
+    return trimmed.kept
 
 
 def build(request: StudentRequest[TrimVocabularySpec]) -> PreTrainedModel:
