@@ -63,6 +63,7 @@ LEAST = -87.0
 infinity."""
 _AT_ONCE = 2**24
 _LEAST_DOUBLE = 1e-300
+_LEAST_STEP = -1000.0  # for a teacher to which the text is impossible: no place of it may be undefined
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +113,7 @@ def project(
     scale = torch.full((alignment.rows,), -torch.inf, dtype=torch.float64, device=log_p.device)
     for at, values in ((start[rows], begun[rows]), (to[0], going), (ended_at, ended)):
         scale.scatter_reduce_(0, at, values, "amax")  # so that nothing is too small or too large for its row
+    scale.masked_fill_(scale.isneginf(), 0)
     total = torch.zeros(alignment.rows, len(re_encoding.kept), dtype=torch.float64, device=log_p.device)
     first = _tensor(re_encoding.first_pieces, log_p)
     for part in rows.split(max(1, _AT_ONCE // re_encoding.tokens)):
@@ -146,7 +148,7 @@ def _begun(log_p: torch.Tensor, alignment: Alignment) -> torch.Tensor:
     import torch
 
     own, count = _tensor(alignment.own, log_p), len(alignment.own)
-    steps = log_p[torch.arange(count - 1, device=log_p.device), own[1:]].double()
+    steps = log_p[torch.arange(count - 1, device=log_p.device), own[1:]].double().clamp(min=_LEAST_STEP)
     text = torch.cat([steps.new_zeros(1), steps.cumsum(0)])
     after, token = _tensor(alignment.branch_after, log_p), _tensor(alignment.branch_token, log_p)
     return torch.cat([text, text[after] + log_p[after, token].double()])

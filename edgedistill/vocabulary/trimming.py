@@ -73,9 +73,10 @@ def trim(tokenizer: Tokenizer, kept: Iterable[int]) -> Trimmed:
     Raises:
         UserError: an algorithm other than WordPiece, BPE or Unigram.
     """
-    content: dict[str, object] = copy.deepcopy(dict(tokenizer))
-    tokens = _Tokens.of(content)
-    model, vocabulary, names = tokens.model, tokens.vocabulary, tokens.names
+    content: dict[str, object] = {name: copy.deepcopy(part) for name, part in tokenizer.items() if name != "model"}
+    tokens = _Tokens.of(tokenizer)
+    model, vocabulary, names = dict(tokens.model), tokens.vocabulary, tokens.names
+    content["model"] = model
     wanted = tokens.always() | tokens.closed(names[i] for i in kept if i in names)
     ids = sorted(index for index, token in names.items() if token in wanted)
     renumbered = {names[old]: new for new, old in enumerate(ids)}
@@ -107,7 +108,7 @@ class _Tokens:
     """The tokens of a tokenizer, and what each is merged from."""
 
     kind: str
-    model: dict[str, object]
+    model: Mapping[str, object]
     vocabulary: Mapping[str, int]
     names: Mapping[int, str]
     added: frozenset[str]

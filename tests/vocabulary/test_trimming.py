@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from edgedistill.errors import UserError
-from edgedistill.vocabulary import frequent_tokens, trim
+from edgedistill.vocabulary.trimming import frequent_tokens, trim
 
 SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 TEXTS = [row["text"] for row in quickstart_rows("train")]
@@ -48,8 +48,8 @@ TOKENIZERS = {kind: trained(kind) for kind in ("WordPiece", "BPE", "Unigram")}
 
 def trimmed(kind: str, texts: list[str]) -> tuple[Tokenizer, list[int]]:
     used = [i for each in TOKENIZERS[kind].encode_batch(texts) for i in each.ids]
-    content, ids = trim(json.loads(TOKENIZERS[kind].to_str()), frequent_tokens(np.array(used), 1.0))
-    return Tokenizer.from_str(json.dumps(content)), ids
+    found = trim(json.loads(TOKENIZERS[kind].to_str()), frequent_tokens(np.array(used), 1.0))
+    return Tokenizer.from_str(json.dumps(found.content)), found.kept
 
 
 @pytest.mark.parametrize("kind", TOKENIZERS)
