@@ -34,9 +34,10 @@ conditioned on not ending there, and where it is more than `most_unknown` the pl
 the same beginning where the text does end there, with an exact row.
 
 *What remains inexact.* Encodings that the tokenizer wouldn't make: a branch's own tokens that end within the text go no
-further, and are `unknown`; that is their probability after two tokens in place of one, about 1e-4. And a trimmed token
-that spans an own boundary (a merge dropped inside one token may free its last piece for the next one): there r of the
-tokens isn't the text's, the place is masked, and the boundary is counted (`Alignment.lost`).
+further and are `unknown` too: the probability of two tokens in place of one, in mean 0.1% where 8,192 of SmolLM2's
+49,152 tokens read books. And a trimmed token that spans an own boundary (a merge dropped inside one token may free its
+last piece for the next one): there r of the tokens isn't the text's, the place is masked, and the boundary is counted
+(`Alignment.lost`).
 
 *It never costs the teacher more bits than its own text*: the numerator at the text's own k is the next denominator, so
 the product telescopes to at least the last a_i. With K = V every m_i of a longer s is zero, and what remains is
@@ -61,7 +62,8 @@ if TYPE_CHECKING:
 LEAST = -87.0
 """Natural logarithm that stands for a probability of zero: about float32's smallest number, so that no loss meets an
 infinity."""
-_AT_ONCE = 2**24
+_AT_ONCE = 2**22
+"""Probabilities: what fits a processor's cache."""
 _LEAST_DOUBLE = 1e-300
 _LEAST_STEP = -1000.0  # for a teacher to which the text is impossible: no place of it may be undefined
 
@@ -84,7 +86,7 @@ def project(
 ) -> Projection:
     """The teacher's distributions in trimmed tokens.
 
-    Sums are made in float64 on the device of `log_p`.
+    Sums are made in float64, on the device of `log_p`.
 
     Args:
         log_p: (N + B, W) natural log-probabilities: row n after token n of `alignment.own`, then a row for each branch.
@@ -117,10 +119,9 @@ def project(
     total = torch.zeros(alignment.rows, len(re_encoding.kept), dtype=torch.float64, device=log_p.device)
     first = _tensor(re_encoding.first_pieces, log_p)
     for part in rows.split(max(1, _AT_ONCE // re_encoding.tokens)):
-        weight = (begun[part] - scale[start[part]]).exp()
-        p = log_p[part].double().exp_()
-        sums = torch.zeros(len(part), total.shape[1], dtype=torch.float64, device=log_p.device).index_add_(1, first, p)
-        total.index_add_(0, start[part], sums * weight[:, None])
+        weight = (begun[part] - scale[start[part]]).exp()[:, None]
+        p = log_p[part].float().exp_().double()
+        total.index_add_(0, start[part], total.new_zeros(len(part), total.shape[1]).index_add_(1, first, p) * weight)
     total.index_put_(to, (going - scale[to[0]]).exp(), accumulate=True)
     left_out = torch.zeros_like(scale).index_add_(0, ended_at, (ended - scale[ended_at]).exp())
     known = total.sum(1)

@@ -40,28 +40,29 @@ def frequent_tokens(token_ids: Integers, coverage: float) -> list[int]:
 
 
 def most_frequent(tokenizer: Tokenizer, token_ids: Integers, size: int) -> list[int]:
-    """The most frequent ids whose tokens, with all that `trim` keeps beside them, are at most `size`, sorted.
+    """The ids to `trim` to so that exactly `size` tokens are left: the most frequent ones, with their parts, and where
+    the texts have no more, those with the lowest ids, which BPE learned first.
 
     A token whose parts no longer fit is passed over for less frequent ones that do.
 
     Raises:
-        UserError: a size that doesn't hold what every trimmed tokenizer keeps, or an algorithm as for `trim`.
+        UserError: fewer than every trimmed tokenizer keeps or more than there are, or an algorithm as for `trim`.
     """
     tokens = _Tokens.of(tokenizer)
     wanted = tokens.always()
-    if len(wanted) > size:
+    if not len(wanted) <= size <= len(tokens.names):
         raise UserError(
-            f"student.vocabulary: got {size}, expected at least {len(wanted)}: the special tokens and single characters "
-            "stay whatever the texts"
+            f"student.vocabulary: got {size}, expected {len(wanted)} (special tokens, single characters and bytes stay "
+            f"whatever the texts) to {len(tokens.names)}"
         )
     ids, counts = np.unique(token_ids, return_counts=True)
-    chosen = []
-    for number in ids[np.lexsort((ids, -counts))].tolist():
-        needed = tokens.closed([tokens.names[number]]) - wanted
-        if len(wanted) + len(needed) <= size:
-            wanted |= needed
-            chosen.append(number)
-    return sorted(chosen)
+    order = dict.fromkeys([*ids[np.lexsort((ids, -counts))].tolist(), *sorted(tokens.names)])
+    while len(wanted) < size:  # what was passed over may fit once its parts are there
+        for number in order:
+            needed = tokens.closed([tokens.names[number]]) - wanted
+            if len(wanted) + len(needed) <= size:
+                wanted |= needed
+    return sorted(number for number, name in tokens.names.items() if name in wanted)
 
 
 def trim(tokenizer: Tokenizer, kept: Iterable[int]) -> Trimmed:
