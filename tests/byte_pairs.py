@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -60,3 +60,17 @@ def cut(whole: Tokenizer, kept: Iterable[int]) -> Pair:
     trimmed = trim(content, kept)
     smaller = Tokenizer.from_str(json.dumps(trimmed.content))
     return Pair(whole, trimmed, smaller, ReEncoding.of(content, trimmed))
+
+
+TINY = ["a", "b", "c", "ab", "abc", "ca", "cab"]
+
+
+def tiny(kept: Sequence[str]) -> Pair:
+    """A language of three letters, small enough to try every way to write a text, and these of its tokens."""
+    merges = [("a", "b"), ("ab", "c"), ("c", "a"), ("c", "ab")]
+    vocabulary = {"<s>": 0} | {token: i for i, token in enumerate(TINY, 1)}
+    whole = Tokenizer(models.BPE(vocabulary, merges))
+    whole.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    whole.decoder = decoders.ByteLevel()
+    whole.add_special_tokens(["<s>"])
+    return cut(whole, [vocabulary[token] for token in kept])

@@ -80,7 +80,7 @@ def build(request: StudentRequest[TrimVocabularySpec]) -> PreTrainedModel:
 
 STUDENT = Student(
     api=1,
-    version=1,
+    version=2,
     spec=TrimVocabularySpec,
     build=build,
     unsuitable=unsuitable,

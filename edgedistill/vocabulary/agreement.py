@@ -23,7 +23,7 @@ PROBES = (
     "1234567890 12345 1,000,000 2026-11-26T02:18:19Z 0xFFFF https://example.org/a?b=c&d=%20",
     "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa ================ ________ antidisestablishmentarianism",
 )
-"""Texts on which tokenizers differ: cases, spaces, digits, code, accents, scripts, joined characters, all of Latin-1."""
+"""Texts on which tokenizers differ: cases, spaces, digits, code, accents, scripts, joined characters, Latin-1."""
 _SHOWN = 40
 
 

@@ -12,6 +12,7 @@ before it. `branched` gives the input for that.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,24 @@ import numpy as np
 from edgedistill.arrays import Booleans, Integers
 
 from .re_encoding import ReEncoding
+
+
+@dataclass(frozen=True, eq=False)
+class Readings:
+    """R times: after trimmed token `place`, the teacher of row `row` has begun a token with the pieces of a node."""
+
+    row: Integers
+    place: Integers
+    node: Integers
+    depth: Integers
+    """How many pieces those are."""
+
+    def where(self, chosen: Booleans) -> Readings:
+        return Readings(self.row[chosen], self.place[chosen], self.node[chosen], self.depth[chosen])
+
+    def __add__(self, other: Readings) -> Readings:
+        names = ("row", "place", "node", "depth")
+        return Readings(*(np.concatenate([getattr(self, name), getattr(other, name)]) for name in names))
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,25 +67,9 @@ class Alignment:
         return len(self.mask)
 
 
-@dataclass(frozen=True, eq=False)
-class Readings:
-    """R times: after trimmed token `place`, the teacher of row `row` has begun a token with the pieces of a node."""
-
-    row: Integers
-    place: Integers
-    node: Integers
-    depth: Integers
-    """How many pieces those are."""
-
-    def where(self, chosen: Booleans) -> Readings:
-        return Readings(self.row[chosen], self.place[chosen], self.node[chosen], self.depth[chosen])
-
-    def __add__(self, other: Readings) -> Readings:
-        names = ("row", "place", "node", "depth")
-        return Readings(*(np.concatenate([getattr(self, name), getattr(other, name)]) for name in names))
-
-
-def align(re_encoding: ReEncoding, own: Integers, trimmed: Integers, *, branches: bool) -> Alignment:
+def align(
+    re_encoding: ReEncoding, own: Sequence[int] | Integers, trimmed: Sequence[int] | Integers, *, branches: bool
+) -> Alignment:
     """Align a text's tokens.
 
     Args:
@@ -76,9 +79,11 @@ def align(re_encoding: ReEncoding, own: Integers, trimmed: Integers, *, branches
             text doesn't end are known in part only.
 
     Raises:
-        ValueError: tokens of different texts.
+        ValueError: tokens of different texts, or none.
     """
     own, trimmed = np.asarray(own, np.int64), np.asarray(trimmed, np.int64)
+    if not len(own) or not len(trimmed):
+        raise ValueError("there are no tokens to align")
     texts = re_encoding.bytes_of(own), re_encoding.bytes_of(re_encoding.kept[trimmed])
     if not np.array_equal(texts[0][: len(texts[1])], texts[1]):
         raise ValueError(f"{len(own)} tokens of the teacher and {len(trimmed)} trimmed ones are of different texts")
@@ -142,21 +147,19 @@ def _walk(re_encoding: ReEncoding, start: Integers, first_row: int, trimmed: Int
 
 
 def _on_path(re_encoding: ReEncoding, own: Integers, start: Integers, trimmed: Integers) -> Booleans:
-    """(M,) after which trimmed tokens the text goes on with a piece of the teacher's own token there, or is at its
-    end."""
+    """(M,) after which trimmed tokens the text goes on with a piece of the teacher's own token there; and whether its
+    end is the end of such a piece."""
+    final, lengths = len(trimmed) - 1, np.diff(re_encoding.offsets)
     mask = np.zeros(len(trimmed), np.bool_)
-    final = start[-1] if len(start) else -1
+    mask[final] = start[-1] == final
     row = np.flatnonzero(start[:-1] >= 0)
     place, token, depth = start[row], own[row + 1], 0
-    lengths = np.diff(re_encoding.offsets)
-    mask[len(trimmed) - 1] = final == len(trimmed) - 1
-    while len(row):
-        mask[place[place == len(trimmed) - 1]] = True
-        inside = (place + 1 < len(trimmed)) & (depth < lengths[token])
+    while len(place):
+        mask[place[place == final]] = True
+        inside = (place < final) & (depth < lengths[token])
         place, token = place[inside], token[inside]
         same = re_encoding.pieces[re_encoding.offsets[token] + depth] == trimmed[place + 1]
         place, token = place[same], token[same]
         mask[place] = True
         place, depth = place + 1, depth + 1
-        row = place
     return mask

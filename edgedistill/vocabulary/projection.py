@@ -8,14 +8,13 @@ and so
     P(t_1 .. t_j) = sum over c of P(c),    c = v_1 .. v_n with r(v_1) .. r(v_n) beginning with t_1 .. t_j, and not yet
                                            without v_n
 
-are what Phan et al. (2024, "Exact Byte-Level Probabilities from Tokenized Language Models", section 3) call the cover
-encodings of a prefix, with pieces where they have bytes. As they do, we count those encodings only that the tokenizer
-itself would make: all but the last token are then the text's own, v_1 .. v_i, and the last one began at some own
-boundary i and covers the rest. With
+over what Phan et al. (2024, "Exact Byte-Level Probabilities from Tokenized Language Models", section 3) call the cover
+encodings of a prefix, with pieces where they have bytes. All tokens of c but the last spell a beginning of the text.
+Where they are the text's own first i tokens, the teacher's row there says the rest. With
 
     a_i    = p(v_1) p(v_2 | v_1) .. p(v_i | v_1 .. v_(i-1))       the teacher's probability of its own first i tokens
     m_i(s) = sum of p(v | v_1 .. v_i) over all v with r(v) beginning with the pieces s;  m_i() = 1
-    s_i    = the trimmed tokens between boundary i and place j
+    s_i    = the trimmed tokens between own boundary i and place j
 
 that is P(t_1 .. t_j) = sum over i of a_i m_i(s_i), each token that ends within the text counted once: where own token
 v_(i+1) ends at a boundary, its a_i p(v_(i+1)) is a_(i+1) m_(i+1)(). The next trimmed token k then has the probability
@@ -30,13 +29,14 @@ its pieces mixed with the next position's distribution, by the probabilities of 
 position of its own, v_1 .. v_i "walk", which the teacher didn't read. With branches it did (`alignment.branched`): the
 row of a branch is one more boundary with a = a_i p("walk" | v_1 .. v_i), and the formula holds as it is. The
 distribution at a place then depends on the text before it alone. Without branches the share is `unknown`: the rest is
-conditioned on not ending there, and where it is more than `most_unknown` the place is masked: the student still meets
-the same beginning where the text does end there, with an exact row.
+conditioned on not ending there, and where it is more than `most_unknown` the place is masked. The student still meets
+the same beginning where a text does end there, and its row there says how likely it was to go on.
 
-*What remains inexact.* Encodings that the tokenizer wouldn't make: a branch's own tokens that end within the text go no
-further and are `unknown` too: the probability of two tokens in place of one, in mean 0.1% where 8,192 of SmolLM2's
-49,152 tokens read books. And a trimmed token that spans an own boundary (a merge dropped inside one token may free its
-last piece for the next one): there r of the tokens isn't the text's, the place is masked, and the boundary is counted
+*What remains inexact.* Encodings that depart from the text's own twice: a token that ends within the text after a
+branch is `unknown` too, in mean 0.1% where 8,192 of SmolLM2's 49,152 tokens read books. (A teacher that always writes
+as its tokenizer does hardly departs twice; without branches those that departed once are missing from the places after
+it as well.) And a trimmed token that spans an own boundary, since a merge dropped inside one token may free its last
+piece for the next one: there r of the tokens isn't the text's, the place is masked, and the boundary is counted
 (`Alignment.lost`).
 
 *It never costs the teacher more bits than its own text*: the numerator at the text's own k is the next denominator, so
@@ -77,8 +77,8 @@ class Projection:
     mask: torch.Tensor
     """(M,) which rows say what the teacher does; the others are for no loss."""
     unknown: torch.Tensor
-    """(M,) float32: the probability of what the teacher wasn't asked, which the row leaves out. A row's probabilities
-    times 1 - `unknown` are the teacher's, of its own encodings of the text."""
+    """(M,) float32: the probability of what the teacher wasn't asked, which the row leaves out: for the bits of a text,
+    take its row times 1 - `unknown`."""
 
 
 def project(

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-import numpy as np
 import pytest
 import torch
+from byte_pairs import TEXTS, TINY, Pair, pair, tiny
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from byte_pairs import TEXTS, Pair, cut, pair
 
-from edgedistill.vocabulary.alignment import Alignment, align, branched
+from edgedistill.vocabulary.alignment import Alignment, align
 from edgedistill.vocabulary.projection import LEAST, Projection, project
 
 Teacher = Callable[[tuple[int, ...]], torch.Tensor]
@@ -38,9 +36,7 @@ def rows(teacher: Teacher, alignment: Alignment) -> torch.Tensor:
     """What the teacher says at every row, each asked by itself."""
     own = [int(each) for each in alignment.own]
     contexts = [tuple(own[: n + 1]) for n in range(len(own))]
-    contexts += [
-        (*own[: n + 1], int(v)) for n, v in zip(alignment.branch_after, alignment.branch_token, strict=True)
-    ]
+    contexts += [(*own[: n + 1], int(v)) for n, v in zip(alignment.branch_after, alignment.branch_token, strict=True)]
     return torch.stack([teacher(each) for each in contexts])
 
 
@@ -93,20 +89,6 @@ def test_with_all_tokens_it_is_the_teachers_own(branches):
         assert found.lost == len(found.branch_token) == 0
 
 
-# A language of its own: three bytes, a few merges, and a teacher that writes every text as its tokenizer does.
-TINY = ["a", "b", "c", "ab", "abc", "ca", "cab"]
-
-
-def tiny(kept: Sequence[str]) -> Pair:
-    merges = [("a", "b"), ("ab", "c"), ("c", "a"), ("c", "ab")]
-    vocabulary = {"<s>": 0} | {token: i for i, token in enumerate(TINY, 1)}
-    whole = Tokenizer(models.BPE(vocabulary, merges))
-    whole.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    whole.decoder = decoders.ByteLevel()
-    whole.add_special_tokens(["<s>"])
-    return cut(whole, [vocabulary[token] for token in kept])
-
-
 def canonical(each: Pair) -> Teacher:
     """Says nothing that its tokenizer wouldn't have written so."""
     speak = random_teacher(each.re_encoding.tokens, 1.0)
@@ -151,3 +133,50 @@ def test_it_is_the_sum_over_every_way_to_go_on(kept, text):
         of_all = [begins_so(each, teacher, (0,), (*so_far, piece)) / whole for piece in range(len(each.trimmed.kept))]
         assert found.log_p[place].exp().tolist() == pytest.approx(of_all, abs=1e-6), place
     assert len(known) >= len(trimmed) - 2 * alignment.lost
+
+
+def test_without_branches_what_the_teacher_was_not_asked_is_named_and_masked():
+    """After the c of cab, the teacher may have ended: its share is that of the token c among all that begin so."""
+    each = tiny([])
+    teacher = random_teacher(each.re_encoding.tokens)
+    own, trimmed = each.whole.encode("<s>cab").ids, each.smaller.encode("<s>cab").ids
+    alignment = align(each.re_encoding, own, trimmed, branches=False)
+    found = project(rows(teacher, alignment), alignment, each.re_encoding)
+    p = dict(zip(["<s>", *TINY], teacher((0,)).exp().tolist(), strict=True))
+    c, ca, cab = p["c"], p["ca"], p["cab"]
+    expected = [0, c / (c + ca + cab), ca / (ca + cab), 0]
+    assert found.unknown.tolist() == pytest.approx(expected, abs=1e-6)
+    assert found.mask.tolist() == [True, False, False, True]
+    assert found.log_p[1].exp().tolist() == pytest.approx([0, 1, 0, 0], abs=1e-6)  # an a, if it didn't end
+    lenient = project(rows(teacher, alignment), alignment, each.re_encoding, most_unknown=0.999)
+    assert lenient.mask.all()
+
+
+def test_columns_that_are_no_tokens_count_for_nothing():
+    each = pair(400)
+    own, trimmed = encoded(each, TEXTS[0])
+    alignment = align(each.re_encoding, own, trimmed, branches=True)
+    wide = rows(random_teacher(768), alignment)
+    narrow = wide[:, :701].log_softmax(1)
+    found = project(wide, alignment, each.re_encoding)
+    torch.testing.assert_close(found.log_p, project(narrow, alignment, each.re_encoding).log_p, rtol=0, atol=1e-5)
+    for wrong in (wide[:-1], wide[:, :700]):
+        with pytest.raises(
+            ValueError, match=r"log-probabilities of shape .*, expected \d+ rows of at least 701 tokens"
+        ):
+            project(wrong, alignment, each.re_encoding)
+
+
+def test_a_text_that_the_teacher_calls_impossible_leaves_no_nan():
+    each = pair(300)
+
+    def never(context: tuple[int, ...]) -> torch.Tensor:
+        log_p = torch.full((each.re_encoding.tokens,), -math.inf)
+        log_p[5] = 0.0
+        return log_p
+
+    for branches in (False, True):
+        _, found = projected(each, TEXTS[1], branches, never)
+        assert found.log_p.isfinite().all()
+        torch.testing.assert_close(found.log_p.exp().sum(1), torch.ones(len(found.log_p)))
+        assert found.unknown.isfinite().all()

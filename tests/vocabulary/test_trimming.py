@@ -6,13 +6,15 @@ import json
 
 import numpy as np
 import pytest
+from byte_pairs import byte_pairs, cut, pair
 from helpers import quickstart_rows
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from edgedistill.errors import UserError
-from edgedistill.vocabulary.trimming import frequent_tokens, trim
+from edgedistill.vocabulary.token_bytes import BYTES
+from edgedistill.vocabulary.trimming import frequent_tokens, most_frequent, trim
 
 SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 TEXTS = [row["text"] for row in quickstart_rows("train")]
@@ -88,3 +90,70 @@ def test_an_unknown_algorithm_is_refused():
     content = {"model": {"type": "WordLevel", "vocab": {"a": 0}}}
     with pytest.raises(UserError, match="knows WordPiece, BPE and Unigram tokenizers, this one is 'WordLevel'"):
         trim(content, [0])
+
+
+SENTENCES = st.one_of(st.text(), st.sampled_from(TEXTS), st.text("aeño €\n\t<|end|>🙂", max_size=30))
+
+
+@settings(max_examples=200)
+@given(text=SENTENCES, size=st.sampled_from([258, 300, 450, 650]), regular=st.booleans())
+def test_every_text_round_trips_through_byte_pairs(text, size, regular):
+    each = pair(size, regular)
+    assert len(each.trimmed.kept) == each.smaller.get_vocab_size() == size
+    ids = each.smaller.encode(text).ids
+    assert each.smaller.decode(ids, skip_special_tokens=False) == text
+    assert bytes(each.re_encoding.bytes_of(np.array(each.trimmed.kept, np.int64)[ids])) == text.encode()
+
+
+def test_the_most_frequent_stay_with_their_parts():
+    each = pair(300)
+    names = each.smaller.get_vocab()
+    for first, second in each.trimmed.content["model"]["merges"]:
+        assert {first, second, first + second} <= names.keys()
+    merged = {first + second for first, second in each.trimmed.content["model"]["merges"]}
+    assert {token for token in names if len(token) > 1} == merged | {"<|start|>", "<|end|>"}
+    used = np.bincount([i for text in each.whole.encode_batch(TEXTS[:200]) for i in text.ids], minlength=701)
+    left_out = np.setdiff1d(np.arange(701), each.trimmed.kept)
+    most = used[left_out].max()
+    parts = {part for merge in each.trimmed.content["model"]["merges"] for part in merge}
+    kept_for_less = [i for i in each.trimmed.kept if used[i] < most and len(each.whole.id_to_token(i)) > 1]
+    assert {each.whole.id_to_token(i) for i in kept_for_less} <= parts | {"<|start|>", "<|end|>"}
+
+
+def test_where_the_texts_have_no_more_the_first_ids_fill_up():
+    content = json.loads(byte_pairs().to_str())
+    assert most_frequent(content, np.array([600]), 701) == list(range(701))
+    few = most_frequent(content, np.array([300]), 262)
+    assert len(few) == 262
+    assert {257, 258} <= set(few)
+
+
+@pytest.mark.parametrize(("size", "allowed"), [(257, "258"), (702, "701")])
+def test_a_number_that_is_no_size_is_refused(size, allowed):
+    with pytest.raises(UserError, match=rf"student.vocabulary: got {size}, expected 258 .* to 701") as caught:
+        most_frequent(json.loads(byte_pairs().to_str()), np.array([300]), size)
+    assert allowed in str(caught.value)
+
+
+def with_fallback() -> Tokenizer:
+    """As Llama 2 has it: words begin with a mark, and what isn't in the vocabulary is written in bytes."""
+    merges = [("h", "e"), ("▁", "t"), ("▁t", "he"), ("e", "▁")]
+    tokens = ["<unk>", *BYTES, "▁", "t", "h", "e", "he", "▁t", "▁the", "e▁"]
+    vocabulary = {token: i for i, token in enumerate(tokens)}
+    tokenizer = Tokenizer(models.BPE(vocabulary, merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    tokenizer.add_special_tokens(["<unk>"])
+    return tokenizer
+
+
+@given(text=st.text("the ñ€🙂", min_size=1))
+def test_bytes_stay_to_fall_back_on(text):
+    each = cut(with_fallback(), [])
+    assert "▁the" not in each.smaller.get_vocab()
+    ids = each.smaller.encode(text).ids
+    assert each.smaller.decode(ids) == text
+    found = each.re_encoding.bytes_of(np.array(each.trimmed.kept, np.int64)[ids])
+    assert bytes(found) == b" " + text.encode()
