@@ -133,7 +133,7 @@ def _walk(re_encoding: ReEncoding, start: Integers, first_row: int, trimmed: Int
         The readings after at least one piece.
     """
     tree, kept = re_encoding.tree, len(re_encoding.kept)
-    row = np.flatnonzero(start >= 0)
+    row: Integers = np.flatnonzero(start >= 0)
     place, node, depth = start[row], np.zeros_like(row), 0
     found = Readings(*(row[:0],) * 4)
     while len(row):
@@ -152,7 +152,7 @@ def _on_path(re_encoding: ReEncoding, own: Integers, start: Integers, trimmed: I
     final, lengths = len(trimmed) - 1, np.diff(re_encoding.offsets)
     mask = np.zeros(len(trimmed), np.bool_)
     mask[final] = start[-1] == final
-    row = np.flatnonzero(start[:-1] >= 0)
+    row: Integers = np.flatnonzero(start[:-1] >= 0)
     place, token, depth = start[row], own[row + 1], 0
     while len(place):
         mask[place[place == final]] = True

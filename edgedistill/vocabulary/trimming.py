@@ -153,8 +153,9 @@ class _Tokens:
 
 def _pair(merge: object) -> tuple[str, str]:
     """The two parts of a merge, which older files write as one text."""
-    first, second = merge.split(" ", 1) if isinstance(merge, str) else merge  # type: ignore[misc]
-    return first, second
+    parts = merge.split(" ", 1) if isinstance(merge, str) else merge
+    assert isinstance(parts, list)
+    return str(parts[0]), str(parts[1])
 
 
 def _vocabulary(model: Mapping[str, object], kind: str) -> dict[str, int]:
