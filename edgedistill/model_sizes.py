@@ -10,7 +10,7 @@ import copy
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from optimum.utils import NormalizedConfig, NormalizedConfigManager, NormalizedTextConfig
 
@@ -19,7 +19,7 @@ from .errors import UserError
 from .models import embedding_shape, parameter_count
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedConfig, PreTrainedModel
+    from transformers import GenerationConfig, PreTrainedConfig, PreTrainedModel
 
 _FEED_FORWARD = {
     "codegen": "n_inner",
@@ -47,6 +47,9 @@ _BY_LAYER = ("layer_types", "heads_by_layer", "neurons_by_layer", "attention_win
 # Widths that are the hidden size's in an architecture's usual configuration.
 _SAME_WIDTH = ("embedding_size", "pooler_hidden_size")
 _HEAD_WIDTHS = ("head_dim", "d_head")
+# Beside those whose names end with `_token_id`.
+_LISTS_OF_TOKENS = ("suppress_tokens", "begin_suppress_tokens")
+C = TypeVar("C", "PreTrainedConfig", "GenerationConfig")
 
 
 def shape_of(config: PreTrainedConfig) -> ModelShape:
@@ -148,13 +151,25 @@ def refuse_unequal_layers(config: PreTrainedConfig) -> None:
 
 def with_vocabulary(config: PreTrainedConfig, kept: Sequence[int]) -> PreTrainedConfig:
     """A copy of `config` for these tokens of its vocabulary, special ones renumbered."""
-    smaller = copy.deepcopy(config)
+    smaller = renumbered(config, kept)
     smaller.vocab_size = len(kept)
-    for name in ("pad_token_id", "bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id", "mask_token_id"):
+    return smaller
+
+
+def renumbered(config: C, kept: Sequence[int]) -> C:
+    """A copy of a model's or its generation's configuration in which every id of a token is its place in `kept`; None
+    where that isn't kept, and left out of a list."""
+    new = {old: number for number, old in enumerate(kept)}
+    changed = copy.deepcopy(config)
+    for name in config.to_dict():
+        if not name.endswith("_token_id") and name not in _LISTS_OF_TOKENS:
+            continue
         old = getattr(config, name, None)
         if isinstance(old, int):
-            setattr(smaller, name, kept.index(old) if old in kept else None)
-    return smaller
+            setattr(changed, name, new.get(old))
+        elif isinstance(old, list):
+            setattr(changed, name, [new[each] for each in old if each in new])
+    return changed
 
 
 def _set_width(config: PreTrainedConfig, hidden_size: int, heads: int | None, intermediate_size: int | None) -> None:

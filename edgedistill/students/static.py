@@ -122,7 +122,7 @@ def sif_weights(shares: Floats, a: float) -> Floats:
 
 STUDENT = Student(
     api=1,
-    version=1,
+    version=2,
     spec=StaticSpec,
     build=build,
     becomes="edgedistill-static",

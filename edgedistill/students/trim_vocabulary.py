@@ -7,64 +7,82 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from edgedistill.contracts.items import Items
-from edgedistill.contracts.student import Student, StudentRequest, StudentSpec
+from edgedistill.contracts.student import Config, Student, StudentRequest, StudentSpec
 from edgedistill.spec import RoundRef
 
 if TYPE_CHECKING:
-    import torch
     from transformers import PreTrainedModel
 
 
 class TrimVocabularySpec(StudentSpec):
-    """`trim_vocabulary`: keep the training texts' most frequent tokens that make up `coverage` of them."""
+    """`trim_vocabulary`: keep the training texts' most frequent tokens: those that make up `coverage` of them, or
+    `vocabulary` tokens in all."""
 
     init: Literal["trim_vocabulary"]
     from_: Annotated[str, RoundRef()] = Field("teacher", alias="from")
     coverage: float = Field(1.0, gt=0, le=1)
+    vocabulary: int | None = Field(None, ge=2)
+    """Special tokens, single characters and bytes, which always stay, included."""
+
+    @model_validator(mode="after")
+    def _one_measure(self) -> TrimVocabularySpec:
+        if self.vocabulary is not None and self.coverage != 1:
+            raise ValueError("expected either 'coverage' or 'vocabulary'")
+        return self
 
 
 def make_tokenizer(spec: TrimVocabularySpec, source: Path, train: Items, folder: Path) -> list[int]:
     """Write the trimmed tokenizer and return the ids of its tokens in the source's, in the new order.
 
     Raises:
-        UserError: an algorithm that can't be trimmed.
+        UserError: an algorithm that can't be trimmed, or a vocabulary that is no size for this one.
     """
-    from edgedistill.vocabulary import frequent_tokens, trim
+    from edgedistill.vocabulary.trimming import frequent_tokens, most_frequent, trim
 
     shutil.copytree(source, folder)
     file = folder / "tokenizer.json"
-    kept = frequent_tokens(train.token_ids, spec.coverage)
-    content, ids = trim(json.loads(file.read_text(encoding="utf-8")), kept)
-    file.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+    whole = json.loads(file.read_text(encoding="utf-8"))
+    kept = (
+        frequent_tokens(train.token_ids, spec.coverage)
+        if spec.vocabulary is None
+        else most_frequent(whole, train.token_ids, spec.vocabulary)
+    )
+    trimmed = trim(whole, kept)
+    file.write_text(json.dumps(trimmed.content, ensure_ascii=False), encoding="utf-8")
     for name in ("vocab.txt", "vocab.json", "merges.txt", "spiece.model", "added_tokens.json"):
         (folder / name).unlink(missing_ok=True)  # of the whole vocabulary; tokenizer.json holds all that is needed
-    return ids
+    return trimmed.kept
+
+
+def unsuitable(spec: TrimVocabularySpec | None, source: Config) -> str | None:
+    """Why a model's tokens can't be cut."""
+    from edgedistill.vocabulary.cutting import uncuttable
+
+    return uncuttable(source)
 
 
 def build(request: StudentRequest[TrimVocabularySpec]) -> PreTrainedModel:
-    """The source's weights, its token embeddings cut to the kept tokens: the same answers on text that they cover."""
-    from edgedistill.model_sizes import with_vocabulary
+    """The source's weights, its token embeddings cut to the kept tokens: the same answers on text that they cover.
+
+    Raises:
+        UserError: a model whose tables don't have a row for each token.
+    """
     from edgedistill.models import load_model
+    from edgedistill.vocabulary.cutting import cut_to_tokens
 
     assert request.kept_tokens is not None, "the plan gives every trimmed student its tokenizer"
     source = load_model(request.auto_class, request.source, None, request.config_overrides)
-    old = source.config.vocab_size
-    student = request.auto_class.from_config(with_vocabulary(source.config, request.kept_tokens))
-    chosen: dict[str, torch.Tensor] = {}
-    for name, target in student.state_dict().items():
-        value = source.state_dict()[name]
-        chosen[name] = value[request.kept_tokens] if value.shape != target.shape and value.shape[0] == old else value
-    student.load_state_dict(chosen)
-    return student
+    return cut_to_tokens(source, request.kept_tokens, request.auto_class)
 
 
 STUDENT = Student(
     api=1,
-    version=1,
+    version=2,
     spec=TrimVocabularySpec,
     build=build,
+    unsuitable=unsuitable,
     make_tokenizer=make_tokenizer,
 )

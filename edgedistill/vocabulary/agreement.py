@@ -1,0 +1,89 @@
+"""Whether two models speak of the same tokens: what one says of token 17, can the other be held to it?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edgedistill.errors import UserError
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+PROBES = (
+    "The quick brown fox jumps over the lazy dog; it's 3.14159 (or 22/7), isn't it?",
+    "  two  spaces,\ttabs\t\tand\n\n\nnew lines \r\n ",
+    "def f(x: int = 0) -> str:\n    return f'{x!r}' if x else \"\"  # 100_000",
+    "Übergrößen, naïveté, ﬁne ligatures, e\u0301 and é, ½ ² ™, “quotes” — dashes…",
+    "Привет, мир! Γειά σου Κόσμε, שלום עולם, مرحبا بالعالم, नमस्ते दुनिया",
+    "你好,世界。こんにちは世界、안녕하세요 세계 สวัสดีชาวโลก",
+    "🙂👩‍👩‍👧‍👦🏳️‍🌈 𝒜𝔹 \u200b\u00a0\ufeff",
+    "".join(map(chr, range(256))),
+    "1234567890 12345 1,000,000 2026-11-26T02:18:19Z 0xFFFF https://example.org/a?b=c&d=%20",
+    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa ================ ________ antidisestablishmentarianism",
+)
+"""Texts on which tokenizers differ: cases, spaces, digits, code, accents, scripts, joined characters, Latin-1."""
+_SHOWN = 40
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A model, as far as its vocabulary goes."""
+
+    name: str
+    tokenizer: Tokenizer
+    width: int
+    """Rows of its output head, W: tokens, and padding to a round number."""
+
+
+def shared_tokens(teacher: Reader, student: Reader, texts: Iterable[str] = ()) -> int:
+    """How many columns of both models' logits are tokens; those from there on are padding, and no part of a loss.
+
+    The vocabularies are the same when every token has the same id, and both tokenizers encode these texts, our own
+    probes and each other's special tokens alike. Their widths say nothing: one family of models pads the same tokens
+    to 151,936 rows and to 152,064.
+
+    Raises:
+        UserError: they are not, or a model has fewer rows than its tokenizer has tokens.
+    """
+    vocabularies = [each.tokenizer.get_vocab() for each in (teacher, student)]
+    for each, vocabulary in zip((teacher, student), vocabularies, strict=True):
+        if each.width <= max(vocabulary.values()):
+            raise UserError(
+                f"'{each.name}' has {each.width} rows of logits, expected at least {max(vocabulary.values()) + 1}, as "
+                "many as its tokenizer has tokens"
+            )
+    probes = [*PROBES, *texts]
+    for each in (teacher, student):
+        probes += [f"a {token.content} b" for token in each.tokenizer.get_added_tokens_decoder().values()]
+    pairs = zip(probes, _encoded(teacher, probes), _encoded(student, probes), strict=True)
+    by_text = (f"the text {text[:_SHOWN]!r} is encoded otherwise" for text, one, other in pairs if one != other)
+    found = _other_id(teacher, student, *vocabularies) or next(by_text, None)
+    if found is not None:
+        raise UserError(
+            f"teacher '{teacher.name}' and student '{student.name}' have different vocabularies ({found}); expected "
+            "a student with its teacher's tokens, or one cut from it by init: trim_vocabulary"
+        )
+    return max(vocabularies[0].values()) + 1
+
+
+def _other_id(teacher: Reader, student: Reader, its: Mapping[str, int], others: Mapping[str, int]) -> str | None:
+    """The first token that the two give different ids, or only one of them has."""
+    for token in sorted(its.keys() | others.keys(), key=lambda token: its.get(token, others.get(token, 0))):
+        one, other = its.get(token), others.get(token)
+        if one != other:
+            ids = " and ".join(
+                f"{'no token' if number is None else number} in '{each.name}'"
+                for each, number in ((teacher, one), (student, other))
+            )
+            return f"{token[:_SHOWN]!r} is {ids}"
+    return None
+
+
+def _encoded(reader: Reader, texts: list[str]) -> list[list[int]]:
+    """Whole, without what is put around a text."""
+    plain = type(reader.tokenizer).from_str(reader.tokenizer.to_str())
+    plain.no_truncation()
+    plain.no_padding()
+    return [each.ids for each in plain.encode_batch(texts, add_special_tokens=False)]

@@ -1,0 +1,66 @@
+"""A model with the rows of some tokens only: token embeddings, output head, and whatever else has a row for each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from edgedistill.contracts.task import AutoClass
+from edgedistill.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+
+def uncuttable(source: Mapping[str, object]) -> str | None:
+    """Why a model of this `config.json` can't be cut to some tokens, as the end of a sentence; or None."""
+    kind = source.get("model_type")
+    if source.get("vocab_size_per_layer_input") is not None:
+        return f"which is a '{kind}' with a table of tokens for every layer"
+    if "vocab_size" not in source:
+        return f"which is a '{kind}' of several parts or without tokens"
+    return None
+
+
+def cut_to_tokens(source: PreTrainedModel, kept: Sequence[int], auto_class: AutoClass) -> PreTrainedModel:
+    """The source's weights, each table of its tokens cut to the kept ones; what is tied stays tied.
+
+    Special tokens are renumbered in its configuration and in how it generates.
+
+    Args:
+        kept: ids of tokens, in their new order.
+
+    Raises:
+        UserError: a model whose tables don't have a row for each token.
+    """
+    from edgedistill.model_sizes import renumbered, with_vocabulary
+
+    if (reason := uncuttable(source.config.to_dict())) is not None:
+        raise UserError(f"init: trim_vocabulary can't cut the model of 'from', {reason}; expected one table of tokens")
+    student = auto_class.from_config(with_vocabulary(source.config, kept))
+    given, rows = source.state_dict(), source.config.vocab_size
+    weights = {
+        name: _cut(name, given[name], target, kept, rows, source.config.model_type)
+        for name, target in student.state_dict().items()
+    }
+    student.load_state_dict(weights)
+    if source.can_generate():
+        student.generation_config = renumbered(source.generation_config, kept)
+    return student
+
+
+def _cut(
+    name: str, value: torch.Tensor, target: torch.Tensor, kept: Sequence[int], rows: int, kind: str
+) -> torch.Tensor:
+    import torch
+
+    other = [axis for axis in range(value.ndim) if value.shape[axis] != target.shape[axis]]
+    if not other:
+        return value
+    if len(other) > 1 or value.shape[other[0]] != rows or target.shape[other[0]] != len(kept):
+        raise UserError(
+            f"init: trim_vocabulary can't cut the model of 'from', which is a '{kind}' whose '{name}' has the shape "
+            f"{tuple(value.shape)}, expected one row for each of {rows} tokens"
+        )
+    return value.index_select(other[0], torch.tensor(kept, device=value.device))

@@ -1,0 +1,72 @@
+"""What each token of a BPE tokenizer stands for in bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from edgedistill.errors import UserError
+
+Tokenizer = Mapping[str, object]
+"""The content of a `tokenizer.json`."""
+
+BYTES = tuple(f"<0x{byte:02X}>" for byte in range(256))
+"""The byte tokens of a BPE with byte fallback (SentencePiece)."""
+_SPACE = "▁"
+
+
+def token_bytes(tokenizer: Tokenizer) -> dict[int, bytes]:
+    """Id -> bytes, of every token: those of a text's tokens, one after the other, are the text as its normalizer leaves
+    it. An added token stands for its own name.
+
+    Raises:
+        UserError: neither byte-level BPE (GPT-2) nor BPE with byte fallback (Llama 2).
+    """
+    model = tokenizer["model"]
+    assert isinstance(model, dict)
+    if model.get("type") == "BPE" and "ByteLevel" in _kinds(tokenizer.get("decoder")):
+        characters = byte_characters()
+        strange = next((token for token in _ordinary(tokenizer, model["vocab"]) if set(token) - set(characters)), None)
+        if strange is not None:
+            raise UserError(f"token '{strange}' of a byte-level BPE is no sequence of bytes; expected an added token")
+        spelled = {token: bytes(characters[each] for each in token) for token in _ordinary(tokenizer, model["vocab"])}
+    elif model.get("type") == "BPE" and model.get("byte_fallback"):
+        fallback = {token: bytes([byte]) for byte, token in enumerate(BYTES)}
+        spelled = {
+            token: fallback.get(token, token.replace(_SPACE, " ").encode())
+            for token in _ordinary(tokenizer, model["vocab"])
+        }
+    else:
+        raise UserError(
+            f"the bytes of tokens are known of byte-level BPE and of BPE with byte fallback, this tokenizer is "
+            f"{model.get('type')} without either"
+        )
+    found = {int(model["vocab"][token]): content for token, content in spelled.items()}
+    return found | {number: name.encode() for name, number in added_tokens(tokenizer).items()}
+
+
+def added_tokens(tokenizer: Tokenizer) -> dict[str, int]:
+    """Name -> id of the special tokens and of others that are found in a text before the algorithm runs."""
+    entries = tokenizer.get("added_tokens") or []
+    assert isinstance(entries, list)
+    return {str(entry["content"]): int(entry["id"]) for entry in entries}
+
+
+def byte_characters() -> dict[str, int]:
+    """Character -> byte, in the alphabet of byte-level BPE (GPT-2): printable bytes of Latin-1 stand for themselves,
+    the others for the characters from 256 on."""
+    printable = {*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)}
+    others = [byte for byte in range(256) if byte not in printable]
+    return {chr(byte): byte for byte in printable} | {chr(256 + i): byte for i, byte in enumerate(others)}
+
+
+def _ordinary(tokenizer: Tokenizer, vocabulary: Mapping[str, int]) -> list[str]:
+    added = added_tokens(tokenizer)
+    return [token for token in vocabulary if token not in added]
+
+
+def _kinds(part: object) -> Iterator[str]:
+    """The types of a tokenizer's part, and of those that it is a sequence of."""
+    if isinstance(part, dict):
+        yield str(part.get("type"))
+        for inner in part.get("decoders", []):
+            yield from _kinds(inner)

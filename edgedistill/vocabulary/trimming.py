@@ -1,0 +1,191 @@
+"""Fewer tokens in a fast tokenizer: `tokenizer.json` as data, without the library that runs it. Pure.
+
+Text whose tokens are all kept is cut as before: WordPiece takes the longest match, and what was the longest still is;
+BPE keeps every merge on the way to a kept token; a Unigram path through kept pieces is still the best. Every other text
+still encodes as it did: single characters stay, which in byte-level BPE are the bytes, and so do the byte tokens of a
+BPE with byte fallback.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgedistill.arrays import Integers
+from edgedistill.errors import UserError
+
+from .token_bytes import BYTES, Tokenizer, added_tokens
+
+
+@dataclass(frozen=True)
+class Trimmed:
+    """A tokenizer with fewer tokens."""
+
+    content: dict[str, object]
+    """Of its `tokenizer.json`."""
+    kept: list[int]
+    """(K,) the ids of its tokens in the original, in the new order, which is the original's."""
+
+
+def frequent_tokens(token_ids: Integers, coverage: float) -> list[int]:
+    """The most frequent ids that together make up `coverage` of the occurrences, sorted."""
+    ids, counts = np.unique(token_ids, return_counts=True)
+    order = np.lexsort((ids, -counts))
+    reached = np.cumsum(counts[order]) / counts.sum()
+    needed = int(np.searchsorted(reached, coverage - 1e-12)) + 1
+    return sorted(int(i) for i in ids[order][:needed])
+
+
+def most_frequent(tokenizer: Tokenizer, token_ids: Integers, size: int) -> list[int]:
+    """The ids to `trim` to so that exactly `size` tokens are left: the most frequent ones, with their parts, and where
+    the texts have no more, those with the lowest ids, which BPE learned first.
+
+    A token whose parts no longer fit is passed over for less frequent ones that do.
+
+    Raises:
+        UserError: fewer than every trimmed tokenizer keeps or more than there are, or an algorithm as for `trim`.
+    """
+    tokens = _Tokens.of(tokenizer)
+    wanted = tokens.always()
+    if not len(wanted) <= size <= len(tokens.names):
+        raise UserError(
+            f"student.vocabulary: got {size}, expected {len(wanted)} (special tokens, single characters and bytes stay "
+            f"whatever the texts) to {len(tokens.names)}"
+        )
+    ids, counts = np.unique(token_ids, return_counts=True)
+    order = dict.fromkeys([*ids[np.lexsort((ids, -counts))].tolist(), *sorted(tokens.names)])
+    while len(wanted) < size:  # what was passed over may fit once its parts are there
+        for number in order:
+            needed = tokens.closed([tokens.names[number]]) - wanted
+            if len(wanted) + len(needed) <= size:
+                wanted |= needed
+    return sorted(number for number, name in tokens.names.items() if name in wanted)
+
+
+def trim(tokenizer: Tokenizer, kept: Iterable[int]) -> Trimmed:
+    """A tokenizer with these tokens only.
+
+    Special tokens, single characters and bytes (so that no text becomes unknown that wasn't), and what the algorithm
+    needs to build the kept tokens stay as well.
+
+    Raises:
+        UserError: an algorithm other than WordPiece, BPE or Unigram.
+    """
+    content: dict[str, object] = {name: copy.deepcopy(part) for name, part in tokenizer.items() if name != "model"}
+    tokens = _Tokens.of(tokenizer)
+    model, vocabulary, names = dict(tokens.model), tokens.vocabulary, tokens.names
+    content["model"] = model
+    wanted = tokens.always() | tokens.closed(names[i] for i in kept if i in names)
+    ids = sorted(index for index, token in names.items() if token in wanted)
+    renumbered = {names[old]: new for new, old in enumerate(ids)}
+    if tokens.kind == "Unigram":
+        pieces, unknown = model["vocab"], model.get("unk_id")
+        assert isinstance(pieces, list)
+        model["vocab"] = [pieces[i] for i in ids if i < len(pieces)]
+        if unknown is not None:
+            model["unk_id"] = ids.index(int(str(unknown)))
+    else:
+        model["vocab"] = {token: new for token, new in renumbered.items() if token in vocabulary}
+    if tokens.kind == "BPE":
+        merges = model["merges"]
+        assert isinstance(merges, list)
+        model["merges"] = [merge for merge in merges if {*_pair(merge), "".join(_pair(merge))} <= wanted]
+    added = content.get("added_tokens") or []
+    assert isinstance(added, list)
+    for entry in added:
+        entry["id"] = renumbered[str(entry["content"])]
+    _renumber(content.get("post_processor"), renumbered)
+    padding = content.get("padding")
+    if isinstance(padding, dict):
+        padding["pad_id"] = renumbered[str(padding["pad_token"])]
+    return Trimmed(content, ids)
+
+
+@dataclass(frozen=True)
+class _Tokens:
+    """The tokens of a tokenizer, and what each is merged from."""
+
+    kind: str
+    model: Mapping[str, object]
+    vocabulary: Mapping[str, int]
+    names: Mapping[int, str]
+    added: frozenset[str]
+    parts: Mapping[str, set[str]]
+
+    @classmethod
+    def of(cls, tokenizer: Tokenizer) -> _Tokens:
+        model = tokenizer["model"]
+        assert isinstance(model, dict)
+        kind = str(model.get("type"))
+        if kind not in ("WordPiece", "BPE", "Unigram"):
+            raise UserError(f"init: trim_vocabulary knows WordPiece, BPE and Unigram tokenizers, this one is '{kind}'")
+        vocabulary, added = _vocabulary(model, kind), added_tokens(tokenizer)
+        parts: dict[str, set[str]] = {}
+        for merge in model["merges"] if kind == "BPE" else ():
+            first, second = _pair(merge)
+            parts.setdefault(first + second, set()).update((first, second))
+        names = {index: token for token, index in (*vocabulary.items(), *added.items())}
+        return cls(kind, model, vocabulary, names, frozenset(added), parts)
+
+    def always(self) -> set[str]:
+        """What stays whatever the texts, and its parts."""
+        wanted = set(self.added) | {token for token in self.vocabulary if len(_bare(token)) <= 1}
+        if self.model.get("unk_token"):
+            wanted.add(str(self.model["unk_token"]))
+        if self.model.get("byte_fallback"):
+            wanted |= self.vocabulary.keys() & set(BYTES)
+        return self.closed(wanted)
+
+    def closed(self, tokens: Iterable[str]) -> set[str]:
+        """These tokens, what they are merged from, what that is merged from, and so on."""
+        found: set[str] = set()
+        waiting = list(tokens)
+        while waiting:
+            token = waiting.pop()
+            if token not in found:
+                found.add(token)
+                waiting += self.parts.get(token, ())
+        return found
+
+
+def _pair(merge: object) -> tuple[str, str]:
+    """The two parts of a merge, which older files write as one text."""
+    parts = merge.split(" ", 1) if isinstance(merge, str) else merge
+    assert isinstance(parts, list)
+    return str(parts[0]), str(parts[1])
+
+
+def _vocabulary(model: Mapping[str, object], kind: str) -> dict[str, int]:
+    entries = model["vocab"]
+    if kind == "Unigram":
+        assert isinstance(entries, list)
+        return {str(piece): i for i, (piece, _) in enumerate(entries)}
+    assert isinstance(entries, dict)
+    return {str(token): int(index) for token, index in entries.items()}
+
+
+def _bare(token: str) -> str:
+    """A token without the mark that it continues a word (WordPiece) or begins one (SentencePiece)."""
+    return token.removeprefix("##").removeprefix("▁")
+
+
+def _renumber(part: object, renumbered: Mapping[str, int]) -> None:
+    """New ids wherever a post-processor names a special token with its id."""
+    if isinstance(part, list):
+        for each in part:
+            _renumber(each, renumbered)
+    if not isinstance(part, dict):
+        return
+    for key in ("sep", "cls"):
+        pair = part.get(key)
+        if isinstance(pair, list) and len(pair) == 2 and isinstance(pair[1], int):
+            part[key] = [pair[0], renumbered[str(pair[0])]]
+    specials = part.get("special_tokens")
+    if isinstance(specials, dict):
+        for entry in specials.values():
+            tokens: Sequence[str] = entry["tokens"]
+            entry["ids"] = [renumbered[token] for token in tokens]
+    _renumber(part.get("processors"), renumbered)

@@ -1,0 +1,97 @@
+"""Where a teacher's tokens and the trimmed ones of the same text meet."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from byte_pairs import TEXTS, cut, pair, tiny
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from edgedistill.vocabulary.alignment import align, branched
+
+
+def test_a_boundary_that_the_trimmed_tokens_span_is_left_out_and_counted():
+    """c|abc|ab, whose merge of a and b is dropped: the free a goes to the c before it, ca|b|ca|b."""
+    each = tiny(["ca"])
+    own, trimmed = each.whole.encode("<s>cabcab<s>").ids, each.smaller.encode("<s>cabcab<s>").ids
+    assert each.whole.decode(own, skip_special_tokens=False) == "<s>cabcab<s>"
+    assert [each.whole.id_to_token(i) for i in own] == ["<s>", "c", "abc", "ab", "<s>"]
+    assert [each.smaller.id_to_token(i) for i in trimmed] == ["<s>", "ca", "b", "ca", "b", "<s>"]
+    found = align(each.re_encoding, own, trimmed, branches=False)
+    assert found.lost == 2
+    assert found.mask.tolist() == [False, False, False, False, True, True]
+    assert found.start.tolist() == [0, -1, -1, 4, 5]
+
+
+def test_nothing_is_left_out_where_all_boundaries_are_kept():
+    each = pair(300)
+    text = "<|start|>wake me up at seven"
+    own, trimmed = each.whole.encode(text).ids, each.smaller.encode(text).ids
+    assert len(trimmed) > len(own)
+    found = align(each.re_encoding, own, trimmed, branches=True)
+    assert found.lost == 0
+    assert found.mask.all()
+    assert (found.start >= 0).all()
+    pieces = [each.re_encoding.pieces[slice(*each.re_encoding.offsets[i : i + 2])] for i in own]
+    assert np.concatenate(pieces).tolist() == trimmed
+    assert found.start[: len(own)].tolist() == (np.cumsum([len(each) for each in pieces]) - 1).tolist()
+
+
+def test_tokens_of_different_texts_are_refused():
+    each = pair(300)
+    own, trimmed = each.whole.encode(TEXTS[0]).ids, each.smaller.encode(TEXTS[1]).ids
+    with pytest.raises(ValueError, match="tokens of the teacher and .* trimmed ones are of different texts"):
+        align(each.re_encoding, own, trimmed, branches=False)
+    with pytest.raises(ValueError, match="of different texts"):  # the teacher's end first
+        align(each.re_encoding, own[:-1], each.smaller.encode(TEXTS[0]).ids, branches=False)
+    with pytest.raises(ValueError, match="no tokens"):
+        align(each.re_encoding, own, [], branches=False)
+
+
+def test_the_teacher_may_read_on():
+    """A window of the student's tokens may end within a token of the teacher's."""
+    each = pair(300)
+    own, trimmed = each.whole.encode(TEXTS[0]).ids, each.smaller.encode(TEXTS[0]).ids
+    whole = align(each.re_encoding, own, trimmed, branches=False)
+    for length in range(1, len(trimmed)):
+        part = align(each.re_encoding, own, trimmed[:length], branches=False)
+        assert part.mask.tolist() == whole.mask[:length].tolist()
+        assert [n for n in part.start if n >= 0] == [n for n in whole.start if 0 <= n < length]
+
+
+def test_branches_are_answered_as_texts_of_their_own():
+    """One pass with the branches beside the text gives what a pass over each beginning with its branch gives."""
+    each = pair(300)
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=704, hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2
+    )
+    model = LlamaForCausalLM(config).eval()
+    own = each.whole.encode("<|start|>" + TEXTS[0]).ids
+    found = align(each.re_encoding, own, each.smaller.encode("<|start|>" + TEXTS[0]).ids, branches=True)
+    assert len(found.branch_token) > 3
+    ids, places, seen = branched(found)
+    mask = torch.where(torch.from_numpy(seen), 0.0, -torch.inf)[None, None]
+    with torch.no_grad():
+        once = model(
+            torch.from_numpy(ids)[None], attention_mask=mask, position_ids=torch.from_numpy(places)[None]
+        ).logits[0]
+        torch.testing.assert_close(once[: len(own)], model(torch.tensor([own])).logits[0], rtol=0, atol=1e-5)
+        for row, (after, token) in enumerate(zip(found.branch_after, found.branch_token, strict=True), len(own)):
+            alone = model(torch.tensor([[*own[: after + 1], int(token)]])).logits[0, -1]
+            torch.testing.assert_close(once[row], alone, rtol=0, atol=1e-5)
+
+
+def test_a_branch_is_a_token_that_ends_where_the_text_goes_on():
+    each = cut(pair(300).whole, [])  # bytes only
+    own = each.whole.encode("<|start|>the time").ids
+    found = align(each.re_encoding, own, each.smaller.encode("<|start|>the time").ids, branches=True)
+    tokens = [each.whole.id_to_token(int(i)) for i in found.branch_token]
+    before = [each.whole.decode(own[: n + 1]) for n in found.branch_after]
+    for text, token in zip(before, tokens, strict=True):
+        said = text + token.replace("Ġ", " ")
+        assert "the time".startswith(said)
+        assert said != "the time"
+    assert {"Ġ", "Ġt"} <= set(tokens)
+    assert len(set(zip(before, tokens, strict=True))) == len(tokens)

@@ -1,0 +1,159 @@
+"""Trimming tokenizers of the three algorithms: what is covered is cut as before."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from byte_pairs import byte_pairs, cut, pair
+from helpers import quickstart_rows
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+
+from edgedistill.errors import UserError
+from edgedistill.vocabulary.token_bytes import BYTES
+from edgedistill.vocabulary.trimming import frequent_tokens, most_frequent, trim
+
+SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+TEXTS = [row["text"] for row in quickstart_rows("train")]
+
+
+def trained(kind: str) -> Tokenizer:
+    if kind == "WordPiece":
+        tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+        trainer = trainers.WordPieceTrainer(vocab_size=600, special_tokens=SPECIALS, show_progress=False)
+        tokenizer.normalizer, tokenizer.pre_tokenizer = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
+    elif kind == "BPE":
+        tokenizer = Tokenizer(models.BPE())
+        alphabet = pre_tokenizers.ByteLevel.alphabet()
+        trainer = trainers.BpeTrainer(
+            vocab_size=600, special_tokens=SPECIALS, initial_alphabet=alphabet, show_progress=False
+        )
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        tokenizer.decoder = decoders.ByteLevel()
+    else:
+        tokenizer = Tokenizer(models.Unigram())
+        trainer = trainers.UnigramTrainer(
+            vocab_size=600, special_tokens=SPECIALS, unk_token="[UNK]", show_progress=False
+        )
+        tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.train_from_iterator(TEXTS, trainer)
+    ends = [(name, tokenizer.token_to_id(name)) for name in ("[CLS]", "[SEP]")]
+    tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends)
+    return tokenizer
+
+
+TOKENIZERS = {kind: trained(kind) for kind in ("WordPiece", "BPE", "Unigram")}
+
+
+def trimmed(kind: str, texts: list[str]) -> tuple[Tokenizer, list[int]]:
+    used = [i for each in TOKENIZERS[kind].encode_batch(texts) for i in each.ids]
+    found = trim(json.loads(TOKENIZERS[kind].to_str()), frequent_tokens(np.array(used), 1.0))
+    return Tokenizer.from_str(json.dumps(found.content)), found.kept
+
+
+@pytest.mark.parametrize("kind", TOKENIZERS)
+@given(chosen=st.lists(st.sampled_from(TEXTS), min_size=1, max_size=8))
+def test_covered_text_is_cut_as_before(kind, chosen):
+    smaller, ids = trimmed(kind, chosen)
+    assert len(ids) == smaller.get_vocab_size() < TOKENIZERS[kind].get_vocab_size()
+    for text in chosen:
+        before, after = TOKENIZERS[kind].encode(text), smaller.encode(text)
+        assert after.tokens == before.tokens
+        assert [ids[i] for i in after.ids] == before.ids
+
+
+@pytest.mark.parametrize("kind", TOKENIZERS)
+def test_words_that_were_cut_away_are_spelled(kind):
+    smaller, _ = trimmed(kind, TEXTS[:3])
+    found = smaller.encode("weather tomorrow")
+    assert "[UNK]" not in found.tokens
+    assert len(found.tokens) > len(TOKENIZERS[kind].encode("weather tomorrow").tokens)
+
+
+def test_the_order_and_the_special_tokens_stay():
+    smaller, ids = trimmed("WordPiece", TEXTS[:3])
+    assert ids == sorted(ids)
+    assert [smaller.token_to_id(name) for name in SPECIALS] == [0, 1, 2, 3, 4]
+
+
+def test_frequent_tokens_reach_the_coverage_and_no_more():
+    ids = np.array([7] * 90 + [3] * 9 + [5])
+    assert frequent_tokens(ids, 0.9) == [7]
+    assert frequent_tokens(ids, 0.95) == [3, 7]
+    assert frequent_tokens(ids, 1.0) == [3, 5, 7]
+
+
+def test_an_unknown_algorithm_is_refused():
+    content = {"model": {"type": "WordLevel", "vocab": {"a": 0}}}
+    with pytest.raises(UserError, match="knows WordPiece, BPE and Unigram tokenizers, this one is 'WordLevel'"):
+        trim(content, [0])
+
+
+SENTENCES = st.one_of(st.text(), st.sampled_from(TEXTS), st.text("aeño €\n\t<|end|>🙂", max_size=30))
+
+
+@settings(max_examples=200)
+@given(text=SENTENCES, size=st.sampled_from([258, 300, 450, 650]), regular=st.booleans())
+def test_every_text_round_trips_through_byte_pairs(text, size, regular):
+    each = pair(size, regular)
+    assert len(each.trimmed.kept) == each.smaller.get_vocab_size() == size
+    ids = each.smaller.encode(text).ids
+    assert each.smaller.decode(ids, skip_special_tokens=False) == text
+    assert bytes(each.re_encoding.bytes_of(np.array(each.trimmed.kept, np.int64)[ids])) == text.encode()
+
+
+def test_the_most_frequent_stay_with_their_parts():
+    each = pair(300)
+    names = each.smaller.get_vocab()
+    for first, second in each.trimmed.content["model"]["merges"]:
+        assert {first, second, first + second} <= names.keys()
+    merged = {first + second for first, second in each.trimmed.content["model"]["merges"]}
+    assert {token for token in names if len(token) > 1} == merged | {"<|start|>", "<|end|>"}
+    used = np.bincount([i for text in each.whole.encode_batch(TEXTS[:200]) for i in text.ids], minlength=701)
+    left_out = np.setdiff1d(np.arange(701), each.trimmed.kept)
+    most = used[left_out].max()
+    parts = {part for merge in each.trimmed.content["model"]["merges"] for part in merge}
+    kept_for_less = [i for i in each.trimmed.kept if used[i] < most and len(each.whole.id_to_token(i)) > 1]
+    assert {each.whole.id_to_token(i) for i in kept_for_less} <= parts | {"<|start|>", "<|end|>"}
+
+
+def test_where_the_texts_have_no_more_the_first_ids_fill_up():
+    content = json.loads(byte_pairs().to_str())
+    assert most_frequent(content, np.array([600]), 701) == list(range(701))
+    few = most_frequent(content, np.array([300]), 262)
+    assert len(few) == 262
+    assert {257, 258} <= set(few)
+
+
+@pytest.mark.parametrize(("size", "allowed"), [(257, "258"), (702, "701")])
+def test_a_number_that_is_no_size_is_refused(size, allowed):
+    with pytest.raises(UserError, match=rf"student.vocabulary: got {size}, expected 258 .* to 701") as caught:
+        most_frequent(json.loads(byte_pairs().to_str()), np.array([300]), size)
+    assert allowed in str(caught.value)
+
+
+def with_fallback() -> Tokenizer:
+    """As Llama 2 has it: words begin with a mark, and what isn't in the vocabulary is written in bytes."""
+    merges = [("h", "e"), ("▁", "t"), ("▁t", "he"), ("e", "▁")]
+    tokens = ["<unk>", *BYTES, "▁", "t", "h", "e", "he", "▁t", "▁the", "e▁"]
+    vocabulary = {token: i for i, token in enumerate(tokens)}
+    tokenizer = Tokenizer(models.BPE(vocabulary, merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    tokenizer.add_special_tokens(["<unk>"])
+    return tokenizer
+
+
+@given(text=st.text("the ñ€🙂", min_size=1))
+def test_bytes_stay_to_fall_back_on(text):
+    each = cut(with_fallback(), [])
+    assert "▁the" not in each.smaller.get_vocab()
+    ids = each.smaller.encode(text).ids
+    assert each.smaller.decode(ids) == text
+    found = each.re_encoding.bytes_of(np.array(each.trimmed.kept, np.int64)[ids])
+    assert bytes(found) == b" " + text.encode()
