@@ -4,9 +4,6 @@ Importance is measured on real inputs, as in Minitron (Muralidharan et al. 2024,
 hidden dimension over what the normalised hidden states hold, the L2 norm of what a group's heads give, the mean
 magnitude of a neuron's activation. Heads that share keys and values go together, and keep all of their dimensions,
 which rotary positions turn in pairs.
-
-A norm of fewer dimensions divides by another length than the source's did. Its scale is multiplied by the mean ratio of
-the two, so that the dimensions that stay leave it as large as before.
 """
 
 from __future__ import annotations
@@ -63,8 +60,6 @@ def cut_decoder(
         return student
     kept = strongest(measure_importance(source, request), list(layers), shape)
     fill(student, source, kept)
-    if shape.hidden_size < before.hidden_size:
-        keep_length(student, source, request, kept)
     return student
 
 
@@ -175,44 +170,6 @@ def _unscale(student: PreTrainedModel, source: PreTrainedModel, layout: DecoderL
         table.mul_(ratio)
         if getattr(student.get_output_embeddings(), "weight", None) is table:
             _scale(student.base_model.get_submodule(layout.final_norm), 1 / ratio, layout)
-
-
-def keep_length(student: PreTrainedModel, source: PreTrainedModel, request: StudentRequest[S], kept: Kept) -> None:
-    """Multiply the scale of each of the student's norms by the mean ratio of the length that it divides by, of the
-    dimensions that stay, to the one that the source's divides by."""
-    import torch
-
-    layout, layers = DECODERS[source.config.model_type], layer_list(source)
-    own = {name: source_name(name, layers, kept.layers) for name in _norms(student, layout)}
-    sums, tokens = dict.fromkeys(own.values(), 0.0), 0
-    mask = torch.empty(0)
-
-    def see(name: str, given: torch.Tensor, _made: torch.Tensor) -> None:
-        values = given[mask].float()
-        ratio = _length(values[:, kept.hidden], layout) / _length(values, layout)
-        sums[name] += float(ratio.double().sum())
-
-    with torch.no_grad(), watched({name: source.get_submodule(name) for name in sums}, see):
-        for batch in first_tokens(request.probe, _PROBE_TOKENS):
-            mask = batch.mask_BT.bool()
-            tokens += int(mask.sum())
-            read(source, batch, request.loss)
-    with torch.no_grad():
-        for name, theirs in own.items():
-            _scale(student.get_submodule(name), sums[theirs] / tokens, layout)
-
-
-def _norms(model: PreTrainedModel, layout: DecoderLayout) -> list[str]:
-    """The names of the modules that normalise hidden states."""
-    layers = layer_list(model)
-    names = (name for name, _ in model.named_parameters() if name.endswith(".weight"))
-    return [name.removesuffix(".weight") for name in names if axes_of(name, model, layers, layout)[1] == ("hidden",)]
-
-
-def _length(values: torch.Tensor, layout: DecoderLayout) -> torch.Tensor:
-    """(T,) what a norm divides each of (T, H) states by; where they are all zero, the least there is."""
-    centred = values - values.mean(-1, keepdim=True) if layout.centred else values
-    return centred.square().mean(-1).sqrt().clamp(min=1e-12)
 
 
 def _scale(norm: nn.Module, factor: float, layout: DecoderLayout) -> None:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
 
 _LARGEST_STEP, _SMALLEST_STEP, _STEPS = 64, 8, 16
+# Of the parameters that a shape could have at most.
+_ENOUGH = 0.98
 
 
 @dataclass(frozen=True)
@@ -95,8 +97,8 @@ def narrowed(
         UserError: more of anything than the source has, heads that aren't whole groups, or sizes that the family can't
             have.
     """
-    source, layout = shape_of_decoder(config), DECODERS[config.model_type]
-    found = replace(_proportional(source, layout, hidden_size), layers=layers)
+    source = shape_of_decoder(config)
+    found = replace(_proportional(config, hidden_size), layers=layers)
     if heads is not None:
         if heads % source.group:
             raise UserError(
@@ -129,8 +131,8 @@ def from_nothing(
     Raises:
         UserError: sizes that the family can't have.
     """
-    source, layout = shape_of_decoder(config), DECODERS[config.model_type]
-    found = replace(_proportional(source, layout, hidden_size), layers=layers)
+    source = shape_of_decoder(config)
+    found = replace(_proportional(config, hidden_size), layers=layers)
     if heads is not None:
         usual = hidden_size // heads if source.heads * source.head_size == source.hidden_size else source.head_size
         shared = key_value_heads or max(1, heads // source.group)
@@ -148,14 +150,13 @@ def fitted(
     layers: int | None = None,
     intermediate_size: int | None = None,
 ) -> DecoderShape:
-    """The sizes of a decoder with at most so many parameters.
+    """The sizes of a decoder with at most so many parameters; depth and feed-forward width as given, if they are.
 
-    With `layers`, the widest. Else, of the widest at each depth, the one whose depth and width keep most nearly the
-    same share of the source's; of two alike, the one with more parameters. What is left of the parameters then goes to
-    feed-forward neurons, unless their number is given.
+    At every depth and width the feed-forward neurons take what is left. Of the shapes that come within a fiftieth of
+    the largest, it is the one whose depth, width and neurons keep most nearly the same share of the source's.
 
     Raises:
-        UserError: more parameters than the source has, or fewer than the narrowest student takes.
+        UserError: more parameters or neurons than the source has, or fewer parameters than the smallest student takes.
     """
     from edgedistill.models import outline
 
@@ -163,21 +164,27 @@ def fitted(
     count = counter(outline(auto_class, config), DECODERS[config.model_type])
     if parameters > count(source):
         raise UserError(f"student.parameters: got {parameters}, expected at most the source's {count(source)}")
-    narrow_to_wide = [
-        shape if intermediate_size is None else replace(shape, intermediate_size=intermediate_size)
-        for shape in _widths(config)
-    ]
+    if intermediate_size is not None and intermediate_size > source.intermediate_size:
+        raise UserError(
+            f"student.intermediate_size: got {intermediate_size}, expected at most the source's "
+            f"{source.intermediate_size}"
+        )
     depths = range(1, source.layers + 1) if layers is None else (layers,)
-    widest = [
-        max(fitting, key=lambda each: each.hidden_size)
-        for depth in depths
-        if (fitting := [at for each in narrow_to_wide if count(at := replace(each, layers=depth)) <= parameters])
+    neurons = (min(_step(source), source.intermediate_size), source.intermediate_size)
+    if intermediate_size is not None:
+        neurons = (intermediate_size, intermediate_size)
+    shapes = [replace(each, layers=depth, intermediate_size=neurons[0]) for depth in depths for each in _widths(config)]
+    fitting = [
+        _filled(each, neurons[1], parameters, count, _step(source)) for each in shapes if count(each) <= parameters
     ]
-    if not widest:
-        least = count(replace(narrow_to_wide[0], layers=depths[0]))
-        raise UserError(f"student.parameters: got {parameters}, expected at least {least}, what the narrowest takes")
-    best = min(widest, key=lambda each: (_imbalance(each, source), -count(each)))
-    return best if intermediate_size is not None else _filled(best, source, parameters, count)
+    if not fitting:
+        least = min(count(each) for each in shapes)
+        raise UserError(f"student.parameters: got {parameters}, expected at least {least}, what the smallest takes")
+    enough = _ENOUGH * max(count(each) for each in fitting)
+    return min(
+        (each for each in fitting if count(each) >= enough),
+        key=lambda each: (_imbalance(each, source, layers is None), -count(each), -each.layers),
+    )
 
 
 def counter(source: PreTrainedModel, layout: DecoderLayout) -> Callable[[DecoderShape], int]:
@@ -200,7 +207,10 @@ def counter(source: PreTrainedModel, layout: DecoderLayout) -> Callable[[Decoder
 
     def total(weights: list[tuple[Axes, tuple[int, ...]]], shape: DecoderShape) -> int:
         return sum(
-            math.prod(shape.size(axis) or old for axis, old in zip(axes, sizes, strict=True)) for axes, sizes in weights
+            math.prod(
+                old if (size := shape.size(axis)) is None else size for axis, old in zip(axes, sizes, strict=True)
+            )
+            for axes, sizes in weights
         )
 
     return lambda shape: total(once, shape) + shape.layers * total(each_layer, shape)
@@ -230,27 +240,31 @@ def _widths(config: PreTrainedConfig) -> Iterator[DecoderShape]:
     source, layout = shape_of_decoder(config), DECODERS[config.model_type]
     step = _step(source) if layout.own_head_size else source.head_size
     for width in (*range(step, source.hidden_size, step), source.hidden_size):
-        found = _proportional(source, layout, width)
+        found = _proportional(config, width)
         if _fault(config, found) is None:
             yield found
 
 
-def _proportional(source: DecoderShape, layout: DecoderLayout, hidden_size: int) -> DecoderShape:
-    """The source at another width."""
+def _proportional(config: PreTrainedConfig, hidden_size: int) -> DecoderShape:
+    """The source at another width, with as many groups of heads and neurons for it as nearly as the family allows."""
+    source, layout = shape_of_decoder(config), DECODERS[config.model_type]
     if hidden_size == source.hidden_size:
         return source
     ratio, step = hidden_size / source.hidden_size, _step(source)
-    groups = max(1, math.floor(source.key_value_heads * ratio + 0.5))
-    if not layout.own_head_size:
-        groups = max(1, hidden_size // source.head_size)
     neurons = max(1, math.floor(source.intermediate_size * ratio / step + 0.5)) * step
-    return replace(
-        source,
-        hidden_size=hidden_size,
-        heads=groups * source.group,
-        key_value_heads=groups,
-        intermediate_size=min(neurons, source.intermediate_size) if ratio < 1 else neurons,
-    )
+    groups = max(1, hidden_size // source.head_size) if not layout.own_head_size else source.key_value_heads * ratio
+    near = sorted(range(1, math.ceil(groups) + 1), key=lambda count: (abs(count - groups), -count))
+    shapes = [
+        replace(
+            source,
+            hidden_size=hidden_size,
+            heads=count * source.group,
+            key_value_heads=count,
+            intermediate_size=min(neurons, source.intermediate_size) if ratio < 1 else neurons,
+        )
+        for count in near
+    ]
+    return next((each for each in shapes if _fault(config, each) is None), shapes[0])
 
 
 def _check(config: PreTrainedConfig, shape: DecoderShape) -> None:
@@ -289,19 +303,18 @@ def _step(source: DecoderShape) -> int:
     return max(_SMALLEST_STEP, min(step, _LARGEST_STEP))
 
 
-def _imbalance(shape: DecoderShape, source: DecoderShape) -> float:
-    """How far the kept shares of depth and width are from each other: 0 where they are alike."""
-    return abs(math.log(shape.layers / source.layers) - math.log(shape.hidden_size / source.hidden_size))
+def _imbalance(shape: DecoderShape, source: DecoderShape, depth: bool) -> float:
+    """How far the kept shares of width, neurons and, where it is free, depth are from each other: 0 where alike."""
+    names = ("hidden_size", "intermediate_size", *(("layers",) if depth else ()))
+    shares = [math.log(getattr(shape, name) / getattr(source, name)) for name in names]
+    return max(shares) - min(shares)
 
 
 def _filled(
-    shape: DecoderShape, source: DecoderShape, parameters: int, count: Callable[[DecoderShape], int]
+    shape: DecoderShape, neurons: int, parameters: int, count: Callable[[DecoderShape], int], step: int
 ) -> DecoderShape:
-    """With as many more neurons as the parameters that are left allow, at most the source's."""
-    step = _step(source)
-    while (wider := min(shape.intermediate_size + step, source.intermediate_size)) > shape.intermediate_size:
-        more = replace(shape, intermediate_size=wider)
-        if count(more) > parameters:
-            break
-        shape = more
-    return shape
+    """With as many more feed-forward neurons, in steps, as the parameters allow, up to so many."""
+    now = shape.intermediate_size
+    by_one = count(replace(shape, intermediate_size=now + 1)) - count(shape)
+    more = (parameters - count(shape)) // by_one
+    return replace(shape, intermediate_size=neurons if now + more >= neurons else now + more // step * step)

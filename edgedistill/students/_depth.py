@@ -90,4 +90,3 @@ def _passed(_module: nn.Module, inputs: tuple[torch.Tensor, ...], output: object
 def _layers(model: PreTrainedModel) -> dict[str, nn.Module]:
     layers = layer_list(model)
     return {f"{layers}.{i}": model.get_submodule(f"{layers}.{i}") for i in range(model.config.num_hidden_layers)}
-

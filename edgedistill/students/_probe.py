@@ -46,9 +46,7 @@ def read(model: PreTrainedModel, batch: Batch, loss: Loss | None) -> None:
 
 
 @contextmanager
-def watched(
-    modules: Mapping[str, nn.Module], see: Callable[[str, torch.Tensor, torch.Tensor], None]
-) -> Iterator[None]:
+def watched(modules: Mapping[str, nn.Module], see: Callable[[str, torch.Tensor, torch.Tensor], None]) -> Iterator[None]:
     """While it lasts, `see(name, input, output)` gets what each module is given first and what it gives.
 
     Raises:

@@ -159,6 +159,8 @@ def build(request: StudentRequest[NarrowSpec]) -> PreTrainedModel:
     spec = request.spec
     source = load_model(request.auto_class, request.source, None, request.config_overrides)
     config = source.config
+    if (fault := unsuitable(spec, config.to_dict())) is not None:
+        raise UserError(f"init: narrow cannot cut a '{config.model_type}', {fault}; use init: scratch")
     if config.model_type in DECODERS:
         shape = _decoder(spec, config, request.auto_class)
         return cut_decoder(source, request, chosen_layers(source, request, shape.layers, spec.choose), shape)
