@@ -11,7 +11,7 @@ import numpy as np
 import yaml
 
 import edgedistill
-from edgedistill.evaluated import EvaluatedRun
+from edgedistill.runs.evaluated import EvaluatedRun
 from edgedistill.statistics import RESAMPLES
 
 Tree = dict[str, object]

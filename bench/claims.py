@@ -24,8 +24,8 @@ from bench.record import Goal, record
 from bench.rounds import VIEWS, base
 from edgedistill.augmentation import mistyped
 from edgedistill.contracts.answers import Answers
-from edgedistill.evaluated import EvaluatedRun
 from edgedistill.results import Results
+from edgedistill.runs.evaluated import EvaluatedRun
 from edgedistill.statistics import auroc, log_softmax
 
 KL: Tree = {"kind": "kl", "temperature": 2.0}

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from bench.arms import Tree, gain, right_on_test, train
 from bench.record import Goal, record
-from edgedistill.evaluated import EvaluatedRun
+from edgedistill.runs.evaluated import EvaluatedRun
 
 VIEWS: Tree = {"copies": 2, "delete": 0.1, "mask": 0.1, "swap": 0.02, "typo": 0.03, "join": 0.3}
 LOSSES = {"control": [{"kind": "hard_label"}], "taught": [{"kind": "kl", "temperature": 2.0}]}

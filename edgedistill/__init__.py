@@ -9,11 +9,11 @@ working_folder.forget()
 from typing import TYPE_CHECKING  # noqa: E402
 
 from . import process  # noqa: E402
+from .version import __version__  # noqa: E402
 
 process.prepare()
 
-__version__ = "0.1.0"
-__all__ = ["bundle", "compare", "compare_devices", "evaluate", "measure", "plan", "run"]
+__all__ = ["__version__", "bundle", "compare", "compare_devices", "evaluate", "measure", "plan", "run"]
 
 if TYPE_CHECKING:
     from .api import bundle, compare, compare_devices, evaluate, measure, plan, run

@@ -13,7 +13,7 @@ from typing import TextIO, overload
 
 from . import artifacts, loading, plugins, publishing, run_folder, sources
 from .artifacts import Published
-from .bundling import from_run, merge, self_test
+from .bundling import merge, self_test
 from .bundling.layout import is_bundle
 from .bundling.measurement import MEASUREMENT_SCHEMA, DeviceMeasurement, load_measurement, schema_of
 from .bundling.merge import MachineFront
@@ -21,7 +21,6 @@ from .candidates import possible
 from .emulation.cpus import CPUS, DEFAULT_CPU
 from .engine import execute, find_done
 from .errors import EdgedistillError, UserError
-from .evaluated import EvaluatedRun, without_files
 from .lone_file import FileMeasurement, LoneFile, measure_lone_file
 from .measuring.emulated import refuse_options
 from .model_files import read_files
@@ -29,6 +28,8 @@ from .planning import Plan, make_plan
 from .progress import Progress
 from .recipe import EmulationSpec, Recipe
 from .results import Results, load_results
+from .runs.bundling import bundle_run, forget_listed
+from .runs.evaluated import EvaluatedRun, without_files
 from .sources import Sources
 from .statistics import Paired
 from .statistics import compare as compare_paired
@@ -205,7 +206,7 @@ def bundle(
     Raises:
         UserError: no finished run, nothing chosen, no such candidate, or something else lies at `out`.
     """
-    return from_run.bundle_run(Path(run), candidate, Path(out) if out is not None else None, store)
+    return bundle_run(Path(run), candidate, Path(out) if out is not None else None, store)
 
 
 @overload
@@ -384,7 +385,7 @@ def publish(plan_: Plan, done: Mapping[str, Published], folder: Path) -> None:
     if not (folder / "recipe.yaml").is_file() or (folder / "recipe.yaml").read_bytes() != text.encode():
         artifacts.write_text(folder / "recipe.yaml", text)
     if not (folder / publishing.RECORD).is_file():
-        from_run.forget_listed(folder / "bundle")
+        forget_listed(folder / "bundle")
     publishing.publish(dict(_published(plan_, done)), folder)
 
 

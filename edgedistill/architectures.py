@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from . import plugins, references
+from . import plugins
+from .spec import may_name_rounds
 
 Config = Mapping[str, object]
 
@@ -46,7 +47,7 @@ def unsuitable(init: str, source: Config) -> str | None:
 
 def suitable(source: Config) -> list[str]:
     """The initialisations that can make a student of such a model, as far as its configuration tells."""
-    cut = [name for name in plugins.names("students") if references.may_name_rounds(plugins.student(name).spec)]
+    cut = [name for name in plugins.names("students") if may_name_rounds(plugins.student(name).spec)]
     return [name for name in cut if unsuitable(name, source) is None]
 
 

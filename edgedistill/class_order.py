@@ -7,27 +7,19 @@ says what each label is called (`data.labels`), or the run stops.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
+from .contracts.label_order import ordered
 from .errors import UserError
 from .row_problems import listed, shortened
 
 Match = Literal["exact", "case", "number"]
 """How a teacher's names were found in the data's: the same, the same but for upper and lower case, or the data's
 number i is its LABEL_i."""
-_NUMBER = re.compile(r"-?[0-9]{1,18}")
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_ -]*[A-Za-z0-9]|[A-Za-z0-9]")
 _NO_TEXT = ("true", "false", "yes", "no", "on", "off", "null", "y", "n")  # to YAML, in any case
 _SHOWN_PAIRS = 12
-
-
-def ordered(labels: Iterable[str]) -> list[str]:
-    """Distinct labels: by value where all are whole numbers (`2` before `10`), else alphabetically."""
-    distinct = set(labels)
-    if all(_NUMBER.fullmatch(label) for label in distinct):
-        return sorted(distinct, key=lambda label: (int(label), label))
-    return sorted(distinct)
 
 
 def renamed(labels: Sequence[str], names: Mapping[str, str], file: str) -> list[str]:

@@ -199,7 +199,7 @@ def options(
 ) -> None:
     """Options that need no command."""
     if version:
-        from . import __version__
+        from .version import __version__
 
         typer.echo(f"edgedistill {__version__}")
         raise typer.Exit

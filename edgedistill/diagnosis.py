@@ -5,9 +5,10 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from typing import get_args
 
-from . import __version__, environments, plugins
+from . import environments, plugins
 from .machine import describe, versions
 from .packages import Packages
+from .version import __version__
 
 
 def diagnose() -> dict[str, object]:

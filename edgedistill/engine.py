@@ -15,10 +15,9 @@ from . import artifacts, interruption
 from .artifacts import Failure, Manifest, Published
 from .errors import EdgedistillError, StepError, is_disk_full
 from .machine import versions
-from .planning import Plan
 from .progress import Progress
 from .run_folder import only_writer
-from .step import Context, Step
+from .step import Context, Step, StepSequence
 from .store import roles
 from .store.listing import STEPS, Listing, store_of
 from .store.records import base as records
@@ -26,7 +25,9 @@ from .store.records.base import Record
 from .store.store import Place, Store
 
 
-def find_done(plan: Plan, run_folder: Path, store: Store, *, verify_hashes: bool = False) -> dict[str, Published]:
+def find_done(
+    plan: StepSequence, run_folder: Path, store: Store, *, verify_hashes: bool = False
+) -> dict[str, Published]:
     """The plan's steps that need not run again, by name: an artifact is there and whole that was made of what the
     inputs are now. What failed runs again; what reads it need not when it fails as in the last run.
     """
@@ -44,7 +45,7 @@ def find_done(plan: Plan, run_folder: Path, store: Store, *, verify_hashes: bool
 
 
 def execute(
-    plan: Plan,
+    plan: StepSequence,
     run_folder: Path,
     progress: Progress,
     *,

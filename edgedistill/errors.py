@@ -120,3 +120,9 @@ def of_system(error: OSError, place: object) -> EdgedistillError:
 def _place(error: BaseException) -> str:
     name = getattr(error, "filename", None)
     return f" of {name}" if isinstance(name, str) else ""
+
+
+def shown(value: object) -> str:
+    """A value as a message shows it: type and the first characters."""
+    text = repr(value[:60]) if isinstance(value, str) else repr(value)
+    return f"{type(value).__name__} {text:.40}"

@@ -5,15 +5,12 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import logging
 import pkgutil
 import re
-import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cache
-from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -202,19 +199,6 @@ def refuse_components(request: FileRequest, target: str) -> None:
         raise RefusedError(
             f"target {target}: it takes a model as a whole; the task needs its part '{request.component}'"
         )
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep a converter's own progress, advice and version remarks off the terminal; its exceptions pass."""
-    level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings(), redirect_stdout(StringIO()), redirect_stderr(StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(level)
 
 
 def input_columns(model: PreTrainedModel, given: Mapping[str, Column]) -> dict[str, Column]:

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import bundled
+from .data_fingerprint import data_fingerprint
 from .errors import EdgedistillError, UserError
 from .local_files import refuse_data_path, refuse_irregular
 from .recipe import DataSource
 from .row_files import file_rows
 from .row_problems import RowProblems, listed, shortened
 from .row_tables import Wanted, write_batches, write_rows
-from .sources import data_fingerprint
 
 if TYPE_CHECKING:
     import pyarrow

@@ -20,7 +20,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, core_schema
 
 from . import plugins, references
-from .augmentation import AugmentSpec
+from .augment_spec import AugmentSpec
 from .contracts import loss, student, task_spec
 from .spec import LocalPath, ModelRef, NotInKey, RoundRef, Spec, UnionOfSpecs
 

@@ -13,7 +13,7 @@ from typing import Annotated, NamedTuple, cast
 
 from pydantic.fields import FieldInfo
 
-from .spec import ModelRef, RoundRef, Spec, UnionOfSpecs
+from .spec import ModelRef, RoundRef, Spec, UnionOfSpecs, marks_of
 
 MAIN = "main"
 
@@ -110,16 +110,6 @@ def rounds(spec: Spec) -> Iterator[tuple[str, str]]:
     for node in walk(spec):
         if isinstance(node.value, str) and any(isinstance(mark, RoundRef) for mark in node.marks):
             yield node.path, node.value
-
-
-def may_name_rounds(spec: type[Spec]) -> bool:
-    """Whether such specs have a field that names a model of the recipe itself."""
-    return any(isinstance(mark, RoundRef) for field in spec.model_fields.values() for mark in marks_of(field))
-
-
-def marks_of(field: FieldInfo) -> tuple[object, ...]:
-    """The marks in a field's type, in front of a union with None too."""
-    return tuple(field.metadata)
 
 
 def declared(field: FieldInfo) -> object:

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from .errors import UserError
-from .row_problems import RowProblems, listed, shown
+from .errors import UserError, shown
+from .row_problems import RowProblems, listed
 
 MAX_CHARACTERS = 1_000_000
 """Of one text: hundreds of pages. A tokenizer needs seconds and a hundred times the memory for it."""

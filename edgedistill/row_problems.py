@@ -52,9 +52,3 @@ def listed(names: Iterable[str], limit: int = 20) -> str:
     every = list(names)
     shown = [shortened(name if name.isprintable() else repr(name), 60) for name in every[:limit]]
     return ", ".join([*shown, *(["..."] if len(every) > limit else [])])
-
-
-def shown(value: object) -> str:
-    """A value as a message shows it: type and the first characters."""
-    text = repr(value[:60]) if isinstance(value, str) else repr(value)
-    return f"{type(value).__name__} {text:.40}"

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .contracts.task import Task
-from .errors import UserError
+from .errors import UserError, shown
 from .row_files import MAX_CHARACTERS, Place, Row
-from .row_problems import RowProblems, shown
+from .row_problems import RowProblems
 
 if TYPE_CHECKING:
     import pyarrow

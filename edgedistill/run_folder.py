@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .errors import UserError, is_disk_full, of_system, shortened
-from .planning import Plan
+from .step import StepSequence
 from .store.listing import STEPS, is_own
 from .store.store import Store
 
@@ -86,7 +86,7 @@ def only_writer(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def tidy(folder: Path, plan: Plan, store: Store) -> None:
+def tidy(folder: Path, plan: StepSequence, store: Store) -> None:
     """Remove what killed processes left: half-written artifacts and files, and, in a store of the run's own, the
     checkpoints of steps that are not in the plan. In another store they may be those of another run."""
     for left_over in folder.glob("*.partial"):

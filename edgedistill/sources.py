@@ -5,29 +5,26 @@ This is the only part of planning that reads the disk; it imports neither torch 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import bundled, hub, plugins, references
+from . import hub, plugins, references
 from .candidates import candidates, possible
+from .data_fingerprint import data_fingerprint, pinned
 from .environments import runtime_versions
 from .errors import UserError
-from .local_files import refuse_data_path
 from .machine import describe
-from .memory import object_in, recall, remember
+from .memory import object_in
 from .model_fit import check_sizes
 from .model_folder import check_folder, files_read, read_config, read_weights_header
 from .provenance import Provenance, of_folder
 from .recipe import DataSource, DataSpec, Recipe, SplitName
 from .references import Model
 from .spec import Spec
-
-_HASHES = "hashes.json"
-
+from .system.hashes import folder_hash
 
 Reference = Model | DataSource
 
@@ -119,13 +116,6 @@ def _refuse_other_heads(task: str, config: Mapping[str, object], name: str) -> N
         raise UserError(f"{name} has {fault}; give teacher.fine_tune to train a head of the task, or another teacher")
 
 
-def pinned(source: DataSource) -> DataSource:
-    """The source at the commit that its revision stood for when it was last fetched; a local one as it is."""
-    if source.hub is None:
-        return source
-    return source.model_copy(update={"revision": hub.commit_of(source.hub, source.revision, "datasets")})
-
-
 def _facts(data: DataSpec) -> DataFacts:
     """What is known of the data sets alone."""
     sizes = {name: _data_size(Path(source.path)) for name, source in data.splits().items() if source.path}
@@ -167,38 +157,6 @@ def _of_data(role: str, source: DataSource) -> Provenance:
     return of_folder(role, f"{source.bundled}, from scikit-learn", None)
 
 
-def file_hash(file: Path) -> str:
-    """sha256 of a file; remembered by path, size and time of change, since teachers are large."""
-    status = file.stat()
-    known = recall(_HASHES)
-    key = f"{file.resolve()}:{status.st_size}:{status.st_mtime_ns}"
-    if isinstance(known.get(key), str):
-        return str(known[key])
-    with file.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    if status.st_size > 1 << 20:
-        remember(_HASHES, known | {key: digest})
-    return digest
-
-
-def data_fingerprint(where: str, source: DataSource) -> str:
-    """sha256 of a data set's file or files, or the hub's id and commit; with the slice that is read of it.
-
-    Raises:
-        UserError: it isn't there, or isn't something that can be read.
-    """
-    slicing = f"[{source.subset or ''}:{source.split or ''}]"
-    if source.bundled is not None:
-        return bundled.fingerprint(where, source.bundled) + slicing
-    if source.path is None:
-        return f"hub:{source.hub}@{pinned(source).revision}{slicing}"
-    path = Path(source.path)
-    refuse_data_path(f"{where}.path", path)
-    if path.is_file():
-        return file_hash(path) + slicing
-    return _folder_hash(sorted(file for file in path.rglob("*") if file.is_file())) + slicing
-
-
 def _data_size(path: Path) -> int:
     files = [path] if path.is_file() else path.rglob("*")
     return sum(file.stat().st_size for file in files if file.is_file())
@@ -213,12 +171,7 @@ def _model_fingerprint(where: str, model: str, revision: str) -> str:
         raise UserError(f"{where}: got '{model}', expected a hub id or a folder that exists")
     check_folder(path, name)
     check_sizes(read_config(path, name), read_weights_header(path, name), name)
-    return _folder_hash(files_read(path, name))
-
-
-def _folder_hash(files: list[Path]) -> str:
-    parts = [f"{file.name}:{file_hash(file)}" for file in files]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    return folder_hash(files_read(path, name))
 
 
 def _config(model: str, revision: str) -> dict[str, object] | None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic.fields import FieldInfo
 
 
 class Spec(BaseModel):
@@ -75,3 +76,13 @@ class UnionOfSpecs(ABC):
     @abstractmethod
     def specs(self) -> tuple[type[Spec], ...]:
         """All of them."""
+
+
+def marks_of(field: FieldInfo) -> tuple[object, ...]:
+    """The marks in a field's type, in front of a union with None too."""
+    return tuple(field.metadata)
+
+
+def may_name_rounds(spec: type[Spec]) -> bool:
+    """Whether such specs have a field that names a model of the recipe itself."""
+    return any(isinstance(mark, RoundRef) for field in spec.model_fields.values() for mark in marks_of(field))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast
 
 from .artifacts import Failure
 from .progress import Progress
@@ -94,6 +94,14 @@ class Step:
     def sources(self) -> set[str]:
         """The names of the steps that it reads."""
         return {artifact.step for artifact in self.reads.values()}
+
+
+class StepSequence(Protocol):
+    """What an engine runs: steps, each behind those that it reads."""
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """In the order in which they may run."""
 
 
 def key_of(

@@ -72,7 +72,7 @@ def watched_relations(model: PreTrainedModel) -> Iterator[list[Relations]]:
     Raises:
         UserError: an architecture whose projections aren't known.
     """
-    from .students._copy import layer_list
+    from .contracts.model_layers import layer_list
 
     layout = layout_of(model.config.model_type, "minilm_relations")
     found: list[Relations] = []

@@ -26,6 +26,7 @@ from .errors import UserError
 from .inference import to_tensors
 from .progress import Progress, ProgressState
 from .recipe import Compute, Schedule
+from .seeds import derive
 from .signals import HiddenSignal, LogitSignal, to_tensor
 from .trainee import Trainee
 
@@ -214,6 +215,7 @@ class StageRequest:
     losses: tuple[tuple[str, float], ...]
     """Name and weight of each term."""
     seed: int
+    """Of this stage; the order of its examples and its dropout have seeds that are derived from it."""
     compute: Compute
     judge: Callable[[PreTrainedModel], float]
     """The metric on validation."""
@@ -251,7 +253,7 @@ def train_stage(trainee: Trainee, request: StageRequest, scratch: Path, progress
     accelerator = make_accelerator(request.compute)
     lengths = request.data.lengths
     steps = request.steps_an_epoch or steps_an_epoch(len(lengths), schedule.batch_size)
-    sampler = LengthBuckets(lengths, schedule.batch_size, request.seed, steps, request.data.draws)
+    sampler = LengthBuckets(lengths, schedule.batch_size, derive(request.seed, "order"), steps, request.data.draws)
     numbers: Dataset[int] = range(len(lengths))  # type: ignore[assignment]
     loader: DataLoader[int] = DataLoader(numbers, batch_sampler=sampler, collate_fn=request.data.fetch)
     trainee.to(accelerator.device)
@@ -263,7 +265,7 @@ def train_stage(trainee: Trainee, request: StageRequest, scratch: Path, progress
     best = _Best()
     checkpoint_folder = scratch / request.name
     total = steps * schedule.epochs
-    torch.manual_seed(request.seed)
+    torch.manual_seed(derive(request.seed, "dropout"))
     if (stored := load_checkpoint(checkpoint_folder, trainee, optimizer, progress)) is not None:
         history = list(stored.history)
         best = _Best(stored.best_metric, stored.best_epoch, dict(stored.best_weights))

@@ -12,9 +12,10 @@ from edgedistill.contracts.driver import PortNames
 from edgedistill.contracts.precision import Precision
 from edgedistill.contracts.target import FileRequest, MadeFile, Target
 from edgedistill.errors import EdgedistillError
-from edgedistill.exporting import compare_with_torch, quiet, refuse_components
+from edgedistill.exporting import compare_with_torch, refuse_components
 from edgedistill.packages import Packages
 from edgedistill.runtimes import litert as runtime
+from edgedistill.system.quiet import quiet
 
 PRECISIONS = {
     "fp32": Precision(file="model.tflite", bytes_per_parameter=4.0),

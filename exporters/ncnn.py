@@ -12,9 +12,10 @@ from edgedistill.contracts.driver import PortNames
 from edgedistill.contracts.precision import Precision
 from edgedistill.contracts.target import FileRequest, MadeFile, Target
 from edgedistill.errors import EdgedistillError, RefusedError
-from edgedistill.exporting import TOLERANCE, compare_with_torch, quiet, refuse_components
+from edgedistill.exporting import TOLERANCE, compare_with_torch, refuse_components
 from edgedistill.packages import Packages
 from edgedistill.runtimes import ncnn as runtime
+from edgedistill.system.quiet import quiet
 
 if TYPE_CHECKING:
     import torch

@@ -5,7 +5,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgedistill.class_order import as_line, ordered, renamed, teacher_order
+from edgedistill.class_order import as_line, renamed, teacher_order
+from edgedistill.contracts.label_order import ordered
 from edgedistill.errors import UserError
 
 

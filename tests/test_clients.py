@@ -19,8 +19,10 @@ from edgedistill.clients import EVERYONE, OURS, loads_in
 from edgedistill.contracts.items import Column, Items
 from edgedistill.contracts.student import StudentRequest
 from edgedistill.data import PreparedData
+from edgedistill.training import TrainingData
 from edgedistill.training_record import save_trained
 
+TASK = plugins.task("text-classification")
 SPECS = {
     "keep_layers": {"layers": 1},
     "narrow": {"hidden_size": 16},
@@ -65,7 +67,6 @@ def published(finished_run, teacher_folder, tmp_path_factory):
         if module.own_tokenizer:
             own, kept = _in_its_own_tokens(module.spec.model_validate(settings), module, data, root.parent / init)
         tokens = own.items("train")
-        batch = {name: torch.from_numpy(np.asarray(each)) for name, each in tokens.batch(range(16)).items()}
         torch.manual_seed(0)
         request = StudentRequest(
             spec=module.spec.model_validate(settings),
@@ -73,7 +74,8 @@ def published(finished_run, teacher_folder, tmp_path_factory):
             auto_class=AutoModelForSequenceClassification,
             config_overrides={"num_labels": 3},
             tokenizer=own.load_tokenizer(),
-            probe=[batch],
+            probe=[TrainingData.plain([tokens], TASK).fetch(range(16))],
+            loss=lambda model, batch: TASK.model.loss(TASK.model.forward(model, batch.inputs), batch.columns, 0.0),
             train=tokens,
             kept_tokens=kept,
         )

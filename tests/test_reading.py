@@ -16,7 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from edgedistill import data, plugins, sources
+from edgedistill import data, plugins
+from edgedistill.data_fingerprint import data_fingerprint
 from edgedistill.errors import UserError
 from edgedistill.reading import read_rows, refuse_changed
 from edgedistill.recipe import DataSource
@@ -84,7 +85,11 @@ def test_the_same_rows_in_any_format_are_the_same_data(rows, tmp_path):
         file = tmp_path / f"rows.{suffix}"
         write(file, rows)
         found = read(file)
-        read_as[suffix] = (found.to_list(), TASK.label_names(found, COLUMNS), data.content_hash(found, TASK, COLUMNS))
+        read_as[suffix] = (
+            found.to_list(),
+            TASK.data.label_names(found, COLUMNS),
+            data.content_hash(found, TASK, COLUMNS),
+        )
     assert read_as["jsonl"][0] == rows
     assert read_as["jsonl"] == read_as["csv"] == read_as["parquet"]
 
@@ -95,7 +100,7 @@ def test_whole_numbers_are_labels_by_their_digits_in_any_format(tmp_path):
         file = tmp_path / f"rows.{suffix}"
         write(file, rows)
         assert read(file)["label"] == ["10", "2", "1"]
-        assert TASK.label_names(read(file), COLUMNS) == ["1", "2", "10"]
+        assert TASK.data.label_names(read(file), COLUMNS) == ["1", "2", "10"]
 
 
 @pytest.mark.parametrize("folder", ["batch[12]", "what?", "star*", "a::b", "{x,y}", "zip::data", "hf:"])
@@ -153,7 +158,7 @@ def test_class_labels_of_a_parquet_file_keep_their_names(tmp_path):
     )
     rows.to_parquet(tmp_path / "rows.parquet")
     found = read(tmp_path / "rows.parquet")
-    assert TASK.label_names(found, COLUMNS) == ["z", "a"]
+    assert TASK.data.label_names(found, COLUMNS) == ["z", "a"]
     assert data.with_label_names(found, "label")["label"] == ["a", "z", None]
 
 
@@ -312,7 +317,7 @@ def test_what_is_no_regular_file_is_refused_unopened(tmp_path, kind, monkeypatch
         case "NUL":
             path = tmp_path / "x\0.jsonl"
     with pytest.raises(UserError, match=r"data\.train"):
-        sources.data_fingerprint("data.train", DataSource(path=str(path)))
+        data_fingerprint("data.train", DataSource(path=str(path)))
     with pytest.raises(UserError, match=r"data\.train"):
         read(path)
 
@@ -327,7 +332,7 @@ def test_a_pipe_in_a_folder_is_refused_unopened(tmp_path):
     Dataset.from_list(ROWS).save_to_disk(str(tmp_path / "rows"))
     os.mkfifo(tmp_path / "rows" / "more.arrow")
     with pytest.raises(UserError, match="which is a pipe"):
-        sources.data_fingerprint("data.train", DataSource(path=str(tmp_path / "rows")))
+        data_fingerprint("data.train", DataSource(path=str(tmp_path / "rows")))
 
 
 def test_a_link_to_a_file_is_that_file(tmp_path):
@@ -337,7 +342,7 @@ def test_a_link_to_a_file_is_that_file(tmp_path):
 
 def test_a_file_that_changes_after_it_was_planned_is_refused(tmp_path):
     source = DataSource(path=str(write_jsonl(tmp_path / "rows.jsonl", ROWS)))
-    planned = sources.data_fingerprint("data.train", source)
+    planned = data_fingerprint("data.train", source)
     refuse_changed("data.train", source, planned)
     write_jsonl(tmp_path / "rows.jsonl", ROWS[:1])
     with pytest.raises(UserError, match=r"data.train: .* changed while it was being read"):

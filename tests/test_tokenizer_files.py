@@ -12,9 +12,9 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 from transformers import AutoTokenizer, BertConfig, BertModel, PreTrainedTokenizerFast
 
 from edgedistill.data import PreparedData
+from edgedistill.data_fingerprint import data_fingerprint
 from edgedistill.progress import Progress
 from edgedistill.recipe import DataSpec
-from edgedistill.sources import data_fingerprint
 from edgedistill.step import Context
 from edgedistill.steps import prepare_data, retokenise
 from edgedistill.store.data_inputs import DataInputs

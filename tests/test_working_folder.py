@@ -85,7 +85,8 @@ def test_the_process_that_makes_files_takes_nothing_from_the_working_folder(trap
     monkeypatch.setenv("PYTHONPATH", ":")
     exporter = plugins.reference("exporters", "onnx")
     order = {
-        "target": "onnx", "exporter": exporter, "precision": "fp32", "task": "edgedistill.tasks.text_classification",
+        "target": "onnx", "exporter": exporter, "precision": "fp32",
+        "task": "edgedistill.tasks.text_classification:TASK",
         "model": "absent", "samples": "absent.safetensors", "calibration": None, "max_length": 8,
         "only_length": None, "fixed": False, "files": [[None, "model.onnx", None]],
     }  # fmt: skip

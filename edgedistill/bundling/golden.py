@@ -213,7 +213,10 @@ def _check_inputs(items: Items, facts: Facts, file: Path) -> None:
     lengths = items.lengths
     if not 1 <= int(lengths.min()) <= int(lengths.max()) <= longest:
         raise UserError(f"{file}: holds inputs of {lengths.min()} to {lengths.max()} tokens, expected 1 to {longest}")
+    taken = {port.name for component in facts.components.values() for port in component.inputs}
     for name, column in items.columns.items():
+        if column.role == "input" and name not in taken:
+            raise UserError(f"{file}: holds the input {shown(name)}, which no component takes")
         values = items.values[name]
         whole = np.issubdtype(values.dtype, np.integer) or values.dtype == np.bool_
         if column.role == "input" and column.layout == "sequence" and not whole:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgedistill import __version__, environments, plugins
+from edgedistill import environments, plugins
 from edgedistill.bundling.golden import Golden, first_wrong
 from edgedistill.bundling.layout import TOKENIZER, Bundle, describe_unlisted, open_bundle
 from edgedistill.bundling.measurement import MEASUREMENT_SCHEMA, DeviceMeasurement, GoldenResult
@@ -22,6 +22,7 @@ from edgedistill.measuring.device_model import Cost, DeviceModel
 from edgedistill.measuring.emulated import emulated, refuse_options
 from edgedistill.measuring.latency import Timed, Timing, time_one
 from edgedistill.progress import Progress
+from edgedistill.version import __version__
 
 if TYPE_CHECKING:
     from edgedistill.contracts.answers import Answers

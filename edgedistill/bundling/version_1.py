@@ -97,7 +97,8 @@ def lift_golden(content: object, facts: Facts, labels: Sequence[str], pad: int, 
     counts = [len(rows) for _, _, rows in every]
     owner = np.repeat(np.arange(len(every)), counts)
     answers = Answers({_OUTPUT: np.concatenate([rows for _, _, rows in every])}, owner, owner)
-    return Golden(items, answers, [text for text, _, _ in every], allowed, reason)
+    taken = {port.name for component in facts.components.values() for port in component.inputs}
+    return Golden(items.reading(taken), answers, [text for text, _, _ in every], allowed, reason)
 
 
 def _item(item: Fields, facts: Facts) -> tuple[GoldenText, dict[str, Array], Array]:

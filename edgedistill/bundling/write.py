@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgedistill import __version__, artifacts, plugins
+from edgedistill import artifacts, plugins
 from edgedistill.bundling.card import CardFacts, render_card
 from edgedistill.bundling.facts import BUNDLE_SCHEMA, ComponentFacts, PortFacts
 from edgedistill.bundling.golden import (
@@ -28,6 +28,7 @@ from edgedistill.measuring.device_model import DeviceModel
 from edgedistill.measuring.judged import numbers
 from edgedistill.model_files import read_files
 from edgedistill.results import CandidateResult, Results, load_results
+from edgedistill.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -77,7 +78,8 @@ def write_bundle(material: Material, folder: Path, scratch: Path) -> None:
     _copy_description(material.model.path(material.model.record.model), folder)
     artifacts.write_json(folder / LABELS, data.labels)
     golden = _golden(material, row, data, task)
-    golden.items.save(folder / ITEMS_FILE)
+    taken = {port.name for inputs, _ in ports.values() for port in inputs}
+    golden.items.reading(taken).save(folder / ITEMS_FILE)
     golden.answers.save(folder / ANSWERS_FILE)
     artifacts.write_text(folder / GOLDEN, _lines(golden))
     components = {

@@ -7,7 +7,7 @@ An *example* is one row of the user's data. An *item* is one encoded input of th
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -167,6 +167,16 @@ class Items:
             offsets[name], where = known[id(own)]
             values[name] = self.values[name][where]
         return replace(self, values=values, offsets=offsets, example=self.example[indices])
+
+    def reading(self, inputs: Collection[str]) -> Items:
+        """The same with these inputs only; targets stay."""
+        kept = {name: each for name, each in self.columns.items() if each.role != "input" or name in inputs}
+        return replace(
+            self,
+            columns=kept,
+            values={name: self.values[name] for name in kept},
+            offsets={name: own for name, own in self.offsets.items() if name in kept},
+        )
 
     def of_examples(self, examples: Sequence[int] | Integers) -> Integers:
         """Numbers of all items of these examples, example by example in the order given."""

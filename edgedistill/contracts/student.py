@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from edgedistill.spec import Spec
+from edgedistill.spec import Spec, may_name_rounds
 
 from .batch import Batch
 from .items import Items
@@ -99,8 +99,6 @@ class Student(Versioned, Generic[S]):
 
     def fault(self, name: str) -> str | None:
         """Why this cannot be used under that name, or None."""
-        from edgedistill.references import may_name_rounds
-
         if self.own_tokenizer and not may_name_rounds(self.spec):
             return "it makes a tokenizer, expected a field of its spec with the mark RoundRef that says of whose"
         return super().fault(name) or fault_in_tag(self.spec, StudentSpec, "init", name)

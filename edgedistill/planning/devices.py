@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from edgedistill import plugins
 from edgedistill.candidates import Candidate, counted, possible, timed
+from edgedistill.data_fingerprint import pinned
 from edgedistill.recipe import Calibration, Round
-from edgedistill.sources import pinned
 from edgedistill.steps.kinds import (
     bundle,
     choose,

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Literal, cast
 
 from edgedistill import augmentation, plugins, references
-from edgedistill.augmentation import AugmentSpec
+from edgedistill.augment_spec import AugmentSpec
 from edgedistill.recipe import DataSource
 from edgedistill.sources import Sources
 from edgedistill.spec import ModelRef, NotInKey, PluginName, PrecisionName, Spec

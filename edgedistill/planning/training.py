@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from edgedistill import plugins
 from edgedistill.contracts.layer_maps import LayerMap
+from edgedistill.data_fingerprint import pinned
 from edgedistill.recipe import (
     DataSpec,
     LossSpec,
@@ -20,7 +21,6 @@ from edgedistill.recipe import (
     source_of,
     teacher_of,
 )
-from edgedistill.sources import pinned
 from edgedistill.steps.kinds import (
     augment_text,
     choose_teacher,

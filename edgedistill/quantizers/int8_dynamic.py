@@ -19,7 +19,7 @@ def quantize(source: Path, destination: Path, calibration: Sequence[Arrays]) -> 
     from onnx import TensorProto
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    from edgedistill.exporting import quiet
+    from edgedistill.system.quiet import quiet
 
     model = onnx.load(source)
     # quantize_dynamic transposes Gemm weights in place and then trips over the shapes recorded for the old ones.

@@ -26,7 +26,7 @@ def quantize(source: Path, destination: Path, calibration: Sequence[Arrays]) -> 
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_dynamic, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    from edgedistill.exporting import quiet
+    from edgedistill.system.quiet import quiet
 
     with tempfile.TemporaryDirectory() as folder, quiet():
         prepared, products = Path(folder) / "prepared.onnx", Path(folder) / "products.onnx"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgedistill import __version__
 from edgedistill.chance import against_chance
 from edgedistill.evaluation.figures import Judging
 from edgedistill.recipe import teacher_of
 from edgedistill.results import RESULTS_SCHEMA, DataResult, Flip, Results, StopResult
+from edgedistill.version import __version__
 
 from .devices import HOST, candidate_result
 from .models import changes_of, error_texts, round_result, teacher_result

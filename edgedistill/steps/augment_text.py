@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgedistill import plugins
-from edgedistill.augmentation import AugmentSpec, joined, masked, partners, view
+from edgedistill.augment_spec import AugmentSpec
+from edgedistill.augmentation import joined, masked, partners, view
+from edgedistill.seeds import derive
 from edgedistill.step import Context
 from edgedistill.store.data_inputs import DataInputs
 from edgedistill.store.records.data import TokenisedData
@@ -37,7 +39,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> T
     replace = Replacer(settings.augment) if settings.augment.replace else None
     for split in settings.splits:
         rows = first.rows(split)
-        generator = np.random.default_rng([settings.seed, *split.encode()])
+        generator = np.random.default_rng(derive(settings.seed, "views", split))
         content = {name: list(rows[name]) * settings.augment.copies for name in rows.column_names}
         others = partners(len(rows) * settings.augment.copies, settings.augment.join, generator)
         for key in task.data.columns.texts:

@@ -12,6 +12,7 @@ import numpy as np
 
 from edgedistill import plugins
 from edgedistill.recipe import ErrorWeights, Place, Stage
+from edgedistill.seeds import derive
 from edgedistill.step import Context
 from edgedistill.store.data_inputs import DataInputs
 from edgedistill.store.handle import Artifact
@@ -46,23 +47,22 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> T
 
     data = PreparedData.of(inputs.data)
     task = plugins.task(settings.task.type)
-    torch.manual_seed(settings.seed)
+    torch.manual_seed(derive(settings.seed, settings.round.id, "weights"))
     student = _student(settings, inputs, data)
     judged = judge(task, settings.task.metric, data.items("validation"))
     history: list[EpochRecord] = []
-    for number, stage in enumerate(settings.round.stages):
+    for stage in settings.round.stages:
         training = _stage_data(stage, settings, inputs, data)
         steps = steps_an_epoch(len(training.examples), stage.batch_size)
         if settings.control:  # as many steps, on what has labels
             places = [place for place in stage.places() if place.split == "train"] or [Place("train")]
             training = labelled(TrainingData.plain([_items(place, inputs, data) for place in places], task))
-        torch.manual_seed(settings.seed + number)
         request = StageRequest(
             name=stage.name,
             data=training,
             schedule=stage,
             losses=tuple(_loss_names(stage)),
-            seed=settings.seed + number,
+            seed=derive(settings.seed, settings.round.id, stage.name),
             compute=settings.compute,
             judge=judged,
             metric=task.judge.metrics[settings.task.metric],
@@ -99,7 +99,8 @@ def _student(settings: Settings, inputs: Inputs, data: PreparedData) -> PreTrain
 
     task = plugins.task(settings.task.type)
     source = _folder(inputs.source) if inputs.source is not None else None
-    return untrained_student(settings.round.student, task, source, data, settings.seed, probe_items=_PROBE_ITEMS)
+    seed = derive(settings.seed, settings.round.id, "probe")
+    return untrained_student(settings.round.student, task, source, data, seed, probe_items=_PROBE_ITEMS)
 
 
 def _folder(artifact: Artifact[TrainedModel]) -> Path:

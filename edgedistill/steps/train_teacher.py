@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from edgedistill import plugins
 from edgedistill.errors import UserError
 from edgedistill.recipe import TeacherSpec
+from edgedistill.seeds import derive
 from edgedistill.step import Context
 from edgedistill.store.records.models import EpochRecord, TrainedModel
 
@@ -32,7 +33,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> T
 
     data = PreparedData.of(inputs.data)
     task = plugins.task(settings.task.type)
-    torch.manual_seed(settings.seed)
+    torch.manual_seed(derive(settings.seed, "teacher", "weights"))
     model = untrained(settings.teacher, task, data)
     history: list[EpochRecord] = []
     if settings.teacher.fine_tune is not None:
@@ -44,7 +45,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> T
             data=TrainingData.plain([data.items("train")], task),
             schedule=settings.teacher.fine_tune,
             losses=(("hard_label", 1.0),),
-            seed=settings.seed,
+            seed=derive(settings.seed, "teacher", "fine-tune"),
             compute=settings.compute,
             judge=judge(task, settings.task.metric, data.items("validation")),
             metric=task.judge.metrics[settings.task.metric],

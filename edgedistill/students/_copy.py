@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from edgedistill.contracts.model_layers import layer_list
 from edgedistill.errors import UserError
 
 if TYPE_CHECKING:
@@ -22,25 +23,6 @@ def evenly(count: int, layers: int) -> list[int]:
     if count > layers:
         raise UserError(f"layers: got {count}, expected at most the source's {layers} layers")
     return [round((i + 1) * layers / count) - 1 for i in range(count)]
-
-
-def layer_list(model: PreTrainedModel) -> str:
-    """The dotted name of the module list that holds the model's layers.
-
-    Raises:
-        UserError: none or several have that length.
-    """
-    from torch.nn import ModuleList
-
-    depth = model.config.num_hidden_layers
-    found = [name for name, module in model.named_modules() if isinstance(module, ModuleList) and len(module) == depth]
-    outermost = [name for name in found if not any(name.startswith(other + ".") for other in found)]
-    if len(outermost) != 1:
-        lists = f"{len(outermost)} lists of {depth} modules" if outermost else f"no list of {depth} modules"
-        raise UserError(
-            f"a '{model.config.model_type}' has {lists}, expected one, its layers; use init: checkpoint or scratch"
-        )
-    return outermost[0]
 
 
 def source_name(name: str, layers: str, kept: Sequence[int]) -> str:

@@ -193,7 +193,7 @@ def counter(source: PreTrainedModel, layout: DecoderLayout) -> Callable[[Decoder
     Raises:
         UserError: a weight whose axes aren't known.
     """
-    from edgedistill.students._copy import layer_list
+    from edgedistill.contracts.model_layers import layer_list
 
     layers = layer_list(source)
     once: list[tuple[Axes, tuple[int, ...]]] = []

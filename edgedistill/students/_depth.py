@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from edgedistill.contracts.model_layers import layer_list
 from edgedistill.contracts.student import S, StudentRequest
 from edgedistill.errors import UserError
-from edgedistill.students._copy import evenly, layer_list
+from edgedistill.students._copy import evenly
 from edgedistill.students._probe import first_tokens, read, watched
 
 if TYPE_CHECKING:

@@ -17,12 +17,13 @@ from pydantic import Field
 from edgedistill.arrays import Floats
 from edgedistill.contracts.batch import Batch
 from edgedistill.contracts.items import Items
+from edgedistill.contracts.model_layers import layer_list
 from edgedistill.contracts.model_shape import ModelShape
 from edgedistill.contracts.student import Config, PlannedStudent, Student, StudentRequest, StudentSpec
 from edgedistill.contracts.task import AutoClass
 from edgedistill.errors import UserError
 from edgedistill.spec import RoundRef
-from edgedistill.students._copy import evenly, layer_list, source_name
+from edgedistill.students._copy import evenly, source_name
 
 if TYPE_CHECKING:
     import torch

@@ -17,12 +17,13 @@ from pydantic import Field, model_validator
 
 from edgedistill.contracts.batch import Batch
 from edgedistill.contracts.decoder_layout import DECODERS, decoder_fault
+from edgedistill.contracts.model_layers import layer_list
 from edgedistill.contracts.model_layout import LAYOUTS, Layout, layout_of
 from edgedistill.contracts.student import Config, PlannedStudent, Student, StudentRequest, StudentSpec
 from edgedistill.contracts.task import AutoClass
 from edgedistill.errors import UserError
 from edgedistill.spec import Count, RoundRef
-from edgedistill.students._copy import evenly, layer_list, source_name
+from edgedistill.students._copy import evenly, source_name
 from edgedistill.students._decoder_cut import cut_decoder
 from edgedistill.students._decoder_shape import DecoderShape, fitted, narrowed, with_shape
 from edgedistill.students._depth import Choose, chosen_layers

@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
+from edgedistill.contracts.model_layers import layer_list
 from edgedistill.contracts.model_layout import Layout, layout_of
 from edgedistill.contracts.student import Config, PlannedStudent, Student, StudentRequest, StudentSpec
 from edgedistill.contracts.task import AutoClass
 from edgedistill.errors import UserError
 from edgedistill.spec import Count, RoundRef
-from edgedistill.students._copy import layer_list
 
 if TYPE_CHECKING:
     import torch

@@ -10,12 +10,14 @@ import numpy as np
 from edgedistill.arrays import Arrays, Floats
 from edgedistill.contracts.answers import References
 from edgedistill.contracts.items import Items
+from edgedistill.contracts.label_order import ordered
 from edgedistill.contracts.task import Tensors
 
 from ._classification_judge import CLASS, LOGITS
 
 if TYPE_CHECKING:
     import torch
+    from datasets import Dataset
     from transformers import PreTrainedModel
 
 LABELS = "labels"
@@ -23,6 +25,14 @@ LABELS = "labels"
 NONE = -100
 """The class id of an item without a label, which `torch`'s cross-entropy leaves out."""
 _SINGLE_LABEL = "single_label_classification"
+
+
+def label_names(rows: Dataset, columns: Mapping[str, str]) -> list[str]:
+    """Names of a `ClassLabel` column, or the distinct labels in order (whole numbers by value)."""
+    feature = rows.features[columns["label"]]
+    if hasattr(feature, "names"):
+        return list(feature.names)
+    return ordered(str(label) for label in rows[columns["label"]])
 
 
 def label_column(labels: Sequence[object] | None, count: int, label_ids: Mapping[str, int]) -> list[int]:

@@ -12,7 +12,6 @@ from edgedistill.contracts.task import AutoClass, DataColumns, Encoder, Task, Ta
 
 from . import _classification as classification
 from ._classification_judge import JUDGE
-from .text_classification import label_names
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -88,7 +87,7 @@ TASK = Task(
         columns=DataColumns(("image",), "label"),
         tokens=False,
         problem=problem,
-        label_names=label_names,
+        label_names=classification.label_names,
         encode=encode,
         references=classification.references,
         show=show,

@@ -7,17 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgedistill.class_order import ordered
 from edgedistill.contracts.items import Column, Items
 from edgedistill.contracts.task import AutoClass, DataColumns, Encoder, Task, TaskData, TaskModel
-from edgedistill.row_problems import shown
-from edgedistill.text_cut import cut, reads_word_by_word
+from edgedistill.errors import shown
 
 from . import _classification as classification
 from ._classification_judge import JUDGE
+from ._text_cut import cut, reads_word_by_word
 
 if TYPE_CHECKING:
-    from datasets import Dataset
     from transformers import PreTrainedConfig
 
     from edgedistill.recipe import Architecture
@@ -63,14 +61,6 @@ def problem(row: Mapping[str, object], columns: Mapping[str, str], labelled: boo
     return None
 
 
-def label_names(rows: Dataset, columns: Mapping[str, str]) -> list[str]:
-    """Names of a `ClassLabel` column, or the distinct labels in order (whole numbers by value)."""
-    feature = rows.features[columns["label"]]
-    if hasattr(feature, "names"):
-        return list(feature.names)
-    return ordered(str(label) for label in rows[columns["label"]])
-
-
 def encode(rows: Mapping[str, Sequence[object]], encoder: Encoder) -> Items:
     """Token ids of each text (pair) and its label id, one item per row."""
     assert encoder.tokenizer is not None, "text tasks have a tokenizer"
@@ -102,7 +92,7 @@ TASK = Task(
         columns=DataColumns(("text",), "label", optional=("text_pair",), texts=("text", "text_pair")),
         tokens=True,
         problem=problem,
-        label_names=label_names,
+        label_names=classification.label_names,
         encode=encode,
         references=classification.references,
         show=show,

@@ -127,13 +127,13 @@ def test_the_users_own_files_in_a_bundle_stay_and_a_damaged_step_makes_none(fini
 
 
 def test_a_process_killed_while_a_bundle_is_replaced_loses_none_of_the_users_files(bundle, tmp_path):
-    from edgedistill.bundling import from_run
+    from edgedistill.runs import bundling
 
     place, former, partial = (tmp_path / name for name in ("kept", "kept.former", "kept.partial"))
     for copied in (former, partial):
         shutil.copytree(bundle, copied)
     (former / "mine.txt").write_text("mine")
-    from_run.replace(partial, place)
+    bundling.replace(partial, place)
     assert (place / "mine.txt").read_text() == "mine"
     assert [folder.name for folder in tmp_path.glob("kept*")] == ["kept"]
 

@@ -8,6 +8,7 @@ from edgedistill.contracts.answers import Answers, References
 from edgedistill.contracts.items import Column, Items
 from edgedistill.errors import EdgedistillError
 from edgedistill.measuring.judged import Asked, fidelity_figures, flips, judged, numbers, some_examples
+from edgedistill.store.records.files import FidelityFigures, Flip
 
 JUDGE = plugins.task("text-classification").judge
 
@@ -33,22 +34,18 @@ def compared(device, torch_rows):
 
 def test_equal_files_agree_wholly():
     same = [[1, 2], [3, 0]]
-    assert fidelity_figures(compared(same, same)) == {
-        "agreement": 1.0,
-        "max_abs_diff": 0.0,
-        "mean_abs_diff": 0.0,
-        "mean_kl": 0.0,
-        "max_kl": 0.0,
-    }
+    assert fidelity_figures(compared(same, same)) == FidelityFigures(
+        agreement=1.0, max_abs_diff=0.0, mean_abs_diff=0.0, mean_divergence=0.0, max_divergence=0.0
+    )
 
 
 def test_each_figure_is_what_it_says():
     facts = fidelity_figures(compared([[1.0, 2.0], [0.0, 4.0]], [[1.0, 2.5], [3.0, 0.0]]))
-    assert facts["agreement"] == 0.5
-    assert facts["max_abs_diff"] == 4.0
-    assert facts["mean_abs_diff"] == pytest.approx((0 + 0.5 + 3 + 4) / 4)
+    assert facts.agreement == 0.5
+    assert facts.max_abs_diff == 4.0
+    assert facts.mean_abs_diff == pytest.approx((0 + 0.5 + 3 + 4) / 4)
     p, q = np.exp([3.0, 0.0]) / np.exp([3.0, 0.0]).sum(), np.exp([0.0, 4.0]) / np.exp([0.0, 4.0]).sum()
-    assert facts["max_kl"] == pytest.approx((p * np.log(p / q)).sum(), rel=1e-5)
+    assert facts.max_divergence == pytest.approx((p * np.log(p / q)).sum(), rel=1e-5)
 
 
 def test_outputs_that_are_no_numbers_or_of_another_shape_are_refused():
@@ -76,10 +73,10 @@ def test_without_right_answers_there_are_no_figures():
 def test_flips_are_told_as_a_person_reads_them():
     asked = Asked(items(range(3)), references=references([1, -1, 0]), expected=answers([[1, 0], [0, 1], [1, 0]]))
     found = judged(JUDGE, answers([[0, 1], [1, 0], [1, 0]]), asked)
-    assert flips(JUDGE, found, ["no", "yes"], lambda example: f"text {example}") == [
-        {"text": "text 0", "reference": "yes", "model": "no", "device": "yes"},
-        {"text": "text 0", "reference": "", "model": "yes", "device": "no"},
-    ]
+    assert flips(JUDGE, found, ["no", "yes"], lambda example: f"text {example}") == (
+        Flip(text="text 0", reference="yes", model="no", device="yes"),
+        Flip(text="text 0", reference="", model="yes", device="no"),
+    )
 
 
 def test_examples_are_taken_whole():

@@ -6,10 +6,12 @@ import subprocess
 import sys
 
 import pytest
+import torch
 from helpers import LABELS, write_recipe
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from edgedistill import api, plugins, show
+from edgedistill.contracts.batch import Batch
 from edgedistill.contracts.model_shape import ModelShape
 from edgedistill.contracts.student import StudentRequest
 from edgedistill.learned_vocabulary import learn_tokenizer
@@ -69,8 +71,9 @@ def planned(recipe_tree, tmp_path):
 def test_they_are_those_of_the_models_that_are_made(planned, architecture, more, students, tmp_path):
     plan, found = planned(architecture, *students, **more)
     models = {"teacher": AUTO.from_pretrained(tmp_path / "teacher")}
-    probe = [{"input_ids": models["teacher"].dummy_inputs["input_ids"] % 60}]
-    probe[0]["attention_mask"] = probe[0]["input_ids"] * 0 + 1
+    ids = models["teacher"].dummy_inputs["input_ids"] % 60
+    mask, owner = ids * 0 + 1, torch.arange(len(ids))
+    probe = [Batch({"input_ids": ids, "attention_mask": mask}, {}, mask, owner, owner * 0 == 0)]
     for each in plan.recipe.rounds:
         source = tmp_path / each.student.from_
         models[each.student.from_].save_pretrained(source)

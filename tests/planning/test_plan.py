@@ -86,14 +86,14 @@ KEYS = [
     ("select.limits.p95_ms=4", {"choose", "report"}),
     ("select.limits.peak_rss_mb=400", {"choose", "report"}),
     ("select.limits.load_ms=400", {"choose", "report"}),
-    ("select.limits.accuracy_drop=0.1", {"choose", "report"}),
+    ("select.limits.drop=0.1", {"choose", "report"}),
     ("select.prefer=size", {"choose", "report"}),
     ("select.tie=0.1", {"choose", "report"}),
 ]
 
 
 ERRORS = "rounds.0.stages.0.errors={of: teacher}"
-STOP = "stop={when: {accuracy_drop: 0.02}}"
+STOP = "stop={when: {drop: 0.02}}"
 CHOICE = "rounds.1.teacher={choose: [teacher, r1]}"
 ELSEWHERE = "evaluate.ood={far: {path: UNLABELED}}"
 FACTORISED = "rounds.1.student={init: factorise, embedding_size: 8}"
@@ -111,7 +111,7 @@ KEYS_OF_PARTS = [
     (("rounds.1.stages.0.errors={of: teacher}",), "rounds.1.stages.0.errors.of=r1", {"r2"}),
     ((), "rounds.0.stages.0.teacher_errors=0.5", {"r1"}),
     ((), STOP, {"judge-r1", "judge-r2", "report"}),
-    ((STOP,), "stop.when.accuracy_drop=0.5", {"judge-r1", "judge-r2"}),
+    ((STOP,), "stop.when.drop=0.5", {"judge-r1", "judge-r2"}),
     ((STOP,), "stop.when.limits_met=true", {"judge-r1", "judge-r2"}),
     ((STOP,), "stop.test=mcnemar", {"judge-r1", "judge-r2"}),
     ((STOP,), "stop.alpha=0.01", {"judge-r1", "judge-r2"}),

@@ -8,7 +8,7 @@ import torch
 from helpers import quickstart_rows
 from transformers import BertConfig, BertForMaskedLM
 
-from edgedistill.augmentation import AugmentSpec
+from edgedistill.augment_spec import AugmentSpec
 from edgedistill.errors import UserError
 from edgedistill.models import load_tokenizer, save_model
 from edgedistill.steps.augment_text import Replacer

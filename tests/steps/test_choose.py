@@ -16,12 +16,12 @@ LATENCY = Latency(p50=2.0, p95=3.0, p90=9.0, p99=9.0, p50_ci=None, p95_ci=None, 
 def measured(file_bytes):
     return Measurement(
         latency_ms=LATENCY, throughput_per_s=1.0, load_ms=7.0, peak_rss_mb=40.0, empty_mb=None, runtime_version="",
-        file_bytes=file_bytes, samples_ms=(),
+        file_bytes=file_bytes, samples_ms=(), phases_ms={},
     )  # fmt: skip
 
 
-def verified(accuracy, agreement):
-    return given(accuracy=accuracy, fidelity=SimpleNamespace(agreement=agreement))
+def verified(value, agreement):
+    return given(value=value, fidelity=SimpleNamespace(agreement=agreement))
 
 
 def given(**facts):
@@ -38,7 +38,7 @@ def test_every_figure_is_the_candidates_own_on_validation(tmp_path, monkeypatch)
     ]
     inputs = choose.Inputs(
         measured=given(candidates={"r1/a": measured(3_000_000), "r1/b": measured(1)}),
-        teacher=given(accuracy=0.9),
+        teacher=given(value=0.9),
         verified={
             VerifyId("r1", "a", "fp32", "r"): verified(0.75, 0.99),
             VerifyId("r1", "b", "fp32", "r"): verified(0.95, 0.5),

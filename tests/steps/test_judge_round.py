@@ -21,8 +21,8 @@ ROWS = {"teacher": [0, 1, 1, 0, 1], "student": [0, 1, 0, 0, 1]}
 """Classes that are answered: the teacher is right on 3 of 4, the student on 2."""
 
 
-def given(role, accuracy=None, failure=None):
-    record = SimpleNamespace(answers="", accuracy=accuracy)
+def given(role, value=None, failure=None):
+    record = SimpleNamespace(answers="", value=value)
     return SimpleNamespace(path=lambda name: role, record=record, failure=failure)
 
 
@@ -56,7 +56,7 @@ def test_every_file_is_judged_by_its_own_drop_and_size(tmp_path, monkeypatch):
         teacher=given("teacher"),
         student=given("student"),
         files={FileId("r1", "a", "fp32"): given(3_000_000), FileId("r1", "b", "fp32"): given(9_000_000)},
-        verified=verified("a", accuracy=0.5) | verified("b", accuracy=1.0) | verified("failed", failure="it did"),
+        verified=verified("a", value=0.5) | verified("b", value=1.0) | verified("failed", failure="it did"),
     )
     settings = judge_round.Settings(
         task={"type": "text-classification", "metric": "accuracy"},

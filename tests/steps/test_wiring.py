@@ -24,6 +24,7 @@ from edgedistill.data import PreparedData
 from edgedistill.engine import execute
 from edgedistill.planning import make_plan
 from edgedistill.progress import Progress
+from edgedistill.seeds import derive
 from edgedistill.store.records.models import TeacherChosen
 
 STAGES = {"r1": ["layers", "soft-targets"], "r2": ["corrections"], "r3": ["boosted"]}
@@ -268,10 +269,11 @@ def test_terms_are_built_as_the_recipe_says(recorded):
 
 
 @pytest.mark.parametrize("step", [*arms("r1", "r2", "r3", "r1-control", "r2-control", "r3-control"), *METRICS])
-def test_each_arm_has_its_own_seed_and_each_stage_another(recorded, step):
+def test_each_stage_has_a_seed_by_its_round_and_name_and_the_seed_of_its_arm(recorded, step):
     names = STAGES[round_of(step)]
     seeds = [recorded.calls[step, name].request.seed for name in names]
-    assert seeds == [seed_of(step) + number for number in range(len(names))]
+    assert seeds == [derive(seed_of(step), round_of(step), name) for name in names]
+    assert len(set(seeds)) == len(names)
 
 
 @pytest.mark.parametrize("arm", ARMS.values())
@@ -457,7 +459,7 @@ def test_the_teacher_learns_the_training_set_from_its_labels(recorded):
     expected = [(row["text"], row["label"]) for row in recorded.rows["train"]]
     assert [(text, label) for text, label, _ in recorded.given("teacher", "fine-tune")] == expected
     assert call.request.losses == (("hard_label", 1.0),)
-    assert call.request.seed == 0
+    assert call.request.seed == derive(0, "teacher", "fine-tune")
 
 
 def test_what_is_recorded_lies_split_by_split(recorded):

@@ -23,10 +23,10 @@ from transformers import AutoModelForCausalLM
 
 from edgedistill import plugins
 from edgedistill.contracts.decoder_layout import DECODERS
+from edgedistill.contracts.model_layers import layer_list
 from edgedistill.errors import UserError
 from edgedistill.models import parameter_count
 from edgedistill.students import _decoder_cut as cutting
-from edgedistill.students._copy import layer_list
 from edgedistill.students._decoder_shape import shape_of_decoder
 
 EVERY = sorted(FAMILIES)

@@ -8,8 +8,8 @@ import pytest
 import torch
 from tiny_decoders import FAMILIES, batch_of, logits, next_token_loss, request, saved, student, texts, tiny
 
+from edgedistill.contracts.model_layers import layer_list
 from edgedistill.errors import UserError
-from edgedistill.students._copy import layer_list
 from edgedistill.students._depth import block_influence, chosen_layers, loss_without
 from edgedistill.students._probe import first_tokens
 

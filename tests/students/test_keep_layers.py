@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from edgedistill.contracts.model_layers import layer_list
 from edgedistill.errors import UserError
-from edgedistill.students._copy import evenly, layer_list
+from edgedistill.students._copy import evenly
 
 
 def logits(model, inputs):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from edgedistill.augmentation import AugmentSpec
+from edgedistill.augment_spec import AugmentSpec
 from edgedistill.recipe import SplitName
 from edgedistill.spec import PluginName, Spec
 from edgedistill.step import StepKind
@@ -31,4 +31,4 @@ class Inputs:
     tokens: Artifact[TokenisedData]
 
 
-KIND = StepKind("edgedistill.steps.augment_text:run", 5, Settings, Inputs, TokenisedData)
+KIND = StepKind("edgedistill.steps.augment_text:run", 6, Settings, Inputs, TokenisedData)

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from . import plugins
-from .contracts.answers import Answers, References
-from .planning import Outputs, Plan
-from .recipe import Recipe
-from .steps.kinds import evaluate, probe_model
-from .store.records.models import TrainedModel
+from edgedistill import plugins
+from edgedistill.contracts.answers import Answers, References
+from edgedistill.planning import Outputs, Plan
+from edgedistill.recipe import Recipe
+from edgedistill.steps.kinds import evaluate, probe_model
+from edgedistill.store.records.models import TrainedModel
 
 
 def without_files(plan: Plan) -> Plan:
@@ -59,7 +59,7 @@ class EvaluatedRun:
 
     def references(self, split: str = "test") -> References:
         """The right answers of a split."""
-        from .data import PreparedData
+        from edgedistill.data import PreparedData
 
         items = PreparedData.of(self.outputs.data["teacher"].reading(split)).items(split)
         return plugins.task(self.recipe.task.type).data.references(items)
@@ -72,10 +72,10 @@ class EvaluatedRun:
         """
         from datasets import Dataset
 
-        from .contracts.task import Encoder
-        from .data import encode
-        from .inference import predict
-        from .models import load_model, load_tokenizer
+        from edgedistill.contracts.task import Encoder
+        from edgedistill.data import encode
+        from edgedistill.inference import predict
+        from edgedistill.models import load_model, load_tokenizer
 
         task = plugins.task(self.recipe.task.type)
         folder = self.model_folder(model)

@@ -10,8 +10,8 @@ import pytest
 
 import edgedistill
 from edgedistill import loading, sources
-from edgedistill.evaluated import without_files
 from edgedistill.planning import make_plan
+from edgedistill.runs.evaluated import EvaluatedRun, without_files
 
 
 @pytest.fixture
@@ -55,4 +55,4 @@ def test_seeds_are_models_of_their_own(recipe_tree):
     recipe = loading.validate({**recipe_tree, "seeds": [5]}, "test")
     names = [step.name for step in without_files(make_plan(recipe, sources.look_up(recipe))).steps]
     assert "test-r1-seed5" in names
-    assert edgedistill.evaluated.EvaluatedRun(None, recipe, {}).suffixes == ("", "-seed5")
+    assert EvaluatedRun(None, recipe, {}).suffixes == ("", "-seed5")

@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerFast
 from edgedistill import plugins
 from edgedistill.contracts.task import Encoder
 from edgedistill.learned_vocabulary import learn_tokenizer
-from edgedistill.text_cut import cut, reads_word_by_word
+from edgedistill.tasks._text_cut import cut, reads_word_by_word
 
 TOKENIZER = learn_tokenizer([row["text"] for row in quickstart_rows("train")], 500, 32)
 PARTS = st.text(max_size=12) | st.sampled_from(

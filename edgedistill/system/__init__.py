@@ -1,0 +1,1 @@
+"""This process and this machine: signals, children, files, memory of former runs."""
