@@ -16,7 +16,8 @@ from edgedistill.contracts.decoder_layout import DECODERS, Axis, DecoderLayout
 from edgedistill.contracts.model_layers import layer_list
 from edgedistill.contracts.student import S, StudentRequest
 from edgedistill.students._copy import copy_layers, source_name
-from edgedistill.students._decoder_shape import DecoderShape, axes_of, shape_of_decoder, with_shape
+from edgedistill.students._decoder_shape import DecoderShape, shape_of_decoder, with_shape
+from edgedistill.students._decoder_weights import axes_of
 from edgedistill.students._probe import first_tokens, read, watched
 
 if TYPE_CHECKING:

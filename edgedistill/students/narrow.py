@@ -25,7 +25,8 @@ from edgedistill.errors import UserError
 from edgedistill.spec import Count, RoundRef
 from edgedistill.students._copy import evenly, source_name
 from edgedistill.students._decoder_cut import cut_decoder
-from edgedistill.students._decoder_shape import DecoderShape, fitted, narrowed, with_shape
+from edgedistill.students._decoder_fit import fitted
+from edgedistill.students._decoder_shape import DecoderShape, narrowed, with_shape
 from edgedistill.students._depth import Choose, chosen_layers
 
 if TYPE_CHECKING:

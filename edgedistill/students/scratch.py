@@ -10,7 +10,8 @@ from edgedistill.contracts.decoder_layout import DECODERS, decoder_fault
 from edgedistill.contracts.student import Config, PlannedStudent, Student, StudentRequest, StudentSpec
 from edgedistill.contracts.task import AutoClass
 from edgedistill.spec import Count, RoundRef
-from edgedistill.students._decoder_shape import DecoderShape, fitted, from_nothing, with_shape
+from edgedistill.students._decoder_fit import fitted
+from edgedistill.students._decoder_shape import DecoderShape, from_nothing, with_shape
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel

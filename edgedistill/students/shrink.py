@@ -17,7 +17,8 @@ from edgedistill.errors import UserError
 from edgedistill.spec import Count, RoundRef
 from edgedistill.students._copy import evenly
 from edgedistill.students._decoder_cut import cut_decoder
-from edgedistill.students._decoder_shape import DecoderShape, fitted, with_shape
+from edgedistill.students._decoder_fit import fitted
+from edgedistill.students._decoder_shape import DecoderShape, with_shape
 from edgedistill.students._depth import Choose, chosen_layers
 
 if TYPE_CHECKING:

@@ -12,7 +12,9 @@ from edgedistill import plugins
 from edgedistill.contracts.decoder_layout import DECODERS
 from edgedistill.errors import UserError
 from edgedistill.models import outline, parameter_count
-from edgedistill.students._decoder_shape import DecoderShape, counter, fitted, shape_of_decoder, with_shape
+from edgedistill.students._decoder_fit import fitted
+from edgedistill.students._decoder_shape import DecoderShape, shape_of_decoder, with_shape
+from edgedistill.students._decoder_weights import counter
 
 EVERY = sorted(FAMILIES)
 SMOLLM2 = AutoConfig.for_model(

@@ -254,8 +254,8 @@ def test_padding_is_not_measured(source):
         (
             "gpt2",
             {"hidden_size": 20},
-            "student.hidden_size: got 20 with 2 heads, expected 16: the heads of a 'gpt2' have hidden_size / heads "
-            "dimensions, which stay 8",
+            "student.hidden_size: got 20 with 2 heads of 8 dimensions, expected 16, which a 'gpt2' divides among its "
+            "heads",
         ),
         ("gpt2", {"hidden_size": 48, "layers": 5}, "layers: got 5, expected at most the source's 4 layers"),
         (
@@ -280,6 +280,17 @@ def test_heads_keep_their_size_and_their_groups(family):
         shape = shape_of_decoder(plugin.planned(spec, config_of(family), AutoModelForCausalLM).config)
         assert (shape.head_size, shape.group) == (source.head_size, source.group)
         assert shape.intermediate_size == source.intermediate_size * width // 48
+
+
+@pytest.mark.parametrize("family", ["qwen2", "qwen3", "gemma"])
+def test_the_next_round_is_made_of_a_student_whose_width_its_heads_do_not_divide(source, family, tmp_path):
+    _, folder = source(family)
+    first = student(folder, init="narrow", hidden_size=40, heads=6)
+    assert first.config.hidden_size % first.config.num_attention_heads
+    folder = saved(first, tmp_path / "first")
+    for spec in ({"init": "keep_layers", "layers": 2}, {"init": "shrink", "parameters": 2e4}):
+        assert torch.isfinite(logits(student(folder, **spec))).all()
+    assert torch.equal(logits(student(folder, init="narrow", hidden_size=40)), logits(first))
 
 
 @pytest.mark.parametrize("init", ["narrow", "shrink"])

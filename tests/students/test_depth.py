@@ -150,3 +150,12 @@ def test_the_first_tokens_of_a_probe_are_whole_items_with_their_decisions():
     assert int(found[1].known_R.sum()) == lengths[3] + lengths[4] - 2
     assert [len(each) for each in first_tokens(probe, 10_000)] == [3, 3]
     assert [len(each) for each in first_tokens(probe, lengths[0])] == [1]
+
+
+def test_layers_that_are_not_given_tensors_are_not_measured():
+    from edgedistill.students._probe import watched
+
+    layer = torch.nn.Identity()
+    with watched({"layers.0": layer}, lambda *seen: None), pytest.raises(UserError) as caught:
+        layer(input="a text")
+    assert str(caught.value) == "'layers.0' does not turn one tensor into another, so what it does cannot be measured"
