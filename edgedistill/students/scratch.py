@@ -51,9 +51,8 @@ def unsuitable(spec: ScratchSpec | None, source: Config) -> str | None:
     """The sizes that only decoders have are given to no other model."""
     if spec is None or source.get("model_type") in DECODERS:
         return None
-    asked = next(
-        (key for key in ("parameters", "key_value_heads", "head_size") if getattr(spec, key) is not None), None
-    )
+    own = {"parameters": spec.parameters, "key_value_heads": spec.key_value_heads, "head_size": spec.head_size}
+    asked = next((key for key, value in own.items() if value is not None), None)
     return None if asked is None else f"and '{asked}' is for decoders only ({', '.join(sorted(DECODERS))})"
 
 
