@@ -46,8 +46,8 @@ class NarrowSpec(StudentSpec):
     parameters: Annotated[Count, Field(ge=1000)] | None = None
     """Of the whole model, embeddings and head included. The student is the widest whole number of the source's heads
     that has at most so many, all layers alike; `layers` and `intermediate_size` are held as given, and the feed-forward
-    width follows the hidden size where it isn't. Of a decoder, groups of heads and feed-forward neurons stay as nearly in
-    proportion to the width as so many parameters allow."""
+    width follows the hidden size where it isn't. Of a decoder, groups of heads and feed-forward neurons stay as
+    nearly in proportion to the width as so many parameters allow."""
     layers: int | None = Field(None, ge=1)
     """All of the source's unless given."""
     choose: Choose = "evenly"
