@@ -127,12 +127,12 @@ def resized(
     if hidden_size is not None:
         refuse_unequal_layers(config)
         _set_width(smaller, hidden_size, heads, intermediate_size)
-    count = getattr(smaller, "num_attention_heads", 1)
-    if smaller.hidden_size % count:
-        raise UserError(
-            f"student.heads: got {count}, expected a divisor of hidden_size "
-            f"{smaller.hidden_size} (for example {math.gcd(smaller.hidden_size, config.num_attention_heads)})"
-        )
+        count = getattr(smaller, "num_attention_heads", 1)
+        if smaller.hidden_size % count:
+            raise UserError(
+                f"student.heads: got {count}, expected a divisor of hidden_size "
+                f"{smaller.hidden_size} (for example {math.gcd(smaller.hidden_size, config.num_attention_heads)})"
+            )
     return smaller
 
 

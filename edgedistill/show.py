@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .api import FileMeasurement, PlannedRun, RunSummary
     from .bundling.measurement import DeviceMeasurement
     from .bundling.merge import DeviceRow, MachineFront
+    from .planning.estimates import ModelEstimate
     from .results import CandidateResult, Results
 
 
@@ -41,13 +42,14 @@ def plan(planned: PlannedRun) -> None:
         steps.add_row(mark, step.name, step.short_key, step.summary)
     console.print(steps)
     precisions = [each.precision for each in planned.plan.recipe.quantize]
-    names = ("model", "from", "layers", "hidden", "parameters", *(f"{name} MB" for name in precisions))
-    models = _table("models", *names, right=range(2, 5 + len(precisions)))
+    names = ("model", "from", "layers", "hidden", "heads", "neurons", "parameters", *(f"{n} MB" for n in precisions))
+    models = _table("models", *names, right=range(2, len(names)))
     for model in planned.plan.models:
         sizes = [_number(model.file_bytes[name], 1e6, 1) for name in precisions]
         about = "" if model.exact or model.parameters is None else "~"
         parameters = about + _number(model.parameters, 1e6, 2, " M")
-        models.add_row(model.id, model.origin, _plain(model.layers), _plain(model.hidden_size), parameters, *sizes)
+        shape = (_plain(model.layers), _plain(model.hidden_size), *_inside(model))
+        models.add_row(model.id, model.origin, *shape, parameters, *sizes)
     console.print(models)
     refused = [row for row in planned.plan.candidates if row.refused is not None]
     for row in refused:
@@ -399,6 +401,14 @@ def _escape(text: str) -> str:
 
 def _ms(value: object) -> str:
     return "-" if value is None else f"{float(str(value)):.2f}"
+
+
+def _inside(model: ModelEstimate) -> tuple[str, str]:
+    """Heads, with the key-value heads that they share, and feed-forward neurons of each of a planned model's layers."""
+    if model.heads is None:
+        return ("?", "?") if model.layers is None else ("-", "-")
+    shared = "" if model.key_value_heads == model.heads else f"/{model.key_value_heads}"
+    return f"{model.heads}{shared}", "-" if model.intermediate_size is None else str(model.intermediate_size)
 
 
 def _plain(value: object) -> str:

@@ -39,6 +39,7 @@ STUDENTS: Mapping[str, dict[str, object]] = {
     "narrow": {"hidden_size": 16},
     "factorise": {"embedding_size": 8},
     "prune": {"parameters": 25_000},
+    "shrink": {"parameters": 25_000},
 }
 WORKS, REFUSED, NOT_TINY = "works", "refused", "not tried"
 _TOKENS, _LENGTH = 300, 64

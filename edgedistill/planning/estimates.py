@@ -30,6 +30,12 @@ class ModelEstimate:
     """Whether `parameters` are those of the model that will be made, and not about as many."""
     file_bytes: Mapping[str, int | None]
     """By precision, of the first target that has it."""
+    heads: int | None = None
+    """Of attention, in each layer; None too where layers differ, or have none."""
+    key_value_heads: int | None = None
+    """Fewer where several heads share keys and values."""
+    intermediate_size: int | None = None
+    """Feed-forward neurons of each layer."""
 
 
 def estimate_models(recipe: Recipe, shapes: Shapes) -> tuple[ModelEstimate, ...]:
@@ -105,7 +111,19 @@ def _estimate(name: str, origin: str, shape: ModelShape | None, recipe: Recipe) 
         return ModelEstimate(name, origin, None, None, None, False, _file_bytes(recipe, None))
     exact = shape.parameters is not None and not shape.estimated
     sizes = _file_bytes(recipe, shape.parameters)
-    return ModelEstimate(name, origin, shape.layers, shape.hidden_size, shape.parameters, exact, sizes)
+    alike = not shape.heads_by_layer and (shape.heads > 1 or shape.intermediate_size is not None)
+    return ModelEstimate(
+        name,
+        origin,
+        shape.layers,
+        shape.hidden_size,
+        shape.parameters,
+        exact,
+        sizes,
+        heads=shape.heads if alike else None,
+        key_value_heads=shape.key_value_heads or shape.heads if alike else None,
+        intermediate_size=shape.intermediate_size if alike else None,
+    )
 
 
 def _file_bytes(recipe: Recipe, parameters: int | None) -> dict[str, int | None]:

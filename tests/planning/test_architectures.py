@@ -50,12 +50,15 @@ KEEP = {"init": "keep_layers", "layers": 2}
 NARROW = {"init": "narrow", "hidden_size": 16}
 SCRATCH = {"init": "scratch", "layers": 1, "hidden_size": 16, "heads": 2}
 PRUNE = {"init": "prune", "parameters": 5000}
+SHRINK = {"init": "shrink", "parameters": 5e3}
+FITTED = {"init": "scratch", "parameters": 5e3}
 FACTORISE = {"init": "factorise", "embedding_size": 8}
 
 
 def test_what_works_is_not_refused(refusals):
     assert refusals("bert", KEEP, NARROW, SCRATCH, PRUNE, FACTORISE) == []
     assert refusals("deberta-v2", KEEP, SCRATCH) == []
+    assert refusals("gpt2", KEEP, NARROW, SCRATCH, SHRINK, FITTED) == []
     assert refusals("a-new-one", KEEP, SCRATCH) == []
 
 
@@ -74,7 +77,11 @@ def test_an_encoder_with_a_decoder_is_refused(refusals, architecture, more):
         ("albert", NARROW, "scratch, static or trim_vocabulary"),
         ("roberta", PRUNE, "keep_layers, narrow, scratch, static or trim_vocabulary"),
         ("distilbert", FACTORISE, "keep_layers, narrow, scratch, static or trim_vocabulary"),
-        ("gpt2", NARROW, "keep_layers, scratch, static or trim_vocabulary"),
+        ("opt", NARROW, "keep_layers, scratch, static or trim_vocabulary"),
+        ("opt", SHRINK, "keep_layers, scratch, static or trim_vocabulary"),
+        ("bert", SHRINK, "factorise, keep_layers, narrow, prune, scratch, static or trim_vocabulary"),
+        ("bert", FITTED, "factorise, keep_layers, narrow, prune, scratch, static or trim_vocabulary"),
+        ("gpt2", PRUNE, "keep_layers, narrow, scratch, shrink, static or trim_vocabulary"),
     ],
 )
 def test_an_initialisation_that_does_not_fit_is_refused_with_those_that_do(refusals, architecture, student, works):
