@@ -139,7 +139,9 @@ def _name_axes(graph: onnx_ir.Model, batch: str) -> None:
     """Call the sizes that may differ by what they are; the trace calls them `s7`."""
     inputs = {str(each.name): each for each in graph.graph.inputs}
     tokens, mask, past = (inputs[name].shape for name in (LAYOUT.tokens, LAYOUT.mask, LAYOUT.past(0, "key")))
-    assert tokens is not None and mask is not None and past is not None
+    assert tokens is not None
+    assert mask is not None
+    assert past is not None
     frozen = [dim for dim in (tokens[0], tokens[1], mask[1], past[2]) if isinstance(dim, int)]
     if frozen:
         raise EdgedistillError(f"target onnx: the trace holds for inputs of {tokens}, {mask} and {past} only")
