@@ -1,13 +1,18 @@
-"""Weights in blocks of 32 that share a scale, in 4 or 8 bits, rounded to nearest and symmetric: matrix products as
-`MatMulNBits`, tables that are looked up as `GatherBlockQuantized`. Both read one layout, so that a table which is the
-head too is stored once."""
+"""Weights in blocks of 32 that share a scale, in 4 or 8 bits, rounded to nearest: matrix products as `MatMulNBits`,
+tables that are looked up as `GatherBlockQuantized`. Both read one layout, so that a table which is the head too is
+stored once.
+
+In 8 bits the zero is in the middle; in 4 bits every block has its own, which about halves what is lost."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+
+from edgedistill.arrays import Array, Arrays
 
 if TYPE_CHECKING:
     import onnx
@@ -19,6 +24,22 @@ INT8_ARITHMETIC = 4
 """`accuracy_level`: activations are quantized as they come. Without it they are multiplied in fp32, several times
 slower."""
 _DOMAIN = "com.microsoft"
+
+
+def quantizing(products: Bits, tables: Bits) -> Callable[[Path, Path, Sequence[Arrays]], None]:
+    """What a quantizer of weights does: (fp32 file, file to write, calibration, which it needs none of)."""
+
+    def quantize(source: Path, destination: Path, calibration: Sequence[Arrays]) -> None:
+        import onnx
+
+        from edgedistill.exporting import quiet
+
+        model = onnx.load(source)
+        with quiet():
+            quantize_tables(model, tables)
+            onnx.save(quantize_products(model, products), destination)
+
+    return quantize
 
 
 def quantize_products(model: onnx.ModelProto, bits: Bits) -> onnx.ModelProto:
@@ -72,7 +93,7 @@ def _config(bits: Bits) -> DefaultWeightOnlyQuantConfig:
 
     return DefaultWeightOnlyQuantConfig(
         block_size=BLOCK,
-        is_symmetric=True,
+        is_symmetric=bits == 8,
         accuracy_level=INT8_ARITHMETIC,
         op_types_to_quantize=("MatMul",),
         bits=bits,
@@ -110,18 +131,23 @@ def _attributes(node: onnx.NodeProto) -> dict[str, object]:
     return {each.name: onnx.helper.get_attribute_value(each) for each in node.attribute}
 
 
-def _stored(graph: onnx.GraphProto, table: str, weights: np.ndarray, bits: Bits) -> list[onnx.NodeProto]:
-    """Put the blocks (rows, blocks, bytes of a block) and scales (rows, blocks) into the graph; what turns them into
-    rows."""
+def _stored(graph: onnx.GraphProto, table: str, weights: Array, bits: Bits) -> list[onnx.NodeProto]:
+    """Put the blocks (rows, blocks, bytes of a block), their scales (rows, blocks) and zeros, two a byte, into the graph;
+    what turns the blocks into rows."""
     import onnx
     from onnx import numpy_helper
     from onnxruntime.quantization.matmul_nbits_quantizer import DefaultWeightOnlyQuantizer
 
-    blocks, scales, _ = DefaultWeightOnlyQuantizer(_config(bits)).qbits_block_quant(np.ascontiguousarray(weights.T))
+    blocks, scales, zeros = DefaultWeightOnlyQuantizer(_config(bits)).qbits_block_quant(np.ascontiguousarray(weights.T))
     shape = np.array([blocks.shape[0], blocks.shape[1] * blocks.shape[2]])
-    for name, array in (("blocks", blocks), ("scales", scales), ("shape", shape)):
+    made = {"blocks": blocks, "scales": scales, "shape": shape} | ({"zeros": zeros} if bits == 4 else {})
+    for name, array in made.items():
         graph.initializer.append(numpy_helper.from_array(array, f"{table}_{name}"))
     return [onnx.helper.make_node("Reshape", [f"{table}_blocks", f"{table}_shape"], [f"{table}_rows"])]
+
+
+def _scaling(table: str, bits: Bits) -> list[str]:
+    return [f"{table}_scales", *([f"{table}_zeros"] if bits == 4 else [])]
 
 
 def _lookup(node: onnx.NodeProto, width: int, bits: Bits) -> list[onnx.NodeProto]:
@@ -132,7 +158,7 @@ def _lookup(node: onnx.NodeProto, width: int, bits: Bits) -> list[onnx.NodeProto
     made = [
         onnx.helper.make_node(
             "GatherBlockQuantized",
-            [f"{table}_rows", rows, f"{table}_scales"],
+            [f"{table}_rows", rows, *_scaling(table, bits)],
             [f"{output}_padded" if padded else output],
             f"{node.name}_blocks",
             domain=_DOMAIN,
@@ -157,7 +183,7 @@ def _product(node: onnx.NodeProto, table: str, rows: int, width: int, bits: Bits
 
     return onnx.helper.make_node(
         "MatMulNBits",
-        [node.input[0], f"{table}_blocks", f"{table}_scales"],
+        [node.input[0], f"{table}_blocks", *_scaling(table, bits)],
         node.output,
         f"{node.name}_blocks",
         domain=_DOMAIN,
