@@ -11,32 +11,22 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from edgedistill.contracts.target import ShapeCheck
-from edgedistill.device.decoding import LAYOUT, CachedDecoder, positions_of
+from edgedistill.device.decoding import LAYOUT
 from edgedistill.errors import EdgedistillError, RefusedError
-from edgedistill.exporting import TOLERANCE, quiet
+from edgedistill.exporting import quiet
 
 if TYPE_CHECKING:
     import onnx_ir
+    import torch
     from transformers import DynamicCache, PreTrainedModel
 
-    from edgedistill.contracts.driver import Graph
     from edgedistill.contracts.target import FileRequest
-    from edgedistill.contracts.tensors import Tensors
 
 _BATCH, _PAST, _NEW = 2, 5, 3
 """Of the sample that is traced; a size of 1 would be frozen."""
 _LEAF = re.compile(r"(input|output)\.past_key_values\.layers\.(\d+)\.(key|value)s")
 _ONE = "1"
 """A batch called so passes for one of one item in the fusions, and for any in the shapes that they calculate with."""
-_SHAPES = ((1, 1), (1, 16), (3, 37), (1, None))
-
-
-def is_causal(model: PreTrainedModel) -> bool:
-    """Whether a model continues texts: it has the head of a language model, and decodes only."""
-    return bool(model.can_generate()) and not model.config.is_encoder_decoder
 
 
 def graph_of(request: FileRequest) -> onnx_ir.Model:
@@ -50,6 +40,7 @@ def graph_of(request: FileRequest) -> onnx_ir.Model:
     from transformers.exporters.onnxruntime_fusions import fuse_for_onnxruntime
 
     model = request.model()
+    _tie(model)
     tokens = request.samples(_BATCH, _PAST + _NEW)[model.main_input_name]
     inputs, shapes = _sample(model, tokens)
     with quiet():
@@ -66,39 +57,25 @@ def graph_of(request: FileRequest) -> onnx_ir.Model:
     return graph
 
 
-def compare(request: FileRequest, graph: Graph) -> tuple[ShapeCheck, ...]:
-    """All logits of a file against torch: in one pass, padded on the left where there are several texts, and the last
-    of each again from what the file keeps of the tokens before.
+def _tie(model: PreTrainedModel) -> None:
+    """Have a head that is the table, number by number, be the table, whatever the configuration says: it is stored
+    once then."""
+    import torch
 
-    Raises:
-        EdgedistillError: logits of another shape, or a difference above the tolerance.
-    """
-    model, checks = request.model(), []
-    longest = request.max_length
-    for batch, width in dict.fromkeys((batch, min(width or longest, longest)) for batch, width in _SHAPES):
-        tokens = request.samples(batch, width)[model.main_input_name].numpy()
-        real = np.arange(width)[None] >= np.arange(batch)[:, None] * width // (batch + 1)
-        expected = _of_torch(request, model, tokens, real)
-        worst = max(_difference(graph, tokens, real, expected, kept) for kept in {0, width - 1})
-        if not worst <= TOLERANCE:
-            raise EdgedistillError(
-                f"target onnx: at batch {batch}, length {width} the file differs from torch by {worst:.3g}, expected "
-                f"at most {TOLERANCE:g}"
-            )
-        checks.append(ShapeCheck(batch, width, worst))
-    return tuple(checks)
+    table, head = model.get_input_embeddings(), model.get_output_embeddings()
+    if head is not None and head.weight is not table.weight and torch.equal(head.weight, table.weight):
+        head.weight = table.weight
 
 
-def _sample(model: PreTrainedModel, tokens: object) -> tuple[dict[str, object], dict[str, object]]:
+def _sample(model: PreTrainedModel, tokens: torch.Tensor) -> tuple[dict[str, object], dict[str, object]]:
     """Inputs to trace with, and which of their axes may be of any size."""
     import torch
 
-    assert isinstance(tokens, torch.Tensor)
     with torch.no_grad():
         cache = model(tokens[:, :_PAST], use_cache=True).past_key_values
     _refuse_other_caches(model, cache)
     free = torch.export.Dim.AUTO
-    inputs = {
+    inputs: dict[str, object] = {
         LAYOUT.tokens: tokens[:, _PAST:],
         LAYOUT.mask: torch.ones_like(tokens),
         LAYOUT.positions: torch.arange(_PAST, _PAST + _NEW).expand(_BATCH, -1).clone(),
@@ -106,7 +83,7 @@ def _sample(model: PreTrainedModel, tokens: object) -> tuple[dict[str, object], 
         "use_cache": True,
     }
     rows = {0: free, 1: free}
-    shapes = {
+    shapes: dict[str, object] = {
         LAYOUT.tokens: rows,
         LAYOUT.mask: rows,
         LAYOUT.positions: rows,
@@ -178,26 +155,3 @@ def _values(graph: onnx_ir.Model) -> Iterable[onnx_ir.Value]:
     yield from graph.graph.initializers.values()
     for node in graph.graph.all_nodes():
         yield from node.outputs
-
-
-def _of_torch(request: FileRequest, model: PreTrainedModel, tokens: np.ndarray, real: np.ndarray) -> np.ndarray:
-    import torch
-
-    given: Tensors = {
-        LAYOUT.tokens: torch.from_numpy(tokens),
-        LAYOUT.mask: torch.from_numpy(real.astype(np.int64)),
-        LAYOUT.positions: torch.from_numpy(positions_of(real)),
-    }
-    with torch.no_grad():
-        return request.forward(model, given)[LAYOUT.logits].float().numpy()
-
-
-def _difference(graph: Graph, tokens: np.ndarray, real: np.ndarray, expected: np.ndarray, kept: int) -> float:
-    """The largest, of the tokens that are no padding, where so many come from the cache; NaN where one is."""
-    decoder = CachedDecoder(graph)
-    if kept:
-        decoder.advance(tokens[:, :kept], real[:, :kept])
-    found, wanted = decoder.advance(tokens[:, kept:], real[:, kept:]), expected[:, kept:]
-    if found.shape != wanted.shape:
-        raise EdgedistillError(f"target onnx: the file gives logits of {found.shape}, torch of {wanted.shape}")
-    return float(np.max(np.abs(found.astype(np.float32) - wanted)[real[:, kept:]]))

@@ -17,6 +17,7 @@ from edgedistill.exporting import compare_with_torch, quiet, refuse_components
 from edgedistill.packages import Packages
 from edgedistill.runtimes import onnxruntime as runtime
 from edgedistill_exporters import causal_onnx
+from edgedistill_exporters.causal import compare, is_causal
 
 if TYPE_CHECKING:
     import onnx_ir
@@ -42,14 +43,12 @@ def make(request: FileRequest, file: Path) -> MadeFile:
     import onnx_ir
 
     refuse_components(request, "onnx")
-    causal = causal_onnx.is_causal(request.model())
+    causal = is_causal(request.model())
     with _tracing(request):
         graph = causal_onnx.graph_of(request) if causal else _graph_of(request)
     onnx_ir.save(graph, file, external_data=None if _fits_inline(graph) else f"{file.name}.data")
     opened = runtime.open(file, 1, PortNames())
-    return MadeFile(
-        checks=causal_onnx.compare(request, opened) if causal else compare_with_torch(request, "onnx", opened)
-    )
+    return MadeFile(checks=compare(request, "onnx", opened) if causal else compare_with_torch(request, "onnx", opened))
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
-from edgedistill.arrays import Array, Booleans, Floats, Integers
+from edgedistill.arrays import Array, Arrays, Booleans, Floats, Integers
 from edgedistill.contracts.driver import Graph
 from edgedistill.errors import EdgedistillError
 
@@ -96,8 +96,9 @@ class CachedDecoder:
         if not self._presents or missing:
             lacking = ", ".join(missing) if missing else LAYOUT.past(0, "key")
             raise EdgedistillError(f"the file has no cache to go on from: it lacks {lacking}")
+        self._tokens: Integers = np.zeros((0, 0), np.int64)
+        self._real: Booleans = np.zeros((0, 0), np.bool_)
         self._past: dict[str, Array] = {}
-        self.rewind(0)
 
     @property
     def tokens(self) -> Integers:
@@ -108,7 +109,7 @@ class CachedDecoder:
         """(B, T, V)."""
         batch = len(tokens)
         new = np.ones(tokens.shape, np.bool_) if real is None else real
-        if not self._tokens.size:
+        if not self._tokens.size:  # texts of no tokens may become other texts
             self._tokens, self._real = np.zeros((batch, 0), np.int64), np.zeros((batch, 0), np.bool_)
             self._past = {name: self._nothing(name, batch) for name in self._presents}
         self._tokens = np.concatenate([self._tokens, tokens], axis=1)
@@ -122,10 +123,6 @@ class CachedDecoder:
 
     def rewind(self, count: int) -> None:
         """Keep the first so many tokens only."""
-        if count == 0:
-            self._tokens, self._real = np.zeros((0, 0), np.int64), np.zeros((0, 0), np.bool_)
-            self._past = {}
-            return
         self._tokens, self._real = self._tokens[:, :count], self._real[:, :count]
         self._past = {name: array[:, :, :count] for name, array in self._past.items()}
 
@@ -137,3 +134,17 @@ class CachedDecoder:
         if heads is None or size is None:
             raise EdgedistillError(f"the file doesn't say how wide '{name}' is: {list(port.shape)}")
         return np.zeros((batch, heads, 0, size), port.dtype)
+
+
+def scored_alone(decoder: Decoder, feeds: Arrays) -> dict[str, Array]:
+    """What a graph of whole texts gives by a decoder of one text at a time: (B, T, V) logits, 0 for padding."""
+    tokens = np.asarray(feeds[LAYOUT.tokens], np.int64)
+    real = np.asarray(feeds[LAYOUT.mask], np.bool_)
+    rows = []
+    for row, kept in zip(tokens, real, strict=True):
+        decoder.rewind(0)
+        found = decoder.advance(row[None, kept])[0]
+        logits = np.zeros((len(row), found.shape[1]), np.float32)
+        logits[kept] = found
+        rows.append(logits)
+    return {LAYOUT.logits: np.stack(rows)}

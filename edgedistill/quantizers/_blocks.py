@@ -72,8 +72,9 @@ def quantize_tables(model: onnx.ModelProto, bits: Bits) -> None:
         table = _multiplied(node, turned)
         if lookups.keys() & set(node.output):
             nodes += _lookup(node, stored[node.input[0]].dims[1], bits)
-        elif table in lookups.values():
-            nodes.append(_product(node, table, *stored[table].dims, bits))
+        elif table is not None and table in lookups.values():
+            rows, width = stored[table].dims
+            nodes.append(_product(node, table, rows, width, bits))
         else:
             nodes.append(node)
     read = {name for node in nodes if not _turns(node) for name in node.input}
@@ -132,8 +133,8 @@ def _attributes(node: onnx.NodeProto) -> dict[str, object]:
 
 
 def _stored(graph: onnx.GraphProto, table: str, weights: Array, bits: Bits) -> list[onnx.NodeProto]:
-    """Put the blocks (rows, blocks, bytes of a block), their scales (rows, blocks) and zeros, two a byte, into the graph;
-    what turns the blocks into rows."""
+    """Put the blocks (rows, blocks, bytes of a block), their scales (rows, blocks) and zeros (two a byte) into the
+    graph; what turns the blocks into rows."""
     import onnx
     from onnx import numpy_helper
     from onnxruntime.quantization.matmul_nbits_quantizer import DefaultWeightOnlyQuantizer
