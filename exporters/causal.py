@@ -40,6 +40,16 @@ def refuse_others(request: FileRequest, target: str) -> None:
         )
 
 
+def tie(model: PreTrainedModel) -> None:
+    """Have a head that is the table, number by number, be the table, whatever the configuration says: it is stored
+    once then."""
+    import torch
+
+    table, head = model.get_input_embeddings(), model.get_output_embeddings()
+    if head is not None and head.weight is not table.weight and torch.equal(head.weight, table.weight):
+        head.weight = table.weight
+
+
 def compare(
     request: FileRequest, target: str, graph: Graph, *, batches: bool = True, tolerance: float = TOLERANCE
 ) -> tuple[ShapeCheck, ...]:

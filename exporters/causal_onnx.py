@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from edgedistill.device.decoding import LAYOUT
 from edgedistill.errors import EdgedistillError, RefusedError
 from edgedistill.exporting import quiet
+from edgedistill_exporters.causal import tie
 
 if TYPE_CHECKING:
     import onnx_ir
@@ -40,7 +41,7 @@ def graph_of(request: FileRequest) -> onnx_ir.Model:
     from transformers.exporters.onnxruntime_fusions import fuse_for_onnxruntime
 
     model = request.model()
-    _tie(model)
+    tie(model)
     tokens = request.samples(_BATCH, _PAST + _NEW)[model.main_input_name]
     inputs, shapes = _sample(model, tokens)
     with quiet():
@@ -55,16 +56,6 @@ def graph_of(request: FileRequest) -> onnx_ir.Model:
         _rename(graph, {_ONE: LAYOUT.batch})
     _drop_notes(graph)
     return graph
-
-
-def _tie(model: PreTrainedModel) -> None:
-    """Have a head that is the table, number by number, be the table, whatever the configuration says: it is stored
-    once then."""
-    import torch
-
-    table, head = model.get_input_embeddings(), model.get_output_embeddings()
-    if head is not None and head.weight is not table.weight and torch.equal(head.weight, table.weight):
-        head.weight = table.weight
 
 
 def _sample(model: PreTrainedModel, tokens: torch.Tensor) -> tuple[dict[str, object], dict[str, object]]:

@@ -75,7 +75,14 @@ TARGET = Target(
     runtimes=("onnxruntime-genai",),
     packages=Packages(
         imports=("onnxruntime_genai",),
-        requirements=("torch", "transformers", "onnx>=1.23", "onnx-ir>=1.1", "onnxruntime>=1.32", "onnxruntime-genai>=0.18"),
+        requirements=(
+            "torch",
+            "transformers",
+            "onnx>=1.23",
+            "onnx-ir>=1.1",
+            "onnxruntime>=1.32",
+            "onnxruntime-genai>=0.18",
+        ),
         environment="onnxruntime-genai",
     ),
     make=make,
