@@ -63,7 +63,7 @@ def _sample(model: PreTrainedModel, tokens: torch.Tensor) -> tuple[dict[str, obj
     import torch
 
     with torch.no_grad():
-        cache = model(tokens[:, :_PAST], use_cache=True).past_key_values
+        cache = getattr(model(tokens[:, :_PAST], use_cache=True), "past_key_values", None)
     _refuse_other_caches(model, cache)
     free = torch.export.Dim.AUTO
     inputs: dict[str, object] = {
