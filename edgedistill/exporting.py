@@ -105,6 +105,7 @@ def fill(order: Order) -> list[dict[str, object]]:
             source=Path(source) if source is not None else None,
             calibration=_calibration(order.calibration, length),
             min_length=order.min_length,
+            folder=Path(order.model),
         )
         with _in_a_sentence(order):
             made.append(asdict(exporter.make(request, Path(file))))

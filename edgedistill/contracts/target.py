@@ -57,6 +57,8 @@ class FileRequest:
     """Real inputs one by one, (1, T) by name, at their own length, or padded to `length` where that is set."""
     min_length: int = 1
     """The fewest tokens that an input can have: those that the tokenizer puts around every text, and one more."""
+    folder: Path | None = None
+    """The model's own, with its tokenizer: for a target whose files hold that too."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,103 @@
+"""llama.cpp on the CPU, for `.gguf` files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from edgedistill.arrays import Array, Arrays, Booleans, Floats, Integers
+from edgedistill.contracts.driver import Port, PortNames
+from edgedistill.contracts.runtime import Runtime
+from edgedistill.device.decoding import LAYOUT, scored_alone
+from edgedistill.errors import EdgedistillError
+from edgedistill.packages import Packages
+
+
+class LlamaCppDecoder:
+    """One text; the library keeps its cache. A graph has one cache only, so that a second decoder of it must not be
+    asked while the first is."""
+
+    def __init__(self, graph: LlamaCppGraph) -> None:
+        self._model = graph.model
+        self._tokens: Integers = np.zeros((0, 0), np.int64)
+        self._model.reset()
+
+    @property
+    def tokens(self) -> Integers:
+        """(1, P)."""
+        return self._tokens
+
+    def advance(self, tokens: Integers, real: Booleans | None = None) -> Floats:
+        """(1, T, V).
+
+        Raises:
+            EdgedistillError: several texts, padding, or more tokens than the model takes.
+        """
+        if len(tokens) != 1 or (real is not None and not real.all()):
+            raise EdgedistillError("llama.cpp is asked one text at a time here, without padding")
+        total = self._tokens.shape[1] + tokens.shape[1]
+        if total > self._model.n_ctx():
+            raise EdgedistillError(f"a text of {total} tokens is longer than the model takes: {self._model.n_ctx()}")
+        self._model.eval(tokens[0].tolist())
+        self._tokens = np.concatenate([self._tokens.reshape(1, -1), tokens], axis=1)
+        return np.array(self._model.scores[None, total - tokens.shape[1] : total], np.float32)
+
+    def rewind(self, count: int) -> None:
+        """Keep the first so many tokens only."""
+        self._tokens = self._tokens[:, :count]
+        self._model.n_tokens = self._tokens.shape[1]  # what it keeps behind is dropped before it goes on
+
+
+class LlamaCppGraph:
+    """A file opened by llama.cpp: it takes whole texts; the cache, of fp16 as the library has it, is its decoder's."""
+
+    def __init__(self, file: Path, threads: int) -> None:
+        import llama_cpp
+
+        self._library = llama_cpp
+        self.model = llama_cpp.Llama(
+            str(file), n_ctx=0, n_threads=threads, n_threads_batch=threads, logits_all=True, verbose=False
+        )
+        rows = (None, None)
+        self.inputs: Mapping[str, Port] = {LAYOUT.tokens: Port("int64", rows), LAYOUT.mask: Port("int64", rows)}
+        self.outputs: Mapping[str, Port] = {LAYOUT.logits: Port("float32", (*rows, self.model.n_vocab()))}
+
+    def run(self, feeds: Arrays) -> dict[str, Array]:
+        """Logits of whole texts, one after the other; 0 for padding."""
+        return scored_alone(self.decoder(), feeds)
+
+    def decoder(self) -> LlamaCppDecoder:
+        """One that keeps nothing yet."""
+        return LlamaCppDecoder(self)
+
+    def backend(self) -> dict[str, object]:
+        """The instructions that the library was built for, and uses."""
+        return {"system": self._library.llama_print_system_info().decode().strip()}
+
+
+def open(file: Path, threads: int, names: PortNames) -> LlamaCppGraph:
+    """Open `file` with `threads` threads; it has no names of inputs, which are those of the layout."""
+    return LlamaCppGraph(file, threads)
+
+
+def version() -> str:
+    """The installed version of the binding, which is that of one revision of llama.cpp."""
+    from importlib.metadata import version as installed
+
+    return installed("llama-cpp-python")
+
+
+RUNTIME = Runtime(
+    api=1,
+    targets=("gguf",),
+    suffixes=(".gguf",),
+    packages=Packages(
+        imports=("llama_cpp",),
+        requirements=("llama-cpp-python>=0.3.36",),
+        environment="llama-cpp",
+    ),
+    open=open,
+    version=version,
+)

@@ -1,0 +1,148 @@
+"""A causal language model as one ONNX graph: tokens and what was kept of those before them go in, logits and what is to
+be kept come out. A past of no tokens is the first pass over a prompt, one of some tokens goes on from there.
+
+Names and shapes are those of the layout that transformers.js and optimum read: `past_key_values.N.key` and `.value` of
+(B, key-value heads, P, head size), `present.N.key` and `.value` of (B, key-value heads, P + T, head size).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from edgedistill.device.decoding import LAYOUT
+from edgedistill.errors import EdgedistillError, RefusedError
+from edgedistill.system.quiet import quiet
+from edgedistill_exporters.causal import tie
+
+if TYPE_CHECKING:
+    import onnx_ir
+    import torch
+    from transformers import DynamicCache, PreTrainedModel
+
+    from edgedistill.contracts.target import FileRequest
+
+_BATCH, _PAST, _NEW = 2, 5, 3
+"""Of the sample that is traced; a size of 1 would be frozen."""
+_LEAF = re.compile(r"(input|output)\.past_key_values\.layers\.(\d+)\.(key|value)s")
+_ONE = "1"
+"""A batch called so passes for one of one item in the fusions, and for any in the shapes that they calculate with."""
+
+
+def graph_of(request: FileRequest) -> onnx_ir.Model:
+    """Trace the model with a cache; fuse norms, rotary embeddings and grouped-query attention into ONNX Runtime's own
+    operators.
+
+    Raises:
+        RefusedError: the model keeps something else than keys and values of the tokens before.
+    """
+    from transformers.exporters import OnnxConfig, OnnxExporter
+    from transformers.exporters.onnxruntime_fusions import fuse_for_onnxruntime
+
+    model = request.model()
+    tie(model)
+    tokens = request.samples(_BATCH, _PAST + _NEW)[model.main_input_name]
+    inputs, shapes = _sample(model, tokens)
+    with quiet():
+        exported = OnnxExporter().export(model, inputs, OnnxConfig(dynamic=True, dynamic_shapes=shapes))
+        graph: onnx_ir.Model = exported.program
+        _name_ports(graph)
+        _name_axes(graph, _ONE)
+        # ONNX Runtime's grouped-query attention goes on from a past with several tokens for one text only, and says so;
+        # the fusions leave it out where more could come. A prompt and single tokens may be a batch, and nobody asks
+        # more of a cache.
+        fuse_for_onnxruntime(graph, "cpu")
+        _rename(graph, {_ONE: LAYOUT.batch})
+    _drop_notes(graph)
+    return graph
+
+
+def _sample(model: PreTrainedModel, tokens: torch.Tensor) -> tuple[dict[str, object], dict[str, object]]:
+    """Inputs to trace with, and which of their axes may be of any size."""
+    import torch
+
+    with torch.no_grad():
+        cache = getattr(model(tokens[:, :_PAST], use_cache=True), "past_key_values", None)
+    _refuse_other_caches(model, cache)
+    free = torch.export.Dim.AUTO
+    inputs: dict[str, object] = {
+        LAYOUT.tokens: tokens[:, _PAST:],
+        LAYOUT.mask: torch.ones_like(tokens),
+        LAYOUT.positions: torch.arange(_PAST, _PAST + _NEW).expand(_BATCH, -1).clone(),
+        "past_key_values": cache,
+        "use_cache": True,
+    }
+    rows = {0: free, 1: free}
+    shapes: dict[str, object] = {
+        LAYOUT.tokens: rows,
+        LAYOUT.mask: rows,
+        LAYOUT.positions: rows,
+        "past_key_values": [{0: free, 2: free}] * (2 * len(cache.layers)),
+    }
+    return inputs, shapes
+
+
+def _refuse_other_caches(model: PreTrainedModel, cache: DynamicCache) -> None:
+    from transformers.cache_utils import DynamicCache, DynamicLayer
+
+    layers = cache.layers if isinstance(cache, DynamicCache) else []
+    if not layers or not all(isinstance(each, DynamicLayer) and each.keys.ndim == 4 for each in layers):
+        raise RefusedError(
+            f"target onnx: a '{model.config.model_type}' model keeps more of a text than keys and values of its "
+            "tokens, which the layout has no place for"
+        )
+
+
+def _name_ports(graph: onnx_ir.Model) -> None:
+    """By the layout, and without the inputs that no operator reads (positions, of a model that counts itself)."""
+    graph.graph.inputs[:] = [each for each in graph.graph.inputs if each.uses() or each.is_graph_output()]
+    for value in [*graph.graph.inputs, *graph.graph.outputs]:
+        if found := _LEAF.fullmatch(str(value.name)):
+            way, layer, what = found.groups()
+            value.name = (LAYOUT.past if way == "input" else LAYOUT.present)(int(layer), what)
+
+
+def _name_axes(graph: onnx_ir.Model, batch: str) -> None:
+    """Call the sizes that may differ by what they are; the trace calls them `s7`."""
+    inputs = {str(each.name): each for each in graph.graph.inputs}
+    tokens, mask, past = (inputs[name].shape for name in (LAYOUT.tokens, LAYOUT.mask, LAYOUT.past(0, "key")))
+    assert tokens is not None
+    assert mask is not None
+    assert past is not None
+    frozen = [dim for dim in (tokens[0], tokens[1], mask[1], past[2]) if isinstance(dim, int)]
+    if frozen:
+        raise EdgedistillError(f"target onnx: the trace holds for inputs of {tokens}, {mask} and {past} only")
+    names = {tokens[0]: batch, mask[0]: batch, past[0]: batch, tokens[1]: LAYOUT.new, past[2]: LAYOUT.kept}
+    _rename(graph, {str(dim.value): name for dim, name in names.items()} | {str(mask[1].value): LAYOUT.total})
+
+
+def _rename(graph: onnx_ir.Model, names: dict[str, str]) -> None:
+    """Sizes by name, also within `s7 + s10`, in the shapes of all values."""
+    import onnx_ir
+
+    words = re.compile("|".join(rf"\b{re.escape(name)}\b" for name in names))
+    for value in _values(graph):
+        if value.shape is not None:
+            value.shape = onnx_ir.Shape(
+                [
+                    dim if isinstance(dim, int) else words.sub(lambda found: names[found[0]], str(dim.value))
+                    for dim in value.shape
+                ]
+            )
+
+
+def _drop_notes(graph: onnx_ir.Model) -> None:
+    """Where in torch's code each operator comes from: of a small model it is half of the file."""
+    for node in graph.graph.all_nodes():
+        node.metadata_props.clear()
+        node.doc_string = None
+    for value in _values(graph):
+        value.metadata_props.clear()
+
+
+def _values(graph: onnx_ir.Model) -> Iterable[onnx_ir.Value]:
+    yield from graph.graph.inputs
+    yield from graph.graph.initializers.values()
+    for node in graph.graph.all_nodes():
+        yield from node.outputs

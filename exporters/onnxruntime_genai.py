@@ -1,0 +1,90 @@
+"""A folder for ONNX Runtime GenAI: graph, weights, `genai_config.json` and tokenizer, as its own builder makes it.
+
+Weights are in blocks of 32, rounded to nearest, with the zero in the middle. In int8 the builder leaves tables in fp32,
+and stores one that is the head too twice; in int4 it stores it once.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from edgedistill import process
+from edgedistill.contracts.driver import PortNames
+from edgedistill.contracts.precision import Precision
+from edgedistill.contracts.target import FileRequest, MadeFile, Target
+from edgedistill.errors import EdgedistillError, RefusedError
+from edgedistill.exporting import refuse_components
+from edgedistill.packages import Packages
+from edgedistill.runtimes import onnxruntime_genai as runtime
+from edgedistill_exporters.causal import compare, refuse_others
+
+PRECISIONS = {
+    "fp32": Precision(file="genai-fp32", bytes_per_parameter=4.0),
+    "int8": Precision(file="genai-int8", bytes_per_parameter=1.2),
+    "int4": Precision(file="genai-int4", bytes_per_parameter=0.65),
+}
+_HEAD = 16
+"""Its attention rotates heads of a multiple of so many numbers."""
+
+
+def make(request: FileRequest, file: Path) -> MadeFile:
+    """Run the builder; fp32 is compared with torch.
+
+    Raises:
+        RefusedError: a model that the builder or its attention doesn't know.
+        EdgedistillError: the builder fails, or the file differs from torch.
+    """
+    refuse_components(request, "onnxruntime-genai")
+    refuse_others(request, "onnxruntime-genai")
+    assert request.folder is not None, "the model was read from a folder"
+    config = request.model().config
+    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    if size % _HEAD:
+        raise RefusedError(
+            f"target onnxruntime-genai: its attention takes heads of a multiple of {_HEAD} numbers, the model's have "
+            f"{size}"
+        )
+    _build(request.folder, file, request.precision)
+    if request.precision != "fp32":
+        return MadeFile()
+    opened = runtime.open(file, 1, PortNames())
+    return MadeFile(checks=compare(request, "onnxruntime-genai", opened, batches=False))
+
+
+def _build(model: Path, folder: Path, precision: str) -> None:
+    words = ["-m", str(model), "-o", str(folder), "-p", precision, "-e", "cpu"]
+    with tempfile.TemporaryDirectory() as cache:
+        command = process.python(Path(sys.executable), "-m", "onnxruntime_genai.models.builder", *words, "-c", cache)
+        environment = process.environment() | {"HF_HUB_OFFLINE": "1"}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode == 0:
+        return
+    said = next((line for line in reversed(done.stderr.splitlines()) if line.strip()), f"exit {done.returncode}")
+    if said.startswith("NotImplementedError"):
+        raise RefusedError(f"target onnxruntime-genai: its builder doesn't know this model: {said[:300]}")
+    raise EdgedistillError(f"target onnxruntime-genai: its builder failed: {said[:300]}")
+
+
+TARGET = Target(
+    api=1,
+    version=1,
+    precisions=PRECISIONS,
+    runtimes=("onnxruntime-genai",),
+    packages=Packages(
+        imports=("onnxruntime_genai",),
+        requirements=(
+            "torch",
+            "transformers",
+            "onnx>=1.23",
+            "onnx-ir>=1.1",
+            "onnxruntime>=1.32",
+            "onnxruntime-genai>=0.18",
+        ),
+        environment="onnxruntime-genai",
+    ),
+    make=make,
+    isolated=True,
+)

@@ -1,0 +1,209 @@
+"""GGUF files, read back by transformers, which knows the format from llama.cpp and not from here."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from language_models import STORIES, causal_request, family, tiny
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from transformers import AutoModelForCausalLM, BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
+
+from edgedistill import plugins
+from edgedistill.errors import RefusedError
+
+gguf = pytest.importorskip("gguf")
+
+from edgedistill_exporters.gguf_vocabulary import pre_tokenizer  # noqa: E402
+
+EXPORTER = plugins.target("gguf")
+SIZES = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
+SIZES |= {"intermediate_size": 96, "head_dim": 16, "max_position_embeddings": 64}
+TEXT = "the cat sat on the mat, and 1984 cats sat on 27 mats. it's what they'd done before;\n they came again"
+SMOLLM = pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(False)])
+
+
+def bpe(cut, size: int = 300, **options) -> Tokenizer:
+    """A byte-level tokenizer of so many tokens."""
+    tokenizer = Tokenizer(models.BPE(**options))
+    tokenizer.pre_tokenizer, tokenizer.decoder = cut, decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=size, initial_alphabet=alphabet, special_tokens=["<|end|>"])
+    tokenizer.train_from_iterator([TEXT] * 3, trainer)
+    return tokenizer
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tokenizer")
+    wrapped = PreTrainedTokenizerFast(tokenizer_object=bpe(SMOLLM), eos_token="<|end|>", bos_token="<|end|>")
+    wrapped.save_pretrained(folder)
+    return folder
+
+
+def written(model, folder, place, precision="fp32"):
+    file = place / EXPORTER.precisions[precision].file
+    return file, EXPORTER.make(causal_request(model, precision, folder=folder), file)
+
+
+def fields(file):
+    return {name: field.contents() for name, field in gguf.GGUFReader(file).fields.items()}
+
+
+def tensors(file):
+    return {each.name: each for each in gguf.GGUFReader(file).tensors}
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("kind", ["llama", "qwen2", "qwen3"])
+def test_what_transformers_reads_back_gives_the_same_logits(tmp_path, folder, kind, tied):
+    size = 128 if kind == "qwen3" else 16  # transformers reads a Qwen3 as of its usual size of heads
+    sizes = SIZES | {"head_dim": size, "bos_token_id": 0, "eos_token_id": 0}
+    model = family(kind, vocab_size=310, tie_word_embeddings=tied, **sizes)
+    file, _ = written(model, folder, tmp_path)
+    assert ("output.weight" in tensors(file)) == (not tied)
+    read = AutoModelForCausalLM.from_pretrained(tmp_path, gguf_file=file.name, dtype=torch.float32).eval()
+    tokens = torch.arange(3, 40)[None]
+    with torch.no_grad():
+        torch.testing.assert_close(read(tokens).logits, model(tokens).logits, atol=1e-5, rtol=1e-5)
+
+
+def test_gpt2_is_written_as_llama_cpp_multiplies(tmp_path, folder):
+    model = family("gpt2", vocab_size=310, n_embd=32, n_layer=1, n_head=4)
+    file, _ = written(model, folder, tmp_path)
+    found = tensors(file)
+    weights = model.transformer.h[0].mlp.c_fc.weight.detach().numpy()
+    np.testing.assert_array_equal(found["blk.0.ffn_up.weight"].data, weights.T)
+    assert fields(file)["gpt2.feed_forward_length"] == 128
+    assert {"position_embd.weight", "blk.0.attn_qkv.bias", "output_norm.bias"} <= set(found)
+
+
+def test_stretched_positions_are_written_by_how_much(tmp_path, folder):
+    rope = {"rope_type": "llama3", "rope_theta": 10000.0, "factor": 8.0, "low_freq_factor": 1.0}
+    rope |= {"high_freq_factor": 4.0, "original_max_position_embeddings": 64}
+    model = family("llama", vocab_size=310, rope_parameters=rope, **SIZES)
+    file, _ = written(model, folder, tmp_path)
+    factors = tensors(file)["rope_freqs.weight"].data
+    assert factors[0] == pytest.approx(1.0)
+    assert factors[-1] == pytest.approx(8.0)
+
+
+@pytest.mark.parametrize(("precision", "bound"), [("fp16", 1e-3), ("int8", 0.01), ("int4", 0.15)])
+def test_precisions_are_of_their_kinds_and_as_close(tmp_path, folder, precision, bound):
+    model = family("llama", vocab_size=310, **(SIZES | {"intermediate_size": 100}))
+    file, made = written(model, folder, tmp_path, precision)
+    kinds = {name: each.tensor_type.name for name, each in tensors(file).items()}
+    expected = {"fp16": ("F16", "F16"), "int8": ("Q8_0", "Q8_0"), "int4": ("Q4_0", "Q8_0")}[precision]
+    assert (kinds["blk.0.attn_q.weight"], kinds["token_embd.weight"]) == expected
+    assert kinds["blk.0.attn_norm.weight"] == "F32"
+    assert kinds["blk.1.ffn_down.weight"] == "F16"  # rows of 100 are no whole number of blocks
+    told = [name for name in kinds if name.endswith("ffn_down.weight")]
+    assert made.facts.get("kept_fp16", []) == ([] if precision == "fp16" else told)
+    each = tensors(file)["blk.0.ffn_up.weight"]
+    weights = model.model.layers[0].mlp.up_proj.weight.detach().numpy()
+    found = gguf.quants.dequantize(each.data, each.tensor_type).reshape(weights.shape)
+    assert 0 < np.abs(found - weights).max() < bound * np.abs(weights).max()
+
+
+def test_tokens_merges_and_what_stands_around_a_text_are_written(tmp_path, folder):
+    model = family("llama", vocab_size=310, **SIZES)
+    file, made = written(model, folder, tmp_path)
+    found, tokenizer = fields(file), json.loads((folder / "tokenizer.json").read_text())
+    vocabulary = tokenizer["model"]["vocab"]
+    size = len(vocabulary)
+    assert found["tokenizer.ggml.tokens"][:size] == sorted(vocabulary, key=vocabulary.__getitem__)
+    assert found["tokenizer.ggml.tokens"][size:] == [f"[PAD{number}]" for number in range(size, 310)]
+    types = gguf.TokenType
+    assert found["tokenizer.ggml.token_type"][0] == types.CONTROL
+    assert found["tokenizer.ggml.token_type"][5:7] == [types.NORMAL] * 2
+    assert found["tokenizer.ggml.token_type"][-1] == types.UNUSED
+    assert found["tokenizer.ggml.merges"] == [" ".join(pair) for pair in tokenizer["model"]["merges"]]
+    assert found["tokenizer.ggml.pre"] == made.facts["pre_tokenizer"] == "smollm"
+    assert (found["tokenizer.ggml.add_bos_token"], found["tokenizer.ggml.eos_token_id"]) == (False, 0)
+
+
+LLAMA3 = pre_tokenizers.Sequence(
+    [
+        pre_tokenizers.Split(
+            Regex(
+                r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|"
+                r"\s*[\r\n]+|\s+(?!\S)|\s+"
+            ),
+            "isolated",
+        ),
+        pre_tokenizers.ByteLevel(False, use_regex=False),
+    ]
+)
+
+
+@pytest.mark.parametrize(
+    ("cut", "options", "name"),
+    [
+        (pre_tokenizers.ByteLevel(False), {}, "gpt-2"),
+        (SMOLLM, {}, "smollm"),
+        (LLAMA3, {"ignore_merges": True}, "llama-bpe"),
+    ],
+)
+@pytest.mark.parametrize("size", [300, 280])
+def test_the_pre_tokenizer_is_named_by_how_it_cuts_whatever_the_tokens_are(cut, options, name, size):
+    assert pre_tokenizer(json.loads(bpe(cut, size, **options).to_str())) == name
+
+
+@pytest.mark.parametrize(
+    ("cut", "options", "normalizer", "reason"),
+    [
+        (pre_tokenizers.ByteLevel(True), {}, None, "it cuts texts by .*add_prefix_space.*, which has no name there"),
+        (LLAMA3, {}, None, "its tokens are not taken as a whole first"),
+        (SMOLLM, {"ignore_merges": True}, None, "its tokens are taken as a whole first"),
+        (SMOLLM, {}, normalizers.Lowercase(), "it changes texts first: .*Lowercase"),
+    ],
+)
+def test_a_tokenizer_that_llama_cpp_would_read_otherwise_is_refused(cut, options, normalizer, reason):
+    tokenizer = bpe(cut, **options)
+    tokenizer.normalizer = normalizer
+    with pytest.raises(RefusedError, match=f"llama.cpp would read texts otherwise than the tokenizer: {reason}"):
+        pre_tokenizer(json.loads(tokenizer.to_str()))
+
+
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [
+        (lambda: tiny(hidden_act="gelu"), "llama.cpp has silu in a 'llama', the model gelu"),
+        (
+            lambda: family("gpt_neo", hidden_size=16, num_layers=1, num_heads=2, attention_types=[[["global"], 1]]),
+            "'gpt_neo' is no model that is written here",
+        ),
+        (
+            lambda: tiny(rope_parameters={"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}),
+            "positions of the kind 'dynamic'",
+        ),
+    ],
+)
+def test_a_model_that_llama_cpp_would_calculate_otherwise_is_refused(tmp_path, folder, model, reason):
+    with pytest.raises(RefusedError, match=reason):
+        written(model(), folder, tmp_path)
+
+
+def test_a_model_that_continues_no_text_is_refused(tmp_path, folder):
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    model = BertForSequenceClassification(BertConfig(**sizes))
+    with pytest.raises(RefusedError, match="target gguf: it holds models that continue texts; 'bert'"):
+        written(model, folder, tmp_path)
+
+
+@pytest.mark.skipif(not STORIES.is_dir(), reason="needs ../shared/models/stories260k")
+def test_a_tokenizer_of_sentencepiece_has_the_scores_of_its_merges(tmp_path):
+    model = AutoModelForCausalLM.from_pretrained(STORIES, dtype=torch.float32).eval()
+    file, _ = written(model, STORIES, tmp_path)
+    found, content = fields(file), json.loads((STORIES / "tokenizer.json").read_text())["model"]
+    assert found["tokenizer.ggml.model"] == "llama"
+    tokens, scores = found["tokenizer.ggml.tokens"], found["tokenizer.ggml.scores"]
+    merged = ["".join(pair) for pair in content["merges"]]
+    assert [scores[tokens.index(token)] for token in merged] == sorted(
+        [scores[tokens.index(token)] for token in merged], reverse=True
+    )
+    types = [gguf.TokenType(each).name for each in found["tokenizer.ggml.token_type"]]
+    assert types[:4] == ["UNKNOWN", "CONTROL", "CONTROL", "BYTE"]
+    assert found["tokenizer.ggml.add_bos_token"] is True

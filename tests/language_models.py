@@ -1,0 +1,60 @@
+"""Tiny causal language models and what exporters are given of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from helpers import file_request
+from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
+
+from edgedistill.contracts.target import FileRequest
+
+VOCABULARY = 515
+"""Of the random models; of fewer, torch folds a table that is the head into two."""
+STORIES = Path(__file__).parent.parent.parent / "shared" / "models" / "stories260k"
+
+
+def tiny(**changed: object) -> LlamaForCausalLM:
+    """A random Llama of 2 layers, wide apart in its logits, tied unless told otherwise."""
+    torch.manual_seed(0)
+    sizes = {
+        "vocab_size": VOCABULARY,
+        "hidden_size": 48,
+        "intermediate_size": 40,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 6,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 64,
+        "tie_word_embeddings": True,
+        "initializer_range": 0.3,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+    }
+    return LlamaForCausalLM(LlamaConfig(**{**sizes, **changed})).eval()
+
+
+def family(kind: str, **sizes: object) -> torch.nn.Module:
+    """A random model of a family by its configuration."""
+    torch.manual_seed(0)
+    return AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **sizes)).eval()
+
+
+def causal_request(model, precision: str = "fp32", max_length: int = 40, **more) -> FileRequest:
+    """What an exporter is given of a causal language model."""
+
+    def samples(batch: int, length: int) -> dict[str, torch.Tensor]:
+        drawn = torch.Generator().manual_seed(0)
+        ids = torch.randint(3, model.config.vocab_size, (batch, length), generator=drawn)
+        return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+
+    return file_request(precision, lambda: model, samples, max_length, **more)
+
+
+def greedy_of_torch(model, prompt: list[int], count: int) -> list[int]:
+    """What torch's own `generate` says, without stopping at an end."""
+    given = torch.tensor([prompt])
+    model.generation_config.eos_token_id = None
+    with torch.no_grad():
+        said = model.generate(given, attention_mask=torch.ones_like(given), max_new_tokens=count, do_sample=False)
+    return said[0, len(prompt) :].tolist()

@@ -1,0 +1,71 @@
+"""Weights in blocks, on a graph of a table that is the head too, whose right answers are a few lines of numpy."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from edgedistill.quantizers._blocks import quantize_tables
+
+ROWS = 21
+
+
+def graph(width: int, head: str) -> onnx.ModelProto:
+    """`found`: rows of a table by their numbers; `scores`: `hidden` times the same table, by `head`."""
+    table = np.random.default_rng(0).normal(size=(ROWS, width)).astype(np.float32)
+    nodes = [helper.make_node("Gather", ["table", "ids"], ["found"])]
+    if head == "turned":
+        nodes.append(helper.make_node("Transpose", ["table"], ["columns"], perm=[1, 0]))
+        nodes.append(helper.make_node("MatMul", ["hidden", "columns"], ["scores"]))
+    elif head == "fused":
+        nodes.append(helper.make_node("FusedMatMul", ["hidden", "table"], ["scores"], domain="com.microsoft", transB=1))
+    else:
+        nodes.append(helper.make_node("Mul", ["hidden", "table"], ["scores"]))
+    inputs = [
+        helper.make_tensor_value_info("ids", TensorProto.INT64, [None]),
+        helper.make_tensor_value_info("hidden", TensorProto.FLOAT, [None, width]),
+    ]
+    outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, None]) for name in ("found", "scores")]
+    made = helper.make_graph(nodes, "table", inputs, outputs, [numpy_helper.from_array(table, "table")])
+    opsets = [helper.make_opsetid("", 20), helper.make_opsetid("com.microsoft", 1)]
+    return helper.make_model(made, opset_imports=opsets, ir_version=10)
+
+
+def run(model, width):
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    hidden = np.random.default_rng(1).normal(size=(ROWS, width)).astype(np.float32)
+    found, scores = session.run(None, {"ids": np.arange(ROWS), "hidden": hidden})
+    return found, scores, hidden
+
+
+@pytest.mark.parametrize("head", ["turned", "fused"])
+@pytest.mark.parametrize("width", [64, 48, 96])
+@pytest.mark.parametrize("bits", [8, 4])
+def test_rows_are_rounded_and_the_head_is_the_same_table(bits, width, head):
+    """A width of 48 is no whole number of blocks, one of 96 is of an odd number of them."""
+    model = graph(width, head)
+    table = numpy_helper.to_array(model.graph.initializer[0])
+    quantize_tables(model, bits)
+    found, scores, hidden = run(model, width)
+    step = np.ptp(table) / 2**bits
+    assert 0 < np.abs(found - table).max() <= step
+    # The head rounds its input too, to 8 bits in blocks.
+    assert np.abs(scores - hidden @ found.T).max() < 0.02 * np.abs(scores).max()
+    operators = [node.op_type for node in model.graph.node]
+    assert "Transpose" not in operators
+    assert [each.name for each in model.graph.initializer if each.name == "table"] == []
+    stored = sum(numpy_helper.to_array(each).nbytes for each in model.graph.initializer)
+    padded = -(-width // 32) * 32
+    assert stored <= ROWS * padded * bits / 8 + ROWS * (padded // 32) * 5 + 16
+
+
+def test_what_else_reads_the_table_reads_it_as_it_was():
+    model = graph(64, "other")
+    table = numpy_helper.to_array(model.graph.initializer[0])
+    quantize_tables(model, 4)
+    found, scores, hidden = run(model, 64)
+    assert np.abs(found - table).max() > 0
+    np.testing.assert_array_equal(scores, hidden * table)
