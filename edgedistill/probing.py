@@ -139,7 +139,7 @@ def _read(subject: Subject, task: Task, items: Items, chosen: Sequence[int]) -> 
 def _answers(
     model: PreTrainedModel, task: Task, items: Items, chosen: Sequence[int], length: int | None = None
 ) -> torch.Tensor:
-    """(D, F) all numbers of each decision's answer."""
+    """(D, F) all numbers of each decision's answer that are not whole ones, such as a token's id."""
     import torch
 
     model.eval()
@@ -147,7 +147,8 @@ def _answers(
     with torch.no_grad():
         outputs = {name: output.float() for name, output in task.model.forward(model, inputs).items()}
         values = task.model.answers(outputs, batch)
-    return torch.cat([values[name].float().flatten(1) for name in sorted(values)], dim=1)
+    numbers = [values[name].float() for name in sorted(values) if values[name].is_floating_point()]
+    return torch.cat([each.reshape(len(each), -1) for each in numbers], dim=1)
 
 
 def _longest(model: PreTrainedModel, task: Task, items: Items, chosen: Sequence[int], width: int) -> int:

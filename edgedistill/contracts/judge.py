@@ -70,3 +70,4 @@ class Judge:
     as_references: Callable[[Answers], References] | None = None
     confidence: Confidence | None = None
     misfit: Callable[[Answers, Sequence[str]], str | None] | None = None
+    guess: Callable[[References], Answers] | None = None
