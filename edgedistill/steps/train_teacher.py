@@ -97,7 +97,7 @@ def _refuse_chance(
         return
     sentence = (
         f"teacher.model: '{teacher.model}' is no better than chance: it {found.beside('validation')}, and "
-        f"{100 * found.p:.0f}% of orders are as good"
+        f"{100 * found.p:.0f}% of {'resamples' if found.guessed else 'orders'} are as good"
     )
     if not teacher.accept_chance:
         raise UserError(
