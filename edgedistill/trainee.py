@@ -57,6 +57,9 @@ class Watched:
 
     def __call__(self, batch: Batch) -> View:
         """The view of one batch."""
+        packed = self.task.model.packed
+        if packed is not None and not (self.hidden or self.attention or self.relations):
+            return View(packed(self.model, batch.inputs))
         with (
             watched_relations(self.model) if self.relations else _nothing() as relations,
             shown(self.model, hidden=self.hidden, attention=self.attention) as found,

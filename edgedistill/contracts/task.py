@@ -145,6 +145,8 @@ class TaskModel:
             task whose answers are no distribution.
         answers_of_logits: (logits (D, C)) -> values of the answers of a model that gives these; None without `logits`,
             and for a task that knows no right and wrong.
+        packed: what `forward` gives, from fewer padded places (several items in one row); taken where nothing of a pass
+            is seen but its outputs. None: nothing is saved.
         states: (model, batch) -> (D, H) the last hidden states of the decisions, of which `head` makes `logits`: what a
             loss or a recording takes instead, where (D, C) at once would be too much. None where C is small.
         head: (model) -> its output layer, shared with its embeddings or not; None with `states` only. It raises
@@ -162,6 +164,7 @@ class TaskModel:
     loss: Callable[[Tensors, Tensors, float], torch.Tensor] | None = None
     logits: Callable[[Tensors, Tensors], torch.Tensor] | None = None
     answers_of_logits: Callable[[Floats], Arrays] | None = None
+    packed: Callable[[PreTrainedModel, Tensors], Tensors] | None = None
     states: Callable[[PreTrainedModel, Tensors], torch.Tensor] | None = None
     head: Callable[[PreTrainedModel], Head] | None = None
     ask: Callable[[PreTrainedModel, Tensors], Tensors] | None = None

@@ -30,6 +30,7 @@ TASK = Task(
         unsuitable=model.unsuitable,
         outputs=(LOGITS,),
         forward=model.forward,
+        packed=model.forward_packed,
         answers=model.answers,
         loss=model.loss,
         logits=model.logits,
