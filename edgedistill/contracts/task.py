@@ -75,9 +75,7 @@ class DataColumns:
         """
         chosen = next((form for form in self.forms if set(form) & set(named)), self.required)
         always = (*chosen, *((self.labels,) if self.labels else ()))
-        return {key: named.get(key, key) for key in always} | {
-            key: named[key] for key in self.optional if key in named
-        }
+        return {key: named.get(key, key) for key in always} | {key: named[key] for key in self.optional if key in named}
 
 
 @dataclass(frozen=True)
@@ -117,7 +115,7 @@ class TaskData:
 
 @dataclass(frozen=True)
 class Head:
-    """The output layer over a vocabulary: logits (D, V) = hidden states (D, H) x `weight_VH`, transposed, + `bias_V`."""
+    """The output layer over a vocabulary: logits (D, V) = hidden states (D, H) @ `weight_VH`.T + `bias_V`."""
 
     weight_VH: torch.Tensor  # noqa: N815
     bias_V: torch.Tensor | None = None  # noqa: N815
@@ -151,6 +149,9 @@ class TaskModel:
             loss or a recording takes instead, where (D, C) at once would be too much. None where C is small.
         head: (model) -> its output layer, shared with its embeddings or not; None with `states` only. It raises
             `UserError` for a model whose logits are another function of its last states.
+        right: (batch) -> (D,) int64 the number of the right class or token of each decision, any where it isn't known:
+            what `hard_label` learns of a model that gives `states`, by cross-entropy. None without `states`.
+        probe: (model, items) -> what a file of it is asked besides when it is verified (`Driver.probe`), by name.
         ask: (model, batch) -> what `answers` gives of `forward`, in bounded memory; None: through these.
     """
 
@@ -167,6 +168,8 @@ class TaskModel:
     packed: Callable[[PreTrainedModel, Tensors], Tensors] | None = None
     states: Callable[[PreTrainedModel, Tensors], torch.Tensor] | None = None
     head: Callable[[PreTrainedModel], Head] | None = None
+    right: Callable[[Tensors], torch.Tensor] | None = None
+    probe: Callable[[PreTrainedModel, Items], Arrays] | None = None
     ask: Callable[[PreTrainedModel, Tensors], Tensors] | None = None
 
 

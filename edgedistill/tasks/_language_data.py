@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgedistill.arrays import Booleans, Integers
+from edgedistill.arrays import Array, Booleans, Integers
 from edgedistill.contracts.items import Items
 from edgedistill.contracts.task import DataColumns, Encoder
 from edgedistill.row_problems import shown
@@ -91,15 +91,15 @@ def encode(rows: Mapping[str, Sequence[object]], encoder: Encoder) -> Items:
         np.concatenate([window[place] for windows in parts for window in windows] or [np.zeros(0, np.int64)])
         for place in range(3)
     )
-    values = {
+    values: dict[str, Array] = {
         TOKENS: ids.astype(np.int64),
         MASK: np.ones(len(ids), np.int64),
         NEXT: following.astype(np.int32),
         BYTES: added.astype(np.int32),
     }
-    known = columns(tokenizer.pad_token_id or 0)
+    named = columns(tokenizer.pad_token_id or 0)
     example = np.repeat(np.arange(len(parts)), [len(windows) for windows in parts]).astype(np.int64)
-    return Items(known, values, dict.fromkeys(known, offsets), example, TOKENS).checked()
+    return Items(named, values, dict.fromkeys(named, offsets), example, TOKENS).checked()
 
 
 def _windows(document: _Document, length: int) -> list[tuple[Integers, Integers, Integers]]:
@@ -111,7 +111,9 @@ def _windows(document: _Document, length: int) -> list[tuple[Integers, Integers,
         following = np.where(document.asked[1:], document.ids[1:], NONE)
         added = np.where(document.asked[1:], document.bytes[1:], 0)
     starts = [*range(0, len(inputs), length), len(inputs)]
-    every = [(inputs[a:b], following[a:b], added[a:b]) for a, b in pairwise(starts)]
+    every: list[tuple[Integers, Integers, Integers]] = [
+        (inputs[a:b], following[a:b], added[a:b]) for a, b in pairwise(starts)
+    ]
     return [window for window in every if (window[1] != NONE).any()] or every[:1]
 
 
@@ -150,7 +152,7 @@ def _tokens(
         return_token_type_ids=False,
         verbose=False,  # a text longer than the model is cut into windows
     )
-    ids = [np.asarray(each, np.int64) for each in found["input_ids"]]
+    ids: list[Integers] = [np.asarray(each, np.int64) for each in found["input_ids"]]
     return ids, [np.asarray(each, np.int64).reshape(-1, 2) for each in found["offset_mapping"]]
 
 

@@ -1,4 +1,4 @@
-"""The device half of language models: one graph from tokens to logits, with a cache of keys and values where it has one.
+"""The device half of language models: one graph from tokens to logits, with a cache of keys and values, or without.
 
 The graph takes `input_ids`, `attention_mask` (of the cache and of the new tokens), `position_ids` and
 `past_key_values.N.key/value`, and gives `logits` and `present.N.key/value`, as `transformers.js` and optimum's
@@ -13,7 +13,7 @@ import numpy as np
 
 from edgedistill.arrays import Array, Arrays, Booleans, Floats, Integers
 from edgedistill.contracts.answers import Answers
-from edgedistill.contracts.driver import Driver, Graph
+from edgedistill.contracts.driver import Graph
 from edgedistill.contracts.items import Items
 from edgedistill.errors import EdgedistillError
 
@@ -83,6 +83,12 @@ def step(graph: Graph, tokens: Integers, mask: Integers, cache: Arrays) -> tuple
     return np.asarray(found[LOGITS], np.float32), grown
 
 
+def whole(graph: Graph, tokens: Integers) -> Floats:
+    """(B, T, V) logits of texts that are read in one pass."""
+    logits, _ = step(graph, tokens, np.ones_like(tokens), empty_cache(graph, len(tokens)))
+    return logits
+
+
 def left_padded(prompts: Sequence[Sequence[int]], pad: int = 0) -> tuple[Integers, Integers]:
     """(B, T) tokens and mask of prompts of different lengths, so that all of them go on at the same place."""
     width = max(map(len, prompts))
@@ -95,13 +101,15 @@ def left_padded(prompts: Sequence[Sequence[int]], pad: int = 0) -> tuple[Integer
 
 
 def greedy(graph: Graph, prompts: Sequence[Sequence[int]], count: int) -> Integers:
-    """(B, count) the likeliest tokens after prompts that are padded to one batch, by the cache."""
+    """(B, count) the likeliest tokens after prompts that are padded to one batch: from the cache, or read anew for each
+    token by a graph without one."""
     tokens, mask = left_padded(prompts)
     logits, cache = step(graph, tokens, mask, empty_cache(graph, len(prompts)))
     said = [logits[:, -1].argmax(axis=-1)]
     while len(said) < count:
         mask = np.concatenate([mask, np.ones((len(prompts), 1), np.int64)], axis=1)
-        logits, cache = step(graph, said[-1][:, None], mask, cache)
+        tokens = said[-1][:, None] if cache else np.concatenate([tokens, said[-1][:, None]], axis=1)
+        logits, cache = step(graph, tokens, mask, cache)
         said.append(logits[:, -1].argmax(axis=-1))
     return np.stack(said, axis=1)
 
@@ -136,8 +144,3 @@ def phases(graphs: Mapping[str, Graph], batch: Arrays) -> Iterator[str]:
         logits, cache = step(graph, said[:, None], mask, cache)
         said = logits[:, -1].argmax(axis=-1)
         yield "decode"
-
-
-DRIVER = Driver(
-    components=(MODEL,), outputs={MODEL: (LOGITS,)}, answer=answer, phases=phases, token_axes={LOGITS: 1}
-)

@@ -18,22 +18,27 @@ from edgedistill.errors import EdgedistillError
 
 from ._language_device import IDS, LOG_P, LOG_PS
 from ._language_items import BYTES, TOKEN
+from ._language_probe import checks
 
 
 def per_byte_statistics(answers: Answers, references: References) -> Floats:
     """(E, 2) bits that each example's tokens cost, and bytes that they are."""
-    bits = -np.asarray(answers.values[LOG_P], np.float64) / np.log(2)
-    return _sums(references, bits, references.values[BYTES])
+    bits = -_log_p(answers) / np.log(2)
+    return _sums(references, bits, np.asarray(references.values[BYTES], np.int64))
 
 
 def per_token_statistics(answers: Answers, references: References) -> Floats:
     """(E, 2) nats that each example's tokens cost, and how many they are."""
-    return _sums(references, -np.asarray(answers.values[LOG_P], np.float64), np.ones(len(references)))
+    return _sums(references, -_log_p(answers), np.ones(len(references)))
 
 
 def accuracy_statistics(answers: Answers, references: References) -> Floats:
     """(E, 2) right and all decisions of each example."""
     return _sums(references, decided(answers) == references.values[TOKEN], np.ones(len(references)))
+
+
+def _log_p(answers: Answers) -> Floats:
+    return np.asarray(answers.values[LOG_P], np.float64)
 
 
 def _sums(references: References, *values: Floats | Integers) -> Floats:
@@ -75,7 +80,7 @@ def fidelity(reference: Answers, device: Answers) -> Fidelity:
     if not all(np.isfinite(device.values[name]).all() for name in (LOG_P, LOG_PS)):
         raise EdgedistillError("the device file gives log-probabilities that are not numbers")
     divergence, difference = _over_shared(reference, device)
-    of_right = np.abs(np.asarray(reference.values[LOG_P], np.float64) - device.values[LOG_P])
+    of_right = np.abs(_log_p(reference) - _log_p(device))
     return Fidelity(
         agree=decided(reference) == decided(device),
         divergence=divergence,
@@ -124,4 +129,4 @@ METRICS = {
     "perplexity": Metric("perplexity", "lower", per_token_statistics, perplexity),
     "next_token_accuracy": Metric("next_token_accuracy", "higher", accuracy_statistics, ratio, shares=True),
 }
-JUDGE = Judge(metrics=METRICS, fidelity=fidelity, texts=texts, guess=guess)
+JUDGE = Judge(metrics=METRICS, fidelity=fidelity, texts=texts, guess=guess, checks=checks, lists_flips=False)

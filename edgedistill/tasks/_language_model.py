@@ -8,14 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from edgedistill.arrays import Arrays
 from edgedistill.contracts.items import Items
 from edgedistill.contracts.task import AutoClass, Head
 from edgedistill.contracts.tensors import Tensors
 from edgedistill.errors import UserError
 
-from ._language_device import IDS, KEPT, LOG_P, LOG_PS, LOGITS
+from ._language_device import IDS, KEPT, LOG_P, LOG_PS, LOGITS, POSITIONS
 from ._language_items import MASK, NEXT, NONE, TOKENS
 from ._language_packing import FAMILIES, Packed, packed
+from ._language_probe import ALONE, beginnings
 
 if TYPE_CHECKING:
     import torch
@@ -55,7 +57,11 @@ def unsuitable(config: Mapping[str, object]) -> str | None:
 
 
 def forward(model: PreTrainedModel, inputs: Tensors) -> Tensors:
-    """`logits` (B, T, V). Padding stands on the right, where no token sees it: there is nothing to mask."""
+    """`logits` (B, T, V). Where no positions are given, padding stands on the right, and no token sees it."""
+    if POSITIONS in inputs:
+        mask, positions = inputs[MASK], inputs[POSITIONS]
+        found = model(input_ids=inputs[TOKENS], attention_mask=mask, position_ids=positions, use_cache=False)
+        return {LOGITS: found.logits}
     return {LOGITS: model(input_ids=inputs[TOKENS], use_cache=False).logits}
 
 
@@ -83,13 +89,13 @@ def loss(outputs: Tensors, batch: Tensors, smoothing: float) -> torch.Tensor:
     from torch.nn import functional
 
     return functional.cross_entropy(
-        _full(logits(outputs, batch)), _right(batch), label_smoothing=smoothing, reduction="none"
+        _full(logits(outputs, batch)), right(batch), label_smoothing=smoothing, reduction="none"
     )
 
 
 def answers(outputs: Tensors, batch: Tensors) -> Tensors:
     """`log_p` (D,) of the right token, `ids` and `log_ps` (D, K) of the likeliest."""
-    return _scored(logits(outputs, batch), _right(batch))
+    return _scored(logits(outputs, batch), right(batch))
 
 
 def states(model: PreTrainedModel, batch: Tensors) -> torch.Tensor:
@@ -130,24 +136,44 @@ def ask(model: PreTrainedModel, batch: Tensors) -> Tensors:
 
     if _bent(model):
         return answers(forward(model, batch), batch)
-    own, right, layer = states(model, batch), _right(batch), model.get_output_embeddings()
-    parts = [_scored(layer(own[i : i + _ROWS]), right[i : i + _ROWS]) for i in range(0, max(len(own), 1), _ROWS)]
+    own, tokens, layer = states(model, batch), right(batch), model.get_output_embeddings()
+    parts = [_scored(layer(own[i : i + _ROWS]), tokens[i : i + _ROWS]) for i in range(0, max(len(own), 1), _ROWS)]
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
-def _scored(rows: torch.Tensor, right: torch.Tensor) -> Tensors:
+def probe(model: PreTrainedModel, items: Items) -> Arrays:
+    """Greedy continuations (P, N) of a few beginnings, each alone."""
+    import numpy as np
+    import torch
+
+    starts, count = beginnings(items)
+    device = next(model.parameters()).device
+    found = []
+    with torch.inference_mode():
+        for start in starts:
+            said, cache, given = list[int](), None, torch.tensor([start], device=device)
+            while len(said) < count:
+                step = model(input_ids=given, past_key_values=cache, use_cache=True)
+                cache, said = step.past_key_values, [*said, int(step.logits[0, -1].argmax())]
+                given = torch.tensor([said[-1:]], device=device)
+            found.append(said)
+    return {ALONE: np.array(found, np.int64)}
+
+
+def _scored(rows: torch.Tensor, tokens: torch.Tensor) -> Tensors:
     import torch
 
     log_p = torch.log_softmax(_full(rows), dim=-1)
     values, ids = log_p.topk(min(KEPT, log_p.shape[-1]), dim=-1)
-    return {LOG_P: log_p.gather(-1, right[:, None])[:, 0], IDS: ids.to(torch.int32), LOG_PS: values}
+    return {LOG_P: log_p.gather(-1, tokens[:, None])[:, 0], IDS: ids.to(torch.int32), LOG_PS: values}
 
 
 def _asked(batch: Tensors) -> torch.Tensor:
     return batch[NEXT] != NONE
 
 
-def _right(batch: Tensors) -> torch.Tensor:
+def right(batch: Tensors) -> torch.Tensor:
+    """(D,) the next token."""
     return batch[NEXT][_asked(batch)].long()
 
 

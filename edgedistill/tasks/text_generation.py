@@ -36,8 +36,10 @@ TASK = Task(
         logits=model.logits,
         states=model.states,
         head=model.head,
+        right=model.right,
+        probe=model.probe,
         ask=model.ask,
     ),
     judge=JUDGE,
-    device="edgedistill.tasks._language_device",
+    device="edgedistill.tasks._language_driver",
 )
