@@ -1,7 +1,10 @@
-"""ONNX by `transformers.exporters`: portable operators, dynamic batch and length, weights inside the file."""
+"""ONNX by `transformers.exporters`: dynamic batch and length, weights inside the file. Portable operators, but of a
+causal language model, which comes with its cache and ONNX Runtime's own attention (`causal_onnx`)."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,10 +12,11 @@ from edgedistill import plugins
 from edgedistill.contracts.driver import PortNames
 from edgedistill.contracts.precision import Precision
 from edgedistill.contracts.target import FileRequest, MadeFile, Target
-from edgedistill.errors import EdgedistillError
+from edgedistill.errors import EdgedistillError, RefusedError
 from edgedistill.exporting import compare_with_torch, quiet, refuse_components
 from edgedistill.packages import Packages
 from edgedistill.runtimes import onnxruntime as runtime
+from edgedistill_exporters import causal_onnx
 
 if TYPE_CHECKING:
     import onnx_ir
@@ -35,13 +39,33 @@ def make(request: FileRequest, file: Path) -> MadeFile:
     if request.source is not None:
         plugins.quantizer(request.precision).quantize(request.source, file, request.calibration)
         return MadeFile()
-    refuse_components(request, "onnx")
-    _export(request, file)
-    return MadeFile(checks=compare_with_torch(request, "onnx", runtime.open(file, 1, PortNames())))
-
-
-def _export(request: FileRequest, file: Path) -> None:
     import onnx_ir
+
+    refuse_components(request, "onnx")
+    causal = causal_onnx.is_causal(request.model())
+    with _tracing(request):
+        graph = causal_onnx.graph_of(request) if causal else _graph_of(request)
+    onnx_ir.save(graph, file, external_data=None if _fits_inline(graph) else f"{file.name}.data")
+    opened = runtime.open(file, 1, PortNames())
+    return MadeFile(
+        checks=causal_onnx.compare(request, opened) if causal else compare_with_torch(request, "onnx", opened)
+    )
+
+
+@contextmanager
+def _tracing(request: FileRequest) -> Iterator[None]:
+    """Say which model cannot be traced."""
+    try:
+        yield
+    except RefusedError:
+        raise
+    except Exception as error:
+        kind = request.model().config.model_type
+        reason = " ".join(str(error).split())[:300]
+        raise EdgedistillError(f"target onnx: torch cannot trace this '{kind}' model: {reason}") from error
+
+
+def _graph_of(request: FileRequest) -> onnx_ir.Model:
     import torch
     from transformers.exporters import OnnxConfig, OnnxExporter
 
@@ -53,16 +77,11 @@ def _export(request: FileRequest, file: Path) -> None:
     shapes = {name: batch | (length if _has_length(each) else {}) for name, each in request.columns().items()}
     config = OnnxConfig(dynamic=True, dynamic_shapes=shapes)
     with quiet():
-        try:
-            exported = OnnxExporter().export(model, sample, config)
-        except Exception as error:
-            kind = model.config.model_type
-            reason = " ".join(str(error).split())[:300]
-            raise EdgedistillError(f"target onnx: torch cannot trace this '{kind}' model: {reason}") from error
+        exported = OnnxExporter().export(model, sample, config)
     graph: onnx_ir.Model = exported.program
     _drop_unread(graph)
     _name_axes(graph, request)
-    onnx_ir.save(graph, file, external_data=None if _fits_inline(graph) else f"{file.name}.data")
+    return graph
 
 
 def _drop_unread(graph: onnx_ir.Model) -> None:

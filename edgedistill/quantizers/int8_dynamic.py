@@ -1,4 +1,8 @@
-"""int8-dynamic: weights in int8 per output channel, embedding tables in 8 bits too; activations as they come."""
+"""int8-dynamic: weights in int8 per output channel, embedding tables in 8 bits too; activations as they come.
+
+The table of a language model is in blocks of 32 with a scale each, and the head with it where it is tied: one scale for
+a whole table, as elsewhere, would cost the likelihood of every token.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +23,14 @@ def quantize(source: Path, destination: Path, calibration: Sequence[Arrays]) -> 
     from onnx import TensorProto
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
+    from edgedistill.device.decoding import LAYOUT
     from edgedistill.exporting import quiet
 
+    from ._blocks import quantize_tables
+
     model = onnx.load(source)
+    if any(each.name == LAYOUT.present(0, "key") for each in model.graph.output):
+        quantize_tables(model, 8)
     # quantize_dynamic transposes Gemm weights in place and then trips over the shapes recorded for the old ones.
     weights = {initializer.name for initializer in model.graph.initializer}
     kept = [info for info in model.graph.value_info if info.name not in weights]

@@ -1,0 +1,87 @@
+"""Continuing texts with a language model, token by token. Numpy only."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+
+import numpy as np
+
+from edgedistill.arrays import Floats, Integers
+from edgedistill.errors import UserError
+
+from .decoding import Decoder
+from .sampling import Chooser, Sampling
+
+ENDED = -1
+"""In the place of a token, of a text that has ended."""
+GREEDY = Sampling()
+
+
+def generate(
+    decoder: Decoder, prompt: Sequence[int], limit: int, ends: Collection[int] = (), sampling: Sampling = GREEDY
+) -> Iterator[int]:
+    """The tokens that follow, each as soon as it is known.
+
+    What the decoder keeps of a text that begins alike is not calculated again: the second question of a chat costs its
+    own tokens only.
+
+    Args:
+        prompt: a token at least.
+        limit: of new tokens.
+        ends: tokens at which a text ends; they are not given.
+    """
+    for chosen in generate_batch(decoder, [prompt], limit, ends, sampling):
+        yield int(chosen[0])
+
+
+def generate_batch(
+    decoder: Decoder,
+    prompts: Sequence[Sequence[int]],
+    limit: int,
+    ends: Collection[int] = (),
+    sampling: Sampling = GREEDY,
+) -> Iterator[Integers]:
+    """(B,) the next token of every text, `ENDED` for those that have ended, until all have or `limit` is reached.
+    Prompts of different lengths are padded on the left.
+
+    Raises:
+        UserError: a prompt without a token.
+    """
+    if not prompts or not all(len(prompt) for prompt in prompts):
+        raise UserError("a prompt has no token to go on from, expected one at least")
+    if limit < 1:
+        return
+    chooser, ended = Chooser(sampling, len(prompts)), np.zeros(len(prompts), np.bool_)
+    logits = _read(decoder, prompts)
+    for count in range(1, limit + 1):
+        chosen = chooser.choose(logits)
+        ended |= np.isin(chosen, list(ends))
+        if ended.all():
+            return
+        yield np.where(ended, ENDED, chosen)
+        if count < limit:
+            real = ~ended[:, None] if ended.any() else None
+            logits = decoder.advance(np.where(ended, 0, chosen)[:, None], real)[:, -1]
+
+
+def _read(decoder: Decoder, prompts: Sequence[Sequence[int]]) -> Floats:
+    """(B, V) logits of what follows the prompts."""
+    if len(prompts) == 1:
+        prompt = np.array(prompts[0], np.int64)
+        decoder.rewind(known := _known(decoder, prompt))
+        return np.asarray(decoder.advance(prompt[None, known:])[:, -1])
+    decoder.rewind(0)
+    width = max(map(len, prompts))
+    tokens = np.stack([np.pad(np.array(each, np.int64), (width - len(each), 0)) for each in prompts])
+    real = np.arange(width) >= width - np.array([[len(each)] for each in prompts])
+    return np.asarray(decoder.advance(tokens, real)[:, -1])
+
+
+def _known(decoder: Decoder, prompt: Integers) -> int:
+    """How many tokens of the prompt are kept already; its last is always asked for anew, since its logits are not."""
+    kept = decoder.tokens
+    if len(kept) != 1:
+        return 0
+    length = min(kept.shape[1], len(prompt) - 1)
+    same = kept[0, :length] == prompt[:length]
+    return length if same.all() else int(same.argmin())

@@ -1,0 +1,77 @@
+"""Choosing the next token of the logits: the likeliest, or one drawn at random. Numpy only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgedistill.arrays import Floats, Integers
+from edgedistill.errors import UserError
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the next token is chosen.
+
+    Args:
+        temperature: what the logits are divided by before one is drawn; 0 takes the likeliest.
+        top_k: only so many of the likeliest; 0: all.
+        top_p: only the likeliest that together have this share, of those that top_k leaves (nucleus sampling, Holtzman
+            et al. 2020, section 3.1).
+        seed: of what is drawn; each text of a batch draws for itself, as if it stood in its place alone.
+
+    Raises:
+        UserError: a figure that can't be.
+    """
+
+    temperature: float = 0.0
+    top_k: int = 0
+    top_p: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.temperature < float("inf"):
+            raise UserError(f"the temperature is {self.temperature}, expected 0 or more")
+        if self.top_k < 0:
+            raise UserError(f"top_k is {self.top_k}, expected 0 (all) or more")
+        if not 0 < self.top_p <= 1:
+            raise UserError(f"top_p is {self.top_p}, expected more than 0 and at most 1")
+        if self.seed < 0:
+            raise UserError(f"the seed is {self.seed}, expected 0 or more")
+
+
+class Chooser:
+    """Chooses token after token for a batch of texts."""
+
+    def __init__(self, sampling: Sampling, texts: int) -> None:
+        self._sampling = sampling
+        self._drawing = [np.random.default_rng([sampling.seed, text]) for text in range(texts)]
+
+    def choose(self, logits: Floats) -> Integers:
+        """(B,) tokens of (B, V) logits. Of several that are likeliest alike, the first."""
+        if self._sampling.temperature == 0:
+            return np.asarray(logits.argmax(axis=1), np.int64)
+        shares = probabilities(logits, self._sampling)
+        return np.array([drawing.choice(len(row), p=row) for drawing, row in zip(self._drawing, shares, strict=True)])
+
+
+def probabilities(logits: Floats, sampling: Sampling) -> Floats:
+    """(B, V) what is drawn from, at a temperature above 0: temperature, then top-k, then top-p."""
+    scores = logits.astype(np.float64) / sampling.temperature
+    if 0 < sampling.top_k < scores.shape[1]:
+        least = np.partition(scores, -sampling.top_k, axis=1)[:, -sampling.top_k, None]
+        scores = np.where(scores < least, -np.inf, scores)
+    shares = _softmax(scores)
+    if sampling.top_p < 1:
+        order = np.argsort(-shares, axis=1, kind="stable")
+        ranked = np.take_along_axis(shares, order, axis=1)
+        kept = np.cumsum(ranked, axis=1) - ranked < sampling.top_p
+        np.put_along_axis(shares, order, np.where(kept, ranked, 0), axis=1)
+        shares /= shares.sum(axis=1, keepdims=True)
+    return shares
+
+
+def _softmax(scores: Floats) -> Floats:
+    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))

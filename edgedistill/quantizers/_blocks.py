@@ -1,0 +1,195 @@
+"""Weights in blocks of 32 that share a scale, in 4 or 8 bits, rounded to nearest: matrix products as `MatMulNBits`,
+tables that are looked up as `GatherBlockQuantized`. Both read one layout, so that a table which is the head too is
+stored once.
+
+In 8 bits the zero is in the middle; in 4 bits every block has its own, which about halves what is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from edgedistill.arrays import Array, Arrays
+
+if TYPE_CHECKING:
+    import onnx
+    from onnxruntime.quantization.matmul_nbits_quantizer import DefaultWeightOnlyQuantConfig
+
+Bits = Literal[4, 8]
+BLOCK = 32
+INT8_ARITHMETIC = 4
+"""`accuracy_level`: activations are quantized as they come. Without it they are multiplied in fp32, several times
+slower."""
+_DOMAIN = "com.microsoft"
+
+
+def quantizing(products: Bits, tables: Bits) -> Callable[[Path, Path, Sequence[Arrays]], None]:
+    """What a quantizer of weights does: (fp32 file, file to write, calibration, which it needs none of)."""
+
+    def quantize(source: Path, destination: Path, calibration: Sequence[Arrays]) -> None:
+        import onnx
+
+        from edgedistill.exporting import quiet
+
+        model = onnx.load(source)
+        with quiet():
+            quantize_tables(model, tables)
+            onnx.save(quantize_products(model, products), destination)
+
+    return quantize
+
+
+def quantize_products(model: onnx.ModelProto, bits: Bits) -> onnx.ModelProto:
+    """Every product with a constant matrix, by ONNX Runtime's `MatMulNBitsQuantizer`."""
+    from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
+
+    quantizer = MatMulNBitsQuantizer(model, algo_config=_config(bits))
+    quantizer.process()
+    made: onnx.ModelProto = quantizer.model.model
+    return made
+
+
+def quantize_tables(model: onnx.ModelProto, bits: Bits) -> None:
+    """Every table whose rows are looked up, in place, and the products with the same table, as the head's is where it
+    is tied. What else reads such a table reads it as it was.
+
+    Rows are padded to whole blocks, as `MatMulNBits` has them, and cut when they have been looked up.
+    """
+    import onnx
+    from onnx import numpy_helper
+
+    graph = model.graph
+    stored = {each.name: each for each in graph.initializer}
+    turned = {node.output[0]: node.input[0] for node in graph.node if _turns(node)}
+    lookups = {node.output[0]: node.input[0] for node in graph.node if _looks_up(node, stored)}
+    nodes: list[onnx.NodeProto] = []
+    for table in sorted(set(lookups.values())):
+        nodes += _stored(graph, table, numpy_helper.to_array(stored[table]), bits)
+    for node in graph.node:
+        table = _multiplied(node, turned)
+        if lookups.keys() & set(node.output):
+            nodes += _lookup(node, stored[node.input[0]].dims[1], bits)
+        elif table in lookups.values():
+            nodes.append(_product(node, table, *stored[table].dims, bits))
+        else:
+            nodes.append(node)
+    read = {name for node in nodes if not _turns(node) for name in node.input}
+    gone = {output for output in turned if output not in read}
+    nodes = [node for node in nodes if node.output[0] not in gone]
+    read = {name for node in nodes for name in node.input}
+    kept = [each for each in graph.initializer if each.name in read]
+    del graph.node[:], graph.initializer[:]
+    graph.node.extend(nodes)
+    graph.initializer.extend(kept)
+    if lookups and all(each.domain != _DOMAIN for each in model.opset_import):
+        model.opset_import.append(onnx.helper.make_opsetid(_DOMAIN, 1))
+
+
+def _config(bits: Bits) -> DefaultWeightOnlyQuantConfig:
+    from onnxruntime.quantization.matmul_nbits_quantizer import DefaultWeightOnlyQuantConfig
+
+    return DefaultWeightOnlyQuantConfig(
+        block_size=BLOCK,
+        is_symmetric=bits == 8,
+        accuracy_level=INT8_ARITHMETIC,
+        op_types_to_quantize=("MatMul",),
+        bits=bits,
+    )
+
+
+def _looks_up(node: onnx.NodeProto, stored: Mapping[str, onnx.TensorProto]) -> bool:
+    """Whether it reads rows of a constant fp32 matrix by their numbers."""
+    import onnx
+
+    table = stored.get(node.input[0]) if node.op_type == "Gather" else None
+    if table is None or table.data_type != onnx.TensorProto.FLOAT or len(table.dims) != 2:
+        return False
+    return _attributes(node).get("axis", 0) == 0 and node.input[1] not in stored
+
+
+def _turns(node: onnx.NodeProto) -> bool:
+    return node.op_type == "Transpose" and _attributes(node).get("perm") == [1, 0]
+
+
+def _multiplied(node: onnx.NodeProto, turned: Mapping[str, str]) -> str | None:
+    """The matrix whose rows the node multiplies its input with, where it is such a product."""
+    if node.op_type == "MatMul":
+        return turned.get(node.input[1])
+    plain = {"transB": 1} | {name: value for name, value in _DEFAULTS.items() if name in _attributes(node)}
+    return node.input[1] if node.op_type == "FusedMatMul" and _attributes(node) == plain else None
+
+
+_DEFAULTS = {"transA": 0, "alpha": 1.0, "transBatchA": 0, "transBatchB": 0}
+
+
+def _attributes(node: onnx.NodeProto) -> dict[str, object]:
+    import onnx
+
+    return {each.name: onnx.helper.get_attribute_value(each) for each in node.attribute}
+
+
+def _stored(graph: onnx.GraphProto, table: str, weights: Array, bits: Bits) -> list[onnx.NodeProto]:
+    """Put the blocks (rows, blocks, bytes of a block), their scales (rows, blocks) and zeros, two a byte, into the graph;
+    what turns the blocks into rows."""
+    import onnx
+    from onnx import numpy_helper
+    from onnxruntime.quantization.matmul_nbits_quantizer import DefaultWeightOnlyQuantizer
+
+    blocks, scales, zeros = DefaultWeightOnlyQuantizer(_config(bits)).qbits_block_quant(np.ascontiguousarray(weights.T))
+    shape = np.array([blocks.shape[0], blocks.shape[1] * blocks.shape[2]])
+    made = {"blocks": blocks, "scales": scales, "shape": shape} | ({"zeros": zeros} if bits == 4 else {})
+    for name, array in made.items():
+        graph.initializer.append(numpy_helper.from_array(array, f"{table}_{name}"))
+    return [onnx.helper.make_node("Reshape", [f"{table}_blocks", f"{table}_shape"], [f"{table}_rows"])]
+
+
+def _scaling(table: str, bits: Bits) -> list[str]:
+    return [f"{table}_scales", *([f"{table}_zeros"] if bits == 4 else [])]
+
+
+def _lookup(node: onnx.NodeProto, width: int, bits: Bits) -> list[onnx.NodeProto]:
+    import onnx
+
+    table, rows, (output,) = node.input[0], node.input[1], node.output
+    padded = bool(width % BLOCK)
+    made = [
+        onnx.helper.make_node(
+            "GatherBlockQuantized",
+            [f"{table}_rows", rows, *_scaling(table, bits)],
+            [f"{output}_padded" if padded else output],
+            f"{node.name}_blocks",
+            domain=_DOMAIN,
+            gather_axis=0,
+            quantize_axis=1,
+            block_size=BLOCK,
+            bits=bits,
+        )
+    ]
+    if padded:
+        bounds = [
+            onnx.helper.make_node("Constant", [], [f"{output}_{name}"], value_ints=[value])
+            for name, value in (("first", 0), ("width", width), ("axis", -1))
+        ]
+        cut = [f"{output}_padded", f"{output}_first", f"{output}_width", f"{output}_axis"]
+        made += [*bounds, onnx.helper.make_node("Slice", cut, [output])]
+    return made
+
+
+def _product(node: onnx.NodeProto, table: str, rows: int, width: int, bits: Bits) -> onnx.NodeProto:
+    import onnx
+
+    return onnx.helper.make_node(
+        "MatMulNBits",
+        [node.input[0], f"{table}_blocks", *_scaling(table, bits)],
+        node.output,
+        f"{node.name}_blocks",
+        domain=_DOMAIN,
+        K=width,
+        N=rows,
+        bits=bits,
+        block_size=BLOCK,
+        accuracy_level=INT8_ARITHMETIC,
+    )

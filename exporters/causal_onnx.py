@@ -1,0 +1,203 @@
+"""A causal language model as one ONNX graph: tokens and what was kept of those before them go in, logits and what is to
+be kept come out. A past of no tokens is the first pass over a prompt, one of some tokens goes on from there.
+
+Names and shapes are those of the layout that transformers.js and optimum read: `past_key_values.N.key` and `.value` of
+(B, key-value heads, P, head size), `present.N.key` and `.value` of (B, key-value heads, P + T, head size).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgedistill.contracts.target import ShapeCheck
+from edgedistill.device.decoding import LAYOUT, CachedDecoder, positions_of
+from edgedistill.errors import EdgedistillError, RefusedError
+from edgedistill.exporting import TOLERANCE, quiet
+
+if TYPE_CHECKING:
+    import onnx_ir
+    from transformers import DynamicCache, PreTrainedModel
+
+    from edgedistill.contracts.driver import Graph
+    from edgedistill.contracts.target import FileRequest
+    from edgedistill.contracts.tensors import Tensors
+
+_BATCH, _PAST, _NEW = 2, 5, 3
+"""Of the sample that is traced; a size of 1 would be frozen."""
+_LEAF = re.compile(r"(input|output)\.past_key_values\.layers\.(\d+)\.(key|value)s")
+_ONE = "1"
+"""A batch called so passes for one of one item in the fusions, and for any in the shapes that they calculate with."""
+_SHAPES = ((1, 1), (1, 16), (3, 37), (1, None))
+
+
+def is_causal(model: PreTrainedModel) -> bool:
+    """Whether a model continues texts: it has the head of a language model, and decodes only."""
+    return bool(model.can_generate()) and not model.config.is_encoder_decoder
+
+
+def graph_of(request: FileRequest) -> onnx_ir.Model:
+    """Trace the model with a cache; fuse norms, rotary embeddings and grouped-query attention into ONNX Runtime's own
+    operators.
+
+    Raises:
+        RefusedError: the model keeps something else than keys and values of the tokens before.
+    """
+    from transformers.exporters import OnnxConfig, OnnxExporter
+    from transformers.exporters.onnxruntime_fusions import fuse_for_onnxruntime
+
+    model = request.model()
+    tokens = request.samples(_BATCH, _PAST + _NEW)[model.main_input_name]
+    inputs, shapes = _sample(model, tokens)
+    with quiet():
+        exported = OnnxExporter().export(model, inputs, OnnxConfig(dynamic=True, dynamic_shapes=shapes))
+        graph: onnx_ir.Model = exported.program
+        _name_ports(graph)
+        _name_axes(graph, _ONE)
+        # ONNX Runtime's grouped-query attention goes on from a past with several tokens for one text only, and says so;
+        # the fusions leave it out where more could come. A prompt and single tokens may be a batch, and nobody asks
+        # more of a cache.
+        fuse_for_onnxruntime(graph, "cpu")
+        _rename(graph, {_ONE: LAYOUT.batch})
+    _drop_notes(graph)
+    return graph
+
+
+def compare(request: FileRequest, graph: Graph) -> tuple[ShapeCheck, ...]:
+    """All logits of a file against torch: in one pass, padded on the left where there are several texts, and the last
+    of each again from what the file keeps of the tokens before.
+
+    Raises:
+        EdgedistillError: logits of another shape, or a difference above the tolerance.
+    """
+    model, checks = request.model(), []
+    longest = request.max_length
+    for batch, width in dict.fromkeys((batch, min(width or longest, longest)) for batch, width in _SHAPES):
+        tokens = request.samples(batch, width)[model.main_input_name].numpy()
+        real = np.arange(width)[None] >= np.arange(batch)[:, None] * width // (batch + 1)
+        expected = _of_torch(request, model, tokens, real)
+        worst = max(_difference(graph, tokens, real, expected, kept) for kept in {0, width - 1})
+        if not worst <= TOLERANCE:
+            raise EdgedistillError(
+                f"target onnx: at batch {batch}, length {width} the file differs from torch by {worst:.3g}, expected "
+                f"at most {TOLERANCE:g}"
+            )
+        checks.append(ShapeCheck(batch, width, worst))
+    return tuple(checks)
+
+
+def _sample(model: PreTrainedModel, tokens: object) -> tuple[dict[str, object], dict[str, object]]:
+    """Inputs to trace with, and which of their axes may be of any size."""
+    import torch
+
+    assert isinstance(tokens, torch.Tensor)
+    with torch.no_grad():
+        cache = model(tokens[:, :_PAST], use_cache=True).past_key_values
+    _refuse_other_caches(model, cache)
+    free = torch.export.Dim.AUTO
+    inputs = {
+        LAYOUT.tokens: tokens[:, _PAST:],
+        LAYOUT.mask: torch.ones_like(tokens),
+        LAYOUT.positions: torch.arange(_PAST, _PAST + _NEW).expand(_BATCH, -1).clone(),
+        "past_key_values": cache,
+        "use_cache": True,
+    }
+    rows = {0: free, 1: free}
+    shapes = {
+        LAYOUT.tokens: rows,
+        LAYOUT.mask: rows,
+        LAYOUT.positions: rows,
+        "past_key_values": [{0: free, 2: free}] * (2 * len(cache.layers)),
+    }
+    return inputs, shapes
+
+
+def _refuse_other_caches(model: PreTrainedModel, cache: DynamicCache) -> None:
+    from transformers.cache_utils import DynamicCache, DynamicLayer
+
+    layers = cache.layers if isinstance(cache, DynamicCache) else []
+    if not layers or not all(isinstance(each, DynamicLayer) and each.keys.ndim == 4 for each in layers):
+        raise RefusedError(
+            f"target onnx: a '{model.config.model_type}' model keeps more of a text than keys and values of its "
+            "tokens, which the layout has no place for"
+        )
+
+
+def _name_ports(graph: onnx_ir.Model) -> None:
+    """By the layout, and without the inputs that no operator reads (positions, of a model that counts itself)."""
+    graph.graph.inputs[:] = [each for each in graph.graph.inputs if each.uses() or each.is_graph_output()]
+    for value in [*graph.graph.inputs, *graph.graph.outputs]:
+        if found := _LEAF.fullmatch(str(value.name)):
+            way, layer, what = found.groups()
+            value.name = (LAYOUT.past if way == "input" else LAYOUT.present)(int(layer), what)
+
+
+def _name_axes(graph: onnx_ir.Model, batch: str) -> None:
+    """Call the sizes that may differ by what they are; the trace calls them `s7`."""
+    inputs = {str(each.name): each for each in graph.graph.inputs}
+    tokens, mask, past = (inputs[name].shape for name in (LAYOUT.tokens, LAYOUT.mask, LAYOUT.past(0, "key")))
+    assert tokens is not None
+    assert mask is not None
+    assert past is not None
+    frozen = [dim for dim in (tokens[0], tokens[1], mask[1], past[2]) if isinstance(dim, int)]
+    if frozen:
+        raise EdgedistillError(f"target onnx: the trace holds for inputs of {tokens}, {mask} and {past} only")
+    names = {tokens[0]: batch, mask[0]: batch, past[0]: batch, tokens[1]: LAYOUT.new, past[2]: LAYOUT.kept}
+    _rename(graph, {str(dim.value): name for dim, name in names.items()} | {str(mask[1].value): LAYOUT.total})
+
+
+def _rename(graph: onnx_ir.Model, names: dict[str, str]) -> None:
+    """Sizes by name, also within `s7 + s10`, in the shapes of all values."""
+    import onnx_ir
+
+    words = re.compile("|".join(rf"\b{re.escape(name)}\b" for name in names))
+    for value in _values(graph):
+        if value.shape is not None:
+            value.shape = onnx_ir.Shape(
+                [
+                    dim if isinstance(dim, int) else words.sub(lambda found: names[found[0]], str(dim.value))
+                    for dim in value.shape
+                ]
+            )
+
+
+def _drop_notes(graph: onnx_ir.Model) -> None:
+    """Where in torch's code each operator comes from: of a small model it is half of the file."""
+    for node in graph.graph.all_nodes():
+        node.metadata_props.clear()
+        node.doc_string = None
+    for value in _values(graph):
+        value.metadata_props.clear()
+
+
+def _values(graph: onnx_ir.Model) -> Iterable[onnx_ir.Value]:
+    yield from graph.graph.inputs
+    yield from graph.graph.initializers.values()
+    for node in graph.graph.all_nodes():
+        yield from node.outputs
+
+
+def _of_torch(request: FileRequest, model: PreTrainedModel, tokens: np.ndarray, real: np.ndarray) -> np.ndarray:
+    import torch
+
+    given: Tensors = {
+        LAYOUT.tokens: torch.from_numpy(tokens),
+        LAYOUT.mask: torch.from_numpy(real.astype(np.int64)),
+        LAYOUT.positions: torch.from_numpy(positions_of(real)),
+    }
+    with torch.no_grad():
+        return request.forward(model, given)[LAYOUT.logits].float().numpy()
+
+
+def _difference(graph: Graph, tokens: np.ndarray, real: np.ndarray, expected: np.ndarray, kept: int) -> float:
+    """The largest, of the tokens that are no padding, where so many come from the cache; NaN where one is."""
+    decoder = CachedDecoder(graph)
+    if kept:
+        decoder.advance(tokens[:, :kept], real[:, :kept])
+    found, wanted = decoder.advance(tokens[:, kept:], real[:, kept:]), expected[:, kept:]
+    if found.shape != wanted.shape:
+        raise EdgedistillError(f"target onnx: the file gives logits of {found.shape}, torch of {wanted.shape}")
+    return float(np.max(np.abs(found.astype(np.float32) - wanted)[real[:, kept:]]))
