@@ -29,6 +29,15 @@ def shares_layers(config: Config) -> bool:
     return (isinstance(groups, int) and isinstance(layers, int) and groups < layers) or kind_of(config) == "albert"
 
 
+def fixed_layers(config: Config) -> str | None:
+    """Why layers can't be kept one by one, as the end of a sentence; or None."""
+    if shares_layers(config):
+        return "whose layers share their weights"
+    if config.get("scale_attn_by_inverse_layer_idx"):
+        return "whose layers weigh attention by their number"
+    return None
+
+
 def unsuitable(init: str, source: Config) -> str | None:
     """Why an initialisation cannot make a student of such a model; None when nothing known here speaks against it."""
     check = plugins.student(init).unsuitable

@@ -40,11 +40,11 @@ def planned(spec: CheckpointSpec, source: PreTrainedConfig, auto_class: AutoClas
 
 
 def unsuitable(spec: CheckpointSpec | None, source: Config) -> str | None:
-    """Layers that share their weights can't be kept one by one."""
-    from edgedistill.architectures import shares_layers
+    """Layers that share their weights, or know their number, can't be kept one by one."""
+    from edgedistill.architectures import fixed_layers
 
     cut = spec is not None and spec.layers is not None
-    return "whose layers share their weights" if cut and shares_layers(source) else None
+    return fixed_layers(source) if cut else None
 
 
 def build(request: StudentRequest[CheckpointSpec]) -> PreTrainedModel:

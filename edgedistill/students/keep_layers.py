@@ -4,31 +4,43 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from edgedistill.contracts.student import Config, PlannedStudent, Student, StudentRequest, StudentSpec
 from edgedistill.contracts.task import AutoClass
 from edgedistill.errors import UserError
 from edgedistill.spec import RoundRef
 from edgedistill.students._copy import copy_layers, evenly
+from edgedistill.students._depth import Choose, chosen_layers
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
 
 
 class KeepLayersSpec(StudentSpec):
-    """`keep_layers`: a number of layers, evenly spread over the source's, or the listed ones (counted from 0)."""
+    """`keep_layers`: a number of layers, chosen among the source's, or the listed ones (counted from 0)."""
 
     init: Literal["keep_layers"]
     from_: Annotated[str, RoundRef()] = Field("teacher", alias="from")
     layers: Annotated[int, Field(ge=1)] | tuple[Annotated[int, Field(ge=0)], ...]
+    choose: Choose = "evenly"
+    """Which layers a number of them are."""
+
+    @model_validator(mode="after")
+    def _chosen_once(self) -> KeepLayersSpec:
+        if self.choose != "evenly" and not isinstance(self.layers, int):
+            raise ValueError(f"expected 'layers' to be a number with 'choose: {self.choose}', got a list")
+        return self
 
 
 def unsuitable(spec: KeepLayersSpec | None, source: Config) -> str | None:
-    """Layers that share their weights can't be kept one by one."""
-    from edgedistill.architectures import shares_layers
+    """Layers that share their weights, or know their number, can't be kept one by one; what is measured must not
+    decide the student's size."""
+    from edgedistill.architectures import fixed_layers
 
-    return "whose layers share their weights" if shares_layers(source) else None
+    if spec is not None and spec.choose != "evenly" and source.get("heads_by_layer"):
+        return f"whose layers differ in size, so that 'choose: {spec.choose}' would decide the student's"
+    return fixed_layers(source)
 
 
 def planned(spec: KeepLayersSpec, source: PreTrainedConfig, auto_class: AutoClass) -> PlannedStudent:
@@ -53,12 +65,16 @@ def build(request: StudentRequest[KeepLayersSpec]) -> PreTrainedModel:
     Raises:
         UserError: a layer that the source doesn't have.
     """
+    from edgedistill.model_sizes import resized
     from edgedistill.models import load_model
 
     spec = request.spec
     source = load_model(request.auto_class, request.source, None, request.config_overrides)
-    student = request.auto_class.from_config(planned(spec, source.config, request.auto_class).config)
-    copy_layers(source, student, _kept(spec, source.config))
+    kept = _kept(spec, source.config)
+    if isinstance(spec.layers, int):
+        kept = chosen_layers(source, request, spec.layers, spec.choose)
+    student = request.auto_class.from_config(resized(source.config, kept))
+    copy_layers(source, student, kept)
     return student
 
 

@@ -1,5 +1,7 @@
 """A student cut from the source in width: the most important hidden dimensions, heads and feed-forward neurons stay.
 
+Of an encoder; of a decoder, as `_decoder_cut` says.
+
 Importance is measured on real inputs, as in Minitron (Muralidharan et al. 2024, "Compact Language Models via Pruning
 and Knowledge Distillation", section 2.2): the mean magnitude of a hidden dimension's activations over the normalised
 residual stream, the L2 norm of a head's output, the mean magnitude of a neuron's activation.
@@ -14,12 +16,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field, model_validator
 
 from edgedistill.contracts.batch import Batch
+from edgedistill.contracts.decoder_layout import DECODERS, decoder_fault
 from edgedistill.contracts.model_layout import LAYOUTS, Layout, layout_of
 from edgedistill.contracts.student import Config, PlannedStudent, Student, StudentRequest, StudentSpec
 from edgedistill.contracts.task import AutoClass
 from edgedistill.errors import UserError
-from edgedistill.spec import RoundRef
+from edgedistill.spec import Count, RoundRef
 from edgedistill.students._copy import evenly, layer_list, source_name
+from edgedistill.students._decoder_cut import cut_decoder
+from edgedistill.students._decoder_shape import DecoderShape, fitted, narrowed, with_shape
+from edgedistill.students._depth import Choose, chosen_layers
 
 if TYPE_CHECKING:
     import torch
@@ -35,14 +41,17 @@ class NarrowSpec(StudentSpec):
     init: Literal["narrow"]
     from_: Annotated[str, RoundRef()] = Field("teacher", alias="from")
     hidden_size: int | None = Field(None, ge=8)
-    parameters: int | None = Field(None, ge=1000)
+    parameters: Annotated[Count, Field(ge=1000)] | None = None
     """Of the whole model, embeddings and head included. The student is the widest whole number of the source's heads
     that has at most so many, all layers alike; `layers` and `intermediate_size` are held as given, and the feed-forward
     width follows the hidden size where it isn't."""
     layers: int | None = Field(None, ge=1)
-    """Evenly spread over the source's; all of them unless given."""
+    """All of the source's unless given."""
+    choose: Choose = "evenly"
+    """Which of the source's layers they are."""
     heads: int | None = Field(None, ge=1)
-    """As many for the width as the source has, unless given."""
+    """As many for the width as the source has, unless given. Of a decoder, whole groups that share keys and values, in
+    heads of the source's size."""
     intermediate_size: int | None = Field(None, ge=8)
 
     @model_validator(mode="after")
@@ -51,13 +60,19 @@ class NarrowSpec(StudentSpec):
             raise ValueError("expected either 'hidden_size' or 'parameters'")
         if self.parameters is not None and self.heads is not None:
             raise ValueError("expected 'heads' only with 'hidden_size': 'parameters' decides the heads as well")
+        if self.choose != "evenly" and self.layers is None:
+            raise ValueError(f"expected 'layers' with 'choose: {self.choose}', which chooses among the source's")
         return self
 
 
 def unsuitable(spec: NarrowSpec | None, source: Config) -> str | None:
     """Why its weights can't be cut: where they stand must be known."""
-    known = source.get("model_type") in LAYOUTS
-    return None if known else f"which it does not know ({', '.join(sorted(LAYOUTS))})"
+    from edgedistill.architectures import fixed_layers
+
+    kind = source.get("model_type")
+    if kind in DECODERS:
+        return decoder_fault(source) or fixed_layers(source)
+    return None if kind in LAYOUTS else f"which it does not know ({', '.join(sorted({*LAYOUTS, *DECODERS}))})"
 
 
 def planned(spec: NarrowSpec, source: PreTrainedConfig, auto_class: AutoClass) -> PlannedStudent:
@@ -69,6 +84,8 @@ def planned(spec: NarrowSpec, source: PreTrainedConfig, auto_class: AutoClass) -
     """
     from edgedistill.model_sizes import refuse_unequal_layers
 
+    if source.model_type in DECODERS:
+        return PlannedStudent(with_shape(source, _kept(spec, source), _decoder(spec, source, auto_class)))
     refuse_unequal_layers(source)
     if spec.parameters is not None:
         return PlannedStudent(_widest(spec, source, auto_class, spec.parameters))
@@ -79,6 +96,14 @@ def planned(spec: NarrowSpec, source: PreTrainedConfig, auto_class: AutoClass) -
             "has no projection of the embeddings; expected another width"
         )
     return PlannedStudent(_at_width(spec, source, spec.hidden_size, spec.heads))
+
+
+def _decoder(spec: NarrowSpec, source: PreTrainedConfig, auto_class: AutoClass) -> DecoderShape:
+    layers = len(_kept(spec, source))
+    if spec.parameters is not None:
+        return fitted(source, auto_class, spec.parameters, layers, spec.intermediate_size)
+    assert spec.hidden_size is not None
+    return narrowed(source, layers, spec.hidden_size, spec.heads, spec.intermediate_size)
 
 
 def _widest(spec: NarrowSpec, source: PreTrainedConfig, auto_class: AutoClass, parameters: int) -> PreTrainedConfig:
@@ -134,7 +159,13 @@ def build(request: StudentRequest[NarrowSpec]) -> PreTrainedModel:
     spec = request.spec
     source = load_model(request.auto_class, request.source, None, request.config_overrides)
     config = source.config
-    layout, kept = layout_of(config.model_type, "init: narrow"), _kept(spec, config)
+    if (fault := unsuitable(spec, config.to_dict())) is not None:
+        raise UserError(f"init: narrow cannot cut a '{config.model_type}', {fault}; use init: scratch")
+    if config.model_type in DECODERS:
+        shape = _decoder(spec, config, request.auto_class)
+        return cut_decoder(source, request, chosen_layers(source, request, shape.layers, spec.choose), shape)
+    layout = layout_of(config.model_type, "init: narrow")
+    kept = chosen_layers(source, request, len(_kept(spec, config)), spec.choose)
     smaller = planned(spec, config, request.auto_class).config
     for key, new, old in (
         ("hidden_size", smaller.hidden_size, config.hidden_size),

@@ -23,7 +23,7 @@ from edgedistill.contracts.model_layout import Layout, layout_of
 from edgedistill.contracts.student import Config, PlannedStudent, Student, StudentRequest, StudentSpec
 from edgedistill.contracts.task import AutoClass
 from edgedistill.errors import UserError
-from edgedistill.spec import RoundRef
+from edgedistill.spec import Count, RoundRef
 from edgedistill.students._copy import layer_list
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class PruneSpec(StudentSpec):
     init: Literal["prune"]
     from_: Annotated[str, RoundRef()] = Field("teacher", alias="from")
     """A BERT, or a round that was pruned from one."""
-    parameters: int = Field(ge=1000)
+    parameters: Annotated[Count, Field(ge=1000)]
     """Of the whole model, embeddings and head included; the student has at most so many, and at most one head less."""
 
 

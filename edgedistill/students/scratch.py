@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from edgedistill.contracts.student import PlannedStudent, Student, StudentRequest, StudentSpec
+from edgedistill.contracts.decoder_layout import DECODERS, decoder_fault
+from edgedistill.contracts.student import Config, PlannedStudent, Student, StudentRequest, StudentSpec
 from edgedistill.contracts.task import AutoClass
-from edgedistill.spec import RoundRef
+from edgedistill.spec import Count, RoundRef
+from edgedistill.students._decoder_shape import DecoderShape, fitted, from_nothing, with_shape
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
@@ -19,11 +21,39 @@ class ScratchSpec(StudentSpec):
 
     init: Literal["scratch"]
     from_: Annotated[str, RoundRef()] = Field("teacher", alias="from")
-    layers: int = Field(ge=1)
-    hidden_size: int = Field(ge=8)
+    layers: int | None = Field(None, ge=1)
+    hidden_size: int | None = Field(None, ge=8)
+    parameters: Annotated[Count, Field(ge=1000)] | None = None
+    """Of a decoder, instead of its sizes: those that `shrink` cuts the source to."""
     heads: int | None = Field(None, ge=1)
     """As many for the width as the source has, unless given."""
+    key_value_heads: int | None = Field(None, ge=1)
+    """Of a decoder: as many for its heads as the source has, unless given."""
+    head_size: int | None = Field(None, ge=2)
+    """Of a decoder: dimensions of a head; with `heads`, `hidden_size` divided by them unless given, else the
+    source's."""
     intermediate_size: int | None = Field(None, ge=8)
+
+    @model_validator(mode="after")
+    def _one_target(self) -> ScratchSpec:
+        if self.parameters is None and (self.layers is None or self.hidden_size is None):
+            raise ValueError("expected 'layers' and 'hidden_size', or, of a decoder, 'parameters'")
+        sizes = (self.layers, self.hidden_size, self.heads, self.intermediate_size)
+        if self.parameters is not None and any(size is not None for size in sizes):
+            raise ValueError("expected 'parameters' alone: they decide all sizes")
+        if self.heads is None and (self.key_value_heads is not None or self.head_size is not None):
+            raise ValueError("expected 'key_value_heads' and 'head_size' only with 'heads'")
+        return self
+
+
+def unsuitable(spec: ScratchSpec | None, source: Config) -> str | None:
+    """The sizes that only decoders have are given to no other model."""
+    if spec is None or source.get("model_type") in DECODERS:
+        return None
+    asked = next(
+        (key for key in ("parameters", "key_value_heads", "head_size") if getattr(spec, key) is not None), None
+    )
+    return None if asked is None else f"and '{asked}' is for decoders only ({', '.join(sorted(DECODERS))})"
 
 
 def planned(spec: ScratchSpec, source: PreTrainedConfig, auto_class: AutoClass) -> PlannedStudent:
@@ -32,9 +62,32 @@ def planned(spec: ScratchSpec, source: PreTrainedConfig, auto_class: AutoClass) 
     Raises:
         UserError: sizes that the architecture can't have.
     """
+    from edgedistill.errors import UserError
     from edgedistill.model_sizes import resized
 
+    if (fault := unsuitable(spec, source.to_dict())) is not None:
+        raise UserError(f"init: scratch cannot make such a student of a '{source.model_type}', {fault}")
+    if source.model_type in DECODERS and decoder_fault(source.to_dict()) is None:
+        shape = _decoder(spec, source, auto_class)
+        return PlannedStudent(with_shape(source, range(shape.layers), shape))
+    assert spec.layers is not None
     return PlannedStudent(resized(source, range(spec.layers), spec.hidden_size, spec.heads, spec.intermediate_size))
+
+
+def _decoder(spec: ScratchSpec, source: PreTrainedConfig, auto_class: AutoClass) -> DecoderShape:
+    if spec.parameters is not None:
+        return fitted(source, auto_class, spec.parameters)
+    assert spec.layers is not None
+    assert spec.hidden_size is not None
+    return from_nothing(
+        source,
+        spec.layers,
+        spec.hidden_size,
+        spec.heads,
+        spec.key_value_heads,
+        spec.head_size,
+        spec.intermediate_size,
+    )
 
 
 def build(request: StudentRequest[ScratchSpec]) -> PreTrainedModel:
@@ -52,9 +105,10 @@ def build(request: StudentRequest[ScratchSpec]) -> PreTrainedModel:
 
 STUDENT = Student(
     api=1,
-    version=2,
+    version=3,
     spec=ScratchSpec,
     build=build,
     planned=planned,
     layers=lambda spec: spec.layers,
+    unsuitable=unsuitable,
 )
