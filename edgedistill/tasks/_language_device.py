@@ -1,9 +1,4 @@
-"""The device half of language models: one graph from tokens to logits, with a cache of keys and values, or without.
-
-The graph takes `input_ids`, `attention_mask` (of the cache and of the new tokens), `position_ids` and
-`past_key_values.N.key/value`, and gives `logits` and `present.N.key/value`, as `transformers.js` and optimum's
-`ORTModelForCausalLM` read it; what it doesn't take is left out. Numpy only.
-"""
+"""The device half of language models: one graph from tokens to logits, with a cache or without. Numpy only."""
 
 from __future__ import annotations
 
@@ -15,13 +10,14 @@ from edgedistill.arrays import Array, Arrays, Booleans, Floats, Integers
 from edgedistill.contracts.answers import Answers
 from edgedistill.contracts.driver import Graph
 from edgedistill.contracts.items import Items
+from edgedistill.device.decoding import LAYOUT, Decoder, DecodesItself, decoder_of, positions_of
+from edgedistill.device.generation import generate_batch
 from edgedistill.errors import EdgedistillError
 
 from ._language_items import MASK, NEXT, NONE, TOKENS
 
-MODEL, LOGITS = "model", "logits"
-POSITIONS = "position_ids"
-PAST, PRESENT = "past_key_values.", "present."
+MODEL, LOGITS = "model", LAYOUT.logits
+POSITIONS = LAYOUT.positions
 LOG_P, IDS, LOG_PS = "log_p", "ids", "log_ps"
 """Of answers: log-probability of the right token (D,), the likeliest tokens (D, K) and their log-probabilities."""
 KEPT = 16
@@ -57,61 +53,39 @@ def _scored(logits: Floats, right: Integers, kept: int) -> dict[str, Array]:
     }
 
 
-def empty_cache(graph: Graph, batch: int) -> dict[str, Array]:
-    """What a graph with a cache is given before the first token: keys and values of no tokens; {} without a cache."""
-    found = {}
-    for name, port in graph.inputs.items():
-        if name.startswith(PAST):
-            if port.shape is None:
-                raise EdgedistillError(f"the file doesn't tell the shape of its input {name!r}")
-            sizes = [0 if size is None else size for size in port.shape]
-            found[name] = np.zeros((batch, *sizes[1:]), port.dtype)
-    return found
+def reader(graph: Graph) -> Decoder:
+    """What reads with a graph: from its cache, or all anew for every token of one that has none."""
+    cached = isinstance(graph, DecodesItself) or LAYOUT.past(0, "key") in graph.inputs
+    return decoder_of(graph) if cached else _Rereader(graph)
 
 
-def step(graph: Graph, tokens: Integers, mask: Integers, cache: Arrays) -> tuple[Floats, dict[str, Array]]:
-    """One pass over new tokens: logits (B, T, V), and the cache with them.
+class _Rereader:
+    """Reads the whole text again for what follows it, with a graph without a cache."""
 
-    Args:
-        tokens: (B, T) new ones.
-        mask: (B, P + T) 1 on real tokens, of the P cached ones too: padding may stand on either side.
-        cache: of the tokens before.
-    """
-    positions = np.maximum(np.cumsum(mask, axis=1) - 1, 0)[:, -tokens.shape[1] :]
-    found = graph.run({TOKENS: tokens, MASK: mask, POSITIONS: positions, **cache})
-    grown = {name: found[PRESENT + name.removeprefix(PAST)] for name in cache}
-    return np.asarray(found[LOGITS], np.float32), grown
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        self.tokens: Integers = np.zeros((0, 0), np.int64)
+        self._real: Booleans = np.zeros((0, 0), np.bool_)
 
+    def advance(self, tokens: Integers, real: Booleans | None = None) -> Floats:
+        """(B, T, V)."""
+        new = np.ones(tokens.shape, np.bool_) if real is None else real
+        started = bool(self.tokens.size)
+        self.tokens = np.concatenate([self.tokens, tokens], axis=1) if started else tokens
+        self._real = np.concatenate([self._real, new], axis=1) if started else new
+        mask, positions = self._real.astype(np.int64), positions_of(self._real)
+        found = self._graph.run({LAYOUT.tokens: self.tokens, LAYOUT.mask: mask, LAYOUT.positions: positions})
+        logits: Floats = np.asarray(found[LOGITS], np.float32)[:, -tokens.shape[1] :]
+        return logits
 
-def whole(graph: Graph, tokens: Integers) -> Floats:
-    """(B, T, V) logits of texts that are read in one pass."""
-    logits, _ = step(graph, tokens, np.ones_like(tokens), empty_cache(graph, len(tokens)))
-    return logits
-
-
-def left_padded(prompts: Sequence[Sequence[int]], pad: int = 0) -> tuple[Integers, Integers]:
-    """(B, T) tokens and mask of prompts of different lengths, so that all of them go on at the same place."""
-    width = max(map(len, prompts))
-    tokens = np.full((len(prompts), width), pad, np.int64)
-    mask = np.zeros((len(prompts), width), np.int64)
-    for row, prompt in enumerate(prompts):
-        tokens[row, width - len(prompt) :] = prompt
-        mask[row, width - len(prompt) :] = 1
-    return tokens, mask
+    def rewind(self, count: int) -> None:
+        """Keep the first so many tokens only."""
+        self.tokens, self._real = self.tokens[:, :count], self._real[:, :count]
 
 
 def greedy(graph: Graph, prompts: Sequence[Sequence[int]], count: int) -> Integers:
-    """(B, count) the likeliest tokens after prompts that are padded to one batch: from the cache, or read anew for each
-    token by a graph without one."""
-    tokens, mask = left_padded(prompts)
-    logits, cache = step(graph, tokens, mask, empty_cache(graph, len(prompts)))
-    said = [logits[:, -1].argmax(axis=-1)]
-    while len(said) < count:
-        mask = np.concatenate([mask, np.ones((len(prompts), 1), np.int64)], axis=1)
-        tokens = said[-1][:, None] if cache else np.concatenate([tokens, said[-1][:, None]], axis=1)
-        logits, cache = step(graph, tokens, mask, cache)
-        said.append(logits[:, -1].argmax(axis=-1))
-    return np.stack(said, axis=1)
+    """(B, count) the likeliest tokens after prompts that are padded to one batch."""
+    return np.stack(list(generate_batch(reader(graph), prompts, count)), axis=1)
 
 
 def answer(graphs: Mapping[str, Graph], items: Items, chosen: Integers) -> Answers:
@@ -122,7 +96,7 @@ def answer(graphs: Mapping[str, Graph], items: Items, chosen: Integers) -> Answe
     """
     batch, graph = items.batch(chosen), graphs[MODEL]
     tokens, following = batch[TOKENS].astype(np.int64), batch[NEXT].astype(np.int64)
-    logits, _ = step(graph, tokens, batch[MASK].astype(np.int64), empty_cache(graph, len(chosen)))
+    logits = reader(graph).advance(tokens, _padding(batch[MASK]))
     asked: Booleans = following != NONE
     if logits.ndim != 3 or logits.shape[:2] != tokens.shape or logits.shape[2] <= following.max(initial=0):
         got, wanted = (" x ".join(map(str, shape)) for shape in (logits.shape, tokens.shape))
@@ -132,15 +106,21 @@ def answer(graphs: Mapping[str, Graph], items: Items, chosen: Integers) -> Answe
 
 
 def phases(graphs: Mapping[str, Graph], batch: Arrays) -> Iterator[str]:
-    """`prefill` of the whole batch, then, of a graph with a cache, `decode` of 16 tokens one by one."""
-    graph = graphs[MODEL]
-    tokens, mask = np.asarray(batch[TOKENS], np.int64), np.asarray(batch[MASK], np.int64)
-    logits, cache = step(graph, tokens, mask, empty_cache(graph, len(tokens)))
-    last = mask.shape[1] - 1 - np.argmax(mask[:, ::-1], axis=1)
-    said = logits[np.arange(len(tokens)), last].argmax(axis=-1)
+    """`prefill` of the whole batch, then `decode` of 16 tokens one by one, in the place of its last ones: a text of the
+    longest length that a model reads can't go on."""
+    decoder, real = reader(graphs[MODEL]), np.asarray(batch[MASK]) != 0
+    logits = decoder.advance(np.asarray(batch[TOKENS], np.int64), _padding(batch[MASK]))
+    last = real.shape[1] - 1 - np.argmax(real[:, ::-1], axis=1)
+    said = logits[np.arange(len(real)), last].argmax(axis=-1)
     yield "prefill"
-    for _ in range(DECODED if cache else 0):
-        mask = np.concatenate([mask, np.ones((len(tokens), 1), np.int64)], axis=1)
-        logits, cache = step(graph, said[:, None], mask, cache)
-        said = logits[:, -1].argmax(axis=-1)
+    if real.shape[1] > DECODED:
+        decoder.rewind(real.shape[1] - DECODED)
+    for _ in range(DECODED):
+        said = decoder.advance(said[:, None])[:, -1].argmax(axis=-1)
         yield "decode"
+
+
+def _padding(mask: Array) -> Booleans | None:
+    """(B, T) where there is none of it; None where there is none at all."""
+    real = np.asarray(mask) != 0
+    return None if real.all() else real

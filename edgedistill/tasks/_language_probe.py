@@ -11,7 +11,7 @@ from edgedistill.arrays import Array, Arrays, Integers, evenly_spaced
 from edgedistill.contracts.driver import Graph
 from edgedistill.contracts.items import Items
 
-from ._language_device import MODEL, greedy, whole
+from ._language_device import MODEL, greedy, reader
 from ._language_items import TOKENS
 
 ALONE, TOGETHER, AT_ONCE = "alone", "together", "at_once"
@@ -41,7 +41,7 @@ def probe(graphs: Mapping[str, Graph], items: Items) -> dict[str, Array]:
     alone = np.concatenate([greedy(graph, [start], count) for start in starts])
     at_once = []
     for start, said in zip(starts, alone, strict=True):
-        logits = whole(graph, np.array([[*start, *said]]))
+        logits = reader(graph).advance(np.array([[*start, *said]], np.int64))
         at_once.append(logits[0, len(start) - 1 : -1].argmax(axis=-1))
     return {ALONE: alone, TOGETHER: greedy(graph, starts, count), AT_ONCE: np.stack(at_once)}
 
