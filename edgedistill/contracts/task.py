@@ -102,6 +102,8 @@ class TaskData:
         references: (items) -> one entry for every decision that a model makes of them, in the order of `answers`, with
             the right answer where there is one.
         show: (row, columns) -> a raw row as a person reads it.
+        apart: whether training draws items, and not whole examples: where they are windows of one text, of which a long
+            one alone would be too much for a step.
     """
 
     columns: DataColumns
@@ -111,6 +113,7 @@ class TaskData:
     encode: Callable[[Mapping[str, Sequence[object]], Encoder], Items]
     references: Callable[[Items], References]
     show: Callable[[Mapping[str, object], Mapping[str, str]], str]
+    apart: bool = False
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ TASK = Task(
         encode=data.encode,
         references=references,
         show=data.show,
+        apart=True,
     ),
     model=TaskModel(
         auto_class=model.auto_class,
