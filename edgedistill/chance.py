@@ -9,6 +9,7 @@ import numpy as np
 from .arrays import Integers, positions
 from .contracts.answers import Answers, References
 from .contracts.judge import Judge
+from .contracts.metric import Metric
 
 _SHUFFLES = 2000
 _LEVEL = 0.05
@@ -23,9 +24,11 @@ class AgainstChance:
     expected: float
     """In random order, on average."""
     p: float
-    """Share of random orders that are at least as good."""
+    """Share of random orders (of resamples, where one guesses) that are at least as good."""
     cases: int | None
     """What the figure is a share of, where it is one of right answers: decisions, or whole examples."""
+    guessed: bool = False
+    """Whether `expected` is that of one who guesses (`Judge.guess`), and not of random orders."""
 
     @property
     def at_chance(self) -> bool:
@@ -34,15 +37,11 @@ class AgainstChance:
 
     def beside(self, where: str) -> str:
         """The end of a sentence about a model: its figure on a split (`test`), and that of random orders."""
+        other = "guessing among the right answers" if self.guessed else "the same answers in random order"
         if self.cases is not None:
             right, expected = self.figure * self.cases, self.expected * self.cases
-            return (
-                f"is right in {right:.0f} of {self.cases} cases on {where}, the same answers in random order in "
-                f"{expected:.1f}"
-            )
-        return (
-            f"has a {self.metric} of {self.figure:.4f} on {where}, the same answers in random order {self.expected:.4f}"
-        )
+            return f"is right in {right:.0f} of {self.cases} cases on {where}, {other} in {expected:.1f}"
+        return f"has a {self.metric} of {self.figure:.4f} on {where}, {other} {self.expected:.4f}"
 
 
 def against_chance(metric: str, judge: Judge, answers: Answers, references: References, seed: int = 0) -> AgainstChance:
@@ -55,9 +54,12 @@ def against_chance(metric: str, judge: Judge, answers: Answers, references: Refe
     are as good (one-sided permutation test), so one with random weights passes one time in twenty, and an all-right one
     needs about six examples.
 
-    Whole examples change places, each with one that has as many decisions.
+    Whole examples change places, each with one that has as many decisions. Answers that can't change places are held
+    against guessing, by 2,000 paired resamples of the examples.
     """
     measure = judge.metrics[metric]
+    if judge.guess is not None:
+        return _against_guess(measure, answers, judge.guess(references), references, seed)
     said: Answers = answers if judge.as_references is None else judge.as_references(answers)
     kept = np.isin(references.example, references.examples)
     said, asked = said.where(kept), references.where(kept)
@@ -69,6 +71,23 @@ def against_chance(metric: str, judge: Judge, answers: Answers, references: Refe
     at_least = int((shuffled >= figure).sum() if measure.direction == "higher" else (shuffled <= figure).sum())
     p = (1 + at_least) / (1 + _SHUFFLES)
     return AgainstChance(metric, figure, float(shuffled.mean()), p, int(rows[:, 1].sum()) if measure.shares else None)
+
+
+def _against_guess(
+    metric: Metric, answers: Answers, guess: Answers, references: References, seed: int
+) -> AgainstChance:
+    own, other = (metric.statistics(each, references) for each in (answers, guess))
+    generator = np.random.default_rng(seed)
+    drawn = [generator.integers(0, len(own), len(own)) for _ in range(_SHUFFLES)]
+    as_good = sum(not metric.better(metric.figure(own[rows]), metric.figure(other[rows])) for rows in drawn)
+    return AgainstChance(
+        metric=metric.name,
+        figure=metric.figure(own),
+        expected=metric.figure(other),
+        p=(1 + as_good) / (1 + _SHUFFLES),
+        cases=int(own[:, 1].sum()) if metric.shares else None,
+        guessed=True,
+    )
 
 
 def _interchangeable(references: References) -> list[Integers]:

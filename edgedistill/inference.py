@@ -15,6 +15,7 @@ from .contracts.answers import Answers, gathered
 from .contracts.distribution import Dense, HiddenAndHead
 from .contracts.items import Items
 from .contracts.task import Task
+from .contracts.tensors import Tensors
 from .progress import Progress, ProgressState
 
 if TYPE_CHECKING:
@@ -83,9 +84,10 @@ def predict(
 ) -> Answers:
     """A model's answers in float32, in evaluation mode, on the device where the model is."""
     counts = task.data.references(items).counts(len(items))
-    parts = []
-    for chosen, batch, outputs in _passes(model, task, items, batch_size, progress, label):
-        values = {name: value.numpy() for name, value in task.model.answers(outputs, batch).items()}
+    parts, ask = [], task.model.ask
+    for chosen, batch, outputs in _passes(model, task, items, batch_size, progress, label, ask):
+        found = task.model.answers(outputs, batch) if ask is None else outputs
+        values = {name: value.numpy() for name, value in found.items()}
         item = np.repeat(chosen, counts[chosen])
         parts.append(Answers(values, item, items.example[item]))
     return gathered(parts)
@@ -131,14 +133,21 @@ def visit_hidden(
 
 
 def _passes(
-    model: PreTrainedModel, task: Task, items: Items, batch_size: int, progress: Progress | None, label: str
+    model: PreTrainedModel,
+    task: Task,
+    items: Items,
+    batch_size: int,
+    progress: Progress | None,
+    label: str,
+    ask: Callable[[PreTrainedModel, Tensors], Tensors] | None = None,
 ) -> Iterator[tuple[Integers, dict[str, torch.Tensor], dict[str, torch.Tensor]]]:
-    """Items of each batch, the batch, and the model's outputs, on the CPU in float32."""
+    """Items of each batch, the batch, and the model's outputs or what it is asked, on the CPU in float32."""
     device = next(model.parameters()).device
     for chosen in _each_batch(model, items, batch_size, progress, label):
-        batch, inputs = to_tensors(items.batch(chosen)), to_tensors(items.inputs(chosen))
-        outputs = task.model.forward(model, {name: tensor.to(device) for name, tensor in inputs.items()})
-        yield chosen, batch, {name: output.float().cpu() for name, output in outputs.items()}
+        batch = to_tensors(items.batch(chosen))
+        given = batch if ask is not None else to_tensors(items.inputs(chosen))
+        outputs = (ask or task.model.forward)(model, {name: tensor.to(device) for name, tensor in given.items()})
+        yield chosen, batch, {name: _plain(output) for name, output in outputs.items()}
 
 
 def _each_batch(
@@ -161,3 +170,8 @@ def _each_batch(
     if progress:
         progress.stop()
     model.train(was_training)
+
+
+def _plain(output: torch.Tensor) -> torch.Tensor:
+    """On the CPU; numbers with a fraction in float32."""
+    return (output.float() if output.is_floating_point() else output).cpu()

@@ -215,8 +215,7 @@ def _read(request: LoneFile, task: Task, scratch: Path, progress: Progress) -> _
     model_folder = request.tokenizer or _model_folder(request.file)
     tokenizer = load_tokenizer(model_folder)
     own = task.data.columns
-    columns = {key: request.columns.get(key, key) for key in own.known if key not in own.optional}
-    columns |= {key: request.columns[key] for key in own.optional if key in request.columns}
+    columns = own.read(request.columns)
     source = DataSource(path=os.path.abspath(request.data))
     rows = read_rows(source, "data.test", scratch / "cache", Wanted.of(task, columns))
     labelled = own.labels is None or columns[own.labels] in rows.column_names

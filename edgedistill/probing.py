@@ -140,7 +140,7 @@ def _read(subject: Subject, task: Task, items: Items, chosen: Sequence[int]) -> 
 def _answers(
     model: PreTrainedModel, task: Task, items: Items, chosen: Sequence[int], length: int | None = None
 ) -> torch.Tensor:
-    """(D, F) all numbers of each decision's answer."""
+    """(D, F) all numbers of each decision's answer that are not whole ones, such as a token's id."""
     import torch
 
     model.eval()
@@ -148,7 +148,7 @@ def _answers(
     with torch.no_grad():
         outputs = {name: output.float() for name, output in task.model.forward(model, inputs).items()}
         values = task.model.answers(outputs, batch)
-    parts = [values[name].float() for name in sorted(values)]
+    parts = [values[name].float() for name in sorted(values) if values[name].is_floating_point()]
     return torch.cat([part.reshape(len(part), math.prod(part.shape[1:])) for part in parts], dim=1)
 
 

@@ -23,6 +23,10 @@ def problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
     for column in recipe.data.columns:
         if column not in known:
             yield f"data.columns.{column}", _unknown(column, known)
+    forms = (task.data.columns.required, *task.data.columns.forms)
+    if len(named := [form for form in forms if set(form) & set(recipe.data.columns)]) > 1:
+        every = " or ".join(" with ".join(form) for form in forms)
+        yield "data.columns", f"got columns of {len(named)} kinds of rows, expected one of {every}"
     yield from _architecture_problems(recipe, task.data.tokens)
     if len({recipe.seed, *recipe.seeds}) <= len(recipe.seeds):
         yield "seeds", f"got {list(recipe.seeds)}, expected seeds that differ from each other and from 'seed'"
@@ -124,7 +128,7 @@ def _stage_problems(recipe: Recipe, index: int, earlier: list[str]) -> Iterator[
         where = f"rounds.{index}.stages.{j}"
         if stage.name in [other.name for other in each.stages[:j]]:
             yield f"{where}.name", f"got {stage.name!r}, expected a name of its own in the round"
-        if stage.augment is not None and not task.data.columns.texts:
+        if stage.augment is not None and (not task.data.columns.texts or task.data.columns.self_supervised):
             yield f"{where}.augment", f"the task '{recipe.task.type}' has no free text to change"
         if "unlabeled" in stage.data and each.data is None and recipe.data.unlabeled is None:
             yield f"{where}.data", "got 'unlabeled', expected 'data.unlabeled' to be given as well"

@@ -289,6 +289,8 @@ class CandidateResult(_Judged):
     mean_abs_diff: float
     mean_divergence: float
     """In the task's own measure: KL(torch || file) in nats of a distribution."""
+    checks: dict[str, float] = {}
+    """What the task checks of a file besides, shares from 0 to 1."""
     host: str
     """Where it was timed, of `Results.hosts`."""
     latency_ms: Latency

@@ -63,11 +63,13 @@ class Watched:
 
     def __call__(self, batch: Batch) -> View:
         """The view of one batch: where nothing but outputs is looked at, the states and the head that make them."""
-        task = self.task.model
-        if task.states is not None and task.head is not None and not (self.hidden or self.attention or self.relations):
+        task, looked_into = self.task.model, self.hidden or self.attention or self.relations
+        if task.states is not None and task.head is not None and not looked_into:
             head = task.head(self.model)
             states = task.states(self.model, batch.columns)
             return View(states=HiddenAndHead(states, head.weight_VH, head.bias_V))
+        if task.packed is not None and not looked_into:
+            return View(task.packed(self.model, batch.inputs))
         with (
             watched_relations(self.model) if self.relations else _nothing() as relations,
             shown(self.model, hidden=self.hidden, attention=self.attention) as found,

@@ -40,12 +40,12 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class TrainingData:
     """What one stage trains on, split by split: items, and what the teachers said of them. An example is drawn whole,
-    with all its items."""
+    with all its items, unless the task learns these apart."""
 
     items: tuple[Items, ...]
     references: tuple[References, ...]
     examples: Integers
-    """(N, 2) split number and example number."""
+    """(N, 2) split number and example number, or item number where items are drawn."""
     tokens: str | None
     """The input that holds the tokenizer's tokens."""
     soft_targets: tuple[SoftTargets | None, ...]
@@ -58,12 +58,16 @@ class TrainingData:
     """(decisions,) how far the teacher is trusted on each; None: everywhere alike."""
     oversampled: bool = False
     """Whether `weights` are how often an example is drawn, not how much it counts."""
+    apart: bool = False
+    """Whether items are drawn, and not examples."""
 
     @classmethod
     def plain(cls, items: Sequence[Items], task: Task) -> TrainingData:
         """All examples of these splits, without a teacher."""
         none = (None,) * len(items)
-        examples = [(split, example) for split, own in enumerate(items) for example in np.unique(own.example)]
+        apart = task.data.apart
+        drawn = [np.arange(len(own)) if apart else np.unique(own.example) for own in items]
+        examples = [(split, number) for split, own in enumerate(drawn) for number in own]
         return cls(
             items=tuple(items),
             references=tuple(task.data.references(own) for own in items),
@@ -74,11 +78,15 @@ class TrainingData:
             embeddings=none,
             weights=none,
             trust=none,
+            apart=apart,
         )
 
     @cached_property
     def lengths(self) -> Integers:
-        """(N,) tokens of each example's longest item."""
+        """(N,) tokens of each example's longest item, or of each item."""
+        if self.apart:
+            lengths = [own.lengths for own in self.items]
+            return np.array([lengths[split][item] for split, item in self.examples], dtype=np.int64)
         longest = []
         for own in self.items:
             of_example = np.zeros(int(own.example.max(initial=-1)) + 1, np.int64)
@@ -88,18 +96,20 @@ class TrainingData:
 
     @property
     def draws(self) -> Floats | None:
-        """(N,) how often each example is drawn, with mean 1; None: each once."""
+        """(N,) how often each example (or item) is drawn, with mean 1; None: each once."""
         if not self.oversampled:
             return None
-        return np.array([1.0 if (own := self.weights[split]) is None else own[e] for split, e in self.examples])
+        owners = [(split, self.items[split].example[n] if self.apart else n) for split, n in self.examples]
+        return np.array([1.0 if (own := self.weights[split]) is None else own[e] for split, e in owners])
 
     def fetch(self, numbers: Sequence[int]) -> Batch:
         """One padded batch with its signals; examples of several splits stand split by split."""
         chosen = self.examples[np.asarray(numbers)]
         chosen = chosen[np.argsort(chosen[:, 0], kind="stable")]
         parts = [
-            _Part(self, int(split), self.items[split].of_examples(chosen[chosen[:, 0] == split, 1]))
+            _Part(self, int(split), own if self.apart else self.items[split].of_examples(own))
             for split in np.unique(chosen[:, 0])
+            for own in [chosen[chosen[:, 0] == split, 1]]
         ]
         together = joined([part.items for part in parts]) if len(parts) > 1 else parts[0].items
         every = np.arange(len(together))
@@ -166,8 +176,11 @@ def _together(parts: Sequence[Floats | None]) -> torch.Tensor | None:
 
 
 def labelled(data: TrainingData) -> TrainingData:
-    """Only the examples that have a label."""
-    known = [set(references.examples.tolist()) for references in data.references]
+    """Only the examples (or items) that have a label."""
+    known = [
+        set((references.item[references.known] if data.apart else references.examples).tolist())
+        for references in data.references
+    ]
     return replace(data, examples=data.examples[[example in known[split] for split, example in data.examples.tolist()]])
 
 

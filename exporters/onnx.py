@@ -70,7 +70,6 @@ def _graph_of(request: FileRequest) -> onnx_ir.Model:
     from transformers.exporters import OnnxConfig, OnnxExporter
 
     # A batch of one freezes the batch dimension, so it is traced with two.
-    model = request.model()
     sample = request.samples(2, request.length or min(16, request.max_length))
     batch = {0: torch.export.Dim("batch", max=1 << 16)}
     length = {1: torch.export.Dim.STATIC if request.length is not None else _lengths(request)}

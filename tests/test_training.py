@@ -169,6 +169,20 @@ def test_an_example_is_drawn_with_all_its_items():
     assert batch.item_R.tolist() == [0, 1, 2, 3]
 
 
+def test_windows_of_a_text_are_drawn_apart():
+    apart = replace(TASK, data=replace(TASK.data, apart=True))
+    items = text_items([[5, 6], [7], [8, 5, 6], [6], [7, 7]], [0, 1, -100, 1, 1], example=[0, 0, 1, 3, 3])
+    plain = TrainingData.plain([items], apart)
+    assert plain.examples.tolist() == [[0, 0], [0, 1], [0, 2], [0, 3], [0, 4]]
+    assert plain.lengths.tolist() == [2, 1, 3, 1, 2]
+    assert labelled(plain).examples.tolist() == [[0, 0], [0, 1], [0, 3], [0, 4]]
+    weighted = replace(plain, weights=(np.array([2.0, 1.0, 1.0, 0.5], np.float32),))
+    batch = weighted.fetch([4, 1])
+    assert batch.inputs["input_ids"].tolist() == [[7, 7], [7, 0]]
+    assert batch.weight_R.tolist() == [0.5, 2.0]
+    assert replace(weighted, oversampled=True).draws.tolist() == [2.0, 2.0, 1.0, 0.5, 0.5]
+
+
 def test_examples_of_several_splits_are_padded_together():
     first, second = text_items([[5, 6, 7]], [1]), text_items([[8], [7, 8]])
     said = np.ones((1, 2), np.float32), np.arange(4.0).reshape(2, 2)

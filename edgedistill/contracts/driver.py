@@ -85,6 +85,8 @@ class Driver:
             be timed apart. A name may come again; its times add up.
         token_axes: by the name of an output or of a state between the calls, the axis that runs over an item's tokens.
             Files of fixed lengths are padded and cut there. Sequence columns have theirs at 1.
+        probe: (graphs by component, items) -> what a file is asked besides when it is verified, by name: what the
+            task's judge checks beside what `TaskModel.probe` gives of the torch model.
     """
 
     components: tuple[str, ...]
@@ -92,6 +94,7 @@ class Driver:
     answer: Callable[[Mapping[str, Graph], Items, Integers], Answers]
     phases: Callable[[Mapping[str, Graph], Arrays], Iterator[str]]
     token_axes: Mapping[str, int] = field(default_factory=dict)
+    probe: Callable[[Mapping[str, Graph], Items], Arrays] | None = None
 
 
 def feeds_of(ports: Mapping[str, Port], given: Arrays) -> dict[str, Array]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from edgedistill.arrays import Booleans, Floats
+from edgedistill.arrays import Arrays, Booleans, Floats
 
 from .answers import Answers, References
 from .metric import Metric
@@ -60,6 +60,13 @@ class Judge:
         no
             run made.
         confidence: None for a task whose answers don't tell how sure they are.
+        guess: (references) -> the answers of one who knows which right answers there are, but not where: what chance
+            is, for answers that tell of the right one and so can't change places. None: the same answers in random
+            order.
+        checks: (what `TaskModel.probe` gave, what `Driver.probe` gave of its file) -> shares from 0 to 1 by name, 1
+            where all is as it should be. None for a task without such probes.
+        lists_flips: whether a person can look through the single decisions in which a file differs from its torch
+            model; False where an example has hundreds.
     """
 
     metrics: Mapping[str, Metric]
@@ -70,3 +77,6 @@ class Judge:
     as_references: Callable[[Answers], References] | None = None
     confidence: Confidence | None = None
     misfit: Callable[[Answers, Sequence[str]], str | None] | None = None
+    guess: Callable[[References], Answers] | None = None
+    checks: Callable[[Arrays, Arrays], Mapping[str, float]] | None = None
+    lists_flips: bool = True

@@ -43,6 +43,9 @@ class DataColumns:
         in_training: whether the training data must have right answers; else only validation and test have them, and
             nothing is learned from them.
         texts: columns of free text, which may be changed without the labels losing their place.
+        forms: other sets of columns in place of `required`, of which a row is made as well (`messages` instead of
+            `text`); the recipe chooses one by naming its columns.
+        self_supervised: whether the right answers are part of the inputs (the next token), so that every row has them.
     """
 
     required: tuple[str, ...]
@@ -50,11 +53,29 @@ class DataColumns:
     optional: tuple[str, ...] = ()
     texts: tuple[str, ...] = ()
     in_training: bool = True
+    forms: tuple[tuple[str, ...], ...] = ()
+    self_supervised: bool = False
 
     @property
     def known(self) -> tuple[str, ...]:
         """All of them."""
-        return (*self.required, *((self.labels,) if self.labels else ()), *self.optional)
+        others = (column for form in self.forms for column in form)
+        return (*self.required, *((self.labels,) if self.labels else ()), *self.optional, *others)
+
+    @property
+    def learned(self) -> bool:
+        """Whether the training data has right answers."""
+        return self.in_training and (self.labels is not None or self.self_supervised)
+
+    def read(self, named: Mapping[str, str]) -> dict[str, str]:
+        """The columns that are read of a data set, each with its name there.
+
+        Args:
+            named: what the recipe calls them.
+        """
+        chosen = next((form for form in self.forms if set(form) & set(named)), self.required)
+        always = (*chosen, *((self.labels,) if self.labels else ()))
+        return {key: named.get(key, key) for key in always} | {key: named[key] for key in self.optional if key in named}
 
 
 @dataclass(frozen=True)
@@ -82,6 +103,8 @@ class TaskData:
         references: (items) -> one entry for every decision that a model makes of them, in the order of `answers`, with
             the right answer where there is one.
         show: (row, columns) -> a raw row as a person reads it.
+        apart: whether training draws items, and not whole examples: where they are windows of one text, of which a long
+            one alone would be too much for a step.
     """
 
     columns: DataColumns
@@ -91,11 +114,12 @@ class TaskData:
     encode: Callable[[Mapping[str, Sequence[object]], Encoder], Items]
     references: Callable[[Items], References]
     show: Callable[[Mapping[str, object], Mapping[str, str]], str]
+    apart: bool = False
 
 
 @dataclass(frozen=True)
 class Head:
-    """The output layer over a vocabulary: logits (D, V) = states (D, H) x `weight_VH`, transposed, + `bias_V`."""
+    """The output layer over a vocabulary: logits (D, V) = hidden states (D, H) @ `weight_VH`.T + `bias_V`."""
 
     weight_VH: torch.Tensor  # noqa: N815
     bias_V: torch.Tensor | None = None  # noqa: N815
@@ -121,13 +145,18 @@ class TaskModel:
             is 0. None for a task that learns from its teacher alone.
         logits: (outputs, batch) -> (D, C), where the task's soft targets are over classes or a vocabulary; None for a
             task whose answers are no distribution.
-        answers_of_logits: (logits (D, C)) -> values of the answers of a model that gives these; None without `logits`.
+        answers_of_logits: (logits (D, C)) -> values of the answers of a model that gives these; None without `logits`,
+            and for a task that knows no right and wrong.
+        packed: what `forward` gives, from fewer padded places (several items in one row); taken where nothing of a pass
+            is seen but its outputs. None: nothing is saved.
         states: (model, batch) -> (D, H) the last hidden states of the decisions, of which `head` makes `logits`: what a
             loss or a recording takes instead, where (D, C) at once would be too much. None where C is small.
         head: (model) -> its output layer, shared with its embeddings or not; None with `states` only. It raises
             `UserError` for a model whose logits are another function of its last states.
         right: (batch) -> (D,) int64 the number of the right class or token of each decision, any where it isn't known:
             what `hard_label` learns of a model that gives `states`, by cross-entropy. None without `states`.
+        probe: (model, items) -> what a file of it is asked besides when it is verified (`Driver.probe`), by name.
+        ask: (model, batch) -> what `answers` gives of `forward`, in bounded memory; None: through these.
     """
 
     auto_class: Callable[[], AutoClass]
@@ -140,9 +169,12 @@ class TaskModel:
     loss: Callable[[Tensors, Tensors, float], torch.Tensor] | None = None
     logits: Callable[[Tensors, Tensors], torch.Tensor] | None = None
     answers_of_logits: Callable[[Floats], Arrays] | None = None
+    packed: Callable[[PreTrainedModel, Tensors], Tensors] | None = None
     states: Callable[[PreTrainedModel, Tensors], torch.Tensor] | None = None
     head: Callable[[PreTrainedModel], Head] | None = None
     right: Callable[[Tensors], torch.Tensor] | None = None
+    probe: Callable[[PreTrainedModel, Items], Arrays] | None = None
+    ask: Callable[[PreTrainedModel, Tensors], Tensors] | None = None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -169,8 +201,7 @@ class Task(Versioned):
     @property
     def learns_labels(self) -> bool:
         """Whether a model can be trained on the task's own labels, without a teacher."""
-        columns = self.data.columns
-        return self.model.loss is not None and columns.labels is not None and columns.in_training
+        return self.model.loss is not None and self.data.columns.learned
 
     def fault(self, name: str) -> str | None:
         """Why this cannot be used under that name, or None."""

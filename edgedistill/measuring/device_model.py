@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgedistill import plugins
-from edgedistill.arrays import Integers
+from edgedistill.arrays import Arrays, Integers
 from edgedistill.contracts.answers import Answers
 from edgedistill.contracts.driver import Port
 from edgedistill.contracts.items import Items
@@ -128,6 +128,20 @@ class Opened:
         numbers = None if chosen is None else [int(number) for number in chosen]
         self.child.ask("answer", file=str(given), output=str(output), chosen=numbers, batch=batch)
         return Answers.open(output)
+
+    def probe(self, items: Items) -> Arrays:
+        """What its task asks a file besides (`Driver.probe`).
+
+        Raises:
+            EdgedistillError: it cannot be run.
+        """
+        from safetensors.numpy import load_file
+
+        given, output = self.scratch / "asked.safetensors", self.scratch / "probed.safetensors"
+        items.save(given)
+        self.child.ask("probe", file=str(given), output=str(output))
+        found: Arrays = load_file(output)
+        return found
 
     def cost(self, items: Items, batch: int, length: int | None) -> Cost:
         """Its instructions on 32 batches of these items, after a few runs: what the first alone cost would be taken

@@ -94,7 +94,8 @@ def fidelity_figures(found: Judged) -> FidelityFigures:
 
 
 def flips(judge: Judge, found: Judged, names: Sequence[str], show: Callable[[int], str]) -> tuple[Flip, ...]:
-    """The decisions in which a model differs from the one that it should repeat, as a person reads them.
+    """The decisions in which a model differs from the one that it should repeat, as a person reads them; none of a
+    task that has too many.
 
     Args:
         names: of the labels.
@@ -103,6 +104,8 @@ def flips(judge: Judge, found: Judged, names: Sequence[str], show: Callable[[int
     fidelity, expected, references = found.fidelity, found.expected, found.references
     assert fidelity is not None, "answers were expected"
     assert expected is not None, "answers were expected"
+    if not judge.lists_flips:
+        return ()
     places = np.flatnonzero(~fidelity.agree)
     said, meant = (judge.texts(each.where(places), names) for each in (found.answers, expected))
     right = judge.texts(references.where(places), names) if references is not None else [""] * len(places)

@@ -135,6 +135,19 @@ class Worker:
         answer(self._driver, self._model.graphs(items.columns), items, asked, batch).save(Path(output))
         return {"items": len(asked)}
 
+    def probe(self, file: str, output: str) -> dict[str, object]:
+        """Write what the model's task asks a file besides its answers, of these items."""
+        from safetensors.numpy import save_file
+
+        from edgedistill.contracts.items import Items
+
+        items = Items.open(Path(file))
+        assert self._driver is not None, "load comes first"
+        assert self._driver.probe is not None, "its judge has checks"
+        assert self._model is not None, "load comes first"
+        save_file(dict(self._driver.probe(self._model.graphs(items.columns), items)), output)
+        return {}
+
     def make(self, order: Mapping[str, object]) -> dict[str, object]:
         """Make a target's files."""
         from edgedistill.exporting import Order, fill

@@ -91,7 +91,7 @@ def _flips(files: RunFiles) -> dict[str, tuple[Flip, ...]]:
     return {
         row.id: tuple(Flip.model_validate(each.model_dump()) for each in files.verified(row).flips)
         for row in files.settings.candidates
-        if not row.emulated and files.failure(row) is None
+        if files.judge.lists_flips and not row.emulated and files.failure(row) is None
     }
 
 

@@ -50,6 +50,7 @@ def _measured(row: Candidate, files: RunFiles, judging: Judging) -> CandidateRes
             "max_abs_diff": fidelity.max_abs_diff,
             "mean_abs_diff": fidelity.mean_abs_diff,
             "mean_divergence": fidelity.mean_divergence,
+            "checks": dict(verified.checks),
             "host": HOST,
             "file_bytes": seen.file_bytes,
             "latency_ms": seen.latency_ms.model_dump(),

@@ -80,7 +80,7 @@ class EvaluatedRun:
         task = plugins.task(self.recipe.task.type)
         folder = self.model_folder(model)
         tokenizer = load_tokenizer(folder)
-        columns = {key: key for key in task.data.columns.known if key in rows[0] or key == task.data.columns.labels}
+        columns = task.data.columns.read({key: key for key in task.data.columns.known if key in rows[0]})
         table = Dataset.from_list([dict(row) for row in rows])
         items = encode(table, task, Encoder(columns, tokenizer, {}, self.recipe.data.max_length))
         return predict(load_model(task.model.auto_class(), folder, None, head_required=True), task, items)

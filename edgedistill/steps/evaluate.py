@@ -14,7 +14,9 @@ from .kinds.evaluate import Inputs, Settings
 
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> Evaluation:
-    """Publish `SPLIT.safetensors` and `ood-NAME.safetensors` (answers)."""
+    """Publish `SPLIT.safetensors` and `ood-NAME.safetensors` (answers), `probe.safetensors` of a task that has one."""
+    from safetensors.numpy import save_file
+
     from edgedistill.data import PreparedData
     from edgedistill.inference import predict
     from edgedistill.models import load_model
@@ -29,7 +31,10 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> E
         value=task.judge.metrics[settings.task.metric].score(answers, task.data.references(items)),
         answers=FileName(f"{settings.split}.safetensors"),
         ood={name: FileName(f"ood-{name}.safetensors") for name in settings.ood},
+        probe=FileName("probe.safetensors") if task.model.probe and settings.split == "validation" else None,
     )
+    if task.model.probe is not None and made.probe is not None:
+        save_file(dict(task.model.probe(model, items)), folder / made.probe)
     answers.save(folder / made.answers)
     if inputs.elsewhere is not None:
         elsewhere = PreparedData.of(DataInputs(inputs.elsewhere))

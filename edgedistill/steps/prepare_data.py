@@ -39,8 +39,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> T
     source, names = settings.train, settings.labels
     name = described(source)
     read = task.data.columns
-    columns = {key: settings.columns.get(key, key) for key in read.known if key not in read.optional}
-    columns |= {key: settings.columns[key] for key in read.optional if key in settings.columns}
+    columns = read.read(settings.columns)
     wanted = Wanted.of(task, columns, label=read.in_training)
     raw = read_rows(source, "data.train", context.scratch / "cache", wanted)
     refuse_changed("data.train", source, settings.content)

@@ -98,11 +98,10 @@ def _refuse_chance(
         return
     sentence = (
         f"teacher.model: '{teacher.model}' is no better than chance: it {found.beside('validation')}, and "
-        f"{100 * found.p:.0f}% of orders are as good"
+        f"{100 * found.p:.0f}% of {'resamples' if found.guessed else 'orders'} are as good"
     )
     if not teacher.accept_chance:
-        raise UserError(
-            f"{sentence}; check the order of its labels (data.labels says what each is called), give "
-            "teacher.fine_tune, or go on with teacher.accept_chance: true"
-        )
+        named = "check the order of its labels (data.labels says what each is called)"
+        advice = named if task.data.columns.labels else "expected another model, or data that it knows"
+        raise UserError(f"{sentence}; {advice}, give teacher.fine_tune, or go on with teacher.accept_chance: true")
     context.progress.say(f"      warning: {sentence}; accepted by teacher.accept_chance")

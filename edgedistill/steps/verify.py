@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgedistill import plugins
 from edgedistill.contracts.answers import Answers
@@ -12,6 +13,11 @@ from edgedistill.store.records.base import FileName, plain
 from edgedistill.store.records.files import Verified
 
 from .kinds.verify import Inputs, Settings
+
+if TYPE_CHECKING:
+    from edgedistill.contracts.items import Items
+    from edgedistill.contracts.judge import Judge
+    from edgedistill.measuring.device_model import Opened
 
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> Verified:
@@ -33,6 +39,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> V
         found = answer_and_judge(opened, task.judge, asked)
         # Scales that a file computes from its input (int8-dynamic) are those of the whole batch, padding included.
         together = None if files.lengths else answer_and_judge(opened, task.judge, asked, BATCHED)
+        checks = _checks(inputs, task.judge, opened, items)
     made = Verified(
         answers=FileName("validation.safetensors"),
         answers_batched=FileName("validation_batched.safetensors") if together is not None else None,
@@ -42,8 +49,20 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> V
         agreement_batched=fidelity_figures(together).agreement if together is not None else None,
         value_batched=together.figures[metric] if together is not None else None,
         flips=flips(task.judge, found, data.labels, lambda example: task.data.show(raw[example], data.columns)),
+        checks=checks,
     )
     found.answers.save(folder / made.answers)
     if together is not None and made.answers_batched is not None:
         together.answers.save(folder / made.answers_batched)
     return made
+
+
+def _checks(inputs: Inputs, judge: Judge, opened: Opened, items: Items) -> dict[str, float]:
+    """What the task checks of a file besides its answers; nothing of most tasks."""
+    from safetensors.numpy import load_file
+
+    reference = inputs.reference
+    if judge.checks is None or reference.record.probe is None:
+        return {}
+    expected = load_file(reference.path(reference.record.probe))
+    return dict(judge.checks(expected, opened.probe(items)))

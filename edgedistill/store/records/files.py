@@ -106,6 +106,9 @@ class Verified(Record):
     agreement_batched: float | None
     value_batched: float | None
     flips: tuple[Flip, ...]
+    """None of a task that doesn't list them."""
+    checks: Mapping[str, float] = {}
+    """Shares from 0 to 1 by name, of a task that checks more than answers (`Judge.checks`)."""
 
 
 class Latency(Spec):

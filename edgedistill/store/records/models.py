@@ -119,3 +119,5 @@ class Evaluation(Record):
     answers: FileName
     ood: Mapping[str, FileName] = {}
     """By the name of the set, what it says of that."""
+    probe: FileName | None = None
+    """What its files are asked besides (`TaskModel.probe`), of a task that asks something."""

@@ -1,0 +1,207 @@
+"""The data half of language models: plain text, prompt with completion, or chat, cut into windows of tokens."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgedistill.arrays import Array, Booleans, Integers
+from edgedistill.contracts.items import Items
+from edgedistill.contracts.task import DataColumns, Encoder
+from edgedistill.errors import shown
+
+from ._language_chat import Spans, rendered
+from ._language_items import BYTES, MASK, NEXT, NONE, TOKENS, columns
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+TEXT, PROMPT, COMPLETION, MESSAGES = "text", "prompt", "completion", "messages"
+
+COLUMNS = DataColumns(
+    (TEXT,),
+    None,
+    texts=(TEXT, PROMPT, COMPLETION),
+    forms=((PROMPT, COMPLETION), (MESSAGES,)),
+    self_supervised=True,
+)
+
+
+def problem(row: Mapping[str, object], named: Mapping[str, str], labelled: bool) -> str | None:
+    """What is wrong with a raw row, or None."""
+    for key in (TEXT, PROMPT, COMPLETION):
+        if key not in named:
+            continue
+        value = row.get(named[key])
+        if not isinstance(value, str):
+            return f"'{named[key]}' is {shown(value)}, expected text"
+        if not value and key != PROMPT:
+            return f"'{named[key]}' is empty, expected text"
+    return _messages_problem(row.get(named[MESSAGES]), named[MESSAGES]) if MESSAGES in named else None
+
+
+def _messages_problem(messages: object, name: str) -> str | None:
+    if not isinstance(messages, list) or not messages:
+        return f"'{name}' is {shown(messages)}, expected a list of messages"
+    for number, each in enumerate(messages, start=1):
+        if not isinstance(each, dict) or not all(isinstance(each.get(key), str) for key in ("role", "content")):
+            return f"message {number} of '{name}' is {shown(each)}, expected an object with the texts role and content"
+    if not any(each["role"] == "assistant" and each["content"] for each in messages):
+        return f"'{name}' has no message of the role assistant, expected one at least: nothing else is learned"
+    return None
+
+
+def show(row: Mapping[str, object], named: Mapping[str, str]) -> str:
+    """The whole text; of a chat, its messages as JSON."""
+    if MESSAGES in named:
+        return json.dumps(row[named[MESSAGES]], ensure_ascii=False)
+    return "".join(str(row[named[key]]) for key in (TEXT, PROMPT, COMPLETION) if key in named)
+
+
+@dataclass(frozen=True)
+class _Document:
+    """One row, tokenised."""
+
+    ids: Integers
+    """(n,)"""
+    bytes: Integers
+    """(n,) of the text that each token adds."""
+    asked: Booleans
+    """(n,) whether it is to be predicted."""
+
+
+def encode(rows: Mapping[str, Sequence[object]], encoder: Encoder) -> Items:
+    """Windows of `max_length` tokens of each row's text, and what follows each of them.
+
+    Raises:
+        UserError: messages that the tokenizer's chat template doesn't take.
+    """
+    tokenizer = encoder.tokenizer
+    assert tokenizer is not None, "text tasks have a tokenizer"
+    documents = _documents(rows, encoder.columns, tokenizer)
+    parts = [_windows(document, encoder.max_length) for document in documents]
+    lengths = np.array([len(ids) for windows in parts for ids, _, _ in windows], np.int64)
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    ids, following, added = (
+        np.concatenate([window[place] for windows in parts for window in windows] or [np.zeros(0, np.int64)])
+        for place in range(3)
+    )
+    values: dict[str, Array] = {
+        TOKENS: ids.astype(np.int64),
+        MASK: np.ones(len(ids), np.int64),
+        NEXT: following.astype(np.int32),
+        BYTES: added.astype(np.int32),
+    }
+    named = columns(tokenizer.pad_token_id or 0)
+    example = np.repeat(np.arange(len(parts)), [len(windows) for windows in parts]).astype(np.int64)
+    return Items(named, values, dict.fromkeys(named, offsets), example, TOKENS).checked()
+
+
+def _windows(document: _Document, length: int) -> list[tuple[Integers, Integers, Integers]]:
+    """(inputs, what follows each, its bytes) of each window in which something is asked; of the first, if of none."""
+    inputs = document.ids[:-1] if len(document.ids) > 1 else document.ids
+    following = np.full(len(inputs), NONE, np.int64)
+    added = np.zeros(len(inputs), np.int64)
+    if len(document.ids) > 1:
+        following = np.where(document.asked[1:], document.ids[1:], NONE)
+        added = np.where(document.asked[1:], document.bytes[1:], 0)
+    starts = [*range(0, len(inputs), length), len(inputs)]
+    every: list[tuple[Integers, Integers, Integers]] = [
+        (inputs[a:b], following[a:b], added[a:b]) for a, b in pairwise(starts)
+    ]
+    return [window for window in every if (window[1] != NONE).any()] or every[:1]
+
+
+def _documents(
+    rows: Mapping[str, Sequence[object]], named: Mapping[str, str], tokenizer: PreTrainedTokenizerBase
+) -> list[_Document]:
+    if MESSAGES in named:
+        chats = [rendered(tokenizer, messages) for messages in rows[named[MESSAGES]]]
+        texts, spans = [text for text, _ in chats], [own for _, own in chats]
+        return [
+            _document(ids, places, text, own, tokenizer, start=False, end=False)
+            for ids, places, text, own in zip(*_tokens(texts, tokenizer, special=False), texts, spans, strict=True)
+        ]
+    if COMPLETION in named:
+        prompts, completions = ([str(text) for text in rows[named[key]]] for key in (PROMPT, COMPLETION))
+        texts = [prompt + completion for prompt, completion in zip(prompts, completions, strict=True)]
+        spans = [[(len(prompt), len(text))] for prompt, text in zip(prompts, texts, strict=True)]
+    else:
+        texts = [str(text) for text in rows[named[TEXT]]]
+        spans = [[(0, len(text))] for text in texts]
+    return [
+        _document(ids, places, text, own, tokenizer, start=True, end=COMPLETION in named)
+        for ids, places, text, own in zip(*_tokens(texts, tokenizer, special=True), texts, spans, strict=True)
+    ]
+
+
+def _tokens(
+    texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, *, special: bool
+) -> tuple[list[Integers], list[Integers]]:
+    """Of each text, (n,) ids and (n, 2) the characters of each token."""
+    found = tokenizer(
+        list(texts),
+        add_special_tokens=special,
+        return_offsets_mapping=True,
+        return_attention_mask=False,
+        return_token_type_ids=False,
+        verbose=False,  # a text longer than the model is cut into windows
+    )
+    ids: list[Integers] = [np.asarray(each, np.int64) for each in found["input_ids"]]
+    return ids, [np.asarray(each, np.int64).reshape(-1, 2) for each in found["offset_mapping"]]
+
+
+def _document(
+    ids: Integers,
+    places: Integers,
+    text: str,
+    asked: Spans,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    start: bool,
+    end: bool,
+) -> _Document:
+    """A text's tokens.
+
+    Args:
+        ids: (n,)
+        places: (n, 2) first character of each and the one behind its last; (0, 0) of those that stand for none.
+        asked: the characters that are to be predicted, as (first, behind the last); a token counts by its first one.
+        start: whether the text begins with the token that begins one (or else ends one), so that its first token is
+            predicted too.
+        end: whether it ends with the token that ends one, which is predicted too.
+    """
+    added = _bytes_added(text, places)
+    own = np.zeros(len(ids), np.bool_)
+    for first, behind in asked:
+        own |= (places[:, 0] >= first) & (places[:, 0] < behind) & (places[:, 1] > places[:, 0])
+    opening = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+    if start and opening is not None and (not len(ids) or ids[0] != opening):
+        ids, added, own = np.insert(ids, 0, opening), np.insert(added, 0, 0), np.insert(own, 0, False)
+    closing = tokenizer.eos_token_id
+    if end and closing is not None:
+        if ids[-1] != closing:
+            ids, added, own = np.append(ids, closing), np.append(added, 0), np.append(own, True)
+        own[-1] = True
+    return _Document(ids, added, own)
+
+
+def _bytes_added(text: str, places: Integers) -> Integers:
+    """(n,) by how many bytes of the text each token goes further than those before it: every byte counts once.
+
+    A character of several tokens counts with the first of them; characters that no token stands for (what a tokenizer
+    normalises away) count with the next token, at the end with the last.
+    """
+    points = np.frombuffer(text.encode("utf-32-le"), np.uint32)
+    widths = 1 + (points >= 0x80).astype(np.int64) + (points >= 0x800) + (points >= 0x10000)
+    before = np.concatenate([[0], np.cumsum(widths)])
+    reached = np.maximum.accumulate(before[places[:, 1]]) if len(places) else np.zeros(0, np.int64)
+    if len(reached):
+        last = int(np.flatnonzero(reached == reached[-1])[0])  # special tokens behind it stand for nothing
+        reached[last:] = before[-1]
+    return np.diff(reached, prepend=0)

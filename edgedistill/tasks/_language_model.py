@@ -1,0 +1,182 @@
+"""The torch half of language models: a causal model from `transformers`, asked for the next token.
+
+Shapes: B items of T tokens, D decisions, V tokens of the vocabulary, H hidden size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from edgedistill.arrays import Arrays
+from edgedistill.contracts.items import Items
+from edgedistill.contracts.task import AutoClass, Head
+from edgedistill.contracts.tensors import Tensors
+from edgedistill.errors import UserError
+
+from ._language_device import IDS, KEPT, LOG_P, LOG_PS, LOGITS, POSITIONS
+from ._language_items import MASK, NEXT, NONE, TOKENS
+from ._language_packing import FAMILIES, Packed, packed
+from ._language_probe import ALONE, beginnings
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedConfig, PreTrainedModel
+
+    from edgedistill.recipe import Architecture
+
+_ROWS = 1024
+"""Decisions whose logits are held at once."""
+_NOT_LINEAR = ("final_logit_softcapping", "logit_scale", "logits_scaling", "output_multiplier_scale")
+"""Entries of a configuration by which logits are more than a linear map of the last hidden states."""
+
+
+def auto_class() -> AutoClass:
+    """`AutoModelForCausalLM`."""
+    from transformers import AutoModelForCausalLM
+
+    return AutoModelForCausalLM  # type: ignore[no-any-return,unused-ignore]
+
+
+def scratch_config(
+    architecture: Architecture, vocabulary: int, length: int, items: Items, entries: Mapping[str, object]
+) -> PreTrainedConfig:
+    """There is none: the vocabulary that is learned for a teacher from nothing can't write every text.
+
+    Raises:
+        UserError: always.
+    """
+    raise UserError("teacher.scratch: 'text-generation' has no teacher from nothing; expected 'model'")
+
+
+def unsuitable(config: Mapping[str, object]) -> str | None:
+    """Why a model reads no text from left to right."""
+    if config.get("is_encoder_decoder"):
+        return "an encoder and a decoder, expected a decoder alone"
+    return None
+
+
+def forward(model: PreTrainedModel, inputs: Tensors) -> Tensors:
+    """`logits` (B, T, V). Where no positions are given, padding stands on the right, and no token sees it."""
+    if POSITIONS in inputs:
+        mask, positions = inputs[MASK], inputs[POSITIONS]
+        found = model(input_ids=inputs[TOKENS], attention_mask=mask, position_ids=positions, use_cache=False)
+        return {LOGITS: found.logits}
+    return {LOGITS: model(input_ids=inputs[TOKENS], use_cache=False).logits}
+
+
+def forward_packed(model: PreTrainedModel, inputs: Tensors) -> Tensors:
+    """What `forward` gives, short items side by side in one row where that saves some."""
+    rows = _packed(model, inputs)
+    if rows is None:
+        return forward(model, inputs)
+    found = model(input_ids=rows.tokens, position_ids=rows.positions, use_cache=False)
+    return {LOGITS: rows.unpacked(found.logits)}
+
+
+def _packed(model: PreTrainedModel, inputs: Tensors) -> Packed | None:
+    known = model.config.get_text_config().model_type in FAMILIES
+    return packed(inputs[TOKENS], inputs[MASK]) if known else None
+
+
+def logits(outputs: Tensors, batch: Tensors) -> torch.Tensor:
+    """(D, V) of the tokens that are asked for."""
+    return outputs[LOGITS][_asked(batch)]
+
+
+def loss(outputs: Tensors, batch: Tensors, smoothing: float) -> torch.Tensor:
+    """(D,) cross-entropy of the next token in nats; label smoothing as in Szegedy et al. 2016, section 7."""
+    from torch.nn import functional
+
+    return functional.cross_entropy(
+        _full(logits(outputs, batch)), right(batch), label_smoothing=smoothing, reduction="none"
+    )
+
+
+def answers(outputs: Tensors, batch: Tensors) -> Tensors:
+    """`log_p` (D,) of the right token, `ids` and `log_ps` (D, K) of the likeliest."""
+    return _scored(logits(outputs, batch), right(batch))
+
+
+def states(model: PreTrainedModel, batch: Tensors) -> torch.Tensor:
+    """(D, H) what the model makes its logits of."""
+    rows = _packed(model, batch)
+    if rows is None:
+        hidden: torch.Tensor = model.base_model(input_ids=batch[TOKENS], use_cache=False).last_hidden_state
+        return hidden[_asked(batch)]
+    found = model.base_model(input_ids=rows.tokens, position_ids=rows.positions, use_cache=False)
+    return rows.unpacked(found.last_hidden_state)[_asked(batch)]
+
+
+def head(model: PreTrainedModel) -> Head:
+    """The output layer.
+
+    Raises:
+        UserError: the model scales or bends its logits after it.
+    """
+    config, bent = model.config.get_text_config(), _bent(model)
+    layer = model.get_output_embeddings()
+    if layer is None or bent:
+        what = f"{bent[0]} in its config.json" if bent else "no output layer over its vocabulary"
+        raise UserError(
+            f"the '{config.model_type}' model has {what}; expected logits that are linear in its last states"
+        )
+    return Head(layer.weight, getattr(layer, "bias", None))
+
+
+def _bent(model: PreTrainedModel) -> list[str]:
+    """What else makes logits of the last states than the output layer."""
+    config = model.config.get_text_config()
+    return [name for name in _NOT_LINEAR if getattr(config, name, None) not in (None, 1)]
+
+
+def ask(model: PreTrainedModel, batch: Tensors) -> Tensors:
+    """What `answers` gives of `forward`, some decisions at a time."""
+    import torch
+
+    if _bent(model):
+        return answers(forward(model, batch), batch)
+    own, tokens, layer = states(model, batch), right(batch), model.get_output_embeddings()
+    parts = [_scored(layer(own[i : i + _ROWS]), tokens[i : i + _ROWS]) for i in range(0, max(len(own), 1), _ROWS)]
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+
+def probe(model: PreTrainedModel, items: Items) -> Arrays:
+    """Greedy continuations (P, N) of a few beginnings, each alone."""
+    import numpy as np
+    import torch
+
+    starts, count = beginnings(items)
+    device = next(model.parameters()).device
+    found = []
+    with torch.inference_mode():
+        for start in starts:
+            said, cache, given = list[int](), None, torch.tensor([start], device=device)
+            while len(said) < count:
+                step = model(input_ids=given, past_key_values=cache, use_cache=True)
+                cache, said = step.past_key_values, [*said, int(step.logits[0, -1].argmax())]
+                given = torch.tensor([said[-1:]], device=device)
+            found.append(said)
+    return {ALONE: np.array(found, np.int64)}
+
+
+def _scored(rows: torch.Tensor, tokens: torch.Tensor) -> Tensors:
+    import torch
+
+    log_p = torch.log_softmax(_full(rows), dim=-1)
+    values, ids = log_p.topk(min(KEPT, log_p.shape[-1]), dim=-1)
+    return {LOG_P: log_p.gather(-1, tokens[:, None])[:, 0], IDS: ids.to(torch.int32), LOG_PS: values}
+
+
+def _asked(batch: Tensors) -> torch.Tensor:
+    return batch[NEXT] != NONE
+
+
+def right(batch: Tensors) -> torch.Tensor:
+    """(D,) the next token."""
+    return batch[NEXT][_asked(batch)].long()
+
+
+def _full(rows: torch.Tensor) -> torch.Tensor:
+    """float32 for half-precision tensors: a softmax over a vocabulary loses too much in them."""
+    return rows.float() if rows.element_size() < 4 else rows

@@ -1,0 +1,65 @@
+"""What a file of a language model is asked besides: to go on from a few beginnings, in several ways that must agree.
+Numpy only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from edgedistill.arrays import Array, Arrays, Integers, evenly_spaced
+from edgedistill.contracts.driver import Graph
+from edgedistill.contracts.items import Items
+
+from ._language_device import MODEL, greedy, reader
+from ._language_items import TOKENS
+
+ALONE, TOGETHER, AT_ONCE = "alone", "together", "at_once"
+"""Greedy continuations (P, N): token by token from the cache, of each beginning alone; of all in one padded batch; and
+what is likeliest at each place when a beginning with its continuation is read in one pass."""
+_BEGINNINGS, _TOKENS, _CONTINUED = 16, 16, 64
+
+
+def beginnings(items: Items) -> tuple[list[list[int]], int]:
+    """The first tokens of items evenly spread over the longer half, of different lengths; and how many tokens may
+    follow, so that none becomes longer than the longest item."""
+    longest = int(items.lengths.max(initial=1))
+    long_enough = np.flatnonzero(items.lengths >= max(1, longest // 2))
+    most = max(1, min(_TOKENS, longest // 2))
+    found = []
+    for number, place in enumerate(evenly_spaced(len(long_enough), _BEGINNINGS)):
+        start = int(items.offsets[TOKENS][long_enough[place]])
+        length = max(1, most - number % 4)
+        found.append(items.values[TOKENS][start : start + length].astype(int).tolist())
+    return found, max(1, min(_CONTINUED, longest - most))
+
+
+def probe(graphs: Mapping[str, Graph], items: Items) -> dict[str, Array]:
+    """The continuations of a file."""
+    graph = graphs[MODEL]
+    starts, count = beginnings(items)
+    alone = np.concatenate([greedy(graph, [start], count) for start in starts])
+    at_once = []
+    for start, said in zip(starts, alone, strict=True):
+        logits = reader(graph).advance(np.array([[*start, *said]], np.int64))
+        at_once.append(logits[0, len(start) - 1 : -1].argmax(axis=-1))
+    return {ALONE: alone, TOGETHER: greedy(graph, starts, count), AT_ONCE: np.stack(at_once)}
+
+
+def checks(expected: Arrays, found: Arrays) -> Mapping[str, float]:
+    """Shares of tokens: of torch's greedy continuations that the file repeats, up to the first that differs; of the
+    file's own, that it repeats in a padded batch up to the first that differs, and that are likeliest without a cache.
+    And the share of continuations that are torch's to the last token."""
+    alone = np.asarray(found[ALONE], np.int64)
+    wanted = np.asarray(expected[ALONE], np.int64)
+    return {
+        "greedy_tokens": _repeated(wanted, alone),
+        "greedy_texts": float((wanted == alone).all(axis=1).mean()),
+        "padded_tokens": _repeated(alone, np.asarray(found[TOGETHER], np.int64)),
+        "uncached_tokens": float((alone == found[AT_ONCE]).mean()),
+    }
+
+
+def _repeated(wanted: Integers, said: Integers) -> float:
+    """Share of tokens before the first difference of each row: behind it, both go on from different texts."""
+    return float(np.logical_and.accumulate(wanted == said, axis=1).mean())

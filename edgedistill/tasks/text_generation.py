@@ -1,0 +1,46 @@
+"""Text generation: the next token of plain text, of completions of prompts, or of an assistant's part of a chat."""
+
+from __future__ import annotations
+
+from edgedistill.contracts.task import Task, TaskData, TaskModel
+
+from . import _language_data as data
+from . import _language_model as model
+from ._language_device import LOGITS
+from ._language_items import references
+from ._language_judge import JUDGE
+
+TASK = Task(
+    api=1,
+    name="text-generation",
+    version=1,
+    data=TaskData(
+        columns=data.COLUMNS,
+        tokens=True,
+        problem=data.problem,
+        label_names=lambda rows, columns: [],
+        encode=data.encode,
+        references=references,
+        show=data.show,
+        apart=True,
+    ),
+    model=TaskModel(
+        auto_class=model.auto_class,
+        scratch_config=model.scratch_config,
+        configuration=lambda labels: {},
+        unsuitable=model.unsuitable,
+        outputs=(LOGITS,),
+        forward=model.forward,
+        packed=model.forward_packed,
+        answers=model.answers,
+        loss=model.loss,
+        logits=model.logits,
+        states=model.states,
+        head=model.head,
+        right=model.right,
+        probe=model.probe,
+        ask=model.ask,
+    ),
+    judge=JUDGE,
+    device="edgedistill.tasks._language_driver",
+)

@@ -1,0 +1,154 @@
+"""What a text is for a language model: every token is decided once, every byte counts once."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+from edgedistill.contracts.task import Encoder
+from edgedistill.errors import UserError
+from edgedistill.loading import shipped
+from edgedistill.tasks import _language_data as data
+from edgedistill.tasks._language_items import BYTES, NEXT, NONE, TOKENS, references
+
+CHATML = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+@cache
+def stories():
+    """A byte-fallback tokenizer that begins every text with <s>."""
+    return AutoTokenizer.from_pretrained(shipped()["stories"].parent / "stories" / "teacher")
+
+
+@cache
+def bytelevel(**special):
+    """A tokenizer of bytes, as GPT-2's without a merge; it begins no text by itself."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE({token: number for number, token in enumerate(alphabet)}, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    made = PreTrainedTokenizerFast(tokenizer_object=tokenizer, **(special or {"eos_token": "<end>"}))
+    made.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|im_end|>"]})
+    return made
+
+
+def encoded(rows, tokenizer, length=8, **named):
+    columns = named or {key: key for key in rows}
+    return data.encode(rows, Encoder(columns, tokenizer, {}, length))
+
+
+def asked(items, tokenizer):
+    return tokenizer.decode(references(items).values["token"].tolist())
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.text(min_size=1, max_size=40), min_size=1, max_size=4), st.integers(4, 12), st.booleans())
+def test_every_token_is_decided_once_and_every_byte_counts_once(texts, length, fallback):
+    tokenizer = stories() if fallback else bytelevel()
+    items = encoded({"text": texts}, tokenizer, length)
+    right = references(items)
+    assert items.lengths.max() <= length
+    for number, text in enumerate(texts):
+        own = right.example == number
+        ids = tokenizer(text)["input_ids"]
+        assert right.values["token"][own].tolist() == (ids[1:] if fallback else ids)
+        assert right.values[BYTES][own].sum() == len(text.encode())
+        assert (right.values[BYTES][own] >= 0).all()
+
+
+def test_a_window_goes_on_where_the_one_before_ended():
+    items = encoded({"text": ["Once upon a time there was a dog"]}, stories(), 4)
+    ids = stories()("Once upon a time there was a dog")["input_ids"]
+    assert len(items) > 2
+    assert items.values[TOKENS].tolist() == ids[:-1]
+    assert items.values[NEXT].tolist() == ids[1:]
+    first_of_second = items.values[TOKENS][items.offsets[TOKENS][1]]
+    assert items.values[NEXT][items.offsets[TOKENS][1] - 1] == first_of_second
+
+
+def test_a_text_begins_with_the_token_that_begins_or_ends_one():
+    end = bytelevel().eos_token_id
+    assert encoded({"text": ["ab"]}, bytelevel()).values[TOKENS][0] == end
+    both = bytelevel(bos_token="<begin>", eos_token="<end>")
+    assert encoded({"text": ["ab"]}, both).values[TOKENS][0] == both.bos_token_id
+    neither = encoded({"text": ["ab", "a"]}, bytelevel(pad_token="<pad>"))
+    assert references(neither).example.tolist() == [0]  # a first token with nothing before it can't be decided
+    assert neither.example.tolist() == [0, 1]
+
+
+def test_only_the_completion_is_asked_for_and_the_end_after_it():
+    items = encoded({"prompt": ["Say it: "], "completion": ["é!"]}, bytelevel(), 64)
+    right = references(items)
+    assert asked(items, bytelevel()) == "é!<end>"
+    assert right.values[BYTES].tolist() == [2, 0, 1, 0]
+    assert (items.values[NEXT] != NONE).sum() == 4
+
+
+def test_windows_in_which_nothing_is_asked_are_left_out():
+    items = encoded({"prompt": ["a" * 40], "completion": ["bc"]}, bytelevel(), 8)
+    assert len(items) == 1
+    assert asked(items, bytelevel()) == "bc<end>"
+
+
+def chat(*turns):
+    roles = ["system", "user", "assistant", "user", "assistant"]
+    return [{"role": role, "content": content, "name": None} for role, content in zip(roles, turns, strict=False)]
+
+
+def test_of_a_chat_the_assistants_turns_are_asked_for():
+    tokenizer = bytelevel(eos_token="<end>", pad_token="<pad>")
+    tokenizer.chat_template = CHATML
+    items = encoded({"messages": [chat("Be kind.", "Hi", "Hello!", "And?", "Bye.")]}, tokenizer, 512)
+    assert asked(items, tokenizer) == "Hello!<|im_end|>\nBye.<|im_end|>\n"
+
+
+@pytest.mark.parametrize(
+    ("template", "sentence"),
+    [
+        (None, "has no chat template"),
+        ("{{ raise_exception('no system') }}", "doesn't take the messages that begin with .*no system"),
+        ("{% for m in messages %}{{ loop.revindex }}{{ m.content }}{% endfor %}", "renders message 3 of .* otherwise"),
+        ("{{ messages.__class__.__mro__ }}", "is unsafe|doesn't take"),
+    ],
+)
+def test_a_template_that_cannot_say_whose_text_is_whose_is_refused(template, sentence):
+    tokenizer = bytelevel(eos_token="<end>", unk_token="<unk>")
+    tokenizer.chat_template = template
+    with pytest.raises(UserError, match=sentence):
+        encoded({"messages": [chat("Be kind.", "Hi", "Hello!", "And?")]}, tokenizer)
+
+
+@pytest.mark.parametrize(
+    ("row", "sentence"),
+    [
+        ({"text": 3}, "'text' is .*3.*, expected text"),
+        ({"text": ""}, "'text' is empty"),
+        ({"prompt": "", "completion": "x"}, None),
+        ({"prompt": "x", "completion": ""}, "'completion' is empty"),
+        ({"messages": "hi"}, "expected a list of messages"),
+        ({"messages": [{"role": "user"}]}, "message 1 of 'messages' is .*, expected an object"),
+        ({"messages": [{"role": "user", "content": "hi"}]}, "no message of the role assistant"),
+        ({"messages": chat("a", "b", "c")}, None),
+    ],
+)
+def test_a_row_that_is_none_is_named(row, sentence):
+    found = data.problem(row, {key: key for key in row}, True)
+    assert (found is None) == (sentence is None)
+    if sentence is not None:
+        assert re.search(sentence, found)
+
+
+def test_the_recipe_chooses_the_form_by_its_columns():
+    assert data.COLUMNS.read({}) == {"text": "text"}
+    assert data.COLUMNS.read({"completion": "answer"}) == {"prompt": "prompt", "completion": "answer"}
+    assert data.COLUMNS.read({"messages": "chat"}) == {"messages": "chat"}
+    assert data.COLUMNS.learned

@@ -1,0 +1,114 @@
+"""A language model goes from its teacher through a round with a control; its figures are those of a plain loop."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from helpers import write_jsonl, write_recipe
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+import edgedistill
+from edgedistill.errors import EdgedistillError, UserError
+from edgedistill.loading import shipped
+
+FOLDER = shipped()["stories"].parent / "stories"
+METRICS = ["bits_per_byte", "perplexity", "next_token_accuracy"]
+
+
+def texts(split, count, characters):
+    lines = (FOLDER / f"{split}.jsonl").read_text().splitlines()[:count]
+    return [json.loads(line)["text"][:characters] for line in lines]
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    """One round of one layer, on the beginnings of a few stories."""
+    for split, count in (("train", 8), ("validation", 4), ("test", 4)):
+        write_jsonl(tmp_path / f"{split}.jsonl", [{"text": text} for text in texts(split, count, 100)])
+    stage = {"epochs": 1, "learning_rate": 1e-3, "batch_size": 8}
+    return {
+        "schema": "edgedistill/1",
+        "name": "few-stories",
+        "task": {"type": "text-generation", "metrics": METRICS},
+        "data": {split: {"path": str(tmp_path / f"{split}.jsonl")} for split in ("train", "validation", "test")}
+        | {"max_length": 32},
+        "teacher": {"model": str(FOLDER / "teacher")},
+        "rounds": [
+            {
+                "id": "r1",
+                "student": {"init": "keep_layers", "layers": 1},
+                "stages": [
+                    stage | {"name": "next-token", "losses": [{"kind": "hard_label"}]},
+                    stage | {"name": "soft-targets", "losses": [{"kind": "kl", "temperature": 1.0}]},
+                ],
+            }
+        ],
+    }
+
+
+def by_hand(text):
+    """Bits of a text in windows of 32 tokens, each token seen by those before it in its window, and right ones."""
+    tokenizer = AutoTokenizer.from_pretrained(FOLDER / "teacher")
+    model = AutoModelForCausalLM.from_pretrained(FOLDER / "teacher", dtype=torch.float32)
+    ids = tokenizer(text, return_tensors="pt")["input_ids"]
+    bits, right = 0.0, 0
+    for start in range(0, ids.shape[1] - 1, 32):
+        inputs, following = ids[:, start : start + 32], ids[0, start + 1 : start + 33]
+        with torch.no_grad():
+            log_p = model(inputs[:, : len(following)]).logits[0].log_softmax(-1)
+        bits -= float(log_p[torch.arange(len(following)), following].sum()) / np.log(2)
+        right += int((log_p.argmax(-1) == following).sum())
+    return bits, len(text.encode()), right, ids.shape[1] - 1
+
+
+def test_a_round_is_trained_and_judged_by_what_a_plain_loop_finds(recipe, tmp_path):
+    found = edgedistill.evaluate(write_recipe(recipe, tmp_path), out=tmp_path / "run", stream=None)
+    assert found.models == ("teacher", "r1", "r1-control")
+    references, teacher = found.references(), found.said("teacher")
+    judge = edgedistill.plugins.task("text-generation").judge
+    bits, size, right, count = np.array([by_hand(text) for text in texts("test", 4, 100)]).sum(axis=0)
+    scores = {name: judge.metrics[name].score(teacher, references) for name in METRICS}
+    assert scores["bits_per_byte"] == pytest.approx(bits / size, rel=1e-5)
+    assert scores["perplexity"] == pytest.approx(2 ** (bits / count), rel=1e-5)
+    assert scores["next_token_accuracy"] == pytest.approx(right / count)
+    epochs = found.training("r1").epochs
+    assert [each.stage for each in epochs] == ["next-token", "soft-targets"]
+    assert epochs[1].metric < epochs[0].metric
+    student, control = (judge.metrics["bits_per_byte"].score(found.said(name), references) for name in found.models[1:])
+    assert scores["bits_per_byte"] < student < 6
+    assert control != student
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"data": {"columns": {"text": "a", "messages": "b"}}}, "got columns of 2 kinds of rows, expected one of text"),
+        ({"augment": {"copies": 1, "delete": 0.1}}, "has no free text to change"),
+        ({"errors": {"of": "teacher"}}, "the task knows no right and wrong answers"),
+    ],
+)
+def test_what_a_language_model_has_not_is_refused(recipe, tmp_path, change, sentence):
+    recipe["data"] |= change.pop("data", {})
+    recipe["rounds"][0]["stages"][0] |= change
+    with pytest.raises(UserError, match=sentence):
+        edgedistill.plan(write_recipe(recipe, tmp_path))
+
+
+def test_a_teacher_from_nothing_is_refused(recipe, tmp_path):
+    architecture = {"layers": 1, "hidden_size": 32, "heads": 2, "intermediate_size": 64}
+    recipe["teacher"] = {"scratch": architecture, "fine_tune": {"epochs": 1}}
+    with pytest.raises(EdgedistillError, match="'text-generation' has no teacher from nothing; expected 'model'"):
+        edgedistill.evaluate(write_recipe(recipe, tmp_path), out=tmp_path / "run", stream=None)
+
+
+def test_a_teacher_that_knows_nothing_of_the_texts_is_refused(recipe, tmp_path):
+    reversed_ = [{"text": text[::-1].upper()} for text in texts("validation", 4, 100)]
+    recipe["data"]["validation"]["path"] = str(write_jsonl(tmp_path / "reversed.jsonl", reversed_))
+    with pytest.raises(
+        EdgedistillError,
+        match="is no better than chance: it has a bits_per_byte of .*, guessing among .* expected another model",
+    ):
+        edgedistill.evaluate(write_recipe(recipe, tmp_path), out=tmp_path / "run", stream=None)
