@@ -1,10 +1,11 @@
 """What do tiles cost and save? Losses over a vocabulary from hidden states and the output head, tile by tile as models
 learn here, beside the same losses on the logits of all decisions at once.
 
-    python -m bench.tiled_losses [--sizes 1024x32000 4096x49152 8192x131072] [--hidden 256] [--device cpu]
+    python -m bench.tiled_losses [--sizes 1024x32000 4096x49152 8192x131072] [--hidden 256] [--losses kl ...]
+        [--device cpu]
 
 Each arm is a process of its own: forward and backward of one loss, on random states. The second of two passes is timed
-(the only one from 2^28 logits on), in CPU seconds of one thread, since other work may share the machine (on a GPU in
+(the only one from 2^27 logits on), in CPU seconds of one thread, since other work may share the machine (on a GPU in
 seconds). Memory is the peak above the inputs: teacher and student states and heads, and of a dense teacher its logits.
 Where all logits at once need more than `--limit-gb`, the naive arm is left out: its memory is what the largest size ran
 with took for each logit, and gradients and time are compared with plain autograd that adds up pieces of 256 decisions.
@@ -103,7 +104,7 @@ def child(arm: Arm, way: str, gradients: Path) -> None:
             part = slice(first, first + PIECE)
             (loss(part) * len(right[part]) / arm.tokens).backward()
 
-    passes = 1 if arm.tokens * arm.vocabulary >= 1 << 28 else 2
+    passes = 1 if arm.tokens * arm.vocabulary >= 1 << 27 else 2
     peak, seconds = measured(once, arm.device, passes)
     grads = (own.hidden_RH.grad, own.weight_CH.grad)
     with gradients.open("wb") as file:
@@ -227,6 +228,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.tiled_losses", description=__doc__)
     parser.add_argument("--sizes", nargs="+", default=SIZES)
     parser.add_argument("--hidden", type=int, default=256)
+    parser.add_argument("--losses", nargs="+", default=sorted({loss for loss, _ in (*EVERY, *FIRST)}))
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--limit-gb", type=float, default=8.0)
     parser.add_argument("--arm", nargs=8, help=argparse.SUPPRESS)
@@ -240,6 +242,8 @@ def main(words: Sequence[str] | None = None) -> None:
     rows = []
     for number, (tokens, vocabulary) in enumerate(sizes):
         for loss, form in (*EVERY, *(FIRST if number == 0 else ())):
+            if loss not in chosen.losses:
+                continue
             row = compare(Arm(loss, form, tokens, vocabulary, chosen.hidden, chosen.device), chosen.limit_gb, known)
             print(json.dumps(row), file=sys.stderr, flush=True)
             rows.append(row)
