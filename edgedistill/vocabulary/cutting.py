@@ -15,11 +15,10 @@ if TYPE_CHECKING:
 
 def uncuttable(source: Mapping[str, object]) -> str | None:
     """Why a model of this `config.json` can't be cut to some tokens, as the end of a sentence; or None."""
-    kind = source.get("model_type")
     if source.get("vocab_size_per_layer_input") is not None:
-        return f"which is a '{kind}' with a table of tokens for every layer"
-    if "vocab_size" not in source:
-        return f"which is a '{kind}' of several parts or without tokens"
+        return "which has a table of tokens for every layer"
+    if "text_config" in source:
+        return "which has more parts than its text model"
     return None
 
 
@@ -37,7 +36,8 @@ def cut_to_tokens(source: PreTrainedModel, kept: Sequence[int], auto_class: Auto
     from edgedistill.model_sizes import renumbered, with_vocabulary
 
     if (reason := uncuttable(source.config.to_dict())) is not None:
-        raise UserError(f"init: trim_vocabulary can't cut the model of 'from', {reason}; expected one table of tokens")
+        kind = source.config.model_type
+        raise UserError(f"init: trim_vocabulary can't cut a '{kind}', {reason}; expected one table of tokens")
     student = auto_class.from_config(with_vocabulary(source.config, kept))
     given, rows = source.state_dict(), source.config.vocab_size
     weights = {
@@ -60,7 +60,7 @@ def _cut(
         return value
     if len(other) > 1 or value.shape[other[0]] != rows or target.shape[other[0]] != len(kept):
         raise UserError(
-            f"init: trim_vocabulary can't cut the model of 'from', which is a '{kind}' whose '{name}' has the shape "
-            f"{tuple(value.shape)}, expected one row for each of {rows} tokens"
+            f"init: trim_vocabulary can't cut a '{kind}' whose '{name}' has the shape {tuple(value.shape)}, expected "
+            f"one row for each of {rows} tokens"
         )
     return value.index_select(other[0], torch.tensor(kept, device=value.device))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 import torch
 from byte_pairs import TEXTS, byte_pairs, pair
@@ -83,23 +81,19 @@ def test_special_tokens_are_renumbered_in_model_generation_and_tokenizer(source,
 
 
 def test_either_measure_but_not_both():
-    TrimVocabularySpec.model_validate({"init": "trim_vocabulary", "vocabulary": 400})
+    spec = TrimVocabularySpec.model_validate({"init": "trim_vocabulary", "vocabulary": 400})
+    assert TrimVocabularySpec.model_validate(spec.model_dump(by_alias=True)) == spec
     with pytest.raises(ValueError, match="expected either 'coverage' or 'vocabulary'"):
         TrimVocabularySpec.model_validate({"init": "trim_vocabulary", "vocabulary": 400, "coverage": 0.9})
 
 
 def test_tables_that_cannot_be_cut_are_refused():
-    assert STUDENT.unsuitable(None, {"model_type": "llama", "vocab_size": 10}) is None
-    assert "a table of tokens for every layer" in uncuttable(
-        {"model_type": "gemma3n_text", "vocab_size": 10, "vocab_size_per_layer_input": 10}
-    )
-    assert "of several parts" in uncuttable({"model_type": "gemma3", "text_config": {"vocab_size": 10}})
+    layered = {"model_type": "gemma3n_text", "vocab_size": 10, "vocab_size_per_layer_input": 10}
+    for unsuitable in (STUDENT.unsuitable, lambda _, config: uncuttable(config)):
+        assert unsuitable(None, {"model_type": "llama", "vocab_size": 10}) is None
+        assert unsuitable(None, layered) == "which has a table of tokens for every layer"
+        assert unsuitable(None, {"text_config": {"vocab_size": 10}}) == "which has more parts than its text model"
     model = AutoModelForCausalLM.from_config(CONFIGS["untied Llama"])
     model.lm_head = torch.nn.Linear(16, ROWS + 8, bias=False)
     with pytest.raises(UserError, match=r"'llama' whose 'lm_head.weight' has the shape \(712, 16\), expected one row"):
         cut_to_tokens(model, [0, 1, 700], AutoModelForCausalLM)
-
-
-def test_a_recipe_can_name_it_so():
-    spec = json.loads('{"init": "trim_vocabulary", "from": "r1", "vocabulary": 8192}')
-    assert STUDENT.spec.model_validate(spec).model_dump(by_alias=True)["vocabulary"] == 8192
