@@ -23,9 +23,18 @@ def trees(inside: bool) -> Iterator[tuple[Path, ast.Module]]:
 
 MODELS = frozenset({"static_model.py", "image_model.py"})
 """Models of ours, which have the inputs and outputs of their kind."""
-TEXT = frozenset({"masking.py", "steps/augment_text.py", "bundling/self_test.py", "bundling/version_1.py"})
-"""What masks tokens or asks a masked language model, and what reads a text model's inputs in a file's or library's own
-words."""
+TEXT = frozenset(
+    {
+        "masking.py",
+        "steps/augment_text.py",
+        "bundling/self_test.py",
+        "bundling/version_1.py",
+        "device/decoding.py",
+        "device/sampling.py",
+    }
+)
+"""What masks tokens or asks a masked language model, what reads a text model's inputs in a file's or library's own
+words, and what continues texts token by token."""
 OF_TASKS = frozenset({"argmax", "input_ids", "attention_mask", "token_type_ids", "pixel_values"})
 
 
