@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from edgedistill.arrays import Array, Arrays
+from edgedistill.errors import RefusedError
 
 if TYPE_CHECKING:
     import onnx
@@ -43,12 +44,18 @@ def quantizing(products: Bits, tables: Bits) -> Callable[[Path, Path, Sequence[A
 
 
 def quantize_products(model: onnx.ModelProto, bits: Bits) -> onnx.ModelProto:
-    """Every product with a constant matrix, by ONNX Runtime's `MatMulNBitsQuantizer`."""
+    """Every product with a constant matrix, by ONNX Runtime's `MatMulNBitsQuantizer`.
+
+    Raises:
+        RefusedError: the model has none.
+    """
     from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 
     quantizer = MatMulNBitsQuantizer(model, algo_config=_config(bits))
     quantizer.process()
     made: onnx.ModelProto = quantizer.model.model
+    if not any(node.op_type == "MatMulNBits" for node in made.graph.node):
+        raise RefusedError(f"precision int{bits}: the model has no product with a constant matrix")
     return made
 
 
@@ -77,9 +84,9 @@ def quantize_tables(model: onnx.ModelProto, bits: Bits) -> None:
             nodes.append(_product(node, table, rows, width, bits))
         else:
             nodes.append(node)
-    read = {name for node in nodes if not _turns(node) for name in node.input}
-    gone = {output for output in turned if output not in read}
-    nodes = [node for node in nodes if node.output[0] not in gone]
+    read = {name for node in nodes for name in node.input} | {each.name for each in graph.output}
+    idle = {output for output, table in turned.items() if table in lookups.values() and output not in read}
+    nodes = [node for node in nodes if node.output[0] not in idle]
     read = {name for node in nodes for name in node.input}
     kept = [each for each in graph.initializer if each.name in read]
     del graph.node[:], graph.initializer[:]

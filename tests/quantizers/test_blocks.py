@@ -8,7 +8,8 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edgedistill.quantizers._blocks import quantize_tables
+from edgedistill.errors import RefusedError
+from edgedistill.quantizers._blocks import quantize_products, quantize_tables
 
 ROWS = 21
 
@@ -69,3 +70,8 @@ def test_what_else_reads_the_table_reads_it_as_it_was():
     found, scores, hidden = run(model, 64)
     assert np.abs(found - table).max() > 0
     np.testing.assert_array_equal(scores, hidden * table)
+
+
+def test_a_model_without_products_is_refused():
+    with pytest.raises(RefusedError, match="precision int4: the model has no product with a constant matrix"):
+        quantize_products(graph(64, "other"), 4)
