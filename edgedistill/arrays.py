@@ -11,6 +11,7 @@ Array = NDArray[np.generic]
 Arrays = Mapping[str, Array]
 Floats = NDArray[np.floating]
 Integers = NDArray[np.integer]
+Numbers = NDArray[np.integer | np.floating]
 Booleans = NDArray[np.bool_]
 
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .arrays import Booleans, Floats, Integers
+from .arrays import Booleans, Integers, positions
 from .batching import length_buckets
 from .contracts.answers import Answers, gathered
+from .contracts.distribution import Dense, HiddenAndHead
 from .contracts.items import Items
 from .contracts.task import Task
 from .progress import Progress, ProgressState
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
 
     from .arrays import Array
 
+Distributed = Dense | HiddenAndHead
+"""What a model says, whole."""
+DistributionVisitor = Callable[[Integers, Distributed], None]
+_STATES_BATCH = 16
+"""Items at a time of a task whose decisions are many an item."""
 HiddenVisitor = Callable[[Integers, Booleans, Sequence["torch.Tensor"]], None]
 
 
@@ -85,17 +91,28 @@ def predict(
     return gathered(parts)
 
 
-def predict_logits(
-    model: PreTrainedModel, task: Task, items: Items, *, progress: Progress | None = None, label: str = ""
-) -> Floats:
-    """(D, C) a model's logits of every decision in float32, in the order of the task's references."""
-    assert task.model.logits is not None, "the plan records logits for tasks that have them"
-    counts = task.data.references(items).counts(len(items))
-    parts = []
-    for chosen, batch, outputs in _passes(model, task, items, 64, progress, label):
-        item = np.repeat(chosen, counts[chosen])
-        parts.append(Answers({"signal": task.model.logits(outputs, batch).numpy()}, item, items.example[item]))
-    return gathered(parts).values["signal"].astype(np.float32)
+def visit_distributions(
+    model: PreTrainedModel,
+    task: Task,
+    items: Items,
+    visit: DistributionVisitor,
+    *,
+    progress: Progress | None = None,
+    label: str = "",
+) -> None:
+    """Call `visit` with the decisions of each batch, numbered in the order of the task's references, and what the model
+    says of them: states and head where the task has them, or else logits."""
+    owners, given = task.data.references(items).item, task.model
+    if given.states is None or given.head is None:
+        assert given.logits is not None, "the plan records distributions of tasks that have them"
+        for chosen, batch, outputs in _passes(model, task, items, 64, progress, label):
+            visit(positions(owners, chosen), Dense(given.logits(outputs, batch)))
+        return
+    states, head = given.states, given.head(model)
+    device = next(model.parameters()).device
+    for chosen in _each_batch(model, items, _STATES_BATCH, progress, label):
+        batch = {name: tensor.to(device) for name, tensor in to_tensors(items.batch(chosen)).items()}
+        visit(positions(owners, chosen), HiddenAndHead(states(model, batch), head.weight_VH, head.bias_V))
 
 
 def visit_hidden(
@@ -117,19 +134,27 @@ def _passes(
     model: PreTrainedModel, task: Task, items: Items, batch_size: int, progress: Progress | None, label: str
 ) -> Iterator[tuple[Integers, dict[str, torch.Tensor], dict[str, torch.Tensor]]]:
     """Items of each batch, the batch, and the model's outputs, on the CPU in float32."""
+    device = next(model.parameters()).device
+    for chosen in _each_batch(model, items, batch_size, progress, label):
+        batch, inputs = to_tensors(items.batch(chosen)), to_tensors(items.inputs(chosen))
+        outputs = task.model.forward(model, {name: tensor.to(device) for name, tensor in inputs.items()})
+        yield chosen, batch, {name: output.float().cpu() for name, output in outputs.items()}
+
+
+def _each_batch(
+    model: PreTrainedModel, items: Items, batch_size: int, progress: Progress | None, label: str
+) -> Iterator[Integers]:
+    """Items of similar length, batch by batch, while the model is in evaluation mode and no gradient is kept."""
     import torch
 
     was_training = model.training
     model.eval()
-    device = next(model.parameters()).device
     done = 0
     if progress:
         progress.start(label, len(items))
     with torch.inference_mode():
         for chosen in length_buckets(items.lengths, batch_size):
-            batch, inputs = to_tensors(items.batch(chosen)), to_tensors(items.inputs(chosen))
-            outputs = task.model.forward(model, {name: tensor.to(device) for name, tensor in inputs.items()})
-            yield chosen, batch, {name: output.float().cpu() for name, output in outputs.items()}
+            yield chosen
             done += len(chosen)
             if progress:
                 progress.advance(ProgressState(label, done, len(items)))

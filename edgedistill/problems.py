@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import get_args
 
 from . import plugins
+from .contracts.distribution import Form
 from .contracts.judge import Judge
-from .recipe import Recipe, Stage, TeacherChoice, flat, own_tokenizer, source_of
+from .recipe import Recipe, Stage, TeacherChoice, flat, own_tokenizer, signals_of, source_of
 
 
 def problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
@@ -40,6 +42,7 @@ def problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
             yield f"{where}.student.from", _unknown(source, models)
         if not task.data.tokens and plugins.student(each.student.init).own_tokenizer:
             yield f"{where}.student.init", f"got '{each.student.init}', but '{recipe.task.type}' has no tokenizer"
+        yield from _signal_problems(recipe, i)
         yield from _stage_problems(recipe, i, models)
         yield from _own_data_problems(recipe, i, task.data.tokens)
         models.append(each.id)
@@ -92,6 +95,23 @@ def _architecture_problems(recipe: Recipe, tokens: bool) -> Iterator[tuple[str, 
         yield "teacher.model", f"'{recipe.task.type}' trains its teacher from nothing so far, expected 'scratch'"
 
 
+def _signal_problems(recipe: Recipe, index: int) -> Iterator[tuple[str, str]]:
+    """What distributions in other forms than logits can't do."""
+    each = recipe.rounds[index]
+    form, where = signals_of(recipe, each).form, f"rounds.{index}." if each.signals is not None else ""
+    if form == "dense":
+        return
+    if form == "hidden" and plugins.task(recipe.task.type).model.head is None:
+        yield f"{where}signals.form", f"got 'hidden', but '{recipe.task.type}' has no output head over hidden states"
+    options = each.teacher.choose if isinstance(each.teacher, TeacherChoice) else (each.teacher,)
+    if any(len(flat(option)) > 1 for option in options):
+        yield f"{where}signals.form", f"got '{form}', expected 'dense' for the mean of several teachers of {each.id}"
+    for stage in each.stages:
+        if stage.teacher_errors != 1 or (stage.errors is not None and stage.errors.against == "teacher"):
+            reader = f"stage '{stage.name}' of {each.id}, which looks for the teacher's errors"
+            yield f"{where}signals.form", f"got '{form}', expected 'dense' for {reader}"
+
+
 _TOKEN_SIGNALS = frozenset({"hidden", "attention", "relations"})
 
 
@@ -116,6 +136,10 @@ def _stage_problems(recipe: Recipe, index: int, earlier: list[str]) -> Iterator[
                 yield f"{where}.losses.{k}", f"'{loss.kind}' needs labels, and '{recipe.task.type}' trains without"
             if "logits" in needs and task.model.logits is None:
                 yield f"{where}.losses.{k}", f"'{loss.kind}' needs logits, and '{recipe.task.type}' has none"
+            forms, given = plugins.loss(loss.kind).forms, signals_of(recipe, each).form
+            if "logits" in needs and given not in forms:
+                takes = " or ".join(f"'{form}'" for form in get_args(Form) if form in forms)
+                yield f"{where}.losses.{k}", f"'{loss.kind}' takes {takes} signals, but signals.form is '{given}'"
             if "labels" in needs and stage.data == ("unlabeled",):
                 yield f"{where}.losses.{k}", f"'{loss.kind}' needs labels, but data is only 'unlabeled'"
             if needs & {"embedding", *_TOKEN_SIGNALS} and averaged > 1:

@@ -22,6 +22,7 @@ from pydantic_core import CoreSchema, core_schema
 from . import plugins, references
 from .augment_spec import AugmentSpec
 from .contracts import loss, student, task_spec
+from .contracts.distribution import Form
 from .spec import LocalPath, ModelRef, NotInKey, RoundRef, Spec, UnionOfSpecs
 
 
@@ -218,6 +219,23 @@ class TeacherChoice(Spec):
     """The trial's length, the same for each."""
 
 
+class SignalSpec(Spec):
+    """What is recorded of a teacher, and what is computed anew while the student trains."""
+
+    form: Form = "dense"
+    """Of a distribution: `dense`, logits; `top-k`, the likeliest classes with the mass of the rest; or `hidden`, the
+    last hidden states and the output head, of which the logits are exact at any temperature."""
+    k: int = Field(40, ge=1)
+    """Of `top-k`."""
+    log_p_bits: int = Field(6, ge=1, le=8)
+    """Of each log-probability of `top-k`."""
+    hidden_bits: Literal[8, 16] = 16
+    """Of each entry of a state of `hidden`: 16-bit floats, or 8-bit integers with a scale of each state."""
+    max_gb: Annotated[float, NotInKey()] = Field(4.0, ge=0)
+    """What a signal of one split may take (10^9 bytes). Hidden states of layers that would take more are not recorded
+    but computed anew; of a distribution that would, the run is refused before anything is computed."""
+
+
 class Round(Spec):
     """One teacher, one student."""
 
@@ -229,6 +247,8 @@ class Round(Spec):
     """Another data set with labels of its own: the head is replaced, the body goes on. None: the recipe's data."""
     fine_tune: Schedule | None = None
     """With `data`: how the recipe's teacher is tuned on it, to teach this round."""
+    signals: SignalSpec | None = None
+    """None: as the recipe says."""
 
     @model_validator(mode="after")
     def _own_data(self) -> Round:
@@ -254,13 +274,6 @@ class Compute(Spec):
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """`auto` is bf16 autocast where the device multiplies it faster (GPUs, CPUs with AMX); weights stay fp32."""
-
-
-class SignalSpec(Spec):
-    """What is recorded of a teacher, and what is computed anew while the student trains."""
-
-    max_gb: float = Field(4.0, ge=0)
-    """Hidden states of a split that would take more (10^9 bytes, estimated) are not recorded."""
 
 
 class ExportSpec(Spec):
@@ -422,6 +435,11 @@ class Recipe(Spec):
 def source_of(spec: StudentSpec) -> str | None:
     """The id of the model that a student is cut from, or None when it comes from elsewhere."""
     return next((name for _, name in references.rounds(spec)), None)
+
+
+def signals_of(recipe: Recipe, each: Round) -> SignalSpec:
+    """What is recorded for a round."""
+    return recipe.signals if each.signals is None else each.signals
 
 
 def teacher_of(each: Round) -> str:

@@ -19,21 +19,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import Booleans, Floats, Integers
+from .arrays import Booleans, Floats, Integers, Numbers
 from .errors import DiskFullError, is_disk_full
 
 if TYPE_CHECKING:
     import torch
 
+VALUES = "values"
+"""The tensor of a file that holds one."""
 _ZEROS = bytes(1 << 20)
 _NO_FALLOCATE = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
-_DTYPES = {"F32": np.float32, "F16": np.float16, "I64": np.int64}
+_DTYPES = {"F32": np.float32, "F16": np.float16, "I64": np.int64, "I8": np.int8, "U8": np.uint8}
 
 
-def create(
-    file: Path, shapes: Mapping[str, tuple[int, ...]], dtypes: Mapping[str, str]
-) -> dict[str, NDArray[np.generic]]:
-    """A new safetensors file of these tensors, mapped for writing; dtypes are `F32`, `F16` or `I64`.
+def create(file: Path, shapes: Mapping[str, tuple[int, ...]], dtypes: Mapping[str, str]) -> dict[str, Numbers]:
+    """A new safetensors file of these tensors, mapped for writing; dtypes are `F32`, `F16`, `I64`, `I8` or `U8`.
 
     Raises:
         DiskFullError: it has no room. A mapped file without room would end the process when it is written to.
@@ -76,7 +76,7 @@ def _allocate(descriptor: int, size: int) -> None:
                 zeros = zeros[os.write(descriptor, zeros) :]
 
 
-def open_mapped(file: Path, mode: str = "r") -> dict[str, NDArray[np.generic]]:
+def open_mapped(file: Path, mode: str = "r") -> dict[str, Numbers]:
     """The tensors of a safetensors file, mapped, not read.
 
     Raises:
@@ -89,7 +89,7 @@ def open_mapped(file: Path, mode: str = "r") -> dict[str, NDArray[np.generic]]:
             raise ValueError(f"{file.name} is no safetensors file, or was cut")
         header = json.loads(stream.read(length))
     header.pop("__metadata__", None)
-    tensors: dict[str, NDArray[np.generic]] = {}
+    tensors: dict[str, Numbers] = {}
     for name, entry in header.items():
         shape, offset = tuple(entry["shape"]), 8 + length + entry["data_offsets"][0]
         dtype = _DTYPES[entry["dtype"]]
@@ -100,14 +100,35 @@ def open_mapped(file: Path, mode: str = "r") -> dict[str, NDArray[np.generic]]:
     return tensors
 
 
-def save_logits(logits: Floats, file: Path) -> None:
-    """Write logits (D, C) as safetensors, float32."""
-    create(file, {"values": logits.shape}, {"values": "F32"})["values"][...] = logits
+@dataclass(frozen=True)
+class Shards:
+    """The rows of an array that lies in several files, one after the other."""
 
+    parts: tuple[Numbers, ...]
 
-def load_logits(file: Path) -> Floats:
-    """What `save_logits` wrote, mapped."""
-    return open_mapped(file)["values"]  # type: ignore[return-value]
+    @classmethod
+    def of(cls, files: Sequence[Path], name: str = VALUES) -> Shards:
+        """One tensor of each of these files, mapped."""
+        return cls(tuple(open_mapped(file)[name] for file in files))
+
+    def __len__(self) -> int:
+        return sum(len(part) for part in self.parts)
+
+    def rows(self, numbers: Integers) -> Numbers:
+        """A copy of these rows, in the order given."""
+        if len(self.parts) == 1:
+            return np.asarray(self.parts[0][numbers])
+        starts = np.cumsum([0, *(len(part) for part in self.parts)])
+        owner = np.searchsorted(starts, numbers, side="right") - 1
+        out = np.empty((len(numbers), *self.parts[0].shape[1:]), self.parts[0].dtype)
+        for number in np.unique(owner):
+            own = owner == number
+            out[own] = self.parts[number][numbers[own] - starts[number]]
+        return out
+
+    def every(self) -> Numbers:
+        """All rows."""
+        return self.parts[0] if len(self.parts) == 1 else np.concatenate(self.parts)
 
 
 def gather(offsets: Integers, items: Sequence[int] | Integers) -> Integers:
@@ -119,29 +140,10 @@ def gather(offsets: Integers, items: Sequence[int] | Integers) -> Integers:
 
 
 @dataclass(frozen=True)
-class LogitSignal:
-    """Logits (D, C) of one or several teachers on one split, by decision; several are averaged.
-
-    The mean of logits is the geometric mean of the teachers' distributions, at any temperature (Hinton et al. 2015,
-    section 5: "the geometric mean of the predictions").
-    """
-
-    teachers: tuple[Floats, ...]
-
-    def rows(self, decisions: Integers) -> Floats:
-        """(R, C) logits of these decisions."""
-        return np.mean([np.asarray(each[decisions]) for each in self.teachers], axis=0, dtype=np.float32)
-
-    def all_rows(self) -> Floats:
-        """(D, C) logits of every decision of the split."""
-        return self.rows(np.arange(len(self.teachers[0])))
-
-
-@dataclass(frozen=True)
 class HiddenSignal:
     """Hidden states of one teacher on one split: by layer (total tokens, H) float16."""
 
-    layers: Mapping[int, Floats]
+    layers: Mapping[int, Shards]
     offsets: Integers
 
     def padded(self, items: Integers, real: Booleans) -> dict[int, Floats]:
@@ -153,22 +155,19 @@ class HiddenSignal:
         where = gather(self.offsets, items)
         out: dict[int, Floats] = {}
         for number, values in self.layers.items():
-            block = np.zeros((*real.shape, values.shape[1]), dtype=np.float32)
-            block[real] = values[where]
+            rows = values.rows(where)
+            block = np.zeros((*real.shape, rows.shape[1]), dtype=np.float32)
+            block[real] = rows
             out[number] = block
         return out
 
 
-def load_hidden(file: Path) -> HiddenSignal:
-    """What the recording step wrote."""
-    tensors = open_mapped(file)
-    offsets = tensors.pop("offsets")
-    return HiddenSignal({int(name): values for name, values in tensors.items()}, offsets)  # type: ignore[misc,arg-type]
-
-
-def load_embedding(file: Path) -> Floats:
-    """(N, E) embeddings that the recording step wrote, mapped."""
-    return open_mapped(file)["values"]  # type: ignore[return-value]
+def load_hidden(files: Sequence[Path]) -> HiddenSignal:
+    """What the recording step wrote: every file has the offsets of its own items."""
+    opened = [open_mapped(file) for file in files]
+    lengths = np.concatenate([np.diff(tensors.pop("offsets")) for tensors in opened])
+    layers = {int(name): Shards(tuple(tensors[name] for tensors in opened)) for name in opened[0]}
+    return HiddenSignal(layers, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
 
 
 def to_tensor(array: NDArray[np.generic]) -> torch.Tensor:

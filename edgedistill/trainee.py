@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
 from .contracts.batch import Batch
+from .contracts.distribution import Dense, HiddenAndHead
 from .contracts.loss import LossInputs, MaskedView, Relations, pooled
 from .contracts.model_layout import layout_of
 from .contracts.task import Task
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 SIGNALS = frozenset({"logits", "hidden", "embedding"})
 """What can be recorded. Attention and relations grow with the square of the length, or with three times the width of
 every layer: they are always computed while training."""
+
+_NOTHING = Dense(torch.empty(0))
+"""What is said by a student whose answers are not looked at."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,9 @@ class Masking:
 class View:
     """What a forward pass showed; only what was asked for."""
 
-    outputs: Tensors
+    outputs: Tensors = field(default_factory=dict)
+    states: HiddenAndHead | None = None
+    """In the place of outputs, of a task over a vocabulary."""
     hidden: Sequence[torch.Tensor] = ()
     attention: Sequence[torch.Tensor] = ()
     relations: Sequence[Relations] = ()
@@ -56,13 +62,18 @@ class Watched:
         self.relations = "relations" in needs
 
     def __call__(self, batch: Batch) -> View:
-        """The view of one batch."""
+        """The view of one batch: where nothing but outputs is looked at, the states and the head that make them."""
+        task = self.task.model
+        if task.states is not None and task.head is not None and not (self.hidden or self.attention or self.relations):
+            head = task.head(self.model)
+            states = task.states(self.model, batch.columns)
+            return View(states=HiddenAndHead(states, head.weight_VH, head.bias_V))
         with (
             watched_relations(self.model) if self.relations else _nothing() as relations,
             shown(self.model, hidden=self.hidden, attention=self.attention) as found,
         ):
             outputs = self.task.model.forward(self.model, batch.inputs)
-        return View(outputs, found.hidden_states, found.attentions, relations)
+        return View(outputs, None, found.hidden_states, found.attentions, relations)
 
 
 @contextmanager
@@ -184,22 +195,23 @@ class Trainee(nn.Module):
     def _inputs(self, batch: Batch) -> LossInputs:
         model = self.task.model
         if self.needs == {"masked"}:  # no second pass over the text as it is
-            return LossInputs(torch.empty(0), batch.known_R, batch.mask_BT, mask_some=lambda p: self._masked(batch, p))
+            return LossInputs(_NOTHING, batch.known_R, batch.mask_BT, mask_some=lambda p: self._masked(batch, p))
         own = self._watched(batch)
         (teacher,) = self._teacher
-        given = teacher(batch) if teacher else View({})
+        given = teacher(batch) if teacher else View()
         hidden, embedding = batch.teacher_hidden, batch.teacher_embedding_BE
         if teacher and given.hidden:
             hidden = dict(enumerate(given.hidden))
             embedding = pooled(given.hidden[-1], batch.mask_BT)
         loss = model.loss
         return LossInputs(
-            student_logits_RC=torch.empty(0) if model.logits is None else model.logits(own.outputs, batch.columns),
+            student=self._said(own, batch),
             known_R=batch.known_R,
             mask_BT=batch.mask_BT,
             weights_R=batch.weight_R,
             trust_R=batch.trust_R,
-            teacher_logits_RC=batch.teacher_logits_RC,
+            teacher=batch.teacher,
+            right_R=None if own.states is None or model.right is None else model.right(batch.columns),
             student_hidden=own.hidden,
             teacher_hidden=hidden or None,
             student_attention=own.attention,
@@ -210,6 +222,12 @@ class Trainee(nn.Module):
             own_losses=None if loss is None else lambda smoothing: loss(own.outputs, batch.columns, smoothing),
             mask_some=lambda probability: self._masked(batch, probability),
         )
+
+    def _said(self, own: View, batch: Batch) -> Dense | HiddenAndHead:
+        if own.states is not None:
+            return own.states
+        logits = self.task.model.logits
+        return _NOTHING if logits is None else Dense(logits(own.outputs, batch.columns))
 
     def _masked(self, batch: Batch, probability: float) -> MaskedView:
         assert self._masking is not None, "the distil step gives the masking to every stage with a masked loss"

@@ -19,6 +19,7 @@ from .batching import length_buckets
 from .checkpoint import Checkpoint, EpochRecord, load_checkpoint, save_checkpoint
 from .contracts.answers import References
 from .contracts.batch import Batch
+from .contracts.distribution import Distribution, concatenated
 from .contracts.items import Items, joined
 from .contracts.metric import Metric
 from .contracts.task import Task
@@ -27,7 +28,8 @@ from .inference import to_tensors
 from .progress import Progress, ProgressState
 from .recipe import Compute, Schedule
 from .seeds import derive
-from .signals import HiddenSignal, LogitSignal, to_tensor
+from .signals import HiddenSignal, Shards, to_tensor
+from .soft_targets import SoftTargets
 from .trainee import Trainee
 
 if TYPE_CHECKING:
@@ -46,9 +48,9 @@ class TrainingData:
     """(N, 2) split number and example number."""
     tokens: str | None
     """The input that holds the tokenizer's tokens."""
-    soft_targets: tuple[LogitSignal | None, ...]
+    soft_targets: tuple[SoftTargets | None, ...]
     hidden: tuple[HiddenSignal | None, ...]
-    embeddings: tuple[Floats | None, ...]
+    embeddings: tuple[Shards | None, ...]
     """(items, E) each."""
     weights: tuple[Floats | None, ...]
     """(examples,) how much each counts; None: all alike."""
@@ -115,7 +117,7 @@ class TrainingData:
                 np.concatenate([self.references[part.split].known[part.decisions] for part in parts])
             ),
             tokens=self.tokens,
-            teacher_logits_RC=_together([part.soft_targets() for part in parts]),
+            teacher=concatenated(said) if (said := [own for part in parts if (own := part.teacher())]) else None,
             teacher_hidden={layer: torch.cat([to_tensor(own[layer]) for own in hidden]) for layer in hidden[0]},
             teacher_embedding_BE=_together([part.embeddings() for part in parts]),
             weight_R=_together([part.weights() for part in parts]),
@@ -134,9 +136,9 @@ class _Part:
         counts = np.bincount(references.item[self.decisions], minlength=int(chosen.max()) + 1)[chosen]
         self.owners = np.repeat(np.arange(len(chosen)), counts)
 
-    def soft_targets(self) -> Floats | None:
+    def teacher(self) -> Distribution | None:
         signal = self._data.soft_targets[self.split]
-        return None if signal is None else signal.rows(self.decisions)
+        return None if signal is None else signal.distribution(self.decisions)
 
     def hidden(self, real: Booleans) -> dict[int, Floats]:
         signal = self._data.hidden[self.split]
@@ -144,7 +146,7 @@ class _Part:
 
     def embeddings(self) -> Floats | None:
         values = self._data.embeddings[self.split]
-        return None if values is None else values[self.chosen]
+        return None if values is None else values.rows(self.chosen)  # type: ignore[return-value]
 
     def weights(self) -> Floats | None:
         weights = self._data.weights[self.split]

@@ -9,7 +9,7 @@ from helpers import record_of, tiny_recipe, write_recipe
 
 import edgedistill
 from edgedistill.data import PreparedData
-from edgedistill.signals import load_logits
+from edgedistill.signals import Shards
 from edgedistill.store.records.models import TrainedModel
 
 pytestmark = pytest.mark.slow
@@ -106,7 +106,7 @@ def test_views_are_further_items_with_signals_of_their_own(science):
     assert len(views.rows("train")) == 2 * len(originals.rows("train"))
     assert any("[MASK]" in row["text"] for row in views.rows("train"))
     assert list(views.items("train").values["labels"]) == 2 * list(originals.items("train").values["labels"])
-    signal = load_logits(step(run, "logits-teacher-train-r1-soft-targets") / "logits.safetensors")
+    signal = Shards.of([step(run, "logits-teacher-train-r1-soft-targets") / "logits-00000.safetensors"])
     assert len(signal) == len(views.rows("train"))
 
 

@@ -7,20 +7,47 @@ import sys
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
 from edgedistill.errors import DiskFullError
-from edgedistill.signals import HiddenSignal, LogitSignal, create, load_logits, open_mapped, save_logits
+from edgedistill.signals import HiddenSignal, Shards, create, load_hidden, open_mapped
+from edgedistill.soft_targets import LogitSignal
 
 LOGITS = np.arange(12, dtype=np.float32).reshape(6, 2)
 
 
+def logits(values: np.ndarray) -> LogitSignal:
+    return LogitSignal((Shards((values,)),))
+
+
 def test_files_are_safetensors_and_map_back(tmp_path):
-    save_logits(LOGITS, tmp_path / "logits.safetensors")
-    np.testing.assert_array_equal(load_file(tmp_path / "logits.safetensors")["values"], LOGITS)
-    again = load_logits(tmp_path / "logits.safetensors")
+    create(tmp_path / "a.safetensors", {"values": LOGITS.shape}, {"values": "F32"})["values"][...] = LOGITS
+    np.testing.assert_array_equal(load_file(tmp_path / "a.safetensors")["values"], LOGITS)
+    again = open_mapped(tmp_path / "a.safetensors")["values"]
     np.testing.assert_array_equal(again, LOGITS)
     assert isinstance(again, np.memmap)
+
+
+@given(sizes=st.lists(st.integers(0, 4), min_size=1, max_size=5), data=st.data())
+def test_shards_read_as_one_array(sizes, data):
+    whole = np.arange(3.0 * sum(sizes)).reshape(-1, 3)
+    shards = Shards(tuple(np.split(whole, np.cumsum(sizes)[:-1])))
+    assert len(shards) == sum(sizes)
+    np.testing.assert_array_equal(shards.every(), whole)
+    numbers = np.array(data.draw(st.lists(st.integers(0, max(0, sum(sizes) - 1)), max_size=9 * bool(sum(sizes)))), int)
+    np.testing.assert_array_equal(shards.rows(numbers), whole[numbers])
+
+
+def test_hidden_states_of_several_files_are_those_of_all_their_items(tmp_path):
+    states = np.arange(12, dtype=np.float16).reshape(6, 2)
+    for name, rows, offsets in (("a", states[:4], [0, 3, 4]), ("b", states[4:], [0, 2])):
+        tensors = create(tmp_path / name, {"1": rows.shape, "offsets": (len(offsets),)}, {"1": "F16", "offsets": "I64"})
+        tensors["1"][...], tensors["offsets"][...] = rows, offsets
+    signal = load_hidden([tmp_path / "a", tmp_path / "b"])
+    padded = signal.padded(np.array([2, 1]), np.array([[1, 1], [1, 0]], bool))[1]
+    assert padded.tolist() == [[[8, 9], [10, 11]], [[6, 7], [0, 0]]]
 
 
 def test_tensors_are_written_in_place(tmp_path):
@@ -31,12 +58,12 @@ def test_tensors_are_written_in_place(tmp_path):
 
 
 def test_logits_are_gathered_by_decision():
-    assert LogitSignal((LOGITS,)).rows(np.array([4, 5, 0])).tolist() == [[8, 9], [10, 11], [0, 1]]
+    assert logits(LOGITS).rows(np.array([4, 5, 0])).tolist() == [[8, 9], [10, 11], [0, 1]]
 
 
 def test_several_teachers_are_the_geometric_mean_of_their_distributions():
     other = -3 * LOGITS + 1
-    mean = LogitSignal((LOGITS, other)).rows(np.arange(4))
+    mean = LogitSignal((Shards((LOGITS,)), Shards((other,)))).rows(np.arange(4))
 
     def softmax(x):
         return np.exp(x) / np.exp(x).sum(1, keepdims=True)
@@ -49,7 +76,7 @@ def test_several_teachers_are_the_geometric_mean_of_their_distributions():
     ("real", "first"), [([1, 1, 0], [[6, 7], [8, 9], [0, 0]]), ([0, 1, 1], [[0, 0], [6, 7], [8, 9]])]
 )
 def test_hidden_states_stand_where_the_tokens_do_and_zeros_elsewhere(real, first):
-    signal = HiddenSignal({2: np.arange(10, dtype=np.float16).reshape(5, 2)}, np.array([0, 3, 5]))
+    signal = HiddenSignal({2: Shards((np.arange(10, dtype=np.float16).reshape(5, 2),))}, np.array([0, 3, 5]))
     padded = signal.padded(np.array([1, 0]), np.array([real, [1, 1, 1]], bool))[2]
     assert padded.tolist() == [first, [[0, 1], [2, 3], [4, 5]]]
 

@@ -10,6 +10,8 @@ from helpers import text_items
 from transformers import BertConfig, BertForSequenceClassification
 
 from edgedistill import plugins
+from edgedistill.contracts.distribution import Dense, HiddenAndHead
+from edgedistill.contracts.task import Head
 from edgedistill.errors import UserError
 from edgedistill.trainee import LiveTeacher, Masking, Trainee, attention_shown, dropout_at, watched_relations
 from edgedistill.training import TrainingData
@@ -127,3 +129,39 @@ def test_dropout_is_what_the_stage_says_and_only_while_it_trains():
     with dropout_at(model, None):
         assert varies()
     assert {module.p for module in model.modules() if isinstance(module, torch.nn.Dropout)} == {0.1}
+
+
+def states(model, batch):
+    return model.bert(batch["input_ids"], batch["attention_mask"]).pooler_output
+
+
+def head(model):
+    return Head(model.classifier.weight, model.classifier.bias)
+
+
+STATES = replace(TASK, model=replace(TASK.model, states=states, head=head, right=lambda batch: batch["labels"]))
+"""The same task, said by its last states."""
+
+
+def test_a_task_that_gives_states_learns_the_same_from_them():
+    batch = replace(BATCH, teacher=Dense(torch.tensor([[1.0, 2.0], [-1.0, 3.0]])), weight_R=torch.tensor([1.0, 0.5]))
+    terms = [plugins.loss(kind).build(plugins.loss(kind).spec(kind=kind), None, None) for kind in ("kl", "hard_label")]
+    found = []
+    for task, form in ((TASK, Dense), (STATES, HiddenAndHead)):
+        model = bert()
+        trainee = Trainee(model, task, terms, frozenset({"logits", "labels"}))
+        assert isinstance(trainee._inputs(batch).student, form)
+        losses = trainee(batch)
+        losses.sum().backward()
+        found.append((losses.detach(), {name: value.grad for name, value in model.named_parameters()}))
+    (expected, gradients), (losses, own) = found
+    assert torch.allclose(losses, expected, atol=1e-6)
+    assert all(torch.allclose(own[name], value, atol=1e-6) for name, value in gradients.items() if value is not None)
+
+
+def test_a_pass_whose_hidden_states_are_looked_at_gives_logits():
+    catch = Catch()
+    Trainee(bert(), STATES, [catch], frozenset({"logits", "hidden"}))(BATCH)
+    assert isinstance(catch.seen.student, Dense)
+    assert len(catch.seen.student_hidden) == 3
+    assert catch.seen.right_R is None

@@ -16,7 +16,8 @@ from edgedistill.errors import UserError
 from edgedistill.losses import hard_label
 from edgedistill.progress import Progress
 from edgedistill.recipe import Compute, Schedule
-from edgedistill.signals import LogitSignal
+from edgedistill.signals import Shards
+from edgedistill.soft_targets import LogitSignal
 from edgedistill.trainee import Trainee
 from edgedistill.training import (
     LengthBuckets,
@@ -170,12 +171,13 @@ def test_an_example_is_drawn_with_all_its_items():
 
 def test_examples_of_several_splits_are_padded_together():
     first, second = text_items([[5, 6, 7]], [1]), text_items([[8], [7, 8]])
-    signals = (LogitSignal((np.ones((1, 2), np.float32),)), LogitSignal((np.arange(4.0).reshape(2, 2),)))
+    said = np.ones((1, 2), np.float32), np.arange(4.0).reshape(2, 2)
+    signals = tuple(LogitSignal((Shards((each,)),)) for each in said)
     batch = replace(TrainingData.plain([first, second], TASK), soft_targets=signals).fetch([2, 0])
     assert batch.inputs["input_ids"].tolist() == [[5, 6, 7], [7, 8, 0]]
     assert batch.mask_BT.tolist() == [[1, 1, 1], [1, 1, 0]]
     assert batch.known_R.tolist() == [True, False]
-    assert batch.teacher_logits_RC.tolist() == [[1, 1], [2, 3]]
+    assert batch.teacher.logits().tolist() == [[1, 1], [2, 3]]
 
 
 def test_a_loss_that_is_no_number_stops_with_advice(tmp_path):

@@ -13,6 +13,7 @@ import torch
 from test_training import SILENT, TASK, data, request, student, tokens
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
+from edgedistill.contracts.distribution import Dense
 from edgedistill.recipe import Compute, Schedule
 from edgedistill.trainee import Trainee
 from edgedistill.training import TrainingData, train_stage
@@ -203,7 +204,7 @@ def test_recorded_states_reach_the_losses_by_their_layer(tmp_path):
     batch = replace(
         data(tokens(1)).fetch([0]),
         teacher_hidden=recorded,
-        teacher_logits_RC=torch.tensor([[1.0, 2.0]]),
+        teacher=Dense(torch.tensor([[1.0, 2.0]])),
         teacher_embedding_BE=torch.full((1, 16), 7.0),
     )
     term = Term()
@@ -212,7 +213,7 @@ def test_recorded_states_reach_the_losses_by_their_layer(tmp_path):
     assert {layer: states.tolist() for layer, states in inputs.teacher_hidden.items()} == {
         layer: states.tolist() for layer, states in recorded.items()
     }
-    assert inputs.teacher_logits_RC.tolist() == [[1.0, 2.0]]
+    assert inputs.teacher_logits().tolist() == [[1.0, 2.0]]
     assert inputs.teacher_embedding_BE.tolist() == [[7.0] * 16]
 
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self, TypeVar
 
+from .distribution import Distribution
+
 if TYPE_CHECKING:
     import torch
 
@@ -31,7 +33,8 @@ class Batch:
     """Whether a decision has a right answer."""
     tokens: str | None = None
     """The input that holds the tokenizer's tokens."""
-    teacher_logits_RC: torch.Tensor | None = None  # noqa: N815
+    teacher: Distribution | None = None
+    """Over classes or a vocabulary, in the form that was recorded."""
     teacher_hidden: Mapping[int, torch.Tensor] = field(default_factory=dict)
     """By layer, (B, T, H)."""
     teacher_embedding_BE: torch.Tensor | None = None  # noqa: N815
@@ -64,7 +67,7 @@ class Batch:
             mask_BT=self.mask_BT.to(device, non_blocking=non_blocking),
             item_R=self.item_R.to(device, non_blocking=non_blocking),
             known_R=self.known_R.to(device, non_blocking=non_blocking),
-            teacher_logits_RC=moved(self.teacher_logits_RC),
+            teacher=None if self.teacher is None else self.teacher.to(device, non_blocking),
             teacher_hidden=all_moved(self.teacher_hidden),
             teacher_embedding_BE=moved(self.teacher_embedding_BE),
             weight_R=moved(self.weight_R),

@@ -14,6 +14,7 @@ from pydantic import Field
 from edgedistill.contracts.model_shape import ModelShape
 from edgedistill.spec import Spec
 
+from .distribution import Dense, Distribution, Form, HiddenAndHead
 from .layer_maps import LayerMap
 from .planned_model import PlannedModel
 from .plugin import Versioned
@@ -48,6 +49,8 @@ class Loss(Versioned, Generic[S]):
         layers: which of the student's hidden states it compares with which of the teacher's; for one that needs
             `hidden`, so that these alone are recorded.
         temperature: at which it compares distributions; None for one that has none.
+        forms: in which forms it takes the teacher's distribution, for one that needs `logits`; a recipe that records
+            another is refused.
         check: (spec, student, teacher) -> (the spec's key, '' for the whole; what is wrong with it) as far as a plan
             knows, before anything is loaded; or None.
     """
@@ -57,6 +60,7 @@ class Loss(Versioned, Generic[S]):
     build: Callable[[S, ModelShape, ModelShape | None], torch.nn.Module]
     layers: Callable[[S], LayerMap] | None = None
     temperature: Callable[[S], float] | None = None
+    forms: frozenset[Form] = frozenset({"dense"})
     check: Callable[[S, PlannedModel, PlannedModel], tuple[str, str] | None] | None = None
 
     def fault(self, name: str) -> str | None:
@@ -64,6 +68,8 @@ class Loss(Versioned, Generic[S]):
         known = get_args(Need)
         if not isinstance(self.needs, frozenset) or not self.needs or not self.needs <= set(known):
             return f"its needs are {self.needs!r}, expected a frozenset of {', '.join(known)}"
+        if not isinstance(self.forms, frozenset) or not self.forms or not self.forms <= set(get_args(Form)):
+            return f"its forms are {self.forms!r}, expected a frozenset of {', '.join(get_args(Form))}"
         if "hidden" in self.needs and self.layers is None:
             return "it needs hidden states, expected a function 'layers' that says which"
         return super().fault(name) or fault_in_tag(self.spec, LossSpec, "kind", name)
@@ -88,18 +94,21 @@ Relations = tuple["torch.Tensor", "torch.Tensor", "torch.Tensor"]
 class LossInputs:
     """All that a loss may look at in one batch; what no loss of the stage needs is not there.
 
-    student_logits_RC, teacher_logits_RC: rows. known_R: which of them have a label. weights_R: how much each row
-    counts; trust_R: how much the teacher is believed there; None when all count alike. Hidden states are indexed as
-    `transformers` does: 0 is the embedding layer, i the output of layer i; each is (B, T, H). Attention probabilities
-    are (B, A, T, T) by layer, from 0. mask_BT: 1 on real tokens.
+    student: its distribution in each row: logits, or the hidden states and the head that make them, of a task over a
+    vocabulary; teacher: its over the same classes. known_R: which rows have a label; right_R: their classes, where
+    there are states.
+    weights_R: how much each row counts; trust_R: how much the teacher is believed there; None when all count alike.
+    Hidden states are indexed as `transformers` does: 0 is the embedding layer, i the output of layer i; each is
+    (B, T, H). Attention probabilities are (B, A, T, T) by layer, from 0. mask_BT: 1 on real tokens.
     """
 
-    student_logits_RC: torch.Tensor  # noqa: N815
+    student: Dense | HiddenAndHead
     known_R: torch.Tensor  # noqa: N815
     mask_BT: torch.Tensor  # noqa: N815
     weights_R: torch.Tensor | None = None  # noqa: N815
     trust_R: torch.Tensor | None = None  # noqa: N815
-    teacher_logits_RC: torch.Tensor | None = None  # noqa: N815
+    teacher: Distribution | None = None
+    right_R: torch.Tensor | None = None  # noqa: N815
     student_hidden: Sequence[torch.Tensor] = ()
     teacher_hidden: Mapping[int, torch.Tensor] | None = None
     student_attention: Sequence[torch.Tensor] = ()
@@ -112,10 +121,19 @@ class LossInputs:
     mask_some: Callable[[float], MaskedView] | None = None
     """A masked view of the batch, by the probability of masking a token."""
 
+    @property
+    def student_logits_RC(self) -> torch.Tensor:  # noqa: N802
+        """(R, C), for a loss that takes them whole."""
+        return self.student.logits()
+
+    def whole_teacher(self) -> Dense | HiddenAndHead:
+        """The teacher's distribution, for a loss that needs every class of it."""
+        assert isinstance(self.teacher, Dense | HiddenAndHead), "the plan refuses other forms"
+        return self.teacher
+
     def teacher_logits(self) -> torch.Tensor:
-        """(R, C); the plan gives them to every loss that needs logits."""
-        assert self.teacher_logits_RC is not None
-        return self.teacher_logits_RC
+        """(R, C), for a loss that takes them whole."""
+        return self.whole_teacher().logits()
 
     def teacher_weights(self) -> torch.Tensor | None:
         """(R,) how much each row counts in a loss that listens to the teacher."""

@@ -94,6 +94,14 @@ class TaskData:
 
 
 @dataclass(frozen=True)
+class Head:
+    """The output layer over a vocabulary: logits (D, V) = states (D, H) x `weight_VH`, transposed, + `bias_V`."""
+
+    weight_VH: torch.Tensor  # noqa: N815
+    bias_V: torch.Tensor | None = None  # noqa: N815
+
+
+@dataclass(frozen=True)
 class TaskModel:
     """The half that torch models need. Shapes: D decisions of a batch, C classes or tokens of a vocabulary.
 
@@ -114,6 +122,12 @@ class TaskModel:
         logits: (outputs, batch) -> (D, C), where the task's soft targets are over classes or a vocabulary; None for a
             task whose answers are no distribution.
         answers_of_logits: (logits (D, C)) -> values of the answers of a model that gives these; None without `logits`.
+        states: (model, batch) -> (D, H) the last hidden states of the decisions, of which `head` makes `logits`: what a
+            loss or a recording takes instead, where (D, C) at once would be too much. None where C is small.
+        head: (model) -> its output layer, shared with its embeddings or not; None with `states` only. It raises
+            `UserError` for a model whose logits are another function of its last states.
+        right: (batch) -> (D,) int64 the number of the right class or token of each decision, any where it isn't known:
+            what `hard_label` learns of a model that gives `states`, by cross-entropy. None without `states`.
     """
 
     auto_class: Callable[[], AutoClass]
@@ -126,6 +140,9 @@ class TaskModel:
     loss: Callable[[Tensors, Tensors, float], torch.Tensor] | None = None
     logits: Callable[[Tensors, Tensors], torch.Tensor] | None = None
     answers_of_logits: Callable[[Floats], Arrays] | None = None
+    states: Callable[[PreTrainedModel, Tensors], torch.Tensor] | None = None
+    head: Callable[[PreTrainedModel], Head] | None = None
+    right: Callable[[Tensors], torch.Tensor] | None = None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -159,6 +176,9 @@ class Task(Versioned):
         """Why this cannot be used under that name, or None."""
         if self.name != name:
             return f"it is called '{self.name}', expected '{name}' as the entry point's name"
+        together = (self.model.states, self.model.head, self.model.right)
+        if any(together) and not all(together):
+            return "it has one of states, head and right, expected all three or none"
         fault = super().fault(name)
         if fault is not None or self.spec is None:
             return fault

@@ -1,18 +1,17 @@
-"""What the losses over rows share: means that can be weighted, and full precision under autocast."""
+"""What the losses over rows share: means that can be weighted, in tiles where that is needed; divergences, mixtures."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
+
+from edgedistill.contracts.distribution import Compared, Dense, HiddenAndHead
+from edgedistill.contracts.loss import LossInputs
 
 if TYPE_CHECKING:
     import torch
 
-
-def full(values: torch.Tensor) -> torch.Tensor:
-    """float32 for half-precision tensors: a softmax over many classes loses too much in them."""
-    import torch
-
-    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
+    from ._tiled import LossOfLogits, LossOfTile
 
 
 def mean_over_rows(values_R: torch.Tensor, weights_R: torch.Tensor | None) -> torch.Tensor:  # noqa: N803
@@ -23,22 +22,48 @@ def mean_over_rows(values_R: torch.Tensor, weights_R: torch.Tensor | None) -> to
     return (values_R * weights).sum() / weights.sum().clamp(min=1e-8)
 
 
-def log_probabilities(logits_RC: torch.Tensor, temperature: float) -> torch.Tensor:  # noqa: N803
-    """(R, C) log-softmax at a temperature."""
-    from torch.nn import functional
+def mean_of_logits(inputs: LossInputs, loss_of: LossOfTile, weights_R: torch.Tensor | None) -> torch.Tensor:  # noqa: N803
+    """The mean of a loss that looks at each decision's logits by itself, whatever form the student's are in: of hidden
+    states and a head, the logits are made tile by tile.
 
-    return functional.log_softmax(full(logits_RC) / temperature, dim=-1)
+    Args:
+        loss_of: (which decisions are a tile) -> ((logits (r, C) of some of them, which of these) -> (r,) the loss).
+    """
+    every = slice(None)
+    if isinstance(inputs.student, Dense):
+        return mean_over_rows(loss_of(every)(inputs.student.logits_RC, every), weights_R)
+    from ._tiled import tiled_mean
+
+    return tiled_mean(inputs.student, loss_of, weights_R)
 
 
-def divergence(log_p_RC: torch.Tensor, log_q_RC: torch.Tensor) -> torch.Tensor:  # noqa: N803
+def mean_of_soft_targets(
+    inputs: LossInputs, temperature: float, measure: Callable[[Compared], torch.Tensor]
+) -> torch.Tensor:
+    """The mean of what `measure` makes (r,) of teacher and student at a temperature, weighted as the teacher is."""
+    teacher = inputs.teacher
+    assert teacher is not None, "the plan gives a distribution to every loss that needs logits"
+    if isinstance(teacher, HiddenAndHead):
+        teacher = teacher.as_multiplied()
+
+    def loss_of(tile: slice) -> LossOfLogits:
+        said = teacher.part(tile)
+        if isinstance(said, HiddenAndHead):
+            said = Dense(said.logits())
+        return lambda logits, some: measure(said.part(some).beside(logits, temperature))
+
+    return mean_of_logits(inputs, loss_of, inputs.teacher_weights())
+
+
+def divergence(log_p_RM: torch.Tensor, log_q_RM: torch.Tensor) -> torch.Tensor:  # noqa: N803
     """(R,) KL(p || q) in nats, from log-probabilities."""
-    return (log_p_RC.exp() * (log_p_RC - log_q_RC)).sum(-1)
+    return (log_p_RM.exp() * (log_p_RM - log_q_RM)).sum(-1)
 
 
-def log_mixture(log_p_RC: torch.Tensor, log_q_RC: torch.Tensor, share: float) -> torch.Tensor:  # noqa: N803
-    """(R, C) log(share * p + (1 - share) * q) without leaving log space."""
+def log_mixture(log_p_RM: torch.Tensor, log_q_RM: torch.Tensor, share: float) -> torch.Tensor:  # noqa: N803
+    """(R, M) log(share * p + (1 - share) * q) without leaving log space."""
     import math
 
     import torch
 
-    return torch.logaddexp(log_p_RC + math.log(share), log_q_RC + math.log1p(-share))
+    return torch.logaddexp(log_p_RM + math.log(share), log_q_RM + math.log1p(-share))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from edgedistill.contracts.distribution import full
 from edgedistill.contracts.layer_maps import LayerMap, layer_pairs
 from edgedistill.contracts.loss import Loss, LossInputs, LossSpec
 from edgedistill.contracts.model_shape import ModelShape
 from edgedistill.contracts.planned_model import PlannedModel
 from edgedistill.errors import UserError
-from edgedistill.losses._rows import full
 
 if TYPE_CHECKING:
     import torch

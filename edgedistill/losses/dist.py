@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from edgedistill.contracts.distribution import log_probabilities
 from edgedistill.contracts.loss import Loss, LossInputs, LossSpec
 from edgedistill.contracts.model_shape import ModelShape
-from edgedistill.losses._rows import log_probabilities
 
 if TYPE_CHECKING:
     import torch
@@ -58,5 +58,11 @@ def build(spec: DistSpec, student: ModelShape | None = None, teacher: ModelShape
 
 
 LOSS = Loss(
-    api=1, version=1, spec=DistSpec, needs=frozenset({"logits"}), build=build, temperature=lambda spec: spec.temperature
+    api=1,
+    version=1,
+    spec=DistSpec,
+    needs=frozenset({"logits"}),
+    build=build,
+    forms=frozenset({"dense", "hidden"}),
+    temperature=lambda spec: spec.temperature,
 )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from edgedistill.contracts.distribution import full
 from edgedistill.contracts.loss import Loss, LossInputs, LossSpec
 from edgedistill.contracts.model_shape import ModelShape
-from edgedistill.losses._rows import full, mean_over_rows
+from edgedistill.losses._rows import mean_over_rows
 
 if TYPE_CHECKING:
     import torch

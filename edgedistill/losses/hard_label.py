@@ -6,11 +6,15 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from edgedistill.contracts.distribution import HiddenAndHead, full
 from edgedistill.contracts.loss import Loss, LossInputs, LossSpec
 from edgedistill.contracts.model_shape import ModelShape
+from edgedistill.losses._rows import mean_of_logits
 
 if TYPE_CHECKING:
     import torch
+
+    from ._tiled import LossOfLogits
 
 
 class HardLabelSpec(LossSpec):
@@ -32,12 +36,31 @@ def hard_label(
     return (losses_R * counted).sum() / counted.sum().clamp(min=1e-8)
 
 
+def next_token(inputs: LossInputs, right_R: torch.Tensor, smoothing: float) -> torch.Tensor:  # noqa: N803
+    """The same of cross-entropy over a vocabulary, of which the logits are made tile by tile; label smoothing as in
+    Szegedy et al. 2016, section 7."""
+    from torch.nn import functional
+
+    def loss_of(tile: slice) -> LossOfLogits:
+        right = right_R[tile]
+        return lambda logits, some: functional.cross_entropy(
+            full(logits), right[some], label_smoothing=smoothing, reduction="none"
+        )
+
+    counted = inputs.known_R.float()
+    if inputs.weights_R is not None:
+        counted = counted * inputs.weights_R.float()
+    return mean_of_logits(inputs, loss_of, counted)
+
+
 def build(spec: HardLabelSpec, student: ModelShape | None = None, teacher: ModelShape | None = None) -> torch.nn.Module:
     """The loss term; it has no parameters."""
     import torch
 
     class HardLabel(torch.nn.Module):
         def forward(self, inputs: LossInputs) -> torch.Tensor:
+            if inputs.right_R is not None and isinstance(inputs.student, HiddenAndHead):
+                return next_token(inputs, inputs.right_R, spec.smoothing)
             assert inputs.own_losses is not None, "the plan gives labels to every loss that needs them"
             return hard_label(inputs.own_losses(spec.smoothing), inputs.known_R, inputs.weights_R)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from edgedistill.contracts.distribution import full
 from edgedistill.contracts.layer_maps import LayerMap
 from edgedistill.contracts.loss import Loss, LossSpec
 from edgedistill.contracts.model_shape import ModelShape
 from edgedistill.losses._layers import mapped_layers, mean_over_tokens
-from edgedistill.losses._rows import full
 
 if TYPE_CHECKING:
     import torch

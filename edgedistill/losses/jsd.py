@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from edgedistill.contracts.distribution import Compared
 from edgedistill.contracts.loss import Loss, LossInputs, LossSpec
 from edgedistill.contracts.model_shape import ModelShape
-from edgedistill.losses._rows import divergence, log_mixture, log_probabilities, mean_over_rows
+from edgedistill.losses._rows import divergence, log_mixture, mean_of_soft_targets
 
 if TYPE_CHECKING:
     import torch
@@ -23,8 +24,7 @@ class JsdSpec(LossSpec):
 
 
 def jsd(
-    student_logits_RC: torch.Tensor,  # noqa: N803
-    teacher_logits_RC: torch.Tensor,  # noqa: N803
+    compared: Compared,
     temperature: float,
     beta: float,
 ) -> torch.Tensor:
@@ -32,8 +32,7 @@ def jsd(
 
     In nats at `temperature`, times its square; zero exactly at equality, and symmetric for beta = 0.5.
     """
-    student = log_probabilities(student_logits_RC, temperature)
-    teacher = log_probabilities(teacher_logits_RC, temperature)
+    teacher, student = compared.teacher, compared.student
     mixture = log_mixture(teacher, student, beta)
     mixed = beta * divergence(teacher, mixture) + (1 - beta) * divergence(student, mixture)
     return mixed * temperature**2
@@ -45,12 +44,19 @@ def build(spec: JsdSpec, student: ModelShape | None = None, teacher: ModelShape 
 
     class Jsd(torch.nn.Module):
         def forward(self, inputs: LossInputs) -> torch.Tensor:
-            rows = jsd(inputs.student_logits_RC, inputs.teacher_logits(), spec.temperature, spec.beta)
-            return mean_over_rows(rows, inputs.teacher_weights())
+            return mean_of_soft_targets(
+                inputs, spec.temperature, lambda compared: jsd(compared, spec.temperature, spec.beta)
+            )
 
     return Jsd()
 
 
 LOSS = Loss(
-    api=1, version=1, spec=JsdSpec, needs=frozenset({"logits"}), build=build, temperature=lambda spec: spec.temperature
+    api=1,
+    version=1,
+    spec=JsdSpec,
+    needs=frozenset({"logits"}),
+    build=build,
+    temperature=lambda spec: spec.temperature,
+    forms=frozenset({"dense", "top-k", "hidden"}),
 )

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from edgedistill.contracts.distribution import Compared
 from edgedistill.contracts.loss import Loss, LossInputs, LossSpec
 from edgedistill.contracts.model_shape import ModelShape
-from edgedistill.losses._rows import divergence, log_probabilities, mean_over_rows
+from edgedistill.losses._rows import divergence, mean_of_soft_targets
 
 if TYPE_CHECKING:
     import torch
@@ -22,8 +23,7 @@ class KlSpec(LossSpec):
 
 
 def kl(
-    student_logits_RC: torch.Tensor,  # noqa: N803
-    teacher_logits_RC: torch.Tensor,  # noqa: N803
+    compared: Compared,
     temperature: float,
 ) -> torch.Tensor:
     """(R,) KL(teacher || student) at `temperature`, times its square, in nats.
@@ -31,8 +31,7 @@ def kl(
     The gradient of soft targets scales with 1/T², so T² keeps their weight against hard labels when T changes
     (Hinton et al. 2015, end of section 2). Zero exactly when both give the same distribution.
     """
-    student = log_probabilities(student_logits_RC, temperature)
-    teacher = log_probabilities(teacher_logits_RC, temperature)
+    teacher, student = compared.teacher, compared.student
     return divergence(teacher, student) * temperature**2
 
 
@@ -42,12 +41,17 @@ def build(spec: KlSpec, student: ModelShape | None = None, teacher: ModelShape |
 
     class Kl(torch.nn.Module):
         def forward(self, inputs: LossInputs) -> torch.Tensor:
-            rows = kl(inputs.student_logits_RC, inputs.teacher_logits(), spec.temperature)
-            return mean_over_rows(rows, inputs.teacher_weights())
+            return mean_of_soft_targets(inputs, spec.temperature, lambda compared: kl(compared, spec.temperature))
 
     return Kl()
 
 
 LOSS = Loss(
-    api=1, version=1, spec=KlSpec, needs=frozenset({"logits"}), build=build, temperature=lambda spec: spec.temperature
+    api=1,
+    version=1,
+    spec=KlSpec,
+    needs=frozenset({"logits"}),
+    build=build,
+    temperature=lambda spec: spec.temperature,
+    forms=frozenset({"dense", "top-k", "hidden"}),
 )

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from edgedistill.contracts.distribution import full
 from edgedistill.contracts.loss import Loss, LossInputs, LossSpec
 from edgedistill.contracts.model_shape import ModelShape
 from edgedistill.contracts.planned_model import PlannedModel
 from edgedistill.errors import UserError
-from edgedistill.losses._rows import full
 
 if TYPE_CHECKING:
     import torch

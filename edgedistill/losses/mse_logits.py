@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from edgedistill.contracts.distribution import full
 from edgedistill.contracts.loss import Loss, LossInputs, LossSpec
 from edgedistill.contracts.model_shape import ModelShape
-from edgedistill.losses._rows import full, mean_over_rows
+from edgedistill.losses._rows import mean_of_logits
 
 if TYPE_CHECKING:
     import torch
+
+    from ._tiled import LossOfLogits
 
 
 class MseLogitsSpec(LossSpec):
@@ -29,10 +32,22 @@ def build(spec: MseLogitsSpec, student: ModelShape | None = None, teacher: Model
 
     class MseLogits(torch.nn.Module):
         def forward(self, inputs: LossInputs) -> torch.Tensor:
-            rows = mse_logits(inputs.student_logits_RC, inputs.teacher_logits())
-            return mean_over_rows(rows, inputs.teacher_weights())
+            teacher = inputs.whole_teacher()
+
+            def loss_of(tile: slice) -> LossOfLogits:
+                said = teacher.part(tile).logits()
+                return lambda logits, some: mse_logits(logits, said[some])
+
+            return mean_of_logits(inputs, loss_of, inputs.teacher_weights())
 
     return MseLogits()
 
 
-LOSS = Loss(api=1, version=1, spec=MseLogitsSpec, needs=frozenset({"logits"}), build=build)
+LOSS = Loss(
+    api=1,
+    version=1,
+    spec=MseLogitsSpec,
+    needs=frozenset({"logits"}),
+    build=build,
+    forms=frozenset({"dense", "hidden"}),
+)

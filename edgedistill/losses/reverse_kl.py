@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from edgedistill.contracts.distribution import Compared
 from edgedistill.contracts.loss import Loss, LossInputs, LossSpec
 from edgedistill.contracts.model_shape import ModelShape
-from edgedistill.losses._rows import divergence, log_probabilities, mean_over_rows
+from edgedistill.losses._rows import divergence, mean_of_soft_targets
 
 if TYPE_CHECKING:
     import torch
@@ -22,13 +23,11 @@ class ReverseKlSpec(LossSpec):
 
 
 def reverse_kl(
-    student_logits_RC: torch.Tensor,  # noqa: N803
-    teacher_logits_RC: torch.Tensor,  # noqa: N803
+    compared: Compared,
     temperature: float,
 ) -> torch.Tensor:
     """(R,) KL(student || teacher) at `temperature`, times its square, in nats; zero exactly at equality."""
-    student = log_probabilities(student_logits_RC, temperature)
-    teacher = log_probabilities(teacher_logits_RC, temperature)
+    teacher, student = compared.teacher, compared.student
     return divergence(student, teacher) * temperature**2
 
 
@@ -38,8 +37,9 @@ def build(spec: ReverseKlSpec, student: ModelShape | None = None, teacher: Model
 
     class ReverseKl(torch.nn.Module):
         def forward(self, inputs: LossInputs) -> torch.Tensor:
-            rows = reverse_kl(inputs.student_logits_RC, inputs.teacher_logits(), spec.temperature)
-            return mean_over_rows(rows, inputs.teacher_weights())
+            return mean_of_soft_targets(
+                inputs, spec.temperature, lambda compared: reverse_kl(compared, spec.temperature)
+            )
 
     return ReverseKl()
 
@@ -51,4 +51,5 @@ LOSS = Loss(
     needs=frozenset({"logits"}),
     build=build,
     temperature=lambda spec: spec.temperature,
+    forms=frozenset({"dense", "top-k", "hidden"}),
 )

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from edgedistill.contracts.distribution import Compared
 from edgedistill.contracts.loss import Loss, LossInputs, LossSpec
 from edgedistill.contracts.model_shape import ModelShape
-from edgedistill.losses._rows import divergence, log_mixture, log_probabilities, mean_over_rows
+from edgedistill.losses._rows import divergence, log_mixture, mean_of_soft_targets
 
 if TYPE_CHECKING:
     import torch
@@ -25,8 +26,7 @@ class SkewKlSpec(LossSpec):
 
 
 def skew_kl(
-    student_logits_RC: torch.Tensor,  # noqa: N803
-    teacher_logits_RC: torch.Tensor,  # noqa: N803
+    compared: Compared,
     temperature: float,
     skew: float,
     reverse: bool = False,
@@ -35,8 +35,7 @@ def skew_kl(
 
     In nats at `temperature`, times its square; zero exactly at equality, at most -log(skew) T².
     """
-    student = log_probabilities(student_logits_RC, temperature)
-    teacher = log_probabilities(teacher_logits_RC, temperature)
+    teacher, student = compared.teacher, compared.student
     first, second = (student, teacher) if reverse else (teacher, student)
     return divergence(first, log_mixture(first, second, skew)) * temperature**2
 
@@ -47,8 +46,9 @@ def build(spec: SkewKlSpec, student: ModelShape | None = None, teacher: ModelSha
 
     class SkewKl(torch.nn.Module):
         def forward(self, inputs: LossInputs) -> torch.Tensor:
-            rows = skew_kl(inputs.student_logits_RC, inputs.teacher_logits(), spec.temperature, spec.skew, spec.reverse)
-            return mean_over_rows(rows, inputs.teacher_weights())
+            return mean_of_soft_targets(
+                inputs, spec.temperature, lambda compared: skew_kl(compared, spec.temperature, spec.skew, spec.reverse)
+            )
 
     return SkewKl()
 
@@ -60,4 +60,5 @@ LOSS = Loss(
     needs=frozenset({"logits"}),
     build=build,
     temperature=lambda spec: spec.temperature,
+    forms=frozenset({"dense", "top-k", "hidden"}),
 )

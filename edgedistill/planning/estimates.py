@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from edgedistill import plugins
 from edgedistill.contracts.model_shape import ModelShape
-from edgedistill.recipe import Recipe, Round
+from edgedistill.recipe import Recipe, Round, signals_of
+from edgedistill.signal_sizes import distribution_size, refuse_too_large
 from edgedistill.sources import Sources
+from edgedistill.steps.kinds import record_signals
+from edgedistill.store.records.models import FORM_OF
 
 Shapes = Mapping[str, ModelShape | None]
 """Of every model; None where it can't be known yet."""
@@ -53,16 +56,48 @@ def live_signals(recipe: Recipe, sources: Sources, each: Round, shapes: Shapes) 
     if "relations" in needs:
         found["relations"] = "queries, keys and values of every layer are too large to keep"
     if "hidden" in needs:
-        shape = shapes.get("teacher" if each.data is not None else each.teachers()[0])
+        shape, limit = shapes.get(_first_teacher(each)), signals_of(recipe, each).max_gb
         read = {split for stage in each.stages for split in stage.data}
-        # A token of European text takes about four bytes; hidden states take two bytes a dimension.
-        known = sources.rounds[each.id] if each.data is not None else sources
-        tokens = sum(size for split, size in known.data_bytes.items() if split in read) / 4
         if shape is not None:
-            size_gb = tokens * shape.hidden_size * 2 * (shape.layers + 1) / 1e9
-            if size_gb > recipe.signals.max_gb:
-                found["hidden"] = f"about {size_gb:.1f} GB are more than signals.max_gb {recipe.signals.max_gb:g}"
+            # Hidden states take two bytes a dimension.
+            size_gb = _tokens(sources, each, read) * shape.hidden_size * 2 * (shape.layers + 1) / 1e9
+            if size_gb > limit:
+                found["hidden"] = f"about {size_gb:.1f} GB are more than signals.max_gb {limit:g}"
     return found
+
+
+def expected_size(
+    recipe: Recipe, sources: Sources, each: Round, shapes: Shapes, settings: record_signals.Settings, teacher: str
+) -> str:
+    """What a recorded distribution will take, as far as it is known, as the plan prints it: `, 99 bytes a decision`.
+
+    Raises:
+        UserError: where that is more than the recipe allows.
+    """
+    shape, over_vocabulary = shapes.get(teacher), plugins.task(recipe.task.type).model.states is not None
+    known = sources.rounds[each.id].labels if each.data is not None else sources.labels
+    classes = (shape.vocabulary if shape is not None else None) if over_vocabulary else known
+    width = shape.hidden_size if shape is not None else None
+    form = FORM_OF[settings.signal]
+    if not classes or (form == "hidden" and width is None):
+        return ""
+    size = distribution_size(form, classes, width or 0, settings.k, settings.bits, len(settings.temperatures))
+    told = f", {size.a_decision} bytes a decision"
+    if not over_vocabulary:
+        return told
+    total = size.of(_tokens(sources, each, {settings.split}))
+    refuse_too_large(f"{form} signals of {teacher} on {settings.split}", total, size.a_decision, settings.max_gb)
+    return f"{told}, about {total / 1e9:.2g} GB" if total > size.once else told
+
+
+def _first_teacher(each: Round) -> str:
+    return "teacher" if each.data is not None else each.teachers()[0]
+
+
+def _tokens(sources: Sources, each: Round, splits: Collection[str]) -> float:
+    """About how many tokens these splits of a round's data have: one of European text takes about four bytes."""
+    known = sources.rounds[each.id] if each.data is not None else sources
+    return sum(size for split, size in known.data_bytes.items() if split in splits) / 4
 
 
 def _estimate(name: str, origin: str, shape: ModelShape | None, recipe: Recipe) -> ModelEstimate:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from edgedistill import plugins
 from edgedistill.contracts.layer_maps import LayerMap
+from edgedistill.contracts.loss import Need
 from edgedistill.data_fingerprint import pinned
 from edgedistill.recipe import (
     DataSpec,
@@ -18,6 +19,7 @@ from edgedistill.recipe import (
     TeacherChoice,
     Teachers,
     own_tokenizer,
+    signals_of,
     source_of,
     teacher_of,
 )
@@ -36,10 +38,10 @@ from edgedistill.steps.kinds.distil import SignalId
 from edgedistill.store.data_inputs import DataInputs
 from edgedistill.store.handle import Artifact
 from edgedistill.store.records.data import PreparedSplit, TokenisedData
-from edgedistill.store.records.models import Signal, Signals, TeacherChosen, TrainedModel
+from edgedistill.store.records.models import FORM_OF, SIGNAL_OF, Signal, Signals, TeacherChosen, TrainedModel
 
 from .draft import Arm, Draft
-from .estimates import depth, live_signals
+from .estimates import depth, expected_size, live_signals
 from .probes import plan_probes
 
 
@@ -179,7 +181,7 @@ def _plan_views(draft: Draft, each: Round, stage: Stage, model: str) -> Artifact
     return draft.steps.add(name, augment_text.KIND, settings, inputs, summary)
 
 
-_RECORDED: tuple[Signal, ...] = ("logits", "embedding", "hidden")
+_RECORDED: tuple[Need, ...] = ("logits", "embedding", "hidden")
 
 
 @dataclass(frozen=True)
@@ -200,10 +202,10 @@ def _plan_signals(draft: Draft, each: Round, arm: Arm, live: Mapping[str, str]) 
             sharing = [stage] if place.stage else [other for other in each.stages if place.split in other.data]
             losses = [loss for other in sharing for loss in other.losses]
             for teacher in each.teachers():
-                for signal in _RECORDED:
-                    readers = [loss for loss in losses if signal in plugins.loss(loss.kind).needs]
-                    wanted = SignalId(signal, teacher, place)
-                    if not readers or signal in live or wanted in planned.signals:
+                for need in _RECORDED:
+                    readers = [loss for loss in losses if need in plugins.loss(loss.kind).needs]
+                    wanted = SignalId(_signal(draft, each, need), teacher, place)
+                    if not readers or need in live or wanted in planned.signals:
                         continue
                     planned.signals[wanted] = _plan_recording(draft, each, arm, stage, wanted, readers)
             if stage.errors is not None:
@@ -218,12 +220,17 @@ def _plan_recording(
 ) -> Artifact[Signals]:
     """One signal of one model about one place, as far as these losses read it."""
     signal, (split, of_stage), model = wanted.signal, wanted.place, arm.at(wanted.model)
-    hidden = signal == "hidden"
+    spec = signals_of(draft.recipe, each)
+    packed, states, hidden = signal == "top-k", signal == "states", signal == "hidden"
     settings = record_signals.Settings(
         task=draft.recipe.task.type,
         split=split,
         signal=signal,
         compute=draft.recipe.compute,
+        max_gb=spec.max_gb,
+        k=spec.k if packed else 0,
+        bits=spec.log_p_bits if packed else spec.hidden_bits if states else 0,
+        temperatures=_temperatures(readers) if packed else (),
         layer_maps=tuple(_layers(loss) for loss in readers) if hidden else (),
         student_layers=depth(each, draft.shapes) if hidden else None,
     )
@@ -232,15 +239,34 @@ def _plan_recording(
         name += f"-{each.id}-{stage.name}"
         data = DataInputs(_plan_views(draft, each, stage, wanted.model))
     else:
-        name += f"-{each.id}" if hidden else ""
+        name += f"-{each.id}" if hidden or packed or states else ""
         data = draft.reading(wanted.model, split)
     seen = f"{split} of {each.id} {stage.name}" if of_stage else split
-    summary = f"record {'hidden states' if hidden else signal} of {model} on {seen}"
+    summary = f"record {_SHOWN.get(signal, signal)} of {model} on {seen}"
+    if signal in FORM_OF:
+        summary += expected_size(draft.recipe, draft.sources, each, draft.shapes, settings, wanted.model)
     inputs = record_signals.Inputs(data, draft.models[model])
     made = draft.steps.add(name, record_signals.KIND, settings, inputs, summary)
     if signal == "logits" and wanted.place == Place("train"):
         draft.recorded[model] = made
     return made
+
+
+_SHOWN: dict[Signal, str] = {"hidden": "hidden states", "states": "last hidden states", "top-k": "top-k signals"}
+
+
+def _signal(draft: Draft, each: Round, need: Need) -> Signal:
+    """What is recorded for a need: of a distribution, the form that the recipe asks for."""
+    if need == "logits":
+        return SIGNAL_OF[signals_of(draft.recipe, each).form]
+    assert need in ("embedding", "hidden"), "nothing else is recorded"
+    return need
+
+
+def _temperatures(readers: Sequence[LossSpec]) -> tuple[float, ...]:
+    """Those at which these losses compare distributions."""
+    found = ((plugins.loss(loss.kind).temperature, loss) for loss in readers)
+    return tuple(sorted({temperature(loss) for temperature, loss in found if temperature is not None}))
 
 
 def _layers(loss: LossSpec) -> LayerMap:
@@ -306,7 +332,7 @@ def _plan_control(draft: Draft, each: Round, arm: Arm, name: str) -> Artifact[Tr
 
 
 def _settings(draft: Draft, each: Round, arm: Arm, *, control: bool, live: tuple[str, ...] = ()) -> distil.Settings:
-    own = each.model_copy(update={"data": None, "fine_tune": None})  # the inputs' keys stand for them
+    own = each.model_copy(update={"data": None, "fine_tune": None, "signals": None})  # the inputs' keys stand for them
     return distil.Settings(
         task=draft.task, round=own, seed=arm.seed, compute=draft.recipe.compute, control=control, live=live
     )

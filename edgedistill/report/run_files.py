@@ -16,7 +16,7 @@ from edgedistill.contracts.answers import Answers
 from edgedistill.data import PreparedData
 from edgedistill.model_files import ModelFiles, read_files
 from edgedistill.results import Difference, HostResult, JudgementResult, TrialResult
-from edgedistill.signals import load_logits
+from edgedistill.signals import Shards
 from edgedistill.store.data_inputs import DataInputs
 
 if TYPE_CHECKING:
@@ -117,7 +117,10 @@ class RunFiles:
     def teacher_logits(self, teacher: str) -> Floats | None:
         """What a teacher said of the training data; None where that was not recorded."""
         recorded = self._inputs.recorded.get(teacher)
-        return None if recorded is None else load_logits(recorded.path(recorded.record.file))
+        if recorded is None:
+            return None
+        files = [recorded.path(file) for file in recorded.record.files]
+        return Shards.of(files).every()  # type: ignore[return-value]
 
     def failure(self, row: Candidate) -> Failure | None:
         """Why a candidate has no figures; None when it has."""

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from edgedistill import plugins
+from edgedistill.packed_top_k import PackedTopK
 from edgedistill.recipe import ErrorWeights, Place, Stage
 from edgedistill.seeds import derive
 from edgedistill.step import Context
 from edgedistill.store.data_inputs import DataInputs
 from edgedistill.store.handle import Artifact
-from edgedistill.store.records.models import EpochRecord, TrainedModel
+from edgedistill.store.records.models import EpochRecord, Signals, TrainedModel
 
 from .kinds.distil import Inputs, Settings, SignalId
 
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from edgedistill.contracts.items import Items
     from edgedistill.contracts.task import Task
     from edgedistill.data import PreparedData
-    from edgedistill.signals import LogitSignal
+    from edgedistill.soft_targets import LogitSignal, SoftTargets
     from edgedistill.trainee import Trainee
     from edgedistill.training import TrainingData
 
@@ -109,7 +108,8 @@ def _folder(artifact: Artifact[TrainedModel]) -> Path:
 
 def _stage_data(stage: Stage, settings: Settings, inputs: Inputs, data: PreparedData) -> TrainingData:
     """The stage's items with the recorded signals of this round's teachers, and with how much each example counts."""
-    from edgedistill.signals import LogitSignal, load_embedding, load_hidden, load_logits
+    from edgedistill.signals import Shards, load_hidden
+    from edgedistill.soft_targets import LogitSignal
     from edgedistill.training import TrainingData
 
     task = plugins.task(settings.task.type)
@@ -117,22 +117,21 @@ def _stage_data(stage: Stage, settings: Settings, inputs: Inputs, data: Prepared
     plain = TrainingData.plain([_items(place, inputs, data) for place in places], task)
     needs = plugins.needs(stage.losses)
     one = settings.round.teachers()[0]
-    logits, hidden, embeddings, weights, trust = [], [], [], [], []
+    distributions, hidden, embeddings, weights, trust = [], [], [], [], []
     for place, references in zip(places, plain.references, strict=True):
         taught = () if settings.control else settings.round.teachers()
-        files = [_recorded(SignalId("logits", teacher, place), inputs) for teacher in taught]
-        recorded = tuple(load_logits(file) for file in files if file is not None)
-        signal = LogitSignal(recorded) if recorded and "logits" in needs else None
-        logits.append(signal)
-        file = _recorded(SignalId("hidden", one, place), inputs) if "hidden" in needs else None
-        hidden.append(load_hidden(file) if file is not None else None)
-        file = _recorded(SignalId("embedding", one, place), inputs) if "embedding" in needs else None
-        embeddings.append(load_embedding(file) if file is not None else None)
-        weights.append(_weights(stage.errors, place, task, references, signal, inputs) if stage.errors else None)
-        trust.append(_trust(stage.teacher_errors, task, references, signal))
+        said = _soft_targets(taught, place, inputs) if "logits" in needs else None
+        logits = said if isinstance(said, LogitSignal) else None
+        distributions.append(said)
+        files = _recorded(SignalId("hidden", one, place), inputs) if "hidden" in needs else ()
+        hidden.append(load_hidden(files) if files else None)
+        files = _recorded(SignalId("embedding", one, place), inputs) if "embedding" in needs else ()
+        embeddings.append(Shards.of(files) if files else None)
+        weights.append(_weights(stage.errors, place, task, references, logits, inputs) if stage.errors else None)
+        trust.append(_trust(stage.teacher_errors, task, references, logits))
     return replace(
         plain,
-        soft_targets=tuple(logits),
+        soft_targets=tuple(distributions),
         hidden=tuple(hidden),
         embeddings=tuple(embeddings),
         weights=tuple(weights),
@@ -141,10 +140,31 @@ def _stage_data(stage: Stage, settings: Settings, inputs: Inputs, data: Prepared
     )
 
 
-def _recorded(wanted: SignalId, inputs: Inputs) -> Path | None:
-    """The file of a signal; None where it isn't recorded."""
+def _soft_targets(teachers: Sequence[str], place: Place, inputs: Inputs) -> SoftTargets | None:
+    """What the teachers said of the decisions of a place, in the form that was recorded; None where nothing was."""
+    from edgedistill.signals import Shards
+    from edgedistill.soft_targets import LogitSignal, StateSignal, TopKSignal
+
+    logits = [files for teacher in teachers if (files := _recorded(SignalId("logits", teacher, place), inputs))]
+    for teacher in teachers:
+        states = inputs.signals.get(SignalId("states", teacher, place))
+        if states is not None and states.record.head is not None:
+            return StateSignal.of(_files(states), states.path(states.record.head))
+        packed = inputs.signals.get(SignalId("top-k", teacher, place))
+        if packed is not None and (facts := packed.record.top_k) is not None:
+            layout = PackedTopK(facts.classes, facts.k, facts.bits, len(facts.temperatures))
+            return TopKSignal(Shards.of(_files(packed)), layout, facts.temperatures)
+    return LogitSignal(tuple(Shards.of(files) for files in logits)) if logits else None
+
+
+def _recorded(wanted: SignalId, inputs: Inputs) -> tuple[Path, ...]:
+    """The files of a signal; none where it isn't recorded."""
     artifact = inputs.signals.get(wanted)
-    return artifact.path(artifact.record.file) if artifact is not None else None
+    return _files(artifact) if artifact is not None else ()
+
+
+def _files(signals: Artifact[Signals]) -> tuple[Path, ...]:
+    return tuple(signals.path(file) for file in signals.record.files)
 
 
 def _items(place: Place, inputs: Inputs, data: PreparedData) -> Items:
@@ -161,12 +181,12 @@ def _weights(
 ) -> Floats:
     """How much each example counts, by what the predecessor makes of it."""
     from edgedistill.error_weights import example_weights
-    from edgedistill.signals import load_logits
+    from edgedistill.signals import Shards
 
     assert task.judge.error_weights is not None, "the recipe checks that the task knows errors"
     recorded = _recorded(SignalId("logits", errors.of, place), inputs)
-    assert recorded is not None, "the plan records what a stage corrects"
-    predecessor = _answers(task, np.asarray(load_logits(recorded)), references)
+    assert recorded, "the plan records what a stage corrects"
+    predecessor = _answers(task, Shards.of(recorded).every(), references)  # type: ignore[arg-type]
     targets = references
     if errors.against == "teacher":
         assert teacher is not None, "the recipe checks that such a stage has a loss on logits"

@@ -108,6 +108,7 @@ def _check_losses(
     subject: Subject, settings: Settings, task: Task, data: PreparedData, made: Mapping[str, Path]
 ) -> None:
     """The losses of every stage, and hard labels, which the teacher's fine-tuning and the control learn from."""
+    from edgedistill.contracts.distribution import Dense
     from edgedistill.models import load_model
     from edgedistill.probing import check_learning, explained, probe_items
     from edgedistill.round_models import with_losses
@@ -123,7 +124,7 @@ def _check_losses(
     for losses in (*own, *settings.stages):
         batch = plain
         if "logits" in plugins.needs(losses):
-            batch = replace(plain, teacher_logits_RC=_mean_logits(teachers, task, plain))
+            batch = replace(plain, teacher=Dense(_mean_logits(teachers, task, plain)))
         with explained(subject, f"cannot be trained with {', '.join(loss.kind for loss in losses)}"):
             trainee = with_losses(losses, task, subject.model, folders, _LIVE, data)
         check_learning(subject, task, trainee, [loss.weight for loss in losses], batch)

@@ -1,9 +1,10 @@
-"""Records what one model says about one split, once: logits, or the hidden states that losses ask for."""
+"""Records what one model says about one split, once: distributions, or the hidden states that losses ask for."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,9 +13,11 @@ import numpy as np
 from edgedistill import plugins
 from edgedistill.contracts.layer_maps import layer_pairs
 from edgedistill.contracts.loss import pooled
+from edgedistill.packed_top_k import PackedTopK
+from edgedistill.signal_sizes import distribution_size, refuse_too_large
 from edgedistill.step import Context
 from edgedistill.store.records.base import FileName
-from edgedistill.store.records.models import Signals
+from edgedistill.store.records.models import FORM_OF, Signals, TopKFacts
 
 from .kinds.record_signals import Inputs, Settings
 
@@ -26,14 +29,19 @@ if TYPE_CHECKING:
     from edgedistill.contracts.items import Items
     from edgedistill.contracts.task import Task
     from edgedistill.progress import Progress
+    from edgedistill.recording import DistributionRecorder, Write
 
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> Signals:
-    """Publish `SIGNAL.safetensors`: logits (decisions), embedding (items) float32, hidden (tokens by layer) float16."""
+    """Publish `SIGNAL-00000.safetensors`, ...: by decision logits float32, packed top-k, or last hidden states; by item
+    embedding float32; by token and layer hidden float16.
+
+    Raises:
+        UserError: it would take more than the recipe allows.
+    """
     from edgedistill.data import PreparedData
-    from edgedistill.inference import predict_logits
     from edgedistill.models import load_model
-    from edgedistill.signals import save_logits
+    from edgedistill.recording import publish, record_shards, save_head
     from edgedistill.training import make_accelerator
 
     task = plugins.task(settings.task)
@@ -42,16 +50,46 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> S
     model = load_model(task.model.auto_class(), model_folder, None, head_required=True)
     model = model.to(make_accelerator(settings.compute).device)
     show = _Show(context.progress, f"{settings.signal} on {settings.split}")
-    made = Signals(signal=settings.signal, file=FileName(f"{settings.signal}.safetensors"))
-    if settings.signal == "logits":
-        logits = predict_logits(model, task, items, progress=show.progress, label=show.label)
-        save_logits(logits, folder / made.file)
-    elif settings.signal == "embedding":
-        _record_embedding(model, task, items, folder / made.file, show)
+    packed, counts = None, items.lengths
+    write: Write
+    if settings.signal == "embedding":
+        write = partial(_record_embedding, model, task, show)
+    elif settings.signal == "hidden":
+        write = partial(_record_hidden, _layers(settings, model.config.num_hidden_layers), model, task, show)
     else:
-        layers = _layers(settings, model.config.num_hidden_layers)
-        _record_hidden(layers, model, task, items, folder / made.file, show)
-    return made
+        counts = task.data.references(items).counts(len(items))
+        recorder, packed = _recorder(settings, model, task, items, show)
+        write = recorder.write
+    files = record_shards(items, counts, settings.signal, context.scratch / "shards", write)
+    head = FileName("head.safetensors") if settings.signal == "states" else None
+    if head is not None:
+        save_head(model, task, folder / head)
+    return Signals(signal=settings.signal, files=publish(files, folder), top_k=packed, head=head)
+
+
+def _recorder(
+    settings: Settings, model: PreTrainedModel, task: Task, items: Items, show: _Show
+) -> tuple[DistributionRecorder, TopKFacts | None]:
+    """What writes the distributions, and how they are packed.
+
+    Raises:
+        UserError: they would take more than the recipe allows.
+    """
+    from edgedistill.recording import DistributionRecorder, classes_of
+
+    classes, width = classes_of(model, task, items), model.config.hidden_size
+    form, temperatures = FORM_OF[settings.signal], settings.temperatures
+    size = distribution_size(form, classes, width, settings.k, settings.bits, len(temperatures))
+    decisions = len(task.data.references(items))
+    refuse_too_large(f"{form} signals on {settings.split}", size.of(decisions), size.a_decision, settings.max_gb)
+    started = DistributionRecorder(model, task, show.progress, show.label)
+    if form == "hidden":
+        return replace(started, bits=settings.bits), None
+    if form == "dense":
+        return started, None
+    layout = PackedTopK(classes, min(settings.k, classes), settings.bits, len(temperatures))
+    facts = TopKFacts(classes=classes, k=layout.k, bits=layout.bits, temperatures=temperatures)
+    return replace(started, layout=layout, temperatures=temperatures), facts
 
 
 @dataclass(frozen=True)
@@ -60,7 +98,7 @@ class _Show:
     label: str
 
 
-def _record_embedding(model: PreTrainedModel, task: Task, items: Items, file: Path, show: _Show) -> None:
+def _record_embedding(model: PreTrainedModel, task: Task, show: _Show, items: Items, file: Path, which: str) -> None:
     import torch
 
     from edgedistill.inference import visit_hidden
@@ -72,11 +110,11 @@ def _record_embedding(model: PreTrainedModel, task: Task, items: Items, file: Pa
     def keep(chosen: Integers, real: Booleans, hidden: Sequence[torch.Tensor]) -> None:
         values[chosen] = pooled(hidden[-1].float().cpu(), torch.from_numpy(real)).numpy()
 
-    visit_hidden(model, task, items, keep, progress=show.progress, label=show.label)
+    visit_hidden(model, task, items, keep, progress=show.progress, label=show.label + which)
 
 
 def _record_hidden(
-    layers: Sequence[int], model: PreTrainedModel, task: Task, items: Items, file: Path, show: _Show
+    layers: Sequence[int], model: PreTrainedModel, task: Task, show: _Show, items: Items, file: Path, which: str
 ) -> None:
     from edgedistill.inference import visit_hidden
     from edgedistill.signals import create, gather
@@ -93,7 +131,7 @@ def _record_hidden(
         for layer in layers:
             tensors[str(layer)][where] = hidden[layer].float().cpu().numpy()[real].astype(np.float16)
 
-    visit_hidden(model, task, items, keep, progress=show.progress, label=show.label)
+    visit_hidden(model, task, items, keep, progress=show.progress, label=show.label + which)
 
 
 def _layers(settings: Settings, teacher_layers: int) -> list[int]:

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from edgedistill import plugins
+from edgedistill.contracts.distribution import Dense
 from edgedistill.contracts.loss import LossInputs
 from edgedistill.contracts.model_shape import ModelShape
 from edgedistill.errors import UserError
@@ -11,7 +12,7 @@ from edgedistill.losses.attention_mse import attention_mse
 from edgedistill.losses.minilm_relations import relation_distance, relations
 
 MASK = torch.tensor([[1, 1, 1, 0], [1, 1, 0, 0]])
-EMPTY = {"student_logits_RC": torch.zeros(2, 2), "known_R": torch.zeros(2), "mask_BT": MASK}
+EMPTY = {"student": Dense(torch.zeros(2, 2)), "known_R": torch.zeros(2), "mask_BT": MASK}
 
 
 def attention(seed: int, heads: int = 2) -> torch.Tensor:

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from edgedistill import plugins
+from edgedistill.contracts.distribution import Dense
 from edgedistill.contracts.loss import LossInputs
 from edgedistill.contracts.model_shape import ModelShape
 from edgedistill.losses.contrastive import contrastive
@@ -60,7 +61,7 @@ def test_terms_pool_the_last_layer_over_real_tokens_and_project_where_needed(kin
     found = []
     for hidden in (states, padded):
         given = {"student_hidden": (hidden,), "teacher_embedding_BE": vectors(3, 6, 3)}
-        found.append(built(LossInputs(torch.zeros(3, 2), torch.zeros(3), mask, **given)).item())
+        found.append(built(LossInputs(Dense(torch.zeros(3, 2)), torch.zeros(3), mask, **given)).item())
     assert found[0] == pytest.approx(found[1])
 
 

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from edgedistill.contracts.distribution import Dense
 from edgedistill.contracts.loss import LossInputs
 from edgedistill.losses.hard_label import HardLabelSpec, build, hard_label
 
@@ -31,6 +32,6 @@ def test_the_task_is_asked_for_its_losses_with_the_smoothing_of_the_recipe():
         return torch.tensor([math.pi])
 
     term = build(HardLabelSpec(kind="hard_label", smoothing=0.25))
-    inputs = LossInputs(torch.empty(0), torch.tensor([True]), torch.ones(1, 1), own_losses=own)
+    inputs = LossInputs(Dense(torch.empty(0)), torch.tensor([True]), torch.ones(1, 1), own_losses=own)
     assert term(inputs).item() == pytest.approx(math.pi)
     assert asked == [0.25]

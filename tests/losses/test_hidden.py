@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from edgedistill import plugins
+from edgedistill.contracts.distribution import Dense
 from edgedistill.contracts.loss import LossInputs
 from edgedistill.contracts.model_shape import ModelShape
 from edgedistill.losses.hidden_cosine import hidden_cosine
@@ -53,7 +54,7 @@ def test_the_values_are_as_named():
 def test_a_projection_bridges_widths_and_is_trained(kind):
     built = term(kind, ModelShape(1, 4), ModelShape(2, 6), layers="last").double()
     hidden = {"student_hidden": (states(1), states(2)), "teacher_hidden": {2: states(3, 6)}}
-    inputs = LossInputs(torch.zeros(2, 2), torch.zeros(2), MASK, **hidden)
+    inputs = LossInputs(Dense(torch.zeros(2, 2)), torch.zeros(2), MASK, **hidden)
     optimizer = torch.optim.Adam(built.parameters(), lr=0.05)
     first = built(inputs).item()
     for _ in range(100):
@@ -69,7 +70,7 @@ def test_equal_widths_need_no_projection_and_the_map_decides_what_is_read(kind):
     student, teacher = ModelShape(1, 4), ModelShape(2, 4)
     given = {0: states(5), 2: states(6)}
     hidden = {"student_hidden": (states(1), states(2)), "teacher_hidden": given}
-    inputs = LossInputs(torch.zeros(2, 2), torch.zeros(2), MASK, **hidden)
+    inputs = LossInputs(Dense(torch.zeros(2, 2)), torch.zeros(2), MASK, **hidden)
     uniform, last = (term(kind, student, teacher, layers=layers) for layers in ("uniform", "last"))
     assert list(uniform.parameters()) == []
     parts = [PURE[kind](states(1), given[0], MASK), PURE[kind](states(2), given[2], MASK)]

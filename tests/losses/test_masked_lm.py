@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from edgedistill.contracts.distribution import Dense
 from edgedistill.contracts.loss import LossInputs, MaskedView
 from edgedistill.contracts.model_shape import ModelShape
 from edgedistill.losses.masked_lm import MaskedLmSpec, build, masked_lm
@@ -54,6 +55,6 @@ def test_the_term_guesses_through_the_students_own_embeddings():
         return MaskedView(torch.randn(2, 2, 6), targets, embeddings)
 
     nothing = torch.empty(0)
-    term(LossInputs(nothing, nothing, torch.ones(2, 2), mask_some=view)).backward()
+    term(LossInputs(Dense(nothing), nothing, torch.ones(2, 2), mask_some=view)).backward()
     assert asked == [0.3]
     assert embeddings.grad.abs().sum() > 0

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgedistill import plugins
+from edgedistill.contracts.distribution import Compared, Dense, Distribution, HiddenAndHead, top_k
 from edgedistill.contracts.loss import LossInputs
 from edgedistill.contracts.model_shape import ModelShape
 from edgedistill.losses.jsd import jsd
@@ -26,14 +27,21 @@ def logits(seed: int, rows: int = 5, classes: int = 7) -> torch.Tensor:
     return torch.randn(rows, classes, generator=generator, dtype=torch.float64) * 2
 
 
+def pair(student: torch.Tensor, teacher: torch.Tensor, temperature: float) -> Compared:
+    return Dense(teacher).beside(student, temperature)
+
+
 def term(kind: str, **settings_: object):
     loss = plugins.loss(kind)
     return loss.build(loss.spec(kind=kind, **settings_), SIZES, SIZES)
 
 
-def value(kind: str, student: torch.Tensor, teacher: torch.Tensor, weights=None, **settings_: object) -> torch.Tensor:
+def value(
+    kind: str, student: torch.Tensor, teacher: torch.Tensor | Distribution, weights=None, **settings_: object
+) -> torch.Tensor:
+    given = Dense(teacher) if isinstance(teacher, torch.Tensor) else teacher
     rows = torch.zeros(len(student), dtype=torch.long)
-    inputs = LossInputs(student, rows, torch.ones(len(student), 3), weights_R=weights, teacher_logits_RC=teacher)
+    inputs = LossInputs(Dense(student), rows, torch.ones(len(student), 3), weights_R=weights, teacher=given)
     return term(kind, **settings_)(inputs)
 
 
@@ -78,26 +86,26 @@ def test_kl_is_hintons():
     student, teacher = torch.tensor([[0.0, 0.0]]), torch.tensor([[2.0, 0.0]])
     p = torch.softmax(teacher / 2, -1)
     by_hand = (p * (p.log() - torch.log(torch.tensor([0.5, 0.5])))).sum() * 4
-    assert kl(student, teacher, 2.0).item() == pytest.approx(by_hand.item(), rel=1e-5)
+    assert kl(pair(student, teacher, 2.0), 2.0).item() == pytest.approx(by_hand.item(), rel=1e-5)
 
 
 def test_reverse_kl_is_kl_with_the_sides_changed():
     a, b = logits(1), logits(2)
-    assert torch.allclose(reverse_kl(a, b, 3.0), kl(b, a, 3.0))
+    assert torch.allclose(reverse_kl(pair(a, b, 3.0), 3.0), kl(pair(b, a, 3.0), 3.0))
 
 
 def test_skew_kl_goes_to_kl_and_is_bounded():
     a, b = logits(1) * 50, logits(2) * 50
-    assert skew_kl(a, b, 1.0, 0.1).max() <= -torch.log(torch.tensor(0.1)) + 1e-6
+    assert skew_kl(pair(a, b, 1.0), 1.0, 0.1).max() <= -torch.log(torch.tensor(0.1)) + 1e-6
     a, b = logits(1), logits(2)
-    assert torch.allclose(skew_kl(a, b, 1.0, 1e-9), kl(a, b, 1.0), rtol=1e-5)
-    assert torch.allclose(skew_kl(a, b, 1.0, 0.2, reverse=True), skew_kl(b, a, 1.0, 0.2))
+    assert torch.allclose(skew_kl(pair(a, b, 1.0), 1.0, 1e-9), kl(pair(a, b, 1.0), 1.0), rtol=1e-5)
+    assert torch.allclose(skew_kl(pair(a, b, 1.0), 1.0, 0.2, reverse=True), skew_kl(pair(b, a, 1.0), 1.0, 0.2))
 
 
 def test_jsd_is_symmetric_in_the_middle_and_below_log_two():
     a, b = logits(1), logits(2)
-    assert torch.allclose(jsd(a, b, 1.0, 0.5), jsd(b, a, 1.0, 0.5))
-    assert jsd(a * 100, b * 100, 1.0, 0.5).max() <= torch.log(torch.tensor(2.0)) + 1e-6
+    assert torch.allclose(jsd(pair(a, b, 1.0), 1.0, 0.5), jsd(pair(b, a, 1.0), 1.0, 0.5))
+    assert jsd(pair(a * 100, b * 100, 1.0), 1.0, 0.5).max() <= torch.log(torch.tensor(2.0)) + 1e-6
 
 
 def test_mse_logits_is_the_mean_square():
@@ -127,3 +135,36 @@ def test_every_setting_changes_the_value():
         ("dist", {"temperature": 1.0}, {"temperature": 4.0}),
     ):
         assert value(kind, a, b, **first).item() != pytest.approx(value(kind, a, b, **second).item())
+
+
+SOFT = [(kind, change) for kind, change in CASES if "top-k" in plugins.loss(kind).forms]
+
+
+def test_the_losses_that_need_every_class_are_those_that_say_so():
+    every = {name for name in plugins.names("losses") if "logits" in plugins.loss(name).needs}
+    assert every - {kind for kind, _ in SOFT} == {"mse_logits", "dist"}
+    assert {kind for kind, _ in CASES} == every
+
+
+@pytest.mark.parametrize(("kind", "change"), SOFT)
+@given(seed=st.integers(0, 10_000), temperature=st.sampled_from([1.0, 3.0]))
+@settings(max_examples=15)
+def test_the_likeliest_classes_give_a_lower_bound_that_closes(kind, change, seed, temperature):
+    teacher, student = logits(seed), logits(seed + 1).requires_grad_()
+    dense, before = value(kind, student, teacher, temperature=temperature, **change), 0.0
+    for k in range(1, 8):
+        bound = value(kind, student, top_k(teacher, k, (1.0, 3.0)), temperature=temperature, **change)
+        assert before - 1e-6 <= bound.item() <= dense.item() + 1e-6
+        before = bound.item()
+    assert bound.item() == pytest.approx(dense.item(), abs=1e-9)
+    (own,), (whole,) = (torch.autograd.grad(each, student) for each in (bound, dense))
+    assert torch.allclose(own, whole, atol=1e-9)
+
+
+@pytest.mark.parametrize(("kind", "change"), CASES)
+def test_hidden_states_and_the_head_are_the_logits(kind, change):
+    generator = torch.Generator().manual_seed(0)
+    hidden = torch.randn(5, 4, generator=generator, dtype=torch.float64)
+    head, bias = torch.randn(7, 4, generator=generator, dtype=torch.float64), torch.ones(7, dtype=torch.float64)
+    exact = HiddenAndHead(hidden, head, bias)
+    assert value(kind, logits(1), exact, **change) == value(kind, logits(1), Dense(hidden @ head.T + bias), **change)

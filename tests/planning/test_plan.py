@@ -100,6 +100,9 @@ ELSEWHERE = "evaluate.ood={far: {path: UNLABELED}}"
 FACTORISED = "rounds.1.student={init: factorise, embedding_size: 8}"
 PRUNED = "rounds.1.student={init: prune, parameters: 9000}"
 VIEWS = "rounds.0.stages.0.augment={typo: 0.2}"
+FIRST_ONLY = "rounds.1.teacher=teacher"
+"""So that no teachers are averaged, which only logits can be."""
+TOP_K = "signals.form=top-k"
 STATIC = "quantize.1.precision=int8-static"
 # Keys of parts that the tiny recipe lacks: the part, a change in it, and what must run again for that.
 KEYS_OF_PARTS = [
@@ -120,6 +123,11 @@ KEYS_OF_PARTS = [
     ((CHOICE,), "rounds.1.teacher.choose=[r1, teacher]", {"r2-teacher", "r2"}),
     ((CHOICE,), "rounds.1.teacher.epochs=2", {"r2-trial-1", "r2-trial-2", "r2-teacher", "r2"}),
     ((), "signals.max_gb=0", {"r1"}),
+    ((FIRST_ONLY,), "signals.form=top-k", {"top-k-teacher-train-r1", "r1"}),
+    ((FIRST_ONLY,), "rounds.0.signals={form: top-k}", {"top-k-teacher-train-r1", "r1"}),
+    ((FIRST_ONLY, TOP_K), "signals.k=2", {"top-k-teacher-train-r1", "r1"}),
+    ((FIRST_ONLY, TOP_K), "signals.log_p_bits=8", {"top-k-teacher-train-r1", "r1"}),
+    ((FIRST_ONLY, TOP_K), "rounds.0.stages.0.losses.0.temperature=5", {"top-k-teacher-train-r1", "r1"}),
     ((), FACTORISED, {"r2", "r2-control"}),
     ((FACTORISED,), "rounds.1.student.embedding_size=9", {"r2", "r2-control"}),
     ((FACTORISED,), "rounds.1.student.layers=1", {"r2", "r2-control"}),
@@ -203,6 +211,7 @@ def test_every_recipe_key_is_in_the_list_above(recipe_tree):
         "teacher.revision",
         "rounds.0.stages.0.augment.replace",
         "rounds.0.stages.0.augment.masked_lm",
+        "signals.hidden_bits",
         # tests/test_devices.py
         "export.buckets",
         "export.timeout_minutes",

@@ -13,7 +13,8 @@ from edgedistill import plugins
 from edgedistill.contracts.answers import References
 from edgedistill.contracts.items import Column, Items
 from edgedistill.recipe import ErrorWeights, Place
-from edgedistill.signals import LogitSignal, save_logits
+from edgedistill.signals import Shards, create
+from edgedistill.soft_targets import LogitSignal
 from edgedistill.steps.distil import _trust, _weights
 from edgedistill.steps.kinds.distil import SignalId
 from edgedistill.store.records.base import FileName
@@ -35,8 +36,9 @@ def logits(says: np.ndarray) -> np.ndarray:
 
 @pytest.fixture
 def recorded(tmp_path):
-    save_logits(logits(SAYS), tmp_path / "logits.safetensors")
-    signals = made(Signals(signal="logits", file=FileName("logits.safetensors")), tmp_path)
+    file = tmp_path / "logits-00000.safetensors"
+    create(file, {"values": (len(SAYS), 2)}, {"values": "F32"})["values"][...] = logits(SAYS)
+    signals = made(Signals(signal="logits", files=(FileName(file.name),)), tmp_path)
     return SimpleNamespace(signals={SignalId("logits", "r1", TRAIN): signals})
 
 
@@ -47,12 +49,12 @@ def test_each_example_has_one_weight(recorded):
 
 def test_the_teacher_may_say_what_is_right(recorded):
     errors = ErrorWeights(of="r1", against="teacher", kind="boost", strength=2.0)
-    teacher = LogitSignal((logits(np.array([1, 0, 1, 1, 1, 0, 0])),))
+    teacher = LogitSignal((Shards((logits(np.array([1, 0, 1, 1, 1, 0, 0])),)),))
     assert _weights(errors, TRAIN, TASK, REFERENCES, teacher, recorded) == pytest.approx(np.array([2, 1, 1]) * 3 / 4)
 
 
 def test_trust_goes_by_decision_and_follows_its_items_into_a_batch():
-    trust = _trust(0.25, TASK, REFERENCES, LogitSignal((logits(SAYS),)))
+    trust = _trust(0.25, TASK, REFERENCES, LogitSignal((Shards((logits(SAYS),)),)))
     assert trust.tolist() == [1, 1, 0.25, 1, 1, 1, 1]
     tokens = Column("input", "sequence", tokens=True)
     items = Items.of({"tokens": tokens}, {"tokens": [[0, 1], [2], [3, 4, 5, 6]]}, range(3))
@@ -63,4 +65,4 @@ def test_trust_goes_by_decision_and_follows_its_items_into_a_batch():
 
 
 def test_a_teacher_that_is_fully_trusted_needs_no_values():
-    assert _trust(1.0, TASK, REFERENCES, LogitSignal((logits(SAYS),))) is None
+    assert _trust(1.0, TASK, REFERENCES, LogitSignal((Shards((logits(SAYS),)),))) is None

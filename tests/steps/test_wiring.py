@@ -20,6 +20,8 @@ from trunk.materials import LABELS, WORDS, recipe, stage, write_all
 
 from edgedistill import loading, sources, training
 from edgedistill.checkpoint import EpochRecord
+from edgedistill.contracts.distribution import Dense
+from edgedistill.contracts.loss import LossInputs
 from edgedistill.data import PreparedData
 from edgedistill.engine import execute
 from edgedistill.planning import make_plan
@@ -46,7 +48,7 @@ TAUGHT |= {"r2-seed7-trial-1": ["teacher"], "r2-seed7-trial-2": ["r1-seed7"]}
 TAUGHT |= {"r2-seed7-trial-3": ["teacher", "r1-seed7"]}
 
 COLUMNS = {"input_ids", "attention_mask", "token_type_ids", "labels"}
-SIGNALS = ("teacher_logits_RC", "teacher_hidden", "teacher_embedding_BE", "weight_R", "trust_R")
+SIGNALS = ("teacher", "teacher_hidden", "teacher_embedding_BE", "weight_R", "trust_R")
 ANY = {each.name: 1.0 for each in fields(EpochRecord)} | {"compute": "cpu"}
 
 
@@ -259,9 +261,8 @@ def test_terms_are_built_as_the_recipe_says(recorded):
     call = recorded.calls["r1", "soft-targets"]
     first, _, second = call.trainee.terms
     student, given = torch.tensor([[2.0, 0.0, -1.0]]), torch.tensor([[0.0, 1.0, 0.5]])
-    inputs = SimpleNamespace(
-        student_logits_RC=student, teacher_logits=lambda: given, teacher_weights=lambda: None, weights_R=None
-    )
+    rows = torch.zeros(1, dtype=torch.long)
+    inputs = LossInputs(student, rows, torch.ones(1, 3), teacher=Dense(given))
     for term, temperature in ((first, 2.0), (second, 4.0)):
         p, q = torch.softmax(given / temperature, 1), torch.softmax(student / temperature, 1)
         expected = temperature**2 * (p * (p / q).log()).sum()
@@ -351,9 +352,9 @@ LOGITS = [(step, STAGES[round_of(step)][-1]) for step in TAUGHT]
 def test_every_item_has_its_own_logits_of_its_own_teacher(recorded, step, name):
     given = recorded.given(step, name)
     for text, _, batch in given:
-        (logits,) = batch.teacher_logits_RC.numpy()
+        (logits,) = batch.teacher.logits().numpy()
         np.testing.assert_allclose(logits, recorded.mean(TAUGHT[step], text), atol=1e-5, err_msg=text)
-    assert len({tuple(batch.teacher_logits_RC[0].tolist()) for *_, batch in given}) > 0.95 * len(given)
+    assert len({tuple(batch.teacher.logits()[0].tolist()) for *_, batch in given}) > 0.95 * len(given)
 
 
 @pytest.mark.parametrize("step", arms("r1"))
@@ -366,7 +367,7 @@ def test_every_item_has_its_own_hidden_states_layer_by_layer_and_its_own_embeddi
             (states,) = batch.teacher_hidden[layer].numpy()
             np.testing.assert_allclose(states, hidden[layer], atol=5e-3, err_msg=f"{text}, layer {layer}")
         np.testing.assert_allclose(batch.teacher_embedding_BE[0].numpy(), hidden[2].mean(0), atol=1e-5)
-        assert batch.teacher_logits_RC is None
+        assert batch.teacher is None
 
 
 def test_items_of_one_batch_keep_what_is_theirs(recorded):
@@ -467,6 +468,6 @@ def test_what_is_recorded_lies_split_by_split(recorded):
     from safetensors.numpy import load_file
 
     for split in ("train", "unlabeled"):
-        stored = load_file(recorded.folder(f"hidden-teacher-{split}-r1") / "hidden.safetensors")
+        stored = load_file(recorded.folder(f"hidden-teacher-{split}-r1") / "hidden-00000.safetensors")
         lengths = [len(row["text"].split()) + 2 for row in recorded.rows[split]]
         assert [b - a for a, b in pairwise(stored["offsets"].tolist())] == lengths

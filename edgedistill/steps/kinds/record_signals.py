@@ -1,4 +1,4 @@
-"""Records what one model says about one split, once: logits, or the hidden states that losses ask for."""
+"""Records what one model says about one split, once: distributions, or the hidden states that losses ask for."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from edgedistill.contracts.layer_maps import LayerMap
 from edgedistill.recipe import Compute
-from edgedistill.spec import PluginName, Spec
+from edgedistill.spec import NotInKey, PluginName, Spec
 from edgedistill.step import StepKind
 from edgedistill.store.data_inputs import DataInputs
 from edgedistill.store.handle import Artifact
@@ -21,6 +21,12 @@ class Settings(Spec):
     split: Literal["train", "unlabeled"]
     signal: Signal
     compute: Compute
+    max_gb: Annotated[float, NotInKey()]
+    k: int = 0
+    bits: int = 0
+    """Of each log-probability of `top-k`, or of each entry of a state."""
+    temperatures: tuple[float, ...] = ()
+    """At which the mass of the rest is read."""
     layer_maps: tuple[LayerMap, ...] = ()
     student_layers: int | None = None
 
@@ -33,4 +39,4 @@ class Inputs:
     model: Artifact[TrainedModel]
 
 
-KIND = StepKind("edgedistill.steps.record_signals:run", 4, Settings, Inputs, Signals)
+KIND = StepKind("edgedistill.steps.record_signals:run", 5, Settings, Inputs, Signals)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from edgedistill.contracts.distribution import Form
 from edgedistill.contracts.metric import Direction
 
 from .base import FileName, Record, Spec
@@ -61,17 +62,34 @@ class Probe(Record):
     largest_change_by_padding: float
 
 
-Signal = Literal["logits", "hidden", "embedding"]
-"""What can be recorded."""
+Signal = Literal["logits", "top-k", "states", "hidden", "embedding"]
+"""What can be recorded: a distribution in one of three forms (`states`: last hidden states and the output head), the
+hidden states of layers, or a vector of each item."""
+
+SIGNAL_OF: dict[Form, Signal] = {"dense": "logits", "top-k": "top-k", "hidden": "states"}
+FORM_OF: dict[Signal, Form] = {signal: form for form, signal in SIGNAL_OF.items()}
+
+
+class TopKFacts(Spec):
+    """How the likeliest classes are packed."""
+
+    classes: int
+    k: int
+    bits: int
+    temperatures: tuple[float, ...]
 
 
 class Signals(Record):
     """What one model says about one split or view of it."""
 
-    SCHEMA: ClassVar[str] = "signals/2"
+    SCHEMA: ClassVar[str] = "signals/3"
 
     signal: Signal
-    file: FileName
+    files: tuple[FileName, ...]
+    """Of one run of items after the other."""
+    top_k: TopKFacts | None = None
+    head: FileName | None = None
+    """Of `states`."""
 
 
 class Trial(Spec):

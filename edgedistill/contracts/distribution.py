@@ -1,0 +1,238 @@
+"""What a teacher says of decisions over classes or a vocabulary, in one of three forms, and a student beside it.
+
+Losses on soft targets see a `Compared` pair of log-probabilities and can't tell the forms apart. Shapes: R decisions, C
+classes, K kept classes, H hidden size, S temperatures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import torch
+
+Form = Literal["dense", "top-k", "hidden"]
+"""As a recipe calls them: logits; the likeliest classes and the rest's mass; last hidden states and the output head."""
+_LOG_ZERO = -1e4
+"""In place of log 0, whose product with 0 is not a number: its exponential is exactly 0 in every precision."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Log-probabilities (R, M) of teacher and student over the same M outcomes, which add up to 1."""
+
+    teacher: torch.Tensor
+    student: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Dense:
+    """The teacher's logits, (R, C)."""
+
+    logits_RC: torch.Tensor  # noqa: N815
+
+    def __len__(self) -> int:
+        return len(self.logits_RC)
+
+    @property
+    def classes(self) -> int:
+        """C."""
+        return self.logits_RC.shape[-1]
+
+    def part(self, rows: slice) -> Dense:
+        """These decisions only."""
+        return Dense(self.logits_RC[rows])
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Dense:
+        """The same on another device."""
+        return Dense(self.logits_RC.to(device, non_blocking=non_blocking))
+
+    def logits(self) -> torch.Tensor:
+        """(R, C)."""
+        return self.logits_RC
+
+    def beside(self, student_logits_RC: torch.Tensor, temperature: float) -> Compared:  # noqa: N803
+        """Both distributions over the C classes at a temperature."""
+        return Compared(
+            log_probabilities(self.logits_RC, temperature), log_probabilities(student_logits_RC, temperature)
+        )
+
+
+@dataclass(frozen=True)
+class HiddenAndHead:
+    """The teacher's last hidden states (R, H) and its output head (C, H), from which its logits are exact."""
+
+    hidden_RH: torch.Tensor  # noqa: N815
+    weight_CH: torch.Tensor  # noqa: N815
+    bias_C: torch.Tensor | None = None  # noqa: N815
+
+    def __len__(self) -> int:
+        return len(self.hidden_RH)
+
+    @property
+    def classes(self) -> int:
+        """C."""
+        return len(self.weight_CH)
+
+    def part(self, rows: slice) -> HiddenAndHead:
+        """These decisions only."""
+        return replace(self, hidden_RH=self.hidden_RH[rows])
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> HiddenAndHead:
+        """The same on another device; the head, which is the same for every batch, is copied there once."""
+        bias = None if self.bias_C is None else _there(self.bias_C, device)
+        hidden = self.hidden_RH.to(device, non_blocking=non_blocking)
+        return HiddenAndHead(hidden, _there(self.weight_CH, device), bias)
+
+    def as_multiplied(self) -> HiddenAndHead:
+        """The same in the precision of autocast, where that is on, so that no tile converts the head anew."""
+        import torch
+
+        device = self.weight_CH.device.type
+        if not torch.is_autocast_enabled(device):
+            return self
+        dtype = torch.get_autocast_dtype(device)
+        bias = None if self.bias_C is None else self.bias_C.to(dtype)
+        return HiddenAndHead(self.hidden_RH.to(dtype), self.weight_CH.to(dtype), bias)
+
+    def logits(self) -> torch.Tensor:
+        """(R, C)."""
+        from torch.nn import functional
+
+        hidden = self.hidden_RH.to(self.weight_CH.dtype)
+        return functional.linear(hidden, self.weight_CH, self.bias_C)
+
+    def beside(self, student_logits_RC: torch.Tensor, temperature: float) -> Compared:  # noqa: N803
+        """Both distributions over the C classes at a temperature."""
+        return Dense(self.logits()).beside(student_logits_RC, temperature)
+
+
+@dataclass(frozen=True)
+class TopK:
+    """The teacher's K likeliest classes, and how much probability the others have together.
+
+    What is lumped together can't be told apart: every divergence between the coarse distributions is a lower bound of
+    the one between the whole ones (data processing inequality; Cover & Thomas 2006, section 2.8); it closes as K grows.
+
+    Args:
+        ids_RK: class numbers, int64.
+        log_p_RK: their log-probabilities at temperature 1, or these less any constant of the decision.
+        log_rest_RS: log of the other classes' share at each of `temperatures`.
+        temperatures: those at which it can be read: the kept classes alone don't tell the others' share at another.
+    """
+
+    ids_RK: torch.Tensor  # noqa: N815
+    log_p_RK: torch.Tensor  # noqa: N815
+    log_rest_RS: torch.Tensor  # noqa: N815
+    temperatures: tuple[float, ...]
+
+    def __len__(self) -> int:
+        return len(self.ids_RK)
+
+    def part(self, rows: slice) -> TopK:
+        """These decisions only."""
+        return TopK(self.ids_RK[rows], self.log_p_RK[rows], self.log_rest_RS[rows], self.temperatures)
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> TopK:
+        """The same on another device."""
+        ids = self.ids_RK.to(device, non_blocking=non_blocking)
+        log_p, log_rest = (each.to(device, non_blocking=non_blocking) for each in (self.log_p_RK, self.log_rest_RS))
+        return TopK(ids, log_p, log_rest, self.temperatures)
+
+    def beside(self, student_logits_RC: torch.Tensor, temperature: float) -> Compared:  # noqa: N803
+        """Both distributions at a temperature over the K kept classes and, unless these are all, the others as one.
+
+        Raises:
+            ValueError: a temperature that it wasn't recorded for.
+        """
+        import torch
+
+        if temperature not in self.temperatures:
+            known = ", ".join(f"{value:g}" for value in self.temperatures)
+            raise ValueError(f"temperature {temperature:g}: the signal was recorded for {known}")
+        scaled = full(student_logits_RC) / temperature
+        normaliser = scaled.logsumexp(-1, keepdim=True)
+        student = scaled.gather(-1, self.ids_RK) - normaliser
+        kept = full(self.log_p_RK) / temperature
+        kept = kept - kept.logsumexp(-1, keepdim=True)
+        if self.ids_RK.shape[-1] == student_logits_RC.shape[-1]:
+            return Compared(kept, student)
+        log_rest = full(self.log_rest_RS)[..., self.temperatures.index(temperature), None].clamp(_LOG_ZERO, -1e-7)
+        teacher = kept + torch.log1p(-log_rest.exp())
+        others = scaled.scatter(-1, self.ids_RK, -torch.inf).logsumexp(-1, keepdim=True) - normaliser
+        return Compared(
+            torch.cat([teacher, log_rest], -1).clamp(min=_LOG_ZERO),
+            torch.cat([student, others], -1).clamp(min=_LOG_ZERO),
+        )
+
+
+Distribution = Dense | TopK | HiddenAndHead
+
+
+def concatenated(parts: Sequence[Distribution]) -> Distribution:
+    """The decisions of several distributions of one form, one after the other; they have the same head, or the same
+    temperatures.
+
+    Raises:
+        ValueError: no parts, or of different forms.
+    """
+    import torch
+
+    first, *others = parts
+    if isinstance(first, Dense) and all(isinstance(each, Dense) for each in others):
+        return Dense(torch.cat([each.logits_RC for each in parts if isinstance(each, Dense)]))
+    if isinstance(first, HiddenAndHead) and all(isinstance(each, HiddenAndHead) for each in others):
+        return replace(
+            first, hidden_RH=torch.cat([each.hidden_RH for each in parts if isinstance(each, HiddenAndHead)])
+        )
+    if isinstance(first, TopK) and all(isinstance(each, TopK) for each in others):
+        same = [each for each in parts if isinstance(each, TopK)]
+        return replace(
+            first,
+            ids_RK=torch.cat([each.ids_RK for each in same]),
+            log_p_RK=torch.cat([each.log_p_RK for each in same]),
+            log_rest_RS=torch.cat([each.log_rest_RS for each in same]),
+        )
+    raise ValueError(f"distributions of different forms: {sorted({type(each).__name__ for each in parts})}")
+
+
+def top_k(logits_RC: torch.Tensor, k: int, temperatures: tuple[float, ...]) -> TopK:  # noqa: N803
+    """The K likeliest classes of dense logits, with the others' share at these temperatures."""
+    import torch
+
+    k = min(k, logits_RC.shape[-1])
+    log_p = log_probabilities(logits_RC, 1.0)
+    values, ids = log_p.topk(k, dim=-1)
+    rests = []
+    for temperature in temperatures:
+        others = (log_p / temperature).scatter(-1, ids, -torch.inf).logsumexp(-1)
+        rests.append((others - (log_p / temperature).logsumexp(-1)).clamp(min=_LOG_ZERO))
+    return TopK(ids, values, torch.stack(rests, dim=-1), temperatures)
+
+
+def _there(tensor: torch.Tensor, device: torch.device | str) -> torch.Tensor:
+    """A copy on a device, the same one every time."""
+    import torch
+
+    if tensor.device == torch.device(device):
+        return tensor
+    copies: dict[str, torch.Tensor] = tensor.__dict__.setdefault("_copies", {})
+    if str(device) not in copies:
+        copies[str(device)] = tensor.to(device)
+    return copies[str(device)]
+
+
+def log_probabilities(logits_RC: torch.Tensor, temperature: float) -> torch.Tensor:  # noqa: N803
+    """(R, C) log-softmax at a temperature."""
+    from torch.nn import functional
+
+    return functional.log_softmax(full(logits_RC) / temperature, dim=-1)
+
+
+def full(values: torch.Tensor) -> torch.Tensor:
+    """float32 for half-precision tensors: a softmax over many classes loses too much in them."""
+    import torch
+
+    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values

@@ -1,0 +1,130 @@
+"""Losses over a vocabulary from hidden states and the output head, tile by tile: all logits together never exist.
+
+A tile of decisions goes through the head, the loss and back at once, so that what is kept for the backward pass is the
+gradient of the states and of the head, and not (decisions x vocabulary) numbers several times over. The idea is that of
+fused linear cross-entropy (Hsu et al. 2024, "Liger Kernel: efficient Triton kernels for LLM training", section 3.2;
+Wijmans et al. 2024, "Cut your losses in large-vocabulary language models"), here for any loss that is a mean over
+decisions, in plain torch. Shapes: R decisions, H hidden size, V tokens of the vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import torch
+from torch.autograd.function import FunctionCtx, once_differentiable
+
+if TYPE_CHECKING:
+    from edgedistill.contracts.distribution import HiddenAndHead
+
+LossOfLogits = Callable[[torch.Tensor, slice], torch.Tensor]
+"""(logits (r, V) of some of a tile's decisions, which of the tile's) -> (r,) the loss of each. The student's gradient
+flows through the logits alone."""
+LossOfTile = Callable[[slice], LossOfLogits]
+"""(which decisions are a tile) -> their loss: what a teacher's head multiplies is multiplied once for a tile."""
+_HEAD_ROWS = 256
+"""Decisions that go through the head together: each time the whole of the head's gradient is read and written."""
+_LOSS_NUMBERS = {"cpu": 1 << 22}
+"""Logits that go through the loss together. On a CPU 16 MB, which the allocator takes again for the next tile (glibc
+gives blocks from 32 MB back to the system) and which are in part still in a cache."""
+_LOSS_NUMBERS_ELSEWHERE = 1 << 26
+
+
+def tiled_mean(student: HiddenAndHead, loss_of: LossOfTile, weights_R: torch.Tensor | None) -> torch.Tensor:  # noqa: N803
+    """The mean of a loss over the decisions, or its weighted mean: zero where all weights are zero.
+
+    Its gradient goes to the states, the head's weights and its bias, and can be taken once.
+    """
+    count = len(student)
+    if weights_R is None:
+        shares = torch.full((count,), 1 / max(count, 1), device=student.hidden_RH.device)
+    else:
+        shares = weights_R.float() / weights_R.float().sum().clamp(min=1e-8)
+    learning = torch.is_grad_enabled()
+    found: torch.Tensor = _TiledMean.apply(
+        student.hidden_RH, student.weight_CH, student.bias_C, shares, loss_of, learning
+    )
+    return found
+
+
+class _TiledMean(torch.autograd.Function):
+    """Computes the gradients on the way forward, of a loss of 1, and scales them on the way back."""
+
+    @staticmethod
+    def forward(
+        ctx: FunctionCtx,
+        hidden_RH: torch.Tensor,  # noqa: N803
+        weight_VH: torch.Tensor,  # noqa: N803
+        bias_V: torch.Tensor | None,  # noqa: N803
+        shares_R: torch.Tensor,  # noqa: N803
+        loss_of: LossOfTile,
+        learning: bool,
+    ) -> torch.Tensor:
+        tiles = _Tiles(hidden_RH, weight_VH, bias_V, learning)
+        total = torch.zeros((), dtype=torch.float32, device=hidden_RH.device)
+        for first in range(0, len(hidden_RH), _HEAD_ROWS):
+            total += tiles.through(slice(first, min(first + _HEAD_ROWS, len(hidden_RH))), shares_R, loss_of)
+        ctx.save_for_backward(tiles.hidden_gradient, tiles.weight_gradient, tiles.bias_gradient)  # type: ignore[arg-type]
+        return total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        scaled = [None if each is None else each.mul_(gradient) for each in ctx.saved_tensors]  # type: ignore[attr-defined]
+        return (*scaled, None, None, None)
+
+
+class _Tiles:
+    """The head, a buffer for one tile's logits, which its gradient overwrites, and the gradients so far."""
+
+    def __init__(self, hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, learning: bool) -> None:
+        device = hidden.device
+        autocast = torch.is_autocast_enabled(device.type)
+        dtype = torch.get_autocast_dtype(device.type) if autocast else weight.dtype
+        self.hidden, self.weight = hidden.to(dtype), weight.to(dtype)
+        self.bias = None if bias is None else bias.to(dtype)
+        self.buffer = torch.empty(min(_HEAD_ROWS, len(hidden)), len(weight), dtype=dtype, device=device)
+        self.learning = learning
+        self.hidden_gradient = torch.empty_like(hidden) if learning else None
+        self.weight_gradient = torch.zeros_like(weight) if learning else None
+        self.bias_gradient = torch.zeros_like(bias) if learning and bias is not None else None
+
+    def through(self, part: slice, shares: torch.Tensor, loss_of: LossOfTile) -> torch.Tensor:
+        """The loss of one tile of decisions, each with its share; its gradient is added to the others'."""
+        hidden = self.hidden[part]
+        logits = self.buffer[: len(hidden)]
+        torch.mm(hidden, self.weight.T, out=logits)
+        if self.bias is not None:
+            logits += self.bias
+        total = torch.zeros((), dtype=torch.float32, device=logits.device)
+        loss, own = loss_of(part), shares[part]
+        numbers = _LOSS_NUMBERS.get(logits.device.type, _LOSS_NUMBERS_ELSEWHERE)
+        step = max(1, numbers // logits.shape[1])
+        for first in range(0, len(hidden), step):
+            total += self._loss(logits, slice(first, first + step), own, loss)
+        if self.learning:
+            self._add(part, hidden, logits)
+        return total
+
+    def _loss(self, logits: torch.Tensor, some: slice, shares: torch.Tensor, loss: LossOfLogits) -> torch.Tensor:
+        """The loss of some of a tile's decisions; the gradient takes the logits' place."""
+        if not self.learning:
+            return (loss(logits[some], some) * shares[some]).sum().float()
+        with torch.enable_grad():
+            leaf = logits[some].detach().requires_grad_()
+            value = (loss(leaf, some) * shares[some]).sum()
+            (gradient,) = torch.autograd.grad(value, leaf)
+        logits[some] = gradient
+        return value.detach().float()
+
+    def _add(self, part: slice, hidden: torch.Tensor, gradient: torch.Tensor) -> None:
+        assert self.hidden_gradient is not None
+        assert self.weight_gradient is not None
+        self.hidden_gradient[part] = gradient @ self.weight
+        if self.weight_gradient.dtype == gradient.dtype:
+            self.weight_gradient.addmm_(gradient.T, hidden)
+        else:
+            self.weight_gradient += gradient.T @ hidden
+        if self.bias_gradient is not None:
+            self.bias_gradient += gradient.sum(0)

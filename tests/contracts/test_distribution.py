@@ -1,0 +1,147 @@
+"""The forms of a teacher's distribution: what is exact, what is a bound, and that losses can't tell them apart."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgedistill.contracts.distribution import Dense, HiddenAndHead, TopK, concatenated, top_k
+
+TEMPERATURES = (1.0, 2.5)
+
+
+def kl(pair) -> torch.Tensor:
+    return (pair.teacher.exp() * (pair.teacher - pair.student)).sum(-1)
+
+
+def jsd(pair) -> torch.Tensor:
+    middle = torch.logaddexp(pair.teacher, pair.student) - torch.log(torch.tensor(2.0))
+    halves = [(log_p.exp() * (log_p - middle)).sum(-1) for log_p in (pair.teacher, pair.student)]
+    return (halves[0] + halves[1]) / 2
+
+
+@st.composite
+def logits(draw):
+    rows, classes = draw(st.integers(1, 5)), draw(st.integers(2, 40))
+    generator = torch.Generator().manual_seed(draw(st.integers(0, 2**31)))
+    scale = draw(st.sampled_from([0.0, 0.5, 3.0, 30.0]))
+    teacher, student = torch.randn(2, rows, classes, generator=generator, dtype=torch.float64)
+    return teacher * scale, student * draw(st.sampled_from([0.1, 1.0, 10.0]))
+
+
+@given(logits(), st.sampled_from(TEMPERATURES))
+def test_all_classes_kept_are_the_dense_distribution(pair, temperature):
+    teacher, student = pair
+    student = student.requires_grad_()
+    dense = kl(Dense(teacher).beside(student, temperature))
+    kept = kl(top_k(teacher, teacher.shape[-1], TEMPERATURES).beside(student, temperature))
+    assert torch.allclose(kept, dense, atol=1e-9)
+    gradients = [torch.autograd.grad(loss.sum(), student, retain_graph=True)[0] for loss in (dense, kept)]
+    assert torch.allclose(*gradients, atol=1e-9)
+
+
+@given(logits(), st.sampled_from(TEMPERATURES), st.sampled_from([kl, jsd]))
+def test_fewer_are_a_lower_bound_that_closes_as_more_are_kept(pair, temperature, divergence):
+    teacher, student = pair
+    dense = divergence(Dense(teacher).beside(student, temperature))
+    before = torch.zeros_like(dense)
+    for k in range(1, teacher.shape[-1] + 1):
+        bound = divergence(top_k(teacher, k, TEMPERATURES).beside(student, temperature))
+        assert (bound <= dense + 1e-6).all()
+        assert (bound >= before - 1e-6).all()
+        before = bound
+    assert torch.allclose(before, dense, atol=1e-6)
+
+
+@given(logits(), st.sampled_from(TEMPERATURES), st.integers(1, 40))
+def test_every_form_adds_up_to_one(pair, temperature, k):
+    teacher, student = pair
+    found = top_k(teacher, k, TEMPERATURES).beside(student, temperature)
+    for log_p in (found.teacher, found.student):
+        assert torch.allclose(log_p.exp().sum(-1), torch.ones(len(teacher), dtype=torch.float64), atol=1e-6)
+
+
+def test_hidden_states_and_the_head_give_the_teachers_own_logits():
+    head = torch.nn.Linear(8, 30)
+    hidden, student = torch.randn(5, 8), torch.randn(5, 30)
+    exact = HiddenAndHead(hidden, head.weight, head.bias)
+    dense = Dense(head(hidden))
+    assert torch.equal(exact.logits(), dense.logits())
+    assert torch.equal(kl(exact.beside(student, 2.0)), kl(dense.beside(student, 2.0)))
+
+
+def test_the_others_share_is_that_of_the_temperature():
+    teacher = torch.tensor([[5.0, 1.0, 0.0, -1.0]], dtype=torch.float64)
+    for temperature in TEMPERATURES:
+        found = top_k(teacher, 2, TEMPERATURES).beside(torch.zeros_like(teacher), temperature)
+        whole = torch.softmax(teacher / temperature, -1)[0]
+        assert torch.allclose(found.teacher.exp()[0], torch.stack([whole[0], whole[1], whole[2:].sum()]), atol=1e-9)
+        assert torch.allclose(found.student.exp()[0], torch.tensor([0.25, 0.25, 0.5], dtype=torch.float64))
+
+
+def test_another_temperature_is_refused():
+    signal = top_k(torch.randn(2, 9), 3, (1.0,))
+    with pytest.raises(ValueError, match="temperature 4: the signal was recorded for 1"):
+        signal.beside(torch.randn(2, 9), 4.0)
+
+
+def test_a_teacher_that_is_sure_gives_no_gradient_that_is_not_a_number():
+    teacher = torch.tensor([[200.0, 0.0, 0.0, 0.0]])
+    student = torch.zeros(1, 4, requires_grad=True)
+    for k in (1, 2, 4):
+        loss = kl(top_k(teacher, k, (1.0,)).beside(student, 1.0)).sum()
+        (gradient,) = torch.autograd.grad(loss, student)
+        assert torch.isfinite(gradient).all()
+        assert gradient[0, 0] == pytest.approx(-0.75)
+
+
+def test_half_precision_signals_are_read_in_full():
+    teacher = torch.randn(3, 50)
+    exact = top_k(teacher, 8, (2.0,))
+    stored = TopK(exact.ids_RK, exact.log_p_RK.half(), exact.log_rest_RS.half(), exact.temperatures)
+    student = torch.randn(3, 50)
+    assert torch.allclose(kl(stored.beside(student, 2.0)), kl(exact.beside(student, 2.0)), atol=2e-3)
+
+
+FORMS = {
+    "dense": lambda: Dense(torch.randn(6, 9)),
+    "top-k": lambda: top_k(torch.randn(6, 9), 3, TEMPERATURES),
+    "hidden": lambda: HiddenAndHead(torch.randn(6, 4), HEAD.weight, HEAD.bias),
+}
+HEAD = torch.nn.Linear(4, 9)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_parts_put_together_are_the_whole(form):
+    whole, student = FORMS[form](), torch.randn(6, 9)
+    again = concatenated([whole.part(slice(0, 2)), whole.part(slice(2, 6))])
+    assert len(again) == 6
+    assert torch.equal(kl(again.beside(student, 2.5)), kl(whole.beside(student, 2.5)))
+    alone = whole.part(slice(2, 6)).beside(student[2:], 2.5)
+    assert torch.allclose(kl(alone), kl(whole.beside(student, 2.5))[2:])
+
+
+def test_forms_are_not_put_together():
+    with pytest.raises(ValueError, match=r"distributions of different forms: \['Dense', 'TopK'\]"):
+        concatenated([FORMS["dense"](), FORMS["top-k"]()])
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_all_of_it_moves(form):
+    moved = FORMS[form]().to("meta")
+    assert {each.device.type for each in vars(moved).values() if isinstance(each, torch.Tensor)} == {"meta"}
+
+
+def test_a_head_is_copied_to_a_device_once():
+    first, second = (FORMS["hidden"]().to("meta") for _ in range(2))
+    assert first.weight_CH is second.weight_CH
+    assert first.hidden_RH is not second.hidden_RH
+
+
+def test_a_head_is_converted_to_the_precision_of_autocast_at_once():
+    said = FORMS["hidden"]()
+    assert said.as_multiplied() is said
+    with torch.autocast("cpu", torch.bfloat16):
+        assert {each.dtype for each in vars(said.as_multiplied()).values()} == {torch.bfloat16}

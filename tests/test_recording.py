@@ -1,0 +1,177 @@
+"""Distributions are recorded in three forms, shard by shard, and read back as what the model said."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from helpers import text_items
+from hypothesis import given
+from hypothesis import strategies as st
+from transformers import BertConfig, BertForSequenceClassification
+
+from edgedistill import plugins
+from edgedistill.contracts.distribution import HiddenAndHead, TopK
+from edgedistill.contracts.task import Head
+from edgedistill.errors import UserError
+from edgedistill.packed_top_k import PackedTopK
+from edgedistill.progress import Progress
+from edgedistill.recording import DistributionRecorder, classes_of, publish, record_shards, save_head, shard_ranges
+from edgedistill.signals import Shards
+from edgedistill.soft_targets import LogitSignal, StateSignal, TopKSignal
+
+CLASSES = 30
+TASK = plugins.task("text-classification")
+
+
+def states(model, batch):
+    return model.bert(batch["input_ids"], batch["attention_mask"]).pooler_output
+
+
+def head(model):
+    return Head(model.classifier.weight, model.classifier.bias)
+
+
+STATES = replace(TASK, model=replace(TASK.model, states=states, head=head, right=lambda batch: batch["labels"]))
+"""The same task, said by its last states."""
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    made = BertForSequenceClassification(BertConfig(vocab_size=40, num_labels=CLASSES, **sizes)).eval()
+    with torch.no_grad():
+        made.classifier.weight.mul_(50)
+        made.classifier.bias.normal_()
+    return made
+
+
+@pytest.fixture(scope="module")
+def items():
+    random = np.random.default_rng(0)
+    return text_items([random.integers(5, 40, length).tolist() for length in random.integers(1, 12, 90)])
+
+
+@pytest.fixture(scope="module")
+def said(model, items):
+    with torch.inference_mode():
+        batch = {name: torch.from_numpy(value) for name, value in items.inputs(np.arange(len(items))).items()}
+        return model(**batch).logits
+
+
+def recorded(recorder: DistributionRecorder, items, folder, shard: int = 40, name: str = "signal"):
+    counts = np.ones(len(items), int)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("edgedistill.recording.SHARD_DECISIONS", shard)
+        patch.setattr("edgedistill.recording._TILE", 7 * CLASSES)
+        return record_shards(items, counts, name, folder / "scratch", recorder.write)
+
+
+def recorder(model, task, **form) -> DistributionRecorder:
+    return DistributionRecorder(model, task, Progress(None, None), "", **form)
+
+
+@pytest.mark.parametrize("task", [TASK, STATES])
+def test_logits_are_those_of_every_decision(model, items, said, tmp_path, task):
+    files = recorded(recorder(model, task), items, tmp_path)
+    assert [file.name for file in files] == [f"signal-0000{number}.safetensors" for number in range(3)]
+    signal = LogitSignal((Shards.of(files),))
+    np.testing.assert_allclose(signal.all_rows(), said.numpy(), atol=1e-4)
+    chosen = np.array([85, 3, 41])
+    np.testing.assert_allclose(signal.distribution(chosen).logits(), said[chosen].numpy(), atol=1e-4)
+
+
+@pytest.mark.parametrize("task", [TASK, STATES])
+def test_top_k_keeps_the_likeliest_and_the_mass_of_the_rest_at_every_temperature(model, items, said, tmp_path, task):
+    layout, temperatures = PackedTopK(CLASSES, 5, 8, 2), (1.0, 3.0)
+    form = {"layout": layout, "temperatures": temperatures}
+    signal = TopKSignal(Shards.of(recorded(recorder(model, task, **form), items, tmp_path)), layout, temperatures)
+    chosen = np.array([85, 3, 41])
+    found = signal.distribution(chosen)
+    assert isinstance(found, TopK)
+    for temperature in temperatures:
+        whole = torch.softmax(said[chosen] / temperature, -1)
+        kept = whole.gather(-1, found.ids_RK)
+        pair = found.beside(torch.zeros(3, CLASSES), temperature).teacher.exp()
+        assert torch.allclose(pair[:, :5], kept, atol=5e-3)
+        assert torch.allclose(pair[:, 5], 1 - kept.sum(-1), atol=5e-3)
+        assert torch.allclose(kept.sum(-1), whole.topk(5).values.sum(-1), atol=1e-6)
+
+
+@pytest.mark.parametrize(("bits", "error"), [(16, 2e-2), (8, 0.5)])
+def test_states_and_the_head_give_the_logits_within_their_precision(model, items, said, tmp_path, bits, error):
+    files = recorded(recorder(model, STATES, bits=bits), items, tmp_path)
+    save_head(model, STATES, tmp_path / "head.safetensors")
+    signal = StateSignal.of(files, tmp_path / "head.safetensors")
+    chosen = np.array([85, 3, 41])
+    found = signal.distribution(chosen)
+    assert isinstance(found, HiddenAndHead)
+    assert torch.allclose(found.logits(), said[chosen], atol=error)
+    stored = sum(array.nbytes for array in (*signal.hidden.parts, *(signal.scale.parts if signal.scale else ())))
+    assert stored == len(items) * {16: 32, 8: 20}[bits]
+
+
+def test_states_that_16_bits_do_not_hold_are_refused(model, items, tmp_path):
+    def large(model, batch):
+        return states(model, batch) * 1e6
+
+    task = replace(STATES, model=replace(STATES.model, states=large))
+    with pytest.raises(UserError, match=r"got 16, but the teacher has a hidden state with an entry of \d+, more than"):
+        recorded(recorder(model, task, bits=16), items, tmp_path)
+    assert recorded(recorder(model, task, bits=8), items, tmp_path)
+
+
+def test_what_an_earlier_process_finished_is_taken_as_it_is(model, items, said, tmp_path):
+    class Ended(Exception):
+        pass
+
+    asked = []
+    own = recorder(model, TASK)
+
+    def write(part, file, which):
+        if len(asked) == 2:
+            file.write_bytes(b"half of it")
+            raise Ended
+        asked.append(which)
+        own.write(part, file, which)
+
+    counts = np.ones(len(items), int)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("edgedistill.recording.SHARD_DECISIONS", 40)
+        with pytest.raises(Ended):
+            record_shards(items, counts, "signal", tmp_path / "scratch", write)
+        assert asked == [", part 1 of 3", ", part 2 of 3"]
+        again = []
+        files = record_shards(
+            items, counts, "signal", tmp_path / "scratch", lambda *part: (again.append(part[2]), own.write(*part))
+        )
+    assert again == [", part 3 of 3"]
+    (tmp_path / "made").mkdir()
+    names = publish(files, tmp_path / "made")
+    np.testing.assert_allclose(Shards.of([tmp_path / "made" / name for name in names]).every(), said, atol=1e-4)
+
+
+def test_what_is_left_of_an_interrupted_recording_is_a_checkpoint(model, items, tmp_path):
+    from edgedistill.store.scratch import keep_checkpoints
+
+    recorded(recorder(model, TASK), items, tmp_path)
+    keep_checkpoints(tmp_path)
+    assert len(list((tmp_path / "scratch").glob("*.safetensors"))) == 3
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=30), st.integers(1, 20))
+def test_shards_hold_all_items_in_order_and_no_more_decisions_than_asked(counts, limit):
+    ranges = list(shard_ranges(np.array(counts), limit))
+    assert [first for first, _ in ranges] == [0, *(last for _, last in ranges[:-1])]
+    assert ranges[-1][1] == len(counts)
+    for first, last in ranges:
+        assert last > first
+        assert sum(counts[first:last]) <= limit or sum(map(bool, counts[first:last])) == 1
+
+
+@pytest.mark.parametrize("task", [TASK, STATES])
+def test_the_number_of_classes_is_asked_of_the_model(model, items, task):
+    assert classes_of(model, task, items) == CLASSES
