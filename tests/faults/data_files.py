@@ -140,7 +140,8 @@ def _write(data: Data, split: str, folder: Path) -> None:
 
 def _differs(case: Case, data: Data, folder: Path) -> str | None:
     """What the prepared data has otherwise than the files."""
-    from edgedistill.data import open_table
+    from edgedistill.contracts.items import Items
+    from edgedistill.data import ITEMS, open_table
 
     facts = json.loads(next(case.path("run").glob("steps/[0-9][0-9]-data/record.json")).read_text(encoding="utf-8"))
     text, label = data.columns.get("text", "text"), data.columns.get("label", "label")
@@ -150,10 +151,10 @@ def _differs(case: Case, data: Data, folder: Path) -> str | None:
         except (ValueError, OSError, RecursionError, csv.Error) as error:
             return f"{split}: accepted, though it cannot be read: {' '.join(str(error).split())[:120]}"
         stored = open_table(_step_with(case, split) / "rows")
-        tokens = open_table(_step_with(case, split) / "tokens")
-        if len(stored) != len(wanted) or len(tokens) != len(wanted):
+        items = Items.open(_step_with(case, split) / ITEMS)
+        if len(stored) != len(wanted) or len(items) != len(wanted):
             return f"{split}: {len(stored)} rows, expected {len(wanted)}"
-        numbers = tokens["labels"]
+        numbers = items.values["labels"]
         for number, (given, kept) in enumerate(zip(wanted, stored, strict=True)):
             if not isinstance(given.get(text), str) or str(kept[text]) != given[text]:
                 return f"{split}: row {number + 1}: the text {given.get(text)!r:.60} became {kept[text]!r:.60}"

@@ -213,7 +213,7 @@ def arms(*rounds):
 
 
 def seed_of(step):
-    return 7 if "seed7" in step else 0
+    return 7 if "seed7" in step else 2
 
 
 def round_of(step):
@@ -262,7 +262,7 @@ def test_terms_are_built_as_the_recipe_says(recorded):
     first, _, second = call.trainee.terms
     student, given = torch.tensor([[2.0, 0.0, -1.0]]), torch.tensor([[0.0, 1.0, 0.5]])
     rows = torch.zeros(1, dtype=torch.long)
-    inputs = LossInputs(student, rows, torch.ones(1, 3), teacher=Dense(given))
+    inputs = LossInputs(Dense(student), rows, torch.ones(1, 3), teacher=Dense(given))
     for term, temperature in ((first, 2.0), (second, 4.0)):
         p, q = torch.softmax(given / temperature, 1), torch.softmax(student / temperature, 1)
         expected = temperature**2 * (p * (p / q).log()).sum()
@@ -390,9 +390,11 @@ def test_items_of_one_batch_keep_what_is_theirs(recorded):
                     for layer, states in own.items():
                         assert not whole[layer][row, len(states[0]) :].any()
                         assert torch.equal(whole[layer][row, : len(states[0])], states[0])
-                else:
-                    assert (whole is None) == (own is None)
-                    assert own is None or torch.equal(whole[row], own[0]), key
+                    continue
+                if key == "teacher" and own is not None:
+                    whole, own = whole.logits_RC, own.logits_RC
+                assert (whole is None) == (own is None)
+                assert own is None or torch.equal(whole[row], own[0]), key
 
 
 @pytest.mark.parametrize("step", arms("r1"))
@@ -460,7 +462,7 @@ def test_the_teacher_learns_the_training_set_from_its_labels(recorded):
     expected = [(row["text"], row["label"]) for row in recorded.rows["train"]]
     assert [(text, label) for text, label, _ in recorded.given("teacher", "fine-tune")] == expected
     assert call.request.losses == (("hard_label", 1.0),)
-    assert call.request.seed == derive(0, "teacher", "fine-tune")
+    assert call.request.seed == derive(2, "teacher", "fine-tune")
 
 
 def test_what_is_recorded_lies_split_by_split(recorded):

@@ -52,7 +52,7 @@ def base(world: World) -> Tree:
     tree |= {
         "seed": 3,
         "seeds": [5],
-        "stop": {"when": {"accuracy_drop": 0.5}},
+        "stop": {"when": {"drop": 0.5}},
         "evaluate": {"ood": {"far": {"path": str(world.data / "unlabeled.jsonl")}}},
         "quantize": [{"precision": "fp32"}, {"precision": "int8-static", "calibration": {"from": "train", "take": 8}}],
     }
