@@ -34,6 +34,13 @@ LIBRARIES = {
     "edgedistill/image_model.py": {"pixel_values", "logits"},
     "edgedistill/static_model.py": {"input_ids", "attention_mask"},
     "edgedistill/steps/augment_text.py": {"input_ids", "logits"},
+    "edgedistill/device/decoding.py": {"attention_mask", "input_ids", "logits"},
+    "edgedistill/device/sampling.py": {"argmax"},
+    "edgedistill/runtimes/llama_cpp.py": {"logits"},
+    "edgedistill/runtimes/onnxruntime_genai.py": {"logits"},
+    "edgedistill/students/_probe.py": {"argmax"},
+    "exporters/causal.py": {"logits"},
+    "exporters/gguf_vocabulary.py": {"input_ids"},
     "edgedistill/bundling/self_test.py": {"attention_mask"},
     "edgedistill/bundling/version_1.py": {"input_ids"},
     "edgedistill/students/factorise.py": {"input_ids", "token_type_ids", "logits"},
@@ -43,7 +50,8 @@ LIBRARIES = {
 }
 """The words that a file has because a library or an older schema does: models of ours take and give what those of
 `transformers` do, a masked language model is asked for words, a tokenizer is read without `transformers`, two
-architectures' tables are turned into one another, a client classifies texts, a mask's operators are written out. And
+architectures' tables are turned into one another, a client classifies texts, a mask's operators are written out, texts are
+continued token by token in the layout that clients read. And
 the contract of distributions has logits of its own (`TaskModel.logits`, `Dense.logits_RC`), a task's or rebuilt."""
 OF_TASKS = frozenset({"argmax", "input_ids", "attention_mask", "token_type_ids", "pixel_values", "logits"})
 COLUMNS = frozenset({"batch", "inputs", "targets", "outputs", "values", "columns", "encoded", "items", "tokens"})

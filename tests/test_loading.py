@@ -33,7 +33,7 @@ def test_all_problems_are_reported_together_each_with_path_value_and_expectation
         "rounds.0.stages.0.losses.0.temprature: unknown key; did you mean 'temperature'? "
         "(known here: kind, temperature, weight)",
         "rounds.1.student.init: got 'narow', expected one of checkpoint, factorise, keep_layers, narrow, "
-        "prune, scratch, static, trim_vocabulary; did you mean 'narrow'?",
+        "prune, scratch, shrink, static, trim_vocabulary; did you mean 'narrow'?",
     ]
 
 
