@@ -10,7 +10,7 @@ from edgedistill.arrays import Booleans, Floats, Integers
 from edgedistill.contracts.target import ShapeCheck
 from edgedistill.device.decoding import LAYOUT, Decoder, decoder_of, positions_of
 from edgedistill.errors import EdgedistillError, RefusedError
-from edgedistill.exporting import TOLERANCE
+from edgedistill.exporting.jobs import TOLERANCE
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

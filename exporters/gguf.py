@@ -9,10 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgedistill.contracts.packages import Packages
 from edgedistill.contracts.precision import Precision
 from edgedistill.contracts.target import FileRequest, MadeFile, Target
-from edgedistill.exporting import refuse_components
-from edgedistill.packages import Packages
+from edgedistill.exporting.jobs import refuse_components
 from edgedistill_exporters.causal import refuse_others, tie
 
 if TYPE_CHECKING:

@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgedistill import plugins
+from edgedistill.contracts import registry
 from edgedistill.contracts.driver import PortNames
+from edgedistill.contracts.packages import Packages
 from edgedistill.contracts.precision import Precision
 from edgedistill.contracts.target import FileRequest, MadeFile, Target
 from edgedistill.errors import EdgedistillError, RefusedError
-from edgedistill.exporting import compare_with_torch, giving_outputs, refuse_components
-from edgedistill.packages import Packages
+from edgedistill.exporting.jobs import compare_with_torch, giving_outputs, refuse_components
 from edgedistill.runtimes import onnxruntime as runtime
 from edgedistill.system.quiet import quiet
 from edgedistill_exporters import causal_onnx
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from edgedistill.contracts.items import Column
 
 PRECISIONS = {"fp32": Precision(file="model.onnx", bytes_per_parameter=4.0)} | {
-    name: plugins.quantizer(name).precision() for name in plugins.names("quantizers")
+    name: registry.quantizer(name).precision() for name in registry.names("quantizers")
 }
 
 _INLINE_LIMIT = 2**31 - 2**20
@@ -39,7 +39,7 @@ def make(request: FileRequest, file: Path) -> MadeFile:
         EdgedistillError: the model can't be traced, or the file differs from torch.
     """
     if request.source is not None:
-        plugins.quantizer(request.precision).quantize(request.source, file, request.calibration)
+        registry.quantizer(request.precision).quantize(request.source, file, request.calibration)
         return MadeFile()
     import onnx_ir
 

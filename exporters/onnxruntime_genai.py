@@ -11,14 +11,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-from edgedistill import process
 from edgedistill.contracts.driver import PortNames
+from edgedistill.contracts.packages import Packages
 from edgedistill.contracts.precision import Precision
 from edgedistill.contracts.target import FileRequest, MadeFile, Target
 from edgedistill.errors import EdgedistillError, RefusedError
-from edgedistill.exporting import refuse_components
-from edgedistill.packages import Packages
+from edgedistill.exporting.jobs import refuse_components
 from edgedistill.runtimes import onnxruntime_genai as runtime
+from edgedistill.system import process
 from edgedistill_exporters.causal import compare, refuse_others
 
 PRECISIONS = {

@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import edgedistill
 from edgedistill.errors import EdgedistillError, UserError
-from edgedistill.loading import shipped
+from edgedistill.recipe.reading import shipped
 
 FOLDER = shipped()["stories"].parent / "stories"
 METRICS = ["bits_per_byte", "perplexity", "next_token_accuracy"]
@@ -68,7 +68,7 @@ def test_a_round_is_trained_and_judged_by_what_a_plain_loop_finds(recipe, tmp_pa
     found = edgedistill.evaluate(write_recipe(recipe, tmp_path), out=tmp_path / "run", stream=None)
     assert found.models == ("teacher", "r1", "r1-control")
     references, teacher = found.references(), found.said("teacher")
-    judge = edgedistill.plugins.task("text-generation").judge
+    judge = edgedistill.contracts.registry.task("text-generation").judge
     bits, size, right, count = np.array([by_hand(text) for text in texts("test", 4, 100)]).sum(axis=0)
     scores = {name: judge.metrics[name].score(teacher, references) for name in METRICS}
     assert scores["bits_per_byte"] == pytest.approx(bits / size, rel=1e-5)

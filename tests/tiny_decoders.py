@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from edgedistill import plugins
+from edgedistill.contracts import registry
 from edgedistill.contracts.batch import Batch
 from edgedistill.contracts.items import Column, Items
 from edgedistill.contracts.student import StudentRequest
@@ -100,7 +100,7 @@ def next_token_loss(model, batch: Batch) -> torch.Tensor:
 def request(source: Path, probe=None, loss=next_token_loss, **spec) -> StudentRequest:
     items = texts()
     return StudentRequest(
-        spec=plugins.student(spec["init"]).spec(**spec),
+        spec=registry.student(spec["init"]).spec(**spec),
         source=source,
         auto_class=AutoModelForCausalLM,
         config_overrides={},
@@ -113,7 +113,7 @@ def request(source: Path, probe=None, loss=next_token_loss, **spec) -> StudentRe
 
 def student(source: Path, **more):
     """The student that a recipe's `more` makes of a model."""
-    return plugins.student(more["init"]).build(request(source, **more)).eval()
+    return registry.student(more["init"]).build(request(source, **more)).eval()
 
 
 def logits(model, batch: Batch | None = None) -> torch.Tensor:

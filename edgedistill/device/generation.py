@@ -7,10 +7,9 @@ from collections.abc import Collection, Iterator, Sequence
 import numpy as np
 
 from edgedistill.arrays import Floats, Integers
+from edgedistill.device.decoding import Decoder
+from edgedistill.device.sampling import Chooser, Sampling
 from edgedistill.errors import UserError
-
-from .decoding import Decoder
-from .sampling import Chooser, Sampling
 
 ENDED = -1
 """In the place of a token, of a text that has ended."""

@@ -4,7 +4,6 @@ it. Activations in 8 bits as they come. For size, and for models that wait for m
 from __future__ import annotations
 
 from edgedistill.contracts.precision import Quantizer
-
-from ._blocks import quantizing
+from edgedistill.quantizers._blocks import quantizing
 
 QUANTIZER = Quantizer(api=1, version=1, file="model_int4.onnx", bytes_per_parameter=0.8, quantize=quantizing(4, 8))

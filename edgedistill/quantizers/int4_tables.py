@@ -4,8 +4,7 @@ in tables, as of a small model of many tokens; it costs more of the answers than
 from __future__ import annotations
 
 from edgedistill.contracts.precision import Quantizer
-
-from ._blocks import quantizing
+from edgedistill.quantizers._blocks import quantizing
 
 QUANTIZER = Quantizer(
     api=1, version=1, file="model_int4_tables.onnx", bytes_per_parameter=0.64, quantize=quantizing(4, 4)

@@ -5,7 +5,6 @@ scale for all activations is that of the largest, and slower on a processor with
 from __future__ import annotations
 
 from edgedistill.contracts.precision import Quantizer
-
-from ._blocks import quantizing
+from edgedistill.quantizers._blocks import quantizing
 
 QUANTIZER = Quantizer(api=1, version=1, file="model_int8.onnx", bytes_per_parameter=1.13, quantize=quantizing(8, 8))

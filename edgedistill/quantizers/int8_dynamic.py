@@ -24,9 +24,8 @@ def quantize(source: Path, destination: Path, calibration: Sequence[Arrays]) -> 
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     from edgedistill.device.decoding import LAYOUT
+    from edgedistill.quantizers._blocks import quantize_tables
     from edgedistill.system.quiet import quiet
-
-    from ._blocks import quantize_tables
 
     model = onnx.load(source)
     if any(each.name == LAYOUT.present(0, "key") for each in model.graph.output):

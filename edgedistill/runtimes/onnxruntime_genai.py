@@ -11,10 +11,10 @@ import numpy as np
 
 from edgedistill.arrays import Array, Arrays, Booleans, Floats, Integers
 from edgedistill.contracts.driver import Port, PortNames
+from edgedistill.contracts.packages import Packages
 from edgedistill.contracts.runtime import Runtime
 from edgedistill.device.decoding import LAYOUT, scored_alone
 from edgedistill.errors import EdgedistillError
-from edgedistill.packages import Packages
 
 
 class _Generator(Protocol):

@@ -35,7 +35,7 @@ def fitted(
     Raises:
         UserError: more parameters or neurons than the source has, or fewer parameters than the smallest student takes.
     """
-    from edgedistill.models import outline
+    from edgedistill.models.loading import outline
 
     source = shape_of_decoder(config)
     count = counter(outline(auto_class, config), DECODERS[config.model_type])

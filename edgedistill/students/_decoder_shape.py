@@ -49,7 +49,7 @@ class DecoderShape:
 
 def shape_of_decoder(config: PreTrainedConfig) -> DecoderShape:
     """The sizes of a decoder of a known family."""
-    from edgedistill.model_sizes import shape_of
+    from edgedistill.models.sizes import shape_of
 
     found = shape_of(config)
     own_size = DECODERS[config.model_type].own_head_size and getattr(config, "head_dim", None)
@@ -66,7 +66,7 @@ def shape_of_decoder(config: PreTrainedConfig) -> DecoderShape:
 
 def with_shape(config: PreTrainedConfig, layers: Sequence[int], shape: DecoderShape) -> PreTrainedConfig:
     """A copy of a decoder's configuration at these sizes, its layer j being `config`'s layer `layers[j]`."""
-    from edgedistill.model_sizes import resized
+    from edgedistill.models.sizes import resized
 
     before, layout = shape_of_decoder(config), DECODERS[config.model_type]
     smaller = resized(config, layers)

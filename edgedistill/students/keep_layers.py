@@ -36,7 +36,7 @@ class KeepLayersSpec(StudentSpec):
 def unsuitable(spec: KeepLayersSpec | None, source: Config) -> str | None:
     """Layers that share their weights, or know their number, can't be kept one by one; what is measured must not
     decide the student's size."""
-    from edgedistill.architectures import fixed_layers
+    from edgedistill.models.architectures import fixed_layers
 
     if spec is not None and spec.choose != "evenly" and source.get("heads_by_layer"):
         return f"whose layers differ in size, so that 'choose: {spec.choose}' would decide the student's"
@@ -49,7 +49,7 @@ def planned(spec: KeepLayersSpec, source: PreTrainedConfig, auto_class: AutoClas
     Raises:
         UserError: a layer that the source doesn't have.
     """
-    from edgedistill.model_sizes import resized
+    from edgedistill.models.sizes import resized
 
     return PlannedStudent(resized(source, _kept(spec, source)))
 
@@ -65,8 +65,8 @@ def build(request: StudentRequest[KeepLayersSpec]) -> PreTrainedModel:
     Raises:
         UserError: a layer that the source doesn't have.
     """
-    from edgedistill.model_sizes import resized
-    from edgedistill.models import load_model
+    from edgedistill.models.loading import load_model
+    from edgedistill.models.sizes import resized
 
     spec = request.spec
     source = load_model(request.auto_class, request.source, None, request.config_overrides)

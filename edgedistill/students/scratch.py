@@ -63,7 +63,7 @@ def planned(spec: ScratchSpec, source: PreTrainedConfig, auto_class: AutoClass) 
         UserError: sizes that the architecture can't have.
     """
     from edgedistill.errors import UserError
-    from edgedistill.model_sizes import resized
+    from edgedistill.models.sizes import resized
 
     if (fault := unsuitable(spec, source.to_dict())) is not None:
         raise UserError(f"init: scratch cannot make such a student of a '{source.model_type}', {fault}")
@@ -96,7 +96,7 @@ def build(request: StudentRequest[ScratchSpec]) -> PreTrainedModel:
     Raises:
         UserError: sizes that the architecture can't have.
     """
-    from edgedistill.models import load_config
+    from edgedistill.models.loading import load_config
 
     spec = request.spec
     config = load_config(request.source, None, request.config_overrides)

@@ -40,7 +40,7 @@ class ShrinkSpec(StudentSpec):
 
 def unsuitable(spec: ShrinkSpec | None, source: Config) -> str | None:
     """What isn't a decoder of a known family can't be cut so."""
-    from edgedistill.architectures import fixed_layers
+    from edgedistill.models.architectures import fixed_layers
 
     return decoder_fault(source) or fixed_layers(source)
 
@@ -61,7 +61,7 @@ def build(request: StudentRequest[ShrinkSpec]) -> PreTrainedModel:
     Raises:
         UserError: as `planned`; no labels for `choose: loss`.
     """
-    from edgedistill.models import load_model
+    from edgedistill.models.loading import load_model
 
     spec = request.spec
     source = load_model(request.auto_class, request.source, None, request.config_overrides)

@@ -70,7 +70,7 @@ def build(request: StudentRequest[TrimVocabularySpec]) -> PreTrainedModel:
     Raises:
         UserError: a model whose tables don't have a row for each token.
     """
-    from edgedistill.models import load_model
+    from edgedistill.models.loading import load_model
     from edgedistill.vocabulary.cutting import cut_to_tokens
 
     assert request.kept_tokens is not None, "the plan gives every trimmed student its tokenizer"

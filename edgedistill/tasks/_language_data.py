@@ -14,9 +14,8 @@ from edgedistill.arrays import Array, Booleans, Integers
 from edgedistill.contracts.items import Items
 from edgedistill.contracts.task import DataColumns, Encoder
 from edgedistill.errors import shown
-
-from ._language_chat import Spans, rendered
-from ._language_items import BYTES, MASK, NEXT, NONE, TOKENS, columns
+from edgedistill.tasks._language_chat import Spans, rendered
+from edgedistill.tasks._language_items import BYTES, MASK, NEXT, NONE, TOKENS, columns
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -13,8 +13,7 @@ from edgedistill.contracts.items import Items
 from edgedistill.device.decoding import LAYOUT, Decoder, DecodesItself, decoder_of, positions_of
 from edgedistill.device.generation import generate_batch
 from edgedistill.errors import EdgedistillError
-
-from ._language_items import MASK, NEXT, NONE, TOKENS
+from edgedistill.tasks._language_items import MASK, NEXT, NONE, TOKENS
 
 MODEL, LOGITS = "model", LAYOUT.logits
 POSITIONS = LAYOUT.positions

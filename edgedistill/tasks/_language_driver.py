@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from edgedistill.contracts.driver import Driver
-
-from ._language_device import LOGITS, MODEL, answer, phases
-from ._language_probe import probe
+from edgedistill.tasks._language_device import LOGITS, MODEL, answer, phases
+from edgedistill.tasks._language_probe import probe
 
 DRIVER = Driver(
     components=(MODEL,),

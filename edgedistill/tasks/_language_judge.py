@@ -15,10 +15,9 @@ from edgedistill.contracts.answers import Answers, References
 from edgedistill.contracts.judge import Fidelity, Judge
 from edgedistill.contracts.metric import Metric
 from edgedistill.errors import EdgedistillError
-
-from ._language_device import IDS, LOG_P, LOG_PS
-from ._language_items import BYTES, TOKEN
-from ._language_probe import checks
+from edgedistill.tasks._language_device import IDS, LOG_P, LOG_PS
+from edgedistill.tasks._language_items import BYTES, TOKEN
+from edgedistill.tasks._language_probe import checks
 
 
 def per_byte_statistics(answers: Answers, references: References) -> Floats:

@@ -13,17 +13,16 @@ from edgedistill.contracts.items import Items
 from edgedistill.contracts.task import AutoClass, Head
 from edgedistill.contracts.tensors import Tensors
 from edgedistill.errors import UserError
-
-from ._language_device import IDS, KEPT, LOG_P, LOG_PS, LOGITS, POSITIONS
-from ._language_items import MASK, NEXT, NONE, TOKENS
-from ._language_packing import FAMILIES, Packed, packed
-from ._language_probe import ALONE, beginnings
+from edgedistill.tasks._language_device import IDS, KEPT, LOG_P, LOG_PS, LOGITS, POSITIONS
+from edgedistill.tasks._language_items import MASK, NEXT, NONE, TOKENS
+from edgedistill.tasks._language_packing import FAMILIES, Packed, packed
+from edgedistill.tasks._language_probe import ALONE, beginnings
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedConfig, PreTrainedModel
 
-    from edgedistill.recipe import Architecture
+    from edgedistill.recipe.schema import Architecture
 
 _ROWS = 1024
 """Decisions whose logits are held at once."""

@@ -10,9 +10,8 @@ import numpy as np
 from edgedistill.arrays import Array, Arrays, Integers, evenly_spaced
 from edgedistill.contracts.driver import Graph
 from edgedistill.contracts.items import Items
-
-from ._language_device import MODEL, greedy, reader
-from ._language_items import TOKENS
+from edgedistill.tasks._language_device import MODEL, greedy, reader
+from edgedistill.tasks._language_items import TOKENS
 
 ALONE, TOGETHER, AT_ONCE = "alone", "together", "at_once"
 """Greedy continuations (P, N): token by token from the cache, of each beginning alone; of all in one padded batch; and

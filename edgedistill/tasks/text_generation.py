@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from edgedistill.contracts.task import Task, TaskData, TaskModel
-
-from . import _language_data as data
-from . import _language_model as model
-from ._language_device import LOGITS
-from ._language_items import references
-from ._language_judge import JUDGE
+from edgedistill.tasks import _language_data as data
+from edgedistill.tasks import _language_model as model
+from edgedistill.tasks._language_device import LOGITS
+from edgedistill.tasks._language_items import references
+from edgedistill.tasks._language_judge import JUDGE
 
 TASK = Task(
     api=1,

@@ -18,8 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgedistill.arrays import Booleans, Integers
-
-from .re_encoding import ReEncoding
+from edgedistill.vocabulary.re_encoding import ReEncoding
 
 
 @dataclass(frozen=True, eq=False)

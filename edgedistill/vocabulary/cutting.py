@@ -33,7 +33,7 @@ def cut_to_tokens(source: PreTrainedModel, kept: Sequence[int], auto_class: Auto
     Raises:
         UserError: a model whose tables don't have a row for each token.
     """
-    from edgedistill.model_sizes import renumbered, with_vocabulary
+    from edgedistill.models.sizes import renumbered, with_vocabulary
 
     if (reason := uncuttable(source.config.to_dict())) is not None:
         kind = source.config.model_type

@@ -52,9 +52,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgedistill.arrays import Integers
-
-from .alignment import Alignment
-from .re_encoding import ReEncoding
+from edgedistill.vocabulary.alignment import Alignment
+from edgedistill.vocabulary.re_encoding import ReEncoding
 
 if TYPE_CHECKING:
     import torch

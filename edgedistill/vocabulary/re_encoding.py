@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgedistill.arrays import Integers
-
-from .token_bytes import Tokenizer, added_tokens, token_bytes
-from .trimming import Trimmed
+from edgedistill.vocabulary.token_bytes import Tokenizer, added_tokens, token_bytes
+from edgedistill.vocabulary.trimming import Trimmed
 
 _FORMAT = "edgedistill/re-encoding/1"
 

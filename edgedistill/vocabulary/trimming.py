@@ -16,8 +16,7 @@ import numpy as np
 
 from edgedistill.arrays import Integers
 from edgedistill.errors import UserError
-
-from .token_bytes import BYTES, Tokenizer, added_tokens
+from edgedistill.vocabulary.token_bytes import BYTES, Tokenizer, added_tokens
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import torch
 from language_models import STORIES, VOCABULARY, causal_request, family, greedy_of_torch, tiny
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from edgedistill import plugins
+from edgedistill.contracts import registry
 from edgedistill.contracts.driver import PortNames
 from edgedistill.device.decoding import CachedDecoder
 from edgedistill.device.generation import ENDED, generate, generate_batch
@@ -15,7 +15,7 @@ from edgedistill.errors import EdgedistillError, RefusedError
 from edgedistill.runtimes import onnxruntime as runtime
 from edgedistill_exporters import causal
 
-EXPORTER = plugins.target("onnx")
+EXPORTER = registry.target("onnx")
 PROMPTS = [[1, 5, 9, 30], [1, 40], [1, 8, 8, 21, 60, 3, 17]]
 
 
@@ -43,7 +43,7 @@ def precisions(file, tmp_path_factory):
     folder = tmp_path_factory.mktemp("precisions")
     files = {"fp32": file}
     for name in ("fp16", "int8-dynamic", "int8", "int4", "int4-tables"):
-        quantizer = plugins.quantizer(name)
+        quantizer = registry.quantizer(name)
         files[name] = folder / quantizer.file
         quantizer.quantize(file, files[name], ())
     return files

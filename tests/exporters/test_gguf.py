@@ -11,14 +11,14 @@ from language_models import STORIES, causal_request, family, tiny
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import AutoModelForCausalLM, BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
-from edgedistill import plugins
+from edgedistill.contracts import registry
 from edgedistill.errors import RefusedError
 
 gguf = pytest.importorskip("gguf")
 
 from edgedistill_exporters.gguf_vocabulary import pre_tokenizer  # noqa: E402
 
-EXPORTER = plugins.target("gguf")
+EXPORTER = registry.target("gguf")
 SIZES = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
 SIZES |= {"intermediate_size": 96, "head_dim": 16, "max_position_embeddings": 64}
 TEXT = "the cat sat on the mat, and 1984 cats sat on 27 mats. it's what they'd done before;\n they came again"

@@ -7,7 +7,7 @@ import pytest
 from language_models import causal_request, greedy_of_torch, tiny
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from edgedistill import plugins
+from edgedistill.contracts import registry
 from edgedistill.contracts.driver import PortNames
 from edgedistill.device.decoding import CachedDecoder, decoder_of
 from edgedistill.device.generation import generate
@@ -15,7 +15,7 @@ from edgedistill.errors import EdgedistillError, RefusedError
 
 pytest.importorskip("onnxruntime_genai")
 
-EXPORTER, RUNTIME = plugins.target("onnxruntime-genai"), plugins.runtime("onnxruntime-genai")
+EXPORTER, RUNTIME = registry.target("onnxruntime-genai"), registry.runtime("onnxruntime-genai")
 PROMPTS = [[1, 5, 9, 30], [1, 40]]
 
 

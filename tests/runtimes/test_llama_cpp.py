@@ -8,7 +8,7 @@ import torch
 from language_models import STORIES, causal_request, greedy_of_torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from edgedistill import plugins
+from edgedistill.contracts import registry
 from edgedistill.contracts.driver import PortNames
 from edgedistill.device.decoding import decoder_of
 from edgedistill.device.generation import generate
@@ -18,7 +18,7 @@ pytest.importorskip("gguf")
 pytest.importorskip("llama_cpp")
 pytestmark = pytest.mark.skipif(not STORIES.is_dir(), reason="needs ../shared/models/stories260k")
 
-EXPORTER, RUNTIME = plugins.target("gguf"), plugins.runtime("llama-cpp")
+EXPORTER, RUNTIME = registry.target("gguf"), registry.runtime("llama-cpp")
 TEXTS = ["Once upon a time", "Lily and Tom", "One day, a girl", " two  spaces", "ünïcödé 漢字 1984\n", "it's"]
 
 

@@ -9,8 +9,9 @@ from tiny_decoders import FAMILIES
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 import edgedistill
-from edgedistill import api, show
-from edgedistill.learned_vocabulary import learn_tokenizer
+from edgedistill import api
+from edgedistill.cli import tables
+from edgedistill.models.learned_vocabulary import learn_tokenizer
 
 ROUNDS = [
     {"init": "shrink", "parameters": 3e4},
@@ -54,7 +55,7 @@ def test_the_plan_tells_the_shape_that_is_chosen_and_counts_it_exactly(recipe, f
     one = shown["r1"]
     groups = 6 if family == "gpt2" else 3
     assert shown["teacher"].key_value_heads == groups
-    show.plan(planned)
+    tables.plan(planned)
     (line,) = [line.split() for line in capsys.readouterr().out.splitlines() if line.split()[:2] == ["r1", "shrink"]]
     heads = str(one.heads) if family == "gpt2" else f"{one.heads}/{one.key_value_heads}"
     told = [str(one.layers), str(one.hidden_size), heads, str(one.intermediate_size), f"{one.parameters / 1e6:.2f}"]

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from tiny_decoders import FAMILIES, config_of, request, saved, student, tiny
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from edgedistill import plugins
+from edgedistill.contracts import registry
 from edgedistill.contracts.decoder_layout import DECODERS
 from edgedistill.errors import UserError
-from edgedistill.models import outline, parameter_count
+from edgedistill.models.loading import outline, parameter_count
 from edgedistill.students._decoder_fit import fitted
 from edgedistill.students._decoder_shape import DecoderShape, shape_of_decoder, with_shape
 from edgedistill.students._decoder_weights import counter
@@ -34,7 +34,7 @@ def counted(config) -> int:
 
 
 def planned(init: str, config, **spec):
-    plugin = plugins.student(init)
+    plugin = registry.student(init)
     return plugin.planned(plugin.spec(init=init, **spec), config, AutoModelForCausalLM).config
 
 
@@ -190,9 +190,9 @@ def test_an_encoder_from_nothing_is_given_no_sizes_of_decoders():
 
 
 def test_a_number_of_parameters_may_be_written_short():
-    from edgedistill.recipe_text import parse
+    from edgedistill.recipe.text import parse
 
     tree = parse("student: {init: shrink, parameters: 30e6}", "recipe.yaml")
-    spec = plugins.student("shrink").spec(**tree["student"])
+    spec = registry.student("shrink").spec(**tree["student"])
     assert spec.parameters == 30_000_000
     assert isinstance(spec.parameters, int)

@@ -21,11 +21,11 @@ from tiny_decoders import (
 )
 from transformers import AutoModelForCausalLM
 
-from edgedistill import plugins
+from edgedistill.contracts import registry
 from edgedistill.contracts.decoder_layout import DECODERS
 from edgedistill.contracts.model_layers import layer_list
 from edgedistill.errors import UserError
-from edgedistill.models import parameter_count
+from edgedistill.models.loading import parameter_count
 from edgedistill.students import _decoder_cut as cutting
 from edgedistill.students._decoder_shape import shape_of_decoder
 
@@ -96,7 +96,7 @@ def test_the_size_that_is_planned_is_the_students(source, family, spec):
     model, folder = source(family)
     if spec["init"] == "shrink":
         spec = {**spec, "parameters": parameter_count(model) // 3}
-    plugin = plugins.student(spec["init"])
+    plugin = registry.student(spec["init"])
     planned = plugin.planned(plugin.spec(**spec), model.config, AutoModelForCausalLM)
     assert planned.at_most is None
     made = student(folder, **spec)
@@ -274,7 +274,7 @@ def test_sizes_that_cannot_be_cut_are_refused(source, family, spec, expected):
 @pytest.mark.parametrize("family", EVERY)
 def test_heads_keep_their_size_and_their_groups(family):
     source = shape_of_decoder(config_of(family))
-    plugin = plugins.student("narrow")
+    plugin = registry.student("narrow")
     for width in range(8, 48, 8):
         spec = plugin.spec(init="narrow", hidden_size=width)
         shape = shape_of_decoder(plugin.planned(spec, config_of(family), AutoModelForCausalLM).config)
@@ -296,7 +296,7 @@ def test_the_next_round_is_made_of_a_student_whose_width_its_heads_do_not_divide
 @pytest.mark.parametrize("init", ["narrow", "shrink"])
 def test_other_architectures_are_refused_in_a_sentence(init, tmp_path):
     config = {"model_type": "gpt_neox", "num_hidden_layers": 4, "hidden_size": 32}
-    reason = plugins.student(init).unsuitable(None, config)
+    reason = registry.student(init).unsuitable(None, config)
     assert "which it does not know (" in reason
     assert "gemma, gemma2, gemma3_text, gpt2, llama, " in reason
     assert "gpt_neox" not in reason
@@ -311,7 +311,7 @@ def test_a_shrunk_encoder_is_refused_in_a_sentence(make_source):
 @pytest.mark.parametrize("init", ["narrow", "shrink", "keep_layers"])
 def test_layers_that_know_their_number_are_not_cut(init):
     config = FAMILIES["gpt2"] | {"scale_attn_by_inverse_layer_idx": True}
-    assert plugins.student(init).unsuitable(None, config) == "whose layers weigh attention by their number"
+    assert registry.student(init).unsuitable(None, config) == "whose layers weigh attention by their number"
 
 
 def test_a_weight_that_the_family_does_not_have_is_refused(source):
@@ -329,7 +329,7 @@ def test_a_classifier_on_a_decoder_is_cut_as_well(tmp_path):
     model.save_pretrained(tmp_path / "classifier")
     asked = request(tmp_path / "classifier", loss=None, init="narrow", hidden_size=24, layers=2)
     asked = type(asked)(**{**vars(asked), "auto_class": AutoModelForSequenceClassification})
-    made = plugins.student("narrow").build(asked)
+    made = registry.student("narrow").build(asked)
     assert made.score.weight.shape == (3, 24)
     with torch.no_grad():
         assert torch.isfinite(made(**batch_of(texts()).inputs).logits).all()

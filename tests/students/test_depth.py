@@ -85,7 +85,7 @@ def test_they_are_kept_in_their_order_and_the_earlier_of_two_alike(tmp_path, mon
 def test_encoders_can_be_measured_too(build, make_source, architecture):
     from transformers import AutoModelForSequenceClassification
 
-    from edgedistill.models import load_model
+    from edgedistill.models.loading import load_model
 
     choose = "block_influence"
     folder = make_source(architecture)
@@ -128,9 +128,9 @@ def test_there_must_be_something_to_choose(spec, expected, tmp_path):
 
 
 def test_layers_of_different_sizes_are_not_chosen_by_measurement():
-    from edgedistill import plugins
+    from edgedistill.contracts import registry
 
-    plugin = plugins.student("keep_layers")
+    plugin = registry.student("keep_layers")
     pruned = {"model_type": "edgedistill-pruned-bert", "heads_by_layer": [4, 2]}
     measured = plugin.spec(init="keep_layers", layers=1, choose="block_influence")
     assert plugin.unsuitable(measured, pruned) == (

@@ -13,7 +13,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from edgedistill.contracts.task import Encoder
 from edgedistill.errors import UserError
-from edgedistill.loading import shipped
+from edgedistill.recipe.reading import shipped
 from edgedistill.tasks import _language_data as data
 from edgedistill.tasks._language_items import BYTES, NEXT, NONE, TOKENS, references
 

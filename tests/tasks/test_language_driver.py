@@ -11,7 +11,7 @@ from transformers import DynamicCache
 from edgedistill.contracts.driver import Port
 from edgedistill.device.answering import answer
 from edgedistill.errors import EdgedistillError
-from edgedistill.inference import predict
+from edgedistill.signals.inference import predict
 from edgedistill.tasks import _language_device as device
 from edgedistill.tasks import _language_probe as probing
 from edgedistill.tasks._language_driver import DRIVER

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgedistill.chance import against_chance
 from edgedistill.contracts.answers import Answers, References
 from edgedistill.errors import EdgedistillError
+from edgedistill.evaluation.chance import against_chance
 from edgedistill.tasks._language_device import scored
 from edgedistill.tasks._language_judge import JUDGE
 

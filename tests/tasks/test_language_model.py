@@ -8,16 +8,16 @@ import torch
 from tiny_decoders import FAMILIES, VOCABULARY, config_of
 from transformers import AutoModelForCausalLM
 
-from edgedistill import plugins
+from edgedistill.contracts import registry
 from edgedistill.contracts.items import Items
 from edgedistill.errors import UserError
-from edgedistill.inference import predict, to_tensors
+from edgedistill.signals.inference import predict, to_tensors
 from edgedistill.tasks import _language_model as model_half
 from edgedistill.tasks._language_items import BYTES, MASK, NEXT, NONE, TOKENS, columns
 from edgedistill.tasks._language_packing import first_fit, packed
 
 LENGTHS = [30, 3, 5, 7, 9, 1, 2, 12, 11, 4]
-TASK = plugins.task("text-generation")
+TASK = registry.task("text-generation")
 
 
 def items_of(lengths, seed=0):

@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, LlamaC
 
 from edgedistill.contracts.student import StudentRequest
 from edgedistill.errors import UserError
-from edgedistill.models import load_tokenizer
+from edgedistill.models.loading import load_tokenizer
 from edgedistill.students.trim_vocabulary import STUDENT, TrimVocabularySpec, make_tokenizer
 from edgedistill.vocabulary.cutting import cut_to_tokens, uncuttable
 
