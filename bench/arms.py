@@ -11,8 +11,8 @@ import numpy as np
 import yaml
 
 import edgedistill
+from edgedistill.evaluation.statistics import RESAMPLES
 from edgedistill.runs.evaluated import EvaluatedRun
-from edgedistill.statistics import RESAMPLES
 
 Tree = dict[str, object]
 

@@ -22,11 +22,11 @@ import edgedistill
 from bench.arms import Gain, Tree, gain, right_on_test, train
 from bench.record import Goal, record
 from bench.rounds import VIEWS, base
-from edgedistill.augmentation import mistyped
 from edgedistill.contracts.answers import Answers
-from edgedistill.results import Results
+from edgedistill.data.views import mistyped
+from edgedistill.evaluation.results import Results
+from edgedistill.evaluation.statistics import auroc, log_softmax
 from edgedistill.runs.evaluated import EvaluatedRun
-from edgedistill.statistics import auroc, log_softmax
 
 KL: Tree = {"kind": "kl", "temperature": 2.0}
 FEW = 10

@@ -20,13 +20,14 @@ from pathlib import Path
 import yaml
 
 from bench.record import Goal, record
-from edgedistill import loading, plugins, sources
-from edgedistill.candidates import Candidate
-from edgedistill.engine import execute
+from edgedistill.contracts import registry
+from edgedistill.engine.local import execute
 from edgedistill.errors import EdgedistillError, RecipeError
-from edgedistill.planning import make_plan
-from edgedistill.progress import Progress
+from edgedistill.exporting.candidates import Candidate
+from edgedistill.planning import fingerprints, make_plan
+from edgedistill.recipe import reading
 from edgedistill.store.handle import Artifact
+from edgedistill.store.progress import Progress
 from edgedistill.store.records.files import Verified
 
 README = Path(__file__).parent.parent / "README.md"
@@ -52,7 +53,7 @@ STUDENTS: Mapping[str, Mapping[str, object]] = {
 
 def tasks() -> dict[str, dict[str, object]]:
     """By task, the part of a recipe that is its own: real data, and a teacher that is trained on it in seconds."""
-    text = loading.shipped()["quickstart"].parent / "quickstart"
+    text = reading.shipped()["quickstart"].parent / "quickstart"
     splits = {"train": "train[:50%]", "validation": "train[50%:65%]", "test": "train[65%:80%]"}
     return {
         "text-classification": {
@@ -79,10 +80,10 @@ def recipe(task: str, student: str, teacher_folder: Path) -> dict[str, object]:
     """One round: this student, every target, every precision that any of them has. `teacher_folder` holds the teacher
     that `checkpoint` starts from."""
     start = {"model": str(teacher_folder)} if student == "checkpoint" else {"from": "teacher"}
-    targets = plugins.names("exporters")
+    targets = registry.names("exporters")
     precisions: dict[str, bool] = {}
     for name in targets:
-        for each, how in plugins.target(name).precisions.items():
+        for each, how in registry.target(name).precisions.items():
             precisions[each] = precisions.get(each, False) or how.calibrated
     stage = {
         "name": "soft-targets",
@@ -114,10 +115,10 @@ def rows_of(task: str, student: str, out: Path) -> list[dict[str, object]]:
         file = Path(folder) / "recipe.yaml"
         file.write_text(yaml.safe_dump(recipe(task, student, trained_teacher(out / task))), encoding="utf-8")
         try:
-            loaded = loading.load(str(file))
+            loaded = reading.load(str(file))
         except RecipeError as error:
             return [row(task, student, "*", "*", "*", "refused", _sentence(error).split("yaml: ", 1)[-1])]
-    plan = make_plan(loaded, sources.look_up(loaded))
+    plan = make_plan(loaded, fingerprints.look_up(loaded))
     plan = replace(plan, steps=tuple(step for step in plan.steps if step.kind.name not in _NOT_NEEDED))
     (out / task).mkdir(parents=True, exist_ok=True)
     try:
@@ -210,7 +211,7 @@ def goals(rows: Sequence[Mapping[str, object]]) -> list[Goal]:
     counted = {state: sum(each["state"] == state for each in rows) for state in STATES}
     shown = ", ".join(f"{count} {state}" for state, count in counted.items())
     tried = {(each["task"], each["student"]) for each in rows}
-    every = {(task, student) for task in plugins.names("tasks") for student in plugins.names("students")}
+    every = {(task, student) for task in registry.names("tasks") for student in registry.names("students")}
     return [
         Goal("runs every task x student kind x target x precision", f"{shown}", tried >= every),
         Goal("nothing is wrong or failed", shown, counted["wrong"] == counted["failed"] == 0),
@@ -223,8 +224,8 @@ def main() -> None:
     parser.add_argument("--readme", action="store_true", help="write the summary into README.md")
     given = parser.parse_args()
     # keep_layers comes first: it leaves the teacher's folder, which `checkpoint` starts from.
-    students = sorted(plugins.names("students"), key=lambda name: (name != "keep_layers", name))
-    rows = [each for task in plugins.names("tasks") for name in students for each in rows_of(task, name, given.out)]
+    students = sorted(registry.names("students"), key=lambda name: (name != "keep_layers", name))
+    rows = [each for task in registry.names("tasks") for name in students for each in rows_of(task, name, given.out)]
     record("export_matrix", rows, goals(rows))
     if given.readme:
         README.write_text(with_table(README.read_text(encoding="utf-8"), rows), encoding="utf-8")

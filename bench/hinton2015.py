@@ -20,8 +20,8 @@ import yaml
 import edgedistill
 from bench.record import Goal, record
 from edgedistill.contracts.answers import Answers
-from edgedistill.data import PreparedData
-from edgedistill.loading import shipped
+from edgedistill.data.prepared import PreparedData
+from edgedistill.recipe.reading import shipped
 
 OMITTED = "3"
 PAPER = {

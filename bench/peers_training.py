@@ -52,7 +52,7 @@ from bench.record import Goal, record
 from edgedistill.arrays import Floats
 from edgedistill.contracts.answers import Answers, References
 from edgedistill.contracts.metric import Metric
-from edgedistill.statistics import Paired, compare
+from edgedistill.evaluation.statistics import Paired, compare
 
 SYSTEMS = {
     "trainer": ("transformers.Trainer, live teacher", "trainer_live_teacher"),

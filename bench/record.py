@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from edgedistill.machine import describe, versions
+from edgedistill.system.machine import describe, versions
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -67,13 +67,13 @@ def child(arm: Arm, way: str, gradients: Path) -> None:
     """Run one arm and print what it took."""
     import torch
 
-    from edgedistill import plugins
+    from edgedistill.contracts import registry
     from edgedistill.contracts.distribution import Dense
     from edgedistill.contracts.loss import LossInputs
     from edgedistill.contracts.model_shape import ModelShape
 
     torch.set_num_threads(1)
-    plugin, shape = plugins.loss(arm.loss), ModelShape(1, arm.hidden)
+    plugin, shape = registry.loss(arm.loss), ModelShape(1, arm.hidden)
     term = plugin.build(plugin.spec(kind=arm.loss), shape, shape)
     own, teacher, right = material(arm)
 

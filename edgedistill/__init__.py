@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from . import working_folder
+from edgedistill.system import working_folder
 
 working_folder.forget()
 
 from typing import TYPE_CHECKING  # noqa: E402
 
-from . import process  # noqa: E402
-from .version import __version__  # noqa: E402
+from edgedistill.system import process  # noqa: E402
+from edgedistill.version import __version__  # noqa: E402
 
 process.prepare()
 
 __all__ = ["__version__", "bundle", "compare", "compare_devices", "evaluate", "measure", "plan", "run"]
 
 if TYPE_CHECKING:
-    from .api import bundle, compare, compare_devices, evaluate, measure, plan, run
+    from edgedistill.api import bundle, compare, compare_devices, evaluate, measure, plan, run
 
 
 def __getattr__(name: str) -> object:
     """Import the functions when they are first used: `edgedistill --help` must not wait for them."""
     if name in __all__:
-        from . import api
+        from edgedistill import api
 
         return getattr(api, name)
     raise AttributeError(f"module 'edgedistill' has no attribute {name!r}")

@@ -13,31 +13,34 @@ from typing import TextIO, overload
 
 import numpy as np
 
-from . import artifacts, loading, plugins, publishing, run_folder, sources
-from .artifacts import Published
-from .bundling import merge, self_test
-from .bundling.layout import is_bundle
-from .bundling.measurement import MEASUREMENT_SCHEMA, DeviceMeasurement, load_measurement, schema_of
-from .bundling.merge import MachineFront
-from .candidates import possible
-from .emulation.cpus import CPUS, DEFAULT_CPU
-from .engine import execute, find_done
-from .errors import EdgedistillError, UserError
-from .lone_file import FileMeasurement, LoneFile, measure_lone_file
-from .measuring.emulated import refuse_options
-from .model_files import read_files
-from .planning import Plan, make_plan
-from .progress import Progress
-from .recipe import EmulationSpec, Recipe
-from .results import Results, load_results
-from .runs.bundling import bundle_run, forget_listed
-from .runs.evaluated import EvaluatedRun, without_files
-from .sources import Sources
-from .statistics import Paired
-from .statistics import compare as compare_paired
-from .store.listing import remember, store_of
-from .store.records.base import RECORD
-from .store.store import Store
+from edgedistill.bundling import merge, self_test
+from edgedistill.bundling.layout import is_bundle
+from edgedistill.bundling.measurement import MEASUREMENT_SCHEMA, DeviceMeasurement, load_measurement, schema_of
+from edgedistill.bundling.merge import MachineFront
+from edgedistill.contracts import registry
+from edgedistill.engine import publishing
+from edgedistill.engine.local import execute, find_done
+from edgedistill.errors import EdgedistillError, UserError
+from edgedistill.evaluation.results import Results, load_results
+from edgedistill.evaluation.statistics import Paired
+from edgedistill.evaluation.statistics import compare as compare_paired
+from edgedistill.exporting.candidates import possible
+from edgedistill.exporting.files import read_files
+from edgedistill.isolation.emulation.cpus import CPUS, DEFAULT_CPU
+from edgedistill.measuring.emulated import refuse_options
+from edgedistill.measuring.lone_file import FileMeasurement, LoneFile, measure_lone_file
+from edgedistill.planning import Plan, fingerprints, make_plan
+from edgedistill.planning.fingerprints import Sources
+from edgedistill.recipe import reading
+from edgedistill.recipe.schema import EmulationSpec, Recipe
+from edgedistill.runs.bundling import bundle_run, forget_listed
+from edgedistill.runs.evaluated import EvaluatedRun, without_files
+from edgedistill.store import artifacts, run_folder
+from edgedistill.store.artifacts import Published
+from edgedistill.store.listing import remember, store_of
+from edgedistill.store.progress import Progress
+from edgedistill.store.records.base import RECORD
+from edgedistill.store.store import Store
 
 
 @dataclass(frozen=True)
@@ -85,9 +88,9 @@ def run(
         StepError: a step failed.
         DiskFullError: no room in the run folder.
     """
-    loaded = loading.load(recipe, overrides)
+    loaded = reading.load(recipe, overrides)
     folder = _run_folder(loaded, out)
-    known = sources.look_up(loaded, download=True)
+    known = fingerprints.look_up(loaded, download=True)
     plan_ = make_plan(loaded, known, loading_torch=True)
     with run_folder.opened(folder):
         kept = _store(folder, store)
@@ -128,9 +131,9 @@ def evaluate(
         StepError: a step failed.
         DiskFullError: no room in the run folder.
     """
-    loaded = loading.load(recipe, overrides)
+    loaded = reading.load(recipe, overrides)
     folder = _run_folder(loaded, out)
-    whole = make_plan(loaded, sources.look_up(loaded, download=True), loading_torch=True)
+    whole = make_plan(loaded, fingerprints.look_up(loaded, download=True), loading_torch=True)
     with run_folder.opened(folder):  # not tidied: recipes that share it each have checkpoints of their own
         progress = Progress(folder / run_folder.EVENTS, stream)
         done = execute(without_files(whole), folder, progress, store=_store(folder, store))
@@ -176,9 +179,9 @@ def plan(
     Raises:
         UserError: the recipe, its data or models are wrong.
     """
-    loaded = loading.load(recipe, overrides)
+    loaded = reading.load(recipe, overrides)
     folder = _run_folder(loaded, out)
-    known = sources.look_up(loaded)
+    known = fingerprints.look_up(loaded)
     plan_ = make_plan(loaded, known)
     kept = store_of(folder, store)
     done = find_done(plan_, folder, kept)
@@ -372,7 +375,7 @@ def compare_devices(run: str | Path, measurements: Sequence[str | Path]) -> list
     results = load_results(folder)
     if not (folder / "recipe.yaml").is_file():
         raise UserError(f"{run}: expected a finished run's folder")
-    least = loading.load(str(folder / "recipe.yaml")).verify.min_agreement
+    least = reading.load(str(folder / "recipe.yaml")).verify.min_agreement
     found = [(Path(file).name, load_measurement(Path(file))) for file in measurements]
     return merge.merge(folder, results, least, found)
 
@@ -383,7 +386,7 @@ def publish(plan_: Plan, done: Mapping[str, Published], folder: Path) -> None:
     Raises:
         OSError: a place that cannot be written.
     """
-    text = loading.dump(plan_.recipe)
+    text = reading.dump(plan_.recipe)
     if not (folder / "recipe.yaml").is_file() or (folder / "recipe.yaml").read_bytes() != text.encode():
         artifacts.write_text(folder / "recipe.yaml", text)
     if not (folder / publishing.RECORD).is_file():
@@ -424,12 +427,12 @@ def _store(folder: Path, given: str | Path | None) -> Store:
 
 def _difference(run: Path, own: Results, first_run: Path, first: Results) -> Paired | None:
     """Paired gain of one chosen candidate over another, when both answered the same examples."""
-    from .contracts.answers import Answers, References
+    from edgedistill.contracts.answers import Answers, References
 
     same_test = (own.data.test_sha256, own.metric) == (first.data.test_sha256, first.metric)
     if own.chosen is None or first.chosen is None or not same_test:
         return None
-    metric = plugins.task(own.data.task).judge.metrics[own.metric]
+    metric = registry.task(own.data.task).judge.metrics[own.metric]
     given, examples = [], []
     for folder, results in ((run, own), (first_run, first)):
         row = results.candidate(str(results.chosen))

@@ -9,11 +9,11 @@ import numpy as np
 
 from edgedistill.arrays import Arrays
 from edgedistill.contracts.driver import PortNames
+from edgedistill.contracts.packages import Packages
 from edgedistill.contracts.precision import Precision
 from edgedistill.contracts.target import FileRequest, MadeFile, Target
 from edgedistill.errors import EdgedistillError
-from edgedistill.exporting import compare_with_torch, refuse_components
-from edgedistill.packages import Packages
+from edgedistill.exporting.jobs import compare_with_torch, refuse_components
 from edgedistill.runtimes import litert as runtime
 from edgedistill.system.quiet import quiet
 

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgedistill.contracts.driver import PortNames
+from edgedistill.contracts.packages import Packages
 from edgedistill.contracts.precision import Precision
 from edgedistill.contracts.target import FileRequest, MadeFile, Target
 from edgedistill.errors import EdgedistillError
-from edgedistill.exporting import compare_with_torch
-from edgedistill.packages import Packages
+from edgedistill.exporting.jobs import compare_with_torch
 from edgedistill.runtimes import mnn as runtime
 
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgedistill.contracts.driver import PortNames
+from edgedistill.contracts.packages import Packages
 from edgedistill.contracts.precision import Precision
 from edgedistill.contracts.target import FileRequest, MadeFile, Target
 from edgedistill.errors import EdgedistillError, RefusedError
-from edgedistill.exporting import TOLERANCE, compare_with_torch, refuse_components
-from edgedistill.packages import Packages
+from edgedistill.exporting.jobs import TOLERANCE, compare_with_torch, refuse_components
 from edgedistill.runtimes import ncnn as runtime
 from edgedistill.system.quiet import quiet
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgedistill import plugins
+from edgedistill.contracts import registry
 from edgedistill.contracts.driver import PortNames
+from edgedistill.contracts.packages import Packages
 from edgedistill.contracts.precision import Precision
 from edgedistill.contracts.target import FileRequest, MadeFile, Target
 from edgedistill.errors import EdgedistillError
-from edgedistill.exporting import compare_with_torch, giving_outputs, refuse_components
-from edgedistill.packages import Packages
+from edgedistill.exporting.jobs import compare_with_torch, giving_outputs, refuse_components
 from edgedistill.runtimes import onnxruntime as runtime
 from edgedistill.system.quiet import quiet
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from edgedistill.contracts.items import Column
 
 PRECISIONS = {"fp32": Precision(file="model.onnx", bytes_per_parameter=4.0)} | {
-    name: plugins.quantizer(name).precision() for name in plugins.names("quantizers")
+    name: registry.quantizer(name).precision() for name in registry.names("quantizers")
 }
 
 _INLINE_LIMIT = 2**31 - 2**20
@@ -34,7 +34,7 @@ def make(request: FileRequest, file: Path) -> MadeFile:
         EdgedistillError: the model can't be traced, or the file differs from torch.
     """
     if request.source is not None:
-        plugins.quantizer(request.precision).quantize(request.source, file, request.calibration)
+        registry.quantizer(request.precision).quantize(request.source, file, request.calibration)
         return MadeFile()
     refuse_components(request, "onnx")
     _export(request, file)

@@ -9,9 +9,9 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
+from edgedistill.contracts.packages import Packages
 from edgedistill.contracts.precision import Precision
 from edgedistill.contracts.target import FileRequest, MadeFile, Target
-from edgedistill.packages import Packages
 from edgedistill.system.quiet import quiet
 from edgedistill_exporters import onnx
 from edgedistill_exporters.reduced_build import sizes

@@ -25,11 +25,12 @@ import transformers
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedConfig
 from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES
 
-from edgedistill import engine, loading, sources
+from edgedistill.engine import local
 from edgedistill.errors import RecipeError, StepError, UserError
-from edgedistill.learned_vocabulary import learn_tokenizer
-from edgedistill.planning import make_plan
-from edgedistill.progress import Progress
+from edgedistill.models.learned_vocabulary import learn_tokenizer
+from edgedistill.planning import fingerprints, make_plan
+from edgedistill.recipe import reading
+from edgedistill.store.progress import Progress
 from tests.helpers import LABELS, quickstart_rows, write_jsonl
 
 NAMES = tuple(MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES)
@@ -145,24 +146,24 @@ def _answer(folder: Path, student: str, exported: bool) -> Answer:
         "compute": {"device": "cpu", "precision": "fp32"},
         "export": {"targets": ["onnx"], "teacher": False},
     }
-    recipe = loading.validate(tree, "architecture")
+    recipe = reading.validate(tree, "architecture")
     try:
-        plan = make_plan(recipe, sources.look_up(recipe))
+        plan = make_plan(recipe, fingerprints.look_up(recipe))
     except (RecipeError, UserError) as error:
         return Answer(REFUSED, str(error))
     out = folder / "run"  # what does not depend on the student is made once
     try:
-        engine.execute(plan.until("probe-r1"), out, Progress(None, None))
+        local.execute(plan.until("probe-r1"), out, Progress(None, None))
     except UserError as error:
         return Answer(REFUSED, str(error))
     except StepError as error:
         if not isinstance(error.__cause__, UserError):
             raise
         return Answer(REFUSED, str(error.__cause__))
-    engine.execute(plan.until("r1"), out, Progress(None, None))
+    local.execute(plan.until("r1"), out, Progress(None, None))
     if not exported:
         return Answer(WORKS)
-    made = engine.execute(plan.until("file-r1-onnx-fp32"), out, Progress(None, None))["file-r1-onnx-fp32"]
+    made = local.execute(plan.until("file-r1-onnx-fp32"), out, Progress(None, None))["file-r1-onnx-fp32"]
     return Answer(WORKS, "" if made.failure is None else f"but as ONNX: {made.failure.reason}")
 
 

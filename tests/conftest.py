@@ -18,8 +18,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side, one on 
 import torch  # noqa: F401 - a plan asks no other process for what models will be once it is loaded
 
 import edgedistill
-from edgedistill.data import PreparedData
-from edgedistill.results import Results, load_results
+from edgedistill.data.prepared import PreparedData
+from edgedistill.evaluation.results import Results, load_results
 
 # Timings live in bench/: a loaded machine must not fail a property.
 settings.register_profile("edgedistill", deadline=None, suppress_health_check=[HealthCheck.too_slow])

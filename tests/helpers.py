@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from edgedistill import plugins
-from edgedistill.artifacts import Failure, Manifest, Published, file_entries
+from edgedistill.contracts import registry
 from edgedistill.contracts.driver import PortNames
 from edgedistill.contracts.items import Column
 from edgedistill.contracts.target import FileRequest
-from edgedistill.loading import shipped
+from edgedistill.recipe.reading import shipped
+from edgedistill.store.artifacts import Failure, Manifest, Published, file_entries
 from edgedistill.store.handle import Artifact
 from edgedistill.store.records import base
 from edgedistill.store.records.base import R, Record
@@ -122,15 +122,15 @@ def write_recipe(tree: dict[str, object], folder: Path) -> str:
     return str(file)
 
 
-def change_plugin(patch: pytest.MonkeyPatch, group: plugins.Group, name: str, **changes: object) -> None:
+def change_plugin(patch: pytest.MonkeyPatch, group: registry.Group, name: str, **changes: object) -> None:
     """Have a plug-in export an object with other fields."""
-    module, _, exported = plugins.reference(group, name).partition(":")
+    module, _, exported = registry.reference(group, name).partition(":")
     patch.setattr(f"{module}.{exported}", replace(pkgutil.resolve_name(f"{module}:{exported}"), **changes))
 
 
-def raise_version(patch: pytest.MonkeyPatch, group: plugins.Group, name: str) -> None:
+def raise_version(patch: pytest.MonkeyPatch, group: registry.Group, name: str) -> None:
     """Have a plug-in say that it makes something else now."""
-    change_plugin(patch, group, name, version=plugins.version(group, name) + 1)
+    change_plugin(patch, group, name, version=registry.version(group, name) + 1)
 
 
 def text_items(ids, labels=None, *, pad: int = 0, mask: bool = True, example=None):
@@ -178,9 +178,9 @@ def plugged_in(site: Path, points: Mapping[str, Mapping[str, str]]) -> Iterator[
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(site), *folders, os.environ.get("PYTHONPATH")])))
         patch.setattr(sys, "path", [str(site), *folders, *sys.path])
-        plugins.forget()
+        registry.forget()
         yield
-    plugins.forget()
+    registry.forget()
 
 
 LOGITS = PortNames(outputs=("logits",))

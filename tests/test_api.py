@@ -11,7 +11,7 @@ from safetensors.numpy import load_file
 import edgedistill
 from edgedistill.contracts.answers import Answers, References
 from edgedistill.errors import UserError
-from edgedistill.results import load_results
+from edgedistill.evaluation.results import load_results
 
 
 def test_a_run_gives_typed_results_and_the_contract_on_disk(finished_run):

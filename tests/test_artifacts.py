@@ -6,8 +6,8 @@ from dataclasses import asdict
 
 import pytest
 
-from edgedistill import artifacts
-from edgedistill.artifacts import Manifest, Published
+from edgedistill.store import artifacts
+from edgedistill.store.artifacts import Manifest, Published
 
 
 def published(folder, text: str = "hello"):

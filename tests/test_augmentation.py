@@ -6,8 +6,8 @@ from helpers import quickstart_rows
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgedistill.augment_spec import AugmentSpec
-from edgedistill.augmentation import deleted, joined, masked, mistyped, partners, swapped, view
+from edgedistill.data.views import deleted, joined, masked, mistyped, partners, swapped, view
+from edgedistill.recipe.augment import AugmentSpec
 
 WORDS = st.lists(st.text("abcdefgh", min_size=1, max_size=6), min_size=1, max_size=12)
 SHARES = st.floats(0, 0.99)

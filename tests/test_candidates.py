@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from edgedistill import loading
-from edgedistill.candidates import candidates, possible, runtimes_of
 from edgedistill.errors import RecipeError
+from edgedistill.exporting.candidates import candidates, possible, runtimes_of
+from edgedistill.recipe import reading
 
 
 def recipe(tree, **change):
-    return loading.validate(tree | change, "test")
+    return reading.validate(tree | change, "test")
 
 
 def test_a_target_is_measured_under_its_own_runtime_unless_the_recipe_names_some(recipe_tree):

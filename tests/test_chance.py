@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from edgedistill.arrays import positions
-from edgedistill.chance import AgainstChance
-from edgedistill.chance import against_chance as compared
 from edgedistill.contracts.answers import Answers, References
 from edgedistill.contracts.judge import Judge
 from edgedistill.contracts.metric import Metric
+from edgedistill.evaluation.chance import AgainstChance
+from edgedistill.evaluation.chance import against_chance as compared
 from edgedistill.tasks._classification_judge import JUDGE
 
 

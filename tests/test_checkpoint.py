@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from edgedistill import checkpoint
-from edgedistill.checkpoint import Checkpoint, EpochRecord, load_checkpoint, save_checkpoint
-from edgedistill.progress import Progress
+from edgedistill.store.progress import Progress
+from edgedistill.training import checkpoint
+from edgedistill.training.checkpoint import Checkpoint, EpochRecord, load_checkpoint, save_checkpoint
 
 SILENT = Progress(None, None)
 STATE = Checkpoint((EpochRecord("stage", 1, 0.5, {"kl": 0.5}, 0.9, 1.0, 10.0, "cpu"),), 0.9, 1, {})

@@ -5,8 +5,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgedistill.class_order import as_line, renamed, teacher_order
 from edgedistill.contracts.label_order import ordered
+from edgedistill.data.class_order import as_line, renamed, teacher_order
 from edgedistill.errors import UserError
 
 

@@ -12,7 +12,7 @@ from edgedistill import __version__
 
 def cli(*arguments: str, cwd=None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "edgedistill.cli", *arguments],
+        [sys.executable, "-m", "edgedistill.cli.app", *arguments],
         capture_output=True,
         text=True,
         cwd=cwd,
@@ -30,7 +30,7 @@ def test_version_and_help():
 def test_help_waits_for_nothing_heavy():
     code = (
         "import sys; sys.argv = ['edgedistill', '--help']\n"
-        "from edgedistill.cli import app\n"
+        "from edgedistill.cli.app import app\n"
         "try:\n    app()\nexcept SystemExit:\n    pass\n"
         "heavy = {'torch', 'transformers', 'datasets', 'numpy', 'pydantic', 'yaml', 'onnxruntime'}\n"
         "print(sorted(heavy & set(sys.modules)), file=sys.stderr)"
@@ -128,12 +128,12 @@ def test_doctor_names_versions_targets_and_runtimes():
 
 
 def test_doctor_gives_the_install_line_of_what_is_missing(monkeypatch):
-    from edgedistill import diagnosis
-    from edgedistill.packages import Packages
+    from edgedistill.cli import doctor
+    from edgedistill.contracts.packages import Packages
 
     absent = Packages(("a_runtime_that_is_not_there",), environment="absent")
     change_plugin(monkeypatch, "runtimes", "onnxruntime", packages=absent)
-    found = diagnosis.diagnose()
+    found = doctor.diagnose()
     assert found["runtimes"]["onnxruntime"] == {
         "installed": False,
         "missing": ["a_runtime_that_is_not_there"],

@@ -14,15 +14,15 @@ import torch
 from helpers import made
 from transformers import AutoModelForSequenceClassification
 
-from edgedistill import plugins
-from edgedistill.clients import EVERYONE, OURS, loads_in
+from edgedistill.contracts import registry
 from edgedistill.contracts.items import Column, Items
 from edgedistill.contracts.student import StudentRequest
-from edgedistill.data import PreparedData
-from edgedistill.training import TrainingData
-from edgedistill.training_record import save_trained
+from edgedistill.data.prepared import PreparedData
+from edgedistill.models.clients import EVERYONE, OURS, loads_in
+from edgedistill.training.loop import TrainingData
+from edgedistill.training.record import save_trained
 
-TASK = plugins.task("text-classification")
+TASK = registry.task("text-classification")
 SPECS = {
     "keep_layers": {"layers": 1},
     "narrow": {"hidden_size": 16},
@@ -61,7 +61,7 @@ def published(finished_run, teacher_folder, tmp_path_factory):
     data = PreparedData.at(finished_run.artifact("data"))
     answers = {}
     for init, more in SPECS.items():
-        module = plugins.student(init)
+        module = registry.student(init)
         settings = {"init": init, **more} | ({"model": str(teacher_folder)} if init == "checkpoint" else {})
         own, kept = data, None
         if module.own_tokenizer:
@@ -90,9 +90,9 @@ def published(finished_run, teacher_folder, tmp_path_factory):
 
 
 def _in_its_own_tokens(spec, module, data: PreparedData, folder: Path) -> tuple[PreparedData, list[int]]:
-    from edgedistill.step import Context
     from edgedistill.steps import retokenise
     from edgedistill.store.data_inputs import DataInputs
+    from edgedistill.store.step import Context
 
     class Quiet:
         def say(self, text: str) -> None: ...
@@ -107,7 +107,7 @@ def _in_its_own_tokens(spec, module, data: PreparedData, folder: Path) -> tuple[
 
 
 def test_every_kind_of_student_is_here():
-    assert set(SPECS) == set(plugins.names("students"))
+    assert set(SPECS) == set(registry.names("students"))
 
 
 def test_which_folders_load_without_edgedistill(published, tmp_path):
@@ -157,8 +157,8 @@ def test_the_readme_says_which():
 def test_the_inputs_of_a_static_students_file_are_those_that_it_reads(published, tmp_path):
     import onnxruntime
 
-    from edgedistill import plugins
-    from edgedistill.exporting import Order, Part, fill
+    from edgedistill.contracts import registry
+    from edgedistill.exporting.jobs import Order, Part, fill
 
     texts = [np.arange(5, 37), np.arange(37, 45)]
     content = {
@@ -172,9 +172,9 @@ def test_the_inputs_of_a_static_students_file_are_those_that_it_reads(published,
     for init in ("static", "keep_layers"):
         order = Order(
             target="onnx",
-            exporter=plugins.reference("exporters", "onnx"),
+            exporter=registry.reference("exporters", "onnx"),
             precision="fp32",
-            task=plugins.reference("tasks", "text-classification"),
+            task=registry.reference("tasks", "text-classification"),
             model=str(published[0] / init),
             samples=str(tmp_path / "samples.safetensors"),
             calibration=None,

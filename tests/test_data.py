@@ -8,13 +8,14 @@ from datasets import ClassLabel, Dataset
 from helpers import quickstart_rows, record_of, write_jsonl, write_recipe
 
 import edgedistill
-from edgedistill import data, plugins, reading
+from edgedistill.contracts import registry
+from edgedistill.data import prepared, reading
+from edgedistill.data.row_tables import Wanted
 from edgedistill.errors import EdgedistillError, UserError
-from edgedistill.recipe import DataSource
-from edgedistill.row_tables import Wanted
+from edgedistill.recipe.schema import DataSource
 from edgedistill.store.records.data import PreparedSplit
 
-TASK = plugins.task("text-classification")
+TASK = registry.task("text-classification")
 COLUMNS = {"text": "text", "label": "label"}
 ROWS = [{"text": "wake me at six", "label": "alarm"}, {"text": "is it raining", "label": "weather"}]
 
@@ -69,11 +70,11 @@ def test_a_field_of_another_type_is_named(tmp_path, value, shown):
     with file.open("a") as stream:
         stream.write(f'{{"text": {value}, "label": "weather"}}\n')
     with pytest.raises(UserError, match=re.escape(f"row 3: 'text' is {shown}, expected ")):
-        data.check_rows(read(file), TASK, COLUMNS, str(file), labelled=True)
+        prepared.check_rows(read(file), TASK, COLUMNS, str(file), labelled=True)
 
 
 def check(rows, labelled=True, known=(), columns=None):
-    data.check_rows(Dataset.from_list(rows), TASK, columns or COLUMNS, "rows.jsonl", labelled=labelled, known=known)
+    prepared.check_rows(Dataset.from_list(rows), TASK, columns or COLUMNS, "rows.jsonl", labelled=labelled, known=known)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +113,7 @@ def test_unlabeled_rows_need_no_label():
 def test_class_labels_become_names_and_minus_one_none():
     rows = Dataset.from_dict({"text": ["a", "b", "c"], "label": [1, 0, -1]})
     rows = rows.cast_column("label", ClassLabel(names=["no", "yes"]))
-    assert data.with_label_names(rows, "label")["label"] == ["yes", "no", None]
+    assert prepared.with_label_names(rows, "label")["label"] == ["yes", "no", None]
     assert TASK.data.label_names(rows, COLUMNS) == ["no", "yes"]
 
 
@@ -124,15 +125,15 @@ def test_numbers_as_labels_are_ordered_by_value():
 def test_duplicates_ignore_case_and_spacing():
     first = Dataset.from_list([{"text": "Play  Jazz"}, {"text": "stop"}])
     second = Dataset.from_list([{"text": "go"}, {"text": "play jazz"}])
-    assert data.duplicates(first, second, TASK, COLUMNS) == [(1, 2, "play jazz")]
+    assert prepared.duplicates(first, second, TASK, COLUMNS) == [(1, 2, "play jazz")]
 
 
 def test_the_content_hash_is_that_of_the_items_not_of_the_file(tmp_path):
     file = write_jsonl(tmp_path / "rows.jsonl", ROWS)
     Dataset.from_list(ROWS).to_csv(tmp_path / "rows.csv")
     a, b = read(file), read(tmp_path / "rows.csv")
-    assert data.content_hash(a, TASK, COLUMNS) == data.content_hash(b, TASK, COLUMNS)
-    assert data.content_hash(a.select([0]), TASK, COLUMNS) != data.content_hash(b, TASK, COLUMNS)
+    assert prepared.content_hash(a, TASK, COLUMNS) == prepared.content_hash(b, TASK, COLUMNS)
+    assert prepared.content_hash(a.select([0]), TASK, COLUMNS) != prepared.content_hash(b, TASK, COLUMNS)
 
 
 def test_prepared_data_keeps_rows_tokens_and_labels(finished_run):
@@ -150,13 +151,13 @@ def test_duplicates_between_the_splits_are_reported(recipe_tree, tmp_path):
     rows = [row for row in quickstart_rows("test") if row["label"] in ("weather", "play_music", "set_alarm")]
     train = [row for row in quickstart_rows("train") if row["label"] in ("weather", "play_music", "set_alarm")]
     tree["data"]["test"]["path"] = str(write_jsonl(tmp_path / "test.jsonl", [*rows, train[0], train[1]]))
-    from edgedistill import loading, sources
-    from edgedistill.engine import execute
-    from edgedistill.planning import make_plan
-    from edgedistill.progress import Progress
+    from edgedistill.engine.local import execute
+    from edgedistill.planning import fingerprints, make_plan
+    from edgedistill.recipe import reading
+    from edgedistill.store.progress import Progress
 
-    recipe = loading.load(write_recipe(tree, tmp_path))
-    plan = make_plan(recipe, sources.look_up(recipe))
+    recipe = reading.load(write_recipe(tree, tmp_path))
+    plan = make_plan(recipe, fingerprints.look_up(recipe))
     done = execute(plan.until("data-test"), tmp_path / "run", Progress(None, None))
     report = record_of(PreparedSplit, done["data-test"].folder).facts
     assert report.duplicate_counts["train"] >= 1

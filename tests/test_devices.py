@@ -9,7 +9,7 @@ import pytest
 from helpers import change_plugin, plugged_in
 
 import edgedistill
-from edgedistill.results import load_results
+from edgedistill.evaluation.results import load_results
 
 TOYS = {
     "edgedistill.exporters": {"toy": "toy_target:TARGET"},
@@ -95,9 +95,9 @@ def test_a_fixed_shape_target_has_a_file_for_each_bucket_up_to_the_longest_input
 
 
 def test_the_reports_and_the_terminal_name_what_is_missing(broken_run, capsys):
-    from edgedistill import show
+    from edgedistill.cli import tables
 
-    show.results(load_results(broken_run))
+    tables.results(load_results(broken_run))
     shown = capsys.readouterr().out
     texts = [(broken_run / name).read_text() for name in ("report.md", "report.html")]
     for text in (*texts, shown):
@@ -158,10 +158,10 @@ def test_what_takes_too_long_has_failed(toys, broken_run, finished_run, tmp_path
 
 
 def test_the_plan_names_what_is_refused(toys, finished_run, tmp_path):
-    from edgedistill import show
+    from edgedistill.cli import tables
 
     planned = edgedistill.plan(finished_run.recipe, [*OVERRIDES, "measure.batch=[1, 4]"], out=tmp_path)
-    facts = show.plan_facts(planned)
+    facts = tables.plan_facts(planned)
     name = "r1/toy/fp32/toy-runtime@threads=1,batch=4"
     assert facts["refused"][name] == "a file of target toy takes one item at a time, not a batch of 4"
     assert name not in facts["candidates"]

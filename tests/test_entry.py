@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from edgedistill import cli, entry
+from edgedistill.cli import app, entry
 from edgedistill.errors import EdgedistillError, StepError, UserError
 
 
@@ -26,7 +26,7 @@ def failing(monkeypatch, capsys):
     monkeypatch.setattr(entry, "_quiet", lambda: None)
 
     def fail(error: BaseException) -> tuple[int, str]:
-        monkeypatch.setattr(cli, "app", raising(error))
+        monkeypatch.setattr(app, "app", raising(error))
         code = entry._command()
         return code, capsys.readouterr().err
 
@@ -175,7 +175,7 @@ def test_libraries_remark_nothing_and_children_neither():
 def test_a_signal_while_libraries_are_imported_is_no_traceback(tmp_path):
     for delay in (0.3, 0.8, 1.5):
         process = subprocess.Popen(
-            [sys.executable, "-m", "edgedistill.entry", "plan", "quickstart", "--out", str(tmp_path / "run")],
+            [sys.executable, "-m", "edgedistill.cli.entry", "plan", "quickstart", "--out", str(tmp_path / "run")],
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, preexec_fn=_plain_signals,
         )  # fmt: skip
         time.sleep(delay)

@@ -10,19 +10,20 @@ from pathlib import Path
 import pytest
 from helpers import change_plugin, plugged_in
 
-from edgedistill import environments, plugins
+from edgedistill.contracts import registry
 from edgedistill.contracts.answers import Answers
 from edgedistill.contracts.items import Column, Items
+from edgedistill.contracts.packages import Packages
 from edgedistill.errors import EdgedistillError, UserError
+from edgedistill.isolation import environments
 from edgedistill.measuring.child import Child
-from edgedistill.packages import Packages
 
 ABSENT = Packages(("only_in_the_environment",), ("only-in-the-environment>=1",), environment="apart")
 RUNTIME = """
 import only_in_the_environment
 from edgedistill.contracts.driver import Port
 from edgedistill.contracts.runtime import Runtime
-from edgedistill.packages import Packages
+from edgedistill.contracts.packages import Packages
 
 
 class Graph:
@@ -112,7 +113,7 @@ def test_a_runtime_runs_in_the_environment_that_has_its_packages(apart, tmp_path
 
     given = tmp_path / "inputs.safetensors"
     Items.of({"input_ids": Column("input", "sequence")}, {"input_ids": [[1], [2, 3]]}, [0, 1]).save(given)
-    driver = plugins.task("text-classification").device
+    driver = registry.task("text-classification").device
     files = {"model": {"files": [[None, "x"]], "inputs": [], "outputs": ["logits"]}}
     python = environments.interpreter(apart_runtime.RUNTIME.packages)
     with Child(tmp_path / "log", python=python, modules=("apart_runtime:RUNTIME", driver)) as child:
@@ -136,9 +137,9 @@ def test_what_measures_needs_nothing_but_numpy_and_safetensors():
         "import sys\n"
         "import edgedistill.measuring.worker, edgedistill.device.graphs, edgedistill.device.answering\n"
         "import edgedistill.device.timing, edgedistill.device.counting, edgedistill.contracts.items\n"
-        "import edgedistill.signals, edgedistill.runtimes.onnxruntime, edgedistill.runtimes.openvino\n"
+        "import edgedistill.signals.recorded, edgedistill.runtimes.onnxruntime, edgedistill.runtimes.openvino\n"
         "import edgedistill.tasks._classification_device\n"
-        "import edgedistill.tasks.text_classification, edgedistill.exporting, edgedistill_exporters.openvino\n"
+        "import edgedistill.tasks.text_classification, edgedistill.exporting.jobs, edgedistill_exporters.openvino\n"
         "heavy = {'torch', 'transformers', 'pydantic', 'onnx', 'onnxruntime', 'openvino', 'yaml', 'datasets'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
@@ -204,11 +205,11 @@ def test_a_failing_pip_is_told_and_leaves_nothing_that_counts_as_installed(home,
 
 
 def test_doctor_says_where_a_runtime_lives(apart, tmp_path, monkeypatch):
-    from edgedistill import diagnosis
+    from edgedistill.cli import doctor
 
     with plugged_in(tmp_path / "plug", {}):
         change_plugin(monkeypatch, "runtimes", "onnxruntime", packages=ABSENT)
-        assert diagnosis.diagnose()["runtimes"]["onnxruntime"] == {"installed": True, "environment": str(apart)}
+        assert doctor.diagnose()["runtimes"]["onnxruntime"] == {"installed": True, "environment": str(apart)}
 
 
 def test_the_home_follows_the_usual_variables(monkeypatch):

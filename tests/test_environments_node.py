@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from edgedistill import environments
+from edgedistill.contracts.packages import Packages, Program
 from edgedistill.errors import EdgedistillError, UserError
-from edgedistill.packages import Packages, Program
+from edgedistill.isolation import environments
 from edgedistill.runtimes import browser
 
 NPM = """#!/bin/sh

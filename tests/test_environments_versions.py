@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from importlib.metadata import version
 
-from edgedistill import environments
+from edgedistill.isolation import environments
 
 
 def test_an_environment_gets_the_torch_that_is_here():

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgedistill.error_changes import error_changes
+from edgedistill.evaluation.error_changes import error_changes
 
 
 def test_each_kind_is_found_and_decisions_without_a_right_answer_do_not_count():

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgedistill.contracts.answers import Answers, References
-from edgedistill.error_weights import example_weights, teacher_trust
 from edgedistill.tasks._classification_judge import error_weights, right
+from edgedistill.training.error_weights import example_weights, teacher_trust
 
 LOGITS = np.array([[4.0, 0.0], [0.1, 0.0], [3.0, 0.0], [0.0, 5.0]])
 TARGETS = np.array([0, 0, 1, -1])  # sure and right, doubtful and right, wrong, no target

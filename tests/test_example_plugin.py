@@ -33,7 +33,7 @@ def installed(tmp_path_factory):
 
 
 def cli(environment, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "edgedistill.cli", *arguments]
+    command = [sys.executable, "-m", "edgedistill.cli.app", *arguments]
     return subprocess.run(command, capture_output=True, text=True, env=environment)
 
 

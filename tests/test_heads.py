@@ -7,9 +7,10 @@ import pytest
 from helpers import LABELS, tiny_recipe
 from transformers import AutoConfig
 
-from edgedistill import loading, sources
 from edgedistill.errors import UserError
-from edgedistill.sources import _refuse_other_heads
+from edgedistill.planning import fingerprints
+from edgedistill.planning.fingerprints import _refuse_other_heads
+from edgedistill.recipe import reading
 from edgedistill.tasks._classification import configuration
 
 
@@ -43,9 +44,9 @@ def test_a_multi_label_teacher_is_refused_as_it_is_and_planned_with_fine_tuning(
     tree = tiny_recipe(data_folder)
     tree["teacher"] = {"model": str(tmp_path / "several")}
     with pytest.raises(UserError, match=r"^teacher.model: .* has a head of another kind"):
-        sources.look_up(loading.validate(tree, "here"))
+        fingerprints.look_up(reading.validate(tree, "here"))
     tree["teacher"]["fine_tune"] = {"epochs": 1}
-    sources.look_up(loading.validate(tree, "here"))
+    fingerprints.look_up(reading.validate(tree, "here"))
 
 
 def test_what_is_published_says_what_it_computes(finished_run):

@@ -10,10 +10,12 @@ import pytest
 from helpers import tiny_recipe
 from transformers import AutoModelForSequenceClassification
 
-from edgedistill import hub, loading, sources
 from edgedistill.errors import UserError
-from edgedistill.models import load_config, load_model, load_tokenizer
-from edgedistill.references import Model
+from edgedistill.models import hub
+from edgedistill.models.loading import load_config, load_model, load_tokenizer
+from edgedistill.planning import fingerprints
+from edgedistill.recipe import reading
+from edgedistill.recipe.references import Model
 
 COMMIT = "a" * 40
 
@@ -113,12 +115,12 @@ def test_what_is_loaded_is_the_commit_that_was_looked_up(played):
 def test_the_plan_of_a_run_knows_the_commit_and_refuses_code(played, data_folder):
     tree = tiny_recipe(data_folder)
     tree["teacher"] = {"model": "someone/small", "fine_tune": {"epochs": 1}}
-    found = sources.look_up(loading.validate(tree, "here"), download=True)
+    found = fingerprints.look_up(reading.validate(tree, "here"), download=True)
     assert found.fingerprints[Model("someone/small")] == f"hub:someone/small@{COMMIT}"
     assert found.configs[Model("someone/small")]["model_type"] == "bert"
     (played.repository / "config.json").write_text(json.dumps({"model_type": "x", "auto_map": {"AutoConfig": "e.E"}}))
     with pytest.raises(UserError, match=r"teacher.model: 'someone/small': config.json asks for code"):
-        sources.look_up(loading.validate(tree, "here"), download=True)
+        fingerprints.look_up(reading.validate(tree, "here"), download=True)
 
 
 def test_a_model_that_the_hub_does_not_give_is_one_sentence(played):

@@ -6,9 +6,9 @@ import huggingface_hub
 import pytest
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
-from edgedistill import loading, sources
 from edgedistill.errors import UserError
-from edgedistill.planning import make_plan
+from edgedistill.planning import fingerprints, make_plan
+from edgedistill.recipe import reading
 
 OLD, NEW = "a" * 40, "b" * 40
 
@@ -18,7 +18,7 @@ def recipe(recipe_tree):
     source = {"hub": "someone/sentences", "split": "train"}
     recipe_tree["data"]["train"] = source
     recipe_tree["evaluate"] = {"ood": {"other": {"hub": "someone/others", "split": "test", "revision": "v2"}}}
-    return loading.validate(recipe_tree, "recipe")
+    return reading.validate(recipe_tree, "recipe")
 
 
 @pytest.fixture
@@ -39,30 +39,30 @@ def hub(tmp_path, monkeypatch):
 
 
 def test_a_moved_branch_is_another_key_and_the_commit_is_read(recipe, hub):
-    before = make_plan(recipe, sources.look_up(recipe, download=True))
+    before = make_plan(recipe, fingerprints.look_up(recipe, download=True))
     assert (hub["someone/sentences"], hub["someone/others"]) == ("dataset@main", "dataset@v2")
     assert before.step("data").settings.train.revision == OLD
     assert before.step("elsewhere").settings.ood["other"].revision == OLD
-    assert make_plan(recipe, sources.look_up(recipe)).step("data").key == before.step("data").key
+    assert make_plan(recipe, fingerprints.look_up(recipe)).step("data").key == before.step("data").key
     hub["at"] = NEW
-    after = make_plan(recipe, sources.look_up(recipe, download=True))
+    after = make_plan(recipe, fingerprints.look_up(recipe, download=True))
     assert after.step("data").settings.train.revision == NEW
     assert after.step("data").key != before.step("data").key
     assert after.step("elsewhere").key != before.step("elsewhere").key
 
 
 def test_offline_the_last_known_commit_is_taken(recipe, hub, monkeypatch):
-    known = sources.look_up(recipe, download=True)
+    known = fingerprints.look_up(recipe, download=True)
 
     def refuse(*given, **named):
         raise LocalEntryNotFoundError("offline")
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", refuse)
-    assert sources.look_up(recipe, download=True).fingerprints == known.fingerprints
+    assert fingerprints.look_up(recipe, download=True).fingerprints == known.fingerprints
 
 
 def test_a_local_file_has_no_revision_to_resolve(recipe, hub):
-    settings = make_plan(recipe, sources.look_up(recipe, download=True)).step("data-validation").settings
+    settings = make_plan(recipe, fingerprints.look_up(recipe, download=True)).step("data-validation").settings
     assert settings.source == recipe.data.validation
 
 
@@ -74,4 +74,4 @@ def test_a_hub_that_does_not_answer_is_one_sentence(recipe, monkeypatch, tmp_pat
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", refuse)
     with pytest.raises(UserError, match=r"data.train.hub: 'someone/sentences' \(revision main\) could not be fetched"):
-        sources.look_up(recipe, download=True)
+        fingerprints.look_up(recipe, download=True)

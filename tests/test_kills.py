@@ -17,9 +17,9 @@ TRAINS = """
 import sys
 from pathlib import Path
 from edgedistill import cli, entry, loading, run_folder, sources
-from edgedistill.engine import execute
+from edgedistill.engine.local import execute
 from edgedistill.planning import make_plan
-from edgedistill.progress import Progress
+from edgedistill.store.progress import Progress
 from edgedistill.store.listing import store_of
 
 def app():

@@ -9,13 +9,13 @@ from helpers import quickstart_rows
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgedistill.learned_vocabulary import SPECIAL, learn, learn_tokenizer
+from edgedistill.models.learned_vocabulary import SPECIAL, learn, learn_tokenizer
 
 SCRIPT = """
 import hashlib, sys, tempfile, pathlib
 sys.path.insert(0, "tests")
 from helpers import quickstart_rows
-from edgedistill.learned_vocabulary import learn_tokenizer
+from edgedistill.models.learned_vocabulary import learn_tokenizer
 with tempfile.TemporaryDirectory() as folder:
     learn_tokenizer([row["text"] for row in quickstart_rows("train")], 2000, 64).save_pretrained(folder)
     print(hashlib.sha256((pathlib.Path(folder) / "tokenizer.json").read_bytes()).hexdigest())

@@ -10,15 +10,16 @@ from helpers import write_recipe
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgedistill import loading, plugins
+from edgedistill.contracts import registry
 from edgedistill.errors import RecipeError, UserError
+from edgedistill.recipe import reading
 
-RUNTIMES, TARGETS = (", ".join(plugins.names(group)) for group in ("runtimes", "exporters"))
+RUNTIMES, TARGETS = (", ".join(registry.names(group)) for group in ("runtimes", "exporters"))
 
 
 def problems(tree: dict[str, object], tmp_path) -> list[str]:
     with pytest.raises(RecipeError) as caught:
-        loading.load(write_recipe(tree, tmp_path))
+        reading.load(write_recipe(tree, tmp_path))
     return [line.split("recipe.yaml: ", 1)[1] for line in caught.value.problems]
 
 
@@ -98,7 +99,7 @@ def test_unlabeled_data_must_be_given_to_be_used(recipe_tree, tmp_path):
 
 
 def test_overrides_reach_into_lists_and_mappings(recipe_file):
-    recipe = loading.load(recipe_file, ["rounds.0.stages.0.epochs=7", "select.limits.p95_ms=2.5", "seed=3"])
+    recipe = reading.load(recipe_file, ["rounds.0.stages.0.epochs=7", "select.limits.p95_ms=2.5", "seed=3"])
     assert recipe.rounds[0].stages[0].epochs == 7
     assert recipe.select.limits.p95_ms == 2.5
     assert recipe.seed == 3
@@ -115,7 +116,7 @@ def test_overrides_reach_into_lists_and_mappings(recipe_file):
 )
 def test_a_wrong_override_gets_a_sentence(recipe_file, override, expected):
     with pytest.raises(UserError, match="--set") as caught:
-        loading.load(recipe_file, [override])
+        reading.load(recipe_file, [override])
     assert expected in str(caught.value)
 
 
@@ -124,7 +125,7 @@ def test_extends_merges_below_and_keeps_the_parents_paths(tmp_path, recipe_tree)
     (tmp_path / "base").mkdir()
     (tmp_path / "base" / "base.yaml").write_text(yaml.safe_dump(recipe_tree))
     (tmp_path / "child.yaml").write_text("extends: base/base.yaml\nname: child\nselect: {limits: {p95_ms: 3}}\n")
-    recipe = loading.load(str(tmp_path / "child.yaml"))
+    recipe = reading.load(str(tmp_path / "child.yaml"))
     assert recipe.name == "child"
     assert recipe.select.limits.file_mb == 5
     assert recipe.select.limits.p95_ms == 3
@@ -135,35 +136,35 @@ def test_a_recipe_that_extends_itself_is_refused(tmp_path):
     (tmp_path / "a.yaml").write_text("extends: b.yaml\n")
     (tmp_path / "b.yaml").write_text("extends: a.yaml\n")
     with pytest.raises(UserError, match=r"extends itself \(a.yaml -> b.yaml -> a.yaml\)"):
-        loading.load(str(tmp_path / "a.yaml"))
+        reading.load(str(tmp_path / "a.yaml"))
 
 
 def test_the_effective_recipe_loads_to_the_same_recipe(recipe_file, tmp_path):
-    recipe = loading.load(recipe_file)
-    (tmp_path / "effective.yaml").write_text(loading.dump(recipe))
-    assert loading.load(str(tmp_path / "effective.yaml")) == recipe
+    recipe = reading.load(recipe_file)
+    (tmp_path / "effective.yaml").write_text(reading.dump(recipe))
+    assert reading.load(str(tmp_path / "effective.yaml")) == recipe
 
 
 def test_scientific_notation_without_a_dot_is_a_number(recipe_file):
-    assert loading.load(recipe_file, ["rounds.0.stages.0.learning_rate=3e-4"]).rounds[0].stages[0].learning_rate == 3e-4
+    assert reading.load(recipe_file, ["rounds.0.stages.0.learning_rate=3e-4"]).rounds[0].stages[0].learning_rate == 3e-4
 
 
 def test_a_key_given_twice_is_refused(tmp_path):
     (tmp_path / "twice.yaml").write_text("name: a\nname: b\n")
     with pytest.raises(UserError, match="key given twice: name"):
-        loading.load(str(tmp_path / "twice.yaml"))
+        reading.load(str(tmp_path / "twice.yaml"))
 
 
 @pytest.mark.parametrize("text", ["- 1\n", "a: [\n", ""])
 def test_a_file_that_is_no_recipe_gets_a_sentence(tmp_path, text):
     (tmp_path / "no.yaml").write_text(text)
     with pytest.raises(UserError, match=r"no\.yaml: "):
-        loading.load(str(tmp_path / "no.yaml"))
+        reading.load(str(tmp_path / "no.yaml"))
 
 
 def test_an_unknown_recipe_names_the_shipped_ones():
     with pytest.raises(UserError, match="did you mean 'quickstart'"):
-        loading.load("quikstart")
+        reading.load("quikstart")
 
 
 _json = st.recursive(
@@ -177,7 +178,7 @@ _keys = st.sampled_from(["schema", "name", "task", "data", "teacher", "rounds", 
 @given(st.dictionaries(_keys, _json, max_size=6))
 def test_any_tree_gives_a_recipe_or_sentences(tree):
     with pytest.raises(RecipeError) as caught:
-        loading.validate(tree, "wild.yaml")
+        reading.validate(tree, "wild.yaml")
     assert all(line.startswith("wild.yaml: ") for line in caught.value.problems)
 
 
@@ -187,7 +188,7 @@ def test_paths_of_a_recipe_are_beside_it_wherever_they_stand(recipe_tree, tmp_pa
     recipe_tree["rounds"][0]["stages"][0]["augment"] = {"replace": 0.1, "masked_lm": "lm"}
     file = write_recipe(recipe_tree, tmp_path / "recipes")
     monkeypatch.chdir(tmp_path)
-    loaded = loading.load(file, ["evaluate.ood.near.path=near.jsonl"])
+    loaded = reading.load(file, ["evaluate.ood.near.path=near.jsonl"])
     assert loaded.evaluate.ood["far"].path == str(tmp_path / "recipes" / "far.jsonl")
     assert loaded.evaluate.ood["near"].path == str(tmp_path / "near.jsonl")
     assert loaded.rounds[0].stages[0].augment.masked_lm == str(tmp_path / "recipes" / "lm")
@@ -212,7 +213,7 @@ def test_paths_of_a_recipe_are_beside_it_wherever_they_stand(recipe_tree, tmp_pa
 )
 def test_a_wild_override_gets_a_short_sentence(recipe_file, override, expected):
     with pytest.raises(UserError) as caught:
-        loading.load(recipe_file, [override])
+        reading.load(recipe_file, [override])
     assert expected in str(caught.value)
     assert len(str(caught.value).encode()) < 4000
 
@@ -223,7 +224,7 @@ def test_a_name_that_is_no_file_gets_a_short_sentence(name, tmp_path):
     child.write_text(f"extends: {json.dumps(name)}\n")
     for named in (name, str(child)):
         with pytest.raises(UserError) as caught:
-            loading.load(named)
+            reading.load(named)
         assert len(str(caught.value).encode()) < 1000
 
 
@@ -233,21 +234,21 @@ def test_extends_names_the_file_that_says_it(tmp_path):
     for parent in ("pipe.yaml", "folder", "missing.yaml", "{a: 1}"):
         (tmp_path / "child.yaml").write_text(f"extends: {parent}\n")
         with pytest.raises(UserError, match=r"child\.yaml: extends: "):
-            loading.load(str(tmp_path / "child.yaml"))
+            reading.load(str(tmp_path / "child.yaml"))
 
 
 def test_recipes_that_extend_one_another_without_end_are_refused(tmp_path):
     for number in range(300):
         (tmp_path / f"{number}.yaml").write_text(f"extends: {number + 1}.yaml\n")
     with pytest.raises(UserError, match="extend one another 20 times"):
-        loading.load(str(tmp_path / "0.yaml"))
+        reading.load(str(tmp_path / "0.yaml"))
 
 
 def test_links_in_a_circle_get_a_sentence(tmp_path):
     (tmp_path / "a.yaml").symlink_to(tmp_path / "b.yaml")
     (tmp_path / "b.yaml").symlink_to(tmp_path / "a.yaml")
     with pytest.raises(UserError, match="expected a file"):
-        loading.load(str(tmp_path / "a.yaml"))
+        reading.load(str(tmp_path / "a.yaml"))
 
 
 def test_a_link_to_a_data_file_keeps_its_own_name(recipe_tree, tmp_path):
@@ -255,14 +256,14 @@ def test_a_link_to_a_data_file_keeps_its_own_name(recipe_tree, tmp_path):
     blob = shutil.copy(recipe_tree["data"]["train"]["path"], tmp_path / "blob")
     (tmp_path / "rows.jsonl").symlink_to(blob)
     recipe_tree["data"]["train"]["path"] = "rows.jsonl"
-    recipe = loading.load(write_recipe(recipe_tree, tmp_path))
+    recipe = reading.load(write_recipe(recipe_tree, tmp_path))
     assert recipe.data.train.path == str(tmp_path / "rows.jsonl")
 
 
 def test_very_many_problems_are_counted_not_listed(recipe_tree, tmp_path):
     recipe_tree |= {f"key{number}": "x" * 200 for number in range(500)}
     with pytest.raises(RecipeError) as caught:
-        loading.load(write_recipe(recipe_tree, tmp_path))
+        reading.load(write_recipe(recipe_tree, tmp_path))
     assert len(caught.value.problems) == 500
     assert len(str(caught.value).encode()) < 4000
     shown = str(caught.value).splitlines()
@@ -272,13 +273,13 @@ def test_very_many_problems_are_counted_not_listed(recipe_tree, tmp_path):
 def test_a_number_that_is_not_finite_is_refused_however_it_comes(recipe_tree):
     recipe_tree["rounds"][0]["stages"][0]["learning_rate"] = float("inf")
     with pytest.raises(RecipeError, match=r"learning_rate: got inf, expected a finite number"):
-        loading.validate(recipe_tree, "x")
+        reading.validate(recipe_tree, "x")
 
 
 def test_a_text_of_other_bytes_and_a_large_file_get_a_sentence(tmp_path):
     (tmp_path / "latin.yaml").write_bytes("name: caf\xe9\n".encode("latin-1"))
     with pytest.raises(UserError, match="cannot be read as UTF-8 text"):
-        loading.load(str(tmp_path / "latin.yaml"))
+        reading.load(str(tmp_path / "latin.yaml"))
     (tmp_path / "large.yaml").write_bytes(("# " + "é" * 10 + "\n").encode() * 100_000)
     with pytest.raises(UserError, match=r"large\.yaml: is too long for a recipe"):
-        loading.load(str(tmp_path / "large.yaml"))
+        reading.load(str(tmp_path / "large.yaml"))

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import edgedistill
 from edgedistill.errors import UserError
-from edgedistill.onnx_contents import read_onnx
+from edgedistill.exporting.onnx_contents import read_onnx
 
 
 def classifier(columns=3, *, ids=TensorProto.INT64, batch="batch", length="length", extra=(), value=1.0, rank=2):

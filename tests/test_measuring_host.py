@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 
 import edgedistill
-from edgedistill import machine
+from edgedistill.system import machine
 
 
 def test_a_report_made_elsewhere_names_the_machine_that_measured(finished_run, tmp_path, monkeypatch):
@@ -21,7 +21,7 @@ def test_a_report_made_elsewhere_names_the_machine_that_measured(finished_run, t
 
 def test_another_machine_measures_again(finished_run, tmp_path, monkeypatch):
     shutil.copytree(finished_run.folder, tmp_path / "run")
-    monkeypatch.setattr("edgedistill.sources.describe", lambda: {"cpu": "another"})
+    monkeypatch.setattr("edgedistill.planning.fingerprints.describe", lambda: {"cpu": "another"})
     planned = edgedistill.plan(finished_run.recipe, out=tmp_path / "run")
     again = {step.name for step in planned.plan.steps} - planned.done
     assert again == {"measure", "choose", "report", "bundle"}

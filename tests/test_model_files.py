@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from edgedistill.model_files import buckets_up_to, part_name
+from edgedistill.exporting.files import buckets_up_to, part_name
 
 
 @pytest.mark.parametrize(

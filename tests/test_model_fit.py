@@ -17,9 +17,9 @@ from transformers import (
 )
 
 from edgedistill.errors import UserError
-from edgedistill.model_fit import check_sizes
-from edgedistill.models import embedding_rows, load_model
-from edgedistill.weights_header import StoredTensor
+from edgedistill.models.fit import check_sizes
+from edgedistill.models.loading import embedding_rows, load_model
+from edgedistill.models.weights_header import StoredTensor
 
 AUTO = AutoModelForSequenceClassification
 SMALL = {"hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 12}
@@ -143,7 +143,7 @@ def test_the_rows_of_the_embeddings_are_known_without_loading(folder, monkeypatc
 
 def test_a_bug_in_the_model_classes_of_this_package_is_no_fault_of_a_folder(folder, monkeypatch):
     """Only the library's calls are explained: what fails around them stays what it is."""
-    monkeypatch.setattr("edgedistill.models.check_loaded", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("edgedistill.models.loading.check_loaded", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         load_model(AUTO, folder, None)
 

@@ -14,10 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
-from edgedistill import loading, models, sources
 from edgedistill.errors import UserError
-from edgedistill.foreign_code import refuse_foreign_code
-from edgedistill.model_folder import check_folder, files_read, read_config, read_weights_header, weight_files
+from edgedistill.models import loading
+from edgedistill.models.folder import check_folder, files_read, read_config, read_weights_header, weight_files
+from edgedistill.models.foreign_code import refuse_foreign_code
+from edgedistill.planning import fingerprints
+from edgedistill.recipe import reading
 
 CONFIG = {"model_type": "bert", "hidden_size": 4}
 CONFIG_FILES = (
@@ -280,7 +282,7 @@ def test_a_plan_refuses_code_in_every_model_that_a_recipe_names(folder, data_fol
     tree = tiny_recipe(data_folder)
     where = put(tree, str(folder))
     with pytest.raises(UserError, match=rf"^{where}: '.*': config.json asks for code of its own"):
-        sources.look_up(loading.validate(tree, "here"))
+        fingerprints.look_up(reading.validate(tree, "here"))
 
 
 def test_a_tokenizer_folder_with_code_is_refused_without_a_question(folder, monkeypatch, tmp_path):
@@ -288,7 +290,7 @@ def test_a_tokenizer_folder_with_code_is_refused_without_a_question(folder, monk
     monkeypatch.setattr("builtins.input", lambda *_: (tmp_path / "CANARY").touch())
     (folder / "config.json").write_text(json.dumps(EVIL))
     (folder / "configuration_evil.py").write_text("open('CANARY', 'w')\n")
-    for load in (models.load_tokenizer, lambda place: models.load_config(place, None)):
+    for load in (loading.load_tokenizer, lambda place: loading.load_config(place, None)):
         with pytest.raises(UserError, match="never run"):
             load(folder)
     assert not (tmp_path / "CANARY").exists()
@@ -302,7 +304,7 @@ def calls_of(file, *names):
 
 def test_models_are_opened_in_one_place_only_and_no_template_is_rendered():
     """Every other module goes through the checks; chat templates are only copied."""
-    here = Path(models.__file__)
+    here = Path(loading.__file__)
     for file in here.parent.rglob("*.py"):
         assert not calls_of(file, "apply_chat_template", "pipeline"), file
         assert not calls_of(file, "from_pretrained") or file == here, file

@@ -12,8 +12,8 @@ from model_mutations import mutate
 from transformers import AutoModelForSequenceClassification
 
 from edgedistill.errors import UserError
-from edgedistill.models import embedding_rows, load_model, load_tokenizer
-from edgedistill.tokenizer_checks import check_split, refuse_more_tokens_than_rows
+from edgedistill.models.loading import embedding_rows, load_model, load_tokenizer
+from edgedistill.models.tokenizer_checks import check_split, refuse_more_tokens_than_rows
 
 AUTO = AutoModelForSequenceClassification
 TEXTS = [row["text"] for row in quickstart_rows("test")[:8]]

@@ -9,12 +9,12 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from edgedistill.contracts.model_shape import ModelShape
 from edgedistill.errors import UserError
-from edgedistill.image_model import PixelsConfig
-from edgedistill.meta_sizes import shape
-from edgedistill.model_sizes import described, resized, shape_of
-from edgedistill.models import outline, parameter_count
-from edgedistill.pruned_model import PrunedBertConfig
-from edgedistill.static_model import StaticConfig
+from edgedistill.models.image_model import PixelsConfig
+from edgedistill.models.loading import outline, parameter_count
+from edgedistill.models.meta_sizes import shape
+from edgedistill.models.pruned_model import PrunedBertConfig
+from edgedistill.models.sizes import described, resized, shape_of
+from edgedistill.models.static_model import StaticConfig
 from tests.architectures import NAMES, tiny_config
 
 AUTO = AutoModelForSequenceClassification

@@ -9,7 +9,7 @@ from safetensors.torch import save_model
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from edgedistill.errors import UserError
-from edgedistill.models import load_model, load_tokenizer
+from edgedistill.models.loading import load_model, load_tokenizer
 
 AUTO = AutoModelForSequenceClassification
 

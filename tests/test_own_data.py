@@ -10,9 +10,9 @@ from helpers import quickstart_rows, record_of, tiny_recipe, write_jsonl, write_
 from safetensors.torch import load_file
 
 import edgedistill
-from edgedistill import loading, sources
 from edgedistill.errors import UserError
-from edgedistill.planning import make_plan
+from edgedistill.planning import fingerprints, make_plan
+from edgedistill.recipe import reading
 from edgedistill.store.records.models import Evaluation
 
 
@@ -42,8 +42,8 @@ def adapting(data_folder, other_data) -> dict[str, object]:
 
 
 def planned(tree, tmp_path, *overrides):
-    recipe = loading.load(write_recipe(tree, tmp_path), overrides)
-    return make_plan(recipe, sources.look_up(recipe))
+    recipe = reading.load(write_recipe(tree, tmp_path), overrides)
+    return make_plan(recipe, fingerprints.look_up(recipe))
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgedistill.contracts.distribution import Dense, TopK, top_k
-from edgedistill.packed_top_k import PackedTopK
+from edgedistill.signals.packed_top_k import PackedTopK
 
 
 @st.composite

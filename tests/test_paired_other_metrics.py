@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from test_statistics import ACCURACY, F1, f1, f1_rows, right
 
-from edgedistill.recipe import Limits, StopSpec
-from edgedistill.statistics import compare, drop_exceeds
-from edgedistill.stop import judge
+from edgedistill.evaluation.statistics import compare, drop_exceeds
+from edgedistill.evaluation.stop import judge
+from edgedistill.recipe.schema import Limits, StopSpec
 
 LABELS = np.tile(np.arange(3), 100)
 

@@ -11,17 +11,19 @@ import pytest
 import yaml
 from helpers import plugged_in, write_recipe
 
-from edgedistill import diagnosis, loading, plugins
-from edgedistill.cli import app
+from edgedistill.cli import doctor
+from edgedistill.cli.app import app
+from edgedistill.contracts import registry
+from edgedistill.contracts.packages import Packages
 from edgedistill.errors import RecipeError, UserError
-from edgedistill.packages import Packages
+from edgedistill.recipe import reading
 from edgedistill.students.checkpoint import CheckpointSpec
 
 GOOD = """
 from typing import Literal
 
 from edgedistill.contracts.loss import Loss, LossSpec
-from edgedistill.recipe import Recipe
+from edgedistill.recipe.schema import Recipe
 
 
 class GoodSpec(LossSpec):
@@ -85,22 +87,22 @@ def losses(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", sorted(REASONS))
 def test_a_plugin_that_cannot_be_used_is_missing_with_its_reason(losses, name):
-    assert REASONS[name] in plugins.broken("losses")[name]
-    assert "from toys 1" in plugins.broken("losses")[name]
+    assert REASONS[name] in registry.broken("losses")[name]
+    assert "from toys 1" in registry.broken("losses")[name]
     if name != "kl":
-        assert name not in plugins.names("losses")
+        assert name not in registry.names("losses")
         with pytest.raises(UserError, match="cannot be used"):
-            plugins.loss(name)
+            registry.loss(name)
 
 
 def test_edgedistills_own_stays_when_a_plugin_takes_its_name(losses):
-    assert plugins.loss("kl").spec.__module__ == "edgedistill.losses.kl"
+    assert registry.loss("kl").spec.__module__ == "edgedistill.losses.kl"
 
 
 def test_a_plugin_may_import_the_recipe(losses, recipe_tree, tmp_path):
     """Its spec is part of the recipe's union, which is built when a recipe is read."""
     recipe_tree["rounds"][1]["stages"][0]["losses"] = [{"kind": "good", "weight": 0.5}]
-    code = "import sys, third_party_good; from edgedistill import loading; print(loading.load(sys.argv[1]).rounds[1])"
+    code = "import sys, third_party_good; from edgedistill import loading; print(reading.load(sys.argv[1]).rounds[1])"
     command = [sys.executable, "-c", code, write_recipe(recipe_tree, tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert "GoodSpec(kind='good', weight=0.5)" in done.stdout, done.stderr
@@ -109,22 +111,22 @@ def test_a_plugin_may_import_the_recipe(losses, recipe_tree, tmp_path):
 def test_a_recipe_that_names_a_broken_plugin_is_told_why(losses, recipe_tree):
     recipe_tree["rounds"][1]["stages"][0]["losses"] = [{"kind": "fails"}]
     with pytest.raises(RecipeError, match=r"losses.0.kind: got 'fails', expected one of .*No module named") as raised:
-        loading.validate(recipe_tree, "recipe")
+        reading.validate(recipe_tree, "recipe")
     assert len(raised.value.problems) == 1
 
 
 def test_no_other_command_breaks(losses, recipe_tree, tmp_path):
-    assert yaml.safe_load(loading.dump(loading.load("quickstart")))["name"] == "quickstart"
+    assert yaml.safe_load(reading.dump(reading.load("quickstart")))["name"] == "quickstart"
     for arguments in (["show", "quickstart"], ["plan", write_recipe(recipe_tree, tmp_path), "--out", str(tmp_path)]):
         app(arguments, standalone_mode=False)
-    assert {REASONS["fails"] in reason for reason in diagnosis.diagnose()["broken_plugins"]} == {True, False}
+    assert {REASONS["fails"] in reason for reason in doctor.diagnose()["broken_plugins"]} == {True, False}
 
 
 @pytest.mark.parametrize("group", ["tasks", "losses", "students", "quantizers", "runtimes", "exporters"])
 def test_every_plugin_that_comes_along_keeps_its_contract(group):
-    for name in plugins.names(group):
-        assert plugins.fault_in(group, name, pkgutil.resolve_name(plugins.reference(group, name))) is None
-    assert plugins.broken(group) == {}
+    for name in registry.names(group):
+        assert registry.fault_in(group, name, pkgutil.resolve_name(registry.reference(group, name))) is None
+    assert registry.broken(group) == {}
 
 
 NUMPY = Packages(imports=("numpy",))
@@ -151,8 +153,8 @@ NUMPY = Packages(imports=("numpy",))
 )
 def test_nonsense_is_named(group, found, fault):
     known = {"runtimes": "onnxruntime", "exporters": "onnx", "students": "keep_layers"}[group]
-    own = pkgutil.resolve_name(plugins.reference(group, known))
-    assert fault in plugins.fault_in(group, known, replace(own, **found))
+    own = pkgutil.resolve_name(registry.reference(group, known))
+    assert fault in registry.fault_in(group, known, replace(own, **found))
 
 
 def test_a_runtime_is_checked_where_pydantic_is_missing():
@@ -160,12 +162,12 @@ def test_a_runtime_is_checked_where_pydantic_is_missing():
     code = (
         "import sys; sys.modules['pydantic'] = None; sys.modules['torch'] = None\n"
         "from edgedistill import plugins\n"
-        "print(plugins.fault_in('runtimes', 'onnxruntime', plugins.runtime('onnxruntime')))"
+        "print(registry.fault_in('runtimes', 'onnxruntime', registry.runtime('onnxruntime')))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "None\n"
 
 
 def test_what_comes_by_entry_point_is_found_by_its_reference(losses):
-    assert plugins.reference("losses", "good") == "third_party_good:LOSS"
-    assert plugins.reference("losses", "kl") == "edgedistill.losses.kl:LOSS"
-    assert plugins.loss("good") is pkgutil.resolve_name("third_party_good:LOSS")
+    assert registry.reference("losses", "good") == "third_party_good:LOSS"
+    assert registry.reference("losses", "kl") == "edgedistill.losses.kl:LOSS"
+    assert registry.loss("good") is pkgutil.resolve_name("third_party_good:LOSS")

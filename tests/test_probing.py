@@ -7,16 +7,17 @@ from helpers import text_items
 from torch import nn
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
-from edgedistill import plugins, probing
+from edgedistill.contracts import registry
 from edgedistill.contracts.items import Items
 from edgedistill.errors import UserError
-from edgedistill.model_sizes import shape_of
-from edgedistill.probing import Subject
-from edgedistill.static_model import StaticConfig, StaticForSequenceClassification
-from edgedistill.trainee import LiveTeacher, Trainee
-from edgedistill.training import TrainingData
+from edgedistill.models.sizes import shape_of
+from edgedistill.models.static_model import StaticConfig, StaticForSequenceClassification
+from edgedistill.training import probing
+from edgedistill.training.loop import TrainingData
+from edgedistill.training.probing import Subject
+from edgedistill.training.trainee import LiveTeacher, Trainee
 
-TASK = plugins.task("text-classification")
+TASK = registry.task("text-classification")
 SIZES = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
 LENGTHS = (2, 16, 5)
 
@@ -114,7 +115,7 @@ def test_what_cannot_be_saved_is_refused(items, tmp_path, kind, message):
 
 
 def trainee(student, kind: str, teacher=None, **more) -> Trainee:
-    module = plugins.loss(kind)
+    module = registry.loss(kind)
     given = shape_of(teacher.config) if teacher is not None else None
     term = module.build(module.spec(kind=kind, **more), shape_of(student.config), given)
     live = LiveTeacher(teacher, TASK, module.needs) if teacher is not None else None

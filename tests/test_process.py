@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from edgedistill import process
+from edgedistill.system import process
 
 SHADOWED = (
     "numpy",

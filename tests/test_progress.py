@@ -3,7 +3,7 @@ from __future__ import annotations
 import io
 import json
 
-from edgedistill.progress import Progress, ProgressState
+from edgedistill.store.progress import Progress, ProgressState
 
 
 def test_events_are_appended_as_json_lines(tmp_path):

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from edgedistill import publishing
+from edgedistill.engine import publishing
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_a_record_that_is_none_takes_nothing_away(made, tmp_path, record):
 
 
 def test_a_process_killed_while_it_copies_loses_no_name(made, tmp_path, monkeypatch):
-    from edgedistill import artifacts
+    from edgedistill.store import artifacts
 
     def killed(source, destination):
         copy(source, destination)

@@ -16,14 +16,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from edgedistill import data, plugins
-from edgedistill.data_fingerprint import data_fingerprint
+from edgedistill.contracts import registry
+from edgedistill.data import prepared
+from edgedistill.data.fingerprint import data_fingerprint
+from edgedistill.data.reading import read_rows, refuse_changed
+from edgedistill.data.row_tables import Wanted
 from edgedistill.errors import UserError
-from edgedistill.reading import read_rows, refuse_changed
-from edgedistill.recipe import DataSource
-from edgedistill.row_tables import Wanted
+from edgedistill.recipe.schema import DataSource
 
-TASK = plugins.task("text-classification")
+TASK = registry.task("text-classification")
 COLUMNS = {"text": "text", "label": "label"}
 ROWS = [{"text": "wake me at six", "label": "alarm"}, {"text": "is it raining", "label": "weather"}]
 
@@ -36,7 +37,7 @@ def read(path, where="data.train", columns=None, **options):
 def refused(path, content: bytes | str) -> str:
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(UserError) as caught:
-        data.check_rows(read(path), TASK, COLUMNS, str(path), labelled=True)
+        prepared.check_rows(read(path), TASK, COLUMNS, str(path), labelled=True)
     message = str(caught.value)
     assert str(path) in message
     assert len(message) < 4000
@@ -88,7 +89,7 @@ def test_the_same_rows_in_any_format_are_the_same_data(rows, tmp_path):
         read_as[suffix] = (
             found.to_list(),
             TASK.data.label_names(found, COLUMNS),
-            data.content_hash(found, TASK, COLUMNS),
+            prepared.content_hash(found, TASK, COLUMNS),
         )
     assert read_as["jsonl"][0] == rows
     assert read_as["jsonl"] == read_as["csv"] == read_as["parquet"]
@@ -120,13 +121,13 @@ def test_no_path_is_a_pattern(tmp_path, folder, kind):
 def test_what_was_prepared_is_read_from_any_folder(tmp_path):
     folder = tmp_path / "a::b[1]*?" / "rows"
     folder.parent.mkdir()
-    data.save_table(Dataset.from_list(ROWS), folder)
-    assert data.open_table(folder).to_list() == ROWS
+    prepared.save_table(Dataset.from_list(ROWS), folder)
+    assert prepared.open_table(folder).to_list() == ROWS
 
 
 def test_a_prepared_table_has_the_same_bytes_whatever_was_sliced(tmp_path):
-    data.save_table(Dataset.from_list(ROWS), tmp_path / "a")
-    data.save_table(Dataset.from_list([*ROWS, *ROWS]).select([2, 3]), tmp_path / "b")
+    prepared.save_table(Dataset.from_list(ROWS), tmp_path / "a")
+    prepared.save_table(Dataset.from_list([*ROWS, *ROWS]).select([2, 3]), tmp_path / "b")
     assert (tmp_path / "a" / "data.arrow").read_bytes() == (tmp_path / "b" / "data.arrow").read_bytes()
 
 
@@ -159,7 +160,7 @@ def test_class_labels_of_a_parquet_file_keep_their_names(tmp_path):
     rows.to_parquet(tmp_path / "rows.parquet")
     found = read(tmp_path / "rows.parquet")
     assert TASK.data.label_names(found, COLUMNS) == ["z", "a"]
-    assert data.with_label_names(found, "label")["label"] == ["a", "z", None]
+    assert prepared.with_label_names(found, "label")["label"] == ["a", "z", None]
 
 
 def test_columns_that_nobody_asked_for_may_hold_anything(tmp_path):

@@ -14,7 +14,7 @@ from transformers import AutoTokenizer
 @pytest.mark.slow
 def test_the_quickstart_runs_to_a_chosen_file(tmp_path):
     done = subprocess.run(
-        [sys.executable, "-m", "edgedistill.cli", "run", "quickstart"],
+        [sys.executable, "-m", "edgedistill.cli.app", "run", "quickstart"],
         capture_output=True,
         text=True,
         cwd=tmp_path,

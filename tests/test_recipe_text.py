@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgedistill.errors import UserError
-from edgedistill.recipe_text import MOST_LEVELS, MOST_VALUES, parse
+from edgedistill.recipe.text import MOST_LEVELS, MOST_VALUES, parse
 
 LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 30)

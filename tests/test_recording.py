@@ -12,18 +12,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import BertConfig, BertForSequenceClassification
 
-from edgedistill import plugins
+from edgedistill.contracts import registry
 from edgedistill.contracts.distribution import HiddenAndHead, TopK
 from edgedistill.contracts.task import Head
 from edgedistill.errors import UserError
-from edgedistill.packed_top_k import PackedTopK
-from edgedistill.progress import Progress
-from edgedistill.recording import DistributionRecorder, classes_of, publish, record_shards, save_head, shard_ranges
-from edgedistill.signals import Shards
-from edgedistill.soft_targets import LogitSignal, StateSignal, TopKSignal
+from edgedistill.signals.packed_top_k import PackedTopK
+from edgedistill.signals.recorded import Shards
+from edgedistill.signals.recording import (
+    DistributionRecorder,
+    classes_of,
+    publish,
+    record_shards,
+    save_head,
+    shard_ranges,
+)
+from edgedistill.signals.soft_targets import LogitSignal, StateSignal, TopKSignal
+from edgedistill.store.progress import Progress
 
 CLASSES = 30
-TASK = plugins.task("text-classification")
+TASK = registry.task("text-classification")
 
 
 def states(model, batch):
@@ -65,8 +72,8 @@ def said(model, items):
 def recorded(recorder: DistributionRecorder, items, folder, shard: int = 40, name: str = "signal"):
     counts = np.ones(len(items), int)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("edgedistill.recording.SHARD_DECISIONS", shard)
-        patch.setattr("edgedistill.recording._TILE", 7 * CLASSES)
+        patch.setattr("edgedistill.signals.recording.SHARD_DECISIONS", shard)
+        patch.setattr("edgedistill.signals.recording._TILE", 7 * CLASSES)
         return record_shards(items, counts, name, folder / "scratch", recorder.write)
 
 
@@ -140,7 +147,7 @@ def test_what_an_earlier_process_finished_is_taken_as_it_is(model, items, said, 
 
     counts = np.ones(len(items), int)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("edgedistill.recording.SHARD_DECISIONS", 40)
+        patch.setattr("edgedistill.signals.recording.SHARD_DECISIONS", 40)
         with pytest.raises(Ended):
             record_shards(items, counts, "signal", tmp_path / "scratch", write)
         assert asked == [", part 1 of 3", ", part 2 of 3"]

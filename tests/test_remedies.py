@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 from test_statistics import ACCURACY, turned
 
-from edgedistill.remedies import RoundFigures, remedies
+from edgedistill.evaluation.advice import RoundFigures, remedies
 
 
 def figures(**change: object) -> RoundFigures:

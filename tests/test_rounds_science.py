@@ -8,8 +8,8 @@ import pytest
 from helpers import record_of, tiny_recipe, write_recipe
 
 import edgedistill
-from edgedistill.data import PreparedData
-from edgedistill.signals import Shards
+from edgedistill.data.prepared import PreparedData
+from edgedistill.signals.recorded import Shards
 from edgedistill.store.records.models import TrainedModel
 
 pytestmark = pytest.mark.slow

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from edgedistill import run_folder
 from edgedistill.errors import DiskFullError, EdgedistillError, UserError
+from edgedistill.store import run_folder
 from edgedistill.store.listing import store_of
 from edgedistill.store.store import Place
 

@@ -7,7 +7,7 @@ from itertools import combinations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgedistill.seeds import derive
+from edgedistill.training.seeds import derive
 
 PURPOSES = st.lists(st.text(max_size=5), max_size=4)
 

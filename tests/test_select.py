@@ -5,8 +5,8 @@ import dataclasses
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgedistill.recipe import Limits, SelectSpec
-from edgedistill.select import Figures, Primary, choose, pareto_front
+from edgedistill.evaluation.selection import Figures, Primary, choose, pareto_front
+from edgedistill.recipe.schema import Limits, SelectSpec
 
 ACCURACY, LOSS = Primary("accuracy", "higher"), Primary("loss", "lower")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from test_select import ACCURACY, figures, select
 
-from edgedistill.select import choose
+from edgedistill.evaluation.selection import choose
 
 
 def chosen(*rows, prefer="accuracy", tie=0.0, least=0.9, **limits):

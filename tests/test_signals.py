@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
 from edgedistill.errors import DiskFullError
-from edgedistill.signals import HiddenSignal, Shards, create, load_hidden, open_mapped
-from edgedistill.soft_targets import LogitSignal
+from edgedistill.signals.recorded import HiddenSignal, Shards, create, load_hidden, open_mapped
+from edgedistill.signals.soft_targets import LogitSignal
 
 LOGITS = np.arange(12, dtype=np.float32).reshape(6, 2)
 
@@ -117,7 +117,7 @@ def test_a_full_disk_is_a_sentence_and_no_signal_ends_the_process(tmp_path):
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], check=False).returncode:
         pytest.skip("this machine mounts no tmpfs")
     code = (
-        "import sys; from pathlib import Path; from edgedistill.signals import create\n"
+        "import sys; from pathlib import Path; from edgedistill.signals.recorded import create\n"
         "from edgedistill.errors import DiskFullError\n"
         "try:\n    create(Path(sys.argv[1]), {'a': (1000, 1000)}, {'a': 'F32'})['a'][...] = 1\n"
         "except DiskFullError as error:\n    print(error)"

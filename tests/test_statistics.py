@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from edgedistill import statistics
 from edgedistill.contracts.metric import Metric
 from edgedistill.errors import EdgedistillError
-from edgedistill.statistics import auroc, auroc_interval
+from edgedistill.evaluation import statistics
+from edgedistill.evaluation.statistics import auroc, auroc_interval
 
 
 def _unused(answers, references):

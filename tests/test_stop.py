@@ -7,8 +7,8 @@ import pytest
 from test_statistics import ACCURACY, right
 
 from edgedistill.contracts.metric import Metric
-from edgedistill.recipe import Limits, StopSpec
-from edgedistill.stop import FileFigures, judge
+from edgedistill.evaluation.stop import FileFigures, judge
+from edgedistill.recipe.schema import Limits, StopSpec
 
 FILES = [FileFigures("r1/fp32", 0.01, 40.0), FileFigures("r1/int8", 0.03, 10.0)]
 

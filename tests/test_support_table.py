@@ -9,9 +9,9 @@ from types import SimpleNamespace
 import pytest
 
 from bench import export_matrix
-from edgedistill import plugins
-from edgedistill.artifacts import Failure
-from edgedistill.candidates import Candidate
+from edgedistill.contracts import registry
+from edgedistill.exporting.candidates import Candidate
+from edgedistill.store.artifacts import Failure
 
 ROOT = Path(__file__).parent.parent
 
@@ -28,8 +28,8 @@ def test_the_readme_shows_what_the_bench_found(rows):
 
 def test_every_task_student_and_target_was_tried(rows):
     tried = {(each["task"], each["student"]) for each in rows}
-    assert tried == {(task, student) for task in plugins.names("tasks") for student in plugins.names("students")}
-    assert {each["target"] for each in rows} - {"*"} == set(plugins.names("exporters"))
+    assert tried == {(task, student) for task in registry.names("tasks") for student in registry.names("students")}
+    assert {each["target"] for each in rows} - {"*"} == set(registry.names("exporters"))
     assert not {each["state"] for each in rows} - set(export_matrix.STATES)
     assert all(each["reason"] for each in rows if each["state"] != "works")
 
@@ -39,16 +39,16 @@ def test_every_task_student_and_target_was_tried(rows):
 def test_every_recipe_of_the_bench_is_one_or_is_refused_as_a_whole(task, student, tmp_path):
     import yaml
 
-    from edgedistill import loading
     from edgedistill.errors import RecipeError
+    from edgedistill.recipe import reading
 
     file = tmp_path / "recipe.yaml"
     file.write_text(yaml.safe_dump(export_matrix.recipe(task, student, tmp_path)), encoding="utf-8")
-    if task == "image-classification" and plugins.student(student).own_tokenizer:
+    if task == "image-classification" and registry.student(student).own_tokenizer:
         with pytest.raises(RecipeError, match="has no tokenizer"):
-            loading.load(str(file))
+            reading.load(str(file))
     else:
-        assert set(loading.load(str(file)).export.targets) == set(plugins.names("exporters"))
+        assert set(reading.load(str(file)).export.targets) == set(registry.names("exporters"))
 
 
 class Verified:

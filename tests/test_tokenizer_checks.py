@@ -9,8 +9,8 @@ from transformers import PreTrainedTokenizerFast
 
 import edgedistill
 from edgedistill.errors import EdgedistillError, UserError
-from edgedistill.models import load_tokenizer
-from edgedistill.tokenizer_checks import (
+from edgedistill.models.loading import load_tokenizer
+from edgedistill.models.tokenizer_checks import (
     Coverage,
     check_coverage,
     check_split,

@@ -11,14 +11,14 @@ from helpers import made, quickstart_rows, write_jsonl
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import AutoTokenizer, BertConfig, BertModel, PreTrainedTokenizerFast
 
-from edgedistill.data import PreparedData
-from edgedistill.data_fingerprint import data_fingerprint
-from edgedistill.progress import Progress
-from edgedistill.recipe import DataSpec
-from edgedistill.step import Context
+from edgedistill.data.fingerprint import data_fingerprint
+from edgedistill.data.prepared import PreparedData
+from edgedistill.models.tokenizer_files import save_tokenizer
+from edgedistill.recipe.schema import DataSpec
 from edgedistill.steps import prepare_data, retokenise
 from edgedistill.store.data_inputs import DataInputs
-from edgedistill.tokenizer_files import save_tokenizer
+from edgedistill.store.progress import Progress
+from edgedistill.store.step import Context
 
 TEXTS = [row["text"] for row in quickstart_rows("train")[:60]]
 LONG = " ".join(TEXTS[:30])

@@ -14,9 +14,9 @@ from helpers import LABELS, plugged_in, quickstart_rows, tiny_recipe, write_json
 
 import edgedistill
 from edgedistill.contracts.answers import Answers, References
-from edgedistill.data import PreparedData
+from edgedistill.data.prepared import PreparedData
 from edgedistill.errors import StepError, UserError
-from edgedistill.results import CandidateResult, Results
+from edgedistill.evaluation.results import CandidateResult, Results
 
 MAX_LENGTH = 32
 
@@ -130,7 +130,7 @@ def encoder_folder(tmp_path_factory):
     import torch
     from transformers import BertConfig, BertModel
 
-    from edgedistill.learned_vocabulary import learn_tokenizer
+    from edgedistill.models.learned_vocabulary import learn_tokenizer
 
     folder = tmp_path_factory.mktemp("encoder")
     tokenizer = learn_tokenizer([row["text"] for row in quickstart_rows("train")], 300, MAX_LENGTH)

@@ -9,14 +9,14 @@ import torch
 from helpers import text_items
 from transformers import BertConfig, BertForSequenceClassification
 
-from edgedistill import plugins
+from edgedistill.contracts import registry
 from edgedistill.contracts.distribution import Dense, HiddenAndHead
 from edgedistill.contracts.task import Head
 from edgedistill.errors import UserError
-from edgedistill.trainee import LiveTeacher, Masking, Trainee, attention_shown, dropout_at, watched_relations
-from edgedistill.training import TrainingData
+from edgedistill.training.loop import TrainingData
+from edgedistill.training.trainee import LiveTeacher, Masking, Trainee, attention_shown, dropout_at, watched_relations
 
-TASK = plugins.task("text-classification")
+TASK = registry.task("text-classification")
 MASKING = Masking(mask_token=4, vocabulary=20, special_tokens=(2, 3))
 BATCH = TrainingData.plain([text_items([[2, 7, 8, 9, 3], [2, 6, 3]], [0, 1])], TASK).fetch([0, 1])
 INPUTS = BATCH.inputs
@@ -145,7 +145,9 @@ STATES = replace(TASK, model=replace(TASK.model, states=states, head=head, right
 
 def test_a_task_that_gives_states_learns_the_same_from_them():
     batch = replace(BATCH, teacher=Dense(torch.tensor([[1.0, 2.0], [-1.0, 3.0]])), weight_R=torch.tensor([1.0, 0.5]))
-    terms = [plugins.loss(kind).build(plugins.loss(kind).spec(kind=kind), None, None) for kind in ("kl", "hard_label")]
+    terms = [
+        registry.loss(kind).build(registry.loss(kind).spec(kind=kind), None, None) for kind in ("kl", "hard_label")
+    ]
     found = []
     for task, form in ((TASK, Dense), (STATES, HiddenAndHead)):
         model = bert()

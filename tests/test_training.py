@@ -10,16 +10,15 @@ import torch
 from helpers import text_items
 from transformers import BertConfig, BertForSequenceClassification
 
-from edgedistill import plugins
+from edgedistill.contracts import registry
 from edgedistill.contracts.items import Items
 from edgedistill.errors import UserError
 from edgedistill.losses import hard_label
-from edgedistill.progress import Progress
-from edgedistill.recipe import Compute, Schedule
-from edgedistill.signals import Shards
-from edgedistill.soft_targets import LogitSignal
-from edgedistill.trainee import Trainee
-from edgedistill.training import (
+from edgedistill.recipe.schema import Compute, Schedule
+from edgedistill.signals.recorded import Shards
+from edgedistill.signals.soft_targets import LogitSignal
+from edgedistill.store.progress import Progress
+from edgedistill.training.loop import (
     LengthBuckets,
     StageRequest,
     TrainingData,
@@ -28,9 +27,10 @@ from edgedistill.training import (
     make_accelerator,
     train_stage,
 )
+from edgedistill.training.trainee import Trainee
 
 SILENT = Progress(None, None)
-TASK = plugins.task("text-classification")
+TASK = registry.task("text-classification")
 
 
 def student(dropout: float = 0.1) -> BertForSequenceClassification:

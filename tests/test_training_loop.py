@@ -14,9 +14,9 @@ from test_training import SILENT, TASK, data, request, student, tokens
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from edgedistill.contracts.distribution import Dense
-from edgedistill.recipe import Compute, Schedule
-from edgedistill.trainee import Trainee
-from edgedistill.training import TrainingData, train_stage
+from edgedistill.recipe.schema import Compute, Schedule
+from edgedistill.training.loop import TrainingData, train_stage
+from edgedistill.training.trainee import Trainee
 
 
 class Term(torch.nn.Module):

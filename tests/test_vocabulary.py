@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from edgedistill.errors import UserError
-from edgedistill.vocabulary import frequent_tokens, trim
+from edgedistill.models.vocabulary import frequent_tokens, trim
 
 SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 TEXTS = [row["text"] for row in quickstart_rows("train")]

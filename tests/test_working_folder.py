@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 from helpers import text_items
 
-from edgedistill import environments, plugins, process
+from edgedistill.contracts import registry
+from edgedistill.isolation import environments
 from edgedistill.measuring.child import Child
 from edgedistill.runtimes._browser import chromium
+from edgedistill.system import process
 
 MODULES = (
     "numpy", "json", "typing", "subprocess", "onnxruntime", "onnx", "safetensors", "tokenizers", "torch",
@@ -83,7 +85,7 @@ def test_the_bridge_is_found_from_a_relative_folder(trapped, tmp_path, monkeypat
 
 def test_the_process_that_makes_files_takes_nothing_from_the_working_folder(trapped, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", ":")
-    exporter = plugins.reference("exporters", "onnx")
+    exporter = registry.reference("exporters", "onnx")
     order = {
         "target": "onnx", "exporter": exporter, "precision": "fp32",
         "task": "edgedistill.tasks.text_classification:TASK",
@@ -94,7 +96,7 @@ def test_the_process_that_makes_files_takes_nothing_from_the_working_folder(trap
         child.ask("make", order=order)
 
 
-MODULE, COMMAND = ["-m", "edgedistill.cli"], [str(Path(sys.executable).with_name("edgedistill"))]
+MODULE, COMMAND = ["-m", "edgedistill.cli.app"], [str(Path(sys.executable).with_name("edgedistill"))]
 
 
 @pytest.mark.parametrize(
@@ -127,7 +129,7 @@ def test_a_lone_file_is_measured_beside_traps(trapped, finished_run, data_folder
     plant(trapped / "onnx")
     shutil.copy(data_folder / "test.jsonl", "test.jsonl")
     shutil.rmtree(trapped / "edgedistill")
-    command = [sys.executable, "-m", "edgedistill.cli", "measure", "onnx/model.onnx", "--data", "test.jsonl"]
+    command = [sys.executable, "-m", "edgedistill.cli.app", "measure", "onnx/model.onnx", "--data", "test.jsonl"]
     done = cli([*command, "--min-seconds", "0.1"], "")
     assert done.returncode == 0, done.stderr
 
@@ -169,7 +171,7 @@ def test_the_browsers_guard_takes_nothing_from_the_working_folder(trapped, monke
 
 def test_a_plug_in_of_the_working_folder_is_none(trapped):
     shutil.rmtree(trapped / "edgedistill")
-    done = cli([sys.executable, "-m", "edgedistill.cli", "doctor", "--json"], "")
+    done = cli([sys.executable, "-m", "edgedistill.cli.app", "doctor", "--json"], "")
     assert done.returncode == 0, done.stderr
     assert '"onnxruntime"' in done.stdout
     assert '"evil"' not in done.stdout

@@ -8,8 +8,8 @@ import json
 import numpy as np
 
 from edgedistill.contracts.driver import Port, feeds_of
+from edgedistill.contracts.packages import Packages
 from edgedistill.contracts.runtime import Runtime
-from edgedistill.packages import Packages
 
 
 class Prefill:

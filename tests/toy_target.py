@@ -7,10 +7,10 @@ import os
 import shutil
 import time
 
+from edgedistill.contracts.packages import Packages
 from edgedistill.contracts.precision import Precision
 from edgedistill.contracts.target import MadeFile, Target
 from edgedistill.errors import EdgedistillError, RefusedError
-from edgedistill.packages import Packages
 
 PRECISIONS = {
     name: Precision(file=f"model_{name}.toy", bytes_per_parameter=4.0, made_of=("onnx", "fp32"))

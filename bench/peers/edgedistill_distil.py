@@ -13,13 +13,13 @@ import torch
 import yaml
 
 from bench.peers.job import Finished, Job, Turns, finish, read_job
-from edgedistill import loading, sources
 from edgedistill.contracts.answers import Answers
-from edgedistill.data import PreparedData
-from edgedistill.engine import execute
-from edgedistill.machine import versions
-from edgedistill.planning import make_plan
-from edgedistill.progress import Progress
+from edgedistill.data.prepared import PreparedData
+from edgedistill.engine.local import execute
+from edgedistill.planning import fingerprints, make_plan
+from edgedistill.recipe import reading
+from edgedistill.store.progress import Progress
+from edgedistill.system.machine import versions
 
 PREPARING = ("record_signals", "augment_text")
 """Kinds of steps that stand for what the other programs do while they train."""
@@ -76,8 +76,8 @@ def main() -> None:
     job, turns = read_job(), Turns()
     file = job.folder() / "recipe.yaml"
     file.write_text(yaml.safe_dump(recipe(job)), encoding="utf-8")
-    loaded = loading.load(str(file))
-    plan = make_plan(loaded, sources.look_up(loaded)).until("test-student")
+    loaded = reading.load(str(file))
+    plan = make_plan(loaded, fingerprints.look_up(loaded)).until("test-student")
     run = job.folder() / "run"
     run.mkdir(exist_ok=True)
     progress = Turned(run / "events.jsonl", sys.stderr)

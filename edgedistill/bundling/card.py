@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edgedistill.contracts.metric import signed
+from edgedistill.evaluation.results import CandidateResult, Difference, Estimate, Results
 from edgedistill.evaluation.wording import heading
-from edgedistill.provenance import Provenance
-from edgedistill.results import CandidateResult, Difference, Estimate, Results
+from edgedistill.store.provenance import Provenance
 
 
 @dataclass(frozen=True)

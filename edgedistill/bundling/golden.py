@@ -18,7 +18,7 @@ from edgedistill.contracts.answers import Answers
 from edgedistill.contracts.items import Items
 from edgedistill.contracts.judge import Judge
 from edgedistill.errors import EdgedistillError, UserError
-from edgedistill.exporting import TOLERANCE
+from edgedistill.exporting.jobs import TOLERANCE
 from edgedistill.measuring.judged import numbers
 
 GOLDEN_SCHEMA = "edgedistill/golden/2"

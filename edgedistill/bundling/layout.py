@@ -16,12 +16,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgedistill import plugins
 from edgedistill.bundling.facts import Facts, read_facts
 from edgedistill.bundling.fields import name_problem, shown
 from edgedistill.bundling.golden import ANSWERS_FILE, ITEMS_FILE, Golden, check_golden, read_golden
 from edgedistill.bundling.strict_json import read_object, read_value
 from edgedistill.bundling.version_1 import BUNDLE_1, lift_facts, lift_golden
+from edgedistill.contracts import registry
 from edgedistill.contracts.driver import Driver, PortNames
 from edgedistill.contracts.judge import Judge
 from edgedistill.device.files import Component, Files
@@ -85,7 +85,7 @@ def open_bundle(folder: Path) -> Bundle:
     facts = read_facts(content, str(folder / FACTS))
     _check_device_files(folder, facts, listed)
     labels = _labels(folder, facts)
-    task = plugins.task(facts.task)
+    task = registry.task(facts.task)
     judge: Judge = task.judge
     _check_components(folder, facts, importlib.import_module(task.device).DRIVER)
     if pad is not None:

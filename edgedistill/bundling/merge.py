@@ -13,9 +13,9 @@ from pathlib import Path
 from edgedistill.bundling.layout import sha256
 from edgedistill.bundling.measurement import DeviceMeasurement
 from edgedistill.errors import UserError
-from edgedistill.exporting import TOLERANCE
-from edgedistill.results import CandidateResult, Figure, Latency, Results
-from edgedistill.select import Figures, Primary, pareto_front
+from edgedistill.evaluation.results import CandidateResult, Figure, Latency, Results
+from edgedistill.evaluation.selection import Figures, Primary, pareto_front
+from edgedistill.exporting.jobs import TOLERANCE
 
 
 @dataclass(frozen=True)

@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgedistill import environments, plugins
 from edgedistill.bundling.golden import Golden, first_wrong
 from edgedistill.bundling.layout import TOKENIZER, Bundle, describe_unlisted, open_bundle
 from edgedistill.bundling.measurement import MEASUREMENT_SCHEMA, DeviceMeasurement, GoldenResult
-from edgedistill.emulation.cpus import DEFAULT_CPU
+from edgedistill.contracts import registry
 from edgedistill.errors import UserError
-from edgedistill.machine import describe
+from edgedistill.isolation import environments
+from edgedistill.isolation.emulation.cpus import DEFAULT_CPU
 from edgedistill.measuring.device_model import Cost, DeviceModel
 from edgedistill.measuring.emulated import emulated, refuse_options
 from edgedistill.measuring.latency import Timed, Timing, time_one
-from edgedistill.progress import Progress
+from edgedistill.store.progress import Progress
+from edgedistill.system.machine import describe
 from edgedistill.version import __version__
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def examine(folder: Path, asked: Asked, progress: Progress) -> DeviceMeasurement
 
 def judge(answered: Answers, bundle: Bundle) -> GoldenResult:
     """Every golden input's token ids and answers against the expected ones."""
-    golden, own = bundle.golden, plugins.task(bundle.facts.task).judge
+    golden, own = bundle.golden, registry.task(bundle.facts.task).judge
     wrong: list[str] = []
     tokens, other = _tokens(golden, bundle)
     worst: float | None = 0.0
@@ -130,9 +131,9 @@ def judge(answered: Answers, bundle: Bundle) -> GoldenResult:
 def _runtime(bundle: Bundle, asked: str | None) -> str:
     """The runtime to test under."""
     name, target = asked or bundle.facts.runtime, bundle.facts.target
-    module = plugins.runtime(name)
+    module = registry.runtime(name)
     if target not in module.targets:
-        known = [each for each in plugins.names("runtimes") if target in plugins.runtime(each).targets]
+        known = [each for each in registry.names("runtimes") if target in registry.runtime(each).targets]
         raise UserError(f"measure: {name} opens no files of target {target}; expected one of {', '.join(known)}")
     environments.interpreter(module.packages)
     return name

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgedistill.artifacts import write_text
 from edgedistill.bundling.facts import ComponentFacts
 from edgedistill.device.files import ComponentJson
-from edgedistill.exporting import TOLERANCE
+from edgedistill.exporting.jobs import TOLERANCE
+from edgedistill.store.artifacts import write_text
 
 EXAMPLES = ("run.py", "run.mjs", "run.cpp")
 _ONNX_SUFFIXES = (".onnx", ".ort")

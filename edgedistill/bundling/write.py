@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgedistill import artifacts, plugins
 from edgedistill.bundling.card import CardFacts, render_card
 from edgedistill.bundling.facts import BUNDLE_SCHEMA, ComponentFacts, PortFacts
 from edgedistill.bundling.golden import (
@@ -23,11 +22,13 @@ from edgedistill.bundling.golden import (
 )
 from edgedistill.bundling.layout import FACTS, GOLDEN, LABELS, open_bundle, sha256, write_hashes
 from edgedistill.bundling.snippets import Snippet, write_snippets
+from edgedistill.contracts import registry
 from edgedistill.contracts.answers import Answers
+from edgedistill.evaluation.results import CandidateResult, Results, load_results
+from edgedistill.exporting.files import read_files
 from edgedistill.measuring.device_model import DeviceModel
 from edgedistill.measuring.judged import numbers
-from edgedistill.model_files import read_files
-from edgedistill.results import CandidateResult, Results, load_results
+from edgedistill.store import artifacts
 from edgedistill.version import __version__
 
 if TYPE_CHECKING:
@@ -35,9 +36,9 @@ if TYPE_CHECKING:
 
     from edgedistill.contracts.driver import Port
     from edgedistill.contracts.task import Task
-    from edgedistill.data import PreparedData
-    from edgedistill.provenance import Provenance
+    from edgedistill.data.prepared import PreparedData
     from edgedistill.store.handle import Artifact
+    from edgedistill.store.provenance import Provenance
     from edgedistill.store.records.closing import Reported
     from edgedistill.store.records.files import MadeFiles, Verified
     from edgedistill.store.records.models import TrainedModel
@@ -70,7 +71,7 @@ def write_bundle(material: Material, folder: Path, scratch: Path) -> None:
     """
     results = load_results(material.report.path(material.report.record.results))
     row = results.candidate(material.candidate)
-    task: Task = plugins.task(material.task)
+    task: Task = registry.task(material.task)
     data, files = material.data, read_files(material.file)
     ports = _ports(DeviceModel(files.opened, row.runtime, material.task), scratch)
     for name in files.published:
@@ -90,7 +91,7 @@ def write_bundle(material: Material, folder: Path, scratch: Path) -> None:
         recipe=results.recipe,
         candidate=row.id,
         runtime=row.runtime,
-        runtime_reference=plugins.reference("runtimes", row.runtime),
+        runtime_reference=registry.reference("runtimes", row.runtime),
         driver=task.device,
         components=components,
         text=task.data.tokens,

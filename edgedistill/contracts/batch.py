@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from .distribution import Distribution
+from edgedistill.contracts.distribution import Distribution
 
 if TYPE_CHECKING:
     import torch

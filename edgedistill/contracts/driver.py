@@ -10,10 +10,9 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from edgedistill.arrays import Array, Arrays, Integers
+from edgedistill.contracts.answers import Answers
+from edgedistill.contracts.items import Items
 from edgedistill.errors import EdgedistillError
-
-from .answers import Answers
-from .items import Items
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from edgedistill.arrays import Booleans, Floats
-
-from .answers import Answers, References
-from .metric import Metric
+from edgedistill.contracts.answers import Answers, References
+from edgedistill.contracts.metric import Metric
 
 ErrorKind = Literal["focal", "boost"]
 

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Generic, Literal, TypeVar, get_args
 
 from pydantic import Field
 
+from edgedistill.contracts.distribution import Dense, Distribution, Form, HiddenAndHead
+from edgedistill.contracts.layer_maps import LayerMap
 from edgedistill.contracts.model_shape import ModelShape
+from edgedistill.contracts.planned_model import PlannedModel
+from edgedistill.contracts.plugin import Versioned
+from edgedistill.contracts.tagged import fault_in_tag
 from edgedistill.spec import Spec
-
-from .distribution import Dense, Distribution, Form, HiddenAndHead
-from .layer_maps import LayerMap
-from .planned_model import PlannedModel
-from .plugin import Versioned
-from .tagged import fault_in_tag
 
 if TYPE_CHECKING:
     import torch

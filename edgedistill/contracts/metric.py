@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from edgedistill.arrays import Floats
-
-from .answers import Answers, References
+from edgedistill.contracts.answers import Answers, References
 
 Direction = Literal["higher", "lower"]
 """Which of two figures of a metric is the better one."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .model_layout import LAYOUTS, Layout
+from edgedistill.contracts.model_layout import LAYOUTS, Layout
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgedistill.arrays import Arrays
-
-from .plugin import Versioned
+from edgedistill.contracts.plugin import Versioned
 
 
 @dataclass(frozen=True)

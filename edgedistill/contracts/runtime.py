@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgedistill.arrays import Floats
-from edgedistill.packages import Packages
-
-from .driver import Graph, PortNames
-from .plugin import Plugin
+from edgedistill.contracts.driver import Graph, PortNames
+from edgedistill.contracts.packages import Packages
+from edgedistill.contracts.plugin import Plugin
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from edgedistill.contracts.batch import Batch
+from edgedistill.contracts.items import Items
+from edgedistill.contracts.plugin import Versioned
+from edgedistill.contracts.tagged import fault_in_tag
+from edgedistill.contracts.task import AutoClass
 from edgedistill.spec import Spec, may_name_rounds
-
-from .batch import Batch
-from .items import Items
-from .plugin import Versioned
-from .tagged import fault_in_tag
-from .task import AutoClass
 
 if TYPE_CHECKING:
     import torch

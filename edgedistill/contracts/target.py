@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgedistill.arrays import Arrays
-from edgedistill.packages import Packages
-
-from .items import Column
-from .plugin import Versioned
-from .precision import Precision
-from .tensors import Tensors
+from edgedistill.contracts.items import Column
+from edgedistill.contracts.packages import Packages
+from edgedistill.contracts.plugin import Versioned
+from edgedistill.contracts.precision import Precision
+from edgedistill.contracts.tensors import Tensors
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -8,21 +8,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from edgedistill.arrays import Arrays, Floats
-
-from .answers import References
-from .items import Items
-from .judge import Judge
-from .plugin import Versioned
-from .tensors import Tensors
+from edgedistill.contracts.answers import References
+from edgedistill.contracts.items import Items
+from edgedistill.contracts.judge import Judge
+from edgedistill.contracts.plugin import Versioned
+from edgedistill.contracts.tensors import Tensors
 
 if TYPE_CHECKING:
     import torch
     from datasets import Dataset
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-    from edgedistill.recipe import Architecture
-
-    from .task_spec import TaskSpec
+    from edgedistill.contracts.task_spec import TaskSpec
+    from edgedistill.recipe.schema import Architecture
 
 
 class AutoClass(Protocol):
@@ -182,7 +180,7 @@ class Task(Versioned):
         fault = super().fault(name)
         if fault is not None or self.spec is None:
             return fault
-        from .tagged import fault_in_tag  # an exporter's environment has no pydantic
-        from .task_spec import TaskSpec
+        from edgedistill.contracts.tagged import fault_in_tag  # an exporter's environment has no pydantic
+        from edgedistill.contracts.task_spec import TaskSpec
 
         return fault_in_tag(self.spec, TaskSpec, "type", name)

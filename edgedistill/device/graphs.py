@@ -9,10 +9,9 @@ from pathlib import Path
 from edgedistill.arrays import Array, Arrays
 from edgedistill.contracts.driver import Driver, Graph, MeasuresItself, PortNames
 from edgedistill.contracts.items import Column
+from edgedistill.device.buckets import Bucketed
+from edgedistill.device.files import Files
 from edgedistill.errors import EdgedistillError
-
-from .buckets import Bucketed
-from .files import Files
 
 Opening = Callable[[Path, int, PortNames], Graph]
 """A runtime's own: (file, threads, names) -> graph."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgedistill.results import Difference, Figure
-from edgedistill.statistics import compare, metric_interval
+from edgedistill.evaluation.results import Difference, Figure
+from edgedistill.evaluation.statistics import compare, metric_interval
 
 if TYPE_CHECKING:
     from edgedistill.contracts.answers import Answers, References

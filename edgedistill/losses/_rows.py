@@ -11,7 +11,7 @@ from edgedistill.contracts.loss import LossInputs
 if TYPE_CHECKING:
     import torch
 
-    from ._tiled import LossOfLogits, LossOfTile
+    from edgedistill.losses._tiled import LossOfLogits, LossOfTile
 
 
 def mean_over_rows(values_R: torch.Tensor, weights_R: torch.Tensor | None) -> torch.Tensor:  # noqa: N803
@@ -32,7 +32,7 @@ def mean_of_logits(inputs: LossInputs, loss_of: LossOfTile, weights_R: torch.Ten
     every = slice(None)
     if isinstance(inputs.student, Dense):
         return mean_over_rows(loss_of(every)(inputs.student.logits_RC, every), weights_R)
-    from ._tiled import tiled_mean
+    from edgedistill.losses._tiled import tiled_mean
 
     return tiled_mean(inputs.student, loss_of, weights_R)
 

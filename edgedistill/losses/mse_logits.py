@@ -12,7 +12,7 @@ from edgedistill.losses._rows import mean_of_logits
 if TYPE_CHECKING:
     import torch
 
-    from ._tiled import LossOfLogits
+    from edgedistill.losses._tiled import LossOfLogits
 
 
 class MseLogitsSpec(LossSpec):

@@ -11,8 +11,10 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
-from edgedistill import environments, plugins, process
+from edgedistill.contracts import registry
 from edgedistill.errors import EdgedistillError, RefusedError
+from edgedistill.isolation import environments
+from edgedistill.system import process
 
 
 class MeasuringError(EdgedistillError):
@@ -69,9 +71,9 @@ class Child:
         Raises:
             UserError: none has.
         """
-        packages = plugins.runtime(runtime).packages
+        packages = registry.runtime(runtime).packages
         python = environments.interpreter(packages, cpu)
-        names = (plugins.reference("runtimes", runtime), driver)
+        names = (registry.reference("runtimes", runtime), driver)
         return cls(log, python=python, modules=names, timed=True, timeout_seconds=timeout_seconds)
 
     def ask(self, command: str, **arguments: object) -> dict[str, object]:

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgedistill import plugins
 from edgedistill.arrays import Integers
+from edgedistill.contracts import registry
 from edgedistill.contracts.answers import Answers
 from edgedistill.contracts.driver import Port
 from edgedistill.contracts.items import Items
@@ -64,7 +64,7 @@ class DeviceModel:
         Raises:
             UserError: the runtime isn't installed.
         """
-        driver = plugins.task(self.task).device
+        driver = registry.task(self.task).device
         return Child.of_runtime(self.runtime, log, driver=driver, cpu=self.cpu, timeout_seconds=self.timeout_seconds)
 
     def load(self, child: Child, threads: int, warm_up: int) -> Loaded:
@@ -76,8 +76,8 @@ class DeviceModel:
         found = child.ask(
             "load",
             files=to_json(self.files),
-            runtime=plugins.reference("runtimes", self.runtime),
-            driver=plugins.task(self.task).device,
+            runtime=registry.reference("runtimes", self.runtime),
+            driver=registry.task(self.task).device,
             threads=threads,
             warm_up=warm_up,
         )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from edgedistill import plugins
+from edgedistill.contracts import registry
 from edgedistill.errors import UserError
 
 
 def emulated(runtime: str) -> bool:
     """Whether what this runtime runs is emulated, and so is counted and not timed."""
-    return plugins.runtime(runtime).packages.emulated is not None
+    return registry.runtime(runtime).packages.emulated is not None
 
 
 def refuse_options(runtime: str, *options: object) -> None:

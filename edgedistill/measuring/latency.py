@@ -11,10 +11,10 @@ import numpy as np
 
 from edgedistill.arrays import Floats
 from edgedistill.errors import EdgedistillError
+from edgedistill.evaluation.statistics import percentile, percentile_interval, runs_for
 from edgedistill.measuring.child import Child
 from edgedistill.measuring.device_model import DeviceModel, Loaded
-from edgedistill.progress import Progress, ProgressState
-from edgedistill.statistics import percentile, percentile_interval, runs_for
+from edgedistill.store.progress import Progress, ProgressState
 
 _BLOCKS = 10
 _WARM_UP = 10

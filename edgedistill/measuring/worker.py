@@ -108,7 +108,7 @@ class Worker:
         """Instructions of one run, by the emulator's count: the mean over so many `batches`, evenly spread."""
         from edgedistill.arrays import evenly_spaced
         from edgedistill.device.counting import instructions_of_a_run
-        from edgedistill.emulation.guest import instructions
+        from edgedistill.isolation.emulation.guest import instructions
 
         driver, model, items = self._ready()
         chosen = [self._batches[i] for i in evenly_spaced(len(self._batches), batches)]
@@ -137,7 +137,7 @@ class Worker:
 
     def make(self, order: Mapping[str, object]) -> dict[str, object]:
         """Make a target's files."""
-        from edgedistill.exporting import Order, fill
+        from edgedistill.exporting.jobs import Order, fill
 
         return {"made": fill(Order(**order))}  # type: ignore[arg-type]
 

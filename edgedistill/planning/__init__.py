@@ -8,20 +8,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from edgedistill.artifacts import Published
-from edgedistill.candidates import Candidate, candidates
-from edgedistill.recipe import Recipe
-from edgedistill.sources import Sources
-from edgedistill.step import Step
+from edgedistill.exporting.candidates import Candidate, candidates
+from edgedistill.planning.architectures import refuse_architectures
+from edgedistill.planning.devices import plan_closing, plan_evaluation, plan_files, plan_judgement
+from edgedistill.planning.draft import Draft, arms
+from edgedistill.planning.estimates import ModelEstimate, estimate_models
+from edgedistill.planning.exact_sizes import model_shapes
+from edgedistill.planning.fingerprints import Sources
+from edgedistill.planning.outputs import Outputs
+from edgedistill.planning.training import plan_round, plan_teacher
+from edgedistill.recipe.schema import Recipe
 from edgedistill.store import roles
-
-from .architectures import refuse_architectures
-from .devices import plan_closing, plan_evaluation, plan_files, plan_judgement
-from .draft import Draft, arms
-from .estimates import ModelEstimate, estimate_models
-from .exact_sizes import model_shapes
-from .outputs import Outputs
-from .training import plan_round, plan_teacher
+from edgedistill.store.artifacts import Published
+from edgedistill.store.step import Step
 
 __all__ = ["ModelEstimate", "Outputs", "Plan", "make_plan"]
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from edgedistill import plugins, references
-from edgedistill.architectures import Config, advice, is_encoder_decoder, kind_of
+from edgedistill.contracts import registry
 from edgedistill.contracts.model_shape import ModelShape
 from edgedistill.contracts.planned_model import PlannedModel
 from edgedistill.errors import RecipeError
-from edgedistill.recipe import Recipe, Round, source_of
-from edgedistill.sources import Sources
-
-from .estimates import Shapes
+from edgedistill.models.architectures import Config, advice, is_encoder_decoder, kind_of
+from edgedistill.planning.estimates import Shapes
+from edgedistill.planning.fingerprints import Sources
+from edgedistill.recipe import references
+from edgedistill.recipe.schema import Recipe, Round, source_of
 
 
 def refuse_architectures(recipe: Recipe, sources: Sources, shapes: Shapes) -> None:
@@ -21,7 +21,7 @@ def refuse_architectures(recipe: Recipe, sources: Sources, shapes: Shapes) -> No
     Raises:
         RecipeError: all that can't work, each with the recipe's key and what works instead.
     """
-    if not plugins.task(recipe.task.type).data.tokens:
+    if not registry.task(recipe.task.type).data.tokens:
         return
     if found := [f"{path}: {sentence}" for path, sentence in problems(recipe, sources, shapes)]:
         raise RecipeError(found)
@@ -57,7 +57,7 @@ def _initialisation_problems(
     known[each.id] = config
     if config is None:
         return
-    how = plugins.student(init)
+    how = registry.student(init)
     reason = how.unsuitable(each.student, config) if how.unsuitable is not None else None
     if source is None:
         if reason is not None:
@@ -76,7 +76,7 @@ def _loss_problems(
     models = [PlannedModel(_kind(known.get(name)), _if_alike(shapes[name])) for name in (each.id, teacher)]
     for j, stage in enumerate(each.stages):
         for k, spec in enumerate(stage.losses):
-            check = plugins.loss(spec.kind).check
+            check = registry.loss(spec.kind).check
             if check is not None and (problem := check(spec, *models)) is not None:
                 key, sentence = problem
                 yield ".".join(filter(None, (where, "stages", str(j), "losses", str(k), key))), sentence

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edgedistill import plugins
-from edgedistill.candidates import Candidate, counted, possible, timed
-from edgedistill.data_fingerprint import pinned
-from edgedistill.recipe import Calibration, Round
+from edgedistill.contracts import registry
+from edgedistill.data.fingerprint import pinned
+from edgedistill.exporting.candidates import Candidate, counted, possible, timed
+from edgedistill.planning.draft import Draft, arms
+from edgedistill.planning.outputs import Outputs
+from edgedistill.recipe.schema import Calibration, Round
 from edgedistill.steps.kinds import (
     bundle,
     choose,
@@ -25,9 +27,6 @@ from edgedistill.store.data_inputs import DataInputs
 from edgedistill.store.handle import Artifact
 from edgedistill.store.records.data import TokenisedData
 from edgedistill.store.records.files import FileId, MadeFiles, Measured
-
-from .draft import Draft, arms
-from .outputs import Outputs
 
 
 def plan_evaluation(draft: Draft, model: str, tokens_of: str) -> None:
@@ -112,7 +111,7 @@ def _plan_file(draft: Draft, wanted: FileId) -> Artifact[MadeFiles]:
     if wanted in draft.files:
         return draft.files[wanted]
     recipe, (model, target, precision) = draft.recipe, wanted
-    exporter = plugins.target(target)
+    exporter = registry.target(target)
     how = exporter.precisions[precision]
     asked = next((each.calibration for each in recipe.quantize if each.precision == precision), None)
     settings = make_file.Settings(

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 from edgedistill.contracts.task_spec import TaskSpec
 from edgedistill.errors import UserError
-from edgedistill.recipe import Recipe
-from edgedistill.sources import Sources
+from edgedistill.planning.estimates import Shapes
+from edgedistill.planning.fingerprints import Sources
+from edgedistill.planning.keys import KeyContent
+from edgedistill.recipe.schema import Recipe
 from edgedistill.spec import Spec
-from edgedistill.step import Step, StepKind, key_of
 from edgedistill.steps.kinds.judge_round import Judged
 from edgedistill.store import roles
 from edgedistill.store.data_inputs import DataInputs
@@ -19,9 +20,7 @@ from edgedistill.store.handle import Artifact
 from edgedistill.store.records.base import Record
 from edgedistill.store.records.files import Emulated, FileId, MadeFiles, Verified, VerifyId
 from edgedistill.store.records.models import Evaluation, Signals, TeacherChosen, TrainedModel
-
-from .estimates import Shapes
-from .keys import KeyContent
+from edgedistill.store.step import Step, StepKind, key_of
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from edgedistill import plugins
+from edgedistill.contracts import registry
 from edgedistill.contracts.model_shape import ModelShape
-from edgedistill.recipe import Recipe, Round, signals_of
-from edgedistill.signal_sizes import distribution_size, refuse_too_large
-from edgedistill.sources import Sources
+from edgedistill.planning.fingerprints import Sources
+from edgedistill.recipe.schema import Recipe, Round, signals_of
+from edgedistill.signals.sizes import distribution_size, refuse_too_large
 from edgedistill.steps.kinds import record_signals
 from edgedistill.store.records.models import FORM_OF
 
@@ -40,7 +40,7 @@ def estimate_models(recipe: Recipe, shapes: Shapes) -> tuple[ModelEstimate, ...]
 
 def depth(each: Round, shapes: Shapes) -> int | None:
     """A student's number of layers, or None when it can't be known yet (all of the teacher's are recorded then)."""
-    layers = plugins.student(each.student.init).layers
+    layers = registry.student(each.student.init).layers
     if layers is not None and (count := layers(each.student)) is not None:
         return count
     shape = shapes[each.id]
@@ -49,7 +49,7 @@ def depth(each: Round, shapes: Shapes) -> int | None:
 
 def live_signals(recipe: Recipe, sources: Sources, each: Round, shapes: Shapes) -> dict[str, str]:
     """What a round's teacher gives while the student trains instead of being recorded, each with the reason."""
-    needs = {need for stage in each.stages for need in plugins.needs(stage.losses)}
+    needs = {need for stage in each.stages for need in registry.needs(stage.losses)}
     found: dict[str, str] = {}
     if "attention" in needs:
         found["attention"] = "it grows with the square of the length"
@@ -74,7 +74,7 @@ def expected_size(
     Raises:
         UserError: where that is more than the recipe allows.
     """
-    shape, over_vocabulary = shapes.get(teacher), plugins.task(recipe.task.type).model.states is not None
+    shape, over_vocabulary = shapes.get(teacher), registry.task(recipe.task.type).model.states is not None
     known = sources.rounds[each.id].labels if each.data is not None else sources.labels
     classes = (shape.vocabulary if shape is not None else None) if over_vocabulary else known
     width = shape.hidden_size if shape is not None else None
@@ -111,7 +111,7 @@ def _estimate(name: str, origin: str, shape: ModelShape | None, recipe: Recipe) 
 def _file_bytes(recipe: Recipe, parameters: int | None) -> dict[str, int | None]:
     sizes: dict[str, int | None] = {}
     for each in recipe.quantize:
-        makers = [plugins.target(target).precisions for target in recipe.export.targets]
+        makers = [registry.target(target).precisions for target in recipe.export.targets]
         maker = next((own[each.precision] for own in makers if each.precision in own), None)
         sizes[each.precision] = round(parameters * maker.bytes_per_parameter) if parameters and maker else None
     return sizes

@@ -16,13 +16,14 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from edgedistill import plugins, process
+from edgedistill.contracts import registry
 from edgedistill.contracts.model_shape import ModelShape
-from edgedistill.memory import recall, remember
-from edgedistill.meta_sizes import FromNothing, Request
-from edgedistill.meta_sizes import shapes as built_here
-from edgedistill.recipe import Recipe, StudentSpec, source_of
-from edgedistill.sources import Sources
+from edgedistill.models.meta_sizes import FromNothing, Request
+from edgedistill.models.meta_sizes import shapes as built_here
+from edgedistill.planning.fingerprints import Sources
+from edgedistill.recipe.schema import Recipe, StudentSpec, source_of
+from edgedistill.system import process
+from edgedistill.system.memory import recall, remember
 
 _TIMEOUT_SECONDS = 120.0
 _MEMORY = "shapes.json"
@@ -55,7 +56,7 @@ def requests(recipe: Recipe, sources: Sources) -> dict[str, Request]:
     if (teacher := _teacher(recipe, sources)) is not None:
         found["teacher"] = teacher
     for each in recipe.rounds:
-        if plugins.student(each.student.init).planned is None:
+        if registry.student(each.student.init).planned is None:
             continue
         source = source_of(each.student)
         before = found.get(source) if source is not None else _loaded(recipe, sources.config(each.student))
@@ -78,8 +79,8 @@ def shapes(wanted: Mapping[str, Request], *, here: bool = False) -> dict[str, Mo
 
 def _key(request: Request) -> str:
     """Of all that decides the shape: the request, the code of its plug-ins, the library that builds the model."""
-    students = [plugins.student(str(given["init"])).version for given in request["students"]]
-    versions = [*students, plugins.version("tasks", request["task"]), importlib.metadata.version("transformers")]
+    students = [registry.student(str(given["init"])).version for given in request["students"]]
+    versions = [*students, registry.version("tasks", request["task"]), importlib.metadata.version("transformers")]
     return hashlib.sha256(json.dumps([request, versions]).encode()).hexdigest()
 
 
@@ -93,7 +94,7 @@ def _read(remembered: object) -> ModelShape | None:
 def _ask(missing: Mapping[str, Request]) -> dict[str, ModelShape | None]:
     try:
         done = subprocess.run(
-            process.python(Path(sys.executable), "-m", "edgedistill.meta_sizes"),
+            process.python(Path(sys.executable), "-m", "edgedistill.models.meta_sizes"),
             input=json.dumps(missing),
             capture_output=True,
             text=True,
@@ -112,7 +113,7 @@ def _teacher(recipe: Recipe, sources: Sources) -> Request | None:
     architecture = recipe.teacher.scratch
     if architecture is None:
         return _loaded(recipe, sources.config(recipe.teacher), sources.labels)
-    if not plugins.task(recipe.task.type).data.tokens:
+    if not registry.task(recipe.task.type).data.tokens:
         return None  # its inputs are as large as the data's
     scratch: FromNothing = {
         "architecture": architecture.model_dump(mode="json"),

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, cast
 
-from edgedistill import augmentation, plugins, references
-from edgedistill.augment_spec import AugmentSpec
-from edgedistill.recipe import DataSource
-from edgedistill.sources import Sources
+from edgedistill.contracts import registry
+from edgedistill.data import views
+from edgedistill.planning.fingerprints import Sources
+from edgedistill.recipe import references
+from edgedistill.recipe.augment import AugmentSpec
+from edgedistill.recipe.schema import DataSource
 from edgedistill.spec import ModelRef, NotInKey, PluginName, PrecisionName, Spec
 
 
@@ -53,7 +55,7 @@ class KeyContent:
                     return [value, self._named(mark.group, value)]
                 if isinstance(mark, PrecisionName):
                     target = str(getattr(settings, "target"))  # noqa: B009 - the field that the mark promises
-                    return [value, plugins.target(target).precisions[value].version]
+                    return [value, registry.target(target).precisions[value].version]
         return value
 
     def _named(self, group: str, name: str) -> object:
@@ -65,7 +67,7 @@ class KeyContent:
     def _version_of(self, spec: Spec) -> object:
         """Name and version of the plug-in whose spec this is; None for any other spec."""
         if isinstance(spec, AugmentSpec):
-            return ["augmentation", augmentation.VERSION]
+            return ["augmentation", views.VERSION]
         found = self._specs.get(type(spec))
         return None if found is None else [*found, _version(*found)]
 
@@ -73,8 +75,8 @@ class KeyContent:
     def _specs(self) -> Mapping[type, tuple[str, str]]:
         """Which plug-in each loss's and student's spec belongs to."""
         groups: tuple[Literal["tasks", "losses", "students"], ...] = ("tasks", "losses", "students")
-        return {spec: (group, name) for group in groups for name, spec in plugins.specs(group).items()}
+        return {spec: (group, name) for group in groups for name, spec in registry.specs(group).items()}
 
 
 def _version(group: str, name: str) -> int:
-    return plugins.version(cast(Literal["tasks", "losses", "students", "quantizers", "exporters"], group), name)
+    return registry.version(cast(Literal["tasks", "losses", "students", "quantizers", "exporters"], group), name)

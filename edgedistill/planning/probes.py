@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from edgedistill.recipe import LossSpec, Recipe, Round, Schedule, source_of, teacher_of
+from edgedistill.planning.draft import Draft
+from edgedistill.recipe.schema import LossSpec, Recipe, Round, Schedule, source_of, teacher_of
 from edgedistill.steps.kinds import probe_model
 from edgedistill.steps.kinds.probe_model import ProbedModel
-
-from .draft import Draft
 
 
 def plan_probes(draft: Draft) -> None:

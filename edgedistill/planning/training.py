@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from edgedistill import plugins
+from edgedistill.contracts import registry
 from edgedistill.contracts.layer_maps import LayerMap
 from edgedistill.contracts.loss import Need
-from edgedistill.data_fingerprint import pinned
-from edgedistill.recipe import (
+from edgedistill.data.fingerprint import pinned
+from edgedistill.planning.draft import Arm, Draft
+from edgedistill.planning.estimates import depth, expected_size, live_signals
+from edgedistill.planning.probes import plan_probes
+from edgedistill.recipe.schema import (
     DataSpec,
     LossSpec,
     Place,
@@ -39,10 +42,6 @@ from edgedistill.store.data_inputs import DataInputs
 from edgedistill.store.handle import Artifact
 from edgedistill.store.records.data import PreparedSplit, TokenisedData
 from edgedistill.store.records.models import FORM_OF, SIGNAL_OF, Signal, Signals, TeacherChosen, TrainedModel
-
-from .draft import Arm, Draft
-from .estimates import depth, expected_size, live_signals
-from .probes import plan_probes
 
 
 def plan_teacher(draft: Draft) -> None:
@@ -203,7 +202,7 @@ def _plan_signals(draft: Draft, each: Round, arm: Arm, live: Mapping[str, str]) 
             losses = [loss for other in sharing for loss in other.losses]
             for teacher in each.teachers():
                 for need in _RECORDED:
-                    readers = [loss for loss in losses if need in plugins.loss(loss.kind).needs]
+                    readers = [loss for loss in losses if need in registry.loss(loss.kind).needs]
                     wanted = SignalId(_signal(draft, each, need), teacher, place)
                     if not readers or need in live or wanted in planned.signals:
                         continue
@@ -265,12 +264,12 @@ def _signal(draft: Draft, each: Round, need: Need) -> Signal:
 
 def _temperatures(readers: Sequence[LossSpec]) -> tuple[float, ...]:
     """Those at which these losses compare distributions."""
-    found = ((plugins.loss(loss.kind).temperature, loss) for loss in readers)
+    found = ((registry.loss(loss.kind).temperature, loss) for loss in readers)
     return tuple(sorted({temperature(loss) for temperature, loss in found if temperature is not None}))
 
 
 def _layers(loss: LossSpec) -> LayerMap:
-    layers = plugins.loss(loss.kind).layers
+    layers = registry.loss(loss.kind).layers
     assert layers is not None, "the registry has no loss over hidden states without"
     return layers(loss)
 
@@ -364,7 +363,7 @@ def show_teachers(teacher: Teachers | TeacherChoice) -> str:
 
 def _untaught(each: Round) -> Round:
     """The same student, data and number of steps with hard labels only; what the losses were changes nothing of it."""
-    hard_label = plugins.loss("hard_label").spec(kind="hard_label")
+    hard_label = registry.loss("hard_label").spec(kind="hard_label")
     plain = {"losses": (hard_label,), "errors": None, "teacher_errors": 1.0}
     stages = tuple(stage.model_copy(update=plain) for stage in each.stages)
     return each.model_copy(update={"stages": stages, "teacher": "none"})

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgedistill.chance import against_chance
+from edgedistill.evaluation.chance import against_chance
 from edgedistill.evaluation.figures import Judging
-from edgedistill.recipe import teacher_of
-from edgedistill.results import RESULTS_SCHEMA, DataResult, Flip, Results, StopResult
+from edgedistill.evaluation.results import RESULTS_SCHEMA, DataResult, Flip, Results, StopResult
+from edgedistill.recipe.schema import teacher_of
+from edgedistill.report.devices import HOST, candidate_result
+from edgedistill.report.models import changes_of, error_texts, round_result, teacher_result
+from edgedistill.report.warnings import candidate_warnings, chance_warnings, warnings
 from edgedistill.version import __version__
 
-from .devices import HOST, candidate_result
-from .models import changes_of, error_texts, round_result, teacher_result
-from .warnings import candidate_warnings, chance_warnings, warnings
-
 if TYPE_CHECKING:
-    from edgedistill.chance import AgainstChance
-    from edgedistill.error_changes import ErrorChanges
-
-    from .run_files import RunFiles
+    from edgedistill.evaluation.chance import AgainstChance
+    from edgedistill.evaluation.error_changes import ErrorChanges
+    from edgedistill.report.run_files import RunFiles
 
 
 def collect(files: RunFiles) -> Results:

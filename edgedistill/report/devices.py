@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgedistill.candidates import timed
-from edgedistill.results import CandidateResult, EmulatedResult, UnmeasuredResult
+from edgedistill.evaluation.results import CandidateResult, EmulatedResult, UnmeasuredResult
+from edgedistill.exporting.candidates import timed
 
 if TYPE_CHECKING:
-    from edgedistill.candidates import Candidate
     from edgedistill.evaluation.figures import Judging
-
-    from .run_files import RunFiles
+    from edgedistill.exporting.candidates import Candidate
+    from edgedistill.report.run_files import RunFiles
 
 HOST = "h1"
 

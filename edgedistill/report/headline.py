@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgedistill.results import CandidateResult, Results
+from edgedistill.evaluation.results import CandidateResult, Results
 
 
 @dataclass(frozen=True)

@@ -8,20 +8,19 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from edgedistill.contracts.metric import Direction
+from edgedistill.evaluation.results import Results, RoundResult, TeacherResult
 from edgedistill.evaluation.wording import drop_word, heading
-from edgedistill.recipe import Limits, SelectSpec
-from edgedistill.results import Results, RoundResult, TeacherResult
+from edgedistill.recipe.schema import Limits, SelectSpec
+from edgedistill.report import formatting
+from edgedistill.report.headline import headline, times_faster, times_smaller
+from edgedistill.report.markdown import EMULATED, OWN_MODEL_TYPE, REDUCED, runtime_sizes
+from edgedistill.report.metric_plot import metric_against_latency
+from edgedistill.report.naming import short_names
+from edgedistill.report.rounds_plot import metric_over_rounds
+from edgedistill.report.runtimes_plot import latency_by_runtime
+from edgedistill.report.spread import spread
+from edgedistill.report.training_plot import training_curves
 from edgedistill.store.records.models import EpochRecord
-
-from . import formatting
-from .headline import headline, times_faster, times_smaller
-from .markdown import EMULATED, OWN_MODEL_TYPE, REDUCED, runtime_sizes
-from .metric_plot import metric_against_latency
-from .naming import short_names
-from .rounds_plot import metric_over_rounds
-from .runtimes_plot import latency_by_runtime
-from .spread import spread
-from .training_plot import training_curves
 
 FLIPS_SHOWN = 50
 _FORMATS = (

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edgedistill.evaluation.wording import drop_word, heading
-from edgedistill.results import (
+from edgedistill.evaluation.results import (
     CandidateResult,
     EmulatedResult,
     Results,
@@ -14,10 +13,10 @@ from edgedistill.results import (
     TeacherResult,
     UnmeasuredResult,
 )
-
-from . import formatting as f
-from .headline import headline, times_smaller
-from .spread import spread
+from edgedistill.evaluation.wording import drop_word, heading
+from edgedistill.report import formatting as f
+from edgedistill.report.headline import headline, times_smaller
+from edgedistill.report.spread import spread
 
 EMULATED = (
     "The same files on the kernels of another processor, which round otherwise. Emulation tells nothing of time, so "

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgedistill.contracts.metric import signed
+from edgedistill.evaluation.results import CandidateResult, Results
 from edgedistill.evaluation.wording import axis
-from edgedistill.recipe import Limits
-from edgedistill.results import CandidateResult, Results
-
-from . import formatting
-from .labels import Box, Mark, place
-from .naming import short_names
-from .svg import GRID, INK, MUTED, SERIES, SHADE, style, to_svg
+from edgedistill.recipe.schema import Limits
+from edgedistill.report import formatting
+from edgedistill.report.labels import Box, Mark, place
+from edgedistill.report.naming import short_names
+from edgedistill.report.svg import GRID, INK, MUTED, SERIES, SHADE, style, to_svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

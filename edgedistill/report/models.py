@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgedistill.clients import loads_in
-from edgedistill.error_changes import ErrorChanges, error_changes
-from edgedistill.recipe import teacher_of
-from edgedistill.results import (
+from edgedistill.evaluation.error_changes import ErrorChanges, error_changes
+from edgedistill.evaluation.results import (
     ErrorCounts,
     ErrorText,
     Estimate,
@@ -20,15 +18,16 @@ from edgedistill.results import (
     SeedResult,
     TeacherResult,
 )
-from edgedistill.statistics import auroc, auroc_interval
+from edgedistill.evaluation.statistics import auroc, auroc_interval
+from edgedistill.models.clients import loads_in
+from edgedistill.recipe.schema import teacher_of
 
 if TYPE_CHECKING:
     from edgedistill.contracts.answers import Answers, References
     from edgedistill.contracts.judge import Confidence
     from edgedistill.evaluation.figures import Judging
-    from edgedistill.recipe import Round
-
-    from .run_files import Questions, RunFiles
+    from edgedistill.recipe.schema import Round
+    from edgedistill.report.run_files import Questions, RunFiles
 
 ERRORS_SHOWN = 20
 """Texts of each kind of error and round that are kept."""

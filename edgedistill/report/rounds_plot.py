@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from edgedistill.evaluation.results import Results
 from edgedistill.evaluation.wording import axis
-from edgedistill.results import Results
-
-from . import formatting
-from .svg import GRID, INK, MUTED, SERIES, style, to_svg
+from edgedistill.report import formatting
+from edgedistill.report.svg import GRID, INK, MUTED, SERIES, style, to_svg
 
 
 def metric_over_rounds(results: Results) -> str:

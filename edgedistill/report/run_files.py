@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgedistill import plugins
-from edgedistill.artifacts import Failure
+from edgedistill.contracts import registry
 from edgedistill.contracts.answers import Answers
-from edgedistill.data import PreparedData
-from edgedistill.model_files import ModelFiles, read_files
-from edgedistill.results import Difference, HostResult, JudgementResult, TrialResult
-from edgedistill.signals import Shards
+from edgedistill.data.prepared import PreparedData
+from edgedistill.evaluation.results import Difference, HostResult, JudgementResult, TrialResult
+from edgedistill.exporting.files import ModelFiles, read_files
+from edgedistill.signals.recorded import Shards
+from edgedistill.store.artifacts import Failure
 from edgedistill.store.data_inputs import DataInputs
 
 if TYPE_CHECKING:
     from edgedistill.arrays import Floats, Integers
-    from edgedistill.candidates import Candidate
     from edgedistill.contracts.answers import References
-    from edgedistill.select import Verdict
+    from edgedistill.evaluation.selection import Verdict
+    from edgedistill.exporting.candidates import Candidate
     from edgedistill.steps.kinds.report import Inputs, Settings
     from edgedistill.store.records.data import SplitFacts
     from edgedistill.store.records.files import Emulated, Measurement, Verified
@@ -48,14 +48,14 @@ class RunFiles:
 
     def __init__(self, settings: Settings, inputs: Inputs) -> None:
         self.settings, self._inputs = settings, inputs
-        self.judge = plugins.task(settings.task.type).judge
+        self.judge = registry.task(settings.task.type).judge
         self._questions: dict[tuple[str | None, str], Questions] = {}
 
     def questions(self, split: str, round_id: str | None = None) -> Questions:
         """A split of the recipe's data, or of a round's own."""
         if (round_id, split) not in self._questions:
             given = self._inputs.data if round_id is None else self._inputs.own_data[round_id]
-            data, task = PreparedData.of(given), plugins.task(self.settings.task.type)
+            data, task = PreparedData.of(given), registry.task(self.settings.task.type)
             rows = data.rows(split)
             self._questions[round_id, split] = Questions(
                 split,
@@ -69,7 +69,7 @@ class RunFiles:
         """The right answers of a set from elsewhere, as far as it has labels that training knows."""
         assert self._inputs.elsewhere is not None, "a set from elsewhere is prepared by a step"
         items = PreparedData.of(DataInputs(self._inputs.elsewhere)).items(name)
-        return plugins.task(self.settings.task.type).data.references(items)
+        return registry.task(self.settings.task.type).data.references(items)
 
     def was_evaluated(self, model: str) -> bool:
         """Whether the run has such a model."""

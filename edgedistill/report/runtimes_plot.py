@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from edgedistill.results import CandidateResult, Results
-
-from . import formatting
-from .svg import GRID, INK, MUTED, SERIES, style, to_svg
+from edgedistill.evaluation.results import CandidateResult, Results
+from edgedistill.report import formatting
+from edgedistill.report.svg import GRID, INK, MUTED, SERIES, style, to_svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgedistill.contracts.metric import Direction, signed
-from edgedistill.results import RoundResult
-
-from .formatting import difference, metric
+from edgedistill.evaluation.results import RoundResult
+from edgedistill.report.formatting import difference, metric
 
 
 @dataclass(frozen=True)

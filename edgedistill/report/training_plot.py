@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 from edgedistill.contracts.metric import Direction, signed
 from edgedistill.evaluation.wording import axis, in_words
+from edgedistill.report import formatting
+from edgedistill.report.svg import GRID, INK, MUTED, SERIES, style, to_svg
 from edgedistill.store.records.models import EpochRecord
-
-from . import formatting
-from .svg import GRID, INK, MUTED, SERIES, style, to_svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

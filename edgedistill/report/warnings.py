@@ -7,22 +7,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgedistill import plugins
-from edgedistill.chance import AgainstChance
+from edgedistill.contracts import registry
 from edgedistill.contracts.metric import signed
+from edgedistill.evaluation.advice import RoundFigures, remedies
+from edgedistill.evaluation.chance import AgainstChance
+from edgedistill.evaluation.results import CandidateResult, EmulatedResult, HostResult, RoundResult, UnmeasuredResult
 from edgedistill.evaluation.wording import in_words
 from edgedistill.measuring.judged import BATCHED
-from edgedistill.recipe import teacher_of
-from edgedistill.remedies import RoundFigures, remedies
-from edgedistill.results import CandidateResult, EmulatedResult, HostResult, RoundResult, UnmeasuredResult
-
-from . import formatting as f
+from edgedistill.recipe.schema import teacher_of
+from edgedistill.report import formatting as f
 
 if TYPE_CHECKING:
     from edgedistill.evaluation.figures import Judging
-    from edgedistill.recipe import Round
-
-    from .run_files import RunFiles
+    from edgedistill.recipe.schema import Round
+    from edgedistill.report.run_files import RunFiles
 
 
 def warnings(
@@ -107,7 +105,7 @@ def _figures(each: Round, files: RunFiles, judging: Judging, found: RoundResult)
     """What the run knows of a round that did not gain."""
     last = [epoch.metric for epoch in files.training(each.id).last_stage]
     losses = [loss for stage in each.stages for loss in stage.losses]
-    temperatures = [plugins.loss(loss.kind).temperature for loss in losses]
+    temperatures = [registry.loss(loss.kind).temperature for loss in losses]
     known = (of(loss) for of, loss in zip(temperatures, losses, strict=True) if of is not None)
     temperature = next(known, None)
     teachers = each.teachers() if each.data is None else (teacher_of(each),)

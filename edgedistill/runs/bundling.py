@@ -7,15 +7,14 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from edgedistill import artifacts
-from edgedistill.artifacts import Published
 from edgedistill.bundling.layout import HASHES, is_bundle
 from edgedistill.errors import UserError
-from edgedistill.results import load_results
+from edgedistill.evaluation.results import load_results
 from edgedistill.steps import bundle as step
 from edgedistill.steps.kinds import bundle as kind
 from edgedistill.steps.kinds import report
-from edgedistill.store import roles
+from edgedistill.store import artifacts, roles
+from edgedistill.store.artifacts import Published
 from edgedistill.store.listing import Listing, store_of
 
 

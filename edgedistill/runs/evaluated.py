@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edgedistill import plugins
+from edgedistill.contracts import registry
 from edgedistill.contracts.answers import Answers, References
 from edgedistill.planning import Outputs, Plan
-from edgedistill.recipe import Recipe
+from edgedistill.recipe.schema import Recipe
 from edgedistill.steps.kinds import evaluate, probe_model
 from edgedistill.store.records.models import TrainedModel
 
@@ -59,10 +59,10 @@ class EvaluatedRun:
 
     def references(self, split: str = "test") -> References:
         """The right answers of a split."""
-        from edgedistill.data import PreparedData
+        from edgedistill.data.prepared import PreparedData
 
         items = PreparedData.of(self.outputs.data["teacher"].reading(split)).items(split)
-        return plugins.task(self.recipe.task.type).data.references(items)
+        return registry.task(self.recipe.task.type).data.references(items)
 
     def answers(self, model: str, rows: Sequence[Mapping[str, str]]) -> Answers:
         """What a model says of rows that are in no split.
@@ -73,11 +73,11 @@ class EvaluatedRun:
         from datasets import Dataset
 
         from edgedistill.contracts.task import Encoder
-        from edgedistill.data import encode
-        from edgedistill.inference import predict
-        from edgedistill.models import load_model, load_tokenizer
+        from edgedistill.data.prepared import encode
+        from edgedistill.models.loading import load_model, load_tokenizer
+        from edgedistill.signals.inference import predict
 
-        task = plugins.task(self.recipe.task.type)
+        task = registry.task(self.recipe.task.type)
         folder = self.model_folder(model)
         tokenizer = load_tokenizer(folder)
         columns = {key: key for key in task.data.columns.known if key in rows[0] or key == task.data.columns.labels}

@@ -10,12 +10,12 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from edgedistill import environments
 from edgedistill.arrays import Array, Arrays, Floats
 from edgedistill.contracts.driver import Port, PortNames, feeds_of
+from edgedistill.contracts.packages import Packages
 from edgedistill.contracts.runtime import Runtime
 from edgedistill.errors import EdgedistillError
-from edgedistill.packages import Packages
+from edgedistill.isolation import environments
 from edgedistill.runtimes._browser import chromium, transformers_js
 from edgedistill.runtimes._browser.page import Page
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from edgedistill.arrays import Array, Arrays
 from edgedistill.contracts.driver import Port, PortNames, feeds_of, named
+from edgedistill.contracts.packages import Packages
 from edgedistill.contracts.runtime import Runtime
 from edgedistill.errors import EdgedistillError
-from edgedistill.packages import Packages
 from edgedistill.runtimes._executorch import plan
 
 BACKEND = "XnnpackBackend"

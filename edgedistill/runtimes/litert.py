@@ -10,9 +10,9 @@ import numpy as np
 
 from edgedistill.arrays import Array, Arrays, Integers
 from edgedistill.contracts.driver import Port, PortNames, feeds_of, named
+from edgedistill.contracts.packages import Packages
 from edgedistill.contracts.runtime import Runtime
 from edgedistill.errors import EdgedistillError
-from edgedistill.packages import Packages
 
 _DELEGATE = "DELEGATE"
 _PRODUCTS = frozenset(("BATCH_MATMUL", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"))

@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from edgedistill.contracts.driver import PortNames
-from edgedistill.emulation.session import EmulatedGraph
-from edgedistill.packages import Packages
+from edgedistill.contracts.packages import Packages
+from edgedistill.isolation.emulation.session import EmulatedGraph
 from edgedistill.runtimes import litert
 
 MACHINE = "aarch64"

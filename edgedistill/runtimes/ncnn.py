@@ -11,9 +11,9 @@ import numpy as np
 
 from edgedistill.arrays import Array, Arrays
 from edgedistill.contracts.driver import Port, PortNames, feeds_of
+from edgedistill.contracts.packages import Packages
 from edgedistill.contracts.runtime import Runtime
 from edgedistill.errors import EdgedistillError
-from edgedistill.packages import Packages
 
 REDUCED = ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic", "use_bf16_packed", "use_bf16_storage")
 """What ncnn does by default where the CPU can: the figures would not be those of the file."""

@@ -8,9 +8,9 @@ from typing import Protocol
 
 from edgedistill.arrays import Array, Arrays
 from edgedistill.contracts.driver import Port, PortNames, feeds_of
+from edgedistill.contracts.packages import Packages
 from edgedistill.contracts.runtime import Runtime
 from edgedistill.errors import EdgedistillError
-from edgedistill.packages import Packages
 
 PROVIDER = "CPUExecutionProvider"
 _TYPES: Mapping[str, str] = {"float": "float32", "double": "float64"}

@@ -10,9 +10,9 @@ import numpy as np
 
 from edgedistill.arrays import Array, Arrays
 from edgedistill.contracts.driver import Port, PortNames, feeds_of
+from edgedistill.contracts.packages import Packages
 from edgedistill.contracts.runtime import Runtime
 from edgedistill.errors import EdgedistillError
-from edgedistill.packages import Packages
 
 if TYPE_CHECKING:
     import openvino

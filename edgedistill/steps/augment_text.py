@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgedistill import plugins
-from edgedistill.augment_spec import AugmentSpec
-from edgedistill.augmentation import joined, masked, partners, view
-from edgedistill.seeds import derive
-from edgedistill.step import Context
+from edgedistill.contracts import registry
+from edgedistill.data.views import joined, masked, partners, view
+from edgedistill.recipe.augment import AugmentSpec
+from edgedistill.steps.kinds.augment_text import Inputs, Settings
 from edgedistill.store.data_inputs import DataInputs
 from edgedistill.store.records.data import TokenisedData
-
-from .kinds.augment_text import Inputs, Settings
+from edgedistill.store.step import Context
+from edgedistill.training.seeds import derive
 
 if TYPE_CHECKING:
     from edgedistill.contracts.task import Task
@@ -26,13 +25,13 @@ _TOP, _BATCH = 20, 64
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> TokenisedData:
     """Publish what the data step does, for the views of these splits only."""
-    from edgedistill.data import ITEMS, PreparedData, encode, save_table
-    from edgedistill.models import load_tokenizer
-    from edgedistill.tokenizer_files import save_tokenizer
+    from edgedistill.data.prepared import ITEMS, PreparedData, encode, save_table
+    from edgedistill.models.loading import load_tokenizer
+    from edgedistill.models.tokenizer_files import save_tokenizer
 
     # The views are made in the words and with the mask token of the first tokenizer, so that all models see the same.
     first, own = PreparedData.of(inputs.data), PreparedData.of(DataInputs(inputs.tokens))
-    task: Task = plugins.task(settings.task)
+    task: Task = registry.task(settings.task)
     tokenizer = load_tokenizer(own.tokenizer)
     mask_token = str(load_tokenizer(first.tokenizer).mask_token)
     encoder = own.encoder()
@@ -75,7 +74,7 @@ class Replacer:
     def __init__(self, augment: AugmentSpec) -> None:
         from transformers import AutoModelForMaskedLM
 
-        from edgedistill.models import load_model, load_tokenizer
+        from edgedistill.models.loading import load_model, load_tokenizer
 
         assert augment.masked_lm is not None
         self.share = augment.replace

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgedistill.errors import UserError
-from edgedistill.results import load_results
-from edgedistill.step import Context
+from edgedistill.evaluation.results import load_results
+from edgedistill.steps.kinds.bundle import Inputs, Settings
 from edgedistill.store.records.closing import Bundled
-
-from .kinds.bundle import Inputs, Settings
+from edgedistill.store.step import Context
 
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> Bundled:
@@ -29,7 +28,7 @@ def write(settings: Settings, inputs: Inputs, candidate: str, folder: Path, scra
         UserError: a candidate that the run doesn't have, or that could not be made or measured.
     """
     from edgedistill.bundling.write import Material, write_bundle
-    from edgedistill.data import PreparedData
+    from edgedistill.data.prepared import PreparedData
 
     results = load_results(inputs.report.path(inputs.report.record.results))
     measured = [each.id for each in results.measured]

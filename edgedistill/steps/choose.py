@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgedistill import plugins
-from edgedistill.select import Figures, Primary, choose
-from edgedistill.step import Context
-
-from .kinds.choose import Chosen, Inputs, Settings
+from edgedistill.contracts import registry
+from edgedistill.evaluation.selection import Figures, Primary, choose
+from edgedistill.steps.kinds.choose import Chosen, Inputs, Settings
+from edgedistill.store.step import Context
 
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> Chosen:
     """Publish nothing but the record."""
-    metric = plugins.task(settings.task.type).judge.metrics[settings.task.metric]
+    metric = registry.task(settings.task.type).judge.metrics[settings.task.metric]
     teacher = inputs.teacher.record.value
     figures = []
     for row in settings.candidates:

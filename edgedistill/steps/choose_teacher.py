@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgedistill import plugins
-from edgedistill.recipe import flat
-from edgedistill.step import Context
+from edgedistill.contracts import registry
+from edgedistill.recipe.schema import flat
+from edgedistill.steps.kinds.choose_teacher import Inputs, Settings
 from edgedistill.store.records.models import TeacherChosen, Trial
-
-from .kinds.choose_teacher import Inputs, Settings
+from edgedistill.store.step import Context
 
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> TeacherChosen:
     """Publish nothing but the record: the chosen teacher (the first of equals), and each trial's metric."""
-    metric = plugins.task(settings.task.type).judge.metrics[settings.task.metric]
+    metric = registry.task(settings.task.type).judge.metrics[settings.task.metric]
     trials = tuple(
         Trial(teacher=flat(option), metric=trial.record.kept_metric(metric.direction))
         for option, trial in zip(settings.options, inputs.trials, strict=True)

@@ -8,16 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgedistill import plugins
-from edgedistill.packed_top_k import PackedTopK
-from edgedistill.recipe import ErrorWeights, Place, Stage
-from edgedistill.seeds import derive
-from edgedistill.step import Context
+from edgedistill.contracts import registry
+from edgedistill.recipe.schema import ErrorWeights, Place, Stage
+from edgedistill.signals.packed_top_k import PackedTopK
+from edgedistill.steps.kinds.distil import Inputs, Settings, SignalId
 from edgedistill.store.data_inputs import DataInputs
 from edgedistill.store.handle import Artifact
 from edgedistill.store.records.models import EpochRecord, Signals, TrainedModel
-
-from .kinds.distil import Inputs, Settings, SignalId
+from edgedistill.store.step import Context
+from edgedistill.training.seeds import derive
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -26,10 +25,10 @@ if TYPE_CHECKING:
     from edgedistill.contracts.answers import Answers, References
     from edgedistill.contracts.items import Items
     from edgedistill.contracts.task import Task
-    from edgedistill.data import PreparedData
-    from edgedistill.soft_targets import LogitSignal, SoftTargets
-    from edgedistill.trainee import Trainee
-    from edgedistill.training import TrainingData
+    from edgedistill.data.prepared import PreparedData
+    from edgedistill.signals.soft_targets import LogitSignal, SoftTargets
+    from edgedistill.training.loop import TrainingData
+    from edgedistill.training.trainee import Trainee
 
 _PROBE_ITEMS = 512
 
@@ -39,13 +38,13 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> T
     settings = _with_chosen_teacher(settings, inputs)
     import torch
 
-    from edgedistill.data import PreparedData
-    from edgedistill.trainee import attention_shown, dropout_at
-    from edgedistill.training import StageRequest, TrainingData, labelled, steps_an_epoch, train_stage
-    from edgedistill.training_record import judge, save_trained
+    from edgedistill.data.prepared import PreparedData
+    from edgedistill.training.loop import StageRequest, TrainingData, labelled, steps_an_epoch, train_stage
+    from edgedistill.training.record import judge, save_trained
+    from edgedistill.training.trainee import attention_shown, dropout_at
 
     data = PreparedData.of(inputs.data)
-    task = plugins.task(settings.task.type)
+    task = registry.task(settings.task.type)
     torch.manual_seed(derive(settings.seed, settings.round.id, "weights"))
     student = _student(settings, inputs, data)
     judged = judge(task, settings.task.metric, data.items("validation"))
@@ -85,18 +84,18 @@ def _with_chosen_teacher(settings: Settings, inputs: Inputs) -> Settings:
 
 def _trainee(stage: Stage, settings: Settings, inputs: Inputs, student: PreTrainedModel, data: PreparedData) -> Trainee:
     """The student with the stage's loss terms, and with the teacher itself when signals are live."""
-    from edgedistill.round_models import with_losses
+    from edgedistill.training.round_models import with_losses
 
-    task = plugins.task(settings.task.type)
+    task = registry.task(settings.task.type)
     taught = [] if settings.control else settings.round.teachers()
     teachers = [_folder(inputs.teachers[name]) for name in taught]
     return with_losses(stage.losses, task, student, teachers, frozenset(settings.live), data)
 
 
 def _student(settings: Settings, inputs: Inputs, data: PreparedData) -> PreTrainedModel:
-    from edgedistill.round_models import untrained_student
+    from edgedistill.training.round_models import untrained_student
 
-    task = plugins.task(settings.task.type)
+    task = registry.task(settings.task.type)
     source = _folder(inputs.source) if inputs.source is not None else None
     seed = derive(settings.seed, settings.round.id, "probe")
     return untrained_student(settings.round.student, task, source, data, seed, probe_items=_PROBE_ITEMS)
@@ -108,14 +107,14 @@ def _folder(artifact: Artifact[TrainedModel]) -> Path:
 
 def _stage_data(stage: Stage, settings: Settings, inputs: Inputs, data: PreparedData) -> TrainingData:
     """The stage's items with the recorded signals of this round's teachers, and with how much each example counts."""
-    from edgedistill.signals import Shards, load_hidden
-    from edgedistill.soft_targets import LogitSignal
-    from edgedistill.training import TrainingData
+    from edgedistill.signals.recorded import Shards, load_hidden
+    from edgedistill.signals.soft_targets import LogitSignal
+    from edgedistill.training.loop import TrainingData
 
-    task = plugins.task(settings.task.type)
+    task = registry.task(settings.task.type)
     places = stage.places()
     plain = TrainingData.plain([_items(place, inputs, data) for place in places], task)
-    needs = plugins.needs(stage.losses)
+    needs = registry.needs(stage.losses)
     one = settings.round.teachers()[0]
     distributions, hidden, embeddings, weights, trust = [], [], [], [], []
     for place, references in zip(places, plain.references, strict=True):
@@ -142,8 +141,8 @@ def _stage_data(stage: Stage, settings: Settings, inputs: Inputs, data: Prepared
 
 def _soft_targets(teachers: Sequence[str], place: Place, inputs: Inputs) -> SoftTargets | None:
     """What the teachers said of the decisions of a place, in the form that was recorded; None where nothing was."""
-    from edgedistill.signals import Shards
-    from edgedistill.soft_targets import LogitSignal, StateSignal, TopKSignal
+    from edgedistill.signals.recorded import Shards
+    from edgedistill.signals.soft_targets import LogitSignal, StateSignal, TopKSignal
 
     logits = [files for teacher in teachers if (files := _recorded(SignalId("logits", teacher, place), inputs))]
     for teacher in teachers:
@@ -169,7 +168,7 @@ def _files(signals: Artifact[Signals]) -> tuple[Path, ...]:
 
 def _items(place: Place, inputs: Inputs, data: PreparedData) -> Items:
     """The items of a split, or of a stage's views of it."""
-    from edgedistill.data import PreparedData
+    from edgedistill.data.prepared import PreparedData
 
     if place.stage:
         data = PreparedData.of(DataInputs(inputs.views[place.stage]))
@@ -180,8 +179,8 @@ def _weights(
     errors: ErrorWeights, place: Place, task: Task, references: References, teacher: LogitSignal | None, inputs: Inputs
 ) -> Floats:
     """How much each example counts, by what the predecessor makes of it."""
-    from edgedistill.error_weights import example_weights
-    from edgedistill.signals import Shards
+    from edgedistill.signals.recorded import Shards
+    from edgedistill.training.error_weights import example_weights
 
     assert task.judge.error_weights is not None, "the recipe checks that the task knows errors"
     recorded = _recorded(SignalId("logits", errors.of, place), inputs)
@@ -198,7 +197,7 @@ def _weights(
 
 def _trust(weight: float, task: Task, references: References, teacher: LogitSignal | None) -> Floats | None:
     """How far the teacher is trusted on each decision."""
-    from edgedistill.error_weights import teacher_trust
+    from edgedistill.training.error_weights import teacher_trust
 
     if weight == 1.0 or teacher is None:
         return None
@@ -217,7 +216,7 @@ def _answers(task: Task, logits: Floats, references: References) -> Answers:
 
 def _trains_answers(stage: Stage, task: Task) -> bool:
     """Whether a stage's losses reach the head that answers; a task without logits answers with its last states."""
-    return task.model.logits is None or bool(plugins.needs(stage.losses) & {"labels", "logits"})
+    return task.model.logits is None or bool(registry.needs(stage.losses) & {"labels", "logits"})
 
 
 def _loss_names(stage: Stage) -> Iterator[tuple[str, float]]:

@@ -5,23 +5,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgedistill import plugins
+from edgedistill.contracts import registry
 from edgedistill.contracts.answers import Answers
-from edgedistill.model_files import read_files
-from edgedistill.step import Context
+from edgedistill.exporting.files import read_files
+from edgedistill.steps.kinds.emulate import Inputs, Settings
 from edgedistill.store.records.base import FileName, plain
 from edgedistill.store.records.files import Emulated
-
-from .kinds.emulate import Inputs, Settings
+from edgedistill.store.step import Context
 
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> Emulated:
     """Publish `validation.safetensors` and `test.safetensors`: answers to the items asked."""
-    from edgedistill.data import PreparedData
+    from edgedistill.data.prepared import PreparedData
     from edgedistill.measuring.device_model import DeviceModel
     from edgedistill.measuring.judged import Asked, answer_and_judge, fidelity_figures, some_examples
 
-    task = plugins.task(settings.task.type)
+    task = registry.task(settings.task.type)
     data, files = PreparedData.of(inputs.data), read_files(inputs.file)
     cpu, take = settings.emulation.cpu, settings.emulation.items
     validation, test = data.items("validation"), data.items("test")

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgedistill import plugins
-from edgedistill.step import Context
+from edgedistill.contracts import registry
+from edgedistill.steps.kinds.evaluate import Inputs, Settings
 from edgedistill.store.data_inputs import DataInputs
 from edgedistill.store.records.base import FileName
 from edgedistill.store.records.models import Evaluation
-
-from .kinds.evaluate import Inputs, Settings
+from edgedistill.store.step import Context
 
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> Evaluation:
     """Publish `SPLIT.safetensors` and `ood-NAME.safetensors` (answers)."""
-    from edgedistill.data import PreparedData
-    from edgedistill.inference import predict
-    from edgedistill.models import load_model
+    from edgedistill.data.prepared import PreparedData
+    from edgedistill.models.loading import load_model
+    from edgedistill.signals.inference import predict
 
-    task = plugins.task(settings.task.type)
+    task = registry.task(settings.task.type)
     folder_of_model = inputs.model.path(inputs.model.record.model)
     model = load_model(task.model.auto_class(), folder_of_model, None, head_required=True)
     items = PreparedData.of(inputs.data).items(settings.split)

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgedistill import plugins
+from edgedistill.contracts import registry
 from edgedistill.contracts.answers import Answers
-from edgedistill.model_files import read_files
-from edgedistill.step import Context
-
-from .kinds.judge_round import Inputs, Judged, Settings
+from edgedistill.exporting.files import read_files
+from edgedistill.steps.kinds.judge_round import Inputs, Judged, Settings
+from edgedistill.store.step import Context
 
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> Judged:
     """Publish nothing but the record."""
-    from edgedistill.data import PreparedData
-    from edgedistill.stop import FileFigures, judge
+    from edgedistill.data.prepared import PreparedData
+    from edgedistill.evaluation.stop import FileFigures, judge
 
-    task = plugins.task(settings.task.type)
+    task = registry.task(settings.task.type)
     metric = task.judge.metrics[settings.task.metric]
     references = task.data.references(PreparedData.of(inputs.data).items("validation"))
     teacher, student = (

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import JsonValue, TypeAdapter
 
-from edgedistill import environments, plugins
-from edgedistill.exporting import Order, Part, fill
+from edgedistill.contracts import registry
+from edgedistill.exporting.files import buckets_up_to, part_name, read_files
+from edgedistill.exporting.jobs import Order, Part, fill
+from edgedistill.isolation import environments
 from edgedistill.measuring.child import Child
 from edgedistill.measuring.judged import some_examples
-from edgedistill.model_files import buckets_up_to, part_name, read_files
 from edgedistill.spec import Spec
-from edgedistill.step import Context
+from edgedistill.steps.kinds.make_file import Inputs, Settings
 from edgedistill.store.records.base import FileName
 from edgedistill.store.records.files import MadeComponent, MadeFiles, OpenedFile, ShapeChecked
-
-from .kinds.make_file import Inputs, Settings
+from edgedistill.store.step import Context
 
 if TYPE_CHECKING:
     from edgedistill.contracts.driver import Driver
@@ -34,11 +34,11 @@ _SAMPLES = 64
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> MadeFiles:
     """Publish the files."""
-    from edgedistill.data import PreparedData
-    from edgedistill.probing import special_tokens
+    from edgedistill.data.prepared import PreparedData
+    from edgedistill.training.probing import special_tokens
 
-    exporter = plugins.target(settings.target)
-    task = plugins.task(settings.task)
+    exporter = registry.target(settings.target)
+    task = registry.task(settings.task)
     how = exporter.precisions[settings.precision]
     data = PreparedData.of(inputs.data)
     driver: Driver = importlib.import_module(task.device).DRIVER
@@ -70,9 +70,9 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> M
     shortest = min(around + 1, data.max_length)
     order = Order(
         target=settings.target,
-        exporter=plugins.reference("exporters", settings.target),
+        exporter=registry.reference("exporters", settings.target),
         precision=settings.precision,
-        task=plugins.reference("tasks", settings.task),
+        task=registry.reference("tasks", settings.task),
         model=str(inputs.model.path(inputs.model.record.model)),
         samples=str(context.scratch / "samples.safetensors"),
         calibration=str(calibration) if calibration is not None else None,

@@ -6,16 +6,15 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgedistill import plugins
-from edgedistill.artifacts import Failure
+from edgedistill.contracts import registry
 from edgedistill.errors import EdgedistillError
-from edgedistill.machine import describe, versions
-from edgedistill.model_files import read_files
-from edgedistill.step import Context
+from edgedistill.exporting.files import read_files
+from edgedistill.steps.kinds.measure import Inputs, Settings
+from edgedistill.store.artifacts import Failure
 from edgedistill.store.records.base import FileName, plain
 from edgedistill.store.records.files import Latency, Measured, Measurement
-
-from .kinds.measure import Inputs, Settings
+from edgedistill.store.step import Context
+from edgedistill.system.machine import describe, versions
 
 if TYPE_CHECKING:
     from edgedistill.contracts.items import Items
@@ -27,11 +26,11 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> M
 
     What failed before is left out; what fails here is recorded, and the others go on.
     """
-    from edgedistill.data import PreparedData
+    from edgedistill.data.prepared import PreparedData
     from edgedistill.measuring.device_model import DeviceModel
     from edgedistill.measuring.latency import Timed, time_models
 
-    task = plugins.task(settings.task.type)
+    task = registry.task(settings.task.type)
     timeout_seconds = 60 * settings.measure.timeout_minutes
     rows = [row for row in settings.candidates if inputs.verified[row.verify_key].failure is None]
     (folder / "test").mkdir()

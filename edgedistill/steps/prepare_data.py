@@ -6,22 +6,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgedistill import plugins
+from edgedistill.contracts import registry
 from edgedistill.errors import UserError
-from edgedistill.step import Context
+from edgedistill.models.tokenizer_checks import check_split, refuse_more_tokens_than_rows
+from edgedistill.steps.kinds.prepare_data import Inputs, Settings
 from edgedistill.store.data_inputs import DataInputs
 from edgedistill.store.records.data import Duplicate, SplitFacts, TokenisedData
-from edgedistill.tokenizer_checks import check_split, refuse_more_tokens_than_rows
-
-from .kinds.prepare_data import Inputs, Settings
+from edgedistill.store.step import Context
 
 if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PreTrainedTokenizerBase
 
-    from edgedistill.class_order import Match
     from edgedistill.contracts.task import Task
-    from edgedistill.data import PreparedData
+    from edgedistill.data.class_order import Match
+    from edgedistill.data.prepared import PreparedData
 
 _SHOWN = 50
 """Of repeated texts, so many are kept."""
@@ -29,13 +28,13 @@ _SHOWN = 50
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> TokenisedData:
     """Publish `train/` (rows and items) and `tokenizer/`."""
-    from edgedistill import data as prepared
-    from edgedistill.class_order import renamed
-    from edgedistill.reading import described, read_rows, refuse_changed
-    from edgedistill.row_tables import Wanted
-    from edgedistill.tokenizer_files import save_tokenizer
+    from edgedistill.data import prepared
+    from edgedistill.data.class_order import renamed
+    from edgedistill.data.reading import described, read_rows, refuse_changed
+    from edgedistill.data.row_tables import Wanted
+    from edgedistill.models.tokenizer_files import save_tokenizer
 
-    task: Task = plugins.task(settings.task)
+    task: Task = registry.task(settings.task)
     source, names = settings.train, settings.labels
     name = described(source)
     read = task.data.columns
@@ -93,7 +92,7 @@ def publish_split(
     Raises:
         UserError: the tokenizer doesn't know the texts, or the model not the tokens.
     """
-    from edgedistill import data as prepared
+    from edgedistill.data import prepared
 
     encoder, warnings = data.encoder(), list[str]()
     items = prepared.encode(rows, task, encoder)
@@ -114,7 +113,7 @@ def publish_split(
 
 def _tokenizer(settings: Settings, rows: Dataset, columns: dict[str, str], task: Task) -> PreTrainedTokenizerBase:
     """The teacher's own tokenizer, or a WordPiece vocabulary learned from the training texts."""
-    from edgedistill.models import give_padding_token, load_tokenizer
+    from edgedistill.models.loading import give_padding_token, load_tokenizer
 
     if settings.tokenizer is not None:
         tokenizer = load_tokenizer(settings.tokenizer, settings.revision)
@@ -122,8 +121,8 @@ def _tokenizer(settings: Settings, rows: Dataset, columns: dict[str, str], task:
         if not tokenizer.is_fast:
             raise UserError(f"teacher.model: '{settings.tokenizer}' has no tokenizer.json; expected a fast tokenizer")
         return tokenizer
-    from edgedistill.data import each_row
-    from edgedistill.learned_vocabulary import learn_tokenizer
+    from edgedistill.data.prepared import each_row
+    from edgedistill.models.learned_vocabulary import learn_tokenizer
 
     texts = (task.data.show(row, columns) for row in each_row(rows))
     return learn_tokenizer(texts, settings.vocabulary or 2000, settings.max_length)
@@ -135,7 +134,7 @@ def _embedding_rows(model: str, revision: str, tokenizer: PreTrainedTokenizerBas
     Raises:
         UserError: the tokenizer has more tokens; or the teacher's files are not in order.
     """
-    from edgedistill.models import embedding_rows
+    from edgedistill.models.loading import embedding_rows
 
     rows = embedding_rows(task.model.auto_class(), model, revision)
     if rows is not None:
@@ -149,8 +148,8 @@ def _teacher_order(labels: list[str], model: str, revision: str, context: Contex
     Raises:
         UserError: its labels are not the data's.
     """
-    from edgedistill.class_order import teacher_order
-    from edgedistill.models import load_config
+    from edgedistill.data.class_order import teacher_order
+    from edgedistill.models.loading import load_config
 
     own = [str(name) for _, name in sorted(load_config(model, revision).id2label.items())]
     order, match = teacher_order(labels, own, model)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgedistill import plugins
-from edgedistill.step import Context
+from edgedistill.contracts import registry
+from edgedistill.steps.kinds.prepare_split import Inputs, Settings
+from edgedistill.steps.prepare_data import publish_split
 from edgedistill.store.records.data import PreparedSplit
-
-from .kinds.prepare_split import Inputs, Settings
-from .prepare_data import publish_split
+from edgedistill.store.step import Context
 
 if TYPE_CHECKING:
     from edgedistill.contracts.task import Task
@@ -18,11 +17,11 @@ if TYPE_CHECKING:
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> PreparedSplit:
     """Publish `SPLIT/` (rows and items); the rows are compared with every split that is an input."""
-    from edgedistill import data as prepared
-    from edgedistill.reading import described, read_rows, refuse_changed
-    from edgedistill.row_tables import Wanted
+    from edgedistill.data import prepared
+    from edgedistill.data.reading import described, read_rows, refuse_changed
+    from edgedistill.data.row_tables import Wanted
 
-    task: Task = plugins.task(settings.task)
+    task: Task = registry.task(settings.task)
     data, split = prepared.PreparedData.of(inputs.data), settings.split
     source, where, labelled = settings.source, f"data.{split}", split != "unlabeled"
     raw = read_rows(source, where, context.scratch / "cache", Wanted.of(task, data.columns, label=labelled))

@@ -12,14 +12,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgedistill import plugins, references
-from edgedistill.architectures import kind_of, suitable
-from edgedistill.recipe import Schedule
-from edgedistill.step import Context
+from edgedistill.contracts import registry
+from edgedistill.models.architectures import kind_of, suitable
+from edgedistill.recipe import references
+from edgedistill.recipe.schema import Schedule
+from edgedistill.steps.kinds.probe_model import Inputs, ProbedModel, Settings
 from edgedistill.store.data_inputs import DataInputs
 from edgedistill.store.records.models import Probe
-
-from .kinds.probe_model import Inputs, ProbedModel, Settings
+from edgedistill.store.step import Context
 
 if TYPE_CHECKING:
     import torch
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from edgedistill.contracts.batch import Batch
     from edgedistill.contracts.task import Task
-    from edgedistill.data import PreparedData
-    from edgedistill.probing import Subject
+    from edgedistill.data.prepared import PreparedData
+    from edgedistill.training.probing import Subject
 
 _IMPORTANCE_ITEMS = 8
 _SEED = 0
@@ -41,11 +41,11 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> P
     Raises:
         UserError: the model can't be made, or can't do what the run will ask.
     """
-    from edgedistill import probing
-    from edgedistill.data import PreparedData
-    from edgedistill.models import parameter_count, save_model
+    from edgedistill.data.prepared import PreparedData
+    from edgedistill.models.loading import parameter_count, save_model
+    from edgedistill.training import probing
 
-    task: Task = plugins.task(settings.task)
+    task: Task = registry.task(settings.task)
     *before, last = settings.models
     made: dict[str, Path] = {}
     with tempfile.TemporaryDirectory(dir=context.scratch) as place:
@@ -73,10 +73,10 @@ def _make(each: ProbedModel, settings: Settings, task: Task, data: PreparedData,
     """The model before any training, and what to do about it."""
     import torch
 
-    from edgedistill import probing
-    from edgedistill.models import load_config
-    from edgedistill.round_models import untrained_student
+    from edgedistill.models.loading import load_config
     from edgedistill.steps.train_teacher import untrained
+    from edgedistill.training import probing
+    from edgedistill.training.round_models import untrained_student
 
     torch.manual_seed(_SEED)
     student = each.student
@@ -109,21 +109,21 @@ def _check_losses(
 ) -> None:
     """The losses of every stage, and hard labels, which the teacher's fine-tuning and the control learn from."""
     from edgedistill.contracts.distribution import Dense
-    from edgedistill.models import load_model
-    from edgedistill.probing import check_learning, explained, probe_items
-    from edgedistill.round_models import with_losses
-    from edgedistill.training import TrainingData
+    from edgedistill.models.loading import load_model
+    from edgedistill.training.loop import TrainingData
+    from edgedistill.training.probing import check_learning, explained, probe_items
+    from edgedistill.training.round_models import with_losses
 
     items = probe_items(data, task)
     training = TrainingData.plain([items], task)
     plain = training.fetch(range(len(training.examples)))
-    hard_label = plugins.loss("hard_label").spec(kind="hard_label")
+    hard_label = registry.loss("hard_label").spec(kind="hard_label")
     own = ((hard_label,),) if task.learns_labels else ()
     folders = [made[name] for name in settings.teachers]
     teachers = [load_model(task.model.auto_class(), folder, None) for folder in folders]
     for losses in (*own, *settings.stages):
         batch = plain
-        if "logits" in plugins.needs(losses):
+        if "logits" in registry.needs(losses):
             batch = replace(plain, teacher=Dense(_mean_logits(teachers, task, plain)))
         with explained(subject, f"cannot be trained with {', '.join(loss.kind for loss in losses)}"):
             trainee = with_losses(losses, task, subject.model, folders, _LIVE, data)

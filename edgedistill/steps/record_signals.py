@@ -10,16 +10,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgedistill import plugins
+from edgedistill.contracts import registry
 from edgedistill.contracts.layer_maps import layer_pairs
 from edgedistill.contracts.loss import pooled
-from edgedistill.packed_top_k import PackedTopK
-from edgedistill.signal_sizes import distribution_size, refuse_too_large
-from edgedistill.step import Context
+from edgedistill.signals.packed_top_k import PackedTopK
+from edgedistill.signals.sizes import distribution_size, refuse_too_large
+from edgedistill.steps.kinds.record_signals import Inputs, Settings
 from edgedistill.store.records.base import FileName
 from edgedistill.store.records.models import FORM_OF, Signals, TopKFacts
-
-from .kinds.record_signals import Inputs, Settings
+from edgedistill.store.step import Context
 
 if TYPE_CHECKING:
     import torch
@@ -28,8 +27,8 @@ if TYPE_CHECKING:
     from edgedistill.arrays import Booleans, Integers
     from edgedistill.contracts.items import Items
     from edgedistill.contracts.task import Task
-    from edgedistill.progress import Progress
-    from edgedistill.recording import DistributionRecorder, Write
+    from edgedistill.signals.recording import DistributionRecorder, Write
+    from edgedistill.store.progress import Progress
 
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> Signals:
@@ -39,12 +38,12 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> S
     Raises:
         UserError: it would take more than the recipe allows.
     """
-    from edgedistill.data import PreparedData
-    from edgedistill.models import load_model
-    from edgedistill.recording import publish, record_shards, save_head
-    from edgedistill.training import make_accelerator
+    from edgedistill.data.prepared import PreparedData
+    from edgedistill.models.loading import load_model
+    from edgedistill.signals.recording import publish, record_shards, save_head
+    from edgedistill.training.loop import make_accelerator
 
-    task = plugins.task(settings.task)
+    task = registry.task(settings.task)
     items = PreparedData.of(inputs.data).items(settings.split)
     model_folder = inputs.model.path(inputs.model.record.model)
     model = load_model(task.model.auto_class(), model_folder, None, head_required=True)
@@ -75,7 +74,7 @@ def _recorder(
     Raises:
         UserError: they would take more than the recipe allows.
     """
-    from edgedistill.recording import DistributionRecorder, classes_of
+    from edgedistill.signals.recording import DistributionRecorder, classes_of
 
     classes, width = classes_of(model, task, items), model.config.hidden_size
     form, temperatures = FORM_OF[settings.signal], settings.temperatures
@@ -101,8 +100,8 @@ class _Show:
 def _record_embedding(model: PreTrainedModel, task: Task, show: _Show, items: Items, file: Path, which: str) -> None:
     import torch
 
-    from edgedistill.inference import visit_hidden
-    from edgedistill.signals import create
+    from edgedistill.signals.inference import visit_hidden
+    from edgedistill.signals.recorded import create
 
     shape = (len(items), model.config.hidden_size)
     values = create(file, {"values": shape}, {"values": "F32"})["values"]
@@ -116,8 +115,8 @@ def _record_embedding(model: PreTrainedModel, task: Task, show: _Show, items: It
 def _record_hidden(
     layers: Sequence[int], model: PreTrainedModel, task: Task, show: _Show, items: Items, file: Path, which: str
 ) -> None:
-    from edgedistill.inference import visit_hidden
-    from edgedistill.signals import create, gather
+    from edgedistill.signals.inference import visit_hidden
+    from edgedistill.signals.recorded import create, gather
 
     width = model.config.hidden_size
     offsets = np.concatenate([[0], np.cumsum(items.lengths)]).astype(np.int64)

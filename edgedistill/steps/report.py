@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgedistill.artifacts import write_json, write_text
-from edgedistill.step import Context
+from edgedistill.steps.kinds.report import Inputs, Settings
+from edgedistill.store.artifacts import write_json, write_text
 from edgedistill.store.records.base import FileName
 from edgedistill.store.records.closing import Reported
-
-from .kinds.report import Inputs, Settings
+from edgedistill.store.step import Context
 
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> Reported:

@@ -9,31 +9,30 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgedistill import plugins
+from edgedistill.contracts import registry
 from edgedistill.errors import UserError
-from edgedistill.step import Context
+from edgedistill.steps.kinds.retokenise import Inputs, Settings
 from edgedistill.store.records.data import TokenisedData
-
-from .kinds.retokenise import Inputs, Settings
+from edgedistill.store.step import Context
 
 if TYPE_CHECKING:
     from edgedistill.contracts.task import Task
-    from edgedistill.data import PreparedData
+    from edgedistill.data.prepared import PreparedData
 
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> TokenisedData:
     """Publish what the data step does, in other tokens."""
-    from edgedistill.data import PreparedData
-    from edgedistill.models import load_tokenizer
-    from edgedistill.tokenizer_files import save_tokenizer
+    from edgedistill.data.prepared import PreparedData
+    from edgedistill.models.loading import load_tokenizer
+    from edgedistill.models.tokenizer_files import save_tokenizer
 
     source = PreparedData.of(inputs.data)
-    make_tokenizer = plugins.student(settings.student.init).make_tokenizer
+    make_tokenizer = registry.student(settings.student.init).make_tokenizer
     assert make_tokenizer is not None, "the plan has this step for students with a tokenizer of their own"
     kept = make_tokenizer(settings.student, source.tokenizer, source.items("train"), folder / "tokenizer")
     save_tokenizer(load_tokenizer(folder / "tokenizer"), source.max_length, folder / "tokenizer")
     made = source.facts.model_copy(update={"embedding_rows": None, "kept_tokens": tuple(kept)})
-    publish_retokenised(folder, "train", source, PreparedData(folder, made), plugins.task(settings.task))
+    publish_retokenised(folder, "train", source, PreparedData(folder, made), registry.task(settings.task))
     context.progress.say(f"      {len(kept)} of {len(load_tokenizer(source.tokenizer))} tokens kept")
     return made
 
@@ -45,7 +44,7 @@ def publish_retokenised(folder: Path, split: str, source: PreparedData, data: Pr
         UserError: in these tokens the task asks a model for other decisions, so that signals and answers of models that
             read the others would be taken for those of something else.
     """
-    from edgedistill.data import ITEMS, encode
+    from edgedistill.data.prepared import ITEMS, encode
 
     items = encode(source.rows(split), task, data.encoder())
     before, after = (task.data.references(each) for each in (source.items(split), items))

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgedistill import plugins
-from edgedistill.step import Context
+from edgedistill.contracts import registry
+from edgedistill.steps.kinds.retokenise_split import Inputs, Settings
+from edgedistill.steps.retokenise import publish_retokenised
 from edgedistill.store.records.data import PreparedSplit
-
-from .kinds.retokenise_split import Inputs, Settings
-from .retokenise import publish_retokenised
+from edgedistill.store.step import Context
 
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> PreparedSplit:
     """Publish `SPLIT/` of the input `source` in the tokens of the input `data`."""
-    from edgedistill.data import PreparedData
+    from edgedistill.data.prepared import PreparedData
 
-    task = plugins.task(settings.task)
+    task = registry.task(settings.task)
     source, data = PreparedData.of(inputs.source), PreparedData.of(inputs.data)
     publish_retokenised(folder, settings.split, source, data, task)
     return PreparedSplit(split=settings.split, facts=source.split_facts(settings.split))

@@ -5,39 +5,38 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgedistill import plugins
+from edgedistill.contracts import registry
 from edgedistill.errors import UserError
-from edgedistill.recipe import TeacherSpec
-from edgedistill.seeds import derive
-from edgedistill.step import Context
+from edgedistill.recipe.schema import TeacherSpec
+from edgedistill.steps.kinds.train_teacher import Inputs, Settings
 from edgedistill.store.records.models import EpochRecord, TrainedModel
-
-from .kinds.train_teacher import Inputs, Settings
+from edgedistill.store.step import Context
+from edgedistill.training.seeds import derive
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from edgedistill.contracts.task import Task
-    from edgedistill.data import PreparedData
+    from edgedistill.data.prepared import PreparedData
 
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> TrainedModel:
     """Publish `model/`, a transformers folder."""
     import torch
 
-    from edgedistill.data import PreparedData
-    from edgedistill.model_sizes import shape_of
-    from edgedistill.trainee import Trainee
-    from edgedistill.training import StageRequest, TrainingData, train_stage
-    from edgedistill.training_record import judge, save_trained
+    from edgedistill.data.prepared import PreparedData
+    from edgedistill.models.sizes import shape_of
+    from edgedistill.training.loop import StageRequest, TrainingData, train_stage
+    from edgedistill.training.record import judge, save_trained
+    from edgedistill.training.trainee import Trainee
 
     data = PreparedData.of(inputs.data)
-    task = plugins.task(settings.task.type)
+    task = registry.task(settings.task.type)
     torch.manual_seed(derive(settings.seed, "teacher", "weights"))
     model = untrained(settings.teacher, task, data)
     history: list[EpochRecord] = []
     if settings.teacher.fine_tune is not None:
-        hard_label = plugins.loss("hard_label")
+        hard_label = registry.loss("hard_label")
         term = hard_label.build(hard_label.spec(kind="hard_label"), shape_of(model.config), None)
         trainee = Trainee(model, task, [term])
         request = StageRequest(
@@ -62,7 +61,7 @@ def untrained(teacher: TeacherSpec, task: Task, data: PreparedData) -> PreTraine
     Raises:
         UserError: it can't be had, or it takes no inputs as long as the recipe's.
     """
-    from edgedistill.models import know_padding, load_model, longest_input
+    from edgedistill.models.loading import know_padding, load_model, longest_input
 
     auto_class, labels = task.model.auto_class(), task.model.configuration(data.labels)
     tokenizer = data.load_tokenizer()
@@ -86,8 +85,8 @@ def _refuse_chance(
         UserError: on validation it is not shown to be better than its own answers in random order
             (`chance.against_chance`), and the recipe doesn't accept that.
     """
-    from edgedistill.chance import against_chance
-    from edgedistill.inference import predict
+    from edgedistill.evaluation.chance import against_chance
+    from edgedistill.signals.inference import predict
 
     items, teacher = data.items("validation"), settings.teacher
     references = task.data.references(items)

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgedistill import plugins
+from edgedistill.contracts import registry
 from edgedistill.contracts.answers import Answers
-from edgedistill.model_files import read_files
-from edgedistill.step import Context
+from edgedistill.exporting.files import read_files
+from edgedistill.steps.kinds.verify import Inputs, Settings
 from edgedistill.store.records.base import FileName, plain
 from edgedistill.store.records.files import Verified
-
-from .kinds.verify import Inputs, Settings
+from edgedistill.store.step import Context
 
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> Verified:
     """Publish `validation.safetensors` (the file's answers), and the same of padded batches."""
-    from edgedistill.data import PreparedData
+    from edgedistill.data.prepared import PreparedData
     from edgedistill.measuring.device_model import DeviceModel
     from edgedistill.measuring.judged import BATCHED, Asked, answer_and_judge, fidelity_figures, flips
 
     data, files = PreparedData.of(inputs.data), read_files(inputs.file)
-    task = plugins.task(settings.task.type)
+    task = registry.task(settings.task.type)
     items, metric, raw = data.items("validation"), settings.task.metric, data.rows("validation")
     asked = Asked(
         items,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from .handle import Artifact
-from .records.data import PreparedSplit, TokenisedData
+from edgedistill.store.handle import Artifact
+from edgedistill.store.records.data import PreparedSplit, TokenisedData
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from edgedistill.artifacts import Failure, FileEntry, Published
-
-from .records import base
-from .records.base import RECORD, Record
+from edgedistill.store.artifacts import Failure, FileEntry, Published
+from edgedistill.store.records import base
+from edgedistill.store.records.base import RECORD, Record
 
 R = TypeVar("R", bound=Record, covariant=True)
 

@@ -15,10 +15,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from edgedistill.artifacts import MANIFEST, Published, read_manifest, write_json, write_text
 from edgedistill.errors import UserError
-
-from .store import Store, folder_name
+from edgedistill.store.artifacts import MANIFEST, Published, read_manifest, write_json, write_text
+from edgedistill.store.store import Store, folder_name
 
 STEPS = "steps"
 _OWN, _MEMORY = "artifacts", "store.json"

@@ -13,10 +13,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import TYPE_CHECKING, TypeVar, cast
 
-from edgedistill.artifacts import Published
-
-from .handle import Artifact
-from .records.base import Record
+from edgedistill.store.artifacts import Published
+from edgedistill.store.handle import Artifact
+from edgedistill.store.records.base import Record
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

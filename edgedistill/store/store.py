@@ -29,10 +29,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgedistill import artifacts
-from edgedistill.artifacts import MANIFEST, Manifest, Published
-
-from .scratch import keep_checkpoints
+from edgedistill.store import artifacts
+from edgedistill.store.artifacts import MANIFEST, Manifest, Published
+from edgedistill.store.scratch import keep_checkpoints
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock

@@ -31,7 +31,7 @@ def planned(spec: CheckpointSpec, source: PreTrainedConfig, auto_class: AutoClas
     Raises:
         UserError: more layers asked for than it has.
     """
-    from edgedistill.model_sizes import resized
+    from edgedistill.models.sizes import resized
     from edgedistill.students._copy import evenly
 
     if spec.layers is None:
@@ -41,7 +41,7 @@ def planned(spec: CheckpointSpec, source: PreTrainedConfig, auto_class: AutoClas
 
 def unsuitable(spec: CheckpointSpec | None, source: Config) -> str | None:
     """Layers that share their weights can't be kept one by one."""
-    from edgedistill.architectures import shares_layers
+    from edgedistill.models.architectures import shares_layers
 
     cut = spec is not None and spec.layers is not None
     return "whose layers share their weights" if cut and shares_layers(source) else None
@@ -53,7 +53,7 @@ def build(request: StudentRequest[CheckpointSpec]) -> PreTrainedModel:
     Raises:
         UserError: another vocabulary than the teacher's, or more layers asked for than it has.
     """
-    from edgedistill.models import load_model, load_tokenizer
+    from edgedistill.models.loading import load_model, load_tokenizer
     from edgedistill.students._copy import copy_layers, evenly
 
     spec = request.spec

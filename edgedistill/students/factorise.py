@@ -60,7 +60,7 @@ def planned(spec: FactoriseSpec, source: PreTrainedConfig, auto_class: AutoClass
     """
     from transformers import ElectraConfig
 
-    from edgedistill.model_sizes import resized, shape_of
+    from edgedistill.models.sizes import resized, shape_of
 
     shape = shape_of(source)
     if shape.architecture not in _SUPPORTED:
@@ -91,8 +91,8 @@ def build(request: StudentRequest[FactoriseSpec]) -> PreTrainedModel:
     """
     import torch
 
-    from edgedistill.model_sizes import shape_of
-    from edgedistill.models import load_model
+    from edgedistill.models.loading import load_model
+    from edgedistill.models.sizes import shape_of
 
     spec = request.spec
     assert request.train is not None, "the distil step gives the training tokens"

@@ -26,7 +26,7 @@ class KeepLayersSpec(StudentSpec):
 
 def unsuitable(spec: KeepLayersSpec | None, source: Config) -> str | None:
     """Layers that share their weights can't be kept one by one."""
-    from edgedistill.architectures import shares_layers
+    from edgedistill.models.architectures import shares_layers
 
     return "whose layers share their weights" if shares_layers(source) else None
 
@@ -37,7 +37,7 @@ def planned(spec: KeepLayersSpec, source: PreTrainedConfig, auto_class: AutoClas
     Raises:
         UserError: a layer that the source doesn't have.
     """
-    from edgedistill.model_sizes import resized
+    from edgedistill.models.sizes import resized
 
     return PlannedStudent(resized(source, _kept(spec, source)))
 
@@ -53,7 +53,7 @@ def build(request: StudentRequest[KeepLayersSpec]) -> PreTrainedModel:
     Raises:
         UserError: a layer that the source doesn't have.
     """
-    from edgedistill.models import load_model
+    from edgedistill.models.loading import load_model
 
     spec = request.spec
     source = load_model(request.auto_class, request.source, None, request.config_overrides)

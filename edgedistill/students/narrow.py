@@ -68,7 +68,7 @@ def planned(spec: NarrowSpec, source: PreTrainedConfig, auto_class: AutoClass) -
         UserError: layers of unequal sizes, more layers than the source has, heads that don't divide the width, a width
             at which embeddings lose their projection, or even one head is more than `parameters`.
     """
-    from edgedistill.model_sizes import refuse_unequal_layers
+    from edgedistill.models.sizes import refuse_unequal_layers
 
     refuse_unequal_layers(source)
     if spec.parameters is not None:
@@ -83,7 +83,7 @@ def planned(spec: NarrowSpec, source: PreTrainedConfig, auto_class: AutoClass) -
 
 
 def _widest(spec: NarrowSpec, source: PreTrainedConfig, auto_class: AutoClass, parameters: int) -> PreTrainedConfig:
-    from edgedistill.models import outline, parameter_count
+    from edgedistill.models.loading import outline, parameter_count
 
     count = 0
     for heads in range(source.num_attention_heads, 0, -1):
@@ -98,7 +98,7 @@ def _widest(spec: NarrowSpec, source: PreTrainedConfig, auto_class: AutoClass, p
 
 
 def _at_width(spec: NarrowSpec, source: PreTrainedConfig, width: int, heads: int | None) -> PreTrainedConfig:
-    from edgedistill.model_sizes import resized
+    from edgedistill.models.sizes import resized
 
     return resized(source, _kept(spec, source), width, heads, spec.intermediate_size)
 
@@ -109,7 +109,7 @@ def _kept(spec: NarrowSpec, source: PreTrainedConfig) -> list[int]:
 
 def _loses_projection(width: int, source: PreTrainedConfig) -> bool:
     """Whether the source projects its embeddings and a student of this width wouldn't."""
-    from edgedistill.model_sizes import shape_of
+    from edgedistill.models.sizes import shape_of
 
     shape = shape_of(source)
     return shape.embedding_size != shape.hidden_size and shape.embedding_size == width
@@ -130,7 +130,7 @@ def build(request: StudentRequest[NarrowSpec]) -> PreTrainedModel:
     Raises:
         UserError: an architecture without a known layout, or a size larger than the source's.
     """
-    from edgedistill.models import load_model
+    from edgedistill.models.loading import load_model
 
     spec = request.spec
     source = load_model(request.auto_class, request.source, None, request.config_overrides)
@@ -158,7 +158,7 @@ def head_size(config: PreTrainedConfig) -> int:
 
 def feed_forward(config: PreTrainedConfig) -> int:
     """The feed-forward width, which every architecture of a known layout has."""
-    from edgedistill.model_sizes import shape_of
+    from edgedistill.models.sizes import shape_of
 
     width = shape_of(config).intermediate_size
     assert width is not None

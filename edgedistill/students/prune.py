@@ -56,7 +56,7 @@ def planned(spec: PruneSpec, source: PreTrainedConfig, auto_class: AutoClass) ->
     Raises:
         UserError: an architecture that can't be pruned.
     """
-    from edgedistill.pruned_model import PrunedBertConfig
+    from edgedistill.models.pruned_model import PrunedBertConfig
 
     if source.model_type not in _SUPPORTED:
         raise UserError(f"init: prune knows {' and '.join(_SUPPORTED)}, 'from' is a '{source.model_type}'")
@@ -95,7 +95,7 @@ def build(request: StudentRequest[PruneSpec]) -> PreTrainedModel:
     """
     from transformers import BertForSequenceClassification
 
-    from edgedistill.models import load_model, parameter_count
+    from edgedistill.models.loading import load_model, parameter_count
 
     spec = request.spec
     source = load_model(request.auto_class, request.source, None, request.config_overrides)
@@ -204,7 +204,7 @@ def cut(source: PreTrainedModel, kept: Kept) -> PreTrainedModel:
     """A model with these heads and neurons of `source` and everything else of it."""
     import torch
 
-    from edgedistill.pruned_model import PrunedBertConfig, PrunedBertForSequenceClassification
+    from edgedistill.models.pruned_model import PrunedBertConfig, PrunedBertForSequenceClassification
 
     sizes = {
         "heads_by_layer": [len(each) for each in kept.heads],

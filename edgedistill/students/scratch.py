@@ -32,7 +32,7 @@ def planned(spec: ScratchSpec, source: PreTrainedConfig, auto_class: AutoClass) 
     Raises:
         UserError: sizes that the architecture can't have.
     """
-    from edgedistill.model_sizes import resized
+    from edgedistill.models.sizes import resized
 
     return PlannedStudent(resized(source, range(spec.layers), spec.hidden_size, spec.heads, spec.intermediate_size))
 
@@ -43,7 +43,7 @@ def build(request: StudentRequest[ScratchSpec]) -> PreTrainedModel:
     Raises:
         UserError: sizes that the architecture can't have.
     """
-    from edgedistill.models import load_config
+    from edgedistill.models.loading import load_config
 
     spec = request.spec
     config = load_config(request.source, None, request.config_overrides)

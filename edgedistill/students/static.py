@@ -53,8 +53,8 @@ def build(request: StudentRequest[StaticSpec]) -> PreTrainedModel:
     import torch
 
     from edgedistill.errors import UserError
-    from edgedistill.models import load_model
-    from edgedistill.static_model import StaticConfig, StaticForSequenceClassification
+    from edgedistill.models.loading import load_model
+    from edgedistill.models.static_model import StaticConfig, StaticForSequenceClassification
 
     spec, kept = request.spec, request.kept_tokens
     assert kept is not None, "the plan gives every static student its tokenizer"

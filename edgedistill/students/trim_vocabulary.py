@@ -32,7 +32,7 @@ def make_tokenizer(spec: TrimVocabularySpec, source: Path, train: Items, folder:
     Raises:
         UserError: an algorithm that can't be trimmed.
     """
-    from edgedistill.vocabulary import frequent_tokens, trim
+    from edgedistill.models.vocabulary import frequent_tokens, trim
 
     shutil.copytree(source, folder)
     file = folder / "tokenizer.json"
@@ -46,8 +46,8 @@ def make_tokenizer(spec: TrimVocabularySpec, source: Path, train: Items, folder:
 
 def build(request: StudentRequest[TrimVocabularySpec]) -> PreTrainedModel:
     """The source's weights, its token embeddings cut to the kept tokens: the same answers on text that they cover."""
-    from edgedistill.model_sizes import with_vocabulary
-    from edgedistill.models import load_model
+    from edgedistill.models.loading import load_model
+    from edgedistill.models.sizes import with_vocabulary
 
     assert request.kept_tokens is not None, "the plan gives every trimmed student its tokenizer"
     source = load_model(request.auto_class, request.source, None, request.config_overrides)

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgedistill.memory import recall, remember
+from edgedistill.system.memory import recall, remember
 
 _HASHES = "hashes.json"
 

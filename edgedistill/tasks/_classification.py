@@ -12,8 +12,7 @@ from edgedistill.contracts.answers import References
 from edgedistill.contracts.items import Items
 from edgedistill.contracts.label_order import ordered
 from edgedistill.contracts.task import Tensors
-
-from ._classification_judge import CLASS, LOGITS
+from edgedistill.tasks._classification_judge import CLASS, LOGITS
 
 if TYPE_CHECKING:
     import torch

@@ -9,14 +9,13 @@ import numpy as np
 
 from edgedistill.contracts.items import Column, Items
 from edgedistill.contracts.task import AutoClass, DataColumns, Encoder, Task, TaskData, TaskModel
-
-from . import _classification as classification
-from ._classification_judge import JUDGE
+from edgedistill.tasks import _classification as classification
+from edgedistill.tasks._classification_judge import JUDGE
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
-    from edgedistill.recipe import Architecture
+    from edgedistill.recipe.schema import Architecture
 
 _PIXELS = "pixel_values"
 
@@ -25,7 +24,7 @@ def auto_class() -> AutoClass:
     """`AutoModelForImageClassification`."""
     from transformers import AutoModelForImageClassification
 
-    from edgedistill import image_model  # noqa: F401 - its model becomes one that the auto class knows
+    from edgedistill.models import image_model  # noqa: F401 - its model becomes one that the auto class knows
 
     return AutoModelForImageClassification  # type: ignore[no-any-return,unused-ignore]
 
@@ -34,7 +33,7 @@ def scratch_config(
     architecture: Architecture, vocabulary: int, length: int, items: Items, entries: Mapping[str, object]
 ) -> PreTrainedConfig:
     """A network of `layers` fully connected layers on the pixels."""
-    from edgedistill.image_model import PixelsConfig
+    from edgedistill.models.image_model import PixelsConfig
 
     config = PixelsConfig(
         pixels=items.values[_PIXELS].shape[1],

@@ -10,15 +10,14 @@ import numpy as np
 from edgedistill.contracts.items import Column, Items
 from edgedistill.contracts.task import AutoClass, DataColumns, Encoder, Task, TaskData, TaskModel
 from edgedistill.errors import shown
-
-from . import _classification as classification
-from ._classification_judge import JUDGE
-from ._text_cut import cut, reads_word_by_word
+from edgedistill.tasks import _classification as classification
+from edgedistill.tasks._classification_judge import JUDGE
+from edgedistill.tasks._text_cut import cut, reads_word_by_word
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
-    from edgedistill.recipe import Architecture
+    from edgedistill.recipe.schema import Architecture
 
 _TOKENS, _TYPES = "input_ids", "token_type_ids"
 
@@ -34,7 +33,7 @@ def scratch_config(
     architecture: Architecture, vocabulary: int, length: int, items: Items, entries: Mapping[str, object]
 ) -> PreTrainedConfig:
     """A BERT of that size; the second text of a pair has a type of its own."""
-    from edgedistill.models import bert_config
+    from edgedistill.models.loading import bert_config
 
     config = bert_config(architecture, vocabulary, length, entries)
     if _TYPES in items.values:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from edgedistill.bundling.card import CardFacts, render_card
-from edgedistill.provenance import Provenance
+from edgedistill.store.provenance import Provenance
 
 
 def card(finished_run, name, **values):

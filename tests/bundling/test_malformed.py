@@ -310,7 +310,7 @@ def test_what_is_not_the_bundles_is_said_and_beside_the_model_refused(bundle, tm
     (bundle / "onnxruntime.py").write_text("open('ran', 'w')")
     assert open_bundle(bundle).unlisted == ("onnxruntime.py",)
     done = subprocess.run(
-        [sys.executable, "-m", "edgedistill.cli", "measure", str(bundle), "--min-seconds", "0.1"],
+        [sys.executable, "-m", "edgedistill.cli.app", "measure", str(bundle), "--min-seconds", "0.1"],
         cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -323,7 +323,7 @@ def test_what_is_not_the_bundles_is_said_and_beside_the_model_refused(bundle, tm
 def test_the_command_ends_with_2_for_a_malformed_bundle(bundle, change, tmp_path):
     change("golden.json", tolerance=1e9)
     done = subprocess.run(
-        [sys.executable, "-m", "edgedistill.cli", "measure", str(bundle)],
+        [sys.executable, "-m", "edgedistill.cli.app", "measure", str(bundle)],
         cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 2

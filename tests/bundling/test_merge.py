@@ -113,7 +113,7 @@ def test_the_bundle_command_prints_where_it_is(finished_run, tmp_path):
 
 def cli(*arguments):
     return subprocess.run(
-        [sys.executable, "-m", "edgedistill.cli", *arguments], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "edgedistill.cli.app", *arguments], capture_output=True, text=True, check=False
     )
 
 

@@ -9,13 +9,14 @@ import pytest
 from helpers import move_smallest
 
 import edgedistill
-from edgedistill import environments, plugins
 from edgedistill.bundling import self_test
 from edgedistill.bundling.golden import first_wrong, largest_tolerance, spread_by_length, tolerance
 from edgedistill.bundling.layout import sha256
 from edgedistill.bundling.measurement import load_measurement
+from edgedistill.contracts import registry
 from edgedistill.contracts.answers import Answers
 from edgedistill.errors import EdgedistillError, UserError
+from edgedistill.isolation import environments
 from edgedistill.measuring.device_model import Cost, DeviceModel, Opened
 
 ROWS = np.array([[1.0, -0.5], [-1.0, 0.5], [0.2, 0.1]])
@@ -41,7 +42,7 @@ def test_it_needs_neither_torch_nor_transformers(bundle, tmp_path):
     for name in ("torch", "transformers", "datasets", "onnx"):
         (tmp_path / "block" / f"{name}.py").write_text(f"raise ImportError('{name} is not here')")
     done = subprocess.run(
-        [sys.executable, "-m", "edgedistill.cli", "measure", str(bundle), "--min-seconds", "0.1"],
+        [sys.executable, "-m", "edgedistill.cli.app", "measure", str(bundle), "--min-seconds", "0.1"],
         capture_output=True,
         text=True,
         cwd=tmp_path,
@@ -153,7 +154,7 @@ def test_the_tolerance_follows_what_the_file_was_off_by():
 def test_what_is_wrong_with_an_answer():
     def wrong(given):
         answers = (Answers({"logits": each}, np.arange(1), np.arange(1)) for each in (given, right))
-        return first_wrong(plugins.task("text-classification").judge, *answers, 1e-3)
+        return first_wrong(registry.task("text-classification").judge, *answers, 1e-3)
 
     right = np.array([[1.0, 2.0]])
     assert wrong(right + 0.0009) == (None, pytest.approx(0.0009))
@@ -164,7 +165,7 @@ def test_what_is_wrong_with_an_answer():
 
 def cli(*arguments, cwd):
     return subprocess.run(
-        [sys.executable, "-m", "edgedistill.cli", *arguments], capture_output=True, text=True, cwd=cwd, check=False
+        [sys.executable, "-m", "edgedistill.cli.app", *arguments], capture_output=True, text=True, cwd=cwd, check=False
     )
 
 

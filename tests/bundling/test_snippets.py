@@ -12,13 +12,13 @@ from helpers import move_smallest
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer
 
-from edgedistill import plugins
 from edgedistill.bundling.facts import ComponentFacts, PortFacts
 from edgedistill.bundling.layout import open_bundle, write_hashes
 from edgedistill.bundling.snippets import Snippet, read_wordpiece, write_snippets
+from edgedistill.contracts import registry
 from edgedistill.contracts.items import Items
 
-TEMPLATES = plugins.task("text-classification").snippets
+TEMPLATES = registry.task("text-classification").snippets
 
 
 def test_the_example_of_any_task_asks_through_edgedistill(bundle, change_answers):
@@ -203,8 +203,8 @@ def snippet(facts, **values):
         "recipe": "tiny",
         "candidate": "r1/x",
         "runtime": "onnxruntime",
-        "runtime_reference": plugins.reference("runtimes", "onnxruntime"),
-        "driver": plugins.task("text-classification").device,
+        "runtime_reference": registry.reference("runtimes", "onnxruntime"),
+        "driver": registry.task("text-classification").device,
         "components": {"model": ComponentFacts(opened, inputs, own.outputs)},
         "text": True,
         "pair": False,

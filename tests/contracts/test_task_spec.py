@@ -7,8 +7,8 @@ import sys
 import pytest
 from helpers import plugged_in
 
-from edgedistill import loading, recipe_text
 from edgedistill.errors import RecipeError
+from edgedistill.recipe import reading, text
 
 OPTIONS = """
 from dataclasses import replace
@@ -30,33 +30,33 @@ TASK = replace(text_classification.TASK, name="threshold", spec=Threshold)
 
 def problems(tree) -> list[str]:
     with pytest.raises(RecipeError) as raised:
-        loading.validate(tree, "recipe")
+        reading.validate(tree, "recipe")
     return raised.value.problems
 
 
 def test_one_metric_is_the_short_form_of_a_list_of_one(recipe_tree):
-    short = loading.validate(recipe_tree, "recipe")
+    short = reading.validate(recipe_tree, "recipe")
     recipe_tree["task"] = {"type": "text-classification", "metrics": ["accuracy"]}
-    assert loading.validate(recipe_tree, "recipe") == short
+    assert reading.validate(recipe_tree, "recipe") == short
     assert short.task.metrics == ("accuracy",)
 
 
 def test_a_list_of_one_metric_is_written_as_it_is_read(recipe_tree):
     recipe_tree["task"] = {"type": "text-classification", "metrics": ["f1_macro"]}
-    recipe = loading.validate(recipe_tree, "recipe")
+    recipe = reading.validate(recipe_tree, "recipe")
     assert (recipe.task.metric, recipe.task.metrics) == ("f1_macro", ("f1_macro",))
-    dumped = recipe_text.parse(loading.dump(recipe), "dumped")
-    assert loading.validate(dumped, "recipe") == recipe
+    dumped = text.parse(reading.dump(recipe), "dumped")
+    assert reading.validate(dumped, "recipe") == recipe
 
 
 def test_of_several_metrics_the_first_is_the_primary_one(recipe_tree):
     recipe_tree["task"] = {"type": "text-classification", "metrics": ["f1_macro", "accuracy"]}
-    recipe = loading.validate(recipe_tree, "recipe")
+    recipe = reading.validate(recipe_tree, "recipe")
     assert (recipe.task.metric, recipe.task.metrics) == ("f1_macro", ("f1_macro", "accuracy"))
     assert recipe.task.by_primary.metrics == ("f1_macro",)
-    dumped = recipe_text.parse(loading.dump(recipe), "dumped")
+    dumped = text.parse(reading.dump(recipe), "dumped")
     assert dumped["task"] == {"type": "text-classification", "metrics": ["f1_macro", "accuracy"]}
-    assert loading.validate(dumped, "recipe") == recipe
+    assert reading.validate(dumped, "recipe") == recipe
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_a_task_brings_its_own_options(recipe_tree, tmp_path):
     (tmp_path / "site" / "threshold_task.py").write_text(OPTIONS)
     recipe_tree["task"] = {"type": "threshold", "metric": "accuracy", "threshold": 0.7, "scopes": ["a"]}
     with plugged_in(tmp_path / "site", {"edgedistill.tasks": {"threshold": "threshold_task:TASK"}}):
-        assert loading.validate(recipe_tree, "recipe").task.threshold == 0.7
+        assert reading.validate(recipe_tree, "recipe").task.threshold == 0.7
         recipe_tree["task"] |= {"threshold": "high"}
         assert "task.threshold: got 'high', expected number" in problems(recipe_tree)[0]
     recipe_tree["task"] |= {"threshold": 0.7}
@@ -93,7 +93,7 @@ def test_a_task_brings_its_own_options(recipe_tree, tmp_path):
 
 def test_the_recipes_schema_has_every_plugin():
     """What an editor completes."""
-    from edgedistill.recipe import Recipe
+    from edgedistill.recipe.schema import Recipe
 
     text = json.dumps(Recipe.model_json_schema())
     assert all(f'"{name}"' in text for name in ("keep_layers", "hidden_mse", "image-classification"))
@@ -101,7 +101,7 @@ def test_the_recipes_schema_has_every_plugin():
 
 def test_importing_the_recipe_imports_no_plugin():
     code = (
-        "import sys, edgedistill.recipe\n"
+        "import sys, edgedistill.recipe.schema\n"
         "groups = [f'edgedistill.{each}.' for each in ('losses', 'students', 'tasks', 'quantizers', 'runtimes')]\n"
         "print([name for name in sys.modules if name.startswith(tuple(groups))])"
     )

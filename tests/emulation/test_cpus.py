@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from edgedistill.emulation.cpus import CPUS, named_in
-from edgedistill.emulation.guest import instructions, processor
 from edgedistill.errors import EdgedistillError
+from edgedistill.isolation.emulation.cpus import CPUS, named_in
+from edgedistill.isolation.emulation.guest import instructions, processor
 
 
 def test_a_processor_is_known_again_by_its_own_description():

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from edgedistill.emulation.debian import archive
 from edgedistill.errors import UserError
+from edgedistill.isolation.emulation.debian import archive
 
 
 def test_debians_main_archive_or_its_mirror_is_taken_from_what_apt_is_set_up_with():

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from edgedistill.emulation import installing
+from edgedistill.contracts.packages import Extension, Packages
 from edgedistill.errors import UserError
-from edgedistill.packages import Extension, Packages
+from edgedistill.isolation.emulation import installing
 
 EXTENSION = Extension(
     source=Path("/ours/source.cpp"),

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from edgedistill.errors import UserError
-from edgedistill.recipe import SelectSpec
+from edgedistill.evaluation.results import load_results
+from edgedistill.recipe.schema import SelectSpec
 from edgedistill.report.html import render_html
 from edgedistill.report.markdown import render_markdown
-from edgedistill.results import load_results
 
 FILE = Path(__file__).parent / "results-v1.json"
 OLD = json.loads(FILE.read_text())

@@ -13,23 +13,23 @@ import torch
 from helpers import file_request
 from transformers import AutoConfig, AutoModelForImageClassification, AutoModelForSequenceClassification
 
-from edgedistill import plugins
+from edgedistill.contracts import registry
 from edgedistill.contracts.driver import PortNames
 from edgedistill.contracts.items import Column, Items
 from edgedistill.contracts.target import FileRequest
 from edgedistill.device.files import Component
-from edgedistill.emulation.installing import compiling
 from edgedistill.errors import EdgedistillError
-from edgedistill.image_model import PixelsConfig
+from edgedistill.isolation.emulation.installing import compiling
 from edgedistill.measuring.device_model import DeviceModel
+from edgedistill.models.image_model import PixelsConfig
 from edgedistill.runtimes._executorch import plan
 from edgedistill.runtimes._executorch.native import EXTENSION
 
 pytest.importorskip("executorch", reason="needs the extra 'executorch'")
 pytest.importorskip("torchao", reason="needs the extra 'executorch'")
 
-EXPORTER = plugins.target("executorch")
-RUNTIME = plugins.runtime("executorch")
+EXPORTER = registry.target("executorch")
+RUNTIME = registry.runtime("executorch")
 
 
 LENGTHS = (*range(1, 33), *range(1, 33))

@@ -12,18 +12,19 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
-from edgedistill import environments, plugins
-from edgedistill.candidates import candidates
+from edgedistill.contracts import registry
 from edgedistill.contracts.driver import PortNames
 from edgedistill.contracts.items import Column, Items
 from edgedistill.device.files import Component
 from edgedistill.errors import UserError
-from edgedistill.exporting import Order, Part
-from edgedistill.loading import validate
+from edgedistill.exporting.candidates import candidates
+from edgedistill.exporting.jobs import Order, Part
+from edgedistill.isolation import environments
 from edgedistill.measuring.child import Child, MeasuringError
 from edgedistill.measuring.device_model import DeviceModel
+from edgedistill.recipe.reading import validate
 
-EXPORTER, RUNTIME = plugins.target("litert"), plugins.runtime("litert")
+EXPORTER, RUNTIME = registry.target("litert"), registry.runtime("litert")
 TASK = "text-classification"
 BUCKETS = (16, 32)
 
@@ -82,9 +83,9 @@ class Made:
         source = None if how.made_of is None else how.made_of[1]
         order = Order(
             target="litert",
-            exporter=plugins.reference("exporters", "litert"),
+            exporter=registry.reference("exporters", "litert"),
             precision=precision,
-            task=plugins.reference("tasks", TASK),
+            task=registry.reference("tasks", TASK),
             model=str(self.folder / "model"),
             samples=str(self.folder / "samples"),
             calibration=str(self.folder / calibration) if how.calibrated else None,
@@ -104,7 +105,7 @@ class Made:
         self.told[precision] = child.ask("make", order=asdict(order))["made"]
 
     def child(self) -> Child:
-        modules = (plugins.reference("exporters", "litert"), plugins.reference("tasks", TASK))
+        modules = (registry.reference("exporters", "litert"), registry.reference("tasks", TASK))
         return Child(self.folder / "making.log", python=PYTHON, modules=modules, timeout_seconds=500)
 
     def answers(self, files: dict[int, Path], data: Items, scratch: Path):
@@ -212,7 +213,7 @@ print([name for name in set(sys.modules) - before if name.startswith("ai_edge_li
 def test_opening_loads_no_more_of_the_library(made, tmp_path):
     """What it loaded would count as the file's load time."""
     where = os.environ | {
-        "PYTHONPATH": str(environments.bridge(tmp_path / "path", [plugins.reference("runtimes", "litert")]))
+        "PYTHONPATH": str(environments.bridge(tmp_path / "path", [registry.reference("runtimes", "litert")]))
     }
     command = [PYTHON, "-c", OPENING, made.file("fp32", 16)]
     done = subprocess.run(command, env=where, capture_output=True, text=True, check=True)

@@ -8,7 +8,7 @@ import torch
 from helpers import LOGITS, drifting, file_request
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
-from edgedistill import plugins
+from edgedistill.contracts import registry
 from edgedistill.errors import EdgedistillError
 from edgedistill.runtimes import mnn
 from edgedistill_exporters import mnn as exporter
@@ -16,7 +16,7 @@ from edgedistill_exporters import onnx
 
 pytest.importorskip("MNN", reason="the extra 'mnn' is not installed")
 
-EXPORTER, RUNTIME = plugins.target("mnn"), plugins.runtime("mnn")
+EXPORTER, RUNTIME = registry.target("mnn"), registry.runtime("mnn")
 LENGTH = 32
 
 

@@ -6,16 +6,16 @@ import torch
 from helpers import LOGITS, drifting, file_request
 from transformers import AutoConfig, AutoModelForImageClassification, AutoModelForSequenceClassification
 
-from edgedistill import plugins
+from edgedistill.contracts import registry
 from edgedistill.errors import EdgedistillError, RefusedError
-from edgedistill.image_model import PixelsConfig
-from edgedistill.pruned_model import PrunedBertConfig
-from edgedistill.static_model import StaticConfig
+from edgedistill.models.image_model import PixelsConfig
+from edgedistill.models.pruned_model import PrunedBertConfig
+from edgedistill.models.static_model import StaticConfig
 
 pytest.importorskip("ncnn", reason="the extra 'ncnn' is not installed")
 pytest.importorskip("pnnx", reason="the extra 'ncnn' is not installed")
 
-EXPORTER, RUNTIME = plugins.target("ncnn"), plugins.runtime("ncnn")
+EXPORTER, RUNTIME = registry.target("ncnn"), registry.runtime("ncnn")
 LENGTH = 40
 SIZES = {
     "vocab_size": 50,

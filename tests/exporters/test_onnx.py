@@ -11,11 +11,11 @@ import torch
 from helpers import file_request
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 
-from edgedistill import plugins
+from edgedistill.contracts import registry
 from edgedistill.contracts.target import FileRequest
 from edgedistill.errors import EdgedistillError
 
-EXPORTER = plugins.target("onnx")
+EXPORTER = registry.target("onnx")
 
 
 def request(model, max_length: int = 32) -> FileRequest:
@@ -113,7 +113,7 @@ def test_the_folder_is_what_edge_clients_look_for(finished_run):
 
 
 def test_an_input_that_no_operator_reads_is_not_there(tmp_path):
-    from edgedistill.static_model import StaticConfig, StaticForSequenceClassification
+    from edgedistill.models.static_model import StaticConfig, StaticForSequenceClassification
 
     class Naming(StaticForSequenceClassification):
         def forward(self, input_ids, attention_mask=None, token_type_ids=None):

@@ -6,7 +6,7 @@ import torch
 from helpers import LOGITS, file_request
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
-from edgedistill import plugins
+from edgedistill.contracts import registry
 from edgedistill.contracts.target import FileRequest
 from edgedistill.errors import EdgedistillError
 from edgedistill_exporters import onnx
@@ -14,7 +14,7 @@ from edgedistill_exporters import onnx
 pytest.importorskip("openvino", reason="the extra 'openvino' is not installed")
 pytest.importorskip("nncf", reason="the extra 'openvino' is not installed")
 
-EXPORTER, RUNTIME = plugins.target("openvino"), plugins.runtime("openvino")
+EXPORTER, RUNTIME = registry.target("openvino"), registry.runtime("openvino")
 LENGTH = 32
 
 

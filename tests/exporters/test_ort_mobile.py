@@ -8,12 +8,12 @@ import pytest
 from helpers import LOGITS, file_request
 
 import edgedistill
-from edgedistill import plugins
+from edgedistill.contracts import registry
 from edgedistill.contracts.target import FileRequest
 from edgedistill_exporters.ort_mobile import required_operators
 
-EXPORTER = plugins.target("ort-mobile")
-RUNTIME = plugins.runtime("onnxruntime")
+EXPORTER = registry.target("ort-mobile")
+RUNTIME = registry.runtime("onnxruntime")
 
 
 def request(source: Path, precision: str) -> FileRequest:
@@ -25,7 +25,7 @@ def request(source: Path, precision: str) -> FileRequest:
 
 @pytest.mark.parametrize("precision", ["fp32", "int8-dynamic"])
 def test_the_answers_are_those_of_the_onnx_file(finished_run, tmp_path, precision):
-    source = finished_run.folder / "models" / "r1" / "onnx" / plugins.target("onnx").precisions[precision].file
+    source = finished_run.folder / "models" / "r1" / "onnx" / registry.target("onnx").precisions[precision].file
     file = tmp_path / EXPORTER.precisions[precision].file
     made = EXPORTER.make(request(source, precision), file)
     assert file.suffix == ".ort"

@@ -56,7 +56,7 @@ def become_command(
 
 
 def _exit_code() -> int:
-    from edgedistill.entry import main
+    from edgedistill.cli.entry import main
 
     try:
         main()

@@ -141,7 +141,7 @@ def _write(data: Data, split: str, folder: Path) -> None:
 def _differs(case: Case, data: Data, folder: Path) -> str | None:
     """What the prepared data has otherwise than the files."""
     from edgedistill.contracts.items import Items
-    from edgedistill.data import ITEMS, open_table
+    from edgedistill.data.prepared import ITEMS, open_table
 
     facts = json.loads(next(case.path("run").glob("steps/[0-9][0-9]-data/record.json")).read_text(encoding="utf-8"))
     text, label = data.columns.get("text", "text"), data.columns.get("label", "label")

@@ -1,8 +1,8 @@
 """Runs one case and says what came of it.
 
 The program imports edgedistill and torch once and forks from there: each case is a process, and each command of a case
-another one, which enters `edgedistill.entry.main` as the console script does, with its own files for what it prints, a
-limit of time and memory, and "y" on its standard input for whoever asks.
+another one, which enters `edgedistill.cli.entry.main` as the console script does, with its own files for what it
+prints, a limit of time and memory, and "y" on its standard input for whoever asks.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ class Case:
                     sys.executable,
                     "-P",
                     "-c",
-                    "from edgedistill.entry import main; main()",
+                    "from edgedistill.cli.entry import main; main()",
                     *(str(each) for each in argv),
                 ],
                 cwd=where,

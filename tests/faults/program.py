@@ -138,7 +138,14 @@ def _import_everything() -> None:
     """All that a command may import, so that a fork starts at once. Nothing here may start a thread."""
     import edgedistill.steps
 
-    names = ["edgedistill.cli", "edgedistill.api", "edgedistill.show", "torch", "safetensors.torch", "datasets"]
+    names = [
+        "edgedistill.cli.app",
+        "edgedistill.api",
+        "edgedistill.cli.tables",
+        "torch",
+        "safetensors.torch",
+        "datasets",
+    ]
     names += ["transformers.models.bert.modeling_bert", "transformers.models.bert.tokenization_bert", "tokenizers"]
     names += ["transformers.models.auto.modeling_auto", "transformers.models.auto.tokenization_auto", "scipy.stats"]
     names += ["matplotlib.figure", "matplotlib.backends.backend_svg", "jinja2", "onnx", "pyarrow.parquet", "filelock"]

@@ -103,7 +103,7 @@ def write_rows(rows: list[Row], file: Path) -> Path:
 
 def make_inputs(world: World) -> None:
     """Write data, teacher and recipe. Runs in a process of its own: it trains."""
-    from edgedistill.loading import shipped
+    from edgedistill.recipe.reading import shipped
 
     source = shipped()["quickstart"].parent / "quickstart"
     for split, count in SPLITS.items():

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from edgedistill import plugins
+from edgedistill.contracts import registry
 from edgedistill.contracts.distribution import Dense
 from edgedistill.contracts.loss import LossInputs
 from edgedistill.contracts.model_shape import ModelShape
@@ -25,7 +25,7 @@ def values(seed: int, width: int = 8) -> torch.Tensor:
 
 
 def term(kind: str, student: ModelShape, teacher: ModelShape, **settings: object):
-    loss = plugins.loss(kind)
+    loss = registry.loss(kind)
     return loss.build(loss.spec(kind=kind, **settings), student, teacher)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from edgedistill import plugins
+from edgedistill.contracts import registry
 from edgedistill.contracts.distribution import Dense
 from edgedistill.contracts.loss import LossInputs
 from edgedistill.contracts.model_shape import ModelShape
@@ -21,7 +21,7 @@ def states(seed: int, size: int = 4) -> torch.Tensor:
 
 
 def term(kind: str, student: ModelShape, teacher: ModelShape, **settings: object):
-    loss = plugins.loss(kind)
+    loss = registry.loss(kind)
     return loss.build(loss.spec(kind=kind, **settings), student, teacher)
 
 

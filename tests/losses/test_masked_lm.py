@@ -9,7 +9,7 @@ from edgedistill.contracts.distribution import Dense
 from edgedistill.contracts.loss import LossInputs, MaskedView
 from edgedistill.contracts.model_shape import ModelShape
 from edgedistill.losses.masked_lm import MaskedLmSpec, build, masked_lm
-from edgedistill.masking import mask_tokens
+from edgedistill.training.masking import mask_tokens
 
 
 def masked(probability: float, seed: int = 0):

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgedistill import plugins
+from edgedistill.contracts import registry
 from edgedistill.contracts.distribution import Compared, Dense, Distribution, HiddenAndHead, top_k
 from edgedistill.contracts.loss import LossInputs
 from edgedistill.contracts.model_shape import ModelShape
@@ -32,7 +32,7 @@ def pair(student: torch.Tensor, teacher: torch.Tensor, temperature: float) -> Co
 
 
 def term(kind: str, **settings_: object):
-    loss = plugins.loss(kind)
+    loss = registry.loss(kind)
     return loss.build(loss.spec(kind=kind, **settings_), SIZES, SIZES)
 
 
@@ -137,11 +137,11 @@ def test_every_setting_changes_the_value():
         assert value(kind, a, b, **first).item() != pytest.approx(value(kind, a, b, **second).item())
 
 
-SOFT = [(kind, change) for kind, change in CASES if "top-k" in plugins.loss(kind).forms]
+SOFT = [(kind, change) for kind, change in CASES if "top-k" in registry.loss(kind).forms]
 
 
 def test_the_losses_that_need_every_class_are_those_that_say_so():
-    every = {name for name in plugins.names("losses") if "logits" in plugins.loss(name).needs}
+    every = {name for name in registry.names("losses") if "logits" in registry.loss(name).needs}
     assert every - {kind for kind, _ in SOFT} == {"mse_logits", "dist"}
     assert {kind for kind, _ in CASES} == every
 

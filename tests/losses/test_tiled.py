@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from edgedistill import plugins
+from edgedistill.contracts import registry
 from edgedistill.contracts.distribution import Dense, Distribution, HiddenAndHead, top_k
 from edgedistill.contracts.loss import LossInputs
 from edgedistill.contracts.model_shape import ModelShape
@@ -53,7 +53,7 @@ def teacher(form: str, rows: int, vocabulary: int, generator: torch.Generator, d
 def both(kind, change, form, rows=7, vocabulary=11, seed=0, bias=True, weights=None, dtype=torch.float64):
     """(loss, gradients) from logits and from states."""
     generator = torch.Generator().manual_seed(seed)
-    loss = plugins.loss(kind)
+    loss = registry.loss(kind)
     term = loss.build(loss.spec(kind=kind, **change), SIZES, SIZES)
     said = teacher(form, rows, vocabulary, generator, dtype)
     hidden, weight = (torch.randn(n, 6, generator=generator, dtype=dtype).requires_grad_() for n in (rows, vocabulary))
@@ -78,7 +78,7 @@ def both(kind, change, form, rows=7, vocabulary=11, seed=0, bias=True, weights=N
 
 
 def allowed(kind: str, form: str) -> bool:
-    loss = plugins.loss(kind)
+    loss = registry.loss(kind)
     return form in loss.forms or "logits" not in loss.needs
 
 
@@ -136,7 +136,7 @@ def test_the_logits_of_all_decisions_never_exist(kind, form):
         return
     generator = torch.Generator().manual_seed(0)
     rows, vocabulary = 600, 100
-    loss = plugins.loss(kind)
+    loss = registry.loss(kind)
     said = teacher(form, rows, vocabulary, generator, torch.float32)
     own = HiddenAndHead(torch.randn(rows, 6).requires_grad_(), torch.randn(vocabulary, 6).requires_grad_())
     inputs = LossInputs(own, torch.ones(rows), torch.ones(rows, 1), teacher=said, right_R=torch.zeros(rows).long())

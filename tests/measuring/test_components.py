@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from helpers import plugged_in
 
-from edgedistill import plugins
+from edgedistill.contracts import registry
 from edgedistill.contracts.items import Column, Items
 from edgedistill.device.files import Component
 from edgedistill.errors import EdgedistillError
 from edgedistill.measuring.device_model import DeviceModel
 from edgedistill.measuring.latency import Timed, time_one
-from edgedistill.progress import Progress
+from edgedistill.store.progress import Progress
 
 TEXTS = [[1, 2, 3], [4], [5, 6, 7, 8, 9], [10, 20]]
 
@@ -36,7 +36,7 @@ def model(tmp_path, monkeypatch):
         return DeviceModel(files, "cells", "sums")
 
     with plugged_in(tmp_path / "site", {"edgedistill.runtimes": {"cells": "toy_cells:RUNTIME"}}):
-        monkeypatch.setattr(plugins, "task", lambda name: SimpleNamespace(device="toy_cells_device"))
+        monkeypatch.setattr(registry, "task", lambda name: SimpleNamespace(device="toy_cells_device"))
         yield make
 
 

@@ -3,14 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgedistill import plugins
+from edgedistill.contracts import registry
 from edgedistill.contracts.answers import Answers, References
 from edgedistill.contracts.items import Column, Items
 from edgedistill.errors import EdgedistillError
 from edgedistill.measuring.judged import Asked, fidelity_figures, flips, judged, numbers, some_examples
 from edgedistill.store.records.files import FidelityFigures, Flip
 
-JUDGE = plugins.task("text-classification").judge
+JUDGE = registry.task("text-classification").judge
 
 
 def answers(values, item=None) -> Answers:

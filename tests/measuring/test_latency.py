@@ -11,7 +11,7 @@ from edgedistill.device.files import Component
 from edgedistill.measuring.child import Child, MeasuringError
 from edgedistill.measuring.device_model import DeviceModel
 from edgedistill.measuring.latency import LEAST_RUNS, Timed, Timing, time_models
-from edgedistill.progress import Progress
+from edgedistill.store.progress import Progress
 
 SILENT = Progress(None, None)
 DRIVER = "edgedistill.tasks._classification_device"
@@ -63,7 +63,7 @@ import numpy as np
 
 from edgedistill.contracts.driver import Port
 from edgedistill.contracts.runtime import Runtime
-from edgedistill.packages import Packages
+from edgedistill.contracts.packages import Packages
 
 
 class Graph:

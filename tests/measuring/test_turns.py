@@ -9,15 +9,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from edgedistill.candidates import Candidate
 from edgedistill.contracts.answers import Answers, References
 from edgedistill.contracts.items import Column, Items
 from edgedistill.device.files import Component
 from edgedistill.errors import EdgedistillError
+from edgedistill.exporting.candidates import Candidate
 from edgedistill.measuring import device_model, latency
 from edgedistill.measuring.device_model import DeviceModel
 from edgedistill.measuring.latency import LEAST_RUNS, Timed, time_models
-from edgedistill.progress import Progress
+from edgedistill.store.progress import Progress
 
 SILENT = Progress(None, None)
 SPEED = {"a": 1.0, "b": 2.0, "c": 4.0}
@@ -197,7 +197,7 @@ def measured(monkeypatch, tmp_path):
         asked.timed, asked.options = models, options
         return SimpleNamespace(seen={}, failed={})
 
-    monkeypatch.setattr("edgedistill.data.PreparedData", Data)
+    monkeypatch.setattr("edgedistill.data.prepared.PreparedData", Data)
     monkeypatch.setattr(DeviceModel, "opened", opened)
     monkeypatch.setattr(latency, "time_models", time_all)
     monkeypatch.setattr(measure, "read_files", lambda artifact: artifact)

@@ -12,10 +12,10 @@ import pytest
 from edgedistill.contracts.answers import Answers
 from edgedistill.contracts.driver import Port
 from edgedistill.contracts.items import Column, Items
+from edgedistill.contracts.packages import Packages
 from edgedistill.contracts.runtime import Runtime
 from edgedistill.device import own_process
 from edgedistill.measuring.worker import Worker
-from edgedistill.packages import Packages
 
 DRIVER = "edgedistill.tasks._classification_device"
 ANY = {"model": {"files": [(None, "a.file")], "inputs": [], "outputs": ["logits"]}}
@@ -140,7 +140,7 @@ def test_instructions_are_those_of_one_run(runtime, items, monkeypatch):
     here = Worker()
     here.inputs(items, batch=1, length=None)
     here.load(ANY, "a_runtime:RUNTIME", DRIVER, 1, 0)
-    from edgedistill.emulation import guest
+    from edgedistill.isolation.emulation import guest
 
     calls = iter(range(1, 10))
 

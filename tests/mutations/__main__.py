@@ -5,7 +5,7 @@
 Every `*.yaml` beside this file is a list of mutations:
 
     - name: what is broken, in a word or two
-      file: edgedistill/training.py
+      file: edgedistill/training/loop.py
       old: the text as it stands there, once
       new: what takes its place
       tests: [the tests that are to notice]

@@ -7,9 +7,9 @@ import json
 import pytest
 from helpers import write_weights
 
-from edgedistill import loading, sources
 from edgedistill.errors import RecipeError
-from edgedistill.planning import make_plan
+from edgedistill.planning import fingerprints, make_plan
+from edgedistill.recipe import reading
 
 SIZES = {
     "hidden_size": 32,
@@ -36,9 +36,9 @@ def refusals(recipe_tree, tmp_path):
             {"id": f"r{i}", "teacher": "teacher", "student": {"from": "teacher", **student}, "stages": [stage]}
             for i, student in enumerate(students, 1)
         ]
-        recipe = loading.validate(recipe_tree, "test")
+        recipe = reading.validate(recipe_tree, "test")
         try:
-            make_plan(recipe, sources.look_up(recipe))
+            make_plan(recipe, fingerprints.look_up(recipe))
         except RecipeError as error:
             return error.problems
         return []

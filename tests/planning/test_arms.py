@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from edgedistill import loading, sources
-from edgedistill.planning import make_plan
-from edgedistill.recipe import Place
+from edgedistill.planning import fingerprints, make_plan
+from edgedistill.recipe import reading
+from edgedistill.recipe.schema import Place
 from edgedistill.steps.kinds.distil import SignalId
 from edgedistill.store.records.files import FileId
 
@@ -19,8 +19,8 @@ def plan(recipe_tree):
     recipe_tree["rounds"][1]["stages"][0] |= {"epochs": 5, "errors": {"of": "r1"}}
     recipe_tree["stop"] = {"when": {"accuracy_drop": 0.5}}
     recipe_tree["export"]["teacher"] = True
-    recipe = loading.validate(recipe_tree, "recipe")
-    return make_plan(recipe, sources.look_up(recipe))
+    recipe = reading.validate(recipe_tree, "recipe")
+    return make_plan(recipe, fingerprints.look_up(recipe))
 
 
 def logits(model: str) -> SignalId:

@@ -14,12 +14,13 @@ from importlib import import_module
 import pytest
 from helpers import change_plugin, raise_version, write_jsonl, write_weights
 
-from edgedistill import loading, plugins, sources
-from edgedistill.planning import make_plan
-from edgedistill.step import key_of
+from edgedistill.contracts import registry
+from edgedistill.planning import fingerprints, make_plan
+from edgedistill.recipe import reading
 from edgedistill.steps import kinds
 from edgedistill.steps.kinds import measure
 from edgedistill.store.records.files import Emulated
+from edgedistill.store.step import key_of
 
 KINDS = sorted(module.name for module in pkgutil.iter_modules(kinds.__path__))
 
@@ -57,11 +58,11 @@ def recipe(files, recipe_tree):
     tree["export"] = {"targets": ["onnx", "ort-mobile"], "teacher": True}
     tree["quantize"] = [{"precision": "fp32"}, {"precision": "int8-dynamic"}, {"precision": "int8-static"}]
     tree["measure"]["runtimes"] = ["onnxruntime", "onnxruntime-arm64"]
-    return loading.validate(tree, "recipe")
+    return reading.validate(tree, "recipe")
 
 
 def plan(recipe):
-    return make_plan(recipe, sources.look_up(recipe))
+    return make_plan(recipe, fingerprints.look_up(recipe))
 
 
 def keys(recipe) -> dict[str, str]:
@@ -118,7 +119,7 @@ def test_the_version_of_an_exporter(recipe, monkeypatch, target):
 
 @pytest.mark.parametrize("precision", ["fp32", "int8-dynamic", "int8-static"])
 def test_the_version_of_a_precision(recipe, monkeypatch, precision):
-    before, known = keys(recipe), plugins.target("onnx").precisions
+    before, known = keys(recipe), registry.target("onnx").precisions
     newer = {precision: replace(known[precision], version=known[precision].version + 1)}
     change_plugin(monkeypatch, "exporters", "onnx", precisions={**known, **newer})
     own = {name for name in named(recipe, "file-") if name.endswith(f"-onnx-{precision}")}
@@ -127,11 +128,11 @@ def test_the_version_of_a_precision(recipe, monkeypatch, precision):
     assert (f"file-r1-ort-mobile-{precision}") in found
 
 
-@pytest.mark.parametrize("precision", plugins.names("quantizers"))
+@pytest.mark.parametrize("precision", registry.names("quantizers"))
 def test_the_version_of_a_quantizer_is_that_of_its_precision(precision):
     """The exporter that quantizes takes it over, so that it reaches the key as above."""
-    quantizer = plugins.quantizer(precision)
-    assert plugins.target("onnx").precisions[precision].version == quantizer.version
+    quantizer = registry.quantizer(precision)
+    assert registry.target("onnx").precisions[precision].version == quantizer.version
 
 
 def test_a_raised_quantizer_is_taken_over(monkeypatch):
@@ -154,7 +155,7 @@ def test_the_version_of_a_student(recipe, monkeypatch, student):
     number = ["keep_layers", "trim_vocabulary", "checkpoint"].index(student) + 1
     found = changed(recipe, before)
     own = {name for name in of_kind(recipe, "distil") if name.startswith(f"r{number}")}
-    own |= of_kind(recipe, "retokenise") if plugins.student(student).own_tokenizer else set()
+    own |= of_kind(recipe, "retokenise") if registry.student(student).own_tokenizer else set()
     probes = [step for step in plan(recipe).steps if step.kind.name == "probe_model"]
     made_of = {step.name: {model.student.init for model in step.settings.models if model.student} for step in probes}
     own |= {name for name, inits in made_of.items() if student in inits}
@@ -205,7 +206,7 @@ def test_a_row(recipe, files, split):
 
 @pytest.mark.parametrize("runtime", ["onnxruntime", "onnxruntime-arm64"])
 def test_the_version_of_a_runtime(recipe, runtime):
-    known = sources.look_up(recipe)
+    known = fingerprints.look_up(recipe)
     before = {step.name: step.key for step in make_plan(recipe, known).steps}
     newer = replace(known, runtimes={**known.runtimes, runtime: {"onnxruntime": "99"}})
     found = {step.name for step in make_plan(recipe, newer).steps if step.key != before[step.name]}
@@ -215,7 +216,7 @@ def test_the_version_of_a_runtime(recipe, runtime):
 
 
 def test_the_machine(recipe):
-    known = sources.look_up(recipe)
+    known = fingerprints.look_up(recipe)
     before = {step.name: step.key for step in make_plan(recipe, known).steps}
     other = replace(known, host={**known.host, "cpu": "another"})
     found = {step.name for step in make_plan(recipe, other).steps if step.key != before[step.name]}

@@ -10,14 +10,16 @@ import torch
 from helpers import LABELS, write_recipe
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
-from edgedistill import api, plugins, show
+from edgedistill import api
+from edgedistill.cli import tables
+from edgedistill.contracts import registry
 from edgedistill.contracts.batch import Batch
 from edgedistill.contracts.model_shape import ModelShape
 from edgedistill.contracts.student import StudentRequest
-from edgedistill.learned_vocabulary import learn_tokenizer
-from edgedistill.memory import recall, remember
-from edgedistill.models import parameter_count
+from edgedistill.models.learned_vocabulary import learn_tokenizer
+from edgedistill.models.loading import parameter_count
 from edgedistill.planning import exact_sizes
+from edgedistill.system.memory import recall, remember
 
 AUTO = AutoModelForSequenceClassification
 SIZES = {"hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 4, "vocab_size": 60, "pad_token_id": 0}
@@ -78,7 +80,7 @@ def test_they_are_those_of_the_models_that_are_made(planned, architecture, more,
         source = tmp_path / each.student.from_
         models[each.student.from_].save_pretrained(source)
         request = StudentRequest(each.student, source, AUTO, {}, None, probe)
-        models[each.id] = plugins.student(each.student.init).build(request)
+        models[each.id] = registry.student(each.student.init).build(request)
     for name, model in models.items():
         made = (model.config.num_hidden_layers, model.config.hidden_size, parameter_count(model))
         assert found[name] == made, name
@@ -103,7 +105,7 @@ def test_what_follows_from_the_data_is_marked_as_estimated(planned, capsys, tmp_
     assert found["r2"] == (2, 32, None)
     assert found["r3"] == (None, None, None)
     assert [each.exact for each in plan.models] == [True, False, False, False]
-    show.plan(api.PlannedRun(plan, tmp_path, frozenset()))
+    tables.plan(api.PlannedRun(plan, tmp_path, frozenset()))
     shown = capsys.readouterr().out
     assert "~0.02 M" in shown
     assert "~ : estimated, since it follows from data that has not been read yet" in shown

@@ -7,18 +7,20 @@ from dataclasses import replace
 import pytest
 from helpers import raise_version
 
-from edgedistill import augmentation, environments, loading, sources
-from edgedistill.planning import make_plan
+from edgedistill.data import views
+from edgedistill.isolation import environments
+from edgedistill.planning import fingerprints, make_plan
+from edgedistill.recipe import reading
 
 
 @pytest.fixture
 def recipe(recipe_tree):
     recipe_tree["rounds"][1]["stages"][0]["augment"] = {"delete": 0.1}
-    return loading.validate(recipe_tree, "recipe")
+    return reading.validate(recipe_tree, "recipe")
 
 
 def keys(recipe, known=None) -> dict[str, str]:
-    return {step.name: step.key for step in make_plan(recipe, known or sources.look_up(recipe)).steps}
+    return {step.name: step.key for step in make_plan(recipe, known or fingerprints.look_up(recipe)).steps}
 
 
 def replanned(recipe, before, known=None) -> set[str]:
@@ -30,7 +32,7 @@ def replanned(recipe, before, known=None) -> set[str]:
 def downstream(recipe, *names: str) -> set[str]:
     """These steps and all that read them, whether directly or not, but for the trials before any training."""
     reached = set(names)
-    for step in make_plan(recipe, sources.look_up(recipe)).steps:
+    for step in make_plan(recipe, fingerprints.look_up(recipe)).steps:
         if reached & step.sources:
             reached.add(step.name)
     return {name for name in reached if not name.startswith("probe-")}
@@ -55,14 +57,14 @@ def test_the_version_of_a_plugin(recipe, monkeypatch, group, name, first):
 
 def test_the_version_of_the_augmentation(recipe, monkeypatch):
     before = keys(recipe)
-    monkeypatch.setattr(augmentation, "VERSION", 2)
+    monkeypatch.setattr(views, "VERSION", 2)
     changed = replanned(recipe, before)
     assert {name for name in changed if name.startswith(("views", "r2"))} >= {"r2", "r2-control"}
     assert not {"r1", "teacher", "data"} & changed
 
 
 def test_the_version_of_a_runtime_is_in_what_it_verifies_and_measures(recipe):
-    known = sources.look_up(recipe)
+    known = fingerprints.look_up(recipe)
     assert known.runtimes["onnxruntime"]["onnxruntime"]
     newer = replace(known, runtimes={"onnxruntime": {"onnxruntime": "99.0"}})
     verified = [name for name in keys(recipe) if name.startswith("verify-")]
@@ -71,7 +73,7 @@ def test_the_version_of_a_runtime_is_in_what_it_verifies_and_measures(recipe):
 
 
 def test_the_machine_is_in_what_it_measures_and_in_nothing_before(recipe):
-    known = sources.look_up(recipe)
+    known = fingerprints.look_up(recipe)
     elsewhere = replace(known, host={**known.host, "cpu": "another"})
     assert replanned(recipe, keys(recipe, known), elsewhere) == downstream(recipe, "measure")
 

@@ -8,18 +8,18 @@ import pytest
 from helpers import write_jsonl, write_recipe, write_weights
 from pydantic import BaseModel
 
-from edgedistill import loading, references, sources
 from edgedistill.errors import UserError
-from edgedistill.planning import Plan, make_plan
-from edgedistill.recipe import Recipe
+from edgedistill.planning import Plan, fingerprints, make_plan
+from edgedistill.recipe import reading, references
+from edgedistill.recipe.schema import Recipe
 
 
 def planned(tree: dict[str, object], *overrides: str) -> Plan:
     copied = copy.deepcopy(tree)
     for override in overrides:
-        loading._override(copied, override)
-    recipe = loading.validate(copied, "test")
-    return make_plan(recipe, sources.look_up(recipe))
+        reading._override(copied, override)
+    recipe = reading.validate(copied, "test")
+    return make_plan(recipe, fingerprints.look_up(recipe))
 
 
 def changed(tree: dict[str, object], *overrides: str) -> set[str]:

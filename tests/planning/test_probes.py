@@ -6,16 +6,16 @@ import copy
 
 import pytest
 
-from edgedistill import loading, sources
-from edgedistill.planning import make_plan
+from edgedistill.planning import fingerprints, make_plan
+from edgedistill.recipe import reading
 
 
 def steps(tree, *overrides):
     copied = copy.deepcopy(tree)
     for override in overrides:
-        loading._override(copied, override)
-    recipe = loading.validate(copied, "test")
-    return {step.name: step for step in make_plan(recipe, sources.look_up(recipe)).steps}
+        reading._override(copied, override)
+    recipe = reading.validate(copied, "test")
+    return {step.name: step for step in make_plan(recipe, fingerprints.look_up(recipe)).steps}
 
 
 def test_they_come_after_the_data_and_before_the_teacher(recipe_tree):

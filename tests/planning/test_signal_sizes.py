@@ -9,15 +9,16 @@ import pytest
 from helpers import change_plugin
 from transformers import PreTrainedModel
 
-from edgedistill import loading, plugins, sources
+from edgedistill.contracts import registry
 from edgedistill.contracts.task import Head
 from edgedistill.errors import UserError
-from edgedistill.planning import Plan, make_plan
+from edgedistill.planning import Plan, fingerprints, make_plan
+from edgedistill.recipe import reading
 
 
 def planned(tree: dict[str, object], **changes: object) -> Plan:
-    recipe = loading.validate(tree | changes, "test")
-    return make_plan(recipe, sources.look_up(recipe))
+    recipe = reading.validate(tree | changes, "test")
+    return make_plan(recipe, fingerprints.look_up(recipe))
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def head(model: PreTrainedModel) -> Head: ...
 @pytest.fixture
 def vocabulary(monkeypatch):
     """The task's classes are the tokens of its vocabulary from now on."""
-    model = replace(plugins.task("text-classification").model, states=states, head=head)
+    model = replace(registry.task("text-classification").model, states=states, head=head)
     change_plugin(monkeypatch, "tasks", "text-classification", model=model)
 
 

@@ -5,7 +5,7 @@ import onnx
 import onnxruntime
 import pytest
 
-from edgedistill import plugins
+from edgedistill.contracts import registry
 
 
 @pytest.fixture(scope="module")
@@ -14,7 +14,7 @@ def source(finished_run):
 
 
 def quantized(source, folder, precision):
-    module = plugins.quantizer(precision)
+    module = registry.quantizer(precision)
     module.quantize(source, folder / module.file, ())
     return folder / module.file
 
@@ -51,7 +51,7 @@ def test_int8_quantizes_every_matrix_per_channel_and_the_embeddings(source, tmp_
 
 
 def test_names_are_those_that_transformers_js_and_optimum_look_for():
-    files = {name: each.file for name, each in plugins.target("onnx").precisions.items()}
+    files = {name: each.file for name, each in registry.target("onnx").precisions.items()}
     assert files == {
         "fp32": "model.onnx",
         "fp16": "model_fp16.onnx",
@@ -68,7 +68,7 @@ def static(source, folder, seed: int = 0, items: int = 32):
         calibration.append(
             {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids), "labels": 1}
         )
-    module = plugins.quantizer("int8-static")
+    module = registry.quantizer("int8-static")
     module.quantize(source, folder / module.file, calibration)
     return folder / module.file
 

@@ -6,31 +6,31 @@ from collections import Counter, defaultdict
 
 import pytest
 
-from edgedistill import loading, sources
-from edgedistill.planning import make_plan
+from edgedistill.planning import fingerprints, make_plan
+from edgedistill.recipe import reading
 
-SHIPPED = sorted(loading.shipped())
+SHIPPED = sorted(reading.shipped())
 
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_every_shipped_recipe_loads_and_plans(name, monkeypatch):
-    recipe = loading.load(name)
-    monkeypatch.setattr(sources, "data_fingerprint", lambda split, source: f"{split}:{source.path or source.hub}")
-    plan = make_plan(recipe, sources.look_up(recipe))
+    recipe = reading.load(name)
+    monkeypatch.setattr(fingerprints, "data_fingerprint", lambda split, source: f"{split}:{source.path or source.hub}")
+    plan = make_plan(recipe, fingerprints.look_up(recipe))
     assert plan.candidates
     assert plan.steps[-1].name == "bundle"
 
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_every_shipped_recipe_pins_its_hub_revisions(name):
-    recipe = loading.load(name)
+    recipe = reading.load(name)
     for source in recipe.data.splits().values():
         assert source.hub is None or re.fullmatch(r"[0-9a-f]{40}", source.revision)
     assert recipe.teacher.model is None or re.fullmatch(r"[0-9a-f]{40}", recipe.teacher.revision)
 
 
 def rows(split: str) -> list[dict[str, str]]:
-    file = loading.shipped()["quickstart"].parent / "quickstart" / f"{split}.jsonl"
+    file = reading.shipped()["quickstart"].parent / "quickstart" / f"{split}.jsonl"
     return [json.loads(line) for line in file.read_text().splitlines()]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edgedistill.results import RESULTS_SCHEMA, Results
+from edgedistill.evaluation.results import RESULTS_SCHEMA, Results
 from edgedistill.store.records.models import EpochRecord
 
 NASTY = "<script>alert(1)</script> a|b & c"

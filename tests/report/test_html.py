@@ -7,9 +7,9 @@ from html.parser import HTMLParser
 
 import pytest
 
-from edgedistill.recipe import Limits, SelectSpec
+from edgedistill.evaluation.results import Results
+from edgedistill.recipe.schema import Limits, SelectSpec
 from edgedistill.report.html import limit_sentences, preference_sentence, render_html
-from edgedistill.results import Results
 
 SELECT = SelectSpec(limits=Limits(p95_ms=6, drop=0.03))
 

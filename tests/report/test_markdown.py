@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgedistill.evaluation.results import Results
 from edgedistill.report.markdown import escape, render_markdown
-from edgedistill.results import Results
 
 
 def cells(line: str) -> int:

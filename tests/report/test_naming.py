@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from edgedistill.evaluation.results import Results
 from edgedistill.report.naming import short_names
-from edgedistill.results import Results
 
 
 def named(facts, *changes: dict[str, object]) -> list[str]:

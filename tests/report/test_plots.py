@@ -8,13 +8,13 @@ import xml.etree.ElementTree as ElementTree
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgedistill.recipe import Limits
+from edgedistill.evaluation.results import Results
+from edgedistill.recipe.schema import Limits
 from edgedistill.report.labels import Box, Mark, place
 from edgedistill.report.metric_plot import drawable, front_of, metric_against_latency
 from edgedistill.report.rounds_plot import metric_over_rounds
 from edgedistill.report.runtimes_plot import latency_by_runtime
 from edgedistill.report.training_plot import training_curves
-from edgedistill.results import Results
 
 
 def curves(training, direction="higher"):

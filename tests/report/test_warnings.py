@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgedistill.chance import AgainstChance
+from edgedistill.evaluation.chance import AgainstChance
 from edgedistill.report.warnings import chance_warnings
 
 

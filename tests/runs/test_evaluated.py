@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import edgedistill
-from edgedistill import loading, sources
-from edgedistill.planning import make_plan
+from edgedistill.planning import fingerprints, make_plan
+from edgedistill.recipe import reading
 from edgedistill.runs.evaluated import EvaluatedRun, without_files
 
 
@@ -43,8 +43,8 @@ def test_models_are_trained_and_asked_and_no_file_is_made(finished_run, folder, 
 
 
 def test_every_model_is_tried_before_it_is_trained(recipe_tree):
-    recipe = loading.validate(recipe_tree, "test")
-    whole = make_plan(recipe, sources.look_up(recipe))
+    recipe = reading.validate(recipe_tree, "test")
+    whole = make_plan(recipe, fingerprints.look_up(recipe))
     names = [step.name for step in without_files(whole).steps]
     assert {"probe-teacher", "probe-r1", "probe-r2", "teacher", "r1", "test-r2-control"} <= set(names)
     assert names.index("probe-r2") < names.index("teacher")
@@ -52,7 +52,7 @@ def test_every_model_is_tried_before_it_is_trained(recipe_tree):
 
 
 def test_seeds_are_models_of_their_own(recipe_tree):
-    recipe = loading.validate({**recipe_tree, "seeds": [5]}, "test")
-    names = [step.name for step in without_files(make_plan(recipe, sources.look_up(recipe))).steps]
+    recipe = reading.validate({**recipe_tree, "seeds": [5]}, "test")
+    names = [step.name for step in without_files(make_plan(recipe, fingerprints.look_up(recipe))).steps]
     assert "test-r1-seed5" in names
     assert EvaluatedRun(None, recipe, {}).suffixes == ("", "-seed5")

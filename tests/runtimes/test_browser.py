@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgedistill import environments
 from edgedistill.contracts.answers import Answers
 from edgedistill.contracts.driver import MeasuresItself, PortNames
 from edgedistill.errors import EdgedistillError
+from edgedistill.isolation import environments
 from edgedistill.runtimes import browser, onnxruntime
 from edgedistill.runtimes._browser import messages, transformers_js
 
@@ -174,7 +174,7 @@ def test_a_corrupt_file_is_explained(tmp_path):
 
 @needs_browser
 def test_transformers_js_loads_the_published_folder(files, finished_run):
-    from edgedistill.models import load_config
+    from edgedistill.models.loading import load_config
 
     data = finished_run.data("validation")
     # What was cut here is not what the library reads.

@@ -4,11 +4,12 @@ import pytest
 from helpers import LOGITS
 
 import edgedistill
-from edgedistill import environments, plugins
+from edgedistill.contracts import registry
 from edgedistill.errors import EdgedistillError
+from edgedistill.isolation import environments
 from edgedistill.runtimes._executorch import native
 
-RUNTIME = plugins.runtime("executorch-arm64")
+RUNTIME = registry.runtime("executorch-arm64")
 
 
 def test_the_library_of_this_machine_is_never_used_in_its_place(tmp_path, monkeypatch):

@@ -3,13 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgedistill import plugins
+from edgedistill.contracts import registry
 from edgedistill.contracts.driver import Port, PortNames
 from edgedistill.errors import EdgedistillError
 
 ncnn = pytest.importorskip("ncnn", reason="the extra 'ncnn' is not installed")
 
-RUNTIME = plugins.runtime("ncnn")
+RUNTIME = registry.runtime("ncnn")
 TABLE, CLASSES = 6, 2
 PARAM = f"""7767517
 7 8

@@ -7,12 +7,13 @@ import pytest
 from helpers import LOGITS
 
 import edgedistill
-from edgedistill import environments, plugins
-from edgedistill.candidates import candidates, counted, timed
+from edgedistill.contracts import registry
 from edgedistill.errors import EdgedistillError, UserError
-from edgedistill.loading import load
+from edgedistill.exporting.candidates import candidates, counted, timed
+from edgedistill.isolation import environments
+from edgedistill.recipe.reading import load
 
-RUNTIME = plugins.runtime("onnxruntime-arm64")
+RUNTIME = registry.runtime("onnxruntime-arm64")
 
 
 def test_the_library_of_this_machine_is_never_used_in_its_place(finished_run, monkeypatch, tmp_path):

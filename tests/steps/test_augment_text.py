@@ -8,9 +8,9 @@ import torch
 from helpers import quickstart_rows
 from transformers import BertConfig, BertForMaskedLM
 
-from edgedistill.augment_spec import AugmentSpec
 from edgedistill.errors import UserError
-from edgedistill.models import load_tokenizer, save_model
+from edgedistill.models.loading import load_tokenizer, save_model
+from edgedistill.recipe.augment import AugmentSpec
 from edgedistill.steps.augment_text import Replacer
 
 TEXTS = [row["text"] for row in quickstart_rows("train")[:70]]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-from edgedistill import select
-from edgedistill.candidates import Candidate
-from edgedistill.recipe import SelectSpec
+from edgedistill.evaluation import selection
+from edgedistill.exporting.candidates import Candidate
+from edgedistill.recipe.schema import SelectSpec
 from edgedistill.steps import choose
 from edgedistill.store.records.files import Latency, Measurement, VerifyId
 
@@ -30,7 +30,7 @@ def given(**facts):
 
 def test_every_figure_is_the_candidates_own_on_validation(tmp_path, monkeypatch):
     seen = []
-    decide = select.choose
+    decide = selection.choose
     monkeypatch.setattr(choose, "choose", lambda figures, *rest: seen.extend(figures) or decide(figures, *rest))
     rows = [
         Candidate(id=f"r1/{name}", model="r1", target=name, precision="fp32", runtime="r", threads=1, batch=1)

@@ -10,11 +10,11 @@ import pytest
 from helpers import LABELS, quickstart_rows, record_of, write_jsonl, write_recipe
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from edgedistill import loading, sources
-from edgedistill.engine import execute
+from edgedistill.engine.local import execute
 from edgedistill.errors import EdgedistillError
-from edgedistill.planning import make_plan
-from edgedistill.progress import Progress
+from edgedistill.planning import fingerprints, make_plan
+from edgedistill.recipe import reading
+from edgedistill.store.progress import Progress
 from edgedistill.store.records.data import TokenisedData
 
 ORDER = [2, 0, 1]  # of the teacher's outputs, among the labels as the finished run has them
@@ -47,8 +47,8 @@ def recipe_of(tree, tmp_path, model, **data):
 
 def run_teacher(recipe_file, tmp_path, *overrides):
     """Run until the teacher; the artifacts, and what was said."""
-    recipe = loading.load(recipe_file, overrides)
-    plan = make_plan(recipe, sources.look_up(recipe))
+    recipe = reading.load(recipe_file, overrides)
+    plan = make_plan(recipe, fingerprints.look_up(recipe))
     wanted = ("data", "data-validation", "teacher", "elsewhere")
     steps = tuple(step for step in plan.steps if step.name in wanted)
     said = (tmp_path / "said.txt").open("w+")
@@ -98,7 +98,7 @@ def test_the_map_holds_for_every_split_and_for_sets_from_elsewhere(recipe_tree, 
     done, _ = run_teacher(write_recipe(tree, tmp_path), tmp_path)
     names = sorted(label[::-1] for label in LABELS)
     assert list(record_of(TokenisedData, done["data"].folder).labels) == names
-    from edgedistill.data import open_table
+    from edgedistill.data.prepared import open_table
 
     assert sorted(set(open_table(done["data"].folder / "train" / "rows")["label"])) == names
     assert sorted(set(open_table(done["data-validation"].folder / "validation" / "rows")["label"])) == names
@@ -134,8 +134,8 @@ def test_the_map_is_in_the_key_of_the_data_and_of_a_rounds_own(recipe_tree, data
     labels = json.dumps({label: label.upper() for label in LABELS})
 
     def keys(*overrides):
-        recipe = loading.load(file, overrides)
-        return {step.name: step.key for step in make_plan(recipe, sources.look_up(recipe)).steps}
+        recipe = reading.load(file, overrides)
+        return {step.name: step.key for step in make_plan(recipe, fingerprints.look_up(recipe)).steps}
 
     before = keys()
     for place, changed in (("data", {"data", "data-test"}), ("rounds.0.data", {"data-r1"})):
@@ -147,7 +147,7 @@ def test_the_map_is_in_the_key_of_the_data_and_of_a_rounds_own(recipe_tree, data
 def test_a_label_called_path_is_no_path(recipe_tree, tmp_path):
     tree = copy.deepcopy(recipe_tree)
     tree["data"]["labels"] = {"path": "somewhere"}
-    assert loading.load(write_recipe(tree, tmp_path)).data.labels == {"path": "somewhere"}
+    assert reading.load(write_recipe(tree, tmp_path)).data.labels == {"path": "somewhere"}
 
 
 def test_quickstart_rows_have_the_labels_that_these_tests_count_on():

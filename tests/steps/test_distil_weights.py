@@ -9,20 +9,20 @@ import numpy as np
 import pytest
 from helpers import made
 
-from edgedistill import plugins
+from edgedistill.contracts import registry
 from edgedistill.contracts.answers import References
 from edgedistill.contracts.items import Column, Items
-from edgedistill.recipe import ErrorWeights, Place
-from edgedistill.signals import Shards, create
-from edgedistill.soft_targets import LogitSignal
+from edgedistill.recipe.schema import ErrorWeights, Place
+from edgedistill.signals.recorded import Shards, create
+from edgedistill.signals.soft_targets import LogitSignal
 from edgedistill.steps.distil import _trust, _weights
 from edgedistill.steps.kinds.distil import SignalId
 from edgedistill.store.records.base import FileName
 from edgedistill.store.records.models import Signals
-from edgedistill.training import TrainingData
+from edgedistill.training.loop import TrainingData
 
 TRAIN = Place("train")
-TASK = plugins.task("text-classification")
+TASK = registry.task("text-classification")
 OWNERS = np.array([0, 0, 1, 2, 2, 2, 2])
 LABELS = np.array([0, 1, 0, 1, 1, -1, 0])
 REFERENCES = References({"class": LABELS}, OWNERS, OWNERS, LABELS >= 0)

@@ -13,8 +13,8 @@ import pytest
 import edgedistill
 from edgedistill.contracts.answers import Answers
 from edgedistill.errors import EdgedistillError
+from edgedistill.evaluation.results import load_results
 from edgedistill.measuring.device_model import Cost, DeviceModel
-from edgedistill.results import load_results
 
 STEPS = {"validation": "evaluate", "test": "test"}
 CHANGE = ["measure.runtimes=[onnxruntime, onnxruntime-arm64]", "export.teacher=false", "quantize=[{precision: fp32}]"]

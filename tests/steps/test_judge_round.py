@@ -8,13 +8,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from edgedistill import data, plugins, stop
-from edgedistill.candidates import Candidate
+from edgedistill.contracts import registry
 from edgedistill.contracts.answers import Answers, References
-from edgedistill.recipe import Limits, StopSpec
-from edgedistill.step import Context
+from edgedistill.data import prepared
+from edgedistill.evaluation import stop
+from edgedistill.exporting.candidates import Candidate
+from edgedistill.recipe.schema import Limits, StopSpec
 from edgedistill.steps import judge_round
 from edgedistill.store.records.files import FileId, VerifyId
+from edgedistill.store.step import Context
 
 LABELS = np.array([0, 1, 1, -100, 0])
 ROWS = {"teacher": [0, 1, 1, 0, 1], "student": [0, 1, 0, 0, 1]}
@@ -42,10 +44,10 @@ def test_every_file_is_judged_by_its_own_drop_and_size(tmp_path, monkeypatch):
     item = np.arange(len(LABELS))
     monkeypatch.setattr(Answers, "open", lambda role: Answers({"logits": np.eye(2)[ROWS[role]]}, item, item))
     references = References({"class": np.maximum(LABELS, -1)}, item, item, LABELS != -100)
-    task = plugins.task("text-classification")
+    task = registry.task("text-classification")
     told = replace(task, data=replace(task.data, references=lambda items: references))
-    monkeypatch.setattr(plugins, "task", lambda name: told)
-    monkeypatch.setattr(data.PreparedData, "of", lambda inputs: SimpleNamespace(items=lambda split: split))
+    monkeypatch.setattr(registry, "task", lambda name: told)
+    monkeypatch.setattr(prepared.PreparedData, "of", lambda inputs: SimpleNamespace(items=lambda split: split))
     monkeypatch.setattr(judge_round, "read_files", lambda artifact: SimpleNamespace(bytes=artifact.path("")))
     rows = tuple(
         Candidate(id=f"r1/{name}", model="r1", target=name, precision="fp32", runtime="r", threads=1, batch=1)

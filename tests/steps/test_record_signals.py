@@ -7,24 +7,24 @@ import pytest
 import torch
 from helpers import made, record_of
 
-from edgedistill import plugins
+from edgedistill.contracts import registry
 from edgedistill.contracts.distribution import Dense, TopK
 from edgedistill.errors import UserError
-from edgedistill.inference import predict
-from edgedistill.models import load_model
-from edgedistill.progress import Progress
-from edgedistill.recipe import Compute, Place
-from edgedistill.step import Context
+from edgedistill.models.loading import load_model
+from edgedistill.recipe.schema import Compute, Place
+from edgedistill.signals.inference import predict
 from edgedistill.steps import record_signals
 from edgedistill.steps.distil import _soft_targets
 from edgedistill.steps.kinds import distil
 from edgedistill.steps.kinds import record_signals as kind
 from edgedistill.steps.kinds.distil import SignalId
 from edgedistill.store.data_inputs import DataInputs
+from edgedistill.store.progress import Progress
 from edgedistill.store.records.data import TokenisedData
 from edgedistill.store.records.models import TrainedModel
+from edgedistill.store.step import Context
 
-TASK = plugins.task("text-classification")
+TASK = registry.task("text-classification")
 TRAIN = Place("train")
 
 
@@ -85,7 +85,9 @@ def test_k_is_at_most_the_number_of_classes(record, said):
 
 
 def test_more_than_the_budget_is_refused_before_the_teacher_is_asked(record, monkeypatch):
-    monkeypatch.setattr("edgedistill.recording.DistributionRecorder.write", lambda *given: pytest.fail("it was asked"))
+    monkeypatch.setattr(
+        "edgedistill.signals.recording.DistributionRecorder.write", lambda *given: pytest.fail("it was asked")
+    )
     with pytest.raises(UserError, match=r"signals.max_gb: dense signals on train take about 1.44e-06 GB \(12 bytes a"):
         record("logits", max_gb=1.4e-6)
     with pytest.raises(pytest.fail.Exception, match="it was asked"):

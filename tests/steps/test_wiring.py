@@ -18,16 +18,17 @@ import torch
 from helpers import record_of
 from trunk.materials import LABELS, WORDS, recipe, stage, write_all
 
-from edgedistill import loading, sources, training
-from edgedistill.checkpoint import EpochRecord
 from edgedistill.contracts.distribution import Dense
 from edgedistill.contracts.loss import LossInputs
-from edgedistill.data import PreparedData
-from edgedistill.engine import execute
-from edgedistill.planning import make_plan
-from edgedistill.progress import Progress
-from edgedistill.seeds import derive
+from edgedistill.data.prepared import PreparedData
+from edgedistill.engine.local import execute
+from edgedistill.planning import fingerprints, make_plan
+from edgedistill.recipe import reading
+from edgedistill.store.progress import Progress
 from edgedistill.store.records.models import TeacherChosen
+from edgedistill.training import loop
+from edgedistill.training.checkpoint import EpochRecord
+from edgedistill.training.seeds import derive
 
 STAGES = {"r1": ["layers", "soft-targets"], "r2": ["corrections"], "r3": ["boosted"]}
 ARMS = {0: "", 7: "-seed7"}
@@ -195,14 +196,14 @@ class Recorded:
 def recorded(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wiring")
     rows = write_all(folder)
-    planned = loading.validate(wiring_recipe(folder), "wiring")
-    plan = make_plan(planned, sources.look_up(planned))
+    planned = reading.validate(wiring_recipe(folder), "wiring")
+    plan = make_plan(planned, fingerprints.look_up(planned))
     read = {step.name for step in plan.steps if step.kind.name == "distil"}
     for step in reversed(plan.steps):
         read |= step.sources if step.name in read else set()
     recorder = Recorder(plan)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "train_stage", recorder)
+        patch.setattr(loop, "train_stage", recorder)
         only = replace(plan, steps=tuple(step for step in plan.steps if step.name in read))
         execute(only, folder / "run", Progress(None, None))
     return Recorded(folder / "run", rows, recorder.calls)

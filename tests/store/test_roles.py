@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 from helpers import made
 
-from edgedistill.recipe import Place
+from edgedistill.recipe.schema import Place
 from edgedistill.steps.kinds.distil import SignalId
 from edgedistill.store import roles
 from edgedistill.store.data_inputs import DataInputs

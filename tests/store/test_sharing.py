@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from edgedistill.engine import execute
+from edgedistill.engine.local import execute
 from edgedistill.planning import Plan
-from edgedistill.progress import Progress
+from edgedistill.store.progress import Progress
 from edgedistill.spec import Spec
-from edgedistill.step import Step, StepKind, key_of
+from edgedistill.store.step import Step, StepKind, key_of
 from edgedistill.store.handle import Artifact
 from edgedistill.store.records.base import FileName, Record
 from edgedistill.store.store import Store

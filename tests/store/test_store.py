@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from edgedistill import artifacts
-from edgedistill.artifacts import Failure, Manifest, Published
+from edgedistill.store import artifacts
+from edgedistill.store.artifacts import Failure, Manifest, Published
 from edgedistill.store.scratch import CHECKPOINT
 from edgedistill.store.store import Place, Store, folder_name
 

@@ -7,9 +7,9 @@ import torch
 from helpers import text_items
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
-from edgedistill import plugins
+from edgedistill.contracts import registry
 from edgedistill.contracts.student import StudentRequest
-from edgedistill.training import TrainingData
+from edgedistill.training.loop import TrainingData
 
 SIZES = {
     "bert": {"num_hidden_layers": 4, "hidden_size": 32, "num_attention_heads": 4, "intermediate_size": 64},
@@ -36,12 +36,12 @@ def build(tmp_path):
     """Builds a student of a random source; gives the student and the source."""
 
     def built(architecture: str = "bert", *, tokenizer=None, source=None, **spec):
-        from edgedistill.models import load_model
+        from edgedistill.models.loading import load_model
 
         folder = source or make(architecture, tmp_path / architecture)
-        module = plugins.student(spec["init"])
+        module = registry.student(spec["init"])
         ids = torch.randint(5, 50, (4, 12), generator=torch.Generator().manual_seed(1))
-        items, task = text_items(ids.tolist(), [0] * 4), plugins.task("text-classification")
+        items, task = text_items(ids.tolist(), [0] * 4), registry.task("text-classification")
         request = StudentRequest(
             spec=module.spec(**spec),
             source=folder,

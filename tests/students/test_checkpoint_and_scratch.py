@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from edgedistill.errors import UserError
-from edgedistill.models import load_tokenizer
+from edgedistill.models.loading import load_tokenizer
 
 
 def test_scratch_has_the_asked_sizes_and_random_weights(build):

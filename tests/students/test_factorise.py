@@ -10,14 +10,14 @@ import torch
 from helpers import quickstart_rows, text_items
 from transformers import AutoModelForSequenceClassification, ElectraForSequenceClassification
 
-from edgedistill import plugins
+from edgedistill.contracts import registry
 from edgedistill.contracts.items import Column, Items
 from edgedistill.contracts.student import StudentRequest
 from edgedistill.errors import UserError
-from edgedistill.models import load_model, load_tokenizer, outline, parameter_count
+from edgedistill.models.loading import load_model, load_tokenizer, outline, parameter_count
 from edgedistill.students import factorise
 from edgedistill.students.factorise import Linear, embedded, least_squares, principal_directions, spread, usage
-from edgedistill.training import TrainingData
+from edgedistill.training.loop import TrainingData
 
 TEXTS = [row["text"] for row in quickstart_rows("train")]
 SEEN, HELD_OUT = TEXTS[:200], TEXTS[200:300]
@@ -28,7 +28,7 @@ def items_of(tokenizer, texts) -> Items:
 
 
 def batches_of(items):
-    return TrainingData.plain([items], plugins.task("text-classification"))
+    return TrainingData.plain([items], registry.task("text-classification"))
 
 
 @pytest.fixture

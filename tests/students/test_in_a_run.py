@@ -8,8 +8,8 @@ import pytest
 from helpers import tiny_recipe, write_recipe
 
 import edgedistill
-from edgedistill import loading, sources
-from edgedistill.planning import make_plan
+from edgedistill.planning import fingerprints, make_plan
+from edgedistill.recipe import reading
 
 INSIDE = [
     {"kind": "hidden_mse", "weight": 0.1},
@@ -56,8 +56,8 @@ def recipe(data_folder) -> dict[str, object]:
 @pytest.mark.slow
 def test_they_are_trained_exported_and_as_large_as_planned(data_folder, tmp_path):
     file = write_recipe(recipe(data_folder), tmp_path)
-    found = loading.load(file)
-    planned = {each.id: each.parameters for each in make_plan(found, sources.look_up(found)).models}
+    found = reading.load(file)
+    planned = {each.id: each.parameters for each in make_plan(found, fingerprints.look_up(found)).models}
     results = edgedistill.run(file, out=tmp_path / "run", stream=None)
     made = {each.id: each.parameters for each in results.rounds}
     assert made["factorised"] == planned["factorised"]

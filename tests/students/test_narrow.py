@@ -8,8 +8,8 @@ from transformers import AutoModelForSequenceClassification
 
 from edgedistill.contracts.model_layout import LAYOUTS
 from edgedistill.errors import UserError
-from edgedistill.model_sizes import resized
-from edgedistill.models import outline, parameter_count
+from edgedistill.models.loading import outline, parameter_count
+from edgedistill.models.sizes import resized
 from edgedistill.students import narrow
 from edgedistill.students.narrow import head_dimensions
 

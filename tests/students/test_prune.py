@@ -10,19 +10,19 @@ import torch
 from helpers import text_items
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
-from edgedistill import plugins
+from edgedistill.contracts import registry
 from edgedistill.contracts.model_layout import LAYOUTS
 from edgedistill.contracts.student import StudentRequest
 from edgedistill.errors import UserError
-from edgedistill.models import load_model, parameter_count
-from edgedistill.pruned_model import PrunedBertForSequenceClassification, as_stock
+from edgedistill.models.loading import load_model, parameter_count
+from edgedistill.models.pruned_model import PrunedBertForSequenceClassification, as_stock
 from edgedistill.students import prune
 from edgedistill.students.prune import Importance, choose, cut, measure_importance
-from edgedistill.training import TrainingData
+from edgedistill.training.loop import TrainingData
 
 COSTS = prune.unit_costs(hidden_size=32, head_size=8)
 LENGTHS = (12, 12, 7, 3)
-TASK = plugins.task("text-classification")
+TASK = registry.task("text-classification")
 
 
 def logits(model, inputs, **more):

@@ -10,8 +10,8 @@ from transformers import AutoModelForSequenceClassification
 
 from edgedistill.contracts.student import StudentRequest
 from edgedistill.errors import UserError
-from edgedistill.models import load_model, load_tokenizer, save_model
-from edgedistill.static_model import StaticConfig, StaticForSequenceClassification
+from edgedistill.models.loading import load_model, load_tokenizer, save_model
+from edgedistill.models.static_model import StaticConfig, StaticForSequenceClassification
 from edgedistill.students import static
 
 

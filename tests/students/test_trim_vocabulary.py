@@ -9,7 +9,7 @@ from transformers import AutoModelForSequenceClassification
 
 from edgedistill.contracts.items import Items
 from edgedistill.contracts.student import StudentRequest
-from edgedistill.models import load_model, load_tokenizer
+from edgedistill.models.loading import load_model, load_tokenizer
 from edgedistill.students import trim_vocabulary
 
 TEXTS = [row["text"] for row in quickstart_rows("train")[:40]]

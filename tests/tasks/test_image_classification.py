@@ -12,7 +12,7 @@ from helpers import write_recipe
 
 import edgedistill
 from edgedistill.errors import UserError
-from edgedistill.image_model import PixelsConfig, PixelsForImageClassification
+from edgedistill.models.image_model import PixelsConfig, PixelsForImageClassification
 from edgedistill.tasks import image_classification as task
 
 RECIPE = {
@@ -116,12 +116,12 @@ def test_text_needs_its_sizes(recipe_tree, tmp_path):
 def test_without_the_library_the_sentence_has_the_install_line(monkeypatch, tmp_path):
     from importlib.metadata import PackageNotFoundError
 
-    from edgedistill import bundled
+    from edgedistill.data import packaged
 
     def missing(name: str) -> str:
         raise PackageNotFoundError(name)
 
-    monkeypatch.setattr(bundled, "version", missing)
+    monkeypatch.setattr(packaged, "version", missing)
     with pytest.raises(UserError, match=r"comes with scikit-learn; install it with: pip install"):
         edgedistill.plan(write_recipe(RECIPE, tmp_path))
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from edgedistill import plugins
+from edgedistill.contracts import registry
 from edgedistill.contracts.task import Encoder
-from edgedistill.learned_vocabulary import learn_tokenizer
+from edgedistill.models.learned_vocabulary import learn_tokenizer
 from edgedistill.tasks._text_cut import cut, reads_word_by_word
 
 TOKENIZER = learn_tokenizer([row["text"] for row in quickstart_rows("train")], 500, 32)
@@ -75,7 +75,7 @@ def test_only_what_reads_word_by_word_is_cut():
 
 @pytest.mark.parametrize("rows", [20])
 def test_long_documents_take_no_time(rows):
-    task = plugins.task("text-classification")
+    task = registry.task("text-classification")
     texts = {"text": ["some words " * 90_000] * rows, "label": ["a"] * rows}
     started = time.process_time()
     task.data.encode(texts, Encoder({"text": "text", "label": "label"}, TOKENIZER, {"a": 0}, 32))

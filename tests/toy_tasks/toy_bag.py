@@ -6,11 +6,11 @@ from __future__ import annotations
 import numpy as np
 
 from edgedistill.contracts.driver import Port, feeds_of
+from edgedistill.contracts.packages import Packages
 from edgedistill.contracts.precision import Precision
 from edgedistill.contracts.runtime import Runtime
 from edgedistill.contracts.target import MadeFile, Target
 from edgedistill.errors import RefusedError
-from edgedistill.packages import Packages
 
 _TYPES = {"fp32": "float32", "fp16": "float16"}
 

@@ -26,7 +26,7 @@ def auto_class():
 
 
 def scratch_config(architecture, vocabulary, length, items, entries):
-    from edgedistill.models import bert_config
+    from edgedistill.models.loading import bert_config
 
     return bert_config(architecture, vocabulary, length, entries)
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 import numpy as np
 from toy_stream_device import DECISIONS, LATE
 
-from edgedistill.class_order import ordered
 from edgedistill.contracts.answers import References
 from edgedistill.contracts.items import Column, Items
 from edgedistill.contracts.judge import Fidelity, Judge
 from edgedistill.contracts.metric import Metric
 from edgedistill.contracts.task import DataColumns, Task, TaskData, TaskModel
+from edgedistill.data.class_order import ordered
 
 WORDS = 4
 """Of a part."""
@@ -28,7 +28,7 @@ def auto_class():
 
 
 def scratch_config(architecture, vocabulary, length, items, entries):
-    from edgedistill.models import bert_config
+    from edgedistill.models.loading import bert_config
 
     return bert_config(architecture, vocabulary, length, entries)
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 
 from edgedistill.contracts.driver import Port, feeds_of
+from edgedistill.contracts.packages import Packages
 from edgedistill.contracts.precision import Precision
 from edgedistill.contracts.target import MadeFile, Target
-from edgedistill.packages import Packages
 
 PRECISIONS = {
     "fp32": Precision(file="model.npz", bytes_per_parameter=4.0),

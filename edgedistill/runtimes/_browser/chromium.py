@@ -7,9 +7,9 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from edgedistill.contracts.packages import Program
 from edgedistill.errors import EdgedistillError
-from edgedistill.packages import Program
-from edgedistill.process import environment
+from edgedistill.system.process import environment
 
 PROGRAM = Program(
     name="Chromium",

@@ -14,9 +14,8 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from edgedistill.errors import EdgedistillError
-
-from .chromium import Chromium
-from .messages import Arrays, pack, unpack
+from edgedistill.runtimes._browser.chromium import Chromium
+from edgedistill.runtimes._browser.messages import Arrays, pack, unpack
 
 _TYPES = {
     ".html": "text/html; charset=utf-8",

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgedistill.errors import EdgedistillError
-
-from .page import Page
+from edgedistill.runtimes._browser.page import Page
 
 DTYPES = {"model": "fp32", "model_fp16": "fp16", "model_quantized": "q8"}
 """The library's name of a precision, by the stem of the file that it then loads from `onnx/`."""

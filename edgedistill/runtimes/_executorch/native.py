@@ -10,8 +10,8 @@ import numpy as np
 
 from edgedistill.arrays import Array, Arrays
 from edgedistill.contracts.driver import Port, PortNames, named
+from edgedistill.contracts.packages import Extension
 from edgedistill.errors import EdgedistillError
-from edgedistill.packages import Extension
 from edgedistill.runtimes.executorch import TYPES, arguments, delegation, port
 
 _PACKAGE = Path("executorch")

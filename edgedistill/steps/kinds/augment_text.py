@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from edgedistill.augment_spec import AugmentSpec
-from edgedistill.recipe import SplitName
+from edgedistill.recipe.augment import AugmentSpec
+from edgedistill.recipe.schema import SplitName
 from edgedistill.spec import PluginName, Spec
-from edgedistill.step import StepKind
 from edgedistill.store.data_inputs import DataInputs
 from edgedistill.store.handle import Artifact
 from edgedistill.store.records.data import TokenisedData
+from edgedistill.store.step import StepKind
 
 
 class Settings(Spec):

@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
-from edgedistill.candidates import Candidate
-from edgedistill.provenance import Provenance
+from edgedistill.exporting.candidates import Candidate
 from edgedistill.spec import PluginName, Spec
-from edgedistill.step import StepKind
 from edgedistill.store.data_inputs import DataInputs
 from edgedistill.store.handle import Artifact
+from edgedistill.store.provenance import Provenance
 from edgedistill.store.records.closing import Bundled, Reported
 from edgedistill.store.records.files import FileId, MadeFiles, Verified, VerifyId
 from edgedistill.store.records.models import TrainedModel
+from edgedistill.store.step import StepKind
 
 
 class Settings(Spec):

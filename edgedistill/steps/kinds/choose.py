@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from edgedistill.candidates import Candidate
-from edgedistill.recipe import SelectSpec, TaskSpec
-from edgedistill.select import Choice
+from edgedistill.evaluation.selection import Choice
+from edgedistill.exporting.candidates import Candidate
+from edgedistill.recipe.schema import SelectSpec, TaskSpec
 from edgedistill.spec import Spec
-from edgedistill.step import StepKind
 from edgedistill.store.handle import Artifact
 from edgedistill.store.records.base import Record
 from edgedistill.store.records.files import Measured, Verified, VerifyId
 from edgedistill.store.records.models import Evaluation
+from edgedistill.store.step import StepKind
 
 
 class Settings(Spec):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from edgedistill.recipe import TaskSpec, Teachers
+from edgedistill.recipe.schema import TaskSpec, Teachers
 from edgedistill.spec import RoundRef, Spec
-from edgedistill.step import StepKind
 from edgedistill.store.handle import Artifact
 from edgedistill.store.records.models import TeacherChosen, TrainedModel
+from edgedistill.store.step import StepKind
 
 
 class Settings(Spec):

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from edgedistill.recipe import Compute, Place, Round, TaskSpec
+from edgedistill.recipe.schema import Compute, Place, Round, TaskSpec
 from edgedistill.spec import Spec
-from edgedistill.step import StepKind
 from edgedistill.store.data_inputs import DataInputs
 from edgedistill.store.handle import Artifact
 from edgedistill.store.records.base import RECORD
 from edgedistill.store.records.data import TokenisedData
 from edgedistill.store.records.models import Signal, Signals, TeacherChosen, TrainedModel
+from edgedistill.store.step import StepKind
 
 
 class SignalId(NamedTuple):

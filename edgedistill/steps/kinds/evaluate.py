@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from edgedistill.recipe import TaskSpec
+from edgedistill.recipe.schema import TaskSpec
 from edgedistill.spec import Spec
-from edgedistill.step import StepKind
 from edgedistill.store.data_inputs import DataInputs
 from edgedistill.store.handle import Artifact
 from edgedistill.store.records.data import TokenisedData
 from edgedistill.store.records.models import Evaluation, TrainedModel
+from edgedistill.store.step import StepKind
 
 
 class Settings(Spec):

@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from edgedistill.candidates import Candidate
-from edgedistill.recipe import Limits, StopSpec, TaskSpec
+from edgedistill.evaluation.stop import Judgement
+from edgedistill.exporting.candidates import Candidate
+from edgedistill.recipe.schema import Limits, StopSpec, TaskSpec
 from edgedistill.spec import RoundRef, Spec
-from edgedistill.step import StepKind
-from edgedistill.stop import Judgement
 from edgedistill.store.data_inputs import DataInputs
 from edgedistill.store.handle import Artifact
 from edgedistill.store.records.base import Record
 from edgedistill.store.records.files import FileId, MadeFiles, Verified, VerifyId
 from edgedistill.store.records.models import Evaluation
+from edgedistill.store.step import StepKind
 
 
 class Settings(Spec):

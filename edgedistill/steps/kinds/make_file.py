@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from edgedistill.recipe import Calibration
+from edgedistill.recipe.schema import Calibration
 from edgedistill.spec import NotInKey, PluginName, PrecisionName, Spec
-from edgedistill.step import StepKind
 from edgedistill.store.data_inputs import DataInputs
 from edgedistill.store.handle import Artifact
 from edgedistill.store.records.files import MadeFiles
 from edgedistill.store.records.models import TrainedModel
+from edgedistill.store.step import StepKind
 
 
 class Settings(Spec):

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from edgedistill.candidates import Candidate
-from edgedistill.recipe import MeasureSpec, TaskSpec
+from edgedistill.exporting.candidates import Candidate
+from edgedistill.recipe.schema import MeasureSpec, TaskSpec
 from edgedistill.spec import Spec
-from edgedistill.step import StepKind
 from edgedistill.store.data_inputs import DataInputs
 from edgedistill.store.handle import Artifact
 from edgedistill.store.records.files import FileId, MadeFiles, Measured, Verified, VerifyId
+from edgedistill.store.step import StepKind
 
 
 class Settings(Spec):

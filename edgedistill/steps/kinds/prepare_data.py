@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
-from edgedistill.recipe import DataSource
+from edgedistill.recipe.schema import DataSource
 from edgedistill.spec import ModelRef, PluginName, Spec
-from edgedistill.step import StepKind
 from edgedistill.store.handle import Artifact
 from edgedistill.store.records.data import TokenisedData
+from edgedistill.store.step import StepKind
 
 
 class Settings(Spec):

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
-from edgedistill.recipe import LossSpec, StudentSpec, TeacherSpec
+from edgedistill.recipe.schema import LossSpec, StudentSpec, TeacherSpec
 from edgedistill.spec import PluginName, Spec
-from edgedistill.step import StepKind
 from edgedistill.store.handle import Artifact
 from edgedistill.store.records.data import TokenisedData
 from edgedistill.store.records.models import Probe
+from edgedistill.store.step import StepKind
 
 
 class ProbedModel(Spec):

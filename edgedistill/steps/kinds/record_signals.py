@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from edgedistill.contracts.layer_maps import LayerMap
-from edgedistill.recipe import Compute
+from edgedistill.recipe.schema import Compute
 from edgedistill.spec import NotInKey, PluginName, Spec
-from edgedistill.step import StepKind
 from edgedistill.store.data_inputs import DataInputs
 from edgedistill.store.handle import Artifact
 from edgedistill.store.records.models import Signal, Signals, TrainedModel
+from edgedistill.store.step import StepKind
 
 
 class Settings(Spec):

@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from edgedistill.candidates import Candidate
-from edgedistill.recipe import Round, SelectSpec, TaskSpec
+from edgedistill.exporting.candidates import Candidate
+from edgedistill.recipe.schema import Round, SelectSpec, TaskSpec
 from edgedistill.spec import Spec
-from edgedistill.step import StepKind
+from edgedistill.steps.kinds.choose import Chosen
+from edgedistill.steps.kinds.judge_round import Judged
 from edgedistill.store.data_inputs import DataInputs
 from edgedistill.store.handle import Artifact
 from edgedistill.store.records.closing import Reported
 from edgedistill.store.records.data import TokenisedData
 from edgedistill.store.records.files import Emulated, FileId, MadeFiles, Measured, Verified, VerifyId
 from edgedistill.store.records.models import Evaluation, Signals, TeacherChosen, TrainedModel
-
-from .choose import Chosen
-from .judge_round import Judged
+from edgedistill.store.step import StepKind
 
 
 class Settings(Spec):

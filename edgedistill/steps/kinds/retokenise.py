@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from edgedistill.recipe import StudentSpec
+from edgedistill.recipe.schema import StudentSpec
 from edgedistill.spec import PluginName, Spec
-from edgedistill.step import StepKind
 from edgedistill.store.data_inputs import DataInputs
 from edgedistill.store.records.data import TokenisedData
+from edgedistill.store.step import StepKind
 
 
 class Settings(Spec):

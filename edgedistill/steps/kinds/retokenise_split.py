@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from edgedistill.spec import PluginName, Spec
-from edgedistill.step import StepKind
 from edgedistill.store.data_inputs import DataInputs
 from edgedistill.store.records.data import PreparedSplit
+from edgedistill.store.step import StepKind
 
 
 class Settings(Spec):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgedistill.recipe import Compute, TaskSpec, TeacherSpec
+from edgedistill.recipe.schema import Compute, TaskSpec, TeacherSpec
 from edgedistill.spec import Spec
-from edgedistill.step import StepKind
 from edgedistill.store.data_inputs import DataInputs
 from edgedistill.store.records.base import RECORD
 from edgedistill.store.records.models import TrainedModel
+from edgedistill.store.step import StepKind
 
 
 class Settings(Spec):

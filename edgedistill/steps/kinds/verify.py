@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from edgedistill.recipe import TaskSpec
+from edgedistill.recipe.schema import TaskSpec
 from edgedistill.spec import NotInKey, PluginName, Spec
-from edgedistill.step import StepKind
 from edgedistill.store.data_inputs import DataInputs
 from edgedistill.store.handle import Artifact
 from edgedistill.store.records.files import MadeFiles, Verified
 from edgedistill.store.records.models import Evaluation
+from edgedistill.store.step import StepKind
 
 
 class Settings(Spec):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from .base import FileName, Record
+from edgedistill.store.records.base import FileName, Record
 
 
 class Reported(Record):

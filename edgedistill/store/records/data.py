@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal, NamedTuple
 
-from .base import Record, Spec
+from edgedistill.store.records.base import Record, Spec
 
 
 @dataclass(frozen=True)

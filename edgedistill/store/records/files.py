@@ -7,7 +7,7 @@ from typing import ClassVar, NamedTuple
 
 from pydantic import JsonValue
 
-from .base import FileName, Record, Spec
+from edgedistill.store.records.base import FileName, Record, Spec
 
 
 class FileId(NamedTuple):

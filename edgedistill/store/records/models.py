@@ -8,8 +8,7 @@ from typing import ClassVar, Literal
 
 from edgedistill.contracts.distribution import Form
 from edgedistill.contracts.metric import Direction
-
-from .base import FileName, Record, Spec
+from edgedistill.store.records.base import FileName, Record, Spec
 
 
 @dataclass(frozen=True)

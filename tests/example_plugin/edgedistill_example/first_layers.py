@@ -24,14 +24,14 @@ class FirstLayersSpec(StudentSpec):
 
 def planned(spec: FirstLayersSpec, source: PreTrainedConfig, auto_class: AutoClass) -> PlannedStudent:
     """What the plan shows, and counts the parameters of."""
-    from edgedistill.model_sizes import resized
+    from edgedistill.models.sizes import resized
 
     return PlannedStudent(resized(source, range(spec.layers)))
 
 
 def build(request: StudentRequest[FirstLayersSpec]) -> PreTrainedModel:
     """The student, its weights the source's of the same names."""
-    from edgedistill.models import load_model
+    from edgedistill.models.loading import load_model
 
     source = load_model(request.auto_class, request.source, None, request.config_overrides)
     student = request.auto_class.from_config(planned(request.spec, source.config, request.auto_class).config)

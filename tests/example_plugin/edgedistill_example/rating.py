@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PreTrainedConfig, PreTrainedModel
 
-    from edgedistill.recipe import Architecture
+    from edgedistill.recipe.schema import Architecture
 
 
 def problem(row: Mapping[str, object], columns: Mapping[str, str], labelled: bool) -> str | None:
@@ -72,7 +72,7 @@ def scratch_config(
     architecture: Architecture, vocabulary: int, length: int, items: Items, entries: Mapping[str, object]
 ) -> PreTrainedConfig:
     """A BERT, for a teacher that is trained from nothing."""
-    from edgedistill.models import bert_config
+    from edgedistill.models.loading import bert_config
 
     return bert_config(architecture, vocabulary, length, entries)
 

@@ -1,0 +1,226 @@
+"""The command line. Each command parses, calls one public function and shows what it returns."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="edgedistill",
+    help="Distil a transformer in rounds, quantize, export, verify, measure, and know which student to ship.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe file, or a shipped recipe's name.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="PATH=VALUE", help="Change one value: rounds.0.stages.0.epochs=3. Repeatable."),
+]
+Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="The run folder (default: runs/NAME).")]
+StoreFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--store", metavar="DIR", help="Where artifacts are kept, for many runs (default: in the run folder)."
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+NOTHING_FITS = 3
+
+
+@app.command()
+def run(
+    recipe: RecipeName,
+    overrides: Overrides = None,
+    out: Out = None,
+    store: StoreFolder = None,
+    verify_hashes: Annotated[
+        bool, typer.Option("--verify-hashes", help="Check finished steps by sha256, not only by size.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Do all that a recipe says; finished steps are skipped. Exit code 3 when no candidate is within the limits."""
+    from edgedistill import api
+    from edgedistill.cli import tables
+
+    results = api.run(recipe, overrides or (), out=out, store=store, verify_hashes=verify_hashes)
+    _print(results.model_dump(mode="json", by_alias=True)) if as_json else tables.results(results)
+    if results.chosen is None:
+        raise typer.Exit(NOTHING_FITS)
+
+
+@app.command()
+def plan(
+    recipe: RecipeName,
+    overrides: Overrides = None,
+    out: Out = None,
+    store: StoreFolder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what run would do: steps, what is done already, parameters and file sizes to expect."""
+    from edgedistill import api
+    from edgedistill.cli import tables
+
+    planned = api.plan(recipe, overrides or (), out=out, store=store)
+    _print(tables.plan_facts(planned)) if as_json else tables.plan(planned)
+
+
+@app.command("show")
+def show_recipe(recipe: RecipeName, overrides: Overrides = None, as_json: AsJson = False) -> None:
+    """Print a recipe resolved: with what it extends, the overrides and every default."""
+    from edgedistill.recipe import reading
+
+    loaded = reading.load(recipe, overrides or ())
+    if as_json:
+        _print(loaded.model_dump(mode="json", by_alias=True))
+    else:
+        typer.echo(reading.dump(loaded), nl=False)
+
+
+@app.command()
+def recipes(as_json: AsJson = False) -> None:
+    """List the shipped recipes."""
+    from edgedistill.cli import tables
+    from edgedistill.recipe import reading
+
+    files = reading.shipped()
+    _print({name: str(file) for name, file in files.items()}) if as_json else tables.recipes(files)
+
+
+@app.command()
+def bundle(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run's folder.")],
+    candidate: Annotated[str | None, typer.Option("--candidate", metavar="ID", help="Not the chosen one.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Default: RUN/bundle.")] = None,
+    store: Annotated[
+        Path | None, typer.Option("--store", metavar="DIR", help="Where the run's artifacts are, if they were moved.")
+    ] = None,
+) -> None:
+    """Write the chosen candidate as a folder that tests itself: files, tokenizer, golden inputs, examples, card."""
+    from edgedistill import api
+
+    typer.echo(f"{api.bundle(run, candidate, out=out, store=store)}")
+
+
+@app.command()
+def measure(
+    file: Annotated[Path, typer.Argument(metavar="FILE|BUNDLE", help="A model file, or a bundle's folder.")],
+    data: Annotated[
+        Path | None, typer.Option("--data", help="For a file: a data file; with labels, accuracy is measured too.")
+    ] = None,
+    tokenizer: Annotated[
+        Path | None, typer.Option("--tokenizer", help="Folder with tokenizer.json and config.json.")
+    ] = None,
+    column: Annotated[
+        list[str] | None, typer.Option("--column", metavar="NAME=COLUMN", help="text=sentence. Repeatable.")
+    ] = None,
+    task: Annotated[str | None, typer.Option("--task", help="Of a file; default: text-classification.")] = None,
+    metric: Annotated[str | None, typer.Option("--metric", help="Of a file; default: accuracy.")] = None,
+    runtime: Annotated[str | None, typer.Option("--runtime", help="Default: onnxruntime, or the bundle's.")] = None,
+    threads: Annotated[int | None, typer.Option("--threads", min=1, help="Default: 1, or the bundle's.")] = None,
+    batch: Annotated[int | None, typer.Option("--batch", min=1, help="Default: 1, or the bundle's.")] = None,
+    max_length: Annotated[
+        int | None, typer.Option("--max-length", min=1, help="Cut a file's inputs to this many tokens; default: 128.")
+    ] = None,
+    min_seconds: Annotated[float, typer.Option("--min-seconds", min=0.1)] = 5.0,
+    emulated_cpu: Annotated[
+        str | None, typer.Option("--emulated-cpu", help="What an emulated runtime runs on: cortex-a76 or cortex-a53.")
+    ] = None,
+    emulated_items: Annotated[
+        int | None, typer.Option("--emulated-items", min=1, help="Ask an emulated runtime only so many items.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="A bundle's results; default: bundle-results.json.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure a lone model file on a data file, or test and measure a bundle on this machine."""
+    from edgedistill import api
+    from edgedistill.cli import tables
+
+    log, columns = sys.stderr, tables.pairs(column or (), "--column")
+    if data is None:
+        out = out or Path("bundle-results.json")
+        tested = api.measure(
+            file, tokenizer=tokenizer, task=task, metric=metric, columns=columns, runtime=runtime, threads=threads,
+            batch=batch, max_length=max_length, min_seconds=min_seconds, emulated_cpu=emulated_cpu,
+            emulated_items=emulated_items, out=out, stream=log,
+        )  # fmt: skip
+        _print(tested.model_dump(mode="json", by_alias=True)) if as_json else tables.device_measurement(tested, out)
+        return
+    found = api.measure(
+        file, data, tokenizer=tokenizer, task=task, metric=metric, columns=columns, runtime=runtime, threads=threads,
+        batch=batch, max_length=max_length, min_seconds=min_seconds, emulated_cpu=emulated_cpu,
+        emulated_items=emulated_items, out=out, stream=log,
+    )  # fmt: skip
+    _print(tables.measurement_facts(found)) if as_json else tables.measurement(found)
+
+
+@app.command()
+def compare(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN RUN...", help="Finished runs; or one run and results of its bundles (*.json)."),
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Finished runs side by side, item by item; or a run beside what other machines measured of its bundles."""
+    from edgedistill import api
+    from edgedistill.cli import tables
+
+    if api.are_measurements(runs[1:]):
+        fronts = api.compare_devices(runs[0], runs[1:])
+        _print(tables.fronts_facts(fronts)) if as_json else tables.fronts(fronts)
+        return
+    summaries = api.compare(runs)
+    _print(tables.comparison_facts(summaries)) if as_json else tables.comparison(summaries)
+
+
+@app.command()
+def doctor(
+    install: Annotated[
+        str | None, typer.Option("--install", metavar="NAME", help="Make this runtime's own virtual environment.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Versions, instruction sets, and which targets and runtimes are installed, with the install line for the rest."""
+    from edgedistill.cli import doctor, tables
+    from edgedistill.isolation import environments
+
+    if install is not None:
+        typer.echo(f"made {environments.install(install)}", err=True)
+    found = doctor.diagnose()
+    _print(found) if as_json else tables.diagnosis(found)
+
+
+@app.callback(invoke_without_command=True)
+def options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Options that need no command."""
+    if version:
+        from edgedistill.version import __version__
+
+        typer.echo(f"edgedistill {__version__}")
+        raise typer.Exit
+
+
+def _print(content: object) -> None:
+    typer.echo(json.dumps(content, indent=1, ensure_ascii=False))
+
+
+def main() -> None:
+    """Entry point."""
+    from edgedistill.cli import entry
+
+    entry.main()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+"""What a data set is, in one line: the hash of its files, or the commit of the hub that is read of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edgedistill.data import packaged
+from edgedistill.models import hub
+from edgedistill.recipe.schema import DataSource
+from edgedistill.system.hashes import file_hash, folder_hash
+from edgedistill.system.local_files import refuse_data_path
+
+
+def data_fingerprint(where: str, source: DataSource) -> str:
+    """sha256 of a data set's file or files, or the hub's id and commit; with the slice that is read of it.
+
+    Raises:
+        UserError: it isn't there, or isn't something that can be read.
+    """
+    slicing = f"[{source.subset or ''}:{source.split or ''}]"
+    if source.bundled is not None:
+        return packaged.fingerprint(where, source.bundled) + slicing
+    if source.path is None:
+        return f"hub:{source.hub}@{pinned(source).revision}{slicing}"
+    path = Path(source.path)
+    refuse_data_path(f"{where}.path", path)
+    if path.is_file():
+        return file_hash(path) + slicing
+    return folder_hash(sorted(file for file in path.rglob("*") if file.is_file())) + slicing
+
+
+def pinned(source: DataSource) -> DataSource:
+    """The source at the commit that its revision stood for when it was last fetched; a local one as it is."""
+    if source.hub is None:
+        return source
+    return source.model_copy(update={"revision": hub.commit_of(source.hub, source.revision, "datasets")})

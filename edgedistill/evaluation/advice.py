@@ -1,0 +1,82 @@
+"""What to try when a distilled student is not better than its control, each with the figure that suggests it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgedistill.arrays import Floats
+from edgedistill.contracts.metric import Metric, signed
+from edgedistill.evaluation.statistics import log_softmax
+
+
+@dataclass(frozen=True)
+class RoundFigures:
+    """What is known of a round that did not gain; all values of the metric are on validation."""
+
+    metric: Metric
+    teacher_metric: float
+    control_metric: float
+    temperature: float | None
+    """Of its first loss on soft targets; None without one."""
+    teacher_logits: Floats | None
+    """(R, C) what the teacher said of the training data."""
+    metrics: Sequence[float]
+    """After each epoch of the last stage."""
+    noise: float
+    """Half of the 95% interval of the student's metric: a smaller difference between two epochs says nothing. They are
+    measured on the same examples, so that this is rather too much than too little."""
+
+
+HARD, FLAT = 0.98, 0.5
+"""Mean probability of the teacher's first choice above which soft targets say little more than labels, and below which
+they say little at all."""
+
+
+def remedies(found: RoundFigures) -> list[str]:
+    """Sentences, the likeliest cause first; empty when no figure points anywhere."""
+    said = []
+    if not found.metric.better(found.teacher_metric, found.control_metric):
+        said.append(
+            f"the teacher itself ({found.teacher_metric:.4f} on validation) is not better than the control "
+            f"({found.control_metric:.4f}): tune it on the task for longer, or take a stronger one"
+        )
+    if found.temperature is not None and found.teacher_logits is not None:
+        confidence = first_choice(found.teacher_logits, found.temperature)
+        if confidence > HARD:
+            said.append(
+                f"at temperature {found.temperature:g} the teacher gives its first choice {confidence:.3f} on average, "
+                "which says little more than the labels: raise the temperature, or distil on unlabelled text too"
+            )
+        elif confidence < FLAT:
+            said.append(
+                f"at temperature {found.temperature:g} the teacher gives its first choice only {confidence:.3f} on "
+                "average: lower the temperature"
+            )
+    said += _of_epochs(found.metric, found.metrics, found.noise)
+    return said
+
+
+def _of_epochs(metric: Metric, metrics: Sequence[float], noise: float) -> list[str]:
+    """What the metric's way through the epochs suggests, where it moved by more than noise."""
+    if len(metrics) < 2:
+        return []
+    best = max(range(len(metrics)), key=lambda epoch: (signed(metrics[epoch], metric.direction), epoch))
+    if best == len(metrics) - 1 and metric.gain(metrics[-1], metrics[-2]) > noise:
+        return [
+            f"the metric still improved in the last epoch ({metrics[-2]:.4f} to {metrics[-1]:.4f}): "
+            "more epochs or a higher learning rate"
+        ]
+    if len(metrics) > 3 and best < len(metrics) // 3 and metric.gain(metrics[best], metrics[-1]) > noise:
+        return [
+            f"the best epoch was {best + 1} of {len(metrics)} ({metrics[best]:.4f}, in the end {metrics[-1]:.4f}): "
+            "a lower learning rate, or fewer epochs"
+        ]
+    return []
+
+
+def first_choice(logits: Floats, temperature: float) -> float:
+    """Mean probability of the largest logit at a temperature."""
+    return float(np.exp(log_softmax(np.asarray(logits) / temperature)).max(axis=1).mean())

@@ -1,0 +1,90 @@
+"""Whether a model's answers know anything of the labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgedistill.arrays import Integers, positions
+from edgedistill.contracts.answers import Answers, References
+from edgedistill.contracts.judge import Judge
+
+_SHUFFLES = 2000
+_LEVEL = 0.05
+
+
+@dataclass(frozen=True)
+class AgainstChance:
+    """A metric beside that of the same answers in random order."""
+
+    metric: str
+    figure: float
+    expected: float
+    """In random order, on average."""
+    p: float
+    """Share of random orders that are at least as good."""
+    cases: int | None
+    """What the figure is a share of, where it is one of right answers: decisions, or whole examples."""
+
+    @property
+    def at_chance(self) -> bool:
+        """Whether the model is not shown to be better than chance, at the 5% level."""
+        return self.p > _LEVEL
+
+    def beside(self, where: str) -> str:
+        """The end of a sentence about a model: its figure on a split (`test`), and that of random orders."""
+        if self.cases is not None:
+            right, expected = self.figure * self.cases, self.expected * self.cases
+            return (
+                f"is right in {right:.0f} of {self.cases} cases on {where}, the same answers in random order in "
+                f"{expected:.1f}"
+            )
+        return (
+            f"has a {self.metric} of {self.figure:.4f} on {where}, the same answers in random order {self.expected:.4f}"
+        )
+
+
+def against_chance(metric: str, judge: Judge, answers: Answers, references: References, seed: int = 0) -> AgainstChance:
+    """Compare a model with the chance level of its own answers, by permutation.
+
+    Chance is what the same answers get in random order: for accuracy the agreement that Cohen's kappa (1960) corrects
+    for, 1/C for a balanced set and the share of the most frequent class for a model that always says that class. That
+    share alone would be no measure: on labels of which 95% are alike, a model that finds most of the others may have
+    less accuracy than the one that finds none. A model counts as at chance unless fewer than 5% of 2,000 random orders
+    are as good (one-sided permutation test), so one with random weights passes one time in twenty, and an all-right one
+    needs about six examples.
+
+    Whole examples change places, each with one that has as many decisions.
+    """
+    measure = judge.metrics[metric]
+    said: Answers = answers if judge.as_references is None else judge.as_references(answers)
+    kept = np.isin(references.example, references.examples)
+    said, asked = said.where(kept), references.where(kept)
+    rows = measure.statistics(said, asked)
+    figure = measure.figure(rows)
+    generator = np.random.default_rng(seed)
+    groups = _interchangeable(asked)
+    shuffled = np.array([measure.score(_shuffled(said, groups, generator), asked) for _ in range(_SHUFFLES)])
+    at_least = int((shuffled >= figure).sum() if measure.direction == "higher" else (shuffled <= figure).sum())
+    p = (1 + at_least) / (1 + _SHUFFLES)
+    return AgainstChance(metric, figure, float(shuffled.mean()), p, int(rows[:, 1].sum()) if measure.shares else None)
+
+
+def _interchangeable(references: References) -> list[Integers]:
+    """(examples, decisions) numbers of the decisions of all examples that have equally many of them."""
+    counts = np.bincount(references.example)
+    groups = []
+    for size in np.unique(counts[counts > 0]):
+        examples = np.flatnonzero(counts == size)
+        groups.append(positions(references.example, examples).reshape(len(examples), size))
+    return groups
+
+
+def _shuffled(answers: Answers, groups: list[Integers], generator: np.random.Generator) -> Answers:
+    """Each example with the answers of another, in their places."""
+    origin = np.arange(len(answers))
+    for group in groups:
+        origin[group.ravel()] = group[generator.permutation(len(group))].ravel()
+    values = {name: np.asarray(array)[origin] for name, array in answers.values.items()}
+    return Answers(values, answers.item, answers.example)

@@ -1,0 +1,86 @@
+"""The stop rule: is a round's drop real, are the limits met, does the run go on. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edgedistill.arrays import Floats
+from edgedistill.contracts.metric import Metric
+from edgedistill.evaluation.statistics import compare, drop_exceeds
+from edgedistill.evaluation.wording import worsening
+from edgedistill.recipe.schema import Limits, StopSpec
+
+
+@dataclass(frozen=True)
+class FileFigures:
+    """What is known of a device file before anything is timed; `drop` is by how much it is worse than the teacher on
+    validation."""
+
+    id: str
+    drop: float
+    file_mb: float
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A round's standing on validation. `drop` is by how much it is worse than the teacher, whatever the metric's
+    direction; `p` is of "no difference from the teacher"."""
+
+    round: str
+    drop: float
+    drop_ci: tuple[float, float]
+    p: float
+    real: bool
+    """Whether the drop is larger than chance explains, at `alpha`."""
+    within_limits: tuple[str, ...]
+    """Files within the limits on drop and file size; latency and memory are measured at the end."""
+    stop: bool
+    reason: str
+
+
+def judge(
+    round_id: str,
+    metric: Metric,
+    teacher: Floats,
+    student: Floats,
+    files: Sequence[FileFigures],
+    rule: StopSpec,
+    limits: Limits,
+) -> Judgement:
+    """Judge one round by the teacher's and the student's statistics (E, K) per example of validation.
+
+    With `paired_bootstrap` the drop must exceed the limit in all but `alpha` of the resamples (one-sided); with
+    `mcnemar` the models must differ (two-sided exact test at `alpha`) and the drop must exceed the limit.
+    """
+    paired = compare(metric, teacher, student)
+    drop, low, high = paired.gain, paired.interval.low, paired.interval.high
+    within = tuple(each.id for each in files if _within(each, limits))
+    real = paired.p < rule.alpha and drop > 0
+    what = worsening(metric.name, metric.direction)
+    shown = f"{round_id}'s {what} on validation is {drop:.4f} [{low:.4f}, {high:.4f}], p {paired.p:.3g}"
+    allowed = rule.when.drop
+    too_far = False
+    if allowed is not None:
+        if rule.test == "mcnemar":
+            too_far = real and drop > allowed
+        else:
+            too_far = drop_exceeds(metric, teacher, student, allowed, rule.alpha)
+    meets = rule.when.limits_met and bool(within)
+    if too_far:
+        reason = f"{shown}: more than {allowed:g}, shown at alpha {rule.alpha:g}; smaller rounds would lose more"
+    elif meets:
+        reason = f"{shown}; {len(within)} of its {len(files)} files are within the limits on drop and size"
+    else:
+        standing = "real" if real else "not shown to be real"
+        compared = "" if allowed is None else f", not shown to be more than {allowed:g}"
+        reason = (
+            f"{shown}: {standing}{compared}; {len(within)} of {len(files)} files within the limits on drop and size"
+        )
+    return Judgement(round_id, drop, (low, high), paired.p, real, within, too_far or meets, reason)
+
+
+def _within(file: FileFigures, limits: Limits) -> bool:
+    return (limits.drop is None or file.drop <= limits.drop) and (
+        limits.file_mb is None or file.file_mb <= limits.file_mb
+    )

@@ -1,0 +1,105 @@
+"""Candidates: one model's files of one target and precision, under one runtime, threads and batch. One row of the
+report each, whether they can be made or not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated
+
+from edgedistill.contracts import registry
+from edgedistill.recipe.schema import Recipe
+from edgedistill.spec import PluginName, Spec
+from edgedistill.store.records.files import FileId, VerifyId
+
+
+class Candidate(Spec):
+    """What is measured: `model` is a round's id, or `teacher`."""
+
+    id: str
+    model: str
+    target: str
+    precision: str
+    runtime: Annotated[str, PluginName("runtimes")]
+    threads: int
+    batch: int
+    emulated: bool = False
+    """Whether its runtime is another processor's, emulated: it is verified and its instructions are counted, but it is
+    never timed, and so never chosen."""
+    refused: str | None = None
+    """Why this combination cannot be; such a candidate has no files and is only reported."""
+
+    @property
+    def file_key(self) -> FileId:
+        """Names the model's files; candidates that differ in runtime, threads or batch share them."""
+        return FileId(self.model, self.target, self.precision)
+
+    @property
+    def verify_key(self) -> VerifyId:
+        """Names the files under their runtime: what they answer does not depend on how they are timed."""
+        return VerifyId(self.model, self.target, self.precision, self.runtime)
+
+
+def candidates(recipe: Recipe) -> tuple[Candidate, ...]:
+    """Every candidate of a recipe, round by round, those that cannot be among them.
+
+    A round on data of its own answers another question and is none.
+    """
+    setups = [(threads, batch) for threads in recipe.measure.threads for batch in recipe.measure.batch]
+    models = (["teacher"] if recipe.export.teacher else []) + [each.id for each in recipe.rounds if each.data is None]
+    found = []
+    for model in models:
+        for target in recipe.export.targets:
+            for quantize in recipe.quantize:
+                for runtime in runtimes_of(target, recipe):
+                    emulated = registry.runtime(runtime).packages.emulated is not None
+                    own = [(1, 1)] if emulated else setups
+                    for threads, batch in own:
+                        name = f"{model}/{target}/{quantize.precision}/{runtime}"
+                        suffix = f"@threads={threads},batch={batch}" if len(own) > 1 else ""
+                        found.append(
+                            Candidate(
+                                id=name + suffix,
+                                model=model,
+                                target=target,
+                                precision=quantize.precision,
+                                runtime=runtime,
+                                threads=threads,
+                                batch=batch,
+                                emulated=emulated,
+                                refused=_refusal(target, quantize.precision, batch),
+                            )
+                        )
+    return tuple(found)
+
+
+def possible(rows: Iterable[Candidate]) -> tuple[Candidate, ...]:
+    """Those that are made."""
+    return tuple(row for row in rows if row.refused is None)
+
+
+def timed(rows: Iterable[Candidate]) -> tuple[Candidate, ...]:
+    """Those that are made and measured, and can be chosen."""
+    return tuple(row for row in possible(rows) if not row.emulated)
+
+
+def counted(rows: Iterable[Candidate]) -> tuple[Candidate, ...]:
+    """Those that are made and run under emulation."""
+    return tuple(row for row in possible(rows) if row.emulated)
+
+
+def runtimes_of(target: str, recipe: Recipe) -> tuple[str, ...]:
+    """Those of the recipe that open the target's files; the target's own where the recipe names none at all."""
+    own = registry.target(target).runtimes
+    asked = recipe.measure.runtimes
+    if asked is None:
+        return own
+    return tuple(name for name in asked if target in registry.runtime(name).targets)
+
+
+def _refusal(target: str, precision: str, batch: int) -> str | None:
+    exporter = registry.target(target)
+    if precision not in exporter.precisions:
+        return f"target {target} has no {precision}, only {', '.join(exporter.precisions)}"
+    if exporter.fixed_shapes and batch > 1:
+        return f"a file of target {target} takes one item at a time, not a batch of {batch}"
+    return None

@@ -1,0 +1,72 @@
+"""The files of one model in one target and precision: which a runtime opens of which component for which length, and
+what they weigh."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from edgedistill.contracts.driver import PortNames
+from edgedistill.device.files import Component, Files
+from edgedistill.store.handle import Artifact
+from edgedistill.store.records.files import MadeFiles
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """What a `make_file` artifact holds."""
+
+    opened: Files
+    """What a runtime opens."""
+    main: str
+    """The name of what is opened of the first component for the longest inputs: what a person is pointed to."""
+    device: tuple[str, ...]
+    """Names of all files that a device needs."""
+    published: tuple[str, ...]
+    """These and the files for building the runtime, for whoever takes the model away."""
+    bytes: int
+    facts: Mapping[str, JsonValue]
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """The buckets, when there is a file for each."""
+        return next(iter(self.opened.values())).lengths
+
+
+def read_files(artifact: Artifact[MadeFiles]) -> ModelFiles:
+    """The files of an artifact that is there."""
+    record = artifact.record
+    device = tuple(entry for entry in artifact.files if entry.path not in record.build_files)
+    return ModelFiles(
+        opened={
+            name: Component(
+                {each.length: artifact.path(each.file) for each in component.files},
+                PortNames(component.inputs, component.outputs),
+            )
+            for name, component in record.components.items()
+        },
+        main=next(iter(record.components.values())).files[-1].file,
+        device=tuple(entry.path for entry in device),
+        published=tuple(entry.path for entry in artifact.files),
+        bytes=sum(entry.bytes for entry in device),
+        facts=record.facts,
+    )
+
+
+def part_name(name: str, component: str | None, length: int | None) -> str:
+    """`model.tflite` is `model-decode-32.tflite` of the component `decode`, for the bucket of 32 tokens.
+
+    Args:
+        component: None where it is the only one.
+    """
+    path = Path(name)
+    parts = [path.stem, *([component] if component is not None else []), *([str(length)] if length is not None else [])]
+    return f"{'-'.join(parts)}{path.suffix}"
+
+
+def buckets_up_to(longest: int, buckets: Sequence[int]) -> tuple[int, ...]:
+    """The buckets that inputs of up to `longest` tokens need: those below it, and itself."""
+    return (*(each for each in buckets if each < longest), longest)

@@ -1,0 +1,270 @@
+"""Fills an order for the files of one target and precision: in this process, or in one of its own, whose packages may
+be other ones. An order is plain data, so that it can cross over."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+import pkgutil
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+import numpy as np
+
+from edgedistill.contracts.driver import Driver, Graph
+from edgedistill.contracts.items import Column, Items
+from edgedistill.contracts.target import FileRequest, ShapeCheck
+from edgedistill.device.graphs import with_outputs
+from edgedistill.errors import EdgedistillError, RefusedError
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+    from edgedistill.arrays import Array
+    from edgedistill.contracts.target import Target
+    from edgedistill.contracts.task import Task
+    from edgedistill.contracts.tensors import Tensors
+
+# Rounding of fp32 sums in another order; a wrong graph is off by orders of magnitude more.
+TOLERANCE = 1e-3
+WHOLE = "model"
+"""The component of a task that asks one graph."""
+_SHAPES = ((1, 1), (1, 16), (2, 37), (8, None))
+
+
+class Part(NamedTuple):
+    """One file to make."""
+
+    component: str
+    length: int | None
+    """Its bucket."""
+    file: str
+    """To write."""
+    source: str | None
+    """The file that it is made of."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """The files to make, one for every length (None: one file for all), and what of."""
+
+    target: str
+    exporter: str
+    """Its reference."""
+    precision: str
+    task: str
+    """Its reference."""
+    model: str
+    """Folder."""
+    samples: str
+    """File of real inputs."""
+    calibration: str | None
+    max_length: int
+    only_length: int | None
+    """Of every input of the task (pixels), whatever the target."""
+    fixed: bool
+    files: tuple[Part, ...]
+    min_length: int = 1
+    """Of every input: what the tokenizer puts around a text, and one more."""
+
+
+def fill(order: Order) -> list[dict[str, object]]:
+    """Make the files; what the exporter tells of each, as plain data.
+
+    Raises:
+        EdgedistillError: the exporter's own, or a sentence around what a library raised.
+    """
+    from edgedistill.models.loading import load_model
+
+    exporter: Target = pkgutil.resolve_name(order.exporter)
+    task: Task = pkgutil.resolve_name(order.task)
+    driver: Driver = importlib.import_module(task.device).DRIVER
+    samples = Items.open(Path(order.samples))
+    model = cache(lambda: load_model(task.model.auto_class(), order.model, None, head_required=True))
+    columns = cache(lambda: input_columns(model(), samples.columns))
+    made = []
+    for component, length, file, source in map(Part._make, order.files):
+        request = FileRequest(
+            precision=order.precision,
+            model=model,
+            samples=lambda batch, width: _samples(samples, columns(), batch, width),
+            max_length=order.max_length,
+            columns=columns,
+            outputs=driver.outputs[component],
+            component=component,
+            forward=task.model.forward,
+            length=order.only_length if length is None else length,
+            fixed=order.fixed,
+            source=Path(source) if source is not None else None,
+            calibration=_calibration(order.calibration, length),
+            min_length=order.min_length,
+        )
+        with _in_a_sentence(order):
+            made.append(asdict(exporter.make(request, Path(file))))
+    return made
+
+
+# What a library's words mean, where they alone say little.
+_MEANINGS = {
+    r"\b0x1[01]\b": "the runtime lacks a feature that the file asks for",
+    r"\b0x12\b": "an operator of the model is given what the runtime's kernel does not take",
+    r"\b0x14\b": "the runtime has no kernel for an operator of the model",
+    r"'Int8Table' object has no attribute": "the model reads the weights of its token table itself, which int8 tables "
+    "have not",
+    r"NOT_IMPLEMENTED": "the runtime has no kernel for an operator in that type",
+    r"(?i)unsupported (?:operator|op)\b|no kernel|not supported": "an operator of the model is not supported",
+}
+
+
+@contextmanager
+def _in_a_sentence(order: Order) -> Iterator[None]:
+    """Say which target failed at what, in words that a person can act on; the library's own stand behind, in brackets.
+
+    What fails costs this target's candidates, and those that are made of its files, and no others.
+    """
+    try:
+        yield
+    except RefusedError:
+        raise
+    except EdgedistillError as error:
+        meaning = _meaning(str(error))
+        raise EdgedistillError(f"{error} ({meaning})" if meaning else str(error)) from error
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:
+        words = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        meaning = _meaning(words) or "its converter or runtime failed at something that it does not name"
+        raise EdgedistillError(
+            f"target {order.target}: {order.precision} cannot be made of this model: {meaning}; targets that are not "
+            f"made of this file are not affected [{words}]"
+        ) from error
+
+
+def _meaning(words: str) -> str | None:
+    return next((meaning for pattern, meaning in _MEANINGS.items() if re.search(pattern, words)), None)
+
+
+def compare_with_torch(
+    request: FileRequest, target: str, graph: Graph, tolerance: float = TOLERANCE
+) -> tuple[ShapeCheck, ...]:
+    """All outputs of a file against torch at the shortest input there can be, one item, an odd batch and the longest
+    batch, as far as the file takes these shapes.
+
+    Raises:
+        EdgedistillError: an output that is missing or of another shape, or a difference above `tolerance`.
+    """
+    import torch
+
+    model, checks = request.model(), []
+    graph = with_outputs(graph, request.outputs)
+    longest = request.max_length
+    shortest = min(request.min_length, longest)
+    lengths = [request.length or min(max(width or longest, shortest), longest) for _, width in _SHAPES]
+    batches = [1 if request.fixed else batch for batch, _ in _SHAPES]
+    for batch, width in dict.fromkeys(zip(batches, lengths, strict=True)):
+        inputs = request.samples(batch, width)
+        with torch.no_grad():
+            expected = request.forward(model, inputs)
+        found = graph.run({name: tensor.numpy() for name, tensor in inputs.items()})
+        differences = []
+        for name in request.outputs:
+            got, wanted = found[name].astype(np.float32), expected[name].float().numpy()
+            if got.shape != wanted.shape:
+                raise EdgedistillError(
+                    f"target {target}: at {(batch, width)} the file gives {name!r} of {got.shape}, torch {wanted.shape}"
+                )
+            differences.append(np.abs(got - wanted).max())
+        worst = float(np.max(differences))  # NaN where one is
+        if not worst <= tolerance:
+            raise EdgedistillError(
+                f"target {target}: at batch {batch}, length {width} the file differs from torch by {worst:.3g}, "
+                f"expected at most {tolerance:g}"
+            )
+        checks.append(ShapeCheck(batch, width, worst))
+    return tuple(checks)
+
+
+class _Plain:
+    """A model as it is called without `giving_outputs`."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        self._model, self._forward = model, model.forward
+
+    def __call__(self, **inputs: torch.Tensor) -> object:
+        return self._forward(**inputs)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._model, name)
+
+
+@contextmanager
+def giving_outputs(request: FileRequest, sample: Tensors) -> Iterator[PreTrainedModel]:
+    """The model, its forward pass giving what the task asks of the file, by name: for exporters that trace models of
+    `transformers`. One that gives that among its own outputs stays as it is."""
+    import torch
+
+    model = request.model()
+    with torch.no_grad():
+        own, asked = model(**sample), request.forward(model, sample)
+    if all(name in own and torch.equal(own[name], asked[name]) for name in request.outputs):
+        yield model
+        return
+    plain = cast("PreTrainedModel", _Plain(model))
+
+    @functools.wraps(model.forward)
+    def forward(**inputs: torch.Tensor) -> Tensors:
+        found = request.forward(plain, inputs)
+        return {name: found[name] for name in request.outputs}
+
+    vars(model)["forward"] = forward
+    try:
+        yield model
+    finally:
+        del vars(model)["forward"]
+
+
+def refuse_components(request: FileRequest, target: str) -> None:
+    """For a target that is made of the whole model at once.
+
+    Raises:
+        RefusedError: a part of it is asked for.
+    """
+    if request.component != WHOLE:
+        raise RefusedError(
+            f"target {target}: it takes a model as a whole; the task needs its part '{request.component}'"
+        )
+
+
+def input_columns(model: PreTrainedModel, given: Mapping[str, Column]) -> dict[str, Column]:
+    """The inputs of a model's files: those of its data that its forward pass names, in its order. What it only
+    tolerates would be an input that nothing reads, yet that every client must feed."""
+    named = inspect.signature(model.forward).parameters
+    return {name: given[name] for name in named if name in given and given[name].role == "input"}
+
+
+def _samples(samples: Items, columns: Mapping[str, Column], batch: int, width: int) -> Tensors:
+    """Real items, the longest first; one shorter than `width` is repeated until it fills it: none is padding only."""
+    import torch
+
+    longest_first = np.argsort(-samples.lengths, kind="stable")
+    rows = [samples.inputs([int(item)]) for item in np.resize(longest_first, batch)]
+    return {
+        name: torch.from_numpy(
+            np.stack([np.resize(row[name][0], width) if column.layout == "sequence" else row[name][0] for row in rows])
+        )
+        for name, column in columns.items()
+    }
+
+
+def _calibration(file: str | None, length: int | None) -> list[dict[str, Array]]:
+    if file is None:
+        return []
+    items = Items.open(Path(file))
+    return [items.inputs([item], length) for item in range(len(items))]

@@ -1,0 +1,130 @@
+"""What an ONNX file says of itself without being run: the files that hold its weights, what it takes and gives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgedistill.errors import UserError
+from edgedistill.system.local_files import lies_within
+
+if TYPE_CHECKING:
+    import onnx
+
+_INTEGERS = ("INT64", "INT32")
+_SHOWN = 200
+
+
+@dataclass(frozen=True)
+class Port:
+    """An input or output: the type of its numbers, and its sizes (None: any)."""
+
+    type: str
+    shape: tuple[int | None, ...]
+
+
+@dataclass(frozen=True)
+class OnnxContents:
+    """The inputs and outputs of an ONNX file, and the files beside it that it refers to."""
+
+    inputs: Mapping[str, Port]
+    outputs: Mapping[str, Port]
+    weights: tuple[Path, ...]
+
+    @property
+    def length(self) -> int | None:
+        """The only number of tokens that it takes; None where it takes any."""
+        fixed = {port.shape[1] for port in self.inputs.values() if len(port.shape) > 1 and port.shape[1] is not None}
+        return next(iter(fixed)) if len(fixed) == 1 else None
+
+    @property
+    def batch(self) -> int | None:
+        """The only number of items that it takes at once; None where it takes any."""
+        fixed = {port.shape[0] for port in self.inputs.values() if port.shape and port.shape[0] is not None}
+        return next(iter(fixed)) if len(fixed) == 1 else None
+
+
+def read_onnx(file: Path) -> OnnxContents:
+    """Read the graph, not the weights that lie beside it.
+
+    Raises:
+        UserError: it is no ONNX file, or refers to a file that is missing or lies outside its folder.
+    """
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        model = onnx.load(file, load_external_data=False)
+    except (DecodeError, OSError, ValueError) as error:
+        words = " ".join(str(error).split())[:_SHOWN]
+        raise UserError(f"'{file}' is no ONNX file that can be read [{type(error).__name__}: {words}]") from error
+    if not model.graph.output:
+        raise UserError(f"'{file}' is no ONNX file: it has no outputs")
+    kept = {each.name for each in model.graph.initializer}
+    return OnnxContents(
+        inputs={each.name: _port(each) for each in model.graph.input if each.name not in kept},
+        outputs={each.name: _port(each) for each in model.graph.output},
+        weights=tuple(_weights(model, file)),
+    )
+
+
+def refuse_unfit(contents: OnnxContents, name: str, given: Sequence[str], batch: int) -> None:
+    """Compare what a file takes with what the task has.
+
+    Args:
+        name: the file, for the message.
+        given: the inputs that the tokenizer makes.
+        batch: how many items it is to be asked at once.
+
+    Raises:
+        UserError: they differ.
+    """
+    if unknown := [each for each in contents.inputs if each not in given]:
+        raise UserError(
+            f"{name} asks for {', '.join(map(repr, unknown[:5]))}, which the tokenizer doesn't make; expected a file "
+            f"whose inputs are among {', '.join(given)}"
+        )
+    for each, port in contents.inputs.items():
+        if port.type not in _INTEGERS or len(port.shape) != 2:
+            raise UserError(
+                f"{name} takes {each!r} as {port.type} of {len(port.shape)} dimensions; expected token ids, int64 or "
+                "int32 of (batch, length)"
+            )
+    if contents.batch not in (None, 1):
+        raise UserError(
+            f"{name} takes exactly {contents.batch} items at once; expected one that takes any number or one, for its "
+            "accuracy is that of items asked one at a time"
+        )
+    if contents.batch == 1 != batch:
+        raise UserError(f"{name} takes exactly 1 item at once, got --batch {batch}")
+    if contents.length is not None and (batch != 1 or len(contents.inputs) < 2):
+        raise UserError(
+            f"{name} takes inputs of exactly {contents.length} tokens; such a file can be measured one item at a time, "
+            "and only if it has a mask among its inputs that hides the padding"
+        )
+
+
+def _port(value: onnx.ValueInfoProto) -> Port:
+    import onnx
+
+    tensor = value.type.tensor_type
+    sizes = tuple(each.dim_value if each.HasField("dim_value") else None for each in tensor.shape.dim)
+    return Port(onnx.TensorProto.DataType.Name(tensor.elem_type), sizes)
+
+
+def _weights(model: onnx.ModelProto, file: Path) -> list[Path]:
+    from onnx.external_data_helper import _get_all_tensors, uses_external_data
+
+    names: dict[str, None] = {}
+    for tensor in _get_all_tensors(model):
+        if uses_external_data(tensor):
+            names |= {entry.value: None for entry in tensor.external_data if entry.key == "location"}
+    for name in names:
+        place = file.parent / name
+        if not lies_within(place, file.parent):
+            raise UserError(f"'{file}' keeps weights in {name!r:.{_SHOWN}}, outside its folder, which is never read")
+        if not place.is_file():
+            raise UserError(f"'{file}' keeps weights in {name!r:.{_SHOWN}}, which is missing beside it")
+    return [file.parent / name for name in names]

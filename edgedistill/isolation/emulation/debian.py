@@ -1,0 +1,102 @@
+"""A Debian system of another processor in a folder: its packages downloaded by apt and unpacked, nothing installed.
+
+apt gets a configuration and state of its own, so that the machine's packages and sources stay as they are, and no
+rights are needed.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from edgedistill.errors import UserError
+from edgedistill.system import process
+
+Call = Callable[[Sequence[str], Path], None]
+"""Runs a command in a folder, and raises when it fails."""
+
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+RELEASE = "bookworm"
+PYTHON = "3.11"
+"""The Python of that release."""
+PACKAGES = (
+    "python3.11-minimal",
+    "libpython3.11-minimal",
+    "libpython3.11-stdlib",
+    "libc6",
+    "libgcc-s1",
+    "libstdc++6",
+    "libbz2-1.0",
+    "libcrypt1",
+    "libexpat1",
+    "libffi8",
+    "liblzma5",
+    "libssl3",
+    "libuuid1",
+    "zlib1g",
+)
+"""Python, what its standard library links, and what wheels expect of a system."""
+
+
+def unpack(architecture: str, root: Path, scratch: Path, call: Call) -> None:
+    """Fill `root` with Python and its libraries for `architecture` (Debian's name: `arm64`).
+
+    Raises:
+        UserError: apt knows no archive of Debian.
+    """
+    configuration = _configuration(architecture, scratch)
+    call(["apt-get", "-c", str(configuration), "--quiet", "update"], scratch)
+    packages = scratch / "packages"
+    packages.mkdir()
+    call(["apt-get", "-c", str(configuration), "--quiet", "download", *PACKAGES], packages)
+    root.mkdir(parents=True)
+    for each in sorted(packages.glob("*.deb")):
+        call(["dpkg-deb", "-x", str(each), str(root)], scratch)
+
+
+def archive(configured: Sequence[str]) -> str:
+    """Of the archives that apt is set up with, Debian's main one, or the mirror of it that this machine uses.
+
+    Raises:
+        UserError: there is none.
+    """
+    found = [each for each in configured if each.rstrip("/").endswith("/debian")]
+    if not found:
+        shown = ", ".join(configured) or "nothing"
+        raise UserError(f"apt is set up with {shown}, expected an archive of Debian (its address ends with /debian)")
+    return found[0]
+
+
+def _configured() -> list[str]:
+    """The archives that this machine's apt is set up with."""
+    command = ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=process.environment())
+    return list(dict.fromkeys(done.stdout.split()))
+
+
+def _configuration(architecture: str, scratch: Path) -> Path:
+    """apt's configuration, in a folder of its own."""
+    for name in ("lists/partial", "cache/archives/partial"):
+        (scratch / name).mkdir(parents=True)
+    (scratch / "status").touch()
+    source = f"deb [signed-by={KEYRING}] {archive(_configured())} {RELEASE} main"
+    (scratch / "sources.list").write_text(source + "\n", encoding="utf-8")
+    settings = {
+        "APT::Architecture": architecture,
+        "APT::Architectures::": architecture,
+        "APT::Sandbox::User": "root",
+        "Dir::State": scratch,
+        "Dir::State::lists": scratch / "lists",
+        "Dir::State::status": scratch / "status",
+        "Dir::Cache": scratch / "cache",
+        "Dir::Etc::sourcelist": scratch / "sources.list",
+        "Dir::Etc::sourceparts": "-",
+        "Dir::Etc::preferences": "-",
+        "Dir::Etc::preferencesparts": "-",
+    }
+    cleared = ("APT::Architectures", "APT::Update::Post-Invoke", "APT::Update::Post-Invoke-Success")
+    lines = [f"#clear {name};" for name in cleared] + [f'{name} "{value}";' for name, value in settings.items()]
+    file = scratch / "apt.conf"
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return file

@@ -1,0 +1,30 @@
+"""A graph that runs on an emulated processor: any runtime's own, with the proof of where it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from edgedistill.arrays import Array, Arrays
+from edgedistill.contracts.driver import Graph
+from edgedistill.isolation.emulation.guest import processor
+
+
+class EmulatedGraph:
+    """What `opening` opens, after a look at the processor: its libraries choose their kernels when they are loaded.
+
+    Raises:
+        EdgedistillError: this is not a process of that machine.
+    """
+
+    def __init__(self, machine: str, opening: Callable[[], Graph]) -> None:
+        self._processor = processor(machine)
+        self._graph = opening()
+        self.inputs, self.outputs = self._graph.inputs, self._graph.outputs
+
+    def run(self, feeds: Arrays) -> dict[str, Array]:
+        """All outputs for one batch."""
+        return self._graph.run(feeds)
+
+    def backend(self) -> dict[str, object]:
+        """What the runtime tells, and the processor that it ran on."""
+        return {**self._graph.backend(), **self._processor}

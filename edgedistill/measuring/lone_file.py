@@ -1,0 +1,343 @@
+"""Measures a model file that no run made: the same child process and the same rules."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgedistill.contracts import registry
+from edgedistill.contracts.driver import PortNames
+from edgedistill.contracts.task import Encoder
+from edgedistill.device.files import Component, Files
+from edgedistill.errors import EdgedistillError, UserError
+from edgedistill.evaluation.results import Figure
+from edgedistill.exporting.onnx_contents import read_onnx, refuse_unfit
+from edgedistill.isolation import environments
+from edgedistill.measuring.judged import numbers, some_examples
+from edgedistill.recipe.schema import DataSource, EmulationSpec
+from edgedistill.store.progress import Progress
+from edgedistill.system.machine import available_cores
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+    from edgedistill.contracts.answers import Answers
+    from edgedistill.contracts.driver import Driver
+    from edgedistill.contracts.items import Items
+    from edgedistill.contracts.judge import Judge
+    from edgedistill.contracts.runtime import Runtime
+    from edgedistill.contracts.task import Task
+
+_CLIENT_TEXTS = 300
+_LOOKED_AT = 32
+"""Items of data without labels whose answers are looked at."""
+
+
+@dataclass(frozen=True)
+class LoneFile:
+    """What to measure and how."""
+
+    file: Path
+    data: Path
+    tokenizer: Path | None
+    task: str
+    metric: str
+    columns: Mapping[str, str]
+    runtime: str
+    threads: int
+    batch: int
+    max_length: int
+    min_seconds: float
+    emulation: EmulationSpec
+
+
+@dataclass(frozen=True)
+class FileMeasurement:
+    """What was measured of a lone model file."""
+
+    file: str
+    file_bytes: int
+    runtime: str
+    threads: int
+    batch: int
+    items: int
+    """Asked, of the data's `items_of`."""
+    items_of: int
+    figures: tuple[Figure, ...]
+    """The asked metric first; none where the data has no labels."""
+    latency_ms: Mapping[str, object] | None
+    """None under an emulated runtime, as every time and memory is."""
+    throughput_per_s: float | None
+    load_ms: float | None
+    peak_rss_mb: float | None
+    backend: Mapping[str, object]
+    """What ran it, as the runtime tells."""
+    client: Mapping[str, object]
+    """What the library makes of the file by which the runtime's users load it; empty where there is none."""
+    instructions_per_inference: float | None = None
+    """Under an emulated runtime, in place of times: the mean over `counted_inputs` of the items."""
+    counted_inputs: int | None = None
+    phases_ms: Mapping[str, object] = field(default_factory=dict)
+    """`latency_ms` of each phase, where a run has several."""
+
+
+def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
+    """Measure the file.
+
+    Raises:
+        UserError: a file, tokenizer or column that isn't there, or more labels than the model has.
+    """
+    from edgedistill.evaluation.figures import Judging
+    from edgedistill.measuring.device_model import Cost, DeviceModel
+    from edgedistill.measuring.emulated import emulated
+    from edgedistill.measuring.latency import Timed, Timing, time_one
+
+    _refuse_request(request, progress)
+    task, runtime = registry.task(request.task), registry.runtime(request.runtime)
+    slow = emulated(request.runtime)
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        given = _read(request, task, scratch, progress)
+        items, asked_of = given.items, len(given.items)
+        if slow:
+            items = items.take(some_examples(items, request.emulation.items))
+        files, weights = _opened(request, task, given)
+        model = DeviceModel(files, request.runtime, request.task, cpu=request.emulation.cpu if slow else None)
+        with_client = request.task in runtime.client_tasks
+        # Without right answers, what it says is looked at all the same.
+        chosen = None if given.labelled or with_client else some_examples(items, _LOOKED_AT)
+        figures: tuple[Figure, ...] = ()
+        client: dict[str, object] = {}
+        timing: Timing | None = None
+        cost: Cost | None = None
+        try:
+            with model.opened(scratch) as opened:
+                answers = opened.answers(items, chosen)
+                _refuse_answers(request, task.judge, answers, given.labels)
+                if slow:
+                    cost = opened.cost(items, request.batch, None)
+        except EdgedistillError as error:
+            raise _refused(request, error) from error
+        if with_client:
+            client = _client(request, runtime, given, items, answers)
+        if given.labelled:
+            metrics = dict.fromkeys((request.metric, *task.judge.metrics))  # no recipe says which of them to leave out
+            figures = Judging(task.judge, tuple(metrics)).figures(answers, task.data.references(items), "data")
+        if not slow:
+            inputs = scratch / "inputs.safetensors"
+            items.save(inputs)
+            timed = Timed(request.file.name, model, request.threads, request.batch, inputs)
+            try:
+                timing = time_one(timed, scratch, progress, min_seconds=request.min_seconds, length=None)
+            except EdgedistillError as error:
+                raise _refused(request, error) from error
+    seen = timing or cost
+    assert seen is not None
+    return FileMeasurement(
+        file=str(request.file),
+        file_bytes=sum(_size(file) for file in weights),
+        runtime=f"{request.runtime} {seen.runtime_version}" + (f" on {request.emulation.cpu}" if slow else ""),
+        threads=request.threads,
+        batch=request.batch,
+        items=len(items),
+        figures=figures,
+        items_of=asked_of,
+        latency_ms=timing.summary() if timing else None,
+        phases_ms=timing.phases() if timing else {},
+        throughput_per_s=timing.throughput_per_s if timing else None,
+        load_ms=timing.load_ms if timing else None,
+        peak_rss_mb=timing.peak_rss_mb if timing else None,
+        instructions_per_inference=cost.instructions_per_inference if cost else None,
+        counted_inputs=cost.inputs if cost else None,
+        backend=seen.backend,
+        client=client,
+    )
+
+
+@dataclass(frozen=True)
+class _Given:
+    """The data as the model takes it."""
+
+    rows: Dataset
+    columns: Mapping[str, str]
+    items: Items
+    labels: Sequence[str]
+    """Of the model's config.json, in the order of their ids; none of a task without classes."""
+    labelled: bool
+    longest: int
+    """Where longer inputs were cut."""
+    inputs: Sequence[str]
+    """Those that the model of that config.json takes, in its order."""
+
+
+def _refuse_request(request: LoneFile, progress: Progress) -> None:
+    """Raises UserError for what can be seen before anything is read."""
+    if not request.file.exists():
+        raise UserError(f"measure: '{request.file}' is not a file or folder")
+    if not request.data.exists():
+        raise UserError(f"measure: data '{request.data}' is not a file or folder")
+    task, runtime = registry.task(request.task), registry.runtime(request.runtime)
+    if not task.data.tokens:
+        raise UserError(f"measure: a lone file of '{request.task}' cannot be measured yet, only files of text tasks")
+    if request.metric not in task.judge.metrics:
+        known = ", ".join(sorted(task.judge.metrics))
+        raise UserError(f"measure: metric '{request.metric}' is unknown for {request.task}; expected one of {known}")
+    if request.file.suffix not in runtime.suffixes:
+        raise UserError(
+            f"measure: '{request.file.name}' is not a file that {request.runtime} opens ({', '.join(runtime.suffixes)})"
+        )
+    if (cores := available_cores()) < request.threads:
+        progress.say(f"warning: {request.threads} threads on {cores} cores: they wait for each other")
+    if runtime.packages.emulated is not None and request.threads > 1:
+        raise UserError(f"measure: {request.runtime} counts the instructions of one thread, got {request.threads}")
+    environments.interpreter(runtime.packages)
+
+
+def _read(request: LoneFile, task: Task, scratch: Path, progress: Progress) -> _Given:
+    """The rows that are to be asked.
+
+    Raises:
+        UserError: rows that the task cannot take.
+    """
+    from edgedistill.data.prepared import check_rows, encode, with_label_names
+    from edgedistill.data.reading import read_rows
+    from edgedistill.data.row_tables import Wanted
+    from edgedistill.exporting.jobs import input_columns
+    from edgedistill.models.loading import load_config, load_tokenizer, longest_input, outline
+    from edgedistill.models.tokenizer_checks import check_split
+
+    model_folder = request.tokenizer or _model_folder(request.file)
+    tokenizer = load_tokenizer(model_folder)
+    own = task.data.columns
+    columns = {key: request.columns.get(key, key) for key in own.known if key not in own.optional}
+    columns |= {key: request.columns[key] for key in own.optional if key in request.columns}
+    source = DataSource(path=os.path.abspath(request.data))
+    rows = read_rows(source, "data.test", scratch / "cache", Wanted.of(task, columns))
+    labelled = own.labels is None or columns[own.labels] in rows.column_names
+    if own.labels is not None:
+        rows = with_label_names(rows, columns[own.labels])
+    config = load_config(model_folder, None)
+    named = "id2label" in task.model.configuration(())  # else the names are a library's own, of no classes
+    labels = [str(name) for _, name in sorted(config.id2label.items())] if named else []
+    check_rows(rows, task, columns, str(request.data), labelled=labelled, known=labels)
+    model = outline(task.model.auto_class(), config)
+    longest = min(request.max_length, tokenizer.model_max_length, longest_input(model))
+    encoder = Encoder(columns, tokenizer, {name: number for number, name in enumerate(labels)}, longest)
+    items = encode(rows, task, encoder)
+    for warning in check_split(items, tokenizer, None, f"measure: '{request.data}'")[1]:
+        progress.say(f"warning: {warning}")
+    return _Given(rows, columns, items, labels, labelled, longest, list(input_columns(model, items.columns)))
+
+
+def _opened(request: LoneFile, task: Task, given: _Given) -> tuple[Files, Sequence[Path]]:
+    """What a runtime opens, and all files that belong to it. An ONNX file is looked into before it is run.
+
+    Raises:
+        UserError: it takes or gives something else than the task, or a file that it needs isn't there.
+    """
+    driver: Driver = importlib.import_module(task.device).DRIVER
+    opened: dict[str, Component] = {}
+    every: list[Path] = []
+    for name in driver.components:
+        file = _component_file(request.file, driver, name)
+        length, beside = _looked_into(request, file, given, len(driver.components) == 1)
+        opened[name] = Component({length: file}, PortNames(tuple(given.inputs), driver.outputs[name]))
+        every += [file, *beside]
+    return opened, every
+
+
+def _component_file(file: Path, driver: Driver, name: str) -> Path:
+    """The file of a component: its name stands in the place of the first one's.
+
+    Raises:
+        UserError: it isn't there, or the file given isn't the first one's.
+    """
+    first = driver.components[0]
+    if name == first and len(driver.components) == 1:
+        return file
+    before, found, after = file.name.rpartition(f"-{first}")
+    other = file.with_name(f"{before}-{name}{after}")
+    if not found or not other.exists():
+        raise UserError(
+            f"measure: '{file}' is one of {len(driver.components)} files of a model, expected that of '{first}', as "
+            f"NAME-{first}{file.suffix}, and the others beside it, as NAME-{name}{file.suffix}"
+        )
+    return other
+
+
+def _looked_into(request: LoneFile, file: Path, given: _Given, whole: bool) -> tuple[int | None, Sequence[Path]]:
+    """The only length that a file takes, if it says so, and the files beside it that belong to it."""
+    if file.suffix != ".onnx":
+        beside = file.with_suffix(".bin")  # as OpenVINO and ncnn name it
+        return None, [beside] if beside.is_file() else []
+    name = f"measure: '{file}'"
+    contents = read_onnx(file)
+    if not whole:  # the components of a model also take what they give one another
+        return contents.length, contents.weights
+    taken = [name for name, column in given.items.columns.items() if column.role == "input"]
+    refuse_unfit(contents, name, taken, request.batch)
+    longest = int(given.items.lengths.max(initial=0))
+    if contents.length is not None and longest > contents.length:
+        raise UserError(
+            f"{name} takes inputs of exactly {contents.length} tokens and the longest has {longest}; cut them with "
+            f"--max-length {contents.length}"
+        )
+    return contents.length, contents.weights
+
+
+def _refuse_answers(request: LoneFile, judge: Judge, answers: Answers, labels: Sequence[str]) -> None:
+    """Raises UserError for answers that are not those of such a model, or no finite numbers."""
+    if judge.misfit is not None and (words := judge.misfit(answers, labels)) is not None:
+        raise UserError(f"measure: '{request.file}' gives {words} (of its config.json)")
+    if wrong := int((~np.isfinite(numbers(answers))).any(axis=1).sum()):
+        raise UserError(
+            f"measure: '{request.file}' gives NaN or infinite numbers for {wrong} of {len(answers)} decisions; nothing "
+            "can be measured of such a file"
+        )
+
+
+def _client(request: LoneFile, runtime: Runtime, given: _Given, items: Items, answers: Answers) -> dict[str, object]:
+    """What the runtime's own library makes of the file."""
+    (column,) = registry.task(request.task).data.columns.required
+    # A text that was cut here is not what the library reads.
+    whole = np.flatnonzero(items.lengths < given.longest)
+    chosen = whole[np.linspace(0, len(whole) - 1, min(_CLIENT_TEXTS, len(whole))).astype(np.int64)]
+    texts = [str(given.rows[int(items.example[item])][given.columns[column]]) for item in chosen]
+    assert runtime.client_facts is not None
+    return runtime.client_facts(request.file, texts, given.labels, numbers(answers.of_items(chosen)))
+
+
+def _size(file: Path) -> int:
+    """Bytes of a file, or of all files in a folder."""
+    if file.is_file():
+        return file.stat().st_size
+    return sum(each.stat().st_size for each in file.rglob("*") if each.is_file())
+
+
+def _refused(request: LoneFile, error: EdgedistillError) -> EdgedistillError:
+    """A file that its runtime cannot run is the user's to change; whatever was said before stays."""
+    if isinstance(error, UserError):
+        return error
+    return UserError(f"measure: '{request.file}' cannot be run by {request.runtime}: {error}")
+
+
+def _model_folder(file: Path) -> Path:
+    """The folder beside or above the file that holds a tokenizer.
+
+    Raises:
+        UserError: none does.
+    """
+    for path in (Path(os.path.abspath(file)), file.resolve()):
+        for folder in list(path.parents)[:3]:
+            if (folder / "tokenizer.json").is_file():
+                return folder
+    raise UserError(
+        f"measure: no tokenizer.json beside or above '{file}'; name the folder that holds it with --tokenizer"
+    )

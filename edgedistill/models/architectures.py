@@ -1,0 +1,48 @@
+"""What a model's `config.json` already tells of what can be made of it. Light: the plan reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from edgedistill.contracts import registry
+from edgedistill.spec import may_name_rounds
+
+Config = Mapping[str, object]
+
+_ENCODER_DECODERS = frozenset(
+    "bart bigbird_pegasus led mbart mt5 mvp pegasus plbart t5 t5gemma t5gemma2 umt5".split()  # noqa: SIM905 - a list of words
+)
+
+
+def kind_of(config: Config) -> str:
+    """The architecture's name."""
+    return str(config.get("model_type"))
+
+
+def is_encoder_decoder(config: Config) -> bool:
+    """Whether a second half of the model reads the first: its hidden states and layers have no one order."""
+    return bool(config.get("is_encoder_decoder")) or kind_of(config) in _ENCODER_DECODERS
+
+
+def shares_layers(config: Config) -> bool:
+    """Whether several layers have the same weights, as ALBERT's have."""
+    groups, layers = config.get("num_hidden_groups"), config.get("num_hidden_layers")
+    return (isinstance(groups, int) and isinstance(layers, int) and groups < layers) or kind_of(config) == "albert"
+
+
+def unsuitable(init: str, source: Config) -> str | None:
+    """Why an initialisation cannot make a student of such a model; None when nothing known here speaks against it."""
+    check = registry.student(init).unsuitable
+    return check(None, source) if check is not None else None
+
+
+def suitable(source: Config) -> list[str]:
+    """The initialisations that can make a student of such a model, as far as its configuration tells."""
+    cut = [name for name in registry.names("students") if may_name_rounds(registry.student(name).spec)]
+    return [name for name in cut if unsuitable(name, source) is None]
+
+
+def advice(source: Config) -> str:
+    """`use init: keep_layers or scratch`, whatever fits."""
+    *most, last = suitable(source)
+    return f"use init: {', '.join(most)} or {last}" if most else f"use init: {last}"

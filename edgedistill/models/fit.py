@@ -1,0 +1,172 @@
+"""Whether a model's configuration and its weights belong together: before anything is allocated, and after loading."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from edgedistill.errors import UserError
+from edgedistill.models.foreign_code import entries
+from edgedistill.models.weights_header import StoredTensor
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+_COUNTED = re.compile(r"(layers?|groups?|blocks|stages)$")
+_WIDTHS = re.compile(
+    r"(^vocab_size|hidden_size|intermediate_size|embedding_size|_dim|^dim|^d_\w+|^n_embd|^n_inner|heads?|experts)$"
+)
+_POSITIONS = re.compile(r"^(max_position_embeddings|n_positions|n_ctx|max_seq_len\w*)$")
+_EPSILONS = re.compile(r"(^|_)eps(ilon)?$")
+_MOST_POSITIONS, _MOST_EPSILON = 1 << 26, 0.1
+_MOST_LAYERS = 128
+# What a body may hold beyond a checkpoint's tensors of known names: renamed or split ones, and small ones made anew.
+_SPARE_ELEMENTS = 1 << 24
+_POOLER = "pooler"
+
+
+def check_sizes(config: Mapping[str, object], stored: Mapping[str, StoredTensor], name: str) -> None:
+    """Sizes that the weights can't have, and numbers that no model computes with, found before a library uses them.
+
+    Args:
+        config: what `config.json` holds.
+        stored: the tensors of the weight files.
+
+    Raises:
+        UserError: a width, vocabulary or number of layers beyond what the files hold; an epsilon that isn't small.
+    """
+    elements = sum(each.elements for each in stored.values())
+    layers = max(_MOST_LAYERS, len(stored))
+    for key, value in entries(config, f"{name}: config.json"):
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            continue
+        for pattern, most in ((_COUNTED, layers), (_WIDTHS, elements), (_POSITIONS, _MOST_POSITIONS)):
+            least = -most if pattern is _POSITIONS else 0  # -1 is how some say that there is no limit
+            if pattern.search(key) and not least <= value <= most:
+                raise UserError(
+                    f"{name}: config.json says {key} {value:.6g}, which the weights cannot have: their files hold "
+                    f"{len(stored)} tensors of {elements} numbers"
+                )
+        if _EPSILONS.search(key) and not 0 <= value <= _MOST_EPSILON:
+            raise UserError(f"{name}: config.json says {key} {value:.6g}, expected from 0 to {_MOST_EPSILON}")
+
+
+def check_shapes(model: PreTrainedModel, stored: Mapping[str, StoredTensor], name: str) -> None:
+    """A model as its configuration describes it, on the meta device, against the tensors of its files.
+
+    Raises:
+        UserError: a weight of its body has another shape, is not in floating point, or there is far more of it than
+            the files hold.
+    """
+    unknown = 0
+    for weight, tensor in model.state_dict().items():
+        found = _stored_as(weight, model.base_model_prefix, stored)
+        if found is None or not tensor.is_floating_point():
+            unknown += tensor.numel() if tensor.is_floating_point() else 0
+            continue
+        kept = stored[found]
+        if not kept.floating:
+            raise UserError(f"{name}: {found} is stored as {kept.dtype} in {kept.file}; expected floating point")
+        if kept.shape != tuple(tensor.shape) and in_body(weight, model):
+            raise UserError(
+                f"{name}: {found} is {_by(kept.shape)} in {kept.file}, but {_by(tensor.shape)} by config.json; "
+                "expected a configuration and weights that belong together"
+            )
+    elements = sum(each.elements for each in stored.values())
+    if unknown > 2 * elements + _SPARE_ELEMENTS:
+        raise UserError(
+            f"{name}: by config.json it has {unknown} numbers that its files, with {elements}, don't hold; expected a "
+            "configuration and weights that belong together"
+        )
+
+
+def check_loaded(
+    model: PreTrainedModel, info: Mapping[str, object], name: str, *, head_required: bool, remedy: str
+) -> None:
+    """What the library reports after loading, and the numbers themselves.
+
+    Args:
+        info: its `loading_info`: missing, unexpected and mismatched names.
+        head_required: whether the task's head must be there too, not only the body.
+        remedy: what to do about a missing head.
+
+    Raises:
+        UserError: weights that are missing, of another shape, or left over as a deeper model's are; NaN or infinities.
+    """
+    missing = sorted(set(_names(info["missing_keys"])) | set(_names(info["mismatched_keys"])))
+    body = [each for each in missing if in_body(each, model) and (head_required or not _pooler(each, model))]
+    if body:
+        raise UserError(
+            f"{name} lacks weights of its body ({', '.join(body[:3])}{', ...' if len(body) > 3 else ''}); "
+            "expected a complete checkpoint"
+        )
+    if missing and head_required:
+        raise UserError(f"{name} has no trained head for this task (missing {', '.join(missing[:3])}); {remedy}")
+    if deeper := _of_more_layers(sorted(_names(info["unexpected_keys"])), model):
+        raise UserError(
+            f"{name} holds weights of more layers than config.json says ({', '.join(deeper[:3])}); expected a "
+            "configuration and weights that belong together"
+        )
+    _refuse_not_finite(model, name)
+
+
+def in_body(weight: str, model: PreTrainedModel) -> bool:
+    """Whether a weight is of the pretrained body; else it is of the head that a task puts on it.
+
+    A model without a body of its own name is all body, but for its classifier.
+    """
+    if getattr(model, model.base_model_prefix or "", None) is not None:
+        return weight.startswith(f"{model.base_model_prefix}.")
+    return weight.split(".")[0] not in ("classifier", "score")
+
+
+def _of_more_layers(unexpected: Sequence[str], model: PreTrainedModel) -> list[str]:
+    """Names that differ from the model's own only in a layer's number, or that number layers where it has none."""
+    known = {_numberless(each) for each in model.state_dict()}
+    without_layers = not any("#" in each for each in known)
+    return [
+        each
+        for each in unexpected
+        if "#" in (pattern := _numberless(each)) and (pattern in known or (without_layers and in_body(each, model)))
+    ]
+
+
+def _pooler(weight: str, model: PreTrainedModel) -> bool:
+    """Whether it is of the dense layer before the head, which masked language models are saved without."""
+    return weight.removeprefix(f"{model.base_model_prefix}.").split(".")[0] == _POOLER
+
+
+def _refuse_not_finite(model: PreTrainedModel, name: str) -> None:
+    import torch
+
+    for weight, tensor in model.state_dict().items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            wrong = int((~torch.isfinite(tensor)).sum())
+            raise UserError(
+                f"{name}: {weight} holds {wrong} numbers that are NaN or infinite, of {tensor.numel()}; expected "
+                "finite weights"
+            )
+
+
+def _stored_as(weight: str, prefix: str, stored: Mapping[str, StoredTensor]) -> str | None:
+    """The name under which a weight is stored: as it is, or without the body's name where the body was saved alone."""
+    for candidate in (weight, weight.removeprefix(f"{prefix}."), f"{prefix}.{weight}"):
+        if candidate in stored:
+            return candidate
+    return None
+
+
+def _names(keys: object) -> Iterator[str]:
+    """Names of weights in a loading report, where some come with their shapes."""
+    assert isinstance(keys, list | set | tuple)
+    for each in keys:
+        yield str(each[0] if isinstance(each, list | tuple) else each)
+
+
+def _numberless(weight: str) -> str:
+    return re.sub(r"(?<=\.)\d+(?=\.)", "#", weight)
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return " x ".join(str(each) for each in shape) or "a single number"

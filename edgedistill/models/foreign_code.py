@@ -1,0 +1,89 @@
+"""What in a model's configuration files would make a library fetch or run code, and is refused before one reads it."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator, Mapping
+
+from edgedistill.errors import UserError
+
+_DEEPEST = 64
+_CODE = ("auto_map", "custom_pipelines")
+_KERNELS = ("use_kernels", "kernel_config", "fusion_config")
+_ATTENTION = ("eager", "sdpa", "flex_attention", "paged|eager", "paged|sdpa")
+_EXPERTS = ("eager", "batched_mm", "grouped_mm")
+# Architectures whose modelling code fetches a compiled kernel by itself where the package `kernels` is installed.
+_OWN_KERNELS = ("mra", "rwkv", "yoso")
+
+
+def refuse_foreign_code(content: Mapping[str, object], file: str, name: str) -> None:
+    """Look through one configuration file, at every depth.
+
+    Args:
+        content: what the file holds.
+        file: its name, for the message.
+        name: the model as the user named it, with what it is for.
+
+    Raises:
+        UserError: it refers to code (`auto_map`, `custom_pipelines`), to compiled kernels of the hub (an attention or
+            experts implementation that is not built in), to quantized weights (their kernels come from the hub) or to
+            weights under another name; or it is nested too deeply to be a configuration.
+    """
+    for key, value in entries(content, f"{name}: {file}"):
+        if value in (None, {}, [], "") or (isinstance(value, int) and value is not True):
+            continue  # nothing, or a class that has such a name
+        if key in _CODE:
+            raise UserError(
+                f"{name}: {file} asks for code of its own ({key}), which is never run; expected a model whose "
+                "architecture transformers knows"
+            )
+        if key in _KERNELS:
+            raise UserError(f"{name}: {file} asks for kernels from elsewhere ({key}), which are never loaded")
+        if key == "quantization_config":
+            raise UserError(f"{name}: {file} describes quantized weights ({key}); expected weights in floating point")
+        if key == "transformers_weights":
+            raise UserError(
+                f"{name}: {file} names its weights itself ({key}); expected model.safetensors, or "
+                "model.safetensors.index.json with its parts"
+            )
+        if key == "model_type" and value in _OWN_KERNELS and _kernels_installed():
+            raise UserError(
+                f"{name}: the architecture {value} would fetch compiled code from the hub, which is never run; "
+                "uninstall the package kernels to use it"
+            )
+        for ending, allowed in (("attn_implementation", _ATTENTION), ("experts_implementation", _EXPERTS)):
+            if key.removesuffix("_internal").endswith(ending):
+                _check_implementation(key, value, allowed, f"{name}: {file}")
+
+
+def entries(content: Mapping[str, object], where: str) -> Iterator[tuple[str, object]]:
+    """Every key and value in nested mappings and lists; a list's items come under its own key.
+
+    Raises:
+        UserError: more than 64 levels.
+    """
+    left: list[tuple[str, object, int]] = [("", content, 0)]
+    while left:
+        key, value, depth = left.pop()
+        if depth > _DEEPEST:
+            raise UserError(f"{where} is nested more than {_DEEPEST} levels deep; expected a model's configuration")
+        if depth:
+            yield key, value
+        if isinstance(value, Mapping):
+            left += [(str(inner), each, depth + 1) for inner, each in value.items()]
+        elif isinstance(value, list):
+            left += [(key, each, depth + 1) for each in value]
+
+
+def _check_implementation(key: str, value: object, allowed: tuple[str, ...], where: str) -> None:
+    chosen = list(value.values()) if isinstance(value, Mapping) else [value]
+    for each in chosen:
+        if each is not None and each not in allowed:
+            raise UserError(
+                f"{where} asks for the kernel {each!r:.80} ({key}), which would come from elsewhere; "
+                f"expected one of {', '.join(allowed)}"
+            )
+
+
+def _kernels_installed() -> bool:
+    return importlib.util.find_spec("kernels") is not None

@@ -1,0 +1,203 @@
+"""Sizes of transformers models: read off a configuration under one set of names, counted, and changed.
+
+optimum's `NormalizedConfig` knows by which attribute an architecture's configuration gives a size, and transformers'
+own `attribute_map` behind it; what neither knows is registered here.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from optimum.utils import NormalizedConfig, NormalizedConfigManager, NormalizedTextConfig
+
+from edgedistill.contracts.model_shape import ModelShape
+from edgedistill.errors import UserError
+from edgedistill.models.loading import embedding_shape, parameter_count
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedModel
+
+_FEED_FORWARD = {
+    "codegen": "n_inner",
+    "ctrl": "dff",
+    "distilbert": "hidden_dim",
+    "falcon": "ffn_hidden_size",
+    "funnel": "d_inner",
+    "gpt2": "n_inner",
+    "gpt_bigcode": "n_inner",
+    "gptj": "n_inner",
+    "opt": "ffn_dim",
+    "reformer": "feed_forward_size",
+    "xlnet": "d_inner",
+}
+"""The feed-forward width, which optimum doesn't name, where it isn't `intermediate_size`."""
+_REGISTERED = {
+    "perceiver": {
+        "num_layers": "num_self_attends_per_block",
+        "hidden_size": "d_latents",
+        "num_attention_heads": "num_self_attention_heads",
+    }
+}
+# Attributes that hold one entry a layer.
+_BY_LAYER = ("layer_types", "heads_by_layer", "neurons_by_layer", "attention_window", "mlp_layer_types")
+# Widths that are the hidden size's in an architecture's usual configuration.
+_SAME_WIDTH = ("embedding_size", "pooler_hidden_size")
+_HEAD_WIDTHS = ("head_dim", "d_head")
+
+
+def shape_of(config: PreTrainedConfig) -> ModelShape:
+    """What a configuration says of its model's size; `parameters` is None.
+
+    Raises:
+        UserError: it doesn't say how many layers the model has, or how wide they are.
+    """
+    named = normalized(config)
+    layers, hidden_size = _size(named, "num_layers", "num_hidden_layers"), _size(named, "hidden_size")
+    if layers is None or hidden_size is None:
+        raise UserError(
+            f"the configuration of a '{config.model_type}' does not say how many layers of what width it has; expected "
+            "an architecture with layers of one width"
+        )
+    positions = _size(named, "max_position_embeddings")
+    return ModelShape(
+        layers=layers,
+        hidden_size=hidden_size,
+        heads=_size(named, "num_attention_heads") or 1,
+        vocabulary=_size(named, "vocab_size") or 0,
+        embedding_size=_size(named, "embedding_size") or hidden_size,
+        heads_by_layer=tuple(getattr(config, "heads_by_layer", ())),
+        neurons_by_layer=tuple(getattr(config, "neurons_by_layer", ())),
+        architecture=config.model_type,
+        key_value_heads=_size(named, "num_key_value_heads"),
+        intermediate_size=_size(named, "intermediate_size"),
+        positions=positions if positions and positions > 0 else None,  # -1 of XLNet: as many as there are
+    )
+
+
+def described(model: PreTrainedModel) -> ModelShape:
+    """The size of a model: what its configuration says, its token embeddings as they are, its parameters counted.
+
+    Raises:
+        UserError: as `shape_of`.
+    """
+    shape = replace(shape_of(model.config), parameters=parameter_count(model))
+    rows, width = embedding_shape(model) or (shape.vocabulary, shape.embedding_size)
+    return replace(shape, vocabulary=rows, embedding_size=width)
+
+
+def normalized(config: PreTrainedConfig) -> NormalizedConfig:
+    """A configuration whose sizes go by optimum's names for every architecture, and the feed-forward width by
+    `intermediate_size`; of a model of several parts, that of its text."""
+    inner = config.get_text_config()
+    kind = inner.model_type
+    try:
+        named = NormalizedConfigManager.get_normalized_config_class(kind)
+    except KeyError:  # transformers' `attribute_map` knows most of the others
+        named = NormalizedTextConfig
+    more = _REGISTERED.get(kind, {})
+    return named(inner, allow_new=True, intermediate_size=_feed_forward(inner), **more)
+
+
+def resized(
+    config: PreTrainedConfig,
+    layers: Sequence[int],
+    hidden_size: int | None = None,
+    heads: int | None = None,
+    intermediate_size: int | None = None,
+) -> PreTrainedConfig:
+    """A copy of `config` with these layers (numbers in the original) and widths; what is None stays.
+
+    Raises:
+        UserError: heads that don't divide the hidden size, another width of a model whose layers differ in size, or a
+            feed-forward width for an architecture that has none of its own.
+    """
+    smaller = copy.deepcopy(config)
+    smaller.num_hidden_layers = len(layers)
+    for name in _BY_LAYER:
+        if isinstance(by_layer := getattr(config, name, None), list | tuple) and by_layer:
+            # A student from nothing may have more layers than its source: the pattern goes on.
+            setattr(smaller, name, [by_layer[i % len(by_layer)] for i in layers])
+    if hidden_size is not None:
+        refuse_unequal_layers(config)
+        _set_width(smaller, hidden_size, heads, intermediate_size)
+    count = getattr(smaller, "num_attention_heads", 1)
+    if smaller.hidden_size % count:
+        raise UserError(
+            f"student.heads: got {count}, expected a divisor of hidden_size "
+            f"{smaller.hidden_size} (for example {math.gcd(smaller.hidden_size, config.num_attention_heads)})"
+        )
+    return smaller
+
+
+def refuse_unequal_layers(config: PreTrainedConfig) -> None:
+    """Another width can't be given to a model whose layers differ in size.
+
+    Raises:
+        UserError: it is one.
+    """
+    if getattr(config, "heads_by_layer", None):
+        raise UserError(
+            "student.from: the layers of a pruned model differ in size, so it cannot be made narrower or built at "
+            "another width; expected another model, or init: prune, keep_layers or trim_vocabulary"
+        )
+
+
+def with_vocabulary(config: PreTrainedConfig, kept: Sequence[int]) -> PreTrainedConfig:
+    """A copy of `config` for these tokens of its vocabulary, special ones renumbered."""
+    smaller = copy.deepcopy(config)
+    smaller.vocab_size = len(kept)
+    for name in ("pad_token_id", "bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id", "mask_token_id"):
+        old = getattr(config, name, None)
+        if isinstance(old, int):
+            setattr(smaller, name, kept.index(old) if old in kept else None)
+    return smaller
+
+
+def _set_width(config: PreTrainedConfig, hidden_size: int, heads: int | None, intermediate_size: int | None) -> None:
+    """Change a configuration to this width, and with it what follows from it."""
+    old = config.hidden_size
+    ratio = hidden_size / old
+    for name in _SAME_WIDTH:  # another value is a size of its own, which stays
+        if getattr(config, name, None) == old:
+            setattr(config, name, hidden_size)
+    _set_feed_forward(config, ratio, intermediate_size)
+    config.hidden_size = hidden_size
+    before = getattr(config, "num_attention_heads", None)
+    if before is None:
+        return
+    config.num_attention_heads = heads or max(1, round(before * ratio))
+    shared = getattr(config, "num_key_value_heads", None)
+    if shared is not None:
+        config.num_key_value_heads = math.gcd(config.num_attention_heads, max(1, round(shared * ratio)))
+    for name in _HEAD_WIDTHS:
+        if vars(config).get(name) == old // before:  # Falcon computes its own from the others
+            setattr(config, name, hidden_size // config.num_attention_heads)
+
+
+def _set_feed_forward(config: PreTrainedConfig, ratio: float, asked: int | None) -> None:
+    """Give the feed-forward width that is asked for, or scale it; a multiple of the hidden size follows by itself."""
+    name = _feed_forward(config)
+    if not hasattr(config, name):
+        if asked is not None:
+            raise UserError(
+                f"student.intermediate_size: got {asked}, and a '{config.model_type}' has no feed-forward width of its "
+                "own; expected none"
+            )
+        return
+    width = getattr(config, name)
+    if asked is not None or width is not None:
+        setattr(config, name, asked or round(width * ratio))
+
+
+def _feed_forward(config: PreTrainedConfig) -> str:
+    return _FEED_FORWARD.get(config.model_type, "intermediate_size")
+
+
+def _size(named: NormalizedConfig, *names: str) -> int | None:
+    """The first of these sizes that is given as a whole number."""
+    found = (getattr(named, name, None) for name in names)
+    return next((value for value in found if isinstance(value, int)), None)

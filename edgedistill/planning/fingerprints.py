@@ -1,0 +1,215 @@
+"""What a plan must know of the outside world: content hashes of data and models, and the models' `config.json`.
+
+This is the only part of planning that reads the disk; it imports neither torch nor transformers.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edgedistill.contracts import registry
+from edgedistill.data.fingerprint import data_fingerprint, pinned
+from edgedistill.errors import UserError
+from edgedistill.exporting.candidates import candidates, possible
+from edgedistill.isolation.environments import runtime_versions
+from edgedistill.models import hub
+from edgedistill.models.fit import check_sizes
+from edgedistill.models.folder import check_folder, files_read, read_config, read_weights_header
+from edgedistill.recipe import references
+from edgedistill.recipe.references import Model
+from edgedistill.recipe.schema import DataSource, DataSpec, Recipe, SplitName
+from edgedistill.spec import Spec
+from edgedistill.store.provenance import Provenance, of_folder
+from edgedistill.system.hashes import folder_hash
+from edgedistill.system.machine import describe
+from edgedistill.system.memory import object_in
+
+Reference = Model | DataSource
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What is known of a data set without reading it; None or absent where it can't be known."""
+
+    labels: int | None = None
+    data_bytes: Mapping[SplitName, int] = field(default_factory=dict)
+    """Size of the local data files."""
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Facts about a recipe's inputs, each None or absent where it can't be known without a download."""
+
+    fingerprints: Mapping[Reference, str]
+    """Content hash, or the hub id with its commit, of all models and data sets that the recipe names."""
+    configs: Mapping[Model, dict[str, object]] = field(default_factory=dict)
+    labels: int | None = None
+    data_bytes: Mapping[SplitName, int] = field(default_factory=dict)
+    """Size of the local data files."""
+    rounds: Mapping[str, DataFacts] = field(default_factory=dict)
+    """By the id of a round with data of its own: what is known of that."""
+    runtimes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """By runtime that measures a candidate, the versions of what it runs."""
+    host: Mapping[str, object] = field(default_factory=dict)
+    """The machine that measures."""
+    provenance: tuple[Provenance, ...] = ()
+    """Origin and licence of every model and data set that a student learns from."""
+
+    def config(self, spec: Spec | None) -> dict[str, object] | None:
+        """The `config.json` of the model that a spec names; None when it names none, or it can't be known."""
+        model = references.model_of(spec) if spec is not None else None
+        return self.configs.get(model) if model is not None else None
+
+
+def look_up(recipe: Recipe, *, download: bool = False) -> Sources:
+    """Read what can be known of a recipe's data and models now.
+
+    Args:
+        download: fetch the configurations and tokenizers of hub models first, so that nothing stays unknown.
+
+    Raises:
+        UserError: a local file or folder that isn't there, of a kind that can't be read, or a model that the hub
+            doesn't give.
+    """
+    fingerprints: dict[Reference, str] = {}
+    configs: dict[Model, dict[str, object]] = {}
+    for where, source in data_sets(recipe):
+        if download and source.hub is not None:
+            _fetch_reference(where, source)
+        fingerprints[source] = fingerprints[pinned(source)] = data_fingerprint(where, source)
+    for where, model in references.models(recipe):
+        if download and not Path(model.name).is_absolute():
+            hub.look_up(model.name, model.revision, f"{where}: '{model.name}'")
+        fingerprints[model] = _model_fingerprint(where, model.name, model.revision)
+        config = _config(model.name, model.revision)
+        if config is not None:
+            configs[model] = config
+            if model == references.model_of(recipe.teacher) and recipe.teacher.fine_tune is None:
+                _refuse_other_heads(recipe.task.type, config, f"{where}: '{model.name}'")
+    facts = _facts(recipe.data)
+    return Sources(
+        fingerprints,
+        configs,
+        labels=facts.labels,
+        data_bytes=facts.data_bytes,
+        rounds={each.id: _facts(each.data) for each in recipe.rounds if each.data is not None},
+        runtimes={row.runtime: runtime_versions(row.runtime) for row in possible(candidates(recipe))},
+        host=describe(),
+        provenance=_provenance(recipe),
+    )
+
+
+def data_sets(spec: Spec) -> Iterator[tuple[str, DataSource]]:
+    """Every data set that a spec names, and where."""
+    yield from ((node.path, node.value) for node in references.walk(spec) if isinstance(node.value, DataSource))
+
+
+def _refuse_other_heads(task: str, config: Mapping[str, object], name: str) -> None:
+    """A teacher that is used as it is must have a head that does the task, as every student's does.
+
+    Raises:
+        UserError: it doesn't.
+    """
+    if (fault := registry.task(task).model.unsuitable(config)) is not None:
+        raise UserError(f"{name} has {fault}; give teacher.fine_tune to train a head of the task, or another teacher")
+
+
+def _facts(data: DataSpec) -> DataFacts:
+    """What is known of the data sets alone."""
+    sizes = {name: _data_size(Path(source.path)) for name, source in data.splits().items() if source.path}
+    return DataFacts(_count_labels(data), sizes)
+
+
+def _provenance(recipe: Recipe) -> tuple[Provenance, ...]:
+    """Every model that a student is made of or learns from, and the data; not the sets from elsewhere."""
+    found = [_of_model(_role(recipe, path), model) for path, model in references.models(recipe)]
+    learned = [(path, source) for path, source in data_sets(recipe) if not path.startswith("evaluate.")]
+    return (*found, *(_of_data(_role(recipe, path), source) for path, source in learned))
+
+
+def _role(recipe: Recipe, path: str) -> str:
+    """What a person calls the model or data set at a place of the recipe: `teacher`, `student r1`, `train of r1`."""
+    first, *inner = path.split(".")
+    if first != "rounds":
+        return inner[-1] if first == "data" else first
+    own = recipe.rounds[int(inner[0])].id
+    return f"student {own}" if inner[1] == "student" else f"{inner[-1]} of {own}"
+
+
+def _of_model(role: str, model: Model) -> Provenance:
+    folder = Path(model.name)
+    if folder.is_absolute():
+        return of_folder(role, folder.name, folder)
+    place = hub.cache_of(model.name) / "snapshots" / hub.commit_of(model.name, model.revision)
+    return of_folder(role, f"{model.name} (revision {model.revision})", place)
+
+
+def _of_data(role: str, source: DataSource) -> Provenance:
+    if source.path is not None:
+        path = Path(source.path)
+        return of_folder(role, None, path if path.is_dir() else path.parent)
+    if source.hub is not None:
+        commit = hub.commit_of(source.hub, source.revision, "datasets")
+        place = hub.cache_of(source.hub, "datasets") / "snapshots" / commit
+        return of_folder(role, f"{source.hub} (revision {source.revision})", place)
+    return of_folder(role, f"{source.bundled}, from scikit-learn", None)
+
+
+def _data_size(path: Path) -> int:
+    files = [path] if path.is_file() else path.rglob("*")
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def _model_fingerprint(where: str, model: str, revision: str) -> str:
+    """The content of every file that is read, once they are found to be in order; the commit of a hub model."""
+    path, name = Path(model), f"{where}: '{model}'"
+    if not path.is_absolute():
+        return f"hub:{model}@{hub.commit_of(model, revision)}"
+    if not path.is_dir():
+        raise UserError(f"{where}: got '{model}', expected a hub id or a folder that exists")
+    check_folder(path, name)
+    check_sizes(read_config(path, name), read_weights_header(path, name), name)
+    return folder_hash(files_read(path, name))
+
+
+def _config(model: str, revision: str) -> dict[str, object] | None:
+    folder = Path(model)
+    if folder.is_absolute():
+        return object_in(folder / "config.json") or None
+    return object_in(hub.cache_of(model) / "snapshots" / hub.commit_of(model, revision) / "config.json") or None
+
+
+def _fetch_reference(where: str, source: DataSource) -> None:
+    """Ask the hub which commit a data set's revision stands for; the answer stays in its cache, as for models."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError
+
+    assert source.hub is not None
+    try:
+        hf_hub_download(source.hub, "README.md", repo_type="dataset", revision=source.revision)
+    except (OSError, ValueError, EntryNotFoundError) as error:
+        if (hub.cache_of(source.hub, "datasets") / "refs" / source.revision).is_file():
+            return  # no such file, but its commit is known now; or offline, and known from before
+        if re.fullmatch(r"[0-9a-f]{40}", source.revision):
+            return  # a commit needs no resolving
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"{where}.hub: '{source.hub}' (revision {source.revision}) could not be fetched from the hub: {reason}"
+        ) from error
+
+
+def _count_labels(data: DataSpec) -> int | None:
+    """Distinct labels of a local jsonl training file, for the estimate of the head's size."""
+    source = data.train
+    if source.path is None or not source.path.endswith(".jsonl"):
+        return None
+    column = data.columns.get("label", "label")
+    try:
+        with open(source.path, encoding="utf-8") as lines:
+            return len({str(json.loads(line).get(column)) for line in lines if line.strip()})
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return None  # the data step says what is wrong with the file

@@ -1,0 +1,226 @@
+"""What each key of a recipe allows but the whole recipe doesn't."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import get_args
+
+from edgedistill.contracts import registry
+from edgedistill.contracts.distribution import Form
+from edgedistill.contracts.judge import Judge
+from edgedistill.recipe.schema import Recipe, Stage, TeacherChoice, flat, own_tokenizer, signals_of, source_of
+
+
+def problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
+    """What each key allows but the whole recipe doesn't: (dotted path, sentence)."""
+    yield from _names(recipe)
+    task = registry.task(recipe.task.type)
+    unknown = [(i, metric) for i, metric in enumerate(recipe.task.metrics) if metric not in task.judge.metrics]
+    for i, metric in unknown:
+        where = "task.metric" if len(recipe.task.metrics) == 1 else f"task.metrics.{i}"
+        yield where, _unknown(metric, sorted(task.judge.metrics))
+    known = list(task.data.columns.known)
+    for column in recipe.data.columns:
+        if column not in known:
+            yield f"data.columns.{column}", _unknown(column, known)
+    yield from _architecture_problems(recipe, task.data.tokens)
+    if len({recipe.seed, *recipe.seeds}) <= len(recipe.seeds):
+        yield "seeds", f"got {list(recipe.seeds)}, expected seeds that differ from each other and from 'seed'"
+    if not task.learns_labels:
+        yield from _unlabelled_problems(recipe)
+    models = ["teacher"]
+    for i, each in enumerate(recipe.rounds):
+        where = f"rounds.{i}"
+        if each.id in [*models, "control"] or each.id.endswith("-control") or each.id.startswith("teacher-"):
+            taken = "an id of its own, not one in use, 'teacher', 'teacher-...' or '...-control'"
+            yield f"{where}.id", f"got {each.id!r}, expected {taken}"
+        for teacher in each.teachers():
+            if teacher not in models:
+                yield f"{where}.teacher", _unknown(teacher, models)
+        source = source_of(each.student)
+        if source is not None and source not in models:
+            yield f"{where}.student.from", _unknown(source, models)
+        if not task.data.tokens and registry.student(each.student.init).own_tokenizer:
+            yield f"{where}.student.init", f"got '{each.student.init}', but '{recipe.task.type}' has no tokenizer"
+        yield from _signal_problems(recipe, i)
+        yield from _stage_problems(recipe, i, models)
+        yield from _own_data_problems(recipe, i, task.data.tokens)
+        models.append(each.id)
+    if all(each.data is not None for each in recipe.rounds):
+        yield "rounds", "got only rounds with 'data' of their own, expected one on the recipe's data as well"
+
+
+def _unlabelled_problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
+    """What needs labels to train on, of a task that has none."""
+    if recipe.control:
+        yield "control", f"got true, but '{recipe.task.type}' has no labels to learn from without a teacher"
+    if recipe.teacher.fine_tune is not None:
+        yield "teacher.fine_tune", f"'{recipe.task.type}' has no labels to tune a teacher on, expected none"
+
+
+def _own_data_problems(recipe: Recipe, index: int, tokens: bool) -> Iterator[tuple[str, str]]:
+    """What a round on other data can't do, and what others can't do with it: it answers in other labels."""
+    each, where = recipe.rounds[index], f"rounds.{index}"
+    elsewhere = [other.id for other in recipe.rounds if other.data is not None]
+    if each.data is None:
+        for teacher in each.teachers():
+            if teacher in elsewhere:
+                yield f"{where}.teacher", f"got {teacher!r}, which answers in the labels of its own data"
+        for j, stage in enumerate(each.stages):
+            if stage.errors is not None and stage.errors.of in elsewhere:
+                yield f"{where}.stages.{j}.errors.of", f"got {stage.errors.of!r}, which answers in other labels"
+        return
+    if not tokens:
+        yield f"{where}.data", f"'{recipe.task.type}' has one data set for all rounds so far"
+    if each.teacher != "teacher":
+        yield f"{where}.teacher", f"got {each.teacher!r}, expected 'teacher': only it is tuned on the round's data"
+    if own_tokenizer(recipe, each.id) is not None:
+        yield f"{where}.student", "a round with 'data' of its own keeps the teacher's tokenizer"
+    for j, stage in enumerate(each.stages):
+        if "unlabeled" in stage.data and each.data.unlabeled is None:
+            yield f"{where}.stages.{j}.data", "got 'unlabeled', expected the round's 'data.unlabeled' as well"
+        if stage.errors is not None and stage.errors.of != "teacher":
+            yield f"{where}.stages.{j}.errors.of", f"got {stage.errors.of!r}, expected 'teacher' on data of its own"
+
+
+def _architecture_problems(recipe: Recipe, tokens: bool) -> Iterator[tuple[str, str]]:
+    scratch = recipe.teacher.scratch
+    for key in ("heads", "intermediate_size") if scratch is not None else ():
+        given = getattr(scratch, key)
+        if tokens and given is None:
+            yield f"teacher.scratch.{key}", "is missing, expected a number"
+        if not tokens and given is not None:
+            yield f"teacher.scratch.{key}", f"got {given}, but models for '{recipe.task.type}' have none"
+    if not tokens and scratch is None:
+        yield "teacher.model", f"'{recipe.task.type}' trains its teacher from nothing so far, expected 'scratch'"
+
+
+def _signal_problems(recipe: Recipe, index: int) -> Iterator[tuple[str, str]]:
+    """What distributions in other forms than logits can't do."""
+    each = recipe.rounds[index]
+    form, where = signals_of(recipe, each).form, f"rounds.{index}." if each.signals is not None else ""
+    if form == "dense":
+        return
+    if form == "hidden" and registry.task(recipe.task.type).model.head is None:
+        yield f"{where}signals.form", f"got 'hidden', but '{recipe.task.type}' has no output head over hidden states"
+    options = each.teacher.choose if isinstance(each.teacher, TeacherChoice) else (each.teacher,)
+    if any(len(flat(option)) > 1 for option in options):
+        yield f"{where}signals.form", f"got '{form}', expected 'dense' for the mean of several teachers of {each.id}"
+    for stage in each.stages:
+        if stage.teacher_errors != 1 or (stage.errors is not None and stage.errors.against == "teacher"):
+            reader = f"stage '{stage.name}' of {each.id}, which looks for the teacher's errors"
+            yield f"{where}signals.form", f"got '{form}', expected 'dense' for {reader}"
+
+
+_TOKEN_SIGNALS = frozenset({"hidden", "attention", "relations"})
+
+
+def _stage_problems(recipe: Recipe, index: int, earlier: list[str]) -> Iterator[tuple[str, str]]:
+    each = recipe.rounds[index]
+    options = each.teacher.choose if isinstance(each.teacher, TeacherChoice) else (each.teacher,)
+    averaged = max(len(flat(option)) for option in options)
+    task = registry.task(recipe.task.type)
+    for j, stage in enumerate(each.stages):
+        where = f"rounds.{index}.stages.{j}"
+        if stage.name in [other.name for other in each.stages[:j]]:
+            yield f"{where}.name", f"got {stage.name!r}, expected a name of its own in the round"
+        if stage.augment is not None and not task.data.columns.texts:
+            yield f"{where}.augment", f"the task '{recipe.task.type}' has no free text to change"
+        if "unlabeled" in stage.data and each.data is None and recipe.data.unlabeled is None:
+            yield f"{where}.data", "got 'unlabeled', expected 'data.unlabeled' to be given as well"
+        for k, loss in enumerate(stage.losses):
+            needs = registry.loss(loss.kind).needs
+            if not task.data.tokens and needs & {"masked", *_TOKEN_SIGNALS}:
+                yield f"{where}.losses.{k}", f"'{loss.kind}' looks at tokens, and '{recipe.task.type}' has none"
+            if "labels" in needs and not task.learns_labels:
+                yield f"{where}.losses.{k}", f"'{loss.kind}' needs labels, and '{recipe.task.type}' trains without"
+            if "logits" in needs and task.model.logits is None:
+                yield f"{where}.losses.{k}", f"'{loss.kind}' needs logits, and '{recipe.task.type}' has none"
+            forms, given = registry.loss(loss.kind).forms, signals_of(recipe, each).form
+            if "logits" in needs and given not in forms:
+                takes = " or ".join(f"'{form}'" for form in get_args(Form) if form in forms)
+                yield f"{where}.losses.{k}", f"'{loss.kind}' takes {takes} signals, but signals.form is '{given}'"
+            if "labels" in needs and stage.data == ("unlabeled",):
+                yield f"{where}.losses.{k}", f"'{loss.kind}' needs labels, but data is only 'unlabeled'"
+            if needs & {"embedding", *_TOKEN_SIGNALS} and averaged > 1:
+                yield f"{where}.losses.{k}", f"'{loss.kind}' needs one teacher, got {averaged}"
+            if needs & {"embedding", *_TOKEN_SIGNALS} and isinstance(each.teacher, TeacherChoice):
+                yield (
+                    f"{where}.losses.{k}",
+                    f"'{loss.kind}' cannot be used while teachers are tried; expected logits",
+                )
+            for teacher in each.teachers():
+                if needs & _TOKEN_SIGNALS and own_tokenizer(recipe, teacher) != own_tokenizer(recipe, each.id):
+                    yield (
+                        f"{where}.losses.{k}",
+                        f"'{loss.kind}' compares token by token, but '{teacher}' and '{each.id}' have different "
+                        "tokenizers; expected a loss on logits or embeddings",
+                    )
+        yield from _error_problems(stage, task.judge, where, earlier)
+
+
+def _error_problems(stage: Stage, judge: Judge, where: str, earlier: list[str]) -> Iterator[tuple[str, str]]:
+    needs = registry.needs(stage.losses)
+    if stage.errors is not None and judge.error_weights is None:
+        yield f"{where}.errors", "the task knows no right and wrong answers"
+    if stage.errors is not None and stage.errors.against == "teacher" and judge.as_references is None:
+        yield f"{where}.errors.against", "got 'teacher', whose answers this task cannot take as right"
+    if stage.teacher_errors != 1 and judge.right is None:
+        yield f"{where}.teacher_errors", f"got {stage.teacher_errors}, but the task knows no right and wrong answers"
+    if stage.errors is not None and stage.errors.of not in earlier:
+        yield f"{where}.errors.of", _unknown(stage.errors.of, earlier)
+    if stage.errors is not None and stage.errors.against == "teacher" and "logits" not in needs:
+        yield f"{where}.errors.against", "got 'teacher', but no loss of the stage reads its logits (kl, ...)"
+    if stage.errors is not None and not needs & {"logits", "labels"}:
+        yield f"{where}.errors", "no loss of the stage looks at single answers (hard_label, kl, ...)"
+    if stage.teacher_errors != 1 and "logits" not in needs:
+        yield f"{where}.teacher_errors", f"got {stage.teacher_errors}, but no loss reads the teacher's logits"
+
+
+def _names(recipe: Recipe) -> Iterator[tuple[str, str]]:
+    groups: list[tuple[str, str, registry.Group]] = [
+        (f"export.targets.{i}", name, "exporters") for i, name in enumerate(recipe.export.targets)
+    ]
+    groups += [(f"measure.runtimes.{i}", name, "runtimes") for i, name in enumerate(recipe.measure.runtimes or ())]
+    for path, name, group in groups:
+        if name not in registry.names(group):
+            yield path, f"got {name!r}, expected one of {', '.join(registry.names(group))}{registry.hint(group, name)}"
+    yield from _device_problems(recipe)
+
+
+def _device_problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
+    """Targets, precisions and runtimes. What only one target lacks is no problem: that candidate is refused."""
+    every = {name: registry.target(name).precisions for name in registry.names("exporters")}
+    known = sorted({precision for own in every.values() for precision in own})
+    lists: list[tuple[str, list[str]]] = [
+        ("export.targets.{}", list(recipe.export.targets)),
+        ("quantize.{}.precision", [each.precision for each in recipe.quantize]),
+        ("measure.runtimes.{}", list(recipe.measure.runtimes or ())),
+    ]
+    for path, given in lists:
+        for i, name in enumerate(given):
+            if name in given[:i]:
+                yield path.format(i), f"got {name!r} twice"
+    for i, each in enumerate(recipe.quantize):
+        if each.precision not in known:
+            yield f"quantize.{i}.precision", _unknown(each.precision, known)
+        elif each.calibration is not None:
+            makers = [own[each.precision] for own in every.values() if each.precision in own]
+            if not any(maker.calibrated for maker in makers):
+                yield f"quantize.{i}.calibration", f"{each.precision!r} looks at no data, expected none"
+            if each.calibration.from_ == "unlabeled" and recipe.data.unlabeled is None:
+                yield (
+                    f"quantize.{i}.calibration.from",
+                    "got 'unlabeled', expected 'data.unlabeled' to be given as well",
+                )
+    asked = recipe.measure.runtimes
+    if asked is None or not set(asked) <= set(registry.names("runtimes")):
+        return
+    for i, target in enumerate(recipe.export.targets):
+        if target in every and not any(target in registry.runtime(name).targets for name in asked):
+            own = ", ".join(registry.target(target).runtimes)
+            yield f"export.targets.{i}", f"got {target!r}, which none of measure.runtimes opens; expected {own} there"
+
+
+def _unknown(got: str, known: list[str]) -> str:
+    return f"got {got!r}, expected one of {', '.join(known)}{registry.nearest(got, known)}"

@@ -1,0 +1,458 @@
+"""The recipe: what to keep and what it may cost. Frozen, typed, closed; defaults stand here or in their own spec."""
+
+from __future__ import annotations
+
+import functools
+import json
+import operator
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Literal, NamedTuple
+
+from pydantic import (
+    BeforeValidator,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    TypeAdapter,
+    model_validator,
+)
+from pydantic_core import CoreSchema, core_schema
+
+from edgedistill.contracts import loss, registry, student, task_spec
+from edgedistill.contracts.distribution import Form
+from edgedistill.recipe import references
+from edgedistill.recipe.augment import AugmentSpec
+from edgedistill.spec import LocalPath, ModelRef, NotInKey, RoundRef, Spec, UnionOfSpecs
+
+
+@dataclass(frozen=True)
+class PluginUnion(UnionOfSpecs):
+    """Marks a field whose type is the closed union of the specs of a plug-in group, told apart by `key`.
+
+    The union is made when a recipe is read: importing this module imports no plug-in, and a plug-in may import it.
+    """
+
+    group: Literal["tasks", "losses", "students"]
+    key: str
+
+    def specs(self) -> tuple[type[Spec], ...]:
+        """The specs of all that can be used now."""
+        return tuple(registry.specs(self.group).values())
+
+    def adapter(self) -> TypeAdapter[Spec]:
+        """What validates the union."""
+        return _union(self.key, self.specs())
+
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        def read(given: object, info: core_schema.ValidationInfo) -> Spec:
+            # A list is no tuple in a strict spec, but in JSON there is nothing else.
+            if info.mode == "json":
+                return self.adapter().validate_json(json.dumps(given))
+            return self.adapter().validate_python(given)
+
+        return core_schema.with_info_plain_validator_function(read)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, object]:
+        return handler(self.adapter().core_schema)
+
+
+@functools.cache
+def _union(key: str, specs: tuple[type[Spec], ...]) -> TypeAdapter[Spec]:
+    union = functools.reduce(operator.or_, specs)
+    return TypeAdapter(Annotated[union, Field(discriminator=key)])  # type: ignore[arg-type]  # a type made of values
+
+
+TaskSpec = Annotated[task_spec.TaskSpec, PluginUnion("tasks", "type")]
+LossSpec = Annotated[loss.LossSpec, PluginUnion("losses", "kind")]
+StudentSpec = Annotated[student.StudentSpec, PluginUnion("students", "init")]
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=40)]
+SplitName = Literal["train", "validation", "test", "unlabeled"]
+
+
+class DataSource(Spec):
+    """One data set: a file or folder, a hub id, or one that comes with an installed library."""
+
+    path: Annotated[str | None, LocalPath()] = None
+    hub: str | None = None
+    bundled: Literal["digits"] | None = None
+    subset: str | None = None
+    revision: str = "main"
+    split: str | None = None
+    """A split or slice of the source in `datasets` notation: `train[:90%]`."""
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> DataSource:
+        if sum(origin is not None for origin in (self.path, self.hub, self.bundled)) != 1:
+            raise ValueError("expected one of 'path', 'hub', 'bundled'")
+        return self
+
+
+class DataSpec(Spec):
+    """The data sets and how their columns are called."""
+
+    train: DataSource
+    validation: DataSource
+    test: DataSource
+    unlabeled: DataSource | None = None
+    columns: Mapping[str, str] = Field(default_factory=dict)
+    labels: Mapping[str, str] = Field(default_factory=dict)
+    """What the data's labels are called from here on: label in the data -> name, as a teacher that is used as it is
+    calls it. All of them or none."""
+    max_length: int = Field(128, ge=4)
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> DataSpec:
+        twice = sorted({name for name in self.labels.values() if list(self.labels.values()).count(name) > 1})
+        if twice:
+            raise ValueError(f"expected 'labels' with a name of its own for every label, got {twice[0]!r:.80} twice")
+        if "" in self.labels or "" in self.labels.values():
+            raise ValueError("expected 'labels' without empty names")
+        return self
+
+    def splits(self) -> dict[SplitName, DataSource]:
+        """The data sets that are given, by name."""
+        named: dict[SplitName, DataSource | None] = {
+            "train": self.train,
+            "validation": self.validation,
+            "test": self.test,
+            "unlabeled": self.unlabeled,
+        }
+        return {name: source for name, source in named.items() if source is not None}
+
+
+class Schedule(Spec):
+    """How long and how fast: AdamW, linear warm-up, then a cosine to zero."""
+
+    epochs: int = Field(3, ge=1)
+    learning_rate: float = Field(5e-5, gt=0)
+    batch_size: int = Field(32, ge=1)
+    warmup: float = Field(0.1, ge=0, lt=1)
+    """Share of the steps."""
+    weight_decay: float = Field(0.01, ge=0)
+    max_grad_norm: float = Field(1.0, gt=0)
+
+
+class Architecture(Spec):
+    """A teacher trained from nothing, text with its own WordPiece vocabulary: for demonstrations and tests."""
+
+    layers: int = Field(ge=1)
+    hidden_size: int = Field(ge=8)
+    heads: int | None = Field(None, ge=1)
+    """Text needs it and the next; images have neither."""
+    intermediate_size: int | None = Field(None, ge=8)
+    vocabulary: int = Field(2000, ge=50)
+    dropout: float = Field(0.1, ge=0, lt=1)
+
+
+class TeacherSpec(Spec):
+    """The large model: a hub id or folder, or an architecture to train from scratch."""
+
+    model: Annotated[str | None, ModelRef(revision="revision")] = None
+    revision: str = "main"
+    scratch: Architecture | None = None
+    fine_tune: Schedule | None = None
+    accept_chance: bool = False
+    """Go on with a teacher that is used as it is although its answers on validation are no better than chance."""
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> TeacherSpec:
+        if (self.model is None) == (self.scratch is None):
+            raise ValueError("expected either 'model' or 'scratch'")
+        if self.scratch is not None and self.fine_tune is None:
+            raise ValueError("a teacher from 'scratch' needs 'fine_tune' (epochs, learning_rate, batch_size)")
+        return self
+
+
+class ErrorWeights(Spec):
+    """Items that an earlier model gets wrong count more, or come more often."""
+
+    of: Annotated[str, RoundRef()]
+    """`teacher` or an earlier round."""
+    against: Literal["labels", "teacher"] = "labels"
+    """What is right: the labels, or what this round's teacher says."""
+    kind: Literal["focal", "boost"] = "focal"
+    strength: float = Field(2.0, gt=0)
+    """The exponent of `focal`, the factor of `boost`."""
+    apply: Literal["weight", "oversample"] = "weight"
+
+
+class Place(NamedTuple):
+    """A split, or the views that a stage makes of it."""
+
+    split: Literal["train", "unlabeled"]
+    stage: str = ""
+    """Whose views they are; '' for the split itself."""
+
+
+class Stage(Schedule):
+    """One data set (or several, joined) and one list of losses."""
+
+    name: Name
+    data: tuple[Literal["train", "unlabeled"], ...] = ("train",)
+    losses: tuple[LossSpec, ...] = Field(min_length=1)
+    errors: ErrorWeights | None = None
+    teacher_errors: float = Field(1.0, ge=0, le=1)
+    """How much the teacher counts where it contradicts the label: 1 as elsewhere, 0 not at all."""
+    augment: AugmentSpec | None = None
+    """Further views of the texts, beside the texts themselves."""
+    dropout: float | None = Field(None, ge=0, lt=1)
+    """Of the student while this stage trains; None: as its configuration says. A student that is small for what it is
+    shown learns more without."""
+
+    def places(self) -> tuple[Place, ...]:
+        """Where the items come from: the splits, then the stage's views of them."""
+        views = [Place(split, self.name) for split in self.data if self.augment is not None]
+        return (*(Place(split) for split in self.data), *views)
+
+
+Teachers = str | tuple[str, ...]
+"""One model, or several whose logits are averaged."""
+
+
+class TeacherChoice(Spec):
+    """The teacher is decided on validation, by a short trial of each (capacity gap: Mirzadeh et al. 2020)."""
+
+    choose: Annotated[tuple[Teachers, ...], RoundRef()] = Field(min_length=2)
+    epochs: int = Field(1, ge=1)
+    """The trial's length, the same for each."""
+
+
+class SignalSpec(Spec):
+    """What is recorded of a teacher, and what is computed anew while the student trains."""
+
+    form: Form = "dense"
+    """Of a distribution: `dense`, logits; `top-k`, the likeliest classes with the mass of the rest; or `hidden`, the
+    last hidden states and the output head, of which the logits are exact at any temperature."""
+    k: int = Field(40, ge=1)
+    """Of `top-k`."""
+    log_p_bits: int = Field(6, ge=1, le=8)
+    """Of each log-probability of `top-k`."""
+    hidden_bits: Literal[8, 16] = 16
+    """Of each entry of a state of `hidden`: 16-bit floats, or 8-bit integers with a scale of each state."""
+    max_gb: Annotated[float, NotInKey()] = Field(4.0, ge=0)
+    """What a signal of one split may take (10^9 bytes). Hidden states of layers that would take more are not recorded
+    but computed anew; of a distribution that would, the run is refused before anything is computed."""
+
+
+class Round(Spec):
+    """One teacher, one student."""
+
+    id: Name
+    teacher: Annotated[Teachers | TeacherChoice, RoundRef()] = "teacher"
+    student: StudentSpec
+    stages: tuple[Stage, ...] = Field(min_length=1)
+    data: DataSpec | None = None
+    """Another data set with labels of its own: the head is replaced, the body goes on. None: the recipe's data."""
+    fine_tune: Schedule | None = None
+    """With `data`: how the recipe's teacher is tuned on it, to teach this round."""
+    signals: SignalSpec | None = None
+    """None: as the recipe says."""
+
+    @model_validator(mode="after")
+    def _own_data(self) -> Round:
+        if (self.data is None) != (self.fine_tune is None):
+            raise ValueError("expected 'data' and 'fine_tune' together: the teacher must know the round's labels")
+        return self
+
+    def teachers(self) -> tuple[str, ...]:
+        """The ids of all models whose signals this round may learn from."""
+        if isinstance(self.teacher, TeacherChoice):
+            return tuple(dict.fromkeys(each for option in self.teacher.choose for each in flat(option)))
+        return flat(self.teacher)
+
+
+def flat(teachers: Teachers) -> tuple[str, ...]:
+    """The ids of one or several teachers."""
+    return (teachers,) if isinstance(teachers, str) else teachers
+
+
+class Compute(Spec):
+    """Where training runs."""
+
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """`auto` is bf16 autocast where the device multiplies it faster (GPUs, CPUs with AMX); weights stay fp32."""
+
+
+class ExportSpec(Spec):
+    """The file formats to make, and whether the teacher is a candidate too."""
+
+    targets: tuple[str, ...] = Field(("onnx",), min_length=1)
+    teacher: bool = True
+    """Export and measure the teacher as well: a quantized teacher is the baseline that a student must beat."""
+    buckets: tuple[Annotated[int, Field(ge=1)], ...] = Field((16, 32, 64, 128), min_length=1)
+    """For targets of fixed shapes: a file for each of these lengths, up to the longest input, and one for that."""
+    timeout_minutes: Annotated[float, NotInKey()] = Field(60.0, gt=0)
+    """A file that takes longer to make in a process of its own has failed."""
+
+    @model_validator(mode="after")
+    def _rising(self) -> ExportSpec:
+        if list(self.buckets) != sorted(set(self.buckets)):
+            raise ValueError(f"expected 'buckets' that rise, got {list(self.buckets)}")
+        return self
+
+
+class Calibration(Spec):
+    """The real inputs from which a precision learns the range of activations."""
+
+    from_: Literal["train", "unlabeled"] = Field("train", alias="from")
+    take: int = Field(256, ge=1)
+    """Items, evenly spread over the split."""
+
+
+class QuantizeSpec(Spec):
+    """One precision to make of every exported model, by each target in its own way."""
+
+    precision: str
+    calibration: Calibration | None = None
+    """Only for precisions that look at data; 256 items of `train` where it isn't given."""
+
+
+class VerifySpec(Spec):
+    """What a device file must repeat of its torch student on the validation set."""
+
+    min_agreement: float = Field(0.985, ge=0, le=1)
+
+
+class EmulationSpec(Spec):
+    """How runtimes of another processor are emulated; the others don't look at it."""
+
+    cpu: Literal["cortex-a76", "cortex-a53"] = "cortex-a76"
+    """With and without the int8 dot product."""
+    items: int | None = Field(300, ge=1)
+    """Ask only so many items of a split, evenly spread: emulation is slow. None: all."""
+
+
+class MeasureSpec(Spec):
+    """How candidates are timed."""
+
+    runtimes: Annotated[tuple[str, ...] | None, NotInKey()] = Field(None, min_length=1)
+    """Of these, every target is measured under those that open it; null: under its own. The candidates say which."""
+    threads: tuple[Annotated[int, Field(ge=1)], ...] = Field((1,), min_length=1)
+    batch: tuple[Annotated[int, Field(ge=1)], ...] = Field((1,), min_length=1)
+    lengths: Literal["as_is"] | Annotated[int, Field(ge=1)] = "as_is"
+    """Real lengths, or every input padded or cut to this many tokens."""
+    min_seconds: float = Field(5.0, gt=0)
+    timeout_minutes: Annotated[float, NotInKey()] = Field(30.0, gt=0)
+    """A candidate whose process takes longer for one answer (to load, a split, a turn of timing) has failed."""
+    emulation: Annotated[EmulationSpec, NotInKey()] = EmulationSpec()
+    """Of what is emulated; what is timed does not look at it."""
+
+
+def _with_drop(content: object) -> object:
+    """`drop` is called `accuracy_drop` too, from when accuracy was the only metric."""
+    if not isinstance(content, dict) or "accuracy_drop" not in content:
+        return content
+    if "drop" in content:
+        raise ValueError("got both 'drop' and 'accuracy_drop', which is its older name; expected one of them")
+    return {"drop" if key == "accuracy_drop" else key: value for key, value in content.items()}
+
+
+class Limits(Spec):
+    """What a shipped candidate may cost; what is not given is not limited."""
+
+    file_mb: float | None = Field(None, gt=0)
+    p95_ms: float | None = Field(None, gt=0)
+    peak_rss_mb: float | None = Field(None, gt=0)
+    load_ms: float | None = Field(None, gt=0)
+    drop: float | None = Field(None, ge=0)
+    """By how much it may be worse than the teacher, on validation, in the metric's own units."""
+
+    _older_name = model_validator(mode="before")(_with_drop)
+
+
+class EvaluateSpec(Spec):
+    """What every model is asked besides the test set."""
+
+    ood: Mapping[Name, DataSource] = Field(default_factory=dict)
+    """Sets from elsewhere; items without a label, or with one that training doesn't have, are out of scope."""
+
+
+class SelectSpec(Spec):
+    """How to choose among the candidates within the limits."""
+
+    limits: Limits = Limits()
+    prefer: Annotated[
+        Literal["metric", "latency", "size"],
+        BeforeValidator(lambda given: "metric" if given == "accuracy" else given),
+    ] = "metric"
+    """`metric` (or `accuracy`, its older name) is the task's."""
+    tie: float = Field(0.005, ge=0)
+    """Validation figures this close to the best count as equal; the faster candidate wins then."""
+
+
+class StopConditions(Spec):
+    """What ends the rounds; at least one."""
+
+    drop: float | None = Field(None, ge=0)
+    """The drop from the teacher, on validation, is shown to be larger than this."""
+    limits_met: bool = False
+    """A file of the round is within the limits on drop and file size, and so nothing smaller is needed."""
+
+    _older_name = model_validator(mode="before")(_with_drop)
+
+    @model_validator(mode="after")
+    def _one_at_least(self) -> StopConditions:
+        if self.drop is None and not self.limits_met:
+            raise ValueError("expected 'drop' or 'limits_met: true'")
+        return self
+
+
+class StopSpec(Spec):
+    """Whether to go on is decided after every round."""
+
+    when: StopConditions
+    test: Literal["paired_bootstrap", "mcnemar"] = "paired_bootstrap"
+    alpha: float = Field(0.05, gt=0, lt=0.5)
+
+
+class Recipe(Spec):
+    """One recipe, `schema: edgedistill/1`."""
+
+    schema_: Literal["edgedistill/1"] = Field(alias="schema")
+    name: Name
+    seed: int = Field(0, ge=0, lt=2**31)
+    seeds: tuple[Annotated[int, Field(ge=0, lt=2**31)], ...] = ()
+    """Repeat all rounds with these seeds too, to see the spread; files are made of the first (`seed`) only."""
+    task: TaskSpec
+    data: DataSpec
+    teacher: TeacherSpec
+    rounds: tuple[Round, ...] = Field(min_length=1)
+    control: bool = True
+    stop: StopSpec | None = None
+    signals: SignalSpec = SignalSpec()
+    compute: Compute = Compute()
+    export: ExportSpec = ExportSpec()
+    quantize: tuple[QuantizeSpec, ...] = Field((QuantizeSpec(precision="fp32"),), min_length=1)
+    verify: VerifySpec = VerifySpec()
+    measure: MeasureSpec = MeasureSpec()
+    select: SelectSpec = SelectSpec()
+    evaluate: EvaluateSpec = EvaluateSpec()
+
+
+def source_of(spec: StudentSpec) -> str | None:
+    """The id of the model that a student is cut from, or None when it comes from elsewhere."""
+    return next((name for _, name in references.rounds(spec)), None)
+
+
+def signals_of(recipe: Recipe, each: Round) -> SignalSpec:
+    """What is recorded for a round."""
+    return recipe.signals if each.signals is None else each.signals
+
+
+def teacher_of(each: Round) -> str:
+    """The model whose accuracy a round is held against: the teacher, or the teacher tuned on the round's own data."""
+    return "teacher" if each.data is None else f"teacher-{each.id}"
+
+
+def own_tokenizer(recipe: Recipe, model: str) -> str | None:
+    """The model at which this model's tokenizer was made: itself or one that it was cut from; None: the teacher's."""
+    for each in recipe.rounds:
+        if each.id == model:
+            if registry.student(each.student.init).own_tokenizer:
+                return model
+            source = source_of(each.student)
+            return own_tokenizer(recipe, source) if source else None
+    return None

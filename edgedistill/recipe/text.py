@@ -1,0 +1,154 @@
+"""A recipe's text as a tree of mappings, lists and plain values: YAML without what a recipe never needs.
+
+Tags, keys that aren't plain, numbers that aren't finite, and texts larger or deeper than any recipe are refused, and
+aliases are counted at their full size before anything is built.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import yaml
+
+from edgedistill.errors import UserError, shortened
+
+Tree = dict[str, object]
+
+MOST_BYTES, MOST_VALUES, MOST_LEVELS = 256 * 1024, 5000, 32
+_LONGEST_TEXT, _MOST_DIGITS = 4000, 30
+_NUMBER = re.compile(r"^[-+]?[\d_]+$")
+_UNPRINTABLE = re.compile("[\0\ud800-\udfff]")
+_PLAIN_TAGS = frozenset(f"tag:yaml.org,2002:{kind}" for kind in ("str", "map", "seq"))
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which `3e-4` is a number, as everyone expects (PyYAML follows YAML 1.1, where it is a string), and in
+    which dates, `1:30` and `010` are texts, not a day, 90 and 8."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in known if tag.rsplit(":", 1)[1] in ("bool", "null", "merge")]
+    for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^[-+]?(0|[1-9][0-9_]*)$"), list("-+0123456789"))
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?((\d+\.\d*|\.\d+)([eE][-+]?\d+)?|\d+[eE][-+]?\d+|\.(inf|Inf|INF))$|^\.(nan|NaN|NAN)$"),
+    list("-+0123456789."),
+)
+
+
+def _mapping(loader: _Loader, node: yaml.MappingNode) -> Tree:
+    """A mapping whose keys are the texts that stand there, whatever YAML takes them for."""
+    line = node.start_mark.line + 1
+    own = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+    for key in own:
+        if not isinstance(key, yaml.ScalarNode):
+            raise UserError(f"line {key.start_mark.line + 1}: got a list or mapping as a key, expected a name")
+    names = [str(key.value) for key in own]
+    if len(set(names)) < len(names):
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        raise UserError(f"line {line}: key given twice: {', '.join(repeated)}")
+    loader.flatten_mapping(node)
+    return {str(key.value): loader.construct_object(value, deep=True) for key, value in node.value}
+
+
+def _float(loader: _Loader, node: yaml.ScalarNode) -> float:
+    value = float(loader.construct_yaml_float(node))
+    if not math.isfinite(value):
+        raise UserError(f"line {node.start_mark.line + 1}: got {node.value}, expected a finite number")
+    return value
+
+
+_Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
+_Loader.add_constructor("tag:yaml.org,2002:float", _float)
+
+
+def parse(text: str, where: str, what: str = "") -> object:
+    """What a YAML text says: mappings with text keys, lists, texts, numbers, true, false and null.
+
+    Args:
+        where: the file or option, for messages.
+        what: the text's name in messages, where `where` isn't it.
+
+    Raises:
+        UserError: `where` and the line: no YAML, or YAML that no recipe needs.
+    """
+    if len(text) > MOST_BYTES:
+        raise UserError(f"{where}: is too long for a recipe, expected at most {MOST_BYTES // 1024} kB")
+    try:
+        _check(yaml.parse(text, Loader=_Loader))
+        return yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        raise UserError(
+            f"{where}: {what}{' ' if what else ''}is not YAML: {shortened(' '.join(str(error).split()), 300)}"
+        ) from error
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
+
+
+@dataclass
+class _Open:
+    """A list or mapping that is being read: its anchor, its values so far with those of aliases, its depth below."""
+
+    anchor: str | None
+    values: int = 1
+    levels: int = 1
+
+
+def _check(events: Iterator[yaml.Event]) -> None:
+    """Refuse what is too deep, too much once aliases are expanded, or no plain value; nothing is built for it.
+
+    Raises:
+        UserError: names the line.
+    """
+    known: dict[str, _Open] = {}
+    stack = [_Open(None)]
+    for event in events:
+        line = event.start_mark.line + 1 if event.start_mark is not None else 0
+        if isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
+            _check_tag(event.tag, line)
+            stack.append(_Open(event.anchor))
+        elif isinstance(event, yaml.ScalarEvent):
+            _check_scalar(event, line)
+            if event.anchor is not None:
+                known[event.anchor] = _Open(event.anchor, levels=0)
+            stack[-1].values += 1
+        elif isinstance(event, yaml.AliasEvent):
+            if any(each.anchor == event.anchor for each in stack):
+                raise UserError(f"line {line}: *{event.anchor} stands inside of what it names")
+            if event.anchor in known:  # else PyYAML says that it is undefined
+                _add(stack[-1], known[event.anchor])
+        elif isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
+            closed = stack.pop()
+            _add(stack[-1], closed)
+            if closed.anchor is not None:
+                known[closed.anchor] = closed
+        if len(stack) + stack[-1].levels > MOST_LEVELS + 2:
+            raise UserError(f"line {line}: is nested too deeply, expected at most {MOST_LEVELS} levels")
+        if sum(each.values for each in stack) > MOST_VALUES:
+            raise UserError(f"line {line}: more than {MOST_VALUES} values, those of aliases counted each time")
+
+
+def _add(outer: _Open, inner: _Open) -> None:
+    outer.values += inner.values
+    outer.levels = max(outer.levels, inner.levels + 1)
+
+
+def _check_tag(tag: str | None, line: int) -> None:
+    if tag is not None and tag != "!" and tag not in _PLAIN_TAGS:
+        name = tag.replace("tag:yaml.org,2002:", "!!")
+        raise UserError(f"line {line}: got the tag {shortened(name, 60)}, expected plain YAML without tags")
+
+
+def _check_scalar(event: yaml.ScalarEvent, line: int) -> None:
+    _check_tag(event.tag, line)
+    if event.implicit[0] and len(event.value) > _MOST_DIGITS and _NUMBER.match(event.value):
+        raise UserError(f"line {line}: a number of {len(event.value)} digits, expected at most {_MOST_DIGITS}")
+    if len(event.value) > _LONGEST_TEXT:
+        raise UserError(f"line {line}: a value of {len(event.value)} characters, expected at most {_LONGEST_TEXT}")
+    if (wrong := _UNPRINTABLE.search(event.value)) is not None:
+        raise UserError(f"line {line}: a text with the character {wrong.group()!a}, which no text or path has")

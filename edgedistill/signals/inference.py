@@ -1,0 +1,163 @@
+"""Running a torch model over items: its answers, its logits, or its hidden states on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgedistill.arrays import Booleans, Integers, positions
+from edgedistill.contracts.answers import Answers, gathered
+from edgedistill.contracts.distribution import Dense, HiddenAndHead
+from edgedistill.contracts.items import Items
+from edgedistill.contracts.task import Task
+from edgedistill.signals.batching import length_buckets
+from edgedistill.store.progress import Progress, ProgressState
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+    from edgedistill.arrays import Array
+
+Distributed = Dense | HiddenAndHead
+"""What a model says, whole."""
+DistributionVisitor = Callable[[Integers, Distributed], None]
+_STATES_BATCH = 16
+"""Items at a time of a task whose decisions are many an item."""
+HiddenVisitor = Callable[[Integers, Booleans, Sequence["torch.Tensor"]], None]
+
+
+@dataclass
+class Shown:
+    """What a model's forward pass showed besides its outputs, as `transformers` names it."""
+
+    hidden_states: Sequence[torch.Tensor] = ()
+    attentions: Sequence[torch.Tensor] = ()
+
+
+@contextmanager
+def shown(model: PreTrainedModel, *, hidden: bool = False, attention: bool = False) -> Iterator[Shown]:
+    """Have forward passes show their hidden states or attention, however a task calls the model; the last pass's."""
+    found = Shown()
+    options = {"output_hidden_states": hidden, "output_attentions": attention}
+    asked = {name: True for name, wanted in options.items() if wanted}
+
+    def ask(_model: object, args: object, kwargs: dict[str, object]) -> tuple[object, dict[str, object]]:
+        return args, {**kwargs, **asked}
+
+    def keep(_model: object, _inputs: object, output: object) -> None:
+        if hidden:
+            found.hidden_states = getattr(output, "hidden_states", None) or ()
+        if attention:
+            found.attentions = getattr(output, "attentions", None) or ()
+
+    hooks = []
+    if asked:
+        hooks = [model.register_forward_pre_hook(ask, with_kwargs=True), model.register_forward_hook(keep)]
+    try:
+        yield found
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def to_tensors(arrays: Mapping[str, Array]) -> dict[str, torch.Tensor]:
+    """A batch of `Items` as tensors."""
+    import torch
+
+    return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
+
+
+def predict(
+    model: PreTrainedModel,
+    task: Task,
+    items: Items,
+    *,
+    batch_size: int = 64,
+    progress: Progress | None = None,
+    label: str = "",
+) -> Answers:
+    """A model's answers in float32, in evaluation mode, on the device where the model is."""
+    counts = task.data.references(items).counts(len(items))
+    parts = []
+    for chosen, batch, outputs in _passes(model, task, items, batch_size, progress, label):
+        values = {name: value.numpy() for name, value in task.model.answers(outputs, batch).items()}
+        item = np.repeat(chosen, counts[chosen])
+        parts.append(Answers(values, item, items.example[item]))
+    return gathered(parts)
+
+
+def visit_distributions(
+    model: PreTrainedModel,
+    task: Task,
+    items: Items,
+    visit: DistributionVisitor,
+    *,
+    progress: Progress | None = None,
+    label: str = "",
+) -> None:
+    """Call `visit` with the decisions of each batch, numbered in the order of the task's references, and what the model
+    says of them: states and head where the task has them, or else logits."""
+    owners, given = task.data.references(items).item, task.model
+    if given.states is None or given.head is None:
+        assert given.logits is not None, "the plan records distributions of tasks that have them"
+        for chosen, batch, outputs in _passes(model, task, items, 64, progress, label):
+            visit(positions(owners, chosen), Dense(given.logits(outputs, batch)))
+        return
+    states, head = given.states, given.head(model)
+    device = next(model.parameters()).device
+    for chosen in _each_batch(model, items, _STATES_BATCH, progress, label):
+        batch = {name: tensor.to(device) for name, tensor in to_tensors(items.batch(chosen)).items()}
+        visit(positions(owners, chosen), HiddenAndHead(states(model, batch), head.weight_VH, head.bias_V))
+
+
+def visit_hidden(
+    model: PreTrainedModel,
+    task: Task,
+    items: Items,
+    visit: HiddenVisitor,
+    *,
+    progress: Progress | None = None,
+    label: str = "",
+) -> None:
+    """Call `visit` with the items of each batch, where it holds tokens (B, T), and its hidden states by layer."""
+    with shown(model, hidden=True) as found:
+        for chosen, _, _ in _passes(model, task, items, 64, progress, label):
+            visit(chosen, items.real(chosen), found.hidden_states)
+
+
+def _passes(
+    model: PreTrainedModel, task: Task, items: Items, batch_size: int, progress: Progress | None, label: str
+) -> Iterator[tuple[Integers, dict[str, torch.Tensor], dict[str, torch.Tensor]]]:
+    """Items of each batch, the batch, and the model's outputs, on the CPU in float32."""
+    device = next(model.parameters()).device
+    for chosen in _each_batch(model, items, batch_size, progress, label):
+        batch, inputs = to_tensors(items.batch(chosen)), to_tensors(items.inputs(chosen))
+        outputs = task.model.forward(model, {name: tensor.to(device) for name, tensor in inputs.items()})
+        yield chosen, batch, {name: output.float().cpu() for name, output in outputs.items()}
+
+
+def _each_batch(
+    model: PreTrainedModel, items: Items, batch_size: int, progress: Progress | None, label: str
+) -> Iterator[Integers]:
+    """Items of similar length, batch by batch, while the model is in evaluation mode and no gradient is kept."""
+    import torch
+
+    was_training = model.training
+    model.eval()
+    done = 0
+    if progress:
+        progress.start(label, len(items))
+    with torch.inference_mode():
+        for chosen in length_buckets(items.lengths, batch_size):
+            yield chosen
+            done += len(chosen)
+            if progress:
+                progress.advance(ProgressState(label, done, len(items)))
+    if progress:
+        progress.stop()
+    model.train(was_training)

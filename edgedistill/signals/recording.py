@@ -1,0 +1,170 @@
+"""Recording of signals shard by shard: what is whole stays, whenever the process ends."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgedistill.arrays import Array, Floats, Integers
+from edgedistill.contracts.distribution import HiddenAndHead, top_k
+from edgedistill.contracts.items import Items
+from edgedistill.errors import UserError
+from edgedistill.signals.inference import Distributed, visit_distributions
+from edgedistill.signals.packed_top_k import PackedTopK
+from edgedistill.signals.recorded import VALUES, create
+from edgedistill.signals.soft_targets import BIAS, HIDDEN, SCALE, WEIGHT, in_8_bits
+from edgedistill.store.records.base import FileName
+from edgedistill.store.scratch import CHECKPOINT
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+    from edgedistill.contracts.task import Task
+    from edgedistill.store.progress import Progress
+
+SHARD_DECISIONS = 1 << 18
+"""A shard of top-k signals is about 25 MB then, and an hour of a teacher on a slow processor at most."""
+_TILE = 1 << 24
+"""Logits at a time."""
+
+Write = Callable[[Items, Path, str], None]
+"""(a shard's items, its file, which shard of how many) -> the file is written."""
+
+
+def record_shards(items: Items, counts: Integers, name: str, scratch: Path, write: Write) -> tuple[Path, ...]:
+    """The files `NAME-00000.safetensors`, ... of items in their order, in `scratch`; those that an earlier process
+    finished there are taken as they are.
+
+    Args:
+        counts: (N,) decisions of each item.
+        name: of the signal.
+    """
+    scratch.mkdir(parents=True, exist_ok=True)
+    (scratch / CHECKPOINT).touch()
+    ranges = list(shard_ranges(counts))
+    files = []
+    for number, (first, last) in enumerate(ranges):
+        file = scratch / f"{name}-{number:05}.safetensors"
+        files.append(file)
+        if file.is_file():
+            continue
+        partial = file.with_suffix(".part")
+        which = "" if len(ranges) == 1 else f", part {number + 1} of {len(ranges)}"
+        write(items.take(np.arange(first, last)), partial, which)
+        os.replace(partial, file)
+    return tuple(files)
+
+
+def publish(files: tuple[Path, ...], folder: Path) -> tuple[FileName, ...]:
+    """Move the shards into an artifact."""
+    for file in files:
+        shutil.move(file, folder / file.name)
+    return tuple(FileName(file.name) for file in files)
+
+
+def shard_ranges(counts: Integers, decisions: int | None = None) -> Iterator[tuple[int, int]]:
+    """(first, after the last) item of each shard: as many as have no more decisions together, and one at least."""
+    limit = SHARD_DECISIONS if decisions is None else decisions
+    first, held = 0, 0
+    for item, count in enumerate(counts.tolist()):
+        if held and held + count > limit:
+            yield first, item
+            first, held = item, 0
+        held += count
+    yield first, len(counts)
+
+
+@dataclass(frozen=True)
+class DistributionRecorder:
+    """Writes what a model says of each decision as logits, packed top-k, or states.
+
+    Args:
+        layout: of packed rows; None: states of `bits` bits where the model gives them, or else logits.
+    """
+
+    model: PreTrainedModel
+    task: Task
+    progress: Progress
+    label: str
+    layout: PackedTopK | None = None
+    temperatures: tuple[float, ...] = ()
+    bits: int = 0
+
+    def write(self, items: Items, file: Path, which: str) -> None:
+        """One shard.
+
+        Raises:
+            UserError: states that 16 bits don't hold.
+        """
+        decisions = len(self.task.data.references(items))
+        tensors: dict[str, Array] = {}
+
+        def keep(numbers: Integers, said: Distributed) -> None:
+            rows = max(1, _TILE // said.classes)
+            for first in range(0, len(said), rows):
+                part = slice(first, first + rows)
+                for name, values in self._rows(said.part(part)).items():
+                    if name not in tensors:
+                        tensors.update(create(file, *self._shapes(decisions, values.shape[1])))
+                    tensors[name][numbers[part]] = values
+
+        visit_distributions(self.model, self.task, items, keep, progress=self.progress, label=self.label + which)
+
+    def _shapes(self, decisions: int, width: int) -> tuple[dict[str, tuple[int, ...]], dict[str, str]]:
+        if self.bits == 0:
+            return {VALUES: (decisions, width)}, {VALUES: "U8" if self.layout else "F32"}
+        if self.bits == 16:
+            return {HIDDEN: (decisions, width)}, {HIDDEN: "F16"}
+        return {HIDDEN: (decisions, width), SCALE: (decisions,)}, {HIDDEN: "I8", SCALE: "F32"}
+
+    def _rows(self, said: Distributed) -> dict[str, Array]:
+        if self.layout is not None:
+            kept = top_k(said.logits().float(), self.layout.k, self.temperatures)
+            ids, log_p, log_rest = (each.cpu().numpy() for each in (kept.ids_RK, kept.log_p_RK, kept.log_rest_RS))
+            return {VALUES: self.layout.pack(ids, log_p, log_rest)}
+        if self.bits == 0:
+            return {VALUES: _array(said.logits())}
+        assert isinstance(said, HiddenAndHead), "the plan records states of tasks that give them"
+        hidden = _array(said.hidden_RH)
+        if self.bits == 16:
+            if (largest := float(np.abs(hidden).max(initial=0))) > float(np.finfo(np.float16).max):
+                raise UserError(
+                    f"signals.hidden_bits: got 16, but the teacher has a hidden state with an entry of {largest:.0f}, "
+                    "more than 16 bits hold; expected 8"
+                )
+            return {HIDDEN: hidden.astype(np.float16)}
+        values, scale = in_8_bits(hidden)
+        return {HIDDEN: values, SCALE: scale}
+
+
+def classes_of(model: PreTrainedModel, task: Task, items: Items) -> int:
+    """Over how many classes a model's distributions are: it is asked about one item."""
+    found: list[int] = []
+
+    def keep(numbers: Integers, said: Distributed) -> None:
+        found.append(said.classes)
+
+    visit_distributions(model, task, items.take(np.arange(1)), keep)
+    return found[0]
+
+
+def save_head(model: PreTrainedModel, task: Task, file: Path) -> None:
+    """Write the output head in float32."""
+    assert task.model.head is not None, "the plan records states of tasks that have a head"
+    head = task.model.head(model)
+    there = {WEIGHT: head.weight_VH, BIAS: head.bias_V}
+    arrays = {name: _array(tensor) for name, tensor in there.items() if tensor is not None}
+    tensors = create(file, {name: array.shape for name, array in arrays.items()}, dict.fromkeys(arrays, "F32"))
+    for name, array in arrays.items():
+        tensors[name][...] = array
+
+
+def _array(tensor: torch.Tensor) -> Floats:
+    return tensor.detach().float().cpu().numpy()

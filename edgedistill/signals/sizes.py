@@ -1,0 +1,49 @@
+"""What recorded signals take, known before anything is recorded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgedistill.contracts.distribution import Form
+from edgedistill.errors import UserError
+from edgedistill.signals.packed_top_k import PackedTopK
+
+
+@dataclass(frozen=True)
+class SignalSize:
+    """Of a distribution: bytes of one decision, and of the output head, which is there once."""
+
+    a_decision: int
+    once: int = 0
+
+    def of(self, decisions: float) -> float:
+        """Bytes of so many decisions."""
+        return self.a_decision * decisions + self.once
+
+
+def distribution_size(form: Form, classes: int, hidden_size: int, k: int, bits: int, temperatures: int) -> SignalSize:
+    """What a distribution over so many classes takes: float32 logits, packed rows, or states with a float32 head.
+
+    Args:
+        bits: of each log-probability, or of each entry of a state.
+        temperatures: at how many the mass of the rest is kept.
+    """
+    if form == "dense":
+        return SignalSize(4 * classes)
+    if form == "top-k":
+        return SignalSize(PackedTopK(classes, min(k, classes), bits, temperatures).bytes)
+    scale = 4 if bits == 8 else 0
+    return SignalSize(hidden_size * bits // 8 + scale, 4 * classes * (hidden_size + 1))
+
+
+def refuse_too_large(what: str, size: float, a_decision: int, max_gb: float) -> None:
+    """Keep a recording within the budget.
+
+    Raises:
+        UserError: it would take more.
+    """
+    if size > max_gb * 1e9:
+        raise UserError(
+            f"signals.max_gb: {what} take about {size / 1e9:.3g} GB ({a_decision} bytes a decision), more than "
+            f"{max_gb:g}; expected another signals.form, a smaller signals.k, or a larger signals.max_gb"
+        )

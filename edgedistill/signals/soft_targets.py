@@ -1,0 +1,101 @@
+"""What teachers said of every decision of a split, recorded, in each form that a loss may be given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from edgedistill.arrays import Floats, Integers
+from edgedistill.contracts.distribution import Dense, Distribution, HiddenAndHead, TopK
+from edgedistill.signals.packed_top_k import PackedTopK
+from edgedistill.signals.recorded import Shards, open_mapped, to_tensor
+
+if TYPE_CHECKING:
+    import torch
+
+HIDDEN, SCALE, WEIGHT, BIAS = "hidden", "scale", "weight", "bias"
+"""Tensors of the files of last hidden states, and of the file of their output head."""
+
+
+class SoftTargets(Protocol):
+    """A recorded distribution over classes or a vocabulary, by decision."""
+
+    def distribution(self, decisions: Integers) -> Distribution:
+        """What was said of these decisions, in their order."""
+        ...
+
+
+@dataclass(frozen=True)
+class LogitSignal:
+    """Logits (D, C) of one or several teachers on one split, by decision; several are averaged.
+
+    The mean of logits is the geometric mean of the teachers' distributions, at any temperature (Hinton et al. 2015,
+    section 5: "the geometric mean of the predictions").
+    """
+
+    teachers: tuple[Shards, ...]
+
+    def rows(self, decisions: Integers) -> Floats:
+        """(R, C) logits of these decisions."""
+        return np.mean([each.rows(decisions) for each in self.teachers], axis=0, dtype=np.float32)
+
+    def all_rows(self) -> Floats:
+        """(D, C) logits of every decision of the split."""
+        return self.rows(np.arange(len(self.teachers[0])))
+
+    def distribution(self, decisions: Integers) -> Distribution:
+        """Their logits."""
+        return Dense(to_tensor(self.rows(decisions)))
+
+
+@dataclass(frozen=True)
+class TopKSignal:
+    """Packed rows (D, bytes) of one teacher."""
+
+    packed: Shards
+    layout: PackedTopK
+    temperatures: tuple[float, ...]
+
+    def distribution(self, decisions: Integers) -> Distribution:
+        """The likeliest classes, and the rest's mass."""
+        ids, log_p, log_rest = self.layout.unpack(self.packed.rows(decisions))
+        return TopK(to_tensor(ids), to_tensor(log_p), to_tensor(log_rest), self.temperatures)
+
+
+@dataclass(frozen=True)
+class StateSignal:
+    """Last hidden states (D, H) of one teacher, in 16 bits or in 8 with a scale (D,) of each, and its output head."""
+
+    hidden: Shards
+    scale: Shards | None
+    head: Path
+
+    @classmethod
+    def of(cls, files: Sequence[Path], head: Path) -> StateSignal:
+        """What the recording step wrote."""
+        scaled = SCALE in open_mapped(files[0])
+        return cls(Shards.of(files, HIDDEN), Shards.of(files, SCALE) if scaled else None, head)
+
+    def distribution(self, decisions: Integers) -> Distribution:
+        """The states, and the head that makes logits of them."""
+        hidden = self.hidden.rows(decisions).astype(np.float32)
+        if self.scale is not None:
+            hidden *= self.scale.rows(decisions)[:, None]
+        weight, bias = self._head
+        return HiddenAndHead(to_tensor(hidden), weight, bias)
+
+    @cached_property
+    def _head(self) -> tuple[torch.Tensor, torch.Tensor | None]:
+        tensors = open_mapped(self.head)
+        return to_tensor(tensors[WEIGHT]), to_tensor(tensors[BIAS]) if BIAS in tensors else None
+
+
+def in_8_bits(hidden: Floats) -> tuple[np.ndarray, Floats]:
+    """(D, H) int8 and the scale (D,) by which each state is multiplied: its largest entry is 127."""
+    scale = np.maximum(np.abs(hidden).max(1), 1e-12).astype(np.float32) / 127
+    return np.rint(hidden / scale[:, None]).astype(np.int8), scale

@@ -1,0 +1,62 @@
+"""What a path of the user's may be before it is opened: opening a pipe or a device waits, or never ends."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+from edgedistill.errors import UserError
+
+DATA_SUFFIXES = (".jsonl", ".json", ".csv", ".parquet")
+_KINDS = {
+    stat.S_IFIFO: "a pipe (FIFO)",
+    stat.S_IFCHR: "a character device",
+    stat.S_IFBLK: "a block device",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFDIR: "a folder",
+}
+
+
+def refuse_irregular(where: str, path: Path) -> None:
+    """Refuse what is not a regular file (or a link to one); nothing is opened.
+
+    Raises:
+        UserError: it is something else, isn't there, or can't be looked at.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError, RuntimeError) as error:  # ValueError: a NUL character in the path
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UserError(f"{where}: got '{path}', expected a file or folder that exists ({reason})") from None
+    if not stat.S_ISREG(mode):
+        kind = _KINDS.get(stat.S_IFMT(mode), "no regular file")
+        raise UserError(f"{where}: got '{path}', which is {kind}; expected a regular file")
+
+
+def refuse_data_path(where: str, path: Path) -> None:
+    """Refuse what no data set can be read from: anything but a regular file of a known kind, or a folder of such files.
+
+    Raises:
+        UserError: it is something else.
+    """
+    try:
+        is_folder = path.is_dir()
+    except (OSError, ValueError, RuntimeError):
+        is_folder = False
+    if is_folder:
+        for each in sorted(path.rglob("*")):
+            if not each.is_dir():
+                refuse_irregular(where, each)
+        return
+    refuse_irregular(where, path)
+    if path.suffix not in DATA_SUFFIXES:
+        allowed = ", ".join(DATA_SUFFIXES)
+        raise UserError(f"{where}: got '{path}', expected {allowed}, or a folder saved by datasets")
+
+
+def lies_within(place: Path, folder: Path) -> bool:
+    """Whether a file is one of a folder's own, links followed. The hub's cache keeps the files of
+    `snapshots/REVISION/...` as links to `blobs`, beside `snapshots`."""
+    home = folder.resolve()
+    blobs = [each.parent.parent / "blobs" for each in (home, *home.parents) if each.parent.name == "snapshots"]
+    return any(place.resolve().is_relative_to(each) for each in (home, *blobs))

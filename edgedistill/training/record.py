@@ -1,0 +1,52 @@
+"""What teacher and rounds share around training: the judge, and what is published after it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgedistill.contracts.items import Items
+from edgedistill.contracts.task import Task
+from edgedistill.models.clients import write_note
+from edgedistill.models.loading import parameter_count, save_model
+from edgedistill.models.tokenizer_files import save_tokenizer
+from edgedistill.signals.inference import predict
+from edgedistill.store.records.models import EpochRecord, TrainedModel
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from edgedistill.data.prepared import PreparedData
+
+
+def judge(task: Task, metric: str, items: Items) -> Callable[[PreTrainedModel], float]:
+    """The metric of a model on these items."""
+    references = task.data.references(items)
+    return lambda model: task.judge.metrics[metric].score(predict(model, task, items), references)
+
+
+def save_trained(
+    model: PreTrainedModel, data: PreparedData, history: Sequence[EpochRecord], folder: Path
+) -> TrainedModel:
+    """Publish `model/`, with the tokenizer of the data that it was trained on."""
+    from edgedistill.models.pruned_model import as_stock
+
+    made = TrainedModel(
+        parameters=parameter_count(model),
+        train_seconds=round(sum(each.seconds for each in history), 3),
+        samples_per_second=_speed(history),
+        epochs=tuple(history),
+    )
+    save_model(as_stock(model), folder / made.model)
+    write_note(folder / made.model)
+    tokenizer = data.load_tokenizer()
+    if tokenizer is not None:
+        save_tokenizer(tokenizer, data.max_length, folder / made.model)
+    return made
+
+
+def _speed(history: Sequence[EpochRecord]) -> float:
+    """Samples a second, over all epochs."""
+    seconds = sum(each.seconds for each in history)
+    return round(sum(each.seconds * each.samples_per_second for each in history) / seconds, 1) if seconds else 0.0

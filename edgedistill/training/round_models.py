@@ -1,0 +1,100 @@
+"""What a round trains: its student before the first stage, and that student with the loss terms of a stage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgedistill.contracts import registry
+from edgedistill.contracts.student import StudentRequest
+from edgedistill.contracts.task import Task
+from edgedistill.errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from edgedistill.data.prepared import PreparedData
+    from edgedistill.recipe.schema import LossSpec, StudentSpec
+    from edgedistill.training.trainee import Masking, Trainee
+
+_PROBE_BATCH = 32
+
+
+def untrained_student(
+    spec: StudentSpec, task: Task, source: Path | None, data: PreparedData, seed: int, *, probe_items: int
+) -> PreTrainedModel:
+    """The student that `spec` makes of the model in `source`.
+
+    Args:
+        probe_items: how many training examples initialisations that measure importance look at.
+
+    Raises:
+        UserError: the initialisation's own.
+    """
+    from edgedistill.models.loading import know_padding
+    from edgedistill.training.loop import TrainingData
+
+    items, tokenizer = data.items("train"), data.load_tokenizer()
+    training, loss = TrainingData.plain([items], task), task.model.loss
+    chosen = np.random.default_rng(seed).permutation(len(training.examples))[:probe_items]
+    request = StudentRequest(
+        spec=spec,
+        source=source,
+        auto_class=task.model.auto_class(),
+        config_overrides=task.model.configuration(data.labels),
+        tokenizer=tokenizer,
+        train=items,
+        kept_tokens=list(data.facts.kept_tokens) if data.facts.kept_tokens is not None else None,
+        probe=[training.fetch(chosen[i : i + _PROBE_BATCH].tolist()) for i in range(0, len(chosen), _PROBE_BATCH)],
+        loss=None
+        if loss is None
+        else lambda model, batch: loss(task.model.forward(model, batch.inputs), batch.columns, 0.0),
+    )
+    return know_padding(registry.student(spec.init).build(request), tokenizer)
+
+
+def with_losses(
+    losses: Sequence[LossSpec],
+    task: Task,
+    student: PreTrainedModel,
+    teachers: Sequence[Path],
+    live: frozenset[str],
+    data: PreparedData,
+) -> Trainee:
+    """The student with the terms of one stage, and with the teacher itself for the signals that are `live`.
+
+    Args:
+        teachers: folders of the round's teachers; none for a control.
+
+    Raises:
+        UserError: a term that these models can't be given, or masked tokens without a token for them.
+    """
+    from edgedistill.models.loading import load_config, load_model
+    from edgedistill.models.sizes import described, shape_of
+    from edgedistill.training.trainee import LiveTeacher, Trainee
+
+    needs = registry.needs(losses)
+    shown = needs & live
+    teacher = (
+        LiveTeacher(load_model(task.model.auto_class(), teachers[0], None, head_required=True), task, shown)
+        if shown
+        else None
+    )
+    own = described(student)
+    given = shape_of(load_config(teachers[0], None)) if len(teachers) == 1 else None
+    terms = [registry.loss(loss.kind).build(loss, own, given) for loss in losses]
+    masking = _masking(data, own.vocabulary) if "masked" in needs else None
+    return Trainee(student, task, terms, needs, teacher, masking)
+
+
+def _masking(data: PreparedData, vocabulary: int) -> Masking:
+    from edgedistill.models.loading import load_tokenizer
+    from edgedistill.training.trainee import Masking
+
+    tokenizer = load_tokenizer(data.tokenizer)
+    if tokenizer.mask_token_id is None:
+        raise UserError("masked_lm hides tokens behind a mask token, and the teacher's tokenizer has none")
+    return Masking(tokenizer.mask_token_id, vocabulary, tuple(tokenizer.all_special_ids))
