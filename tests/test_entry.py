@@ -76,9 +76,7 @@ def test_debugging_shows_the_traceback(failing, monkeypatch):
 
 def command(code: str, **options) -> subprocess.Popen[str]:
     """A process whose command does `code`, with Ctrl-C as on a terminal."""
-    script = (
-        f"import sys, time, os\nfrom edgedistill import cli, entry\ndef app():\n{code}\ncli.app = app\nentry.main()"
-    )
+    script = f"import sys, time, os\nfrom edgedistill.cli import app as cli, entry\ndef app():\n{code}\ncli.app = app\nentry.main()"
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
     return subprocess.Popen([sys.executable, "-c", script], text=True, preexec_fn=_plain_signals, **pipes)
 
@@ -125,7 +123,7 @@ def test_a_second_signal_while_cleaning_up_is_no_traceback():
 
 def test_a_signal_that_a_destructor_swallowed_is_raised_at_the_next_look_and_no_traceback():
     process = command(
-        "    from edgedistill import interruption\n    class Odd:\n        def __del__(self):\n"
+        "    from edgedistill.system import interruption\n    class Odd:\n        def __del__(self):\n"
         "            print('ready', flush=True)\n            time.sleep(60)\n"
         "    Odd()\n    interruption.check()\n    print('went on')"
     )
@@ -137,7 +135,7 @@ def test_a_signal_that_a_destructor_swallowed_is_raised_at_the_next_look_and_no_
 
 
 def test_what_the_caller_had_ignored_stays_ignored():
-    script = "from edgedistill import cli, entry\nimport time\n"
+    script = "from edgedistill.cli import app as cli, entry\nimport time\n"
     script += (
         "def app():\n    print('ready', flush=True)\n    time.sleep(1)\n    print('done')\ncli.app = app\nentry.main()"
     )

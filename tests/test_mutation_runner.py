@@ -67,7 +67,7 @@ def test_a_copy_is_what_its_tests_import(tmp_path):
     folder = tmp_path / "repository"
     folder.mkdir()
     runner.copy(folder)
-    (folder / "edgedistill" / "select.py").write_text("BROKEN = True\n")
+    (folder / "edgedistill" / "evaluation" / "selection.py").write_text("BROKEN = True\n")
     (folder / "tests" / "test_it.py").write_text(
         "import edgedistill.evaluation.selection, edgedistill_exporters.onnx as onnx\n"
         "def test_it():\n"

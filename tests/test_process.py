@@ -89,7 +89,7 @@ def test_a_child_finds_what_its_parent_found_but_not_the_working_folder(monkeypa
 
 
 def test_idle_threads_yield_but_for_what_is_timed_and_as_the_user_says():
-    show = "from edgedistill import process; print(process.environment(timed={}).get('OMP_WAIT_POLICY'))"
+    show = "from edgedistill.system import process; print(process.environment(timed={}).get('OMP_WAIT_POLICY'))"
 
     def waits(timed: bool, **variables: str) -> str:
         others = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}

@@ -15,6 +15,7 @@ import edgedistill
 ROOT = Path(edgedistill.__file__).parent
 HEAVY = {"torch", "transformers", "datasets", "accelerate", "onnx", "onnxruntime", "matplotlib", "scipy", "pyarrow"}
 MAY_LOAD = {
+    "losses": {"torch"},  # tiles are a function of autograd
     "models": {"torch", "transformers", "accelerate", "scipy"},  # our own architectures are classes of transformers'
     "training": {"torch"},
 }
