@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -12,6 +10,7 @@ from pydantic import Field
 from edgedistill.contracts.items import Items
 from edgedistill.contracts.student import Student, StudentRequest, StudentSpec
 from edgedistill.spec import RoundRef
+from edgedistill.students._tokens import trimmed_tokenizer
 
 if TYPE_CHECKING:
     import torch
@@ -27,21 +26,12 @@ class TrimVocabularySpec(StudentSpec):
 
 
 def make_tokenizer(spec: TrimVocabularySpec, source: Path, train: Items, folder: Path) -> list[int]:
-    """Write the trimmed tokenizer and return the ids of its tokens in the source's, in the new order.
+    """As `Student.make_tokenizer` says.
 
     Raises:
         UserError: an algorithm that can't be trimmed.
     """
-    from edgedistill.models.vocabulary import frequent_tokens, trim
-
-    shutil.copytree(source, folder)
-    file = folder / "tokenizer.json"
-    kept = frequent_tokens(train.token_ids, spec.coverage)
-    content, ids = trim(json.loads(file.read_text(encoding="utf-8")), kept)
-    file.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
-    for name in ("vocab.txt", "vocab.json", "merges.txt", "spiece.model", "added_tokens.json"):
-        (folder / name).unlink(missing_ok=True)  # of the whole vocabulary; tokenizer.json holds all that is needed
-    return ids
+    return trimmed_tokenizer(spec.coverage, source, train, folder)
 
 
 def build(request: StudentRequest[TrimVocabularySpec]) -> PreTrainedModel:
