@@ -25,12 +25,6 @@ def trees(inside: bool) -> Iterator[tuple[Path, ast.Module]]:
 
 
 LIBRARIES = {
-    "edgedistill/contracts/distribution.py": {"logits"},
-    "edgedistill/contracts/loss.py": {"logits"},
-    "edgedistill/signals/inference.py": {"logits"},
-    "edgedistill/losses/_rows.py": {"logits"},
-    "edgedistill/losses/mse_logits.py": {"logits"},
-    "edgedistill/signals/recording.py": {"logits"},
     "edgedistill/models/image_model.py": {"pixel_values", "logits"},
     "edgedistill/models/static_model.py": {"input_ids", "attention_mask"},
     "edgedistill/steps/augment_text.py": {"input_ids", "logits"},
@@ -50,9 +44,8 @@ LIBRARIES = {
 }
 """The words that a file has because a library or an older schema does: models of ours take and give what those of
 `transformers` do, a masked language model is asked for words, a tokenizer is read without `transformers`, two
-architectures' tables are turned into one another, a client classifies texts, a mask's operators are written out, texts are
-continued token by token in the layout that clients read. And
-the contract of distributions has logits of its own (`TaskModel.logits`, `Dense.logits_RC`), a task's or rebuilt."""
+architectures' tables are turned into one another, a client classifies texts, a mask's operators are written out, texts
+are continued token by token in the layout that clients read."""
 OF_TASKS = frozenset({"argmax", "input_ids", "attention_mask", "token_type_ids", "pixel_values", "logits"})
 COLUMNS = frozenset({"batch", "inputs", "targets", "outputs", "values", "columns", "encoded", "items", "tokens"})
 MODELS = frozenset({"model", "student", "teacher", "source", "each"})

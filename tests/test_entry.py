@@ -76,7 +76,8 @@ def test_debugging_shows_the_traceback(failing, monkeypatch):
 
 def command(code: str, **options) -> subprocess.Popen[str]:
     """A process whose command does `code`, with Ctrl-C as on a terminal."""
-    script = f"import sys, time, os\nfrom edgedistill.cli import app as cli, entry\ndef app():\n{code}\ncli.app = app\nentry.main()"
+    script = "import sys, time, os\nfrom edgedistill.cli import app as cli, entry\n"
+    script += f"def app():\n{code}\ncli.app = app\nentry.main()"
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
     return subprocess.Popen([sys.executable, "-c", script], text=True, preexec_fn=_plain_signals, **pipes)
 

@@ -1,7 +1,7 @@
 """One small run from end to end, with nothing in it left to chance: its figures are pinned, and counted once more.
 
 Two rounds, a control, two seeds, hidden states, a stage that corrects errors, three teachers to choose from, a stop
-rule, sets from elsewhere; a teacher whose weights and words are drawn here; on one thread, in fp32.
+rule, out-of-distribution sets; a teacher whose weights and words are drawn here; on one thread, in fp32.
 
 The pinned numbers stand in `trunk/pinned.json`. They say that nothing has changed, not that it is right: that is what
 the recount is for. Where a change is meant, `python tests/trunk/run.py --pin` writes them anew; never do that to make

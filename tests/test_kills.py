@@ -16,15 +16,18 @@ from helpers import tiny_recipe, write_recipe
 TRAINS = """
 import sys
 from pathlib import Path
-from edgedistill import cli, entry, loading, run_folder, sources
+from edgedistill.cli import app as cli, entry
+from edgedistill.planning import fingerprints
+from edgedistill.recipe import reading
+from edgedistill.store import run_folder
 from edgedistill.engine.local import execute
 from edgedistill.planning import make_plan
 from edgedistill.store.progress import Progress
 from edgedistill.store.listing import store_of
 
 def app():
-    recipe, out = loading.load(sys.argv[1]), Path(sys.argv[2])
-    plan = make_plan(recipe, sources.look_up(recipe))
+    recipe, out = reading.load(sys.argv[1]), Path(sys.argv[2])
+    plan = make_plan(recipe, fingerprints.look_up(recipe))
     with run_folder.opened(out):
         run_folder.tidy(out, plan, store_of(out))
         execute(plan.until("r1"), out, Progress(out / run_folder.EVENTS, sys.stderr))

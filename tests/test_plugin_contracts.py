@@ -102,7 +102,8 @@ def test_edgedistills_own_stays_when_a_plugin_takes_its_name(losses):
 def test_a_plugin_may_import_the_recipe(losses, recipe_tree, tmp_path):
     """Its spec is part of the recipe's union, which is built when a recipe is read."""
     recipe_tree["rounds"][1]["stages"][0]["losses"] = [{"kind": "good", "weight": 0.5}]
-    code = "import sys, third_party_good; from edgedistill.recipe import reading; print(reading.load(sys.argv[1]).rounds[1])"
+    code = "import sys, third_party_good; from edgedistill.recipe import reading\n"
+    code += "print(reading.load(sys.argv[1]).rounds[1])"
     command = [sys.executable, "-c", code, write_recipe(recipe_tree, tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert "GoodSpec(kind='good', weight=0.5)" in done.stdout, done.stderr

@@ -88,7 +88,7 @@ def test_logits_are_those_of_every_decision(model, items, said, tmp_path, task):
     signal = LogitSignal((Shards.of(files),))
     np.testing.assert_allclose(signal.all_rows(), said.numpy(), atol=1e-4)
     chosen = np.array([85, 3, 41])
-    np.testing.assert_allclose(signal.distribution(chosen).logits(), said[chosen].numpy(), atol=1e-4)
+    np.testing.assert_allclose(signal.distribution(chosen).dense().logits_RC, said[chosen].numpy(), atol=1e-4)
 
 
 @pytest.mark.parametrize("task", [TASK, STATES])
@@ -116,7 +116,7 @@ def test_states_and_the_head_give_the_logits_within_their_precision(model, items
     chosen = np.array([85, 3, 41])
     found = signal.distribution(chosen)
     assert isinstance(found, HiddenAndHead)
-    assert torch.allclose(found.logits(), said[chosen], atol=error)
+    assert torch.allclose(found.dense().logits_RC, said[chosen], atol=error)
     stored = sum(array.nbytes for array in (*signal.hidden.parts, *(signal.scale.parts if signal.scale else ())))
     assert stored == len(items) * {16: 32, 8: 20}[bits]
 

@@ -20,7 +20,7 @@ MAY_LOAD = {
     "training": {"torch"},
 }
 """Of `HEAVY`, what importing every module of a room loads; the others load none of it."""
-WITHOUT_PYDANTIC = {"device", "isolation", "quantizers", "runtimes", "system"}
+WITHOUT_PYDANTIC = {"device", "isolation", "quantizers", "runtimes", "system", "tasks"}
 """Run in processes that hold one runtime and its packages."""
 ROOMS = sorted(place.name for place in ROOT.iterdir() if (place / "__init__.py").is_file())
 

@@ -161,6 +161,16 @@ def test_a_task_that_gives_states_learns_the_same_from_them():
     assert all(torch.allclose(own[name], value, atol=1e-6) for name, value in gradients.items() if value is not None)
 
 
+def test_a_loss_may_ask_for_the_objective_of_each_decision():
+    found = []
+    for task in (TASK, STATES):
+        catch = Catch()
+        Trainee(bert(), task, [catch], frozenset({"labels"}))(BATCH)
+        found.append(catch.seen.own_losses(0.2))
+    assert found[0].shape == (2,)
+    assert torch.allclose(*found, atol=1e-6)
+
+
 def test_a_pass_whose_hidden_states_are_looked_at_gives_logits():
     catch = Catch()
     Trainee(bert(), STATES, [catch], frozenset({"logits", "hidden"}))(BATCH)

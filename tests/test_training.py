@@ -191,7 +191,7 @@ def test_examples_of_several_splits_are_padded_together():
     assert batch.inputs["input_ids"].tolist() == [[5, 6, 7], [7, 8, 0]]
     assert batch.mask_BT.tolist() == [[1, 1, 1], [1, 1, 0]]
     assert batch.known_R.tolist() == [True, False]
-    assert batch.teacher.logits().tolist() == [[1, 1], [2, 3]]
+    assert batch.teacher.dense().logits_RC.tolist() == [[1, 1], [2, 3]]
 
 
 def test_a_loss_that_is_no_number_stops_with_advice(tmp_path):

@@ -70,7 +70,7 @@ def _lineage(facts: CardFacts) -> list[str]:
     """The teacher and the rounds up to this candidate's."""
     known = {each.role: each for each in facts.provenance}
     teacher = known.get("teacher")
-    lines = [f"Teacher: {teacher.name if teacher is not None else 'trained from nothing on the training data'}."]
+    lines = [f"Teacher: {teacher.name if teacher is not None else 'trained from scratch on the training data'}."]
     for each in facts.results.rounds:
         if facts.row.model == "teacher":
             break

@@ -353,7 +353,7 @@ def _candidates(found: Results) -> Table:
         agreement = f"{row.agreement_with_student:.4f}"
         table.add_row(mark, row.id, size, figure, agreement, p50, p95, memory, f"{row.load_ms:.0f}", limits)
     for seen in found.emulated:
-        cost = f"{formatting.millions(seen.instructions_per_inference)} instructions an inference on {seen.cpu}"
+        cost = f"{formatting.millions(seen.instructions_per_inference)} instructions per inference on {seen.cpu}"
         asked = f"{seen.test_items} of {seen.test_items_of} items"
         size, share = f"{seen.file_bytes / 1e6:.2f}", f"{seen.agreement_with_student:.4f}"
         table.add_row(

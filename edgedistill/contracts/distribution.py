@@ -49,9 +49,9 @@ class Dense:
         """The same on another device."""
         return Dense(self.logits_RC.to(device, non_blocking=non_blocking))
 
-    def logits(self) -> torch.Tensor:
-        """(R, C)."""
-        return self.logits_RC
+    def dense(self) -> Dense:
+        """Itself."""
+        return self
 
     def beside(self, student_logits_RC: torch.Tensor, temperature: float) -> Compared:  # noqa: N803
         """Both distributions over the C classes at a temperature."""
@@ -97,16 +97,16 @@ class HiddenAndHead:
         bias = None if self.bias_C is None else self.bias_C.to(dtype)
         return HiddenAndHead(self.hidden_RH.to(dtype), self.weight_CH.to(dtype), bias)
 
-    def logits(self) -> torch.Tensor:
-        """(R, C)."""
+    def dense(self) -> Dense:
+        """The logits that the head makes of the states."""
         from torch.nn import functional
 
         hidden = self.hidden_RH.to(self.weight_CH.dtype)
-        return functional.linear(hidden, self.weight_CH, self.bias_C)
+        return Dense(functional.linear(hidden, self.weight_CH, self.bias_C))
 
     def beside(self, student_logits_RC: torch.Tensor, temperature: float) -> Compared:  # noqa: N803
         """Both distributions over the C classes at a temperature."""
-        return Dense(self.logits()).beside(student_logits_RC, temperature)
+        return self.dense().beside(student_logits_RC, temperature)
 
 
 @dataclass(frozen=True)

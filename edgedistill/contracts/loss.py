@@ -123,7 +123,7 @@ class LossInputs:
     @property
     def student_logits_RC(self) -> torch.Tensor:  # noqa: N802
         """(R, C), for a loss that takes them whole."""
-        return self.student.logits()
+        return self.student.dense().logits_RC
 
     def whole_teacher(self) -> Dense | HiddenAndHead:
         """The teacher's distribution, for a loss that needs every class of it."""
@@ -132,7 +132,7 @@ class LossInputs:
 
     def teacher_logits(self) -> torch.Tensor:
         """(R, C), for a loss that takes them whole."""
-        return self.whole_teacher().logits()
+        return self.whole_teacher().dense().logits_RC
 
     def teacher_weights(self) -> torch.Tensor | None:
         """(R,) how much each row counts in a loss that listens to the teacher."""

@@ -90,7 +90,7 @@ class _Judged(_Part):
 
 
 class OodResult(_Part):
-    """How a torch model does on one set from elsewhere. What its examples don't support is null, or not there."""
+    """How a torch model does on one out-of-distribution set. What its examples don't support is null, or not there."""
 
     examples: int
     out_of_scope: int

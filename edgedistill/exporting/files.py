@@ -37,7 +37,7 @@ class ModelFiles:
 
 
 def read_files(artifact: Artifact[MadeFiles]) -> ModelFiles:
-    """The files of an artifact that is there."""
+    """The files of a finished artifact."""
     record = artifact.record
     device = tuple(entry for entry in artifact.files if entry.path not in record.build_files)
     return ModelFiles(

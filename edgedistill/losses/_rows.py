@@ -49,7 +49,7 @@ def mean_of_soft_targets(
     def loss_of(tile: slice) -> LossOfLogits:
         said = teacher.part(tile)
         if isinstance(said, HiddenAndHead):
-            said = Dense(said.logits())
+            said = said.dense()
         return lambda logits, some: measure(said.part(some).beside(logits, temperature))
 
     return mean_of_logits(inputs, loss_of, inputs.teacher_weights())

@@ -35,7 +35,7 @@ def build(spec: MseLogitsSpec, student: ModelShape | None = None, teacher: Model
             teacher = inputs.whole_teacher()
 
             def loss_of(tile: slice) -> LossOfLogits:
-                said = teacher.part(tile).logits()
+                said = teacher.part(tile).dense().logits_RC
                 return lambda logits, some: mse_logits(logits, said[some])
 
             return mean_of_logits(inputs, loss_of, inputs.teacher_weights())

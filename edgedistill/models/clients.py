@@ -15,7 +15,7 @@ _NOTE = """# A model of edgedistill
 load this folder. In Python it is loaded like any other model once edgedistill has told transformers of it:
 
 ```python
-import edgedistill.{module}
+import edgedistill.models.{module}
 from transformers import {auto_class}
 
 model = {auto_class}.from_pretrained("this folder")

@@ -200,7 +200,7 @@ def know_padding(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | No
 def bert_config(
     architecture: Architecture, vocabulary: int, positions: int, labels: Mapping[str, object]
 ) -> PreTrainedConfig:
-    """The configuration of a BERT of that size, for text models trained from nothing."""
+    """The configuration of a BERT of that size, for text models trained from scratch."""
     from transformers import BertConfig
 
     return BertConfig(

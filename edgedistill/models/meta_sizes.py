@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class FromNothing(TypedDict):
-    """A teacher that is trained from nothing."""
+    """A teacher that is trained from scratch."""
 
     architecture: dict[str, object]
     """As the recipe gives it."""
@@ -34,7 +34,7 @@ class Request(TypedDict):
 
     task: str
     source: dict[str, object] | None
-    """A `config.json`, or None for a teacher from nothing."""
+    """A `config.json`, or None for a teacher from scratch."""
     scratch: FromNothing | None
     labels: int
     students: list[dict[str, object]]

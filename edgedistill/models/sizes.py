@@ -122,7 +122,7 @@ def resized(
     smaller.num_hidden_layers = len(layers)
     for name in _BY_LAYER:
         if isinstance(by_layer := getattr(config, name, None), list | tuple) and by_layer:
-            # A student from nothing may have more layers than its source: the pattern goes on.
+            # A student from scratch may have more layers than its source: the pattern goes on.
             setattr(smaller, name, [by_layer[i % len(by_layer)] for i in layers])
     if hidden_size is not None:
         refuse_unequal_layers(config)

@@ -30,7 +30,7 @@ from edgedistill.store.records.files import FileId, MadeFiles, Measured
 
 
 def plan_evaluation(draft: Draft, model: str, tokens_of: str) -> None:
-    """Logits of a model on validation and, apart, on what nothing is chosen by: test and the sets from elsewhere.
+    """Logits of a model on validation and, apart, on what nothing is chosen by: test and the out-of-distribution sets.
 
     `tokens_of` is the model whose tokens it reads.
     """
@@ -55,7 +55,7 @@ def plan_evaluation(draft: Draft, model: str, tokens_of: str) -> None:
 
 
 def _plan_elsewhere(draft: Draft, data: DataInputs) -> Artifact[TokenisedData]:
-    """The sets from elsewhere in the tokens of a data step; once for all models that read those."""
+    """The out-of-distribution sets in the tokens of a data step; once for all models that read those."""
     sets = draft.recipe.evaluate.ood
     settings = prepare_elsewhere.Settings(
         task=draft.recipe.task.type,

@@ -35,7 +35,7 @@ def model_shapes(recipe: Recipe, sources: Sources, *, here: bool = False) -> dic
     """The shape of the teacher and every student.
 
     None where it can't be known before a download or before the data is read, or no library builds the model.
-    `parameters` are exact; else, and marked so, estimated: of a text model from nothing, whose vocabulary is learned of
+    `parameters` are exact; else, and marked so, estimated: of a text model from scratch, whose vocabulary is learned of
     the data; of a student that is cut down to a number of parameters; where the number of labels isn't known yet.
 
     Args:

@@ -125,7 +125,7 @@ def _facts(data: DataSpec) -> DataFacts:
 
 
 def _provenance(recipe: Recipe) -> tuple[Provenance, ...]:
-    """Every model that a student is made of or learns from, and the data; not the sets from elsewhere."""
+    """Every model that a student is made of or learns from, and the data; not the out-of-distribution sets."""
     found = [_of_model(_role(recipe, path), model) for path, model in references.models(recipe)]
     learned = [(path, source) for path, source in data_sets(recipe) if not path.startswith("evaluate.")]
     return (*found, *(_of_data(_role(recipe, path), source) for path, source in learned))

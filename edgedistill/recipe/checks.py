@@ -96,7 +96,7 @@ def _architecture_problems(recipe: Recipe, tokens: bool) -> Iterator[tuple[str, 
         if not tokens and given is not None:
             yield f"teacher.scratch.{key}", f"got {given}, but models for '{recipe.task.type}' have none"
     if not tokens and scratch is None:
-        yield "teacher.model", f"'{recipe.task.type}' trains its teacher from nothing so far, expected 'scratch'"
+        yield "teacher.model", f"'{recipe.task.type}' trains its teacher from scratch so far, expected 'scratch'"
 
 
 def _signal_problems(recipe: Recipe, index: int) -> Iterator[tuple[str, str]]:

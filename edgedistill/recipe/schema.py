@@ -135,7 +135,7 @@ class Schedule(Spec):
 
 
 class Architecture(Spec):
-    """A teacher trained from nothing, text with its own WordPiece vocabulary: for demonstrations and tests."""
+    """A teacher trained from scratch, text with its own WordPiece vocabulary: for demonstrations and tests."""
 
     layers: int = Field(ge=1)
     hidden_size: int = Field(ge=8)
@@ -367,7 +367,7 @@ class EvaluateSpec(Spec):
     """What every model is asked besides the test set."""
 
     ood: Mapping[Name, DataSource] = Field(default_factory=dict)
-    """Sets from elsewhere; items without a label, or with one that training doesn't have, are out of scope."""
+    """Out-of-distribution sets; items without a label, or with one that training doesn't have, are out of scope."""
 
 
 class SelectSpec(Spec):

@@ -144,7 +144,7 @@ def _runtime_sizes(found: Sequence[CandidateResult]) -> str:
 
 def _emulated(found: Sequence[EmulatedResult], metric: str) -> str:
     names = f"file, emulated runtime|processor|agreement|items|{metric}, test [95% CI]|same items here|same answers as "
-    names += "here|test items|instructions an inference"
+    names += "here|test items|instructions per inference"
     rows = [
         [
             each.id,

@@ -126,8 +126,8 @@ def ood_result(
     outside: tuple[Answers, References],
     name: str,
 ) -> OodResult:
-    """The figures of one set from elsewhere: labelled decisions by metric and calibration, the others by how well they
-    stand out among the decisions of test.
+    """The figures of one out-of-distribution set: labelled decisions by metric and calibration, the others by how well
+    they stand out among the decisions of test.
 
     Args:
         inside: answers and references of test.

@@ -66,8 +66,8 @@ class RunFiles:
         return self._questions[round_id, split]
 
     def ood_references(self, name: str) -> References:
-        """The right answers of a set from elsewhere, as far as it has labels that training knows."""
-        assert self._inputs.elsewhere is not None, "a set from elsewhere is prepared by a step"
+        """The right answers of an out-of-distribution set, as far as it has labels that training knows."""
+        assert self._inputs.elsewhere is not None, "an out-of-distribution set is prepared by a step"
         items = PreparedData.of(DataInputs(self._inputs.elsewhere)).items(name)
         return registry.task(self.settings.task.type).data.references(items)
 
@@ -76,7 +76,7 @@ class RunFiles:
         return model in self._inputs.evaluated
 
     def answers(self, model: str, split: str) -> Answers:
-        """What a torch model said of `validation`, `test` or a set from elsewhere."""
+        """What a torch model said of `validation`, `test` or an out-of-distribution set."""
         asked = (self._inputs.evaluated if split == "validation" else self._inputs.tested)[model]
         name = asked.record.answers if split in ("validation", "test") else asked.record.ood[split]
         return Answers.open(asked.path(name))

@@ -104,13 +104,13 @@ def visit_distributions(
 ) -> None:
     """Call `visit` with the decisions of each batch, numbered in the order of the task's references, and what the model
     says of them: states and head where the task has them, or else logits."""
-    owners, given = task.data.references(items).item, task.model
-    if given.states is None or given.head is None:
-        assert given.logits is not None, "the plan records distributions of tasks that have them"
+    owners, states, head_of = task.data.references(items).item, task.model.states, task.model.head
+    if states is None or head_of is None:
+        assert task.model.logits is not None, "the plan records distributions of tasks that have them"
         for chosen, batch, outputs in _passes(model, task, items, 64, progress, label):
-            visit(positions(owners, chosen), Dense(given.logits(outputs, batch)))
+            visit(positions(owners, chosen), Dense(task.model.logits(outputs, batch)))
         return
-    states, head = given.states, given.head(model)
+    head = head_of(model)
     device = next(model.parameters()).device
     for chosen in _each_batch(model, items, _STATES_BATCH, progress, label):
         batch = {name: tensor.to(device) for name, tensor in to_tensors(items.batch(chosen)).items()}

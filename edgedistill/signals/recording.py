@@ -126,11 +126,11 @@ class DistributionRecorder:
 
     def _rows(self, said: Distributed) -> dict[str, Array]:
         if self.layout is not None:
-            kept = top_k(said.logits().float(), self.layout.k, self.temperatures)
+            kept = top_k(said.dense().logits_RC.float(), self.layout.k, self.temperatures)
             ids, log_p, log_rest = (each.cpu().numpy() for each in (kept.ids_RK, kept.log_p_RK, kept.log_rest_RS))
             return {VALUES: self.layout.pack(ids, log_p, log_rest)}
         if self.bits == 0:
-            return {VALUES: _array(said.logits())}
+            return {VALUES: _array(said.dense().logits_RC)}
         assert isinstance(said, HiddenAndHead), "the plan records states of tasks that give them"
         hidden = _array(said.hidden_RH)
         if self.bits == 16:

@@ -37,7 +37,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> E
     against_torch = fidelity_figures(found)
     context.progress.say(
         f"      {settings.runtime} on {cpu}: agreement {against_torch.agreement:.4f}, "
-        f"{cost.instructions_per_inference / 1e6:.2f} M instructions an inference"
+        f"{cost.instructions_per_inference / 1e6:.2f} M instructions per inference"
     )
     return Emulated(
         validation=names[0],

@@ -56,7 +56,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> T
 
 
 def untrained(teacher: TeacherSpec, task: Task, data: PreparedData) -> PreTrainedModel:
-    """The teacher as it is before its fine-tuning: from nothing, or loaded.
+    """The teacher as it is before its fine-tuning: from scratch, or loaded.
 
     Raises:
         UserError: it can't be had, or it takes no inputs as long as the recipe's.

@@ -16,7 +16,7 @@ from edgedistill.arrays import Floats, Integers
 from edgedistill.contracts.items import Items
 from edgedistill.contracts.student import Student, StudentRequest, StudentSpec
 from edgedistill.spec import RoundRef
-from edgedistill.students import trim_vocabulary
+from edgedistill.students._tokens import trimmed_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -40,8 +40,7 @@ class StaticSpec(StudentSpec):
 
 def make_tokenizer(spec: StaticSpec, source: Path, train: Items, folder: Path) -> list[int]:
     """The source's tokenizer with the tokens that the training texts need, as `trim_vocabulary` makes it."""
-    trimmed = trim_vocabulary.TrimVocabularySpec.model_validate({"init": "trim_vocabulary", "coverage": spec.coverage})
-    return trim_vocabulary.make_tokenizer(trimmed, source, train, folder)
+    return trimmed_tokenizer(source, train, folder, spec.coverage, None)
 
 
 def build(request: StudentRequest[StaticSpec]) -> PreTrainedModel:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -12,6 +10,7 @@ from pydantic import Field, model_validator
 from edgedistill.contracts.items import Items
 from edgedistill.contracts.student import Config, Student, StudentRequest, StudentSpec
 from edgedistill.spec import RoundRef
+from edgedistill.students._tokens import trimmed_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -35,26 +34,12 @@ class TrimVocabularySpec(StudentSpec):
 
 
 def make_tokenizer(spec: TrimVocabularySpec, source: Path, train: Items, folder: Path) -> list[int]:
-    """Write the trimmed tokenizer and return the ids of its tokens in the source's, in the new order.
+    """As `Student.make_tokenizer` says.
 
     Raises:
         UserError: an algorithm that can't be trimmed, or a vocabulary that is no size for this one.
     """
-    from edgedistill.vocabulary.trimming import frequent_tokens, most_frequent, trim
-
-    shutil.copytree(source, folder)
-    file = folder / "tokenizer.json"
-    whole = json.loads(file.read_text(encoding="utf-8"))
-    kept = (
-        frequent_tokens(train.token_ids, spec.coverage)
-        if spec.vocabulary is None
-        else most_frequent(whole, train.token_ids, spec.vocabulary)
-    )
-    trimmed = trim(whole, kept)
-    file.write_text(json.dumps(trimmed.content, ensure_ascii=False), encoding="utf-8")
-    for name in ("vocab.txt", "vocab.json", "merges.txt", "spiece.model", "added_tokens.json"):
-        (folder / name).unlink(missing_ok=True)  # of the whole vocabulary; tokenizer.json holds all that is needed
-    return trimmed.kept
+    return trimmed_tokenizer(source, train, folder, spec.coverage, spec.vocabulary)
 
 
 def unsuitable(spec: TrimVocabularySpec | None, source: Config) -> str | None:

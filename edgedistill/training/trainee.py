@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from edgedistill.contracts.batch import Batch
-from edgedistill.contracts.distribution import Dense, HiddenAndHead
+from edgedistill.contracts.distribution import Dense, HiddenAndHead, full
 from edgedistill.contracts.loss import LossInputs, MaskedView, Relations, pooled
 from edgedistill.contracts.model_layout import layout_of
 from edgedistill.contracts.task import Task
@@ -205,7 +205,6 @@ class Trainee(nn.Module):
         if teacher and given.hidden:
             hidden = dict(enumerate(given.hidden))
             embedding = pooled(given.hidden[-1], batch.mask_BT)
-        loss = model.loss
         return LossInputs(
             student=self._said(own, batch),
             known_R=batch.known_R,
@@ -221,7 +220,7 @@ class Trainee(nn.Module):
             student_relations=own.relations,
             teacher_relations=given.relations,
             teacher_embedding_BE=embedding,
-            own_losses=None if loss is None else lambda smoothing: loss(own.outputs, batch.columns, smoothing),
+            own_losses=self._own_losses(own, batch),
             mask_some=lambda probability: self._masked(batch, probability),
         )
 
@@ -230,6 +229,15 @@ class Trainee(nn.Module):
             return own.states
         logits = self.task.model.logits
         return _NOTHING if logits is None else Dense(logits(own.outputs, batch.columns))
+
+    def _own_losses(self, own: View, batch: Batch) -> Callable[[float], torch.Tensor] | None:
+        """The task's objective, for losses that want each decision's: of states, the cross-entropy of whole logits."""
+        loss, right, states = self.task.model.loss, self.task.model.right, own.states
+        if states is None or right is None:
+            return None if loss is None else lambda smoothing: loss(own.outputs, batch.columns, smoothing)
+        return lambda smoothing: nn.functional.cross_entropy(
+            full(states.dense().logits_RC), right(batch.columns), label_smoothing=smoothing, reduction="none"
+        )
 
     def _masked(self, batch: Batch, probability: float) -> MaskedView:
         assert self._masking is not None, "the distil step gives the masking to every stage with a masked loss"

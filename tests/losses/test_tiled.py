@@ -47,7 +47,7 @@ def teacher(form: str, rows: int, vocabulary: int, generator: torch.Generator, d
     states = HiddenAndHead(hidden, weight)
     if form == "hidden":
         return states
-    return Dense(states.logits()) if form == "dense" else top_k(states.logits(), 4, (1.0, 2.0))
+    return states.dense() if form == "dense" else top_k(states.dense().logits_RC, 4, (1.0, 2.0))
 
 
 def both(kind, change, form, rows=7, vocabulary=11, seed=0, bias=True, weights=None, dtype=torch.float64):
@@ -64,9 +64,9 @@ def both(kind, change, form, rows=7, vocabulary=11, seed=0, bias=True, weights=N
     right = torch.randint(vocabulary, (rows,), generator=generator)
     known = torch.rand(rows, generator=generator) > 0.2
     found = []
-    for student in (Dense(own.logits()), own):
+    for student in (own.dense(), own):
 
-        def own_losses(smoothing: float, logits: torch.Tensor = own.logits()) -> torch.Tensor:  # noqa: B008
+        def own_losses(smoothing: float, logits: torch.Tensor = own.dense().logits_RC) -> torch.Tensor:  # noqa: B008
             return torch.nn.functional.cross_entropy(logits, right, label_smoothing=smoothing, reduction="none")
 
         inputs = LossInputs(
@@ -151,7 +151,7 @@ def test_without_a_gradient_none_is_computed():
     own = HiddenAndHead(torch.randn(4, 3).requires_grad_(), torch.randn(5, 3).requires_grad_())
     with torch.no_grad():
         value = _tiled.tiled_mean(own, lambda tile: lambda logits, some: logits.sum(-1), None)
-    assert value.item() == pytest.approx(own.logits().sum(-1).mean().item(), abs=1e-5)
+    assert value.item() == pytest.approx(own.dense().logits_RC.sum(-1).mean().item(), abs=1e-5)
     assert not value.requires_grad
 
 
@@ -173,7 +173,11 @@ def test_tied_tables_get_both_gradients():
         def rows(logits: torch.Tensor, part: slice) -> torch.Tensor:
             return logits.logsumexp(-1)
 
-        return _tiled.tiled_mean(own, lambda tile: rows, None) if tiled else rows(own.logits(), slice(None)).mean()
+        return (
+            _tiled.tiled_mean(own, lambda tile: rows, None)
+            if tiled
+            else rows(own.dense().logits_RC, slice(None)).mean()
+        )
 
     (expected,), (found,) = (torch.autograd.grad(loss(tiled), table) for tiled in (False, True))
     assert torch.allclose(found, expected, atol=1e-6)
@@ -197,7 +201,7 @@ def test_under_autocast_the_head_multiplies_in_half_precision_and_the_loss_count
 
     with torch.autocast("cpu", torch.bfloat16):
         value = _tiled.tiled_mean(own, lambda tile: rows, None)
-        expected = rows(own.logits(), slice(None)).mean()
+        expected = rows(own.dense().logits_RC, slice(None)).mean()
     assert set(seen) == {(torch.bfloat16, torch.float32)}
     assert value.item() == pytest.approx(expected.item(), rel=1e-3)
     pairs = zip(*(torch.autograd.grad(each, [own.hidden_RH, own.weight_CH]) for each in (value, expected)), strict=True)

@@ -66,7 +66,7 @@ def test_the_control_reads_views_and_no_signals(plan, arm):
     assert roles == ["views[soft-targets]", "source"]
     settings = plan.step(f"r1-control{arm}").settings
     assert settings.control
-    assert settings.seed == plan.step(f"r1{arm}").settings.seed == int(arm.removeprefix("-seed") or 3)
+    assert settings.seed == plan.step(f"r1{arm}").settings.seed == int(arm.removeprefix("-seed") or 4)
     (stage,), (taught,) = settings.round.stages, plan.step(f"r1{arm}").settings.round.stages
     assert [loss.kind for loss in stage.losses] == ["hard_label"]
     assert (stage.epochs, stage.batch_size, stage.data) == (taught.epochs, taught.batch_size, taught.data)

@@ -46,7 +46,7 @@ def test_int8_quantizes_every_matrix_per_channel_and_the_embeddings(source, tmp_
     assert {each.data_type for each in large if each not in embeddings} == {onnx.TensorProto.INT8}
     scales = [each for each in graph.initializer if each.name.endswith("_scale") and list(each.dims) == [64]]
     assert scales, "per channel: a feed-forward weight has a scale for each of its 64 neurons"
-    assert np.abs(logits(file) - logits(source)).max() < 0.15 * np.ptp(logits(source))
+    assert np.abs(logits(file) - logits(source)).max() < 0.5
     assert np.abs(logits(file) - logits(source)).max() > 0  # something was quantized
 
 
@@ -94,7 +94,7 @@ def test_static_int8_quantizes_products_on_both_sides_and_leaves_the_mask_alone(
     assert {each.data_type for each in tables} <= {onnx.TensorProto.UINT8, onnx.TensorProto.INT8}
     assert file.stat().st_size < 0.75 * source.stat().st_size
     difference = np.abs(logits(file) - logits(source)).max()
-    assert 0 < difference < 0.15 * np.ptp(logits(source))
+    assert 0 < difference < 0.5
 
 
 def test_static_int8_depends_on_what_it_is_calibrated_with(source, tmp_path):

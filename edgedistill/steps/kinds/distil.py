@@ -53,4 +53,4 @@ class Inputs:
     """Where trials decide which of the teachers it is."""
 
 
-KIND = StepKind("edgedistill.steps.distil:run", 11, Settings, Inputs, TrainedModel, volatile=(RECORD,))
+KIND = StepKind("edgedistill.steps.distil:run", 12, Settings, Inputs, TrainedModel, volatile=(RECORD,))

@@ -15,7 +15,7 @@ from edgedistill.store.step import StepKind
 
 
 class Settings(Spec):
-    """The task and its metric, the split, and the names of the sets from elsewhere."""
+    """The task and its metric, the split, and the names of the out-of-distribution sets."""
 
     task: TaskSpec
     split: Literal["validation", "test"]

@@ -28,4 +28,4 @@ class Inputs:
     data: DataInputs
 
 
-KIND = StepKind("edgedistill.steps.train_teacher:run", 9, Settings, Inputs, TrainedModel, volatile=(RECORD,))
+KIND = StepKind("edgedistill.steps.train_teacher:run", 10, Settings, Inputs, TrainedModel, volatile=(RECORD,))

@@ -108,7 +108,7 @@ class TeacherChosen(Record):
 
 
 class Evaluation(Record):
-    """What a torch model says of a split, and of the sets from elsewhere."""
+    """What a torch model says of a split, and of the out-of-distribution sets."""
 
     SCHEMA: ClassVar[str] = "evaluation/2"
 

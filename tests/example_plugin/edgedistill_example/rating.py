@@ -71,7 +71,7 @@ def auto_class() -> AutoClass:
 def scratch_config(
     architecture: Architecture, vocabulary: int, length: int, items: Items, entries: Mapping[str, object]
 ) -> PreTrainedConfig:
-    """A BERT, for a teacher that is trained from nothing."""
+    """A BERT, for a teacher that is trained from scratch."""
     from edgedistill.models.loading import bert_config
 
     return bert_config(architecture, vocabulary, length, entries)
