@@ -18,6 +18,7 @@ from edgedistill.bundling.layout import is_bundle
 from edgedistill.bundling.measurement import MEASUREMENT_SCHEMA, DeviceMeasurement, load_measurement, schema_of
 from edgedistill.bundling.merge import MachineFront
 from edgedistill.contracts import registry
+from edgedistill.contracts.answers import Answers, References
 from edgedistill.engine import publishing
 from edgedistill.engine.local import execute, find_done
 from edgedistill.errors import EdgedistillError, UserError
@@ -427,8 +428,6 @@ def _store(folder: Path, given: str | Path | None) -> Store:
 
 def _difference(run: Path, own: Results, first_run: Path, first: Results) -> Paired | None:
     """Paired gain of one chosen candidate over another, when both answered the same examples."""
-    from edgedistill.contracts.answers import Answers, References
-
     same_test = (own.data.test_sha256, own.metric) == (first.data.test_sha256, first.metric)
     if own.chosen is None or first.chosen is None or not same_test:
         return None

@@ -23,6 +23,7 @@ from edgedistill.contracts.precision import Precision
 from edgedistill.contracts.target import FileRequest, MadeFile, Target
 from edgedistill.errors import EdgedistillError
 from edgedistill.exporting.jobs import compare_with_torch, refuse_components
+from edgedistill.runtimes import executorch as runtime
 
 if TYPE_CHECKING:
     import torch
@@ -50,8 +51,6 @@ def make(request: FileRequest, file: Path) -> MadeFile:
         EdgedistillError: it can't be traced or lowered, a matrix product is left to the slow kernels, or the file
             differs from torch.
     """
-    from edgedistill.runtimes import executorch as runtime
-
     refuse_components(request, "executorch")
     model = request.model()
     sample = _typed(request, request.samples(2, request.length or min(16, request.max_length)))

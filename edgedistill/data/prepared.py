@@ -16,6 +16,7 @@ from edgedistill.contracts.task import Encoder, Task
 from edgedistill.data.reading import require_columns
 from edgedistill.data.row_problems import RowProblems
 from edgedistill.errors import EdgedistillError, UserError
+from edgedistill.models.loading import load_tokenizer
 from edgedistill.store.records.base import R, read
 from edgedistill.store.records.data import Duplicate, PreparedSplit, SplitFacts, TokenisedData
 
@@ -229,8 +230,6 @@ class PreparedData:
 
     def load_tokenizer(self) -> PreTrainedTokenizerBase | None:
         """The tokenizer; None for a task without one."""
-        from edgedistill.models.loading import load_tokenizer
-
         return load_tokenizer(self.tokenizer) if self.tokenizer.is_dir() else None
 
     def rows(self, split: str) -> Dataset:

@@ -15,12 +15,22 @@ import numpy as np
 from edgedistill.contracts import registry
 from edgedistill.contracts.driver import PortNames
 from edgedistill.contracts.task import Encoder
+from edgedistill.data.prepared import check_rows, encode, with_label_names
+from edgedistill.data.reading import read_rows
+from edgedistill.data.row_tables import Wanted
 from edgedistill.device.files import Component, Files
 from edgedistill.errors import EdgedistillError, UserError
+from edgedistill.evaluation.figures import Judging
 from edgedistill.evaluation.results import Figure
+from edgedistill.exporting.jobs import input_columns
 from edgedistill.exporting.onnx_contents import read_onnx, refuse_unfit
 from edgedistill.isolation import environments
+from edgedistill.measuring.device_model import Cost, DeviceModel
+from edgedistill.measuring.emulated import emulated
 from edgedistill.measuring.judged import numbers, some_examples
+from edgedistill.measuring.latency import Timed, Timing, time_one
+from edgedistill.models.loading import load_config, load_tokenizer, longest_input, outline
+from edgedistill.models.tokenizer_checks import check_split
 from edgedistill.recipe.schema import DataSource, EmulationSpec
 from edgedistill.store.progress import Progress
 from edgedistill.system.machine import available_cores
@@ -94,11 +104,6 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
     Raises:
         UserError: a file, tokenizer or column that isn't there, or more labels than the model has.
     """
-    from edgedistill.evaluation.figures import Judging
-    from edgedistill.measuring.device_model import Cost, DeviceModel
-    from edgedistill.measuring.emulated import emulated
-    from edgedistill.measuring.latency import Timed, Timing, time_one
-
     _refuse_request(request, progress)
     task, runtime = registry.task(request.task), registry.runtime(request.runtime)
     slow = emulated(request.runtime)
@@ -206,13 +211,6 @@ def _read(request: LoneFile, task: Task, scratch: Path, progress: Progress) -> _
     Raises:
         UserError: rows that the task cannot take.
     """
-    from edgedistill.data.prepared import check_rows, encode, with_label_names
-    from edgedistill.data.reading import read_rows
-    from edgedistill.data.row_tables import Wanted
-    from edgedistill.exporting.jobs import input_columns
-    from edgedistill.models.loading import load_config, load_tokenizer, longest_input, outline
-    from edgedistill.models.tokenizer_checks import check_split
-
     model_folder = request.tokenizer or _model_folder(request.file)
     tokenizer = load_tokenizer(model_folder)
     own = task.data.columns

@@ -19,19 +19,23 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgedistill.arrays import Array, evenly_spaced
+from edgedistill.contracts.items import Items
 from edgedistill.device import own_process
+from edgedistill.device.answering import answer
+from edgedistill.device.counting import instructions_of_a_run
+from edgedistill.device.files import ComponentJson, of_json
+from edgedistill.device.graphs import OpenedModel
+from edgedistill.device.timing import Turns, batches_of
 from edgedistill.errors import EdgedistillError, RefusedError
+from edgedistill.exporting.jobs import Order, fill
+from edgedistill.isolation.emulation.guest import instructions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from edgedistill.arrays import Array
     from edgedistill.contracts.driver import Driver
-    from edgedistill.contracts.items import Items
     from edgedistill.contracts.runtime import Runtime
-    from edgedistill.device.files import ComponentJson
-    from edgedistill.device.graphs import OpenedModel
-    from edgedistill.device.timing import Turns
 
 
 class Worker:
@@ -46,9 +50,6 @@ class Worker:
 
     def inputs(self, file: str, batch: int, length: int | None) -> dict[str, object]:
         """Read items and cut them into batches, in the data's own order."""
-        from edgedistill.contracts.items import Items
-        from edgedistill.device.timing import batches_of
-
         self._items, self._turns = Items.open(Path(file)), None
         self._batches = batches_of(self._items, batch, length)
         return {"batches": len(self._batches)}
@@ -63,9 +64,6 @@ class Worker:
             runtime: its reference.
             driver: module name, of the task's device half.
         """
-        from edgedistill.device.files import of_json
-        from edgedistill.device.graphs import OpenedModel
-
         own_process.pin(threads)
         module: Runtime = pkgutil.resolve_name(runtime)
         self._driver = importlib.import_module(driver).DRIVER
@@ -106,10 +104,6 @@ class Worker:
 
     def count(self, batches: int) -> dict[str, object]:
         """Instructions of one run, by the emulator's count: the mean over so many `batches`, evenly spread."""
-        from edgedistill.arrays import evenly_spaced
-        from edgedistill.device.counting import instructions_of_a_run
-        from edgedistill.isolation.emulation.guest import instructions
-
         driver, model, items = self._ready()
         chosen = [self._batches[i] for i in evenly_spaced(len(self._batches), batches)]
         found = instructions_of_a_run(driver, model.graphs(items.columns), chosen, instructions)
@@ -125,9 +119,6 @@ class Worker:
         """
         import numpy as np
 
-        from edgedistill.contracts.items import Items
-        from edgedistill.device.answering import answer
-
         items = Items.open(Path(file))
         assert self._driver is not None, "load comes first"
         assert self._model is not None, "load comes first"
@@ -139,8 +130,6 @@ class Worker:
         """Write what the model's task asks a file besides its answers, of these items."""
         from safetensors.numpy import save_file
 
-        from edgedistill.contracts.items import Items
-
         items = Items.open(Path(file))
         assert self._driver is not None, "load comes first"
         assert self._driver.probe is not None, "its judge has checks"
@@ -150,13 +139,9 @@ class Worker:
 
     def make(self, order: Mapping[str, object]) -> dict[str, object]:
         """Make a target's files."""
-        from edgedistill.exporting.jobs import Order, fill
-
         return {"made": fill(Order(**order))}  # type: ignore[arg-type]
 
     def _run(self) -> Turns:
-        from edgedistill.device.timing import Turns
-
         if self._turns is None:
             driver, model, items = self._ready()
             self._turns = Turns(driver, model.graphs(items.columns), self._batches, model.clock())

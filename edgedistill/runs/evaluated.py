@@ -8,8 +8,12 @@ from pathlib import Path
 
 from edgedistill.contracts import registry
 from edgedistill.contracts.answers import Answers, References
+from edgedistill.contracts.task import Encoder
+from edgedistill.data.prepared import PreparedData, encode
+from edgedistill.models.loading import load_model, load_tokenizer
 from edgedistill.planning import Outputs, Plan
 from edgedistill.recipe.schema import Recipe
+from edgedistill.signals.inference import predict
 from edgedistill.steps.kinds import evaluate, probe_model
 from edgedistill.store.records.models import TrainedModel
 
@@ -59,8 +63,6 @@ class EvaluatedRun:
 
     def references(self, split: str = "test") -> References:
         """The right answers of a split."""
-        from edgedistill.data.prepared import PreparedData
-
         items = PreparedData.of(self.outputs.data["teacher"].reading(split)).items(split)
         return registry.task(self.recipe.task.type).data.references(items)
 
@@ -71,11 +73,6 @@ class EvaluatedRun:
             rows: columns as the task calls them, such as `text`.
         """
         from datasets import Dataset
-
-        from edgedistill.contracts.task import Encoder
-        from edgedistill.data.prepared import encode
-        from edgedistill.models.loading import load_model, load_tokenizer
-        from edgedistill.signals.inference import predict
 
         task = registry.task(self.recipe.task.type)
         folder = self.model_folder(model)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from edgedistill.bundling.write import Material, write_bundle
+from edgedistill.data.prepared import PreparedData
 from edgedistill.errors import UserError
 from edgedistill.evaluation.results import load_results
 from edgedistill.steps.kinds.bundle import Inputs, Settings
@@ -27,9 +29,6 @@ def write(settings: Settings, inputs: Inputs, candidate: str, folder: Path, scra
     Raises:
         UserError: a candidate that the run doesn't have, or that could not be made or measured.
     """
-    from edgedistill.bundling.write import Material, write_bundle
-    from edgedistill.data.prepared import PreparedData
-
     results = load_results(inputs.report.path(inputs.report.record.results))
     measured = [each.id for each in results.measured]
     if candidate not in measured:

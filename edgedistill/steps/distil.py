@@ -8,27 +8,32 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
+
+from edgedistill.arrays import Floats
 from edgedistill.contracts import registry
+from edgedistill.contracts.answers import Answers, References
+from edgedistill.contracts.items import Items
+from edgedistill.contracts.task import Task
+from edgedistill.data.prepared import PreparedData
 from edgedistill.recipe.schema import ErrorWeights, Place, Stage
 from edgedistill.signals.packed_top_k import PackedTopK
+from edgedistill.signals.recorded import Shards, load_hidden
+from edgedistill.signals.soft_targets import LogitSignal, SoftTargets, StateSignal, TopKSignal
 from edgedistill.steps.kinds.distil import Inputs, Settings, SignalId
 from edgedistill.store.data_inputs import DataInputs
 from edgedistill.store.handle import Artifact
 from edgedistill.store.records.models import EpochRecord, Signals, TrainedModel
 from edgedistill.store.step import Context
+from edgedistill.training.error_weights import example_weights, teacher_trust
+from edgedistill.training.loop import StageRequest, TrainingData, labelled, steps_an_epoch, train_stage
+from edgedistill.training.record import judge, save_trained
+from edgedistill.training.round_models import untrained_student, with_losses
 from edgedistill.training.seeds import derive
+from edgedistill.training.trainee import Trainee, attention_shown, dropout_at
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
-
-    from edgedistill.arrays import Floats
-    from edgedistill.contracts.answers import Answers, References
-    from edgedistill.contracts.items import Items
-    from edgedistill.contracts.task import Task
-    from edgedistill.data.prepared import PreparedData
-    from edgedistill.signals.soft_targets import LogitSignal, SoftTargets
-    from edgedistill.training.loop import TrainingData
-    from edgedistill.training.trainee import Trainee
 
 _PROBE_ITEMS = 512
 
@@ -36,13 +41,6 @@ _PROBE_ITEMS = 512
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> TrainedModel:
     """Publish `model/`, a transformers folder."""
     settings = _with_chosen_teacher(settings, inputs)
-    import torch
-
-    from edgedistill.data.prepared import PreparedData
-    from edgedistill.training.loop import StageRequest, TrainingData, labelled, steps_an_epoch, train_stage
-    from edgedistill.training.record import judge, save_trained
-    from edgedistill.training.trainee import attention_shown, dropout_at
-
     data = PreparedData.of(inputs.data)
     task = registry.task(settings.task.type)
     torch.manual_seed(derive(settings.seed, settings.round.id, "weights"))
@@ -84,8 +82,6 @@ def _with_chosen_teacher(settings: Settings, inputs: Inputs) -> Settings:
 
 def _trainee(stage: Stage, settings: Settings, inputs: Inputs, student: PreTrainedModel, data: PreparedData) -> Trainee:
     """The student with the stage's loss terms, and with the teacher itself when signals are live."""
-    from edgedistill.training.round_models import with_losses
-
     task = registry.task(settings.task.type)
     taught = [] if settings.control else settings.round.teachers()
     teachers = [_folder(inputs.teachers[name]) for name in taught]
@@ -93,8 +89,6 @@ def _trainee(stage: Stage, settings: Settings, inputs: Inputs, student: PreTrain
 
 
 def _student(settings: Settings, inputs: Inputs, data: PreparedData) -> PreTrainedModel:
-    from edgedistill.training.round_models import untrained_student
-
     task = registry.task(settings.task.type)
     source = _folder(inputs.source) if inputs.source is not None else None
     seed = derive(settings.seed, settings.round.id, "probe")
@@ -107,10 +101,6 @@ def _folder(artifact: Artifact[TrainedModel]) -> Path:
 
 def _stage_data(stage: Stage, settings: Settings, inputs: Inputs, data: PreparedData) -> TrainingData:
     """The stage's items with the recorded signals of this round's teachers, and with how much each example counts."""
-    from edgedistill.signals.recorded import Shards, load_hidden
-    from edgedistill.signals.soft_targets import LogitSignal
-    from edgedistill.training.loop import TrainingData
-
     task = registry.task(settings.task.type)
     places = stage.places()
     plain = TrainingData.plain([_items(place, inputs, data) for place in places], task)
@@ -141,9 +131,6 @@ def _stage_data(stage: Stage, settings: Settings, inputs: Inputs, data: Prepared
 
 def _soft_targets(teachers: Sequence[str], place: Place, inputs: Inputs) -> SoftTargets | None:
     """What the teachers said of the decisions of a place, in the form that was recorded; None where nothing was."""
-    from edgedistill.signals.recorded import Shards
-    from edgedistill.signals.soft_targets import LogitSignal, StateSignal, TopKSignal
-
     logits = [files for teacher in teachers if (files := _recorded(SignalId("logits", teacher, place), inputs))]
     for teacher in teachers:
         states = inputs.signals.get(SignalId("states", teacher, place))
@@ -168,8 +155,6 @@ def _files(signals: Artifact[Signals]) -> tuple[Path, ...]:
 
 def _items(place: Place, inputs: Inputs, data: PreparedData) -> Items:
     """The items of a split, or of a stage's views of it."""
-    from edgedistill.data.prepared import PreparedData
-
     if place.stage:
         data = PreparedData.of(DataInputs(inputs.views[place.stage]))
     return data.items(place.split)
@@ -179,9 +164,6 @@ def _weights(
     errors: ErrorWeights, place: Place, task: Task, references: References, teacher: LogitSignal | None, inputs: Inputs
 ) -> Floats:
     """How much each example counts, by what the predecessor makes of it."""
-    from edgedistill.signals.recorded import Shards
-    from edgedistill.training.error_weights import example_weights
-
     assert task.judge.error_weights is not None, "the recipe checks that the task knows errors"
     recorded = _recorded(SignalId("logits", errors.of, place), inputs)
     assert recorded, "the plan records what a stage corrects"
@@ -197,8 +179,6 @@ def _weights(
 
 def _trust(weight: float, task: Task, references: References, teacher: LogitSignal | None) -> Floats | None:
     """How far the teacher is trusted on each decision."""
-    from edgedistill.training.error_weights import teacher_trust
-
     if weight == 1.0 or teacher is None:
         return None
     assert task.judge.right is not None, "the recipe checks that the task knows errors"
@@ -208,8 +188,6 @@ def _trust(weight: float, task: Task, references: References, teacher: LogitSign
 
 def _answers(task: Task, logits: Floats, references: References) -> Answers:
     """Answers of a model that was recorded by its logits."""
-    from edgedistill.contracts.answers import Answers
-
     assert task.model.answers_of_logits is not None, "a task with logits has it"
     return Answers(task.model.answers_of_logits(logits), references.item, references.example)
 

@@ -7,7 +7,10 @@ from pathlib import Path
 
 from edgedistill.contracts import registry
 from edgedistill.contracts.answers import Answers
+from edgedistill.data.prepared import PreparedData
 from edgedistill.exporting.files import read_files
+from edgedistill.measuring.device_model import DeviceModel
+from edgedistill.measuring.judged import Asked, answer_and_judge, fidelity_figures, some_examples
 from edgedistill.steps.kinds.emulate import Inputs, Settings
 from edgedistill.store.records.base import FileName, plain
 from edgedistill.store.records.files import Emulated
@@ -16,10 +19,6 @@ from edgedistill.store.step import Context
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> Emulated:
     """Publish `validation.safetensors` and `test.safetensors`: answers to the items asked."""
-    from edgedistill.data.prepared import PreparedData
-    from edgedistill.measuring.device_model import DeviceModel
-    from edgedistill.measuring.judged import Asked, answer_and_judge, fidelity_figures, some_examples
-
     task = registry.task(settings.task.type)
     data, files = PreparedData.of(inputs.data), read_files(inputs.file)
     cpu, take = settings.emulation.cpu, settings.emulation.items

@@ -7,12 +7,15 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import JsonValue, TypeAdapter
 
 from edgedistill.contracts import registry
+from edgedistill.contracts.driver import Driver
+from edgedistill.contracts.target import Target
+from edgedistill.data.prepared import PreparedData
+from edgedistill.device.files import Files
 from edgedistill.exporting.files import buckets_up_to, part_name, read_files
 from edgedistill.exporting.jobs import Order, Part, fill
 from edgedistill.isolation import environments
@@ -23,20 +26,13 @@ from edgedistill.steps.kinds.make_file import Inputs, Settings
 from edgedistill.store.records.base import FileName
 from edgedistill.store.records.files import MadeComponent, MadeFiles, OpenedFile, ShapeChecked
 from edgedistill.store.step import Context
-
-if TYPE_CHECKING:
-    from edgedistill.contracts.driver import Driver
-    from edgedistill.contracts.target import Target
-    from edgedistill.device.files import Files
+from edgedistill.training.probing import special_tokens
 
 _SAMPLES = 64
 
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> MadeFiles:
     """Publish the files."""
-    from edgedistill.data.prepared import PreparedData
-    from edgedistill.training.probing import special_tokens
-
     exporter = registry.target(settings.target)
     task = registry.task(settings.task)
     how = exporter.precisions[settings.precision]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from edgedistill.contracts import registry
+from edgedistill.contracts.items import Items
+from edgedistill.data.prepared import PreparedData
 from edgedistill.errors import EdgedistillError
 from edgedistill.exporting.files import read_files
+from edgedistill.measuring.device_model import DeviceModel
+from edgedistill.measuring.latency import Timed, Timing, time_models
 from edgedistill.steps.kinds.measure import Inputs, Settings
 from edgedistill.store.artifacts import Failure
 from edgedistill.store.records.base import FileName, plain
@@ -16,20 +19,12 @@ from edgedistill.store.records.files import Latency, Measured, Measurement
 from edgedistill.store.step import Context
 from edgedistill.system.machine import describe, versions
 
-if TYPE_CHECKING:
-    from edgedistill.contracts.items import Items
-    from edgedistill.measuring.latency import Timing
-
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> Measured:
     """Publish `test/`: answers of every file, and the right ones.
 
     What failed before is left out; what fails here is recorded, and the others go on.
     """
-    from edgedistill.data.prepared import PreparedData
-    from edgedistill.measuring.device_model import DeviceModel
-    from edgedistill.measuring.latency import Timed, time_models
-
     task = registry.task(settings.task.type)
     timeout_seconds = 60 * settings.measure.timeout_minutes
     rows = [row for row in settings.candidates if inputs.verified[row.verify_key].failure is None]

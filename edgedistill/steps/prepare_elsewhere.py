@@ -6,6 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgedistill.contracts import registry
+from edgedistill.contracts.task import Task
+from edgedistill.data import prepared
+from edgedistill.data.prepared import PreparedData
+from edgedistill.data.reading import described, read_rows, refuse_changed
+from edgedistill.data.row_tables import Wanted
 from edgedistill.steps.kinds.prepare_elsewhere import Inputs, Settings
 from edgedistill.store.records.data import TokenisedData
 from edgedistill.store.step import Context
@@ -13,16 +18,9 @@ from edgedistill.store.step import Context
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from edgedistill.contracts.task import Task
-    from edgedistill.data.prepared import PreparedData
-
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> TokenisedData:
     """Publish `NAME/rows` and `NAME/items.safetensors` of every set, in the tokens and labels of the data step."""
-    from edgedistill.data import prepared
-    from edgedistill.data.reading import described, read_rows, refuse_changed
-    from edgedistill.data.row_tables import Wanted
-
     task: Task = registry.task(settings.task)
     data = prepared.PreparedData.of(inputs.data)
     encoder = data.encoder()
@@ -39,8 +37,6 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> T
 def _checked(rows: Dataset, name: str, task: Task, data: PreparedData) -> Dataset:
     """Rows with the labels' names here, None where training doesn't have it."""
     from datasets import Value
-
-    from edgedistill.data import prepared
 
     label = data.columns.get(task.data.columns.labels or "")
     rows = rows if label is None else prepared.named(rows, label, data.facts.renamed_labels)

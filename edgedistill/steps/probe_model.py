@@ -12,23 +12,29 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
+
 from edgedistill.contracts import registry
+from edgedistill.contracts.batch import Batch
+from edgedistill.contracts.distribution import Dense
+from edgedistill.contracts.task import Task
+from edgedistill.data.prepared import PreparedData
 from edgedistill.models.architectures import kind_of, suitable
+from edgedistill.models.loading import load_config, load_model, parameter_count, save_model
 from edgedistill.recipe import references
 from edgedistill.recipe.schema import Schedule
 from edgedistill.steps.kinds.probe_model import Inputs, ProbedModel, Settings
+from edgedistill.steps.train_teacher import untrained
 from edgedistill.store.data_inputs import DataInputs
 from edgedistill.store.records.models import Probe
 from edgedistill.store.step import Context
+from edgedistill.training import probing
+from edgedistill.training.loop import TrainingData
+from edgedistill.training.probing import Subject, check_learning, explained, probe_items
+from edgedistill.training.round_models import untrained_student, with_losses
 
 if TYPE_CHECKING:
-    import torch
     from transformers import PreTrainedModel
-
-    from edgedistill.contracts.batch import Batch
-    from edgedistill.contracts.task import Task
-    from edgedistill.data.prepared import PreparedData
-    from edgedistill.training.probing import Subject
 
 _IMPORTANCE_ITEMS = 8
 _SEED = 0
@@ -41,10 +47,6 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> P
     Raises:
         UserError: the model can't be made, or can't do what the run will ask.
     """
-    from edgedistill.data.prepared import PreparedData
-    from edgedistill.models.loading import parameter_count, save_model
-    from edgedistill.training import probing
-
     task: Task = registry.task(settings.task)
     *before, last = settings.models
     made: dict[str, Path] = {}
@@ -71,13 +73,6 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> P
 
 def _make(each: ProbedModel, settings: Settings, task: Task, data: PreparedData, made: Mapping[str, Path]) -> Subject:
     """The model before any training, and what to do about it."""
-    import torch
-
-    from edgedistill.models.loading import load_config
-    from edgedistill.steps.train_teacher import untrained
-    from edgedistill.training import probing
-    from edgedistill.training.round_models import untrained_student
-
     torch.manual_seed(_SEED)
     student = each.student
     if student is None:
@@ -108,12 +103,6 @@ def _check_losses(
     subject: Subject, settings: Settings, task: Task, data: PreparedData, made: Mapping[str, Path]
 ) -> None:
     """The losses of every stage, and hard labels, which the teacher's fine-tuning and the control learn from."""
-    from edgedistill.contracts.distribution import Dense
-    from edgedistill.models.loading import load_model
-    from edgedistill.training.loop import TrainingData
-    from edgedistill.training.probing import check_learning, explained, probe_items
-    from edgedistill.training.round_models import with_losses
-
     items = probe_items(data, task)
     training = TrainingData.plain([items], task)
     plain = training.fetch(range(len(training.examples)))
@@ -131,8 +120,6 @@ def _check_losses(
 
 
 def _mean_logits(teachers: list[PreTrainedModel], task: Task, batch: Batch) -> torch.Tensor:
-    import torch
-
     assert task.model.logits is not None, "the plan gives losses on logits to tasks that have them"
     with torch.no_grad():
         every = [task.model.logits(task.model.forward(each, batch.inputs), batch.columns) for each in teachers]

@@ -9,26 +9,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
+from edgedistill.arrays import Booleans, Integers
 from edgedistill.contracts import registry
+from edgedistill.contracts.items import Items
 from edgedistill.contracts.layer_maps import layer_pairs
 from edgedistill.contracts.loss import pooled
+from edgedistill.contracts.task import Task
+from edgedistill.data.prepared import PreparedData
+from edgedistill.models.loading import load_model
+from edgedistill.signals.inference import visit_hidden
 from edgedistill.signals.packed_top_k import PackedTopK
+from edgedistill.signals.recorded import create, gather
+from edgedistill.signals.recording import DistributionRecorder, Write, classes_of, publish, record_shards, save_head
 from edgedistill.signals.sizes import distribution_size, refuse_too_large
 from edgedistill.steps.kinds.record_signals import Inputs, Settings
+from edgedistill.store.progress import Progress
 from edgedistill.store.records.base import FileName
 from edgedistill.store.records.models import FORM_OF, Signals, TopKFacts
 from edgedistill.store.step import Context
+from edgedistill.training.loop import make_accelerator
 
 if TYPE_CHECKING:
-    import torch
     from transformers import PreTrainedModel
-
-    from edgedistill.arrays import Booleans, Integers
-    from edgedistill.contracts.items import Items
-    from edgedistill.contracts.task import Task
-    from edgedistill.signals.recording import DistributionRecorder, Write
-    from edgedistill.store.progress import Progress
 
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> Signals:
@@ -38,11 +42,6 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> S
     Raises:
         UserError: it would take more than the recipe allows.
     """
-    from edgedistill.data.prepared import PreparedData
-    from edgedistill.models.loading import load_model
-    from edgedistill.signals.recording import publish, record_shards, save_head
-    from edgedistill.training.loop import make_accelerator
-
     task = registry.task(settings.task)
     items = PreparedData.of(inputs.data).items(settings.split)
     model_folder = inputs.model.path(inputs.model.record.model)
@@ -74,8 +73,6 @@ def _recorder(
     Raises:
         UserError: they would take more than the recipe allows.
     """
-    from edgedistill.signals.recording import DistributionRecorder, classes_of
-
     classes, width = classes_of(model, task, items), model.config.hidden_size
     form, temperatures = FORM_OF[settings.signal], settings.temperatures
     size = distribution_size(form, classes, width, settings.k, settings.bits, len(temperatures))
@@ -98,11 +95,6 @@ class _Show:
 
 
 def _record_embedding(model: PreTrainedModel, task: Task, show: _Show, items: Items, file: Path, which: str) -> None:
-    import torch
-
-    from edgedistill.signals.inference import visit_hidden
-    from edgedistill.signals.recorded import create
-
     shape = (len(items), model.config.hidden_size)
     values = create(file, {"values": shape}, {"values": "F32"})["values"]
 
@@ -115,9 +107,6 @@ def _record_embedding(model: PreTrainedModel, task: Task, show: _Show, items: It
 def _record_hidden(
     layers: Sequence[int], model: PreTrainedModel, task: Task, show: _Show, items: Items, file: Path, which: str
 ) -> None:
-    from edgedistill.signals.inference import visit_hidden
-    from edgedistill.signals.recorded import create, gather
-
     width = model.config.hidden_size
     offsets = np.concatenate([[0], np.cumsum(items.lengths)]).astype(np.int64)
     shapes = {**{str(layer): (int(offsets[-1]), width) for layer in layers}, "offsets": offsets.shape}

@@ -5,27 +5,22 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from edgedistill.contracts import registry
+from edgedistill.contracts.task import Task
+from edgedistill.data.prepared import ITEMS, PreparedData, encode
 from edgedistill.errors import UserError
+from edgedistill.models.loading import load_tokenizer
+from edgedistill.models.tokenizer_files import save_tokenizer
 from edgedistill.steps.kinds.retokenise import Inputs, Settings
 from edgedistill.store.records.data import TokenisedData
 from edgedistill.store.step import Context
 
-if TYPE_CHECKING:
-    from edgedistill.contracts.task import Task
-    from edgedistill.data.prepared import PreparedData
-
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> TokenisedData:
     """Publish what the data step does, in other tokens."""
-    from edgedistill.data.prepared import PreparedData
-    from edgedistill.models.loading import load_tokenizer
-    from edgedistill.models.tokenizer_files import save_tokenizer
-
     source = PreparedData.of(inputs.data)
     make_tokenizer = registry.student(settings.student.init).make_tokenizer
     assert make_tokenizer is not None, "the plan has this step for students with a tokenizer of their own"
@@ -44,8 +39,6 @@ def publish_retokenised(folder: Path, split: str, source: PreparedData, data: Pr
         UserError: in these tokens the task asks a model for other decisions, so that signals and answers of models that
             read the others would be taken for those of something else.
     """
-    from edgedistill.data.prepared import ITEMS, encode
-
     items = encode(source.rows(split), task, data.encoder())
     before, after = (task.data.references(each) for each in (source.items(split), items))
     if not (np.array_equal(before.item, after.item) and np.array_equal(before.example, after.example)):

@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from edgedistill.contracts import registry
 from edgedistill.contracts.answers import Answers
+from edgedistill.contracts.items import Items
+from edgedistill.contracts.judge import Judge
+from edgedistill.data.prepared import PreparedData
 from edgedistill.exporting.files import read_files
+from edgedistill.measuring.device_model import DeviceModel, Opened
+from edgedistill.measuring.judged import BATCHED, Asked, answer_and_judge, fidelity_figures, flips
 from edgedistill.steps.kinds.verify import Inputs, Settings
 from edgedistill.store.records.base import FileName, plain
 from edgedistill.store.records.files import Verified
 from edgedistill.store.step import Context
 
-if TYPE_CHECKING:
-    from edgedistill.contracts.items import Items
-    from edgedistill.contracts.judge import Judge
-    from edgedistill.measuring.device_model import Opened
-
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> Verified:
     """Publish `validation.safetensors` (the file's answers), and the same of padded batches."""
-    from edgedistill.data.prepared import PreparedData
-    from edgedistill.measuring.device_model import DeviceModel
-    from edgedistill.measuring.judged import BATCHED, Asked, answer_and_judge, fidelity_figures, flips
-
     data, files = PreparedData.of(inputs.data), read_files(inputs.file)
     task = registry.task(settings.task.type)
     items, metric, raw = data.items("validation"), settings.task.metric, data.rows("validation")

@@ -9,6 +9,8 @@ from pydantic import Field, model_validator
 from edgedistill.contracts.decoder_layout import DECODERS, decoder_fault
 from edgedistill.contracts.student import Config, PlannedStudent, Student, StudentRequest, StudentSpec
 from edgedistill.contracts.task import AutoClass
+from edgedistill.errors import UserError
+from edgedistill.models.loading import load_config
 from edgedistill.spec import Count, RoundRef
 from edgedistill.students._decoder_fit import fitted
 from edgedistill.students._decoder_shape import DecoderShape, from_nothing, with_shape
@@ -62,7 +64,6 @@ def planned(spec: ScratchSpec, source: PreTrainedConfig, auto_class: AutoClass) 
     Raises:
         UserError: sizes that the architecture can't have.
     """
-    from edgedistill.errors import UserError
     from edgedistill.models.sizes import resized
 
     if (fault := unsuitable(spec, source.to_dict())) is not None:
@@ -96,8 +97,6 @@ def build(request: StudentRequest[ScratchSpec]) -> PreTrainedModel:
     Raises:
         UserError: sizes that the architecture can't have.
     """
-    from edgedistill.models.loading import load_config
-
     spec = request.spec
     config = load_config(request.source, None, request.config_overrides)
     return request.auto_class.from_config(planned(spec, config, request.auto_class).config)

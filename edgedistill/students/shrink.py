@@ -14,6 +14,8 @@ from edgedistill.contracts.decoder_layout import decoder_fault
 from edgedistill.contracts.student import Config, PlannedStudent, Student, StudentRequest, StudentSpec
 from edgedistill.contracts.task import AutoClass
 from edgedistill.errors import UserError
+from edgedistill.models.architectures import fixed_layers
+from edgedistill.models.loading import load_model
 from edgedistill.spec import Count, RoundRef
 from edgedistill.students._copy import evenly
 from edgedistill.students._decoder_cut import cut_decoder
@@ -40,8 +42,6 @@ class ShrinkSpec(StudentSpec):
 
 def unsuitable(spec: ShrinkSpec | None, source: Config) -> str | None:
     """What isn't a decoder of a known family can't be cut so."""
-    from edgedistill.models.architectures import fixed_layers
-
     return decoder_fault(source) or fixed_layers(source)
 
 
@@ -61,8 +61,6 @@ def build(request: StudentRequest[ShrinkSpec]) -> PreTrainedModel:
     Raises:
         UserError: as `planned`; no labels for `choose: loss`.
     """
-    from edgedistill.models.loading import load_model
-
     spec = request.spec
     source = load_model(request.auto_class, request.source, None, request.config_overrides)
     shape = _shape(spec, source.config, request.auto_class)

@@ -9,8 +9,10 @@ from pydantic import Field, model_validator
 
 from edgedistill.contracts.items import Items
 from edgedistill.contracts.student import Config, Student, StudentRequest, StudentSpec
+from edgedistill.models.loading import load_model
 from edgedistill.spec import RoundRef
 from edgedistill.students._tokens import trimmed_tokenizer
+from edgedistill.vocabulary.cutting import cut_to_tokens, uncuttable
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -44,8 +46,6 @@ def make_tokenizer(spec: TrimVocabularySpec, source: Path, train: Items, folder:
 
 def unsuitable(spec: TrimVocabularySpec | None, source: Config) -> str | None:
     """Why a model's tokens can't be cut."""
-    from edgedistill.vocabulary.cutting import uncuttable
-
     return uncuttable(source)
 
 
@@ -55,9 +55,6 @@ def build(request: StudentRequest[TrimVocabularySpec]) -> PreTrainedModel:
     Raises:
         UserError: a model whose tables don't have a row for each token.
     """
-    from edgedistill.models.loading import load_model
-    from edgedistill.vocabulary.cutting import cut_to_tokens
-
     assert request.kept_tokens is not None, "the plan gives every trimmed student its tokenizer"
     source = load_model(request.auto_class, request.source, None, request.config_overrides)
     return cut_to_tokens(source, request.kept_tokens, request.auto_class)

@@ -19,7 +19,9 @@ from edgedistill.arrays import evenly_spaced
 from edgedistill.contracts.items import Items, joined
 from edgedistill.contracts.task import Task
 from edgedistill.errors import EdgedistillError, UserError
+from edgedistill.models.loading import load_model, save_model
 from edgedistill.signals.inference import to_tensors
+from edgedistill.training.trainee import Trainee, Watched, attention_shown
 
 if TYPE_CHECKING:
     import torch
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
 
     from edgedistill.contracts.batch import Batch
     from edgedistill.data.prepared import PreparedData
-    from edgedistill.training.trainee import Trainee
 
 # Of the largest logit. Sums in another order differ by a millionth; padding that is read, by a tenth.
 _TOLERANCE = 1e-3
@@ -171,8 +172,6 @@ def check_saving(subject: Subject, task: Task, items: Items, folder: Path) -> No
     Raises:
         UserError: it can't be written or read, or answers otherwise afterwards.
     """
-    from edgedistill.models.loading import load_model, save_model
-
     chosen = [len(items) - 1]
     before = _answers(subject.model, task, items, chosen)
     try:
@@ -197,8 +196,6 @@ def check_learning(subject: Subject, task: Task, trainee: Trainee, weights: Sequ
     """
     import torch
 
-    from edgedistill.training.trainee import attention_shown
-
     names = [type(term).__name__ for term in trainee.terms]
     with explained(subject, f"cannot be trained with {', '.join(names)}"):
         _check_views(subject, trainee, batch)
@@ -221,8 +218,6 @@ def check_learning(subject: Subject, task: Task, trainee: Trainee, weights: Sequ
 
 def _check_views(subject: Subject, trainee: Trainee, batch: Batch) -> None:
     """Whether student and teacher show what the losses look at, layer by layer."""
-    from edgedistill.training.trainee import Watched, attention_shown
-
     needs = trainee.needs
     if not needs & {"hidden", "embedding", "attention"}:
         return

@@ -10,6 +10,7 @@ from edgedistill.contracts.items import Items
 from edgedistill.contracts.task import Task
 from edgedistill.models.clients import write_note
 from edgedistill.models.loading import parameter_count, save_model
+from edgedistill.models.pruned_model import as_stock
 from edgedistill.models.tokenizer_files import save_tokenizer
 from edgedistill.signals.inference import predict
 from edgedistill.store.records.models import EpochRecord, TrainedModel
@@ -30,8 +31,6 @@ def save_trained(
     model: PreTrainedModel, data: PreparedData, history: Sequence[EpochRecord], folder: Path
 ) -> TrainedModel:
     """Publish `model/`, with the tokenizer of the data that it was trained on."""
-    from edgedistill.models.pruned_model import as_stock
-
     made = TrainedModel(
         parameters=parameter_count(model),
         train_seconds=round(sum(each.seconds for each in history), 3),

@@ -12,13 +12,16 @@ from edgedistill.contracts import registry
 from edgedistill.contracts.student import StudentRequest
 from edgedistill.contracts.task import Task
 from edgedistill.errors import UserError
+from edgedistill.models.loading import know_padding, load_config, load_model, load_tokenizer
+from edgedistill.models.sizes import described, shape_of
+from edgedistill.training.loop import TrainingData
+from edgedistill.training.trainee import LiveTeacher, Masking, Trainee
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from edgedistill.data.prepared import PreparedData
     from edgedistill.recipe.schema import LossSpec, StudentSpec
-    from edgedistill.training.trainee import Masking, Trainee
 
 _PROBE_BATCH = 32
 
@@ -34,9 +37,6 @@ def untrained_student(
     Raises:
         UserError: the initialisation's own.
     """
-    from edgedistill.models.loading import know_padding
-    from edgedistill.training.loop import TrainingData
-
     items, tokenizer = data.items("train"), data.load_tokenizer()
     training, loss = TrainingData.plain([items], task), task.model.loss
     chosen = np.random.default_rng(seed).permutation(len(training.examples))[:probe_items]
@@ -72,10 +72,6 @@ def with_losses(
     Raises:
         UserError: a term that these models can't be given, or masked tokens without a token for them.
     """
-    from edgedistill.models.loading import load_config, load_model
-    from edgedistill.models.sizes import described, shape_of
-    from edgedistill.training.trainee import LiveTeacher, Trainee
-
     needs = registry.needs(losses)
     shown = needs & live
     teacher = (
@@ -91,9 +87,6 @@ def with_losses(
 
 
 def _masking(data: PreparedData, vocabulary: int) -> Masking:
-    from edgedistill.models.loading import load_tokenizer
-    from edgedistill.training.trainee import Masking
-
     tokenizer = load_tokenizer(data.tokenizer)
     if tokenizer.mask_token_id is None:
         raise UserError("masked_lm hides tokens behind a mask token, and the teacher's tokenizer has none")

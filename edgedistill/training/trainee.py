@@ -13,6 +13,7 @@ from torch import nn
 from edgedistill.contracts.batch import Batch
 from edgedistill.contracts.distribution import Dense, HiddenAndHead, full
 from edgedistill.contracts.loss import LossInputs, MaskedView, Relations, pooled
+from edgedistill.contracts.model_layers import layer_list
 from edgedistill.contracts.model_layout import layout_of
 from edgedistill.contracts.task import Task
 from edgedistill.contracts.tensors import Tensors
@@ -85,8 +86,6 @@ def watched_relations(model: PreTrainedModel) -> Iterator[list[Relations]]:
     Raises:
         UserError: an architecture whose projections aren't known.
     """
-    from edgedistill.contracts.model_layers import layer_list
-
     layout = layout_of(model.config.model_type, "minilm_relations")
     found: list[Relations] = []
     parts: list[torch.Tensor] = []
