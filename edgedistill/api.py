@@ -39,7 +39,7 @@ from edgedistill.runs.evaluated import EvaluatedRun, without_files
 from edgedistill.store import artifacts, run_folder
 from edgedistill.store.artifacts import Published
 from edgedistill.store.listing import remember, store_of
-from edgedistill.store.progress import Progress
+from edgedistill.store.progress import OnEvent, Progress
 from edgedistill.store.records.base import RECORD
 from edgedistill.store.store import Store
 
@@ -116,6 +116,7 @@ def evaluate(
     out: str | Path | None = None,
     store: str | Path | None = None,
     stream: TextIO | None = sys.stderr,
+    on_event: OnEvent | None = None,
 ) -> EvaluatedRun:
     """Train and evaluate the models of a recipe, without files for devices. A later `run` in the same folder goes on.
 
@@ -126,6 +127,8 @@ def evaluate(
         store: where artifacts are kept, shared by any number of runs at once; unless given, where the run folder's last
             run kept them, at first `artifacts` in it.
         stream: where progress is written; None for silence.
+        on_event: told of every event as it happens, as `events.jsonl` has it: its kind (`started`, `epoch`, `finished`)
+            and what is known of it. Training waits until it returns.
 
     Raises:
         UserError: the recipe, its data or models are wrong, or the folder cannot be written or is in use.
@@ -136,7 +139,7 @@ def evaluate(
     folder = _run_folder(loaded, out)
     whole = make_plan(loaded, fingerprints.look_up(loaded, download=True), loading_torch=True)
     with run_folder.opened(folder):  # not tidied: recipes that share it each have checkpoints of their own
-        progress = Progress(folder / run_folder.EVENTS, stream)
+        progress = Progress(folder / run_folder.EVENTS, stream, on_event)
         done = execute(without_files(whole), folder, progress, store=_store(folder, store))
         return EvaluatedRun(folder, loaded, whole.made(done))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgedistill.contracts import registry
 from edgedistill.contracts.answers import Answers, References
@@ -16,6 +17,9 @@ from edgedistill.recipe.schema import Recipe
 from edgedistill.signals.inference import predict
 from edgedistill.steps.kinds import evaluate, probe_model
 from edgedistill.store.records.models import TrainedModel
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 
 def without_files(plan: Plan) -> Plan:
@@ -61,9 +65,18 @@ class EvaluatedRun:
         asked = (self.outputs.tested if split == "test" else self.outputs.evaluated)[model]
         return Answers.open(asked.path(asked.record.answers))
 
+    def rows(self, split: str = "test") -> Dataset:
+        """The examples of a split as they were read: `train`, `validation` or `test`."""
+        return self._data(split).rows(split)
+
+    @property
+    def labels(self) -> list[str]:
+        """Names of the classes in the order of their ids; none for a task without classes."""
+        return self._data().labels
+
     def references(self, split: str = "test") -> References:
         """The right answers of a split."""
-        items = PreparedData.of(self.outputs.data["teacher"].reading(split)).items(split)
+        items = self._data(split).items(split)
         return registry.task(self.recipe.task.type).data.references(items)
 
     def answers(self, model: str, rows: Sequence[Mapping[str, str]]) -> Answers:
@@ -81,3 +94,8 @@ class EvaluatedRun:
         table = Dataset.from_list([dict(row) for row in rows])
         items = encode(table, task, Encoder(columns, tokenizer, {}, self.recipe.data.max_length))
         return predict(load_model(task.model.auto_class(), folder, None, head_required=True), task, items)
+
+    def _data(self, split: str = "train") -> PreparedData:
+        """The recipe's data, with one of its splits."""
+        further = () if split == "train" else (split,)
+        return PreparedData.of(self.outputs.data["teacher"].reading(*further))
