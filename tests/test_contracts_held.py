@@ -143,7 +143,7 @@ def test_no_plugin_is_asked_for_what_it_may_not_have():
 def test_plugins_import_contracts_at_their_top_and_little_else_of_ours():
     """So that reading what a plug-in is loads nothing. What those of one group share, they may share.
 
-    Runtimes may import whatever needs numpy only (tests/test_environments.py).
+    Runtimes may import whatever needs numpy only (tests/isolation/test_environments.py).
     """
     found = []
     for file, tree in trees(inside=True):

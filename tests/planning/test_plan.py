@@ -238,7 +238,7 @@ def test_every_recipe_key_is_in_the_list_above(recipe_tree):
     elsewhere = {
         "measure.runtimes",
         "task.type",
-    }  # tests/test_candidates.py, tests/test_toy_tasks.py, above
+    }  # tests/exporting/test_candidates.py, tests/test_toy_tasks.py, above
     elsewhere |= {"measure.emulation.cpu", "measure.emulation.items"}  # tests/steps/test_emulate.py
     assert missing <= elsewhere
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from test_select import ACCURACY, figures, select
+from evaluation.test_selection import ACCURACY, figures, select
 
 from edgedistill.evaluation.selection import choose
 

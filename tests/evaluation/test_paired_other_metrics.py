@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from test_statistics import ACCURACY, F1, f1, f1_rows, right
+from evaluation.test_statistics import ACCURACY, F1, f1, f1_rows, right
 
 from edgedistill.evaluation.statistics import compare, drop_exceeds
 from edgedistill.evaluation.stop import judge

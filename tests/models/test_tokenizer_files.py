@@ -22,7 +22,7 @@ from edgedistill.store.step import Context
 
 TEXTS = [row["text"] for row in quickstart_rows("train")[:60]]
 LONG = " ".join(TEXTS[:30])
-MINILM = Path(__file__).parents[2] / "shared" / "models" / "all-MiniLM-L6-v2"
+MINILM = Path(__file__).parents[3] / "shared" / "models" / "all-MiniLM-L6-v2"
 LIMIT = 12
 
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
-from test_statistics import ACCURACY, turned
+from evaluation.test_statistics import ACCURACY, turned
 
 from edgedistill.evaluation.advice import RoundFigures, remedies
 

@@ -10,8 +10,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from test_training import SILENT, TASK, data, request, student, tokens
 from torch.optim.optimizer import register_optimizer_step_pre_hook
+from training.test_train_stage import SILENT, TASK, data, request, student, tokens
 
 from edgedistill.contracts.distribution import Dense
 from edgedistill.recipe.schema import Compute, Schedule

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from test_statistics import ACCURACY, right
+from evaluation.test_statistics import ACCURACY, right
 
 from edgedistill.contracts.metric import Metric
 from edgedistill.evaluation.stop import FileFigures, judge
