@@ -431,10 +431,11 @@ def _store(folder: Path, given: str | Path | None) -> Store:
 
 def _difference(run: Path, own: Results, first_run: Path, first: Results) -> Paired | None:
     """Paired gain of one chosen candidate over another, when both answered the same examples."""
-    same_test = (own.data.test_sha256, own.metric) == (first.data.test_sha256, first.metric)
-    if own.chosen is None or first.chosen is None or not same_test:
+    same_test = own.data.test_sha256 == first.data.test_sha256 and own.metric == first.metric
+    if own.chosen is None or first.chosen is None or not same_test or own.data.options != first.data.options:
         return None
-    metric = registry.task(own.data.task).judge.metrics[own.metric]
+    spec = registry.task_as(own.data.task, own.metric, own.data.options)
+    metric = registry.task(spec.type).judge(spec).metrics[own.metric]
     given, examples = [], []
     for folder, results in ((run, own), (first_run, first)):
         row = results.candidate(str(results.chosen))

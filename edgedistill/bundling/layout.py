@@ -86,7 +86,7 @@ def open_bundle(folder: Path) -> Bundle:
     _check_device_files(folder, facts, listed)
     labels = _labels(folder, facts)
     task = registry.task(facts.task)
-    judge: Judge = task.judge
+    judge = judge_of(facts)
     _check_components(folder, facts, importlib.import_module(task.device).DRIVER)
     if pad is not None:
         golden = lift_golden(read_object(folder / GOLDEN), facts, labels, pad, str(folder / GOLDEN))
@@ -104,6 +104,15 @@ def open_bundle(folder: Path) -> Bundle:
             "not list it; take it away"
         )
     return Bundle(folder, facts, golden, labels, unlisted)
+
+
+def judge_of(facts: Facts) -> Judge:
+    """Who says whether its answers are right: the task with the recipe's options.
+
+    Raises:
+        UserError: a task that isn't installed, or one with other options.
+    """
+    return registry.task(facts.task).judge(registry.task_as(facts.task, facts.metric, facts.options))
 
 
 def _check_components(folder: Path, facts: Facts, driver: Driver) -> None:

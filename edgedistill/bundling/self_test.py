@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgedistill.bundling.golden import Golden, first_wrong
-from edgedistill.bundling.layout import TOKENIZER, Bundle, describe_unlisted, open_bundle
+from edgedistill.bundling.layout import TOKENIZER, Bundle, describe_unlisted, judge_of, open_bundle
 from edgedistill.bundling.measurement import MEASUREMENT_SCHEMA, DeviceMeasurement, GoldenResult
 from edgedistill.contracts import registry
 from edgedistill.errors import UserError
@@ -105,7 +105,7 @@ def examine(folder: Path, asked: Asked, progress: Progress) -> DeviceMeasurement
 
 def judge(answered: Answers, bundle: Bundle) -> GoldenResult:
     """Every golden input's token ids and answers against the expected ones."""
-    golden, own = bundle.golden, registry.task(bundle.facts.task).judge
+    golden, own = bundle.golden, judge_of(bundle.facts)
     wrong: list[str] = []
     tokens, other = _tokens(golden, bundle)
     worst: float | None = 0.0

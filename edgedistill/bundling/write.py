@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from edgedistill.contracts.driver import Port
     from edgedistill.contracts.task import Task
+    from edgedistill.contracts.task_spec import TaskSpec
     from edgedistill.data.prepared import PreparedData
     from edgedistill.store.handle import Artifact
     from edgedistill.store.provenance import Provenance
@@ -51,7 +52,7 @@ class Material:
     """What one bundle is made of: artifacts of a run, and what is known of licences."""
 
     candidate: str
-    task: str
+    task: TaskSpec
     report: Artifact[Reported]
     data: PreparedData
     """In the tokens of the candidate's model."""
@@ -71,9 +72,9 @@ def write_bundle(material: Material, folder: Path, scratch: Path) -> None:
     """
     results = load_results(material.report.path(material.report.record.results))
     row = results.candidate(material.candidate)
-    task: Task = registry.task(material.task)
+    task: Task = registry.task(material.task.type)
     data, files = material.data, read_files(material.file)
-    ports = _ports(DeviceModel(files.opened, row.runtime, material.task), scratch)
+    ports = _ports(DeviceModel(files.opened, row.runtime, material.task.type), scratch)
     for name in files.published:
         artifacts.copy(material.file.path(name), folder / row.target / name)
     _copy_description(material.model.path(material.model.record.model), folder)
@@ -102,7 +103,7 @@ def write_bundle(material: Material, folder: Path, scratch: Path) -> None:
     known = CardFacts(
         results=results,
         row=row,
-        task=material.task,
+        task=material.task.type,
         labels=data.labels,
         columns=task.data.columns.required,
         max_length=data.max_length if task.data.tokens else None,
@@ -138,7 +139,7 @@ def _golden(material: Material, row: CandidateResult, data: PreparedData, task: 
     anew = np.zeros(len(items), np.int64)
     anew[chosen] = np.arange(len(chosen))
     answers = replace(answered, item=anew[answered.item])
-    said = task.judge.texts(answers, data.labels)
+    said = task.judge(material.task).texts(answers, data.labels)
     texts = []
     for number, item in enumerate(chosen):
         columns = raw[int(items.example[item])]
@@ -188,7 +189,8 @@ def _facts(results: Results, row: CandidateResult, material: Material) -> dict[s
         "recipe": results.recipe,
         "candidate": row.id,
         "chosen": results.chosen == row.id,
-        "task": material.task,
+        "task": material.task.type,
+        **({"options": options} if (options := material.task.options) else {}),
         "metric": results.metric,
         **{name: getattr(row, name) for name in ("model", "target", "precision", "runtime", "threads", "batch")},
         "measured": row.model_dump(mode="json", include=measured),

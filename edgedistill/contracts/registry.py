@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import functools
 import importlib
+import json
 import pkgutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
@@ -95,6 +96,25 @@ def task_spec(name: str) -> type[TaskSpec]:
     from edgedistill.contracts.task_spec import plain
 
     return task(name).spec or plain(name)
+
+
+def task_as(name: str, metric: str, options: Mapping[str, object]) -> TaskSpec:
+    """What a recipe said of a task, from what a bundle or results tell of it.
+
+    Args:
+        options: as `TaskSpec.options` gave them; none for a task as it is without any.
+
+    Raises:
+        UserError: options that the task doesn't have here, or lacks.
+    """
+    from pydantic import ValidationError
+
+    try:
+        return task_spec(name).model_validate_json(json.dumps({"type": name, "metric": metric, **options}))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise UserError(f"task '{name}': options: {where}: {first['msg']}") from error
 
 
 def specs(group: Literal["tasks", "losses", "students"]) -> dict[str, type[Spec]]:

@@ -85,6 +85,8 @@ class Encoder:
     tokenizer: PreTrainedTokenizerBase | None
     label_ids: Mapping[str, int]
     max_length: int
+    spec: TaskSpec
+    """The task's own part of the recipe, with its options; of its metrics nothing is known here."""
 
 
 @dataclass(frozen=True)
@@ -183,7 +185,9 @@ class Task(Versioned):
         name: what the recipe calls it.
         version: raised whenever it encodes, answers or scores otherwise; part of the key of every step that does.
         device: module whose `DRIVER` is its device half; it imports numpy only.
-        spec: its options in a recipe, told apart by `type`; None: none but its metrics.
+        judge: (the recipe's part about it) -> its judge, whose metrics may depend on its options.
+        spec: its options in a recipe, told apart by `type`; None: none but its metrics. `judge` and `TaskData.encode`
+            are told of them; nothing else may depend on them.
         snippets: package with the templates of a bundle's examples (`run.py.jinja`, `run.mjs.jinja`, `run.cpp.jinja`),
             which show a person the way from an example to an answer; None: one that asks through edgedistill.
     """
@@ -191,7 +195,7 @@ class Task(Versioned):
     name: str
     data: TaskData
     model: TaskModel
-    judge: Judge
+    judge: Callable[[TaskSpec], Judge]
     device: str
     spec: type[TaskSpec] | None = None
     snippets: str | None = None
@@ -208,6 +212,8 @@ class Task(Versioned):
         together = (self.model.states, self.model.head, self.model.right)
         if any(together) and not all(together):
             return "it has one of states, head and right, expected all three or none"
+        if not callable(self.judge):
+            return "its judge is no function of its spec"
         fault = super().fault(name)
         if fault is not None or self.spec is None:
             return fault

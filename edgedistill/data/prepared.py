@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PreTrainedTokenizerBase
 
+    from edgedistill.contracts.task_spec import TaskSpec
     from edgedistill.store.data_inputs import DataInputs
 
 ITEMS = "items.safetensors"
@@ -240,10 +241,14 @@ class PreparedData:
         """What the model takes, and what it is judged by."""
         return Items.open(self.place(split) / ITEMS)
 
-    def encoder(self) -> Encoder:
-        """What further rows are encoded with."""
+    def encoder(self, spec: TaskSpec) -> Encoder:
+        """What further rows are encoded with.
+
+        Args:
+            spec: the recipe's part about the task.
+        """
         label_ids = {label: number for number, label in enumerate(self.labels)}
-        return Encoder(self.columns, self.load_tokenizer(), label_ids, self.max_length)
+        return Encoder(self.columns, self.load_tokenizer(), label_ids, self.max_length, spec)
 
     def split_facts(self, split: str) -> SplitFacts:
         """What was found in a split."""

@@ -323,6 +323,8 @@ class DataResult(_Part):
     """What the run learned from and was judged on."""
 
     task: str
+    options: dict[str, JsonValue] = {}
+    """The task's own, as the recipe gave them."""
     examples: dict[str, int] = {}
     """By split."""
     duplicate_counts: dict[str, int] = {}

@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from edgedistill.contracts.judge import Judge
     from edgedistill.contracts.runtime import Runtime
     from edgedistill.contracts.task import Task
+    from edgedistill.contracts.task_spec import TaskSpec
 
 _CLIENT_TEXTS = 300
 _LOOKED_AT = 32
@@ -66,6 +68,11 @@ class LoneFile:
     max_length: int
     min_seconds: float
     emulation: EmulationSpec
+
+    @cached_property
+    def spec(self) -> TaskSpec:
+        """The task as it is where a recipe gives it no options."""
+        return registry.task_as(self.task, self.metric, {})
 
 
 @dataclass(frozen=True)
@@ -106,6 +113,7 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
     """
     _refuse_request(request, progress)
     task, runtime = registry.task(request.task), registry.runtime(request.runtime)
+    own = task.judge(request.spec)
     slow = emulated(request.runtime)
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
@@ -125,7 +133,7 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
         try:
             with model.opened(scratch) as opened:
                 answers = opened.answers(items, chosen)
-                _refuse_answers(request, task.judge, answers, given.labels)
+                _refuse_answers(request, own, answers, given.labels)
                 if slow:
                     cost = opened.cost(items, request.batch, None)
         except EdgedistillError as error:
@@ -133,8 +141,8 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
         if with_client:
             client = _client(request, runtime, given, items, answers)
         if given.labelled:
-            metrics = dict.fromkeys((request.metric, *task.judge.metrics))  # no recipe says which of them to leave out
-            figures = Judging(task.judge, tuple(metrics)).figures(answers, task.data.references(items), "data")
+            metrics = dict.fromkeys((request.metric, *own.metrics))  # no recipe says which of them to leave out
+            figures = Judging(own, tuple(metrics)).figures(answers, task.data.references(items), "data")
         if not slow:
             inputs = scratch / "inputs.safetensors"
             items.save(inputs)
@@ -191,8 +199,9 @@ def _refuse_request(request: LoneFile, progress: Progress) -> None:
     task, runtime = registry.task(request.task), registry.runtime(request.runtime)
     if not task.data.tokens:
         raise UserError(f"measure: a lone file of '{request.task}' cannot be measured yet, only files of text tasks")
-    if request.metric not in task.judge.metrics:
-        known = ", ".join(sorted(task.judge.metrics))
+    metrics = task.judge(request.spec).metrics
+    if request.metric not in metrics:
+        known = ", ".join(sorted(metrics))
         raise UserError(f"measure: metric '{request.metric}' is unknown for {request.task}; expected one of {known}")
     if request.file.suffix not in runtime.suffixes:
         raise UserError(
@@ -226,7 +235,7 @@ def _read(request: LoneFile, task: Task, scratch: Path, progress: Progress) -> _
     check_rows(rows, task, columns, str(request.data), labelled=labelled, known=labels)
     model = outline(task.model.auto_class(), config)
     longest = min(request.max_length, tokenizer.model_max_length, longest_input(model))
-    encoder = Encoder(columns, tokenizer, {name: number for number, name in enumerate(labels)}, longest)
+    encoder = Encoder(columns, tokenizer, {name: number for number, name in enumerate(labels)}, longest, request.spec)
     items = encode(rows, task, encoder)
     for warning in check_split(items, tokenizer, None, f"measure: '{request.data}'")[1]:
         progress.say(f"warning: {warning}")

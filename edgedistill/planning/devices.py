@@ -58,7 +58,7 @@ def _plan_elsewhere(draft: Draft, data: DataInputs) -> Artifact[TokenisedData]:
     """The out-of-distribution sets in the tokens of a data step; once for all models that read those."""
     sets = draft.recipe.evaluate.ood
     settings = prepare_elsewhere.Settings(
-        task=draft.recipe.task.type,
+        task=draft.unjudged_task,
         ood={name: pinned(source) for name, source in sets.items()},
         content={name: draft.sources.fingerprints[source] for name, source in sets.items()},
     )
@@ -185,7 +185,7 @@ def plan_closing(draft: Draft, every: Sequence[Candidate]) -> Outputs:
         "bundle",
         bundle.KIND,
         bundle.Settings(
-            task=recipe.task.type,
+            task=draft.task,
             candidates=rows,
             provenance=draft.sources.provenance,
             length=None if recipe.measure.lengths == "as_is" else recipe.measure.lengths,

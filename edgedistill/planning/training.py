@@ -59,9 +59,9 @@ def plan_teacher(draft: Draft) -> None:
 
 def _plan_data(draft: Draft, name: str, data: DataSpec, tokens: Artifact[TokenisedData] | None = None) -> DataInputs:
     """Read a data set; `tokens` is the data step whose tokenizer is taken instead of the teacher's."""
-    recipe, teacher = draft.recipe, draft.recipe.teacher
+    teacher = draft.recipe.teacher
     settings = prepare_data.Settings(
-        task=recipe.task.type,
+        task=draft.unjudged_task,
         train=pinned(data.train),
         columns=data.columns,
         labels=data.labels,
@@ -80,7 +80,7 @@ def _plan_data(draft: Draft, name: str, data: DataSpec, tokens: Artifact[Tokenis
         if split == "train":
             continue
         further = prepare_split.Settings(
-            task=recipe.task.type,
+            task=draft.unjudged_task,
             source=pinned(source),
             split=split,
             content=draft.sources.fingerprints[source],
@@ -152,7 +152,7 @@ def _plan_tokens(draft: Draft, each: Round) -> DataInputs:
         return draft.data["teacher" if owner is None else owner]
     source = source_of(each.student)
     assert source is not None, "a student with a tokenizer of its own makes it from its source's"
-    task, origin, name = draft.recipe.task.type, draft.data[source], f"data-{each.id}"
+    task, origin, name = draft.unjudged_task, draft.data[source], f"data-{each.id}"
     settings = retokenise.Settings(task=task, student=each.student)
     summary = f"tokenizer of {each.id}: {each.student.init} of {source}'s"
     base = draft.steps.add(name, retokenise.KIND, settings, retokenise.Inputs(origin.reading()), summary)
@@ -172,7 +172,7 @@ def _plan_views(draft: Draft, each: Round, stage: Stage, model: str) -> Artifact
     assert stage.augment is not None
     first, tokens = draft.data["teacher" if each.data is None else each.id], draft.data[model].base
     settings = augment_text.Settings(
-        task=draft.recipe.task.type, augment=stage.augment, splits=stage.data, seed=draft.recipe.seed
+        task=draft.unjudged_task, augment=stage.augment, splits=stage.data, seed=draft.recipe.seed
     )
     name = f"views-{each.id}-{stage.name}" + ("" if tokens.step == first.base.step else f"-{tokens.step}")
     summary = f"{stage.augment.copies} further views of {' and '.join(stage.data)}"

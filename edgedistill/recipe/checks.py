@@ -14,11 +14,15 @@ from edgedistill.recipe.schema import Recipe, Stage, TeacherChoice, flat, own_to
 def problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
     """What each key allows but the whole recipe doesn't: (dotted path, sentence)."""
     yield from _names(recipe)
+    if not recipe.task.metrics:
+        yield "task", "expected 'metric: NAME', or 'metrics: [NAME, ...]' with the primary one first"
+        return
     task = registry.task(recipe.task.type)
-    unknown = [(i, metric) for i, metric in enumerate(recipe.task.metrics) if metric not in task.judge.metrics]
+    metrics = task.judge(recipe.task).metrics
+    unknown = [(i, metric) for i, metric in enumerate(recipe.task.metrics) if metric not in metrics]
     for i, metric in unknown:
         where = "task.metric" if len(recipe.task.metrics) == 1 else f"task.metrics.{i}"
-        yield where, _unknown(metric, sorted(task.judge.metrics))
+        yield where, _unknown(metric, sorted(metrics))
     known = list(task.data.columns.known)
     for column in recipe.data.columns:
         if column not in known:
@@ -160,7 +164,7 @@ def _stage_problems(recipe: Recipe, index: int, earlier: list[str]) -> Iterator[
                         f"'{loss.kind}' compares token by token, but '{teacher}' and '{each.id}' have different "
                         "tokenizers; expected a loss on logits or embeddings",
                     )
-        yield from _error_problems(stage, task.judge, where, earlier)
+        yield from _error_problems(stage, task.judge(recipe.task), where, earlier)
 
 
 def _error_problems(stage: Stage, judge: Judge, where: str, earlier: list[str]) -> Iterator[tuple[str, str]]:

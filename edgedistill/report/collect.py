@@ -54,6 +54,7 @@ def collect(files: RunFiles) -> Results:
         errors={each.id: error_texts(each, changes[each.id], files) for each in settings.rounds if each.id in changes},
         data=DataResult(
             task=settings.task.type,
+            options=settings.task.options,
             examples={split: facts.rows for split, facts in files.split_facts.items()},
             duplicate_counts=repeated,
             labels=len(files.questions("test").labels),

@@ -48,7 +48,7 @@ class RunFiles:
 
     def __init__(self, settings: Settings, inputs: Inputs) -> None:
         self.settings, self._inputs = settings, inputs
-        self.judge = registry.task(settings.task.type).judge
+        self.judge = registry.task(settings.task.type).judge(settings.task)
         self._questions: dict[tuple[str | None, str], Questions] = {}
 
     def questions(self, split: str, round_id: str | None = None) -> Questions:

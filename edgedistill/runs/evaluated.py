@@ -92,7 +92,7 @@ class EvaluatedRun:
         tokenizer = load_tokenizer(folder)
         columns = task.data.columns.read({key: key for key in task.data.columns.known if key in rows[0]})
         table = Dataset.from_list([dict(row) for row in rows])
-        items = encode(table, task, Encoder(columns, tokenizer, {}, self.recipe.data.max_length))
+        items = encode(table, task, Encoder(columns, tokenizer, {}, self.recipe.data.max_length, self.recipe.task))
         return predict(load_model(task.model.auto_class(), folder, None, head_required=True), task, items)
 
     def _data(self, split: str = "train") -> PreparedData:

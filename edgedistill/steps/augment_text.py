@@ -27,10 +27,10 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> T
     """Publish what the data step does, for the views of these splits only."""
     # The views are made in the words and with the mask token of the first tokenizer, so that all models see the same.
     first, own = PreparedData.of(inputs.data), PreparedData.of(DataInputs(inputs.tokens))
-    task: Task = registry.task(settings.task)
+    task: Task = registry.task(settings.task.type)
     tokenizer = load_tokenizer(own.tokenizer)
     mask_token = str(load_tokenizer(first.tokenizer).mask_token)
-    encoder = own.encoder()
+    encoder = own.encoder(settings.task)
     replace = Replacer(settings.augment) if settings.augment.replace else None
     for split in settings.splits:
         rows = first.rows(split)

@@ -12,7 +12,7 @@ from edgedistill.store.step import Context
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> Chosen:
     """Publish nothing but the record."""
-    metric = registry.task(settings.task.type).judge.metrics[settings.task.metric]
+    metric = registry.task(settings.task.type).judge(settings.task).metrics[settings.task.metric]
     teacher = inputs.teacher.record.value
     figures = []
     for row in settings.candidates:

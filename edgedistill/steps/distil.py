@@ -14,6 +14,7 @@ from edgedistill.arrays import Floats
 from edgedistill.contracts import registry
 from edgedistill.contracts.answers import Answers, References
 from edgedistill.contracts.items import Items
+from edgedistill.contracts.judge import Judge
 from edgedistill.contracts.task import Task
 from edgedistill.data.prepared import PreparedData
 from edgedistill.recipe.schema import ErrorWeights, Place, Stage
@@ -45,7 +46,8 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> T
     task = registry.task(settings.task.type)
     torch.manual_seed(derive(settings.seed, settings.round.id, "weights"))
     student = _student(settings, inputs, data)
-    judged = judge(task, settings.task.metric, data.items("validation"))
+    metric = task.judge(settings.task).metrics[settings.task.metric]
+    judged = judge(task, metric, data.items("validation"))
     history: list[EpochRecord] = []
     for stage in settings.round.stages:
         training = _stage_data(stage, settings, inputs, data)
@@ -61,7 +63,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> T
             seed=derive(settings.seed, settings.round.id, stage.name),
             compute=settings.compute,
             judge=judged,
-            metric=task.judge.metrics[settings.task.metric],
+            metric=metric,
             steps_an_epoch=steps,
             keep="best" if _trains_answers(stage, task) else "last",
         )
@@ -102,6 +104,7 @@ def _folder(artifact: Artifact[TrainedModel]) -> Path:
 def _stage_data(stage: Stage, settings: Settings, inputs: Inputs, data: PreparedData) -> TrainingData:
     """The stage's items with the recorded signals of this round's teachers, and with how much each example counts."""
     task = registry.task(settings.task.type)
+    own = task.judge(settings.task)
     places = stage.places()
     plain = TrainingData.plain([_items(place, inputs, data) for place in places], task)
     needs = registry.needs(stage.losses)
@@ -116,8 +119,8 @@ def _stage_data(stage: Stage, settings: Settings, inputs: Inputs, data: Prepared
         hidden.append(load_hidden(files) if files else None)
         files = _recorded(SignalId("embedding", one, place), inputs) if "embedding" in needs else ()
         embeddings.append(Shards.of(files) if files else None)
-        weights.append(_weights(stage.errors, place, task, references, logits, inputs) if stage.errors else None)
-        trust.append(_trust(stage.teacher_errors, task, references, logits))
+        weights.append(_weights(stage.errors, place, task, own, references, logits, inputs) if stage.errors else None)
+        trust.append(_trust(stage.teacher_errors, task, own, references, logits))
     return replace(
         plain,
         soft_targets=tuple(distributions),
@@ -161,28 +164,34 @@ def _items(place: Place, inputs: Inputs, data: PreparedData) -> Items:
 
 
 def _weights(
-    errors: ErrorWeights, place: Place, task: Task, references: References, teacher: LogitSignal | None, inputs: Inputs
+    errors: ErrorWeights,
+    place: Place,
+    task: Task,
+    own: Judge,
+    references: References,
+    teacher: LogitSignal | None,
+    inputs: Inputs,
 ) -> Floats:
     """How much each example counts, by what the predecessor makes of it."""
-    assert task.judge.error_weights is not None, "the recipe checks that the task knows errors"
+    assert own.error_weights is not None, "the recipe checks that the task knows errors"
     recorded = _recorded(SignalId("logits", errors.of, place), inputs)
     assert recorded, "the plan records what a stage corrects"
     predecessor = _answers(task, Shards.of(recorded).every(), references)  # type: ignore[arg-type]
     targets = references
     if errors.against == "teacher":
         assert teacher is not None, "the recipe checks that such a stage has a loss on logits"
-        assert task.judge.as_references is not None, "and that the task can take answers as right"
-        targets = task.judge.as_references(_answers(task, teacher.all_rows(), references))
-    raw = task.judge.error_weights(predecessor, targets, errors.kind, errors.strength)
+        assert own.as_references is not None, "and that the task can take answers as right"
+        targets = own.as_references(_answers(task, teacher.all_rows(), references))
+    raw = own.error_weights(predecessor, targets, errors.kind, errors.strength)
     return example_weights(raw, targets, int(references.example.max(initial=-1)) + 1)
 
 
-def _trust(weight: float, task: Task, references: References, teacher: LogitSignal | None) -> Floats | None:
+def _trust(weight: float, task: Task, own: Judge, references: References, teacher: LogitSignal | None) -> Floats | None:
     """How far the teacher is trusted on each decision."""
     if weight == 1.0 or teacher is None:
         return None
-    assert task.judge.right is not None, "the recipe checks that the task knows errors"
-    right = task.judge.right(_answers(task, teacher.all_rows(), references), references)
+    assert own.right is not None, "the recipe checks that the task knows errors"
+    right = own.right(_answers(task, teacher.all_rows(), references), references)
     return teacher_trust(right, references, weight)
 
 

@@ -29,7 +29,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> E
     model = DeviceModel(files.opened, settings.runtime, settings.task.type, 60 * settings.timeout_minutes, cpu)
     # One process for all: an emulated one takes long to start.
     with model.opened(context.scratch) as opened:
-        found = answer_and_judge(opened, task.judge, Asked(validation, some, expected=expected))
+        found = answer_and_judge(opened, task.judge(settings.task), Asked(validation, some, expected=expected))
         found.answers.save(folder / names[0])
         opened.answers(test, some_of_test).save(folder / names[1])
         cost = opened.cost(test.take(some_of_test), 1, settings.length)

@@ -26,7 +26,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> E
     answers = predict(model, task, items, progress=context.progress, label=settings.split)
     made = Evaluation(
         split=settings.split,
-        value=task.judge.metrics[settings.task.metric].score(answers, task.data.references(items)),
+        value=task.judge(settings.task).metrics[settings.task.metric].score(answers, task.data.references(items)),
         answers=FileName(f"{settings.split}.safetensors"),
         ood={name: FileName(f"ood-{name}.safetensors") for name in settings.ood},
         probe=FileName("probe.safetensors") if task.model.probe and settings.split == "validation" else None,

@@ -16,7 +16,7 @@ from edgedistill.store.step import Context
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> Judged:
     """Publish nothing but the record."""
     task = registry.task(settings.task.type)
-    metric = task.judge.metrics[settings.task.metric]
+    metric = task.judge(settings.task).metrics[settings.task.metric]
     references = task.data.references(PreparedData.of(inputs.data).items("validation"))
     teacher, student = (
         metric.statistics(Answers.open(asked.path(asked.record.answers)), references)

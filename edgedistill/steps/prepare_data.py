@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from edgedistill.contracts import registry
 from edgedistill.contracts.task import Task
+from edgedistill.contracts.task_spec import TaskSpec
 from edgedistill.data import prepared
 from edgedistill.data.class_order import Match, renamed, teacher_order
 from edgedistill.data.prepared import PreparedData, each_row
@@ -33,7 +34,7 @@ _SHOWN = 50
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> TokenisedData:
     """Publish `train/` (rows and items) and `tokenizer/`."""
-    task: Task = registry.task(settings.task)
+    task: Task = registry.task(settings.task.type)
     source, names = settings.train, settings.labels
     name = described(source)
     read = task.data.columns
@@ -67,7 +68,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> T
         max_length=settings.max_length,
         embedding_rows=embeddings,
     )
-    found, warnings = publish_split(folder, "train", rows, task, prepared.PreparedData(folder, made), {})
+    found, warnings = publish_split(folder, "train", rows, settings.task, prepared.PreparedData(folder, made), {})
     for warning in warnings:
         context.progress.say(f"      warning: {warning}")
     return made.model_copy(update={"splits": {"train": found}})
@@ -77,20 +78,22 @@ def publish_split(
     folder: Path,
     split: str,
     rows: Dataset,
-    task: Task,
+    spec: TaskSpec,
     data: PreparedData,
     repeated: Mapping[str, Sequence[Duplicate]],
 ) -> tuple[SplitFacts, Sequence[str]]:
     """Write `SPLIT/rows` (Arrow) and `SPLIT/items.safetensors`; what was found, and warnings about the texts.
 
     Args:
+        spec: the recipe's part about the task.
         data: whose tokenizer and labels are taken.
         repeated: by earlier split, the rows that stand there too.
 
     Raises:
         UserError: the tokenizer doesn't know the texts, or the model not the tokens.
     """
-    encoder, warnings = data.encoder(), list[str]()
+    task: Task = registry.task(spec.type)
+    encoder, warnings = data.encoder(spec), list[str]()
     items = prepared.encode(rows, task, encoder)
     prepared.save_table(rows, folder / split / "rows")
     items.save(folder / split / prepared.ITEMS)

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> TokenisedData:
     """Publish `NAME/rows` and `NAME/items.safetensors` of every set, in the tokens and labels of the data step."""
-    task: Task = registry.task(settings.task)
+    task: Task = registry.task(settings.task.type)
     data = prepared.PreparedData.of(inputs.data)
-    encoder = data.encoder()
+    encoder = data.encoder(settings.task)
     for name, source in settings.ood.items():
         where = f"evaluate.ood.{name}"
         raw = read_rows(source, where, context.scratch / "cache", Wanted.of(task, data.columns))

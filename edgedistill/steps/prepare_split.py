@@ -17,7 +17,7 @@ from edgedistill.store.step import Context
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> PreparedSplit:
     """Publish `SPLIT/` (rows and items); the rows are compared with every split that is an input."""
-    task: Task = registry.task(settings.task)
+    task: Task = registry.task(settings.task.type)
     data, split = prepared.PreparedData.of(inputs.data), settings.split
     source, where, labelled = settings.source, f"data.{split}", split != "unlabeled"
     raw = read_rows(source, where, context.scratch / "cache", Wanted.of(task, data.columns, label=labelled))
@@ -34,7 +34,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> P
                 f"      warning: {len(found)} texts of {split} are in {earlier} too, for example rows {here} and "
                 f"{there}: {text[:60]!r}"
             )
-    facts, warnings = publish_split(folder, split, rows, task, data, repeated)
+    facts, warnings = publish_split(folder, split, rows, settings.task, data, repeated)
     for warning in warnings:
         context.progress.say(f"      warning: {warning}")
     return PreparedSplit(split=split, facts=facts)

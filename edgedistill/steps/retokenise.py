@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from edgedistill.contracts import registry
-from edgedistill.contracts.task import Task
+from edgedistill.contracts.task_spec import TaskSpec
 from edgedistill.data.prepared import ITEMS, PreparedData, encode
 from edgedistill.errors import UserError
 from edgedistill.models.loading import load_tokenizer
@@ -27,19 +27,20 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> T
     kept = make_tokenizer(settings.student, source.tokenizer, source.items("train"), folder / "tokenizer")
     save_tokenizer(load_tokenizer(folder / "tokenizer"), source.max_length, folder / "tokenizer")
     made = source.facts.model_copy(update={"embedding_rows": None, "kept_tokens": tuple(kept)})
-    publish_retokenised(folder, "train", source, PreparedData(folder, made), registry.task(settings.task))
+    publish_retokenised(folder, "train", source, PreparedData(folder, made), settings.task)
     context.progress.say(f"      {len(kept)} of {len(load_tokenizer(source.tokenizer))} tokens kept")
     return made
 
 
-def publish_retokenised(folder: Path, split: str, source: PreparedData, data: PreparedData, task: Task) -> None:
+def publish_retokenised(folder: Path, split: str, source: PreparedData, data: PreparedData, spec: TaskSpec) -> None:
     """Write a split of `source` in the tokens of `data`; its rows and what was found in them stay.
 
     Raises:
         UserError: in these tokens the task asks a model for other decisions, so that signals and answers of models that
             read the others would be taken for those of something else.
     """
-    items = encode(source.rows(split), task, data.encoder())
+    task = registry.task(spec.type)
+    items = encode(source.rows(split), task, data.encoder(spec))
     before, after = (task.data.references(each) for each in (source.items(split), items))
     if not (np.array_equal(before.item, after.item) and np.array_equal(before.example, after.example)):
         raise UserError(

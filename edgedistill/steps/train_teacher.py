@@ -37,6 +37,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> T
     history: list[EpochRecord] = []
     if settings.teacher.fine_tune is not None:
         hard_label = registry.loss("hard_label")
+        metric = task.judge(settings.task).metrics[settings.task.metric]
         term = hard_label.build(hard_label.spec(kind="hard_label"), shape_of(model.config), None)
         trainee = Trainee(model, task, [term])
         request = StageRequest(
@@ -46,8 +47,8 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> T
             losses=(("hard_label", 1.0),),
             seed=derive(settings.seed, "teacher", "fine-tune"),
             compute=settings.compute,
-            judge=judge(task, settings.task.metric, data.items("validation")),
-            metric=task.judge.metrics[settings.task.metric],
+            judge=judge(task, metric, data.items("validation")),
+            metric=metric,
         )
         history = train_stage(trainee, request, context.scratch, context.progress)
     else:
@@ -87,7 +88,7 @@ def _refuse_chance(
     references = task.data.references(items)
     if not references.known.any():
         return
-    found = against_chance(settings.task.metric, task.judge, predict(model, task, items), references)
+    found = against_chance(settings.task.metric, task.judge(settings.task), predict(model, task, items), references)
     if not found.at_chance:
         return
     sentence = (

@@ -22,6 +22,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> V
     """Publish `validation.safetensors` (the file's answers), and the same of padded batches."""
     data, files = PreparedData.of(inputs.data), read_files(inputs.file)
     task = registry.task(settings.task.type)
+    own = task.judge(settings.task)
     items, metric, raw = data.items("validation"), settings.task.metric, data.rows("validation")
     asked = Asked(
         items,
@@ -30,10 +31,10 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> V
     )
     model = DeviceModel(files.opened, settings.runtime, settings.task.type, 60 * settings.timeout_minutes)
     with model.opened(context.scratch) as opened:
-        found = answer_and_judge(opened, task.judge, asked)
+        found = answer_and_judge(opened, own, asked)
         # Scales that a file computes from its input (int8-dynamic) are those of the whole batch, padding included.
-        together = None if files.lengths else answer_and_judge(opened, task.judge, asked, BATCHED)
-        checks = _checks(inputs, task.judge, opened, items)
+        together = None if files.lengths else answer_and_judge(opened, own, asked, BATCHED)
+        checks = _checks(inputs, own, opened, items)
     made = Verified(
         answers=FileName("validation.safetensors"),
         answers_batched=FileName("validation_batched.safetensors") if together is not None else None,
@@ -42,7 +43,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> V
         value=found.figures[metric],
         agreement_batched=fidelity_figures(together).agreement if together is not None else None,
         value_batched=together.figures[metric] if together is not None else None,
-        flips=flips(task.judge, found, data.labels, lambda example: task.data.show(raw[example], data.columns)),
+        flips=flips(own, found, data.labels, lambda example: task.data.show(raw[example], data.columns)),
         checks=checks,
     )
     found.answers.save(folder / made.answers)

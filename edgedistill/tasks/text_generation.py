@@ -40,6 +40,6 @@ TASK = Task(
         probe=model.probe,
         ask=model.ask,
     ),
-    judge=JUDGE,
+    judge=lambda spec: JUDGE,
     device="edgedistill.tasks._language_driver",
 )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgedistill.contracts.items import Items
+from edgedistill.contracts.metric import Metric
 from edgedistill.contracts.task import Task
 from edgedistill.models.clients import write_note
 from edgedistill.models.loading import parameter_count, save_model
@@ -21,10 +22,10 @@ if TYPE_CHECKING:
     from edgedistill.data.prepared import PreparedData
 
 
-def judge(task: Task, metric: str, items: Items) -> Callable[[PreTrainedModel], float]:
+def judge(task: Task, metric: Metric, items: Items) -> Callable[[PreTrainedModel], float]:
     """The metric of a model on these items."""
     references = task.data.references(items)
-    return lambda model: task.judge.metrics[metric].score(predict(model, task, items), references)
+    return lambda model: metric.score(predict(model, task, items), references)
 
 
 def save_trained(

@@ -3,14 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgedistill.contracts import registry
 from edgedistill.contracts.answers import Answers, References
 from edgedistill.contracts.items import Column, Items
 from edgedistill.errors import EdgedistillError
 from edgedistill.measuring.judged import Asked, fidelity_figures, flips, judged, numbers, some_examples
 from edgedistill.store.records.files import FidelityFigures, Flip
-
-JUDGE = registry.task("text-classification").judge
+from edgedistill.tasks._classification_judge import JUDGE
 
 
 def answers(values, item=None) -> Answers:

@@ -98,7 +98,7 @@ def _in_its_own_tokens(spec, module, data: PreparedData, folder: Path) -> tuple[
         def say(self, text: str) -> None: ...
 
     record = retokenise.run(
-        retokenise.Settings(task="text-classification", student=spec),
+        retokenise.Settings(task=registry.task_as("text-classification", "accuracy", {}), student=spec),
         retokenise.Inputs(DataInputs(made(data.facts, data.folder))),
         folder,
         Context(folder, Quiet()),

@@ -11,6 +11,7 @@ from helpers import made, quickstart_rows, write_jsonl
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import AutoTokenizer, BertConfig, BertModel, PreTrainedTokenizerFast
 
+from edgedistill.contracts import registry
 from edgedistill.data.fingerprint import data_fingerprint
 from edgedistill.data.prepared import PreparedData
 from edgedistill.models.tokenizer_files import save_tokenizer
@@ -22,6 +23,7 @@ from edgedistill.store.step import Context
 
 TEXTS = [row["text"] for row in quickstart_rows("train")[:60]]
 LONG = " ".join(TEXTS[:30])
+TASK = registry.task_as("text-classification", "accuracy", {})
 MINILM = Path(__file__).parents[3] / "shared" / "models" / "all-MiniLM-L6-v2"
 LIMIT = 12
 
@@ -135,7 +137,7 @@ def test_every_step_that_makes_a_tokenizer_publishes_it_so(data, tmp_path):
     sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
     BertModel(BertConfig(vocab_size=rows, **sizes)).save_pretrained(padded)
     settings = prepare_data.Settings(
-        task="text-classification", train=data.train, columns={}, labels={}, max_length=data.max_length,
+        task=TASK, train=data.train, columns={}, labels={}, max_length=data.max_length,
         tokenizer=str(padded), revision="main", vocabulary=None, teacher_labels=False,
         content=data_fingerprint("data.train", data.train),
     )  # fmt: skip
@@ -150,7 +152,7 @@ def test_every_step_that_makes_a_tokenizer_publishes_it_so(data, tmp_path):
         prepare_data.run(learned, alone, places[1], context),
         prepare_data.run(own, prepare_data.Inputs(teacher), places[2], context),
         retokenise.run(
-            retokenise.Settings(task="text-classification", student={"init": "trim_vocabulary", "coverage": 0.9}),
+            retokenise.Settings(task=TASK, student={"init": "trim_vocabulary", "coverage": 0.9}),
             retokenise.Inputs(DataInputs(teacher)),
             places[3],
             context,

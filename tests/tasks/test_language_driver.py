@@ -15,6 +15,7 @@ from edgedistill.signals.inference import predict
 from edgedistill.tasks import _language_device as device
 from edgedistill.tasks import _language_probe as probing
 from edgedistill.tasks._language_driver import DRIVER
+from edgedistill.tasks._language_judge import JUDGE
 
 
 class Graph:
@@ -72,7 +73,7 @@ def test_a_file_answers_as_its_torch_model(cached, batch):
     expected = predict(tiny_of("llama"), TASK, items)
     found = answer(DRIVER, {"model": Graph(cached)}, items, np.arange(len(items)), batch)
     assert found.item.tolist() == expected.item.tolist()
-    fidelity = TASK.judge.fidelity(expected, found)
+    fidelity = JUDGE.fidelity(expected, found)
     assert fidelity.agree.all()
     assert fidelity.difference.max() < 1e-4
     assert fidelity.divergence.max() < 1e-6
@@ -100,7 +101,7 @@ def test_a_right_file_passes_all_checks():
     for cached in (True, False):
         found = DRIVER.probe({"model": Graph(cached)}, items)
         assert found["alone"].shape == expected["alone"].shape == (4, 15)
-        assert TASK.judge.checks(expected, found) == {
+        assert JUDGE.checks(expected, found) == {
             "greedy_tokens": 1.0,
             "greedy_texts": 1.0,
             "padded_tokens": 1.0,
@@ -111,7 +112,7 @@ def test_a_right_file_passes_all_checks():
 def test_a_wrong_cache_shows_in_the_checks():
     items = items_of([30, 28, 22, 30])
     expected = TASK.model.probe(tiny_of("llama"), items)
-    found = TASK.judge.checks(expected, DRIVER.probe({"model": Graph(wrong=1e3)}, items))
+    found = JUDGE.checks(expected, DRIVER.probe({"model": Graph(wrong=1e3)}, items))
     assert found["greedy_tokens"] < 0.2
     assert found["greedy_texts"] == 0
     assert found["uncached_tokens"] < 0.5

@@ -18,6 +18,7 @@ from edgedistill.recipe.schema import Compute, Schedule
 from edgedistill.signals.recorded import Shards
 from edgedistill.signals.soft_targets import LogitSignal
 from edgedistill.store.progress import Progress
+from edgedistill.tasks._classification_judge import JUDGE
 from edgedistill.training.loop import (
     LengthBuckets,
     StageRequest,
@@ -65,7 +66,7 @@ def request(epochs: int = 4, judge=None, **change) -> StageRequest:
         "seed": 0,
         "compute": Compute(device="cpu", precision="fp32"),
         "judge": judge or (lambda model: 0.0),
-        "metric": TASK.judge.metrics["accuracy"],
+        "metric": JUDGE.metrics["accuracy"],
     }
     return StageRequest(**(options | change))
 
@@ -151,7 +152,7 @@ def test_of_a_metric_that_is_better_when_lower_the_lowest_is_kept(tmp_path):
         seen.append(weights(model))
         return next(scores)
 
-    metric = replace(TASK.judge.metrics["accuracy"], direction="lower")
+    metric = replace(JUDGE.metrics["accuracy"], direction="lower")
     model, _ = train(tmp_path, request(judge=judge, metric=metric))
     for name, value in model.state_dict().items():
         assert torch.equal(value, seen[2][name])

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated
 
-from edgedistill.recipe.schema import DataSource
-from edgedistill.spec import PluginName, Spec
+from edgedistill.recipe.schema import DataSource, TaskSpec
+from edgedistill.spec import Spec
 from edgedistill.store.data_inputs import DataInputs
 from edgedistill.store.records.data import TokenisedData
 from edgedistill.store.step import StepKind
@@ -16,7 +15,7 @@ from edgedistill.store.step import StepKind
 class Settings(Spec):
     """What to read."""
 
-    task: Annotated[str, PluginName("tasks")]
+    task: TaskSpec
     ood: Mapping[str, DataSource]
     content: Mapping[str, str]
     """Fingerprint of each set: what is read must have it still."""
