@@ -14,7 +14,7 @@ from edgedistill.contracts.items import Column, Items
 from edgedistill.device.files import Component
 from edgedistill.errors import EdgedistillError
 from edgedistill.exporting.candidates import Candidate
-from edgedistill.measuring import device_model, latency
+from edgedistill.measuring import device_model
 from edgedistill.measuring.device_model import DeviceModel
 from edgedistill.measuring.latency import LEAST_RUNS, Timed, time_models
 from edgedistill.store.progress import Progress
@@ -197,9 +197,9 @@ def measured(monkeypatch, tmp_path):
         asked.timed, asked.options = models, options
         return SimpleNamespace(seen={}, failed={})
 
-    monkeypatch.setattr("edgedistill.data.prepared.PreparedData", Data)
+    monkeypatch.setattr(measure, "PreparedData", Data)
     monkeypatch.setattr(DeviceModel, "opened", opened)
-    monkeypatch.setattr(latency, "time_models", time_all)
+    monkeypatch.setattr(measure, "time_models", time_all)
     monkeypatch.setattr(measure, "read_files", lambda artifact: artifact)
 
     def row(model, precision, threads=1, batch=1):

@@ -15,6 +15,7 @@ from edgedistill.contracts.items import Column, Items
 from edgedistill.contracts.packages import Packages
 from edgedistill.contracts.runtime import Runtime
 from edgedistill.device import own_process
+from edgedistill.measuring import worker
 from edgedistill.measuring.worker import Worker
 
 DRIVER = "edgedistill.tasks._classification_device"
@@ -140,13 +141,11 @@ def test_instructions_are_those_of_one_run(runtime, items, monkeypatch):
     here = Worker()
     here.inputs(items, batch=1, length=None)
     here.load(ANY, "a_runtime:RUNTIME", DRIVER, 1, 0)
-    from edgedistill.isolation.emulation import guest
-
     calls = iter(range(1, 10))
 
     def counted():
         return 1000 * next(calls) + 7 * sum(len(ran[0]) for ran in runtime.ran)
 
-    monkeypatch.setattr(guest, "instructions", counted)
+    monkeypatch.setattr(worker, "instructions", counted)
     found = here.count(5)
     assert found == {"instructions_per_inference": 7 * sum(LENGTHS) / 5, "inputs": 5}

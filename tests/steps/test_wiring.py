@@ -24,9 +24,9 @@ from edgedistill.data.prepared import PreparedData
 from edgedistill.engine.local import execute
 from edgedistill.planning import fingerprints, make_plan
 from edgedistill.recipe import reading
+from edgedistill.steps import distil, train_teacher
 from edgedistill.store.progress import Progress
 from edgedistill.store.records.models import TeacherChosen
-from edgedistill.training import loop
 from edgedistill.training.checkpoint import EpochRecord
 from edgedistill.training.seeds import derive
 
@@ -203,7 +203,8 @@ def recorded(tmp_path_factory):
         read |= step.sources if step.name in read else set()
     recorder = Recorder(plan)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "train_stage", recorder)
+        patch.setattr(distil, "train_stage", recorder)
+        patch.setattr(train_teacher, "train_stage", recorder)
         only = replace(plan, steps=tuple(step for step in plan.steps if step.name in read))
         execute(only, folder / "run", Progress(None, None))
     return Recorded(folder / "run", rows, recorder.calls)
