@@ -25,7 +25,7 @@ from edgedistill.errors import EdgedistillError, UserError
 from edgedistill.evaluation.results import Results, load_results
 from edgedistill.evaluation.statistics import Paired
 from edgedistill.evaluation.statistics import compare as compare_paired
-from edgedistill.exporting.candidates import possible
+from edgedistill.exporting.candidates import makeable_candidates
 from edgedistill.exporting.files import read_files
 from edgedistill.isolation.emulation.cpus import CPUS, DEFAULT_CPU
 from edgedistill.measuring.emulated import refuse_options
@@ -312,7 +312,7 @@ def measure(
             raise UserError(
                 f"measure: a bundle has its own inputs and asks them all, expected no {' and '.join(given)}"
             )
-        asked = self_test.Asked(runtime, threads, batch, min_seconds, emulated_cpu)
+        asked = self_test.SelfTestOptions(runtime, threads, batch, min_seconds, emulated_cpu)
         return _checked(self_test.examine(Path(file), asked, Progress(None, stream)), out)
     if out is not None:
         raise UserError("measure: got a place for results (--out), which only a bundle's are written to")
@@ -410,7 +410,7 @@ def _published(plan_: Plan, done: Mapping[str, Published]) -> Iterator[tuple[str
     for model in ("teacher", *(each.id for each in plan_.recipe.rounds)):
         for entry in made.models[model].files:
             yield f"models/{model}/{entry.path.removeprefix('model/')}", made.models[model].path(entry.path)
-    for row in possible(plan_.candidates):
+    for row in makeable_candidates(plan_.candidates):
         files = made.files[row.file_key]
         for name in read_files(files).published if files.failure is None else ():
             yield f"models/{row.model}/{row.target}/{name}", files.path(name)

@@ -32,7 +32,7 @@ _SHOWN = 60
 
 
 @dataclass(frozen=True)
-class Asked:
+class SelfTestOptions:
     """How to measure; None: as the run did."""
 
     runtime: str | None
@@ -42,7 +42,7 @@ class Asked:
     emulated_cpu: str | None = None
 
 
-def examine(folder: Path, asked: Asked, progress: Progress) -> DeviceMeasurement:
+def examine(folder: Path, asked: SelfTestOptions, progress: Progress) -> DeviceMeasurement:
     """Check the sha256 of every file, the token ids and outputs of every golden input, then time the golden inputs, or
     count their instructions where the runtime is emulated.
 

@@ -48,7 +48,7 @@ _WEIGHTS = (".safetensors", ".bin", ".pt")
 
 
 @dataclass(frozen=True)
-class Material:
+class BundleSources:
     """What one bundle is made of: artifacts of a run, and what is known of licences."""
 
     candidate: str
@@ -64,29 +64,29 @@ class Material:
     """To which inputs were padded or cut when it was timed; None: their own."""
 
 
-def write_bundle(material: Material, folder: Path, scratch: Path) -> None:
+def write_bundle(sources: BundleSources, folder: Path, scratch: Path) -> None:
     """Fill an empty folder: model files, tokenizer, labels, golden inputs, examples, card, facts, hashes.
 
     Raises:
         EdgedistillError: the runtime no longer opens the file.
     """
-    results = load_results(material.report.path(material.report.record.results))
-    row = results.candidate(material.candidate)
-    task: Task = registry.task(material.task.type)
-    data, files = material.data, read_files(material.file)
-    ports = _ports(DeviceModel(files.opened, row.runtime, material.task.type), scratch)
+    results = load_results(sources.report.path(sources.report.record.results))
+    row = results.candidate(sources.candidate)
+    task: Task = registry.task(sources.task.type)
+    data, files = sources.data, read_files(sources.file)
+    ports = _ports(DeviceModel(files.opened, row.runtime, sources.task.type), scratch)
     for name in files.published:
-        artifacts.copy(material.file.path(name), folder / row.target / name)
-    _copy_description(material.model.path(material.model.record.model), folder)
+        artifacts.copy(sources.file.path(name), folder / row.target / name)
+    _copy_description(sources.model.path(sources.model.record.model), folder)
     artifacts.write_json(folder / LABELS, data.labels)
-    golden = _golden(material, row, data, task)
+    golden = _golden(sources, row, data, task)
     taken = {port.name for inputs, _ in ports.values() for port in inputs}
     golden.items.reading(taken).save(folder / ITEMS_FILE)
     golden.answers.save(folder / ANSWERS_FILE)
     artifacts.write_text(folder / GOLDEN, _lines(golden))
     components = {
         name: ComponentFacts(tuple((each.length, f"{row.target}/{each.file}") for each in made.files), *ports[name])
-        for name, made in material.file.record.components.items()
+        for name, made in sources.file.record.components.items()
     }
     snippet = Snippet(
         recipe=results.recipe,
@@ -103,20 +103,20 @@ def write_bundle(material: Material, folder: Path, scratch: Path) -> None:
     known = CardFacts(
         results=results,
         row=row,
-        task=material.task.type,
+        task=sources.task.type,
         labels=data.labels,
         columns=task.data.columns.required,
         max_length=data.max_length if task.data.tokens else None,
-        provenance=material.provenance,
+        provenance=sources.provenance,
         golden=len(golden.items),
     )
     artifacts.write_text(folder / "MODEL_CARD.md", render_card(known))
-    facts = _facts(results, row, material)
+    facts = _facts(results, row, sources)
     facts |= {
         "components": {name: each.as_json() for name, each in components.items()},
-        "device_files": {f"{row.target}/{name}": sha256(material.file.path(name)) for name in files.device},
+        "device_files": {f"{row.target}/{name}": sha256(sources.file.path(name)) for name in files.device},
         "max_length": snippet.max_length if task.data.tokens else None,
-        "timed_length": material.length,
+        "timed_length": sources.length,
         "labels": len(data.labels),
     }
     artifacts.write_json(folder / FACTS, facts)
@@ -131,15 +131,15 @@ def _copy_description(model: Path, folder: Path) -> None:
             artifacts.copy(file, folder / file.name)
 
 
-def _golden(material: Material, row: CandidateResult, data: PreparedData, task: Task) -> Golden:
+def _golden(sources: BundleSources, row: CandidateResult, data: PreparedData, task: Task) -> Golden:
     """Validation items, and what the file answered to them when it was verified."""
     items, raw = data.items("validation"), data.rows("validation")
     chosen = golden_items(items)
-    answered = Answers.open(material.verified.path(material.verified.record.answers)).of_items(chosen)
+    answered = Answers.open(sources.verified.path(sources.verified.record.answers)).of_items(chosen)
     anew = np.zeros(len(items), np.int64)
     anew[chosen] = np.arange(len(chosen))
     answers = replace(answered, item=anew[answered.item])
-    said = task.judge(material.task).texts(answers, data.labels)
+    said = task.judge(sources.task).texts(answers, data.labels)
     texts = []
     for number, item in enumerate(chosen):
         columns = raw[int(items.example[item])]
@@ -179,7 +179,7 @@ def _port_facts(ports: Mapping[str, Port]) -> tuple[PortFacts, ...]:
     )
 
 
-def _facts(results: Results, row: CandidateResult, material: Material) -> dict[str, object]:
+def _facts(results: Results, row: CandidateResult, sources: BundleSources) -> dict[str, object]:
     """What `bundle.json` says of the candidate as the run measured it."""
     measured = {"figures", "drop", "agreement_with_student", "latency_ms"}
     measured |= {"max_abs_diff", "file_bytes", "peak_rss_mb", "load_ms", "throughput_per_s"}
@@ -189,11 +189,11 @@ def _facts(results: Results, row: CandidateResult, material: Material) -> dict[s
         "recipe": results.recipe,
         "candidate": row.id,
         "chosen": results.chosen == row.id,
-        "task": material.task.type,
-        **({"options": options} if (options := material.task.options) else {}),
+        "task": sources.task.type,
+        **({"options": options} if (options := sources.task.options) else {}),
         "metric": results.metric,
         **{name: getattr(row, name) for name in ("model", "target", "precision", "runtime", "threads", "batch")},
         "measured": row.model_dump(mode="json", include=measured),
         "host": results.hosts[row.host].model_dump(mode="json"),
-        "provenance": [each.model_dump() for each in material.provenance],
+        "provenance": [each.model_dump() for each in sources.provenance],
     }

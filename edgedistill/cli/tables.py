@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from edgedistill.errors import UserError
 from edgedistill.evaluation.wording import heading, in_words
-from edgedistill.exporting.candidates import possible
+from edgedistill.exporting.candidates import makeable_candidates
 from edgedistill.report import formatting
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def plan_facts(planned: PlannedRun) -> dict[str, object]:
             for step in planned.plan.steps
         ],
         "models": [asdict(model) for model in planned.plan.models],
-        "candidates": [row.id for row in possible(planned.plan.candidates)],
+        "candidates": [row.id for row in makeable_candidates(planned.plan.candidates)],
         "refused": {row.id: row.refused for row in planned.plan.candidates if row.refused is not None},
     }
 

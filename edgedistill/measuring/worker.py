@@ -28,7 +28,7 @@ from edgedistill.device.files import ComponentJson, of_json
 from edgedistill.device.graphs import OpenedModel
 from edgedistill.device.timing import Turns, batches_of
 from edgedistill.errors import EdgedistillError, RefusedError
-from edgedistill.exporting.jobs import Order, fill
+from edgedistill.exporting.jobs import ExportJob, run_job
 from edgedistill.isolation.emulation.guest import instructions
 
 if TYPE_CHECKING:
@@ -137,9 +137,9 @@ class Worker:
         save_file(dict(self._driver.probe(self._model.graphs(items.columns), items)), output)
         return {}
 
-    def make(self, order: Mapping[str, object]) -> dict[str, object]:
+    def make(self, job: Mapping[str, object]) -> dict[str, object]:
         """Make a target's files."""
-        return {"made": fill(Order(**order))}  # type: ignore[arg-type]
+        return {"made": run_job(ExportJob(**job))}  # type: ignore[arg-type]
 
     def _run(self) -> Turns:
         if self._turns is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgedistill.evaluation.results import CandidateResult, EmulatedResult, UnmeasuredResult
-from edgedistill.exporting.candidates import timed
+from edgedistill.exporting.candidates import native_candidates
 
 if TYPE_CHECKING:
     from edgedistill.evaluation.figures import Judging
@@ -68,7 +68,7 @@ def _emulated(row: Candidate, files: RunFiles, judging: Judging) -> EmulatedResu
     references = files.questions("test").references
     asked = references.of_items(items)
     facts: dict[str, object] = files.emulation(row).model_dump(exclude={"validation", "test"})
-    same_file = [each for each in timed(files.settings.candidates) if each.file_key == row.file_key]
+    same_file = [each for each in native_candidates(files.settings.candidates) if each.file_key == row.file_key]
     here = next((each for each in same_file if files.failure(each) is None), None)
     if here is not None:
         same_items = files.file_answers(here, "test").of_items(items)

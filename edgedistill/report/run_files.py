@@ -67,8 +67,8 @@ class RunFiles:
 
     def ood_references(self, name: str) -> References:
         """The right answers of an out-of-distribution set, as far as it has labels that training knows."""
-        assert self._inputs.elsewhere is not None, "an out-of-distribution set is prepared by a step"
-        items = PreparedData.of(DataInputs(self._inputs.elsewhere)).items(name)
+        assert self._inputs.ood_data is not None, "an out-of-distribution set is prepared by a step"
+        items = PreparedData.of(DataInputs(self._inputs.ood_data)).items(name)
         return registry.task(self.settings.task.type).data.references(items)
 
     def was_evaluated(self, model: str) -> bool:

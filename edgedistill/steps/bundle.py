@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgedistill.bundling.write import Material, write_bundle
+from edgedistill.bundling.write import BundleSources, write_bundle
 from edgedistill.data.prepared import PreparedData
 from edgedistill.errors import UserError
 from edgedistill.evaluation.results import load_results
@@ -38,7 +38,7 @@ def write(settings: Settings, inputs: Inputs, candidate: str, folder: Path, scra
             why = f"it {'failed' if unmeasured.state == 'failed' else 'is refused'}: {unmeasured.reason}"
         raise UserError(f"bundle: '{candidate}' cannot be bundled, {why}; expected one of {', '.join(measured)}")
     row = next(each for each in settings.candidates if each.id == candidate)
-    material = Material(
+    sources = BundleSources(
         candidate=candidate,
         task=settings.task,
         report=inputs.report,
@@ -49,4 +49,4 @@ def write(settings: Settings, inputs: Inputs, candidate: str, folder: Path, scra
         provenance=settings.provenance,
         length=settings.length,
     )
-    write_bundle(material, folder, scratch)
+    write_bundle(sources, folder, scratch)

@@ -31,7 +31,7 @@ from edgedistill.training.loop import StageRequest, TrainingData, labelled, step
 from edgedistill.training.record import judge, save_trained
 from edgedistill.training.round_models import untrained_student, with_losses
 from edgedistill.training.seeds import derive
-from edgedistill.training.trainee import Trainee, attention_shown, dropout_at
+from edgedistill.training.training_module import TrainingModule, dropout_at, eager_attention
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -67,10 +67,10 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> T
             steps_an_epoch=steps,
             keep="best" if _trains_answers(stage, task) else "last",
         )
-        trainee = _trainee(stage, settings, inputs, student, data)
-        shown = attention_shown(student) if "attention" in trainee.needs else nullcontext()
+        module = _training_module(stage, settings, inputs, student, data)
+        shown = eager_attention(student) if "attention" in module.needs else nullcontext()
         with shown, dropout_at(student, stage.dropout):
-            history += train_stage(trainee, request, context.scratch, context.progress)
+            history += train_stage(module, request, context.scratch, context.progress)
     return save_trained(student.cpu(), data, history, folder)
 
 
@@ -82,7 +82,9 @@ def _with_chosen_teacher(settings: Settings, inputs: Inputs) -> Settings:
     return settings.model_copy(update={"round": decided})
 
 
-def _trainee(stage: Stage, settings: Settings, inputs: Inputs, student: PreTrainedModel, data: PreparedData) -> Trainee:
+def _training_module(
+    stage: Stage, settings: Settings, inputs: Inputs, student: PreTrainedModel, data: PreparedData
+) -> TrainingModule:
     """The student with the stage's loss terms, and with the teacher itself when signals are live."""
     task = registry.task(settings.task.type)
     taught = [] if settings.control else settings.round.teachers()

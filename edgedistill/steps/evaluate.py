@@ -34,8 +34,8 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> E
     if task.model.probe is not None and made.probe is not None:
         save_file(dict(task.model.probe(model, items)), folder / made.probe)
     answers.save(folder / made.answers)
-    if inputs.elsewhere is not None:
-        elsewhere = PreparedData.of(DataInputs(inputs.elsewhere))
+    if inputs.ood_data is not None:
+        ood_data = PreparedData.of(DataInputs(inputs.ood_data))
         for name, file in made.ood.items():
-            predict(model, task, elsewhere.items(name), progress=context.progress, label=name).save(folder / file)
+            predict(model, task, ood_data.items(name), progress=context.progress, label=name).save(folder / file)
     return made

@@ -115,8 +115,8 @@ def _check_losses(
         if "logits" in registry.needs(losses):
             batch = replace(plain, teacher=Dense(_mean_logits(teachers, task, plain)))
         with explained(subject, f"cannot be trained with {', '.join(loss.kind for loss in losses)}"):
-            trainee = with_losses(losses, task, subject.model, folders, _LIVE, data)
-        check_learning(subject, task, trainee, [loss.weight for loss in losses], batch)
+            module = with_losses(losses, task, subject.model, folders, _LIVE, data)
+        check_learning(subject, task, module, [loss.weight for loss in losses], batch)
 
 
 def _mean_logits(teachers: list[PreTrainedModel], task: Task, batch: Batch) -> torch.Tensor:

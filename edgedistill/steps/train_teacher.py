@@ -22,7 +22,7 @@ from edgedistill.store.step import Context
 from edgedistill.training.loop import StageRequest, TrainingData, train_stage
 from edgedistill.training.record import judge, save_trained
 from edgedistill.training.seeds import derive
-from edgedistill.training.trainee import Trainee
+from edgedistill.training.training_module import TrainingModule
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -39,7 +39,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> T
         hard_label = registry.loss("hard_label")
         metric = task.judge(settings.task).metrics[settings.task.metric]
         term = hard_label.build(hard_label.spec(kind="hard_label"), shape_of(model.config), None)
-        trainee = Trainee(model, task, [term])
+        module = TrainingModule(model, task, [term])
         request = StageRequest(
             name="fine-tune",
             data=TrainingData.plain([data.items("train")], task),
@@ -50,7 +50,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> T
             judge=judge(task, metric, data.items("validation")),
             metric=metric,
         )
-        history = train_stage(trainee, request, context.scratch, context.progress)
+        history = train_stage(module, request, context.scratch, context.progress)
     else:
         _refuse_chance(settings, model, task, data, context)
     return save_trained(model.cpu(), data, history, folder)

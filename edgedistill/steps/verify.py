@@ -11,7 +11,7 @@ from edgedistill.contracts.judge import Judge
 from edgedistill.data.prepared import PreparedData
 from edgedistill.exporting.files import read_files
 from edgedistill.measuring.device_model import DeviceModel, Opened
-from edgedistill.measuring.judged import BATCHED, Asked, answer_and_judge, fidelity_figures, flips
+from edgedistill.measuring.judged import BATCHED, EvaluationSet, answer_and_judge, fidelity_figures, flips
 from edgedistill.steps.kinds.verify import Inputs, Settings
 from edgedistill.store.records.base import FileName, plain
 from edgedistill.store.records.files import Verified
@@ -24,7 +24,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> V
     task = registry.task(settings.task.type)
     own = task.judge(settings.task)
     items, metric, raw = data.items("validation"), settings.task.metric, data.rows("validation")
-    asked = Asked(
+    asked = EvaluationSet(
         items,
         references=task.data.references(items),
         expected=Answers.open(inputs.reference.path(inputs.reference.record.answers)),

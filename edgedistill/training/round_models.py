@@ -15,7 +15,7 @@ from edgedistill.errors import UserError
 from edgedistill.models.loading import know_padding, load_config, load_model, load_tokenizer
 from edgedistill.models.sizes import described, shape_of
 from edgedistill.training.loop import TrainingData
-from edgedistill.training.trainee import LiveTeacher, Masking, Trainee
+from edgedistill.training.training_module import LiveTeacher, Masking, TrainingModule
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -63,7 +63,7 @@ def with_losses(
     teachers: Sequence[Path],
     live: frozenset[str],
     data: PreparedData,
-) -> Trainee:
+) -> TrainingModule:
     """The student with the terms of one stage, and with the teacher itself for the signals that are `live`.
 
     Args:
@@ -83,7 +83,7 @@ def with_losses(
     given = shape_of(load_config(teachers[0], None)) if len(teachers) == 1 else None
     terms = [registry.loss(loss.kind).build(loss, own, given) for loss in losses]
     masking = _masking(data, own.vocabulary) if "masked" in needs else None
-    return Trainee(student, task, terms, needs, teacher, masking)
+    return TrainingModule(student, task, terms, needs, teacher, masking)
 
 
 def _masking(data: PreparedData, vocabulary: int) -> Masking:

@@ -42,13 +42,13 @@ def test_a_moved_branch_is_another_key_and_the_commit_is_read(recipe, hub):
     before = make_plan(recipe, fingerprints.look_up(recipe, download=True))
     assert (hub["someone/sentences"], hub["someone/others"]) == ("dataset@main", "dataset@v2")
     assert before.step("data").settings.train.revision == OLD
-    assert before.step("elsewhere").settings.ood["other"].revision == OLD
+    assert before.step("ood").settings.ood["other"].revision == OLD
     assert make_plan(recipe, fingerprints.look_up(recipe)).step("data").key == before.step("data").key
     hub["at"] = NEW
     after = make_plan(recipe, fingerprints.look_up(recipe, download=True))
     assert after.step("data").settings.train.revision == NEW
     assert after.step("data").key != before.step("data").key
-    assert after.step("elsewhere").key != before.step("elsewhere").key
+    assert after.step("ood").key != before.step("ood").key
 
 
 def test_offline_the_last_known_commit_is_taken(recipe, hub, monkeypatch):

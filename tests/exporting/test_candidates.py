@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from edgedistill.errors import RecipeError
-from edgedistill.exporting.candidates import candidates, possible, runtimes_of
+from edgedistill.exporting.candidates import candidates, makeable_candidates, runtimes_of
 from edgedistill.recipe import reading
 
 
@@ -40,7 +40,7 @@ def test_a_precision_that_only_another_target_has_is_refused_there(recipe_tree):
         f"{each}/openvino/int8-dynamic/openvino": "target openvino has no int8-dynamic, only fp32, fp16, int8-static"
         for each in ("r1", "r2")
     }
-    assert len(possible(found)) == len(found) - 2
+    assert len(makeable_candidates(found)) == len(found) - 2
 
 
 @pytest.mark.parametrize(

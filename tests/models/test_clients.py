@@ -159,7 +159,7 @@ def test_the_inputs_of_a_static_students_file_are_those_that_it_reads(published,
     import onnxruntime
 
     from edgedistill.contracts import registry
-    from edgedistill.exporting.jobs import Order, Part, fill
+    from edgedistill.exporting.jobs import ExportJob, Part, run_job
 
     texts = [np.arange(5, 37), np.arange(37, 45)]
     content = {
@@ -171,7 +171,7 @@ def test_the_inputs_of_a_static_students_file_are_those_that_it_reads(published,
     Items.of(columns, content, [0, 1]).save(tmp_path / "samples.safetensors")
     seen = {}
     for init in ("static", "keep_layers"):
-        order = Order(
+        order = ExportJob(
             target="onnx",
             exporter=registry.reference("exporters", "onnx"),
             precision="fp32",
@@ -184,7 +184,7 @@ def test_the_inputs_of_a_static_students_file_are_those_that_it_reads(published,
             fixed=False,
             files=(Part("model", None, str(tmp_path / f"{init}.onnx"), None),),
         )
-        fill(order)
+        run_job(order)
         session = onnxruntime.InferenceSession(tmp_path / f"{init}.onnx", providers=["CPUExecutionProvider"])
         seen[init] = [each.name for each in session.get_inputs()]
     assert seen["static"] == ["input_ids", "attention_mask"]

@@ -186,7 +186,7 @@ ROWS = {
     "validation": {"data-validation"},
     "test": {"data-test"},
     "unlabeled": {"data-unlabeled"},
-    "mixed": {"elsewhere", "elsewhere-r2"},
+    "mixed": {"ood", "ood-r2"},
 }
 
 

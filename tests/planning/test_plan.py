@@ -135,8 +135,8 @@ KEYS_OF_PARTS = [
     ((), PRUNED, {"r2", "r2-control"}),
     ((PRUNED,), "rounds.1.student.parameters=9001", {"r2", "r2-control"}),
     ((PRUNED,), "rounds.1.student.from=r1", {"r2", "r2-control"}),
-    ((ELSEWHERE,), "evaluate.ood.far.split=train[:50%]", {"elsewhere", "test-r1", "report"}),
-    ((), ELSEWHERE, {"elsewhere", "test-r1", "report"}),
+    ((ELSEWHERE,), "evaluate.ood.far.split=train[:50%]", {"ood", "test-r1", "report"}),
+    ((), ELSEWHERE, {"ood", "test-r1", "report"}),
     ((STATIC,), "quantize.1.calibration={from: unlabeled}", {"file-r1-onnx-int8-static", "measure"}),
     ((STATIC,), "quantize.1.calibration={take: 8}", {"file-r1-onnx-int8-static", "measure"}),
     (

@@ -86,14 +86,14 @@ def test_the_bridge_is_found_from_a_relative_folder(trapped, tmp_path, monkeypat
 def test_the_process_that_makes_files_takes_nothing_from_the_working_folder(trapped, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", ":")
     exporter = registry.reference("exporters", "onnx")
-    order = {
+    job = {
         "target": "onnx", "exporter": exporter, "precision": "fp32",
         "task": "edgedistill.tasks.text_classification:TASK",
         "model": "absent", "samples": "absent.safetensors", "calibration": None, "max_length": 8,
         "only_length": None, "fixed": False, "files": [[None, "model.onnx", None]],
     }  # fmt: skip
     with Child(tmp_path / "log", modules=(exporter,)) as child, pytest.raises(Exception, match=r"absent\.safetensors"):
-        child.ask("make", order=order)
+        child.ask("make", job=job)
 
 
 MODULE, COMMAND = ["-m", "edgedistill.cli.app"], [str(Path(sys.executable).with_name("edgedistill"))]

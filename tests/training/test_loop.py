@@ -16,7 +16,7 @@ from training.test_train_stage import SILENT, TASK, data, request, student, toke
 from edgedistill.contracts.distribution import Dense
 from edgedistill.recipe.schema import Compute, Schedule
 from edgedistill.training.loop import TrainingData, train_stage
-from edgedistill.training.trainee import Trainee
+from edgedistill.training.training_module import TrainingModule
 
 
 class Term(torch.nn.Module):
@@ -52,10 +52,10 @@ def watched_steps():
 
 
 def trained(tmp_path, asked, *terms, needs=frozenset({"labels"})):
-    trainee = Trainee(student(), TASK, list(terms) or [Term()], needs)
+    module = TrainingModule(student(), TASK, list(terms) or [Term()], needs)
     with watched_steps() as steps:
-        history = train_stage(trainee, asked, tmp_path, SILENT)
-    return SimpleNamespace(trainee=trainee, steps=steps, history=history)
+        history = train_stage(module, asked, tmp_path, SILENT)
+    return SimpleNamespace(module=module, steps=steps, history=history)
 
 
 def watched(items=None, **change):
@@ -93,10 +93,10 @@ def test_matrices_decay_and_biases_and_norms_do_not(tmp_path):
     schedule = Schedule(epochs=1, learning_rate=1e-3, batch_size=8, weight_decay=0.3)
     done = trained(tmp_path, request(schedule=schedule))
     decay = {id(each): share for share, each_of in done.steps[0].groups for each in each_of}
-    for name, parameter in done.trainee.named_parameters():
+    for name, parameter in done.module.named_parameters():
         plain = name.endswith("bias") or "LayerNorm" in name
         assert decay[id(parameter)] == (0.0 if plain else 0.3), name
-    assert len(decay) == len(list(done.trainee.parameters()))
+    assert len(decay) == len(list(done.module.parameters()))
 
 
 def test_every_epoch_has_all_items_once_in_an_order_of_its_own(tmp_path):
@@ -118,7 +118,7 @@ def test_the_same_seed_gives_the_same_order_and_the_same_weights(tmp_path):
     for place in ("a", "b"):
         seen, batches = watched()
         done = trained(tmp_path / place, request(epochs=2, data=seen, seed=3))
-        ends.append((batches, done.trainee.state_dict()["student.classifier.weight"].tolist(), done.history[-1].loss))
+        ends.append((batches, done.module.state_dict()["student.classifier.weight"].tolist(), done.history[-1].loss))
     assert ends[0] == ends[1]
 
 
@@ -181,7 +181,7 @@ def test_gradients_are_of_one_step_only(tmp_path):
     schedule = Schedule(epochs=2, learning_rate=1e-9, batch_size=8, max_grad_norm=1e6)
     model = student(dropout=0.0)
     with watched_steps() as steps:
-        train_stage(Trainee(model, TASK, [Fixed()]), request(schedule=schedule), tmp_path, SILENT)
+        train_stage(TrainingModule(model, TASK, [Fixed()]), request(schedule=schedule), tmp_path, SILENT)
     norms = [step.norm for step in steps]
     assert max(norms) < 1.5 * min(norms)
 
@@ -195,7 +195,7 @@ def test_the_last_weights_are_kept_where_no_loss_trains_the_head(tmp_path):
         return next(scores)
 
     done = trained(tmp_path, request(epochs=3, judge=judge, keep="last"))
-    assert torch.equal(done.trainee.student.classifier.weight, ends[-1])
+    assert torch.equal(done.module.student.classifier.weight, ends[-1])
     assert not torch.equal(ends[0], ends[-1])
 
 
@@ -208,7 +208,7 @@ def test_recorded_states_reach_the_losses_by_their_layer(tmp_path):
         teacher_embedding_BE=torch.full((1, 16), 7.0),
     )
     term = Term()
-    Trainee(student(), TASK, [term], frozenset({"hidden", "logits"}))(batch)
+    TrainingModule(student(), TASK, [term], frozenset({"hidden", "logits"}))(batch)
     (inputs,) = term.seen
     assert {layer: states.tolist() for layer, states in inputs.teacher_hidden.items()} == {
         layer: states.tolist() for layer, states in recorded.items()
@@ -227,4 +227,4 @@ def test_a_worse_epoch_does_not_replace_a_better_one_but_an_equal_one_does(tmp_p
         return next(scores)
 
     done = trained(tmp_path, replace(request(epochs=3), judge=judge))
-    assert torch.equal(done.trainee.student.classifier.weight, seen[1])
+    assert torch.equal(done.module.student.classifier.weight, seen[1])

@@ -15,7 +15,7 @@ from edgedistill.models.static_model import StaticConfig, StaticForSequenceClass
 from edgedistill.training import probing
 from edgedistill.training.loop import TrainingData
 from edgedistill.training.probing import Subject
-from edgedistill.training.trainee import LiveTeacher, Trainee
+from edgedistill.training.training_module import LiveTeacher, TrainingModule
 
 TASK = registry.task("text-classification")
 SIZES = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
@@ -114,16 +114,16 @@ def test_what_cannot_be_saved_is_refused(items, tmp_path, kind, message):
     probing.check_saving(subject(static()), TASK, items, tmp_path / "sound")
 
 
-def trainee(student, kind: str, teacher=None, **more) -> Trainee:
+def module(student, kind: str, teacher=None, **more) -> TrainingModule:
     module = registry.loss(kind)
     given = shape_of(teacher.config) if teacher is not None else None
     term = module.build(module.spec(kind=kind, **more), shape_of(student.config), given)
     live = LiveTeacher(teacher, TASK, module.needs) if teacher is not None else None
-    return Trainee(student, TASK, [term], module.needs, live)
+    return TrainingModule(student, TASK, [term], module.needs, live)
 
 
 def learn(items, student, kind: str, teacher=None, **more) -> None:
-    given = trainee(student, kind, teacher, **more)
+    given = module(student, kind, teacher, **more)
     probing.check_learning(subject(student), TASK, given, [1.0], TrainingData.plain([items], TASK).fetch(range(3)))
 
 

@@ -28,7 +28,7 @@ from edgedistill.training.loop import (
     make_accelerator,
     train_stage,
 )
-from edgedistill.training.trainee import Trainee
+from edgedistill.training.training_module import TrainingModule
 
 SILENT = Progress(None, None)
 TASK = registry.task("text-classification")
@@ -74,7 +74,7 @@ def request(epochs: int = 4, judge=None, **change) -> StageRequest:
 def train(scratch: Path, asked: StageRequest, model=None, progress=SILENT):
     model = model or student()
     term = hard_label.build(hard_label.HardLabelSpec(kind="hard_label"), None, None)
-    return model, train_stage(Trainee(model, TASK, [term]), asked, scratch, progress)
+    return model, train_stage(TrainingModule(model, TASK, [term]), asked, scratch, progress)
 
 
 def weights(model) -> dict[str, torch.Tensor]:
@@ -215,9 +215,9 @@ def test_weights_of_losses_decide_what_is_minimised(tmp_path):
     ends = []
     for strong in (1.0, 100.0):
         model = student()
-        trainee = Trainee(model, TASK, [Push(1.0), Push(-1.0)])
+        module = TrainingModule(model, TASK, [Push(1.0), Push(-1.0)])
         asked = request(epochs=3, losses=(("up", 10.0), ("down", strong)), judge=rising())
-        train_stage(trainee, asked, tmp_path / str(strong), SILENT)
+        train_stage(module, asked, tmp_path / str(strong), SILENT)
         ends.append(model.classifier.bias[0].item())
     assert ends[0] < 0 < ends[1]
 
@@ -234,7 +234,7 @@ def test_nothing_but_the_student_is_in_the_student(tmp_path):
     model, term = student(), Projection()
     before = term.linear.weight.clone()
     names = set(model.state_dict())
-    train_stage(Trainee(model, TASK, [term]), request(epochs=1), tmp_path, SILENT)
+    train_stage(TrainingModule(model, TASK, [term]), request(epochs=1), tmp_path, SILENT)
     assert set(model.state_dict()) == names
     assert not torch.equal(term.linear.weight, before)
 

@@ -40,7 +40,7 @@ class Inputs:
     """The recipe's, with all splits."""
     own_data: Mapping[str, DataInputs]
     """By round on data of its own, that with its test set."""
-    elsewhere: Artifact[TokenisedData] | None
+    ood_data: Artifact[TokenisedData] | None
     models: Mapping[str, Artifact[TrainedModel]]
     evaluated: Mapping[str, Artifact[Evaluation]]
     """On validation."""

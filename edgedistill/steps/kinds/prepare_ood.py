@@ -28,4 +28,4 @@ class Inputs:
     data: DataInputs
 
 
-KIND = StepKind("edgedistill.steps.prepare_elsewhere:run", 4, Settings, Inputs, TokenisedData)
+KIND = StepKind("edgedistill.steps.prepare_ood:run", 4, Settings, Inputs, TokenisedData)

@@ -42,7 +42,7 @@ class Masking:
 
 
 @dataclass(frozen=True)
-class View:
+class ForwardOutputs:
     """What a forward pass showed; only what was asked for."""
 
     outputs: Tensors = field(default_factory=dict)
@@ -53,7 +53,7 @@ class View:
     relations: Sequence[Relations] = ()
 
 
-class Watched:
+class ForwardPass:
     """A model whose forward pass shows what these needs ask for."""
 
     def __init__(self, model: PreTrainedModel, task: Task, needs: frozenset[str]) -> None:
@@ -62,25 +62,25 @@ class Watched:
         self.attention = "attention" in needs
         self.relations = "relations" in needs
 
-    def __call__(self, batch: Batch) -> View:
-        """The view of one batch: where nothing but outputs is looked at, the states and the head that make them."""
+    def __call__(self, batch: Batch) -> ForwardOutputs:
+        """The outputs for one batch: where nothing else is looked at, the states and the head that make them."""
         task, looked_into = self.task.model, self.hidden or self.attention or self.relations
         if task.states is not None and task.head is not None and not looked_into:
             head = task.head(self.model)
             states = task.states(self.model, batch.columns)
-            return View(states=HiddenAndHead(states, head.weight_VH, head.bias_V))
+            return ForwardOutputs(states=HiddenAndHead(states, head.weight_VH, head.bias_V))
         if task.packed is not None and not looked_into:
-            return View(task.packed(self.model, batch.inputs))
+            return ForwardOutputs(task.packed(self.model, batch.inputs))
         with (
-            watched_relations(self.model) if self.relations else _nothing() as relations,
+            captured_relations(self.model) if self.relations else _nothing() as relations,
             shown(self.model, hidden=self.hidden, attention=self.attention) as found,
         ):
             outputs = self.task.model.forward(self.model, batch.inputs)
-        return View(outputs, None, found.hidden_states, found.attentions, relations)
+        return ForwardOutputs(outputs, None, found.hidden_states, found.attentions, relations)
 
 
 @contextmanager
-def watched_relations(model: PreTrainedModel) -> Iterator[list[Relations]]:
+def captured_relations(model: PreTrainedModel) -> Iterator[list[Relations]]:
     """Queries, keys and values of every layer during one forward pass, by layer.
 
     Raises:
@@ -111,7 +111,7 @@ def watched_relations(model: PreTrainedModel) -> Iterator[list[Relations]]:
 
 
 @contextmanager
-def attention_shown(model: PreTrainedModel) -> Iterator[None]:
+def eager_attention(model: PreTrainedModel) -> Iterator[None]:
     """Let a model compute attention in the way that can show it (fused kernels don't), then go back."""
     usual = model.config._attn_implementation
     model.set_attn_implementation("eager")
@@ -148,16 +148,16 @@ class LiveTeacher:
         if "attention" in needs:
             self.model.set_attn_implementation("eager")
         self.needs = needs
-        self._watched = Watched(model, task, needs)
+        self._forward_pass = ForwardPass(model, task, needs)
 
     @torch.no_grad()
-    def __call__(self, batch: Batch) -> View:
+    def __call__(self, batch: Batch) -> ForwardOutputs:
         """What the teacher shows of one batch, on the batch's device."""
         self.model.to(batch.mask_BT.device)
-        return self._watched(batch)
+        return self._forward_pass(batch)
 
 
-class Trainee(nn.Module):
+class TrainingModule(nn.Module):
     """The student with its loss terms. Only the student is ever saved.
 
     Args:
@@ -180,7 +180,7 @@ class Trainee(nn.Module):
         self.terms = nn.ModuleList(terms)
         self.needs = needs
         self.task, self._masking = task, masking
-        self._watched = Watched(student, task, needs)
+        self._forward_pass = ForwardPass(student, task, needs)
         self._teacher = (teacher,)  # in a tuple: a teacher must not become a part of what is trained and saved
 
     @property
@@ -197,9 +197,9 @@ class Trainee(nn.Module):
         model = self.task.model
         if self.needs == {"masked"}:  # no second pass over the text as it is
             return LossInputs(_NOTHING, batch.known_R, batch.mask_BT, mask_some=lambda p: self._masked(batch, p))
-        own = self._watched(batch)
+        own = self._forward_pass(batch)
         (teacher,) = self._teacher
-        given = teacher(batch) if teacher else View()
+        given = teacher(batch) if teacher else ForwardOutputs()
         hidden, embedding = batch.teacher_hidden, batch.teacher_embedding_BE
         if teacher and given.hidden:
             hidden = dict(enumerate(given.hidden))
@@ -223,13 +223,13 @@ class Trainee(nn.Module):
             mask_some=lambda probability: self._masked(batch, probability),
         )
 
-    def _said(self, own: View, batch: Batch) -> Dense | HiddenAndHead:
+    def _said(self, own: ForwardOutputs, batch: Batch) -> Dense | HiddenAndHead:
         if own.states is not None:
             return own.states
         logits = self.task.model.logits
         return _NOTHING if logits is None else Dense(logits(own.outputs, batch.columns))
 
-    def _own_losses(self, own: View, batch: Batch) -> Callable[[float], torch.Tensor] | None:
+    def _own_losses(self, own: ForwardOutputs, batch: Batch) -> Callable[[float], torch.Tensor] | None:
         """The task's objective, for losses that want each decision's: of states, the cross-entropy of whole logits."""
         loss, right, states = self.task.model.loss, self.task.model.right, own.states
         if states is None or right is None:

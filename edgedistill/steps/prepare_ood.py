@@ -11,7 +11,7 @@ from edgedistill.data import prepared
 from edgedistill.data.prepared import PreparedData
 from edgedistill.data.reading import described, read_rows, refuse_changed
 from edgedistill.data.row_tables import Wanted
-from edgedistill.steps.kinds.prepare_elsewhere import Inputs, Settings
+from edgedistill.steps.kinds.prepare_ood import Inputs, Settings
 from edgedistill.store.records.data import TokenisedData
 from edgedistill.store.step import Context
 

@@ -14,7 +14,14 @@ from edgedistill.contracts.distribution import Dense, HiddenAndHead
 from edgedistill.contracts.task import Head
 from edgedistill.errors import UserError
 from edgedistill.training.loop import TrainingData
-from edgedistill.training.trainee import LiveTeacher, Masking, Trainee, attention_shown, dropout_at, watched_relations
+from edgedistill.training.training_module import (
+    LiveTeacher,
+    Masking,
+    TrainingModule,
+    captured_relations,
+    dropout_at,
+    eager_attention,
+)
 
 TASK = registry.task("text-classification")
 MASKING = Masking(mask_token=4, vocabulary=20, special_tokens=(2, 3))
@@ -39,9 +46,9 @@ class Catch(torch.nn.Module):
 def shown(needs: set[str], batch=BATCH, teacher=None, student=None):
     catch = Catch()
     student = student or bert()
-    trainee = Trainee(student, TASK, [catch], frozenset(needs), teacher, MASKING)
-    with attention_shown(student):
-        trainee(batch)
+    module = TrainingModule(student, TASK, [catch], frozenset(needs), teacher, MASKING)
+    with eager_attention(student):
+        module(batch)
     return catch.seen
 
 
@@ -55,7 +62,7 @@ def test_only_what_is_needed_is_computed():
 
 def test_relations_are_the_projections_of_each_layer_in_order():
     model = bert()
-    with torch.no_grad(), watched_relations(model) as found:
+    with torch.no_grad(), captured_relations(model) as found:
         hidden = model(**INPUTS, output_hidden_states=True)
     attention = model.bert.encoder.layer[1].attention.self
     for part, projection in zip(found[1], (attention.query, attention.key, attention.value), strict=True):
@@ -70,8 +77,8 @@ def test_a_live_teacher_is_asked_without_a_gradient_and_never_saved():
     assert not seen.teacher_relations[2][0].requires_grad
     last, mask = seen.teacher_hidden[3], BATCH.mask_BT.unsqueeze(-1)
     torch.testing.assert_close(seen.teacher_embedding_BE, (last * mask).sum(1) / mask.sum(1))
-    trainee = Trainee(bert(), TASK, [], teacher=teacher)
-    assert all(name.startswith("student.") for name in trainee.state_dict())
+    module = TrainingModule(bert(), TASK, [], teacher=teacher)
+    assert all(name.startswith("student.") for name in module.state_dict())
     assert all(not parameter.requires_grad for parameter in teacher.model.parameters())
 
 
@@ -105,7 +112,7 @@ def test_the_losses_of_the_task_are_those_of_its_decisions():
 def test_attention_goes_back_to_the_usual_way():
     model = bert()
     usual = model.config._attn_implementation
-    with attention_shown(model):
+    with eager_attention(model):
         assert model.config._attn_implementation == "eager"
     assert model.config._attn_implementation == usual
 
@@ -151,9 +158,9 @@ def test_a_task_that_gives_states_learns_the_same_from_them():
     found = []
     for task, form in ((TASK, Dense), (STATES, HiddenAndHead)):
         model = bert()
-        trainee = Trainee(model, task, terms, frozenset({"logits", "labels"}))
-        assert isinstance(trainee._inputs(batch).student, form)
-        losses = trainee(batch)
+        module = TrainingModule(model, task, terms, frozenset({"logits", "labels"}))
+        assert isinstance(module._inputs(batch).student, form)
+        losses = module(batch)
         losses.sum().backward()
         found.append((losses.detach(), {name: value.grad for name, value in model.named_parameters()}))
     (expected, gradients), (losses, own) = found
@@ -165,7 +172,7 @@ def test_a_loss_may_ask_for_the_objective_of_each_decision():
     found = []
     for task in (TASK, STATES):
         catch = Catch()
-        Trainee(bert(), task, [catch], frozenset({"labels"}))(BATCH)
+        TrainingModule(bert(), task, [catch], frozenset({"labels"}))(BATCH)
         found.append(catch.seen.own_losses(0.2))
     assert found[0].shape == (2,)
     assert torch.allclose(*found, atol=1e-6)
@@ -173,7 +180,7 @@ def test_a_loss_may_ask_for_the_objective_of_each_decision():
 
 def test_a_pass_whose_hidden_states_are_looked_at_gives_logits():
     catch = Catch()
-    Trainee(bert(), STATES, [catch], frozenset({"logits", "hidden"}))(BATCH)
+    TrainingModule(bert(), STATES, [catch], frozenset({"logits", "hidden"}))(BATCH)
     assert isinstance(catch.seen.student, Dense)
     assert len(catch.seen.student_hidden) == 3
     assert catch.seen.right_R is None
