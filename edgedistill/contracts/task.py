@@ -86,7 +86,7 @@ class Encoder:
     label_ids: Mapping[str, int]
     max_length: int
     spec: TaskSpec
-    """The task's own part of the recipe, with its options; of its metrics nothing is known here."""
+    """The task's own part of the recipe, with its options; what is encoded must not depend on its metrics."""
 
 
 @dataclass(frozen=True)
