@@ -45,7 +45,7 @@ def run(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Do all that a recipe says; finished steps are skipped. Exit code 3 when no candidate is within the limits."""
+    """Run a recipe, reusing finished steps. Exit code 3 when no candidate meets the limits."""
     from edgedistill import api
     from edgedistill.cli import tables
 
@@ -91,6 +91,17 @@ def recipes(as_json: AsJson = False) -> None:
 
     files = reading.shipped()
     _print({name: str(file) for name, file in files.items()}) if as_json else tables.recipes(files)
+
+
+@app.command()
+def schema(
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="As the reference, docs/recipe.md.")] = False,
+) -> None:
+    """Print the JSON schema of a recipe, plug-ins included, for editors and for other programs."""
+    from edgedistill.recipe import json_schema, reference
+
+    found = json_schema.json_schema()
+    typer.echo(reference.markdown(found), nl=False) if as_markdown else _print(found)
 
 
 @app.command()
@@ -140,7 +151,7 @@ def measure(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure a lone model file on a data file, or test and measure a bundle on this machine."""
+    """Benchmark a model file on a data set, or test and benchmark a bundle on this machine."""
     from edgedistill import api
     from edgedistill.cli import tables
 
@@ -189,7 +200,7 @@ def doctor(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Versions, instruction sets, and which targets and runtimes are installed, with the install line for the rest."""
+    """Versions, instruction sets, which targets and runtimes are installed, and how to install the others."""
     from edgedistill.cli import doctor, tables
     from edgedistill.isolation import environments
 

@@ -89,10 +89,11 @@ def plan_facts(planned: PlannedRun) -> dict[str, object]:
 
 
 def recipes(files: Mapping[str, Path]) -> None:
-    """Name and first comment line of each recipe."""
+    """Name and first comment line of each recipe, but for the one that is meant for editors."""
     console = _console()
     for name, file in files.items():
-        first = file.read_text(encoding="utf-8").splitlines()[0]
+        lines = file.read_text(encoding="utf-8").splitlines()
+        first = next(line for line in lines if not line.startswith("# yaml-language-server:"))
         console.print(f"[bold]{name:<18}[/] {first.removeprefix('# ')}", highlight=False)
 
 

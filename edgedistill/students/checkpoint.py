@@ -24,7 +24,9 @@ class CheckpointSpec(StudentSpec):
 
     init: Literal["checkpoint"]
     model: Annotated[str, ModelRef(revision="revision")]
+    """A model id on the Hub, or a folder."""
     revision: str = "main"
+    """Of a Hub model: a branch, tag or commit."""
     layers: int | None = Field(None, ge=1)
     """Keep only this many of its layers, evenly spread."""
 

@@ -24,7 +24,9 @@ class KeepLayersSpec(StudentSpec):
 
     init: Literal["keep_layers"]
     from_: Annotated[str, RoundRef()] = Field("teacher", alias="from")
+    """The model it is cut from."""
     layers: Annotated[int, Field(ge=1)] | tuple[Annotated[int, Field(ge=0)], ...]
+    """A number of layers, or the layers themselves, counted from 0."""
     choose: Choose = "evenly"
     """Which layers a number of them are."""
 

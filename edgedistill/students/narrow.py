@@ -44,7 +44,9 @@ class NarrowSpec(StudentSpec):
 
     init: Literal["narrow"]
     from_: Annotated[str, RoundRef()] = Field("teacher", alias="from")
+    """The model it is cut from."""
     hidden_size: int | None = Field(None, ge=8)
+    """Width of the hidden states."""
     parameters: Annotated[Count, Field(ge=1000)] | None = None
     """Of the whole model, embeddings and head included. The student is the widest whole number of the source's heads
     that has at most so many, all layers alike; `layers` and `intermediate_size` are held as given, and the feed-forward
@@ -58,6 +60,7 @@ class NarrowSpec(StudentSpec):
     """As many for the width as the source has, unless given. Of a decoder, whole groups that share keys and values, in
     heads of the source's size."""
     intermediate_size: int | None = Field(None, ge=8)
+    """Width of the feed-forward layers; in proportion unless given."""
 
     @model_validator(mode="after")
     def _one_target(self) -> NarrowSpec:

@@ -24,8 +24,11 @@ class ScratchSpec(StudentSpec):
 
     init: Literal["scratch"]
     from_: Annotated[str, RoundRef()] = Field("teacher", alias="from")
+    """The model whose architecture and vocabulary it has."""
     layers: int | None = Field(None, ge=1)
+    """Transformer layers."""
     hidden_size: int | None = Field(None, ge=8)
+    """Width of the hidden states."""
     parameters: Annotated[Count, Field(ge=1000)] | None = None
     """Of a decoder, instead of its sizes: those that `shrink` cuts the source to."""
     heads: int | None = Field(None, ge=1)
@@ -36,6 +39,7 @@ class ScratchSpec(StudentSpec):
     """Of a decoder: dimensions of a head; with `heads`, `hidden_size` divided by them unless given, else the
     source's."""
     intermediate_size: int | None = Field(None, ge=8)
+    """Width of the feed-forward layers; in proportion unless given."""
 
     @model_validator(mode="after")
     def _one_target(self) -> ScratchSpec:

@@ -24,7 +24,9 @@ class TrimVocabularySpec(StudentSpec):
 
     init: Literal["trim_vocabulary"]
     from_: Annotated[str, RoundRef()] = Field("teacher", alias="from")
+    """The model it is cut from."""
     coverage: float = Field(1.0, gt=0, le=1)
+    """Share of the training texts' tokens that the kept ones make up."""
     vocabulary: int | None = Field(None, ge=2)
     """Special tokens, single characters and bytes, which always stay, included."""
 

@@ -23,7 +23,7 @@ def cli(*arguments: str, cwd=None) -> subprocess.CompletedProcess[str]:
 def test_version_and_help():
     assert cli("--version").stdout.strip() == f"edgedistill {__version__}"
     shown = cli("--help").stdout
-    for command in ("run", "plan", "show", "recipes", "bundle", "measure", "compare", "doctor"):
+    for command in ("run", "plan", "show", "recipes", "bundle", "measure", "compare", "doctor", "schema"):
         assert command in shown
 
 
@@ -42,10 +42,18 @@ def test_help_waits_for_nothing_heavy():
 def test_recipes_are_listed_and_shown_resolved():
     listed = json.loads(cli("recipes", "--json").stdout)
     assert {"quickstart", "clinc150-minilm", "sst2-bert"} <= set(listed)
+    told = cli("recipes").stdout
+    assert "A small demonstration that runs offline" in told
+    assert "yaml-language-server" not in told
     shown = cli("show", "quickstart", "--set", "seed=5")
     assert "seed: 5" in shown.stdout
     assert "min_agreement" in shown.stdout
     assert json.loads(cli("show", "quickstart", "--json").stdout)["name"] == "quickstart"
+
+
+def test_the_schema_is_printed_for_editors_and_for_people():
+    assert json.loads(cli("schema").stdout)["properties"]["rounds"]["description"] == "Each round trains one student."
+    assert cli("schema", "--markdown").stdout.startswith("## Recipe\n")
 
 
 def test_a_plan_prints_steps_sizes_and_what_is_done(finished_run):
