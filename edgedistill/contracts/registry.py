@@ -19,8 +19,9 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal, cast, get_args
 
+from edgedistill.contracts.distribution import Form
 from edgedistill.contracts.plugin import API, Plugin, Versioned
 from edgedistill.errors import UserError
 
@@ -163,6 +164,12 @@ def broken(group: Group) -> dict[str, str]:
 def needs(losses: Iterable[LossSpec]) -> frozenset[str]:
     """What these losses ask for, together."""
     return frozenset(need for spec in losses for need in loss(spec.kind).needs)
+
+
+def forms(losses: Iterable[LossSpec]) -> frozenset[Form]:
+    """Forms of a teacher's distribution that all of these losses take; those that need none take any."""
+    readers = [found for spec in losses if "logits" in (found := loss(spec.kind)).needs]
+    return frozenset[Form](get_args(Form)).intersection(*(reader.forms for reader in readers))
 
 
 def nearest(name: str, known: list[str]) -> str:

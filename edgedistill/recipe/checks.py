@@ -9,6 +9,7 @@ from edgedistill.contracts import registry
 from edgedistill.contracts.distribution import Form
 from edgedistill.contracts.judge import Judge
 from edgedistill.recipe.schema import Recipe, Stage, TeacherChoice, flat, own_tokenizer, signals_of, source_of
+from edgedistill.recipe.soft_targets import averaged, looks_for_errors, possible_sources
 
 
 def problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
@@ -48,7 +49,7 @@ def problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
         source = source_of(each.student)
         if source is not None and source not in models:
             yield f"{where}.student.from", _unknown(source, models)
-        if not task.data.tokens and registry.student(each.student.init).own_tokenizer:
+        if not task.data.tokens and registry.student(each.student.init).tokenizer_maker(each.student) is not None:
             yield f"{where}.student.init", f"got '{each.student.init}', but '{recipe.task.type}' has no tokenizer"
         yield from _signal_problems(recipe, i)
         yield from _stage_problems(recipe, i, models)
@@ -109,15 +110,22 @@ def _signal_problems(recipe: Recipe, index: int) -> Iterator[tuple[str, str]]:
     form, where = signals_of(recipe, each).form, f"rounds.{index}." if each.signals is not None else ""
     if form == "dense":
         return
+    possible = possible_sources(recipe, each)
+    if form == "auto":
+        if not possible:
+            yield f"{where}signals.form", f"got 'auto', but there is no form that all losses of {each.id} take"
+        return
     if form == "hidden" and registry.task(recipe.task.type).model.head is None:
         yield f"{where}signals.form", f"got 'hidden', but '{recipe.task.type}' has no output head over hidden states"
-    options = each.teacher.choose if isinstance(each.teacher, TeacherChoice) else (each.teacher,)
-    if any(len(flat(option)) > 1 for option in options):
+    if averaged(each):
         yield f"{where}signals.form", f"got '{form}', expected 'dense' for the mean of several teachers of {each.id}"
     for stage in each.stages:
-        if stage.teacher_errors != 1 or (stage.errors is not None and stage.errors.against == "teacher"):
+        if looks_for_errors(stage):
             reader = f"stage '{stage.name}' of {each.id}, which looks for the teacher's errors"
             yield f"{where}signals.form", f"got '{form}', expected 'dense' for {reader}"
+    if form == "live" and "dense" in possible and "live" not in possible and possible != ["dense"]:
+        reason = f"whose teacher reads other tokens than {each.id}"
+        yield f"{where}signals.form", f"got 'live', expected a recorded form for a round {reason}"
 
 
 _TOKEN_SIGNALS = frozenset({"hidden", "attention", "relations"})
@@ -145,7 +153,7 @@ def _stage_problems(recipe: Recipe, index: int, earlier: list[str]) -> Iterator[
             if "logits" in needs and task.model.logits is None:
                 yield f"{where}.losses.{k}", f"'{loss.kind}' needs logits, and '{recipe.task.type}' has none"
             forms, given = registry.loss(loss.kind).forms, signals_of(recipe, each).form
-            if "logits" in needs and given not in forms:
+            if "logits" in needs and given in get_args(Form) and given not in forms:
                 takes = " or ".join(f"'{form}'" for form in get_args(Form) if form in forms)
                 yield f"{where}.losses.{k}", f"'{loss.kind}' takes {takes} signals, but signals.form is '{given}'"
             if "labels" in needs and stage.data == ("unlabeled",):

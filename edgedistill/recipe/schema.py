@@ -254,9 +254,11 @@ class TeacherChoice(Spec):
 class SignalSpec(Spec):
     """What is recorded of a teacher, and what is computed anew while the student trains."""
 
-    form: Form = "dense"
-    """Of a distribution: `dense`, logits; `top-k`, the likeliest classes with the mass of the rest; or `hidden`, the
-    last hidden states and the output head, of which the logits are exact at any temperature."""
+    form: Form | Literal["live", "auto"] = "dense"
+    """Of a distribution: `dense`, logits; `top-k`, the likeliest classes with the mass of the rest; `hidden`, the last
+    hidden states and the output head, of which the logits are exact at any temperature; or `live`, nothing: the teacher
+    answers while the student learns. `auto` (`signals: auto` says the same): the plan takes what is exact and cheapest
+    within `max_gb`, and says why."""
     k: int = Field(40, ge=1)
     """Of `top-k`."""
     log_p_bits: int = Field(6, ge=1, le=8)
@@ -266,6 +268,11 @@ class SignalSpec(Spec):
     max_gb: Annotated[float, NotInKey()] = Field(4.0, ge=0)
     """What a signal of one split may take (10^9 bytes). Hidden states of layers that would take more are not recorded
     but computed anew; of a distribution that would, the run is refused before anything is computed."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_one_word(cls, given: object) -> object:
+        return {"form": "auto"} if given == "auto" else given
 
 
 class Round(Spec):
@@ -520,7 +527,7 @@ def own_tokenizer(recipe: Recipe, model: str) -> str | None:
     """The model at which this model's tokenizer was made: itself or one that it was cut from; None: the teacher's."""
     for each in recipe.rounds:
         if each.id == model:
-            if registry.student(each.student.init).own_tokenizer:
+            if registry.student(each.student.init).tokenizer_maker(each.student) is not None:
                 return model
             source = source_of(each.student)
             return own_tokenizer(recipe, source) if source else None

@@ -74,9 +74,10 @@ class EvaluatedRun:
         """Names of the classes in the order of their ids; none for a task without classes."""
         return self._data().labels
 
-    def references(self, split: str = "test") -> References:
-        """The right answers of a split."""
-        items = self._data(split).items(split)
+    def references(self, split: str = "test", model: str = "teacher") -> References:
+        """The right answers of a split, in the decisions of the model of the recipe that is asked (`r1`): over a
+        vocabulary, those are its tokens."""
+        items = PreparedData.of(self.outputs.data[model].reading(split)).items(split)
         return registry.task(self.recipe.task.type).data.references(items)
 
     def answers(self, model: str, rows: Sequence[Mapping[str, str]]) -> Answers:

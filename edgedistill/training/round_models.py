@@ -73,12 +73,10 @@ def with_losses(
         UserError: a term that these models can't be given, or masked tokens without a token for them.
     """
     needs = registry.needs(losses)
-    shown = needs & live
-    teacher = (
-        LiveTeacher(load_model(task.model.auto_class(), teachers[0], None, head_required=True), task, shown)
-        if shown
-        else None
-    )
+    teacher = None
+    if shown := needs & live:
+        model = load_model(task.model.auto_class(), teachers[0], None, head_required=True)
+        teacher = LiveTeacher(model, task, shown, dense="hidden" not in registry.forms(losses))
     own = described(student)
     given = shape_of(load_config(teachers[0], None)) if len(teachers) == 1 else None
     terms = [registry.loss(loss.kind).build(loss, own, given) for loss in losses]

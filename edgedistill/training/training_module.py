@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from edgedistill.contracts.batch import Batch
-from edgedistill.contracts.distribution import Dense, HiddenAndHead, full
+from edgedistill.contracts.distribution import Dense, Distribution, HiddenAndHead, full
 from edgedistill.contracts.loss import LossInputs, MaskedView, Relations, pooled
 from edgedistill.contracts.model_layers import layer_list
 from edgedistill.contracts.model_layout import layout_of
@@ -141,13 +141,17 @@ def _nothing() -> Iterator[list[Relations]]:
 
 
 class LiveTeacher:
-    """A teacher that looks at each batch while the student trains, for signals that are not recorded."""
+    """A teacher that looks at each batch while the student trains, for signals that are not recorded.
 
-    def __init__(self, model: PreTrainedModel, task: Task, needs: frozenset[str]) -> None:
+    Args:
+        dense: its distribution is given as logits, though the task has states and a head.
+    """
+
+    def __init__(self, model: PreTrainedModel, task: Task, needs: frozenset[str], *, dense: bool = False) -> None:
         self.model = model.eval().requires_grad_(False)
         if "attention" in needs:
             self.model.set_attn_implementation("eager")
-        self.needs = needs
+        self.needs, self.dense = needs, dense
         self._forward_pass = ForwardPass(model, task, needs)
 
     @torch.no_grad()
@@ -210,7 +214,7 @@ class TrainingModule(nn.Module):
             mask_BT=batch.mask_BT,
             weights_R=batch.weight_R,
             trust_R=batch.trust_R,
-            teacher=batch.teacher,
+            teacher=self._taught(given, batch),
             right_R=None if own.states is None or model.right is None else model.right(batch.columns),
             student_hidden=own.hidden,
             teacher_hidden=hidden or None,
@@ -222,6 +226,14 @@ class TrainingModule(nn.Module):
             own_losses=self._own_losses(own, batch),
             mask_some=lambda probability: self._masked(batch, probability),
         )
+
+    def _taught(self, given: ForwardOutputs, batch: Batch) -> Distribution | None:
+        """The teacher's distribution, recorded with the batch or given now."""
+        (teacher,) = self._teacher
+        if teacher is None or "logits" not in teacher.needs:
+            return batch.teacher
+        said = self._said(given, batch)
+        return said.dense() if teacher.dense else said
 
     def _said(self, own: ForwardOutputs, batch: Batch) -> Dense | HiddenAndHead:
         if own.states is not None:

@@ -64,7 +64,7 @@ def published(finished_run, teacher_folder, tmp_path_factory):
         module = registry.student(init)
         settings = {"init": init, **more} | ({"model": str(teacher_folder)} if init == "checkpoint" else {})
         own, kept = data, None
-        if module.own_tokenizer:
+        if module.make_tokenizer is not None:
             own, kept = _in_its_own_tokens(module.spec.model_validate(settings), module, data, root.parent / init)
         tokens = own.items("train")
         torch.manual_seed(0)
