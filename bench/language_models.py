@@ -85,8 +85,10 @@ def books_part(given: Given) -> Part:
     whole = seconds + sum(found.training(f"{each.id}-control").train_seconds for each in results.rounds)
     least = min(passes(tree, each.id) * tokens(found, each.id) for each in results.rounds)
     gained = _gained(results)
-    small = f"{results.rounds[-1].id}-onnx-int8-dynamic"
-    size = min(megabytes(results, given, "books", each.id) for each in results.measured if each.id.startswith(small))
+    small = [
+        each for each in results.measured if (each.model, each.precision) == (results.rounds[-1].id, "int8-dynamic")
+    ]
+    size = min(megabytes(results, given, "books", each.id) for each in small)
     one_rows, one_goal = _one_round(given, tree, results, found)
     speed_rows, speed_goal = _speeds(given, tree)
     long = "books-smollm2: at least 2 M tokens through each round, >= 40 minutes of training in all"
