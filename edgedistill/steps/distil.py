@@ -19,6 +19,7 @@ from edgedistill.contracts.task import Task
 from edgedistill.data.prepared import PreparedData
 from edgedistill.recipe.schema import ErrorWeights, Place, Stage
 from edgedistill.signals.packed_top_k import PackedTopK
+from edgedistill.signals.projected import taught
 from edgedistill.signals.recorded import Shards, load_hidden
 from edgedistill.signals.soft_targets import LogitSignal, SoftTargets, StateSignal, TopKSignal
 from edgedistill.steps.kinds.distil import Inputs, Settings, SignalId
@@ -29,7 +30,7 @@ from edgedistill.store.step import Context
 from edgedistill.training.error_weights import example_weights, teacher_trust
 from edgedistill.training.loop import StageRequest, TrainingData, labelled, steps_an_epoch, train_stage
 from edgedistill.training.record import judge, save_trained
-from edgedistill.training.round_models import untrained_student, with_losses
+from edgedistill.training.round_models import refuse_other_tokens, untrained_student, with_losses
 from edgedistill.training.seeds import derive
 from edgedistill.training.training_module import TrainingModule, dropout_at, eager_attention
 
@@ -89,7 +90,16 @@ def _training_module(
     task = registry.task(settings.task.type)
     taught = [] if settings.control else settings.round.teachers()
     teachers = [_folder(inputs.teachers[name]) for name in taught]
+    if task.model.states is not None and "logits" in registry.needs(stage.losses):
+        same = [name for name in taught if name not in _projected(inputs)]
+        folders = {name: _folder(inputs.teachers[name]) for name in same}
+        refuse_other_tokens(student, settings.round.id, data, {name: (own, own) for name, own in folders.items()})
     return with_losses(stage.losses, task, student, teachers, frozenset(settings.live), data)
+
+
+def _projected(inputs: Inputs) -> set[str]:
+    """The teachers whose distributions were projected on the student's tokens."""
+    return {wanted.model for wanted, made in inputs.signals.items() if made.record.projected is not None}
 
 
 def _student(settings: Settings, inputs: Inputs, data: PreparedData) -> PreTrainedModel:
@@ -122,7 +132,11 @@ def _stage_data(stage: Stage, settings: Settings, inputs: Inputs, data: Prepared
         files = _recorded(SignalId("embedding", one, place), inputs) if "embedding" in needs else ()
         embeddings.append(Shards.of(files) if files else None)
         weights.append(_weights(stage.errors, place, task, own, references, logits, inputs) if stage.errors else None)
-        trust.append(_trust(stage.teacher_errors, task, own, references, logits))
+        trust.append(
+            _taught(taught, place, inputs)
+            if task.data.sequences
+            else _trust(stage.teacher_errors, task, own, references, logits)
+        )
     return replace(
         plain,
         soft_targets=tuple(distributions),
@@ -146,6 +160,15 @@ def _soft_targets(teachers: Sequence[str], place: Place, inputs: Inputs) -> Soft
             layout = PackedTopK(facts.classes, facts.k, facts.bits, len(facts.temperatures))
             return TopKSignal(Shards.of(_files(packed)), layout, facts.temperatures)
     return LogitSignal(tuple(Shards.of(files) for files in logits)) if logits else None
+
+
+def _taught(teachers: Sequence[str], place: Place, inputs: Inputs) -> Floats | None:
+    """(D,) 1 where all teachers say something of a decision, 0 where one says nothing; None: they do everywhere."""
+    import numpy as np
+
+    there = [made for wanted, made in inputs.signals.items() if wanted.model in teachers and wanted.place == place]
+    known = [taught(_files(made)) for made in there if made.record.projected is not None]
+    return np.all(known, axis=0).astype(np.float32) if known else None
 
 
 def _recorded(wanted: SignalId, inputs: Inputs) -> tuple[Path, ...]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
+from edgedistill.contracts import registry
 from edgedistill.contracts.decoder_layout import decoder_fault
 from edgedistill.contracts.student import Config, PlannedStudent, Student, StudentRequest, StudentSpec
 from edgedistill.contracts.task import AutoClass
@@ -52,8 +53,6 @@ def unsuitable(spec: ShrinkSpec | None, source: Config) -> str | None:
 
 def trims(spec: ShrinkSpec) -> StudentSpec | None:
     """As `trim_vocabulary` does to so many tokens."""
-    from edgedistill.contracts import registry
-
     if spec.vocabulary is None:
         return None
     return registry.student("trim_vocabulary").spec.model_validate(

@@ -168,6 +168,7 @@ class TrainingModule(nn.Module):
         needs: what the terms ask for, together.
         teacher: for those of them that aren't recorded with the data.
         masking: for those that need a masked view.
+        tokens: of models over a vocabulary, how many columns of the logits of teacher and student are tokens.
     """
 
     def __init__(
@@ -178,12 +179,13 @@ class TrainingModule(nn.Module):
         needs: frozenset[str] = frozenset({"labels"}),
         teacher: LiveTeacher | None = None,
         masking: Masking | None = None,
+        tokens: int | None = None,
     ) -> None:
         super().__init__()
         self.student = student
         self.terms = nn.ModuleList(terms)
         self.needs = needs
-        self.task, self._masking = task, masking
+        self.task, self._masking, self._tokens = task, masking, tokens
         self._forward_pass = ForwardPass(student, task, needs)
         self._teacher = (teacher,)  # in a tuple: a teacher must not become a part of what is trained and saved
 
@@ -225,6 +227,7 @@ class TrainingModule(nn.Module):
             teacher_embedding_BE=embedding,
             own_losses=self._own_losses(own, batch),
             mask_some=lambda probability: self._masked(batch, probability),
+            tokens=self._tokens,
         )
 
     def _taught(self, given: ForwardOutputs, batch: Batch) -> Distribution | None:
