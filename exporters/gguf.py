@@ -102,4 +102,5 @@ TARGET = Target(
         environment="gguf",
     ),
     make=make,
+    holds_tokenizer=True,
 )

@@ -66,6 +66,10 @@ class Judge:
             where all is as it should be. None for a task without such probes.
         lists_flips: whether a person can look through the single decisions in which a file differs from its torch
             model; False where an example has hundreds.
+        decision: what a person calls one thing that is decided: `answer`, `next token`.
+        divergence: what `Fidelity.divergence` is called: `KL, nats`.
+        size_of: (references) -> (E,) how large each of `references.examples` is, in `size_unit`, whatever tokens a
+            model has; None for a task whose figures say nothing of it.
     """
 
     metrics: Mapping[str, Metric]
@@ -79,3 +83,7 @@ class Judge:
     guess: Callable[[References], Answers] | None = None
     checks: Callable[[Arrays, Arrays], Mapping[str, float]] | None = None
     lists_flips: bool = True
+    decision: str = "answer"
+    divergence: str = "divergence"
+    size_of: Callable[[References], Floats] | None = None
+    size_unit: str = ""

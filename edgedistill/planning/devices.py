@@ -165,7 +165,12 @@ def plan_closing(draft: Draft, every: Sequence[Candidate]) -> Outputs:
         "measure",
         measure.KIND,
         measure.Settings(task=draft.task, measure=recipe.measure, candidates=rows),
-        measure.Inputs({name: draft.reading(name, "test") for name in names}, files, verified),
+        measure.Inputs(
+            {name: draft.reading(name, "test") for name in names},
+            {name: draft.models[name] for name in names},
+            files,
+            verified,
+        ),
         f"accuracy, latency and memory of {len(rows)} candidates, interleaved",
     )
     chosen = draft.steps.add(

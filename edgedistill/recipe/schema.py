@@ -334,6 +334,9 @@ class MeasureSpec(Spec):
     batch: tuple[Annotated[int, Field(ge=1)], ...] = Field((1,), min_length=1)
     lengths: Literal["as_is"] | Annotated[int, Field(ge=1)] = "as_is"
     """Real lengths, or every input padded or cut to this many tokens."""
+    prompts: tuple[Annotated[int, Field(ge=1)], ...] | None = Field(None, min_length=1)
+    """Of a task that is timed on prompts besides: their lengths in tokens; null: the task's own. Those that are longer
+    than a model reads are left out. Limits and choice look at the longest that all candidates were timed on."""
     min_seconds: float = Field(5.0, gt=0)
     timeout_minutes: Annotated[float, NotInKey()] = Field(30.0, gt=0)
     """A candidate whose process takes longer for one answer (to load, a split, a turn of timing) has failed."""
@@ -357,6 +360,10 @@ class Limits(Spec):
     p95_ms: float | None = Field(None, gt=0)
     peak_rss_mb: float | None = Field(None, gt=0)
     load_ms: float | None = Field(None, gt=0)
+    ttft_ms: float | None = Field(None, gt=0)
+    """Median time to the first token, of a language model."""
+    tokens_per_s: float | None = Field(None, gt=0)
+    """Median tokens a second after that: at least so many."""
     drop: float | None = Field(None, ge=0)
     """By how much it may be worse than the teacher, on validation, in the metric's own units."""
 
@@ -375,7 +382,7 @@ class SelectSpec(Spec):
 
     limits: Limits = Limits()
     prefer: Annotated[
-        Literal["metric", "latency", "size"],
+        Literal["metric", "latency", "size", "peak_rss_mb", "ttft_ms", "tokens_per_s"],
         BeforeValidator(lambda given: "metric" if given == "accuracy" else given),
     ] = "metric"
     """`metric` (or `accuracy`, its older name) is the task's."""

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from edgedistill.store.records.data import SplitFacts
     from edgedistill.store.records.files import Emulated, Measurement, Verified
     from edgedistill.store.records.models import TrainedModel
+    from edgedistill.store.records.samples import Sample
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,24 @@ class RunFiles:
             return Answers.open(self._inputs.verified[row.verify_key].path(self.verified(row).answers))
         measured = self._inputs.measured
         return Answers.open(measured.path(measured.record.answers[str(row.verify_key)]))
+
+    @property
+    def rounds_on_recipe_data(self) -> tuple[str, ...]:
+        """The rounds that are judged on the same test set as the teacher."""
+        return tuple(each.id for each in self.settings.rounds if each.data is None)
+
+    @property
+    def beginnings(self) -> tuple[str, ...]:
+        """Of a few examples of test, of a task whose models go on from them."""
+        return self._inputs.tested["teacher"].record.beginnings
+
+    def samples(self, model: str) -> tuple[Sample, ...]:
+        """How a torch model went on from them."""
+        return self._inputs.tested[model].record.samples
+
+    def file_samples(self, row: Candidate) -> tuple[Sample, ...]:
+        """How a device file went on from them; () of one that could not."""
+        return self._inputs.measured.record.samples.get(str(row.verify_key), ())
 
     def emulated_answers(self, row: Candidate) -> tuple[Answers, Integers]:
         """What an emulated file said of some items of test, and the numbers of these items."""
@@ -157,6 +176,11 @@ class RunFiles:
         """The id of what to ship, and why."""
         choice = self._inputs.chosen.record.choice
         return choice.chosen, choice.why
+
+    @property
+    def prompt_tokens(self) -> int | None:
+        """Length of the prompts whose figures of speed the choice looked at."""
+        return self._inputs.chosen.record.prompt_tokens
 
     def verdict(self, row: Candidate) -> Verdict:
         """A candidate's standing."""

@@ -77,6 +77,7 @@ class GenAIGraph:
         options = {"intra_op_num_threads": threads, "inter_op_num_threads": 1}
         config.overlay(json.dumps({"model": {"decoder": {"session_options": options}}}))
         self._model = onnxruntime_genai.Model(config)
+        self._tokenizer = onnxruntime_genai.Tokenizer(self._model)
         described = json.loads((folder / "genai_config.json").read_text(encoding="utf-8"))
         self.longest = int(described["model"]["context_length"])
         rows = (None, None)
@@ -99,6 +100,11 @@ class GenAIGraph:
         parameters.set_search_options(max_length=self.longest, batch_size=1)
         made: _Generator = self._library.Generator(self._model, parameters)
         return made
+
+    def encode(self, text: str) -> list[int]:
+        """The tokens of a text, by the folder's own tokenizer."""
+        found: list[int] = self._tokenizer.encode(text).tolist()
+        return found
 
     def backend(self) -> dict[str, object]:
         """Where it runs.

@@ -24,6 +24,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> V
     from edgedistill.data.prepared import PreparedData
     from edgedistill.measuring.device_model import DeviceModel
     from edgedistill.measuring.judged import BATCHED, Asked, answer_and_judge, fidelity_figures, flips
+    from edgedistill.measuring.readers import texts_read
 
     data, files = PreparedData.of(inputs.data), read_files(inputs.file)
     task = registry.task(settings.task.type)
@@ -39,6 +40,9 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> V
         # Scales that a file computes from its input (int8-dynamic) are those of the whole batch, padding included.
         together = None if files.lengths else answer_and_judge(opened, task.judge, asked, BATCHED)
         checks = _checks(inputs, task.judge, opened, items)
+        read = None
+        if task.data.tokens and checks:
+            read = texts_read(opened, data, [task.data.show(row, data.columns) for row in raw])
     made = Verified(
         answers=FileName("validation.safetensors"),
         answers_batched=FileName("validation_batched.safetensors") if together is not None else None,
@@ -49,6 +53,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> V
         value_batched=together.figures[metric] if together is not None else None,
         flips=flips(task.judge, found, data.labels, lambda example: task.data.show(raw[example], data.columns)),
         checks=checks,
+        texts_read=read,
     )
     found.answers.save(folder / made.answers)
     if together is not None and made.answers_batched is not None:

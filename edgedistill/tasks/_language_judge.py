@@ -123,9 +123,25 @@ def guess(references: References) -> Answers:
     return Answers({LOG_P: log_p, IDS: first, LOG_PS: log_p[:, None]}, references.item, references.example)
 
 
+def size_of(references: References) -> Floats:
+    """(E,) bytes of the text that is asked of each document."""
+    return _sums(references, np.asarray(references.values[BYTES], np.int64))[:, 0]
+
+
 METRICS = {
     "bits_per_byte": Metric("bits_per_byte", "lower", per_byte_statistics, ratio),
     "perplexity": Metric("perplexity", "lower", per_token_statistics, perplexity),
     "next_token_accuracy": Metric("next_token_accuracy", "higher", accuracy_statistics, ratio, shares=True),
 }
-JUDGE = Judge(metrics=METRICS, fidelity=fidelity, texts=texts, guess=guess, checks=checks, lists_flips=False)
+JUDGE = Judge(
+    metrics=METRICS,
+    fidelity=fidelity,
+    texts=texts,
+    guess=guess,
+    checks=checks,
+    lists_flips=False,
+    decision="next token",
+    divergence="KL to torch, nats",
+    size_of=size_of,
+    size_unit="bytes",
+)
