@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,7 +34,7 @@ def by_size(judging: Judging, models: Mapping[str, tuple[Answers, References]], 
     sizes = size_of(references)
     edges = _edges(sizes)
     found = []
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
+    for low, high in pairwise(edges):
         last = high == edges[-1]
         chosen = references.examples[(sizes >= low) & ((sizes <= high) if last else (sizes < high))]
         figures = {

@@ -375,7 +375,13 @@ class DataResult(_Part):
     duplicate_counts: dict[str, int] = {}
     """Texts of a split that are in an earlier one too, by `EARLIER/SPLIT`."""
     labels: int = 0
+    """0 of a task without."""
     test_sha256: str | None = None
+
+    @property
+    def shown(self) -> dict[str, object]:
+        """What a person reads of it."""
+        return {name: value for name, value in self.model_dump().items() if name != "labels" or value}
 
 
 class JudgementResult(_Part):
@@ -478,6 +484,8 @@ class Results(_Part):
     """What one thing is called that a model decides."""
     divergence: str = "divergence"
     """What `mean_divergence` is called."""
+    check_words: dict[str, str] = {}
+    """What each of the `checks` of candidates is called."""
     data: DataResult
     hosts: dict[str, HostResult]
     """By the id that figures and candidates give."""
@@ -522,6 +530,11 @@ class Results(_Part):
     def other_metrics(self) -> tuple[Figure, ...]:
         """The teacher's figures on test besides the primary one: their metrics are those of every model."""
         return self.teacher.on("test")[1:]
+
+    @property
+    def agreement_in_words(self) -> str:
+        """`agreement`, or of what it is: `next-token agreement`."""
+        return "agreement" if self.decision == "answer" else f"{self.decision.replace(' ', '-')} agreement"
 
     @property
     def metric_in_words(self) -> str:

@@ -60,6 +60,7 @@ def collect(files: RunFiles) -> Results:
         generations=generations(files),
         decision=files.judge.decision,
         divergence=files.judge.divergence,
+        check_words=dict(files.judge.check_words),
         errors={each.id: error_texts(each, changes[each.id], files) for each in settings.rounds if each.id in changes},
         data=DataResult(
             task=settings.task.type,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from os.path import commonprefix
 from typing import TYPE_CHECKING
 
 from edgedistill.evaluation.results import GenerationResult, SpokenResult
@@ -38,6 +37,13 @@ def generations(files: RunFiles) -> tuple[GenerationResult, ...]:
 def _spoken(number: int, said: Mapping[str, Sequence[Sample]], beside: Mapping[str, str]) -> Iterator[SpokenResult]:
     for name, samples in said.items():
         own, other = samples[number], said[beside[name]][number] if name in beside else None
-        shared = None if other is None else len(commonprefix([own.text, other.text]))
-        same = other is not None and own.text == other.text
-        yield SpokenResult(by=name, text=own.text, beside=beside.get(name), parts_at=None if same else shared)
+        parts = None if other is None else parts_at(own.text, other.text)
+        yield SpokenResult(by=name, text=own.text, beside=beside.get(name), parts_at=parts)
+
+
+def parts_at(one: str, other: str) -> int | None:
+    """The first character in which they differ, or the end of the shorter one; None where they are the same."""
+    if one == other:
+        return None
+    pairs = zip(one, other, strict=False)
+    return next((place for place, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -25,6 +26,10 @@ class _Generator(Protocol):
     def get_output(self, name: str) -> Floats: ...
 
     def rewind_to(self, count: int) -> None: ...
+
+
+class _Tokenizer(Protocol):
+    def encode(self, text: str) -> Integers: ...
 
 
 class GenAIDecoder:
@@ -77,7 +82,6 @@ class GenAIGraph:
         options = {"intra_op_num_threads": threads, "inter_op_num_threads": 1}
         config.overlay(json.dumps({"model": {"decoder": {"session_options": options}}}))
         self._model = onnxruntime_genai.Model(config)
-        self._tokenizer = onnxruntime_genai.Tokenizer(self._model)
         described = json.loads((folder / "genai_config.json").read_text(encoding="utf-8"))
         self.longest = int(described["model"]["context_length"])
         rows = (None, None)
@@ -105,6 +109,11 @@ class GenAIGraph:
         """The tokens of a text, by the folder's own tokenizer."""
         found: list[int] = self._tokenizer.encode(text).tolist()
         return found
+
+    @cached_property
+    def _tokenizer(self) -> _Tokenizer:
+        made: _Tokenizer = self._library.Tokenizer(self._model)
+        return made
 
     def backend(self) -> dict[str, object]:
         """Where it runs.

@@ -17,7 +17,7 @@ from edgedistill.contracts.metric import Metric
 from edgedistill.errors import EdgedistillError
 from edgedistill.tasks._language_device import IDS, LOG_P, LOG_PS
 from edgedistill.tasks._language_items import BYTES, TOKEN
-from edgedistill.tasks._language_probe import checks
+from edgedistill.tasks._language_probe import CHECK_WORDS, checks
 
 
 def per_byte_statistics(answers: Answers, references: References) -> Floats:
@@ -139,6 +139,7 @@ JUDGE = Judge(
     texts=texts,
     guess=guess,
     checks=checks,
+    check_words=CHECK_WORDS,
     lists_flips=False,
     decision="next token",
     divergence="KL to torch, nats",

@@ -19,6 +19,14 @@ what is likeliest at each place when a beginning with its continuation is read i
 _BEGINNINGS, _TOKENS, _CONTINUED = 16, 16, 64
 
 
+CHECK_WORDS = {
+    "greedy_tokens": "greedy tokens as torch's",
+    "greedy_texts": "whole continuations as torch's",
+    "padded_tokens": "tokens in a padded batch as alone",
+    "uncached_tokens": "tokens without a cache as with it",
+}
+
+
 def beginnings(items: Items) -> tuple[list[list[int]], int]:
     """The first tokens of items evenly spread over the longer half, of different lengths; and how many tokens may
     follow, so that none becomes longer than the longest item."""

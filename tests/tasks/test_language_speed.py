@@ -34,7 +34,7 @@ def test_prompts_are_pieces_of_the_texts_of_just_that_length(tokens):
 def test_prompts_are_spread_over_all_texts():
     found = prompts(texts(list(range(100)), list(range(100, 200))), 10, 4)
     starts = found.batch(range(4))[TOKENS][:, 0].tolist()
-    assert starts[0] == 0 and starts[-1] == 190
+    assert (starts[0], starts[-1]) == (0, 190)
     assert starts == sorted(set(starts))
 
 
