@@ -537,6 +537,11 @@ class Results(_Part):
         return "agreement" if self.decision == "answer" else f"{self.decision.replace(' ', '-')} agreement"
 
     @property
+    def as_teacher(self) -> str:
+        """What a student's agreement with its teacher is called."""
+        return "same as teacher" if self.decision == "answer" else f"{self.decision}s as teacher"
+
+    @property
     def metric_in_words(self) -> str:
         """The primary metric as a sentence has it."""
         return in_words(self.metric)

@@ -40,7 +40,7 @@ _STANDING = (
     "limits",
     "front",
 )
-_TRAINED = ("same as teacher", "control", "gain over control [95% CI]", "p", "training", "samples/s")
+_TRAINED = ("control", "gain over control [95% CI]", "p", "training", "samples/s")
 
 
 def render_markdown(results: Results) -> str:
@@ -66,7 +66,7 @@ def render_markdown(results: Results) -> str:
         text_columns=(0, columns.index("limits")),
     )
     rounds = table(
-        ["model", "taught by", "parameters", *metrics, f"{drop} from teacher [95% CI]", *_TRAINED],
+        ["model", "taught by", "parameters", *metrics, f"{drop} from teacher [95% CI]", results.as_teacher, *_TRAINED],
         [_teacher(results), *(_round(each, results) for each in results.rounds)],
         text_columns=(0, 1),
     )

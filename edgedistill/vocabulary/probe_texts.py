@@ -45,22 +45,22 @@ def single_bytes() -> list[str]:
 
 
 def probe_texts(texts: Sequence[str], count: int = COUNT, seed: int = 0) -> list[str]:
-    """So many strings: our probes; then half pieces of these texts, a quarter of them with something put in or out, and
+    """So many different strings: our probes; then half pieces of these texts, a quarter of them with something put in or out, and
     half random characters, words of one script or of several.
 
     Args:
         texts: of the data.
     """
     generator = np.random.default_rng(seed)
-    found = list(PROBES)
+    found = dict.fromkeys(PROBES)
     given = [text for text in texts if text]
     while len(found) < count:
-        if given and len(found) % 2:
+        if given and generator.random() < 0.5:
             piece = _piece(given[int(generator.integers(len(given)))], generator)
-            found.append(_changed(piece, generator) if generator.random() < 0.25 else piece)
+            found[_changed(piece, generator) if generator.random() < 0.25 else piece] = None
         else:
-            found.append(_made_up(generator))
-    return found[:count]
+            found[_made_up(generator)] = None
+    return list(found)
 
 
 def _piece(text: str, generator: np.random.Generator) -> str:

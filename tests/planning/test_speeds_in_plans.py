@@ -69,4 +69,4 @@ def test_lengths_rise(planned):
 )
 def test_a_task_without_such_figures_is_refused_them(tmp_path, change, sentence):
     with pytest.raises(UserError, match=sentence):
-        edgedistill.plan(shipped()["quickstart"], [change], out=tmp_path)
+        edgedistill.plan("quickstart", [change], out=tmp_path)
