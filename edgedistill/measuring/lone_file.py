@@ -145,6 +145,7 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
                 timing = time_one(timed, scratch, progress, min_seconds=request.min_seconds, length=None)
             except EdgedistillError as error:
                 raise _refused(request, error) from error
+    speeds = task.prompts.speeds if task.prompts is not None else ()
     seen = timing or cost
     assert seen is not None
     return FileMeasurement(
@@ -158,10 +159,7 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
         items_of=asked_of,
         latency_ms=timing.summary() if timing else None,
         phases_ms=timing.phases() if timing else {},
-        prompts={
-            tokens: speeds_of(task.prompts.speeds, phases)
-            for tokens, phases in (timing.prompts_ms.items() if timing and task.prompts else ())
-        },
+        prompts={tokens: speeds_of(speeds, phases) for tokens, phases in (timing.prompts_ms if timing else {}).items()},
         throughput_per_s=timing.throughput_per_s if timing else None,
         load_ms=timing.load_ms if timing else None,
         peak_rss_mb=timing.peak_rss_mb if timing else None,

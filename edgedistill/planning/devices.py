@@ -171,7 +171,7 @@ def plan_closing(draft: Draft, every: Sequence[Candidate]) -> Outputs:
             files,
             verified,
         ),
-        f"accuracy, latency and memory of {len(rows)} candidates, interleaved",
+        f"answers, latency and memory of {len(rows)} candidates, interleaved",
     )
     chosen = draft.steps.add(
         "choose",

@@ -1,4 +1,4 @@
-"""Measures all candidates: accuracy on test item by item, then latency in turns, load time, peak memory, size."""
+"""Measures all candidates: answers to test item by item, then latency in turns, load time, peak memory, size."""
 
 from __future__ import annotations
 

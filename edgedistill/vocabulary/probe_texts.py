@@ -45,8 +45,8 @@ def single_bytes() -> list[str]:
 
 
 def probe_texts(texts: Sequence[str], count: int = COUNT, seed: int = 0) -> list[str]:
-    """So many different strings: our probes; then half pieces of these texts, a quarter of them with something put in or out, and
-    half random characters, words of one script or of several.
+    """So many different strings: our probes; then half pieces of these texts, a quarter of them with something put in
+    or out, and half random characters, words of one script or of several.
 
     Args:
         texts: of the data.
