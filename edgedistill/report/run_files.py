@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from edgedistill.store.records.samples import Sample
 
 
-_LOGITS = 10_000
-"""Decisions whose logits are looked at: of a vocabulary, all would not fit into memory."""
+_LOGITS = 20_000_000
+"""Numbers that are looked at: those of a whole vocabulary would not fit into memory."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,8 @@ class RunFiles:
             return None
         files = [recorded.path(file) for file in recorded.record.files]
         shards = Shards.of(files)
-        return shards.rows(evenly_spaced(len(shards), _LOGITS))
+        some = evenly_spaced(len(shards), max(1, _LOGITS // shards.parts[0].shape[1]))
+        return np.asarray(shards.rows(some), np.float64)
 
     def failure(self, row: Candidate) -> Failure | None:
         """Why a candidate has no figures; None when it has."""
