@@ -101,4 +101,5 @@ TARGET = Target(
         environment="gguf",
     ),
     make=make,
+    holds_tokenizer=True,
 )

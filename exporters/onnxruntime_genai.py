@@ -86,5 +86,6 @@ TARGET = Target(
         environment="onnxruntime-genai",
     ),
     make=make,
+    holds_tokenizer=True,
     isolated=True,
 )

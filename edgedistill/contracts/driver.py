@@ -69,6 +69,14 @@ class MeasuresItself(Protocol):
         None where the system doesn't tell."""
 
 
+@runtime_checkable
+class ReadsTexts(Protocol):
+    """A graph whose file holds a tokenizer of its own."""
+
+    def encode(self, text: str) -> Sequence[int]:
+        """The tokens of a text, with none put around them."""
+
+
 @dataclass(frozen=True)
 class Driver:
     """How a task asks its graphs.
@@ -86,6 +94,8 @@ class Driver:
             Files of fixed lengths are padded and cut there. Sequence columns have theirs at 1.
         probe: (graphs by component, items) -> what a file is asked besides when it is verified, by name: what the
             task's judge checks beside what `TaskModel.probe` gives of the torch model.
+        samples: (graphs by component, items, count) -> (N, count) tokens with which a file goes on from each item, for
+            a task whose models do (`Task.samples`).
     """
 
     components: tuple[str, ...]
@@ -94,6 +104,7 @@ class Driver:
     phases: Callable[[Mapping[str, Graph], Arrays], Iterator[str]]
     token_axes: Mapping[str, int] = field(default_factory=dict)
     probe: Callable[[Mapping[str, Graph], Items], Arrays] | None = None
+    samples: Callable[[Mapping[str, Graph], Items, int], Integers] | None = None
 
 
 def feeds_of(ports: Mapping[str, Port], given: Arrays) -> dict[str, Array]:

@@ -12,7 +12,9 @@ from edgedistill.contracts.answers import References
 from edgedistill.contracts.items import Items
 from edgedistill.contracts.judge import Judge
 from edgedistill.contracts.plugin import Versioned
+from edgedistill.contracts.samples import Samples
 from edgedistill.contracts.sequences import Sequences
+from edgedistill.contracts.speed import Prompts
 from edgedistill.contracts.tensors import Tensors
 
 if TYPE_CHECKING:
@@ -196,6 +198,9 @@ class Task(Versioned):
         judge: (the recipe's part about it) -> its judge, whose metrics may depend on its options.
         spec: its options in a recipe, told apart by `type`; None: none but its metrics. `judge` and `TaskData.encode`
             are told of them; nothing else may depend on them.
+        prompts: what its files are timed on besides its data, and the figures of that; None: nothing.
+        samples: how its models go on from beginnings of examples, for a person to read; None where there is no such
+            thing. Its driver has `samples` then, too.
         snippets: package with the templates of a bundle's examples (`run.py.jinja`, `run.mjs.jinja`, `run.cpp.jinja`),
             which show a person the way from an example to an answer; None: one that asks through edgedistill.
     """
@@ -206,6 +211,8 @@ class Task(Versioned):
     judge: Callable[[TaskSpec], Judge]
     device: str
     spec: type[TaskSpec] | None = None
+    prompts: Prompts | None = None
+    samples: Samples | None = None
     snippets: str | None = None
 
     @property

@@ -3,10 +3,13 @@ counted."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from edgedistill.arrays import Arrays, Integers
 from edgedistill.contracts import registry
@@ -141,6 +144,32 @@ class Opened:
         items.save(given)
         self.child.ask("probe", file=str(given), output=str(output))
         found: Arrays = load_file(output)
+        return found
+
+    def samples(self, items: Items, count: int) -> Integers:
+        """(N, count) tokens with which it goes on from each item (`Driver.samples`).
+
+        Raises:
+            EdgedistillError: it cannot be run.
+        """
+        from safetensors.numpy import load_file
+
+        given, output = self.scratch / "asked.safetensors", self.scratch / "samples.safetensors"
+        items.save(given)
+        self.child.ask("samples", file=str(given), output=str(output), count=count)
+        (found,) = load_file(output).values()
+        return np.asarray(found, np.int64)
+
+    def tokens_of(self, texts: Sequence[str]) -> list[list[int]] | None:
+        """Of each text, by the tokenizer that its files hold; None where they hold none.
+
+        Raises:
+            EdgedistillError: it cannot read them.
+        """
+        given = self.scratch / "texts.json"
+        given.write_text(json.dumps(list(texts)), encoding="utf-8")
+        found = self.child.ask("read", file=str(given))["tokens"]
+        assert found is None or isinstance(found, list)
         return found
 
     def cost(self, items: Items, batch: int, length: int | None) -> Cost:

@@ -103,6 +103,8 @@ class FileMeasurement:
     counted_inputs: int | None = None
     phases_ms: Mapping[str, object] = field(default_factory=dict)
     """`latency_ms` of each phase, where a run has several."""
+    prompts: Mapping[int, Mapping[str, object]] = field(default_factory=dict)
+    """By length in tokens, percentiles of each of the task's figures of speed; of a task that has none, empty."""
 
 
 def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
@@ -111,6 +113,8 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
     Raises:
         UserError: a file, tokenizer or column that isn't there, or more labels than the model has.
     """
+    from edgedistill.measuring.prompts import PromptFiles, speeds_of, write_prompts
+
     _refuse_request(request, progress)
     task, runtime = registry.task(request.task), registry.runtime(request.runtime)
     own = task.judge(request.spec)
@@ -146,11 +150,16 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
         if not slow:
             inputs = scratch / "inputs.safetensors"
             items.save(inputs)
-            timed = Timed(request.file.name, model, request.threads, request.batch, inputs)
+            prompts = PromptFiles()
+            if task.prompts is not None:
+                longest, batch = given.reads, request.batch
+                prompts = write_prompts(task.prompts, items, None, longest, batch, scratch / "prompts")
+            timed = Timed(request.file.name, model, request.threads, request.batch, inputs, prompts.files)
             try:
                 timing = time_one(timed, scratch, progress, min_seconds=request.min_seconds, length=None)
             except EdgedistillError as error:
                 raise _refused(request, error) from error
+    speeds = task.prompts.speeds if task.prompts is not None else ()
     seen = timing or cost
     assert seen is not None
     return FileMeasurement(
@@ -164,6 +173,7 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
         items_of=asked_of,
         latency_ms=timing.summary() if timing else None,
         phases_ms=timing.phases() if timing else {},
+        prompts={tokens: speeds_of(speeds, phases) for tokens, phases in (timing.prompts_ms if timing else {}).items()},
         throughput_per_s=timing.throughput_per_s if timing else None,
         load_ms=timing.load_ms if timing else None,
         peak_rss_mb=timing.peak_rss_mb if timing else None,
@@ -186,6 +196,8 @@ class _Given:
     labelled: bool
     longest: int
     """Where longer inputs were cut."""
+    reads: int
+    """Tokens that the model reads at most."""
     inputs: Sequence[str]
     """Those that the model of that config.json takes, in its order."""
 
@@ -234,12 +246,13 @@ def _read(request: LoneFile, task: Task, scratch: Path, progress: Progress) -> _
     labels = [str(name) for _, name in sorted(config.id2label.items())] if named else []
     check_rows(rows, task, columns, str(request.data), labelled=labelled, known=labels)
     model = outline(task.model.auto_class(), config)
-    longest = min(request.max_length, tokenizer.model_max_length, longest_input(model))
+    reads = longest_input(model)
+    longest = min(request.max_length, tokenizer.model_max_length, reads)
     encoder = Encoder(columns, tokenizer, {name: number for number, name in enumerate(labels)}, longest, request.spec)
     items = encode(rows, task, encoder)
     for warning in check_split(items, tokenizer, None, f"measure: '{request.data}'")[1]:
         progress.say(f"warning: {warning}")
-    return _Given(rows, columns, items, labels, labelled, longest, list(input_columns(model, items.columns)))
+    return _Given(rows, columns, items, labels, labelled, longest, reads, list(input_columns(model, items.columns)))
 
 
 def _opened(request: LoneFile, task: Task, given: _Given) -> tuple[Files, Sequence[Path]]:

@@ -37,6 +37,11 @@ if TYPE_CHECKING:
     from edgedistill.contracts.driver import Driver
     from edgedistill.contracts.runtime import Runtime
 
+DATA = ""
+"""The inputs that are the data's own."""
+SAMPLES = "tokens"
+_WARM_UP_BESIDES = 3
+
 
 class Worker:
     """Holds the opened model, its task's driver and the inputs between commands."""
@@ -45,14 +50,17 @@ class Worker:
         self._driver: Driver | None = None
         self._model: OpenedModel | None = None
         self._items: Items | None = None
-        self._batches: list[dict[str, Array]] = []
-        self._turns: Turns | None = None
+        self._batches: dict[str, list[dict[str, Array]]] = {}
+        self._turns: dict[str, Turns] = {}
 
-    def inputs(self, file: str, batch: int, length: int | None) -> dict[str, object]:
-        """Read items and cut them into batches, in the data's own order."""
-        self._items, self._turns = Items.open(Path(file)), None
-        self._batches = batches_of(self._items, batch, length)
-        return {"batches": len(self._batches)}
+    def inputs(self, file: str, batch: int, length: int | None, name: str = DATA) -> dict[str, object]:
+        """Read items and cut them into batches, in the data's own order; of several sets, each by its name."""
+        from edgedistill.contracts.items import Items
+
+        self._items = Items.open(Path(file))
+        self._turns.pop(name, None)
+        self._batches[name] = batches_of(self._items, batch, length)
+        return {"batches": len(self._batches[name])}
 
     def load(
         self, files: Mapping[str, ComponentJson], runtime: str, driver: str, threads: int, warm_up: int
@@ -63,6 +71,7 @@ class Worker:
         Args:
             runtime: its reference.
             driver: module name, of the task's device half.
+            warm_up: runs on the data; on every other set of inputs, a few.
         """
         own_process.pin(threads)
         module: Runtime = pkgutil.resolve_name(runtime)
@@ -78,8 +87,9 @@ class Worker:
         begun = time.perf_counter()
         self._model = OpenedModel(of_json(files), self._driver, module.open, threads)
         load_ms = (time.perf_counter() - begun) * 1e3
-        for _ in range(warm_up):
-            self._run().run_next()
+        for name in self._batches if warm_up else ():
+            for _ in range(warm_up if name == DATA else min(warm_up, _WARM_UP_BESIDES)):
+                self._run(name).run_next()
         peak = own_process.status_mb("VmHWM") if resettable else None
         above = peak - empty if peak is not None and empty is not None else None
         if themselves := self._model.measuring_themselves():
@@ -98,14 +108,15 @@ class Worker:
             "ports": self._model.ports(),
         }
 
-    def time(self, seconds: float, least: int) -> dict[str, object]:
+    def time(self, seconds: float, least: int, name: str = DATA) -> dict[str, object]:
         """Run on until both `seconds` and `least` runs are reached; milliseconds of each run by phase."""
-        return {"samples_ms": self._run().run_for(seconds, least)}
+        return {"samples_ms": self._run(name).run_for(seconds, least)}
 
     def count(self, batches: int) -> dict[str, object]:
         """Instructions of one run, by the emulator's count: the mean over so many `batches`, evenly spread."""
         driver, model, items = self._ready()
-        chosen = [self._batches[i] for i in evenly_spaced(len(self._batches), batches)]
+        given = self._batches[DATA]
+        chosen = [given[i] for i in evenly_spaced(len(given), batches)]
         found = instructions_of_a_run(driver, model.graphs(items.columns), chosen, instructions)
         return {"instructions_per_inference": found, "inputs": len(chosen)}
 
@@ -137,15 +148,39 @@ class Worker:
         save_file(dict(self._driver.probe(self._model.graphs(items.columns), items)), output)
         return {}
 
+    def samples(self, file: str, output: str, count: int) -> dict[str, object]:
+        """Write the tokens with which the model goes on from items, so many of each."""
+        import numpy as np
+        from safetensors.numpy import save_file
+
+        from edgedistill.contracts.items import Items
+
+        items = Items.open(Path(file))
+        assert self._driver is not None, "load comes first"
+        assert self._driver.samples is not None, "its task has samples"
+        assert self._model is not None, "load comes first"
+        found = self._driver.samples(self._model.graphs(items.columns), items, count)
+        save_file({SAMPLES: np.ascontiguousarray(found)}, output)
+        return {}
+
+    def read(self, file: str) -> dict[str, object]:
+        """The tokens of texts, a JSON list, by the tokenizer that the model's files hold; null where they hold none."""
+        assert self._model is not None, "load comes first"
+        reader = self._model.reader()
+        texts = json.loads(Path(file).read_text(encoding="utf-8"))
+        return {"tokens": None if reader is None else [list(map(int, reader.encode(text))) for text in texts]}
+
     def make(self, job: Mapping[str, object]) -> dict[str, object]:
         """Make a target's files."""
         return {"made": run_job(ExportJob(**job))}  # type: ignore[arg-type]
 
-    def _run(self) -> Turns:
-        if self._turns is None:
+    def _run(self, name: str) -> Turns:
+        from edgedistill.device.timing import Turns
+
+        if name not in self._turns:
             driver, model, items = self._ready()
-            self._turns = Turns(driver, model.graphs(items.columns), self._batches, model.clock())
-        return self._turns
+            self._turns[name] = Turns(driver, model.graphs(items.columns), self._batches[name], model.clock())
+        return self._turns[name]
 
     def _ready(self) -> tuple[Driver, OpenedModel, Items]:
         assert self._driver is not None, "load comes first"

@@ -165,8 +165,13 @@ def plan_closing(draft: Draft, every: Sequence[Candidate]) -> Outputs:
         "measure",
         measure.KIND,
         measure.Settings(task=draft.task, measure=recipe.measure, candidates=rows),
-        measure.Inputs({name: draft.reading(name, "test") for name in names}, files, verified),
-        f"accuracy, latency and memory of {len(rows)} candidates, interleaved",
+        measure.Inputs(
+            {name: draft.reading(name, "test") for name in names},
+            {name: draft.models[name] for name in names},
+            files,
+            verified,
+        ),
+        f"answers, latency and memory of {len(rows)} candidates, interleaved",
     )
     chosen = draft.steps.add(
         "choose",

@@ -43,6 +43,7 @@ def problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
         every = " or ".join(" with ".join(form) for form in forms)
         yield "data.columns", f"got columns of {len(named)} kinds of rows, expected one of {every}"
     yield from _architecture_problems(recipe, task.data.tokens)
+    yield from _speed_problems(recipe)
     if len({recipe.seed, *recipe.seeds}) <= len(recipe.seeds):
         yield "seeds", f"got {list(recipe.seeds)}, expected seeds that differ from each other and from 'seed'"
     if not task.learns_labels:
@@ -103,6 +104,27 @@ def _own_data_problems(recipe: Recipe, index: int, tokens: bool) -> Iterator[tup
             yield f"{where}.stages.{j}.data", "got 'unlabeled', expected the round's 'data.unlabeled' as well"
         if stage.errors is not None and stage.errors.of != "teacher":
             yield f"{where}.stages.{j}.errors.of", f"got {stage.errors.of!r}, expected 'teacher' on data of its own"
+
+
+_SPEEDS = ("ttft_ms", "tokens_per_s")
+"""Limits and preferences that only some tasks have figures for."""
+
+
+def _speed_problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
+    """What is asked of prompts and their figures, of a task that isn't timed on any."""
+    prompts, name = registry.task(recipe.task.type).prompts, recipe.task.type
+    known = [speed.name for speed in prompts.speeds] if prompts is not None else []
+    given = recipe.measure.prompts
+    if given is not None and prompts is None:
+        yield "measure.prompts", f"got {list(given)}, but '{name}' is not timed on prompts"
+    if given is not None and list(given) != sorted(set(given)):
+        yield "measure.prompts", f"got {list(given)}, expected lengths that rise"
+    for speed in _SPEEDS:
+        limit = getattr(recipe.select.limits, speed)
+        if limit is not None and speed not in known:
+            yield f"select.limits.{speed}", f"got {limit:g}, but '{name}' has no such figure"
+    if recipe.select.prefer in _SPEEDS and recipe.select.prefer not in known:
+        yield "select.prefer", f"got '{recipe.select.prefer}', but '{name}' has no such figure"
 
 
 def _architecture_problems(recipe: Recipe, tokens: bool) -> Iterator[tuple[str, str]]:

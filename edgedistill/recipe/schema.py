@@ -384,6 +384,9 @@ class MeasureSpec(Spec):
     """Numbers of items per run."""
     lengths: Literal["as_is"] | Annotated[int, Field(ge=1)] = "as_is"
     """Real lengths, or every input padded or cut to this many tokens."""
+    prompts: tuple[Annotated[int, Field(ge=1)], ...] | None = Field(None, min_length=1)
+    """Of a task that is timed on prompts besides: their lengths in tokens; null: the task's own. Those that are longer
+    than a model reads are left out. Limits and choice look at the longest that all candidates were timed on."""
     min_seconds: float = Field(5.0, gt=0)
     """Each candidate is timed for at least this long."""
     timeout_minutes: Annotated[float, NotInKey()] = Field(30.0, gt=0)
@@ -412,6 +415,10 @@ class Limits(Spec):
     """Peak memory above an interpreter with numpy and the inputs, in 10^6 bytes."""
     load_ms: float | None = Field(None, gt=0)
     """From the file to a session that can run, in milliseconds."""
+    ttft_ms: float | None = Field(None, gt=0)
+    """Median time to the first token, of a language model."""
+    tokens_per_s: float | None = Field(None, gt=0)
+    """Median tokens a second after that: at least so many."""
     drop: float | None = Field(None, ge=0)
     """By how much it may be worse than the teacher, on validation, in the metric's own units."""
 
@@ -431,7 +438,7 @@ class SelectSpec(Spec):
     limits: Limits = Limits()
     """What a candidate may cost; one beyond any of them is not chosen."""
     prefer: Annotated[
-        Literal["metric", "latency", "size"],
+        Literal["metric", "latency", "size", "peak_rss_mb", "ttft_ms", "tokens_per_s"],
         BeforeValidator(lambda given: "metric" if given == "accuracy" else given),
     ] = "metric"
     """`metric` (or `accuracy`, its older name) is the task's."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edgedistill.arrays import evenly_spaced
 from edgedistill.contracts import registry
 from edgedistill.contracts.answers import Answers
 from edgedistill.data.prepared import PreparedData
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
     from edgedistill.store.records.data import SplitFacts
     from edgedistill.store.records.files import Emulated, Measurement, Verified
     from edgedistill.store.records.models import TrainedModel
+    from edgedistill.store.records.samples import Sample
+
+
+_LOGITS = 20_000_000
+"""Numbers that are looked at: those of a whole vocabulary would not fit into memory."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +94,24 @@ class RunFiles:
         measured = self._inputs.measured
         return Answers.open(measured.path(measured.record.answers[str(row.verify_key)]))
 
+    @property
+    def rounds_on_recipe_data(self) -> tuple[str, ...]:
+        """The rounds that are judged on the same test set as the teacher."""
+        return tuple(each.id for each in self.settings.rounds if each.data is None)
+
+    @property
+    def beginnings(self) -> tuple[str, ...]:
+        """Of a few examples of test, of a task whose models go on from them."""
+        return self._inputs.tested["teacher"].record.beginnings
+
+    def samples(self, model: str) -> tuple[Sample, ...]:
+        """How a torch model went on from them."""
+        return self._inputs.tested[model].record.samples
+
+    def file_samples(self, row: Candidate) -> tuple[Sample, ...]:
+        """How a device file went on from them; () of one that could not."""
+        return self._inputs.measured.record.samples.get(str(row.verify_key), ())
+
     def emulated_answers(self, row: Candidate) -> tuple[Answers, Integers]:
         """What an emulated file said of some items of test, and the numbers of these items."""
         answers = Answers.open(self._inputs.emulated[row.verify_key].path(self.emulation(row).test))
@@ -115,12 +139,15 @@ class RunFiles:
         return found.chosen, tuple(TrialResult(teacher=each.teacher, value=each.metric) for each in found.trials)
 
     def teacher_logits(self, teacher: str) -> Floats | None:
-        """What a teacher said of the training data; None where that was not recorded."""
+        """What a teacher said of the training data, of some of it where there is much; None where that was not
+        recorded."""
         recorded = self._inputs.recorded.get(teacher)
         if recorded is None:
             return None
         files = [recorded.path(file) for file in recorded.record.files]
-        return Shards.of(files).every()  # type: ignore[return-value]
+        shards = Shards.of(files)
+        some = evenly_spaced(len(shards), max(1, _LOGITS // shards.parts[0].shape[1]))
+        return np.asarray(shards.rows(some), np.float64)
 
     def failure(self, row: Candidate) -> Failure | None:
         """Why a candidate has no figures; None when it has."""
@@ -157,6 +184,11 @@ class RunFiles:
         """The id of what to ship, and why."""
         choice = self._inputs.chosen.record.choice
         return choice.chosen, choice.why
+
+    @property
+    def prompt_tokens(self) -> int | None:
+        """Length of the prompts whose figures of speed the choice looked at."""
+        return self._inputs.chosen.record.prompt_tokens
 
     def verdict(self, row: Candidate) -> Verdict:
         """A candidate's standing."""

@@ -72,6 +72,11 @@ class LlamaCppGraph:
         """One that keeps nothing yet."""
         return LlamaCppDecoder(self)
 
+    def encode(self, text: str) -> list[int]:
+        """The tokens of a text, by the file's own tokenizer."""
+        found: list[int] = self.model.tokenize(text.encode(), add_bos=False, special=False)
+        return found
+
     def backend(self) -> dict[str, object]:
         """The instructions that the library was built for, and uses."""
         return {"system": self._library.llama_print_system_info().decode().strip()}

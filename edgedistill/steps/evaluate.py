@@ -19,10 +19,13 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> E
     """Publish `SPLIT.safetensors` and `ood-NAME.safetensors` (answers), `probe.safetensors` of a task that has one."""
     from safetensors.numpy import save_file
 
+    from edgedistill.measuring.samples import beginnings_of, samples_of
+
     task = registry.task(settings.task.type)
     folder_of_model = inputs.model.path(inputs.model.record.model)
     model = load_model(task.model.auto_class(), folder_of_model, None, head_required=True)
-    items = PreparedData.of(inputs.data).items(settings.split)
+    data = PreparedData.of(inputs.data)
+    items = data.items(settings.split)
     answers = predict(model, task, items, progress=context.progress, label=settings.split)
     made = Evaluation(
         split=settings.split,
@@ -33,6 +36,10 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> E
     )
     if task.model.probe is not None and made.probe is not None:
         save_file(dict(task.model.probe(model, items)), folder / made.probe)
+    if task.samples is not None and settings.split == "test":
+        asked = beginnings_of(task, data, "test")
+        said = task.samples.of_model(model, asked.items, asked.count)
+        made = made.model_copy(update={"beginnings": asked.texts, "samples": samples_of(task, data, asked, said)})
     answers.save(folder / made.answers)
     if inputs.ood_data is not None:
         ood_data = PreparedData.of(DataInputs(inputs.ood_data))

@@ -20,6 +20,8 @@ from edgedistill.store.step import Context
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> Verified:
     """Publish `validation.safetensors` (the file's answers), and the same of padded batches."""
+    from edgedistill.measuring.readers import texts_read
+
     data, files = PreparedData.of(inputs.data), read_files(inputs.file)
     task = registry.task(settings.task.type)
     own = task.judge(settings.task)
@@ -35,6 +37,9 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> V
         # Scales that a file computes from its input (int8-dynamic) are those of the whole batch, padding included.
         together = None if files.lengths else answer_and_judge(opened, own, asked, BATCHED)
         checks = _checks(inputs, own, opened, items)
+        read = None
+        if task.data.tokens and checks:
+            read = texts_read(opened, data, [task.data.show(row, data.columns) for row in raw])
     made = Verified(
         answers=FileName("validation.safetensors"),
         answers_batched=FileName("validation_batched.safetensors") if together is not None else None,
@@ -45,6 +50,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> V
         value_batched=together.figures[metric] if together is not None else None,
         flips=flips(own, found, data.labels, lambda example: task.data.show(raw[example], data.columns)),
         checks=checks,
+        texts_read=read,
     )
     found.answers.save(folder / made.answers)
     if together is not None and made.answers_batched is not None:

@@ -21,6 +21,8 @@ LOG_P, IDS, LOG_PS = "log_p", "ids", "log_ps"
 """Of answers: log-probability of the right token (D,), the likeliest tokens (D, K) and their log-probabilities."""
 KEPT = 16
 """K, unless the vocabulary is smaller."""
+PREFILL, DECODE = "prefill", "decode"
+"""The phases of a file that is timed."""
 DECODED = 16
 """Tokens that are generated after each prompt when a file is timed."""
 _ROWS = 256
@@ -111,12 +113,12 @@ def phases(graphs: Mapping[str, Graph], batch: Arrays) -> Iterator[str]:
     logits = decoder.advance(np.asarray(batch[TOKENS], np.int64), _padding(batch[MASK]))
     last = real.shape[1] - 1 - np.argmax(real[:, ::-1], axis=1)
     said = logits[np.arange(len(real)), last].argmax(axis=-1)
-    yield "prefill"
+    yield PREFILL
     if real.shape[1] > DECODED:
         decoder.rewind(real.shape[1] - DECODED)
     for _ in range(DECODED):
         said = decoder.advance(said[:, None])[:, -1].argmax(axis=-1)
-        yield "decode"
+        yield DECODE
 
 
 def _padding(mask: Array) -> Booleans | None:

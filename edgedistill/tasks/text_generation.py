@@ -8,6 +8,8 @@ from edgedistill.tasks import _language_model as model
 from edgedistill.tasks._language_device import LOGITS
 from edgedistill.tasks._language_items import references
 from edgedistill.tasks._language_judge import JUDGE
+from edgedistill.tasks._language_samples import SAMPLES
+from edgedistill.tasks._language_speed import PROMPTS
 
 TASK = Task(
     api=1,
@@ -43,5 +45,7 @@ TASK = Task(
         read=model.read,
     ),
     judge=lambda spec: JUDGE,
+    prompts=PROMPTS,
+    samples=SAMPLES,
     device="edgedistill.tasks._language_driver",
 )

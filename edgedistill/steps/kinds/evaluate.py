@@ -31,4 +31,4 @@ class Inputs:
     ood_data: Artifact[TokenisedData] | None = None
 
 
-KIND = StepKind("edgedistill.steps.evaluate:run", 5, Settings, Inputs, Evaluation)
+KIND = StepKind("edgedistill.steps.evaluate:run", 6, Settings, Inputs, Evaluation)

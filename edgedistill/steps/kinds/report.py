@@ -58,4 +58,4 @@ class Inputs:
     chosen: Artifact[Chosen]
 
 
-KIND = StepKind("edgedistill.steps.report:run", 10, Settings, Inputs, Reported)
+KIND = StepKind("edgedistill.steps.report:run", 11, Settings, Inputs, Reported)
