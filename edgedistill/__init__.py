@@ -13,10 +13,10 @@ from edgedistill.version import __version__  # noqa: E402
 
 process.prepare()
 
-__all__ = ["__version__", "bundle", "compare", "compare_devices", "evaluate", "measure", "plan", "run"]
+__all__ = ["__version__", "bundle", "compare", "compare_devices", "evaluate", "generate", "measure", "plan", "run"]
 
 if TYPE_CHECKING:
-    from edgedistill.api import bundle, compare, compare_devices, evaluate, measure, plan, run
+    from edgedistill.api import bundle, compare, compare_devices, evaluate, generate, measure, plan, run
 
 
 def __getattr__(name: str) -> object:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
     from edgedistill.contracts.task_spec import TaskSpec
+    from edgedistill.device.decoding import Decoder
     from edgedistill.recipe.schema import Architecture
 
 
@@ -87,6 +88,10 @@ class Encoder:
     max_length: int
 
 
+Prompt = str | Sequence[Mapping[str, str]]
+"""A text, or the messages of a chat, each with a role and content."""
+
+
 @dataclass(frozen=True)
 class TaskData:
     """The half that reads examples. No torch.
@@ -103,6 +108,9 @@ class TaskData:
         show: (row, columns) -> a raw row as a person reads it.
         apart: whether training draws items, and not whole examples: where they are windows of one text, of which a long
             one alone would be too much for a step.
+        prompt: (tokenizer, a text or the messages of a chat) -> the tokens that a model is to go on from, as it was
+            trained; None for a task whose answers are no texts. It raises `UserError` for messages that the tokenizer's
+            chat template doesn't take.
     """
 
     columns: DataColumns
@@ -113,6 +121,7 @@ class TaskData:
     references: Callable[[Items], References]
     show: Callable[[Mapping[str, object], Mapping[str, str]], str]
     apart: bool = False
+    prompt: Callable[[PreTrainedTokenizerBase, Prompt], list[int]] | None = None
 
 
 @dataclass(frozen=True)
@@ -155,6 +164,7 @@ class TaskModel:
             what `hard_label` learns of a model that gives `states`, by cross-entropy. None without `states`.
         probe: (model, items) -> what a file of it is asked besides when it is verified (`Driver.probe`), by name.
         ask: (model, batch) -> what `answers` gives of `forward`, in bounded memory; None: through these.
+        decoder: (model) -> what continues texts with it, token by token; None for a task whose answers are no texts.
     """
 
     auto_class: Callable[[], AutoClass]
@@ -173,6 +183,7 @@ class TaskModel:
     right: Callable[[Tensors], torch.Tensor] | None = None
     probe: Callable[[PreTrainedModel, Items], Arrays] | None = None
     ask: Callable[[PreTrainedModel, Tensors], Tensors] | None = None
+    decoder: Callable[[PreTrainedModel], Decoder] | None = None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -205,6 +216,9 @@ class Task(Versioned):
         """Why this cannot be used under that name, or None."""
         if self.name != name:
             return f"it is called '{self.name}', expected '{name}' as the entry point's name"
+        continuing = (self.data.prompt, self.model.decoder)
+        if any(continuing) and not all(continuing):
+            return "it has one of prompt and decoder, expected both or none"
         together = (self.model.states, self.model.head, self.model.right)
         if any(together) and not all(together):
             return "it has one of states, head and right, expected all three or none"

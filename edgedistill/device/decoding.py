@@ -64,6 +64,9 @@ class Decoder(Protocol):
 class DecodesItself(Protocol):
     """A graph whose runtime keeps the cache, and gives it to nobody."""
 
+    longest: int
+    """How many tokens a text may have, with what follows it."""
+
     def decoder(self) -> Decoder: ...
 
 

@@ -3,9 +3,9 @@ counted."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from edgedistill.arrays import Arrays, Integers
@@ -14,6 +14,7 @@ from edgedistill.contracts.answers import Answers
 from edgedistill.contracts.driver import Port
 from edgedistill.contracts.items import Items
 from edgedistill.device.files import Files, to_json
+from edgedistill.device.sampling import Sampling
 from edgedistill.measuring.child import Child
 
 _WARM_UP = 3
@@ -33,6 +34,8 @@ class Loaded:
     """What ran it, as the runtime tells."""
     ports: Mapping[str, tuple[Mapping[str, Port], Mapping[str, Port]]]
     """Inputs and outputs by component."""
+    longest: int | None = None
+    """Tokens that a text may have, with what follows it, where the runtime tells."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,7 @@ class DeviceModel:
             version=str(found["version"]),
             backend=backend,
             ports=told,
+            longest=None if found["longest"] is None else int(str(found["longest"])),
         )
 
     @contextmanager
@@ -142,6 +146,17 @@ class Opened:
         self.child.ask("probe", file=str(given), output=str(output))
         found: Arrays = load_file(output)
         return found
+
+    def say(self, prompt: Sequence[int], limit: int, ends: Collection[int], sampling: Sampling) -> Iterator[int]:
+        """The tokens that follow a prompt's, each as soon as it is known, of a task that continues texts.
+
+        Raises:
+            EdgedistillError: it cannot be run.
+        """
+        given = asdict(sampling)
+        self.child.ask("begin", prompt=list(prompt), limit=limit, ends=sorted(ends), sampling=given)
+        while (token := self.child.ask("say")["token"]) is not None:
+            yield int(str(token))
 
     def cost(self, items: Items, batch: int, length: int | None) -> Cost:
         """Its instructions on 32 batches of these items, after a few runs: what the first alone cost would be taken

@@ -213,7 +213,7 @@ def _read(request: LoneFile, task: Task, scratch: Path, progress: Progress) -> _
     from edgedistill.models.loading import load_config, load_tokenizer, longest_input, outline
     from edgedistill.models.tokenizer_checks import check_split
 
-    model_folder = request.tokenizer or _model_folder(request.file)
+    model_folder = request.tokenizer or model_folder(request.file, "measure")
     tokenizer = load_tokenizer(model_folder)
     own = task.data.columns
     columns = own.read(request.columns)
@@ -327,8 +327,8 @@ def _refused(request: LoneFile, error: EdgedistillError) -> EdgedistillError:
     return UserError(f"measure: '{request.file}' cannot be run by {request.runtime}: {error}")
 
 
-def _model_folder(file: Path) -> Path:
-    """The folder beside or above the file that holds a tokenizer.
+def model_folder(file: Path, command: str) -> Path:
+    """The folder beside or above the file that holds a tokenizer, which a command looks for.
 
     Raises:
         UserError: none does.
@@ -338,5 +338,5 @@ def _model_folder(file: Path) -> Path:
             if (folder / "tokenizer.json").is_file():
                 return folder
     raise UserError(
-        f"measure: no tokenizer.json beside or above '{file}'; name the folder that holds it with --tokenizer"
+        f"{command}: no tokenizer.json beside or above '{file}'; name the folder that holds it with --tokenizer"
     )

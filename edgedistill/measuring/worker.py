@@ -23,7 +23,7 @@ from edgedistill.device import own_process
 from edgedistill.errors import EdgedistillError, RefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from edgedistill.arrays import Array
     from edgedistill.contracts.driver import Driver
@@ -43,6 +43,7 @@ class Worker:
         self._items: Items | None = None
         self._batches: list[dict[str, Array]] = []
         self._turns: Turns | None = None
+        self._said: Iterator[int] | None = None
 
     def inputs(self, file: str, batch: int, length: int | None) -> dict[str, object]:
         """Read items and cut them into batches, in the data's own order."""
@@ -98,6 +99,7 @@ class Worker:
             "version": module.version(),
             "backend": self._model.backend(),
             "ports": self._model.ports(),
+            "longest": self._model.longest(),
         }
 
     def time(self, seconds: float, least: int) -> dict[str, object]:
@@ -147,6 +149,30 @@ class Worker:
         assert self._model is not None, "load comes first"
         save_file(dict(self._driver.probe(self._model.graphs(items.columns), items)), output)
         return {}
+
+    def begin(
+        self, prompt: Sequence[int], limit: int, ends: Sequence[int], sampling: Mapping[str, float]
+    ) -> dict[str, object]:
+        """Go on from a prompt's tokens: `say` gives each of the next ones.
+
+        Args:
+            limit, ends: as `generate` takes them.
+            sampling: the fields of one.
+        """
+        from edgedistill.device.generation import generate
+        from edgedistill.device.sampling import Sampling
+
+        assert self._driver is not None, "load comes first"
+        assert self._driver.decoder is not None, "its task continues texts"
+        assert self._model is not None, "load comes first"
+        decoder = self._driver.decoder(self._model.graphs({}))
+        self._said = generate(decoder, prompt, limit, ends, Sampling(**sampling))  # type: ignore[arg-type]
+        return {}
+
+    def say(self) -> dict[str, object]:
+        """The next token, None at the text's end."""
+        assert self._said is not None, "begin comes first"
+        return {"token": next(self._said, None)}
 
     def make(self, order: Mapping[str, object]) -> dict[str, object]:
         """Make a target's files."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from edgedistill.contracts.task import Task, TaskData, TaskModel
 from edgedistill.tasks import _language_data as data
 from edgedistill.tasks import _language_model as model
+from edgedistill.tasks import _language_prompt as prompt
 from edgedistill.tasks._language_device import LOGITS
 from edgedistill.tasks._language_items import references
 from edgedistill.tasks._language_judge import JUDGE
@@ -22,6 +23,7 @@ TASK = Task(
         references=references,
         show=data.show,
         apart=True,
+        prompt=prompt.tokens,
     ),
     model=TaskModel(
         auto_class=model.auto_class,
@@ -39,6 +41,7 @@ TASK = Task(
         right=model.right,
         probe=model.probe,
         ask=model.ask,
+        decoder=prompt.decoder,
     ),
     judge=JUDGE,
     device="edgedistill.tasks._language_driver",
