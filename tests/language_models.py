@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import torch
 from helpers import file_request
 from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
+from edgedistill.contracts import registry
 from edgedistill.contracts.target import FileRequest
+from edgedistill.recipe.reading import shipped
 
 VOCABULARY = 515
 """Of the random models; of fewer, torch folds a table that is the head into two."""
+TEACHER = shipped()["stories"].parent / "stories" / "teacher"
+"""The same model as it is shipped."""
 STORIES = Path(__file__).parent.parent.parent / "shared" / "models" / "stories260k"
 
 
@@ -58,3 +63,13 @@ def greedy_of_torch(model, prompt: list[int], count: int) -> list[int]:
     with torch.no_grad():
         said = model.generate(given, attention_mask=torch.ones_like(given), max_new_tokens=count, do_sample=False)
     return said[0, len(prompt) :].tolist()
+
+
+def write_stories(folder: Path) -> None:
+    """The shipped model's description, and its ONNX file below it."""
+    for file in TEACHER.iterdir():
+        if file.suffix != ".safetensors":
+            shutil.copy(file, folder / file.name)
+    (folder / "onnx").mkdir()
+    model = AutoModelForCausalLM.from_pretrained(TEACHER, dtype=torch.float32).eval()
+    registry.target("onnx").make(causal_request(model, folder=TEACHER), folder / "onnx" / "model.onnx")

@@ -158,6 +158,16 @@ class Opened:
         while (token := self.child.ask("say")["token"]) is not None:
             yield int(str(token))
 
+    def sure_tokens(self, prompt: Sequence[int], limit: int, ends: Collection[int], lead: float) -> list[int]:
+        """The likeliest tokens that follow a prompt, as far as each leads the next by more than `lead` in its logit.
+
+        Raises:
+            EdgedistillError: it cannot be run.
+        """
+        found = self.child.ask("sure", prompt=list(prompt), limit=limit, ends=sorted(ends), lead=lead)["tokens"]
+        assert isinstance(found, list)
+        return found
+
     def cost(self, items: Items, batch: int, length: int | None) -> Cost:
         """Its instructions on 32 batches of these items, after a few runs: what the first alone cost would be taken
         off.

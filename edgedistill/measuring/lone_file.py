@@ -213,8 +213,8 @@ def _read(request: LoneFile, task: Task, scratch: Path, progress: Progress) -> _
     from edgedistill.models.loading import load_config, load_tokenizer, longest_input, outline
     from edgedistill.models.tokenizer_checks import check_split
 
-    model_folder = request.tokenizer or model_folder(request.file, "measure")
-    tokenizer = load_tokenizer(model_folder)
+    described = request.tokenizer or model_folder(request.file, "measure")
+    tokenizer = load_tokenizer(described)
     own = task.data.columns
     columns = own.read(request.columns)
     source = DataSource(path=os.path.abspath(request.data))
@@ -222,7 +222,7 @@ def _read(request: LoneFile, task: Task, scratch: Path, progress: Progress) -> _
     labelled = own.labels is None or columns[own.labels] in rows.column_names
     if own.labels is not None:
         rows = with_label_names(rows, columns[own.labels])
-    config = load_config(model_folder, None)
+    config = load_config(described, None)
     named = "id2label" in task.model.configuration(())  # else the names are a library's own, of no classes
     labels = [str(name) for _, name in sorted(config.id2label.items())] if named else []
     check_rows(rows, task, columns, str(request.data), labelled=labelled, known=labels)

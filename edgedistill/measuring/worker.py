@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from edgedistill.contracts.driver import Driver
     from edgedistill.contracts.items import Items
     from edgedistill.contracts.runtime import Runtime
+    from edgedistill.device.decoding import Decoder
     from edgedistill.device.files import ComponentJson
     from edgedistill.device.graphs import OpenedModel
     from edgedistill.device.timing import Turns
@@ -162,11 +163,7 @@ class Worker:
         from edgedistill.device.generation import generate
         from edgedistill.device.sampling import Sampling
 
-        assert self._driver is not None, "load comes first"
-        assert self._driver.decoder is not None, "its task continues texts"
-        assert self._model is not None, "load comes first"
-        decoder = self._driver.decoder(self._model.graphs({}))
-        self._said = generate(decoder, prompt, limit, ends, Sampling(**sampling))  # type: ignore[arg-type]
+        self._said = generate(self._decoder(), prompt, limit, ends, Sampling(**sampling))  # type: ignore[arg-type]
         return {}
 
     def say(self) -> dict[str, object]:
@@ -174,11 +171,24 @@ class Worker:
         assert self._said is not None, "begin comes first"
         return {"token": next(self._said, None)}
 
+    def sure(self, prompt: Sequence[int], limit: int, ends: Sequence[int], lead: float) -> dict[str, object]:
+        """The likeliest tokens that follow a prompt, as far as they are sure (`device.generation.sure_tokens`)."""
+        from edgedistill.device.generation import sure_tokens
+
+        return {"tokens": sure_tokens(self._decoder(), prompt, limit, ends, lead)}
+
     def make(self, order: Mapping[str, object]) -> dict[str, object]:
         """Make a target's files."""
         from edgedistill.exporting.jobs import Order, fill
 
         return {"made": fill(Order(**order))}  # type: ignore[arg-type]
+
+    def _decoder(self) -> Decoder:
+        """One that keeps nothing yet."""
+        assert self._driver is not None, "load comes first"
+        assert self._driver.decoder is not None, "its task continues texts"
+        assert self._model is not None, "load comes first"
+        return self._driver.decoder(self._model.graphs({}))
 
     def _run(self) -> Turns:
         from edgedistill.device.timing import Turns

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,8 +22,6 @@ from edgedistill.measuring.device_model import DeviceModel
 from edgedistill.measuring.lone_file import model_folder
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
-
     from edgedistill.contracts.driver import Driver
     from edgedistill.contracts.task import Prompt, Task
 
@@ -102,7 +99,9 @@ def _of_run(run: Path, candidate: str | None, model: str | None) -> Speaker:
     row = results.candidate(_candidate(run, results, candidate))
     if row.lengths:
         raise UserError(f"generate: '{row.id}' takes inputs of fixed lengths, and a text that is continued grows")
-    return Speaker(results.data.task, run / "models" / row.model, _files(run / row.file, results.data.task), row.runtime)
+    return Speaker(
+        results.data.task, run / "models" / row.model, _files(run / row.file, results.data.task), row.runtime
+    )
 
 
 def _candidate(run: Path, results: Results, asked: str | None) -> str:
@@ -163,14 +162,17 @@ def pieces(speaker: Speaker, wish: Wish) -> Iterator[str]:
     from tokenizers.decoders import DecodeStream
 
     from edgedistill.models.loading import load_tokenizer
+    from edgedistill.models.tokenizer_files import ends_of
 
     task = registry.task(speaker.task)
     tokenizer = load_tokenizer(speaker.folder)
     assert task.data.prompt is not None, "other tasks are refused"
     prompt = task.data.prompt(tokenizer, wish.prompt)
-    ends = _ends(speaker.folder, tokenizer)
+    ends = ends_of(tokenizer, speaker.folder)
     stream, plain = DecodeStream(ids=prompt, skip_special_tokens=True), tokenizer.backend_tokenizer
-    said = _by_torch(speaker, task, wish, prompt, ends) if speaker.files is None else _by_file(speaker, wish, prompt, ends)
+    said = (
+        _by_torch(speaker, task, wish, prompt, ends) if speaker.files is None else _by_file(speaker, wish, prompt, ends)
+    )
     for token in said:
         if (piece := stream.step(plain, token)) is not None:
             yield str(piece)
@@ -218,8 +220,8 @@ def _limit(wish: Wish, prompt: int, longest: int | None) -> int:
         return wish.limit or MOST_TOKENS
     if prompt >= longest:
         raise UserError(
-            f"generate: the prompt has {prompt} tokens and the model reads {longest}, what follows included; expected a "
-            "shorter prompt"
+            f"generate: the prompt has {prompt} tokens and the model reads {longest}, what follows included; expected "
+            "a shorter prompt"
         )
     if wish.limit is not None and prompt + wish.limit > longest:
         raise UserError(
@@ -227,11 +229,3 @@ def _limit(wish: Wish, prompt: int, longest: int | None) -> int:
             f"model reads; expected at most {longest - prompt}"
         )
     return wish.limit or min(MOST_TOKENS, longest - prompt)
-
-
-def _ends(folder: Path, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
-    """Tokens at which a text ends: the tokenizer's, and those that the model's own settings name."""
-    settings = folder / "generation_config.json"
-    named = json.loads(settings.read_text(encoding="utf-8")).get("eos_token_id") if settings.is_file() else None
-    more = named if isinstance(named, list) else [named]
-    return frozenset(each for each in (tokenizer.eos_token_id, *more) if isinstance(each, int))

@@ -180,9 +180,9 @@ def _document(
     own = np.zeros(len(ids), np.bool_)
     for first, behind in asked:
         own |= (places[:, 0] >= first) & (places[:, 0] < behind) & (places[:, 1] > places[:, 0])
-    first = opening(tokenizer)
-    if start and first is not None and (not len(ids) or ids[0] != first):
-        ids, added, own = np.insert(ids, 0, first), np.insert(added, 0, 0), np.insert(own, 0, False)
+    begins = opening(tokenizer)
+    if start and begins is not None and (not len(ids) or ids[0] != begins):
+        ids, added, own = np.insert(ids, 0, begins), np.insert(added, 0, 0), np.insert(own, 0, False)
     closing = tokenizer.eos_token_id
     if end and closing is not None:
         if ids[-1] != closing:

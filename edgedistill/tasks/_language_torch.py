@@ -54,6 +54,6 @@ class TorchDecoder:
         """Keep the first so many tokens only."""
         if count == 0:
             self._cache = None
-        elif self._cache is not None:
-            self._cache.crop(count)
+        elif self._cache is not None and count < self._tokens.shape[1]:
+            self._cache.crop(count - self._tokens.shape[1])
         self._tokens, self._real = self._tokens[:, :count], self._real[:, :count]
