@@ -7,6 +7,7 @@ RUN is a finished run with fp32 files of the targets onnx, onnxruntime-genai and
 torch's token by token, up to the first that differs. Strings are pieces of the recipe's texts, random ones of all of
 Unicode, and each of the first 256 characters alone; token ids are those of `transformers`, without the tokens around a
 text, which some runtimes leave to the caller. The browser runs transformers.js on the model's bundle, in Chromium.
+llama.cpp is run by llama-cpp-python, and where only the wheel `xllamacpp` is installed, by the server in that.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import numpy as np
 
@@ -29,7 +33,6 @@ from edgedistill.contracts.driver import PortNames
 from edgedistill.device.files import Component
 from edgedistill.device.generation import GREEDY, generate
 from edgedistill.errors import EdgedistillError
-from edgedistill.evaluation.results import load_results
 from edgedistill.isolation import environments
 from edgedistill.measuring.device_model import DeviceModel
 from edgedistill.models.loading import load_model, load_tokenizer
@@ -44,7 +47,8 @@ TASK, TOKENS, PROMPTS = "text-generation", 64, 32
 TARGETS = {"onnxruntime": "onnx", "onnxruntime-genai": "onnxruntime-genai", "llama-cpp": "gguf", "browser": "onnx"}
 SHORT = (
     "export.targets=[onnx,onnxruntime-genai,gguf]", "quantize=[{precision: fp32}]", "control=false",
-    "measure.min_seconds=0.2", "rounds=[{id: r1, student: {init: keep_layers, layers: 4}, stages: [{name: soft-targets,"
+    "measure.min_seconds=0.1", "export.teacher=false",
+    "rounds=[{id: r1, student: {init: keep_layers, layers: 4}, stages: [{name: soft-targets,"
     " epochs: 1, learning_rate: 1.0e-3, batch_size: 8, losses: [{kind: kl, temperature: 1.0}]}]}]",
 )  # fmt: skip
 
@@ -76,10 +80,15 @@ class Material:
         """With weights and tokenizer."""
         return self.run / "models" / self.model
 
-    def candidate(self, runtime: str) -> str:
-        """Id of the fp32 candidate; the browser runs the one of onnxruntime."""
-        own = "onnxruntime" if runtime == "browser" else runtime
-        return f"{self.model}/{TARGETS[runtime]}/fp32/{own}"
+    def file(self, runtime: str) -> Path:
+        """The student in fp32 for a runtime."""
+        made = registry.target(TARGETS[runtime]).precisions["fp32"].file
+        return self.folder / TARGETS[runtime] / made
+
+    @property
+    def bundled(self) -> str:
+        """Id of the candidate whose bundle a page opens."""
+        return f"{self.model}/onnx/fp32/onnxruntime"
 
 
 def material(run: Path, model: str, count: int) -> Material:
@@ -130,9 +139,11 @@ def opened(runtime: str, given: Material) -> Iterator[Asked]:
             yield asked
         return
     packages = registry.runtime(runtime).packages
+    file = given.file(runtime)
+    if runtime == "llama-cpp" and environments.missing_here(packages) and find_spec("xllamacpp") is not None:
+        yield _served(file, given)
+        return
     environments.interpreter(packages)
-    row = load_results(given.run).candidate(given.candidate(runtime))
-    file = given.run / row.file
     with tempfile.TemporaryDirectory() as scratch:
         device = DeviceModel({"model": Component({None: file}, PortNames())}, runtime, TASK)
         with device.opened(Path(scratch)) as model:
@@ -164,6 +175,33 @@ def _llama(file: Path, folder: Path) -> Encode:
     return lambda texts: [vocabulary.tokenize(text.encode(), add_bos=False, special=True) for text in texts]
 
 
+def _served(file: Path, given: Material) -> Asked:
+    """llama.cpp's own server, on the loopback network."""
+    import xllamacpp
+
+    parameters = xllamacpp.CommonParams()
+    parameters.model.path = str(file)
+    parameters.n_ctx, parameters.n_parallel, parameters.port = 0, 1, 0
+    parameters.warmup, parameters.verbosity, parameters.cpuparams.n_threads = False, 0, 1
+    server = xllamacpp.Server(parameters)
+
+    def tokens(path: str, **asked: object) -> list[int]:
+        content, kind = json.dumps(asked).encode(), {"Content-Type": "application/json"}
+        with urlopen(Request(f"{server.listening_address}/{path}", content, kind)) as reply:
+            found: list[int] = json.load(reply)["tokens"]
+        return found
+
+    def say(prompt: Sequence[int]) -> list[int]:
+        settings = {"n_predict": TOKENS, "temperature": 0, "top_k": 1, "return_tokens": True, "cache_prompt": False}
+        return [each for each in tokens("completion", prompt=list(prompt), **settings) if each not in given.ends]
+
+    return Asked(
+        f"xllamacpp {version('xllamacpp')}",
+        lambda texts: [tokens("tokenize", content=text, add_special=False, parse_special=True) for text in texts],
+        say,
+    )
+
+
 ENCODERS = {"onnxruntime": _plain, "onnxruntime-genai": _genai, "llama-cpp": _llama}
 
 
@@ -174,7 +212,7 @@ def _in_browser(given: Material) -> Iterator[Asked]:
 
     node_modules = browser.node_modules()
     with tempfile.TemporaryDirectory() as place:
-        bundle = edgedistill.bundle(given.run, given.candidate("browser"), out=Path(place) / "bundle")
+        bundle = edgedistill.bundle(given.run, given.bundled, out=Path(place) / "bundle")
         with speaking(bundle, node_modules) as page:
             yield Asked(
                 f"transformers.js {page.version}",

@@ -138,7 +138,7 @@ def write_continuing(snippet: Snippet, known: Continuations, folder: Path) -> No
     """Write `examples/run.py` for a model that continues texts, run by ONNX Runtime; and where transformers.js finds
     the file, `run.mjs` and the page `index.html`, which ask that."""
     environment = _environment(None)
-    facts = {
+    facts: dict[str, object] = {
         "recipe": snippet.recipe,
         "candidate": snippet.candidate,
         "file": snippet.opened[0][1],

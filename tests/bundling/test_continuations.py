@@ -4,63 +4,32 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 
 import pytest
-from language_models import TEACHER
+from language_models import PROMPTS, TEACHER, golden_of, write_bundle
 from transformers import AutoTokenizer
 
 import edgedistill
-from edgedistill.bundling.continuations import (
-    CONTINUATIONS,
-    Continuation,
-    Continuations,
-    chat_frame,
-    read_continuations,
-)
-from edgedistill.bundling.facts import ComponentFacts, PortFacts
+from edgedistill.bundling.continuations import CONTINUATIONS, chat_frame, read_continuations
 from edgedistill.bundling.layout import write_hashes
-from edgedistill.bundling.snippets import Snippet, client_name, write_continuing
+from edgedistill.bundling.snippets import client_name
 from edgedistill.contracts.driver import PortNames
 from edgedistill.device.decoding import decoder_of
 from edgedistill.device.generation import generate, sure_tokens
 from edgedistill.errors import UserError
 from edgedistill.runtimes import onnxruntime
 
-PROMPTS = ("Once upon a time", "Lily and Tom", "ü")
-CHAT = ("<user>", "\n<say>")
-
 
 @pytest.fixture(scope="module")
 def known(stories_file):
-    """Made of what the file says."""
-    tokenizer = AutoTokenizer.from_pretrained(TEACHER)
-    graph, items = onnxruntime.open(stories_file, 1, PortNames()), []
-    for number, prompt in enumerate(PROMPTS):
-        ids = tokenizer(prompt)["input_ids"]
-        said = sure_tokens(decoder_of(graph), ids, 20, {2}, 2e-3)
-        whole = tokenizer.decode([*ids, *said], skip_special_tokens=True)
-        items.append(Continuation(number, prompt, tuple(ids), tuple(said), whole.removeprefix(prompt)))
-    return Continuations((1,), (2,), 512, CHAT, tuple(items))
+    return golden_of(stories_file)
 
 
 @pytest.fixture
 def folder(stories_file, known, tmp_path):
-    """As much of a bundle as its scripts read."""
-    place = shutil.copytree(stories_file.parent.parent, tmp_path / "bundle")
-    ports = tuple(PortFacts(name, "int64", None) for name in ("input_ids", "attention_mask"))
-    outputs = (PortFacts("logits", "float32", None),)
-    component = ComponentFacts(((None, "onnx/model.onnx"),), ports, outputs)
-    more = {"runtime": "onnxruntime", "runtime_reference": "", "driver": "", "text": True, "pair": False}
-    snippet = Snippet(
-        recipe="stories", candidate="teacher/onnx", components={"model": component}, max_length=256, **more
-    )
-    (place / CONTINUATIONS).write_text(known.as_json(), encoding="utf-8")
-    write_continuing(snippet, known, place)
-    write_hashes(place)
-    return place
+    return write_bundle(stories_file, known, tmp_path / "bundle")
 
 
 def run(folder, *words):
