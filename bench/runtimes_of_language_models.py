@@ -7,7 +7,8 @@ RUN is a finished run with fp32 files of the targets onnx, onnxruntime-genai and
 torch's token by token, up to the first that differs. Strings are pieces of the recipe's texts, random ones of all of
 Unicode, and each of the first 256 characters alone; token ids are those of `transformers`, without the tokens around a
 text, which some runtimes leave to the caller. The browser runs transformers.js on the model's bundle, in Chromium.
-llama.cpp is run by llama-cpp-python, and where only the wheel `xllamacpp` is installed, by the server in that.
+llama.cpp is run by llama-cpp-python, and where only the wheel `xllamacpp` is installed, by the server in that. ONNX
+Runtime GenAI takes texts as C does: what stands behind a NUL, and that itself, is not seen by its tokenizer.
 """
 
 from __future__ import annotations
@@ -250,6 +251,7 @@ def goal(rows: Sequence[dict[str, object]]) -> Goal:
     words = [
         f"{row['runtime']} {float(str(row['greedy_equal'])):.2%} of {row['greedy_tokens']} tokens, "
         f"{float(str(row['strings_equal'])):.2%} of {row['strings']} strings"
+        f"{'' if row['first_other'] is None else ' (the first other: ' + str(row['first_other']) + ')'}"
         if row["note"] is None
         else f"{row['runtime']} {row['note']}"
         for row in rows

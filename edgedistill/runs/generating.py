@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from edgedistill.contracts.driver import PortNames
 from edgedistill.device.files import Component, Files
 from edgedistill.device.generation import generate
 from edgedistill.device.sampling import Sampling
-from edgedistill.errors import UserError
+from edgedistill.errors import EdgedistillError, UserError
 from edgedistill.evaluation.results import Results, load_results
 from edgedistill.isolation import environments
 from edgedistill.measuring.device_model import DeviceModel
@@ -41,6 +42,12 @@ class Speaker:
     files: Files | None
     """None: the torch model of `folder`."""
     runtime: str | None
+
+    @property
+    def opened(self) -> Path:
+        """What a person is told of: the first file, or the torch model's folder."""
+        components = [] if self.files is None else list(self.files.values())
+        return next((file for each in components for file in each.files.values()), self.folder)
 
 
 @dataclass(frozen=True)
@@ -192,12 +199,17 @@ def _by_file(speaker: Speaker, wish: Wish, prompt: list[int], ends: frozenset[in
     assert speaker.runtime is not None, "it is a file's"
     environments.interpreter(registry.runtime(speaker.runtime).packages)
     longest = _longest(speaker)
-    with tempfile.TemporaryDirectory() as place:
-        device = DeviceModel(speaker.files, speaker.runtime, speaker.task)
-        with device.opened(Path(place)) as opened:
-            told = [each for each in (longest, opened.loaded.longest) if each is not None]
-            limit = _limit(wish, len(prompt), min(told, default=None))
-            yield from opened.say(prompt, limit, ends, wish.sampling)
+    device = DeviceModel(speaker.files, speaker.runtime, speaker.task)
+    with tempfile.TemporaryDirectory() as place, ExitStack() as closing:
+        try:
+            opened = closing.enter_context(device.opened(Path(place)))
+        except UserError:
+            raise
+        except EdgedistillError as error:
+            raise UserError(f"generate: {speaker.runtime} cannot open '{speaker.opened}': {error}") from error
+        told = [each for each in (longest, opened.loaded.longest) if each is not None]
+        limit = _limit(wish, len(prompt), min(told, default=None))
+        yield from opened.say(prompt, limit, ends, wish.sampling)
 
 
 def _longest(speaker: Speaker) -> int | None:

@@ -151,6 +151,13 @@ def test_what_is_no_model_is_refused(tmp_path, place, more, sentence):
         edgedistill.generate(tmp_path / place, PROMPT, **more)
 
 
+def test_a_file_that_is_no_model_is_the_users_to_change(tmp_path):
+    shutil.copytree(FOLDER, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "model.onnx").write_text("no model")
+    with pytest.raises(UserError, match=r"generate: onnxruntime cannot open '.*model\.onnx': "):
+        said(tmp_path / "model.onnx")
+
+
 def test_more_than_the_model_reads_is_refused(stories_file):
     text = " ".join(row["text"] for row in quickstart_rows("test")[:200])
     for place in (FOLDER, stories_file):

@@ -6,6 +6,7 @@ import json
 import random
 import shutil
 import subprocess
+import sys
 
 import pytest
 from language_models import PROMPTS, TEACHER, golden_of, write_bundle
@@ -55,6 +56,11 @@ def test_the_script_agrees_in_node_and_notices_what_differs(bundle, known):
     assert (done.returncode, done.stdout) == (0, "all 3 golden continuations agree\n"), done.stderr
     told = subprocess.run([*command, PROMPTS[0]], capture_output=True, text=True, check=False).stdout
     assert told.startswith(known.items[0].text)
+    chat = [sys.executable, "-P", str(bundle / "examples" / "run.py"), "Hi", "--chat", "--max-tokens", "24"]
+    said = subprocess.run(chat, capture_output=True, text=True, check=False).stdout.strip()
+    told = subprocess.run([*command, "Hi", "--chat"], capture_output=True, text=True, check=False).stdout
+    assert said
+    assert told.strip().startswith(said)
     content = json.loads((bundle / CONTINUATIONS).read_text())
     content["items"][1]["said"] = [5, 6]
     (bundle / CONTINUATIONS).write_text(json.dumps(content))
