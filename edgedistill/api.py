@@ -1,4 +1,4 @@
-"""edgedistill as functions: run, plan, bundle, measure, compare."""
+"""edgedistill as functions: run, plan, bundle, generate, measure, compare."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from edgedistill.bundling.measurement import MEASUREMENT_SCHEMA, DeviceMeasureme
 from edgedistill.bundling.merge import MachineFront
 from edgedistill.contracts import registry
 from edgedistill.contracts.answers import Answers, References
+from edgedistill.contracts.task import Prompt
+from edgedistill.device.sampling import Sampling
 from edgedistill.engine import publishing
 from edgedistill.engine.local import execute, find_done
 from edgedistill.errors import EdgedistillError, UserError
@@ -34,6 +36,7 @@ from edgedistill.planning import Plan, fingerprints, make_plan
 from edgedistill.planning.fingerprints import Sources
 from edgedistill.recipe import reading
 from edgedistill.recipe.schema import EmulationSpec, Recipe
+from edgedistill.runs import generating
 from edgedistill.runs.bundling import bundle_run, forget_listed
 from edgedistill.runs.evaluated import EvaluatedRun, without_files
 from edgedistill.store import artifacts, run_folder
@@ -216,6 +219,48 @@ def bundle(
         UserError: no finished run, nothing chosen, no such candidate, or something else lies at `out`.
     """
     return bundle_run(Path(run), candidate, Path(out) if out is not None else None, store)
+
+
+def generate(
+    place: str | Path,
+    prompt: Prompt,
+    *,
+    candidate: str | None = None,
+    model: str | None = None,
+    tokenizer: str | Path | None = None,
+    runtime: str | None = None,
+    max_tokens: int | None = None,
+    temperature: float = 0.0,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    seed: int = 0,
+) -> Iterator[str]:
+    """Continue a text with a language model, and give what follows in pieces, each as soon as its characters are whole.
+
+    Args:
+        place: a finished run (its chosen candidate answers, unless another or a torch model is named), a bundle, a
+            model's file (ONNX, GGUF) or a folder of one (ONNX Runtime GenAI, or a torch model).
+        prompt: a text, or the messages of a chat (`[{"role": "user", "content": ...}]`), which the tokenizer's own
+            template renders up to the reply.
+        candidate: of a run.
+        model: of a run: its torch model of that name, `teacher` or a round's id, instead of a file.
+        tokenizer: of a lone file: folder with `tokenizer.json`; unless given, looked for in, beside and above it.
+        runtime: of a lone file or bundle; unless given, what opens such a file.
+        max_tokens: that may follow; unless given, as many as the model reads, at most 256.
+        temperature, top_k, top_p, seed: as `device.sampling.Sampling` has them; at temperature 0 the likeliest tokens.
+            The same seed gives the same text.
+
+    Raises:
+        UserError: nothing that continues texts, no such candidate, an option that can't be; and once the first piece is
+            asked for, a prompt that is longer than the model reads.
+        EdgedistillError: the file cannot be run.
+    """
+    if max_tokens is not None and max_tokens < 1:
+        raise UserError(f"generate: max_tokens is {max_tokens}, expected 1 or more")
+    sampling = Sampling(temperature, top_k, top_p, seed)
+    folder = Path(tokenizer) if tokenizer is not None else None
+    speaker = generating.find(Path(place), candidate, model, folder, runtime)
+    return generating.pieces(speaker, generating.Wish(prompt, max_tokens, sampling))
 
 
 @overload

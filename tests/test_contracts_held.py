@@ -34,6 +34,7 @@ LIBRARIES = {
     "edgedistill/runtimes/onnxruntime_genai.py": {"logits"},
     "edgedistill/students/_probe.py": {"argmax"},
     "exporters/causal.py": {"logits"},
+    "exporters/genai_settings.py": {"logits"},
     "exporters/gguf_vocabulary.py": {"input_ids"},
     "edgedistill/bundling/self_test.py": {"attention_mask"},
     "edgedistill/bundling/version_1.py": {"input_ids"},

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from edgedistill.bundling.card import CardFacts, render_card
+from edgedistill.bundling.continuations import (
+    CONTINUATIONS,
+    SAID,
+    Continuation,
+    Continuations,
+    beginnings,
+    chat_frame,
+)
 from edgedistill.bundling.facts import BUNDLE_SCHEMA, ComponentFacts, PortFacts
 from edgedistill.bundling.golden import (
     ANSWERS_FILE,
@@ -21,11 +30,11 @@ from edgedistill.bundling.golden import (
     tolerance,
 )
 from edgedistill.bundling.layout import FACTS, GOLDEN, LABELS, open_bundle, sha256, write_hashes
-from edgedistill.bundling.snippets import Snippet, write_snippets
+from edgedistill.bundling.snippets import Snippet, write_continuing, write_snippets
 from edgedistill.contracts import registry
 from edgedistill.contracts.answers import Answers
 from edgedistill.evaluation.results import CandidateResult, Results, load_results
-from edgedistill.exporting.files import read_files
+from edgedistill.exporting.files import ModelFiles, read_files
 from edgedistill.measuring.device_model import DeviceModel
 from edgedistill.measuring.judged import numbers
 from edgedistill.store import artifacts
@@ -33,6 +42,8 @@ from edgedistill.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from transformers import PreTrainedTokenizerBase
 
     from edgedistill.contracts.driver import Port
     from edgedistill.contracts.task import Task
@@ -84,6 +95,9 @@ def write_bundle(sources: BundleSources, folder: Path, scratch: Path) -> None:
     golden.items.reading(taken).save(folder / ITEMS_FILE)
     golden.answers.save(folder / ANSWERS_FILE)
     artifacts.write_text(folder / GOLDEN, _lines(golden))
+    continuations = _continuations(sources, row, files, golden, folder, scratch) if task.data.prompt else None
+    if continuations is not None:
+        artifacts.write_text(folder / CONTINUATIONS, continuations.as_json())
     components = {
         name: ComponentFacts(tuple((each.length, f"{row.target}/{each.file}") for each in made.files), *ports[name])
         for name, made in sources.file.record.components.items()
@@ -99,7 +113,10 @@ def write_bundle(sources: BundleSources, folder: Path, scratch: Path) -> None:
         pair="text_pair" in data.columns,
         max_length=data.max_length,
     )
-    write_snippets(snippet, folder, task.snippets)
+    if continuations is not None and snippet.native:
+        write_continuing(snippet, continuations, folder)
+    else:
+        write_snippets(snippet, folder, task.snippets)
     known = CardFacts(
         results=results,
         row=row,
@@ -148,6 +165,46 @@ def _golden(sources: BundleSources, row: CandidateResult, data: PreparedData, ta
         texts.append(GoldenText(task.data.show(columns, data.columns), tuple(given), tuple(own)))
     allowed, reason = tolerance(row.max_abs_diff, row.precision, numbers(answers))
     return Golden(items.take(chosen), answers, texts, allowed, reason)
+
+
+def _continuations(
+    sources: BundleSources, row: CandidateResult, files: ModelFiles, golden: Golden, folder: Path, scratch: Path
+) -> Continuations:
+    """What the file says after the beginnings of some golden inputs.
+
+    Args:
+        folder: with the tokenizer.
+    """
+    from tokenizers.decoders import DecodeStream
+
+    from edgedistill.models.loading import load_config, load_tokenizer, longest_input, outline
+    from edgedistill.models.tokenizer_files import ends_of
+
+    task = registry.task(sources.task)
+    assert task.data.prompt is not None, "it continues texts"
+    tokenizer, prompt = load_tokenizer(folder), task.data.prompt
+    ends, longest = ends_of(tokenizer, folder), sources.data.max_length
+    render = partial(_rendered, tokenizer)
+    items = []
+    with DeviceModel(files.opened, row.runtime, sources.task).opened(scratch) as opened:
+        for number, text, ids in beginnings(golden, tokenizer, prompt):
+            limit = min(SAID, longest - len(ids))
+            said = opened.sure_tokens(ids, limit, ends, 2 * golden.tolerance)
+            stream = DecodeStream(ids=list(ids), skip_special_tokens=True)
+            pieces = [stream.step(tokenizer.backend_tokenizer, token) for token in said]
+            items.append(Continuation(number, text, ids, tuple(said), "".join(each for each in pieces if each)))
+    return Continuations(
+        opening=tuple(prompt(tokenizer, "")),
+        ends=tuple(sorted(ends)),
+        longest=longest_input(outline(task.model.auto_class(), load_config(folder, None))),
+        chat=chat_frame(render) if tokenizer.chat_template is not None else None,
+        items=tuple(items),
+    )
+
+
+def _rendered(tokenizer: PreTrainedTokenizerBase, message: str) -> str:
+    turns = [{"role": "user", "content": message}]
+    return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
 
 
 def _lines(golden: Golden) -> str:

@@ -120,6 +120,48 @@ def bundle(
 
 
 @app.command()
+def generate(
+    place: Annotated[
+        Path, typer.Argument(metavar="RUN|FILE", help="A finished run, a bundle, or a model's file or folder.")
+    ],
+    prompt: Annotated[str, typer.Option("--prompt", help="The text to go on from.")],
+    candidate: Annotated[
+        str | None, typer.Option("--candidate", metavar="ID", help="Of a run; default: the chosen one.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", metavar="NAME", help="Of a run: its torch model, teacher or a round's id.")
+    ] = None,
+    chat: Annotated[
+        bool, typer.Option("--chat", help="The prompt is a user's message; the tokenizer's template renders it.")
+    ] = False,
+    tokenizer: Annotated[
+        Path | None, typer.Option("--tokenizer", help="Of a lone file: folder with tokenizer.json.")
+    ] = None,
+    runtime: Annotated[
+        str | None, typer.Option("--runtime", help="Of a lone file or bundle; default: what opens such a file.")
+    ] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option("--max-tokens", min=1, help="Default: what the model reads, at most 256.")
+    ] = None,
+    temperature: Annotated[float, typer.Option("--temperature", help="0: always the likeliest token.")] = 0.0,
+    top_k: Annotated[int, typer.Option("--top-k", help="Only so many of the likeliest tokens; 0: all.")] = 0,
+    top_p: Annotated[float, typer.Option("--top-p", help="Only the likeliest that have this share together.")] = 1.0,
+    seed: Annotated[int, typer.Option("--seed", help="Of what is drawn.")] = 0,
+) -> None:
+    """Continue a text with a model, or answer a chat's message, and write what follows as it comes."""
+    from edgedistill import api
+
+    said = api.generate(
+        place, [{"role": "user", "content": prompt}] if chat else prompt, candidate=candidate, model=model,
+        tokenizer=tokenizer, runtime=runtime, max_tokens=max_tokens, temperature=temperature, top_k=top_k, top_p=top_p,
+        seed=seed,
+    )  # fmt: skip
+    for piece in said:
+        typer.echo(piece, nl=False)
+    typer.echo()
+
+
+@app.command()
 def measure(
     file: Annotated[Path, typer.Argument(metavar="FILE|BUNDLE", help="A model file, or a bundle's folder.")],
     data: Annotated[

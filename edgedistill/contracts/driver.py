@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -13,6 +13,9 @@ from edgedistill.arrays import Array, Arrays, Integers
 from edgedistill.contracts.answers import Answers
 from edgedistill.contracts.items import Items
 from edgedistill.errors import EdgedistillError
+
+if TYPE_CHECKING:
+    from edgedistill.device.decoding import Decoder
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,8 @@ class Driver:
             task's judge checks beside what `TaskModel.probe` gives of the torch model.
         samples: (graphs by component, items, count) -> (N, count) tokens with which a file goes on from each item, for
             a task whose models do (`Task.samples`).
+        decoder: (graphs by component) -> what continues texts with them, token by token; None for a task whose answers
+            are no texts.
     """
 
     components: tuple[str, ...]
@@ -105,6 +110,7 @@ class Driver:
     token_axes: Mapping[str, int] = field(default_factory=dict)
     probe: Callable[[Mapping[str, Graph], Items], Arrays] | None = None
     samples: Callable[[Mapping[str, Graph], Items, int], Integers] | None = None
+    decoder: Callable[[Mapping[str, Graph]], Decoder] | None = None
 
 
 def feeds_of(ports: Mapping[str, Port], given: Arrays) -> dict[str, Array]:

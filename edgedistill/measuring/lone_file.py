@@ -232,8 +232,8 @@ def _read(request: LoneFile, task: Task, scratch: Path, progress: Progress) -> _
     Raises:
         UserError: rows that the task cannot take.
     """
-    model_folder = request.tokenizer or _model_folder(request.file)
-    tokenizer = load_tokenizer(model_folder)
+    described = request.tokenizer or model_folder(request.file, "measure")
+    tokenizer = load_tokenizer(described)
     own = task.data.columns
     columns = own.read(request.columns)
     source = DataSource(path=os.path.abspath(request.data))
@@ -241,7 +241,7 @@ def _read(request: LoneFile, task: Task, scratch: Path, progress: Progress) -> _
     labelled = own.labels is None or columns[own.labels] in rows.column_names
     if own.labels is not None:
         rows = with_label_names(rows, columns[own.labels])
-    config = load_config(model_folder, None)
+    config = load_config(described, None)
     named = "id2label" in task.model.configuration(())  # else the names are a library's own, of no classes
     labels = [str(name) for _, name in sorted(config.id2label.items())] if named else []
     check_rows(rows, task, columns, str(request.data), labelled=labelled, known=labels)
@@ -347,8 +347,8 @@ def _refused(request: LoneFile, error: EdgedistillError) -> EdgedistillError:
     return UserError(f"measure: '{request.file}' cannot be run by {request.runtime}: {error}")
 
 
-def _model_folder(file: Path) -> Path:
-    """The folder beside or above the file that holds a tokenizer.
+def model_folder(file: Path, command: str) -> Path:
+    """The folder beside or above the file that holds a tokenizer, which a command looks for.
 
     Raises:
         UserError: none does.
@@ -358,5 +358,5 @@ def _model_folder(file: Path) -> Path:
             if (folder / "tokenizer.json").is_file():
                 return folder
     raise UserError(
-        f"measure: no tokenizer.json beside or above '{file}'; name the folder that holds it with --tokenizer"
+        f"{command}: no tokenizer.json beside or above '{file}'; name the folder that holds it with --tokenizer"
     )

@@ -32,10 +32,11 @@ from edgedistill.exporting.jobs import ExportJob, run_job
 from edgedistill.isolation.emulation.guest import instructions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from edgedistill.contracts.driver import Driver
     from edgedistill.contracts.runtime import Runtime
+    from edgedistill.device.decoding import Decoder
 
 DATA = ""
 """The inputs that are the data's own."""
@@ -52,6 +53,7 @@ class Worker:
         self._items: Items | None = None
         self._batches: dict[str, list[dict[str, Array]]] = {}
         self._turns: dict[str, Turns] = {}
+        self._said: Iterator[int] | None = None
 
     def inputs(self, file: str, batch: int, length: int | None, name: str = DATA) -> dict[str, object]:
         """Read items and cut them into batches, in the data's own order; of several sets, each by its name."""
@@ -106,6 +108,7 @@ class Worker:
             "version": module.version(),
             "backend": self._model.backend(),
             "ports": self._model.ports(),
+            "longest": self._model.longest(),
         }
 
     def time(self, seconds: float, least: int, name: str = DATA) -> dict[str, object]:
@@ -170,9 +173,42 @@ class Worker:
         texts = json.loads(Path(file).read_text(encoding="utf-8"))
         return {"tokens": None if reader is None else [list(map(int, reader.encode(text))) for text in texts]}
 
+    def begin(
+        self, prompt: Sequence[int], limit: int, ends: Sequence[int], sampling: Mapping[str, float]
+    ) -> dict[str, object]:
+        """Go on from a prompt's tokens: `say` gives each of the next ones.
+
+        Args:
+            limit, ends: as `generate` takes them.
+            sampling: the fields of one.
+        """
+        from edgedistill.device.generation import generate
+        from edgedistill.device.sampling import Sampling
+
+        self._said = generate(self._decoder(), prompt, limit, ends, Sampling(**sampling))  # type: ignore[arg-type]
+        return {}
+
+    def say(self) -> dict[str, object]:
+        """The next token, None at the text's end."""
+        assert self._said is not None, "begin comes first"
+        return {"token": next(self._said, None)}
+
+    def sure(self, prompt: Sequence[int], limit: int, ends: Sequence[int], lead: float) -> dict[str, object]:
+        """The likeliest tokens that follow a prompt, as far as they are sure (`device.generation.sure_tokens`)."""
+        from edgedistill.device.generation import sure_tokens
+
+        return {"tokens": sure_tokens(self._decoder(), prompt, limit, ends, lead)}
+
     def make(self, job: Mapping[str, object]) -> dict[str, object]:
         """Make a target's files."""
         return {"made": run_job(ExportJob(**job))}  # type: ignore[arg-type]
+
+    def _decoder(self) -> Decoder:
+        """One that keeps nothing yet."""
+        assert self._driver is not None, "load comes first"
+        assert self._driver.decoder is not None, "its task continues texts"
+        assert self._model is not None, "load comes first"
+        return self._driver.decoder(self._model.graphs({}))
 
     def _run(self, name: str) -> Turns:
         from edgedistill.device.timing import Turns

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgedistill.contracts import registry
 from edgedistill.contracts.items import Items

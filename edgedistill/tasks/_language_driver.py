@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgedistill.contracts.driver import Driver
-from edgedistill.tasks._language_device import LOGITS, MODEL, answer, phases
+from edgedistill.tasks._language_device import LOGITS, MODEL, answer, decoder, phases
 from edgedistill.tasks._language_probe import probe, samples
 
 DRIVER = Driver(
@@ -14,4 +14,5 @@ DRIVER = Driver(
     token_axes={LOGITS: 1},
     probe=probe,
     samples=samples,
+    decoder=decoder,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from edgedistill.contracts.task import Task, TaskData, TaskModel
 from edgedistill.tasks import _language_data as data
 from edgedistill.tasks import _language_model as model
+from edgedistill.tasks import _language_prompt as prompt
 from edgedistill.tasks._language_device import LOGITS
 from edgedistill.tasks._language_items import references
 from edgedistill.tasks._language_judge import JUDGE
@@ -25,6 +26,7 @@ TASK = Task(
         show=data.show,
         apart=True,
         sequences=data.sequences,
+        prompt=prompt.tokens,
     ),
     model=TaskModel(
         auto_class=model.auto_class,
@@ -43,6 +45,7 @@ TASK = Task(
         probe=model.probe,
         ask=model.ask,
         read=model.read,
+        decoder=prompt.decoder,
     ),
     judge=lambda spec: JUDGE,
     prompts=PROMPTS,

@@ -239,7 +239,11 @@ def test_every_recipe_key_is_in_the_list_above(recipe_tree):
         "measure.runtimes",
         "task.type",
     }  # tests/exporting/test_candidates.py, tests/test_toy_tasks.py, above
-    elsewhere |= {"measure.prompts", "select.limits.ttft_ms", "select.limits.tokens_per_s"}  # tests/planning/test_speeds_in_plans.py
+    elsewhere |= {
+        "measure.prompts",
+        "select.limits.ttft_ms",
+        "select.limits.tokens_per_s",
+    }  # tests/planning/test_speeds_in_plans.py
     elsewhere |= {"measure.emulation.cpu", "measure.emulation.items"}  # tests/steps/test_emulate.py
     assert missing <= elsewhere
 

@@ -10,6 +10,7 @@ from transformers import DynamicCache
 
 from edgedistill.contracts.driver import Port
 from edgedistill.device.answering import answer
+from edgedistill.device.decoding import CachedDecoder, scored_alone
 from edgedistill.errors import EdgedistillError
 from edgedistill.signals.inference import predict
 from edgedistill.tasks import _language_device as device
@@ -64,6 +65,48 @@ class Graph:
 
     def backend(self):
         return {}
+
+
+class Alone:
+    """A graph whose runtime keeps the cache, of one text."""
+
+    longest = 64
+
+    def __init__(self):
+        self.graph = Graph()
+        self.inputs = {name: self.graph.inputs[name] for name in ("input_ids", "attention_mask")}
+        self.outputs = {"logits": self.graph.outputs["logits"]}
+
+    def run(self, feeds):
+        return scored_alone(self.decoder(), feeds)
+
+    def decoder(self):
+        decoder = CachedDecoder(self.graph)
+        advance = decoder.advance
+
+        def alone(tokens, real=None):
+            assert len(tokens) == 1
+            assert real is None
+            return advance(tokens)
+
+        decoder.advance = alone
+        return decoder
+
+    def backend(self):
+        return {}
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_a_runtime_of_one_text_at_a_time_answers_batches_and_passes_all_checks(batch):
+    items = items_of([30, 28, 22, 30, 5])
+    expected = predict(tiny_of("llama"), TASK, items)
+    found = answer(DRIVER, {"model": Alone()}, items, np.arange(len(items)), batch)
+    assert found.item.tolist() == expected.item.tolist()
+    assert TASK.judge.fidelity(expected, found).difference.max() < 1e-4
+    probed = DRIVER.probe({"model": Alone()}, items)
+    shares = TASK.judge.checks(TASK.model.probe(tiny_of("llama"), items), probed)
+    assert set(shares.values()) == {1.0}
+    assert len(list(DRIVER.phases({"model": Alone()}, items.batch(np.arange(1))))) == 1 + device.DECODED
 
 
 @pytest.mark.parametrize("cached", [True, False])
