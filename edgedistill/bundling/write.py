@@ -37,6 +37,8 @@ from edgedistill.evaluation.results import CandidateResult, Results, load_result
 from edgedistill.exporting.files import ModelFiles, read_files
 from edgedistill.measuring.device_model import DeviceModel
 from edgedistill.measuring.judged import numbers
+from edgedistill.models.loading import load_config, load_tokenizer, longest_input, outline
+from edgedistill.models.tokenizer_files import ends_of
 from edgedistill.store import artifacts
 from edgedistill.version import __version__
 
@@ -176,9 +178,6 @@ def _continuations(
         folder: with the tokenizer.
     """
     from tokenizers.decoders import DecodeStream
-
-    from edgedistill.models.loading import load_config, load_tokenizer, longest_input, outline
-    from edgedistill.models.tokenizer_files import ends_of
 
     task = registry.task(sources.task)
     assert task.data.prompt is not None, "it continues texts"

@@ -30,6 +30,7 @@ from edgedistill.measuring.device_model import Cost, DeviceModel
 from edgedistill.measuring.emulated import emulated
 from edgedistill.measuring.judged import numbers, some_examples
 from edgedistill.measuring.latency import Timed, Timing, time_one
+from edgedistill.measuring.prompts import PromptFiles, speeds_of, write_prompts
 from edgedistill.models.loading import load_config, load_tokenizer, longest_input, outline
 from edgedistill.models.tokenizer_checks import check_split
 from edgedistill.recipe.schema import DataSource, EmulationSpec
@@ -113,8 +114,6 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
     Raises:
         UserError: a file, tokenizer or column that isn't there, or more labels than the model has.
     """
-    from edgedistill.measuring.prompts import PromptFiles, speeds_of, write_prompts
-
     _refuse_request(request, progress)
     task, runtime = registry.task(request.task), registry.runtime(request.runtime)
     own = task.judge(request.spec)

@@ -25,7 +25,9 @@ from edgedistill.device import own_process
 from edgedistill.device.answering import answer
 from edgedistill.device.counting import instructions_of_a_run
 from edgedistill.device.files import ComponentJson, of_json
+from edgedistill.device.generation import generate, sure_tokens
 from edgedistill.device.graphs import OpenedModel
+from edgedistill.device.sampling import Sampling
 from edgedistill.device.timing import Turns, batches_of
 from edgedistill.errors import EdgedistillError, RefusedError
 from edgedistill.exporting.jobs import ExportJob, run_job
@@ -57,8 +59,6 @@ class Worker:
 
     def inputs(self, file: str, batch: int, length: int | None, name: str = DATA) -> dict[str, object]:
         """Read items and cut them into batches, in the data's own order; of several sets, each by its name."""
-        from edgedistill.contracts.items import Items
-
         self._items = Items.open(Path(file))
         self._turns.pop(name, None)
         self._batches[name] = batches_of(self._items, batch, length)
@@ -156,8 +156,6 @@ class Worker:
         import numpy as np
         from safetensors.numpy import save_file
 
-        from edgedistill.contracts.items import Items
-
         items = Items.open(Path(file))
         assert self._driver is not None, "load comes first"
         assert self._driver.samples is not None, "its task has samples"
@@ -182,9 +180,6 @@ class Worker:
             limit, ends: as `generate` takes them.
             sampling: the fields of one.
         """
-        from edgedistill.device.generation import generate
-        from edgedistill.device.sampling import Sampling
-
         self._said = generate(self._decoder(), prompt, limit, ends, Sampling(**sampling))  # type: ignore[arg-type]
         return {}
 
@@ -195,8 +190,6 @@ class Worker:
 
     def sure(self, prompt: Sequence[int], limit: int, ends: Sequence[int], lead: float) -> dict[str, object]:
         """The likeliest tokens that follow a prompt, as far as they are sure (`device.generation.sure_tokens`)."""
-        from edgedistill.device.generation import sure_tokens
-
         return {"tokens": sure_tokens(self._decoder(), prompt, limit, ends, lead)}
 
     def make(self, job: Mapping[str, object]) -> dict[str, object]:
@@ -211,8 +204,6 @@ class Worker:
         return self._driver.decoder(self._model.graphs({}))
 
     def _run(self, name: str) -> Turns:
-        from edgedistill.device.timing import Turns
-
         if name not in self._turns:
             driver, model, items = self._ready()
             self._turns[name] = Turns(driver, model.graphs(items.columns), self._batches[name], model.clock())

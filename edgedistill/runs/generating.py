@@ -21,6 +21,8 @@ from edgedistill.evaluation.results import Results, load_results
 from edgedistill.isolation import environments
 from edgedistill.measuring.device_model import DeviceModel
 from edgedistill.measuring.lone_file import model_folder
+from edgedistill.models.loading import load_config, load_model, load_tokenizer, longest_input, outline
+from edgedistill.models.tokenizer_files import ends_of
 
 if TYPE_CHECKING:
     from edgedistill.contracts.driver import Driver
@@ -168,9 +170,6 @@ def pieces(speaker: Speaker, wish: Wish) -> Iterator[str]:
     """
     from tokenizers.decoders import DecodeStream
 
-    from edgedistill.models.loading import load_tokenizer
-    from edgedistill.models.tokenizer_files import ends_of
-
     task = registry.task(speaker.task)
     tokenizer = load_tokenizer(speaker.folder)
     assert task.data.prompt is not None, "other tasks are refused"
@@ -186,8 +185,6 @@ def pieces(speaker: Speaker, wish: Wish) -> Iterator[str]:
 
 
 def _by_torch(speaker: Speaker, task: Task, wish: Wish, prompt: list[int], ends: frozenset[int]) -> Iterator[int]:
-    from edgedistill.models.loading import load_model, longest_input
-
     model = load_model(task.model.auto_class(), speaker.folder, None, head_required=True)
     assert task.model.decoder is not None, "other tasks are refused"
     limit = _limit(wish, len(prompt), longest_input(model))
@@ -214,8 +211,6 @@ def _by_file(speaker: Speaker, wish: Wish, prompt: list[int], ends: frozenset[in
 
 def _longest(speaker: Speaker) -> int | None:
     """How many tokens the model takes by its configuration; None where that isn't beside the tokenizer."""
-    from edgedistill.models.loading import load_config, longest_input, outline
-
     if not (speaker.folder / "config.json").is_file():
         return None
     auto_class = registry.task(speaker.task).model.auto_class()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from edgedistill.contracts import registry
 from edgedistill.data.prepared import PreparedData
+from edgedistill.measuring.samples import beginnings_of, samples_of
 from edgedistill.models.loading import load_model
 from edgedistill.signals.inference import predict
 from edgedistill.steps.kinds.evaluate import Inputs, Settings
@@ -18,8 +19,6 @@ from edgedistill.store.step import Context
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> Evaluation:
     """Publish `SPLIT.safetensors` and `ood-NAME.safetensors` (answers), `probe.safetensors` of a task that has one."""
     from safetensors.numpy import save_file
-
-    from edgedistill.measuring.samples import beginnings_of, samples_of
 
     task = registry.task(settings.task.type)
     folder_of_model = inputs.model.path(inputs.model.record.model)

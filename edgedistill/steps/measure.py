@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING
 
 from edgedistill.contracts import registry
 from edgedistill.contracts.items import Items
+from edgedistill.contracts.task import Task
 from edgedistill.data.prepared import PreparedData
 from edgedistill.errors import EdgedistillError
+from edgedistill.exporting.candidates import Candidate
 from edgedistill.exporting.files import read_files
-from edgedistill.measuring.device_model import DeviceModel
-from edgedistill.measuring.latency import Timed, Timing, time_models
+from edgedistill.measuring.device_model import DeviceModel, Opened
+from edgedistill.measuring.latency import Timed, Timing, summary_of, time_models
+from edgedistill.measuring.prompts import PromptFiles, longest_prompt, speeds_of, write_prompts
+from edgedistill.measuring.samples import beginnings_of, samples_of
 from edgedistill.steps.kinds.measure import Inputs, Settings
 from edgedistill.store.artifacts import Failure
 from edgedistill.store.records.base import FileName, plain
@@ -23,14 +27,6 @@ from edgedistill.system.machine import describe, versions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from edgedistill.contracts.items import Items
-    from edgedistill.contracts.task import Task
-    from edgedistill.data.prepared import PreparedData
-    from edgedistill.exporting.candidates import Candidate
-    from edgedistill.measuring.device_model import Opened
-    from edgedistill.measuring.latency import Timing
-    from edgedistill.measuring.prompts import PromptFiles
 
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> Measured:
@@ -108,8 +104,6 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> M
 
 def _samples(task: Task, data: PreparedData, opened: Opened) -> tuple[Sample, ...]:
     """How a file goes on from a few beginnings; nothing of most tasks."""
-    from edgedistill.measuring.samples import beginnings_of, samples_of
-
     if task.samples is None:
         return ()
     asked = beginnings_of(task, data, "test")
@@ -118,8 +112,6 @@ def _samples(task: Task, data: PreparedData, opened: Opened) -> tuple[Sample, ..
 
 def _prompts(settings: Settings, inputs: Inputs, items: Mapping[str, Items], scratch: Path) -> dict[str, PromptFiles]:
     """By model, what its files are timed on besides the data; nothing of most tasks."""
-    from edgedistill.measuring.prompts import PromptFiles, longest_prompt, write_prompts
-
     task = registry.task(settings.task.type)
     if task.prompts is None:
         return {model: PromptFiles() for model in items}
@@ -135,8 +127,6 @@ def _prompts(settings: Settings, inputs: Inputs, items: Mapping[str, Items], scr
 
 def _tokenizer_bytes(inputs: Inputs, task: Task, row: Candidate) -> int | None:
     """What the tokenizer weighs that a device needs beside the files."""
-    from edgedistill.data.prepared import PreparedData
-
     if not task.data.tokens:
         return None
     if registry.target(row.target).holds_tokenizer:
@@ -165,9 +155,6 @@ def _measurement(
 
 def _of_prompts(task: Task, tokens: int, phases: Mapping[str, tuple[float, ...]]) -> PromptMeasurement:
     import numpy as np
-
-    from edgedistill.measuring.latency import summary_of
-    from edgedistill.measuring.prompts import speeds_of
 
     assert task.prompts is not None, "these are timed for its figures"
     return PromptMeasurement(

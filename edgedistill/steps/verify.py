@@ -12,6 +12,7 @@ from edgedistill.data.prepared import PreparedData
 from edgedistill.exporting.files import read_files
 from edgedistill.measuring.device_model import DeviceModel, Opened
 from edgedistill.measuring.judged import BATCHED, EvaluationSet, answer_and_judge, fidelity_figures, flips
+from edgedistill.measuring.readers import texts_read
 from edgedistill.steps.kinds.verify import Inputs, Settings
 from edgedistill.store.records.base import FileName, plain
 from edgedistill.store.records.files import Verified
@@ -20,8 +21,6 @@ from edgedistill.store.step import Context
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> Verified:
     """Publish `validation.safetensors` (the file's answers), and the same of padded batches."""
-    from edgedistill.measuring.readers import texts_read
-
     data, files = PreparedData.of(inputs.data), read_files(inputs.file)
     task = registry.task(settings.task.type)
     own = task.judge(settings.task)

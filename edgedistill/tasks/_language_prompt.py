@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from edgedistill.contracts.task import Prompt
 from edgedistill.device.decoding import Decoder
+from edgedistill.tasks._language_chat import asked
+from edgedistill.tasks._language_torch import TorchDecoder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -25,8 +27,6 @@ def tokens(tokenizer: PreTrainedTokenizerBase, given: Prompt) -> list[int]:
         UserError: the tokenizer has no chat template, or it doesn't take these messages.
     """
     if not isinstance(given, str):
-        from edgedistill.tasks._language_chat import asked
-
         return _ids(tokenizer, asked(tokenizer, given), special=False)
     ids, first = _ids(tokenizer, given, special=True), opening(tokenizer)
     if len(ids) > 1 and ids[-1] == tokenizer.eos_token_id:
@@ -36,8 +36,6 @@ def tokens(tokenizer: PreTrainedTokenizerBase, given: Prompt) -> list[int]:
 
 def decoder(model: PreTrainedModel) -> Decoder:
     """What continues texts with a model of torch's."""
-    from edgedistill.tasks._language_torch import TorchDecoder
-
     return TorchDecoder(model)
 
 
