@@ -179,13 +179,13 @@ def _continuations(
     """
     from tokenizers.decoders import DecodeStream
 
-    task = registry.task(sources.task)
+    task = registry.task(sources.task.type)
     assert task.data.prompt is not None, "it continues texts"
     tokenizer, prompt = load_tokenizer(folder), task.data.prompt
     ends, longest = ends_of(tokenizer, folder), sources.data.max_length
     render = partial(_rendered, tokenizer)
     items = []
-    with DeviceModel(files.opened, row.runtime, sources.task).opened(scratch) as opened:
+    with DeviceModel(files.opened, row.runtime, sources.task.type).opened(scratch) as opened:
         for number, text, ids in beginnings(golden, tokenizer, prompt):
             limit = min(SAID, longest - len(ids))
             said = opened.sure_tokens(ids, limit, ends, 2 * golden.tolerance)

@@ -10,18 +10,19 @@ from edgedistill.store.records.samples import Sample
 if TYPE_CHECKING:
     from edgedistill.contracts.samples import Beginnings
     from edgedistill.contracts.task import Task
+    from edgedistill.contracts.task_spec import TaskSpec
     from edgedistill.data.prepared import PreparedData
 
 _SHOWN = 6
 """Examples, evenly spread."""
 
 
-def beginnings_of(task: Task, data: PreparedData, split: str) -> Beginnings:
+def beginnings_of(task: Task, data: PreparedData, split: str, spec: TaskSpec) -> Beginnings:
     """Those of a few examples of a split, in the tokens of the data."""
     assert task.samples is not None, "the task has samples"
     rows = data.rows(split)
     chosen = [int(number) for number in evenly_spaced(len(rows), _SHOWN)]
-    return task.samples.beginnings(rows[chosen], data.encoder())
+    return task.samples.beginnings(rows[chosen], data.encoder(spec))
 
 
 def samples_of(task: Task, data: PreparedData, asked: Beginnings, said: Integers) -> tuple[Sample, ...]:

@@ -241,7 +241,7 @@ def _plan_recording(
     spec = signals_of(draft.recipe, each)
     packed, states, hidden = signal == "top-k", signal == "states", signal == "hidden"
     settings = record_signals.Settings(
-        task=draft.recipe.task.type,
+        task=draft.unjudged_task,
         split=split,
         signal=signal,
         compute=draft.recipe.compute,

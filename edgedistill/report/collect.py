@@ -8,7 +8,7 @@ from edgedistill.evaluation.by_size import by_size
 from edgedistill.evaluation.chance import against_chance
 from edgedistill.evaluation.figures import Judging
 from edgedistill.evaluation.results import RESULTS_SCHEMA, DataResult, Flip, Results, StopResult
-from edgedistill.exporting.candidates import timed
+from edgedistill.exporting.candidates import native_candidates
 from edgedistill.recipe.schema import teacher_of
 from edgedistill.report.devices import HOST, candidate_result
 from edgedistill.report.generations import generations
@@ -78,7 +78,7 @@ def _on_test(files: RunFiles) -> dict[str, tuple[Answers, References]]:
     """What the torch models on the recipe's data and all files answered, and what is right."""
     references = files.questions("test").references
     found = {name: (files.answers(name, "test"), references) for name in ("teacher", *files.rounds_on_recipe_data)}
-    rows = {row.verify_key: row for row in timed(files.settings.candidates) if files.failure(row) is None}
+    rows = {row.verify_key: row for row in native_candidates(files.settings.candidates) if files.failure(row) is None}
     for row in rows.values():
         found["/".join(row.verify_key)] = (files.file_answers(row, "test"), references)
     return found

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from edgedistill.evaluation.results import GenerationResult, SpokenResult
-from edgedistill.exporting.candidates import timed
+from edgedistill.exporting.candidates import native_candidates
 
 if TYPE_CHECKING:
     from edgedistill.report.run_files import RunFiles
@@ -22,7 +22,7 @@ def generations(files: RunFiles) -> tuple[GenerationResult, ...]:
         for each in files.settings.rounds
         if each.id in said
     }
-    for row in timed(files.settings.candidates):
+    for row in native_candidates(files.settings.candidates):
         # Threads and batch change nothing of it.
         name = "/".join(row.verify_key)
         own = files.file_samples(row)

@@ -36,7 +36,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> E
     if task.model.probe is not None and made.probe is not None:
         save_file(dict(task.model.probe(model, items)), folder / made.probe)
     if task.samples is not None and settings.split == "test":
-        asked = beginnings_of(task, data, "test")
+        asked = beginnings_of(task, data, "test", settings.task)
         said = task.samples.of_model(model, asked.items, asked.count)
         made = made.model_copy(update={"beginnings": asked.texts, "samples": samples_of(task, data, asked, said)})
     answers.save(folder / made.answers)

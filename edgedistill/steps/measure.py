@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from edgedistill.contracts import registry
 from edgedistill.contracts.items import Items
 from edgedistill.contracts.task import Task
+from edgedistill.contracts.task_spec import TaskSpec
 from edgedistill.data.prepared import PreparedData
 from edgedistill.errors import EdgedistillError
 from edgedistill.exporting.candidates import Candidate
@@ -61,7 +62,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> M
         try:
             with models[row.id].opened(context.scratch) as opened:
                 opened.answers(items[row.model]).save(folder / file)
-                said |= {str(key): _samples(task, PreparedData.of(inputs.data[row.model]), opened)}
+                said |= {str(key): _samples(settings.task, PreparedData.of(inputs.data[row.model]), opened)}
             answered[str(key)] = file
             context.progress.say(
                 f"      {row.model} {row.target} {row.precision}: answered the test set under {row.runtime}"
@@ -102,11 +103,12 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> M
     )
 
 
-def _samples(task: Task, data: PreparedData, opened: Opened) -> tuple[Sample, ...]:
+def _samples(spec: TaskSpec, data: PreparedData, opened: Opened) -> tuple[Sample, ...]:
     """How a file goes on from a few beginnings; nothing of most tasks."""
+    task = registry.task(spec.type)
     if task.samples is None:
         return ()
-    asked = beginnings_of(task, data, "test")
+    asked = beginnings_of(task, data, "test", spec)
     return samples_of(task, data, asked, opened.samples(asked.items, asked.count))
 
 

@@ -53,7 +53,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> S
     Raises:
         UserError: it would take more than the recipe allows.
     """
-    task = registry.task(settings.task)
+    task = registry.task(settings.task.type)
     items = PreparedData.of(inputs.data).items(settings.split)
     model_folder = inputs.model.path(inputs.model.record.model)
     model = load_model(task.model.auto_class(), model_folder, None, head_required=True)
@@ -96,12 +96,14 @@ def _projected(
 ) -> Signals:
     """Publish the distributions of a model that reads tokens of its own over the tokens of the data."""
     assert inputs.tokens is not None
-    task, data = registry.task(settings.task), PreparedData.of(inputs.data)
+    task, data = registry.task(settings.task.type), PreparedData.of(inputs.data)
     items = data.items(settings.split)
     counts = task.data.references(items).counts(len(items))
     own = PreparedData.of(DataInputs(inputs.tokens))
     re_encoding = re_encoding_of(own.tokenizer, data.tokenizer)
-    projector = Projector(model, task, data.rows(settings.split), own.encoder(), data.encoder(), re_encoding)
+    projector = Projector(
+        model, task, data.rows(settings.split), own.encoder(settings.task), data.encoder(settings.task), re_encoding
+    )
     recorder, packed = _recorder(settings, model, task, len(re_encoding.kept), int(counts.sum()), show)
 
     def write(first: int, last: int, file: Path, which: str) -> None:
