@@ -75,6 +75,7 @@ class Student(Versioned, Generic[S]):
         build: makes the student.
         planned: (spec, configuration of its source or pretrained model, auto class) -> what decides the student's size,
             from which the plan counts its parameters exactly; None for one whose size only the data decides.
+        sized: (spec) -> whether it decides the size, so that `planned` can tell; None: always.
         layers: how many layers it will have, where the spec says so; None: as many as its source.
         unsuitable: (spec, or None for whatever spec; its source's or pretrained model's configuration) -> why no
             student can be made of such a model, as the end of a sentence; or None.
@@ -88,6 +89,7 @@ class Student(Versioned, Generic[S]):
     spec: type[S]
     build: Callable[[StudentRequest[S]], PreTrainedModel]
     planned: Callable[[S, PreTrainedConfig, AutoClass], PlannedStudent] | None = None
+    sized: Callable[[S], bool] | None = None
     layers: Callable[[S], int | None] | None = None
     unsuitable: Callable[[S | None, Config], str | None] | None = None
     becomes: str | None = None

@@ -56,7 +56,8 @@ def requests(recipe: Recipe, sources: Sources) -> dict[str, Request]:
     if (teacher := _teacher(recipe, sources)) is not None:
         found["teacher"] = teacher
     for each in recipe.rounds:
-        if registry.student(each.student.init).planned is None:
+        student = registry.student(each.student.init)
+        if student.planned is None or (student.sized is not None and not student.sized(each.student)):
             continue
         source = source_of(each.student)
         before = found.get(source) if source is not None else _loaded(recipe, sources.config(each.student))

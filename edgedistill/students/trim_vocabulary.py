@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field, model_validator
 
 from edgedistill.contracts.items import Items
-from edgedistill.contracts.student import Config, Student, StudentRequest, StudentSpec
+from edgedistill.contracts.student import Config, PlannedStudent, Student, StudentRequest, StudentSpec
+from edgedistill.contracts.task import AutoClass
 from edgedistill.models.loading import load_model
 from edgedistill.spec import RoundRef
 from edgedistill.students._tokens import trimmed_tokenizer
 from edgedistill.vocabulary.cutting import cut_to_tokens, uncuttable
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedConfig, PreTrainedModel
 
 
 class TrimVocabularySpec(StudentSpec):
@@ -46,6 +47,14 @@ def make_tokenizer(spec: TrimVocabularySpec, source: Path, train: Items, folder:
     return trimmed_tokenizer(source, train, folder, spec.coverage, spec.vocabulary)
 
 
+def planned(spec: TrimVocabularySpec, source: PreTrainedConfig, auto_class: AutoClass) -> PlannedStudent:
+    """The source with so many tokens; which of them, the data decides."""
+    from edgedistill.models.sizes import with_vocabulary
+
+    assert spec.vocabulary is not None, "the plan asks where the spec decides the size"
+    return PlannedStudent(with_vocabulary(source, range(spec.vocabulary)))
+
+
 def unsuitable(spec: TrimVocabularySpec | None, source: Config) -> str | None:
     """Why a model's tokens can't be cut."""
     return uncuttable(source)
@@ -67,6 +76,8 @@ STUDENT = Student(
     version=2,
     spec=TrimVocabularySpec,
     build=build,
+    planned=planned,
+    sized=lambda spec: spec.vocabulary is not None,
     unsuitable=unsuitable,
     make_tokenizer=make_tokenizer,
 )

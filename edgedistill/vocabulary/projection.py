@@ -76,8 +76,10 @@ class Projection:
     mask: torch.Tensor
     """(M,) which rows say what the teacher does; the others are for no loss."""
     unknown: torch.Tensor
-    """(M,) float32: the probability of what the teacher wasn't asked, which the row leaves out: for the bits of a text,
-    take its row times 1 - `unknown`."""
+    """(M,) float32: the probability of what the teacher wasn't asked, which the row leaves out."""
+    log_known: torch.Tensor
+    """(M,) float64: the logarithm of 1 - `unknown`, which is exact where that is nearly 1: what the row, taken for all
+    there is, calls too likely. For the bits of a text, it belongs to each row's."""
 
 
 def project(
@@ -85,7 +87,7 @@ def project(
 ) -> Projection:
     """The teacher's distributions in trimmed tokens.
 
-    Sums are made in float64, on the device of `log_p`.
+    Sums over rows are made in float64, on the device of `log_p`.
 
     Args:
         log_p: (N + B, W) natural log-probabilities: row n after token n of `alignment.own`, then a row for each branch.
@@ -119,18 +121,20 @@ def project(
     first = _tensor(re_encoding.first_pieces, log_p)
     for part in rows.split(max(1, _AT_ONCE // re_encoding.tokens)):
         weight = (begun[part] - scale[start[part]]).exp()[:, None]
-        p = log_p[part].float().exp_().double()
-        total.index_add_(0, start[part], total.new_zeros(len(part), total.shape[1]).index_add_(1, first, p) * weight)
+        p = log_p[part].float().exp_()  # tokens that begin alike are few enough to be added in 32 bits
+        of_pieces = p.new_zeros(len(part), total.shape[1]).index_add_(1, first, p)
+        total.index_add_(0, start[part], of_pieces.double().mul_(weight))
     total.index_put_(to, (going - scale[to[0]]).exp(), accumulate=True)
     left_out = torch.zeros_like(scale).index_add_(0, ended_at, (ended - scale[ended_at]).exp())
     known = total.sum(1)
     spoken = known > 0
     unknown = torch.where(spoken, left_out / (known + left_out), 1.0)
+    log_known = known.log() - (known + left_out).log()
     total[~spoken] = 1 / total.shape[1]
     known[~spoken] = 1
     result = (total.clamp_(min=_LEAST_DOUBLE).log_() - known.log()[:, None]).float().clamp_(min=LEAST)
     mask = torch.from_numpy(alignment.mask).to(log_p.device) & (unknown <= most_unknown)
-    return Projection(result, mask, unknown.float())
+    return Projection(result, mask, unknown.float(), log_known.masked_fill_(~spoken, -torch.inf))
 
 
 def _of_tokens(log_p: torch.Tensor, re_encoding: ReEncoding) -> torch.Tensor:
