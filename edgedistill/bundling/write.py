@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -104,21 +103,7 @@ def write_bundle(sources: BundleSources, folder: Path, scratch: Path) -> None:
         name: ComponentFacts(tuple((each.length, f"{row.target}/{each.file}") for each in made.files), *ports[name])
         for name, made in sources.file.record.components.items()
     }
-    snippet = Snippet(
-        recipe=results.recipe,
-        candidate=row.id,
-        runtime=row.runtime,
-        runtime_reference=registry.reference("runtimes", row.runtime),
-        driver=task.device,
-        components=components,
-        text=task.data.tokens,
-        pair="text_pair" in data.columns,
-        max_length=data.max_length,
-    )
-    if continuations is not None and snippet.native:
-        write_continuing(snippet, continuations, folder)
-    else:
-        write_snippets(snippet, folder, task.snippets)
+    _write_examples(results.recipe, row, task, data, components, continuations, folder)
     known = CardFacts(
         results=results,
         row=row,
@@ -134,13 +119,40 @@ def write_bundle(sources: BundleSources, folder: Path, scratch: Path) -> None:
     facts |= {
         "components": {name: each.as_json() for name, each in components.items()},
         "device_files": {f"{row.target}/{name}": sha256(sources.file.path(name)) for name in files.device},
-        "max_length": snippet.max_length if task.data.tokens else None,
+        "max_length": data.max_length if task.data.tokens else None,
         "timed_length": sources.length,
         "labels": len(data.labels),
     }
     artifacts.write_json(folder / FACTS, facts)
     write_hashes(folder)
     open_bundle(folder)  # what is not let in elsewhere is not let out here
+
+
+def _write_examples(
+    recipe: str,
+    row: CandidateResult,
+    task: Task,
+    data: PreparedData,
+    components: Mapping[str, ComponentFacts],
+    continuations: Continuations | None,
+    folder: Path,
+) -> None:
+    """Scripts that ask the model by themselves where ONNX Runtime runs it, and else through edgedistill."""
+    snippet = Snippet(
+        recipe=recipe,
+        candidate=row.id,
+        runtime=row.runtime,
+        runtime_reference=registry.reference("runtimes", row.runtime),
+        driver=task.device,
+        components=components,
+        text=task.data.tokens,
+        pair="text_pair" in data.columns,
+        max_length=data.max_length,
+    )
+    if continuations is not None and snippet.native and len(components) == 1:
+        write_continuing(snippet, continuations, folder)
+    else:
+        write_snippets(snippet, folder, task.snippets)
 
 
 def _copy_description(model: Path, folder: Path) -> None:
@@ -183,7 +195,6 @@ def _continuations(
     assert task.data.prompt is not None, "it continues texts"
     tokenizer, prompt = load_tokenizer(folder), task.data.prompt
     ends, longest = ends_of(tokenizer, folder), sources.data.max_length
-    render = partial(_rendered, tokenizer)
     items = []
     with DeviceModel(files.opened, row.runtime, sources.task.type).opened(scratch) as opened:
         for number, text, ids in beginnings(golden, tokenizer, prompt):
@@ -196,14 +207,23 @@ def _continuations(
         opening=tuple(prompt(tokenizer, "")),
         ends=tuple(sorted(ends)),
         longest=longest_input(outline(task.model.auto_class(), load_config(folder, None))),
-        chat=chat_frame(render) if tokenizer.chat_template is not None else None,
+        chat=_chat(tokenizer),
         items=tuple(items),
     )
 
 
-def _rendered(tokenizer: PreTrainedTokenizerBase, message: str) -> str:
-    turns = [{"role": "user", "content": message}]
-    return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+def _chat(tokenizer: PreTrainedTokenizerBase) -> tuple[str, str] | None:
+    """What stands around a user's message; None of a tokenizer without a chat template, or with one that refuses it."""
+    from jinja2 import TemplateError
+
+    def render(message: str) -> str:
+        turns = [{"role": "user", "content": message}]
+        return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+
+    try:
+        return chat_frame(render) if tokenizer.chat_template is not None else None
+    except TemplateError:
+        return None
 
 
 def _lines(golden: Golden) -> str:
