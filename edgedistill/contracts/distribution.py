@@ -45,6 +45,10 @@ class Dense:
         """These decisions only."""
         return Dense(self.logits_RC[rows])
 
+    def first(self, classes: int) -> Dense:
+        """Of the first classes only."""
+        return self if classes == self.classes else Dense(self.logits_RC[:, :classes])
+
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Dense:
         """The same on another device."""
         return Dense(self.logits_RC.to(device, non_blocking=non_blocking))
@@ -79,6 +83,13 @@ class HiddenAndHead:
     def part(self, rows: slice) -> HiddenAndHead:
         """These decisions only."""
         return replace(self, hidden_RH=self.hidden_RH[rows])
+
+    def first(self, classes: int) -> HiddenAndHead:
+        """Of the first classes only."""
+        if classes == self.classes:
+            return self
+        bias = None if self.bias_C is None else self.bias_C[:classes]
+        return HiddenAndHead(self.hidden_RH, self.weight_CH[:classes], bias)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> HiddenAndHead:
         """The same on another device; the head, which is the same for every batch, is copied there once."""

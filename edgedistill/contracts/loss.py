@@ -119,6 +119,14 @@ class LossInputs:
     """(R,) the task's own objective on its labels, by the share of label smoothing."""
     mask_some: Callable[[float], MaskedView] | None = None
     """A masked view of the batch, by the probability of masking a token."""
+    tokens: int | None = None
+    """Of models over a vocabulary, how many columns of the logits of both are tokens: those from there on are padding,
+    of which the teacher says nothing. None: all."""
+
+    @property
+    def student_beside_teacher(self) -> Dense | HiddenAndHead:
+        """The student's distribution over what the teacher's is over."""
+        return self.student if self.tokens is None else self.student.first(self.tokens)
 
     @property
     def student_logits_RC(self) -> torch.Tensor:  # noqa: N802

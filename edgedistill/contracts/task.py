@@ -12,6 +12,7 @@ from edgedistill.contracts.answers import References
 from edgedistill.contracts.items import Items
 from edgedistill.contracts.judge import Judge
 from edgedistill.contracts.plugin import Versioned
+from edgedistill.contracts.sequences import Sequences
 from edgedistill.contracts.tensors import Tensors
 
 if TYPE_CHECKING:
@@ -103,6 +104,9 @@ class TaskData:
         show: (row, columns) -> a raw row as a person reads it.
         apart: whether training draws items, and not whole examples: where they are windows of one text, of which a long
             one alone would be too much for a step.
+        sequences: (rows by column, encoder) -> their whole token sequences, and where the items of `encode` and the
+            decisions of `references` stand in them; for a task whose decisions are tokens, so that it asks for others
+            in other tokens. None: it asks for the same ones in any.
     """
 
     columns: DataColumns
@@ -113,6 +117,7 @@ class TaskData:
     references: Callable[[Items], References]
     show: Callable[[Mapping[str, object], Mapping[str, str]], str]
     apart: bool = False
+    sequences: Callable[[Mapping[str, Sequence[object]], Encoder], Sequences] | None = None
 
 
 @dataclass(frozen=True)
@@ -155,6 +160,8 @@ class TaskModel:
             what `hard_label` learns of a model that gives `states`, by cross-entropy. None without `states`.
         probe: (model, items) -> what a file of it is asked besides when it is verified (`Driver.probe`), by name.
         ask: (model, batch) -> what `answers` gives of `forward`, in bounded memory; None: through these.
+        read: (model, tokens (B, T), their positions (B, T), which of them each sees (B, T, T)) -> (B, T, H) the last
+            hidden states, of which `head` makes what comes after each token; None without `TaskData.sequences`.
     """
 
     auto_class: Callable[[], AutoClass]
@@ -173,6 +180,7 @@ class TaskModel:
     right: Callable[[Tensors], torch.Tensor] | None = None
     probe: Callable[[PreTrainedModel, Items], Arrays] | None = None
     ask: Callable[[PreTrainedModel, Tensors], Tensors] | None = None
+    read: Callable[[PreTrainedModel, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor] | None = None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -208,6 +216,8 @@ class Task(Versioned):
         together = (self.model.states, self.model.head, self.model.right)
         if any(together) and not all(together):
             return "it has one of states, head and right, expected all three or none"
+        if self.data.sequences is not None and (self.model.read is None or self.model.head is None):
+            return "it has sequences of tokens, expected 'read' and 'head' as well"
         fault = super().fault(name)
         if fault is not None or self.spec is None:
             return fault

@@ -22,7 +22,11 @@ def mean_over_rows(values_R: torch.Tensor, weights_R: torch.Tensor | None) -> to
     return (values_R * weights).sum() / weights.sum().clamp(min=1e-8)
 
 
-def mean_of_logits(inputs: LossInputs, loss_of: LossOfTile, weights_R: torch.Tensor | None) -> torch.Tensor:  # noqa: N803
+def mean_of_logits(
+    student: Dense | HiddenAndHead,
+    loss_of: LossOfTile,
+    weights_R: torch.Tensor | None,  # noqa: N803
+) -> torch.Tensor:
     """The mean of a loss that looks at each decision's logits by itself, whatever form the student's are in: of hidden
     states and a head, the logits are made tile by tile.
 
@@ -30,11 +34,11 @@ def mean_of_logits(inputs: LossInputs, loss_of: LossOfTile, weights_R: torch.Ten
         loss_of: (which decisions are a tile) -> ((logits (r, C) of some of them, which of these) -> (r,) the loss).
     """
     every = slice(None)
-    if isinstance(inputs.student, Dense):
-        return mean_over_rows(loss_of(every)(inputs.student.logits_RC, every), weights_R)
+    if isinstance(student, Dense):
+        return mean_over_rows(loss_of(every)(student.logits_RC, every), weights_R)
     from edgedistill.losses._tiled import tiled_mean
 
-    return tiled_mean(inputs.student, loss_of, weights_R)
+    return tiled_mean(student, loss_of, weights_R)
 
 
 def mean_of_soft_targets(
@@ -52,7 +56,7 @@ def mean_of_soft_targets(
             said = said.dense()
         return lambda logits, some: measure(said.part(some).beside(logits, temperature))
 
-    return mean_of_logits(inputs, loss_of, inputs.teacher_weights())
+    return mean_of_logits(inputs.student_beside_teacher, loss_of, inputs.teacher_weights())
 
 
 def divergence(log_p_RM: torch.Tensor, log_q_RM: torch.Tensor) -> torch.Tensor:  # noqa: N803

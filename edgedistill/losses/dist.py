@@ -51,7 +51,7 @@ def build(spec: DistSpec, student: ModelShape | None = None, teacher: ModelShape
 
     class Dist(torch.nn.Module):
         def forward(self, inputs: LossInputs) -> torch.Tensor:
-            student_logits, teacher_logits = inputs.student_logits_RC, inputs.teacher_logits()
+            student_logits, teacher_logits = inputs.student_beside_teacher.dense().logits_RC, inputs.teacher_logits()
             return dist(student_logits, teacher_logits, spec.temperature, spec.inter, spec.intra)
 
     return Dist()

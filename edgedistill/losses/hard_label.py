@@ -50,7 +50,7 @@ def next_token(inputs: LossInputs, right_R: torch.Tensor, smoothing: float) -> t
     counted = inputs.known_R.float()
     if inputs.weights_R is not None:
         counted = counted * inputs.weights_R.float()
-    return mean_of_logits(inputs, loss_of, counted)
+    return mean_of_logits(inputs.student, loss_of, counted)
 
 
 def build(spec: HardLabelSpec, student: ModelShape | None = None, teacher: ModelShape | None = None) -> torch.nn.Module:

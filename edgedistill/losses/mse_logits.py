@@ -38,7 +38,7 @@ def build(spec: MseLogitsSpec, student: ModelShape | None = None, teacher: Model
                 said = teacher.part(tile).dense().logits_RC
                 return lambda logits, some: mse_logits(logits, said[some])
 
-            return mean_of_logits(inputs, loss_of, inputs.teacher_weights())
+            return mean_of_logits(inputs.student_beside_teacher, loss_of, inputs.teacher_weights())
 
     return MseLogits()
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from edgedistill.contracts import registry
 from edgedistill.contracts.model_shape import ModelShape
 from edgedistill.planning.fingerprints import Sources
-from edgedistill.recipe.schema import Recipe, Round, signals_of
+from edgedistill.recipe.schema import Recipe, Round, projected, signals_of
 from edgedistill.signals.sizes import distribution_size, refuse_too_large
 from edgedistill.steps.kinds import record_signals
 from edgedistill.store.records.models import FORM_OF
@@ -82,7 +82,8 @@ def expected_size(
     """
     shape, over_vocabulary = shapes.get(teacher), registry.task(recipe.task.type).model.states is not None
     known = sources.rounds[each.id].labels if each.data is not None else sources.labels
-    classes = (shape.vocabulary if shape is not None else None) if over_vocabulary else known
+    own = shapes.get(each.id) if projected(recipe, each, teacher) else shape
+    classes = (own.vocabulary if own is not None else None) if over_vocabulary else known
     width = shape.hidden_size if shape is not None else None
     form = FORM_OF[settings.signal]
     if not classes or (form == "hidden" and width is None):

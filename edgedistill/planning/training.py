@@ -23,6 +23,7 @@ from edgedistill.recipe.schema import (
     TeacherChoice,
     Teachers,
     own_tokenizer,
+    projected,
     signals_of,
     source_of,
     teacher_of,
@@ -252,7 +253,11 @@ def _plan_recording(
         student_layers=depth(each, draft.shapes) if hidden else None,
     )
     name = f"{signal}-{model}-{split}"
-    if of_stage:
+    tokens = None
+    if projected(draft.recipe, each, wanted.model) and signal in FORM_OF:
+        name += f"-{each.id}"
+        data, tokens = draft.reading(each.id, split), draft.data[wanted.model].base
+    elif of_stage:
         name += f"-{each.id}-{stage.name}"
         data = DataInputs(_plan_views(draft, each, stage, wanted.model))
     else:
@@ -262,8 +267,10 @@ def _plan_recording(
     summary = f"record {_SHOWN.get(signal, signal)} of {model} on {seen}"
     if signal in FORM_OF:
         summary += expected_size(draft.recipe, draft.sources, each, draft.shapes, settings, wanted.model)
-        summary += f"; {reason}" if reason else ""
-    inputs = record_signals.Inputs(data, draft.models[model])
+    if tokens is not None:
+        summary += f", in the tokens of {each.id}"
+    summary += f"; {reason}" if reason else ""
+    inputs = record_signals.Inputs(data, draft.models[model], tokens)
     made = draft.steps.add(name, record_signals.KIND, settings, inputs, summary)
     if signal == "logits" and wanted.place == Place("train"):
         draft.recorded[model] = made

@@ -8,7 +8,17 @@ from typing import get_args
 from edgedistill.contracts import registry
 from edgedistill.contracts.distribution import Form
 from edgedistill.contracts.judge import Judge
-from edgedistill.recipe.schema import Recipe, Stage, TeacherChoice, flat, own_tokenizer, signals_of, source_of
+from edgedistill.recipe.schema import (
+    Recipe,
+    Stage,
+    TeacherChoice,
+    flat,
+    own_tokenizer,
+    projected,
+    signals_of,
+    source_of,
+    tokenizers,
+)
 from edgedistill.recipe.soft_targets import averaged, looks_for_errors, possible_sources
 
 
@@ -33,7 +43,7 @@ def problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
         yield "seeds", f"got {list(recipe.seeds)}, expected seeds that differ from each other and from 'seed'"
     if not task.learns_labels:
         yield from _unlabelled_problems(recipe)
-    models = ["teacher"]
+    models, known_origins = ["teacher"], True
     for i, each in enumerate(recipe.rounds):
         where = f"rounds.{i}"
         if each.id in [*models, "control"] or each.id.endswith("-control") or each.id.startswith("teacher-"):
@@ -47,6 +57,9 @@ def problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
             yield f"{where}.student.from", _unknown(source, models)
         if not task.data.tokens and registry.student(each.student.init).tokenizer_maker(each.student) is not None:
             yield f"{where}.student.init", f"got '{each.student.init}', but '{recipe.task.type}' has no tokenizer"
+        known_origins = known_origins and (source is None or source in models)
+        if known_origins:
+            yield from _vocabulary_problems(recipe, i)
         yield from _signal_problems(recipe, i)
         yield from _stage_problems(recipe, i, models)
         yield from _own_data_problems(recipe, i, task.data.tokens)
@@ -122,6 +135,35 @@ def _signal_problems(recipe: Recipe, index: int) -> Iterator[tuple[str, str]]:
     if form == "live" and "dense" in possible and "live" not in possible and possible != ["dense"]:
         reason = f"whose teacher reads other tokens than {each.id}"
         yield f"{where}signals.form", f"got 'live', expected a recorded form for a round {reason}"
+
+
+def _vocabulary_problems(recipe: Recipe, index: int) -> Iterator[tuple[str, str]]:
+    """What a teacher that reads other tokens than its student can't teach it, where decisions are tokens."""
+    each = recipe.rounds[index]
+    for teacher in each.teachers():
+        if not projected(recipe, each, teacher):
+            continue
+        apart = f"'{teacher}' and '{each.id}' have different tokenizers"
+        if own_tokenizer(recipe, teacher) not in tokenizers(recipe, each.id):
+            yield (
+                f"rounds.{index}.teacher",
+                f"{apart}, and that of '{each.id}' wasn't cut from that of '{teacher}'; expected a teacher whose "
+                "tokens it has a part of",
+            )
+        if signals_of(recipe, each).form == "hidden":
+            yield (
+                f"rounds.{index}.signals.form" if each.signals is not None else "signals.form",
+                f"got 'hidden', but {apart}, and only probabilities can be projected on other tokens; expected "
+                "'top-k' or 'dense'",
+            )
+        for j, stage in enumerate(each.stages):
+            for k, loss in enumerate(stage.losses):
+                if "embedding" in registry.loss(loss.kind).needs:
+                    yield (
+                        f"rounds.{index}.stages.{j}.losses.{k}",
+                        f"'{loss.kind}' compares item by item, but {apart}, which cut a text at other places; expected "
+                        "a loss on logits",
+                    )
 
 
 _TOKEN_SIGNALS = frozenset({"hidden", "attention", "relations"})

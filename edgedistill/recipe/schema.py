@@ -463,3 +463,18 @@ def own_tokenizer(recipe: Recipe, model: str) -> str | None:
             source = source_of(each.student)
             return own_tokenizer(recipe, source) if source else None
     return None
+
+
+def tokenizers(recipe: Recipe, model: str) -> list[str | None]:
+    """Where this model's tokenizer was made, and those that it was cut from; None: the teacher's, the last of all."""
+    owner = own_tokenizer(recipe, model)
+    if owner is None:
+        return [None]
+    made = next(each for each in recipe.rounds if each.id == owner)
+    return [owner, *tokenizers(recipe, source_of(made.student) or "teacher")]
+
+
+def projected(recipe: Recipe, each: Round, teacher: str) -> bool:
+    """Whether decisions are tokens, and the teacher reads others than the student: what it says is projected."""
+    apart = registry.task(recipe.task.type).data.sequences is not None
+    return apart and own_tokenizer(recipe, teacher) != own_tokenizer(recipe, each.id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -154,19 +154,32 @@ def _each_batch(
     model: PreTrainedModel, items: Items, batch_size: int, progress: Progress | None, label: str
 ) -> Iterator[Integers]:
     """Items of similar length, batch by batch, while the model is in evaluation mode and no gradient is kept."""
-    import torch
-
-    was_training = model.training
-    model.eval()
-    done = 0
-    if progress:
-        progress.start(label, len(items))
-    with torch.inference_mode():
+    with evaluating(model, len(items), progress, label) as done:
         for chosen in length_buckets(items.lengths, batch_size):
             yield chosen
-            done += len(chosen)
-            if progress:
-                progress.advance(ProgressState(label, done, len(items)))
+            done(len(chosen))
+
+
+@contextmanager
+def evaluating(
+    model: PreTrainedModel, total: int, progress: Progress | None, label: str
+) -> Iterator[Callable[[int], None]]:
+    """A model in evaluation mode, without gradients; what it yields is told how many more of `total` are done."""
+    import torch
+
+    was_training, state = model.training, ProgressState(label, 0, total)
+    model.eval()
+    if progress:
+        progress.start(label, total)
+
+    def advance(count: int) -> None:
+        nonlocal state
+        state = replace(state, done=state.done + count)
+        if progress:
+            progress.advance(state)
+
+    with torch.inference_mode():
+        yield advance
     if progress:
         progress.stop()
     model.train(was_training)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgedistill.arrays import Array, Floats, Integers
-from edgedistill.contracts.distribution import HiddenAndHead, top_k
+from edgedistill.contracts.distribution import Dense, HiddenAndHead, top_k
 from edgedistill.contracts.items import Items
 from edgedistill.errors import UserError
 from edgedistill.signals.inference import Distributed, visit_distributions
 from edgedistill.signals.packed_top_k import PackedTopK
+from edgedistill.signals.projected import TAUGHT
 from edgedistill.signals.recorded import VALUES, create
 from edgedistill.signals.soft_targets import BIAS, HIDDEN, SCALE, WEIGHT, in_8_bits
 from edgedistill.store.records.base import FileName
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from edgedistill.contracts.task import Task
+    from edgedistill.signals.projected import Projector, Window
     from edgedistill.store.progress import Progress
 
 SHARD_DECISIONS = 1 << 18
@@ -38,7 +40,20 @@ Write = Callable[[Items, Path, str], None]
 """(a shard's items, its file, which shard of how many) -> the file is written."""
 
 
+WriteRange = Callable[[int, int, Path, str], None]
+"""(a shard's first item, the one behind its last, its file, which shard of how many) -> the file is written."""
+
+
 def record_shards(items: Items, counts: Integers, name: str, scratch: Path, write: Write) -> tuple[Path, ...]:
+    """`record_ranges`, of shards that are written from their items alone."""
+
+    def write_range(first: int, last: int, file: Path, which: str) -> None:
+        write(items.take(np.arange(first, last)), file, which)
+
+    return record_ranges(counts, name, scratch, write_range)
+
+
+def record_ranges(counts: Integers, name: str, scratch: Path, write: WriteRange) -> tuple[Path, ...]:
     """The files `NAME-00000.safetensors`, ... of items in their order, in `scratch`; those that an earlier process
     finished there are taken as they are.
 
@@ -57,7 +72,7 @@ def record_shards(items: Items, counts: Integers, name: str, scratch: Path, writ
             continue
         partial = file.with_suffix(".part")
         which = "" if len(ranges) == 1 else f", part {number + 1} of {len(ranges)}"
-        write(items.take(np.arange(first, last)), partial, which)
+        write(first, last, partial, which)
         os.replace(partial, file)
     return tuple(files)
 
@@ -87,6 +102,7 @@ class DistributionRecorder:
 
     Args:
         layout: of packed rows; None: states of `bits` bits where the model gives them, or else logits.
+        tokens: how many columns of logits over a vocabulary are tokens: what pads them is left out. None: all.
     """
 
     model: PreTrainedModel
@@ -96,6 +112,7 @@ class DistributionRecorder:
     layout: PackedTopK | None = None
     temperatures: tuple[float, ...] = ()
     bits: int = 0
+    tokens: int | None = None
 
     def write(self, items: Items, file: Path, which: str) -> None:
         """One shard.
@@ -103,28 +120,37 @@ class DistributionRecorder:
         Raises:
             UserError: states that 16 bits don't hold.
         """
-        decisions = len(self.task.data.references(items))
-        tensors: dict[str, Array] = {}
+        shard = _Shard(self, file, len(self.task.data.references(items)))
 
         def keep(numbers: Integers, said: Distributed) -> None:
-            rows = max(1, _TILE // said.classes)
-            for first in range(0, len(said), rows):
-                part = slice(first, first + rows)
-                for name, values in self._rows(said.part(part)).items():
-                    if name not in tensors:
-                        tensors.update(create(file, *self._shapes(decisions, values.shape[1])))
-                    tensors[name][numbers[part]] = values
+            shard.keep(numbers, said if self.tokens is None else said.first(self.tokens))
 
         visit_distributions(self.model, self.task, items, keep, progress=self.progress, label=self.label + which)
 
-    def _shapes(self, decisions: int, width: int) -> tuple[dict[str, tuple[int, ...]], dict[str, str]]:
+    def write_projected(self, projector: Projector, windows: Sequence[Window], file: Path, which: str) -> None:
+        """One shard of what a model says in its own tokens, in a student's."""
+        shard = _Shard(self, file, sum(len(window.decisions) for window in windows), projected=True)
+
+        def keep(numbers: Integers, said: Dense, taught: Integers) -> None:
+            shard.keep(numbers, said)
+            shard.tensors[TAUGHT][numbers] = taught
+
+        projector.visit(windows, keep, progress=self.progress, label=self.label + which)
+
+    def shapes(self, decisions: int, width: int) -> tuple[dict[str, tuple[int, ...]], dict[str, str]]:
+        """Shapes and types of a file's tensors.
+
+        Args:
+            width: of a decision's values.
+        """
         if self.bits == 0:
             return {VALUES: (decisions, width)}, {VALUES: "U8" if self.layout else "F32"}
         if self.bits == 16:
             return {HIDDEN: (decisions, width)}, {HIDDEN: "F16"}
         return {HIDDEN: (decisions, width), SCALE: (decisions,)}, {HIDDEN: "I8", SCALE: "F32"}
 
-    def _rows(self, said: Distributed) -> dict[str, Array]:
+    def values(self, said: Distributed) -> dict[str, Array]:
+        """What is written of these decisions, by tensor."""
         if self.layout is not None:
             kept = top_k(said.dense().logits_RC.float(), self.layout.k, self.temperatures)
             ids, log_p, log_rest = (each.cpu().numpy() for each in (kept.ids_RK, kept.log_p_RK, kept.log_rest_RS))
@@ -144,6 +170,30 @@ class DistributionRecorder:
         return {HIDDEN: values, SCALE: scale}
 
 
+class _Shard:
+    """A file that is being written, from when its first values come."""
+
+    def __init__(self, recorder: DistributionRecorder, file: Path, decisions: int, *, projected: bool = False) -> None:
+        self.tensors: dict[str, Array] = {}
+        self._recorder, self._file, self._decisions, self._projected = recorder, file, decisions, projected
+
+    def keep(self, numbers: Integers, said: Distributed) -> None:
+        """Write what was said of these decisions."""
+        rows = max(1, _TILE // said.classes)
+        for first in range(0, len(said), rows):
+            part = slice(first, first + rows)
+            for name, values in self._recorder.values(said.part(part)).items():
+                if name not in self.tensors:
+                    self._create(values.shape[1])
+                self.tensors[name][numbers[part]] = values
+
+    def _create(self, width: int) -> None:
+        shapes, dtypes = self._recorder.shapes(self._decisions, width)
+        if self._projected:
+            shapes[TAUGHT], dtypes[TAUGHT] = (self._decisions,), "U8"
+        self.tensors.update(create(self._file, shapes, dtypes))
+
+
 def classes_of(model: PreTrainedModel, task: Task, items: Items) -> int:
     """Over how many classes a model's distributions are: it is asked about one item."""
     found: list[int] = []
@@ -155,12 +205,12 @@ def classes_of(model: PreTrainedModel, task: Task, items: Items) -> int:
     return found[0]
 
 
-def save_head(model: PreTrainedModel, task: Task, file: Path) -> None:
-    """Write the output head in float32."""
+def save_head(model: PreTrainedModel, task: Task, file: Path, tokens: int | None = None) -> None:
+    """Write the output head in float32, of its first `tokens` rows where not all are tokens."""
     assert task.model.head is not None, "the plan records states of tasks that have a head"
     head = task.model.head(model)
     there = {WEIGHT: head.weight_VH, BIAS: head.bias_V}
-    arrays = {name: _array(tensor) for name, tensor in there.items() if tensor is not None}
+    arrays = {name: _array(tensor[:tokens]) for name, tensor in there.items() if tensor is not None}
     tensors = create(file, {name: array.shape for name, array in arrays.items()}, dict.fromkeys(arrays, "F32"))
     for name, array in arrays.items():
         tensors[name][...] = array

@@ -84,12 +84,21 @@ def _with_chosen_teacher(settings: Settings, inputs: Inputs) -> Settings:
 
 def _trainee(stage: Stage, settings: Settings, inputs: Inputs, student: PreTrainedModel, data: PreparedData) -> Trainee:
     """The student with the stage's loss terms, and with the teacher itself when signals are live."""
-    from edgedistill.training.round_models import with_losses
+    from edgedistill.training.round_models import refuse_other_tokens, with_losses
 
     task = registry.task(settings.task.type)
     taught = [] if settings.control else settings.round.teachers()
     teachers = [_folder(inputs.teachers[name]) for name in taught]
+    if task.model.states is not None and "logits" in registry.needs(stage.losses):
+        same = [name for name in taught if name not in _projected(inputs)]
+        folders = {name: _folder(inputs.teachers[name]) for name in same}
+        refuse_other_tokens(student, settings.round.id, data, {name: (own, own) for name, own in folders.items()})
     return with_losses(stage.losses, task, student, teachers, frozenset(settings.live), data)
+
+
+def _projected(inputs: Inputs) -> set[str]:
+    """The teachers whose distributions were projected on the student's tokens."""
+    return {wanted.model for wanted, made in inputs.signals.items() if made.record.projected is not None}
 
 
 def _student(settings: Settings, inputs: Inputs, data: PreparedData) -> PreTrainedModel:
@@ -127,7 +136,11 @@ def _stage_data(stage: Stage, settings: Settings, inputs: Inputs, data: Prepared
         files = _recorded(SignalId("embedding", one, place), inputs) if "embedding" in needs else ()
         embeddings.append(Shards.of(files) if files else None)
         weights.append(_weights(stage.errors, place, task, references, logits, inputs) if stage.errors else None)
-        trust.append(_trust(stage.teacher_errors, task, references, logits))
+        trust.append(
+            _taught(taught, place, inputs)
+            if task.data.sequences
+            else _trust(stage.teacher_errors, task, references, logits)
+        )
     return replace(
         plain,
         soft_targets=tuple(distributions),
@@ -154,6 +167,17 @@ def _soft_targets(teachers: Sequence[str], place: Place, inputs: Inputs) -> Soft
             layout = PackedTopK(facts.classes, facts.k, facts.bits, len(facts.temperatures))
             return TopKSignal(Shards.of(_files(packed)), layout, facts.temperatures)
     return LogitSignal(tuple(Shards.of(files) for files in logits)) if logits else None
+
+
+def _taught(teachers: Sequence[str], place: Place, inputs: Inputs) -> Floats | None:
+    """(D,) 1 where all teachers say something of a decision, 0 where one says nothing; None: they do everywhere."""
+    import numpy as np
+
+    from edgedistill.signals.projected import taught
+
+    there = [made for wanted, made in inputs.signals.items() if wanted.model in teachers and wanted.place == place]
+    known = [taught(_files(made)) for made in there if made.record.projected is not None]
+    return np.all(known, axis=0).astype(np.float32) if known else None
 
 
 def _recorded(wanted: SignalId, inputs: Inputs) -> tuple[Path, ...]:

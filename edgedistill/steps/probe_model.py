@@ -59,7 +59,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> P
         items = probing.probe_items(data, task)
         difference = probing.check_answers(subject, task, items)
         probing.check_saving(subject, task, items, Path(place) / last.id)
-        _check_losses(subject, settings, task, data, made)
+        _check_losses(subject, settings, inputs, task, made)
     return Probe(
         model=last.id,
         architecture=subject.model.config.model_type,
@@ -104,16 +104,16 @@ def _make(each: ProbedModel, settings: Settings, task: Task, data: PreparedData,
     return probing.Subject(model.cpu().eval(), name, remedy)
 
 
-def _check_losses(
-    subject: Subject, settings: Settings, task: Task, data: PreparedData, made: Mapping[str, Path]
-) -> None:
+def _check_losses(subject: Subject, settings: Settings, inputs: Inputs, task: Task, made: Mapping[str, Path]) -> None:
     """The losses of every stage, and hard labels, which the teacher's fine-tuning and the control learn from."""
     from edgedistill.contracts.distribution import Dense
+    from edgedistill.data.prepared import PreparedData
     from edgedistill.models.loading import load_model
     from edgedistill.training.loop import TrainingData
     from edgedistill.training.probing import check_learning, explained, probe_items
     from edgedistill.training.round_models import with_losses
 
+    data = PreparedData.of(DataInputs(inputs.data[settings.models[-1].id]))
     items = probe_items(data, task)
     training = TrainingData.plain([items], task)
     plain = training.fetch(range(len(training.examples)))
@@ -121,13 +121,35 @@ def _check_losses(
     own = ((hard_label,),) if task.learns_labels else ()
     folders = [made[name] for name in settings.teachers]
     teachers = [load_model(task.model.auto_class(), folder, None) for folder in folders]
+    tokens = _tokens(subject, settings, inputs, task, made)
     for losses in (*own, *settings.stages):
         batch = plain
         if "logits" in registry.needs(losses):
-            batch = replace(plain, teacher=Dense(_mean_logits(teachers, task, plain)))
+            said = Dense(_mean_logits(teachers, task, plain))
+            batch = replace(plain, teacher=said if tokens is None else said.first(tokens))
         with explained(subject, f"cannot be trained with {', '.join(loss.kind for loss in losses)}"):
             trainee = with_losses(losses, task, subject.model, folders, _LIVE, data)
         check_learning(subject, task, trainee, [loss.weight for loss in losses], batch)
+
+
+def _tokens(subject: Subject, settings: Settings, inputs: Inputs, task: Task, made: Mapping[str, Path]) -> int | None:
+    """How many columns of the student's logits are tokens; None where they are over classes.
+
+    Raises:
+        UserError: a teacher has other tokens, and the student's weren't cut from them.
+    """
+    from edgedistill.data.prepared import PreparedData
+    from edgedistill.training.round_models import refuse_other_tokens, tokens_of
+
+    if task.model.states is None:
+        return None
+    name = settings.models[-1].id
+    own = inputs.data[name]
+    same = [teacher for teacher in settings.teachers if inputs.data[teacher].key == own.key]
+    folders = {teacher: (made[teacher], inputs.data[teacher].folder / "tokenizer") for teacher in same}
+    data = PreparedData.of(DataInputs(own))
+    refuse_other_tokens(subject.model, name, data, folders)
+    return tokens_of(data)
 
 
 def _mean_logits(teachers: list[PreTrainedModel], task: Task, batch: Batch) -> torch.Tensor:

@@ -16,8 +16,9 @@ from edgedistill.contracts.loss import pooled
 from edgedistill.signals.packed_top_k import PackedTopK
 from edgedistill.signals.sizes import distribution_size, refuse_too_large
 from edgedistill.steps.kinds.record_signals import Inputs, Settings
+from edgedistill.store.data_inputs import DataInputs
 from edgedistill.store.records.base import FileName
-from edgedistill.store.records.models import FORM_OF, Signals, TopKFacts
+from edgedistill.store.records.models import FORM_OF, ProjectionFacts, Signals, TopKFacts
 from edgedistill.store.step import Context
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> S
     """
     from edgedistill.data.prepared import PreparedData
     from edgedistill.models.loading import load_model
-    from edgedistill.signals.recording import publish, record_shards, save_head
+    from edgedistill.signals.recording import classes_of, publish, record_shards, save_head
     from edgedistill.training.loop import make_accelerator
 
     task = registry.task(settings.task)
@@ -49,7 +50,9 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> S
     model = load_model(task.model.auto_class(), model_folder, None, head_required=True)
     model = model.to(make_accelerator(settings.compute).device)
     show = _Show(context.progress, f"{settings.signal} on {settings.split}")
-    packed, counts = None, items.lengths
+    if inputs.tokens is not None:
+        return _projected(settings, inputs, model, folder, context, show)
+    packed, counts, tokens = None, items.lengths, None
     write: Write
     if settings.signal == "embedding":
         write = partial(_record_embedding, model, task, show)
@@ -57,29 +60,80 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> S
         write = partial(_record_hidden, _layers(settings, model.config.num_hidden_layers), model, task, show)
     else:
         counts = task.data.references(items).counts(len(items))
-        recorder, packed = _recorder(settings, model, task, items, show)
-        write = recorder.write
+        tokens = _tokens(inputs, model) if task.model.states is not None else None
+        classes = tokens or classes_of(model, task, items)
+        recorder, packed = _recorder(settings, model, task, classes, int(counts.sum()), show)
+        write = replace(recorder, tokens=tokens).write
     files = record_shards(items, counts, settings.signal, context.scratch / "shards", write)
     head = FileName("head.safetensors") if settings.signal == "states" else None
     if head is not None:
-        save_head(model, task, folder / head)
+        save_head(model, task, folder / head, tokens)
     return Signals(signal=settings.signal, files=publish(files, folder), top_k=packed, head=head)
 
 
+def _tokens(inputs: Inputs, model: PreTrainedModel) -> int:
+    """How many columns of the model's logits are tokens.
+
+    Raises:
+        UserError: the data is in other tokens than the model reads.
+    """
+    from edgedistill.vocabulary.agreement import Reader, shared_tokens
+
+    own, width = inputs.model.path(inputs.model.record.model), model.config.get_text_config().vocab_size
+    data = Reader.at(f"the data of {inputs.model.step}", inputs.data.base.folder / "tokenizer", width)
+    return shared_tokens(Reader.at(inputs.model.step, own, width), data)
+
+
+def _projected(
+    settings: Settings, inputs: Inputs, model: PreTrainedModel, folder: Path, context: Context, show: _Show
+) -> Signals:
+    """Publish the distributions of a model that reads tokens of its own over the tokens of the data."""
+    from edgedistill.data.prepared import PreparedData
+    from edgedistill.signals.projected import Projector, counted, re_encoding_of
+    from edgedistill.signals.recording import publish, record_ranges
+
+    assert inputs.tokens is not None
+    task, data = registry.task(settings.task), PreparedData.of(inputs.data)
+    items = data.items(settings.split)
+    counts = task.data.references(items).counts(len(items))
+    own = PreparedData.of(DataInputs(inputs.tokens))
+    re_encoding = re_encoding_of(own.tokenizer, data.tokenizer)
+    projector = Projector(model, task, data.rows(settings.split), own.encoder(), data.encoder(), re_encoding)
+    recorder, packed = _recorder(settings, model, task, len(re_encoding.kept), int(counts.sum()), show)
+
+    def write(first: int, last: int, file: Path, which: str) -> None:
+        examples = np.unique(items.example[first:last])
+        skipped = first - int(np.searchsorted(items.example, examples[0]))
+        recorder.write_projected(projector, projector.windows(examples, skipped, last - first), file, which)
+
+    files = record_ranges(counts, settings.signal, context.scratch / "shards", write)
+    facts = counted(files)
+    context.progress.say(f"      {show_projection(facts)}")
+    return Signals(signal=settings.signal, files=publish(files, folder), top_k=packed, projected=facts)
+
+
+def show_projection(facts: ProjectionFacts) -> str:
+    """`1.5% of 3,494 decisions have no teacher: ...`."""
+    share = facts.untaught / max(facts.decisions, 1)
+    return (
+        f"{share:.2%} of {facts.decisions:,} decisions have no teacher: {facts.spanned:,} where a token of the "
+        f"student's spans the end of one of the teacher's, {facts.unknown:,} where the teacher could have gone on in "
+        "ways that it wasn't asked about"
+    )
+
+
 def _recorder(
-    settings: Settings, model: PreTrainedModel, task: Task, items: Items, show: _Show
+    settings: Settings, model: PreTrainedModel, task: Task, classes: int, decisions: int, show: _Show
 ) -> tuple[DistributionRecorder, TopKFacts | None]:
     """What writes the distributions, and how they are packed.
 
     Raises:
         UserError: they would take more than the recipe allows.
     """
-    from edgedistill.signals.recording import DistributionRecorder, classes_of
+    from edgedistill.signals.recording import DistributionRecorder
 
-    classes, width = classes_of(model, task, items), model.config.hidden_size
-    form, temperatures = FORM_OF[settings.signal], settings.temperatures
+    width, form, temperatures = model.config.hidden_size, FORM_OF[settings.signal], settings.temperatures
     size = distribution_size(form, classes, width, settings.k, settings.bits, len(temperatures))
-    decisions = len(task.data.references(items))
     refuse_too_large(f"{form} signals on {settings.split}", size.of(decisions), size.a_decision, settings.max_gb)
     started = DistributionRecorder(model, task, show.progress, show.label)
     if form == "hidden":

@@ -16,6 +16,7 @@ from edgedistill.store.records.data import TokenisedData
 from edgedistill.store.step import Context
 
 if TYPE_CHECKING:
+    from edgedistill.contracts.items import Items
     from edgedistill.contracts.task import Task
     from edgedistill.data.prepared import PreparedData
 
@@ -42,11 +43,19 @@ def publish_retokenised(folder: Path, split: str, source: PreparedData, data: Pr
 
     Raises:
         UserError: in these tokens the task asks a model for other decisions, so that signals and answers of models that
-            read the others would be taken for those of something else.
+            read the others would be taken for those of something else; unless its decisions are tokens, which the
+            teacher's distribution is projected on.
     """
     from edgedistill.data.prepared import ITEMS, encode
 
     items = encode(source.rows(split), task, data.encoder())
+    if task.data.sequences is None:
+        _refuse_other_decisions(items, split, source, task)
+    shutil.copytree(source.place(split) / "rows", folder / split / "rows", copy_function=_link)
+    items.save(folder / split / ITEMS)
+
+
+def _refuse_other_decisions(items: Items, split: str, source: PreparedData, task: Task) -> None:
     before, after = (task.data.references(each) for each in (source.items(split), items))
     if not (np.array_equal(before.item, after.item) and np.array_equal(before.example, after.example)):
         raise UserError(
@@ -54,8 +63,6 @@ def publish_retokenised(folder: Path, split: str, source: PreparedData, data: Pr
             f"the model that it is made of for {len(before)}, since they are cut at {source.max_length} tokens, each "
             "at its own; expected a larger number, or a student that keeps the tokenizer"
         )
-    shutil.copytree(source.place(split) / "rows", folder / split / "rows", copy_function=_link)
-    items.save(folder / split / ITEMS)
 
 
 def _link(source: str, destination: str) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from edgedistill.arrays import Array, Booleans, Integers
 from edgedistill.contracts.items import Items
+from edgedistill.contracts.sequences import Sequences
 from edgedistill.contracts.task import DataColumns, Encoder
 from edgedistill.errors import shown
 from edgedistill.tasks._language_chat import Spans, rendered
@@ -82,8 +83,7 @@ def encode(rows: Mapping[str, Sequence[object]], encoder: Encoder) -> Items:
     """
     tokenizer = encoder.tokenizer
     assert tokenizer is not None, "text tasks have a tokenizer"
-    documents = _documents(rows, encoder.columns, tokenizer)
-    parts = [_windows(document, encoder.max_length) for document in documents]
+    parts = [_windows(document, encoder.max_length) for document in _documents(rows, encoder.columns, tokenizer)]
     lengths = np.array([len(ids) for windows in parts for ids, _, _ in windows], np.int64)
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     ids, following, added = (
@@ -101,19 +101,43 @@ def encode(rows: Mapping[str, Sequence[object]], encoder: Encoder) -> Items:
     return Items(named, values, dict.fromkeys(named, offsets), example, TOKENS).checked()
 
 
+def sequences(rows: Mapping[str, Sequence[object]], encoder: Encoder) -> Sequences:
+    """Each row's whole text as tokens, and where in it the windows and decisions of `encode` are."""
+    tokenizer = encoder.tokenizer
+    assert tokenizer is not None, "text tasks have a tokenizer"
+    documents = _documents(rows, encoder.columns, tokenizer)
+    lengths = [len(document.ids) for document in documents]
+    places = [
+        (number, a, a + np.flatnonzero(document.asked[a + 1 : b + 1]))
+        for number, document in enumerate(documents)
+        for a, b in _kept(document, encoder.max_length)
+    ]
+    return Sequences(
+        ids=np.concatenate([document.ids for document in documents]),
+        offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        example=np.array([number for number, _, _ in places], np.int64),
+        first=np.array([first for _, first, _ in places], np.int64),
+        item=np.repeat(np.arange(len(places)), [len(after) for _, _, after in places]),
+        after=np.concatenate([after for _, _, after in places]).astype(np.int64),
+    )
+
+
 def _windows(document: _Document, length: int) -> list[tuple[Integers, Integers, Integers]]:
-    """(inputs, what follows each, its bytes) of each window in which something is asked; of the first, if of none."""
+    """(inputs, what follows each, its bytes) of each window that is kept."""
     inputs = document.ids[:-1] if len(document.ids) > 1 else document.ids
     following = np.full(len(inputs), NONE, np.int64)
     added = np.zeros(len(inputs), np.int64)
     if len(document.ids) > 1:
         following = np.where(document.asked[1:], document.ids[1:], NONE)
         added = np.where(document.asked[1:], document.bytes[1:], 0)
-    starts = [*range(0, len(inputs), length), len(inputs)]
-    every: list[tuple[Integers, Integers, Integers]] = [
-        (inputs[a:b], following[a:b], added[a:b]) for a, b in pairwise(starts)
-    ]
-    return [window for window in every if (window[1] != NONE).any()] or every[:1]
+    return [(inputs[a:b], following[a:b], added[a:b]) for a, b in _kept(document, length)]
+
+
+def _kept(document: _Document, length: int) -> list[tuple[int, int]]:
+    """(first input, the one behind the last) of each window in which something is asked; of the first, if of none."""
+    count = max(len(document.ids) - 1, 1)
+    every = list(pairwise([*range(0, count, length), count]))
+    return [(a, b) for a, b in every if document.asked[a + 1 : b + 1].any()] or every[:1]
 
 
 def _documents(

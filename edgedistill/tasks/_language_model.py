@@ -107,6 +107,22 @@ def states(model: PreTrainedModel, batch: Tensors) -> torch.Tensor:
     return rows.unpacked(found.last_hidden_state)[_asked(batch)]
 
 
+def read(
+    model: PreTrainedModel,
+    tokens: torch.Tensor,
+    positions: torch.Tensor,
+    seen: torch.Tensor,
+) -> torch.Tensor:
+    """(B, T, H) of tokens that stand side by side, each seeing some of the others: itself at least."""
+    import torch
+
+    hidden = torch.finfo(model.dtype).min
+    bias = torch.zeros(seen.shape, dtype=model.dtype, device=seen.device).masked_fill_(~seen, hidden)[:, None]
+    found = model.base_model(input_ids=tokens, attention_mask=bias, position_ids=positions, use_cache=False)
+    states: torch.Tensor = found.last_hidden_state
+    return states
+
+
 def head(model: PreTrainedModel) -> Head:
     """The output layer.
 

@@ -22,6 +22,7 @@ TASK = Task(
         references=references,
         show=data.show,
         apart=True,
+        sequences=data.sequences,
     ),
     model=TaskModel(
         auto_class=model.auto_class,
@@ -39,6 +40,7 @@ TASK = Task(
         right=model.right,
         probe=model.probe,
         ask=model.ask,
+        read=model.read,
     ),
     judge=JUDGE,
     device="edgedistill.tasks._language_driver",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from edgedistill.contracts.task import Task
 from edgedistill.errors import UserError
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedConfig, PreTrainedModel
 
     from edgedistill.data.prepared import PreparedData
     from edgedistill.recipe.schema import LossSpec, StudentSpec
@@ -85,7 +85,38 @@ def with_losses(
     given = shape_of(load_config(teachers[0], None)) if len(teachers) == 1 else None
     terms = [registry.loss(loss.kind).build(loss, own, given) for loss in losses]
     masking = _masking(data, own.vocabulary) if "masked" in needs else None
-    return Trainee(student, task, terms, needs, teacher, masking)
+    tokens = tokens_of(data) if "logits" in needs and task.model.states is not None else None
+    return Trainee(student, task, terms, needs, teacher, masking, tokens)
+
+
+def refuse_other_tokens(
+    student: PreTrainedModel, name: str, data: PreparedData, teachers: Mapping[str, tuple[Path, Path]]
+) -> None:
+    """Hold each teacher's vocabulary against the student's.
+
+    Args:
+        teachers: by name, the folders of the model and of its tokenizer.
+
+    Raises:
+        UserError: what one says of a token would be taken for what it says of another.
+    """
+    from edgedistill.models.loading import load_config
+    from edgedistill.vocabulary.agreement import Reader, shared_tokens
+
+    own = Reader.at(name, data.tokenizer, _width(student.config))
+    for teacher, (model, tokenizer) in teachers.items():
+        shared_tokens(Reader.at(teacher, tokenizer, _width(load_config(model, None))), own)
+
+
+def _width(config: PreTrainedConfig) -> int:
+    return int(config.get_text_config().vocab_size)
+
+
+def tokens_of(data: PreparedData) -> int:
+    """How many columns of logits are tokens."""
+    tokenizer = data.load_tokenizer()
+    assert tokenizer is not None, "models over a vocabulary have a tokenizer"
+    return max(tokenizer.get_vocab().values()) + 1
 
 
 def _masking(data: PreparedData, vocabulary: int) -> Masking:

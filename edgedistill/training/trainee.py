@@ -169,6 +169,7 @@ class Trainee(nn.Module):
         needs: what the terms ask for, together.
         teacher: for those of them that aren't recorded with the data.
         masking: for those that need a masked view.
+        tokens: of models over a vocabulary, how many columns of the logits of teacher and student are tokens.
     """
 
     def __init__(
@@ -179,12 +180,13 @@ class Trainee(nn.Module):
         needs: frozenset[str] = frozenset({"labels"}),
         teacher: LiveTeacher | None = None,
         masking: Masking | None = None,
+        tokens: int | None = None,
     ) -> None:
         super().__init__()
         self.student = student
         self.terms = nn.ModuleList(terms)
         self.needs = needs
-        self.task, self._masking = task, masking
+        self.task, self._masking, self._tokens = task, masking, tokens
         self._watched = Watched(student, task, needs)
         self._teacher = (teacher,)  # in a tuple: a teacher must not become a part of what is trained and saved
 
@@ -226,6 +228,7 @@ class Trainee(nn.Module):
             teacher_embedding_BE=embedding,
             own_losses=self._own_losses(own, batch),
             mask_some=lambda probability: self._masked(batch, probability),
+            tokens=self._tokens,
         )
 
     def _taught(self, given: View, batch: Batch) -> Distribution | None:
@@ -234,6 +237,7 @@ class Trainee(nn.Module):
         if teacher is None or "logits" not in teacher.needs:
             return batch.teacher
         said = self._said(given, batch)
+        said = said if self._tokens is None else said.first(self._tokens)
         return said.dense() if teacher.dense else said
 
     def _said(self, own: View, batch: Batch) -> Dense | HiddenAndHead:

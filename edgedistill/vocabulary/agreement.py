@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgedistill.errors import UserError
@@ -35,6 +36,13 @@ class Reader:
     tokenizer: Tokenizer
     width: int
     """Rows of its output head, W: tokens, and padding to a round number."""
+
+    @classmethod
+    def at(cls, name: str, tokenizer: Path, width: int) -> Reader:
+        """Of the tokenizer in a folder."""
+        from edgedistill.models.loading import load_tokenizer
+
+        return cls(name, load_tokenizer(tokenizer).backend_tokenizer, width)
 
 
 def shared_tokens(teacher: Reader, student: Reader, texts: Iterable[str] = ()) -> int:

@@ -103,6 +103,21 @@ def trim(tokenizer: Tokenizer, kept: Iterable[int]) -> Trimmed:
     return Trimmed(content, ids)
 
 
+def cut_from(tokenizer: Tokenizer, smaller: Tokenizer) -> Trimmed:
+    """A tokenizer as one that was trimmed from another, in one step or in several.
+
+    Raises:
+        UserError: it has a token that the other hasn't.
+    """
+    own, others = ({name: number for number, name in _Tokens.of(each).names.items()} for each in (tokenizer, smaller))
+    if (unknown := next((name for name in others if name not in own), None)) is not None:
+        raise UserError(
+            f"the student's vocabulary has {unknown[:40]!r}, which the teacher's hasn't; expected a student with its "
+            "teacher's tokens, or one cut from it by init: trim_vocabulary"
+        )
+    return Trimmed(dict(smaller), [own[name] for name in sorted(others, key=others.__getitem__)])
+
+
 @dataclass(frozen=True)
 class _Tokens:
     """The tokens of a tokenizer, and what each is merged from."""

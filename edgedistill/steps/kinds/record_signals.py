@@ -10,6 +10,7 @@ from edgedistill.recipe.schema import Compute
 from edgedistill.spec import NotInKey, PluginName, Spec
 from edgedistill.store.data_inputs import DataInputs
 from edgedistill.store.handle import Artifact
+from edgedistill.store.records.data import TokenisedData
 from edgedistill.store.records.models import Signal, Signals, TrainedModel
 from edgedistill.store.step import StepKind
 
@@ -33,10 +34,12 @@ class Settings(Spec):
 
 @dataclass(frozen=True)
 class Inputs:
-    """The model, and the data in its tokens."""
+    """The model, and the data in the tokens of whom it teaches."""
 
     data: DataInputs
     model: Artifact[TrainedModel]
+    tokens: Artifact[TokenisedData] | None = None
+    """Where the model reads other tokens than the data is in: what has its tokenizer."""
 
 
-KIND = StepKind("edgedistill.steps.record_signals:run", 5, Settings, Inputs, Signals)
+KIND = StepKind("edgedistill.steps.record_signals:run", 6, Settings, Inputs, Signals)

@@ -78,6 +78,21 @@ class TopKFacts(Spec):
     temperatures: tuple[float, ...]
 
 
+class ProjectionFacts(Spec):
+    """How many decisions of a student with fewer tokens have a teacher that reads its own."""
+
+    decisions: int
+    spanned: int
+    """Without one, since a token of the student's spans the end of one of the teacher's there."""
+    unknown: int
+    """Without one, since too much of the probability is of what the teacher wasn't asked."""
+
+    @property
+    def untaught(self) -> int:
+        """Decisions that are left out of losses on the teacher's distribution."""
+        return self.spanned + self.unknown
+
+
 class Signals(Record):
     """What one model says about one split or view of it."""
 
@@ -89,6 +104,8 @@ class Signals(Record):
     top_k: TopKFacts | None = None
     head: FileName | None = None
     """Of `states`."""
+    projected: ProjectionFacts | None = None
+    """Of a teacher that reads other tokens than the student."""
 
 
 class Trial(Spec):
