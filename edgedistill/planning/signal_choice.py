@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edgedistill.contracts import registry
 from edgedistill.contracts.model_shape import ModelShape
 from edgedistill.planning.estimates import Shapes, first_teacher, tokens_of
 from edgedistill.planning.fingerprints import Sources
-from edgedistill.recipe.schema import Place, Recipe, Round, signals_of
+from edgedistill.recipe.schema import Place, Recipe, Round, projected, signals_of
 from edgedistill.recipe.soft_targets import Source, possible_sources
 from edgedistill.signals.sizes import SignalSize, distribution_size
 
@@ -54,7 +54,7 @@ def choose_signals(recipe: Recipe, sources: Sources, each: Round, shapes: Shapes
     possible = possible_sources(recipe, each)
     if len(possible) == 1:
         return SignalChoice(possible[0], f"auto: {possible[0]}, which alone is possible here")
-    shape = shapes.get(first_teacher(each))
+    shape = _asked(recipe, each, shapes)
     decisions = max((tokens_of(sources, each, {split}) for split in _splits(each)), default=0.0)
     if registry.task(recipe.task.type).model.states is None:
         return SignalChoice(possible[0], f"auto: {possible[0]}, which takes little room")
@@ -69,6 +69,14 @@ def choose_signals(recipe: Recipe, sources: Sources, each: Round, shapes: Shapes
     return SignalChoice(
         best.source, f"auto: {best.told(least)} of {others}; passes {_passes(recipe, each)}, up to {spec.max_gb:g} GB"
     )
+
+
+def _asked(recipe: Recipe, each: Round, shapes: Shapes) -> ModelShape | None:
+    """The first teacher's shape, with as many tokens as its distribution is over where that is projected."""
+    teacher, student = shapes.get(first_teacher(each)), shapes.get(each.id)
+    if teacher is None or not projected(recipe, each, first_teacher(each)):
+        return teacher
+    return None if student is None else replace(teacher, vocabulary=student.vocabulary)
 
 
 def _options(

@@ -267,9 +267,9 @@ def _plan_recording(
     summary = f"record {_SHOWN.get(signal, signal)} of {model} on {seen}"
     if signal in FORM_OF:
         summary += expected_size(draft.recipe, draft.sources, each, draft.shapes, settings, wanted.model)
-        summary += f"; {reason}" if reason else ""
     if tokens is not None:
         summary += f", in the tokens of {each.id}"
+    summary += f"; {reason}" if reason else ""
     inputs = record_signals.Inputs(data, draft.models[model], tokens)
     made = draft.steps.add(name, record_signals.KIND, settings, inputs, summary)
     if signal == "logits" and wanted.place == Place("train"):

@@ -236,6 +236,7 @@ class TrainingModule(nn.Module):
         if teacher is None or "logits" not in teacher.needs:
             return batch.teacher
         said = self._said(given, batch)
+        said = said if self._tokens is None else said.first(self._tokens)
         return said.dense() if teacher.dense else said
 
     def _said(self, own: ForwardOutputs, batch: Batch) -> Dense | HiddenAndHead:
