@@ -15,14 +15,14 @@ import yaml
 
 import edgedistill
 from bench.record import Goal
+from edgedistill import EvaluatedRun, Results
 from edgedistill.arrays import Floats
 from edgedistill.contracts import registry
 from edgedistill.contracts.metric import Metric
-from edgedistill.evaluation.results import Estimate, Results
+from edgedistill.evaluation.results import Estimate
 from edgedistill.evaluation.statistics import Paired, metric_interval
 from edgedistill.evaluation.statistics import compare as compare_paired
 from edgedistill.recipe.reading import shipped
-from edgedistill.runs.evaluated import EvaluatedRun
 
 Tree = dict[str, object]
 """A recipe as YAML has it, or a line of a table."""
@@ -132,7 +132,7 @@ def statistics(found: EvaluatedRun, model: str, metric: Metric) -> Floats:
 
 def judged(found: EvaluatedRun, model: str, name: str) -> Estimate:
     """A metric of a model of the run on test, with its interval."""
-    metric = registry.task("text-generation").judge.metrics[name]
+    metric = registry.task("text-generation").judge(found.recipe.task).metrics[name]
     rows = statistics(found, model, metric)
     interval = metric_interval(metric, rows)
     return Estimate(value=metric.figure(rows), low=interval.low, high=interval.high)
@@ -140,7 +140,7 @@ def judged(found: EvaluatedRun, model: str, name: str) -> Estimate:
 
 def gain(found: EvaluatedRun, model: str, other_run: EvaluatedRun, other: str) -> Paired:
     """By how much one model's bits per byte are better than another's, paired by test row."""
-    metric = registry.task("text-generation").judge.metrics[METRIC]
+    metric = registry.task("text-generation").judge(found.recipe.task).metrics[METRIC]
     return compare_paired(metric, statistics(found, model, metric), statistics(other_run, other, metric))
 
 

@@ -43,9 +43,9 @@ from bench.language_arms import (
     with_interval,
 )
 from bench.record import Goal, record
-from edgedistill.evaluation.results import CandidateResult, Estimate, Results
+from edgedistill import EvaluatedRun, Results
+from edgedistill.evaluation.results import CandidateResult, Estimate
 from edgedistill.recipe.reading import shipped
-from edgedistill.runs.evaluated import EvaluatedRun
 
 NAME = "language_models"
 CI = "bits per byte [95% CI]"

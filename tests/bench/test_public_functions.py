@@ -21,6 +21,18 @@ INTERNAL = {
         "edgedistill.store.progress",
         "edgedistill.store.records.files",
     },
+    "language_arms.py": {  # sets models of several runs side by side with the intervals that our reports have
+        "edgedistill.arrays",
+        "edgedistill.contracts",
+        "edgedistill.contracts.metric",
+        "edgedistill.evaluation.results",
+        "edgedistill.evaluation.statistics",
+        "edgedistill.recipe.reading",
+    },
+    "language_models.py": {
+        "edgedistill.evaluation.results",
+        "edgedistill.recipe.reading",
+    },  # names types, finds recipes
     "peers_training.py": {  # compares programs that are not ours with the interval that our reports have
         "edgedistill.arrays",
         "edgedistill.contracts.answers",

@@ -102,9 +102,9 @@ def test_a_runtime_of_one_text_at_a_time_answers_batches_and_passes_all_checks(b
     expected = predict(tiny_of("llama"), TASK, items)
     found = answer(DRIVER, {"model": Alone()}, items, np.arange(len(items)), batch)
     assert found.item.tolist() == expected.item.tolist()
-    assert TASK.judge.fidelity(expected, found).difference.max() < 1e-4
+    assert JUDGE.fidelity(expected, found).difference.max() < 1e-4
     probed = DRIVER.probe({"model": Alone()}, items)
-    shares = TASK.judge.checks(TASK.model.probe(tiny_of("llama"), items), probed)
+    shares = JUDGE.checks(TASK.model.probe(tiny_of("llama"), items), probed)
     assert set(shares.values()) == {1.0}
     assert len(list(DRIVER.phases({"model": Alone()}, items.batch(np.arange(1))))) == 1 + device.DECODED
 
