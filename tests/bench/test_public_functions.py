@@ -29,10 +29,10 @@ INTERNAL = {
         "edgedistill.evaluation.statistics",
         "edgedistill.recipe.reading",
     },
-    "language_models.py": {
+    "language_models.py": {  # names types, and finds the shipped recipes
         "edgedistill.evaluation.results",
         "edgedistill.recipe.reading",
-    },  # names types, finds recipes
+    },
     "peers_training.py": {  # compares programs that are not ours with the interval that our reports have
         "edgedistill.arrays",
         "edgedistill.contracts.answers",
@@ -41,6 +41,18 @@ INTERNAL = {
     },
     "record.py": {"edgedistill.system.machine"},  # the machine as results.json describes it
     "reduced_build.py": {"edgedistill_exporters.ort_mobile", "edgedistill_exporters.reduced_build"},  # what it measures
+    "runtimes_of_language_models.py": {  # asks files token by token, beside torch, which no command does
+        "edgedistill.contracts",
+        "edgedistill.contracts.driver",
+        "edgedistill.device.files",
+        "edgedistill.device.generation",
+        "edgedistill.errors",
+        "edgedistill.isolation",
+        "edgedistill.measuring.device_model",
+        "edgedistill.models.loading",
+        "edgedistill.models.tokenizer_files",
+        "edgedistill.recipe.reading",
+    },
     "tiled_losses.py": {  # measures the losses themselves, without a run
         "edgedistill.contracts",
         "edgedistill.contracts.distribution",
@@ -56,6 +68,8 @@ def internals(file: Path) -> set[str]:
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names if alias.name != "edgedistill"}
+        elif isinstance(node, ast.ImportFrom) and node.module == "edgedistill":
+            found |= {f"edgedistill.{alias.name}" for alias in node.names if alias.name not in edgedistill.__all__}
         elif isinstance(node, ast.ImportFrom):
             found.add(str(node.module))
         elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "edgedistill":
