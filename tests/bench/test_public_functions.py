@@ -52,6 +52,8 @@ INTERNAL = {
         "edgedistill.models.loading",
         "edgedistill.models.tokenizer_files",
         "edgedistill.recipe.reading",
+        "edgedistill.runtimes",
+        "edgedistill.runtimes._browser.speaking",
     },
     "tiled_losses.py": {  # measures the losses themselves, without a run
         "edgedistill.contracts",
