@@ -212,8 +212,6 @@ class Task(Versioned):
         together = (self.model.states, self.model.head, self.model.right)
         if any(together) and not all(together):
             return "it has one of states, head and right, expected all three or none"
-        if not callable(self.judge):
-            return "its judge is no function of its spec"
         fault = super().fault(name)
         if fault is not None or self.spec is None:
             return fault
