@@ -241,8 +241,6 @@ class Task(Versioned):
         together = (self.model.states, self.model.head, self.model.right)
         if any(together) and not all(together):
             return "it has one of states, head and right, expected all three or none"
-        if not callable(self.judge):
-            return "its judge is no function of its spec"
         if self.data.sequences is not None and (self.model.read is None or self.model.head is None):
             return "it has sequences of tokens, expected 'read' and 'head' as well"
         fault = super().fault(name)

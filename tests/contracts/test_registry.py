@@ -18,6 +18,7 @@ from edgedistill.contracts.packages import Packages
 from edgedistill.errors import RecipeError, UserError
 from edgedistill.recipe import reading
 from edgedistill.students.checkpoint import CheckpointSpec
+from edgedistill.tasks._classification_judge import JUDGE
 
 GOOD = """
 from typing import Literal
@@ -133,6 +134,11 @@ def test_every_plugin_that_comes_along_keeps_its_contract(group):
 NUMPY = Packages(imports=("numpy",))
 
 
+KNOWN = {
+    "runtimes": "onnxruntime", "exporters": "onnx", "students": "keep_layers", "tasks": "text-classification"
+}  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("group", "found", "fault"),
     [
@@ -149,11 +155,14 @@ NUMPY = Packages(imports=("numpy",))
         ("exporters", {"packages": None}, "its packages are None, expected Packages"),
         ("students", {"spec": CheckpointSpec, "make_tokenizer": print}, "expected a field of its spec with the mark"),
         ("students", {"layers": 3}, "its layers is 3, expected a function"),
+        ("tasks", {"judge": JUDGE}, "expected a function"),
         ("students", {"spec": Packages}, "expected a subclass of edgedistill.contracts.student.StudentSpec"),
     ],
 )
 def test_nonsense_is_named(group, found, fault):
-    known = {"runtimes": "onnxruntime", "exporters": "onnx", "students": "keep_layers"}[group]
+    known = {"runtimes": "onnxruntime", "exporters": "onnx", "students": "keep_layers", "tasks": "text-classification"}[
+        group
+    ]
     own = pkgutil.resolve_name(registry.reference(group, known))
     assert fault in registry.fault_in(group, known, replace(own, **found))
 
