@@ -282,8 +282,8 @@ class TextsReadResult(_Part):
     """The 256 single bytes among them."""
     otherwise: int
     bytes_otherwise: int
-    first: str | None = None
-    """The first text that was read otherwise."""
+    shown: tuple[str, ...] = ()
+    """The shortest texts that were read otherwise, as Python writes them."""
 
 
 class CandidateResult(_Judged):

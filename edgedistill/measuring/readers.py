@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 BESIDE = "tokenizer.json"
 ITS_OWN = "its own tokenizer"
+_SHOWN = 8
 
 
 def texts_read(opened: Opened, data: PreparedData, texts: Sequence[str]) -> TextsRead:
@@ -29,7 +30,8 @@ def texts_read(opened: Opened, data: PreparedData, texts: Sequence[str]) -> Text
     # A token that stands for something else than its letters is no text.
     strings = [text for text in probe_texts(texts) if not any(token in text for token in special)]
     asked = [*strings, *single_bytes()]
-    wanted = tokenizer(asked, add_special_tokens=False, return_attention_mask=False, verbose=False)["input_ids"]
+    encoded = tokenizer(asked, add_special_tokens=False, return_attention_mask=False, verbose=False)
+    wanted = encoded[tokenizer.model_input_names[0]]
     found = opened.tokens_of(asked)
     by = BESIDE if found is None else ITS_OWN
     if found is None:
@@ -40,7 +42,7 @@ def texts_read(opened: Opened, data: PreparedData, texts: Sequence[str]) -> Text
         texts=len(asked),
         otherwise=len(other),
         bytes_otherwise=sum(number >= len(strings) for number in other),
-        first=asked[other[0]] if other else None,
+        shown=tuple(f"{text!r:.60}" for text in sorted((asked[number] for number in other), key=len)[:_SHOWN]),
     )
 
 

@@ -17,6 +17,7 @@ from edgedistill.report.html import limit_sentences, preference_sentence, render
 from edgedistill.report.markdown import render_markdown
 from edgedistill.report.metric_plot import drawable, front_of, metric_against_latency
 from edgedistill.report.pace import paces
+from edgedistill.report.warnings import candidate_warnings
 
 
 def percentiles(p50: float, worse: float) -> dict[str, object]:
@@ -41,7 +42,7 @@ def language(lower) -> Results:
         each["tokenizer_bytes"] = 1_000_000
         each["checks"] = {"greedy_tokens": 0.5 if each["precision"] == "int8-dynamic" else 1.0}
         each["texts_read"] = {"by": "tokenizer.json", "texts": 10_256, "otherwise": 0, "bytes_otherwise": 0}
-    lower["candidates"][2]["texts_read"] |= {"by": "its own tokenizer", "otherwise": 2, "first": "ﬁne"}
+    lower["candidates"][2]["texts_read"] |= {"by": "its own tokenizer", "otherwise": 2, "shown": ["'ﬁne'"]}
     names = ["teacher", "r1", "r1/onnx/fp32/onnxruntime"]
     said = [("teacher", " lay on the mat.", None, None), ("r1", " lay in bed.", "teacher", 5)]
     said.append(("r1/onnx/fp32/onnxruntime", " lay in bed.", "r1", None))
@@ -115,7 +116,7 @@ def test_the_checks_of_a_file_and_what_it_reads_otherwise_are_shown(language):
     page, text = html(language), render_markdown(language)
     assert "greedy tokens as torch's" in page
     assert "10,254 of 10,256" in page
-    assert "not ﬁne" in page
+    assert "not 'ﬁne'" in page
     assert "| r1/onnx/int8-dynamic/onnxruntime | 0.5000 | 10,254 of 10,256 | its own tokenizer |" in text
 
 
@@ -179,3 +180,11 @@ def test_limits_and_preferences_of_speed_are_sentences():
 def test_a_file_is_weighed_with_the_tokenizer_beside_it(language):
     assert "5.00 with tokenizer" in html(language)
     assert "4.00 (5.00 with tokenizer)" in render_markdown(language)
+
+
+def test_a_file_that_reads_texts_otherwise_is_a_warning(language):
+    found = candidate_warnings(language.candidates, language.hosts)
+    sentence = "other tokens than their model's: r1/onnx/int8-dynamic/onnxruntime 2 of 10256 ('ﬁne')."
+    assert [warning for warning in found if warning.endswith(sentence)]
+    alike = language.model_copy(update={"candidates": language.candidates[:2]})
+    assert not any("other tokens" in warning for warning in candidate_warnings(alike.candidates, alike.hosts))

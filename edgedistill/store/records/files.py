@@ -101,8 +101,8 @@ class TextsRead(Spec):
     otherwise: int
     bytes_otherwise: int
     """Of these, single bytes."""
-    first: str | None
-    """The first text that was read otherwise."""
+    shown: tuple[str, ...]
+    """The shortest texts that were read otherwise, as Python writes them."""
 
 
 class Verified(Record):
