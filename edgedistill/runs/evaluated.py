@@ -57,11 +57,11 @@ class EvaluatedRun:
         asked = (self.outputs.tested if split == "test" else self.outputs.evaluated)[model]
         return Answers.open(asked.path(asked.record.answers))
 
-    def references(self, split: str = "test") -> References:
-        """The right answers of a split."""
+    def references(self, split: str = "test", model: str = "teacher") -> References:
+        """The right answers of a split, to what a model of the recipe is asked."""
         from edgedistill.data.prepared import PreparedData
 
-        items = PreparedData.of(self.outputs.data["teacher"].reading(split)).items(split)
+        items = PreparedData.of(self.outputs.data[model].reading(split)).items(split)
         return registry.task(self.recipe.task.type).data.references(items)
 
     def answers(self, model: str, rows: Sequence[Mapping[str, str]]) -> Answers:

@@ -40,6 +40,8 @@ class Inputs:
     """The recipe's, with all splits."""
     own_data: Mapping[str, DataInputs]
     """By round on data of its own, that with its test set."""
+    own_tokens: Mapping[str, DataInputs]
+    """By round whose decisions are tokens of its own, validation and test in these."""
     elsewhere: Artifact[TokenisedData] | None
     models: Mapping[str, Artifact[TrainedModel]]
     evaluated: Mapping[str, Artifact[Evaluation]]
@@ -58,4 +60,4 @@ class Inputs:
     chosen: Artifact[Chosen]
 
 
-KIND = StepKind("edgedistill.steps.report:run", 10, Settings, Inputs, Reported)
+KIND = StepKind("edgedistill.steps.report:run", 11, Settings, Inputs, Reported)
