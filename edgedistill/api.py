@@ -490,7 +490,8 @@ def _difference(run: Path, own: Results, first_run: Path, first: Results) -> Pai
         with _damage_named(file):
             answers = Answers.open(file)
         # Of the same examples, one run may make other items or decisions than another, by where it cuts them.
-        right = folder / "predictions" / "test" / "references.safetensors"
+        own_right = file.with_name(f"references-{row.model}.safetensors")
+        right = own_right if own_right.is_file() else file.with_name("references.safetensors")
         with _damage_named(right):
             references = References.open(right)
         with _damage_named(file):

@@ -43,11 +43,17 @@ class Judging:
         """The primary metric."""
         return self.primary.score(answers, references)
 
-    def gain(self, new: Answers, old: Answers, references: References, split: str) -> Difference:
+    def gain(
+        self, new: Answers, old: Answers, references: References, split: str, of_old: References | None = None
+    ) -> Difference:
         """By how much the new answers are better than the old ones; a drop is the gain of the model before over the one
-        after."""
+        after.
+
+        Args:
+            of_old: the same examples' references for the old answers, where these are to other decisions.
+        """
         statistics = self.primary.statistics
-        found = compare(self.primary, statistics(new, references), statistics(old, references))
+        found = compare(self.primary, statistics(new, references), statistics(old, of_old or references))
         return Difference(value=found.gain, low=found.interval.low, high=found.interval.high, p=found.p, split=split)
 
 

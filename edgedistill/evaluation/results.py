@@ -154,7 +154,8 @@ class RoundResult(_Judged):
     control: Figure | None = None
     gain: Difference | None = None
     """Over the control."""
-    agreement_with_teacher: float
+    agreement_with_teacher: float | None
+    """Share of decisions; None where the student, with tokens of its own, is asked for others."""
     train_seconds: float
     samples_per_second: float
     calibration_error: float | None = None

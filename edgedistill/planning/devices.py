@@ -9,7 +9,7 @@ from edgedistill.data.fingerprint import pinned
 from edgedistill.exporting.candidates import Candidate, emulated_candidates, makeable_candidates, native_candidates
 from edgedistill.planning.draft import Draft, arms
 from edgedistill.planning.outputs import Outputs
-from edgedistill.recipe.schema import Calibration, Round
+from edgedistill.recipe.schema import Calibration, Round, projected
 from edgedistill.steps.kinds import (
     bundle,
     choose,
@@ -146,6 +146,7 @@ def plan_judgement(draft: Draft, each: Round, rows: Sequence[Candidate]) -> None
     )
     inputs = judge_round.Inputs(
         data=draft.reading("teacher", "validation"),
+        student_data=draft.reading(each.id, "validation"),
         teacher=draft.evaluated["teacher"],
         student=draft.evaluated[each.id],
         files={row.file_key: draft.files[row.file_key] for row in rows},
@@ -242,6 +243,11 @@ def _reported(
         data=draft.reading("teacher", *recipe.data.splits()),
         own_data={
             each.id: draft.reading(each.id, "validation", "test") for each in recipe.rounds if each.data is not None
+        },
+        own_tokens={
+            each.id: draft.reading(each.id, "validation", "test")
+            for each in recipe.rounds
+            if projected(recipe, each, "teacher")
         },
         ood_data=_plan_ood(draft, draft.data["teacher"]) if recipe.evaluate.ood else None,
         models={name: draft.models[name] for name in draft.evaluated},

@@ -176,6 +176,8 @@ def _vocabulary_problems(recipe: Recipe, index: int) -> Iterator[tuple[str, str]
                 f"{apart}, and that of '{each.id}' wasn't cut from that of '{teacher}'; expected a teacher whose "
                 "tokens it has a part of",
             )
+        if recipe.evaluate.ood:
+            yield "evaluate.ood", f"got sets, but {apart}, and these are read in the teacher's; expected none"
         if signals_of(recipe, each).form == "hidden":
             yield (
                 f"rounds.{index}.signals.form" if each.signals is not None else "signals.form",

@@ -97,9 +97,9 @@ def _changes(files: RunFiles) -> dict[str, ErrorChanges]:
 
 def _against_chance(files: RunFiles) -> dict[str, AgainstChance]:
     """How the teacher and every student did on test."""
-    own = {"teacher": None, **{each.id: None if each.data is None else each.id for each in files.settings.rounds}}
     metric = files.settings.task.metric
-    asked = {model: files.questions("test", data).references for model, data in own.items()}
+    models = ["teacher", *(each.id for each in files.settings.rounds)]
+    asked = {model: files.questions("test", model).references for model in models}
     return {
         model: against_chance(metric, files.judge, files.answers(model, "test"), references)
         for model, references in asked.items()

@@ -30,7 +30,8 @@ def candidate_result(
 def _measured(row: Candidate, files: RunFiles, judging: Judging) -> CandidateResult:
     verified, seen, verdict, made = files.verified(row), files.measured(row), files.verdict(row), files.files(row)
     fidelity = verified.fidelity
-    test, validation = files.questions("test").references, files.questions("validation").references
+    test, validation = (files.questions(split, row.model).references for split in ("test", "validation"))
+    teacher, of_teacher = files.answers("teacher", "validation"), files.questions("validation").references
     answers = files.file_answers(row, "validation")
     figures = judging.figures(files.file_answers(row, "test"), test, "test", HOST)
     place = f"models/{row.model}/{row.target}"
@@ -44,7 +45,7 @@ def _measured(row: Candidate, files: RunFiles, judging: Judging) -> CandidateRes
             "runtime_size": made.facts.get("runtime_size"),
             "backend": dict(verified.backend),
             "figures": (*figures, *judging.figures(answers, validation, "validation")),
-            "drop": judging.gain(files.answers("teacher", "validation"), answers, validation, "validation"),
+            "drop": judging.gain(teacher, answers, of_teacher, "validation", validation),
             "agreement_with_student": fidelity.agreement,
             "agreement_batched": verified.agreement_batched,
             "validation_batched": verified.value_batched,
@@ -86,7 +87,7 @@ def _prompt(seen: PromptMeasurement, files: RunFiles) -> dict[str, object]:
 
 def _emulated(row: Candidate, files: RunFiles, judging: Judging) -> EmulatedResult:
     answers, items = files.emulated_answers(row)
-    references = files.questions("test").references
+    references = files.questions("test", row.model).references
     asked = references.of_items(items)
     facts: dict[str, object] = files.emulation(row).model_dump(exclude={"validation", "test"})
     same_file = [each for each in native_candidates(files.settings.candidates) if each.file_key == row.file_key]

@@ -50,7 +50,8 @@ def teacher_result(files: RunFiles, judging: Judging) -> TeacherResult:
 def round_result(each: Round, files: RunFiles, judging: Judging, changes: ErrorChanges | None) -> RoundResult:
     """A round's student beside its teacher and its control, on the recipe's data or on the round's own."""
     own_data = None if each.data is None else each.id
-    test, training = files.questions("test", own_data), files.training(each.id)
+    test, training = files.questions("test", each.id), files.training(each.id)
+    of_teacher = files.questions("test", own_data).references
     own, teacher = files.answers(each.id, "test"), files.answers(teacher_of(each), "test")
     choice = files.teacher_choice(each.id)
     taught = choice[0] if choice else each.teachers() if each.data is None else (teacher_of(each),)
@@ -62,12 +63,14 @@ def round_result(each: Round, files: RunFiles, judging: Judging, changes: ErrorC
         teacher_trials=choice[1] if choice else (),
         student=each.student.init,
         parameters=training.parameters,
-        figures=_figures(files, judging, each.id, own_data),
-        drop=judging.gain(teacher, own, test.references, "test"),
+        figures=_figures(files, judging, each.id, each.id),
+        drop=judging.gain(teacher, own, of_teacher, "test", test.references),
         control=None if without is None else judging.figures(without, test.references, "test")[0],
         gain=None if without is None else judging.gain(own, without, test.references, "test"),
         own_teacher=None if own_data is None else judging.figures(teacher, test.references, "test")[0],
-        agreement_with_teacher=_agreement(judging, teacher, own, test.references),
+        agreement_with_teacher=_agreement(judging, teacher, own, test.references)
+        if files.decides_as_teacher(each.id)
+        else None,
         train_seconds=training.train_seconds,
         samples_per_second=training.samples_per_second,
         calibration_error=_calibration_error(files, each.id, test),
@@ -155,11 +158,11 @@ def _ood(files: RunFiles, judging: Judging, model: str, name: str) -> OodResult:
     return ood_result(judging, files.judge.confidence, inside, outside, name)
 
 
-def _figures(files: RunFiles, judging: Judging, model: str, own_data: str | None) -> tuple[Figure, ...]:
+def _figures(files: RunFiles, judging: Judging, model: str, round_id: str | None) -> tuple[Figure, ...]:
     return tuple(
         figure
         for split in ("test", "validation")
-        for figure in judging.figures(files.answers(model, split), files.questions(split, own_data).references, split)
+        for figure in judging.figures(files.answers(model, split), files.questions(split, round_id).references, split)
     )
 
 

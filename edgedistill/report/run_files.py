@@ -58,9 +58,14 @@ class RunFiles:
         self._questions: dict[tuple[str | None, str], Questions] = {}
 
     def questions(self, split: str, round_id: str | None = None) -> Questions:
-        """A split of the recipe's data, or of a round's own."""
+        """A split of the recipe's data in the teacher's tokens; of a round with data or decisions of its own, in these.
+
+        Args:
+            round_id: of any model; the teacher has none of its own.
+        """
         if (round_id, split) not in self._questions:
-            given = self._inputs.data if round_id is None else self._inputs.own_data[round_id]
+            own = {**self._inputs.own_tokens, **self._inputs.own_data}
+            given = own.get(round_id or "", self._inputs.data)
             data, task = PreparedData.of(given), registry.task(self.settings.task.type)
             rows = data.rows(split)
             self._questions[round_id, split] = Questions(
@@ -70,6 +75,10 @@ class RunFiles:
                 lambda example: task.data.show(rows[example], data.columns),
             )
         return self._questions[round_id, split]
+
+    def decides_as_teacher(self, round_id: str) -> bool:
+        """Whether a round's student is asked for the decisions that its teacher is asked for."""
+        return round_id not in self._inputs.own_tokens
 
     def ood_references(self, name: str) -> References:
         """The right answers of an out-of-distribution set, as far as it has labels that training knows."""

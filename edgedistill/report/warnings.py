@@ -119,17 +119,19 @@ def _figures(each: Round, files: RunFiles, judging: Judging, found: RoundResult)
     temperature = next(known, None)
     teachers = each.teachers() if each.data is None else (teacher_of(each),)
     logits = [said for teacher in teachers if (said := files.teacher_logits(teacher)) is not None]
-    references = files.questions("validation", None if each.data is None else each.id).references
 
-    def on_validation(model: str) -> float:
-        return judging.value(files.answers(model, "validation"), references)
+    def on_validation(model: str, tokens: str) -> float:
+        return judging.value(files.answers(model, "validation"), files.questions("validation", tokens).references)
+
+    def of_teacher(model: str) -> float:
+        return on_validation(model, model if each.data is None else each.id)
 
     low, high = found.validation.interval or (0.0, 0.0)
     metric = judging.primary
     return RoundFigures(
         metric=metric,
-        teacher_metric=max(map(on_validation, teachers), key=lambda value: signed(value, metric.direction)),
-        control_metric=on_validation(f"{each.id}-control"),
+        teacher_metric=max(map(of_teacher, teachers), key=lambda value: signed(value, metric.direction)),
+        control_metric=on_validation(f"{each.id}-control", each.id),
         temperature=temperature,
         teacher_logits=np.mean(logits, axis=0) if logits else None,
         metrics=last,

@@ -17,10 +17,12 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> J
     """Publish nothing but the record."""
     task = registry.task(settings.task.type)
     metric = task.judge(settings.task).metrics[settings.task.metric]
-    references = task.data.references(PreparedData.of(inputs.data).items("validation"))
     teacher, student = (
-        metric.statistics(Answers.open(asked.path(asked.record.answers)), references)
-        for asked in (inputs.teacher, inputs.student)
+        metric.statistics(
+            Answers.open(asked.path(asked.record.answers)),
+            task.data.references(PreparedData.of(data).items("validation")),
+        )
+        for asked, data in ((inputs.teacher, inputs.data), (inputs.student, inputs.student_data))
     )
     teacher_value = metric.figure(teacher)
     files = []

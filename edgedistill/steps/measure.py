@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> Measured:
-    """Publish `test/`: answers of every file, and the right ones.
+    """Publish `test/`: answers of every file, and the right ones; by model, where decisions are tokens.
 
     What failed before is left out; what fails here is recorded, and the others go on.
     """
@@ -46,8 +46,10 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> M
         given[model] = context.scratch / f"inputs-{model}.safetensors"
         items[model] = PreparedData.of(inputs.data[model]).items("test")
         items[model].save(given[model])
-        # The same for all: only the tokens differ.
-        task.data.references(items[model]).save(folder / references_file)
+        references = task.data.references(items[model])
+        if task.data.sequences is not None:  # decisions are tokens, of which a model may have its own
+            references.save(folder / f"test/references-{model}.safetensors")
+        references.save(folder / references_file)
     files = {row.file_key: read_files(inputs.files[row.file_key]) for row in rows}
     models = {
         row.id: DeviceModel(files[row.file_key].opened, row.runtime, settings.task.type, timeout_seconds)

@@ -155,3 +155,36 @@ def test_the_recipe_chooses_the_form_by_its_columns():
     assert data.COLUMNS.read({"completion": "answer"}) == {"prompt": "prompt", "completion": "answer"}
     assert data.COLUMNS.read({"messages": "chat"}) == {"messages": "chat"}
     assert data.COLUMNS.learned
+
+
+@pytest.mark.parametrize(
+    ("rows", "length"),
+    [
+        ({"text": ["one two three four", "five", "a longer text of several windows"]}, 6),
+        ({"prompt": ["a prompt of many more letters than fit", "b"], "completion": [" yes", " or no"]}, 8),
+        (
+            {
+                "messages": [
+                    [{"role": "user", "content": "what is it" * 3}, {"role": "assistant", "content": "nothing"}]
+                ]
+            },
+            9,
+        ),
+    ],
+)
+def test_whole_sequences_hold_the_windows_and_decisions_of_the_items(rows, length):
+    tokenizer = bytelevel()
+    tokenizer.chat_template = CHATML
+    named = {key: key for key in rows}
+    items = encoded(rows, tokenizer, length, **named)
+    found = data.sequences(rows, Encoder(named, tokenizer, {}, length))
+    assert found.example.tolist() == items.example.tolist()
+    for number, (example, first) in enumerate(zip(found.example, found.first, strict=True)):
+        own = items.batch([number])[TOKENS][0]
+        assert found.of_example(example)[first : first + len(own)].tolist() == own.tolist()
+    right = references(items)
+    assert found.item.tolist() == right.item.tolist()
+    following = [
+        found.of_example(found.example[item])[after + 1] for item, after in zip(found.item, found.after, strict=True)
+    ]
+    assert following == right.values["token"].tolist()

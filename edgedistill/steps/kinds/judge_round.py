@@ -33,6 +33,8 @@ class Inputs:
     """What teacher and student say of the validation set, and the round's files."""
 
     data: DataInputs
+    """In the teacher's tokens."""
+    student_data: DataInputs
     teacher: Artifact[Evaluation]
     student: Artifact[Evaluation]
     files: Mapping[FileId, Artifact[MadeFiles]]
@@ -47,4 +49,4 @@ class Judged(Record):
     judgement: Judgement
 
 
-KIND = StepKind("edgedistill.steps.judge_round:run", 3, Settings, Inputs, Judged)
+KIND = StepKind("edgedistill.steps.judge_round:run", 4, Settings, Inputs, Judged)

@@ -40,6 +40,8 @@ class Inputs:
     """The recipe's, with all splits."""
     own_data: Mapping[str, DataInputs]
     """By round on data of its own, that with its test set."""
+    own_tokens: Mapping[str, DataInputs]
+    """By round whose decisions are tokens of its own, validation and test in these."""
     ood_data: Artifact[TokenisedData] | None
     models: Mapping[str, Artifact[TrainedModel]]
     evaluated: Mapping[str, Artifact[Evaluation]]

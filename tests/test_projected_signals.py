@@ -1,0 +1,137 @@
+"""A teacher that reads its own tokens, recorded in those of a student: every decision, one by one, asked anew."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from byte_pairs import TEXTS, pair
+from datasets import Dataset
+from language_models import tiny
+from transformers import PreTrainedTokenizerFast
+
+from edgedistill.contracts import registry
+from edgedistill.contracts.task import Encoder
+from edgedistill.errors import UserError
+from edgedistill.signals.packed_top_k import PackedTopK
+from edgedistill.signals.projected import (
+    SPANNED,
+    TAUGHT,
+    TAUGHT_SO,
+    UNKNOWN,
+    Projector,
+    counted,
+    re_encoding_of,
+    taught,
+)
+from edgedistill.signals.recorded import Shards
+from edgedistill.signals.recording import DistributionRecorder, record_ranges
+from edgedistill.store.progress import Progress
+from edgedistill.vocabulary.alignment import align
+from edgedistill.vocabulary.passages import Texts
+from edgedistill.vocabulary.projection import project
+
+TASK = registry.task("text-generation")
+KEPT, WINDOW = 400, 12
+TEXT = {"text": [" ".join(TEXTS[i : i + 3]) for i in range(0, 15, 3)]}
+
+
+def encoder(tokenizer) -> Encoder:
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<|start|>", eos_token="<|end|>")
+    return Encoder({"text": "text"}, fast, {}, WINDOW)
+
+
+@pytest.fixture(scope="module")
+def teacher():
+    return tiny(vocab_size=720, bos_token_id=None, eos_token_id=None, initializer_range=0.2)
+
+
+@pytest.fixture(scope="module")
+def projector(teacher):
+    each = pair(KEPT)
+    rows = Dataset.from_dict(TEXT)
+    return Projector(teacher, TASK, rows, encoder(each.whole), encoder(each.smaller), each.re_encoding)
+
+
+def recorded(projector, folder, **form):
+    """The shards of all items."""
+    items = TASK.data.encode(TEXT, projector.trimmed)
+    counts = TASK.data.references(items).counts(len(items))
+    recorder = DistributionRecorder(projector.model, TASK, Progress(None, None), "", **form)
+
+    def write(first, last, file, which):
+        examples = np.unique(items.example[first:last])
+        skipped = first - int(np.searchsorted(items.example, examples[0]))
+        recorder.write_projected(projector, projector.windows(examples, skipped, last - first), file, which)
+
+    return record_ranges(counts, "logits", folder, write)
+
+
+def one_by_one(projector):
+    """(log-probabilities, whether known) of every decision, the teacher asked about every row by itself."""
+    each, model = projector.re_encoding, projector.model
+    own, trimmed = (TASK.data.sequences(TEXT, encoder) for encoder in (projector.own, projector.trimmed))
+
+    def says(context) -> torch.Tensor:
+        with torch.no_grad():
+            return model(torch.tensor([context])).logits[0, -1, : each.tokens].log_softmax(0)
+
+    for item, example in enumerate(trimmed.example):
+        after = trimmed.after[trimmed.item == item]
+        texts = Texts(each, own.of_example(example), trimmed.of_example(example))
+        passage = texts.passage(int(trimmed.first[item]), int(after[-1]) + 1)
+        found = align(each, passage.own, passage.trimmed, branches=True)
+        read = passage.own.tolist()
+        contexts = [read[: n + 1] for n in range(len(read))]
+        contexts += [[*read[: n + 1], int(v)] for n, v in zip(found.branch_after, found.branch_token, strict=True)]
+        said = project(torch.stack([says(context) for context in contexts]), found, each)
+        for place in after - trimmed.first[item] + passage.before:
+            yield said.log_p[place], bool(said.mask[place])
+
+
+def test_every_decision_is_taught_by_the_teachers_own_reading_of_its_window(projector, tmp_path):
+    files = recorded(projector, tmp_path)
+    values, why = Shards.of(files).every(), Shards.of(files, TAUGHT).every()
+    expected = list(one_by_one(projector))
+    assert len(values) == len(expected)
+    assert [reason == TAUGHT_SO for reason in why] == [known for _, known in expected]
+    np.testing.assert_allclose(values, torch.stack([log_p for log_p, _ in expected]).numpy(), atol=2e-3)
+    facts = counted(files)
+    assert (facts.decisions, facts.untaught) == (len(why), int((~taught(files)).sum()))
+    assert (facts.spanned, facts.unknown) == (int((why == SPANNED).sum()), int((why == UNKNOWN).sum()))
+    assert 0 < facts.untaught < 0.5 * len(why)
+
+
+def test_it_goes_on_from_the_shards_that_are_there(projector, tmp_path, monkeypatch):
+    """In the middle of a text, too."""
+    whole = Shards.of(recorded(projector, tmp_path / "whole")).every()
+    monkeypatch.setattr("edgedistill.signals.recording.SHARD_DECISIONS", 50)
+    files = recorded(projector, tmp_path / "parts")
+    assert len(files) > 3
+    np.testing.assert_allclose(Shards.of(files).every(), whole, atol=2e-3)
+    before = {file: file.stat().st_mtime_ns for file in files}
+    files[1].unlink()
+    recorded(projector, tmp_path / "parts")
+    assert [file for file in files if file.stat().st_mtime_ns != before[file]] == [files[1]]
+    np.testing.assert_allclose(Shards.of(files).every(), whole, atol=2e-3)
+
+
+def test_packed_rows_are_over_the_students_tokens(projector, tmp_path):
+    layout = PackedTopK(len(projector.re_encoding.kept), 30, 8, 1)
+    dense = Shards.of(recorded(projector, tmp_path / "dense")).every()
+    files = recorded(projector, tmp_path / "packed", layout=layout, temperatures=(1.0,))
+    ids, _, log_rest = layout.unpack(Shards.of(files).every())
+    kept = np.take_along_axis(dense, ids, 1)
+    np.testing.assert_allclose(np.sort(kept, 1), np.sort(dense, 1)[:, -30:], atol=2e-3)
+    np.testing.assert_allclose(np.exp(log_rest[:, 0]), 1 - np.exp(kept).sum(1), atol=2e-3)
+
+
+def test_a_tokenizer_that_was_cut_twice_is_one_that_was_cut(tmp_path):
+    each = pair(KEPT)
+    for name, tokenizer in (("whole", each.whole), ("smaller", each.smaller)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "tokenizer.json").write_text(tokenizer.to_str())
+    found = re_encoding_of(tmp_path / "whole", tmp_path / "smaller")
+    assert found.kept.tolist() == each.trimmed.kept
+    with pytest.raises(UserError, match=r"the student's vocabulary has '.*', which the teacher's hasn't"):
+        re_encoding_of(tmp_path / "smaller", tmp_path / "whole")
