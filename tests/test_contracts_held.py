@@ -14,7 +14,7 @@ ROOT = Path(edgedistill.__file__).parent
 EXPORTERS = ROOT.parent / "exporters"
 PLUGINS = ("losses", "students", "tasks", "quantizers", "runtimes")
 SPECS = frozenset({"spec", "loss", "student", "each.student", "model.student", "task", "settings.task", "stage"})
-OURS = ("arrays", "contracts", "errors", "packages", "spec")
+OURS = ("arrays", "contracts", "device", "errors", "spec", "system")
 """What a plug-in may import of edgedistill at its top; the rest it imports where it uses it."""
 
 

@@ -10,8 +10,6 @@ from pydantic import Field
 from edgedistill.contracts.student import Config, PlannedStudent, Student, StudentRequest, StudentSpec
 from edgedistill.contracts.task import AutoClass
 from edgedistill.errors import UserError
-from edgedistill.models.architectures import fixed_layers
-from edgedistill.models.loading import load_model, load_tokenizer
 from edgedistill.spec import ModelRef
 from edgedistill.students._copy import copy_layers, evenly
 
@@ -46,6 +44,8 @@ def planned(spec: CheckpointSpec, source: PreTrainedConfig, auto_class: AutoClas
 
 def unsuitable(spec: CheckpointSpec | None, source: Config) -> str | None:
     """Layers that share their weights, or know their number, can't be kept one by one."""
+    from edgedistill.models.architectures import fixed_layers
+
     cut = spec is not None and spec.layers is not None
     return fixed_layers(source) if cut else None
 
@@ -56,6 +56,8 @@ def build(request: StudentRequest[CheckpointSpec]) -> PreTrainedModel:
     Raises:
         UserError: another vocabulary than the teacher's, or more layers asked for than it has.
     """
+    from edgedistill.models.loading import load_model, load_tokenizer
+
     spec = request.spec
     if request.tokenizer is not None:
         _check_vocabulary(spec.model, load_tokenizer(spec.model, spec.revision), request.tokenizer)

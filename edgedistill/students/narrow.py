@@ -22,8 +22,6 @@ from edgedistill.contracts.model_layout import LAYOUTS, Layout, layout_of
 from edgedistill.contracts.student import Config, PlannedStudent, Student, StudentRequest, StudentSpec
 from edgedistill.contracts.task import AutoClass
 from edgedistill.errors import UserError
-from edgedistill.models.architectures import fixed_layers
-from edgedistill.models.loading import load_model, outline, parameter_count
 from edgedistill.spec import Count, RoundRef
 from edgedistill.students._copy import evenly, source_name
 from edgedistill.students._decoder_cut import cut_decoder
@@ -75,6 +73,8 @@ class NarrowSpec(StudentSpec):
 
 def unsuitable(spec: NarrowSpec | None, source: Config) -> str | None:
     """Why its weights can't be cut: where they stand must be known."""
+    from edgedistill.models.architectures import fixed_layers
+
     kind = source.get("model_type")
     if kind in DECODERS:
         return decoder_fault(source) or fixed_layers(source)
@@ -113,6 +113,8 @@ def _decoder(spec: NarrowSpec, source: PreTrainedConfig, auto_class: AutoClass) 
 
 
 def _widest(spec: NarrowSpec, source: PreTrainedConfig, auto_class: AutoClass, parameters: int) -> PreTrainedConfig:
+    from edgedistill.models.loading import outline, parameter_count
+
     count = 0
     for heads in range(source.num_attention_heads, 0, -1):
         width = heads * head_size(source)
@@ -158,6 +160,8 @@ def build(request: StudentRequest[NarrowSpec]) -> PreTrainedModel:
     Raises:
         UserError: an architecture without a known layout, or a size larger than the source's.
     """
+    from edgedistill.models.loading import load_model
+
     spec = request.spec
     source = load_model(request.auto_class, request.source, None, request.config_overrides)
     config = source.config

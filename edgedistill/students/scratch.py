@@ -10,7 +10,6 @@ from edgedistill.contracts.decoder_layout import DECODERS, decoder_fault
 from edgedistill.contracts.student import Config, PlannedStudent, Student, StudentRequest, StudentSpec
 from edgedistill.contracts.task import AutoClass
 from edgedistill.errors import UserError
-from edgedistill.models.loading import load_config
 from edgedistill.spec import Count, RoundRef
 from edgedistill.students._decoder_fit import fitted
 from edgedistill.students._decoder_shape import DecoderShape, from_nothing, with_shape
@@ -101,6 +100,8 @@ def build(request: StudentRequest[ScratchSpec]) -> PreTrainedModel:
     Raises:
         UserError: sizes that the architecture can't have.
     """
+    from edgedistill.models.loading import load_config
+
     spec = request.spec
     config = load_config(request.source, None, request.config_overrides)
     return request.auto_class.from_config(planned(spec, config, request.auto_class).config)

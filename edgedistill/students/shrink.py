@@ -15,15 +15,12 @@ from edgedistill.contracts.decoder_layout import decoder_fault
 from edgedistill.contracts.student import Config, PlannedStudent, Student, StudentRequest, StudentSpec
 from edgedistill.contracts.task import AutoClass
 from edgedistill.errors import UserError
-from edgedistill.models.architectures import fixed_layers
-from edgedistill.models.loading import load_model
 from edgedistill.spec import Count, RoundRef
 from edgedistill.students._copy import evenly
 from edgedistill.students._decoder_cut import cut_decoder
 from edgedistill.students._decoder_fit import fitted
 from edgedistill.students._decoder_shape import DecoderShape, with_shape
 from edgedistill.students._depth import Choose, chosen_layers
-from edgedistill.vocabulary.cutting import cut_to_tokens, uncuttable
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
@@ -47,6 +44,9 @@ class ShrinkSpec(StudentSpec):
 
 def unsuitable(spec: ShrinkSpec | None, source: Config) -> str | None:
     """What isn't a decoder of a known family can't be cut so."""
+    from edgedistill.models.architectures import fixed_layers
+    from edgedistill.vocabulary.cutting import uncuttable
+
     fault = decoder_fault(source) or fixed_layers(source)
     return fault or (uncuttable(source) if spec is not None and spec.vocabulary is not None else None)
 
@@ -77,6 +77,9 @@ def build(request: StudentRequest[ShrinkSpec]) -> PreTrainedModel:
     Raises:
         UserError: as `planned`; no labels for `choose: loss`.
     """
+    from edgedistill.models.loading import load_model
+    from edgedistill.vocabulary.cutting import cut_to_tokens
+
     spec = request.spec
     source = load_model(request.auto_class, request.source, None, request.config_overrides)
     if spec.vocabulary is not None:

@@ -16,7 +16,6 @@ from edgedistill.arrays import Floats, Integers
 from edgedistill.contracts.items import Items
 from edgedistill.contracts.student import Student, StudentRequest, StudentSpec
 from edgedistill.errors import UserError
-from edgedistill.models.loading import load_model
 from edgedistill.spec import RoundRef
 from edgedistill.students._tokens import trimmed_tokenizer
 
@@ -58,6 +57,7 @@ def build(request: StudentRequest[StaticSpec]) -> PreTrainedModel:
     """
     import torch
 
+    from edgedistill.models.loading import load_model
     from edgedistill.models.static_model import StaticConfig, StaticForSequenceClassification
 
     spec, kept = request.spec, request.kept_tokens

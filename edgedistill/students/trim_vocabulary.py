@@ -10,10 +10,8 @@ from pydantic import Field, model_validator
 from edgedistill.contracts.items import Items
 from edgedistill.contracts.student import Config, PlannedStudent, Student, StudentRequest, StudentSpec
 from edgedistill.contracts.task import AutoClass
-from edgedistill.models.loading import load_model
 from edgedistill.spec import RoundRef
 from edgedistill.students._tokens import trimmed_tokenizer
-from edgedistill.vocabulary.cutting import cut_to_tokens, uncuttable
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
@@ -57,6 +55,8 @@ def planned(spec: TrimVocabularySpec, source: PreTrainedConfig, auto_class: Auto
 
 def unsuitable(spec: TrimVocabularySpec | None, source: Config) -> str | None:
     """Why a model's tokens can't be cut."""
+    from edgedistill.vocabulary.cutting import uncuttable
+
     return uncuttable(source)
 
 
@@ -66,6 +66,9 @@ def build(request: StudentRequest[TrimVocabularySpec]) -> PreTrainedModel:
     Raises:
         UserError: a model whose tables don't have a row for each token.
     """
+    from edgedistill.models.loading import load_model
+    from edgedistill.vocabulary.cutting import cut_to_tokens
+
     assert request.kept_tokens is not None, "the plan gives every trimmed student its tokenizer"
     source = load_model(request.auto_class, request.source, None, request.config_overrides)
     return cut_to_tokens(source, request.kept_tokens, request.auto_class)
