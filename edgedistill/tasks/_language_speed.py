@@ -46,6 +46,6 @@ PROMPTS = Prompts(
     items=prompts,
     speeds=(
         Speed("ttft_ms", "time to first token", "ms", "lower", time_to_first),
-        Speed("tokens_per_s", "tokens a second", "tokens/s", "higher", tokens_a_second),
+        Speed("tokens_per_s", "decoding speed", "tokens/s", "higher", tokens_a_second),
     ),
 )

@@ -119,6 +119,8 @@ def test_a_file_without_a_cache_is_refused():
 
 def test_a_runtime_that_keeps_the_cache_is_asked_for_its_own():
     class Keeping:
+        longest = 8
+
         def decoder(self):
             return "its own"
 

@@ -10,7 +10,10 @@ from edgedistill.contracts.answers import Answers, References
 from edgedistill.evaluation.by_size import by_size
 from edgedistill.evaluation.figures import Judging
 
-JUDGING = Judging(registry.task("text-generation").judge, ("bits_per_byte", "perplexity"))
+JUDGING = Judging(
+    registry.task("text-generation").judge(registry.task_as("text-generation", "bits_per_byte", {})),
+    ("bits_per_byte", "perplexity"),
+)
 
 
 def asked(sizes):
@@ -72,5 +75,8 @@ def test_too_few_documents_are_no_groups():
 
 def test_a_task_whose_examples_have_no_size_has_none():
     references = asked([1] * 40)
-    judging = Judging(registry.task("text-classification").judge, ("accuracy",))
+    judging = Judging(
+        registry.task("text-classification").judge(registry.task_as("text-classification", "accuracy", {})),
+        ("accuracy",),
+    )
     assert by_size(judging, {"a": (said(references, np.ones(40)), references)}, "test") == ()

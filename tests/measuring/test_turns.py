@@ -51,6 +51,7 @@ class Child:
         if command == "load":
             return {
                 "load_ms": SPEED[self.name],
+                "longest": None,
                 "peak_rss_mb": 10 * SPEED[self.name],
                 "empty_mb": 5.0,
                 "version": "1",

@@ -155,7 +155,10 @@ def test_a_plot_for_each_speed_with_the_faster_ones_to_the_left(language):
         "fp32",
     ]
     # Of tokens a second the most is the fastest: the student beats both its own int8 file, and the teacher's pace.
-    assert [each.candidate.id.split("/")[0] for each in front_of(drawable(language, rest))] == ["r1", "teacher"]
+    assert [each.candidate.id for each in front_of(drawable(language, rest))] == [
+        "r1/onnx/fp32/onnxruntime",
+        "teacher/onnx/fp32/onnxruntime",
+    ]
     assert "under the limit on tokens a second, 40 tokens/s" in metric_against_latency(
         language, Limits(tokens_per_s=40), rest
     )

@@ -49,7 +49,7 @@ def run_teacher(recipe_file, tmp_path, *overrides):
     """Run until the teacher; the artifacts, and what was said."""
     recipe = reading.load(recipe_file, overrides)
     plan = make_plan(recipe, fingerprints.look_up(recipe))
-    wanted = ("data", "data-validation", "teacher", "elsewhere")
+    wanted = ("data", "data-validation", "teacher", "ood")
     steps = tuple(step for step in plan.steps if step.name in wanted)
     said = (tmp_path / "said.txt").open("w+")
     done = execute(replace(plan, steps=steps), tmp_path / "run", Progress(None, said))
@@ -102,7 +102,7 @@ def test_the_map_holds_for_every_split_and_for_sets_from_elsewhere(recipe_tree, 
 
     assert sorted(set(open_table(done["data"].folder / "train" / "rows")["label"])) == names
     assert sorted(set(open_table(done["data-validation"].folder / "validation" / "rows")["label"])) == names
-    assert open_table(done["elsewhere"].folder / "more" / "rows")["label"] == [LABELS[0][::-1], None]
+    assert open_table(done["ood"].folder / "more" / "rows")["label"] == [LABELS[0][::-1], None]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from edgedistill.contracts import registry
 from edgedistill.contracts.task import Encoder
 from edgedistill.recipe.reading import shipped
 from edgedistill.tasks import _language_samples as samples
@@ -21,7 +22,8 @@ def tokenizer():
 
 
 def encoder(tokenizer, length=64, **columns):
-    return Encoder(columns or {"text": "text"}, tokenizer, {}, length)
+    spec = registry.task_as("text-generation", "perplexity", {})
+    return Encoder(columns or {"text": "text"}, tokenizer, {}, length, spec)
 
 
 def test_a_text_begins_with_whole_words(tokenizer):
