@@ -11,13 +11,12 @@ import numpy as np
 import yaml
 
 import edgedistill
-from edgedistill.evaluation.statistics import RESAMPLES
-from edgedistill.runs.evaluated import EvaluatedRun
 
 Tree = dict[str, object]
+RESAMPLES = 2000
 
 
-def train(tree: Tree, out: Path) -> EvaluatedRun:
+def train(tree: Tree, out: Path) -> edgedistill.EvaluatedRun:
     """Do the training and evaluation that a recipe plans."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "recipe.yaml"
@@ -25,7 +24,7 @@ def train(tree: Tree, out: Path) -> EvaluatedRun:
         return edgedistill.evaluate(str(file), out=out)
 
 
-def right_on_test(trained: EvaluatedRun, model: str) -> np.ndarray:
+def right_on_test(trained: edgedistill.EvaluatedRun, model: str) -> np.ndarray:
     """(S, N) 1 where a round's model (`small`, `small-control`) of each seed is right on test."""
     labels = trained.references().values["class"]
     decided = [trained.said(model + suffix).values["logits"].argmax(axis=1) for suffix in trained.suffixes]

@@ -17,16 +17,14 @@ from pathlib import Path
 
 import numpy as np
 import yaml
+from scipy.special import log_softmax
+from sklearn.metrics import roc_auc_score
 
 import edgedistill
 from bench.arms import Gain, Tree, gain, right_on_test, train
 from bench.record import Goal, record
 from bench.rounds import VIEWS, base
-from edgedistill.contracts.answers import Answers
 from edgedistill.data.views import mistyped
-from edgedistill.evaluation.results import Results
-from edgedistill.evaluation.statistics import auroc, log_softmax
-from edgedistill.runs.evaluated import EvaluatedRun
 
 KL: Tree = {"kind": "kl", "temperature": 2.0}
 FEW = 10
@@ -170,14 +168,14 @@ def from_one_round(inputs: Inputs, rows: list[Tree], goals: list[Goal]) -> None:
     add(rows, goals, claim, named, (float(a.mean()), float(b.mean())), over_seeds(a - b))
 
 
-def on_typos(trained: EvaluatedRun, model: str, typos: list[str]) -> np.ndarray:
+def on_typos(trained: edgedistill.EvaluatedRun, model: str, typos: list[str]) -> np.ndarray:
     """(S, N) right or wrong on the test set with typos."""
     rows = [{"text": text} for text in typos]
-    answers = [trained.answers(model + each, rows).argmax(axis=1) for each in trained.suffixes]
+    answers = [trained.answers(model + each, rows).values["logits"].argmax(axis=1) for each in trained.suffixes]
     return np.stack([each == trained.references().values["class"] for each in answers]).astype(float)
 
 
-def scope(trained: EvaluatedRun, model: str, elsewhere: list[str]) -> np.ndarray:
+def scope(trained: edgedistill.EvaluatedRun, model: str, elsewhere: list[str]) -> np.ndarray:
     """(S,) how well the largest probability tells test items from out-of-scope ones."""
     found = []
     rows = [{"text": text} for text in elsewhere]
@@ -186,7 +184,8 @@ def scope(trained: EvaluatedRun, model: str, elsewhere: list[str]) -> np.ndarray
             trained.said(model + each).values["logits"],
             trained.answers(model + each, rows).values["logits"],
         )
-        found.append(auroc(log_softmax(inside).max(axis=1), log_softmax(outside).max(axis=1)))
+        sure = log_softmax(np.concatenate([inside, outside]), axis=1).max(axis=1)
+        found.append(roc_auc_score(np.arange(len(sure)) < len(inside), sure))
     return np.array(found)
 
 
@@ -242,10 +241,10 @@ def compression(inputs: Inputs, rows: list[Tree], goals: list[Goal]) -> None:
         file.write_text(yaml.safe_dump(tree), encoding="utf-8")
         results = edgedistill.run(str(file), out=inputs.out / "clinc150")
     test = inputs.out / "clinc150" / "predictions" / "test"
-    labels = np.array(json.loads((test / "references.json").read_text(encoding="utf-8"))["labels"])
+    labels = edgedistill.References.open(test / "references.safetensors").values["class"]
 
     def right(precision: str) -> np.ndarray:
-        values = Answers.open(test / f"first-onnx-{precision}-onnxruntime.safetensors").values["logits"]
+        values = edgedistill.Answers.open(test / f"first-onnx-{precision}-onnxruntime.safetensors").values["logits"]
         return (np.asarray(values).argmax(axis=1) == labels).astype(float)[None]
 
     whole, small = right("fp32"), right("int8-dynamic")
@@ -261,7 +260,7 @@ def compression(inputs: Inputs, rows: list[Tree], goals: list[Goal]) -> None:
     record("claims", rows, goals)
 
 
-def size(results: Results, start: str) -> int:
+def size(results: edgedistill.Results, start: str) -> int:
     """Bytes of the first candidate whose id starts so."""
     return next(each.file_bytes for each in results.candidates if each.id.startswith(start))
 

@@ -1,11 +1,11 @@
 """Which student of which task becomes which file? Every task, student, target and precision that is installed.
 
-    python -m bench.export_matrix --out DIR [--readme]
+    python -m bench.export_matrix --out DIR [--page]
 
 Each student is a tiny one, trained for seconds on real inputs (the quickstart's sentences, scikit-learn's digits), made
 into every file and verified on the whole validation set; nothing is timed. A row is one file under one runtime: it
-works, it is refused (with the reason), it is wrong (its decisions are not its torch model's), or it failed. `--readme`
-writes the summary into README.md. What is killed goes on where it was.
+works, it is refused (with the reason), it is wrong (its decisions are not its torch model's), or it failed. `--page`
+writes the summary into docs/targets.md. What is killed goes on where it was.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from edgedistill.store.handle import Artifact
 from edgedistill.store.progress import Progress
 from edgedistill.store.records.files import Verified
 
-README = Path(__file__).parent.parent / "README.md"
+PAGE = Path(__file__).parent.parent / "docs" / "targets.md"
 BEGIN, END = "<!-- support table -->", "<!-- end of support table -->"
 STATES = ("works", "refused", "wrong", "failed")
 LEAST = {"fp32": 0.995}
@@ -200,9 +200,9 @@ def _cell(states: Sequence[str]) -> str:
     return ", ".join([f"{states.count('works')} of {len(states)}", *others])
 
 
-def with_table(readme: str, rows: Sequence[Mapping[str, object]]) -> str:
-    """The README's text with the table between its two markers."""
-    before, rest = readme.split(BEGIN, 1)
+def with_table(page: str, rows: Sequence[Mapping[str, object]]) -> str:
+    """The page's text with the table between its two markers."""
+    before, rest = page.split(BEGIN, 1)
     return f"{before}{BEGIN}\n{support_table(rows)}{END}{rest.split(END, 1)[1]}"
 
 
@@ -221,14 +221,14 @@ def goals(rows: Sequence[Mapping[str, object]]) -> list[Goal]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--readme", action="store_true", help="write the summary into README.md")
+    parser.add_argument("--page", action="store_true", help="write the summary into docs/targets.md")
     given = parser.parse_args()
     # keep_layers comes first: it leaves the teacher's folder, which `checkpoint` starts from.
     students = sorted(registry.names("students"), key=lambda name: (name != "keep_layers", name))
     rows = [each for task in registry.names("tasks") for name in students for each in rows_of(task, name, given.out)]
     record("export_matrix", rows, goals(rows))
-    if given.readme:
-        README.write_text(with_table(README.read_text(encoding="utf-8"), rows), encoding="utf-8")
+    if given.page:
+        PAGE.write_text(with_table(PAGE.read_text(encoding="utf-8"), rows), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -15,13 +15,9 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-import yaml
 
 import edgedistill
 from bench.record import Goal, record
-from edgedistill.contracts.answers import Answers
-from edgedistill.data.prepared import PreparedData
-from edgedistill.recipe.reading import shipped
 
 OMITTED = "3"
 PAPER = {
@@ -40,15 +36,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         out = given.out or Path(scratch)
         results = edgedistill.run("hinton2015", out=out / "digits")
-        further = {split: step(out / "digits", f"data-{split}") for split in ("validation", "test")}
-        data = PreparedData.at(step(out / "digits", "data"), further)
-        labels = np.asarray(data.items("test").values["labels"])
+        trained = edgedistill.evaluate("hinton2015", out=out / "digits")
+        labels = trained.references().values["class"]
         small = results.rounds[0]
         rows = [
             row("large, hard labels", [results.teacher.test.value], labels),
             row("small, hard labels", [each.control or 0.0 for each in small.seeds], labels),
             row("small, soft targets", [each.value for each in small.seeds], labels),
-            *omitted(out, data, labels, [each.seed for each in small.seeds]),
+            *omitted(out, trained),
         ]
     soft, hard = float(str(rows[2]["accuracy"])), float(str(rows[1]["accuracy"]))
     raised = float(str(rows[4]["threes right"]))
@@ -64,28 +59,23 @@ def main() -> None:
     )
 
 
-def omitted(out: Path, data: PreparedData, labels: np.ndarray, seeds: list[int]) -> list[dict[str, object]]:
+def omitted(out: Path, whole: edgedistill.EvaluatedRun) -> list[dict[str, object]]:
     """The two rows of the experiment with a digit that the small network never sees."""
     transfer = out / "without-3.jsonl"
-    images = [row["image"] for row in data.rows("train") if row["label"] != OMITTED]
+    images = [row["image"] for row in whole.rows("train") if row["label"] != OMITTED]
     transfer.write_text("".join(json.dumps({"image": image}) + "\n" for image in images), encoding="utf-8")
-    tree = yaml.safe_load(shipped()["hinton2015"].read_text(encoding="utf-8"))
-    tree["data"]["unlabeled"] = {"path": str(transfer)}
-    stage = tree["rounds"][0]["stages"][0]
-    stage |= {"data": ["unlabeled"], "losses": [{"kind": "kl", "temperature": 4.0}]}
-    tree["control"] = False
-    recipe = out / "without-3.yaml"
-    recipe.write_text(yaml.safe_dump(tree), encoding="utf-8")
-    edgedistill.run(str(recipe), out=out / "digits")
-    digit = data.labels.index(OMITTED)
-    validation = np.asarray(data.items("validation").values["labels"])
+    change = [
+        f"data.unlabeled={json.dumps({'path': str(transfer.resolve())})}",
+        "rounds.0.stages.0.data=[unlabeled]",
+        "rounds.0.stages.0.losses=[{kind: kl, temperature: 4.0}]",
+        "control=false",
+    ]
+    trained = edgedistill.evaluate("hinton2015", change, out=out / "digits")
+    digit = trained.labels.index(OMITTED)
+    labels, validation = (trained.references(split).values["class"] for split in ("test", "validation"))
     plain, raised, threes, raised_threes, biases = [], [], [], [], []
-    for i, seed in enumerate(seeds):
-        model = f"small{f'-seed{seed}' if i else ''}"
-        chosen, test = (
-            Answers.open(step(out / "digits", f"{kind}-{model}") / f"{split}.safetensors").values["logits"]
-            for kind, split in (("evaluate", "validation"), ("test", "test"))
-        )
+    for suffix in trained.suffixes:
+        chosen, test = (trained.said(f"small{suffix}", split).values["logits"] for split in ("validation", "test"))
         bias = best_bias(chosen, validation, digit)
         for logits, scores, of_threes in ((test, plain, threes), (with_bias(test, digit, bias), raised, raised_threes)):
             right = logits.argmax(axis=1) == labels
@@ -129,12 +119,6 @@ def row(
         "bias": None if biases is None else float(np.mean(biases)),
         "the paper": PAPER[name],
     }
-
-
-def step(run: Path, name: str) -> Path:
-    """The artifact of a step of the last run."""
-    (entry,) = run.glob(f"steps/[0-9][0-9]-{name}")
-    return entry.resolve()
 
 
 if __name__ == "__main__":

@@ -21,9 +21,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import edgedistill
 from bench.arms import Tree, gain, right_on_test, train
 from bench.record import Goal, record
-from edgedistill.runs.evaluated import EvaluatedRun
 
 VIEWS: Tree = {"copies": 2, "delete": 0.1, "mask": 0.1, "swap": 0.02, "typo": 0.03, "join": 0.3}
 LOSSES = {"control": [{"kind": "hard_label"}], "taught": [{"kind": "kl", "temperature": 2.0}]}
@@ -119,7 +119,7 @@ def main() -> None:
             *(("cut", (0, 1), 1, more) for more in given.more_views),
         ]
         for student, counts, longer, more_views in budgets:
-            arms: dict[int, EvaluatedRun] = {}
+            arms: dict[int, edgedistill.EvaluatedRun] = {}
             for count in counts:
                 planned = rounds(count, student, given.tiny, longer, more_views)
                 arms[count] = train(base(dataset, given.data, given.teacher, planned, given.seeds), given.out / dataset)
@@ -127,7 +127,9 @@ def main() -> None:
             record(given.name, rows, goals(rows))
 
 
-def table(dataset: str, student: str, longer: int, more_views: int, arms: dict[int, EvaluatedRun]) -> list[Tree]:
+def table(
+    dataset: str, student: str, longer: int, more_views: int, arms: dict[int, edgedistill.EvaluatedRun]
+) -> list[Tree]:
     """The rows of one student: its control and every number of rounds."""
     found = []
     for model in ("small", "trimmed") if student == "pretrained" else ("small",):

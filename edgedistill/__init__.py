@@ -13,14 +13,45 @@ from edgedistill.version import __version__  # noqa: E402
 
 process.prepare()
 
-__all__ = ["__version__", "bundle", "compare", "compare_devices", "evaluate", "measure", "plan", "run"]
+__all__ = [
+    "Answers",
+    "EdgedistillError",
+    "EvaluatedRun",
+    "References",
+    "Results",
+    "UserError",
+    "__version__",
+    "bundle",
+    "compare",
+    "compare_devices",
+    "evaluate",
+    "generate",
+    "measure",
+    "plan",
+    "run",
+]
 
 if TYPE_CHECKING:
-    from edgedistill.api import bundle, compare, compare_devices, evaluate, measure, plan, run
+    from edgedistill.api import (
+        Answers,
+        EdgedistillError,
+        EvaluatedRun,
+        References,
+        Results,
+        UserError,
+        bundle,
+        compare,
+        compare_devices,
+        evaluate,
+        generate,
+        measure,
+        plan,
+        run,
+    )
 
 
 def __getattr__(name: str) -> object:
-    """Import the functions when they are first used: `edgedistill --help` must not wait for them."""
+    """Import functions and their types when they are first used: `edgedistill --help` must not wait for them."""
     if name in __all__:
         from edgedistill import api
 

@@ -1,4 +1,4 @@
-"""edgedistill as functions: run, plan, bundle, measure, compare."""
+"""edgedistill as functions: run, plan, bundle, generate, measure, compare."""
 
 from __future__ import annotations
 
@@ -18,13 +18,16 @@ from edgedistill.bundling.layout import is_bundle
 from edgedistill.bundling.measurement import MEASUREMENT_SCHEMA, DeviceMeasurement, load_measurement, schema_of
 from edgedistill.bundling.merge import MachineFront
 from edgedistill.contracts import registry
+from edgedistill.contracts.answers import Answers, References
+from edgedistill.contracts.task import Prompt
+from edgedistill.device.sampling import Sampling
 from edgedistill.engine import publishing
 from edgedistill.engine.local import execute, find_done
 from edgedistill.errors import EdgedistillError, UserError
 from edgedistill.evaluation.results import Results, load_results
 from edgedistill.evaluation.statistics import Paired
 from edgedistill.evaluation.statistics import compare as compare_paired
-from edgedistill.exporting.candidates import possible
+from edgedistill.exporting.candidates import makeable_candidates
 from edgedistill.exporting.files import read_files
 from edgedistill.isolation.emulation.cpus import CPUS, DEFAULT_CPU
 from edgedistill.measuring.emulated import refuse_options
@@ -33,12 +36,13 @@ from edgedistill.planning import Plan, fingerprints, make_plan
 from edgedistill.planning.fingerprints import Sources
 from edgedistill.recipe import reading
 from edgedistill.recipe.schema import EmulationSpec, Recipe
+from edgedistill.runs import generating
 from edgedistill.runs.bundling import bundle_run, forget_listed
 from edgedistill.runs.evaluated import EvaluatedRun, without_files
 from edgedistill.store import artifacts, run_folder
 from edgedistill.store.artifacts import Published
 from edgedistill.store.listing import remember, store_of
-from edgedistill.store.progress import Progress
+from edgedistill.store.progress import OnEvent, Progress
 from edgedistill.store.records.base import RECORD
 from edgedistill.store.store import Store
 
@@ -115,6 +119,7 @@ def evaluate(
     out: str | Path | None = None,
     store: str | Path | None = None,
     stream: TextIO | None = sys.stderr,
+    on_event: OnEvent | None = None,
 ) -> EvaluatedRun:
     """Train and evaluate the models of a recipe, without files for devices. A later `run` in the same folder goes on.
 
@@ -125,6 +130,8 @@ def evaluate(
         store: where artifacts are kept, shared by any number of runs at once; unless given, where the run folder's last
             run kept them, at first `artifacts` in it.
         stream: where progress is written; None for silence.
+        on_event: told of every event as it happens, as `events.jsonl` has it: its kind (`started`, `epoch`, `finished`)
+            and what is known of it. Training waits until it returns.
 
     Raises:
         UserError: the recipe, its data or models are wrong, or the folder cannot be written or is in use.
@@ -135,7 +142,7 @@ def evaluate(
     folder = _run_folder(loaded, out)
     whole = make_plan(loaded, fingerprints.look_up(loaded, download=True), loading_torch=True)
     with run_folder.opened(folder):  # not tidied: recipes that share it each have checkpoints of their own
-        progress = Progress(folder / run_folder.EVENTS, stream)
+        progress = Progress(folder / run_folder.EVENTS, stream, on_event)
         done = execute(without_files(whole), folder, progress, store=_store(folder, store))
         return EvaluatedRun(folder, loaded, whole.made(done))
 
@@ -212,6 +219,48 @@ def bundle(
         UserError: no finished run, nothing chosen, no such candidate, or something else lies at `out`.
     """
     return bundle_run(Path(run), candidate, Path(out) if out is not None else None, store)
+
+
+def generate(
+    place: str | Path,
+    prompt: Prompt,
+    *,
+    candidate: str | None = None,
+    model: str | None = None,
+    tokenizer: str | Path | None = None,
+    runtime: str | None = None,
+    max_tokens: int | None = None,
+    temperature: float = 0.0,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    seed: int = 0,
+) -> Iterator[str]:
+    """Continue a text with a language model, and give what follows in pieces, each as soon as its characters are whole.
+
+    Args:
+        place: a finished run (its chosen candidate answers, unless another or a torch model is named), a bundle, a
+            model's file (ONNX, GGUF) or a folder of one (ONNX Runtime GenAI, or a torch model).
+        prompt: a text, or the messages of a chat (`[{"role": "user", "content": ...}]`), which the tokenizer's own
+            template renders up to the reply.
+        candidate: of a run.
+        model: of a run: its torch model of that name, `teacher` or a round's id, instead of a file.
+        tokenizer: of a lone file: folder with `tokenizer.json`; unless given, looked for in, beside and above it.
+        runtime: of a lone file or bundle; unless given, what opens such a file.
+        max_tokens: that may follow; unless given, as many as the model reads, at most 256.
+        temperature, top_k, top_p, seed: as `device.sampling.Sampling` has them; at temperature 0 the likeliest tokens.
+            The same seed gives the same text.
+
+    Raises:
+        UserError: nothing that continues texts, no such candidate, an option that can't be; and once the first piece is
+            asked for, a prompt that is longer than the model reads.
+        EdgedistillError: the file cannot be run.
+    """
+    if max_tokens is not None and max_tokens < 1:
+        raise UserError(f"generate: max_tokens is {max_tokens}, expected 1 or more")
+    sampling = Sampling(temperature, top_k, top_p, seed)
+    folder = Path(tokenizer) if tokenizer is not None else None
+    speaker = generating.find(Path(place), candidate, model, folder, runtime)
+    return generating.pieces(speaker, generating.Wish(prompt, max_tokens, sampling))
 
 
 @overload
@@ -308,7 +357,7 @@ def measure(
             raise UserError(
                 f"measure: a bundle has its own inputs and asks them all, expected no {' and '.join(given)}"
             )
-        asked = self_test.Asked(runtime, threads, batch, min_seconds, emulated_cpu)
+        asked = self_test.SelfTestOptions(runtime, threads, batch, min_seconds, emulated_cpu)
         return _checked(self_test.examine(Path(file), asked, Progress(None, stream)), out)
     if out is not None:
         raise UserError("measure: got a place for results (--out), which only a bundle's are written to")
@@ -406,7 +455,7 @@ def _published(plan_: Plan, done: Mapping[str, Published]) -> Iterator[tuple[str
     for model in ("teacher", *(each.id for each in plan_.recipe.rounds)):
         for entry in made.models[model].files:
             yield f"models/{model}/{entry.path.removeprefix('model/')}", made.models[model].path(entry.path)
-    for row in possible(plan_.candidates):
+    for row in makeable_candidates(plan_.candidates):
         files = made.files[row.file_key]
         for name in read_files(files).published if files.failure is None else ():
             yield f"models/{row.model}/{row.target}/{name}", files.path(name)
@@ -427,12 +476,11 @@ def _store(folder: Path, given: str | Path | None) -> Store:
 
 def _difference(run: Path, own: Results, first_run: Path, first: Results) -> Paired | None:
     """Paired gain of one chosen candidate over another, when both answered the same examples."""
-    from edgedistill.contracts.answers import Answers, References
-
-    same_test = (own.data.test_sha256, own.metric) == (first.data.test_sha256, first.metric)
-    if own.chosen is None or first.chosen is None or not same_test:
+    same_test = own.data.test_sha256 == first.data.test_sha256 and own.metric == first.metric
+    if own.chosen is None or first.chosen is None or not same_test or own.data.options != first.data.options:
         return None
-    metric = registry.task(own.data.task).judge.metrics[own.metric]
+    spec = registry.task_as(own.data.task, own.metric, own.data.options)
+    metric = registry.task(spec.type).judge(spec).metrics[own.metric]
     given, examples = [], []
     for folder, results in ((run, own), (first_run, first)):
         row = results.candidate(str(results.chosen))

@@ -22,7 +22,8 @@ from edgedistill.contracts.packages import Packages
 from edgedistill.contracts.precision import Precision
 from edgedistill.contracts.target import FileRequest, MadeFile, Target
 from edgedistill.errors import EdgedistillError
-from edgedistill.exporting.jobs import compare_with_torch, refuse_components
+from edgedistill.exporting.jobs import compare_with_torch, giving_outputs, refuse_components
+from edgedistill.runtimes import executorch as runtime
 
 if TYPE_CHECKING:
     import torch
@@ -50,8 +51,6 @@ def make(request: FileRequest, file: Path) -> MadeFile:
         EdgedistillError: it can't be traced or lowered, a matrix product is left to the slow kernels, or the file
             differs from torch.
     """
-    from edgedistill.runtimes import executorch as runtime
-
     refuse_components(request, "executorch")
     model = request.model()
     sample = _typed(request, request.samples(2, request.length or min(16, request.max_length)))
@@ -59,7 +58,9 @@ def make(request: FileRequest, file: Path) -> MadeFile:
     if quantized:
         model = copy.deepcopy(model)
         quantize_tables(model)
-    inside = _export(model, sample, request, file, _linear_quantizer(request, sample) if quantized else None)
+    traced = replace(request, model=lambda: model)
+    with giving_outputs(traced, sample) as asked:
+        inside = _export(asked, sample, request, file, _linear_quantizer(request, sample) if quantized else None)
     graph = runtime.open(file, 1, PortNames(tuple(sample), request.outputs))
     found = graph.backend()
     outside = found["operators_elsewhere"]
@@ -202,7 +203,7 @@ def _products(nodes: Sequence[torch.fx.Node]) -> dict[str, object]:
 
 TARGET = Target(
     api=1,
-    version=3,
+    version=4,
     precisions=PRECISIONS,
     runtimes=("executorch",),
     packages=Packages(

@@ -14,6 +14,8 @@ from edgedistill.contracts.precision import Precision
 from edgedistill.contracts.target import FileRequest, MadeFile, Target
 from edgedistill.exporting.jobs import refuse_components
 from edgedistill_exporters.causal import refuse_others, tie
+from edgedistill_exporters.gguf_models import architecture, named_weights, write_sizes
+from edgedistill_exporters.gguf_vocabulary import write_vocabulary
 
 if TYPE_CHECKING:
     import gguf
@@ -37,9 +39,6 @@ def make(request: FileRequest, file: Path) -> MadeFile:
         RefusedError: a model or tokenizer that llama.cpp has no name for.
     """
     import gguf
-
-    from edgedistill_exporters.gguf_models import architecture, named_weights, write_sizes
-    from edgedistill_exporters.gguf_vocabulary import write_vocabulary
 
     refuse_components(request, "gguf")
     refuse_others(request, "gguf")
@@ -102,4 +101,5 @@ TARGET = Target(
         environment="gguf",
     ),
     make=make,
+    holds_tokenizer=True,
 )

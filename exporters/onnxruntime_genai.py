@@ -2,6 +2,9 @@
 
 Weights are in blocks of 32, rounded to nearest, with the zero in the middle. In int8 the builder leaves tables in fp32,
 and stores one that is the head too twice; in int4 it stores it once.
+
+The builder's attention turns heads of a multiple of 16 numbers only. Of a model with others, the folder has the graph
+of target `onnx` in fp32, with settings that tell the library its names.
 """
 
 from __future__ import annotations
@@ -20,12 +23,15 @@ from edgedistill.exporting.jobs import refuse_components
 from edgedistill.runtimes import onnxruntime_genai as runtime
 from edgedistill.system import process
 from edgedistill_exporters.causal import compare, refuse_others
+from edgedistill_exporters.causal_onnx import graph_of
+from edgedistill_exporters.genai_settings import copy_tokenizer, write_settings
 
 PRECISIONS = {
     "fp32": Precision(file="genai-fp32", bytes_per_parameter=4.0),
     "int8": Precision(file="genai-int8", bytes_per_parameter=1.2),
     "int4": Precision(file="genai-int4", bytes_per_parameter=0.65),
 }
+_GRAPH = "model.onnx"
 _HEAD = 16
 """Its attention rotates heads of a multiple of so many numbers."""
 
@@ -42,16 +48,33 @@ def make(request: FileRequest, file: Path) -> MadeFile:
     assert request.folder is not None, "the model was read from a folder"
     config = request.model().config
     size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    if size % _HEAD:
+    own = bool(size % _HEAD)
+    if own and request.precision != "fp32":
         raise RefusedError(
-            f"target onnxruntime-genai: its attention takes heads of a multiple of {_HEAD} numbers, the model's have "
-            f"{size}"
+            f"target onnxruntime-genai: its builder takes heads of a multiple of {_HEAD} numbers, the model's have "
+            f"{size}; expected fp32"
         )
-    _build(request.folder, file, request.precision)
+    if own:
+        _write(request, request.folder, file)
+    else:
+        _build(request.folder, file, request.precision)
     if request.precision != "fp32":
         return MadeFile()
     opened = runtime.open(file, 1, PortNames())
-    return MadeFile(checks=compare(request, "onnxruntime-genai", opened, batches=False))
+    checks = compare(request, "onnxruntime-genai", opened, batches=False)
+    return MadeFile(checks=checks, facts={"graph": "of target onnx" if own else "of its builder"})
+
+
+def _write(request: FileRequest, model: Path, folder: Path) -> None:
+    """The graph of target `onnx`, as the library reads it."""
+    import onnx_ir
+
+    folder.mkdir()
+    graph = graph_of(request)
+    onnx_ir.save(graph, folder / _GRAPH, external_data=f"{_GRAPH}.data")
+    inputs = [str(each.name) for each in graph.graph.inputs]
+    write_settings(request.model().config, inputs, _GRAPH, folder)
+    copy_tokenizer(model, folder)
 
 
 def _build(model: Path, folder: Path, precision: str) -> None:
@@ -70,7 +93,7 @@ def _build(model: Path, folder: Path, precision: str) -> None:
 
 TARGET = Target(
     api=1,
-    version=1,
+    version=2,
     precisions=PRECISIONS,
     runtimes=("onnxruntime-genai",),
     packages=Packages(
@@ -80,11 +103,13 @@ TARGET = Target(
             "transformers",
             "onnx>=1.23",
             "onnx-ir>=1.1",
+            "onnxscript>=0.7.2",
             "onnxruntime>=1.32",
             "onnxruntime-genai>=0.18",
         ),
         environment="onnxruntime-genai",
     ),
     make=make,
+    holds_tokenizer=True,
     isolated=True,
 )

@@ -104,3 +104,11 @@ def finished_run(data_folder, made_once, tmp_path_factory):
 def teacher_folder(finished_run):
     """A trained two-layer BERT with its tokenizer, as a transformers folder."""
     return finished_run.artifact("teacher") / "model"
+
+
+@pytest.fixture(scope="session")
+def stories_file(made_once):
+    """The shipped recipe's teacher of stories as `onnx/model.onnx` below its tokenizer; nobody changes it."""
+    from language_models import write_stories
+
+    return made_once("stories-file", write_stories) / "onnx" / "model.onnx"

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import torch
 from helpers import file_request
-from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
+from edgedistill.bundling.continuations import CONTINUATIONS, Continuation, Continuations
+from edgedistill.bundling.facts import ComponentFacts, PortFacts
+from edgedistill.bundling.layout import write_hashes
+from edgedistill.bundling.snippets import Snippet, write_continuing
+from edgedistill.contracts import registry
+from edgedistill.contracts.driver import PortNames
 from edgedistill.contracts.target import FileRequest
+from edgedistill.device.decoding import decoder_of
+from edgedistill.device.generation import sure_tokens
+from edgedistill.recipe.reading import shipped
 
 VOCABULARY = 515
 """Of the random models; of fewer, torch folds a table that is the head into two."""
+TEACHER = shipped()["stories"].parent / "stories" / "teacher"
+"""The same model as it is shipped."""
 STORIES = Path(__file__).parent.parent.parent / "shared" / "models" / "stories260k"
 
 
@@ -58,3 +70,50 @@ def greedy_of_torch(model, prompt: list[int], count: int) -> list[int]:
     with torch.no_grad():
         said = model.generate(given, attention_mask=torch.ones_like(given), max_new_tokens=count, do_sample=False)
     return said[0, len(prompt) :].tolist()
+
+
+def write_stories(folder: Path) -> None:
+    """The shipped model's description, and its ONNX file below it."""
+    for file in TEACHER.iterdir():
+        if file.suffix != ".safetensors":
+            shutil.copy(file, folder / file.name)
+    (folder / "onnx").mkdir()
+    model = AutoModelForCausalLM.from_pretrained(TEACHER, dtype=torch.float32).eval()
+    registry.target("onnx").make(causal_request(model, folder=TEACHER), folder / "onnx" / "model.onnx")
+
+
+PROMPTS = ("Once upon a time", "Lily and Tom", "ü")
+
+
+def golden_of(file: Path) -> Continuations:
+    """What the stories' ONNX file says after a few beginnings."""
+    tokenizer = AutoTokenizer.from_pretrained(TEACHER)
+    graph, items = registry.runtime("onnxruntime").open(file, 1, PortNames()), []
+    for number, prompt in enumerate(PROMPTS):
+        ids = tokenizer(prompt)["input_ids"]
+        said = sure_tokens(decoder_of(graph), ids, 20, {2}, 2e-3)
+        whole = tokenizer.decode([*ids, *said], skip_special_tokens=True)
+        items.append(Continuation(number, prompt, tuple(ids), tuple(said), whole.removeprefix(prompt)))
+    return Continuations((1,), (2,), 512, ("<user>", "\n<say>"), tuple(items))
+
+
+def write_bundle(file: Path, known: Continuations, place: Path) -> Path:
+    """As much of a bundle of that file as its scripts read."""
+    shutil.copytree(file.parent.parent, place)
+    inputs = tuple(PortFacts(name, "int64", None) for name in ("input_ids", "attention_mask"))
+    component = ComponentFacts(((None, "onnx/model.onnx"),), inputs, (PortFacts("logits", "float32", None),))
+    snippet = Snippet(
+        recipe="stories",
+        candidate="teacher/onnx/fp32/onnxruntime",
+        runtime="onnxruntime",
+        runtime_reference="",
+        driver="",
+        components={"model": component},
+        text=True,
+        pair=False,
+        max_length=256,
+    )
+    (place / CONTINUATIONS).write_text(known.as_json(), encoding="utf-8")
+    write_continuing(snippet, known, place)
+    write_hashes(place)
+    return place

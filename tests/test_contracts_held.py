@@ -34,6 +34,7 @@ LIBRARIES = {
     "edgedistill/runtimes/onnxruntime_genai.py": {"logits"},
     "edgedistill/students/_probe.py": {"argmax"},
     "exporters/causal.py": {"logits"},
+    "exporters/genai_settings.py": {"logits"},
     "exporters/gguf_vocabulary.py": {"input_ids"},
     "edgedistill/bundling/self_test.py": {"attention_mask"},
     "edgedistill/bundling/version_1.py": {"input_ids"},
@@ -143,7 +144,7 @@ def test_no_plugin_is_asked_for_what_it_may_not_have():
 def test_plugins_import_contracts_at_their_top_and_little_else_of_ours():
     """So that reading what a plug-in is loads nothing. What those of one group share, they may share.
 
-    Runtimes may import whatever needs numpy only (tests/test_environments.py).
+    Runtimes may import whatever needs numpy only (tests/isolation/test_environments.py).
     """
     found = []
     for file, tree in trees(inside=True):

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from helpers import LABELS, write_jsonl, write_recipe
 
+from edgedistill import Answers, References
+
 PACKAGE = Path(__file__).parent / "example_plugin"
 DOCUMENT = Path(__file__).parents[1] / "docs" / "plugins.md"
 
@@ -46,7 +48,7 @@ def tree(recipe_tree, tmp_path):
             {"text": row["text"]} | ({"rating": LABELS.index(row["label"])} if "label" in row else {}) for row in rows
         ]
         recipe_tree["data"][split] = {"path": str(write_jsonl(tmp_path / f"{split}.jsonl", rated))}
-    recipe_tree["task"] = {"type": "text-rating", "metrics": ["mean_error", "hits"]}
+    recipe_tree["task"] = {"type": "text-rating", "metrics": ["mean_error", "hits"], "step": 2}
     first = recipe_tree["rounds"][0]
     first["student"] = {"init": "first_layers", "layers": 1}
     first["stages"][0]["losses"] = [{"kind": "huber_logits", "weight": 0.5, "delta": 2.0}, {"kind": "hard_label"}]
@@ -59,12 +61,23 @@ def tree(recipe_tree, tmp_path):
 def test_a_recipe_runs_with_all_of_it(installed, tree, tmp_path):
     done = cli(installed, "run", write_recipe(tree, tmp_path), "--out", str(tmp_path / "run"))
     assert done.returncode == 0, done.stderr[-3000:]
+    measured = cli(installed, "measure", str(tmp_path / "run" / "bundle"), "--min-seconds", "0.1")
+    assert measured.returncode == 0, measured.stderr[-3000:]
     results = json.loads((tmp_path / "run" / "results.json").read_text())
     rows = {row["id"]: row for row in results["candidates"]}
+    assert results["data"]["options"] == {"step": 2}
+    assert json.loads((tmp_path / "run" / "bundle" / "bundle.json").read_text())["options"] == {"step": 2}
+    predictions = tmp_path / "run" / "predictions" / "test"
+    given = [json.loads(line)["rating"] for line in Path(tree["data"]["test"]["path"]).read_text().splitlines()]
+    learned = References.open(predictions / "references.safetensors").values["rating"]
+    assert learned.tolist() == [rating // 2 for rating in given]
+    said = Answers.open(predictions / "r1-onnx-fp32-onnxruntime.safetensors").values["rating"]
+    plain = rows["r1/onnx/fp32/onnxruntime"]
+    assert plain["figures"][0]["value"] == pytest.approx(2 * abs(said - learned).mean(), rel=1e-5)
     packed, plain = rows["r1/onnx-zip/fp32/zip-runtime"], rows["r1/onnx/fp32/onnxruntime"]
     assert packed["figures"][0]["value"] == pytest.approx(plain["figures"][0]["value"], abs=1e-6)
     assert [each["metric"] for each in packed["figures"]] == ["mean_error", "hits"] * 2
-    assert packed["figures"][0]["value"] < 0.6  # always saying the middle is off by 0.67
+    assert packed["figures"][0]["value"] < 0.6  # always saying the lower half is off by 0.67
     assert packed["agreement_with_student"] == 1.0
     assert 0 < packed["file_bytes"] < plain["file_bytes"]
     assert rows["r1/onnx-zip/int8-dynamic/zip-runtime"]["file_bytes"] < packed["file_bytes"]

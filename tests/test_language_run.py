@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 import edgedistill
 from edgedistill.errors import EdgedistillError, UserError
 from edgedistill.recipe.reading import shipped
+from edgedistill.tasks._language_judge import JUDGE
 
 FOLDER = shipped()["stories"].parent / "stories"
 METRICS = ["bits_per_byte", "perplexity", "next_token_accuracy"]
@@ -68,16 +69,15 @@ def test_a_round_is_trained_and_judged_by_what_a_plain_loop_finds(recipe, tmp_pa
     found = edgedistill.evaluate(write_recipe(recipe, tmp_path), out=tmp_path / "run", stream=None)
     assert found.models == ("teacher", "r1", "r1-control")
     references, teacher = found.references(), found.said("teacher")
-    judge = edgedistill.contracts.registry.task("text-generation").judge
     bits, size, right, count = np.array([by_hand(text) for text in texts("test", 4, 100)]).sum(axis=0)
-    scores = {name: judge.metrics[name].score(teacher, references) for name in METRICS}
+    scores = {name: JUDGE.metrics[name].score(teacher, references) for name in METRICS}
     assert scores["bits_per_byte"] == pytest.approx(bits / size, rel=1e-5)
     assert scores["perplexity"] == pytest.approx(2 ** (bits / count), rel=1e-5)
     assert scores["next_token_accuracy"] == pytest.approx(right / count)
     epochs = found.training("r1").epochs
     assert [each.stage for each in epochs] == ["next-token", "soft-targets"]
     assert epochs[1].metric < epochs[0].metric
-    student, control = (judge.metrics["bits_per_byte"].score(found.said(name), references) for name in found.models[1:])
+    student, control = (JUDGE.metrics["bits_per_byte"].score(found.said(name), references) for name in found.models[1:])
     assert scores["bits_per_byte"] < student < 6
     assert control != student
 

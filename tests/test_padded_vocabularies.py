@@ -79,8 +79,8 @@ def test_a_students_padding_is_part_of_no_loss(data, items, form, kind):
     found = []
     for student in (model(TOKENS), padded(), padded(loud=3.0)):
         teacher = forms(tiny(vocab_size=TOKENS, initializer_range=0.2, bos_token_id=None, eos_token_id=None), batch)
-        trainee = with_losses([spec], TASK, student, [], frozenset(), data)
-        value = trainee(type(batch)(**{**batch.__dict__, "teacher": teacher[form]}))
+        module = with_losses([spec], TASK, student, [], frozenset(), data)
+        value = module(type(batch)(**{**batch.__dict__, "teacher": teacher[form]}))
         value.sum().backward()
         gradient = student.get_input_embeddings().weight.grad
         assert torch.count_nonzero(gradient[TOKENS:]) == 0

@@ -170,7 +170,7 @@ def test_a_task_of_vectors_without_labels_in_training_goes_all_the_way(pairs, tm
     from toy_pairs import TASK
 
     went = ran(pairs, tmp_path)
-    metric = TASK.judge.metrics["gap_error"]
+    metric = TASK.judge(None).metrics["gap_error"]
     found = edgedistill.evaluate(str(tmp_path / "recipe.yaml"), out=tmp_path / "run", stream=None)
     assert found.models == ("teacher", "r1")
     teacher, student, references = found.said("teacher"), found.said("r1"), found.references()

@@ -1,39 +1,36 @@
-"""edgedistill on the same job: its plan up to the student's logits on test; nothing is exported or timed as a file.
+"""edgedistill on the same job: its student is trained and tested; nothing is exported or timed as a file.
 
 The recorded signals (and views, where the recipe has them) are part of the time of training.
 """
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Mapping
+from importlib.metadata import version
 from typing import Any
 
-import numpy as np
 import torch
 import yaml
 
-from bench.peers.job import Finished, Job, Turns, finish, read_job
-from edgedistill.contracts.answers import Answers
-from edgedistill.data.prepared import PreparedData
-from edgedistill.engine.local import execute
-from edgedistill.planning import fingerprints, make_plan
-from edgedistill.recipe import reading
-from edgedistill.store.progress import Progress
-from edgedistill.system.machine import versions
+import edgedistill
+from bench.peers.job import Finished, Job, Turns, accuracy, finish, read_job
 
 PREPARING = ("record_signals", "augment_text")
 """Kinds of steps that stand for what the other programs do while they train."""
 
 
-class Turned(Progress):
-    """Waits for a turn before the student's first epoch and after each."""
+class Watching:
+    """Waits for a turn before the student's first epoch and after each, and adds up what preparing it took."""
 
-    turns: Turns
+    def __init__(self, turns: Turns) -> None:
+        self.preparation_seconds = 0.0
+        self._turns = turns
 
-    def event(self, kind: str, **facts: object) -> None:
-        super().event(kind, **facts)
+    def __call__(self, kind: str, facts: Mapping[str, object]) -> None:
+        if kind == "finished" and facts["kind_of_step"] in PREPARING:
+            self.preparation_seconds += float(str(facts["seconds"]))
         if kind == "epoch" or (kind == "started" and facts["step"] == "student"):
-            self.turns.wait()
+            self._turns.wait()
 
 
 def recipe(job: Job) -> dict[str, Any]:
@@ -76,30 +73,22 @@ def main() -> None:
     job, turns = read_job(), Turns()
     file = job.folder() / "recipe.yaml"
     file.write_text(yaml.safe_dump(recipe(job)), encoding="utf-8")
-    loaded = reading.load(str(file))
-    plan = make_plan(loaded, fingerprints.look_up(loaded)).until("test-student")
-    run = job.folder() / "run"
-    run.mkdir(exist_ok=True)
-    progress = Turned(run / "events.jsonl", sys.stderr)
-    progress.turns = turns
-    done = execute(plan, run, progress)
-    made = plan.made(done)
-    training, tested = made.models["student"].record, made.tested["student"]
-    logits = Answers.open(tested.path(tested.record.answers)).values["logits"]
-    labels = np.asarray(PreparedData.of(made.data["teacher"].reading("test")).items("test").values["labels"])
+    watching = Watching(turns)
+    done = edgedistill.evaluate(str(file), out=job.folder() / "run", on_event=watching)
+    training, labels = done.training("student"), done.references().values["class"]
     finish(
         job,
-        logits,
+        done.said("student").values["logits"],
         labels,
         Finished(
             parameters=training.parameters,
             samples=round(sum(each.seconds * each.samples_per_second for each in training.epochs)),
             seconds=[each.seconds for each in training.epochs],
-            preparation_seconds=sum(each.manifest.seconds for each in done.values() if each.manifest.kind in PREPARING),
+            preparation_seconds=watching.preparation_seconds,
             validation=[each.metric for each in training.epochs],
-            versions={name: found for name, found in versions().items() if name in ("edgedistill", "torch")},
+            versions={name: version(name) for name in ("edgedistill", "torch")},
             threads=torch.get_num_threads(),
-            teacher=made.tested["teacher"].record.accuracy,
+            teacher=accuracy(done.said("teacher").values["logits"], labels),
         ),
     )
 

@@ -54,6 +54,8 @@ class Facts:
     candidate: str
     chosen: bool
     task: str
+    options: Mapping[str, object]
+    """The task's own, as the recipe gave them; in the file only where there are any."""
     metric: str
     model: str
     target: str
@@ -97,11 +99,13 @@ def read_facts(content: object, where: str) -> Facts:
     _check_provenance(fields)
     names = ("recipe", "candidate", "task", "metric", "model", "target", "precision", "runtime")
     words = {name: fields.word(name) for name in names}
+    options = fields.mapping("options") if "options" in fields.left() else {}
     threads, batch = fields.integer("threads", 1, _THREADS), fields.integer("batch", 1, _BATCH)
     measured, max_abs_diff, file_bytes = _measured(fields)
     max_length = fields.integer_or_none("max_length", 1, _LENGTH)
     facts = Facts(
         **words,
+        options=options,
         chosen=fields.boolean("chosen"),
         threads=threads,
         batch=batch,

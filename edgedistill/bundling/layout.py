@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgedistill.bundling.continuations import CONTINUATIONS, Continuations, read_continuations
 from edgedistill.bundling.facts import Facts, read_facts
 from edgedistill.bundling.fields import name_problem, shown
 from edgedistill.bundling.golden import ANSWERS_FILE, ITEMS_FILE, Golden, check_golden, read_golden
@@ -49,6 +50,8 @@ class Bundle:
     golden: Golden
     """The expected answers."""
     labels: tuple[str, ...]
+    continuations: Continuations | None
+    """Of a task that continues texts."""
     unlisted: tuple[str, ...]
     """Files in the folder that are not the bundle's: nothing of them is read or run."""
 
@@ -86,8 +89,9 @@ def open_bundle(folder: Path) -> Bundle:
     _check_device_files(folder, facts, listed)
     labels = _labels(folder, facts)
     task = registry.task(facts.task)
-    judge: Judge = task.judge
-    _check_components(folder, facts, importlib.import_module(task.device).DRIVER)
+    judge = judge_of(facts)
+    driver: Driver = importlib.import_module(task.device).DRIVER
+    _check_components(folder, facts, driver)
     if pad is not None:
         golden = lift_golden(read_object(folder / GOLDEN), facts, labels, pad, str(folder / GOLDEN))
         check_golden(golden, facts, labels, judge, folder)
@@ -96,6 +100,11 @@ def open_bundle(folder: Path) -> Bundle:
             if name not in listed:
                 raise UserError(f"{folder}: {HASHES} does not list {name}")
         golden = read_golden(read_object(folder / GOLDEN), folder, facts, labels, judge)
+    continuations: Continuations | None = None
+    if driver.decoder is not None:
+        if CONTINUATIONS not in listed:
+            raise UserError(f"{folder}: {HASHES} does not list {CONTINUATIONS}")
+        continuations = read_continuations(read_object(folder / CONTINUATIONS), folder, len(golden.texts))
     unlisted = tuple(_unlisted(folder, listed))
     beside = {str(Path(name).parent) for name in facts.device_files}
     if near := [name for name in unlisted if str(Path(name).parent) in beside]:
@@ -103,7 +112,16 @@ def open_bundle(folder: Path) -> Bundle:
             f"{folder}: {shown(near[0])} lies beside the model's files, whose runtime might read it, and {HASHES} does "
             "not list it; take it away"
         )
-    return Bundle(folder, facts, golden, labels, unlisted)
+    return Bundle(folder, facts, golden, labels, continuations, unlisted)
+
+
+def judge_of(facts: Facts) -> Judge:
+    """Who says whether its answers are right: the task with the recipe's options.
+
+    Raises:
+        UserError: a task that isn't installed, or one with other options.
+    """
+    return registry.task(facts.task).judge(registry.task_as(facts.task, facts.metric, facts.options))
 
 
 def _check_components(folder: Path, facts: Facts, driver: Driver) -> None:

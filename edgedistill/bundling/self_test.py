@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edgedistill.bundling.continuations import Continuations
 from edgedistill.bundling.golden import Golden, first_wrong
-from edgedistill.bundling.layout import TOKENIZER, Bundle, describe_unlisted, open_bundle
+from edgedistill.bundling.layout import TOKENIZER, Bundle, describe_unlisted, judge_of, open_bundle
 from edgedistill.bundling.measurement import MEASUREMENT_SCHEMA, DeviceMeasurement, GoldenResult
 from edgedistill.contracts import registry
+from edgedistill.device.generation import GREEDY
 from edgedistill.errors import UserError
 from edgedistill.isolation import environments
 from edgedistill.isolation.emulation.cpus import DEFAULT_CPU
@@ -27,12 +31,13 @@ from edgedistill.version import __version__
 
 if TYPE_CHECKING:
     from edgedistill.contracts.answers import Answers
+    from edgedistill.measuring.device_model import Opened
 
 _SHOWN = 60
 
 
 @dataclass(frozen=True)
-class Asked:
+class SelfTestOptions:
     """How to measure; None: as the run did."""
 
     runtime: str | None
@@ -42,7 +47,7 @@ class Asked:
     emulated_cpu: str | None = None
 
 
-def examine(folder: Path, asked: Asked, progress: Progress) -> DeviceMeasurement:
+def examine(folder: Path, asked: SelfTestOptions, progress: Progress) -> DeviceMeasurement:
     """Check the sha256 of every file, the token ids and outputs of every golden input, then time the golden inputs, or
     count their instructions where the runtime is emulated.
 
@@ -68,7 +73,7 @@ def examine(folder: Path, asked: Asked, progress: Progress) -> DeviceMeasurement
     with tempfile.TemporaryDirectory() as place:
         scratch = Path(place)
         with model.opened(scratch) as opened:
-            result = judge(opened.answers(golden.items), bundle)
+            result = judge(opened.answers(golden.items), bundle, _said(opened, bundle.continuations))
             if result.passed and cpu is not None:
                 cost = opened.cost(golden.items, batch, facts.timed_length)
         if result.passed and cpu is None:
@@ -103,17 +108,29 @@ def examine(folder: Path, asked: Asked, progress: Progress) -> DeviceMeasurement
     )
 
 
-def judge(answered: Answers, bundle: Bundle) -> GoldenResult:
-    """Every golden input's token ids and answers against the expected ones."""
-    golden, own = bundle.golden, registry.task(bundle.facts.task).judge
+def _said(opened: Opened, expected: Continuations | None) -> list[tuple[int, ...]]:
+    """What the file says after each of the golden beginnings; nothing of a task that continues no texts."""
+    every = expected.items if expected is not None else ()
+    return [tuple(opened.say(each.ids, len(each.said), (), GREEDY)) for each in every]
+
+
+def judge(answered: Answers, bundle: Bundle, said: Sequence[Sequence[int]] = ()) -> GoldenResult:
+    """Every golden input's token ids and answers against the expected ones.
+
+    Args:
+        said: after each of the golden beginnings.
+    """
+    golden, own = bundle.golden, judge_of(bundle.facts)
     wrong: list[str] = []
     tokens, other = _tokens(golden, bundle)
+    parted = _parted(bundle, said)
     worst: float | None = 0.0
     for number, text in enumerate(golden.texts):
         expected = golden.answers.of_items([number])
         fault, off = first_wrong(own, answered.of_items([number]), expected, golden.tolerance)
         if number in other:
             fault = "has other token ids here"
+        fault = fault or parted.get(number)
         if fault is not None:
             shown = text.text if len(text.text) <= _SHOWN else f"{text.text[:_SHOWN]}..."
             wrong.append(f"golden input {number} ({shown!r}) {fault}")
@@ -126,6 +143,18 @@ def judge(answered: Answers, bundle: Bundle) -> GoldenResult:
         wrong=tuple(wrong),
         tokens=tokens,
     )
+
+
+def _parted(bundle: Bundle, said: Sequence[Sequence[int]]) -> dict[int, str]:
+    """By golden input, where what is said after its beginning parts from what was."""
+    expected = bundle.continuations.items if bundle.continuations is not None else ()
+    found = {}
+    for each, tokens in zip(expected, said, strict=True):
+        pairs = enumerate(zip(each.said, tokens, strict=True))
+        place = next((place for place, (wanted, given) in pairs if wanted != given), None)
+        if place is not None:
+            found[each.item] = f"goes on otherwise: token {place} is {tokens[place]}, expected {each.said[place]}"
+    return found
 
 
 def _runtime(bundle: Bundle, asked: str | None) -> str:
@@ -144,18 +173,35 @@ def _tokens(golden: Golden, bundle: Bundle) -> tuple[str, set[int]]:
     column, (_, times) = golden.items.token_column, np.unique(golden.items.example, return_counts=True)
     if bundle.facts.max_length is None or column is None:
         return "not checked: no text", set()
-    if (times > 1).any() or not all(text.given for text in golden.texts):
+    anew = (times > 1).any() or not all(text.given for text in golden.texts)
+    if anew and bundle.continuations is None:
         return "not checked: the task makes its inputs of more than the texts", set()
     if find_spec("tokenizers") is None:
         return "not checked: the package tokenizers is not installed", set()
+    if bundle.continuations is not None:
+        return _compared(partial(_other_prompts, bundle.continuations), bundle)
+    return _compared(partial(_other_tokens, golden, column), bundle)
+
+
+def _compared(compare: Callable[[Path], set[int]], bundle: Bundle) -> tuple[str, set[int]]:
+    """Whether the ids are the same, and the numbers of the golden inputs with others, by what compares them with those
+    of a tokenizer's file."""
     try:
-        other = _other_tokens(golden, column, bundle.folder / TOKENIZER)
+        other = compare(bundle.folder / TOKENIZER)
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # noqa: BLE001 - a panic of the library, which is no Exception, is the file's too
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{bundle.folder / TOKENIZER}: cannot be used: {reason}") from None
     return ("other" if other else "same"), other
+
+
+def _other_prompts(expected: Continuations, tokenizer_file: Path) -> set[int]:
+    """Numbers of the golden inputs whose beginnings give other ids to a plain client."""
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(tokenizer_file))
+    return {each.item for each in expected.items if expected.tokens(tokenizer.encode(each.prompt).ids) != each.ids}
 
 
 def _other_tokens(golden: Golden, column: str, tokenizer_file: Path) -> set[int]:

@@ -5,15 +5,22 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
+from edgedistill.bundling.continuations import Continuations
 from edgedistill.bundling.facts import ComponentFacts
 from edgedistill.device.files import ComponentJson
 from edgedistill.exporting.jobs import TOLERANCE
 from edgedistill.store.artifacts import write_text
 
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
 EXAMPLES = ("run.py", "run.mjs", "run.cpp")
 _ONNX_SUFFIXES = (".onnx", ".ort")
+_CLIENT_DTYPES = {"model_fp16.onnx": "fp16", "model_quantized.onnx": "q8", "model_int8.onnx": "int8"}
+"""transformers.js's names of precisions, by the file that it loads from `onnx/` then; others it loads by name."""
 _PROBE = "a"
 _SHOWN = (
     *("recipe", "candidate", "runtime", "runtime_reference", "text", "pair", "max_length"),
@@ -111,15 +118,7 @@ def write_snippets(snippet: Snippet, folder: Path, templates: str | None) -> Non
     Args:
         templates: package of the task's own templates; None: there is a `run.py` only, which asks through edgedistill.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader(templates or "edgedistill.bundling", "."),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    environment = _environment(templates)
     if templates is None:
         facts = {name: getattr(snippet, name) for name in (*Snippet.__dataclass_fields__, "files", "opened")}
         text = environment.get_template("any_task.py.jinja").render(s=facts | {"least_tolerance": TOLERANCE})
@@ -133,6 +132,44 @@ def write_snippets(snippet: Snippet, folder: Path, templates: str | None) -> Non
     facts |= {} if wordpiece is None else dict(vars(wordpiece))
     for name in EXAMPLES:
         write_text(folder / "examples" / name, environment.get_template(f"{name}.jinja").render(s=facts))
+
+
+def write_continuing(snippet: Snippet, known: Continuations, folder: Path) -> None:
+    """Write `examples/run.py` for a model that continues texts, run by ONNX Runtime; and where transformers.js finds
+    the file, `run.mjs` and the page `index.html`, which ask that."""
+    environment = _environment(None)
+    facts: dict[str, object] = {
+        "recipe": snippet.recipe,
+        "candidate": snippet.candidate,
+        "file": snippet.opened[0][1],
+        "output": snippet.output,
+    }
+    loaded = client_name(snippet.opened[0][1])
+    facts |= {"chat": known.chat is not None, "loaded": loaded}
+    names = {"run.py": "continue.py", "run.mjs": "continue.mjs", "index.html": "continue.html"}
+    for name, template in names.items():
+        if name == "run.py" or loaded is not None:
+            write_text(folder / "examples" / name, environment.get_template(f"{template}.jinja").render(s=facts))
+
+
+def client_name(file: str) -> tuple[str, str] | None:
+    """By what `model_file_name` and `dtype` transformers.js loads a file; None where it doesn't look for it."""
+    path = PurePosixPath(file)
+    if path.parent.name != "onnx" or path.suffix != ".onnx":
+        return None
+    return ("model", _CLIENT_DTYPES[path.name]) if path.name in _CLIENT_DTYPES else (path.stem, "fp32")
+
+
+def _environment(templates: str | None) -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    return Environment(
+        loader=PackageLoader(templates or "edgedistill.bundling", "."),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
 
 
 def read_wordpiece(file: Path) -> WordPiece | None:

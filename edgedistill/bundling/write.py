@@ -10,6 +10,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgedistill.bundling.card import CardFacts, render_card
+from edgedistill.bundling.continuations import (
+    CONTINUATIONS,
+    SAID,
+    Continuation,
+    Continuations,
+    beginnings,
+    chat_frame,
+)
 from edgedistill.bundling.facts import BUNDLE_SCHEMA, ComponentFacts, PortFacts
 from edgedistill.bundling.golden import (
     ANSWERS_FILE,
@@ -21,21 +29,26 @@ from edgedistill.bundling.golden import (
     tolerance,
 )
 from edgedistill.bundling.layout import FACTS, GOLDEN, LABELS, open_bundle, sha256, write_hashes
-from edgedistill.bundling.snippets import Snippet, write_snippets
+from edgedistill.bundling.snippets import Snippet, write_continuing, write_snippets
 from edgedistill.contracts import registry
 from edgedistill.contracts.answers import Answers
 from edgedistill.evaluation.results import CandidateResult, Results, load_results
-from edgedistill.exporting.files import read_files
+from edgedistill.exporting.files import ModelFiles, read_files
 from edgedistill.measuring.device_model import DeviceModel
 from edgedistill.measuring.judged import numbers
+from edgedistill.models.loading import load_config, load_tokenizer, longest_input, outline
+from edgedistill.models.tokenizer_files import ends_of
 from edgedistill.store import artifacts
 from edgedistill.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from transformers import PreTrainedTokenizerBase
+
     from edgedistill.contracts.driver import Port
     from edgedistill.contracts.task import Task
+    from edgedistill.contracts.task_spec import TaskSpec
     from edgedistill.data.prepared import PreparedData
     from edgedistill.store.handle import Artifact
     from edgedistill.store.provenance import Provenance
@@ -47,11 +60,11 @@ _WEIGHTS = (".safetensors", ".bin", ".pt")
 
 
 @dataclass(frozen=True)
-class Material:
+class BundleSources:
     """What one bundle is made of: artifacts of a run, and what is known of licences."""
 
     candidate: str
-    task: str
+    task: TaskSpec
     report: Artifact[Reported]
     data: PreparedData
     """In the tokens of the candidate's model."""
@@ -63,32 +76,70 @@ class Material:
     """To which inputs were padded or cut when it was timed; None: their own."""
 
 
-def write_bundle(material: Material, folder: Path, scratch: Path) -> None:
+def write_bundle(sources: BundleSources, folder: Path, scratch: Path) -> None:
     """Fill an empty folder: model files, tokenizer, labels, golden inputs, examples, card, facts, hashes.
 
     Raises:
         EdgedistillError: the runtime no longer opens the file.
     """
-    results = load_results(material.report.path(material.report.record.results))
-    row = results.candidate(material.candidate)
-    task: Task = registry.task(material.task)
-    data, files = material.data, read_files(material.file)
-    ports = _ports(DeviceModel(files.opened, row.runtime, material.task), scratch)
+    results = load_results(sources.report.path(sources.report.record.results))
+    row = results.candidate(sources.candidate)
+    task: Task = registry.task(sources.task.type)
+    data, files = sources.data, read_files(sources.file)
+    ports = _ports(DeviceModel(files.opened, row.runtime, sources.task.type), scratch)
     for name in files.published:
-        artifacts.copy(material.file.path(name), folder / row.target / name)
-    _copy_description(material.model.path(material.model.record.model), folder)
+        artifacts.copy(sources.file.path(name), folder / row.target / name)
+    _copy_description(sources.model.path(sources.model.record.model), folder)
     artifacts.write_json(folder / LABELS, data.labels)
-    golden = _golden(material, row, data, task)
+    golden = _golden(sources, row, data, task)
     taken = {port.name for inputs, _ in ports.values() for port in inputs}
     golden.items.reading(taken).save(folder / ITEMS_FILE)
     golden.answers.save(folder / ANSWERS_FILE)
     artifacts.write_text(folder / GOLDEN, _lines(golden))
+    continuations = _continuations(sources, row, files, golden, folder, scratch) if task.data.prompt else None
+    if continuations is not None:
+        artifacts.write_text(folder / CONTINUATIONS, continuations.as_json())
     components = {
         name: ComponentFacts(tuple((each.length, f"{row.target}/{each.file}") for each in made.files), *ports[name])
-        for name, made in material.file.record.components.items()
+        for name, made in sources.file.record.components.items()
     }
+    _write_examples(results.recipe, row, task, data, components, continuations, folder)
+    known = CardFacts(
+        results=results,
+        row=row,
+        task=sources.task.type,
+        labels=data.labels,
+        columns=task.data.columns.required,
+        max_length=data.max_length if task.data.tokens else None,
+        provenance=sources.provenance,
+        golden=len(golden.items),
+    )
+    artifacts.write_text(folder / "MODEL_CARD.md", render_card(known))
+    facts = _facts(results, row, sources)
+    facts |= {
+        "components": {name: each.as_json() for name, each in components.items()},
+        "device_files": {f"{row.target}/{name}": sha256(sources.file.path(name)) for name in files.device},
+        "max_length": data.max_length if task.data.tokens else None,
+        "timed_length": sources.length,
+        "labels": len(data.labels),
+    }
+    artifacts.write_json(folder / FACTS, facts)
+    write_hashes(folder)
+    open_bundle(folder)  # what is not let in elsewhere is not let out here
+
+
+def _write_examples(
+    recipe: str,
+    row: CandidateResult,
+    task: Task,
+    data: PreparedData,
+    components: Mapping[str, ComponentFacts],
+    continuations: Continuations | None,
+    folder: Path,
+) -> None:
+    """Scripts that ask the model by themselves where ONNX Runtime runs it, and else through edgedistill."""
     snippet = Snippet(
-        recipe=results.recipe,
+        recipe=recipe,
         candidate=row.id,
         runtime=row.runtime,
         runtime_reference=registry.reference("runtimes", row.runtime),
@@ -98,29 +149,10 @@ def write_bundle(material: Material, folder: Path, scratch: Path) -> None:
         pair="text_pair" in data.columns,
         max_length=data.max_length,
     )
-    write_snippets(snippet, folder, task.snippets)
-    known = CardFacts(
-        results=results,
-        row=row,
-        task=material.task,
-        labels=data.labels,
-        columns=task.data.columns.required,
-        max_length=data.max_length if task.data.tokens else None,
-        provenance=material.provenance,
-        golden=len(golden.items),
-    )
-    artifacts.write_text(folder / "MODEL_CARD.md", render_card(known))
-    facts = _facts(results, row, material)
-    facts |= {
-        "components": {name: each.as_json() for name, each in components.items()},
-        "device_files": {f"{row.target}/{name}": sha256(material.file.path(name)) for name in files.device},
-        "max_length": snippet.max_length if task.data.tokens else None,
-        "timed_length": material.length,
-        "labels": len(data.labels),
-    }
-    artifacts.write_json(folder / FACTS, facts)
-    write_hashes(folder)
-    open_bundle(folder)  # what is not let in elsewhere is not let out here
+    if continuations is not None and snippet.native and len(components) == 1:
+        write_continuing(snippet, continuations, folder)
+    else:
+        write_snippets(snippet, folder, task.snippets)
 
 
 def _copy_description(model: Path, folder: Path) -> None:
@@ -130,15 +162,15 @@ def _copy_description(model: Path, folder: Path) -> None:
             artifacts.copy(file, folder / file.name)
 
 
-def _golden(material: Material, row: CandidateResult, data: PreparedData, task: Task) -> Golden:
+def _golden(sources: BundleSources, row: CandidateResult, data: PreparedData, task: Task) -> Golden:
     """Validation items, and what the file answered to them when it was verified."""
     items, raw = data.items("validation"), data.rows("validation")
     chosen = golden_items(items)
-    answered = Answers.open(material.verified.path(material.verified.record.answers)).of_items(chosen)
+    answered = Answers.open(sources.verified.path(sources.verified.record.answers)).of_items(chosen)
     anew = np.zeros(len(items), np.int64)
     anew[chosen] = np.arange(len(chosen))
     answers = replace(answered, item=anew[answered.item])
-    said = task.judge.texts(answers, data.labels)
+    said = task.judge(sources.task).texts(answers, data.labels)
     texts = []
     for number, item in enumerate(chosen):
         columns = raw[int(items.example[item])]
@@ -147,6 +179,51 @@ def _golden(material: Material, row: CandidateResult, data: PreparedData, task: 
         texts.append(GoldenText(task.data.show(columns, data.columns), tuple(given), tuple(own)))
     allowed, reason = tolerance(row.max_abs_diff, row.precision, numbers(answers))
     return Golden(items.take(chosen), answers, texts, allowed, reason)
+
+
+def _continuations(
+    sources: BundleSources, row: CandidateResult, files: ModelFiles, golden: Golden, folder: Path, scratch: Path
+) -> Continuations:
+    """What the file says after the beginnings of some golden inputs.
+
+    Args:
+        folder: with the tokenizer.
+    """
+    from tokenizers.decoders import DecodeStream
+
+    task = registry.task(sources.task.type)
+    assert task.data.prompt is not None, "it continues texts"
+    tokenizer, prompt = load_tokenizer(folder), task.data.prompt
+    ends, longest = ends_of(tokenizer, folder), sources.data.max_length
+    items = []
+    with DeviceModel(files.opened, row.runtime, sources.task.type).opened(scratch) as opened:
+        for number, text, ids in beginnings(golden, tokenizer, prompt):
+            limit = min(SAID, longest - len(ids))
+            said = opened.sure_tokens(ids, limit, ends, 2 * golden.tolerance)
+            stream = DecodeStream(ids=list(ids), skip_special_tokens=True)
+            pieces = [stream.step(tokenizer.backend_tokenizer, token) for token in said]
+            items.append(Continuation(number, text, ids, tuple(said), "".join(each for each in pieces if each)))
+    return Continuations(
+        opening=tuple(prompt(tokenizer, "")),
+        ends=tuple(sorted(ends)),
+        longest=longest_input(outline(task.model.auto_class(), load_config(folder, None))),
+        chat=_chat(tokenizer),
+        items=tuple(items),
+    )
+
+
+def _chat(tokenizer: PreTrainedTokenizerBase) -> tuple[str, str] | None:
+    """What stands around a user's message; None of a tokenizer without a chat template, or with one that refuses it."""
+    from jinja2 import TemplateError
+
+    def render(message: str) -> str:
+        turns = [{"role": "user", "content": message}]
+        return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+
+    try:
+        return chat_frame(render) if tokenizer.chat_template is not None else None
+    except TemplateError:
+        return None
 
 
 def _lines(golden: Golden) -> str:
@@ -178,7 +255,7 @@ def _port_facts(ports: Mapping[str, Port]) -> tuple[PortFacts, ...]:
     )
 
 
-def _facts(results: Results, row: CandidateResult, material: Material) -> dict[str, object]:
+def _facts(results: Results, row: CandidateResult, sources: BundleSources) -> dict[str, object]:
     """What `bundle.json` says of the candidate as the run measured it."""
     measured = {"figures", "drop", "agreement_with_student", "latency_ms"}
     measured |= {"max_abs_diff", "file_bytes", "peak_rss_mb", "load_ms", "throughput_per_s"}
@@ -188,10 +265,11 @@ def _facts(results: Results, row: CandidateResult, material: Material) -> dict[s
         "recipe": results.recipe,
         "candidate": row.id,
         "chosen": results.chosen == row.id,
-        "task": material.task,
+        "task": sources.task.type,
+        **({"options": options} if (options := sources.task.options) else {}),
         "metric": results.metric,
         **{name: getattr(row, name) for name in ("model", "target", "precision", "runtime", "threads", "batch")},
         "measured": row.model_dump(mode="json", include=measured),
         "host": results.hosts[row.host].model_dump(mode="json"),
-        "provenance": [each.model_dump() for each in material.provenance],
+        "provenance": [each.model_dump() for each in sources.provenance],
     }

@@ -45,7 +45,7 @@ def run(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Do all that a recipe says; finished steps are skipped. Exit code 3 when no candidate is within the limits."""
+    """Run a recipe, reusing finished steps. Exit code 3 when no candidate meets the limits."""
     from edgedistill import api
     from edgedistill.cli import tables
 
@@ -94,6 +94,17 @@ def recipes(as_json: AsJson = False) -> None:
 
 
 @app.command()
+def schema(
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="As the reference, docs/recipe.md.")] = False,
+) -> None:
+    """Print the JSON schema of a recipe, plug-ins included, for editors and for other programs."""
+    from edgedistill.recipe import json_schema, reference
+
+    found = json_schema.json_schema()
+    typer.echo(reference.markdown(found), nl=False) if as_markdown else _print(found)
+
+
+@app.command()
 def bundle(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run's folder.")],
     candidate: Annotated[str | None, typer.Option("--candidate", metavar="ID", help="Not the chosen one.")] = None,
@@ -106,6 +117,48 @@ def bundle(
     from edgedistill import api
 
     typer.echo(f"{api.bundle(run, candidate, out=out, store=store)}")
+
+
+@app.command()
+def generate(
+    place: Annotated[
+        Path, typer.Argument(metavar="RUN|FILE", help="A finished run, a bundle, or a model's file or folder.")
+    ],
+    prompt: Annotated[str, typer.Option("--prompt", help="The text to go on from.")],
+    candidate: Annotated[
+        str | None, typer.Option("--candidate", metavar="ID", help="Of a run; default: the chosen one.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", metavar="NAME", help="Of a run: its torch model, teacher or a round's id.")
+    ] = None,
+    chat: Annotated[
+        bool, typer.Option("--chat", help="The prompt is a user's message; the tokenizer's template renders it.")
+    ] = False,
+    tokenizer: Annotated[
+        Path | None, typer.Option("--tokenizer", help="Of a lone file: folder with tokenizer.json.")
+    ] = None,
+    runtime: Annotated[
+        str | None, typer.Option("--runtime", help="Of a lone file or bundle; default: what opens such a file.")
+    ] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option("--max-tokens", min=1, help="Default: what the model reads, at most 256.")
+    ] = None,
+    temperature: Annotated[float, typer.Option("--temperature", help="0: always the likeliest token.")] = 0.0,
+    top_k: Annotated[int, typer.Option("--top-k", help="Only so many of the likeliest tokens; 0: all.")] = 0,
+    top_p: Annotated[float, typer.Option("--top-p", help="Only the likeliest that have this share together.")] = 1.0,
+    seed: Annotated[int, typer.Option("--seed", help="Of what is drawn.")] = 0,
+) -> None:
+    """Continue a text with a model, or answer a chat's message, and write what follows as it comes."""
+    from edgedistill import api
+
+    said = api.generate(
+        place, [{"role": "user", "content": prompt}] if chat else prompt, candidate=candidate, model=model,
+        tokenizer=tokenizer, runtime=runtime, max_tokens=max_tokens, temperature=temperature, top_k=top_k, top_p=top_p,
+        seed=seed,
+    )  # fmt: skip
+    for piece in said:
+        typer.echo(piece, nl=False)
+    typer.echo()
 
 
 @app.command()
@@ -140,7 +193,7 @@ def measure(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure a lone model file on a data file, or test and measure a bundle on this machine."""
+    """Benchmark a model file on a data set, or test and benchmark a bundle on this machine."""
     from edgedistill import api
     from edgedistill.cli import tables
 
@@ -189,7 +242,7 @@ def doctor(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Versions, instruction sets, and which targets and runtimes are installed, with the install line for the rest."""
+    """Versions, instruction sets, which targets and runtimes are installed, and how to install the others."""
     from edgedistill.cli import doctor, tables
     from edgedistill.isolation import environments
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from edgedistill.errors import UserError
 from edgedistill.evaluation.wording import heading, in_words
-from edgedistill.exporting.candidates import possible
+from edgedistill.exporting.candidates import makeable_candidates
 from edgedistill.report import formatting
+from edgedistill.report.pace import speed_at
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -83,16 +84,17 @@ def plan_facts(planned: PlannedRun) -> dict[str, object]:
             for step in planned.plan.steps
         ],
         "models": [asdict(model) for model in planned.plan.models],
-        "candidates": [row.id for row in possible(planned.plan.candidates)],
+        "candidates": [row.id for row in makeable_candidates(planned.plan.candidates)],
         "refused": {row.id: row.refused for row in planned.plan.candidates if row.refused is not None},
     }
 
 
 def recipes(files: Mapping[str, Path]) -> None:
-    """Name and first comment line of each recipe."""
+    """Name and first comment line of each recipe, but for the one that is meant for editors."""
     console = _console()
     for name, file in files.items():
-        first = file.read_text(encoding="utf-8").splitlines()[0]
+        lines = file.read_text(encoding="utf-8").splitlines()
+        first = next(line for line in lines if not line.startswith("# yaml-language-server:"))
         console.print(f"[bold]{name:<18}[/] {first.removeprefix('# ')}", highlight=False)
 
 
@@ -108,6 +110,7 @@ def measurement(found: FileMeasurement) -> None:
             or {"metric": "- (the data has no labels)"}
         ),
         **_cost(found),
+        **{f"prompt {tokens}": _paced(speeds) for tokens, speeds in found.prompts.items()},
         "backend": _said(found.backend),
         **{name: _said(facts) for name, facts in found.client.items()},
     }
@@ -127,6 +130,12 @@ def _cost(found: FileMeasurement) -> dict[str, str]:
         "load": f"{formatting.fixed(found.load_ms, 1)} ms",
         "peak memory": "-" if found.peak_rss_mb is None else f"{found.peak_rss_mb:.1f} MB above an empty process",
     }
+
+
+def _paced(speeds: Mapping[str, object]) -> str:
+    """Figures of speed on prompts of one length: `ttft_ms p50 3.20 p95 4.10`."""
+    told = ((name, each) for name, each in speeds.items() if isinstance(each, Mapping))
+    return "  ".join(f"{name} p50 {_ms(each['p50'])} p95 {_ms(each['p95'])}" for name, each in told)
 
 
 def _not_timed(found: FileMeasurement | DeviceMeasurement) -> dict[str, str]:
@@ -337,32 +346,52 @@ def _candidates(found: Results) -> Table:
         "candidate",
         "MB",
         heading(found.metric, found.direction),
-        "agreement",
-        "p50 ms",
-        "p95 ms",
+        found.agreement_in_words,
+        *_speed_names(found),
         "RSS MB",
         "load ms",
         "limits",
     )
-    table = _table(f"candidates: {found.metric_in_words} on test, the rest as measured", *names, right=range(2, 9))
+    table = _table(
+        f"candidates: {found.metric_in_words} on test, the rest as measured", *names, right=range(2, len(names) - 1)
+    )
     for row in found.measured:
         mark = "[green]>[/]" if row.id == found.chosen else ("*" if row.on_pareto_front else "")
-        figure, p50, p95, size = _brief(row)
+        figure, *_, size = _brief(row)
         memory = "-" if row.peak_rss_mb is None else f"{row.peak_rss_mb:.1f}"
         limits = "within" if row.within_limits else "; ".join(row.blocked_by)
         agreement = f"{row.agreement_with_student:.4f}"
-        table.add_row(mark, row.id, size, figure, agreement, p50, p95, memory, f"{row.load_ms:.0f}", limits)
+        speeds = _speeds(row, found)
+        table.add_row(mark, row.id, size, figure, agreement, *speeds, memory, f"{row.load_ms:.0f}", limits)
     for seen in found.emulated:
         cost = f"{formatting.millions(seen.instructions_per_inference)} instructions per inference on {seen.cpu}"
         asked = f"{seen.test_items} of {seen.test_items_of} items"
         size, share = f"{seen.file_bytes / 1e6:.2f}", f"{seen.agreement_with_student:.4f}"
+        blank = ["-"] * (len(names) - 6)
         table.add_row(
-            "", seen.id, size, formatting.metric(seen.test.value), share, *["-"] * 4, f"emulated: {cost}, {asked}"
+            "", seen.id, size, formatting.metric(seen.test.value), share, *blank, f"emulated: {cost}, {asked}"
         )
     for other in found.unmeasured:
-        table.add_row("", other.id, *["-"] * 7, f"[yellow]{other.state}[/]: {_escape(other.reason)}")
-    table.caption = f"> chosen   * on the front of {found.metric_in_words}, latency and size"
+        table.add_row("", other.id, *["-"] * (len(names) - 3), f"[yellow]{other.state}[/]: {_escape(other.reason)}")
+    paces = "latency" if found.prompt_tokens is None else ", ".join((*(each.words for each in found.speeds), "memory"))
+    table.caption = f"> chosen   * on the front of {found.metric_in_words}, {paces} and size"
+    if found.prompt_tokens is not None:
+        table.caption += f"; speed: medians at prompts of {found.prompt_tokens} tokens"
     return table
+
+
+def _speed_names(found: Results) -> tuple[str, ...]:
+    """The task's own figures of speed, or the latency of a run."""
+    if found.prompt_tokens is None:
+        return "p50 ms", "p95 ms"
+    return tuple(f"{each.words}, {each.unit}" for each in found.speeds)
+
+
+def _speeds(row: CandidateResult, found: Results) -> tuple[str, ...]:
+    if found.prompt_tokens is None:
+        return _ms(row.latency_ms.p50), _ms(row.latency_ms.p95)
+    own = (speed_at(row, each.name, found.prompt_tokens) for each in found.speeds)
+    return tuple("-" if each is None or each.p50 is None else formatting.pace(each.p50) for each in own)
 
 
 def _brief(row: CandidateResult) -> list[str]:

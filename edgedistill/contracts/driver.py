@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -13,6 +13,9 @@ from edgedistill.arrays import Array, Arrays, Integers
 from edgedistill.contracts.answers import Answers
 from edgedistill.contracts.items import Items
 from edgedistill.errors import EdgedistillError
+
+if TYPE_CHECKING:
+    from edgedistill.device.decoding import Decoder
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,14 @@ class MeasuresItself(Protocol):
         None where the system doesn't tell."""
 
 
+@runtime_checkable
+class ReadsTexts(Protocol):
+    """A graph whose file holds a tokenizer of its own."""
+
+    def encode(self, text: str) -> Sequence[int]:
+        """The tokens of a text, with none put around them."""
+
+
 @dataclass(frozen=True)
 class Driver:
     """How a task asks its graphs.
@@ -86,6 +97,10 @@ class Driver:
             Files of fixed lengths are padded and cut there. Sequence columns have theirs at 1.
         probe: (graphs by component, items) -> what a file is asked besides when it is verified, by name: what the
             task's judge checks beside what `TaskModel.probe` gives of the torch model.
+        samples: (graphs by component, items, count) -> (N, count) tokens with which a file goes on from each item, for
+            a task whose models do (`Task.samples`).
+        decoder: (graphs by component) -> what continues texts with them, token by token; None for a task whose answers
+            are no texts.
     """
 
     components: tuple[str, ...]
@@ -94,6 +109,8 @@ class Driver:
     phases: Callable[[Mapping[str, Graph], Arrays], Iterator[str]]
     token_axes: Mapping[str, int] = field(default_factory=dict)
     probe: Callable[[Mapping[str, Graph], Items], Arrays] | None = None
+    samples: Callable[[Mapping[str, Graph], Items, int], Integers] | None = None
+    decoder: Callable[[Mapping[str, Graph]], Decoder] | None = None
 
 
 def feeds_of(ports: Mapping[str, Port], given: Arrays) -> dict[str, Array]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from edgedistill.arrays import Arrays, Booleans, Floats
@@ -64,8 +64,13 @@ class Judge:
             order.
         checks: (what `TaskModel.probe` gave, what `Driver.probe` gave of its file) -> shares from 0 to 1 by name, 1
             where all is as it should be. None for a task without such probes.
+        check_words: (name of a check -> what a table calls it).
         lists_flips: whether a person can look through the single decisions in which a file differs from its torch
             model; False where an example has hundreds.
+        decision: what a person calls one thing that is decided: `answer`, `next token`.
+        divergence: what `Fidelity.divergence` is called: `KL, nats`.
+        size_of: (references) -> (E,) how large each of `references.examples` is, in `size_unit`, whatever tokens a
+            model has; None for a task whose figures say nothing of it.
     """
 
     metrics: Mapping[str, Metric]
@@ -78,4 +83,9 @@ class Judge:
     misfit: Callable[[Answers, Sequence[str]], str | None] | None = None
     guess: Callable[[References], Answers] | None = None
     checks: Callable[[Arrays, Arrays], Mapping[str, float]] | None = None
+    check_words: Mapping[str, str] = field(default_factory=dict)
     lists_flips: bool = True
+    decision: str = "answer"
+    divergence: str = "divergence"
+    size_of: Callable[[References], Floats] | None = None
+    size_unit: str = ""

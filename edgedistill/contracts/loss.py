@@ -31,6 +31,7 @@ class LossSpec(Spec):
 
     kind: str
     weight: float = Field(1.0, gt=0)
+    """Its share of the sum of the stage's losses."""
 
 
 S = TypeVar("S", bound=LossSpec)

@@ -24,7 +24,7 @@ class Plugin:
         for field, kind in functions.items():
             value = vars(self)[field]
             if not callable(value) and not (value is None and kind.endswith("| None")):
-                return f"its {field} is {value!r}, expected a function"
+                return f"its {field} is {value!r:.80}, expected a function"
         return None
 
 

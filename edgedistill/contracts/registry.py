@@ -13,13 +13,15 @@ from __future__ import annotations
 
 import functools
 import importlib
+import json
 import pkgutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal, cast, get_args
 
+from edgedistill.contracts.distribution import Form
 from edgedistill.contracts.plugin import API, Plugin, Versioned
 from edgedistill.errors import UserError
 
@@ -97,6 +99,25 @@ def task_spec(name: str) -> type[TaskSpec]:
     return task(name).spec or plain(name)
 
 
+def task_as(name: str, metric: str, options: Mapping[str, object]) -> TaskSpec:
+    """What a recipe said of a task, from what a bundle or results tell of it.
+
+    Args:
+        options: as `TaskSpec.options` gave them; none for a task as it is without any.
+
+    Raises:
+        UserError: options that the task doesn't have here, or lacks.
+    """
+    from pydantic import ValidationError
+
+    try:
+        return task_spec(name).model_validate_json(json.dumps({"type": name, "metric": metric, **options}))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise UserError(f"task '{name}': options: {where}: {first['msg']}") from error
+
+
 def specs(group: Literal["tasks", "losses", "students"]) -> dict[str, type[Spec]]:
     """By name, what a recipe may say of each plug-in of a group."""
     if group == "tasks":
@@ -143,6 +164,12 @@ def broken(group: Group) -> dict[str, str]:
 def needs(losses: Iterable[LossSpec]) -> frozenset[str]:
     """What these losses ask for, together."""
     return frozenset(need for spec in losses for need in loss(spec.kind).needs)
+
+
+def forms(losses: Iterable[LossSpec]) -> frozenset[Form]:
+    """Forms of a teacher's distribution that all of these losses take; those that need none take any."""
+    readers = [found for spec in losses if "logits" in (found := loss(spec.kind)).needs]
+    return frozenset[Form](get_args(Form)).intersection(*(reader.forms for reader in readers))
 
 
 def nearest(name: str, known: list[str]) -> str:

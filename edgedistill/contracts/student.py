@@ -82,6 +82,8 @@ class Student(Versioned, Generic[S]):
         becomes: the student's architecture, where it is another one than its source's.
         make_tokenizer: (spec, source's tokenizer, training items, folder) -> the source's ids of the student's tokens,
             having written its tokenizer to the folder; None for students that read their source's tokens.
+        trims: spec -> the spec of the initialisation that makes the tokenizer of this student too, so that students
+            that differ in shape alone read the same data; None where, or of which, it reads its source's tokens.
     """
 
     spec: type[S]
@@ -92,14 +94,16 @@ class Student(Versioned, Generic[S]):
     unsuitable: Callable[[S | None, Config], str | None] | None = None
     becomes: str | None = None
     make_tokenizer: Callable[[S, Path, Items, Path], list[int]] | None = None
+    trims: Callable[[S], StudentSpec | None] | None = None
 
-    @property
-    def own_tokenizer(self) -> bool:
-        """Whether its students read other tokens than their source."""
-        return self.make_tokenizer is not None
+    def tokenizer_maker(self, spec: S) -> StudentSpec | None:
+        """The spec of the initialisation whose `make_tokenizer` makes that student's; None: it reads its source's."""
+        if self.make_tokenizer is not None:
+            return spec
+        return None if self.trims is None else self.trims(spec)
 
     def fault(self, name: str) -> str | None:
         """Why this cannot be used under that name, or None."""
-        if self.own_tokenizer and not may_name_rounds(self.spec):
+        if (self.make_tokenizer is not None or self.trims is not None) and not may_name_rounds(self.spec):
             return "it makes a tokenizer, expected a field of its spec with the mark RoundRef that says of whose"
         return super().fault(name) or fault_in_tag(self.spec, StudentSpec, "init", name)

@@ -113,6 +113,7 @@ class Target(Versioned):
             the file differs from torch by more than rounding.
         fixed_shapes: whether a file takes one item of one length, so that there is a file for every bucket of
             `export.buckets`.
+        holds_tokenizer: whether its files hold the model's tokenizer, so that a device needs no other.
         isolated: whether its files are made in a process of their own: native code that may crash, or global state.
             Where `packages` live in another environment, they always are.
     """
@@ -122,6 +123,7 @@ class Target(Versioned):
     packages: Packages
     make: Callable[[FileRequest, Path], MadeFile]
     fixed_shapes: bool = False
+    holds_tokenizer: bool = False
     isolated: bool = False
 
     def fault(self, name: str) -> str | None:

@@ -12,7 +12,9 @@ from edgedistill.contracts.answers import References
 from edgedistill.contracts.items import Items
 from edgedistill.contracts.judge import Judge
 from edgedistill.contracts.plugin import Versioned
+from edgedistill.contracts.samples import Samples
 from edgedistill.contracts.sequences import Sequences
+from edgedistill.contracts.speed import Prompts
 from edgedistill.contracts.tensors import Tensors
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
     from edgedistill.contracts.task_spec import TaskSpec
+    from edgedistill.device.decoding import Decoder
     from edgedistill.recipe.schema import Architecture
 
 
@@ -86,6 +89,12 @@ class Encoder:
     tokenizer: PreTrainedTokenizerBase | None
     label_ids: Mapping[str, int]
     max_length: int
+    spec: TaskSpec
+    """The task's own part of the recipe, with its options; what is encoded must not depend on its metrics."""
+
+
+Prompt = str | Sequence[Mapping[str, str]]
+"""A text, or the messages of a chat, each with a role and content."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +116,9 @@ class TaskData:
         sequences: (rows by column, encoder) -> their whole token sequences, and where the items of `encode` and the
             decisions of `references` stand in them; for a task whose decisions are tokens, so that it asks for others
             in other tokens. None: it asks for the same ones in any.
+        prompt: (tokenizer, a text or the messages of a chat) -> the tokens that a model is to go on from, as it was
+            trained; None for a task whose answers are no texts. It raises `UserError` for messages that the tokenizer's
+            chat template doesn't take.
     """
 
     columns: DataColumns
@@ -118,6 +130,7 @@ class TaskData:
     show: Callable[[Mapping[str, object], Mapping[str, str]], str]
     apart: bool = False
     sequences: Callable[[Mapping[str, Sequence[object]], Encoder], Sequences] | None = None
+    prompt: Callable[[PreTrainedTokenizerBase, Prompt], list[int]] | None = None
 
 
 @dataclass(frozen=True)
@@ -162,6 +175,7 @@ class TaskModel:
         ask: (model, batch) -> what `answers` gives of `forward`, in bounded memory; None: through these.
         read: (model, tokens (B, T), their positions (B, T), which of them each sees (B, T, T)) -> (B, T, H) the last
             hidden states, of which `head` makes what comes after each token; None without `TaskData.sequences`.
+        decoder: (model) -> what continues texts with it, token by token; None for a task whose answers are no texts.
     """
 
     auto_class: Callable[[], AutoClass]
@@ -181,6 +195,7 @@ class TaskModel:
     probe: Callable[[PreTrainedModel, Items], Arrays] | None = None
     ask: Callable[[PreTrainedModel, Tensors], Tensors] | None = None
     read: Callable[[PreTrainedModel, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor] | None = None
+    decoder: Callable[[PreTrainedModel], Decoder] | None = None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -191,7 +206,12 @@ class Task(Versioned):
         name: what the recipe calls it.
         version: raised whenever it encodes, answers or scores otherwise; part of the key of every step that does.
         device: module whose `DRIVER` is its device half; it imports numpy only.
-        spec: its options in a recipe, told apart by `type`; None: none but its metrics.
+        judge: (the recipe's part about it) -> its judge, whose metrics may depend on its options.
+        spec: its options in a recipe, told apart by `type`; None: none but its metrics. `judge` and `TaskData.encode`
+            are told of them; nothing else may depend on them.
+        prompts: what its files are timed on besides its data, and the figures of that; None: nothing.
+        samples: how its models go on from beginnings of examples, for a person to read; None where there is no such
+            thing. Its driver has `samples` then, too.
         snippets: package with the templates of a bundle's examples (`run.py.jinja`, `run.mjs.jinja`, `run.cpp.jinja`),
             which show a person the way from an example to an answer; None: one that asks through edgedistill.
     """
@@ -199,9 +219,11 @@ class Task(Versioned):
     name: str
     data: TaskData
     model: TaskModel
-    judge: Judge
+    judge: Callable[[TaskSpec], Judge]
     device: str
     spec: type[TaskSpec] | None = None
+    prompts: Prompts | None = None
+    samples: Samples | None = None
     snippets: str | None = None
 
     @property
@@ -213,6 +235,9 @@ class Task(Versioned):
         """Why this cannot be used under that name, or None."""
         if self.name != name:
             return f"it is called '{self.name}', expected '{name}' as the entry point's name"
+        continuing = (self.data.prompt, self.model.decoder)
+        if any(continuing) and not all(continuing):
+            return "it has one of prompt and decoder, expected both or none"
         together = (self.model.states, self.model.head, self.model.right)
         if any(together) and not all(together):
             return "it has one of states, head and right, expected all three or none"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Literal, Self
 
-from pydantic import SerializerFunctionWrapHandler, create_model, model_serializer, model_validator
+from pydantic import JsonValue, SerializerFunctionWrapHandler, create_model, model_serializer, model_validator
 
 from edgedistill.spec import Spec
 
@@ -20,21 +20,20 @@ class TaskSpec(Spec):
 
     type: str
     metric: str = ""
-    """The primary one."""
+    """The primary one. Empty only for steps that read and encode data."""
     metrics: tuple[str, ...] = ()
     """All that are reported, the primary one first."""
 
     @model_validator(mode="after")
     def _fill(self) -> TaskSpec:
         """Have both forms say the same."""
-        if not self.metric and not self.metrics:
-            raise ValueError("expected 'metric: NAME', or 'metrics: [NAME, ...]' with the primary one first")
         if self.metric and self.metrics and self.metrics[0] != self.metric:
             raise ValueError(f"expected 'metric' to be the first of 'metrics', got {self.metric!r:.60}")
         if len(set(self.metrics)) < len(self.metrics):
             raise ValueError(f"expected 'metrics' that differ, got {', '.join(self.metrics):.100}")
         # It is frozen from here on.
-        self.__dict__ |= {"metric": self.metric or self.metrics[0], "metrics": self.metrics or (self.metric,)}
+        primary = self.metric or next(iter(self.metrics), "")
+        self.__dict__ |= {"metric": primary, "metrics": self.metrics or ((primary,) if primary else ())}
         return self
 
     @property
@@ -43,11 +42,21 @@ class TaskSpec(Spec):
         it changes nothing there."""
         return self.model_copy(update={"metrics": (self.metric,)})
 
+    @property
+    def without_metrics(self) -> Self:
+        """The same for steps that read and encode data: another metric changes nothing there."""
+        return self.model_copy(update={"metric": "", "metrics": ()})
+
+    @property
+    def options(self) -> dict[str, JsonValue]:
+        """What it says besides its type and metrics, as JSON has it."""
+        return self.model_dump(mode="json", exclude={"type", "metric", "metrics"})
+
     @model_serializer(mode="wrap")
     def _one_form(self, write: SerializerFunctionWrapHandler) -> dict[str, object]:
         """As it is written: one of the two keys."""
         written: dict[str, object] = write(self)
-        written.pop("metrics" if len(self.metrics) == 1 else "metric", None)
+        written.pop("metrics" if len(self.metrics) <= 1 else "metric", None)
         return written
 
 

@@ -16,6 +16,7 @@ from edgedistill.contracts.task import Encoder, Task
 from edgedistill.data.reading import require_columns
 from edgedistill.data.row_problems import RowProblems
 from edgedistill.errors import EdgedistillError, UserError
+from edgedistill.models.loading import load_tokenizer
 from edgedistill.store.records.base import R, read
 from edgedistill.store.records.data import Duplicate, PreparedSplit, SplitFacts, TokenisedData
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PreTrainedTokenizerBase
 
+    from edgedistill.contracts.task_spec import TaskSpec
     from edgedistill.store.data_inputs import DataInputs
 
 ITEMS = "items.safetensors"
@@ -229,8 +231,6 @@ class PreparedData:
 
     def load_tokenizer(self) -> PreTrainedTokenizerBase | None:
         """The tokenizer; None for a task without one."""
-        from edgedistill.models.loading import load_tokenizer
-
         return load_tokenizer(self.tokenizer) if self.tokenizer.is_dir() else None
 
     def rows(self, split: str) -> Dataset:
@@ -241,10 +241,14 @@ class PreparedData:
         """What the model takes, and what it is judged by."""
         return Items.open(self.place(split) / ITEMS)
 
-    def encoder(self) -> Encoder:
-        """What further rows are encoded with."""
+    def encoder(self, spec: TaskSpec) -> Encoder:
+        """What further rows are encoded with.
+
+        Args:
+            spec: the recipe's part about the task.
+        """
         label_ids = {label: number for number, label in enumerate(self.labels)}
-        return Encoder(self.columns, self.load_tokenizer(), label_ids, self.max_length)
+        return Encoder(self.columns, self.load_tokenizer(), label_ids, self.max_length, spec)
 
     def split_facts(self, split: str) -> SplitFacts:
         """What was found in a split."""

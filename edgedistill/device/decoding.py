@@ -28,11 +28,11 @@ class Layout:
     kept: str = "past_sequence_length"
     total: str = "total_sequence_length"
 
-    def past(self, layer: int, what: Literal["key", "value"] | str) -> str:
+    def past(self, layer: int | str, what: Literal["key", "value"] | str) -> str:
         """(B, key-value heads, P, head size) of a layer."""
         return f"past_key_values.{layer}.{what}"
 
-    def present(self, layer: int, what: Literal["key", "value"] | str) -> str:
+    def present(self, layer: int | str, what: Literal["key", "value"] | str) -> str:
         """(B, key-value heads, P + T, head size) of a layer."""
         return f"present.{layer}.{what}"
 
@@ -63,6 +63,9 @@ class Decoder(Protocol):
 @runtime_checkable
 class DecodesItself(Protocol):
     """A graph whose runtime keeps the cache, and gives it to nobody."""
+
+    longest: int
+    """How many tokens a text may have, with what follows it."""
 
     def decoder(self) -> Decoder: ...
 

@@ -63,6 +63,21 @@ def generate_batch(
             logits = decoder.advance(np.where(ended, 0, chosen)[:, None], real)[:, -1]
 
 
+def sure_tokens(decoder: Decoder, prompt: Sequence[int], limit: int, ends: Collection[int], lead: float) -> list[int]:
+    """The likeliest tokens that follow a prompt, up to the first whose logit leads the next one's by no more than
+    `lead`: there, another processor's rounding may rightly choose another."""
+    found = list[int]()
+    logits = _read(decoder, [prompt])[0]
+    while len(found) < limit:
+        second, first = np.argpartition(logits, -2)[-2:]
+        if logits[first] - logits[second] <= lead or int(first) in ends:
+            break
+        found.append(int(first))
+        if len(found) < limit:
+            logits = decoder.advance(np.array([[first]], np.int64))[0, -1]
+    return found
+
+
 def _read(decoder: Decoder, prompts: Sequence[Sequence[int]]) -> Floats:
     """(B, V) logits of what follows the prompts."""
     if len(prompts) == 1:

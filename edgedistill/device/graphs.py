@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from edgedistill.arrays import Array, Arrays
-from edgedistill.contracts.driver import Driver, Graph, MeasuresItself, PortNames
+from edgedistill.contracts.driver import Driver, Graph, MeasuresItself, PortNames, ReadsTexts
 from edgedistill.contracts.items import Column
 from edgedistill.device.buckets import Bucketed
+from edgedistill.device.decoding import DecodesItself
 from edgedistill.device.files import Files
 from edgedistill.errors import EdgedistillError
 
@@ -58,6 +59,14 @@ class OpenedModel:
             }
             for name, graph in largest.items()
         }
+
+    def reader(self) -> ReadsTexts | None:
+        """What reads texts by the tokenizer that the files hold; None where they hold none."""
+        return next((graph for graph in self._every() if isinstance(graph, ReadsTexts)), None)
+
+    def longest(self) -> int | None:
+        """How many tokens a text may have, where a runtime that keeps the cache itself tells; None elsewhere."""
+        return min((graph.longest for graph in self._every() if isinstance(graph, DecodesItself)), default=None)
 
     def clock(self) -> Callable[[], float]:
         """Milliseconds that pass, or that the graphs spend where they measure themselves."""

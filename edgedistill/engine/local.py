@@ -133,7 +133,7 @@ def _execute_step(step: Step, done: Mapping[str, Published], store: Store, progr
     place = _place(step, done)
     partial, scratch = store.begin(place), store.scratch(place)
     inputs = {role: done[read.step] for role, read in step.reads.items()}
-    progress.event("started", step=step.name, key=step.short_key)
+    progress.event("started", step=step.name, kind_of_step=step.kind.name, key=step.short_key)
     context = Context(scratch, progress)
     begun = time.monotonic()
     try:
@@ -180,7 +180,13 @@ def _execute_step(step: Step, done: Mapping[str, Published], store: Store, progr
     artifact = store.publish(partial, manifest)
     shutil.rmtree(scratch, ignore_errors=True)
     if artifact.failure is None:
-        progress.event("finished", step=step.name, seconds=manifest.seconds, peak_rss_mb=manifest.peak_rss_mb)
+        progress.event(
+            "finished",
+            step=step.name,
+            kind_of_step=step.kind.name,
+            seconds=manifest.seconds,
+            peak_rss_mb=manifest.peak_rss_mb,
+        )
         progress.say(f"      {step.name}: done in {seconds:.1f} s")
     return artifact
 

@@ -48,7 +48,7 @@ def remedies(found: RoundFigures) -> list[str]:
         if confidence > HARD:
             said.append(
                 f"at temperature {found.temperature:g} the teacher gives its first choice {confidence:.3f} on average, "
-                "which says little more than the labels: raise the temperature, or distil on unlabelled text too"
+                "which says little more than the right answers: raise the temperature, or distil on unlabelled data too"
             )
         elif confidence < FLAT:
             said.append(

@@ -182,8 +182,9 @@ class RoundResult(_Judged):
         return self.own_teacher is None
 
 
-class Latency(_Part):
-    """Milliseconds of one run; a percentile that the number of runs cannot support is null."""
+class Percentiles(_Part):
+    """Of a figure of every run: the p95 is what 95% of the runs are at least as good as. One that the number of runs
+    cannot support is null."""
 
     p50: float | None
     p90: float | None
@@ -192,6 +193,28 @@ class Latency(_Part):
     p50_ci: Interval | None = None
     p95_ci: Interval | None = None
     runs: int
+
+
+class Latency(Percentiles):
+    """Milliseconds of one run."""
+
+
+class SpeedResult(Percentiles):
+    """One of the task's own figures of speed."""
+
+    name: str
+    words: str
+    """As a table has it."""
+    unit: str
+    direction: Direction
+
+
+class PromptResult(_Part):
+    """A candidate timed on prompts of one length."""
+
+    tokens: int
+    phases_ms: dict[str, Latency]
+    speeds: tuple[SpeedResult, ...]
 
 
 class UnmeasuredResult(_Part):
@@ -251,6 +274,19 @@ class RuntimeSizeResult(_Part):
     basis: str
 
 
+class TextsReadResult(_Part):
+    """Token ids of many strings, beside those of the model's tokenizer."""
+
+    by: str
+    """Whose they are: the file's own tokenizer, or `tokenizer.json` beside it."""
+    texts: int
+    """The 256 single bytes among them."""
+    otherwise: int
+    bytes_otherwise: int
+    shown: tuple[str, ...] = ()
+    """The shortest texts that were read otherwise, as Python writes them."""
+
+
 class CandidateResult(_Judged):
     """One model's files under one runtime."""
 
@@ -292,9 +328,20 @@ class CandidateResult(_Judged):
     """In the task's own measure: KL(torch || file) in nats of a distribution."""
     checks: dict[str, float] = {}
     """What the task checks of a file besides, shares from 0 to 1."""
+    texts_read: TextsReadResult | None = None
+    """Of a task that checks this."""
     host: str
     """Where it was timed, of `Results.hosts`."""
     latency_ms: Latency
+    phases_ms: dict[str, Latency] = {}
+    """Of each phase of a run, where it has several."""
+    prompts: tuple[PromptResult, ...] = ()
+    """Of a task that is timed on prompts besides, shortest first."""
+    prompts_too_long: tuple[int, ...] = ()
+    """Lengths that the model doesn't read."""
+    tokenizer_bytes: int | None = None
+    """Of the tokenizer that a device needs beside the files, 0 where they hold it; null where nothing is known of
+    one."""
     throughput_per_s: float
     peak_rss_mb: float | None
     load_ms: float
@@ -324,12 +371,20 @@ class DataResult(_Part):
     """What the run learned from and was judged on."""
 
     task: str
+    options: dict[str, JsonValue] = {}
+    """The task's own, as the recipe gave them."""
     examples: dict[str, int] = {}
     """By split."""
     duplicate_counts: dict[str, int] = {}
     """Texts of a split that are in an earlier one too, by `EARLIER/SPLIT`."""
     labels: int = 0
+    """0 of a task without."""
     test_sha256: str | None = None
+
+    @property
+    def shown(self) -> dict[str, object]:
+        """What a person reads of it."""
+        return {name: value for name, value in self.model_dump().items() if name != "labels" or value}
 
 
 class JudgementResult(_Part):
@@ -362,6 +417,37 @@ class Flip(_Part):
     device: str
 
 
+class SizeResult(_Part):
+    """The examples of test of about one size, and what every model does on them."""
+
+    low: int
+    high: int
+    """Both ends belong to it."""
+    unit: str
+    examples: int
+    figures: dict[str, tuple[Figure, ...]]
+    """By a model's name or a file's id, the primary one first."""
+
+
+class SpokenResult(_Part):
+    """How a model or a file went on from a beginning."""
+
+    by: str
+    """`teacher`, a round, or files under a runtime, as `MODEL/TARGET/PRECISION/RUNTIME`."""
+    text: str
+    beside: str | None = None
+    """The model that it should repeat: a round's teacher, a file's torch model."""
+    parts_at: int | None = None
+    """From which character on it differs from that one; null where it says the same."""
+
+
+class GenerationResult(_Part):
+    """A beginning of an example of test, and how each went on."""
+
+    prompt: str
+    said: tuple[SpokenResult, ...]
+
+
 class ErrorText(_Part):
     """An example whose error a round corrected, introduced or inherited."""
 
@@ -385,12 +471,24 @@ class Results(_Part):
     candidates: tuple[CandidateResult | EmulatedResult | UnmeasuredResult, ...]
     chosen: str | None
     why: str
+    prompt_tokens: int | None = None
+    """Length of the prompts whose figures of speed the choice looked at."""
     stop: StopResult | None = None
     """With a stop rule."""
     warnings: tuple[str, ...] = ()
     flips: dict[str, tuple[Flip, ...]] = {}
     errors: dict[str, dict[str, tuple[ErrorText, ...]]] = {}
     """By round and kind, the first texts of each."""
+    by_size: tuple[SizeResult, ...] = ()
+    """Of a task whose examples have a size that matters, the smallest first."""
+    generations: tuple[GenerationResult, ...] = ()
+    """Of a task whose models go on from a beginning."""
+    decision: str = "answer"
+    """What one thing is called that a model decides."""
+    divergence: str = "divergence"
+    """What `mean_divergence` is called."""
+    check_words: dict[str, str] = {}
+    """What each of the `checks` of candidates is called."""
     data: DataResult
     hosts: dict[str, HostResult]
     """By the id that figures and candidates give."""
@@ -422,6 +520,11 @@ class Results(_Part):
         return tuple(each for each in self.candidates if isinstance(each, EmulatedResult))
 
     @property
+    def speeds(self) -> tuple[SpeedResult, ...]:
+        """The task's own figures of speed, as some candidate has them; none of most tasks."""
+        return next((prompt.speeds for each in self.measured for prompt in each.prompts), ())
+
+    @property
     def unmeasured(self) -> tuple[UnmeasuredResult, ...]:
         """The refused and the failed ones."""
         return tuple(each for each in self.candidates if isinstance(each, UnmeasuredResult))
@@ -430,6 +533,16 @@ class Results(_Part):
     def other_metrics(self) -> tuple[Figure, ...]:
         """The teacher's figures on test besides the primary one: their metrics are those of every model."""
         return self.teacher.on("test")[1:]
+
+    @property
+    def agreement_in_words(self) -> str:
+        """`agreement`, or of what it is: `next-token agreement`."""
+        return "agreement" if self.decision == "answer" else f"{self.decision.replace(' ', '-')} agreement"
+
+    @property
+    def as_teacher(self) -> str:
+        """What a student's agreement with its teacher is called."""
+        return "same as teacher" if self.decision == "answer" else f"{self.decision}s as teacher"
 
     @property
     def metric_in_words(self) -> str:

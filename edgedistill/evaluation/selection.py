@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import operator
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from edgedistill.contracts.metric import Direction, signed
+from edgedistill.contracts.speed import Speed
 from edgedistill.evaluation.wording import in_words, worsening
 from edgedistill.recipe.schema import Limits, SelectSpec
 
@@ -37,6 +39,25 @@ class Figures:
     peak_rss_mb: float | None
     load_ms: float
     agreement: float
+    speeds: Mapping[str, float] = field(default_factory=dict)
+    """Medians of the task's own figures of speed, by name; what could not be measured is not there."""
+
+
+@dataclass(frozen=True)
+class Prompted:
+    """The figures of speed that candidates are compared by, and the length of the prompts that they are of."""
+
+    speeds: Sequence[Speed] = ()
+    tokens: int | None = None
+    """None where no length was measured of all candidates."""
+
+    @property
+    def where(self) -> str:
+        """As a sentence has it."""
+        return "" if self.tokens is None else f" at prompts of {self.tokens} tokens"
+
+
+NO_PROMPTS = Prompted()
 
 
 @dataclass(frozen=True)
@@ -62,29 +83,44 @@ _UNITS = {"file_mb": "MB", "p95_ms": "ms", "peak_rss_mb": "MB", "load_ms": "ms",
 _NAMES = {"file_mb": "file", "p95_ms": "p95", "peak_rss_mb": "peak memory", "load_ms": "load"}
 
 
-def choose(figures: Sequence[Figures], select: SelectSpec, min_agreement: float, primary: Primary) -> Choice:
+def choose(
+    figures: Sequence[Figures],
+    select: SelectSpec,
+    min_agreement: float,
+    primary: Primary,
+    prompted: Prompted = NO_PROMPTS,
+) -> Choice:
     """Apply the limits, then the preference."""
     if not figures:
         return Choice(None, "Nothing could be measured: every candidate is refused or failed.", ())
-    blocked = {each.id: tuple(_blocks(each, select.limits, min_agreement, primary)) for each in figures}
+    blocked = {each.id: tuple(_blocks(each, select.limits, min_agreement, primary, prompted)) for each in figures}
     verified = [each for each in figures if each.agreement >= min_agreement]
-    front = pareto_front(verified, primary)
+    front = pareto_front(verified, primary, prompted)
     verdicts = tuple(
         Verdict(each.id, not blocked[each.id], tuple(text for text, _ in blocked[each.id]), each.id in front)
         for each in figures
     )
     fitting = [each for each in figures if not blocked[each.id]]
     if fitting:
-        best = preferred(fitting, select, primary)
-        return Choice(best.id, _why(best, fitting, figures, select, primary), verdicts)
+        best = preferred(fitting, select, primary, prompted)
+        return Choice(best.id, _why(best, fitting, figures, select, primary, prompted), verdicts)
     nearest = min(figures, key=lambda each: (each not in verified, sum(excess for _, excess in blocked[each.id])))
     reasons = "; ".join(text for text, _ in blocked[nearest.id])
     return Choice(None, f"Nothing fits. The nearest is {nearest.id}, blocked by: {reasons}.", verdicts)
 
 
-def pareto_front(figures: Sequence[Figures], primary: Primary) -> set[str]:
-    """Ids that no other candidate beats in the primary metric, p50 latency and file size at once."""
-    costs = {each.id: (primary.best_first(each.value), each.p50_ms, each.file_mb) for each in figures}
+def pareto_front(figures: Sequence[Figures], primary: Primary, prompted: Prompted = NO_PROMPTS) -> set[str]:
+    """Ids that no other candidate beats at once in the primary metric, p50 latency and file size; where the task has
+    figures of speed of its own, in these and peak memory in place of the latency."""
+
+    def cost(each: Figures) -> tuple[float, ...]:
+        worth = primary.best_first(each.value)
+        if not prompted.speeds:
+            return worth, each.p50_ms, each.file_mb
+        slowness = (_slowness(each, speed) for speed in prompted.speeds)
+        return worth, *slowness, _or_worst(each.peak_rss_mb), each.file_mb
+
+    costs = {each.id: cost(each) for each in figures}
 
     def beaten(own: tuple[float, ...]) -> bool:
         return any(other != own and all(map(operator.le, other, own)) for other in costs.values())
@@ -92,8 +128,23 @@ def pareto_front(figures: Sequence[Figures], primary: Primary) -> set[str]:
     return {name for name, own in costs.items() if not beaten(own)}
 
 
-def preferred(fitting: Sequence[Figures], select: SelectSpec, primary: Primary) -> Figures:
+def _or_worst(cost: float | None) -> float:
+    return math.inf if cost is None else cost
+
+
+def _slowness(each: Figures, speed: Speed) -> float:
+    """What sorts the best first, and what could not be measured last."""
+    return -signed(each.speeds[speed.name], speed.direction) if speed.name in each.speeds else math.inf
+
+
+def preferred(
+    fitting: Sequence[Figures],
+    select: SelectSpec,
+    primary: Primary,
+    prompted: Prompted = NO_PROMPTS,
+) -> Figures:
     """The best by preference; the others decide among equals."""
+    by_name = {speed.name: speed for speed in prompted.speeds}
 
     def worth(each: Figures) -> float:
         return primary.best_first(each.value)
@@ -103,13 +154,19 @@ def preferred(fitting: Sequence[Figures], select: SelectSpec, primary: Primary) 
             return min(fitting, key=lambda each: (each.p50_ms, worth(each), each.file_mb))
         case "size":
             return min(fitting, key=lambda each: (each.file_mb, worth(each), each.p50_ms))
+        case "peak_rss_mb":
+            return min(fitting, key=lambda each: (_or_worst(each.peak_rss_mb), worth(each), each.file_mb))
+        case "ttft_ms" | "tokens_per_s" as name:
+            return min(fitting, key=lambda each: (_slowness(each, by_name[name]), worth(each), each.file_mb))
         case _:
             top = min(map(worth, fitting))
             equal = [each for each in fitting if worth(each) <= top + select.tie + 1e-12]
             return min(equal, key=lambda each: (each.p50_ms, each.file_mb, worth(each)))
 
 
-def _blocks(each: Figures, limits: Limits, min_agreement: float, primary: Primary) -> list[tuple[str, float]]:
+def _blocks(
+    each: Figures, limits: Limits, min_agreement: float, primary: Primary, prompted: Prompted
+) -> list[tuple[str, float]]:
     """What keeps a candidate from being shipped: sentence and excess as a share of the limit."""
     found: list[tuple[str, float]] = []
     if each.agreement < min_agreement:
@@ -126,23 +183,48 @@ def _blocks(each: Figures, limits: Limits, min_agreement: float, primary: Primar
             shown = f"{value:.4f}" if name == "drop" else f"{value:.2f} {unit}"
             text = f"{words} {shown} is over the limit of {limit:g} {unit}".rstrip()
             found.append((text, (value - limit) / max(limit, 1e-9)))
-    return found
+    return found + [reason for speed in prompted.speeds if (reason := _slow(each, speed, limits, prompted)) is not None]
+
+
+def _slow(each: Figures, speed: Speed, limits: Limits, prompted: Prompted) -> tuple[str, float] | None:
+    """Why a candidate is not fast enough, if it isn't."""
+    limit, value = getattr(limits, speed.name, None), each.speeds.get(speed.name)
+    if limit is None:
+        return None
+    if value is None:
+        return f"{speed.words} could not be measured, limit {limit:g} {speed.unit}", 1.0
+    excess = signed(limit, speed.direction) - signed(value, speed.direction)
+    if excess <= 1e-12:
+        return None
+    side = "under" if speed.direction == "higher" else "over"
+    text = f"{speed.words} {value:.2f} {speed.unit}{prompted.where} is {side} the limit of {limit:g} {speed.unit}"
+    return text, excess / max(limit, 1e-9)
 
 
 def _why(
-    best: Figures, fitting: Sequence[Figures], figures: Sequence[Figures], select: SelectSpec, primary: Primary
+    best: Figures,
+    fitting: Sequence[Figures],
+    figures: Sequence[Figures],
+    select: SelectSpec,
+    primary: Primary,
+    prompted: Prompted,
 ) -> str:
     words = in_words(primary.name)
     lower = "" if primary.direction == "higher" else ", lower is better"
     change = 0.0 - signed(best.drop, primary.direction)
     facts = f"validation {words} {best.value:.4f} ({change:+.4f} from the teacher{lower}), "
-    facts += f"p50 {best.p50_ms:.2f} ms, {best.file_mb:.2f} MB"
+    facts += f"{_speed_in_words(best, select, prompted)}, {best.file_mb:.2f} MB"
     count = f"{len(fitting)} of {len(figures)} candidates are within the limits"
     match select.prefer:
         case "latency":
             reason = "it is the fastest of them"
         case "size":
             reason = "it is the smallest of them"
+        case "peak_rss_mb":
+            reason = "it takes the least memory of them"
+        case "ttft_ms" | "tokens_per_s" as name:
+            words = next(speed.words for speed in prompted.speeds if speed.name == name)
+            reason = f"it has the best {words} of them"
         case _:
             top = min(fitting, key=lambda each: primary.best_first(each.value))
             if top.value == best.value:
@@ -152,3 +234,10 @@ def _why(
                     f"it is the fastest of those within {select.tie:g} of the best {words} ({top.id}, {top.value:.4f})"
                 )
     return f"{best.id}: {count} and {reason}: {facts}."
+
+
+def _speed_in_words(best: Figures, select: SelectSpec, prompted: Prompted) -> str:
+    known = [speed for speed in prompted.speeds if speed.name in best.speeds]
+    if not known or select.prefer == "latency":
+        return f"p50 {best.p50_ms:.2f} ms"
+    return ", ".join(f"{speed.words} {best.speeds[speed.name]:.2f} {speed.unit}" for speed in known) + prompted.where

@@ -1,5 +1,5 @@
-"""Fills an order for the files of one target and precision: in this process, or in one of its own, whose packages may
-be other ones. An order is plain data, so that it can cross over."""
+"""Makes the files of one target and precision: in this process, or in one of its own, whose packages may be other ones.
+A job is plain data, so that it can cross over."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Part(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Order:
+class ExportJob:
     """The files to make, one for every length (None: one file for all), and what of."""
 
     target: str
@@ -75,7 +75,7 @@ class Order:
     """Of every input: what the tokenizer puts around a text, and one more."""
 
 
-def fill(order: Order) -> list[dict[str, object]]:
+def run_job(job: ExportJob) -> list[dict[str, object]]:
     """Make the files; what the exporter tells of each, as plain data.
 
     Raises:
@@ -83,31 +83,31 @@ def fill(order: Order) -> list[dict[str, object]]:
     """
     from edgedistill.models.loading import load_model
 
-    exporter: Target = pkgutil.resolve_name(order.exporter)
-    task: Task = pkgutil.resolve_name(order.task)
+    exporter: Target = pkgutil.resolve_name(job.exporter)
+    task: Task = pkgutil.resolve_name(job.task)
     driver: Driver = importlib.import_module(task.device).DRIVER
-    samples = Items.open(Path(order.samples))
-    model = cache(lambda: load_model(task.model.auto_class(), order.model, None, head_required=True))
+    samples = Items.open(Path(job.samples))
+    model = cache(lambda: load_model(task.model.auto_class(), job.model, None, head_required=True))
     columns = cache(lambda: input_columns(model(), samples.columns))
     made = []
-    for component, length, file, source in map(Part._make, order.files):
+    for component, length, file, source in map(Part._make, job.files):
         request = FileRequest(
-            precision=order.precision,
+            precision=job.precision,
             model=model,
             samples=lambda batch, width: _samples(samples, columns(), batch, width),
-            max_length=order.max_length,
+            max_length=job.max_length,
             columns=columns,
             outputs=driver.outputs[component],
             component=component,
             forward=task.model.forward,
-            length=order.only_length if length is None else length,
-            fixed=order.fixed,
+            length=job.only_length if length is None else length,
+            fixed=job.fixed,
             source=Path(source) if source is not None else None,
-            calibration=_calibration(order.calibration, length),
-            min_length=order.min_length,
-            folder=Path(order.model),
+            calibration=_calibration(job.calibration, length),
+            min_length=job.min_length,
+            folder=Path(job.model),
         )
-        with _in_a_sentence(order):
+        with _in_a_sentence(job):
             made.append(asdict(exporter.make(request, Path(file))))
     return made
 
@@ -125,7 +125,7 @@ _MEANINGS = {
 
 
 @contextmanager
-def _in_a_sentence(order: Order) -> Iterator[None]:
+def _in_a_sentence(job: ExportJob) -> Iterator[None]:
     """Say which target failed at what, in words that a person can act on; the library's own stand behind, in brackets.
 
     What fails costs this target's candidates, and those that are made of its files, and no others.
@@ -143,7 +143,7 @@ def _in_a_sentence(order: Order) -> Iterator[None]:
         words = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         meaning = _meaning(words) or "its converter or runtime failed at something that it does not name"
         raise EdgedistillError(
-            f"target {order.target}: {order.precision} cannot be made of this model: {meaning}; targets that are not "
+            f"target {job.target}: {job.precision} cannot be made of this model: {meaning}; targets that are not "
             f"made of this file are not affected [{words}]"
         ) from error
 

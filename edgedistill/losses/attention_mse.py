@@ -20,7 +20,9 @@ class AttentionMseSpec(LossSpec):
 
     kind: Literal["attention_mse"]
     layers: LayerMap = "uniform"
+    """Which of the teacher's layers each of the student's is compared with."""
     heads: Literal["each", "mean"] = "each"
+    """Compare head by head, or the mean of the heads."""
 
 
 def attention_mse(

@@ -22,6 +22,7 @@ class ContrastiveSpec(LossSpec):
 
     kind: Literal["contrastive"]
     temperature: float = Field(0.05, gt=0)
+    """Of the similarities."""
 
 
 def contrastive(student_BE: torch.Tensor, teacher_BE: torch.Tensor, temperature: float) -> torch.Tensor:  # noqa: N803

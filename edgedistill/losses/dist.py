@@ -19,8 +19,11 @@ class DistSpec(LossSpec):
 
     kind: Literal["dist"]
     temperature: float = Field(1.0, gt=0)
+    """Of both distributions."""
     inter: float = Field(1.0, ge=0)
+    """Weight of the correlation between classes of one decision."""
     intra: float = Field(1.0, ge=0)
+    """Weight of the correlation between decisions for one class."""
 
 
 def pearson_distance(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:

@@ -18,6 +18,7 @@ class EmbeddingSpec(LossSpec):
 
     kind: Literal["embedding"]
     distance: Literal["mse", "cosine", "similarity"] = "mse"
+    """Of the pooled embeddings; `similarity` compares the similarities within the batch."""
 
 
 def mse(student_BE: torch.Tensor, teacher_BE: torch.Tensor) -> torch.Tensor:  # noqa: N803

@@ -22,6 +22,7 @@ class HardLabelSpec(LossSpec):
 
     kind: Literal["hard_label"]
     smoothing: float = Field(0.0, ge=0, lt=1)
+    """Label smoothing."""
 
 
 def hard_label(

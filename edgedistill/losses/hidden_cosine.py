@@ -19,6 +19,7 @@ class HiddenCosineSpec(LossSpec):
 
     kind: Literal["hidden_cosine"]
     layers: LayerMap = "uniform"
+    """Which of the teacher's layers each of the student's is compared with."""
 
 
 def hidden_cosine(student_BTH: torch.Tensor, teacher_BTH: torch.Tensor, mask_BT: torch.Tensor) -> torch.Tensor:  # noqa: N803

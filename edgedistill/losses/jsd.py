@@ -20,7 +20,9 @@ class JsdSpec(LossSpec):
 
     kind: Literal["jsd"]
     temperature: float = Field(1.0, gt=0)
+    """Of both distributions."""
     beta: float = Field(0.5, gt=0, lt=1)
+    """Weight of the teacher in the mixture: near 0 forward KL, near 1 reverse KL."""
 
 
 def jsd(

@@ -20,6 +20,7 @@ class KlSpec(LossSpec):
 
     kind: Literal["kl"]
     temperature: float = Field(2.0, gt=0)
+    """Of both distributions."""
 
 
 def kl(

@@ -19,6 +19,7 @@ class MaskedLmSpec(LossSpec):
 
     kind: Literal["masked_lm"]
     probability: float = Field(0.15, gt=0, lt=1)
+    """Share of the tokens that are masked."""
 
 
 def masked_lm(logits_KV: torch.Tensor, targets_K: torch.Tensor) -> torch.Tensor:  # noqa: N803

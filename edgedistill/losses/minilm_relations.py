@@ -9,6 +9,7 @@ from pydantic import Field
 
 from edgedistill.contracts.distribution import full
 from edgedistill.contracts.loss import Loss, LossInputs, LossSpec
+from edgedistill.contracts.model_layout import LAYOUTS
 from edgedistill.contracts.model_shape import ModelShape
 from edgedistill.contracts.planned_model import PlannedModel
 from edgedistill.errors import UserError
@@ -82,8 +83,6 @@ def build(spec: MinilmRelationsSpec, student: ModelShape, teacher: ModelShape | 
 
 def check(spec: MinilmRelationsSpec, student: PlannedModel, teacher: PlannedModel) -> tuple[str, str] | None:
     """Where queries, keys and values are must be known, and the heads must divide both widths."""
-    from edgedistill.contracts.model_layout import LAYOUTS
-
     for model in (student, teacher):
         if model.architecture is not None and model.architecture not in LAYOUTS:
             return "", (

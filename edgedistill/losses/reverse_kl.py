@@ -20,6 +20,7 @@ class ReverseKlSpec(LossSpec):
 
     kind: Literal["reverse_kl"]
     temperature: float = Field(1.0, gt=0)
+    """Of both distributions."""
 
 
 def reverse_kl(

@@ -20,9 +20,11 @@ class SkewKlSpec(LossSpec):
 
     kind: Literal["skew_kl"]
     temperature: float = Field(1.0, gt=0)
+    """Of both distributions."""
     skew: float = Field(0.1, gt=0, lt=1)
     """Share of the first distribution in the mixture."""
     reverse: bool = False
+    """Of the mixture from the student instead."""
 
 
 def skew_kl(

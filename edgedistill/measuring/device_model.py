@@ -3,10 +3,13 @@ counted."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+
+import numpy as np
 
 from edgedistill.arrays import Arrays, Integers
 from edgedistill.contracts import registry
@@ -14,6 +17,7 @@ from edgedistill.contracts.answers import Answers
 from edgedistill.contracts.driver import Port
 from edgedistill.contracts.items import Items
 from edgedistill.device.files import Files, to_json
+from edgedistill.device.sampling import Sampling
 from edgedistill.measuring.child import Child
 
 _WARM_UP = 3
@@ -33,6 +37,8 @@ class Loaded:
     """What ran it, as the runtime tells."""
     ports: Mapping[str, tuple[Mapping[str, Port], Mapping[str, Port]]]
     """Inputs and outputs by component."""
+    longest: int | None = None
+    """Tokens that a text may have, with what follows it, where the runtime tells."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +98,7 @@ class DeviceModel:
             version=str(found["version"]),
             backend=backend,
             ports=told,
+            longest=None if found["longest"] is None else int(str(found["longest"])),
         )
 
     @contextmanager
@@ -141,6 +148,53 @@ class Opened:
         items.save(given)
         self.child.ask("probe", file=str(given), output=str(output))
         found: Arrays = load_file(output)
+        return found
+
+    def samples(self, items: Items, count: int) -> Integers:
+        """(N, count) tokens with which it goes on from each item (`Driver.samples`).
+
+        Raises:
+            EdgedistillError: it cannot be run.
+        """
+        given, output = self.scratch / "asked.safetensors", self.scratch / "samples.safetensors"
+        items.save(given)
+        self.child.ask("samples", file=str(given), output=str(output), count=count)
+        from safetensors.numpy import load_file
+
+        (found,) = load_file(output).values()
+        return np.asarray(found, np.int64)
+
+    def tokens_of(self, texts: Sequence[str]) -> list[list[int]] | None:
+        """Of each text, by the tokenizer that its files hold; None where they hold none.
+
+        Raises:
+            EdgedistillError: it cannot read them.
+        """
+        given = self.scratch / "texts.json"
+        given.write_text(json.dumps(list(texts)), encoding="utf-8")
+        found = self.child.ask("read", file=str(given))["tokens"]
+        assert found is None or isinstance(found, list)
+        return found
+
+    def say(self, prompt: Sequence[int], limit: int, ends: Collection[int], sampling: Sampling) -> Iterator[int]:
+        """The tokens that follow a prompt's, each as soon as it is known, of a task that continues texts.
+
+        Raises:
+            EdgedistillError: it cannot be run.
+        """
+        given = asdict(sampling)
+        self.child.ask("begin", prompt=list(prompt), limit=limit, ends=sorted(ends), sampling=given)
+        while (token := self.child.ask("say")["token"]) is not None:
+            yield int(str(token))
+
+    def sure_tokens(self, prompt: Sequence[int], limit: int, ends: Collection[int], lead: float) -> list[int]:
+        """The likeliest tokens that follow a prompt, as far as each leads the next by more than `lead` in its logit.
+
+        Raises:
+            EdgedistillError: it cannot be run.
+        """
+        found = self.child.ask("sure", prompt=list(prompt), limit=limit, ends=sorted(ends), lead=lead)["tokens"]
+        assert isinstance(found, list)
         return found
 
     def cost(self, items: Items, batch: int, length: int | None) -> Cost:

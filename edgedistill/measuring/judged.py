@@ -22,7 +22,7 @@ BATCHED = 16
 
 
 @dataclass(frozen=True)
-class Asked:
+class EvaluationSet:
     """Items that a model is to answer, and what its answers are judged by."""
 
     items: Items
@@ -48,7 +48,7 @@ class Judged:
     """By metric; none where nothing is known of what is right."""
 
 
-def answer_and_judge(opened: Opened, judge: Judge, asked: Asked, batch: int = 1) -> Judged:
+def answer_and_judge(opened: Opened, judge: Judge, asked: EvaluationSet, batch: int = 1) -> Judged:
     """Ask an opened model, one by one or in padded batches, and judge what it says.
 
     Raises:
@@ -57,7 +57,7 @@ def answer_and_judge(opened: Opened, judge: Judge, asked: Asked, batch: int = 1)
     return judged(judge, opened.answers(asked.items, asked.chosen, batch), asked)
 
 
-def judged(judge: Judge, answers: Answers, asked: Asked) -> Judged:
+def judged(judge: Judge, answers: Answers, asked: EvaluationSet) -> Judged:
     """Judge answers to the items asked.
 
     Raises:

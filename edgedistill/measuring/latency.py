@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from edgedistill.arrays import Floats
+from edgedistill.contracts.metric import Direction
 from edgedistill.errors import EdgedistillError
 from edgedistill.evaluation.statistics import percentile, percentile_interval, runs_for
 from edgedistill.measuring.child import Child
@@ -19,6 +20,8 @@ from edgedistill.store.progress import Progress, ProgressState
 _BLOCKS = 10
 _WARM_UP = 10
 LEAST_RUNS = runs_for(99)
+LEAST_RUNS_OF_PROMPTS = runs_for(95)
+"""At each length: long ones take long."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,8 @@ class Timed:
     batch: int
     inputs: Path
     """Real inputs, as `Items.save` wrote them."""
+    prompts: Mapping[int, Path] = field(default_factory=dict)
+    """By length in tokens, further inputs that are timed apart."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,8 @@ class Timing:
     """What ran it."""
     phases_ms: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     """What each of several phases took of every run; empty where a run is one phase."""
+    prompts_ms: Mapping[int, Mapping[str, tuple[float, ...]]] = field(default_factory=dict)
+    """The same of the prompts, by their length; every phase, if it is the only one."""
 
     def summary(self) -> dict[str, object]:
         """Percentiles (None where there are too few runs), intervals, runs a second."""
@@ -71,13 +78,21 @@ class Timings:
     failed: Mapping[str, EdgedistillError]
 
 
-def summary_of(samples_ms: Floats) -> dict[str, object]:
-    """Percentiles (None where there are too few samples), their intervals, and how many samples there are."""
-    out: dict[str, object] = {f"p{q}": percentile(samples_ms, q) for q in (50, 90, 95, 99)}
+def summary_of(samples: Floats, direction: Direction = "lower") -> dict[str, object]:
+    """Percentiles (None where there are too few samples), their intervals, and how many samples there are.
+
+    Args:
+        direction: which of two samples is the better one: the p95 is what 95% of them are at least as good as.
+    """
+    sign = 1 if direction == "lower" else -1
+    out: dict[str, object] = {}
+    for q in (50, 90, 95, 99):
+        found = percentile(sign * samples, q)
+        out[f"p{q}"] = None if found is None else sign * found
     for q in (50, 95):
-        interval = percentile_interval(samples_ms, q)
-        out[f"p{q}_ci"] = [interval.low, interval.high] if interval else None
-    out["runs"] = len(samples_ms)
+        interval = percentile_interval(sign * samples, q)
+        out[f"p{q}_ci"] = sorted([sign * interval.low, sign * interval.high]) if interval else None
+    out["runs"] = len(samples)
     return out
 
 
@@ -89,13 +104,17 @@ def time_models(
     min_seconds: float,
     length: int | None = None,
 ) -> Timings:
-    """Time all models, each for at least `min_seconds` and enough runs for the p99, in ten turns. One that fails drops
-    out; the others go on.
+    """Time all models, each for at least `min_seconds` and enough runs for the p99, in ten turns; their prompts, of
+    all lengths together, for as long again and enough runs of each for the p95. One that fails drops out; the others go
+    on.
 
     Args:
         length: pad or cut every input to this many tokens; None: real lengths.
     """
     samples: dict[str, list[Mapping[str, float]]] = {each.id: [] for each in models}
+    of_prompts: dict[str, dict[int, list[Mapping[str, float]]]] = {
+        each.id: {tokens: [] for tokens in each.prompts} for each in models
+    }
     loaded: dict[str, Loaded] = {}
     failed: dict[str, EdgedistillError] = {}
     with ExitStack() as stack:
@@ -104,6 +123,8 @@ def time_models(
             try:
                 child = stack.enter_context(each.model.process(scratch / f"worker-{number}.log"))
                 child.ask("inputs", file=str(each.inputs), batch=each.batch, length=length)
+                for tokens, file in each.prompts.items():
+                    child.ask("inputs", file=str(file), batch=each.batch, length=None, name=str(tokens))
                 loaded[each.id] = each.model.load(child, each.threads, _WARM_UP)
                 children[each.id] = child
             except EdgedistillError as error:
@@ -115,12 +136,19 @@ def time_models(
                 done += 1
                 if each.id not in failed:
                     try:
-                        samples[each.id] += _turn(children[each.id], min_seconds / _BLOCKS)
+                        samples[each.id] += _turn(children[each.id], min_seconds, LEAST_RUNS)
+                        for tokens, runs in of_prompts[each.id].items():
+                            seconds = min_seconds / len(each.prompts)
+                            runs += _turn(children[each.id], seconds, LEAST_RUNS_OF_PROMPTS, name=str(tokens))
                     except EdgedistillError as error:
                         failed[each.id] = error
                 progress.advance(ProgressState("latency", done, _BLOCKS * len(models)))
         progress.stop()
-    seen = {each.id: _timing(each, loaded[each.id], samples[each.id]) for each in models if each.id not in failed}
+    seen = {
+        each.id: _timing(each, loaded[each.id], samples[each.id], of_prompts[each.id])
+        for each in models
+        if each.id not in failed
+    }
     return Timings(seen, failed)
 
 
@@ -136,14 +164,20 @@ def time_one(timed: Timed, scratch: Path, progress: Progress, *, min_seconds: fl
     return timings.seen[timed.id]
 
 
-def _turn(child: Child, seconds: float) -> list[Mapping[str, float]]:
-    runs = child.ask("time", seconds=seconds, least=-(-LEAST_RUNS // _BLOCKS))["samples_ms"]
+def _turn(child: Child, seconds: float, least: int, **name: str) -> list[Mapping[str, float]]:
+    """One of ten, of so many seconds and runs in all."""
+    runs = child.ask("time", seconds=seconds / _BLOCKS, least=-(-least // _BLOCKS), **name)["samples_ms"]
     assert isinstance(runs, list)
     return runs
 
 
-def _timing(timed: Timed, loaded: Loaded, runs: Sequence[Mapping[str, float]]) -> Timing:
-    phases = dict.fromkeys(phase for run in runs for phase in run)
+def _timing(
+    timed: Timed,
+    loaded: Loaded,
+    runs: Sequence[Mapping[str, float]],
+    of_prompts: Mapping[int, Sequence[Mapping[str, float]]],
+) -> Timing:
+    phases = _by_phase(runs)
     assert loaded.load_ms is not None, "an emulated runtime is not timed"
     return Timing(
         id=timed.id,
@@ -154,5 +188,11 @@ def _timing(timed: Timed, loaded: Loaded, runs: Sequence[Mapping[str, float]]) -
         runtime_version=loaded.version,
         batch=timed.batch,
         backend=loaded.backend,
-        phases_ms={phase: tuple(run.get(phase, 0.0) for run in runs) for phase in phases} if len(phases) > 1 else {},
+        phases_ms=phases if len(phases) > 1 else {},
+        prompts_ms={tokens: _by_phase(own) for tokens, own in of_prompts.items()},
     )
+
+
+def _by_phase(runs: Sequence[Mapping[str, float]]) -> dict[str, tuple[float, ...]]:
+    phases = dict.fromkeys(phase for run in runs for phase in run)
+    return {phase: tuple(run.get(phase, 0.0) for run in runs) for phase in phases}

@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,12 +16,23 @@ import numpy as np
 from edgedistill.contracts import registry
 from edgedistill.contracts.driver import PortNames
 from edgedistill.contracts.task import Encoder
+from edgedistill.data.prepared import check_rows, encode, with_label_names
+from edgedistill.data.reading import read_rows
+from edgedistill.data.row_tables import Wanted
 from edgedistill.device.files import Component, Files
 from edgedistill.errors import EdgedistillError, UserError
+from edgedistill.evaluation.figures import Judging
 from edgedistill.evaluation.results import Figure
+from edgedistill.exporting.jobs import input_columns
 from edgedistill.exporting.onnx_contents import read_onnx, refuse_unfit
 from edgedistill.isolation import environments
+from edgedistill.measuring.device_model import Cost, DeviceModel
+from edgedistill.measuring.emulated import emulated
 from edgedistill.measuring.judged import numbers, some_examples
+from edgedistill.measuring.latency import Timed, Timing, time_one
+from edgedistill.measuring.prompts import PromptFiles, speeds_of, write_prompts
+from edgedistill.models.loading import load_config, load_tokenizer, longest_input, outline
+from edgedistill.models.tokenizer_checks import check_split
 from edgedistill.recipe.schema import DataSource, EmulationSpec
 from edgedistill.store.progress import Progress
 from edgedistill.system.machine import available_cores
@@ -34,6 +46,7 @@ if TYPE_CHECKING:
     from edgedistill.contracts.judge import Judge
     from edgedistill.contracts.runtime import Runtime
     from edgedistill.contracts.task import Task
+    from edgedistill.contracts.task_spec import TaskSpec
 
 _CLIENT_TEXTS = 300
 _LOOKED_AT = 32
@@ -56,6 +69,11 @@ class LoneFile:
     max_length: int
     min_seconds: float
     emulation: EmulationSpec
+
+    @cached_property
+    def spec(self) -> TaskSpec:
+        """The task as it is where a recipe gives it no options."""
+        return registry.task_as(self.task, self.metric, {})
 
 
 @dataclass(frozen=True)
@@ -86,6 +104,8 @@ class FileMeasurement:
     counted_inputs: int | None = None
     phases_ms: Mapping[str, object] = field(default_factory=dict)
     """`latency_ms` of each phase, where a run has several."""
+    prompts: Mapping[int, Mapping[str, object]] = field(default_factory=dict)
+    """By length in tokens, percentiles of each of the task's figures of speed; of a task that has none, empty."""
 
 
 def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
@@ -94,13 +114,9 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
     Raises:
         UserError: a file, tokenizer or column that isn't there, or more labels than the model has.
     """
-    from edgedistill.evaluation.figures import Judging
-    from edgedistill.measuring.device_model import Cost, DeviceModel
-    from edgedistill.measuring.emulated import emulated
-    from edgedistill.measuring.latency import Timed, Timing, time_one
-
     _refuse_request(request, progress)
     task, runtime = registry.task(request.task), registry.runtime(request.runtime)
+    own = task.judge(request.spec)
     slow = emulated(request.runtime)
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
@@ -120,7 +136,7 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
         try:
             with model.opened(scratch) as opened:
                 answers = opened.answers(items, chosen)
-                _refuse_answers(request, task.judge, answers, given.labels)
+                _refuse_answers(request, own, answers, given.labels)
                 if slow:
                     cost = opened.cost(items, request.batch, None)
         except EdgedistillError as error:
@@ -128,16 +144,21 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
         if with_client:
             client = _client(request, runtime, given, items, answers)
         if given.labelled:
-            metrics = dict.fromkeys((request.metric, *task.judge.metrics))  # no recipe says which of them to leave out
-            figures = Judging(task.judge, tuple(metrics)).figures(answers, task.data.references(items), "data")
+            metrics = dict.fromkeys((request.metric, *own.metrics))  # no recipe says which of them to leave out
+            figures = Judging(own, tuple(metrics)).figures(answers, task.data.references(items), "data")
         if not slow:
             inputs = scratch / "inputs.safetensors"
             items.save(inputs)
-            timed = Timed(request.file.name, model, request.threads, request.batch, inputs)
+            prompts = PromptFiles()
+            if task.prompts is not None:
+                longest, batch = given.reads, request.batch
+                prompts = write_prompts(task.prompts, items, None, longest, batch, scratch / "prompts")
+            timed = Timed(request.file.name, model, request.threads, request.batch, inputs, prompts.files)
             try:
                 timing = time_one(timed, scratch, progress, min_seconds=request.min_seconds, length=None)
             except EdgedistillError as error:
                 raise _refused(request, error) from error
+    speeds = task.prompts.speeds if task.prompts is not None else ()
     seen = timing or cost
     assert seen is not None
     return FileMeasurement(
@@ -151,6 +172,7 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
         items_of=asked_of,
         latency_ms=timing.summary() if timing else None,
         phases_ms=timing.phases() if timing else {},
+        prompts={tokens: speeds_of(speeds, phases) for tokens, phases in (timing.prompts_ms if timing else {}).items()},
         throughput_per_s=timing.throughput_per_s if timing else None,
         load_ms=timing.load_ms if timing else None,
         peak_rss_mb=timing.peak_rss_mb if timing else None,
@@ -173,6 +195,8 @@ class _Given:
     labelled: bool
     longest: int
     """Where longer inputs were cut."""
+    reads: int
+    """Tokens that the model reads at most."""
     inputs: Sequence[str]
     """Those that the model of that config.json takes, in its order."""
 
@@ -186,8 +210,9 @@ def _refuse_request(request: LoneFile, progress: Progress) -> None:
     task, runtime = registry.task(request.task), registry.runtime(request.runtime)
     if not task.data.tokens:
         raise UserError(f"measure: a lone file of '{request.task}' cannot be measured yet, only files of text tasks")
-    if request.metric not in task.judge.metrics:
-        known = ", ".join(sorted(task.judge.metrics))
+    metrics = task.judge(request.spec).metrics
+    if request.metric not in metrics:
+        known = ", ".join(sorted(metrics))
         raise UserError(f"measure: metric '{request.metric}' is unknown for {request.task}; expected one of {known}")
     if request.file.suffix not in runtime.suffixes:
         raise UserError(
@@ -206,15 +231,8 @@ def _read(request: LoneFile, task: Task, scratch: Path, progress: Progress) -> _
     Raises:
         UserError: rows that the task cannot take.
     """
-    from edgedistill.data.prepared import check_rows, encode, with_label_names
-    from edgedistill.data.reading import read_rows
-    from edgedistill.data.row_tables import Wanted
-    from edgedistill.exporting.jobs import input_columns
-    from edgedistill.models.loading import load_config, load_tokenizer, longest_input, outline
-    from edgedistill.models.tokenizer_checks import check_split
-
-    model_folder = request.tokenizer or _model_folder(request.file)
-    tokenizer = load_tokenizer(model_folder)
+    described = request.tokenizer or model_folder(request.file, "measure")
+    tokenizer = load_tokenizer(described)
     own = task.data.columns
     columns = own.read(request.columns)
     source = DataSource(path=os.path.abspath(request.data))
@@ -222,17 +240,18 @@ def _read(request: LoneFile, task: Task, scratch: Path, progress: Progress) -> _
     labelled = own.labels is None or columns[own.labels] in rows.column_names
     if own.labels is not None:
         rows = with_label_names(rows, columns[own.labels])
-    config = load_config(model_folder, None)
+    config = load_config(described, None)
     named = "id2label" in task.model.configuration(())  # else the names are a library's own, of no classes
     labels = [str(name) for _, name in sorted(config.id2label.items())] if named else []
     check_rows(rows, task, columns, str(request.data), labelled=labelled, known=labels)
     model = outline(task.model.auto_class(), config)
-    longest = min(request.max_length, tokenizer.model_max_length, longest_input(model))
-    encoder = Encoder(columns, tokenizer, {name: number for number, name in enumerate(labels)}, longest)
+    reads = longest_input(model)
+    longest = min(request.max_length, tokenizer.model_max_length, reads)
+    encoder = Encoder(columns, tokenizer, {name: number for number, name in enumerate(labels)}, longest, request.spec)
     items = encode(rows, task, encoder)
     for warning in check_split(items, tokenizer, None, f"measure: '{request.data}'")[1]:
         progress.say(f"warning: {warning}")
-    return _Given(rows, columns, items, labels, labelled, longest, list(input_columns(model, items.columns)))
+    return _Given(rows, columns, items, labels, labelled, longest, reads, list(input_columns(model, items.columns)))
 
 
 def _opened(request: LoneFile, task: Task, given: _Given) -> tuple[Files, Sequence[Path]]:
@@ -327,8 +346,8 @@ def _refused(request: LoneFile, error: EdgedistillError) -> EdgedistillError:
     return UserError(f"measure: '{request.file}' cannot be run by {request.runtime}: {error}")
 
 
-def _model_folder(file: Path) -> Path:
-    """The folder beside or above the file that holds a tokenizer.
+def model_folder(file: Path, command: str) -> Path:
+    """The folder beside or above the file that holds a tokenizer, which a command looks for.
 
     Raises:
         UserError: none does.
@@ -338,5 +357,5 @@ def _model_folder(file: Path) -> Path:
             if (folder / "tokenizer.json").is_file():
                 return folder
     raise UserError(
-        f"measure: no tokenizer.json beside or above '{file}'; name the folder that holds it with --tokenizer"
+        f"{command}: no tokenizer.json beside or above '{file}'; name the folder that holds it with --tokenizer"
     )

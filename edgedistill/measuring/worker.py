@@ -19,19 +19,31 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgedistill.arrays import Array, evenly_spaced
+from edgedistill.contracts.items import Items
 from edgedistill.device import own_process
+from edgedistill.device.answering import answer
+from edgedistill.device.counting import instructions_of_a_run
+from edgedistill.device.files import ComponentJson, of_json
+from edgedistill.device.generation import generate, sure_tokens
+from edgedistill.device.graphs import OpenedModel
+from edgedistill.device.sampling import Sampling
+from edgedistill.device.timing import Turns, batches_of
 from edgedistill.errors import EdgedistillError, RefusedError
+from edgedistill.exporting.jobs import ExportJob, run_job
+from edgedistill.isolation.emulation.guest import instructions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from edgedistill.arrays import Array
     from edgedistill.contracts.driver import Driver
-    from edgedistill.contracts.items import Items
     from edgedistill.contracts.runtime import Runtime
-    from edgedistill.device.files import ComponentJson
-    from edgedistill.device.graphs import OpenedModel
-    from edgedistill.device.timing import Turns
+    from edgedistill.device.decoding import Decoder
+
+DATA = ""
+"""The inputs that are the data's own."""
+SAMPLES = "tokens"
+_WARM_UP_BESIDES = 3
 
 
 class Worker:
@@ -41,17 +53,16 @@ class Worker:
         self._driver: Driver | None = None
         self._model: OpenedModel | None = None
         self._items: Items | None = None
-        self._batches: list[dict[str, Array]] = []
-        self._turns: Turns | None = None
+        self._batches: dict[str, list[dict[str, Array]]] = {}
+        self._turns: dict[str, Turns] = {}
+        self._said: Iterator[int] | None = None
 
-    def inputs(self, file: str, batch: int, length: int | None) -> dict[str, object]:
-        """Read items and cut them into batches, in the data's own order."""
-        from edgedistill.contracts.items import Items
-        from edgedistill.device.timing import batches_of
-
-        self._items, self._turns = Items.open(Path(file)), None
-        self._batches = batches_of(self._items, batch, length)
-        return {"batches": len(self._batches)}
+    def inputs(self, file: str, batch: int, length: int | None, name: str = DATA) -> dict[str, object]:
+        """Read items and cut them into batches, in the data's own order; of several sets, each by its name."""
+        self._items = Items.open(Path(file))
+        self._turns.pop(name, None)
+        self._batches[name] = batches_of(self._items, batch, length)
+        return {"batches": len(self._batches[name])}
 
     def load(
         self, files: Mapping[str, ComponentJson], runtime: str, driver: str, threads: int, warm_up: int
@@ -62,10 +73,8 @@ class Worker:
         Args:
             runtime: its reference.
             driver: module name, of the task's device half.
+            warm_up: runs on the data; on every other set of inputs, a few.
         """
-        from edgedistill.device.files import of_json
-        from edgedistill.device.graphs import OpenedModel
-
         own_process.pin(threads)
         module: Runtime = pkgutil.resolve_name(runtime)
         self._driver = importlib.import_module(driver).DRIVER
@@ -80,8 +89,9 @@ class Worker:
         begun = time.perf_counter()
         self._model = OpenedModel(of_json(files), self._driver, module.open, threads)
         load_ms = (time.perf_counter() - begun) * 1e3
-        for _ in range(warm_up):
-            self._run().run_next()
+        for name in self._batches if warm_up else ():
+            for _ in range(warm_up if name == DATA else min(warm_up, _WARM_UP_BESIDES)):
+                self._run(name).run_next()
         peak = own_process.status_mb("VmHWM") if resettable else None
         above = peak - empty if peak is not None and empty is not None else None
         if themselves := self._model.measuring_themselves():
@@ -98,20 +108,18 @@ class Worker:
             "version": module.version(),
             "backend": self._model.backend(),
             "ports": self._model.ports(),
+            "longest": self._model.longest(),
         }
 
-    def time(self, seconds: float, least: int) -> dict[str, object]:
+    def time(self, seconds: float, least: int, name: str = DATA) -> dict[str, object]:
         """Run on until both `seconds` and `least` runs are reached; milliseconds of each run by phase."""
-        return {"samples_ms": self._run().run_for(seconds, least)}
+        return {"samples_ms": self._run(name).run_for(seconds, least)}
 
     def count(self, batches: int) -> dict[str, object]:
         """Instructions of one run, by the emulator's count: the mean over so many `batches`, evenly spread."""
-        from edgedistill.arrays import evenly_spaced
-        from edgedistill.device.counting import instructions_of_a_run
-        from edgedistill.isolation.emulation.guest import instructions
-
         driver, model, items = self._ready()
-        chosen = [self._batches[i] for i in evenly_spaced(len(self._batches), batches)]
+        given = self._batches[DATA]
+        chosen = [given[i] for i in evenly_spaced(len(given), batches)]
         found = instructions_of_a_run(driver, model.graphs(items.columns), chosen, instructions)
         return {"instructions_per_inference": found, "inputs": len(chosen)}
 
@@ -125,9 +133,6 @@ class Worker:
         """
         import numpy as np
 
-        from edgedistill.contracts.items import Items
-        from edgedistill.device.answering import answer
-
         items = Items.open(Path(file))
         assert self._driver is not None, "load comes first"
         assert self._model is not None, "load comes first"
@@ -139,8 +144,6 @@ class Worker:
         """Write what the model's task asks a file besides its answers, of these items."""
         from safetensors.numpy import save_file
 
-        from edgedistill.contracts.items import Items
-
         items = Items.open(Path(file))
         assert self._driver is not None, "load comes first"
         assert self._driver.probe is not None, "its judge has checks"
@@ -148,19 +151,63 @@ class Worker:
         save_file(dict(self._driver.probe(self._model.graphs(items.columns), items)), output)
         return {}
 
-    def make(self, order: Mapping[str, object]) -> dict[str, object]:
+    def samples(self, file: str, output: str, count: int) -> dict[str, object]:
+        """Write the tokens with which the model goes on from items, so many of each."""
+        import numpy as np
+        from safetensors.numpy import save_file
+
+        items = Items.open(Path(file))
+        assert self._driver is not None, "load comes first"
+        assert self._driver.samples is not None, "its task has samples"
+        assert self._model is not None, "load comes first"
+        found = self._driver.samples(self._model.graphs(items.columns), items, count)
+        save_file({SAMPLES: np.ascontiguousarray(found)}, output)
+        return {}
+
+    def read(self, file: str) -> dict[str, object]:
+        """The tokens of texts, a JSON list, by the tokenizer that the model's files hold; null where they hold none."""
+        assert self._model is not None, "load comes first"
+        reader = self._model.reader()
+        texts = json.loads(Path(file).read_text(encoding="utf-8"))
+        return {"tokens": None if reader is None else [list(map(int, reader.encode(text))) for text in texts]}
+
+    def begin(
+        self, prompt: Sequence[int], limit: int, ends: Sequence[int], sampling: Mapping[str, float]
+    ) -> dict[str, object]:
+        """Go on from a prompt's tokens: `say` gives each of the next ones.
+
+        Args:
+            limit, ends: as `generate` takes them.
+            sampling: the fields of one.
+        """
+        self._said = generate(self._decoder(), prompt, limit, ends, Sampling(**sampling))  # type: ignore[arg-type]
+        return {}
+
+    def say(self) -> dict[str, object]:
+        """The next token, None at the text's end."""
+        assert self._said is not None, "begin comes first"
+        return {"token": next(self._said, None)}
+
+    def sure(self, prompt: Sequence[int], limit: int, ends: Sequence[int], lead: float) -> dict[str, object]:
+        """The likeliest tokens that follow a prompt, as far as they are sure (`device.generation.sure_tokens`)."""
+        return {"tokens": sure_tokens(self._decoder(), prompt, limit, ends, lead)}
+
+    def make(self, job: Mapping[str, object]) -> dict[str, object]:
         """Make a target's files."""
-        from edgedistill.exporting.jobs import Order, fill
+        return {"made": run_job(ExportJob(**job))}  # type: ignore[arg-type]
 
-        return {"made": fill(Order(**order))}  # type: ignore[arg-type]
+    def _decoder(self) -> Decoder:
+        """One that keeps nothing yet."""
+        assert self._driver is not None, "load comes first"
+        assert self._driver.decoder is not None, "its task continues texts"
+        assert self._model is not None, "load comes first"
+        return self._driver.decoder(self._model.graphs({}))
 
-    def _run(self) -> Turns:
-        from edgedistill.device.timing import Turns
-
-        if self._turns is None:
+    def _run(self, name: str) -> Turns:
+        if name not in self._turns:
             driver, model, items = self._ready()
-            self._turns = Turns(driver, model.graphs(items.columns), self._batches, model.clock())
-        return self._turns
+            self._turns[name] = Turns(driver, model.graphs(items.columns), self._batches[name], model.clock())
+        return self._turns[name]
 
     def _ready(self) -> tuple[Driver, OpenedModel, Items]:
         assert self._driver is not None, "load comes first"

@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, TypedDict
 
+from edgedistill.contracts import registry
+from edgedistill.contracts.items import Items
 from edgedistill.contracts.model_shape import ModelShape
 
 if TYPE_CHECKING:
@@ -65,7 +67,6 @@ def shape(request: Request) -> ModelShape:
         Exception: whatever the library says of a configuration that it can't build, or an initialisation of a source
             that it can't make a student of.
     """
-    from edgedistill.contracts import registry
     from edgedistill.models.loading import outline
     from edgedistill.models.sizes import described
 
@@ -98,8 +99,6 @@ def _first(request: Request) -> PreTrainedConfig:
 
 
 def _from_nothing(request: Request) -> PreTrainedConfig:
-    from edgedistill.contracts import registry
-    from edgedistill.contracts.items import Items
     from edgedistill.recipe.schema import Architecture
 
     scratch = request["scratch"]

@@ -47,3 +47,11 @@ def save_tokenizer(tokenizer: PreTrainedTokenizerBase, max_length: int, folder: 
     kept |= {"model_max_length": max_length, "truncation_side": tokenizer.truncation_side}
     text = json.dumps(kept, indent=2, sort_keys=True, ensure_ascii=False)
     settings_file.write_text(text + "\n", encoding="utf-8")
+
+
+def ends_of(tokenizer: PreTrainedTokenizerBase, folder: Path) -> frozenset[int]:
+    """Tokens at which a text ends: the tokenizer's, and those that the generation settings of a model's folder name."""
+    settings = folder / "generation_config.json"
+    named = json.loads(settings.read_text(encoding="utf-8")).get("eos_token_id") if settings.is_file() else None
+    more = named if isinstance(named, list) else [named]
+    return frozenset(each for each in (tokenizer.eos_token_id, *more) if isinstance(each, int))

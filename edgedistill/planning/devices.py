@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from edgedistill.contracts import registry
 from edgedistill.data.fingerprint import pinned
-from edgedistill.exporting.candidates import Candidate, counted, possible, timed
+from edgedistill.exporting.candidates import Candidate, emulated_candidates, makeable_candidates, native_candidates
 from edgedistill.planning.draft import Draft, arms
 from edgedistill.planning.outputs import Outputs
 from edgedistill.recipe.schema import Calibration, Round, projected
@@ -18,7 +18,7 @@ from edgedistill.steps.kinds import (
     judge_round,
     make_file,
     measure,
-    prepare_elsewhere,
+    prepare_ood,
     report,
     verify,
 )
@@ -44,33 +44,33 @@ def plan_evaluation(draft: Draft, model: str, tokens_of: str) -> None:
         evaluate.Inputs(draft.reading(tokens_of, "validation"), made),
         f"logits of {model} on validation",
     )
-    elsewhere = _plan_elsewhere(draft, draft.data[tokens_of]) if ood else None
+    ood_data = _plan_ood(draft, draft.data[tokens_of]) if ood else None
     draft.tested[model] = draft.steps.add(
         f"test-{model}",
         evaluate.KIND,
         evaluate.Settings(task=draft.task, split="test", ood=ood),
-        evaluate.Inputs(draft.reading(tokens_of, "test"), made, elsewhere),
+        evaluate.Inputs(draft.reading(tokens_of, "test"), made, ood_data),
         f"logits of {model} on {', '.join(('test', *ood))}",
     )
 
 
-def _plan_elsewhere(draft: Draft, data: DataInputs) -> Artifact[TokenisedData]:
+def _plan_ood(draft: Draft, data: DataInputs) -> Artifact[TokenisedData]:
     """The out-of-distribution sets in the tokens of a data step; once for all models that read those."""
     sets = draft.recipe.evaluate.ood
-    settings = prepare_elsewhere.Settings(
-        task=draft.recipe.task.type,
+    settings = prepare_ood.Settings(
+        task=draft.unjudged_task,
         ood={name: pinned(source) for name, source in sets.items()},
         content={name: draft.sources.fingerprints[source] for name, source in sets.items()},
     )
-    name = "elsewhere" + data.base.step.removeprefix("data")
-    inputs = prepare_elsewhere.Inputs(data.reading())
-    return draft.steps.add(name, prepare_elsewhere.KIND, settings, inputs, f"read and check {', '.join(sets)}")
+    name = "ood" + data.base.step.removeprefix("data")
+    inputs = prepare_ood.Inputs(data.reading())
+    return draft.steps.add(name, prepare_ood.KIND, settings, inputs, f"read and check {', '.join(sets)}")
 
 
 def plan_files(draft: Draft, rows: Sequence[Candidate]) -> None:
     """Make the files of these candidates, and verify each under its runtime. What fails here costs the candidate."""
     recipe = draft.recipe
-    for row in possible(rows):
+    for row in makeable_candidates(rows):
         if row.emulated:
             _plan_emulation(draft, row)
             continue
@@ -140,7 +140,7 @@ def plan_judgement(draft: Draft, each: Round, rows: Sequence[Candidate]) -> None
     """After a round: is the drop real, are the limits met, does the run go on."""
     recipe = draft.recipe
     assert recipe.stop is not None
-    rows = timed(rows)
+    rows = native_candidates(rows)
     settings = judge_round.Settings(
         task=draft.task, round=each.id, stop=recipe.stop, limits=recipe.select.limits, candidates=rows
     )
@@ -158,7 +158,7 @@ def plan_judgement(draft: Draft, each: Round, rows: Sequence[Candidate]) -> None
 
 def plan_closing(draft: Draft, every: Sequence[Candidate]) -> Outputs:
     """Measure all candidates together, choose, report, bundle what was chosen."""
-    recipe, rows = draft.recipe, timed(every)
+    recipe, rows = draft.recipe, native_candidates(every)
     files = {row.file_key: draft.files[row.file_key] for row in rows}
     verified = {row.verify_key: draft.verified[row.verify_key] for row in rows}
     names = dict.fromkeys(row.model for row in rows)
@@ -166,8 +166,13 @@ def plan_closing(draft: Draft, every: Sequence[Candidate]) -> Outputs:
         "measure",
         measure.KIND,
         measure.Settings(task=draft.task, measure=recipe.measure, candidates=rows),
-        measure.Inputs({name: draft.reading(name, "test") for name in names}, files, verified),
-        f"accuracy, latency and memory of {len(rows)} candidates, interleaved",
+        measure.Inputs(
+            {name: draft.reading(name, "test") for name in names},
+            {name: draft.models[name] for name in names},
+            files,
+            verified,
+        ),
+        f"answers, latency and memory of {len(rows)} candidates, interleaved",
     )
     chosen = draft.steps.add(
         "choose",
@@ -186,7 +191,7 @@ def plan_closing(draft: Draft, every: Sequence[Candidate]) -> Outputs:
         "bundle",
         bundle.KIND,
         bundle.Settings(
-            task=recipe.task.type,
+            task=draft.task,
             candidates=rows,
             provenance=draft.sources.provenance,
             length=None if recipe.measure.lengths == "as_is" else recipe.measure.lengths,
@@ -233,7 +238,7 @@ def _reported(
 ) -> report.Inputs:
     recipe = draft.recipe
     teachers = {teacher for each in recipe.rounds for teacher in each.teachers()}
-    made = possible(every)
+    made = makeable_candidates(every)
     return report.Inputs(
         data=draft.reading("teacher", *recipe.data.splits()),
         own_data={
@@ -244,7 +249,7 @@ def _reported(
             for each in recipe.rounds
             if projected(recipe, each, "teacher")
         },
-        elsewhere=_plan_elsewhere(draft, draft.data["teacher"]) if recipe.evaluate.ood else None,
+        ood_data=_plan_ood(draft, draft.data["teacher"]) if recipe.evaluate.ood else None,
         models={name: draft.models[name] for name in draft.evaluated},
         evaluated=draft.evaluated,
         tested=draft.tested,
@@ -252,8 +257,8 @@ def _reported(
         choices=draft.choices,
         judged=draft.judged,
         files={row.file_key: draft.files[row.file_key] for row in made},
-        verified={row.verify_key: draft.verified[row.verify_key] for row in timed(every)},
-        emulated={row.verify_key: draft.emulated[row.verify_key] for row in counted(every)},
+        verified={row.verify_key: draft.verified[row.verify_key] for row in native_candidates(every)},
+        emulated={row.verify_key: draft.emulated[row.verify_key] for row in emulated_candidates(every)},
         measured=measured,
         chosen=chosen,
     )

@@ -87,6 +87,11 @@ class Draft:
         """As every step but the report is told it."""
         return self.recipe.task.by_primary
 
+    @property
+    def unjudged_task(self) -> TaskSpec:
+        """As the steps are told it that read and encode data."""
+        return self.recipe.task.without_metrics
+
     @cached_property
     def steps(self) -> Steps:
         """The steps so far."""

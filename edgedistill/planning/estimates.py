@@ -62,11 +62,11 @@ def live_signals(recipe: Recipe, sources: Sources, each: Round, shapes: Shapes) 
     if "relations" in needs:
         found["relations"] = "queries, keys and values of every layer are too large to keep"
     if "hidden" in needs:
-        shape, limit = shapes.get(_first_teacher(each)), signals_of(recipe, each).max_gb
+        shape, limit = shapes.get(first_teacher(each)), signals_of(recipe, each).max_gb
         read = {split for stage in each.stages for split in stage.data}
         if shape is not None:
             # Hidden states take two bytes a dimension.
-            size_gb = _tokens(sources, each, read) * shape.hidden_size * 2 * (shape.layers + 1) / 1e9
+            size_gb = tokens_of(sources, each, read) * shape.hidden_size * 2 * (shape.layers + 1) / 1e9
             if size_gb > limit:
                 found["hidden"] = f"about {size_gb:.1f} GB are more than signals.max_gb {limit:g}"
     return found
@@ -92,16 +92,17 @@ def expected_size(
     told = f", {size.a_decision} bytes a decision"
     if not over_vocabulary:
         return told
-    total = size.of(_tokens(sources, each, {settings.split}))
+    total = size.of(tokens_of(sources, each, {settings.split}))
     refuse_too_large(f"{form} signals of {teacher} on {settings.split}", total, size.a_decision, settings.max_gb)
     return f"{told}, about {total / 1e9:.2g} GB" if total > size.once else told
 
 
-def _first_teacher(each: Round) -> str:
+def first_teacher(each: Round) -> str:
+    """The model that answers first for a round; on data of its own, the recipe's teacher, which is tuned on it."""
     return "teacher" if each.data is not None else each.teachers()[0]
 
 
-def _tokens(sources: Sources, each: Round, splits: Collection[str]) -> float:
+def tokens_of(sources: Sources, each: Round, splits: Collection[str]) -> float:
     """About how many tokens these splits of a round's data have: one of European text takes about four bytes."""
     known = sources.rounds[each.id] if each.data is not None else sources
     return sum(size for split, size in known.data_bytes.items() if split in splits) / 4

@@ -14,7 +14,7 @@ from pathlib import Path
 from edgedistill.contracts import registry
 from edgedistill.data.fingerprint import data_fingerprint, pinned
 from edgedistill.errors import UserError
-from edgedistill.exporting.candidates import candidates, possible
+from edgedistill.exporting.candidates import candidates, makeable_candidates
 from edgedistill.isolation.environments import runtime_versions
 from edgedistill.models import hub
 from edgedistill.models.fit import check_sizes
@@ -97,7 +97,7 @@ def look_up(recipe: Recipe, *, download: bool = False) -> Sources:
         labels=facts.labels,
         data_bytes=facts.data_bytes,
         rounds={each.id: _facts(each.data) for each in recipe.rounds if each.data is not None},
-        runtimes={row.runtime: runtime_versions(row.runtime) for row in possible(candidates(recipe))},
+        runtimes={row.runtime: runtime_versions(row.runtime) for row in makeable_candidates(candidates(recipe))},
         host=describe(),
         provenance=_provenance(recipe),
     )

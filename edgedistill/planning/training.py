@@ -12,6 +12,7 @@ from edgedistill.data.fingerprint import pinned
 from edgedistill.planning.draft import Arm, Draft
 from edgedistill.planning.estimates import depth, expected_size, live_signals
 from edgedistill.planning.probes import plan_probes
+from edgedistill.planning.signal_choice import SignalChoice, choose_signals
 from edgedistill.recipe.schema import (
     DataSpec,
     LossSpec,
@@ -60,9 +61,9 @@ def plan_teacher(draft: Draft) -> None:
 
 def _plan_data(draft: Draft, name: str, data: DataSpec, tokens: Artifact[TokenisedData] | None = None) -> DataInputs:
     """Read a data set; `tokens` is the data step whose tokenizer is taken instead of the teacher's."""
-    recipe, teacher = draft.recipe, draft.recipe.teacher
+    teacher = draft.recipe.teacher
     settings = prepare_data.Settings(
-        task=recipe.task.type,
+        task=draft.unjudged_task,
         train=pinned(data.train),
         columns=data.columns,
         labels=data.labels,
@@ -81,7 +82,7 @@ def _plan_data(draft: Draft, name: str, data: DataSpec, tokens: Artifact[Tokenis
         if split == "train":
             continue
         further = prepare_split.Settings(
-            task=recipe.task.type,
+            task=draft.unjudged_task,
             source=pinned(source),
             split=split,
             content=draft.sources.fingerprints[source],
@@ -121,7 +122,10 @@ def plan_round(draft: Draft, each: Round, arm: Arm) -> list[str]:
             made.append(teacher)
         each = _taught_by(each, teacher)
     live = live_signals(draft.recipe, draft.sources, each, draft.shapes)
-    signals = _plan_signals(draft, each, arm, live)
+    chosen = choose_signals(draft.recipe, draft.sources, each, draft.shapes)
+    if chosen.source == "live" and any("logits" in registry.needs(stage.losses) for stage in each.stages):
+        live["logits"] = chosen.reason or "as the recipe says"
+    signals = _plan_signals(draft, each, arm, live, chosen)
     choice = None
     if isinstance(each.teacher, TeacherChoice):
         choice = _plan_trials(draft, each, arm, signals, live)
@@ -153,9 +157,11 @@ def _plan_tokens(draft: Draft, each: Round) -> DataInputs:
         return draft.data["teacher" if owner is None else owner]
     source = source_of(each.student)
     assert source is not None, "a student with a tokenizer of its own makes it from its source's"
-    task, origin, name = draft.recipe.task.type, draft.data[source], f"data-{each.id}"
-    settings = retokenise.Settings(task=task, student=each.student)
-    summary = f"tokenizer of {each.id}: {each.student.init} of {source}'s"
+    task, origin, name = draft.unjudged_task, draft.data[source], f"data-{each.id}"
+    maker = registry.student(each.student.init).tokenizer_maker(each.student)
+    assert maker is not None, "it owns its tokenizer"
+    settings = retokenise.Settings(task=task, student=maker)
+    summary = f"tokenizer of {each.id}: {maker.init} of {source}'s"
     base = draft.steps.add(name, retokenise.KIND, settings, retokenise.Inputs(origin.reading()), summary)
     splits: dict[str, Artifact[PreparedSplit]] = {}
     for split in draft.recipe.data.splits():
@@ -173,7 +179,7 @@ def _plan_views(draft: Draft, each: Round, stage: Stage, model: str) -> Artifact
     assert stage.augment is not None
     first, tokens = draft.data["teacher" if each.data is None else each.id], draft.data[model].base
     settings = augment_text.Settings(
-        task=draft.recipe.task.type, augment=stage.augment, splits=stage.data, seed=draft.recipe.seed
+        task=draft.unjudged_task, augment=stage.augment, splits=stage.data, seed=draft.recipe.seed
     )
     name = f"views-{each.id}-{stage.name}" + ("" if tokens.step == first.base.step else f"-{tokens.step}")
     summary = f"{stage.augment.copies} further views of {' and '.join(stage.data)}"
@@ -192,7 +198,7 @@ class _RoundSignals:
     views: dict[str, Artifact[TokenisedData]] = field(default_factory=dict)
 
 
-def _plan_signals(draft: Draft, each: Round, arm: Arm, live: Mapping[str, str]) -> _RoundSignals:
+def _plan_signals(draft: Draft, each: Round, arm: Arm, live: Mapping[str, str], chosen: SignalChoice) -> _RoundSignals:
     """The recording of what a round's losses need of its teachers, and its views."""
     planned = _RoundSignals()
     for stage in each.stages:
@@ -204,10 +210,12 @@ def _plan_signals(draft: Draft, each: Round, arm: Arm, live: Mapping[str, str]) 
             for teacher in each.teachers():
                 for need in _RECORDED:
                     readers = [loss for loss in losses if need in registry.loss(loss.kind).needs]
-                    wanted = SignalId(_signal(draft, each, need), teacher, place)
-                    if not readers or need in live or wanted in planned.signals:
+                    if not readers or need in live:
                         continue
-                    planned.signals[wanted] = _plan_recording(draft, each, arm, stage, wanted, readers)
+                    wanted = SignalId(_signal(chosen, need), teacher, place)
+                    if wanted not in planned.signals:
+                        reason = chosen.reason if need == "logits" else ""
+                        planned.signals[wanted] = _plan_recording(draft, each, arm, stage, wanted, readers, reason)
             if stage.errors is not None:
                 wanted = SignalId("logits", stage.errors.of, place)
                 if wanted not in planned.signals:
@@ -216,14 +224,24 @@ def _plan_signals(draft: Draft, each: Round, arm: Arm, live: Mapping[str, str]) 
 
 
 def _plan_recording(
-    draft: Draft, each: Round, arm: Arm, stage: Stage, wanted: SignalId, readers: Sequence[LossSpec]
+    draft: Draft,
+    each: Round,
+    arm: Arm,
+    stage: Stage,
+    wanted: SignalId,
+    readers: Sequence[LossSpec],
+    reason: str = "",
 ) -> Artifact[Signals]:
-    """One signal of one model about one place, as far as these losses read it."""
+    """One signal of one model about one place, as far as these losses read it.
+
+    Args:
+        reason: why it is recorded so.
+    """
     signal, (split, of_stage), model = wanted.signal, wanted.place, arm.at(wanted.model)
     spec = signals_of(draft.recipe, each)
     packed, states, hidden = signal == "top-k", signal == "states", signal == "hidden"
     settings = record_signals.Settings(
-        task=draft.recipe.task.type,
+        task=draft.unjudged_task,
         split=split,
         signal=signal,
         compute=draft.recipe.compute,
@@ -251,6 +269,7 @@ def _plan_recording(
         summary += expected_size(draft.recipe, draft.sources, each, draft.shapes, settings, wanted.model)
     if tokens is not None:
         summary += f", in the tokens of {each.id}"
+    summary += f"; {reason}" if reason else ""
     inputs = record_signals.Inputs(data, draft.models[model], tokens)
     made = draft.steps.add(name, record_signals.KIND, settings, inputs, summary)
     if signal == "logits" and wanted.place == Place("train"):
@@ -261,10 +280,11 @@ def _plan_recording(
 _SHOWN: dict[Signal, str] = {"hidden": "hidden states", "states": "last hidden states", "top-k": "top-k signals"}
 
 
-def _signal(draft: Draft, each: Round, need: Need) -> Signal:
-    """What is recorded for a need: of a distribution, the form that the recipe asks for."""
+def _signal(chosen: SignalChoice, need: Need) -> Signal:
+    """What is recorded for a need: of a distribution, the form that is chosen."""
     if need == "logits":
-        return SIGNAL_OF[signals_of(draft.recipe, each).form]
+        assert chosen.source != "live", "what is live is not recorded"
+        return SIGNAL_OF[chosen.source]
     assert need in ("embedding", "hidden"), "nothing else is recorded"
     return need
 

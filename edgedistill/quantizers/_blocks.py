@@ -14,6 +14,7 @@ import numpy as np
 
 from edgedistill.arrays import Array, Arrays
 from edgedistill.errors import RefusedError
+from edgedistill.system.quiet import quiet
 
 if TYPE_CHECKING:
     import onnx
@@ -32,8 +33,6 @@ def quantizing(products: Bits, tables: Bits) -> Callable[[Path, Path, Sequence[A
 
     def quantize(source: Path, destination: Path, calibration: Sequence[Arrays]) -> None:
         import onnx
-
-        from edgedistill.system.quiet import quiet
 
         model = onnx.load(source)
         with quiet():

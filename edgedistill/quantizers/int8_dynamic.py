@@ -12,6 +12,9 @@ from pathlib import Path
 
 from edgedistill.arrays import Arrays
 from edgedistill.contracts.precision import Quantizer
+from edgedistill.device.decoding import LAYOUT
+from edgedistill.quantizers._blocks import quantize_tables
+from edgedistill.system.quiet import quiet
 
 
 def quantize(source: Path, destination: Path, calibration: Sequence[Arrays]) -> None:
@@ -22,10 +25,6 @@ def quantize(source: Path, destination: Path, calibration: Sequence[Arrays]) -> 
     import onnx
     from onnx import TensorProto
     from onnxruntime.quantization import QuantType, quantize_dynamic
-
-    from edgedistill.device.decoding import LAYOUT
-    from edgedistill.quantizers._blocks import quantize_tables
-    from edgedistill.system.quiet import quiet
 
     model = onnx.load(source)
     if any(each.name == LAYOUT.present(0, "key") for each in model.graph.output):

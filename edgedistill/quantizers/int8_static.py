@@ -10,6 +10,7 @@ from pathlib import Path
 
 from edgedistill.arrays import Arrays
 from edgedistill.contracts.precision import Quantizer
+from edgedistill.system.quiet import quiet
 
 _PRODUCTS = ("MatMul", "Gemm")
 _TABLES = ("Gather",)
@@ -25,8 +26,6 @@ def quantize(source: Path, destination: Path, calibration: Sequence[Arrays]) -> 
     from onnx import TensorProto
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_dynamic, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
-
-    from edgedistill.system.quiet import quiet
 
     with tempfile.TemporaryDirectory() as folder, quiet():
         prepared, products = Path(folder) / "prepared.onnx", Path(folder) / "products.onnx"

@@ -13,10 +13,13 @@ class AugmentSpec(Spec):
     """Further views of every text of a stage; each figure but `copies` and `join` is the share of words it changes."""
 
     copies: int = Field(1, ge=1)
+    """Views of each text."""
     delete: float = Field(0.0, ge=0, lt=1)
+    """Share of the words left out."""
     swap: float = Field(0.0, ge=0, lt=1)
     """With the next word."""
     typo: float = Field(0.0, ge=0, lt=1)
+    """Share of the words misspelt."""
     mask: float = Field(0.0, ge=0, lt=1)
     """By the tokenizer's mask token."""
     replace: float = Field(0.0, ge=0, lt=1)

@@ -19,16 +19,21 @@ from edgedistill.recipe.schema import (
     source_of,
     tokenizers,
 )
+from edgedistill.recipe.soft_targets import averaged, looks_for_errors, possible_sources
 
 
 def problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
     """What each key allows but the whole recipe doesn't: (dotted path, sentence)."""
     yield from _names(recipe)
+    if not recipe.task.metrics:
+        yield "task", "expected 'metric: NAME', or 'metrics: [NAME, ...]' with the primary one first"
+        return
     task = registry.task(recipe.task.type)
-    unknown = [(i, metric) for i, metric in enumerate(recipe.task.metrics) if metric not in task.judge.metrics]
+    metrics = task.judge(recipe.task).metrics
+    unknown = [(i, metric) for i, metric in enumerate(recipe.task.metrics) if metric not in metrics]
     for i, metric in unknown:
         where = "task.metric" if len(recipe.task.metrics) == 1 else f"task.metrics.{i}"
-        yield where, _unknown(metric, sorted(task.judge.metrics))
+        yield where, _unknown(metric, sorted(metrics))
     known = list(task.data.columns.known)
     for column in recipe.data.columns:
         if column not in known:
@@ -38,6 +43,7 @@ def problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
         every = " or ".join(" with ".join(form) for form in forms)
         yield "data.columns", f"got columns of {len(named)} kinds of rows, expected one of {every}"
     yield from _architecture_problems(recipe, task.data.tokens)
+    yield from _speed_problems(recipe)
     if len({recipe.seed, *recipe.seeds}) <= len(recipe.seeds):
         yield "seeds", f"got {list(recipe.seeds)}, expected seeds that differ from each other and from 'seed'"
     if not task.learns_labels:
@@ -54,7 +60,7 @@ def problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
         source = source_of(each.student)
         if source is not None and source not in models:
             yield f"{where}.student.from", _unknown(source, models)
-        if not task.data.tokens and registry.student(each.student.init).own_tokenizer:
+        if not task.data.tokens and registry.student(each.student.init).tokenizer_maker(each.student) is not None:
             yield f"{where}.student.init", f"got '{each.student.init}', but '{recipe.task.type}' has no tokenizer"
         known_origins = known_origins and (source is None or source in models)
         if known_origins:
@@ -100,6 +106,27 @@ def _own_data_problems(recipe: Recipe, index: int, tokens: bool) -> Iterator[tup
             yield f"{where}.stages.{j}.errors.of", f"got {stage.errors.of!r}, expected 'teacher' on data of its own"
 
 
+_SPEEDS = ("ttft_ms", "tokens_per_s")
+"""Limits and preferences that only some tasks have figures for."""
+
+
+def _speed_problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
+    """What is asked of prompts and their figures, of a task that isn't timed on any."""
+    prompts, name = registry.task(recipe.task.type).prompts, recipe.task.type
+    known = [speed.name for speed in prompts.speeds] if prompts is not None else []
+    given = recipe.measure.prompts
+    if given is not None and prompts is None:
+        yield "measure.prompts", f"got {list(given)}, but '{name}' is not timed on prompts"
+    if given is not None and list(given) != sorted(set(given)):
+        yield "measure.prompts", f"got {list(given)}, expected lengths that rise"
+    for speed in _SPEEDS:
+        limit = getattr(recipe.select.limits, speed)
+        if limit is not None and speed not in known:
+            yield f"select.limits.{speed}", f"got {limit:g}, but '{name}' has no such figure"
+    if recipe.select.prefer in _SPEEDS and recipe.select.prefer not in known:
+        yield "select.prefer", f"got '{recipe.select.prefer}', but '{name}' has no such figure"
+
+
 def _architecture_problems(recipe: Recipe, tokens: bool) -> Iterator[tuple[str, str]]:
     scratch = recipe.teacher.scratch
     for key in ("heads", "intermediate_size") if scratch is not None else ():
@@ -118,15 +145,22 @@ def _signal_problems(recipe: Recipe, index: int) -> Iterator[tuple[str, str]]:
     form, where = signals_of(recipe, each).form, f"rounds.{index}." if each.signals is not None else ""
     if form == "dense":
         return
+    possible = possible_sources(recipe, each)
+    if form == "auto":
+        if not possible:
+            yield f"{where}signals.form", f"got 'auto', but there is no form that all losses of {each.id} take"
+        return
     if form == "hidden" and registry.task(recipe.task.type).model.head is None:
         yield f"{where}signals.form", f"got 'hidden', but '{recipe.task.type}' has no output head over hidden states"
-    options = each.teacher.choose if isinstance(each.teacher, TeacherChoice) else (each.teacher,)
-    if any(len(flat(option)) > 1 for option in options):
+    if averaged(each):
         yield f"{where}signals.form", f"got '{form}', expected 'dense' for the mean of several teachers of {each.id}"
     for stage in each.stages:
-        if stage.teacher_errors != 1 or (stage.errors is not None and stage.errors.against == "teacher"):
+        if looks_for_errors(stage):
             reader = f"stage '{stage.name}' of {each.id}, which looks for the teacher's errors"
             yield f"{where}signals.form", f"got '{form}', expected 'dense' for {reader}"
+    if form == "live" and "dense" in possible and "live" not in possible and possible != ["dense"]:
+        reason = f"whose teacher reads other tokens than {each.id}"
+        yield f"{where}signals.form", f"got 'live', expected a recorded form for a round {reason}"
 
 
 def _vocabulary_problems(recipe: Recipe, index: int) -> Iterator[tuple[str, str]]:
@@ -185,7 +219,7 @@ def _stage_problems(recipe: Recipe, index: int, earlier: list[str]) -> Iterator[
             if "logits" in needs and task.model.logits is None:
                 yield f"{where}.losses.{k}", f"'{loss.kind}' needs logits, and '{recipe.task.type}' has none"
             forms, given = registry.loss(loss.kind).forms, signals_of(recipe, each).form
-            if "logits" in needs and given not in forms:
+            if "logits" in needs and given in get_args(Form) and given not in forms:
                 takes = " or ".join(f"'{form}'" for form in get_args(Form) if form in forms)
                 yield f"{where}.losses.{k}", f"'{loss.kind}' takes {takes} signals, but signals.form is '{given}'"
             if "labels" in needs and stage.data == ("unlabeled",):
@@ -204,7 +238,7 @@ def _stage_problems(recipe: Recipe, index: int, earlier: list[str]) -> Iterator[
                         f"'{loss.kind}' compares token by token, but '{teacher}' and '{each.id}' have different "
                         "tokenizers; expected a loss on logits or embeddings",
                     )
-        yield from _error_problems(stage, task.judge, where, earlier)
+        yield from _error_problems(stage, task.judge(recipe.task), where, earlier)
 
 
 def _error_problems(stage: Stage, judge: Judge, where: str, earlier: list[str]) -> Iterator[tuple[str, str]]:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from edgedistill.evaluation.by_size import by_size
 from edgedistill.evaluation.chance import against_chance
 from edgedistill.evaluation.figures import Judging
 from edgedistill.evaluation.results import RESULTS_SCHEMA, DataResult, Flip, Results, StopResult
+from edgedistill.exporting.candidates import native_candidates
 from edgedistill.recipe.schema import teacher_of
 from edgedistill.report.devices import HOST, candidate_result
+from edgedistill.report.generations import generations
 from edgedistill.report.models import changes_of, error_texts, round_result, teacher_result
 from edgedistill.report.warnings import candidate_warnings, chance_warnings, warnings
 from edgedistill.version import __version__
 
 if TYPE_CHECKING:
+    from edgedistill.contracts.answers import Answers, References
     from edgedistill.evaluation.chance import AgainstChance
     from edgedistill.evaluation.error_changes import ErrorChanges
     from edgedistill.report.run_files import RunFiles
@@ -44,6 +48,7 @@ def collect(files: RunFiles) -> Results:
         candidates=candidates,
         chosen=chosen,
         why=why,
+        prompt_tokens=files.prompt_tokens,
         stop=_stop(files),
         warnings=(
             *chance_warnings(_against_chance(files)),
@@ -51,9 +56,15 @@ def collect(files: RunFiles) -> Results:
             *candidate_warnings(candidates, hosts),
         ),
         flips=_flips(files),
+        by_size=by_size(judging, _on_test(files), "test"),
+        generations=generations(files),
+        decision=files.judge.decision,
+        divergence=files.judge.divergence,
+        check_words=dict(files.judge.check_words),
         errors={each.id: error_texts(each, changes[each.id], files) for each in settings.rounds if each.id in changes},
         data=DataResult(
             task=settings.task.type,
+            options=settings.task.options,
             examples={split: facts.rows for split, facts in files.split_facts.items()},
             duplicate_counts=repeated,
             labels=len(files.questions("test").labels),
@@ -61,6 +72,16 @@ def collect(files: RunFiles) -> Results:
         ),
         hosts=hosts,
     )
+
+
+def _on_test(files: RunFiles) -> dict[str, tuple[Answers, References]]:
+    """What the torch models on the recipe's data and all files answered, and what is right."""
+    references = files.questions("test").references
+    found = {name: (files.answers(name, "test"), references) for name in ("teacher", *files.rounds_on_recipe_data)}
+    rows = {row.verify_key: row for row in native_candidates(files.settings.candidates) if files.failure(row) is None}
+    for row in rows.values():
+        found["/".join(row.verify_key)] = (files.file_answers(row, "test"), references)
+    return found
 
 
 def _changes(files: RunFiles) -> dict[str, ErrorChanges]:

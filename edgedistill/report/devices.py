@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from edgedistill.contracts import registry
 from edgedistill.evaluation.results import CandidateResult, EmulatedResult, UnmeasuredResult
-from edgedistill.exporting.candidates import timed
+from edgedistill.exporting.candidates import native_candidates
 
 if TYPE_CHECKING:
     from edgedistill.evaluation.figures import Judging
     from edgedistill.exporting.candidates import Candidate
     from edgedistill.report.run_files import RunFiles
+    from edgedistill.store.records.files import PromptMeasurement
 
 HOST = "h1"
 
@@ -51,9 +53,14 @@ def _measured(row: Candidate, files: RunFiles, judging: Judging) -> CandidateRes
             "mean_abs_diff": fidelity.mean_abs_diff,
             "mean_divergence": fidelity.mean_divergence,
             "checks": dict(verified.checks),
+            "texts_read": None if verified.texts_read is None else verified.texts_read.model_dump(),
             "host": HOST,
             "file_bytes": seen.file_bytes,
             "latency_ms": seen.latency_ms.model_dump(),
+            "phases_ms": {phase: each.model_dump() for phase, each in seen.phases_ms.items()},
+            "prompts": [_prompt(each, files) for each in seen.prompts],
+            "prompts_too_long": seen.prompts_too_long,
+            "tokenizer_bytes": seen.tokenizer_bytes,
             "throughput_per_s": seen.throughput_per_s,
             "peak_rss_mb": seen.peak_rss_mb,
             "load_ms": seen.load_ms,
@@ -64,12 +71,26 @@ def _measured(row: Candidate, files: RunFiles, judging: Judging) -> CandidateRes
     )
 
 
+def _prompt(seen: PromptMeasurement, files: RunFiles) -> dict[str, object]:
+    known = registry.task(files.settings.task.type).prompts
+    assert known is not None, "these were timed for its figures"
+    return {
+        "tokens": seen.tokens,
+        "phases_ms": {phase: each.model_dump() for phase, each in seen.phases_ms.items()},
+        "speeds": [
+            {"name": each.name, "words": each.words, "unit": each.unit, "direction": each.direction}
+            | seen.speeds[each.name].model_dump()
+            for each in known.speeds
+        ],
+    }
+
+
 def _emulated(row: Candidate, files: RunFiles, judging: Judging) -> EmulatedResult:
     answers, items = files.emulated_answers(row)
     references = files.questions("test", row.model).references
     asked = references.of_items(items)
     facts: dict[str, object] = files.emulation(row).model_dump(exclude={"validation", "test"})
-    same_file = [each for each in timed(files.settings.candidates) if each.file_key == row.file_key]
+    same_file = [each for each in native_candidates(files.settings.candidates) if each.file_key == row.file_key]
     here = next((each for each in same_file if files.failure(each) is None), None)
     if here is not None:
         same_items = files.file_answers(here, "test").of_items(items)

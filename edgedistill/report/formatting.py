@@ -76,6 +76,16 @@ def milliseconds(value: float | None) -> str:
     return fixed(value, 2 if value is None or value < 100 else 1)
 
 
+def pace(value: float | None) -> str:
+    """A figure of speed: two decimals only where they tell something."""
+    return fixed(value, 0 if value is not None and value >= 100 else 2)
+
+
+def percentiles(found: tuple[float, float] | None) -> str:
+    """The interval of a figure of speed."""
+    return DASH if found is None else f"[{pace(found[0])}, {pace(found[1])}]"
+
+
 def millions(value: float | None) -> str:
     """A large number of instructions, in millions."""
     return DASH if value is None else f"{fixed(value / 1e6, 2 if value < 1e8 else 1)} M"

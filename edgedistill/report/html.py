@@ -14,8 +14,10 @@ from edgedistill.recipe.schema import Limits, SelectSpec
 from edgedistill.report import formatting
 from edgedistill.report.headline import headline, times_faster, times_smaller
 from edgedistill.report.markdown import EMULATED, OWN_MODEL_TYPE, REDUCED, runtime_sizes
+from edgedistill.report.markdown_language import checked_files
 from edgedistill.report.metric_plot import metric_against_latency
 from edgedistill.report.naming import short_names
+from edgedistill.report.pace import LATENCY, Pace, paces, speed_at
 from edgedistill.report.rounds_plot import metric_over_rounds
 from edgedistill.report.runtimes_plot import latency_by_runtime
 from edgedistill.report.spread import spread
@@ -37,7 +39,9 @@ _FORMATS = (
     formatting.metric,
     formatting.milliseconds,
     formatting.p_value,
+    formatting.pace,
     formatting.parameters,
+    formatting.percentiles,
     formatting.plain,
     formatting.rate,
     formatting.share,
@@ -77,7 +81,16 @@ def render_html(results: Results, training: Mapping[str, Sequence[EpochRecord]],
         faster={each.id: times_faster(results, each) for each in results.measured},
         limits=limit_sentences(select.limits, results.direction),
         preference=preference_sentence(select),
-        metric_plot=Markup(metric_against_latency(results, select.limits)),
+        plots=[
+            (_pace_heading(pace), Markup(metric_against_latency(results, select.limits, pace)))
+            for pace in paces(results)
+        ],
+        agreement=results.agreement_in_words,
+        speeds=results.speeds if results.prompt_tokens is not None else (),
+        speed_at=speed_at,
+        shown_speeds=[(each, prompt) for each in results.measured for prompt in each.prompts],
+        checked=checked_files(results.measured),
+        models_of_sizes=list(results.by_size[0].figures) if results.by_size else [],
         runtimes_plot=Markup(latency_by_runtime(results)),
         emulation=EMULATED,
         reduced=REDUCED,
@@ -93,6 +106,10 @@ def render_html(results: Results, training: Mapping[str, Sequence[EpochRecord]],
     )
 
 
+def _pace_heading(pace: Pace) -> str:
+    return "latency" if pace is LATENCY else pace.words.split(",")[0]
+
+
 def limit_sentences(limits: Limits, direction: Direction = "higher") -> list[str]:
     """Each limit that was set."""
     written = {
@@ -100,6 +117,8 @@ def limit_sentences(limits: Limits, direction: Direction = "higher") -> list[str
         "p95_ms": "p95 latency ≤ {:g} ms",
         "peak_rss_mb": "peak memory ≤ {:g} MB",
         "load_ms": "load time ≤ {:g} ms",
+        "ttft_ms": "time to first token ≤ {:g} ms",
+        "tokens_per_s": "at least {:g} tokens/s",
         "drop": f"{drop_word(direction)} from the teacher on validation ≤ {{:g}}",
     }
     given = {name: getattr(limits, name) for name in written}
@@ -113,6 +132,12 @@ def preference_sentence(select: SelectSpec) -> str:
             return "the fastest (p50) within the limits"
         case "size":
             return "the smallest file within the limits"
+        case "peak_rss_mb":
+            return "the least memory within the limits"
+        case "ttft_ms":
+            return "the shortest time to the first token (p50) within the limits"
+        case "tokens_per_s":
+            return "the most tokens a second (p50) within the limits"
         case _:
             tie = f"; those within {select.tie:g} of it count as equal, and the fastest of them wins"
             return "the best validation metric within the limits" + (tie if select.tie else "")

@@ -16,6 +16,9 @@ from edgedistill.evaluation.results import (
 from edgedistill.evaluation.wording import drop_word, heading
 from edgedistill.report import formatting as f
 from edgedistill.report.headline import headline, times_smaller
+from edgedistill.report.markdown_language import by_size, checks, generations
+from edgedistill.report.markdown_speeds import by_prompt, speed_cells, speed_names, speeds_in_words
+from edgedistill.report.markdown_text import escape, table
 from edgedistill.report.spread import spread
 
 EMULATED = (
@@ -31,19 +34,13 @@ REDUCED = (
 
 OWN_MODEL_TYPE = "loads in torch with edgedistill only, not in transformers, optimum or transformers.js"
 
-_MEASURED = (
-    "agreement",
-    "max abs. diff.",
-    "p50 ms",
-    "p95 ms",
-    "p99 ms",
-    "items/s",
+_STANDING = (
     "peak MB",
     "load ms",
     "limits",
     "front",
 )
-_TRAINED = ("same as teacher", "control", "gain over control [95% CI]", "p", "training", "samples/s")
+_TRAINED = ("control", "gain over control [95% CI]", "p", "training", "samples/s")
 
 
 def render_markdown(results: Results) -> str:
@@ -51,13 +48,25 @@ def render_markdown(results: Results) -> str:
     metric, drop = heading(results.metric, results.direction), drop_word(results.direction)
     others = [f"{heading(each.metric, each.direction)}, test [95% CI]" for each in results.other_metrics]
     metrics = [f"{metric}, test [95% CI]", *others]
-    candidates = _table(
-        ["candidate", "MB", "smaller", *metrics, f"{drop}, validation [95% CI]", *_MEASURED],
+    fidelity = [results.agreement_in_words, *([] if results.decision == "answer" else [results.divergence])]
+    columns = [
+        "candidate",
+        "MB",
+        "smaller",
+        *metrics,
+        f"{drop}, validation [95% CI]",
+        *fidelity,
+        "max abs. diff.",
+        *speed_names(results),
+        *_STANDING,
+    ]
+    candidates = table(
+        columns,
         [_candidate(each, results) for each in results.measured],
-        text_columns=(0, 13 + len(others)),
+        text_columns=(0, columns.index("limits")),
     )
-    rounds = _table(
-        ["model", "taught by", "parameters", *metrics, f"{drop} from teacher [95% CI]", *_TRAINED],
+    rounds = table(
+        ["model", "taught by", "parameters", *metrics, f"{drop} from teacher [95% CI]", results.as_teacher, *_TRAINED],
         [_teacher(results), *(_round(each, results) for each in results.rounds)],
         text_columns=(0, 1),
     )
@@ -66,23 +75,22 @@ def render_markdown(results: Results) -> str:
         *([_warnings(results.warnings)] if results.warnings else []),
         _verdict(results),
         f"## Candidates\n\n{candidates}",
+        *by_prompt(results),
+        *checks(results),
         *([_runtime_sizes(results.measured)] if runtime_sizes(results.measured) else []),
         *([_emulated(results.emulated, metric)] if results.emulated else []),
         *([_unmeasured(results.unmeasured)] if results.unmeasured else []),
         f"## Rounds\n\n{rounds}",
+        *by_size(results),
+        *generations(results),
         *_notes(results),
-        "Smaller: than the teacher's fp32 file. Agreement, max abs. diff.: of a device file with its own torch model, "
-        "on validation. Gain: paired, on test, over the same student without a teacher. Peak: above the interpreter "
-        f"with numpy, or above an empty page. {f.DASH}: not known, or too few runs for that percentile.",
+        f"Smaller: than the teacher's fp32 file. {results.agreement_in_words.capitalize()}, max abs. diff.: of a device"
+        " file with its own torch model, on validation. Gain: paired, on test, over the same student without a teacher."
+        f" Peak: above the interpreter with numpy, or above an empty page. {f.DASH}: not known, or too few runs for"
+        " that percentile.",
         *_hosts(results),
     ]
     return "\n\n".join(parts) + "\n"
-
-
-def escape(text: str) -> str:
-    """Text that neither ends a table's cell or line nor becomes HTML."""
-    text = text.replace("&", "&amp;").replace("<", "&lt;").replace("\\", "\\\\").replace("|", "\\|")
-    return " ".join(text.split())
 
 
 def _hosts(results: Results) -> list[str]:
@@ -139,7 +147,7 @@ def _runtime_sizes(found: Sequence[CandidateResult]) -> str:
         for name, size in runtime_sizes(found)
     ]
     names = ("file", "runtime MB, estimated", "operators", "by")
-    return f"### Runtimes reduced to their file\n\n{_table(names, rows, text_columns=(0, 3))}\n\n{REDUCED}"
+    return f"### Runtimes reduced to their file\n\n{table(names, rows, text_columns=(0, 3))}\n\n{REDUCED}"
 
 
 def _emulated(found: Sequence[EmulatedResult], metric: str) -> str:
@@ -159,12 +167,12 @@ def _emulated(found: Sequence[EmulatedResult], metric: str) -> str:
         ]
         for each in found
     ]
-    return f"### Other processors, emulated\n\n{_table(names.split('|'), rows, text_columns=(0, 1))}\n\n{EMULATED}"
+    return f"### Other processors, emulated\n\n{table(names.split('|'), rows, text_columns=(0, 1))}\n\n{EMULATED}"
 
 
 def _unmeasured(found: Sequence[UnmeasuredResult]) -> str:
     rows = [[each.id, each.state, each.reason] for each in found]
-    return f"### Not measured\n\n{_table(['candidate', 'state', 'reason'], rows, text_columns=(0, 1, 2))}"
+    return f"### Not measured\n\n{table(['candidate', 'state', 'reason'], rows, text_columns=(0, 1, 2))}"
 
 
 def _warnings(warnings: Sequence[str]) -> str:
@@ -175,11 +183,10 @@ def _verdict(results: Results) -> str:
     found = headline(results)
     if found is None:
         return f"## Nothing to ship\n\n{escape(results.why)}"
-    chosen, latency = found.chosen, found.chosen.latency_ms
+    chosen = found.chosen
     figures = [
         f"{results.metric_in_words} {f.estimate(chosen.test)} on test",
-        f"p50 {f.milliseconds(latency.p50)} ms",
-        f"p95 {f.milliseconds(latency.p95)} ms",
+        *speeds_in_words(chosen, results),
         f"{f.megabytes(chosen.file_bytes)} MB",
     ]
     if found.times_smaller is not None:
@@ -190,19 +197,18 @@ def _verdict(results: Results) -> str:
 
 
 def _candidate(each: CandidateResult, results: Results) -> list[str]:
-    latency = each.latency_ms
     return [
         f"**{each.id}**" if each.id == results.chosen else each.id,
-        f.megabytes(each.file_bytes) + (f" in {len(each.lengths)} files" if each.lengths else ""),
+        f.megabytes(each.file_bytes)
+        + (f" in {len(each.lengths)} files" if each.lengths else "")
+        + (f" ({f.megabytes(each.file_bytes + each.tokenizer_bytes)} with tokenizer)" if each.tokenizer_bytes else ""),
         f.times(times_smaller(results, each)),
         *_figures(each, results),
         f.estimate(each.drop),
         f.share(each.agreement_with_student),
+        *([] if results.decision == "answer" else [f.tiny(each.mean_divergence)]),
         f.tiny(each.max_abs_diff),
-        f.milliseconds(latency.p50),
-        f.milliseconds(latency.p95),
-        f.milliseconds(latency.p99),
-        f.rate(each.throughput_per_s),
+        *speed_cells(each, results),
         f.fixed(each.peak_rss_mb, 1),
         f.fixed(each.load_ms, 1),
         "within" if each.within_limits else "; ".join(each.blocked_by),
@@ -244,11 +250,3 @@ def _round(each: RoundResult, results: Results) -> list[str]:
         f.duration(each.train_seconds),
         f.rate(each.samples_per_second),
     ]
-
-
-def _table(names: Sequence[str], rows: Sequence[Sequence[str]], text_columns: Sequence[int]) -> str:
-    """Numbers to the right, the other columns to the left."""
-    rule = [":---" if i in text_columns else "---:" for i in range(len(names))]
-    cells = [names, *rows]
-    lines = [[escape(cell) for cell in row] for row in cells]
-    return "\n".join("| " + " | ".join(row) + " |" for row in [lines[0], rule, *lines[1:]])

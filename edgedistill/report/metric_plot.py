@@ -1,4 +1,5 @@
-"""The primary metric against latency, better upwards: one mark per candidate, what no other beats, what was chosen."""
+"""The primary metric against latency, or another pace, better upwards and faster to the left: one mark per candidate,
+what no other beats, what was chosen."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from edgedistill.recipe.schema import Limits
 from edgedistill.report import formatting
 from edgedistill.report.labels import Box, Mark, place
 from edgedistill.report.naming import short_names
+from edgedistill.report.pace import LATENCY, Pace
 from edgedistill.report.svg import GRID, INK, MUTED, SERIES, SHADE, style, to_svg
 
 if TYPE_CHECKING:
@@ -26,13 +28,15 @@ _CROWDED = 16
 
 @dataclass(frozen=True)
 class Point:
-    """A candidate that can be drawn: it has a median latency."""
+    """A candidate that can be drawn: it has a median of that pace."""
 
     candidate: CandidateResult
     x: float
     y: float
     worth: float
     """`y` with the sign by which larger is better."""
+    slowness: float
+    """`x` with the sign by which smaller is better."""
     low: float
     high: float
     colour: str
@@ -45,46 +49,47 @@ class Point:
         return float(self.area**0.5) / 2
 
 
-def metric_against_latency(results: Results, limits: Limits) -> str:
-    """The primary metric on test over median latency, a mark a candidate; '' when no candidate has a latency."""
-    drawn = drawable(results)
+def metric_against_latency(results: Results, limits: Limits, pace: Pace = LATENCY) -> str:
+    """The primary metric on test over median latency, or another pace, a mark a candidate; '' when no candidate has
+    one."""
+    drawn = drawable(results, pace)
     if not drawn:
         return ""
     from matplotlib.figure import Figure
 
-    with style("front"):
+    with style(f"front-{pace.limit}"):
         figure = Figure(figsize=(9.2, 4.8), dpi=72, layout="constrained")
         axes = figure.add_subplot()
-        _scale(axes, drawn, results)
-        _limit(axes, limits)
+        _scale(axes, drawn, results, pace)
+        _limit(axes, limits, pace)
         _front(axes, drawn)
         _marks(axes, drawn, results.chosen)
         _legend(axes, drawn, results.chosen)
         figure.canvas.draw()  # the layout must stand before labels are placed in it
         _labels(axes, drawn, results)
-        titles = {f"candidate-{i}": _title(point) for i, point in enumerate(drawn)}
-        return to_svg(
-            figure, f"Test {results.metric_in_words} against median latency of {len(drawn)} candidates", titles
-        )
+        titles = {f"candidate-{i}": _title(point, pace) for i, point in enumerate(drawn)}
+        what = "median latency" if pace is LATENCY else pace.words
+        return to_svg(figure, f"Test {results.metric_in_words} against {what} of {len(drawn)} candidates", titles)
 
 
 def front_of(points: Sequence[Point]) -> list[Point]:
     """The points that no other is both faster and better than, fastest first."""
     front: list[Point] = []
-    for point in sorted(points, key=lambda each: (each.x, -each.worth)):
+    for point in sorted(points, key=lambda each: (each.slowness, -each.worth)):
         if not front or point.worth > front[-1].worth:
             front.append(point)
     return front
 
 
-def drawable(results: Results) -> list[Point]:
+def drawable(results: Results, pace: Pace = LATENCY) -> list[Point]:
     """The candidates that can be drawn, in their order."""
     rounds = list(dict.fromkeys(["teacher", *(each.id for each in results.rounds)]))
     precisions = list(dict.fromkeys(each.precision for each in results.measured))
     largest = max((each.file_bytes for each in results.measured), default=1)
     found = []
     for each in results.measured:
-        if each.latency_ms.p50 is None:
+        x = pace.of(each)
+        if x is None:
             continue
         y = each.test.value
         low, high = each.test.interval or (y, y)
@@ -92,12 +97,13 @@ def drawable(results: Results) -> list[Point]:
         marker = _MARKERS[precisions.index(each.precision) % len(_MARKERS)]
         area = 45 + 380 * each.file_bytes / largest
         worth = signed(y, results.direction)
-        found.append(Point(each, each.latency_ms.p50, y, worth, low, high, colour, marker, area))
+        slowness = -signed(x, pace.direction)
+        found.append(Point(each, x, y, worth, slowness, low, high, colour, marker, area))
     return found
 
 
-def _scale(axes: Axes, points: Sequence[Point], results: Results) -> None:
-    """Logarithmic where linear would crowd the fast ones together; better is up."""
+def _scale(axes: Axes, points: Sequence[Point], results: Results, pace: Pace) -> None:
+    """Logarithmic where linear would crowd the fast ones together; better is up, faster is left."""
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
     slowest, fastest = max(point.x for point in points), min(point.x for point in points)
@@ -115,19 +121,20 @@ def _scale(axes: Axes, points: Sequence[Point], results: Results) -> None:
     room = 0.08 * (high - low) or 0.01
     bottom, top = (low - room, high + room) if results.direction == "higher" else (high + room, low - room)
     axes.set_ylim(bottom, top)
-    axes.set_xlabel("median latency of one run, ms")
+    axes.set_xlabel(pace.axis)
+    axes.xaxis.set_inverted(pace.direction == "higher")
     axes.set_ylabel(axis(results.metric, results.direction, "on test"))
     axes.tick_params(which="both", length=0)
 
 
-def _limit(axes: Axes, limits: Limits) -> None:
-    """Shade where the median alone is over the p95 limit: p95 is never below p50, so nothing there can be shipped."""
-    right = axes.get_xlim()[1]
-    if limits.p95_ms is None or limits.p95_ms >= right:
+def _limit(axes: Axes, limits: Limits, pace: Pace) -> None:
+    """Shade where the median alone is over the limit: p95 is never below p50, so nothing there can be shipped."""
+    right, limit = axes.get_xlim()[1], pace.limit_of(limits)
+    if limit is None or -signed(limit, pace.direction) >= -signed(right, pace.direction):
         return
-    axes.axvspan(limits.p95_ms, right, facecolor=SHADE, edgecolor="none", zorder=0)
+    axes.axvspan(limit, right, facecolor=SHADE, edgecolor="none", zorder=0)
     axes.annotate(
-        f"over the p95 limit, {limits.p95_ms:g} ms",
+        f"{'over' if pace.direction == 'lower' else 'under'} {pace.limit_words}, {limit:g} {pace.unit}",
         (1, 0),
         xycoords="axes fraction",
         xytext=(-6, 7),
@@ -241,10 +248,10 @@ def _lines(axes: Axes, points: Sequence[Point]) -> list[Box]:
     return [*levels, *(box(point.x, point.low, point.x, point.high) for point in points)]
 
 
-def _title(point: Point) -> str:
+def _title(point: Point, pace: Pace) -> str:
     each = point.candidate
     return (
         f"{each.id}: {formatting.estimate(each.test)}, "
-        f"p50 {formatting.milliseconds(each.latency_ms.p50)} ms, {formatting.megabytes(each.file_bytes)} MB"
+        f"{pace.shown(point.x)}, {formatting.megabytes(each.file_bytes)} MB"
         + "".join(f"; {reason}" for reason in each.blocked_by)
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edgedistill.arrays import evenly_spaced
 from edgedistill.contracts import registry
 from edgedistill.contracts.answers import Answers
 from edgedistill.data.prepared import PreparedData
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
     from edgedistill.store.records.data import SplitFacts
     from edgedistill.store.records.files import Emulated, Measurement, Verified
     from edgedistill.store.records.models import TrainedModel
+    from edgedistill.store.records.samples import Sample
+
+
+_LOGITS = 20_000_000
+"""Numbers that are looked at: those of a whole vocabulary would not fit into memory."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,7 @@ class RunFiles:
 
     def __init__(self, settings: Settings, inputs: Inputs) -> None:
         self.settings, self._inputs = settings, inputs
-        self.judge = registry.task(settings.task.type).judge
+        self.judge = registry.task(settings.task.type).judge(settings.task)
         self._questions: dict[tuple[str | None, str], Questions] = {}
 
     def questions(self, split: str, round_id: str | None = None) -> Questions:
@@ -76,8 +82,8 @@ class RunFiles:
 
     def ood_references(self, name: str) -> References:
         """The right answers of an out-of-distribution set, as far as it has labels that training knows."""
-        assert self._inputs.elsewhere is not None, "an out-of-distribution set is prepared by a step"
-        items = PreparedData.of(DataInputs(self._inputs.elsewhere)).items(name)
+        assert self._inputs.ood_data is not None, "an out-of-distribution set is prepared by a step"
+        items = PreparedData.of(DataInputs(self._inputs.ood_data)).items(name)
         return registry.task(self.settings.task.type).data.references(items)
 
     def was_evaluated(self, model: str) -> bool:
@@ -96,6 +102,24 @@ class RunFiles:
             return Answers.open(self._inputs.verified[row.verify_key].path(self.verified(row).answers))
         measured = self._inputs.measured
         return Answers.open(measured.path(measured.record.answers[str(row.verify_key)]))
+
+    @property
+    def rounds_on_recipe_data(self) -> tuple[str, ...]:
+        """The rounds that are judged on the same test set as the teacher."""
+        return tuple(each.id for each in self.settings.rounds if each.data is None)
+
+    @property
+    def beginnings(self) -> tuple[str, ...]:
+        """Of a few examples of test, of a task whose models go on from them."""
+        return self._inputs.tested["teacher"].record.beginnings
+
+    def samples(self, model: str) -> tuple[Sample, ...]:
+        """How a torch model went on from them."""
+        return self._inputs.tested[model].record.samples
+
+    def file_samples(self, row: Candidate) -> tuple[Sample, ...]:
+        """How a device file went on from them; () of one that could not."""
+        return self._inputs.measured.record.samples.get(str(row.verify_key), ())
 
     def emulated_answers(self, row: Candidate) -> tuple[Answers, Integers]:
         """What an emulated file said of some items of test, and the numbers of these items."""
@@ -124,12 +148,15 @@ class RunFiles:
         return found.chosen, tuple(TrialResult(teacher=each.teacher, value=each.metric) for each in found.trials)
 
     def teacher_logits(self, teacher: str) -> Floats | None:
-        """What a teacher said of the training data; None where that was not recorded."""
+        """What a teacher said of the training data, of some of it where there is much; None where that was not
+        recorded."""
         recorded = self._inputs.recorded.get(teacher)
         if recorded is None:
             return None
         files = [recorded.path(file) for file in recorded.record.files]
-        return Shards.of(files).every()  # type: ignore[return-value]
+        shards = Shards.of(files)
+        some = evenly_spaced(len(shards), max(1, _LOGITS // shards.parts[0].shape[1]))
+        return np.asarray(shards.rows(some), np.float64)
 
     def failure(self, row: Candidate) -> Failure | None:
         """Why a candidate has no figures; None when it has."""
@@ -166,6 +193,11 @@ class RunFiles:
         """The id of what to ship, and why."""
         choice = self._inputs.chosen.record.choice
         return choice.chosen, choice.why
+
+    @property
+    def prompt_tokens(self) -> int | None:
+        """Length of the prompts whose figures of speed the choice looked at."""
+        return self._inputs.chosen.record.prompt_tokens
 
     def verdict(self, row: Candidate) -> Verdict:
         """A candidate's standing."""

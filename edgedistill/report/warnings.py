@@ -75,7 +75,8 @@ def chance_warnings(models: Mapping[str, AgainstChance]) -> list[str]:
 def candidate_warnings(
     rows: Sequence[CandidateResult | EmulatedResult | UnmeasuredResult], hosts: Mapping[str, HostResult]
 ) -> list[str]:
-    """Sentences about measured files: answers that depend on the batch, and more threads than there were cores."""
+    """Sentences about measured files: answers that depend on the batch, texts that are read otherwise, and more threads
+    than there were cores."""
     measured = [row for row in rows if isinstance(row, CandidateResult)]
     found = []
     moved = {
@@ -89,6 +90,14 @@ def candidate_warnings(
             f"What these files answer depends on what else is in the batch: agreement with torch alone and in padded "
             f"batches of {BATCHED}: {_first(list(moved))}."
         )
+    reads = {
+        f"{row.model}/{row.target}/{row.precision}/{row.runtime} {row.texts_read.otherwise} of {row.texts_read.texts} "
+        f"({', '.join(row.texts_read.shown)})": None
+        for row in measured
+        if row.texts_read is not None and row.texts_read.otherwise
+    }
+    if reads:
+        found.append(f"What reads these files' texts gives other tokens than their model's: {_first(list(reads))}.")
     for name, host in hosts.items():
         own = [row for row in measured if row.host == name]
         crowded = [row.id for row in own if host.threads is not None and row.threads > host.threads]

@@ -5,13 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgedistill.contracts import registry
 from edgedistill.contracts.answers import Answers, References
+from edgedistill.contracts.task import Encoder
+from edgedistill.data.prepared import PreparedData, encode
+from edgedistill.models.loading import load_model, load_tokenizer
 from edgedistill.planning import Outputs, Plan
 from edgedistill.recipe.schema import Recipe
+from edgedistill.signals.inference import predict
 from edgedistill.steps.kinds import evaluate, probe_model
 from edgedistill.store.records.models import TrainedModel
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 
 def without_files(plan: Plan) -> Plan:
@@ -57,10 +65,18 @@ class EvaluatedRun:
         asked = (self.outputs.tested if split == "test" else self.outputs.evaluated)[model]
         return Answers.open(asked.path(asked.record.answers))
 
-    def references(self, split: str = "test", model: str = "teacher") -> References:
-        """The right answers of a split, to what a model of the recipe is asked."""
-        from edgedistill.data.prepared import PreparedData
+    def rows(self, split: str = "test") -> Dataset:
+        """The examples of a split as they were read: `train`, `validation` or `test`."""
+        return self._data(split).rows(split)
 
+    @property
+    def labels(self) -> list[str]:
+        """Names of the classes in the order of their ids; none for a task without classes."""
+        return self._data().labels
+
+    def references(self, split: str = "test", model: str = "teacher") -> References:
+        """The right answers of a split, in the decisions of the model of the recipe that is asked (`r1`): over a
+        vocabulary, those are its tokens."""
         items = PreparedData.of(self.outputs.data[model].reading(split)).items(split)
         return registry.task(self.recipe.task.type).data.references(items)
 
@@ -72,15 +88,15 @@ class EvaluatedRun:
         """
         from datasets import Dataset
 
-        from edgedistill.contracts.task import Encoder
-        from edgedistill.data.prepared import encode
-        from edgedistill.models.loading import load_model, load_tokenizer
-        from edgedistill.signals.inference import predict
-
         task = registry.task(self.recipe.task.type)
         folder = self.model_folder(model)
         tokenizer = load_tokenizer(folder)
         columns = task.data.columns.read({key: key for key in task.data.columns.known if key in rows[0]})
         table = Dataset.from_list([dict(row) for row in rows])
-        items = encode(table, task, Encoder(columns, tokenizer, {}, self.recipe.data.max_length))
+        items = encode(table, task, Encoder(columns, tokenizer, {}, self.recipe.data.max_length, self.recipe.task))
         return predict(load_model(task.model.auto_class(), folder, None, head_required=True), task, items)
+
+    def _data(self, split: str = "train") -> PreparedData:
+        """The recipe's data, with one of its splits."""
+        further = () if split == "train" else (split,)
+        return PreparedData.of(self.outputs.data["teacher"].reading(*further))

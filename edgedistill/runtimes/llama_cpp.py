@@ -60,6 +60,7 @@ class LlamaCppGraph:
         self.model = llama_cpp.Llama(
             str(file), n_ctx=0, n_threads=threads, n_threads_batch=threads, logits_all=True, verbose=False
         )
+        self.longest = int(self.model.n_ctx())
         rows = (None, None)
         self.inputs: Mapping[str, Port] = {LAYOUT.tokens: Port("int64", rows), LAYOUT.mask: Port("int64", rows)}
         self.outputs: Mapping[str, Port] = {LAYOUT.logits: Port("float32", (*rows, self.model.n_vocab()))}
@@ -71,6 +72,11 @@ class LlamaCppGraph:
     def decoder(self) -> LlamaCppDecoder:
         """One that keeps nothing yet."""
         return LlamaCppDecoder(self)
+
+    def encode(self, text: str) -> list[int]:
+        """The tokens of a text, by the file's own tokenizer."""
+        found: list[int] = self.model.tokenize(text.encode(), add_bos=False, special=False)
+        return found
 
     def backend(self) -> dict[str, object]:
         """The instructions that the library was built for, and uses."""

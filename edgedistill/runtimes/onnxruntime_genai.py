@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -25,6 +26,10 @@ class _Generator(Protocol):
     def get_output(self, name: str) -> Floats: ...
 
     def rewind_to(self, count: int) -> None: ...
+
+
+class _Tokenizer(Protocol):
+    def encode(self, text: str) -> Integers: ...
 
 
 class GenAIDecoder:
@@ -98,6 +103,16 @@ class GenAIGraph:
         parameters = self._library.GeneratorParams(self._model)
         parameters.set_search_options(max_length=self.longest, batch_size=1)
         made: _Generator = self._library.Generator(self._model, parameters)
+        return made
+
+    def encode(self, text: str) -> list[int]:
+        """The tokens of a text, by the folder's own tokenizer."""
+        found: list[int] = self._tokenizer.encode(text).tolist()
+        return found
+
+    @cached_property
+    def _tokenizer(self) -> _Tokenizer:
+        made: _Tokenizer = self._library.Tokenizer(self._model)
         return made
 
     def backend(self) -> dict[str, object]:

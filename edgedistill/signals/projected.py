@@ -25,6 +25,7 @@ from edgedistill.vocabulary.alignment import Alignment, align, branched
 from edgedistill.vocabulary.passages import Texts
 from edgedistill.vocabulary.projection import project
 from edgedistill.vocabulary.re_encoding import ReEncoding
+from edgedistill.vocabulary.trimming import cut_from
 
 if TYPE_CHECKING:
     import torch
@@ -159,8 +160,6 @@ def re_encoding_of(tokenizer: Path, trimmed: Path) -> ReEncoding:
         UserError: it wasn't, or neither is BPE of bytes.
     """
     import json
-
-    from edgedistill.vocabulary.trimming import cut_from
 
     whole, smaller = (
         json.loads((folder / "tokenizer.json").read_text(encoding="utf-8")) for folder in (tokenizer, trimmed)

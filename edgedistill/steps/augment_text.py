@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from edgedistill.contracts import registry
+from edgedistill.contracts.task import Task
+from edgedistill.data.prepared import ITEMS, PreparedData, encode, save_table
 from edgedistill.data.views import joined, masked, partners, view
+from edgedistill.models.loading import load_model, load_tokenizer
+from edgedistill.models.tokenizer_files import save_tokenizer
 from edgedistill.recipe.augment import AugmentSpec
 from edgedistill.steps.kinds.augment_text import Inputs, Settings
 from edgedistill.store.data_inputs import DataInputs
@@ -17,24 +20,17 @@ from edgedistill.store.records.data import TokenisedData
 from edgedistill.store.step import Context
 from edgedistill.training.seeds import derive
 
-if TYPE_CHECKING:
-    from edgedistill.contracts.task import Task
-
 _TOP, _BATCH = 20, 64
 
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> TokenisedData:
     """Publish what the data step does, for the views of these splits only."""
-    from edgedistill.data.prepared import ITEMS, PreparedData, encode, save_table
-    from edgedistill.models.loading import load_tokenizer
-    from edgedistill.models.tokenizer_files import save_tokenizer
-
     # The views are made in the words and with the mask token of the first tokenizer, so that all models see the same.
     first, own = PreparedData.of(inputs.data), PreparedData.of(DataInputs(inputs.tokens))
-    task: Task = registry.task(settings.task)
+    task: Task = registry.task(settings.task.type)
     tokenizer = load_tokenizer(own.tokenizer)
     mask_token = str(load_tokenizer(first.tokenizer).mask_token)
-    encoder = own.encoder()
+    encoder = own.encoder(settings.task)
     replace = Replacer(settings.augment) if settings.augment.replace else None
     for split in settings.splits:
         rows = first.rows(split)
@@ -73,8 +69,6 @@ class Replacer:
 
     def __init__(self, augment: AugmentSpec) -> None:
         from transformers import AutoModelForMaskedLM
-
-        from edgedistill.models.loading import load_model, load_tokenizer
 
         assert augment.masked_lm is not None
         self.share = augment.replace

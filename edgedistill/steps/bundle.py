@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from edgedistill.bundling.write import BundleSources, write_bundle
+from edgedistill.data.prepared import PreparedData
 from edgedistill.errors import UserError
 from edgedistill.evaluation.results import load_results
 from edgedistill.steps.kinds.bundle import Inputs, Settings
@@ -27,9 +29,6 @@ def write(settings: Settings, inputs: Inputs, candidate: str, folder: Path, scra
     Raises:
         UserError: a candidate that the run doesn't have, or that could not be made or measured.
     """
-    from edgedistill.bundling.write import Material, write_bundle
-    from edgedistill.data.prepared import PreparedData
-
     results = load_results(inputs.report.path(inputs.report.record.results))
     measured = [each.id for each in results.measured]
     if candidate not in measured:
@@ -39,7 +38,7 @@ def write(settings: Settings, inputs: Inputs, candidate: str, folder: Path, scra
             why = f"it {'failed' if unmeasured.state == 'failed' else 'is refused'}: {unmeasured.reason}"
         raise UserError(f"bundle: '{candidate}' cannot be bundled, {why}; expected one of {', '.join(measured)}")
     row = next(each for each in settings.candidates if each.id == candidate)
-    material = Material(
+    sources = BundleSources(
         candidate=candidate,
         task=settings.task,
         report=inputs.report,
@@ -50,4 +49,4 @@ def write(settings: Settings, inputs: Inputs, candidate: str, folder: Path, scra
         provenance=settings.provenance,
         length=settings.length,
     )
-    write_bundle(material, folder, scratch)
+    write_bundle(sources, folder, scratch)

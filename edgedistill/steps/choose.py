@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from edgedistill.contracts import registry
-from edgedistill.evaluation.selection import Figures, Primary, choose
+from edgedistill.evaluation.selection import Figures, Primary, Prompted, choose
 from edgedistill.steps.kinds.choose import Chosen, Inputs, Settings
+from edgedistill.store.records.files import Measurement
 from edgedistill.store.step import Context
 
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> Chosen:
     """Publish nothing but the record."""
-    metric = registry.task(settings.task.type).judge.metrics[settings.task.metric]
+    task = registry.task(settings.task.type)
+    metric = task.judge(settings.task).metrics[settings.task.metric]
+    every = inputs.measured.record.candidates
+    tokens = longest_common_prompt([every[row.id] for row in settings.candidates if row.id in every])
     teacher = inputs.teacher.record.value
     figures = []
     for row in settings.candidates:
-        seen = inputs.measured.record.candidates.get(row.id)
+        seen = every.get(row.id)
         if seen is None:
             continue
         verified = inputs.verified[row.verify_key].record
@@ -34,7 +39,22 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> C
                 peak_rss_mb=seen.peak_rss_mb,
                 load_ms=seen.load_ms,
                 agreement=agreement,
+                speeds=_speeds(seen, tokens),
             )
         )
     primary = Primary(metric.name, metric.direction)
-    return Chosen(choice=choose(figures, settings.select, settings.min_agreement, primary))
+    prompted = Prompted(task.prompts.speeds if task.prompts is not None else (), tokens)
+    choice = choose(figures, settings.select, settings.min_agreement, primary, prompted)
+    return Chosen(choice=choice, prompt_tokens=tokens)
+
+
+def longest_common_prompt(measured: Sequence[Measurement]) -> int | None:
+    """The greatest length in tokens that all were timed on; None where there is none."""
+    lengths = [{prompt.tokens for prompt in each.prompts} for each in measured]
+    return max(set.intersection(*lengths), default=None) if lengths else None
+
+
+def _speeds(seen: Measurement, tokens: int | None) -> dict[str, float]:
+    """Medians at that length."""
+    own = next((prompt.speeds for prompt in seen.prompts if prompt.tokens == tokens), {})
+    return {name: found.p50 for name, found in own.items() if found.p50 is not None}

@@ -13,7 +13,7 @@ from edgedistill.store.step import Context
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> TeacherChosen:
     """Publish nothing but the record: the chosen teacher (the first of equals), and each trial's metric."""
-    metric = registry.task(settings.task.type).judge.metrics[settings.task.metric]
+    metric = registry.task(settings.task.type).judge(settings.task).metrics[settings.task.metric]
     trials = tuple(
         Trial(teacher=flat(option), metric=trial.record.kept_metric(metric.direction))
         for option, trial in zip(settings.options, inputs.trials, strict=True)

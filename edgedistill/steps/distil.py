@@ -8,27 +8,34 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
+
+from edgedistill.arrays import Floats
 from edgedistill.contracts import registry
+from edgedistill.contracts.answers import Answers, References
+from edgedistill.contracts.items import Items
+from edgedistill.contracts.judge import Judge
+from edgedistill.contracts.task import Task
+from edgedistill.data.prepared import PreparedData
 from edgedistill.recipe.schema import ErrorWeights, Place, Stage
 from edgedistill.signals.packed_top_k import PackedTopK
+from edgedistill.signals.projected import taught
+from edgedistill.signals.recorded import Shards, load_hidden
+from edgedistill.signals.soft_targets import LogitSignal, SoftTargets, StateSignal, TopKSignal
 from edgedistill.steps.kinds.distil import Inputs, Settings, SignalId
 from edgedistill.store.data_inputs import DataInputs
 from edgedistill.store.handle import Artifact
 from edgedistill.store.records.models import EpochRecord, Signals, TrainedModel
 from edgedistill.store.step import Context
+from edgedistill.training.error_weights import example_weights, teacher_trust
+from edgedistill.training.loop import StageRequest, TrainingData, labelled, steps_an_epoch, train_stage
+from edgedistill.training.record import judge, save_trained
+from edgedistill.training.round_models import refuse_other_tokens, untrained_student, with_losses
 from edgedistill.training.seeds import derive
+from edgedistill.training.training_module import TrainingModule, dropout_at, eager_attention
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
-
-    from edgedistill.arrays import Floats
-    from edgedistill.contracts.answers import Answers, References
-    from edgedistill.contracts.items import Items
-    from edgedistill.contracts.task import Task
-    from edgedistill.data.prepared import PreparedData
-    from edgedistill.signals.soft_targets import LogitSignal, SoftTargets
-    from edgedistill.training.loop import TrainingData
-    from edgedistill.training.trainee import Trainee
 
 _PROBE_ITEMS = 512
 
@@ -36,18 +43,12 @@ _PROBE_ITEMS = 512
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> TrainedModel:
     """Publish `model/`, a transformers folder."""
     settings = _with_chosen_teacher(settings, inputs)
-    import torch
-
-    from edgedistill.data.prepared import PreparedData
-    from edgedistill.training.loop import StageRequest, TrainingData, labelled, steps_an_epoch, train_stage
-    from edgedistill.training.record import judge, save_trained
-    from edgedistill.training.trainee import attention_shown, dropout_at
-
     data = PreparedData.of(inputs.data)
     task = registry.task(settings.task.type)
     torch.manual_seed(derive(settings.seed, settings.round.id, "weights"))
     student = _student(settings, inputs, data)
-    judged = judge(task, settings.task.metric, data.items("validation"))
+    metric = task.judge(settings.task).metrics[settings.task.metric]
+    judged = judge(task, metric, data.items("validation"))
     history: list[EpochRecord] = []
     for stage in settings.round.stages:
         training = _stage_data(stage, settings, inputs, data)
@@ -63,14 +64,14 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> T
             seed=derive(settings.seed, settings.round.id, stage.name),
             compute=settings.compute,
             judge=judged,
-            metric=task.judge.metrics[settings.task.metric],
+            metric=metric,
             steps_an_epoch=steps,
             keep="best" if _trains_answers(stage, task) else "last",
         )
-        trainee = _trainee(stage, settings, inputs, student, data)
-        shown = attention_shown(student) if "attention" in trainee.needs else nullcontext()
+        module = _training_module(stage, settings, inputs, student, data)
+        shown = eager_attention(student) if "attention" in module.needs else nullcontext()
         with shown, dropout_at(student, stage.dropout):
-            history += train_stage(trainee, request, context.scratch, context.progress)
+            history += train_stage(module, request, context.scratch, context.progress)
     return save_trained(student.cpu(), data, history, folder)
 
 
@@ -82,10 +83,10 @@ def _with_chosen_teacher(settings: Settings, inputs: Inputs) -> Settings:
     return settings.model_copy(update={"round": decided})
 
 
-def _trainee(stage: Stage, settings: Settings, inputs: Inputs, student: PreTrainedModel, data: PreparedData) -> Trainee:
+def _training_module(
+    stage: Stage, settings: Settings, inputs: Inputs, student: PreTrainedModel, data: PreparedData
+) -> TrainingModule:
     """The student with the stage's loss terms, and with the teacher itself when signals are live."""
-    from edgedistill.training.round_models import refuse_other_tokens, with_losses
-
     task = registry.task(settings.task.type)
     taught = [] if settings.control else settings.round.teachers()
     teachers = [_folder(inputs.teachers[name]) for name in taught]
@@ -102,8 +103,6 @@ def _projected(inputs: Inputs) -> set[str]:
 
 
 def _student(settings: Settings, inputs: Inputs, data: PreparedData) -> PreTrainedModel:
-    from edgedistill.training.round_models import untrained_student
-
     task = registry.task(settings.task.type)
     source = _folder(inputs.source) if inputs.source is not None else None
     seed = derive(settings.seed, settings.round.id, "probe")
@@ -116,11 +115,8 @@ def _folder(artifact: Artifact[TrainedModel]) -> Path:
 
 def _stage_data(stage: Stage, settings: Settings, inputs: Inputs, data: PreparedData) -> TrainingData:
     """The stage's items with the recorded signals of this round's teachers, and with how much each example counts."""
-    from edgedistill.signals.recorded import Shards, load_hidden
-    from edgedistill.signals.soft_targets import LogitSignal
-    from edgedistill.training.loop import TrainingData
-
     task = registry.task(settings.task.type)
+    own = task.judge(settings.task)
     places = stage.places()
     plain = TrainingData.plain([_items(place, inputs, data) for place in places], task)
     needs = registry.needs(stage.losses)
@@ -135,11 +131,11 @@ def _stage_data(stage: Stage, settings: Settings, inputs: Inputs, data: Prepared
         hidden.append(load_hidden(files) if files else None)
         files = _recorded(SignalId("embedding", one, place), inputs) if "embedding" in needs else ()
         embeddings.append(Shards.of(files) if files else None)
-        weights.append(_weights(stage.errors, place, task, references, logits, inputs) if stage.errors else None)
+        weights.append(_weights(stage.errors, place, task, own, references, logits, inputs) if stage.errors else None)
         trust.append(
             _taught(taught, place, inputs)
             if task.data.sequences
-            else _trust(stage.teacher_errors, task, references, logits)
+            else _trust(stage.teacher_errors, task, own, references, logits)
         )
     return replace(
         plain,
@@ -154,9 +150,6 @@ def _stage_data(stage: Stage, settings: Settings, inputs: Inputs, data: Prepared
 
 def _soft_targets(teachers: Sequence[str], place: Place, inputs: Inputs) -> SoftTargets | None:
     """What the teachers said of the decisions of a place, in the form that was recorded; None where nothing was."""
-    from edgedistill.signals.recorded import Shards
-    from edgedistill.signals.soft_targets import LogitSignal, StateSignal, TopKSignal
-
     logits = [files for teacher in teachers if (files := _recorded(SignalId("logits", teacher, place), inputs))]
     for teacher in teachers:
         states = inputs.signals.get(SignalId("states", teacher, place))
@@ -172,8 +165,6 @@ def _soft_targets(teachers: Sequence[str], place: Place, inputs: Inputs) -> Soft
 def _taught(teachers: Sequence[str], place: Place, inputs: Inputs) -> Floats | None:
     """(D,) 1 where all teachers say something of a decision, 0 where one says nothing; None: they do everywhere."""
     import numpy as np
-
-    from edgedistill.signals.projected import taught
 
     there = [made for wanted, made in inputs.signals.items() if wanted.model in teachers and wanted.place == place]
     known = [taught(_files(made)) for made in there if made.record.projected is not None]
@@ -192,48 +183,45 @@ def _files(signals: Artifact[Signals]) -> tuple[Path, ...]:
 
 def _items(place: Place, inputs: Inputs, data: PreparedData) -> Items:
     """The items of a split, or of a stage's views of it."""
-    from edgedistill.data.prepared import PreparedData
-
     if place.stage:
         data = PreparedData.of(DataInputs(inputs.views[place.stage]))
     return data.items(place.split)
 
 
 def _weights(
-    errors: ErrorWeights, place: Place, task: Task, references: References, teacher: LogitSignal | None, inputs: Inputs
+    errors: ErrorWeights,
+    place: Place,
+    task: Task,
+    own: Judge,
+    references: References,
+    teacher: LogitSignal | None,
+    inputs: Inputs,
 ) -> Floats:
     """How much each example counts, by what the predecessor makes of it."""
-    from edgedistill.signals.recorded import Shards
-    from edgedistill.training.error_weights import example_weights
-
-    assert task.judge.error_weights is not None, "the recipe checks that the task knows errors"
+    assert own.error_weights is not None, "the recipe checks that the task knows errors"
     recorded = _recorded(SignalId("logits", errors.of, place), inputs)
     assert recorded, "the plan records what a stage corrects"
     predecessor = _answers(task, Shards.of(recorded).every(), references)  # type: ignore[arg-type]
     targets = references
     if errors.against == "teacher":
         assert teacher is not None, "the recipe checks that such a stage has a loss on logits"
-        assert task.judge.as_references is not None, "and that the task can take answers as right"
-        targets = task.judge.as_references(_answers(task, teacher.all_rows(), references))
-    raw = task.judge.error_weights(predecessor, targets, errors.kind, errors.strength)
+        assert own.as_references is not None, "and that the task can take answers as right"
+        targets = own.as_references(_answers(task, teacher.all_rows(), references))
+    raw = own.error_weights(predecessor, targets, errors.kind, errors.strength)
     return example_weights(raw, targets, int(references.example.max(initial=-1)) + 1)
 
 
-def _trust(weight: float, task: Task, references: References, teacher: LogitSignal | None) -> Floats | None:
+def _trust(weight: float, task: Task, own: Judge, references: References, teacher: LogitSignal | None) -> Floats | None:
     """How far the teacher is trusted on each decision."""
-    from edgedistill.training.error_weights import teacher_trust
-
     if weight == 1.0 or teacher is None:
         return None
-    assert task.judge.right is not None, "the recipe checks that the task knows errors"
-    right = task.judge.right(_answers(task, teacher.all_rows(), references), references)
+    assert own.right is not None, "the recipe checks that the task knows errors"
+    right = own.right(_answers(task, teacher.all_rows(), references), references)
     return teacher_trust(right, references, weight)
 
 
 def _answers(task: Task, logits: Floats, references: References) -> Answers:
     """Answers of a model that was recorded by its logits."""
-    from edgedistill.contracts.answers import Answers
-
     assert task.model.answers_of_logits is not None, "a task with logits has it"
     return Answers(task.model.answers_of_logits(logits), references.item, references.example)
 

@@ -7,7 +7,10 @@ from pathlib import Path
 
 from edgedistill.contracts import registry
 from edgedistill.contracts.answers import Answers
+from edgedistill.data.prepared import PreparedData
 from edgedistill.exporting.files import read_files
+from edgedistill.measuring.device_model import DeviceModel
+from edgedistill.measuring.judged import EvaluationSet, answer_and_judge, fidelity_figures, some_examples
 from edgedistill.steps.kinds.emulate import Inputs, Settings
 from edgedistill.store.records.base import FileName, plain
 from edgedistill.store.records.files import Emulated
@@ -16,10 +19,6 @@ from edgedistill.store.step import Context
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> Emulated:
     """Publish `validation.safetensors` and `test.safetensors`: answers to the items asked."""
-    from edgedistill.data.prepared import PreparedData
-    from edgedistill.measuring.device_model import DeviceModel
-    from edgedistill.measuring.judged import Asked, answer_and_judge, fidelity_figures, some_examples
-
     task = registry.task(settings.task.type)
     data, files = PreparedData.of(inputs.data), read_files(inputs.file)
     cpu, take = settings.emulation.cpu, settings.emulation.items
@@ -30,7 +29,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> E
     model = DeviceModel(files.opened, settings.runtime, settings.task.type, 60 * settings.timeout_minutes, cpu)
     # One process for all: an emulated one takes long to start.
     with model.opened(context.scratch) as opened:
-        found = answer_and_judge(opened, task.judge, Asked(validation, some, expected=expected))
+        found = answer_and_judge(opened, task.judge(settings.task), EvaluationSet(validation, some, expected=expected))
         found.answers.save(folder / names[0])
         opened.answers(test, some_of_test).save(folder / names[1])
         cost = opened.cost(test.take(some_of_test), 1, settings.length)

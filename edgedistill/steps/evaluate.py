@@ -5,6 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgedistill.contracts import registry
+from edgedistill.data.prepared import PreparedData
+from edgedistill.measuring.samples import beginnings_of, samples_of
+from edgedistill.models.loading import load_model
+from edgedistill.signals.inference import predict
 from edgedistill.steps.kinds.evaluate import Inputs, Settings
 from edgedistill.store.data_inputs import DataInputs
 from edgedistill.store.records.base import FileName
@@ -16,27 +20,28 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> E
     """Publish `SPLIT.safetensors` and `ood-NAME.safetensors` (answers), `probe.safetensors` of a task that has one."""
     from safetensors.numpy import save_file
 
-    from edgedistill.data.prepared import PreparedData
-    from edgedistill.models.loading import load_model
-    from edgedistill.signals.inference import predict
-
     task = registry.task(settings.task.type)
     folder_of_model = inputs.model.path(inputs.model.record.model)
     model = load_model(task.model.auto_class(), folder_of_model, None, head_required=True)
-    items = PreparedData.of(inputs.data).items(settings.split)
+    data = PreparedData.of(inputs.data)
+    items = data.items(settings.split)
     answers = predict(model, task, items, progress=context.progress, label=settings.split)
     made = Evaluation(
         split=settings.split,
-        value=task.judge.metrics[settings.task.metric].score(answers, task.data.references(items)),
+        value=task.judge(settings.task).metrics[settings.task.metric].score(answers, task.data.references(items)),
         answers=FileName(f"{settings.split}.safetensors"),
         ood={name: FileName(f"ood-{name}.safetensors") for name in settings.ood},
         probe=FileName("probe.safetensors") if task.model.probe and settings.split == "validation" else None,
     )
     if task.model.probe is not None and made.probe is not None:
         save_file(dict(task.model.probe(model, items)), folder / made.probe)
+    if task.samples is not None and settings.split == "test":
+        asked = beginnings_of(task, data, "test", settings.task)
+        said = task.samples.of_model(model, asked.items, asked.count)
+        made = made.model_copy(update={"beginnings": asked.texts, "samples": samples_of(task, data, asked, said)})
     answers.save(folder / made.answers)
-    if inputs.elsewhere is not None:
-        elsewhere = PreparedData.of(DataInputs(inputs.elsewhere))
+    if inputs.ood_data is not None:
+        ood_data = PreparedData.of(DataInputs(inputs.ood_data))
         for name, file in made.ood.items():
-            predict(model, task, elsewhere.items(name), progress=context.progress, label=name).save(folder / file)
+            predict(model, task, ood_data.items(name), progress=context.progress, label=name).save(folder / file)
     return made

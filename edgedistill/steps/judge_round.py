@@ -6,6 +6,8 @@ from pathlib import Path
 
 from edgedistill.contracts import registry
 from edgedistill.contracts.answers import Answers
+from edgedistill.data.prepared import PreparedData
+from edgedistill.evaluation.stop import FileFigures, judge
 from edgedistill.exporting.files import read_files
 from edgedistill.steps.kinds.judge_round import Inputs, Judged, Settings
 from edgedistill.store.step import Context
@@ -13,11 +15,8 @@ from edgedistill.store.step import Context
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> Judged:
     """Publish nothing but the record."""
-    from edgedistill.data.prepared import PreparedData
-    from edgedistill.evaluation.stop import FileFigures, judge
-
     task = registry.task(settings.task.type)
-    metric = task.judge.metrics[settings.task.metric]
+    metric = task.judge(settings.task).metrics[settings.task.metric]
     teacher, student = (
         metric.statistics(
             Answers.open(asked.path(asked.record.answers)),

@@ -7,14 +7,17 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import JsonValue, TypeAdapter
 
 from edgedistill.contracts import registry
+from edgedistill.contracts.driver import Driver
+from edgedistill.contracts.target import Target
+from edgedistill.data.prepared import PreparedData
+from edgedistill.device.files import Files
 from edgedistill.exporting.files import buckets_up_to, part_name, read_files
-from edgedistill.exporting.jobs import Order, Part, fill
+from edgedistill.exporting.jobs import ExportJob, Part, run_job
 from edgedistill.isolation import environments
 from edgedistill.measuring.child import Child
 from edgedistill.measuring.judged import some_examples
@@ -23,20 +26,13 @@ from edgedistill.steps.kinds.make_file import Inputs, Settings
 from edgedistill.store.records.base import FileName
 from edgedistill.store.records.files import MadeComponent, MadeFiles, OpenedFile, ShapeChecked
 from edgedistill.store.step import Context
-
-if TYPE_CHECKING:
-    from edgedistill.contracts.driver import Driver
-    from edgedistill.contracts.target import Target
-    from edgedistill.device.files import Files
+from edgedistill.training.probing import special_tokens
 
 _SAMPLES = 64
 
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> MadeFiles:
     """Publish the files."""
-    from edgedistill.data.prepared import PreparedData
-    from edgedistill.training.probing import special_tokens
-
     exporter = registry.target(settings.target)
     task = registry.task(settings.task)
     how = exporter.precisions[settings.precision]
@@ -68,7 +64,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> M
     # No text is empty, so there is a token besides those that the tokenizer puts around it.
     around = special_tokens(data.load_tokenizer(), "text_pair" in data.columns)
     shortest = min(around + 1, data.max_length)
-    order = Order(
+    job = ExportJob(
         target=settings.target,
         exporter=registry.reference("exporters", settings.target),
         precision=settings.precision,
@@ -82,7 +78,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> M
         files=tuple(parts),
         min_length=shortest,
     )
-    made = _make(order, exporter, settings.timeout_minutes, context)
+    made = _make(job, exporter, settings.timeout_minutes, context)
     facts = dict(made[-1].facts)
     if task.data.tokens and shortest > 1:
         facts["min_length"] = shortest
@@ -103,20 +99,20 @@ class _Told(Spec):
     facts: Mapping[str, JsonValue]
 
 
-def _make(order: Order, exporter: Target, timeout_minutes: float, context: Context) -> list[_Told]:
+def _make(job: ExportJob, exporter: Target, timeout_minutes: float, context: Context) -> list[_Told]:
     """In this process when the exporter may run in it, else in a child, whose last words stay in a log."""
     import sys
 
     python = environments.interpreter(exporter.packages)
     if not exporter.isolated and python == Path(sys.executable):
-        return _told(fill(order))
+        return _told(run_job(job))
     with Child(
         context.scratch / "making.log",
         python=python,
-        modules=(order.exporter, order.task),
+        modules=(job.exporter, job.task),
         timeout_seconds=60 * timeout_minutes,
     ) as child:
-        answer = child.ask("make", order=asdict(order))
+        answer = child.ask("make", job=asdict(job))
     return _told(answer["made"])
 
 

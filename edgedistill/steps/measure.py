@@ -1,4 +1,4 @@
-"""Measures all candidates: accuracy on test item by item, then latency in turns, load time, peak memory, size."""
+"""Measures all candidates: answers to test item by item, then latency in turns, load time, peak memory, size."""
 
 from __future__ import annotations
 
@@ -7,18 +7,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgedistill.contracts import registry
+from edgedistill.contracts.items import Items
+from edgedistill.contracts.task import Task
+from edgedistill.contracts.task_spec import TaskSpec
+from edgedistill.data.prepared import PreparedData
 from edgedistill.errors import EdgedistillError
+from edgedistill.exporting.candidates import Candidate
 from edgedistill.exporting.files import read_files
+from edgedistill.measuring.device_model import DeviceModel, Opened
+from edgedistill.measuring.latency import Timed, Timing, summary_of, time_models
+from edgedistill.measuring.prompts import PromptFiles, longest_prompt, speeds_of, write_prompts
+from edgedistill.measuring.samples import beginnings_of, samples_of
 from edgedistill.steps.kinds.measure import Inputs, Settings
 from edgedistill.store.artifacts import Failure
 from edgedistill.store.records.base import FileName, plain
-from edgedistill.store.records.files import Latency, Measured, Measurement
+from edgedistill.store.records.files import Latency, Measured, Measurement, Percentiles, PromptMeasurement
+from edgedistill.store.records.samples import Sample
 from edgedistill.store.step import Context
 from edgedistill.system.machine import describe, versions
 
 if TYPE_CHECKING:
-    from edgedistill.contracts.items import Items
-    from edgedistill.measuring.latency import Timing
+    from collections.abc import Mapping
 
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> Measured:
@@ -26,10 +35,6 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> M
 
     What failed before is left out; what fails here is recorded, and the others go on.
     """
-    from edgedistill.data.prepared import PreparedData
-    from edgedistill.measuring.device_model import DeviceModel
-    from edgedistill.measuring.latency import Timed, time_models
-
     task = registry.task(settings.task.type)
     timeout_seconds = 60 * settings.measure.timeout_minutes
     rows = [row for row in settings.candidates if inputs.verified[row.verify_key].failure is None]
@@ -51,6 +56,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> M
         for row in rows
     }
     answered: dict[str, FileName] = {}
+    said: dict[str, tuple[Sample, ...]] = {}
     failed: dict[str, EdgedistillError] = {}
     for key in dict.fromkeys(row.verify_key for row in rows):
         row = next(row for row in rows if row.verify_key == key)
@@ -58,15 +64,17 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> M
         try:
             with models[row.id].opened(context.scratch) as opened:
                 opened.answers(items[row.model]).save(folder / file)
+                said |= {str(key): _samples(settings.task, PreparedData.of(inputs.data[row.model]), opened)}
             answered[str(key)] = file
             context.progress.say(
                 f"      {row.model} {row.target} {row.precision}: answered the test set under {row.runtime}"
             )
         except EdgedistillError as error:
             failed |= {row.id: error for row in rows if row.verify_key == key}
+    prompts = _prompts(settings, inputs, items, context.scratch)
     timings = time_models(
         [
-            Timed(row.id, models[row.id], row.threads, row.batch, given[row.model])
+            Timed(row.id, models[row.id], row.threads, row.batch, given[row.model], prompts[row.model].files)
             for row in rows
             if row.id not in failed
         ],
@@ -78,16 +86,61 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> M
     for name, cause in (failed | dict(timings.failed)).items():
         context.failures[name] = Failure.of(cause)
         context.progress.say(f"      {name}: {context.failures[name].state}: {context.failures[name].reason}")
-    sizes = {row.id: files[row.file_key].bytes for row in rows}
     return Measured(
-        candidates={name: _measurement(timing, sizes[name]) for name, timing in timings.seen.items()},
+        candidates={
+            row.id: _measurement(
+                timings.seen[row.id],
+                task,
+                file_bytes=files[row.file_key].bytes,
+                tokenizer_bytes=_tokenizer_bytes(inputs, task, row),
+                too_long=prompts[row.model].too_long,
+            )
+            for row in rows
+            if row.id in timings.seen
+        },
         answers=answered,
         references=references_file,
         environment=plain({**describe(), "versions": versions()}),
+        samples={key: samples for key, samples in said.items() if samples},
     )
 
 
-def _measurement(timing: Timing, file_bytes: int) -> Measurement:
+def _samples(spec: TaskSpec, data: PreparedData, opened: Opened) -> tuple[Sample, ...]:
+    """How a file goes on from a few beginnings; nothing of most tasks."""
+    task = registry.task(spec.type)
+    if task.samples is None:
+        return ()
+    asked = beginnings_of(task, data, "test", spec)
+    return samples_of(task, data, asked, opened.samples(asked.items, asked.count))
+
+
+def _prompts(settings: Settings, inputs: Inputs, items: Mapping[str, Items], scratch: Path) -> dict[str, PromptFiles]:
+    """By model, what its files are timed on besides the data; nothing of most tasks."""
+    task = registry.task(settings.task.type)
+    if task.prompts is None:
+        return {model: PromptFiles() for model in items}
+    most = max(row.batch for row in settings.candidates)
+    found = {}
+    for model, own in items.items():
+        artifact = inputs.models[model]
+        longest = longest_prompt(task, artifact.path(artifact.record.model))
+        place = scratch / f"prompts-{model}"
+        found[model] = write_prompts(task.prompts, own, settings.measure.prompts, longest, most, place)
+    return found
+
+
+def _tokenizer_bytes(inputs: Inputs, task: Task, row: Candidate) -> int | None:
+    """What the tokenizer weighs that a device needs beside the files."""
+    if not task.data.tokens:
+        return None
+    if registry.target(row.target).holds_tokenizer:
+        return 0
+    return (PreparedData.of(inputs.data[row.model]).tokenizer / "tokenizer.json").stat().st_size
+
+
+def _measurement(
+    timing: Timing, task: Task, *, file_bytes: int, tokenizer_bytes: int | None, too_long: tuple[int, ...]
+) -> Measurement:
     return Measurement(
         latency_ms=_latency(timing.summary()),
         phases_ms={phase: _latency(summary) for phase, summary in timing.phases().items()},
@@ -97,8 +150,30 @@ def _measurement(timing: Timing, file_bytes: int) -> Measurement:
         empty_mb=timing.empty_mb,
         runtime_version=timing.runtime_version,
         file_bytes=file_bytes,
-        samples_ms=tuple(round(sample, 4) for sample in timing.samples_ms),
+        samples_ms=_rounded(timing.samples_ms),
+        prompts=tuple(_of_prompts(task, tokens, phases) for tokens, phases in timing.prompts_ms.items()),
+        prompts_too_long=too_long,
+        tokenizer_bytes=tokenizer_bytes,
     )
+
+
+def _of_prompts(task: Task, tokens: int, phases: Mapping[str, tuple[float, ...]]) -> PromptMeasurement:
+    import numpy as np
+
+    assert task.prompts is not None, "these are timed for its figures"
+    return PromptMeasurement(
+        tokens=tokens,
+        phases_ms={phase: _latency(summary_of(np.array(samples))) for phase, samples in phases.items()},
+        speeds={
+            name: Percentiles.model_validate_json(json.dumps(summary))
+            for name, summary in speeds_of(task.prompts.speeds, phases).items()
+        },
+        samples_ms={phase: _rounded(samples) for phase, samples in phases.items()},
+    )
+
+
+def _rounded(samples: tuple[float, ...]) -> tuple[float, ...]:
+    return tuple(round(sample, 4) for sample in samples)
 
 
 def _latency(summary: dict[str, object]) -> Latency:

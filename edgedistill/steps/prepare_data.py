@@ -7,8 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgedistill.contracts import registry
+from edgedistill.contracts.task import Task
+from edgedistill.contracts.task_spec import TaskSpec
+from edgedistill.data import prepared
+from edgedistill.data.class_order import Match, renamed, teacher_order
+from edgedistill.data.prepared import PreparedData, each_row
+from edgedistill.data.reading import described, read_rows, refuse_changed
+from edgedistill.data.row_tables import Wanted
 from edgedistill.errors import UserError
+from edgedistill.models.learned_vocabulary import learn_tokenizer
+from edgedistill.models.loading import embedding_rows, give_padding_token, load_config, load_tokenizer
 from edgedistill.models.tokenizer_checks import check_split, refuse_more_tokens_than_rows
+from edgedistill.models.tokenizer_files import save_tokenizer
 from edgedistill.steps.kinds.prepare_data import Inputs, Settings
 from edgedistill.store.data_inputs import DataInputs
 from edgedistill.store.records.data import Duplicate, SplitFacts, TokenisedData
@@ -18,23 +28,13 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PreTrainedTokenizerBase
 
-    from edgedistill.contracts.task import Task
-    from edgedistill.data.class_order import Match
-    from edgedistill.data.prepared import PreparedData
-
 _SHOWN = 50
 """Of repeated texts, so many are kept."""
 
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> TokenisedData:
     """Publish `train/` (rows and items) and `tokenizer/`."""
-    from edgedistill.data import prepared
-    from edgedistill.data.class_order import renamed
-    from edgedistill.data.reading import described, read_rows, refuse_changed
-    from edgedistill.data.row_tables import Wanted
-    from edgedistill.models.tokenizer_files import save_tokenizer
-
-    task: Task = registry.task(settings.task)
+    task: Task = registry.task(settings.task.type)
     source, names = settings.train, settings.labels
     name = described(source)
     read = task.data.columns
@@ -68,7 +68,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> T
         max_length=settings.max_length,
         embedding_rows=embeddings,
     )
-    found, warnings = publish_split(folder, "train", rows, task, prepared.PreparedData(folder, made), {})
+    found, warnings = publish_split(folder, "train", rows, settings.task, prepared.PreparedData(folder, made), {})
     for warning in warnings:
         context.progress.say(f"      warning: {warning}")
     return made.model_copy(update={"splits": {"train": found}})
@@ -78,22 +78,22 @@ def publish_split(
     folder: Path,
     split: str,
     rows: Dataset,
-    task: Task,
+    spec: TaskSpec,
     data: PreparedData,
     repeated: Mapping[str, Sequence[Duplicate]],
 ) -> tuple[SplitFacts, Sequence[str]]:
     """Write `SPLIT/rows` (Arrow) and `SPLIT/items.safetensors`; what was found, and warnings about the texts.
 
     Args:
+        spec: the recipe's part about the task.
         data: whose tokenizer and labels are taken.
         repeated: by earlier split, the rows that stand there too.
 
     Raises:
         UserError: the tokenizer doesn't know the texts, or the model not the tokens.
     """
-    from edgedistill.data import prepared
-
-    encoder, warnings = data.encoder(), list[str]()
+    task: Task = registry.task(spec.type)
+    encoder, warnings = data.encoder(spec), list[str]()
     items = prepared.encode(rows, task, encoder)
     prepared.save_table(rows, folder / split / "rows")
     items.save(folder / split / prepared.ITEMS)
@@ -112,17 +112,12 @@ def publish_split(
 
 def _tokenizer(settings: Settings, rows: Dataset, columns: dict[str, str], task: Task) -> PreTrainedTokenizerBase:
     """The teacher's own tokenizer, or a WordPiece vocabulary learned from the training texts."""
-    from edgedistill.models.loading import give_padding_token, load_tokenizer
-
     if settings.tokenizer is not None:
         tokenizer = load_tokenizer(settings.tokenizer, settings.revision)
         give_padding_token(tokenizer)
         if not tokenizer.is_fast:
             raise UserError(f"teacher.model: '{settings.tokenizer}' has no tokenizer.json; expected a fast tokenizer")
         return tokenizer
-    from edgedistill.data.prepared import each_row
-    from edgedistill.models.learned_vocabulary import learn_tokenizer
-
     texts = (task.data.show(row, columns) for row in each_row(rows))
     return learn_tokenizer(texts, settings.vocabulary or 2000, settings.max_length)
 
@@ -133,8 +128,6 @@ def _embedding_rows(model: str, revision: str, tokenizer: PreTrainedTokenizerBas
     Raises:
         UserError: the tokenizer has more tokens; or the teacher's files are not in order.
     """
-    from edgedistill.models.loading import embedding_rows
-
     rows = embedding_rows(task.model.auto_class(), model, revision)
     if rows is not None:
         refuse_more_tokens_than_rows(tokenizer, rows, f"teacher.model: '{model}'")
@@ -147,9 +140,6 @@ def _teacher_order(labels: list[str], model: str, revision: str, context: Contex
     Raises:
         UserError: its labels are not the data's.
     """
-    from edgedistill.data.class_order import teacher_order
-    from edgedistill.models.loading import load_config
-
     own = [str(name) for _, name in sorted(load_config(model, revision).id2label.items())]
     order, match = teacher_order(labels, own, model)
     if match == "case":

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from edgedistill.contracts import registry
+from edgedistill.contracts.task import Task
+from edgedistill.data import prepared
+from edgedistill.data.reading import described, read_rows, refuse_changed
+from edgedistill.data.row_tables import Wanted
 from edgedistill.steps.kinds.prepare_split import Inputs, Settings
 from edgedistill.steps.prepare_data import publish_split
 from edgedistill.store.records.data import PreparedSplit
 from edgedistill.store.step import Context
 
-if TYPE_CHECKING:
-    from edgedistill.contracts.task import Task
-
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> PreparedSplit:
     """Publish `SPLIT/` (rows and items); the rows are compared with every split that is an input."""
-    from edgedistill.data import prepared
-    from edgedistill.data.reading import described, read_rows, refuse_changed
-    from edgedistill.data.row_tables import Wanted
-
-    task: Task = registry.task(settings.task)
+    task: Task = registry.task(settings.task.type)
     data, split = prepared.PreparedData.of(inputs.data), settings.split
     source, where, labelled = settings.source, f"data.{split}", split != "unlabeled"
     raw = read_rows(source, where, context.scratch / "cache", Wanted.of(task, data.columns, label=labelled))
@@ -38,7 +34,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> P
                 f"      warning: {len(found)} texts of {split} are in {earlier} too, for example rows {here} and "
                 f"{there}: {text[:60]!r}"
             )
-    facts, warnings = publish_split(folder, split, rows, task, data, repeated)
+    facts, warnings = publish_split(folder, split, rows, settings.task, data, repeated)
     for warning in warnings:
         context.progress.say(f"      warning: {warning}")
     return PreparedSplit(split=split, facts=facts)

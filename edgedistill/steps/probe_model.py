@@ -12,23 +12,29 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
+
 from edgedistill.contracts import registry
+from edgedistill.contracts.batch import Batch
+from edgedistill.contracts.distribution import Dense
+from edgedistill.contracts.task import Task
+from edgedistill.data.prepared import PreparedData
 from edgedistill.models.architectures import kind_of, suitable
+from edgedistill.models.loading import load_config, load_model, parameter_count, save_model
 from edgedistill.recipe import references
 from edgedistill.recipe.schema import Schedule
 from edgedistill.steps.kinds.probe_model import Inputs, ProbedModel, Settings
+from edgedistill.steps.train_teacher import untrained
 from edgedistill.store.data_inputs import DataInputs
 from edgedistill.store.records.models import Probe
 from edgedistill.store.step import Context
+from edgedistill.training import probing
+from edgedistill.training.loop import TrainingData
+from edgedistill.training.probing import Subject, check_learning, explained, probe_items
+from edgedistill.training.round_models import refuse_other_tokens, tokens_of, untrained_student, with_losses
 
 if TYPE_CHECKING:
-    import torch
     from transformers import PreTrainedModel
-
-    from edgedistill.contracts.batch import Batch
-    from edgedistill.contracts.task import Task
-    from edgedistill.data.prepared import PreparedData
-    from edgedistill.training.probing import Subject
 
 _IMPORTANCE_ITEMS = 8
 _SEED = 0
@@ -41,10 +47,6 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> P
     Raises:
         UserError: the model can't be made, or can't do what the run will ask.
     """
-    from edgedistill.data.prepared import PreparedData
-    from edgedistill.models.loading import parameter_count, save_model
-    from edgedistill.training import probing
-
     task: Task = registry.task(settings.task)
     *before, last = settings.models
     made: dict[str, Path] = {}
@@ -71,13 +73,6 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> P
 
 def _make(each: ProbedModel, settings: Settings, task: Task, data: PreparedData, made: Mapping[str, Path]) -> Subject:
     """The model before any training, and what to do about it."""
-    import torch
-
-    from edgedistill.models.loading import load_config
-    from edgedistill.steps.train_teacher import untrained
-    from edgedistill.training import probing
-    from edgedistill.training.round_models import untrained_student
-
     torch.manual_seed(_SEED)
     student = each.student
     if student is None:
@@ -106,13 +101,6 @@ def _make(each: ProbedModel, settings: Settings, task: Task, data: PreparedData,
 
 def _check_losses(subject: Subject, settings: Settings, inputs: Inputs, task: Task, made: Mapping[str, Path]) -> None:
     """The losses of every stage, and hard labels, which the teacher's fine-tuning and the control learn from."""
-    from edgedistill.contracts.distribution import Dense
-    from edgedistill.data.prepared import PreparedData
-    from edgedistill.models.loading import load_model
-    from edgedistill.training.loop import TrainingData
-    from edgedistill.training.probing import check_learning, explained, probe_items
-    from edgedistill.training.round_models import with_losses
-
     data = PreparedData.of(DataInputs(inputs.data[settings.models[-1].id]))
     items = probe_items(data, task)
     training = TrainingData.plain([items], task)
@@ -128,8 +116,8 @@ def _check_losses(subject: Subject, settings: Settings, inputs: Inputs, task: Ta
             said = Dense(_mean_logits(teachers, task, plain))
             batch = replace(plain, teacher=said if tokens is None else said.first(tokens))
         with explained(subject, f"cannot be trained with {', '.join(loss.kind for loss in losses)}"):
-            trainee = with_losses(losses, task, subject.model, folders, _LIVE, data)
-        check_learning(subject, task, trainee, [loss.weight for loss in losses], batch)
+            module = with_losses(losses, task, subject.model, folders, _LIVE, data)
+        check_learning(subject, task, module, [loss.weight for loss in losses], batch)
 
 
 def _tokens(subject: Subject, settings: Settings, inputs: Inputs, task: Task, made: Mapping[str, Path]) -> int | None:
@@ -138,9 +126,6 @@ def _tokens(subject: Subject, settings: Settings, inputs: Inputs, task: Task, ma
     Raises:
         UserError: a teacher has other tokens, and the student's weren't cut from them.
     """
-    from edgedistill.data.prepared import PreparedData
-    from edgedistill.training.round_models import refuse_other_tokens, tokens_of
-
     if task.model.states is None:
         return None
     name = settings.models[-1].id
@@ -153,8 +138,6 @@ def _tokens(subject: Subject, settings: Settings, inputs: Inputs, task: Task, ma
 
 
 def _mean_logits(teachers: list[PreTrainedModel], task: Task, batch: Batch) -> torch.Tensor:
-    import torch
-
     assert task.model.logits is not None, "the plan gives losses on logits to tasks that have them"
     with torch.no_grad():
         every = [task.model.logits(task.model.forward(each, batch.inputs), batch.columns) for each in teachers]

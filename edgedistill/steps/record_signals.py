@@ -9,27 +9,41 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
+from edgedistill.arrays import Booleans, Integers
 from edgedistill.contracts import registry
+from edgedistill.contracts.items import Items
 from edgedistill.contracts.layer_maps import layer_pairs
 from edgedistill.contracts.loss import pooled
+from edgedistill.contracts.task import Task
+from edgedistill.data.prepared import PreparedData
+from edgedistill.models.loading import load_model
+from edgedistill.signals.inference import visit_hidden
 from edgedistill.signals.packed_top_k import PackedTopK
+from edgedistill.signals.projected import Projector, counted, re_encoding_of
+from edgedistill.signals.recorded import create, gather
+from edgedistill.signals.recording import (
+    DistributionRecorder,
+    Write,
+    classes_of,
+    publish,
+    record_ranges,
+    record_shards,
+    save_head,
+)
 from edgedistill.signals.sizes import distribution_size, refuse_too_large
 from edgedistill.steps.kinds.record_signals import Inputs, Settings
 from edgedistill.store.data_inputs import DataInputs
+from edgedistill.store.progress import Progress
 from edgedistill.store.records.base import FileName
 from edgedistill.store.records.models import FORM_OF, ProjectionFacts, Signals, TopKFacts
 from edgedistill.store.step import Context
+from edgedistill.training.loop import make_accelerator
+from edgedistill.vocabulary.agreement import Reader, shared_tokens
 
 if TYPE_CHECKING:
-    import torch
     from transformers import PreTrainedModel
-
-    from edgedistill.arrays import Booleans, Integers
-    from edgedistill.contracts.items import Items
-    from edgedistill.contracts.task import Task
-    from edgedistill.signals.recording import DistributionRecorder, Write
-    from edgedistill.store.progress import Progress
 
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> Signals:
@@ -39,12 +53,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> S
     Raises:
         UserError: it would take more than the recipe allows.
     """
-    from edgedistill.data.prepared import PreparedData
-    from edgedistill.models.loading import load_model
-    from edgedistill.signals.recording import classes_of, publish, record_shards, save_head
-    from edgedistill.training.loop import make_accelerator
-
-    task = registry.task(settings.task)
+    task = registry.task(settings.task.type)
     items = PreparedData.of(inputs.data).items(settings.split)
     model_folder = inputs.model.path(inputs.model.record.model)
     model = load_model(task.model.auto_class(), model_folder, None, head_required=True)
@@ -77,8 +86,6 @@ def _tokens(inputs: Inputs, model: PreTrainedModel) -> int:
     Raises:
         UserError: the data is in other tokens than the model reads.
     """
-    from edgedistill.vocabulary.agreement import Reader, shared_tokens
-
     own, width = inputs.model.path(inputs.model.record.model), model.config.get_text_config().vocab_size
     data = Reader.at(f"the data of {inputs.model.step}", inputs.data.base.folder / "tokenizer", width)
     return shared_tokens(Reader.at(inputs.model.step, own, width), data)
@@ -88,17 +95,15 @@ def _projected(
     settings: Settings, inputs: Inputs, model: PreTrainedModel, folder: Path, context: Context, show: _Show
 ) -> Signals:
     """Publish the distributions of a model that reads tokens of its own over the tokens of the data."""
-    from edgedistill.data.prepared import PreparedData
-    from edgedistill.signals.projected import Projector, counted, re_encoding_of
-    from edgedistill.signals.recording import publish, record_ranges
-
     assert inputs.tokens is not None
-    task, data = registry.task(settings.task), PreparedData.of(inputs.data)
+    task, data = registry.task(settings.task.type), PreparedData.of(inputs.data)
     items = data.items(settings.split)
     counts = task.data.references(items).counts(len(items))
     own = PreparedData.of(DataInputs(inputs.tokens))
     re_encoding = re_encoding_of(own.tokenizer, data.tokenizer)
-    projector = Projector(model, task, data.rows(settings.split), own.encoder(), data.encoder(), re_encoding)
+    projector = Projector(
+        model, task, data.rows(settings.split), own.encoder(settings.task), data.encoder(settings.task), re_encoding
+    )
     recorder, packed = _recorder(settings, model, task, len(re_encoding.kept), int(counts.sum()), show)
 
     def write(first: int, last: int, file: Path, which: str) -> None:
@@ -130,8 +135,6 @@ def _recorder(
     Raises:
         UserError: they would take more than the recipe allows.
     """
-    from edgedistill.signals.recording import DistributionRecorder
-
     width, form, temperatures = model.config.hidden_size, FORM_OF[settings.signal], settings.temperatures
     size = distribution_size(form, classes, width, settings.k, settings.bits, len(temperatures))
     refuse_too_large(f"{form} signals on {settings.split}", size.of(decisions), size.a_decision, settings.max_gb)
@@ -152,11 +155,6 @@ class _Show:
 
 
 def _record_embedding(model: PreTrainedModel, task: Task, show: _Show, items: Items, file: Path, which: str) -> None:
-    import torch
-
-    from edgedistill.signals.inference import visit_hidden
-    from edgedistill.signals.recorded import create
-
     shape = (len(items), model.config.hidden_size)
     values = create(file, {"values": shape}, {"values": "F32"})["values"]
 
@@ -169,9 +167,6 @@ def _record_embedding(model: PreTrainedModel, task: Task, show: _Show, items: It
 def _record_hidden(
     layers: Sequence[int], model: PreTrainedModel, task: Task, show: _Show, items: Items, file: Path, which: str
 ) -> None:
-    from edgedistill.signals.inference import visit_hidden
-    from edgedistill.signals.recorded import create, gather
-
     width = model.config.hidden_size
     offsets = np.concatenate([[0], np.cumsum(items.lengths)]).astype(np.int64)
     shapes = {**{str(layer): (int(offsets[-1]), width) for layer in layers}, "offsets": offsets.shape}

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from edgedistill.report.collect import collect
+from edgedistill.report.html import render_html
+from edgedistill.report.markdown import render_markdown
+from edgedistill.report.run_files import RunFiles
 from edgedistill.steps.kinds.report import Inputs, Settings
 from edgedistill.store.artifacts import write_json, write_text
 from edgedistill.store.records.base import FileName
@@ -13,11 +17,6 @@ from edgedistill.store.step import Context
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> Reported:
     """Publish the three files."""
-    from edgedistill.report.collect import collect
-    from edgedistill.report.html import render_html
-    from edgedistill.report.markdown import render_markdown
-    from edgedistill.report.run_files import RunFiles
-
     results = collect(RunFiles(settings, inputs))
     training = {name: model.record.epochs for name, model in inputs.models.items()}
     made = Reported(results=FileName("results.json"), markdown=FileName("report.md"), html=FileName("report.html"))

@@ -5,40 +5,36 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from edgedistill.contracts import registry
+from edgedistill.contracts.items import Items
+from edgedistill.contracts.task import Task
+from edgedistill.contracts.task_spec import TaskSpec
+from edgedistill.data.prepared import ITEMS, PreparedData, encode
 from edgedistill.errors import UserError
+from edgedistill.models.loading import load_tokenizer
+from edgedistill.models.tokenizer_files import save_tokenizer
 from edgedistill.steps.kinds.retokenise import Inputs, Settings
 from edgedistill.store.records.data import TokenisedData
 from edgedistill.store.step import Context
 
-if TYPE_CHECKING:
-    from edgedistill.contracts.items import Items
-    from edgedistill.contracts.task import Task
-    from edgedistill.data.prepared import PreparedData
-
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> TokenisedData:
     """Publish what the data step does, in other tokens."""
-    from edgedistill.data.prepared import PreparedData
-    from edgedistill.models.loading import load_tokenizer
-    from edgedistill.models.tokenizer_files import save_tokenizer
-
     source = PreparedData.of(inputs.data)
     make_tokenizer = registry.student(settings.student.init).make_tokenizer
     assert make_tokenizer is not None, "the plan has this step for students with a tokenizer of their own"
     kept = make_tokenizer(settings.student, source.tokenizer, source.items("train"), folder / "tokenizer")
     save_tokenizer(load_tokenizer(folder / "tokenizer"), source.max_length, folder / "tokenizer")
     made = source.facts.model_copy(update={"embedding_rows": None, "kept_tokens": tuple(kept)})
-    publish_retokenised(folder, "train", source, PreparedData(folder, made), registry.task(settings.task))
+    publish_retokenised(folder, "train", source, PreparedData(folder, made), settings.task)
     context.progress.say(f"      {len(kept)} of {len(load_tokenizer(source.tokenizer))} tokens kept")
     return made
 
 
-def publish_retokenised(folder: Path, split: str, source: PreparedData, data: PreparedData, task: Task) -> None:
+def publish_retokenised(folder: Path, split: str, source: PreparedData, data: PreparedData, spec: TaskSpec) -> None:
     """Write a split of `source` in the tokens of `data`; its rows and what was found in them stay.
 
     Raises:
@@ -46,9 +42,8 @@ def publish_retokenised(folder: Path, split: str, source: PreparedData, data: Pr
             read the others would be taken for those of something else; unless its decisions are tokens, which the
             teacher's distribution is projected on.
     """
-    from edgedistill.data.prepared import ITEMS, encode
-
-    items = encode(source.rows(split), task, data.encoder())
+    task = registry.task(spec.type)
+    items = encode(source.rows(split), task, data.encoder(spec))
     if task.data.sequences is None:
         _refuse_other_decisions(items, split, source, task)
     shutil.copytree(source.place(split) / "rows", folder / split / "rows", copy_function=_link)

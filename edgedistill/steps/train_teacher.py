@@ -5,31 +5,31 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
+
 from edgedistill.contracts import registry
+from edgedistill.contracts.task import Task
+from edgedistill.data.prepared import PreparedData
 from edgedistill.errors import UserError
+from edgedistill.evaluation.chance import against_chance
+from edgedistill.models.loading import know_padding, load_model, longest_input
+from edgedistill.models.sizes import shape_of
 from edgedistill.recipe.schema import TeacherSpec
+from edgedistill.signals.inference import predict
 from edgedistill.steps.kinds.train_teacher import Inputs, Settings
 from edgedistill.store.records.models import EpochRecord, TrainedModel
 from edgedistill.store.step import Context
+from edgedistill.training.loop import StageRequest, TrainingData, train_stage
+from edgedistill.training.record import judge, save_trained
 from edgedistill.training.seeds import derive
+from edgedistill.training.training_module import TrainingModule
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from edgedistill.contracts.task import Task
-    from edgedistill.data.prepared import PreparedData
-
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> TrainedModel:
     """Publish `model/`, a transformers folder."""
-    import torch
-
-    from edgedistill.data.prepared import PreparedData
-    from edgedistill.models.sizes import shape_of
-    from edgedistill.training.loop import StageRequest, TrainingData, train_stage
-    from edgedistill.training.record import judge, save_trained
-    from edgedistill.training.trainee import Trainee
-
     data = PreparedData.of(inputs.data)
     task = registry.task(settings.task.type)
     torch.manual_seed(derive(settings.seed, "teacher", "weights"))
@@ -37,8 +37,9 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> T
     history: list[EpochRecord] = []
     if settings.teacher.fine_tune is not None:
         hard_label = registry.loss("hard_label")
+        metric = task.judge(settings.task).metrics[settings.task.metric]
         term = hard_label.build(hard_label.spec(kind="hard_label"), shape_of(model.config), None)
-        trainee = Trainee(model, task, [term])
+        module = TrainingModule(model, task, [term])
         request = StageRequest(
             name="fine-tune",
             data=TrainingData.plain([data.items("train")], task),
@@ -46,10 +47,10 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> T
             losses=(("hard_label", 1.0),),
             seed=derive(settings.seed, "teacher", "fine-tune"),
             compute=settings.compute,
-            judge=judge(task, settings.task.metric, data.items("validation")),
-            metric=task.judge.metrics[settings.task.metric],
+            judge=judge(task, metric, data.items("validation")),
+            metric=metric,
         )
-        history = train_stage(trainee, request, context.scratch, context.progress)
+        history = train_stage(module, request, context.scratch, context.progress)
     else:
         _refuse_chance(settings, model, task, data, context)
     return save_trained(model.cpu(), data, history, folder)
@@ -61,8 +62,6 @@ def untrained(teacher: TeacherSpec, task: Task, data: PreparedData) -> PreTraine
     Raises:
         UserError: it can't be had, or it takes no inputs as long as the recipe's.
     """
-    from edgedistill.models.loading import know_padding, load_model, longest_input
-
     auto_class, labels = task.model.auto_class(), task.model.configuration(data.labels)
     tokenizer = data.load_tokenizer()
     if teacher.scratch is not None:
@@ -85,14 +84,11 @@ def _refuse_chance(
         UserError: on validation it is not shown to be better than its own answers in random order
             (`chance.against_chance`), and the recipe doesn't accept that.
     """
-    from edgedistill.evaluation.chance import against_chance
-    from edgedistill.signals.inference import predict
-
     items, teacher = data.items("validation"), settings.teacher
     references = task.data.references(items)
     if not references.known.any():
         return
-    found = against_chance(settings.task.metric, task.judge, predict(model, task, items), references)
+    found = against_chance(settings.task.metric, task.judge(settings.task), predict(model, task, items), references)
     if not found.at_chance:
         return
     sentence = (

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -15,12 +16,19 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
 
-class Progress:
-    """Says what happens to a stream (None: silent) and appends every event to `events.jsonl`."""
+OnEvent = Callable[[str, Mapping[str, object]], None]
+"""Told the kind of every event and what is known of it, when it happens."""
 
-    def __init__(self, events: Path | None = None, stream: TextIO | None = sys.stderr) -> None:
+
+class Progress:
+    """Says what happens to a stream (None: silent), appends every event to `events.jsonl`, tells `on_event` of it."""
+
+    def __init__(
+        self, events: Path | None = None, stream: TextIO | None = sys.stderr, on_event: OnEvent | None = None
+    ) -> None:
         self._events = events
         self._stream = stream
+        self._on_event = on_event
         self._bar: RichProgress | None = None
         self._task: TaskID | None = None
         self._last_line = 0.0
@@ -33,6 +41,8 @@ class Progress:
                 if file.tell() and (file.seek(-1, os.SEEK_END), file.read(1))[1] != b"\n":
                     line = f"\n{line}"  # a full disk or a killed process cut the line before
                 file.write(f"{line}\n".encode(errors="replace"))
+        if self._on_event is not None:
+            self._on_event(kind, facts)
 
     def say(self, line: str) -> None:
         """One line."""

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from edgedistill.contracts.batch import Batch
+from edgedistill.errors import UserError
 
 if TYPE_CHECKING:
     import torch
@@ -53,8 +54,6 @@ def watched(modules: Mapping[str, nn.Module], see: Callable[[str, torch.Tensor, 
         UserError: a module that isn't given a tensor by position.
     """
     import torch
-
-    from edgedistill.errors import UserError
 
     def hook_of(name: str) -> Callable[[nn.Module, tuple[object, ...], object], None]:
         def hook(_module: nn.Module, inputs: tuple[object, ...], output: object) -> None:

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 from edgedistill.contracts.items import Items
+from edgedistill.vocabulary.trimming import frequent_tokens, most_frequent, trim
 
 
 def trimmed_tokenizer(source: Path, train: Items, folder: Path, coverage: float, vocabulary: int | None) -> list[int]:
@@ -20,8 +21,6 @@ def trimmed_tokenizer(source: Path, train: Items, folder: Path, coverage: float,
     Raises:
         UserError: an algorithm that can't be trimmed, or a vocabulary that is no size for this one.
     """
-    from edgedistill.vocabulary.trimming import frequent_tokens, most_frequent, trim
-
     shutil.copytree(source, folder)
     file = folder / "tokenizer.json"
     whole = json.loads(file.read_text(encoding="utf-8"))

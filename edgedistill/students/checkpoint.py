@@ -9,7 +9,11 @@ from pydantic import Field
 
 from edgedistill.contracts.student import Config, PlannedStudent, Student, StudentRequest, StudentSpec
 from edgedistill.contracts.task import AutoClass
+from edgedistill.errors import UserError
+from edgedistill.models.architectures import fixed_layers
+from edgedistill.models.loading import load_model, load_tokenizer
 from edgedistill.spec import ModelRef
+from edgedistill.students._copy import copy_layers, evenly
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -20,7 +24,9 @@ class CheckpointSpec(StudentSpec):
 
     init: Literal["checkpoint"]
     model: Annotated[str, ModelRef(revision="revision")]
+    """A model id on the Hub, or a folder."""
     revision: str = "main"
+    """Of a Hub model: a branch, tag or commit."""
     layers: int | None = Field(None, ge=1)
     """Keep only this many of its layers, evenly spread."""
 
@@ -32,7 +38,6 @@ def planned(spec: CheckpointSpec, source: PreTrainedConfig, auto_class: AutoClas
         UserError: more layers asked for than it has.
     """
     from edgedistill.models.sizes import resized
-    from edgedistill.students._copy import evenly
 
     if spec.layers is None:
         return PlannedStudent(source)
@@ -41,8 +46,6 @@ def planned(spec: CheckpointSpec, source: PreTrainedConfig, auto_class: AutoClas
 
 def unsuitable(spec: CheckpointSpec | None, source: Config) -> str | None:
     """Layers that share their weights, or know their number, can't be kept one by one."""
-    from edgedistill.models.architectures import fixed_layers
-
     cut = spec is not None and spec.layers is not None
     return fixed_layers(source) if cut else None
 
@@ -53,9 +56,6 @@ def build(request: StudentRequest[CheckpointSpec]) -> PreTrainedModel:
     Raises:
         UserError: another vocabulary than the teacher's, or more layers asked for than it has.
     """
-    from edgedistill.models.loading import load_model, load_tokenizer
-    from edgedistill.students._copy import copy_layers, evenly
-
     spec = request.spec
     if request.tokenizer is not None:
         _check_vocabulary(spec.model, load_tokenizer(spec.model, spec.revision), request.tokenizer)
@@ -69,8 +69,6 @@ def build(request: StudentRequest[CheckpointSpec]) -> PreTrainedModel:
 
 
 def _check_vocabulary(model: str | Path, tokenizer: PreTrainedTokenizerBase, expected: PreTrainedTokenizerBase) -> None:
-    from edgedistill.errors import UserError
-
     own, wanted = tokenizer.get_vocab(), expected.get_vocab()
     if own != wanted:
         different = sum(own.get(token) != index for token, index in wanted.items())

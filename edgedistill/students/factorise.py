@@ -22,6 +22,7 @@ from edgedistill.contracts.model_shape import ModelShape
 from edgedistill.contracts.student import Config, PlannedStudent, Student, StudentRequest, StudentSpec
 from edgedistill.contracts.task import AutoClass
 from edgedistill.errors import UserError
+from edgedistill.models.loading import load_model
 from edgedistill.spec import RoundRef
 from edgedistill.students._copy import evenly, source_name
 
@@ -91,7 +92,6 @@ def build(request: StudentRequest[FactoriseSpec]) -> PreTrainedModel:
     """
     import torch
 
-    from edgedistill.models.loading import load_model
     from edgedistill.models.sizes import shape_of
 
     spec = request.spec

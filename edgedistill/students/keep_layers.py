@@ -9,6 +9,8 @@ from pydantic import Field, model_validator
 from edgedistill.contracts.student import Config, PlannedStudent, Student, StudentRequest, StudentSpec
 from edgedistill.contracts.task import AutoClass
 from edgedistill.errors import UserError
+from edgedistill.models.architectures import fixed_layers
+from edgedistill.models.loading import load_model
 from edgedistill.spec import RoundRef
 from edgedistill.students._copy import copy_layers, evenly
 from edgedistill.students._depth import Choose, chosen_layers
@@ -22,7 +24,9 @@ class KeepLayersSpec(StudentSpec):
 
     init: Literal["keep_layers"]
     from_: Annotated[str, RoundRef()] = Field("teacher", alias="from")
+    """The model it is cut from."""
     layers: Annotated[int, Field(ge=1)] | tuple[Annotated[int, Field(ge=0)], ...]
+    """A number of layers, or the layers themselves, counted from 0."""
     choose: Choose = "evenly"
     """Which layers a number of them are."""
 
@@ -36,8 +40,6 @@ class KeepLayersSpec(StudentSpec):
 def unsuitable(spec: KeepLayersSpec | None, source: Config) -> str | None:
     """Layers that share their weights, or know their number, can't be kept one by one; what is measured must not
     decide the student's size."""
-    from edgedistill.models.architectures import fixed_layers
-
     if spec is not None and spec.choose != "evenly" and source.get("heads_by_layer"):
         return f"whose layers differ in size, so that 'choose: {spec.choose}' would decide the student's"
     return fixed_layers(source)
@@ -65,7 +67,6 @@ def build(request: StudentRequest[KeepLayersSpec]) -> PreTrainedModel:
     Raises:
         UserError: a layer that the source doesn't have.
     """
-    from edgedistill.models.loading import load_model
     from edgedistill.models.sizes import resized
 
     spec = request.spec

@@ -22,6 +22,8 @@ from edgedistill.contracts.model_layout import LAYOUTS, Layout, layout_of
 from edgedistill.contracts.student import Config, PlannedStudent, Student, StudentRequest, StudentSpec
 from edgedistill.contracts.task import AutoClass
 from edgedistill.errors import UserError
+from edgedistill.models.architectures import fixed_layers
+from edgedistill.models.loading import load_model, outline, parameter_count
 from edgedistill.spec import Count, RoundRef
 from edgedistill.students._copy import evenly, source_name
 from edgedistill.students._decoder_cut import cut_decoder
@@ -42,7 +44,9 @@ class NarrowSpec(StudentSpec):
 
     init: Literal["narrow"]
     from_: Annotated[str, RoundRef()] = Field("teacher", alias="from")
+    """The model it is cut from."""
     hidden_size: int | None = Field(None, ge=8)
+    """Width of the hidden states."""
     parameters: Annotated[Count, Field(ge=1000)] | None = None
     """Of the whole model, embeddings and head included. The student is the widest whole number of the source's heads
     that has at most so many, all layers alike; `layers` and `intermediate_size` are held as given, and the feed-forward
@@ -56,6 +60,7 @@ class NarrowSpec(StudentSpec):
     """As many for the width as the source has, unless given. Of a decoder, whole groups that share keys and values, in
     heads of the source's size."""
     intermediate_size: int | None = Field(None, ge=8)
+    """Width of the feed-forward layers; in proportion unless given."""
 
     @model_validator(mode="after")
     def _one_target(self) -> NarrowSpec:
@@ -70,8 +75,6 @@ class NarrowSpec(StudentSpec):
 
 def unsuitable(spec: NarrowSpec | None, source: Config) -> str | None:
     """Why its weights can't be cut: where they stand must be known."""
-    from edgedistill.models.architectures import fixed_layers
-
     kind = source.get("model_type")
     if kind in DECODERS:
         return decoder_fault(source) or fixed_layers(source)
@@ -110,8 +113,6 @@ def _decoder(spec: NarrowSpec, source: PreTrainedConfig, auto_class: AutoClass) 
 
 
 def _widest(spec: NarrowSpec, source: PreTrainedConfig, auto_class: AutoClass, parameters: int) -> PreTrainedConfig:
-    from edgedistill.models.loading import outline, parameter_count
-
     count = 0
     for heads in range(source.num_attention_heads, 0, -1):
         width = heads * head_size(source)
@@ -157,8 +158,6 @@ def build(request: StudentRequest[NarrowSpec]) -> PreTrainedModel:
     Raises:
         UserError: an architecture without a known layout, or a size larger than the source's.
     """
-    from edgedistill.models.loading import load_model
-
     spec = request.spec
     source = load_model(request.auto_class, request.source, None, request.config_overrides)
     config = source.config

@@ -24,6 +24,7 @@ from edgedistill.contracts.model_layout import Layout, layout_of
 from edgedistill.contracts.student import Config, PlannedStudent, Student, StudentRequest, StudentSpec
 from edgedistill.contracts.task import AutoClass
 from edgedistill.errors import UserError
+from edgedistill.models.loading import load_model, parameter_count
 from edgedistill.spec import Count, RoundRef
 
 if TYPE_CHECKING:
@@ -94,8 +95,6 @@ def build(request: StudentRequest[PruneSpec]) -> PreTrainedModel:
             possible, or no labelled item to measure with.
     """
     from transformers import BertForSequenceClassification
-
-    from edgedistill.models.loading import load_model, parameter_count
 
     spec = request.spec
     source = load_model(request.auto_class, request.source, None, request.config_overrides)

@@ -9,6 +9,8 @@ from pydantic import Field, model_validator
 from edgedistill.contracts.decoder_layout import DECODERS, decoder_fault
 from edgedistill.contracts.student import Config, PlannedStudent, Student, StudentRequest, StudentSpec
 from edgedistill.contracts.task import AutoClass
+from edgedistill.errors import UserError
+from edgedistill.models.loading import load_config
 from edgedistill.spec import Count, RoundRef
 from edgedistill.students._decoder_fit import fitted
 from edgedistill.students._decoder_shape import DecoderShape, from_nothing, with_shape
@@ -22,8 +24,11 @@ class ScratchSpec(StudentSpec):
 
     init: Literal["scratch"]
     from_: Annotated[str, RoundRef()] = Field("teacher", alias="from")
+    """The model whose architecture and vocabulary it has."""
     layers: int | None = Field(None, ge=1)
+    """Transformer layers."""
     hidden_size: int | None = Field(None, ge=8)
+    """Width of the hidden states."""
     parameters: Annotated[Count, Field(ge=1000)] | None = None
     """Of a decoder, instead of its sizes: those that `shrink` cuts the source to."""
     heads: int | None = Field(None, ge=1)
@@ -34,6 +39,7 @@ class ScratchSpec(StudentSpec):
     """Of a decoder: dimensions of a head; with `heads`, `hidden_size` divided by them unless given, else the
     source's."""
     intermediate_size: int | None = Field(None, ge=8)
+    """Width of the feed-forward layers; in proportion unless given."""
 
     @model_validator(mode="after")
     def _one_target(self) -> ScratchSpec:
@@ -62,7 +68,6 @@ def planned(spec: ScratchSpec, source: PreTrainedConfig, auto_class: AutoClass) 
     Raises:
         UserError: sizes that the architecture can't have.
     """
-    from edgedistill.errors import UserError
     from edgedistill.models.sizes import resized
 
     if (fault := unsuitable(spec, source.to_dict())) is not None:
@@ -96,8 +101,6 @@ def build(request: StudentRequest[ScratchSpec]) -> PreTrainedModel:
     Raises:
         UserError: sizes that the architecture can't have.
     """
-    from edgedistill.models.loading import load_config
-
     spec = request.spec
     config = load_config(request.source, None, request.config_overrides)
     return request.auto_class.from_config(planned(spec, config, request.auto_class).config)

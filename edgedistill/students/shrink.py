@@ -1,4 +1,4 @@
-"""A decoder cut from the source in depth and width at once, to a number of parameters.
+"""A decoder cut from the source in depth and width at once, to a number of parameters; in its vocabulary too, if asked.
 
 The layers that change the hidden states least go (ShortGPT, Men et al. 2024), then in what is left the hidden
 dimensions, groups of heads and feed-forward neurons that matter least (Minitron, Muralidharan et al. 2024).
@@ -10,16 +10,20 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
+from edgedistill.contracts import registry
 from edgedistill.contracts.decoder_layout import decoder_fault
 from edgedistill.contracts.student import Config, PlannedStudent, Student, StudentRequest, StudentSpec
 from edgedistill.contracts.task import AutoClass
 from edgedistill.errors import UserError
+from edgedistill.models.architectures import fixed_layers
+from edgedistill.models.loading import load_model
 from edgedistill.spec import Count, RoundRef
 from edgedistill.students._copy import evenly
 from edgedistill.students._decoder_cut import cut_decoder
 from edgedistill.students._decoder_fit import fitted
 from edgedistill.students._decoder_shape import DecoderShape, with_shape
 from edgedistill.students._depth import Choose, chosen_layers
+from edgedistill.vocabulary.cutting import cut_to_tokens, uncuttable
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
@@ -36,13 +40,24 @@ class ShrinkSpec(StudentSpec):
     nearly the same share of the source's, and feed-forward neurons take what is left."""
     choose: Choose = "block_influence"
     """Which of the source's layers it has."""
+    vocabulary: int | None = Field(None, ge=2)
+    """Tokens in all, the training texts' most frequent ones, as `trim_vocabulary` keeps them; None: all of the
+    source's. What it is cut by is measured once its tokens are."""
 
 
 def unsuitable(spec: ShrinkSpec | None, source: Config) -> str | None:
     """What isn't a decoder of a known family can't be cut so."""
-    from edgedistill.models.architectures import fixed_layers
+    fault = decoder_fault(source) or fixed_layers(source)
+    return fault or (uncuttable(source) if spec is not None and spec.vocabulary is not None else None)
 
-    return decoder_fault(source) or fixed_layers(source)
+
+def trims(spec: ShrinkSpec) -> StudentSpec | None:
+    """As `trim_vocabulary` does to so many tokens."""
+    if spec.vocabulary is None:
+        return None
+    return registry.student("trim_vocabulary").spec.model_validate(
+        {"init": "trim_vocabulary", "from": spec.from_, "vocabulary": spec.vocabulary}
+    )
 
 
 def planned(spec: ShrinkSpec, source: PreTrainedConfig, auto_class: AutoClass) -> PlannedStudent:
@@ -51,6 +66,7 @@ def planned(spec: ShrinkSpec, source: PreTrainedConfig, auto_class: AutoClass) -
     Raises:
         UserError: another architecture, more parameters than the source has, or fewer than the least possible.
     """
+    source = _trimmed(spec, source)
     shape = _shape(spec, source, auto_class)
     return PlannedStudent(with_shape(source, evenly(shape.layers, source.num_hidden_layers), shape))
 
@@ -61,10 +77,11 @@ def build(request: StudentRequest[ShrinkSpec]) -> PreTrainedModel:
     Raises:
         UserError: as `planned`; no labels for `choose: loss`.
     """
-    from edgedistill.models.loading import load_model
-
     spec = request.spec
     source = load_model(request.auto_class, request.source, None, request.config_overrides)
+    if spec.vocabulary is not None:
+        assert request.kept_tokens is not None, "the plan gives every trimmed student its tokenizer"
+        source = cut_to_tokens(source, request.kept_tokens, request.auto_class)
     shape = _shape(spec, source.config, request.auto_class)
     return cut_decoder(source, request, chosen_layers(source, request, shape.layers, spec.choose), shape)
 
@@ -75,11 +92,27 @@ def _shape(spec: ShrinkSpec, source: PreTrainedConfig, auto_class: AutoClass) ->
     return fitted(source, auto_class, spec.parameters)
 
 
+def _trimmed(spec: ShrinkSpec, source: PreTrainedConfig) -> PreTrainedConfig:
+    """The source's configuration with as many tokens as the student has; which they are changes no size.
+
+    Raises:
+        UserError: more tokens than the source has.
+    """
+    from edgedistill.models.sizes import with_vocabulary
+
+    if spec.vocabulary is None:
+        return source
+    if spec.vocabulary > source.vocab_size:
+        raise UserError(f"student.vocabulary: got {spec.vocabulary}, expected at most the source's {source.vocab_size}")
+    return with_vocabulary(source, range(spec.vocabulary))
+
+
 STUDENT = Student(
     api=1,
-    version=1,
+    version=2,
     spec=ShrinkSpec,
     build=build,
     planned=planned,
     unsuitable=unsuitable,
+    trims=trims,
 )

@@ -15,6 +15,8 @@ from pydantic import Field
 from edgedistill.arrays import Floats, Integers
 from edgedistill.contracts.items import Items
 from edgedistill.contracts.student import Student, StudentRequest, StudentSpec
+from edgedistill.errors import UserError
+from edgedistill.models.loading import load_model
 from edgedistill.spec import RoundRef
 from edgedistill.students._tokens import trimmed_tokenizer
 
@@ -30,12 +32,17 @@ class StaticSpec(StudentSpec):
 
     init: Literal["static"]
     from_: Annotated[str, RoundRef()] = Field("teacher", alias="from")
+    """The model that its vectors are taken from."""
     dimensions: int = Field(64, ge=2)
+    """Of a token's vector."""
     head_size: int = Field(0, ge=0)
+    """Hidden units of the head; 0 for a linear one."""
     vectors: Literal["source", "random"] = "source"
+    """Taken from the source, or random."""
     sif: float = Field(1e-3, gt=0)
     """The smaller, the less frequent tokens count."""
     coverage: float = Field(1.0, gt=0, le=1)
+    """Share of the training texts' tokens that the kept ones make up."""
 
 
 def make_tokenizer(spec: StaticSpec, source: Path, train: Items, folder: Path) -> list[int]:
@@ -51,8 +58,6 @@ def build(request: StudentRequest[StaticSpec]) -> PreTrainedModel:
     """
     import torch
 
-    from edgedistill.errors import UserError
-    from edgedistill.models.loading import load_model
     from edgedistill.models.static_model import StaticConfig, StaticForSequenceClassification
 
     spec, kept = request.spec, request.kept_tokens

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from edgedistill.errors import UserError, shown
@@ -40,7 +41,18 @@ def rendered(tokenizer: PreTrainedTokenizerBase, messages: object) -> tuple[str,
     return whole, spans
 
 
-def _render(tokenizer: PreTrainedTokenizerBase, turns: list[dict[str, object]], *, reply: bool = False) -> str:
+def asked(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Mapping[str, str]]) -> str:
+    """A chat's text up to where the assistant's reply begins.
+
+    Raises:
+        UserError: the tokenizer has no template, or it refuses these messages.
+    """
+    if tokenizer.chat_template is None:
+        raise UserError("the model's tokenizer has no chat template; expected a text to go on from, not a chat")
+    return _render(tokenizer, [dict(each) for each in messages], reply=True)
+
+
+def _render(tokenizer: PreTrainedTokenizerBase, turns: Sequence[Mapping[str, object]], *, reply: bool = False) -> str:
     if tokenizer.chat_template is None:
         raise UserError(
             "data.columns.messages: the teacher's tokenizer has no chat template; expected chat_template in its "

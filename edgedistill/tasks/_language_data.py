@@ -17,6 +17,7 @@ from edgedistill.contracts.task import DataColumns, Encoder
 from edgedistill.errors import shown
 from edgedistill.tasks._language_chat import Spans, rendered
 from edgedistill.tasks._language_items import BYTES, MASK, NEXT, NONE, TOKENS, columns
+from edgedistill.tasks._language_prompt import opening
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -203,9 +204,9 @@ def _document(
     own = np.zeros(len(ids), np.bool_)
     for first, behind in asked:
         own |= (places[:, 0] >= first) & (places[:, 0] < behind) & (places[:, 1] > places[:, 0])
-    opening = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
-    if start and opening is not None and (not len(ids) or ids[0] != opening):
-        ids, added, own = np.insert(ids, 0, opening), np.insert(added, 0, 0), np.insert(own, 0, False)
+    begins = opening(tokenizer)
+    if start and begins is not None and (not len(ids) or ids[0] != begins):
+        ids, added, own = np.insert(ids, 0, begins), np.insert(added, 0, 0), np.insert(own, 0, False)
     closing = tokenizer.eos_token_id
     if end and closing is not None:
         if ids[-1] != closing:

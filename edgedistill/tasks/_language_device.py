@@ -11,7 +11,7 @@ from edgedistill.contracts.answers import Answers
 from edgedistill.contracts.driver import Graph
 from edgedistill.contracts.items import Items
 from edgedistill.device.decoding import LAYOUT, Decoder, DecodesItself, decoder_of, positions_of
-from edgedistill.device.generation import generate_batch
+from edgedistill.device.generation import generate, generate_batch
 from edgedistill.errors import EdgedistillError
 from edgedistill.tasks._language_items import MASK, NEXT, NONE, TOKENS
 
@@ -21,6 +21,8 @@ LOG_P, IDS, LOG_PS = "log_p", "ids", "log_ps"
 """Of answers: log-probability of the right token (D,), the likeliest tokens (D, K) and their log-probabilities."""
 KEPT = 16
 """K, unless the vocabulary is smaller."""
+PREFILL, DECODE = "prefill", "decode"
+"""The phases of a file that is timed."""
 DECODED = 16
 """Tokens that are generated after each prompt when a file is timed."""
 _ROWS = 256
@@ -82,8 +84,16 @@ class _Rereader:
         self.tokens, self._real = self.tokens[:, :count], self._real[:, :count]
 
 
+def decoder(graphs: Mapping[str, Graph]) -> Decoder:
+    """What continues texts with a model's only graph."""
+    return reader(graphs[MODEL])
+
+
 def greedy(graph: Graph, prompts: Sequence[Sequence[int]], count: int) -> Integers:
-    """(B, count) the likeliest tokens after prompts that are padded to one batch."""
+    """(B, count) the likeliest tokens after prompts that are padded to one batch, or come one after the other where a
+    runtime takes one at a time."""
+    if isinstance(graph, DecodesItself):
+        return np.array([list(generate(reader(graph), prompt, count)) for prompt in prompts], np.int64)
     return np.stack(list(generate_batch(reader(graph), prompts, count)), axis=1)
 
 
@@ -95,7 +105,10 @@ def answer(graphs: Mapping[str, Graph], items: Items, chosen: Integers) -> Answe
     """
     batch, graph = items.batch(chosen), graphs[MODEL]
     tokens, following = batch[TOKENS].astype(np.int64), batch[NEXT].astype(np.int64)
-    logits = reader(graph).advance(tokens, _padding(batch[MASK]))
+    if isinstance(graph, DecodesItself) and len(tokens) > 1:  # it takes one text at a time
+        logits = np.asarray(graph.run({TOKENS: tokens, MASK: batch[MASK]})[LOGITS], np.float32)
+    else:
+        logits = reader(graph).advance(tokens, _padding(batch[MASK]))
     asked: Booleans = following != NONE
     if logits.ndim != 3 or logits.shape[:2] != tokens.shape or logits.shape[2] <= following.max(initial=0):
         got, wanted = (" x ".join(map(str, shape)) for shape in (logits.shape, tokens.shape))
@@ -111,12 +124,12 @@ def phases(graphs: Mapping[str, Graph], batch: Arrays) -> Iterator[str]:
     logits = decoder.advance(np.asarray(batch[TOKENS], np.int64), _padding(batch[MASK]))
     last = real.shape[1] - 1 - np.argmax(real[:, ::-1], axis=1)
     said = logits[np.arange(len(real)), last].argmax(axis=-1)
-    yield "prefill"
+    yield PREFILL
     if real.shape[1] > DECODED:
         decoder.rewind(real.shape[1] - DECODED)
     for _ in range(DECODED):
         said = decoder.advance(said[:, None])[:, -1].argmax(axis=-1)
-        yield "decode"
+        yield DECODE
 
 
 def _padding(mask: Array) -> Booleans | None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from edgedistill.contracts.driver import Driver
-from edgedistill.tasks._language_device import LOGITS, MODEL, answer, phases
-from edgedistill.tasks._language_probe import probe
+from edgedistill.tasks._language_device import LOGITS, MODEL, answer, decoder, phases
+from edgedistill.tasks._language_probe import probe, samples
 
 DRIVER = Driver(
     components=(MODEL,),
@@ -13,4 +13,6 @@ DRIVER = Driver(
     phases=phases,
     token_axes={LOGITS: 1},
     probe=probe,
+    samples=samples,
+    decoder=decoder,
 )

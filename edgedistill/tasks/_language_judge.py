@@ -17,7 +17,7 @@ from edgedistill.contracts.metric import Metric
 from edgedistill.errors import EdgedistillError
 from edgedistill.tasks._language_device import IDS, LOG_P, LOG_PS
 from edgedistill.tasks._language_items import BYTES, TOKEN
-from edgedistill.tasks._language_probe import checks
+from edgedistill.tasks._language_probe import CHECK_WORDS, checks
 
 
 def per_byte_statistics(answers: Answers, references: References) -> Floats:
@@ -123,9 +123,26 @@ def guess(references: References) -> Answers:
     return Answers({LOG_P: log_p, IDS: first, LOG_PS: log_p[:, None]}, references.item, references.example)
 
 
+def size_of(references: References) -> Floats:
+    """(E,) bytes of the text that is asked of each document."""
+    return _sums(references, np.asarray(references.values[BYTES], np.int64))[:, 0]
+
+
 METRICS = {
     "bits_per_byte": Metric("bits_per_byte", "lower", per_byte_statistics, ratio),
     "perplexity": Metric("perplexity", "lower", per_token_statistics, perplexity),
     "next_token_accuracy": Metric("next_token_accuracy", "higher", accuracy_statistics, ratio, shares=True),
 }
-JUDGE = Judge(metrics=METRICS, fidelity=fidelity, texts=texts, guess=guess, checks=checks, lists_flips=False)
+JUDGE = Judge(
+    metrics=METRICS,
+    fidelity=fidelity,
+    texts=texts,
+    guess=guess,
+    checks=checks,
+    check_words=CHECK_WORDS,
+    lists_flips=False,
+    decision="next token",
+    divergence="KL to torch, nats",
+    size_of=size_of,
+    size_unit="bytes",
+)

@@ -108,7 +108,7 @@ TASK = Task(
         logits=classification.logits,
         answers_of_logits=classification.answers_of_logits,
     ),
-    judge=JUDGE,
+    judge=lambda spec: JUDGE,
     device="edgedistill.tasks._classification_device",
     snippets="edgedistill.bundling",
 )

@@ -5,9 +5,12 @@ from __future__ import annotations
 from edgedistill.contracts.task import Task, TaskData, TaskModel
 from edgedistill.tasks import _language_data as data
 from edgedistill.tasks import _language_model as model
+from edgedistill.tasks import _language_prompt as prompt
 from edgedistill.tasks._language_device import LOGITS
 from edgedistill.tasks._language_items import references
 from edgedistill.tasks._language_judge import JUDGE
+from edgedistill.tasks._language_samples import SAMPLES
+from edgedistill.tasks._language_speed import PROMPTS
 
 TASK = Task(
     api=1,
@@ -23,6 +26,7 @@ TASK = Task(
         show=data.show,
         apart=True,
         sequences=data.sequences,
+        prompt=prompt.tokens,
     ),
     model=TaskModel(
         auto_class=model.auto_class,
@@ -41,7 +45,10 @@ TASK = Task(
         probe=model.probe,
         ask=model.ask,
         read=model.read,
+        decoder=prompt.decoder,
     ),
-    judge=JUDGE,
+    judge=lambda spec: JUDGE,
+    prompts=PROMPTS,
+    samples=SAMPLES,
     device="edgedistill.tasks._language_driver",
 )

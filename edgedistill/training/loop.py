@@ -30,7 +30,7 @@ from edgedistill.signals.soft_targets import SoftTargets
 from edgedistill.store.progress import Progress, ProgressState
 from edgedistill.training.checkpoint import Checkpoint, EpochRecord, load_checkpoint, save_checkpoint
 from edgedistill.training.seeds import derive
-from edgedistill.training.trainee import Trainee
+from edgedistill.training.training_module import TrainingModule
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -255,7 +255,7 @@ def steps_an_epoch(items: int, batch_size: int) -> int:
     return math.ceil(items / batch_size)
 
 
-def train_stage(trainee: Trainee, request: StageRequest, scratch: Path, progress: Progress) -> list[EpochRecord]:
+def train_stage(module: TrainingModule, request: StageRequest, scratch: Path, progress: Progress) -> list[EpochRecord]:
     """Train the trainee in place; its student ends with the weights of its best epoch on validation.
 
     A checkpoint in `scratch` is written after each epoch and read if it is there: the weights, the optimizer and the
@@ -271,17 +271,17 @@ def train_stage(trainee: Trainee, request: StageRequest, scratch: Path, progress
     sampler = LengthBuckets(lengths, schedule.batch_size, derive(request.seed, "order"), steps, request.data.draws)
     numbers: Dataset[int] = range(len(lengths))  # type: ignore[assignment]
     loader: DataLoader[int] = DataLoader(numbers, batch_sampler=sampler, collate_fn=request.data.fetch)
-    trainee.to(accelerator.device)
-    optimizer = _optimizer(trainee, schedule)
-    prepared, optimizer, loader = accelerator.prepare(trainee, optimizer, loader)
+    module.to(accelerator.device)
+    optimizer = _optimizer(module, schedule)
+    prepared, optimizer, loader = accelerator.prepare(module, optimizer, loader)
     weights = torch.tensor([weight for _, weight in request.losses], device=accelerator.device)
-    compute = _resolved(accelerator, trainee.student)
+    compute = _resolved(accelerator, module.student)
     history: list[EpochRecord] = []
     best = _Best()
     checkpoint_folder = scratch / request.name
     total = steps * schedule.epochs
     torch.manual_seed(derive(request.seed, "dropout"))
-    if (stored := load_checkpoint(checkpoint_folder, trainee, optimizer, progress)) is not None:
+    if (stored := load_checkpoint(checkpoint_folder, module, optimizer, progress)) is not None:
         history = list(stored.history)
         best = _Best(stored.best_metric, stored.best_epoch, dict(stored.best_weights))
         progress.say(f"      {request.name}: resumed after epoch {len(history)} of {schedule.epochs}")
@@ -304,7 +304,7 @@ def train_stage(trainee: Trainee, request: StageRequest, scratch: Path, progress
             with accelerator.autocast():
                 losses = prepared(batch)
             accelerator.backward((losses * weights).sum())
-            accelerator.clip_grad_norm_(trainee.parameters(), schedule.max_grad_norm)
+            accelerator.clip_grad_norm_(module.parameters(), schedule.max_grad_norm)
             optimizer.step()
             optimizer.zero_grad()
             sums += losses.detach()
@@ -315,7 +315,7 @@ def train_stage(trainee: Trainee, request: StageRequest, scratch: Path, progress
         _check_finite(sums, label)
         seconds = time.monotonic() - begun
         means = (sums / steps).tolist()
-        metric = request.judge(trainee.student)
+        metric = request.judge(module.student)
         record = EpochRecord(
             stage=request.name,
             epoch=epoch + 1,
@@ -335,14 +335,14 @@ def train_stage(trainee: Trainee, request: StageRequest, scratch: Path, progress
         progress.event("epoch", **asdict(record))
         # Of equals the later, which has learned for longer.
         if not best.epoch or request.keep == "last" or not request.metric.better(best.metric, metric):
-            best = _Best(metric, epoch + 1, _copy(trainee.student))
+            best = _Best(metric, epoch + 1, _copy(module.student))
         save_checkpoint(
             checkpoint_folder,
-            trainee,
+            module,
             optimizer,
             Checkpoint(tuple(history), best.metric, best.epoch, best.weights),
         )
-    trainee.student.load_state_dict(best.weights)
+    module.student.load_state_dict(best.weights)
     return history
 
 
@@ -392,9 +392,9 @@ def learning_rate(step: int, total: int, schedule: Schedule) -> float:
     return schedule.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
 
 
-def _optimizer(trainee: Trainee, schedule: Schedule) -> torch.optim.Optimizer:
+def _optimizer(module: TrainingModule, schedule: Schedule) -> torch.optim.Optimizer:
     """AdamW; no decay on biases and normalisation weights."""
-    parameters = [parameter for parameter in trainee.parameters() if parameter.requires_grad]
+    parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
     decayed = [parameter for parameter in parameters if parameter.ndim > 1]
     rest = [parameter for parameter in parameters if parameter.ndim <= 1]
     groups = [

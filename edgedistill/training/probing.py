@@ -19,7 +19,9 @@ from edgedistill.arrays import evenly_spaced
 from edgedistill.contracts.items import Items, joined
 from edgedistill.contracts.task import Task
 from edgedistill.errors import EdgedistillError, UserError
+from edgedistill.models.loading import load_model, save_model
 from edgedistill.signals.inference import to_tensors
+from edgedistill.training.training_module import ForwardPass, TrainingModule, eager_attention
 
 if TYPE_CHECKING:
     import torch
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
 
     from edgedistill.contracts.batch import Batch
     from edgedistill.data.prepared import PreparedData
-    from edgedistill.training.trainee import Trainee
 
 # Of the largest logit. Sums in another order differ by a millionth; padding that is read, by a tenth.
 _TOLERANCE = 1e-3
@@ -171,8 +172,6 @@ def check_saving(subject: Subject, task: Task, items: Items, folder: Path) -> No
     Raises:
         UserError: it can't be written or read, or answers otherwise afterwards.
     """
-    from edgedistill.models.loading import load_model, save_model
-
     chosen = [len(items) - 1]
     before = _answers(subject.model, task, items, chosen)
     try:
@@ -189,7 +188,9 @@ def check_saving(subject: Subject, task: Task, items: Items, folder: Path) -> No
         raise subject.refused("answers otherwise after it was saved and read again")
 
 
-def check_learning(subject: Subject, task: Task, trainee: Trainee, weights: Sequence[float], batch: Batch) -> None:
+def check_learning(
+    subject: Subject, task: Task, module: TrainingModule, weights: Sequence[float], batch: Batch
+) -> None:
     """One forward and one backward pass of the losses of a stage on `batch`, in training mode.
 
     Raises:
@@ -197,20 +198,18 @@ def check_learning(subject: Subject, task: Task, trainee: Trainee, weights: Sequ
     """
     import torch
 
-    from edgedistill.training.trainee import attention_shown
-
-    names = [type(term).__name__ for term in trainee.terms]
+    names = [type(term).__name__ for term in module.terms]
     with explained(subject, f"cannot be trained with {', '.join(names)}"):
-        _check_views(subject, trainee, batch)
-        shown = attention_shown(subject.model) if "attention" in trainee.needs else nullcontext()
-        trainee.train()
+        _check_views(subject, module, batch)
+        shown = eager_attention(subject.model) if "attention" in module.needs else nullcontext()
+        module.train()
         with shown, torch.enable_grad():
-            losses = trainee(batch)
+            losses = module(batch)
             for name, value in zip(names, losses.detach().tolist(), strict=True):
                 if not np.isfinite(value):
                     raise subject.refused(f"gives the loss {name} the value {value}")
             (losses * torch.tensor(weights)).sum().backward()
-    trainee.eval()
+    module.eval()
     gradients = [each.grad for each in subject.model.parameters() if each.grad is not None]
     subject.model.zero_grad(set_to_none=True)
     if not gradients:
@@ -219,17 +218,15 @@ def check_learning(subject: Subject, task: Task, trainee: Trainee, weights: Sequ
         raise subject.refused(f"has gradients of {', '.join(names)} that are NaN or infinite")
 
 
-def _check_views(subject: Subject, trainee: Trainee, batch: Batch) -> None:
+def _check_views(subject: Subject, module: TrainingModule, batch: Batch) -> None:
     """Whether student and teacher show what the losses look at, layer by layer."""
-    from edgedistill.training.trainee import Watched, attention_shown
-
-    needs = trainee.needs
+    needs = module.needs
     if not needs & {"hidden", "embedding", "attention"}:
         return
-    for who, model in (("it", subject.model), *((("its teacher", trainee.teacher.model),) if trainee.teacher else ())):
+    for who, model in (("it", subject.model), *((("its teacher", module.teacher.model),) if module.teacher else ())):
         depth = model.config.num_hidden_layers
-        with attention_shown(model) if "attention" in needs else nullcontext():
-            view = Watched(model, trainee.task, needs & {"hidden", "embedding", "attention"})(batch)
+        with eager_attention(model) if "attention" in needs else nullcontext():
+            view = ForwardPass(model, module.task, needs & {"hidden", "embedding", "attention"})(batch)
         if "embedding" in needs and not view.hidden:
             raise subject.refused(f"has a loss on embeddings, and {who} shows no last layer to take them from")
         if "hidden" in needs and len(view.hidden) != depth + 1:

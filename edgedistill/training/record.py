@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgedistill.contracts.items import Items
+from edgedistill.contracts.metric import Metric
 from edgedistill.contracts.task import Task
 from edgedistill.models.clients import write_note
 from edgedistill.models.loading import parameter_count, save_model
+from edgedistill.models.pruned_model import as_stock
 from edgedistill.models.tokenizer_files import save_tokenizer
 from edgedistill.signals.inference import predict
 from edgedistill.store.records.models import EpochRecord, TrainedModel
@@ -20,18 +22,16 @@ if TYPE_CHECKING:
     from edgedistill.data.prepared import PreparedData
 
 
-def judge(task: Task, metric: str, items: Items) -> Callable[[PreTrainedModel], float]:
+def judge(task: Task, metric: Metric, items: Items) -> Callable[[PreTrainedModel], float]:
     """The metric of a model on these items."""
     references = task.data.references(items)
-    return lambda model: task.judge.metrics[metric].score(predict(model, task, items), references)
+    return lambda model: metric.score(predict(model, task, items), references)
 
 
 def save_trained(
     model: PreTrainedModel, data: PreparedData, history: Sequence[EpochRecord], folder: Path
 ) -> TrainedModel:
     """Publish `model/`, with the tokenizer of the data that it was trained on."""
-    from edgedistill.models.pruned_model import as_stock
-
     made = TrainedModel(
         parameters=parameter_count(model),
         train_seconds=round(sum(each.seconds for each in history), 3),

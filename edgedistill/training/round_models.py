@@ -12,13 +12,17 @@ from edgedistill.contracts import registry
 from edgedistill.contracts.student import StudentRequest
 from edgedistill.contracts.task import Task
 from edgedistill.errors import UserError
+from edgedistill.models.loading import know_padding, load_config, load_model, load_tokenizer
+from edgedistill.models.sizes import described, shape_of
+from edgedistill.training.loop import TrainingData
+from edgedistill.training.training_module import LiveTeacher, Masking, TrainingModule
+from edgedistill.vocabulary.agreement import Reader, shared_tokens
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
 
     from edgedistill.data.prepared import PreparedData
     from edgedistill.recipe.schema import LossSpec, StudentSpec
-    from edgedistill.training.trainee import Masking, Trainee
 
 _PROBE_BATCH = 32
 
@@ -34,9 +38,6 @@ def untrained_student(
     Raises:
         UserError: the initialisation's own.
     """
-    from edgedistill.models.loading import know_padding
-    from edgedistill.training.loop import TrainingData
-
     items, tokenizer = data.items("train"), data.load_tokenizer()
     training, loss = TrainingData.plain([items], task), task.model.loss
     chosen = np.random.default_rng(seed).permutation(len(training.examples))[:probe_items]
@@ -63,7 +64,7 @@ def with_losses(
     teachers: Sequence[Path],
     live: frozenset[str],
     data: PreparedData,
-) -> Trainee:
+) -> TrainingModule:
     """The student with the terms of one stage, and with the teacher itself for the signals that are `live`.
 
     Args:
@@ -72,23 +73,17 @@ def with_losses(
     Raises:
         UserError: a term that these models can't be given, or masked tokens without a token for them.
     """
-    from edgedistill.models.loading import load_config, load_model
-    from edgedistill.models.sizes import described, shape_of
-    from edgedistill.training.trainee import LiveTeacher, Trainee
-
     needs = registry.needs(losses)
-    shown = needs & live
-    teacher = (
-        LiveTeacher(load_model(task.model.auto_class(), teachers[0], None, head_required=True), task, shown)
-        if shown
-        else None
-    )
+    teacher = None
+    if shown := needs & live:
+        model = load_model(task.model.auto_class(), teachers[0], None, head_required=True)
+        teacher = LiveTeacher(model, task, shown, dense="hidden" not in registry.forms(losses))
     own = described(student)
     given = shape_of(load_config(teachers[0], None)) if len(teachers) == 1 else None
     terms = [registry.loss(loss.kind).build(loss, own, given) for loss in losses]
     masking = _masking(data, own.vocabulary) if "masked" in needs else None
     tokens = tokens_of(data) if "logits" in needs and task.model.states is not None else None
-    return Trainee(student, task, terms, needs, teacher, masking, tokens)
+    return TrainingModule(student, task, terms, needs, teacher, masking, tokens)
 
 
 def refuse_other_tokens(
@@ -102,9 +97,6 @@ def refuse_other_tokens(
     Raises:
         UserError: what one says of a token would be taken for what it says of another.
     """
-    from edgedistill.models.loading import load_config
-    from edgedistill.vocabulary.agreement import Reader, shared_tokens
-
     own = Reader.at(name, data.tokenizer, _width(student.config))
     for teacher, (model, tokenizer) in teachers.items():
         shared_tokens(Reader.at(teacher, tokenizer, _width(load_config(model, None))), own)
@@ -122,9 +114,6 @@ def tokens_of(data: PreparedData) -> int:
 
 
 def _masking(data: PreparedData, vocabulary: int) -> Masking:
-    from edgedistill.models.loading import load_tokenizer
-    from edgedistill.training.trainee import Masking
-
     tokenizer = load_tokenizer(data.tokenizer)
     if tokenizer.mask_token_id is None:
         raise UserError("masked_lm hides tokens behind a mask token, and the teacher's tokenizer has none")

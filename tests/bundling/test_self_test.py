@@ -13,11 +13,11 @@ from edgedistill.bundling import self_test
 from edgedistill.bundling.golden import first_wrong, largest_tolerance, spread_by_length, tolerance
 from edgedistill.bundling.layout import sha256
 from edgedistill.bundling.measurement import load_measurement
-from edgedistill.contracts import registry
 from edgedistill.contracts.answers import Answers
 from edgedistill.errors import EdgedistillError, UserError
 from edgedistill.isolation import environments
 from edgedistill.measuring.device_model import Cost, DeviceModel, Opened
+from edgedistill.tasks._classification_judge import JUDGE
 
 ROWS = np.array([[1.0, -0.5], [-1.0, 0.5], [0.2, 0.1]])
 
@@ -154,7 +154,7 @@ def test_the_tolerance_follows_what_the_file_was_off_by():
 def test_what_is_wrong_with_an_answer():
     def wrong(given):
         answers = (Answers({"logits": each}, np.arange(1), np.arange(1)) for each in (given, right))
-        return first_wrong(registry.task("text-classification").judge, *answers, 1e-3)
+        return first_wrong(JUDGE, *answers, 1e-3)
 
     right = np.array([[1.0, 2.0]])
     assert wrong(right + 0.0009) == (None, pytest.approx(0.0009))

@@ -7,7 +7,9 @@ import sys
 import pytest
 from helpers import plugged_in
 
-from edgedistill.errors import RecipeError
+from edgedistill.contracts import registry
+from edgedistill.errors import RecipeError, UserError
+from edgedistill.planning import fingerprints, make_plan
 from edgedistill.recipe import reading, text
 
 OPTIONS = """
@@ -89,6 +91,35 @@ def test_a_task_brings_its_own_options(recipe_tree, tmp_path):
         assert "task.threshold: got 'high', expected number" in problems(recipe_tree)[0]
     recipe_tree["task"] |= {"threshold": 0.7}
     assert "task.type: got 'threshold', expected one of" in problems(recipe_tree)[0]
+
+
+def test_an_option_is_in_the_keys_of_what_encodes_or_judges_and_a_metric_in_those_of_what_judges(recipe_tree, tmp_path):
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "threshold_task.py").write_text(OPTIONS)
+
+    def changed(**task) -> set[str]:
+        plain = {"type": "threshold", "metric": "accuracy"}
+        recipes = [reading.validate({**recipe_tree, "task": plain | change}, "recipe") for change in ({}, task)]
+        before, after = (make_plan(each, fingerprints.look_up(each)).steps for each in recipes)
+        return {new.name for old, new in zip(before, after, strict=True) if old.key != new.key}
+
+    with plugged_in(tmp_path / "site", {"edgedistill.tasks": {"threshold": "threshold_task:TASK"}}):
+        assert {"data", "data-validation", "data-test", "teacher", "r1", "choose", "bundle"} <= changed(threshold=0.7)
+        judged = changed(metric="f1_macro")
+        assert {"teacher", "choose", "bundle"} <= judged
+        assert not {name for name in judged if name.startswith("data")}
+
+
+@pytest.mark.parametrize("options", [{"treshold": 0.7}, {"threshold": "high"}])
+def test_options_that_a_bundle_or_results_tell_of_are_checked(tmp_path, options):
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "threshold_task.py").write_text(OPTIONS)
+    with plugged_in(tmp_path / "site", {"edgedistill.tasks": {"threshold": "threshold_task:TASK"}}):
+        told = {"threshold": 0.7, "scopes": ["a"]}
+        spec = registry.task_as("threshold", "accuracy", told)
+        assert (spec.threshold, spec.scopes, spec.options) == (0.7, ("a",), told)
+        with pytest.raises(UserError, match=f"task 'threshold': options: {next(iter(options))}: "):
+            registry.task_as("threshold", "accuracy", options)
 
 
 def test_the_recipes_schema_has_every_plugin():

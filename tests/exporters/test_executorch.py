@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -103,6 +104,24 @@ def test_fp32_agrees_with_torch_at_every_shape(made):
     checks = made["fp32"][0].checks
     assert [(check.batch, check.length) for check in checks] == [(1, 1), (1, 16), (2, 32), (8, 32)]
     assert max(check.max_abs_diff for check in checks) < 1e-5
+
+
+@pytest.mark.parametrize(("precision", "bound"), [("fp32", 1e-5), ("int8-dynamic", 0.05)])
+def test_the_file_gives_what_the_task_asks_of_the_model(model, tmp_path, precision, bound):
+    request = file_request(
+        precision,
+        lambda: model,
+        samples,
+        32,
+        forward=lambda given, inputs: {"shares": given(**inputs).logits.softmax(-1)},
+    )
+    EXPORTER.make(replace(request, outputs=("shares",)), tmp_path / "model.pte")
+    graph = RUNTIME.open(tmp_path / "model.pte", 1, PortNames(("input_ids", "attention_mask"), ("shares",)))
+    given = samples(2, 9)
+    found = graph.run({name: each.numpy() for name, each in given.items()})["shares"]
+    expected = torch.from_numpy(logits(model, given)).softmax(-1).numpy()
+    np.testing.assert_allclose(found, expected, atol=bound)
+    assert "forward" not in vars(model)
 
 
 @pytest.mark.parametrize("precision", ["int8-dynamic", "int8-static"])

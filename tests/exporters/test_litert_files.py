@@ -18,7 +18,7 @@ from edgedistill.contracts.items import Column, Items
 from edgedistill.device.files import Component
 from edgedistill.errors import UserError
 from edgedistill.exporting.candidates import candidates
-from edgedistill.exporting.jobs import Order, Part
+from edgedistill.exporting.jobs import ExportJob, Part
 from edgedistill.isolation import environments
 from edgedistill.measuring.child import Child, MeasuringError
 from edgedistill.measuring.device_model import DeviceModel
@@ -81,7 +81,7 @@ class Made:
     def make(self, child: Child, precision: str, file=None, calibration: str = "calibration") -> None:
         how = EXPORTER.precisions[precision]
         source = None if how.made_of is None else how.made_of[1]
-        order = Order(
+        job = ExportJob(
             target="litert",
             exporter=registry.reference("exporters", "litert"),
             precision=precision,
@@ -102,7 +102,7 @@ class Made:
                 for length in ([BUCKETS[0]] if file else BUCKETS)
             ),
         )
-        self.told[precision] = child.ask("make", order=asdict(order))["made"]
+        self.told[precision] = child.ask("make", job=asdict(job))["made"]
 
     def child(self) -> Child:
         modules = (registry.reference("exporters", "litert"), registry.reference("tasks", TASK))

@@ -89,9 +89,22 @@ def test_a_batch_padding_or_too_long_a_text_is_refused(graph):
         decoder.advance(np.ones((1, 65), np.int64))
 
 
-def test_heads_that_its_attention_cannot_turn_are_refused(tmp_path, folder):
-    with pytest.raises(RefusedError, match="heads of a multiple of 16 numbers, the model's have 8"):
-        EXPORTER.make(causal_request(tiny(), folder=folder), tmp_path / "made")
+def test_heads_that_its_builder_cannot_turn_have_the_graph_of_target_onnx(tmp_path, folder):
+    model = tiny()
+    told = EXPORTER.make(causal_request(model, folder=folder), tmp_path / "made")
+    assert told.facts == {"graph": "of target onnx"}
+    assert [(check.batch, check.length) for check in told.checks] == [(1, 1), (1, 16), (1, 40)]
+    graph = RUNTIME.open(tmp_path / "made", 1, PortNames())
+    assert graph.longest == 64
+    decoder = decoder_of(graph)
+    for prompt in PROMPTS:
+        assert list(generate(decoder, prompt, 30)) == greedy_of_torch(model, prompt, 30)
+    assert AutoTokenizer.from_pretrained(tmp_path / "made").convert_tokens_to_ids("w7") == 7
+
+
+def test_heads_that_its_builder_cannot_turn_are_refused_in_blocks(tmp_path, folder):
+    with pytest.raises(RefusedError, match="heads of a multiple of 16 numbers, the model's have 8; expected fp32"):
+        EXPORTER.make(causal_request(tiny(), "int4", folder=folder), tmp_path / "made")
 
 
 def test_it_is_no_file_with_a_cache_of_ours(graph):

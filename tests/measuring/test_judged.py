@@ -3,14 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgedistill.contracts import registry
 from edgedistill.contracts.answers import Answers, References
 from edgedistill.contracts.items import Column, Items
 from edgedistill.errors import EdgedistillError
-from edgedistill.measuring.judged import Asked, fidelity_figures, flips, judged, numbers, some_examples
+from edgedistill.measuring.judged import EvaluationSet, fidelity_figures, flips, judged, numbers, some_examples
 from edgedistill.store.records.files import FidelityFigures, Flip
-
-JUDGE = registry.task("text-classification").judge
+from edgedistill.tasks._classification_judge import JUDGE
 
 
 def answers(values, item=None) -> Answers:
@@ -28,7 +26,7 @@ def items(examples) -> Items:
 
 
 def compared(device, torch_rows):
-    asked = Asked(items(range(len(torch_rows))), expected=answers(torch_rows))
+    asked = EvaluationSet(items(range(len(torch_rows))), expected=answers(torch_rows))
     return judged(JUDGE, answers(device), asked)
 
 
@@ -57,7 +55,7 @@ def test_outputs_that_are_no_numbers_or_of_another_shape_are_refused():
 
 def test_items_that_were_chosen_are_judged_by_their_own_references_and_answers():
     whole = answers([[1, 0], [0, 1], [1, 0], [0, 1]])
-    asked = Asked(items(range(4)), np.array([1, 3]), references([0, 0, 0, 1]), whole)
+    asked = EvaluationSet(items(range(4)), np.array([1, 3]), references([0, 0, 0, 1]), whole)
     found = judged(JUDGE, answers([[0, 1], [1, 0]], [1, 3]), asked)
     assert found.figures["accuracy"] == 0.0
     assert found.fidelity.agree.tolist() == [True, False]
@@ -65,13 +63,15 @@ def test_items_that_were_chosen_are_judged_by_their_own_references_and_answers()
 
 
 def test_without_right_answers_there_are_no_figures():
-    asked = Asked(items(range(2)), references=references([-1, -1]))
+    asked = EvaluationSet(items(range(2)), references=references([-1, -1]))
     assert judged(JUDGE, answers([[1, 0], [0, 1]]), asked).figures == {}
-    assert judged(JUDGE, answers([[1, 0]]), Asked(items(range(1)))).fidelity is None
+    assert judged(JUDGE, answers([[1, 0]]), EvaluationSet(items(range(1)))).fidelity is None
 
 
 def test_flips_are_told_as_a_person_reads_them():
-    asked = Asked(items(range(3)), references=references([1, -1, 0]), expected=answers([[1, 0], [0, 1], [1, 0]]))
+    asked = EvaluationSet(
+        items(range(3)), references=references([1, -1, 0]), expected=answers([[1, 0], [0, 1], [1, 0]])
+    )
     found = judged(JUDGE, answers([[0, 1], [1, 0], [1, 0]]), asked)
     assert flips(JUDGE, found, ["no", "yes"], lambda example: f"text {example}") == (
         Flip(text="text 0", reference="yes", model="no", device="yes"),

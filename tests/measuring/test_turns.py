@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,7 +15,7 @@ from edgedistill.contracts.items import Column, Items
 from edgedistill.device.files import Component
 from edgedistill.errors import EdgedistillError
 from edgedistill.exporting.candidates import Candidate
-from edgedistill.measuring import device_model, latency
+from edgedistill.measuring import device_model
 from edgedistill.measuring.device_model import DeviceModel
 from edgedistill.measuring.latency import LEAST_RUNS, Timed, time_models
 from edgedistill.store.progress import Progress
@@ -197,9 +198,9 @@ def measured(monkeypatch, tmp_path):
         asked.timed, asked.options = models, options
         return SimpleNamespace(seen={}, failed={})
 
-    monkeypatch.setattr("edgedistill.data.prepared.PreparedData", Data)
+    monkeypatch.setattr(measure, "PreparedData", Data)
     monkeypatch.setattr(DeviceModel, "opened", opened)
-    monkeypatch.setattr(latency, "time_models", time_all)
+    monkeypatch.setattr(measure, "time_models", time_all)
     monkeypatch.setattr(measure, "read_files", lambda artifact: artifact)
 
     def row(model, precision, threads=1, batch=1):
@@ -217,6 +218,7 @@ def measured(monkeypatch, tmp_path):
     rows = [row("r1", "fp32"), row("r1", "fp32", 4, 8), row("r2", "int8"), row("r2", "broken")]
     inputs = measure.Inputs(
         data={model: model for model in ("r1", "r2")},
+        models={},
         files={
             each.file_key: SimpleNamespace(opened={"model": Component({None: Path(f"/{each.file_key}.onnx")})}, bytes=7)
             for each in rows
@@ -276,3 +278,26 @@ def test_what_answered_is_named_and_what_did_not_is_not(measured):
     names = ("r1-onnx-fp32-onnxruntime", "r2-onnx-int8-onnxruntime")
     assert measured.record.answers == {name: f"test/{name}.safetensors" for name in names}
     assert measured.record.candidates == {}
+
+
+def test_prompts_are_timed_in_the_same_turns_each_length_apart(child, tmp_path):
+    rows = [replace(timed(name), prompts={16: Path("/16"), 128: Path("/128")}) for name in ("a", "b")]
+    seen = time_models(rows, tmp_path, SILENT, min_seconds=6.0, length=8).seen
+    turns = [(name, each.get("name", "")) for name, command, each in child.asked if command == "time"]
+    assert turns == [(name, of) for name in ("a", "b") for of in ("", "16", "128")] * 10
+    given = [
+        (each["file"], each["length"], each.get("name")) for _, command, each in child.asked if command == "inputs"
+    ]
+    assert given[:3] == [("/a.inputs", 8, None), ("/16", None, "16"), ("/128", None, "128")]
+    asked = [(each["seconds"], each["least"]) for _, command, each in child.asked if command == "time"][:3]
+    assert asked == [(0.6, 30), (0.3, 6), (0.3, 6)]  # 59 runs for a p95
+    assert {tokens: len(phases["inference"]) for tokens, phases in seen["a"].prompts_ms.items()} == {16: 60, 128: 60}
+    assert len(seen["a"].samples_ms) == 300
+
+
+def test_a_prompt_that_kills_its_file_costs_that_candidate_only(child, tmp_path):
+    child.dies_at = ("a", 2)  # its second command to time is the first prompt
+    rows = [replace(timed(name), prompts={16: Path("/16")}) for name in ("a", "b")]
+    found = time_models(rows, tmp_path, SILENT, min_seconds=1.0)
+    assert set(found.seen) == {"b"}
+    assert str(found.failed["a"]) == "a died"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +15,7 @@ from edgedistill.contracts.items import Column, Items
 from edgedistill.contracts.packages import Packages
 from edgedistill.contracts.runtime import Runtime
 from edgedistill.device import own_process
+from edgedistill.measuring import worker
 from edgedistill.measuring.worker import Worker
 
 DRIVER = "edgedistill.tasks._classification_device"
@@ -54,6 +55,7 @@ def runtime(monkeypatch, cores):
         module.opened.append((str(file), threads, set(cores["cores"])))
         return Graph()
 
+    module.Graph = Graph
     packages = Packages(imports=("numpy",))
     module.RUNTIME = Runtime(
         api=1, targets=("any",), suffixes=(".any",), packages=packages, open=opening, version=lambda: "7"
@@ -108,6 +110,56 @@ def test_inputs_are_padded_or_cut_to_the_length_asked_for(runtime, items):
     assert runtime.ran == [[[10, 0, 0], [11, 11, 11]], [[12, 12, 0], [13, 13, 13]]]
 
 
+def test_several_sets_of_inputs_are_warmed_up_and_run_apart(runtime, items, tmp_path):
+    sequence = Column("input", "sequence")
+    columns = {"input_ids": sequence, "attention_mask": sequence}
+    Items.of(columns, {name: [[90] * 6] * 4 for name in columns}, range(4)).save(tmp_path / "prompts")
+    here = Worker()
+    here.inputs(items, batch=1, length=None)
+    here.inputs(str(tmp_path / "prompts"), batch=2, length=None, name="6")
+    here.load(ANY, "a_runtime:RUNTIME", DRIVER, 1, 5)
+    assert [ran[0] for ran in runtime.ran[5:]] == [[90] * 6] * 3  # a few: long ones take long
+    del runtime.ran[:]
+    assert len(here.time(seconds=0, least=2, name="6")["samples_ms"]) == 2
+    assert runtime.ran == [[[90] * 6] * 2] * 2
+    del runtime.ran[:]
+    here.time(seconds=0, least=1)
+    assert runtime.ran == [[[10] * LENGTHS[0]]]  # the data goes on from where it was
+
+
+def test_nothing_is_run_before_the_answers_that_are_asked_for(runtime, items):
+    here = Worker()
+    here.inputs(items, batch=1, length=None, name="6")
+    here.load(ANY, "a_runtime:RUNTIME", DRIVER, 1, 0)
+    assert runtime.ran == []
+
+
+def test_texts_are_read_by_the_tokenizer_that_the_file_holds(runtime, tmp_path, monkeypatch):
+    (tmp_path / "texts").write_text('["ab", ""]')
+    here = Worker()
+    here.load(ANY, "a_runtime:RUNTIME", DRIVER, 1, 0)
+    assert here.read(str(tmp_path / "texts")) == {"tokens": None}  # it holds none
+    monkeypatch.setattr(runtime.Graph, "encode", lambda self, text: map(ord, text), raising=False)
+    assert here.read(str(tmp_path / "texts")) == {"tokens": [[97, 98], []]}
+
+
+def test_a_file_goes_on_from_items(runtime, items, tmp_path, monkeypatch):
+    from safetensors.numpy import load_file
+
+    here = Worker()
+    here.load(ANY, "a_runtime:RUNTIME", DRIVER, 1, 0)
+    asked = []
+
+    def samples(graphs, given, count):
+        asked.append((list(graphs), given.lengths.tolist()))
+        return np.arange(len(given) * count).reshape(len(given), count)
+
+    monkeypatch.setattr(here, "_driver", SimpleNamespace(samples=samples))
+    here.samples(items, str(tmp_path / "said"), 3)
+    assert load_file(tmp_path / "said")["tokens"].tolist() == np.arange(15).reshape(5, 3).tolist()
+    assert asked == [(["model"], LENGTHS)]
+
+
 def test_every_item_answers_by_itself_at_its_own_length(runtime, items, tmp_path):
     here = Worker()
     here.load(ANY, "a_runtime:RUNTIME", DRIVER, 1, 0)
@@ -140,13 +192,11 @@ def test_instructions_are_those_of_one_run(runtime, items, monkeypatch):
     here = Worker()
     here.inputs(items, batch=1, length=None)
     here.load(ANY, "a_runtime:RUNTIME", DRIVER, 1, 0)
-    from edgedistill.isolation.emulation import guest
-
     calls = iter(range(1, 10))
 
     def counted():
         return 1000 * next(calls) + 7 * sum(len(ran[0]) for ran in runtime.ran)
 
-    monkeypatch.setattr(guest, "instructions", counted)
+    monkeypatch.setattr(worker, "instructions", counted)
     found = here.count(5)
     assert found == {"instructions_per_inference": 7 * sum(LENGTHS) / 5, "inputs": 5}

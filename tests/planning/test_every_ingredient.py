@@ -155,7 +155,7 @@ def test_the_version_of_a_student(recipe, monkeypatch, student):
     number = ["keep_layers", "trim_vocabulary", "checkpoint"].index(student) + 1
     found = changed(recipe, before)
     own = {name for name in of_kind(recipe, "distil") if name.startswith(f"r{number}")}
-    own |= of_kind(recipe, "retokenise") if registry.student(student).own_tokenizer else set()
+    own |= of_kind(recipe, "retokenise") if registry.student(student).make_tokenizer is not None else set()
     probes = [step for step in plan(recipe).steps if step.kind.name == "probe_model"]
     made_of = {step.name: {model.student.init for model in step.settings.models if model.student} for step in probes}
     own |= {name for name, inits in made_of.items() if student in inits}
@@ -186,7 +186,7 @@ ROWS = {
     "validation": {"data-validation"},
     "test": {"data-test"},
     "unlabeled": {"data-unlabeled"},
-    "mixed": {"elsewhere", "elsewhere-r2"},
+    "mixed": {"ood", "ood-r2"},
 }
 
 

@@ -135,8 +135,8 @@ KEYS_OF_PARTS = [
     ((), PRUNED, {"r2", "r2-control"}),
     ((PRUNED,), "rounds.1.student.parameters=9001", {"r2", "r2-control"}),
     ((PRUNED,), "rounds.1.student.from=r1", {"r2", "r2-control"}),
-    ((ELSEWHERE,), "evaluate.ood.far.split=train[:50%]", {"elsewhere", "test-r1", "report"}),
-    ((), ELSEWHERE, {"elsewhere", "test-r1", "report"}),
+    ((ELSEWHERE,), "evaluate.ood.far.split=train[:50%]", {"ood", "test-r1", "report"}),
+    ((), ELSEWHERE, {"ood", "test-r1", "report"}),
     ((STATIC,), "quantize.1.calibration={from: unlabeled}", {"file-r1-onnx-int8-static", "measure"}),
     ((STATIC,), "quantize.1.calibration={take: 8}", {"file-r1-onnx-int8-static", "measure"}),
     (
@@ -238,7 +238,12 @@ def test_every_recipe_key_is_in_the_list_above(recipe_tree):
     elsewhere = {
         "measure.runtimes",
         "task.type",
-    }  # tests/test_candidates.py, tests/test_toy_tasks.py, above
+    }  # tests/exporting/test_candidates.py, tests/test_toy_tasks.py, above
+    elsewhere |= {
+        "measure.prompts",
+        "select.limits.ttft_ms",
+        "select.limits.tokens_per_s",
+    }  # tests/planning/test_speeds_in_plans.py
     elsewhere |= {"measure.emulation.cpu", "measure.emulation.items"}  # tests/steps/test_emulate.py
     assert missing <= elsewhere
 

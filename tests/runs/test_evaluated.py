@@ -26,12 +26,21 @@ def folder(finished_run, tmp_path):
 
 @pytest.mark.slow
 def test_models_are_trained_and_asked_and_no_file_is_made(finished_run, folder, data_folder):
-    found = edgedistill.evaluate(finished_run.recipe, out=folder, stream=None)
+    told: list[tuple[str, dict[str, object]]] = []
+    found = edgedistill.evaluate(
+        finished_run.recipe, out=folder, stream=None, on_event=lambda kind, facts: told.append((kind, dict(facts)))
+    )
     assert found.models == ("teacher", "r1", "r1-control", "r2", "r2-control")
     kinds = {json.loads(file.read_text())["kind"] for file in folder.glob("steps/*/manifest.json")}
     assert {"distil", "evaluate", "probe_model"} <= kinds
     assert not kinds & {"make_file", "verify", "measure", "choose", "report", "bundle", "judge_round"}
+    written = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
+    assert [(each.pop("event"), each) for each in written if each.pop("time")] == told
+    assert {"distil", "evaluate"} <= {facts["kind_of_step"] for kind, facts in told if kind == "finished"}
+    assert sum(kind == "epoch" for kind, _ in told) > 0
     rows = [json.loads(line) for line in (data_folder / "test.jsonl").read_text().splitlines()]
+    assert list(found.rows()) == rows
+    assert found.labels == sorted({row["label"] for row in rows})
     answers = found.answers("r2", [{"text": row["text"]} for row in rows])
     np.testing.assert_allclose(answers.values["logits"], found.said("r2").values["logits"], atol=1e-4)
     right = found.said("r2").values["logits"].argmax(axis=1) == found.references().values["class"]

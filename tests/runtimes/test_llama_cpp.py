@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from edgedistill.contracts import registry
 from edgedistill.contracts.driver import PortNames
-from edgedistill.device.decoding import decoder_of
+from edgedistill.device.decoding import DecodesItself, decoder_of
 from edgedistill.device.generation import generate
 from edgedistill.errors import EdgedistillError
 
@@ -35,8 +37,9 @@ def graph(model, tmp_path_factory):
 
 
 def test_token_ids_are_those_of_the_tokenizer(graph):
-    tokenizer = AutoTokenizer.from_pretrained(STORIES)
-    for text in TEXTS:
+    tokenizer, drawn = AutoTokenizer.from_pretrained(STORIES), random.Random(0)
+    wild = ["".join(chr(drawn.randint(32, 0x3000)) for _ in range(20)) for _ in range(50)]
+    for text in [*TEXTS, *map(chr, range(256)), *wild]:
         assert graph.model.tokenize(text.encode(), add_bos=True, special=False) == tokenizer(text)["input_ids"]
 
 
@@ -53,6 +56,11 @@ def test_what_is_kept_changes_nothing(graph):
     at_once = decoder.advance(tokens)
     decoder.rewind(7)
     np.testing.assert_allclose(decoder.advance(tokens[:, 7:]), at_once[:, 7:], atol=0.02)
+
+
+def test_it_tells_how_long_a_text_may_be(graph):
+    assert graph.longest == 512
+    assert isinstance(graph, DecodesItself)
 
 
 def test_a_batch_is_refused(graph):

@@ -9,7 +9,7 @@ from helpers import LOGITS
 import edgedistill
 from edgedistill.contracts import registry
 from edgedistill.errors import EdgedistillError, UserError
-from edgedistill.exporting.candidates import candidates, counted, timed
+from edgedistill.exporting.candidates import candidates, emulated_candidates, native_candidates
 from edgedistill.isolation import environments
 from edgedistill.recipe.reading import load
 
@@ -31,9 +31,10 @@ BOTH = ["measure.runtimes=[onnxruntime, onnxruntime-arm64]", "measure.threads=[1
 
 def test_a_run_counts_it_once_and_never_times_it(finished_run):
     rows = candidates(load(finished_run.recipe, BOTH))
-    assert {row.runtime for row in counted(rows)} == {"onnxruntime-arm64"}
-    assert {row.runtime for row in timed(rows)} == {"onnxruntime"}
-    assert 2 * len(counted(rows)) == len(timed(rows))  # whatever the threads: one counts, and one only
+    assert {row.runtime for row in emulated_candidates(rows)} == {"onnxruntime-arm64"}
+    assert {row.runtime for row in native_candidates(rows)} == {"onnxruntime"}
+    # Whatever the threads: one counts, and one only.
+    assert 2 * len(emulated_candidates(rows)) == len(native_candidates(rows))
 
 
 def test_a_file_in_a_run_is_beside_its_own_answers_here(finished_run, tmp_path):

@@ -19,6 +19,7 @@ from edgedistill.steps.distil import _trust, _weights
 from edgedistill.steps.kinds.distil import SignalId
 from edgedistill.store.records.base import FileName
 from edgedistill.store.records.models import Signals
+from edgedistill.tasks._classification_judge import JUDGE
 from edgedistill.training.loop import TrainingData
 
 TRAIN = Place("train")
@@ -44,17 +45,21 @@ def recorded(tmp_path):
 
 def test_each_example_has_one_weight(recorded):
     errors = ErrorWeights(of="r1", kind="boost", strength=2.0)
-    assert _weights(errors, TRAIN, TASK, REFERENCES, None, recorded) == pytest.approx(np.array([1, 2, 1]) * 3 / 4)
+    assert _weights(errors, TRAIN, TASK, JUDGE, REFERENCES, None, recorded) == pytest.approx(
+        np.array([1, 2, 1]) * 3 / 4
+    )
 
 
 def test_the_teacher_may_say_what_is_right(recorded):
     errors = ErrorWeights(of="r1", against="teacher", kind="boost", strength=2.0)
     teacher = LogitSignal((Shards((logits(np.array([1, 0, 1, 1, 1, 0, 0])),)),))
-    assert _weights(errors, TRAIN, TASK, REFERENCES, teacher, recorded) == pytest.approx(np.array([2, 1, 1]) * 3 / 4)
+    assert _weights(errors, TRAIN, TASK, JUDGE, REFERENCES, teacher, recorded) == pytest.approx(
+        np.array([2, 1, 1]) * 3 / 4
+    )
 
 
 def test_trust_goes_by_decision_and_follows_its_items_into_a_batch():
-    trust = _trust(0.25, TASK, REFERENCES, LogitSignal((Shards((logits(SAYS),)),)))
+    trust = _trust(0.25, TASK, JUDGE, REFERENCES, LogitSignal((Shards((logits(SAYS),)),)))
     assert trust.tolist() == [1, 1, 0.25, 1, 1, 1, 1]
     tokens = Column("input", "sequence", tokens=True)
     items = Items.of({"tokens": tokens}, {"tokens": [[0, 1], [2], [3, 4, 5, 6]]}, range(3))
@@ -65,4 +70,4 @@ def test_trust_goes_by_decision_and_follows_its_items_into_a_batch():
 
 
 def test_a_teacher_that_is_fully_trusted_needs_no_values():
-    assert _trust(1.0, TASK, REFERENCES, LogitSignal((Shards((logits(SAYS),)),))) is None
+    assert _trust(1.0, TASK, JUDGE, REFERENCES, LogitSignal((Shards((logits(SAYS),)),))) is None

@@ -40,7 +40,7 @@ def test_every_file_is_judged_by_its_own_drop_and_size(tmp_path, monkeypatch):
         seen.update(teacher=teacher[:, 0].tolist(), student=student[:, 0].tolist(), files=files)
         return judge(name, metric, teacher, student, files, *rest)
 
-    monkeypatch.setattr(stop, "judge", recorded)
+    monkeypatch.setattr(judge_round, "judge", recorded)
     item = np.arange(len(LABELS))
     monkeypatch.setattr(Answers, "open", lambda role: Answers({"logits": np.eye(2)[ROWS[role]]}, item, item))
     references = References({"class": np.maximum(LABELS, -1)}, item, item, LABELS != -100)

@@ -24,9 +24,9 @@ from edgedistill.data.prepared import PreparedData
 from edgedistill.engine.local import execute
 from edgedistill.planning import fingerprints, make_plan
 from edgedistill.recipe import reading
+from edgedistill.steps import distil, train_teacher
 from edgedistill.store.progress import Progress
 from edgedistill.store.records.models import TeacherChosen
-from edgedistill.training import loop
 from edgedistill.training.checkpoint import EpochRecord
 from edgedistill.training.seeds import derive
 
@@ -128,14 +128,14 @@ class Recorder:
         self.calls = {}
         self.steps = {step.key[:32]: step.name for step in plan.steps}
 
-    def __call__(self, trainee, request, scratch, *_):
+    def __call__(self, module, request, scratch, *_):
         step = self.steps[scratch.name.split("-")[0]]
-        before = {name: value.clone() for name, value in trainee.student.state_dict().items()}
-        dropout = {module.p for module in trainee.student.modules() if isinstance(module, torch.nn.Dropout)}
+        before = {name: value.clone() for name, value in module.student.state_dict().items()}
+        dropout = {module.p for module in module.student.modules() if isinstance(module, torch.nn.Dropout)}
         self.calls[step, request.name] = SimpleNamespace(
-            trainee=trainee, request=request, before=before, dropout=max(dropout)
+            module=module, request=request, before=before, dropout=max(dropout)
         )
-        moved(trainee.student, step)
+        moved(module.student, step)
         metrics = METRICS.get(step, [0.5] * request.schedule.epochs)
         names = [name for name, _ in request.losses]
         return [
@@ -203,7 +203,8 @@ def recorded(tmp_path_factory):
         read |= step.sources if step.name in read else set()
     recorder = Recorder(plan)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "train_stage", recorder)
+        patch.setattr(distil, "train_stage", recorder)
+        patch.setattr(train_teacher, "train_stage", recorder)
         only = replace(plan, steps=tuple(step for step in plan.steps if step.name in read))
         execute(only, folder / "run", Progress(None, None))
     return Recorded(folder / "run", rows, recorder.calls)
@@ -246,7 +247,7 @@ def test_a_stage_is_named_scheduled_and_weighted_as_the_recipe_says(recorded):
             continue
         control = "control" in step
         assert call.request.losses == ((("hard_label", 1.0),) if control else losses[name])
-        assert len(call.trainee.terms) == len(call.request.losses)
+        assert len(call.module.terms) == len(call.request.losses)
         assert call.request.schedule.epochs == (2 if "trial" in step else epochs[name])
         assert (call.request.schedule.learning_rate, call.request.schedule.batch_size) == (3e-3, 8)
         assert call.request.keep == ("last" if name == "layers" and not control else "best")
@@ -260,7 +261,7 @@ def test_dropout_is_what_the_stage_says(recorded):
 def test_terms_are_built_as_the_recipe_says(recorded):
     """The temperature shows in the value: the two KL terms of one stage differ in nothing else."""
     call = recorded.calls["r1", "soft-targets"]
-    first, _, second = call.trainee.terms
+    first, _, second = call.module.terms
     student, given = torch.tensor([[2.0, 0.0, -1.0]]), torch.tensor([[0.0, 1.0, 0.5]])
     rows = torch.zeros(1, dtype=torch.long)
     inputs = LossInputs(Dense(student), rows, torch.ones(1, 3), teacher=Dense(given))
@@ -343,7 +344,7 @@ def test_the_control_sees_what_has_a_label_and_nothing_of_a_teacher(recorded, st
         assert [(text, label) for text, label, _ in given] == train
         assert {key for *_, batch in given for key in batch.columns} == COLUMNS
         assert all(getattr(batch, each) in (None, {}) for *_, batch in given for each in SIGNALS)
-        assert recorded.calls[step, name].trainee._teacher == (None,)
+        assert recorded.calls[step, name].module._teacher == (None,)
 
 
 LOGITS = [(step, STAGES[round_of(step)][-1]) for step in TAUGHT]
@@ -447,7 +448,7 @@ def test_the_chosen_teacher_is_the_one_with_the_best_epoch(recorded):
 def test_the_stages_of_a_round_go_on_with_one_student(recorded):
     for arm in ("r1", "r1-seed7", "r1-control"):
         first, second = (recorded.calls[arm, name] for name in STAGES["r1"])
-        assert second.trainee.student is first.trainee.student
+        assert second.module.student is first.module.student
         weight = "bert.embeddings.word_embeddings.weight"
         assert not torch.equal(first.before[weight], second.before[weight])
 

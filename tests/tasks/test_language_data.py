@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+from edgedistill.contracts import registry
 from edgedistill.contracts.task import Encoder
 from edgedistill.errors import UserError
 from edgedistill.recipe.reading import shipped
@@ -43,7 +44,9 @@ def bytelevel(**special):
 
 def encoded(rows, tokenizer, length=8, **named):
     columns = named or {key: key for key in rows}
-    return data.encode(rows, Encoder(columns, tokenizer, {}, length))
+    return data.encode(
+        rows, Encoder(columns, tokenizer, {}, length, registry.task_as("text-generation", "perplexity", {}))
+    )
 
 
 def asked(items, tokenizer):

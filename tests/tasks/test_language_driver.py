@@ -10,11 +10,13 @@ from transformers import DynamicCache
 
 from edgedistill.contracts.driver import Port
 from edgedistill.device.answering import answer
+from edgedistill.device.decoding import CachedDecoder, scored_alone
 from edgedistill.errors import EdgedistillError
 from edgedistill.signals.inference import predict
 from edgedistill.tasks import _language_device as device
 from edgedistill.tasks import _language_probe as probing
 from edgedistill.tasks._language_driver import DRIVER
+from edgedistill.tasks._language_judge import JUDGE
 
 
 class Graph:
@@ -65,6 +67,48 @@ class Graph:
         return {}
 
 
+class Alone:
+    """A graph whose runtime keeps the cache, of one text."""
+
+    longest = 64
+
+    def __init__(self):
+        self.graph = Graph()
+        self.inputs = {name: self.graph.inputs[name] for name in ("input_ids", "attention_mask")}
+        self.outputs = {"logits": self.graph.outputs["logits"]}
+
+    def run(self, feeds):
+        return scored_alone(self.decoder(), feeds)
+
+    def decoder(self):
+        decoder = CachedDecoder(self.graph)
+        advance = decoder.advance
+
+        def alone(tokens, real=None):
+            assert len(tokens) == 1
+            assert real is None
+            return advance(tokens)
+
+        decoder.advance = alone
+        return decoder
+
+    def backend(self):
+        return {}
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_a_runtime_of_one_text_at_a_time_answers_batches_and_passes_all_checks(batch):
+    items = items_of([30, 28, 22, 30, 5])
+    expected = predict(tiny_of("llama"), TASK, items)
+    found = answer(DRIVER, {"model": Alone()}, items, np.arange(len(items)), batch)
+    assert found.item.tolist() == expected.item.tolist()
+    assert JUDGE.fidelity(expected, found).difference.max() < 1e-4
+    probed = DRIVER.probe({"model": Alone()}, items)
+    shares = JUDGE.checks(TASK.model.probe(tiny_of("llama"), items), probed)
+    assert set(shares.values()) == {1.0}
+    assert len(list(DRIVER.phases({"model": Alone()}, items.batch(np.arange(1))))) == 1 + device.DECODED
+
+
 @pytest.mark.parametrize("cached", [True, False])
 @pytest.mark.parametrize("batch", [1, 4])
 def test_a_file_answers_as_its_torch_model(cached, batch):
@@ -72,7 +116,7 @@ def test_a_file_answers_as_its_torch_model(cached, batch):
     expected = predict(tiny_of("llama"), TASK, items)
     found = answer(DRIVER, {"model": Graph(cached)}, items, np.arange(len(items)), batch)
     assert found.item.tolist() == expected.item.tolist()
-    fidelity = TASK.judge.fidelity(expected, found)
+    fidelity = JUDGE.fidelity(expected, found)
     assert fidelity.agree.all()
     assert fidelity.difference.max() < 1e-4
     assert fidelity.divergence.max() < 1e-6
@@ -100,7 +144,7 @@ def test_a_right_file_passes_all_checks():
     for cached in (True, False):
         found = DRIVER.probe({"model": Graph(cached)}, items)
         assert found["alone"].shape == expected["alone"].shape == (4, 15)
-        assert TASK.judge.checks(expected, found) == {
+        assert JUDGE.checks(expected, found) == {
             "greedy_tokens": 1.0,
             "greedy_texts": 1.0,
             "padded_tokens": 1.0,
@@ -111,7 +155,7 @@ def test_a_right_file_passes_all_checks():
 def test_a_wrong_cache_shows_in_the_checks():
     items = items_of([30, 28, 22, 30])
     expected = TASK.model.probe(tiny_of("llama"), items)
-    found = TASK.judge.checks(expected, DRIVER.probe({"model": Graph(wrong=1e3)}, items))
+    found = JUDGE.checks(expected, DRIVER.probe({"model": Graph(wrong=1e3)}, items))
     assert found["greedy_tokens"] < 0.2
     assert found["greedy_texts"] == 0
     assert found["uncached_tokens"] < 0.5

@@ -114,7 +114,7 @@ TASK = Task(
         forward=forward,
         answers=lambda outputs, batch: {VECTOR: outputs[VECTOR]},
     ),
-    judge=Judge(
+    judge=lambda spec: Judge(
         metrics={
             "gap_error": Metric(
                 "gap_error", "lower", gap_errors, lambda rows: float(rows[:, 0].sum() / rows[:, 1].sum())

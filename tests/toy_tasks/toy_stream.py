@@ -164,7 +164,7 @@ TASK = Task(
         logits=logits,
         answers_of_logits=lambda values: {"logits": values},
     ),
-    judge=Judge(
+    judge=lambda spec: Judge(
         metrics={
             "understood": Metric("understood", "higher", understood, share, shares=True),
             "surprise": Metric("surprise", "lower", surprises, share),

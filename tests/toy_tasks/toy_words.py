@@ -93,6 +93,6 @@ TASK = Task(
         logits=logits,
         answers_of_logits=classification.answers_of_logits,
     ),
-    judge=JUDGE,
+    judge=lambda spec: JUDGE,
     device="toy_words_device",
 )

@@ -27,7 +27,7 @@ const SIMD = new Uint8Array([
 ]);
 
 const here = (path) => new URL(path, location.href);
-let ort, session, classifier;
+let ort, session, classifier, language;
 
 const commands = {
   // Loads the runtime and the model; what a visitor waits for.
@@ -75,15 +75,7 @@ const commands = {
   // transformers.js on a published folder, as its users call it.
   async pipeline({ folder, dtype }) {
     const begun = performance.now();
-    const { env, pipeline } = await import("./npm/@huggingface/transformers/dist/transformers.min.js");
-    env.allowRemoteModels = false;
-    env.allowLocalModels = true;
-    env.localModelPath = here("./").pathname;
-    env.useBrowserCache = false;
-    env.useWasmCache = false;
-    const dist = here("npm/@huggingface/transformers/node_modules/onnxruntime-web/dist/").href;
-    env.backends.onnx.wasm.wasmPaths = dist;
-    env.backends.onnx.wasm.numThreads = 1;
+    const { env, pipeline } = await library();
     classifier = await pipeline("text-classification", folder, { dtype, device: "wasm" });
     return [{ load_ms: performance.now() - begun, version: env.version }, []];
   },
@@ -93,7 +85,39 @@ const commands = {
     const answers = await classifier(text, { top_k: null });
     return [{ ms: performance.now() - begun, answers }, []];
   },
+
+  // A language model of a published folder, opened as that folder's own bundle opens it.
+  async language({ folder, script }) {
+    const [transformers, { open }] = [await library(), await import(here(script).href)];
+    language = await open(transformers, here("./").pathname, folder, "wasm");
+    return [{ version: transformers.env.version }, []];
+  },
+
+  async tokens({ texts, special }) {
+    return [{ ids: texts.map((text) => language.tokenizer.encode(text, { add_special_tokens: special })) }, []];
+  },
+
+  async follow({ ids, limit, script }) {
+    const { follow } = await import(here(script).href);
+    let text = "";
+    const said = await follow(language, ids, { limit, show: (piece) => (text += piece) });
+    return [{ said, text }, []];
+  },
 };
+
+// transformers.js, told to look for models here only.
+async function library() {
+  const transformers = await import("./npm/@huggingface/transformers/dist/transformers.min.js");
+  const { env } = transformers;
+  env.allowRemoteModels = false;
+  env.allowLocalModels = true;
+  env.localModelPath = here("./").pathname;
+  env.useBrowserCache = false;
+  env.useWasmCache = false;
+  env.backends.onnx.wasm.wasmPaths = here("npm/@huggingface/transformers/node_modules/onnxruntime-web/dist/").href;
+  env.backends.onnx.wasm.numThreads = 1;
+  return transformers;
+}
 
 function unpack(buffer) {
   const bytes = new Uint8Array(buffer);

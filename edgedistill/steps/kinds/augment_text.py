@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
 
 from edgedistill.recipe.augment import AugmentSpec
-from edgedistill.recipe.schema import SplitName
-from edgedistill.spec import PluginName, Spec
+from edgedistill.recipe.schema import SplitName, TaskSpec
+from edgedistill.spec import Spec
 from edgedistill.store.data_inputs import DataInputs
 from edgedistill.store.handle import Artifact
 from edgedistill.store.records.data import TokenisedData
@@ -17,7 +16,7 @@ from edgedistill.store.step import StepKind
 class Settings(Spec):
     """What is done to which splits."""
 
-    task: Annotated[str, PluginName("tasks")]
+    task: TaskSpec
     augment: AugmentSpec
     splits: tuple[SplitName, ...]
     seed: int

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated
 
 from edgedistill.exporting.candidates import Candidate
-from edgedistill.spec import PluginName, Spec
+from edgedistill.recipe.schema import TaskSpec
+from edgedistill.spec import Spec
 from edgedistill.store.data_inputs import DataInputs
 from edgedistill.store.handle import Artifact
 from edgedistill.store.provenance import Provenance
@@ -20,7 +20,7 @@ from edgedistill.store.step import StepKind
 class Settings(Spec):
     """The candidates that there may be, and where what they are made of comes from."""
 
-    task: Annotated[str, PluginName("tasks")]
+    task: TaskSpec
     candidates: tuple[Candidate, ...]
     provenance: tuple[Provenance, ...]
     length: int | None
@@ -38,4 +38,4 @@ class Inputs:
     verified: Mapping[VerifyId, Artifact[Verified]]
 
 
-KIND = StepKind("edgedistill.steps.bundle:run", 4, Settings, Inputs, Bundled)
+KIND = StepKind("edgedistill.steps.bundle:run", 5, Settings, Inputs, Bundled)

@@ -41,6 +41,8 @@ class Chosen(Record):
     SCHEMA: ClassVar[str] = "chosen/1"
 
     choice: Choice
+    prompt_tokens: int | None = None
+    """Length of the prompts whose figures of speed were looked at; None of a task without, or without a common one."""
 
 
-KIND = StepKind("edgedistill.steps.choose:run", 4, Settings, Inputs, Chosen)
+KIND = StepKind("edgedistill.steps.choose:run", 5, Settings, Inputs, Chosen)

@@ -28,7 +28,7 @@ class Inputs:
 
     data: DataInputs
     model: Artifact[TrainedModel]
-    elsewhere: Artifact[TokenisedData] | None = None
+    ood_data: Artifact[TokenisedData] | None = None
 
 
-KIND = StepKind("edgedistill.steps.evaluate:run", 5, Settings, Inputs, Evaluation)
+KIND = StepKind("edgedistill.steps.evaluate:run", 6, Settings, Inputs, Evaluation)

@@ -1,4 +1,4 @@
-"""Measures all candidates: accuracy on test item by item, then latency in turns, load time, peak memory, size."""
+"""Measures all candidates: answers to test item by item, then latency in turns, load time, peak memory, size."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from edgedistill.spec import Spec
 from edgedistill.store.data_inputs import DataInputs
 from edgedistill.store.handle import Artifact
 from edgedistill.store.records.files import FileId, MadeFiles, Measured, Verified, VerifyId
+from edgedistill.store.records.models import TrainedModel
 from edgedistill.store.step import StepKind
 
 
@@ -24,11 +25,12 @@ class Settings(Spec):
 
 @dataclass(frozen=True)
 class Inputs:
-    """The candidates' files, verified, and by model the test set in its tokens."""
+    """The candidates' files, verified, and by model the test set in its tokens and the model itself."""
 
     data: Mapping[str, DataInputs]
+    models: Mapping[str, Artifact[TrainedModel]]
     files: Mapping[FileId, Artifact[MadeFiles]]
     verified: Mapping[VerifyId, Artifact[Verified]]
 
 
-KIND = StepKind("edgedistill.steps.measure:run", 6, Settings, Inputs, Measured, host=True)
+KIND = StepKind("edgedistill.steps.measure:run", 7, Settings, Inputs, Measured, host=True)

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
-from edgedistill.recipe.schema import DataSource
-from edgedistill.spec import ModelRef, PluginName, Spec
+from edgedistill.recipe.schema import DataSource, TaskSpec
+from edgedistill.spec import ModelRef, Spec
 from edgedistill.store.handle import Artifact
 from edgedistill.store.records.data import TokenisedData
 from edgedistill.store.step import StepKind
@@ -16,7 +16,7 @@ from edgedistill.store.step import StepKind
 class Settings(Spec):
     """What to read, and with which tokenizer."""
 
-    task: Annotated[str, PluginName("tasks")]
+    task: TaskSpec
     train: DataSource
     columns: Mapping[str, str]
     labels: Mapping[str, str]

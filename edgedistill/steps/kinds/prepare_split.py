@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Literal
 
-from edgedistill.recipe.schema import DataSource
-from edgedistill.spec import PluginName, Spec
+from edgedistill.recipe.schema import DataSource, TaskSpec
+from edgedistill.spec import Spec
 from edgedistill.store.data_inputs import DataInputs
 from edgedistill.store.records.data import PreparedSplit
 from edgedistill.store.step import StepKind
@@ -15,7 +15,7 @@ from edgedistill.store.step import StepKind
 class Settings(Spec):
     """What to read."""
 
-    task: Annotated[str, PluginName("tasks")]
+    task: TaskSpec
     source: DataSource
     split: Literal["validation", "test", "unlabeled"]
     content: str

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from edgedistill.contracts.layer_maps import LayerMap
-from edgedistill.recipe.schema import Compute
-from edgedistill.spec import NotInKey, PluginName, Spec
+from edgedistill.recipe.schema import Compute, TaskSpec
+from edgedistill.spec import NotInKey, Spec
 from edgedistill.store.data_inputs import DataInputs
 from edgedistill.store.handle import Artifact
 from edgedistill.store.records.data import TokenisedData
@@ -18,7 +18,7 @@ from edgedistill.store.step import StepKind
 class Settings(Spec):
     """Which signal of which split; hidden states by the layer maps that read them."""
 
-    task: Annotated[str, PluginName("tasks")]
+    task: TaskSpec
     split: Literal["train", "unlabeled"]
     signal: Signal
     compute: Compute

@@ -42,7 +42,7 @@ class Inputs:
     """By round on data of its own, that with its test set."""
     own_tokens: Mapping[str, DataInputs]
     """By round whose decisions are tokens of its own, validation and test in these."""
-    elsewhere: Artifact[TokenisedData] | None
+    ood_data: Artifact[TokenisedData] | None
     models: Mapping[str, Artifact[TrainedModel]]
     evaluated: Mapping[str, Artifact[Evaluation]]
     """On validation."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
 
-from edgedistill.recipe.schema import StudentSpec
-from edgedistill.spec import PluginName, Spec
+from edgedistill.recipe.schema import StudentSpec, TaskSpec
+from edgedistill.spec import Spec
 from edgedistill.store.data_inputs import DataInputs
 from edgedistill.store.records.data import TokenisedData
 from edgedistill.store.step import StepKind
@@ -15,7 +14,7 @@ from edgedistill.store.step import StepKind
 class Settings(Spec):
     """The student whose initialisation makes a tokenizer."""
 
-    task: Annotated[str, PluginName("tasks")]
+    task: TaskSpec
     student: StudentSpec
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Literal
 
-from edgedistill.spec import PluginName, Spec
+from edgedistill.recipe.schema import TaskSpec
+from edgedistill.spec import Spec
 from edgedistill.store.data_inputs import DataInputs
 from edgedistill.store.records.data import PreparedSplit
 from edgedistill.store.step import StepKind
@@ -14,7 +15,7 @@ from edgedistill.store.step import StepKind
 class Settings(Spec):
     """Which split."""
 
-    task: Annotated[str, PluginName("tasks")]
+    task: TaskSpec
     split: Literal["validation", "test", "unlabeled"]
 
 

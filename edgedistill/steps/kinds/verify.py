@@ -31,4 +31,4 @@ class Inputs:
     reference: Artifact[Evaluation]
 
 
-KIND = StepKind("edgedistill.steps.verify:run", 6, Settings, Inputs, Verified)
+KIND = StepKind("edgedistill.steps.verify:run", 7, Settings, Inputs, Verified)

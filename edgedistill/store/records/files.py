@@ -8,6 +8,7 @@ from typing import ClassVar, NamedTuple
 from pydantic import JsonValue
 
 from edgedistill.store.records.base import FileName, Record, Spec
+from edgedistill.store.records.samples import Sample
 
 
 class FileId(NamedTuple):
@@ -90,6 +91,20 @@ class FidelityFigures(Spec):
     max_divergence: float
 
 
+class TextsRead(Spec):
+    """Token ids of many strings, beside those of the model's tokenizer."""
+
+    by: str
+    """Whose they are: the file's own tokenizer, or `tokenizer.json` beside it."""
+    texts: int
+    """The 256 single bytes among them."""
+    otherwise: int
+    bytes_otherwise: int
+    """Of these, single bytes."""
+    shown: tuple[str, ...]
+    """The shortest texts that were read otherwise, as Python writes them."""
+
+
 class Verified(Record):
     """A file against its torch model on the whole validation set, item by item."""
 
@@ -109,10 +124,13 @@ class Verified(Record):
     """None of a task that doesn't list them."""
     checks: Mapping[str, float] = {}
     """Shares from 0 to 1 by name, of a task that checks more than answers (`Judge.checks`)."""
+    texts_read: TextsRead | None = None
+    """Of such a task, where it reads text."""
 
 
-class Latency(Spec):
-    """Milliseconds of one run; a percentile that the number of runs cannot support is None."""
+class Percentiles(Spec):
+    """Of a figure of every run: the p95 is what 95% of the runs are at least as good as. One that the number of runs
+    cannot support is None."""
 
     p50: float | None
     p90: float | None
@@ -121,6 +139,21 @@ class Latency(Spec):
     p50_ci: tuple[float, float] | None
     p95_ci: tuple[float, float] | None
     runs: int
+
+
+class Latency(Percentiles):
+    """Milliseconds of one run."""
+
+
+class PromptMeasurement(Spec):
+    """What was seen of one candidate on prompts of one length."""
+
+    tokens: int
+    phases_ms: Mapping[str, Latency]
+    speeds: Mapping[str, Percentiles]
+    """By the name of the task's figure (`Task.prompts`)."""
+    samples_ms: Mapping[str, tuple[float, ...]]
+    """Every run by phase, in the order it was made."""
 
 
 class Measurement(Spec):
@@ -137,6 +170,12 @@ class Measurement(Spec):
     file_bytes: int
     samples_ms: tuple[float, ...]
     """Every run in the order it was made."""
+    prompts: tuple[PromptMeasurement, ...] = ()
+    """Shortest first; of a task that has none, empty."""
+    prompts_too_long: tuple[int, ...] = ()
+    """Lengths that the model doesn't read."""
+    tokenizer_bytes: int | None = None
+    """Of the tokenizer that a device needs beside the files, 0 where they hold it; None of a task without one."""
 
 
 class Measured(Record):
@@ -152,6 +191,8 @@ class Measured(Record):
     """The right answers there."""
     environment: Mapping[str, JsonValue]
     """The machine that measured, and the versions there."""
+    samples: Mapping[str, tuple[Sample, ...]] = {}
+    """By files under a runtime, how they went on from a few beginnings of test; empty of most tasks."""
 
 
 class Emulated(Record):

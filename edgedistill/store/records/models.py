@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 from edgedistill.contracts.distribution import Form
 from edgedistill.contracts.metric import Direction
 from edgedistill.store.records.base import FileName, Record, Spec
+from edgedistill.store.records.samples import Sample
 
 
 @dataclass(frozen=True)
@@ -137,3 +138,7 @@ class Evaluation(Record):
     """By the name of the set, what it says of that."""
     probe: FileName | None = None
     """What its files are asked besides (`TaskModel.probe`), of a task that asks something."""
+    beginnings: tuple[str, ...] = ()
+    """Of a few examples of test, of a task whose models go on from them."""
+    samples: tuple[Sample, ...] = ()
+    """How the model went on from each."""

@@ -1,11 +1,13 @@
-"""A task: how high on a scale from 0 is a text? Judged by how far the ratings are off."""
+"""A task: how high on a scale from 0 is a text? Judged by how far the ratings are off. It has an option of its own."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from pydantic import Field
 
 from edgedistill.arrays import Floats
 from edgedistill.contracts.answers import Answers, References
@@ -13,6 +15,7 @@ from edgedistill.contracts.items import Column, Items
 from edgedistill.contracts.judge import Fidelity, Judge
 from edgedistill.contracts.metric import Metric
 from edgedistill.contracts.task import AutoClass, DataColumns, Encoder, Task, TaskData, TaskModel
+from edgedistill.contracts.task_spec import TaskSpec
 from edgedistill.contracts.tensors import Tensors
 from edgedistill_example.rating_device import expected
 
@@ -22,6 +25,20 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
 
     from edgedistill.recipe.schema import Architecture
+
+
+class RatingSpec(TaskSpec):
+    """What a recipe may say of it: `task: {type: text-rating, metric: mean_error, step: 2}`."""
+
+    type: Literal["text-rating"]
+    step: int = Field(default=1, ge=1)
+    """Learn ratings in steps of so many: with 2, the ratings 0 and 1 are one, as 2 and 3 are."""
+
+
+def step_of(spec: TaskSpec) -> int:
+    """The option of a recipe's task."""
+    assert isinstance(spec, RatingSpec)
+    return spec.step
 
 
 def problem(row: Mapping[str, object], columns: Mapping[str, str], labelled: bool) -> str | None:
@@ -50,8 +67,8 @@ def encode(rows: Mapping[str, Sequence[object]], encoder: Encoder) -> Items:
         for name in content
     }
     columns["rating"] = Column("target", "scalar", pad=-1)
-    ratings = rows.get(encoder.columns["rating"]) or [None] * len(texts)
-    content["rating"] = [-1 if rating is None else encoder.label_ids[str(rating)] for rating in ratings]
+    ratings, step = rows.get(encoder.columns["rating"]) or [None] * len(texts), step_of(encoder.spec)
+    content["rating"] = [-1 if rating is None else encoder.label_ids[str(rating)] // step for rating in ratings]
     return Items.of(columns, content, range(len(texts)))
 
 
@@ -104,16 +121,16 @@ def loss(outputs: Tensors, batch: Tensors, smoothing: float) -> torch.Tensor:
     )
 
 
-def errors(answers: Answers, references: References) -> Floats:
+def errors(step: int, answers: Answers, references: References) -> Floats:
     """(E, 2) how far each known rating is off, and 1: the rows that are resampled and paired."""
     known = references.known
     off = np.abs(answers.values["rating"][known] - references.values["rating"][known])
-    return np.stack([off, np.ones(len(off))], axis=1).astype(np.float64)
+    return np.stack([step * off, np.ones(len(off))], axis=1).astype(np.float64)
 
 
 def hits(answers: Answers, references: References) -> Floats:
     """(E, 2) whether the rounded rating is right, and 1."""
-    off, asked = errors(answers, references).T
+    off, asked = errors(1, answers, references).T
     return np.stack([off < 0.5, asked], axis=1).astype(np.float64)
 
 
@@ -133,6 +150,18 @@ def fidelity(reference: Answers, device: Answers) -> Fidelity:
 def texts(answers: Answers, names: Sequence[str]) -> list[str]:
     """What a person reads of each decision."""
     return ["" if rating < 0 else f"{rating:.1f}" for rating in answers.values["rating"].tolist()]
+
+
+def judge(spec: TaskSpec) -> Judge:
+    """What is said of answers: errors count in ratings, whatever the step."""
+    return Judge(
+        metrics={
+            "mean_error": Metric("mean_error", "lower", partial(errors, step_of(spec)), share),
+            "hits": Metric("hits", "higher", hits, share, shares=True),
+        },
+        fidelity=fidelity,
+        texts=texts,
+    )
 
 
 TASK = Task(
@@ -159,13 +188,7 @@ TASK = Task(
         logits=lambda outputs, batch: outputs["logits"],
         answers_of_logits=lambda logits: {"rating": expected(logits)},
     ),
-    judge=Judge(
-        metrics={
-            "mean_error": Metric("mean_error", "lower", errors, share),
-            "hits": Metric("hits", "higher", hits, share, shares=True),
-        },
-        fidelity=fidelity,
-        texts=texts,
-    ),
+    judge=judge,
     device="edgedistill_example.rating_device",
+    spec=RatingSpec,
 )

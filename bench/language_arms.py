@@ -1,0 +1,203 @@
+"""What the parts of `bench.language_models` train: the shipped recipes on some of the rows, and changes of them."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+import edgedistill
+from bench.record import Goal
+from edgedistill import EvaluatedRun, Results
+from edgedistill.arrays import Floats
+from edgedistill.contracts import registry
+from edgedistill.contracts.metric import Metric
+from edgedistill.evaluation.results import Estimate
+from edgedistill.evaluation.statistics import Paired, metric_interval
+from edgedistill.evaluation.statistics import compare as compare_paired
+from edgedistill.recipe.reading import shipped
+
+Tree = dict[str, object]
+"""A recipe as YAML has it, or a line of a table."""
+SPLITS = ("train", "validation", "test")
+METRIC = "bits_per_byte"
+
+
+@dataclass(frozen=True)
+class Given:
+    """Where the models and books are, and how many rows of each split are read."""
+
+    out: Path
+    data: Path
+    teacher: Path
+    rows: Mapping[str, int]
+    epochs: tuple[int, int]
+    """Of the first and the second stage of each round."""
+    parameters: tuple[float, ...] = ()
+    """Of each round, for another teacher; none: as the recipe says."""
+    vocabulary: int | None = None
+    """Tokens of the students; 0: all of the teacher's; None: as the recipe says."""
+
+    @property
+    def store(self) -> Path:
+        """One for all arms: what two of them have in common is made once."""
+        return self.out / "store"
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one part found."""
+
+    rows: list[Tree]
+    goals: list[Goal]
+
+
+def row(part: str, model: str, **known: object) -> Tree:
+    """One line of the table; what isn't known of it stays empty."""
+    columns = ("parameters", "MB", "bits per byte [95% CI]", "gain over control [95% CI]", "tokens", "seconds", "note")
+    assert set(known) <= set(columns), f"a table has the same columns in all lines, got {sorted(known)}"
+    return {"part": part, "model": model, **{column: known.get(column) for column in columns}}
+
+
+def with_interval(value: float, low: float | None, high: float | None, sign: str = "") -> str:
+    """A figure as the tables show it."""
+    return f"{value:{sign}.4f}" + ("" if low is None or high is None else f" [{low:{sign}.4f}, {high:{sign}.4f}]")
+
+
+def books(given: Given) -> Tree:
+    """The recipe `books-smollm2` with its teacher and evenly spread rows of the books."""
+    tree = yaml.safe_load(shipped()["books-smollm2"].read_text(encoding="utf-8"))
+    tree["teacher"] = {"model": str(given.teacher)}
+    paths = {split: {"path": str(subset(given, split, given.rows[split]))} for split in SPLITS}
+    tree["data"] = {**tree["data"], **paths}
+    for each in tree["rounds"]:
+        for stage, epochs in zip(each["stages"], given.epochs, strict=True):
+            stage["epochs"] = epochs
+    for each, parameters in zip(tree["rounds"], given.parameters, strict=False):
+        each["student"]["parameters"] = parameters
+    if given.vocabulary is not None:
+        first = tree["rounds"][0]["student"]
+        del first["vocabulary"]
+        first |= {"vocabulary": given.vocabulary} if given.vocabulary else {}
+    return dict(tree)
+
+
+def subset(given: Given, split: str, count: int) -> Path:
+    """A parquet file of so many rows of a split, evenly spread; written once."""
+    import pyarrow.parquet as pq
+
+    file = given.out / "data" / f"{split}-{count}.parquet"
+    if not file.is_file():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        table = pq.read_table(given.data / f"{split}.parquet")
+        chosen = np.linspace(0, len(table) - 1, min(count, len(table))).astype(int)
+        pq.write_table(table.take(np.unique(chosen)), file.with_suffix(".part"))
+        file.with_suffix(".part").replace(file)
+    return file
+
+
+def changed(tree: Tree, **parts: object) -> Tree:
+    """A copy with these keys instead."""
+    return {**copy.deepcopy(tree), **parts}
+
+
+def run(tree: Tree, given: Given, name: str) -> Results:
+    """Everything that a recipe says, in a run folder of that name."""
+    return edgedistill.run(_written(tree, given, name), out=given.out / name, store=given.store)
+
+
+def evaluate(tree: Tree, given: Given, name: str) -> EvaluatedRun:
+    """Only training and evaluation."""
+    return edgedistill.evaluate(_written(tree, given, name), out=given.out / name, store=given.store)
+
+
+def _written(tree: Tree, given: Given, name: str) -> str:
+    file = given.out / f"{name}.yaml"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(yaml.safe_dump(tree, sort_keys=False), encoding="utf-8")
+    return str(file)
+
+
+def statistics(found: EvaluatedRun, model: str, metric: Metric) -> Floats:
+    """(E, K) a metric's of each test row, as a model of the run says it."""
+    return metric.statistics(found.said(model), found.references("test", model.removesuffix("-control")))
+
+
+def judged(found: EvaluatedRun, model: str, name: str) -> Estimate:
+    """A metric of a model of the run on test, with its interval."""
+    metric = registry.task("text-generation").judge(found.recipe.task).metrics[name]
+    rows = statistics(found, model, metric)
+    interval = metric_interval(metric, rows)
+    return Estimate(value=metric.figure(rows), low=interval.low, high=interval.high)
+
+
+def gain(found: EvaluatedRun, model: str, other_run: EvaluatedRun, other: str) -> Paired:
+    """By how much one model's bits per byte are better than another's, paired by test row."""
+    metric = registry.task("text-generation").judge(found.recipe.task).metrics[METRIC]
+    return compare_paired(metric, statistics(found, model, metric), statistics(other_run, other, metric))
+
+
+def tokens(found: EvaluatedRun, model: str) -> int:
+    """Of the training texts, as a model of the run reads them."""
+    return len(found.references("train", model))
+
+
+def round_of(tree: Tree, model: str) -> Tree:
+    """The round of a recipe with that id."""
+    return next(each for each in tree["rounds"] if each["id"] == model)
+
+
+def passes(tree: Tree, model: str) -> int:
+    """Epochs of a round over all of its stages."""
+    return sum(stage["epochs"] for stage in round_of(tree, model)["stages"])
+
+
+def bytes_a_token(tree: Tree, given: Given, name: str) -> int:
+    """What the plan says of the one signal that it records."""
+    planned = edgedistill.plan(_written(tree, given, name), out=given.out / name, store=given.store).plan
+    (found,) = {told for step in planned.steps for told in re.findall(r"(\d+) bytes a decision", step.summary)}
+    return int(found)
+
+
+def step_seconds(given: Given, names: Sequence[str], kind: str) -> float:
+    """How long the steps of these runs took whose names begin so, each once, wherever in the runs it was made."""
+    found: dict[str, float] = {}
+    for name in names:
+        for line in (given.out / name / "events.jsonl").read_text(encoding="utf-8").splitlines():
+            event = json.loads(line)
+            if event["event"] == "finished" and event["step"].startswith(kind):
+                found[event["step"]] = event["seconds"]
+    return sum(found.values())
+
+
+def megabytes(results: Results, given: Given, name: str, candidate: str) -> float:
+    """Of a candidate's files, with the tokenizer where it isn't among them."""
+    found = results.candidate(candidate)
+    tokenizer = given.out / name / "models" / found.model / "tokenizer.json"
+    apart = not any("tokenizer" in file for file in found.files) and found.target != "gguf"
+    return (found.file_bytes + (tokenizer.stat().st_size if apart else 0)) / 1e6
+
+
+def plain_copy(source: Path, gguf_file: Path, folder: Path) -> Path:
+    """A transformers folder of what a GGUF file holds, its quantized weights as numbers, with the source's
+    tokenizer."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    if not (folder / "model.safetensors").is_file():
+        model = AutoModelForCausalLM.from_pretrained(
+            str(gguf_file.parent), gguf_file=gguf_file.name, dtype=torch.float32
+        )
+        plain = AutoModelForCausalLM.from_config(model.config)
+        plain.load_state_dict(model.state_dict())
+        plain.save_pretrained(folder)
+        for file in source.glob("*token*"):
+            shutil.copy(file, folder / file.name)
+    return folder

@@ -1,0 +1,331 @@
+"""Language models from a large one to a file of a few MB: how good are they, beside what, and at what cost?
+
+    python -m bench.language_models --part stories --out DIR
+    python -m bench.language_models --part books file16 signals --out DIR --data BOOKS --teacher FOLDER
+
+BOOKS holds train, validation and test.parquet (`text`, `book`, whole books held out), FOLDER is SmolLM2-135M. Each part
+can be run apart, and goes on where it was killed; the table and the goals are of all parts that have been run in DIR.
+`file16` reads what `books` made. Rows of the splits are evenly spread over them.
+
+`--rows`, `--epochs` (of the stage on next tokens and of the one on soft targets) say how long it takes; `--parameters`
+and `--vocabulary` are for trying it with a tiny teacher.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from bench.language_arms import (
+    SPLITS,
+    Given,
+    Part,
+    Tree,
+    books,
+    bytes_a_token,
+    changed,
+    evaluate,
+    gain,
+    judged,
+    megabytes,
+    passes,
+    plain_copy,
+    round_of,
+    row,
+    run,
+    step_seconds,
+    subset,
+    tokens,
+    with_interval,
+)
+from bench.record import Goal, record
+from edgedistill import EvaluatedRun, Results
+from edgedistill.evaluation.results import CandidateResult, Estimate
+from edgedistill.recipe.reading import shipped
+
+NAME = "language_models"
+CI = "bits per byte [95% CI]"
+MOST_MB, BOOKS_MB = 16, 10
+TOP_K_BYTES = 100
+SPEED_PASSES = 3
+
+
+def stories(given: Given) -> Part:
+    """The shipped recipe, in 4 bits as well."""
+    import yaml
+
+    tree = yaml.safe_load(shipped()["stories"].read_text(encoding="utf-8"))
+    folder = shipped()["stories"].parent
+    paths = {split: {"path": str(folder / tree["data"][split]["path"])} for split in SPLITS}
+    precisions = [{"precision": name} for name in ("fp32", "int8-dynamic", "int4")]
+    tree |= {"data": {**tree["data"], **paths}, "teacher": {"model": str(folder / "stories" / "teacher")}}
+    results = run(changed(tree, quantize=precisions), given, "stories")
+    last = results.rounds[-1]
+    share = last.parameters / results.teacher.parameters
+    gained = _gained(results)
+    goals = [
+        Goal("stories: three rounds down to <= 25% of the parameters", f"{share:.1%}", share <= 0.25),
+        _within(results, "stories: int8 file within 1% of its torch student's bits per byte", "int8-dynamic", 0.01),
+        _within(results, "stories: 4-bit file within 3% of its torch student's bits per byte", "int4", 0.03),
+        Goal("stories: ahead of its control at equal steps outside the interval", gained[0], gained[1]),
+    ]
+    return Part(_table(results, given, "stories"), goals)
+
+
+def books_part(given: Given) -> Part:
+    """Two rounds with their controls and files; one round at the same cost; recorded signals against a live teacher."""
+    tree = books(given)
+    results, found = run(tree, given, "books"), evaluate(tree, given, "books")
+    rows = _table(results, given, "books", found, tree)
+    seconds = sum(each.train_seconds for each in results.rounds)
+    whole = seconds + sum(found.training(f"{each.id}-control").train_seconds for each in results.rounds)
+    least = min(passes(tree, each.id) * tokens(found, each.id) for each in results.rounds)
+    gained = _gained(results)
+    small = [
+        each for each in results.measured if (each.model, each.precision) == (results.rounds[-1].id, "int8-dynamic")
+    ]
+    size = min(megabytes(results, given, "books", each.id) for each in small)
+    one_rows, one_goal = _one_round(given, tree, results, found)
+    speed_rows, speed_goal = _speeds(given, tree)
+    long = "books-smollm2: at least 2 M tokens through each round, >= 40 minutes of training in all"
+    goals = [
+        Goal(long, f"{least / 1e6:.2f} M, {whole / 60:.0f} minutes", least >= 2e6 and whole >= 2400),
+        Goal("books-smollm2: each round ahead of its control outside the interval", *gained),
+        Goal(f"the 8M student's int8 file with tokenizer <= {BOOKS_MB} MB", f"{size:.2f} MB", size <= BOOKS_MB),
+        speed_goal,
+        one_goal,
+    ]
+    return Part([*rows, *one_rows, *speed_rows], goals)
+
+
+def _one_round(given: Given, tree: Tree, results: Results, found: EvaluatedRun) -> tuple[list[Tree], Goal]:
+    """Straight from the teacher to the last round's size, for as many seconds of training as all rounds took."""
+    first, *_, last = tree["rounds"]
+    two = results.rounds[-1]
+    whole = sum(each.train_seconds for each in results.rounds)
+    longer = max(1, round(whole / two.train_seconds * passes(tree, two.id) / sum(given.epochs)))
+    stages = [{**stage, "epochs": stage["epochs"] * longer} for stage in last["stages"]]
+    student = {**first["student"], "parameters": last["student"]["parameters"]}
+    alone = {**first, "id": "one", "student": student, "stages": stages}
+    arm = changed(tree, rounds=[alone], control=False)
+    one = evaluate(arm, given, "one-round")
+    ahead = gain(found, two.id, one, "one")
+    shown = with_interval(ahead.gain, ahead.interval.low, ahead.interval.high, "+")
+    made = one.training("one")
+    known = {
+        "parameters": made.parameters,
+        "seconds": made.train_seconds,
+        "tokens": passes(arm, "one") * tokens(one, "one"),
+    }
+    said = f"two rounds are better by {shown} bits per byte"
+    goal = Goal(
+        "One round against two at equal total cost",
+        f"{said}; {whole:.0f} s of training in two, {made.train_seconds:.0f} s in one",
+        True,
+    )
+    return [row("books", "one round", **known, note=said)], goal
+
+
+def _speeds(given: Given, tree: Tree) -> tuple[list[Tree], Goal]:
+    """The first round's teacher, recorded once and read three times, or asked three times: a student that reads the
+    teacher's own tokens, in its last round's shape, on a few rows."""
+    first, *_, last = tree["rounds"]
+    student = {key: value for key, value in last["student"].items() if key != "from"} | {"from": "teacher"}
+    stage = {**first["stages"][1], "epochs": SPEED_PASSES}
+    few = {**tree["data"], **{split: {"path": str(subset(given, split, given.rows["speed"]))} for split in SPLITS}}
+    rows, speed = [], {}
+    for form in ("top-k", "live"):
+        alone = {**first, "id": form, "student": student, "stages": [stage]}
+        name = f"speed-{form}"
+        found = evaluate(changed(tree, rounds=[alone], control=False, data=few, signals={"form": form}), given, name)
+        count, training = tokens(found, "teacher"), found.training(form)
+        seconds = training.train_seconds + step_seconds(given, [name], f"{form}-teacher-train")
+        speed[form] = SPEED_PASSES * count / seconds
+        note = f"{speed[form]:.0f} tokens/s, preparation included"
+        known = {"parameters": training.parameters, "tokens": SPEED_PASSES * count, "seconds": seconds}
+        rows.append(row("books", f"{form} signals, {SPEED_PASSES} passes", **known, note=note))
+    ratio = speed["top-k"] / speed["live"]
+    goal = "tokens/s through recorded signals against a live teacher >= 3x, preparation included, at 3 passes"
+    return rows, Goal(goal, f"{ratio:.2f}x ({speed['top-k']:.0f} against {speed['live']:.0f} tokens/s)", ratio >= 3)
+
+
+def file16(given: Given) -> Part:
+    """The best file of `books` within 16 MB, beside the teacher in 4 bits and the same shape without a teacher."""
+    tree = books(given)
+    results, found = run(tree, given, "books"), evaluate(tree, given, "books")
+    fitting = [each for each in results.measured if megabytes(results, given, "books", each.id) <= MOST_MB]
+    rows: list[Tree] = []
+    goal = f"The best text-in, text-out file within {MOST_MB} MB, tokenizer included: bits per byte on books test"
+    if not fitting:
+        return Part([row("file16", "none fits")], [Goal(goal, "no file is so small", False)])
+    best = min(fitting, key=lambda each: each.validation.value)
+    size = megabytes(results, given, "books", best.id)
+    rows.append(_candidate_row(best, size, "file16", "the best by validation"))
+    rows.append(_without_teacher(given, tree, results, found, best.model))
+    rows.append(_teacher_in_4_bits(given, tree))
+    beside = "; ".join(f"{each['model']} {each[CI]}" for each in rows[1:])
+    return Part(rows, [Goal(goal, f"{best.id} {rows[0][CI]} in {size:.2f} MB; {beside}", True)])
+
+
+def _without_teacher(given: Given, tree: Tree, results: Results, found: EvaluatedRun, model: str) -> Tree:
+    """The shape of a round's student from random weights, on next tokens alone, for as long as all rounds up to it
+    were trained."""
+    config = json.loads((found.model_folder(model) / "config.json").read_text(encoding="utf-8"))
+    keys = {"layers": "num_hidden_layers", "heads": "num_attention_heads", "key_value_heads": "num_key_value_heads"}
+    shape = {name: config[key] for name, key in keys.items()}
+    shape |= {name: config[name] for name in ("hidden_size", "intermediate_size")}
+    every = [each.id for each in results.rounds]
+    before = results.rounds[: every.index(model) + 1]
+    epochs = round(sum(each.train_seconds for each in before) / before[-1].train_seconds * passes(tree, model))
+    stage = {**round_of(tree, model)["stages"][0], "epochs": max(1, epochs)}
+    alone = {"id": "alone", "student": {"init": "scratch", "from": "teacher", **shape}, "stages": [stage]}
+    teacher = {"model": str(found.model_folder(model).resolve())}  # for its tokenizer and its sizes
+    arm = evaluate(changed(tree, teacher=teacher, rounds=[alone], control=False), given, "without-teacher")
+    made, figure = arm.training("alone"), _bits(arm, "alone")
+    known = {"parameters": made.parameters, "seconds": made.train_seconds, "tokens": epochs * tokens(arm, "teacher")}
+    return row("file16", f"{model}'s shape without a teacher", **known, **{CI: figure}, note="torch")
+
+
+def _teacher_in_4_bits(given: Given, tree: Tree) -> Tree:
+    """SmolLM2 as GGUF Q4_0; its weights as numbers are asked by torch, as every torch model is."""
+    few = {**tree["data"], "train": {"path": str(subset(given, "train", 2))}}
+    stage = {"name": "s", "epochs": 1, "batch_size": 2, "losses": [{"kind": "hard_label"}]}
+    trivial = [{"id": "none", "student": {"init": "keep_layers", "layers": 1}, "stages": [stage]}]
+    small = {split: {"path": str(subset(given, split, 2))} for split in SPLITS}
+    made = changed(
+        tree,
+        data={**tree["data"], **small},
+        rounds=trivial,
+        control=False,
+        signals={"form": "dense"},
+        export={"targets": ["gguf"], "teacher": True},
+        quantize=[{"precision": "int4"}],
+        select={},
+    )
+    run(made, given, "teacher-gguf")
+    file = next(path for path in given.store.rglob("model-Q4_0.gguf") if path.stat().st_size > 0)
+    folder = plain_copy(given.teacher, file, given.out / "teacher-q4_0")
+    arm = changed(tree, teacher={"model": str(folder)}, data=few, rounds=trivial, control=False, signals={})
+    found = evaluate(arm, given, "teacher-q4_0-run")
+    size = file.stat().st_size / 1e6
+    return row("file16", "teacher in GGUF Q4_0", MB=size, **{CI: _bits(found, "teacher")}, note="torch, dequantized")
+
+
+def signals(given: Given) -> Part:
+    """A student on top-k signals of at most 100 bytes a token, and the same on the whole distribution, rebuilt from
+    16-bit states, both in the teacher's own tokens."""
+    tree = books(given)
+    first = round_of(tree, "r1")
+    student = {key: value for key, value in first["student"].items() if key != "vocabulary"}
+    stage = {**first["stages"][1], "epochs": SPEED_PASSES}
+    few = {**tree["data"], "train": {"path": str(subset(given, "train", given.rows["signals"]))}}
+    rows, perplexity, sizes = [], {}, {}
+    for form in ("hidden", "top-k"):
+        alone = {**first, "id": form, "student": student, "stages": [stage]}
+        arm = changed(tree, rounds=[alone], control=False, data=few, signals={"form": form})
+        found = evaluate(arm, given, f"signals-{form}")
+        value, count = judged(found, form, "perplexity"), tokens(found, "teacher")
+        perplexity[form] = value.value
+        sizes[form] = bytes_a_token(arm, given, f"signals-{form}")
+        known = {"parameters": found.training(form).parameters, "tokens": SPEED_PASSES * count}
+        note = f"{sizes[form]} bytes a token, perplexity {value.value:.3f}"
+        rows.append(row("signals", f"student on {form}", **known, **{CI: _bits(found, form)}, note=note))
+    apart = perplexity["top-k"] / perplexity["hidden"] - 1
+    met = sizes["top-k"] <= TOP_K_BYTES and apart <= 0.005
+    goal = "<= 100 bytes a token with the student's held-out perplexity within 0.5% of dense targets"
+    return Part(rows, [Goal(goal, f"{apart:+.2%} at {sizes['top-k']} bytes a token", met)])
+
+
+def _table(
+    results: Results, given: Given, name: str, found: EvaluatedRun | None = None, tree: Tree | None = None
+) -> list[Tree]:
+    """Teacher, rounds, controls and files."""
+    rows = [row(name, "teacher", parameters=results.teacher.parameters, **{CI: _shown(results.teacher.test)})]
+    for each in results.rounds:
+        known: Tree = {"parameters": each.parameters, "seconds": each.train_seconds}
+        if found is not None and tree is not None:
+            known["tokens"] = passes(tree, each.id) * tokens(found, each.id)
+        gained = each.gain and with_interval(each.gain.value, each.gain.low, each.gain.high, "+")
+        own = {CI: _shown(each.test), "gain over control [95% CI]": gained}
+        rows.append(row(name, each.id, **known, **own, note=f"from {each.teacher}"))
+        if each.control is not None:
+            control = {"parameters": each.parameters, CI: _shown(each.control)}
+            rows.append(row(name, f"{each.id}-control", **control, note="the same without a teacher"))
+    files = [each for each in results.measured if each.model != "teacher"]
+    return [*rows, *(_candidate_row(each, megabytes(results, given, name, each.id), name) for each in files)]
+
+
+def _candidate_row(each: CandidateResult, size: float, part: str, note: str = "") -> Tree:
+    agreed = f"agrees with torch {each.agreement_with_student:.4f}"
+    return row(part, each.id, MB=size, **{CI: _shown(each.test)}, note=f"{note}; {agreed}" if note else agreed)
+
+
+def _shown(figure: Estimate) -> str:
+    return with_interval(figure.value, figure.low, figure.high)
+
+
+def _bits(found: EvaluatedRun, model: str) -> str:
+    return _shown(judged(found, model, "bits_per_byte"))
+
+
+def _gained(results: Results) -> tuple[str, bool]:
+    """Each round's gain over its control, and whether all are above zero outside the interval."""
+    gains = {each.id: each.gain for each in results.rounds if each.gain is not None}
+    shown = "; ".join(f"{name} {with_interval(each.value, each.low, each.high, '+')}" for name, each in gains.items())
+    return shown, bool(gains) and all(each.low is not None and each.low > 0 for each in gains.values())
+
+
+def _within(results: Results, goal: str, precision: str, share: float) -> Goal:
+    """The last round's file against its torch student."""
+    last = results.rounds[-1]
+    files = [each for each in results.measured if (each.model, each.precision) == (last.id, precision)]
+    apart = [each.test.value / last.test.value - 1 for each in files]
+    shown = f"{max(apart):+.2%}" if apart else "no file was measured"
+    return Goal(goal, shown, bool(apart) and max(apart) <= share)
+
+
+ROWS = ("TRAIN", "VALIDATION", "TEST", "SPEED", "SIGNALS")
+PARTS: dict[str, Callable[[Given], Part]] = {
+    "stories": stories,
+    "books": books_part,
+    "file16": file16,
+    "signals": signals,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--part", nargs="+", choices=list(PARTS), default=list(PARTS))
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--data", type=Path, default=Path())
+    parser.add_argument("--teacher", type=Path, default=Path())
+    parser.add_argument("--rows", nargs=5, type=int, default=[600, 40, 100, 24, 24], metavar=ROWS)
+    parser.add_argument("--epochs", nargs=2, type=int, default=[1, 3])
+    parser.add_argument("--parameters", nargs=2, type=float, default=[])
+    parser.add_argument("--vocabulary", type=int)
+    given = parser.parse_args()
+    rows = dict(zip((*SPLITS, "speed", "signals"), given.rows, strict=True))
+    places = (given.out.resolve(), given.data.resolve(), given.teacher.resolve())
+    asked = Given(*places, rows, tuple(given.epochs), tuple(given.parameters), given.vocabulary)
+    asked.out.mkdir(parents=True, exist_ok=True)
+    for name in given.part:
+        found = PARTS[name](asked)
+        partial = asked.out / f"{name}.json.part"
+        partial.write_text(json.dumps(asdict(found)), encoding="utf-8")
+        os.replace(partial, asked.out / f"{name}.json")
+        record(NAME, *_so_far(asked.out))
+
+
+def _so_far(out: Path) -> tuple[list[Tree], list[Goal]]:
+    """Rows and goals of all parts that have been run."""
+    files = [out / f"{name}.json" for name in PARTS if (out / f"{name}.json").is_file()]
+    found = [json.loads(file.read_text(encoding="utf-8")) for file in files]
+    return [line for each in found for line in each["rows"]], [Goal(**goal) for each in found for goal in each["goals"]]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,166 @@
+"""Golden continuations: what the verified file of a model that continues texts says after a few beginnings, token by
+token, and the way from a text to these tokens for a client that has `tokenizers` only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgedistill.bundling.fields import Fields, shown
+from edgedistill.bundling.golden import Golden
+from edgedistill.errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from edgedistill.contracts.task import Prompt
+
+CONTINUATIONS = "golden-continuations.json"
+SCHEMA = "edgedistill/continuations/1"
+PROMPTS, PROMPT_TOKENS, SAID = 8, 12, 32
+"""At most so many beginnings, of so many tokens; and tokens that follow each."""
+_LARGEST_ID, _MOST = 2**31 - 1, 10_000
+
+
+@dataclass(frozen=True)
+class Continuation:
+    """One beginning, and what follows."""
+
+    item: int
+    """The golden input that begins so."""
+    prompt: str
+    ids: tuple[int, ...]
+    """The tokens of the prompt, with those that stand before every text."""
+    said: tuple[int, ...]
+    """The likeliest tokens that follow, one after the other, as far as each leads all others by more than another
+    processor's rounding may move it."""
+    text: str
+    """What a stream prints of them."""
+
+
+@dataclass(frozen=True)
+class Continuations:
+    """All of a bundle, and what a client must know to continue other texts."""
+
+    opening: tuple[int, ...]
+    """Tokens before every text, unless the tokenizer itself put them there."""
+    ends: tuple[int, ...]
+    """Tokens at which a text ends."""
+    longest: int
+    """Tokens of a text, with what follows."""
+    chat: tuple[str, str] | None
+    """What stands before and behind a user's message, up to where the reply begins; None without a chat template."""
+    items: tuple[Continuation, ...]
+
+    def tokens(self, ids: Sequence[int]) -> tuple[int, ...]:
+        """What the model is given of a text, by what the tokenizer alone makes of it."""
+        there = tuple(ids[: len(self.opening)]) == self.opening
+        return tuple(ids) if there else (*self.opening, *ids)
+
+    def as_json(self) -> str:
+        """The file, with a line for each item."""
+        known = {
+            "schema": SCHEMA,
+            "what": "beginnings of golden inputs, and the likeliest tokens that the verified file says after each",
+            "opening": self.opening,
+            "ends": self.ends,
+            "longest": self.longest,
+            "chat": self.chat,
+        }
+        head = json.dumps(known, indent=1, ensure_ascii=False).removesuffix("\n}")
+        lines = ",\n".join("  " + json.dumps(asdict(each), ensure_ascii=False) for each in self.items)
+        return f'{head},\n "items": [\n{lines}\n ]\n}}\n'
+
+
+def beginnings(
+    golden: Golden, tokenizer: PreTrainedTokenizerBase, prompt: Callable[[PreTrainedTokenizerBase, Prompt], list[int]]
+) -> list[tuple[int, str, tuple[int, ...]]]:
+    """(golden input, text, tokens) of the first tokens of some examples, as far as their text gives these very tokens
+    again: one that is cut within a character or a word may not.
+
+    Args:
+        prompt: the task's own way from a text to tokens.
+    """
+    items, found = golden.items, list[tuple[int, str, tuple[int, ...]]]()
+    assert items.token_column is not None, "texts have tokens"
+    opening, seen = prompt(tokenizer, ""), set[int]()
+    for number, example in enumerate(items.example.tolist()):
+        if example in seen or len(found) == PROMPTS:
+            continue
+        seen.add(example)
+        every = items.inputs([number])[items.token_column][0].tolist()
+        for count in range(min(PROMPT_TOKENS, max(1, len(every) // 2)), len(opening), -1):
+            ids = every[:count]
+            text = str(tokenizer.decode(ids[len(opening) :], skip_special_tokens=False))
+            if prompt(tokenizer, text) == ids:
+                found.append((number, text, tuple(ids)))
+                break
+    return found
+
+
+def chat_frame(render: Callable[[str], str]) -> tuple[str, str] | None:
+    """What a chat template writes around a user's only message, up to where the reply begins; None where that depends
+    on the message.
+
+    Args:
+        render: the template, of a message.
+    """
+    first, second = render("ab"), render("xyz")
+    before, found, after = first.partition("ab")
+    return (before, after) if found and second == f"{before}xyz{after}" else None
+
+
+def read_continuations(content: object, folder: Path, inputs: int) -> Continuations:
+    """Take the file apart.
+
+    Args:
+        inputs: how many golden inputs there are.
+
+    Raises:
+        UserError: another schema; a field that is missing, unknown, of another type or out of range.
+    """
+    where = str(folder / CONTINUATIONS)
+    fields = Fields(content, where)
+    if (found := fields.take("schema")) != SCHEMA:
+        raise UserError(f"{where}: schema is {shown(found)}, expected '{SCHEMA}'")
+    fields.text("what")
+    opening, ends = _ids(fields, "opening"), _ids(fields, "ends")
+    longest, chat = fields.integer("longest", 1, 2**31), _chat(fields)
+    given = [Fields(each, f"{where}: item {number}") for number, each in enumerate(fields.items("items"))]
+    fields.end()
+    items = tuple(_item(each, inputs, longest) for each in given)
+    return Continuations(opening, ends, longest, chat, items)
+
+
+def _item(fields: Fields, inputs: int, longest: int) -> Continuation:
+    found = Continuation(
+        item=fields.integer("item", 0, inputs - 1),
+        prompt=fields.text("prompt"),
+        ids=_ids(fields, "ids"),
+        said=_ids(fields, "said"),
+        text=fields.text("text"),
+    )
+    fields.end()
+    if not found.ids or len(found.ids) + len(found.said) > longest:
+        raise fields.refuse("ids", list(found.ids), f"one at least, and with those said at most {longest}")
+    return found
+
+
+def _chat(fields: Fields) -> tuple[str, str] | None:
+    pair = fields.take("chat")
+    if pair is None:
+        return None
+    if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(each, str) for each in pair):
+        raise fields.refuse("chat", pair, "a pair of texts, or null")
+    return pair[0], pair[1]
+
+
+def _ids(fields: Fields, name: str) -> tuple[int, ...]:
+    values = fields.items(name)
+    numbers = [each for each in values if isinstance(each, int) and not isinstance(each, bool)]
+    if len(numbers) != len(values) or len(values) > _MOST or not all(0 <= each <= _LARGEST_ID for each in numbers):
+        raise fields.refuse(name, values, "a list of token ids")
+    return tuple(numbers)

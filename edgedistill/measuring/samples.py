@@ -1,0 +1,43 @@
+"""How models and files go on from the beginnings of held-out examples."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgedistill.arrays import Integers, evenly_spaced
+from edgedistill.store.records.samples import Sample
+
+if TYPE_CHECKING:
+    from edgedistill.contracts.samples import Beginnings
+    from edgedistill.contracts.task import Task
+    from edgedistill.contracts.task_spec import TaskSpec
+    from edgedistill.data.prepared import PreparedData
+
+_SHOWN = 6
+"""Examples, evenly spread."""
+
+
+def beginnings_of(task: Task, data: PreparedData, split: str, spec: TaskSpec) -> Beginnings:
+    """Those of a few examples of a split, in the tokens of the data."""
+    assert task.samples is not None, "the task has samples"
+    rows = data.rows(split)
+    chosen = [int(number) for number in evenly_spaced(len(rows), _SHOWN)]
+    return task.samples.beginnings(rows[chosen], data.encoder(spec))
+
+
+def samples_of(task: Task, data: PreparedData, asked: Beginnings, said: Integers) -> tuple[Sample, ...]:
+    """What was said, as it is read.
+
+    Args:
+        said: (N, count) tokens after each beginning.
+    """
+    assert task.samples is not None, "the task has samples"
+    tokenizer = data.load_tokenizer()
+    assert tokenizer is not None, "text tasks have a tokenizer"
+    name = asked.items.token_column
+    assert name is not None, "they are tokens"
+    found = []
+    for number, tokens in enumerate(said.tolist()):
+        before = asked.items.take([number]).values[name].tolist()
+        found.append(Sample(text=task.samples.text(before, tokens, tokenizer), tokens=tuple(tokens)))
+    return tuple(found)

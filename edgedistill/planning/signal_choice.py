@@ -1,0 +1,135 @@
+"""`signals: auto`: in which form a round's soft targets are recorded, or that its teacher gives them live."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from edgedistill.contracts import registry
+from edgedistill.contracts.model_shape import ModelShape
+from edgedistill.planning.estimates import Shapes, first_teacher, tokens_of
+from edgedistill.planning.fingerprints import Sources
+from edgedistill.recipe.schema import Place, Recipe, Round, projected, signals_of
+from edgedistill.recipe.soft_targets import Source, possible_sources
+from edgedistill.signals.sizes import SignalSize, distribution_size
+
+_WORTH = 1.5
+"""So many times the work an exact form may take before top-k, which is none, is taken instead."""
+
+
+@dataclass(frozen=True)
+class SignalChoice:
+    """What a round's soft targets are, and why, as the plan prints it; '' where the recipe says so."""
+
+    source: Source
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class _Option:
+    source: Source
+    a_decision: int
+    """Bytes; 0 of a live teacher."""
+    gb: float
+    work: float
+    """Multiplications, of one decision and all its passes: by the teacher, and by the student that learns."""
+
+    def told(self, least: float) -> str:
+        room = f"{self.a_decision} bytes a decision, {self.gb:.2g} GB, " if self.a_decision else ""
+        exact = ", not exact" if self.source == "top-k" else ""
+        return f"{self.source} ({room}work {self.work / least:.2g}{exact})"
+
+
+def choose_signals(recipe: Recipe, sources: Sources, each: Round, shapes: Shapes) -> SignalChoice:
+    """As the recipe says; of `auto`, the exact form of least work that is within `max_gb`, or top-k where that takes
+    much less.
+
+    The teacher answers once for what is recorded, and in every pass for what is live; from recorded states, logits are
+    made anew in every pass. A student that learns multiplies three times with its weights. Forms that a loss of the
+    round can't read, or that its teachers or data can't have, are left out.
+    """
+    spec = signals_of(recipe, each)
+    if spec.form != "auto":
+        return SignalChoice(spec.form)
+    possible = possible_sources(recipe, each)
+    if len(possible) == 1:
+        return SignalChoice(possible[0], f"auto: {possible[0]}, which alone is possible here")
+    shape = _asked(recipe, each, shapes)
+    decisions = max((tokens_of(sources, each, {split}) for split in _splits(each)), default=0.0)
+    if registry.task(recipe.task.type).model.states is None:
+        return SignalChoice(possible[0], f"auto: {possible[0]}, which takes little room")
+    if shape is None or not shape.parameters or not decisions:
+        found = next(source for source in ("live", "top-k", "dense") if source in possible)
+        return SignalChoice(found, f"auto: {found}, since how large the rest would be isn't known yet")
+    options = list(_options(recipe, each, shapes, shape, decisions, possible))
+    fitting = [option for option in options if option.gb <= spec.max_gb]
+    best = _best(fitting or [min(options, key=lambda option: option.gb)])
+    least = best.work
+    others = ", ".join(option.told(least) for option in options if option is not best)
+    return SignalChoice(
+        best.source, f"auto: {best.told(least)} of {others}; passes {_passes(recipe, each)}, up to {spec.max_gb:g} GB"
+    )
+
+
+def _asked(recipe: Recipe, each: Round, shapes: Shapes) -> ModelShape | None:
+    """The first teacher's shape, with as many tokens as its distribution is over where that is projected."""
+    teacher, student = shapes.get(first_teacher(each)), shapes.get(each.id)
+    if teacher is None or not projected(recipe, each, first_teacher(each)):
+        return teacher
+    return None if student is None else replace(teacher, vocabulary=student.vocabulary)
+
+
+def _options(
+    recipe: Recipe, each: Round, shapes: Shapes, teacher: ModelShape, decisions: float, possible: list[Source]
+) -> Iterator[_Option]:
+    """Of dense and hidden, the smaller one."""
+    passes = _passes(recipe, each)
+    student = shapes.get(each.id)
+    taught, head = float(teacher.parameters or 0), float(teacher.vocabulary * teacher.hidden_size)
+    learning = 3.0 * (student.parameters if student is not None and student.parameters else taught)
+    sizes = {source: _size(source, recipe, each, teacher) for source in possible if source != "live"}
+    if {"dense", "hidden"} <= set(sizes):
+        del sizes[max(("hidden", "dense"), key=lambda form: sizes[form].of(decisions))]
+    for source, size in sizes.items():
+        work = taught + passes * (learning + (head if source == "hidden" else 0))
+        yield _Option(source, size.a_decision, size.of(decisions) / 1e9, work)
+    if "live" in possible:
+        yield _Option("live", 0, 0.0, passes * (taught + learning))
+
+
+def _size(form: Source, recipe: Recipe, each: Round, teacher: ModelShape) -> SignalSize:
+    spec = signals_of(recipe, each)
+    assert form != "live"
+    bits = spec.hidden_bits if form == "hidden" else spec.log_p_bits
+    given = [(registry.loss(loss.kind).temperature, loss) for stage in each.stages for loss in stage.losses]
+    temperatures = {temperature(loss) for temperature, loss in given if temperature is not None}
+    return distribution_size(form, teacher.vocabulary, teacher.hidden_size, spec.k, bits, len(temperatures))
+
+
+def _best(options: list[_Option]) -> _Option:
+    exact = [option for option in options if option.source != "top-k"]
+    kept = [option for option in options if option.source == "top-k"]
+    if not exact or not kept:
+        return min(options, key=lambda option: (option.work, option.gb))
+    best = min(exact, key=lambda option: (option.work, option.gb))
+    return kept[0] if best.work > _WORTH * kept[0].work else best
+
+
+def _passes(recipe: Recipe, each: Round) -> int:
+    """How often the soft targets of a decision are read: by every epoch of a stage that learns from them, and of the
+    recipe's teacher by every repetition with another seed."""
+    reading = [stage for stage in each.stages if "logits" in registry.needs(stage.losses)]
+    places = {place: 0 for stage in reading for place in stage.places()}
+    for stage in reading:
+        for place in stage.places():
+            places[place] += stage.epochs
+    return max(places.values(), default=1) * (1 + len(recipe.seeds) if each.teachers() == ("teacher",) else 1)
+
+
+def _splits(each: Round) -> set[str]:
+    """The splits whose soft targets are read."""
+    places: set[Place] = set()
+    for stage in each.stages:
+        if "logits" in registry.needs(stage.losses):
+            places |= set(stage.places())
+    return {place.split for place in places}

@@ -1,0 +1,37 @@
+"""Where the soft targets of a round can come from: a recording in one of several forms, or its teacher, live."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+from edgedistill.contracts import registry
+from edgedistill.contracts.distribution import Form
+from edgedistill.recipe.schema import Recipe, Round, Stage, TeacherChoice, flat, own_tokenizer
+
+Source = Form | Literal["live"]
+
+
+def possible_sources(recipe: Recipe, each: Round) -> list[Source]:
+    """What the round's losses, teachers and tokens leave.
+
+    Only logits can be averaged over several teachers, and searched for their errors; only a head over states makes
+    logits of states; and only what a teacher reads in the student's own tokens can it answer live.
+    """
+    forms = registry.forms(loss for stage in each.stages for loss in stage.losses)
+    if averaged(each) or any(looks_for_errors(stage) for stage in each.stages):
+        return ["dense"] if "dense" in forms else []
+    same = all(own_tokenizer(recipe, each.id) == own_tokenizer(recipe, name) for name in each.teachers())
+    with_head = same and registry.task(recipe.task.type).model.head is not None
+    found: list[Source] = [form for form in get_args(Form) if form in forms and (with_head or form != "hidden")]
+    return [*found, "live"] if same and forms & {"dense", "hidden"} else found
+
+
+def averaged(each: Round) -> bool:
+    """Whether several teachers are averaged."""
+    options = each.teacher.choose if isinstance(each.teacher, TeacherChoice) else (each.teacher,)
+    return any(len(flat(option)) > 1 for option in options)
+
+
+def looks_for_errors(stage: Stage) -> bool:
+    """Whether a stage looks for the teacher's errors."""
+    return stage.teacher_errors != 1 or (stage.errors is not None and stage.errors.against == "teacher")

@@ -1,0 +1,49 @@
+"""What models and files made of the same beginnings, side by side, and where each parts from the one beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from edgedistill.evaluation.results import GenerationResult, SpokenResult
+from edgedistill.exporting.candidates import native_candidates
+
+if TYPE_CHECKING:
+    from edgedistill.report.run_files import RunFiles
+    from edgedistill.store.records.samples import Sample
+
+
+def generations(files: RunFiles) -> tuple[GenerationResult, ...]:
+    """Of every beginning; none of a task whose models don't go on from any."""
+    beginnings = files.beginnings
+    said = {name: files.samples(name) for name in ("teacher", *files.rounds_on_recipe_data)}
+    beside = {
+        each.id: (each.teachers() if (choice := files.teacher_choice(each.id)) is None else choice[0])[0]
+        for each in files.settings.rounds
+        if each.id in said
+    }
+    for row in native_candidates(files.settings.candidates):
+        # Threads and batch change nothing of it.
+        name = "/".join(row.verify_key)
+        own = files.file_samples(row)
+        if own and row.model in said:
+            said[name], beside[name] = own, row.model
+    return tuple(
+        GenerationResult(prompt=prompt, said=tuple(_spoken(number, said, beside)))
+        for number, prompt in enumerate(beginnings)
+    )
+
+
+def _spoken(number: int, said: Mapping[str, Sequence[Sample]], beside: Mapping[str, str]) -> Iterator[SpokenResult]:
+    for name, samples in said.items():
+        own, other = samples[number], said[beside[name]][number] if name in beside else None
+        parts = None if other is None else parts_at(own.text, other.text)
+        yield SpokenResult(by=name, text=own.text, beside=beside.get(name), parts_at=parts)
+
+
+def parts_at(one: str, other: str) -> int | None:
+    """The first character in which they differ, or the end of the shorter one; None where they are the same."""
+    if one == other:
+        return None
+    pairs = zip(one, other, strict=False)
+    return next((place for place, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))

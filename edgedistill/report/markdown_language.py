@@ -1,0 +1,66 @@
+"""What `report.md` tells of models that go on from a text: checks of their files, figures by size, continuations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from edgedistill.evaluation.results import CandidateResult, Results
+from edgedistill.evaluation.wording import heading
+from edgedistill.report import formatting as f
+from edgedistill.report.markdown_text import escape, table
+
+
+def checked_files(found: Sequence[CandidateResult]) -> list[CandidateResult]:
+    """One candidate of each file that its task checks besides."""
+    files = {(each.model, each.target, each.precision, each.runtime): each for each in reversed(found) if each.checks}
+    return list(reversed(files.values()))
+
+
+def checks(results: Results) -> list[str]:
+    """A row a file."""
+    files = checked_files(results.measured)
+    if not files:
+        return []
+    rows = []
+    for each in files:
+        read = each.texts_read
+        alike = f.DASH if read is None else f"{f.count(read.texts - read.otherwise)} of {f.count(read.texts)}"
+        rows.append(
+            [
+                each.id,
+                *(f.share(each.checks.get(name)) for name in results.check_words),
+                alike,
+                f.DASH if read is None else read.by,
+            ]
+        )
+    names = ["file", *results.check_words.values(), "texts read alike", "by"]
+    rendered = table(names, rows, text_columns=(0, len(names) - 1))
+    return [f"### The files as language models\n\nOn validation, shares of tokens.\n\n{rendered}"]
+
+
+def by_size(results: Results) -> list[str]:
+    """A row a model or file, a column a group of examples."""
+    if not results.by_size:
+        return []
+    names = [f"{f.count(group.low)} to {f.count(group.high)} {group.unit}" for group in results.by_size]
+    names = [f"{name}, {group.examples} documents" for name, group in zip(names, results.by_size, strict=True)]
+    models = list(results.by_size[0].figures)
+    rows = [[name, *(f.estimate(group.figures[name][0]) for group in results.by_size)] for name in models]
+    metric = heading(results.metric, results.direction)
+    rendered = table(["model or file", *names], rows, text_columns=(0,))
+    return [f"### By the length of the document\n\n{metric}, test [95% CI]\n\n{rendered}"]
+
+
+def generations(results: Results) -> list[str]:
+    """Continuations; `‖` is where one parts from that which it is held against."""
+    parts = []
+    for each in results.generations:
+        rows = []
+        for said in each.said:
+            at = len(said.text) if said.parts_at is None else said.parts_at
+            text = said.text if said.parts_at is None else f"{said.text[:at]}‖{said.text[at:]}"
+            rows.append([said.by, said.beside or f.DASH, text])
+        parts.append(f"{escape(each.prompt)} …\n\n{table(['by', 'beside', 'text'], rows, text_columns=(0, 1, 2))}")
+    if not parts:
+        return []
+    return ["## Continuations\n\nOf beginnings from test; ‖ is where one parts from the one beside it.", *parts]

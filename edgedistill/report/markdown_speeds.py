@@ -1,0 +1,68 @@
+"""How fast candidates are, as columns of `report.md`: the task's own figures, or the latency of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from edgedistill.evaluation.results import CandidateResult, Results
+from edgedistill.report import formatting as f
+from edgedistill.report.markdown_text import escape, table
+from edgedistill.report.pace import speed_at
+
+_LATENCY = ("p50 ms", "p95 ms", "p99 ms", "items/s")
+
+
+def speed_names(results: Results) -> Sequence[str]:
+    """Names of the columns."""
+    if results.prompt_tokens is None:
+        return _LATENCY
+    return [f"{each.words}, {each.unit} {q}" for each in results.speeds for q in ("p50 [95% CI]", "p95")]
+
+
+def speed_cells(each: CandidateResult, results: Results) -> list[str]:
+    """How fast a candidate is: the task's own figures, or the latency of a run."""
+    if results.prompt_tokens is None:
+        latency = each.latency_ms
+        times = [f.milliseconds(value) for value in (latency.p50, latency.p95, latency.p99)]
+        return [*times, f.rate(each.throughput_per_s)]
+    found = []
+    for speed in results.speeds:
+        own = speed_at(each, speed.name, results.prompt_tokens)
+        assert own is not None, "all were timed at that length"
+        found += [f"{f.pace(own.p50)} {f.percentiles(own.p50_ci)}", f.pace(own.p95)]
+    return found
+
+
+def speeds_in_words(chosen: CandidateResult, results: Results) -> list[str]:
+    """The same in a few words."""
+    if results.prompt_tokens is None:
+        latency = chosen.latency_ms
+        return [f"p50 {f.milliseconds(latency.p50)} ms", f"p95 {f.milliseconds(latency.p95)} ms"]
+    found = [speed_at(chosen, speed.name, results.prompt_tokens) for speed in results.speeds]
+    words = [f"{each.words} {f.pace(each.p50)} {each.unit}" for each in found if each is not None]
+    return [*words[:-1], f"{words[-1]} at prompts of {results.prompt_tokens} tokens"]
+
+
+def by_prompt(results: Results) -> list[str]:
+    """Speed by the length of the prompt."""
+    rows = [
+        [
+            each.id,
+            f.count(prompt.tokens),
+            *(
+                cell
+                for own in prompt.speeds
+                for cell in (f"{f.pace(own.p50)} {f.percentiles(own.p50_ci)}", f"{f.pace(own.p95)}")
+            ),
+            f.count(prompt.speeds[0].runs),
+        ]
+        for each in results.measured
+        for prompt in each.prompts
+    ]
+    if not rows:
+        return []
+    speeds = [name for each in results.speeds for name in (f"{each.words}, {each.unit}, p50 [95% CI]", "p95")]
+    rendered = table(["candidate", "prompt, tokens", *speeds, "runs"], rows, text_columns=(0,))
+    left = [f"{each.id} at {f.plain(each.prompts_too_long)}" for each in results.measured if each.prompts_too_long]
+    note = f"\n\nNot timed, since the model reads no such length: {escape('; '.join(left))}." if left else ""
+    return [f"### By the length of the prompt\n\n{rendered}{note}"]

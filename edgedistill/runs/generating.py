@@ -1,0 +1,238 @@
+"""Texts that a model continues, piece by piece: a run's candidate or torch model, a bundle, a lone file or folder."""
+
+from __future__ import annotations
+
+import importlib
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgedistill.bundling.layout import is_bundle, open_bundle
+from edgedistill.contracts import registry
+from edgedistill.contracts.driver import PortNames
+from edgedistill.device.files import Component, Files
+from edgedistill.device.generation import generate
+from edgedistill.device.sampling import Sampling
+from edgedistill.errors import EdgedistillError, UserError
+from edgedistill.evaluation.results import Results, load_results
+from edgedistill.isolation import environments
+from edgedistill.measuring.device_model import DeviceModel
+from edgedistill.measuring.lone_file import model_folder
+from edgedistill.models.loading import load_config, load_model, load_tokenizer, longest_input, outline
+from edgedistill.models.tokenizer_files import ends_of
+
+if TYPE_CHECKING:
+    from edgedistill.contracts.driver import Driver
+    from edgedistill.contracts.task import Prompt, Task
+
+DEFAULT_TASK = "text-generation"
+"""Of what says of itself no task: a lone file."""
+MOST_TOKENS = 256
+"""That follow a prompt, unless more are asked for."""
+
+
+@dataclass(frozen=True)
+class Speaker:
+    """What continues a text."""
+
+    task: str
+    folder: Path
+    """With the tokenizer, and for a torch model with its weights."""
+    files: Files | None
+    """None: the torch model of `folder`."""
+    runtime: str | None
+
+    @property
+    def opened(self) -> Path:
+        """What a person is told of: the first file, or the torch model's folder."""
+        components = [] if self.files is None else list(self.files.values())
+        return next((file for each in components for file in each.files.values()), self.folder)
+
+
+@dataclass(frozen=True)
+class Wish:
+    """How to go on.
+
+    Args:
+        limit: of new tokens; None: as many as the model reads, at most `MOST_TOKENS`.
+    """
+
+    prompt: Prompt
+    limit: int | None
+    sampling: Sampling
+
+
+def find(place: Path, candidate: str | None, model: str | None, tokenizer: Path | None, runtime: str | None) -> Speaker:
+    """What is meant.
+
+    Args:
+        place: a run's folder, a bundle, a model's folder or file.
+        candidate, model: of a run; the chosen candidate unless one of them is given.
+        tokenizer, runtime: of a lone file; unless given, what lies beside or above it, and what opens such a file.
+
+    Raises:
+        UserError: nothing of the kind, or of a task that continues no texts.
+    """
+    if not place.exists():
+        raise UserError(f"generate: '{place}' is not a file or folder")
+    if (place / "results.json").is_file():
+        if tokenizer is not None or runtime is not None:
+            raise UserError("generate: a run has its own tokenizer and runtimes, expected no --tokenizer and --runtime")
+        return _of_run(place, candidate, model)
+    if candidate is not None or model is not None:
+        raise UserError(f"generate: '{place}' is no finished run, expected one with --candidate or --model")
+    if is_bundle(place):
+        bundle = open_bundle(place)
+        _refuse_other_tasks(bundle.facts.task, f"'{place}'")
+        return Speaker(bundle.facts.task, place, bundle.opened, runtime or bundle.facts.runtime)
+    if (place / "config.json").is_file() and list(place.glob("*.safetensors")):
+        if tokenizer is not None or runtime is not None:
+            raise UserError("generate: torch runs a model's folder, expected no --tokenizer and --runtime")
+        return Speaker(DEFAULT_TASK, place, None, None)
+    return _of_file(place, tokenizer, runtime)
+
+
+def _of_run(run: Path, candidate: str | None, model: str | None) -> Speaker:
+    results = load_results(run)
+    _refuse_other_tasks(results.data.task, f"the run {run}")
+    if model is not None:
+        if candidate is not None:
+            raise UserError("generate: got both --candidate and --model, expected one of them")
+        known = ["teacher", *(each.id for each in results.rounds)]
+        if model not in known:
+            raise UserError(f"generate: the run {run} has no model '{model}'; expected one of {', '.join(known)}")
+        return Speaker(results.data.task, run / "models" / model, None, None)
+    row = results.candidate(_candidate(run, results, candidate))
+    if row.lengths:
+        raise UserError(f"generate: '{row.id}' takes inputs of fixed lengths, and a text that is continued grows")
+    return Speaker(
+        results.data.task, run / "models" / row.model, _files(run / row.file, results.data.task), row.runtime
+    )
+
+
+def _candidate(run: Path, results: Results, asked: str | None) -> str:
+    """The id of a measured candidate.
+
+    Raises:
+        UserError: there is none such, or nothing was chosen.
+    """
+    if asked is None and results.chosen is None:
+        raise UserError(f"generate: the run {run} chose nothing ({results.why}); name a candidate with --candidate")
+    known = [each.id for each in results.measured]
+    if asked is not None and asked not in known:
+        raise UserError(f"generate: the run {run} has no candidate '{asked}'; expected one of {', '.join(known)}")
+    return asked or str(results.chosen)
+
+
+def _files(file: Path, task: str) -> Files:
+    """A file that is the whole model.
+
+    Raises:
+        UserError: the task asks several.
+    """
+    driver: Driver = importlib.import_module(registry.task(task).device).DRIVER
+    if len(driver.components) != 1:
+        raise UserError(f"generate: a model of '{task}' has {len(driver.components)} files, got one: '{file}'")
+    (name,) = driver.components
+    return {name: Component({None: file}, PortNames((), driver.outputs[name]))}
+
+
+def _of_file(place: Path, tokenizer: Path | None, runtime: str | None) -> Speaker:
+    """A lone file, or a folder that a runtime opens as one."""
+    able = [name for name in registry.names("runtimes") if place.suffix in registry.runtime(name).suffixes]
+    if runtime is not None and runtime not in able:
+        suffixes = ", ".join(each or "a folder" for each in registry.runtime(runtime).suffixes)
+        raise UserError(f"generate: '{place}' is not what {runtime} opens ({suffixes})")
+    if not able:
+        raise UserError(f"generate: no runtime opens '{place}'; expected a run, a bundle or a model's file or folder")
+    chosen = runtime or ("onnxruntime" if "onnxruntime" in able else able[0])
+    inside = place if (place / "tokenizer.json").is_file() else None
+    folder = tokenizer or inside or model_folder(place, "generate")
+    return Speaker(DEFAULT_TASK, folder, _files(place, DEFAULT_TASK), chosen)
+
+
+def _refuse_other_tasks(name: str, what: str) -> None:
+    if registry.task(name).data.prompt is not None:
+        return
+    able = [each for each in registry.names("tasks") if registry.task(each).data.prompt is not None]
+    raise UserError(f"generate: {what} is of the task '{name}', which continues no texts; expected {' or '.join(able)}")
+
+
+def pieces(speaker: Speaker, wish: Wish) -> Iterator[str]:
+    """The text that follows, each piece as soon as its characters are whole.
+
+    Raises:
+        UserError: a prompt that the model can't read, with what is to follow.
+        EdgedistillError: the file cannot be run.
+    """
+    from tokenizers.decoders import DecodeStream
+
+    task = registry.task(speaker.task)
+    tokenizer = load_tokenizer(speaker.folder)
+    assert task.data.prompt is not None, "other tasks are refused"
+    prompt = task.data.prompt(tokenizer, wish.prompt)
+    ends = ends_of(tokenizer, speaker.folder)
+    stream, plain = DecodeStream(ids=prompt, skip_special_tokens=True), tokenizer.backend_tokenizer
+    said = (
+        _by_torch(speaker, task, wish, prompt, ends) if speaker.files is None else _by_file(speaker, wish, prompt, ends)
+    )
+    for token in said:
+        if (piece := stream.step(plain, token)) is not None:
+            yield str(piece)
+
+
+def _by_torch(speaker: Speaker, task: Task, wish: Wish, prompt: list[int], ends: frozenset[int]) -> Iterator[int]:
+    model = load_model(task.model.auto_class(), speaker.folder, None, head_required=True)
+    assert task.model.decoder is not None, "other tasks are refused"
+    limit = _limit(wish, len(prompt), longest_input(model))
+    yield from generate(task.model.decoder(model), prompt, limit, ends, wish.sampling)
+
+
+def _by_file(speaker: Speaker, wish: Wish, prompt: list[int], ends: frozenset[int]) -> Iterator[int]:
+    assert speaker.files is not None, "it is a file's"
+    assert speaker.runtime is not None, "it is a file's"
+    environments.interpreter(registry.runtime(speaker.runtime).packages)
+    longest = _longest(speaker)
+    device = DeviceModel(speaker.files, speaker.runtime, speaker.task)
+    with tempfile.TemporaryDirectory() as place, ExitStack() as closing:
+        try:
+            opened = closing.enter_context(device.opened(Path(place)))
+        except UserError:
+            raise
+        except EdgedistillError as error:
+            raise UserError(f"generate: {speaker.runtime} cannot open '{speaker.opened}': {error}") from error
+        told = [each for each in (longest, opened.loaded.longest) if each is not None]
+        limit = _limit(wish, len(prompt), min(told, default=None))
+        yield from opened.say(prompt, limit, ends, wish.sampling)
+
+
+def _longest(speaker: Speaker) -> int | None:
+    """How many tokens the model takes by its configuration; None where that isn't beside the tokenizer."""
+    if not (speaker.folder / "config.json").is_file():
+        return None
+    auto_class = registry.task(speaker.task).model.auto_class()
+    return longest_input(outline(auto_class, load_config(speaker.folder, None)))
+
+
+def _limit(wish: Wish, prompt: int, longest: int | None) -> int:
+    """How many tokens may follow.
+
+    Raises:
+        UserError: the model doesn't read so many.
+    """
+    if longest is None:
+        return wish.limit or MOST_TOKENS
+    if prompt >= longest:
+        raise UserError(
+            f"generate: the prompt has {prompt} tokens and the model reads {longest}, what follows included; expected "
+            "a shorter prompt"
+        )
+    if wish.limit is not None and prompt + wish.limit > longest:
+        raise UserError(
+            f"generate: {wish.limit} tokens behind the {prompt} of the prompt are more than the {longest} that the "
+            f"model reads; expected at most {longest - prompt}"
+        )
+    return wish.limit or min(MOST_TOKENS, longest - prompt)

@@ -1,0 +1,31 @@
+"""Reads, checks and encodes the out-of-distribution sets: apart from the data, so that one more trains nothing anew."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from edgedistill.recipe.schema import DataSource, TaskSpec
+from edgedistill.spec import Spec
+from edgedistill.store.data_inputs import DataInputs
+from edgedistill.store.records.data import TokenisedData
+from edgedistill.store.step import StepKind
+
+
+class Settings(Spec):
+    """What to read."""
+
+    task: TaskSpec
+    ood: Mapping[str, DataSource]
+    content: Mapping[str, str]
+    """Fingerprint of each set: what is read must have it still."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The data whose tokens and labels are taken."""
+
+    data: DataInputs
+
+
+KIND = StepKind("edgedistill.steps.prepare_ood:run", 4, Settings, Inputs, TokenisedData)

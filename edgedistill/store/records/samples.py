@@ -1,0 +1,13 @@
+"""Of the steps that let models go on from the beginnings of examples."""
+
+from __future__ import annotations
+
+from edgedistill.spec import Spec
+
+
+class Sample(Spec):
+    """How a model went on from one beginning."""
+
+    text: str
+    """As a person reads it."""
+    tokens: tuple[int, ...]

@@ -1,0 +1,44 @@
+"""What a language model is given to go on from: a text as its training data begins, or a chat up to the reply."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgedistill.contracts.task import Prompt
+from edgedistill.device.decoding import Decoder
+from edgedistill.tasks._language_chat import asked
+from edgedistill.tasks._language_torch import TorchDecoder
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+def opening(tokenizer: PreTrainedTokenizerBase) -> int | None:
+    """The token that begins a text, or else the one that ends one; None without either."""
+    found: int | None = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+    return found
+
+
+def tokens(tokenizer: PreTrainedTokenizerBase, given: Prompt) -> list[int]:
+    """Of a text, behind the token that begins one and without one that ends it; of a chat, all up to where the
+    assistant's reply begins.
+
+    Raises:
+        UserError: the tokenizer has no chat template, or it doesn't take these messages.
+    """
+    if not isinstance(given, str):
+        return _ids(tokenizer, asked(tokenizer, given), special=False)
+    ids, first = _ids(tokenizer, given, special=True), opening(tokenizer)
+    if len(ids) > 1 and ids[-1] == tokenizer.eos_token_id:
+        ids = ids[:-1]
+    return ids if first is None or ids[:1] == [first] else [first, *ids]
+
+
+def decoder(model: PreTrainedModel) -> Decoder:
+    """What continues texts with a model of torch's."""
+    return TorchDecoder(model)
+
+
+def _ids(tokenizer: PreTrainedTokenizerBase, text: str, *, special: bool) -> list[int]:
+    found = tokenizer(text, add_special_tokens=special, return_attention_mask=False, verbose=False)
+    return [int(each) for each in found["input_ids"]]

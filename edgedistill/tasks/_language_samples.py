@@ -1,0 +1,79 @@
+"""Beginnings of held-out texts, for people to compare how models go on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from edgedistill.contracts.items import Items
+from edgedistill.contracts.samples import Beginnings, Samples
+from edgedistill.contracts.task import Encoder
+from edgedistill.tasks._language_chat import rendered
+from edgedistill.tasks._language_data import COMPLETION, MESSAGES, PROMPT, TEXT
+from edgedistill.tasks._language_items import BYTES, MASK, NEXT, NONE, TOKENS, columns
+from edgedistill.tasks._language_model import continued
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+_COUNT = 48
+"""Tokens that follow, where the model reads so many."""
+_CHARACTERS = 80
+"""Of a plain text, at most: to the end of a word."""
+
+
+def beginnings(rows: Mapping[str, Sequence[object]], encoder: Encoder) -> Beginnings:
+    """The first words of a plain text, the prompt before a completion, or a chat up to its last answer."""
+    tokenizer = encoder.tokenizer
+    assert tokenizer is not None, "text tasks have a tokenizer"
+    texts, opening = _texts(rows, encoder, tokenizer), None
+    if MESSAGES not in encoder.columns:  # a chat's template says itself what it begins with
+        opening = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+    count = min(_COUNT, max(1, encoder.max_length // 2))
+    room = encoder.max_length - count
+    start = [] if opening is None else [opening]
+    tokens = []
+    for text in texts:
+        own = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+        tokens.append([*start, *own[max(0, len(own) - room + len(start)) :]] or [tokenizer.pad_token_id or 0])
+    content = {
+        TOKENS: tokens,
+        MASK: [[1] * len(each) for each in tokens],
+        NEXT: [[NONE] * len(each) for each in tokens],
+        BYTES: [[0] * len(each) for each in tokens],
+    }
+    return Beginnings(
+        tuple(texts), Items.of(columns(tokenizer.pad_token_id or 0), content, range(len(texts)), TOKENS), count
+    )
+
+
+def _texts(rows: Mapping[str, Sequence[object]], encoder: Encoder, tokenizer: PreTrainedTokenizerBase) -> list[str]:
+    named = encoder.columns
+    if MESSAGES in named:
+        chats = (rendered(tokenizer, messages) for messages in rows[named[MESSAGES]])
+        return [text[: spans[-1][0]] for text, spans in chats]
+    if COMPLETION in named:
+        return [str(text) for text in rows[named[PROMPT]]]
+    return [_first_words(str(text)) for text in rows[named[TEXT]]]
+
+
+def _first_words(text: str) -> str:
+    """Up to the end of a word, and of a short text the first half."""
+    most = min(_CHARACTERS, max(1, len(text) // 2))
+    return text[:most] if len(text) == most or text[most].isspace() else text[:most].rsplit(None, 1)[0]
+
+
+def text(tokens: Sequence[int], said: Sequence[int], tokenizer: PreTrainedTokenizerBase) -> str:
+    """What the tokens add to those before them, up to the one that ends a text."""
+    kept = list(said)
+    if tokenizer.eos_token_id in kept:
+        kept = kept[: kept.index(tokenizer.eos_token_id)]
+
+    def read(ids: Sequence[int]) -> str:
+        return str(tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+    before, whole = read(list(tokens)), read([*tokens, *kept])
+    return whole[len(before) :] if whole.startswith(before) else read(kept)
+
+
+SAMPLES = Samples(beginnings=beginnings, of_model=continued, text=text)

@@ -1,0 +1,51 @@
+"""How fast a language model's file answers: the time to its first token, and tokens a second from then on. Numpy
+only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from edgedistill.arrays import Floats, evenly_spaced
+from edgedistill.contracts.items import Items
+from edgedistill.contracts.speed import Prompts, Speed
+from edgedistill.tasks._language_device import DECODE, DECODED, PREFILL
+from edgedistill.tasks._language_items import BYTES, MASK, NEXT, NONE, TOKENS
+
+
+def prompts(items: Items, tokens: int, count: int) -> Items:
+    """So many pieces of the texts, evenly spread, each of exactly so many tokens; over the ends of texts, and the same
+    again where the texts are too short. Nothing is asked of them."""
+    stream = items.token_ids
+    stream = np.tile(stream, -(-tokens // len(stream)))
+    starts = evenly_spaced(len(stream) - tokens + 1, count)
+    starts = np.resize(starts, count)
+    ids = stream[starts[:, None] + np.arange(tokens)]
+    content = {
+        TOKENS: ids,
+        MASK: np.ones_like(ids),
+        NEXT: np.full_like(ids, NONE),
+        BYTES: np.zeros_like(ids),
+    }
+    return Items.of(items.columns, {name: list(rows) for name, rows in content.items()}, range(count), TOKENS)
+
+
+def time_to_first(phases: Mapping[str, Floats]) -> Floats:
+    """(R,) ms from a prompt to the token that follows it."""
+    return np.asarray(phases[PREFILL], np.float64)
+
+
+def tokens_a_second(phases: Mapping[str, Floats]) -> Floats:
+    """(R,) of the tokens after the first, of each text of a batch."""
+    return 1e3 * DECODED / np.asarray(phases[DECODE], np.float64)
+
+
+PROMPTS = Prompts(
+    lengths=(16, 128, 512),
+    items=prompts,
+    speeds=(
+        Speed("ttft_ms", "time to first token", "ms", "lower", time_to_first),
+        Speed("tokens_per_s", "tokens a second", "tokens/s", "higher", tokens_a_second),
+    ),
+)

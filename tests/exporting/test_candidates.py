@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import pytest
+
+from edgedistill.errors import RecipeError
+from edgedistill.exporting.candidates import candidates, makeable_candidates, runtimes_of
+from edgedistill.recipe import reading
+
+
+def recipe(tree, **change):
+    return reading.validate(tree | change, "test")
+
+
+def test_a_target_is_measured_under_its_own_runtime_unless_the_recipe_names_some(recipe_tree):
+    targets = {"export": {"targets": ["onnx", "ort-mobile", "openvino"], "teacher": False}}
+    own = recipe(recipe_tree, **targets)
+    assert {row.target: row.runtime for row in candidates(own)} == {
+        "onnx": "onnxruntime",
+        "ort-mobile": "onnxruntime",
+        "openvino": "openvino",
+    }
+    named = recipe(recipe_tree, **targets, measure={"runtimes": ["openvino", "onnxruntime"]})
+    assert [runtimes_of(name, named) for name in named.export.targets] == [
+        ("onnxruntime",),
+        ("onnxruntime",),
+        ("openvino",),
+    ]
+
+
+def test_a_target_that_no_named_runtime_opens_is_a_mistake(recipe_tree):
+    change = {"export": {"targets": ["onnx", "openvino"]}, "measure": {"runtimes": ["onnxruntime"]}}
+    with pytest.raises(RecipeError, match=r"export.targets.1: got 'openvino', which none of measure.runtimes opens"):
+        recipe(recipe_tree, **change)
+
+
+def test_a_precision_that_only_another_target_has_is_refused_there(recipe_tree):
+    found = candidates(recipe(recipe_tree, export={"targets": ["onnx", "openvino"], "teacher": False}))
+    refused = {row.id: row.refused for row in found if row.refused}
+    assert refused == {
+        f"{each}/openvino/int8-dynamic/openvino": "target openvino has no int8-dynamic, only fp32, fp16, int8-static"
+        for each in ("r1", "r2")
+    }
+    assert len(makeable_candidates(found)) == len(found) - 2
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"quantize": [{"precision": "fp32"}] * 2}, "quantize.1.precision: got 'fp32' twice"),
+        ({"export": {"targets": ["onnx", "onnx"]}}, "export.targets.1: got 'onnx' twice"),
+        ({"export": {"buckets": [32, 16]}}, "expected 'buckets' that rise, got [32, 16]"),
+        (
+            {"quantize": [{"precision": "fp16", "calibration": {"take": 8}}]},
+            "quantize.0.calibration: 'fp16' looks at no data, expected none",
+        ),
+    ],
+)
+def test_what_makes_no_sense_gets_a_sentence(recipe_tree, change, expected):
+    with pytest.raises(RecipeError) as caught:
+        recipe(recipe_tree, **change)
+    assert expected in str(caught.value)
+
+
+def test_calibrating_on_unlabeled_data_needs_some(recipe_tree):
+    del recipe_tree["data"]["unlabeled"]
+    recipe_tree["rounds"][0]["stages"][0]["data"] = ["train"]
+    change = {"quantize": [{"precision": "int8-static", "calibration": {"from": "unlabeled"}}]}
+    with pytest.raises(RecipeError, match=r"quantize.0.calibration.from: got 'unlabeled', expected 'data.unlabeled'"):
+        recipe(recipe_tree, **change)

@@ -1,0 +1,69 @@
+"""A language model's bundle in transformers.js: in a page of Chromium, and in Node.js."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import subprocess
+import sys
+
+import pytest
+from language_models import PROMPTS, TEACHER, golden_of, write_bundle
+from transformers import AutoTokenizer
+
+from edgedistill.bundling.continuations import CONTINUATIONS
+from edgedistill.isolation import environments
+from edgedistill.runtimes import browser
+from edgedistill.runtimes._browser.speaking import speaking
+
+absent = environments.missing_beside(browser.PACKAGES)
+pytestmark = pytest.mark.skipif(bool(absent), reason="; ".join(absent))
+
+
+@pytest.fixture(scope="module")
+def known(stories_file):
+    return golden_of(stories_file)
+
+
+@pytest.fixture
+def bundle(stories_file, known, tmp_path):
+    return write_bundle(stories_file, known, tmp_path / "bundle")
+
+
+def test_a_page_says_what_the_file_says_here(bundle, known):
+    with speaking(bundle, browser.node_modules()) as page:
+        for each in known.items:
+            said, text = page.follow(each.ids, len(each.said))
+            assert (tuple(said), text.strip()) == (each.said, each.text.strip())
+
+
+def test_a_page_reads_texts_as_the_tokenizer_does(bundle):
+    drawn = random.Random(0)
+    wild = ["".join(chr(drawn.randint(32, 0x3000)) for _ in range(20)) for _ in range(50)]
+    texts = [*PROMPTS, *map(chr, range(256)), *wild]
+    with speaking(bundle, browser.node_modules()) as page:
+        found = page.tokens(texts, special=False)
+    expected = AutoTokenizer.from_pretrained(TEACHER)(texts, add_special_tokens=False)["input_ids"]
+    assert [text for text, own, other in zip(texts, found, expected, strict=True) if own != other] == []
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs Node.js")
+def test_the_script_agrees_in_node_and_notices_what_differs(bundle, known):
+    (bundle / "node_modules").symlink_to(browser.node_modules(), target_is_directory=True)
+    command = ["node", str(bundle / "examples" / "run.mjs")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "all 3 golden continuations agree\n"), done.stderr
+    told = subprocess.run([*command, PROMPTS[0]], capture_output=True, text=True, check=False).stdout
+    assert told.startswith(known.items[0].text)
+    chat = [sys.executable, "-P", str(bundle / "examples" / "run.py"), "Hi", "--chat", "--max-tokens", "24"]
+    said = subprocess.run(chat, capture_output=True, text=True, check=False).stdout.strip()
+    told = subprocess.run([*command, "Hi", "--chat"], capture_output=True, text=True, check=False).stdout
+    assert said
+    assert told.strip().startswith(said)
+    content = json.loads((bundle / CONTINUATIONS).read_text())
+    content["items"][1]["said"] = [5, 6]
+    (bundle / CONTINUATIONS).write_text(json.dumps(content))
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "golden input 1 (Lily and Tom) goes on otherwise\n"

@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from helpers import text_items
+from torch import nn
+from transformers import AutoConfig, AutoModelForSequenceClassification
+
+from edgedistill.contracts import registry
+from edgedistill.contracts.items import Items
+from edgedistill.errors import UserError
+from edgedistill.models.sizes import shape_of
+from edgedistill.models.static_model import StaticConfig, StaticForSequenceClassification
+from edgedistill.training import probing
+from edgedistill.training.loop import TrainingData
+from edgedistill.training.probing import Subject
+from edgedistill.training.training_module import LiveTeacher, TrainingModule
+
+TASK = registry.task("text-classification")
+SIZES = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
+LENGTHS = (2, 16, 5)
+
+
+def model(architecture: str = "bert", **more):
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(architecture, vocab_size=40, num_labels=3, **SIZES | {"pad_token_id": 0} | more)
+    return AutoModelForSequenceClassification.from_config(config)
+
+
+def subject(given) -> Subject:
+    return Subject(given, "the teacher", "expected another model")
+
+
+@pytest.fixture
+def items() -> Items:
+    ids = np.random.default_rng(0).integers(5, 40, sum(LENGTHS))
+    return text_items(np.split(ids, np.cumsum(LENGTHS)[:-1]), [0, 1, 2])
+
+
+class ReadsPadding(StaticForSequenceClassification):
+    def forward(self, input_ids, attention_mask=None, **more):
+        return super().forward(input_ids, torch.ones_like(input_ids), **more)
+
+
+class SharesMemory(StaticForSequenceClassification):
+    def __init__(self, config):
+        super().__init__(config)
+        self.part = nn.Parameter(self.embeddings.weight.data[:2])
+
+
+class SavesWrongly(StaticForSequenceClassification):
+    def save_pretrained(self, folder, **more):
+        with torch.no_grad():
+            self.classifier.bias += 1
+        super().save_pretrained(folder, **more)
+        with torch.no_grad():
+            self.classifier.bias -= 1
+
+
+class AnswersNothing(StaticForSequenceClassification):
+    def forward(self, *given, **more):
+        out = super().forward(*given, **more)
+        return type(out)(logits=out.logits * float("nan"))
+
+
+def static(kind=StaticForSequenceClassification):
+    torch.manual_seed(0)
+    return kind(StaticConfig(vocab_size=40, hidden_size=8, num_labels=3))
+
+
+@pytest.mark.parametrize("architecture", ["bert", "deberta-v2", "mobilebert"])
+def test_a_sound_model_answers_alone_as_in_a_batch(items, architecture):
+    assert probing.check_answers(subject(model(architecture)), TASK, items) < 1e-4
+
+
+def test_a_model_that_reads_padding_is_refused(items):
+    with pytest.raises(
+        UserError, match=r"the teacher \(a 'edgedistill-static'\) answers otherwise when an item stands"
+    ):
+        probing.check_answers(subject(static(ReadsPadding)), TASK, items)
+    assert probing.check_answers(subject(static()), TASK, items) < 1e-4
+
+
+def test_a_model_without_a_padding_token_is_refused(items):
+    given = model("gpt2", pad_token_id=None)
+    with pytest.raises(
+        UserError, match=r"cannot read several inputs in one padded batch; .*\[ValueError: Cannot handle"
+    ):
+        probing.check_answers(subject(given), TASK, items)
+    given.config.pad_token_id = 0
+    assert probing.check_answers(subject(given), TASK, items) < 1e-4
+
+
+@pytest.mark.parametrize(("architecture", "limit"), [("bert", 9), ("roberta", 8)])
+def test_the_longest_input_is_measured(items, architecture, limit):
+    given = model(architecture, max_position_embeddings=9)  # a RoBERTa's first one is behind the padding token's
+    with pytest.raises(UserError, match=rf"data.max_length: got 16, but the teacher .* reads at most {limit} tokens"):
+        probing.check_answers(subject(given), TASK, items)
+
+
+def test_answers_that_are_no_numbers_are_refused(items):
+    with pytest.raises(UserError, match="answers with NaN or infinity before any training"):
+        probing.check_answers(subject(static(AnswersNothing)), TASK, items)
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [(SharesMemory, "cannot be saved as safetensors"), (SavesWrongly, "answers otherwise after it was saved")],
+)
+def test_what_cannot_be_saved_is_refused(items, tmp_path, kind, message):
+    with pytest.raises(UserError, match=message):
+        probing.check_saving(subject(static(kind)), TASK, items, tmp_path / "model")
+    probing.check_saving(subject(static()), TASK, items, tmp_path / "sound")
+
+
+def module(student, kind: str, teacher=None, **more) -> TrainingModule:
+    module = registry.loss(kind)
+    given = shape_of(teacher.config) if teacher is not None else None
+    term = module.build(module.spec(kind=kind, **more), shape_of(student.config), given)
+    live = LiveTeacher(teacher, TASK, module.needs) if teacher is not None else None
+    return TrainingModule(student, TASK, [term], module.needs, live)
+
+
+def learn(items, student, kind: str, teacher=None, **more) -> None:
+    given = module(student, kind, teacher, **more)
+    probing.check_learning(subject(student), TASK, given, [1.0], TrainingData.plain([items], TASK).fetch(range(3)))
+
+
+def test_what_a_loss_looks_at_must_be_there(items):
+    learn(items, model(), "hard_label")
+    learn(items, model(), "attention_mse", model())
+    learn(items, model(), "hidden_mse", model())
+    silent = model()
+    silent.config.num_hidden_layers += 1  # a layer that shows no attention
+    with pytest.raises(UserError, match=r"attention maps, which its teacher does not show; use hidden_mse instead"):
+        learn(items, model(), "attention_mse", silent)
+
+
+def test_a_student_that_learns_nothing_is_refused(items):
+    frozen = model().requires_grad_(False)
+    with pytest.raises(UserError, match=r"cannot be trained with HardLabel"):
+        learn(items, frozen, "hard_label")
+
+
+def test_gradients_that_are_no_numbers_are_refused(items):
+    given = model()
+    given.classifier.bias.register_hook(lambda gradient: gradient * float("inf"))
+    with pytest.raises(UserError, match="gradients of HardLabel that are NaN or infinite"):
+        learn(items, given, "hard_label")

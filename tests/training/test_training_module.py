@@ -1,0 +1,186 @@
+"""What a trainee shows its losses: live teachers, masked views, weights."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from helpers import text_items
+from transformers import BertConfig, BertForSequenceClassification
+
+from edgedistill.contracts import registry
+from edgedistill.contracts.distribution import Dense, HiddenAndHead
+from edgedistill.contracts.task import Head
+from edgedistill.errors import UserError
+from edgedistill.training.loop import TrainingData
+from edgedistill.training.training_module import (
+    LiveTeacher,
+    Masking,
+    TrainingModule,
+    captured_relations,
+    dropout_at,
+    eager_attention,
+)
+
+TASK = registry.task("text-classification")
+MASKING = Masking(mask_token=4, vocabulary=20, special_tokens=(2, 3))
+BATCH = TrainingData.plain([text_items([[2, 7, 8, 9, 3], [2, 6, 3]], [0, 1])], TASK).fetch([0, 1])
+INPUTS = BATCH.inputs
+
+
+def bert(layers: int = 2, heads: int = 2, width: int = 16) -> BertForSequenceClassification:
+    torch.manual_seed(layers)
+    sizes = {"hidden_size": width, "num_hidden_layers": layers, "num_attention_heads": heads, "intermediate_size": 16}
+    return BertForSequenceClassification(BertConfig(vocab_size=20, max_position_embeddings=8, **sizes)).eval()
+
+
+class Catch(torch.nn.Module):
+    """A loss that keeps what it was shown."""
+
+    def forward(self, inputs):
+        self.seen = inputs
+        return torch.zeros((), requires_grad=True)
+
+
+def shown(needs: set[str], batch=BATCH, teacher=None, student=None):
+    catch = Catch()
+    student = student or bert()
+    module = TrainingModule(student, TASK, [catch], frozenset(needs), teacher, MASKING)
+    with eager_attention(student):
+        module(batch)
+    return catch.seen
+
+
+def test_only_what_is_needed_is_computed():
+    seen = shown({"labels"})
+    assert len(seen.student_hidden) == len(seen.student_attention) == len(seen.student_relations) == 0
+    seen = shown({"hidden", "attention", "relations"})
+    assert [len(each) for each in (seen.student_hidden, seen.student_attention, seen.student_relations)] == [3, 2, 2]
+    assert [part.shape for part in seen.student_relations[0]] == [(2, 5, 16)] * 3
+
+
+def test_relations_are_the_projections_of_each_layer_in_order():
+    model = bert()
+    with torch.no_grad(), captured_relations(model) as found:
+        hidden = model(**INPUTS, output_hidden_states=True)
+    attention = model.bert.encoder.layer[1].attention.self
+    for part, projection in zip(found[1], (attention.query, attention.key, attention.value), strict=True):
+        torch.testing.assert_close(part, projection(hidden.hidden_states[1]))
+
+
+def test_a_live_teacher_is_asked_without_a_gradient_and_never_saved():
+    teacher = LiveTeacher(bert(3, 4, 32), TASK, frozenset({"attention", "hidden", "relations"}))
+    seen = shown({"attention", "hidden", "relations", "embedding"}, teacher=teacher)
+    assert len(seen.teacher_attention) == 3
+    assert sorted(seen.teacher_hidden) == [0, 1, 2, 3]
+    assert not seen.teacher_relations[2][0].requires_grad
+    last, mask = seen.teacher_hidden[3], BATCH.mask_BT.unsqueeze(-1)
+    torch.testing.assert_close(seen.teacher_embedding_BE, (last * mask).sum(1) / mask.sum(1))
+    module = TrainingModule(bert(), TASK, [], teacher=teacher)
+    assert all(name.startswith("student.") for name in module.state_dict())
+    assert all(not parameter.requires_grad for parameter in teacher.model.parameters())
+
+
+def test_a_masked_view_hides_tokens_but_never_special_ones():
+    torch.manual_seed(0)
+    view = shown({"masked"}).mask_some(0.99)
+    chosen = view.targets_BT >= 0
+    special = torch.isin(INPUTS["input_ids"], torch.tensor([2, 3])) | (BATCH.mask_BT == 0)
+    assert not (chosen & special).any()
+    assert torch.equal(view.targets_BT[chosen], INPUTS["input_ids"][chosen])
+    assert view.hidden_BTH.shape == (2, 5, 16)
+    assert view.embeddings_VE.shape == (20, 16)
+
+
+def test_weights_and_trust_reach_the_losses_and_trust_applies_to_the_teacher_only():
+    batch = replace(BATCH, weight_R=torch.tensor([2.0, 0.5]), trust_R=torch.tensor([1.0, 0.0]))
+    seen = shown({"labels"}, batch)
+    assert seen.weights_R.tolist() == [2.0, 0.5]
+    assert seen.teacher_weights().tolist() == [2.0, 0.0]
+    assert shown({"labels"}).teacher_weights() is None
+
+
+def test_the_losses_of_the_task_are_those_of_its_decisions():
+    model = bert()
+    seen = shown({"labels"}, student=model)
+    expected = torch.nn.functional.cross_entropy(model(**INPUTS).logits, BATCH.targets["labels"], reduction="none")
+    torch.testing.assert_close(seen.own_losses(0.0), expected)
+    assert seen.own_losses(0.5).tolist() != expected.tolist()
+
+
+def test_attention_goes_back_to_the_usual_way():
+    model = bert()
+    usual = model.config._attn_implementation
+    with eager_attention(model):
+        assert model.config._attn_implementation == "eager"
+    assert model.config._attn_implementation == usual
+
+
+def test_an_unknown_architecture_is_named():
+    model = bert()
+    model.config.model_type = "made_up"
+    with pytest.raises(UserError, match="minilm_relations does not know the 'made_up' architecture"):
+        shown({"relations"}, student=model)
+
+
+def test_dropout_is_what_the_stage_says_and_only_while_it_trains():
+    model = bert().train()
+
+    def varies() -> bool:
+        return not torch.equal(model(**INPUTS).logits, model(**INPUTS).logits)
+
+    assert varies()
+    with dropout_at(model, 0.0):
+        assert not varies()
+    with dropout_at(model, None):
+        assert varies()
+    assert {module.p for module in model.modules() if isinstance(module, torch.nn.Dropout)} == {0.1}
+
+
+def states(model, batch):
+    return model.bert(batch["input_ids"], batch["attention_mask"]).pooler_output
+
+
+def head(model):
+    return Head(model.classifier.weight, model.classifier.bias)
+
+
+STATES = replace(TASK, model=replace(TASK.model, states=states, head=head, right=lambda batch: batch["labels"]))
+"""The same task, said by its last states."""
+
+
+def test_a_task_that_gives_states_learns_the_same_from_them():
+    batch = replace(BATCH, teacher=Dense(torch.tensor([[1.0, 2.0], [-1.0, 3.0]])), weight_R=torch.tensor([1.0, 0.5]))
+    terms = [
+        registry.loss(kind).build(registry.loss(kind).spec(kind=kind), None, None) for kind in ("kl", "hard_label")
+    ]
+    found = []
+    for task, form in ((TASK, Dense), (STATES, HiddenAndHead)):
+        model = bert()
+        module = TrainingModule(model, task, terms, frozenset({"logits", "labels"}))
+        assert isinstance(module._inputs(batch).student, form)
+        losses = module(batch)
+        losses.sum().backward()
+        found.append((losses.detach(), {name: value.grad for name, value in model.named_parameters()}))
+    (expected, gradients), (losses, own) = found
+    assert torch.allclose(losses, expected, atol=1e-6)
+    assert all(torch.allclose(own[name], value, atol=1e-6) for name, value in gradients.items() if value is not None)
+
+
+def test_a_loss_may_ask_for_the_objective_of_each_decision():
+    found = []
+    for task in (TASK, STATES):
+        catch = Catch()
+        TrainingModule(bert(), task, [catch], frozenset({"labels"}))(BATCH)
+        found.append(catch.seen.own_losses(0.2))
+    assert found[0].shape == (2,)
+    assert torch.allclose(*found, atol=1e-6)
+
+
+def test_a_pass_whose_hidden_states_are_looked_at_gives_logits():
+    catch = Catch()
+    TrainingModule(bert(), STATES, [catch], frozenset({"logits", "hidden"}))(BATCH)
+    assert isinstance(catch.seen.student, Dense)
+    assert len(catch.seen.student_hidden) == 3
+    assert catch.seen.right_R is None
