@@ -74,7 +74,7 @@ def test_a_padded_teachers_student_is_cut_and_shrunk_at_once(recipe, tmp_path):
     recipe["teacher"]["model"] = str(tmp_path / "padded")
     recipe["signals"] = {"form": "dense"}
     recipe["rounds"] = recipe["rounds"][:1]
-    recipe["rounds"][0]["student"] |= {"parameters": 150_000}
+    recipe["rounds"][0]["student"] = {"init": "shrink", "vocabulary": 400, "parameters": 150_000}
     recipe["rounds"][0]["stages"][0]["epochs"] = 1
     file = write_recipe(recipe, tmp_path)
     (planned,) = (each for each in edgedistill.plan(file).plan.models if each.id == "r1")
