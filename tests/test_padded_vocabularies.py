@@ -43,7 +43,9 @@ def data(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def items(data):
-    encoder = Encoder({"text": "text"}, data.load_tokenizer(), {}, 16)
+    encoder = Encoder(
+        {"text": "text"}, data.load_tokenizer(), {}, 16, registry.task_as("text-generation", "bits_per_byte", {})
+    )
     return TASK.data.encode({"text": TEXTS[:4]}, encoder)
 
 

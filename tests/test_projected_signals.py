@@ -38,7 +38,7 @@ TEXT = {"text": [" ".join(TEXTS[i : i + 3]) for i in range(0, 15, 3)]}
 
 def encoder(tokenizer) -> Encoder:
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<|start|>", eos_token="<|end|>")
-    return Encoder({"text": "text"}, fast, {}, WINDOW)
+    return Encoder({"text": "text"}, fast, {}, WINDOW, registry.task_as("text-generation", "bits_per_byte", {}))
 
 
 @pytest.fixture(scope="module")

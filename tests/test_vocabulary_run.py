@@ -7,6 +7,7 @@ import json
 
 import pytest
 from helpers import write_jsonl, write_recipe
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 import edgedistill
 from edgedistill.errors import UserError
@@ -62,6 +63,28 @@ def test_students_with_fewer_tokens_learn_from_a_teacher_that_reads_its_own(reci
     assert 0 < facts.untaught < 0.1 * facts.decisions
     assert f"{facts.untaught / facts.decisions:.2%} of {facts.decisions:,} decisions have no teacher" in log.getvalue()
     assert signals(tmp_path / "run", "top-k-r1-train-r2").projected is None  # of the same tokens
+
+
+def test_a_padded_teachers_student_is_cut_and_shrunk_at_once(recipe, tmp_path):
+    """The teacher has 8 rows more than tokens; its logits are recorded whole."""
+    teacher = AutoModelForCausalLM.from_pretrained(FOLDER / "teacher")
+    teacher.resize_token_embeddings(520, mean_resizing=False)
+    teacher.save_pretrained(tmp_path / "padded")
+    AutoTokenizer.from_pretrained(FOLDER / "teacher").save_pretrained(tmp_path / "padded")
+    recipe["teacher"]["model"] = str(tmp_path / "padded")
+    recipe["signals"] = {"form": "dense"}
+    recipe["rounds"] = recipe["rounds"][:1]
+    recipe["rounds"][0]["student"] = {"init": "shrink", "vocabulary": 400, "parameters": 150_000}
+    recipe["rounds"][0]["stages"][0]["epochs"] = 1
+    file = write_recipe(recipe, tmp_path)
+    (planned,) = (each for each in edgedistill.plan(file).plan.models if each.id == "r1")
+    found = edgedistill.evaluate(file, out=tmp_path / "run", stream=None)
+    config = AutoConfig.from_pretrained(found.model_folder("r1"))
+    assert planned.parameters == found.training("r1").parameters <= 150_000
+    assert (config.vocab_size, config.num_hidden_layers) == (400, planned.layers)
+    assert planned.layers < 5
+    recorded = signals(tmp_path / "run", "logits-teacher-train-r1")
+    assert recorded.projected.untaught < 0.1 * recorded.projected.decisions
 
 
 @pytest.mark.parametrize(

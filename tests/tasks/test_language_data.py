@@ -177,7 +177,9 @@ def test_whole_sequences_hold_the_windows_and_decisions_of_the_items(rows, lengt
     tokenizer.chat_template = CHATML
     named = {key: key for key in rows}
     items = encoded(rows, tokenizer, length, **named)
-    found = data.sequences(rows, Encoder(named, tokenizer, {}, length))
+    found = data.sequences(
+        rows, Encoder(named, tokenizer, {}, length, registry.task_as("text-generation", "perplexity", {}))
+    )
     assert found.example.tolist() == items.example.tolist()
     for number, (example, first) in enumerate(zip(found.example, found.first, strict=True)):
         own = items.batch([number])[TOKENS][0]
