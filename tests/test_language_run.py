@@ -110,3 +110,19 @@ def test_a_teacher_that_knows_nothing_of_the_texts_is_refused(recipe, tmp_path):
     sentence = "is no better than chance: it has a bits_per_byte of .*, guessing among .* expected another model"
     with pytest.raises(EdgedistillError, match=sentence):
         edgedistill.evaluate(write_recipe(recipe, tmp_path), out=tmp_path / "run", stream=None)
+
+
+@pytest.mark.parametrize("loss", [{"kind": "kl", "temperature": 1.0}, {"kind": "mse_logits"}])
+def test_a_live_teacher_teaches_what_its_recorded_states_do(recipe, tmp_path, loss):
+    (each,) = recipe["rounds"]
+    each["stages"] = [each["stages"][1] | {"losses": [loss]}]
+    recipe["control"] = False
+    found = {}
+    for form in ("hidden", "live"):
+        recipe["signals"] = {"form": form}
+        trained = edgedistill.evaluate(write_recipe(recipe, tmp_path), out=tmp_path / form, stream=None)
+        (found[form],) = trained.training("r1").epochs
+    recorded = [line for line in (tmp_path / "live" / "events.jsonl").read_text().splitlines() if "states-" in line]
+    assert not recorded
+    assert found["live"].loss == pytest.approx(found["hidden"].loss, rel=1e-3)
+    assert found["live"].metric == pytest.approx(found["hidden"].metric, rel=1e-3)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from edgedistill.contracts import registry
 from edgedistill.data.fingerprint import data_fingerprint, pinned
+from edgedistill.data.text_size import text_bytes
 from edgedistill.errors import UserError
 from edgedistill.exporting.candidates import candidates, makeable_candidates
 from edgedistill.isolation.environments import runtime_versions
@@ -37,7 +38,7 @@ class DataFacts:
 
     labels: int | None = None
     data_bytes: Mapping[SplitName, int] = field(default_factory=dict)
-    """Size of the local data files."""
+    """About what the local data files have of text."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Sources:
     configs: Mapping[Model, dict[str, object]] = field(default_factory=dict)
     labels: int | None = None
     data_bytes: Mapping[SplitName, int] = field(default_factory=dict)
-    """Size of the local data files."""
+    """About what the local data files have of text."""
     rounds: Mapping[str, DataFacts] = field(default_factory=dict)
     """By the id of a round with data of its own: what is known of that."""
     runtimes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -120,7 +121,8 @@ def _refuse_other_heads(task: str, config: Mapping[str, object], name: str) -> N
 
 def _facts(data: DataSpec) -> DataFacts:
     """What is known of the data sets alone."""
-    sizes = {name: _data_size(Path(source.path)) for name, source in data.splits().items() if source.path}
+    columns = set(data.columns.values())
+    sizes = {name: text_bytes(source, columns) for name, source in data.splits().items() if source.path}
     return DataFacts(_count_labels(data), sizes)
 
 
@@ -157,11 +159,6 @@ def _of_data(role: str, source: DataSource) -> Provenance:
         place = hub.cache_of(source.hub, "datasets") / "snapshots" / commit
         return of_folder(role, f"{source.hub} (revision {source.revision})", place)
     return of_folder(role, f"{source.bundled}, from scikit-learn", None)
-
-
-def _data_size(path: Path) -> int:
-    files = [path] if path.is_file() else path.rglob("*")
-    return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def _model_fingerprint(where: str, model: str, revision: str) -> str:
