@@ -89,6 +89,19 @@ def books(given: Given) -> Tree:
     return dict(tree)
 
 
+def small_student(teacher: Path) -> Tree:
+    """A third of a teacher's layers, as wide as one group of its heads, in all of its tokens."""
+    config = json.loads((teacher / "config.json").read_text(encoding="utf-8"))
+    heads, shared = config["num_attention_heads"], config["num_key_value_heads"]
+    width = config["hidden_size"] // heads * (heads // shared)
+    return {
+        "init": "narrow",
+        "from": "teacher",
+        "hidden_size": width,
+        "layers": max(1, config["num_hidden_layers"] // 3),
+    }
+
+
 def subset(given: Given, split: str, count: int) -> Path:
     """A parquet file of so many rows of a split, evenly spread; written once."""
     import pyarrow.parquet as pq
@@ -195,6 +208,7 @@ def plain_copy(source: Path, gguf_file: Path, folder: Path) -> Path:
         model = AutoModelForCausalLM.from_pretrained(
             str(gguf_file.parent), gguf_file=gguf_file.name, dtype=torch.float32
         )
+        del model.config.quantization_config  # what is saved is quantized no more
         plain = AutoModelForCausalLM.from_config(model.config)
         plain.load_state_dict(model.state_dict())
         plain.save_pretrained(folder)

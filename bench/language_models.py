@@ -37,6 +37,7 @@ from bench.language_arms import (
     round_of,
     row,
     run,
+    small_student,
     step_seconds,
     subset,
     tokens,
@@ -131,10 +132,8 @@ def _one_round(given: Given, tree: Tree, results: Results, found: EvaluatedRun) 
 
 
 def _speeds(given: Given, tree: Tree) -> tuple[list[Tree], Goal]:
-    """The first round's teacher, recorded once and read three times, or asked three times: a student that reads the
-    teacher's own tokens, in its last round's shape, on a few rows."""
-    first, *_, last = tree["rounds"]
-    student = {key: value for key, value in last["student"].items() if key != "from"} | {"from": "teacher"}
+    """The first round's teacher, recorded once and read three times, or asked three times, on a few rows."""
+    first, student = tree["rounds"][0], small_student(given.teacher)
     stage = {**first["stages"][1], "epochs": SPEED_PASSES}
     few = {**tree["data"], **{split: {"path": str(subset(given, split, given.rows["speed"]))} for split in SPLITS}}
     rows, speed = [], {}
@@ -202,6 +201,7 @@ def _teacher_in_4_bits(given: Given, tree: Tree) -> Tree:
         rounds=trivial,
         control=False,
         signals={"form": "dense"},
+        teacher={**tree["teacher"], "accept_chance": True},  # two rows don't tell
         export={"targets": ["gguf"], "teacher": True},
         quantize=[{"precision": "int4"}],
         select={},
@@ -219,8 +219,7 @@ def signals(given: Given) -> Part:
     """A student on top-k signals of at most 100 bytes a token, and the same on the whole distribution, rebuilt from
     16-bit states, both in the teacher's own tokens."""
     tree = books(given)
-    first = round_of(tree, "r1")
-    student = {key: value for key, value in first["student"].items() if key != "vocabulary"}
+    first, student = round_of(tree, "r1"), small_student(given.teacher)
     stage = {**first["stages"][1], "epochs": SPEED_PASSES}
     few = {**tree["data"], "train": {"path": str(subset(given, "train", given.rows["signals"]))}}
     rows, perplexity, sizes = [], {}, {}
