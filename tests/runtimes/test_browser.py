@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 import tempfile
@@ -16,10 +17,14 @@ from edgedistill.errors import EdgedistillError
 from edgedistill.isolation import environments
 from edgedistill.runtimes import browser, onnxruntime
 from edgedistill.runtimes._browser import messages, transformers_js
+from edgedistill.system.machine import describe
 
 absent = environments.missing_beside(browser.PACKAGES)
 needs_browser = pytest.mark.skipif(bool(absent), reason="; ".join(absent))
 FP32, INT8 = "model.onnx", "model_quantized.onnx"
+SATURATES = platform.machine() == "x86_64" and not {"avx512_vnni", "avx_vnni"} & set(describe()["isa"])
+"""Whether ONNX Runtime's sums of 8-bit products overflow here (they have 16 bits where a processor has no dot product
+of 8-bit numbers), so that the page, which has room for them, is nearer to the file in fp32 than to the same file here."""
 SEEN = {"isolated": True, "cores": 4, "threads": 4, "workers": 3}
 
 
@@ -70,7 +75,8 @@ def wait_until(condition):
 @needs_browser
 @pytest.mark.parametrize("name", [FP32, INT8])
 def test_the_page_answers_as_onnxruntime_does(files, name):
-    native, session = onnxruntime.open(files / name, 1, PortNames()), browser.open(files / name, 1, PortNames())
+    exact = FP32 if SATURATES else name
+    native, session = onnxruntime.open(files / exact, 1, PortNames()), browser.open(files / name, 1, PortNames())
     try:
         for batch, length in ((1, 1), (1, 16), (3, 9)):
             given = inputs(native, batch, length)
@@ -140,7 +146,8 @@ def test_chromium_and_its_profile_end_with_the_session(files, temporary, monkeyp
 @needs_browser
 def test_they_end_when_the_process_that_measures_is_killed(files, temporary):
     program = (
-        "import sys, time, pathlib; from edgedistill.runtimes import browser;"
+        "import sys, time, pathlib; from edgedistill.contracts.driver import PortNames;"
+        "from edgedistill.runtimes import browser;"
         "session = browser.open(pathlib.Path(sys.argv[1]), 1, PortNames());"
         "print(session._page._chromium.pid, flush=True); time.sleep(60)"
     )
@@ -182,7 +189,7 @@ def test_transformers_js_loads_the_published_folder(files, finished_run):
     texts = [data.rows("validation")[int(item)]["text"] for item in whole]
     config = load_config(files.parent, None)
     labels = [config.id2label[number] for number in range(len(config.id2label))]
-    for name, step in ((FP32, "fp32"), (INT8, "int8-dynamic")):
+    for name, step in ((FP32, "fp32"), (INT8, "fp32" if SATURATES else "int8-dynamic")):
         rows = finished_run.artifact(f"verify-r1-onnx-{step}-onnxruntime") / "validation.safetensors"
         logits = Answers.open(rows).values["logits"][whole]
         found = browser.client_facts(files / name, texts, labels, logits)["transformers.js"]

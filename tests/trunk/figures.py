@@ -191,6 +191,7 @@ class Recount:
             "precision": precision,
             "file": f"models/{name}/plain/{file}",
             "file_bytes": size,
+            "tokenizer_bytes": (self.run / "models" / name / "tokenizer.json").stat().st_size,
             "figures": [
                 self._accuracy(right, "test"),
                 self._f1(predicted["value.logits"].argmax(1), "test"),
