@@ -24,7 +24,7 @@ needs_browser = pytest.mark.skipif(bool(absent), reason="; ".join(absent))
 FP32, INT8 = "model.onnx", "model_quantized.onnx"
 SATURATES = platform.machine() == "x86_64" and not {"avx512_vnni", "avx_vnni"} & set(describe()["isa"])
 """Whether ONNX Runtime's sums of 8-bit products overflow here (they have 16 bits where a processor has no dot product
-of 8-bit numbers), so that the page, which has room for them, is nearer to the file in fp32 than to the same file here."""
+of 8-bit numbers), so that the page, which has room for them, is nearer to the file in fp32 than to this one here."""
 SEEN = {"isolated": True, "cores": 4, "threads": 4, "workers": 3}
 
 
