@@ -87,6 +87,8 @@ class _Parts:
                 return f"list of {self._takes(items)}"
             case {"type": "object", "additionalProperties": dict() as values}:
                 return f"mapping of name to {self._takes(values)}"
+            case {"type": "object", "patternProperties": dict() as patterns}:
+                return " or ".join(f"mapping of name to {self._takes(values)}" for values in patterns.values())
         kinds = {"integer": "whole number", "number": "number", "string": "text", "boolean": "`true`, `false`"}
         bounds = [f"{sign} {entry[bound]}" for bound, sign in _BOUNDS.items() if bound in entry]
         return ", ".join([kinds.get(entry.get("type", ""), "anything"), *bounds])
@@ -111,6 +113,9 @@ def _references(entry: object, brackets: str = "") -> Iterator[tuple[str, str]]:
             yield from _references(items, brackets + "[]")
         case {"type": "object", "additionalProperties": Mapping() as values}:
             yield from _references(values, brackets + ".NAME")
+        case {"type": "object", "patternProperties": Mapping() as patterns}:
+            for values in patterns.values():
+                yield from _references(values, brackets + ".NAME")
         case {"anyOf": Sequence() as options} | {"oneOf": Sequence() as options}:
             for each in options:
                 yield from _references(each, brackets)

@@ -57,3 +57,5 @@ def test_the_reference_links_to_every_part_that_it_names():
     assert links <= headings
     assert "| `epochs` | whole number, ≥ 1 | `3` | Passes over the data. |" in page
     assert "At `rounds[].stages[]`." in page
+    assert "| `ood` | mapping of name to [Data Source](#data-source) |" in page
+    assert "`evaluate.ood.NAME`" in page
