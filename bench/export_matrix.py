@@ -2,7 +2,8 @@
 
     python -m bench.export_matrix --out DIR [--page]
 
-Each student is a tiny one, trained for seconds on real inputs (the quickstart's sentences, scikit-learn's digits), made
+Each student is a tiny one, trained for seconds on real inputs (the quickstart's sentences, scikit-learn's digits,
+stories), made
 into every file and verified on the whole validation set; nothing is timed. A row is one file under one runtime: it
 works, it is refused (with the reason), it is wrong (its decisions are not its torch model's), or it failed. `--page`
 writes the summary into docs/targets.md. What is killed goes on where it was.
@@ -48,12 +49,14 @@ STUDENTS: Mapping[str, Mapping[str, object]] = {
     "scratch": {"layers": 1, "hidden_size": 32},
     "factorise": {"embedding_size": 16},
     "prune": {"parameters": 100_000},
+    "shrink": {"parameters": 150_000},
 }
 
 
 def tasks() -> dict[str, dict[str, object]]:
     """By task, the part of a recipe that is its own: real data, and a teacher that is trained on it in seconds."""
-    text = reading.shipped()["quickstart"].parent / "quickstart"
+    text, stories = (reading.shipped()[name].parent / name for name in ("quickstart", "stories"))
+    few = (("train", 60), ("validation", 12), ("test", 12))
     splits = {"train": "train[:50%]", "validation": "train[50%:65%]", "test": "train[65%:80%]"}
     return {
         "text-classification": {
@@ -65,6 +68,14 @@ def tasks() -> dict[str, dict[str, object]]:
             "task": {"type": "image-classification", "metric": "accuracy"},
             "data": {name: {"bundled": "digits", "split": split} for name, split in splits.items()},
             "teacher": teacher({"layers": 2, "hidden_size": 64}, 20),
+        },
+        "text-generation": {
+            "task": {"type": "text-generation", "metric": "bits_per_byte"},
+            "data": {
+                name: {"path": str(stories / f"{name}.jsonl"), "split": f"{name}[:{count}]"} for name, count in few
+            }
+            | {"max_length": 64},
+            "teacher": {"model": str(stories / "teacher")},
         },
     }
 
