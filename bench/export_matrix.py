@@ -3,10 +3,9 @@
     python -m bench.export_matrix --out DIR [--page]
 
 Each student is a tiny one, trained for seconds on real inputs (the quickstart's sentences, scikit-learn's digits,
-stories), made
-into every file and verified on the whole validation set; nothing is timed. A row is one file under one runtime: it
-works, it is refused (with the reason), it is wrong (its decisions are not its torch model's), or it failed. `--page`
-writes the summary into docs/targets.md. What is killed goes on where it was.
+stories), made into every file and verified on the whole validation set; nothing is timed. A row is one file under one
+runtime: it works, it is refused (with the reason), it is wrong (its decisions are not its torch model's), or it failed.
+`--page` writes the summary into docs/targets.md. What is killed goes on where it was.
 """
 
 from __future__ import annotations
@@ -234,8 +233,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--page", action="store_true", help="write the summary into docs/targets.md")
     given = parser.parse_args()
-    # keep_layers comes first: it leaves the teacher's folder, which `checkpoint` starts from.
-    students = sorted(registry.names("students"), key=lambda name: (name != "keep_layers", name))
+    # scratch comes first, which every task has: it leaves the teacher's folder, which `checkpoint` starts from.
+    students = sorted(registry.names("students"), key=lambda name: (name != "scratch", name))
     rows = [each for task in registry.names("tasks") for name in students for each in rows_of(task, name, given.out)]
     record("export_matrix", rows, goals(rows))
     if given.page:
