@@ -135,7 +135,7 @@ def _speeds(given: Given, tree: Tree) -> tuple[list[Tree], Goal]:
     """The first round's teacher, recorded once and read three times, or asked three times, on a few rows."""
     first, student = tree["rounds"][0], small_student(given.teacher)
     stage = {**first["stages"][1], "epochs": SPEED_PASSES}
-    few = {**tree["data"], **{split: {"path": str(subset(given, split, given.rows["speed"]))} for split in SPLITS}}
+    few = {**tree["data"], "train": {"path": str(subset(given, "train", given.rows["speed"]))}}
     rows, speed = [], {}
     for form in ("top-k", "live"):
         alone = {**first, "id": form, "student": student, "stages": [stage]}
@@ -207,7 +207,8 @@ def _teacher_in_4_bits(given: Given, tree: Tree) -> Tree:
         select={},
     )
     run(made, given, "teacher-gguf")
-    file = next(path for path in given.store.rglob("model-Q4_0.gguf") if path.stat().st_size > 0)
+    # The student of one layer has one too.
+    file = max(given.store.rglob("model-Q4_0.gguf"), key=lambda path: path.stat().st_size)
     folder = plain_copy(given.teacher, file, given.out / "teacher-q4_0")
     arm = changed(tree, teacher={"model": str(folder)}, data=few, rounds=trivial, control=False, signals={})
     found = evaluate(arm, given, "teacher-q4_0-run")
