@@ -108,8 +108,8 @@ def _one_round(given: Given, tree: Tree, results: Results, found: EvaluatedRun) 
     first, *_, last = tree["rounds"]
     two = results.rounds[-1]
     whole = sum(each.train_seconds for each in results.rounds)
-    longer = max(1, round(whole / two.train_seconds * passes(tree, two.id) / sum(given.epochs)))
-    stages = [{**stage, "epochs": stage["epochs"] * longer} for stage in last["stages"]]
+    longer = whole / two.train_seconds
+    stages = [{**stage, "epochs": max(1, round(stage["epochs"] * longer))} for stage in last["stages"]]
     student = {**first["student"], "parameters": last["student"]["parameters"]}
     alone = {**first, "id": "one", "student": student, "stages": stages}
     arm = changed(tree, rounds=[alone], control=False)
