@@ -108,8 +108,8 @@ def _one_round(given: Given, tree: Tree, results: Results, found: EvaluatedRun) 
     first, *_, last = tree["rounds"]
     two = results.rounds[-1]
     whole = sum(each.train_seconds for each in results.rounds)
-    longer = max(1, round(whole / two.train_seconds * passes(tree, two.id) / sum(given.epochs)))
-    stages = [{**stage, "epochs": stage["epochs"] * longer} for stage in last["stages"]]
+    longer = whole / two.train_seconds
+    stages = [{**stage, "epochs": max(1, round(stage["epochs"] * longer))} for stage in last["stages"]]
     student = {**first["student"], "parameters": last["student"]["parameters"]}
     alone = {**first, "id": "one", "student": student, "stages": stages}
     arm = changed(tree, rounds=[alone], control=False)
@@ -135,7 +135,7 @@ def _speeds(given: Given, tree: Tree) -> tuple[list[Tree], Goal]:
     """The first round's teacher, recorded once and read three times, or asked three times, on a few rows."""
     first, student = tree["rounds"][0], small_student(given.teacher)
     stage = {**first["stages"][1], "epochs": SPEED_PASSES}
-    few = {**tree["data"], **{split: {"path": str(subset(given, split, given.rows["speed"]))} for split in SPLITS}}
+    few = {**tree["data"], "train": {"path": str(subset(given, "train", given.rows["speed"]))}}
     rows, speed = [], {}
     for form in ("top-k", "live"):
         alone = {**first, "id": form, "student": student, "stages": [stage]}
@@ -207,7 +207,8 @@ def _teacher_in_4_bits(given: Given, tree: Tree) -> Tree:
         select={},
     )
     run(made, given, "teacher-gguf")
-    file = next(path for path in given.store.rglob("model-Q4_0.gguf") if path.stat().st_size > 0)
+    # The student of one layer has one too.
+    file = max(given.store.rglob("model-Q4_0.gguf"), key=lambda path: path.stat().st_size)
     folder = plain_copy(given.teacher, file, given.out / "teacher-q4_0")
     arm = changed(tree, teacher={"model": str(folder)}, data=few, rounds=trivial, control=False, signals={})
     found = evaluate(arm, given, "teacher-q4_0-run")
