@@ -45,16 +45,20 @@ def test_every_file_is_judged_by_its_own_drop_and_size(tmp_path, monkeypatch):
     monkeypatch.setattr(Answers, "open", lambda role: Answers({"logits": np.eye(2)[ROWS[role]]}, item, item))
     references = References({"class": np.maximum(LABELS, -1)}, item, item, LABELS != -100)
     task = registry.task("text-classification")
-    told = replace(task, data=replace(task.data, references=lambda items: references))
+    asked = []
+    told = replace(task, data=replace(task.data, references=lambda items: asked.append(items) or references))
     monkeypatch.setattr(registry, "task", lambda name: told)
-    monkeypatch.setattr(prepared.PreparedData, "of", lambda inputs: SimpleNamespace(items=lambda split: split))
+    monkeypatch.setattr(
+        prepared.PreparedData, "of", lambda inputs: SimpleNamespace(items=lambda split: (inputs, split))
+    )
     monkeypatch.setattr(judge_round, "read_files", lambda artifact: SimpleNamespace(bytes=artifact.path("")))
     rows = tuple(
         Candidate(id=f"r1/{name}", model="r1", target=name, precision="fp32", runtime="r", threads=1, batch=1)
         for name in ("a", "b", "failed")
     )
     inputs = judge_round.Inputs(
-        data=None,
+        data="the teacher's",
+        student_data="the student's",
         teacher=given("teacher"),
         student=given("student"),
         files={FileId("r1", "a", "fp32"): given(3_000_000), FileId("r1", "b", "fp32"): given(9_000_000)},
@@ -68,6 +72,7 @@ def test_every_file_is_judged_by_its_own_drop_and_size(tmp_path, monkeypatch):
         candidates=rows,
     )
     found = judge_round.run(settings, inputs, tmp_path, Context(tmp_path, SimpleNamespace(say=lambda line: None)))
+    assert asked == [("the teacher's", "validation"), ("the student's", "validation")]
     assert (seen["teacher"], seen["student"]) == ([1, 1, 1, 0], [1, 1, 0, 0])
     assert [(each.id, each.drop, each.file_mb) for each in seen["files"]] == [
         ("r1/a", pytest.approx(0.25), 3.0),
