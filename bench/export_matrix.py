@@ -52,7 +52,7 @@ STUDENTS: Mapping[str, Mapping[str, object]] = {
 }
 
 
-def tasks() -> dict[str, dict[str, object]]:
+def tasks() -> dict[str, dict[str, dict[str, object]]]:
     """By task, the part of a recipe that is its own: real data, and a teacher that is trained on it in seconds."""
     text, stories = (reading.shipped()[name].parent / name for name in ("quickstart", "stories"))
     few = (("train", 60), ("validation", 12), ("test", 12))
@@ -70,9 +70,7 @@ def tasks() -> dict[str, dict[str, object]]:
         },
         "text-generation": {
             "task": {"type": "text-generation", "metric": "bits_per_byte"},
-            "data": {
-                name: {"path": str(stories / f"{name}.jsonl"), "split": f"{name}[:{count}]"} for name, count in few
-            }
+            "data": {name: {"path": str(stories / f"{name}.jsonl"), "split": f"train[:{count}]"} for name, count in few}
             | {"max_length": 64},
             "teacher": {"model": str(stories / "teacher")},
         },
@@ -88,8 +86,10 @@ def teacher(architecture: Mapping[str, object], epochs: int) -> dict[str, object
 
 def recipe(task: str, student: str, teacher_folder: Path) -> dict[str, object]:
     """One round: this student, every target, every precision that any of them has. `teacher_folder` holds the teacher
-    that `checkpoint` starts from."""
-    start = {"model": str(teacher_folder)} if student == "checkpoint" else {"from": "teacher"}
+    that `checkpoint` starts from, where it isn't shipped."""
+    given = tasks()[task]
+    shipped = given["teacher"].get("model")
+    start = {"model": shipped or str(teacher_folder)} if student == "checkpoint" else {"from": "teacher"}
     targets = registry.names("exporters")
     precisions: dict[str, bool] = {}
     for name in targets:
@@ -105,7 +105,7 @@ def recipe(task: str, student: str, teacher_folder: Path) -> dict[str, object]:
     return {
         "schema": "edgedistill/1",
         "name": "export-matrix",
-        **tasks()[task],
+        **given,
         "rounds": [{"id": "r1", "student": {"init": student, **start, **STUDENTS[student]}, "stages": [stage]}],
         "control": False,
         "compute": {"device": "cpu", "precision": "fp32"},
