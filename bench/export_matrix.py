@@ -126,9 +126,9 @@ def rows_of(task: str, student: str, out: Path) -> list[dict[str, object]]:
         file.write_text(yaml.safe_dump(recipe(task, student, trained_teacher(out / task))), encoding="utf-8")
         try:
             loaded = reading.load(str(file))
+            plan = make_plan(loaded, fingerprints.look_up(loaded))
         except RecipeError as error:
             return [row(task, student, "*", "*", "*", "refused", _sentence(error).split("yaml: ", 1)[-1])]
-    plan = make_plan(loaded, fingerprints.look_up(loaded))
     plan = replace(plan, steps=tuple(step for step in plan.steps if step.kind.name not in _NOT_NEEDED))
     (out / task).mkdir(parents=True, exist_ok=True)
     try:

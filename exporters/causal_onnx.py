@@ -61,10 +61,14 @@ def graph_of(request: FileRequest) -> onnx_ir.Model:
 def _sample(model: PreTrainedModel, tokens: torch.Tensor) -> tuple[dict[str, object], dict[str, object]]:
     """Inputs to trace with, and which of their axes may be of any size."""
     import torch
+    from transformers.cache_utils import DynamicCache, DynamicLayer
 
     with torch.no_grad():
         cache = getattr(model(tokens[:, :_PAST], use_cache=True), "past_key_values", None)
-    _refuse_other_caches(model, cache)
+        _refuse_other_caches(model, cache)
+        if any(type(each) is not DynamicLayer for each in cache.layers):
+            # A layer that sees a window only keeps all of a text here, as the layout asks; its mask hides the rest.
+            cache = model(tokens[:, :_PAST], use_cache=True, past_key_values=DynamicCache()).past_key_values
     free = torch.export.Dim.AUTO
     inputs: dict[str, object] = {
         LAYOUT.tokens: tokens[:, _PAST:],
