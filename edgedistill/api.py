@@ -355,12 +355,12 @@ def measure(
         }
         if given := [name for name, value in file_only.items() if value is not None]:
             raise UserError(
-                f"measure: a bundle has its own inputs and asks them all, expected no {' and '.join(given)}"
+                f"measure: {' and '.join(given)} cannot be given for a bundle, which has its own inputs and settings"
             )
         asked = self_test.SelfTestOptions(runtime, threads, batch, min_seconds, emulated_cpu)
         return _checked(self_test.examine(Path(file), asked, Progress(None, stream)), out)
     if out is not None:
-        raise UserError("measure: got a place for results (--out), which only a bundle's are written to")
+        raise UserError("measure: --out is only valid when measuring a bundle")
     runtime = runtime or "onnxruntime"
     refuse_options(runtime, emulated_cpu, emulated_items)
     request = LoneFile(

@@ -74,7 +74,7 @@ class DiskFullError(EdgedistillError):
     """There is no room for what is to be written; what was finished is kept."""
 
     def __init__(self, what: str) -> None:
-        super().__init__(f"{what}; free some space and run the same command again: it goes on from there")
+        super().__init__(f"{what}; free some space and run the same command to resume")
 
 
 def is_disk_full(error: BaseException | None) -> bool:

@@ -85,7 +85,7 @@ def test_a_changed_limit_only_chooses_again(finished_run, tmp_path):
     assert {step.name for step in planned.plan.steps} - planned.done == {"choose", "report", "bundle"}
     results = edgedistill.run(finished_run.recipe, ["select.limits.file_mb=0.0001"], out=tmp_path / "copy", stream=None)
     assert results.chosen is None
-    assert "Nothing fits. The nearest is r2/onnx/" in results.why
+    assert "No candidate meets the limits. Closest: r2/onnx/" in results.why
     assert all(row.blocked_by for row in results.candidates)
 
 
@@ -111,7 +111,7 @@ def test_a_lone_file_is_measured(finished_run, data_folder):
         ),
         ({"runtime": "onyx"}, "unknown runtimes 'onyx'; known: browser, executorch"),
         ({"columns": {"text": "sentence"}}, "has no column 'sentence'"),
-        ({"out": "results.json"}, "got a place for results (--out), which only a bundle's are written to"),
+        ({"out": "results.json"}, "--out is only valid when measuring a bundle"),
         ({"emulated_items": 3}, "got options of emulation (--emulated-...), but onnxruntime is not emulated"),
         ({"emulated_cpu": "cortex-a53"}, "but onnxruntime is not emulated"),
     ],

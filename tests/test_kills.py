@@ -77,7 +77,7 @@ def test_a_killed_run_goes_on_and_makes_the_same_bytes(recipe, tmp_path):
             continue  # it was done before
         assert process.returncode == (-9 if number == signal.SIGKILL else 128 + number)
         assert "Traceback" not in said
-        assert number == signal.SIGKILL or said.endswith("the same command goes on from there\n")
+        assert number == signal.SIGKILL or said.endswith("run the same command to resume\n")
         assert number == signal.SIGKILL or not list(cut.glob("artifacts/*.partial"))
         assert number == signal.SIGKILL or all(
             list(each.glob("*/state.json")) for each in cut.glob("artifacts/scratch/*")

@@ -100,7 +100,7 @@ def test_what_a_language_model_has_not_is_refused(recipe, tmp_path, change, sent
 def test_a_teacher_from_nothing_is_refused(recipe, tmp_path):
     architecture = {"layers": 1, "hidden_size": 32, "heads": 2, "intermediate_size": 64}
     recipe["teacher"] = {"scratch": architecture, "fine_tune": {"epochs": 1}}
-    with pytest.raises(EdgedistillError, match="'text-generation' has no teacher from nothing; expected 'model'"):
+    with pytest.raises(EdgedistillError, match="'text-generation' has no teacher from scratch; expected 'model'"):
         edgedistill.evaluate(write_recipe(recipe, tmp_path), out=tmp_path / "run", stream=None)
 
 

@@ -116,7 +116,7 @@ def _losses(facts: CardFacts) -> list[str]:
 
 def _limits(facts: CardFacts) -> list[str]:
     row = facts.row
-    closed = f"It knows these {len(facts.labels)} labels and no 'none of them': any input gets one of them."
+    closed = f"It always predicts one of its {len(facts.labels)} labels; there is no out-of-scope class."
     lines = [
         *([closed] if facts.labels else []),
         "It was tested on data like the training data; on other data it may do worse"

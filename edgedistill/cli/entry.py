@@ -29,7 +29,7 @@ def main() -> None:
     except (Interrupted, KeyboardInterrupt) as stopped:
         interruption.ignore()
         _show_trace()
-        _say("interrupted: what was finished is kept; the same command goes on from there")
+        _say("interrupted; run the same command to resume")
         code = 128 + (stopped.number if isinstance(stopped, Interrupted) else 2)
     sys.exit(code)
 

@@ -106,7 +106,7 @@ def choose(
         return Choice(best.id, _why(best, fitting, figures, select, primary, prompted), verdicts)
     nearest = min(figures, key=lambda each: (each not in verified, sum(excess for _, excess in blocked[each.id])))
     reasons = "; ".join(text for text, _ in blocked[nearest.id])
-    return Choice(None, f"Nothing fits. The nearest is {nearest.id}, blocked by: {reasons}.", verdicts)
+    return Choice(None, f"No candidate meets the limits. Closest: {nearest.id} ({reasons}).", verdicts)
 
 
 def pareto_front(figures: Sequence[Figures], primary: Primary, prompted: Prompted = NO_PROMPTS) -> set[str]:

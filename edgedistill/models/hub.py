@@ -63,5 +63,6 @@ def _download(model: str, revision: str, patterns: list[str], name: str) -> Path
         return Path(snapshot_download(model, revision=revision, allow_patterns=patterns, ignore_patterns=["*/*"]))
     except Exception as error:  # the client raises its own, the network's and the operating system's errors
         raise UserError(
-            f"{name} (revision {revision}) is neither a folder nor can it be had from the hub: {one_line(error)}"
+            f"{name} (revision {revision}) is not a local folder and could not be downloaded from the Hub: "
+            f"{one_line(error)}"
         ) from error

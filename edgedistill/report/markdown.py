@@ -147,7 +147,7 @@ def _runtime_sizes(found: Sequence[CandidateResult]) -> str:
         for name, size in runtime_sizes(found)
     ]
     names = ("file", "runtime MB, estimated", "operators", "by")
-    return f"### Runtimes reduced to their file\n\n{table(names, rows, text_columns=(0, 3))}\n\n{REDUCED}"
+    return f"### Minimal runtime builds\n\n{table(names, rows, text_columns=(0, 3))}\n\n{REDUCED}"
 
 
 def _emulated(found: Sequence[EmulatedResult], metric: str) -> str:

@@ -35,9 +35,7 @@ def bundle_run(run: Path, candidate: str | None, out: Path | None, store: str | 
     wanted = candidate or str(results.chosen)
     place = out or run / ("bundle" if candidate is None else f"bundle-{candidate.replace('/', '-')}")
     if place.exists() and not is_bundle(place) and (not place.is_dir() or any(place.iterdir())):
-        raise UserError(
-            f"bundle: {place} is there and is no bundle; expected a new or empty folder, or an older bundle"
-        )
+        raise UserError(f"bundle: {place} exists and is not a bundle; choose an empty folder or an existing bundle")
     listed = list(Listing(run, store_of(run, store)).artifacts().values())
     planned = _planned(run, listed)
     known = {artifact.manifest.key: artifact for artifact in listed}

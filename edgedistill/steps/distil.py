@@ -28,7 +28,7 @@ from edgedistill.store.handle import Artifact
 from edgedistill.store.records.models import EpochRecord, Signals, TrainedModel
 from edgedistill.store.step import Context
 from edgedistill.training.error_weights import example_weights, teacher_trust
-from edgedistill.training.loop import StageRequest, TrainingData, labelled, steps_an_epoch, train_stage
+from edgedistill.training.loop import StageRequest, TrainingData, labelled, steps_per_epoch, train_stage
 from edgedistill.training.record import judge, save_trained
 from edgedistill.training.round_models import refuse_other_tokens, untrained_student, with_losses
 from edgedistill.training.seeds import derive
@@ -52,7 +52,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> T
     history: list[EpochRecord] = []
     for stage in settings.round.stages:
         training = _stage_data(stage, settings, inputs, data)
-        steps = steps_an_epoch(len(training.examples), stage.batch_size)
+        steps = steps_per_epoch(len(training.examples), stage.batch_size)
         if settings.control:  # as many steps, on what has labels
             places = [place for place in stage.places() if place.split == "train"] or [Place("train")]
             training = labelled(TrainingData.plain([_items(place, inputs, data) for place in places], task))
@@ -65,7 +65,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> T
             compute=settings.compute,
             judge=judged,
             metric=metric,
-            steps_an_epoch=steps,
+            steps_per_epoch=steps,
             keep="best" if _trains_answers(stage, task) else "last",
         )
         module = _training_module(stage, settings, inputs, student, data)

@@ -46,7 +46,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> T
     prepared.check_rows(rows, task, columns, name, labelled=wanted.label is not None)
     labels = renamed(task.data.label_names(raw, columns), names, name)
     if len(labels) == 1:
-        raise UserError(f"{name}: column '{wanted.label}' holds 1 label, expected at least 2")
+        raise UserError(f"{name}: column '{wanted.label}' has only one distinct value; a classifier needs at least two")
     match: Match | None = None
     if labels and settings.teacher_labels and settings.tokenizer is not None:
         labels, match = _teacher_order(labels, settings.tokenizer, settings.revision, context)

@@ -40,12 +40,12 @@ def auto_class() -> AutoClass:
 def scratch_config(
     architecture: Architecture, vocabulary: int, length: int, items: Items, entries: Mapping[str, object]
 ) -> PreTrainedConfig:
-    """There is none: the vocabulary that is learned for a teacher from nothing can't write every text.
+    """There is none: the vocabulary that is learned for a teacher from scratch can't write every text.
 
     Raises:
         UserError: always.
     """
-    raise UserError("teacher.scratch: 'text-generation' has no teacher from nothing; expected 'model'")
+    raise UserError("teacher.scratch: 'text-generation' has no teacher from scratch; expected 'model'")
 
 
 def unsuitable(config: Mapping[str, object]) -> str | None:

@@ -235,7 +235,7 @@ class StageRequest:
     judge: Callable[[PreTrainedModel], float]
     """The metric on validation."""
     metric: Metric
-    steps_an_epoch: int = 0
+    steps_per_epoch: int = 0
     """Batches an epoch; 0: as many as the data has."""
     keep: Literal["best", "last"] = "best"
     """Which epoch's weights to go back to: the one with the best metric (of equals the later), or the last where no
@@ -250,7 +250,7 @@ class _Best:
     weights: dict[str, torch.Tensor] = field(default_factory=dict)
 
 
-def steps_an_epoch(items: int, batch_size: int) -> int:
+def steps_per_epoch(items: int, batch_size: int) -> int:
     """Batches of one pass."""
     return math.ceil(items / batch_size)
 
@@ -267,7 +267,7 @@ def train_stage(module: TrainingModule, request: StageRequest, scratch: Path, pr
     schedule = request.schedule
     accelerator = make_accelerator(request.compute)
     lengths = request.data.lengths
-    steps = request.steps_an_epoch or steps_an_epoch(len(lengths), schedule.batch_size)
+    steps = request.steps_per_epoch or steps_per_epoch(len(lengths), schedule.batch_size)
     sampler = LengthBuckets(lengths, schedule.batch_size, derive(request.seed, "order"), steps, request.data.draws)
     numbers: Dataset[int] = range(len(lengths))  # type: ignore[assignment]
     loader: DataLoader[int] = DataLoader(numbers, batch_sampler=sampler, collate_fn=request.data.fetch)

@@ -105,7 +105,7 @@ def check_answers(subject: Subject, task: Task, items: Items) -> float:
     difference = float((single - together).abs().max() / single.abs().max().clamp(min=1e-12))
     if not difference <= _TOLERANCE:
         raise subject.refused(
-            f"answers otherwise when an item stands in a padded batch (its logits change by {difference:.1%} of the "
+            f"answers differently when an item is in a padded batch (its logits change by {difference:.1%} of the "
             f"largest): batches are padded on the {_side(items)}, and it reads the padding"
         )
     return difference
@@ -170,7 +170,7 @@ def check_saving(subject: Subject, task: Task, items: Items, folder: Path) -> No
     """Write the model to `folder`, read it back, and compare their answers.
 
     Raises:
-        UserError: it can't be written or read, or answers otherwise afterwards.
+        UserError: it can't be written or read, or answers differently afterwards.
     """
     chosen = [len(items) - 1]
     before = _answers(subject.model, task, items, chosen)
@@ -185,7 +185,7 @@ def check_saving(subject: Subject, task: Task, items: Items, folder: Path) -> No
     except Exception as error:
         raise subject.refused("cannot be read again after it was saved", _words(error)) from error
     if after.shape != before.shape or not (after - before).abs().max() <= _TOLERANCE * before.abs().max():
-        raise subject.refused("answers otherwise after it was saved and read again")
+        raise subject.refused("answers differently after it was saved and loaded again")
 
 
 def check_learning(

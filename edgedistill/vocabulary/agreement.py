@@ -66,7 +66,7 @@ def shared_tokens(teacher: Reader, student: Reader, texts: Iterable[str] = ()) -
     for each in (teacher, student):
         probes += [f"a {token.content} b" for token in each.tokenizer.get_added_tokens_decoder().values()]
     pairs = zip(probes, _encoded(teacher, probes), _encoded(student, probes), strict=True)
-    by_text = (f"the text {text[:_SHOWN]!r} is encoded otherwise" for text, one, other in pairs if one != other)
+    by_text = (f"the text {text[:_SHOWN]!r} is encoded differently" for text, one, other in pairs if one != other)
     found = _other_id(teacher, student, *vocabularies) or next(by_text, None)
     if found is not None:
         raise UserError(

@@ -82,7 +82,7 @@ def test_what_cannot_be_bundled_gets_a_sentence(finished_run, tmp_path):
         edgedistill.bundle(finished_run.folder, "r9/x", out=tmp_path / "b")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "precious.txt").write_text("mine")
-    with pytest.raises(UserError, match="is there and is no bundle"):
+    with pytest.raises(UserError, match="exists and is not a bundle"):
         edgedistill.bundle(finished_run.folder, out=tmp_path / "full")
     assert (tmp_path / "full" / "precious.txt").is_file()
     shutil.copytree(finished_run.folder, tmp_path / "thin")

@@ -81,7 +81,7 @@ def test_nothing_within_the_limits_is_exit_code_3_with_results(finished_run, tmp
     limit = "select.limits.p95_ms=0.000001"
     done = cli("run", finished_run.recipe, "--out", str(tmp_path / "copy"), "--set", limit)
     assert done.returncode == 3
-    assert "nothing to ship: Nothing fits. The nearest is" in done.stdout
+    assert "nothing to ship: No candidate meets the limits. Closest:" in done.stdout
     assert json.loads((tmp_path / "copy" / "results.json").read_text())["chosen"] is None
 
 

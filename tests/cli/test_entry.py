@@ -105,7 +105,7 @@ def test_a_signal_cleans_up_says_what_was_promised_and_gives_its_exit_code(name)
     process.send_signal(number)
     out, err = process.communicate(timeout=30)
     assert out == "cleaned\n"
-    assert err == "interrupted: what was finished is kept; the same command goes on from there\n"
+    assert err == "interrupted; run the same command to resume\n"
     assert process.returncode == 128 + number
 
 
@@ -118,7 +118,7 @@ def test_a_second_signal_while_cleaning_up_is_no_traceback():
         assert process.stdout.readline() == line
         process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
-    assert err.startswith("interrupted: ")
+    assert err.startswith("interrupted; ")
     assert process.returncode == 130
 
 
@@ -132,7 +132,7 @@ def test_a_signal_that_a_destructor_swallowed_is_raised_at_the_next_look_and_no_
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=30)
     assert (out, process.returncode) == ("", 143)
-    assert err == "interrupted: what was finished is kept; the same command goes on from there\n"
+    assert err == "interrupted; run the same command to resume\n"
 
 
 def test_what_the_caller_had_ignored_stays_ignored():

@@ -83,7 +83,7 @@ def test_accuracies_within_the_tie_count_as_equal_and_the_faster_wins():
 def test_when_nothing_fits_the_nearest_miss_and_its_limit_are_named():
     choice = choose(ALL, select(file_mb=4.5, drop=0.03), 0.9, ACCURACY)
     assert choice.chosen is None
-    assert choice.why == "Nothing fits. The nearest is middle, blocked by: file 5.00 MB is over the limit of 4.5 MB."
+    assert choice.why == "No candidate meets the limits. Closest: middle (file 5.00 MB is over the limit of 4.5 MB)."
 
 
 POINTS = st.lists(st.tuples(st.integers(0, 5), st.integers(1, 5), st.integers(1, 5)), min_size=1, max_size=12)

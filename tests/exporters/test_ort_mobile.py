@@ -57,7 +57,7 @@ def test_a_run_reports_the_size_of_the_runtime_beside_the_file(finished_run, tmp
         assert row.runtime_size is not None
         assert row.runtime_size.model_dump(mode="json") == row.facts["runtime_size"]
     text = (folder / "report.md").read_text(encoding="utf-8")
-    assert "| r2/ort-mobile/fp32 |" in text[text.index("### Runtimes reduced to their file") :]
+    assert "| r2/ort-mobile/fp32 |" in text[text.index("### Minimal runtime builds") :]
 
 
 def test_operators_are_read_without_their_types():

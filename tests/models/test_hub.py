@@ -124,5 +124,7 @@ def test_the_plan_of_a_run_knows_the_commit_and_refuses_code(played, data_folder
 
 
 def test_a_model_that_the_hub_does_not_give_is_one_sentence(played):
-    with pytest.raises(UserError, match=r"someone/other' \(revision main\) is neither a folder nor can it be had"):
+    with pytest.raises(
+        UserError, match=r"someone/other' \(revision main\) is not a local folder and could not be downloaded"
+    ):
         load_config("someone/other", None)

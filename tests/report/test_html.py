@@ -78,10 +78,10 @@ def test_verdict_names_the_file_and_what_it_saves(page):
 
 
 def test_nothing_chosen(facts, training):
-    facts |= {"chosen": None, "why": "Nothing fits: the nearest is r1, blocked by its file."}
+    facts |= {"chosen": None, "why": "No candidate meets the limits. Closest: r1 (file size)."}
     page = render_html(Results.model_validate(facts), training, SELECT)
     assert "Nothing to ship" in page
-    assert "the nearest is r1" in page
+    assert "Closest: r1" in page
     assert 'class="badge"' not in page
     assert 'class="chosen"' not in page
 

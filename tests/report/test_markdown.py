@@ -35,8 +35,8 @@ def test_users_text_is_escaped(results):
 
 
 def test_nothing_chosen(facts):
-    facts |= {"chosen": None, "why": "Nothing fits."}
-    assert "## Nothing to ship\n\nNothing fits." in render_markdown(Results.model_validate(facts))
+    facts |= {"chosen": None, "why": "No candidate meets the limits."}
+    assert "## Nothing to ship\n\nNo candidate meets the limits." in render_markdown(Results.model_validate(facts))
 
 
 @given(st.text())
@@ -54,10 +54,10 @@ def test_a_runtime_that_is_reduced_to_its_file_is_listed_once_a_file(facts):
         each["runtime_size"] = size
     facts["candidates"].append(second)
     text = render_markdown(Results.model_validate(facts))
-    section = text[text.index("### Runtimes reduced to their file") :]
+    section = text[text.index("### Minimal runtime builds") :]
     assert text.count("| 1.87, ai.onnx:New on top | 29 | builds for aarch64 |") == 1
     assert section.index("| r1/onnx/fp32 |") < section.index("types not reduced, without")
 
 
 def test_without_such_a_runtime_there_is_no_such_section(results):
-    assert "Runtimes reduced" not in render_markdown(results)
+    assert "Minimal runtime builds" not in render_markdown(results)

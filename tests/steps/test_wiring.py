@@ -284,7 +284,7 @@ def test_the_control_starts_and_goes_as_the_student_does(recorded, arm):
     for each, names in STAGES.items():
         for name in names:
             student, control = recorded.calls[f"{each}{arm}", name], recorded.calls[f"{each}-control{arm}", name]
-            assert control.request.steps_an_epoch == student.request.steps_an_epoch > 0
+            assert control.request.steps_per_epoch == student.request.steps_per_epoch > 0
             assert control.request.schedule.epochs == student.request.schedule.epochs
             assert control.request.seed == student.request.seed
             if name == names[0]:
@@ -296,7 +296,7 @@ def test_an_epoch_has_as_many_steps_as_the_student_has_batches(recorded):
     sizes = {"layers": 64 + 21, "soft-targets": 2 * (64 + 21), "corrections": 64, "boosted": 64}
     for (step, name), call in recorded.calls.items():
         if step != "teacher":
-            assert call.request.steps_an_epoch == -(-sizes[name] // 8)
+            assert call.request.steps_per_epoch == -(-sizes[name] // 8)
 
 
 @pytest.mark.parametrize("step", arms("r1", "r2", "r3"))

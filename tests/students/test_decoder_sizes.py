@@ -1,4 +1,4 @@
-"""The shape that a decoder is given: to a number of parameters, or from nothing."""
+"""The shape that a decoder is given: to a number of parameters, or from scratch."""
 
 from __future__ import annotations
 

@@ -150,7 +150,7 @@ def test_the_student_computes_in_the_precision_that_is_asked_for(tmp_path, preci
 
 
 def test_an_epoch_is_as_long_as_it_is_told(tmp_path):
-    done = trained(tmp_path, request(epochs=3, steps_an_epoch=7))
+    done = trained(tmp_path, request(epochs=3, steps_per_epoch=7))
     assert len(done.steps) == 3 * 7
 
 

@@ -76,7 +76,7 @@ def test_a_sound_model_answers_alone_as_in_a_batch(items, architecture):
 
 def test_a_model_that_reads_padding_is_refused(items):
     with pytest.raises(
-        UserError, match=r"the teacher \(a 'edgedistill-static'\) answers otherwise when an item stands"
+        UserError, match=r"the teacher \(a 'edgedistill-static'\) answers differently when an item is"
     ):
         probing.check_answers(subject(static(ReadsPadding)), TASK, items)
     assert probing.check_answers(subject(static()), TASK, items) < 1e-4
@@ -106,7 +106,7 @@ def test_answers_that_are_no_numbers_are_refused(items):
 
 @pytest.mark.parametrize(
     ("kind", "message"),
-    [(SharesMemory, "cannot be saved as safetensors"), (SavesWrongly, "answers otherwise after it was saved")],
+    [(SharesMemory, "cannot be saved as safetensors"), (SavesWrongly, "answers differently after it was saved")],
 )
 def test_what_cannot_be_saved_is_refused(items, tmp_path, kind, message):
     with pytest.raises(UserError, match=message):
