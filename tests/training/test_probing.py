@@ -75,9 +75,7 @@ def test_a_sound_model_answers_alone_as_in_a_batch(items, architecture):
 
 
 def test_a_model_that_reads_padding_is_refused(items):
-    with pytest.raises(
-        UserError, match=r"the teacher \(a 'edgedistill-static'\) answers differently when an item is"
-    ):
+    with pytest.raises(UserError, match=r"the teacher \(a 'edgedistill-static'\) answers differently when an item is"):
         probing.check_answers(subject(static(ReadsPadding)), TASK, items)
     assert probing.check_answers(subject(static()), TASK, items) < 1e-4
 
