@@ -63,7 +63,7 @@ def test_what_could_not_be_measured_is_blocked_by_a_limit_and_is_preferred_last(
 
 
 def test_the_nearest_is_named_where_none_is_fast_enough():
-    assert "The nearest is fast" in chosen(SOON, FAST, tokens_per_s=500.0).why
+    assert "Closest: fast" in chosen(SOON, FAST, tokens_per_s=500.0).why
 
 
 def test_the_front_is_of_metric_speeds_memory_and_size():

@@ -67,16 +67,16 @@ def test_the_nearest_miss_is_by_shares_of_the_limits_together():
     slow = figures("slow", p95_ms=3.0)
     found = choose([slow, large], select(file_mb=40.0, p95_ms=2.0), 0.9, ACCURACY)
     assert found.chosen is None
-    assert "The nearest is slow" in found.why  # large is too slow as well: its 3 ms are over the 2
+    assert "Closest: slow" in found.why  # large is too slow as well: its 3 ms are over the 2
     large = figures("large", file_mb=42.0, p95_ms=2.0)
-    assert "The nearest is large" in choose([slow, large], select(file_mb=40.0, p95_ms=2.0), 0.9, ACCURACY).why
+    assert "Closest: large" in choose([slow, large], select(file_mb=40.0, p95_ms=2.0), 0.9, ACCURACY).why
 
 
 def test_what_answers_otherwise_is_the_nearest_only_when_all_do():
     wrong = figures("wrong", agreement=0.89, file_mb=5.0)
     big = figures("big", file_mb=50.0)
-    assert "The nearest is big" in choose([wrong, big], select(file_mb=5.0), 0.9, ACCURACY).why
-    assert "The nearest is wrong" in choose([wrong], select(file_mb=5.0), 0.9, ACCURACY).why
+    assert "Closest: big" in choose([wrong, big], select(file_mb=5.0), 0.9, ACCURACY).why
+    assert "Closest: wrong" in choose([wrong], select(file_mb=5.0), 0.9, ACCURACY).why
 
 
 def test_nothing_measured_is_said():

@@ -49,7 +49,7 @@ def test_what_the_system_refuses_later_is_a_sentence_too(tmp_path):
     refused: list[tuple[Callable[[], object], type[EdgedistillError], str]] = [
         ((tmp_path / "models" / "r1").mkdir, UserError, "cannot be read or written here: Not a directory"),
         (lambda: (tmp_path / "vanished").read_text(), EdgedistillError, "No such file"),
-        (full, DiskFullError, "free some space and run the same command again"),
+        (full, DiskFullError, "free some space and run the same command to resume"),
     ]
     for act, kind, words in refused:
         with pytest.raises(kind, match=words) as caught, run_folder.opened(tmp_path):
