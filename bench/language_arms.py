@@ -175,7 +175,7 @@ def passes(tree: Tree, model: str) -> int:
 def bytes_a_token(tree: Tree, given: Given, name: str) -> int:
     """What the plan says of the one signal that it records."""
     planned = edgedistill.plan(_written(tree, given, name), out=given.out / name, store=given.store).plan
-    (found,) = {told for step in planned.steps for told in re.findall(r"(\d+) bytes a decision", step.summary)}
+    (found,) = {told for step in planned.steps for told in re.findall(r"(\d+) bytes per decision", step.summary)}
     return int(found)
 
 

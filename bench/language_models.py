@@ -219,7 +219,7 @@ def _teacher_in_4_bits(given: Given, tree: Tree) -> Tree:
 
 
 def signals(given: Given) -> Part:
-    """A student on top-k signals of at most 100 bytes a token, and the same on the whole distribution, rebuilt from
+    """A student on top-k signals of at most 100 bytes per token, and the same on the whole distribution, rebuilt from
     16-bit states, both in the teacher's own tokens."""
     tree = books(given)
     first, student = round_of(tree, "r1"), small_student(given.teacher)
@@ -234,12 +234,12 @@ def signals(given: Given) -> Part:
         perplexity[form] = value.value
         sizes[form] = bytes_a_token(arm, given, f"signals-{form}")
         known = {"parameters": found.training(form).parameters, "tokens": SPEED_PASSES * count}
-        note = f"{sizes[form]} bytes a token, perplexity {value.value:.3f}"
+        note = f"{sizes[form]} bytes per token, perplexity {value.value:.3f}"
         rows.append(row("signals", f"student on {form}", **known, **{CI: _bits(found, form)}, note=note))
     apart = perplexity["top-k"] / perplexity["hidden"] - 1
     met = sizes["top-k"] <= TOP_K_BYTES and apart <= 0.005
     goal = "<= 100 bytes a token with the student's held-out perplexity within 0.5% of dense targets"
-    return Part(rows, [Goal(goal, f"{apart:+.2%} at {sizes['top-k']} bytes a token", met)])
+    return Part(rows, [Goal(goal, f"{apart:+.2%} at {sizes['top-k']} bytes per token", met)])
 
 
 def _table(

@@ -123,5 +123,5 @@ def test_another_vocabulary_is_another_signal(recipe, tmp_path):
         for size in (400, 350)
     )
     assert step.key != other.key
-    assert "bytes a decision" in step.summary
+    assert "bytes per decision" in step.summary
     assert step.summary.endswith(", in the tokens of r1")

@@ -97,8 +97,6 @@ class Driver:
             Files of fixed lengths are padded and cut there. Sequence columns have theirs at 1.
         probe: (graphs by component, items) -> what a file is asked besides when it is verified, by name: what the
             task's judge checks beside what `TaskModel.probe` gives of the torch model.
-        samples: (graphs by component, items, count) -> (N, count) tokens with which a file goes on from each item, for
-            a task whose models do (`Task.samples`).
         decoder: (graphs by component) -> what continues texts with them, token by token; None for a task whose answers
             are no texts.
     """
@@ -109,7 +107,6 @@ class Driver:
     phases: Callable[[Mapping[str, Graph], Arrays], Iterator[str]]
     token_axes: Mapping[str, int] = field(default_factory=dict)
     probe: Callable[[Mapping[str, Graph], Items], Arrays] | None = None
-    samples: Callable[[Mapping[str, Graph], Items, int], Integers] | None = None
     decoder: Callable[[Mapping[str, Graph]], Decoder] | None = None
 
 

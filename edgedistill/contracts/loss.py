@@ -1,6 +1,6 @@
 """A loss: what it needs of the teacher, and how its term is built.
 
-Shapes: B items, T tokens, C classes, H hidden size, R rows (one a decision of the task), V vocabulary, E embedding.
+Shapes: B items, T tokens, C classes, H hidden size, R rows (one per decision of the task), V vocabulary, E embedding.
 """
 
 from __future__ import annotations

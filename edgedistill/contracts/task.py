@@ -210,8 +210,8 @@ class Task(Versioned):
         spec: its options in a recipe, told apart by `type`; None: none but its metrics. `judge` and `TaskData.encode`
             are told of them; nothing else may depend on them.
         prompts: what its files are timed on besides its data, and the figures of that; None: nothing.
-        samples: how its models go on from beginnings of examples, for a person to read; None where there is no such
-            thing. Its driver has `samples` then, too.
+        samples: beginnings of examples from which its models and files go on, for a person to read; None for a task
+            that continues no texts. Its model half and its driver have a `decoder` then.
         snippets: package with the templates of a bundle's examples (`run.py.jinja`, `run.mjs.jinja`, `run.cpp.jinja`),
             which show a person the way from an example to an answer; None: one that asks through edgedistill.
     """
@@ -238,6 +238,8 @@ class Task(Versioned):
         continuing = (self.data.prompt, self.model.decoder)
         if any(continuing) and not all(continuing):
             return "it has one of prompt and decoder, expected both or none"
+        if self.samples is not None and self.model.decoder is None:
+            return "it has samples, expected 'prompt' and 'decoder' as well"
         together = (self.model.states, self.model.head, self.model.right)
         if any(together) and not all(together):
             return "it has one of states, head and right, expected all three or none"

@@ -72,19 +72,19 @@ def candidates(recipe: Recipe) -> tuple[Candidate, ...]:
     return tuple(found)
 
 
-def makeable_candidates(rows: Iterable[Candidate]) -> tuple[Candidate, ...]:
+def makeable_candidates(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
     """Those that are made."""
-    return tuple(row for row in rows if row.refused is None)
+    return tuple(row for row in candidates if row.refused is None)
 
 
-def native_candidates(rows: Iterable[Candidate]) -> tuple[Candidate, ...]:
+def native_candidates(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
     """Those that are made and measured, and can be chosen."""
-    return tuple(row for row in makeable_candidates(rows) if not row.emulated)
+    return tuple(row for row in makeable_candidates(candidates) if not row.emulated)
 
 
-def emulated_candidates(rows: Iterable[Candidate]) -> tuple[Candidate, ...]:
+def emulated_candidates(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
     """Those that are made and run under emulation."""
-    return tuple(row for row in makeable_candidates(rows) if row.emulated)
+    return tuple(row for row in makeable_candidates(candidates) if row.emulated)
 
 
 def runtimes_of(target: str, recipe: Recipe) -> tuple[str, ...]:

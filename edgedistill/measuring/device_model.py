@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
-
 from edgedistill.arrays import Arrays, Integers
 from edgedistill.contracts import registry
 from edgedistill.contracts.answers import Answers
@@ -149,20 +147,6 @@ class Opened:
         self.child.ask("probe", file=str(given), output=str(output))
         found: Arrays = load_file(output)
         return found
-
-    def samples(self, items: Items, count: int) -> Integers:
-        """(N, count) tokens with which it goes on from each item (`Driver.samples`).
-
-        Raises:
-            EdgedistillError: it cannot be run.
-        """
-        given, output = self.scratch / "asked.safetensors", self.scratch / "samples.safetensors"
-        items.save(given)
-        self.child.ask("samples", file=str(given), output=str(output), count=count)
-        from safetensors.numpy import load_file
-
-        (found,) = load_file(output).values()
-        return np.asarray(found, np.int64)
 
     def tokens_of(self, texts: Sequence[str]) -> list[list[int]] | None:
         """Of each text, by the tokenizer that its files hold; None where they hold none.

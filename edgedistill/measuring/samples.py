@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from edgedistill.arrays import Integers, evenly_spaced
+from edgedistill.arrays import evenly_spaced
 from edgedistill.store.records.samples import Sample
 
 if TYPE_CHECKING:
@@ -25,19 +26,14 @@ def beginnings_of(task: Task, data: PreparedData, split: str, spec: TaskSpec) ->
     return task.samples.beginnings(rows[chosen], data.encoder(spec))
 
 
-def samples_of(task: Task, data: PreparedData, asked: Beginnings, said: Integers) -> tuple[Sample, ...]:
+def samples_of(task: Task, data: PreparedData, asked: Beginnings, said: Iterable[Iterable[int]]) -> tuple[Sample, ...]:
     """What was said, as it is read.
 
     Args:
-        said: (N, count) tokens after each beginning.
+        said: the tokens after each beginning.
     """
     assert task.samples is not None, "the task has samples"
     tokenizer = data.load_tokenizer()
     assert tokenizer is not None, "text tasks have a tokenizer"
-    name = asked.items.token_column
-    assert name is not None, "they are tokens"
-    found = []
-    for number, tokens in enumerate(said.tolist()):
-        before = asked.items.take([number]).values[name].tolist()
-        found.append(Sample(text=task.samples.text(before, tokens, tokenizer), tokens=tuple(tokens)))
-    return tuple(found)
+    found = zip(asked.tokens, map(tuple, said), strict=True)
+    return tuple(Sample(text=task.samples.text(before, own, tokenizer), tokens=own) for before, own in found)

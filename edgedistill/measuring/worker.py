@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 
 DATA = ""
 """The inputs that are the data's own."""
-SAMPLES = "tokens"
 _WARM_UP_BESIDES = 3
 
 
@@ -149,19 +148,6 @@ class Worker:
         assert self._driver.probe is not None, "its judge has checks"
         assert self._model is not None, "load comes first"
         save_file(dict(self._driver.probe(self._model.graphs(items.columns), items)), output)
-        return {}
-
-    def samples(self, file: str, output: str, count: int) -> dict[str, object]:
-        """Write the tokens with which the model goes on from items, so many of each."""
-        import numpy as np
-        from safetensors.numpy import save_file
-
-        items = Items.open(Path(file))
-        assert self._driver is not None, "load comes first"
-        assert self._driver.samples is not None, "its task has samples"
-        assert self._model is not None, "load comes first"
-        found = self._driver.samples(self._model.graphs(items.columns), items, count)
-        save_file({SAMPLES: np.ascontiguousarray(found)}, output)
         return {}
 
     def read(self, file: str) -> dict[str, object]:

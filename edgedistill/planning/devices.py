@@ -67,10 +67,10 @@ def _plan_ood(draft: Draft, data: DataInputs) -> Artifact[TokenisedData]:
     return draft.steps.add(name, prepare_ood.KIND, settings, inputs, f"read and check {', '.join(sets)}")
 
 
-def plan_files(draft: Draft, rows: Sequence[Candidate]) -> None:
+def plan_files(draft: Draft, candidates: Sequence[Candidate]) -> None:
     """Make the files of these candidates, and verify each under its runtime. What fails here costs the candidate."""
     recipe = draft.recipe
-    for row in makeable_candidates(rows):
+    for row in makeable_candidates(candidates):
         if row.emulated:
             _plan_emulation(draft, row)
             continue
@@ -136,21 +136,21 @@ def _plan_file(draft: Draft, wanted: FileId) -> Artifact[MadeFiles]:
     return draft.files[wanted]
 
 
-def plan_judgement(draft: Draft, each: Round, rows: Sequence[Candidate]) -> None:
+def plan_judgement(draft: Draft, each: Round, candidates: Sequence[Candidate]) -> None:
     """After a round: is the drop real, are the limits met, does the run go on."""
     recipe = draft.recipe
     assert recipe.stop is not None
-    rows = native_candidates(rows)
+    native = native_candidates(candidates)
     settings = judge_round.Settings(
-        task=draft.task, round=each.id, stop=recipe.stop, limits=recipe.select.limits, candidates=rows
+        task=draft.task, round=each.id, stop=recipe.stop, limits=recipe.select.limits, candidates=native
     )
     inputs = judge_round.Inputs(
         data=draft.reading("teacher", "validation"),
         student_data=draft.reading(each.id, "validation"),
         teacher=draft.evaluated["teacher"],
         student=draft.evaluated[each.id],
-        files={row.file_key: draft.files[row.file_key] for row in rows},
-        verified={row.verify_key: draft.verified[row.verify_key] for row in rows},
+        files={row.file_key: draft.files[row.file_key] for row in native},
+        verified={row.verify_key: draft.verified[row.verify_key] for row in native},
     )
     summary = "is the drop real, are the limits met"
     draft.judged[each.id] = draft.steps.add(f"judge-{each.id}", judge_round.KIND, settings, inputs, summary)

@@ -75,7 +75,7 @@ def live_signals(recipe: Recipe, sources: Sources, each: Round, shapes: Shapes) 
 def expected_size(
     recipe: Recipe, sources: Sources, each: Round, shapes: Shapes, settings: record_signals.Settings, teacher: str
 ) -> str:
-    """What a recorded distribution will take, as far as it is known, as the plan prints it: `, 99 bytes a decision`.
+    """What a recorded distribution will take, as far as it is known, as the plan prints it: `, 99 bytes per decision`.
 
     Raises:
         UserError: where that is more than the recipe allows.
@@ -89,7 +89,7 @@ def expected_size(
     if not classes or (form == "hidden" and width is None):
         return ""
     size = distribution_size(form, classes, width or 0, settings.k, settings.bits, len(settings.temperatures))
-    told = f", {size.a_decision} bytes a decision"
+    told = f", {size.a_decision} bytes per decision"
     if not over_vocabulary:
         return told
     total = size.of(tokens_of(sources, each, {settings.split}))

@@ -35,7 +35,7 @@ class _Option:
     """Multiplications, of one decision and all its passes: by the teacher, and by the student that learns."""
 
     def told(self, least: float) -> str:
-        room = f"{self.a_decision} bytes a decision, {self.gb:.2g} GB, " if self.a_decision else ""
+        room = f"{self.a_decision} bytes per decision, {self.gb:.2g} GB, " if self.a_decision else ""
         exact = ", not exact" if self.source == "top-k" else ""
         return f"{self.source} ({room}work {self.work / least:.2g}{exact})"
 

@@ -416,9 +416,9 @@ class Limits(Spec):
     load_ms: float | None = Field(None, gt=0)
     """From the file to a session that can run, in milliseconds."""
     ttft_ms: float | None = Field(None, gt=0)
-    """Median time to the first token, of a language model."""
+    """Median time to the first token of a language model, in milliseconds."""
     tokens_per_s: float | None = Field(None, gt=0)
-    """Median tokens a second after that: at least so many."""
+    """Median decoding speed after the first token, in tokens per second: a minimum."""
     drop: float | None = Field(None, ge=0)
     """By how much it may be worse than the teacher, on validation, in the metric's own units."""
 

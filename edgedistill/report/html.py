@@ -137,7 +137,7 @@ def preference_sentence(select: SelectSpec) -> str:
         case "ttft_ms":
             return "the shortest time to the first token (p50) within the limits"
         case "tokens_per_s":
-            return "the most tokens a second (p50) within the limits"
+            return "the most tokens per second (p50) within the limits"
         case _:
             tie = f"; those within {select.tie:g} of it count as equal, and the fastest of them wins"
             return "the best validation metric within the limits" + (tie if select.tie else "")

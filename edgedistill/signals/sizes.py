@@ -44,6 +44,6 @@ def refuse_too_large(what: str, size: float, a_decision: int, max_gb: float) -> 
     """
     if size > max_gb * 1e9:
         raise UserError(
-            f"signals.max_gb: {what} take about {size / 1e9:.3g} GB ({a_decision} bytes a decision), more than "
+            f"signals.max_gb: {what} take about {size / 1e9:.3g} GB ({a_decision} bytes per decision), more than "
             f"{max_gb:g}; expected another signals.form, a smaller signals.k, or a larger signals.max_gb"
         )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from edgedistill.contracts import registry
 from edgedistill.data.prepared import PreparedData
+from edgedistill.device.generation import generate
 from edgedistill.measuring.samples import beginnings_of, samples_of
 from edgedistill.models.loading import load_model
 from edgedistill.signals.inference import predict
@@ -36,8 +37,9 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> E
     if task.model.probe is not None and made.probe is not None:
         save_file(dict(task.model.probe(model, items)), folder / made.probe)
     if task.samples is not None and settings.split == "test":
-        asked = beginnings_of(task, data, "test", settings.task)
-        said = task.samples.of_model(model, asked.items, asked.count)
+        assert task.model.decoder is not None, "its models continue texts"
+        asked, decoder = beginnings_of(task, data, "test", settings.task), task.model.decoder(model)
+        said = [generate(decoder, each, asked.count) for each in asked.tokens]
         made = made.model_copy(update={"beginnings": asked.texts, "samples": samples_of(task, data, asked, said)})
     answers.save(folder / made.answers)
     if inputs.ood_data is not None:

@@ -11,6 +11,7 @@ from edgedistill.contracts.items import Items
 from edgedistill.contracts.task import Task
 from edgedistill.contracts.task_spec import TaskSpec
 from edgedistill.data.prepared import PreparedData
+from edgedistill.device.generation import GREEDY
 from edgedistill.errors import EdgedistillError
 from edgedistill.exporting.candidates import Candidate
 from edgedistill.exporting.files import read_files
@@ -111,7 +112,8 @@ def _samples(spec: TaskSpec, data: PreparedData, opened: Opened) -> tuple[Sample
     if task.samples is None:
         return ()
     asked = beginnings_of(task, data, "test", spec)
-    return samples_of(task, data, asked, opened.samples(asked.items, asked.count))
+    said = [opened.say(each, asked.count, (), GREEDY) for each in asked.tokens]
+    return samples_of(task, data, asked, said)
 
 
 def _prompts(settings: Settings, inputs: Inputs, items: Mapping[str, Items], scratch: Path) -> dict[str, PromptFiles]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edgedistill.contracts.driver import Driver
 from edgedistill.tasks._language_device import LOGITS, MODEL, answer, decoder, phases
-from edgedistill.tasks._language_probe import probe, samples
+from edgedistill.tasks._language_probe import probe
 
 DRIVER = Driver(
     components=(MODEL,),
@@ -13,6 +13,5 @@ DRIVER = Driver(
     phases=phases,
     token_axes={LOGITS: 1},
     probe=probe,
-    samples=samples,
     decoder=decoder,
 )

@@ -7,8 +7,6 @@ window. So every token is decided exactly once, with what its window holds befor
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 
 from edgedistill.contracts.answers import References
@@ -33,12 +31,6 @@ def columns(pad: int) -> dict[str, Column]:
         NEXT: Column("target", "sequence", pad=NONE),
         BYTES: Column("target", "sequence"),
     }
-
-
-def items_tokens(items: Items) -> list[list[int]]:
-    """Of each item."""
-    starts = items.offsets[TOKENS]
-    return [items.values[TOKENS][a:b].astype(int).tolist() for a, b in pairwise(starts)]
 
 
 def references(items: Items) -> References:

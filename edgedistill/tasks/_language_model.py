@@ -5,18 +5,22 @@ Shapes: B items of T tokens, D decisions, V tokens of the vocabulary, H hidden s
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from edgedistill.arrays import Arrays, Integers
+import numpy as np
+
+from edgedistill.arrays import Arrays
 from edgedistill.contracts.items import Items
 from edgedistill.contracts.task import AutoClass, Head
 from edgedistill.contracts.tensors import Tensors
+from edgedistill.device.generation import generate
 from edgedistill.errors import UserError
 from edgedistill.tasks._language_device import IDS, KEPT, LOG_P, LOG_PS, LOGITS, POSITIONS
-from edgedistill.tasks._language_items import MASK, NEXT, NONE, TOKENS, items_tokens
+from edgedistill.tasks._language_items import MASK, NEXT, NONE, TOKENS
 from edgedistill.tasks._language_packing import FAMILIES, Packed, packed
 from edgedistill.tasks._language_probe import ALONE, beginnings
+from edgedistill.tasks._language_torch import TorchDecoder
 
 if TYPE_CHECKING:
     import torch
@@ -158,29 +162,8 @@ def ask(model: PreTrainedModel, batch: Tensors) -> Tensors:
 
 def probe(model: PreTrainedModel, items: Items) -> Arrays:
     """Greedy continuations (P, N) of a few beginnings, each alone."""
-    return {ALONE: _greedy(model, *beginnings(items))}
-
-
-def continued(model: PreTrainedModel, items: Items, count: int) -> Integers:
-    """(N, count) the likeliest tokens after each item."""
-    return _greedy(model, items_tokens(items), count)
-
-
-def _greedy(model: PreTrainedModel, starts: Sequence[Sequence[int]], count: int) -> Integers:
-    import numpy as np
-    import torch
-
-    device = next(model.parameters()).device
-    found = []
-    with torch.inference_mode():
-        for start in starts:
-            said, cache, given = list[int](), None, torch.tensor([start], device=device)
-            while len(said) < count:
-                step = model(input_ids=given, past_key_values=cache, use_cache=True)
-                cache, said = step.past_key_values, [*said, int(step.logits[0, -1].argmax())]
-                given = torch.tensor([said[-1:]], device=device)
-            found.append(said)
-    return np.array(found, np.int64)
+    starts, count = beginnings(items)
+    return {ALONE: np.array([list(generate(TorchDecoder(model), each, count)) for each in starts], np.int64)}
 
 
 def _scored(rows: torch.Tensor, tokens: torch.Tensor) -> Tensors:

@@ -11,7 +11,7 @@ from edgedistill.arrays import Array, Arrays, Integers, evenly_spaced
 from edgedistill.contracts.driver import Graph
 from edgedistill.contracts.items import Items
 from edgedistill.tasks._language_device import MODEL, greedy, reader
-from edgedistill.tasks._language_items import TOKENS, items_tokens
+from edgedistill.tasks._language_items import TOKENS
 
 ALONE, TOGETHER, AT_ONCE = "alone", "together", "at_once"
 """Greedy continuations (P, N): token by token from the cache, of each beginning alone; of all in one padded batch; and
@@ -51,11 +51,6 @@ def probe(graphs: Mapping[str, Graph], items: Items) -> dict[str, Array]:
         logits = reader(graph).advance(np.array([[*start, *said]], np.int64))
         at_once.append(logits[0, len(start) - 1 : -1].argmax(axis=-1))
     return {ALONE: alone, TOGETHER: greedy(graph, starts, count), AT_ONCE: np.stack(at_once)}
-
-
-def samples(graphs: Mapping[str, Graph], items: Items, count: int) -> Integers:
-    """(N, count) the likeliest tokens after each item, alone and from the cache."""
-    return np.concatenate([greedy(graphs[MODEL], [start], count) for start in items_tokens(items)])
 
 
 def checks(expected: Arrays, found: Arrays) -> Mapping[str, float]:

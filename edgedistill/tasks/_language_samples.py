@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from edgedistill.contracts.items import Items
 from edgedistill.contracts.samples import Beginnings, Samples
 from edgedistill.contracts.task import Encoder
 from edgedistill.tasks._language_chat import rendered
 from edgedistill.tasks._language_data import COMPLETION, MESSAGES, PROMPT, TEXT
-from edgedistill.tasks._language_items import BYTES, MASK, NEXT, NONE, TOKENS, columns
-from edgedistill.tasks._language_model import continued
+from edgedistill.tasks._language_prompt import opening
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -26,25 +24,17 @@ def beginnings(rows: Mapping[str, Sequence[object]], encoder: Encoder) -> Beginn
     """The first words of a plain text, the prompt before a completion, or a chat up to its last answer."""
     tokenizer = encoder.tokenizer
     assert tokenizer is not None, "text tasks have a tokenizer"
-    texts, opening = _texts(rows, encoder, tokenizer), None
-    if MESSAGES not in encoder.columns:  # a chat's template says itself what it begins with
-        opening = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+    texts = _texts(rows, encoder, tokenizer)
+    # A chat's template says itself what it begins with.
+    first = None if MESSAGES in encoder.columns else opening(tokenizer)
+    start = [] if first is None else [first]
     count = min(_COUNT, max(1, encoder.max_length // 2))
-    room = encoder.max_length - count
-    start = [] if opening is None else [opening]
+    room = encoder.max_length - count - len(start)
     tokens = []
     for text in texts:
         own = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
-        tokens.append([*start, *own[max(0, len(own) - room + len(start)) :]] or [tokenizer.pad_token_id or 0])
-    content = {
-        TOKENS: tokens,
-        MASK: [[1] * len(each) for each in tokens],
-        NEXT: [[NONE] * len(each) for each in tokens],
-        BYTES: [[0] * len(each) for each in tokens],
-    }
-    return Beginnings(
-        tuple(texts), Items.of(columns(tokenizer.pad_token_id or 0), content, range(len(texts)), TOKENS), count
-    )
+        tokens.append(tuple([*start, *own[max(0, len(own) - room) :]] or [tokenizer.pad_token_id or 0]))
+    return Beginnings(tuple(texts), tuple(tokens), count)
 
 
 def _texts(rows: Mapping[str, Sequence[object]], encoder: Encoder, tokenizer: PreTrainedTokenizerBase) -> list[str]:
@@ -76,4 +66,4 @@ def text(tokens: Sequence[int], said: Sequence[int], tokenizer: PreTrainedTokeni
     return whole[len(before) :] if whole.startswith(before) else read(kept)
 
 
-SAMPLES = Samples(beginnings=beginnings, of_model=continued, text=text)
+SAMPLES = Samples(beginnings=beginnings, text=text)

@@ -1,4 +1,4 @@
-"""How fast a language model's file answers: the time to its first token, and tokens a second from then on. Numpy
+"""How fast a language model's file answers: the time to its first token, and tokens per second from then on. Numpy
 only."""
 
 from __future__ import annotations

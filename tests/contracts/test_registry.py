@@ -181,3 +181,10 @@ def test_what_comes_by_entry_point_is_found_by_its_reference(losses):
     assert registry.reference("losses", "good") == "third_party_good:LOSS"
     assert registry.reference("losses", "kl") == "edgedistill.losses.kl:LOSS"
     assert registry.loss("good") is pkgutil.resolve_name("third_party_good:LOSS")
+
+
+def test_a_task_with_samples_has_what_continues_texts():
+    task = registry.task("text-generation")
+    lacking = replace(task, data=replace(task.data, prompt=None), model=replace(task.model, decoder=None))
+    assert lacking.fault(task.name) == "it has samples, expected 'prompt' and 'decoder' as well"
+    assert task.fault(task.name) is None

@@ -12,7 +12,7 @@ from edgedistill.recipe.schema import Limits, SelectSpec
 LOSS = Primary("bits_per_byte", "lower")
 SPEEDS = (
     Speed("ttft_ms", "time to first token", "ms", "lower", lambda phases: np.zeros(1)),
-    Speed("tokens_per_s", "tokens a second", "tokens/s", "higher", lambda phases: np.zeros(1)),
+    Speed("tokens_per_s", "tokens per second", "tokens/s", "higher", lambda phases: np.zeros(1)),
 )
 AT = Prompted(SPEEDS, 128)
 
@@ -42,7 +42,7 @@ def test_a_limit_on_tokens_a_second_changes_the_choice_and_is_a_least():
     found = chosen(SOON, FAST, prefer="ttft_ms", tokens_per_s=150.0)
     assert found.chosen == "fast"
     (blocked,) = next(each.blocked_by for each in found.verdicts if each.id == "soon")
-    assert blocked == "tokens a second 100.00 tokens/s at prompts of 128 tokens is under the limit of 150 tokens/s"
+    assert blocked == "tokens per second 100.00 tokens/s at prompts of 128 tokens is under the limit of 150 tokens/s"
     assert chosen(SOON, FAST, prefer="ttft_ms", tokens_per_s=100.0).chosen == "soon"
 
 
@@ -58,7 +58,7 @@ def test_what_could_not_be_measured_is_blocked_by_a_limit_and_is_preferred_last(
     unknown = figures("unknown", 5.0, None)
     found = chosen(unknown, FAST, tokens_per_s=1.0)
     assert found.chosen == "fast"
-    assert "tokens a second could not be measured, limit 1 tokens/s" in found.verdicts[0].blocked_by
+    assert "tokens per second could not be measured, limit 1 tokens/s" in found.verdicts[0].blocked_by
     assert chosen(unknown, FAST, prefer="tokens_per_s").chosen == "fast"
 
 
@@ -77,8 +77,8 @@ def test_the_front_is_of_metric_speeds_memory_and_size():
 
 def test_the_sentence_tells_the_speeds_and_where_they_were_measured():
     why = chosen(SOON, FAST, prefer="tokens_per_s").why
-    assert "it has the best tokens a second of them" in why
-    assert "time to first token 20.00 ms, tokens a second 400.00 tokens/s at prompts of 128 tokens, 5.00 MB" in why
+    assert "it has the best tokens per second of them" in why
+    assert "time to first token 20.00 ms, tokens per second 400.00 tokens/s at prompts of 128 tokens, 5.00 MB" in why
 
 
 @pytest.mark.parametrize("prefer", ["metric", "size", "latency", "peak_rss_mb"])

@@ -143,21 +143,29 @@ def test_texts_are_read_by_the_tokenizer_that_the_file_holds(runtime, tmp_path, 
     assert here.read(str(tmp_path / "texts")) == {"tokens": [[97, 98], []]}
 
 
-def test_a_file_goes_on_from_items(runtime, items, tmp_path, monkeypatch):
-    from safetensors.numpy import load_file
+class Counting:
+    """A decoder whose likeliest next token is the last one plus 1, of 9."""
 
+    tokens = np.zeros((0, 0), np.int64)
+
+    def rewind(self, count):
+        assert count == 0
+
+    def advance(self, tokens, real=None):
+        return np.eye(9)[(tokens + 1) % 9]
+
+
+def test_a_file_goes_on_from_a_prompt_token_by_token(runtime, monkeypatch):
     here = Worker()
     here.load(ANY, "a_runtime:RUNTIME", DRIVER, 1, 0)
     asked = []
-
-    def samples(graphs, given, count):
-        asked.append((list(graphs), given.lengths.tolist()))
-        return np.arange(len(given) * count).reshape(len(given), count)
-
-    monkeypatch.setattr(here, "_driver", SimpleNamespace(samples=samples))
-    here.samples(items, str(tmp_path / "said"), 3)
-    assert load_file(tmp_path / "said")["tokens"].tolist() == np.arange(15).reshape(5, 3).tolist()
-    assert asked == [(["model"], LENGTHS)]
+    decoder = SimpleNamespace(decoder=lambda graphs: asked.append(list(graphs)) or Counting())
+    monkeypatch.setattr(here, "_driver", decoder)
+    here.begin([5, 2], 3, [], {})
+    assert [here.say()["token"] for _ in range(4)] == [3, 4, 5, None]
+    here.begin([5, 2], 3, [4], {})
+    assert [here.say()["token"] for _ in range(2)] == [3, None]
+    assert asked == [["model"], ["model"]]
 
 
 def test_every_item_answers_by_itself_at_its_own_length(runtime, items, tmp_path):

@@ -77,7 +77,7 @@ def test_what_is_exact_and_fits_is_recorded_for_several_passes(tree, plan):
     found = plan(tree)
     assert source(found) == "states"
     gb = (TOKENS * 2 * WIDTH + 4 * VOCABULARY * (WIDTH + 1)) / 1e9
-    assert told(found).startswith(f"hidden ({2 * WIDTH} bytes a decision, {gb:.2g} GB, work 1) of top-k (")
+    assert told(found).startswith(f"hidden ({2 * WIDTH} bytes per decision, {gb:.2g} GB, work 1) of top-k (")
     assert told(found).endswith("passes 3, up to 4 GB")
     assert source(plan(tree | {"signals": {"form": "auto", "hidden_bits": 8}})) == "states"
 
@@ -114,7 +114,7 @@ def test_what_the_teacher_says_in_other_tokens_is_neither_live_nor_of_states(tre
     tree["rounds"][0]["student"]["vocabulary"] = 1000
     found = plan(tree)
     assert source(found) == "logits"
-    assert told(found).startswith("dense (4000 bytes a decision, 0.1 GB, work 1) of top-k (")
+    assert told(found).startswith("dense (4000 bytes per decision, 0.1 GB, work 1) of top-k (")
     assert source(plan(tree | {"signals": {"form": "auto", "max_gb": 0.05}})) == "top-k"
     tree["signals"] = {"form": "live"}
     with pytest.raises(RecipeError, match="got 'live', expected a recorded form for a round whose teacher reads other"):

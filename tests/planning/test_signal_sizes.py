@@ -58,7 +58,7 @@ def test_each_form_says_its_bytes(tree, vocabulary, data_folder):
     ):
         summary = recordings(planned(tree, signals=form))[name]
         total = (text * a_decision + once) / 1e9
-        assert summary.endswith(f"of teacher on train, {a_decision} bytes a decision, about {total:.2g} GB"), summary
+        assert summary.endswith(f"of teacher on train, {a_decision} bytes per decision, about {total:.2g} GB"), summary
 
 
 def test_a_round_may_record_in_a_form_of_its_own(tree, vocabulary):
@@ -88,7 +88,7 @@ def test_more_than_the_budget_is_refused_before_anything_is_computed(tree, vocab
         planned(tree, signals={"form": "top-k", "max_gb": 1e-5})
     assert str(refused.value).startswith("signals.max_gb: top-k signals of teacher on train take about ")
     assert str(refused.value).endswith(
-        "GB (59 bytes a decision), more than 1e-05; expected another signals.form, a smaller signals.k, or a larger "
+        "GB (59 bytes per decision), more than 1e-05; expected another signals.form, a smaller signals.k, or a larger "
         "signals.max_gb"
     )
 

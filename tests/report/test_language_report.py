@@ -27,7 +27,7 @@ def percentiles(p50: float, worse: float) -> dict[str, object]:
 
 def prompt(tokens: int, wait: float, rate: float) -> dict[str, object]:
     first = {"name": "ttft_ms", "words": "time to first token", "unit": "ms", "direction": "lower"}
-    rest = {"name": "tokens_per_s", "words": "tokens a second", "unit": "tokens/s", "direction": "higher"}
+    rest = {"name": "tokens_per_s", "words": "tokens per second", "unit": "tokens/s", "direction": "higher"}
     speeds = [first | percentiles(wait, wait * 1.5), rest | percentiles(rate, rate / 2)]
     return {"tokens": tokens, "phases_ms": {}, "speeds": speeds}
 
@@ -91,9 +91,9 @@ def cli(results: Results, monkeypatch) -> str:
 def test_every_report_tells_the_speeds_at_the_prompts_that_the_choice_looked_at(language, monkeypatch):
     page, text, table = html(language), render_markdown(language), cli(language, monkeypatch)
     assert "Speed at prompts of 128 tokens" in page
-    assert "**perplexity 7.0000 [5.0000, 9.0000] on test, time to first token 20.00 ms, tokens a second 90.00" in text
+    assert "**perplexity 7.0000 [5.0000, 9.0000] on test, time to first token 20.00 ms, tokens per second 90.00" in text
     assert "medians at prompts of 128 tokens" in table
-    for words in ("time to first token, ms", "tokens a second, tokens/s"):
+    for words in ("time to first token, ms", "tokens per second, tokens/s"):
         assert words in page
         assert words in text
         assert words in table
@@ -154,19 +154,19 @@ def test_a_plot_for_each_speed_with_the_faster_ones_to_the_left(language):
         "fp32",
         "fp32",
     ]
-    # Of tokens a second the most is the fastest: the student beats both its own int8 file, and the teacher's pace.
+    # Of tokens per second the most is the fastest: the student beats both its own int8 file, and the teacher's pace.
     assert [each.candidate.id for each in front_of(drawable(language, rest))] == [
         "r1/onnx/fp32/onnxruntime",
         "teacher/onnx/fp32/onnxruntime",
     ]
-    assert "under the limit on tokens a second, 40 tokens/s" in metric_against_latency(
+    assert "under the limit on tokens per second, 40 tokens/s" in metric_against_latency(
         language, Limits(tokens_per_s=40), rest
     )
     assert "over the limit on time to first token, 30 ms" in metric_against_latency(language, Limits(ttft_ms=30), first)
     assert "under the limit" not in metric_against_latency(language, Limits(tokens_per_s=1), rest)
     page = html(language)
     assert "against time to first token" in page
-    assert "against tokens a second" in page
+    assert "against tokens per second" in page
     assert "(← higher is better)" in page
 
 

@@ -9,9 +9,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from edgedistill.contracts import registry
 from edgedistill.contracts.task import Encoder
+from edgedistill.device.generation import generate
 from edgedistill.recipe.reading import shipped
 from edgedistill.tasks import _language_samples as samples
-from edgedistill.tasks._language_items import NEXT, NONE, items_tokens
+from edgedistill.tasks._language_torch import TorchDecoder
 
 TEACHER = shipped()["stories"].parent / "stories" / "teacher"
 
@@ -38,12 +39,11 @@ def test_a_text_begins_with_whole_words(tokenizer):
 def test_its_tokens_begin_as_those_that_were_learned_and_leave_room(tokenizer):
     text = "Once upon a time, there was a little girl named Lily. " * 4
     found = samples.beginnings({"text": [text]}, encoder(tokenizer, 20))
-    (tokens,) = items_tokens(found.items)
+    (tokens,) = map(list, found.tokens)
     assert tokens[0] == tokenizer.bos_token_id
     assert (len(tokens), found.count) == (10, 10)  # the beginning is cut at its front
     whole = tokenizer(found.texts[0], add_special_tokens=False)["input_ids"]
     assert tokens[1:] == whole[-9:]
-    assert set(found.items.values[NEXT].tolist()) == {NONE}
 
 
 def test_a_prompt_is_asked_as_it_is(tokenizer):
@@ -67,9 +67,10 @@ def test_a_chat_is_asked_for_its_last_answer(tokenizer):
 def test_a_model_goes_on_with_the_likeliest_tokens(tokenizer):
     model = AutoModelForCausalLM.from_pretrained(TEACHER, dtype=torch.float32).eval()
     asked = samples.beginnings({"text": ["Once upon a time, there was a cat.", "The dog was big."]}, encoder(tokenizer))
-    said = samples.SAMPLES.of_model(model, asked.items, 5)
-    assert said.shape == (2, 5)
-    for tokens, own in zip(items_tokens(asked.items), said.tolist(), strict=True):
+    decoder = TorchDecoder(model)
+    for tokens in asked.tokens:
+        own = list(generate(decoder, tokens, 5))
+        assert len(own) == 5
         with torch.no_grad():
             logits = model(torch.tensor([[*tokens, *own]])).logits[0]
         np.testing.assert_array_equal(logits[len(tokens) - 1 : -1].argmax(-1).numpy(), own)
