@@ -63,6 +63,9 @@ def test_students_with_fewer_tokens_learn_from_a_teacher_that_reads_its_own(reci
     assert 0 < facts.untaught < 0.1 * facts.decisions
     assert f"{facts.untaught / facts.decisions:.2%} of {facts.decisions:,} decisions have no teacher" in log.getvalue()
     assert signals(tmp_path / "run", "top-k-r1-train-r2").projected is None  # of the same tokens
+    own, teachers = (found.references("test", model) for model in ("r1", "teacher"))
+    assert (len(found.said("r1")), len(found.said("teacher"))) == (len(own), len(teachers))
+    assert len(own) > len(teachers)  # fewer kinds of tokens, so more of them
 
 
 def test_a_padded_teachers_student_is_cut_and_shrunk_at_once(recipe, tmp_path):
