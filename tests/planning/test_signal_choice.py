@@ -79,6 +79,7 @@ def test_what_is_exact_and_fits_is_recorded_for_several_passes(tree, plan):
     gb = (TOKENS * 2 * WIDTH + 4 * VOCABULARY * (WIDTH + 1)) / 1e9
     assert told(found).startswith(f"hidden ({2 * WIDTH} bytes per decision, {gb:.2g} GB, work 1) of top-k (")
     assert told(found).endswith("passes 3, up to 4 GB")
+    assert source(plan(tree | {"signals": {"form": "auto", "max_gb": gb}})) == "states"  # just fits
     assert source(plan(tree | {"signals": {"form": "auto", "hidden_bits": 8}})) == "states"
 
 
