@@ -4,7 +4,7 @@
 
 DATA holds clinc150 and banking77 (`text`, `label`), snips (`tokens`) as jsonl and books (`text`) as parquet. Writes the
 texts, runs the recipe `quickstart-base` on them in DIR, and saves the student's body in 16-bit floats to DIR/base:
-what lies in recipes/quickstart/base. Nothing of the quickstart's own sentences is read.
+what lies in recipes/quickstart/base. A text that is also a validation or test sentence of the quickstart is left out.
 """
 
 from __future__ import annotations
@@ -34,16 +34,23 @@ def write_texts(data: Path, vocabulary: Sequence[str], folder: Path) -> None:
     Args:
         vocabulary: the teacher's whole words, most frequent first.
     """
-    random = np.random.default_rng(0)
+    random, held_out = np.random.default_rng(0), _held_out()
     for split in SPLITS:
-        _write(folder / f"{split}.jsonl", _rows(data / "clinc150" / f"{split}.jsonl"))
-    commands = sorted({text for text in _commands(data) if len(text.split()) <= LONGEST})
+        rows = _rows(data / "clinc150" / f"{split}.jsonl")
+        _write(folder / f"{split}.jsonl", (row for row in rows if str(row["text"]).lower() not in held_out))
+    commands = sorted({text for text in _commands(data) if len(text.split()) <= LONGEST} - held_out)
     likely = _falling(len(vocabulary), 200, 0.5)
     made = [_change(commands, vocabulary, likely, random) for _ in range(CHANGED)]
     often = _falling(len(vocabulary), 50, 0.7)
     loose = [" ".join(random.choice(vocabulary, random.integers(2, 9), p=often)) for _ in range(WORDS)]
     texts = [*commands, *made, *_sentences(data / "books" / "train.parquet", random), *loose, *vocabulary]
-    _write(folder / "unlabeled.jsonl", ({"text": text} for text in dict.fromkeys(texts)))
+    _write(folder / "unlabeled.jsonl", ({"text": text} for text in dict.fromkeys(texts) if text not in held_out))
+
+
+def _held_out() -> set[str]:
+    """The quickstart's validation and test sentences."""
+    folder = shipped()["quickstart"].parent / "quickstart"
+    return {str(row["text"]).lower() for split in SPLITS[1:] for row in _rows(folder / f"{split}.jsonl")}
 
 
 def _commands(data: Path) -> Iterator[str]:
@@ -53,9 +60,7 @@ def _commands(data: Path) -> Iterator[str]:
         yield " ".join(row["tokens"])  # type: ignore[arg-type]
 
 
-def _change(
-    commands: Sequence[str], vocabulary: Sequence[str], likely: np.ndarray, random: np.random.Generator
-) -> str:
+def _change(commands: Sequence[str], vocabulary: Sequence[str], likely: np.ndarray, random: np.random.Generator) -> str:
     """A command with other words in it, without some of its words, or joined with half of another."""
     words, kind = commands[random.integers(len(commands))].split(), random.random()
     if kind < 0.35:
@@ -63,9 +68,7 @@ def _change(
         return " ".join(words[: max(1, len(words) // 2)] + other[len(other) // 2 :])
     if kind < 0.85:
         others = random.choice(vocabulary, len(words), p=likely)
-        return " ".join(
-            str(new) if random.random() < 0.35 else word for word, new in zip(words, others, strict=True)
-        )
+        return " ".join(str(new) if random.random() < 0.35 else word for word, new in zip(words, others, strict=True))
     return " ".join(word for word in words if random.random() > 0.25) or " ".join(words)
 
 
