@@ -73,46 +73,53 @@ def tiny_recipe(data_folder: Path) -> dict[str, object]:
             },
             "fine_tune": {"epochs": 20, "learning_rate": 2e-3, "batch_size": 16},
         },
-        "rounds": [
-            {
-                "id": "r1",
-                "student": {"init": "keep_layers", "layers": 1},
-                "stages": [
-                    {
-                        "name": "soft-targets",
-                        "data": ["train", "unlabeled"],
-                        "epochs": 2,
-                        "learning_rate": 1e-3,
-                        "batch_size": 16,
-                        "losses": [
-                            {"kind": "kl", "weight": 0.9},
-                            {"kind": "hard_label", "weight": 0.1},
-                            {"kind": "hidden_mse", "weight": 0.1},
-                        ],
-                    }
-                ],
-            },
-            {
-                "id": "r2",
-                "teacher": ["teacher", "r1"],
-                "student": {"init": "narrow", "from": "r1", "hidden_size": 16},
-                "stages": [
-                    {
-                        "name": "soft-targets",
-                        "epochs": 8,
-                        "learning_rate": 3e-3,
-                        "batch_size": 16,
-                        "losses": [{"kind": "kl"}],
-                    }
-                ],
-            },
-        ],
+        "rounds": [_first_round(), _second_round()],
         "compute": {"device": "cpu", "precision": "fp32"},
         "export": {"targets": ["onnx"], "teacher": False},
         "quantize": [{"precision": "fp32"}, {"precision": "int8-dynamic"}],
         "verify": {"min_agreement": 0.8},
         "measure": {"min_seconds": 0.1},
         "select": {"limits": {"file_mb": 5}},
+    }
+
+
+def _first_round() -> dict[str, object]:
+    """The teacher's first layer, from both kinds of data and from hidden states."""
+    return {
+        "id": "r1",
+        "student": {"init": "keep_layers", "layers": 1},
+        "stages": [
+            {
+                "name": "soft-targets",
+                "data": ["train", "unlabeled"],
+                "epochs": 2,
+                "learning_rate": 1e-3,
+                "batch_size": 16,
+                "losses": [
+                    {"kind": "kl", "weight": 0.9},
+                    {"kind": "hard_label", "weight": 0.1},
+                    {"kind": "hidden_mse", "weight": 0.1},
+                ],
+            }
+        ],
+    }
+
+
+def _second_round() -> dict[str, object]:
+    """Half the first student's width, from two teachers."""
+    return {
+        "id": "r2",
+        "teacher": ["teacher", "r1"],
+        "student": {"init": "narrow", "from": "r1", "hidden_size": 16},
+        "stages": [
+            {
+                "name": "soft-targets",
+                "epochs": 8,
+                "learning_rate": 3e-3,
+                "batch_size": 16,
+                "losses": [{"kind": "kl"}],
+            }
+        ],
     }
 
 

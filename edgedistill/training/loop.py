@@ -264,58 +264,66 @@ def train_stage(module: TrainingModule, request: StageRequest, scratch: Path, pr
     Raises:
         UserError: a device that isn't there.
     """
-    schedule = request.schedule
-    accelerator = make_accelerator(request.compute)
-    lengths = request.data.lengths
-    steps = request.steps_per_epoch or steps_per_epoch(len(lengths), schedule.batch_size)
-    sampler = LengthBuckets(lengths, schedule.batch_size, derive(request.seed, "order"), steps, request.data.draws)
-    numbers: Dataset[int] = range(len(lengths))  # type: ignore[assignment]
-    loader: DataLoader[int] = DataLoader(numbers, batch_sampler=sampler, collate_fn=request.data.fetch)
-    module.to(accelerator.device)
-    optimizer = _optimizer(module, schedule)
-    prepared, optimizer, loader = accelerator.prepare(module, optimizer, loader)
-    weights = torch.tensor([weight for _, weight in request.losses], device=accelerator.device)
-    compute = _resolved(accelerator, module.student)
-    history: list[EpochRecord] = []
-    best = _Best()
+    stage = _Stage(module, request, progress)
     checkpoint_folder = scratch / request.name
-    total = steps * schedule.epochs
-    torch.manual_seed(derive(request.seed, "dropout"))
-    if (stored := load_checkpoint(checkpoint_folder, module, optimizer, progress)) is not None:
-        history = list(stored.history)
-        best = _Best(stored.best_metric, stored.best_epoch, dict(stored.best_weights))
-        progress.say(f"      {request.name}: resumed after epoch {len(history)} of {schedule.epochs}")
-        if history[-1].compute != compute:
-            progress.say(
-                f"      warning: {request.name}: the epochs before were trained on {history[-1].compute}, the rest on "
-                f"{compute}; the weights are not those of an uninterrupted training"
+    stage.resume(checkpoint_folder)
+    for epoch in range(len(stage.history), request.schedule.epochs):
+        stage.train_epoch(epoch)
+        stage.save(checkpoint_folder)
+    module.student.load_state_dict(stage.best.weights)
+    return stage.history
+
+
+class _Stage:
+    """A stage while it trains: its batches, its optimizer, the epochs behind it and the best of them."""
+
+    def __init__(self, module: TrainingModule, request: StageRequest, progress: Progress) -> None:
+        self.module, self.request, self.progress = module, request, progress
+        schedule, data = request.schedule, request.data
+        self.accelerator = make_accelerator(request.compute)
+        self.steps = request.steps_per_epoch or steps_per_epoch(len(data.lengths), schedule.batch_size)
+        order = derive(request.seed, "order")
+        self.sampler = LengthBuckets(data.lengths, schedule.batch_size, order, self.steps, data.draws)
+        numbers: Dataset[int] = range(len(data.lengths))  # type: ignore[assignment]
+        loader: DataLoader[int] = DataLoader(numbers, batch_sampler=self.sampler, collate_fn=data.fetch)
+        module.to(self.accelerator.device)
+        self.prepared, self.optimizer, self.loader = self.accelerator.prepare(
+            module, _optimizer(module, schedule), loader
+        )
+        self.weights = torch.tensor([weight for _, weight in request.losses], device=self.accelerator.device)
+        self.compute = _resolved(self.accelerator, module.student)
+        self.history: list[EpochRecord] = []
+        self.best = _Best()
+        torch.manual_seed(derive(request.seed, "dropout"))
+
+    def resume(self, checkpoint_folder: Path) -> None:
+        """Go on from a checkpoint, if there is one."""
+        stored = load_checkpoint(checkpoint_folder, self.module, self.optimizer, self.progress)
+        if stored is None:
+            return
+        name, epochs = self.request.name, self.request.schedule.epochs
+        self.history = list(stored.history)
+        self.best = _Best(stored.best_metric, stored.best_epoch, dict(stored.best_weights))
+        self.progress.say(f"      {name}: resumed after epoch {len(self.history)} of {epochs}")
+        if (before := self.history[-1].compute) != self.compute:
+            self.progress.say(
+                f"      warning: {name}: the epochs before were trained on {before}, the rest on {self.compute}; the "
+                "weights are not those of an uninterrupted training"
             )
-    for epoch in range(len(history), schedule.epochs):
-        sampler.epoch = epoch
+
+    def save(self, checkpoint_folder: Path) -> None:
+        """Write a checkpoint."""
+        state = Checkpoint(tuple(self.history), self.best.metric, self.best.epoch, self.best.weights)
+        save_checkpoint(checkpoint_folder, self.module, self.optimizer, state)
+
+    def train_epoch(self, epoch: int) -> None:
+        """Train one epoch, judge the student on validation, and keep its weights if they are the best."""
+        request, epochs = self.request, self.request.schedule.epochs
+        label = f"{request.name} epoch {epoch + 1}/{epochs}"
         begun = time.monotonic()
-        label = f"{request.name} epoch {epoch + 1}/{schedule.epochs}"
-        progress.start(label, steps)
-        prepared.train()
-        sums = torch.zeros(len(request.losses), device=accelerator.device)
-        seen = 0
-        for step, batch in enumerate(loader):
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(epoch * steps + step, total, schedule)
-            with accelerator.autocast():
-                losses = prepared(batch)
-            accelerator.backward((losses * weights).sum())
-            accelerator.clip_grad_norm_(module.parameters(), schedule.max_grad_norm)
-            optimizer.step()
-            optimizer.zero_grad()
-            sums += losses.detach()
-            seen += len(batch)
-            progress.advance(_state(label, step + 1, steps, seen / (time.monotonic() - begun), history))
-            if step % 50 == 49:
-                _check_finite(sums, label)
-        _check_finite(sums, label)
+        means, samples = self._train_batches(epoch, label, begun)
         seconds = time.monotonic() - begun
-        means = (sums / steps).tolist()
-        metric = request.judge(module.student)
+        metric = request.judge(self.module.student)
         record = EpochRecord(
             stage=request.name,
             epoch=epoch + 1,
@@ -323,27 +331,47 @@ def train_stage(module: TrainingModule, request: StageRequest, scratch: Path, pr
             losses=dict(zip((name for name, _ in request.losses), means, strict=True)),
             metric=metric,
             seconds=round(seconds, 3),
-            samples_per_second=round(seen / seconds, 1),
-            compute=compute,
+            samples_per_second=round(samples / seconds, 1),
+            compute=self.compute,
         )
-        history.append(record)
-        progress.stop()
-        progress.say(
+        self.history.append(record)
+        self.progress.stop()
+        self.progress.say(
             f"      {label}: loss {record.loss:.4f}, validation {metric:.4f}, "
-            f"{record.samples_per_second:.0f} samples/s, {_left(history, schedule.epochs)} left"
+            f"{record.samples_per_second:.0f} samples/s, {_left(self.history, epochs)} left"
         )
-        progress.event("epoch", **asdict(record))
+        self.progress.event("epoch", **asdict(record))
         # Of equals the later, which has learned for longer.
+        best = self.best
         if not best.epoch or request.keep == "last" or not request.metric.better(best.metric, metric):
-            best = _Best(metric, epoch + 1, _copy(module.student))
-        save_checkpoint(
-            checkpoint_folder,
-            module,
-            optimizer,
-            Checkpoint(tuple(history), best.metric, best.epoch, best.weights),
-        )
-    module.student.load_state_dict(best.weights)
-    return history
+            self.best = _Best(metric, epoch + 1, _copy(self.module.student))
+
+    def _train_batches(self, epoch: int, label: str, begun: float) -> tuple[list[float], int]:
+        """One pass over the batches of an epoch: each term's mean, and how many samples were seen."""
+        schedule, accelerator = self.request.schedule, self.accelerator
+        total = self.steps * schedule.epochs
+        self.sampler.epoch = epoch
+        self.progress.start(label, self.steps)
+        self.prepared.train()
+        sums = torch.zeros(len(self.weights), device=accelerator.device)
+        seen = 0
+        for step, batch in enumerate(self.loader):
+            for group in self.optimizer.param_groups:
+                group["lr"] = learning_rate(epoch * self.steps + step, total, schedule)
+            with accelerator.autocast():
+                losses = self.prepared(batch)
+            accelerator.backward((losses * self.weights).sum())
+            accelerator.clip_grad_norm_(self.module.parameters(), schedule.max_grad_norm)
+            self.optimizer.step()
+            self.optimizer.zero_grad()
+            sums += losses.detach()
+            seen += len(batch)
+            pace = seen / (time.monotonic() - begun)
+            self.progress.advance(_state(label, step + 1, self.steps, pace, self.history))
+            if step % 50 == 49:
+                _check_finite(sums, label)
+        _check_finite(sums, label)
+        return (sums / self.steps).tolist(), seen
 
 
 def make_accelerator(compute: Compute) -> Accelerator:

@@ -60,53 +60,45 @@ class Inputs:
     word: Artifact[Word]
 
 
-@pytest.fixture
-def steps(monkeypatch):
-    """Two toy steps: `first` writes a word, `second` doubles it; `ran` records what ran, `fault` what is raised."""
-    ran: list[str] = []
-    fault: dict[str, BaseException] = {}
+class ToySteps:
+    """Toy steps: `first` writes a word, `second` doubles it, and `last` reads what there is. A call gives a plan."""
 
-    words: dict[str, str] = {}
+    def __init__(self) -> None:
+        self.ran: list[str] = []
+        """What ran."""
+        self.fault: dict[str, BaseException] = {}
+        """What a step raises."""
+        self.words: dict[str, str] = {}
+        """What `first` writes in place of its setting, and of how it `took`, if anything."""
+        self.partly: dict[str, Failure] = {}
+        """What `last` says failed."""
 
-    def first(settings, inputs, folder, context):
-        ran.append("first")
-        (folder / "word.txt").write_text(words.get("first", settings.text))
-        if "took" in words:
-            (folder / "took.txt").write_text(words["took"])
+    def first(self, settings, inputs, folder, context):
+        self.ran.append("first")
+        (folder / "word.txt").write_text(self.words.get("first", settings.text))
+        if "took" in self.words:
+            (folder / "took.txt").write_text(self.words["took"])
         return Word()
 
-    def second(settings, inputs, folder, context):
-        ran.append("second")
-        if "second" in fault:
+    def second(self, settings, inputs, folder, context):
+        self.ran.append("second")
+        if "second" in self.fault:
             (folder / "half.txt").write_text("half")
-            raise fault["second"]
+            raise self.fault["second"]
         word = inputs.word.path(inputs.word.record.file).read_text()
         (folder / "word.txt").write_text(word * 2)
         return Word()
 
-    for name, function in (("first", first), ("second", second)):
-        module = ModuleType(f"edgedistill.steps.{name}")
-        module.run = function
-        monkeypatch.setitem(sys.modules, module.__name__, module)
-
-    def last(settings, inputs, folder, context):
-        ran.append("last")
+    def last(self, settings, inputs, folder, context):
+        self.ran.append("last")
         failure = inputs.word.failure
         (folder / "word.txt").write_text(failure.reason if failure else inputs.word.path("word.txt").read_text())
-        context.failures.update(partly)
+        context.failures.update(self.partly)
         return Word()
 
-    module = ModuleType("edgedistill.steps.last")
-    module.run = last
-    monkeypatch.setitem(sys.modules, module.__name__, module)
-    partly: dict[str, Failure] = {}
-
-    def kind(name: str, inputs: type) -> StepKind:
-        return StepKind(f"edgedistill.steps.{name}:run", 1, Words, inputs, Word, volatile=("took.txt",))
-
-    def plan(text: str = "x", optional: bool = False) -> Plan:
+    def __call__(self, text: str = "x", optional: bool = False) -> Plan:
         """With `optional`, the second step may fail, and a last one reads what there is."""
-        kinds = kind("first", Nothing), kind("second", Inputs), kind("last", Inputs)
+        kinds = toy_kind("first", Nothing), toy_kind("second", Inputs), toy_kind("last", Inputs)
         one = key_of(kinds[0], text, {})
         two = key_of(kinds[1], None, {"word": one})
         three = key_of(kinds[2], None, {"word": two})
@@ -118,10 +110,20 @@ def steps(monkeypatch):
         )
         return Plan(None, all_ if optional else all_[:2], (), (), None)
 
-    plan.partly = partly
 
-    plan.ran, plan.fault, plan.words = ran, fault, words
-    return plan
+def toy_kind(name: str, inputs: type) -> StepKind:
+    return StepKind(f"edgedistill.steps.{name}:run", 1, Words, inputs, Word, volatile=("took.txt",))
+
+
+@pytest.fixture
+def steps(monkeypatch):
+    """Toy steps, where the engine finds them."""
+    toys = ToySteps()
+    for name in ("first", "second", "last"):
+        module = ModuleType(f"edgedistill.steps.{name}")
+        module.run = getattr(toys, name)
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    return toys
 
 
 def test_steps_run_once_and_are_skipped_then(steps, tmp_path):
