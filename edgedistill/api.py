@@ -29,13 +29,13 @@ from edgedistill.evaluation.statistics import Paired
 from edgedistill.evaluation.statistics import compare as compare_paired
 from edgedistill.exporting.candidates import makeable_candidates
 from edgedistill.exporting.files import read_files
-from edgedistill.isolation.emulation.cpus import CPUS, DEFAULT_CPU
-from edgedistill.measuring.emulated import refuse_options
-from edgedistill.measuring.lone_file import FileMeasurement, LoneFile, measure_lone_file
+from edgedistill.measuring.file_measurement import FileMeasurement
+from edgedistill.measuring.lone_file import LoneFile, measure_lone_file
+from edgedistill.measuring.options import MeasureOptions
 from edgedistill.planning import Plan, fingerprints, make_plan
 from edgedistill.planning.fingerprints import Sources
 from edgedistill.recipe import reading
-from edgedistill.recipe.schema import EmulationSpec, Recipe
+from edgedistill.recipe.schema import Recipe
 from edgedistill.runs import generating
 from edgedistill.runs.bundling import bundle_run, forget_listed
 from edgedistill.runs.evaluated import EvaluatedRun, without_files
@@ -45,6 +45,8 @@ from edgedistill.store.listing import remember, store_of
 from edgedistill.store.progress import OnEvent, Progress
 from edgedistill.store.records.base import RECORD
 from edgedistill.store.store import Store
+
+_AS_IT_IS = MeasureOptions()
 
 
 @dataclass(frozen=True)
@@ -267,18 +269,8 @@ def generate(
 def measure(
     file: str | Path,
     data: str | Path,
+    options: MeasureOptions = ...,
     *,
-    tokenizer: str | Path | None = None,
-    task: str | None = None,
-    metric: str | None = None,
-    columns: Mapping[str, str] | None = None,
-    runtime: str | None = None,
-    threads: int | None = None,
-    batch: int | None = None,
-    max_length: int | None = None,
-    min_seconds: float = 5.0,
-    emulated_cpu: str | None = None,
-    emulated_items: int | None = None,
     out: str | Path | None = None,
     stream: TextIO | None = None,
 ) -> FileMeasurement: ...
@@ -288,18 +280,8 @@ def measure(
 def measure(
     file: str | Path,
     data: None = None,
+    options: MeasureOptions = ...,
     *,
-    tokenizer: str | Path | None = None,
-    task: str | None = None,
-    metric: str | None = None,
-    columns: Mapping[str, str] | None = None,
-    runtime: str | None = None,
-    threads: int | None = None,
-    batch: int | None = None,
-    max_length: int | None = None,
-    min_seconds: float = 5.0,
-    emulated_cpu: str | None = None,
-    emulated_items: int | None = None,
     out: str | Path | None = None,
     stream: TextIO | None = None,
 ) -> DeviceMeasurement: ...
@@ -308,18 +290,8 @@ def measure(
 def measure(
     file: str | Path,
     data: str | Path | None = None,
+    options: MeasureOptions = _AS_IT_IS,
     *,
-    tokenizer: str | Path | None = None,
-    task: str | None = None,
-    metric: str | None = None,
-    columns: Mapping[str, str] | None = None,
-    runtime: str | None = None,
-    threads: int | None = None,
-    batch: int | None = None,
-    max_length: int | None = None,
-    min_seconds: float = 5.0,
-    emulated_cpu: str | None = None,
-    emulated_items: int | None = None,
     out: str | Path | None = None,
     stream: TextIO | None = None,
 ) -> FileMeasurement | DeviceMeasurement:
@@ -328,56 +300,21 @@ def measure(
 
     Args:
         data: for a file; a bundle has its own inputs.
-        tokenizer: folder with `tokenizer.json` and `config.json` (label names); looked for beside and above the file.
-        emulated_cpu: what an emulated runtime runs on: `cortex-a76` (unless given) or `cortex-a53`.
-        emulated_items: ask an emulated runtime only so many items, evenly spread; None: all.
-        task, metric, max_length: of a file; unless given, `text-classification`, `accuracy` and 128. A bundle has its
-            own, as it has its columns.
-        runtime, threads, batch: unless given, `onnxruntime`, 1 and 1 for a file, and for a bundle what the run took.
+        options: which runtime, how many threads, which columns, and so on.
         out: where a bundle's results are written as JSON; None: nowhere.
 
     Raises:
         UserError: a file that isn't there, data that the model doesn't fit, or a runtime that doesn't open the file.
         EdgedistillError: a bundle's file has changed, or it answers a golden input wrongly (the results are written).
     """
-    if emulated_cpu is not None and emulated_cpu not in CPUS:
-        raise UserError(f"measure: got emulated cpu {emulated_cpu!r}, expected one of {', '.join(CPUS)}")
-    if data is None:
-        if not is_bundle(Path(file)):
-            raise UserError(f"measure: '{file}' is no bundle, and a model file needs a data file (--data)")
-        file_only = {
-            "--tokenizer": tokenizer,
-            "--task": task,
-            "--metric": metric,
-            "--column": columns or None,
-            "--max-length": max_length,
-            "--emulated-items": emulated_items,
-        }
-        if given := [name for name, value in file_only.items() if value is not None]:
-            raise UserError(
-                f"measure: {' and '.join(given)} cannot be given for a bundle, which has its own inputs and settings"
-            )
-        asked = self_test.SelfTestOptions(runtime, threads, batch, min_seconds, emulated_cpu)
-        return _checked(self_test.examine(Path(file), asked, Progress(None, stream)), out)
-    if out is not None:
-        raise UserError("measure: --out is only valid when measuring a bundle")
-    runtime = runtime or "onnxruntime"
-    refuse_options(runtime, emulated_cpu, emulated_items)
-    request = LoneFile(
-        file=Path(file),
-        data=Path(data),
-        tokenizer=Path(tokenizer) if tokenizer else None,
-        task=task or "text-classification",
-        metric=metric or "accuracy",
-        columns=dict(columns or {}),
-        runtime=runtime,
-        threads=threads or 1,
-        batch=batch or 1,
-        max_length=max_length or 128,
-        min_seconds=min_seconds,
-        emulation=EmulationSpec.model_validate({"cpu": emulated_cpu or DEFAULT_CPU, "items": emulated_items}),
-    )
-    return measure_lone_file(request, Progress(None, stream))
+    progress = Progress(None, stream)
+    if data is not None:
+        if out is not None:
+            raise UserError("measure: --out is only valid when measuring a bundle")
+        return measure_lone_file(LoneFile(Path(file), Path(data), options), progress)
+    if not is_bundle(Path(file)):
+        raise UserError(f"measure: '{file}' is no bundle, and a model file needs a data file (--data)")
+    return _checked(self_test.examine(Path(file), options, progress), out)
 
 
 def _checked(found: DeviceMeasurement, out: str | Path | None) -> DeviceMeasurement:

@@ -9,6 +9,7 @@ import pytest
 from safetensors.numpy import load_file
 
 import edgedistill
+from edgedistill import MeasureOptions
 from edgedistill.contracts.answers import Answers, References
 from edgedistill.errors import UserError
 from edgedistill.evaluation.results import load_results
@@ -91,12 +92,12 @@ def test_a_changed_limit_only_chooses_again(finished_run, tmp_path):
 
 def test_a_lone_file_is_measured(finished_run, data_folder):
     file = finished_run.folder / "models" / "r1" / "onnx" / "model.onnx"
-    found = edgedistill.measure(file, data_folder / "test.jsonl", min_seconds=0.1, max_length=32)
+    found = edgedistill.measure(file, data_folder / "test.jsonl", MeasureOptions(min_seconds=0.1, max_length=32))
     row = finished_run.results.candidate("r1/onnx/fp32/onnxruntime")
     assert found.figures[0].value == pytest.approx(row.test.value)
     assert found.file_bytes == row.file_bytes
     assert found.latency_ms["runs"] >= 299
-    unlabeled = edgedistill.measure(file, data_folder / "unlabeled.jsonl", min_seconds=0.1)
+    unlabeled = edgedistill.measure(file, data_folder / "unlabeled.jsonl", MeasureOptions(min_seconds=0.1))
     assert unlabeled.figures == ()
 
 
@@ -106,21 +107,24 @@ def test_a_lone_file_is_measured(finished_run, data_folder):
         ({"file": "absent.onnx"}, "measure: 'absent.onnx' is not a file"),
         ({"data": "absent.jsonl"}, "measure: data 'absent.jsonl' is not a file or folder"),
         (
-            {"metric": "bleu"},
+            {"options": MeasureOptions(metric="bleu")},
             "metric 'bleu' is unknown for text-classification; expected one of accuracy, f1_macro",
         ),
-        ({"runtime": "onyx"}, "unknown runtimes 'onyx'; known: browser, executorch"),
-        ({"columns": {"text": "sentence"}}, "has no column 'sentence'"),
+        ({"options": MeasureOptions(runtime="onyx")}, "unknown runtimes 'onyx'; known: browser, executorch"),
+        ({"options": MeasureOptions(columns={"text": "sentence"})}, "has no column 'sentence'"),
         ({"out": "results.json"}, "--out is only valid when measuring a bundle"),
-        ({"emulated_items": 3}, "got options of emulation (--emulated-...), but onnxruntime is not emulated"),
-        ({"emulated_cpu": "cortex-a53"}, "but onnxruntime is not emulated"),
+        (
+            {"options": MeasureOptions(emulated_items=3)},
+            "got options of emulation (--emulated-...), but onnxruntime is not emulated",
+        ),
+        ({"options": MeasureOptions(emulated_cpu="cortex-a53")}, "but onnxruntime is not emulated"),
     ],
 )
 def test_a_wrong_measurement_gets_a_sentence(finished_run, data_folder, change, expected):
     asked = {
         "file": finished_run.folder / "models" / "r1" / "onnx" / "model.onnx",
         "data": data_folder / "test.jsonl",
-        "min_seconds": 0.1,
+        "options": MeasureOptions(min_seconds=0.1),
     }
     with pytest.raises(UserError) as caught:
         edgedistill.measure(**(asked | change))
@@ -132,7 +136,8 @@ def test_a_file_without_a_tokenizer_says_how_to_name_one(finished_run, data_fold
     with pytest.raises(UserError, match="no tokenizer.json beside or above .* --tokenizer"):
         edgedistill.measure(tmp_path / "model.onnx", data_folder / "test.jsonl")
     folder = finished_run.folder / "models" / "r1"
-    found = edgedistill.measure(tmp_path / "model.onnx", data_folder / "test.jsonl", tokenizer=folder, min_seconds=0.1)
+    options = MeasureOptions(tokenizer=folder, min_seconds=0.1)
+    found = edgedistill.measure(tmp_path / "model.onnx", data_folder / "test.jsonl", options)
     assert found.figures
 
 

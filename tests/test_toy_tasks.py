@@ -13,6 +13,7 @@ import pytest
 from helpers import LABELS, plugged_in, quickstart_rows, tiny_recipe, write_jsonl, write_recipe
 
 import edgedistill
+from edgedistill import MeasureOptions
 from edgedistill.contracts.answers import Answers, References
 from edgedistill.data.prepared import PreparedData
 from edgedistill.errors import StepError, UserError
@@ -68,11 +69,11 @@ def goes_on_to_bundle_lone_file_and_comparison(went: Whole, task: str, metrics: 
     for each in (results.teacher, *results.rounds, chosen):
         assert [figure.metric for figure in each.on("test")] == metrics
         assert [figure.metric for figure in each.on("validation")] == metrics
-    tested = edgedistill.measure(went.folder / "bundle", min_seconds=0.02)
+    tested = edgedistill.measure(went.folder / "bundle", options=MeasureOptions(min_seconds=0.02))
     assert tested.golden.passed
     assert tested.candidate == chosen.id
-    given = {"task": task, "metric": metrics[0], "runtime": runtime, "max_length": MAX_LENGTH, "min_seconds": 0.02}
-    alone = edgedistill.measure(went.folder / chosen.file, went.test_data, **given)
+    given = MeasureOptions(task=task, metric=metrics[0], runtime=runtime, max_length=MAX_LENGTH, min_seconds=0.02)
+    alone = edgedistill.measure(went.folder / chosen.file, went.test_data, given)
     assert [figure.metric for figure in alone.figures] == metrics
     assert [figure.value for figure in alone.figures] == pytest.approx([each.value for each in chosen.on("test")])
     assert alone.file_bytes == chosen.file_bytes

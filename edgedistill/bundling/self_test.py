@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,6 +24,7 @@ from edgedistill.isolation.emulation.cpus import DEFAULT_CPU
 from edgedistill.measuring.device_model import Cost, DeviceModel
 from edgedistill.measuring.emulated import emulated, refuse_options
 from edgedistill.measuring.latency import Timed, Timing, time_one
+from edgedistill.measuring.options import MeasureOptions
 from edgedistill.store.progress import Progress
 from edgedistill.system.machine import describe
 from edgedistill.version import __version__
@@ -36,18 +36,7 @@ if TYPE_CHECKING:
 _SHOWN = 60
 
 
-@dataclass(frozen=True)
-class SelfTestOptions:
-    """How to measure; None: as the run did."""
-
-    runtime: str | None
-    threads: int | None
-    batch: int | None
-    min_seconds: float
-    emulated_cpu: str | None = None
-
-
-def examine(folder: Path, asked: SelfTestOptions, progress: Progress) -> DeviceMeasurement:
+def examine(folder: Path, asked: MeasureOptions, progress: Progress) -> DeviceMeasurement:
     """Check the sha256 of every file, the token ids and outputs of every golden input, then time the golden inputs, or
     count their instructions where the runtime is emulated.
 
@@ -56,6 +45,7 @@ def examine(folder: Path, asked: SelfTestOptions, progress: Progress) -> DeviceM
             that it lacks.
         EdgedistillError: a file is missing or changed, or cannot be run.
     """
+    asked.refuse_for_bundle()
     bundle = open_bundle(folder)
     if (unlisted := describe_unlisted(bundle)) is not None:
         progress.say(unlisted)

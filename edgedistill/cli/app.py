@@ -197,21 +197,17 @@ def measure(
     from edgedistill import api
     from edgedistill.cli import tables
 
-    log, columns = sys.stderr, tables.pairs(column or (), "--column")
+    options = api.MeasureOptions(
+        tokenizer=tokenizer, task=task, metric=metric, columns=tables.pairs(column or (), "--column"), runtime=runtime,
+        threads=threads, batch=batch, max_length=max_length, min_seconds=min_seconds, emulated_cpu=emulated_cpu,
+        emulated_items=emulated_items,
+    )  # fmt: skip
     if data is None:
         out = out or Path("bundle-results.json")
-        tested = api.measure(
-            file, tokenizer=tokenizer, task=task, metric=metric, columns=columns, runtime=runtime, threads=threads,
-            batch=batch, max_length=max_length, min_seconds=min_seconds, emulated_cpu=emulated_cpu,
-            emulated_items=emulated_items, out=out, stream=log,
-        )  # fmt: skip
+        tested = api.measure(file, options=options, out=out, stream=sys.stderr)
         _print(tested.model_dump(mode="json", by_alias=True)) if as_json else tables.device_measurement(tested, out)
         return
-    found = api.measure(
-        file, data, tokenizer=tokenizer, task=task, metric=metric, columns=columns, runtime=runtime, threads=threads,
-        batch=batch, max_length=max_length, min_seconds=min_seconds, emulated_cpu=emulated_cpu,
-        emulated_items=emulated_items, out=out, stream=log,
-    )  # fmt: skip
+    found = api.measure(file, data, options, out=out, stream=sys.stderr)
     _print(tables.measurement_facts(found)) if as_json else tables.measurement(found)
 
 

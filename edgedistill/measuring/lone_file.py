@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,14 +27,17 @@ from edgedistill.evaluation.results import Figure
 from edgedistill.exporting.jobs import input_columns
 from edgedistill.exporting.onnx_contents import read_onnx, refuse_unfit
 from edgedistill.isolation import environments
-from edgedistill.measuring.device_model import Cost, DeviceModel
-from edgedistill.measuring.emulated import emulated
+from edgedistill.isolation.emulation.cpus import DEFAULT_CPU
+from edgedistill.measuring.device_model import DeviceModel
+from edgedistill.measuring.emulated import emulated, refuse_options
+from edgedistill.measuring.file_measurement import FileMeasurement
 from edgedistill.measuring.judged import numbers, some_examples
 from edgedistill.measuring.latency import Timed, Timing, time_one
+from edgedistill.measuring.options import MeasureOptions
 from edgedistill.measuring.prompts import PromptFiles, speeds_of, write_prompts
 from edgedistill.models.loading import load_config, load_tokenizer, longest_input, outline
 from edgedistill.models.tokenizer_checks import check_split
-from edgedistill.recipe.schema import DataSource, EmulationSpec
+from edgedistill.recipe.schema import DataSource
 from edgedistill.store.progress import Progress
 from edgedistill.system.machine import available_cores
 
@@ -55,57 +59,56 @@ _LOOKED_AT = 32
 
 @dataclass(frozen=True)
 class LoneFile:
-    """What to measure and how."""
+    """A model file, the data to measure it on, and how."""
 
     file: Path
     data: Path
-    tokenizer: Path | None
-    task: str
-    metric: str
-    columns: Mapping[str, str]
-    runtime: str
-    threads: int
-    batch: int
-    max_length: int
-    min_seconds: float
-    emulation: EmulationSpec
+    options: MeasureOptions
+
+    @property
+    def tokenizer(self) -> Path | None:
+        """A folder; None: looked for."""
+        return Path(self.options.tokenizer) if self.options.tokenizer is not None else None
+
+    @property
+    def task(self) -> str:
+        """By name."""
+        return self.options.task or "text-classification"
+
+    @property
+    def metric(self) -> str:
+        """Told first."""
+        return self.options.metric or "accuracy"
+
+    @property
+    def runtime(self) -> str:
+        """By name."""
+        return self.options.runtime or "onnxruntime"
+
+    @property
+    def threads(self) -> int:
+        """That the runtime may use."""
+        return self.options.threads or 1
+
+    @property
+    def batch(self) -> int:
+        """Items at once."""
+        return self.options.batch or 1
+
+    @property
+    def max_length(self) -> int:
+        """Tokens to which inputs are cut."""
+        return self.options.max_length or 128
+
+    @property
+    def emulated_cpu(self) -> str | None:
+        """What an emulated runtime runs on; None for one that isn't."""
+        return (self.options.emulated_cpu or DEFAULT_CPU) if emulated(self.runtime) else None
 
     @cached_property
     def spec(self) -> TaskSpec:
         """The task as it is where a recipe gives it no options."""
         return registry.task_as(self.task, self.metric, {})
-
-
-@dataclass(frozen=True)
-class FileMeasurement:
-    """What was measured of a lone model file."""
-
-    file: str
-    file_bytes: int
-    runtime: str
-    threads: int
-    batch: int
-    items: int
-    """Asked, of the data's `items_of`."""
-    items_of: int
-    figures: tuple[Figure, ...]
-    """The asked metric first; none where the data has no labels."""
-    latency_ms: Mapping[str, object] | None
-    """None under an emulated runtime, as every time and memory is."""
-    throughput_per_s: float | None
-    load_ms: float | None
-    peak_rss_mb: float | None
-    backend: Mapping[str, object]
-    """What ran it, as the runtime tells."""
-    client: Mapping[str, object]
-    """What the library makes of the file by which the runtime's users load it; empty where there is none."""
-    instructions_per_inference: float | None = None
-    """Under an emulated runtime, in place of times: the mean over `counted_inputs` of the items."""
-    counted_inputs: int | None = None
-    phases_ms: Mapping[str, object] = field(default_factory=dict)
-    """`latency_ms` of each phase, where a run has several."""
-    prompts: Mapping[int, Mapping[str, object]] = field(default_factory=dict)
-    """By length in tokens, percentiles of each of the task's figures of speed; of a task that has none, empty."""
 
 
 def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
@@ -117,70 +120,79 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
     _refuse_request(request, progress)
     task, runtime = registry.task(request.task), registry.runtime(request.runtime)
     own = task.judge(request.spec)
-    slow = emulated(request.runtime)
+    cpu = request.emulated_cpu
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         given = _read(request, task, scratch, progress)
-        items, asked_of = given.items, len(given.items)
-        if slow:
-            items = items.take(some_examples(items, request.emulation.items))
+        items = given.items
+        if cpu is not None:
+            items = items.take(some_examples(items, request.options.emulated_items))
         files, weights = _opened(request, task, given)
-        model = DeviceModel(files, request.runtime, request.task, cpu=request.emulation.cpu if slow else None)
+        model = DeviceModel(files, request.runtime, request.task, cpu=cpu)
         with_client = request.task in runtime.client_tasks
         # Without right answers, what it says is looked at all the same.
         chosen = None if given.labelled or with_client else some_examples(items, _LOOKED_AT)
+        with _refusals_named(request), model.opened(scratch) as opened:
+            answers = opened.answers(items, chosen)
+            _refuse_answers(request, own, answers, given.labels)
+            cost = None if cpu is None else opened.cost(items, request.batch, None)
+        client = _client(request, runtime, given, items, answers) if with_client else {}
         figures: tuple[Figure, ...] = ()
-        client: dict[str, object] = {}
-        timing: Timing | None = None
-        cost: Cost | None = None
-        try:
-            with model.opened(scratch) as opened:
-                answers = opened.answers(items, chosen)
-                _refuse_answers(request, own, answers, given.labels)
-                if slow:
-                    cost = opened.cost(items, request.batch, None)
-        except EdgedistillError as error:
-            raise _refused(request, error) from error
-        if with_client:
-            client = _client(request, runtime, given, items, answers)
         if given.labelled:
             metrics = dict.fromkeys((request.metric, *own.metrics))  # no recipe says which of them to leave out
             figures = Judging(own, tuple(metrics)).figures(answers, task.data.references(items), "data")
-        if not slow:
-            inputs = scratch / "inputs.safetensors"
-            items.save(inputs)
-            prompts = PromptFiles()
-            if task.prompts is not None:
-                longest, batch = given.reads, request.batch
-                prompts = write_prompts(task.prompts, items, None, longest, batch, scratch / "prompts")
-            timed = Timed(request.file.name, model, request.threads, request.batch, inputs, prompts.files)
-            try:
-                timing = time_one(timed, scratch, progress, min_seconds=request.min_seconds, length=None)
-            except EdgedistillError as error:
-                raise _refused(request, error) from error
-    speeds = task.prompts.speeds if task.prompts is not None else ()
+        timing = None if cpu is not None else _time(request, task, model, items, given.reads, scratch, progress)
     seen = timing or cost
     assert seen is not None
-    return FileMeasurement(
+    measured = FileMeasurement(
         file=str(request.file),
         file_bytes=sum(_size(file) for file in weights),
-        runtime=f"{request.runtime} {seen.runtime_version}" + (f" on {request.emulation.cpu}" if slow else ""),
+        runtime=f"{request.runtime} {seen.runtime_version}" + (f" on {cpu}" if cpu is not None else ""),
         threads=request.threads,
         batch=request.batch,
         items=len(items),
+        items_of=len(given.items),
         figures=figures,
-        items_of=asked_of,
-        latency_ms=timing.summary() if timing else None,
-        phases_ms=timing.phases() if timing else {},
-        prompts={tokens: speeds_of(speeds, phases) for tokens, phases in (timing.prompts_ms if timing else {}).items()},
-        throughput_per_s=timing.throughput_per_s if timing else None,
-        load_ms=timing.load_ms if timing else None,
-        peak_rss_mb=timing.peak_rss_mb if timing else None,
-        instructions_per_inference=cost.instructions_per_inference if cost else None,
-        counted_inputs=cost.inputs if cost else None,
         backend=seen.backend,
         client=client,
     )
+    if timing is not None:
+        return _with_times(measured, task, timing)
+    assert cost is not None
+    return replace(measured, instructions_per_inference=cost.instructions_per_inference, counted_inputs=cost.inputs)
+
+
+def _with_times(measured: FileMeasurement, task: Task, timing: Timing) -> FileMeasurement:
+    speeds = task.prompts.speeds if task.prompts is not None else ()
+    return replace(
+        measured,
+        latency_ms=timing.summary(),
+        phases_ms=timing.phases(),
+        prompts={tokens: speeds_of(speeds, phases) for tokens, phases in timing.prompts_ms.items()},
+        throughput_per_s=timing.throughput_per_s,
+        load_ms=timing.load_ms,
+        peak_rss_mb=timing.peak_rss_mb,
+    )
+
+
+def _time(
+    request: LoneFile,
+    task: Task,
+    model: DeviceModel,
+    items: Items,
+    longest: int,
+    scratch: Path,
+    progress: Progress,
+) -> Timing:
+    """Time it on these items, and on prompts that it reads, of a task that has them."""
+    inputs = scratch / "inputs.safetensors"
+    items.save(inputs)
+    prompts = PromptFiles()
+    if task.prompts is not None:
+        prompts = write_prompts(task.prompts, items, None, longest, request.batch, scratch / "prompts")
+    timed = Timed(request.file.name, model, request.threads, request.batch, inputs, prompts.files)
+    with _refusals_named(request):
+        return time_one(timed, scratch, progress, min_seconds=request.options.min_seconds, length=None)
 
 
 @dataclass(frozen=True)
@@ -208,6 +220,7 @@ def _refuse_request(request: LoneFile, progress: Progress) -> None:
     if not request.data.exists():
         raise UserError(f"measure: data '{request.data}' is not a file or folder")
     task, runtime = registry.task(request.task), registry.runtime(request.runtime)
+    refuse_options(request.runtime, request.options.emulated_cpu, request.options.emulated_items)
     if not task.data.tokens:
         raise UserError(f"measure: a lone file of '{request.task}' cannot be measured yet, only files of text tasks")
     metrics = task.judge(request.spec).metrics
@@ -234,7 +247,7 @@ def _read(request: LoneFile, task: Task, scratch: Path, progress: Progress) -> _
     described = request.tokenizer or model_folder(request.file, "measure")
     tokenizer = load_tokenizer(described)
     own = task.data.columns
-    columns = own.read(request.columns)
+    columns = own.read(request.options.columns)
     source = DataSource(path=os.path.abspath(request.data))
     rows = read_rows(source, "data.test", scratch / "cache", Wanted.of(task, columns))
     labelled = own.labels is None or columns[own.labels] in rows.column_names
@@ -339,11 +352,19 @@ def _size(file: Path) -> int:
     return sum(each.stat().st_size for each in file.rglob("*") if each.is_file())
 
 
-def _refused(request: LoneFile, error: EdgedistillError) -> EdgedistillError:
-    """A file that its runtime cannot run is the user's to change; whatever was said before stays."""
-    if isinstance(error, UserError):
-        return error
-    return UserError(f"measure: '{request.file}' cannot be run by {request.runtime}: {error}")
+@contextmanager
+def _refusals_named(request: LoneFile) -> Iterator[None]:
+    """A file that its runtime cannot run is the user's to change; whatever was said before stays.
+
+    Raises:
+        UserError: any error of ours.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except EdgedistillError as error:
+        raise UserError(f"measure: '{request.file}' cannot be run by {request.runtime}: {error}") from error
 
 
 def model_folder(file: Path, command: str) -> Path:

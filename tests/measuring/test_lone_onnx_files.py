@@ -10,6 +10,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import edgedistill
+from edgedistill import MeasureOptions
 from edgedistill.errors import UserError
 from edgedistill.exporting.onnx_contents import read_onnx
 
@@ -42,10 +43,11 @@ def folder(finished_run, tmp_path):
 
 @pytest.fixture
 def measured(folder, data_folder):
-    def measure(model: onnx.ModelProto | bytes, **options):
+    def measure(model: onnx.ModelProto | bytes, stream=None, **options):
         file = folder / "model.onnx"
         file.write_bytes(model if isinstance(model, bytes) else model.SerializeToString())
-        return edgedistill.measure(file, data_folder / "test.jsonl", min_seconds=0.05, **options)
+        asked = MeasureOptions(min_seconds=0.05, **options)
+        return edgedistill.measure(file, data_folder / "test.jsonl", asked, stream=stream)
 
     return measure
 
@@ -79,7 +81,7 @@ def test_a_file_that_does_not_fit_is_one_sentence(measured, model, sentence):
 def test_without_labels_the_answers_are_looked_at_too(folder, data_folder):
     (folder / "model.onnx").write_bytes(classifier(value=float("nan")).SerializeToString())
     with pytest.raises(UserError, match="NaN or infinite numbers for 32 of 32 decisions"):
-        edgedistill.measure(folder / "model.onnx", data_folder / "unlabeled.jsonl", min_seconds=0.05)
+        edgedistill.measure(folder / "model.onnx", data_folder / "unlabeled.jsonl", MeasureOptions(min_seconds=0.05))
 
 
 def test_32_bit_ids_and_a_fixed_length_are_given_what_they_take(measured, finished_run):
@@ -103,7 +105,7 @@ def test_every_file_that_the_graph_refers_to_counts(folder, data_folder, locatio
     whole = onnx.load(folder / "model.onnx")
     onnx.save(whole, folder / "model.onnx", save_as_external_data=True, location=location, size_threshold=43)
     assert [str(each.relative_to(folder)) for each in read_onnx(folder / "model.onnx").weights] == [location]
-    found = edgedistill.measure(folder / "model.onnx", data_folder / "test.jsonl", min_seconds=0.05)
+    found = edgedistill.measure(folder / "model.onnx", data_folder / "test.jsonl", MeasureOptions(min_seconds=0.05))
     assert found.file_bytes == (folder / "model.onnx").stat().st_size + (folder / location).stat().st_size
     (folder / location).unlink()
     with pytest.raises(UserError, match="keeps weights in '.*', which is missing beside it"):
@@ -136,7 +138,9 @@ def test_a_file_of_the_hubs_cache_is_read_with_its_weights_and_tokenizer(folder,
         shutil.copy(folder / name, blobs / str(number))
         place = snapshot / "onnx" / name if number < 2 else snapshot / name
         place.symlink_to(blobs / str(number))
-    found = edgedistill.measure(snapshot / "onnx" / "model.onnx", data_folder / "test.jsonl", min_seconds=0.05)
+    found = edgedistill.measure(
+        snapshot / "onnx" / "model.onnx", data_folder / "test.jsonl", MeasureOptions(min_seconds=0.05)
+    )
     assert found.file_bytes == sum((blobs / each).stat().st_size for each in "01")
     (snapshot / "onnx" / "w").unlink()
     (snapshot / "onnx" / "w").symlink_to(shutil.copy(folder / "w", tmp_path / "elsewhere"))

@@ -11,6 +11,7 @@ import torch
 from helpers import write_recipe
 
 import edgedistill
+from edgedistill import MeasureOptions
 from edgedistill.errors import UserError
 from edgedistill.models.image_model import PixelsConfig, PixelsForImageClassification
 from edgedistill.tasks import image_classification as task
@@ -131,7 +132,7 @@ def test_a_lone_file_of_an_image_task_is_not_measured_yet(digits, tmp_path):
     data = tmp_path / "data.jsonl"
     data.write_text('{"image": [1], "label": "1"}\n')
     with pytest.raises(UserError, match="a lone file of 'image-classification' cannot be measured yet"):
-        edgedistill.measure(run / "models/small/onnx/model.onnx", data, task="image-classification")
+        edgedistill.measure(run / "models/small/onnx/model.onnx", data, MeasureOptions(task="image-classification"))
 
 
 @pytest.mark.parametrize("image", [None, [], "pixels", [0.5]])
