@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import pkgutil
 import sys
@@ -204,6 +205,23 @@ def file_request(precision, model, samples, max_length, **more) -> FileRequest:
         return {name: Column("input", layout) for name, layout in layouts.items()}
 
     return FileRequest(precision, model, samples, max_length, columns, ("logits",), **more)
+
+
+@contextmanager
+def heard() -> Iterator[list[str]]:
+    """What is told meanwhile, warnings and progress, message by message."""
+    messages: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: messages.append(record.getMessage())
+    logger = logging.getLogger("edgedistill")
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    try:
+        yield messages
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
 
 
 def drifting(opening):

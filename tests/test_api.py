@@ -67,7 +67,7 @@ def test_running_again_skips_everything_and_gives_the_same(finished_run):
     before = (finished_run.folder / "results.json").read_bytes()
     planned = edgedistill.plan(finished_run.recipe, out=finished_run.folder)
     assert planned.done == {step.name for step in planned.plan.steps}
-    assert edgedistill.run(finished_run.recipe, out=finished_run.folder, stream=None) == finished_run.results
+    assert edgedistill.run(finished_run.recipe, out=finished_run.folder) == finished_run.results
     assert (finished_run.folder / "results.json").read_bytes() == before
 
 
@@ -75,7 +75,7 @@ def test_what_a_user_deleted_comes_back_without_work(finished_run, tmp_path):
     shutil.copytree(finished_run.folder, tmp_path / "copy")
     shutil.rmtree(tmp_path / "copy" / "models")
     (tmp_path / "copy" / "results.json").unlink()
-    edgedistill.run(finished_run.recipe, out=tmp_path / "copy", stream=None)
+    edgedistill.run(finished_run.recipe, out=tmp_path / "copy")
     assert (tmp_path / "copy" / "models" / "r1" / "onnx" / "model.onnx").is_file()
     assert (tmp_path / "copy" / "results.json").is_file()
 
@@ -84,7 +84,7 @@ def test_a_changed_limit_only_chooses_again(finished_run, tmp_path):
     shutil.copytree(finished_run.folder, tmp_path / "copy")
     planned = edgedistill.plan(finished_run.recipe, ["select.limits.file_mb=0.0001"], out=tmp_path / "copy")
     assert {step.name for step in planned.plan.steps} - planned.done == {"choose", "report", "bundle"}
-    results = edgedistill.run(finished_run.recipe, ["select.limits.file_mb=0.0001"], out=tmp_path / "copy", stream=None)
+    results = edgedistill.run(finished_run.recipe, ["select.limits.file_mb=0.0001"], out=tmp_path / "copy")
     assert results.chosen is None
     assert "No candidate meets the limits. Closest: r2/onnx/" in results.why
     assert all(row.blocked_by for row in results.candidates)
@@ -222,7 +222,7 @@ def test_a_run_takes_all_that_it_can_from_the_store_of_others_and_remembers_it(f
     before = sorted(store.iterdir())
     assert not edgedistill.plan(finished_run.recipe, out=two).done
     assert len(edgedistill.plan(finished_run.recipe, out=two, store=store).done) == len(finished_run.steps())
-    assert edgedistill.run(finished_run.recipe, out=two, store=store, stream=None) == finished_run.results
+    assert edgedistill.run(finished_run.recipe, out=two, store=store) == finished_run.results
     assert '"started"' not in (two / "events.jsonl").read_text()
     assert sorted(store.iterdir()) == before
     for file in finished_run.folder.glob("predictions/**/*.safetensors"):
@@ -242,9 +242,9 @@ def test_a_run_folder_of_a_former_version_is_refused_by_whatever_would_go_on_fro
     shutil.rmtree(old / "artifacts")
     before = {file: file.stat().st_mtime_ns for file in old.rglob("*") if file.is_file() and file.name != ".lock"}
     for go in (
-        lambda: edgedistill.run(finished_run.recipe, out=old, stream=None),
+        lambda: edgedistill.run(finished_run.recipe, out=old),
         lambda: edgedistill.plan(finished_run.recipe, out=old),
-        lambda: edgedistill.evaluate(finished_run.recipe, out=old, stream=None),
+        lambda: edgedistill.evaluate(finished_run.recipe, out=old),
         lambda: edgedistill.bundle(old),
     ):
         with pytest.raises(UserError, match=r"as a former version .* kept them.* another folder with --out"):

@@ -49,7 +49,7 @@ def run(tmp_path_factory):
         "measure": {"min_seconds": 0.1},
         "select": {"limits": {"drop": 0.9}, "prefer": "size"},
     }
-    edgedistill.run(write_recipe(recipe, folder), out=folder / "run", stream=None)
+    edgedistill.run(write_recipe(recipe, folder), out=folder / "run")
     return folder / "run"
 
 

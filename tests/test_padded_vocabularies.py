@@ -97,7 +97,7 @@ def test_a_teachers_padding_is_recorded_in_no_form(items, tmp_path):
 
     def record(name, said, **form):
         file = tmp_path / name
-        DistributionRecorder(said, TASK, Progress(None, None), "", tokens=TOKENS, **form).write(items, file, "")
+        DistributionRecorder(said, TASK, Progress(), "", tokens=TOKENS, **form).write(items, file, "")
         return file
 
     dense, expected = (Shards.of([record(name, said)]).every() for name, said in (("a", wide), ("b", narrow)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from edgedistill.contracts.answers import Answers
     from edgedistill.measuring.device_model import Opened
 
+_LOGGER = logging.getLogger(__name__)
 _SHOWN = 60
 
 
@@ -48,7 +50,7 @@ def examine(folder: Path, asked: MeasureOptions, progress: Progress) -> DeviceMe
     asked.refuse_for_bundle()
     bundle = open_bundle(folder)
     if (unlisted := describe_unlisted(bundle)) is not None:
-        progress.say(unlisted)
+        _LOGGER.warning("%s", unlisted)
     facts = bundle.facts
     runtime = _runtime(bundle, asked.runtime)
     refuse_options(runtime, asked.emulated_cpu)

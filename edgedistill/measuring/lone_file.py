@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from edgedistill.contracts.task import Task
     from edgedistill.contracts.task_spec import TaskSpec
 
+_LOGGER = logging.getLogger(__name__)
 _CLIENT_TEXTS = 300
 _LOOKED_AT = 32
 """Items of data without labels whose answers are looked at."""
@@ -117,13 +119,13 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
     Raises:
         UserError: a file, tokenizer or column that isn't there, or more labels than the model has.
     """
-    _refuse_request(request, progress)
+    _refuse_request(request)
     task, runtime = registry.task(request.task), registry.runtime(request.runtime)
     own = task.judge(request.spec)
     cpu = request.emulated_cpu
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
-        given = _read(request, task, scratch, progress)
+        given = _read(request, task, scratch)
         items = given.items
         if cpu is not None:
             items = items.take(some_examples(items, request.options.emulated_items))
@@ -213,7 +215,7 @@ class _Given:
     """Those that the model of that config.json takes, in its order."""
 
 
-def _refuse_request(request: LoneFile, progress: Progress) -> None:
+def _refuse_request(request: LoneFile) -> None:
     """Raises UserError for what can be seen before anything is read."""
     if not request.file.exists():
         raise UserError(f"measure: '{request.file}' is not a file or folder")
@@ -232,13 +234,13 @@ def _refuse_request(request: LoneFile, progress: Progress) -> None:
             f"measure: '{request.file.name}' is not a file that {request.runtime} opens ({', '.join(runtime.suffixes)})"
         )
     if (cores := available_cores()) < request.threads:
-        progress.say(f"warning: {request.threads} threads on {cores} cores: they wait for each other")
+        _LOGGER.warning("%d threads on %d cores: they wait for each other", request.threads, cores)
     if runtime.packages.emulated is not None and request.threads > 1:
         raise UserError(f"measure: {request.runtime} counts the instructions of one thread, got {request.threads}")
     environments.interpreter(runtime.packages)
 
 
-def _read(request: LoneFile, task: Task, scratch: Path, progress: Progress) -> _Given:
+def _read(request: LoneFile, task: Task, scratch: Path) -> _Given:
     """The rows that are to be asked.
 
     Raises:
@@ -263,7 +265,7 @@ def _read(request: LoneFile, task: Task, scratch: Path, progress: Progress) -> _
     encoder = Encoder(columns, tokenizer, {name: number for number, name in enumerate(labels)}, longest, request.spec)
     items = encode(rows, task, encoder)
     for warning in check_split(items, tokenizer, None, f"measure: '{request.data}'")[1]:
-        progress.say(f"warning: {warning}")
+        _LOGGER.warning("%s", warning)
     return _Given(rows, columns, items, labels, labelled, longest, reads, list(input_columns(model, items.columns)))
 
 

@@ -99,4 +99,4 @@ def _refuse_chance(
         named = "check the order of its labels (data.labels says what each is called)"
         advice = named if task.data.columns.labels else "expected another model, or data that it knows"
         raise UserError(f"{sentence}; {advice}, give teacher.fine_tune, or go on with teacher.accept_chance: true")
-    context.progress.say(f"      warning: {sentence}; accepted by teacher.accept_chance")
+    context.progress.warn(f"{sentence}; accepted by teacher.accept_chance")

@@ -306,8 +306,8 @@ class _Stage:
         self.best = _Best(stored.best_metric, stored.best_epoch, dict(stored.best_weights))
         self.progress.say(f"      {name}: resumed after epoch {len(self.history)} of {epochs}")
         if (before := self.history[-1].compute) != self.compute:
-            self.progress.say(
-                f"      warning: {name}: the epochs before were trained on {before}, the rest on {self.compute}; the "
+            self.progress.warn(
+                f"{name}: the epochs before were trained on {before}, the rest on {self.compute}; the "
                 "weights are not those of an uninterrupted training"
             )
 

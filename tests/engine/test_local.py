@@ -26,7 +26,7 @@ from edgedistill.store.step import Step, StepKind, key_of
 from edgedistill.store.store import Store
 from edgedistill.system.interruption import Interrupted
 
-SILENT = Progress(None, None)
+SILENT = Progress()
 
 
 def find_done(plan: Plan, run: Path) -> dict[str, Published]:
@@ -288,8 +288,8 @@ def test_a_record_of_another_version_is_not_there(steps, tmp_path, content):
 
 
 def test_events_tell_what_happened(steps, tmp_path):
-    local.execute(steps(), tmp_path, Progress(tmp_path / "events.jsonl", None))
-    local.execute(steps(), tmp_path, Progress(tmp_path / "events.jsonl", None))
+    local.execute(steps(), tmp_path, Progress(tmp_path / "events.jsonl"))
+    local.execute(steps(), tmp_path, Progress(tmp_path / "events.jsonl"))
     events = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
     assert [(e["event"], e["step"]) for e in events] == [
         ("started", "first"),
@@ -420,9 +420,9 @@ def test_a_run_on_a_full_disk_says_so_and_finishes_with_the_same_bytes_when_ther
     steps.words["first"] = "x" * 400_000  # the second step writes twice as much
     try:
         with pytest.raises(StepError, match=r"step 'second' .*no space left on the disk.*; free some space and run"):
-            local.execute(steps(), disk / "run", Progress(disk / "events.jsonl", None))
+            local.execute(steps(), disk / "run", Progress(disk / "events.jsonl"))
         subprocess.run(["mount", "-o", "remount,size=8m", disk], check=True)
-        done = local.execute(steps(), disk / "run", Progress(disk / "events.jsonl", None))
+        done = local.execute(steps(), disk / "run", Progress(disk / "events.jsonl"))
         assert done["second"].path("word.txt").read_text() == "x" * 800_000
         assert steps.ran == ["first", "second", "second"]
         lines = (disk / "events.jsonl").read_text().splitlines()

@@ -20,7 +20,7 @@ from edgedistill.measuring.device_model import DeviceModel
 from edgedistill.measuring.latency import LEAST_RUNS, Timed, time_models
 from edgedistill.store.progress import Progress
 
-SILENT = Progress(None, None)
+SILENT = Progress()
 SPEED = {"a": 1.0, "b": 2.0, "c": 4.0}
 
 

@@ -28,7 +28,7 @@ def folder(finished_run, tmp_path):
 def test_models_are_trained_and_asked_and_no_file_is_made(finished_run, folder, data_folder):
     told: list[tuple[str, dict[str, object]]] = []
     found = edgedistill.evaluate(
-        finished_run.recipe, out=folder, stream=None, on_event=lambda kind, facts: told.append((kind, dict(facts)))
+        finished_run.recipe, out=folder, on_event=lambda kind, facts: told.append((kind, dict(facts)))
     )
     assert found.models == ("teacher", "r1", "r1-control", "r2", "r2-control")
     kinds = {json.loads(file.read_text())["kind"] for file in folder.glob("steps/*/manifest.json")}
@@ -44,7 +44,7 @@ def test_models_are_trained_and_asked_and_no_file_is_made(finished_run, folder, 
     answers = found.answers("r2", [{"text": row["text"]} for row in rows])
     np.testing.assert_allclose(answers.values["logits"], found.said("r2").values["logits"], atol=1e-4)
     right = found.said("r2").values["logits"].argmax(axis=1) == found.references().values["class"]
-    again = edgedistill.run(finished_run.recipe, out=folder, stream=None)
+    again = edgedistill.run(finished_run.recipe, out=folder)
     assert again.rounds[1].test.value == right.mean() == finished_run.results.rounds[1].test.value
     assert found.training("r2").parameters == again.rounds[1].parameters
     assert (found.model_folder("r2") / "model.safetensors").is_file()

@@ -44,7 +44,7 @@ def test_a_file_in_a_run_is_beside_its_own_answers_here(finished_run, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(finished_run.folder, folder)
     change = [BOTH[0], "measure.emulation.items=9", "export.teacher=false", "quantize=[{precision: int8-dynamic}]"]
-    found = edgedistill.run(finished_run.recipe, change, out=folder, stream=None)
+    found = edgedistill.run(finished_run.recipe, change, out=folder)
     assert {row.model for row in found.emulated} == {"r1", "r2"}
     for row in found.emulated:
         assert (row.cpu, row.items, row.items_of, row.test_items) == ("cortex-a76", 9, 36, 9)

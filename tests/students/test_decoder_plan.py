@@ -66,7 +66,7 @@ def test_the_plan_tells_the_shape_that_is_chosen_and_counts_it_exactly(recipe, f
 def test_a_run_makes_the_students_that_its_plan_tells(recipe, tmp_path):
     file = recipe("qwen3", *ROUNDS)
     planned = {each.id: each.parameters for each in api.plan(file, out=tmp_path / "plan").plan.models}
-    results = edgedistill.run(file, out=tmp_path / "run", stream=None)
+    results = edgedistill.run(file, out=tmp_path / "run")
     assert {each.id: each.parameters for each in results.rounds} == {k: v for k, v in planned.items() if k != "teacher"}
     assert {each.model: each.agreement_with_student for each in results.candidates if each.model != "teacher"} == {
         f"r{i}": 1.0 for i in range(1, 5)

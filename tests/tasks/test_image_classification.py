@@ -52,7 +52,7 @@ RECIPE = {
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory):
     folder = tmp_path_factory.mktemp("digits")
-    return folder / "run", edgedistill.run(write_recipe(RECIPE, folder), out=folder / "run", stream=None)
+    return folder / "run", edgedistill.run(write_recipe(RECIPE, folder), out=folder / "run")
 
 
 def test_images_go_all_the_way(digits):
@@ -74,7 +74,7 @@ def test_a_round_starts_from_a_trained_network(digits, tmp_path):
     tree["rounds"][0]["student"] = {"init": "checkpoint", "model": str(run / "models" / "small")}
     tree["rounds"][0]["stages"][0] |= {"epochs": 1, "learning_rate": 1e-6}
     tree |= {"control": False, "quantize": [{"precision": "fp32"}]}
-    found = edgedistill.run(write_recipe(tree, tmp_path), out=tmp_path / "run", stream=None)
+    found = edgedistill.run(write_recipe(tree, tmp_path), out=tmp_path / "run")
     assert abs(found.rounds[0].test.value - before.rounds[0].test.value) < 0.05
 
 

@@ -30,7 +30,7 @@ from edgedistill.training.loop import (
 )
 from edgedistill.training.training_module import TrainingModule
 
-SILENT = Progress(None, None)
+SILENT = Progress()
 TASK = registry.task("text-classification")
 
 
