@@ -68,6 +68,9 @@ class PlannedRun:
     folder: Path
     done: frozenset[str]
 
+    def __repr__(self) -> str:
+        return f"PlannedRun({str(self.folder)!r}, {self.plan}, {len(self.done)} steps done)"
+
 
 def run(
     recipe: str,

@@ -65,3 +65,18 @@ def test_seeds_are_models_of_their_own(recipe_tree):
     names = [step.name for step in without_files(make_plan(recipe, fingerprints.look_up(recipe))).steps]
     assert "test-r1-seed5" in names
     assert EvaluatedRun(None, recipe, {}).suffixes == ("", "-seed5")
+
+
+def test_what_a_notebook_shows_of_results_is_short(finished_run):
+    found = edgedistill.evaluate(finished_run.recipe, out=finished_run.folder)
+    assert repr(found) == (
+        f"EvaluatedRun({str(finished_run.folder)!r}, recipe 'tiny', models {', '.join(found.models)})"
+    )
+    planned = edgedistill.plan(finished_run.recipe, out=finished_run.folder)
+    results = finished_run.results
+    for shown in (planned, planned.plan, planned.plan.steps[0], results, str(results)):
+        assert len(repr(shown)) < 400
+    assert f"chosen={results.chosen!r}" in repr(results)
+    for shown in (results.teacher, *results.rounds, *results.candidates):
+        assert f"test={shown.test.value}" in repr(shown)
+        assert len(repr(shown)) < 400

@@ -7,6 +7,7 @@ import os
 import pty
 import subprocess
 import sys
+from contextlib import suppress
 
 import pytest
 
@@ -66,7 +67,7 @@ def test_messages_are_plain_and_name_the_line_that_said_them(caplog):
 
 @pytest.fixture
 def terminal(monkeypatch):
-    """What is shown on a terminal of 80 columns; a call reads it."""
+    """What is shown on a terminal of 80 columns; a call closes and reads it."""
     own, theirs = pty.openpty()
     stream = os.fdopen(theirs, "w")
     monkeypatch.setattr(sys, "stderr", stream)
@@ -76,9 +77,17 @@ def terminal(monkeypatch):
     monkeypatch.setattr(logs.LOGGER, "propagate", True)
     level = logs.LOGGER.level
     logs.show()
-    yield lambda: os.read(own, 100_000).decode()
+
+    def everything() -> str:
+        stream.close()
+        shown = b""
+        with suppress(OSError):  # how a terminal ends
+            while piece := os.read(own, 4096):
+                shown += piece
+        return shown.decode()
+
+    yield everything
     logs.LOGGER.setLevel(level)
-    stream.close()
     os.close(own)
 
 
