@@ -18,7 +18,8 @@ from edgedistill.engine.local import execute, find_done
 from edgedistill.errors import EdgedistillError, UserError
 from edgedistill.evaluation.results import Results, load_results
 from edgedistill.measuring.file_measurement import FileMeasurement
-from edgedistill.measuring.lone_file import LoneFile, measure_lone_file
+from edgedistill.measuring.lone_file import measure_lone_file
+from edgedistill.measuring.lone_request import LoneFile
 from edgedistill.measuring.options import MeasureOptions
 from edgedistill.planning import Plan, fingerprints, make_plan
 from edgedistill.recipe import reading
@@ -29,7 +30,7 @@ from edgedistill.runs.comparing import RunSummary, are_measurements, compare, co
 from edgedistill.runs.evaluated import EvaluatedRun, without_files
 from edgedistill.runs.publishing import publish
 from edgedistill.runs.stopping import first_rounds, stopped_after, until_stopped
-from edgedistill.store import artifacts, run_folder
+from edgedistill.store import run_folder
 from edgedistill.store.listing import remember, store_of
 from edgedistill.store.progress import OnEvent, Progress
 from edgedistill.store.store import Store
@@ -130,8 +131,7 @@ def evaluate(
         recipe: a file, or a shipped recipe's name.
         overrides: `dotted.path=value` each.
         out: the run folder; `runs/NAME` unless given.
-        store: where artifacts are kept, shared by any number of runs at once; unless given, where the run folder's last
-            run kept them, at first `artifacts` in it.
+        store: as `run` takes it.
         on_event: told of every event as it happens, as `events.jsonl` has it: its kind (`started`, `epoch`, `finished`)
             and what is known of it. Training waits until it returns.
 
@@ -279,24 +279,14 @@ def measure(
         EdgedistillError: a bundle's file has changed, or it answers a golden input wrongly (the results are written).
     """
     logs.show_unless_configured()
-    progress = Progress()
     if data is not None:
         if out is not None:
             raise UserError("measure: --out is only valid when measuring a bundle")
-        return measure_lone_file(LoneFile(Path(file), Path(data), options), progress)
+        return measure_lone_file(LoneFile(Path(file), Path(data), options), Progress())
     if not is_bundle(Path(file)):
         raise UserError(f"measure: '{file}' is no bundle, and a model file needs a data file (--data)")
-    return _checked(self_test.examine(Path(file), options, progress), out)
-
-
-def _checked(found: DeviceMeasurement, out: str | Path | None) -> DeviceMeasurement:
-    """Write the results; then refuse what answers wrongly."""
-    if out is not None:
-        artifacts.write_json(Path(out), found.model_dump(mode="json", by_alias=True))
-    if found.golden.passed:
-        return found
-    more = f", as {len(found.golden.wrong) - 1} more" if len(found.golden.wrong) > 1 else ""
-    raise EdgedistillError(f"{found.candidate} under {found.runtime}: {found.golden.wrong[0]}{more}")
+    found = self_test.examine(Path(file), options, Progress())
+    return self_test.checked(found, Path(out) if out is not None else None)
 
 
 def _run_folder(recipe: Recipe, out: str | Path | None) -> Path:

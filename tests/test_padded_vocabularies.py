@@ -21,8 +21,8 @@ from edgedistill.signals.recorded import Shards, open_mapped
 from edgedistill.signals.recording import DistributionRecorder, save_head
 from edgedistill.signals.soft_targets import StateSignal
 from edgedistill.store.progress import Progress
-from edgedistill.training.loop import TrainingData
 from edgedistill.training.round_models import refuse_other_tokens, with_losses
+from edgedistill.training.training_data import TrainingData
 
 TASK = registry.task("text-generation")
 TOKENS, PADDED = 512, 520

@@ -19,13 +19,14 @@ from edgedistill.bundling.layout import TOKENIZER, Bundle, describe_unlisted, ju
 from edgedistill.bundling.measurement import MEASUREMENT_SCHEMA, DeviceMeasurement, GoldenResult
 from edgedistill.contracts import registry
 from edgedistill.device.generation import GREEDY
-from edgedistill.errors import UserError
+from edgedistill.errors import EdgedistillError, UserError
 from edgedistill.isolation import environments
 from edgedistill.isolation.emulation.cpus import DEFAULT_CPU
 from edgedistill.measuring.device_model import Cost, DeviceModel
 from edgedistill.measuring.emulated import emulated, refuse_options
 from edgedistill.measuring.latency import Timed, Timing, time_one
 from edgedistill.measuring.options import MeasureOptions
+from edgedistill.store.artifacts import write_json
 from edgedistill.store.progress import Progress
 from edgedistill.system.machine import describe
 from edgedistill.version import __version__
@@ -98,6 +99,20 @@ def examine(folder: Path, asked: MeasureOptions, progress: Progress) -> DeviceMe
             "date": time.strftime("%Y-%m-%d"),
         }
     )
+
+
+def checked(found: DeviceMeasurement, out: Path | None) -> DeviceMeasurement:
+    """Write the results as JSON, unless `out` is None; then refuse what answers wrongly.
+
+    Raises:
+        EdgedistillError: a golden input was answered wrongly.
+    """
+    if out is not None:
+        write_json(out, found.model_dump(mode="json", by_alias=True))
+    if found.golden.passed:
+        return found
+    more = f", as {len(found.golden.wrong) - 1} more" if len(found.golden.wrong) > 1 else ""
+    raise EdgedistillError(f"{found.candidate} under {found.runtime}: {found.golden.wrong[0]}{more}")
 
 
 def _said(opened: Opened, expected: Continuations | None) -> list[tuple[int, ...]]:

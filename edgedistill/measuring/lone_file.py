@@ -9,7 +9,6 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,20 +26,16 @@ from edgedistill.evaluation.figures import Judging
 from edgedistill.evaluation.results import Figure
 from edgedistill.exporting.jobs import input_columns
 from edgedistill.exporting.onnx_contents import read_onnx, refuse_unfit
-from edgedistill.isolation import environments
-from edgedistill.isolation.emulation.cpus import DEFAULT_CPU
 from edgedistill.measuring.device_model import DeviceModel
-from edgedistill.measuring.emulated import emulated, refuse_options
 from edgedistill.measuring.file_measurement import FileMeasurement
 from edgedistill.measuring.judged import numbers, some_examples
 from edgedistill.measuring.latency import Timed, Timing, time_one
-from edgedistill.measuring.options import MeasureOptions
+from edgedistill.measuring.lone_request import LoneFile, refuse_request
 from edgedistill.measuring.prompts import PromptFiles, speeds_of, write_prompts
 from edgedistill.models.loading import load_config, load_tokenizer, longest_input, outline
 from edgedistill.models.tokenizer_checks import check_split
 from edgedistill.recipe.schema import DataSource
 from edgedistill.store.progress import Progress
-from edgedistill.system.machine import available_cores
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -51,66 +46,11 @@ if TYPE_CHECKING:
     from edgedistill.contracts.judge import Judge
     from edgedistill.contracts.runtime import Runtime
     from edgedistill.contracts.task import Task
-    from edgedistill.contracts.task_spec import TaskSpec
 
 _LOGGER = logging.getLogger(__name__)
 _CLIENT_TEXTS = 300
 _LOOKED_AT = 32
 """Items of data without labels whose answers are looked at."""
-
-
-@dataclass(frozen=True)
-class LoneFile:
-    """A model file, the data to measure it on, and how."""
-
-    file: Path
-    data: Path
-    options: MeasureOptions
-
-    @property
-    def tokenizer(self) -> Path | None:
-        """A folder; None: looked for."""
-        return Path(self.options.tokenizer) if self.options.tokenizer is not None else None
-
-    @property
-    def task(self) -> str:
-        """By name."""
-        return self.options.task or "text-classification"
-
-    @property
-    def metric(self) -> str:
-        """Told first."""
-        return self.options.metric or "accuracy"
-
-    @property
-    def runtime(self) -> str:
-        """By name."""
-        return self.options.runtime or "onnxruntime"
-
-    @property
-    def threads(self) -> int:
-        """That the runtime may use."""
-        return self.options.threads or 1
-
-    @property
-    def batch(self) -> int:
-        """Items at once."""
-        return self.options.batch or 1
-
-    @property
-    def max_length(self) -> int:
-        """Tokens to which inputs are cut."""
-        return self.options.max_length or 128
-
-    @property
-    def emulated_cpu(self) -> str | None:
-        """What an emulated runtime runs on; None for one that isn't."""
-        return (self.options.emulated_cpu or DEFAULT_CPU) if emulated(self.runtime) else None
-
-    @cached_property
-    def spec(self) -> TaskSpec:
-        """The task as it is where a recipe gives it no options."""
-        return registry.task_as(self.task, self.metric, {})
 
 
 def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
@@ -119,7 +59,7 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
     Raises:
         UserError: a file, tokenizer or column that isn't there, or more labels than the model has.
     """
-    _refuse_request(request)
+    refuse_request(request)
     task, runtime = registry.task(request.task), registry.runtime(request.runtime)
     own = task.judge(request.spec)
     cpu = request.emulated_cpu
@@ -213,31 +153,6 @@ class _Given:
     """Tokens that the model reads at most."""
     inputs: Sequence[str]
     """Those that the model of that config.json takes, in its order."""
-
-
-def _refuse_request(request: LoneFile) -> None:
-    """Raises UserError for what can be seen before anything is read."""
-    if not request.file.exists():
-        raise UserError(f"measure: '{request.file}' is not a file or folder")
-    if not request.data.exists():
-        raise UserError(f"measure: data '{request.data}' is not a file or folder")
-    task, runtime = registry.task(request.task), registry.runtime(request.runtime)
-    refuse_options(request.runtime, request.options.emulated_cpu, request.options.emulated_items)
-    if not task.data.tokens:
-        raise UserError(f"measure: a lone file of '{request.task}' cannot be measured yet, only files of text tasks")
-    metrics = task.judge(request.spec).metrics
-    if request.metric not in metrics:
-        known = ", ".join(sorted(metrics))
-        raise UserError(f"measure: metric '{request.metric}' is unknown for {request.task}; expected one of {known}")
-    if request.file.suffix not in runtime.suffixes:
-        raise UserError(
-            f"measure: '{request.file.name}' is not a file that {request.runtime} opens ({', '.join(runtime.suffixes)})"
-        )
-    if (cores := available_cores()) < request.threads:
-        _LOGGER.warning("%d threads on %d cores: they wait for each other", request.threads, cores)
-    if runtime.packages.emulated is not None and request.threads > 1:
-        raise UserError(f"measure: {request.runtime} counts the instructions of one thread, got {request.threads}")
-    environments.interpreter(runtime.packages)
 
 
 def _read(request: LoneFile, task: Task, scratch: Path) -> _Given:

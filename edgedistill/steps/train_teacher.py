@@ -19,9 +19,10 @@ from edgedistill.signals.inference import predict
 from edgedistill.steps.kinds.train_teacher import Inputs, Settings
 from edgedistill.store.records.models import EpochRecord, TrainedModel
 from edgedistill.store.step import Context
-from edgedistill.training.loop import StageRequest, TrainingData, train_stage
+from edgedistill.training.loop import StageRequest, train_stage
 from edgedistill.training.record import judge, save_trained
 from edgedistill.training.seeds import derive
+from edgedistill.training.training_data import TrainingData
 from edgedistill.training.training_module import TrainingModule
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ from edgedistill.contracts.items import Column, Items
 from edgedistill.contracts.student import StudentRequest
 from edgedistill.data.prepared import PreparedData
 from edgedistill.models.clients import EVERYONE, OURS, loads_in
-from edgedistill.training.loop import TrainingData
 from edgedistill.training.record import save_trained
+from edgedistill.training.training_data import TrainingData
 
 TASK = registry.task("text-classification")
 SPECS = {

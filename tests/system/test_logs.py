@@ -14,17 +14,16 @@ import pytest
 from edgedistill.store.progress import Progress, ProgressState
 from edgedistill.system import logs
 
-WORK = """
-from edgedistill.store.progress import Progress, ProgressState
-from edgedistill.system import logs
+TELLS = """
 import logging
+from edgedistill.store.progress import Progress
 
-logs.show_unless_configured()
 progress = Progress()
 progress.say("[1/2] teacher: trained")
 progress.warn("the teacher is bad")
 logging.getLogger("edgedistill.measuring.lone_file").warning("%d threads on %d cores", 2, 1)
 """
+WORK = "from edgedistill.system import logs; logs.show_unless_configured()" + TELLS
 SHOWN = """\
 [1/2] teacher: trained
       warning: the teacher is bad
@@ -38,6 +37,13 @@ def said(before: str, work: str = WORK) -> subprocess.CompletedProcess[str]:
 
 def test_where_nobody_configured_logging_a_person_reads_it_on_stderr():
     done = said("")
+    assert (done.stdout, done.stderr) == ("", SHOWN)
+
+
+def test_the_command_line_shows_it_whatever_else_is_configured():
+    """A library that configures logging by the way must not move a command's lines."""
+    command = f"from edgedistill.cli import app, entry; app.app = lambda: exec({TELLS!r}); entry.main()"
+    done = said("import logging; logging.basicConfig(level=logging.CRITICAL)\n", command)
     assert (done.stdout, done.stderr) == ("", SHOWN)
 
 

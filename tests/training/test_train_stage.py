@@ -19,15 +19,8 @@ from edgedistill.signals.recorded import Shards
 from edgedistill.signals.soft_targets import LogitSignal
 from edgedistill.store.progress import Progress
 from edgedistill.tasks._classification_judge import JUDGE
-from edgedistill.training.loop import (
-    LengthBuckets,
-    StageRequest,
-    TrainingData,
-    labelled,
-    learning_rate,
-    make_accelerator,
-    train_stage,
-)
+from edgedistill.training.loop import LengthBuckets, StageRequest, learning_rate, make_accelerator, train_stage
+from edgedistill.training.training_data import TrainingData, labelled
 from edgedistill.training.training_module import TrainingModule
 
 SILENT = Progress()
