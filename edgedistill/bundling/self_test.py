@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from edgedistill.contracts.answers import Answers
     from edgedistill.measuring.device_model import Opened
 
-_LOGGER = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 _SHOWN = 60
 
 
@@ -51,7 +51,7 @@ def examine(folder: Path, asked: MeasureOptions, progress: Progress) -> DeviceMe
     asked.refuse_for_bundle()
     bundle = open_bundle(folder)
     if (unlisted := describe_unlisted(bundle)) is not None:
-        _LOGGER.warning("%s", unlisted)
+        _logger.warning("%s", unlisted)
     facts = bundle.facts
     runtime = _runtime(bundle, asked.runtime)
     refuse_options(runtime, asked.emulated_cpu)

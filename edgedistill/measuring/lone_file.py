@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from edgedistill.contracts.runtime import Runtime
     from edgedistill.contracts.task import Task
 
-_LOGGER = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 _CLIENT_TEXTS = 300
 _LOOKED_AT = 32
 """Items of data without labels whose answers are looked at."""
@@ -180,7 +180,7 @@ def _read(request: LoneFile, task: Task, scratch: Path) -> _Given:
     encoder = Encoder(columns, tokenizer, {name: number for number, name in enumerate(labels)}, longest, request.spec)
     items = encode(rows, task, encoder)
     for warning in check_split(items, tokenizer, None, f"measure: '{request.data}'")[1]:
-        _LOGGER.warning("%s", warning)
+        _logger.warning("%s", warning)
     return _Given(rows, columns, items, labels, labelled, longest, reads, list(input_columns(model, items.columns)))
 
 

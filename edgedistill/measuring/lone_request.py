@@ -19,7 +19,7 @@ from edgedistill.system.machine import available_cores
 if TYPE_CHECKING:
     from edgedistill.contracts.task_spec import TaskSpec
 
-_LOGGER = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def refuse_request(request: LoneFile) -> None:
             f"measure: '{request.file.name}' is not a file that {request.runtime} opens ({', '.join(runtime.suffixes)})"
         )
     if (cores := available_cores()) < request.threads:
-        _LOGGER.warning("%d threads on %d cores: they wait for each other", request.threads, cores)
+        _logger.warning("%d threads on %d cores: they wait for each other", request.threads, cores)
     if runtime.packages.emulated is not None and request.threads > 1:
         raise UserError(f"measure: {request.runtime} counts the instructions of one thread, got {request.threads}")
     environments.interpreter(runtime.packages)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
 
-_LOGGER = logging.getLogger("edgedistill.progress")
+_logger = logging.getLogger("edgedistill.progress")
 
 OnEvent = Callable[[str, Mapping[str, object]], None]
 """Told the kind of every event and what is known of it, when it happens."""
@@ -46,18 +46,18 @@ class Progress:
 
     def say(self, line: str) -> None:
         """One line, at level INFO; it is shown with its indentation."""
-        _LOGGER.info("%s", line.strip(), extra={"line": line}, stacklevel=2)
+        _logger.info("%s", line.strip(), extra={"line": line}, stacklevel=2)
 
     def warn(self, sentence: str) -> None:
         """One sentence about the step that is running, at level WARNING."""
-        _LOGGER.warning("%s", sentence, extra={"line": f"      warning: {sentence}"}, stacklevel=2)
+        _logger.warning("%s", sentence, extra={"line": f"      warning: {sentence}"}, stacklevel=2)
 
     def start(self, label: str, total: int) -> None:
         """Begin counting to `total`; a bar where lines are shown on a terminal."""
         self.stop()
         self._last_line = time.monotonic()
         terminal = logs.shown()
-        if terminal is None or not terminal.on_terminal or not _LOGGER.isEnabledFor(logging.INFO):
+        if terminal is None or not terminal.on_terminal or not _logger.isEnabledFor(logging.INFO):
             return
         from rich.console import Console
         from rich.progress import BarColumn, TextColumn, TimeRemainingColumn

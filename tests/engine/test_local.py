@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -132,6 +133,13 @@ def test_steps_run_once_and_are_skipped_then(steps, tmp_path):
     again = local.execute(steps(), tmp_path, SILENT)
     assert steps.ran == ["first", "second"]
     assert again == done
+
+
+def test_an_application_hears_of_every_step_and_nothing_is_printed(steps, tmp_path, caplog, capfd):
+    caplog.set_level(logging.INFO, "edgedistill")
+    local.execute(steps(), tmp_path, SILENT)
+    assert [message.split(":")[0] for message in caplog.messages] == ["[1/2] first", "first", "[2/2] second", "second"]
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_changed_setting_reruns_what_reads_it_and_keeps_the_old(steps, tmp_path):
