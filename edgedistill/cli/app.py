@@ -268,10 +268,10 @@ def _pairs(given: Sequence[str], flag: str) -> dict[str, str]:
     Raises:
         UserError: one without '='.
     """
-    for each in given:
-        if "=" not in each:
-            raise UserError(f"{flag} {each}: expected NAME=VALUE")
-    return dict(each.split("=", 1) for each in given)
+    for pair in given:
+        if "=" not in pair:
+            raise UserError(f"{flag} {pair}: expected NAME=VALUE")
+    return dict(pair.split("=", 1) for pair in given)
 
 
 def _print(content: object) -> None:

@@ -75,7 +75,7 @@ def fronts_facts(found: Sequence[MachineFront]) -> list[dict[str, object]]:
 def comparison(summaries: Sequence[RunSummary]) -> None:
     """A row a run."""
     metric = summaries[0].results.metric
-    alike = all(each.results.metric == metric for each in summaries)
+    alike = all(summary.results.metric == metric for summary in summaries)
     names = (
         "run",
         "teacher",
@@ -87,15 +87,15 @@ def comparison(summaries: Sequence[RunSummary]) -> None:
         "gain over the first, same examples",
     )
     table = new_table("chosen candidates", *names, right=(1, 3, 4, 5, 6))
-    for each in summaries:
-        row = each.results.candidate(each.results.chosen) if each.results.chosen else None
+    for summary in summaries:
+        row = summary.results.candidate(summary.results.chosen) if summary.results.chosen else None
         figures = ["-"] * 4 if row is None else brief(row)
         table.add_row(
-            each.run,
-            formatting.metric(each.results.teacher.test.value),
-            each.results.chosen or "-",
+            summary.run,
+            formatting.metric(summary.results.teacher.test.value),
+            summary.results.chosen or "-",
             *figures,
-            _against(each),
+            _against(summary),
         )
     standard_output().print(table)
 
@@ -104,16 +104,16 @@ def comparison_facts(summaries: Sequence[RunSummary]) -> list[dict[str, object]]
     """The comparison as data."""
     return [
         {
-            "run": each.run,
-            "results": each.results.model_dump(mode="json", by_alias=True),
-            "difference_from_first": asdict(each.difference_from_first) if each.difference_from_first else None,
+            "run": summary.run,
+            "results": summary.results.model_dump(mode="json", by_alias=True),
+            "difference_from_first": asdict(summary.difference_from_first) if summary.difference_from_first else None,
         }
-        for each in summaries
+        for summary in summaries
     ]
 
 
-def _against(each: RunSummary) -> str:
-    paired = each.difference_from_first
+def _against(summary: RunSummary) -> str:
+    paired = summary.difference_from_first
     if paired is None:
         return ""
     return f"{paired.gain:+.4f} [{paired.interval.low:+.4f}, {paired.interval.high:+.4f}] p {paired.p:.3g}"

@@ -24,7 +24,7 @@ def measurement(found: FileMeasurement) -> None:
         "file": f"{found.file} ({found.file_bytes / 1e6:.2f} MB)",
         "runtime": f"{found.runtime}, {found.threads} thread(s), batch {found.batch}",
         **(
-            {in_words(each.metric): f"{formatting.estimate(each)} on {asked}" for each in found.figures}
+            {in_words(figure.metric): f"{formatting.estimate(figure)} on {asked}" for figure in found.figures}
             or {"metric": "- (the data has no labels)"}
         ),
         **_cost(found),
@@ -38,7 +38,7 @@ def measurement(found: FileMeasurement) -> None:
 
 def measurement_facts(found: FileMeasurement) -> dict[str, object]:
     """One file's figures as data."""
-    return asdict(found) | {"figures": [each.model_dump() for each in found.figures]}
+    return asdict(found) | {"figures": [figure.model_dump() for figure in found.figures]}
 
 
 def device_measurement(found: DeviceMeasurement, file: Path) -> None:
@@ -83,8 +83,8 @@ def _cost(found: FileMeasurement) -> dict[str, str]:
 
 def _paced(speeds: Mapping[str, object]) -> str:
     """Figures of speed on prompts of one length: `ttft_ms p50 3.20 p95 4.10`."""
-    told = ((name, each) for name, each in speeds.items() if isinstance(each, Mapping))
-    return "  ".join(f"{name} p50 {ms(each['p50'])} p95 {ms(each['p95'])}" for name, each in told)
+    told = ((name, speed) for name, speed in speeds.items() if isinstance(speed, Mapping))
+    return "  ".join(f"{name} p50 {ms(speed['p50'])} p95 {ms(speed['p95'])}" for name, speed in told)
 
 
 def _not_timed(found: FileMeasurement | DeviceMeasurement) -> dict[str, str]:

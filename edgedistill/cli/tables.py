@@ -39,7 +39,7 @@ def plan(planned: PlannedRun) -> None:
         mark = "[green]done[/]" if step.name in planned.done else "to do"
         steps.add_row(mark, step.name, step.short_key, step.summary)
     console.print(steps)
-    precisions = [each.precision for each in planned.plan.recipe.quantize]
+    precisions = [quantization.precision for quantization in planned.plan.recipe.quantize]
     names = ("model", "from", "layers", "hidden", "heads", "neurons", "parameters", *(f"{n} MB" for n in precisions))
     models = new_table("models", *names, right=range(2, len(names)))
     for model in planned.plan.models:
@@ -126,17 +126,17 @@ def _rounds(found: Results) -> Table:
     table.add_row(
         "teacher", "", parameters, formatting.metric(test.value), formatting.interval(test.interval), "", "", seconds
     )
-    for each in found.rounds:
-        own = "" if each.own_teacher is None else f" ({formatting.metric(each.own_teacher.value)}), own data"
+    for round_ in found.rounds:
+        own = "" if round_.own_teacher is None else f" ({formatting.metric(round_.own_teacher.value)}), own data"
         table.add_row(
-            each.id,
-            f"{each.teacher}{own}",
-            formatting.parameters(each.parameters),
-            formatting.metric(each.test.value),
-            formatting.interval(each.test.interval),
-            "" if each.control is None else formatting.metric(each.control.value),
-            "" if each.gain is None else formatting.gain(each.gain),
-            f"{each.train_seconds:.0f}",
+            round_.id,
+            f"{round_.teacher}{own}",
+            formatting.parameters(round_.parameters),
+            formatting.metric(round_.test.value),
+            formatting.interval(round_.test.interval),
+            "" if round_.control is None else formatting.metric(round_.control.value),
+            "" if round_.gain is None else formatting.gain(round_.gain),
+            f"{round_.train_seconds:.0f}",
         )
     return table
 
@@ -174,7 +174,9 @@ def _candidates(found: Results) -> Table:
         )
     for other in found.unmeasured:
         table.add_row("", other.id, *["-"] * (len(names) - 3), f"[yellow]{other.state}[/]: {escape(other.reason)}")
-    paces = "latency" if found.prompt_tokens is None else ", ".join((*(each.words for each in found.speeds), "memory"))
+    paces = (
+        "latency" if found.prompt_tokens is None else ", ".join((*(speed.words for speed in found.speeds), "memory"))
+    )
     table.caption = f"> chosen   * on the front of {found.metric_in_words}, {paces} and size"
     if found.prompt_tokens is not None:
         table.caption += f"; speed: medians at prompts of {found.prompt_tokens} tokens"
@@ -185,14 +187,14 @@ def _speed_names(found: Results) -> tuple[str, ...]:
     """The task's own figures of speed, or the latency of a run."""
     if found.prompt_tokens is None:
         return "p50 ms", "p95 ms"
-    return tuple(f"{each.words}, {each.unit}" for each in found.speeds)
+    return tuple(f"{speed.words}, {speed.unit}" for speed in found.speeds)
 
 
 def _speeds(row: CandidateResult, found: Results) -> tuple[str, ...]:
     if found.prompt_tokens is None:
         return ms(row.latency_ms.p50), ms(row.latency_ms.p95)
-    own = (speed_at(row, each.name, found.prompt_tokens) for each in found.speeds)
-    return tuple("-" if each is None or each.p50 is None else formatting.pace(each.p50) for each in own)
+    own = (speed_at(row, speed.name, found.prompt_tokens) for speed in found.speeds)
+    return tuple("-" if speed is None or speed.p50 is None else formatting.pace(speed.p50) for speed in own)
 
 
 def brief(row: CandidateResult) -> list[str]:

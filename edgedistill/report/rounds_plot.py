@@ -18,15 +18,15 @@ def metric_over_rounds(results: Results) -> str:
     """A place for every round on the recipe's data, better upwards; the control hollow beside it, other seeds small."""
     from matplotlib.figure import Figure
 
-    rounds = [each for each in results.rounds if each.on_recipe_data]
-    names = ["teacher", *(each.id for each in rounds)]
-    sizes = [results.teacher.parameters, *(each.parameters for each in rounds)]
+    rounds = [round_ for round_ in results.rounds if round_.on_recipe_data]
+    names = ["teacher", *(round_.id for round_ in rounds)]
+    sizes = [results.teacher.parameters, *(round_.parameters for round_ in rounds)]
     with style("rounds"):
         figure = Figure(figsize=(9.2, 3.2), dpi=72, layout="constrained")
         axes = figure.add_subplot()
-        _draw_models(axes, [results.teacher.test, *(each.test for each in rounds)])
-        for place, each in enumerate(rounds, start=1):
-            _draw_beside(axes, place, each)
+        _draw_models(axes, [results.teacher.test, *(round_.test for round_ in rounds)])
+        for place, round_ in enumerate(rounds, start=1):
+            _draw_beside(axes, place, round_)
         axes.set_xticks(range(len(names)))
         axes.set_xticklabels(
             [f"{name}\n{formatting.parameters(size)}" for name, size in zip(names, sizes, strict=True)]
@@ -60,12 +60,12 @@ def _draw_models(axes: Axes, figures: Sequence[Estimate]) -> None:
         )
 
 
-def _draw_beside(axes: Axes, place: int, each: RoundResult) -> None:
+def _draw_beside(axes: Axes, place: int, round_: RoundResult) -> None:
     """What stands beside a round's student: its control, and the same student from other seeds."""
-    if each.control is not None:
+    if round_.control is not None:
         axes.scatter(
             [place + 0.08],
-            [each.control.value],
+            [round_.control.value],
             s=46,
             facecolors="none",
             edgecolors=MUTED,
@@ -73,7 +73,7 @@ def _draw_beside(axes: Axes, place: int, each: RoundResult) -> None:
             zorder=3,
             label="control" if place == 1 else None,
         )
-    others = [seed.value for seed in each.seeds[1:]]
+    others = [seed.value for seed in round_.seeds[1:]]
     axes.scatter(
         [place + 0.16] * len(others),
         others,

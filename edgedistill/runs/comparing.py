@@ -41,11 +41,11 @@ def compare(runs: Sequence[str | Path]) -> list[RunSummary]:
     """
     if len(runs) < 2:
         raise UserError(f"compare: got {len(runs)} run, expected at least 2")
-    folders = [Path(each) for each in runs]
+    folders = [Path(folder) for folder in runs]
     results = [load_results(folder) for folder in folders]
     return [
-        RunSummary(str(folder), each, _difference(folder, each, folders[0], results[0]) if i else None)
-        for i, (folder, each) in enumerate(zip(folders, results, strict=True))
+        RunSummary(str(folder), result, _difference(folder, result, folders[0], results[0]) if i else None)
+        for i, (folder, result) in enumerate(zip(folders, results, strict=True))
     ]
 
 

@@ -39,7 +39,7 @@ def _published(plan_: Plan, done: Mapping[str, Published]) -> Iterator[tuple[str
     yield "measurements.json", made.measured.path(RECORD)
     for entry in made.measured.files:
         yield f"predictions/{entry.path}", made.measured.path(entry.path)
-    for model in ("teacher", *(each.id for each in plan_.recipe.rounds)):
+    for model in ("teacher", *(round_.id for round_ in plan_.recipe.rounds)):
         for entry in made.models[model].files:
             yield f"models/{model}/{entry.path.removeprefix('model/')}", made.models[model].path(entry.path)
     for row in makeable_candidates(plan_.candidates):

@@ -17,14 +17,14 @@ def until_stopped(
 
     The shorter plan's steps have the keys that they had in the longer one: nothing is done twice.
     """
-    for number, each in enumerate(plan_.recipe.rounds[:-1], start=1):
-        if each.data is not None:
+    for number, round_ in enumerate(plan_.recipe.rounds[:-1], start=1):
+        if round_.data is not None:
             continue  # it answers another question, so there is nothing to judge
-        part = plan_.until(f"judge-{each.id}")
-        judgement = part.made(go(part)).judged[each.id].record.judgement
+        part = plan_.until(f"judge-{round_.id}")
+        judgement = part.made(go(part)).judged[round_.id].record.judgement
         if judgement.stop:
-            progress.say(f"stopped after {each.id}: {judgement.reason}")
-            progress.event("stopped", round=each.id)
+            progress.say(f"stopped after {round_.id}: {judgement.reason}")
+            progress.event("stopped", round=round_.id)
             return first_rounds(plan_, known, number)
     return plan_
 
@@ -36,8 +36,8 @@ def first_rounds(plan_: Plan, known: Sources, rounds: int) -> Plan:
 
 def stopped_after(plan_: Plan, done: Mapping[str, Published]) -> int | None:
     """The number of the round whose judgement, if it is there, said stop."""
-    for number, each in enumerate(plan_.recipe.rounds, start=1):
-        judged = plan_.made(done).judged.get(each.id)
+    for number, round_ in enumerate(plan_.recipe.rounds, start=1):
+        judged = plan_.made(done).judged.get(round_.id)
         if judged is not None and judged.made is not None and judged.record.judgement.stop:
             return number
     return None
