@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -31,6 +30,7 @@ from edgedistill.recipe import reading
 from edgedistill.store.handle import Artifact
 from edgedistill.store.progress import Progress
 from edgedistill.store.records.files import Verified
+from edgedistill.system import logs
 
 PAGE = Path(__file__).parent.parent / "docs" / "targets.md"
 BEGIN, END = "<!-- support table -->", "<!-- end of support table -->"
@@ -133,8 +133,9 @@ def rows_of(task: str, student: str, out: Path) -> list[dict[str, object]]:
             return [row(task, student, "*", "*", "*", "refused", _sentence(error).split("yaml: ", 1)[-1])]
     plan = replace(plan, steps=tuple(step for step in plan.steps if step.kind.name not in _NOT_NEEDED))
     (out / task).mkdir(parents=True, exist_ok=True)
+    logs.show_unless_configured()
     try:
-        done = execute(plan, out / task, Progress(out / task / "events.jsonl", sys.stderr))
+        done = execute(plan, out / task, Progress(out / task / "events.jsonl"))
     except EdgedistillError as error:
         # What the user could have known is a refusal: this kind of student is not made of such a model.
         state = "refused" if error.exit_code == 2 else "failed"

@@ -3,48 +3,62 @@
 from __future__ import annotations
 
 import functools
-import struct
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO, overload
+from typing import overload
 
-import numpy as np
-
-from edgedistill.bundling import merge, self_test
+from edgedistill.bundling import self_test
 from edgedistill.bundling.layout import is_bundle
-from edgedistill.bundling.measurement import MEASUREMENT_SCHEMA, DeviceMeasurement, load_measurement, schema_of
-from edgedistill.bundling.merge import MachineFront
-from edgedistill.contracts import registry
+from edgedistill.bundling.measurement import DeviceMeasurement
 from edgedistill.contracts.answers import Answers, References
 from edgedistill.contracts.task import Prompt
 from edgedistill.device.sampling import Sampling
-from edgedistill.engine import publishing
 from edgedistill.engine.local import execute, find_done
 from edgedistill.errors import EdgedistillError, UserError
 from edgedistill.evaluation.results import Results, load_results
-from edgedistill.evaluation.statistics import Paired
-from edgedistill.evaluation.statistics import compare as compare_paired
-from edgedistill.exporting.candidates import makeable_candidates
-from edgedistill.exporting.files import read_files
-from edgedistill.isolation.emulation.cpus import CPUS, DEFAULT_CPU
-from edgedistill.measuring.emulated import refuse_options
-from edgedistill.measuring.lone_file import FileMeasurement, LoneFile, measure_lone_file
+from edgedistill.measuring.file_measurement import FileMeasurement
+from edgedistill.measuring.lone_file import measure_lone_file
+from edgedistill.measuring.lone_request import LoneFile
+from edgedistill.measuring.options import MeasureOptions
 from edgedistill.planning import Plan, fingerprints, make_plan
-from edgedistill.planning.fingerprints import Sources
 from edgedistill.recipe import reading
-from edgedistill.recipe.schema import EmulationSpec, Recipe
+from edgedistill.recipe.schema import Recipe
 from edgedistill.runs import generating
-from edgedistill.runs.bundling import bundle_run, forget_listed
+from edgedistill.runs.bundling import bundle_run
+from edgedistill.runs.comparing import RunSummary, are_measurements, compare, compare_devices
 from edgedistill.runs.evaluated import EvaluatedRun, without_files
-from edgedistill.store import artifacts, run_folder
-from edgedistill.store.artifacts import Published
+from edgedistill.runs.publishing import publish
+from edgedistill.runs.stopping import first_rounds, stopped_after, until_stopped
+from edgedistill.store import run_folder
 from edgedistill.store.listing import remember, store_of
 from edgedistill.store.progress import OnEvent, Progress
-from edgedistill.store.records.base import RECORD
 from edgedistill.store.store import Store
+from edgedistill.system import logs
+
+__all__ = [
+    "Answers",
+    "EdgedistillError",
+    "EvaluatedRun",
+    "FileMeasurement",
+    "MeasureOptions",
+    "PlannedRun",
+    "References",
+    "Results",
+    "RunSummary",
+    "UserError",
+    "are_measurements",
+    "bundle",
+    "compare",
+    "compare_devices",
+    "evaluate",
+    "generate",
+    "measure",
+    "plan",
+    "run",
+]
+
+_AS_IT_IS = MeasureOptions()
 
 
 @dataclass(frozen=True)
@@ -55,16 +69,8 @@ class PlannedRun:
     folder: Path
     done: frozenset[str]
 
-
-@dataclass(frozen=True)
-class RunSummary:
-    """One run in a comparison: its teacher, its choice, and the choice against the first run's, item by item."""
-
-    run: str
-    results: Results
-    difference_from_first: Paired | None
-    """By how much this run's chosen candidate is better on test than the first run's; None when the test sets or the
-    metrics differ."""
+    def __repr__(self) -> str:
+        return f"PlannedRun({str(self.folder)!r}, {self.plan}, {len(self.done)} steps done)"
 
 
 def run(
@@ -74,7 +80,6 @@ def run(
     out: str | Path | None = None,
     store: str | Path | None = None,
     verify_hashes: bool = False,
-    stream: TextIO | None = sys.stderr,
 ) -> Results:
     """Do all that a recipe says and return its results; steps whose artifact is there are skipped.
 
@@ -85,13 +90,13 @@ def run(
         store: where artifacts are kept, shared by any number of runs at once; unless given, where the run folder's last
             run kept them, at first `artifacts` in it.
         verify_hashes: check what is there by sha256, not only by size.
-        stream: where progress is written; None for silence.
 
     Raises:
         UserError: the recipe, its data or models are wrong, or the folder cannot be written or is in use.
         StepError: a step failed.
         DiskFullError: no room in the run folder.
     """
+    logs.show_unless_configured()
     loaded = reading.load(recipe, overrides)
     folder = _run_folder(loaded, out)
     known = fingerprints.look_up(loaded, download=True)
@@ -99,13 +104,13 @@ def run(
     with run_folder.opened(folder):
         kept = _store(folder, store)
         run_folder.tidy(folder, plan_, kept)
-        progress = Progress(folder / run_folder.EVENTS, stream)
+        progress = Progress(folder / run_folder.EVENTS)
         progress.event("run", recipe=loaded.name, steps=len(plan_.steps))
         go = functools.partial(
             execute, run_folder=folder, progress=progress, store=kept, verify_hashes=verify_hashes, tried={}
         )
         if loaded.stop is not None:
-            plan_ = _until_stopped(plan_, known, go, progress)
+            plan_ = until_stopped(plan_, known, go, progress)
         done = go(plan_)
         publish(plan_, done, folder)
         progress.event("done")
@@ -118,7 +123,6 @@ def evaluate(
     *,
     out: str | Path | None = None,
     store: str | Path | None = None,
-    stream: TextIO | None = sys.stderr,
     on_event: OnEvent | None = None,
 ) -> EvaluatedRun:
     """Train and evaluate the models of a recipe, without files for devices. A later `run` in the same folder goes on.
@@ -127,9 +131,7 @@ def evaluate(
         recipe: a file, or a shipped recipe's name.
         overrides: `dotted.path=value` each.
         out: the run folder; `runs/NAME` unless given.
-        store: where artifacts are kept, shared by any number of runs at once; unless given, where the run folder's last
-            run kept them, at first `artifacts` in it.
-        stream: where progress is written; None for silence.
+        store: as `run` takes it.
         on_event: told of every event as it happens, as `events.jsonl` has it: its kind (`started`, `epoch`, `finished`)
             and what is known of it. Training waits until it returns.
 
@@ -138,37 +140,14 @@ def evaluate(
         StepError: a step failed.
         DiskFullError: no room in the run folder.
     """
+    logs.show_unless_configured()
     loaded = reading.load(recipe, overrides)
     folder = _run_folder(loaded, out)
     whole = make_plan(loaded, fingerprints.look_up(loaded, download=True), loading_torch=True)
     with run_folder.opened(folder):  # not tidied: recipes that share it each have checkpoints of their own
-        progress = Progress(folder / run_folder.EVENTS, stream, on_event)
+        progress = Progress(folder / run_folder.EVENTS, on_event)
         done = execute(without_files(whole), folder, progress, store=_store(folder, store))
         return EvaluatedRun(folder, loaded, whole.made(done))
-
-
-def _until_stopped(
-    plan_: Plan, known: Sources, go: Callable[[Plan], Mapping[str, Published]], progress: Progress
-) -> Plan:
-    """Run round by round until one's judgement says stop; the plan of the rounds that were reached.
-
-    The shorter plan's steps have the keys that they had in the longer one: nothing is done twice.
-    """
-    for number, round_ in enumerate(plan_.recipe.rounds[:-1], start=1):
-        if round_.data is not None:
-            continue  # it answers another question, so there is nothing to judge
-        part = plan_.until(f"judge-{round_.id}")
-        judgement = part.made(go(part)).judged[round_.id].record.judgement
-        if judgement.stop:
-            progress.say(f"stopped after {round_.id}: {judgement.reason}")
-            progress.event("stopped", round=round_.id)
-            return _reached(plan_, known, number)
-    return plan_
-
-
-def _reached(plan_: Plan, known: Sources, rounds: int) -> Plan:
-    """The plan of the first rounds only."""
-    return make_plan(plan_.recipe.model_copy(update={"rounds": plan_.recipe.rounds[:rounds]}), known)
 
 
 def plan(
@@ -192,12 +171,9 @@ def plan(
     plan_ = make_plan(loaded, known)
     kept = store_of(folder, store)
     done = find_done(plan_, folder, kept)
-    for number, round_ in enumerate(loaded.rounds, start=1):
-        judged = plan_.made(done).judged.get(round_.id)
-        if judged is not None and judged.made is not None and judged.record.judgement.stop:
-            plan_ = _reached(plan_, known, number)
-            done = find_done(plan_, folder, kept)
-            break
+    if (reached := stopped_after(plan_, done)) is not None:
+        plan_ = first_rounds(plan_, known, reached)
+        done = find_done(plan_, folder, kept)
     return PlannedRun(plan_, folder, frozenset(done))
 
 
@@ -267,20 +243,9 @@ def generate(
 def measure(
     file: str | Path,
     data: str | Path,
+    options: MeasureOptions = ...,
     *,
-    tokenizer: str | Path | None = None,
-    task: str | None = None,
-    metric: str | None = None,
-    columns: Mapping[str, str] | None = None,
-    runtime: str | None = None,
-    threads: int | None = None,
-    batch: int | None = None,
-    max_length: int | None = None,
-    min_seconds: float = 5.0,
-    emulated_cpu: str | None = None,
-    emulated_items: int | None = None,
     out: str | Path | None = None,
-    stream: TextIO | None = None,
 ) -> FileMeasurement: ...
 
 
@@ -288,179 +253,40 @@ def measure(
 def measure(
     file: str | Path,
     data: None = None,
+    options: MeasureOptions = ...,
     *,
-    tokenizer: str | Path | None = None,
-    task: str | None = None,
-    metric: str | None = None,
-    columns: Mapping[str, str] | None = None,
-    runtime: str | None = None,
-    threads: int | None = None,
-    batch: int | None = None,
-    max_length: int | None = None,
-    min_seconds: float = 5.0,
-    emulated_cpu: str | None = None,
-    emulated_items: int | None = None,
     out: str | Path | None = None,
-    stream: TextIO | None = None,
 ) -> DeviceMeasurement: ...
 
 
 def measure(
     file: str | Path,
     data: str | Path | None = None,
+    options: MeasureOptions = _AS_IT_IS,
     *,
-    tokenizer: str | Path | None = None,
-    task: str | None = None,
-    metric: str | None = None,
-    columns: Mapping[str, str] | None = None,
-    runtime: str | None = None,
-    threads: int | None = None,
-    batch: int | None = None,
-    max_length: int | None = None,
-    min_seconds: float = 5.0,
-    emulated_cpu: str | None = None,
-    emulated_items: int | None = None,
     out: str | Path | None = None,
-    stream: TextIO | None = None,
 ) -> FileMeasurement | DeviceMeasurement:
     """Measure one model file on a data file (latency, load time, memory, metrics where it has labels), or test and
     measure a bundle, which needs no data and neither torch nor transformers.
 
     Args:
         data: for a file; a bundle has its own inputs.
-        tokenizer: folder with `tokenizer.json` and `config.json` (label names); looked for beside and above the file.
-        emulated_cpu: what an emulated runtime runs on: `cortex-a76` (unless given) or `cortex-a53`.
-        emulated_items: ask an emulated runtime only so many items, evenly spread; None: all.
-        task, metric, max_length: of a file; unless given, `text-classification`, `accuracy` and 128. A bundle has its
-            own, as it has its columns.
-        runtime, threads, batch: unless given, `onnxruntime`, 1 and 1 for a file, and for a bundle what the run took.
+        options: which runtime, how many threads, which columns, and so on.
         out: where a bundle's results are written as JSON; None: nowhere.
 
     Raises:
         UserError: a file that isn't there, data that the model doesn't fit, or a runtime that doesn't open the file.
         EdgedistillError: a bundle's file has changed, or it answers a golden input wrongly (the results are written).
     """
-    if emulated_cpu is not None and emulated_cpu not in CPUS:
-        raise UserError(f"measure: got emulated cpu {emulated_cpu!r}, expected one of {', '.join(CPUS)}")
-    if data is None:
-        if not is_bundle(Path(file)):
-            raise UserError(f"measure: '{file}' is no bundle, and a model file needs a data file (--data)")
-        file_only = {
-            "--tokenizer": tokenizer,
-            "--task": task,
-            "--metric": metric,
-            "--column": columns or None,
-            "--max-length": max_length,
-            "--emulated-items": emulated_items,
-        }
-        if given := [name for name, value in file_only.items() if value is not None]:
-            raise UserError(
-                f"measure: {' and '.join(given)} cannot be given for a bundle, which has its own inputs and settings"
-            )
-        asked = self_test.SelfTestOptions(runtime, threads, batch, min_seconds, emulated_cpu)
-        return _checked(self_test.examine(Path(file), asked, Progress(None, stream)), out)
-    if out is not None:
-        raise UserError("measure: --out is only valid when measuring a bundle")
-    runtime = runtime or "onnxruntime"
-    refuse_options(runtime, emulated_cpu, emulated_items)
-    request = LoneFile(
-        file=Path(file),
-        data=Path(data),
-        tokenizer=Path(tokenizer) if tokenizer else None,
-        task=task or "text-classification",
-        metric=metric or "accuracy",
-        columns=dict(columns or {}),
-        runtime=runtime,
-        threads=threads or 1,
-        batch=batch or 1,
-        max_length=max_length or 128,
-        min_seconds=min_seconds,
-        emulation=EmulationSpec.model_validate({"cpu": emulated_cpu or DEFAULT_CPU, "items": emulated_items}),
-    )
-    return measure_lone_file(request, Progress(None, stream))
-
-
-def _checked(found: DeviceMeasurement, out: str | Path | None) -> DeviceMeasurement:
-    """Write the results; then refuse what answers wrongly."""
-    if out is not None:
-        artifacts.write_json(Path(out), found.model_dump(mode="json", by_alias=True))
-    if found.golden.passed:
-        return found
-    more = f", as {len(found.golden.wrong) - 1} more" if len(found.golden.wrong) > 1 else ""
-    raise EdgedistillError(f"{found.candidate} under {found.runtime}: {found.golden.wrong[0]}{more}")
-
-
-def compare(runs: Sequence[str | Path]) -> list[RunSummary]:
-    """Several finished runs side by side; what they chose is compared item by item where they share the test set.
-
-    Raises:
-        UserError: a folder without results.
-    """
-    if len(runs) < 2:
-        raise UserError(f"compare: got {len(runs)} run, expected at least 2")
-    folders = [Path(folder) for folder in runs]
-    results = [load_results(folder) for folder in folders]
-    return [
-        RunSummary(str(folder), result, _difference(folder, result, folders[0], results[0]) if i else None)
-        for i, (folder, result) in enumerate(zip(folders, results, strict=True))
-    ]
-
-
-def are_measurements(files: Sequence[str | Path]) -> bool:
-    """Whether these are results of bundles, measured on other machines."""
-    return bool(files) and all(schema_of(Path(file)) == MEASUREMENT_SCHEMA for file in files)
-
-
-def compare_devices(run: str | Path, measurements: Sequence[str | Path]) -> list[MachineFront]:
-    """What a run measured, and what other machines measured of its bundles: one front a machine.
-
-    Args:
-        measurements: files that `measure BUNDLE` wrote.
-
-    Raises:
-        UserError: no finished run, another kind of file, or a measurement of files that are not this run's.
-    """
-    folder = Path(run)
-    results = load_results(folder)
-    if not (folder / "recipe.yaml").is_file():
-        raise UserError(f"{run}: expected a finished run's folder")
-    least = reading.load(str(folder / "recipe.yaml")).verify.min_agreement
-    found = [(Path(file).name, load_measurement(Path(file))) for file in measurements]
-    return merge.merge(folder, results, least, found)
-
-
-def publish(plan_: Plan, done: Mapping[str, Published], folder: Path) -> None:
-    """Put what a user takes away in its place: `recipe.yaml`, `models/`, `results.json`, the reports and `bundle/`.
-
-    Raises:
-        OSError: a place that cannot be written.
-    """
-    text = reading.dump(plan_.recipe)
-    if not (folder / "recipe.yaml").is_file() or (folder / "recipe.yaml").read_bytes() != text.encode():
-        artifacts.write_text(folder / "recipe.yaml", text)
-    if not (folder / publishing.RECORD).is_file():
-        forget_listed(folder / "bundle")
-    publishing.publish(dict(_published(plan_, done)), folder)
-
-
-def _published(plan_: Plan, done: Mapping[str, Published]) -> Iterator[tuple[str, Path]]:
-    """By the name in the run folder, the files of its steps that a user takes away."""
-    made = plan_.made(done)
-    for entry in made.report.files:
-        yield entry.path, made.report.path(entry.path)
-    yield "choice.json", made.chosen.path(RECORD)
-    yield "measurements.json", made.measured.path(RECORD)
-    for entry in made.measured.files:
-        yield f"predictions/{entry.path}", made.measured.path(entry.path)
-    for model in ("teacher", *(round_.id for round_ in plan_.recipe.rounds)):
-        for entry in made.models[model].files:
-            yield f"models/{model}/{entry.path.removeprefix('model/')}", made.models[model].path(entry.path)
-    for row in makeable_candidates(plan_.candidates):
-        files = made.files[row.file_key]
-        for name in read_files(files).published if files.failure is None else ():
-            yield f"models/{row.model}/{row.target}/{name}", files.path(name)
-    for entry in made.bundle.files:
-        yield f"bundle/{entry.path}", made.bundle.path(entry.path)
+    logs.show_unless_configured()
+    if data is not None:
+        if out is not None:
+            raise UserError("measure: --out is only valid when measuring a bundle")
+        return measure_lone_file(LoneFile(Path(file), Path(data), options), Progress())
+    if not is_bundle(Path(file)):
+        raise UserError(f"measure: '{file}' is no bundle, and a model file needs a data file (--data)")
+    found = self_test.examine(Path(file), options, Progress())
+    return self_test.checked(found, Path(out) if out is not None else None)
 
 
 def _run_folder(recipe: Recipe, out: str | Path | None) -> Path:
@@ -472,43 +298,3 @@ def _store(folder: Path, given: str | Path | None) -> Store:
     found = store_of(folder, given)
     remember(folder, found)
     return found
-
-
-def _difference(run: Path, own: Results, first_run: Path, first: Results) -> Paired | None:
-    """Paired gain of one chosen candidate over another, when both answered the same examples."""
-    same_test = own.data.test_sha256 == first.data.test_sha256 and own.metric == first.metric
-    if own.chosen is None or first.chosen is None or not same_test or own.data.options != first.data.options:
-        return None
-    spec = registry.task_as(own.data.task, own.metric, own.data.options)
-    metric = registry.task(spec.type).judge(spec).metrics[own.metric]
-    given, examples = [], []
-    for folder, results in ((run, own), (first_run, first)):
-        row = results.candidate(str(results.chosen))
-        file = folder / "predictions" / "test" / f"{row.model}-{row.target}-{row.precision}-{row.runtime}.safetensors"
-        if not file.is_file():
-            return None
-        with _damage_named(file):
-            answers = Answers.open(file)
-        # Of the same examples, one run may make other items or decisions than another, by where it cuts them.
-        own_right = file.with_name(f"references-{row.model}.safetensors")
-        right = own_right if own_right.is_file() else file.with_name("references.safetensors")
-        with _damage_named(right):
-            references = References.open(right)
-        with _damage_named(file):
-            given.append(metric.statistics(answers, references))
-        examples.append(references.examples)
-    return compare_paired(metric, given[0], given[1]) if np.array_equal(examples[0], examples[1]) else None
-
-
-@contextmanager
-def _damage_named(file: Path) -> Iterator[None]:
-    """Have an error in reading a published file name the file.
-
-    Raises:
-        UserError: the file isn't what the run published.
-    """
-    try:
-        yield
-    except (OSError, ValueError, TypeError, LookupError, RecursionError, struct.error) as error:
-        words = " ".join(str(error).split())[:200]
-        raise UserError(f"{file}: is damaged or missing ({words}); run the recipe again") from error

@@ -8,12 +8,8 @@ embeddings, so they are looked up by its own kernel `embedding_byte`: a device l
 from __future__ import annotations
 
 import copy
-import logging
-import warnings
 from collections.abc import Sequence
-from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
-from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +20,7 @@ from edgedistill.contracts.target import FileRequest, MadeFile, Target
 from edgedistill.errors import EdgedistillError
 from edgedistill.exporting.jobs import compare_with_torch, giving_outputs, refuse_components
 from edgedistill.runtimes import executorch as runtime
+from edgedistill.system.quiet import quiet
 
 if TYPE_CHECKING:
     import torch
@@ -172,19 +169,14 @@ def _export(
     columns = request.columns()
     shapes = {name: batch | (length if columns[name].layout == "sequence" else {}) for name in sample}
     settings = ExecutorchConfig(dynamic=True, dynamic_shapes=shapes, quantizer=quantizer)
-    level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
     try:
-        with warnings.catch_warnings(), redirect_stdout(StringIO()), redirect_stderr(StringIO()):
-            warnings.simplefilter("ignore")
+        with quiet():
             program = ExecutorchExporter().export(model, sample, settings).program
             ExecutorchExporter.save_program(program, file)
     except Exception as error:
         kind = model.config.model_type
         reason = " ".join(str(error).split())[:300]
         raise EdgedistillError(f"target executorch: this '{kind}' model cannot be lowered: {reason}") from error
-    finally:
-        logging.disable(level)
     parts = get_lowered_submodules(program.exported_program().graph_module)
     graphs = [part.original_module.graph_module.graph for _, part, _ in parts]
     return [node for graph in graphs for node in graph.nodes if node.op == "call_function"]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from edgedistill.contracts.packages import Packages
 from edgedistill.contracts.precision import Precision
 from edgedistill.contracts.target import FileRequest, MadeFile, Target
-from edgedistill.exporting.jobs import refuse_components
+from edgedistill.exporting.jobs import LOADING, refuse_components
 from edgedistill_exporters.causal import refuse_others, tie
 from edgedistill_exporters.gguf_models import architecture, named_weights, write_sizes
 from edgedistill_exporters.gguf_vocabulary import write_vocabulary
@@ -97,7 +97,7 @@ TARGET = Target(
     runtimes=("llama-cpp",),
     packages=Packages(
         imports=("gguf",),
-        requirements=("torch", "transformers", "pydantic>=2.11", "gguf>=0.19"),
+        requirements=(*LOADING, "gguf>=0.19"),
         environment="gguf",
     ),
     make=make,

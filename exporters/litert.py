@@ -13,7 +13,7 @@ from edgedistill.contracts.packages import Packages
 from edgedistill.contracts.precision import Precision
 from edgedistill.contracts.target import FileRequest, MadeFile, Target
 from edgedistill.errors import EdgedistillError
-from edgedistill.exporting.jobs import compare_with_torch, refuse_components
+from edgedistill.exporting.jobs import LOADING, compare_with_torch, refuse_components
 from edgedistill.runtimes import litert as runtime
 from edgedistill.system.quiet import quiet
 
@@ -121,9 +121,7 @@ TARGET = Target(
     packages=Packages(
         imports=("litert_torch", "ai_edge_litert", "ai_edge_quantizer"),
         requirements=(
-            "torch",
-            "transformers",
-            "pydantic>=2.11",
+            *LOADING,
             "litert-torch>=0.10",
             "ai-edge-litert>=2.3",
             "ai-edge-quantizer>=0.10",

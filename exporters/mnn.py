@@ -18,7 +18,7 @@ from edgedistill.contracts.packages import Packages
 from edgedistill.contracts.precision import Precision
 from edgedistill.contracts.target import FileRequest, MadeFile, Target
 from edgedistill.errors import EdgedistillError
-from edgedistill.exporting.jobs import compare_with_torch
+from edgedistill.exporting.jobs import LOADING, compare_with_torch
 from edgedistill.runtimes import mnn as runtime
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ TARGET = Target(
     runtimes=("mnn",),
     packages=Packages(
         imports=("MNN", "_tools"),
-        requirements=("torch", "transformers", "pydantic>=2.11", "onnx>=1.23", "MNN>=3.6.1"),
+        requirements=(*LOADING, "onnx>=1.23", "MNN>=3.6.1"),
         environment="mnn",
     ),
     make=make,

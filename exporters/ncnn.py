@@ -13,7 +13,7 @@ from edgedistill.contracts.packages import Packages
 from edgedistill.contracts.precision import Precision
 from edgedistill.contracts.target import FileRequest, MadeFile, Target
 from edgedistill.errors import EdgedistillError, RefusedError
-from edgedistill.exporting.jobs import TOLERANCE, compare_with_torch, refuse_components
+from edgedistill.exporting.jobs import LOADING, TOLERANCE, compare_with_torch, refuse_components
 from edgedistill.runtimes import ncnn as runtime
 from edgedistill.system.quiet import quiet
 
@@ -141,7 +141,7 @@ TARGET = Target(
     runtimes=("ncnn",),
     packages=Packages(
         imports=("ncnn", "pnnx"),
-        requirements=("torch", "transformers", "pydantic>=2.11", "ncnn>=1.0.20261020", "pnnx>=20261020"),
+        requirements=(*LOADING, "ncnn>=1.0.20261020", "pnnx>=20261020"),
         environment="ncnn",
     ),
     make=make,

@@ -10,7 +10,7 @@ from edgedistill.contracts.packages import Packages
 from edgedistill.contracts.precision import Precision
 from edgedistill.contracts.target import FileRequest, MadeFile, Target
 from edgedistill.errors import EdgedistillError
-from edgedistill.exporting.jobs import compare_with_torch
+from edgedistill.exporting.jobs import LOADING, compare_with_torch
 from edgedistill.runtimes import openvino as runtime
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ TARGET = Target(
     runtimes=("openvino",),
     packages=Packages(
         imports=("openvino", "nncf"),
-        requirements=("torch", "transformers", "pydantic>=2.11", "openvino>=2026.4", "nncf>=3.4"),
+        requirements=(*LOADING, "openvino>=2026.4", "nncf>=3.4"),
         environment="openvino",
     ),
     make=make,

@@ -156,17 +156,17 @@ def _answer(folder: Path, student: str, exported: bool) -> Answer:
         return Answer(REFUSED, str(error))
     out = folder / "run"  # what does not depend on the student is made once
     try:
-        local.execute(plan.until("probe-r1"), out, Progress(None, None))
+        local.execute(plan.until("probe-r1"), out, Progress())
     except UserError as error:
         return Answer(REFUSED, str(error))
     except StepError as error:
         if not isinstance(error.__cause__, UserError):
             raise
         return Answer(REFUSED, str(error.__cause__))
-    local.execute(plan.until("r1"), out, Progress(None, None))
+    local.execute(plan.until("r1"), out, Progress())
     if not exported:
         return Answer(WORKS)
-    made = local.execute(plan.until("file-r1-onnx-fp32"), out, Progress(None, None))["file-r1-onnx-fp32"]
+    made = local.execute(plan.until("file-r1-onnx-fp32"), out, Progress())["file-r1-onnx-fp32"]
     return Answer(WORKS, "" if made.failure is None else f"but as ONNX: {made.failure.reason}")
 
 

@@ -93,7 +93,7 @@ def finished_run(data_folder, made_once, tmp_path_factory):
     """Each process of the tests has a copy of its own."""
 
     def fill(folder: Path) -> None:
-        edgedistill.run(write_recipe(tiny_recipe(data_folder), folder), out=folder / "run", stream=None)
+        edgedistill.run(write_recipe(tiny_recipe(data_folder), folder), out=folder / "run")
 
     folder = tmp_path_factory.mktemp("finished") / "copy"
     shutil.copytree(made_once("shared-run", fill), folder, symlinks=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import pkgutil
 import sys
@@ -73,46 +74,53 @@ def tiny_recipe(data_folder: Path) -> dict[str, object]:
             },
             "fine_tune": {"epochs": 20, "learning_rate": 2e-3, "batch_size": 16},
         },
-        "rounds": [
-            {
-                "id": "r1",
-                "student": {"init": "keep_layers", "layers": 1},
-                "stages": [
-                    {
-                        "name": "soft-targets",
-                        "data": ["train", "unlabeled"],
-                        "epochs": 2,
-                        "learning_rate": 1e-3,
-                        "batch_size": 16,
-                        "losses": [
-                            {"kind": "kl", "weight": 0.9},
-                            {"kind": "hard_label", "weight": 0.1},
-                            {"kind": "hidden_mse", "weight": 0.1},
-                        ],
-                    }
-                ],
-            },
-            {
-                "id": "r2",
-                "teacher": ["teacher", "r1"],
-                "student": {"init": "narrow", "from": "r1", "hidden_size": 16},
-                "stages": [
-                    {
-                        "name": "soft-targets",
-                        "epochs": 8,
-                        "learning_rate": 3e-3,
-                        "batch_size": 16,
-                        "losses": [{"kind": "kl"}],
-                    }
-                ],
-            },
-        ],
+        "rounds": [_first_round(), _second_round()],
         "compute": {"device": "cpu", "precision": "fp32"},
         "export": {"targets": ["onnx"], "teacher": False},
         "quantize": [{"precision": "fp32"}, {"precision": "int8-dynamic"}],
         "verify": {"min_agreement": 0.8},
         "measure": {"min_seconds": 0.1},
         "select": {"limits": {"file_mb": 5}},
+    }
+
+
+def _first_round() -> dict[str, object]:
+    """The teacher's first layer, from both kinds of data and from hidden states."""
+    return {
+        "id": "r1",
+        "student": {"init": "keep_layers", "layers": 1},
+        "stages": [
+            {
+                "name": "soft-targets",
+                "data": ["train", "unlabeled"],
+                "epochs": 2,
+                "learning_rate": 1e-3,
+                "batch_size": 16,
+                "losses": [
+                    {"kind": "kl", "weight": 0.9},
+                    {"kind": "hard_label", "weight": 0.1},
+                    {"kind": "hidden_mse", "weight": 0.1},
+                ],
+            }
+        ],
+    }
+
+
+def _second_round() -> dict[str, object]:
+    """Half the first student's width, from two teachers."""
+    return {
+        "id": "r2",
+        "teacher": ["teacher", "r1"],
+        "student": {"init": "narrow", "from": "r1", "hidden_size": 16},
+        "stages": [
+            {
+                "name": "soft-targets",
+                "epochs": 8,
+                "learning_rate": 3e-3,
+                "batch_size": 16,
+                "losses": [{"kind": "kl"}],
+            }
+        ],
     }
 
 
@@ -197,6 +205,23 @@ def file_request(precision, model, samples, max_length, **more) -> FileRequest:
         return {name: Column("input", layout) for name, layout in layouts.items()}
 
     return FileRequest(precision, model, samples, max_length, columns, ("logits",), **more)
+
+
+@contextmanager
+def heard() -> Iterator[list[str]]:
+    """What is told meanwhile, warnings and progress, message by message."""
+    messages: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: messages.append(record.getMessage())
+    logger = logging.getLogger("edgedistill")
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    try:
+        yield messages
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
 
 
 def drifting(opening):

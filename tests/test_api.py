@@ -9,6 +9,7 @@ import pytest
 from safetensors.numpy import load_file
 
 import edgedistill
+from edgedistill import MeasureOptions
 from edgedistill.contracts.answers import Answers, References
 from edgedistill.errors import UserError
 from edgedistill.evaluation.results import load_results
@@ -66,7 +67,7 @@ def test_running_again_skips_everything_and_gives_the_same(finished_run):
     before = (finished_run.folder / "results.json").read_bytes()
     planned = edgedistill.plan(finished_run.recipe, out=finished_run.folder)
     assert planned.done == {step.name for step in planned.plan.steps}
-    assert edgedistill.run(finished_run.recipe, out=finished_run.folder, stream=None) == finished_run.results
+    assert edgedistill.run(finished_run.recipe, out=finished_run.folder) == finished_run.results
     assert (finished_run.folder / "results.json").read_bytes() == before
 
 
@@ -74,7 +75,7 @@ def test_what_a_user_deleted_comes_back_without_work(finished_run, tmp_path):
     shutil.copytree(finished_run.folder, tmp_path / "copy")
     shutil.rmtree(tmp_path / "copy" / "models")
     (tmp_path / "copy" / "results.json").unlink()
-    edgedistill.run(finished_run.recipe, out=tmp_path / "copy", stream=None)
+    edgedistill.run(finished_run.recipe, out=tmp_path / "copy")
     assert (tmp_path / "copy" / "models" / "r1" / "onnx" / "model.onnx").is_file()
     assert (tmp_path / "copy" / "results.json").is_file()
 
@@ -83,7 +84,7 @@ def test_a_changed_limit_only_chooses_again(finished_run, tmp_path):
     shutil.copytree(finished_run.folder, tmp_path / "copy")
     planned = edgedistill.plan(finished_run.recipe, ["select.limits.file_mb=0.0001"], out=tmp_path / "copy")
     assert {step.name for step in planned.plan.steps} - planned.done == {"choose", "report", "bundle"}
-    results = edgedistill.run(finished_run.recipe, ["select.limits.file_mb=0.0001"], out=tmp_path / "copy", stream=None)
+    results = edgedistill.run(finished_run.recipe, ["select.limits.file_mb=0.0001"], out=tmp_path / "copy")
     assert results.chosen is None
     assert "No candidate meets the limits. Closest: r2/onnx/" in results.why
     assert all(row.blocked_by for row in results.candidates)
@@ -91,12 +92,12 @@ def test_a_changed_limit_only_chooses_again(finished_run, tmp_path):
 
 def test_a_lone_file_is_measured(finished_run, data_folder):
     file = finished_run.folder / "models" / "r1" / "onnx" / "model.onnx"
-    found = edgedistill.measure(file, data_folder / "test.jsonl", min_seconds=0.1, max_length=32)
+    found = edgedistill.measure(file, data_folder / "test.jsonl", MeasureOptions(min_seconds=0.1, max_length=32))
     row = finished_run.results.candidate("r1/onnx/fp32/onnxruntime")
     assert found.figures[0].value == pytest.approx(row.test.value)
     assert found.file_bytes == row.file_bytes
     assert found.latency_ms["runs"] >= 299
-    unlabeled = edgedistill.measure(file, data_folder / "unlabeled.jsonl", min_seconds=0.1)
+    unlabeled = edgedistill.measure(file, data_folder / "unlabeled.jsonl", MeasureOptions(min_seconds=0.1))
     assert unlabeled.figures == ()
 
 
@@ -106,21 +107,24 @@ def test_a_lone_file_is_measured(finished_run, data_folder):
         ({"file": "absent.onnx"}, "measure: 'absent.onnx' is not a file"),
         ({"data": "absent.jsonl"}, "measure: data 'absent.jsonl' is not a file or folder"),
         (
-            {"metric": "bleu"},
+            {"options": MeasureOptions(metric="bleu")},
             "metric 'bleu' is unknown for text-classification; expected one of accuracy, f1_macro",
         ),
-        ({"runtime": "onyx"}, "unknown runtimes 'onyx'; known: browser, executorch"),
-        ({"columns": {"text": "sentence"}}, "has no column 'sentence'"),
+        ({"options": MeasureOptions(runtime="onyx")}, "unknown runtimes 'onyx'; known: browser, executorch"),
+        ({"options": MeasureOptions(columns={"text": "sentence"})}, "has no column 'sentence'"),
         ({"out": "results.json"}, "--out is only valid when measuring a bundle"),
-        ({"emulated_items": 3}, "got options of emulation (--emulated-...), but onnxruntime is not emulated"),
-        ({"emulated_cpu": "cortex-a53"}, "but onnxruntime is not emulated"),
+        (
+            {"options": MeasureOptions(emulated_items=3)},
+            "got options of emulation (--emulated-...), but onnxruntime is not emulated",
+        ),
+        ({"options": MeasureOptions(emulated_cpu="cortex-a53")}, "but onnxruntime is not emulated"),
     ],
 )
 def test_a_wrong_measurement_gets_a_sentence(finished_run, data_folder, change, expected):
     asked = {
         "file": finished_run.folder / "models" / "r1" / "onnx" / "model.onnx",
         "data": data_folder / "test.jsonl",
-        "min_seconds": 0.1,
+        "options": MeasureOptions(min_seconds=0.1),
     }
     with pytest.raises(UserError) as caught:
         edgedistill.measure(**(asked | change))
@@ -132,7 +136,8 @@ def test_a_file_without_a_tokenizer_says_how_to_name_one(finished_run, data_fold
     with pytest.raises(UserError, match="no tokenizer.json beside or above .* --tokenizer"):
         edgedistill.measure(tmp_path / "model.onnx", data_folder / "test.jsonl")
     folder = finished_run.folder / "models" / "r1"
-    found = edgedistill.measure(tmp_path / "model.onnx", data_folder / "test.jsonl", tokenizer=folder, min_seconds=0.1)
+    options = MeasureOptions(tokenizer=folder, min_seconds=0.1)
+    found = edgedistill.measure(tmp_path / "model.onnx", data_folder / "test.jsonl", options)
     assert found.figures
 
 
@@ -217,7 +222,7 @@ def test_a_run_takes_all_that_it_can_from_the_store_of_others_and_remembers_it(f
     before = sorted(store.iterdir())
     assert not edgedistill.plan(finished_run.recipe, out=two).done
     assert len(edgedistill.plan(finished_run.recipe, out=two, store=store).done) == len(finished_run.steps())
-    assert edgedistill.run(finished_run.recipe, out=two, store=store, stream=None) == finished_run.results
+    assert edgedistill.run(finished_run.recipe, out=two, store=store) == finished_run.results
     assert '"started"' not in (two / "events.jsonl").read_text()
     assert sorted(store.iterdir()) == before
     for file in finished_run.folder.glob("predictions/**/*.safetensors"):
@@ -237,9 +242,9 @@ def test_a_run_folder_of_a_former_version_is_refused_by_whatever_would_go_on_fro
     shutil.rmtree(old / "artifacts")
     before = {file: file.stat().st_mtime_ns for file in old.rglob("*") if file.is_file() and file.name != ".lock"}
     for go in (
-        lambda: edgedistill.run(finished_run.recipe, out=old, stream=None),
+        lambda: edgedistill.run(finished_run.recipe, out=old),
         lambda: edgedistill.plan(finished_run.recipe, out=old),
-        lambda: edgedistill.evaluate(finished_run.recipe, out=old, stream=None),
+        lambda: edgedistill.evaluate(finished_run.recipe, out=old),
         lambda: edgedistill.bundle(old),
     ):
         with pytest.raises(UserError, match=r"as a former version .* kept them.* another folder with --out"):

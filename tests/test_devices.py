@@ -37,7 +37,7 @@ def broken_run(toys, finished_run, tmp_path_factory):
     """The small run with a target most of whose precisions go wrong."""
     folder = tmp_path_factory.mktemp("broken") / "run"
     shutil.copytree(finished_run.folder, folder)
-    edgedistill.run(finished_run.recipe, OVERRIDES, out=folder, stream=None)
+    edgedistill.run(finished_run.recipe, OVERRIDES, out=folder)
     return folder
 
 
@@ -110,7 +110,7 @@ def test_the_reports_and_the_terminal_name_what_is_missing(broken_run, capsys):
 
 def test_a_failure_is_tried_again_and_the_same_failure_changes_nothing(toys, broken_run, finished_run):
     before, results = len((broken_run / "events.jsonl").read_text().splitlines()), load_results(broken_run)
-    edgedistill.run(finished_run.recipe, OVERRIDES, out=broken_run, stream=None)
+    edgedistill.run(finished_run.recipe, OVERRIDES, out=broken_run)
     events = [json.loads(line) for line in (broken_run / "events.jsonl").read_text().splitlines()[before:]]
     tried = {event["step"] for event in events if event["event"] == "started"}
     assert {"file-r1-toy-aborts", "verify-r1-toy-garbage-toy-runtime"} <= tried
@@ -135,7 +135,7 @@ def test_what_works_the_second_time_is_measured(toys, broken_run, finished_run, 
         return original(replace(request, precision="fp32") if request.precision == "refuses" else request, file)
 
     change_plugin(monkeypatch, "exporters", "toy", isolated=False, make=make)
-    edgedistill.run(finished_run.recipe, OVERRIDES, out=folder, stream=None)
+    edgedistill.run(finished_run.recipe, OVERRIDES, out=folder)
     found = states(folder)
     assert found["toy/refuses/toy-runtime"] == ("ok", None)
     state, reason = found["toy/aborts/toy-runtime"]
@@ -150,7 +150,7 @@ def test_what_takes_too_long_has_failed(toys, broken_run, finished_run, tmp_path
     folder = tmp_path / "run"
     shutil.copytree(broken_run, folder)
     overrides = [*OVERRIDES, "export.buckets=[4]", "quantize=[{precision: fp32}]", f"{key}=0.0001"]
-    edgedistill.run(finished_run.recipe, overrides, out=folder, stream=None)
+    edgedistill.run(finished_run.recipe, overrides, out=folder)
     state, reason = states(folder)["toy/fp32/toy-runtime"]
     assert state == "failed"
     word = "make" if key.startswith("export") else "load"

@@ -30,7 +30,7 @@ def app():
     plan = make_plan(recipe, fingerprints.look_up(recipe))
     with run_folder.opened(out):
         run_folder.tidy(out, plan, store_of(out))
-        execute(plan.until("r1"), out, Progress(out / run_folder.EVENTS, sys.stderr))
+        execute(plan.until("r1"), out, Progress(out / run_folder.EVENTS))
 
 cli.app = app
 entry.main()

@@ -12,6 +12,7 @@ from helpers import write_jsonl, write_recipe
 from language_models import TEACHER
 
 import edgedistill
+from edgedistill import MeasureOptions
 from edgedistill.bundling.continuations import CONTINUATIONS
 from edgedistill.bundling.layout import write_hashes
 from edgedistill.errors import EdgedistillError, UserError
@@ -48,7 +49,7 @@ def run(tmp_path_factory):
         "measure": {"min_seconds": 0.1},
         "select": {"limits": {"drop": 0.9}, "prefer": "size"},
     }
-    edgedistill.run(write_recipe(recipe, folder), out=folder / "run", stream=None)
+    edgedistill.run(write_recipe(recipe, folder), out=folder / "run")
     return folder / "run"
 
 
@@ -77,7 +78,7 @@ def test_run_model_bundle_and_script_say_the_same(run, bundle):
 
 
 def test_the_bundle_tests_itself_by_its_continuations(bundle):
-    found = edgedistill.measure(bundle, min_seconds=0.05)
+    found = edgedistill.measure(bundle, options=MeasureOptions(min_seconds=0.05))
     assert (found.golden.passed, found.golden.tokens) == (True, "same")
     content = json.loads((bundle / CONTINUATIONS).read_text())
     assert len(content["items"]) == 8

@@ -36,7 +36,7 @@ def run(tmp_path_factory):
         "measure": {"min_seconds": 0.05, "prompts": [8, 24, 9999]},
         "select": {"limits": {"tokens_per_s": 0.001}},
     }
-    edgedistill.run(write_recipe(recipe, place), out=place / "run", store=place / "store", stream=None)
+    edgedistill.run(write_recipe(recipe, place), out=place / "run", store=place / "store")
     return place / "run"
 
 

@@ -66,7 +66,7 @@ def by_hand(text):
 
 
 def test_a_round_is_trained_and_judged_by_what_a_plain_loop_finds(recipe, tmp_path):
-    found = edgedistill.evaluate(write_recipe(recipe, tmp_path), out=tmp_path / "run", stream=None)
+    found = edgedistill.evaluate(write_recipe(recipe, tmp_path), out=tmp_path / "run")
     assert found.models == ("teacher", "r1", "r1-control")
     references, teacher = found.references(), found.said("teacher")
     bits, size, right, count = np.array([by_hand(text) for text in texts("test", 4, 100)]).sum(axis=0)
@@ -101,7 +101,7 @@ def test_a_teacher_from_nothing_is_refused(recipe, tmp_path):
     architecture = {"layers": 1, "hidden_size": 32, "heads": 2, "intermediate_size": 64}
     recipe["teacher"] = {"scratch": architecture, "fine_tune": {"epochs": 1}}
     with pytest.raises(EdgedistillError, match="'text-generation' has no teacher from scratch; expected 'model'"):
-        edgedistill.evaluate(write_recipe(recipe, tmp_path), out=tmp_path / "run", stream=None)
+        edgedistill.evaluate(write_recipe(recipe, tmp_path), out=tmp_path / "run")
 
 
 def test_a_teacher_that_knows_nothing_of_the_texts_is_refused(recipe, tmp_path):
@@ -109,7 +109,7 @@ def test_a_teacher_that_knows_nothing_of_the_texts_is_refused(recipe, tmp_path):
     recipe["data"]["validation"]["path"] = str(write_jsonl(tmp_path / "reversed.jsonl", reversed_))
     sentence = "is no better than chance: it has a bits_per_byte of .*, guessing among .* expected another model"
     with pytest.raises(EdgedistillError, match=sentence):
-        edgedistill.evaluate(write_recipe(recipe, tmp_path), out=tmp_path / "run", stream=None)
+        edgedistill.evaluate(write_recipe(recipe, tmp_path), out=tmp_path / "run")
 
 
 @pytest.mark.parametrize("loss", [{"kind": "kl", "temperature": 1.0}, {"kind": "mse_logits"}])
@@ -120,7 +120,7 @@ def test_a_live_teacher_teaches_what_its_recorded_states_do(recipe, tmp_path, lo
     found = {}
     for form in ("hidden", "live"):
         recipe["signals"] = {"form": form}
-        trained = edgedistill.evaluate(write_recipe(recipe, tmp_path), out=tmp_path / form, stream=None)
+        trained = edgedistill.evaluate(write_recipe(recipe, tmp_path), out=tmp_path / form)
         (found[form],) = trained.training("r1").epochs
     recorded = [line for line in (tmp_path / "live" / "events.jsonl").read_text().splitlines() if "states-" in line]
     assert not recorded

@@ -51,7 +51,7 @@ def adapted(data_folder, other_data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("adapted")
     tree = adapting(data_folder, other_data)
     tree["stop"] = {"when": {"accuracy_drop": 0.9}}
-    results = edgedistill.run(write_recipe(tree, folder), out=folder / "run", stream=None)
+    results = edgedistill.run(write_recipe(tree, folder), out=folder / "run")
     return folder / "run", results
 
 

@@ -21,8 +21,8 @@ from edgedistill.signals.recorded import Shards, open_mapped
 from edgedistill.signals.recording import DistributionRecorder, save_head
 from edgedistill.signals.soft_targets import StateSignal
 from edgedistill.store.progress import Progress
-from edgedistill.training.loop import TrainingData
 from edgedistill.training.round_models import refuse_other_tokens, with_losses
+from edgedistill.training.training_data import TrainingData
 
 TASK = registry.task("text-generation")
 TOKENS, PADDED = 512, 520
@@ -97,7 +97,7 @@ def test_a_teachers_padding_is_recorded_in_no_form(items, tmp_path):
 
     def record(name, said, **form):
         file = tmp_path / name
-        DistributionRecorder(said, TASK, Progress(None, None), "", tokens=TOKENS, **form).write(items, file, "")
+        DistributionRecorder(said, TASK, Progress(), "", tokens=TOKENS, **form).write(items, file, "")
         return file
 
     dense, expected = (Shards.of([record(name, said)]).every() for name, said in (("a", wide), ("b", narrow)))

@@ -59,7 +59,7 @@ def recorded(projector, folder, **form):
     """The shards of all items."""
     items = TASK.data.encode(TEXT, projector.trimmed)
     counts = TASK.data.references(items).counts(len(items))
-    recorder = DistributionRecorder(projector.model, TASK, Progress(None, None), "", **form)
+    recorder = DistributionRecorder(projector.model, TASK, Progress(), "", **form)
 
     def write(first, last, file, which):
         examples = np.unique(items.example[first:last])

@@ -74,7 +74,7 @@ def science_recipe(data_folder) -> dict[str, object]:
 def science(data_folder, tmp_path_factory):
     folder = tmp_path_factory.mktemp("science")
     recipe = write_recipe(science_recipe(data_folder), folder)
-    return recipe, folder / "run", edgedistill.run(recipe, out=folder / "run", stream=None)
+    return recipe, folder / "run", edgedistill.run(recipe, out=folder / "run")
 
 
 def step(run, name: str):
@@ -172,7 +172,7 @@ def test_a_rule_that_fires_ends_the_run_and_the_plan_and_repeats_nothing(science
     recipe, run, _ = science
     kept = set(run.glob("artifacts/*/manifest.json"))
     stopping = ["stop.when.limits_met=true", "select.limits.file_mb=100"]
-    results = edgedistill.run(recipe, stopping, out=run, stream=None)
+    results = edgedistill.run(recipe, stopping, out=run)
     assert results.stop.round == "r1"
     assert results.stop.early
     assert [round_.id for round_ in results.rounds] == ["r1"]
@@ -186,7 +186,7 @@ def test_a_rule_that_fires_ends_the_run_and_the_plan_and_repeats_nothing(science
 
 def test_the_reports_show_it(science):
     recipe, run, _ = science
-    edgedistill.run(recipe, out=run, stream=None)
+    edgedistill.run(recipe, out=run)
     page, text = (run / "report.html").read_text(), (run / "report.md").read_text()
     for found in (page, text):
         assert "all 3 rounds ran" in found

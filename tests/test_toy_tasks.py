@@ -13,6 +13,7 @@ import pytest
 from helpers import LABELS, plugged_in, quickstart_rows, tiny_recipe, write_jsonl, write_recipe
 
 import edgedistill
+from edgedistill import MeasureOptions
 from edgedistill.contracts.answers import Answers, References
 from edgedistill.data.prepared import PreparedData
 from edgedistill.errors import StepError, UserError
@@ -53,11 +54,9 @@ class Whole:
 
 def ran(tree: dict[str, object], tmp_path: Path) -> Whole:
     recipe, store, folders = write_recipe(tree, tmp_path), tmp_path / "store", (tmp_path / "run", tmp_path / "again")
-    results = edgedistill.run(recipe, out=folders[0], store=store, stream=None)
+    results = edgedistill.run(recipe, out=folders[0], store=store)
     primary = results.metric
-    edgedistill.run(
-        recipe, ["select.prefer=size", f"task.metrics=[{primary}]"], out=folders[1], store=store, stream=None
-    )
+    edgedistill.run(recipe, ["select.prefer=size", f"task.metrics=[{primary}]"], out=folders[1], store=store)
     return Whole(folders[0], results, folders[1], Path(tree["data"]["test"]["path"]))
 
 
@@ -68,11 +67,11 @@ def goes_on_to_bundle_lone_file_and_comparison(went: Whole, task: str, metrics: 
     for judged in (results.teacher, *results.rounds, chosen):
         assert [figure.metric for figure in judged.on("test")] == metrics
         assert [figure.metric for figure in judged.on("validation")] == metrics
-    tested = edgedistill.measure(went.folder / "bundle", min_seconds=0.02)
+    tested = edgedistill.measure(went.folder / "bundle", options=MeasureOptions(min_seconds=0.02))
     assert tested.golden.passed
     assert tested.candidate == chosen.id
-    given = {"task": task, "metric": metrics[0], "runtime": runtime, "max_length": MAX_LENGTH, "min_seconds": 0.02}
-    alone = edgedistill.measure(went.folder / chosen.file, went.test_data, **given)
+    given = MeasureOptions(task=task, metric=metrics[0], runtime=runtime, max_length=MAX_LENGTH, min_seconds=0.02)
+    alone = edgedistill.measure(went.folder / chosen.file, went.test_data, given)
     assert [figure.metric for figure in alone.figures] == metrics
     assert [figure.value for figure in alone.figures] == pytest.approx([figure.value for figure in chosen.on("test")])
     assert alone.file_bytes == chosen.file_bytes
@@ -121,7 +120,7 @@ def test_a_student_whose_tokens_are_cut_elsewhere_is_refused(words, tmp_path):
     with pytest.raises(
         StepError, match=r"data.max_length: a student .* is asked for \d+ decisions on train, the model"
     ):
-        edgedistill.evaluate(write_recipe(words, tmp_path), out=tmp_path / "run", stream=None)
+        edgedistill.evaluate(write_recipe(words, tmp_path), out=tmp_path / "run")
 
 
 @pytest.fixture(scope="session")
@@ -171,7 +170,7 @@ def test_a_task_of_vectors_without_labels_in_training_goes_all_the_way(pairs, tm
 
     went = ran(pairs, tmp_path)
     metric = TASK.judge(None).metrics["gap_error"]
-    found = edgedistill.evaluate(str(tmp_path / "recipe.yaml"), out=tmp_path / "run", stream=None)
+    found = edgedistill.evaluate(str(tmp_path / "recipe.yaml"), out=tmp_path / "run")
     assert found.models == ("teacher", "r1")
     teacher, student, references = found.said("teacher"), found.said("r1"), found.references()
     assert teacher.values["vector"].shape == (80, 32)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import json
+import logging
 
 import pytest
 from helpers import write_jsonl, write_recipe
@@ -51,9 +51,9 @@ def signals(run_folder, name) -> Signals:
     return read(Signals, next(run_folder.glob(f"steps/[0-9][0-9]-{name}")))
 
 
-def test_students_with_fewer_tokens_learn_from_a_teacher_that_reads_its_own(recipe, tmp_path, capsys):
-    log = io.StringIO()
-    found = edgedistill.evaluate(write_recipe(recipe, tmp_path), out=tmp_path / "run", stream=log)
+def test_students_with_fewer_tokens_learn_from_a_teacher_that_reads_its_own(recipe, tmp_path, caplog):
+    caplog.set_level(logging.INFO, "edgedistill")
+    found = edgedistill.evaluate(write_recipe(recipe, tmp_path), out=tmp_path / "run")
     first, *_, last = found.training("r1").epochs
     assert last.loss < 0.8 * first.loss
     assert last.metric < first.metric
@@ -61,7 +61,7 @@ def test_students_with_fewer_tokens_learn_from_a_teacher_that_reads_its_own(reci
     facts = recorded.projected
     assert recorded.top_k.classes == 400
     assert 0 < facts.untaught < 0.1 * facts.decisions
-    assert f"{facts.untaught / facts.decisions:.2%} of {facts.decisions:,} decisions have no teacher" in log.getvalue()
+    assert f"{facts.untaught / facts.decisions:.2%} of {facts.decisions:,} decisions have no teacher" in caplog.text
     assert signals(tmp_path / "run", "top-k-r1-train-r2").projected is None  # of the same tokens
     own, teachers = (found.references("test", model) for model in ("r1", "teacher"))
     assert (len(found.said("r1")), len(found.said("teacher"))) == (len(own), len(teachers))
@@ -81,7 +81,7 @@ def test_a_padded_teachers_student_is_cut_and_shrunk_at_once(recipe, tmp_path):
     recipe["rounds"][0]["stages"][0]["epochs"] = 1
     file = write_recipe(recipe, tmp_path)
     (planned,) = (model for model in edgedistill.plan(file).plan.models if model.id == "r1")
-    found = edgedistill.evaluate(file, out=tmp_path / "run", stream=None)
+    found = edgedistill.evaluate(file, out=tmp_path / "run")
     config = AutoConfig.from_pretrained(found.model_folder("r1"))
     assert planned.parameters == found.training("r1").parameters <= 150_000
     assert (config.vocab_size, config.num_hidden_layers) == (400, planned.layers)

@@ -30,20 +30,14 @@ class CardFacts:
 
 def render_card(facts: CardFacts) -> str:
     """`MODEL_CARD.md`."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from edgedistill.system.templates import text_templates
 
-    environment = Environment(
-        loader=PackageLoader("edgedistill.bundling", "."),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
     results, row = facts.results, facts.row
     given = ", ".join(facts.columns)
     given += f", cut to {facts.max_length} tokens" if facts.max_length is not None else ""
     host = results.hosts[row.host]
-    return environment.get_template("card.md.jinja").render(
+    template = text_templates("edgedistill.bundling").get_template("card.md.jinja")
+    return template.render(
         results=results,
         row=row,
         files=[file.removeprefix(f"models/{row.model}/") for file in row.files],

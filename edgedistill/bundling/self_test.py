@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,12 +19,14 @@ from edgedistill.bundling.layout import TOKENIZER, Bundle, describe_unlisted, ju
 from edgedistill.bundling.measurement import MEASUREMENT_SCHEMA, DeviceMeasurement, GoldenResult
 from edgedistill.contracts import registry
 from edgedistill.device.generation import GREEDY
-from edgedistill.errors import UserError
+from edgedistill.errors import EdgedistillError, UserError
 from edgedistill.isolation import environments
 from edgedistill.isolation.emulation.cpus import DEFAULT_CPU
 from edgedistill.measuring.device_model import Cost, DeviceModel
 from edgedistill.measuring.emulated import emulated, refuse_options
 from edgedistill.measuring.latency import Timed, Timing, time_one
+from edgedistill.measuring.options import MeasureOptions
+from edgedistill.store.artifacts import write_json
 from edgedistill.store.progress import Progress
 from edgedistill.system.machine import describe
 from edgedistill.version import __version__
@@ -33,21 +35,11 @@ if TYPE_CHECKING:
     from edgedistill.contracts.answers import Answers
     from edgedistill.measuring.device_model import Opened
 
+_logger = logging.getLogger(__name__)
 _SHOWN = 60
 
 
-@dataclass(frozen=True)
-class SelfTestOptions:
-    """How to measure; None: as the run did."""
-
-    runtime: str | None
-    threads: int | None
-    batch: int | None
-    min_seconds: float
-    emulated_cpu: str | None = None
-
-
-def examine(folder: Path, asked: SelfTestOptions, progress: Progress) -> DeviceMeasurement:
+def examine(folder: Path, asked: MeasureOptions, progress: Progress) -> DeviceMeasurement:
     """Check the sha256 of every file, the token ids and outputs of every golden input, then time the golden inputs, or
     count their instructions where the runtime is emulated.
 
@@ -56,9 +48,10 @@ def examine(folder: Path, asked: SelfTestOptions, progress: Progress) -> DeviceM
             that it lacks.
         EdgedistillError: a file is missing or changed, or cannot be run.
     """
+    asked.refuse_for_bundle()
     bundle = open_bundle(folder)
     if (unlisted := describe_unlisted(bundle)) is not None:
-        progress.say(unlisted)
+        _logger.warning("%s", unlisted)
     facts = bundle.facts
     runtime = _runtime(bundle, asked.runtime)
     refuse_options(runtime, asked.emulated_cpu)
@@ -106,6 +99,20 @@ def examine(folder: Path, asked: SelfTestOptions, progress: Progress) -> DeviceM
             "date": time.strftime("%Y-%m-%d"),
         }
     )
+
+
+def checked(found: DeviceMeasurement, out: Path | None) -> DeviceMeasurement:
+    """Write the results as JSON, unless `out` is None; then refuse what answers wrongly.
+
+    Raises:
+        EdgedistillError: a golden input was answered wrongly.
+    """
+    if out is not None:
+        write_json(out, found.model_dump(mode="json", by_alias=True))
+    if found.golden.passed:
+        return found
+    more = f", as {len(found.golden.wrong) - 1} more" if len(found.golden.wrong) > 1 else ""
+    raise EdgedistillError(f"{found.candidate} under {found.runtime}: {found.golden.wrong[0]}{more}")
 
 
 def _said(opened: Opened, expected: Continuations | None) -> list[tuple[int, ...]]:

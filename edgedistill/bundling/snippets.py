@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
 
 from edgedistill.bundling.continuations import Continuations
 from edgedistill.bundling.facts import ComponentFacts
@@ -14,9 +13,7 @@ from edgedistill.device.files import ComponentJson
 from edgedistill.exporting.jobs import TOLERANCE
 from edgedistill.store.artifacts import write_text
 
-if TYPE_CHECKING:
-    from jinja2 import Environment
-
+_OWN_TEMPLATES = "edgedistill.bundling"
 EXAMPLES = ("run.py", "run.mjs", "run.cpp")
 _ONNX_SUFFIXES = (".onnx", ".ort")
 _CLIENT_DTYPES = {"model_fp16.onnx": "fp16", "model_quantized.onnx": "q8", "model_int8.onnx": "int8"}
@@ -118,7 +115,9 @@ def write_snippets(snippet: Snippet, folder: Path, templates: str | None) -> Non
     Args:
         templates: package of the task's own templates; None: there is a `run.py` only, which asks through edgedistill.
     """
-    environment = _environment(templates)
+    from edgedistill.system.templates import text_templates
+
+    environment = text_templates(templates or _OWN_TEMPLATES)
     if templates is None:
         facts = {name: getattr(snippet, name) for name in (*Snippet.__dataclass_fields__, "files", "opened")}
         text = environment.get_template("any_task.py.jinja").render(s=facts | {"least_tolerance": TOLERANCE})
@@ -137,7 +136,9 @@ def write_snippets(snippet: Snippet, folder: Path, templates: str | None) -> Non
 def write_continuing(snippet: Snippet, known: Continuations, folder: Path) -> None:
     """Write `examples/run.py` for a model that continues texts, run by ONNX Runtime; and where transformers.js finds
     the file, `run.mjs` and the page `index.html`, which ask that."""
-    environment = _environment(None)
+    from edgedistill.system.templates import text_templates
+
+    environment = text_templates(_OWN_TEMPLATES)
     facts: dict[str, object] = {
         "recipe": snippet.recipe,
         "candidate": snippet.candidate,
@@ -158,18 +159,6 @@ def client_name(file: str) -> tuple[str, str] | None:
     if path.parent.name != "onnx" or path.suffix != ".onnx":
         return None
     return ("model", _CLIENT_DTYPES[path.name]) if path.name in _CLIENT_DTYPES else (path.stem, "fp32")
-
-
-def _environment(templates: str | None) -> Environment:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    return Environment(
-        loader=PackageLoader(templates or "edgedistill.bundling", "."),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
 
 
 def read_wordpiece(file: Path) -> WordPiece | None:

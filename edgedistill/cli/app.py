@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from edgedistill.errors import UserError
 
 app = typer.Typer(
     name="edgedistill",
@@ -195,24 +197,20 @@ def measure(
 ) -> None:
     """Benchmark a model file on a data set, or test and benchmark a bundle on this machine."""
     from edgedistill import api
-    from edgedistill.cli import tables
+    from edgedistill.cli import measured
 
-    log, columns = sys.stderr, tables.pairs(column or (), "--column")
+    options = api.MeasureOptions(
+        tokenizer=tokenizer, task=task, metric=metric, columns=_pairs(column or (), "--column"), runtime=runtime,
+        threads=threads, batch=batch, max_length=max_length, min_seconds=min_seconds, emulated_cpu=emulated_cpu,
+        emulated_items=emulated_items,
+    )  # fmt: skip
     if data is None:
         out = out or Path("bundle-results.json")
-        tested = api.measure(
-            file, tokenizer=tokenizer, task=task, metric=metric, columns=columns, runtime=runtime, threads=threads,
-            batch=batch, max_length=max_length, min_seconds=min_seconds, emulated_cpu=emulated_cpu,
-            emulated_items=emulated_items, out=out, stream=log,
-        )  # fmt: skip
-        _print(tested.model_dump(mode="json", by_alias=True)) if as_json else tables.device_measurement(tested, out)
+        tested = api.measure(file, options=options, out=out)
+        _print(tested.model_dump(mode="json", by_alias=True)) if as_json else measured.device_measurement(tested, out)
         return
-    found = api.measure(
-        file, data, tokenizer=tokenizer, task=task, metric=metric, columns=columns, runtime=runtime, threads=threads,
-        batch=batch, max_length=max_length, min_seconds=min_seconds, emulated_cpu=emulated_cpu,
-        emulated_items=emulated_items, out=out, stream=log,
-    )  # fmt: skip
-    _print(tables.measurement_facts(found)) if as_json else tables.measurement(found)
+    found = api.measure(file, data, options, out=out)
+    _print(measured.measurement_facts(found)) if as_json else measured.measurement(found)
 
 
 @app.command()
@@ -225,14 +223,14 @@ def compare(
 ) -> None:
     """Finished runs side by side, item by item; or a run beside what other machines measured of its bundles."""
     from edgedistill import api
-    from edgedistill.cli import tables
+    from edgedistill.cli import compared
 
     if api.are_measurements(runs[1:]):
         fronts = api.compare_devices(runs[0], runs[1:])
-        _print(tables.fronts_facts(fronts)) if as_json else tables.fronts(fronts)
+        _print(compared.fronts_facts(fronts)) if as_json else compared.fronts(fronts)
         return
     summaries = api.compare(runs)
-    _print(tables.comparison_facts(summaries)) if as_json else tables.comparison(summaries)
+    _print(compared.comparison_facts(summaries)) if as_json else compared.comparison(summaries)
 
 
 @app.command()
@@ -262,6 +260,18 @@ def options(
 
         typer.echo(f"edgedistill {__version__}")
         raise typer.Exit
+
+
+def _pairs(given: Sequence[str], flag: str) -> dict[str, str]:
+    """`name=value` flags as a mapping.
+
+    Raises:
+        UserError: one without '='.
+    """
+    for pair in given:
+        if "=" not in pair:
+            raise UserError(f"{flag} {pair}: expected NAME=VALUE")
+    return dict(pair.split("=", 1) for pair in given)
 
 
 def _print(content: object) -> None:

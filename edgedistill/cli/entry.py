@@ -7,7 +7,7 @@ import sys
 import traceback
 
 from edgedistill.errors import MESSAGE_BYTES, EdgedistillError, in_words, of_system, shortened
-from edgedistill.system import interruption
+from edgedistill.system import interruption, logs
 from edgedistill.system.interruption import Interrupted
 
 _QUIET = {
@@ -24,6 +24,7 @@ def main() -> None:
     """Run the command line and exit: 0 done, 1 failure, 2 the user's input, 3 nothing within the limits, and 128 more
     than the signal that ended it. `EDGEDISTILL_DEBUG=1` shows tracebacks and libraries' warnings."""
     interruption.listen()
+    logs.show()
     try:
         code = _command()
     except (Interrupted, KeyboardInterrupt) as stopped:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -60,6 +61,8 @@ class _Judged(_Part):
     """What answers examples. Of each split, the first of its figures is the primary one."""
 
     NEEDED: ClassVar[tuple[str, ...]] = ("test", "validation")
+    SHOWN: ClassVar[tuple[str, ...]]
+    """What a notebook shows of it beside the primary figures."""
 
     figures: tuple[Figure, ...]
 
@@ -69,6 +72,10 @@ class _Judged(_Part):
             if not self.on(split):
                 raise ValueError(f"figures has none on {split}, expected the primary metric first")
         return self
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, object]]:
+        yield from ((name, getattr(self, name)) for name in self.SHOWN)
+        yield from ((split, self.on(split)[0].value) for split in self.NEEDED)
 
     def on(self, split: str) -> tuple[Figure, ...]:
         """All figures of a split, the primary one first."""
@@ -109,6 +116,8 @@ class OodResult(_Part):
 class TeacherResult(_Judged):
     """The teacher, as torch runs it."""
 
+    SHOWN: ClassVar[tuple[str, ...]] = ("parameters",)
+
     parameters: int
     train_seconds: float
     calibration_error: float | None = None
@@ -144,6 +153,8 @@ class ErrorCounts(_Part):
 
 class RoundResult(_Judged):
     """A round's student, as torch runs it, beside its control. Differences are paired, on test."""
+
+    SHOWN: ClassVar[tuple[str, ...]] = ("id", "teacher", "student", "parameters")
 
     id: str
     teacher: str
@@ -217,8 +228,8 @@ class PromptResult(_Part):
     speeds: tuple[SpeedResult, ...]
 
 
-class UnmeasuredResult(_Part):
-    """A candidate without figures: `refused` is what its target or runtime cannot do, `failed` what went wrong."""
+class _Candidate(_Part):
+    """Which candidate it is."""
 
     id: str
     model: str
@@ -226,26 +237,31 @@ class UnmeasuredResult(_Part):
     target: str
     precision: str
     runtime: str
+
+
+class _TimedCandidate(_Candidate):
+    """Which candidate it is, of those that are timed."""
+
     threads: int
     batch: int
+
+
+class UnmeasuredResult(_TimedCandidate):
+    """A candidate without figures: `refused` is what its target or runtime cannot do, `failed` what went wrong."""
+
     state: Literal["refused", "failed"]
     reason: str
 
 
-class EmulatedResult(_Judged):
+class EmulatedResult(_Candidate, _Judged):
     """A file run on another processor's kernels, emulated, on some of the items, evenly spread; its figures are of
     these. Its cost is counted in instructions: emulation says nothing about time, so it is no candidate for the
     choice. `here` is the same file on the same items under a runtime of this machine, where the run has one."""
 
     NEEDED: ClassVar[tuple[str, ...]] = ("test",)
+    SHOWN: ClassVar[tuple[str, ...]] = ("id", "cpu", "file_bytes", "instructions_per_inference")
 
     state: Literal["emulated"] = "emulated"
-
-    id: str
-    model: str
-    target: str
-    precision: str
-    runtime: str
     cpu: str
     file_bytes: int
     backend: dict[str, JsonValue] = {}
@@ -287,20 +303,13 @@ class TextsReadResult(_Part):
     """The shortest texts that were read otherwise, as Python writes them."""
 
 
-class CandidateResult(_Judged):
+class CandidateResult(_TimedCandidate, _Judged):
     """One model's files under one runtime."""
+
+    SHOWN: ClassVar[tuple[str, ...]] = ("id", "file_bytes", "within_limits", "blocked_by", "on_pareto_front")
 
     state: Literal["ok"] = "ok"
     reason: None = None
-
-    id: str
-    model: str
-    """A round's id, or `teacher`."""
-    target: str
-    precision: str
-    runtime: str
-    threads: int
-    batch: int
     file: str
     """The file that the runtime opens; of a target of fixed shapes, that of the longest inputs."""
     file_bytes: int
@@ -501,6 +510,14 @@ class Results(_Part):
         if missing := sorted(name for name in named if name is not None and name not in self.hosts):
             raise ValueError(f"hosts lacks {', '.join(missing)}")
         return self
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, object]]:
+        yield "recipe", self.recipe
+        yield "metric", self.metric
+        yield "teacher", self.teacher.test.value
+        yield from ((round_.id, round_.test.value) for round_ in self.rounds)
+        yield "candidates", len(self.candidates)
+        yield "chosen", self.chosen
 
     def candidate(self, name: str) -> CandidateResult:
         """The measured candidate of that id."""

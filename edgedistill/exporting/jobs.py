@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 # Rounding of fp32 sums in another order; a wrong graph is off by orders of magnitude more.
 TOLERANCE = 1e-3
+LOADING = ("torch", "transformers", "pydantic>=2.11")
+"""What an exporter's environment needs that loads the model."""
 WHOLE = "model"
 """The component of a task that asks one graph."""
 _SHAPES = ((1, 1), (1, 16), (2, 37), (8, None))

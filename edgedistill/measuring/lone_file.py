@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,17 +26,16 @@ from edgedistill.evaluation.figures import Judging
 from edgedistill.evaluation.results import Figure
 from edgedistill.exporting.jobs import input_columns
 from edgedistill.exporting.onnx_contents import read_onnx, refuse_unfit
-from edgedistill.isolation import environments
-from edgedistill.measuring.device_model import Cost, DeviceModel
-from edgedistill.measuring.emulated import emulated
+from edgedistill.measuring.device_model import DeviceModel
+from edgedistill.measuring.file_measurement import FileMeasurement
 from edgedistill.measuring.judged import numbers, some_examples
 from edgedistill.measuring.latency import Timed, Timing, time_one
+from edgedistill.measuring.lone_request import LoneFile, refuse_request
 from edgedistill.measuring.prompts import PromptFiles, speeds_of, write_prompts
 from edgedistill.models.loading import load_config, load_tokenizer, longest_input, outline
 from edgedistill.models.tokenizer_checks import check_split
-from edgedistill.recipe.schema import DataSource, EmulationSpec
+from edgedistill.recipe.schema import DataSource
 from edgedistill.store.progress import Progress
-from edgedistill.system.machine import available_cores
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -46,66 +46,11 @@ if TYPE_CHECKING:
     from edgedistill.contracts.judge import Judge
     from edgedistill.contracts.runtime import Runtime
     from edgedistill.contracts.task import Task
-    from edgedistill.contracts.task_spec import TaskSpec
 
+_logger = logging.getLogger(__name__)
 _CLIENT_TEXTS = 300
 _LOOKED_AT = 32
 """Items of data without labels whose answers are looked at."""
-
-
-@dataclass(frozen=True)
-class LoneFile:
-    """What to measure and how."""
-
-    file: Path
-    data: Path
-    tokenizer: Path | None
-    task: str
-    metric: str
-    columns: Mapping[str, str]
-    runtime: str
-    threads: int
-    batch: int
-    max_length: int
-    min_seconds: float
-    emulation: EmulationSpec
-
-    @cached_property
-    def spec(self) -> TaskSpec:
-        """The task as it is where a recipe gives it no options."""
-        return registry.task_as(self.task, self.metric, {})
-
-
-@dataclass(frozen=True)
-class FileMeasurement:
-    """What was measured of a lone model file."""
-
-    file: str
-    file_bytes: int
-    runtime: str
-    threads: int
-    batch: int
-    items: int
-    """Asked, of the data's `items_of`."""
-    items_of: int
-    figures: tuple[Figure, ...]
-    """The asked metric first; none where the data has no labels."""
-    latency_ms: Mapping[str, object] | None
-    """None under an emulated runtime, as every time and memory is."""
-    throughput_per_s: float | None
-    load_ms: float | None
-    peak_rss_mb: float | None
-    backend: Mapping[str, object]
-    """What ran it, as the runtime tells."""
-    client: Mapping[str, object]
-    """What the library makes of the file by which the runtime's users load it; empty where there is none."""
-    instructions_per_inference: float | None = None
-    """Under an emulated runtime, in place of times: the mean over `counted_inputs` of the items."""
-    counted_inputs: int | None = None
-    phases_ms: Mapping[str, object] = field(default_factory=dict)
-    """`latency_ms` of each phase, where a run has several."""
-    prompts: Mapping[int, Mapping[str, object]] = field(default_factory=dict)
-    """By length in tokens, percentiles of each of the task's figures of speed; of a task that has none, empty."""
 
 
 def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
@@ -114,73 +59,82 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
     Raises:
         UserError: a file, tokenizer or column that isn't there, or more labels than the model has.
     """
-    _refuse_request(request, progress)
+    refuse_request(request)
     task, runtime = registry.task(request.task), registry.runtime(request.runtime)
     own = task.judge(request.spec)
-    slow = emulated(request.runtime)
+    cpu = request.emulated_cpu
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
-        given = _read(request, task, scratch, progress)
-        items, asked_of = given.items, len(given.items)
-        if slow:
-            items = items.take(some_examples(items, request.emulation.items))
+        given = _read(request, task, scratch)
+        items = given.items
+        if cpu is not None:
+            items = items.take(some_examples(items, request.options.emulated_items))
         files, weights = _opened(request, task, given)
-        model = DeviceModel(files, request.runtime, request.task, cpu=request.emulation.cpu if slow else None)
+        model = DeviceModel(files, request.runtime, request.task, cpu=cpu)
         with_client = request.task in runtime.client_tasks
         # Without right answers, what it says is looked at all the same.
         chosen = None if given.labelled or with_client else some_examples(items, _LOOKED_AT)
+        with _refusals_named(request), model.opened(scratch) as opened:
+            answers = opened.answers(items, chosen)
+            _refuse_answers(request, own, answers, given.labels)
+            cost = None if cpu is None else opened.cost(items, request.batch, None)
+        client = _client(request, runtime, given, items, answers) if with_client else {}
         figures: tuple[Figure, ...] = ()
-        client: dict[str, object] = {}
-        timing: Timing | None = None
-        cost: Cost | None = None
-        try:
-            with model.opened(scratch) as opened:
-                answers = opened.answers(items, chosen)
-                _refuse_answers(request, own, answers, given.labels)
-                if slow:
-                    cost = opened.cost(items, request.batch, None)
-        except EdgedistillError as error:
-            raise _refused(request, error) from error
-        if with_client:
-            client = _client(request, runtime, given, items, answers)
         if given.labelled:
             metrics = dict.fromkeys((request.metric, *own.metrics))  # no recipe says which of them to leave out
             figures = Judging(own, tuple(metrics)).figures(answers, task.data.references(items), "data")
-        if not slow:
-            inputs = scratch / "inputs.safetensors"
-            items.save(inputs)
-            prompts = PromptFiles()
-            if task.prompts is not None:
-                longest, batch = given.reads, request.batch
-                prompts = write_prompts(task.prompts, items, None, longest, batch, scratch / "prompts")
-            timed = Timed(request.file.name, model, request.threads, request.batch, inputs, prompts.files)
-            try:
-                timing = time_one(timed, scratch, progress, min_seconds=request.min_seconds, length=None)
-            except EdgedistillError as error:
-                raise _refused(request, error) from error
-    speeds = task.prompts.speeds if task.prompts is not None else ()
+        timing = None if cpu is not None else _time(request, task, model, items, given.reads, scratch, progress)
     seen = timing or cost
     assert seen is not None
-    return FileMeasurement(
+    measured = FileMeasurement(
         file=str(request.file),
         file_bytes=sum(_size(file) for file in weights),
-        runtime=f"{request.runtime} {seen.runtime_version}" + (f" on {request.emulation.cpu}" if slow else ""),
+        runtime=f"{request.runtime} {seen.runtime_version}" + (f" on {cpu}" if cpu is not None else ""),
         threads=request.threads,
         batch=request.batch,
         items=len(items),
+        items_of=len(given.items),
         figures=figures,
-        items_of=asked_of,
-        latency_ms=timing.summary() if timing else None,
-        phases_ms=timing.phases() if timing else {},
-        prompts={tokens: speeds_of(speeds, phases) for tokens, phases in (timing.prompts_ms if timing else {}).items()},
-        throughput_per_s=timing.throughput_per_s if timing else None,
-        load_ms=timing.load_ms if timing else None,
-        peak_rss_mb=timing.peak_rss_mb if timing else None,
-        instructions_per_inference=cost.instructions_per_inference if cost else None,
-        counted_inputs=cost.inputs if cost else None,
         backend=seen.backend,
         client=client,
     )
+    if timing is not None:
+        return _with_times(measured, task, timing)
+    assert cost is not None
+    return replace(measured, instructions_per_inference=cost.instructions_per_inference, counted_inputs=cost.inputs)
+
+
+def _with_times(measured: FileMeasurement, task: Task, timing: Timing) -> FileMeasurement:
+    speeds = task.prompts.speeds if task.prompts is not None else ()
+    return replace(
+        measured,
+        latency_ms=timing.summary(),
+        phases_ms=timing.phases(),
+        prompts={tokens: speeds_of(speeds, phases) for tokens, phases in timing.prompts_ms.items()},
+        throughput_per_s=timing.throughput_per_s,
+        load_ms=timing.load_ms,
+        peak_rss_mb=timing.peak_rss_mb,
+    )
+
+
+def _time(
+    request: LoneFile,
+    task: Task,
+    model: DeviceModel,
+    items: Items,
+    longest: int,
+    scratch: Path,
+    progress: Progress,
+) -> Timing:
+    """Time it on these items, and on prompts that it reads, of a task that has them."""
+    inputs = scratch / "inputs.safetensors"
+    items.save(inputs)
+    prompts = PromptFiles()
+    if task.prompts is not None:
+        prompts = write_prompts(task.prompts, items, None, longest, request.batch, scratch / "prompts")
+    timed = Timed(request.file.name, model, request.threads, request.batch, inputs, prompts.files)
+    with _refusals_named(request):
+        return time_one(timed, scratch, progress, min_seconds=request.options.min_seconds, length=None)
 
 
 @dataclass(frozen=True)
@@ -201,31 +155,7 @@ class _Given:
     """Those that the model of that config.json takes, in its order."""
 
 
-def _refuse_request(request: LoneFile, progress: Progress) -> None:
-    """Raises UserError for what can be seen before anything is read."""
-    if not request.file.exists():
-        raise UserError(f"measure: '{request.file}' is not a file or folder")
-    if not request.data.exists():
-        raise UserError(f"measure: data '{request.data}' is not a file or folder")
-    task, runtime = registry.task(request.task), registry.runtime(request.runtime)
-    if not task.data.tokens:
-        raise UserError(f"measure: a lone file of '{request.task}' cannot be measured yet, only files of text tasks")
-    metrics = task.judge(request.spec).metrics
-    if request.metric not in metrics:
-        known = ", ".join(sorted(metrics))
-        raise UserError(f"measure: metric '{request.metric}' is unknown for {request.task}; expected one of {known}")
-    if request.file.suffix not in runtime.suffixes:
-        raise UserError(
-            f"measure: '{request.file.name}' is not a file that {request.runtime} opens ({', '.join(runtime.suffixes)})"
-        )
-    if (cores := available_cores()) < request.threads:
-        progress.say(f"warning: {request.threads} threads on {cores} cores: they wait for each other")
-    if runtime.packages.emulated is not None and request.threads > 1:
-        raise UserError(f"measure: {request.runtime} counts the instructions of one thread, got {request.threads}")
-    environments.interpreter(runtime.packages)
-
-
-def _read(request: LoneFile, task: Task, scratch: Path, progress: Progress) -> _Given:
+def _read(request: LoneFile, task: Task, scratch: Path) -> _Given:
     """The rows that are to be asked.
 
     Raises:
@@ -234,7 +164,7 @@ def _read(request: LoneFile, task: Task, scratch: Path, progress: Progress) -> _
     described = request.tokenizer or model_folder(request.file, "measure")
     tokenizer = load_tokenizer(described)
     own = task.data.columns
-    columns = own.read(request.columns)
+    columns = own.read(request.options.columns)
     source = DataSource(path=os.path.abspath(request.data))
     rows = read_rows(source, "data.test", scratch / "cache", Wanted.of(task, columns))
     labelled = own.labels is None or columns[own.labels] in rows.column_names
@@ -250,7 +180,7 @@ def _read(request: LoneFile, task: Task, scratch: Path, progress: Progress) -> _
     encoder = Encoder(columns, tokenizer, {name: number for number, name in enumerate(labels)}, longest, request.spec)
     items = encode(rows, task, encoder)
     for warning in check_split(items, tokenizer, None, f"measure: '{request.data}'")[1]:
-        progress.say(f"warning: {warning}")
+        _logger.warning("%s", warning)
     return _Given(rows, columns, items, labels, labelled, longest, reads, list(input_columns(model, items.columns)))
 
 
@@ -339,11 +269,19 @@ def _size(file: Path) -> int:
     return sum(path.stat().st_size for path in file.rglob("*") if path.is_file())
 
 
-def _refused(request: LoneFile, error: EdgedistillError) -> EdgedistillError:
-    """A file that its runtime cannot run is the user's to change; whatever was said before stays."""
-    if isinstance(error, UserError):
-        return error
-    return UserError(f"measure: '{request.file}' cannot be run by {request.runtime}: {error}")
+@contextmanager
+def _refusals_named(request: LoneFile) -> Iterator[None]:
+    """A file that its runtime cannot run is the user's to change; whatever was said before stays.
+
+    Raises:
+        UserError: any error of ours.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except EdgedistillError as error:
+        raise UserError(f"measure: '{request.file}' cannot be run by {request.runtime}: {error}") from error
 
 
 def model_folder(file: Path, command: str) -> Path:

@@ -35,6 +35,10 @@ class Plan:
     candidates: tuple[Candidate, ...]
     outputs: Outputs
 
+    def __repr__(self) -> str:
+        counts = f"{len(self.steps)} steps, {len(self.models)} models, {len(self.candidates)} candidates"
+        return f"Plan({self.recipe.name!r}, {counts})"
+
     def made(self, done: Mapping[str, Published]) -> Outputs:
         """The outputs, as far as they are among what is done, by the name of the step."""
         return roles.resolved(self.outputs, lambda planned: done.get(planned.step))

@@ -25,8 +25,9 @@ from edgedistill.steps.kinds import (
 from edgedistill.steps.kinds.choose import Chosen
 from edgedistill.store.data_inputs import DataInputs
 from edgedistill.store.handle import Artifact
+from edgedistill.store.records.closing import Bundled, Reported
 from edgedistill.store.records.data import TokenisedData
-from edgedistill.store.records.files import FileId, MadeFiles, Measured
+from edgedistill.store.records.files import FileId, MadeFiles, Measured, Verified, VerifyId
 
 
 def plan_evaluation(draft: Draft, model: str, tokens_of: str) -> None:
@@ -151,8 +152,8 @@ def plan_judgement(draft: Draft, round_: Round, candidates: Sequence[Candidate])
         student_data=draft.reading(round_.id, "validation"),
         teacher=draft.evaluated["teacher"],
         student=draft.evaluated[round_.id],
-        files={row.file_key: draft.files[row.file_key] for row in native},
-        verified={row.verify_key: draft.verified[row.verify_key] for row in native},
+        files=_files(draft, native),
+        verified=_verified(draft, native),
     )
     summary = "is the drop real, are the limits met"
     draft.judged[round_.id] = draft.steps.add(f"judge-{round_.id}", judge_round.KIND, settings, inputs, summary)
@@ -161,51 +162,19 @@ def plan_judgement(draft: Draft, round_: Round, candidates: Sequence[Candidate])
 def plan_closing(draft: Draft, every: Sequence[Candidate]) -> Outputs:
     """Measure all candidates together, choose, report, bundle what was chosen."""
     recipe, rows = draft.recipe, native_candidates(every)
-    files = {row.file_key: draft.files[row.file_key] for row in rows}
-    verified = {row.verify_key: draft.verified[row.verify_key] for row in rows}
-    names = dict.fromkeys(row.model for row in rows)
-    measured = draft.steps.add(
-        "measure",
-        measure.KIND,
-        measure.Settings(task=draft.task, measure=recipe.measure, candidates=rows),
-        measure.Inputs(
-            {name: draft.reading(name, "test") for name in names},
-            {name: draft.models[name] for name in names},
-            files,
-            verified,
-        ),
-        f"answers, latency and memory of {len(rows)} candidates, interleaved",
-    )
+    measured = _plan_measuring(draft, rows)
     chosen = draft.steps.add(
         "choose",
         choose.KIND,
         choose.Settings(
             task=draft.task, select=recipe.select, min_agreement=recipe.verify.min_agreement, candidates=rows
         ),
-        choose.Inputs(measured, draft.evaluated["teacher"], verified),
+        choose.Inputs(measured, draft.evaluated["teacher"], _verified(draft, rows)),
         "apply the limits",
     )
     inputs = _reported(draft, every, measured, chosen)
     reported = draft.steps.add(
         "report", report.KIND, _report_settings(draft, every), inputs, "results.json, report.md, report.html"
-    )
-    bundled = draft.steps.add(
-        "bundle",
-        bundle.KIND,
-        bundle.Settings(
-            task=draft.task,
-            candidates=rows,
-            provenance=draft.sources.provenance,
-            length=None if recipe.measure.lengths == "as_is" else recipe.measure.lengths,
-        ),
-        bundle.Inputs(
-            report=reported,
-            data={name: draft.reading(name, "validation") for name in names},
-            models={name: draft.models[name] for name in names},
-            files=files,
-            verified=verified,
-        ),
-        "the chosen candidate as a folder that tests itself",
     )
     return Outputs(
         data=draft.data,
@@ -218,8 +187,59 @@ def plan_closing(draft: Draft, every: Sequence[Candidate]) -> Outputs:
         measured=measured,
         chosen=chosen,
         report=reported,
-        bundle=bundled,
+        bundle=_plan_bundle(draft, rows, reported),
     )
+
+
+def _plan_measuring(draft: Draft, rows: tuple[Candidate, ...]) -> Artifact[Measured]:
+    """Ask and time all candidates, in turns."""
+    names = dict.fromkeys(row.model for row in rows)
+    return draft.steps.add(
+        "measure",
+        measure.KIND,
+        measure.Settings(task=draft.task, measure=draft.recipe.measure, candidates=rows),
+        measure.Inputs(
+            {name: draft.reading(name, "test") for name in names},
+            {name: draft.models[name] for name in names},
+            _files(draft, rows),
+            _verified(draft, rows),
+        ),
+        f"answers, latency and memory of {len(rows)} candidates, interleaved",
+    )
+
+
+def _plan_bundle(draft: Draft, rows: tuple[Candidate, ...], reported: Artifact[Reported]) -> Artifact[Bundled]:
+    """Write what was chosen as a bundle."""
+    names = dict.fromkeys(row.model for row in rows)
+    lengths = draft.recipe.measure.lengths
+    return draft.steps.add(
+        "bundle",
+        bundle.KIND,
+        bundle.Settings(
+            task=draft.task,
+            candidates=rows,
+            provenance=draft.sources.provenance,
+            length=None if lengths == "as_is" else lengths,
+        ),
+        bundle.Inputs(
+            report=reported,
+            data={name: draft.reading(name, "validation") for name in names},
+            models={name: draft.models[name] for name in names},
+            files=_files(draft, rows),
+            verified=_verified(draft, rows),
+        ),
+        "the chosen candidate as a folder that tests itself",
+    )
+
+
+def _files(draft: Draft, rows: Sequence[Candidate]) -> dict[FileId, Artifact[MadeFiles]]:
+    """What these candidates run."""
+    return {row.file_key: draft.files[row.file_key] for row in rows}
+
+
+def _verified(draft: Draft, rows: Sequence[Candidate]) -> dict[VerifyId, Artifact[Verified]]:
+    """How that fared against torch."""
+    return {row.verify_key: draft.verified[row.verify_key] for row in rows}
 
 
 def _report_settings(draft: Draft, every: Sequence[Candidate]) -> report.Settings:
@@ -260,8 +280,8 @@ def _reported(
         recorded={name: signals for name, signals in draft.recorded.items() if name in teachers},
         choices=draft.choices,
         judged=draft.judged,
-        files={row.file_key: draft.files[row.file_key] for row in made},
-        verified={row.verify_key: draft.verified[row.verify_key] for row in native_candidates(every)},
+        files=_files(draft, made),
+        verified=_verified(draft, native_candidates(every)),
         emulated={row.verify_key: draft.emulated[row.verify_key] for row in emulated_candidates(every)},
         measured=measured,
         chosen=chosen,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from edgedistill.contracts.metric import Direction
@@ -23,6 +22,7 @@ from edgedistill.report.runtimes_plot import latency_by_runtime
 from edgedistill.report.spread import spread
 from edgedistill.report.training_plot import training_curves
 from edgedistill.store.records.models import EpochRecord
+from edgedistill.system.templates import text_templates
 
 FLIPS_SHOWN = 50
 _FORMATS = (
@@ -58,13 +58,7 @@ def render_html(results: Results, training: Mapping[str, Sequence[EpochRecord]],
         training: every model's epochs, by model; a control is `ROUND-control`.
         select: the limits and the preference that the choice was made with.
     """
-    environment = Environment(
-        loader=PackageLoader("edgedistill.report", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = text_templates("edgedistill.report", escaped=True)
     environment.filters |= {function.__name__: function for function in _FORMATS}
     names = short_names(results.measured)
     models: dict[str, TeacherResult | RoundResult] = {"teacher": results.teacher}

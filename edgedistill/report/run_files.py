@@ -130,11 +130,6 @@ class RunFiles:
         """How a model was trained."""
         return self._inputs.models[model].record
 
-    @property
-    def trained(self) -> tuple[str, ...]:
-        """The models that the run trained."""
-        return tuple(self._inputs.models)
-
     def model_folder(self, model: str) -> Path:
         """Where its transformers folder lies."""
         artifact = self._inputs.models[model]

@@ -41,6 +41,9 @@ class EvaluatedRun:
     outputs: Outputs
     """As far as they are made."""
 
+    def __repr__(self) -> str:
+        return f"EvaluatedRun({str(self.folder)!r}, recipe {self.recipe.name!r}, models {', '.join(self.models)})"
+
     @property
     def models(self) -> tuple[str, ...]:
         """All that were evaluated."""

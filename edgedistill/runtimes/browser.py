@@ -25,7 +25,6 @@ PACKAGES = Packages(
     npm=str(Path(__file__).with_name("_browser")),
     programs=(chromium.PROGRAM,),
 )
-_DIST = "npm/onnxruntime-web/dist/"
 
 
 class BrowserGraph:

@@ -6,30 +6,7 @@ need not do so there. What is emulated is never timed: its cost is counted in in
 
 from __future__ import annotations
 
-from dataclasses import replace
-from pathlib import Path
-
-from edgedistill.contracts.driver import PortNames
-from edgedistill.contracts.packages import Packages
-from edgedistill.isolation.emulation.session import EmulatedGraph
+from edgedistill.isolation.emulation.session import on_arm
 from edgedistill.runtimes import onnxruntime
 
-MACHINE = "aarch64"
-PACKAGES = Packages(
-    imports=onnxruntime.RUNTIME.packages.imports,
-    requirements=onnxruntime.RUNTIME.packages.requirements,
-    environment="onnxruntime-arm64",
-    emulated=MACHINE,
-)
-
-
-def open(file: Path, threads: int, names: PortNames) -> EmulatedGraph:
-    """Open `file` with `threads` threads.
-
-    Raises:
-        EdgedistillError: this is not an Arm process.
-    """
-    return EmulatedGraph(MACHINE, lambda: onnxruntime.open(file, threads, names))
-
-
-RUNTIME = replace(onnxruntime.RUNTIME, packages=PACKAGES, open=open)
+RUNTIME = on_arm(onnxruntime.RUNTIME, "onnxruntime-arm64")

@@ -28,10 +28,11 @@ from edgedistill.store.handle import Artifact
 from edgedistill.store.records.models import EpochRecord, Signals, TrainedModel
 from edgedistill.store.step import Context
 from edgedistill.training.error_weights import example_weights, teacher_trust
-from edgedistill.training.loop import StageRequest, TrainingData, labelled, steps_per_epoch, train_stage
+from edgedistill.training.loop import StageRequest, steps_per_epoch, train_stage
 from edgedistill.training.record import judge, save_trained
 from edgedistill.training.round_models import refuse_other_tokens, untrained_student, with_losses
 from edgedistill.training.seeds import derive
+from edgedistill.training.training_data import TrainingData, labelled
 from edgedistill.training.training_module import TrainingModule, dropout_at, eager_attention
 
 if TYPE_CHECKING:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from edgedistill.contracts import registry
 from edgedistill.contracts.items import Items
@@ -16,7 +17,7 @@ from edgedistill.errors import EdgedistillError
 from edgedistill.exporting.candidates import Candidate
 from edgedistill.exporting.files import read_files
 from edgedistill.measuring.device_model import DeviceModel, Opened
-from edgedistill.measuring.latency import Timed, Timing, summary_of, time_models
+from edgedistill.measuring.latency import Timed, Timing, Timings, summary_of, time_models
 from edgedistill.measuring.prompts import PromptFiles, longest_prompt, speeds_of, write_prompts
 from edgedistill.measuring.samples import beginnings_of, samples_of
 from edgedistill.steps.kinds.measure import Inputs, Settings
@@ -27,8 +28,7 @@ from edgedistill.store.records.samples import Sample
 from edgedistill.store.step import Context
 from edgedistill.system.machine import describe, versions
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+_REFERENCES = FileName("test/references.safetensors")
 
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> Measured:
@@ -37,54 +37,19 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> M
     What failed before is left out; what fails here is recorded, and the others go on.
     """
     task = registry.task(settings.task.type)
-    timeout_seconds = 60 * settings.measure.timeout_minutes
     rows = [row for row in settings.candidates if inputs.verified[row.verify_key].failure is None]
     (folder / "test").mkdir()
-    references_file = FileName("test/references.safetensors")
-    given: dict[str, Path] = {}
-    items: dict[str, Items] = {}
-    for model in dict.fromkeys(row.model for row in settings.candidates):
-        given[model] = context.scratch / f"inputs-{model}.safetensors"
-        items[model] = PreparedData.of(inputs.data[model]).items("test")
-        items[model].save(given[model])
-        references = task.data.references(items[model])
-        if task.data.sequences is not None:  # decisions are tokens, of which a model may have its own
-            references.save(folder / f"test/references-{model}.safetensors")
-        references.save(folder / references_file)
+    items = _test_sets(settings, inputs, task, folder)
     files = {row.file_key: read_files(inputs.files[row.file_key]) for row in rows}
+    timeout_seconds = 60 * settings.measure.timeout_minutes
     models = {
         row.id: DeviceModel(files[row.file_key].opened, row.runtime, settings.task.type, timeout_seconds)
         for row in rows
     }
-    answered: dict[str, FileName] = {}
-    said: dict[str, tuple[Sample, ...]] = {}
-    failed: dict[str, EdgedistillError] = {}
-    for key in dict.fromkeys(row.verify_key for row in rows):
-        row = next(row for row in rows if row.verify_key == key)
-        file = FileName(f"test/{key}.safetensors")
-        try:
-            with models[row.id].opened(context.scratch) as opened:
-                opened.answers(items[row.model]).save(folder / file)
-                said |= {str(key): _samples(settings.task, PreparedData.of(inputs.data[row.model]), opened)}
-            answered[str(key)] = file
-            context.progress.say(
-                f"      {row.model} {row.target} {row.precision}: answered the test set under {row.runtime}"
-            )
-        except EdgedistillError as error:
-            failed |= {row.id: error for row in rows if row.verify_key == key}
+    answered = _ask(rows, models, items, settings, inputs, folder, context)
     prompts = _prompts(settings, inputs, items, context.scratch)
-    timings = time_models(
-        [
-            Timed(row.id, models[row.id], row.threads, row.batch, given[row.model], prompts[row.model].files)
-            for row in rows
-            if row.id not in failed
-        ],
-        context.scratch,
-        context.progress,
-        min_seconds=settings.measure.min_seconds,
-        length=None if settings.measure.lengths == "as_is" else settings.measure.lengths,
-    )
-    for name, cause in (failed | dict(timings.failed)).items():
+    timings = _time([row for row in rows if row.id not in answered.failed], models, items, prompts, settings, context)
+    for name, cause in (answered.failed | dict(timings.failed)).items():
         context.failures[name] = Failure.of(cause)
         context.progress.say(f"      {name}: {context.failures[name].state}: {context.failures[name].reason}")
     return Measured(
@@ -99,10 +64,87 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> M
             for row in rows
             if row.id in timings.seen
         },
-        answers=answered,
-        references=references_file,
+        answers=answered.files,
+        references=_REFERENCES,
         environment=plain({**describe(), "versions": versions()}),
-        samples={key: samples for key, samples in said.items() if samples},
+        samples=answered.samples,
+    )
+
+
+def _test_sets(settings: Settings, inputs: Inputs, task: Task, folder: Path) -> dict[str, Items]:
+    """By model, the test set in its tokens; the right answers are published."""
+    found: dict[str, Items] = {}
+    for model in dict.fromkeys(row.model for row in settings.candidates):
+        found[model] = PreparedData.of(inputs.data[model]).items("test")
+        references = task.data.references(found[model])
+        if task.data.sequences is not None:  # decisions are tokens, of which a model may have its own
+            references.save(folder / f"test/references-{model}.safetensors")
+        references.save(folder / _REFERENCES)
+    return found
+
+
+@dataclass
+class _Answered:
+    """What files answered, by their name under a runtime."""
+
+    files: dict[str, FileName] = field(default_factory=dict)
+    samples: dict[str, tuple[Sample, ...]] = field(default_factory=dict)
+    failed: dict[str, EdgedistillError] = field(default_factory=dict)
+    """By candidate."""
+
+
+def _ask(
+    rows: Sequence[Candidate],
+    models: Mapping[str, DeviceModel],
+    items: Mapping[str, Items],
+    settings: Settings,
+    inputs: Inputs,
+    folder: Path,
+    context: Context,
+) -> _Answered:
+    """Have every file answer the test set; once for the candidates that differ in threads or batch alone."""
+    found = _Answered()
+    for key in dict.fromkeys(row.verify_key for row in rows):
+        row = next(row for row in rows if row.verify_key == key)
+        file = FileName(f"test/{key}.safetensors")
+        try:
+            with models[row.id].opened(context.scratch) as opened:
+                opened.answers(items[row.model]).save(folder / file)
+                samples = _samples(settings.task, PreparedData.of(inputs.data[row.model]), opened)
+        except EdgedistillError as error:
+            found.failed |= {row.id: error for row in rows if row.verify_key == key}
+            continue
+        found.files[str(key)] = file
+        if samples:
+            found.samples[str(key)] = samples
+        context.progress.say(
+            f"      {row.model} {row.target} {row.precision}: answered the test set under {row.runtime}"
+        )
+    return found
+
+
+def _time(
+    rows: Sequence[Candidate],
+    models: Mapping[str, DeviceModel],
+    items: Mapping[str, Items],
+    prompts: Mapping[str, PromptFiles],
+    settings: Settings,
+    context: Context,
+) -> Timings:
+    """Time these candidates in turns, on the test set and on prompts."""
+    given = {model: context.scratch / f"inputs-{model}.safetensors" for model in items}
+    for model, file in given.items():
+        items[model].save(file)
+    lengths = settings.measure.lengths
+    return time_models(
+        [
+            Timed(row.id, models[row.id], row.threads, row.batch, given[row.model], prompts[row.model].files)
+            for row in rows
+        ],
+        context.scratch,
+        context.progress,
+        min_seconds=settings.measure.min_seconds,
+        length=None if lengths == "as_is" else lengths,
     )
 
 

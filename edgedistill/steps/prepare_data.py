@@ -70,7 +70,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> T
     )
     found, warnings = publish_split(folder, "train", rows, settings.task, prepared.PreparedData(folder, made), {})
     for warning in warnings:
-        context.progress.say(f"      warning: {warning}")
+        context.progress.warn(warning)
     return made.model_copy(update={"splits": {"train": found}})
 
 

@@ -30,11 +30,11 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> P
     for earlier, found in repeated.items():
         if found:
             there, here, text = found[0]
-            context.progress.say(
-                f"      warning: {len(found)} texts of {split} are in {earlier} too, for example rows {here} and "
+            context.progress.warn(
+                f"{len(found)} texts of {split} are in {earlier} too, for example rows {here} and "
                 f"{there}: {text[:60]!r}"
             )
     facts, warnings = publish_split(folder, split, rows, settings.task, data, repeated)
     for warning in warnings:
-        context.progress.say(f"      warning: {warning}")
+        context.progress.warn(warning)
     return PreparedSplit(split=split, facts=facts)

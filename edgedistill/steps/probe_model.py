@@ -29,9 +29,9 @@ from edgedistill.store.data_inputs import DataInputs
 from edgedistill.store.records.models import Probe
 from edgedistill.store.step import Context
 from edgedistill.training import probing
-from edgedistill.training.loop import TrainingData
 from edgedistill.training.probing import Subject, check_learning, explained, probe_items
 from edgedistill.training.round_models import refuse_other_tokens, tokens_of, untrained_student, with_losses
+from edgedistill.training.training_data import TrainingData
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

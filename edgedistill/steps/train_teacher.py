@@ -19,9 +19,10 @@ from edgedistill.signals.inference import predict
 from edgedistill.steps.kinds.train_teacher import Inputs, Settings
 from edgedistill.store.records.models import EpochRecord, TrainedModel
 from edgedistill.store.step import Context
-from edgedistill.training.loop import StageRequest, TrainingData, train_stage
+from edgedistill.training.loop import StageRequest, train_stage
 from edgedistill.training.record import judge, save_trained
 from edgedistill.training.seeds import derive
+from edgedistill.training.training_data import TrainingData
 from edgedistill.training.training_module import TrainingModule
 
 if TYPE_CHECKING:
@@ -99,4 +100,4 @@ def _refuse_chance(
         named = "check the order of its labels (data.labels says what each is called)"
         advice = named if task.data.columns.labels else "expected another model, or data that it knows"
         raise UserError(f"{sentence}; {advice}, give teacher.fine_tune, or go on with teacher.accept_chance: true")
-    context.progress.say(f"      warning: {sentence}; accepted by teacher.accept_chance")
+    context.progress.warn(f"{sentence}; accepted by teacher.accept_chance")

@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
+
+from edgedistill.system import logs
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
 
+_logger = logging.getLogger("edgedistill.progress")
 
 OnEvent = Callable[[str, Mapping[str, object]], None]
 """Told the kind of every event and what is known of it, when it happens."""
 
 
 class Progress:
-    """Says what happens to a stream (None: silent), appends every event to `events.jsonl`, tells `on_event` of it."""
+    """Tells what happens: lines to the logger `edgedistill.progress`, events to `events.jsonl` and to `on_event`."""
 
-    def __init__(
-        self, events: Path | None = None, stream: TextIO | None = sys.stderr, on_event: OnEvent | None = None
-    ) -> None:
+    def __init__(self, events: Path | None = None, on_event: OnEvent | None = None) -> None:
         self._events = events
-        self._stream = stream
         self._on_event = on_event
         self._bar: RichProgress | None = None
         self._task: TaskID | None = None
@@ -45,35 +45,36 @@ class Progress:
             self._on_event(kind, facts)
 
     def say(self, line: str) -> None:
-        """One line."""
-        if self._stream is None:
-            return
-        if self._bar is not None:
-            self._bar.console.print(line, highlight=False, markup=False)
-        else:
-            self._stream.write(line + "\n")
-            self._stream.flush()
+        """One line, at level INFO; it is shown with its indentation."""
+        _logger.info("%s", line.strip(), extra={"line": line}, stacklevel=2)
+
+    def warn(self, sentence: str) -> None:
+        """One sentence about the step that is running, at level WARNING."""
+        _logger.warning("%s", sentence, extra={"line": f"      warning: {sentence}"}, stacklevel=2)
 
     def start(self, label: str, total: int) -> None:
-        """Begin counting to `total`; a bar on a terminal."""
+        """Begin counting to `total`; a bar where lines are shown on a terminal."""
         self.stop()
         self._last_line = time.monotonic()
-        if self._stream is not None and self._stream.isatty() and os.environ.get("TERM") != "dumb":
-            from rich.console import Console
-            from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
-            from rich.progress import Progress as RichProgress
+        terminal = logs.shown()
+        if terminal is None or not terminal.on_terminal or not _logger.isEnabledFor(logging.INFO):
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as RichProgress
 
-            self._bar = RichProgress(
-                TextColumn("  {task.description}"),
-                BarColumn(bar_width=24),
-                TextColumn("{task.completed}/{task.total}"),
-                TimeRemainingColumn(),
-                TextColumn("{task.fields[note]}"),
-                console=Console(file=self._stream),
-                transient=True,
-            )
-            self._bar.start()
-            self._task = self._bar.add_task(label, total=total, note="")
+        terminal.console = Console(file=terminal.stream)
+        self._bar = RichProgress(
+            TextColumn("  {task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.completed}/{task.total}"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=terminal.console,
+            transient=True,
+        )
+        self._bar.start()
+        self._task = self._bar.add_task(label, total=total, note="")
 
     def advance(self, state: ProgressState) -> None:
         """Move on; elsewhere than on a terminal, a line now and then."""
@@ -87,6 +88,8 @@ class Progress:
         """Take the bar away."""
         if self._bar is not None:
             self._bar.stop()
+            if (terminal := logs.shown()) is not None:
+                terminal.console = None
         self._bar = self._task = None
 
 

@@ -80,6 +80,9 @@ class Step:
     optional: bool = False
     """Whether its failure costs only the candidates that need it: it is recorded, and the run goes on."""
 
+    def __repr__(self) -> str:
+        return f"Step({self.name!r}, key {self.short_key}, {self.summary!r})"
+
     @property
     def short_key(self) -> str:
         """The twelve characters that the folder's name carries."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -14,174 +13,20 @@ import numpy as np
 import torch
 from torch.utils.data import BatchSampler, DataLoader, Dataset
 
-from edgedistill.arrays import Booleans, Floats, Integers, positions
-from edgedistill.contracts.answers import References
-from edgedistill.contracts.batch import Batch
-from edgedistill.contracts.distribution import Distribution, concatenated
-from edgedistill.contracts.items import Items, joined
+from edgedistill.arrays import Floats
 from edgedistill.contracts.metric import Metric
-from edgedistill.contracts.task import Task
 from edgedistill.errors import UserError
 from edgedistill.recipe.schema import Compute, Schedule
 from edgedistill.signals.batching import length_buckets
-from edgedistill.signals.inference import to_tensors
-from edgedistill.signals.recorded import HiddenSignal, Shards, to_tensor
-from edgedistill.signals.soft_targets import SoftTargets
 from edgedistill.store.progress import Progress, ProgressState
 from edgedistill.training.checkpoint import Checkpoint, EpochRecord, load_checkpoint, save_checkpoint
 from edgedistill.training.seeds import derive
+from edgedistill.training.training_data import TrainingData
 from edgedistill.training.training_module import TrainingModule
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
     from transformers import PreTrainedModel
-
-
-@dataclass(frozen=True)
-class TrainingData:
-    """What one stage trains on, split by split: items, and what the teachers said of them. An example is drawn whole,
-    with all its items, unless the task learns these apart."""
-
-    items: tuple[Items, ...]
-    references: tuple[References, ...]
-    examples: Integers
-    """(N, 2) split number and example number, or item number where items are drawn."""
-    tokens: str | None
-    """The input that holds the tokenizer's tokens."""
-    soft_targets: tuple[SoftTargets | None, ...]
-    hidden: tuple[HiddenSignal | None, ...]
-    embeddings: tuple[Shards | None, ...]
-    """(items, E) each."""
-    weights: tuple[Floats | None, ...]
-    """(examples,) how much each counts; None: all alike."""
-    trust: tuple[Floats | None, ...]
-    """(decisions,) how far the teacher is trusted on each; None: everywhere alike."""
-    oversampled: bool = False
-    """Whether `weights` are how often an example is drawn, not how much it counts."""
-    apart: bool = False
-    """Whether items are drawn, and not examples."""
-
-    @classmethod
-    def plain(cls, items: Sequence[Items], task: Task) -> TrainingData:
-        """All examples of these splits, without a teacher."""
-        none = (None,) * len(items)
-        apart = task.data.apart
-        drawn = [np.arange(len(own)) if apart else np.unique(own.example) for own in items]
-        examples = [(split, number) for split, own in enumerate(drawn) for number in own]
-        return cls(
-            items=tuple(items),
-            references=tuple(task.data.references(own) for own in items),
-            examples=np.array(examples, dtype=np.int64).reshape(-1, 2),
-            tokens=items[0].token_column,
-            soft_targets=none,
-            hidden=none,
-            embeddings=none,
-            weights=none,
-            trust=none,
-            apart=apart,
-        )
-
-    @cached_property
-    def lengths(self) -> Integers:
-        """(N,) tokens of each example's longest item, or of each item."""
-        if self.apart:
-            lengths = [own.lengths for own in self.items]
-            return np.array([lengths[split][item] for split, item in self.examples], dtype=np.int64)
-        longest = []
-        for own in self.items:
-            of_example = np.zeros(int(own.example.max(initial=-1)) + 1, np.int64)
-            np.maximum.at(of_example, own.example, own.lengths)
-            longest.append(of_example)
-        return np.array([longest[split][example] for split, example in self.examples], dtype=np.int64)
-
-    @property
-    def draws(self) -> Floats | None:
-        """(N,) how often each example (or item) is drawn, with mean 1; None: each once."""
-        if not self.oversampled:
-            return None
-        owners = [(split, self.items[split].example[n] if self.apart else n) for split, n in self.examples]
-        return np.array([1.0 if (own := self.weights[split]) is None else own[e] for split, e in owners])
-
-    def fetch(self, numbers: Sequence[int]) -> Batch:
-        """One padded batch with its signals; examples of several splits stand split by split."""
-        chosen = self.examples[np.asarray(numbers)]
-        chosen = chosen[np.argsort(chosen[:, 0], kind="stable")]
-        parts = [
-            _Part(self, int(split), own if self.apart else self.items[split].of_examples(own))
-            for split in np.unique(chosen[:, 0])
-            for own in [chosen[chosen[:, 0] == split, 1]]
-        ]
-        together = joined([part.items for part in parts]) if len(parts) > 1 else parts[0].items
-        every = np.arange(len(together))
-        real = together.real(every)
-        starts = np.cumsum([0, *(len(part.items) for part in parts)])
-        owners = [part.owners + start for part, start in zip(parts, starts, strict=False)]
-        reals = [real[start : start + len(part.items)] for part, start in zip(parts, starts, strict=False)]
-        hidden = [part.hidden(own) for part, own in zip(parts, reals, strict=True)]
-        return Batch(
-            inputs=to_tensors(together.inputs(every)),
-            targets=to_tensors(together.targets(every)),
-            mask_BT=torch.from_numpy(real.astype(np.int64)),
-            item_R=torch.from_numpy(np.concatenate(owners)),
-            known_R=torch.from_numpy(
-                np.concatenate([self.references[part.split].known[part.decisions] for part in parts])
-            ),
-            tokens=self.tokens,
-            teacher=concatenated(said) if (said := [own for part in parts if (own := part.teacher())]) else None,
-            teacher_hidden={layer: torch.cat([to_tensor(own[layer]) for own in hidden]) for layer in hidden[0]},
-            teacher_embedding_BE=_together([part.embeddings() for part in parts]),
-            weight_R=_together([part.weights() for part in parts]),
-            trust_R=_together([part.trust() for part in parts]),
-        )
-
-
-class _Part:
-    """The items of a batch that come from one split."""
-
-    def __init__(self, data: TrainingData, split: int, chosen: Integers) -> None:
-        self.split, self.chosen, self._data = split, chosen, data
-        self.items = data.items[split].take(chosen)
-        references = data.references[split]
-        self.decisions = positions(references.item, chosen)
-        counts = np.bincount(references.item[self.decisions], minlength=int(chosen.max()) + 1)[chosen]
-        self.owners = np.repeat(np.arange(len(chosen)), counts)
-
-    def teacher(self) -> Distribution | None:
-        signal = self._data.soft_targets[self.split]
-        return None if signal is None else signal.distribution(self.decisions)
-
-    def hidden(self, real: Booleans) -> dict[int, Floats]:
-        signal = self._data.hidden[self.split]
-        return {} if signal is None else signal.padded(self.chosen, real)
-
-    def embeddings(self) -> Floats | None:
-        values = self._data.embeddings[self.split]
-        return None if values is None else values.rows(self.chosen)  # type: ignore[return-value]
-
-    def weights(self) -> Floats | None:
-        weights = self._data.weights[self.split]
-        if weights is None or self._data.oversampled:
-            return None
-        return weights[self._data.references[self.split].example[self.decisions]]
-
-    def trust(self) -> Floats | None:
-        trust = self._data.trust[self.split]
-        return None if trust is None else trust[self.decisions]
-
-
-def _together(parts: Sequence[Floats | None]) -> torch.Tensor | None:
-    """One tensor; None where there is nothing."""
-    there = [to_tensor(part) for part in parts if part is not None]
-    return torch.cat(there) if there else None
-
-
-def labelled(data: TrainingData) -> TrainingData:
-    """Only the examples (or items) that have a label."""
-    known = [
-        set((references.item[references.known] if data.apart else references.examples).tolist())
-        for references in data.references
-    ]
-    return replace(data, examples=data.examples[[example in known[split] for split, example in data.examples.tolist()]])
 
 
 class LengthBuckets(BatchSampler):
@@ -264,58 +109,66 @@ def train_stage(module: TrainingModule, request: StageRequest, scratch: Path, pr
     Raises:
         UserError: a device that isn't there.
     """
-    schedule = request.schedule
-    accelerator = make_accelerator(request.compute)
-    lengths = request.data.lengths
-    steps = request.steps_per_epoch or steps_per_epoch(len(lengths), schedule.batch_size)
-    sampler = LengthBuckets(lengths, schedule.batch_size, derive(request.seed, "order"), steps, request.data.draws)
-    numbers: Dataset[int] = range(len(lengths))  # type: ignore[assignment]
-    loader: DataLoader[int] = DataLoader(numbers, batch_sampler=sampler, collate_fn=request.data.fetch)
-    module.to(accelerator.device)
-    optimizer = _optimizer(module, schedule)
-    prepared, optimizer, loader = accelerator.prepare(module, optimizer, loader)
-    weights = torch.tensor([weight for _, weight in request.losses], device=accelerator.device)
-    compute = _resolved(accelerator, module.student)
-    history: list[EpochRecord] = []
-    best = _Best()
+    stage = _Stage(module, request, progress)
     checkpoint_folder = scratch / request.name
-    total = steps * schedule.epochs
-    torch.manual_seed(derive(request.seed, "dropout"))
-    if (stored := load_checkpoint(checkpoint_folder, module, optimizer, progress)) is not None:
-        history = list(stored.history)
-        best = _Best(stored.best_metric, stored.best_epoch, dict(stored.best_weights))
-        progress.say(f"      {request.name}: resumed after epoch {len(history)} of {schedule.epochs}")
-        if history[-1].compute != compute:
-            progress.say(
-                f"      warning: {request.name}: the epochs before were trained on {history[-1].compute}, the rest on "
-                f"{compute}; the weights are not those of an uninterrupted training"
+    stage.resume(checkpoint_folder)
+    for epoch in range(len(stage.history), request.schedule.epochs):
+        stage.train_epoch(epoch)
+        stage.save(checkpoint_folder)
+    module.student.load_state_dict(stage.best.weights)
+    return stage.history
+
+
+class _Stage:
+    """A stage while it trains: its batches, its optimizer, the epochs behind it and the best of them."""
+
+    def __init__(self, module: TrainingModule, request: StageRequest, progress: Progress) -> None:
+        self.module, self.request, self.progress = module, request, progress
+        schedule, data = request.schedule, request.data
+        self.accelerator = make_accelerator(request.compute)
+        self.steps = request.steps_per_epoch or steps_per_epoch(len(data.lengths), schedule.batch_size)
+        order = derive(request.seed, "order")
+        self.sampler = LengthBuckets(data.lengths, schedule.batch_size, order, self.steps, data.draws)
+        numbers: Dataset[int] = range(len(data.lengths))  # type: ignore[assignment]
+        loader: DataLoader[int] = DataLoader(numbers, batch_sampler=self.sampler, collate_fn=data.fetch)
+        module.to(self.accelerator.device)
+        self.prepared, self.optimizer, self.loader = self.accelerator.prepare(
+            module, _optimizer(module, schedule), loader
+        )
+        self.weights = torch.tensor([weight for _, weight in request.losses], device=self.accelerator.device)
+        self.compute = _resolved(self.accelerator, module.student)
+        self.history: list[EpochRecord] = []
+        self.best = _Best()
+        torch.manual_seed(derive(request.seed, "dropout"))
+
+    def resume(self, checkpoint_folder: Path) -> None:
+        """Go on from a checkpoint, if there is one."""
+        stored = load_checkpoint(checkpoint_folder, self.module, self.optimizer, self.progress)
+        if stored is None:
+            return
+        name, epochs = self.request.name, self.request.schedule.epochs
+        self.history = list(stored.history)
+        self.best = _Best(stored.best_metric, stored.best_epoch, dict(stored.best_weights))
+        self.progress.say(f"      {name}: resumed after epoch {len(self.history)} of {epochs}")
+        if (before := self.history[-1].compute) != self.compute:
+            self.progress.warn(
+                f"{name}: the epochs before were trained on {before}, the rest on {self.compute}; the "
+                "weights are not those of an uninterrupted training"
             )
-    for epoch in range(len(history), schedule.epochs):
-        sampler.epoch = epoch
+
+    def save(self, checkpoint_folder: Path) -> None:
+        """Write a checkpoint."""
+        state = Checkpoint(tuple(self.history), self.best.metric, self.best.epoch, self.best.weights)
+        save_checkpoint(checkpoint_folder, self.module, self.optimizer, state)
+
+    def train_epoch(self, epoch: int) -> None:
+        """Train one epoch, judge the student on validation, and keep its weights if they are the best."""
+        request, epochs = self.request, self.request.schedule.epochs
+        label = f"{request.name} epoch {epoch + 1}/{epochs}"
         begun = time.monotonic()
-        label = f"{request.name} epoch {epoch + 1}/{schedule.epochs}"
-        progress.start(label, steps)
-        prepared.train()
-        sums = torch.zeros(len(request.losses), device=accelerator.device)
-        seen = 0
-        for step, batch in enumerate(loader):
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(epoch * steps + step, total, schedule)
-            with accelerator.autocast():
-                losses = prepared(batch)
-            accelerator.backward((losses * weights).sum())
-            accelerator.clip_grad_norm_(module.parameters(), schedule.max_grad_norm)
-            optimizer.step()
-            optimizer.zero_grad()
-            sums += losses.detach()
-            seen += len(batch)
-            progress.advance(_state(label, step + 1, steps, seen / (time.monotonic() - begun), history))
-            if step % 50 == 49:
-                _check_finite(sums, label)
-        _check_finite(sums, label)
+        means, samples = self._train_batches(epoch, label, begun)
         seconds = time.monotonic() - begun
-        means = (sums / steps).tolist()
-        metric = request.judge(module.student)
+        metric = request.judge(self.module.student)
         record = EpochRecord(
             stage=request.name,
             epoch=epoch + 1,
@@ -323,27 +176,47 @@ def train_stage(module: TrainingModule, request: StageRequest, scratch: Path, pr
             losses=dict(zip((name for name, _ in request.losses), means, strict=True)),
             metric=metric,
             seconds=round(seconds, 3),
-            samples_per_second=round(seen / seconds, 1),
-            compute=compute,
+            samples_per_second=round(samples / seconds, 1),
+            compute=self.compute,
         )
-        history.append(record)
-        progress.stop()
-        progress.say(
+        self.history.append(record)
+        self.progress.stop()
+        self.progress.say(
             f"      {label}: loss {record.loss:.4f}, validation {metric:.4f}, "
-            f"{record.samples_per_second:.0f} samples/s, {_left(history, schedule.epochs)} left"
+            f"{record.samples_per_second:.0f} samples/s, {_left(self.history, epochs)} left"
         )
-        progress.event("epoch", **asdict(record))
+        self.progress.event("epoch", **asdict(record))
         # Of equals the later, which has learned for longer.
+        best = self.best
         if not best.epoch or request.keep == "last" or not request.metric.better(best.metric, metric):
-            best = _Best(metric, epoch + 1, _copy(module.student))
-        save_checkpoint(
-            checkpoint_folder,
-            module,
-            optimizer,
-            Checkpoint(tuple(history), best.metric, best.epoch, best.weights),
-        )
-    module.student.load_state_dict(best.weights)
-    return history
+            self.best = _Best(metric, epoch + 1, _copy(self.module.student))
+
+    def _train_batches(self, epoch: int, label: str, begun: float) -> tuple[list[float], int]:
+        """One pass over the batches of an epoch: each term's mean, and how many samples were seen."""
+        schedule, accelerator = self.request.schedule, self.accelerator
+        total = self.steps * schedule.epochs
+        self.sampler.epoch = epoch
+        self.progress.start(label, self.steps)
+        self.prepared.train()
+        sums = torch.zeros(len(self.weights), device=accelerator.device)
+        seen = 0
+        for step, batch in enumerate(self.loader):
+            for group in self.optimizer.param_groups:
+                group["lr"] = learning_rate(epoch * self.steps + step, total, schedule)
+            with accelerator.autocast():
+                losses = self.prepared(batch)
+            accelerator.backward((losses * self.weights).sum())
+            accelerator.clip_grad_norm_(self.module.parameters(), schedule.max_grad_norm)
+            self.optimizer.step()
+            self.optimizer.zero_grad()
+            sums += losses.detach()
+            seen += len(batch)
+            pace = seen / (time.monotonic() - begun)
+            self.progress.advance(_state(label, step + 1, self.steps, pace, self.history))
+            if step % 50 == 49:
+                _check_finite(sums, label)
+        _check_finite(sums, label)
+        return (sums / self.steps).tolist(), seen
 
 
 def make_accelerator(compute: Compute) -> Accelerator:

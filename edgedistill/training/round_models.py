@@ -14,7 +14,7 @@ from edgedistill.contracts.task import Task
 from edgedistill.errors import UserError
 from edgedistill.models.loading import know_padding, load_config, load_model, load_tokenizer
 from edgedistill.models.sizes import described, shape_of
-from edgedistill.training.loop import TrainingData
+from edgedistill.training.training_data import TrainingData
 from edgedistill.training.training_module import LiveTeacher, Masking, TrainingModule
 from edgedistill.vocabulary.agreement import Reader, shared_tokens
 

@@ -23,10 +23,6 @@ from edgedistill.training.masking import mask_tokens
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-SIGNALS = frozenset({"logits", "hidden", "embedding"})
-"""What can be recorded. Attention and relations grow with the square of the length, or with three times the width of
-every layer: they are always computed while training."""
-
 _NOTHING = Dense(torch.empty(0))
 """What is said by a student whose answers are not looked at."""
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 import edgedistill
+from edgedistill import MeasureOptions
 from edgedistill.errors import UserError
 
 PHONE = {"cpu": "Kryo", "system": "Linux 6.1 aarch64"}
@@ -19,7 +20,7 @@ def measured(finished_run, tmp_path_factory):
     folder = tmp_path_factory.mktemp("measured")
     for name in ("r1/onnx/fp32/onnxruntime", "r2/onnx/int8-dynamic/onnxruntime"):
         place = edgedistill.bundle(finished_run.folder, name, out=folder / name.split("/")[0])
-        edgedistill.measure(place, min_seconds=0.1, out=folder / f"{name.split('/')[0]}.json")
+        edgedistill.measure(place, options=MeasureOptions(min_seconds=0.1), out=folder / f"{name.split('/')[0]}.json")
     return folder
 
 

@@ -9,6 +9,7 @@ import pytest
 from helpers import move_smallest
 
 import edgedistill
+from edgedistill import MeasureOptions
 from edgedistill.bundling import self_test
 from edgedistill.bundling.golden import first_wrong, largest_tolerance, spread_by_length, tolerance
 from edgedistill.bundling.layout import sha256
@@ -19,11 +20,12 @@ from edgedistill.isolation import environments
 from edgedistill.measuring.device_model import Cost, DeviceModel, Opened
 from edgedistill.tasks._classification_judge import JUDGE
 
+QUICK = MeasureOptions(min_seconds=0.1)
 ROWS = np.array([[1.0, -0.5], [-1.0, 0.5], [0.2, 0.1]])
 
 
 def test_a_bundle_is_tested_and_measured(bundle, tmp_path):
-    found = edgedistill.measure(bundle, min_seconds=0.1, out=tmp_path / "phone.json")
+    found = edgedistill.measure(bundle, options=QUICK, out=tmp_path / "phone.json")
     assert load_measurement(tmp_path / "phone.json") == found
     assert found.golden.passed
     assert found.golden.items == 32
@@ -88,7 +90,7 @@ def test_other_token_ids_are_a_wrong_input(bundle, change):
     items[3]["given"] = ["another text"]
     change("golden.json", items=items)
     with pytest.raises(EdgedistillError, match=r"golden input 3 \(.*\) has other token ids here"):
-        edgedistill.measure(bundle, min_seconds=0.1)
+        edgedistill.measure(bundle, options=QUICK)
 
 
 def test_a_file_that_does_not_open_is_one_sentence(bundle, change, tmp_path):
@@ -108,7 +110,7 @@ def test_what_is_no_bundle_is_said(tmp_path, finished_run, change):
     with pytest.raises(UserError, match="is no bundle, and a model file needs a data file"):
         edgedistill.measure(tmp_path)
     with pytest.raises(UserError, match="unknown runtimes 'onyx'"):
-        edgedistill.measure(finished_run.folder / "bundle", runtime="onyx")
+        edgedistill.measure(finished_run.folder / "bundle", options=MeasureOptions(runtime="onyx"))
     other = change("bundle.json", schema="edgedistill/bundle/9")
     with pytest.raises(UserError, match="schema is 'edgedistill/bundle/9', expected 'edgedistill/bundle/2'"):
         edgedistill.measure(other)
@@ -124,8 +126,8 @@ def test_a_runtime_that_opens_other_files_is_refused(bundle, change):
 
 def test_it_is_timed_with_the_threads_and_batch_of_the_candidate_or_those_asked_for(change):
     bundle = change("bundle.json", batch=4)
-    assert edgedistill.measure(bundle, min_seconds=0.1).batch == 4
-    assert edgedistill.measure(bundle, min_seconds=0.1, batch=2, threads=2).batch == 2
+    assert edgedistill.measure(bundle, options=QUICK).batch == 4
+    assert edgedistill.measure(bundle, options=MeasureOptions(min_seconds=0.1, batch=2, threads=2)).batch == 2
 
 
 def test_golden_inputs_span_the_lengths():
@@ -171,7 +173,7 @@ def cli(*arguments, cwd):
 
 def test_options_of_emulation_are_for_emulated_runtimes(bundle):
     with pytest.raises(UserError, match="but onnxruntime is not emulated"):
-        edgedistill.measure(bundle, emulated_cpu="cortex-a53")
+        edgedistill.measure(bundle, options=MeasureOptions(emulated_cpu="cortex-a53"))
 
 
 @pytest.mark.parametrize(
@@ -187,7 +189,7 @@ def test_options_of_emulation_are_for_emulated_runtimes(bundle):
 )
 def test_what_a_bundle_has_of_its_own_cannot_be_given(bundle, option, flag):
     with pytest.raises(UserError, match=f"measure: {flag} cannot be given for a bundle"):
-        edgedistill.measure(bundle, **option)
+        edgedistill.measure(bundle, options=MeasureOptions(**option))
 
 
 def test_under_an_emulated_runtime_it_is_counted_and_never_timed(bundle, tmp_path, monkeypatch):
@@ -197,14 +199,14 @@ def test_under_an_emulated_runtime_it_is_counted_and_never_timed(bundle, tmp_pat
     monkeypatch.setattr(Opened, "cost", lambda *_: Cost(1234.5, 32, "1.2", {}))
     monkeypatch.setattr(self_test, "DeviceModel", lambda *given, cpu: DeviceModel(*given))
     monkeypatch.setattr(self_test, "time_one", lambda *_, **__: pytest.fail("timed"))
-    found = edgedistill.measure(bundle, emulated_cpu="cortex-a53", out=tmp_path / "arm.json")
+    found = edgedistill.measure(bundle, options=MeasureOptions(emulated_cpu="cortex-a53"), out=tmp_path / "arm.json")
     assert load_measurement(tmp_path / "arm.json") == found
     assert found.golden.passed
     assert (found.instructions_per_inference, found.counted_inputs) == (1234.5, 32)
     assert found.latency_ms is found.load_ms is found.peak_rss_mb is None
     assert found.place == "cortex-a53, emulated"
     with pytest.raises(UserError, match="counts the instructions of one thread, got 2; give --threads 1"):
-        edgedistill.measure(bundle, threads=2)
+        edgedistill.measure(bundle, options=MeasureOptions(threads=2))
 
 
 def test_under_the_emulated_arm_build(bundle, tmp_path):

@@ -8,6 +8,7 @@ import pytest
 from bundling.version_1 import rewrite
 
 import edgedistill
+from edgedistill import MeasureOptions
 from edgedistill.bundling.layout import open_bundle, write_hashes
 from edgedistill.errors import UserError
 
@@ -41,7 +42,7 @@ def test_a_bundle_of_version_1_is_what_it_is_now(bundle, tmp_path):
 
 
 def test_it_is_still_measured(former):
-    found = edgedistill.measure(former, min_seconds=0.1)
+    found = edgedistill.measure(former, options=MeasureOptions(min_seconds=0.1))
     assert found.golden.passed
     assert (found.golden.items, found.golden.tokens) == (32, "same")
     assert found.latency_ms.runs >= 299

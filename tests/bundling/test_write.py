@@ -95,7 +95,7 @@ def test_what_cannot_be_bundled_gets_a_sentence(finished_run, tmp_path):
 def test_nothing_chosen_is_no_bundle_and_an_old_one_goes(finished_run, tmp_path):
     run = tmp_path / "copy"
     shutil.copytree(finished_run.folder, run)
-    results = edgedistill.run(finished_run.recipe, ["select.limits.file_mb=0.0001"], out=run, stream=None)
+    results = edgedistill.run(finished_run.recipe, ["select.limits.file_mb=0.0001"], out=run)
     assert results.chosen is None
     assert not (run / "bundle").exists()
     with pytest.raises(UserError, match="chose nothing .* name a candidate with --candidate"):
@@ -115,7 +115,7 @@ def test_the_users_own_files_in_a_bundle_stay_and_a_damaged_step_makes_none(fini
     (run / "bundle" / "notes" / "mine.txt").write_text("mine")
     (run / "bundle" / "golden.json").write_text("damaged")
     edgedistill.bundle(run)
-    edgedistill.run(finished_run.recipe, out=run, stream=None)
+    edgedistill.run(finished_run.recipe, out=run)
     assert (run / "bundle" / "notes" / "mine.txt").read_text() == "mine"
     assert (run / "bundle" / "bundle-results.json").read_text() == "{}"
     assert (run / "bundle" / "golden.json").read_text() != "damaged"

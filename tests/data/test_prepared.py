@@ -158,7 +158,7 @@ def test_duplicates_between_the_splits_are_reported(recipe_tree, tmp_path):
 
     recipe = reading.load(write_recipe(tree, tmp_path))
     plan = make_plan(recipe, fingerprints.look_up(recipe))
-    done = execute(plan.until("data-test"), tmp_path / "run", Progress(None, None))
+    done = execute(plan.until("data-test"), tmp_path / "run", Progress())
     report = record_of(PreparedSplit, done["data-test"].folder).facts
     assert report.duplicate_counts["train"] >= 1
     assert report.duplicate_counts["validation"] == 0
@@ -170,5 +170,5 @@ def test_a_data_error_reaches_the_user_as_one_sentence(recipe_tree, tmp_path):
     bad = write_jsonl(tmp_path / "bad.jsonl", [*quickstart_rows("train")[:5], {"text": "", "label": "weather"}])
     tree["data"]["train"]["path"] = str(bad)
     with pytest.raises(EdgedistillError, match=r"step 'data' failed: .*bad\.jsonl: row 6: 'text' is empty") as caught:
-        edgedistill.run(write_recipe(tree, tmp_path), out=tmp_path / "run", stream=None)
+        edgedistill.run(write_recipe(tree, tmp_path), out=tmp_path / "run")
     assert caught.value.exit_code == 2

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -26,7 +27,7 @@ from edgedistill.store.step import Step, StepKind, key_of
 from edgedistill.store.store import Store
 from edgedistill.system.interruption import Interrupted
 
-SILENT = Progress(None, None)
+SILENT = Progress()
 
 
 def find_done(plan: Plan, run: Path) -> dict[str, Published]:
@@ -60,53 +61,45 @@ class Inputs:
     word: Artifact[Word]
 
 
-@pytest.fixture
-def steps(monkeypatch):
-    """Two toy steps: `first` writes a word, `second` doubles it; `ran` records what ran, `fault` what is raised."""
-    ran: list[str] = []
-    fault: dict[str, BaseException] = {}
+class ToySteps:
+    """Toy steps: `first` writes a word, `second` doubles it, and `last` reads what there is. A call gives a plan."""
 
-    words: dict[str, str] = {}
+    def __init__(self) -> None:
+        self.ran: list[str] = []
+        """What ran."""
+        self.fault: dict[str, BaseException] = {}
+        """What a step raises."""
+        self.words: dict[str, str] = {}
+        """What `first` writes in place of its setting, and of how it `took`, if anything."""
+        self.partly: dict[str, Failure] = {}
+        """What `last` says failed."""
 
-    def first(settings, inputs, folder, context):
-        ran.append("first")
-        (folder / "word.txt").write_text(words.get("first", settings.text))
-        if "took" in words:
-            (folder / "took.txt").write_text(words["took"])
+    def first(self, settings, inputs, folder, context):
+        self.ran.append("first")
+        (folder / "word.txt").write_text(self.words.get("first", settings.text))
+        if "took" in self.words:
+            (folder / "took.txt").write_text(self.words["took"])
         return Word()
 
-    def second(settings, inputs, folder, context):
-        ran.append("second")
-        if "second" in fault:
+    def second(self, settings, inputs, folder, context):
+        self.ran.append("second")
+        if "second" in self.fault:
             (folder / "half.txt").write_text("half")
-            raise fault["second"]
+            raise self.fault["second"]
         word = inputs.word.path(inputs.word.record.file).read_text()
         (folder / "word.txt").write_text(word * 2)
         return Word()
 
-    for name, function in (("first", first), ("second", second)):
-        module = ModuleType(f"edgedistill.steps.{name}")
-        module.run = function
-        monkeypatch.setitem(sys.modules, module.__name__, module)
-
-    def last(settings, inputs, folder, context):
-        ran.append("last")
+    def last(self, settings, inputs, folder, context):
+        self.ran.append("last")
         failure = inputs.word.failure
         (folder / "word.txt").write_text(failure.reason if failure else inputs.word.path("word.txt").read_text())
-        context.failures.update(partly)
+        context.failures.update(self.partly)
         return Word()
 
-    module = ModuleType("edgedistill.steps.last")
-    module.run = last
-    monkeypatch.setitem(sys.modules, module.__name__, module)
-    partly: dict[str, Failure] = {}
-
-    def kind(name: str, inputs: type) -> StepKind:
-        return StepKind(f"edgedistill.steps.{name}:run", 1, Words, inputs, Word, volatile=("took.txt",))
-
-    def plan(text: str = "x", optional: bool = False) -> Plan:
+    def __call__(self, text: str = "x", optional: bool = False) -> Plan:
         """With `optional`, the second step may fail, and a last one reads what there is."""
-        kinds = kind("first", Nothing), kind("second", Inputs), kind("last", Inputs)
+        kinds = toy_kind("first", Nothing), toy_kind("second", Inputs), toy_kind("last", Inputs)
         one = key_of(kinds[0], text, {})
         two = key_of(kinds[1], None, {"word": one})
         three = key_of(kinds[2], None, {"word": two})
@@ -118,10 +111,20 @@ def steps(monkeypatch):
         )
         return Plan(None, all_ if optional else all_[:2], (), (), None)
 
-    plan.partly = partly
 
-    plan.ran, plan.fault, plan.words = ran, fault, words
-    return plan
+def toy_kind(name: str, inputs: type) -> StepKind:
+    return StepKind(f"edgedistill.steps.{name}:run", 1, Words, inputs, Word, volatile=("took.txt",))
+
+
+@pytest.fixture
+def steps(monkeypatch):
+    """Toy steps, where the engine finds them."""
+    toys = ToySteps()
+    for name in ("first", "second", "last"):
+        module = ModuleType(f"edgedistill.steps.{name}")
+        module.run = getattr(toys, name)
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    return toys
 
 
 def test_steps_run_once_and_are_skipped_then(steps, tmp_path):
@@ -130,6 +133,13 @@ def test_steps_run_once_and_are_skipped_then(steps, tmp_path):
     again = local.execute(steps(), tmp_path, SILENT)
     assert steps.ran == ["first", "second"]
     assert again == done
+
+
+def test_an_application_hears_of_every_step_and_nothing_is_printed(steps, tmp_path, caplog, capfd):
+    caplog.set_level(logging.INFO, "edgedistill")
+    local.execute(steps(), tmp_path, SILENT)
+    assert [message.split(":")[0] for message in caplog.messages] == ["[1/2] first", "first", "[2/2] second", "second"]
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_changed_setting_reruns_what_reads_it_and_keeps_the_old(steps, tmp_path):
@@ -286,8 +296,8 @@ def test_a_record_of_another_version_is_not_there(steps, tmp_path, content):
 
 
 def test_events_tell_what_happened(steps, tmp_path):
-    local.execute(steps(), tmp_path, Progress(tmp_path / "events.jsonl", None))
-    local.execute(steps(), tmp_path, Progress(tmp_path / "events.jsonl", None))
+    local.execute(steps(), tmp_path, Progress(tmp_path / "events.jsonl"))
+    local.execute(steps(), tmp_path, Progress(tmp_path / "events.jsonl"))
     events = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
     assert [(e["event"], e["step"]) for e in events] == [
         ("started", "first"),
@@ -418,9 +428,9 @@ def test_a_run_on_a_full_disk_says_so_and_finishes_with_the_same_bytes_when_ther
     steps.words["first"] = "x" * 400_000  # the second step writes twice as much
     try:
         with pytest.raises(StepError, match=r"step 'second' .*no space left on the disk.*; free some space and run"):
-            local.execute(steps(), disk / "run", Progress(disk / "events.jsonl", None))
+            local.execute(steps(), disk / "run", Progress(disk / "events.jsonl"))
         subprocess.run(["mount", "-o", "remount,size=8m", disk], check=True)
-        done = local.execute(steps(), disk / "run", Progress(disk / "events.jsonl", None))
+        done = local.execute(steps(), disk / "run", Progress(disk / "events.jsonl"))
         assert done["second"].path("word.txt").read_text() == "x" * 800_000
         assert steps.ran == ["first", "second", "second"]
         lines = (disk / "events.jsonl").read_text().splitlines()

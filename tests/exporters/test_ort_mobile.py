@@ -52,7 +52,7 @@ def test_a_run_reports_the_size_of_the_runtime_beside_the_file(finished_run, tmp
     folder = tmp_path / "run"
     shutil.copytree(finished_run.folder, folder)
     change = ["export.targets=[ort-mobile]", "export.teacher=false", "quantize=[{precision: fp32}]"]
-    found = edgedistill.run(finished_run.recipe, change, out=folder, stream=None)
+    found = edgedistill.run(finished_run.recipe, change, out=folder)
     for row in found.measured:
         assert row.runtime_size is not None
         assert row.runtime_size.model_dump(mode="json") == row.facts["runtime_size"]

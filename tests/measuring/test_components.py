@@ -62,7 +62,7 @@ def test_its_cache_goes_from_one_component_to_the_other(model, items, tmp_path, 
 def test_its_phases_are_timed_apart(model, items, tmp_path):
     items.save(tmp_path / "items")
     timed = Timed("a", model(4, 8), 1, 1, tmp_path / "items")
-    timing = time_one(timed, tmp_path, Progress(None, None), min_seconds=0.05, length=None)
+    timing = time_one(timed, tmp_path, Progress(), min_seconds=0.05, length=None)
     assert set(timing.phases_ms) == {"prefill", "decode"}
     parts = np.sum([timing.phases_ms[phase] for phase in timing.phases_ms], axis=0)
     np.testing.assert_allclose(parts, timing.samples_ms)

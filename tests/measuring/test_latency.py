@@ -13,7 +13,7 @@ from edgedistill.measuring.device_model import DeviceModel
 from edgedistill.measuring.latency import LEAST_RUNS, Timed, Timing, time_models
 from edgedistill.store.progress import Progress
 
-SILENT = Progress(None, None)
+SILENT = Progress()
 DRIVER = "edgedistill.tasks._classification_device"
 ANY = {"model": {"files": [(None, "any")], "inputs": [], "outputs": ["logits"]}}
 

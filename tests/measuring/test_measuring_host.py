@@ -12,7 +12,7 @@ def test_a_report_made_elsewhere_names_the_machine_that_measured(finished_run, t
     shutil.copytree(finished_run.folder, tmp_path / "run")
     monkeypatch.setattr(machine, "describe", lambda: {"cpu": "another"})
     monkeypatch.setattr(machine, "versions", lambda: {"python": "another"})
-    results = edgedistill.run(finished_run.recipe, ["name=other"], out=tmp_path / "run", stream=None)
+    results = edgedistill.run(finished_run.recipe, ["name=other"], out=tmp_path / "run")
     assert results.recipe == "other"
     assert results.hosts == finished_run.results.hosts
     assert results.hosts["h1"].cpu != "another"

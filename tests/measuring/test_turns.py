@@ -20,7 +20,7 @@ from edgedistill.measuring.device_model import DeviceModel
 from edgedistill.measuring.latency import LEAST_RUNS, Timed, time_models
 from edgedistill.store.progress import Progress
 
-SILENT = Progress(None, None)
+SILENT = Progress()
 SPEED = {"a": 1.0, "b": 2.0, "c": 4.0}
 
 
@@ -155,77 +155,72 @@ def test_answers_are_given_one_thread_no_warm_up_and_by_the_tasks_own_driver(chi
     assert (answer["chosen"], answer["batch"]) == ([0, 1], 2)
 
 
+class Data:
+    """In place of `PreparedData`: the name of its items' length column says of which split and model they are."""
+
+    def __init__(self, model):
+        self.model = model
+
+    @classmethod
+    def of(cls, model):
+        return cls(model)
+
+    def items(self, split):
+        columns = {"labels": Column("target", "scalar")}
+        return Items.of(columns, {"labels": np.array([2, 0, 1])}, [0, 1, 2], f"{split} of {self.model}")
+
+
+class Recorder:
+    """In place of what asks and times files: writes down what it is given. A file named `broken` cannot be opened."""
+
+    def __init__(self):
+        self.timed, self.options, self.answered = [], {}, []
+
+    @contextmanager
+    def opened(self, model):
+        file = model.files["model"].files[None]
+        if "broken" in file.name:
+            self.answered.append((file.name, "broken", ""))
+            raise EdgedistillError("it breaks")
+
+        def answers(items):
+            return SimpleNamespace(save=lambda output: self.answered.append((file.name, items.length_of, output.name)))
+
+        yield SimpleNamespace(answers=answers)
+
+    def time_models(self, models, scratch, progress, **options):
+        self.timed, self.options = models, options
+        return SimpleNamespace(seen={}, failed={})
+
+
+def candidate(model, precision, threads=1, batch=1) -> Candidate:
+    return Candidate(
+        id=f"{model}/onnx/{precision}@{threads}",
+        model=model,
+        target="onnx",
+        precision=precision,
+        runtime="onnxruntime",
+        threads=threads,
+        batch=batch,
+    )
+
+
 @pytest.fixture
 def measured(monkeypatch, tmp_path):
     """The measuring step over two models of two files each, one under two numbers of threads; what it asked for."""
     from edgedistill.steps import measure
 
-    asked = SimpleNamespace(timed=[], options={}, answered=[])
-
-    class Data:
-        """In place of `PreparedData`: its tokens say of which split and model they are."""
-
-        @classmethod
-        def of(cls, inputs):
-            def items(split):
-                return Items.of(
-                    {"labels": Column("target", "scalar")},
-                    {"labels": np.array([2, 0, 1])},
-                    [0, 1, 2],
-                    f"{split} of {inputs}",
-                )
-
-            return SimpleNamespace(items=items)
-
-    class Opened:
-        def __init__(self, file):
-            self.file = file
-
-        def answers(self, items):
-            def save(output):
-                asked.answered.append((self.file.name, items.length_of, output.name))
-
-            return SimpleNamespace(save=save)
-
-    @contextmanager
-    def opened(self, scratch):
-        file = self.files["model"].files[None]
-        if "broken" in file.name:
-            asked.answered.append((file.name, "broken", ""))
-            raise EdgedistillError("it breaks")
-        yield Opened(file)
-
-    def time_all(models, scratch, progress, **options):
-        asked.timed, asked.options = models, options
-        return SimpleNamespace(seen={}, failed={})
-
+    asked = Recorder()
     monkeypatch.setattr(measure, "PreparedData", Data)
-    monkeypatch.setattr(DeviceModel, "opened", opened)
-    monkeypatch.setattr(measure, "time_models", time_all)
+    monkeypatch.setattr(DeviceModel, "opened", lambda model, scratch: asked.opened(model))
+    monkeypatch.setattr(measure, "time_models", asked.time_models)
     monkeypatch.setattr(measure, "read_files", lambda artifact: artifact)
-
-    def row(model, precision, threads=1, batch=1):
-        name = f"{model}/onnx/{precision}@{threads}"
-        return Candidate(
-            id=name,
-            model=model,
-            target="onnx",
-            precision=precision,
-            runtime="onnxruntime",
-            threads=threads,
-            batch=batch,
-        )
-
-    rows = [row("r1", "fp32"), row("r1", "fp32", 4, 8), row("r2", "int8"), row("r2", "broken")]
+    rows = [candidate("r1", "fp32"), candidate("r1", "fp32", 4, 8), candidate("r2", "int8"), candidate("r2", "broken")]
+    opened = {planned.file_key: {"model": Component({None: Path(f"/{planned.file_key}.onnx")})} for planned in rows}
     inputs = measure.Inputs(
         data={model: model for model in ("r1", "r2")},
         models={},
-        files={
-            planned.file_key: SimpleNamespace(
-                opened={"model": Component({None: Path(f"/{planned.file_key}.onnx")})}, bytes=7
-            )
-            for planned in rows
-        },
+        files={key: SimpleNamespace(opened=files, bytes=7) for key, files in opened.items()},
         verified={planned.verify_key: SimpleNamespace(failure=None) for planned in rows},
     )
     settings = SimpleNamespace(

@@ -19,8 +19,8 @@ from edgedistill.contracts.items import Column, Items
 from edgedistill.contracts.student import StudentRequest
 from edgedistill.data.prepared import PreparedData
 from edgedistill.models.clients import EVERYONE, OURS, loads_in
-from edgedistill.training.loop import TrainingData
 from edgedistill.training.record import save_trained
+from edgedistill.training.training_data import TrainingData
 
 TASK = registry.task("text-classification")
 SPECS = {
@@ -92,16 +92,14 @@ def published(finished_run, teacher_folder, tmp_path_factory):
 def _in_its_own_tokens(spec, module, data: PreparedData, folder: Path) -> tuple[PreparedData, list[int]]:
     from edgedistill.steps import retokenise
     from edgedistill.store.data_inputs import DataInputs
+    from edgedistill.store.progress import Progress
     from edgedistill.store.step import Context
-
-    class Quiet:
-        def say(self, text: str) -> None: ...
 
     record = retokenise.run(
         retokenise.Settings(task=registry.task_as("text-classification", "accuracy", {}), student=spec),
         retokenise.Inputs(DataInputs(made(data.facts, data.folder))),
         folder,
-        Context(folder, Quiet()),
+        Context(folder, Progress()),
     )
     return PreparedData(folder, record), list(record.kept_tokens)
 

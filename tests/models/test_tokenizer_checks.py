@@ -110,7 +110,7 @@ def planned(teacher_folder, data_folder, tmp_path):
 
 def refused_in_the_data_step(tree, tmp_path, sentence):
     with pytest.raises(EdgedistillError, match=sentence) as caught:
-        edgedistill.run(write_recipe(tree, tmp_path), out=tmp_path / "run", stream=None)
+        edgedistill.run(write_recipe(tree, tmp_path), out=tmp_path / "run")
     assert caught.value.exit_code == 2
     assert not any("teacher" in step.name for step in (tmp_path / "run" / "steps").iterdir())
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
 
@@ -132,7 +131,7 @@ def data(tmp_path):
 def test_every_step_that_makes_a_tokenizer_publishes_it_so(data, tmp_path):
     """The teacher's own, one that was learned, one of a round with its own data, and a student's own."""
     padded = write_tokenizer(tmp_path / "padded", word_pieces(), "right")
-    context = Context(tmp_path / "scratch", Progress(None, io.StringIO()))
+    context = Context(tmp_path / "scratch", Progress())
     rows = len(AutoTokenizer.from_pretrained(padded))
     sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
     BertModel(BertConfig(vocab_size=rows, **sizes)).save_pretrained(padded)

@@ -28,7 +28,7 @@ def folder(finished_run, tmp_path):
 def test_models_are_trained_and_asked_and_no_file_is_made(finished_run, folder, data_folder):
     told: list[tuple[str, dict[str, object]]] = []
     found = edgedistill.evaluate(
-        finished_run.recipe, out=folder, stream=None, on_event=lambda kind, facts: told.append((kind, dict(facts)))
+        finished_run.recipe, out=folder, on_event=lambda kind, facts: told.append((kind, dict(facts)))
     )
     assert found.models == ("teacher", "r1", "r1-control", "r2", "r2-control")
     kinds = {json.loads(file.read_text())["kind"] for file in folder.glob("steps/*/manifest.json")}
@@ -44,7 +44,7 @@ def test_models_are_trained_and_asked_and_no_file_is_made(finished_run, folder, 
     answers = found.answers("r2", [{"text": row["text"]} for row in rows])
     np.testing.assert_allclose(answers.values["logits"], found.said("r2").values["logits"], atol=1e-4)
     right = found.said("r2").values["logits"].argmax(axis=1) == found.references().values["class"]
-    again = edgedistill.run(finished_run.recipe, out=folder, stream=None)
+    again = edgedistill.run(finished_run.recipe, out=folder)
     assert again.rounds[1].test.value == right.mean() == finished_run.results.rounds[1].test.value
     assert found.training("r2").parameters == again.rounds[1].parameters
     assert (found.model_folder("r2") / "model.safetensors").is_file()
@@ -65,3 +65,18 @@ def test_seeds_are_models_of_their_own(recipe_tree):
     names = [step.name for step in without_files(make_plan(recipe, fingerprints.look_up(recipe))).steps]
     assert "test-r1-seed5" in names
     assert EvaluatedRun(None, recipe, {}).suffixes == ("", "-seed5")
+
+
+def test_what_a_notebook_shows_of_results_is_short(finished_run):
+    found = edgedistill.evaluate(finished_run.recipe, out=finished_run.folder)
+    assert repr(found) == (
+        f"EvaluatedRun({str(finished_run.folder)!r}, recipe 'tiny', models {', '.join(found.models)})"
+    )
+    planned = edgedistill.plan(finished_run.recipe, out=finished_run.folder)
+    results = finished_run.results
+    for shown in (planned, planned.plan, planned.plan.steps[0], results, str(results)):
+        assert len(repr(shown)) < 400
+    assert f"chosen={results.chosen!r}" in repr(results)
+    for shown in (results.teacher, *results.rounds, *results.candidates):
+        assert f"test={shown.test.value}" in repr(shown)
+        assert len(repr(shown)) < 400

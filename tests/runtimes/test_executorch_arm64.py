@@ -40,7 +40,7 @@ def test_files_of_a_run_answer_there_as_here(finished_run, tmp_path):
         "measure.runtimes=[executorch, executorch-arm64]",
         "measure.emulation.items=9",
     ]
-    found = edgedistill.run(finished_run.recipe, change, out=tmp_path / "run", stream=None)
+    found = edgedistill.run(finished_run.recipe, change, out=tmp_path / "run")
     assert {(row.model, row.precision) for row in found.emulated} == {
         (number, precision) for number in ("r1", "r2") for precision in ("fp32", "int8-dynamic")
     }

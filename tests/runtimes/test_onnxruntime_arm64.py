@@ -7,6 +7,7 @@ import pytest
 from helpers import LOGITS
 
 import edgedistill
+from edgedistill import MeasureOptions
 from edgedistill.contracts import registry
 from edgedistill.errors import EdgedistillError, UserError
 from edgedistill.exporting.candidates import candidates, emulated_candidates, native_candidates
@@ -43,7 +44,7 @@ def test_a_file_in_a_run_is_beside_its_own_answers_here(finished_run, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(finished_run.folder, folder)
     change = [BOTH[0], "measure.emulation.items=9", "export.teacher=false", "quantize=[{precision: int8-dynamic}]"]
-    found = edgedistill.run(finished_run.recipe, change, out=folder, stream=None)
+    found = edgedistill.run(finished_run.recipe, change, out=folder)
     assert {row.model for row in found.emulated} == {"r1", "r2"}
     for row in found.emulated:
         assert (row.cpu, row.items, row.items_of, row.test_items) == ("cortex-a76", 9, 36, 9)
@@ -58,7 +59,7 @@ def test_a_file_is_answered_and_counted_but_not_timed(finished_run, data_folder)
     file = finished_run.folder / "models" / "r1" / "onnx" / "model_quantized.onnx"
     given = {"emulated_items": 9, "runtime": "onnxruntime-arm64"}
     strong, weak = (
-        edgedistill.measure(file, data_folder / "test.jsonl", emulated_cpu=cpu, **given)
+        edgedistill.measure(file, data_folder / "test.jsonl", MeasureOptions(emulated_cpu=cpu, **given))
         for cpu in ("cortex-a76", "cortex-a53")
     )
     for found in (strong, weak):
@@ -73,6 +74,6 @@ def test_a_file_is_answered_and_counted_but_not_timed(finished_run, data_folder)
 def test_several_threads_and_an_unknown_processor_are_refused(finished_run, data_folder):
     file, data = finished_run.folder / "models" / "r1" / "onnx" / "model.onnx", data_folder / "test.jsonl"
     with pytest.raises(UserError, match="counts the instructions of one thread, got 2"):
-        edgedistill.measure(file, data, runtime="onnxruntime-arm64", threads=2)
+        edgedistill.measure(file, data, MeasureOptions(runtime="onnxruntime-arm64", threads=2))
     with pytest.raises(UserError, match="got emulated cpu 'i386', expected one of cortex-a76, cortex-a53"):
-        edgedistill.measure(file, data, emulated_cpu="i386")
+        MeasureOptions(emulated_cpu="i386")

@@ -78,7 +78,7 @@ def recorded(recorder: DistributionRecorder, items, folder, shard: int = 40, nam
 
 
 def recorder(model, task, **form) -> DistributionRecorder:
-    return DistributionRecorder(model, task, Progress(None, None), "", **form)
+    return DistributionRecorder(model, task, Progress(), "", **form)
 
 
 @pytest.mark.parametrize("task", [TASK, STATES])

@@ -7,7 +7,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from helpers import LABELS, quickstart_rows, record_of, write_jsonl, write_recipe
+from helpers import LABELS, heard, quickstart_rows, record_of, write_jsonl, write_recipe
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from edgedistill.engine.local import execute
@@ -51,10 +51,9 @@ def run_teacher(recipe_file, tmp_path, *overrides):
     plan = make_plan(recipe, fingerprints.look_up(recipe))
     wanted = ("data", "data-validation", "teacher", "ood")
     steps = tuple(step for step in plan.steps if step.name in wanted)
-    said = (tmp_path / "said.txt").open("w+")
-    done = execute(replace(plan, steps=steps), tmp_path / "run", Progress(None, said))
-    said.seek(0)
-    return done, said.read()
+    with heard() as said:
+        done = execute(replace(plan, steps=steps), tmp_path / "run", Progress())
+    return done, "\n".join(said)
 
 
 @pytest.mark.parametrize("name", ["named", "upper"])

@@ -20,7 +20,7 @@ from edgedistill.steps.kinds.distil import SignalId
 from edgedistill.store.records.base import FileName
 from edgedistill.store.records.models import Signals
 from edgedistill.tasks._classification_judge import JUDGE
-from edgedistill.training.loop import TrainingData
+from edgedistill.training.training_data import TrainingData
 
 TRAIN = Place("train")
 TASK = registry.task("text-classification")

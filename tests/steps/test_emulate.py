@@ -66,7 +66,7 @@ def emulator(monkeypatch, finished_run):
 
 def test_some_items_are_asked_and_set_beside_torch_and_this_machine(finished_run, folder, emulator):
     change = [*CHANGE, "measure.emulation={cpu: cortex-a53, items: 12}", "measure.lengths=16"]
-    found = edgedistill.run(finished_run.recipe, change, out=folder, stream=None)
+    found = edgedistill.run(finished_run.recipe, change, out=folder)
     assert set(emulator) == {("onnxruntime-arm64", "cortex-a53", 16, 1, 12)}
     for row in found.emulated:
         assert (row.items, row.items_of, row.test_items, row.test_items_of) == (12, 36, 12, 45)
@@ -83,7 +83,7 @@ def test_some_items_are_asked_and_set_beside_torch_and_this_machine(finished_run
 
 
 def test_all_items_are_asked_when_no_number_is_given(finished_run, folder, emulator):
-    found = edgedistill.run(finished_run.recipe, [*CHANGE, "measure.emulation.items=null"], out=folder, stream=None)
+    found = edgedistill.run(finished_run.recipe, [*CHANGE, "measure.emulation.items=null"], out=folder)
     assert {(row.items, row.test_items) for row in found.emulated} == {(36, 45)}
 
 
@@ -96,7 +96,7 @@ def test_what_fails_costs_that_row_only(finished_run, folder, monkeypatch):
         return own(self, scratch)
 
     monkeypatch.setattr(DeviceModel, "opened", broken)
-    found = edgedistill.run(finished_run.recipe, CHANGE, out=folder, stream=None)
+    found = edgedistill.run(finished_run.recipe, CHANGE, out=folder)
     assert {(row.runtime, row.state, row.reason) for row in found.unmeasured} == {
         ("onnxruntime-arm64", "failed", "the emulator died")
     }

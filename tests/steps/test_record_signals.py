@@ -40,7 +40,7 @@ def record(finished_run, tmp_path):
         settings = {"task": registry.task_as(TASK.name, "accuracy", {}), "split": "train", "max_gb": 1.0, **settings}
         own = kind.Settings(signal=signal, compute=Compute(device="cpu", precision="fp32"), **settings)
         (tmp_path / signal).mkdir()
-        done = record_signals.run(own, inputs, tmp_path / signal, Context(tmp_path / "scratch", Progress(None, None)))
+        done = record_signals.run(own, inputs, tmp_path / signal, Context(tmp_path / "scratch", Progress()))
         return made(done, tmp_path / signal)
 
     return run

@@ -40,7 +40,7 @@ def test_a_file_is_judged_by_its_own_answers(finished_run, tmp_path, monkeypatch
         return replace(found, values={"logits": -np.asarray(found.values["logits"])})
 
     monkeypatch.setattr(Opened, "answers", opposite)
-    edgedistill.run(finished_run.recipe, out=folder, stream=None)
+    edgedistill.run(finished_run.recipe, out=folder)
     verified = next(folder.glob(f"steps/[0-9][0-9]-{name}"))
     found = record_of(Verified, verified)
     labels = [

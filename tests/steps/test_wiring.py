@@ -206,7 +206,7 @@ def recorded(tmp_path_factory):
         patch.setattr(distil, "train_stage", recorder)
         patch.setattr(train_teacher, "train_stage", recorder)
         only = replace(plan, steps=tuple(step for step in plan.steps if step.name in read))
-        execute(only, folder / "run", Progress(None, None))
+        execute(only, folder / "run", Progress())
     return Recorded(folder / "run", rows, recorder.calls)
 
 

@@ -71,7 +71,7 @@ for number in range(count):
     last = {steps[-1].name: Artifact(steps[-1].name, steps[-1].key, Made)} if steps else {}
     key = key_of(KIND, number, {name: each.key for name, each in last.items()})
     steps.append(Step(f"s{number}", KIND, Spec(), Before(last), key))
-execute(Plan(None, tuple(steps), (), (), None), run, Says(run / "events.jsonl", None), store=store)
+execute(Plan(None, tuple(steps), (), (), None), run, Says(run / "events.jsonl"), store=store)
 """
 
 

@@ -9,7 +9,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from edgedistill.contracts import registry
 from edgedistill.contracts.student import StudentRequest
-from edgedistill.training.loop import TrainingData
+from edgedistill.training.training_data import TrainingData
 
 SIZES = {
     "bert": {"num_hidden_layers": 4, "hidden_size": 32, "num_attention_heads": 4, "intermediate_size": 64},

@@ -66,7 +66,7 @@ def test_the_plan_tells_the_shape_that_is_chosen_and_counts_it_exactly(recipe, f
 def test_a_run_makes_the_students_that_its_plan_tells(recipe, tmp_path):
     file = recipe("qwen3", *ROUNDS)
     planned = {model.id: model.parameters for model in api.plan(file, out=tmp_path / "plan").plan.models}
-    results = edgedistill.run(file, out=tmp_path / "run", stream=None)
+    results = edgedistill.run(file, out=tmp_path / "run")
     assert {round_.id: round_.parameters for round_ in results.rounds} == {
         k: v for k, v in planned.items() if k != "teacher"
     }

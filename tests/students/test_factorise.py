@@ -17,7 +17,7 @@ from edgedistill.errors import UserError
 from edgedistill.models.loading import load_model, load_tokenizer, outline, parameter_count
 from edgedistill.students import factorise
 from edgedistill.students.factorise import Linear, embedded, least_squares, principal_directions, spread, usage
-from edgedistill.training.loop import TrainingData
+from edgedistill.training.training_data import TrainingData
 
 TEXTS = [row["text"] for row in quickstart_rows("train")]
 SEEN, HELD_OUT = TEXTS[:200], TEXTS[200:300]

@@ -58,7 +58,7 @@ def test_they_are_trained_exported_and_as_large_as_planned(data_folder, tmp_path
     file = write_recipe(recipe(data_folder), tmp_path)
     found = reading.load(file)
     planned = {model.id: model.parameters for model in make_plan(found, fingerprints.look_up(found)).models}
-    results = edgedistill.run(file, out=tmp_path / "run", stream=None)
+    results = edgedistill.run(file, out=tmp_path / "run")
     made = {round_.id: round_.parameters for round_ in results.rounds}
     assert made["factorised"] == planned["factorised"]
     assert made["narrowed"] == planned["narrowed"]

@@ -18,7 +18,7 @@ from edgedistill.models.loading import load_model, parameter_count
 from edgedistill.models.pruned_model import PrunedBertForSequenceClassification, as_stock
 from edgedistill.students import prune
 from edgedistill.students.prune import Importance, choose, cut, measure_importance
-from edgedistill.training.loop import TrainingData
+from edgedistill.training.training_data import TrainingData
 
 COSTS = prune.unit_costs(hidden_size=32, head_size=8)
 LENGTHS = (12, 12, 7, 3)

@@ -11,6 +11,7 @@ import torch
 from helpers import write_recipe
 
 import edgedistill
+from edgedistill import MeasureOptions
 from edgedistill.errors import UserError
 from edgedistill.models.image_model import PixelsConfig, PixelsForImageClassification
 from edgedistill.tasks import image_classification as task
@@ -51,7 +52,7 @@ RECIPE = {
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory):
     folder = tmp_path_factory.mktemp("digits")
-    return folder / "run", edgedistill.run(write_recipe(RECIPE, folder), out=folder / "run", stream=None)
+    return folder / "run", edgedistill.run(write_recipe(RECIPE, folder), out=folder / "run")
 
 
 def test_images_go_all_the_way(digits):
@@ -73,7 +74,7 @@ def test_a_round_starts_from_a_trained_network(digits, tmp_path):
     tree["rounds"][0]["student"] = {"init": "checkpoint", "model": str(run / "models" / "small")}
     tree["rounds"][0]["stages"][0] |= {"epochs": 1, "learning_rate": 1e-6}
     tree |= {"control": False, "quantize": [{"precision": "fp32"}]}
-    found = edgedistill.run(write_recipe(tree, tmp_path), out=tmp_path / "run", stream=None)
+    found = edgedistill.run(write_recipe(tree, tmp_path), out=tmp_path / "run")
     assert abs(found.rounds[0].test.value - before.rounds[0].test.value) < 0.05
 
 
@@ -131,7 +132,7 @@ def test_a_lone_file_of_an_image_task_is_not_measured_yet(digits, tmp_path):
     data = tmp_path / "data.jsonl"
     data.write_text('{"image": [1], "label": "1"}\n')
     with pytest.raises(UserError, match="a lone file of 'image-classification' cannot be measured yet"):
-        edgedistill.measure(run / "models/small/onnx/model.onnx", data, task="image-classification")
+        edgedistill.measure(run / "models/small/onnx/model.onnx", data, MeasureOptions(task="image-classification"))
 
 
 @pytest.mark.parametrize("image", [None, [], "pixels", [0.5]])

@@ -15,7 +15,8 @@ from training.test_train_stage import SILENT, TASK, data, request, student, toke
 
 from edgedistill.contracts.distribution import Dense
 from edgedistill.recipe.schema import Compute, Schedule
-from edgedistill.training.loop import TrainingData, train_stage
+from edgedistill.training.loop import train_stage
+from edgedistill.training.training_data import TrainingData
 from edgedistill.training.training_module import TrainingModule
 
 

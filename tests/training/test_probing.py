@@ -13,8 +13,8 @@ from edgedistill.errors import UserError
 from edgedistill.models.sizes import shape_of
 from edgedistill.models.static_model import StaticConfig, StaticForSequenceClassification
 from edgedistill.training import probing
-from edgedistill.training.loop import TrainingData
 from edgedistill.training.probing import Subject
+from edgedistill.training.training_data import TrainingData
 from edgedistill.training.training_module import LiveTeacher, TrainingModule
 
 TASK = registry.task("text-classification")

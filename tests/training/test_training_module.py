@@ -13,7 +13,7 @@ from edgedistill.contracts import registry
 from edgedistill.contracts.distribution import Dense, HiddenAndHead
 from edgedistill.contracts.task import Head
 from edgedistill.errors import UserError
-from edgedistill.training.loop import TrainingData
+from edgedistill.training.training_data import TrainingData
 from edgedistill.training.training_module import (
     LiveTeacher,
     Masking,

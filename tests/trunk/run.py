@@ -103,7 +103,7 @@ def _run(folder: Path) -> None:
     write_all(folder)
     (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe(folder)))
     with plain_target(folder / "site"):
-        edgedistill.run(str(folder / "recipe.yaml"), out=folder / "run", stream=None)
+        edgedistill.run(str(folder / "recipe.yaml"), out=folder / "run")
 
 
 def _pin() -> None:

@@ -3,10 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 from edgedistill.arrays import Array, Arrays
-from edgedistill.contracts.driver import Graph
+from edgedistill.contracts.driver import Graph, PortNames
+from edgedistill.contracts.packages import Packages
+from edgedistill.contracts.runtime import Runtime
 from edgedistill.isolation.emulation.guest import processor
+
+_MACHINE = "aarch64"
+
+
+def on_arm(runtime: Runtime, environment: str) -> Runtime:
+    """The build of a runtime for 64-bit Arm, emulated, in an environment of its own.
+
+    Its `open` raises EdgedistillError where the process is no Arm process.
+    """
+    own = runtime.packages
+    packages = Packages(
+        imports=own.imports,
+        requirements=own.requirements,
+        without_dependencies=own.without_dependencies,
+        extensions=own.extensions,
+        environment=environment,
+        emulated=_MACHINE,
+    )
+
+    def opened(file: Path, threads: int, names: PortNames) -> EmulatedGraph:
+        return EmulatedGraph(_MACHINE, lambda: runtime.open(file, threads, names))
+
+    return replace(runtime, packages=packages, open=opened)
 
 
 class EmulatedGraph:

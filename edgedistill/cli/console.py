@@ -1,0 +1,42 @@
+"""Standard output, and what tables on it have in common. Numbers are rounded here and nowhere before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+
+def standard_output() -> Console:
+    """Standard output; as wide as the content needs where it is no terminal, so that nothing is cut in a log."""
+    import sys
+
+    from rich.console import Console
+
+    return Console() if sys.stdout.isatty() else Console(width=180)
+
+
+def new_table(title: str, *columns: str, right: Sequence[int]) -> Table:
+    """An empty one; `right` are the columns of numbers."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for number, name in enumerate(columns):
+        table.add_column(name, justify="right" if number in right else "left", overflow="fold")
+    return table
+
+
+def escape(text: str) -> str:
+    """Text whose brackets are not markup."""
+    from rich import markup
+
+    return markup.escape(text)
+
+
+def ms(value: object) -> str:
+    """Milliseconds, or a dash for None."""
+    return "-" if value is None else f"{float(str(value)):.2f}"
