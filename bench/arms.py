@@ -11,8 +11,8 @@ import numpy as np
 import yaml
 
 import edgedistill
+from bench.trees import Tree
 
-Tree = dict[str, object]
 RESAMPLES = 2000
 
 

@@ -21,9 +21,10 @@ from scipy.special import log_softmax
 from sklearn.metrics import roc_auc_score
 
 import edgedistill
-from bench.arms import Gain, Tree, gain, right_on_test, train
+from bench.arms import Gain, gain, right_on_test, train
 from bench.record import Goal, record
 from bench.rounds import VIEWS, base
+from bench.trees import Tree, mapping
 from edgedistill.data.views import mistyped
 
 KL: Tree = {"kind": "kl", "temperature": 2.0}
@@ -206,11 +207,9 @@ def adaptation(inputs: Inputs, rows: list[Tree], goals: list[Goal]) -> None:
     }
     fresh: Tree = {"init": "checkpoint", "model": str(inputs.tiny)}
     tree = base("clinc150", inputs.data, inputs.teacher, [], inputs.seeds)
-    data, teacher = tree["data"], tree["teacher"]
-    assert isinstance(data, dict)
-    assert isinstance(teacher, dict)
-    data["train"] = {"path": str(train_file)}
-    teacher["fine_tune"] = {**teacher["fine_tune"], "epochs": 6}
+    mapping(tree, "data")["train"] = {"path": str(train_file)}
+    fine_tune = mapping(mapping(tree, "teacher"), "fine_tune")
+    fine_tune["epochs"] = 6
     here = stage(40, views=False)
     tree |= {
         "control": False,
@@ -218,7 +217,7 @@ def adaptation(inputs: Inputs, rows: list[Tree], goals: list[Goal]) -> None:
             {
                 "id": "banking",
                 "data": {**other, "max_length": 64},
-                "fine_tune": {**teacher["fine_tune"], "epochs": 1},
+                "fine_tune": {**fine_tune, "epochs": 1},
                 "student": fresh,
                 "stages": [stage(8, views=False)],
             },
@@ -261,8 +260,8 @@ def compression(inputs: Inputs, rows: list[Tree], goals: list[Goal]) -> None:
 
 
 def size(results: edgedistill.Results, start: str) -> int:
-    """Bytes of the first candidate whose id starts so."""
-    return next(each.file_bytes for each in results.candidates if each.id.startswith(start))
+    """Bytes of the first measured candidate whose id starts so."""
+    return next(each.file_bytes for each in results.measured if each.id.startswith(start))
 
 
 if __name__ == "__main__":

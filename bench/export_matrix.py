@@ -92,6 +92,7 @@ def recipe(task: str, student: str, teacher_folder: Path) -> dict[str, object]:
     given = tasks()[task]
     shipped = given["teacher"].get("model")
     start = {"model": shipped or str(teacher_folder)} if student == "checkpoint" else {"from": "teacher"}
+    made: dict[str, object] = {"init": student, **start, **STUDENTS[student]}
     targets = registry.names("exporters")
     precisions: dict[str, bool] = {}
     for name in targets:
@@ -108,7 +109,7 @@ def recipe(task: str, student: str, teacher_folder: Path) -> dict[str, object]:
         "schema": "edgedistill/1",
         "name": "export-matrix",
         **given,
-        "rounds": [{"id": "r1", "student": {"init": student, **start, **STUDENTS[student]}, "stages": [stage]}],
+        "rounds": [{"id": "r1", "student": made, "stages": [stage]}],
         "control": False,
         "compute": {"device": "cpu", "precision": "fp32"},
         "export": {"targets": targets, "teacher": False, "buckets": [32]},

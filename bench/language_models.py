@@ -24,7 +24,6 @@ from bench.language_arms import (
     SPLITS,
     Given,
     Part,
-    Tree,
     books,
     bytes_a_token,
     changed,
@@ -44,6 +43,7 @@ from bench.language_arms import (
     with_interval,
 )
 from bench.record import Goal, record
+from bench.trees import Tree, mapping, mappings, whole
 from edgedistill import EvaluatedRun, Results
 from edgedistill.evaluation.results import CandidateResult, Estimate
 from edgedistill.recipe.reading import shipped
@@ -107,12 +107,12 @@ def books_part(given: Given) -> Part:
 
 def _one_round(given: Given, tree: Tree, results: Results, found: EvaluatedRun) -> tuple[list[Tree], Goal]:
     """Straight from the teacher to the last round's size, for as many seconds of training as all rounds took."""
-    first, *_, last = tree["rounds"]
+    first, *_, last = mappings(tree, "rounds")
     two = results.rounds[-1]
-    whole = sum(each.train_seconds for each in results.rounds)
-    longer = whole / two.train_seconds
-    stages = [{**stage, "epochs": max(1, round(stage["epochs"] * longer))} for stage in last["stages"]]
-    student = {**first["student"], "parameters": last["student"]["parameters"]}
+    seconds = sum(each.train_seconds for each in results.rounds)
+    longer = seconds / two.train_seconds
+    stages = [{**stage, "epochs": max(1, round(whole(stage, "epochs") * longer))} for stage in mappings(last, "stages")]
+    student = {**mapping(first, "student"), "parameters": mapping(last, "student")["parameters"]}
     alone = {**first, "id": "one", "student": student, "stages": stages}
     arm = changed(tree, rounds=[alone], control=False)
     one = evaluate(arm, given, "one-round")
@@ -127,7 +127,7 @@ def _one_round(given: Given, tree: Tree, results: Results, found: EvaluatedRun) 
     said = f"two rounds are better by {shown} bits per byte"
     goal = Goal(
         "One round against two at equal total cost",
-        f"{said}; {whole:.0f} s of training in two, {made.train_seconds:.0f} s in one",
+        f"{said}; {seconds:.0f} s of training in two, {made.train_seconds:.0f} s in one",
         True,
     )
     return [row("books", "one round", **known, note=said)], goal
@@ -135,10 +135,11 @@ def _one_round(given: Given, tree: Tree, results: Results, found: EvaluatedRun) 
 
 def _speeds(given: Given, tree: Tree) -> tuple[list[Tree], Goal]:
     """The first round's teacher, recorded once and read three times, or asked three times, on a few rows."""
-    first, student = tree["rounds"][0], small_student(given.teacher)
-    stage = {**first["stages"][1], "epochs": SPEED_PASSES}
-    few = {**tree["data"], "train": {"path": str(subset(given, "train", given.rows["speed"]))}}
-    rows, speed = [], {}
+    first, student = mappings(tree, "rounds")[0], small_student(given.teacher)
+    stage = {**mappings(first, "stages")[1], "epochs": SPEED_PASSES}
+    few = {**mapping(tree, "data"), "train": {"path": str(subset(given, "train", given.rows["speed"]))}}
+    rows: list[Tree] = []
+    speed: dict[str, float] = {}
     for form in ("top-k", "live"):
         alone = {**first, "id": form, "student": student, "stages": [stage]}
         name = f"speed-{form}"
@@ -182,7 +183,7 @@ def _without_teacher(given: Given, tree: Tree, results: Results, found: Evaluate
     every = [each.id for each in results.rounds]
     before = results.rounds[: every.index(model) + 1]
     epochs = round(sum(each.train_seconds for each in before) / before[-1].train_seconds * passes(tree, model))
-    stage = {**round_of(tree, model)["stages"][0], "epochs": max(1, epochs)}
+    stage = {**mappings(round_of(tree, model), "stages")[0], "epochs": max(1, epochs)}
     alone = {"id": "alone", "student": {"init": "scratch", "from": "teacher", **shape}, "stages": [stage]}
     teacher = {"model": str(found.model_folder(model).resolve())}  # for its tokenizer and its sizes
     arm = evaluate(changed(tree, teacher=teacher, rounds=[alone], control=False), given, "without-teacher")
@@ -193,17 +194,17 @@ def _without_teacher(given: Given, tree: Tree, results: Results, found: Evaluate
 
 def _teacher_in_4_bits(given: Given, tree: Tree) -> Tree:
     """SmolLM2 as GGUF Q4_0; its weights as numbers are asked by torch, as every torch model is."""
-    few = {**tree["data"], "train": {"path": str(subset(given, "train", 2))}}
+    few = {**mapping(tree, "data"), "train": {"path": str(subset(given, "train", 2))}}
     stage = {"name": "s", "epochs": 1, "batch_size": 2, "losses": [{"kind": "hard_label"}]}
     trivial = [{"id": "none", "student": {"init": "keep_layers", "layers": 1}, "stages": [stage]}]
     small = {split: {"path": str(subset(given, split, 2))} for split in SPLITS}
     made = changed(
         tree,
-        data={**tree["data"], **small},
+        data={**mapping(tree, "data"), **small},
         rounds=trivial,
         control=False,
         signals={"form": "dense"},
-        teacher={**tree["teacher"], "accept_chance": True},  # two rows don't tell
+        teacher={**mapping(tree, "teacher"), "accept_chance": True},  # two rows don't tell
         export={"targets": ["gguf"], "teacher": True},
         quantize=[{"precision": "int4"}],
         select={},
@@ -223,9 +224,11 @@ def signals(given: Given) -> Part:
     16-bit states, both in the teacher's own tokens."""
     tree = books(given)
     first, student = round_of(tree, "r1"), small_student(given.teacher)
-    stage = {**first["stages"][1], "epochs": SPEED_PASSES}
-    few = {**tree["data"], "train": {"path": str(subset(given, "train", given.rows["signals"]))}}
-    rows, perplexity, sizes = [], {}, {}
+    stage = {**mappings(first, "stages")[1], "epochs": SPEED_PASSES}
+    few = {**mapping(tree, "data"), "train": {"path": str(subset(given, "train", given.rows["signals"]))}}
+    rows: list[Tree] = []
+    perplexity: dict[str, float] = {}
+    sizes: dict[str, int] = {}
     for form in ("hidden", "top-k"):
         alone = {**first, "id": form, "student": student, "stages": [stage]}
         arm = changed(tree, rounds=[alone], control=False, data=few, signals={"form": form})

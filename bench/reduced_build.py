@@ -108,7 +108,7 @@ def parts(empty: Sections, alone: Mapping[str, Sections]) -> tuple[Part, ...]:
 
 def lines(configuration: str) -> dict[str, str]:
     """For each operator of a configuration, `domain:name`, the configuration that has it alone."""
-    found = {}
+    found: dict[str, str] = {}
     for line in configuration.splitlines():
         for domain, names in required_operators(line).items():
             opset = line.split(";")[1]

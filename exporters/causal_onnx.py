@@ -64,8 +64,7 @@ def _sample(model: PreTrainedModel, tokens: torch.Tensor) -> tuple[dict[str, obj
     from transformers.cache_utils import DynamicCache, DynamicLayer
 
     with torch.no_grad():
-        cache = getattr(model(tokens[:, :_PAST], use_cache=True), "past_key_values", None)
-        _refuse_other_caches(model, cache)
+        cache = _keys_and_values(model, getattr(model(tokens[:, :_PAST], use_cache=True), "past_key_values", None))
         if any(type(each) is not DynamicLayer for each in cache.layers):
             # A layer that sees a window only keeps all of a text here, as the layout asks; its mask hides the rest.
             cache = model(tokens[:, :_PAST], use_cache=True, past_key_values=DynamicCache()).past_key_values
@@ -87,15 +86,20 @@ def _sample(model: PreTrainedModel, tokens: torch.Tensor) -> tuple[dict[str, obj
     return inputs, shapes
 
 
-def _refuse_other_caches(model: PreTrainedModel, cache: DynamicCache) -> None:
+def _keys_and_values(model: PreTrainedModel, cache: object) -> DynamicCache:
+    """The cache, if it holds keys and values of each token only.
+
+    Raises RefusedError for any other kind.
+    """
     from transformers.cache_utils import DynamicCache, DynamicLayer
 
     layers = cache.layers if isinstance(cache, DynamicCache) else []
-    if not layers or not all(isinstance(each, DynamicLayer) and each.keys.ndim == 4 for each in layers):
-        raise RefusedError(
-            f"target onnx: a '{model.config.model_type}' model keeps more of a text than keys and values of its "
-            "tokens, which the layout has no place for"
-        )
+    if layers and all(isinstance(each, DynamicLayer) and each.keys.ndim == 4 for each in layers):
+        return cache
+    raise RefusedError(
+        f"target onnx: a '{model.config.model_type}' model keeps more of a text than keys and values of its tokens, "
+        "which the layout has no place for"
+    )
 
 
 def _name_ports(graph: onnx_ir.Model) -> None:

@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from tests.faults.harness import Case, Outcome, judge, manners
-from tests.faults.recipes import Input, _differs
-from tests.faults.world import World
+from .harness import Case, Outcome, judge, manners
+from .recipes import Input, _differs
+from .world import World
 
 
 def outcome(code, err="", out=""):
