@@ -29,12 +29,12 @@ from edgedistill.data.views import mistyped
 
 KL: Tree = {"kind": "kl", "temperature": 2.0}
 FEW = 10
-"""Labelled texts a class in the adaptation."""
+"""Labelled texts per class in the adaptation."""
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """Where everything lies."""
+    """Where everything is."""
 
     data: Path
     teacher: Path
@@ -151,8 +151,8 @@ def from_one_round(inputs: Inputs, rows: list[Tree], goals: list[Goal]) -> None:
 
     compare("amplification: taught by a student of the same size (born again)", "born-again", "first")
     compare("amplification: taught by the mean of teacher and student", "mean", "first")
-    compare("error correction: what the first round gets wrong against the labels counts more", "focal", "plain")
-    compare("error correction: ... against the teacher counts more", "focal-teacher", "plain")
+    compare("error correction: what the first round gets wrong against the labels is upweighted", "focal", "plain")
+    compare("error correction: ... against the teacher is upweighted", "focal-teacher", "plain")
     compare("generalisation: augmented views, accuracy on test", "first", "no-views")
     a, b = (on_typos(trained, model, typos) for model in ("first", "no-views"))
     named = ("first", "no-views")
@@ -227,7 +227,7 @@ def adaptation(inputs: Inputs, rows: list[Tree], goals: list[Goal]) -> None:
     }
     trained = train(tree, inputs.out / "adaptation")
     a, b = right_on_test(trained, "adapted"), right_on_test(trained, "direct")
-    claim = f"adaptation: a body distilled on BANKING77 first, {FEW} texts a class of CLINC150"
+    claim = f"adaptation: a body distilled on BANKING77 first, {FEW} texts per class of CLINC150"
     add(rows, goals, claim, ("adapted", "direct"), (float(a.mean()), float(b.mean())), gain(a, b))
 
 

@@ -5,8 +5,8 @@
 Each student is a tiny one, trained for seconds on real inputs (the quickstart's sentences, scikit-learn's digits,
 stories), made into every file and verified on the whole validation set; nothing is timed. A row is one file under one
 runtime: it works, it is refused (with the reason), it is wrong (its decisions are not its torch model's), or it failed.
-`--page` writes the summary into docs/targets.md. What is killed goes on where it was. With `--task`, the rows of other
-tasks stay as they were; a student that was never tried is a row that says so.
+`--page` writes the summary into docs/targets.md. A killed run resumes where it stopped. With `--task`, the rows of
+other tasks stay as they were; a student that was never tried is a row that says so.
 """
 
 from __future__ import annotations

@@ -122,7 +122,7 @@ def changed(tree: Tree, **parts: object) -> Tree:
 
 
 def run(tree: Tree, given: Given, name: str) -> Results:
-    """Everything that a recipe says, in a run folder of that name."""
+    """Run a recipe in a run folder of that name."""
     return edgedistill.run(_written(tree, given, name), out=given.out / name, store=given.store)
 
 
@@ -172,7 +172,7 @@ def passes(tree: Tree, model: str) -> int:
     return sum(whole(stage, "epochs") for stage in mappings(round_of(tree, model), "stages"))
 
 
-def bytes_a_token(tree: Tree, given: Given, name: str) -> int:
+def bytes_per_token(tree: Tree, given: Given, name: str) -> int:
     """What the plan says of the one signal that it records."""
     planned = edgedistill.plan(_written(tree, given, name), out=given.out / name, store=given.store).plan
     (found,) = {told for step in planned.steps for told in re.findall(r"(\d+) bytes per decision", step.summary)}

@@ -4,7 +4,7 @@
     python -m bench.language_models --part books file16 signals --out DIR --data BOOKS --teacher FOLDER
 
 BOOKS holds train, validation and test.parquet (`text`, `book`, whole books held out), FOLDER is SmolLM2-135M. Each part
-can be run apart, and goes on where it was killed; the table and the goals are of all parts that have been run in DIR.
+can be run apart, and resumes where it was killed; the table and the goals are of all parts that have been run in DIR.
 `file16` reads what `books` made. Rows of the splits are evenly spread over them.
 
 `--rows`, `--epochs` (of the stage on next tokens and of the one on soft targets) say how long it takes; `--parameters`
@@ -25,7 +25,7 @@ from bench.language_arms import (
     Given,
     Part,
     books,
-    bytes_a_token,
+    bytes_per_token,
     changed,
     evaluate,
     gain,
@@ -163,7 +163,7 @@ def file16(given: Given) -> Part:
     rows: list[Tree] = []
     goal = f"The best text-in, text-out file within {MOST_MB} MB, tokenizer included: bits per byte on books test"
     if not fitting:
-        return Part([row("file16", "none fits")], [Goal(goal, "no file is so small", False)])
+        return Part([row("file16", "no candidate fits")], [Goal(goal, "no file is so small", False)])
     best = min(fitting, key=lambda each: each.validation.value)
     size = megabytes(results, given, "books", best.id)
     rows.append(_candidate_row(best, size, "file16", "the best by validation"))
@@ -235,13 +235,13 @@ def signals(given: Given) -> Part:
         found = evaluate(arm, given, f"signals-{form}")
         value, count = judged(found, form, "perplexity"), tokens(found, "teacher")
         perplexity[form] = value.value
-        sizes[form] = bytes_a_token(arm, given, f"signals-{form}")
+        sizes[form] = bytes_per_token(arm, given, f"signals-{form}")
         known = {"parameters": found.training(form).parameters, "tokens": SPEED_PASSES * count}
         note = f"{sizes[form]} bytes per token, perplexity {value.value:.3f}"
         rows.append(row("signals", f"student on {form}", **known, **{CI: _bits(found, form)}, note=note))
     apart = perplexity["top-k"] / perplexity["hidden"] - 1
     met = sizes["top-k"] <= TOP_K_BYTES and apart <= 0.005
-    goal = "<= 100 bytes a token with the student's held-out perplexity within 0.5% of dense targets"
+    goal = "<= 100 bytes per token with the student's held-out perplexity within 0.5% of dense targets"
     return Part(rows, [Goal(goal, f"{apart:+.2%} at {sizes['top-k']} bytes per token", met)])
 
 

@@ -37,7 +37,7 @@ Sections = Mapping[tuple[str, str], int]
 COPY = """cd "$1" && find . -type f | while read -r each; do
   cmp -s "$each" "$2/$each" || { mkdir -p "$(dirname "$2/$each")" && cp "$each" "$2/$each"; }
 done"""
-"""Only what is different: a new time of what every kernel includes would build them all anew."""
+"""Only what is different: a new time of what every kernel includes would rebuild them all."""
 
 
 @dataclass(frozen=True)

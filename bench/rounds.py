@@ -4,7 +4,7 @@
 
 DIR holds `clinc150/` and `banking77/`, each with train, validation and test.jsonl. Everything of one data set shares a
 run folder: the teacher is fine-tuned once, and what it says of the texts and of their views is recorded once; a killed
-bench goes on where it was.
+bench resumes where it stopped.
 
 Arms, each ending in the same 2 layers x 128 (4.4M parameters): the control (labels only), one round from the teacher,
 two rounds (through 3 layers x 192), three rounds (through 3 layers x 192 and 2 layers x 192), with the same total of

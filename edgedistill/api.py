@@ -76,7 +76,7 @@ def run(
     verify_hashes: bool = False,
     stream: TextIO | None = sys.stderr,
 ) -> Results:
-    """Do all that a recipe says and return its results; steps whose artifact is there are skipped.
+    """Run a recipe and return its results, reusing finished steps.
 
     Args:
         recipe: a file, or a shipped recipe's name.

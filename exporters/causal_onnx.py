@@ -1,5 +1,5 @@
 """A causal language model as one ONNX graph: tokens and what was kept of those before them go in, logits and what is to
-be kept come out. A past of no tokens is the first pass over a prompt, one of some tokens goes on from there.
+be kept come out. A past of no tokens is the first pass over a prompt, one of some tokens continues it.
 
 Names and shapes are those of the layout that transformers.js and optimum read: `past_key_values.N.key` and `.value` of
 (B, key-value heads, P, head size), `present.N.key` and `.value` of (B, key-value heads, P + T, head size).
@@ -49,8 +49,8 @@ def graph_of(request: FileRequest) -> onnx_ir.Model:
         graph: onnx_ir.Model = exported.program
         _name_ports(graph)
         _name_axes(graph, _ONE)
-        # ONNX Runtime's grouped-query attention goes on from a past with several tokens for one text only, and says so;
-        # the fusions leave it out where more could come. A prompt and single tokens may be a batch, and nobody asks
+        # ONNX Runtime's grouped-query attention continues from a past with several tokens for one text only, and says
+        # so; the fusions leave it out where more could come. A prompt and single tokens may be a batch, and nobody asks
         # more of a cache.
         fuse_for_onnxruntime(graph, "cpu")
         _rename(graph, {_ONE: LAYOUT.batch})

@@ -206,7 +206,7 @@ def _reason(words: str) -> str:
 
 
 def main(words: Sequence[str]) -> int:
-    """Try them and tell; 1 when one of them fails otherwise than in a sentence before training."""
+    """Try them and tell; 1 when one of them fails with anything but a sentence before training."""
     parser = argparse.ArgumentParser(prog="python tests/architectures.py", description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", default=NAMES, metavar="NAME")
     parser.add_argument("--export", action="store_true", help="write ONNX files too")

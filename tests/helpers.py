@@ -6,10 +6,11 @@ import json
 import os
 import pkgutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
 import yaml
@@ -25,6 +26,8 @@ from edgedistill.store.records import base
 from edgedistill.store.records.base import R, Record
 
 LABELS = ["set_alarm", "weather", "play_music"]
+Tree = dict[str, Any]
+"""A recipe as YAML reads it."""
 
 
 def quickstart_rows(split: str) -> list[dict[str, str]]:
@@ -32,9 +35,14 @@ def quickstart_rows(split: str) -> list[dict[str, str]]:
     return [json.loads(line) for line in file.read_text().splitlines()]
 
 
-def write_jsonl(file: Path, rows: list[dict[str, object]]) -> Path:
+def write_jsonl(file: Path, rows: Sequence[Mapping[str, object]]) -> Path:
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return file
+
+
+def unused(*given: object) -> NoReturn:
+    """In place of a function that must not be called."""
+    raise AssertionError(f"called with {given}")
 
 
 def move_smallest(row, by: float) -> None:
@@ -51,7 +59,7 @@ def write_weights(folder: Path, content: str = "") -> None:
     save_file({"weight": values}, folder / "model.safetensors")
 
 
-def tiny_recipe(data_folder: Path) -> dict[str, object]:
+def tiny_recipe(data_folder: Path) -> Tree:
     """A recipe that runs in seconds; tests change a copy of it."""
     return {
         "schema": "edgedistill/1",
@@ -116,7 +124,7 @@ def tiny_recipe(data_folder: Path) -> dict[str, object]:
     }
 
 
-def write_recipe(tree: dict[str, object], folder: Path) -> str:
+def write_recipe(tree: Mapping[str, object], folder: Path) -> str:
     file = folder / "recipe.yaml"
     file.write_text(yaml.safe_dump(tree))
     return str(file)

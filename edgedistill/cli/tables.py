@@ -187,7 +187,7 @@ def device_measurement(found: DeviceMeasurement, file: Path) -> None:
 
 
 def fronts(found: Sequence[MachineFront]) -> None:
-    """A table a machine: no latency stands beside one of another machine."""
+    """One table per machine: no latency stands beside one of another machine."""
     rows = [row for front in found for row in front.rows]
     metric = next((heading(row.validation.metric, row.validation.direction) for row in rows), "metric")
     names = (
@@ -243,7 +243,7 @@ def fronts_facts(found: Sequence[MachineFront]) -> list[dict[str, object]]:
 
 
 def comparison(summaries: Sequence[RunSummary]) -> None:
-    """A row a run."""
+    """One row per run."""
     metric = summaries[0].results.metric
     alike = all(each.results.metric == metric for each in summaries)
     names = (

@@ -107,7 +107,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> M
 
 
 def _samples(spec: TaskSpec, data: PreparedData, opened: Opened) -> tuple[Sample, ...]:
-    """How a file goes on from a few beginnings; nothing of most tasks."""
+    """How a file continues a few beginnings; nothing of most tasks."""
     task = registry.task(spec.type)
     if task.samples is None:
         return ()

@@ -47,6 +47,6 @@ def save_trained(
 
 
 def _speed(history: Sequence[EpochRecord]) -> float:
-    """Samples a second, over all epochs."""
+    """Samples per second, over all epochs."""
     seconds = sum(each.seconds for each in history)
     return round(sum(each.seconds * each.samples_per_second for each in history) / seconds, 1) if seconds else 0.0

@@ -110,7 +110,7 @@ def test_an_option_is_in_the_keys_of_what_encodes_or_judges_and_a_metric_in_thos
         assert not {name for name in judged if name.startswith("data")}
 
 
-@pytest.mark.parametrize("options", [{"treshold": 0.7}, {"threshold": "high"}])
+@pytest.mark.parametrize("options", [{"treshold": 0.7}, {"threshold": "high"}])  # codespell:ignore
 def test_options_that_a_bundle_or_results_tell_of_are_checked(tmp_path, options):
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "threshold_task.py").write_text(OPTIONS)

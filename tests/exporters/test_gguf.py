@@ -163,7 +163,7 @@ def test_the_pre_tokenizer_is_named_by_how_it_cuts_whatever_the_tokens_are(cut, 
 def test_a_tokenizer_that_llama_cpp_would_read_otherwise_is_refused(cut, options, normalizer, reason):
     tokenizer = bpe(cut, **options)
     tokenizer.normalizer = normalizer
-    with pytest.raises(RefusedError, match=f"llama.cpp would read texts otherwise than the tokenizer: {reason}"):
+    with pytest.raises(RefusedError, match=f"llama.cpp would read texts differently from the tokenizer: {reason}"):
         pre_tokenizer(json.loads(tokenizer.to_str()))
 
 

@@ -108,7 +108,7 @@ def test_heads_that_its_builder_cannot_turn_are_refused_in_blocks(tmp_path, fold
 
 
 def test_it_is_no_file_with_a_cache_of_ours(graph):
-    with pytest.raises(EdgedistillError, match="the file has no cache to go on from"):
+    with pytest.raises(EdgedistillError, match="the file has no cache to continue from"):
         CachedDecoder(graph)
 
 

@@ -124,7 +124,7 @@ def test_several_sets_of_inputs_are_warmed_up_and_run_apart(runtime, items, tmp_
     assert runtime.ran == [[[90] * 6] * 2] * 2
     del runtime.ran[:]
     here.time(seconds=0, least=1)
-    assert runtime.ran == [[[10] * LENGTHS[0]]]  # the data goes on from where it was
+    assert runtime.ran == [[[10] * LENGTHS[0]]]  # the data continues where it stopped
 
 
 def test_nothing_is_run_before_the_answers_that_are_asked_for(runtime, items):

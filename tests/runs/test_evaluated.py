@@ -1,4 +1,4 @@
-"""Training and evaluation alone: what is done, what it gives, and that `run` goes on from there."""
+"""Training and evaluation alone: what is done, what it gives, and that `run` continues from there."""
 
 from __future__ import annotations
 

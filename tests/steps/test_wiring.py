@@ -1,6 +1,6 @@
 """What each stage of each arm is given to learn from: a recorder stands in place of the training loop.
 
-What must come is found out anew from the texts: the teacher is asked about each text by itself, through transformers.
+What must come is recomputed from the texts: the teacher is asked about each text by itself, through transformers.
 The recorder moves every student by random numbers of its step, so that no two models say the same of a text.
 """
 
