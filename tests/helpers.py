@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn
+from types import SimpleNamespace
+from typing import Any, Literal, NoReturn
 
 import pytest
 import yaml
@@ -23,7 +24,7 @@ from edgedistill.recipe.reading import shipped
 from edgedistill.store.artifacts import Failure, Manifest, Published, file_entries
 from edgedistill.store.handle import Artifact
 from edgedistill.store.records import base
-from edgedistill.store.records.base import R, Record
+from edgedistill.store.records.base import R
 
 LABELS = ["set_alarm", "weather", "play_music"]
 Tree = dict[str, Any]
@@ -43,6 +44,11 @@ def write_jsonl(file: Path, rows: Sequence[Mapping[str, object]]) -> Path:
 def unused(*given: object) -> NoReturn:
     """In place of a function that must not be called."""
     raise AssertionError(f"called with {given}")
+
+
+def stand_in(**attributes: object) -> Any:
+    """Something with these attributes, where a whole object would have many more than the test is about."""
+    return SimpleNamespace(**attributes)
 
 
 def move_smallest(row, by: float) -> None:
@@ -136,7 +142,9 @@ def change_plugin(patch: pytest.MonkeyPatch, group: registry.Group, name: str, *
     patch.setattr(f"{module}.{exported}", replace(pkgutil.resolve_name(f"{module}:{exported}"), **changes))
 
 
-def raise_version(patch: pytest.MonkeyPatch, group: registry.Group, name: str) -> None:
+def raise_version(
+    patch: pytest.MonkeyPatch, group: Literal["tasks", "losses", "students", "quantizers", "exporters"], name: str
+) -> None:
     """Have a plug-in say that it makes something else now."""
     change_plugin(patch, group, name, version=registry.version(group, name) + 1)
 
@@ -155,7 +163,7 @@ def text_items(ids, labels=None, *, pad: int = 0, mask: bool = True, example=Non
     return Items.of(columns, content, range(len(ids)) if example is None else example)
 
 
-def made(record: Record, folder: Path, failure: Failure | None = None) -> Artifact[Record]:
+def made(record: R, folder: Path, failure: Failure | None = None) -> Artifact[R]:
     """What a step left in a folder: this record; or nothing, where it failed."""
     folder.mkdir(parents=True, exist_ok=True)
     if failure is None:
@@ -199,7 +207,7 @@ def file_request(precision, model, samples, max_length, **more) -> FileRequest:
     """What an exporter is given to make a classifier's file; `samples(batch, length)` gives its inputs."""
 
     def columns():
-        layouts = {
+        layouts: dict[str, Literal["block", "sequence"]] = {
             name: "block" if name == "pixel_values" else "sequence" for name in samples(1, more.get("length") or 8)
         }
         return {name: Column("input", layout) for name, layout in layouts.items()}

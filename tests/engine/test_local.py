@@ -86,7 +86,7 @@ def steps(monkeypatch):
 
     for name, function in (("first", first), ("second", second)):
         module = ModuleType(f"edgedistill.steps.{name}")
-        module.run = function
+        vars(module)["run"] = function
         monkeypatch.setitem(sys.modules, module.__name__, module)
 
     def last(settings, inputs, folder, context):
@@ -97,7 +97,7 @@ def steps(monkeypatch):
         return Word()
 
     module = ModuleType("edgedistill.steps.last")
-    module.run = last
+    vars(module)["run"] = last
     monkeypatch.setitem(sys.modules, module.__name__, module)
     partly: dict[str, Failure] = {}
 

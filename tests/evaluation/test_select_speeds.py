@@ -7,7 +7,7 @@ import pytest
 
 from edgedistill.contracts.speed import Speed
 from edgedistill.evaluation.selection import Figures, Primary, Prompted, choose, pareto_front
-from edgedistill.recipe.schema import Limits, SelectSpec
+from edgedistill.recipe.schema import SelectSpec
 
 LOSS = Primary("bits_per_byte", "lower")
 SPEEDS = (
@@ -28,7 +28,7 @@ SOON, FAST = figures("soon", 5.0, 100.0), figures("fast", 20.0, 400.0)
 
 
 def chosen(*rows: Figures, prefer: str = "metric", **limits: float):
-    return choose(rows, SelectSpec(limits=Limits(**limits), prefer=prefer), 0.9, LOSS, AT)
+    return choose(rows, SelectSpec.model_validate({"limits": limits, "prefer": prefer}), 0.9, LOSS, AT)
 
 
 def test_each_preference_goes_its_own_way():

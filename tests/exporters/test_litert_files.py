@@ -70,7 +70,7 @@ class Made:
         model.save_pretrained(folder / "model")
         texts([32, 31, 20, 9], 0).save(folder / "samples")
         texts([*range(1, 33)] * 2, 1).save(folder / "calibration")
-        self.told = {}
+        self.told: dict[str, object] = {}
 
     def file(self, precision: str, length: int) -> Path:
         return self.folder / f"{precision}-{length}.tflite"

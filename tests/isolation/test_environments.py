@@ -159,7 +159,8 @@ def test_an_environment_holds_what_its_target_and_its_runtime_need():
 
 def test_extras_are_what_the_environments_hold():
     """One list for pip's extra and for the environment of its own; what edgedistill itself needs stands in neither."""
-    core, extras = set(), {}
+    core: set[str] = set()
+    extras: dict[str, set[str]] = {}
     for line in requires("edgedistill"):
         requirement, _, marker = line.partition(";")
         extra = re.search(r"extra == [\"'](.+)[\"']", marker)

@@ -92,16 +92,14 @@ def published(finished_run, teacher_folder, tmp_path_factory):
 def _in_its_own_tokens(spec, module, data: PreparedData, folder: Path) -> tuple[PreparedData, list[int]]:
     from edgedistill.steps import retokenise
     from edgedistill.store.data_inputs import DataInputs
+    from edgedistill.store.progress import Progress
     from edgedistill.store.step import Context
-
-    class Quiet:
-        def say(self, text: str) -> None: ...
 
     record = retokenise.run(
         retokenise.Settings(task=registry.task_as("text-classification", "accuracy", {}), student=spec),
         retokenise.Inputs(DataInputs(made(data.facts, data.folder))),
         folder,
-        Context(folder, Quiet()),
+        Context(folder, Progress(None, None)),
     )
     return PreparedData(folder, record), list(record.kept_tokens)
 

@@ -80,7 +80,7 @@ TASK = Task(
         label_names=lambda rows, columns: ["short", "long"],
         encode=encode,
         references=references,
-        show=lambda row, columns: " ".join(row[columns["words"]]),
+        show=lambda row, columns: " ".join(map(str, row[columns["words"]])),
     ),
     model=TaskModel(
         auto_class=auto_class,

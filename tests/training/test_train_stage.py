@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -58,7 +59,7 @@ def data(items: Items) -> TrainingData:
 
 def request(epochs: int = 4, judge=None, **change) -> StageRequest:
     schedule = Schedule(epochs=epochs, learning_rate=5e-3, batch_size=8)
-    options = {
+    options: dict[str, Any] = {
         "name": "stage",
         "data": data(tokens()),
         "schedule": schedule,

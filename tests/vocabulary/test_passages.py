@@ -13,7 +13,8 @@ from edgedistill.vocabulary.passages import Texts
 
 
 def both(each: Pair, text: str) -> tuple[np.ndarray, np.ndarray]:
-    return tuple(np.array(reader.encode("<|start|>" + text).ids) for reader in (each.whole, each.smaller))
+    whole, smaller = (np.array(reader.encode("<|start|>" + text).ids) for reader in (each.whole, each.smaller))
+    return whole, smaller
 
 
 @settings(deadline=None, max_examples=60)

@@ -21,6 +21,7 @@ TEXTS = [row["text"] for row in quickstart_rows("train")]
 
 
 def trained(kind: str) -> Tokenizer:
+    trainer: trainers.Trainer
     if kind == "WordPiece":
         tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
         trainer = trainers.WordPieceTrainer(vocab_size=600, special_tokens=SPECIALS, show_progress=False)
