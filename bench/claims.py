@@ -211,17 +211,18 @@ def adaptation(inputs: Inputs, rows: list[Tree], goals: list[Goal]) -> None:
     fine_tune = mapping(mapping(tree, "teacher"), "fine_tune")
     fine_tune["epochs"] = 6
     here = stage(40, views=False)
+    adapted: Tree = {"init": "keep_layers", "from": "banking", "layers": 2}
     tree |= {
         "control": False,
         "rounds": [
             {
                 "id": "banking",
-                "data": {**other, "max_length": 64},
-                "fine_tune": {**fine_tune, "epochs": 1},
+                "data": other | {"max_length": 64},
+                "fine_tune": fine_tune | {"epochs": 1},
                 "student": fresh,
                 "stages": [stage(8, views=False)],
             },
-            {"id": "adapted", "student": {"init": "keep_layers", "from": "banking", "layers": 2}, "stages": [here]},
+            {"id": "adapted", "student": adapted, "stages": [here]},
             {"id": "direct", "student": fresh, "stages": [here]},
         ],
     }
@@ -250,10 +251,15 @@ def compression(inputs: Inputs, rows: list[Tree], goals: list[Goal]) -> None:
     found = gain(small, whole)
     ratio = size(results, "teacher/onnx/fp32") / size(results, "first/onnx/int8-dynamic")
     rows.append(
-        {"claim": f"compression: int8, {ratio:.1f} times smaller than the teacher's fp32 file"}
-        | {"with": "first, int8-dynamic", "without": "first, fp32"}
-        | {"figure with": float(small.mean()), "figure without": float(whole.mean())}
-        | {"gain [95% CI]": str(found), "verdict": "costs less than 0.5 points" if found.low > -0.005 else "costs"}
+        {
+            "claim": f"compression: int8, {ratio:.1f} times smaller than the teacher's fp32 file",
+            "with": "first, int8-dynamic",
+            "without": "first, fp32",
+            "figure with": float(small.mean()),
+            "figure without": float(whole.mean()),
+            "gain [95% CI]": str(found),
+            "verdict": "costs less than 0.5 points" if found.low > -0.005 else "costs",
+        }
     )
     goals.append(Goal("compression: int8 costs less than 0.5 points of accuracy", str(found), found.low > -0.005))
     record("claims", rows, goals)

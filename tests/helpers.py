@@ -13,9 +13,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal, NoReturn
 
+import numpy as np
 import pytest
 import yaml
 
+from edgedistill.arrays import Array
 from edgedistill.contracts import registry
 from edgedistill.contracts.driver import PortNames
 from edgedistill.contracts.items import Column
@@ -44,6 +46,11 @@ def write_jsonl(file: Path, rows: Sequence[Mapping[str, object]]) -> Path:
 def unused(*given: object) -> NoReturn:
     """In place of a function that must not be called."""
     raise AssertionError(f"called with {given}")
+
+
+def assert_close(found: Array, expected: Array, **tolerance: float) -> None:
+    """`np.testing.assert_allclose` of what a graph or answers hold, whatever its type."""
+    np.testing.assert_allclose(np.asarray(found, np.float64), np.asarray(expected, np.float64), **tolerance)
 
 
 def stand_in(**attributes: object) -> Any:

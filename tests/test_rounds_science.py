@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from helpers import record_of, tiny_recipe, write_recipe
@@ -212,7 +213,7 @@ def test_the_reports_show_it(science):
 )
 def test_what_cannot_be_is_refused_before_anything_runs(data_folder, tmp_path, change, expected):
     tree = science_recipe(data_folder)
-    at: object = tree
+    at: Any = tree
     for key in change[:-2]:
         at = at[key]
     at[change[-2]] = change[-1]

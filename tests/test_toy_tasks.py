@@ -7,10 +7,11 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from helpers import LABELS, plugged_in, quickstart_rows, tiny_recipe, write_jsonl, write_recipe
+from helpers import LABELS, Tree, plugged_in, quickstart_rows, tiny_recipe, write_jsonl, write_recipe
 
 import edgedistill
 from edgedistill.contracts.answers import Answers, References
@@ -51,7 +52,7 @@ class Whole:
         return References.open(self.folder / "predictions" / "test" / "references.safetensors")
 
 
-def ran(tree: dict[str, object], tmp_path: Path) -> Whole:
+def ran(tree: Tree, tmp_path: Path) -> Whole:
     recipe, store, folders = write_recipe(tree, tmp_path), tmp_path / "store", (tmp_path / "run", tmp_path / "again")
     results = edgedistill.run(recipe, out=folders[0], store=store, stream=None)
     primary = results.metric
@@ -71,8 +72,8 @@ def goes_on_to_bundle_lone_file_and_comparison(went: Whole, task: str, metrics: 
     tested = edgedistill.measure(went.folder / "bundle", min_seconds=0.02)
     assert tested.golden.passed
     assert tested.candidate == chosen.id
-    given = {"task": task, "metric": metrics[0], "runtime": runtime, "max_length": MAX_LENGTH, "min_seconds": 0.02}
-    alone = edgedistill.measure(went.folder / chosen.file, went.test_data, **given)
+    given: dict[str, Any] = {"metric": metrics[0], "runtime": runtime, "max_length": MAX_LENGTH, "min_seconds": 0.02}
+    alone = edgedistill.measure(went.folder / chosen.file, went.test_data, task=task, **given)
     assert [figure.metric for figure in alone.figures] == metrics
     assert [figure.value for figure in alone.figures] == pytest.approx([each.value for each in chosen.on("test")])
     assert alone.file_bytes == chosen.file_bytes

@@ -118,9 +118,7 @@ def steps(monkeypatch):
         )
         return Plan(None, all_ if optional else all_[:2], (), (), None)
 
-    plan.partly = partly
-
-    plan.ran, plan.fault, plan.words = ran, fault, words
+    vars(plan).update(partly=partly, ran=ran, fault=fault, words=words)
     return plan
 
 

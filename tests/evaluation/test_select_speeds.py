@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -19,9 +21,16 @@ AT = Prompted(SPEEDS, 128)
 
 def figures(name: str, ttft: float | None, rate: float | None, **change: float | None) -> Figures:
     speeds = {"ttft_ms": ttft, "tokens_per_s": rate}
-    base = {"value": 1.5, "drop": 0.0, "file_mb": 5.0, "p50_ms": 2.0, "p95_ms": 3.0, "peak_rss_mb": 50.0}
+    base: dict[str, Any] = {
+        "value": 1.5,
+        "drop": 0.0,
+        "file_mb": 5.0,
+        "p50_ms": 2.0,
+        "p95_ms": 3.0,
+        "peak_rss_mb": 50.0,
+    }
     known = {name: value for name, value in speeds.items() if value is not None}
-    return Figures(id=name, load_ms=1.0, agreement=1.0, speeds=known, **(base | change))
+    return Figures(id=name, peak_rss_mb=50.0, load_ms=1.0, agreement=1.0, speeds=known, **(base | change))
 
 
 SOON, FAST = figures("soon", 5.0, 100.0), figures("fast", 20.0, 400.0)

@@ -6,6 +6,7 @@ import os
 import subprocess
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,7 +43,7 @@ needs_packages = pytest.mark.skipif(bool(MISSING), reason=MISSING)
 
 def texts(lengths, seed: int) -> Items:
     random, sequence = np.random.default_rng(seed), Column("input", "sequence")
-    content = {
+    content: dict[str, Any] = {
         "input_ids": [random.integers(5, 500, length) for length in lengths],
         "attention_mask": [np.ones(length, np.int64) for length in lengths],
         "labels": np.zeros(len(lengths), np.int64),

@@ -68,7 +68,7 @@ def test_a_failing_oracle_is_no_agreement(case):
         os._exit(7)
 
     assert case.isolated(lambda: None) is None
-    assert "KeyError" in str(case.isolated(lambda: {}["x"]))
+    assert "KeyError" in str(case.isolated(lambda: dict[str, int]()["x"]))
     assert "ended with 7" in str(case.isolated(crash))
 
 

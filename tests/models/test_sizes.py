@@ -39,8 +39,15 @@ def config(architecture: str, **more):
 
 def built(found):
     """What another process is asked to build of a `config.json`."""
-    request = {"task": "text-classification", "source": found.to_dict(), "scratch": None, "students": []}
-    return shape({**request, "labels": found.num_labels})
+    return shape(
+        {
+            "task": "text-classification",
+            "source": found.to_dict(),
+            "scratch": None,
+            "students": [],
+            "labels": found.num_labels,
+        }
+    )
 
 
 @pytest.mark.parametrize("architecture", ["bert", *OWN_NAMES, "modernbert", "nomic_bert", "esm", "deberta-v2", "llama"])

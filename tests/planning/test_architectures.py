@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from helpers import write_weights
+from helpers import Tree, write_weights
 
 from edgedistill.errors import RecipeError
 from edgedistill.planning import fingerprints, make_plan
@@ -25,7 +25,7 @@ SIZES = {
 def refusals(recipe_tree, tmp_path):
     """The plan's sentences for a teacher of that architecture and rounds of these students and losses."""
 
-    def planned(architecture: str, *students: dict[str, object], losses=({"kind": "kl"},), **more) -> list[str]:
+    def planned(architecture: str, *students: Tree, losses=({"kind": "kl"},), **more) -> list[str]:
         folder = tmp_path / architecture
         folder.mkdir(exist_ok=True)
         (folder / "config.json").write_text(json.dumps({"model_type": architecture, **SIZES, **more}))
