@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from edgedistill.arrays import Integers
 from edgedistill.contracts.batch import Batch
 from edgedistill.contracts.items import Items
 from edgedistill.contracts.plugin import Versioned
@@ -80,8 +81,9 @@ class Student(Versioned, Generic[S]):
         unsuitable: (spec, or None for whatever spec; its source's or pretrained model's configuration) -> why no
             student can be made of such a model, as the end of a sentence; or None.
         becomes: the student's architecture, where it is another one than its source's.
-        make_tokenizer: (spec, source's tokenizer, training items, folder) -> the source's ids of the student's tokens,
-            having written its tokenizer to the folder; None for students that read their source's tokens.
+        make_tokenizer: (spec, source's tokenizer, ids of all training texts' tokens in it, folder) -> the source's
+            ids of the student's tokens, having written its tokenizer to the folder; None for students that read
+            their source's tokens.
         trims: spec -> the spec of the initialisation that makes the tokenizer of this student too, so that students
             that differ in shape alone read the same data; None where, or of which, it reads its source's tokens.
     """
@@ -93,7 +95,7 @@ class Student(Versioned, Generic[S]):
     layers: Callable[[S], int | None] | None = None
     unsuitable: Callable[[S | None, Config], str | None] | None = None
     becomes: str | None = None
-    make_tokenizer: Callable[[S, Path, Items, Path], list[int]] | None = None
+    make_tokenizer: Callable[[S, Path, Integers, Path], list[int]] | None = None
     trims: Callable[[S], StudentSpec | None] | None = None
 
     def tokenizer_maker(self, spec: S) -> StudentSpec | None:

@@ -33,7 +33,7 @@ VOCABULARIES = (
 """Files that hold a tokenizer's tokens, whatever its kind."""
 READ = ("*.json", *VOCABULARIES, "*.jinja")
 """Every file but the weights that a library reads of a model's folder."""
-_CONFIGS = ("*config*.json", "*processor*.json", "special_tokens_map.json", "modules.json")
+_CONFIGS = ("*config*.json", "*processor*.json", "special_tokens_map.json")
 _TEMPLATES = "additional_chat_templates"
 _ADAPTER = "adapter_config.json"
 _LARGEST_CONFIG = 32 << 20

@@ -161,8 +161,9 @@ def _plan_tokens(draft: Draft, each: Round) -> DataInputs:
     maker = registry.student(each.student.init).tokenizer_maker(each.student)
     assert maker is not None, "it owns its tokenizer"
     settings = retokenise.Settings(task=task, student=maker)
+    unlabelled = [split for split in draft.recipe.data.splits() if split == "unlabeled"]
     summary = f"tokenizer of {each.id}: {maker.init} of {source}'s"
-    base = draft.steps.add(name, retokenise.KIND, settings, retokenise.Inputs(origin.reading()), summary)
+    base = draft.steps.add(name, retokenise.KIND, settings, retokenise.Inputs(origin.reading(*unlabelled)), summary)
     splits: dict[str, Artifact[PreparedSplit]] = {}
     for split in draft.recipe.data.splits():
         if split == "train":

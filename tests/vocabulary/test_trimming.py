@@ -14,7 +14,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 
 from edgedistill.errors import UserError
 from edgedistill.vocabulary.token_bytes import BYTES
-from edgedistill.vocabulary.trimming import frequent_tokens, most_frequent, trim
+from edgedistill.vocabulary.trimming import characters_of, frequent_tokens, most_frequent, trim
 
 SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 TEXTS = [row["text"] for row in quickstart_rows("train")]
@@ -127,6 +127,26 @@ def test_where_the_texts_have_no_more_the_first_ids_fill_up():
     few = most_frequent(content, np.array([300]), 262)
     assert len(few) == 262
     assert {257, 258} <= set(few)
+
+
+def test_reserved_tokens_and_characters_that_go_never_fill_up():
+    content = json.loads(TOKENIZERS["WordPiece"].to_str())
+    vocabulary = content["model"]["vocab"]
+    spare, other = sorted(vocabulary, key=vocabulary.__getitem__)[len(SPECIALS) : len(SPECIALS) + 2]
+    content["model"]["vocab"] = {"[unused0]" if token == spare else token: i for token, i in vocabulary.items()}
+    texts = np.array(TOKENIZERS["WordPiece"].encode(TEXTS[0].replace(other, "")).ids)
+    characters = characters_of(content, texts)
+    assert characters == frozenset("".join(TEXTS[0].lower().replace(other, "").split()))
+    chosen = most_frequent(content, texts, 300, characters)
+    kept = trim(content, chosen, characters).content["model"]["vocab"].keys()
+    assert len(kept) == 300
+    assert "[unused0]" not in kept
+    assert {token.removeprefix("##") for token in kept if len(token.removeprefix("##")) == 1} <= characters
+
+
+def test_the_bytes_of_a_bpe_always_stay():
+    with pytest.raises(UserError, match="student.characters: got 'texts' for a BPE tokenizer, .*; expected 'all'"):
+        characters_of(json.loads(TOKENIZERS["BPE"].to_str()), np.array([300]))
 
 
 @pytest.mark.parametrize(("size", "allowed"), [(257, "258"), (702, "701")])
