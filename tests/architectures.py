@@ -23,7 +23,7 @@ from pathlib import Path
 import torch
 import transformers
 from helpers import LABELS, quickstart_rows, write_jsonl
-from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedConfig
+from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedConfig, PreTrainedModel
 from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES
 
 from edgedistill.engine import local
@@ -112,7 +112,7 @@ def tiny_config(name: str) -> PreTrainedConfig:
     return AutoConfig.for_model(name, **sizes)
 
 
-def _tiny(name: str) -> torch.nn.Module:
+def _tiny(name: str) -> PreTrainedModel:
     torch.manual_seed(0)
     config = tiny_config(name)
     with torch.device("meta"):
@@ -130,7 +130,7 @@ def _write_data(folder: Path) -> None:
 
 def _answer(folder: Path, student: str, exported: bool) -> Answer:
     schedule = {"epochs": 1, "learning_rate": 1e-3, "batch_size": 8}
-    tree = {
+    tree: dict[str, object] = {
         "schema": "edgedistill/1",
         "name": "architecture",
         "task": {"type": "text-classification", "metric": "accuracy"},

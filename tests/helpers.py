@@ -48,9 +48,10 @@ def unused(*given: object) -> NoReturn:
     raise AssertionError(f"called with {given}")
 
 
-def assert_close(found: Array, expected: Array, **tolerance: float) -> None:
+def assert_close(found: Array, expected: Array, atol: float = 0.0, rtol: float = 1e-7) -> None:
     """`np.testing.assert_allclose` of what a graph or answers hold, whatever its type."""
-    np.testing.assert_allclose(np.asarray(found, np.float64), np.asarray(expected, np.float64), **tolerance)
+    numbers, wanted = (np.asarray(array, np.float64) for array in (found, expected))
+    np.testing.assert_allclose(numbers, wanted, atol=atol, rtol=rtol)
 
 
 def stand_in(**attributes: object) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from edgedistill.store.records.models import TrainedModel
 pytestmark = pytest.mark.slow
 
 
-def stage(name: str, *losses: dict[str, object], **change: object) -> dict[str, object]:
+def stage(name: str, *losses: Mapping[str, object], **change: object) -> dict[str, object]:
     return {"name": name, "epochs": 1, "learning_rate": 1e-3, "batch_size": 16, "losses": list(losses), **change}
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,14 +24,12 @@ def test_a_bundle_of_version_1_is_what_it_is_now(bundle, tmp_path):
     before = open_bundle(rewrite(bundle))
     assert before.facts.components["model"].opened == now.facts.components["model"].opened
     assert before.facts.model == now.facts.model
+    measured: list[dict[str, Any]] = [dict(each.facts.measured) for each in (before, now)]
     for split in ("test", "validation"):
-        lifted, own = (
-            next(figure for figure in each.facts.measured["figures"] if figure["split"] == split)
-            for each in (before, now)
-        )
+        lifted, own = (next(figure for figure in each["figures"] if figure["split"] == split) for each in measured)
         for name in ("metric", "direction", "value"):
             assert lifted[name] == own[name]
-    assert before.facts.measured["drop"]["value"] == now.facts.measured["drop"]["value"]
+    assert measured[0]["drop"]["value"] == measured[1]["drop"]["value"]
     assert before.golden.texts == now.golden.texts
     for number in range(len(now.golden.items)):
         given, expected = (each.golden.items.inputs([number]) for each in (before, now))

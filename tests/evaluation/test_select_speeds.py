@@ -30,7 +30,7 @@ def figures(name: str, ttft: float | None, rate: float | None, **change: float |
         "peak_rss_mb": 50.0,
     }
     known = {name: value for name, value in speeds.items() if value is not None}
-    return Figures(id=name, peak_rss_mb=50.0, load_ms=1.0, agreement=1.0, speeds=known, **(base | change))
+    return Figures(id=name, load_ms=1.0, agreement=1.0, speeds=known, **(base | change))
 
 
 SOON, FAST = figures("soon", 5.0, 100.0), figures("fast", 20.0, 400.0)

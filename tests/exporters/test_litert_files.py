@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import AutoConfig, AutoModelForSequenceClassification
+from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel
 
 from edgedistill.contracts import registry
 from edgedistill.contracts.driver import PortNames
@@ -52,7 +52,7 @@ def texts(lengths, seed: int) -> Items:
     return Items.of(columns, content, range(len(lengths)))
 
 
-def model_of(kind: str, **more) -> torch.nn.Module:
+def model_of(kind: str, **more) -> PreTrainedModel:
     torch.manual_seed(0)
     sizes = {"vocab_size": 500, "hidden_size": 64, "num_attention_heads": 4, "intermediate_size": 128, **more}
     config = AutoConfig.for_model(kind, num_hidden_layers=2, max_position_embeddings=80, num_labels=5, **sizes)
@@ -66,7 +66,7 @@ def model_of(kind: str, **more) -> torch.nn.Module:
 class Made:
     """Files of one model in every precision and bucket, and how to make more."""
 
-    def __init__(self, folder: Path, model: torch.nn.Module) -> None:
+    def __init__(self, folder: Path, model: PreTrainedModel) -> None:
         self.folder, self.model = folder, model
         model.save_pretrained(folder / "model")
         texts([32, 31, 20, 9], 0).save(folder / "samples")

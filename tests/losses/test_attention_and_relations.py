@@ -14,7 +14,7 @@ from edgedistill.losses.attention_mse import attention_mse
 from edgedistill.losses.minilm_relations import relation_distance, relations
 
 MASK = torch.tensor([[1, 1, 1, 0], [1, 1, 0, 0]])
-EMPTY = {"student": Dense(torch.zeros(2, 2)), "known_R": torch.zeros(2), "mask_BT": MASK}
+EMPTY: dict[str, Any] = {"student": Dense(torch.zeros(2, 2)), "known_R": torch.zeros(2), "mask_BT": MASK}
 
 
 def attention(seed: int, heads: int = 2) -> torch.Tensor:

@@ -192,7 +192,9 @@ def test_some_items_answer_in_batches_under_their_own_numbers(runtime, items, tm
 def test_files_of_fixed_lengths_are_chosen_by_the_input(runtime, items):
     here = Worker()
     here.inputs(items, batch=1, length=None)
-    files = {"model": {"files": [(2, "two"), (4, "four")], "inputs": [], "outputs": ["logits"]}}
+    files: dict[str, ComponentJson] = {
+        "model": {"files": [(2, "two"), (4, "four")], "inputs": [], "outputs": ["logits"]}
+    }
     here.load(files, "a_runtime:RUNTIME", DRIVER, 1, 5)
     assert [name for name, *_ in runtime.opened] == ["two", "four"]
     assert [len(ran[0]) for ran in runtime.ran] == [2, 4, 2, 4, 2]

@@ -33,7 +33,7 @@ def refusals(recipe_tree, tmp_path):
         stage = {**recipe_tree["rounds"][-1]["stages"][0], "losses": list(losses)}
         recipe_tree["teacher"] = {"model": str(folder), "fine_tune": {"epochs": 1}}
         recipe_tree["rounds"] = [
-            {"id": f"r{i}", "teacher": "teacher", "student": {"from": "teacher", **student}, "stages": [stage]}
+            {"id": f"r{i}", "teacher": "teacher", "student": {"from": "teacher"} | student, "stages": [stage]}
             for i, student in enumerate(students, 1)
         ]
         recipe = reading.validate(recipe_tree, "test")

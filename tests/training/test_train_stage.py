@@ -12,6 +12,7 @@ from helpers import text_items
 from transformers import BertConfig, BertForSequenceClassification
 
 from edgedistill.contracts import registry
+from edgedistill.contracts.distribution import Dense
 from edgedistill.contracts.items import Items
 from edgedistill.errors import UserError
 from edgedistill.losses import hard_label
@@ -193,7 +194,8 @@ def test_examples_of_several_splits_are_padded_together():
     assert batch.inputs["input_ids"].tolist() == [[5, 6, 7], [7, 8, 0]]
     assert batch.mask_BT.tolist() == [[1, 1, 1], [1, 1, 0]]
     assert batch.known_R.tolist() == [True, False]
-    assert batch.teacher.dense().logits_RC.tolist() == [[1, 1], [2, 3]]
+    assert isinstance(batch.teacher, Dense)
+    assert batch.teacher.logits_RC.tolist() == [[1, 1], [2, 3]]
 
 
 def test_a_loss_that_is_no_number_stops_with_advice(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -109,14 +110,15 @@ def test_every_text_round_trips_through_byte_pairs(text, size, regular):
 def test_the_most_frequent_stay_with_their_parts():
     each = pair(300)
     names = each.smaller.get_vocab()
-    for first, second in each.trimmed.content["model"]["merges"]:
+    model: Any = each.trimmed.content["model"]
+    for first, second in model["merges"]:
         assert {first, second, first + second} <= names.keys()
-    merged = {first + second for first, second in each.trimmed.content["model"]["merges"]}
+    merged = {first + second for first, second in model["merges"]}
     assert {token for token in names if len(token) > 1} == merged | {"<|start|>", "<|end|>"}
     used = np.bincount([i for text in each.whole.encode_batch(TEXTS[:200]) for i in text.ids], minlength=701)
     left_out = np.setdiff1d(np.arange(701), each.trimmed.kept)
     most = used[left_out].max()
-    parts = {part for merge in each.trimmed.content["model"]["merges"] for part in merge}
+    parts = {part for merge in model["merges"] for part in merge}
     kept_for_less = [i for i in each.trimmed.kept if used[i] < most and len(each.whole.id_to_token(i)) > 1]
     assert {each.whole.id_to_token(i) for i in kept_for_less} <= parts | {"<|start|>", "<|end|>"}
 
