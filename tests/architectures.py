@@ -129,7 +129,7 @@ def _write_data(folder: Path) -> None:
 
 
 def _answer(folder: Path, student: str, exported: bool) -> Answer:
-    schedule = {"epochs": 1, "learning_rate": 1e-3, "batch_size": 8}
+    schedule: dict[str, object] = {"epochs": 1, "learning_rate": 1e-3, "batch_size": 8}
     tree: dict[str, object] = {
         "schema": "edgedistill/1",
         "name": "architecture",
@@ -140,8 +140,8 @@ def _answer(folder: Path, student: str, exported: bool) -> Answer:
         "rounds": [
             {
                 "id": "r1",
-                "student": {"init": student, **STUDENTS[student]},
-                "stages": [{"name": "one", **schedule, "losses": [{"kind": "kl"}, {"kind": "hard_label"}]}],
+                "student": STUDENTS[student] | {"init": student},
+                "stages": [schedule | {"name": "one", "losses": [{"kind": "kl"}, {"kind": "hard_label"}]}],
             }
         ],
         "compute": {"device": "cpu", "precision": "fp32"},

@@ -140,7 +140,8 @@ def test_reserved_tokens_and_characters_that_go_never_fill_up():
     characters = characters_of(content, texts)
     assert characters == frozenset("".join(TEXTS[0].lower().replace(other, "").split()))
     chosen = most_frequent(content, texts, 300, characters)
-    kept = trim(content, chosen, characters).content["model"]["vocab"].keys()
+    model: Any = trim(content, chosen, characters).content["model"]
+    kept = model["vocab"].keys()
     assert len(kept) == 300
     assert "[unused0]" not in kept
     assert {token.removeprefix("##") for token in kept if len(token.removeprefix("##")) == 1} <= characters
