@@ -173,7 +173,7 @@ def measured(monkeypatch, tmp_path):
                     {"labels": Column("target", "scalar")},
                     {"labels": np.array([2, 0, 1])},
                     [0, 1, 2],
-                    f"{split} of {inputs}",
+                    f"{split} of {inputs.name}",
                 )
 
             return SimpleNamespace(items=items)

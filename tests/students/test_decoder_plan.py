@@ -68,6 +68,7 @@ def test_a_run_makes_the_students_that_its_plan_tells(recipe, tmp_path):
     planned = {each.id: each.parameters for each in api.plan(file, out=tmp_path / "plan").plan.models}
     results = edgedistill.run(file, out=tmp_path / "run", stream=None)
     assert {each.id: each.parameters for each in results.rounds} == {k: v for k, v in planned.items() if k != "teacher"}
+    assert len(results.measured) == len(results.candidates)
     assert {each.model: each.agreement_with_student for each in results.measured if each.model != "teacher"} == {
         f"r{i}": 1.0 for i in range(1, 5)
     }

@@ -78,4 +78,5 @@ def test_they_are_trained_exported_and_as_large_as_planned(data_folder, tmp_path
         "fewer": "bert" if whole else "edgedistill-pruned-bert",  # its one layer is the last; all heads: a stock BERT
     }
     assert configs["trimmed"]["embedding_size"] == configs["narrowed"]["embedding_size"] == 12
+    assert len(results.measured) == len(results.candidates)
     assert {each.model: each.agreement_with_student for each in results.measured} == dict.fromkeys(made, 1.0)
