@@ -65,7 +65,7 @@ def _sample(model: PreTrainedModel, tokens: torch.Tensor) -> tuple[dict[str, obj
 
     with torch.no_grad():
         cache = _keys_and_values(model, getattr(model(tokens[:, :_PAST], use_cache=True), "past_key_values", None))
-        if any(type(each) is not DynamicLayer for each in cache.layers):
+        if any(type(layer) is not DynamicLayer for layer in cache.layers):
             # A layer that sees a window only keeps all of a text here, as the layout asks; its mask hides the rest.
             cache = model(tokens[:, :_PAST], use_cache=True, past_key_values=DynamicCache()).past_key_values
     free = torch.export.Dim.AUTO
@@ -94,7 +94,7 @@ def _keys_and_values(model: PreTrainedModel, cache: object) -> DynamicCache:
     from transformers.cache_utils import DynamicCache, DynamicLayer
 
     layers = cache.layers if isinstance(cache, DynamicCache) else []
-    if layers and all(isinstance(each, DynamicLayer) and each.keys.ndim == 4 for each in layers):
+    if layers and all(isinstance(layer, DynamicLayer) and layer.keys.ndim == 4 for layer in layers):
         return cache
     raise RefusedError(
         f"target onnx: a '{model.config.model_type}' model keeps more of a text than keys and values of its tokens, "
@@ -104,7 +104,7 @@ def _keys_and_values(model: PreTrainedModel, cache: object) -> DynamicCache:
 
 def _name_ports(graph: onnx_ir.Model) -> None:
     """By the layout, and without the inputs that no operator reads (positions, of a model that counts itself)."""
-    graph.graph.inputs[:] = [each for each in graph.graph.inputs if each.uses() or each.is_graph_output()]
+    graph.graph.inputs[:] = [value for value in graph.graph.inputs if value.uses() or value.is_graph_output()]
     for value in [*graph.graph.inputs, *graph.graph.outputs]:
         if found := _LEAF.fullmatch(str(value.name)):
             way, layer, what = found.groups()
@@ -113,7 +113,7 @@ def _name_ports(graph: onnx_ir.Model) -> None:
 
 def _name_axes(graph: onnx_ir.Model, batch: str) -> None:
     """Call the sizes that may differ by what they are; the trace calls them `s7`."""
-    inputs = {str(each.name): each for each in graph.graph.inputs}
+    inputs = {str(value.name): value for value in graph.graph.inputs}
     tokens, mask, past = (inputs[name].shape for name in (LAYOUT.tokens, LAYOUT.mask, LAYOUT.past(0, "key")))
     assert tokens is not None
     assert mask is not None

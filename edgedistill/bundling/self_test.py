@@ -111,7 +111,7 @@ def examine(folder: Path, asked: SelfTestOptions, progress: Progress) -> DeviceM
 def _said(opened: Opened, expected: Continuations | None) -> list[tuple[int, ...]]:
     """What the file says after each of the golden beginnings; nothing of a task that continues no texts."""
     every = expected.items if expected is not None else ()
-    return [tuple(opened.say(each.ids, len(each.said), (), GREEDY)) for each in every]
+    return [tuple(opened.say(continuation.ids, len(continuation.said), (), GREEDY)) for continuation in every]
 
 
 def judge(answered: Answers, bundle: Bundle, said: Sequence[Sequence[int]] = ()) -> GoldenResult:
@@ -149,11 +149,13 @@ def _parted(bundle: Bundle, said: Sequence[Sequence[int]]) -> dict[int, str]:
     """By golden input, where what is said after its beginning parts from what was."""
     expected = bundle.continuations.items if bundle.continuations is not None else ()
     found = {}
-    for each, tokens in zip(expected, said, strict=True):
-        pairs = enumerate(zip(each.said, tokens, strict=True))
+    for continuation, tokens in zip(expected, said, strict=True):
+        pairs = enumerate(zip(continuation.said, tokens, strict=True))
         place = next((place for place, (wanted, given) in pairs if wanted != given), None)
         if place is not None:
-            found[each.item] = f"goes on otherwise: token {place} is {tokens[place]}, expected {each.said[place]}"
+            found[continuation.item] = (
+                f"goes on otherwise: token {place} is {tokens[place]}, expected {continuation.said[place]}"
+            )
     return found
 
 
@@ -162,7 +164,7 @@ def _runtime(bundle: Bundle, asked: str | None) -> str:
     name, target = asked or bundle.facts.runtime, bundle.facts.target
     module = registry.runtime(name)
     if target not in module.targets:
-        known = [each for each in registry.names("runtimes") if target in registry.runtime(each).targets]
+        known = [runtime for runtime in registry.names("runtimes") if target in registry.runtime(runtime).targets]
         raise UserError(f"measure: {name} opens no files of target {target}; expected one of {', '.join(known)}")
     environments.interpreter(module.packages)
     return name
@@ -201,7 +203,11 @@ def _other_prompts(expected: Continuations, tokenizer_file: Path) -> set[int]:
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(tokenizer_file))
-    return {each.item for each in expected.items if expected.tokens(tokenizer.encode(each.prompt).ids) != each.ids}
+    return {
+        continuation.item
+        for continuation in expected.items
+        if expected.tokens(tokenizer.encode(continuation.prompt).ids) != continuation.ids
+    }
 
 
 def _other_tokens(golden: Golden, column: str, tokenizer_file: Path) -> set[int]:

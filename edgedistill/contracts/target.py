@@ -129,7 +129,7 @@ class Target(Versioned):
     def fault(self, name: str) -> str | None:
         """Why this cannot be used, or None."""
         known = self.precisions if isinstance(self.precisions, Mapping) else {}
-        if not known or not all(isinstance(each, Precision) for each in known.values()):
+        if not known or not all(isinstance(precision, Precision) for precision in known.values()):
             return f"its precisions are {self.precisions!r:.80}, expected a Precision or more by name"
         if not isinstance(self.packages, Packages):
             return f"its packages are {self.packages!r:.80}, expected Packages"

@@ -43,7 +43,7 @@ def read_files(artifact: Artifact[MadeFiles]) -> ModelFiles:
     return ModelFiles(
         opened={
             name: Component(
-                {each.length: artifact.path(each.file) for each in component.files},
+                {entry.length: artifact.path(entry.file) for entry in component.files},
                 PortNames(component.inputs, component.outputs),
             )
             for name, component in record.components.items()
@@ -76,4 +76,4 @@ def buckets_up_to(longest: int, buckets: Sequence[int]) -> tuple[int, ...]:
     >>> buckets_up_to(48, [16, 32, 64])
     (16, 32, 48)
     """
-    return (*(each for each in buckets if each < longest), longest)
+    return (*(bucket for bucket in buckets if bucket < longest), longest)

@@ -121,7 +121,7 @@ def _check(events: Iterator[yaml.Event]) -> None:
                 known[event.anchor] = _Open(event.anchor, levels=0)
             stack[-1].values += 1
         elif isinstance(event, yaml.AliasEvent):
-            if any(each.anchor == event.anchor for each in stack):
+            if any(node.anchor == event.anchor for node in stack):
                 raise UserError(f"line {line}: *{event.anchor} stands inside of what it names")
             if event.anchor in known:  # else PyYAML says that it is undefined
                 _add(stack[-1], known[event.anchor])
@@ -132,7 +132,7 @@ def _check(events: Iterator[yaml.Event]) -> None:
                 known[closed.anchor] = closed
         if len(stack) + stack[-1].levels > MOST_LEVELS + 2:
             raise UserError(f"line {line}: is nested too deeply, expected at most {MOST_LEVELS} levels")
-        if sum(each.values for each in stack) > MOST_VALUES:
+        if sum(node.values for node in stack) > MOST_VALUES:
             raise UserError(f"line {line}: more than {MOST_VALUES} values, those of aliases counted each time")
 
 

@@ -94,8 +94,8 @@ def _ports(told: object) -> dict[str, Port]:
     name."""
     assert isinstance(told, list)
     return {
-        each["name"]: Port(each["type"], [size if isinstance(size, int) else None for size in each["shape"]])
-        for each in told
+        port["name"]: Port(port["type"], [size if isinstance(size, int) else None for size in port["shape"]])
+        for port in told
     }
 
 

@@ -50,7 +50,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> C
 
 def longest_common_prompt(measured: Sequence[Measurement]) -> int | None:
     """The greatest length in tokens that all were timed on; None where there is none."""
-    lengths = [{prompt.tokens for prompt in each.prompts} for each in measured]
+    lengths = [{prompt.tokens for prompt in measurement.prompts} for measurement in measured]
     return max(set.intersection(*lengths), default=None) if lengths else None
 
 

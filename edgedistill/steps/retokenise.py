@@ -52,7 +52,7 @@ def publish_retokenised(folder: Path, split: str, source: PreparedData, data: Pr
 
 
 def _refuse_other_decisions(items: Items, split: str, source: PreparedData, task: Task) -> None:
-    before, after = (task.data.references(each) for each in (source.items(split), items))
+    before, after = (task.data.references(version) for version in (source.items(split), items))
     if not (np.array_equal(before.item, after.item) and np.array_equal(before.example, after.example)):
         raise UserError(
             f"data.max_length: a student with a tokenizer of its own is asked for {len(after)} decisions on {split}, "

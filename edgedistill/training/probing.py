@@ -210,11 +210,11 @@ def check_learning(
                     raise subject.refused(f"gives the loss {name} the value {value}")
             (losses * torch.tensor(weights)).sum().backward()
     module.eval()
-    gradients = [each.grad for each in subject.model.parameters() if each.grad is not None]
+    gradients = [parameter.grad for parameter in subject.model.parameters() if parameter.grad is not None]
     subject.model.zero_grad(set_to_none=True)
     if not gradients:
         raise subject.refused(f"learns nothing from {', '.join(names)}: no weight has a gradient")
-    if not all(bool(torch.isfinite(each).all()) for each in gradients):
+    if not all(bool(torch.isfinite(gradient).all()) for gradient in gradients):
         raise subject.refused(f"has gradients of {', '.join(names)} that are NaN or infinite")
 
 
@@ -233,7 +233,7 @@ def _check_views(subject: Subject, module: TrainingModule, batch: Batch) -> None
             raise subject.refused(
                 f"has a loss on hidden states, of which {who} shows {len(view.hidden)} for {depth} layers"
             )
-        if "attention" in needs and (len(view.attention) != depth or any(each is None for each in view.attention)):
+        if "attention" in needs and (len(view.attention) != depth or any(layer is None for layer in view.attention)):
             raise subject.refused(f"has a loss on attention maps, which {who} does not show; use hidden_mse instead")
 
 

@@ -143,7 +143,9 @@ def cut_from(tokenizer: Tokenizer, smaller: Tokenizer) -> Trimmed:
     Raises:
         UserError: it has a token that the other hasn't.
     """
-    own, others = ({name: number for number, name in _Tokens.of(each).names.items()} for each in (tokenizer, smaller))
+    own, others = (
+        {name: number for number, name in _Tokens.of(vocabulary).names.items()} for vocabulary in (tokenizer, smaller)
+    )
     if (unknown := next((name for name in others if name not in own), None)) is not None:
         raise UserError(
             f"the student's vocabulary has {unknown[:40]!r}, which the teacher's hasn't; expected a student with its "
@@ -230,8 +232,8 @@ def _bare(token: str) -> str:
 def _renumber(part: object, renumbered: Mapping[str, int]) -> None:
     """New ids wherever a post-processor names a special token with its id."""
     if isinstance(part, list):
-        for each in part:
-            _renumber(each, renumbered)
+        for entry in part:
+            _renumber(entry, renumbered)
     if not isinstance(part, dict):
         return
     for key in ("sep", "cls"):

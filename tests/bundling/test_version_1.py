@@ -32,10 +32,10 @@ def test_a_bundle_of_version_1_is_what_it_is_now(bundle, tmp_path):
     assert measured[0]["drop"]["value"] == measured[1]["drop"]["value"]
     assert before.golden.texts == now.golden.texts
     for number in range(len(now.golden.items)):
-        given, expected = (each.golden.items.inputs([number]) for each in (before, now))
+        given, expected = (version.golden.items.inputs([number]) for version in (before, now))
         for name, array in expected.items():
             np.testing.assert_array_equal(given[name], array)
-    padded = [each.golden.items.batch([0, 5], 32)["input_ids"] for each in (before, now)]
+    padded = [version.golden.items.batch([0, 5], 32)["input_ids"] for version in (before, now)]
     np.testing.assert_array_equal(padded[0], padded[1])
     assert_close(before.golden.answers.values["logits"], now.golden.answers.values["logits"], rtol=1e-5)
 

@@ -325,5 +325,5 @@ def test_models_are_opened_in_one_place_only_and_templates_are_rendered_in_one()
     opened = calls_of(here, "from_pretrained")
     assert len(opened) == 3
     for call in opened:
-        given = {each.arg: getattr(each.value, "value", None) for each in call.keywords}
+        given = {keyword.arg: getattr(keyword.value, "value", None) for keyword in call.keywords}
         assert given["trust_remote_code"] is False

@@ -51,7 +51,7 @@ TOKENIZERS = {kind: trained(kind) for kind in ("WordPiece", "BPE", "Unigram")}
 
 
 def trimmed(kind: str, texts: list[str]) -> tuple[Tokenizer, list[int]]:
-    used = [i for each in TOKENIZERS[kind].encode_batch(texts) for i in each.ids]
+    used = [i for encoding in TOKENIZERS[kind].encode_batch(texts) for i in encoding.ids]
     found = trim(json.loads(TOKENIZERS[kind].to_str()), frequent_tokens(np.array(used), 1.0))
     return Tokenizer.from_str(json.dumps(found.content)), found.kept
 
@@ -100,27 +100,27 @@ SENTENCES = st.one_of(st.text(), st.sampled_from(TEXTS), st.text("aeño €\n\t<
 @settings(max_examples=200)
 @given(text=SENTENCES, size=st.sampled_from([258, 300, 450, 650]), regular=st.booleans())
 def test_every_text_round_trips_through_byte_pairs(text, size, regular):
-    each = pair(size, regular)
-    assert len(each.trimmed.kept) == each.smaller.get_vocab_size() == size
-    ids = each.smaller.encode(text).ids
-    assert each.smaller.decode(ids, skip_special_tokens=False) == text
-    assert bytes(each.re_encoding.bytes_of(np.array(each.trimmed.kept, np.int64)[ids])) == text.encode()
+    tokenizers = pair(size, regular)
+    assert len(tokenizers.trimmed.kept) == tokenizers.smaller.get_vocab_size() == size
+    ids = tokenizers.smaller.encode(text).ids
+    assert tokenizers.smaller.decode(ids, skip_special_tokens=False) == text
+    assert bytes(tokenizers.re_encoding.bytes_of(np.array(tokenizers.trimmed.kept, np.int64)[ids])) == text.encode()
 
 
 def test_the_most_frequent_stay_with_their_parts():
-    each = pair(300)
-    names = each.smaller.get_vocab()
-    model: Any = each.trimmed.content["model"]
+    tokenizers = pair(300)
+    names = tokenizers.smaller.get_vocab()
+    model: Any = tokenizers.trimmed.content["model"]
     for first, second in model["merges"]:
         assert {first, second, first + second} <= names.keys()
     merged = {first + second for first, second in model["merges"]}
     assert {token for token in names if len(token) > 1} == merged | {"<|start|>", "<|end|>"}
-    used = np.bincount([i for text in each.whole.encode_batch(TEXTS[:200]) for i in text.ids], minlength=701)
-    left_out = np.setdiff1d(np.arange(701), each.trimmed.kept)
+    used = np.bincount([i for text in tokenizers.whole.encode_batch(TEXTS[:200]) for i in text.ids], minlength=701)
+    left_out = np.setdiff1d(np.arange(701), tokenizers.trimmed.kept)
     most = used[left_out].max()
     parts = {part for merge in model["merges"] for part in merge}
-    kept_for_less = [i for i in each.trimmed.kept if used[i] < most and len(each.whole.id_to_token(i)) > 1]
-    assert {each.whole.id_to_token(i) for i in kept_for_less} <= parts | {"<|start|>", "<|end|>"}
+    kept_for_less = [i for i in tokenizers.trimmed.kept if used[i] < most and len(tokenizers.whole.id_to_token(i)) > 1]
+    assert {tokenizers.whole.id_to_token(i) for i in kept_for_less} <= parts | {"<|start|>", "<|end|>"}
 
 
 def test_where_the_texts_have_no_more_the_first_ids_fill_up():
@@ -175,9 +175,9 @@ def with_fallback() -> Tokenizer:
 
 @given(text=st.text("the ñ€🙂", min_size=1))
 def test_bytes_stay_to_fall_back_on(text):
-    each = cut(with_fallback(), [])
-    assert "▁the" not in each.smaller.get_vocab()
-    ids = each.smaller.encode(text).ids
-    assert each.smaller.decode(ids) == text
-    found = each.re_encoding.bytes_of(np.array(each.trimmed.kept, np.int64)[ids])
+    tokenizers = cut(with_fallback(), [])
+    assert "▁the" not in tokenizers.smaller.get_vocab()
+    ids = tokenizers.smaller.encode(text).ids
+    assert tokenizers.smaller.decode(ids) == text
+    found = tokenizers.re_encoding.bytes_of(np.array(tokenizers.trimmed.kept, np.int64)[ids])
     assert bytes(found) == b" " + text.encode()

@@ -143,7 +143,7 @@ def share(rows: Floats) -> float:
 
 def fidelity(reference: Answers, device: Answers) -> Fidelity:
     """How closely the ratings of a file repeat those of its torch model."""
-    first, second = (each.values["rating"].astype(np.float64) for each in (reference, device))
+    first, second = (side.values["rating"].astype(np.float64) for side in (reference, device))
     difference = np.abs(first - second)
     return Fidelity(agree=first.round() == second.round(), divergence=difference, difference=difference)
 
