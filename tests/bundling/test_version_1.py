@@ -24,9 +24,11 @@ def test_a_bundle_of_version_1_is_what_it_is_now(bundle, tmp_path):
     before = open_bundle(rewrite(bundle))
     assert before.facts.components["model"].opened == now.facts.components["model"].opened
     assert before.facts.model == now.facts.model
-    measured: list[dict[str, Any]] = [dict(each.facts.measured) for each in (before, now)]
+    measured: list[dict[str, Any]] = [dict(version.facts.measured) for version in (before, now)]
     for split in ("test", "validation"):
-        lifted, own = (next(figure for figure in each["figures"] if figure["split"] == split) for each in measured)
+        lifted, own = (
+            next(figure for figure in measurement["figures"] if figure["split"] == split) for measurement in measured
+        )
         for name in ("metric", "direction", "value"):
             assert lifted[name] == own[name]
     assert measured[0]["drop"]["value"] == measured[1]["drop"]["value"]
