@@ -1,5 +1,5 @@
 """Trains and evaluates the models of a recipe, and compares two of them over seeds and items. Arms that share a run
-folder share the teacher and what it said; a killed bench goes on where it was."""
+folder share the teacher and what it said; a killed bench resumes where it stopped."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 import yaml
 
 import edgedistill
+from bench.trees import Tree
 
-Tree = dict[str, object]
 RESAMPLES = 2000
 
 
@@ -46,7 +46,7 @@ class Gain:
 def gain(one: np.ndarray, other: np.ndarray, seed: int = 0) -> Gain:
     """Of `one` (S, N) over `other` (S, N), right or wrong on the same items: a bootstrap over seeds and items, paired.
 
-    Both are drawn anew in each resample, so that the interval holds the luck of a seed as well as that of the items.
+    Both are drawn again in each resample, so that the interval holds the luck of a seed as well as that of the items.
     """
     difference = one - other
     seeds, items = difference.shape

@@ -5,8 +5,8 @@
 Each student is a tiny one, trained for seconds on real inputs (the quickstart's sentences, scikit-learn's digits,
 stories), made into every file and verified on the whole validation set; nothing is timed. A row is one file under one
 runtime: it works, it is refused (with the reason), it is wrong (its decisions are not its torch model's), or it failed.
-`--page` writes the summary into docs/targets.md. What is killed goes on where it was. With `--task`, the rows of other
-tasks stay as they were; a student that was never tried is a row that says so.
+`--page` writes the summary into docs/targets.md. A killed run resumes where it stopped. With `--task`, the rows of
+other tasks stay as they were; a student that was never tried is a row that says so.
 """
 
 from __future__ import annotations
@@ -92,6 +92,7 @@ def recipe(task: str, student: str, teacher_folder: Path) -> dict[str, object]:
     given = tasks()[task]
     shipped = given["teacher"].get("model")
     start = {"model": shipped or str(teacher_folder)} if student == "checkpoint" else {"from": "teacher"}
+    made: dict[str, object] = {"init": student, **start, **STUDENTS[student]}
     targets = registry.names("exporters")
     precisions: dict[str, bool] = {}
     for name in targets:
@@ -108,7 +109,7 @@ def recipe(task: str, student: str, teacher_folder: Path) -> dict[str, object]:
         "schema": "edgedistill/1",
         "name": "export-matrix",
         **given,
-        "rounds": [{"id": "r1", "student": {"init": student, **start, **STUDENTS[student]}, "stages": [stage]}],
+        "rounds": [{"id": "r1", "student": made, "stages": [stage]}],
         "control": False,
         "compute": {"device": "cpu", "precision": "fp32"},
         "export": {"targets": targets, "teacher": False, "buckets": [32]},

@@ -73,7 +73,11 @@ def omitted(out: Path, whole: edgedistill.EvaluatedRun) -> list[dict[str, object
     trained = edgedistill.evaluate("hinton2015", change, out=out / "digits")
     digit = trained.labels.index(OMITTED)
     labels, validation = (trained.references(split).values["class"] for split in ("test", "validation"))
-    plain, raised, threes, raised_threes, biases = [], [], [], [], []
+    plain: list[float] = []
+    raised: list[float] = []
+    threes: list[float] = []
+    raised_threes: list[float] = []
+    biases: list[float] = []
     for suffix in trained.suffixes:
         chosen, test = (trained.said(f"small{suffix}", split).values["logits"] for split in ("validation", "test"))
         bias = best_bias(chosen, validation, digit)

@@ -15,6 +15,7 @@ import yaml
 
 import edgedistill
 from bench.record import Goal
+from bench.trees import Tree, mappings, whole
 from edgedistill import EvaluatedRun, Results
 from edgedistill.arrays import Floats
 from edgedistill.contracts import registry
@@ -24,7 +25,6 @@ from edgedistill.evaluation.statistics import Paired, metric_interval
 from edgedistill.evaluation.statistics import compare as compare_paired
 from edgedistill.recipe.reading import shipped
 
-Tree = dict[str, object]
 """A recipe as YAML has it, or a line of a table."""
 SPLITS = ("train", "validation", "test")
 METRIC = "bits_per_byte"
@@ -122,7 +122,7 @@ def changed(tree: Tree, **parts: object) -> Tree:
 
 
 def run(tree: Tree, given: Given, name: str) -> Results:
-    """Everything that a recipe says, in a run folder of that name."""
+    """Run a recipe in a run folder of that name."""
     return edgedistill.run(_written(tree, given, name), out=given.out / name, store=given.store)
 
 
@@ -164,15 +164,15 @@ def tokens(found: EvaluatedRun, model: str) -> int:
 
 def round_of(tree: Tree, model: str) -> Tree:
     """The round of a recipe with that id."""
-    return next(round_ for round_ in tree["rounds"] if round_["id"] == model)
+    return next(round_ for round_ in mappings(tree, "rounds") if round_["id"] == model)
 
 
 def passes(tree: Tree, model: str) -> int:
     """Epochs of a round over all of its stages."""
-    return sum(stage["epochs"] for stage in round_of(tree, model)["stages"])
+    return sum(whole(stage, "epochs") for stage in mappings(round_of(tree, model), "stages"))
 
 
-def bytes_a_token(tree: Tree, given: Given, name: str) -> int:
+def bytes_per_token(tree: Tree, given: Given, name: str) -> int:
     """What the plan says of the one signal that it records."""
     planned = edgedistill.plan(_written(tree, given, name), out=given.out / name, store=given.store).plan
     (found,) = {told for step in planned.steps for told in re.findall(r"(\d+) bytes per decision", step.summary)}

@@ -4,7 +4,7 @@
     python -m bench.language_models --part books file16 signals --out DIR --data BOOKS --teacher FOLDER
 
 BOOKS holds train, validation and test.parquet (`text`, `book`, whole books held out), FOLDER is SmolLM2-135M. Each part
-can be run apart, and goes on where it was killed; the table and the goals are of all parts that have been run in DIR.
+can be run apart, and resumes where it was killed; the table and the goals are of all parts that have been run in DIR.
 `file16` reads what `books` made. Rows of the splits are evenly spread over them.
 
 `--rows`, `--epochs` (of the stage on next tokens and of the one on soft targets) say how long it takes; `--parameters`
@@ -24,9 +24,8 @@ from bench.language_arms import (
     SPLITS,
     Given,
     Part,
-    Tree,
     books,
-    bytes_a_token,
+    bytes_per_token,
     changed,
     evaluate,
     gain,
@@ -44,6 +43,7 @@ from bench.language_arms import (
     with_interval,
 )
 from bench.record import Goal, record
+from bench.trees import Tree, mapping, mappings, whole
 from edgedistill import EvaluatedRun, Results
 from edgedistill.evaluation.results import CandidateResult, Estimate
 from edgedistill.recipe.reading import shipped
@@ -109,12 +109,12 @@ def books_part(given: Given) -> Part:
 
 def _one_round(given: Given, tree: Tree, results: Results, found: EvaluatedRun) -> tuple[list[Tree], Goal]:
     """Straight from the teacher to the last round's size, for as many seconds of training as all rounds took."""
-    first, *_, last = tree["rounds"]
+    first, *_, last = mappings(tree, "rounds")
     two = results.rounds[-1]
-    whole = sum(round_.train_seconds for round_ in results.rounds)
-    longer = whole / two.train_seconds
-    stages = [{**stage, "epochs": max(1, round(stage["epochs"] * longer))} for stage in last["stages"]]
-    student = {**first["student"], "parameters": last["student"]["parameters"]}
+    seconds = sum(round_.train_seconds for round_ in results.rounds)
+    longer = seconds / two.train_seconds
+    stages = [{**stage, "epochs": max(1, round(whole(stage, "epochs") * longer))} for stage in mappings(last, "stages")]
+    student = {**mapping(first, "student"), "parameters": mapping(last, "student")["parameters"]}
     alone = {**first, "id": "one", "student": student, "stages": stages}
     arm = changed(tree, rounds=[alone], control=False)
     one = evaluate(arm, given, "one-round")
@@ -129,7 +129,7 @@ def _one_round(given: Given, tree: Tree, results: Results, found: EvaluatedRun) 
     said = f"two rounds are better by {shown} bits per byte"
     goal = Goal(
         "One round against two at equal total cost",
-        f"{said}; {whole:.0f} s of training in two, {made.train_seconds:.0f} s in one",
+        f"{said}; {seconds:.0f} s of training in two, {made.train_seconds:.0f} s in one",
         True,
     )
     return [row("books", "one round", **known, note=said)], goal
@@ -137,10 +137,11 @@ def _one_round(given: Given, tree: Tree, results: Results, found: EvaluatedRun) 
 
 def _speeds(given: Given, tree: Tree) -> tuple[list[Tree], Goal]:
     """The first round's teacher, recorded once and read three times, or asked three times, on a few rows."""
-    first, student = tree["rounds"][0], small_student(given.teacher)
-    stage = {**first["stages"][1], "epochs": SPEED_PASSES}
-    few = {**tree["data"], "train": {"path": str(subset(given, "train", given.rows["speed"]))}}
-    rows, speed = [], {}
+    first, student = mappings(tree, "rounds")[0], small_student(given.teacher)
+    stage = {**mappings(first, "stages")[1], "epochs": SPEED_PASSES}
+    few = {**mapping(tree, "data"), "train": {"path": str(subset(given, "train", given.rows["speed"]))}}
+    rows: list[Tree] = []
+    speed: dict[str, float] = {}
     for form in ("top-k", "live"):
         alone = {**first, "id": form, "student": student, "stages": [stage]}
         name = f"speed-{form}"
@@ -166,7 +167,7 @@ def file16(given: Given) -> Part:
     rows: list[Tree] = []
     goal = f"The best text-in, text-out file within {MOST_MB} MB, tokenizer included: bits per byte on books test"
     if not fitting:
-        return Part([row("file16", "none fits")], [Goal(goal, "no file is so small", False)])
+        return Part([row("file16", "no candidate fits")], [Goal(goal, "no file is so small", False)])
     best = min(fitting, key=lambda candidate: candidate.validation.value)
     size = megabytes(results, given, "books", best.id)
     rows.append(_candidate_row(best, size, "file16", "the best by validation"))
@@ -186,7 +187,7 @@ def _without_teacher(given: Given, tree: Tree, results: Results, found: Evaluate
     every = [round_.id for round_ in results.rounds]
     before = results.rounds[: every.index(model) + 1]
     epochs = round(sum(round_.train_seconds for round_ in before) / before[-1].train_seconds * passes(tree, model))
-    stage = {**round_of(tree, model)["stages"][0], "epochs": max(1, epochs)}
+    stage = {**mappings(round_of(tree, model), "stages")[0], "epochs": max(1, epochs)}
     alone = {"id": "alone", "student": {"init": "scratch", "from": "teacher", **shape}, "stages": [stage]}
     teacher = {"model": str(found.model_folder(model).resolve())}  # for its tokenizer and its sizes
     arm = evaluate(changed(tree, teacher=teacher, rounds=[alone], control=False), given, "without-teacher")
@@ -197,17 +198,17 @@ def _without_teacher(given: Given, tree: Tree, results: Results, found: Evaluate
 
 def _teacher_in_4_bits(given: Given, tree: Tree) -> Tree:
     """SmolLM2 as GGUF Q4_0; its weights as numbers are asked by torch, as every torch model is."""
-    few = {**tree["data"], "train": {"path": str(subset(given, "train", 2))}}
+    few = {**mapping(tree, "data"), "train": {"path": str(subset(given, "train", 2))}}
     stage = {"name": "s", "epochs": 1, "batch_size": 2, "losses": [{"kind": "hard_label"}]}
     trivial = [{"id": "none", "student": {"init": "keep_layers", "layers": 1}, "stages": [stage]}]
     small = {split: {"path": str(subset(given, split, 2))} for split in SPLITS}
     made = changed(
         tree,
-        data={**tree["data"], **small},
+        data={**mapping(tree, "data"), **small},
         rounds=trivial,
         control=False,
         signals={"form": "dense"},
-        teacher={**tree["teacher"], "accept_chance": True},  # two rows don't tell
+        teacher={**mapping(tree, "teacher"), "accept_chance": True},  # two rows don't tell
         export={"targets": ["gguf"], "teacher": True},
         quantize=[{"precision": "int4"}],
         select={},
@@ -227,22 +228,24 @@ def signals(given: Given) -> Part:
     16-bit states, both in the teacher's own tokens."""
     tree = books(given)
     first, student = round_of(tree, "r1"), small_student(given.teacher)
-    stage = {**first["stages"][1], "epochs": SPEED_PASSES}
-    few = {**tree["data"], "train": {"path": str(subset(given, "train", given.rows["signals"]))}}
-    rows, perplexity, sizes = [], {}, {}
+    stage = {**mappings(first, "stages")[1], "epochs": SPEED_PASSES}
+    few = {**mapping(tree, "data"), "train": {"path": str(subset(given, "train", given.rows["signals"]))}}
+    rows: list[Tree] = []
+    perplexity: dict[str, float] = {}
+    sizes: dict[str, int] = {}
     for form in ("hidden", "top-k"):
         alone = {**first, "id": form, "student": student, "stages": [stage]}
         arm = changed(tree, rounds=[alone], control=False, data=few, signals={"form": form})
         found = evaluate(arm, given, f"signals-{form}")
         value, count = judged(found, form, "perplexity"), tokens(found, "teacher")
         perplexity[form] = value.value
-        sizes[form] = bytes_a_token(arm, given, f"signals-{form}")
+        sizes[form] = bytes_per_token(arm, given, f"signals-{form}")
         known = {"parameters": found.training(form).parameters, "tokens": SPEED_PASSES * count}
         note = f"{sizes[form]} bytes per token, perplexity {value.value:.3f}"
         rows.append(row("signals", f"student on {form}", **known, **{CI: _bits(found, form)}, note=note))
     apart = perplexity["top-k"] / perplexity["hidden"] - 1
     met = sizes["top-k"] <= TOP_K_BYTES and apart <= 0.005
-    goal = "<= 100 bytes a token with the student's held-out perplexity within 0.5% of dense targets"
+    goal = "<= 100 bytes per token with the student's held-out perplexity within 0.5% of dense targets"
     return Part(rows, [Goal(goal, f"{apart:+.2%} at {sizes['top-k']} bytes per token", met)])
 
 

@@ -19,8 +19,8 @@ defaults: the teacher's logits recorded once, batches of similar length, the fus
 has it.
 
 Each program is a process of its own; after loading, they take turns, one epoch each. Time is that of the epochs without
-validation and saving, for edgedistill with the recording of the signals (every seed records them anew). A finished
-program isn't run again; of a killed one, what was not finished begins anew, edgedistill's where it stood.
+validation and saving, for edgedistill with the recording of the signals (every seed records them again). A finished
+program isn't run again; of a killed one, what was not finished starts over, edgedistill's where it stood.
 
 Intervals are over test items, with each item's share of right answers over the seeds; how much the seeds differ stands
 in `sd` and `by seed`.
@@ -84,13 +84,13 @@ class Outcome:
 
     @property
     def speed(self) -> float:
-        """Texts a second over all epochs of all seeds, preparation included."""
+        """Texts per second over all epochs of all seeds, preparation included."""
         seconds = sum(sum(run.seconds) + run.preparation_seconds for run in self.found)
         return sum(run.samples for run in self.found) / seconds
 
     @property
     def epoch_speed(self) -> float:
-        """Texts a second in the median epoch, without preparation."""
+        """Texts per second in the median epoch, without preparation."""
         speeds = [run.samples / len(run.seconds) / seconds for run in self.found for seconds in run.seconds]
         return float(np.median(speeds))
 

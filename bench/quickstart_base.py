@@ -62,9 +62,9 @@ def _commands(data: Path) -> Iterator[str]:
 
 def _change(commands: Sequence[str], vocabulary: Sequence[str], likely: np.ndarray, random: np.random.Generator) -> str:
     """A command with other words in it, without some of its words, or joined with half of another."""
-    words, kind = commands[random.integers(len(commands))].split(), random.random()
+    words, kind = commands[int(random.integers(len(commands)))].split(), random.random()
     if kind < 0.35:
-        other = commands[random.integers(len(commands))].split()
+        other = commands[int(random.integers(len(commands)))].split()
         return " ".join(words[: max(1, len(words) // 2)] + other[len(other) // 2 :])
     if kind < 0.85:
         others = random.choice(vocabulary, len(words), p=likely)

@@ -37,7 +37,7 @@ Sections = Mapping[tuple[str, str], int]
 COPY = """cd "$1" && find . -type f | while read -r each; do
   cmp -s "$each" "$2/$each" || { mkdir -p "$(dirname "$2/$each")" && cp "$each" "$2/$each"; }
 done"""
-"""Only what is different: a new time of what every kernel includes would build them all anew."""
+"""Only what is different: a new time of what every kernel includes would rebuild them all."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def parts(empty: Sections, alone: Mapping[str, Sections]) -> tuple[Part, ...]:
 
 def lines(configuration: str) -> dict[str, str]:
     """For each operator of a configuration, `domain:name`, the configuration that has it alone."""
-    found = {}
+    found: dict[str, str] = {}
     for line in configuration.splitlines():
         for domain, names in required_operators(line).items():
             opset = line.split(";")[1]

@@ -4,7 +4,7 @@
 
 DIR holds `clinc150/` and `banking77/`, each with train, validation and test.jsonl. Everything of one data set shares a
 run folder: the teacher is fine-tuned once, and what it says of the texts and of their views is recorded once; a killed
-bench goes on where it was.
+bench resumes where it stopped.
 
 Arms, each ending in the same 2 layers x 128 (4.4M parameters): the control (labels only), one round from the teacher,
 two rounds (through 3 layers x 192), three rounds (through 3 layers x 192 and 2 layers x 192), with the same total of
@@ -22,8 +22,9 @@ import argparse
 from pathlib import Path
 
 import edgedistill
-from bench.arms import Tree, gain, right_on_test, train
+from bench.arms import gain, right_on_test, train
 from bench.record import Goal, record
+from bench.trees import Tree
 
 VIEWS: Tree = {"copies": 2, "delete": 0.1, "mask": 0.1, "swap": 0.02, "typo": 0.03, "join": 0.3}
 LOSSES = {"control": [{"kind": "hard_label"}], "taught": [{"kind": "kl", "temperature": 2.0}]}
@@ -131,7 +132,7 @@ def table(
     dataset: str, student: str, longer: int, more_views: int, arms: dict[int, edgedistill.EvaluatedRun]
 ) -> list[Tree]:
     """The rows of one student: its control and every number of rounds."""
-    found = []
+    found: list[Tree] = []
     for model in ("small", "trimmed") if student == "pretrained" else ("small",):
         right = {count: right_on_test(arm, model) for count, arm in arms.items()}
         teacher = float(

@@ -3,7 +3,7 @@ without (as OpenMP does by itself), of one process alone and of two that share t
 
     python -m bench.waiting_threads [--repeats 5] [--seconds 8]
 
-The arms take turns, in an order that is drawn anew in each repeat. A process trains a two-layer BERT on random tokens
+The arms take turns, in an order that is drawn again in each repeat. A process trains a two-layer BERT on random tokens
 with as many threads as there are cores.
 """
 
@@ -32,8 +32,8 @@ PROCESSES = (1, 2)
 class Speed:
     """Training samples of all processes together."""
 
-    a_wall_second: float
-    a_cpu_second: float
+    per_wall_second: float
+    per_cpu_second: float
 
 
 def train(seconds: float) -> None:
@@ -86,23 +86,22 @@ def main(words: Sequence[str] | None = None) -> None:
             found[policy, count].append(speed(policy, count, chosen.seconds))
     rows, goals = [], []
     for count in PROCESSES:
-        for unit in ("a_wall_second", "a_cpu_second"):
+        for unit in ("per_wall_second", "per_cpu_second"):
             one, other = (np.array([getattr(sample, unit) for sample in found[policy, count]]) for policy in POLICIES)
             ratios = np.sort(one / other)
+            ratio = float(np.median(ratios))
             row = {
                 "processes": count,
                 "samples": unit.replace("_", " "),
                 **{policy: float(np.median(figures)) for policy, figures in zip(POLICIES, (one, other), strict=True)},
-                "ratio": float(np.median(ratios)),
+                "ratio": ratio,
                 "least": float(ratios[0]),
                 "most": float(ratios[-1]),
             }
             rows.append(row)
-            if count == 2 or unit == "a_wall_second":
+            if count == 2 or unit == "per_wall_second":
                 goal = f"passive waiting is not slower ({count} at once, samples {unit.replace('_', ' ')})"
-                goals.append(
-                    Goal(goal, f"{row['ratio']:.3f} [{ratios[0]:.3f}, {ratios[-1]:.3f}]", row["ratio"] >= 0.98)
-                )
+                goals.append(Goal(goal, f"{ratio:.3f} [{ratios[0]:.3f}, {ratios[-1]:.3f}]", ratio >= 0.98))
     record("waiting_threads", rows, goals)
 
 

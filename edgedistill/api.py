@@ -81,7 +81,7 @@ def run(
     store: str | Path | None = None,
     verify_hashes: bool = False,
 ) -> Results:
-    """Do all that a recipe says and return its results; steps whose artifact is there are skipped.
+    """Run a recipe and return its results, reusing finished steps.
 
     Args:
         recipe: a file, or a shipped recipe's name.

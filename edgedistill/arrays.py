@@ -20,6 +20,9 @@ def positions(owners: Integers, wanted: Sequence[int] | Integers) -> Integers:
 
     Args:
         owners: ascending: the example of each item, or the item of each decision.
+
+    >>> positions(np.array([0, 0, 1, 3, 3]), [3, 0]).tolist()
+    [3, 4, 0, 1]
     """
     chosen = np.asarray(wanted, dtype=np.int64)
     first, last = np.searchsorted(owners, chosen), np.searchsorted(owners, chosen, side="right")
@@ -29,7 +32,13 @@ def positions(owners: Integers, wanted: Sequence[int] | Integers) -> Integers:
 
 def evenly_spaced(total: int, take: int | None) -> Integers:
     """Numbers of `take` out of `total`, evenly spaced: data sorted by label must not give the first labels only. All of
-    them when there are no more, or for None."""
+    them when there are no more, or for None.
+
+    >>> evenly_spaced(10, 4).tolist()
+    [0, 3, 6, 9]
+    >>> evenly_spaced(3, 4).tolist()
+    [0, 1, 2]
+    """
     if take is None or take >= total:
         return np.arange(total, dtype=np.int64)
     return np.linspace(0, total - 1, take).astype(np.int64)

@@ -53,7 +53,7 @@ def tie(model: PreTrainedModel) -> None:
 def compare(
     request: FileRequest, target: str, graph: Graph, *, batches: bool = True, tolerance: float = TOLERANCE
 ) -> tuple[ShapeCheck, ...]:
-    """All logits of a file against torch, in one pass and again where it goes on from half of a text and from all but
+    """All logits of a file against torch, in one pass and again where it continues from half of a text and from all but
     its last token; texts of a batch are padded on the left.
 
     Args:

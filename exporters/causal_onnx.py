@@ -1,5 +1,5 @@
 """A causal language model as one ONNX graph: tokens and what was kept of those before them go in, logits and what is to
-be kept come out. A past of no tokens is the first pass over a prompt, one of some tokens goes on from there.
+be kept come out. A past of no tokens is the first pass over a prompt, one of some tokens continues it.
 
 Names and shapes are those of the layout that transformers.js and optimum read: `past_key_values.N.key` and `.value` of
 (B, key-value heads, P, head size), `present.N.key` and `.value` of (B, key-value heads, P + T, head size).
@@ -49,8 +49,8 @@ def graph_of(request: FileRequest) -> onnx_ir.Model:
         graph: onnx_ir.Model = exported.program
         _name_ports(graph)
         _name_axes(graph, _ONE)
-        # ONNX Runtime's grouped-query attention goes on from a past with several tokens for one text only, and says so;
-        # the fusions leave it out where more could come. A prompt and single tokens may be a batch, and nobody asks
+        # ONNX Runtime's grouped-query attention continues from a past with several tokens for one text only, and says
+        # so; the fusions leave it out where more could come. A prompt and single tokens may be a batch, and nobody asks
         # more of a cache.
         fuse_for_onnxruntime(graph, "cpu")
         _rename(graph, {_ONE: LAYOUT.batch})
@@ -64,8 +64,7 @@ def _sample(model: PreTrainedModel, tokens: torch.Tensor) -> tuple[dict[str, obj
     from transformers.cache_utils import DynamicCache, DynamicLayer
 
     with torch.no_grad():
-        cache = getattr(model(tokens[:, :_PAST], use_cache=True), "past_key_values", None)
-        _refuse_other_caches(model, cache)
+        cache = _keys_and_values(model, getattr(model(tokens[:, :_PAST], use_cache=True), "past_key_values", None))
         if any(type(layer) is not DynamicLayer for layer in cache.layers):
             # A layer that sees a window only keeps all of a text here, as the layout asks; its mask hides the rest.
             cache = model(tokens[:, :_PAST], use_cache=True, past_key_values=DynamicCache()).past_key_values
@@ -87,15 +86,20 @@ def _sample(model: PreTrainedModel, tokens: torch.Tensor) -> tuple[dict[str, obj
     return inputs, shapes
 
 
-def _refuse_other_caches(model: PreTrainedModel, cache: DynamicCache) -> None:
+def _keys_and_values(model: PreTrainedModel, cache: object) -> DynamicCache:
+    """The cache, if it holds keys and values of each token only.
+
+    Raises RefusedError for any other kind.
+    """
     from transformers.cache_utils import DynamicCache, DynamicLayer
 
     layers = cache.layers if isinstance(cache, DynamicCache) else []
-    if not layers or not all(isinstance(layer, DynamicLayer) and layer.keys.ndim == 4 for layer in layers):
-        raise RefusedError(
-            f"target onnx: a '{model.config.model_type}' model keeps more of a text than keys and values of its "
-            "tokens, which the layout has no place for"
-        )
+    if layers and all(isinstance(layer, DynamicLayer) and layer.keys.ndim == 4 for layer in layers):
+        return cache
+    raise RefusedError(
+        f"target onnx: a '{model.config.model_type}' model keeps more of a text than keys and values of its tokens, "
+        "which the layout has no place for"
+    )
 
 
 def _name_ports(graph: onnx_ir.Model) -> None:

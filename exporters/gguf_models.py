@@ -38,7 +38,7 @@ def architecture(model: PreTrainedModel) -> str:
     """llama.cpp's name of it.
 
     Raises:
-        RefusedError: none is known here, or it calculates otherwise than the models of that name.
+        RefusedError: none is known here, or it computes something else than the models of that name.
     """
     config = model.config
     kind = config.model_type

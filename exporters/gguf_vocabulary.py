@@ -94,7 +94,7 @@ def pre_tokenizer(content: Mapping[str, Json]) -> str:
 
 
 def _step(given: Json) -> str:
-    """A pre-tokenizer in a word; as it is where it is set otherwise than those with a name."""
+    """A pre-tokenizer in a word; as it is where its settings differ from those with a name."""
     kind = given.get("type")
     pattern = given.get("pattern")
     if kind == "Split" and isinstance(pattern, dict) and given["behavior"] == "Isolated" and not given["invert"]:
@@ -172,4 +172,4 @@ def _list(value: object) -> list[object]:
 
 def _refuse_unless(fits: bool, reason: str) -> None:
     if not fits:
-        raise RefusedError(f"target gguf: llama.cpp would read texts otherwise than the tokenizer: {reason}")
+        raise RefusedError(f"target gguf: llama.cpp would read texts differently from the tokenizer: {reason}")

@@ -1,6 +1,6 @@
 """Tries every architecture that transformers has a text classifier of, as a teacher of every kind of student.
 
-    python -m tests.architectures [NAME ...] [--write docs/architectures.md]
+    python tests/architectures.py [NAME ...] [--write docs/architectures.md]
 
 Each is made tiny with random weights. What passes the trial before training is trained too, for one epoch: it is
 wrong to refuse what works, and wrong to let pass what fails later.
@@ -22,7 +22,8 @@ from pathlib import Path
 
 import torch
 import transformers
-from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedConfig
+from helpers import LABELS, quickstart_rows, write_jsonl
+from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedConfig, PreTrainedModel
 from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES
 
 from edgedistill.engine import local
@@ -31,7 +32,6 @@ from edgedistill.models.learned_vocabulary import learn_tokenizer
 from edgedistill.planning import fingerprints, make_plan
 from edgedistill.recipe import reading
 from edgedistill.store.progress import Progress
-from tests.helpers import LABELS, quickstart_rows, write_jsonl
 
 NAMES = tuple(MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES)
 STUDENTS: Mapping[str, dict[str, object]] = {
@@ -112,7 +112,7 @@ def tiny_config(name: str) -> PreTrainedConfig:
     return AutoConfig.for_model(name, **sizes)
 
 
-def _tiny(name: str) -> torch.nn.Module:
+def _tiny(name: str) -> PreTrainedModel:
     torch.manual_seed(0)
     config = tiny_config(name)
     with torch.device("meta"):
@@ -131,8 +131,8 @@ def _write_data(folder: Path) -> None:
 
 
 def _answer(folder: Path, student: str, exported: bool) -> Answer:
-    schedule = {"epochs": 1, "learning_rate": 1e-3, "batch_size": 8}
-    tree = {
+    schedule: dict[str, object] = {"epochs": 1, "learning_rate": 1e-3, "batch_size": 8}
+    tree: dict[str, object] = {
         "schema": "edgedistill/1",
         "name": "architecture",
         "task": {"type": "text-classification", "metric": "accuracy"},
@@ -142,8 +142,8 @@ def _answer(folder: Path, student: str, exported: bool) -> Answer:
         "rounds": [
             {
                 "id": "r1",
-                "student": {"init": student, **STUDENTS[student]},
-                "stages": [{"name": "one", **schedule, "losses": [{"kind": "kl"}, {"kind": "hard_label"}]}],
+                "student": STUDENTS[student] | {"init": student},
+                "stages": [schedule | {"name": "one", "losses": [{"kind": "kl"}, {"kind": "hard_label"}]}],
             }
         ],
         "compute": {"device": "cpu", "precision": "fp32"},
@@ -178,7 +178,7 @@ def document(found: Table) -> str:
     lines = [
         "# Which architectures can be distilled",
         "",
-        "`python -m tests.architectures` makes a tiny model with random weights of each text classifier that",
+        "`python tests/architectures.py` makes a tiny model with random weights of each text classifier that",
         f"transformers {transformers.__version__} has, and asks for every kind of student of it.",
         "What passes the trial before training was trained for an epoch, too. *Refused* is one sentence and exit code",
         "2 before anything is trained: by `plan`, where `config.json` tells, else by the trial (`probe-...`).",
@@ -208,8 +208,8 @@ def _reason(words: str) -> str:
 
 
 def main(words: Sequence[str]) -> int:
-    """Try them and tell; 1 when one of them fails otherwise than in a sentence before training."""
-    parser = argparse.ArgumentParser(prog="python -m tests.architectures", description=__doc__.splitlines()[0])
+    """Try them and tell; 1 when one of them fails with anything but a sentence before training."""
+    parser = argparse.ArgumentParser(prog="python tests/architectures.py", description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", default=NAMES, metavar="NAME")
     parser.add_argument("--export", action="store_true", help="write ONNX files too")
     parser.add_argument("--write", type=Path, help="write the table as Markdown")

@@ -7,14 +7,18 @@ import logging
 import os
 import pkgutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Literal, NoReturn
 
+import numpy as np
 import pytest
 import yaml
 
+from edgedistill.arrays import Array
 from edgedistill.contracts import registry
 from edgedistill.contracts.driver import PortNames
 from edgedistill.contracts.items import Column
@@ -23,9 +27,11 @@ from edgedistill.recipe.reading import shipped
 from edgedistill.store.artifacts import Failure, Manifest, Published, file_entries
 from edgedistill.store.handle import Artifact
 from edgedistill.store.records import base
-from edgedistill.store.records.base import R, Record
+from edgedistill.store.records.base import R
 
 LABELS = ["set_alarm", "weather", "play_music"]
+Tree = dict[str, Any]
+"""A recipe as YAML reads it."""
 
 
 def quickstart_rows(split: str) -> list[dict[str, str]]:
@@ -33,9 +39,25 @@ def quickstart_rows(split: str) -> list[dict[str, str]]:
     return [json.loads(line) for line in file.read_text().splitlines()]
 
 
-def write_jsonl(file: Path, rows: list[dict[str, object]]) -> Path:
+def write_jsonl(file: Path, rows: Sequence[Mapping[str, object]]) -> Path:
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return file
+
+
+def unused(*given: object) -> NoReturn:
+    """In place of a function that must not be called."""
+    raise AssertionError(f"called with {given}")
+
+
+def assert_close(found: Array, expected: Array, atol: float = 0.0, rtol: float = 1e-7) -> None:
+    """`np.testing.assert_allclose` of what a graph or answers hold, whatever its type."""
+    numbers, wanted = (np.asarray(array, np.float64) for array in (found, expected))
+    np.testing.assert_allclose(numbers, wanted, atol=atol, rtol=rtol)
+
+
+def stand_in(**attributes: object) -> Any:
+    """Something with these attributes, where a whole object would have many more than the test is about."""
+    return SimpleNamespace(**attributes)
 
 
 def move_smallest(row, by: float) -> None:
@@ -52,7 +74,7 @@ def write_weights(folder: Path, content: str = "") -> None:
     save_file({"weight": values}, folder / "model.safetensors")
 
 
-def tiny_recipe(data_folder: Path) -> dict[str, object]:
+def tiny_recipe(data_folder: Path) -> Tree:
     """A recipe that runs in seconds; tests change a copy of it."""
     return {
         "schema": "edgedistill/1",
@@ -124,7 +146,7 @@ def _second_round() -> dict[str, object]:
     }
 
 
-def write_recipe(tree: dict[str, object], folder: Path) -> str:
+def write_recipe(tree: Mapping[str, object], folder: Path) -> str:
     file = folder / "recipe.yaml"
     file.write_text(yaml.safe_dump(tree))
     return str(file)
@@ -136,7 +158,9 @@ def change_plugin(patch: pytest.MonkeyPatch, group: registry.Group, name: str, *
     patch.setattr(f"{module}.{exported}", replace(pkgutil.resolve_name(f"{module}:{exported}"), **changes))
 
 
-def raise_version(patch: pytest.MonkeyPatch, group: registry.Group, name: str) -> None:
+def raise_version(
+    patch: pytest.MonkeyPatch, group: Literal["tasks", "losses", "students", "quantizers", "exporters"], name: str
+) -> None:
     """Have a plug-in say that it makes something else now."""
     change_plugin(patch, group, name, version=registry.version(group, name) + 1)
 
@@ -155,7 +179,7 @@ def text_items(ids, labels=None, *, pad: int = 0, mask: bool = True, example=Non
     return Items.of(columns, content, range(len(ids)) if example is None else example)
 
 
-def made(record: Record, folder: Path, failure: Failure | None = None) -> Artifact[Record]:
+def made(record: R, folder: Path, failure: Failure | None = None) -> Artifact[R]:
     """What a step left in a folder: this record; or nothing, where it failed."""
     folder.mkdir(parents=True, exist_ok=True)
     if failure is None:
@@ -199,7 +223,7 @@ def file_request(precision, model, samples, max_length, **more) -> FileRequest:
     """What an exporter is given to make a classifier's file; `samples(batch, length)` gives its inputs."""
 
     def columns():
-        layouts = {
+        layouts: dict[str, Literal["block", "sequence"]] = {
             name: "block" if name == "pixel_values" else "sequence" for name in samples(1, more.get("length") or 8)
         }
         return {name: Column("input", layout) for name, layout in layouts.items()}
@@ -207,12 +231,20 @@ def file_request(precision, model, samples, max_length, **more) -> FileRequest:
     return FileRequest(precision, model, samples, max_length, columns, ("logits",), **more)
 
 
+class _Listener(logging.Handler):
+    def __init__(self, messages: list[str]) -> None:
+        super().__init__()
+        self._messages = messages
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._messages.append(record.getMessage())
+
+
 @contextmanager
 def heard() -> Iterator[list[str]]:
     """What is told meanwhile, warnings and progress, message by message."""
     messages: list[str] = []
-    handler = logging.Handler()
-    handler.emit = lambda record: messages.append(record.getMessage())
+    handler = _Listener(messages)
     logger = logging.getLogger("edgedistill")
     level = logger.level
     logger.setLevel(logging.INFO)

@@ -14,7 +14,7 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 SIZES = ("hidden_size", "num_hidden_layers", "vocab_size", "intermediate_size", "type_vocab_size")
-VALUES = (None, "x", "10", -1, 0, 1, 7, 10**12, 10**30, 1e300, 2.5, [], {}, True, [3, "x"], {"a": {"b": -1}})
+VALUES: tuple = (None, "x", "10", -1, 0, 1, 7, 10**12, 10**30, 1e300, 2.5, [], {}, True, [3, "x"], {"a": {"b": -1}})
 CODE = {
     "auto_map": {"AutoConfig": "configuration_evil.EvilConfig", "AutoTokenizer": ["evil.Evil", None]},
     "custom_pipelines": {"text-classification": {"impl": "evil.Pipeline", "pt": ["AutoModel"]}},

@@ -87,7 +87,8 @@ def test_a_changed_limit_only_chooses_again(finished_run, tmp_path):
     results = edgedistill.run(finished_run.recipe, ["select.limits.file_mb=0.0001"], out=tmp_path / "copy")
     assert results.chosen is None
     assert "No candidate meets the limits. Closest: r2/onnx/" in results.why
-    assert all(row.blocked_by for row in results.candidates)
+    assert len(results.measured) == len(results.candidates)
+    assert all(row.blocked_by for row in results.measured)
 
 
 def test_a_lone_file_is_measured(finished_run, data_folder):

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
-from tests.architectures import STUDENTS, tried
+from architectures import STUDENTS, tried
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "architectures.md"
 ROWS = {

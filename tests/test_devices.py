@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from typing import Any
 
 import pytest
 from helpers import change_plugin, plugged_in
@@ -43,7 +44,7 @@ def broken_run(toys, finished_run, tmp_path_factory):
 
 def states(folder) -> dict[str, tuple[str, str | None]]:
     rows = load_results(folder).candidates
-    return {row.id.removeprefix("r1/"): (row.state, row.reason) for row in rows}
+    return {row.id.removeprefix("r1/"): (row.state, getattr(row, "reason", None)) for row in rows}
 
 
 def test_each_candidate_has_its_own_state_and_reason(broken_run):
@@ -161,7 +162,7 @@ def test_the_plan_names_what_is_refused(toys, finished_run, tmp_path):
     from edgedistill.cli import tables
 
     planned = edgedistill.plan(finished_run.recipe, [*OVERRIDES, "measure.batch=[1, 4]"], out=tmp_path)
-    facts = tables.plan_facts(planned)
+    facts: dict[str, Any] = tables.plan_facts(planned)
     name = "r1/toy/fp32/toy-runtime@threads=1,batch=4"
     assert facts["refused"][name] == "a file of target toy takes one item at a time, not a batch of 4"
     assert name not in facts["candidates"]

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from helpers import LABELS, write_jsonl, write_recipe
 
@@ -69,9 +70,9 @@ def test_a_recipe_runs_with_all_of_it(installed, tree, tmp_path):
     assert json.loads((tmp_path / "run" / "bundle" / "bundle.json").read_text())["options"] == {"step": 2}
     predictions = tmp_path / "run" / "predictions" / "test"
     given = [json.loads(line)["rating"] for line in Path(tree["data"]["test"]["path"]).read_text().splitlines()]
-    learned = References.open(predictions / "references.safetensors").values["rating"]
+    learned = References.open(predictions / "references.safetensors").values["rating"].astype(np.int64)
     assert learned.tolist() == [rating // 2 for rating in given]
-    said = Answers.open(predictions / "r1-onnx-fp32-onnxruntime.safetensors").values["rating"]
+    said = Answers.open(predictions / "r1-onnx-fp32-onnxruntime.safetensors").values["rating"].astype(np.float64)
     plain = rows["r1/onnx/fp32/onnxruntime"]
     assert plain["figures"][0]["value"] == pytest.approx(2 * abs(said - learned).mean(), rel=1e-5)
     packed, plain = rows["r1/onnx-zip/fp32/zip-runtime"], rows["r1/onnx/fp32/onnxruntime"]

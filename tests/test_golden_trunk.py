@@ -4,7 +4,7 @@ Two rounds, a control, two seeds, hidden states, a stage that corrects errors, t
 rule, out-of-distribution sets; a teacher whose weights and words are drawn here; on one thread, in fp32.
 
 The pinned numbers stand in `trunk/pinned.json`. They say that nothing has changed, not that it is right: that is what
-the recount is for. Where a change is meant, `python tests/trunk/run.py --pin` writes them anew; never do that to make
+the recount is for. Where a change is meant, `python tests/trunk/run.py --pin` rewrites them; never do that to make
 a test pass whose failure isn't understood.
 """
 

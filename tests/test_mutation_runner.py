@@ -5,9 +5,8 @@ from __future__ import annotations
 import subprocess
 
 import pytest
-
-from tests.mutations import __main__ as runner
-from tests.mutations.__main__ import Mutation, Outcome, attempt, read, summary
+from mutations import __main__ as runner
+from mutations.__main__ import Mutation, Outcome, attempt, read, summary
 
 
 def mutation(name="a", group="steps", old="1 + 1", remake=()):

@@ -6,7 +6,7 @@ import copy
 import json
 
 import pytest
-from helpers import quickstart_rows, record_of, tiny_recipe, write_jsonl, write_recipe
+from helpers import Tree, quickstart_rows, record_of, tiny_recipe, write_jsonl, write_recipe
 from safetensors.torch import load_file
 
 import edgedistill
@@ -28,7 +28,7 @@ def other_data(tmp_path_factory):
     return folder
 
 
-def adapting(data_folder, other_data) -> dict[str, object]:
+def adapting(data_folder, other_data) -> Tree:
     tree = copy.deepcopy(tiny_recipe(data_folder))
     first, second = tree["rounds"]
     first["data"] = {split: {"path": str(other_data / f"{split}.jsonl")} for split in ("train", "validation", "test")}

@@ -77,7 +77,11 @@ def test_a_students_padding_is_part_of_no_loss(data, items, form, kind):
     if form not in loss.forms:
         pytest.skip(f"'{kind}' takes no {form}")
     batch = TrainingData.plain([items], TASK).fetch([0, 1, 2])
-    spec = loss.spec(kind=kind) if loss.temperature is None else loss.spec(kind=kind, temperature=1.0)
+    spec = (
+        loss.spec(kind=kind)
+        if loss.temperature is None
+        else loss.spec.model_validate({"kind": kind, "temperature": 1.0})
+    )
     found = []
     for student in (model(TOKENS), padded(), padded(loud=3.0)):
         teacher = forms(tiny(vocab_size=TOKENS, initializer_range=0.2, bos_token_id=None, eos_token_id=None), batch)
@@ -103,12 +107,16 @@ def test_a_teachers_padding_is_recorded_in_no_form(items, tmp_path):
     dense, expected = (Shards.of([record(name, said)]).every() for name, said in (("a", wide), ("b", narrow)))
     assert dense.shape[1] == TOKENS
     np.testing.assert_allclose(dense, expected, atol=1e-4)
-    packed = {"layout": PackedTopK(TOKENS, 20, 8, 1), "temperatures": (1.0,)}
-    top = [Shards.of([record(name, said, **packed)]).every() for name, said in (("c", wide), ("d", narrow))]
-    assert (packed["layout"].unpack(top[0])[0] == packed["layout"].unpack(top[1])[0]).mean() > 0.99
+    layout = PackedTopK(TOKENS, 20, 8, 1)
+    top = [
+        Shards.of([record(name, said, layout=layout, temperatures=(1.0,))]).every()
+        for name, said in (("c", wide), ("d", narrow))
+    ]
+    assert (layout.unpack(top[0])[0] == layout.unpack(top[1])[0]).mean() > 0.99
     save_head(wide, TASK, tmp_path / "head", TOKENS)
     assert open_mapped(tmp_path / "head")["weight"].shape == (TOKENS, 48)
     states = StateSignal.of([record("e", wide, bits=16)], tmp_path / "head").distribution(np.arange(5))
+    assert isinstance(states, HiddenAndHead)
     np.testing.assert_allclose(states.dense().logits_RC.numpy(), expected[:5], atol=0.1)
 
 

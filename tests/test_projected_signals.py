@@ -1,4 +1,4 @@
-"""A teacher that reads its own tokens, recorded in those of a student: every decision, one by one, asked anew."""
+"""A teacher that reads its own tokens, recorded in those of a student: every decision, one by one, asked again."""
 
 from __future__ import annotations
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 from helpers import record_of, tiny_recipe, write_recipe
@@ -15,7 +17,7 @@ from edgedistill.store.records.models import TrainedModel
 pytestmark = pytest.mark.slow
 
 
-def stage(name: str, *losses: dict[str, object], **change: object) -> dict[str, object]:
+def stage(name: str, *losses: Mapping[str, object], **change: object) -> dict[str, object]:
     return {"name": name, "epochs": 1, "learning_rate": 1e-3, "batch_size": 16, "losses": list(losses), **change}
 
 
@@ -212,7 +214,7 @@ def test_the_reports_show_it(science):
 )
 def test_what_cannot_be_is_refused_before_anything_runs(data_folder, tmp_path, change, expected):
     tree = science_recipe(data_folder)
-    at: object = tree
+    at: Any = tree
     for key in change[:-2]:
         at = at[key]
     at[change[-2]] = change[-1]

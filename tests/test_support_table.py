@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from helpers import stand_in
 
 from bench import export_matrix
 from edgedistill.contracts import registry
@@ -53,15 +54,20 @@ def test_every_recipe_of_the_bench_is_one_or_is_refused_as_a_whole(task, student
         assert set(reading.load(str(file)).export.targets) == set(registry.names("exporters"))
 
 
-class Verified:
+def verified(agreement: float = 0.0, failure: Failure | None = None) -> Any:
     """What a step of that kind left."""
-
-    def __init__(self, agreement: float = 0.0, failure: Failure | None = None) -> None:
-        self.record, self.failure = SimpleNamespace(fidelity=SimpleNamespace(agreement=agreement)), failure
+    return stand_in(record=stand_in(fidelity=stand_in(agreement=agreement)), failure=failure)
 
 
 def candidate(precision: str, refused: str | None = None) -> Candidate:
-    identity = {"id": "i", "model": "r1", "target": "onnx", "runtime": "onnxruntime", "threads": 1, "batch": 1}
+    identity: dict[str, Any] = {
+        "id": "i",
+        "model": "r1",
+        "target": "onnx",
+        "runtime": "onnxruntime",
+        "threads": 1,
+        "batch": 1,
+    }
     return Candidate(**identity, precision=precision, refused=refused)
 
 
@@ -70,7 +76,7 @@ def candidate(precision: str, refused: str | None = None) -> Candidate:
     [("fp32", 0.996, "works"), ("fp32", 0.99, "wrong"), ("fp16", 0.99, "works"), ("int8-dynamic", 0.9, "wrong")],
 )
 def test_a_file_works_when_it_answers_as_its_torch_model(precision, agreement, state):
-    row = export_matrix.judged("text-classification", "narrow", candidate(precision), Verified(agreement))
+    row = export_matrix.judged("text-classification", "narrow", candidate(precision), verified(agreement))
     assert (row["state"], row["agreement"]) == (state, agreement)
     assert bool(row["reason"]) == (state == "wrong")
 
@@ -78,7 +84,7 @@ def test_a_file_works_when_it_answers_as_its_torch_model(precision, agreement, s
 def test_what_is_refused_or_fails_keeps_its_reason():
     row = export_matrix.judged("text-classification", "narrow", candidate("fp16", "no fp16"), None)
     assert (row["state"], row["reason"], row["agreement"]) == ("refused", "no fp16", None)
-    crashed = Verified(failure=Failure("killed by signal 11", "failed"))
+    crashed = verified(failure=Failure("killed by signal 11", "failed"))
     row = export_matrix.judged("text-classification", "narrow", candidate("fp16"), crashed)
     assert (row["state"], row["reason"]) == ("failed", "killed by signal 11")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import LABELS, plugged_in, quickstart_rows, tiny_recipe, write_jsonl, write_recipe
+from helpers import LABELS, Tree, plugged_in, quickstart_rows, tiny_recipe, write_jsonl, write_recipe
 
 import edgedistill
 from edgedistill import MeasureOptions
@@ -52,7 +52,7 @@ class Whole:
         return References.open(self.folder / "predictions" / "test" / "references.safetensors")
 
 
-def ran(tree: dict[str, object], tmp_path: Path) -> Whole:
+def ran(tree: Tree, tmp_path: Path) -> Whole:
     recipe, store, folders = write_recipe(tree, tmp_path), tmp_path / "store", (tmp_path / "run", tmp_path / "again")
     results = edgedistill.run(recipe, out=folders[0], store=store)
     primary = results.metric

@@ -15,14 +15,16 @@ from edgedistill.contracts.runtime import Runtime
 class Prefill:
     """Sums up the tokens; `cache` (B, 1, T, 2) holds each of them, and whether it is one."""
 
-    def __init__(self, length):
+    def __init__(self, length: int | None) -> None:
+        self.length = length
         self.inputs = {"ids": Port("int32", (1, length)), "mask": Port("float32", (1, length))}
         self.outputs = {"sums": Port("float32", (1, 2)), "cache": Port("float32", (1, 1, length, 2))}
 
     def run(self, feeds):
         given = feeds_of(self.inputs, feeds)
-        assert self.inputs["ids"].shape[1] in (None, given["ids"].shape[1])
-        cache = np.stack([given["ids"] * given["mask"], given["mask"]], -1)[:, None].astype(np.float32)
+        assert self.length in (None, given["ids"].shape[1])
+        mask = given["mask"].astype(np.float32)
+        cache = np.stack([given["ids"].astype(np.float32) * mask, mask], -1)[:, None]
         return {"sums": cache.sum((1, 2)), "cache": cache}
 
     def backend(self):
@@ -32,14 +34,15 @@ class Prefill:
 class Decode:
     """Adds one token to what the cache holds."""
 
-    def __init__(self, length):
+    def __init__(self, length: int | None) -> None:
+        self.length = length
         self.inputs = {"token": Port("int32", (1, 1)), "cache": Port("float32", (1, 1, length, 2))}
         self.outputs = {"sums": Port("float32", (1, 2)), "cache": Port("float32", (1, 1, length, 2))}
 
     def run(self, feeds):
         given = feeds_of(self.inputs, feeds)
-        assert self.inputs["cache"].shape[2] in (None, given["cache"].shape[2])
-        cache = given["cache"].copy()
+        assert self.length in (None, given["cache"].shape[2])
+        cache = given["cache"].astype(np.float32)
         cache[0, 0, (cache[0, 0, :, 1] > 0).argmax()] += [float(given["token"][0, 0]), 1]  # not into the padding
         return {"sums": cache.sum((1, 2)), "cache": cache}
 

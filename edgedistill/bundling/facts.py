@@ -48,7 +48,7 @@ class ComponentFacts:
 
 @dataclass(frozen=True)
 class Facts:
-    """What a bundle says of its candidate. Where it lies among files is checked by `layout.open_bundle`."""
+    """What a bundle says of its candidate. Its place among files is checked by `layout.open_bundle`."""
 
     recipe: str
     candidate: str

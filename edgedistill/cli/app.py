@@ -126,7 +126,7 @@ def generate(
     place: Annotated[
         Path, typer.Argument(metavar="RUN|FILE", help="A finished run, a bundle, or a model's file or folder.")
     ],
-    prompt: Annotated[str, typer.Option("--prompt", help="The text to go on from.")],
+    prompt: Annotated[str, typer.Option("--prompt", help="The text to continue.")],
     candidate: Annotated[
         str | None, typer.Option("--candidate", metavar="ID", help="Of a run; default: the chosen one.")
     ] = None,

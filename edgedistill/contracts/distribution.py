@@ -98,7 +98,7 @@ class HiddenAndHead:
         return HiddenAndHead(hidden, _there(self.weight_CH, device), bias)
 
     def as_multiplied(self) -> HiddenAndHead:
-        """The same in the precision of autocast, where that is on, so that no tile converts the head anew."""
+        """The same in the precision of autocast, where that is on, so that no tile converts the head again."""
         import torch
 
         device = self.weight_CH.device.type

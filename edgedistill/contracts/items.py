@@ -151,7 +151,7 @@ class Items:
         return _Places.of(self.offsets[name], indices, length).filled(self.columns[name].side)
 
     def take(self, chosen: Sequence[int] | Integers) -> Items:
-        """These items only, in that order, numbered anew; their examples keep their numbers."""
+        """These items only, in that order, renumbered; their examples keep their numbers."""
         indices = np.asarray(chosen, dtype=np.int64)
         known: dict[int, tuple[Integers, Integers]] = {}
         values, offsets = dict[str, Array](), dict[str, Integers]()

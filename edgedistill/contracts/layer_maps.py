@@ -15,6 +15,11 @@ def layer_pairs(layers: LayerMap, student_layers: int, teacher_layers: int) -> l
 
     Raises:
         ValueError: a listed layer that the model doesn't have.
+
+    >>> layer_pairs("uniform", 2, 6)
+    [(0, 0), (1, 3), (2, 6)]
+    >>> layer_pairs("last", 2, 6)
+    [(2, 6)]
     """
     if layers == "uniform":
         return [(i, round(i * teacher_layers / student_layers)) for i in range(student_layers + 1)]

@@ -173,7 +173,11 @@ def forms(losses: Iterable[LossSpec]) -> frozenset[Form]:
 
 
 def nearest(name: str, known: list[str]) -> str:
-    """`; did you mean 'x'?` when something in `known` is close to `name`, otherwise an empty string."""
+    """`; did you mean 'x'?` when something in `known` is close to `name`, otherwise an empty string.
+
+    >>> nearest("narow", ["narrow", "prune", "scratch"])
+    "; did you mean 'narrow'?"
+    """
     close = get_close_matches(name, known, n=1, cutoff=0.6)
     return f"; did you mean '{close[0]}'?" if close else ""
 

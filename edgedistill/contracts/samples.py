@@ -1,4 +1,4 @@
-"""What a person reads of a model besides its figures: how it goes on from the beginnings of held-out examples."""
+"""What a person reads of a model besides its figures: how it continues the beginnings of held-out examples."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Beginnings:
-    """What models are asked to go on from."""
+    """What models are asked to continue."""
 
     texts: tuple[str, ...]
     """As a person reads them; the same for models with other tokens."""
@@ -26,7 +26,7 @@ class Beginnings:
 
 @dataclass(frozen=True)
 class Samples:
-    """What a task's models are asked to go on from: those of torch by `TaskModel.decoder`, files by `Driver.decoder`.
+    """What a task's models are asked to continue: those of torch by `TaskModel.decoder`, files by `Driver.decoder`.
 
     Args:
         beginnings: (rows by column, encoder) -> a beginning of each row.

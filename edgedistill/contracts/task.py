@@ -116,7 +116,7 @@ class TaskData:
         sequences: (rows by column, encoder) -> their whole token sequences, and where the items of `encode` and the
             decisions of `references` stand in them; for a task whose decisions are tokens, so that it asks for others
             in other tokens. None: it asks for the same ones in any.
-        prompt: (tokenizer, a text or the messages of a chat) -> the tokens that a model is to go on from, as it was
+        prompt: (tokenizer, a text or the messages of a chat) -> the tokens that a model is to continue, as it was
             trained; None for a task whose answers are no texts. It raises `UserError` for messages that the tokenizer's
             chat template doesn't take.
     """

@@ -48,7 +48,11 @@ def shortened(text: str, limit: int) -> str:
 
 
 def listed(names: Iterable[str], limit: int = 20) -> str:
-    """Names as a list for a message: the first ones, long or unprintable ones made readable."""
+    """Names as a list for a message: the first ones, long or unprintable ones made readable.
+
+    >>> listed(["text", "label", "id"], limit=2)
+    'text, label, ...'
+    """
     every = list(names)
     shown = [shortened(name if name.isprintable() else repr(name), 60) for name in every[:limit]]
     return ", ".join([*shown, *(["..."] if len(every) > limit else [])])

@@ -44,7 +44,11 @@ def partners(items: int, share: float, generator: np.random.Generator) -> list[i
 
 
 def joined(first: str, second: str) -> str:
-    """The first half of one text's words and the second half of another's."""
+    """The first half of one text's words and the second half of another's.
+
+    >>> joined("wake me at six", "play some quiet music")
+    'wake me quiet music'
+    """
     one, other = first.split(), second.split()
     return " ".join([*one[: (len(one) + 1) // 2], *other[len(other) // 2 :]])
 

@@ -47,7 +47,7 @@ def generate_batch(
         UserError: a prompt without a token.
     """
     if not prompts or not all(len(prompt) for prompt in prompts):
-        raise UserError("a prompt has no token to go on from, expected one at least")
+        raise UserError("a prompt has no token to continue from, expected at least one")
     if limit < 1:
         return
     chooser, ended = Chooser(sampling, len(prompts)), np.zeros(len(prompts), np.bool_)
@@ -92,7 +92,7 @@ def _read(decoder: Decoder, prompts: Sequence[Sequence[int]]) -> Floats:
 
 
 def _known(decoder: Decoder, prompt: Integers) -> int:
-    """How many tokens of the prompt are kept already; its last is always asked for anew, since its logits are not."""
+    """How many tokens of the prompt are kept already; its last is always asked for again, since its logits are not."""
     kept = decoder.tokens
     if len(kept) != 1:
         return 0

@@ -12,7 +12,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 def status_mb(field: str) -> float | None:
-    """A memory figure of `/proc/self/status`, None elsewhere than on Linux."""
+    """A memory figure of `/proc/self/status`, None on anything but Linux."""
     try:
         lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     except OSError:
@@ -37,7 +37,7 @@ def pin(threads: int) -> None:
 
 
 def die_with_parent() -> None:
-    """Have the kernel end this process when its parent is killed: it may be busy for minutes. Elsewhere than on Linux
+    """Have the kernel end this process when its parent is killed: it may be busy for minutes. Other than on Linux
     it ends when it reads its next command."""
     if sys.platform == "linux":
         try:

@@ -57,7 +57,14 @@ class Chooser:
 
 
 def probabilities(logits: Floats, sampling: Sampling) -> Floats:
-    """(B, V) what is drawn from, at a temperature above 0: temperature, then top-k, then top-p."""
+    """(B, V) what is drawn from, at a temperature above 0: temperature, then top-k, then top-p.
+
+    >>> logits = np.log(np.array([[0.5, 0.3, 0.2]]))
+    >>> probabilities(logits, Sampling(temperature=1.0, top_k=2)).round(3).tolist()
+    [[0.625, 0.375, 0.0]]
+    >>> probabilities(logits, Sampling(temperature=1.0, top_p=0.5)).round(3).tolist()
+    [[1.0, 0.0, 0.0]]
+    """
     scores = logits.astype(np.float64) / sampling.temperature
     if 0 < sampling.top_k < scores.shape[1]:
         least = np.partition(scores, -sampling.top_k, axis=1)[:, -sampling.top_k, None]

@@ -28,7 +28,7 @@ from edgedistill.system.machine import versions
 def find_done(
     plan: StepSequence, run_folder: Path, store: Store, *, verify_hashes: bool = False
 ) -> dict[str, Published]:
-    """The plan's steps that need not run again, by name: an artifact is there and whole that was made of what the
+    """The plan's steps that need not run again, by name: an intact artifact exists that was made of what the
     inputs are now. What failed runs again; what reads it need not when it fails as in the last run.
     """
     last = Listing(run_folder, store).folders()

@@ -418,7 +418,7 @@ class StopResult(_Part):
 
 
 class Flip(_Part):
-    """A decision that a device file makes otherwise than its torch model."""
+    """A decision on which a device file and its torch model disagree."""
 
     text: str
     reference: str
@@ -439,7 +439,7 @@ class SizeResult(_Part):
 
 
 class SpokenResult(_Part):
-    """How a model or a file went on from a beginning."""
+    """How a model or a file continued a beginning."""
 
     by: str
     """`teacher`, a round, or files under a runtime, as `MODEL/TARGET/PRECISION/RUNTIME`."""
@@ -491,7 +491,7 @@ class Results(_Part):
     by_size: tuple[SizeResult, ...] = ()
     """Of a task whose examples have a size that matters, the smallest first."""
     generations: tuple[GenerationResult, ...] = ()
-    """Of a task whose models go on from a beginning."""
+    """Of a task whose models continue a beginning."""
     decision: str = "answer"
     """What one thing is called that a model decides."""
     divergence: str = "divergence"

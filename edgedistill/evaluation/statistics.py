@@ -89,7 +89,11 @@ def drop_exceeds(metric: Metric, reference: Floats, model: Floats, limit: float,
 
 
 def auroc(inside: Floats, outside: Floats) -> float:
-    """The chance that one from inside scores higher than one from outside; ties count half (Mann & Whitney 1947)."""
+    """The chance that one from inside scores higher than one from outside; ties count half (Mann & Whitney 1947).
+
+    >>> auroc(np.array([0.9, 0.5]), np.array([0.5, 0.1]))
+    0.875
+    """
     from scipy.stats import mannwhitneyu
 
     return float(mannwhitneyu(inside, outside).statistic / (len(inside) * len(outside)))
@@ -120,12 +124,21 @@ def runs_for(percentile: int) -> int:
     """Runs that a percentile needs: with fewer, the chance that none of them lies above it exceeds 5%.
 
     The smallest n with (q)^n <= 0.05: 29 for p90, 59 for p95, 299 for p99 (Wilks 1941).
+
+    >>> [runs_for(wanted) for wanted in (90, 95, 99)]
+    [29, 59, 299]
     """
     return math.ceil(math.log(0.05) / math.log(percentile / 100))
 
 
 def percentile(samples: Floats, wanted: int) -> float | None:
-    """A percentile of the samples, or None when there are too few of them for it."""
+    """A percentile of the samples, or None when there are too few of them for it.
+
+    >>> percentile(np.arange(29.0), 90)
+    25.2
+    >>> percentile(np.arange(28.0), 90) is None
+    True
+    """
     if len(samples) < runs_for(wanted):
         return None
     return float(np.percentile(samples, wanted))
@@ -145,7 +158,11 @@ def percentile_interval(samples: Floats, wanted: int) -> Interval | None:
 
 
 def log_softmax(logits: Floats) -> Floats:
-    """Row-wise log-probabilities in float64."""
+    """Row-wise log-probabilities in float64.
+
+    >>> log_softmax(np.array([[7.0, 7.0]])).round(3).tolist()
+    [[-0.693, -0.693]]
+    """
     shifted = np.asarray(logits, dtype=np.float64)
     shifted = shifted - shifted.max(axis=1, keepdims=True)
     result: Floats = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))

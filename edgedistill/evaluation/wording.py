@@ -26,5 +26,9 @@ def drop_word(direction: Direction) -> str:
 
 
 def worsening(metric: str, direction: Direction) -> str:
-    """What a worse figure is called: `accuracy drop`, `perplexity rise`."""
+    """What a worse figure is called: `accuracy drop`, `perplexity rise`.
+
+    >>> worsening("f1_macro", "higher"), worsening("perplexity", "lower")
+    ('f1 macro drop', 'perplexity rise')
+    """
     return f"{in_words(metric)} {drop_word(direction)}"

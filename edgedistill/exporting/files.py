@@ -61,6 +61,9 @@ def part_name(name: str, component: str | None, length: int | None) -> str:
 
     Args:
         component: None where it is the only one.
+
+    >>> part_name("model.tflite", "decode", 32), part_name("model.onnx", None, None)
+    ('model-decode-32.tflite', 'model.onnx')
     """
     path = Path(name)
     parts = [path.stem, *([component] if component is not None else []), *([str(length)] if length is not None else [])]
@@ -68,5 +71,9 @@ def part_name(name: str, component: str | None, length: int | None) -> str:
 
 
 def buckets_up_to(longest: int, buckets: Sequence[int]) -> tuple[int, ...]:
-    """The buckets that inputs of up to `longest` tokens need: those below it, and itself."""
+    """The buckets that inputs of up to `longest` tokens need: those below it, and itself.
+
+    >>> buckets_up_to(48, [16, 32, 64])
+    (16, 32, 48)
+    """
     return (*(bucket for bucket in buckets if bucket < longest), longest)

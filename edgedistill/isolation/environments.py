@@ -53,7 +53,7 @@ def python_of(name: str) -> Path:
 
 
 def installed(name: str) -> bool:
-    """Whether the environment is there and was finished."""
+    """Whether the environment exists and was finished."""
     return python_of(name).is_file() and (folder(name) / _RECORD).is_file()
 
 
@@ -154,7 +154,7 @@ def declared() -> Iterator[Packages]:
 
 
 def install(name: str) -> Path:
-    """Make the environment of that name anew, and return its folder.
+    """Rebuild the environment of that name, and return its folder.
 
     Raises:
         UserError: no such environment.

@@ -23,7 +23,13 @@ class HiddenCosineSpec(LossSpec):
 
 
 def hidden_cosine(student_BTH: torch.Tensor, teacher_BTH: torch.Tensor, mask_BT: torch.Tensor) -> torch.Tensor:  # noqa: N803
-    """Mean over the real tokens of 1 - cosine similarity: from 0 (same direction) to 2."""
+    """Mean over the real tokens of 1 - cosine similarity: from 0 (same direction) to 2.
+
+    >>> import torch
+    >>> student, teacher = torch.tensor([[[1.0, 0.0], [9.0, 9.0]]]), torch.tensor([[[0.0, 1.0], [1.0, 1.0]]])
+    >>> hidden_cosine(student, teacher, mask_BT=torch.tensor([[1, 0]])).item()  # the second token is padding
+    1.0
+    """
     from torch.nn import functional
 
     similarity = functional.cosine_similarity(full(student_BTH), full(teacher_BTH), dim=-1)

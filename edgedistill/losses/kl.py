@@ -31,6 +31,12 @@ def kl(
 
     The gradient of soft targets scales with 1/T², so T² keeps their weight against hard labels when T changes
     (Hinton et al. 2015, end of section 2). Zero exactly when both give the same distribution.
+
+    >>> import torch
+    >>> from edgedistill.contracts.distribution import Dense
+    >>> teacher, student = torch.tensor([[0.0, 0.0]]), torch.tensor([[4.0, 0.0]])
+    >>> [round(kl(Dense(teacher).beside(logits, 2.0), 2.0).item(), 4) for logits in (teacher, student)]
+    [0.0, 1.7351]
     """
     teacher, student = compared.teacher, compared.student
     return divergence(teacher, student) * temperature**2

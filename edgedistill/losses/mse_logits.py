@@ -22,7 +22,12 @@ class MseLogitsSpec(LossSpec):
 
 
 def mse_logits(student_logits_RC: torch.Tensor, teacher_logits_RC: torch.Tensor) -> torch.Tensor:  # noqa: N803
-    """(R,) mean over classes of the squared difference."""
+    """(R,) mean over classes of the squared difference.
+
+    >>> import torch
+    >>> mse_logits(torch.tensor([[1.0, 3.0]]), torch.tensor([[0.0, 1.0]])).tolist()
+    [2.5]
+    """
     return ((full(student_logits_RC) - full(teacher_logits_RC)) ** 2).mean(-1)
 
 

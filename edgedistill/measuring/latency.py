@@ -57,7 +57,7 @@ class Timing:
     """The same of the prompts, by their length; every phase, if it is the only one."""
 
     def summary(self) -> dict[str, object]:
-        """Percentiles (None where there are too few runs), intervals, runs a second."""
+        """Percentiles (None where there are too few runs), intervals, runs per second."""
         return summary_of(np.array(self.samples_ms))
 
     def phases(self) -> dict[str, dict[str, object]]:
@@ -66,7 +66,7 @@ class Timing:
 
     @property
     def throughput_per_s(self) -> float:
-        """Items a second, one run after the other."""
+        """Items per second, one run after the other."""
         return 1e3 * self.batch * len(self.samples_ms) / sum(self.samples_ms)
 
 

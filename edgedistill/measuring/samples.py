@@ -1,4 +1,4 @@
-"""How models and files go on from the beginnings of held-out examples."""
+"""How models and files continue the beginnings of held-out examples."""
 
 from __future__ import annotations
 

@@ -160,7 +160,7 @@ class Worker:
     def begin(
         self, prompt: Sequence[int], limit: int, ends: Sequence[int], sampling: Mapping[str, float]
     ) -> dict[str, object]:
-        """Go on from a prompt's tokens: `say` gives each of the next ones.
+        """Continue a prompt's tokens: `say` gives each of the next ones.
 
         Args:
             limit, ends: as `generate` takes them.

@@ -21,7 +21,7 @@ _POSITIONS = re.compile(r"^(max_position_embeddings|n_positions|n_ctx|max_seq_le
 _EPSILONS = re.compile(r"(^|_)eps(ilon)?$")
 _MOST_POSITIONS, _MOST_EPSILON = 1 << 26, 0.1
 _MOST_LAYERS = 128
-# What a body may hold beyond a checkpoint's tensors of known names: renamed or split ones, and small ones made anew.
+# What a body may hold beyond a checkpoint's tensors of known names: renamed or split ones, and small ones made again.
 _SPARE_ELEMENTS = 1 << 24
 _POOLER = "pooler"
 

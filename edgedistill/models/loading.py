@@ -31,7 +31,7 @@ def load_config(
     """The configuration of a folder or hub id.
 
     Raises:
-        UserError: it can't be had, or asks for code of its own.
+        UserError: it could not be loaded, or asks for code of its own.
     """
     return _config(_place(source, revision, weights=False), _name(source), overrides)
 
@@ -40,7 +40,7 @@ def load_tokenizer(source: str | Path, revision: str | None = None) -> PreTraine
     """The tokenizer of a folder or hub id.
 
     Raises:
-        UserError: it can't be had, none of its files is there, or it asks for code of its own.
+        UserError: it could not be loaded, none of its files is there, or it asks for code of its own.
     """
     from transformers import AutoTokenizer
 
@@ -72,8 +72,8 @@ def load_model(
         head_required: refuse a checkpoint that lacks some of the model's weights (a body without the task's head).
 
     Raises:
-        UserError: it can't be had; its configuration and its weights don't belong together; weights of its body are
-            missing (or any, and `head_required`), NaN or infinite.
+        UserError: it could not be loaded; its configuration and its weights don't belong together; weights of its body
+            are missing (or any, and `head_required`), NaN or infinite.
     """
     import torch
 

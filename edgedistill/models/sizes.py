@@ -42,7 +42,7 @@ _REGISTERED = {
         "num_attention_heads": "num_self_attention_heads",
     }
 }
-# Attributes that hold one entry a layer.
+# Attributes that hold one entry per layer.
 _BY_LAYER = ("layer_types", "heads_by_layer", "neurons_by_layer", "attention_window", "mlp_layer_types")
 # Widths that are the hidden size's in an architecture's usual configuration.
 _SAME_WIDTH = ("embedding_size", "pooler_hidden_size")

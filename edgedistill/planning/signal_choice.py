@@ -45,7 +45,7 @@ def choose_signals(recipe: Recipe, sources: Sources, round_: Round, shapes: Shap
     much less.
 
     The teacher answers once for what is recorded, and in every pass for what is live; from recorded states, logits are
-    made anew in every pass. A student that learns multiplies three times with its weights. Forms that a loss of the
+    made again in every pass. A student that learns multiplies three times with its weights. Forms that a loss of the
     round can't read, or that its teachers or data can't have, are left out.
     """
     spec = signals_of(recipe, round_)

@@ -191,7 +191,7 @@ class TeacherSpec(Spec):
 
 
 class ErrorWeights(Spec):
-    """Items that an earlier model gets wrong count more, or come more often."""
+    """Items that an earlier model gets wrong are upweighted, or come more often."""
 
     of: Annotated[str, RoundRef()]
     """`teacher` or an earlier round."""
@@ -252,7 +252,7 @@ class TeacherChoice(Spec):
 
 
 class SignalSpec(Spec):
-    """What is recorded of a teacher, and what is computed anew while the student trains."""
+    """What is recorded of a teacher, and what is computed again while the student trains."""
 
     form: Form | Literal["live", "auto"] = "dense"
     """Of a distribution: `dense`, logits; `top-k`, the likeliest classes with the mass of the rest; `hidden`, the last
@@ -267,7 +267,7 @@ class SignalSpec(Spec):
     """Of each entry of a state of `hidden`: 16-bit floats, or 8-bit integers with a scale of each state."""
     max_gb: Annotated[float, NotInKey()] = Field(4.0, ge=0)
     """What a signal of one split may take (10^9 bytes). Hidden states of layers that would take more are not recorded
-    but computed anew; of a distribution that would, the run is refused before anything is computed."""
+    but computed again; of a distribution that would, the run is refused before anything is computed."""
 
     @model_validator(mode="before")
     @classmethod

@@ -76,6 +76,9 @@ def parse(text: str, where: str, what: str = "") -> object:
 
     Raises:
         UserError: `where` and the line: no YAML, or YAML that no recipe needs.
+
+    >>> parse("{epochs: 3, name: 010, on: 2024-01-01}", "my.yaml")
+    {'epochs': 3, 'name': '010', 'on': '2024-01-01'}
     """
     if len(text) > MOST_BYTES:
         raise UserError(f"{where}: is too long for a recipe, expected at most {MOST_BYTES // 1024} kB")

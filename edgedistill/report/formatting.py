@@ -29,7 +29,11 @@ def metric(value: float | None) -> str:
 
 
 def difference(value: float | None) -> str:
-    """A difference of two figures, always signed."""
+    """A difference of two figures, always signed.
+
+    >>> difference(0.0123), difference(-4500.0)
+    ('+0.0123', '−4,500.00')
+    """
     return DASH if value is None else f"{value:+,.{_decimals(value)}f}".replace("-", _MINUS)
 
 
@@ -38,7 +42,11 @@ def _decimals(value: float | None) -> int:
 
 
 def interval(bounds: tuple[float, float] | None, decimals: int | None = None) -> str:
-    """A confidence interval in brackets, of a metric unless decimals are given."""
+    """A confidence interval in brackets, of a metric unless decimals are given.
+
+    >>> interval((0.9012, 0.95))
+    '[0.9012, 0.9500]'
+    """
     if bounds is None:
         return DASH
     low, high = (metric(end) if decimals is None else fixed(end, decimals) for end in bounds)
@@ -65,7 +73,11 @@ def difference_interval(bounds: tuple[float, float] | None) -> str:
 
 
 def p_value(value: float | None) -> str:
-    """A p-value; very small ones only as that."""
+    """A p-value; very small ones only as that.
+
+    >>> p_value(0.04567), p_value(2e-9)
+    ('0.046', '< 0.001')
+    """
     if value is None:
         return DASH
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
@@ -92,7 +104,7 @@ def millions(value: float | None) -> str:
 
 
 def rate(value: float | None) -> str:
-    """Items a second: a decimal only where it tells something."""
+    """Items per second: a decimal only where it tells something."""
     return fixed(value, 1 if value is None or value < 100 else 0)
 
 
@@ -107,14 +119,22 @@ def times(value: float | None) -> str:
 
 
 def tiny(value: float | None) -> str:
-    """A difference of logits: three decimals, or its order of magnitude when it is rounding noise."""
+    """A difference of logits: three decimals, or its order of magnitude when it is rounding noise.
+
+    >>> tiny(0.0123), tiny(2.4e-7)
+    ('0.012', '2.4e-07')
+    """
     if value is None:
         return DASH
     return "0" if value == 0 else f"{value:.1e}" if abs(value) < 0.001 else f"{value:.3f}"
 
 
 def parameters(value: int | None) -> str:
-    """A number of parameters in thousands, millions or billions."""
+    """A number of parameters in thousands, millions or billions.
+
+    >>> parameters(384), parameters(4_321_000), parameters(22_700_000)
+    ('384', '4.32 M', '22.7 M')
+    """
     if value is None:
         return DASH
     for size, unit in ((1e9, " B"), (1e6, " M"), (1e3, " k")):
@@ -125,7 +145,11 @@ def parameters(value: int | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds, in the unit that reads best."""
+    """Seconds, in the unit that reads best.
+
+    >>> duration(4.2), duration(90), duration(5400), duration(9000)
+    ('4.2 s', '90 s', '90 min', '2.5 h')
+    """
     if seconds is None:
         return DASH
     if seconds < 120:
@@ -134,7 +158,11 @@ def duration(seconds: float | None) -> str:
 
 
 def plain(value: object) -> str:
-    """A fact of unknown shape: lists with commas, mappings as `name value`, nothing as an en dash."""
+    """A fact of unknown shape: lists with commas, mappings as `name value`, nothing as an en dash.
+
+    >>> plain({"opset": 18, "operators": ["Add", "MatMul"], "external": None})
+    'opset 18, operators Add, MatMul, external –'
+    """
     if value is None or (isinstance(value, list | tuple | dict) and not value):
         return DASH
     if isinstance(value, dict):

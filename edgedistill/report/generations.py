@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def generations(files: RunFiles) -> tuple[GenerationResult, ...]:
-    """Of every beginning; none of a task whose models don't go on from any."""
+    """Of every beginning; none of a task whose models don't continue any."""
     beginnings = files.beginnings
     said = {name: files.samples(name) for name in ("teacher", *files.rounds_on_recipe_data)}
     beside = {

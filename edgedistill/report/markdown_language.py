@@ -1,4 +1,4 @@
-"""What `report.md` tells of models that go on from a text: checks of their files, figures by size, continuations."""
+"""What `report.md` tells of models that continue a text: checks of their files, figures by size, continuations."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def checked_files(found: Sequence[CandidateResult]) -> list[CandidateResult]:
 
 
 def checks(results: Results) -> list[str]:
-    """A row a file."""
+    """One row per file."""
     files = checked_files(results.measured)
     if not files:
         return []
@@ -43,7 +43,7 @@ def checks(results: Results) -> list[str]:
 
 
 def by_size(results: Results) -> list[str]:
-    """A row a model or file, a column a group of examples."""
+    """One row per model or file, one column per group of examples."""
     if not results.by_size:
         return []
     names = [f"{f.count(group.low)} to {f.count(group.high)} {group.unit}" for group in results.by_size]

@@ -50,7 +50,7 @@ class Point:
 
 
 def metric_against_latency(results: Results, limits: Limits, pace: Pace = LATENCY) -> str:
-    """The primary metric on test over median latency, or another pace, a mark a candidate; '' when no candidate has
+    """The primary metric on test over median latency, or another pace, one mark per candidate; '' when no candidate has
     one."""
     drawn = drawable(results, pace)
     if not drawn:

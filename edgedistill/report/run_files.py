@@ -110,15 +110,15 @@ class RunFiles:
 
     @property
     def beginnings(self) -> tuple[str, ...]:
-        """Of a few examples of test, of a task whose models go on from them."""
+        """Of a few examples of test, of a task whose models continue them."""
         return self._inputs.tested["teacher"].record.beginnings
 
     def samples(self, model: str) -> tuple[Sample, ...]:
-        """How a torch model went on from them."""
+        """How a torch model continued them."""
         return self._inputs.tested[model].record.samples
 
     def file_samples(self, row: Candidate) -> tuple[Sample, ...]:
-        """How a device file went on from them; () of one that could not."""
+        """How a device file continued them; () of one that could not."""
         return self._inputs.measured.record.samples.get(str(row.verify_key), ())
 
     def emulated_answers(self, row: Candidate) -> tuple[Answers, Integers]:

@@ -1,4 +1,4 @@
-"""Latency by runtime and precision, a panel a model: what each device's own runtime makes of the same student."""
+"""Latency by runtime and precision, one panel per model: what each device's own runtime makes of the same student."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 
 
 def latency_by_runtime(results: Results) -> str:
-    """Median latency with its interval, a row a target and runtime, a mark a precision, a panel a model; '' where
+    """Median latency with its interval, one row per target and runtime, mark per precision, panel per model; '' where
     there is one row only, since the front shows that already."""
     timed = [candidate for candidate in results.measured if candidate.latency_ms.p50]
     rows = list(dict.fromkeys(row_name(candidate, timed) for candidate in timed))

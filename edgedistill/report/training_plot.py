@@ -1,4 +1,4 @@
-"""Training curves: one panel a model, the validation metric after every epoch of all stages, better upwards."""
+"""Training curves: one panel per model, the validation metric after every epoch of all stages, better upwards."""
 
 from __future__ import annotations
 

@@ -117,7 +117,7 @@ class NcnnGraph:
         """How many layers and matrix products, and how wide the numbers are that a product gives on to the next layer.
 
         Raises:
-            EdgedistillError: ncnn computes elsewhere than on the CPU, in less than fp32, or with other threads.
+            EdgedistillError: ncnn computes on anything but the CPU, in less than fp32, or with other threads.
         """
         options = self._net.opt
         reduced = [name for name in (*REDUCED, "use_vulkan_compute") if getattr(options, name)]

@@ -27,6 +27,11 @@ def distribution_size(form: Form, classes: int, hidden_size: int, k: int, bits: 
     Args:
         bits: of each log-probability, or of each entry of a state.
         temperatures: at how many the mass of the rest is kept.
+
+    >>> distribution_size("dense", 30_522, 384, k=64, bits=8, temperatures=1)
+    SignalSize(a_decision=122088, once=0)
+    >>> distribution_size("top-k", 30_522, 384, k=64, bits=8, temperatures=1)
+    SignalSize(a_decision=155, once=0)
     """
     if form == "dense":
         return SignalSize(4 * classes)

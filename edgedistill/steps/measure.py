@@ -149,7 +149,7 @@ def _time(
 
 
 def _samples(spec: TaskSpec, data: PreparedData, opened: Opened) -> tuple[Sample, ...]:
-    """How a file goes on from a few beginnings; nothing of most tasks."""
+    """How a file continues a few beginnings; nothing of most tasks."""
     task = registry.task(spec.type)
     if task.samples is None:
         return ()

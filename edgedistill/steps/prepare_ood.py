@@ -1,4 +1,4 @@
-"""Reads, checks and encodes the out-of-distribution sets: apart from the data, so that one more trains nothing anew."""
+"""Reads, checks and encodes the out-of-distribution sets: apart from the data, so that one more retrains nothing."""
 
 from __future__ import annotations
 

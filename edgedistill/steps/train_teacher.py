@@ -61,7 +61,7 @@ def untrained(teacher: TeacherSpec, task: Task, data: PreparedData) -> PreTraine
     """The teacher as it is before its fine-tuning: from scratch, or loaded.
 
     Raises:
-        UserError: it can't be had, or it takes no inputs as long as the recipe's.
+        UserError: it could not be loaded, or it takes no inputs as long as the recipe's.
     """
     auto_class, labels = task.model.auto_class(), task.model.configuration(data.labels)
     tokenizer = data.load_tokenizer()

@@ -12,7 +12,7 @@ from edgedistill.store.records.data import PreparedSplit, TokenisedData
 @dataclass(frozen=True)
 class DataInputs:
     """A data step, with the training split, and those of its further splits that are read: each is a step of its own,
-    so that a new test set trains nothing anew."""
+    so that a new test set retrains nothing."""
 
     base: Artifact[TokenisedData]
     splits: Mapping[str, Artifact[PreparedSplit]] = field(default_factory=dict)

@@ -38,7 +38,7 @@ class Artifact(Generic[R]):
 
     @property
     def folder(self) -> Path:
-        """Where it lies."""
+        """The folder that holds it."""
         return self.published.folder
 
     def path(self, name: str) -> Path:

@@ -1,7 +1,7 @@
 """What a run folder knows of its store: where it is, and which artifact each step of the present plan has.
 
 `RUN/steps/NN-NAME` is a link to the artifact's folder; where the file system has no links, a file with its path; and
-where somebody copied the run and the copying followed links, a copy of that folder. It is made anew by every run.
+where somebody copied the run and the copying followed links, a copy of that folder. It is rebuilt by every run.
 `RUN/store.json` names the store when that isn't the run folder's own, `RUN/artifacts/`.
 """
 
@@ -158,6 +158,6 @@ def _refuse_former(run: Path, store: Store) -> None:
         if not entry.is_symlink() and (entry / MANIFEST).is_file() and _copied(entry, store) is None:
             raise UserError(
                 f"{run}: its steps/ holds the artifacts themselves, as a former version of edgedistill kept them, and "
-                f"this one goes on from none of those: give another folder with --out, or remove "
-                f"{steps} to begin anew here; its results, models and bundle can still be used"
+                f"this one continues none of those: give another folder with --out, or remove "
+                f"{steps} to start over here; its results, models and bundle can still be used"
             )

@@ -77,7 +77,7 @@ class Progress:
         self._task = self._bar.add_task(label, total=total, note="")
 
     def advance(self, state: ProgressState) -> None:
-        """Move on; elsewhere than on a terminal, a line now and then."""
+        """Move on; off a terminal, a line now and then."""
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=state.done, note=state.note)
         elif time.monotonic() - self._last_line > 15:

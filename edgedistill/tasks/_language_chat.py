@@ -48,7 +48,7 @@ def asked(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Mapping[str, st
         UserError: the tokenizer has no template, or it refuses these messages.
     """
     if tokenizer.chat_template is None:
-        raise UserError("the model's tokenizer has no chat template; expected a text to go on from, not a chat")
+        raise UserError("the model's tokenizer has no chat template; expected a text to continue, not a chat")
     return _render(tokenizer, [dict(message) for message in messages], reply=True)
 
 

@@ -55,7 +55,7 @@ def _scored(logits: Floats, right: Integers, kept: int) -> dict[str, Array]:
 
 
 def reader(graph: Graph) -> Decoder:
-    """What reads with a graph: from its cache, or all anew for every token of one that has none."""
+    """What reads with a graph: from its cache, or all again for every token of one that has none."""
     cached = isinstance(graph, DecodesItself) or LAYOUT.past(0, "key") in graph.inputs
     return decoder_of(graph) if cached else _Rereader(graph)
 

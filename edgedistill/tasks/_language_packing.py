@@ -1,6 +1,6 @@
 """Several short items in one row of a batch, none of which attends to another: the same outputs from fewer places.
 
-`transformers` reads from positions that begin anew where another sequence begins, and lets no token attend across
+`transformers` reads from positions that restart where another sequence begins, and lets no token attend across
 (`masking_utils.find_packed_sequence_indices`): exact wherever all that mixes tokens is attention.
 """
 

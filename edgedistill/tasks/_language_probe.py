@@ -1,4 +1,4 @@
-"""What a file of a language model is asked besides: to go on from a few beginnings, in several ways that must agree.
+"""What a file of a language model is asked besides: to continue a few beginnings, in several ways that must agree.
 Numpy only."""
 
 from __future__ import annotations
@@ -68,5 +68,5 @@ def checks(expected: Arrays, found: Arrays) -> Mapping[str, float]:
 
 
 def _repeated(wanted: Integers, said: Integers) -> float:
-    """Share of tokens before the first difference of each row: behind it, both go on from different texts."""
+    """Share of tokens before the first difference of each row: behind it, both continue different texts."""
     return float(np.logical_and.accumulate(wanted == said, axis=1).mean())

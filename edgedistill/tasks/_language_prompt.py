@@ -1,4 +1,4 @@
-"""What a language model is given to go on from: a text as its training data begins, or a chat up to the reply."""
+"""What a language model is given to continue: a text as its training data begins, or a chat up to the reply."""
 
 from __future__ import annotations
 

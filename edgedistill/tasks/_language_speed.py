@@ -36,7 +36,7 @@ def time_to_first(phases: Mapping[str, Floats]) -> Floats:
     return np.asarray(phases[PREFILL], np.float64)
 
 
-def tokens_a_second(phases: Mapping[str, Floats]) -> Floats:
+def tokens_per_second(phases: Mapping[str, Floats]) -> Floats:
     """(R,) of the tokens after the first, of each text of a batch."""
     return 1e3 * DECODED / np.asarray(phases[DECODE], np.float64)
 
@@ -46,6 +46,6 @@ PROMPTS = Prompts(
     items=prompts,
     speeds=(
         Speed("ttft_ms", "time to first token", "ms", "lower", time_to_first),
-        Speed("tokens_per_s", "decoding speed", "tokens/s", "higher", tokens_a_second),
+        Speed("tokens_per_s", "decoding speed", "tokens/s", "higher", tokens_per_second),
     ),
 )

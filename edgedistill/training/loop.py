@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class LengthBuckets(BatchSampler):
-    """Batches of similar length, shuffled anew each epoch from the seed alone, so that a resumed epoch is the same.
+    """Batches of similar length, reshuffled each epoch from the seed alone, so that a resumed epoch is the same.
 
     With `draws` (N,), each pass draws as many examples as there are, with replacement, in proportion to it.
     """
@@ -81,7 +81,7 @@ class StageRequest:
     """The metric on validation."""
     metric: Metric
     steps_per_epoch: int = 0
-    """Batches an epoch; 0: as many as the data has."""
+    """Batches per epoch; 0: as many as the data has."""
     keep: Literal["best", "last"] = "best"
     """Which epoch's weights to go back to: the one with the best metric (of equals the later), or the last where no
     loss trains the head."""

@@ -47,6 +47,6 @@ def save_trained(
 
 
 def _speed(history: Sequence[EpochRecord]) -> float:
-    """Samples a second, over all epochs."""
+    """Samples per second, over all epochs."""
     seconds = sum(epoch.seconds for epoch in history)
     return round(sum(epoch.seconds * epoch.samples_per_second for epoch in history) / seconds, 1) if seconds else 0.0

@@ -55,7 +55,11 @@ def added_tokens(tokenizer: Tokenizer) -> dict[str, int]:
 
 def byte_characters() -> dict[str, int]:
     """Character -> byte, in the alphabet of byte-level BPE (GPT-2): printable bytes of Latin-1 stand for themselves,
-    the others for the characters from 256 on."""
+    the others for the characters from 256 on.
+
+    >>> byte_characters()["A"], byte_characters()["Ġ"]
+    (65, 32)
+    """
     printable = {*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)}
     others = [byte for byte in range(256) if byte not in printable]
     return {chr(byte): byte for byte in printable} | {chr(256 + i): byte for i, byte in enumerate(others)}

@@ -33,7 +33,11 @@ class Trimmed:
 
 
 def frequent_tokens(token_ids: Integers, coverage: float) -> list[int]:
-    """The most frequent ids that together make up `coverage` of the occurrences, sorted."""
+    """The most frequent ids that together make up `coverage` of the occurrences, sorted.
+
+    >>> frequent_tokens(np.array([5, 5, 5, 9, 7, 7]), coverage=0.8)
+    [5, 7]
+    """
     ids, counts = np.unique(token_ids, return_counts=True)
     order = np.lexsort((ids, -counts))
     reached = np.cumsum(counts[order]) / counts.sum()

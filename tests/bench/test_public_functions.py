@@ -79,10 +79,10 @@ def internals(file: Path) -> set[str]:
     return {name for name in found if name.startswith("edgedistill")}
 
 
-def test_the_benches_import_nothing_internal_but_what_is_listed():
+def test_the_benches_import_nothing_internal_but_what_is_listed() -> None:
     found = {str(file.relative_to(BENCH)): internals(file) for file in sorted(BENCH.rglob("*.py"))}
     assert {name: modules for name, modules in found.items() if modules} == INTERNAL
 
 
-def test_what_is_public_is_there():
+def test_what_is_public_is_there() -> None:
     assert all(hasattr(edgedistill, name) for name in edgedistill.__all__)

@@ -81,8 +81,7 @@ def test_the_script_opens_nothing_that_has_changed(folder):
 
 
 def test_the_script_says_what_edgedistill_says(folder, stories_file):
-    asked = {"max_tokens": 12, "temperature": 2.0, "seed": 7}
-    expected = "".join(edgedistill.generate(stories_file, PROMPTS[0], **asked))
+    expected = "".join(edgedistill.generate(stories_file, PROMPTS[0], max_tokens=12, temperature=2.0, seed=7))
     done = run(folder, PROMPTS[0], "--max-tokens", "12", "--temperature", "2.0", "--seed", "7")
     assert done.stdout == expected + "\n", done.stderr
     greedy = run(folder, PROMPTS[0], "--max-tokens", "12").stdout

@@ -155,8 +155,8 @@ def test_the_tolerance_follows_what_the_file_was_off_by():
 
 def test_what_is_wrong_with_an_answer():
     def wrong(given):
-        answers = (Answers({"logits": logits}, np.arange(1), np.arange(1)) for logits in (given, right))
-        return first_wrong(JUDGE, *answers, 1e-3)
+        found, expected = (Answers({"logits": logits}, np.arange(1), np.arange(1)) for logits in (given, right))
+        return first_wrong(JUDGE, found, expected, 1e-3)
 
     right = np.array([[1.0, 2.0]])
     assert wrong(right + 0.0009) == (None, pytest.approx(0.0009))

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -199,7 +200,7 @@ def snippet(facts, **values):
     own = facts.facts.components["model"]
     opened = values.pop("opened", ((None, "onnx/model.onnx"),))
     inputs = own.inputs if values.get("text", True) else (PortFacts("pixel_values", "int64", (None, 64)),)
-    known = {
+    known: dict[str, Any] = {
         "recipe": "tiny",
         "candidate": "r1/x",
         "runtime": "onnxruntime",

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 from helpers import change_plugin, write_jsonl
@@ -141,7 +142,7 @@ def test_doctor_gives_the_install_line_of_what_is_missing(monkeypatch):
 
     absent = Packages(("a_runtime_that_is_not_there",), environment="absent")
     change_plugin(monkeypatch, "runtimes", "onnxruntime", packages=absent)
-    found = doctor.diagnose()
+    found: dict[str, Any] = doctor.diagnose()
     assert found["runtimes"]["onnxruntime"] == {
         "installed": False,
         "missing": ["a_runtime_that_is_not_there"],

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgedistill.contracts.distribution import Dense, HiddenAndHead, TopK, concatenated, top_k
+from edgedistill.contracts.distribution import Dense, Distribution, HiddenAndHead, TopK, concatenated, top_k
 
 TEMPERATURES = (1.0, 2.5)
 
@@ -39,7 +41,7 @@ def test_all_classes_kept_are_the_dense_distribution(pair, temperature):
     kept = kl(top_k(teacher, teacher.shape[-1], TEMPERATURES).beside(student, temperature))
     assert torch.allclose(kept, dense, atol=1e-9)
     gradients = [torch.autograd.grad(loss.sum(), student, retain_graph=True)[0] for loss in (dense, kept)]
-    assert torch.allclose(*gradients, atol=1e-9)
+    assert torch.allclose(gradients[0], gradients[1], atol=1e-9)
 
 
 @given(logits(), st.sampled_from(TEMPERATURES), st.sampled_from([kl, jsd]))
@@ -105,12 +107,12 @@ def test_half_precision_signals_are_read_in_full():
     assert torch.allclose(kl(stored.beside(student, 2.0)), kl(exact.beside(student, 2.0)), atol=2e-3)
 
 
-FORMS = {
+HEAD = torch.nn.Linear(4, 9)
+FORMS: dict[str, Callable[[], Distribution]] = {
     "dense": lambda: Dense(torch.randn(6, 9)),
     "top-k": lambda: top_k(torch.randn(6, 9), 3, TEMPERATURES),
     "hidden": lambda: HiddenAndHead(torch.randn(6, 4), HEAD.weight, HEAD.bias),
 }
-HEAD = torch.nn.Linear(4, 9)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -135,13 +137,13 @@ def test_all_of_it_moves(form):
 
 
 def test_a_head_is_copied_to_a_device_once():
-    first, second = (FORMS["hidden"]().to("meta") for _ in range(2))
+    first, second = (HiddenAndHead(torch.randn(6, 4), HEAD.weight, HEAD.bias).to("meta") for _ in range(2))
     assert first.weight_CH is second.weight_CH
     assert first.hidden_RH is not second.hidden_RH
 
 
 def test_a_head_is_converted_to_the_precision_of_autocast_at_once():
-    said = FORMS["hidden"]()
+    said = HiddenAndHead(torch.randn(6, 4), HEAD.weight, HEAD.bias)
     assert said.as_multiplied() is said
     with torch.autocast("cpu", torch.bfloat16):
         assert {tensor.dtype for tensor in vars(said.as_multiplied()).values()} == {torch.bfloat16}

@@ -1,21 +1,25 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgedistill.arrays import Array
 from edgedistill.contracts.items import Column, Items, joined
 
 EXAMPLES = st.lists(st.lists(st.integers(1, 9), min_size=0, max_size=3), min_size=1, max_size=15).filter(any)
 """By example, the lengths of its items."""
-SIDES = st.sampled_from(["right", "left"])
+Side = Literal["right", "left"]
+SIDES: st.SearchStrategy[Side] = st.sampled_from(get_args(Side))
 
 
-def made(examples: list[list[int]], side: str = "right", short: bool = False) -> Items:
+def made(examples: list[list[int]], side: Side = "right", short: bool = False) -> Items:
     """Items of every layout; `short`: with a target sequence of other lengths."""
     lengths = [length for example in examples for length in example]
     starts = np.cumsum([0, *lengths])
@@ -25,7 +29,7 @@ def made(examples: list[list[int]], side: str = "right", short: bool = False) ->
         "image": Column("input", "block"),
         "class": Column("target", "scalar"),
     }
-    content = {
+    content: dict[str, Sequence[object] | Array] = {
         "tokens": [np.arange(start + 1, start + 1 + length) for start, length in zip(starts, lengths, strict=False)],
         "mask": [[1] * length for length in lengths],
         "image": np.arange(len(lengths) * 6).reshape(-1, 2, 3),

@@ -6,6 +6,7 @@ import pkgutil
 import subprocess
 import sys
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import yaml
@@ -121,7 +122,8 @@ def test_no_other_command_breaks(losses, recipe_tree, tmp_path):
     assert yaml.safe_load(reading.dump(reading.load("quickstart")))["name"] == "quickstart"
     for arguments in (["show", "quickstart"], ["plan", write_recipe(recipe_tree, tmp_path), "--out", str(tmp_path)]):
         app(arguments, standalone_mode=False)
-    assert {REASONS["fails"] in reason for reason in doctor.diagnose()["broken_plugins"]} == {True, False}
+    told: dict[str, Any] = doctor.diagnose()
+    assert {REASONS["fails"] in reason for reason in told["broken_plugins"]} == {True, False}
 
 
 @pytest.mark.parametrize("group", ["tasks", "losses", "students", "quantizers", "runtimes", "exporters"])

@@ -97,7 +97,7 @@ def test_what_is_known_of_a_text_is_not_asked_again():
 
 @pytest.mark.parametrize("prompts", [[], [[]], [[1], []]])
 def test_a_prompt_without_a_token_is_refused(prompts):
-    with pytest.raises(UserError, match="a prompt has no token to go on from, expected one at least"):
+    with pytest.raises(UserError, match="a prompt has no token to continue from, expected at least one"):
         list(generate_batch(CachedDecoder(Adding()), prompts, 3))
 
 
@@ -110,7 +110,7 @@ def test_no_token_is_asked_for_where_none_is_wanted():
 def test_a_file_without_a_cache_is_refused():
     graph = Adding()
     del graph.outputs["present.0.key"]
-    with pytest.raises(EdgedistillError, match="the file has no cache to go on from: it lacks present.0.key"):
+    with pytest.raises(EdgedistillError, match="the file has no cache to continue from: it lacks present.0.key"):
         decoder_of(graph)
     del graph.inputs["past_key_values.0.key"]
     with pytest.raises(EdgedistillError, match=r"it lacks past_key_values\.0\.key"):
@@ -118,7 +118,7 @@ def test_a_file_without_a_cache_is_refused():
 
 
 def test_a_runtime_that_keeps_the_cache_is_asked_for_its_own():
-    class Keeping:
+    class Keeping(Adding):
         longest = 8
 
         def decoder(self):

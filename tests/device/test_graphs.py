@@ -4,13 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import unused
 
 from edgedistill.contracts.driver import Driver, Port, PortNames, feeds_of, named
 from edgedistill.device.files import Component, of_json, to_json
 from edgedistill.device.graphs import OpenedModel, with_outputs
 from edgedistill.errors import EdgedistillError
 
-DRIVER = Driver(("prefill", "decode"), {"prefill": ("cache",), "decode": ("logits",)}, None, None)
+DRIVER = Driver(("prefill", "decode"), {"prefill": ("cache",), "decode": ("logits",)}, unused, unused)
 FILES = {
     "prefill": Component({None: Path("a")}, PortNames((), ("cache",))),
     "decode": Component({4: Path("b"), 8: Path("c")}, PortNames(("past",), ("logits",))),
@@ -47,7 +48,9 @@ def test_every_component_opens_and_the_clock_is_the_processs_own():
     opened = OpenedModel(FILES, DRIVER, Plain, 3)
     graphs = opened.graphs({})
     assert list(graphs) == ["prefill", "decode"]
-    assert (graphs["prefill"].file, graphs["prefill"].threads) == (Path("a"), 3)
+    first = graphs["prefill"]
+    assert isinstance(first, Plain)
+    assert (first.file, first.threads) == (Path("a"), 3)
     assert opened.backend() == {"file": "c"}
     assert opened.measuring_themselves() == []
     before = opened.clock()()

@@ -3,6 +3,7 @@ from __future__ import annotations
 import time
 
 import numpy as np
+from helpers import unused
 
 from edgedistill.contracts.driver import Driver
 from edgedistill.contracts.items import Column, Items
@@ -22,7 +23,7 @@ class Clock:
 
     def __init__(self) -> None:
         self.now = 100.0
-        self.ran = []
+        self.ran: list[list[list[int]]] = []
 
     def phases(self, graphs, batch):
         """Prefill, then a decode step for each token."""
@@ -38,7 +39,7 @@ class Clock:
 
 
 def driver(clock):
-    return Driver(("model",), {"model": ()}, None, clock.phases)
+    return Driver(("model",), {"model": ()}, unused, clock.phases)
 
 
 def test_only_whole_batches_are_timed():

@@ -122,7 +122,7 @@ def steps(monkeypatch):
     toys = ToySteps()
     for name in ("first", "second", "last"):
         module = ModuleType(f"edgedistill.steps.{name}")
-        module.run = getattr(toys, name)
+        vars(module)["run"] = getattr(toys, name)
         monkeypatch.setitem(sys.modules, module.__name__, module)
     return toys
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from helpers import unused
 
 from edgedistill.arrays import positions
 from edgedistill.contracts.answers import Answers, References
@@ -58,7 +59,7 @@ def test_any_metric_is_compared_and_lower_may_be_better():
         return np.stack([gap[references.known], np.ones(int(references.known.sum()))], axis=1)
 
     metric = Metric("distance", "lower", distances, lambda rows: float(rows[:, 0].mean()))
-    judge = Judge({"distance": metric}, fidelity=None, texts=None)
+    judge = Judge({"distance": metric}, fidelity=unused, texts=unused)
     truth = np.arange(20.0)
     item = np.arange(20)
     asked = References({"x": truth}, item, item, np.arange(20) != 3)

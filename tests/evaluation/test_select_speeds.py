@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from edgedistill.contracts.speed import Speed
 from edgedistill.evaluation.selection import Figures, Primary, Prompted, choose, pareto_front
-from edgedistill.recipe.schema import Limits, SelectSpec
+from edgedistill.recipe.schema import SelectSpec
 
 LOSS = Primary("bits_per_byte", "lower")
 SPEEDS = (
@@ -19,7 +21,14 @@ AT = Prompted(SPEEDS, 128)
 
 def figures(name: str, ttft: float | None, rate: float | None, **change: float | None) -> Figures:
     speeds = {"ttft_ms": ttft, "tokens_per_s": rate}
-    base = {"value": 1.5, "drop": 0.0, "file_mb": 5.0, "p50_ms": 2.0, "p95_ms": 3.0, "peak_rss_mb": 50.0}
+    base: dict[str, Any] = {
+        "value": 1.5,
+        "drop": 0.0,
+        "file_mb": 5.0,
+        "p50_ms": 2.0,
+        "p95_ms": 3.0,
+        "peak_rss_mb": 50.0,
+    }
     known = {name: value for name, value in speeds.items() if value is not None}
     return Figures(id=name, load_ms=1.0, agreement=1.0, speeds=known, **(base | change))
 
@@ -28,7 +37,7 @@ SOON, FAST = figures("soon", 5.0, 100.0), figures("fast", 20.0, 400.0)
 
 
 def chosen(*rows: Figures, prefer: str = "metric", **limits: float):
-    return choose(rows, SelectSpec(limits=Limits(**limits), prefer=prefer), 0.9, LOSS, AT)
+    return choose(rows, SelectSpec.model_validate({"limits": limits, "prefer": prefer}), 0.9, LOSS, AT)
 
 
 def test_each_preference_goes_its_own_way():

@@ -1,18 +1,19 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edgedistill.evaluation.selection import Figures, Primary, choose, pareto_front
-from edgedistill.recipe.schema import Limits, SelectSpec
+from edgedistill.recipe.schema import SelectSpec
 
 ACCURACY, LOSS = Primary("accuracy", "higher"), Primary("loss", "lower")
 
 
 def figures(name: str, **change: float) -> Figures:
-    base = {
+    base: dict[str, Any] = {
         "value": 0.9,
         "drop": 0.02,
         "file_mb": 5.0,
@@ -32,7 +33,7 @@ ALL = [LARGE, MIDDLE, SMALL]
 
 
 def select(prefer: str = "accuracy", tie: float = 0.0, **limits: float) -> SelectSpec:
-    return SelectSpec(limits=Limits(**limits), prefer=prefer, tie=tie)
+    return SelectSpec.model_validate({"limits": limits, "prefer": prefer, "tie": tie})
 
 
 def test_without_limits_the_preference_decides():
@@ -49,7 +50,7 @@ def test_each_limit_blocks_and_says_so():
         ({"load_ms": 10.0}, "load 20.00 ms is over the limit of 10 ms"),
         ({"drop": 0.01}, "accuracy drop 0.0200 is over the limit of 0.01"),
     ]:
-        verdict = choose([MIDDLE], select(**limit), 0.9, ACCURACY).verdicts[0]
+        verdict = choose([MIDDLE], select("accuracy", 0.0, **limit), 0.9, ACCURACY).verdicts[0]
         assert verdict.blocked_by == (words,)
         assert not verdict.within_limits
 

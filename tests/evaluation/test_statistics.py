@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from helpers import unused
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -12,10 +13,6 @@ from edgedistill.contracts.metric import Metric
 from edgedistill.errors import EdgedistillError
 from edgedistill.evaluation import statistics
 from edgedistill.evaluation.statistics import auroc, auroc_interval
-
-
-def _unused(answers, references):
-    raise AssertionError("statistics are given")
 
 
 def share(rows):
@@ -34,15 +31,15 @@ def spearman(rows):
     return float((spread[:, 0] * spread[:, 1]).sum() / np.sqrt((spread**2).sum(axis=0).prod()))
 
 
-ACCURACY = Metric("accuracy", "higher", _unused, share, shares=True)
-F1 = Metric("f1_macro", "higher", _unused, f1)
-SPEARMAN = Metric("spearman", "higher", _unused, spearman, additive=False)
+ACCURACY = Metric("accuracy", "higher", unused, share, shares=True)
+F1 = Metric("f1_macro", "higher", unused, f1)
+SPEARMAN = Metric("spearman", "higher", unused, spearman, additive=False)
 
 
 def right(*hits):
     """One decision per example."""
-    hits = np.array(hits, dtype=np.float64).ravel()
-    return np.stack([hits, np.ones(len(hits))], axis=1)
+    shares = np.array(hits, dtype=np.float64).ravel()
+    return np.stack([shares, np.ones(len(shares))], axis=1)
 
 
 def f1_rows(decisions, references, classes=3):
@@ -181,6 +178,7 @@ def test_the_interval_of_a_percentile_covers_it_as_often_as_it_says():
     hits = 0
     for _ in range(300):
         interval = statistics.percentile_interval(generator.exponential(size=200), 95)
+        assert interval is not None
         hits += interval.low <= truth <= interval.high
     assert 0.91 <= hits / 300 <= 1.0
 
@@ -206,7 +204,7 @@ def test_the_interval_of_an_auroc_holds_it_and_narrows_with_more_items():
 
 def test_a_metric_that_is_not_additive_though_it_says_so_is_refused():
     """Its interval would be that of sums."""
-    mean = Metric("gap", "lower", _unused, lambda rows: float(rows[:, 0].mean()))
+    mean = Metric("gap", "lower", unused, lambda rows: float(rows[:, 0].mean()))
     rows = np.random.default_rng(0).random((20, 1))
     for asked in (lambda: statistics.metric_interval(mean, rows), lambda: statistics.compare(mean, rows, rows[::-1])):
         with pytest.raises(EdgedistillError, match="the metric 'gap' is .* of all examples and .* of their sum"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from evaluation.test_statistics import ACCURACY, right
+from helpers import unused
 
 from edgedistill.contracts.metric import Metric
 from edgedistill.evaluation.stop import FileFigures, judge
@@ -77,7 +78,7 @@ def test_of_a_metric_that_is_lower_is_better_a_rise_is_what_stops():
     def mean(rows):
         return float(rows[:, 0].mean())
 
-    loss = Metric("loss", "lower", lambda answers, references: answers, mean, additive=False)
+    loss = Metric("loss", "lower", unused, mean, additive=False)
     low, high = (np.random.default_rng(0).normal(level, 0.1, (200, 1)) for level in (1.0, 1.2))
     rule = StopSpec.model_validate({"when": {"drop": 0.1}})
     worse = judge("r1", loss, low, high, [], rule, Limits())

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers import file_request
+from helpers import assert_close, file_request
 from transformers import AutoConfig, AutoModelForImageClassification, AutoModelForSequenceClassification
 
 from edgedistill.contracts import registry
@@ -120,7 +120,7 @@ def test_the_file_gives_what_the_task_asks_of_the_model(model, tmp_path, precisi
     given = samples(2, 9)
     found = graph.run({name: tensor.numpy() for name, tensor in given.items()})["shares"]
     expected = torch.from_numpy(logits(model, given)).softmax(-1).numpy()
-    np.testing.assert_allclose(found, expected, atol=bound)
+    assert_close(found, expected, atol=bound)
     assert "forward" not in vars(model)
 
 
@@ -164,7 +164,7 @@ def test_the_padding_of_a_batch_changes_nothing(made):
     ids = samples(1, 9)["input_ids"].numpy()
     alone = session.run({"input_ids": ids, "attention_mask": np.ones_like(ids)})["logits"]
     padded = {"input_ids": np.pad(ids, ((0, 0), (0, 5))), "attention_mask": np.pad(np.ones_like(ids), ((0, 0), (0, 5)))}
-    np.testing.assert_allclose(session.run(padded)["logits"], alone, atol=1e-5)
+    assert_close(session.run(padded)["logits"], alone, atol=1e-5)
 
 
 def test_facts_say_how_much_is_delegated(made):

@@ -74,7 +74,7 @@ def test_gpt2_is_written_as_llama_cpp_multiplies(tmp_path, folder):
     model = family("gpt2", vocab_size=310, n_embd=32, n_layer=1, n_head=4)
     file, _ = written(model, folder, tmp_path)
     found = tensors(file)
-    weights = model.transformer.h[0].mlp.c_fc.weight.detach().numpy()
+    weights = model.get_parameter("transformer.h.0.mlp.c_fc.weight").detach().numpy()
     np.testing.assert_array_equal(found["blk.0.ffn_up.weight"].data, weights.T)
     assert fields(file)["gpt2.feed_forward_length"] == 128
     assert {"position_embd.weight", "blk.0.attn_qkv.bias", "output_norm.bias"} <= set(found)
@@ -102,7 +102,7 @@ def test_precisions_are_of_their_kinds_and_as_close(tmp_path, folder, precision,
     told = [name for name in kinds if name.endswith("ffn_down.weight")]
     assert made.facts.get("kept_fp16", []) == ([] if precision == "fp16" else told)
     weight = tensors(file)["blk.0.ffn_up.weight"]
-    weights = model.model.layers[0].mlp.up_proj.weight.detach().numpy()
+    weights = model.get_parameter("model.layers.0.mlp.up_proj.weight").detach().numpy()
     found = gguf.quants.dequantize(weight.data, weight.tensor_type).reshape(weights.shape)
     assert 0 < np.abs(found - weights).max() < bound * np.abs(weights).max()
 
@@ -163,7 +163,7 @@ def test_the_pre_tokenizer_is_named_by_how_it_cuts_whatever_the_tokens_are(cut, 
 def test_a_tokenizer_that_llama_cpp_would_read_otherwise_is_refused(cut, options, normalizer, reason):
     tokenizer = bpe(cut, **options)
     tokenizer.normalizer = normalizer
-    with pytest.raises(RefusedError, match=f"llama.cpp would read texts otherwise than the tokenizer: {reason}"):
+    with pytest.raises(RefusedError, match=f"llama.cpp would read texts differently from the tokenizer: {reason}"):
         pre_tokenizer(json.loads(tokenizer.to_str()))
 
 

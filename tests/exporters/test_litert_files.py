@@ -6,11 +6,12 @@ import os
 import subprocess
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from transformers import AutoConfig, AutoModelForSequenceClassification
+from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel
 
 from edgedistill.contracts import registry
 from edgedistill.contracts.driver import PortNames
@@ -42,7 +43,7 @@ needs_packages = pytest.mark.skipif(bool(MISSING), reason=MISSING)
 
 def texts(lengths, seed: int) -> Items:
     random, sequence = np.random.default_rng(seed), Column("input", "sequence")
-    content = {
+    content: dict[str, Any] = {
         "input_ids": [random.integers(5, 500, length) for length in lengths],
         "attention_mask": [np.ones(length, np.int64) for length in lengths],
         "labels": np.zeros(len(lengths), np.int64),
@@ -51,7 +52,7 @@ def texts(lengths, seed: int) -> Items:
     return Items.of(columns, content, range(len(lengths)))
 
 
-def model_of(kind: str, **more) -> torch.nn.Module:
+def model_of(kind: str, **more) -> PreTrainedModel:
     torch.manual_seed(0)
     sizes = {"vocab_size": 500, "hidden_size": 64, "num_attention_heads": 4, "intermediate_size": 128, **more}
     config = AutoConfig.for_model(kind, num_hidden_layers=2, max_position_embeddings=80, num_labels=5, **sizes)
@@ -65,12 +66,12 @@ def model_of(kind: str, **more) -> torch.nn.Module:
 class Made:
     """Files of one model in every precision and bucket, and how to make more."""
 
-    def __init__(self, folder: Path, model: torch.nn.Module) -> None:
+    def __init__(self, folder: Path, model: PreTrainedModel) -> None:
         self.folder, self.model = folder, model
         model.save_pretrained(folder / "model")
         texts([32, 31, 20, 9], 0).save(folder / "samples")
         texts([*range(1, 33)] * 2, 1).save(folder / "calibration")
-        self.told = {}
+        self.told: dict[str, object] = {}
 
     def file(self, precision: str, length: int) -> Path:
         return self.folder / f"{precision}-{length}.tflite"

@@ -119,7 +119,7 @@ def test_an_input_that_no_operator_reads_is_not_there(tmp_path):
     from edgedistill.models.static_model import StaticConfig, StaticForSequenceClassification
 
     class Naming(StaticForSequenceClassification):
-        def forward(self, input_ids, attention_mask=None, token_type_ids=None):
+        def forward(self, input_ids, attention_mask=None, output_hidden_states=False, token_type_ids=None, **more):
             return super().forward(input_ids, attention_mask)
 
     def samples(batch: int, length: int):

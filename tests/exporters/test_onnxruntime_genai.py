@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from language_models import causal_request, greedy_of_torch, tiny
@@ -94,7 +96,7 @@ def test_heads_that_its_builder_cannot_turn_have_the_graph_of_target_onnx(tmp_pa
     told = EXPORTER.make(causal_request(model, folder=folder), tmp_path / "made")
     assert told.facts == {"graph": "of target onnx"}
     assert [(check.batch, check.length) for check in told.checks] == [(1, 1), (1, 16), (1, 40)]
-    graph = RUNTIME.open(tmp_path / "made", 1, PortNames())
+    graph: Any = RUNTIME.open(tmp_path / "made", 1, PortNames())
     assert graph.longest == 64
     decoder = decoder_of(graph)
     for prompt in PROMPTS:
@@ -108,7 +110,7 @@ def test_heads_that_its_builder_cannot_turn_are_refused_in_blocks(tmp_path, fold
 
 
 def test_it_is_no_file_with_a_cache_of_ours(graph):
-    with pytest.raises(EdgedistillError, match="the file has no cache to go on from"):
+    with pytest.raises(EdgedistillError, match="the file has no cache to continue from"):
         CachedDecoder(graph)
 
 

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
-from helpers import LOGITS, file_request
+from helpers import LOGITS, assert_close, file_request
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from edgedistill.contracts import registry
@@ -67,7 +69,7 @@ def test_the_file_agrees_with_torch_at_every_shape(files, model, precision, tole
         with torch.no_grad():
             expected = model(**samples(batch, length)).logits.numpy()
         got = session.run({name: tensor.numpy() for name, tensor in samples(batch, length).items()})["logits"]
-        np.testing.assert_allclose(got, expected, atol=tolerance)
+        assert_close(got, expected, atol=tolerance)
         if precision == "int8-static":
             assert np.abs(got - expected).max() > 1e-4  # something was quantized
 
@@ -79,7 +81,8 @@ def test_weights_take_what_their_precision_says(files):
 
 
 def test_the_backend_tells_what_is_computed_in_int8(files):
-    fp32, int8 = (RUNTIME.open(files[name], 1, LOGITS).backend() for name in ("fp32", "int8-static"))
+    told: list[dict[str, Any]] = [RUNTIME.open(files[name], 1, LOGITS).backend() for name in ("fp32", "int8-static")]
+    fp32, int8 = told
     assert (fp32["devices"], fp32["precision"]) == (["CPU"], "f32")
     assert fp32["products_in_int8"] == 0
     # Some processors' plug-ins keep a few small products in fp32.
@@ -95,7 +98,7 @@ def test_outputs_are_the_callers_own(files):
 
 
 def test_another_device_or_arithmetic_is_refused(files):
-    session = RUNTIME.open(files["fp32"], 1, LOGITS)
+    session: Any = RUNTIME.open(files["fp32"], 1, LOGITS)
     compiled = session._compiled
 
     class Elsewhere:
@@ -137,7 +140,8 @@ def test_what_openvino_cannot_compile_is_quantized_by_the_plain_preset_and_the_f
     monkeypatch.setattr("edgedistill_exporters.openvino._refusal", refusal)
     told = EXPORTER.make(requested(model, "int8-static", source, inputs), tmp_path / "model.xml")
     assert told.facts == {"nncf_model_type": "none"}
-    assert RUNTIME.open(tmp_path / "model.xml", 1, LOGITS).backend()["products_in_int8"] > 0
+    backend: dict[str, Any] = RUNTIME.open(tmp_path / "model.xml", 1, LOGITS).backend()
+    assert backend["products_in_int8"] > 0
     monkeypatch.setattr("edgedistill_exporters.openvino._refusal", lambda _: "cannot fold")
     with pytest.raises(EdgedistillError, match="OpenVINO cannot compile the quantized model: cannot fold"):
         EXPORTER.make(requested(model, "int8-static", source, inputs), tmp_path / "none.xml")

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from helpers import LOGITS, file_request
+from helpers import LOGITS, assert_close, file_request
 
 import edgedistill
 from edgedistill.contracts import registry
@@ -34,11 +35,11 @@ def test_the_answers_are_those_of_the_onnx_file(finished_run, tmp_path, precisio
     for batch, length in ((1, 1), (1, 9), (3, 32)):
         ids = np.random.default_rng(length).integers(5, 100, (batch, length))
         inputs = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
-        np.testing.assert_allclose(own.run(inputs)["logits"], original.run(inputs)["logits"], atol=2e-5)
+        assert_close(own.run(inputs)["logits"], original.run(inputs)["logits"], atol=2e-5)
     configuration = (tmp_path / made.build_files[0]).read_text()
     assert '"inputs": {"0": ["float"' in configuration  # type reduction: the types that the file needs, not all
-    operators = made.facts["required_operators"]
-    size = made.facts["runtime_size"]
+    facts: dict[str, Any] = dict(made.facts)
+    operators, size = facts["required_operators"], facts["runtime_size"]
     assert size["operators"] == sum(map(len, operators.values()))
     assert size["unknown"] == ()  # all operators of our files have been built
     assert 1e6 < size["bytes"] < 3e6

@@ -48,7 +48,7 @@ def become_command(
         if only is not None:
             _only(only)
         code = _exit_code()
-        atexit._run_exitfuncs()  # type: ignore[attr-defined]
+        atexit._run_exitfuncs()
         sys.stdout.flush()
         sys.stderr.flush()
     finally:
@@ -84,7 +84,7 @@ def _only(pattern: str) -> None:
         execute(dataclasses.replace(plan, steps=steps), *arguments, **named)  # type: ignore[arg-type]
         raise SystemExit(0)
 
-    api.execute = part  # type: ignore[assignment]
+    api.execute = part
 
 
 def _forget_temporary_folder() -> None:

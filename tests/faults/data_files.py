@@ -139,7 +139,7 @@ def _write(data: Data, split: str, folder: Path) -> None:
 
 
 def _differs(case: Case, data: Data, folder: Path) -> str | None:
-    """What the prepared data has otherwise than the files."""
+    """Where the prepared data differs from the files."""
     from edgedistill.contracts.items import Items
     from edgedistill.data.prepared import ITEMS, open_table
 

@@ -21,10 +21,15 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from .child import become_command
 from .world import World
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsLenAndGetItem
+
+T = TypeVar("T")
 
 TRACEBACK = "Traceback (most recent call last)"
 LONGEST_MESSAGE = 4096
@@ -86,7 +91,7 @@ class Numbers(random.Random):
         super().__init__(seed)
         self.chosen: list[str] = []
 
-    def choice(self, seq: Sequence[Any]) -> Any:
+    def choice(self, seq: SupportsLenAndGetItem[T]) -> T:
         found = super().choice(seq)
         if isinstance(found, str | bytes | int | float | None | tuple | dict | list):
             self.chosen.append(f"{found!r:.50}")

@@ -88,7 +88,7 @@ def main(chosen: argparse.Namespace) -> int:
 
 
 def table(done: Sequence[Done]) -> str:
-    """One line a kind, a column a result."""
+    """One line per kind, one column per result."""
     from .harness import FAULTS, GOOD
 
     columns = [*GOOD, *FAULTS]

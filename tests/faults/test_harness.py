@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from tests.faults.harness import Case, Outcome, judge, manners
-from tests.faults.recipes import Input, _differs
-from tests.faults.world import World
+from .harness import Case, Outcome, judge, manners
+from .recipes import Input, _differs
+from .world import World
 
 
 def outcome(code, err="", out=""):
@@ -68,7 +68,7 @@ def test_a_failing_oracle_is_no_agreement(case):
         os._exit(7)
 
     assert case.isolated(lambda: None) is None
-    assert "KeyError" in str(case.isolated(lambda: {}["x"]))
+    assert "KeyError" in str(case.isolated(lambda: dict[str, int]()["x"]))
     assert "ended with 7" in str(case.isolated(crash))
 
 

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import importlib
 import json
 import re
 import subprocess
 import sys
 from importlib.metadata import requires, version
 from pathlib import Path
+from typing import Any
 
 import pytest
 from helpers import change_plugin, plugged_in
@@ -109,7 +111,7 @@ def test_a_runtime_runs_in_the_environment_that_has_its_packages(apart, tmp_path
     monkeypatch.syspath_prepend(str(module.parent))
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "only_in_the_environment", sys)
-        import apart_runtime
+        apart_runtime = importlib.import_module("apart_runtime")
 
     given = tmp_path / "inputs.safetensors"
     Items.of({"input_ids": Column("input", "sequence")}, {"input_ids": [[1], [2, 3]]}, [0, 1]).save(given)
@@ -159,7 +161,8 @@ def test_an_environment_holds_what_its_target_and_its_runtime_need():
 
 def test_extras_are_what_the_environments_hold():
     """One list for pip's extra and for the environment of its own; what edgedistill itself needs stands in neither."""
-    core, extras = set(), {}
+    core: set[str] = set()
+    extras: dict[str, set[str]] = {}
     for line in requires("edgedistill"):
         requirement, _, marker = line.partition(";")
         extra = re.search(r"extra == [\"'](.+)[\"']", marker)
@@ -213,7 +216,8 @@ def test_doctor_says_where_a_runtime_lives(apart, tmp_path, monkeypatch):
 
     with plugged_in(tmp_path / "plug", {}):
         change_plugin(monkeypatch, "runtimes", "onnxruntime", packages=ABSENT)
-        assert doctor.diagnose()["runtimes"]["onnxruntime"] == {"installed": True, "environment": str(apart)}
+        told: dict[str, Any] = doctor.diagnose()
+        assert told["runtimes"]["onnxruntime"] == {"installed": True, "environment": str(apart)}
 
 
 def test_the_home_follows_the_usual_variables(monkeypatch):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -12,7 +14,7 @@ from edgedistill.losses.attention_mse import attention_mse
 from edgedistill.losses.minilm_relations import relation_distance, relations
 
 MASK = torch.tensor([[1, 1, 1, 0], [1, 1, 0, 0]])
-EMPTY = {"student": Dense(torch.zeros(2, 2)), "known_R": torch.zeros(2), "mask_BT": MASK}
+EMPTY: dict[str, Any] = {"student": Dense(torch.zeros(2, 2)), "known_R": torch.zeros(2), "mask_BT": MASK}
 
 
 def attention(seed: int, heads: int = 2) -> torch.Tensor:
@@ -24,7 +26,7 @@ def values(seed: int, width: int = 8) -> torch.Tensor:
     return torch.randn(2, 4, width, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def term(kind: str, student: ModelShape, teacher: ModelShape, **settings: object):
+def term(kind: str, student: ModelShape, teacher: ModelShape, **settings: Any):
     loss = registry.loss(kind)
     return loss.build(loss.spec(kind=kind, **settings), student, teacher)
 
@@ -89,7 +91,7 @@ def test_padding_gets_no_probability_and_changes_nothing():
 def test_relations_read_the_named_teacher_layer():
     sizes = ModelShape(1, 8, heads=2), ModelShape(2, 12, heads=3)
     own = (values(1), values(2), values(3))
-    layers = [tuple(values(seed + i, 12) for i in range(3)) for seed in (10, 20)]
+    layers = [(values(seed, 12), values(seed + 1, 12), values(seed + 2, 12)) for seed in (10, 20)]
     inputs = LossInputs(**EMPTY, student_relations=(own,), teacher_relations=layers)
     for chosen, given in ((None, layers[1]), (1, layers[0])):
         built = term("minilm_relations", *sizes, relation_heads=4, teacher_layer=chosen)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -60,7 +61,7 @@ def test_terms_pool_the_last_layer_over_real_tokens_and_project_where_needed(kin
     padded[1:, 1] += 7
     found = []
     for hidden in (states, padded):
-        given = {"student_hidden": (hidden,), "teacher_embedding_BE": vectors(3, 6, 3)}
+        given: dict[str, Any] = {"student_hidden": (hidden,), "teacher_embedding_BE": vectors(3, 6, 3)}
         found.append(built(LossInputs(Dense(torch.zeros(3, 2)), torch.zeros(3), mask, **given)).item())
     assert found[0] == pytest.approx(found[1])
 

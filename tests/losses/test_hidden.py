@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -20,7 +22,7 @@ def states(seed: int, size: int = 4) -> torch.Tensor:
     return torch.randn(2, 3, size, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def term(kind: str, student: ModelShape, teacher: ModelShape, **settings: object):
+def term(kind: str, student: ModelShape, teacher: ModelShape, **settings: Any):
     loss = registry.loss(kind)
     return loss.build(loss.spec(kind=kind, **settings), student, teacher)
 
@@ -53,7 +55,7 @@ def test_the_values_are_as_named():
 @pytest.mark.parametrize("kind", PURE)
 def test_a_projection_bridges_widths_and_is_trained(kind):
     built = term(kind, ModelShape(1, 4), ModelShape(2, 6), layers="last").double()
-    hidden = {"student_hidden": (states(1), states(2)), "teacher_hidden": {2: states(3, 6)}}
+    hidden: dict[str, Any] = {"student_hidden": (states(1), states(2)), "teacher_hidden": {2: states(3, 6)}}
     inputs = LossInputs(Dense(torch.zeros(2, 2)), torch.zeros(2), MASK, **hidden)
     optimizer = torch.optim.Adam(built.parameters(), lr=0.05)
     first = built(inputs).item()
@@ -69,7 +71,7 @@ def test_a_projection_bridges_widths_and_is_trained(kind):
 def test_equal_widths_need_no_projection_and_the_map_decides_what_is_read(kind):
     student, teacher = ModelShape(1, 4), ModelShape(2, 4)
     given = {0: states(5), 2: states(6)}
-    hidden = {"student_hidden": (states(1), states(2)), "teacher_hidden": given}
+    hidden: dict[str, Any] = {"student_hidden": (states(1), states(2)), "teacher_hidden": given}
     inputs = LossInputs(Dense(torch.zeros(2, 2)), torch.zeros(2), MASK, **hidden)
     uniform, last = (term(kind, student, teacher, layers=layers) for layers in ("uniform", "last"))
     assert list(uniform.parameters()) == []

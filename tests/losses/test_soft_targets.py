@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -19,7 +21,11 @@ from edgedistill.losses.skew_kl import skew_kl
 
 SIZES = ModelShape(1, 8)
 ROWWISE = ("kl", "reverse_kl", "skew_kl", "jsd", "mse_logits")
-CASES = [(kind, {}) for kind in (*ROWWISE, "dist")] + [("skew_kl", {"reverse": True}), ("jsd", {"beta": 0.1})]
+CASES: list[tuple[str, dict[str, object]]] = [
+    *((kind, {}) for kind in (*ROWWISE, "dist")),
+    ("skew_kl", {"reverse": True}),
+    ("jsd", {"beta": 0.1}),
+]
 
 
 def logits(seed: int, rows: int = 5, classes: int = 7) -> torch.Tensor:
@@ -31,7 +37,7 @@ def pair(student: torch.Tensor, teacher: torch.Tensor, temperature: float) -> Co
     return Dense(teacher).beside(student, temperature)
 
 
-def term(kind: str, **settings_: object):
+def term(kind: str, **settings_: Any):
     loss = registry.loss(kind)
     return loss.build(loss.spec(kind=kind, **settings_), SIZES, SIZES)
 

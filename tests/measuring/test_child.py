@@ -19,8 +19,8 @@ def test_a_child_dies_with_its_parent_however_busy(tmp_path):
         "child._process.stdin.flush(); child._process.stdout.readline()\n"
         "print(child._process.pid, flush=True); sys.stdin.read()"
     )
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    parent = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "log")], text=True, **pipes)
+    words = [sys.executable, "-c", code, str(tmp_path / "log")]
+    parent = subprocess.Popen(words, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     child = psutil.Process(int(parent.stdout.readline()))
     child.suspend()  # it reads no command, and sees no end of its input
     parent.kill()

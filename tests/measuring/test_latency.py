@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import numpy as np
 import pytest
-from helpers import text_items
+from helpers import assert_close, text_items
 
 from edgedistill.contracts.answers import Answers
 from edgedistill.device.files import Component
@@ -39,7 +40,7 @@ def test_every_file_gets_enough_runs_for_the_p99(file, inputs, tmp_path):
     first, second = time_models(rows, tmp_path, SILENT, min_seconds=0.1).seen.values()
     for timing in (first, second):
         assert len(timing.samples_ms) >= LEAST_RUNS
-        summary = timing.summary()
+        summary: dict[str, Any] = timing.summary()
         assert 0 < summary["p50"] <= summary["p90"] <= summary["p95"] <= summary["p99"]
         low, high = summary["p95_ci"]
         assert low <= summary["p95"] <= high
@@ -105,7 +106,9 @@ def test_what_is_needed_in_python_only_counts_neither_as_memory_nor_as_time(tmp_
     text_items([[0, 1, 2, 3]]).save(tmp_path / "inputs")
     with Child(tmp_path / "log") as child:
         child.ask("inputs", file=str(tmp_path / "inputs"), batch=1, length=None)
-        found = child.ask("load", files=ANY, runtime="its_runtime:RUNTIME", driver=DRIVER, threads=1, warm_up=1)
+        found: dict[str, Any] = child.ask(
+            "load", files=ANY, runtime="its_runtime:RUNTIME", driver=DRIVER, threads=1, warm_up=1
+        )
     assert found["empty_mb"] > 120
     assert 80 <= found["peak_rss_mb"] < 110
 
@@ -130,8 +133,8 @@ def test_the_answers_are_the_files_own(file, tmp_path, finished_run):
     with model_of(file).opened(tmp_path) as opened:
         assert opened.loaded.backend == {"providers": ["CPUExecutionProvider"]}
         found, some = opened.answers(items), opened.answers(items, np.array([3, 4, 9]), 2)
-    np.testing.assert_allclose(found.values["logits"], torch_answers.values["logits"], atol=1e-4)
-    np.testing.assert_allclose(some.values["logits"], found.values["logits"][[3, 4, 9]], atol=1e-4)
+    assert_close(found.values["logits"], torch_answers.values["logits"], atol=1e-4)
+    assert_close(some.values["logits"], found.values["logits"][[3, 4, 9]], atol=1e-4)
     assert some.item.tolist() == [3, 4, 9]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -12,7 +13,7 @@ from edgedistill import MeasureOptions, api
 from edgedistill.cli.app import app
 from edgedistill.errors import UserError
 
-FLAGS = {
+FLAGS: dict[str, Any] = {
     "runtime": "openvino",
     "threads": 2,
     "batch": 3,
@@ -57,8 +58,9 @@ def test_without_flags_they_are_as_without_arguments(monkeypatch):
 
 @pytest.mark.parametrize("name", ["threads", "batch", "max_length", "emulated_items"])
 def test_a_number_below_one_is_refused(name):
+    refused: dict[str, Any] = {name: 0}
     with pytest.raises(UserError, match=f"measure: {name} is 0, expected 1 or more"):
-        MeasureOptions(**{name: 0})
+        MeasureOptions(**refused)
 
 
 @pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan"), float("inf")])

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
-from types import SimpleNamespace
 
 import pytest
+from helpers import stand_in
 from transformers import AutoTokenizer
 
 from edgedistill.measuring import readers
@@ -21,7 +21,7 @@ def data(tmp_path, monkeypatch):
     monkeypatch.setattr(readers, "probe_texts", lambda texts: probe_texts(texts, 300))
     folder = shutil.copytree(TEACHER, tmp_path / "tokenizer")
     loaded = AutoTokenizer.from_pretrained(folder)
-    return SimpleNamespace(tokenizer=folder, load_tokenizer=lambda: loaded)
+    return stand_in(tokenizer=folder, load_tokenizer=lambda: loaded)
 
 
 def by_its_own(data, change=lambda text, ids: ids):
@@ -31,7 +31,7 @@ def by_its_own(data, change=lambda text, ids: ids):
         ids = data.load_tokenizer()(list(texts), add_special_tokens=False)["input_ids"]
         return [change(text, own) for text, own in zip(texts, ids, strict=True)]
 
-    return SimpleNamespace(tokens_of=tokens_of)
+    return stand_in(tokens_of=tokens_of)
 
 
 def test_a_file_with_the_same_tokenizer_reads_all_alike(data):
@@ -51,7 +51,7 @@ def test_each_text_that_is_read_otherwise_counts_and_the_shortest_are_shown(data
 
 
 def test_a_file_without_one_is_read_by_the_tokenizer_beside_it_alone(data):
-    opened = SimpleNamespace(tokens_of=lambda texts: None)
+    opened = stand_in(tokens_of=lambda texts: None)
     found = readers.texts_read(opened, data, ["Once upon a time"])
     assert (found.by, found.otherwise) == ("tokenizer.json", 0)
     content = json.loads((data.tokenizer / "tokenizer.json").read_text())
@@ -63,7 +63,7 @@ def test_a_file_without_one_is_read_by_the_tokenizer_beside_it_alone(data):
 def test_tokens_that_stand_for_something_else_are_no_texts(data):
     special = data.load_tokenizer().eos_token
     asked = []
-    opened = SimpleNamespace(tokens_of=lambda texts: asked.extend(texts))
+    opened = stand_in(tokens_of=lambda texts: asked.extend(texts))
     readers.texts_read(opened, data, [f"The end.{special}"])
     assert asked
     assert not any(special in text for text in asked)

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from helpers import stand_in
 
 from edgedistill.contracts.answers import Answers, References
 from edgedistill.contracts.items import Column, Items
@@ -145,7 +146,7 @@ def test_one_that_dies_on_its_way_drops_out_and_the_others_go_on(child, tmp_path
 
 
 def test_answers_are_given_one_thread_no_warm_up_and_by_the_tasks_own_driver(child, tmp_path):
-    items = SimpleNamespace(save=lambda file: None)
+    items = stand_in(save=lambda file: None)
     with model_of(Path("/a.onnx")).opened(tmp_path) as opened:
         assert opened.loaded.backend == {"ran": "a"}
         assert opened.answers(items, np.array([0, 1]), 2).values["logits"].tolist() == [[1, 0], [0, 1]]
@@ -218,20 +219,20 @@ def measured(monkeypatch, tmp_path):
     rows = [candidate("r1", "fp32"), candidate("r1", "fp32", 4, 8), candidate("r2", "int8"), candidate("r2", "broken")]
     opened = {planned.file_key: {"model": Component({None: Path(f"/{planned.file_key}.onnx")})} for planned in rows}
     inputs = measure.Inputs(
-        data={model: model for model in ("r1", "r2")},
+        data={model: stand_in(name=model) for model in ("r1", "r2")},
         models={},
-        files={key: SimpleNamespace(opened=files, bytes=7) for key, files in opened.items()},
-        verified={planned.verify_key: SimpleNamespace(failure=None) for planned in rows},
+        files={key: stand_in(opened=files, bytes=7) for key, files in opened.items()},
+        verified={planned.verify_key: stand_in(failure=None) for planned in rows},
     )
-    settings = SimpleNamespace(
-        task=SimpleNamespace(type="text-classification"),
+    settings = stand_in(
+        task=stand_in(type="text-classification"),
         candidates=rows,
-        measure=SimpleNamespace(min_seconds=3.0, lengths=16, timeout_minutes=2.0),
+        measure=stand_in(min_seconds=3.0, lengths=16, timeout_minutes=2.0),
     )
     folder, scratch = tmp_path / "folder", tmp_path / "scratch"
     folder.mkdir()
     scratch.mkdir()
-    context = SimpleNamespace(scratch=scratch, progress=SILENT, failures={})
+    context = stand_in(scratch=scratch, progress=SILENT, failures={})
     record = measure.run(settings, inputs, folder, context)
     return SimpleNamespace(asked=asked, folder=folder, failures=context.failures, record=record)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,11 +16,12 @@ from edgedistill.contracts.items import Column, Items
 from edgedistill.contracts.packages import Packages
 from edgedistill.contracts.runtime import Runtime
 from edgedistill.device import own_process
+from edgedistill.device.files import ComponentJson
 from edgedistill.measuring import worker
 from edgedistill.measuring.worker import Worker
 
 DRIVER = "edgedistill.tasks._classification_device"
-ANY = {"model": {"files": [(None, "a.file")], "inputs": [], "outputs": ["logits"]}}
+ANY: dict[str, ComponentJson] = {"model": {"files": [(None, "a.file")], "inputs": [], "outputs": ["logits"]}}
 LENGTHS = [1, 3, 2, 4, 2]
 
 
@@ -36,7 +38,7 @@ def cores(monkeypatch):
 @pytest.fixture
 def runtime(monkeypatch, cores):
     """A runtime whose answer to an item is its length and its first token; keeps what it is given."""
-    module = ModuleType("a_runtime")
+    module: Any = ModuleType("a_runtime")
     module.opened, module.ran = [], []
 
     class Graph:
@@ -68,7 +70,7 @@ def runtime(monkeypatch, cores):
 def items(tmp_path):
     sequence = Column("input", "sequence")
     columns = {"input_ids": sequence, "attention_mask": sequence, "labels": Column("target", "scalar")}
-    content = {
+    content: dict[str, Any] = {
         "input_ids": [[10 + number] * length for number, length in enumerate(LENGTHS)],
         "attention_mask": [[1] * length for length in LENGTHS],
         "labels": np.arange(len(LENGTHS)),
@@ -89,16 +91,16 @@ def test_the_cores_are_of_those_that_it_may_use(runtime, cores):
     assert runtime.opened[0][2] == {3, 5}
 
 
-def test_the_warm_up_runs_the_first_inputs_and_the_turns_go_on_from_there(runtime, items):
+def test_the_warm_up_runs_the_first_inputs_and_the_turns_start_behind_them(runtime, items):
     here = Worker()
     assert here.inputs(items, batch=1, length=None) == {"batches": 5}
-    loaded = here.load(ANY, "a_runtime:RUNTIME", DRIVER, 1, 2)
+    loaded: dict[str, Any] = here.load(ANY, "a_runtime:RUNTIME", DRIVER, 1, 2)
     assert len(runtime.ran) == 2
     assert (loaded["version"], loaded["backend"]) == ("7", {"ran": "here"})
     assert loaded["ports"]["model"]["outputs"] == {"logits": ("float32", (None, 2))}
     assert loaded["load_ms"] >= 0
-    found = here.time(0.0, 4)["samples_ms"]
-    assert len(found) == 4
+    found: dict[str, Any] = here.time(0.0, 4)
+    assert len(found["samples_ms"]) == 4
     assert [ran[0][0] for ran in runtime.ran] == [10, 11, 12, 13, 14, 10]
     assert [len(ran[0]) for ran in runtime.ran[:5]] == LENGTHS
 
@@ -120,11 +122,12 @@ def test_several_sets_of_inputs_are_warmed_up_and_run_apart(runtime, items, tmp_
     here.load(ANY, "a_runtime:RUNTIME", DRIVER, 1, 5)
     assert [ran[0] for ran in runtime.ran[5:]] == [[90] * 6] * 3  # a few: long ones take long
     del runtime.ran[:]
-    assert len(here.time(seconds=0, least=2, name="6")["samples_ms"]) == 2
+    prompts: dict[str, Any] = here.time(seconds=0, least=2, name="6")
+    assert len(prompts["samples_ms"]) == 2
     assert runtime.ran == [[[90] * 6] * 2] * 2
     del runtime.ran[:]
     here.time(seconds=0, least=1)
-    assert runtime.ran == [[[10] * LENGTHS[0]]]  # the data goes on from where it was
+    assert runtime.ran == [[[10] * LENGTHS[0]]]  # the data continues where it stopped
 
 
 def test_nothing_is_run_before_the_answers_that_are_asked_for(runtime, items):
@@ -189,7 +192,9 @@ def test_some_items_answer_in_batches_under_their_own_numbers(runtime, items, tm
 def test_files_of_fixed_lengths_are_chosen_by_the_input(runtime, items):
     here = Worker()
     here.inputs(items, batch=1, length=None)
-    files = {"model": {"files": [(2, "two"), (4, "four")], "inputs": [], "outputs": ["logits"]}}
+    files: dict[str, ComponentJson] = {
+        "model": {"files": [(2, "two"), (4, "four")], "inputs": [], "outputs": ["logits"]}
+    }
     here.load(files, "a_runtime:RUNTIME", DRIVER, 1, 5)
     assert [name for name, *_ in runtime.opened] == ["two", "four"]
     assert [len(ran[0]) for ran in runtime.ran] == [2, 4, 2, 4, 2]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from architectures import NAMES, tiny_config
 from transformers import AutoConfig, AutoModelForSequenceClassification, ViTConfig
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
@@ -15,7 +16,6 @@ from edgedistill.models.meta_sizes import shape
 from edgedistill.models.pruned_model import PrunedBertConfig
 from edgedistill.models.sizes import described, resized, shape_of
 from edgedistill.models.static_model import StaticConfig
-from tests.architectures import NAMES, tiny_config
 
 AUTO = AutoModelForSequenceClassification
 SIZES = {"num_hidden_layers": 3, "hidden_size": 48, "num_attention_heads": 4, "intermediate_size": 96}
@@ -39,8 +39,15 @@ def config(architecture: str, **more):
 
 def built(found):
     """What another process is asked to build of a `config.json`."""
-    request = {"task": "text-classification", "source": found.to_dict(), "scratch": None, "students": []}
-    return shape({**request, "labels": found.num_labels})
+    return shape(
+        {
+            "task": "text-classification",
+            "source": found.to_dict(),
+            "scratch": None,
+            "students": [],
+            "labels": found.num_labels,
+        }
+    )
 
 
 @pytest.mark.parametrize("architecture", ["bert", *OWN_NAMES, "modernbert", "nomic_bert", "esm", "deberta-v2", "llama"])

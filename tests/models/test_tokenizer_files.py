@@ -151,7 +151,12 @@ def test_every_step_that_makes_a_tokenizer_publishes_it_so(data, tmp_path):
         prepare_data.run(learned, alone, places[1], context),
         prepare_data.run(own, prepare_data.Inputs(teacher), places[2], context),
         retokenise.run(
-            retokenise.Settings(task=TASK, student={"init": "trim_vocabulary", "coverage": 0.9}),
+            retokenise.Settings(
+                task=TASK,
+                student=registry.student("trim_vocabulary").spec.model_validate(
+                    {"init": "trim_vocabulary", "coverage": 0.9}
+                ),
+            ),
             retokenise.Inputs(DataInputs(teacher)),
             places[3],
             context,

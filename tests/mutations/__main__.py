@@ -39,7 +39,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 COPIED = ("edgedistill", "exporters", "recipes", "tests", "pyproject.toml", "README.md")
 INSTALLED = {"edgedistill_exporters": "exporters", "edgedistill_recipes": "recipes"}
-"""As packages are called, and the folders where they lie."""
+"""The folder of each package."""
 MUST = "review"
 SURVIVORS = 0.05
 TIMEOUT_SECONDS = 900

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from helpers import write_weights
+from helpers import Tree, write_weights
 
 from edgedistill.errors import RecipeError
 from edgedistill.planning import fingerprints, make_plan
@@ -25,7 +25,7 @@ SIZES = {
 def refusals(recipe_tree, tmp_path):
     """The plan's sentences for a teacher of that architecture and rounds of these students and losses."""
 
-    def planned(architecture: str, *students: dict[str, object], losses=({"kind": "kl"},), **more) -> list[str]:
+    def planned(architecture: str, *students: Tree, losses=({"kind": "kl"},), **more) -> list[str]:
         folder = tmp_path / architecture
         folder.mkdir(exist_ok=True)
         (folder / "config.json").write_text(json.dumps({"model_type": architecture, **SIZES, **more}))
@@ -33,7 +33,7 @@ def refusals(recipe_tree, tmp_path):
         stage = {**recipe_tree["rounds"][-1]["stages"][0], "losses": list(losses)}
         recipe_tree["teacher"] = {"model": str(folder), "fine_tune": {"epochs": 1}}
         recipe_tree["rounds"] = [
-            {"id": f"r{i}", "teacher": "teacher", "student": {"from": "teacher", **student}, "stages": [stage]}
+            {"id": f"r{i}", "teacher": "teacher", "student": {"from": "teacher"} | student, "stages": [stage]}
             for i, student in enumerate(students, 1)
         ]
         recipe = reading.validate(recipe_tree, "test")

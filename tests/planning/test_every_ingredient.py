@@ -10,6 +10,7 @@ import json
 import pkgutil
 from dataclasses import replace
 from importlib import import_module
+from typing import Any
 
 import pytest
 from helpers import change_plugin, raise_version, write_jsonl, write_weights
@@ -20,7 +21,7 @@ from edgedistill.recipe import reading
 from edgedistill.steps import kinds
 from edgedistill.steps.kinds import measure
 from edgedistill.store.records.files import Emulated
-from edgedistill.store.step import key_of
+from edgedistill.store.step import StepKind, key_of
 
 KINDS = sorted(module.name for module in pkgutil.iter_modules(kinds.__path__))
 
@@ -224,9 +225,9 @@ def test_the_machine(recipe):
 
 
 def test_each_part_of_a_key_counts():
-    kind = measure.KIND
-    usual = {"kind": kind, "settings": {"a": 1}, "input_keys": {"file": "x"}, "host": {"cpu": "1"}}
-    others = [
+    kind: StepKind[Any, Any, Any] = measure.KIND
+    usual: dict[str, Any] = {"kind": kind, "settings": {"a": 1}, "input_keys": {"file": "x"}, "host": {"cpu": "1"}}
+    others: list[dict[str, Any]] = [
         {"kind": replace(kind, function="edgedistill.steps.emulate:run")},
         {"kind": replace(kind, version=kind.version + 1)},
         {"kind": replace(kind, record=Emulated)},

@@ -18,6 +18,7 @@ from edgedistill.contracts.model_shape import ModelShape
 from edgedistill.contracts.student import StudentRequest
 from edgedistill.models.learned_vocabulary import learn_tokenizer
 from edgedistill.models.loading import parameter_count
+from edgedistill.models.meta_sizes import Request
 from edgedistill.planning import exact_sizes
 from edgedistill.system.memory import recall, remember
 
@@ -129,7 +130,7 @@ def test_they_are_remembered_and_made_again_where_the_memory_is_damaged(planned,
     assert started == [set(first)]
 
 
-BERT = {
+BERT: Request = {
     "task": "text-classification",
     "source": {"model_type": "bert", **SIZES, "intermediate_size": 48, "max_position_embeddings": 40},
     "scratch": None,
@@ -146,7 +147,7 @@ def test_another_process_finds_the_same(monkeypatch):
 
 
 def test_what_no_library_builds_stays_unknown():
-    request = {**BERT, "source": {"model_type": "no-such"}}
+    request: Request = {**BERT, "source": {"model_type": "no-such"}}
     assert exact_sizes.shapes({"teacher": request, "other": BERT}).keys() == {"other"}
 
 

@@ -329,7 +329,8 @@ def test_several_threads_and_batches_are_candidates_of_one_file(recipe_tree):
 def test_a_file_is_made_once_of_the_one_it_is_made_of(recipe_tree):
     plan = planned(recipe_tree, "export.targets=[ort-mobile]", "quantize=[{precision: int8-dynamic}]")
     makers = [step for step in plan.steps if step.kind.name == "make_file"]
-    files = {step.name: step.inputs.source and step.inputs.source.step for step in makers}
+    sources = {step.name: vars(step.inputs)["source"] for step in makers}
+    files = {name: source and source.step for name, source in sources.items()}
     assert files == {
         f"file-{model}-{name}": source and f"file-{model}-{source}"
         for model in ("r1", "r2")

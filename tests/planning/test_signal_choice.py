@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from helpers import write_jsonl
+from helpers import Tree, write_jsonl
 
 from edgedistill.errors import RecipeError
 from edgedistill.planning import Plan, fingerprints, make_plan
@@ -69,7 +69,7 @@ def told(plan: Plan) -> str:
     return next(step.summary.split("auto: ")[1] for step in plan.steps if "auto: " in step.summary)
 
 
-def soft(tree: dict[str, object]) -> dict[str, object]:
+def soft(tree: Tree) -> Tree:
     return tree["rounds"][0]["stages"][1]
 
 

@@ -6,6 +6,7 @@ import copy
 from dataclasses import replace
 
 import pytest
+import torch
 from helpers import change_plugin
 from transformers import PreTrainedModel
 
@@ -14,6 +15,7 @@ from edgedistill.contracts.task import Head
 from edgedistill.errors import UserError
 from edgedistill.planning import Plan, fingerprints, make_plan
 from edgedistill.recipe import reading
+from edgedistill.steps.kinds import record_signals
 
 
 def planned(tree: dict[str, object], **changes: object) -> Plan:
@@ -29,7 +31,7 @@ def tree(recipe_tree):
     return tree
 
 
-def states(model: PreTrainedModel, batch: object) -> object: ...
+def states(model: PreTrainedModel, batch: object) -> torch.Tensor: ...
 
 
 def head(model: PreTrainedModel) -> Head: ...
@@ -80,6 +82,7 @@ def test_the_rest_is_recorded_at_every_temperature_that_a_loss_of_the_round_has(
     losses.append({"kind": "jsd", "temperature": 3})
     losses.append({"kind": "reverse_kl", "temperature": 1})
     step = planned(tree, signals={"form": "top-k"}).step("top-k-teacher-train-r1")
+    assert isinstance(step.settings, record_signals.Settings)
     assert step.settings.temperatures == (1, 2, 3)
 
 

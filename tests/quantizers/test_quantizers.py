@@ -75,7 +75,12 @@ def static(source, folder, seed: int = 0, items: int = 32):
     for _ in range(items):
         ids = generator.integers(5, 100, (1, int(generator.integers(3, 20))))
         calibration.append(
-            {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids), "labels": 1}
+            {
+                "input_ids": ids,
+                "attention_mask": np.ones_like(ids),
+                "token_type_ids": np.zeros_like(ids),
+                "labels": np.array(1),
+            }
         )
     module = registry.quantizer("int8-static")
     module.quantize(source, folder / module.file, calibration)

@@ -26,12 +26,12 @@ def problems(tree: dict[str, object], tmp_path) -> list[str]:
 def test_all_problems_are_reported_together_each_with_path_value_and_expectation(recipe_tree, tmp_path):
     recipe_tree["seed"] = -1
     recipe_tree["rounds"][0]["stages"][0]["epochs"] = "many"
-    recipe_tree["rounds"][0]["stages"][0]["losses"][0]["temprature"] = 2.0
+    recipe_tree["rounds"][0]["stages"][0]["losses"][0]["temprature"] = 2.0  # codespell:ignore
     recipe_tree["rounds"][1]["student"]["init"] = "narow"
     assert problems(recipe_tree, tmp_path) == [
         "seed: got -1, expected greater than or equal to 0",
         "rounds.0.stages.0.epochs: got 'many', expected integer",
-        "rounds.0.stages.0.losses.0.temprature: unknown key; did you mean 'temperature'? "
+        "rounds.0.stages.0.losses.0.temprature: unknown key; did you mean 'temperature'? "  # codespell:ignore
         "(known here: kind, temperature, weight)",
         "rounds.1.student.init: got 'narow', expected one of checkpoint, factorise, keep_layers, narrow, "
         "prune, scratch, shrink, static, trim_vocabulary; did you mean 'narrow'?",
@@ -41,7 +41,7 @@ def test_all_problems_are_reported_together_each_with_path_value_and_expectation
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"techer": {}}, "techer: unknown key; did you mean 'teacher'?"),
+        ({"techer": {}}, "techer: unknown key; did you mean 'teacher'?"),  # codespell:ignore
         (
             {"task": {"type": "text-classifcation", "metric": "accuracy"}},
             "did you mean 'text-classification'?",

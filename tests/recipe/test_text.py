@@ -64,13 +64,14 @@ def test_values_are_what_stands_there():
 
 
 def test_keys_are_the_texts_that_stand_there():
-    assert list(parse("{0: a, 007: b, true: c, null: d, 2024-01-01: e, 1.50: f}", "x")) == [
-        "0", "007", "true", "null", "2024-01-01", "1.50",
-    ]  # fmt: skip
+    assert parse("{0: a, 007: b, true: c, null: d, 2024-01-01: e, 1.50: f}", "x") == {
+        "0": "a", "007": "b", "true": "c", "null": "d", "2024-01-01": "e", "1.50": "f",
+    }  # fmt: skip
 
 
 def test_aliases_and_merged_keys_of_a_sane_size_are_taken():
     tree = parse("base: &b {epochs: 3, rate: 1}\nstages: [*b, {<<: *b, epochs: 5}]", "x")
+    assert isinstance(tree, dict)
     assert tree["stages"] == [{"epochs": 3, "rate": 1}, {"epochs": 5, "rate": 1}]
 
 

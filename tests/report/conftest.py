@@ -119,7 +119,9 @@ def lower(facts) -> dict[str, object]:
             return {**content, **ends, "metric": "perplexity", "direction": "lower"}
         return {key: turned(value) for key, value in content.items()}
 
-    return {**turned(facts), "metric": "perplexity", "direction": "lower", "why": "It has the best perplexity."}
+    figures = turned(facts)
+    assert isinstance(figures, dict)
+    return {**figures, "metric": "perplexity", "direction": "lower", "why": "It has the best perplexity."}
 
 
 @pytest.fixture

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from edgedistill.evaluation.results import Results
 from edgedistill.report.naming import short_names
 
 
-def named(facts, *changes: dict[str, object]) -> list[str]:
+def named(facts, *changes: Mapping[str, object]) -> list[str]:
     rows = [{**facts["candidates"][1], **change, "id": str(i)} for i, change in enumerate(changes)]
     return list(short_names(Results.model_validate({**facts, "candidates": rows}).measured).values())
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
+from helpers import stand_in
 from safetensors.numpy import save_file
 
 from edgedistill.report import run_files
@@ -17,9 +16,9 @@ def test_of_much_that_a_teacher_said_some_is_read_evenly_spread(tmp_path, monkey
     for number, part in enumerate((said[:12], said[12:])):
         save_file({VALUES: np.ascontiguousarray(part)}, tmp_path / f"{number}.safetensors")
     names = ("0.safetensors", "1.safetensors")
-    recorded = SimpleNamespace(path=lambda name: tmp_path / name, record=SimpleNamespace(files=names))
-    task = SimpleNamespace(task=SimpleNamespace(type="text-generation"))
-    files = RunFiles(task, SimpleNamespace(recorded={"teacher": recorded}))
+    recorded = stand_in(path=lambda name: tmp_path / name, record=stand_in(files=names))
+    task = stand_in(task=stand_in(type="text-generation"))
+    files = RunFiles(task, stand_in(recorded={"teacher": recorded}))
     np.testing.assert_array_equal(files.teacher_logits("teacher"), said)
     monkeypatch.setattr(run_files, "_LOGITS", 8)
     np.testing.assert_array_equal(files.teacher_logits("teacher"), said[[0, 6, 12, 19]])

@@ -1,12 +1,12 @@
-"""Training and evaluation alone: what is done, what it gives, and that `run` goes on from there."""
+"""Training and evaluation alone: what is done, what it gives, and that `run` continues from there."""
 
 from __future__ import annotations
 
 import json
 import shutil
 
-import numpy as np
 import pytest
+from helpers import assert_close, stand_in
 
 import edgedistill
 from edgedistill.planning import fingerprints, make_plan
@@ -42,7 +42,7 @@ def test_models_are_trained_and_asked_and_no_file_is_made(finished_run, folder, 
     assert list(found.rows()) == rows
     assert found.labels == sorted({row["label"] for row in rows})
     answers = found.answers("r2", [{"text": row["text"]} for row in rows])
-    np.testing.assert_allclose(answers.values["logits"], found.said("r2").values["logits"], atol=1e-4)
+    assert_close(answers.values["logits"], found.said("r2").values["logits"], atol=1e-4)
     right = found.said("r2").values["logits"].argmax(axis=1) == found.references().values["class"]
     again = edgedistill.run(finished_run.recipe, out=folder)
     assert again.rounds[1].test.value == right.mean() == finished_run.results.rounds[1].test.value
@@ -64,7 +64,7 @@ def test_seeds_are_models_of_their_own(recipe_tree):
     recipe = reading.validate({**recipe_tree, "seeds": [5]}, "test")
     names = [step.name for step in without_files(make_plan(recipe, fingerprints.look_up(recipe))).steps]
     assert "test-r1-seed5" in names
-    assert EvaluatedRun(None, recipe, {}).suffixes == ("", "-seed5")
+    assert EvaluatedRun(None, recipe, stand_in()).suffixes == ("", "-seed5")
 
 
 def test_what_a_notebook_shows_of_results_is_short(finished_run):

@@ -92,7 +92,7 @@ def test_a_chat_is_rendered_up_to_the_reply(tmp_path, monkeypatch):
     folder = shutil.copytree(FOLDER, tmp_path / "model")
     tokenizer = AutoTokenizer.from_pretrained(folder)
     messages = [{"role": "user", "content": "Hello"}]
-    with pytest.raises(UserError, match="tokenizer has no chat template; expected a text to go on from, not a chat"):
+    with pytest.raises(UserError, match="tokenizer has no chat template; expected a text to continue, not a chat"):
         said(folder, messages)
     tokenizer.chat_template = CHAT
     tokenizer.save_pretrained(folder)

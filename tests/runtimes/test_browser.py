@@ -7,9 +7,11 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from helpers import assert_close
 
 from edgedistill.contracts.answers import Answers
 from edgedistill.contracts.driver import MeasuresItself, PortNames
@@ -22,7 +24,8 @@ from edgedistill.system.machine import describe
 absent = environments.missing_beside(browser.PACKAGES)
 needs_browser = pytest.mark.skipif(bool(absent), reason="; ".join(absent))
 FP32, INT8 = "model.onnx", "model_quantized.onnx"
-SATURATES = platform.machine() == "x86_64" and not {"avx512_vnni", "avx_vnni"} & set(describe()["isa"])
+HOST: dict[str, Any] = describe()
+SATURATES = platform.machine() == "x86_64" and not {"avx512_vnni", "avx_vnni"} & set(HOST["isa"])
 """Whether ONNX Runtime's sums of 8-bit products overflow here (they have 16 bits where a processor has no dot product
 of 8-bit numbers), so that the page, which has room for them, is nearer to the file in fp32 than to this one here."""
 SEEN = {"isolated": True, "cores": 4, "threads": 4, "workers": 3}
@@ -81,8 +84,8 @@ def test_the_page_answers_as_onnxruntime_does(files, name):
         for batch, length in ((1, 1), (1, 16), (3, 9)):
             given = inputs(native, batch, length)
             found, expected = (graph.run(given)["logits"] for graph in (session, native))
-            np.testing.assert_allclose(found, expected, atol=1e-4 if name == FP32 else 0.1)
-        backend = session.backend()
+            assert_close(found, expected, atol=1e-4 if name == FP32 else 0.1)
+        backend: dict[str, Any] = session.backend()
         assert (backend["provider"], backend["simd"], backend["threads"]) == ("wasm", True, 1)
         assert backend["download_bytes"]["model"] == (files / name).stat().st_size
         assert backend["download_bytes"]["runtime"] > 10e6
@@ -98,7 +101,7 @@ def test_the_page_answers_as_onnxruntime_does(files, name):
 def test_two_threads_are_two(files):
     session = browser.open(files / FP32, 2, PortNames())
     try:
-        backend = session.backend()
+        backend: dict[str, Any] = session.backend()
         assert (backend["threads"], backend["cross_origin_isolated"]) == (2, True)
     finally:
         session.close()
@@ -191,8 +194,9 @@ def test_transformers_js_loads_the_published_folder(files, finished_run):
     labels = [config.id2label[number] for number in range(len(config.id2label))]
     for name, step in ((FP32, "fp32"), (INT8, "fp32" if SATURATES else "int8-dynamic")):
         rows = finished_run.artifact(f"verify-r1-onnx-{step}-onnxruntime") / "validation.safetensors"
-        logits = Answers.open(rows).values["logits"][whole]
-        found = browser.client_facts(files / name, texts, labels, logits)["transformers.js"]
+        logits = np.asarray(Answers.open(rows).values["logits"][whole], np.float32)
+        told: dict[str, Any] = browser.client_facts(files / name, texts, labels, logits)
+        found = told["transformers.js"]
         assert found["agreement"] == 1.0
         assert found["max_score_diff"] < (1e-5 if name == FP32 else 1e-2)
         assert found["download_bytes"]["model"] == (files / name).stat().st_size

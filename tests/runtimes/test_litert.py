@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -77,9 +78,9 @@ def test_outputs_without_names_have_those_of_the_record_in_order(monkeypatch, gi
             return Runner(given)
 
     module = ModuleType("ai_edge_litert.interpreter")
-    module.Interpreter = Interpreter
+    monkeypatch.setattr(module, "Interpreter", Interpreter, raising=False)
     monkeypatch.setitem(sys.modules, "ai_edge_litert", ModuleType("ai_edge_litert"))
     monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", module)
-    graph = LiteRTGraph("x", 1, ("logits", "cache"))
+    graph = LiteRTGraph(Path("x"), 1, ("logits", "cache"))
     assert graph._outputs == places
     assert graph.inputs == {"ids": Port("int32", [1, 4])}

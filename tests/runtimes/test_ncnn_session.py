@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -72,7 +74,7 @@ def test_the_backend_tells_arithmetic_and_threads(file):
 
 @pytest.mark.parametrize(("option", "value"), [("use_fp16_storage", True), ("num_threads", 3)])
 def test_another_arithmetic_or_number_of_threads_is_refused(file, option, value):
-    session = RUNTIME.open(file, 1, PortNames())
+    session: Any = RUNTIME.open(file, 1, PortNames())
     setattr(session._net.opt, option, value)
     with pytest.raises(EdgedistillError, match="expected 32 bits, 1 threads and none"):
         session.backend()

@@ -57,9 +57,9 @@ def test_a_file_is_answered_and_counted_but_not_timed(finished_run, data_folder)
     if not environments.installed("onnxruntime-arm64"):
         pytest.skip("needs edgedistill doctor --install onnxruntime-arm64")
     file = finished_run.folder / "models" / "r1" / "onnx" / "model_quantized.onnx"
-    given = {"emulated_items": 9, "runtime": "onnxruntime-arm64"}
+    data = data_folder / "test.jsonl"
     strong, weak = (
-        edgedistill.measure(file, data_folder / "test.jsonl", MeasureOptions(emulated_cpu=cpu, **given))
+        edgedistill.measure(file, data, MeasureOptions(emulated_cpu=cpu, emulated_items=9, runtime="onnxruntime-arm64"))
         for cpu in ("cortex-a76", "cortex-a53")
     )
     for found in (strong, weak):

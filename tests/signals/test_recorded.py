@@ -53,6 +53,7 @@ def test_hidden_states_of_several_files_are_those_of_all_their_items(tmp_path):
 def test_tensors_are_written_in_place(tmp_path):
     tensors = create(tmp_path / "x.safetensors", {"3": (4, 2), "offsets": (2,)}, {"3": "F16", "offsets": "I64"})
     tensors["3"][2] = (1.5, -2)
+    assert isinstance(tensors["3"], np.memmap)
     tensors["3"].flush()
     assert open_mapped(tmp_path / "x.safetensors")["3"].tolist() == [[0, 0], [0, 0], [1.5, -2], [0, 0]]
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from transformers import BertConfig, BertForSequenceClassification
 
 from edgedistill.contracts import registry
-from edgedistill.contracts.distribution import HiddenAndHead, TopK
+from edgedistill.contracts.distribution import Dense, HiddenAndHead, TopK
 from edgedistill.contracts.task import Head
 from edgedistill.errors import UserError
 from edgedistill.signals.packed_top_k import PackedTopK
@@ -88,7 +88,9 @@ def test_logits_are_those_of_every_decision(model, items, said, tmp_path, task):
     signal = LogitSignal((Shards.of(files),))
     np.testing.assert_allclose(signal.all_rows(), said.numpy(), atol=1e-4)
     chosen = np.array([85, 3, 41])
-    np.testing.assert_allclose(signal.distribution(chosen).dense().logits_RC, said[chosen].numpy(), atol=1e-4)
+    distribution = signal.distribution(chosen)
+    assert isinstance(distribution, Dense)
+    np.testing.assert_allclose(distribution.logits_RC, said[chosen].numpy(), atol=1e-4)
 
 
 @pytest.mark.parametrize("task", [TASK, STATES])
@@ -135,7 +137,7 @@ def test_what_an_earlier_process_finished_is_taken_as_it_is(model, items, said, 
     class Ended(Exception):
         pass
 
-    asked = []
+    asked: list[str] = []
     own = recorder(model, TASK)
 
     def write(part, file, which):
@@ -145,16 +147,19 @@ def test_what_an_earlier_process_finished_is_taken_as_it_is(model, items, said, 
         asked.append(which)
         own.write(part, file, which)
 
+    again: list[str] = []
+
+    def write_again(part, file, which):
+        again.append(which)
+        own.write(part, file, which)
+
     counts = np.ones(len(items), int)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("edgedistill.signals.recording.SHARD_DECISIONS", 40)
         with pytest.raises(Ended):
             record_shards(items, counts, "signal", tmp_path / "scratch", write)
         assert asked == [", part 1 of 3", ", part 2 of 3"]
-        again = []
-        files = record_shards(
-            items, counts, "signal", tmp_path / "scratch", lambda *part: (again.append(part[2]), own.write(*part))
-        )
+        files = record_shards(items, counts, "signal", tmp_path / "scratch", write_again)
     assert again == [", part 3 of 3"]
     (tmp_path / "made").mkdir()
     names = publish(files, tmp_path / "made")

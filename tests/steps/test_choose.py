@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+from helpers import stand_in
+
+from edgedistill.contracts import registry
 from edgedistill.evaluation import selection
 from edgedistill.exporting.candidates import Candidate
 from edgedistill.recipe.schema import SelectSpec
@@ -45,12 +48,12 @@ def test_every_figure_is_the_candidates_own_on_validation(tmp_path, monkeypatch)
         },
     )
     settings = choose.Settings(
-        task={"type": "text-classification", "metric": "accuracy"},
+        task=registry.task_as("text-classification", "accuracy", {}),
         select=SelectSpec(),
         min_agreement=0.9,
         candidates=tuple(rows),
     )
-    choice = choose.run(settings, inputs, tmp_path, SimpleNamespace()).choice
+    choice = choose.run(settings, inputs, tmp_path, stand_in()).choice
     first, second = seen
     assert (first.id, first.value, round(first.drop, 9), first.agreement) == ("r1/a", 0.75, 0.15, 0.99)
     assert (first.file_mb, first.p50_ms, first.p95_ms, first.peak_rss_mb, first.load_ms) == (3.0, 2.0, 3.0, 40.0, 7.0)

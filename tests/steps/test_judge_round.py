@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
+from helpers import stand_in
 
 from edgedistill.contracts import registry
 from edgedistill.contracts.answers import Answers, References
@@ -15,6 +17,7 @@ from edgedistill.evaluation import stop
 from edgedistill.exporting.candidates import Candidate
 from edgedistill.recipe.schema import Limits, StopSpec
 from edgedistill.steps import judge_round
+from edgedistill.store.progress import Progress
 from edgedistill.store.records.files import FileId, VerifyId
 from edgedistill.store.step import Context
 
@@ -24,8 +27,8 @@ ROWS = {"teacher": [0, 1, 1, 0, 1], "student": [0, 1, 0, 0, 1]}
 
 
 def given(role, value=None, failure=None):
-    record = SimpleNamespace(answers="", value=value)
-    return SimpleNamespace(path=lambda name: role, record=record, failure=failure)
+    record = stand_in(answers="", value=value)
+    return stand_in(path=lambda name: role, record=record, failure=failure)
 
 
 def verified(target, **facts):
@@ -33,7 +36,7 @@ def verified(target, **facts):
 
 
 def test_every_file_is_judged_by_its_own_drop_and_size(tmp_path, monkeypatch):
-    seen = {}
+    seen: dict[str, Any] = {}
     judge = stop.judge
 
     def recorded(name, metric, teacher, student, files, *rest):
@@ -56,22 +59,23 @@ def test_every_file_is_judged_by_its_own_drop_and_size(tmp_path, monkeypatch):
         Candidate(id=f"r1/{name}", model="r1", target=name, precision="fp32", runtime="r", threads=1, batch=1)
         for name in ("a", "b", "failed")
     )
+    named: dict[str, Any] = {name: name for name in ("the teacher's", "the student's")}
     inputs = judge_round.Inputs(
-        data="the teacher's",
-        student_data="the student's",
+        data=named["the teacher's"],
+        student_data=named["the student's"],
         teacher=given("teacher"),
         student=given("student"),
         files={FileId("r1", "a", "fp32"): given(3_000_000), FileId("r1", "b", "fp32"): given(9_000_000)},
         verified=verified("a", value=0.5) | verified("b", value=1.0) | verified("failed", failure="it did"),
     )
     settings = judge_round.Settings(
-        task={"type": "text-classification", "metric": "accuracy"},
+        task=registry.task_as("text-classification", "accuracy", {}),
         round="r1",
         stop=StopSpec.model_validate({"when": {"drop": 0.5}}),
         limits=Limits(drop=0.1, file_mb=20),
         candidates=rows,
     )
-    found = judge_round.run(settings, inputs, tmp_path, Context(tmp_path, SimpleNamespace(say=lambda line: None)))
+    found = judge_round.run(settings, inputs, tmp_path, Context(tmp_path, Progress(None, None)))
     assert asked == [("the teacher's", "validation"), ("the student's", "validation")]
     assert (seen["teacher"], seen["student"]) == ([1, 1, 1, 0], [1, 1, 0, 0])
     assert [(file.id, file.drop, file.file_mb) for file in seen["files"]] == [

@@ -37,7 +37,7 @@ def test_a_file_is_judged_by_its_own_answers(finished_run, tmp_path, monkeypatch
 
     def opposite(self, items, chosen=None, batch=1):
         found = own(self, items, chosen, batch)
-        return replace(found, values={"logits": -np.asarray(found.values["logits"])})
+        return replace(found, values={"logits": -np.asarray(found.values["logits"], np.float32)})
 
     monkeypatch.setattr(Opened, "answers", opposite)
     edgedistill.run(finished_run.recipe, out=folder)

@@ -1,6 +1,6 @@
 """What each stage of each arm is given to learn from: a recorder stands in place of the training loop.
 
-What must come is found out anew from the texts: the teacher is asked about each text by itself, through transformers.
+What must come is recomputed from the texts: the teacher is asked about each text by itself, through transformers.
 The recorder moves every student by random numbers of its step, so that no two models say the same of a text.
 """
 
@@ -11,6 +11,7 @@ from dataclasses import fields, replace
 from functools import cache
 from itertools import pairwise
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,7 +51,7 @@ TAUGHT |= {"r2-seed7-trial-3": ["teacher", "r1-seed7"]}
 
 COLUMNS = {"input_ids", "attention_mask", "token_type_ids", "labels"}
 SIGNALS = ("teacher", "teacher_hidden", "teacher_embedding_BE", "weight_R", "trust_R")
-ANY = {field.name: 1.0 for field in fields(EpochRecord)} | {"compute": "cpu"}
+ANY: dict[str, Any] = {field.name: 1.0 for field in fields(EpochRecord)} | {"compute": "cpu"}
 
 
 def wiring_recipe(folder):
@@ -223,7 +224,7 @@ def round_of(step):
 
 
 def test_every_arm_goes_through_every_stage_once_and_in_order(recorded):
-    stages = {}
+    stages: dict[str, list[str]] = {}
     for step, name in recorded.calls:
         stages.setdefault(step, []).append(name)
     expected = {"teacher": ["fine-tune"]}

@@ -48,7 +48,9 @@ def test_a_manifest_that_lists_no_files_is_of_what_failed(tmp_path):
     file.write_text(
         json.dumps(asdict(artifact.manifest) | {"files": [], "failures": {"a": {"state": "failed", "reason": "x"}}})
     )
-    assert artifacts.read(tmp_path / "a").failure is not None
+    found = artifacts.read(tmp_path / "a")
+    assert found is not None
+    assert found.failure is not None
 
 
 def test_a_folder_without_its_manifest_is_no_artifact(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from helpers import made
@@ -27,7 +28,8 @@ class Inputs:
     data: Mapping[str, DataInputs]
 
 
-def planned(name: str) -> Artifact[Bundled]:
+def planned(name: str) -> Artifact[Any]:
+    """Of whatever kind its role asks for: roles are names only."""
     return Artifact(name, name, Bundled)
 
 
@@ -72,6 +74,7 @@ def test_inputs_are_read_back_from_their_roles(tmp_path, maybe):
     assert isinstance(next(iter(read.signals)).place, Place)
     for role, artifact in roles.named(read).items():
         if not role.startswith("data"):
+            assert isinstance(artifact.record, Bundled)
             assert artifact.record.candidate == role
 
 
@@ -93,5 +96,6 @@ def test_what_is_made_takes_the_place_of_what_was_planned(tmp_path):
 
 
 def test_what_is_no_artifact_is_no_input():
+    text: Any = "text"
     with pytest.raises(TypeError, match="the input 'one' is 'text', no artifact"):
-        roles.named(Inputs("text", None, (), {}, {}, {}))
+        roles.named(Inputs(text, None, (), {}, {}, {}))

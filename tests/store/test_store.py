@@ -206,6 +206,8 @@ def test_a_place_is_waited_for_and_free_when_its_maker_is_killed(store):
     maker = subprocess.Popen(
         [sys.executable, "-c", HOLDS, store.folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
+    assert maker.stdin is not None
+    assert maker.stdout is not None
     assert maker.stdout.readline() == "held\n"
     (half,) = store.folder.glob("*.partial")
     waited: list[bool] = []

@@ -70,8 +70,9 @@ def test_a_run_makes_the_students_that_its_plan_tells(recipe, tmp_path):
     assert {round_.id: round_.parameters for round_ in results.rounds} == {
         k: v for k, v in planned.items() if k != "teacher"
     }
+    assert len(results.measured) == len(results.candidates)
     assert {
         candidate.model: candidate.agreement_with_student
-        for candidate in results.candidates
+        for candidate in results.measured
         if candidate.model != "teacher"
     } == {f"r{i}": 1.0 for i in range(1, 5)}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -184,7 +186,7 @@ def test_a_recipe_says_either_the_sizes_or_their_sum(spec, expected, tmp_path):
         request(tmp_path, init="scratch", **spec)
 
 
-def test_an_encoder_from_nothing_is_given_no_sizes_of_decoders():
+def test_an_encoder_from_scratch_is_given_no_sizes_of_decoders():
     with pytest.raises(UserError, match="of a 'bert', and 'parameters' is for decoders only"):
         planned("scratch", AutoConfig.for_model("bert"), parameters=9000)
 
@@ -192,7 +194,7 @@ def test_an_encoder_from_nothing_is_given_no_sizes_of_decoders():
 def test_a_number_of_parameters_may_be_written_short():
     from edgedistill.recipe.text import parse
 
-    tree = parse("student: {init: shrink, parameters: 30e6}", "recipe.yaml")
-    spec = registry.student("shrink").spec(**tree["student"])
-    assert spec.parameters == 30_000_000
-    assert isinstance(spec.parameters, int)
+    tree: Any = parse("student: {init: shrink, parameters: 30e6}", "recipe.yaml")
+    spec = registry.student("shrink").spec(**tree["student"]).model_dump()
+    assert spec["parameters"] == 30_000_000
+    assert isinstance(spec["parameters"], int)

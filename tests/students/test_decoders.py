@@ -278,7 +278,7 @@ def test_heads_keep_their_size_and_their_groups(family):
     source = shape_of_decoder(config_of(family))
     plugin = registry.student("narrow")
     for width in range(8, 48, 8):
-        spec = plugin.spec(init="narrow", hidden_size=width)
+        spec = plugin.spec.model_validate({"init": "narrow", "hidden_size": width})
         shape = shape_of_decoder(plugin.planned(spec, config_of(family), AutoModelForCausalLM).config)
         assert (shape.head_size, shape.group) == (source.head_size, source.group)
         assert shape.intermediate_size == source.intermediate_size * width // 48

@@ -132,11 +132,11 @@ def test_layers_of_different_sizes_are_not_chosen_by_measurement():
 
     plugin = registry.student("keep_layers")
     pruned = {"model_type": "edgedistill-pruned-bert", "heads_by_layer": [4, 2]}
-    measured = plugin.spec(init="keep_layers", layers=1, choose="block_influence")
+    measured = plugin.spec.model_validate({"init": "keep_layers", "layers": 1, "choose": "block_influence"})
     assert plugin.unsuitable(measured, pruned) == (
         "whose layers differ in size, so that 'choose: block_influence' would decide the student's"
     )
-    assert plugin.unsuitable(plugin.spec(init="keep_layers", layers=1), pruned) is None
+    assert plugin.unsuitable(plugin.spec.model_validate({"init": "keep_layers", "layers": 1}), pruned) is None
 
 
 def test_the_first_tokens_of_a_probe_are_whole_items_with_their_decisions():

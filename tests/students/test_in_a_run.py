@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 import pytest
 from helpers import tiny_recipe, write_recipe
@@ -11,7 +12,7 @@ import edgedistill
 from edgedistill.planning import fingerprints, make_plan
 from edgedistill.recipe import reading
 
-INSIDE = [
+INSIDE: list[Mapping[str, object]] = [
     {"kind": "hidden_mse", "weight": 0.1},
     {"kind": "attention_mse"},
     {"kind": "minilm_relations", "relation_heads": 8},
@@ -19,12 +20,13 @@ INSIDE = [
 TARGET = 24_000
 
 
-def stage(*losses: dict[str, object]) -> list[dict[str, object]]:
+def stage(*losses: Mapping[str, object]) -> list[dict[str, object]]:
     return [{"name": "s", "epochs": 1, "learning_rate": 1e-3, "batch_size": 16, "losses": list(losses)}]
 
 
 def recipe(data_folder) -> dict[str, object]:
-    pruned_losses = [INSIDE[0], {**INSIDE[1], "heads": "mean"}, INSIDE[2]]
+    first, second, third = INSIDE
+    pruned_losses: list[Mapping[str, object]] = [first, {**second, "heads": "mean"}, third]
     rounds = [
         {
             "id": "factorised",
@@ -76,6 +78,7 @@ def test_they_are_trained_exported_and_as_large_as_planned(data_folder, tmp_path
         "fewer": "bert" if whole else "edgedistill-pruned-bert",  # its one layer is the last; all heads: a stock BERT
     }
     assert configs["trimmed"]["embedding_size"] == configs["narrowed"]["embedding_size"] == 12
-    assert {candidate.model: candidate.agreement_with_student for candidate in results.candidates} == dict.fromkeys(
+    assert len(results.measured) == len(results.candidates)
+    assert {candidate.model: candidate.agreement_with_student for candidate in results.measured} == dict.fromkeys(
         made, 1.0
     )

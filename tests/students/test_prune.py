@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import copy
-from types import SimpleNamespace
 
 import pytest
 import torch
-from helpers import text_items
+from helpers import stand_in, text_items
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from edgedistill.contracts import registry
@@ -42,7 +41,7 @@ def measured(model, batch) -> Importance:
     def loss(model, batch):
         return TASK.model.loss(TASK.model.forward(model, batch.inputs), batch.columns, 0.0)
 
-    return measure_importance(model, SimpleNamespace(probe=[batch], loss=loss), LAYOUTS["bert"])
+    return measure_importance(model, stand_in(probe=[batch], loss=loss), LAYOUTS["bert"])
 
 
 @pytest.fixture

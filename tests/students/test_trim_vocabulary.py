@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 import torch
 from helpers import quickstart_rows, text_items
@@ -21,7 +23,7 @@ def tokens_of(tokenizer, texts: list[str]) -> Items:
 
 @pytest.fixture
 def trimmed(teacher_folder, tmp_path):
-    def make(coverage: float, characters: str = "all"):
+    def make(coverage: float, characters: Literal["all", "texts"] = "all"):
         spec = trim_vocabulary.TrimVocabularySpec(init="trim_vocabulary", coverage=coverage, characters=characters)
         source = load_tokenizer(teacher_folder)
         kept = trim_vocabulary.make_tokenizer(

@@ -22,7 +22,7 @@ SHADOWED = (
     "_tools",
     "tokenizers",
 )
-COMMAND = Path(sys.executable).with_name("edgedistill")
+COMMAND = str(Path(sys.executable).with_name("edgedistill"))
 
 
 @pytest.fixture

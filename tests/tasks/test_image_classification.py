@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from helpers import write_recipe
+from helpers import Tree, write_recipe
 
 import edgedistill
 from edgedistill import MeasureOptions
@@ -16,7 +16,7 @@ from edgedistill.errors import UserError
 from edgedistill.models.image_model import PixelsConfig, PixelsForImageClassification
 from edgedistill.tasks import image_classification as task
 
-RECIPE = {
+RECIPE: Tree = {
     "schema": "edgedistill/1",
     "name": "digits",
     "task": {"type": "image-classification", "metric": "accuracy"},

@@ -1,4 +1,4 @@
-"""Beginnings of texts, how models go on from them, and what a person reads of that."""
+"""Beginnings of texts, how models continue them, and what a person reads of that."""
 
 from __future__ import annotations
 

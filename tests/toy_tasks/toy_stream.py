@@ -151,7 +151,7 @@ TASK = Task(
         label_names=lambda rows, columns: ordered(rows[columns["intent"]]),
         encode=encode,
         references=references,
-        show=lambda row, columns: row[columns["speech"]],
+        show=lambda row, columns: str(row[columns["speech"]]),
     ),
     model=TaskModel(
         auto_class=auto_class,

@@ -50,6 +50,10 @@ def encode(rows, encoder):
     return Items.of(columns, {**encoded, "labels": labels, "decided": decided}, range(len(texts)))
 
 
+def show(row, columns):
+    return " ".join(row[columns["words"]])
+
+
 def references(items):
     decided = items.values["decided"].astype(bool)
     item = np.repeat(np.arange(len(items)), items.lengths)[decided]
@@ -80,7 +84,7 @@ TASK = Task(
         label_names=lambda rows, columns: ["short", "long"],
         encode=encode,
         references=references,
-        show=lambda row, columns: " ".join(row[columns["words"]]),
+        show=show,
     ),
     model=TaskModel(
         auto_class=auto_class,

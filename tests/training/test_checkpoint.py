@@ -16,7 +16,7 @@ STATE = Checkpoint((EpochRecord("stage", 1, 0.5, {"kl": 0.5}, 0.9, 1.0, 10.0, "c
 FILES = ["model.safetensors", "optimizer.safetensors", "random.safetensors", "best.safetensors", "state.json"]
 
 
-def trained(seed: int = 0):
+def trained(seed: int = 0) -> tuple[nn.Module, torch.optim.Optimizer]:
     torch.manual_seed(seed)
     model = nn.Linear(4, 3)
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)

@@ -39,8 +39,8 @@ def items() -> Items:
 
 
 class ReadsPadding(StaticForSequenceClassification):
-    def forward(self, input_ids, attention_mask=None, **more):
-        return super().forward(input_ids, torch.ones_like(input_ids), **more)
+    def forward(self, input_ids, attention_mask=None, output_hidden_states=False, **more):
+        return super().forward(input_ids, torch.ones_like(input_ids), output_hidden_states)
 
 
 class SharesMemory(StaticForSequenceClassification):
@@ -52,10 +52,10 @@ class SharesMemory(StaticForSequenceClassification):
 class SavesWrongly(StaticForSequenceClassification):
     def save_pretrained(self, folder, **more):
         with torch.no_grad():
-            self.classifier.bias += 1
+            self.classifier.bias.add_(1)
         super().save_pretrained(folder, **more)
         with torch.no_grad():
-            self.classifier.bias -= 1
+            self.classifier.bias.sub_(1)
 
 
 class AnswersNothing(StaticForSequenceClassification):

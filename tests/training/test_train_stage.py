@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from helpers import text_items
 from transformers import BertConfig, BertForSequenceClassification
 
 from edgedistill.contracts import registry
+from edgedistill.contracts.distribution import Dense
 from edgedistill.contracts.items import Items
 from edgedistill.errors import UserError
 from edgedistill.losses import hard_label
@@ -51,7 +53,7 @@ def data(items: Items) -> TrainingData:
 
 def request(epochs: int = 4, judge=None, **change) -> StageRequest:
     schedule = Schedule(epochs=epochs, learning_rate=5e-3, batch_size=8)
-    options = {
+    options: dict[str, Any] = {
         "name": "stage",
         "data": data(tokens()),
         "schedule": schedule,
@@ -179,7 +181,8 @@ def test_examples_of_several_splits_are_padded_together():
     assert batch.inputs["input_ids"].tolist() == [[5, 6, 7], [7, 8, 0]]
     assert batch.mask_BT.tolist() == [[1, 1, 1], [1, 1, 0]]
     assert batch.known_R.tolist() == [True, False]
-    assert batch.teacher.dense().logits_RC.tolist() == [[1, 1], [2, 3]]
+    assert isinstance(batch.teacher, Dense)
+    assert batch.teacher.logits_RC.tolist() == [[1, 1], [2, 3]]
 
 
 def test_a_loss_that_is_no_number_stops_with_advice(tmp_path):

@@ -175,7 +175,7 @@ def test_a_loss_may_ask_for_the_objective_of_each_decision():
         TrainingModule(bert(), task, [catch], frozenset({"labels"}))(BATCH)
         found.append(catch.seen.own_losses(0.2))
     assert found[0].shape == (2,)
-    assert torch.allclose(*found, atol=1e-6)
+    assert torch.allclose(found[0], found[1], atol=1e-6)
 
 
 def test_a_pass_whose_hidden_states_are_looked_at_gives_logits():

@@ -54,7 +54,7 @@ class Recount:
     @cached_property
     def expected(self):
         """By place, what must stand there."""
-        found = {}
+        found: dict[str, object] = {}
         found |= dict(_leaves("results.teacher", self._model("teacher")))
         before = "teacher"
         for number, round_ in enumerate(self.rounds):
@@ -113,7 +113,11 @@ class Recount:
     def _ood(self, model, name):
         logits, ids = self.logits(model, f"ood-{name}"), np.array(self.ids[name])
         known = ids >= 0
-        found = {"examples": len(ids), "out_of_scope": int((~known).sum()), "calibration_error": None}
+        found: dict[str, object] = {
+            "examples": len(ids),
+            "out_of_scope": int((~known).sum()),
+            "calibration_error": None,
+        }
         if known.any():
             said = logits[known].argmax(1)
             found["figures"] = [self._accuracy(said == ids[known], name), self._f1(said, name, ids[known])]
@@ -217,7 +221,8 @@ class Recount:
     def _times(self, candidate):
         seen = json.loads((self.run / "measurements.json").read_text())["candidates"][candidate]
         samples = np.sort(seen["samples_ms"])
-        latency = {f"p{q}": float(np.percentile(samples, q)) for q in (50, 90, 95, 99)} | {"runs": len(samples)}
+        latency: dict[str, object] = {f"p{q}": float(np.percentile(samples, q)) for q in (50, 90, 95, 99)}
+        latency["runs"] = len(samples)
         assert len(samples) >= 299
         for q in (50, 95):
             places = order_statistics(len(samples), q / 100)
@@ -225,8 +230,8 @@ class Recount:
         return {"latency_ms": latency, "throughput_per_s": 1e3 * len(samples) / samples.sum()}
 
     def _front(self, candidates):
-        """Mark those that no other beats in accuracy on validation, time and size at once; what answers otherwise than
-        its model is not among them."""
+        """Mark those that no other beats in accuracy on validation, time and size at once; what disagrees with its
+        model is not among them."""
 
         def figures(candidate):
             return np.array(
@@ -248,7 +253,7 @@ class Recount:
             "round": name,
             "drop": drop,
             "real": bool(drop["p"] < 0.05 and drops.mean() > 0),
-            # What answers otherwise than its model counts here too: only drop and size are looked at.
+            # What disagrees with its model counts here too: only drop and size are looked at.
             "within_limits": [
                 candidate["id"]
                 for candidate in candidates

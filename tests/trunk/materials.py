@@ -25,7 +25,7 @@ WORDS = [*_SPECIAL, *(word for words in _OWN for word in words), *_SHARED]
 
 def sentences(generator, count, seen, label=None):
     """`count` rows of text and label, no text twice; with `label` None of all labels in turn."""
-    found = []
+    found: list[dict[str, str]] = []
     while len(found) < count:
         own = len(found) % len(LABELS) if label is None else label
         length = int(generator.integers(3, 8))
@@ -39,7 +39,8 @@ def sentences(generator, count, seen, label=None):
 
 def write_data(folder):
     """`train`, `validation`, `test`, `unlabeled`, `far` (no labels) and `mixed` (some of another label), jsonl each."""
-    generator, seen = np.random.default_rng(5), set()
+    generator = np.random.default_rng(5)
+    seen: set[str] = set()
     sets = {name: sentences(generator, count, seen) for name, count in _COUNTS.items()}
     sets["unlabeled"] = [{"text": row["text"]} for row in sentences(generator, 21, seen)]
     shuffled = [{"text": " ".join(generator.choice(_SHARED, 6))} for _ in range(40)]

@@ -13,7 +13,9 @@ from edgedistill.vocabulary.passages import Texts
 
 
 def both(tokenizers: Pair, text: str) -> tuple[np.ndarray, np.ndarray]:
-    return tuple(np.array(reader.encode("<|start|>" + text).ids) for reader in (tokenizers.whole, tokenizers.smaller))
+    readers = (tokenizers.whole, tokenizers.smaller)
+    whole, smaller = (np.array(reader.encode("<|start|>" + text).ids) for reader in readers)
+    return whole, smaller
 
 
 @settings(deadline=None, max_examples=60)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ TEXTS = [row["text"] for row in quickstart_rows("train")]
 
 
 def trained(kind: str) -> Tokenizer:
+    trainer: trainers.Trainer
     if kind == "WordPiece":
         tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
         trainer = trainers.WordPieceTrainer(vocab_size=600, special_tokens=SPECIALS, show_progress=False)
@@ -108,14 +110,15 @@ def test_every_text_round_trips_through_byte_pairs(text, size, regular):
 def test_the_most_frequent_stay_with_their_parts():
     tokenizers = pair(300)
     names = tokenizers.smaller.get_vocab()
-    for first, second in tokenizers.trimmed.content["model"]["merges"]:
+    model: Any = tokenizers.trimmed.content["model"]
+    for first, second in model["merges"]:
         assert {first, second, first + second} <= names.keys()
-    merged = {first + second for first, second in tokenizers.trimmed.content["model"]["merges"]}
+    merged = {first + second for first, second in model["merges"]}
     assert {token for token in names if len(token) > 1} == merged | {"<|start|>", "<|end|>"}
     used = np.bincount([i for text in tokenizers.whole.encode_batch(TEXTS[:200]) for i in text.ids], minlength=701)
     left_out = np.setdiff1d(np.arange(701), tokenizers.trimmed.kept)
     most = used[left_out].max()
-    parts = {part for merge in tokenizers.trimmed.content["model"]["merges"] for part in merge}
+    parts = {part for merge in model["merges"] for part in merge}
     kept_for_less = [i for i in tokenizers.trimmed.kept if used[i] < most and len(tokenizers.whole.id_to_token(i)) > 1]
     assert {tokenizers.whole.id_to_token(i) for i in kept_for_less} <= parts | {"<|start|>", "<|end|>"}
 
@@ -137,7 +140,8 @@ def test_reserved_tokens_and_characters_that_go_never_fill_up():
     characters = characters_of(content, texts)
     assert characters == frozenset("".join(TEXTS[0].lower().replace(other, "").split()))
     chosen = most_frequent(content, texts, 300, characters)
-    kept = trim(content, chosen, characters).content["model"]["vocab"].keys()
+    model: Any = trim(content, chosen, characters).content["model"]
+    kept = model["vocab"].keys()
     assert len(kept) == 300
     assert "[unused0]" not in kept
     assert {token.removeprefix("##") for token in kept if len(token.removeprefix("##")) == 1} <= characters

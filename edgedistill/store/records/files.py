@@ -192,7 +192,7 @@ class Measured(Record):
     environment: Mapping[str, JsonValue]
     """The machine that measured, and the versions there."""
     samples: Mapping[str, tuple[Sample, ...]] = {}
-    """By files under a runtime, how they went on from a few beginnings of test; empty of most tasks."""
+    """By files under a runtime, how they continued a few beginnings of test; empty of most tasks."""
 
 
 class Emulated(Record):

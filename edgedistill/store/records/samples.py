@@ -1,4 +1,4 @@
-"""Of the steps that let models go on from the beginnings of examples."""
+"""Of the steps that let models continue the beginnings of examples."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from edgedistill.spec import Spec
 
 
 class Sample(Spec):
-    """How a model went on from one beginning."""
+    """How a model continued one beginning."""
 
     text: str
     """As a person reads it."""

@@ -74,7 +74,7 @@ def encode(rows: Mapping[str, Sequence[object]], encoder: Encoder) -> Items:
 
 def references(items: Items) -> References:
     """One decision for each item: its rating."""
-    rating = items.values["rating"]
+    rating = items.values["rating"].astype(np.int64)
     return References({"rating": rating}, np.arange(len(items)), items.example, rating >= 0)
 
 
@@ -124,7 +124,8 @@ def loss(outputs: Tensors, batch: Tensors, smoothing: float) -> torch.Tensor:
 def errors(step: int, answers: Answers, references: References) -> Floats:
     """(E, 2) how far each known rating is off, and 1: the rows that are resampled and paired."""
     known = references.known
-    off = np.abs(answers.values["rating"][known] - references.values["rating"][known])
+    said, right = (found.values["rating"][known].astype(np.float64) for found in (answers, references))
+    off = np.abs(said - right)
     return np.stack([step * off, np.ones(len(off))], axis=1).astype(np.float64)
 
 

@@ -16,7 +16,7 @@ class Copy(DamagedFolder):
     """The copy of a bundle."""
 
     vouch: bool = True
-    """Write `sha256.txt` anew, as someone who made a wrong bundle would."""
+    """Rewrite `sha256.txt`, as someone who made a wrong bundle would."""
 
     @property
     def model(self) -> Path:

@@ -45,11 +45,12 @@ def file_is_a_link(bundle: Copy, rng: random.Random) -> None:
 def hashes_odd(bundle: Copy, rng: random.Random) -> None:
     file = bundle.path / "sha256.txt"
     raw = file.read_text()
-    content: str | bytes = rng.choice(
-        ["", "x", "0  bundle.json\n", raw.upper(), raw.replace("  ", " "), raw + "00  ../../x\n",
+    odd: list[str | bytes] = [
+        "", "x", "0  bundle.json\n", raw.upper(), raw.replace("  ", " "), raw + "00  ../../x\n",
         raw + "zz  /etc/passwd\n", "\x00" * 9, b"\xff\xfe",
-         raw.splitlines()[0], raw + "ab  \n", raw + "  \n", raw + "aa  a\x00b\n"]
-    )  # fmt: skip
+         raw.splitlines()[0], raw + "ab  \n", raw + "  \n", raw + "aa  a\x00b\n",
+    ]  # fmt: skip
+    content = rng.choice(odd)
     file.write_bytes(content if isinstance(content, bytes) else content.encode())
     bundle.vouch = False
     bundle.expected = "refused" if content not in (raw.upper(), raw + "  \n") else "either"

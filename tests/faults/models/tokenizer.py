@@ -42,7 +42,7 @@ def tokenizer_part_odd(folder: Folder, rng: random.Random) -> None:
 
 
 def tokenizer_config_odd(folder: Folder, rng: random.Random) -> None:
-    options = [
+    options: list[dict[str, object]] = [
         {"tokenizer_class": "Evil"}, {"tokenizer_class": 3}, {"tokenizer_class": "T5Tokenizer"},
             {"model_max_length": "x"}, {"model_max_length": -3}, {"model_max_length": None},
         {"pad_token": None}, {"unk_token": {"a": 1}}, {"added_tokens_decoder": 3}, {"added_tokens_decoder": {"x": {}}},

@@ -20,7 +20,7 @@ def _closed_mapping(loader: Independent, node: yaml.MappingNode) -> object:
     keys = [loader.construct_object(key, deep=True) for key, _ in node.value]
     if len({repr(key) for key in keys}) != len(keys):
         raise ValueError("a key is given twice")
-    return yaml.SafeLoader.construct_mapping(loader, node, deep=True)  # type: ignore[arg-type]
+    return yaml.SafeLoader.construct_mapping(loader, node, deep=True)
 
 
 Independent.add_constructor("tag:yaml.org,2002:map", _closed_mapping)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ ASKING = [
 @pytest.fixture
 def called(tmp_path, monkeypatch):
     """The commands that make an environment, instead of their doing."""
-    commands = []
+    commands: list[Sequence[str]] = []
     monkeypatch.setattr(installing.debian, "KEYRING", tmp_path)
     monkeypatch.setattr(installing, "_check_tools", lambda tools: commands.append(sorted(tools)))
     monkeypatch.setattr(installing.debian, "unpack", lambda machine, root, *rest: root.mkdir(parents=True))
