@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def fronts(found: Sequence[MachineFront]) -> None:
-    """A table a machine: no latency stands beside one of another machine."""
+    """One table per machine: latencies of different machines are never compared."""
     rows = [row for front in found for row in front.rows]
     metric = next((heading(row.validation.metric, row.validation.direction) for row in rows), "metric")
     names = (
@@ -73,7 +73,7 @@ def fronts_facts(found: Sequence[MachineFront]) -> list[dict[str, object]]:
 
 
 def comparison(summaries: Sequence[RunSummary]) -> None:
-    """A row a run."""
+    """One row per run."""
     metric = summaries[0].results.metric
     alike = all(summary.results.metric == metric for summary in summaries)
     names = (

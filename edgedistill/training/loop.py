@@ -142,7 +142,7 @@ class _Stage:
         torch.manual_seed(derive(request.seed, "dropout"))
 
     def resume(self, checkpoint_folder: Path) -> None:
-        """Go on from a checkpoint, if there is one."""
+        """Resume from a checkpoint, if there is one."""
         stored = load_checkpoint(checkpoint_folder, self.module, self.optimizer, self.progress)
         if stored is None:
             return
