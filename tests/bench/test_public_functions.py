@@ -39,6 +39,7 @@ INTERNAL = {
         "edgedistill.contracts.metric",
         "edgedistill.evaluation.statistics",
     },
+    "quickstart_base.py": {"edgedistill.recipe.reading"},  # finds the shipped recipes
     "record.py": {"edgedistill.system.machine"},  # the machine as results.json describes it
     "reduced_build.py": {"edgedistill_exporters.ort_mobile", "edgedistill_exporters.reduced_build"},  # what it measures
     "runtimes_of_language_models.py": {  # asks files token by token, beside torch, which no command does
