@@ -75,7 +75,7 @@ def test_every_file_is_judged_by_its_own_drop_and_size(tmp_path, monkeypatch):
         limits=Limits(drop=0.1, file_mb=20),
         candidates=rows,
     )
-    found = judge_round.run(settings, inputs, tmp_path, Context(tmp_path, Progress(None, None)))
+    found = judge_round.run(settings, inputs, tmp_path, Context(tmp_path, Progress()))
     assert asked == [("the teacher's", "validation"), ("the student's", "validation")]
     assert (seen["teacher"], seen["student"]) == ([1, 1, 1, 0], [1, 1, 0, 0])
     assert [(file.id, file.drop, file.file_mb) for file in seen["files"]] == [
