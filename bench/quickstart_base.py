@@ -115,7 +115,9 @@ def save_body(model: Path, folder: Path) -> None:
     import torch
     from transformers import AutoModel, AutoTokenizer
 
-    AutoModel.from_pretrained(model, dtype=torch.float16).save_pretrained(folder)
+    body = AutoModel.from_pretrained(model, dtype=torch.float16)
+    body.config.num_labels = 2  # transformers' default: without the head's labels
+    body.save_pretrained(folder)
     AutoTokenizer.from_pretrained(model).save_pretrained(folder)
 
 
