@@ -27,11 +27,11 @@ Need = Literal["labels", "logits", "hidden", "embedding", "attention", "relation
 
 
 class LossSpec(Spec):
-    """What every loss's part of a recipe has; `kind` is the plug-in's name, as a `Literal` in its own spec."""
+    """Base of the specs of losses; `kind` is the plug-in's name, a `Literal` in each spec."""
 
     kind: str
     weight: float = Field(1.0, gt=0)
-    """Its share of the sum of the stage's losses."""
+    """Weight in the sum of the stage's losses."""
 
 
 S = TypeVar("S", bound=LossSpec)

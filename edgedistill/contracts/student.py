@@ -23,10 +23,10 @@ Config = Mapping[str, object]
 
 
 class StudentSpec(Spec):
-    """What every student's part of a recipe has; `init` is the plug-in's name, as a `Literal` in its own spec.
+    """Base of the specs of students; `init` is the plug-in's name, a `Literal` in each spec.
 
-    A field that names the model of the run that it is cut from is marked so, `Annotated[str, RoundRef()]`; one that
-    names a pretrained model, `Annotated[str, ModelRef()]`.
+    A field that names the source model in the run is marked `Annotated[str, RoundRef()]`; one that names a pretrained
+    model, `Annotated[str, ModelRef()]`.
     """
 
     init: str

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 class AttentionMseSpec(LossSpec):
-    """`attention_mse`: the student attends where the teacher does; both need as many heads, or `heads: mean`."""
+    """`attention_mse`: matches the attention maps; needs equal numbers of heads, or `heads: mean`."""
 
     kind: Literal["attention_mse"]
     layers: LayerMap = "uniform"
-    """Which of the teacher's layers each of the student's is compared with."""
+    """Which teacher layer each student layer is matched with."""
     heads: Literal["each", "mean"] = "each"
-    """Compare head by head, or the mean of the heads."""
+    """Compare heads one by one, or their mean."""
 
 
 def attention_mse(

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 
 class ContrastiveSpec(LossSpec):
-    """`contrastive`: InfoNCE over the batch at `temperature`."""
+    """`contrastive`: InfoNCE over the batch."""
 
     kind: Literal["contrastive"]
     temperature: float = Field(0.05, gt=0)
-    """Of the similarities."""
+    """Temperature of the similarities."""
 
 
 def contrastive(student_BE: torch.Tensor, teacher_BE: torch.Tensor, temperature: float) -> torch.Tensor:  # noqa: N803

@@ -19,7 +19,7 @@ class DistSpec(LossSpec):
 
     kind: Literal["dist"]
     temperature: float = Field(1.0, gt=0)
-    """Of both distributions."""
+    """Softmax temperature of both distributions."""
     inter: float = Field(1.0, ge=0)
     """Weight of the correlation between classes of one decision."""
     intra: float = Field(1.0, ge=0)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class HardLabelSpec(LossSpec):
-    """`hard_label`: learn the labels, with label smoothing where the task has it."""
+    """`hard_label`: the task's loss on the labels, with optional label smoothing."""
 
     kind: Literal["hard_label"]
     smoothing: float = Field(0.0, ge=0, lt=1)

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 class HiddenMseSpec(LossSpec):
-    """`hidden_mse`: the student's layers repeat the teacher's, through a learned projection where widths differ."""
+    """`hidden_mse`: matches hidden states, through a learned projection where widths differ."""
 
     kind: Literal["hidden_mse"]
     layers: LayerMap = "uniform"
-    """Which of the teacher's layers each of the student's is compared with."""
+    """Which teacher layer each student layer is matched with."""
 
 
 def hidden_mse(student_BTH: torch.Tensor, teacher_BTH: torch.Tensor, mask_BT: torch.Tensor) -> torch.Tensor:  # noqa: N803

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 class KlSpec(LossSpec):
-    """`kl`: match the teacher's distribution at `temperature`."""
+    """`kl`: KL divergence from the teacher's distribution to the student's (soft targets)."""
 
     kind: Literal["kl"]
     temperature: float = Field(2.0, gt=0)
-    """Of both distributions."""
+    """Softmax temperature of both distributions."""
 
 
 def kl(

@@ -19,13 +19,14 @@ if TYPE_CHECKING:
 
 
 class MinilmRelationsSpec(LossSpec):
-    """`minilm_relations`: the last layer repeats the relations of one teacher layer; heads and width are free."""
+    """`minilm_relations`: the last layer matches the self-attention relations of one teacher layer; heads and width may
+    differ."""
 
     kind: Literal["minilm_relations"]
     relation_heads: int = Field(12, ge=1)
-    """Into how many heads the joined queries (keys, values) of each side are split; must divide both widths."""
+    """Number of relation heads that queries, keys and values are regrouped into; must divide both widths."""
     teacher_layer: int | None = Field(None, ge=1)
-    """Counted from 1; the last one unless given (the paper takes an upper middle one of 24-layer teachers)."""
+    """Teacher layer, counted from 1. Default: the last (the paper uses an upper middle one for 24-layer teachers)."""
 
 
 def relations(values_BTD: torch.Tensor, mask_BT: torch.Tensor, heads: int) -> torch.Tensor:  # noqa: N803

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 class ReverseKlSpec(LossSpec):
-    """`reverse_kl`: KL from the student to the teacher; seeks modes where `kl` covers them."""
+    """`reverse_kl`: KL divergence from the student to the teacher; mode-seeking, where `kl` is mode-covering."""
 
     kind: Literal["reverse_kl"]
     temperature: float = Field(1.0, gt=0)
-    """Of both distributions."""
+    """Softmax temperature of both distributions."""
 
 
 def reverse_kl(

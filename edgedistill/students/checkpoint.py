@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 
 class CheckpointSpec(StudentSpec):
-    """`checkpoint`: a hub id or folder, its tokenizer the same as the teacher's."""
+    """`checkpoint`: a pretrained model with the same tokenizer as the teacher."""
 
     init: Literal["checkpoint"]
     model: Annotated[str, ModelRef(revision="revision")]
     """A model id on the Hub, or a folder."""
     revision: str = "main"
-    """Of a Hub model: a branch, tag or commit."""
+    """Branch, tag or commit of a Hub model."""
     layers: int | None = Field(None, ge=1)
-    """Keep only this many of its layers, evenly spread."""
+    """Number of evenly spaced layers to keep. Default: all."""
 
 
 def planned(spec: CheckpointSpec, source: PreTrainedConfig, auto_class: AutoClass) -> PlannedStudent:

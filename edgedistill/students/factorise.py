@@ -36,15 +36,15 @@ _UNSEEN_SHARE = 0.05
 
 
 class FactoriseSpec(StudentSpec):
-    """`factorise`: the source with its embeddings in fewer dimensions, as an ELECTRA model."""
+    """`factorise`: the source with factorised embeddings, as an ELECTRA model."""
 
     init: Literal["factorise"]
     from_: Annotated[str, RoundRef()] = Field("teacher", alias="from")
-    """A BERT or ELECTRA."""
+    """The source model, a BERT or ELECTRA."""
     embedding_size: int = Field(ge=8)
-    """Width of token, position and type vectors; less than the source's."""
+    """Width of token, position and type embeddings; less than the source's."""
     layers: int | None = Field(None, ge=1)
-    """Keep only this many of the source's layers, evenly spread; all of them unless given."""
+    """Number of evenly spaced layers to keep. Default: all of the source's."""
 
 
 def unsuitable(spec: FactoriseSpec | None, source: Config) -> str | None:

@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 
 class KeepLayersSpec(StudentSpec):
-    """`keep_layers`: a number of layers, chosen among the source's, or the listed ones (counted from 0)."""
+    """`keep_layers`: keeps some of the source's layers, by number or by index."""
 
     init: Literal["keep_layers"]
     from_: Annotated[str, RoundRef()] = Field("teacher", alias="from")
-    """The model it is cut from."""
+    """The source model."""
     layers: Annotated[int, Field(ge=1)] | tuple[Annotated[int, Field(ge=0)], ...]
-    """A number of layers, or the layers themselves, counted from 0."""
+    """The number of layers, or a list of layers, counted from 0."""
     choose: Choose = "evenly"
-    """Which layers a number of them are."""
+    """How to select the layers when `layers` is a number."""
 
     @model_validator(mode="after")
     def _chosen_once(self) -> KeepLayersSpec:

@@ -35,39 +35,39 @@ if TYPE_CHECKING:
 
 
 class NarrowSpec(StudentSpec):
-    """`narrow`: fewer hidden dimensions, heads and feed-forward neurons (and layers, if given) of the source.
+    """`narrow`: cuts the source to fewer hidden dimensions, heads and feed-forward neurons, and optionally layers.
 
-    To a `hidden_size`, or as wide as a number of `parameters` allows, in steps of one head.
+    The width is given by `hidden_size`, or is the largest that `parameters` allow, in whole heads.
     """
 
     init: Literal["narrow"]
     from_: Annotated[str, RoundRef()] = Field("teacher", alias="from")
-    """The model it is cut from."""
+    """The source model."""
     hidden_size: int | None = Field(None, ge=8)
     """Width of the hidden states."""
     parameters: Annotated[Count, Field(ge=1000)] | None = None
-    """Of the whole model, embeddings and head included. The student is the widest whole number of the source's heads
-    that has at most so many, all layers alike; `layers` and `intermediate_size` are held as given, and the feed-forward
-    width follows the hidden size where it isn't. Of a decoder, groups of heads and feed-forward neurons stay as
-    nearly in proportion to the width as so many parameters allow."""
+    """Maximum size of the whole model, embeddings and head included. The student gets the largest width, in whole heads
+    of the source, that fits; all layers are alike. `layers` and `intermediate_size` are kept as given; without the
+    latter, the feed-forward width scales with the hidden size. In decoders, head groups and feed-forward neurons stay as
+    close to proportional to the width as the budget allows."""
     layers: int | None = Field(None, ge=1)
-    """All of the source's unless given."""
+    """Number of layers. Default: all of the source's."""
     choose: Choose = "evenly"
-    """Which of the source's layers they are."""
+    """How to select them among the source's layers."""
     heads: int | None = Field(None, ge=1)
-    """As many for the width as the source has, unless given. Of a decoder, whole groups that share keys and values, in
-    heads of the source's size."""
+    """Attention heads. Default: in proportion to the width. In decoders, whole groups that share keys and values, with
+    the source's head size."""
     intermediate_size: int | None = Field(None, ge=8)
-    """Width of the feed-forward layers; in proportion unless given."""
+    """Width of the feed-forward layers. Default: in proportion to the hidden size."""
 
     @model_validator(mode="after")
     def _one_target(self) -> NarrowSpec:
         if (self.hidden_size is None) == (self.parameters is None):
             raise ValueError("expected either 'hidden_size' or 'parameters'")
         if self.parameters is not None and self.heads is not None:
-            raise ValueError("expected 'heads' only with 'hidden_size': 'parameters' decides the heads as well")
+            raise ValueError("expected 'heads' only with 'hidden_size': 'parameters' determines the heads as well")
         if self.choose != "evenly" and self.layers is None:
-            raise ValueError(f"expected 'layers' with 'choose: {self.choose}', which chooses among the source's")
+            raise ValueError(f"expected 'layers' with 'choose: {self.choose}', which selects among the source's layers")
         return self
 
 

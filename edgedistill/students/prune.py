@@ -36,13 +36,13 @@ _LEAST = {"heads": 1, "neurons": 8}
 
 
 class PruneSpec(StudentSpec):
-    """`prune`: the heads and neurons that matter least go, over all layers, until `parameters` are left."""
+    """`prune`: removes the least important heads and neurons across all layers until `parameters` are left."""
 
     init: Literal["prune"]
     from_: Annotated[str, RoundRef()] = Field("teacher", alias="from")
-    """A BERT, or a round that was pruned from one."""
+    """The source model: a BERT, or a round that was pruned from one."""
     parameters: Annotated[Count, Field(ge=1000)]
-    """Of the whole model, embeddings and head included; the student has at most so many, and at most one head less."""
+    """Maximum size of the whole model, embeddings and head included; the student is at most one head smaller."""
 
 
 def unsuitable(spec: PruneSpec | None, source: Config) -> str | None:

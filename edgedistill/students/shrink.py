@@ -27,19 +27,19 @@ if TYPE_CHECKING:
 
 
 class ShrinkSpec(StudentSpec):
-    """`shrink`: fewer layers and narrower, as deep and as wide as a number of parameters allows."""
+    """`shrink`: cuts a decoder in depth and width to a number of parameters."""
 
     init: Literal["shrink"]
     from_: Annotated[str, RoundRef()] = Field("teacher", alias="from")
-    """A decoder (Gemma, GPT-2, Llama, Qwen)."""
+    """The source model, a decoder (Gemma, GPT-2, Llama, Qwen)."""
     parameters: Annotated[Count, Field(ge=1000)]
-    """Of the whole model, embeddings and head included; the student has at most so many. Its depth and width keep most
-    nearly the same share of the source's, and feed-forward neurons take what is left."""
+    """Maximum size of the whole model, embeddings and head included. Depth and width shrink as nearly as possible in
+    proportion, and feed-forward neurons use what is left of the budget."""
     choose: Choose = "block_influence"
-    """Which of the source's layers it has."""
+    """How to select layers of the source."""
     vocabulary: int | None = Field(None, ge=2)
-    """Tokens in all, the training texts' most frequent ones, as `trim_vocabulary` keeps them; None: all of the
-    source's. What it is cut by is measured once its tokens are."""
+    """Vocabulary size: keep the most frequent tokens of the training texts, as `trim_vocabulary` does; null: all. The
+    importance of layers and neurons is measured after the vocabulary is cut."""
 
 
 def unsuitable(spec: ShrinkSpec | None, source: Config) -> str | None:

@@ -27,21 +27,21 @@ _TOKENS_AT_ONCE = 1024
 
 
 class StaticSpec(StudentSpec):
-    """`static`: vectors of `dimensions`, a head with `head_size` hidden units (0: linear), only the texts' tokens."""
+    """`static`: a bag of token vectors and a small head, for the tokens of the training texts only."""
 
     init: Literal["static"]
     from_: Annotated[str, RoundRef()] = Field("teacher", alias="from")
-    """The model that its vectors are taken from."""
+    """The model to take the vectors from."""
     dimensions: int = Field(64, ge=2)
-    """Of a token's vector."""
+    """Dimensions of a token vector."""
     head_size: int = Field(0, ge=0)
-    """Hidden units of the head; 0 for a linear one."""
+    """Hidden units of the head; 0 for a linear head."""
     vectors: Literal["source", "random"] = "source"
-    """Taken from the source, or random."""
+    """Initialise the vectors from the source, or randomly."""
     sif: float = Field(1e-3, gt=0)
-    """The smaller, the less frequent tokens count."""
+    """Smooth inverse frequency: smaller values downweight frequent tokens more."""
     coverage: float = Field(1.0, gt=0, le=1)
-    """Share of the training texts' tokens that the kept ones make up."""
+    """Fraction of the token occurrences in the training texts that the kept tokens account for."""
 
 
 def make_tokenizer(spec: StaticSpec, source: Path, train: Items, folder: Path) -> list[int]:

@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 
 class TrimVocabularySpec(StudentSpec):
-    """`trim_vocabulary`: keep the training texts' most frequent tokens: those that make up `coverage` of them, or
+    """`trim_vocabulary`: keeps the most frequent tokens of the training texts, up to `coverage` of their occurrences or
     `vocabulary` tokens in all."""
 
     init: Literal["trim_vocabulary"]
     from_: Annotated[str, RoundRef()] = Field("teacher", alias="from")
-    """The model it is cut from."""
+    """The source model."""
     coverage: float = Field(1.0, gt=0, le=1)
-    """Share of the training texts' tokens that the kept ones make up."""
+    """Fraction of the token occurrences in the training texts that the kept tokens account for."""
     vocabulary: int | None = Field(None, ge=2)
-    """Special tokens, single characters and bytes, which always stay, included."""
+    """Vocabulary size, including special tokens, single characters and bytes, which are always kept."""
 
     @model_validator(mode="after")
     def _one_measure(self) -> TrimVocabularySpec:

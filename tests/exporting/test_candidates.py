@@ -48,7 +48,7 @@ def test_a_precision_that_only_another_target_has_is_refused_there(recipe_tree):
     [
         ({"quantize": [{"precision": "fp32"}] * 2}, "quantize.1.precision: got 'fp32' twice"),
         ({"export": {"targets": ["onnx", "onnx"]}}, "export.targets.1: got 'onnx' twice"),
-        ({"export": {"buckets": [32, 16]}}, "expected 'buckets' that rise, got [32, 16]"),
+        ({"export": {"buckets": [32, 16]}}, "expected 'buckets' in ascending order, got [32, 16]"),
         (
             {"quantize": [{"precision": "fp16", "calibration": {"take": 8}}]},
             "quantize.0.calibration: 'fp16' looks at no data, expected none",

@@ -173,7 +173,7 @@ def test_sizes_that_no_decoder_has_are_refused(spec, expected):
 @pytest.mark.parametrize(
     ("spec", "expected"),
     [
-        ({"layers": 2}, "expected 'layers' and 'hidden_size', or, of a decoder, 'parameters'"),
+        ({"layers": 2}, "expected 'layers' and 'hidden_size', or, for a decoder, 'parameters'"),
         ({"parameters": 9000, "layers": 2}, "expected 'parameters' alone"),
         ({"layers": 2, "hidden_size": 32, "head_size": 8}, "only with 'heads'"),
         ({"parameters": 9000.5}, "valid integer"),
