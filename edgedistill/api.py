@@ -344,7 +344,7 @@ def measure(
         raise UserError(f"measure: got emulated cpu {emulated_cpu!r}, expected one of {', '.join(CPUS)}")
     if data is None:
         if not is_bundle(Path(file)):
-            raise UserError(f"measure: '{file}' is no bundle, and a model file needs a data file (--data)")
+            raise UserError(f"measure: '{file}' is not a bundle, and a model file needs a data file (--data)")
         file_only = {
             "--tokenizer": tokenizer,
             "--task": task,
@@ -355,7 +355,7 @@ def measure(
         }
         if given := [name for name, value in file_only.items() if value is not None]:
             raise UserError(
-                f"measure: {' and '.join(given)} cannot be given for a bundle, which has its own inputs and settings"
+                f"measure: {' and '.join(given)} do not apply to a bundle, which has its own inputs and settings"
             )
         asked = self_test.SelfTestOptions(runtime, threads, batch, min_seconds, emulated_cpu)
         return _checked(self_test.examine(Path(file), asked, Progress(None, stream)), out)
@@ -386,7 +386,7 @@ def _checked(found: DeviceMeasurement, out: str | Path | None) -> DeviceMeasurem
         artifacts.write_json(Path(out), found.model_dump(mode="json", by_alias=True))
     if found.golden.passed:
         return found
-    more = f", as {len(found.golden.wrong) - 1} more" if len(found.golden.wrong) > 1 else ""
+    more = f", and {len(found.golden.wrong) - 1} more" if len(found.golden.wrong) > 1 else ""
     raise EdgedistillError(f"{found.candidate} under {found.runtime}: {found.golden.wrong[0]}{more}")
 
 
@@ -511,4 +511,4 @@ def _damage_named(file: Path) -> Iterator[None]:
         yield
     except (OSError, ValueError, TypeError, LookupError, RecursionError, struct.error) as error:
         words = " ".join(str(error).split())[:200]
-        raise UserError(f"{file}: is damaged or missing ({words}); run the recipe again") from error
+        raise UserError(f"{file}: damaged or missing ({words}); run the recipe again") from error

@@ -113,7 +113,7 @@ def of_system(error: OSError, place: object) -> EdgedistillError:
     if is_disk_full(error):
         return DiskFullError(f"no space left on the disk of {place}")
     where = error.filename if isinstance(error.filename, str) else place
-    sentence = f"{where}: cannot be read or written here: {error.strerror or error}"
+    sentence = f"{where}: cannot be read or written: {error.strerror or error}"
     return UserError(sentence) if error.errno in _USERS_PLACE else EdgedistillError(sentence)
 
 

@@ -35,8 +35,8 @@ def refuse_others(request: FileRequest, target: str) -> None:
     """
     if not is_causal(request.model()):
         raise RefusedError(
-            f"target {target}: it holds models that continue texts; '{request.model().config.model_type}' with the "
-            "head of this task is none"
+            f"target {target}: it only supports text-generation models; '{request.model().config.model_type}' with the "
+            "head of this task is not one"
         )
 
 
@@ -72,7 +72,7 @@ def compare(
         worst = float(np.max([_difference(decoder_of(graph), target, tokens, real, expected, kept) for kept in splits]))
         if not worst <= tolerance:
             raise EdgedistillError(
-                f"target {target}: at batch {batch}, length {width} the file differs from torch by {worst:.3g}, "
+                f"target {target}: at batch {batch}, length {width} the file differs from PyTorch by {worst:.3g}, "
                 f"expected at most {tolerance:g}"
             )
         checks.append(ShapeCheck(batch, width, worst))
@@ -100,5 +100,5 @@ def _difference(decoder: Decoder, target: str, tokens: Integers, real: Booleans,
     found = decoder.advance(tokens[:, kept:], None if padding is None else padding[:, kept:])
     wanted = expected[:, kept:]
     if found.shape != wanted.shape:
-        raise EdgedistillError(f"target {target}: the file gives logits of {found.shape}, torch of {wanted.shape}")
+        raise EdgedistillError(f"target {target}: the file returns logits of {found.shape}, PyTorch of {wanted.shape}")
     return float(np.max(np.abs(found - wanted)[real[:, kept:]]))

@@ -93,8 +93,8 @@ def _refuse_other_caches(model: PreTrainedModel, cache: DynamicCache) -> None:
     layers = cache.layers if isinstance(cache, DynamicCache) else []
     if not layers or not all(isinstance(each, DynamicLayer) and each.keys.ndim == 4 for each in layers):
         raise RefusedError(
-            f"target onnx: a '{model.config.model_type}' model keeps more of a text than keys and values of its "
-            "tokens, which the layout has no place for"
+            f"target onnx: the cache of a '{model.config.model_type}' model holds more than keys and values, "
+            "which the layout does not support"
         )
 
 
@@ -116,7 +116,7 @@ def _name_axes(graph: onnx_ir.Model, batch: str) -> None:
     assert past is not None
     frozen = [dim for dim in (tokens[0], tokens[1], mask[1], past[2]) if isinstance(dim, int)]
     if frozen:
-        raise EdgedistillError(f"target onnx: the trace holds for inputs of {tokens}, {mask} and {past} only")
+        raise EdgedistillError(f"target onnx: the trace is only valid for inputs of {tokens}, {mask} and {past}")
     names = {tokens[0]: batch, mask[0]: batch, past[0]: batch, tokens[1]: LAYOUT.new, past[2]: LAYOUT.kept}
     _rename(graph, {str(dim.value): name for dim, name in names.items()} | {str(mask[1].value): LAYOUT.total})
 

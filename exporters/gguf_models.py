@@ -43,14 +43,14 @@ def architecture(model: PreTrainedModel) -> str:
     config = model.config
     kind = config.model_type
     if kind not in ARCHITECTURES:
-        raise RefusedError(f"target gguf: '{kind}' is no model that is written here ({', '.join(ARCHITECTURES)})")
+        raise RefusedError(f"target gguf: '{kind}' is not supported ({', '.join(ARCHITECTURES)})")
     activation = getattr(config, "hidden_activation", None) or getattr(config, "hidden_act", None)
     activation = activation or config.activation_function
     if activation != _ACTIVATIONS[kind]:
-        raise RefusedError(f"target gguf: llama.cpp has {_ACTIVATIONS[kind]} in a '{kind}', the model {activation}")
+        raise RefusedError(f"target gguf: llama.cpp uses {_ACTIVATIONS[kind]} in a '{kind}', the model {activation}")
     others = ("use_sliding_window", "scale_attn_by_inverse_layer_idx", "add_cross_attention")
     if used := [name for name in others if getattr(config, name, False)]:
-        raise RefusedError(f"target gguf: llama.cpp knows no '{kind}' with {', '.join(used)}")
+        raise RefusedError(f"target gguf: llama.cpp has no '{kind}' with {', '.join(used)}")
     return ARCHITECTURES[kind]
 
 
@@ -87,7 +87,7 @@ def write_sizes(writer: gguf.GGUFWriter, model: PreTrainedModel) -> None:
         writer.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
         writer.add_rope_scaling_factor(float(rope["factor"]))
     elif kind not in ("default", "llama3"):
-        raise RefusedError(f"target gguf: positions of the kind '{kind}' are not written here")
+        raise RefusedError(f"target gguf: position embeddings of type '{kind}' are not supported")
 
 
 def named_weights(model: PreTrainedModel) -> Iterator[tuple[str, Floats]]:
@@ -104,7 +104,7 @@ def named_weights(model: PreTrainedModel) -> Iterator[tuple[str, Floats]]:
     for name, parameter in model.named_parameters():
         ours = known.get_name(name, try_suffixes=(".weight", ".bias"))
         if ours is None:
-            raise RefusedError(f"target gguf: llama.cpp knows no weight '{name}' in a '{kind}'")
+            raise RefusedError(f"target gguf: llama.cpp has no weight '{name}' in a '{kind}'")
         weights: Floats = parameter.detach().float().numpy()
         if kind == "llama" and ".q_proj." in name:
             weights = _paired(weights, config.num_attention_heads)

@@ -44,7 +44,7 @@ def write_vocabulary(writer: gguf.GGUFWriter, folder: Path, size: int) -> dict[s
     content: dict[str, Json] = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
     model = content["model"]
     if model["type"] != "BPE":
-        raise RefusedError(f"target gguf: a tokenizer of the kind {model['type']} is not written here, only BPE")
+        raise RefusedError(f"target gguf: tokenizers of type {model['type']} are not supported, only BPE")
     tokenizer = AutoTokenizer.from_pretrained(folder)
     merges = [_pair(each) for each in _list(model["merges"])]
     tokens = [f"[PAD{number}]" for number in range(size)]
@@ -52,7 +52,7 @@ def write_vocabulary(writer: gguf.GGUFWriter, folder: Path, size: int) -> dict[s
         tokens[number] = token
     facts: dict[str, object] = {}
     if model.get("byte_fallback"):
-        _refuse_unless(_spaces(content), "its normalizer is not that of sentencepiece")
+        _refuse_unless(_spaces(content), "its normalizer is not sentencepiece's")
         writer.add_tokenizer_model("llama")
         writer.add_tokenizer_pre("default")
         writer.add_token_scores(_scores(tokens, merges))
@@ -84,12 +84,12 @@ def pre_tokenizer(content: Mapping[str, Json]) -> str:
     steps = _list(given["pretokenizers"]) if given.get("type") == "Sequence" else [given]
     words = tuple(_step(each) for each in steps if isinstance(each, dict))
     name = _KINDS.get(words)
-    _refuse_unless(name is not None, f"it cuts texts by {', '.join(words) or 'nothing'}, which has no name there")
+    _refuse_unless(name is not None, f"it pre-tokenizes with {', '.join(words) or 'nothing'}, which llama.cpp has no name for")
     assert name is not None
     normalizer = content["normalizer"]
-    _refuse_unless(normalizer is None or normalizer["type"] == "NFC", f"it changes texts first: {normalizer}")
+    _refuse_unless(normalizer is None or normalizer["type"] == "NFC", f"it normalizes texts: {normalizer}")
     whole = bool(content["model"].get("ignore_merges"))
-    _refuse_unless(whole == (name in _WHOLE), f"its tokens are {'' if whole else 'not '}taken as a whole first")
+    _refuse_unless(whole == (name in _WHOLE), f"it {'matches' if whole else 'does not match'} whole words in the vocabulary first")
     return name
 
 
@@ -145,7 +145,7 @@ def _write_special(writer: gguf.GGUFWriter, tokenizer: PreTrainedTokenizerBase) 
     inner = tokenizer("a", add_special_tokens=False)["input_ids"]
     begins, ends = around[: len(around) - len(inner)] == [tokenizer.bos_token_id], around[-1] == tokenizer.eos_token_id
     expected = [*([tokenizer.bos_token_id] if begins else []), *inner, *([tokenizer.eos_token_id] if ends else [])]
-    _refuse_unless(around == expected, "it puts more around a text than a first and a last token")
+    _refuse_unless(around == expected, "it adds more to a text than a first and a last token")
     writer.add_add_bos_token(begins)
     writer.add_add_eos_token(ends)
     for add, number in (
@@ -172,4 +172,4 @@ def _list(value: object) -> list[object]:
 
 def _refuse_unless(fits: bool, reason: str) -> None:
     if not fits:
-        raise RefusedError(f"target gguf: llama.cpp would read texts otherwise than the tokenizer: {reason}")
+        raise RefusedError(f"target gguf: llama.cpp would tokenize texts differently from the tokenizer: {reason}")

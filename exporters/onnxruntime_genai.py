@@ -51,7 +51,7 @@ def make(request: FileRequest, file: Path) -> MadeFile:
     own = bool(size % _HEAD)
     if own and request.precision != "fp32":
         raise RefusedError(
-            f"target onnxruntime-genai: its builder takes heads of a multiple of {_HEAD} numbers, the model's have "
+            f"target onnxruntime-genai: its builder needs a head size that is a multiple of {_HEAD}, the model's is "
             f"{size}; expected fp32"
         )
     if own:
@@ -87,7 +87,7 @@ def _build(model: Path, folder: Path, precision: str) -> None:
         return
     said = next((line for line in reversed(done.stderr.splitlines()) if line.strip()), f"exit {done.returncode}")
     if said.startswith("NotImplementedError"):
-        raise RefusedError(f"target onnxruntime-genai: its builder doesn't know this model: {said[:300]}")
+        raise RefusedError(f"target onnxruntime-genai: its builder does not support this model: {said[:300]}")
     raise EdgedistillError(f"target onnxruntime-genai: its builder failed: {said[:300]}")
 
 

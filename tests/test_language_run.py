@@ -87,7 +87,7 @@ def test_a_round_is_trained_and_judged_by_what_a_plain_loop_finds(recipe, tmp_pa
     [
         ({"data": {"columns": {"text": "a", "messages": "b"}}}, "got columns of 2 kinds of rows, expected one of text"),
         ({"augment": {"copies": 1, "delete": 0.1}}, "has no free text to change"),
-        ({"errors": {"of": "teacher"}}, "the task knows no right and wrong answers"),
+        ({"errors": {"of": "teacher"}}, "the task does not define correct answers"),
     ],
 )
 def test_what_a_language_model_has_not_is_refused(recipe, tmp_path, change, sentence):

@@ -135,7 +135,7 @@ def test_where_the_data_lies_changes_nothing(data_folder, other_data, tmp_path):
         ({"rounds.1.teacher": "r1"}, "rounds.1.teacher: got 'r1', which answers in the labels of its own data"),
         (
             {"rounds.0.student": "{init: trim_vocabulary}"},
-            "rounds.0.student: a round with 'data' of its own keeps the teacher's tokenizer",
+            "rounds.0.student: a round with its own 'data' keeps the teacher's tokenizer",
         ),
         (
             {"rounds.1.stages.0.errors": "{of: r1}"},

@@ -126,7 +126,7 @@ def test_models_are_asked_about_sets_from_elsewhere(science, data_folder):
 def test_the_plan_says_what_is_live_and_why(science):
     recipe, run, _ = science
     planned = edgedistill.plan(recipe, out=run).plan
-    assert "attention live: it grows with the square of the length" in planned.step("r1").summary
+    assert "attention live: it grows quadratically with length" in planned.step("r1").summary
     assert "relations live: queries, keys and values" in planned.step("r1").summary
 
 
@@ -206,7 +206,7 @@ def test_the_reports_show_it(science):
         (("rounds", 0, "stages", 1, "errors", {"of": "teacher"}), "no loss of the stage looks at single answers"),
         (("rounds", 0, "stages", 0, "teacher_errors", 0.5), "got 0.5, but no loss reads the teacher's logits"),
         (("rounds", 0, "stages", 1, "name", "own-objective"), "expected a name of its own in the round"),
-        (("seeds", [4]), "expected seeds that differ from each other and from 'seed'"),
+        (("seeds", [4]), "expected seeds distinct from each other and from 'seed'"),
         (("stop", {"when": {}}), "expected 'drop' or 'limits_met: true'"),
     ],
 )

@@ -62,10 +62,10 @@ def plan(planned: PlannedRun) -> None:
     console.print(f"{todo} of {len(planned.plan.steps)} steps to do, {count}")
     if any(model.parameters is None for model in planned.plan.models):
         console.print(
-            "? : known when the model's config.json or the data has been read (run does that first)", highlight=False
+            "? : unknown until the model's config.json or the data has been read (run does that first)", highlight=False
         )
     if any(model.parameters is not None and not model.exact for model in planned.plan.models):
-        console.print("~ : estimated, since it follows from data that has not been read yet", highlight=False)
+        console.print("~ : estimate; depends on data that has not been read yet", highlight=False)
 
 
 def plan_facts(planned: PlannedRun) -> dict[str, object]:
@@ -128,7 +128,7 @@ def _cost(found: FileMeasurement) -> dict[str, str]:
         f"p99 {_ms(latency['p99'])} ms, {latency['runs']} runs",
         "throughput": f"{found.throughput_per_s:.1f} items/s",
         "load": f"{formatting.fixed(found.load_ms, 1)} ms",
-        "peak memory": "-" if found.peak_rss_mb is None else f"{found.peak_rss_mb:.1f} MB above an empty process",
+        "peak memory": "-" if found.peak_rss_mb is None else f"{found.peak_rss_mb:.1f} MB beyond an empty process",
     }
 
 
@@ -169,7 +169,7 @@ def device_measurement(found: DeviceMeasurement, file: Path) -> None:
         "bundle": f"{found.candidate} of {found.recipe} ({found.file_bytes / 1e6:.2f} MB)",
         "machine": found.place,
         "runtime": f"{found.runtime} {found.runtime_version}, {found.threads} thread(s), batch {found.batch}",
-        "golden": f"all {golden.items} inputs agree (off by {worst} at most, allowed {golden.tolerance:.2g}); "
+        "golden": f"all {golden.items} golden inputs agree (largest difference {worst}, allowed {golden.tolerance:.2g}); "
         f"token ids: {golden.tokens}",
     }
     if latency is None:
@@ -179,7 +179,7 @@ def device_measurement(found: DeviceMeasurement, file: Path) -> None:
             "latency": f"p50 {_ms(latency.p50)}  p90 {_ms(latency.p90)}  p95 {_ms(latency.p95)}  "
             f"p99 {_ms(latency.p99)} ms, {latency.runs} runs",
             "load": f"{formatting.fixed(found.load_ms, 1)} ms",
-            "peak memory": "-" if found.peak_rss_mb is None else f"{found.peak_rss_mb:.1f} MB above an empty process",
+            "peak memory": "-" if found.peak_rss_mb is None else f"{found.peak_rss_mb:.1f} MB beyond an empty process",
         }
     rows["results"] = f"{file}"
     for name, text in rows.items():
@@ -207,7 +207,7 @@ def fronts(found: Sequence[MachineFront]) -> None:
         table = _table(front.machine, *names, right=range(3, 10))
         for row in front.rows:
             table.add_row("*" if row.on_pareto_front else "", row.id, row.measured_by, *_device_row(row))
-        table.caption = f"* on this machine's front of {metric}, latency and size"
+        table.caption = f"* on this machine's Pareto front of {metric}, latency and size"
         _console().print(table)
 
 
@@ -254,7 +254,7 @@ def comparison(summaries: Sequence[RunSummary]) -> None:
         "p50 ms",
         "p95 ms",
         "MB",
-        "gain over the first, same examples",
+        "gain over the first run, same examples",
     )
     table = _table("chosen candidates", *names, right=(1, 3, 4, 5, 6))
     for each in summaries:
@@ -353,7 +353,7 @@ def _candidates(found: Results) -> Table:
         "limits",
     )
     table = _table(
-        f"candidates: {found.metric_in_words} on test, the rest as measured", *names, right=range(2, len(names) - 1)
+        f"candidates: {found.metric_in_words} on test", *names, right=range(2, len(names) - 1)
     )
     for row in found.measured:
         mark = "[green]>[/]" if row.id == found.chosen else ("*" if row.on_pareto_front else "")
@@ -374,9 +374,9 @@ def _candidates(found: Results) -> Table:
     for other in found.unmeasured:
         table.add_row("", other.id, *["-"] * (len(names) - 3), f"[yellow]{other.state}[/]: {_escape(other.reason)}")
     paces = "latency" if found.prompt_tokens is None else ", ".join((*(each.words for each in found.speeds), "memory"))
-    table.caption = f"> chosen   * on the front of {found.metric_in_words}, {paces} and size"
+    table.caption = f"> chosen   * on the Pareto front of {found.metric_in_words}, {paces} and size"
     if found.prompt_tokens is not None:
-        table.caption += f"; speed: medians at prompts of {found.prompt_tokens} tokens"
+        table.caption += f"; speed: medians with prompts of {found.prompt_tokens} tokens"
     return table
 
 
@@ -415,7 +415,7 @@ def _diagnosed(value: object) -> str:
         if "versions" in value:
             return "installed: " + ", ".join(f"{name} {version}" for name, version in value["versions"].items())
         if value["installed"]:
-            return f"in its own environment, {value['environment']}"
+            return f"in a separate environment, {value['environment']}"
         missing = ("missing " + ", ".join(value["missing"])).strip()
         return f"[yellow]{missing}[/]: {_escape(str(value['install']))}"
     return ", ".join(value) if isinstance(value, list) else str(value)

@@ -60,12 +60,12 @@ class Answers:
         try:
             arrays = load_file(file)
         except SafetensorError as error:
-            raise ValueError(f"{file.name} is no safetensors file: {error}") from error
+            raise ValueError(f"{file.name} is not a safetensors file: {error}") from error
         values = {name[len("value.") :]: arrays.pop(name) for name in sorted(arrays) if name.startswith("value.")}
         try:
             return cls(values, **arrays)
         except TypeError as error:
-            raise ValueError(f"{file.name} holds {sorted(arrays)}, which are no {cls.__name__.lower()}") from error
+            raise ValueError(f"{file.name} contains {sorted(arrays)}, which are not {cls.__name__.lower()}") from error
 
     def _arrays(self) -> dict[str, Array]:
         arrays = {f"value.{name}": np.ascontiguousarray(array) for name, array in self.values.items()}

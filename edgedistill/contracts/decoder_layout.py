@@ -131,7 +131,7 @@ def decoder_fault(config: Mapping[str, object]) -> str | None:
     """Why a decoder of this `config.json` can't be cut to size, as the end of a sentence; or None."""
     kind = config.get("model_type")
     if kind not in DECODERS:
-        return f"which it does not know ({', '.join(sorted(DECODERS))})"
+        return f"which it does not support (only {', '.join(sorted(DECODERS))})"
     if config.get("add_cross_attention"):
         return "that also attends to another model's states"
     return None

@@ -118,7 +118,7 @@ def feeds_of(ports: Mapping[str, Port], given: Arrays) -> dict[str, Array]:
     """
     if missing := [name for name in ports if name not in given]:
         raise EdgedistillError(
-            f"the file takes {', '.join(map(repr, ports))} and is not given {', '.join(map(repr, missing))}, only "
+            f"the file takes {', '.join(map(repr, ports))} but {', '.join(map(repr, missing))} are missing, given only "
             f"{', '.join(map(repr, given))}"
         )
     return {name: np.ascontiguousarray(given[name], dtype=port.dtype) for name, port in ports.items()}
@@ -132,5 +132,5 @@ def named(names: Sequence[str], ports: Sequence[Port], what: str) -> dict[str, P
     """
     if len(names) != len(ports):
         told = ", ".join(map(repr, names)) or "none"
-        raise EdgedistillError(f"the file has {len(ports)} {what} without names, and its record names {told}")
+        raise EdgedistillError(f"the file has {len(ports)} unnamed {what}, but its record lists {told}")
     return dict(zip(names, ports, strict=True))

@@ -68,7 +68,7 @@ class Items:
         values: dict[str, Array] = {}
         offsets: dict[str, Integers] = {}
         if set(columns) != set(content):
-            raise ValueError(f"the items have the columns {sorted(content)}, but say {sorted(columns)}")
+            raise ValueError(f"the items have the columns {sorted(content)}, but declare {sorted(columns)}")
         for name, column in columns.items():
             given = content[name]
             if column.layout == "sequence":
@@ -81,7 +81,7 @@ class Items:
                 values[name] = np.asarray(given)
         owners = np.asarray(example, np.int64)
         if (np.diff(owners) < 0).any() or (owners < 0).any():
-            raise ValueError("the items don't stand in the order of their examples")
+            raise ValueError("the items are not in the order of their examples")
         return cls(columns, values, offsets, owners, length_of).checked()
 
     def __len__(self) -> int:
@@ -102,7 +102,7 @@ class Items:
             else:
                 fits = shape[:1] == (count,) and (len(shape) == 1) == (column.layout == "scalar")
             if not fits:
-                raise ValueError(f"column '{name}' has the shape {shape}, which is no {column.layout} of {count} items")
+                raise ValueError(f"column '{name}' has the shape {shape}, which is not a {column.layout} of {count} items")
         return self
 
     @property
@@ -214,9 +214,9 @@ class Items:
                 metadata = stored.metadata() or {}
                 arrays = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - not a mapping
         except SafetensorError as error:
-            raise ValueError(f"{file.name} is no safetensors file: {error}") from error
+            raise ValueError(f"{file.name} is not a safetensors file: {error}") from error
         if _METADATA not in metadata:
-            raise ValueError(f"{file.name} doesn't hold items")
+            raise ValueError(f"{file.name} does not contain items")
         facts = json.loads(metadata[_METADATA])
         columns = {name: Column(**column) for name, column in facts["columns"].items()}
         return cls(
@@ -291,7 +291,7 @@ def joined(parts: Iterable[Items], examples: Sequence[int] | None = None) -> Ite
         raise ValueError("there are no items to join")
     first = every[0]
     if any(part.columns != first.columns for part in every):
-        raise ValueError(f"items of different columns can't be joined: {[sorted(part.columns) for part in every]}")
+        raise ValueError(f"items with different columns cannot be joined: {[sorted(part.columns) for part in every]}")
     firsts = [0] * len(every) if examples is None else [sum(examples[:number]) for number in range(len(every))]
     values = {name: np.concatenate([part.values[name] for part in every]) for name in first.columns}
     known: dict[tuple[int, ...], Integers] = {}

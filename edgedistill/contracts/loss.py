@@ -71,7 +71,7 @@ class Loss(Versioned, Generic[S]):
         if not isinstance(self.forms, frozenset) or not self.forms or not self.forms <= set(get_args(Form)):
             return f"its forms are {self.forms!r}, expected a frozenset of {', '.join(get_args(Form))}"
         if "hidden" in self.needs and self.layers is None:
-            return "it needs hidden states, expected a function 'layers' that says which"
+            return "it needs hidden states, expected a function 'layers' that returns which"
         return super().fault(name) or fault_in_tag(self.spec, LossSpec, "kind", name)
 
 

@@ -57,6 +57,6 @@ def layout_of(model_type: str, asker: str) -> Layout:
     """
     if model_type not in LAYOUTS:
         raise UserError(
-            f"{asker} does not know the '{model_type}' architecture; expected one of {', '.join(sorted(LAYOUTS))}"
+            f"{asker} does not support the '{model_type}' architecture; expected one of {', '.join(sorted(LAYOUTS))}"
         )
     return LAYOUTS[model_type]

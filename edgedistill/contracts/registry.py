@@ -189,9 +189,9 @@ def fault_in(group: Group, name: str, found: object) -> str | None:
     kind: type[Plugin] = pkgutil.resolve_name(f"edgedistill.contracts.{_CONTRACTS[group]}")
     if not isinstance(found, kind):
         what = f"the module '{found.__name__}'" if isinstance(found, ModuleType) else f"{found!r:.80}"
-        return f"it names {what}, expected a {kind.__name__} (package.module:{_EXPORTED[group]})"
+        return f"it refers to {what}, expected a {kind.__name__} (package.module:{_EXPORTED[group]})"
     if found.api != API:
-        return f"it was written for version {found.api} of the contracts, this edgedistill has version {API}"
+        return f"it was written for version {found.api} of the plug-in contracts, this edgedistill has version {API}"
     return found.fault(name)
 
 
@@ -208,7 +208,7 @@ def _find(group: Group, name: str) -> object:
 def _fault(group: Group, name: str, point: EntryPoint) -> str | None:
     """Why a third party's plug-in cannot be used, or None."""
     if name in _built_in(group):
-        return f"edgedistill has '{name}' itself"
+        return f"'{name}' is built into edgedistill"
     try:
         return fault_in(group, name, point.load())
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever foreign code raises costs only its own name

@@ -44,7 +44,7 @@ class Runtime(Plugin):
             if not isinstance(given, tuple) or not given or not all(isinstance(each, str) for each in given):
                 return f"its {field} are {given!r:.80}, expected a tuple of names"
         if (self.client_facts is None) == bool(self.client_tasks):
-            return f"its client_tasks are {self.client_tasks!r:.80}, expected some exactly where it has client_facts"
+            return f"its client_tasks are {self.client_tasks!r:.80}, expected some if and only if it has client_facts"
         if not isinstance(self.packages, Packages):
             return f"its packages are {self.packages!r:.80}, expected Packages"
         return super().fault(name)

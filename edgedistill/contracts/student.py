@@ -105,5 +105,5 @@ class Student(Versioned, Generic[S]):
     def fault(self, name: str) -> str | None:
         """Why this cannot be used under that name, or None."""
         if (self.make_tokenizer is not None or self.trims is not None) and not may_name_rounds(self.spec):
-            return "it makes a tokenizer, expected a field of its spec with the mark RoundRef that says of whose"
+            return "it makes a tokenizer, expected a field of its spec marked RoundRef for the source model"
         return super().fault(name) or fault_in_tag(self.spec, StudentSpec, "init", name)

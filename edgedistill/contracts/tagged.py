@@ -14,5 +14,5 @@ def fault_in_tag(spec: object, base: type[Spec], tag: str, name: str) -> str | N
     tags = get_args(spec.model_fields[tag].annotation)
     if tags != (name,):
         got = ", ".join(map(str, tags)) or "none"
-        return f"its spec's '{tag}' is {got}, expected Literal['{name}'] as the entry point's name"
+        return f"its spec's '{tag}' is {got}, expected Literal['{name}'], the entry point's name"
     return None

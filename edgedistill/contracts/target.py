@@ -130,7 +130,7 @@ class Target(Versioned):
         """Why this cannot be used, or None."""
         known = self.precisions if isinstance(self.precisions, Mapping) else {}
         if not known or not all(isinstance(each, Precision) for each in known.values()):
-            return f"its precisions are {self.precisions!r:.80}, expected a Precision or more by name"
+            return f"its precisions are {self.precisions!r:.80}, expected at least one Precision by name"
         if not isinstance(self.packages, Packages):
             return f"its packages are {self.packages!r:.80}, expected Packages"
         return super().fault(name)

@@ -234,10 +234,10 @@ class Task(Versioned):
     def fault(self, name: str) -> str | None:
         """Why this cannot be used under that name, or None."""
         if self.name != name:
-            return f"it is called '{self.name}', expected '{name}' as the entry point's name"
+            return f"it is named '{self.name}', expected '{name}', the entry point's name"
         continuing = (self.data.prompt, self.model.decoder)
         if any(continuing) and not all(continuing):
-            return "it has one of prompt and decoder, expected both or none"
+            return "it has one of prompt and decoder, expected both or neither"
         if self.samples is not None and self.model.decoder is None:
             return "it has samples, expected 'prompt' and 'decoder' as well"
         together = (self.model.states, self.model.head, self.model.right)

@@ -36,11 +36,11 @@ def renamed(labels: Sequence[str], names: Mapping[str, str], file: str) -> list[
     unknown = [label for label in names if label not in labels]
     if unknown:
         raise UserError(
-            f"data.labels: got {listed(map(repr, unknown))}, which is no label of '{file}' (it has {listed(labels)})"
+            f"data.labels: got {listed(map(repr, unknown))}, which is not a label of '{file}' (it has {listed(labels)})"
         )
     missing = [label for label in labels if label not in names]
     if missing:
-        raise UserError(f"data.labels: '{file}' has {listed(map(repr, missing))} as well, expected an entry for it")
+        raise UserError(f"data.labels: '{file}' also has {listed(map(repr, missing))}, expected an entry for it")
     return ordered(names[label] for label in labels)
 
 
@@ -74,10 +74,10 @@ def _mismatch(labels: Sequence[str], own: Sequence[str], model: str, unnamed: bo
     line = as_line(dict(zip(labels, own, strict=True)))
     if unnamed:
         return (
-            f"{have}, and nothing says which output is which; give data.labels in the order that it was trained in, "
+            f"{have}, and its outputs have no names; give data.labels in the order of its outputs, "
             f"for example {line}, {tune}"
         )
-    return f"{have}; say which is which, for example {line}, {tune}"
+    return f"{have}; map the labels to names, for example {line}, {tune}"
 
 
 def as_line(names: Mapping[str, str]) -> str:

@@ -58,7 +58,7 @@ def check_rows(
     for number, row in enumerate(each_row(rows), start=1):
         problem = task.data.problem(row, columns, labelled)
         if problem is None and labelled and allowed and _is_scalar(row[label]) and str(row[label]) not in allowed:
-            problem = f"'{label}' is {str(row[label])[:60]!r}, which the training data doesn't have"
+            problem = f"'{label}' is {str(row[label])[:60]!r}, which does not occur in the training data"
         if problem is not None:
             problems.add(number, problem)
     problems.refuse()
@@ -147,7 +147,7 @@ def encode(rows: Dataset, task: Task, encoder: Encoder) -> Items:
         missing = np.setdiff1d(np.arange(count), items.example)
         if len(missing) or items.example.max(initial=0) >= count:
             what = f"no item for row {sum(counts) + int(missing[0]) + 1}" if len(missing) else "items of no row"
-            raise EdgedistillError(f"the task '{task.name}' makes {what}, expected one or several for every row")
+            raise EdgedistillError(f"the task '{task.name}' makes {what}, expected at least one for every row")
         parts.append(items)
         counts.append(count)
     return joined(parts, counts)
@@ -262,7 +262,7 @@ class PreparedData:
 def _record(kind: type[R], folder: Path) -> R:
     found = read(kind, folder)
     if found is None:
-        raise EdgedistillError(f"{folder}: holds no data of the schema {kind.SCHEMA}")
+        raise EdgedistillError(f"{folder}: contains no data with the schema {kind.SCHEMA}")
     return found
 
 

@@ -86,7 +86,7 @@ def require_columns(found: Sequence[str], needed: Mapping[str, str], name: str) 
         if column not in found:
             raise UserError(
                 f"{name}: has no column '{column}' (it has {listed(found)}); "
-                f"say which one holds the {key} with data.columns.{key}"
+                f"name the one with the {key} in data.columns.{key}"
             )
 
 
@@ -125,7 +125,7 @@ def _require(columns: list[str], wanted: Wanted, name: str) -> None:
     """The columns that are wanted stand there, once each."""
     twice = [each for each in wanted.names() if columns.count(each) > 1]
     if twice:
-        raise UserError(f"{name}: has more than one column {listed(twice)}, expected one")
+        raise UserError(f"{name}: has several columns named {listed(twice)}, expected one")
     require_columns(columns, wanted.inputs, name)
 
 
@@ -154,8 +154,8 @@ def _from_hub(source: DataSource, where: str) -> Dataset:
 
     if Path(str(source.hub)).exists():
         raise UserError(
-            f"{where}.hub: got '{source.hub}', which is a file or folder here as well and would be read instead of the "
-            "hub's; expected 'path' for it, or another working folder"
+            f"{where}.hub: got '{source.hub}', which is also a local file or folder and would be read instead of the "
+            "Hub's; use 'path' for it, or another working folder"
         )
     return load_dataset(
         source.hub, source.subset, split=source.split or where.rsplit(".", 1)[-1], revision=source.revision
@@ -205,7 +205,7 @@ def _inside(folder: Path, name: str) -> Path:
         UserError: a name that leads elsewhere.
     """
     if name in ("", ".", "..") or Path(name).name != name:
-        raise UserError(f"'{folder}' names '{shortened(name, 100)}'; expected files of the folder itself")
+        raise UserError(f"'{folder}' names '{shortened(name, 100)}'; expected files inside the folder")
     return folder / name
 
 

@@ -115,7 +115,7 @@ def _array(content: bytes, problems: RowProblems) -> Iterator[tuple[Place, Row]]
             return
         position += 1
     if text[position + 1 :].strip():
-        problems.add(row + 1, "stands behind the end of the array")
+        problems.add(row + 1, "comes after the end of the array")
 
 
 def _skip(text: str, position: int) -> int:
@@ -128,7 +128,7 @@ def _refuse_escaped(text: str, start: int, end: int) -> None:
     """Bytes that are no UTF-8 were kept as halves of surrogate pairs (`surrogateescape`)."""
     part = text[start:end]
     if not part.isascii() and _ESCAPED.search(part):
-        raise _WrongError("is not UTF-8, expected UTF-8")
+        raise _WrongError("is not UTF-8")
 
 
 def _csv(stream: BinaryIO, columns: Collection[str], problems: RowProblems) -> Iterator[tuple[Place, Row]]:
@@ -139,7 +139,7 @@ def _csv(stream: BinaryIO, columns: Collection[str], problems: RowProblems) -> I
         header = next(reader, [])
         twice = [name for name, count in Counter(header).items() if count > 1 and name in columns]
         if twice:
-            raise UserError(f"{problems.name}: the header names {listed(twice)} more than once, expected it once")
+            raise UserError(f"{problems.name}: the header has {listed(twice)} more than once")
         line = reader.line_num
         for cells in reader:
             place, line = Place(row + 1, line + 1), reader.line_num
@@ -155,7 +155,7 @@ def _csv(stream: BinaryIO, columns: Collection[str], problems: RowProblems) -> I
         if "field larger" in reason:
             reason = f"a cell has more than {MAX_CHARACTERS:,} characters, or a quotation mark is never closed"
         elif "new-line character" in reason:
-            reason = "a carriage return outside of quotation marks; expected lines that end in \\n or \\r\\n"
+            reason = "a carriage return outside quotation marks; expected lines that end in \\n or \\r\\n"
         problems.add(str(Place(row + 1, line + 1)), f"is not csv: {reason}")
     except _WrongError as error:
         problems.add(str(Place(row + 1, reader.line_num + 1)), str(error))
@@ -180,7 +180,7 @@ def _decoded(content: bytes) -> str:
         _WrongError: it isn't text in UTF-8.
     """
     if len(content) == _MAX_LINE and not content.endswith(b"\n"):
-        raise _WrongError(f"the line is longer than {_MAX_LINE >> 20} MB, and no text may have more than a fraction")
+        raise _WrongError(f"the line is longer than {_MAX_LINE >> 20} MB, far beyond the limit for a text")
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise _WrongError("is UTF-16, expected UTF-8")
     try:
@@ -199,7 +199,7 @@ def _object(text: str) -> Row:
     except _WrongError as error:
         raise _WrongError(f"{error}: {text[:60]}") from None
     if text[end:].strip():
-        raise _WrongError(f"is not JSON (more behind the end of the value): {text[:60]}")
+        raise _WrongError(f"is not JSON (text after the end of the value): {text[:60]}")
     if not isinstance(value, dict):
         raise _WrongError(f"got {type(value).__name__}, expected an object")
     return value
@@ -209,7 +209,7 @@ def _raw_decode(text: str, position: int) -> tuple[object, int]:
     try:
         return _DECODER.raw_decode(text, position)
     except RecursionError:
-        raise _WrongError("is nested too deeply to be read") from None
+        raise _WrongError("is nested too deeply") from None
     except ValueError as error:
         raise _WrongError(f"is not JSON ({error})") from None
 

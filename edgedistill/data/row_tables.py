@@ -169,14 +169,14 @@ def _text(value: object, *, as_label: bool) -> object:
     if not isinstance(value, str):
         return _refuse(f"is {shown(value)}, expected {'a label name or whole number' if as_label else 'text'}")
     if len(value) > MAX_CHARACTERS:
-        return _refuse(f"has {len(value):,} characters, expected at most {MAX_CHARACTERS:,}: cut it, or leave it out")
+        return _refuse(f"has {len(value):,} characters, expected at most {MAX_CHARACTERS:,}: shorten or remove it")
     if "\0" in value:
-        return _refuse("has a NUL character, expected text without")
+        return _refuse("has a NUL character, which is not allowed")
     if not value.isascii():
         try:
             value.encode("utf-8")
         except UnicodeEncodeError as error:
-            return _refuse(f"has half of a surrogate pair ({value[error.start]!a}), which is no character")
+            return _refuse(f"has an unpaired surrogate ({value[error.start]!a})")
     return value
 
 
@@ -222,7 +222,7 @@ def _array(
             try:
                 pyarrow.array([value], type=kind)
             except errors:
-                problems.add(str(place), f"'{name}' is {shown(value)}, expected {kind} as in the rows before")
+                problems.add(str(place), f"'{name}' is {shown(value)}, expected {kind} as in earlier rows")
         problems.refuse()
         raise
 
@@ -275,7 +275,7 @@ def _name_problems(column: pyarrow.Array, name: str, as_label: bool, before: int
     """
     for number, value in enumerate(_python_values(column), start=before + 1):
         if isinstance(value, UnicodeDecodeError):
-            problems.add(number, f"'{name}' is not UTF-8, expected UTF-8")
+            problems.add(number, f"'{name}' is not UTF-8")
             continue
         try:
             _text(value, as_label=as_label)
@@ -303,7 +303,7 @@ def _class_label(schema: pyarrow.Schema, label: str | None) -> dict[bytes, bytes
     try:
         features = Features.from_arrow_schema(own)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise UserError(f"column '{label}': what datasets wrote of its type cannot be read: {error}") from None
+        raise UserError(f"column '{label}': the type that datasets recorded cannot be read: {error}") from None
     if not isinstance(features[label], ClassLabel):
         return None
     metadata: dict[bytes, bytes] = Features({label: features[label]}).arrow_schema.metadata

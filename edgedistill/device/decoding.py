@@ -98,7 +98,7 @@ class CachedDecoder:
         missing = sorted({*self._presents.values(), LAYOUT.logits} - set(graph.outputs))
         if not self._presents or missing:
             lacking = ", ".join(missing) if missing else LAYOUT.past(0, "key")
-            raise EdgedistillError(f"the file has no cache to go on from: it lacks {lacking}")
+            raise EdgedistillError(f"the file has no cache to continue from: it lacks {lacking}")
         self._tokens: Integers = np.zeros((0, 0), np.int64)
         self._real: Booleans = np.zeros((0, 0), np.bool_)
         self._past: dict[str, Array] = {}
@@ -135,7 +135,7 @@ class CachedDecoder:
         assert port.shape is not None
         _, heads, _, size = port.shape
         if heads is None or size is None:
-            raise EdgedistillError(f"the file doesn't say how wide '{name}' is: {list(port.shape)}")
+            raise EdgedistillError(f"the file does not declare the width of '{name}': {list(port.shape)}")
         return np.zeros((batch, heads, 0, size), port.dtype)
 
 

@@ -47,7 +47,7 @@ def generate_batch(
         UserError: a prompt without a token.
     """
     if not prompts or not all(len(prompt) for prompt in prompts):
-        raise UserError("a prompt has no token to go on from, expected one at least")
+        raise UserError("a prompt has no tokens, expected at least one")
     if limit < 1:
         return
     chooser, ended = Chooser(sampling, len(prompts)), np.zeros(len(prompts), np.bool_)

@@ -98,7 +98,7 @@ def with_outputs(graph: Graph, names: Sequence[str]) -> Graph:
     if len(names) == len(graph.outputs) == 1:
         return _Renamed(graph, names[0])
     given = ", ".join(map(repr, graph.outputs))
-    raise EdgedistillError(f"the file gives {given}, expected {', '.join(map(repr, names))}")
+    raise EdgedistillError(f"the file returns {given}, expected {', '.join(map(repr, names))}")
 
 
 class _Renamed:

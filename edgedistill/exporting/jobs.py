@@ -114,8 +114,8 @@ def run_job(job: ExportJob) -> list[dict[str, object]]:
 
 # What a library's words mean, where they alone say little.
 _MEANINGS = {
-    r"\b0x1[01]\b": "the runtime lacks a feature that the file asks for",
-    r"\b0x12\b": "an operator of the model is given what the runtime's kernel does not take",
+    r"\b0x1[01]\b": "the runtime lacks a feature that the file needs",
+    r"\b0x12\b": "an operator of the model has inputs that the runtime's kernel does not support",
     r"\b0x14\b": "the runtime has no kernel for an operator of the model",
     r"'Int8Table' object has no attribute": "the model reads the weights of its token table itself, which int8 tables "
     "have not",
@@ -141,10 +141,10 @@ def _in_a_sentence(job: ExportJob) -> Iterator[None]:
         raise
     except Exception as error:
         words = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        meaning = _meaning(words) or "its converter or runtime failed at something that it does not name"
+        meaning = _meaning(words) or "its converter or runtime failed without an explanation"
         raise EdgedistillError(
-            f"target {job.target}: {job.precision} cannot be made of this model: {meaning}; targets that are not "
-            f"made of this file are not affected [{words}]"
+            f"target {job.target}: {job.precision} cannot be exported from this model: {meaning}; targets that do not "
+            f"depend on this file are not affected [{words}]"
         ) from error
 
 
@@ -179,13 +179,13 @@ def compare_with_torch(
             got, wanted = found[name].astype(np.float32), expected[name].float().numpy()
             if got.shape != wanted.shape:
                 raise EdgedistillError(
-                    f"target {target}: at {(batch, width)} the file gives {name!r} of {got.shape}, torch {wanted.shape}"
+                    f"target {target}: at {(batch, width)} the file returns {name!r} of {got.shape}, PyTorch {wanted.shape}"
                 )
             differences.append(np.abs(got - wanted).max())
         worst = float(np.max(differences))  # NaN where one is
         if not worst <= tolerance:
             raise EdgedistillError(
-                f"target {target}: at batch {batch}, length {width} the file differs from torch by {worst:.3g}, "
+                f"target {target}: at batch {batch}, length {width} the file differs from PyTorch by {worst:.3g}, "
                 f"expected at most {tolerance:g}"
             )
         checks.append(ShapeCheck(batch, width, worst))
@@ -239,7 +239,7 @@ def refuse_components(request: FileRequest, target: str) -> None:
     """
     if request.component != WHOLE:
         raise RefusedError(
-            f"target {target}: it takes a model as a whole; the task needs its part '{request.component}'"
+            f"target {target}: it exports whole models; the task needs the component '{request.component}'"
         )
 
 

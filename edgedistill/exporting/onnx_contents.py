@@ -59,9 +59,9 @@ def read_onnx(file: Path) -> OnnxContents:
         model = onnx.load(file, load_external_data=False)
     except (DecodeError, OSError, ValueError) as error:
         words = " ".join(str(error).split())[:_SHOWN]
-        raise UserError(f"'{file}' is no ONNX file that can be read [{type(error).__name__}: {words}]") from error
+        raise UserError(f"'{file}' is not a readable ONNX file [{type(error).__name__}: {words}]") from error
     if not model.graph.output:
-        raise UserError(f"'{file}' is no ONNX file: it has no outputs")
+        raise UserError(f"'{file}' is not a valid ONNX file: it has no outputs")
     kept = {each.name for each in model.graph.initializer}
     return OnnxContents(
         inputs={each.name: _port(each) for each in model.graph.input if each.name not in kept},
@@ -83,26 +83,26 @@ def refuse_unfit(contents: OnnxContents, name: str, given: Sequence[str], batch:
     """
     if unknown := [each for each in contents.inputs if each not in given]:
         raise UserError(
-            f"{name} asks for {', '.join(map(repr, unknown[:5]))}, which the tokenizer doesn't make; expected a file "
-            f"whose inputs are among {', '.join(given)}"
+            f"{name} has the inputs {', '.join(map(repr, unknown[:5]))}, which the tokenizer does not produce; expected "
+            f"only inputs among {', '.join(given)}"
         )
     for each, port in contents.inputs.items():
         if port.type not in _INTEGERS or len(port.shape) != 2:
             raise UserError(
-                f"{name} takes {each!r} as {port.type} of {len(port.shape)} dimensions; expected token ids, int64 or "
-                "int32 of (batch, length)"
+                f"{name} takes {each!r} as {port.type} with {len(port.shape)} dimensions; expected token ids, int64 or "
+                "int32 of shape (batch, length)"
             )
     if contents.batch not in (None, 1):
         raise UserError(
-            f"{name} takes exactly {contents.batch} items at once; expected one that takes any number or one, for its "
-            "accuracy is that of items asked one at a time"
+            f"{name} takes exactly {contents.batch} items at once; expected a batch size of one or any, since "
+            "accuracy is measured one item at a time"
         )
     if contents.batch == 1 != batch:
         raise UserError(f"{name} takes exactly 1 item at once, got --batch {batch}")
     if contents.length is not None and (batch != 1 or len(contents.inputs) < 2):
         raise UserError(
-            f"{name} takes inputs of exactly {contents.length} tokens; such a file can be measured one item at a time, "
-            "and only if it has a mask among its inputs that hides the padding"
+            f"{name} takes inputs of exactly {contents.length} tokens; such a file can only be measured one item at a "
+            "time, and only if one of its inputs is a mask that hides the padding"
         )
 
 
@@ -124,7 +124,7 @@ def _weights(model: onnx.ModelProto, file: Path) -> list[Path]:
     for name in names:
         place = file.parent / name
         if not lies_within(place, file.parent):
-            raise UserError(f"'{file}' keeps weights in {name!r:.{_SHOWN}}, outside its folder, which is never read")
+            raise UserError(f"'{file}' has weights in {name!r:.{_SHOWN}}, outside its folder, which is never read")
         if not place.is_file():
-            raise UserError(f"'{file}' keeps weights in {name!r:.{_SHOWN}}, which is missing beside it")
+            raise UserError(f"'{file}' has weights in {name!r:.{_SHOWN}}, which is missing beside it")
     return [file.parent / name for name in names]

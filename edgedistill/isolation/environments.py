@@ -24,7 +24,7 @@ from edgedistill.system import process
 
 BASE = ("numpy>=2", "safetensors>=0.8")
 """What the measuring process itself imports."""
-NPM = Program("npm", ("npm",), "with Node.js 20 or later, on Debian by: apt-get install nodejs npm")
+NPM = Program("npm", ("npm",), "with Node.js 20 or later, on Debian: apt-get install nodejs npm")
 SAME_AS_HERE = ("torch", "transformers")
 """Installed in the very version that is here, build included (`2.13.0+cpu`): a file is made by the code that trained
 its model, and pip's own choice for a wider range may be another build, of gigabytes."""
@@ -233,7 +233,7 @@ def _call(command: Sequence[str], name: str, where: Path | None = None) -> None:
     if done.returncode:
         words = " ".join((done.stderr or done.stdout).split())[-600:]
         build = version("torch").partition("+")[2]
-        hint = f"; torch's own index has its builds: PIP_EXTRA_INDEX_URL={_TORCH_INDEX}/{build}"
+        hint = f"; PyTorch's own index has its builds: PIP_EXTRA_INDEX_URL={_TORCH_INDEX}/{build}"
         raise EdgedistillError(
-            f"environment '{name}' could not be made: {words}{hint if build and 'torch==' in words else ''}"
+            f"environment '{name}' could not be created: {words}{hint if build and 'torch==' in words else ''}"
         )

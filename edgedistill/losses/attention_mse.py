@@ -56,7 +56,7 @@ def build(spec: AttentionMseSpec, student: ModelShape, teacher: ModelShape | Non
         if student.heads_at(s) != teacher.heads_at(t):
             raise UserError(
                 f"attention_mse: the student has {student.heads_at(s)} heads in layer {s + 1}, the teacher "
-                f"{teacher.heads_at(t)} in layer {t + 1}; expected as many, or heads: mean, or the loss "
+                f"{teacher.heads_at(t)} in layer {t + 1}; expected equal numbers, or heads: mean, or the loss "
                 "minilm_relations"
             )
 
@@ -81,8 +81,8 @@ def check(spec: AttentionMseSpec, student: PlannedModel, teacher: PlannedModel) 
     if own == given:
         return None
     return "", (
-        f"'attention_mse' compares head by head, and the student has {own} heads, the teacher {given}; expected as "
-        "many, or heads: mean, or the loss minilm_relations"
+        f"'attention_mse' compares head by head, but the student has {own} heads and the teacher {given}; expected "
+        "equal numbers, or heads: mean, or the loss minilm_relations"
     )
 
 

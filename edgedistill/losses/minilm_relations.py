@@ -87,8 +87,8 @@ def check(spec: MinilmRelationsSpec, student: PlannedModel, teacher: PlannedMode
     for model in (student, teacher):
         if model.architecture is not None and model.architecture not in LAYOUTS:
             return "", (
-                f"'minilm_relations' does not know where a '{model.architecture}' has its queries, keys and values, "
-                f"only {', '.join(sorted(LAYOUTS))}; use hidden_mse, attention_mse or a loss on logits"
+                f"'minilm_relations' cannot find the queries, keys and values of a '{model.architecture}', "
+                f"only of {', '.join(sorted(LAYOUTS))}; use hidden_mse, attention_mse or a loss on logits"
             )
     known = {"student": student.shape, "teacher": teacher.shape}
     widths = {who: sizes.hidden_size for who, sizes in known.items() if sizes is not None}

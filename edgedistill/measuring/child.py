@@ -119,7 +119,7 @@ class Child:
             return f"the process was killed: '{command}' took longer than {self._timeout_seconds / 60:g} minutes"
         words = " ".join(self._log.read_text(encoding="utf-8", errors="replace").split())[-300:]
         how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-        return f"the process {how} during '{command}': {words or 'it said nothing'}"
+        return f"the process {how} during '{command}': {words or 'no output'}"
 
     def __enter__(self) -> Child:
         return self

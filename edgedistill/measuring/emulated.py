@@ -18,4 +18,4 @@ def refuse_options(runtime: str, *options: object) -> None:
         UserError: one is given.
     """
     if any(option is not None for option in options) and not emulated(runtime):
-        raise UserError(f"measure: got options of emulation (--emulated-...), but {runtime} is not emulated")
+        raise UserError(f"measure: got emulation options (--emulated-...), but {runtime} is not emulated")

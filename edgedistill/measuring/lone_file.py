@@ -209,7 +209,7 @@ def _refuse_request(request: LoneFile, progress: Progress) -> None:
         raise UserError(f"measure: data '{request.data}' is not a file or folder")
     task, runtime = registry.task(request.task), registry.runtime(request.runtime)
     if not task.data.tokens:
-        raise UserError(f"measure: a lone file of '{request.task}' cannot be measured yet, only files of text tasks")
+        raise UserError(f"measure: a single model file for '{request.task}' cannot be measured yet, only files of text tasks")
     metrics = task.judge(request.spec).metrics
     if request.metric not in metrics:
         known = ", ".join(sorted(metrics))
@@ -219,7 +219,7 @@ def _refuse_request(request: LoneFile, progress: Progress) -> None:
             f"measure: '{request.file.name}' is not a file that {request.runtime} opens ({', '.join(runtime.suffixes)})"
         )
     if (cores := available_cores()) < request.threads:
-        progress.say(f"warning: {request.threads} threads on {cores} cores: they wait for each other")
+        progress.say(f"warning: {request.threads} threads on {cores} cores compete with one another")
     if runtime.packages.emulated is not None and request.threads > 1:
         raise UserError(f"measure: {request.runtime} counts the instructions of one thread, got {request.threads}")
     environments.interpreter(runtime.packages)
@@ -284,8 +284,8 @@ def _component_file(file: Path, driver: Driver, name: str) -> Path:
     other = file.with_name(f"{before}-{name}{after}")
     if not found or not other.exists():
         raise UserError(
-            f"measure: '{file}' is one of {len(driver.components)} files of a model, expected that of '{first}', as "
-            f"NAME-{first}{file.suffix}, and the others beside it, as NAME-{name}{file.suffix}"
+            f"measure: '{file}' is one of {len(driver.components)} files of a model; expected NAME-{first}{file.suffix} "
+            f"with NAME-{name}{file.suffix} beside it"
         )
     return other
 
@@ -304,7 +304,7 @@ def _looked_into(request: LoneFile, file: Path, given: _Given, whole: bool) -> t
     longest = int(given.items.lengths.max(initial=0))
     if contents.length is not None and longest > contents.length:
         raise UserError(
-            f"{name} takes inputs of exactly {contents.length} tokens and the longest has {longest}; cut them with "
+            f"{name} takes inputs of exactly {contents.length} tokens and the longest has {longest}; truncate them with "
             f"--max-length {contents.length}"
         )
     return contents.length, contents.weights
@@ -313,11 +313,11 @@ def _looked_into(request: LoneFile, file: Path, given: _Given, whole: bool) -> t
 def _refuse_answers(request: LoneFile, judge: Judge, answers: Answers, labels: Sequence[str]) -> None:
     """Raises UserError for answers that are not those of such a model, or no finite numbers."""
     if judge.misfit is not None and (words := judge.misfit(answers, labels)) is not None:
-        raise UserError(f"measure: '{request.file}' gives {words} (of its config.json)")
+        raise UserError(f"measure: '{request.file}' returns {words} (from its config.json)")
     if wrong := int((~np.isfinite(numbers(answers))).any(axis=1).sum()):
         raise UserError(
-            f"measure: '{request.file}' gives NaN or infinite numbers for {wrong} of {len(answers)} decisions; nothing "
-            "can be measured of such a file"
+            f"measure: '{request.file}' returns NaN or infinite numbers for {wrong} of {len(answers)} decisions; such a "
+            "file cannot be measured"
         )
 
 
@@ -357,5 +357,5 @@ def model_folder(file: Path, command: str) -> Path:
             if (folder / "tokenizer.json").is_file():
                 return folder
     raise UserError(
-        f"{command}: no tokenizer.json beside or above '{file}'; name the folder that holds it with --tokenizer"
+        f"{command}: no tokenizer.json beside or above '{file}'; give its folder with --tokenizer"
     )

@@ -33,9 +33,9 @@ def shares_layers(config: Config) -> bool:
 def fixed_layers(config: Config) -> str | None:
     """Why layers can't be kept one by one, as the end of a sentence; or None."""
     if shares_layers(config):
-        return "whose layers share their weights"
+        return "whose layers share weights"
     if config.get("scale_attn_by_inverse_layer_idx"):
-        return "whose layers weigh attention by their number"
+        return "whose layers scale attention by layer index"
     return None
 
 

@@ -11,8 +11,8 @@ OURS = ("edgedistill",)
 
 _NOTE = """# A model of edgedistill
 
-`config.json` says `{kind}`, a model type that only edgedistill knows: transformers, optimum and transformers.js do not
-load this folder. In Python it is loaded like any other model once edgedistill has told transformers of it:
+`config.json` has the model type `{kind}`, which is specific to edgedistill: transformers, optimum and transformers.js
+cannot load this folder by themselves. In Python it loads like any other model once edgedistill has registered the type:
 
 ```python
 import edgedistill.models.{module}
@@ -21,7 +21,7 @@ from transformers import {auto_class}
 model = {auto_class}.from_pretrained("this folder")
 ```
 
-Its tokenizer, where there is one, is a usual one, and a device file (ONNX and the others) needs its runtime only.
+Its tokenizer, if any, is a standard one, and exported files (ONNX and others) need only their runtime.
 """
 _LOADED_BY = {
     "edgedistill-pruned-bert": ("pruned_model", "AutoModelForSequenceClassification"),

@@ -45,11 +45,11 @@ def check_sizes(config: Mapping[str, object], stored: Mapping[str, StoredTensor]
             least = -most if pattern is _POSITIONS else 0  # -1 is how some say that there is no limit
             if pattern.search(key) and not least <= value <= most:
                 raise UserError(
-                    f"{name}: config.json says {key} {value:.6g}, which the weights cannot have: their files hold "
-                    f"{len(stored)} tensors of {elements} numbers"
+                    f"{name}: config.json has {key} {value:.6g}, which the weights rule out: their files contain "
+                    f"{len(stored)} tensors with {elements} numbers"
                 )
         if _EPSILONS.search(key) and not 0 <= value <= _MOST_EPSILON:
-            raise UserError(f"{name}: config.json says {key} {value:.6g}, expected from 0 to {_MOST_EPSILON}")
+            raise UserError(f"{name}: config.json has {key} {value:.6g}, expected 0 to {_MOST_EPSILON}")
 
 
 def check_shapes(model: PreTrainedModel, stored: Mapping[str, StoredTensor], name: str) -> None:
@@ -70,14 +70,14 @@ def check_shapes(model: PreTrainedModel, stored: Mapping[str, StoredTensor], nam
             raise UserError(f"{name}: {found} is stored as {kept.dtype} in {kept.file}; expected floating point")
         if kept.shape != tuple(tensor.shape) and in_body(weight, model):
             raise UserError(
-                f"{name}: {found} is {_by(kept.shape)} in {kept.file}, but {_by(tensor.shape)} by config.json; "
-                "expected a configuration and weights that belong together"
+                f"{name}: {found} is {_by(kept.shape)} in {kept.file}, but {_by(tensor.shape)} according to config.json; "
+                "expected matching configuration and weights"
             )
     elements = sum(each.elements for each in stored.values())
     if unknown > 2 * elements + _SPARE_ELEMENTS:
         raise UserError(
-            f"{name}: by config.json it has {unknown} numbers that its files, with {elements}, don't hold; expected a "
-            "configuration and weights that belong together"
+            f"{name}: config.json implies {unknown} numbers that its files, with {elements}, don't contain; expected "
+            "matching configuration and weights"
         )
 
 
@@ -105,8 +105,8 @@ def check_loaded(
         raise UserError(f"{name} has no trained head for this task (missing {', '.join(missing[:3])}); {remedy}")
     if deeper := _of_more_layers(sorted(_names(info["unexpected_keys"])), model):
         raise UserError(
-            f"{name} holds weights of more layers than config.json says ({', '.join(deeper[:3])}); expected a "
-            "configuration and weights that belong together"
+            f"{name} contains weights of more layers than config.json declares ({', '.join(deeper[:3])}); expected "
+            "matching configuration and weights"
         )
     _refuse_not_finite(model, name)
 
@@ -144,7 +144,7 @@ def _refuse_not_finite(model: PreTrainedModel, name: str) -> None:
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             wrong = int((~torch.isfinite(tensor)).sum())
             raise UserError(
-                f"{name}: {weight} holds {wrong} numbers that are NaN or infinite, of {tensor.numel()}; expected "
+                f"{name}: {weight} contains {wrong} NaN or infinite numbers, of {tensor.numel()}; expected "
                 "finite weights"
             )
 

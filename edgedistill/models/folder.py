@@ -93,8 +93,8 @@ def weight_files(folder: Path, name: str) -> list[Path]:
     _refuse_no_folder(folder, name)
     if os.path.lexists(folder / _ADAPTER):
         raise UserError(
-            f"{name}: is an adapter ({_ADAPTER}), whose other weights lie elsewhere; expected a model with the adapter "
-            "merged into it"
+            f"{name}: is an adapter ({_ADAPTER}) without the base model's weights; expected a model with the adapter "
+            "merged"
         )
     parts = index_parts(folder, name)
     if os.path.lexists(folder / SINGLE):
@@ -105,7 +105,7 @@ def weight_files(folder: Path, name: str) -> list[Path]:
         each.name for pattern in ("*.bin", "*.pt", "*.h5", "*.safetensors") for each in folder.glob(pattern)
     )
     beside = f" (it has {', '.join(others[:3])})" if others else ""
-    raise UserError(f"{name} has no *.safetensors of a model{beside}; expected {SINGLE}, or {INDEX} with its parts")
+    raise UserError(f"{name} has no model weights in *.safetensors{beside}; expected {SINGLE}, or {INDEX} with its shards")
 
 
 def read_weights_header(folder: Path, name: str) -> dict[str, StoredTensor]:
@@ -119,9 +119,9 @@ def read_weights_header(folder: Path, name: str) -> dict[str, StoredTensor]:
     if [file.name for file in files] != [SINGLE]:
         for tensor, part in index_parts(folder, name).items():
             if tensor not in found or found[tensor].file != part:
-                raise UserError(f"{name}: {INDEX} says that {part} holds {tensor!r:.80}, which it doesn't")
+                raise UserError(f"{name}: {INDEX} lists {tensor!r:.80} in {part}, which does not contain it")
     if not found:
-        raise UserError(f"{name}: {files[0].name} holds no weights")
+        raise UserError(f"{name}: {files[0].name} contains no weights")
     return found
 
 
@@ -141,17 +141,17 @@ def read_object(file: Path, name: str) -> dict[str, object]:
             raise UserError(f"{name}: {file.name} has {size} bytes, expected at most {_LARGEST_CONFIG}")
         content = json.loads(file.read_bytes().decode("utf-8"))
     except RecursionError as error:
-        raise UserError(f"{name}: {file.name} is nested too deeply; expected a model's configuration") from error
+        raise UserError(f"{name}: {file.name} is nested too deeply; expected a model configuration") from error
     except (OSError, ValueError) as error:
         raise UserError(f"{name}: {file.name} cannot be read: {one_line(error)}; expected JSON in UTF-8") from error
     if not isinstance(content, dict):
-        raise UserError(f"{name}: {file.name} holds {type(content).__name__}, expected an object")
+        raise UserError(f"{name}: {file.name} contains {type(content).__name__}, expected an object")
     return content
 
 
 def _refuse_no_folder(folder: Path, name: str) -> None:
     if not folder.is_dir():
-        raise UserError(f"{name} cannot be loaded; expected a hub id that can be reached, or a folder that exists")
+        raise UserError(f"{name} cannot be loaded; expected an available Hub id, or an existing folder")
 
 
 def index_parts(folder: Path, name: str) -> dict[str, str]:
@@ -164,7 +164,7 @@ def index_parts(folder: Path, name: str) -> dict[str, str]:
         return {}
     parts = read_object(_regular(folder / INDEX, folder, name), name).get("weight_map")
     if not isinstance(parts, dict) or not parts:
-        raise UserError(f"{name}: {INDEX} has no weight_map; expected tensor names, each with its file")
+        raise UserError(f"{name}: {INDEX} has no weight_map; expected one that maps tensor names to files")
     for part in parts.values():
         if not isinstance(part, str) or not _plain(part) or not part.endswith(".safetensors"):
             raise UserError(f"{name}: {INDEX} names {part!r:.80}; expected *.safetensors files in the same folder")
@@ -192,15 +192,15 @@ def _regular(file: Path, folder: Path, name: str) -> Path:
         place = file.resolve(strict=True)
         mode = place.stat().st_mode
     except FileNotFoundError:
-        raise UserError(f"{name}: {shown} is missing (or a link to what isn't there); expected a file") from None
+        raise UserError(f"{name}: {shown} is missing, or is a broken link; expected a file") from None
     except (OSError, RuntimeError) as error:
         raise UserError(f"{name}: {shown} cannot be read: {one_line(error)}") from error
     if not stat.S_ISREG(mode):
-        raise UserError(f"{name}: {shown} is no file; expected one")
+        raise UserError(f"{name}: {shown} is not a regular file")
     if not lies_within(place, folder):
-        raise UserError(f"{name}: {shown} is a link that leads outside the folder; expected every file in it")
+        raise UserError(f"{name}: {shown} is a link to outside the folder; expected every file inside it")
     if not os.access(place, os.R_OK):
-        raise UserError(f"{name}: {shown} may not be read; expected a file that can be")
+        raise UserError(f"{name}: {shown} is not readable; check its permissions")
     return file
 
 

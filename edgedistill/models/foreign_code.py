@@ -34,21 +34,21 @@ def refuse_foreign_code(content: Mapping[str, object], file: str, name: str) -> 
             continue  # nothing, or a class that has such a name
         if key in _CODE:
             raise UserError(
-                f"{name}: {file} asks for code of its own ({key}), which is never run; expected a model whose "
-                "architecture transformers knows"
+                f"{name}: {file} requests remote code ({key}), which is never run; expected a model whose "
+                "architecture transformers supports"
             )
         if key in _KERNELS:
-            raise UserError(f"{name}: {file} asks for kernels from elsewhere ({key}), which are never loaded")
+            raise UserError(f"{name}: {file} requests external kernels ({key}), which are never loaded")
         if key == "quantization_config":
-            raise UserError(f"{name}: {file} describes quantized weights ({key}); expected weights in floating point")
+            raise UserError(f"{name}: {file} describes quantized weights ({key}); expected floating-point weights")
         if key == "transformers_weights":
             raise UserError(
-                f"{name}: {file} names its weights itself ({key}); expected model.safetensors, or "
-                "model.safetensors.index.json with its parts"
+                f"{name}: {file} sets its own weight files ({key}); expected model.safetensors, or "
+                "model.safetensors.index.json with its shards"
             )
         if key == "model_type" and value in _OWN_KERNELS and _kernels_installed():
             raise UserError(
-                f"{name}: the architecture {value} would fetch compiled code from the hub, which is never run; "
+                f"{name}: the architecture {value} would download compiled code from the Hub, which is never run; "
                 "uninstall the package kernels to use it"
             )
         for ending, allowed in (("attn_implementation", _ATTENTION), ("experts_implementation", _EXPERTS)):
@@ -66,7 +66,7 @@ def entries(content: Mapping[str, object], where: str) -> Iterator[tuple[str, ob
     while left:
         key, value, depth = left.pop()
         if depth > _DEEPEST:
-            raise UserError(f"{where} is nested more than {_DEEPEST} levels deep; expected a model's configuration")
+            raise UserError(f"{where} is nested more than {_DEEPEST} levels deep; expected a model configuration")
         if depth:
             yield key, value
         if isinstance(value, Mapping):
@@ -80,7 +80,7 @@ def _check_implementation(key: str, value: object, allowed: tuple[str, ...], whe
     for each in chosen:
         if each is not None and each not in allowed:
             raise UserError(
-                f"{where} asks for the kernel {each!r:.80} ({key}), which would come from elsewhere; "
+                f"{where} requests the kernel {each!r:.80} ({key}), which is external; "
                 f"expected one of {', '.join(allowed)}"
             )
 

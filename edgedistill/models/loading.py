@@ -91,7 +91,7 @@ def load_model(
             dtype=torch.float32,
             output_loading_info=True,
         )
-    remedy = "give teacher.fine_tune, or a model that was fine-tuned on it"
+    remedy = "add teacher.fine_tune, or use a model that was fine-tuned for the task"
     check_loaded(model, info, name, head_required=head_required, remedy=remedy)
     _own_memory(model)
     return model.eval()
@@ -262,6 +262,6 @@ def _explained(name: str) -> Iterator[None]:
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise
         raise UserError(
-            f"{name} cannot be loaded; expected one that transformers can read, complete and unchanged: "
+            f"{name} cannot be loaded; expected a complete, intact model that transformers supports: "
             f"{one_line(error)}"
         ) from error

@@ -75,7 +75,7 @@ def shape(request: Request) -> ModelShape:
     at_most: int | None = None
     for given in request["students"]:
         student = registry.student(str(given["init"]))
-        assert student.planned is not None, "the plan asks for no other"
+        assert student.planned is not None, "the plan uses no other"
         planned = student.planned(student.spec.model_validate_json(json.dumps(given)), config, auto_class)
         config, at_most = planned.config, planned.at_most
         cut = cut or at_most is not None

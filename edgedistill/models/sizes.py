@@ -62,8 +62,8 @@ def shape_of(config: PreTrainedConfig) -> ModelShape:
     layers, hidden_size = _size(named, "num_layers", "num_hidden_layers"), _size(named, "hidden_size")
     if layers is None or hidden_size is None:
         raise UserError(
-            f"the configuration of a '{config.model_type}' does not say how many layers of what width it has; expected "
-            "an architecture with layers of one width"
+            f"the configuration of a '{config.model_type}' does not give its number of layers and their width; expected "
+            "an architecture with layers of equal width"
         )
     positions = _size(named, "max_position_embeddings")
     return ModelShape(
@@ -199,8 +199,8 @@ def _set_feed_forward(config: PreTrainedConfig, ratio: float, asked: int | None)
     if not hasattr(config, name):
         if asked is not None:
             raise UserError(
-                f"student.intermediate_size: got {asked}, and a '{config.model_type}' has no feed-forward width of its "
-                "own; expected none"
+                f"student.intermediate_size: got {asked}, but a '{config.model_type}' has no separate feed-forward width; "
+                "expected none"
             )
         return
     width = getattr(config, name)

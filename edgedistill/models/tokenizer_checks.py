@@ -45,7 +45,7 @@ def refuse_missing_files(tokenizer: PreTrainedTokenizerBase, folder: Path, name:
     absent = [file for file in wanted if not (folder / file).is_file()]
     if absent:
         raise UserError(
-            f"{name} lacks {', '.join(absent)}, which its {type(tokenizer).__name__} is read from; expected "
+            f"{name} lacks {', '.join(absent)}, which its {type(tokenizer).__name__} needs; expected "
             "tokenizer.json or these files"
         )
 
@@ -63,7 +63,7 @@ def refuse_more_tokens_than_rows(tokenizer: PreTrainedTokenizerBase, rows: int, 
     tokens = max(len(tokenizer), *(number + 1 for number in tokenizer.get_vocab().values()), 0)
     if tokens > rows:
         raise UserError(
-            f"{name}: the tokenizer has {tokens} tokens, the model's embeddings {rows} rows; expected a row for every "
+            f"{name}: the tokenizer has {tokens} tokens, the model's embeddings {rows} rows; expected one row per "
             "token (resize_token_embeddings after adding tokens), or the model's own tokenizer"
         )
 
@@ -76,7 +76,7 @@ def refuse_ids_beyond(items: Items, rows: int, where: str) -> None:
     """
     highest = int(items.token_ids.max(initial=0))
     if highest >= rows:
-        raise UserError(f"{where}: the tokenizer gives the id {highest}, the model's embeddings have {rows} rows")
+        raise UserError(f"{where}: the tokenizer produces the id {highest}, but the model's embeddings have {rows} rows")
 
 
 def coverage(items: Items, tokenizer: PreTrainedTokenizerBase) -> Coverage:
@@ -135,12 +135,12 @@ def check_coverage(found: Coverage, where: str) -> list[str]:
     warnings: list[str] = []
     for count, of, what in (
         (found.unknown, found.tokens, "tokens are unknown to the tokenizer"),
-        (found.empty, found.texts, "texts leave no token but special ones"),
+        (found.empty, found.texts, "texts are encoded as special tokens only"),
     ):
         share = count / of if of else 0.0
         sentence = f"{where}: {share:.1%} of the {what} ({count} of {of}; the first in row {found.example})"
         if share > SHARE_REFUSED:
-            raise UserError(f"{sentence}; expected a tokenizer that knows these texts")
+            raise UserError(f"{sentence}; expected a tokenizer that covers these texts")
         if share > SHARE_WARNED:
             warnings.append(sentence)
     return warnings

@@ -72,7 +72,7 @@ def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     content = dict(pairs)
     if len(content) < len(pairs):
         repeated = sorted({key for key, _ in pairs if sum(key == other for other, _ in pairs) > 1})
-        raise ValueError(f"{repeated[0]!r:.80} is in its header more than once")
+        raise ValueError(f"{repeated[0]!r:.80} occurs more than once in its header")
     return content
 
 

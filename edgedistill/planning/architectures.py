@@ -35,7 +35,7 @@ def problems(recipe: Recipe, sources: Sources, shapes: Shapes) -> Iterator[tuple
         if config is not None and is_encoder_decoder(config):
             yield (
                 path,
-                f"got a '{kind_of(config)}', which is an encoder and a decoder; expected a model of one part, an "
+                f"got a '{kind_of(config)}', which is an encoder-decoder model; expected an "
                 "encoder (BERT, RoBERTa, DeBERTa, ...) or a decoder (GPT-2, Llama, ...)",
             )
             return  # nothing that follows could be right

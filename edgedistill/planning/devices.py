@@ -80,7 +80,7 @@ def plan_files(draft: Draft, candidates: Sequence[Candidate]) -> None:
             verify.KIND,
             verify.Settings(task=draft.task, runtime=row.runtime, timeout_minutes=recipe.measure.timeout_minutes),
             verify.Inputs(draft.reading(row.model, "validation"), file, draft.evaluated[row.model]),
-            f"{row.model} {row.target} {row.precision} under {row.runtime} against torch, on validation",
+            f"{row.model} {row.target} {row.precision} under {row.runtime} against PyTorch, on validation",
             optional=True,
         )
 
@@ -101,7 +101,7 @@ def _plan_emulation(draft: Draft, row: Candidate) -> None:
         emulate.KIND,
         settings,
         emulate.Inputs(data, _plan_file(draft, row.file_key), draft.evaluated[row.model]),
-        f"{row.model} {row.target} {row.precision} under {row.runtime}: answers and instructions",
+        f"{row.model} {row.target} {row.precision} under {row.runtime}: predictions and instructions",
         optional=True,
     )
 
@@ -152,7 +152,7 @@ def plan_judgement(draft: Draft, each: Round, candidates: Sequence[Candidate]) -
         files={row.file_key: draft.files[row.file_key] for row in native},
         verified={row.verify_key: draft.verified[row.verify_key] for row in native},
     )
-    summary = "is the drop real, are the limits met"
+    summary = "test the drop and the limits"
     draft.judged[each.id] = draft.steps.add(f"judge-{each.id}", judge_round.KIND, settings, inputs, summary)
 
 
@@ -172,7 +172,7 @@ def plan_closing(draft: Draft, every: Sequence[Candidate]) -> Outputs:
             files,
             verified,
         ),
-        f"answers, latency and memory of {len(rows)} candidates, interleaved",
+        f"predictions, latency and memory of {len(rows)} candidates, interleaved",
     )
     chosen = draft.steps.add(
         "choose",
@@ -203,7 +203,7 @@ def plan_closing(draft: Draft, every: Sequence[Candidate]) -> Outputs:
             files=files,
             verified=verified,
         ),
-        "the chosen candidate as a folder that tests itself",
+        "write the chosen candidate as a self-testing folder",
     )
     return Outputs(
         data=draft.data,

@@ -52,7 +52,7 @@ class Steps:
         if key in self._by_key:
             return Artifact(self._by_key[key], key, kind.record)
         if name in self._keys:
-            raise UserError(f"rounds: got the id of a step that the run has already ('{name}'), expected another id")
+            raise UserError(f"rounds: the id '{name}' is already the name of a step, expected another id")
         self._by_key[key] = name
         self._keys[name] = key
         self.ordered.append(Step(name, kind, settings, inputs, key, summary, optional))

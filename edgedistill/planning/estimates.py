@@ -58,9 +58,9 @@ def live_signals(recipe: Recipe, sources: Sources, each: Round, shapes: Shapes) 
     needs = {need for stage in each.stages for need in registry.needs(stage.losses)}
     found: dict[str, str] = {}
     if "attention" in needs:
-        found["attention"] = "it grows with the square of the length"
+        found["attention"] = "it grows quadratically with length"
     if "relations" in needs:
-        found["relations"] = "queries, keys and values of every layer are too large to keep"
+        found["relations"] = "queries, keys and values of every layer are too large to store"
     if "hidden" in needs:
         shape, limit = shapes.get(first_teacher(each)), signals_of(recipe, each).max_gb
         read = {split for stage in each.stages for split in stage.data}
@@ -68,7 +68,7 @@ def live_signals(recipe: Recipe, sources: Sources, each: Round, shapes: Shapes) 
             # Hidden states take two bytes a dimension.
             size_gb = tokens_of(sources, each, read) * shape.hidden_size * 2 * (shape.layers + 1) / 1e9
             if size_gb > limit:
-                found["hidden"] = f"about {size_gb:.1f} GB are more than signals.max_gb {limit:g}"
+                found["hidden"] = f"about {size_gb:.1f} GB exceed signals.max_gb {limit:g}"
     return found
 
 

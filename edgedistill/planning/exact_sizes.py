@@ -105,7 +105,7 @@ def _ask(missing: Mapping[str, Request]) -> dict[str, ModelShape | None]:
         )
         found = json.loads(done.stdout)
     except (OSError, ValueError, subprocess.SubprocessError) as error:
-        _logger.warning("sizes of models stay unknown: the process that builds them failed (%s)", error)
+        _logger.warning("model sizes are unknown: the process that computes them failed (%s)", error)
         return {}
     return {name: _read(each) for name, each in found.items()}
 

@@ -116,7 +116,7 @@ def _refuse_other_heads(task: str, config: Mapping[str, object], name: str) -> N
         UserError: it doesn't.
     """
     if (fault := registry.task(task).model.unsuitable(config)) is not None:
-        raise UserError(f"{name} has {fault}; give teacher.fine_tune to train a head of the task, or another teacher")
+        raise UserError(f"{name} has {fault}; add teacher.fine_tune to train a head for the task, or use another teacher")
 
 
 def _facts(data: DataSpec) -> DataFacts:
@@ -167,7 +167,7 @@ def _model_fingerprint(where: str, model: str, revision: str) -> str:
     if not path.is_absolute():
         return f"hub:{model}@{hub.commit_of(model, revision)}"
     if not path.is_dir():
-        raise UserError(f"{where}: got '{model}', expected a hub id or a folder that exists")
+        raise UserError(f"{where}: got '{model}', expected a Hub id or an existing folder")
     check_folder(path, name)
     check_sizes(read_config(path, name), read_weights_header(path, name), name)
     return folder_hash(files_read(path, name))
@@ -195,7 +195,7 @@ def _fetch_reference(where: str, source: DataSource) -> None:
             return  # a commit needs no resolving
         reason = " ".join(str(error).split())[:200]
         raise UserError(
-            f"{where}.hub: '{source.hub}' (revision {source.revision}) could not be fetched from the hub: {reason}"
+            f"{where}.hub: '{source.hub}' (revision {source.revision}) could not be downloaded from the Hub: {reason}"
         ) from error
 
 

@@ -57,5 +57,5 @@ def _add(
     inputs = probe_model.Inputs({model.id: draft.data[model.id].base for model in models})
     student = models[-1].student
     what = "the teacher" if student is None else f"a {student.init} student"
-    shown = f"whether {what} reads, answers, learns and can be saved, before anything is trained"
+    shown = f"try {what} on a few inputs before training: forward, backward, save and load"
     draft.steps.add(f"probe-{name}", probe_model.KIND, settings, inputs, shown)

@@ -53,14 +53,14 @@ def choose_signals(recipe: Recipe, sources: Sources, each: Round, shapes: Shapes
         return SignalChoice(spec.form)
     possible = possible_sources(recipe, each)
     if len(possible) == 1:
-        return SignalChoice(possible[0], f"auto: {possible[0]}, which alone is possible here")
+        return SignalChoice(possible[0], f"auto: {possible[0]}, the only possible form")
     shape = _asked(recipe, each, shapes)
     decisions = max((tokens_of(sources, each, {split}) for split in _splits(each)), default=0.0)
     if registry.task(recipe.task.type).model.states is None:
-        return SignalChoice(possible[0], f"auto: {possible[0]}, which takes little room")
+        return SignalChoice(possible[0], f"auto: {possible[0]}, which is small")
     if shape is None or not shape.parameters or not decisions:
         found = next(source for source in ("live", "top-k", "dense") if source in possible)
-        return SignalChoice(found, f"auto: {found}, since how large the rest would be isn't known yet")
+        return SignalChoice(found, f"auto: {found}, since the sizes of the others are not known yet")
     options = list(_options(recipe, each, shapes, shape, decisions, possible))
     fitting = [option for option in options if option.gb <= spec.max_gb]
     best = _best(fitting or [min(options, key=lambda option: option.gb)])

@@ -75,7 +75,7 @@ def _plan_data(draft: Draft, name: str, data: DataSpec, tokens: Artifact[Tokenis
         content=draft.sources.fingerprints[data.train],
     )
     base = draft.steps.add(
-        name, prepare_data.KIND, settings, prepare_data.Inputs(tokens), "read, check and tokenise train"
+        name, prepare_data.KIND, settings, prepare_data.Inputs(tokens), "read, check and tokenize train"
     )
     splits: dict[str, Artifact[PreparedSplit]] = {}
     for split, source in data.splits().items():
@@ -93,7 +93,7 @@ def _plan_data(draft: Draft, name: str, data: DataSpec, tokens: Artifact[Tokenis
             prepare_split.KIND,
             further,
             prepare_split.Inputs(compared),
-            f"read, check and tokenise {split}",
+            f"read, check and tokenize {split}",
         )
     return DataInputs(base, splits)
 
@@ -169,7 +169,7 @@ def _plan_tokens(draft: Draft, each: Round) -> DataInputs:
             continue
         further = retokenise_split.Settings(task=task, split=split)
         inputs = retokenise_split.Inputs(source=origin.reading(split), data=DataInputs(base))
-        summary = f"{split} in the tokens of {each.id}"
+        summary = f"{split} in {each.id}'s tokens"
         splits[split] = draft.steps.add(f"{name}-{split}", retokenise_split.KIND, further, inputs, summary)
     return DataInputs(base, splits)
 
@@ -182,7 +182,7 @@ def _plan_views(draft: Draft, each: Round, stage: Stage, model: str) -> Artifact
         task=draft.unjudged_task, augment=stage.augment, splits=stage.data, seed=draft.recipe.seed
     )
     name = f"views-{each.id}-{stage.name}" + ("" if tokens.step == first.base.step else f"-{tokens.step}")
-    summary = f"{stage.augment.copies} further views of {' and '.join(stage.data)}"
+    summary = f"{stage.augment.copies} augmented views of {' and '.join(stage.data)}"
     inputs = augment_text.Inputs(first.reading(*stage.data), tokens)
     return draft.steps.add(name, augment_text.KIND, settings, inputs, summary)
 
@@ -268,7 +268,7 @@ def _plan_recording(
     if signal in FORM_OF:
         summary += expected_size(draft.recipe, draft.sources, each, draft.shapes, settings, wanted.model)
     if tokens is not None:
-        summary += f", in the tokens of {each.id}"
+        summary += f", projected onto {each.id}'s tokens"
     summary += f"; {reason}" if reason else ""
     inputs = record_signals.Inputs(data, draft.models[model], tokens)
     made = draft.steps.add(name, record_signals.KIND, settings, inputs, summary)
@@ -317,7 +317,7 @@ def _plan_trials(
         own.views.update(planned.views)
         trials.append(_plan_student(draft, trial, arm, f"{each.id}{arm.suffix}-trial-{number}", own, live))
     settings = choose_teacher.Settings(task=draft.task, options=each.teacher.choose)
-    summary = f"the teacher of {each.id}, by validation after {each.teacher.epochs} epochs with each"
+    summary = f"choose the teacher of {each.id} on validation, after {each.teacher.epochs} epochs with each"
     inputs = choose_teacher.Inputs(tuple(trials))
     return draft.steps.add(f"{each.id}{arm.suffix}-teacher", choose_teacher.KIND, settings, inputs, summary)
 
@@ -353,7 +353,7 @@ def _plan_control(draft: Draft, each: Round, arm: Arm, name: str) -> Artifact[Tr
     inputs = distil.Inputs(
         data=_read(draft, each), views=views, source=_source(draft, each, arm), teachers={}, signals={}
     )
-    summary = f"{each.student.init} student, the same student without a teacher, {_epochs(each)} epochs"
+    summary = f"{each.student.init} student without a teacher, {_epochs(each)} epochs"
     return draft.steps.add(name, distil.KIND, _settings(draft, each, arm, control=True), inputs, summary)
 
 

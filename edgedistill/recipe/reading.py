@@ -77,7 +77,7 @@ def read(file: Path, seen: tuple[Path, ...] = ()) -> Tree:
     if file in seen:
         raise UserError(f"{file}: extends itself ({' -> '.join(each.name for each in (*seen, file))})")
     if len(seen) >= _MOST_PARENTS:
-        raise UserError(f"{file}: the recipes before it extend one another {len(seen)} times, expected fewer")
+        raise UserError(f"{file}: more than {len(seen)} recipes extend one another, expected fewer")
     tree = parse(_text(file), str(file))
     if not isinstance(tree, dict):
         raise UserError(f"{file}: got {_kind(tree)}, expected a mapping with 'schema: edgedistill/1'")
@@ -131,7 +131,7 @@ def _text(file: Path) -> str:
         with file.open("rb") as stream:
             content = stream.read(MOST_BYTES + 1)
         if len(content) > MOST_BYTES:
-            raise UserError(f"{file}: is too long for a recipe, expected at most {MOST_BYTES // 1024} kB")
+            raise UserError(f"{file}: too long for a recipe, expected at most {MOST_BYTES // 1024} kB")
         return content.decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{file}: cannot be read as UTF-8 text: {error}") from error
@@ -169,7 +169,7 @@ def _override(tree: Tree, override: str) -> None:
                 node[key] = {}
             node = node[key]
         else:
-            raise UserError(f"{shown}: {here} is {_short(node)}, it has no keys below it")
+            raise UserError(f"{shown}: {here} is {_short(node)}, which has no keys")
     _absolute_paths(tree, Path.cwd(), shown)
 
 
@@ -209,7 +209,7 @@ def _absolute(folder: Path, text: str, where: str) -> Path:
             found = path.parent.resolve() / path.name
     except (OSError, RuntimeError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise UserError(f"{where}: got '{shortened(text, 200)}', which is no path here: {reason}") from None
+        raise UserError(f"{where}: got '{shortened(text, 200)}', which is not a valid path: {reason}") from None
     return found
 
 

@@ -78,7 +78,7 @@ def parse(text: str, where: str, what: str = "") -> object:
         UserError: `where` and the line: no YAML, or YAML that no recipe needs.
     """
     if len(text) > MOST_BYTES:
-        raise UserError(f"{where}: is too long for a recipe, expected at most {MOST_BYTES // 1024} kB")
+        raise UserError(f"{where}: too long for a recipe, expected at most {MOST_BYTES // 1024} kB")
     try:
         _check(yaml.parse(text, Loader=_Loader))
         return yaml.load(text, Loader=_Loader)
@@ -119,7 +119,7 @@ def _check(events: Iterator[yaml.Event]) -> None:
             stack[-1].values += 1
         elif isinstance(event, yaml.AliasEvent):
             if any(each.anchor == event.anchor for each in stack):
-                raise UserError(f"line {line}: *{event.anchor} stands inside of what it names")
+                raise UserError(f"line {line}: the alias *{event.anchor} refers to a node that contains it")
             if event.anchor in known:  # else PyYAML says that it is undefined
                 _add(stack[-1], known[event.anchor])
         elif isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
@@ -128,9 +128,9 @@ def _check(events: Iterator[yaml.Event]) -> None:
             if closed.anchor is not None:
                 known[closed.anchor] = closed
         if len(stack) + stack[-1].levels > MOST_LEVELS + 2:
-            raise UserError(f"line {line}: is nested too deeply, expected at most {MOST_LEVELS} levels")
+            raise UserError(f"line {line}: nested too deeply, expected at most {MOST_LEVELS} levels")
         if sum(each.values for each in stack) > MOST_VALUES:
-            raise UserError(f"line {line}: more than {MOST_VALUES} values, those of aliases counted each time")
+            raise UserError(f"line {line}: more than {MOST_VALUES} values, counting those of aliases each time")
 
 
 def _add(outer: _Open, inner: _Open) -> None:
@@ -151,4 +151,4 @@ def _check_scalar(event: yaml.ScalarEvent, line: int) -> None:
     if len(event.value) > _LONGEST_TEXT:
         raise UserError(f"line {line}: a value of {len(event.value)} characters, expected at most {_LONGEST_TEXT}")
     if (wrong := _UNPRINTABLE.search(event.value)) is not None:
-        raise UserError(f"line {line}: a text with the character {wrong.group()!a}, which no text or path has")
+        raise UserError(f"line {line}: the character {wrong.group()!a} is not allowed in a text or path")

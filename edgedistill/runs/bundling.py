@@ -31,7 +31,7 @@ def bundle_run(run: Path, candidate: str | None, out: Path | None, store: str | 
     """
     results = load_results(run)
     if candidate is None and results.chosen is None:
-        raise UserError(f"bundle: the run {run} chose nothing ({results.why}); name a candidate with --candidate")
+        raise UserError(f"bundle: the run {run} has no chosen candidate ({results.why}); name one with --candidate")
     wanted = candidate or str(results.chosen)
     place = out or run / ("bundle" if candidate is None else f"bundle-{candidate.replace('/', '-')}")
     if place.exists() and not is_bundle(place) and (not place.is_dir() or any(place.iterdir())):
@@ -47,7 +47,7 @@ def bundle_run(run: Path, candidate: str | None, out: Path | None, store: str | 
     for each in made.values():
         if artifacts.read(each.folder, verify_hashes=True) is None:
             raise UserError(
-                f"bundle: {each.folder} is no longer as the run made it; run the recipe again with --verify-hashes"
+                f"bundle: {each.folder} has changed since the run wrote it; run the recipe again with --verify-hashes"
             )
     partial = place.with_name(f"{place.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -115,7 +115,7 @@ def _planned(run: Path, listed: Sequence[Published]) -> Published:
     for each in listed:
         if each.manifest.kind == kind.KIND.name and each.manifest.inputs.get("report") in reports:
             return each
-    raise UserError(f"bundle: {run} has no steps that belong to its results.json; run the recipe again")
+    raise UserError(f"bundle: {run} has no steps that match its results.json; run the recipe again")
 
 
 def _settings(artifact: Published) -> str:

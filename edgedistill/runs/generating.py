@@ -80,17 +80,17 @@ def find(place: Path, candidate: str | None, model: str | None, tokenizer: Path 
         raise UserError(f"generate: '{place}' is not a file or folder")
     if (place / "results.json").is_file():
         if tokenizer is not None or runtime is not None:
-            raise UserError("generate: a run has its own tokenizer and runtimes, expected no --tokenizer and --runtime")
+            raise UserError("generate: --tokenizer and --runtime do not apply to a run, which has its own")
         return _of_run(place, candidate, model)
     if candidate is not None or model is not None:
-        raise UserError(f"generate: '{place}' is no finished run, expected one with --candidate or --model")
+        raise UserError(f"generate: '{place}' is not a finished run, which --candidate and --model require")
     if is_bundle(place):
         bundle = open_bundle(place)
         _refuse_other_tasks(bundle.facts.task, f"'{place}'")
         return Speaker(bundle.facts.task, place, bundle.opened, runtime or bundle.facts.runtime)
     if (place / "config.json").is_file() and list(place.glob("*.safetensors")):
         if tokenizer is not None or runtime is not None:
-            raise UserError("generate: torch runs a model's folder, expected no --tokenizer and --runtime")
+            raise UserError("generate: --tokenizer and --runtime do not apply to a model folder, which PyTorch runs")
         return Speaker(DEFAULT_TASK, place, None, None)
     return _of_file(place, tokenizer, runtime)
 
@@ -107,7 +107,7 @@ def _of_run(run: Path, candidate: str | None, model: str | None) -> Speaker:
         return Speaker(results.data.task, run / "models" / model, None, None)
     row = results.candidate(_candidate(run, results, candidate))
     if row.lengths:
-        raise UserError(f"generate: '{row.id}' takes inputs of fixed lengths, and a text that is continued grows")
+        raise UserError(f"generate: '{row.id}' has fixed input lengths and cannot generate text")
     return Speaker(
         results.data.task, run / "models" / row.model, _files(run / row.file, results.data.task), row.runtime
     )
@@ -120,7 +120,7 @@ def _candidate(run: Path, results: Results, asked: str | None) -> str:
         UserError: there is none such, or nothing was chosen.
     """
     if asked is None and results.chosen is None:
-        raise UserError(f"generate: the run {run} chose nothing ({results.why}); name a candidate with --candidate")
+        raise UserError(f"generate: the run {run} has no chosen candidate ({results.why}); name one with --candidate")
     known = [each.id for each in results.measured]
     if asked is not None and asked not in known:
         raise UserError(f"generate: the run {run} has no candidate '{asked}'; expected one of {', '.join(known)}")
@@ -135,7 +135,7 @@ def _files(file: Path, task: str) -> Files:
     """
     driver: Driver = importlib.import_module(registry.task(task).device).DRIVER
     if len(driver.components) != 1:
-        raise UserError(f"generate: a model of '{task}' has {len(driver.components)} files, got one: '{file}'")
+        raise UserError(f"generate: a model for '{task}' has {len(driver.components)} files, got one: '{file}'")
     (name,) = driver.components
     return {name: Component({None: file}, PortNames((), driver.outputs[name]))}
 
@@ -145,9 +145,9 @@ def _of_file(place: Path, tokenizer: Path | None, runtime: str | None) -> Speake
     able = [name for name in registry.names("runtimes") if place.suffix in registry.runtime(name).suffixes]
     if runtime is not None and runtime not in able:
         suffixes = ", ".join(each or "a folder" for each in registry.runtime(runtime).suffixes)
-        raise UserError(f"generate: '{place}' is not what {runtime} opens ({suffixes})")
+        raise UserError(f"generate: '{place}' is not a file that {runtime} opens ({suffixes})")
     if not able:
-        raise UserError(f"generate: no runtime opens '{place}'; expected a run, a bundle or a model's file or folder")
+        raise UserError(f"generate: no runtime opens '{place}'; expected a run, a bundle or a model file or folder")
     chosen = runtime or ("onnxruntime" if "onnxruntime" in able else able[0])
     inside = place if (place / "tokenizer.json").is_file() else None
     folder = tokenizer or inside or model_folder(place, "generate")
@@ -158,7 +158,7 @@ def _refuse_other_tasks(name: str, what: str) -> None:
     if registry.task(name).data.prompt is not None:
         return
     able = [each for each in registry.names("tasks") if registry.task(each).data.prompt is not None]
-    raise UserError(f"generate: {what} is of the task '{name}', which continues no texts; expected {' or '.join(able)}")
+    raise UserError(f"generate: {what} is a model for '{name}', which does not generate text; expected {' or '.join(able)}")
 
 
 def pieces(speaker: Speaker, wish: Wish) -> Iterator[str]:
@@ -227,12 +227,12 @@ def _limit(wish: Wish, prompt: int, longest: int | None) -> int:
         return wish.limit or MOST_TOKENS
     if prompt >= longest:
         raise UserError(
-            f"generate: the prompt has {prompt} tokens and the model reads {longest}, what follows included; expected "
-            "a shorter prompt"
+            f"generate: the prompt has {prompt} tokens, and prompt and continuation must fit in the model's {longest}; "
+            "expected a shorter prompt"
         )
     if wish.limit is not None and prompt + wish.limit > longest:
         raise UserError(
-            f"generate: {wish.limit} tokens behind the {prompt} of the prompt are more than the {longest} that the "
-            f"model reads; expected at most {longest - prompt}"
+            f"generate: {wish.limit} tokens after a prompt of {prompt} exceed the model's limit of {longest}; "
+            f"expected at most {longest - prompt}"
         )
     return wish.limit or min(MOST_TOKENS, longest - prompt)

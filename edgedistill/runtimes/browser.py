@@ -109,12 +109,12 @@ def check_threads(asked: int, seen: Mapping[str, object]) -> None:
     if asked == 1:
         return
     if not seen["isolated"]:
-        raise EdgedistillError(f"{asked} threads were asked for, but the page is not isolated, so it has one")
+        raise EdgedistillError(f"{asked} threads requested, but the page is not isolated, so it has one")
     if int(str(seen["cores"])) < asked:
-        raise EdgedistillError(f"{asked} threads were asked for, but the browser sees {seen['cores']} cores")
+        raise EdgedistillError(f"{asked} threads requested, but the browser sees {seen['cores']} cores")
     if seen["threads"] != asked or int(str(seen["workers"])) < asked - 1:
         running = min(int(str(seen["threads"])), int(str(seen["workers"])) + 1)
-        raise EdgedistillError(f"{asked} threads were asked for, but onnxruntime-web runs {running}")
+        raise EdgedistillError(f"{asked} threads requested, but onnxruntime-web runs {running}")
 
 
 def node_modules() -> Path:
@@ -139,7 +139,7 @@ def client_facts(file: Path, texts: Sequence[str], labels: Sequence[str], logits
         EdgedistillError: the library fails, or answers for another file or other labels.
     """
     if transformers_js.published_folder(file) is None:
-        return {"transformers.js": "not tried: the file is not onnx/model*.onnx below config.json and tokenizer.json"}
+        return {"transformers.js": "not tried: the file is not onnx/model*.onnx beside config.json and tokenizer.json"}
     found = transformers_js.classify(file, texts, labels, node_modules())
     return {
         "transformers.js": {

@@ -74,7 +74,7 @@ def arguments(ports: Mapping[str, Port], feeds: Arrays) -> list[Array]:
     for name, array in given.items():
         largest = ports[name].shape or ()
         if any(most is not None and size > most for size, most in zip(array.shape, largest, strict=True)):
-            raise EdgedistillError(f"an input of {array.shape} is larger than the file has room for, {tuple(largest)}")
+            raise EdgedistillError(f"an input of {array.shape} is larger than the file's maximum, {tuple(largest)}")
     return list(given.values())
 
 

@@ -36,10 +36,10 @@ class LlamaCppDecoder:
             EdgedistillError: several texts, padding, or more tokens than the model takes.
         """
         if len(tokens) != 1 or (real is not None and not real.all()):
-            raise EdgedistillError("llama.cpp is asked one text at a time here, without padding")
+            raise EdgedistillError("llama.cpp takes one text at a time here, without padding")
         total = self._tokens.shape[1] + tokens.shape[1]
         if total > self._model.n_ctx():
-            raise EdgedistillError(f"a text of {total} tokens is longer than the model takes: {self._model.n_ctx()}")
+            raise EdgedistillError(f"a text of {total} tokens exceeds the model's context: {self._model.n_ctx()}")
         self._model.eval(tokens[0].tolist())
         self._tokens = np.concatenate([self._tokens.reshape(1, -1), tokens], axis=1)
         return np.array(self._model.scores[None, total - tokens.shape[1] : total], np.float32)

@@ -77,7 +77,7 @@ class MNNGraph:
         ]
         found = [self._expr.convert(each, self._expr.NCHW) for each in module.onForward(given)]
         if len(found) != len(self._names):
-            raise EdgedistillError(f"MNN gave {len(found)} outputs, expected {', '.join(map(repr, self._names))}")
+            raise EdgedistillError(f"MNN returned {len(found)} outputs, expected {', '.join(map(repr, self._names))}")
         return {name: np.array(each.read()).reshape(each.shape) for name, each in zip(self._names, found, strict=True)}
 
     def _load(self, memory: int) -> _Module:
@@ -104,7 +104,7 @@ class MNNGraph:
         activations = "fp32" if same else "int8"
         meant = self._mark.removeprefix(MARK) if self._mark.startswith(MARK) else None
         if meant is not None and (meant == "int8-dynamic") == same:
-            raise EdgedistillError(f"MNN multiplies activations in {activations}, the file was made as {meant}")
+            raise EdgedistillError(f"MNN computes activations in {activations}, but the file is for {meant}")
         return {"backend": "CPU", "precision": "high", "activations": activations, "threads": self._threads}
 
 

@@ -40,7 +40,7 @@ class OnnxRuntimeGraph:
         """The execution providers; one that isn't there only warns when it is asked for, and the CPU runs instead."""
         providers = self._session.get_providers()
         if providers != [PROVIDER]:
-            raise EdgedistillError(f"ONNX Runtime runs the file by {', '.join(providers)}, expected {PROVIDER}")
+            raise EdgedistillError(f"ONNX Runtime runs the file with {', '.join(providers)}, expected {PROVIDER}")
         return {"providers": providers}
 
 

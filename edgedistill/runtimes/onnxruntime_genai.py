@@ -52,10 +52,10 @@ class GenAIDecoder:
             EdgedistillError: several texts, padding, or more tokens than the model takes.
         """
         if len(tokens) != 1 or (real is not None and not real.all()):
-            raise EdgedistillError("ONNX Runtime GenAI is asked one text at a time here, without padding")
+            raise EdgedistillError("ONNX Runtime GenAI takes one text at a time here, without padding")
         total = self._tokens.shape[1] + tokens.shape[1]
         if total > self._graph.longest:
-            raise EdgedistillError(f"a text of {total} tokens is longer than the model takes: {self._graph.longest}")
+            raise EdgedistillError(f"a text of {total} tokens exceeds the model's context: {self._graph.longest}")
         if self._generator is None:
             self._generator = self._graph.generator()
         self._generator.append_tokens(tokens.astype(np.int32))

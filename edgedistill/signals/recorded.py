@@ -86,7 +86,7 @@ def open_mapped(file: Path, mode: str = "r") -> dict[str, Numbers]:
         start = stream.read(8)
         length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
         if not 0 < length <= file.stat().st_size - 8:
-            raise ValueError(f"{file.name} is no safetensors file, or was cut")
+            raise ValueError(f"{file.name} is not a safetensors file, or was truncated")
         header = json.loads(stream.read(length))
     header.pop("__metadata__", None)
     tensors: dict[str, Numbers] = {}

@@ -162,8 +162,8 @@ class DistributionRecorder:
         if self.bits == 16:
             if (largest := float(np.abs(hidden).max(initial=0))) > float(np.finfo(np.float16).max):
                 raise UserError(
-                    f"signals.hidden_bits: got 16, but the teacher has a hidden state with an entry of {largest:.0f}, "
-                    "more than 16 bits hold; expected 8"
+                    f"signals.hidden_bits: got 16, but a hidden state of the teacher has an entry of {largest:.0f}, "
+                    "beyond the range of fp16; expected 8"
                 )
             return {HIDDEN: hidden.astype(np.float16)}
         values, scale = in_8_bits(hidden)

@@ -58,7 +58,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> T
         save_table(views, folder / split / "rows")
         encode(views, task, encoder).save(folder / split / ITEMS)
         context.progress.say(
-            f"      {len(views)} views of {split}, for example {task.data.show(views[0], own.columns)[:70]!r}"
+            f"      {len(views)} augmented views of {split}, for example {task.data.show(views[0], own.columns)[:70]!r}"
         )
     save_tokenizer(tokenizer, own.max_length, folder / "tokenizer")
     return own.facts.model_copy(update={"splits": {}})

@@ -68,7 +68,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> M
                 said |= {str(key): _samples(settings.task, PreparedData.of(inputs.data[row.model]), opened)}
             answered[str(key)] = file
             context.progress.say(
-                f"      {row.model} {row.target} {row.precision}: answered the test set under {row.runtime}"
+                f"      {row.model} {row.target} {row.precision}: ran the test set under {row.runtime}"
             )
         except EdgedistillError as error:
             failed |= {row.id: error for row in rows if row.verify_key == key}

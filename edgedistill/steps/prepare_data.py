@@ -144,8 +144,8 @@ def _teacher_order(labels: list[str], model: str, revision: str, context: Contex
     order, match = teacher_order(labels, own, model)
     if match == "case":
         context.progress.say(
-            f"      the teacher's labels are the data's but for upper and lower case: {own[0]} is {order[0]}, ..."
+            f"      the teacher's labels match the data's except for case: {own[0]} is {order[0]}, ..."
         )
     if match == "number":
-        context.progress.say(f"      the teacher's outputs have no names: label 0 of the data is {own[0]}, ...")
+        context.progress.say(f"      the teacher's outputs are unnamed: label 0 of the data is taken as {own[0]}, ...")
     return order, match

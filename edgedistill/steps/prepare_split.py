@@ -31,7 +31,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> P
         if found:
             there, here, text = found[0]
             context.progress.say(
-                f"      warning: {len(found)} texts of {split} are in {earlier} too, for example rows {here} and "
+                f"      warning: {len(found)} texts of {split} are also in {earlier}, for example rows {here} and "
                 f"{there}: {text[:60]!r}"
             )
     facts, warnings = publish_split(folder, split, rows, settings.task, data, repeated)

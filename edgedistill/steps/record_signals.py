@@ -121,9 +121,9 @@ def show_projection(facts: ProjectionFacts) -> str:
     """`1.5% of 3,494 decisions have no teacher: ...`."""
     share = facts.untaught / max(facts.decisions, 1)
     return (
-        f"{share:.2%} of {facts.decisions:,} decisions have no teacher: {facts.spanned:,} where a token of the "
-        f"student's spans the end of one of the teacher's, {facts.unknown:,} where the teacher could have gone on in "
-        "ways that it wasn't asked about"
+        f"{share:.2%} of {facts.decisions:,} decisions have no teacher distribution: {facts.spanned:,} where a student "
+        f"token spans a teacher token boundary, {facts.unknown:,} where not all continuations of the teacher were "
+        "evaluated"
     )
 
 

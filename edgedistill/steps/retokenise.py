@@ -54,9 +54,9 @@ def _refuse_other_decisions(items: Items, split: str, source: PreparedData, task
     before, after = (task.data.references(each) for each in (source.items(split), items))
     if not (np.array_equal(before.item, after.item) and np.array_equal(before.example, after.example)):
         raise UserError(
-            f"data.max_length: a student with a tokenizer of its own is asked for {len(after)} decisions on {split}, "
-            f"the model that it is made of for {len(before)}, since they are cut at {source.max_length} tokens, each "
-            "at its own; expected a larger number, or a student that keeps the tokenizer"
+            f"data.max_length: a student with its own tokenizer gets {len(after)} decisions on {split}, but its source "
+            f"{len(before)}, since each truncates at {source.max_length} of its own tokens; expected a larger "
+            "number, or a student that keeps the tokenizer"
         )
 
 

@@ -45,7 +45,7 @@ class Failure:
         """What is recorded and shown of an error that costs a candidate."""
         words = in_words(error)
         if not isinstance(error, EdgedistillError):
-            words = f"a library failed at something that it does not explain [{words}]"
+            words = f"a library failed without an explanation [{words}]"
         return cls(" ".join(words.split())[:600], "refused" if isinstance(error, RefusedError) else "failed")
 
 

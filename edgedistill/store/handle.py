@@ -33,7 +33,7 @@ class Artifact(Generic[R]):
             RuntimeError: it isn't made yet; a mistake of this program, not of its user.
         """
         if self.made is None:
-            raise RuntimeError(f"the artifact of step '{self.step}' is planned, and read before it is made")
+            raise RuntimeError(f"the artifact of step '{self.step}' is read before it has been built")
         return self.made
 
     @property

@@ -51,9 +51,9 @@ def _remembered(run: Path) -> Store:
         content = None
     known = content.get("store") if isinstance(content, dict) else None
     if not isinstance(known, str) or not Path(known).is_dir():
-        said = f"the store {known!r:.300} is not there" if isinstance(known, str) else "it names no store"
+        said = f"the store {known!r:.300} does not exist" if isinstance(known, str) else "it does not name a store"
         raise UserError(
-            f"{memory}: {said}; say with --store where it is, or remove this file to start a store in {run}"
+            f"{memory}: {said}; give its location with --store, or remove this file to start a store in {run}"
         )
     return Store(Path(known))
 
@@ -73,9 +73,9 @@ def remember(run: Path, store: Store) -> None:
         store.folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError, PermissionError) as error:
         reason = error.strerror
-        raise UserError(f"{store.folder}: cannot be made for a store: {reason}; say with --store where") from error
+        raise UserError(f"{store.folder}: cannot be created as a store: {reason}; give another with --store") from error
     except ValueError as error:
-        raise UserError(f"--store: got {str(store.folder)!r:.200}, which is no path here: {error}") from error
+        raise UserError(f"--store: got {str(store.folder)!r:.200}, which is not a valid path: {error}") from error
     if is_own(run, store):
         (run / _MEMORY).unlink(missing_ok=True)
     else:
@@ -157,7 +157,7 @@ def _refuse_former(run: Path, store: Store) -> None:
     for entry in sorted(steps.iterdir()) if steps.is_dir() else ():
         if not entry.is_symlink() and (entry / MANIFEST).is_file() and _copied(entry, store) is None:
             raise UserError(
-                f"{run}: its steps/ holds the artifacts themselves, as a former version of edgedistill kept them, and "
-                f"this one goes on from none of those: give another folder with --out, or remove "
-                f"{steps} to begin anew here; its results, models and bundle can still be used"
+                f"{run}: was written by an earlier version of edgedistill, which kept artifacts in steps/, and cannot "
+                f"be resumed: give another folder with --out, or remove {steps} to start over; "
+                f"its results, models and bundle can still be used"
             )

@@ -42,7 +42,7 @@ def _named(value: object, role: str) -> Iterator[tuple[str, Artifact[Record]]]:
         for field in fields(value):
             yield from _named(getattr(value, field.name), f"{role}.{field.name}" if role else field.name)
     elif value is not None:
-        raise TypeError(f"the input '{role}' is {value!r}, no artifact")
+        raise TypeError(f"the input '{role}' is {value!r}, not an artifact")
 
 
 def _text(key: object) -> str:

@@ -31,14 +31,14 @@ def opened(folder: Path) -> Iterator[None]:
         _make(folder)
         with only_writer(folder):
             if (folder / EVENTS).exists() and not (folder / EVENTS).is_file():
-                raise UserError(f"{folder / EVENTS}: is no file; take it away, or give another folder with --out")
+                raise UserError(f"{folder / EVENTS}: is not a regular file; remove it, or give another folder with --out")
             yield
     except OSError as error:
         raise of_system(error, folder) from error
     except (ValueError, RuntimeError) as error:
         if not str(error).startswith(("embedded null", "Symlink loop")):
             raise
-        raise UserError(f"--out: got {shortened(str(folder), 200)!r}, which is no path here: {error}") from error
+        raise UserError(f"--out: got {shortened(str(folder), 200)!r}, which is not a valid path: {error}") from error
 
 
 def _make(folder: Path) -> None:
@@ -51,7 +51,7 @@ def _make(folder: Path) -> None:
         if is_disk_full(error):
             raise
         place = shortened(str(error.filename or folder), 300)
-        raise UserError(f"--out: {place} cannot be made for a run: {error.strerror}") from error
+        raise UserError(f"--out: {place} cannot be created: {error.strerror}") from error
 
 
 @contextmanager
@@ -73,7 +73,7 @@ def only_writer(folder: Path) -> Iterator[None]:
         with suppress(OSError):
             who = holder.read_text(encoding="utf-8", errors="replace")[:200]
         raise UserError(
-            f"{folder} is in use by {who}; wait for it, or give this run another folder with --out"
+            f"{folder} is in use by {who}; wait for it, or give another folder with --out"
         ) from None
     try:
         if lock.lock_counter == 1:

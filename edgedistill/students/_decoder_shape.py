@@ -99,7 +99,7 @@ def narrowed(
     if heads is not None:
         if heads % source.group:
             raise UserError(
-                f"student.heads: got {heads}, expected a multiple of {source.group}, as many as share keys and values"
+                f"student.heads: got {heads}, expected a multiple of {source.group}, the number of heads that share keys and values"
             )
         found = replace(found, heads=heads, key_value_heads=heads // source.group)
     if intermediate_size is not None:
@@ -174,20 +174,20 @@ def fault(config: PreTrainedConfig, shape: DecoderShape) -> str | None:
     if shape.heads % shape.key_value_heads:
         return (
             f"student.heads: got {shape.heads}, expected a multiple of key_value_heads {shape.key_value_heads}, since "
-            "as many heads share each of them"
+            "each is shared by the same number of heads"
         )
     if not layout.own_head_size and shape.hidden_size != shape.heads * shape.head_size:
         return (
             f"student.hidden_size: got {shape.hidden_size} with {shape.heads} heads of {shape.head_size} dimensions, "
-            f"expected {shape.heads * shape.head_size}, which a '{kind}' divides among its heads"
+            f"expected {shape.heads * shape.head_size}, since a '{kind}' splits its width among its heads"
         )
     if layout.divisible and shape.hidden_size % shape.heads:
         return (
-            f"student.hidden_size: got {shape.hidden_size} with {shape.heads} heads, expected a multiple of them in a "
-            f"'{kind}'; give another hidden_size, or heads"
+            f"student.hidden_size: got {shape.hidden_size} with {shape.heads} heads, expected a multiple of the heads in "
+            f"a '{kind}'; change hidden_size or heads"
         )
     if layout.own_head_size and shape.head_size % 2:
-        return f"student.head_size: got {shape.head_size}, expected an even number: positions turn dimensions in pairs"
+        return f"student.head_size: got {shape.head_size}, expected an even number: rotary embeddings rotate pairs of dimensions"
     return None
 
 

@@ -55,7 +55,7 @@ def axes_of(name: str, model: PreTrainedModel, layers: str, layout: DecoderLayou
         layer, known = int(number), dict(layout.layer)
     if inside not in known:
         raise UserError(
-            f"'{name}' is a weight that a '{model.config.model_type}' is not known to have, so it cannot be cut to "
-            "size; use init: keep_layers"
+            f"'{name}' is not a known weight of a '{model.config.model_type}', so it cannot be cut to size; "
+            "use init: keep_layers"
         )
     return layer, known[inside]

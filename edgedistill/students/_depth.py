@@ -66,11 +66,11 @@ def loss_without(model: PreTrainedModel, request: StudentRequest[S]) -> list[flo
     import torch
 
     if request.loss is None:
-        raise UserError("student.choose: 'loss' measures the task's loss, and the task has none; use block_influence")
+        raise UserError("student.choose: 'loss' needs a task with a loss on labels; use block_influence")
     batches = list(first_tokens(request.probe, _LOSS_TOKENS))
     known = sum(int(batch.known_R.sum()) for batch in batches)
     if not known:
-        raise UserError("student.choose: 'loss' measures the loss on labelled training items, and none has a label")
+        raise UserError("student.choose: 'loss' needs labelled training items, and there are none")
     found: list[float] = []
     with torch.no_grad():
         for layer in _layers(model).values():

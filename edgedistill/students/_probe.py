@@ -59,7 +59,7 @@ def watched(modules: Mapping[str, nn.Module], see: Callable[[str, torch.Tensor, 
         def hook(_module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
             given, made = inputs[0] if inputs else None, output[0] if isinstance(output, tuple) else output
             if not isinstance(given, torch.Tensor) or not isinstance(made, torch.Tensor):
-                raise UserError(f"'{name}' does not turn one tensor into another, so what it does cannot be measured")
+                raise UserError(f"'{name}' does not map one tensor to another, so its effect cannot be measured")
             see(name, given, made)
 
         return hook

@@ -75,8 +75,8 @@ def _check_vocabulary(model: str | Path, tokenizer: PreTrainedTokenizerBase, exp
     if own != wanted:
         different = sum(own.get(token) != index for token, index in wanted.items())
         raise UserError(
-            f"student.model: '{model}' has another vocabulary than the teacher ({len(own)} tokens against "
-            f"{len(wanted)}, {different} of the teacher's missing or renumbered); expected a model with the same one"
+            f"student.model: '{model}' has a different vocabulary from the teacher ({len(own)} tokens against "
+            f"{len(wanted)}, {different} of the teacher's missing or renumbered); expected the same vocabulary"
         )
 
 

@@ -49,7 +49,7 @@ class FactoriseSpec(StudentSpec):
 
 def unsuitable(spec: FactoriseSpec | None, source: Config) -> str | None:
     """Only BERT has a stock architecture with factorised embeddings."""
-    return None if source.get("model_type") in _SUPPORTED else f"and it knows {' and '.join(_SUPPORTED)}"
+    return None if source.get("model_type") in _SUPPORTED else f"and it supports {' and '.join(_SUPPORTED)}"
 
 
 def planned(spec: FactoriseSpec, source: PreTrainedConfig, auto_class: AutoClass) -> PlannedStudent:
@@ -65,8 +65,8 @@ def planned(spec: FactoriseSpec, source: PreTrainedConfig, auto_class: AutoClass
     shape = shape_of(source)
     if shape.architecture not in _SUPPORTED:
         raise UserError(
-            f"init: factorise knows {' and '.join(_SUPPORTED)}, 'from' is a '{shape.architecture}', which no stock "
-            "architecture has with factorised embeddings; use init: trim_vocabulary to make embeddings smaller"
+            f"init: factorise supports {' and '.join(_SUPPORTED)}, but 'from' is a '{shape.architecture}', for which no "
+            "stock architecture has factorised embeddings; use init: trim_vocabulary for smaller embeddings"
         )
     width = shape.embedding_size
     if spec.embedding_size >= width:

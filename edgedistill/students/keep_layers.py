@@ -41,7 +41,7 @@ def unsuitable(spec: KeepLayersSpec | None, source: Config) -> str | None:
     from edgedistill.models.architectures import fixed_layers
 
     if spec is not None and spec.choose != "evenly" and source.get("heads_by_layer"):
-        return f"whose layers differ in size, so that 'choose: {spec.choose}' would decide the student's"
+        return f"whose layers differ in size, so that 'choose: {spec.choose}' would determine the student's size"
     return fixed_layers(source)
 
 

@@ -78,7 +78,7 @@ def unsuitable(spec: NarrowSpec | None, source: Config) -> str | None:
     kind = source.get("model_type")
     if kind in DECODERS:
         return decoder_fault(source) or fixed_layers(source)
-    return None if kind in LAYOUTS else f"which it does not know ({', '.join(sorted({*LAYOUTS, *DECODERS}))})"
+    return None if kind in LAYOUTS else f"which it does not support (only {', '.join(sorted({*LAYOUTS, *DECODERS}))})"
 
 
 def planned(spec: NarrowSpec, source: PreTrainedConfig, auto_class: AutoClass) -> PlannedStudent:
@@ -98,8 +98,8 @@ def planned(spec: NarrowSpec, source: PreTrainedConfig, auto_class: AutoClass) -
     assert spec.hidden_size is not None
     if _loses_projection(spec.hidden_size, source):
         raise UserError(
-            f"student.hidden_size: got {spec.hidden_size}, the source's embedding_size, at which this architecture "
-            "has no projection of the embeddings; expected another width"
+            f"student.hidden_size: got {spec.hidden_size}, equal to the source's embedding_size, for which this "
+            "architecture has no embedding projection; expected another width"
         )
     return PlannedStudent(_at_width(spec, source, spec.hidden_size, spec.heads))
 
@@ -124,7 +124,7 @@ def _widest(spec: NarrowSpec, source: PreTrainedConfig, auto_class: AutoClass, p
         count = parameter_count(outline(auto_class, config))
         if count <= parameters:
             return config
-    raise UserError(f"student.parameters: got {parameters}, expected at least {count}, what one head takes")
+    raise UserError(f"student.parameters: got {parameters}, expected at least {count}, the size with one head")
 
 
 def _at_width(spec: NarrowSpec, source: PreTrainedConfig, width: int, heads: int | None) -> PreTrainedConfig:

@@ -47,7 +47,7 @@ class PruneSpec(StudentSpec):
 
 def unsuitable(spec: PruneSpec | None, source: Config) -> str | None:
     """What isn't BERT can't be pruned."""
-    return None if source.get("model_type") in _SUPPORTED else f"and it knows {' and '.join(_SUPPORTED)}"
+    return None if source.get("model_type") in _SUPPORTED else f"and it supports {' and '.join(_SUPPORTED)}"
 
 
 def planned(spec: PruneSpec, source: PreTrainedConfig, auto_class: AutoClass) -> PlannedStudent:
@@ -59,7 +59,7 @@ def planned(spec: PruneSpec, source: PreTrainedConfig, auto_class: AutoClass) ->
     from edgedistill.models.pruned_model import PrunedBertConfig
 
     if source.model_type not in _SUPPORTED:
-        raise UserError(f"init: prune knows {' and '.join(_SUPPORTED)}, 'from' is a '{source.model_type}'")
+        raise UserError(f"init: prune supports {' and '.join(_SUPPORTED)}, but 'from' is a '{source.model_type}'")
     same = {key: value for key, value in source.to_dict().items() if key not in ("model_type", "architectures")}
     return PlannedStudent(PrunedBertConfig(**same), at_most=spec.parameters)
 
@@ -101,7 +101,7 @@ def build(request: StudentRequest[PruneSpec]) -> PreTrainedModel:
     source = load_model(request.auto_class, request.source, None, request.config_overrides)
     if source.config.model_type not in _SUPPORTED or not isinstance(source, BertForSequenceClassification):
         raise UserError(
-            f"init: prune knows sequence classifiers that are {' or '.join(_SUPPORTED)}, 'from' is a "
+            f"init: prune supports sequence classifiers that are {' or '.join(_SUPPORTED)}, but 'from' is a "
             f"'{source.config.model_type}' ({type(source).__name__}); use init: narrow or keep_layers"
         )
     total = parameter_count(source)
@@ -114,7 +114,7 @@ def build(request: StudentRequest[PruneSpec]) -> PreTrainedModel:
     least = total - removed(importance, kept, costs)
     if least > spec.parameters:
         raise UserError(
-            f"student.parameters: got {spec.parameters}, expected at least {least}: what is left with "
+            f"student.parameters: got {spec.parameters}, expected at least {least}: the size with "
             f"{_LEAST['heads']} head and {_LEAST['neurons']} neurons in each layer"
         )
     return cut(source, kept)
@@ -134,7 +134,7 @@ def measure_importance(model: PreTrainedModel, request: StudentRequest[PruneSpec
     import torch
 
     if request.loss is None:
-        raise UserError("init: prune measures importance by the task's labels, and the task has none")
+        raise UserError("init: prune needs labels to measure importance, and the task has none")
     layers, depth = layer_list(model), model.config.num_hidden_layers
     size = model.config.hidden_size // model.config.num_attention_heads
     names = [f"{layers}.{i}.{part}" for part in (layout.attention_out, layout.output) for i in range(depth)]
@@ -164,7 +164,7 @@ def measure_importance(model: PreTrainedModel, request: StudentRequest[PruneSpec
         for hook in hooks:
             hook.remove()
     if not labelled:
-        raise UserError("init: prune measures importance on labelled training items, and none has a label")
+        raise UserError("init: prune needs labelled training items to measure importance, and there are none")
     means = [sums[name] / labelled for name in names]
     return Importance(heads=means[:depth], neurons=means[depth:])
 

@@ -70,7 +70,7 @@ def planned(spec: ScratchSpec, source: PreTrainedConfig, auto_class: AutoClass) 
     from edgedistill.models.sizes import resized
 
     if (fault := unsuitable(spec, source.to_dict())) is not None:
-        raise UserError(f"init: scratch cannot make such a student of a '{source.model_type}', {fault}")
+        raise UserError(f"init: scratch cannot build this student from a '{source.model_type}', {fault}")
     if source.model_type in DECODERS and decoder_fault(source.to_dict()) is None:
         shape = _decoder(spec, source, auto_class)
         return PlannedStudent(with_shape(source, range(shape.layers), shape))

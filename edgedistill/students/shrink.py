@@ -91,7 +91,7 @@ def build(request: StudentRequest[ShrinkSpec]) -> PreTrainedModel:
 
 def _shape(spec: ShrinkSpec, source: PreTrainedConfig, auto_class: AutoClass) -> DecoderShape:
     if (fault := unsuitable(spec, source.to_dict())) is not None:
-        raise UserError(f"init: shrink cuts decoders, and 'from' is a '{source.model_type}', {fault}")
+        raise UserError(f"init: shrink supports decoders, but 'from' is a '{source.model_type}', {fault}")
     return fitted(source, auto_class, spec.parameters)
 
 

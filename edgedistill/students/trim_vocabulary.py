@@ -49,7 +49,7 @@ def planned(spec: TrimVocabularySpec, source: PreTrainedConfig, auto_class: Auto
     """The source with so many tokens; which of them, the data decides."""
     from edgedistill.models.sizes import with_vocabulary
 
-    assert spec.vocabulary is not None, "the plan asks where the spec decides the size"
+    assert spec.vocabulary is not None, "the plan calls this only when the spec determines the size"
     return PlannedStudent(with_vocabulary(source, range(spec.vocabulary)))
 
 

@@ -27,9 +27,9 @@ def refuse_irregular(where: str, path: Path) -> None:
         mode = path.stat().st_mode
     except (OSError, ValueError, RuntimeError) as error:  # ValueError: a NUL character in the path
         reason = getattr(error, "strerror", None) or str(error)
-        raise UserError(f"{where}: got '{path}', expected a file or folder that exists ({reason})") from None
+        raise UserError(f"{where}: got '{path}', expected an existing file or folder ({reason})") from None
     if not stat.S_ISREG(mode):
-        kind = _KINDS.get(stat.S_IFMT(mode), "no regular file")
+        kind = _KINDS.get(stat.S_IFMT(mode), "not a regular file")
         raise UserError(f"{where}: got '{path}', which is {kind}; expected a regular file")
 
 

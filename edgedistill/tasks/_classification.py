@@ -60,10 +60,10 @@ def unsuitable(config: Mapping[str, object]) -> str | None:
     """Why a head doesn't choose one label of several: independent scores (multi-label), or a number (regression)."""
     problem, labels = config.get("problem_type"), config.get("id2label")
     if problem not in (None, _SINGLE_LABEL):
-        return f"a head of another kind (problem_type {problem!r:.60} in its config.json), expected {_SINGLE_LABEL}"
+        return f"a different type of head (problem_type {problem!r:.60} in its config.json), expected {_SINGLE_LABEL}"
     count = len(labels) if isinstance(labels, Mapping) else config.get("num_labels")
     if count == 1:
-        return "a head with one output (a regression), expected one for every label"
+        return "a head with a single output (regression), expected one output per label"
     return None
 
 

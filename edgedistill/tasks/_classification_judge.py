@@ -86,9 +86,9 @@ def fidelity(reference: Answers, device: Answers) -> Fidelity:
     """
     expected, given = logits_of(reference), logits_of(device)
     if expected.shape != given.shape:
-        raise EdgedistillError(f"the device file gives {given.shape} logits, its torch model {expected.shape}")
+        raise EdgedistillError(f"the exported file returns {given.shape} logits, its PyTorch model {expected.shape}")
     if not np.isfinite(given).all():
-        raise EdgedistillError(f"the device file gives {int((~np.isfinite(given)).sum())} logits that are not numbers")
+        raise EdgedistillError(f"the exported file returns {int((~np.isfinite(given)).sum())} NaN or infinite logits")
     return Fidelity(
         agree=decided(reference) == decided(device),
         divergence=kl_divergence(expected, given),
@@ -166,7 +166,7 @@ def misfit(answers: Answers, labels: Sequence[str]) -> str | None:
     return (
         None
         if count == len(labels)
-        else f"{count} logits for an item, expected one for each of its {len(labels)} labels"
+        else f"{count} logits per item, expected one for each of its {len(labels)} labels"
     )
 
 

@@ -34,8 +34,8 @@ def rendered(tokenizer: PreTrainedTokenizerBase, messages: object) -> tuple[str,
         said = _render(tokenizer, turns[: number + 1])
         if not (said.startswith(asked) and whole.startswith(said)):
             raise UserError(
-                f"the tokenizer's chat template renders message {number + 1} of {shown(turns[0]['content'])} otherwise "
-                "when more follow; expected one that renders message by message"
+                f"the tokenizer's chat template renders message {number + 1} of {shown(turns[0]['content'])} differently "
+                "when more messages follow; expected one that renders each message independently"
             )
         spans.append((len(asked), len(said)))
     return whole, spans
@@ -48,7 +48,7 @@ def asked(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Mapping[str, st
         UserError: the tokenizer has no template, or it refuses these messages.
     """
     if tokenizer.chat_template is None:
-        raise UserError("the model's tokenizer has no chat template; expected a text to go on from, not a chat")
+        raise UserError("the model's tokenizer has no chat template; expected a text to continue instead of a chat")
     return _render(tokenizer, [dict(each) for each in messages], reply=True)
 
 
@@ -63,5 +63,5 @@ def _render(tokenizer: PreTrainedTokenizerBase, turns: Sequence[Mapping[str, obj
     except Exception as error:  # what a template raises is its own
         words = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise UserError(
-            f"the tokenizer's chat template doesn't take the messages that begin with {shown(turns[:1])} [{words}]"
+            f"the tokenizer's chat template rejects the messages that begin with {shown(turns[:1])} [{words}]"
         ) from error

@@ -112,7 +112,7 @@ def answer(graphs: Mapping[str, Graph], items: Items, chosen: Integers) -> Answe
     asked: Booleans = following != NONE
     if logits.ndim != 3 or logits.shape[:2] != tokens.shape or logits.shape[2] <= following.max(initial=0):
         got, wanted = (" x ".join(map(str, shape)) for shape in (logits.shape, tokens.shape))
-        raise EdgedistillError(f"the file gives {got} numbers, expected logits of every token of {wanted}")
+        raise EdgedistillError(f"the file returns {got} numbers, expected logits for every token of {wanted}")
     item = np.asarray(chosen, np.int64)[np.nonzero(asked)[0]]
     return Answers(scored(logits[asked], following[asked]), item, items.example[item])
 

@@ -75,9 +75,9 @@ def fidelity(reference: Answers, device: Answers) -> Fidelity:
     """
     if reference.values[IDS].shape != device.values[IDS].shape:
         shapes = (reference.values[IDS].shape, device.values[IDS].shape)
-        raise EdgedistillError(f"the device file gives {shapes[1]} likeliest tokens, its torch model {shapes[0]}")
+        raise EdgedistillError(f"the exported file returns {shapes[1]} most likely tokens, its PyTorch model {shapes[0]}")
     if not all(np.isfinite(device.values[name]).all() for name in (LOG_P, LOG_PS)):
-        raise EdgedistillError("the device file gives log-probabilities that are not numbers")
+        raise EdgedistillError("the exported file returns NaN or infinite log-probabilities")
     divergence, difference = _over_shared(reference, device)
     of_right = np.abs(_log_p(reference) - _log_p(device))
     return Fidelity(
@@ -142,7 +142,7 @@ JUDGE = Judge(
     check_words=CHECK_WORDS,
     lists_flips=False,
     decision="next token",
-    divergence="KL to torch, nats",
+    divergence="KL from PyTorch, nats",
     size_of=size_of,
     size_unit="bytes",
 )

@@ -49,13 +49,13 @@ def scratch_config(
     Raises:
         UserError: always.
     """
-    raise UserError("teacher.scratch: 'text-generation' has no teacher from scratch; expected 'model'")
+    raise UserError("teacher.scratch: 'text-generation' does not support a teacher trained from scratch; expected 'model'")
 
 
 def unsuitable(config: Mapping[str, object]) -> str | None:
     """Why a model reads no text from left to right."""
     if config.get("is_encoder_decoder"):
-        return "an encoder and a decoder, expected a decoder alone"
+        return "an encoder-decoder architecture, expected a decoder only"
     return None
 
 
@@ -138,7 +138,7 @@ def head(model: PreTrainedModel) -> Head:
     if layer is None or bent:
         what = f"{bent[0]} in its config.json" if bent else "no output layer over its vocabulary"
         raise UserError(
-            f"the '{config.model_type}' model has {what}; expected logits that are linear in its last states"
+            f"the '{config.model_type}' model has {what}; expected logits that are linear in its last hidden states"
         )
     return Head(layer.weight, getattr(layer, "bias", None))
 

@@ -20,10 +20,10 @@ _BEGINNINGS, _TOKENS, _CONTINUED = 16, 16, 64
 
 
 CHECK_WORDS = {
-    "greedy_tokens": "greedy tokens as torch's",
-    "greedy_texts": "whole continuations as torch's",
-    "padded_tokens": "tokens in a padded batch as alone",
-    "uncached_tokens": "tokens without a cache as with it",
+    "greedy_tokens": "greedy tokens equal to PyTorch's",
+    "greedy_texts": "whole continuations equal to PyTorch's",
+    "padded_tokens": "tokens in a padded batch equal to alone",
+    "uncached_tokens": "tokens without cache equal to with cache",
 }
 
 

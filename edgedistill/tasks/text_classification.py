@@ -56,7 +56,7 @@ def problem(row: Mapping[str, object], columns: Mapping[str, str], labelled: boo
         if isinstance(label, bool) or not isinstance(label, str | int) or label == "":
             return f"'{columns['label']}' is {shown(label)}, expected a label name or number"
         if str(label) == "-1":
-            return f"'{columns['label']}' is -1, which stands for no label; expected a class, or a name in data.labels"
+            return f"'{columns['label']}' is -1, which means no label; expected a class, or a name in data.labels"
     return None
 
 

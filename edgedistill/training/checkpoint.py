@@ -63,7 +63,7 @@ def load_checkpoint(
             continue
         if (fault := _fault(place)) is None:
             return _read(place, model, optimizer)
-        progress.say(f"      warning: the checkpoint {place} is damaged ({fault}), and dropped: training starts again")
+        progress.say(f"      warning: the checkpoint {place} is damaged ({fault}) and was dropped: training restarts")
         progress.event("dropped", checkpoint=place.name, reason=fault)
         _remove(place)
     return None

@@ -287,8 +287,8 @@ def train_stage(module: TrainingModule, request: StageRequest, scratch: Path, pr
         progress.say(f"      {request.name}: resumed after epoch {len(history)} of {schedule.epochs}")
         if history[-1].compute != compute:
             progress.say(
-                f"      warning: {request.name}: the epochs before were trained on {history[-1].compute}, the rest on "
-                f"{compute}; the weights are not those of an uninterrupted training"
+                f"      warning: {request.name}: earlier epochs were trained on {history[-1].compute}, the rest on "
+                f"{compute}; the weights differ from those of an uninterrupted run"
             )
     for epoch in range(len(history), schedule.epochs):
         sampler.epoch = epoch
@@ -358,7 +358,7 @@ def make_accelerator(compute: Compute) -> Accelerator:
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not there.get(compute.device, True):
         raise UserError(
-            f"compute.device: got '{compute.device}', which this machine doesn't have; expected cpu or auto"
+            f"compute.device: got '{compute.device}', which this machine does not have; expected cpu or auto"
         )
     AcceleratorState._reset_state(reset_partial_state=True)  # each stage says itself where it runs
     return Accelerator(cpu=compute.device == "cpu", mixed_precision="bf16" if wants_bf16(compute) else "no")
@@ -410,7 +410,7 @@ def _copy(student: PreTrainedModel) -> dict[str, torch.Tensor]:
 
 def _check_finite(sums: torch.Tensor, label: str) -> None:
     if not bool(torch.isfinite(sums).all()):
-        raise UserError(f"{label}: the loss is no longer a number; lower the stage's learning_rate")
+        raise UserError(f"{label}: the loss is NaN or infinite; lower the stage's learning_rate")
 
 
 def _left(history: Sequence[EpochRecord], epochs: int) -> str:

@@ -97,16 +97,16 @@ def check_answers(subject: Subject, task: Task, items: Items) -> float:
     together = _read(subject, task, items, list(range(len(items))))
     single = torch.cat(alone)
     if not torch.isfinite(single).all():
-        raise subject.refused("answers with NaN or infinity before any training")
+        raise subject.refused("returns NaN or infinity before any training")
     if single.shape != together.shape:
         raise subject.refused(
-            f"gives {tuple(together.shape)} for a batch of what gives {tuple(single.shape)} one by one"
+            f"returns {tuple(together.shape)} for a batch of inputs that give {tuple(single.shape)} one by one"
         )
     difference = float((single - together).abs().max() / single.abs().max().clamp(min=1e-12))
     if not difference <= _TOLERANCE:
         raise subject.refused(
-            f"answers differently when an item is in a padded batch (its logits change by {difference:.1%} of the "
-            f"largest): batches are padded on the {_side(items)}, and it reads the padding"
+            f"gives different answers in a padded batch (logits change by {difference:.1%} of the "
+            f"largest): batches are padded on the {_side(items)}, and it does not ignore the padding"
         )
     return difference
 
@@ -128,14 +128,14 @@ def _read(subject: Subject, task: Task, items: Items, chosen: Sequence[int]) -> 
         lengths = items.lengths[list(chosen)]
         width, words = int(lengths.max()), _words(error)
         if len(chosen) > 1:
-            raise subject.refused("cannot read several inputs in one padded batch", words) from error
+            raise subject.refused("cannot process several inputs in one padded batch", words) from error
         limit = _longest(subject.model, task, items, chosen, width) if task.data.tokens else 0
         if limit >= int(items.lengths.min()):
             raise UserError(
-                f"data.max_length: got {width}, but {subject.title} reads at most {limit} tokens; expected no more, or "
-                f"a model that reads longer texts [{words}]"
+                f"data.max_length: got {width}, but {subject.title} accepts at most {limit} tokens; expected no more, or "
+                f"a model for longer texts [{words}]"
             ) from error
-        raise subject.refused(f"cannot read an input of {width} token{'s' if width != 1 else ''}", words) from error
+        raise subject.refused(f"cannot process an input of {width} token{'s' if width != 1 else ''}", words) from error
 
 
 def _answers(
@@ -183,9 +183,9 @@ def check_saving(subject: Subject, task: Task, items: Items, folder: Path) -> No
     try:
         after = _answers(load_model(task.model.auto_class(), folder, None, head_required=True), task, items, chosen)
     except Exception as error:
-        raise subject.refused("cannot be read again after it was saved", _words(error)) from error
+        raise subject.refused("cannot be loaded after saving", _words(error)) from error
     if after.shape != before.shape or not (after - before).abs().max() <= _TOLERANCE * before.abs().max():
-        raise subject.refused("answers differently after it was saved and loaded again")
+        raise subject.refused("gives different answers after saving and loading")
 
 
 def check_learning(
@@ -207,15 +207,15 @@ def check_learning(
             losses = module(batch)
             for name, value in zip(names, losses.detach().tolist(), strict=True):
                 if not np.isfinite(value):
-                    raise subject.refused(f"gives the loss {name} the value {value}")
+                    raise subject.refused(f"makes the loss {name} {value}")
             (losses * torch.tensor(weights)).sum().backward()
     module.eval()
     gradients = [each.grad for each in subject.model.parameters() if each.grad is not None]
     subject.model.zero_grad(set_to_none=True)
     if not gradients:
-        raise subject.refused(f"learns nothing from {', '.join(names)}: no weight has a gradient")
+        raise subject.refused(f"gets no gradient from {', '.join(names)}")
     if not all(bool(torch.isfinite(each).all()) for each in gradients):
-        raise subject.refused(f"has gradients of {', '.join(names)} that are NaN or infinite")
+        raise subject.refused(f"gets NaN or infinite gradients from {', '.join(names)}")
 
 
 def _check_views(subject: Subject, module: TrainingModule, batch: Batch) -> None:
@@ -228,13 +228,13 @@ def _check_views(subject: Subject, module: TrainingModule, batch: Batch) -> None
         with eager_attention(model) if "attention" in needs else nullcontext():
             view = ForwardPass(model, module.task, needs & {"hidden", "embedding", "attention"})(batch)
         if "embedding" in needs and not view.hidden:
-            raise subject.refused(f"has a loss on embeddings, and {who} shows no last layer to take them from")
+            raise subject.refused(f"has a loss on embeddings, but {who} exposes no last hidden states")
         if "hidden" in needs and len(view.hidden) != depth + 1:
             raise subject.refused(
-                f"has a loss on hidden states, of which {who} shows {len(view.hidden)} for {depth} layers"
+                f"has a loss on hidden states, but {who} exposes {len(view.hidden)} for {depth} layers"
             )
         if "attention" in needs and (len(view.attention) != depth or any(each is None for each in view.attention)):
-            raise subject.refused(f"has a loss on attention maps, which {who} does not show; use hidden_mse instead")
+            raise subject.refused(f"has a loss on attention maps, which {who} does not expose; use hidden_mse instead")
 
 
 @contextmanager
@@ -263,7 +263,7 @@ def attempt(name: str, kind: str, remedy: str, make: Callable[[], PreTrainedMode
     except (EdgedistillError, OSError, MemoryError):
         raise
     except Exception as error:
-        raise UserError(f"{name} cannot be made of a '{kind}'; {remedy} [{_words(error)}]") from error
+        raise UserError(f"{name} cannot be built from a '{kind}'; {remedy} [{_words(error)}]") from error
 
 
 def _words(error: BaseException) -> str:

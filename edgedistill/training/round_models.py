@@ -116,5 +116,5 @@ def tokens_of(data: PreparedData) -> int:
 def _masking(data: PreparedData, vocabulary: int) -> Masking:
     tokenizer = load_tokenizer(data.tokenizer)
     if tokenizer.mask_token_id is None:
-        raise UserError("masked_lm hides tokens behind a mask token, and the teacher's tokenizer has none")
+        raise UserError("masked_lm needs a mask token, and the teacher's tokenizer has none")
     return Masking(tokenizer.mask_token_id, vocabulary, tuple(tokenizer.all_special_ids))

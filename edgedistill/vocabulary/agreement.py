@@ -59,8 +59,8 @@ def shared_tokens(teacher: Reader, student: Reader, texts: Iterable[str] = ()) -
     for each, vocabulary in zip((teacher, student), vocabularies, strict=True):
         if each.width <= max(vocabulary.values()):
             raise UserError(
-                f"'{each.name}' has {each.width} rows of logits, expected at least {max(vocabulary.values()) + 1}, as "
-                "many as its tokenizer has tokens"
+                f"'{each.name}' has {each.width} logits, expected at least {max(vocabulary.values()) + 1}, one for "
+                "each token of its tokenizer"
             )
     probes = [*PROBES, *texts]
     for each in (teacher, student):
@@ -71,7 +71,7 @@ def shared_tokens(teacher: Reader, student: Reader, texts: Iterable[str] = ()) -
     if found is not None:
         raise UserError(
             f"teacher '{teacher.name}' and student '{student.name}' have different vocabularies ({found}); expected "
-            "a student with its teacher's tokens, or one cut from it by init: trim_vocabulary"
+            "a student with its teacher's tokens, or one made with init: trim_vocabulary"
         )
     return max(vocabularies[0].values()) + 1
 

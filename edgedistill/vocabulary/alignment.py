@@ -85,7 +85,7 @@ def align(
         raise ValueError("there are no tokens to align")
     texts = re_encoding.bytes_of(own), re_encoding.bytes_of(re_encoding.kept[trimmed])
     if not np.array_equal(texts[0][: len(texts[1])], texts[1]):
-        raise ValueError(f"{len(own)} tokens of the teacher and {len(trimmed)} trimmed ones are of different texts")
+        raise ValueError(f"{len(own)} teacher tokens and {len(trimmed)} trimmed tokens come from different texts")
     ends, places = re_encoding.ends_of(own), re_encoding.ends_of(re_encoding.kept[trimmed])
     nearest = np.minimum(np.searchsorted(places, ends), len(places) - 1)
     start = np.where(places[nearest] == ends, nearest, -1)

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 def uncuttable(source: Mapping[str, object]) -> str | None:
     """Why a model of this `config.json` can't be cut to some tokens, as the end of a sentence; or None."""
     if source.get("vocab_size_per_layer_input") is not None:
-        return "which has a table of tokens for every layer"
+        return "which has a token table per layer"
     if "text_config" in source:
-        return "which has more parts than its text model"
+        return "which has more components than its text model"
     return None
 
 
@@ -37,7 +37,7 @@ def cut_to_tokens(source: PreTrainedModel, kept: Sequence[int], auto_class: Auto
 
     if (reason := uncuttable(source.config.to_dict())) is not None:
         kind = source.config.model_type
-        raise UserError(f"init: trim_vocabulary can't cut a '{kind}', {reason}; expected one table of tokens")
+        raise UserError(f"init: trim_vocabulary cannot trim a '{kind}', {reason}; expected a single token table")
     student = auto_class.from_config(with_vocabulary(source.config, kept))
     given, rows = source.state_dict(), source.config.vocab_size
     weights = {
@@ -60,7 +60,7 @@ def _cut(
         return value
     if len(other) > 1 or value.shape[other[0]] != rows or target.shape[other[0]] != len(kept):
         raise UserError(
-            f"init: trim_vocabulary can't cut a '{kind}' whose '{name}' has the shape {tuple(value.shape)}, expected "
+            f"init: trim_vocabulary cannot trim a '{kind}' whose '{name}' has the shape {tuple(value.shape)}, expected "
             f"one row for each of {rows} tokens"
         )
     return value.index_select(other[0], torch.tensor(kept, device=value.device))

@@ -40,7 +40,7 @@ class Texts:
         self._own_ends = re_encoding.ends_of(own)
         self._ends = re_encoding.ends_of(re_encoding.kept[trimmed])
         if self._own_ends[-1:].tolist() != self._ends[-1:].tolist():
-            raise ValueError(f"{len(own)} tokens of the teacher and {len(trimmed)} trimmed ones are of different texts")
+            raise ValueError(f"{len(own)} teacher tokens and {len(trimmed)} trimmed tokens come from different texts")
         shared = np.isin(self._own_ends, self._ends)
         self._whole = shared & np.concatenate([[True], shared[:-1]])
         """Of the teacher's tokens, those with both ends between trimmed ones."""

@@ -163,10 +163,10 @@ class ReEncoding:
         try:
             with safe_open(file, framework="numpy") as stored:
                 if (stored.metadata() or {}).get("format") != _FORMAT:
-                    raise ValueError(f"{file.name} doesn't hold re-encodings")
+                    raise ValueError(f"{file.name} does not contain re-encodings")
                 return cls(*(stored.get_tensor(name) for name in _ARRAYS))
         except SafetensorError as error:
-            raise ValueError(f"{file.name} is no safetensors file: {error}") from error
+            raise ValueError(f"{file.name} is not a safetensors file: {error}") from error
 
 
 _ARRAYS = ("kept", "text", "text_offsets", "pieces", "offsets")

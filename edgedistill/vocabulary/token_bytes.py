@@ -27,7 +27,7 @@ def token_bytes(tokenizer: Tokenizer) -> dict[int, bytes]:
         characters = byte_characters()
         strange = next((token for token in _ordinary(tokenizer, model["vocab"]) if set(token) - set(characters)), None)
         if strange is not None:
-            raise UserError(f"token '{strange}' of a byte-level BPE is no sequence of bytes; expected an added token")
+            raise UserError(f"token '{strange}' of a byte-level BPE is not a sequence of bytes; expected an added token")
         spelled = {token: bytes(characters[each] for each in token) for token in _ordinary(tokenizer, model["vocab"])}
     elif model.get("type") == "BPE" and model.get("byte_fallback"):
         fallback = {token: bytes([byte]) for byte, token in enumerate(BYTES)}
@@ -37,8 +37,8 @@ def token_bytes(tokenizer: Tokenizer) -> dict[int, bytes]:
         }
     else:
         raise UserError(
-            f"the bytes of tokens are known of byte-level BPE and of BPE with byte fallback, this tokenizer is "
-            f"{model.get('type')} without either"
+            f"the bytes of tokens are known only for byte-level BPE and BPE with byte fallback; this tokenizer is "
+            f"{model.get('type')} with neither"
         )
     found = {int(model["vocab"][token]): content for token, content in spelled.items()}
     return found | {number: name.encode() for name, number in added_tokens(tokenizer).items()}

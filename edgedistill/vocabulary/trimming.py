@@ -51,8 +51,8 @@ def most_frequent(tokenizer: Tokenizer, token_ids: Integers, size: int) -> list[
     wanted = tokens.always()
     if not len(wanted) <= size <= len(tokens.names):
         raise UserError(
-            f"student.vocabulary: got {size}, expected {len(wanted)} (special tokens, single characters and bytes stay "
-            f"whatever the texts) to {len(tokens.names)}"
+            f"student.vocabulary: got {size}, expected {len(wanted)} (special tokens, single characters and bytes are "
+            f"always kept) to {len(tokens.names)}"
         )
     ids, counts = np.unique(token_ids, return_counts=True)
     order = dict.fromkeys([*ids[np.lexsort((ids, -counts))].tolist(), *sorted(tokens.names)])
@@ -112,8 +112,8 @@ def cut_from(tokenizer: Tokenizer, smaller: Tokenizer) -> Trimmed:
     own, others = ({name: number for number, name in _Tokens.of(each).names.items()} for each in (tokenizer, smaller))
     if (unknown := next((name for name in others if name not in own), None)) is not None:
         raise UserError(
-            f"the student's vocabulary has {unknown[:40]!r}, which the teacher's hasn't; expected a student with its "
-            "teacher's tokens, or one cut from it by init: trim_vocabulary"
+            f"the student's vocabulary has {unknown[:40]!r}, which the teacher's lacks; expected a student with its "
+            "teacher's tokens, or one made with init: trim_vocabulary"
         )
     return Trimmed(dict(smaller), [own[name] for name in sorted(others, key=others.__getitem__)])
 
@@ -135,7 +135,7 @@ class _Tokens:
         assert isinstance(model, dict)
         kind = str(model.get("type"))
         if kind not in ("WordPiece", "BPE", "Unigram"):
-            raise UserError(f"init: trim_vocabulary knows WordPiece, BPE and Unigram tokenizers, this one is '{kind}'")
+            raise UserError(f"init: trim_vocabulary supports WordPiece, BPE and Unigram tokenizers, this one is '{kind}'")
         vocabulary, added = _vocabulary(model, kind), added_tokens(tokenizer)
         parts: dict[str, set[str]] = {}
         for merge in model["merges"] if kind == "BPE" else ():

@@ -60,7 +60,7 @@ REASONS = {
     "no_build": "its build is None, expected a function",
     "nonsense": "its needs are frozenset({'nonsense'}), expected a frozenset of labels, logits, hidden",
     "no_form": "its forms are frozenset({'sparse'}), expected a frozenset of dense, top-k, hidden",
-    "no_layers": "it needs hidden states, expected a function 'layers' that says which",
+    "no_layers": "it needs hidden states, expected a function 'layers' that returns which",
     "no_spec": "expected a subclass of edgedistill.contracts.loss.LossSpec",
     "later": "it was written for version 2 of the contracts, this edgedistill has version 1",
     "silent": "its import fails with TypeError: Loss.__init__() missing 1 required keyword-only argument: 'api'",

@@ -216,7 +216,7 @@ WRONG_JSONL = [
     ("[1]", "row 1: got int, expected an object"),
     ("[" + GOOD + "," + GOOD, "row 3: is not JSON"),
     ("[" + GOOD + GOOD + "]", "row 2: is not JSON (expected ',' or ']'"),
-    ("[" + GOOD + "] x", "row 2: stands behind the end of the array"),
+    ("[" + GOOD + "] x", "row 2: comes after the end of the array"),
     (b"[" + GOOD.encode() + b',{"text": "\xff", "label": "a"}]', "row 2: is not UTF-8"),
     ("[" * 100_000, "nested too deeply"),
 ]

@@ -108,7 +108,7 @@ def test_what_follows_from_the_data_is_marked_as_estimated(planned, capsys, tmp_
     tables.plan(api.PlannedRun(plan, tmp_path, frozenset()))
     shown = capsys.readouterr().out
     assert "~0.02 M" in shown
-    assert "~ : estimated, since it follows from data that has not been read yet" in shown
+    assert "~ : estimate; depends on data that has not been read yet" in shown
 
 
 def test_a_teacher_from_nothing_is_estimated_of_the_vocabulary_that_is_asked_for(recipe_tree, tmp_path):

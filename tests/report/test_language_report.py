@@ -51,8 +51,8 @@ def language(lower) -> Results:
         | {
             "prompt_tokens": 128,
             "decision": "next token",
-            "divergence": "KL to torch, nats",
-            "check_words": {"greedy_tokens": "greedy tokens as torch's"},
+            "divergence": "KL from PyTorch, nats",
+            "check_words": {"greedy_tokens": "greedy tokens equal to PyTorch's"},
             "data": {"task": "text-generation"},
             "flips": {},
             "by_size": [
@@ -114,7 +114,7 @@ def test_speeds_of_all_lengths_stand_with_their_runs_and_what_was_left_out(langu
 
 def test_the_checks_of_a_file_and_what_it_reads_otherwise_are_shown(language):
     page, text = html(language), render_markdown(language)
-    assert "greedy tokens as torch's" in page
+    assert "greedy tokens equal to PyTorch's" in page
     assert "10,254 of 10,256" in page
     assert "not 'ﬁne'" in page
     assert "| r1/onnx/int8-dynamic/onnxruntime | 0.5000 | 10,254 of 10,256 | its own tokenizer |" in text

@@ -311,7 +311,7 @@ def test_a_shrunk_encoder_is_refused_in_a_sentence(make_source):
 @pytest.mark.parametrize("init", ["narrow", "shrink", "keep_layers"])
 def test_layers_that_know_their_number_are_not_cut(init):
     config = FAMILIES["gpt2"] | {"scale_attn_by_inverse_layer_idx": True}
-    assert registry.student(init).unsuitable(None, config) == "whose layers weigh attention by their number"
+    assert registry.student(init).unsuitable(None, config) == "whose layers scale attention by layer index"
 
 
 def test_a_weight_that_the_family_does_not_have_is_refused(source):

@@ -83,7 +83,7 @@ def test_a_model_that_reads_padding_is_refused(items):
 def test_a_model_without_a_padding_token_is_refused(items):
     given = model("gpt2", pad_token_id=None)
     with pytest.raises(
-        UserError, match=r"cannot read several inputs in one padded batch; .*\[ValueError: Cannot handle"
+        UserError, match=r"cannot process several inputs in one padded batch; .*\[ValueError: Cannot handle"
     ):
         probing.check_answers(subject(given), TASK, items)
     given.config.pad_token_id = 0
@@ -98,7 +98,7 @@ def test_the_longest_input_is_measured(items, architecture, limit):
 
 
 def test_answers_that_are_no_numbers_are_refused(items):
-    with pytest.raises(UserError, match="answers with NaN or infinity before any training"):
+    with pytest.raises(UserError, match="returns NaN or infinity before any training"):
         probing.check_answers(subject(static(AnswersNothing)), TASK, items)
 
 

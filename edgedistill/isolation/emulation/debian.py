@@ -64,7 +64,7 @@ def archive(configured: Sequence[str]) -> str:
     found = [each for each in configured if each.rstrip("/").endswith("/debian")]
     if not found:
         shown = ", ".join(configured) or "nothing"
-        raise UserError(f"apt is set up with {shown}, expected an archive of Debian (its address ends with /debian)")
+        raise UserError(f"apt is configured with {shown}, expected a Debian archive (its address ends with /debian)")
     return found[0]
 
 

@@ -32,7 +32,7 @@ def processor(machine: str) -> dict[str, object]:
         raise EdgedistillError(f"the process runs on {found}, expected {machine}")
     cpu = named_in(Path("/proc/cpuinfo").read_text(encoding="ascii"))
     if cpu is None:
-        raise EdgedistillError(f"/proc/cpuinfo of the emulated process describes none of {', '.join(CPUS)}")
+        raise EdgedistillError(f"/proc/cpuinfo of the emulated process matches none of {', '.join(CPUS)}")
     dot_product = bool(_auxiliary(_AT_HWCAP) & _HWCAP_ASIMDDP)
     if dot_product != CPUS[cpu].dot_product:
         has = "has" if dot_product else "has not"
@@ -54,7 +54,7 @@ def instructions() -> int:
         libc.syscall(COUNT_CALL, writing)
         return int(os.read(reading, 64))
     except BlockingIOError:
-        raise EdgedistillError("no instructions are counted: the process is not emulated with the plug-in") from None
+        raise EdgedistillError("no instructions are counted: the emulator runs without the plug-in") from None
     finally:
         os.close(reading)
         os.close(writing)

@@ -31,7 +31,7 @@ COMPILERS = {"aarch64": "aarch64-linux-gnu-g++"}
 """What compiles C++ for them."""
 _TAGS = ("manylinux_2_28", "manylinux_2_27", "manylinux_2_24", "manylinux2014")
 _TOOLS = {
-    "qemu-aarch64": "qemu-user (qemu-user-static alone is not enough: it loads no plug-ins)",
+    "qemu-aarch64": "qemu-user (qemu-user-static alone is not enough: it cannot load plug-ins)",
     "gcc": "gcc",
     "apt-get": "apt",
     "dpkg-deb": "dpkg",
@@ -114,12 +114,12 @@ def compiling(extension: Extension, compiler: str, site: Path) -> list[str]:
 
 def _check_tools(tools: Mapping[str, str]) -> None:
     missing = [
-        f"{tool}, of the Debian package {package}" for tool, package in tools.items() if not process.program(tool)
+        f"{tool}, from the Debian package {package}" for tool, package in tools.items() if not process.program(tool)
     ]
     if not debian.KEYRING.is_file():
-        missing.append(f"{debian.KEYRING}, of the Debian package debian-archive-keyring")
+        missing.append(f"{debian.KEYRING}, from the Debian package debian-archive-keyring")
     if missing:
-        raise UserError(f"an emulated environment needs what is not installed: {'; '.join(missing)}")
+        raise UserError(f"an emulated environment needs packages that are not installed: {'; '.join(missing)}")
 
 
 def _add_cpu(place: Path, name: str) -> None:
@@ -160,4 +160,4 @@ def _check(place: Path, machine: str, cpu: str) -> None:
         words = " ".join((done.stderr or done.stdout).split())[-400:]
         raise EdgedistillError(f"the emulated Python does not run on {cpu}: {words or done.returncode}") from None
     if facts["cpu"] != cpu or not counts:
-        raise EdgedistillError(f"the emulated Python was to run on {cpu}, but says {facts}")
+        raise EdgedistillError(f"the emulated Python should run on {cpu}, but reports {facts}")

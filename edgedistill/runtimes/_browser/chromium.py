@@ -76,7 +76,7 @@ class Chromium:
         if self._guard.poll() is None:
             return None
         assert self._guard.stdout is not None
-        return self._guard.stdout.read().strip() or "it said nothing"
+        return self._guard.stdout.read().strip() or "no output"
 
     def page_memory_mb(self, field: str) -> dict[int, float]:
         """A figure of `/proc/PID/status` (VmRSS, VmHWM) of each process that shows a page; empty but on Linux."""

@@ -61,7 +61,7 @@ class NativeGraph:
         found = [self._output(index) for index in range(self._library.program_outputs(self._program))]
         if len(found) != len(self.outputs):
             told = ", ".join(map(repr, self.outputs))
-            raise EdgedistillError(f"ExecuTorch gave {len(found)} outputs, the file's record names {told}")
+            raise EdgedistillError(f"ExecuTorch returned {len(found)} outputs, the file's record lists {told}")
         return dict(zip(self.outputs, found, strict=True))
 
     def backend(self) -> dict[str, object]:
@@ -111,7 +111,7 @@ def _load() -> ctypes.CDLL:
     places = [] if package is None else [Path(each).parent for each in package.submodule_search_locations or ()]
     file = next((found for place in places if (found := place / EXTENSION.file).is_file()), None)
     if file is None:
-        raise EdgedistillError(f"{EXTENSION.file} does not lie beside the package executorch")
+        raise EdgedistillError(f"{EXTENSION.file} is not beside the package executorch")
     library = ctypes.CDLL(str(file))
     for name in ("program_open", "program_run"):
         getattr(library, name).restype = ctypes.c_char_p

@@ -1,4 +1,4 @@
-"""Writes the chosen candidate as a folder that tests itself; nothing when nothing was chosen."""
+"""Writes write the chosen candidate as a self-testing folder; nothing when nothing was chosen."""
 
 from __future__ import annotations
 
