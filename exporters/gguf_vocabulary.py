@@ -84,12 +84,16 @@ def pre_tokenizer(content: Mapping[str, Json]) -> str:
     steps = _list(given["pretokenizers"]) if given.get("type") == "Sequence" else [given]
     words = tuple(_step(each) for each in steps if isinstance(each, dict))
     name = _KINDS.get(words)
-    _refuse_unless(name is not None, f"it pre-tokenizes with {', '.join(words) or 'nothing'}, which llama.cpp has no name for")
+    _refuse_unless(
+        name is not None, f"it pre-tokenizes with {', '.join(words) or 'nothing'}, which llama.cpp has no name for"
+    )
     assert name is not None
     normalizer = content["normalizer"]
     _refuse_unless(normalizer is None or normalizer["type"] == "NFC", f"it normalizes texts: {normalizer}")
     whole = bool(content["model"].get("ignore_merges"))
-    _refuse_unless(whole == (name in _WHOLE), f"it {'matches' if whole else 'does not match'} whole words in the vocabulary first")
+    _refuse_unless(
+        whole == (name in _WHOLE), f"it {'matches' if whole else 'does not match'} whole words in the vocabulary first"
+    )
     return name
 
 

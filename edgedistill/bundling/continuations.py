@@ -64,7 +64,7 @@ class Continuations:
         """The file, with a line for each item."""
         known = {
             "schema": SCHEMA,
-            "what": "beginnings of golden inputs, and the likeliest tokens that the verified file says after each",
+            "what": "prefixes of golden inputs, and the verified file's greedy continuation of each",
             "opening": self.opening,
             "ends": self.ends,
             "longest": self.longest,

@@ -126,7 +126,7 @@ def read_facts(content: object, where: str) -> Facts:
 def _check_candidate(facts: Facts, where: str) -> None:
     own = f"{facts.model}/{facts.target}/{facts.precision}/{facts.runtime}"
     if facts.candidate != own and not facts.candidate.startswith(f"{own}@"):
-        raise UserError(f"{where}: candidate is {shown(facts.candidate)}, expected '{own}', as its other fields say")
+        raise UserError(f"{where}: candidate is {shown(facts.candidate)}, expected '{own}', as in its other fields")
     for _, name in (pair for each in facts.components.values() for pair in each.opened):
         if not any(file == name or file.startswith(f"{name}/") for file in facts.device_files):
             raise UserError(f"{where}: files names {shown(name)}, which is not among its device_files")
@@ -179,7 +179,7 @@ def _components(fields: Fields, max_length: int | None) -> Mapping[str, Componen
         found[name] = ComponentFacts(_opened(each, max_length), _ports(each, "inputs"), _ports(each, "outputs"))
         each.end()
     if not found or len({tuple(length for length, _ in each.opened) for each in found.values()}) > 1:
-        raise fields.refuse("components", list(found), "at least one, and files of the same lengths for each")
+        raise fields.refuse("components", list(found), "at least one, with files of the same lengths for each")
     return found
 
 
@@ -205,7 +205,7 @@ def _check_estimate(fields: Fields) -> None:
 def _opened(fields: Fields, max_length: int | None) -> tuple[tuple[int | None, str], ...]:
     """The files by their lengths: one for all, or one for each, the shortest first."""
     pairs = fields.items("files")
-    expected = "pairs of a length (or null, for one file that takes all) and a file, the shortest length first"
+    expected = "pairs of a length (or null, for one file that takes all lengths) and a file, shortest length first"
     found: list[tuple[int | None, str]] = []
     for pair in pairs:
         length, name = pair if isinstance(pair, list) and len(pair) == 2 else (True, None)

@@ -120,7 +120,7 @@ class Fields:
         """There is nothing else."""
         if self._left:
             names = ", ".join(shown(name) for name in list(self._left)[:3])
-            raise UserError(f"{self.where}: has {names}, which this version of edgedistill doesn't know")
+            raise UserError(f"{self.where}: has {names}, which this version of edgedistill does not know")
 
     def _integer(self, name: str, value: object, least: int, most: int) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
@@ -131,12 +131,12 @@ class Fields:
 def name_problem(name: str) -> str | None:
     """Why a file's name cannot be one inside a folder, on any system; None when it can."""
     if not name or not name.isprintable() or len(name.encode()) > _LONGEST_NAME:
-        return "which is no file name"
+        return "which is not a file name"
     if "\\" in name or _DRIVE.match(name) or ":" in name:
-        return "expected a name with / between its parts, and neither \\ nor :"
+        return "expected a path with / as separator, without \\ or :"
     parts = name.split("/")
     if any(part in ("", ".", "..") for part in parts) or any(len(part.encode()) > _LONGEST_PART for part in parts):
-        return "expected a name inside the folder, without .. or an empty part"
+        return "expected a path inside the folder, without .. or empty parts"
     return None
 
 

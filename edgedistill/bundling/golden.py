@@ -85,18 +85,18 @@ def tolerance(max_abs_diff: float, precision: str, rows: Floats) -> tuple[float,
     """
     if max_abs_diff <= TOLERANCE:
         return TOLERANCE, (
-            f"another processor adds the same {precision} numbers in another order; the file itself is within "
-            f"{max_abs_diff:.1e} of its torch model, a wrong file is off by far more than {TOLERANCE:g}"
+            f"another processor may add the same {precision} numbers in a different order; the file itself is within "
+            f"{max_abs_diff:.1e} of its PyTorch model, and a wrong file differs by far more than {TOLERANCE:g}"
         )
     limit = largest_tolerance(rows)
     if max_abs_diff >= limit:
         return max(TOLERANCE, limit / 2), (
-            f"rounding moved an output of this {precision} file by {max_abs_diff:.4g} on the validation set, so "
-            "much that any answer would pass: half of that which tells the golden inputs' answers apart"
+            f"rounding moves outputs of this {precision} file by up to {max_abs_diff:.4g} on the validation set, so "
+            "far that any answer would pass: the tolerance is half the distance between golden answers instead"
         )
     return max_abs_diff, (
-        f"the largest difference between this {precision} file and its torch model on the whole validation set: the "
-        "integer and half-precision instructions of another processor round otherwise, and may move an output as "
+        f"the largest difference between this {precision} file and its PyTorch model on the whole validation set: the "
+        "integer and half-precision instructions of another processor round differently, and may move an output as "
         "far as rounding did here, but no further"
     )
 
@@ -110,9 +110,9 @@ def first_wrong(judge: Judge, given: Answers, expected: Answers, allowed: float)
             shape = None if found is None else found.shape
             return f"has {shape} outputs, expected {array.shape}", None
     if not np.isfinite(numbers(given)).all():
-        return "has outputs that are not numbers", None
+        return "has NaN or infinite outputs", None
     worst = float(judge.fidelity(expected, given).difference.max(initial=0))
-    return (None if worst <= allowed else f"is off by {worst:.4g}, allowed is {allowed:.4g}"), worst
+    return (None if worst <= allowed else f"differs by {worst:.4g}, allowed {allowed:.4g}"), worst
 
 
 def read_golden(content: object, folder: Path, facts: Facts, labels: Sequence[str], judge: Judge) -> Golden:
@@ -145,7 +145,7 @@ def check_golden(golden: Golden, facts: Facts, labels: Sequence[str], judge: Jud
     items, answers = golden.items, golden.answers
     if not 1 <= len(golden.texts) <= _MOST_ITEMS or len(golden.texts) != len(items):
         raise UserError(
-            f"{where}: has {len(golden.texts)} golden inputs, expected 1 to {_MOST_ITEMS}, as {ITEMS_FILE} has"
+            f"{where}: has {len(golden.texts)} golden inputs, expected 1 to {_MOST_ITEMS}, as in {ITEMS_FILE}"
         )
     _check_inputs(items, facts, folder / ITEMS_FILE)
     _check_answers(answers, items, folder / ANSWERS_FILE)
@@ -160,8 +160,8 @@ def check_golden(golden: Golden, facts: Facts, labels: Sequence[str], judge: Jud
     expected, _ = tolerance(facts.max_abs_diff, facts.precision, numbers(answers))
     if not abs(golden.tolerance - expected) <= 1e-6 * expected:
         raise UserError(
-            f"{where}: tolerance is {golden.tolerance:g}, expected {expected:g}, as the run's max_abs_diff and the "
-            "golden answers give; with another one the test would not say what it says"
+            f"{where}: tolerance is {golden.tolerance:g}, expected {expected:g}, derived from the run's max_abs_diff "
+            "and the golden answers; with any other value the test would be meaningless"
         )
 
 
@@ -204,7 +204,7 @@ def _texts(judge: Judge, answers: Answers, labels: Sequence[str], file: Path) ->
     except EdgedistillError:
         raise
     except Exception as error:  # noqa: BLE001 - whatever a task makes of answers that are none of its
-        raise UserError(f"{file}: holds no answers of such a model: {type(error).__name__}: {error}") from None
+        raise UserError(f"{file}: contains no answers of such a model: {type(error).__name__}: {error}") from None
 
 
 def _check_inputs(items: Items, facts: Facts, file: Path) -> None:
@@ -212,22 +212,24 @@ def _check_inputs(items: Items, facts: Facts, file: Path) -> None:
     longest = facts.max_length or (facts.lengths[-1] if facts.lengths else _LARGEST_ID)
     lengths = items.lengths
     if not 1 <= int(lengths.min()) <= int(lengths.max()) <= longest:
-        raise UserError(f"{file}: holds inputs of {lengths.min()} to {lengths.max()} tokens, expected 1 to {longest}")
+        raise UserError(
+            f"{file}: contains inputs of {lengths.min()} to {lengths.max()} tokens, expected 1 to {longest}"
+        )
     taken = {port.name for component in facts.components.values() for port in component.inputs}
     for name, column in items.columns.items():
         if column.role == "input" and name not in taken:
-            raise UserError(f"{file}: holds the input {shown(name)}, which no component takes")
+            raise UserError(f"{file}: contains the input {shown(name)}, which no component takes")
         values = items.values[name]
         whole = np.issubdtype(values.dtype, np.integer) or values.dtype == np.bool_
         if column.role == "input" and column.layout == "sequence" and not whole:
             raise UserError(f"{file}: {shown(name)} is of {values.dtype}, expected whole numbers")
         if not np.isfinite(np.asarray(values, np.float64)).all():
-            raise UserError(f"{file}: {shown(name)} holds what is no number")
+            raise UserError(f"{file}: {shown(name)} contains NaN or infinite numbers")
     if (tokens := items.token_column) is not None:
         ids = items.values[tokens]
         if len(ids) and not 0 <= int(ids.min()) <= int(ids.max()) <= _LARGEST_ID:
             raise UserError(
-                f"{file}: {shown(tokens)} goes from {ids.min()} to {ids.max()}, expected 0 to {_LARGEST_ID}"
+                f"{file}: {shown(tokens)} ranges from {ids.min()} to {ids.max()}, expected 0 to {_LARGEST_ID}"
             )
 
 
@@ -236,12 +238,12 @@ def _check_answers(answers: Answers, items: Items, file: Path) -> None:
     whole = all(np.issubdtype(each.dtype, np.integer) for each in (answers.item, answers.example))
     fits = whole and answers.item.ndim == answers.example.ndim == 1 and len(answers.item) == len(answers.example) > 0
     if not fits or any(len(each) != len(answers) for each in answers.values.values()):
-        raise UserError(f"{file}: its arrays are not of the same number of decisions")
+        raise UserError(f"{file}: its arrays differ in their number of decisions")
     known = (np.diff(answers.item) >= 0).all() and np.array_equal(np.unique(answers.item), np.arange(len(items)))
     if not known or not np.array_equal(answers.example, items.example[answers.item]):
-        raise UserError(f"{file}: doesn't answer the items of {ITEMS_FILE}, each once and in their order")
+        raise UserError(f"{file}: does not answer the items of {ITEMS_FILE} exactly once each, in order")
     floats = [each for each in answers.values.values() if np.issubdtype(each.dtype, np.floating)]
     if not floats or not all(
         (np.abs(np.asarray(each, np.float64)) <= np.finfo(np.float32).max).all() for each in floats
     ):
-        raise UserError(f"{file}: expected finite numbers that float32 holds")
+        raise UserError(f"{file}: expected finite numbers within the range of float32")

@@ -109,8 +109,8 @@ def open_bundle(folder: Path) -> Bundle:
     beside = {str(Path(name).parent) for name in facts.device_files}
     if near := [name for name in unlisted if str(Path(name).parent) in beside]:
         raise UserError(
-            f"{folder}: {shown(near[0])} lies beside the model's files, whose runtime might read it, and {HASHES} does "
-            "not list it; take it away"
+            f"{folder}: {shown(near[0])} is beside the model's files, where the runtime might read it, but {HASHES} "
+            "does not list it; remove it"
         )
     return Bundle(folder, facts, golden, labels, continuations, unlisted)
 
@@ -129,7 +129,7 @@ def _check_components(folder: Path, facts: Facts, driver: Driver) -> None:
     if set(facts.components) != set(driver.components):
         raise UserError(
             f"{folder / FACTS}: components are {shown(sorted(facts.components))}, expected "
-            f"{', '.join(driver.components)}, which '{facts.task}' asks"
+            f"{', '.join(driver.components)}, the components of '{facts.task}'"
         )
     for name, each in facts.components.items():
         given = [port.name for port in each.outputs]
@@ -144,8 +144,8 @@ def describe_unlisted(bundle: Bundle) -> str | None:
     names = ", ".join(shown(name) for name in bundle.unlisted[:_SHOWN_FILES])
     more = len(bundle.unlisted) - _SHOWN_FILES
     return (
-        f"warning: {names}{f' and {more} more files' if more > 0 else ''} in {bundle.folder} are not the bundle's: "
-        f"{HASHES} does not list them, and nothing of them is read or run"
+        f"warning: {names}{f' and {more} more files' if more > 0 else ''} in {bundle.folder} are not part of the "
+        f"bundle: {HASHES} does not list them, and they are neither read nor run"
     )
 
 
@@ -174,7 +174,7 @@ def check_hashes(folder: Path) -> Mapping[str, str]:
         except OSError as error:
             raise EdgedistillError(f"{folder}: {name} cannot be read: {error.strerror}") from None
         if found is None:
-            raise EdgedistillError(f"{folder}: {name} is missing, which {HASHES} lists")
+            raise EdgedistillError(f"{folder}: {name} is missing, but listed in {HASHES}")
         if found != expected:
             raise EdgedistillError(f"{folder}: {name} has changed: its sha256 is not the one in {HASHES}")
     return listed
@@ -190,17 +190,17 @@ def _read_hashes(folder: Path) -> dict[str, str]:
     place = folder / HASHES
     try:
         if place.stat().st_size > _LARGEST_LIST:
-            raise UserError(f"{place}: is larger than {_LARGEST_LIST} bytes, which no bundle's list is")
+            raise UserError(f"{place}: is larger than {_LARGEST_LIST} bytes, the limit for such a list")
         lines = place.read_text(encoding="utf-8").split("\n")
     except OSError:
-        raise UserError(f"{folder}: {HASHES} is missing, so nothing vouches for the other files") from None
+        raise UserError(f"{folder}: {HASHES} is missing, so the other files cannot be checked") from None
     except ValueError:
         raise UserError(f"{place}: is not UTF-8") from None
     listed: dict[str, str] = {}
     for number, line in enumerate(lines[:-1] if lines[-1] == "" else lines, start=1):
         match = _LINE.fullmatch(line)
         if match is None:
-            raise UserError(f"{place}: line {number} is {shown(line)}, expected a sha256, two spaces and a file's name")
+            raise UserError(f"{place}: line {number} is {shown(line)}, expected a sha256, two spaces and a file name")
         if (problem := name_problem(match[2])) is not None:
             raise UserError(f"{place}: line {number} names {shown(match[2])}, {problem}")
         if match[2] in listed or match[2] == HASHES or number > _MOST_FILES:
@@ -220,9 +220,9 @@ def _inside(folder: Path, name: str) -> Path:
     try:
         root, real = folder.resolve(), (folder / name).resolve()
     except (OSError, RuntimeError):
-        raise UserError(f"{folder}: {shown(name)} is a link that leads nowhere") from None
+        raise UserError(f"{folder}: {shown(name)} is a broken link") from None
     if root not in real.parents:
-        raise UserError(f"{folder}: {shown(name)} is a link that leads outside the bundle")
+        raise UserError(f"{folder}: {shown(name)} is a link to outside the bundle")
     return folder / name
 
 
@@ -234,7 +234,9 @@ def _check_device_files(folder: Path, facts: Facts, listed: Mapping[str, str]) -
             raise UserError(f"{folder / FACTS}: device_files names {shown(name)}, and {HASHES} {told}")
     size = sum((folder / name).stat().st_size for name in facts.device_files)
     if size != facts.file_bytes:
-        raise UserError(f"{folder / FACTS}: file_bytes is {facts.file_bytes}, expected {size}, as its device_files are")
+        raise UserError(
+            f"{folder / FACTS}: file_bytes is {facts.file_bytes}, expected {size}, the size of its device_files"
+        )
     if facts.max_length is not None and TOKENIZER not in listed:
         raise UserError(f"{folder}: {HASHES} does not list {TOKENIZER}")
 
@@ -244,9 +246,9 @@ def _labels(folder: Path, facts: Facts) -> tuple[str, ...]:
     found = read_value(folder / LABELS)
     names = found if isinstance(found, list) else []
     if not isinstance(found, list) or not all(isinstance(name, str) for name in names) or len({*names}) != len(names):
-        raise UserError(f"{folder / LABELS}: is {shown(found)}, expected a list of names, each once")
+        raise UserError(f"{folder / LABELS}: is {shown(found)}, expected a list of unique names")
     if len(names) != facts.labels:
-        raise UserError(f"{folder / FACTS}: labels is {facts.labels}, expected {len(names)}, as {LABELS} has")
+        raise UserError(f"{folder / FACTS}: labels is {facts.labels}, expected {len(names)}, as in {LABELS}")
     return tuple(names)
 
 

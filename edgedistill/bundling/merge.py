@@ -90,7 +90,7 @@ def _foreign(run: Path, results: Results, name: str, found: DeviceMeasurement) -
     row = next((each for each in results.measured if each.id == found.candidate), None)
     if row is None:
         known = ", ".join(each.id for each in results.measured)
-        raise UserError(f"{name}: measures '{found.candidate}', which {run} doesn't have; expected one of {known}")
+        raise UserError(f"{name}: measures '{found.candidate}', which {run} does not have; expected one of {known}")
     place = f"models/{row.model}/"
     for file in row.files:
         measured = found.device_files.get(file.removeprefix(place))
@@ -98,18 +98,16 @@ def _foreign(run: Path, results: Results, name: str, found: DeviceMeasurement) -
             raise UserError(f"{run}: {file} is missing; run the recipe again")
         if measured != sha256(run / file):
             raise UserError(
-                f"{name}: measured another {file.removeprefix(place)} than {run} holds now (their sha256 differ); "
-                "bundle this run and measure that"
+                f"{name}: measured a different {file.removeprefix(place)} from the one in {run} (their sha256 differ); "
+                "bundle this run and measure the bundle"
             )
     if found.file_bytes != row.file_bytes:
-        raise UserError(
-            f"{name}: says that the files have {found.file_bytes} bytes, in {run} they have {row.file_bytes}"
-        )
+        raise UserError(f"{name}: gives the files' size as {found.file_bytes} bytes, in {run} it is {row.file_bytes}")
     allowed = max(TOLERANCE, row.max_abs_diff)
     if found.golden.tolerance > allowed * (1 + 1e-6):
         raise UserError(
             f"{name}: its test allowed a difference of {found.golden.tolerance:g}, a bundle of {run} allows at most "
-            f"{allowed:g}; bundle this run and measure that"
+            f"{allowed:g}; bundle this run and measure the bundle"
         )
     same_setup = (found.runtime, found.threads, found.batch) == (row.runtime, row.threads, row.batch)
     return DeviceRow(

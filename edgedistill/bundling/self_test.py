@@ -129,7 +129,7 @@ def judge(answered: Answers, bundle: Bundle, said: Sequence[Sequence[int]] = ())
         expected = golden.answers.of_items([number])
         fault, off = first_wrong(own, answered.of_items([number]), expected, golden.tolerance)
         if number in other:
-            fault = "has other token ids here"
+            fault = "has different token ids here"
         fault = fault or parted.get(number)
         if fault is not None:
             shown = text.text if len(text.text) <= _SHOWN else f"{text.text[:_SHOWN]}..."
@@ -153,7 +153,7 @@ def _parted(bundle: Bundle, said: Sequence[Sequence[int]]) -> dict[int, str]:
         pairs = enumerate(zip(each.said, tokens, strict=True))
         place = next((place for place, (wanted, given) in pairs if wanted != given), None)
         if place is not None:
-            found[each.item] = f"goes on otherwise: token {place} is {tokens[place]}, expected {each.said[place]}"
+            found[each.item] = f"continues differently: token {place} is {tokens[place]}, expected {each.said[place]}"
     return found
 
 
@@ -163,7 +163,7 @@ def _runtime(bundle: Bundle, asked: str | None) -> str:
     module = registry.runtime(name)
     if target not in module.targets:
         known = [each for each in registry.names("runtimes") if target in registry.runtime(each).targets]
-        raise UserError(f"measure: {name} opens no files of target {target}; expected one of {', '.join(known)}")
+        raise UserError(f"measure: {name} cannot open files of target {target}; expected one of {', '.join(known)}")
     environments.interpreter(module.packages)
     return name
 
@@ -175,7 +175,7 @@ def _tokens(golden: Golden, bundle: Bundle) -> tuple[str, set[int]]:
         return "not checked: no text", set()
     anew = (times > 1).any() or not all(text.given for text in golden.texts)
     if anew and bundle.continuations is None:
-        return "not checked: the task makes its inputs of more than the texts", set()
+        return "not checked: the task's inputs depend on more than the texts", set()
     if find_spec("tokenizers") is None:
         return "not checked: the package tokenizers is not installed", set()
     if bundle.continuations is not None:

@@ -22,7 +22,7 @@ def read_object(file: Path) -> dict[str, object]:
     """
     content = read_value(file)
     if not isinstance(content, dict):
-        raise UserError(f"{file}: holds {_kind(content)}, expected an object")
+        raise UserError(f"{file}: contains {_kind(content)}, expected an object")
     return content
 
 
@@ -57,7 +57,7 @@ def parse(text: str) -> object:
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     except UnicodeEncodeError:
-        raise ValueError("a text holds half of a surrogate pair") from None
+        raise ValueError("a text contains an unpaired surrogate") from None
     return content
 
 
@@ -66,12 +66,12 @@ def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len(content) != len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"{twice[:_SHOWN]!r} stands there twice")
+        raise ValueError(f"{twice[:_SHOWN]!r} occurs twice")
     return content
 
 
 def _refused(name: str) -> float:
-    raise ValueError(f"{name} is no number of JSON")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _finite(digits: str) -> float:

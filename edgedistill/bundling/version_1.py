@@ -66,7 +66,7 @@ def _port(fields: Fields, expected: object) -> dict[str, object]:
     if (kind := fields.take("type")) != "int64":
         raise fields.refuse("type", kind, "'int64'")
     if (shape := fields.take("shape")) != expected:
-        raise fields.refuse("shape", shape, f"{expected}, as batch, lengths and max_length say")
+        raise fields.refuse("shape", shape, f"{expected}, according to batch, lengths and max_length")
     fields.end()
     return {"name": name, "type": kind, "shape": [None, None]}
 
@@ -87,7 +87,7 @@ def lift_golden(content: object, facts: Facts, labels: Sequence[str], pad: int, 
     every = [_item(Fields(item, f"{where}: item {number}"), facts) for number, item in enumerate(contents)]
     names = list(every[0][1]) if every else []
     if any(list(each) != names for _, each, _ in every) or not names:
-        raise UserError(f"{where}: its items differ in which inputs they have")
+        raise UserError(f"{where}: its items have different inputs")
     layout: Literal["sequence", "block"] = "sequence" if facts.max_length is not None else "block"
     columns = {name: Column("input", layout, pad if name == _TOKENS else 0, tokens=name == _TOKENS) for name in names}
     try:
@@ -119,7 +119,7 @@ def _item(item: Fields, facts: Facts) -> tuple[GoldenText, dict[str, Array], Arr
         raise item.refuse("the length of its inputs", sorted(map(len, inputs.values())), "one")
     logits = np.asarray(rows, dtype=np.float64).reshape(len(rows), facts.labels)
     if not (np.abs(logits) <= np.finfo(np.float32).max).all():
-        raise item.refuse("rows", rows, "numbers that float32 holds")
+        raise item.refuse("rows", rows, "numbers within the range of float32")
     return GoldenText(text, tuple(map(str, given)), tuple(map(str, labels))), inputs, logits.astype(np.float32)
 
 

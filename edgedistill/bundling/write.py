@@ -230,8 +230,8 @@ def _lines(golden: Golden) -> str:
     """`golden.json`, with a line for each item."""
     known = {
         "schema": GOLDEN_SCHEMA,
-        "what": f"validation inputs, whose numbers are in {ITEMS_FILE}; {ANSWERS_FILE} holds what the verified file "
-        "answered to them, decision by decision",
+        "what": f"validation inputs, encoded in {ITEMS_FILE}; {ANSWERS_FILE} contains the verified file's "
+        "answers, one per decision",
         "tolerance": golden.tolerance,
         "tolerance_reason": golden.reason,
     }

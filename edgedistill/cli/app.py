@@ -95,7 +95,9 @@ def recipes(as_json: AsJson = False) -> None:
 
 @app.command()
 def schema(
-    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print the reference in Markdown (docs/recipe.md) instead.")] = False,
+    as_markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print the reference in Markdown (docs/recipe.md) instead.")
+    ] = False,
 ) -> None:
     """Print the JSON schema of a recipe, plug-ins included, for editors and for other programs."""
     from edgedistill.recipe import json_schema, reference
@@ -107,7 +109,9 @@ def schema(
 @app.command()
 def bundle(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run's folder.")],
-    candidate: Annotated[str | None, typer.Option("--candidate", metavar="ID", help="Bundle this candidate instead of the chosen one.")] = None,
+    candidate: Annotated[
+        str | None, typer.Option("--candidate", metavar="ID", help="Bundle this candidate instead of the chosen one.")
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Default: RUN/bundle.")] = None,
     store: Annotated[
         Path | None, typer.Option("--store", metavar="DIR", help="The run's artifact store, if it was moved.")
@@ -138,14 +142,17 @@ def generate(
         Path | None, typer.Option("--tokenizer", help="Folder with tokenizer.json, for a single model file.")
     ] = None,
     runtime: Annotated[
-        str | None, typer.Option("--runtime", help="Runtime for a single file or bundle; default: one that opens such a file.")
+        str | None,
+        typer.Option("--runtime", help="Runtime for a single file or bundle; default: one that opens such a file."),
     ] = None,
     max_tokens: Annotated[
         int | None, typer.Option("--max-tokens", min=1, help="Default: 256, or what fits the model's context.")
     ] = None,
     temperature: Annotated[float, typer.Option("--temperature", help="Sampling temperature; 0: greedy.")] = 0.0,
     top_k: Annotated[int, typer.Option("--top-k", help="Sample from this many most likely tokens; 0: all.")] = 0,
-    top_p: Annotated[float, typer.Option("--top-p", help="Sample from the most likely tokens with this total probability.")] = 1.0,
+    top_p: Annotated[
+        float, typer.Option("--top-p", help="Sample from the most likely tokens with this total probability.")
+    ] = 1.0,
     seed: Annotated[int, typer.Option("--seed", help="Random seed of sampling.")] = 0,
 ) -> None:
     """Continue a text with a model, or answer a chat's message, and write what follows as it comes."""
@@ -165,15 +172,19 @@ def generate(
 def measure(
     file: Annotated[Path, typer.Argument(metavar="FILE|BUNDLE", help="A model file, or a bundle's folder.")],
     data: Annotated[
-        Path | None, typer.Option("--data", help="Data file, for a model file; if it has labels, accuracy is measured too.")
+        Path | None,
+        typer.Option("--data", help="Data file, for a model file; if it has labels, accuracy is measured too."),
     ] = None,
     tokenizer: Annotated[
         Path | None, typer.Option("--tokenizer", help="Folder with tokenizer.json and config.json.")
     ] = None,
     column: Annotated[
-        list[str] | None, typer.Option("--column", metavar="NAME=COLUMN", help="Column name: text=sentence. Repeatable.")
+        list[str] | None,
+        typer.Option("--column", metavar="NAME=COLUMN", help="Column name: text=sentence. Repeatable."),
     ] = None,
-    task: Annotated[str | None, typer.Option("--task", help="Task of a model file; default: text-classification.")] = None,
+    task: Annotated[
+        str | None, typer.Option("--task", help="Task of a model file; default: text-classification.")
+    ] = None,
     metric: Annotated[str | None, typer.Option("--metric", help="Metric for a model file; default: accuracy.")] = None,
     runtime: Annotated[str | None, typer.Option("--runtime", help="Default: onnxruntime, or the bundle's.")] = None,
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="Default: 1, or the bundle's.")] = None,
@@ -189,7 +200,8 @@ def measure(
         int | None, typer.Option("--emulated-items", min=1, help="Run only this many items under emulation.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="Where to write a bundle's results; default: bundle-results.json.")
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="Where to write a bundle's results; default: bundle-results.json."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -169,8 +169,8 @@ def device_measurement(found: DeviceMeasurement, file: Path) -> None:
         "bundle": f"{found.candidate} of {found.recipe} ({found.file_bytes / 1e6:.2f} MB)",
         "machine": found.place,
         "runtime": f"{found.runtime} {found.runtime_version}, {found.threads} thread(s), batch {found.batch}",
-        "golden": f"all {golden.items} golden inputs agree (largest difference {worst}, allowed {golden.tolerance:.2g}); "
-        f"token ids: {golden.tokens}",
+        "golden": f"all {golden.items} golden inputs agree (largest difference {worst}, allowed "
+        f"{{golden.tolerance:.2g}}); token ids: {golden.tokens}",
     }
     if latency is None:
         rows |= _not_timed(found)
@@ -352,9 +352,7 @@ def _candidates(found: Results) -> Table:
         "load ms",
         "limits",
     )
-    table = _table(
-        f"candidates: {found.metric_in_words} on test", *names, right=range(2, len(names) - 1)
-    )
+    table = _table(f"candidates: {found.metric_in_words} on test", *names, right=range(2, len(names) - 1))
     for row in found.measured:
         mark = "[green]>[/]" if row.id == found.chosen else ("*" if row.on_pareto_front else "")
         figure, *_, size = _brief(row)

@@ -102,7 +102,9 @@ class Items:
             else:
                 fits = shape[:1] == (count,) and (len(shape) == 1) == (column.layout == "scalar")
             if not fits:
-                raise ValueError(f"column '{name}' has the shape {shape}, which is not a {column.layout} of {count} items")
+                raise ValueError(
+                    f"column '{name}' has the shape {shape}, which is not a {column.layout} of {count} items"
+                )
         return self
 
     @property

@@ -24,6 +24,7 @@ def layer_list(model: PreTrainedModel) -> str:
     if len(outermost) != 1:
         lists = f"{len(outermost)} lists of {depth} modules" if outermost else f"no list of {depth} modules"
         raise UserError(
-            f"a '{model.config.model_type}' has {lists}, expected exactly one, its layers; use init: checkpoint or scratch"
+            f"a '{model.config.model_type}' has {lists}, expected exactly one, its layers; use init: checkpoint or "
+            "scratch"
         )
     return outermost[0]

@@ -103,7 +103,9 @@ class _Waiting:
         if not self.said:
             self.said = True
             self.progress.event("waiting", step=self.step.name, key=self.step.short_key)
-            self.progress.say(f"{self.step.name}: waiting for another process that is running this step in the same store")
+            self.progress.say(
+                f"{self.step.name}: waiting for another process that is running this step in the same store"
+            )
 
 
 def _place(step: Step, known: Mapping[str, Published]) -> Place:
@@ -199,7 +201,8 @@ def _publish_record(record: Record, step: Step, folder: Path) -> None:
     """
     if type(record) is not step.kind.record:
         raise EdgedistillError(
-            f"the step returned a {type(record).__name__}, expected the {step.kind.record.__name__} that its kind declares"
+            f"the step returned a {type(record).__name__}, expected the {step.kind.record.__name__} that its kind "
+            "declares"
         )
     if missing := [name for name in records.files_in(record) if not (folder / name).exists()]:
         raise EdgedistillError(f"the step's record names {missing[0]!r}, which it did not write")

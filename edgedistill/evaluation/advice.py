@@ -41,19 +41,20 @@ def remedies(found: RoundFigures) -> list[str]:
     if not found.metric.better(found.teacher_metric, found.control_metric):
         said.append(
             f"the teacher itself ({found.teacher_metric:.4f} on validation) is not better than the control "
-            f"({found.control_metric:.4f}): tune it on the task for longer, or take a stronger one"
+            f"({found.control_metric:.4f}): fine-tune it for longer, or use a stronger one"
         )
     if found.temperature is not None and found.teacher_logits is not None:
         confidence = first_choice(found.teacher_logits, found.temperature)
         if confidence > HARD:
             said.append(
-                f"at temperature {found.temperature:g} the teacher gives its first choice {confidence:.3f} on average, "
-                "which says little more than the right answers: raise the temperature, or distil on unlabelled data too"
+                f"at temperature {found.temperature:g} the teacher's top class has probability {confidence:.3f} on "
+                "average, hardly more informative than the labels: raise the temperature, or also distil on "
+                "unlabelled data"
             )
         elif confidence < FLAT:
             said.append(
-                f"at temperature {found.temperature:g} the teacher gives its first choice only {confidence:.3f} on "
-                "average: lower the temperature"
+                f"at temperature {found.temperature:g} the teacher's top class has probability only {confidence:.3f} "
+                "on average: lower the temperature"
             )
     said += _of_epochs(found.metric, found.metrics, found.noise)
     return said
@@ -67,12 +68,12 @@ def _of_epochs(metric: Metric, metrics: Sequence[float], noise: float) -> list[s
     if best == len(metrics) - 1 and metric.gain(metrics[-1], metrics[-2]) > noise:
         return [
             f"the metric still improved in the last epoch ({metrics[-2]:.4f} to {metrics[-1]:.4f}): "
-            "more epochs or a higher learning rate"
+            "train for more epochs or raise the learning rate"
         ]
     if len(metrics) > 3 and best < len(metrics) // 3 and metric.gain(metrics[best], metrics[-1]) > noise:
         return [
-            f"the best epoch was {best + 1} of {len(metrics)} ({metrics[best]:.4f}, in the end {metrics[-1]:.4f}): "
-            "a lower learning rate, or fewer epochs"
+            f"the best epoch was {best + 1} of {len(metrics)} ({metrics[best]:.4f}, final {metrics[-1]:.4f}): "
+            "lower the learning rate, or train for fewer epochs"
         ]
     return []
 

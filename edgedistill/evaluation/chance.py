@@ -37,7 +37,7 @@ class AgainstChance:
 
     def beside(self, where: str) -> str:
         """The end of a sentence about a model: its figure on a split (`test`), and that of random orders."""
-        other = "guessing among the right answers" if self.guessed else "the same answers in random order"
+        other = "guessing" if self.guessed else "the same answers in random order"
         if self.cases is not None:
             right, expected = self.figure * self.cases, self.expected * self.cases
             return f"is right in {right:.0f} of {self.cases} cases on {where}, {other} in {expected:.1f}"

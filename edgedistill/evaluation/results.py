@@ -570,6 +570,6 @@ def load_results(run: Path) -> Results:
     except OSError as error:
         raise UserError(f"{file}: cannot be read: {error.strerror}") from None
     except KeyError as error:
-        raise UserError(f"{file}: is not a results file: lacks {error}") from None
+        raise UserError(f"{file}: is not a results file: {error} is missing") from None
     except (ValidationError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"{file}: is not a results file: {' '.join(str(error).split())[:200]}") from None

@@ -54,7 +54,7 @@ class Prompted:
     @property
     def where(self) -> str:
         """As a sentence has it."""
-        return "" if self.tokens is None else f" at prompts of {self.tokens} tokens"
+        return "" if self.tokens is None else f" with prompts of {self.tokens} tokens"
 
 
 NO_PROMPTS = Prompted()
@@ -92,7 +92,7 @@ def choose(
 ) -> Choice:
     """Apply the limits, then the preference."""
     if not figures:
-        return Choice(None, "Nothing could be measured: every candidate is refused or failed.", ())
+        return Choice(None, "No candidate could be measured: each was refused or failed.", ())
     blocked = {each.id: tuple(_blocks(each, select.limits, min_agreement, primary, prompted)) for each in figures}
     verified = [each for each in figures if each.agreement >= min_agreement]
     front = pareto_front(verified, primary, prompted)
@@ -181,7 +181,7 @@ def _blocks(
             found.append((f"{words} could not be measured, limit {limit:g} {unit}".rstrip(), 1.0))
         elif value > limit + 1e-12:
             shown = f"{value:.4f}" if name == "drop" else f"{value:.2f} {unit}"
-            text = f"{words} {shown} is over the limit of {limit:g} {unit}".rstrip()
+            text = f"{words} {shown} exceeds the limit of {limit:g} {unit}".rstrip()
             found.append((text, (value - limit) / max(limit, 1e-9)))
     return found + [reason for speed in prompted.speeds if (reason := _slow(each, speed, limits, prompted)) is not None]
 
@@ -214,21 +214,21 @@ def _why(
     change = 0.0 - signed(best.drop, primary.direction)
     facts = f"validation {words} {best.value:.4f} ({change:+.4f} from the teacher{lower}), "
     facts += f"{_speed_in_words(best, select, prompted)}, {best.file_mb:.2f} MB"
-    count = f"{len(fitting)} of {len(figures)} candidates are within the limits"
+    count = f"{len(fitting)} of {len(figures)} candidates meet the limits"
     match select.prefer:
         case "latency":
-            reason = "it is the fastest of them"
+            reason = "it is the fastest"
         case "size":
-            reason = "it is the smallest of them"
+            reason = "it is the smallest"
         case "peak_rss_mb":
-            reason = "it takes the least memory of them"
+            reason = "it uses the least memory"
         case "ttft_ms" | "tokens_per_s" as name:
             words = next(speed.words for speed in prompted.speeds if speed.name == name)
-            reason = f"it has the best {words} of them"
+            reason = f"it has the best {words}"
         case _:
             top = min(fitting, key=lambda each: primary.best_first(each.value))
             if top.value == best.value:
-                reason = f"it has the best {words} of them"
+                reason = f"it has the best {words}"
             else:
                 reason = (
                     f"it is the fastest of those within {select.tie:g} of the best {words} ({top.id}, {top.value:.4f})"

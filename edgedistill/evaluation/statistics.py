@@ -165,8 +165,8 @@ def _check_additive(metric: Metric, rows: Floats) -> None:
     whole, of_sum = metric.figure(rows), metric.figure(rows.sum(axis=0, keepdims=True))
     if not math.isclose(whole, of_sum, rel_tol=1e-6, abs_tol=1e-9):
         raise EdgedistillError(
-            f"the metric '{metric.name}' is {whole:.6g} of all examples and {of_sum:.6g} of their sum, though it is "
-            "said to be additive; expected the same, or additive=False"
+            f"the metric '{metric.name}' is declared additive, but is {whole:.6g} over all examples and {of_sum:.6g} "
+            "from their sum; expected equal values, or additive=False"
         )
 
 

@@ -68,15 +68,13 @@ def judge(
             too_far = drop_exceeds(metric, teacher, student, allowed, rule.alpha)
     meets = rule.when.limits_met and bool(within)
     if too_far:
-        reason = f"{shown}: more than {allowed:g}, shown at alpha {rule.alpha:g}; smaller rounds would lose more"
+        reason = f"{shown}: significantly more than {allowed:g} at alpha {rule.alpha:g}; smaller rounds would lose more"
     elif meets:
-        reason = f"{shown}; {len(within)} of its {len(files)} files are within the limits on drop and size"
+        reason = f"{shown}; {len(within)} of its {len(files)} files meet the limits on drop and size"
     else:
-        standing = "real" if real else "not shown to be real"
-        compared = "" if allowed is None else f", not shown to be more than {allowed:g}"
-        reason = (
-            f"{shown}: {standing}{compared}; {len(within)} of {len(files)} files within the limits on drop and size"
-        )
+        standing = "significant" if real else "not significant"
+        compared = "" if allowed is None else f", not significantly more than {allowed:g}"
+        reason = f"{shown}: {standing}{compared}; {len(within)} of {len(files)} files meet the limits on drop and size"
     return Judgement(round_id, drop, (low, high), paired.p, real, within, too_far or meets, reason)
 
 

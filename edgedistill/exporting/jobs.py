@@ -117,8 +117,8 @@ _MEANINGS = {
     r"\b0x1[01]\b": "the runtime lacks a feature that the file needs",
     r"\b0x12\b": "an operator of the model has inputs that the runtime's kernel does not support",
     r"\b0x14\b": "the runtime has no kernel for an operator of the model",
-    r"'Int8Table' object has no attribute": "the model reads the weights of its token table itself, which int8 tables "
-    "have not",
+    r"'Int8Table' object has no attribute": "the model accesses the weights of its token table directly, which int8 "
+    "tables do not have",
     r"NOT_IMPLEMENTED": "the runtime has no kernel for an operator in that type",
     r"(?i)unsupported (?:operator|op)\b|no kernel|not supported": "an operator of the model is not supported",
 }
@@ -179,7 +179,8 @@ def compare_with_torch(
             got, wanted = found[name].astype(np.float32), expected[name].float().numpy()
             if got.shape != wanted.shape:
                 raise EdgedistillError(
-                    f"target {target}: at {(batch, width)} the file returns {name!r} of {got.shape}, PyTorch {wanted.shape}"
+                    f"target {target}: at {(batch, width)} the file returns {name!r} of {got.shape}, PyTorch "
+                    f"{wanted.shape}"
                 )
             differences.append(np.abs(got - wanted).max())
         worst = float(np.max(differences))  # NaN where one is

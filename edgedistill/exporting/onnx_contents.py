@@ -83,8 +83,8 @@ def refuse_unfit(contents: OnnxContents, name: str, given: Sequence[str], batch:
     """
     if unknown := [each for each in contents.inputs if each not in given]:
         raise UserError(
-            f"{name} has the inputs {', '.join(map(repr, unknown[:5]))}, which the tokenizer does not produce; expected "
-            f"only inputs among {', '.join(given)}"
+            f"{name} has the inputs {', '.join(map(repr, unknown[:5]))}, which the tokenizer does not produce; "
+            f"expected only inputs among {', '.join(given)}"
         )
     for each, port in contents.inputs.items():
         if port.type not in _INTEGERS or len(port.shape) != 2:

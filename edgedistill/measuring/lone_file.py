@@ -209,7 +209,9 @@ def _refuse_request(request: LoneFile, progress: Progress) -> None:
         raise UserError(f"measure: data '{request.data}' is not a file or folder")
     task, runtime = registry.task(request.task), registry.runtime(request.runtime)
     if not task.data.tokens:
-        raise UserError(f"measure: a single model file for '{request.task}' cannot be measured yet, only files of text tasks")
+        raise UserError(
+            f"measure: a single model file for '{request.task}' cannot be measured yet, only files of text tasks"
+        )
     metrics = task.judge(request.spec).metrics
     if request.metric not in metrics:
         known = ", ".join(sorted(metrics))
@@ -284,8 +286,8 @@ def _component_file(file: Path, driver: Driver, name: str) -> Path:
     other = file.with_name(f"{before}-{name}{after}")
     if not found or not other.exists():
         raise UserError(
-            f"measure: '{file}' is one of {len(driver.components)} files of a model; expected NAME-{first}{file.suffix} "
-            f"with NAME-{name}{file.suffix} beside it"
+            f"measure: '{file}' is one of {len(driver.components)} files of a model; expected "
+            f"NAME-{first}{file.suffix} with NAME-{name}{file.suffix} beside it"
         )
     return other
 
@@ -304,8 +306,8 @@ def _looked_into(request: LoneFile, file: Path, given: _Given, whole: bool) -> t
     longest = int(given.items.lengths.max(initial=0))
     if contents.length is not None and longest > contents.length:
         raise UserError(
-            f"{name} takes inputs of exactly {contents.length} tokens and the longest has {longest}; truncate them with "
-            f"--max-length {contents.length}"
+            f"{name} takes inputs of exactly {contents.length} tokens and the longest has {longest}; truncate them "
+            f"with --max-length {contents.length}"
         )
     return contents.length, contents.weights
 
@@ -316,8 +318,8 @@ def _refuse_answers(request: LoneFile, judge: Judge, answers: Answers, labels: S
         raise UserError(f"measure: '{request.file}' returns {words} (from its config.json)")
     if wrong := int((~np.isfinite(numbers(answers))).any(axis=1).sum()):
         raise UserError(
-            f"measure: '{request.file}' returns NaN or infinite numbers for {wrong} of {len(answers)} decisions; such a "
-            "file cannot be measured"
+            f"measure: '{request.file}' returns NaN or infinite numbers for {wrong} of {len(answers)} decisions; such "
+            "a file cannot be measured"
         )
 
 
@@ -356,6 +358,4 @@ def model_folder(file: Path, command: str) -> Path:
         for folder in list(path.parents)[:3]:
             if (folder / "tokenizer.json").is_file():
                 return folder
-    raise UserError(
-        f"{command}: no tokenizer.json beside or above '{file}'; give its folder with --tokenizer"
-    )
+    raise UserError(f"{command}: no tokenizer.json beside or above '{file}'; give its folder with --tokenizer")

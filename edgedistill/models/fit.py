@@ -70,8 +70,8 @@ def check_shapes(model: PreTrainedModel, stored: Mapping[str, StoredTensor], nam
             raise UserError(f"{name}: {found} is stored as {kept.dtype} in {kept.file}; expected floating point")
         if kept.shape != tuple(tensor.shape) and in_body(weight, model):
             raise UserError(
-                f"{name}: {found} is {_by(kept.shape)} in {kept.file}, but {_by(tensor.shape)} according to config.json; "
-                "expected matching configuration and weights"
+                f"{name}: {found} is {_by(kept.shape)} in {kept.file}, but {_by(tensor.shape)} according to "
+                "config.json; expected matching configuration and weights"
             )
     elements = sum(each.elements for each in stored.values())
     if unknown > 2 * elements + _SPARE_ELEMENTS:

@@ -105,7 +105,9 @@ def weight_files(folder: Path, name: str) -> list[Path]:
         each.name for pattern in ("*.bin", "*.pt", "*.h5", "*.safetensors") for each in folder.glob(pattern)
     )
     beside = f" (it has {', '.join(others[:3])})" if others else ""
-    raise UserError(f"{name} has no model weights in *.safetensors{beside}; expected {SINGLE}, or {INDEX} with its shards")
+    raise UserError(
+        f"{name} has no model weights in *.safetensors{beside}; expected {SINGLE}, or {INDEX} with its shards"
+    )
 
 
 def read_weights_header(folder: Path, name: str) -> dict[str, StoredTensor]:

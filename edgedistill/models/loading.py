@@ -183,7 +183,7 @@ def give_padding_token(tokenizer: PreTrainedTokenizerBase) -> None:
         return
     if tokenizer.eos_token is None:
         raise UserError(
-            "the tokenizer has neither a padding token nor one that ends a text; expected 'pad_token' in its "
+            "the tokenizer has neither a padding nor an end-of-text token; expected 'pad_token' in its "
             "tokenizer_config.json"
         )
     tokenizer.pad_token = tokenizer.eos_token
@@ -262,6 +262,5 @@ def _explained(name: str) -> Iterator[None]:
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise
         raise UserError(
-            f"{name} cannot be loaded; expected a complete, intact model that transformers supports: "
-            f"{one_line(error)}"
+            f"{name} cannot be loaded; expected a complete, intact model that transformers supports: {one_line(error)}"
         ) from error

@@ -62,8 +62,8 @@ def shape_of(config: PreTrainedConfig) -> ModelShape:
     layers, hidden_size = _size(named, "num_layers", "num_hidden_layers"), _size(named, "hidden_size")
     if layers is None or hidden_size is None:
         raise UserError(
-            f"the configuration of a '{config.model_type}' does not give its number of layers and their width; expected "
-            "an architecture with layers of equal width"
+            f"the configuration of a '{config.model_type}' does not give its number of layers and their width; "
+            "expected an architecture with layers of equal width"
         )
     positions = _size(named, "max_position_embeddings")
     return ModelShape(
@@ -144,8 +144,8 @@ def refuse_unequal_layers(config: PreTrainedConfig) -> None:
     """
     if getattr(config, "heads_by_layer", None):
         raise UserError(
-            "student.from: the layers of a pruned model differ in size, so it cannot be made narrower or built at "
-            "another width; expected another model, or init: prune, keep_layers or trim_vocabulary"
+            "student.from: a pruned model has layers of different sizes, so its width cannot be changed; "
+            "expected another model, or init: prune, keep_layers or trim_vocabulary"
         )
 
 
@@ -199,8 +199,8 @@ def _set_feed_forward(config: PreTrainedConfig, ratio: float, asked: int | None)
     if not hasattr(config, name):
         if asked is not None:
             raise UserError(
-                f"student.intermediate_size: got {asked}, but a '{config.model_type}' has no separate feed-forward width; "
-                "expected none"
+                f"student.intermediate_size: got {asked}, but a '{config.model_type}' has no separate feed-forward "
+                "width; expected none"
             )
         return
     width = getattr(config, name)

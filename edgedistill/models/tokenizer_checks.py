@@ -76,7 +76,9 @@ def refuse_ids_beyond(items: Items, rows: int, where: str) -> None:
     """
     highest = int(items.token_ids.max(initial=0))
     if highest >= rows:
-        raise UserError(f"{where}: the tokenizer produces the id {highest}, but the model's embeddings have {rows} rows")
+        raise UserError(
+            f"{where}: the tokenizer produces the id {highest}, but the model's embeddings have {rows} rows"
+        )
 
 
 def coverage(items: Items, tokenizer: PreTrainedTokenizerBase) -> Coverage:

@@ -116,7 +116,9 @@ def _refuse_other_heads(task: str, config: Mapping[str, object], name: str) -> N
         UserError: it doesn't.
     """
     if (fault := registry.task(task).model.unsuitable(config)) is not None:
-        raise UserError(f"{name} has {fault}; add teacher.fine_tune to train a head for the task, or use another teacher")
+        raise UserError(
+            f"{name} has {fault}; add teacher.fine_tune to train a head for the task, or use another teacher"
+        )
 
 
 def _facts(data: DataSpec) -> DataFacts:

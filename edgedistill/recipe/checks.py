@@ -96,14 +96,20 @@ def _own_data_problems(recipe: Recipe, index: int, tokens: bool) -> Iterator[tup
     if not tokens:
         yield f"{where}.data", f"'{recipe.task.type}' does not support data per round yet"
     if each.teacher != "teacher":
-        yield f"{where}.teacher", f"got {each.teacher!r}, expected 'teacher', the only model fine-tuned on the round's data"
+        yield (
+            f"{where}.teacher",
+            f"got {each.teacher!r}, expected 'teacher', the only model fine-tuned on the round's data",
+        )
     if own_tokenizer(recipe, each.id) is not None:
         yield f"{where}.student", "a round with its own 'data' keeps the teacher's tokenizer"
     for j, stage in enumerate(each.stages):
         if "unlabeled" in stage.data and each.data.unlabeled is None:
             yield f"{where}.stages.{j}.data", "got 'unlabeled', but the round's 'data.unlabeled' is not given"
         if stage.errors is not None and stage.errors.of != "teacher":
-            yield f"{where}.stages.{j}.errors.of", f"got {stage.errors.of!r}, expected 'teacher' in a round with its own data"
+            yield (
+                f"{where}.stages.{j}.errors.of",
+                f"got {stage.errors.of!r}, expected 'teacher' in a round with its own data",
+            )
 
 
 _SPEEDS = ("ttft_ms", "tokens_per_s")
@@ -301,7 +307,10 @@ def _device_problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
     for i, target in enumerate(recipe.export.targets):
         if target in every and not any(target in registry.runtime(name).targets for name in asked):
             own = ", ".join(registry.target(target).runtimes)
-            yield f"export.targets.{i}", f"got {target!r}, which none of measure.runtimes can open; expected {own} there"
+            yield (
+                f"export.targets.{i}",
+                f"got {target!r}, which none of measure.runtimes can open; expected {own} there",
+            )
 
 
 def _unknown(got: str, known: list[str]) -> str:

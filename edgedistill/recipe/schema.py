@@ -534,7 +534,7 @@ def teacher_of(each: Round) -> str:
 
 
 def own_tokenizer(recipe: Recipe, model: str) -> str | None:
-    """The model that this model's tokenizer was created for: itself or an ancestor; None for the teacher's tokenizer."""
+    """The model that this model's tokenizer was made for: itself or an ancestor; None for the teacher's tokenizer."""
     for each in recipe.rounds:
         if each.id == model:
             if registry.student(each.student.init).tokenizer_maker(each.student) is not None:

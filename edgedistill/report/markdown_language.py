@@ -33,9 +33,9 @@ def checks(results: Results) -> list[str]:
                 f.DASH if read is None else read.by,
             ]
         )
-    names = ["file", *results.check_words.values(), "texts read alike", "by"]
+    names = ["file", *results.check_words.values(), "texts tokenized identically", "by"]
     rendered = table(names, rows, text_columns=(0, len(names) - 1))
-    return [f"### The files as language models\n\nOn validation, shares of tokens.\n\n{rendered}"]
+    return [f"### Language-model checks\n\nOn validation, as shares of tokens.\n\n{rendered}"]
 
 
 def by_size(results: Results) -> list[str]:
@@ -48,7 +48,7 @@ def by_size(results: Results) -> list[str]:
     rows = [[name, *(f.estimate(group.figures[name][0]) for group in results.by_size)] for name in models]
     metric = heading(results.metric, results.direction)
     rendered = table(["model or file", *names], rows, text_columns=(0,))
-    return [f"### By the length of the document\n\n{metric}, test [95% CI]\n\n{rendered}"]
+    return [f"### By document length\n\n{metric}, test [95% CI]\n\n{rendered}"]
 
 
 def generations(results: Results) -> list[str]:
@@ -60,7 +60,11 @@ def generations(results: Results) -> list[str]:
             at = len(said.text) if said.parts_at is None else said.parts_at
             text = said.text if said.parts_at is None else f"{said.text[:at]}‖{said.text[at:]}"
             rows.append([said.by, said.beside or f.DASH, text])
-        parts.append(f"{escape(each.prompt)} …\n\n{table(['by', 'beside', 'text'], rows, text_columns=(0, 1, 2))}")
+        parts.append(f"{escape(each.prompt)} …\n\n{table(['by', 'reference', 'text'], rows, text_columns=(0, 1, 2))}")
     if not parts:
         return []
-    return ["## Continuations\n\nOf beginnings from test; ‖ is where one parts from the one beside it.", *parts]
+    return [
+        "## Continuations\n\nGreedy continuations of prefixes from test; ‖ marks the first difference from the "
+        "reference.",
+        *parts,
+    ]

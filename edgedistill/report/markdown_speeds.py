@@ -40,7 +40,7 @@ def speeds_in_words(chosen: CandidateResult, results: Results) -> list[str]:
         return [f"p50 {f.milliseconds(latency.p50)} ms", f"p95 {f.milliseconds(latency.p95)} ms"]
     found = [speed_at(chosen, speed.name, results.prompt_tokens) for speed in results.speeds]
     words = [f"{each.words} {f.pace(each.p50)} {each.unit}" for each in found if each is not None]
-    return [*words[:-1], f"{words[-1]} at prompts of {results.prompt_tokens} tokens"]
+    return [*words[:-1], f"{words[-1]} with prompts of {results.prompt_tokens} tokens"]
 
 
 def by_prompt(results: Results) -> list[str]:
@@ -64,5 +64,5 @@ def by_prompt(results: Results) -> list[str]:
     speeds = [name for each in results.speeds for name in (f"{each.words}, {each.unit}, p50 [95% CI]", "p95")]
     rendered = table(["candidate", "prompt, tokens", *speeds, "runs"], rows, text_columns=(0,))
     left = [f"{each.id} at {f.plain(each.prompts_too_long)}" for each in results.measured if each.prompts_too_long]
-    note = f"\n\nNot timed, since the model reads no such length: {escape('; '.join(left))}." if left else ""
-    return [f"### By the length of the prompt\n\n{rendered}{note}"]
+    note = f"\n\nNot timed, since beyond the model's context: {escape('; '.join(left))}." if left else ""
+    return [f"### By prompt length\n\n{rendered}{note}"]

@@ -67,7 +67,7 @@ def _of_prompts(speed: SpeedResult, tokens: int) -> Pace:
         return None if found is None else found.p50
 
     return Pace(
-        words=f"{speed.words}, median at prompts of {tokens} tokens",
+        words=f"{speed.words}, median with prompts of {tokens} tokens",
         unit=speed.unit,
         direction=speed.direction,
         limit=speed.name,

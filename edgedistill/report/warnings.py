@@ -42,7 +42,10 @@ def warnings(
         if each.gain.high < 0:
             worse.append(f"{each.id} is worse than its control, the same student without a teacher: {gain}.{advice}")
         else:
-            unshown.append(f"{each.id} is not shown to be better than its control without a teacher: {gain}.{advice}")
+            unshown.append(
+                f"{each.id} is not significantly better than its control, the same student without a teacher: "
+                f"{gain}.{advice}"
+            )
     return [*worse, *unshown, *repetition_warnings(repeated_texts, judging.metric)]
 
 
@@ -54,7 +57,7 @@ def repetition_warnings(repeated_texts: Mapping[str, int], metric: str) -> list[
     """
     pairs = {tuple(pair.split("/")): count for pair, count in repeated_texts.items() if count}
     return [
-        f"{count} texts of {second} are also in {first}: {in_words(metric)} there may be flattered."
+        f"{count} texts of {second} are also in {first}: {in_words(metric)} on {second} may be overestimated."
         for (first, second), count in pairs.items()
     ]
 
@@ -66,7 +69,7 @@ def chance_warnings(models: Mapping[str, AgainstChance]) -> list[str]:
         models: by name, how each did on its test set.
     """
     return [
-        f"{name} has learned nothing that shows: it {found.beside('test')}."
+        f"{name} is no better than chance: it {found.beside('test')}."
         for name, found in models.items()
         if found.at_chance
     ]
@@ -87,7 +90,7 @@ def candidate_warnings(
     }
     if moved:
         found.append(
-            f"What these files answer depends on what else is in the batch: agreement with torch alone and in padded "
+            f"These files' answers depend on the rest of the batch: agreement with PyTorch alone and in padded "
             f"batches of {BATCHED}: {_first(list(moved))}."
         )
     reads = {
@@ -97,12 +100,12 @@ def candidate_warnings(
         if row.texts_read is not None and row.texts_read.otherwise
     }
     if reads:
-        found.append(f"What reads these files' texts gives other tokens than their model's: {_first(list(reads))}.")
+        found.append(f"These files' tokenizers give different tokens from their model's: {_first(list(reads))}.")
     for name, host in hosts.items():
         own = [row for row in measured if row.host == name]
         crowded = [row.id for row in own if host.threads is not None and row.threads > host.threads]
         if crowded:
-            found.append(f"Timed with more threads than the {host.threads} cores there are: {_first(crowded)}.")
+            found.append(f"Timed with more threads than the {host.threads} available cores: {_first(crowded)}.")
     return found
 
 

@@ -158,7 +158,9 @@ def _refuse_other_tasks(name: str, what: str) -> None:
     if registry.task(name).data.prompt is not None:
         return
     able = [each for each in registry.names("tasks") if registry.task(each).data.prompt is not None]
-    raise UserError(f"generate: {what} is a model for '{name}', which does not generate text; expected {' or '.join(able)}")
+    raise UserError(
+        f"generate: {what} is a model for '{name}', which does not generate text; expected {' or '.join(able)}"
+    )
 
 
 def pieces(speaker: Speaker, wish: Wish) -> Iterator[str]:

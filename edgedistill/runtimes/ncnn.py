@@ -94,7 +94,9 @@ class NcnnGraph:
             if width is not None and length != width:
                 raise EdgedistillError(f"an input of {length} values, but the file takes {width}")
             if self._longest is not None and length > self._longest:
-                raise EdgedistillError(f"an input of {length} tokens is longer than the file's maximum, {self._longest}")
+                raise EdgedistillError(
+                    f"an input of {length} tokens is longer than the file's maximum, {self._longest}"
+                )
         items = len(next(iter(given.values())))
         rows = [self._extract({name: array[i] for name, array in given.items()}, *self.outputs) for i in range(items)]
         return {name: np.stack([np.array(row[k]) for row in rows]) for k, name in enumerate(self.outputs)}

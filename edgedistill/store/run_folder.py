@@ -31,7 +31,9 @@ def opened(folder: Path) -> Iterator[None]:
         _make(folder)
         with only_writer(folder):
             if (folder / EVENTS).exists() and not (folder / EVENTS).is_file():
-                raise UserError(f"{folder / EVENTS}: is not a regular file; remove it, or give another folder with --out")
+                raise UserError(
+                    f"{folder / EVENTS}: is not a regular file; remove it, or give another folder with --out"
+                )
             yield
     except OSError as error:
         raise of_system(error, folder) from error
@@ -72,9 +74,7 @@ def only_writer(folder: Path) -> Iterator[None]:
         who = "another process"
         with suppress(OSError):
             who = holder.read_text(encoding="utf-8", errors="replace")[:200]
-        raise UserError(
-            f"{folder} is in use by {who}; wait for it, or give another folder with --out"
-        ) from None
+        raise UserError(f"{folder} is in use by {who}; wait for it, or give another folder with --out") from None
     try:
         if lock.lock_counter == 1:
             holder.write_text(f"process {os.getpid()} on {platform.node()} since {time.strftime('%Y-%m-%d %H:%M:%S')}")

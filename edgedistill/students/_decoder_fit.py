@@ -57,7 +57,9 @@ def fitted(
     ]
     if not fitting:
         least = min(count(each) for each in shapes)
-        raise UserError(f"student.parameters: got {parameters}, expected at least {least}, the smallest possible student")
+        raise UserError(
+            f"student.parameters: got {parameters}, expected at least {least}, the smallest possible student"
+        )
     enough = _ENOUGH * max(count(each) for each in fitting)
     return min(
         (each for each in fitting if count(each) >= enough),

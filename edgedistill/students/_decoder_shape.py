@@ -99,7 +99,8 @@ def narrowed(
     if heads is not None:
         if heads % source.group:
             raise UserError(
-                f"student.heads: got {heads}, expected a multiple of {source.group}, the number of heads that share keys and values"
+                f"student.heads: got {heads}, expected a multiple of {source.group}, the number of heads that share "
+                "keys and values"
             )
         found = replace(found, heads=heads, key_value_heads=heads // source.group)
     if intermediate_size is not None:
@@ -183,11 +184,11 @@ def fault(config: PreTrainedConfig, shape: DecoderShape) -> str | None:
         )
     if layout.divisible and shape.hidden_size % shape.heads:
         return (
-            f"student.hidden_size: got {shape.hidden_size} with {shape.heads} heads, expected a multiple of the heads in "
-            f"a '{kind}'; change hidden_size or heads"
+            f"student.hidden_size: got {shape.hidden_size} with {shape.heads} heads, expected a multiple of the heads "
+            f"in a '{kind}'; change hidden_size or heads"
         )
     if layout.own_head_size and shape.head_size % 2:
-        return f"student.head_size: got {shape.head_size}, expected an even number: rotary embeddings rotate pairs of dimensions"
+        return f"student.head_size: got {shape.head_size}, expected an even number for rotary embeddings"
     return None
 
 

@@ -65,8 +65,8 @@ def planned(spec: FactoriseSpec, source: PreTrainedConfig, auto_class: AutoClass
     shape = shape_of(source)
     if shape.architecture not in _SUPPORTED:
         raise UserError(
-            f"init: factorise supports {' and '.join(_SUPPORTED)}, but 'from' is a '{shape.architecture}', for which no "
-            "stock architecture has factorised embeddings; use init: trim_vocabulary for smaller embeddings"
+            f"init: factorise supports {' and '.join(_SUPPORTED)}, but 'from' is a '{shape.architecture}', for which "
+            "no stock architecture has factorised embeddings; use init: trim_vocabulary for smaller embeddings"
         )
     width = shape.embedding_size
     if spec.embedding_size >= width:

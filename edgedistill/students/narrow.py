@@ -48,8 +48,8 @@ class NarrowSpec(StudentSpec):
     parameters: Annotated[Count, Field(ge=1000)] | None = None
     """Maximum size of the whole model, embeddings and head included. The student gets the largest width, in whole heads
     of the source, that fits; all layers are alike. `layers` and `intermediate_size` are kept as given; without the
-    latter, the feed-forward width scales with the hidden size. In decoders, head groups and feed-forward neurons stay as
-    close to proportional to the width as the budget allows."""
+    latter, the feed-forward width scales with the hidden size. In decoders, head groups and feed-forward neurons stay
+    as close to proportional to the width as the budget allows."""
     layers: int | None = Field(None, ge=1)
     """Number of layers. Default: all of the source's."""
     choose: Choose = "evenly"

@@ -164,9 +164,7 @@ def misfit(answers: Answers, labels: Sequence[str]) -> str | None:
     """Whether there is one logit for each label."""
     count = logits_of(answers).shape[1]
     return (
-        None
-        if count == len(labels)
-        else f"{count} logits per item, expected one for each of its {len(labels)} labels"
+        None if count == len(labels) else f"{count} logits per item, expected one for each of its {len(labels)} labels"
     )
 
 

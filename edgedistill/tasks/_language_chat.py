@@ -34,8 +34,8 @@ def rendered(tokenizer: PreTrainedTokenizerBase, messages: object) -> tuple[str,
         said = _render(tokenizer, turns[: number + 1])
         if not (said.startswith(asked) and whole.startswith(said)):
             raise UserError(
-                f"the tokenizer's chat template renders message {number + 1} of {shown(turns[0]['content'])} differently "
-                "when more messages follow; expected one that renders each message independently"
+                f"the tokenizer's chat template renders message {number + 1} of {shown(turns[0]['content'])} "
+                "differently when more messages follow; expected one that renders each message independently"
             )
         spans.append((len(asked), len(said)))
     return whole, spans

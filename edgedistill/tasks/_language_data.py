@@ -51,7 +51,9 @@ def _messages_problem(messages: object, name: str) -> str | None:
         return f"'{name}' is {shown(messages)}, expected a list of messages"
     for number, each in enumerate(messages, start=1):
         if not isinstance(each, dict) or not all(isinstance(each.get(key), str) for key in ("role", "content")):
-            return f"message {number} of '{name}' is {shown(each)}, expected an object with the strings role and content"
+            return (
+                f"message {number} of '{name}' is {shown(each)}, expected an object with the strings role and content"
+            )
     if not any(each["role"] == "assistant" and each["content"] for each in messages):
         return f"'{name}' has no message with the role assistant, expected at least one: only these are trained on"
     return None

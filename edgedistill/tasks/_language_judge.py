@@ -75,7 +75,9 @@ def fidelity(reference: Answers, device: Answers) -> Fidelity:
     """
     if reference.values[IDS].shape != device.values[IDS].shape:
         shapes = (reference.values[IDS].shape, device.values[IDS].shape)
-        raise EdgedistillError(f"the exported file returns {shapes[1]} most likely tokens, its PyTorch model {shapes[0]}")
+        raise EdgedistillError(
+            f"the exported file returns {shapes[1]} most likely tokens, its PyTorch model {shapes[0]}"
+        )
     if not all(np.isfinite(device.values[name]).all() for name in (LOG_P, LOG_PS)):
         raise EdgedistillError("the exported file returns NaN or infinite log-probabilities")
     divergence, difference = _over_shared(reference, device)

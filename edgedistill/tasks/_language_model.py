@@ -49,7 +49,9 @@ def scratch_config(
     Raises:
         UserError: always.
     """
-    raise UserError("teacher.scratch: 'text-generation' does not support a teacher trained from scratch; expected 'model'")
+    raise UserError(
+        "teacher.scratch: 'text-generation' does not support a teacher trained from scratch; expected 'model'"
+    )
 
 
 def unsuitable(config: Mapping[str, object]) -> str | None:

@@ -132,8 +132,8 @@ def _read(subject: Subject, task: Task, items: Items, chosen: Sequence[int]) -> 
         limit = _longest(subject.model, task, items, chosen, width) if task.data.tokens else 0
         if limit >= int(items.lengths.min()):
             raise UserError(
-                f"data.max_length: got {width}, but {subject.title} accepts at most {limit} tokens; expected no more, or "
-                f"a model for longer texts [{words}]"
+                f"data.max_length: got {width}, but {subject.title} accepts at most {limit} tokens; expected no more, "
+                f"or a model for longer texts [{words}]"
             ) from error
         raise subject.refused(f"cannot process an input of {width} token{'s' if width != 1 else ''}", words) from error
 

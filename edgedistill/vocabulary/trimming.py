@@ -135,7 +135,9 @@ class _Tokens:
         assert isinstance(model, dict)
         kind = str(model.get("type"))
         if kind not in ("WordPiece", "BPE", "Unigram"):
-            raise UserError(f"init: trim_vocabulary supports WordPiece, BPE and Unigram tokenizers, this one is '{kind}'")
+            raise UserError(
+                f"init: trim_vocabulary supports WordPiece, BPE and Unigram tokenizers, this one is '{kind}'"
+            )
         vocabulary, added = _vocabulary(model, kind), added_tokens(tokenizer)
         parts: dict[str, set[str]] = {}
         for merge in model["merges"] if kind == "BPE" else ():

@@ -110,7 +110,7 @@ def test_no_token_is_asked_for_where_none_is_wanted():
 def test_a_file_without_a_cache_is_refused():
     graph = Adding()
     del graph.outputs["present.0.key"]
-    with pytest.raises(EdgedistillError, match="the file has no cache to go on from: it lacks present.0.key"):
+    with pytest.raises(EdgedistillError, match="the file has no cache to continue from: it lacks present.0.key"):
         decoder_of(graph)
     del graph.inputs["past_key_values.0.key"]
     with pytest.raises(EdgedistillError, match=r"it lacks past_key_values\.0\.key"):

@@ -157,4 +157,4 @@ def test_a_process_that_fails_costs_the_sizes_only(monkeypatch, caplog):
     monkeypatch.delitem(sys.modules, "torch")
     monkeypatch.setattr(subprocess, "run", fail)
     assert exact_sizes.shapes({"teacher": BERT}) == {}
-    assert "sizes of models stay unknown: the process that builds them failed" in caplog.text
+    assert "model sizes are unknown: the process that computes them failed" in caplog.text

@@ -74,7 +74,7 @@ def test_a_damaged_checkpoint_is_said_and_dropped_and_nothing_of_it_is_loaded(fo
     assert load_checkpoint(folder, model, optimizer, Progress(None, said)) is None
     assert "is damaged" in said.getvalue()
     assert name in said.getvalue()
-    assert "training starts again" in said.getvalue()
+    assert "training restarts" in said.getvalue()
     assert not folder.exists()
     assert all(torch.equal(a, b) for a, b in zip(before, weights(model), strict=True))
     assert torch.equal(random, torch.get_rng_state())
