@@ -49,7 +49,7 @@ from edgedistill.store.store import Store
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """A plan, and which of its steps are done already."""
+    """A plan, and which of its steps are already done."""
 
     plan: Plan
     folder: Path
@@ -58,13 +58,13 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class RunSummary:
-    """One run in a comparison: its teacher, its choice, and the choice against the first run's, item by item."""
+    """One run in a comparison: its teacher, its choice, and the choice paired with the first run's."""
 
     run: str
     results: Results
     difference_from_first: Paired | None
-    """By how much this run's chosen candidate is better on test than the first run's; None when the test sets or the
-    metrics differ."""
+    """How much better this run's chosen candidate is on test than the first run's; None if test sets or metrics
+    differ."""
 
 
 def run(
@@ -76,21 +76,21 @@ def run(
     verify_hashes: bool = False,
     stream: TextIO | None = sys.stderr,
 ) -> Results:
-    """Do all that a recipe says and return its results; steps whose artifact is there are skipped.
+    """Run a recipe and return its results, reusing finished steps.
 
     Args:
         recipe: a file, or a shipped recipe's name.
         overrides: `dotted.path=value` each.
-        out: the run folder; `runs/NAME` unless given.
-        store: where artifacts are kept, shared by any number of runs at once; unless given, where the run folder's last
-            run kept them, at first `artifacts` in it.
-        verify_hashes: check what is there by sha256, not only by size.
-        stream: where progress is written; None for silence.
+        out: the run folder; default: `runs/NAME`.
+        store: folder for artifacts, which any number of runs can share; default: the one that the run folder used last,
+            initially its `artifacts`.
+        verify_hashes: check finished steps by sha256, not only by file size.
+        stream: where progress is written; None: nowhere.
 
     Raises:
         UserError: the recipe, its data or models are wrong, or the folder cannot be written or is in use.
         StepError: a step failed.
-        DiskFullError: no room in the run folder.
+        DiskFullError: no space left for the run folder.
     """
     loaded = reading.load(recipe, overrides)
     folder = _run_folder(loaded, out)
@@ -121,27 +121,28 @@ def evaluate(
     stream: TextIO | None = sys.stderr,
     on_event: OnEvent | None = None,
 ) -> EvaluatedRun:
-    """Train and evaluate the models of a recipe, without files for devices. A later `run` in the same folder goes on.
+    """Train and evaluate the models of a recipe without exporting files. A later `run` in the same folder resumes from
+    there.
 
     Args:
         recipe: a file, or a shipped recipe's name.
         overrides: `dotted.path=value` each.
-        out: the run folder; `runs/NAME` unless given.
-        store: where artifacts are kept, shared by any number of runs at once; unless given, where the run folder's last
-            run kept them, at first `artifacts` in it.
-        stream: where progress is written; None for silence.
-        on_event: told of every event as it happens, as `events.jsonl` has it: its kind (`started`, `epoch`, `finished`)
-            and what is known of it. Training waits until it returns.
+        out: the run folder; default: `runs/NAME`.
+        store: folder for artifacts, which any number of runs can share; default: the one that the run folder used last,
+            initially its `artifacts`.
+        stream: where progress is written; None: nowhere.
+        on_event: called with every event as in `events.jsonl`: its kind (`started`, `epoch`, `finished`) and details.
+            Training waits until it returns.
 
     Raises:
         UserError: the recipe, its data or models are wrong, or the folder cannot be written or is in use.
         StepError: a step failed.
-        DiskFullError: no room in the run folder.
+        DiskFullError: no space left for the run folder.
     """
     loaded = reading.load(recipe, overrides)
     folder = _run_folder(loaded, out)
     whole = make_plan(loaded, fingerprints.look_up(loaded, download=True), loading_torch=True)
-    with run_folder.opened(folder):  # not tidied: recipes that share it each have checkpoints of their own
+    with run_folder.opened(folder):  # not cleaned up: recipes that share the folder each have their own checkpoints
         progress = Progress(folder / run_folder.EVENTS, stream, on_event)
         done = execute(without_files(whole), folder, progress, store=_store(folder, store))
         return EvaluatedRun(folder, loaded, whole.made(done))
@@ -150,13 +151,13 @@ def evaluate(
 def _until_stopped(
     plan_: Plan, known: Sources, go: Callable[[Plan], Mapping[str, Published]], progress: Progress
 ) -> Plan:
-    """Run round by round until one's judgement says stop; the plan of the rounds that were reached.
+    """Run round by round until the stopping rule ends it, and return the plan of the rounds that ran.
 
-    The shorter plan's steps have the keys that they had in the longer one: nothing is done twice.
+    Steps of the shorter plan keep their keys, so nothing runs twice.
     """
     for number, each in enumerate(plan_.recipe.rounds[:-1], start=1):
         if each.data is not None:
-            continue  # it answers another question, so there is nothing to judge
+            continue  # it has its own data, so there is nothing to compare
         part = plan_.until(f"judge-{each.id}")
         judgement = part.made(go(part)).judged[each.id].record.judgement
         if judgement.stop:
@@ -178,10 +179,10 @@ def plan(
     out: str | Path | None = None,
     store: str | Path | None = None,
 ) -> PlannedRun:
-    """What `run` would do, and what of it is done; loads neither torch nor a model.
+    """What `run` would do, and what is already done; loads neither torch nor a model.
 
     Args:
-        recipe, overrides, out, store: as `run` takes them.
+        recipe, overrides, out, store: as for `run`.
 
     Raises:
         UserError: the recipe, its data or models are wrong.
@@ -208,15 +209,15 @@ def bundle(
     out: str | Path | None = None,
     store: str | Path | None = None,
 ) -> Path:
-    """Write a candidate of a finished run as a folder that tests itself (`measure` does it), and return the folder.
+    """Write a candidate of a finished run as a self-testing folder (tested by `measure`), and return the folder.
 
     Args:
-        candidate: the chosen one unless given.
-        out: unless given, `RUN/bundle`, or `RUN/bundle-CANDIDATE` for a candidate that is named.
-        store: where the run's artifacts are, if they were moved since it ran.
+        candidate: default: the chosen one.
+        out: default: `RUN/bundle`, or `RUN/bundle-CANDIDATE` for a named candidate.
+        store: the run's artifact store, if it was moved.
 
     Raises:
-        UserError: no finished run, nothing chosen, no such candidate, or something else lies at `out`.
+        UserError: the run is not finished or chose nothing, there is no such candidate, or `out` is something else.
     """
     return bundle_run(Path(run), candidate, Path(out) if out is not None else None, store)
 
@@ -235,24 +236,24 @@ def generate(
     top_p: float = 1.0,
     seed: int = 0,
 ) -> Iterator[str]:
-    """Continue a text with a language model, and give what follows in pieces, each as soon as its characters are whole.
+    """Continue a text with a language model, yielding pieces as soon as their characters are complete.
 
     Args:
-        place: a finished run (its chosen candidate answers, unless another or a torch model is named), a bundle, a
-            model's file (ONNX, GGUF) or a folder of one (ONNX Runtime GenAI, or a torch model).
-        prompt: a text, or the messages of a chat (`[{"role": "user", "content": ...}]`), which the tokenizer's own
-            template renders up to the reply.
-        candidate: of a run.
-        model: of a run: its torch model of that name, `teacher` or a round's id, instead of a file.
-        tokenizer: of a lone file: folder with `tokenizer.json`; unless given, looked for in, beside and above it.
-        runtime: of a lone file or bundle; unless given, what opens such a file.
-        max_tokens: that may follow; unless given, as many as the model reads, at most 256.
-        temperature, top_k, top_p, seed: as `device.sampling.Sampling` has them; at temperature 0 the likeliest tokens.
-            The same seed gives the same text.
+        place: a finished run (with its chosen candidate unless another or a PyTorch model is named), a bundle, a model
+            file (ONNX, GGUF) or a model folder (ONNX Runtime GenAI or PyTorch).
+        prompt: a text, or the messages of a chat (`[{"role": "user", "content": ...}]`), rendered with the tokenizer's
+            chat template.
+        candidate: candidate of a run.
+        model: PyTorch model of a run, `teacher` or a round id, instead of a file.
+        tokenizer: folder with `tokenizer.json`, for a single file; default: searched for in, beside and above it.
+        runtime: for a single file or bundle; default: one that opens such a file.
+        max_tokens: maximum number of new tokens; default: 256, or what fits the model's context.
+        temperature, top_k, top_p, seed: as in `device.sampling.Sampling`; temperature 0 is greedy. The same seed gives
+            the same text.
 
     Raises:
-        UserError: nothing that continues texts, no such candidate, an option that can't be; and once the first piece is
-            asked for, a prompt that is longer than the model reads.
+        UserError: not a text generation model, no such candidate, an invalid option; and, with the first piece, a
+            prompt that is too long for the model.
         EdgedistillError: the file cannot be run.
     """
     if max_tokens is not None and max_tokens < 1:
@@ -323,21 +324,22 @@ def measure(
     out: str | Path | None = None,
     stream: TextIO | None = None,
 ) -> FileMeasurement | DeviceMeasurement:
-    """Measure one model file on a data file (latency, load time, memory, metrics where it has labels), or test and
-    measure a bundle, which needs no data and neither torch nor transformers.
+    """Benchmark a model file on a data file (latency, load time, memory, and metrics if it has labels), or test and
+    benchmark a bundle, which needs no data, torch or transformers.
 
     Args:
-        data: for a file; a bundle has its own inputs.
-        tokenizer: folder with `tokenizer.json` and `config.json` (label names); looked for beside and above the file.
-        emulated_cpu: what an emulated runtime runs on: `cortex-a76` (unless given) or `cortex-a53`.
-        emulated_items: ask an emulated runtime only so many items, evenly spread; None: all.
-        task, metric, max_length: of a file; unless given, `text-classification`, `accuracy` and 128. A bundle has its
-            own, as it has its columns.
-        runtime, threads, batch: unless given, `onnxruntime`, 1 and 1 for a file, and for a bundle what the run took.
-        out: where a bundle's results are written as JSON; None: nowhere.
+        data: data file, for a model file; a bundle has its own inputs.
+        tokenizer: folder with `tokenizer.json` and `config.json` (label names); default: searched for beside and above
+            the file.
+        emulated_cpu: processor to emulate: `cortex-a76` (default) or `cortex-a53`.
+        emulated_items: number of items to run under emulation, evenly spaced; None: all.
+        task, metric, max_length: for a model file; default: `text-classification`, `accuracy` and 128. A bundle has its
+            own, like its columns.
+        runtime, threads, batch: default: `onnxruntime`, 1 and 1 for a file, and the run's for a bundle.
+        out: JSON file for a bundle's results; None: not written.
 
     Raises:
-        UserError: a file that isn't there, data that the model doesn't fit, or a runtime that doesn't open the file.
+        UserError: a missing file, data that does not fit the model, or a runtime that cannot open the file.
         EdgedistillError: a bundle's file has changed, or it answers a golden input wrongly (the results are written).
     """
     if emulated_cpu is not None and emulated_cpu not in CPUS:
@@ -381,7 +383,7 @@ def measure(
 
 
 def _checked(found: DeviceMeasurement, out: str | Path | None) -> DeviceMeasurement:
-    """Write the results; then refuse what answers wrongly."""
+    """Write the results, then raise an error if any answer is wrong."""
     if out is not None:
         artifacts.write_json(Path(out), found.model_dump(mode="json", by_alias=True))
     if found.golden.passed:
@@ -391,7 +393,7 @@ def _checked(found: DeviceMeasurement, out: str | Path | None) -> DeviceMeasurem
 
 
 def compare(runs: Sequence[str | Path]) -> list[RunSummary]:
-    """Several finished runs side by side; what they chose is compared item by item where they share the test set.
+    """Several finished runs side by side; their chosen candidates are compared in pairs if they share the test set.
 
     Raises:
         UserError: a folder without results.
@@ -407,18 +409,18 @@ def compare(runs: Sequence[str | Path]) -> list[RunSummary]:
 
 
 def are_measurements(files: Sequence[str | Path]) -> bool:
-    """Whether these are results of bundles, measured on other machines."""
+    """Whether these are bundle results, measured on other machines."""
     return bool(files) and all(schema_of(Path(file)) == MEASUREMENT_SCHEMA for file in files)
 
 
 def compare_devices(run: str | Path, measurements: Sequence[str | Path]) -> list[MachineFront]:
-    """What a run measured, and what other machines measured of its bundles: one front a machine.
+    """A run's measurements together with other machines' measurements of its bundles: one Pareto front per machine.
 
     Args:
         measurements: files that `measure BUNDLE` wrote.
 
     Raises:
-        UserError: no finished run, another kind of file, or a measurement of files that are not this run's.
+        UserError: not a finished run, another kind of file, or a measurement of another run's files.
     """
     folder = Path(run)
     results = load_results(folder)
@@ -430,10 +432,10 @@ def compare_devices(run: str | Path, measurements: Sequence[str | Path]) -> list
 
 
 def publish(plan_: Plan, done: Mapping[str, Published], folder: Path) -> None:
-    """Put what a user takes away in its place: `recipe.yaml`, `models/`, `results.json`, the reports and `bundle/`.
+    """Publish the run's outputs: `recipe.yaml`, `models/`, `results.json`, the reports and `bundle/`.
 
     Raises:
-        OSError: a place that cannot be written.
+        OSError: a path that cannot be written.
     """
     text = reading.dump(plan_.recipe)
     if not (folder / "recipe.yaml").is_file() or (folder / "recipe.yaml").read_bytes() != text.encode():
@@ -444,7 +446,7 @@ def publish(plan_: Plan, done: Mapping[str, Published], folder: Path) -> None:
 
 
 def _published(plan_: Plan, done: Mapping[str, Published]) -> Iterator[tuple[str, Path]]:
-    """By the name in the run folder, the files of its steps that a user takes away."""
+    """Published files of the run's steps, by name in the run folder."""
     made = plan_.made(done)
     for entry in made.report.files:
         yield entry.path, made.report.path(entry.path)
@@ -468,14 +470,14 @@ def _run_folder(recipe: Recipe, out: str | Path | None) -> Path:
 
 
 def _store(folder: Path, given: str | Path | None) -> Store:
-    """The run's store, which it remembers from now on."""
+    """The run's store; the run folder remembers it from now on."""
     found = store_of(folder, given)
     remember(folder, found)
     return found
 
 
 def _difference(run: Path, own: Results, first_run: Path, first: Results) -> Paired | None:
-    """Paired gain of one chosen candidate over another, when both answered the same examples."""
+    """Paired gain of one chosen candidate over another, if both ran on the same examples."""
     same_test = own.data.test_sha256 == first.data.test_sha256 and own.metric == first.metric
     if own.chosen is None or first.chosen is None or not same_test or own.data.options != first.data.options:
         return None
@@ -489,7 +491,7 @@ def _difference(run: Path, own: Results, first_run: Path, first: Results) -> Pai
             return None
         with _damage_named(file):
             answers = Answers.open(file)
-        # Of the same examples, one run may make other items or decisions than another, by where it cuts them.
+        # Runs may split the same examples into different items or decisions.
         own_right = file.with_name(f"references-{row.model}.safetensors")
         right = own_right if own_right.is_file() else file.with_name("references.safetensors")
         with _damage_named(right):
@@ -502,10 +504,10 @@ def _difference(run: Path, own: Results, first_run: Path, first: Results) -> Pai
 
 @contextmanager
 def _damage_named(file: Path) -> Iterator[None]:
-    """Have an error in reading a published file name the file.
+    """Add the file's name to errors in reading a published file.
 
     Raises:
-        UserError: the file isn't what the run published.
+        UserError: the file is not as the run published it.
     """
     try:
         yield

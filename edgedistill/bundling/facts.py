@@ -22,7 +22,7 @@ class PortFacts:
 
     name: str
     type: str
-    """As numpy calls it."""
+    """Numpy's name of the type."""
     shape: tuple[int | None, ...] | None
     """A size of None may be any; None where the runtime doesn't tell."""
 

@@ -1,4 +1,4 @@
-"""The command line. Each command parses, calls one public function and shows what it returns."""
+"""The command line. Each command parses its options, calls one public function and prints the result."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def plan(
     store: StoreFolder = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what run would do: steps, what is done already, parameters and file sizes to expect."""
+    """Show what run would do: steps, what is already done, expected parameters and file sizes."""
     from edgedistill import api
     from edgedistill.cli import tables
 
@@ -73,7 +73,7 @@ def plan(
 
 @app.command("show")
 def show_recipe(recipe: RecipeName, overrides: Overrides = None, as_json: AsJson = False) -> None:
-    """Print a recipe resolved: with what it extends, the overrides and every default."""
+    """Print the resolved recipe, with inherited values, overrides and all defaults."""
     from edgedistill.recipe import reading
 
     loaded = reading.load(recipe, overrides or ())
@@ -99,7 +99,7 @@ def schema(
         bool, typer.Option("--markdown", help="Print the reference in Markdown (docs/recipe.md) instead.")
     ] = False,
 ) -> None:
-    """Print the JSON schema of a recipe, plug-ins included, for editors and for other programs."""
+    """Print the JSON schema of recipes, including plug-ins, for editors and other programs."""
     from edgedistill.recipe import json_schema, reference
 
     found = json_schema.json_schema()
@@ -117,7 +117,7 @@ def bundle(
         Path | None, typer.Option("--store", metavar="DIR", help="The run's artifact store, if it was moved.")
     ] = None,
 ) -> None:
-    """Write write the chosen candidate as a self-testing folder: files, tokenizer, golden inputs, examples, card."""
+    """Write the chosen candidate as a self-testing folder: files, tokenizer, golden inputs, examples, card."""
     from edgedistill import api
 
     typer.echo(f"{api.bundle(run, candidate, out=out, store=store)}")
@@ -155,7 +155,7 @@ def generate(
     ] = 1.0,
     seed: Annotated[int, typer.Option("--seed", help="Random seed of sampling.")] = 0,
 ) -> None:
-    """Continue a text with a model, or answer a chat's message, and write what follows as it comes."""
+    """Continue a text or answer a chat message with a model, streaming the output."""
     from edgedistill import api
 
     said = api.generate(
@@ -235,7 +235,7 @@ def compare(
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Finished runs side by side, item by item; or a run beside what other machines measured of its bundles."""
+    """Compare finished runs on the same examples, or a run with other machines' measurements of its bundles."""
     from edgedistill import api
     from edgedistill.cli import tables
 
@@ -254,7 +254,7 @@ def doctor(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Versions, instruction sets, which targets and runtimes are installed, and how to install the others."""
+    """Show versions, instruction sets, which targets and runtimes are installed, and how to install the others."""
     from edgedistill.cli import doctor, tables
     from edgedistill.isolation import environments
 
@@ -268,7 +268,7 @@ def doctor(
 def options(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
-    """Options that need no command."""
+    """Options without a command."""
     if version:
         from edgedistill.version import __version__
 

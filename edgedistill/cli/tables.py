@@ -1,4 +1,4 @@
-"""What the command line prints: tables for people, facts for `--json`. Numbers are rounded here and nowhere before."""
+"""Output of the command line: tables for people, JSON for programs. Numbers are rounded only here."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def results(found: Results) -> None:
-    """Warnings, rounds, candidates, the choice and where the report is."""
+    """Warnings, rounds, candidates, the choice and the path of the report."""
     console = _console()
     for warning in found.warnings:
         console.print(f"[yellow]warning:[/] {warning}", highlight=False)
@@ -90,7 +90,7 @@ def plan_facts(planned: PlannedRun) -> dict[str, object]:
 
 
 def recipes(files: Mapping[str, Path]) -> None:
-    """Name and first comment line of each recipe, but for the one that is meant for editors."""
+    """Name of each recipe and its first comment line, except the one for editors."""
     console = _console()
     for name, file in files.items():
         lines = file.read_text(encoding="utf-8").splitlines()
@@ -119,7 +119,7 @@ def measurement(found: FileMeasurement) -> None:
 
 
 def _cost(found: FileMeasurement) -> dict[str, str]:
-    """Times and memory, or what stands in their place when there are none."""
+    """Times and memory, or a substitute if there are none."""
     if found.latency_ms is None or found.throughput_per_s is None:
         return _not_timed(found)
     latency = found.latency_ms
@@ -139,7 +139,7 @@ def _paced(speeds: Mapping[str, object]) -> str:
 
 
 def _not_timed(found: FileMeasurement | DeviceMeasurement) -> dict[str, str]:
-    """What an emulated runtime gives in place of times."""
+    """An emulated runtime's figures instead of times."""
     return {
         "instructions": f"{formatting.millions(found.instructions_per_inference)} per inference, mean over "
         f"{found.counted_inputs} inputs",
@@ -161,7 +161,7 @@ def measurement_facts(found: FileMeasurement) -> dict[str, object]:
 
 
 def device_measurement(found: DeviceMeasurement, file: Path) -> None:
-    """A bundle that answered as it should."""
+    """A bundle that passed its test."""
     console = _console()
     latency, golden = found.latency_ms, found.golden
     worst = "-" if golden.max_abs_diff is None else f"{golden.max_abs_diff:.2g}"
@@ -187,7 +187,7 @@ def device_measurement(found: DeviceMeasurement, file: Path) -> None:
 
 
 def fronts(found: Sequence[MachineFront]) -> None:
-    """A table a machine: no latency stands beside one of another machine."""
+    """One table per machine, since latencies of different machines must not be compared."""
     rows = [row for front in found for row in front.rows]
     metric = next((heading(row.validation.metric, row.validation.direction) for row in rows), "metric")
     names = (
@@ -226,7 +226,7 @@ def _device_row(row: DeviceRow) -> list[str]:
 
 
 def fronts_facts(found: Sequence[MachineFront]) -> list[dict[str, object]]:
-    """The fronts as data."""
+    """The Pareto fronts as data."""
     facts: list[dict[str, object]] = []
     for front in found:
         rows = [
@@ -243,7 +243,7 @@ def fronts_facts(found: Sequence[MachineFront]) -> list[dict[str, object]]:
 
 
 def comparison(summaries: Sequence[RunSummary]) -> None:
-    """A row a run."""
+    """One row per run."""
     metric = summaries[0].results.metric
     alike = all(each.results.metric == metric for each in summaries)
     names = (
@@ -283,7 +283,7 @@ def comparison_facts(summaries: Sequence[RunSummary]) -> list[dict[str, object]]
 
 
 def diagnosis(found: Mapping[str, object]) -> None:
-    """What is here and what is missing."""
+    """What is installed and what is missing."""
     console = _console()
     for section, content in found.items():
         if not isinstance(content, dict):
@@ -299,7 +299,7 @@ def pairs(given: Sequence[str], flag: str) -> dict[str, str]:
     """`name=value` flags as a mapping.
 
     Raises:
-        UserError: one without '='.
+        UserError: a flag without '='.
     """
     for each in given:
         if "=" not in each:
@@ -379,7 +379,7 @@ def _candidates(found: Results) -> Table:
 
 
 def _speed_names(found: Results) -> tuple[str, ...]:
-    """The task's own figures of speed, or the latency of a run."""
+    """The task's own speed figures, or the latency of one inference."""
     if found.prompt_tokens is None:
         return "p50 ms", "p95 ms"
     return tuple(f"{each.words}, {each.unit}" for each in found.speeds)
@@ -420,7 +420,7 @@ def _diagnosed(value: object) -> str:
 
 
 def _escape(text: str) -> str:
-    """Text whose brackets are not markup."""
+    """Escape brackets, which are markup otherwise."""
     from rich.markup import escape
 
     return escape(text)
@@ -431,7 +431,7 @@ def _ms(value: object) -> str:
 
 
 def _inside(model: ModelEstimate) -> tuple[str, str]:
-    """Heads, with the key-value heads that they share, and feed-forward neurons of each of a planned model's layers."""
+    """Heads, key-value heads and feed-forward neurons of a planned model's layers."""
     if model.heads is None:
         return ("?", "?") if model.layers is None else ("-", "-")
     shared = "" if model.key_value_heads == model.heads else f"/{model.key_value_heads}"
@@ -457,7 +457,7 @@ def _table(title: str, *columns: str, right: Sequence[int]) -> Table:
 
 
 def _console() -> Console:
-    """Standard output; as wide as the content needs where it is no terminal, so that nothing is cut in a log."""
+    """Standard output; not limited in width unless it is a terminal, so that logs are not truncated."""
     import sys
 
     from rich.console import Console

@@ -1,4 +1,4 @@
-"""Which of the student's layers repeats which of the teacher's."""
+"""Which student layer is matched with which teacher layer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def layer_pairs(layers: LayerMap, student_layers: int, teacher_layers: int) -> l
     embeddings to embeddings.
 
     Raises:
-        ValueError: a listed layer that the model doesn't have.
+        ValueError: a listed layer that does not exist.
     """
     if layers == "uniform":
         return [(i, round(i * teacher_layers / student_layers)) for i in range(student_layers + 1)]

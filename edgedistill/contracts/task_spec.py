@@ -30,7 +30,7 @@ class TaskSpec(Spec):
             raise ValueError(f"expected 'metric' to be the first of 'metrics', got {self.metric!r:.60}")
         if len(set(self.metrics)) < len(self.metrics):
             raise ValueError(f"expected distinct 'metrics', got {', '.join(self.metrics):.100}")
-        # It is frozen from here on.
+        # The spec is frozen from here on.
         primary = self.metric or next(iter(self.metrics), "")
         self.__dict__ |= {"metric": primary, "metrics": self.metrics or ((primary,) if primary else ())}
         return self

@@ -45,7 +45,7 @@ class Wanted:
         )
 
     def names(self) -> tuple[str, ...]:
-        """All of them."""
+        """All columns."""
         return (*self.texts, *self.others, *([self.label] if self.label is not None else []))
 
 

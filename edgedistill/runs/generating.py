@@ -1,4 +1,4 @@
-"""Texts that a model continues, piece by piece: a run's candidate or torch model, a bundle, a lone file or folder."""
+"""Streaming text generation with a run's candidate or PyTorch model, a bundle, or a single file or folder."""
 
 from __future__ import annotations
 
@@ -29,35 +29,35 @@ if TYPE_CHECKING:
     from edgedistill.contracts.task import Prompt, Task
 
 DEFAULT_TASK = "text-generation"
-"""Of what says of itself no task: a lone file."""
+"""Default task of a single file, which does not declare one."""
 MOST_TOKENS = 256
-"""That follow a prompt, unless more are asked for."""
+"""Default maximum of new tokens."""
 
 
 @dataclass(frozen=True)
 class Speaker:
-    """What continues a text."""
+    """A text generator."""
 
     task: str
     folder: Path
-    """With the tokenizer, and for a torch model with its weights."""
+    """Has the tokenizer and, for a PyTorch model, the weights."""
     files: Files | None
-    """None: the torch model of `folder`."""
+    """None: the PyTorch model in `folder`."""
     runtime: str | None
 
     @property
     def opened(self) -> Path:
-        """What a person is told of: the first file, or the torch model's folder."""
+        """Its name in messages: the first file, or the PyTorch model's folder."""
         components = [] if self.files is None else list(self.files.values())
         return next((file for each in components for file in each.files.values()), self.folder)
 
 
 @dataclass(frozen=True)
 class Wish:
-    """How to go on.
+    """Generation settings.
 
     Args:
-        limit: of new tokens; None: as many as the model reads, at most `MOST_TOKENS`.
+        limit: maximum of new tokens; None: `MOST_TOKENS`, or what fits the model's context.
     """
 
     prompt: Prompt
@@ -66,15 +66,15 @@ class Wish:
 
 
 def find(place: Path, candidate: str | None, model: str | None, tokenizer: Path | None, runtime: str | None) -> Speaker:
-    """What is meant.
+    """Resolve what is to generate text.
 
     Args:
-        place: a run's folder, a bundle, a model's folder or file.
-        candidate, model: of a run; the chosen candidate unless one of them is given.
-        tokenizer, runtime: of a lone file; unless given, what lies beside or above it, and what opens such a file.
+        place: a run folder, a bundle, or a model folder or file.
+        candidate, model: of a run; default: the chosen candidate.
+        tokenizer, runtime: for a single file; default: the tokenizer beside or above it, and a runtime that opens it.
 
     Raises:
-        UserError: nothing of the kind, or of a task that continues no texts.
+        UserError: nothing suitable, or a task that does not generate text.
     """
     if not place.exists():
         raise UserError(f"generate: '{place}' is not a file or folder")
@@ -117,7 +117,7 @@ def _candidate(run: Path, results: Results, asked: str | None) -> str:
     """The id of a measured candidate.
 
     Raises:
-        UserError: there is none such, or nothing was chosen.
+        UserError: there is no such candidate, or none was chosen.
     """
     if asked is None and results.chosen is None:
         raise UserError(f"generate: the run {run} has no chosen candidate ({results.why}); name one with --candidate")
@@ -128,10 +128,10 @@ def _candidate(run: Path, results: Results, asked: str | None) -> str:
 
 
 def _files(file: Path, task: str) -> Files:
-    """A file that is the whole model.
+    """A file that contains the whole model.
 
     Raises:
-        UserError: the task asks several.
+        UserError: the task needs several files.
     """
     driver: Driver = importlib.import_module(registry.task(task).device).DRIVER
     if len(driver.components) != 1:
@@ -141,7 +141,7 @@ def _files(file: Path, task: str) -> Files:
 
 
 def _of_file(place: Path, tokenizer: Path | None, runtime: str | None) -> Speaker:
-    """A lone file, or a folder that a runtime opens as one."""
+    """A single file, or a folder that a runtime opens as one."""
     able = [name for name in registry.names("runtimes") if place.suffix in registry.runtime(name).suffixes]
     if runtime is not None and runtime not in able:
         suffixes = ", ".join(each or "a folder" for each in registry.runtime(runtime).suffixes)
@@ -164,10 +164,10 @@ def _refuse_other_tasks(name: str, what: str) -> None:
 
 
 def pieces(speaker: Speaker, wish: Wish) -> Iterator[str]:
-    """The text that follows, each piece as soon as its characters are whole.
+    """The continuation, piece by piece as soon as characters are complete.
 
     Raises:
-        UserError: a prompt that the model can't read, with what is to follow.
+        UserError: prompt and continuation do not fit the model.
         EdgedistillError: the file cannot be run.
     """
     from tokenizers.decoders import DecodeStream
@@ -212,7 +212,7 @@ def _by_file(speaker: Speaker, wish: Wish, prompt: list[int], ends: frozenset[in
 
 
 def _longest(speaker: Speaker) -> int | None:
-    """How many tokens the model takes by its configuration; None where that isn't beside the tokenizer."""
+    """The model's context length from its configuration; None if there is none beside the tokenizer."""
     if not (speaker.folder / "config.json").is_file():
         return None
     auto_class = registry.task(speaker.task).model.auto_class()
@@ -220,10 +220,10 @@ def _longest(speaker: Speaker) -> int | None:
 
 
 def _limit(wish: Wish, prompt: int, longest: int | None) -> int:
-    """How many tokens may follow.
+    """The maximum number of new tokens.
 
     Raises:
-        UserError: the model doesn't read so many.
+        UserError: they do not fit the model's context.
     """
     if longest is None:
         return wish.limit or MOST_TOKENS

@@ -40,7 +40,7 @@ def store_of(run: Path, given: str | Path | None = None) -> Store:
 
 def _remembered(run: Path) -> Store:
     """Raises:
-    UserError: it isn't there.
+    UserError: it is missing.
     """
     memory = run / _MEMORY
     if not memory.is_file():

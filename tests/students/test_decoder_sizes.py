@@ -161,7 +161,7 @@ def test_attention_is_scaled_by_the_head_size_that_a_gemma_gets():
         ),
         (
             {"layers": 2, "hidden_size": 32, "heads": 4, "head_size": 7},
-            "student.head_size: got 7, expected an even number: rotary embeddings rotate pairs of dimensions",
+            "student.head_size: got 7, expected an even number for rotary embeddings",
         ),
     ],
 )

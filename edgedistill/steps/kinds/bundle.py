@@ -1,4 +1,4 @@
-"""Writes write the chosen candidate as a self-testing folder; nothing when nothing was chosen."""
+"""Writes the chosen candidate as a self-testing folder; nothing when nothing was chosen."""
 
 from __future__ import annotations
 
