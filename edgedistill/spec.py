@@ -75,7 +75,7 @@ class UnionOfSpecs(ABC):
 
     @abstractmethod
     def specs(self) -> tuple[type[Spec], ...]:
-        """All columns."""
+        """All specs of the union."""
 
 
 def marks_of(field: FieldInfo) -> tuple[object, ...]:

@@ -55,7 +55,7 @@ class Judge:
             where the answer is wrong and 1 where it is right.
         as_references: (answers) -> the answers treated as ground truth: every decision is known, and `values` are in
             the form of references. If given, metrics also accept its result as answers.
-        misfit: (answers, label names) -> why they can't be those of a model with these labels, or None; for files that
+        misfit: (answers, label names) -> why they cannot come from a model with these labels, or None; for files that
         no
             run made.
         confidence: None for a task without a measure of confidence.

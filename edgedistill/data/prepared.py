@@ -245,7 +245,7 @@ class PreparedData:
         """What further rows are encoded with.
 
         Args:
-            spec: the recipe's part about the task.
+            spec: the recipe's task.
         """
         label_ids = {label: number for number, label in enumerate(self.labels)}
         return Encoder(self.columns, self.load_tokenizer(), label_ids, self.max_length, spec)

@@ -1,4 +1,4 @@
-"""Plans what is done with models: evaluate, make files, verify, judge; then measure, choose, report."""
+"""Plans the steps after training: evaluate, export, verify, judge; then measure, choose, report."""
 
 from __future__ import annotations
 
@@ -30,9 +30,10 @@ from edgedistill.store.records.files import FileId, MadeFiles, Measured
 
 
 def plan_evaluation(draft: Draft, model: str, tokens_of: str) -> None:
-    """Logits of a model on validation and, apart, on what nothing is chosen by: test and the out-of-distribution sets.
+    """Logits of a model on validation and, separately, on the sets that play no part in choices: test and
+    out-of-distribution.
 
-    `tokens_of` is the model whose tokens it reads.
+    `tokens_of` is the model whose tokenizer it uses.
     """
     own = any(each.id == tokens_of and each.data is not None for each in draft.recipe.rounds)
     ood = () if own else tuple(draft.recipe.evaluate.ood)
@@ -55,7 +56,7 @@ def plan_evaluation(draft: Draft, model: str, tokens_of: str) -> None:
 
 
 def _plan_ood(draft: Draft, data: DataInputs) -> Artifact[TokenisedData]:
-    """The out-of-distribution sets in the tokens of a data step; once for all models that read those."""
+    """The out-of-distribution sets, encoded as in a data step; shared by all models with that tokenizer."""
     sets = draft.recipe.evaluate.ood
     settings = prepare_ood.Settings(
         task=draft.unjudged_task,
@@ -68,7 +69,7 @@ def _plan_ood(draft: Draft, data: DataInputs) -> Artifact[TokenisedData]:
 
 
 def plan_files(draft: Draft, candidates: Sequence[Candidate]) -> None:
-    """Make the files of these candidates, and verify each under its runtime. What fails here costs the candidate."""
+    """Export the files of these candidates, and verify each under its runtime. A failure only drops the candidate."""
     recipe = draft.recipe
     for row in makeable_candidates(candidates):
         if row.emulated:
@@ -86,7 +87,7 @@ def plan_files(draft: Draft, candidates: Sequence[Candidate]) -> None:
 
 
 def _plan_emulation(draft: Draft, row: Candidate) -> None:
-    """Run a file on another processor's kernels: what it answers, and what that costs in instructions."""
+    """Run a file with another processor's kernels: its predictions, and their cost in instructions."""
     measured = draft.recipe.measure
     settings = emulate.Settings(
         task=draft.task,
@@ -107,7 +108,7 @@ def _plan_emulation(draft: Draft, row: Candidate) -> None:
 
 
 def _plan_file(draft: Draft, wanted: FileId) -> Artifact[MadeFiles]:
-    """The making of one target's files in one precision, after that of the files that they are made of."""
+    """Export one target's files in one precision, after the files they are made from."""
     if wanted in draft.files:
         return draft.files[wanted]
     recipe, (model, target, precision) = draft.recipe, wanted
@@ -137,7 +138,7 @@ def _plan_file(draft: Draft, wanted: FileId) -> Artifact[MadeFiles]:
 
 
 def plan_judgement(draft: Draft, each: Round, candidates: Sequence[Candidate]) -> None:
-    """After a round: is the drop real, are the limits met, does the run go on."""
+    """After a round: is the drop significant, are the limits met, does the run continue."""
     recipe = draft.recipe
     assert recipe.stop is not None
     native = native_candidates(candidates)
@@ -157,7 +158,7 @@ def plan_judgement(draft: Draft, each: Round, candidates: Sequence[Candidate]) -
 
 
 def plan_closing(draft: Draft, every: Sequence[Candidate]) -> Outputs:
-    """Measure all candidates together, choose, report, bundle what was chosen."""
+    """Measure all candidates together, choose, report, and bundle the chosen one."""
     recipe, rows = draft.recipe, native_candidates(every)
     files = {row.file_key: draft.files[row.file_key] for row in rows}
     verified = {row.verify_key: draft.verified[row.verify_key] for row in rows}

@@ -1,4 +1,4 @@
-"""Plans the making of models: data, the teacher, and every round with its signals, trials, control and repetitions."""
+"""Plans training: data, the teacher, and every round with its signals, trials, control and repetitions."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ from edgedistill.store.records.models import FORM_OF, SIGNAL_OF, Signal, Signals
 
 
 def plan_teacher(draft: Draft) -> None:
-    """All data, the trial of every model, and the teacher."""
+    """Data, probes of all models, and the teacher."""
     draft.data["teacher"] = _plan_data(draft, "data", draft.recipe.data)
     for each in draft.recipe.rounds:
         if each.data is not None:
@@ -60,7 +60,7 @@ def plan_teacher(draft: Draft) -> None:
 
 
 def _plan_data(draft: Draft, name: str, data: DataSpec, tokens: Artifact[TokenisedData] | None = None) -> DataInputs:
-    """Read a data set; `tokens` is the data step whose tokenizer is taken instead of the teacher's."""
+    """Read a data set; `tokens` is the data step whose tokenizer to use instead of the teacher's."""
     teacher = draft.recipe.teacher
     settings = prepare_data.Settings(
         task=draft.unjudged_task,
@@ -99,7 +99,7 @@ def _plan_data(draft: Draft, name: str, data: DataSpec, tokens: Artifact[Tokenis
 
 
 def _plan_tuning(draft: Draft, name: str, fine_tune: Schedule | None) -> None:
-    """The recipe's teacher, tuned on the data of the model that it becomes as `fine_tune` says; None: as it is."""
+    """The recipe's teacher, fine-tuned on the given model's data according to `fine_tune`; None: not fine-tuned."""
     recipe = draft.recipe
     teacher = recipe.teacher.model_copy(update={"fine_tune": fine_tune})
     origin = teacher.model or "scratch"
@@ -113,7 +113,7 @@ def _plan_tuning(draft: Draft, name: str, fine_tune: Schedule | None) -> None:
 
 
 def plan_round(draft: Draft, each: Round, arm: Arm) -> list[str]:
-    """One round in one arm, with its control and, on data of its own, its teacher; the names of the models made."""
+    """One round in one arm, with its control and, with its own data, its teacher; returns the names of the models."""
     made = []
     if each.data is not None:
         teacher = teacher_of(each)
@@ -142,7 +142,7 @@ def plan_round(draft: Draft, each: Round, arm: Arm) -> list[str]:
 
 
 def _taught_by(each: Round, teacher: str) -> Round:
-    """A round on data of its own with its tuned teacher in the place of the recipe's."""
+    """A round with its own data, with its fine-tuned teacher replacing the recipe's."""
     stages = tuple(
         stage.model_copy(update={"errors": stage.errors.model_copy(update={"of": teacher})}) if stage.errors else stage
         for stage in each.stages
@@ -151,7 +151,7 @@ def _taught_by(each: Round, teacher: str) -> Round:
 
 
 def _plan_tokens(draft: Draft, each: Round) -> DataInputs:
-    """The data in the tokens that the student reads: the teacher's, its source's, or those of its own tokenizer."""
+    """The data in the student's tokens: the teacher's, its source's, or its own tokenizer's."""
     owner = own_tokenizer(draft.recipe, each.id)
     if owner != each.id:
         return draft.data["teacher" if owner is None else owner]
@@ -175,7 +175,7 @@ def _plan_tokens(draft: Draft, each: Round) -> DataInputs:
 
 
 def _plan_views(draft: Draft, each: Round, stage: Stage, model: str) -> Artifact[TokenisedData]:
-    """The stage's augmented texts in the tokens of a model; the same texts for all of them."""
+    """The stage's augmented texts in a model's tokens; the texts are the same for all models."""
     assert stage.augment is not None
     first, tokens = draft.data["teacher" if each.data is None else each.id], draft.data[model].base
     settings = augment_text.Settings(
@@ -192,14 +192,14 @@ _RECORDED: tuple[Need, ...] = ("logits", "embedding", "hidden")
 
 @dataclass(frozen=True)
 class _RoundSignals:
-    """What is recorded for a round, and its views by stage."""
+    """The recorded signals of a round, and its views by stage."""
 
     signals: dict[SignalId, Artifact[Signals]] = field(default_factory=dict)
     views: dict[str, Artifact[TokenisedData]] = field(default_factory=dict)
 
 
 def _plan_signals(draft: Draft, each: Round, arm: Arm, live: Mapping[str, str], chosen: SignalChoice) -> _RoundSignals:
-    """The recording of what a round's losses need of its teachers, and its views."""
+    """Record the teacher signals that a round's losses need, and create its views."""
     planned = _RoundSignals()
     for stage in each.stages:
         if stage.augment is not None:
@@ -232,10 +232,10 @@ def _plan_recording(
     readers: Sequence[LossSpec],
     reason: str = "",
 ) -> Artifact[Signals]:
-    """One signal of one model about one place, as far as these losses read it.
+    """One signal of one model on one split or view, limited to what these losses use.
 
     Args:
-        reason: why it is recorded so.
+        reason: why this form was chosen.
     """
     signal, (split, of_stage), model = wanted.signal, wanted.place, arm.at(wanted.model)
     spec = signals_of(draft.recipe, each)
@@ -281,7 +281,7 @@ _SHOWN: dict[Signal, str] = {"hidden": "hidden states", "states": "last hidden s
 
 
 def _signal(chosen: SignalChoice, need: Need) -> Signal:
-    """What is recorded for a need: of a distribution, the form that is chosen."""
+    """The signal recorded for a need; for a distribution, in the chosen form."""
     if need == "logits":
         assert chosen.source != "live", "what is live is not recorded"
         return SIGNAL_OF[chosen.source]
@@ -290,7 +290,7 @@ def _signal(chosen: SignalChoice, need: Need) -> Signal:
 
 
 def _temperatures(readers: Sequence[LossSpec]) -> tuple[float, ...]:
-    """Those at which these losses compare distributions."""
+    """Temperatures at which these losses compare distributions."""
     found = ((registry.loss(loss.kind).temperature, loss) for loss in readers)
     return tuple(sorted({temperature(loss) for temperature, loss in found if temperature is not None}))
 
@@ -304,7 +304,7 @@ def _layers(loss: LossSpec) -> LayerMap:
 def _plan_trials(
     draft: Draft, each: Round, arm: Arm, planned: _RoundSignals, live: Mapping[str, str]
 ) -> Artifact[TeacherChosen]:
-    """A short trial of every teacher that may be chosen, all of equal budget, and the choice."""
+    """A short trial of every candidate teacher with equal budgets, and the choice."""
     assert isinstance(each.teacher, TeacherChoice)
     trials = []
     for number, option in enumerate(each.teacher.choose, start=1):
@@ -331,7 +331,7 @@ def _plan_student(
     live: Mapping[str, str],
     choice: Artifact[TeacherChosen] | None = None,
 ) -> Artifact[TrainedModel]:
-    """The making of one student."""
+    """Train one student."""
     inputs = distil.Inputs(
         data=_read(draft, each),
         views=planned.views,
@@ -347,7 +347,7 @@ def _plan_student(
 
 
 def _plan_control(draft: Draft, each: Round, arm: Arm, name: str) -> Artifact[TrainedModel]:
-    """The same student, data and number of steps with hard labels only: it is given no signals, and nothing live."""
+    """The same student, data and number of steps with hard labels only, without any signals."""
     each = _untaught(each)
     views = {stage.name: _plan_views(draft, each, stage, each.id) for stage in each.stages if stage.augment is not None}
     inputs = distil.Inputs(
@@ -358,7 +358,7 @@ def _plan_control(draft: Draft, each: Round, arm: Arm, name: str) -> Artifact[Tr
 
 
 def _settings(draft: Draft, each: Round, arm: Arm, *, control: bool, live: tuple[str, ...] = ()) -> distil.Settings:
-    own = each.model_copy(update={"data": None, "fine_tune": None, "signals": None})  # the inputs' keys stand for them
+    own = each.model_copy(update={"data": None, "fine_tune": None, "signals": None})  # covered by the inputs' keys
     return distil.Settings(
         task=draft.task, round=own, seed=arm.seed, compute=draft.recipe.compute, control=control, live=live
     )
@@ -370,7 +370,7 @@ def _read(draft: Draft, each: Round) -> DataInputs:
 
 
 def _source(draft: Draft, each: Round, arm: Arm) -> Artifact[TrainedModel] | None:
-    """What the student is cut from; on data of its own, the recipe's teacher is the one that was tuned on that."""
+    """The student's source; with its own data, the teacher fine-tuned on that data."""
     source = source_of(each.student)
     if source is None:
         return None
@@ -389,7 +389,7 @@ def show_teachers(teacher: Teachers | TeacherChoice) -> str:
 
 
 def _untaught(each: Round) -> Round:
-    """The same student, data and number of steps with hard labels only; what the losses were changes nothing of it."""
+    """The same student, data and number of steps with hard labels only, independent of the original losses."""
     hard_label = registry.loss("hard_label").spec(kind="hard_label")
     plain = {"losses": (hard_label,), "errors": None, "teacher_errors": 1.0}
     stages = tuple(stage.model_copy(update=plain) for stage in each.stages)

@@ -1,4 +1,4 @@
-"""What each key of a recipe allows but the whole recipe doesn't."""
+"""Checks across the keys of a recipe."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from edgedistill.recipe.soft_targets import averaged, looks_for_errors, possible
 
 
 def problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
-    """What each key allows but the whole recipe doesn't: (dotted path, sentence)."""
+    """Problems of combinations of keys: (dotted path, sentence)."""
     yield from _names(recipe)
     if not recipe.task.metrics:
         yield "task", "expected 'metric: NAME', or 'metrics: [NAME, ...]' with the primary one first"
@@ -74,7 +74,7 @@ def problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
 
 
 def _unlabelled_problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
-    """What needs labels to train on, of a task that has none."""
+    """Settings that need training labels, for a task without them."""
     if recipe.control:
         yield "control", f"got true, but '{recipe.task.type}' has no labels to train on without a teacher"
     if recipe.teacher.fine_tune is not None:
@@ -82,7 +82,7 @@ def _unlabelled_problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
 
 
 def _own_data_problems(recipe: Recipe, index: int, tokens: bool) -> Iterator[tuple[str, str]]:
-    """What a round on other data can't do, and what others can't do with it: it answers in other labels."""
+    """Restrictions on rounds with their own data, since their models have other labels."""
     each, where = recipe.rounds[index], f"rounds.{index}"
     elsewhere = [other.id for other in recipe.rounds if other.data is not None]
     if each.data is None:
@@ -117,7 +117,7 @@ _SPEEDS = ("ttft_ms", "tokens_per_s")
 
 
 def _speed_problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
-    """What is asked of prompts and their figures, of a task that isn't timed on any."""
+    """Settings on prompts and their figures, for a task that is not timed on prompts."""
     prompts, name = registry.task(recipe.task.type).prompts, recipe.task.type
     known = [speed.name for speed in prompts.speeds] if prompts is not None else []
     given = recipe.measure.prompts
@@ -146,7 +146,7 @@ def _architecture_problems(recipe: Recipe, tokens: bool) -> Iterator[tuple[str, 
 
 
 def _signal_problems(recipe: Recipe, index: int) -> Iterator[tuple[str, str]]:
-    """What distributions in other forms than logits can't do."""
+    """Restrictions on distributions that are not recorded as logits."""
     each = recipe.rounds[index]
     form, where = signals_of(recipe, each).form, f"rounds.{index}." if each.signals is not None else ""
     if form == "dense":
@@ -170,7 +170,7 @@ def _signal_problems(recipe: Recipe, index: int) -> Iterator[tuple[str, str]]:
 
 
 def _vocabulary_problems(recipe: Recipe, index: int) -> Iterator[tuple[str, str]]:
-    """What a teacher that reads other tokens than its student can't teach it, where decisions are tokens."""
+    """Restrictions on a teacher with a different tokenizer from its student, if decisions are tokens."""
     each = recipe.rounds[index]
     for teacher in each.teachers():
         if not projected(recipe, each, teacher):
@@ -277,7 +277,8 @@ def _names(recipe: Recipe) -> Iterator[tuple[str, str]]:
 
 
 def _device_problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
-    """Targets, precisions and runtimes. What only one target lacks is no problem: that candidate is refused."""
+    """Targets, precisions and runtimes. A precision that only some targets lack is not a problem: those candidates are
+    refused."""
     every = {name: registry.target(name).precisions for name in registry.names("exporters")}
     known = sorted({precision for own in every.values() for precision in own})
     lists: list[tuple[str, list[str]]] = [

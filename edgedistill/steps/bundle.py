@@ -27,7 +27,7 @@ def write(settings: Settings, inputs: Inputs, candidate: str, folder: Path, scra
     """Fill an empty folder with the bundle of one candidate.
 
     Raises:
-        UserError: a candidate that the run doesn't have, or that could not be made or measured.
+        UserError: an unknown candidate, or one that could not be exported or measured.
     """
     results = load_results(inputs.report.path(inputs.report.record.results))
     measured = [each.id for each in results.measured]

@@ -1,4 +1,4 @@
-"""Measures all candidates: answers to test item by item, then latency in turns, load time, peak memory, size."""
+"""Measures all candidates: predictions on test item by item, then interleaved latency, load time, peak memory, size."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> Measured:
-    """Publish `test/`: answers of every file, and the right ones; by model, where decisions are tokens.
+    """Publish `test/`: every file's answers and the references, by model if decisions are tokens.
 
-    What failed before is left out; what fails here is recorded, and the others go on.
+    Earlier failures are left out; failures here are recorded, and the other candidates continue.
     """
     task = registry.task(settings.task.type)
     timeout_seconds = 60 * settings.measure.timeout_minutes
@@ -48,7 +48,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> M
         items[model] = PreparedData.of(inputs.data[model]).items("test")
         items[model].save(given[model])
         references = task.data.references(items[model])
-        if task.data.sequences is not None:  # decisions are tokens, of which a model may have its own
+        if task.data.sequences is not None:  # decisions are tokens, and models may have different tokenizers
             references.save(folder / f"test/references-{model}.safetensors")
         references.save(folder / references_file)
     files = {row.file_key: read_files(inputs.files[row.file_key]) for row in rows}
@@ -107,7 +107,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> M
 
 
 def _samples(spec: TaskSpec, data: PreparedData, opened: Opened) -> tuple[Sample, ...]:
-    """How a file goes on from a few beginnings; nothing of most tasks."""
+    """A file's continuations of a few prefixes; empty for most tasks."""
     task = registry.task(spec.type)
     if task.samples is None:
         return ()
@@ -117,7 +117,7 @@ def _samples(spec: TaskSpec, data: PreparedData, opened: Opened) -> tuple[Sample
 
 
 def _prompts(settings: Settings, inputs: Inputs, items: Mapping[str, Items], scratch: Path) -> dict[str, PromptFiles]:
-    """By model, what its files are timed on besides the data; nothing of most tasks."""
+    """Prompts on which each model's files are timed in addition; empty for most tasks."""
     task = registry.task(settings.task.type)
     if task.prompts is None:
         return {model: PromptFiles() for model in items}
@@ -132,7 +132,7 @@ def _prompts(settings: Settings, inputs: Inputs, items: Mapping[str, Items], scr
 
 
 def _tokenizer_bytes(inputs: Inputs, task: Task, row: Candidate) -> int | None:
-    """What the tokenizer weighs that a device needs beside the files."""
+    """Size of the tokenizer that a device needs in addition to the files."""
     if not task.data.tokens:
         return None
     if registry.target(row.target).holds_tokenizer:

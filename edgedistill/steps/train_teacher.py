@@ -1,4 +1,4 @@
-"""The teacher: loaded, and fine-tuned on the task when the recipe says so."""
+"""The teacher: loaded, and optionally fine-tuned."""
 
 from __future__ import annotations
 
