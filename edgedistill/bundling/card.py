@@ -1,4 +1,4 @@
-"""The model card of a bundle: what it is, where it comes from, how good, what was lost, its limits and licences."""
+"""The model card of a bundle: what it is, its lineage, figures, losses, limits and licences."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from edgedistill.store.provenance import Provenance
 
 @dataclass(frozen=True)
 class CardFacts:
-    """What the card is made of."""
+    """The contents of the card."""
 
     results: Results
     row: CandidateResult
     task: str
     labels: Sequence[str]
     columns: Sequence[str]
-    """Of the data, that the task reads."""
+    """Columns of the data that the task reads."""
     max_length: int | None
     """In tokens; None for a task without them."""
     provenance: Sequence[Provenance]

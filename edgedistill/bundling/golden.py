@@ -1,6 +1,6 @@
-"""The golden inputs of a bundle: which they are, how far an answer may lie from the expected one, and their files, read
-as typed, closed values: `golden.json` says what a person reads, `golden-items.safetensors` and
-`golden-answers.safetensors` hold the numbers."""
+"""The golden inputs of a bundle: their selection, the tolerance of their answers, and their files, read as typed,
+closed values: `golden.json` has the readable part, `golden-items.safetensors` and `golden-answers.safetensors` the
+numbers."""
 
 from __future__ import annotations
 
@@ -29,46 +29,46 @@ _MOST_ITEMS, _LARGEST_ID = 100_000, 2**31 - 1
 
 @dataclass(frozen=True)
 class GoldenText:
-    """What a person reads of one golden input."""
+    """The readable part of one golden input."""
 
     text: str
     given: tuple[str, ...]
     """The texts that the tokenizer reads."""
     answers: tuple[str, ...]
-    """What the model says, decision by decision."""
+    """The model's answers, one per decision."""
 
 
 @dataclass(frozen=True)
 class Golden:
-    """Real inputs, and what the verified file answered to each of them."""
+    """Real inputs, and the verified file's answers."""
 
     items: Items
     answers: Answers
     texts: Sequence[GoldenText]
     """(N,)"""
     tolerance: float
-    """Largest difference of one number of an answer from the expected one."""
+    """Largest allowed difference of an output from the expected one."""
     reason: str
 
 
 def spread_by_length(lengths: Integers, count: int = EXAMPLES) -> list[int]:
-    """That many examples, evenly spread over all when ordered by length: the shortest and the longest are among them,
-    and the median length is the data's own, so that they may be timed as well."""
+    """That many examples, evenly spaced in order of length: includes the shortest and the longest, and has the data's
+    median length, so that they can be timed as well."""
     order = np.argsort(lengths, kind="stable")
     places = np.unique(np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int))
     return sorted(int(item) for item in order[places])
 
 
 def golden_items(items: Items) -> Integers:
-    """Numbers of all items of the examples that are spread by the length of their longest item."""
+    """Indices of all items of examples that are evenly spaced by the length of their longest item."""
     examples, first = np.unique(items.example, return_index=True)
     longest = np.maximum.reduceat(items.lengths, first)
     return items.of_examples(examples[spread_by_length(longest)])
 
 
 def largest_tolerance(rows: Floats) -> float:
-    """What a tolerance must stay below: at half the widest range of an output over the golden inputs, a file that gives
-    every input the same answer could pass.
+    """Upper bound of the tolerance: at half the widest range of an output over the golden inputs, a file with constant
+    answers could pass.
 
     Args:
         rows: (D, K), of all golden inputs.
@@ -77,10 +77,10 @@ def largest_tolerance(rows: Floats) -> float:
 
 
 def tolerance(max_abs_diff: float, precision: str, rows: Floats) -> tuple[float, str]:
-    """How far one output may be off on another machine, and why.
+    """The tolerance for outputs on another machine, and its justification.
 
     Args:
-        max_abs_diff: largest difference of the file's outputs from its torch model on validation.
+        max_abs_diff: largest difference of the file's outputs from its PyTorch model on validation.
         rows: (D, K), of all golden inputs.
     """
     if max_abs_diff <= TOLERANCE:
@@ -102,8 +102,7 @@ def tolerance(max_abs_diff: float, precision: str, rows: Floats) -> tuple[float,
 
 
 def first_wrong(judge: Judge, given: Answers, expected: Answers, allowed: float) -> tuple[str | None, float | None]:
-    """What is wrong with the answers to one item, or None; and by how much they are off, None where that cannot be
-    said."""
+    """What is wrong with the answers to one item, or None; and their largest difference, or None if undefined."""
     for name, array in expected.values.items():
         found = given.values.get(name)
         if found is None or found.shape != array.shape:
@@ -116,11 +115,11 @@ def first_wrong(judge: Judge, given: Answers, expected: Answers, allowed: float)
 
 
 def read_golden(content: object, folder: Path, facts: Facts, labels: Sequence[str], judge: Judge) -> Golden:
-    """Take `golden.json` and its files apart.
+    """Parse `golden.json` and its files.
 
     Raises:
         UserError: another schema; a field that is missing, unknown, of another type or out of range; inputs or answers
-            that are not those of such a model; or another tolerance than the run's own figures give.
+            that do not suit the model; or a tolerance that does not follow from the run's figures.
     """
     where = str(folder / "golden.json")
     fields = Fields(content, where)
@@ -136,10 +135,10 @@ def read_golden(content: object, folder: Path, facts: Facts, labels: Sequence[st
 
 
 def check_golden(golden: Golden, facts: Facts, labels: Sequence[str], judge: Judge, folder: Path) -> None:
-    """Whether the parts agree with each other and with the facts.
+    """Check that the parts are consistent with each other and with the facts.
 
     Raises:
-        UserError: they don't.
+        UserError: they are not.
     """
     where = str(folder / "golden.json")
     items, answers = golden.items, golden.answers
@@ -149,7 +148,7 @@ def check_golden(golden: Golden, facts: Facts, labels: Sequence[str], judge: Jud
         )
     _check_inputs(items, facts, folder / ITEMS_FILE)
     _check_answers(answers, items, folder / ANSWERS_FILE)
-    wanted = (0,) if facts.max_length is None else (0, 1, 2)  # no free text: words that were given one by one
+    wanted = (0,) if facts.max_length is None else (0, 1, 2)  # not free text: a list of words
     said = _texts(judge, answers, labels, folder / ANSWERS_FILE)
     for number, text in enumerate(golden.texts):
         if len(text.given) not in wanted:
@@ -208,7 +207,7 @@ def _texts(judge: Judge, answers: Answers, labels: Sequence[str], file: Path) ->
 
 
 def _check_inputs(items: Items, facts: Facts, file: Path) -> None:
-    """Token ids in range, as many as the file takes; every other input a finite number."""
+    """Check that token ids are in range and not too many, and that other inputs are finite."""
     longest = facts.max_length or (facts.lengths[-1] if facts.lengths else _LARGEST_ID)
     lengths = items.lengths
     if not 1 <= int(lengths.min()) <= int(lengths.max()) <= longest:
@@ -234,7 +233,7 @@ def _check_inputs(items: Items, facts: Facts, file: Path) -> None:
 
 
 def _check_answers(answers: Answers, items: Items, file: Path) -> None:
-    """At least one decision of every item, all of finite numbers."""
+    """Check that every item has at least one decision, with finite numbers."""
     whole = all(np.issubdtype(each.dtype, np.integer) for each in (answers.item, answers.example))
     fits = whole and answers.item.ndim == answers.example.ndim == 1 and len(answers.item) == len(answers.example) > 0
     if not fits or any(len(each) != len(answers) for each in answers.values.values()):

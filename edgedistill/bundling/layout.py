@@ -1,9 +1,8 @@
-"""What a bundle's folder holds, and whether it is still what it was. Needs no torch: it is read on the device's own
-machine.
+"""Contents and integrity of a bundle's folder. Needs no torch, since it is read on the device.
 
-All of it is checked once, when the bundle is opened. `sha256.txt` vouches for every byte that is read; who can write a
-bundle can write that file too, so what the other files say is checked for itself: types, ranges, names inside the
-folder, agreement with each other, and a tolerance that follows from the run's figures.
+Everything is checked once, when the bundle is opened. `sha256.txt` covers every byte that is read; since whoever can
+write a bundle can also write that file, the contents of the other files are checked too: types, ranges, paths inside
+the folder, consistency, and a tolerance that follows from the run's figures.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ HASHES = "sha256.txt"
 LABELS = "labels.json"
 TOKENIZER = "tokenizer.json"
 RESULTS_FILE = "bundle-results.json"
-"""Of `measure`, which may be left in the folder."""
+"""Results of `measure`, which may be left in the folder."""
 
 _LINE = re.compile(r"([0-9a-f]{64})  (.+)")
 _MOST_FILES, _LARGEST_LIST = 10_000, 2**24
@@ -43,7 +42,7 @@ _SHOWN_FILES = 5
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle that lies on this machine."""
+    """An opened bundle."""
 
     folder: Path
     facts: Facts
@@ -51,13 +50,13 @@ class Bundle:
     """The expected answers."""
     labels: tuple[str, ...]
     continuations: Continuations | None
-    """Of a task that continues texts."""
+    """For a task that generates text."""
     unlisted: tuple[str, ...]
-    """Files in the folder that are not the bundle's: nothing of them is read or run."""
+    """Files in the folder that are not part of the bundle; they are neither read nor run."""
 
     @property
     def opened(self) -> Files:
-        """What the runtime opens."""
+        """The file or folder that the runtime opens."""
         return {
             name: Component(
                 {length: self.folder / file for length, file in each.opened},
@@ -68,15 +67,15 @@ class Bundle:
 
 
 def is_bundle(folder: Path) -> bool:
-    """Whether a path is meant as a bundle."""
+    """Whether a path looks like a bundle."""
     return (folder / FACTS).is_file()
 
 
 def open_bundle(folder: Path) -> Bundle:
-    """The bundle in a folder, once every file is what it was when the bundle was written, and says what it can.
+    """Open the bundle in a folder after checking the integrity and contents of every file.
 
     Raises:
-        UserError: no bundle, of another schema, or malformed.
+        UserError: not a bundle, another schema, or malformed.
         EdgedistillError: a file is missing or changed.
     """
     if not is_bundle(folder):
@@ -116,16 +115,16 @@ def open_bundle(folder: Path) -> Bundle:
 
 
 def judge_of(facts: Facts) -> Judge:
-    """Who says whether its answers are right: the task with the recipe's options.
+    """The judge of its answers: the task's, with the recipe's options.
 
     Raises:
-        UserError: a task that isn't installed, or one with other options.
+        UserError: a task that is not installed, or has other options.
     """
     return registry.task(facts.task).judge(registry.task_as(facts.task, facts.metric, facts.options))
 
 
 def _check_components(folder: Path, facts: Facts, driver: Driver) -> None:
-    """Raises UserError for a model that has not the components and outputs that the task asks for."""
+    """Raises UserError for a model without the components and outputs that the task needs."""
     if set(facts.components) != set(driver.components):
         raise UserError(
             f"{folder / FACTS}: components are {shown(sorted(facts.components))}, expected "
@@ -138,7 +137,7 @@ def _check_components(folder: Path, facts: Facts, driver: Driver) -> None:
 
 
 def describe_unlisted(bundle: Bundle) -> str | None:
-    """What to say of the files that are not the bundle's; None without any."""
+    """A warning about files that are not part of the bundle, or None."""
     if not bundle.unlisted:
         return None
     names = ", ".join(shown(name) for name in bundle.unlisted[:_SHOWN_FILES])
@@ -150,18 +149,18 @@ def describe_unlisted(bundle: Bundle) -> str | None:
 
 
 def write_hashes(folder: Path) -> None:
-    """Write `sha256.txt`, as `sha256sum -c` reads it."""
+    """Write `sha256.txt` in the format of `sha256sum -c`."""
     files = sorted(file for file in folder.rglob("*") if file.is_file() and file.name != HASHES)
     lines = [f"{sha256(file)}  {file.relative_to(folder).as_posix()}\n" for file in files]
     (folder / HASHES).write_text("".join(lines), encoding="utf-8")
 
 
 def check_hashes(folder: Path) -> Mapping[str, str]:
-    """Compare every file with `sha256.txt`, and return what that says: sha256 by name.
+    """Compare every file with `sha256.txt`, and return its sha256 by name.
 
     Raises:
         UserError: a list that is missing, malformed, or names a file outside the folder.
-        EdgedistillError: names the first file that is missing or has other bytes.
+        EdgedistillError: names the first file that is missing or has changed.
     """
     listed = _read_hashes(folder)
     for name in (FACTS, GOLDEN, LABELS):
@@ -215,7 +214,7 @@ def _inside(folder: Path, name: str) -> Path:
     """The file of that name.
 
     Raises:
-        UserError: a link leads to it from inside the folder to the outside.
+        UserError: it is reached through a link to outside the folder.
     """
     try:
         root, real = folder.resolve(), (folder / name).resolve()
@@ -227,7 +226,8 @@ def _inside(folder: Path, name: str) -> Path:
 
 
 def _check_device_files(folder: Path, facts: Facts, listed: Mapping[str, str]) -> None:
-    """Raises UserError unless the files for the device are listed, as they are, and as large as the run says."""
+    """Raises UserError unless the device files are listed with the right sha256 and have the size that the run
+    recorded."""
     for name, expected in facts.device_files.items():
         if listed.get(name) != expected:
             told = "does not list it" if name not in listed else "lists it with another sha256"
@@ -242,7 +242,7 @@ def _check_device_files(folder: Path, facts: Facts, listed: Mapping[str, str]) -
 
 
 def _labels(folder: Path, facts: Facts) -> tuple[str, ...]:
-    """`labels.json`: as many names as the facts say, each once."""
+    """`labels.json`: unique names, as many as the facts declare."""
     found = read_value(folder / LABELS)
     names = found if isinstance(found, list) else []
     if not isinstance(found, list) or not all(isinstance(name, str) for name in names) or len({*names}) != len(names):

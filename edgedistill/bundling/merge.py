@@ -1,7 +1,7 @@
-"""What other machines measured of a run's bundles beside what the run measured: one front a machine.
+"""Combines a run's measurements with other machines' measurements of its bundles: one Pareto front per machine.
 
-Latencies of different machines are never compared: a candidate has a row on each machine, and is on that machine's
-front when nothing there beats it in the primary metric, median latency and size at once.
+Latencies of different machines are never compared: a candidate has one row per machine, and is on that machine's front
+if nothing there beats it in the primary metric, median latency and size at once.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from edgedistill.exporting.jobs import TOLERANCE
 
 @dataclass(frozen=True)
 class DeviceRow:
-    """One candidate on one machine. Figures are the run's: the file is the same and its golden answers agree."""
+    """One candidate on one machine. The metric is the run's, since the file is the same and its golden answers
+    agree."""
 
     id: str
     measured_by: str
@@ -29,7 +30,7 @@ class DeviceRow:
     batch: int
     file_bytes: int
     test: Figure | None
-    """The primary metric; None of a file that answers wrongly."""
+    """The primary metric; None for a file that answers wrongly."""
     validation: Figure
     latency_ms: Latency | None
     load_ms: float | None
@@ -43,7 +44,7 @@ class DeviceRow:
 
 @dataclass(frozen=True)
 class MachineFront:
-    """All that was measured on one machine."""
+    """All measurements on one machine."""
 
     machine: str
     rows: tuple[DeviceRow, ...]
@@ -52,13 +53,13 @@ class MachineFront:
 def merge(
     run: Path, results: Results, min_agreement: float, found: Sequence[tuple[str, DeviceMeasurement]]
 ) -> list[MachineFront]:
-    """The run's own machines first, then the others in the order given.
+    """The run's machines first, then the others in the given order.
 
     Args:
         found: measurements with the names of their files.
 
     Raises:
-        UserError: a measurement of a candidate or of files that are not this run's.
+        UserError: a measurement of another run's candidate or files.
     """
     places: dict[str, list[DeviceRow]] = {}
     for row in results.measured:

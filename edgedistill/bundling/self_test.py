@@ -1,4 +1,5 @@
-"""Tests and measures a bundle on this machine. Needs numpy and the runtime's packages, no torch, no transformers."""
+"""Tests and benchmarks a bundle on this machine. Needs numpy and the runtime's packages, but not torch or
+transformers."""
 
 from __future__ import annotations
 
@@ -38,7 +39,7 @@ _SHOWN = 60
 
 @dataclass(frozen=True)
 class SelfTestOptions:
-    """How to measure; None: as the run did."""
+    """Benchmark settings; None: the run's."""
 
     runtime: str | None
     threads: int | None
@@ -48,12 +49,12 @@ class SelfTestOptions:
 
 
 def examine(folder: Path, asked: SelfTestOptions, progress: Progress) -> DeviceMeasurement:
-    """Check the sha256 of every file, the token ids and outputs of every golden input, then time the golden inputs, or
-    count their instructions where the runtime is emulated.
+    """Check the sha256 of every file and the token ids and outputs of every golden input, then time the golden inputs,
+    or count their instructions if the runtime is emulated.
 
     Raises:
-        UserError: not a bundle, a malformed one, a runtime that doesn't open its files or isn't installed, or options
-            that it lacks.
+        UserError: not a bundle or malformed, a runtime that cannot open its files or is not installed, or unsupported
+            options.
         EdgedistillError: a file is missing or changed, or cannot be run.
     """
     bundle = open_bundle(folder)
@@ -109,16 +110,16 @@ def examine(folder: Path, asked: SelfTestOptions, progress: Progress) -> DeviceM
 
 
 def _said(opened: Opened, expected: Continuations | None) -> list[tuple[int, ...]]:
-    """What the file says after each of the golden beginnings; nothing of a task that continues no texts."""
+    """The file's continuation of each golden prefix; none for a task that does not generate text."""
     every = expected.items if expected is not None else ()
     return [tuple(opened.say(each.ids, len(each.said), (), GREEDY)) for each in every]
 
 
 def judge(answered: Answers, bundle: Bundle, said: Sequence[Sequence[int]] = ()) -> GoldenResult:
-    """Every golden input's token ids and answers against the expected ones.
+    """Compare every golden input's token ids and answers with the expected ones.
 
     Args:
-        said: after each of the golden beginnings.
+        said: the continuation of each golden prefix.
     """
     golden, own = bundle.golden, judge_of(bundle.facts)
     wrong: list[str] = []
@@ -146,7 +147,7 @@ def judge(answered: Answers, bundle: Bundle, said: Sequence[Sequence[int]] = ())
 
 
 def _parted(bundle: Bundle, said: Sequence[Sequence[int]]) -> dict[int, str]:
-    """By golden input, where what is said after its beginning parts from what was."""
+    """The first difference of each continuation from the golden one, by golden input."""
     expected = bundle.continuations.items if bundle.continuations is not None else ()
     found = {}
     for each, tokens in zip(expected, said, strict=True):
@@ -169,7 +170,7 @@ def _runtime(bundle: Bundle, asked: str | None) -> str:
 
 
 def _tokens(golden: Golden, bundle: Bundle) -> tuple[str, set[int]]:
-    """Whether the texts give the same ids here, and the numbers of those that don't."""
+    """Whether the texts give the same ids here, and the indices of those that do not."""
     column, (_, times) = golden.items.token_column, np.unique(golden.items.example, return_counts=True)
     if bundle.facts.max_length is None or column is None:
         return "not checked: no text", set()
@@ -184,8 +185,8 @@ def _tokens(golden: Golden, bundle: Bundle) -> tuple[str, set[int]]:
 
 
 def _compared(compare: Callable[[Path], set[int]], bundle: Bundle) -> tuple[str, set[int]]:
-    """Whether the ids are the same, and the numbers of the golden inputs with others, by what compares them with those
-    of a tokenizer's file."""
+    """Whether the ids are the same, and the indices of golden inputs with different ones, using a function that
+    compares them with a tokenizer file's."""
     try:
         other = compare(bundle.folder / TOKENIZER)
     except (KeyboardInterrupt, SystemExit):
@@ -197,7 +198,7 @@ def _compared(compare: Callable[[Path], set[int]], bundle: Bundle) -> tuple[str,
 
 
 def _other_prompts(expected: Continuations, tokenizer_file: Path) -> set[int]:
-    """Numbers of the golden inputs whose beginnings give other ids to a plain client."""
+    """Indices of golden inputs whose prefixes give a plain client different ids."""
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(tokenizer_file))
@@ -205,11 +206,11 @@ def _other_prompts(expected: Continuations, tokenizer_file: Path) -> set[int]:
 
 
 def _other_tokens(golden: Golden, column: str, tokenizer_file: Path) -> set[int]:
-    """Numbers of the golden inputs whose texts give other ids, or other values of the inputs beside them (mask,
-    segments), to a plain client, which takes the file as it is.
+    """Indices of golden inputs whose texts give a plain client, which uses the file unchanged, different ids or other
+    inputs (mask, segments).
 
     Args:
-        column: of the token ids.
+        column: the column of token ids.
     """
     from tokenizers import Tokenizer
 

@@ -1,4 +1,4 @@
-"""JSON from elsewhere, read so that two programs cannot read it differently. Standard library only."""
+"""Strict parsing of untrusted JSON, leaving no ambiguity between parsers. Standard library only."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from edgedistill.errors import UserError
 
 LARGEST_FILE = 256 * 2**20
-"""Bytes; what a bundle's JSON never comes near."""
+"""Maximum size in bytes, far above any real bundle's JSON."""
 _LARGEST_NUMBER = 2**63 - 1
 _SHOWN = 200
 
@@ -18,7 +18,7 @@ def read_object(file: Path) -> dict[str, object]:
     """The object in a file.
 
     Raises:
-        UserError: it is none, or as `read_value`.
+        UserError: it is not an object, or as for `read_value`.
     """
     content = read_value(file)
     if not isinstance(content, dict):
@@ -27,11 +27,11 @@ def read_object(file: Path) -> dict[str, object]:
 
 
 def read_value(file: Path) -> object:
-    """What a file of UTF-8 holds.
+    """The value in a UTF-8 file.
 
     Raises:
-        UserError: it isn't there, is too large or nested too deeply; it holds a name twice, a number that is not finite
-            (`NaN`, `1e999`) or larger than 64 bits, or half of a surrogate pair.
+        UserError: it is missing, too large or nested too deeply, or contains a duplicate name, a number that is not
+            finite (`NaN`, `1e999`) or larger than 64 bits, or an unpaired surrogate.
     """
     try:
         if file.stat().st_size > LARGEST_FILE:
@@ -44,10 +44,10 @@ def read_value(file: Path) -> object:
 
 
 def parse(text: str) -> object:
-    """What a text says.
+    """The value in a text.
 
     Raises:
-        ValueError: as `read_value`, without the file's name.
+        ValueError: as for `read_value`, without the file's name.
     """
     try:
         content: object = json.loads(

@@ -20,7 +20,7 @@ class Component:
 
     @property
     def lengths(self) -> tuple[int, ...]:
-        """The buckets, when there is a file for each."""
+        """The buckets, if there is one file per bucket."""
         return tuple(length for length in self.files if length is not None)
 
 

@@ -1,4 +1,4 @@
-"""Chooses: limits, the Pareto front, the preference, and a sentence that says why. Pure."""
+"""The choice: limits, Pareto front, preference, and a sentence with the reason. Pure."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from edgedistill.recipe.schema import Limits, SelectSpec
 
 @dataclass(frozen=True)
 class Primary:
-    """The metric that the choice goes by."""
+    """The metric for the choice."""
 
     name: str
     direction: Direction
 
     def best_first(self, value: float) -> float:
-        """What sorts the best value first."""
+        """Sort key with the best value first."""
         return -signed(value, self.direction)
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What the choice looks at. `value` is the primary metric on validation, `drop` by how much it is worse than the
-    teacher's there, whatever the metric's direction."""
+    """A candidate's figures for the choice. `value` is the primary metric on validation, `drop` how much worse it is
+    than the teacher's, whatever the metric's direction."""
 
     id: str
     value: float
@@ -40,20 +40,20 @@ class Figures:
     load_ms: float
     agreement: float
     speeds: Mapping[str, float] = field(default_factory=dict)
-    """Medians of the task's own figures of speed, by name; what could not be measured is not there."""
+    """Medians of the task's own speed figures, by name; absent if not measured."""
 
 
 @dataclass(frozen=True)
 class Prompted:
-    """The figures of speed that candidates are compared by, and the length of the prompts that they are of."""
+    """The speed figures for comparing candidates, and their prompt length."""
 
     speeds: Sequence[Speed] = ()
     tokens: int | None = None
-    """None where no length was measured of all candidates."""
+    """None if no length was measured for all candidates."""
 
     @property
     def where(self) -> str:
-        """As a sentence has it."""
+        """Its form in sentences."""
         return "" if self.tokens is None else f" with prompts of {self.tokens} tokens"
 
 
@@ -62,7 +62,7 @@ NO_PROMPTS = Prompted()
 
 @dataclass(frozen=True)
 class Verdict:
-    """A candidate's standing."""
+    """The verdict on a candidate."""
 
     id: str
     within_limits: bool
@@ -110,8 +110,8 @@ def choose(
 
 
 def pareto_front(figures: Sequence[Figures], primary: Primary, prompted: Prompted = NO_PROMPTS) -> set[str]:
-    """Ids that no other candidate beats at once in the primary metric, p50 latency and file size; where the task has
-    figures of speed of its own, in these and peak memory in place of the latency."""
+    """Ids of candidates that no other beats in the primary metric, p50 latency and file size at once; if the task has
+    its own speed figures, these and peak memory replace latency."""
 
     def cost(each: Figures) -> tuple[float, ...]:
         worth = primary.best_first(each.value)
@@ -133,7 +133,7 @@ def _or_worst(cost: float | None) -> float:
 
 
 def _slowness(each: Figures, speed: Speed) -> float:
-    """What sorts the best first, and what could not be measured last."""
+    """Sort key with the best first, and missing values last."""
     return -signed(each.speeds[speed.name], speed.direction) if speed.name in each.speeds else math.inf
 
 
@@ -143,7 +143,7 @@ def preferred(
     primary: Primary,
     prompted: Prompted = NO_PROMPTS,
 ) -> Figures:
-    """The best by preference; the others decide among equals."""
+    """The best by preference; the other criteria break ties."""
     by_name = {speed.name: speed for speed in prompted.speeds}
 
     def worth(each: Figures) -> float:
@@ -167,7 +167,7 @@ def preferred(
 def _blocks(
     each: Figures, limits: Limits, min_agreement: float, primary: Primary, prompted: Prompted
 ) -> list[tuple[str, float]]:
-    """What keeps a candidate from being shipped: sentence and excess as a share of the limit."""
+    """Reasons that block a candidate: sentence, and excess as a share of the limit."""
     found: list[tuple[str, float]] = []
     if each.agreement < min_agreement:
         text = f"agreement {each.agreement:.4f} is below verify.min_agreement {min_agreement:g}"
@@ -187,7 +187,7 @@ def _blocks(
 
 
 def _slow(each: Figures, speed: Speed, limits: Limits, prompted: Prompted) -> tuple[str, float] | None:
-    """Why a candidate is not fast enough, if it isn't."""
+    """Why a candidate is not fast enough, if so."""
     limit, value = getattr(limits, speed.name, None), each.speeds.get(speed.name)
     if limit is None:
         return None

@@ -1,4 +1,4 @@
-"""What an ONNX file says of itself without being run: the files that hold its weights, what it takes and gives."""
+"""Contents of an ONNX file without running it: its weight files, inputs and outputs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SHOWN = 200
 
 @dataclass(frozen=True)
 class Port:
-    """An input or output: the type of its numbers, and its sizes (None: any)."""
+    """An input or output: its type and shape (None: dynamic)."""
 
     type: str
     shape: tuple[int | None, ...]
@@ -27,7 +27,7 @@ class Port:
 
 @dataclass(frozen=True)
 class OnnxContents:
-    """The inputs and outputs of an ONNX file, and the files beside it that it refers to."""
+    """The inputs and outputs of an ONNX file, and its external files."""
 
     inputs: Mapping[str, Port]
     outputs: Mapping[str, Port]
@@ -35,22 +35,22 @@ class OnnxContents:
 
     @property
     def length(self) -> int | None:
-        """The only number of tokens that it takes; None where it takes any."""
+        """The fixed number of tokens, or None."""
         fixed = {port.shape[1] for port in self.inputs.values() if len(port.shape) > 1 and port.shape[1] is not None}
         return next(iter(fixed)) if len(fixed) == 1 else None
 
     @property
     def batch(self) -> int | None:
-        """The only number of items that it takes at once; None where it takes any."""
+        """The fixed batch size, or None."""
         fixed = {port.shape[0] for port in self.inputs.values() if port.shape and port.shape[0] is not None}
         return next(iter(fixed)) if len(fixed) == 1 else None
 
 
 def read_onnx(file: Path) -> OnnxContents:
-    """Read the graph, not the weights that lie beside it.
+    """Read the graph without external weights.
 
     Raises:
-        UserError: it is no ONNX file, or refers to a file that is missing or lies outside its folder.
+        UserError: it is not an ONNX file, or refers to a file that is missing or outside its folder.
     """
     import onnx
     from google.protobuf.message import DecodeError
@@ -71,15 +71,15 @@ def read_onnx(file: Path) -> OnnxContents:
 
 
 def refuse_unfit(contents: OnnxContents, name: str, given: Sequence[str], batch: int) -> None:
-    """Compare what a file takes with what the task has.
+    """Check a file's inputs against the task.
 
     Args:
         name: the file, for the message.
-        given: the inputs that the tokenizer makes.
-        batch: how many items it is to be asked at once.
+        given: the inputs that the tokenizer produces.
+        batch: the batch size to use.
 
     Raises:
-        UserError: they differ.
+        UserError: they do not match.
     """
     if unknown := [each for each in contents.inputs if each not in given]:
         raise UserError(

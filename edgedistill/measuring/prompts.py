@@ -24,7 +24,7 @@ class PromptFiles:
     files: Mapping[int, Path] = field(default_factory=dict)
     """By length in tokens, shortest first."""
     too_long: tuple[int, ...] = ()
-    """Lengths that the model doesn't read."""
+    """Prompt lengths beyond the model's context."""
 
 
 def write_prompts(

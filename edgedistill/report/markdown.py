@@ -103,7 +103,7 @@ def _hosts(results: Results) -> list[str]:
 
 
 def _notes(results: Results) -> list[str]:
-    """What else is to be said of the rounds: errors, repetitions, trials, the stop rule."""
+    """Further facts on the rounds: errors, repetitions, trials, the stopping rule."""
     lines, metric = [], results.metric_in_words
     for each in results.rounds:
         if not each.on_recipe_data:
@@ -130,7 +130,7 @@ def _notes(results: Results) -> list[str]:
 
 
 def runtime_sizes(found: Sequence[CandidateResult]) -> list[tuple[str, RuntimeSizeResult]]:
-    """The runtimes whose size is estimated, by the file that they are for."""
+    """Estimated runtime sizes, by the file they are for."""
     sizes = {f"{each.model}/{each.target}/{each.precision}": each.runtime_size for each in found}
     return [(name, size) for name, size in sizes.items() if size is not None]
 

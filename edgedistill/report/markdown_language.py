@@ -1,4 +1,4 @@
-"""What `report.md` tells of models that go on from a text: checks of their files, figures by size, continuations."""
+"""The parts of `report.md` on language models: checks of their files, figures by size, continuations."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from edgedistill.report.markdown_text import escape, table
 
 
 def checked_files(found: Sequence[CandidateResult]) -> list[CandidateResult]:
-    """One candidate of each file that its task checks besides."""
+    """One candidate of each file with task-specific checks."""
     files = {(each.model, each.target, each.precision, each.runtime): each for each in reversed(found) if each.checks}
     return list(reversed(files.values()))
 
 
 def checks(results: Results) -> list[str]:
-    """A row a file."""
+    """One row per file."""
     files = checked_files(results.measured)
     if not files:
         return []
@@ -39,7 +39,7 @@ def checks(results: Results) -> list[str]:
 
 
 def by_size(results: Results) -> list[str]:
-    """A row a model or file, a column a group of examples."""
+    """One row per model or file, one column per group of examples."""
     if not results.by_size:
         return []
     names = [f"{f.count(group.low)} to {f.count(group.high)} {group.unit}" for group in results.by_size]
@@ -52,7 +52,7 @@ def by_size(results: Results) -> list[str]:
 
 
 def generations(results: Results) -> list[str]:
-    """Continuations; `‖` is where one parts from that which it is held against."""
+    """Continuations; `‖` marks the first difference from the reference."""
     parts = []
     for each in results.generations:
         rows = []

@@ -1,4 +1,4 @@
-"""How fast candidates are, as columns of `report.md`: the task's own figures, or the latency of a run."""
+"""Speed columns of `report.md`: the task's own figures, or the latency of one inference."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def speed_names(results: Results) -> Sequence[str]:
 
 
 def speed_cells(each: CandidateResult, results: Results) -> list[str]:
-    """How fast a candidate is: the task's own figures, or the latency of a run."""
+    """Speed of a candidate: the task's own figures, or the latency of one inference."""
     if results.prompt_tokens is None:
         latency = each.latency_ms
         times = [f.milliseconds(value) for value in (latency.p50, latency.p95, latency.p99)]
@@ -44,7 +44,7 @@ def speeds_in_words(chosen: CandidateResult, results: Results) -> list[str]:
 
 
 def by_prompt(results: Results) -> list[str]:
-    """Speed by the length of the prompt."""
+    """Speed by prompt length."""
     rows = [
         [
             each.id,

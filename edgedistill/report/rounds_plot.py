@@ -9,7 +9,8 @@ from edgedistill.report.svg import GRID, INK, MUTED, SERIES, style, to_svg
 
 
 def metric_over_rounds(results: Results) -> str:
-    """A place for every round on the recipe's data, better upwards; the control hollow beside it, other seeds small."""
+    """One position per round on the recipe's data, better upwards; the control is hollow beside it, other seeds are
+    small."""
     from matplotlib.figure import Figure
 
     rounds = [each for each in results.rounds if each.on_recipe_data]

@@ -1,4 +1,4 @@
-"""What a reader must know before the figures, first of all rounds that a teacher did not help."""
+"""Warnings before the figures, first of all about rounds without a gain."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 def warnings(
     rounds: Sequence[RoundResult], repeated_texts: Mapping[str, int], files: RunFiles, judging: Judging
 ) -> list[str]:
-    """Sentences, those that weigh most first.
+    """Sentences, the most important first.
 
     Args:
-        repeated_texts: how many texts of a split are in an earlier one too, by `EARLIER/SPLIT`.
+        repeated_texts: number of texts of a split that are also in an earlier one, by `EARLIER/SPLIT`.
     """
     worse, unshown = [], []
     for each, planned in zip(rounds, files.settings.rounds, strict=True):
@@ -53,7 +53,7 @@ def repetition_warnings(repeated_texts: Mapping[str, int], metric: str) -> list[
     """Sentences about texts that are in two splits.
 
     Args:
-        repeated_texts: how many, by `EARLIER/SPLIT`.
+        repeated_texts: their number, by `EARLIER/SPLIT`.
     """
     pairs = {tuple(pair.split("/")): count for pair, count in repeated_texts.items() if count}
     return [
@@ -63,10 +63,10 @@ def repetition_warnings(repeated_texts: Mapping[str, int], metric: str) -> list[
 
 
 def chance_warnings(models: Mapping[str, AgainstChance]) -> list[str]:
-    """Sentences about models that know nothing of the labels.
+    """Sentences about models at chance level.
 
     Args:
-        models: by name, how each did on its test set.
+        models: each model's result on its test set, by name.
     """
     return [
         f"{name} is no better than chance: it {found.beside('test')}."
@@ -78,8 +78,8 @@ def chance_warnings(models: Mapping[str, AgainstChance]) -> list[str]:
 def candidate_warnings(
     rows: Sequence[CandidateResult | EmulatedResult | UnmeasuredResult], hosts: Mapping[str, HostResult]
 ) -> list[str]:
-    """Sentences about measured files: answers that depend on the batch, texts that are read otherwise, and more threads
-    than there were cores."""
+    """Sentences about measured files: answers that depend on the batch, texts that are tokenized differently, and more
+    threads than cores."""
     measured = [row for row in rows if isinstance(row, CandidateResult)]
     found = []
     moved = {
@@ -114,7 +114,7 @@ def _first(names: Sequence[str], most: int = 4) -> str:
 
 
 def _figures(each: Round, files: RunFiles, judging: Judging, found: RoundResult) -> RoundFigures:
-    """What the run knows of a round that did not gain."""
+    """Facts about a round without a gain."""
     last = [epoch.metric for epoch in files.training(each.id).last_stage]
     losses = [loss for stage in each.stages for loss in stage.losses]
     temperatures = [registry.loss(loss.kind).temperature for loss in losses]

@@ -1,4 +1,4 @@
-"""What a path of the user's may be before it is opened: opening a pipe or a device waits, or never ends."""
+"""Checks user paths before opening them, since opening a pipe or device may block forever."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _KINDS = {
 
 
 def refuse_irregular(where: str, path: Path) -> None:
-    """Refuse what is not a regular file (or a link to one); nothing is opened.
+    """Refuse anything but a regular file (or a link to one), without opening it.
 
     Raises:
-        UserError: it is something else, isn't there, or can't be looked at.
+        UserError: it is something else, missing, or inaccessible.
     """
     try:
         mode = path.stat().st_mode
@@ -34,7 +34,7 @@ def refuse_irregular(where: str, path: Path) -> None:
 
 
 def refuse_data_path(where: str, path: Path) -> None:
-    """Refuse what no data set can be read from: anything but a regular file of a known kind, or a folder of such files.
+    """Refuse anything but a regular file of a supported type, or a folder of such files.
 
     Raises:
         UserError: it is something else.
@@ -55,7 +55,7 @@ def refuse_data_path(where: str, path: Path) -> None:
 
 
 def lies_within(place: Path, folder: Path) -> bool:
-    """Whether a file is one of a folder's own, links followed. The hub's cache keeps the files of
+    """Whether a file belongs to a folder after resolving links. The Hub's cache stores the files of
     `snapshots/REVISION/...` as links to `blobs`, beside `snapshots`."""
     home = folder.resolve()
     blobs = [each.parent.parent / "blobs" for each in (home, *home.parents) if each.parent.name == "snapshots"]

@@ -92,17 +92,17 @@ class FidelityFigures(Spec):
 
 
 class TextsRead(Spec):
-    """Token ids of many strings, beside those of the model's tokenizer."""
+    """Token ids of many strings, compared with the model's tokenizer."""
 
     by: str
-    """Whose they are: the file's own tokenizer, or `tokenizer.json` beside it."""
+    """Their source: the file's own tokenizer, or `tokenizer.json` beside it."""
     texts: int
     """The 256 single bytes among them."""
     otherwise: int
     bytes_otherwise: int
     """Of these, single bytes."""
     shown: tuple[str, ...]
-    """The shortest texts that were read otherwise, as Python writes them."""
+    """The shortest texts that were tokenized differently, as Python literals."""
 
 
 class Verified(Record):
@@ -142,7 +142,7 @@ class Percentiles(Spec):
 
 
 class Latency(Percentiles):
-    """Milliseconds of one run."""
+    """Milliseconds per inference."""
 
 
 class PromptMeasurement(Spec):
@@ -173,7 +173,7 @@ class Measurement(Spec):
     prompts: tuple[PromptMeasurement, ...] = ()
     """Shortest first; of a task that has none, empty."""
     prompts_too_long: tuple[int, ...] = ()
-    """Lengths that the model doesn't read."""
+    """Prompt lengths beyond the model's context."""
     tokenizer_bytes: int | None = None
     """Of the tokenizer that a device needs beside the files, 0 where they hold it; None of a task without one."""
 

@@ -139,6 +139,6 @@ class Evaluation(Record):
     probe: FileName | None = None
     """What its files are asked besides (`TaskModel.probe`), of a task that asks something."""
     beginnings: tuple[str, ...] = ()
-    """Of a few examples of test, of a task whose models go on from them."""
+    """Prefixes of a few test examples, for a task that generates text."""
     samples: tuple[Sample, ...] = ()
     """How the model went on from each."""
