@@ -32,7 +32,7 @@ class Loaded:
     version: str
     """Of the runtime."""
     backend: Mapping[str, object]
-    """What ran it, as the runtime tells."""
+    """The backend, as reported by the runtime."""
     ports: Mapping[str, tuple[Mapping[str, Port], Mapping[str, Port]]]
     """Inputs and outputs by component."""
     longest: int | None = None
@@ -47,7 +47,7 @@ class Cost:
     inputs: int
     runtime_version: str
     backend: Mapping[str, object]
-    """What ran it, as the runtime tells."""
+    """The backend, as reported by the runtime."""
 
 
 @dataclass(frozen=True)

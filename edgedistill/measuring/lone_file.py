@@ -96,7 +96,7 @@ class FileMeasurement:
     load_ms: float | None
     peak_rss_mb: float | None
     backend: Mapping[str, object]
-    """What ran it, as the runtime tells."""
+    """The backend, as reported by the runtime."""
     client: Mapping[str, object]
     """What the library makes of the file by which the runtime's users load it; empty where there is none."""
     instructions_per_inference: float | None = None

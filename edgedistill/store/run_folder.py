@@ -1,4 +1,4 @@
-"""A run's folder: made and held by one process at a time, and cleared of what killed ones left."""
+"""A run folder: created and locked by one process at a time, and cleared of leftovers of killed ones."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _LOCK, _HOLDER = ".lock", ".lock.holder"
 
 @contextmanager
 def opened(folder: Path) -> Iterator[None]:
-    """Make the folder, see that it can be written, and hold it; what the system refuses in it becomes a sentence.
+    """Create the folder, check that it is writable, and lock it; operating system errors in it become messages.
 
     Raises:
-        UserError: it cannot be made or written, or another process works in it.
-        DiskFullError: no room.
-        EdgedistillError: the system refuses something else.
+        UserError: it cannot be created or written, or another process uses it.
+        DiskFullError: no space left.
+        EdgedistillError: another operating system error.
     """
     try:
         _make(folder)
@@ -45,7 +45,7 @@ def opened(folder: Path) -> Iterator[None]:
 
 def _make(folder: Path) -> None:
     """Raises:
-    UserError: it cannot be made there.
+    UserError: it cannot be created there.
     """
     try:
         (folder / STEPS).mkdir(parents=True, exist_ok=True)
@@ -58,11 +58,10 @@ def _make(folder: Path) -> None:
 
 @contextmanager
 def only_writer(folder: Path) -> Iterator[None]:
-    """Hold the run folder's lock; the operating system frees it when the process dies, however it dies. Who holds it
-    may hold it again.
+    """Hold the run folder's lock, which the operating system releases when the process dies. Reentrant.
 
     Raises:
-        UserError: another process does.
+        UserError: another process holds it.
     """
     from filelock import FileLock, Timeout
 
@@ -87,8 +86,8 @@ def only_writer(folder: Path) -> Iterator[None]:
 
 
 def tidy(folder: Path, plan: StepSequence, store: Store) -> None:
-    """Remove what killed processes left: half-written artifacts and files, and, in a store of the run's own, the
-    checkpoints of steps that are not in the plan. In another store they may be those of another run."""
+    """Remove leftovers of killed processes: partial artifacts and files and, in the run's own store, checkpoints of
+    steps that are not in the plan. In a shared store they may belong to another run."""
     for left_over in folder.glob("*.partial"):
         with suppress(OSError):
             left_over.unlink()

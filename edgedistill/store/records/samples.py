@@ -1,4 +1,4 @@
-"""Of the steps that let models go on from the beginnings of examples."""
+"""Records of continuations."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from edgedistill.spec import Spec
 
 
 class Sample(Spec):
-    """How a model went on from one beginning."""
+    """A model's continuation of one prefix."""
 
     text: str
-    """As a person reads it."""
+    """As readable text."""
     tokens: tuple[int, ...]
