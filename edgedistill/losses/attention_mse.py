@@ -44,13 +44,13 @@ def build(spec: AttentionMseSpec, student: ModelShape, teacher: ModelShape | Non
     """The loss term; it has no parameters.
 
     Raises:
-        UserError: another number of heads with `heads: each`.
+        UserError: different numbers of heads with `heads: each`.
     """
     import torch
 
     if teacher is None:
         raise ValueError("attention needs one teacher")
-    # Hidden state i is the output of layer i, whose attention stands at i - 1; the embeddings have none.
+    # Hidden state i is the output of layer i, with attention at index i - 1; the embeddings have none.
     pairs = [(s - 1, t - 1) for s, t in layer_pairs(spec.layers, student.layers, teacher.layers) if min(s, t) > 0]
     for s, t in pairs if spec.heads == "each" else ():
         if student.heads_at(s) != teacher.heads_at(t):
@@ -74,7 +74,7 @@ def build(spec: AttentionMseSpec, student: ModelShape, teacher: ModelShape | Non
 
 
 def check(spec: AttentionMseSpec, student: PlannedModel, teacher: PlannedModel) -> tuple[str, str] | None:
-    """Both must have as many heads, unless their mean is compared."""
+    """Both must have equal numbers of heads, unless means are compared."""
     if spec.heads == "mean" or student.shape is None or teacher.shape is None:
         return None
     own, given = student.shape.heads, teacher.shape.heads

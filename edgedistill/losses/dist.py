@@ -49,7 +49,7 @@ def dist(
 
 
 def build(spec: DistSpec, student: ModelShape | None = None, teacher: ModelShape | None = None) -> torch.nn.Module:
-    """The loss term; it has no parameters. It looks at a batch as a whole: row weights cannot apply."""
+    """The loss term; it has no parameters. It uses the batch as a whole, so row weights do not apply."""
     import torch
 
     class Dist(torch.nn.Module):

@@ -1,4 +1,4 @@
-"""Text embeddings: the student's pooled last layer repeats the teacher's (Reimers & Gurevych 2020, eq. 1)."""
+"""Text embeddings: the student's pooled last layer matches the teacher's (Reimers & Gurevych 2020, eq. 1)."""
 
 from __future__ import annotations
 

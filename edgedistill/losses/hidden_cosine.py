@@ -31,7 +31,7 @@ def hidden_cosine(student_BTH: torch.Tensor, teacher_BTH: torch.Tensor, mask_BT:
 
 
 def build(spec: HiddenCosineSpec, student: ModelShape, teacher: ModelShape | None) -> torch.nn.Module:
-    """The loss term, with one projection a pair when student and teacher differ in width."""
+    """The loss term, with one projection per pair if student and teacher differ in width."""
     return mapped_layers(spec.layers, student, teacher, hidden_cosine)
 
 

@@ -29,8 +29,8 @@ def kl(
 ) -> torch.Tensor:
     """(R,) KL(teacher || student) at `temperature`, times its square, in nats.
 
-    The gradient of soft targets scales with 1/T², so T² keeps their weight against hard labels when T changes
-    (Hinton et al. 2015, end of section 2). Zero exactly when both give the same distribution.
+    The gradient of soft targets scales with 1/T², so T² keeps their weight relative to hard labels when T changes
+    (Hinton et al. 2015, end of section 2). Zero exactly if the distributions are equal.
     """
     teacher, student = compared.teacher, compared.student
     return divergence(teacher, student) * temperature**2

@@ -23,7 +23,7 @@ class MaskedLmSpec(LossSpec):
 
 
 def masked_lm(logits_KV: torch.Tensor, targets_K: torch.Tensor) -> torch.Tensor:  # noqa: N803
-    """Mean cross-entropy over the chosen tokens, in nats; zero when none was chosen."""
+    """Mean cross-entropy over the masked tokens, in nats; zero if there are none."""
     from torch.nn import functional
 
     if len(targets_K) == 0:

@@ -54,7 +54,7 @@ def build(spec: MinilmRelationsSpec, student: ModelShape, teacher: ModelShape | 
     """The loss term; it has no parameters.
 
     Raises:
-        UserError: relation heads that don't divide a width, or a layer that the teacher doesn't have.
+        UserError: relation heads that do not divide a width, or a layer that does not exist.
     """
     import torch
 
@@ -83,7 +83,7 @@ def build(spec: MinilmRelationsSpec, student: ModelShape, teacher: ModelShape | 
 
 
 def check(spec: MinilmRelationsSpec, student: PlannedModel, teacher: PlannedModel) -> tuple[str, str] | None:
-    """Where queries, keys and values are must be known, and the heads must divide both widths."""
+    """The layout must be known, and the heads must divide both widths."""
     for model in (student, teacher):
         if model.architecture is not None and model.architecture not in LAYOUTS:
             return "", (

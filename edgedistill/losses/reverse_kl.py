@@ -1,4 +1,4 @@
-"""Reverse KL divergence: the student avoids what the teacher finds unlikely (MiniLLM, Gu et al. 2024, eq. 1)."""
+"""Reverse KL divergence: penalises what the teacher finds unlikely (MiniLLM, Gu et al. 2024, eq. 1)."""
 
 from __future__ import annotations
 

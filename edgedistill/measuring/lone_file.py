@@ -1,4 +1,4 @@
-"""Measures a model file that no run made: the same child process and the same rules."""
+"""Benchmarks a single model file from outside a run, in the same child process and by the same rules."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ if TYPE_CHECKING:
 
 _CLIENT_TEXTS = 300
 _LOOKED_AT = 32
-"""Items of data without labels whose answers are looked at."""
+"""Number of items to check in data without labels."""
 
 
 @dataclass(frozen=True)
 class LoneFile:
-    """What to measure and how."""
+    """What to benchmark, and how."""
 
     file: Path
     data: Path
@@ -72,13 +72,13 @@ class LoneFile:
 
     @cached_property
     def spec(self) -> TaskSpec:
-        """The task as it is where a recipe gives it no options."""
+        """The task's spec without options."""
         return registry.task_as(self.task, self.metric, {})
 
 
 @dataclass(frozen=True)
 class FileMeasurement:
-    """What was measured of a lone model file."""
+    """Measurements of a single model file."""
 
     file: str
     file_bytes: int
@@ -86,33 +86,33 @@ class FileMeasurement:
     threads: int
     batch: int
     items: int
-    """Asked, of the data's `items_of`."""
+    """Items run, of the data's `items_of`."""
     items_of: int
     figures: tuple[Figure, ...]
-    """The asked metric first; none where the data has no labels."""
+    """The requested metric first; empty if the data has no labels."""
     latency_ms: Mapping[str, object] | None
-    """None under an emulated runtime, as every time and memory is."""
+    """None for an emulated runtime, like every time and memory figure."""
     throughput_per_s: float | None
     load_ms: float | None
     peak_rss_mb: float | None
     backend: Mapping[str, object]
     """The backend, as reported by the runtime."""
     client: Mapping[str, object]
-    """What the library makes of the file by which the runtime's users load it; empty where there is none."""
+    """Results of the client library with which the runtime's users load the file; empty if there is none."""
     instructions_per_inference: float | None = None
-    """Under an emulated runtime, in place of times: the mean over `counted_inputs` of the items."""
+    """For an emulated runtime, instead of times: the mean over `counted_inputs` of the items."""
     counted_inputs: int | None = None
     phases_ms: Mapping[str, object] = field(default_factory=dict)
-    """`latency_ms` of each phase, where a run has several."""
+    """`latency_ms` of each phase, if there are several."""
     prompts: Mapping[int, Mapping[str, object]] = field(default_factory=dict)
-    """By length in tokens, percentiles of each of the task's figures of speed; of a task that has none, empty."""
+    """Percentiles of each of the task's speed figures, by prompt length in tokens; empty for a task without any."""
 
 
 def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
-    """Measure the file.
+    """Benchmark the file.
 
     Raises:
-        UserError: a file, tokenizer or column that isn't there, or more labels than the model has.
+        UserError: a missing file, tokenizer or column, or more labels than the model has.
     """
     _refuse_request(request, progress)
     task, runtime = registry.task(request.task), registry.runtime(request.runtime)
@@ -127,7 +127,7 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
         files, weights = _opened(request, task, given)
         model = DeviceModel(files, request.runtime, request.task, cpu=request.emulation.cpu if slow else None)
         with_client = request.task in runtime.client_tasks
-        # Without right answers, what it says is looked at all the same.
+        # Without references, the answers are still checked.
         chosen = None if given.labelled or with_client else some_examples(items, _LOOKED_AT)
         figures: tuple[Figure, ...] = ()
         client: dict[str, object] = {}
@@ -144,7 +144,7 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
         if with_client:
             client = _client(request, runtime, given, items, answers)
         if given.labelled:
-            metrics = dict.fromkeys((request.metric, *own.metrics))  # no recipe says which of them to leave out
+            metrics = dict.fromkeys((request.metric, *own.metrics))  # without a recipe, none of them is left out
             figures = Judging(own, tuple(metrics)).figures(answers, task.data.references(items), "data")
         if not slow:
             inputs = scratch / "inputs.safetensors"
@@ -185,24 +185,24 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
 
 @dataclass(frozen=True)
 class _Given:
-    """The data as the model takes it."""
+    """The data encoded for the model."""
 
     rows: Dataset
     columns: Mapping[str, str]
     items: Items
     labels: Sequence[str]
-    """Of the model's config.json, in the order of their ids; none of a task without classes."""
+    """From the model's config.json, in the order of their ids; empty for a task without classes."""
     labelled: bool
     longest: int
-    """Where longer inputs were cut."""
+    """Length at which longer inputs were truncated."""
     reads: int
-    """Tokens that the model reads at most."""
+    """The model's context length."""
     inputs: Sequence[str]
-    """Those that the model of that config.json takes, in its order."""
+    """The inputs of a model with that config.json, in its order."""
 
 
 def _refuse_request(request: LoneFile, progress: Progress) -> None:
-    """Raises UserError for what can be seen before anything is read."""
+    """Raises UserError for problems visible before anything is read."""
     if not request.file.exists():
         raise UserError(f"measure: '{request.file}' is not a file or folder")
     if not request.data.exists():
@@ -228,10 +228,10 @@ def _refuse_request(request: LoneFile, progress: Progress) -> None:
 
 
 def _read(request: LoneFile, task: Task, scratch: Path, progress: Progress) -> _Given:
-    """The rows that are to be asked.
+    """The rows to run.
 
     Raises:
-        UserError: rows that the task cannot take.
+        UserError: rows that do not suit the task.
     """
     described = request.tokenizer or model_folder(request.file, "measure")
     tokenizer = load_tokenizer(described)
@@ -243,7 +243,7 @@ def _read(request: LoneFile, task: Task, scratch: Path, progress: Progress) -> _
     if own.labels is not None:
         rows = with_label_names(rows, columns[own.labels])
     config = load_config(described, None)
-    named = "id2label" in task.model.configuration(())  # else the names are a library's own, of no classes
+    named = "id2label" in task.model.configuration(())  # otherwise the names are a library's defaults, without classes
     labels = [str(name) for _, name in sorted(config.id2label.items())] if named else []
     check_rows(rows, task, columns, str(request.data), labelled=labelled, known=labels)
     model = outline(task.model.auto_class(), config)
@@ -257,10 +257,11 @@ def _read(request: LoneFile, task: Task, scratch: Path, progress: Progress) -> _
 
 
 def _opened(request: LoneFile, task: Task, given: _Given) -> tuple[Files, Sequence[Path]]:
-    """What a runtime opens, and all files that belong to it. An ONNX file is looked into before it is run.
+    """The file or folder that a runtime opens, and all files that belong to it. ONNX files are inspected before they
+    are run.
 
     Raises:
-        UserError: it takes or gives something else than the task, or a file that it needs isn't there.
+        UserError: its inputs or outputs do not match the task, or a file that it needs is missing.
     """
     driver: Driver = importlib.import_module(task.device).DRIVER
     opened: dict[str, Component] = {}
@@ -274,10 +275,10 @@ def _opened(request: LoneFile, task: Task, given: _Given) -> tuple[Files, Sequen
 
 
 def _component_file(file: Path, driver: Driver, name: str) -> Path:
-    """The file of a component: its name stands in the place of the first one's.
+    """The file of a component, named by replacing the first component's name.
 
     Raises:
-        UserError: it isn't there, or the file given isn't the first one's.
+        UserError: it is missing, or the given file is not the first component's.
     """
     first = driver.components[0]
     if name == first and len(driver.components) == 1:
@@ -293,13 +294,13 @@ def _component_file(file: Path, driver: Driver, name: str) -> Path:
 
 
 def _looked_into(request: LoneFile, file: Path, given: _Given, whole: bool) -> tuple[int | None, Sequence[Path]]:
-    """The only length that a file takes, if it says so, and the files beside it that belong to it."""
+    """The fixed length of a file, if declared, and its accompanying files."""
     if file.suffix != ".onnx":
-        beside = file.with_suffix(".bin")  # as OpenVINO and ncnn name it
+        beside = file.with_suffix(".bin")  # OpenVINO's and ncnn's naming
         return None, [beside] if beside.is_file() else []
     name = f"measure: '{file}'"
     contents = read_onnx(file)
-    if not whole:  # the components of a model also take what they give one another
+    if not whole:  # components of a model also take each other's outputs as inputs
         return contents.length, contents.weights
     taken = [name for name, column in given.items.columns.items() if column.role == "input"]
     refuse_unfit(contents, name, taken, request.batch)
@@ -313,7 +314,7 @@ def _looked_into(request: LoneFile, file: Path, given: _Given, whole: bool) -> t
 
 
 def _refuse_answers(request: LoneFile, judge: Judge, answers: Answers, labels: Sequence[str]) -> None:
-    """Raises UserError for answers that are not those of such a model, or no finite numbers."""
+    """Raises UserError for answers that do not suit the model, or are not finite."""
     if judge.misfit is not None and (words := judge.misfit(answers, labels)) is not None:
         raise UserError(f"measure: '{request.file}' returns {words} (from its config.json)")
     if wrong := int((~np.isfinite(numbers(answers))).any(axis=1).sum()):
@@ -324,9 +325,9 @@ def _refuse_answers(request: LoneFile, judge: Judge, answers: Answers, labels: S
 
 
 def _client(request: LoneFile, runtime: Runtime, given: _Given, items: Items, answers: Answers) -> dict[str, object]:
-    """What the runtime's own library makes of the file."""
+    """Results of the runtime's client library on the file."""
     (column,) = registry.task(request.task).data.columns.required
-    # A text that was cut here is not what the library reads.
+    # The library does not see truncated texts.
     whole = np.flatnonzero(items.lengths < given.longest)
     chosen = whole[np.linspace(0, len(whole) - 1, min(_CLIENT_TEXTS, len(whole))).astype(np.int64)]
     texts = [str(given.rows[int(items.example[item])][given.columns[column]]) for item in chosen]
@@ -342,17 +343,17 @@ def _size(file: Path) -> int:
 
 
 def _refused(request: LoneFile, error: EdgedistillError) -> EdgedistillError:
-    """A file that its runtime cannot run is the user's to change; whatever was said before stays."""
+    """Report a file that its runtime cannot run as a user error; other user errors are unchanged."""
     if isinstance(error, UserError):
         return error
     return UserError(f"measure: '{request.file}' cannot be run by {request.runtime}: {error}")
 
 
 def model_folder(file: Path, command: str) -> Path:
-    """The folder beside or above the file that holds a tokenizer, which a command looks for.
+    """The folder with a tokenizer, beside or above the file, for a command.
 
     Raises:
-        UserError: none does.
+        UserError: there is none.
     """
     for path in (Path(os.path.abspath(file)), file.resolve()):
         for folder in list(path.parents)[:3]:

@@ -19,7 +19,7 @@ def answer(graphs: Mapping[str, Graph], items: Items, chosen: Integers) -> Answe
     """`logits` (D, C) float32, one row for each item.
 
     Raises:
-        EdgedistillError: the graph gives something else.
+        EdgedistillError: the graph returns something else.
     """
     logits = np.asarray(graphs[MODEL].run(items.inputs(chosen))[LOGITS], dtype=np.float32)
     if logits.ndim != 2 or len(logits) != len(chosen):

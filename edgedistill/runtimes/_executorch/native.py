@@ -49,7 +49,7 @@ class NativeGraph:
         self.outputs = {name: Port("float32", None) for name in names.outputs}
 
     def run(self, feeds: Arrays) -> dict[str, Array]:
-        """All outputs for one batch; feeds that the file doesn't have are left out.
+        """All outputs for one batch; inputs that the file does not have are dropped.
 
         Raises:
             EdgedistillError: a larger input than the file has room for, or the program failed.
@@ -105,7 +105,7 @@ def _load() -> ctypes.CDLL:
     """The compiled `program.cpp`, which lies beside the package.
 
     Raises:
-        EdgedistillError: it isn't there.
+        EdgedistillError: it is missing.
     """
     package = find_spec("executorch")
     places = [] if package is None else [Path(each).parent for each in package.submodule_search_locations or ()]
