@@ -40,7 +40,7 @@ def make(request: FileRequest, file: Path) -> MadeFile:
     Raises:
         EdgedistillError: the converter wrote nothing, or the file differs from torch.
     """
-    assert request.source is not None, "every precision is made of another file"
+    assert request.source is not None, "every precision is made from another file"
     with tempfile.TemporaryDirectory() as folder:
         _convert(_written_out(request.source, Path(folder)), file, request.precision)
     if request.precision != "fp32":

@@ -34,7 +34,7 @@ def make(request: FileRequest, file: Path) -> MadeFile:
     """
     import openvino
 
-    assert request.source is not None, "every precision is made of another file"
+    assert request.source is not None, "every precision is made from another file"
     model = openvino.Core().read_model(request.source)
     match request.precision:
         case "fp32":
