@@ -1,4 +1,4 @@
-"""Whether a model's configuration and its weights belong together: before anything is allocated, and after loading."""
+"""Checks that a model's configuration and weights match, before anything is allocated and after loading."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ _POSITIONS = re.compile(r"^(max_position_embeddings|n_positions|n_ctx|max_seq_le
 _EPSILONS = re.compile(r"(^|_)eps(ilon)?$")
 _MOST_POSITIONS, _MOST_EPSILON = 1 << 26, 0.1
 _MOST_LAYERS = 128
-# What a body may hold beyond a checkpoint's tensors of known names: renamed or split ones, and small ones made anew.
+# Allowance for tensors of a body without a known name in the checkpoint: renamed, split or small new ones.
 _SPARE_ELEMENTS = 1 << 24
 _POOLER = "pooler"
 
 
 def check_sizes(config: Mapping[str, object], stored: Mapping[str, StoredTensor], name: str) -> None:
-    """Sizes that the weights can't have, and numbers that no model computes with, found before a library uses them.
+    """Refuse impossible sizes and numbers in a configuration before a library uses them.
 
     Args:
-        config: what `config.json` holds.
+        config: contents of `config.json`.
         stored: the tensors of the weight files.
 
     Raises:
-        UserError: a width, vocabulary or number of layers beyond what the files hold; an epsilon that isn't small.
+        UserError: a width, vocabulary or number of layers beyond the files' contents; an epsilon that is not small.
     """
     elements = sum(each.elements for each in stored.values())
     layers = max(_MOST_LAYERS, len(stored))
@@ -42,7 +42,7 @@ def check_sizes(config: Mapping[str, object], stored: Mapping[str, StoredTensor]
         if isinstance(value, bool) or not isinstance(value, int | float):
             continue
         for pattern, most in ((_COUNTED, layers), (_WIDTHS, elements), (_POSITIONS, _MOST_POSITIONS)):
-            least = -most if pattern is _POSITIONS else 0  # -1 is how some say that there is no limit
+            least = -most if pattern is _POSITIONS else 0  # -1 means unlimited in some configurations
             if pattern.search(key) and not least <= value <= most:
                 raise UserError(
                     f"{name}: config.json has {key} {value:.6g}, which the weights rule out: their files contain "
@@ -53,11 +53,11 @@ def check_sizes(config: Mapping[str, object], stored: Mapping[str, StoredTensor]
 
 
 def check_shapes(model: PreTrainedModel, stored: Mapping[str, StoredTensor], name: str) -> None:
-    """A model as its configuration describes it, on the meta device, against the tensors of its files.
+    """Compare a model built from its configuration, on the meta device, with the tensors of its files.
 
     Raises:
-        UserError: a weight of its body has another shape, is not in floating point, or there is far more of it than
-            the files hold.
+        UserError: a weight of its body has another shape or is not floating point, or the model is far larger than its
+            files.
     """
     unknown = 0
     for weight, tensor in model.state_dict().items():
@@ -84,15 +84,15 @@ def check_shapes(model: PreTrainedModel, stored: Mapping[str, StoredTensor], nam
 def check_loaded(
     model: PreTrainedModel, info: Mapping[str, object], name: str, *, head_required: bool, remedy: str
 ) -> None:
-    """What the library reports after loading, and the numbers themselves.
+    """Check the library's loading report, and the weights themselves.
 
     Args:
         info: its `loading_info`: missing, unexpected and mismatched names.
-        head_required: whether the task's head must be there too, not only the body.
+        head_required: whether the task's head is required besides the body.
         remedy: what to do about a missing head.
 
     Raises:
-        UserError: weights that are missing, of another shape, or left over as a deeper model's are; NaN or infinities.
+        UserError: weights that are missing, of another shape, or left over from a deeper model; NaN or infinity.
     """
     missing = sorted(set(_names(info["missing_keys"])) | set(_names(info["mismatched_keys"])))
     body = [each for each in missing if in_body(each, model) and (head_required or not _pooler(each, model))]
@@ -112,9 +112,9 @@ def check_loaded(
 
 
 def in_body(weight: str, model: PreTrainedModel) -> bool:
-    """Whether a weight is of the pretrained body; else it is of the head that a task puts on it.
+    """Whether a weight belongs to the pretrained body and not to a task's head.
 
-    A model without a body of its own name is all body, but for its classifier.
+    A model without a named body is all body except its classifier.
     """
     if getattr(model, model.base_model_prefix or "", None) is not None:
         return weight.startswith(f"{model.base_model_prefix}.")
@@ -122,7 +122,7 @@ def in_body(weight: str, model: PreTrainedModel) -> bool:
 
 
 def _of_more_layers(unexpected: Sequence[str], model: PreTrainedModel) -> list[str]:
-    """Names that differ from the model's own only in a layer's number, or that number layers where it has none."""
+    """Names that differ from the model's own only in a layer index, or index layers where it has none."""
     known = {_numberless(each) for each in model.state_dict()}
     without_layers = not any("#" in each for each in known)
     return [
@@ -133,7 +133,7 @@ def _of_more_layers(unexpected: Sequence[str], model: PreTrainedModel) -> list[s
 
 
 def _pooler(weight: str, model: PreTrainedModel) -> bool:
-    """Whether it is of the dense layer before the head, which masked language models are saved without."""
+    """Whether it belongs to the dense layer before the head, which masked language models lack."""
     return weight.removeprefix(f"{model.base_model_prefix}.").split(".")[0] == _POOLER
 
 
@@ -150,7 +150,7 @@ def _refuse_not_finite(model: PreTrainedModel, name: str) -> None:
 
 
 def _stored_as(weight: str, prefix: str, stored: Mapping[str, StoredTensor]) -> str | None:
-    """The name under which a weight is stored: as it is, or without the body's name where the body was saved alone."""
+    """The name under which a weight is stored: unchanged, or without the body's prefix if the body was saved alone."""
     for candidate in (weight, weight.removeprefix(f"{prefix}."), f"{prefix}.{weight}"):
         if candidate in stored:
             return candidate
@@ -158,7 +158,7 @@ def _stored_as(weight: str, prefix: str, stored: Mapping[str, StoredTensor]) -> 
 
 
 def _names(keys: object) -> Iterator[str]:
-    """Names of weights in a loading report, where some come with their shapes."""
+    """Names of weights in a loading report, some of which come with shapes."""
     assert isinstance(keys, list | set | tuple)
     for each in keys:
         yield str(each[0] if isinstance(each, list | tuple) else each)

@@ -1,4 +1,4 @@
-"""What in a model's configuration files would make a library fetch or run code, and is refused before one reads it."""
+"""Refuses model configurations that would make a library download or run code, before any library reads them."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ _CODE = ("auto_map", "custom_pipelines")
 _KERNELS = ("use_kernels", "kernel_config", "fusion_config")
 _ATTENTION = ("eager", "sdpa", "flex_attention", "paged|eager", "paged|sdpa")
 _EXPERTS = ("eager", "batched_mm", "grouped_mm")
-# Architectures whose modelling code fetches a compiled kernel by itself where the package `kernels` is installed.
+# Architectures whose modelling code downloads a compiled kernel if the package `kernels` is installed.
 _OWN_KERNELS = ("mra", "rwkv", "yoso")
 
 
 def refuse_foreign_code(content: Mapping[str, object], file: str, name: str) -> None:
-    """Look through one configuration file, at every depth.
+    """Check one configuration file at every depth.
 
     Args:
-        content: what the file holds.
+        content: contents of the file.
         file: its name, for the message.
-        name: the model as the user named it, with what it is for.
+        name: the model's name and purpose.
 
     Raises:
-        UserError: it refers to code (`auto_map`, `custom_pipelines`), to compiled kernels of the hub (an attention or
-            experts implementation that is not built in), to quantized weights (their kernels come from the hub) or to
-            weights under another name; or it is nested too deeply to be a configuration.
+        UserError: it refers to code (`auto_map`, `custom_pipelines`), to compiled kernels on the Hub (an attention or
+            experts implementation that is not built in), to quantized weights (their kernels come from the Hub) or to
+            weights under another name; or it is nested too deeply.
     """
     for key, value in entries(content, f"{name}: {file}"):
         if value in (None, {}, [], "") or (isinstance(value, int) and value is not True):
-            continue  # nothing, or a class that has such a name
+            continue  # nothing, or a class of that name
         if key in _CODE:
             raise UserError(
                 f"{name}: {file} requests remote code ({key}), which is never run; expected a model whose "
@@ -57,7 +57,7 @@ def refuse_foreign_code(content: Mapping[str, object], file: str, name: str) -> 
 
 
 def entries(content: Mapping[str, object], where: str) -> Iterator[tuple[str, object]]:
-    """Every key and value in nested mappings and lists; a list's items come under its own key.
+    """Every key and value in nested mappings and lists; items of a list are under the list's key.
 
     Raises:
         UserError: more than 64 levels.

@@ -1,4 +1,4 @@
-"""A student that keeps some of the source's layers, and everything else of it."""
+"""A student that keeps some of the source's layers and everything else."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class KeepLayersSpec(StudentSpec):
 
 
 def unsuitable(spec: KeepLayersSpec | None, source: Config) -> str | None:
-    """Layers that share their weights, or know their number, can't be kept one by one; what is measured must not
-    decide the student's size."""
+    """Layers that share weights or depend on their index cannot be kept individually; and measured importance must not
+    affect the student's size."""
     from edgedistill.models.architectures import fixed_layers
 
     if spec is not None and spec.choose != "evenly" and source.get("heads_by_layer"):
@@ -49,7 +49,7 @@ def planned(spec: KeepLayersSpec, source: PreTrainedConfig, auto_class: AutoClas
     """The source with fewer layers.
 
     Raises:
-        UserError: a layer that the source doesn't have.
+        UserError: a layer that the source does not have.
     """
     from edgedistill.models.sizes import resized
 
@@ -57,15 +57,15 @@ def planned(spec: KeepLayersSpec, source: PreTrainedConfig, auto_class: AutoClas
 
 
 def depth(spec: KeepLayersSpec) -> int:
-    """How many layers it keeps."""
+    """Number of layers to keep."""
     return spec.layers if isinstance(spec.layers, int) else len(spec.layers)
 
 
 def build(request: StudentRequest[KeepLayersSpec]) -> PreTrainedModel:
-    """The student, its weights copied (DistilBERT, Sanh et al. 2019, section 3).
+    """The student, with copied weights (DistilBERT, Sanh et al. 2019, section 3).
 
     Raises:
-        UserError: a layer that the source doesn't have.
+        UserError: a layer that the source does not have.
     """
     from edgedistill.models.loading import load_model
     from edgedistill.models.sizes import resized

@@ -1,6 +1,6 @@
-"""A student cut from the source in width: the most important hidden dimensions, heads and feed-forward neurons stay.
+"""Cuts the source in width, keeping the most important hidden dimensions, heads and feed-forward neurons.
 
-Of an encoder; of a decoder, as `_decoder_cut` says.
+For encoders; for decoders see `_decoder_cut`.
 
 Importance is measured on real inputs, as in Minitron (Muralidharan et al. 2024, "Compact Language Models via Pruning
 and Knowledge Distillation", section 2.2): the mean magnitude of a hidden dimension's activations over the normalised
@@ -72,7 +72,7 @@ class NarrowSpec(StudentSpec):
 
 
 def unsuitable(spec: NarrowSpec | None, source: Config) -> str | None:
-    """Why its weights can't be cut: where they stand must be known."""
+    """Why its weights cannot be cut: the layout must be known."""
     from edgedistill.models.architectures import fixed_layers
 
     kind = source.get("model_type")
@@ -82,11 +82,11 @@ def unsuitable(spec: NarrowSpec | None, source: Config) -> str | None:
 
 
 def planned(spec: NarrowSpec, source: PreTrainedConfig, auto_class: AutoClass) -> PlannedStudent:
-    """The source at another width; with `parameters`, the widest whole number of the source's heads that fits.
+    """The source at another width; with `parameters`, the largest width in whole heads that fits.
 
     Raises:
-        UserError: layers of unequal sizes, more layers than the source has, heads that don't divide the width, a width
-            at which embeddings lose their projection, or even one head is more than `parameters`.
+        UserError: layers of unequal sizes, more layers than the source has, heads that do not divide the width, a width
+            at which embeddings lose their projection, or fewer `parameters` than one head needs.
     """
     from edgedistill.models.sizes import refuse_unequal_layers
 
@@ -138,7 +138,7 @@ def _kept(spec: NarrowSpec, source: PreTrainedConfig) -> list[int]:
 
 
 def _loses_projection(width: int, source: PreTrainedConfig) -> bool:
-    """Whether the source projects its embeddings and a student of this width wouldn't."""
+    """Whether the source projects its embeddings and a student of this width would not."""
     from edgedistill.models.sizes import shape_of
 
     shape = shape_of(source)
@@ -155,7 +155,7 @@ class Importance:
 
 
 def build(request: StudentRequest[NarrowSpec]) -> PreTrainedModel:
-    """The narrower student, its weights the source's most important ones.
+    """The narrower student, with the source's most important weights.
 
     Raises:
         UserError: an architecture without a known layout, or a size larger than the source's.
@@ -193,7 +193,7 @@ def head_size(config: PreTrainedConfig) -> int:
 
 
 def feed_forward(config: PreTrainedConfig) -> int:
-    """The feed-forward width, which every architecture of a known layout has."""
+    """The feed-forward width, which every architecture with a known layout has."""
     from edgedistill.models.sizes import shape_of
 
     width = shape_of(config).intermediate_size
@@ -263,7 +263,7 @@ def copy_narrow(
     """Fill `student` with the chosen rows and columns of `source`'s weights.
 
     Raises:
-        UserError: a parameter whose shape can't be explained by the cut sizes.
+        UserError: a parameter whose shape does not follow from the sizes.
     """
     config, layers = student.config, layer_list(source)
     hidden = _top(importance.hidden, config.hidden_size)
@@ -296,7 +296,7 @@ def copy_narrow(
 def _cut(
     name: str, value: torch.Tensor, target: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor
 ) -> torch.Tensor:
-    """`value` with `rows` on its first and `columns` on its last axis, each only where the size differs."""
+    """`value` indexed by `rows` on its first and `columns` on its last axis, if the size differs."""
     if value.ndim and value.shape[0] != target.shape[0] and len(rows) == target.shape[0]:
         value = value.index_select(0, rows)
     if value.ndim > 1 and value.shape[-1] != target.shape[-1] and len(columns) == target.shape[-1]:

@@ -1,4 +1,4 @@
-"""A student with random weights, in the source's architecture at another size."""
+"""A student with random weights in the source's architecture, at another size."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class ScratchSpec(StudentSpec):
 
 
 def unsuitable(spec: ScratchSpec | None, source: Config) -> str | None:
-    """The sizes that only decoders have are given to no other model."""
+    """Sizes that only decoders have are refused for other models."""
     if spec is None or source.get("model_type") in DECODERS:
         return None
     own = {"parameters": spec.parameters, "key_value_heads": spec.key_value_heads, "head_size": spec.head_size}
@@ -65,7 +65,7 @@ def planned(spec: ScratchSpec, source: PreTrainedConfig, auto_class: AutoClass) 
     """The source at another depth and width.
 
     Raises:
-        UserError: sizes that the architecture can't have.
+        UserError: sizes that the architecture does not support.
     """
     from edgedistill.models.sizes import resized
 
@@ -95,10 +95,10 @@ def _decoder(spec: ScratchSpec, source: PreTrainedConfig, auto_class: AutoClass)
 
 
 def build(request: StudentRequest[ScratchSpec]) -> PreTrainedModel:
-    """The student as its architecture initialises it.
+    """The student with its architecture's initialisation.
 
     Raises:
-        UserError: sizes that the architecture can't have.
+        UserError: sizes that the architecture does not support.
     """
     from edgedistill.models.loading import load_config
 

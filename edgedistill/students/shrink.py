@@ -1,7 +1,7 @@
-"""A decoder cut from the source in depth and width at once, to a number of parameters; in its vocabulary too, if asked.
+"""Cuts a decoder in depth and width, and optionally in vocabulary, to a number of parameters.
 
-The layers that change the hidden states least go (ShortGPT, Men et al. 2024), then in what is left the hidden
-dimensions, groups of heads and feed-forward neurons that matter least (Minitron, Muralidharan et al. 2024).
+Removes the layers that change the hidden states least (ShortGPT, Men et al. 2024), then the least important hidden
+dimensions, head groups and feed-forward neurons of the rest (Minitron, Muralidharan et al. 2024).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class ShrinkSpec(StudentSpec):
 
 
 def unsuitable(spec: ShrinkSpec | None, source: Config) -> str | None:
-    """What isn't a decoder of a known family can't be cut so."""
+    """Only decoders of known families are supported."""
     from edgedistill.models.architectures import fixed_layers
     from edgedistill.vocabulary.cutting import uncuttable
 
@@ -52,7 +52,7 @@ def unsuitable(spec: ShrinkSpec | None, source: Config) -> str | None:
 
 
 def trims(spec: ShrinkSpec) -> StudentSpec | None:
-    """As `trim_vocabulary` does to so many tokens."""
+    """Trim the vocabulary as `trim_vocabulary` does."""
     if spec.vocabulary is None:
         return None
     return registry.student("trim_vocabulary").spec.model_validate(
@@ -61,10 +61,10 @@ def trims(spec: ShrinkSpec) -> StudentSpec | None:
 
 
 def planned(spec: ShrinkSpec, source: PreTrainedConfig, auto_class: AutoClass) -> PlannedStudent:
-    """The source in that shape. Which of its layers it has is decided in the data, and changes no size.
+    """The source in that shape. The data decides which layers are kept, which does not affect the size.
 
     Raises:
-        UserError: another architecture, more parameters than the source has, or fewer than the least possible.
+        UserError: another architecture, more parameters than the source has, or fewer than the minimum.
     """
     source = _trimmed(spec, source)
     shape = _shape(spec, source, auto_class)
@@ -72,10 +72,10 @@ def planned(spec: ShrinkSpec, source: PreTrainedConfig, auto_class: AutoClass) -
 
 
 def build(request: StudentRequest[ShrinkSpec]) -> PreTrainedModel:
-    """The student, its weights the source's most important ones.
+    """The student, with the source's most important weights.
 
     Raises:
-        UserError: as `planned`; no labels for `choose: loss`.
+        UserError: as for `planned`; no labels for `choose: loss`.
     """
     from edgedistill.models.loading import load_model
     from edgedistill.vocabulary.cutting import cut_to_tokens
@@ -96,7 +96,7 @@ def _shape(spec: ShrinkSpec, source: PreTrainedConfig, auto_class: AutoClass) ->
 
 
 def _trimmed(spec: ShrinkSpec, source: PreTrainedConfig) -> PreTrainedConfig:
-    """The source's configuration with as many tokens as the student has; which they are changes no size.
+    """The source's configuration with the student's number of tokens; which tokens does not affect the size.
 
     Raises:
         UserError: more tokens than the source has.

@@ -1,6 +1,6 @@
-"""A student without layers: a bag of token vectors and a small head, the last and smallest rung of a run.
+"""A student without layers: a bag of token vectors and a small head, the smallest kind of student.
 
-Its vectors are random, or the source's own: each token alone through the source, reduced by principal components and
+Vectors are random, or from the source: the source's output for each single token, reduced by principal components and
 weighted by rarity (Model2Vec, Tulkens & van Dongen 2024; SIF, Arora et al. 2017, algorithm 1).
 """
 
@@ -45,12 +45,12 @@ class StaticSpec(StudentSpec):
 
 
 def make_tokenizer(spec: StaticSpec, source: Path, train: Items, folder: Path) -> list[int]:
-    """The source's tokenizer with the tokens that the training texts need, as `trim_vocabulary` makes it."""
+    """The source's tokenizer with the tokens that the training texts need, as in `trim_vocabulary`."""
     return trimmed_tokenizer(source, train, folder, spec.coverage, None)
 
 
 def build(request: StudentRequest[StaticSpec]) -> PreTrainedModel:
-    """The student, its vectors ready before any training.
+    """The student with initialised vectors.
 
     Raises:
         UserError: more dimensions than the source has.
@@ -84,14 +84,14 @@ def build(request: StudentRequest[StaticSpec]) -> PreTrainedModel:
     shares = token_shares(request.train.token_ids, len(kept))
     weighted = principal_components(vectors, spec.dimensions) * sif_weights(shares, spec.sif)[:, None]
     with torch.no_grad():
-        # The head expects vectors of about unit size, as random ones have.
+        # The head expects vectors of about unit scale, like random ones.
         weighted *= 1 / np.linalg.norm(weighted, axis=1).mean()
         student.embeddings.weight.copy_(torch.from_numpy(weighted.astype(np.float32)))
     return student
 
 
 def token_vectors(source: PreTrainedModel, tokens: list[int], first: list[int], last: list[int]) -> Floats:
-    """(V, H) mean over the last hidden states of each token alone between the special tokens."""
+    """(V, H) mean of the last hidden states for each single token between the special tokens."""
     import torch
 
     parts = []
@@ -112,7 +112,7 @@ def principal_components(vectors: Floats, dimensions: int) -> Floats:
 
 
 def token_shares(token_ids: Integers, vocabulary: int) -> Floats:
-    """(V,) share of each token among the training texts' tokens."""
+    """(V,) relative frequency of each token in the training texts."""
     counts = np.bincount(token_ids, minlength=vocabulary)
     shares: Floats = counts / counts.sum()
     return shares

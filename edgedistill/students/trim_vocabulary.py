@@ -1,4 +1,4 @@
-"""A student with the source's body and only the tokens that its texts need: embeddings are most of a small model."""
+"""A student with the source's body and only the tokens its texts need, since embeddings are most of a small model."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ class TrimVocabularySpec(StudentSpec):
 
 
 def make_tokenizer(spec: TrimVocabularySpec, source: Path, train: Items, folder: Path) -> list[int]:
-    """As `Student.make_tokenizer` says.
+    """See `Student.make_tokenizer`.
 
     Raises:
-        UserError: an algorithm that can't be trimmed, or a vocabulary that is no size for this one.
+        UserError: an algorithm that cannot be trimmed, or an impossible vocabulary size.
     """
     return trimmed_tokenizer(source, train, folder, spec.coverage, spec.vocabulary)
 
 
 def planned(spec: TrimVocabularySpec, source: PreTrainedConfig, auto_class: AutoClass) -> PlannedStudent:
-    """The source with so many tokens; which of them, the data decides."""
+    """The source with that many tokens; the data decides which."""
     from edgedistill.models.sizes import with_vocabulary
 
     assert spec.vocabulary is not None, "the plan calls this only when the spec determines the size"
@@ -54,17 +54,17 @@ def planned(spec: TrimVocabularySpec, source: PreTrainedConfig, auto_class: Auto
 
 
 def unsuitable(spec: TrimVocabularySpec | None, source: Config) -> str | None:
-    """Why a model's tokens can't be cut."""
+    """Why a model's vocabulary cannot be trimmed."""
     from edgedistill.vocabulary.cutting import uncuttable
 
     return uncuttable(source)
 
 
 def build(request: StudentRequest[TrimVocabularySpec]) -> PreTrainedModel:
-    """The source's weights, its token embeddings cut to the kept tokens: the same answers on text that they cover.
+    """The source with its token embeddings cut to the kept tokens: gives the same answers on text that they cover.
 
     Raises:
-        UserError: a model whose tables don't have a row for each token.
+        UserError: a model whose tables do not have one row per token.
     """
     from edgedistill.models.loading import load_model
     from edgedistill.vocabulary.cutting import cut_to_tokens

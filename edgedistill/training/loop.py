@@ -1,4 +1,4 @@
-"""Trains a student (or teacher) through one stage: batches by length, accelerate, a resume exact to the bit."""
+"""Trains a student (or teacher) through one stage: batches by length, accelerate, bit-exact resume."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What one stage trains on, split by split: items, and what the teachers said of them. An example is drawn whole,
-    with all its items, unless the task learns these apart."""
+    """Training data of one stage by split: items, and the teachers' signals. An example is sampled whole, with all its
+    items, unless the task trains on items separately."""
 
     items: tuple[Items, ...]
     references: tuple[References, ...]
     examples: Integers
-    """(N, 2) split number and example number, or item number where items are drawn."""
+    """(N, 2) split index and example index, or item index if items are sampled."""
     tokens: str | None
     """The input that holds the tokenizer's tokens."""
     soft_targets: tuple[SoftTargets | None, ...]
@@ -53,13 +53,13 @@ class TrainingData:
     embeddings: tuple[Shards | None, ...]
     """(items, E) each."""
     weights: tuple[Floats | None, ...]
-    """(examples,) how much each counts; None: all alike."""
+    """(examples,) weight of each; None: equal."""
     trust: tuple[Floats | None, ...]
-    """(decisions,) how far the teacher is trusted on each; None: everywhere alike."""
+    """(decisions,) weight of the teacher on each; None: equal."""
     oversampled: bool = False
-    """Whether `weights` are how often an example is drawn, not how much it counts."""
+    """Whether `weights` are sampling frequencies instead of loss weights."""
     apart: bool = False
-    """Whether items are drawn, and not examples."""
+    """Whether items are sampled instead of examples."""
 
     @classmethod
     def plain(cls, items: Sequence[Items], task: Task) -> TrainingData:
@@ -96,14 +96,14 @@ class TrainingData:
 
     @property
     def draws(self) -> Floats | None:
-        """(N,) how often each example (or item) is drawn, with mean 1; None: each once."""
+        """(N,) sampling frequency of each example (or item), with mean 1; None: each once."""
         if not self.oversampled:
             return None
         owners = [(split, self.items[split].example[n] if self.apart else n) for split, n in self.examples]
         return np.array([1.0 if (own := self.weights[split]) is None else own[e] for split, e in owners])
 
     def fetch(self, numbers: Sequence[int]) -> Batch:
-        """One padded batch with its signals; examples of several splits stand split by split."""
+        """One padded batch with its signals; examples of several splits are grouped by split."""
         chosen = self.examples[np.asarray(numbers)]
         chosen = chosen[np.argsort(chosen[:, 0], kind="stable")]
         parts = [
@@ -170,13 +170,13 @@ class _Part:
 
 
 def _together(parts: Sequence[Floats | None]) -> torch.Tensor | None:
-    """One tensor; None where there is nothing."""
+    """One tensor; None without values."""
     there = [to_tensor(part) for part in parts if part is not None]
     return torch.cat(there) if there else None
 
 
 def labelled(data: TrainingData) -> TrainingData:
-    """Only the examples (or items) that have a label."""
+    """Only the examples (or items) with a label."""
     known = [
         set((references.item[references.known] if data.apart else references.examples).tolist())
         for references in data.references
@@ -185,9 +185,9 @@ def labelled(data: TrainingData) -> TrainingData:
 
 
 class LengthBuckets(BatchSampler):
-    """Batches of similar length, shuffled anew each epoch from the seed alone, so that a resumed epoch is the same.
+    """Batches of similar length, reshuffled each epoch from the seed alone, so that resumed epochs are identical.
 
-    With `draws` (N,), each pass draws as many examples as there are, with replacement, in proportion to it.
+    With `draws` (N,), each pass samples N examples with replacement, in proportion to it.
     """
 
     def __init__(
@@ -205,7 +205,7 @@ class LengthBuckets(BatchSampler):
         return self.steps
 
     def __iter__(self) -> Iterator[list[int]]:
-        """`steps` batches; where there are fewer a pass, another pass begins."""
+        """`steps` batches, starting another pass if needed."""
         made, passes = 0, 0
         while made < self.steps:
             generator = np.random.default_rng([self.seed, self.epoch, passes])
@@ -222,7 +222,7 @@ class LengthBuckets(BatchSampler):
 
 @dataclass(frozen=True)
 class StageRequest:
-    """What one stage trains, on what, and how it is judged."""
+    """One stage: what to train, on which data, and how to evaluate it."""
 
     name: str
     data: TrainingData
@@ -230,16 +230,16 @@ class StageRequest:
     losses: tuple[tuple[str, float], ...]
     """Name and weight of each term."""
     seed: int
-    """Of this stage; the order of its examples and its dropout have seeds that are derived from it."""
+    """Seed of this stage, from which those for the order of examples and dropout are derived."""
     compute: Compute
     judge: Callable[[PreTrainedModel], float]
     """The metric on validation."""
     metric: Metric
     steps_per_epoch: int = 0
-    """Batches an epoch; 0: as many as the data has."""
+    """Batches per epoch; 0: as many as the data has."""
     keep: Literal["best", "last"] = "best"
-    """Which epoch's weights to go back to: the one with the best metric (of equals the later), or the last where no
-    loss trains the head."""
+    """The epoch whose weights to restore: the one with the best metric (the later of equals), or the last if no loss
+    trains the head."""
 
 
 @dataclass
@@ -256,13 +256,13 @@ def steps_per_epoch(items: int, batch_size: int) -> int:
 
 
 def train_stage(module: TrainingModule, request: StageRequest, scratch: Path, progress: Progress) -> list[EpochRecord]:
-    """Train the trainee in place; its student ends with the weights of its best epoch on validation.
+    """Train the module in place; its student ends with the weights of its best epoch on validation.
 
-    A checkpoint in `scratch` is written after each epoch and read if it is there: the weights, the optimizer and the
-    random state go on exactly where they stood.
+    A checkpoint in `scratch` is written after each epoch and loaded if present: weights, optimizer and random state
+    resume exactly.
 
     Raises:
-        UserError: a device that isn't there.
+        UserError: a device that is not available.
     """
     schedule = request.schedule
     accelerator = make_accelerator(request.compute)
@@ -333,7 +333,7 @@ def train_stage(module: TrainingModule, request: StageRequest, scratch: Path, pr
             f"{record.samples_per_second:.0f} samples/s, {_left(history, schedule.epochs)} left"
         )
         progress.event("epoch", **asdict(record))
-        # Of equals the later, which has learned for longer.
+        # On ties the later epoch, which has trained for longer.
         if not best.epoch or request.keep == "last" or not request.metric.better(best.metric, metric):
             best = _Best(metric, epoch + 1, _copy(module.student))
         save_checkpoint(
@@ -347,10 +347,10 @@ def train_stage(module: TrainingModule, request: StageRequest, scratch: Path, pr
 
 
 def make_accelerator(compute: Compute) -> Accelerator:
-    """accelerate on the device and in the precision that the recipe asks for.
+    """accelerate on the recipe's device and precision.
 
     Raises:
-        UserError: a device that isn't there.
+        UserError: a device that is not available.
     """
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
@@ -360,21 +360,21 @@ def make_accelerator(compute: Compute) -> Accelerator:
         raise UserError(
             f"compute.device: got '{compute.device}', which this machine does not have; expected cpu or auto"
         )
-    AcceleratorState._reset_state(reset_partial_state=True)  # each stage says itself where it runs
+    AcceleratorState._reset_state(reset_partial_state=True)  # each stage sets its own device
     return Accelerator(cpu=compute.device == "cpu", mixed_precision="bf16" if wants_bf16(compute) else "no")
 
 
 def _resolved(accelerator: Accelerator, student: PreTrainedModel) -> str:
-    """The device, arithmetic and attention kernel that training really has."""
+    """The actual device, arithmetic and attention kernel of training."""
     arithmetic = {"no": "fp32", "bf16": "bf16 autocast"}[accelerator.mixed_precision]
     return f"{accelerator.device.type}, {arithmetic}, {student.config._attn_implementation} attention"
 
 
 def wants_bf16(compute: Compute) -> bool:
-    """Whether training runs under bf16 autocast: as told, or where the hardware multiplies bf16 faster.
+    """Whether training uses bf16 autocast: as configured, or if the hardware is faster in bf16.
 
-    On a CPU that takes AMX tiles; with AVX-512's bf16 instructions alone, autocast was measured to be slower than fp32
-    (a BERT of 22.7M parameters, 64 x 20 tokens, one thread: 1.4 s a step against 0.8 s).
+    On CPUs this needs AMX tiles; with only AVX-512's bf16 instructions, autocast measured slower than fp32 (a BERT of
+    22.7M parameters, 64 x 20 tokens, one thread: 1.4 s per step against 0.8 s).
     """
     if compute.precision != "auto":
         return compute.precision == "bf16"
@@ -384,7 +384,7 @@ def wants_bf16(compute: Compute) -> bool:
 
 
 def learning_rate(step: int, total: int, schedule: Schedule) -> float:
-    """Linear warm-up, then a cosine to zero (Loshchilov & Hutter 2017, eq. 5, without restarts)."""
+    """Linear warm-up, then cosine decay to zero (Loshchilov & Hutter 2017, eq. 5, without restarts)."""
     warmup = int(total * schedule.warmup)
     if step < warmup:
         return schedule.learning_rate * (step + 1) / warmup

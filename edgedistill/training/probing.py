@@ -1,7 +1,7 @@
-"""Whether a model can do what a run will ask of it, on a few inputs: read, answer alone as in a batch, learn, be saved.
+"""Tries a model on a few inputs: forward, batches equal to single items, backward, save and load.
 
-What fails is one sentence that names the model and its architecture, says what to do, and ends with the library's own
-words in brackets.
+A failure is one sentence that names the model and its architecture and the remedy, and ends with the library's own
+message in brackets.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
     from edgedistill.contracts.batch import Batch
     from edgedistill.data.prepared import PreparedData
 
-# Of the largest logit. Sums in another order differ by a millionth; padding that is read, by a tenth.
+# Relative to the largest logit. Summation order changes logits by about 1e-6; attending to padding, by about 0.1.
 _TOLERANCE = 1e-3
 _REAL_ITEMS = 4
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A model, and how a message calls it and what to do about it."""
+    """A model, with its name in messages and the remedy."""
 
     model: PreTrainedModel
     name: str
@@ -51,19 +51,19 @@ class Subject:
         return f"{self.name} (a '{self.model.config.model_type}')"
 
     def refused(self, what: str, words: str | None = None) -> UserError:
-        """The sentence for what it can't do."""
+        """The message for something it cannot do."""
         return UserError(f"{self.title} {what}; {self.remedy}" + (f" [{words}]" if words else ""))
 
 
 def special_tokens(tokenizer: PreTrainedTokenizerBase | None, pairs: bool) -> int:
-    """How many tokens the tokenizer puts around every text (pair of texts)."""
+    """Number of special tokens that the tokenizer adds to every text (or pair)."""
     return 0 if tokenizer is None else int(tokenizer.num_special_tokens_to_add(pair=pairs))
 
 
 def probe_items(data: PreparedData, task: Task) -> Items:
-    """Training items: the first as short as can be, the second as long, then a few as they are.
+    """Training items: the shortest possible, the longest possible, then a few unchanged ones.
 
-    Items of a task without tokens are all of one size, and stay as they are.
+    Items of a task without tokens have one size and are unchanged.
     """
     items = data.items("train")
     real = items.take(evenly_spaced(len(items), _REAL_ITEMS))
@@ -76,7 +76,7 @@ def probe_items(data: PreparedData, task: Task) -> Items:
 
 
 def _stretched(items: Items, item: int, width: int) -> Items:
-    """One item, cut or repeated until it is so long."""
+    """One item, truncated or repeated to that length."""
     one = items.take([item])
     length = one.offsets[one.length_column or ""]
     along = [name for name, offsets in one.offsets.items() if np.array_equal(offsets, length)]
@@ -86,10 +86,11 @@ def _stretched(items: Items, item: int, width: int) -> Items:
 
 
 def check_answers(subject: Subject, task: Task, items: Items) -> float:
-    """Answers of every item alone and in one padded batch; gives how far they differ, as a share of the largest.
+    """Compare answers for every item alone and in one padded batch; returns the largest relative difference.
 
     Raises:
-        UserError: an item that the model cannot read, an answer that isn't finite, or one that padding changes.
+        UserError: an item that the model cannot process, an answer that is not finite, or one that changes with
+            padding.
     """
     import torch
 
@@ -120,7 +121,7 @@ def _read(subject: Subject, task: Task, items: Items, chosen: Sequence[int]) -> 
     """(D, ...) answers, flat.
 
     Raises:
-        UserError: the model fails on them, with the longest input that it can read where that is the reason.
+        UserError: the model fails on them; with the maximum length if that is the reason.
     """
     try:
         return _answers(subject.model, task, items, chosen)
@@ -141,7 +142,7 @@ def _read(subject: Subject, task: Task, items: Items, chosen: Sequence[int]) -> 
 def _answers(
     model: PreTrainedModel, task: Task, items: Items, chosen: Sequence[int], length: int | None = None
 ) -> torch.Tensor:
-    """(D, F) all numbers of each decision's answer that are not whole ones, such as a token's id."""
+    """(D, F) all floating-point values of each decision's answer."""
     import torch
 
     model.eval()
@@ -154,7 +155,7 @@ def _answers(
 
 
 def _longest(model: PreTrainedModel, task: Task, items: Items, chosen: Sequence[int], width: int) -> int:
-    """How many tokens of this one item the model can read, less than `width`; 0: not even one."""
+    """The number of tokens of this item that the model can process, less than `width`; 0: not even one."""
     able, unable = 0, width
     while unable - able > 1:
         middle = (able + unable) // 2
@@ -167,10 +168,10 @@ def _longest(model: PreTrainedModel, task: Task, items: Items, chosen: Sequence[
 
 
 def check_saving(subject: Subject, task: Task, items: Items, folder: Path) -> None:
-    """Write the model to `folder`, read it back, and compare their answers.
+    """Save the model to `folder`, load it, and compare answers.
 
     Raises:
-        UserError: it can't be written or read, or answers differently afterwards.
+        UserError: it cannot be saved or loaded, or gives different answers afterwards.
     """
     chosen = [len(items) - 1]
     before = _answers(subject.model, task, items, chosen)
@@ -194,7 +195,7 @@ def check_learning(
     """One forward and one backward pass of the losses of a stage on `batch`, in training mode.
 
     Raises:
-        UserError: a loss that gets nothing to compare, or that isn't finite, or has no finite gradient.
+        UserError: a loss without the outputs it needs, or that is not finite, or has no finite gradient.
     """
     import torch
 
@@ -219,7 +220,7 @@ def check_learning(
 
 
 def _check_views(subject: Subject, module: TrainingModule, batch: Batch) -> None:
-    """Whether student and teacher show what the losses look at, layer by layer."""
+    """Check that student and teacher expose what the losses need, layer by layer."""
     needs = module.needs
     if not needs & {"hidden", "embedding", "attention"}:
         return
@@ -239,7 +240,8 @@ def _check_views(subject: Subject, module: TrainingModule, batch: Batch) -> None
 
 @contextmanager
 def explained(subject: Subject, what: str) -> Iterator[None]:
-    """Turn whatever a library raises into the sentence that the model cannot do `what`; name the model in ours."""
+    """Turn any library error into the message that the model cannot do `what`; add the model's name to our own
+    errors."""
     try:
         yield
     except UserError as error:
@@ -251,10 +253,10 @@ def explained(subject: Subject, what: str) -> Iterator[None]:
 
 
 def attempt(name: str, kind: str, remedy: str, make: Callable[[], PreTrainedModel]) -> PreTrainedModel:
-    """The model that `make` makes.
+    """Build the model with `make`.
 
     Raises:
-        UserError: its own, with the model's name before it, or what a library said.
+        UserError: our own error with the model's name, or a library's.
     """
     try:
         return make()

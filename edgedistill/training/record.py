@@ -1,4 +1,4 @@
-"""What teacher and rounds share around training: the judge, and what is published after it."""
+"""Shared by teacher and rounds: the validation metric, and the published artifact."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def judge(task: Task, metric: Metric, items: Items) -> Callable[[PreTrainedModel
 def save_trained(
     model: PreTrainedModel, data: PreparedData, history: Sequence[EpochRecord], folder: Path
 ) -> TrainedModel:
-    """Publish `model/`, with the tokenizer of the data that it was trained on."""
+    """Publish `model/`, with the tokenizer of its training data."""
     made = TrainedModel(
         parameters=parameter_count(model),
         train_seconds=round(sum(each.seconds for each in history), 3),
@@ -47,6 +47,6 @@ def save_trained(
 
 
 def _speed(history: Sequence[EpochRecord]) -> float:
-    """Samples a second, over all epochs."""
+    """Samples per second, over all epochs."""
     seconds = sum(each.seconds for each in history)
     return round(sum(each.seconds * each.samples_per_second for each in history) / seconds, 1) if seconds else 0.0

@@ -31,7 +31,7 @@ def cut_to_tokens(source: PreTrainedModel, kept: Sequence[int], auto_class: Auto
         kept: ids of tokens, in their new order.
 
     Raises:
-        UserError: a model whose tables don't have a row for each token.
+        UserError: a model whose tables do not have one row per token.
     """
     from edgedistill.models.sizes import renumbered, with_vocabulary
 
