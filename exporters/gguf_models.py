@@ -1,4 +1,4 @@
-"""Models as GGUF names them: sizes as llama.cpp reads them, weights by its names and in its order."""
+"""Models in GGUF: sizes, weight names and weight order as llama.cpp expects them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ARCHITECTURES: Mapping[str, str] = {
     "gemma": "gemma",
     "gpt2": "gpt2",
 }
-"""The library's name of a kind of model -> llama.cpp's."""
+"""transformers' model type -> llama.cpp's architecture."""
 _ACTIVATIONS = {
     "llama": "silu",
     "qwen2": "silu",
@@ -35,10 +35,10 @@ _TURNED = (".c_attn.weight", ".c_proj.weight", ".c_fc.weight")
 
 
 def architecture(model: PreTrainedModel) -> str:
-    """llama.cpp's name of it.
+    """llama.cpp's architecture name.
 
     Raises:
-        RefusedError: none is known here, or it calculates otherwise than the models of that name.
+        RefusedError: none is known, or the model computes differently from that architecture.
     """
     config = model.config
     kind = config.model_type
@@ -55,10 +55,10 @@ def architecture(model: PreTrainedModel) -> str:
 
 
 def write_sizes(writer: gguf.GGUFWriter, model: PreTrainedModel) -> None:
-    """The numbers that the model is built by.
+    """The model's hyperparameters.
 
     Raises:
-        RefusedError: positions that llama.cpp can't be told of.
+        RefusedError: position embeddings that llama.cpp does not support.
     """
     config = model.config
     width, heads = config.hidden_size, config.num_attention_heads
@@ -91,10 +91,10 @@ def write_sizes(writer: gguf.GGUFWriter, model: PreTrainedModel) -> None:
 
 
 def named_weights(model: PreTrainedModel) -> Iterator[tuple[str, Floats]]:
-    """Every weight once, fp32: a head that is the table is not given, and llama.cpp takes the table.
+    """Every weight once, in fp32; a head tied to the table is omitted, and llama.cpp uses the table.
 
     Raises:
-        RefusedError: a weight that models of this name have none of.
+        RefusedError: a weight that the architecture does not have.
     """
     import gguf
 
@@ -111,7 +111,7 @@ def named_weights(model: PreTrainedModel) -> Iterator[tuple[str, Floats]]:
         elif kind == "llama" and ".k_proj." in name:
             weights = _paired(weights, config.num_key_value_heads)
         elif kind == "gemma" and name.endswith("norm.weight"):
-            weights = weights + 1  # which the model adds itself
+            weights = weights + 1  # added by the model itself
         elif kind == "gpt2" and name.endswith(_TURNED):
             weights = weights.T
         yield ours, np.ascontiguousarray(weights)
@@ -124,14 +124,14 @@ def _head_size(config: PreTrainedConfig) -> int:
 
 
 def _paired(weights: Floats, heads: int) -> Floats:
-    """The rows of each head in the order in which llama.cpp rotates them: neighbours, where the library rotates a row
-    with that half a head behind."""
+    """Permute the rows of each head for llama.cpp's rotary embeddings, which pair neighbours where transformers pairs
+    rows half a head apart."""
     parts = weights.reshape(heads, 2, weights.shape[0] // heads // 2, *weights.shape[1:])
     return np.asarray(parts.swapaxes(1, 2).reshape(weights.shape))
 
 
 def _stretched(model: PreTrainedModel) -> Floats:
-    """By how much each frequency is lower than the plain one."""
+    """The factor by which each frequency is lowered."""
     found = model.base_model.rotary_emb.inv_freq.float().numpy()
     size = 2 * len(found)
     plain = float(model.config.rope_parameters["rope_theta"]) ** (-np.arange(0, size, 2) / size)

@@ -1,6 +1,5 @@
-"""A tokenizer as GGUF holds it: tokens, their kinds, merges or scores, and the name of the way in which llama.cpp cuts
-a text before. The name is told by how the tokenizer cuts, and not by what its tokens are: a trimmed vocabulary has the
-name of the whole one."""
+"""Tokenizers in GGUF: tokens, their types, merges or scores, and llama.cpp's name of the pre-tokenizer. The name
+depends on the pre-tokenization only, so a trimmed vocabulary has the same name as the whole one."""
 
 from __future__ import annotations
 
@@ -28,16 +27,16 @@ _KINDS: Mapping[tuple[str, ...], str] = {
     (_LLAMA3, _BYTES): "llama-bpe",
     (_QWEN2, _BYTES): "qwen2",
 }
-"""How a text is cut -> llama.cpp's name of that."""
+"""Pre-tokenization -> llama.cpp's name."""
 _WHOLE = frozenset({"llama-bpe"})
-"""Where llama.cpp takes a piece that is a token as a whole, whatever the merges would make of it."""
+"""Pre-tokenizers for which llama.cpp matches whole words in the vocabulary before merging."""
 
 
 def write_vocabulary(writer: gguf.GGUFWriter, folder: Path, size: int) -> dict[str, object]:
-    """Write the tokenizer of a model's folder; its tokens are filled up to `size`. What llama.cpp leaves out is told.
+    """Write the tokenizer of a model folder, padding its tokens to `size`; reports what llama.cpp leaves out.
 
     Raises:
-        RefusedError: a tokenizer that llama.cpp would read a text otherwise by.
+        RefusedError: a tokenizer that llama.cpp would apply differently.
     """
     from transformers import AutoTokenizer
 
@@ -72,10 +71,10 @@ def write_vocabulary(writer: gguf.GGUFWriter, folder: Path, size: int) -> dict[s
 
 
 def pre_tokenizer(content: Mapping[str, Json]) -> str:
-    """llama.cpp's name of the way in which a byte-level tokenizer cuts a text.
+    """llama.cpp's name for the pre-tokenization of a byte-level tokenizer.
 
     Args:
-        content: of `tokenizer.json`.
+        content: contents of `tokenizer.json`.
 
     Raises:
         RefusedError: it has none.
@@ -98,7 +97,7 @@ def pre_tokenizer(content: Mapping[str, Json]) -> str:
 
 
 def _step(given: Json) -> str:
-    """A pre-tokenizer in a word; as it is where it is set otherwise than those with a name."""
+    """A short name of a pre-tokenizer; its full settings if they are unusual."""
     kind = given.get("type")
     pattern = given.get("pattern")
     if kind == "Split" and isinstance(pattern, dict) and given["behavior"] == "Isolated" and not given["invert"]:
@@ -111,14 +110,14 @@ def _step(given: Json) -> str:
 
 
 def _spaces(content: Mapping[str, Json]) -> bool:
-    """Whether a space is put before a text, and each is written as sentencepiece does."""
+    """Whether a space is added before a text, and spaces are replaced as in sentencepiece."""
     given = content["normalizer"] or {}
     plain = [{"type": "Prepend", "prepend": "▁"}, {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}]
     return given.get("normalizers") == plain and content["pre_tokenizer"] is None
 
 
 def _scores(tokens: Sequence[str], merges: Sequence[tuple[str, ...]]) -> list[float]:
-    """llama.cpp joins the two neighbours whose token scores highest: those of the earliest merge."""
+    """Scores for llama.cpp, which merges the neighbours whose token scores highest: that of the earliest merge."""
     first: dict[str, int] = {}
     for rank, pair in enumerate(merges):
         first.setdefault("".join(pair), rank)
@@ -144,7 +143,7 @@ def _types(tokens: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> list[in
 
 
 def _write_special(writer: gguf.GGUFWriter, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Ids of the special tokens, which of them stand around a text, and the chat template."""
+    """Ids of special tokens, which of them are added to a text, and the chat template."""
     around = tokenizer("a")["input_ids"]
     inner = tokenizer("a", add_special_tokens=False)["input_ids"]
     begins, ends = around[: len(around) - len(inner)] == [tokenizer.bos_token_id], around[-1] == tokenizer.eos_token_id
@@ -165,7 +164,7 @@ def _write_special(writer: gguf.GGUFWriter, tokenizer: PreTrainedTokenizerBase) 
 
 
 def _pair(merge: object) -> tuple[str, ...]:
-    """`tokenizer.json` has them as `a b`, or as a list."""
+    """`tokenizer.json` has them as `a b` or as a list."""
     return tuple(merge.split(" ")) if isinstance(merge, str) else tuple(map(str, _list(merge)))
 
 

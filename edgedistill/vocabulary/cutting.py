@@ -1,4 +1,4 @@
-"""A model with the rows of some tokens only: token embeddings, output head, and whatever else has a row for each."""
+"""Cuts a model to some of its tokens: token embeddings, output head, and any other table with one row per token."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def uncuttable(source: Mapping[str, object]) -> str | None:
-    """Why a model of this `config.json` can't be cut to some tokens, as the end of a sentence; or None."""
+    """Why a model with this `config.json` cannot be cut to some tokens, as the end of a sentence; or None."""
     if source.get("vocab_size_per_layer_input") is not None:
         return "which has a token table per layer"
     if "text_config" in source:
@@ -23,12 +23,12 @@ def uncuttable(source: Mapping[str, object]) -> str | None:
 
 
 def cut_to_tokens(source: PreTrainedModel, kept: Sequence[int], auto_class: AutoClass) -> PreTrainedModel:
-    """The source's weights, each table of its tokens cut to the kept ones; what is tied stays tied.
+    """The source with each token table cut to the kept tokens; tied weights stay tied.
 
-    Special tokens are renumbered in its configuration and in how it generates.
+    Special tokens are renumbered in its model and generation configuration.
 
     Args:
-        kept: ids of tokens, in their new order.
+        kept: token ids in their new order.
 
     Raises:
         UserError: a model whose tables do not have one row per token.

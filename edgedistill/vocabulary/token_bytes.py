@@ -1,4 +1,4 @@
-"""What each token of a BPE tokenizer stands for in bytes."""
+"""The bytes of each token of a BPE tokenizer."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _SPACE = "▁"
 
 
 def token_bytes(tokenizer: Tokenizer) -> dict[int, bytes]:
-    """Id -> bytes, of every token: those of a text's tokens, one after the other, are the text as its normalizer leaves
-    it. An added token stands for its own name.
+    """Id -> bytes of every token: the concatenated bytes of a text's tokens are the normalized text. An added token
+    stands for its own name.
 
     Raises:
         UserError: neither byte-level BPE (GPT-2) nor BPE with byte fallback (Llama 2).
@@ -47,15 +47,15 @@ def token_bytes(tokenizer: Tokenizer) -> dict[int, bytes]:
 
 
 def added_tokens(tokenizer: Tokenizer) -> dict[str, int]:
-    """Name -> id of the special tokens and of others that are found in a text before the algorithm runs."""
+    """Name -> id of special tokens and other added tokens, which are matched before the algorithm runs."""
     entries = tokenizer.get("added_tokens") or []
     assert isinstance(entries, list)
     return {str(entry["content"]): int(entry["id"]) for entry in entries}
 
 
 def byte_characters() -> dict[str, int]:
-    """Character -> byte, in the alphabet of byte-level BPE (GPT-2): printable bytes of Latin-1 stand for themselves,
-    the others for the characters from 256 on."""
+    """Character -> byte, in the alphabet of byte-level BPE (GPT-2): printable Latin-1 bytes map to themselves, the
+    others to characters from 256 on."""
     printable = {*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)}
     others = [byte for byte in range(256) if byte not in printable]
     return {chr(byte): byte for byte in printable} | {chr(256 + i): byte for i, byte in enumerate(others)}
@@ -67,7 +67,7 @@ def _ordinary(tokenizer: Tokenizer, vocabulary: Mapping[str, int]) -> list[str]:
 
 
 def _kinds(part: object) -> Iterator[str]:
-    """The types of a tokenizer's part, and of those that it is a sequence of."""
+    """The types of a tokenizer component, with sequences flattened."""
     if isinstance(part, dict):
         yield str(part.get("type"))
         for inner in part.get("decoders", []):

@@ -1,9 +1,9 @@
-"""Fewer tokens in a fast tokenizer: `tokenizer.json` as data, without the library that runs it. Pure.
+"""Removes tokens from a fast tokenizer: operates on `tokenizer.json` as data, without the library. Pure.
 
-Text whose tokens are all kept is cut as before: WordPiece takes the longest match, and what was the longest still is;
-BPE keeps every merge on the way to a kept token; a Unigram path through kept pieces is still the best. Every other text
-still encodes as it did: single characters stay, which in byte-level BPE are the bytes, and so do the byte tokens of a
-BPE with byte fallback.
+Text whose tokens are all kept is tokenized as before: WordPiece takes the longest match, which stays the longest; BPE
+keeps every merge on the way to a kept token; a Unigram path through kept pieces is still the best. Every other text can
+still be encoded: single characters stay, which in byte-level BPE are the bytes, and so do the byte tokens of a BPE with
+byte fallback.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ class Trimmed:
     """A tokenizer with fewer tokens."""
 
     content: dict[str, object]
-    """Of its `tokenizer.json`."""
+    """Contents of its `tokenizer.json`."""
     kept: list[int]
-    """(K,) the ids of its tokens in the original, in the new order, which is the original's."""
+    """(K,) the ids of its tokens in the original, in the same order."""
 
 
 def frequent_tokens(token_ids: Integers, coverage: float) -> list[int]:
-    """The most frequent ids that together make up `coverage` of the occurrences, sorted."""
+    """The most frequent ids that together account for `coverage` of the occurrences, sorted."""
     ids, counts = np.unique(token_ids, return_counts=True)
     order = np.lexsort((ids, -counts))
     reached = np.cumsum(counts[order]) / counts.sum()
@@ -39,13 +39,13 @@ def frequent_tokens(token_ids: Integers, coverage: float) -> list[int]:
 
 
 def most_frequent(tokenizer: Tokenizer, token_ids: Integers, size: int) -> list[int]:
-    """The ids to `trim` to so that exactly `size` tokens are left: the most frequent ones, with their parts, and where
-    the texts have no more, those with the lowest ids, which BPE learned first.
+    """The ids to `trim` to so that exactly `size` tokens are left: the most frequent ones with their parts and, if the
+    texts have no more, those with the lowest ids, which BPE learned first.
 
-    A token whose parts no longer fit is passed over for less frequent ones that do.
+    A token whose parts do not fit is skipped in favour of less frequent ones that do.
 
     Raises:
-        UserError: fewer than every trimmed tokenizer keeps or more than there are, or an algorithm as for `trim`.
+        UserError: fewer than the tokens that are always kept, more than there are, or an algorithm as for `trim`.
     """
     tokens = _Tokens.of(tokenizer)
     wanted = tokens.always()
@@ -56,7 +56,7 @@ def most_frequent(tokenizer: Tokenizer, token_ids: Integers, size: int) -> list[
         )
     ids, counts = np.unique(token_ids, return_counts=True)
     order = dict.fromkeys([*ids[np.lexsort((ids, -counts))].tolist(), *sorted(tokens.names)])
-    while len(wanted) < size:  # what was passed over may fit once its parts are there
+    while len(wanted) < size:  # skipped tokens may fit once their parts are present
         for number in order:
             needed = tokens.closed([tokens.names[number]]) - wanted
             if len(wanted) + len(needed) <= size:
@@ -67,8 +67,8 @@ def most_frequent(tokenizer: Tokenizer, token_ids: Integers, size: int) -> list[
 def trim(tokenizer: Tokenizer, kept: Iterable[int]) -> Trimmed:
     """A tokenizer with these tokens only.
 
-    Special tokens, single characters and bytes (so that no text becomes unknown that wasn't), and what the algorithm
-    needs to build the kept tokens stay as well.
+    Special tokens, single characters and bytes (so that no text becomes unknown), and whatever the algorithm needs to
+    build the kept tokens stay as well.
 
     Raises:
         UserError: an algorithm other than WordPiece, BPE or Unigram.
@@ -104,10 +104,10 @@ def trim(tokenizer: Tokenizer, kept: Iterable[int]) -> Trimmed:
 
 
 def cut_from(tokenizer: Tokenizer, smaller: Tokenizer) -> Trimmed:
-    """A tokenizer as one that was trimmed from another, in one step or in several.
+    """A tokenizer described as trimmed from another, in one or several steps.
 
     Raises:
-        UserError: it has a token that the other hasn't.
+        UserError: it has a token that the other lacks.
     """
     own, others = ({name: number for number, name in _Tokens.of(each).names.items()} for each in (tokenizer, smaller))
     if (unknown := next((name for name in others if name not in own), None)) is not None:
@@ -120,7 +120,7 @@ def cut_from(tokenizer: Tokenizer, smaller: Tokenizer) -> Trimmed:
 
 @dataclass(frozen=True)
 class _Tokens:
-    """The tokens of a tokenizer, and what each is merged from."""
+    """The tokens of a tokenizer, and the parts each is merged from."""
 
     kind: str
     model: Mapping[str, object]
@@ -147,7 +147,7 @@ class _Tokens:
         return cls(kind, model, vocabulary, names, frozenset(added), parts)
 
     def always(self) -> set[str]:
-        """What stays whatever the texts, and its parts."""
+        """The tokens that are always kept, with their parts."""
         wanted = set(self.added) | {token for token in self.vocabulary if len(_bare(token)) <= 1}
         if self.model.get("unk_token"):
             wanted.add(str(self.model["unk_token"]))
@@ -156,7 +156,7 @@ class _Tokens:
         return self.closed(wanted)
 
     def closed(self, tokens: Iterable[str]) -> set[str]:
-        """These tokens, what they are merged from, what that is merged from, and so on."""
+        """These tokens with the parts they are merged from, recursively."""
         found: set[str] = set()
         waiting = list(tokens)
         while waiting:
@@ -168,7 +168,7 @@ class _Tokens:
 
 
 def _pair(merge: object) -> tuple[str, str]:
-    """The two parts of a merge, which older files write as one text."""
+    """The two parts of a merge, which older files write as one string."""
     parts = merge.split(" ", 1) if isinstance(merge, str) else merge
     assert isinstance(parts, list)
     return str(parts[0]), str(parts[1])
@@ -184,12 +184,12 @@ def _vocabulary(model: Mapping[str, object], kind: str) -> dict[str, int]:
 
 
 def _bare(token: str) -> str:
-    """A token without the mark that it continues a word (WordPiece) or begins one (SentencePiece)."""
+    """A token without the marker for continuing (WordPiece) or beginning (SentencePiece) a word."""
     return token.removeprefix("##").removeprefix("▁")
 
 
 def _renumber(part: object, renumbered: Mapping[str, int]) -> None:
-    """New ids wherever a post-processor names a special token with its id."""
+    """Renumber the special tokens in a post-processor."""
     if isinstance(part, list):
         for each in part:
             _renumber(each, renumbered)

@@ -1,4 +1,4 @@
-"""The emulated process's own side: on which processor it runs, and how many instructions it has executed.
+"""Inside the emulated process: its processor, and the number of executed instructions.
 
 Standard library only: it runs in the emulated environment.
 """
@@ -14,18 +14,18 @@ from edgedistill.errors import EdgedistillError
 from edgedistill.isolation.emulation.cpus import CPUS, named_in
 
 COUNT_CALL = 0x65644943
-"""A system call that no kernel has: the plug-in `instructions.c` answers it by writing its count to the given file
+"""An unused system call number: the plug-in `instructions.c` handles it by writing its count to the given file
 descriptor."""
 _AT_HWCAP = 16
 _HWCAP_ASIMDDP = 1 << 20
 
 
 def processor(machine: str) -> dict[str, object]:
-    """What this process runs on: `machine`, `cpu`, and whether that has the int8 dot product.
+    """This process's `machine`, `cpu`, and whether it has the int8 dot product.
 
     Raises:
-        EdgedistillError: it is not that machine, or the processor is not the one that the libraries were told of, so
-            that they chose kernels for another.
+        EdgedistillError: a different machine, or a different processor from the one in `/proc/cpuinfo`, by which
+            libraries choose kernels.
     """
     found = platform.machine()
     if found != machine:
@@ -41,10 +41,10 @@ def processor(machine: str) -> dict[str, object]:
 
 
 def instructions() -> int:
-    """How many instructions this process has executed, by all its threads.
+    """The number of instructions executed by all threads of this process.
 
     Raises:
-        EdgedistillError: nothing counts them.
+        EdgedistillError: they are not being counted.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     libc.syscall.argtypes = (ctypes.c_long, ctypes.c_long)
@@ -61,7 +61,7 @@ def instructions() -> int:
 
 
 def _auxiliary(kind: int) -> int:
-    """An entry of what the kernel tells a new process of the hardware."""
+    """An entry of the auxiliary vector, in which the kernel describes the hardware."""
     libc = ctypes.CDLL(None)
     libc.getauxval.argtypes, libc.getauxval.restype = (ctypes.c_ulong,), ctypes.c_ulong
     return int(libc.getauxval(kind))
