@@ -1,8 +1,8 @@
 """ExecuTorch (`.pte`) for XNNPACK with `transformers.exporters`: fp32, and int8 with PT2E, with per-channel weights and
 activations quantized dynamically or with calibrated ranges. Batch and length are dynamic.
 
-The token and position tables, most of a small model, are int8 as well, one scale a row. ExecuTorch's XNNPACK takes no
-embeddings, so they are looked up by its own kernel `embedding_byte`: a device links the library of quantized kernels.
+Token and position tables, most of a small model, are int8 as well, with one scale per row. ExecuTorch's XNNPACK does
+not support embeddings, so they use its kernel `embedding_byte`: a device must link the library of quantized kernels.
 """
 
 from __future__ import annotations
