@@ -171,18 +171,18 @@ def from_one_round(inputs: Inputs, rows: list[Tree], goals: list[Goal]) -> None:
 def on_typos(trained: edgedistill.EvaluatedRun, model: str, typos: list[str]) -> np.ndarray:
     """(S, N) right or wrong on the test set with typos."""
     rows = [{"text": text} for text in typos]
-    answers = [trained.answers(model + each, rows).values["logits"].argmax(axis=1) for each in trained.suffixes]
-    return np.stack([each == trained.references().values["class"] for each in answers]).astype(float)
+    answers = [trained.answers(model + suffix, rows).values["logits"].argmax(axis=1) for suffix in trained.suffixes]
+    return np.stack([answer == trained.references().values["class"] for answer in answers]).astype(float)
 
 
 def scope(trained: edgedistill.EvaluatedRun, model: str, elsewhere: list[str]) -> np.ndarray:
     """(S,) AUROC of the largest probability, test items against out-of-scope ones."""
     found = []
     rows = [{"text": text} for text in elsewhere]
-    for each in trained.suffixes:
+    for suffix in trained.suffixes:
         inside, outside = (
-            trained.said(model + each).values["logits"],
-            trained.answers(model + each, rows).values["logits"],
+            trained.said(model + suffix).values["logits"],
+            trained.answers(model + suffix, rows).values["logits"],
         )
         sure = log_softmax(np.concatenate([inside, outside]), axis=1).max(axis=1)
         found.append(roc_auc_score(np.arange(len(sure)) < len(inside), sure))
@@ -262,7 +262,7 @@ def compression(inputs: Inputs, rows: list[Tree], goals: list[Goal]) -> None:
 
 def size(results: edgedistill.Results, start: str) -> int:
     """Bytes of the first candidate with that id prefix."""
-    return next(each.file_bytes for each in results.candidates if each.id.startswith(start))
+    return next(candidate.file_bytes for candidate in results.candidates if candidate.id.startswith(start))
 
 
 if __name__ == "__main__":

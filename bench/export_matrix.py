@@ -95,8 +95,8 @@ def recipe(task: str, student: str, teacher_folder: Path) -> dict[str, object]:
     targets = registry.names("exporters")
     precisions: dict[str, bool] = {}
     for name in targets:
-        for each, how in registry.target(name).precisions.items():
-            precisions[each] = precisions.get(each, False) or how.calibrated
+        for precision, how in registry.target(name).precisions.items():
+            precisions[precision] = precisions.get(precision, False) or how.calibrated
     stage = {
         "name": "soft-targets",
         "epochs": 10,
@@ -113,8 +113,8 @@ def recipe(task: str, student: str, teacher_folder: Path) -> dict[str, object]:
         "compute": {"device": "cpu", "precision": "fp32"},
         "export": {"targets": targets, "teacher": False, "buckets": [32]},
         "quantize": [
-            {"precision": each, **({"calibration": CALIBRATION} if calibrated else {})}
-            for each, calibrated in precisions.items()
+            {"precision": precision, **({"calibration": CALIBRATION} if calibrated else {})}
+            for precision, calibrated in precisions.items()
         ],
     }
 
@@ -140,7 +140,7 @@ def rows_of(task: str, student: str, out: Path) -> list[dict[str, object]]:
         state = "refused" if error.exit_code == 2 else "failed"
         return [row(task, student, "*", "*", "*", state, _sentence(error.__cause__ or error)[:300])]
     verified = plan.made(done).verified
-    return [judged(task, student, each, verified.get(each.verify_key)) for each in plan.candidates]
+    return [judged(task, student, candidate, verified.get(candidate.verify_key)) for candidate in plan.candidates]
 
 
 def trained_teacher(folder: Path) -> Path:
@@ -189,16 +189,16 @@ def row(
 
 def support_table(rows: Sequence[Mapping[str, object]]) -> str:
     """Targets against precisions, as Markdown: how many students work, and the states of the others."""
-    tried = [each for each in rows if each["target"] != "*"]
-    precisions = list(dict.fromkeys(str(each["precision"]) for each in tried))
+    tried = [entry for entry in rows if entry["target"] != "*"]
+    precisions = list(dict.fromkeys(str(entry["precision"]) for entry in tried))
     lines = [f"| target, runtime | {' | '.join(precisions)} |", f"|---{'|---' * len(precisions)}|"]
-    for target, runtime in dict.fromkeys((str(each["target"]), str(each["runtime"])) for each in tried):
+    for target, runtime in dict.fromkeys((str(entry["target"]), str(entry["runtime"])) for entry in tried):
         cells = []
         for precision in precisions:
             own = [
-                str(each["state"])
-                for each in tried
-                if (each["target"], each["runtime"], each["precision"]) == (target, runtime, precision)
+                str(entry["state"])
+                for entry in tried
+                if (entry["target"], entry["runtime"], entry["precision"]) == (target, runtime, precision)
             ]
             cells.append(_cell(own))
         lines.append(f"| {target}, {runtime} | {' | '.join(cells)} |")
@@ -220,15 +220,15 @@ def with_table(page: str, rows: Sequence[Mapping[str, object]]) -> str:
 
 def with_untried(rows: Sequence[Mapping[str, object]]) -> list[Mapping[str, object]]:
     """Add a row for each missing student of each task."""
-    tried = {(each["task"], each["student"]) for each in rows}
+    tried = {(entry["task"], entry["student"]) for entry in rows}
     every = [(task, student) for task in registry.names("tasks") for student in registry.names("students")]
     reason = "came after this table was made"
-    return [*rows, *(row(*each, "*", "*", "*", "untried", reason) for each in every if each not in tried)]
+    return [*rows, *(row(*pair, "*", "*", "*", "untried", reason) for pair in every if pair not in tried)]
 
 
 def goals(rows: Sequence[Mapping[str, object]]) -> list[Goal]:
     """Whether everything was tried and nothing is broken."""
-    counted = {state: sum(each["state"] == state for each in rows) for state in STATES}
+    counted = {state: sum(entry["state"] == state for entry in rows) for state in STATES}
     shown = ", ".join(f"{count} {state}" for state, count in counted.items())
     return [
         Goal("runs every task x student kind x target x precision", f"{shown}", counted["untried"] == 0),
@@ -246,8 +246,8 @@ def main() -> None:
     students = sorted(registry.names("students"), key=lambda name: (name != "scratch", name))
     file = RESULTS / "export_matrix.json"
     before = json.loads(file.read_text(encoding="utf-8"))["rows"] if file.is_file() else []
-    made = [each for task in given.task for name in students for each in rows_of(task, name, given.out)]
-    rows = with_untried([*(each for each in before if each["task"] not in given.task), *made])
+    made = [entry for task in given.task for name in students for entry in rows_of(task, name, given.out)]
+    rows = with_untried([*(entry for entry in before if entry["task"] not in given.task), *made])
     record("export_matrix", rows, goals(rows))
     if given.page:
         PAGE.write_text(with_table(PAGE.read_text(encoding="utf-8"), rows), encoding="utf-8")

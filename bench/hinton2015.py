@@ -41,8 +41,8 @@ def main() -> None:
         small = results.rounds[0]
         rows = [
             row("large, hard labels", [results.teacher.test.value], labels),
-            row("small, hard labels", [each.control or 0.0 for each in small.seeds], labels),
-            row("small, soft targets", [each.value for each in small.seeds], labels),
+            row("small, hard labels", [seed.control or 0.0 for seed in small.seeds], labels),
+            row("small, soft targets", [seed.value for seed in small.seeds], labels),
             *omitted(out, trained),
         ]
     soft, hard = float(str(rows[2]["accuracy"])), float(str(rows[1]["accuracy"]))

@@ -77,11 +77,11 @@ def books(given: Given) -> Tree:
     tree["teacher"] = {"model": str(given.teacher)}
     paths = {split: {"path": str(subset(given, split, given.rows[split]))} for split in SPLITS}
     tree["data"] = {**tree["data"], **paths}
-    for each in tree["rounds"]:
-        for stage, epochs in zip(each["stages"], given.epochs, strict=True):
+    for round_ in tree["rounds"]:
+        for stage, epochs in zip(round_["stages"], given.epochs, strict=True):
             stage["epochs"] = epochs
-    for each, parameters in zip(tree["rounds"], given.parameters, strict=False):
-        each["student"]["parameters"] = parameters
+    for round_, parameters in zip(tree["rounds"], given.parameters, strict=False):
+        round_["student"]["parameters"] = parameters
     if given.vocabulary is not None:
         first = tree["rounds"][0]["student"]
         del first["vocabulary"]
@@ -164,7 +164,7 @@ def tokens(found: EvaluatedRun, model: str) -> int:
 
 def round_of(tree: Tree, model: str) -> Tree:
     """The round of a recipe with that id."""
-    return next(each for each in tree["rounds"] if each["id"] == model)
+    return next(round_ for round_ in tree["rounds"] if round_["id"] == model)
 
 
 def passes(tree: Tree, model: str) -> int:

@@ -84,14 +84,16 @@ def books_part(given: Given) -> Part:
     tree = books(given)
     results, found = run(tree, given, "books"), evaluate(tree, given, "books")
     rows = _table(results, given, "books", found, tree)
-    seconds = sum(each.train_seconds for each in results.rounds)
-    whole = seconds + sum(found.training(f"{each.id}-control").train_seconds for each in results.rounds)
-    least = min(passes(tree, each.id) * tokens(found, each.id) for each in results.rounds)
+    seconds = sum(round_.train_seconds for round_ in results.rounds)
+    whole = seconds + sum(found.training(f"{round_.id}-control").train_seconds for round_ in results.rounds)
+    least = min(passes(tree, round_.id) * tokens(found, round_.id) for round_ in results.rounds)
     gained = _gained(results)
     small = [
-        each for each in results.measured if (each.model, each.precision) == (results.rounds[-1].id, "int8-dynamic")
+        candidate
+        for candidate in results.measured
+        if (candidate.model, candidate.precision) == (results.rounds[-1].id, "int8-dynamic")
     ]
-    size = min(megabytes(results, given, "books", each.id) for each in small)
+    size = min(megabytes(results, given, "books", candidate.id) for candidate in small)
     one_rows, one_goal = _one_round(given, tree, results, found)
     speed_rows, speed_goal = _speeds(given, tree)
     long = "books-smollm2: at least 2 M tokens through each round, >= 40 minutes of training in all"
@@ -109,7 +111,7 @@ def _one_round(given: Given, tree: Tree, results: Results, found: EvaluatedRun) 
     """Directly from the teacher to the last round's size, with the same training time as all rounds together."""
     first, *_, last = tree["rounds"]
     two = results.rounds[-1]
-    whole = sum(each.train_seconds for each in results.rounds)
+    whole = sum(round_.train_seconds for round_ in results.rounds)
     longer = whole / two.train_seconds
     stages = [{**stage, "epochs": max(1, round(stage["epochs"] * longer))} for stage in last["stages"]]
     student = {**first["student"], "parameters": last["student"]["parameters"]}
@@ -159,17 +161,19 @@ def file16(given: Given) -> Part:
     teacher."""
     tree = books(given)
     results, found = run(tree, given, "books"), evaluate(tree, given, "books")
-    fitting = [each for each in results.measured if megabytes(results, given, "books", each.id) <= MOST_MB]
+    fitting = [
+        candidate for candidate in results.measured if megabytes(results, given, "books", candidate.id) <= MOST_MB
+    ]
     rows: list[Tree] = []
     goal = f"The best text-in, text-out file within {MOST_MB} MB, tokenizer included: bits per byte on books test"
     if not fitting:
         return Part([row("file16", "none fits")], [Goal(goal, "no file is so small", False)])
-    best = min(fitting, key=lambda each: each.validation.value)
+    best = min(fitting, key=lambda candidate: candidate.validation.value)
     size = megabytes(results, given, "books", best.id)
     rows.append(_candidate_row(best, size, "file16", "the best by validation"))
     rows.append(_without_teacher(given, tree, results, found, best.model))
     rows.append(_teacher_in_4_bits(given, tree))
-    beside = "; ".join(f"{each['model']} {each[CI]}" for each in rows[1:])
+    beside = "; ".join(f"{entry['model']} {entry[CI]}" for entry in rows[1:])
     return Part(rows, [Goal(goal, f"{best.id} {rows[0][CI]} in {size:.2f} MB; {beside}", True)])
 
 
@@ -180,9 +184,9 @@ def _without_teacher(given: Given, tree: Tree, results: Results, found: Evaluate
     keys = {"layers": "num_hidden_layers", "heads": "num_attention_heads", "key_value_heads": "num_key_value_heads"}
     shape = {name: config[key] for name, key in keys.items()}
     shape |= {name: config[name] for name in ("hidden_size", "intermediate_size")}
-    every = [each.id for each in results.rounds]
+    every = [round_.id for round_ in results.rounds]
     before = results.rounds[: every.index(model) + 1]
-    epochs = round(sum(each.train_seconds for each in before) / before[-1].train_seconds * passes(tree, model))
+    epochs = round(sum(round_.train_seconds for round_ in before) / before[-1].train_seconds * passes(tree, model))
     stage = {**round_of(tree, model)["stages"][0], "epochs": max(1, epochs)}
     alone = {"id": "alone", "student": {"init": "scratch", "from": "teacher", **shape}, "stages": [stage]}
     teacher = {"model": str(found.model_folder(model).resolve())}  # for its tokenizer and its sizes
@@ -248,23 +252,28 @@ def _table(
 ) -> list[Tree]:
     """Teacher, rounds, controls and files."""
     rows = [row(name, "teacher", parameters=results.teacher.parameters, **{CI: _shown(results.teacher.test)})]
-    for each in results.rounds:
-        known: Tree = {"parameters": each.parameters, "seconds": each.train_seconds}
+    for round_ in results.rounds:
+        known: Tree = {"parameters": round_.parameters, "seconds": round_.train_seconds}
         if found is not None and tree is not None:
-            known["tokens"] = passes(tree, each.id) * tokens(found, each.id)
-        gained = each.gain and with_interval(each.gain.value, each.gain.low, each.gain.high, "+")
-        own = {CI: _shown(each.test), "gain over control [95% CI]": gained}
-        rows.append(row(name, each.id, **known, **own, note=f"from {each.teacher}"))
-        if each.control is not None:
-            control = {"parameters": each.parameters, CI: _shown(each.control)}
-            rows.append(row(name, f"{each.id}-control", **control, note="the same without a teacher"))
-    files = [each for each in results.measured if each.model != "teacher"]
-    return [*rows, *(_candidate_row(each, megabytes(results, given, name, each.id), name) for each in files)]
+            known["tokens"] = passes(tree, round_.id) * tokens(found, round_.id)
+        gained = round_.gain and with_interval(round_.gain.value, round_.gain.low, round_.gain.high, "+")
+        own = {CI: _shown(round_.test), "gain over control [95% CI]": gained}
+        rows.append(row(name, round_.id, **known, **own, note=f"from {round_.teacher}"))
+        if round_.control is not None:
+            control = {"parameters": round_.parameters, CI: _shown(round_.control)}
+            rows.append(row(name, f"{round_.id}-control", **control, note="the same without a teacher"))
+    files = [candidate for candidate in results.measured if candidate.model != "teacher"]
+    return [
+        *rows,
+        *(_candidate_row(candidate, megabytes(results, given, name, candidate.id), name) for candidate in files),
+    ]
 
 
-def _candidate_row(each: CandidateResult, size: float, part: str, note: str = "") -> Tree:
-    agreed = f"agrees with torch {each.agreement_with_student:.4f}"
-    return row(part, each.id, MB=size, **{CI: _shown(each.test)}, note=f"{note}; {agreed}" if note else agreed)
+def _candidate_row(candidate: CandidateResult, size: float, part: str, note: str = "") -> Tree:
+    agreed = f"agrees with torch {candidate.agreement_with_student:.4f}"
+    return row(
+        part, candidate.id, MB=size, **{CI: _shown(candidate.test)}, note=f"{note}; {agreed}" if note else agreed
+    )
 
 
 def _shown(figure: Estimate) -> str:
@@ -277,16 +286,23 @@ def _bits(found: EvaluatedRun, model: str) -> str:
 
 def _gained(results: Results) -> tuple[str, bool]:
     """Each round's gain over its control, and whether all are above zero outside the interval."""
-    gains = {each.id: each.gain for each in results.rounds if each.gain is not None}
-    shown = "; ".join(f"{name} {with_interval(each.value, each.low, each.high, '+')}" for name, each in gains.items())
-    return shown, bool(gains) and all(each.low is not None and each.low > 0 for each in gains.values())
+    gains = {round_.id: round_.gain for round_ in results.rounds if round_.gain is not None}
+    shown = "; ".join(
+        f"{name} {with_interval(difference.value, difference.low, difference.high, '+')}"
+        for name, difference in gains.items()
+    )
+    return shown, bool(gains) and all(
+        difference.low is not None and difference.low > 0 for difference in gains.values()
+    )
 
 
 def _within(results: Results, goal: str, share: float, *precisions: str) -> Goal:
     """The last round's best file of these precisions against its torch student."""
     last = results.rounds[-1]
-    files = [each for each in results.measured if each.model == last.id and each.precision in precisions]
-    apart = {each.precision: each.test.value / last.test.value - 1 for each in files}
+    files = [
+        candidate for candidate in results.measured if candidate.model == last.id and candidate.precision in precisions
+    ]
+    apart = {candidate.precision: candidate.test.value / last.test.value - 1 for candidate in files}
     shown = ", ".join(f"{name} {value:+.2%}" for name, value in apart.items()) or "no file was measured"
     return Goal(goal, shown, bool(apart) and min(apart.values()) <= share)
 
@@ -327,7 +343,7 @@ def _so_far(out: Path) -> tuple[list[Tree], list[Goal]]:
     """Rows and goals of all parts that have been run."""
     files = [out / f"{name}.json" for name in PARTS if (out / f"{name}.json").is_file()]
     found = [json.loads(file.read_text(encoding="utf-8")) for file in files]
-    return [line for each in found for line in each["rows"]], [Goal(**goal) for each in found for goal in each["goals"]]
+    return [line for part in found for line in part["rows"]], [Goal(**goal) for part in found for goal in part["goals"]]
 
 
 if __name__ == "__main__":

@@ -86,13 +86,13 @@ class Outcome:
     @property
     def speed(self) -> float:
         """Texts a second over all epochs of all seeds, preparation included."""
-        seconds = sum(sum(each.seconds) + each.preparation_seconds for each in self.found)
-        return sum(each.samples for each in self.found) / seconds
+        seconds = sum(sum(run.seconds) + run.preparation_seconds for run in self.found)
+        return sum(run.samples for run in self.found) / seconds
 
     @property
     def epoch_speed(self) -> float:
         """Texts a second in the median epoch, without preparation."""
-        speeds = [each.samples / len(each.seconds) / seconds for each in self.found for seconds in each.seconds]
+        speeds = [run.samples / len(run.seconds) / seconds for run in self.found for seconds in run.seconds]
         return float(np.median(speeds))
 
 
@@ -200,7 +200,7 @@ def outcome(name: str, out: Path, seeds: list[int]) -> Outcome:
         found.append(Finished(**json.loads((folder / "result.json").read_text(encoding="utf-8"))))
         with np.load(folder / "test.npz") as test:
             right.append(test["logits"].argmax(axis=1) == test["labels"])
-    return Outcome(SYSTEMS[name][0], found, np.mean(right, axis=0), [float(each.mean()) for each in right])
+    return Outcome(SYSTEMS[name][0], found, np.mean(right, axis=0), [float(answers.mean()) for answers in right])
 
 
 def check_equal_samples(outcomes: dict[str, Outcome], batch_size: int) -> None:
@@ -210,18 +210,18 @@ def check_equal_samples(outcomes: dict[str, Outcome], batch_size: int) -> None:
         SystemExit: which one, and how many.
     """
     expected = outcomes["edgedistill"].found[0]
-    for each in outcomes.values():
-        for found in each.found:
+    for peer in outcomes.values():
+        for found in peer.found:
             if abs(found.samples - expected.samples) > batch_size * len(expected.seconds):
                 raise SystemExit(
-                    f"{each.name}: saw {found.samples} texts in training, expected about {expected.samples} as the "
+                    f"{peer.name}: saw {found.samples} texts in training, expected about {expected.samples} as the "
                     "others; change its epochs"
                 )
 
 
 def difference(ours: Outcome, other: Outcome) -> Paired:
     """By how much ours is better: each item's share of right answers over the seeds, resampled by item."""
-    one, two = (np.stack([each.right, np.ones(len(each.right))], axis=1) for each in (ours, other))
+    one, two = (np.stack([side.right, np.ones(len(side.right))], axis=1) for side in (ours, other))
     return compare(SHARE_RIGHT, one, two)
 
 
@@ -246,8 +246,8 @@ def row(name: str, outcomes: dict[str, Outcome]) -> dict[str, object]:
     return {
         **content,
         "texts": own.found[0].samples,
-        "seconds": [round(sum(each.seconds), 1) for each in own.found],
-        "seconds of preparation": [round(each.preparation_seconds, 1) for each in own.found],
+        "seconds": [round(sum(run.seconds), 1) for run in own.found],
+        "seconds of preparation": [round(run.preparation_seconds, 1) for run in own.found],
         "texts/s": round(own.speed, 1),
         "texts/s in the median epoch": round(own.epoch_speed, 1),
         "threads": own.found[0].threads,
@@ -257,22 +257,22 @@ def row(name: str, outcomes: dict[str, Outcome]) -> dict[str, object]:
 def goals(outcomes: dict[str, Outcome]) -> list[Goal]:
     """Both goals for edgedistill with the same losses, and with its own recipe where that ran."""
     found = []
-    peers = [each for name, each in outcomes.items() if name not in OURS]
+    peers = [peer for name, peer in outcomes.items() if name not in OURS]
     for name in OURS if peers else ():
         if name not in outcomes:
             continue
         ours = outcomes[name]
         paired = {peer.name: difference(ours, peer) for peer in peers}
         shown = "; ".join(
-            f"{peer} {each.gain:+.4f} [{each.interval.low:+.4f}, {each.interval.high:+.4f}]"
-            for peer, each in paired.items()
+            f"{peer} {comparison.gain:+.4f} [{comparison.interval.low:+.4f}, {comparison.interval.high:+.4f}]"
+            for peer, comparison in paired.items()
         )
         found.append(
             Goal(
                 "edgedistill's student is at least as accurate as each peer's at equal student, data, steps and batch "
                 "size",
                 f"{ours.name}, {np.mean(ours.accuracies):.4f}: ahead of {shown}",
-                all(each.gain >= 0 for each in paired.values()),
+                all(comparison.gain >= 0 for comparison in paired.values()),
             )
         )
         speeds = "; ".join(f"{peer.name} {peer.speed:.0f}" for peer in peers)

@@ -39,7 +39,7 @@ def record(name: str, rows: Sequence[Mapping[str, object]], goals: Sequence[Goal
         console.print(f"{'met   ' if goal.met else 'MISSED'} {goal.goal}: {goal.measured}")
     content = {
         "command": " ".join(
-            ["python -m", _program(name), *("PLACE" if "/" in each else each for each in sys.argv[1:])]
+            ["python -m", _program(name), *("PLACE" if "/" in argument else argument for argument in sys.argv[1:])]
         ),
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "environment": {**describe(), "versions": versions()},
@@ -62,5 +62,5 @@ def _shown(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.4f}"
     if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(_shown(each) for each in value) + "]"
+        return "[" + ", ".join(_shown(item) for item in value) + "]"
     return "" if value is None else str(value)

@@ -95,14 +95,14 @@ def parts(empty: Sections, alone: Mapping[str, Sections]) -> tuple[Part, ...]:
     """What is beyond the library without operators, by the operators that any one of keeps it. Of a section that is
     larger with some than with others (a table), the part that is beyond counts as theirs."""
     found: dict[frozenset[str], int] = defaultdict(int)
-    for section in {each for sections in alone.values() for each in sections}:
+    for section in {section for sections in alone.values() for section in sections}:
         before = empty.get(section, 0)
         for level in sorted({sections.get(section, 0) for sections in alone.values()}):
             if level > before:
                 keeping = frozenset(name for name, sections in alone.items() if sections.get(section, 0) >= level)
                 found[keeping] += level - before
                 before = level
-    return tuple(Part(tuple(sorted(names)), size) for names, size in sorted(found.items(), key=lambda each: -each[1]))
+    return tuple(Part(tuple(sorted(names)), size) for names, size in sorted(found.items(), key=lambda pair: -pair[1]))
 
 
 def lines(configuration: str) -> dict[str, str]:
@@ -126,7 +126,7 @@ def main() -> None:
     parser.add_argument("--size", default="size", help="of binutils, for the machine")
     given = parser.parse_args()
     builder = Builder(given.shell, given.source, given.build, given.size)
-    whole = [each.read_text(encoding="utf-8") for each in given.configurations]
+    whole = [configuration.read_text(encoding="utf-8") for configuration in given.configurations]
     single = {name: line for text in whole for name, line in lines(text).items()}
     empty, empty_sections = builder.build("")
     alone = {}

@@ -163,28 +163,26 @@ def goals(rows: list[Tree]) -> list[Goal]:
     """The goals of the bench, on what has run so far."""
     found = []
     for (dataset, size), share in KEPT.items():
-        own = [
-            each for each in rows if each["data"] == dataset and ("trimmed" in str(each["student"])) == (size == "1.5M")
-        ]
-        taught = [each for each in own if each["rounds"] != "control"]
+        own = [row for row in rows if row["data"] == dataset and ("trimmed" in str(row["student"])) == (size == "1.5M")]
+        taught = [row for row in own if row["rounds"] != "control"]
         if not taught:
             continue
-        best = max(taught, key=lambda each: float(str(each["kept"])))
+        best = max(taught, key=lambda row: float(str(row["kept"])))
         kept = float(str(best["kept"]))
         which = f"{best['student']}, {best['rounds']} rounds, {best['passes']} passes of {best['views']} views"
         goal = f"the {size} student keeps >= {share:.0%} of the teacher's accuracy on {dataset}"
         found.append(Goal(goal, f"{kept:.1%} ({which})", kept >= share))
-        held = [each for each in taught if each["gain over control [95% CI]"]]
-        best = max(held, key=lambda each: float(str(each["kept"])))
+        held = [row for row in taught if row["gain over control [95% CI]"]]
+        best = max(held, key=lambda row: float(str(row["kept"])))
         gained = str(best["gain over control [95% CI]"])
         ahead = float(gained.split("[")[1].split(",")[0]) > 0
         shown = f"{gained} ({best['student']}, {best['rounds']} rounds, {best['passes']} passes)"
         found.append(
             Goal(f"the {size} student is ahead of its control outside the interval on {dataset}", shown, ahead)
         )
-        several = [each for each in own if each["gain over one round [95% CI]"]]
+        several = [row for row in own if row["gain over one round [95% CI]"]]
         if several:
-            best = max(several, key=lambda each: float(str(each["accuracy"])))
+            best = max(several, key=lambda row: float(str(row["accuracy"])))
             gained = str(best["gain over one round [95% CI]"])
             better = float(gained.split("[")[1].split(",")[0]) > 0
             shown = f"{gained} ({best['student']}, {best['rounds']} rounds, {best['passes']} passes)"

@@ -159,14 +159,14 @@ def _plain(file: Path, folder: Path) -> Encode:
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    return lambda texts: [each.ids for each in tokenizer.encode_batch(list(texts), add_special_tokens=False)]
+    return lambda texts: [encoding.ids for encoding in tokenizer.encode_batch(list(texts), add_special_tokens=False)]
 
 
 def _genai(file: Path, folder: Path) -> Encode:
     import onnxruntime_genai
 
     tokenizer = onnxruntime_genai.Tokenizer(onnxruntime_genai.Model(str(file)))
-    return lambda texts: [[int(each) for each in tokenizer.encode(text)] for text in texts]
+    return lambda texts: [[int(token) for token in tokenizer.encode(text)] for text in texts]
 
 
 def _llama(file: Path, folder: Path) -> Encode:
@@ -194,7 +194,7 @@ def _served(file: Path, given: Material) -> Asked:
 
     def say(prompt: Sequence[int]) -> list[int]:
         settings = {"n_predict": TOKENS, "temperature": 0, "top_k": 1, "return_tokens": True, "cache_prompt": False}
-        return [each for each in tokens("completion", prompt=list(prompt), **settings) if each not in given.ends]
+        return [token for token in tokens("completion", prompt=list(prompt), **settings) if token not in given.ends]
 
     return Asked(
         f"xllamacpp {version('xllamacpp')}",
@@ -218,7 +218,7 @@ def _in_browser(given: Material) -> Iterator[Asked]:
             yield Asked(
                 f"transformers.js {page.version}",
                 lambda texts: page.tokens(texts, special=False),
-                lambda prompt: [each for each in page.follow(prompt, TOKENS)[0] if each not in given.ends],
+                lambda prompt: [token for token in page.follow(prompt, TOKENS)[0] if token not in given.ends],
             )
 
 

@@ -108,9 +108,9 @@ def child(arm: Arm, way: str, gradients: Path) -> None:
     peak, seconds = measured(once, arm.device, passes)
     grads = (own.hidden_RH.grad, own.weight_CH.grad)
     with gradients.open("wb") as file:
-        for each in grads:
-            assert each is not None
-            np.save(file, each.float().cpu().numpy())
+        for gradient in grads:
+            assert gradient is not None
+            np.save(file, gradient.float().cpu().numpy())
     print(json.dumps({"peak": peak, "seconds": seconds}))
 
 
@@ -129,8 +129,8 @@ def material(arm: Arm) -> tuple[HiddenAndHead, Distribution | None, torch.Tensor
 
     own, said = states(), states()
     right = torch.randint(arm.vocabulary, (arm.tokens,), generator=generator).to(arm.device)
-    for each in (own.hidden_RH, own.weight_CH):
-        each.requires_grad_()
+    for tensor in (own.hidden_RH, own.weight_CH):
+        tensor.requires_grad_()
     pieces = [said.part(slice(first, first + PIECE)) for first in range(0, arm.tokens, PIECE)]
     if arm.form == "dense":
         return own, said.dense(), right

@@ -65,7 +65,7 @@ def speed(policy: str, processes: int, seconds: float) -> Speed:
         subprocess.Popen(command, env=kept | POLICIES[policy], stdout=subprocess.PIPE, text=True)
         for _ in range(processes)
     ]
-    samples, wall, cpu = np.array([json.loads(each.communicate()[0]) for each in started]).T
+    samples, wall, cpu = np.array([json.loads(process.communicate()[0]) for process in started]).T
     return Speed(float((samples / wall).sum()), float(samples.sum() / cpu.sum()))
 
 
@@ -87,12 +87,12 @@ def main(words: Sequence[str] | None = None) -> None:
     rows, goals = [], []
     for count in PROCESSES:
         for unit in ("a_wall_second", "a_cpu_second"):
-            one, other = (np.array([getattr(each, unit) for each in found[policy, count]]) for policy in POLICIES)
+            one, other = (np.array([getattr(sample, unit) for sample in found[policy, count]]) for policy in POLICIES)
             ratios = np.sort(one / other)
             row = {
                 "processes": count,
                 "samples": unit.replace("_", " "),
-                **{policy: float(np.median(each)) for policy, each in zip(POLICIES, (one, other), strict=True)},
+                **{policy: float(np.median(figures)) for policy, figures in zip(POLICIES, (one, other), strict=True)},
                 "ratio": float(np.median(ratios)),
                 "least": float(ratios[0]),
                 "most": float(ratios[-1]),

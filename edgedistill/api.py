@@ -155,14 +155,14 @@ def _until_stopped(
 
     Steps of the shorter plan keep their keys, so nothing runs twice.
     """
-    for number, each in enumerate(plan_.recipe.rounds[:-1], start=1):
-        if each.data is not None:
+    for number, round_ in enumerate(plan_.recipe.rounds[:-1], start=1):
+        if round_.data is not None:
             continue  # it has its own data, so there is nothing to compare
-        part = plan_.until(f"judge-{each.id}")
-        judgement = part.made(go(part)).judged[each.id].record.judgement
+        part = plan_.until(f"judge-{round_.id}")
+        judgement = part.made(go(part)).judged[round_.id].record.judgement
         if judgement.stop:
-            progress.say(f"stopped after {each.id}: {judgement.reason}")
-            progress.event("stopped", round=each.id)
+            progress.say(f"stopped after {round_.id}: {judgement.reason}")
+            progress.event("stopped", round=round_.id)
             return _reached(plan_, known, number)
     return plan_
 
@@ -193,8 +193,8 @@ def plan(
     plan_ = make_plan(loaded, known)
     kept = store_of(folder, store)
     done = find_done(plan_, folder, kept)
-    for number, each in enumerate(loaded.rounds, start=1):
-        judged = plan_.made(done).judged.get(each.id)
+    for number, round_ in enumerate(loaded.rounds, start=1):
+        judged = plan_.made(done).judged.get(round_.id)
         if judged is not None and judged.made is not None and judged.record.judgement.stop:
             plan_ = _reached(plan_, known, number)
             done = find_done(plan_, folder, kept)
@@ -400,11 +400,11 @@ def compare(runs: Sequence[str | Path]) -> list[RunSummary]:
     """
     if len(runs) < 2:
         raise UserError(f"compare: got {len(runs)} run, expected at least 2")
-    folders = [Path(each) for each in runs]
+    folders = [Path(folder) for folder in runs]
     results = [load_results(folder) for folder in folders]
     return [
-        RunSummary(str(folder), each, _difference(folder, each, folders[0], results[0]) if i else None)
-        for i, (folder, each) in enumerate(zip(folders, results, strict=True))
+        RunSummary(str(folder), result, _difference(folder, result, folders[0], results[0]) if i else None)
+        for i, (folder, result) in enumerate(zip(folders, results, strict=True))
     ]
 
 
@@ -454,7 +454,7 @@ def _published(plan_: Plan, done: Mapping[str, Published]) -> Iterator[tuple[str
     yield "measurements.json", made.measured.path(RECORD)
     for entry in made.measured.files:
         yield f"predictions/{entry.path}", made.measured.path(entry.path)
-    for model in ("teacher", *(each.id for each in plan_.recipe.rounds)):
+    for model in ("teacher", *(round_.id for round_ in plan_.recipe.rounds)):
         for entry in made.models[model].files:
             yield f"models/{model}/{entry.path.removeprefix('model/')}", made.models[model].path(entry.path)
     for row in makeable_candidates(plan_.candidates):

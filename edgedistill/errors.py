@@ -40,7 +40,7 @@ class RecipeError(UserError):
         shown: list[str] = []
         for problem in problems:
             line = shortened(problem, _PROBLEM_BYTES)
-            if sum(len(each.encode()) + 1 for each in (*shown, line)) > _PROBLEMS_BYTES:
+            if sum(len(text.encode()) + 1 for text in (*shown, line)) > _PROBLEMS_BYTES:
                 break
             shown.append(line)
         more = len(problems) - len(shown)

@@ -66,7 +66,7 @@ def _sample(model: PreTrainedModel, tokens: torch.Tensor) -> tuple[dict[str, obj
     with torch.no_grad():
         cache = getattr(model(tokens[:, :_PAST], use_cache=True), "past_key_values", None)
         _refuse_other_caches(model, cache)
-        if any(type(each) is not DynamicLayer for each in cache.layers):
+        if any(type(layer) is not DynamicLayer for layer in cache.layers):
             # Sliding-window layers keep the whole text, as the layout requires; the mask hides the rest.
             cache = model(tokens[:, :_PAST], use_cache=True, past_key_values=DynamicCache()).past_key_values
     free = torch.export.Dim.AUTO
@@ -91,7 +91,7 @@ def _refuse_other_caches(model: PreTrainedModel, cache: DynamicCache) -> None:
     from transformers.cache_utils import DynamicCache, DynamicLayer
 
     layers = cache.layers if isinstance(cache, DynamicCache) else []
-    if not layers or not all(isinstance(each, DynamicLayer) and each.keys.ndim == 4 for each in layers):
+    if not layers or not all(isinstance(layer, DynamicLayer) and layer.keys.ndim == 4 for layer in layers):
         raise RefusedError(
             f"target onnx: the cache of a '{model.config.model_type}' model holds more than keys and values, "
             "which the layout does not support"
@@ -100,7 +100,7 @@ def _refuse_other_caches(model: PreTrainedModel, cache: DynamicCache) -> None:
 
 def _name_ports(graph: onnx_ir.Model) -> None:
     """Apply the layout's names, and drop unused inputs (positions, if a model counts them itself)."""
-    graph.graph.inputs[:] = [each for each in graph.graph.inputs if each.uses() or each.is_graph_output()]
+    graph.graph.inputs[:] = [value for value in graph.graph.inputs if value.uses() or value.is_graph_output()]
     for value in [*graph.graph.inputs, *graph.graph.outputs]:
         if found := _LEAF.fullmatch(str(value.name)):
             way, layer, what = found.groups()
@@ -109,7 +109,7 @@ def _name_ports(graph: onnx_ir.Model) -> None:
 
 def _name_axes(graph: onnx_ir.Model, batch: str) -> None:
     """Give the dynamic axes meaningful names instead of `s7`."""
-    inputs = {str(each.name): each for each in graph.graph.inputs}
+    inputs = {str(value.name): value for value in graph.graph.inputs}
     tokens, mask, past = (inputs[name].shape for name in (LAYOUT.tokens, LAYOUT.mask, LAYOUT.past(0, "key")))
     assert tokens is not None
     assert mask is not None

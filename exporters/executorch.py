@@ -151,7 +151,9 @@ def _linear_quantizer(request: FileRequest, sample: Tensors) -> PT2EQuantizer:
     # The default histogram observer takes minutes; minimum and maximum do as well.
     range_of = replace(settings.input_activation, observer_or_fake_quant_ctr=MinMaxObserver.with_args(eps=2**-12))
     settings = replace(settings, input_activation=range_of, output_activation=range_of)
-    seen = [_typed(request, {name: torch.from_numpy(each[name]) for name in sample}) for each in request.calibration]
+    seen = [
+        _typed(request, {name: torch.from_numpy(arrays[name]) for name in sample}) for arrays in request.calibration
+    ]
     return PT2EQuantizer(LinearQuantizer().set_operator_type(torch.ops.aten.linear.default, settings), seen)
 
 
@@ -193,11 +195,11 @@ def _products(nodes: Sequence[torch.fx.Node]) -> dict[str, object]:
     activations."""
     products = [node for node in nodes if any(f"aten.{name}." in str(node.target) for name in _PRODUCTS)]
     inputs = [[str(given.target) for given in node.all_input_nodes] for node in products]
-    int8 = [given for given in inputs if any("dequantize_per_channel" in each for each in given)]
+    int8 = [given for given in inputs if any("dequantize_per_channel" in target for target in given)]
     return {
         "products": len(products),
         "int8_weights": len(int8),
-        "int8_activations": sum(any("dequantize_per_tensor.default" in each for each in given) for given in int8),
+        "int8_activations": sum(any("dequantize_per_tensor.default" in target for target in given) for given in int8),
     }
 
 

@@ -45,7 +45,7 @@ def write_vocabulary(writer: gguf.GGUFWriter, folder: Path, size: int) -> dict[s
     if model["type"] != "BPE":
         raise RefusedError(f"target gguf: tokenizers of type {model['type']} are not supported, only BPE")
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    merges = [_pair(each) for each in _list(model["merges"])]
+    merges = [_pair(merge) for merge in _list(model["merges"])]
     tokens = [f"[PAD{number}]" for number in range(size)]
     for token, number in tokenizer.get_vocab().items():
         tokens[number] = token
@@ -60,7 +60,7 @@ def write_vocabulary(writer: gguf.GGUFWriter, folder: Path, size: int) -> dict[s
         name = pre_tokenizer(content)
         writer.add_tokenizer_model("gpt2")
         writer.add_tokenizer_pre(name)
-        writer.add_token_merges([" ".join(each) for each in merges])
+        writer.add_token_merges([" ".join(merge) for merge in merges])
         facts["pre_tokenizer"] = name
         if content["normalizer"] is not None:
             facts["not_normalized"] = content["normalizer"]["type"]
@@ -81,7 +81,7 @@ def pre_tokenizer(content: Mapping[str, Json]) -> str:
     """
     given = content["pre_tokenizer"] or {}
     steps = _list(given["pretokenizers"]) if given.get("type") == "Sequence" else [given]
-    words = tuple(_step(each) for each in steps if isinstance(each, dict))
+    words = tuple(_step(step) for step in steps if isinstance(step, dict))
     name = _KINDS.get(words)
     _refuse_unless(
         name is not None, f"it pre-tokenizes with {', '.join(words) or 'nothing'}, which llama.cpp has no name for"

@@ -100,7 +100,7 @@ def _quantize_with_ranges(request: FileRequest, file: Path) -> None:
     recipe.add_dynamic_config(".*", TFLOperationName.EMBEDDING_LOOKUP, num_bits=8)
     assert request.source is not None, "int8 is made of the fp32 file"
     names = runtime.open(request.source, 1, PortNames(outputs=request.outputs)).inputs
-    given = [_int32({name: each[name] for name in names}) for each in request.calibration]
+    given = [_int32({name: arrays[name] for name in names}) for arrays in request.calibration]
     with quiet():
         seen = calibrator.Calibrator(str(request.source), num_threads=1, qsv_update_func=min_max_update)
         (signature,) = seen.get_signature_list()

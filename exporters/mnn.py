@@ -99,7 +99,7 @@ def _written_out(source: Path, folder: Path) -> Path:
 
 
 def _exact_gelu(node: onnx.NodeProto) -> bool:
-    return node.op_type == "Gelu" and not any(each.s == b"tanh" for each in node.attribute)
+    return node.op_type == "Gelu" and not any(attribute.s == b"tanh" for attribute in node.attribute)
 
 
 def _gelu(node: onnx.NodeProto) -> list[onnx.NodeProto]:
@@ -118,7 +118,7 @@ def _gelu(node: onnx.NodeProto) -> list[onnx.NodeProto]:
     return [
         onnx.helper.make_node(
             kind,
-            [f"{found}_{each}" if each in own else each for each in inputs],
+            [f"{found}_{operand}" if operand in own else operand for operand in inputs],
             [f"{found}_{name}" if name else found],
         )
         for kind, inputs, name in steps

@@ -98,7 +98,8 @@ def _samples(request: FileRequest) -> list[Tensors]:
 def _shapes(arguments: tuple[torch.Tensor, ...]) -> str:
     """Shapes in pnnx's format: `[1,16]i64,[1,16]f32`."""
     return ",".join(
-        f"[{','.join(map(str, each.shape))}]{'f32' if each.is_floating_point() else 'i64'}" for each in arguments
+        f"[{','.join(map(str, argument.shape))}]{'f32' if argument.is_floating_point() else 'i64'}"
+        for argument in arguments
     )
 
 
@@ -110,7 +111,7 @@ def _finish(request: FileRequest, file: Path, names: tuple[str, ...]) -> int:
     import ncnn
 
     layers = runtime.read_layers(file)
-    unknown = sorted({each.kind for each in layers if ncnn.layer_to_index(each.kind) < 0})
+    unknown = sorted({layer.kind for layer in layers if ncnn.layer_to_index(layer.kind) < 0})
     if unknown:
         kind = request.model().config.model_type
         raise RefusedError(f"target ncnn: ncnn has no layers for {', '.join(unknown)}, which this '{kind}' model needs")
@@ -120,13 +121,13 @@ def _finish(request: FileRequest, file: Path, names: tuple[str, ...]) -> int:
     sizes = {} if request.length is None else {name: batch[0].numel() for name, batch in _samples(request)[0].items()}
     renamed = [
         replace(
-            each,
-            name=called.get(each.name, each.name),
-            inputs=tuple(called.get(name, name) for name in each.inputs),
-            outputs=tuple(called.get(name, name) for name in each.outputs),
-            settings=each.settings + ((f"0={sizes[called[each.name]]}",) if each.kind == "Input" and sizes else ()),
+            layer,
+            name=called.get(layer.name, layer.name),
+            inputs=tuple(called.get(name, name) for name in layer.inputs),
+            outputs=tuple(called.get(name, name) for name in layer.outputs),
+            settings=layer.settings + ((f"0={sizes[called[layer.name]]}",) if layer.kind == "Input" and sizes else ()),
         )
-        for each in layers
+        for layer in layers
     ]
     head = file.read_text(encoding="utf-8").splitlines()[:2]
     file.write_text("\n".join([*head, *map(str, renamed)]) + "\n", encoding="utf-8")

@@ -73,7 +73,7 @@ def _graph_of(request: FileRequest) -> onnx_ir.Model:
     sample = request.samples(2, request.length or min(16, request.max_length))
     batch = {0: torch.export.Dim("batch", max=1 << 16)}
     length = {1: torch.export.Dim.STATIC if request.length is not None else _lengths(request)}
-    shapes = {name: batch | (length if _has_length(each) else {}) for name, each in request.columns().items()}
+    shapes = {name: batch | (length if _has_length(column) else {}) for name, column in request.columns().items()}
     config = OnnxConfig(dynamic=True, dynamic_shapes=shapes)
     with quiet(), giving_outputs(request, sample) as asked:
         exported = OnnxExporter().export(asked, sample, config)

@@ -72,7 +72,7 @@ def _write(request: FileRequest, model: Path, folder: Path) -> None:
     folder.mkdir()
     graph = graph_of(request)
     onnx_ir.save(graph, folder / _GRAPH, external_data=f"{_GRAPH}.data")
-    inputs = [str(each.name) for each in graph.graph.inputs]
+    inputs = [str(value.name) for value in graph.graph.inputs]
     write_settings(request.model().config, inputs, _GRAPH, folder)
     copy_tokenizer(model, folder)
 

@@ -63,8 +63,8 @@ def _quantized(source: Path, request: FileRequest) -> tuple[openvino.Model, str]
     reasons = []
     for preset in (nncf.ModelType.TRANSFORMER, None):
         model = openvino.Core().read_model(source)
-        names = {each.get_any_name() for each in model.inputs}
-        inputs = [{name: each[name] for name in names} for each in request.calibration]
+        names = {port.get_any_name() for port in model.inputs}
+        inputs = [{name: arrays[name] for name in names} for arrays in request.calibration]
         made = nncf.quantize(model, nncf.Dataset(inputs), model_type=preset, subset_size=len(inputs))
         reason = _refusal(made)
         if reason is None:

@@ -46,7 +46,7 @@ class PlainGraph(nn.Module):
         super().__init__()
         columns = request.columns()
         self.names = tuple(columns)
-        self._floats = {name for name, each in columns.items() if name == _MASK or each.layout == "block"}
+        self._floats = {name for name, column in columns.items() if name == _MASK or column.layout == "block"}
         self._forward, self._outputs = request.forward, request.outputs
         self.model = copy.deepcopy(request.model()).eval()
         self.model.set_attn_implementation(_NAME)
@@ -64,11 +64,11 @@ class PlainGraph(nn.Module):
 
     def _cut_tables(self, samples: Sequence[Tensors]) -> None:
         """Replace embeddings that are always read from the start to the input's length, or only at the first row."""
-        tables = {name: each for name, each in self.model.named_modules() if isinstance(each, nn.Embedding)}
+        tables = {name: module for name, module in self.model.named_modules() if isinstance(module, nn.Embedding)}
         seen: dict[str, list[torch.Tensor]] = defaultdict(list)
         hooks = [
-            each.register_forward_pre_hook(partial(lambda name, _, given: seen[name].append(given[0]), name))
-            for name, each in tables.items()
+            table.register_forward_pre_hook(partial(lambda name, _, given: seen[name].append(given[0]), name))
+            for name, table in tables.items()
         ]
         with torch.no_grad():
             for batch in samples:
@@ -76,9 +76,9 @@ class PlainGraph(nn.Module):
         for hook in hooks:
             hook.remove()
         for name, indices in seen.items():
-            if all(torch.equal(each, torch.arange(each.shape[-1]).expand_as(each)) for each in indices):
+            if all(torch.equal(rows, torch.arange(rows.shape[-1]).expand_as(rows)) for rows in indices):
                 self.model.set_submodule(name, _FirstRows(tables[name]))
-            elif not any(each.any() for each in indices):
+            elif not any(rows.any() for rows in indices):
                 self.model.set_submodule(name, _FirstRow(tables[name]))
 
 
@@ -107,7 +107,7 @@ class _FirstRow(nn.Module):
 
 def _with_both_types(batch: Tensors, tables: dict[str, nn.Embedding]) -> Tensors:
     """Single texts only have type 0, but pairs may follow: give every other token type 1 if there is one."""
-    types = next((each for name, each in tables.items() if name.endswith("token_type_embeddings")), None)
+    types = next((table for name, table in tables.items() if name.endswith("token_type_embeddings")), None)
     if _TYPES not in batch or types is None or types.num_embeddings < 2:
         return batch
     alternating = torch.arange(1, batch[_TYPES].shape[1] + 1) % 2

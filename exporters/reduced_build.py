@@ -70,7 +70,7 @@ class Sizes:
             compiler=self.compiler,
             empty=self.empty,
             operators=list(self.operators),
-            parts=[(each.bytes, [places[name] for name in each.operators]) for each in self.parts],
+            parts=[(part.bytes, [places[name] for name in part.operators]) for part in self.parts],
         )
 
     @classmethod

@@ -116,15 +116,17 @@ def _tiny(name: str) -> torch.nn.Module:
     torch.manual_seed(0)
     config = tiny_config(name)
     with torch.device("meta"):
-        count = sum(each.numel() for each in AutoModelForSequenceClassification.from_config(config).parameters())
+        count = sum(
+            parameter.numel() for parameter in AutoModelForSequenceClassification.from_config(config).parameters()
+        )
     if count > _MOST_PARAMETERS:
         raise ValueError(f"has {count} parameters at these sizes")
     return AutoModelForSequenceClassification.from_config(config)
 
 
 def _write_data(folder: Path) -> None:
-    for split, each in (("train", 8), ("validation", 4), ("test", 4)):
-        rows = [row for label in LABELS for row in [r for r in quickstart_rows(split) if r["label"] == label][:each]]
+    for split, count in (("train", 8), ("validation", 4), ("test", 4)):
+        rows = [row for label in LABELS for row in [r for r in quickstart_rows(split) if r["label"] == label][:count]]
         write_jsonl(folder / f"{split}.jsonl", rows)
 
 
@@ -178,21 +180,22 @@ def document(found: Table) -> str:
         "",
         "`python -m tests.architectures` builds a tiny model with random weights for each text classifier in",
         f"transformers {transformers.__version__}, and tries every kind of student of it.",
-        "Whatever passes the trial before training was also trained for an epoch. *Refused* means one message and exit code",
+        "Whatever passes the trial before training was also trained for an epoch. *Refused* means one message and "
+        "exit code",
         "2 before anything is trained: from `plan` if `config.json` shows it, otherwise from the trial (`probe-...`).",
         "`static`, `trim_vocabulary` and `checkpoint` do not depend on the architecture.",
         "",
-        f"| architecture | {' | '.join(f'`{each}`' for each in STUDENTS)} | why the teacher is refused |",
+        f"| architecture | {' | '.join(f'`{student}`' for student in STUDENTS)} | why the teacher is refused |",
         "|---" * (len(STUDENTS) + 2) + "|",
     ]
     for name, row in found.items():
-        if any(each.state == NOT_TINY for each in row.values()):
+        if any(cell.state == NOT_TINY for cell in row.values()):
             continue
-        words = {each.words for each in row.values() if each.words.startswith(_TEACHERS)}
+        words = {cell.words for cell in row.values() if cell.words.startswith(_TEACHERS)}
         lines.append(
-            f"| {name} | {' | '.join(row[each].state for each in STUDENTS)} | {' '.join(map(_reason, words))} |"
+            f"| {name} | {' | '.join(row[student].state for student in STUDENTS)} | {' '.join(map(_reason, words))} |"
         )
-    rest = [name for name, row in found.items() if any(each.state == NOT_TINY for each in row.values())]
+    rest = [name for name, row in found.items() if any(cell.state == NOT_TINY for cell in row.values())]
     lines += ["", f"Not tried, since they cannot be made tiny here: {', '.join(rest)}."]
     return "\n".join(lines) + "\n"
 
@@ -220,7 +223,7 @@ def main(words: Sequence[str]) -> int:
         with tempfile.TemporaryDirectory() as folder:
             try:
                 found[name] = dict(tried(name, Path(folder), exported=chosen.export))
-                said = "; ".join(f"{init} {each.state} {each.words}".strip() for init, each in found[name].items())
+                said = "; ".join(f"{init} {cell.state} {cell.words}".strip() for init, cell in found[name].items())
             except Exception as error:  # noqa: BLE001 - told as what it is
                 faults += 1
                 said = f"FAULT: {type(error).__name__}: {error}"

@@ -49,7 +49,7 @@ def pair(size: int | None, regular: bool = True) -> Pair:
     """To `size` tokens, by their frequency in a part of the texts; None: to all."""
     whole = byte_pairs(regular=regular)
     content = json.loads(whole.to_str())
-    used = np.array([i for each in whole.encode_batch(TEXTS[:200]) for i in each.ids])
+    used = np.array([i for encoding in whole.encode_batch(TEXTS[:200]) for i in encoding.ids])
     every = range(whole.get_vocab_size())
     return cut(whole, every if size is None else most_frequent(content, used, size))
 

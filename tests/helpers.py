@@ -141,7 +141,7 @@ def text_items(ids, labels=None, *, pad: int = 0, mask: bool = True, example=Non
     content = {"input_ids": ids}
     if mask:
         columns["attention_mask"] = Column("input", "sequence")
-        content["attention_mask"] = [[1] * len(each) for each in ids]
+        content["attention_mask"] = [[1] * len(tokens) for tokens in ids]
     columns["labels"] = Column("target", "scalar", pad=-100)
     content["labels"] = [-100] * len(ids) if labels is None else labels
     return Items.of(columns, content, range(len(ids)) if example is None else example)

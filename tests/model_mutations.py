@@ -188,7 +188,7 @@ def tokenizer(folder: Path, chance: random.Random) -> Mutation:
     else:
         vocabulary = content["model"]["vocab"]
         if kind == "no vocabulary":
-            content["model"]["vocab"] = {each["content"]: each["id"] for each in content["added_tokens"]}
+            content["model"]["vocab"] = {token["content"]: token["id"] for token in content["added_tokens"]}
         elif kind == "more tokens":
             vocabulary.update({f"more{number}": len(vocabulary) + number for number in range(50)})
         else:

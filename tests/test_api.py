@@ -18,14 +18,14 @@ def test_a_run_gives_typed_results_and_the_contract_on_disk(finished_run):
     results = finished_run.results
     content = json.loads((finished_run.folder / "results.json").read_text())
     assert content["schema"] == "edgedistill/results/2"
-    assert [each.id for each in results.rounds] == ["r1", "r2"]
-    assert [each.id for each in results.candidates] == [
+    assert [round_.id for round_ in results.rounds] == ["r1", "r2"]
+    assert [candidate.id for candidate in results.candidates] == [
         "r1/onnx/fp32/onnxruntime",
         "r1/onnx/int8-dynamic/onnxruntime",
         "r2/onnx/fp32/onnxruntime",
         "r2/onnx/int8-dynamic/onnxruntime",
     ]
-    assert results.chosen in {each.id for each in results.candidates}
+    assert results.chosen in {candidate.id for candidate in results.candidates}
     assert load_results(finished_run.folder) == results
     for name in ("recipe.yaml", "events.jsonl", "report.md", "report.html"):
         assert (finished_run.folder / name).stat().st_size > 100
@@ -56,10 +56,10 @@ def test_accuracy_is_counted_from_the_predictions_on_test(finished_run):
 
 
 def test_a_gain_over_the_control_is_paired(finished_run):
-    for each in finished_run.results.rounds:
-        assert each.gain.value == pytest.approx(each.test.value - each.control.value)
-        assert each.gain.low <= each.gain.value <= each.gain.high
-        assert 0 <= each.gain.p <= 1
+    for round_ in finished_run.results.rounds:
+        assert round_.gain.value == pytest.approx(round_.test.value - round_.control.value)
+        assert round_.gain.low <= round_.gain.value <= round_.gain.high
+        assert 0 <= round_.gain.p <= 1
 
 
 def test_running_again_skips_everything_and_gives_the_same(finished_run):
@@ -143,7 +143,7 @@ def test_runs_on_the_same_test_set_are_compared_item_by_item(finished_run, tmp_p
     first, second = edgedistill.compare([finished_run.folder, tmp_path / "other"])
     assert first.difference_from_first is None
     rows = {
-        each: finished_run.results.candidate(each).test.value for each in (first.results.chosen, second.results.chosen)
+        name: finished_run.results.candidate(name).test.value for name in (first.results.chosen, second.results.chosen)
     }
     expected = rows[second.results.chosen] - rows[first.results.chosen]
     assert second.difference_from_first.gain == pytest.approx(expected)

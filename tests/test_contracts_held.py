@@ -77,7 +77,7 @@ def of_a_task(node: ast.AST) -> str | None:
         case ast.Call(func=ast.Attribute(value=value, attr="get"), args=[ast.Constant(value="labels"), *_]):
             return "labels" if last_name(value) in COLUMNS else None
         case ast.Call(func=func, keywords=given) if last_name(func) in MODELS:
-            return "labels" if any(each.arg == "labels" for each in given) else None
+            return "labels" if any(argument.arg == "labels" for argument in given) else None
     return None
 
 
@@ -152,9 +152,9 @@ def test_plugins_import_contracts_at_their_top_and_little_else_of_ours():
         known = tuple(f"edgedistill.{name}." for name in (*OURS, group))
         imports = [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module is not None]
         for node in imports if group in ("losses", "students", "quantizers") else ():
-            names = [f"{node.module}.{each.name}." for each in node.names]
+            names = [f"{node.module}.{alias.name}." for alias in node.names]
             found += [f"{file}: {name}" for name in names if name.startswith("edgedistill.")]
-            found = [each for each in found if not each.partition(": ")[2].startswith(known)]
+            found = [line for line in found if not line.partition(": ")[2].startswith(known)]
     assert found == []
 
 

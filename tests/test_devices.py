@@ -22,7 +22,7 @@ OVERRIDES = (
     "control=false",
     "export.targets=[onnx, toy]",
     "export.buckets=[8, 16]",
-    f"quantize=[{', '.join(f'{{precision: {each}}}' for each in PRECISIONS)}]",
+    f"quantize=[{', '.join(f'{{precision: {precision}}}' for precision in PRECISIONS)}]",
 )
 
 
@@ -112,7 +112,7 @@ def test_a_failure_is_tried_again_and_the_same_failure_changes_nothing(toys, bro
     before, results = len((broken_run / "events.jsonl").read_text().splitlines()), load_results(broken_run)
     edgedistill.run(finished_run.recipe, OVERRIDES, out=broken_run, stream=None)
     events = [json.loads(line) for line in (broken_run / "events.jsonl").read_text().splitlines()[before:]]
-    tried = {each["step"] for each in events if each["event"] == "started"}
+    tried = {event["step"] for event in events if event["event"] == "started"}
     assert {"file-r1-toy-aborts", "verify-r1-toy-garbage-toy-runtime"} <= tried
     assert not {"file-r1-toy-fp32", "measure", "choose", "report"} & tried
     assert load_results(broken_run) == results

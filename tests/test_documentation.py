@@ -41,6 +41,6 @@ def test_the_recipes_shown_are_recipes(page, tmp_path):
         (tmp_path / f"{name}.jsonl").write_text('{"utterance": "a", "intent": "b"}\n', encoding="utf-8")
     file = tmp_path / "recipe.yaml"
     file.write_text(block, encoding="utf-8")
-    assert [each.id for each in reading.load(str(file)).rounds] == [
-        each["id"] for each in yaml.safe_load(block)["rounds"]
+    assert [round_.id for round_ in reading.load(str(file)).rounds] == [
+        round_["id"] for round_ in yaml.safe_load(block)["rounds"]
     ]

@@ -76,7 +76,7 @@ def test_a_recipe_runs_with_all_of_it(installed, tree, tmp_path):
     assert plain["figures"][0]["value"] == pytest.approx(2 * abs(said - learned).mean(), rel=1e-5)
     packed, plain = rows["r1/onnx-zip/fp32/zip-runtime"], rows["r1/onnx/fp32/onnxruntime"]
     assert packed["figures"][0]["value"] == pytest.approx(plain["figures"][0]["value"], abs=1e-6)
-    assert [each["metric"] for each in packed["figures"]] == ["mean_error", "hits"] * 2
+    assert [figure["metric"] for figure in packed["figures"]] == ["mean_error", "hits"] * 2
     assert packed["figures"][0]["value"] < 0.6  # always saying the lower half is off by 0.67
     assert packed["agreement_with_student"] == 1.0
     assert 0 < packed["file_bytes"] < plain["file_bytes"]

@@ -84,7 +84,7 @@ def test_a_model_that_does_no_better_than_its_answers_in_random_order_is_named(r
         share = np.mean(by_chance >= right)
         assert not 0.04 < share < 0.06, "too near to call"
         sentence = f"{model} is no better than chance: it is right on {right:.0f} of {len(answers)} test items"
-        assert any(each.startswith(sentence) for each in said) == (share > 0.05), (model, share, said)
+        assert any(line.startswith(sentence) for line in said) == (share > 0.05), (model, share, said)
 
 
 # What only the clock, the machine or the recipe says, and what others test.

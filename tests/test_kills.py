@@ -80,7 +80,7 @@ def test_a_killed_run_goes_on_and_makes_the_same_bytes(recipe, tmp_path):
         assert number == signal.SIGKILL or said.endswith("run the same command to resume\n")
         assert number == signal.SIGKILL or not list(cut.glob("artifacts/*.partial"))
         assert number == signal.SIGKILL or all(
-            list(each.glob("*/state.json")) for each in cut.glob("artifacts/scratch/*")
+            list(path.glob("*/state.json")) for path in cut.glob("artifacts/scratch/*")
         )
     process = start(recipe, cut)
     said = process.communicate(timeout=300)[1]

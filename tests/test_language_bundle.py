@@ -81,7 +81,7 @@ def test_the_bundle_tests_itself_by_its_continuations(bundle):
     assert (found.golden.passed, found.golden.tokens) == (True, "same")
     content = json.loads((bundle / CONTINUATIONS).read_text())
     assert len(content["items"]) == 8
-    assert sum(len(each["said"]) for each in content["items"]) > 100
+    assert sum(len(item["said"]) for item in content["items"]) > 100
     done = subprocess.run([sys.executable, str(bundle / "examples" / "run.py")], capture_output=True, text=True)
     assert done.stdout == "all 8 golden continuations agree\n", done.stderr
 

@@ -60,7 +60,7 @@ def test_the_file_is_timed_on_prompts_that_the_model_reads(run):
 
 def test_every_run_of_every_length_is_kept(run):
     records = (json.loads(file.read_text()) for file in (run.parent / "store").glob("*/record.json"))
-    (record,) = (each for each in records if "environment" in each)
+    (record,) = (entry for entry in records if "environment" in entry)
     (seen,) = record["candidates"].values()
     for prompt in seen["prompts"]:
         assert set(prompt["samples_ms"]) == {"prefill", "decode"}
@@ -78,11 +78,11 @@ def test_it_is_checked_as_a_language_model_and_reads_texts_as_its_tokenizer_does
 def test_teacher_round_and_file_go_on_from_the_same_beginnings_of_test(run):
     results = load_results(run)
     assert len(results.generations) == 6
-    for each in results.generations:
-        assert [said.by for said in each.said] == ["teacher", "r1", FILE]
-        assert each.said[2].text == each.said[1].text  # fp32
-        assert each.said[2].parts_at is None
-    assert any(each.said[1].parts_at is not None for each in results.generations)
+    for generation in results.generations:
+        assert [said.by for said in generation.said] == ["teacher", "r1", FILE]
+        assert generation.said[2].text == generation.said[1].text  # fp32
+        assert generation.said[2].parts_at is None
+    assert any(generation.said[1].parts_at is not None for generation in results.generations)
 
 
 def test_figures_by_length_are_of_teacher_round_and_file(run):

@@ -75,7 +75,7 @@ def test_a_round_is_trained_and_judged_by_what_a_plain_loop_finds(recipe, tmp_pa
     assert scores["perplexity"] == pytest.approx(2 ** (bits / count), rel=1e-5)
     assert scores["next_token_accuracy"] == pytest.approx(right / count)
     epochs = found.training("r1").epochs
-    assert [each.stage for each in epochs] == ["next-token", "soft-targets"]
+    assert [epoch.stage for epoch in epochs] == ["next-token", "soft-targets"]
     assert epochs[1].metric < epochs[0].metric
     student, control = (JUDGE.metrics["bits_per_byte"].score(found.said(name), references) for name in found.models[1:])
     assert scores["bits_per_byte"] < student < 6
@@ -116,8 +116,8 @@ def test_a_teacher_that_knows_nothing_of_the_texts_is_refused(recipe, tmp_path):
 
 @pytest.mark.parametrize("loss", [{"kind": "kl", "temperature": 1.0}, {"kind": "mse_logits"}])
 def test_a_live_teacher_teaches_what_its_recorded_states_do(recipe, tmp_path, loss):
-    (each,) = recipe["rounds"]
-    each["stages"] = [each["stages"][1] | {"losses": [loss]}]
+    (round_,) = recipe["rounds"]
+    round_["stages"] = [round_["stages"][1] | {"losses": [loss]}]
     recipe["control"] = False
     found = {}
     for form in ("hidden", "live"):

@@ -53,13 +53,13 @@ def test_none_of_the_review_and_few_of_the_rest_may_survive(capsys, review, othe
 
 def test_every_mutation_names_files_and_tests_that_are_there():
     found = read()
-    assert len([each for each in found if each.group == "review"]) == 27
+    assert len([entry for entry in found if entry.group == "review"]) == 27
     assert len(found) >= 67
-    for each in found:
-        for edit in each.edits:
+    for entry in found:
+        for edit in entry.edits:
             assert (runner.ROOT / edit["file"]).is_file()
             assert edit["old"] != edit["new"]
-        for test in each.tests:
+        for test in entry.tests:
             assert (runner.ROOT / test.split("::")[0]).is_file()
 
 

@@ -93,8 +93,8 @@ def test_its_figures_are_on_its_own_test_set_against_its_own_teacher(adapted):
 @pytest.mark.slow
 def test_it_is_no_candidate_and_is_not_judged(adapted):
     _, results = adapted
-    assert {each.model for each in results.candidates} == {"r2"}
-    assert [each.round for each in results.stop.judgements] == ["r2"]
+    assert {candidate.model for candidate in results.candidates} == {"r2"}
+    assert [judgement.round for judgement in results.stop.judgements] == ["r2"]
 
 
 @pytest.mark.slow

@@ -48,9 +48,11 @@ def teacher():
 
 @pytest.fixture(scope="module")
 def projector(teacher):
-    each = pair(KEPT)
+    tokenizers = pair(KEPT)
     rows = Dataset.from_dict(TEXT)
-    return Projector(teacher, TASK, rows, encoder(each.whole), encoder(each.smaller), each.re_encoding)
+    return Projector(
+        teacher, TASK, rows, encoder(tokenizers.whole), encoder(tokenizers.smaller), tokenizers.re_encoding
+    )
 
 
 def recorded(projector, folder, **form):
@@ -69,22 +71,22 @@ def recorded(projector, folder, **form):
 
 def one_by_one(projector):
     """(log-probabilities, whether known) of every decision, the teacher asked about every row by itself."""
-    each, model = projector.re_encoding, projector.model
+    re_encoding, model = projector.re_encoding, projector.model
     own, trimmed = (TASK.data.sequences(TEXT, encoder) for encoder in (projector.own, projector.trimmed))
 
     def says(context) -> torch.Tensor:
         with torch.no_grad():
-            return model(torch.tensor([context])).logits[0, -1, : each.tokens].log_softmax(0)
+            return model(torch.tensor([context])).logits[0, -1, : re_encoding.tokens].log_softmax(0)
 
     for item, example in enumerate(trimmed.example):
         after = trimmed.after[trimmed.item == item]
-        texts = Texts(each, own.of_example(example), trimmed.of_example(example))
+        texts = Texts(re_encoding, own.of_example(example), trimmed.of_example(example))
         passage = texts.passage(int(trimmed.first[item]), int(after[-1]) + 1)
-        found = align(each, passage.own, passage.trimmed, branches=True)
+        found = align(re_encoding, passage.own, passage.trimmed, branches=True)
         read = passage.own.tolist()
         contexts = [read[: n + 1] for n in range(len(read))]
         contexts += [[*read[: n + 1], int(v)] for n, v in zip(found.branch_after, found.branch_token, strict=True)]
-        said = project(torch.stack([says(context) for context in contexts]), found, each)
+        said = project(torch.stack([says(context) for context in contexts]), found, re_encoding)
         for place in after - trimmed.first[item] + passage.before:
             yield said.log_p[place], bool(said.mask[place])
 
@@ -127,11 +129,11 @@ def test_packed_rows_are_over_the_students_tokens(projector, tmp_path):
 
 
 def test_a_tokenizer_that_was_cut_twice_is_one_that_was_cut(tmp_path):
-    each = pair(KEPT)
-    for name, tokenizer in (("whole", each.whole), ("smaller", each.smaller)):
+    tokenizers = pair(KEPT)
+    for name, tokenizer in (("whole", tokenizers.whole), ("smaller", tokenizers.smaller)):
         (tmp_path / name).mkdir()
         (tmp_path / name / "tokenizer.json").write_text(tokenizer.to_str())
     found = re_encoding_of(tmp_path / "whole", tmp_path / "smaller")
-    assert found.kept.tolist() == each.trimmed.kept
+    assert found.kept.tolist() == tokenizers.trimmed.kept
     with pytest.raises(UserError, match=r"the student's vocabulary has '.*', which the teacher's lacks"):
         re_encoding_of(tmp_path / "smaller", tmp_path / "whole")

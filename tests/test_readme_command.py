@@ -24,7 +24,7 @@ def test_the_quickstart_runs_to_a_chosen_file(tmp_path):
     run = tmp_path / "runs" / "quickstart"
     results = json.loads((run / "results.json").read_text())
     assert len(results["candidates"]) == 9
-    assert next(each["value"] for each in results["teacher"]["figures"] if each["split"] == "test") > 0.55
+    assert next(figure["value"] for figure in results["teacher"]["figures"] if figure["split"] == "test") > 0.55
     assert f"ship: {results['chosen']}" in done.stdout
     chosen = next(row for row in results["candidates"] if row["id"] == results["chosen"])
     assert chosen["within_limits"]
@@ -32,7 +32,7 @@ def test_the_quickstart_runs_to_a_chosen_file(tmp_path):
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     tokenizer = AutoTokenizer.from_pretrained(file.parent.parent)
     inputs = tokenizer(["will it rain tomorrow in london"], return_tensors="np")
-    logits = session.run(None, {each.name: inputs[each.name] for each in session.get_inputs()})[0]
+    logits = session.run(None, {port.name: inputs[port.name] for port in session.get_inputs()})[0]
     labels = json.loads((file.parent.parent / "config.json").read_text())["id2label"]
     assert labels[str(int(logits.argmax()))] == "weather"
     assert "<svg" in (run / "report.html").read_text()

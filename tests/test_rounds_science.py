@@ -84,18 +84,18 @@ def step(run, name: str):
 
 def test_every_round_and_candidate_is_there(science):
     _, _, results = science
-    assert [each.id for each in results.rounds] == ["r1", "r2", "r3"]
-    assert {each.model for each in results.candidates} == {"r1", "r2", "r3"}
-    assert all(each.agreement_with_student > 0.8 for each in results.candidates)
+    assert [round_.id for round_ in results.rounds] == ["r1", "r2", "r3"]
+    assert {candidate.model for candidate in results.candidates} == {"r1", "r2", "r3"}
+    assert all(candidate.agreement_with_student > 0.8 for candidate in results.candidates)
     assert results.rounds[2].parameters < results.rounds[1].parameters < results.rounds[0].parameters
 
 
 def test_a_stage_without_a_loss_on_the_head_keeps_its_last_epoch_and_the_losses_are_recorded(science):
     _, run, _ = science
     epochs = record_of(TrainedModel, step(run, "r1")).epochs
-    layers = next(each for each in epochs if each.stage == "layers")
+    layers = next(epoch for epoch in epochs if epoch.stage == "layers")
     assert set(layers.losses) == {"attention_mse", "minilm_relations", "embedding", "contrastive", "hidden_cosine"}
-    masked = next(each for each in epochs if each.stage == "own-objective")
+    masked = next(epoch for epoch in epochs if epoch.stage == "own-objective")
     assert 3 < masked.losses["masked_lm"] < 7  # log(300) is 5.7
 
 
@@ -133,17 +133,17 @@ def test_the_plan_says_what_is_live_and_why(science):
 def test_the_teacher_was_chosen_by_trials_on_validation(science):
     _, _, results = science
     trials = results.rounds[1].teacher_trials
-    assert [each.teacher for each in trials] == [("teacher",), ("r1",), ("teacher", "r1")]
+    assert [trial.teacher for trial in trials] == [("teacher",), ("r1",), ("teacher", "r1")]
     best = max(trials, key=lambda trial: trial.value)
     assert results.rounds[1].teacher == " + ".join(best.teacher)
 
 
 def test_every_seed_is_reported_and_files_are_made_of_the_first(science):
     _, run, results = science
-    for each in results.rounds:
-        assert [found.seed for found in each.seeds] == [4, 7]
-        assert each.seeds[0].value == each.test.value
-        assert each.seeds[1].control is not None
+    for round_ in results.rounds:
+        assert [found.seed for found in round_.seeds] == [4, 7]
+        assert round_.seeds[0].value == round_.test.value
+        assert round_.seeds[1].control is not None
     assert not list(run.glob("steps/*file-r1-seed7*"))
     first, second = (step(run, name) / "model" / "model.safetensors" for name in ("r1", "r1-seed7"))
     assert first.read_bytes() != second.read_bytes()
@@ -151,9 +151,9 @@ def test_every_seed_is_reported_and_files_are_made_of_the_first(science):
 
 def test_errors_are_counted_and_shown_with_their_texts(science):
     _, _, results = science
-    for each in results.rounds:
-        for kind, count in each.errors.model_dump().items():
-            assert len(results.errors[each.id][kind]) == min(count, 20)
+    for round_ in results.rounds:
+        for kind, count in round_.errors.model_dump().items():
+            assert len(results.errors[round_.id][kind]) == min(count, 20)
     for found in results.errors["r2"]["introduced"]:
         assert found.model != found.reference
     for found in results.errors["r3"]["inherited"]:
@@ -165,7 +165,7 @@ def test_the_rule_said_after_every_round_why_it_went_on(science):
     assert results.stop.round == "r3"
     assert not results.stop.early
     assert results.stop.reason.startswith("all 3 rounds ran; r3's accuracy drop on validation is ")
-    assert [each.round for each in results.stop.judgements] == ["r1", "r2", "r3"]
+    assert [judgement.round for judgement in results.stop.judgements] == ["r1", "r2", "r3"]
 
 
 def test_a_rule_that_fires_ends_the_run_and_the_plan_and_repeats_nothing(science):
@@ -175,12 +175,12 @@ def test_a_rule_that_fires_ends_the_run_and_the_plan_and_repeats_nothing(science
     results = edgedistill.run(recipe, stopping, out=run, stream=None)
     assert results.stop.round == "r1"
     assert results.stop.early
-    assert [each.id for each in results.rounds] == ["r1"]
+    assert [round_.id for round_ in results.rounds] == ["r1"]
     made = [json.loads(file.read_text())["step"] for file in set(run.glob("artifacts/*/manifest.json")) - kept]
     assert made
-    assert not any("r2" in name for name in [*made, *(each.name for each in run.glob("steps/*"))])
+    assert not any("r2" in name for name in [*made, *(path.name for path in run.glob("steps/*"))])
     planned = edgedistill.plan(recipe, stopping, out=run)
-    assert not any(each.name == "r2" for each in planned.plan.steps)
+    assert not any(planned_step.name == "r2" for planned_step in planned.plan.steps)
     assert len(planned.done) == len(planned.plan.steps)
 
 

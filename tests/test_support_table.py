@@ -27,13 +27,13 @@ def test_the_page_shows_what_the_bench_found(rows):
 
 
 def test_every_task_student_and_target_was_tried(rows):
-    tried = {(each["task"], each["student"]) for each in rows}
+    tried = {(row["task"], row["student"]) for row in rows}
     assert tried == {(task, student) for task in registry.names("tasks") for student in registry.names("students")}
-    targets = {each["target"] for each in rows} - {"*"}
+    targets = {row["target"] for row in rows} - {"*"}
     assert targets <= set(registry.names("exporters"))
-    assert targets == set(registry.names("exporters")) or any(each["state"] == "untried" for each in rows)
-    assert not {each["state"] for each in rows} - set(export_matrix.STATES)
-    assert all(each["reason"] for each in rows if each["state"] != "works")
+    assert targets == set(registry.names("exporters")) or any(row["state"] == "untried" for row in rows)
+    assert not {row["state"] for row in rows} - set(export_matrix.STATES)
+    assert all(row["reason"] for row in rows if row["state"] != "works")
 
 
 @pytest.mark.parametrize("task", sorted(export_matrix.tasks()))
@@ -108,7 +108,7 @@ def test_a_student_that_came_later_is_told_to_be_untried():
     rows = [export_matrix.row("text-classification", "narrow", "onnx", "fp32", "onnxruntime", "works", "")]
     found = export_matrix.with_untried(rows)
     assert found[0] == rows[0]
-    assert {(each["task"], each["student"]) for each in found} >= {("text-generation", "shrink")}
-    assert {each["state"] for each in found[1:]} == {"untried"}
+    assert {(row["task"], row["student"]) for row in found} >= {("text-generation", "shrink")}
+    assert {row["state"] for row in found[1:]} == {"untried"}
     assert not export_matrix.goals(found)[0].met
     assert export_matrix.goals(rows)[0].met

@@ -65,16 +65,16 @@ def goes_on_to_bundle_lone_file_and_comparison(went: Whole, task: str, metrics: 
     """What follows a run, of any task: the figures stay what the run said."""
     results = went.results
     chosen = went.candidate(str(results.chosen))
-    for each in (results.teacher, *results.rounds, chosen):
-        assert [figure.metric for figure in each.on("test")] == metrics
-        assert [figure.metric for figure in each.on("validation")] == metrics
+    for judged in (results.teacher, *results.rounds, chosen):
+        assert [figure.metric for figure in judged.on("test")] == metrics
+        assert [figure.metric for figure in judged.on("validation")] == metrics
     tested = edgedistill.measure(went.folder / "bundle", min_seconds=0.02)
     assert tested.golden.passed
     assert tested.candidate == chosen.id
     given = {"task": task, "metric": metrics[0], "runtime": runtime, "max_length": MAX_LENGTH, "min_seconds": 0.02}
     alone = edgedistill.measure(went.folder / chosen.file, went.test_data, **given)
     assert [figure.metric for figure in alone.figures] == metrics
-    assert [figure.value for figure in alone.figures] == pytest.approx([each.value for each in chosen.on("test")])
+    assert [figure.value for figure in alone.figures] == pytest.approx([figure.value for figure in chosen.on("test")])
     assert alone.file_bytes == chosen.file_bytes
     _, second = edgedistill.compare([went.folder, went.again])
     assert [figure.metric for figure in second.results.teacher.on("test")] == metrics[:1]
@@ -231,7 +231,7 @@ def test_a_task_of_two_components_with_a_state_between_them_goes_all_the_way(toy
         "quantize": [{"precision": "fp32"}, {"precision": "fp16"}],
     }
     went = ran(tree, tmp_path)
-    given = [each["text"] for each in rows["test"][:45]]
+    given = [example["text"] for example in rows["test"][:45]]
     asked = np.repeat(np.arange(45), [3 * len(parts_of(text)) for text in given])
     answers = went.answers("r1/bag/fp32/bag")
     assert answers.example.tolist() == went.references().example.tolist() == asked.tolist()

@@ -80,7 +80,7 @@ def test_a_padded_teachers_student_is_cut_and_shrunk_at_once(recipe, tmp_path):
     recipe["rounds"][0]["student"] = {"init": "shrink", "vocabulary": 400, "parameters": 150_000}
     recipe["rounds"][0]["stages"][0]["epochs"] = 1
     file = write_recipe(recipe, tmp_path)
-    (planned,) = (each for each in edgedistill.plan(file).plan.models if each.id == "r1")
+    (planned,) = (model for model in edgedistill.plan(file).plan.models if model.id == "r1")
     found = edgedistill.evaluate(file, out=tmp_path / "run", stream=None)
     config = AutoConfig.from_pretrained(found.model_folder("r1"))
     assert planned.parameters == found.training("r1").parameters <= 150_000

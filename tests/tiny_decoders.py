@@ -53,7 +53,7 @@ TIED = {"smollm", "qwen2", "gemma", "gemma2", "gemma3_text", "gpt2"}
 def config_of(family: str, **more):
     given = FAMILIES[family] | more
     return AutoConfig.for_model(
-        given["model_type"], **{key: each for key, each in given.items() if key != "model_type"}
+        given["model_type"], **{key: value for key, value in given.items() if key != "model_type"}
     )
 
 
@@ -77,7 +77,7 @@ def texts(count: int = 6, seed: int = 1) -> Items:
     rng = np.random.default_rng(seed)
     ids = [rng.integers(3, VOCABULARY, int(rng.integers(6, 13))).tolist() for _ in range(count)]
     columns = {"input_ids": Column("input", "sequence", tokens=True), "attention_mask": Column("input", "sequence")}
-    return Items.of(columns, {"input_ids": ids, "attention_mask": [[1] * len(each) for each in ids]}, range(count))
+    return Items.of(columns, {"input_ids": ids, "attention_mask": [[1] * len(tokens) for tokens in ids]}, range(count))
 
 
 def batch_of(items: Items) -> Batch:

@@ -82,10 +82,10 @@ def main() -> None:
         labels,
         Finished(
             parameters=training.parameters,
-            samples=round(sum(each.seconds * each.samples_per_second for each in training.epochs)),
-            seconds=[each.seconds for each in training.epochs],
+            samples=round(sum(epoch.seconds * epoch.samples_per_second for epoch in training.epochs)),
+            seconds=[epoch.seconds for epoch in training.epochs],
             preparation_seconds=watching.preparation_seconds,
-            validation=[each.metric for each in training.epochs],
+            validation=[epoch.metric for epoch in training.epochs],
             versions={name: version(name) for name in ("edgedistill", "torch")},
             threads=torch.get_num_threads(),
             teacher=accuracy(done.said("teacher").values["logits"], labels),

@@ -181,8 +181,8 @@ def accuracy(logits: np.ndarray, labels: np.ndarray) -> float:
 def parameter_groups(model: Any, weight_decay: float) -> list[dict[str, Any]]:  # noqa: ANN401
     """No decay on biases and normalisation weights, as in transformers' own examples."""
     return [
-        {"params": [each for each in model.parameters() if each.ndim > 1], "weight_decay": weight_decay},
-        {"params": [each for each in model.parameters() if each.ndim <= 1], "weight_decay": 0.0},
+        {"params": [parameter for parameter in model.parameters() if parameter.ndim > 1], "weight_decay": weight_decay},
+        {"params": [parameter for parameter in model.parameters() if parameter.ndim <= 1], "weight_decay": 0.0},
     ]
 
 
@@ -232,7 +232,7 @@ def finish_peer(
         predict(student, test, pad),
         labels_of(test),
         Finished(
-            parameters=sum(each.numel() for each in student.parameters()),
+            parameters=sum(parameter.numel() for parameter in student.parameters()),
             samples=len(train) * len(epochs.seconds),
             seconds=epochs.seconds,
             preparation_seconds=0.0,

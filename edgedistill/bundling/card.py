@@ -68,19 +68,19 @@ def render_card(facts: CardFacts) -> str:
 
 def _lineage(facts: CardFacts) -> list[str]:
     """The teacher and the rounds up to this candidate's."""
-    known = {each.role: each for each in facts.provenance}
+    known = {entry.role: entry for entry in facts.provenance}
     teacher = known.get("teacher")
     lines = [f"Teacher: {teacher.name if teacher is not None else 'trained from scratch on the training data'}."]
-    for each in facts.results.rounds:
+    for round_ in facts.results.rounds:
         if facts.row.model == "teacher":
             break
-        start = known.get(f"student {each.id}")
+        start = known.get(f"student {round_.id}")
         origin = f" (initialised from {start.name})" if start is not None else ""
         lines.append(
-            f"Round {each.id}: a `{each.student}` student{origin} with {each.parameters:,} parameters, distilled from "
-            f"{each.teacher}."
+            f"Round {round_.id}: a `{round_.student}` student{origin} with {round_.parameters:,} parameters, "
+            f"distilled from {round_.teacher}."
         )
-        if each.id == facts.row.model:
+        if round_.id == facts.row.model:
             break
     lines.append(f"Exported to {facts.row.target} in {facts.row.precision}.")
     return lines
@@ -93,7 +93,7 @@ def _losses(facts: CardFacts) -> list[str]:
         f"Compared with the teacher: {row.test.value - results.teacher.test.value:+.4f} {metric} on test "
         f"({_change(row.drop, results)} on validation, used for the choice)."
     ]
-    own = next((each for each in results.rounds if each.id == row.model), None)
+    own = next((round_ for round_ in results.rounds if round_.id == row.model), None)
     if own is not None:
         low, high = sorted(signed(0.0 - end, results.direction) for end in own.drop.interval or (0.0, 0.0))
         lines.append(
@@ -125,7 +125,7 @@ def _limits(facts: CardFacts) -> list[str]:
         "Latency and memory apply to the machine named above; other processors will differ, and int8 arithmetic may "
         "differ in its last digits. Measure it on the device where it will run.",
     ]
-    own = next((each for each in facts.results.rounds if each.id == row.model), None)
+    own = next((round_ for round_ in facts.results.rounds if round_.id == row.model), None)
     if own is not None and own.only_edgedistill_loads_it:
         lines.append(
             "`config.json` has a model type specific to edgedistill: transformers, optimum and transformers.js "
@@ -137,16 +137,16 @@ def _limits(facts: CardFacts) -> list[str]:
         lines.append("It exceeds the recipe's limits: " + "; ".join(row.blocked_by) + ".")
     if not row.within_limits or facts.results.chosen != row.id:
         lines.append(f"This is not the candidate the run chose; the run chose {facts.results.chosen or 'nothing'}.")
-    return lines + [f"Warning from the run: {each}" for each in facts.results.warnings]
+    return lines + [f"Warning from the run: {warning}" for warning in facts.results.warnings]
 
 
 def _ood(facts: CardFacts) -> str | None:
-    own = next((each for each in facts.results.rounds if each.id == facts.row.model), None)
+    own = next((round_ for round_ in facts.results.rounds if round_.id == facts.row.model), None)
     sets = (own.ood if own is not None else facts.results.teacher.ood).items()
     shown = [
         f"{name}: " + ", ".join(f"{what} {found.value:.4f}" for what, found in figures if found is not None)
-        for name, each in sets
-        for figures in [((facts.results.metric, each.primary), ("AUROC", each.auroc))]
+        for name, result in sets
+        for figures in [((facts.results.metric, result.primary), ("AUROC", result.auroc))]
     ]
     return "; ".join(shown) or None
 

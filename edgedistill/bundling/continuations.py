@@ -71,7 +71,7 @@ class Continuations:
             "chat": self.chat,
         }
         head = json.dumps(known, indent=1, ensure_ascii=False).removesuffix("\n}")
-        lines = ",\n".join("  " + json.dumps(asdict(each), ensure_ascii=False) for each in self.items)
+        lines = ",\n".join("  " + json.dumps(asdict(item), ensure_ascii=False) for item in self.items)
         return f'{head},\n "items": [\n{lines}\n ]\n}}\n'
 
 
@@ -129,9 +129,9 @@ def read_continuations(content: object, folder: Path, inputs: int) -> Continuati
     fields.text("what")
     opening, ends = _ids(fields, "opening"), _ids(fields, "ends")
     longest, chat = fields.integer("longest", 1, 2**31), _chat(fields)
-    given = [Fields(each, f"{where}: item {number}") for number, each in enumerate(fields.items("items"))]
+    given = [Fields(item, f"{where}: item {number}") for number, item in enumerate(fields.items("items"))]
     fields.end()
-    items = tuple(_item(each, inputs, longest) for each in given)
+    items = tuple(_item(item, inputs, longest) for item in given)
     return Continuations(opening, ends, longest, chat, items)
 
 
@@ -153,14 +153,14 @@ def _chat(fields: Fields) -> tuple[str, str] | None:
     pair = fields.take("chat")
     if pair is None:
         return None
-    if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(each, str) for each in pair):
+    if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(text, str) for text in pair):
         raise fields.refuse("chat", pair, "a pair of texts, or null")
     return pair[0], pair[1]
 
 
 def _ids(fields: Fields, name: str) -> tuple[int, ...]:
     values = fields.items(name)
-    numbers = [each for each in values if isinstance(each, int) and not isinstance(each, bool)]
-    if len(numbers) != len(values) or len(values) > _MOST or not all(0 <= each <= _LARGEST_ID for each in numbers):
+    numbers = [value for value in values if isinstance(value, int) and not isinstance(value, bool)]
+    if len(numbers) != len(values) or len(values) > _MOST or not all(0 <= number <= _LARGEST_ID for number in numbers):
         raise fields.refuse(name, values, "a list of token ids")
     return tuple(numbers)

@@ -127,19 +127,19 @@ def _check_candidate(facts: Facts, where: str) -> None:
     own = f"{facts.model}/{facts.target}/{facts.precision}/{facts.runtime}"
     if facts.candidate != own and not facts.candidate.startswith(f"{own}@"):
         raise UserError(f"{where}: candidate is {shown(facts.candidate)}, expected '{own}', as in its other fields")
-    for _, name in (pair for each in facts.components.values() for pair in each.opened):
+    for _, name in (pair for component in facts.components.values() for pair in component.opened):
         if not any(file == name or file.startswith(f"{name}/") for file in facts.device_files):
             raise UserError(f"{where}: files names {shown(name)}, which is not among its device_files")
 
 
 def _check_provenance(fields: Fields) -> None:
     for number, content in enumerate(fields.items("provenance")):
-        each = Fields(content, f"{fields.where}: provenance {number}")
-        each.word("role")
+        entry = Fields(content, f"{fields.where}: provenance {number}")
+        entry.word("role")
         for name in ("name", "licence", "found_in", "origin"):
-            if (value := each.take(name)) is not None and not isinstance(value, str):
-                raise each.refuse(name, value, "a text or null")
-        each.end()
+            if (value := entry.take(name)) is not None and not isinstance(value, str):
+                raise entry.refuse(name, value, "a text or null")
+        entry.end()
 
 
 def _measured(fields: Fields) -> tuple[Mapping[str, object], float, int]:
@@ -175,10 +175,10 @@ def _components(fields: Fields, max_length: int | None) -> Mapping[str, Componen
     for name, content in fields.mapping("components").items():
         if not name.isidentifier():
             raise fields.refuse("components", name, "names of letters, digits and _")
-        each = Fields(content, f"{fields.where}: components: {name}")
-        found[name] = ComponentFacts(_opened(each, max_length), _ports(each, "inputs"), _ports(each, "outputs"))
-        each.end()
-    if not found or len({tuple(length for length, _ in each.opened) for each in found.values()}) > 1:
+        entry = Fields(content, f"{fields.where}: components: {name}")
+        found[name] = ComponentFacts(_opened(entry, max_length), _ports(entry, "inputs"), _ports(entry, "outputs"))
+        entry.end()
+    if not found or len({tuple(length for length, _ in component.opened) for component in found.values()}) > 1:
         raise fields.refuse("components", list(found), "at least one, with files of the same lengths for each")
     return found
 
@@ -228,19 +228,19 @@ def _ports(fields: Fields, key: str) -> tuple[PortFacts, ...]:
     """Inputs or outputs with unique names."""
     found: dict[str, PortFacts] = {}
     for content in fields.items(key):
-        each = Fields(content, f"{fields.where}: {key}")
-        name, kind, shape = each.word("name"), each.word("type"), each.take("shape")
+        port = Fields(content, f"{fields.where}: {key}")
+        name, kind, shape = port.word("name"), port.word("type"), port.take("shape")
         if name in found:
-            raise each.refuse("name", name, "each once")
+            raise port.refuse("name", name, "each once")
         if kind not in _TYPES:
-            raise each.refuse("type", kind, f"one of {', '.join(_TYPES)}")
+            raise port.refuse("type", kind, f"one of {', '.join(_TYPES)}")
         sizes = shape if isinstance(shape, list) else []
         good = all(
             size is None or (isinstance(size, int) and not isinstance(size, bool) and size >= 0) for size in sizes
         )
         if not good or not (shape is None or isinstance(shape, list)):
-            raise each.refuse("shape", shape, "a list of sizes, null for any, or null")
-        each.end()
+            raise port.refuse("shape", shape, "a list of sizes, null for any, or null")
+        port.end()
         found[name] = PortFacts(name, kind, None if shape is None else tuple(sizes))
     if not found:
         raise fields.refuse(key, [], "at least one")

@@ -85,7 +85,7 @@ class Fields:
         if value is None:
             return
         ends = value if isinstance(value, list) else []
-        numbers = [each for each in ends if isinstance(each, int | float) and not isinstance(each, bool)]
+        numbers = [end for end in ends if isinstance(end, int | float) and not isinstance(end, bool)]
         if len(ends) != 2 or len(numbers) != 2 or not least <= numbers[0] <= numbers[1] <= most:
             raise self.refuse(name, value, f"two numbers{_range(least, most)}, the lower first")
 

@@ -234,15 +234,15 @@ def _check_inputs(items: Items, facts: Facts, file: Path) -> None:
 
 def _check_answers(answers: Answers, items: Items, file: Path) -> None:
     """Check that every item has at least one decision, with finite numbers."""
-    whole = all(np.issubdtype(each.dtype, np.integer) for each in (answers.item, answers.example))
+    whole = all(np.issubdtype(array.dtype, np.integer) for array in (answers.item, answers.example))
     fits = whole and answers.item.ndim == answers.example.ndim == 1 and len(answers.item) == len(answers.example) > 0
-    if not fits or any(len(each) != len(answers) for each in answers.values.values()):
+    if not fits or any(len(array) != len(answers) for array in answers.values.values()):
         raise UserError(f"{file}: its arrays differ in their number of decisions")
     known = (np.diff(answers.item) >= 0).all() and np.array_equal(np.unique(answers.item), np.arange(len(items)))
     if not known or not np.array_equal(answers.example, items.example[answers.item]):
         raise UserError(f"{file}: does not answer the items of {ITEMS_FILE} exactly once each, in order")
-    floats = [each for each in answers.values.values() if np.issubdtype(each.dtype, np.floating)]
+    floats = [array for array in answers.values.values() if np.issubdtype(array.dtype, np.floating)]
     if not floats or not all(
-        (np.abs(np.asarray(each, np.float64)) <= np.finfo(np.float32).max).all() for each in floats
+        (np.abs(np.asarray(array, np.float64)) <= np.finfo(np.float32).max).all() for array in floats
     ):
         raise UserError(f"{file}: expected finite numbers within the range of float32")

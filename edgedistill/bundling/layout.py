@@ -59,10 +59,12 @@ class Bundle:
         """The file or folder that the runtime opens."""
         return {
             name: Component(
-                {length: self.folder / file for length, file in each.opened},
-                PortNames(tuple(port.name for port in each.inputs), tuple(port.name for port in each.outputs)),
+                {length: self.folder / file for length, file in component.opened},
+                PortNames(
+                    tuple(port.name for port in component.inputs), tuple(port.name for port in component.outputs)
+                ),
             )
-            for name, each in self.facts.components.items()
+            for name, component in self.facts.components.items()
         }
 
 
@@ -130,8 +132,8 @@ def _check_components(folder: Path, facts: Facts, driver: Driver) -> None:
             f"{folder / FACTS}: components are {shown(sorted(facts.components))}, expected "
             f"{', '.join(driver.components)}, the components of '{facts.task}'"
         )
-    for name, each in facts.components.items():
-        given = [port.name for port in each.outputs]
+    for name, component in facts.components.items():
+        given = [port.name for port in component.outputs]
         if missing := [output for output in driver.outputs[name] if output not in given]:
             raise UserError(f"{folder / FACTS}: outputs are {shown(given)}, expected {', '.join(missing)} among them")
 

@@ -101,7 +101,11 @@ class DeviceMeasurement(_Part):
         if latency is not None:
             if not self.golden.passed or self.emulated_cpu is not None:
                 raise ValueError("latency_ms for a file that answered wrongly or was emulated")
-            figures = [each for each in (latency.p50, latency.p90, latency.p95, latency.p99) if each is not None]
+            figures = [
+                percentile
+                for percentile in (latency.p50, latency.p90, latency.p95, latency.p99)
+                if percentile is not None
+            ]
             if latency.runs < 1 or latency.model_extra or figures != sorted(figures) or min(figures, default=0) < 0:
                 raise ValueError("latency_ms does not consist of ascending percentiles and their number of runs")
         return self

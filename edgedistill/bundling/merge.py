@@ -88,9 +88,9 @@ def _own(row: CandidateResult, min_agreement: float) -> DeviceRow:
 
 
 def _foreign(run: Path, results: Results, name: str, found: DeviceMeasurement) -> DeviceRow:
-    row = next((each for each in results.measured if each.id == found.candidate), None)
+    row = next((candidate for candidate in results.measured if candidate.id == found.candidate), None)
     if row is None:
-        known = ", ".join(each.id for each in results.measured)
+        known = ", ".join(candidate.id for candidate in results.measured)
         raise UserError(f"{name}: measures '{found.candidate}', which {run} does not have; expected one of {known}")
     place = f"models/{row.model}/"
     for file in row.files:

@@ -112,7 +112,7 @@ def examine(folder: Path, asked: SelfTestOptions, progress: Progress) -> DeviceM
 def _said(opened: Opened, expected: Continuations | None) -> list[tuple[int, ...]]:
     """The file's continuation of each golden prefix; none for a task that does not generate text."""
     every = expected.items if expected is not None else ()
-    return [tuple(opened.say(each.ids, len(each.said), (), GREEDY)) for each in every]
+    return [tuple(opened.say(continuation.ids, len(continuation.said), (), GREEDY)) for continuation in every]
 
 
 def judge(answered: Answers, bundle: Bundle, said: Sequence[Sequence[int]] = ()) -> GoldenResult:
@@ -150,11 +150,13 @@ def _parted(bundle: Bundle, said: Sequence[Sequence[int]]) -> dict[int, str]:
     """The first difference of each continuation from the golden one, by golden input."""
     expected = bundle.continuations.items if bundle.continuations is not None else ()
     found = {}
-    for each, tokens in zip(expected, said, strict=True):
-        pairs = enumerate(zip(each.said, tokens, strict=True))
+    for continuation, tokens in zip(expected, said, strict=True):
+        pairs = enumerate(zip(continuation.said, tokens, strict=True))
         place = next((place for place, (wanted, given) in pairs if wanted != given), None)
         if place is not None:
-            found[each.item] = f"continues differently: token {place} is {tokens[place]}, expected {each.said[place]}"
+            found[continuation.item] = (
+                f"continues differently: token {place} is {tokens[place]}, expected {continuation.said[place]}"
+            )
     return found
 
 
@@ -163,7 +165,7 @@ def _runtime(bundle: Bundle, asked: str | None) -> str:
     name, target = asked or bundle.facts.runtime, bundle.facts.target
     module = registry.runtime(name)
     if target not in module.targets:
-        known = [each for each in registry.names("runtimes") if target in registry.runtime(each).targets]
+        known = [runtime for runtime in registry.names("runtimes") if target in registry.runtime(runtime).targets]
         raise UserError(f"measure: {name} cannot open files of target {target}; expected one of {', '.join(known)}")
     environments.interpreter(module.packages)
     return name
@@ -202,7 +204,11 @@ def _other_prompts(expected: Continuations, tokenizer_file: Path) -> set[int]:
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(tokenizer_file))
-    return {each.item for each in expected.items if expected.tokens(tokenizer.encode(each.prompt).ids) != each.ids}
+    return {
+        continuation.item
+        for continuation in expected.items
+        if expected.tokens(tokenizer.encode(continuation.prompt).ids) != continuation.ids
+    }
 
 
 def _other_tokens(golden: Golden, column: str, tokenizer_file: Path) -> set[int]:

@@ -83,11 +83,11 @@ class Snippet:
         """All components, in the form of `device.files`."""
         return {
             name: ComponentJson(
-                files=each.opened,
-                inputs=[port.name for port in each.inputs],
-                outputs=[port.name for port in each.outputs],
+                files=component.opened,
+                inputs=[port.name for port in component.inputs],
+                outputs=[port.name for port in component.outputs],
             )
-            for name, each in self.components.items()
+            for name, component in self.components.items()
         }
 
     @property

@@ -35,7 +35,7 @@ def lift_facts(content: Mapping[str, object], where: str) -> tuple[dict[str, obj
         raise fields.refuse("lengths", told, f"those of opened, {lengths}")
     longest = content.get("max_length")
     width = None if longest is None else lengths or f"1..{longest}"
-    ports = [_port(Fields(each, f"{where}: inputs"), [content.get("batch"), width]) for each in inputs]
+    ports = [_port(Fields(port, f"{where}: inputs"), [content.get("batch"), width]) for port in inputs]
     model = {"files": opened, "inputs": ports, "outputs": [{"name": _OUTPUT, "type": "float32", "shape": None}]}
     kept = {_RENAMED.get(name, name): value for name, value in content.items() if name not in _FORMER}
     if "measured" in kept:
@@ -86,12 +86,12 @@ def lift_golden(content: object, facts: Facts, labels: Sequence[str], pad: int, 
     fields.end()
     every = [_item(Fields(item, f"{where}: item {number}"), facts) for number, item in enumerate(contents)]
     names = list(every[0][1]) if every else []
-    if any(list(each) != names for _, each, _ in every) or not names:
+    if any(list(arrays) != names for _, arrays, _ in every) or not names:
         raise UserError(f"{where}: its items have different inputs")
     layout: Literal["sequence", "block"] = "sequence" if facts.max_length is not None else "block"
     columns = {name: Column("input", layout, pad if name == _TOKENS else 0, tokens=name == _TOKENS) for name in names}
     try:
-        items = Items.of(columns, {name: [each[name] for _, each, _ in every] for name in names}, range(len(every)))
+        items = Items.of(columns, {name: [arrays[name] for _, arrays, _ in every] for name in names}, range(len(every)))
     except ValueError as error:
         raise UserError(f"{where}: {error}") from None
     counts = [len(rows) for _, _, rows in every]
@@ -115,7 +115,7 @@ def _item(item: Fields, facts: Facts) -> tuple[GoldenText, dict[str, Array], Arr
         raise item.refuse("rows", rows, "at least one row")
     inputs = {name: _whole_numbers(item, name) for name in item.left()}
     item.end()
-    if len({len(each) for each in inputs.values()}) != 1:
+    if len({len(array) for array in inputs.values()}) != 1:
         raise item.refuse("the length of its inputs", sorted(map(len, inputs.values())), "one")
     logits = np.asarray(rows, dtype=np.float64).reshape(len(rows), facts.labels)
     if not (np.abs(logits) <= np.finfo(np.float32).max).all():

@@ -100,7 +100,7 @@ def write_bundle(sources: BundleSources, folder: Path, scratch: Path) -> None:
     if continuations is not None:
         artifacts.write_text(folder / CONTINUATIONS, continuations.as_json())
     components = {
-        name: ComponentFacts(tuple((each.length, f"{row.target}/{each.file}") for each in made.files), *ports[name])
+        name: ComponentFacts(tuple((entry.length, f"{row.target}/{entry.file}") for entry in made.files), *ports[name])
         for name, made in sources.file.record.components.items()
     }
     _write_examples(results.recipe, row, task, data, components, continuations, folder)
@@ -117,7 +117,7 @@ def write_bundle(sources: BundleSources, folder: Path, scratch: Path) -> None:
     artifacts.write_text(folder / "MODEL_CARD.md", render_card(known))
     facts = _facts(results, row, sources)
     facts |= {
-        "components": {name: each.as_json() for name, each in components.items()},
+        "components": {name: component.as_json() for name, component in components.items()},
         "device_files": {f"{row.target}/{name}": sha256(sources.file.path(name)) for name in files.device},
         "max_length": data.max_length if task.data.tokens else None,
         "timed_length": sources.length,
@@ -203,7 +203,7 @@ def _continuations(
             said = opened.sure_tokens(ids, limit, ends, 2 * golden.tolerance)
             stream = DecodeStream(ids=list(ids), skip_special_tokens=True)
             pieces = [stream.step(tokenizer.backend_tokenizer, token) for token in said]
-            items.append(Continuation(number, text, ids, tuple(said), "".join(each for each in pieces if each)))
+            items.append(Continuation(number, text, ids, tuple(said), "".join(piece for piece in pieces if piece)))
     return Continuations(
         opening=tuple(prompt(tokenizer, "")),
         ends=tuple(sorted(ends)),
@@ -237,7 +237,7 @@ def _lines(golden: Golden) -> str:
         "tolerance_reason": golden.reason,
     }
     head = json.dumps(known, indent=1, ensure_ascii=False).removesuffix("\n}")
-    lines = ",\n".join("  " + json.dumps(asdict(each), ensure_ascii=False) for each in golden.texts)
+    lines = ",\n".join("  " + json.dumps(asdict(text), ensure_ascii=False) for text in golden.texts)
     return f'{head},\n "items": [\n{lines}\n ]\n}}\n'
 
 
@@ -272,5 +272,5 @@ def _facts(results: Results, row: CandidateResult, sources: BundleSources) -> di
         **{name: getattr(row, name) for name in ("model", "target", "precision", "runtime", "threads", "batch")},
         "measured": row.model_dump(mode="json", include=measured),
         "host": results.hosts[row.host].model_dump(mode="json"),
-        "provenance": [each.model_dump() for each in sources.provenance],
+        "provenance": [entry.model_dump() for entry in sources.provenance],
     }

@@ -42,7 +42,7 @@ def plan(planned: PlannedRun) -> None:
         mark = "[green]done[/]" if step.name in planned.done else "to do"
         steps.add_row(mark, step.name, step.short_key, step.summary)
     console.print(steps)
-    precisions = [each.precision for each in planned.plan.recipe.quantize]
+    precisions = [quantization.precision for quantization in planned.plan.recipe.quantize]
     names = ("model", "from", "layers", "hidden", "heads", "neurons", "parameters", *(f"{n} MB" for n in precisions))
     models = _table("models", *names, right=range(2, len(names)))
     for model in planned.plan.models:
@@ -106,7 +106,7 @@ def measurement(found: FileMeasurement) -> None:
         "file": f"{found.file} ({found.file_bytes / 1e6:.2f} MB)",
         "runtime": f"{found.runtime}, {found.threads} thread(s), batch {found.batch}",
         **(
-            {in_words(each.metric): f"{formatting.estimate(each)} on {asked}" for each in found.figures}
+            {in_words(figure.metric): f"{formatting.estimate(figure)} on {asked}" for figure in found.figures}
             or {"metric": "- (the data has no labels)"}
         ),
         **_cost(found),
@@ -134,8 +134,8 @@ def _cost(found: FileMeasurement) -> dict[str, str]:
 
 def _paced(speeds: Mapping[str, object]) -> str:
     """Figures of speed on prompts of one length: `ttft_ms p50 3.20 p95 4.10`."""
-    told = ((name, each) for name, each in speeds.items() if isinstance(each, Mapping))
-    return "  ".join(f"{name} p50 {_ms(each['p50'])} p95 {_ms(each['p95'])}" for name, each in told)
+    told = ((name, speed) for name, speed in speeds.items() if isinstance(speed, Mapping))
+    return "  ".join(f"{name} p50 {_ms(speed['p50'])} p95 {_ms(speed['p95'])}" for name, speed in told)
 
 
 def _not_timed(found: FileMeasurement | DeviceMeasurement) -> dict[str, str]:
@@ -157,7 +157,7 @@ def _said(facts: object) -> str:
 
 def measurement_facts(found: FileMeasurement) -> dict[str, object]:
     """One file's figures as data."""
-    return asdict(found) | {"figures": [each.model_dump() for each in found.figures]}
+    return asdict(found) | {"figures": [figure.model_dump() for figure in found.figures]}
 
 
 def device_measurement(found: DeviceMeasurement, file: Path) -> None:
@@ -245,7 +245,7 @@ def fronts_facts(found: Sequence[MachineFront]) -> list[dict[str, object]]:
 def comparison(summaries: Sequence[RunSummary]) -> None:
     """One row per run."""
     metric = summaries[0].results.metric
-    alike = all(each.results.metric == metric for each in summaries)
+    alike = all(summary.results.metric == metric for summary in summaries)
     names = (
         "run",
         "teacher",
@@ -257,15 +257,15 @@ def comparison(summaries: Sequence[RunSummary]) -> None:
         "gain over the first run, same examples",
     )
     table = _table("chosen candidates", *names, right=(1, 3, 4, 5, 6))
-    for each in summaries:
-        row = each.results.candidate(each.results.chosen) if each.results.chosen else None
+    for summary in summaries:
+        row = summary.results.candidate(summary.results.chosen) if summary.results.chosen else None
         figures = ["-"] * 4 if row is None else _brief(row)
         table.add_row(
-            each.run,
-            formatting.metric(each.results.teacher.test.value),
-            each.results.chosen or "-",
+            summary.run,
+            formatting.metric(summary.results.teacher.test.value),
+            summary.results.chosen or "-",
             *figures,
-            _against(each),
+            _against(summary),
         )
     _console().print(table)
 
@@ -274,11 +274,11 @@ def comparison_facts(summaries: Sequence[RunSummary]) -> list[dict[str, object]]
     """The comparison as data."""
     return [
         {
-            "run": each.run,
-            "results": each.results.model_dump(mode="json", by_alias=True),
-            "difference_from_first": asdict(each.difference_from_first) if each.difference_from_first else None,
+            "run": summary.run,
+            "results": summary.results.model_dump(mode="json", by_alias=True),
+            "difference_from_first": asdict(summary.difference_from_first) if summary.difference_from_first else None,
         }
-        for each in summaries
+        for summary in summaries
     ]
 
 
@@ -301,10 +301,10 @@ def pairs(given: Sequence[str], flag: str) -> dict[str, str]:
     Raises:
         UserError: a flag without '='.
     """
-    for each in given:
-        if "=" not in each:
-            raise UserError(f"{flag} {each}: expected NAME=VALUE")
-    return dict(each.split("=", 1) for each in given)
+    for pair in given:
+        if "=" not in pair:
+            raise UserError(f"{flag} {pair}: expected NAME=VALUE")
+    return dict(pair.split("=", 1) for pair in given)
 
 
 def _rounds(found: Results) -> Table:
@@ -325,17 +325,17 @@ def _rounds(found: Results) -> Table:
     table.add_row(
         "teacher", "", parameters, formatting.metric(test.value), formatting.interval(test.interval), "", "", seconds
     )
-    for each in found.rounds:
-        own = "" if each.own_teacher is None else f" ({formatting.metric(each.own_teacher.value)}), own data"
+    for round_ in found.rounds:
+        own = "" if round_.own_teacher is None else f" ({formatting.metric(round_.own_teacher.value)}), own data"
         table.add_row(
-            each.id,
-            f"{each.teacher}{own}",
-            formatting.parameters(each.parameters),
-            formatting.metric(each.test.value),
-            formatting.interval(each.test.interval),
-            "" if each.control is None else formatting.metric(each.control.value),
-            "" if each.gain is None else formatting.gain(each.gain),
-            f"{each.train_seconds:.0f}",
+            round_.id,
+            f"{round_.teacher}{own}",
+            formatting.parameters(round_.parameters),
+            formatting.metric(round_.test.value),
+            formatting.interval(round_.test.interval),
+            "" if round_.control is None else formatting.metric(round_.control.value),
+            "" if round_.gain is None else formatting.gain(round_.gain),
+            f"{round_.train_seconds:.0f}",
         )
     return table
 
@@ -371,7 +371,9 @@ def _candidates(found: Results) -> Table:
         )
     for other in found.unmeasured:
         table.add_row("", other.id, *["-"] * (len(names) - 3), f"[yellow]{other.state}[/]: {_escape(other.reason)}")
-    paces = "latency" if found.prompt_tokens is None else ", ".join((*(each.words for each in found.speeds), "memory"))
+    paces = (
+        "latency" if found.prompt_tokens is None else ", ".join((*(speed.words for speed in found.speeds), "memory"))
+    )
     table.caption = f"> chosen   * on the Pareto front of {found.metric_in_words}, {paces} and size"
     if found.prompt_tokens is not None:
         table.caption += f"; speed: medians with prompts of {found.prompt_tokens} tokens"
@@ -382,14 +384,14 @@ def _speed_names(found: Results) -> tuple[str, ...]:
     """The task's own speed figures, or the latency of one inference."""
     if found.prompt_tokens is None:
         return "p50 ms", "p95 ms"
-    return tuple(f"{each.words}, {each.unit}" for each in found.speeds)
+    return tuple(f"{speed.words}, {speed.unit}" for speed in found.speeds)
 
 
 def _speeds(row: CandidateResult, found: Results) -> tuple[str, ...]:
     if found.prompt_tokens is None:
         return _ms(row.latency_ms.p50), _ms(row.latency_ms.p95)
-    own = (speed_at(row, each.name, found.prompt_tokens) for each in found.speeds)
-    return tuple("-" if each is None or each.p50 is None else formatting.pace(each.p50) for each in own)
+    own = (speed_at(row, speed.name, found.prompt_tokens) for speed in found.speeds)
+    return tuple("-" if speed is None or speed.p50 is None else formatting.pace(speed.p50) for speed in own)
 
 
 def _brief(row: CandidateResult) -> list[str]:
@@ -401,8 +403,8 @@ def _brief(row: CandidateResult) -> list[str]:
     ]
 
 
-def _against(each: RunSummary) -> str:
-    paired = each.difference_from_first
+def _against(summary: RunSummary) -> str:
+    paired = summary.difference_from_first
     if paired is None:
         return ""
     return f"{paired.gain:+.4f} [{paired.interval.low:+.4f}, {paired.interval.high:+.4f}] p {paired.p:.3g}"

@@ -152,7 +152,7 @@ class TopK:
     def to(self, device: torch.device | str, non_blocking: bool = False) -> TopK:
         """The same on another device."""
         ids = self.ids_RK.to(device, non_blocking=non_blocking)
-        log_p, log_rest = (each.to(device, non_blocking=non_blocking) for each in (self.log_p_RK, self.log_rest_RS))
+        log_p, log_rest = (tensor.to(device, non_blocking=non_blocking) for tensor in (self.log_p_RK, self.log_rest_RS))
         return TopK(ids, log_p, log_rest, self.temperatures)
 
     def beside(self, student_logits_RC: torch.Tensor, temperature: float) -> Compared:  # noqa: N803
@@ -195,21 +195,21 @@ def concatenated(parts: Sequence[Distribution]) -> Distribution:
     import torch
 
     first, *others = parts
-    if isinstance(first, Dense) and all(isinstance(each, Dense) for each in others):
-        return Dense(torch.cat([each.logits_RC for each in parts if isinstance(each, Dense)]))
-    if isinstance(first, HiddenAndHead) and all(isinstance(each, HiddenAndHead) for each in others):
+    if isinstance(first, Dense) and all(isinstance(part, Dense) for part in others):
+        return Dense(torch.cat([part.logits_RC for part in parts if isinstance(part, Dense)]))
+    if isinstance(first, HiddenAndHead) and all(isinstance(part, HiddenAndHead) for part in others):
         return replace(
-            first, hidden_RH=torch.cat([each.hidden_RH for each in parts if isinstance(each, HiddenAndHead)])
+            first, hidden_RH=torch.cat([part.hidden_RH for part in parts if isinstance(part, HiddenAndHead)])
         )
-    if isinstance(first, TopK) and all(isinstance(each, TopK) for each in others):
-        same = [each for each in parts if isinstance(each, TopK)]
+    if isinstance(first, TopK) and all(isinstance(part, TopK) for part in others):
+        same = [part for part in parts if isinstance(part, TopK)]
         return replace(
             first,
-            ids_RK=torch.cat([each.ids_RK for each in same]),
-            log_p_RK=torch.cat([each.log_p_RK for each in same]),
-            log_rest_RS=torch.cat([each.log_rest_RS for each in same]),
+            ids_RK=torch.cat([part.ids_RK for part in same]),
+            log_p_RK=torch.cat([part.log_p_RK for part in same]),
+            log_rest_RS=torch.cat([part.log_rest_RS for part in same]),
         )
-    raise ValueError(f"distributions of different forms: {sorted({type(each).__name__ for each in parts})}")
+    raise ValueError(f"distributions of different forms: {sorted({type(part).__name__ for part in parts})}")
 
 
 def top_k(logits_RC: torch.Tensor, k: int, temperatures: tuple[float, ...]) -> TopK:  # noqa: N803

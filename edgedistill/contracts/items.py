@@ -170,7 +170,7 @@ class Items:
 
     def reading(self, inputs: Collection[str]) -> Items:
         """The same with these inputs only; targets stay."""
-        kept = {name: each for name, each in self.columns.items() if each.role != "input" or name in inputs}
+        kept = {name: column for name, column in self.columns.items() if column.role != "input" or name in inputs}
         return replace(
             self,
             columns=kept,
@@ -297,9 +297,9 @@ def joined(parts: Iterable[Items], examples: Sequence[int] | None = None) -> Ite
     offsets: dict[str, Integers] = {}
     for name in first.offsets:
         own = [part.offsets[name] for part in every]
-        key = tuple(id(each) for each in own)
+        key = tuple(id(array) for array in own)
         if key not in known:
-            lengths = np.concatenate([np.diff(each) for each in own])
+            lengths = np.concatenate([np.diff(array) for array in own])
             known[key] = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         offsets[name] = known[key]
     example = np.concatenate([part.example + start for part, start in zip(every, firsts, strict=True)])

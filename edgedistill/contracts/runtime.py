@@ -40,7 +40,7 @@ class Runtime(Plugin):
     def fault(self, name: str) -> str | None:
         """Why it cannot be used, or None."""
         for field, given in (("targets", self.targets), ("suffixes", self.suffixes)):
-            if not isinstance(given, tuple) or not given or not all(isinstance(each, str) for each in given):
+            if not isinstance(given, tuple) or not given or not all(isinstance(entry, str) for entry in given):
                 return f"its {field} are {given!r:.80}, expected a tuple of names"
         if (self.client_facts is None) == bool(self.client_tasks):
             return f"its client_tasks are {self.client_tasks!r:.80}, expected some if and only if it has client_facts"

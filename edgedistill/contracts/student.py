@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from edgedistill.arrays import Integers
 from edgedistill.contracts.batch import Batch
 from edgedistill.contracts.items import Items
 from edgedistill.contracts.plugin import Versioned
@@ -79,8 +80,9 @@ class Student(Versioned, Generic[S]):
         unsuitable: (spec, or None for any spec; configuration of its source or pretrained model) -> why no student can
             be built from such a model, as the end of a sentence; or None.
         becomes: the student's architecture, if it differs from its source's.
-        make_tokenizer: (spec, source's tokenizer, training items, folder) -> the source's ids of the student's tokens,
-            after writing its tokenizer to the folder; None for students that keep their source's tokenizer.
+        make_tokenizer: (spec, source's tokenizer, its token ids for all training texts, folder) -> the source's ids of
+            the student's tokens, after writing its tokenizer to the folder; None for students that keep their source's
+            tokenizer.
         trims: (spec) -> the spec of another initialisation whose tokenizer this student uses, so that students that
             differ only in shape share their data; None if it keeps its source's tokenizer.
     """
@@ -92,7 +94,7 @@ class Student(Versioned, Generic[S]):
     layers: Callable[[S], int | None] | None = None
     unsuitable: Callable[[S | None, Config], str | None] | None = None
     becomes: str | None = None
-    make_tokenizer: Callable[[S, Path, Items, Path], list[int]] | None = None
+    make_tokenizer: Callable[[S, Path, Integers, Path], list[int]] | None = None
     trims: Callable[[S], StudentSpec | None] | None = None
 
     def tokenizer_maker(self, spec: S) -> StudentSpec | None:

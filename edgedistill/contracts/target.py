@@ -130,7 +130,7 @@ class Target(Versioned):
     def fault(self, name: str) -> str | None:
         """Why it cannot be used, or None."""
         known = self.precisions if isinstance(self.precisions, Mapping) else {}
-        if not known or not all(isinstance(each, Precision) for each in known.values()):
+        if not known or not all(isinstance(precision, Precision) for precision in known.values()):
             return f"its precisions are {self.precisions!r:.80}, expected at least one Precision by name"
         if not isinstance(self.packages, Packages):
             return f"its packages are {self.packages!r:.80}, expected Packages"

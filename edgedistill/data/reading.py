@@ -101,7 +101,7 @@ def _present(rows: Dataset, found: set[str], wanted: Wanted, name: str) -> Datas
     """Drop columns that no row has; required ones are reported by name elsewhere."""
     if len(rows):
         require_columns(sorted(found), wanted.inputs, name)
-    return rows.select_columns([each for each in wanted.names() if each in found])
+    return rows.select_columns([column for column in wanted.names() if column in found])
 
 
 def _parquet(path: Path, wanted: Wanted, name: str, table: Path) -> Dataset:
@@ -111,8 +111,8 @@ def _parquet(path: Path, wanted: Wanted, name: str, table: Path) -> Dataset:
     with pyarrow.OSFile(str(path), "rb") as stream:
         schema = parquet.read_schema(stream)
     _require(schema.names, wanted, name)
-    present = [each for each in wanted.names() if each in schema.names]
-    texts = [each for each in present if types.is_string(schema.field(each).type)]
+    present = [column for column in wanted.names() if column in schema.names]
+    texts = [column for column in present if types.is_string(schema.field(column).type)]
     with (
         pyarrow.OSFile(str(path), "rb") as stream,
         parquet.ParquetFile(stream, read_dictionary=texts, pre_buffer=False) as file,
@@ -123,7 +123,7 @@ def _parquet(path: Path, wanted: Wanted, name: str, table: Path) -> Dataset:
 
 def _require(columns: list[str], wanted: Wanted, name: str) -> None:
     """Check that every requested column exists exactly once."""
-    twice = [each for each in wanted.names() if columns.count(each) > 1]
+    twice = [column for column in wanted.names() if columns.count(column) > 1]
     if twice:
         raise UserError(f"{name}: has several columns named {listed(twice)}, expected one")
     require_columns(columns, wanted.inputs, name)
@@ -139,11 +139,11 @@ def _opened(table: Path) -> Dataset:
 def _copied(rows: Dataset, wanted: Wanted, name: str, table: Path) -> Dataset:
     """Convert a data set from the `datasets` library."""
     _require(rows.column_names, wanted, name)
-    chosen = rows.select_columns([each for each in wanted.names() if each in rows.column_names])
+    chosen = rows.select_columns([column for column in wanted.names() if column in rows.column_names])
 
     def batches() -> Iterator[pyarrow.RecordBatch]:
-        for each in chosen.with_format("arrow").iter(_BATCH):
-            yield from each.to_batches()
+        for batch in chosen.with_format("arrow").iter(_BATCH):
+            yield from batch.to_batches()
 
     write_batches(batches(), chosen.features.arrow_schema, wanted, RowProblems(name), table)
     return _opened(table)
@@ -175,9 +175,9 @@ def _of_folder(folder: Path, split: str | None, where: str) -> Dataset:
     if not listing.is_file():
         return _sliced({"train": _saved(folder)}, split or "train")
     splits = _json(listing).get("splits")
-    if not isinstance(splits, list) or not all(isinstance(each, str) for each in splits):
+    if not isinstance(splits, list) or not all(isinstance(name, str) for name in splits):
         raise UserError(f"'{listing}' names no splits; expected a folder saved by datasets")
-    return _sliced({each: _saved(_inside(folder, each)) for each in splits}, split or where.rsplit(".", 1)[-1])
+    return _sliced({name: _saved(_inside(folder, name)) for name in splits}, split or where.rsplit(".", 1)[-1])
 
 
 def _saved(folder: Path) -> Dataset:
@@ -192,8 +192,8 @@ def _saved(folder: Path) -> Dataset:
     if not isinstance(files, list) or not files or content.get("_indices_data_files"):
         raise UserError(f"'{state}' names no data files; expected a folder saved by a current version of datasets")
     parts = []
-    for each in files:
-        file = _inside(folder, str(each.get("filename") if isinstance(each, dict) else each))
+    for entry in files:
+        file = _inside(folder, str(entry.get("filename") if isinstance(entry, dict) else entry))
         refuse_irregular(f"'{state}'", file)
         parts.append(_opened(file))
     return concatenate_datasets(parts)

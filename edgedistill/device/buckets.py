@@ -28,10 +28,10 @@ class Bucketed:
         self._graphs = dict(sorted(graphs.items()))
         largest = list(self._graphs.values())[-1]
         self.inputs, self.outputs = largest.inputs, largest.outputs
-        sequences = {name: each for name, each in columns.items() if each.layout == "sequence"}
+        sequences = {name: column for name, column in columns.items() if column.layout == "sequence"}
         self._axes = {**token_axes, **dict.fromkeys(sequences, 1)}
-        self._pads = {name: each.pad for name, each in sequences.items()}
-        self._left = any(each.side == "left" for each in sequences.values() if each.role == "input")
+        self._pads = {name: column.pad for name, column in sequences.items()}
+        self._left = any(column.side == "left" for column in sequences.values() if column.role == "input")
 
     def run(self, feeds: Arrays) -> dict[str, Array]:
         """Outputs for one batch; those with a token axis have the inputs' length.

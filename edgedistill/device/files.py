@@ -40,11 +40,11 @@ def to_json(files: Files) -> dict[str, ComponentJson]:
     """Its JSON form, for another process."""
     return {
         name: ComponentJson(
-            files=[(length, str(file)) for length, file in each.files.items()],
-            inputs=each.names.inputs,
-            outputs=each.names.outputs,
+            files=[(length, str(file)) for length, file in component.files.items()],
+            inputs=component.names.inputs,
+            outputs=component.names.outputs,
         )
-        for name, each in files.items()
+        for name, component in files.items()
     }
 
 
@@ -52,8 +52,8 @@ def of_json(content: Mapping[str, ComponentJson], folder: Path = Path()) -> File
     """The inverse; relative paths are in `folder`."""
     return {
         name: Component(
-            {length: folder / file for length, file in each["files"]},
-            PortNames(tuple(each["inputs"]), tuple(each["outputs"])),
+            {length: folder / file for length, file in component["files"]},
+            PortNames(tuple(component["inputs"]), tuple(component["outputs"])),
         )
-        for name, each in content.items()
+        for name, component in content.items()
     }

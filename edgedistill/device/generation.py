@@ -85,8 +85,8 @@ def _read(decoder: Decoder, prompts: Sequence[Sequence[int]]) -> Floats:
         return np.asarray(decoder.advance(prompt[None, known:])[:, -1])
     decoder.rewind(0)
     width = max(map(len, prompts))
-    tokens = np.stack([np.pad(np.array(each, np.int64), (width - len(each), 0)) for each in prompts])
-    real = np.arange(width) >= width - np.array([[len(each)] for each in prompts])
+    tokens = np.stack([np.pad(np.array(ids, np.int64), (width - len(ids), 0)) for ids in prompts])
+    real = np.arange(width) >= width - np.array([[len(ids)] for ids in prompts])
     return np.asarray(decoder.advance(tokens, real)[:, -1])
 
 

@@ -54,8 +54,8 @@ class OpenedModel:
         largest = {name: max(every.items(), key=lambda pair: pair[0] or 0)[1] for name, every in self._named.items()}
         return {
             name: {
-                "inputs": {port: (each.dtype, each.shape) for port, each in graph.inputs.items()},
-                "outputs": {port: (each.dtype, each.shape) for port, each in graph.outputs.items()},
+                "inputs": {port: (tensor.dtype, tensor.shape) for port, tensor in graph.inputs.items()},
+                "outputs": {port: (tensor.dtype, tensor.shape) for port, tensor in graph.outputs.items()},
             }
             for name, graph in largest.items()
         }

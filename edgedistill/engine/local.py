@@ -210,7 +210,7 @@ def _publish_record(record: Record, step: Step, folder: Path) -> None:
 
 
 def _failed_input(inputs: Mapping[str, Published]) -> Failure | None:
-    return next((each.failure for each in inputs.values() if each.failure is not None), None)
+    return next((artifact.failure for artifact in inputs.values() if artifact.failure is not None), None)
 
 
 def _peak_rss_mb() -> float:

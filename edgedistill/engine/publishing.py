@@ -64,7 +64,7 @@ def _take_away(folder: Path, name: str, stamp: Stamp) -> None:
     with suppress(OSError):
         if stamp.is_of(file):
             file.unlink()
-            for parent in [folder / each for each in PurePosixPath(name).parents][:-1]:
+            for parent in [folder / path for path in PurePosixPath(name).parents][:-1]:
                 parent.rmdir()
 
 
@@ -88,7 +88,7 @@ def _read(record: Path) -> dict[str, Stamp]:
     for name, stamp in content.items():
         path = PurePosixPath(name)
         inside = not path.is_absolute() and ".." not in path.parts and "\0" not in name
-        if inside and isinstance(stamp, list) and [type(each) for each in stamp] == [int, int, str]:
+        if inside and isinstance(stamp, list) and [type(value) for value in stamp] == [int, int, str]:
             found[name] = Stamp(*stamp)
     return found
 

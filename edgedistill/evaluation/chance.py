@@ -76,7 +76,7 @@ def against_chance(metric: str, judge: Judge, answers: Answers, references: Refe
 def _against_guess(
     metric: Metric, answers: Answers, guess: Answers, references: References, seed: int
 ) -> AgainstChance:
-    own, other = (metric.statistics(each, references) for each in (answers, guess))
+    own, other = (metric.statistics(prediction, references) for prediction in (answers, guess))
     generator = np.random.default_rng(seed)
     drawn = [generator.integers(0, len(own), len(own)) for _ in range(_SHUFFLES)]
     as_good = sum(not metric.better(metric.figure(own[rows]), metric.figure(other[rows])) for rows in drawn)

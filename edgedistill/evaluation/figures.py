@@ -37,7 +37,7 @@ class Judging:
     ) -> tuple[Figure, ...]:
         """Every reported metric with its interval, the primary one first."""
         asked = [self.judge.metrics[name] for name in self.metrics]
-        return tuple(_figure(each, answers, references, split, host) for each in asked)
+        return tuple(_figure(metric, answers, references, split, host) for metric in asked)
 
     def value(self, answers: Answers, references: References) -> float:
         """The primary metric."""

@@ -73,11 +73,11 @@ class _Judged(_Part):
 
     def on(self, split: str) -> tuple[Figure, ...]:
         """All figures of a split, the primary one first."""
-        return tuple(each for each in self.figures if each.split == split)
+        return tuple(figure for figure in self.figures if figure.split == split)
 
     def of(self, metric: str, split: str = "test") -> Figure | None:
         """The figure of that metric, or None."""
-        return next((each for each in self.on(split) if each.metric == metric), None)
+        return next((figure for figure in self.on(split) if figure.metric == metric), None)
 
     @property
     def test(self) -> Figure:
@@ -498,14 +498,16 @@ class Results(_Part):
 
     @model_validator(mode="after")
     def _hosts_are_known(self) -> Results:
-        named = {each.host for each in self.measured} | {f.host for each in self.judged for f in each.figures}
+        named = {candidate.host for candidate in self.measured} | {
+            f.host for judged in self.judged for f in judged.figures
+        }
         if missing := sorted(name for name in named if name is not None and name not in self.hosts):
             raise ValueError(f"hosts lacks {', '.join(missing)}")
         return self
 
     def candidate(self, name: str) -> CandidateResult:
         """The measured candidate of that id."""
-        return next(each for each in self.measured if each.id == name)
+        return next(candidate for candidate in self.measured if candidate.id == name)
 
     @property
     def judged(self) -> tuple[TeacherResult | RoundResult | CandidateResult | EmulatedResult, ...]:
@@ -515,22 +517,22 @@ class Results(_Part):
     @property
     def measured(self) -> tuple[CandidateResult, ...]:
         """The candidates that were timed."""
-        return tuple(each for each in self.candidates if isinstance(each, CandidateResult))
+        return tuple(candidate for candidate in self.candidates if isinstance(candidate, CandidateResult))
 
     @property
     def emulated(self) -> tuple[EmulatedResult, ...]:
         """Those that ran under emulation."""
-        return tuple(each for each in self.candidates if isinstance(each, EmulatedResult))
+        return tuple(candidate for candidate in self.candidates if isinstance(candidate, EmulatedResult))
 
     @property
     def speeds(self) -> tuple[SpeedResult, ...]:
         """The task's own speed figures, if any candidate has them; none for most tasks."""
-        return next((prompt.speeds for each in self.measured for prompt in each.prompts), ())
+        return next((prompt.speeds for candidate in self.measured for prompt in candidate.prompts), ())
 
     @property
     def unmeasured(self) -> tuple[UnmeasuredResult, ...]:
         """The refused and the failed ones."""
-        return tuple(each for each in self.candidates if isinstance(each, UnmeasuredResult))
+        return tuple(candidate for candidate in self.candidates if isinstance(candidate, UnmeasuredResult))
 
     @property
     def other_metrics(self) -> tuple[Figure, ...]:

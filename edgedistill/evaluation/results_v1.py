@@ -24,11 +24,11 @@ def lift_results(old: Mapping[str, object]) -> Json:
     content["hosts"] = {_HOST: content.pop("environment", {})}
     lift = _Lift(metric, {split: count for split, count in rows.items() if isinstance(count, int)})
     content["teacher"] = lift.teacher(_object(old["teacher"]))
-    content["rounds"] = [lift.round(_object(each)) for each in _list(old["rounds"])]
-    content["candidates"] = [lift.candidate(_object(each)) for each in _list(old["candidates"])]
+    content["rounds"] = [lift.round(_object(round_)) for round_ in _list(old["rounds"])]
+    content["candidates"] = [lift.candidate(_object(candidate)) for candidate in _list(old["candidates"])]
     if old.get("stop") is not None:
         stop = _object(old["stop"])
-        judged = [lift.judgement(_object(each)) for each in _list(stop["judgements"])]
+        judged = [lift.judgement(_object(judgement)) for judgement in _list(stop["judgements"])]
         content["stop"] = {**stop, "judgements": judged}
     return content
 
@@ -58,8 +58,8 @@ class _Lift:
         ends, p = _ends(content.pop("gain_over_control_ci", None)), content.pop("gain_over_control_p", None)
         own_ends = content.pop("own_teacher_accuracy_ci", None)
         content.pop("own_teacher_accuracy", None)
-        trials = [_object(each) for each in _list(old.get("teacher_trials", []))]
-        seeds = [_object(each) for each in _list(old.get("seeds", []))]
+        trials = [_object(trial) for trial in _list(old.get("teacher_trials", []))]
+        seeds = [_object(seed) for seed in _list(old.get("seeds", []))]
         return {
             **content,
             "ood": self._ood(old),
@@ -67,10 +67,10 @@ class _Lift:
             "control": None if control is None else self._figure("test", control, None, known=own is None),
             "gain": None if gain is None else {"value": gain, **ends, "p": p, "split": "test"},
             "own_teacher": None if own is None else self._figure("test", own, own_ends, known=False),
-            "teacher_trials": [{"teacher": each["teacher"], "value": each["metric"]} for each in trials],
+            "teacher_trials": [{"teacher": trial["teacher"], "value": trial["metric"]} for trial in trials],
             "seeds": [
-                {"seed": each["seed"], "value": each["accuracy"], "control": each.get("control_accuracy")}
-                for each in seeds
+                {"seed": seed["seed"], "value": seed["accuracy"], "control": seed.get("control_accuracy")}
+                for seed in seeds
             ],
             "errors": old.get("errors") or None,
         }
@@ -106,7 +106,7 @@ class _Lift:
         return {**content, "figures": [test, validation]}
 
     def _ood(self, old: Json) -> Json:
-        return {name: self._set(name, _object(each)) for name, each in _object(old.get("elsewhere", {})).items()}
+        return {name: self._set(name, _object(content)) for name, content in _object(old.get("elsewhere", {})).items()}
 
     def _set(self, name: str, old: Json) -> Json:
         accuracy, auroc, asked = old.get("accuracy"), old.get("auroc"), old["items"]

@@ -93,18 +93,28 @@ def choose(
     """Apply the limits, then the preference."""
     if not figures:
         return Choice(None, "No candidate could be measured: each was refused or failed.", ())
-    blocked = {each.id: tuple(_blocks(each, select.limits, min_agreement, primary, prompted)) for each in figures}
-    verified = [each for each in figures if each.agreement >= min_agreement]
+    blocked = {
+        candidate.id: tuple(_blocks(candidate, select.limits, min_agreement, primary, prompted))
+        for candidate in figures
+    }
+    verified = [candidate for candidate in figures if candidate.agreement >= min_agreement]
     front = pareto_front(verified, primary, prompted)
     verdicts = tuple(
-        Verdict(each.id, not blocked[each.id], tuple(text for text, _ in blocked[each.id]), each.id in front)
-        for each in figures
+        Verdict(
+            candidate.id,
+            not blocked[candidate.id],
+            tuple(text for text, _ in blocked[candidate.id]),
+            candidate.id in front,
+        )
+        for candidate in figures
     )
-    fitting = [each for each in figures if not blocked[each.id]]
+    fitting = [candidate for candidate in figures if not blocked[candidate.id]]
     if fitting:
         best = preferred(fitting, select, primary, prompted)
         return Choice(best.id, _why(best, fitting, figures, select, primary, prompted), verdicts)
-    nearest = min(figures, key=lambda each: (each not in verified, sum(excess for _, excess in blocked[each.id])))
+    nearest = min(
+        figures, key=lambda candidate: (candidate not in verified, sum(excess for _, excess in blocked[candidate.id]))
+    )
     reasons = "; ".join(text for text, _ in blocked[nearest.id])
     return Choice(None, f"No candidate meets the limits. Closest: {nearest.id} ({reasons}).", verdicts)
 
@@ -113,14 +123,14 @@ def pareto_front(figures: Sequence[Figures], primary: Primary, prompted: Prompte
     """Ids of candidates that no other beats in the primary metric, p50 latency and file size at once; if the task has
     its own speed figures, these and peak memory replace latency."""
 
-    def cost(each: Figures) -> tuple[float, ...]:
-        worth = primary.best_first(each.value)
+    def cost(candidate: Figures) -> tuple[float, ...]:
+        worth = primary.best_first(candidate.value)
         if not prompted.speeds:
-            return worth, each.p50_ms, each.file_mb
-        slowness = (_slowness(each, speed) for speed in prompted.speeds)
-        return worth, *slowness, _or_worst(each.peak_rss_mb), each.file_mb
+            return worth, candidate.p50_ms, candidate.file_mb
+        slowness = (_slowness(candidate, speed) for speed in prompted.speeds)
+        return worth, *slowness, _or_worst(candidate.peak_rss_mb), candidate.file_mb
 
-    costs = {each.id: cost(each) for each in figures}
+    costs = {candidate.id: cost(candidate) for candidate in figures}
 
     def beaten(own: tuple[float, ...]) -> bool:
         return any(other != own and all(map(operator.le, other, own)) for other in costs.values())
@@ -132,9 +142,9 @@ def _or_worst(cost: float | None) -> float:
     return math.inf if cost is None else cost
 
 
-def _slowness(each: Figures, speed: Speed) -> float:
+def _slowness(candidate: Figures, speed: Speed) -> float:
     """Sort key with the best first, and missing values last."""
-    return -signed(each.speeds[speed.name], speed.direction) if speed.name in each.speeds else math.inf
+    return -signed(candidate.speeds[speed.name], speed.direction) if speed.name in candidate.speeds else math.inf
 
 
 def preferred(
@@ -146,34 +156,39 @@ def preferred(
     """The best by preference; the other criteria break ties."""
     by_name = {speed.name: speed for speed in prompted.speeds}
 
-    def worth(each: Figures) -> float:
-        return primary.best_first(each.value)
+    def worth(candidate: Figures) -> float:
+        return primary.best_first(candidate.value)
 
     match select.prefer:
         case "latency":
-            return min(fitting, key=lambda each: (each.p50_ms, worth(each), each.file_mb))
+            return min(fitting, key=lambda candidate: (candidate.p50_ms, worth(candidate), candidate.file_mb))
         case "size":
-            return min(fitting, key=lambda each: (each.file_mb, worth(each), each.p50_ms))
+            return min(fitting, key=lambda candidate: (candidate.file_mb, worth(candidate), candidate.p50_ms))
         case "peak_rss_mb":
-            return min(fitting, key=lambda each: (_or_worst(each.peak_rss_mb), worth(each), each.file_mb))
+            return min(
+                fitting, key=lambda candidate: (_or_worst(candidate.peak_rss_mb), worth(candidate), candidate.file_mb)
+            )
         case "ttft_ms" | "tokens_per_s" as name:
-            return min(fitting, key=lambda each: (_slowness(each, by_name[name]), worth(each), each.file_mb))
+            return min(
+                fitting,
+                key=lambda candidate: (_slowness(candidate, by_name[name]), worth(candidate), candidate.file_mb),
+            )
         case _:
             top = min(map(worth, fitting))
-            equal = [each for each in fitting if worth(each) <= top + select.tie + 1e-12]
-            return min(equal, key=lambda each: (each.p50_ms, each.file_mb, worth(each)))
+            equal = [candidate for candidate in fitting if worth(candidate) <= top + select.tie + 1e-12]
+            return min(equal, key=lambda candidate: (candidate.p50_ms, candidate.file_mb, worth(candidate)))
 
 
 def _blocks(
-    each: Figures, limits: Limits, min_agreement: float, primary: Primary, prompted: Prompted
+    candidate: Figures, limits: Limits, min_agreement: float, primary: Primary, prompted: Prompted
 ) -> list[tuple[str, float]]:
     """Reasons that block a candidate: sentence, and excess as a share of the limit."""
     found: list[tuple[str, float]] = []
-    if each.agreement < min_agreement:
-        text = f"agreement {each.agreement:.4f} is below verify.min_agreement {min_agreement:g}"
-        found.append((text, (min_agreement - each.agreement) / max(min_agreement, 1e-9)))
+    if candidate.agreement < min_agreement:
+        text = f"agreement {candidate.agreement:.4f} is below verify.min_agreement {min_agreement:g}"
+        found.append((text, (min_agreement - candidate.agreement) / max(min_agreement, 1e-9)))
     for name, unit in _UNITS.items():
-        limit, value = getattr(limits, name), getattr(each, name)
+        limit, value = getattr(limits, name), getattr(candidate, name)
         words = _NAMES.get(name) or worsening(primary.name, primary.direction)
         if limit is None:
             continue
@@ -183,12 +198,14 @@ def _blocks(
             shown = f"{value:.4f}" if name == "drop" else f"{value:.2f} {unit}"
             text = f"{words} {shown} exceeds the limit of {limit:g} {unit}".rstrip()
             found.append((text, (value - limit) / max(limit, 1e-9)))
-    return found + [reason for speed in prompted.speeds if (reason := _slow(each, speed, limits, prompted)) is not None]
+    return found + [
+        reason for speed in prompted.speeds if (reason := _slow(candidate, speed, limits, prompted)) is not None
+    ]
 
 
-def _slow(each: Figures, speed: Speed, limits: Limits, prompted: Prompted) -> tuple[str, float] | None:
+def _slow(candidate: Figures, speed: Speed, limits: Limits, prompted: Prompted) -> tuple[str, float] | None:
     """Why a candidate is not fast enough, if so."""
-    limit, value = getattr(limits, speed.name, None), each.speeds.get(speed.name)
+    limit, value = getattr(limits, speed.name, None), candidate.speeds.get(speed.name)
     if limit is None:
         return None
     if value is None:
@@ -226,7 +243,7 @@ def _why(
             words = next(speed.words for speed in prompted.speeds if speed.name == name)
             reason = f"it has the best {words}"
         case _:
-            top = min(fitting, key=lambda each: primary.best_first(each.value))
+            top = min(fitting, key=lambda candidate: primary.best_first(candidate.value))
             if top.value == best.value:
                 reason = f"it has the best {words}"
             else:

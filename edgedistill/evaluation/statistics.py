@@ -180,7 +180,7 @@ def _resampled(rows: Floats, additive: bool, seed: int) -> Iterator[Floats]:
     at_once = max(1, _COUNTS_AT_ONCE // examples)
     for first in range(0, RESAMPLES, at_once):
         drawn = (generator.integers(0, examples, examples) for _ in range(min(at_once, RESAMPLES - first)))
-        counts = np.stack([np.bincount(each, minlength=examples) for each in drawn]).astype(np.float64)
+        counts = np.stack([np.bincount(draw, minlength=examples) for draw in drawn]).astype(np.float64)
         sums = counts @ rows
         for number in range(len(sums)):
             yield sums[number : number + 1]

@@ -54,7 +54,7 @@ def judge(
     """
     paired = compare(metric, teacher, student)
     drop, low, high = paired.gain, paired.interval.low, paired.interval.high
-    within = tuple(each.id for each in files if _within(each, limits))
+    within = tuple(file.id for file in files if _within(file, limits))
     real = paired.p < rule.alpha and drop > 0
     what = worsening(metric.name, metric.direction)
     shown = f"{round_id}'s {what} on validation is {drop:.4f} [{low:.4f}, {high:.4f}], p {paired.p:.3g}"

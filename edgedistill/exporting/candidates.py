@@ -45,7 +45,9 @@ def candidates(recipe: Recipe) -> tuple[Candidate, ...]:
     A round with its own data has no candidates.
     """
     setups = [(threads, batch) for threads in recipe.measure.threads for batch in recipe.measure.batch]
-    models = (["teacher"] if recipe.export.teacher else []) + [each.id for each in recipe.rounds if each.data is None]
+    models = (["teacher"] if recipe.export.teacher else []) + [
+        round_.id for round_ in recipe.rounds if round_.data is None
+    ]
     found = []
     for model in models:
         for target in recipe.export.targets:

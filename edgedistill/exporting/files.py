@@ -43,7 +43,7 @@ def read_files(artifact: Artifact[MadeFiles]) -> ModelFiles:
     return ModelFiles(
         opened={
             name: Component(
-                {each.length: artifact.path(each.file) for each in component.files},
+                {entry.length: artifact.path(entry.file) for entry in component.files},
                 PortNames(component.inputs, component.outputs),
             )
             for name, component in record.components.items()
@@ -69,4 +69,4 @@ def part_name(name: str, component: str | None, length: int | None) -> str:
 
 def buckets_up_to(longest: int, buckets: Sequence[int]) -> tuple[int, ...]:
     """The buckets for inputs of up to `longest` tokens: those below it, and itself."""
-    return (*(each for each in buckets if each < longest), longest)
+    return (*(bucket for bucket in buckets if bucket < longest), longest)

@@ -62,10 +62,10 @@ def read_onnx(file: Path) -> OnnxContents:
         raise UserError(f"'{file}' is not a readable ONNX file [{type(error).__name__}: {words}]") from error
     if not model.graph.output:
         raise UserError(f"'{file}' is not a valid ONNX file: it has no outputs")
-    kept = {each.name for each in model.graph.initializer}
+    kept = {initializer.name for initializer in model.graph.initializer}
     return OnnxContents(
-        inputs={each.name: _port(each) for each in model.graph.input if each.name not in kept},
-        outputs={each.name: _port(each) for each in model.graph.output},
+        inputs={port.name: _port(port) for port in model.graph.input if port.name not in kept},
+        outputs={port.name: _port(port) for port in model.graph.output},
         weights=tuple(_weights(model, file)),
     )
 
@@ -81,16 +81,16 @@ def refuse_unfit(contents: OnnxContents, name: str, given: Sequence[str], batch:
     Raises:
         UserError: they do not match.
     """
-    if unknown := [each for each in contents.inputs if each not in given]:
+    if unknown := [taken for taken in contents.inputs if taken not in given]:
         raise UserError(
             f"{name} has the inputs {', '.join(map(repr, unknown[:5]))}, which the tokenizer does not produce; "
             f"expected only inputs among {', '.join(given)}"
         )
-    for each, port in contents.inputs.items():
+    for taken, port in contents.inputs.items():
         if port.type not in _INTEGERS or len(port.shape) != 2:
             raise UserError(
-                f"{name} takes {each!r} as {port.type} with {len(port.shape)} dimensions; expected token ids, int64 or "
-                "int32 of shape (batch, length)"
+                f"{name} takes {taken!r} as {port.type} with {len(port.shape)} dimensions; expected token ids, int64 "
+                "or int32 of shape (batch, length)"
             )
     if contents.batch not in (None, 1):
         raise UserError(
@@ -110,7 +110,7 @@ def _port(value: onnx.ValueInfoProto) -> Port:
     import onnx
 
     tensor = value.type.tensor_type
-    sizes = tuple(each.dim_value if each.HasField("dim_value") else None for each in tensor.shape.dim)
+    sizes = tuple(size.dim_value if size.HasField("dim_value") else None for size in tensor.shape.dim)
     return Port(onnx.TensorProto.DataType.Name(tensor.elem_type), sizes)
 
 

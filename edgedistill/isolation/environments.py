@@ -107,14 +107,14 @@ def runtime_versions(runtime: str) -> dict[str, str]:
     """A runtime's library versions; empty if it is not installed."""
     packages = registry.runtime(runtime).packages
     wanted = [*packages.imports, *packages.requirements, *packages.without_dependencies]
-    names = {re.split(r"[^A-Za-z0-9._-]", each, maxsplit=1)[0] for each in wanted}
+    names = {re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0] for requirement in wanted}
     places = None  # this interpreter's
     if missing_here(packages) and packages.environment is not None:
-        places = [str(each) for each in folder(packages.environment).glob("**/site-packages")]
+        places = [str(path) for path in folder(packages.environment).glob("**/site-packages")]
     found: dict[str, str] = {}
     for name in sorted(names):
         known = distributions(name=name) if places is None else distributions(name=name, path=places)
-        found |= {canonical(each.name): each.version for each in known}
+        found |= {canonical(distribution.name): distribution.version for distribution in known}
     return found | npm_versions(packages)
 
 
@@ -136,7 +136,9 @@ def requirements(name: str) -> tuple[str, ...]:
         raise UserError(
             f"no target or runtime has an environment '{name}'; known: {shown}{registry.nearest(name, known)}"
         )
-    wanted = [each for packages in found for each in (*packages.requirements, *packages.without_dependencies)]
+    wanted = [
+        requirement for packages in found for requirement in (*packages.requirements, *packages.without_dependencies)
+    ]
     return tuple(dict.fromkeys([*BASE, *map(_as_here, wanted)]))
 
 
@@ -160,9 +162,9 @@ def install(name: str) -> Path:
     """
     wanted = requirements(name)
     place = folder(name)
-    asking = [each for each in declared() if each.environment == name]
-    machine = next((each.emulated for each in asking if each.emulated is not None), None)
-    node = next((each.npm for each in asking if each.npm is not None), None)
+    asking = [packages for packages in declared() if packages.environment == name]
+    machine = next((packages.emulated for packages in asking if packages.emulated is not None), None)
+    node = next((packages.npm for packages in asking if packages.npm is not None), None)
     npm = NPM.path() if node is not None else ""
     shutil.rmtree(place, ignore_errors=True)
     place.parent.mkdir(parents=True, exist_ok=True)

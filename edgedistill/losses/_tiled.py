@@ -71,7 +71,7 @@ class _TiledMean(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: FunctionCtx, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        scaled = [None if each is None else each.mul_(gradient) for each in ctx.saved_tensors]  # type: ignore[attr-defined]
+        scaled = [None if tensor is None else tensor.mul_(gradient) for tensor in ctx.saved_tensors]  # type: ignore[attr-defined]
         return (*scaled, None, None, None)
 
 

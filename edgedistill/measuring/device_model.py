@@ -87,7 +87,7 @@ class DeviceModel:
         backend, ports = found["backend"], found["ports"]
         assert isinstance(backend, dict)
         assert isinstance(ports, dict)
-        told = {name: (_ports(each["inputs"]), _ports(each["outputs"])) for name, each in ports.items()}
+        told = {name: (_ports(component["inputs"]), _ports(component["outputs"])) for name, component in ports.items()}
         return Loaded(
             load_ms=_number(found["load_ms"]),
             peak_rss_mb=_number(found["peak_rss_mb"]),

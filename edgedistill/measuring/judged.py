@@ -106,7 +106,7 @@ def flips(judge: Judge, found: Judged, names: Sequence[str], show: Callable[[int
     if not judge.lists_flips:
         return ()
     places = np.flatnonzero(~fidelity.agree)
-    said, meant = (judge.texts(each.where(places), names) for each in (found.answers, expected))
+    said, meant = (judge.texts(answers.where(places), names) for answers in (found.answers, expected))
     right = judge.texts(references.where(places), names) if references is not None else [""] * len(places)
     examples = found.answers.example[places]
     return tuple(

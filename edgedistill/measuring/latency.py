@@ -111,43 +111,43 @@ def time_models(
     Args:
         length: pad or truncate every input to this many tokens; None: real lengths.
     """
-    samples: dict[str, list[Mapping[str, float]]] = {each.id: [] for each in models}
+    samples: dict[str, list[Mapping[str, float]]] = {timed.id: [] for timed in models}
     of_prompts: dict[str, dict[int, list[Mapping[str, float]]]] = {
-        each.id: {tokens: [] for tokens in each.prompts} for each in models
+        timed.id: {tokens: [] for tokens in timed.prompts} for timed in models
     }
     loaded: dict[str, Loaded] = {}
     failed: dict[str, EdgedistillError] = {}
     with ExitStack() as stack:
         children: dict[str, Child] = {}
-        for number, each in enumerate(models):
+        for number, timed in enumerate(models):
             try:
-                child = stack.enter_context(each.model.process(scratch / f"worker-{number}.log"))
-                child.ask("inputs", file=str(each.inputs), batch=each.batch, length=length)
-                for tokens, file in each.prompts.items():
-                    child.ask("inputs", file=str(file), batch=each.batch, length=None, name=str(tokens))
-                loaded[each.id] = each.model.load(child, each.threads, _WARM_UP)
-                children[each.id] = child
+                child = stack.enter_context(timed.model.process(scratch / f"worker-{number}.log"))
+                child.ask("inputs", file=str(timed.inputs), batch=timed.batch, length=length)
+                for tokens, file in timed.prompts.items():
+                    child.ask("inputs", file=str(file), batch=timed.batch, length=None, name=str(tokens))
+                loaded[timed.id] = timed.model.load(child, timed.threads, _WARM_UP)
+                children[timed.id] = child
             except EdgedistillError as error:
-                failed[each.id] = error
+                failed[timed.id] = error
         progress.start("latency", _BLOCKS * len(models))
         done = 0
         for _ in range(_BLOCKS):
-            for each in models:
+            for timed in models:
                 done += 1
-                if each.id not in failed:
+                if timed.id not in failed:
                     try:
-                        samples[each.id] += _turn(children[each.id], min_seconds, LEAST_RUNS)
-                        for tokens, runs in of_prompts[each.id].items():
-                            seconds = min_seconds / len(each.prompts)
-                            runs += _turn(children[each.id], seconds, LEAST_RUNS_OF_PROMPTS, name=str(tokens))
+                        samples[timed.id] += _turn(children[timed.id], min_seconds, LEAST_RUNS)
+                        for tokens, runs in of_prompts[timed.id].items():
+                            seconds = min_seconds / len(timed.prompts)
+                            runs += _turn(children[timed.id], seconds, LEAST_RUNS_OF_PROMPTS, name=str(tokens))
                     except EdgedistillError as error:
-                        failed[each.id] = error
+                        failed[timed.id] = error
                 progress.advance(ProgressState("latency", done, _BLOCKS * len(models)))
         progress.stop()
     seen = {
-        each.id: _timing(each, loaded[each.id], samples[each.id], of_prompts[each.id])
-        for each in models
-        if each.id not in failed
+        timed.id: _timing(timed, loaded[timed.id], samples[timed.id], of_prompts[timed.id])
+        for timed in models
+        if timed.id not in failed
     }
     return Timings(seen, failed)
 

@@ -339,7 +339,7 @@ def _size(file: Path) -> int:
     """Bytes of a file, or of all files in a folder."""
     if file.is_file():
         return file.stat().st_size
-    return sum(each.stat().st_size for each in file.rglob("*") if each.is_file())
+    return sum(path.stat().st_size for path in file.rglob("*") if path.is_file())
 
 
 def _refused(request: LoneFile, error: EdgedistillError) -> EdgedistillError:

@@ -52,4 +52,4 @@ def _beside(data: PreparedData, texts: Sequence[str]) -> list[list[int]]:
     plain = Tokenizer.from_file(str(data.tokenizer / BESIDE))
     plain.no_truncation()
     plain.no_padding()
-    return [each.ids for each in plain.encode_batch(list(texts), add_special_tokens=False)]
+    return [encoding.ids for encoding in plain.encode_batch(list(texts), add_special_tokens=False)]

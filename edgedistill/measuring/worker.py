@@ -96,7 +96,7 @@ class Worker:
         if themselves := self._model.measuring_themselves():
             load_ms = sum(graph.load_ms for graph in themselves)
             memory = [graph.memory_mb() for graph in themselves]
-            told = [each for each in memory if each is not None]
+            told = [pair for pair in memory if pair is not None]
             whole = len(told) == len(memory)
             above, empty = (sum(own for own, _ in told), sum(bare for _, bare in told)) if whole else (None, None)
         here = packages.emulated is None

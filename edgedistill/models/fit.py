@@ -36,7 +36,7 @@ def check_sizes(config: Mapping[str, object], stored: Mapping[str, StoredTensor]
     Raises:
         UserError: a width, vocabulary or number of layers beyond the files' contents; an epsilon that is not small.
     """
-    elements = sum(each.elements for each in stored.values())
+    elements = sum(tensor.elements for tensor in stored.values())
     layers = max(_MOST_LAYERS, len(stored))
     for key, value in entries(config, f"{name}: config.json"):
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -73,7 +73,7 @@ def check_shapes(model: PreTrainedModel, stored: Mapping[str, StoredTensor], nam
                 f"{name}: {found} is {_by(kept.shape)} in {kept.file}, but {_by(tensor.shape)} according to "
                 "config.json; expected matching configuration and weights"
             )
-    elements = sum(each.elements for each in stored.values())
+    elements = sum(tensor.elements for tensor in stored.values())
     if unknown > 2 * elements + _SPARE_ELEMENTS:
         raise UserError(
             f"{name}: config.json implies {unknown} numbers that its files, with {elements}, don't contain; expected "
@@ -95,7 +95,7 @@ def check_loaded(
         UserError: weights that are missing, of another shape, or left over from a deeper model; NaN or infinity.
     """
     missing = sorted(set(_names(info["missing_keys"])) | set(_names(info["mismatched_keys"])))
-    body = [each for each in missing if in_body(each, model) and (head_required or not _pooler(each, model))]
+    body = [weight for weight in missing if in_body(weight, model) and (head_required or not _pooler(weight, model))]
     if body:
         raise UserError(
             f"{name} lacks weights of its body ({', '.join(body[:3])}{', ...' if len(body) > 3 else ''}); "
@@ -123,12 +123,12 @@ def in_body(weight: str, model: PreTrainedModel) -> bool:
 
 def _of_more_layers(unexpected: Sequence[str], model: PreTrainedModel) -> list[str]:
     """Names that differ from the model's own only in a layer index, or index layers where it has none."""
-    known = {_numberless(each) for each in model.state_dict()}
-    without_layers = not any("#" in each for each in known)
+    known = {_numberless(weight) for weight in model.state_dict()}
+    without_layers = not any("#" in name for name in known)
     return [
-        each
-        for each in unexpected
-        if "#" in (pattern := _numberless(each)) and (pattern in known or (without_layers and in_body(each, model)))
+        weight
+        for weight in unexpected
+        if "#" in (pattern := _numberless(weight)) and (pattern in known or (without_layers and in_body(weight, model)))
     ]
 
 
@@ -160,8 +160,8 @@ def _stored_as(weight: str, prefix: str, stored: Mapping[str, StoredTensor]) -> 
 def _names(keys: object) -> Iterator[str]:
     """Names of weights in a loading report, some of which come with shapes."""
     assert isinstance(keys, list | set | tuple)
-    for each in keys:
-        yield str(each[0] if isinstance(each, list | tuple) else each)
+    for key in keys:
+        yield str(key[0] if isinstance(key, list | tuple) else key)
 
 
 def _numberless(weight: str) -> str:
@@ -169,4 +169,4 @@ def _numberless(weight: str) -> str:
 
 
 def _by(shape: tuple[int, ...]) -> str:
-    return " x ".join(str(each) for each in shape) or "a single number"
+    return " x ".join(str(size) for size in shape) or "a single number"

@@ -33,7 +33,7 @@ VOCABULARIES = (
 """Vocabulary files of any type of tokenizer."""
 READ = ("*.json", *VOCABULARIES, "*.jinja")
 """Every file except the weights that a library reads from a model folder."""
-_CONFIGS = ("*config*.json", "*processor*.json", "special_tokens_map.json", "modules.json")
+_CONFIGS = ("*config*.json", "*processor*.json", "special_tokens_map.json")
 _TEMPLATES = "additional_chat_templates"
 _ADAPTER = "adapter_config.json"
 _LARGEST_CONFIG = 32 << 20
@@ -102,7 +102,7 @@ def weight_files(folder: Path, name: str) -> list[Path]:
     if parts:
         return [_regular(folder / part, folder, name) for part in sorted(set(parts.values()))]
     others = sorted(
-        each.name for pattern in ("*.bin", "*.pt", "*.h5", "*.safetensors") for each in folder.glob(pattern)
+        path.name for pattern in ("*.bin", "*.pt", "*.h5", "*.safetensors") for path in folder.glob(pattern)
     )
     beside = f" (it has {', '.join(others[:3])})" if others else ""
     raise UserError(
@@ -181,10 +181,10 @@ def _plain(part: str) -> bool:
 def _beside_weights(folder: Path, name: str) -> list[Path]:
     """The files that are read besides the weights, each checked to be a regular file in the folder."""
     _refuse_no_folder(folder, name)
-    found = [each for each in folder.iterdir() if any(fnmatch(each.name, pattern) for pattern in READ)]
+    found = [path for path in folder.iterdir() if any(fnmatch(path.name, pattern) for pattern in READ)]
     templates = folder / _TEMPLATES
     found += list(templates.glob("*.jinja")) if templates.is_dir() else []
-    return [_regular(each, folder, name) for each in sorted(found)]
+    return [_regular(path, folder, name) for path in sorted(found)]
 
 
 def _regular(file: Path, folder: Path, name: str) -> Path:

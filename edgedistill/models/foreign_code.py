@@ -70,17 +70,17 @@ def entries(content: Mapping[str, object], where: str) -> Iterator[tuple[str, ob
         if depth:
             yield key, value
         if isinstance(value, Mapping):
-            left += [(str(inner), each, depth + 1) for inner, each in value.items()]
+            left += [(str(inner), item, depth + 1) for inner, item in value.items()]
         elif isinstance(value, list):
-            left += [(key, each, depth + 1) for each in value]
+            left += [(key, item, depth + 1) for item in value]
 
 
 def _check_implementation(key: str, value: object, allowed: tuple[str, ...], where: str) -> None:
     chosen = list(value.values()) if isinstance(value, Mapping) else [value]
-    for each in chosen:
-        if each is not None and each not in allowed:
+    for kernel in chosen:
+        if kernel is not None and kernel not in allowed:
             raise UserError(
-                f"{where} requests the kernel {each!r:.80} ({key}), which is external; "
+                f"{where} requests the kernel {kernel!r:.80} ({key}), which is external; "
                 f"expected one of {', '.join(allowed)}"
             )
 

@@ -59,7 +59,7 @@ class PixelsForImageClassification(PreTrainedModel):
         for layer in self.layers:
             state = self.dropout(torch.relu(layer(state)))
             states.append(state)
-        hidden = tuple(each.unsqueeze(1) for each in states) if output_hidden_states else None
+        hidden = tuple(hidden_state.unsqueeze(1) for hidden_state in states) if output_hidden_states else None
         return ImageClassifierOutput(logits=self.classifier(state), hidden_states=hidden)
 
 

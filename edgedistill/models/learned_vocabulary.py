@@ -67,7 +67,7 @@ def learn(words: Mapping[str, int], size: int, min_frequency: int = _MIN_FREQUEN
     ordered = sorted(known)
     pieces = [[word[0], *(_PREFIX + character for character in word[1:])] for word in ordered]
     counts = [known[word] for word in ordered]
-    inner = {piece for each in pieces for piece in each[1:]}
+    inner = {piece for word in pieces for piece in word[1:]}
     tokens = dict.fromkeys([*SPECIAL, *sorted(alphabet), *sorted(inner)])
     merges = _Merges(pieces, counts)
     while len(tokens) < size and (pair := merges.most_frequent(min_frequency)) is not None:
@@ -115,17 +115,17 @@ class _Merges:
         for word in self._words.pop(pair):
             before, count = self._pieces[word], self._counts[word]
             after = _joined(before, pair, joined)
-            for each in pairwise(before):
-                self._pairs[each] -= count
-                changed.add(each)
-            for each in pairwise(after):
-                self._pairs[each] += count
-                self._words.setdefault(each, set()).add(word)
-                changed.add(each)
+            for neighbours in pairwise(before):
+                self._pairs[neighbours] -= count
+                changed.add(neighbours)
+            for neighbours in pairwise(after):
+                self._pairs[neighbours] += count
+                self._words.setdefault(neighbours, set()).add(word)
+                changed.add(neighbours)
             self._pieces[word] = after
-        for each in changed:
-            if self._pairs[each] > 0:
-                heapq.heappush(self._heap, (-self._pairs[each], each))
+        for neighbours in changed:
+            if self._pairs[neighbours] > 0:
+                heapq.heappush(self._heap, (-self._pairs[neighbours], neighbours))
         return joined
 
 

@@ -115,7 +115,7 @@ def _from_nothing(request: Request) -> PreTrainedConfig:
 def main() -> None:
     """Read, build, write; null for models that cannot be built."""
     found = shapes(json.load(sys.stdin))
-    json.dump({name: None if each is None else asdict(each) for name, each in found.items()}, sys.stdout)
+    json.dump({name: None if sizes is None else asdict(sizes) for name, sizes in found.items()}, sys.stdout)
 
 
 if __name__ == "__main__":

@@ -168,7 +168,7 @@ def renumbered(config: C, kept: Sequence[int]) -> C:
         if isinstance(old, int):
             setattr(changed, name, new.get(old))
         elif isinstance(old, list):
-            setattr(changed, name, [new[each] for each in old if each in new])
+            setattr(changed, name, [new[token] for token in old if token in new])
     return changed
 
 

@@ -39,7 +39,7 @@ def refuse_missing_files(tokenizer: PreTrainedTokenizerBase, folder: Path, name:
     Raises:
         UserError: one is missing, and so is `tokenizer.json`.
     """
-    if any(each.name != "tokenizer_config.json" for each in folder.glob("tokenizer*.json")):
+    if any(path.name != "tokenizer_config.json" for path in folder.glob("tokenizer*.json")):
         return
     wanted = [file for role, file in type(tokenizer).vocab_files_names.items() if role != "tokenizer_file"]
     absent = [file for file in wanted if not (folder / file).is_file()]

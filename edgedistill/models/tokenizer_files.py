@@ -54,4 +54,4 @@ def ends_of(tokenizer: PreTrainedTokenizerBase, folder: Path) -> frozenset[int]:
     settings = folder / "generation_config.json"
     named = json.loads(settings.read_text(encoding="utf-8")).get("eos_token_id") if settings.is_file() else None
     more = named if isinstance(named, list) else [named]
-    return frozenset(each for each in (tokenizer.eos_token_id, *more) if isinstance(each, int))
+    return frozenset(token for token in (tokenizer.eos_token_id, *more) if isinstance(token, int))

@@ -65,15 +65,15 @@ def make_plan(recipe: Recipe, sources: Sources, *, loading_torch: bool = False) 
     plan_teacher(draft)
     plan_evaluation(draft, "teacher", "teacher")
     plan_files(draft, [row for row in rows if row.model == "teacher"])
-    for each in recipe.rounds:
+    for round_ in recipe.rounds:
         for arm in arms(recipe):
-            for model in plan_round(draft, each, arm):
-                plan_evaluation(draft, model, each.id)
-        if each.data is not None:
+            for model in plan_round(draft, round_, arm):
+                plan_evaluation(draft, model, round_.id)
+        if round_.data is not None:
             continue  # not exported: its labels are not the recipe's
-        own = [row for row in rows if row.model == each.id]
+        own = [row for row in rows if row.model == round_.id]
         plan_files(draft, own)
         if recipe.stop is not None:
-            plan_judgement(draft, each, own)
+            plan_judgement(draft, round_, own)
     outputs = plan_closing(draft, rows)
     return Plan(recipe, tuple(draft.steps.ordered), estimate_models(recipe, shapes), rows, outputs)

@@ -39,9 +39,9 @@ def problems(recipe: Recipe, sources: Sources, shapes: Shapes) -> Iterator[tuple
                 "encoder (BERT, RoBERTa, DeBERTa, ...) or a decoder (GPT-2, Llama, ...)",
             )
             return  # later checks depend on it
-    for i, each in enumerate(recipe.rounds):
-        yield from _initialisation_problems(each, f"rounds.{i}", known, sources)
-        yield from _loss_problems(each, f"rounds.{i}", known, shapes)
+    for i, round_ in enumerate(recipe.rounds):
+        yield from _initialisation_problems(round_, f"rounds.{i}", known, sources)
+        yield from _loss_problems(round_, f"rounds.{i}", known, shapes)
 
 
 def _teacher(recipe: Recipe, sources: Sources) -> Config | None:
@@ -49,32 +49,32 @@ def _teacher(recipe: Recipe, sources: Sources) -> Config | None:
 
 
 def _initialisation_problems(
-    each: Round, where: str, known: dict[str, Config | None], sources: Sources
+    round_: Round, where: str, known: dict[str, Config | None], sources: Sources
 ) -> Iterator[tuple[str, str]]:
     """Check a student's source, and record the student's architecture."""
-    source, init = source_of(each.student), each.student.init
-    config = known.get(source) if source is not None else sources.config(each.student)
-    known[each.id] = config
+    source, init = source_of(round_.student), round_.student.init
+    config = known.get(source) if source is not None else sources.config(round_.student)
+    known[round_.id] = config
     if config is None:
         return
     how = registry.student(init)
-    reason = how.unsuitable(each.student, config) if how.unsuitable is not None else None
+    reason = how.unsuitable(round_.student, config) if how.unsuitable is not None else None
     if source is None:
         if reason is not None:
             yield f"{where}.student", f"'model' is a '{kind_of(config)}', {reason}"
         return
     if reason is not None:
         yield f"{where}.student.init", f"got '{init}', but 'from' is a '{kind_of(config)}', {reason}; {advice(config)}"
-    known[each.id] = config if how.becomes is None else {"model_type": how.becomes}
+    known[round_.id] = config if how.becomes is None else {"model_type": how.becomes}
 
 
 def _loss_problems(
-    each: Round, where: str, known: Mapping[str, Config | None], shapes: Shapes
+    round_: Round, where: str, known: Mapping[str, Config | None], shapes: Shapes
 ) -> Iterator[tuple[str, str]]:
     """Losses on internals that a model does not expose, or that do not match between student and teacher."""
-    teacher = "teacher" if each.data is not None else each.teachers()[0]
-    models = [PlannedModel(_kind(known.get(name)), _if_alike(shapes[name])) for name in (each.id, teacher)]
-    for j, stage in enumerate(each.stages):
+    teacher = "teacher" if round_.data is not None else round_.teachers()[0]
+    models = [PlannedModel(_kind(known.get(name)), _if_alike(shapes[name])) for name in (round_.id, teacher)]
+    for j, stage in enumerate(round_.stages):
         for k, spec in enumerate(stage.losses):
             check = registry.loss(spec.kind).check
             if check is not None and (problem := check(spec, *models)) is not None:

@@ -35,7 +35,7 @@ def plan_evaluation(draft: Draft, model: str, tokens_of: str) -> None:
 
     `tokens_of` is the model whose tokenizer it uses.
     """
-    own = any(each.id == tokens_of and each.data is not None for each in draft.recipe.rounds)
+    own = any(round_.id == tokens_of and round_.data is not None for round_ in draft.recipe.rounds)
     ood = () if own else tuple(draft.recipe.evaluate.ood)
     made = draft.models[model]
     draft.evaluated[model] = draft.steps.add(
@@ -114,7 +114,9 @@ def _plan_file(draft: Draft, wanted: FileId) -> Artifact[MadeFiles]:
     recipe, (model, target, precision) = draft.recipe, wanted
     exporter = registry.target(target)
     how = exporter.precisions[precision]
-    asked = next((each.calibration for each in recipe.quantize if each.precision == precision), None)
+    asked = next(
+        (quantization.calibration for quantization in recipe.quantize if quantization.precision == precision), None
+    )
     settings = make_file.Settings(
         task=recipe.task.type,
         target=target,
@@ -137,24 +139,24 @@ def _plan_file(draft: Draft, wanted: FileId) -> Artifact[MadeFiles]:
     return draft.files[wanted]
 
 
-def plan_judgement(draft: Draft, each: Round, candidates: Sequence[Candidate]) -> None:
+def plan_judgement(draft: Draft, round_: Round, candidates: Sequence[Candidate]) -> None:
     """After a round: is the drop significant, are the limits met, does the run continue."""
     recipe = draft.recipe
     assert recipe.stop is not None
     native = native_candidates(candidates)
     settings = judge_round.Settings(
-        task=draft.task, round=each.id, stop=recipe.stop, limits=recipe.select.limits, candidates=native
+        task=draft.task, round=round_.id, stop=recipe.stop, limits=recipe.select.limits, candidates=native
     )
     inputs = judge_round.Inputs(
         data=draft.reading("teacher", "validation"),
-        student_data=draft.reading(each.id, "validation"),
+        student_data=draft.reading(round_.id, "validation"),
         teacher=draft.evaluated["teacher"],
-        student=draft.evaluated[each.id],
+        student=draft.evaluated[round_.id],
         files={row.file_key: draft.files[row.file_key] for row in native},
         verified={row.verify_key: draft.verified[row.verify_key] for row in native},
     )
     summary = "test the drop and the limits"
-    draft.judged[each.id] = draft.steps.add(f"judge-{each.id}", judge_round.KIND, settings, inputs, summary)
+    draft.judged[round_.id] = draft.steps.add(f"judge-{round_.id}", judge_round.KIND, settings, inputs, summary)
 
 
 def plan_closing(draft: Draft, every: Sequence[Candidate]) -> Outputs:
@@ -238,17 +240,19 @@ def _reported(
     draft: Draft, every: Sequence[Candidate], measured: Artifact[Measured], chosen: Artifact[Chosen]
 ) -> report.Inputs:
     recipe = draft.recipe
-    teachers = {teacher for each in recipe.rounds for teacher in each.teachers()}
+    teachers = {teacher for round_ in recipe.rounds for teacher in round_.teachers()}
     made = makeable_candidates(every)
     return report.Inputs(
         data=draft.reading("teacher", *recipe.data.splits()),
         own_data={
-            each.id: draft.reading(each.id, "validation", "test") for each in recipe.rounds if each.data is not None
+            round_.id: draft.reading(round_.id, "validation", "test")
+            for round_ in recipe.rounds
+            if round_.data is not None
         },
         own_tokens={
-            each.id: draft.reading(each.id, "validation", "test")
-            for each in recipe.rounds
-            if projected(recipe, each, "teacher")
+            round_.id: draft.reading(round_.id, "validation", "test")
+            for round_ in recipe.rounds
+            if projected(recipe, round_, "teacher")
         },
         ood_data=_plan_ood(draft, draft.data["teacher"]) if recipe.evaluate.ood else None,
         models={name: draft.models[name] for name in draft.evaluated},

@@ -41,40 +41,42 @@ class ModelEstimate:
 
 def estimate_models(recipe: Recipe, shapes: Shapes) -> tuple[ModelEstimate, ...]:
     """The teacher and every student, with parameters and expected file sizes."""
-    origins = {"teacher": recipe.teacher.model or "scratch"} | {each.id: each.student.init for each in recipe.rounds}
+    origins = {"teacher": recipe.teacher.model or "scratch"} | {
+        round_.id: round_.student.init for round_ in recipe.rounds
+    }
     return tuple(_estimate(name, origins[name], shape, recipe) for name, shape in shapes.items())
 
 
-def depth(each: Round, shapes: Shapes) -> int | None:
+def depth(round_: Round, shapes: Shapes) -> int | None:
     """A student's number of layers, or None if not known yet (then all of the teacher's are recorded)."""
-    layers = registry.student(each.student.init).layers
-    if layers is not None and (count := layers(each.student)) is not None:
+    layers = registry.student(round_.student.init).layers
+    if layers is not None and (count := layers(round_.student)) is not None:
         return count
-    shape = shapes[each.id]
+    shape = shapes[round_.id]
     return shape.layers if shape else None
 
 
-def live_signals(recipe: Recipe, sources: Sources, each: Round, shapes: Shapes) -> dict[str, str]:
+def live_signals(recipe: Recipe, sources: Sources, round_: Round, shapes: Shapes) -> dict[str, str]:
     """Signals that a round's teacher computes live instead of being recorded, each with the reason."""
-    needs = {need for stage in each.stages for need in registry.needs(stage.losses)}
+    needs = {need for stage in round_.stages for need in registry.needs(stage.losses)}
     found: dict[str, str] = {}
     if "attention" in needs:
         found["attention"] = "it grows quadratically with length"
     if "relations" in needs:
         found["relations"] = "queries, keys and values of every layer are too large to store"
     if "hidden" in needs:
-        shape, limit = shapes.get(first_teacher(each)), signals_of(recipe, each).max_gb
-        read = {split for stage in each.stages for split in stage.data}
+        shape, limit = shapes.get(first_teacher(round_)), signals_of(recipe, round_).max_gb
+        read = {split for stage in round_.stages for split in stage.data}
         if shape is not None:
             # Hidden states take two bytes per dimension.
-            size_gb = tokens_of(sources, each, read) * shape.hidden_size * 2 * (shape.layers + 1) / 1e9
+            size_gb = tokens_of(sources, round_, read) * shape.hidden_size * 2 * (shape.layers + 1) / 1e9
             if size_gb > limit:
                 found["hidden"] = f"about {size_gb:.1f} GB exceed signals.max_gb {limit:g}"
     return found
 
 
 def expected_size(
-    recipe: Recipe, sources: Sources, each: Round, shapes: Shapes, settings: record_signals.Settings, teacher: str
+    recipe: Recipe, sources: Sources, round_: Round, shapes: Shapes, settings: record_signals.Settings, teacher: str
 ) -> str:
     """Size of a recorded distribution, if known, as the plan prints it: `, 99 bytes per decision`.
 
@@ -82,8 +84,8 @@ def expected_size(
         UserError: it exceeds the recipe's limit.
     """
     shape, over_vocabulary = shapes.get(teacher), registry.task(recipe.task.type).model.states is not None
-    known = sources.rounds[each.id].labels if each.data is not None else sources.labels
-    own = shapes.get(each.id) if projected(recipe, each, teacher) else shape
+    known = sources.rounds[round_.id].labels if round_.data is not None else sources.labels
+    own = shapes.get(round_.id) if projected(recipe, round_, teacher) else shape
     classes = (own.vocabulary if own is not None else None) if over_vocabulary else known
     width = shape.hidden_size if shape is not None else None
     form = FORM_OF[settings.signal]
@@ -93,19 +95,19 @@ def expected_size(
     told = f", {size.a_decision} bytes per decision"
     if not over_vocabulary:
         return told
-    total = size.of(tokens_of(sources, each, {settings.split}))
+    total = size.of(tokens_of(sources, round_, {settings.split}))
     refuse_too_large(f"{form} signals of {teacher} on {settings.split}", total, size.a_decision, settings.max_gb)
     return f"{told}, about {total / 1e9:.2g} GB" if total > size.once else told
 
 
-def first_teacher(each: Round) -> str:
+def first_teacher(round_: Round) -> str:
     """The first teacher of a round; with its own data, the recipe's teacher fine-tuned on it."""
-    return "teacher" if each.data is not None else each.teachers()[0]
+    return "teacher" if round_.data is not None else round_.teachers()[0]
 
 
-def tokens_of(sources: Sources, each: Round, splits: Collection[str]) -> float:
+def tokens_of(sources: Sources, round_: Round, splits: Collection[str]) -> float:
     """Estimated number of tokens in these splits of a round's data, at about four bytes of European text per token."""
-    known = sources.rounds[each.id] if each.data is not None else sources
+    known = sources.rounds[round_.id] if round_.data is not None else sources
     return sum(size for split, size in known.data_bytes.items() if split in splits) / 4
 
 
@@ -131,8 +133,8 @@ def _estimate(name: str, origin: str, shape: ModelShape | None, recipe: Recipe) 
 
 def _file_bytes(recipe: Recipe, parameters: int | None) -> dict[str, int | None]:
     sizes: dict[str, int | None] = {}
-    for each in recipe.quantize:
+    for quantization in recipe.quantize:
         makers = [registry.target(target).precisions for target in recipe.export.targets]
-        maker = next((own[each.precision] for own in makers if each.precision in own), None)
-        sizes[each.precision] = round(parameters * maker.bytes_per_parameter) if parameters and maker else None
+        maker = next((own[quantization.precision] for own in makers if quantization.precision in own), None)
+        sizes[quantization.precision] = round(parameters * maker.bytes_per_parameter) if parameters and maker else None
     return sizes

@@ -43,7 +43,7 @@ def model_shapes(recipe: Recipe, sources: Sources, *, here: bool = False) -> dic
     """
     asked = requests(recipe, sources)
     found = shapes(asked, here=here)
-    known: dict[str, ModelShape | None] = dict.fromkeys(["teacher", *(each.id for each in recipe.rounds)])
+    known: dict[str, ModelShape | None] = dict.fromkeys(["teacher", *(round_.id for round_ in recipe.rounds)])
     for name, shape in found.items():
         vague = asked[name]["scratch"] is not None or _labels(recipe, sources, name) is None
         known[name] = replace(shape, estimated=shape.estimated or vague)
@@ -55,15 +55,15 @@ def requests(recipe: Recipe, sources: Sources) -> dict[str, Request]:
     found: dict[str, Request] = {}
     if (teacher := _teacher(recipe, sources)) is not None:
         found["teacher"] = teacher
-    for each in recipe.rounds:
-        student = registry.student(each.student.init)
-        if student.planned is None or (student.sized is not None and not student.sized(each.student)):
+    for round_ in recipe.rounds:
+        student = registry.student(round_.student.init)
+        if student.planned is None or (student.sized is not None and not student.sized(round_.student)):
             continue
-        source = source_of(each.student)
-        before = found.get(source) if source is not None else _loaded(recipe, sources.config(each.student))
+        source = source_of(round_.student)
+        before = found.get(source) if source is not None else _loaded(recipe, sources.config(round_.student))
         if before is not None:
-            labels = _labels(recipe, sources, each.id) or 2
-            found[each.id] = {**before, "labels": labels, "students": [*before["students"], _plain(each.student)]}
+            labels = _labels(recipe, sources, round_.id) or 2
+            found[round_.id] = {**before, "labels": labels, "students": [*before["students"], _plain(round_.student)]}
     return found
 
 
@@ -107,7 +107,7 @@ def _ask(missing: Mapping[str, Request]) -> dict[str, ModelShape | None]:
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         _logger.warning("model sizes are unknown: the process that computes them failed (%s)", error)
         return {}
-    return {name: _read(each) for name, each in found.items()}
+    return {name: _read(content) for name, content in found.items()}
 
 
 def _teacher(recipe: Recipe, sources: Sources) -> Request | None:
@@ -145,5 +145,5 @@ def _plain(student: StudentSpec) -> dict[str, object]:
 
 def _labels(recipe: Recipe, sources: Sources, name: str) -> int | None:
     """Number of classes of a model; None: not known yet."""
-    own = {each.id: sources.rounds[each.id].labels for each in recipe.rounds if each.data is not None}
+    own = {round_.id: sources.rounds[round_.id].labels for round_ in recipe.rounds if round_.data is not None}
     return own.get(name, sources.labels)

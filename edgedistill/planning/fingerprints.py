@@ -96,7 +96,7 @@ def look_up(recipe: Recipe, *, download: bool = False) -> Sources:
         configs,
         labels=facts.labels,
         data_bytes=facts.data_bytes,
-        rounds={each.id: _facts(each.data) for each in recipe.rounds if each.data is not None},
+        rounds={round_.id: _facts(round_.data) for round_ in recipe.rounds if round_.data is not None},
         runtimes={row.runtime: runtime_versions(row.runtime) for row in makeable_candidates(candidates(recipe))},
         host=describe(),
         provenance=_provenance(recipe),

@@ -19,27 +19,27 @@ def plan_probes(draft: Draft) -> None:
     """Probes of the teacher and then of every round."""
     teacher = ProbedModel(id="teacher", tuned=draft.recipe.teacher.fine_tune is not None)
     _add(draft, "teacher", (teacher,), (), ())
-    for each in draft.recipe.rounds:
-        taught = (teacher_of(each),) if each.data is not None else each.teachers()
-        needed = {model.id: model for name in (*taught, each.id) for model in _made_of(draft.recipe, name)}
-        own = needed.pop(each.id)
-        stages = tuple(stage.losses for stage in each.stages)
-        _add(draft, each.id, (*needed.values(), own), tuple(dict.fromkeys(taught)), stages)
+    for round_ in draft.recipe.rounds:
+        taught = (teacher_of(round_),) if round_.data is not None else round_.teachers()
+        needed = {model.id: model for name in (*taught, round_.id) for model in _made_of(draft.recipe, name)}
+        own = needed.pop(round_.id)
+        stages = tuple(stage.losses for stage in round_.stages)
+        _add(draft, round_.id, (*needed.values(), own), tuple(dict.fromkeys(taught)), stages)
 
 
 def _made_of(recipe: Recipe, name: str) -> Iterator[ProbedModel]:
     """A model preceded by all models it is derived from."""
-    each: Round | None = next((one for one in recipe.rounds if one.id == name), None)
-    if each is None:
+    round_: Round | None = next((one for one in recipe.rounds if one.id == name), None)
+    if round_ is None:
         own = name != "teacher"
         yield ProbedModel(id=name, tuned=own or recipe.teacher.fine_tune is not None)
         return
-    source = source_of(each.student)
+    source = source_of(round_.student)
     if source == "teacher":
-        source = teacher_of(each)
+        source = teacher_of(round_)
     if source is not None:
         yield from _made_of(recipe, source)
-    yield ProbedModel(id=name, student=each.student, source=source)
+    yield ProbedModel(id=name, student=round_.student, source=source)
 
 
 def _add(

@@ -40,7 +40,7 @@ class _Option:
         return f"{self.source} ({room}work {self.work / least:.2g}{exact})"
 
 
-def choose_signals(recipe: Recipe, sources: Sources, each: Round, shapes: Shapes) -> SignalChoice:
+def choose_signals(recipe: Recipe, sources: Sources, round_: Round, shapes: Shapes) -> SignalChoice:
     """The recipe's form; for `auto`, the exact form with the least work within `max_gb`, or top-k if that takes much
     less.
 
@@ -48,46 +48,46 @@ def choose_signals(recipe: Recipe, sources: Sources, each: Round, shapes: Shapes
     every pass. A training student multiplies three times with its weights. Forms that a loss of the round does not
     accept, or that its teachers or data rule out, are left out.
     """
-    spec = signals_of(recipe, each)
+    spec = signals_of(recipe, round_)
     if spec.form != "auto":
         return SignalChoice(spec.form)
-    possible = possible_sources(recipe, each)
+    possible = possible_sources(recipe, round_)
     if len(possible) == 1:
         return SignalChoice(possible[0], f"auto: {possible[0]}, the only possible form")
-    shape = _asked(recipe, each, shapes)
-    decisions = max((tokens_of(sources, each, {split}) for split in _splits(each)), default=0.0)
+    shape = _asked(recipe, round_, shapes)
+    decisions = max((tokens_of(sources, round_, {split}) for split in _splits(round_)), default=0.0)
     if registry.task(recipe.task.type).model.states is None:
         return SignalChoice(possible[0], f"auto: {possible[0]}, which is small")
     if shape is None or not shape.parameters or not decisions:
         found = next(source for source in ("live", "top-k", "dense") if source in possible)
         return SignalChoice(found, f"auto: {found}, since the sizes of the others are not known yet")
-    options = list(_options(recipe, each, shapes, shape, decisions, possible))
+    options = list(_options(recipe, round_, shapes, shape, decisions, possible))
     fitting = [option for option in options if option.gb <= spec.max_gb]
     best = _best(fitting or [min(options, key=lambda option: option.gb)])
     least = best.work
     others = ", ".join(option.told(least) for option in options if option is not best)
     return SignalChoice(
-        best.source, f"auto: {best.told(least)} of {others}; passes {_passes(recipe, each)}, up to {spec.max_gb:g} GB"
+        best.source, f"auto: {best.told(least)} of {others}; passes {_passes(recipe, round_)}, up to {spec.max_gb:g} GB"
     )
 
 
-def _asked(recipe: Recipe, each: Round, shapes: Shapes) -> ModelShape | None:
+def _asked(recipe: Recipe, round_: Round, shapes: Shapes) -> ModelShape | None:
     """The first teacher's shape, with the student's vocabulary size if its distribution is projected."""
-    teacher, student = shapes.get(first_teacher(each)), shapes.get(each.id)
-    if teacher is None or not projected(recipe, each, first_teacher(each)):
+    teacher, student = shapes.get(first_teacher(round_)), shapes.get(round_.id)
+    if teacher is None or not projected(recipe, round_, first_teacher(round_)):
         return teacher
     return None if student is None else replace(teacher, vocabulary=student.vocabulary)
 
 
 def _options(
-    recipe: Recipe, each: Round, shapes: Shapes, teacher: ModelShape, decisions: float, possible: list[Source]
+    recipe: Recipe, round_: Round, shapes: Shapes, teacher: ModelShape, decisions: float, possible: list[Source]
 ) -> Iterator[_Option]:
     """The smaller of dense and hidden."""
-    passes = _passes(recipe, each)
-    student = shapes.get(each.id)
+    passes = _passes(recipe, round_)
+    student = shapes.get(round_.id)
     taught, head = float(teacher.parameters or 0), float(teacher.vocabulary * teacher.hidden_size)
     learning = 3.0 * (student.parameters if student is not None and student.parameters else taught)
-    sizes = {source: _size(source, recipe, each, teacher) for source in possible if source != "live"}
+    sizes = {source: _size(source, recipe, round_, teacher) for source in possible if source != "live"}
     if {"dense", "hidden"} <= set(sizes):
         del sizes[max(("hidden", "dense"), key=lambda form: sizes[form].of(decisions))]
     for source, size in sizes.items():
@@ -97,11 +97,11 @@ def _options(
         yield _Option("live", 0, 0.0, passes * (taught + learning))
 
 
-def _size(form: Source, recipe: Recipe, each: Round, teacher: ModelShape) -> SignalSize:
-    spec = signals_of(recipe, each)
+def _size(form: Source, recipe: Recipe, round_: Round, teacher: ModelShape) -> SignalSize:
+    spec = signals_of(recipe, round_)
     assert form != "live"
     bits = spec.hidden_bits if form == "hidden" else spec.log_p_bits
-    given = [(registry.loss(loss.kind).temperature, loss) for stage in each.stages for loss in stage.losses]
+    given = [(registry.loss(loss.kind).temperature, loss) for stage in round_.stages for loss in stage.losses]
     temperatures = {temperature(loss) for temperature, loss in given if temperature is not None}
     return distribution_size(form, teacher.vocabulary, teacher.hidden_size, spec.k, bits, len(temperatures))
 
@@ -115,21 +115,21 @@ def _best(options: list[_Option]) -> _Option:
     return kept[0] if best.work > _WORTH * kept[0].work else best
 
 
-def _passes(recipe: Recipe, each: Round) -> int:
+def _passes(recipe: Recipe, round_: Round) -> int:
     """How often the soft targets of a decision are read: in every epoch of stages that use them and, for the recipe's
     teacher, for every seed."""
-    reading = [stage for stage in each.stages if "logits" in registry.needs(stage.losses)]
+    reading = [stage for stage in round_.stages if "logits" in registry.needs(stage.losses)]
     places = {place: 0 for stage in reading for place in stage.places()}
     for stage in reading:
         for place in stage.places():
             places[place] += stage.epochs
-    return max(places.values(), default=1) * (1 + len(recipe.seeds) if each.teachers() == ("teacher",) else 1)
+    return max(places.values(), default=1) * (1 + len(recipe.seeds) if round_.teachers() == ("teacher",) else 1)
 
 
-def _splits(each: Round) -> set[str]:
+def _splits(round_: Round) -> set[str]:
     """The splits whose soft targets are read."""
     places: set[Place] = set()
-    for stage in each.stages:
+    for stage in round_.stages:
         if "logits" in registry.needs(stage.losses):
             places |= set(stage.places())
     return {place.split for place in places}

@@ -49,12 +49,12 @@ from edgedistill.store.records.models import FORM_OF, SIGNAL_OF, Signal, Signals
 def plan_teacher(draft: Draft) -> None:
     """Data, probes of all models, and the teacher."""
     draft.data["teacher"] = _plan_data(draft, "data", draft.recipe.data)
-    for each in draft.recipe.rounds:
-        if each.data is not None:
-            own = _plan_data(draft, f"data-{each.id}", each.data, draft.data["teacher"].base)
-            draft.data[each.id] = draft.data[teacher_of(each)] = own
+    for round_ in draft.recipe.rounds:
+        if round_.data is not None:
+            own = _plan_data(draft, f"data-{round_.id}", round_.data, draft.data["teacher"].base)
+            draft.data[round_.id] = draft.data[teacher_of(round_)] = own
         else:
-            draft.data[each.id] = _plan_tokens(draft, each)
+            draft.data[round_.id] = _plan_tokens(draft, round_)
     plan_probes(draft)
     _plan_tuning(draft, "teacher", draft.recipe.teacher.fine_tune)
 
@@ -112,76 +112,77 @@ def _plan_tuning(draft: Draft, name: str, fine_tune: Schedule | None) -> None:
     )
 
 
-def plan_round(draft: Draft, each: Round, arm: Arm) -> list[str]:
+def plan_round(draft: Draft, round_: Round, arm: Arm) -> list[str]:
     """One round in one arm, with its control and, with its own data, its teacher; returns the names of the models."""
     made = []
-    if each.data is not None:
-        teacher = teacher_of(each)
+    if round_.data is not None:
+        teacher = teacher_of(round_)
         if teacher not in draft.models:  # once for all arms
-            _plan_tuning(draft, teacher, each.fine_tune)
+            _plan_tuning(draft, teacher, round_.fine_tune)
             made.append(teacher)
-        each = _taught_by(each, teacher)
-    live = live_signals(draft.recipe, draft.sources, each, draft.shapes)
-    chosen = choose_signals(draft.recipe, draft.sources, each, draft.shapes)
-    if chosen.source == "live" and any("logits" in registry.needs(stage.losses) for stage in each.stages):
+        round_ = _taught_by(round_, teacher)
+    live = live_signals(draft.recipe, draft.sources, round_, draft.shapes)
+    chosen = choose_signals(draft.recipe, draft.sources, round_, draft.shapes)
+    if chosen.source == "live" and any("logits" in registry.needs(stage.losses) for stage in round_.stages):
         live["logits"] = chosen.reason or "as the recipe says"
-    signals = _plan_signals(draft, each, arm, live, chosen)
+    signals = _plan_signals(draft, round_, arm, live, chosen)
     choice = None
-    if isinstance(each.teacher, TeacherChoice):
-        choice = _plan_trials(draft, each, arm, signals, live)
+    if isinstance(round_.teacher, TeacherChoice):
+        choice = _plan_trials(draft, round_, arm, signals, live)
         if not arm.suffix:
-            draft.choices[each.id] = choice
-    name = arm.at(each.id)
-    draft.models[name] = _plan_student(draft, each, arm, name, signals, live, choice)
+            draft.choices[round_.id] = choice
+    name = arm.at(round_.id)
+    draft.models[name] = _plan_student(draft, round_, arm, name, signals, live, choice)
     made.append(name)
     if draft.recipe.control:
-        control = f"{each.id}-control{arm.suffix}"
-        draft.models[control] = _plan_control(draft, each, arm, control)
+        control = f"{round_.id}-control{arm.suffix}"
+        draft.models[control] = _plan_control(draft, round_, arm, control)
         made.append(control)
     return made
 
 
-def _taught_by(each: Round, teacher: str) -> Round:
+def _taught_by(round_: Round, teacher: str) -> Round:
     """A round with its own data, with its fine-tuned teacher replacing the recipe's."""
     stages = tuple(
         stage.model_copy(update={"errors": stage.errors.model_copy(update={"of": teacher})}) if stage.errors else stage
-        for stage in each.stages
+        for stage in round_.stages
     )
-    return each.model_copy(update={"teacher": teacher, "stages": stages})
+    return round_.model_copy(update={"teacher": teacher, "stages": stages})
 
 
-def _plan_tokens(draft: Draft, each: Round) -> DataInputs:
+def _plan_tokens(draft: Draft, round_: Round) -> DataInputs:
     """The data in the student's tokens: the teacher's, its source's, or its own tokenizer's."""
-    owner = own_tokenizer(draft.recipe, each.id)
-    if owner != each.id:
+    owner = own_tokenizer(draft.recipe, round_.id)
+    if owner != round_.id:
         return draft.data["teacher" if owner is None else owner]
-    source = source_of(each.student)
+    source = source_of(round_.student)
     assert source is not None, "a student with a tokenizer of its own makes it from its source's"
-    task, origin, name = draft.unjudged_task, draft.data[source], f"data-{each.id}"
-    maker = registry.student(each.student.init).tokenizer_maker(each.student)
+    task, origin, name = draft.unjudged_task, draft.data[source], f"data-{round_.id}"
+    maker = registry.student(round_.student.init).tokenizer_maker(round_.student)
     assert maker is not None, "it owns its tokenizer"
     settings = retokenise.Settings(task=task, student=maker)
-    summary = f"tokenizer of {each.id}: {maker.init} of {source}'s"
-    base = draft.steps.add(name, retokenise.KIND, settings, retokenise.Inputs(origin.reading()), summary)
+    unlabelled = [split for split in draft.recipe.data.splits() if split == "unlabeled"]
+    summary = f"tokenizer of {round_.id}: {maker.init} of {source}'s"
+    base = draft.steps.add(name, retokenise.KIND, settings, retokenise.Inputs(origin.reading(*unlabelled)), summary)
     splits: dict[str, Artifact[PreparedSplit]] = {}
     for split in draft.recipe.data.splits():
         if split == "train":
             continue
         further = retokenise_split.Settings(task=task, split=split)
         inputs = retokenise_split.Inputs(source=origin.reading(split), data=DataInputs(base))
-        summary = f"{split} in {each.id}'s tokens"
+        summary = f"{split} in {round_.id}'s tokens"
         splits[split] = draft.steps.add(f"{name}-{split}", retokenise_split.KIND, further, inputs, summary)
     return DataInputs(base, splits)
 
 
-def _plan_views(draft: Draft, each: Round, stage: Stage, model: str) -> Artifact[TokenisedData]:
+def _plan_views(draft: Draft, round_: Round, stage: Stage, model: str) -> Artifact[TokenisedData]:
     """The stage's augmented texts in a model's tokens; the texts are the same for all models."""
     assert stage.augment is not None
-    first, tokens = draft.data["teacher" if each.data is None else each.id], draft.data[model].base
+    first, tokens = draft.data["teacher" if round_.data is None else round_.id], draft.data[model].base
     settings = augment_text.Settings(
         task=draft.unjudged_task, augment=stage.augment, splits=stage.data, seed=draft.recipe.seed
     )
-    name = f"views-{each.id}-{stage.name}" + ("" if tokens.step == first.base.step else f"-{tokens.step}")
+    name = f"views-{round_.id}-{stage.name}" + ("" if tokens.step == first.base.step else f"-{tokens.step}")
     summary = f"{stage.augment.copies} augmented views of {' and '.join(stage.data)}"
     inputs = augment_text.Inputs(first.reading(*stage.data), tokens)
     return draft.steps.add(name, augment_text.KIND, settings, inputs, summary)
@@ -198,16 +199,18 @@ class _RoundSignals:
     views: dict[str, Artifact[TokenisedData]] = field(default_factory=dict)
 
 
-def _plan_signals(draft: Draft, each: Round, arm: Arm, live: Mapping[str, str], chosen: SignalChoice) -> _RoundSignals:
+def _plan_signals(
+    draft: Draft, round_: Round, arm: Arm, live: Mapping[str, str], chosen: SignalChoice
+) -> _RoundSignals:
     """Record the teacher signals that a round's losses need, and create its views."""
     planned = _RoundSignals()
-    for stage in each.stages:
+    for stage in round_.stages:
         if stage.augment is not None:
-            planned.views[stage.name] = _plan_views(draft, each, stage, each.id)
+            planned.views[stage.name] = _plan_views(draft, round_, stage, round_.id)
         for place in stage.places():
-            sharing = [stage] if place.stage else [other for other in each.stages if place.split in other.data]
+            sharing = [stage] if place.stage else [other for other in round_.stages if place.split in other.data]
             losses = [loss for other in sharing for loss in other.losses]
-            for teacher in each.teachers():
+            for teacher in round_.teachers():
                 for need in _RECORDED:
                     readers = [loss for loss in losses if need in registry.loss(loss.kind).needs]
                     if not readers or need in live:
@@ -215,17 +218,17 @@ def _plan_signals(draft: Draft, each: Round, arm: Arm, live: Mapping[str, str], 
                     wanted = SignalId(_signal(chosen, need), teacher, place)
                     if wanted not in planned.signals:
                         reason = chosen.reason if need == "logits" else ""
-                        planned.signals[wanted] = _plan_recording(draft, each, arm, stage, wanted, readers, reason)
+                        planned.signals[wanted] = _plan_recording(draft, round_, arm, stage, wanted, readers, reason)
             if stage.errors is not None:
                 wanted = SignalId("logits", stage.errors.of, place)
                 if wanted not in planned.signals:
-                    planned.signals[wanted] = _plan_recording(draft, each, arm, stage, wanted, [])
+                    planned.signals[wanted] = _plan_recording(draft, round_, arm, stage, wanted, [])
     return planned
 
 
 def _plan_recording(
     draft: Draft,
-    each: Round,
+    round_: Round,
     arm: Arm,
     stage: Stage,
     wanted: SignalId,
@@ -238,7 +241,7 @@ def _plan_recording(
         reason: why this form was chosen.
     """
     signal, (split, of_stage), model = wanted.signal, wanted.place, arm.at(wanted.model)
-    spec = signals_of(draft.recipe, each)
+    spec = signals_of(draft.recipe, round_)
     packed, states, hidden = signal == "top-k", signal == "states", signal == "hidden"
     settings = record_signals.Settings(
         task=draft.unjudged_task,
@@ -250,25 +253,25 @@ def _plan_recording(
         bits=spec.log_p_bits if packed else spec.hidden_bits if states else 0,
         temperatures=_temperatures(readers) if packed else (),
         layer_maps=tuple(_layers(loss) for loss in readers) if hidden else (),
-        student_layers=depth(each, draft.shapes) if hidden else None,
+        student_layers=depth(round_, draft.shapes) if hidden else None,
     )
     name = f"{signal}-{model}-{split}"
     tokens = None
-    if projected(draft.recipe, each, wanted.model) and signal in FORM_OF:
-        name += f"-{each.id}"
-        data, tokens = draft.reading(each.id, split), draft.data[wanted.model].base
+    if projected(draft.recipe, round_, wanted.model) and signal in FORM_OF:
+        name += f"-{round_.id}"
+        data, tokens = draft.reading(round_.id, split), draft.data[wanted.model].base
     elif of_stage:
-        name += f"-{each.id}-{stage.name}"
-        data = DataInputs(_plan_views(draft, each, stage, wanted.model))
+        name += f"-{round_.id}-{stage.name}"
+        data = DataInputs(_plan_views(draft, round_, stage, wanted.model))
     else:
-        name += f"-{each.id}" if hidden or packed or states else ""
+        name += f"-{round_.id}" if hidden or packed or states else ""
         data = draft.reading(wanted.model, split)
-    seen = f"{split} of {each.id} {stage.name}" if of_stage else split
+    seen = f"{split} of {round_.id} {stage.name}" if of_stage else split
     summary = f"record {_SHOWN.get(signal, signal)} of {model} on {seen}"
     if signal in FORM_OF:
-        summary += expected_size(draft.recipe, draft.sources, each, draft.shapes, settings, wanted.model)
+        summary += expected_size(draft.recipe, draft.sources, round_, draft.shapes, settings, wanted.model)
     if tokens is not None:
-        summary += f", projected onto {each.id}'s tokens"
+        summary += f", projected onto {round_.id}'s tokens"
     summary += f"; {reason}" if reason else ""
     inputs = record_signals.Inputs(data, draft.models[model], tokens)
     made = draft.steps.add(name, record_signals.KIND, settings, inputs, summary)
@@ -302,29 +305,29 @@ def _layers(loss: LossSpec) -> LayerMap:
 
 
 def _plan_trials(
-    draft: Draft, each: Round, arm: Arm, planned: _RoundSignals, live: Mapping[str, str]
+    draft: Draft, round_: Round, arm: Arm, planned: _RoundSignals, live: Mapping[str, str]
 ) -> Artifact[TeacherChosen]:
     """A short trial of every candidate teacher with equal budgets, and the choice."""
-    assert isinstance(each.teacher, TeacherChoice)
+    assert isinstance(round_.teacher, TeacherChoice)
     trials = []
-    for number, option in enumerate(each.teacher.choose, start=1):
+    for number, option in enumerate(round_.teacher.choose, start=1):
         short = tuple(
-            stage.model_copy(update={"epochs": min(stage.epochs, each.teacher.epochs)}) for stage in each.stages
+            stage.model_copy(update={"epochs": min(stage.epochs, round_.teacher.epochs)}) for stage in round_.stages
         )
-        trial = each.model_copy(update={"teacher": option, "stages": short})
-        read = {*trial.teachers(), *(stage.errors.of for stage in each.stages if stage.errors is not None)}
+        trial = round_.model_copy(update={"teacher": option, "stages": short})
+        read = {*trial.teachers(), *(stage.errors.of for stage in round_.stages if stage.errors is not None)}
         own = _RoundSignals({wanted: made for wanted, made in planned.signals.items() if wanted.model in read})
         own.views.update(planned.views)
-        trials.append(_plan_student(draft, trial, arm, f"{each.id}{arm.suffix}-trial-{number}", own, live))
-    settings = choose_teacher.Settings(task=draft.task, options=each.teacher.choose)
-    summary = f"choose the teacher of {each.id} on validation, after {each.teacher.epochs} epochs with each"
+        trials.append(_plan_student(draft, trial, arm, f"{round_.id}{arm.suffix}-trial-{number}", own, live))
+    settings = choose_teacher.Settings(task=draft.task, options=round_.teacher.choose)
+    summary = f"choose the teacher of {round_.id} on validation, after {round_.teacher.epochs} epochs with each"
     inputs = choose_teacher.Inputs(tuple(trials))
-    return draft.steps.add(f"{each.id}{arm.suffix}-teacher", choose_teacher.KIND, settings, inputs, summary)
+    return draft.steps.add(f"{round_.id}{arm.suffix}-teacher", choose_teacher.KIND, settings, inputs, summary)
 
 
 def _plan_student(
     draft: Draft,
-    each: Round,
+    round_: Round,
     arm: Arm,
     name: str,
     planned: _RoundSignals,
@@ -333,52 +336,55 @@ def _plan_student(
 ) -> Artifact[TrainedModel]:
     """Train one student."""
     inputs = distil.Inputs(
-        data=_read(draft, each),
+        data=_read(draft, round_),
         views=planned.views,
-        source=_source(draft, each, arm),
-        teachers={teacher: draft.models[arm.at(teacher)] for teacher in each.teachers()},
+        source=_source(draft, round_, arm),
+        teachers={teacher: draft.models[arm.at(teacher)] for teacher in round_.teachers()},
         signals=planned.signals,
         choice=choice,
     )
-    settings = _settings(draft, each, arm, control=False, live=tuple(live))
-    summary = f"{each.student.init} student, from {show_teachers(each.teacher)}, {_epochs(each)} epochs"
+    settings = _settings(draft, round_, arm, control=False, live=tuple(live))
+    summary = f"{round_.student.init} student, from {show_teachers(round_.teacher)}, {_epochs(round_)} epochs"
     summary += "".join(f"; {signal} live: {reason}" for signal, reason in live.items())
     return draft.steps.add(name, distil.KIND, settings, inputs, summary)
 
 
-def _plan_control(draft: Draft, each: Round, arm: Arm, name: str) -> Artifact[TrainedModel]:
+def _plan_control(draft: Draft, round_: Round, arm: Arm, name: str) -> Artifact[TrainedModel]:
     """The same student, data and number of steps with hard labels only, without any signals."""
-    each = _untaught(each)
-    views = {stage.name: _plan_views(draft, each, stage, each.id) for stage in each.stages if stage.augment is not None}
+    round_ = _untaught(round_)
+    views = {
+        stage.name: _plan_views(draft, round_, stage, round_.id) for stage in round_.stages if stage.augment is not None
+    }
     inputs = distil.Inputs(
-        data=_read(draft, each), views=views, source=_source(draft, each, arm), teachers={}, signals={}
+        data=_read(draft, round_), views=views, source=_source(draft, round_, arm), teachers={}, signals={}
     )
-    summary = f"{each.student.init} student without a teacher, {_epochs(each)} epochs"
-    return draft.steps.add(name, distil.KIND, _settings(draft, each, arm, control=True), inputs, summary)
+    summary = f"{round_.student.init} student without a teacher, {_epochs(round_)} epochs"
+    return draft.steps.add(name, distil.KIND, _settings(draft, round_, arm, control=True), inputs, summary)
 
 
-def _settings(draft: Draft, each: Round, arm: Arm, *, control: bool, live: tuple[str, ...] = ()) -> distil.Settings:
-    own = each.model_copy(update={"data": None, "fine_tune": None, "signals": None})  # covered by the inputs' keys
+def _settings(draft: Draft, round_: Round, arm: Arm, *, control: bool, live: tuple[str, ...] = ()) -> distil.Settings:
+    # The inputs' keys stand for what is taken out.
+    own = round_.model_copy(update={"data": None, "fine_tune": None, "signals": None})  # covered by the inputs' keys
     return distil.Settings(
         task=draft.task, round=own, seed=arm.seed, compute=draft.recipe.compute, control=control, live=live
     )
 
 
-def _read(draft: Draft, each: Round) -> DataInputs:
+def _read(draft: Draft, round_: Round) -> DataInputs:
     """The validation split, and all splits that a stage reads."""
-    return draft.reading(each.id, "validation", *sorted({split for stage in each.stages for split in stage.data}))
+    return draft.reading(round_.id, "validation", *sorted({split for stage in round_.stages for split in stage.data}))
 
 
-def _source(draft: Draft, each: Round, arm: Arm) -> Artifact[TrainedModel] | None:
+def _source(draft: Draft, round_: Round, arm: Arm) -> Artifact[TrainedModel] | None:
     """The student's source; with its own data, the teacher fine-tuned on that data."""
-    source = source_of(each.student)
+    source = source_of(round_.student)
     if source is None:
         return None
-    return draft.models[teacher_of(each) if source == "teacher" else arm.at(source)]
+    return draft.models[teacher_of(round_) if source == "teacher" else arm.at(source)]
 
 
-def _epochs(each: Round) -> int:
-    return sum(stage.epochs for stage in each.stages)
+def _epochs(round_: Round) -> int:
+    return sum(stage.epochs for stage in round_.stages)
 
 
 def show_teachers(teacher: Teachers | TeacherChoice) -> str:
@@ -388,9 +394,9 @@ def show_teachers(teacher: Teachers | TeacherChoice) -> str:
     return teacher if isinstance(teacher, str) else " + ".join(teacher)
 
 
-def _untaught(each: Round) -> Round:
+def _untaught(round_: Round) -> Round:
     """The same student, data and number of steps with hard labels only, independent of the original losses."""
     hard_label = registry.loss("hard_label").spec(kind="hard_label")
     plain = {"losses": (hard_label,), "errors": None, "teacher_errors": 1.0}
-    stages = tuple(stage.model_copy(update=plain) for stage in each.stages)
-    return each.model_copy(update={"stages": stages, "teacher": "none"})
+    stages = tuple(stage.model_copy(update=plain) for stage in round_.stages)
+    return round_.model_copy(update={"stages": stages, "teacher": "none"})

@@ -66,7 +66,7 @@ def quantize_tables(model: onnx.ModelProto, bits: Bits) -> None:
     from onnx import numpy_helper
 
     graph = model.graph
-    stored = {each.name: each for each in graph.initializer}
+    stored = {initializer.name: initializer for initializer in graph.initializer}
     turned = {node.output[0]: node.input[0] for node in graph.node if _turns(node)}
     lookups = {node.output[0]: node.input[0] for node in graph.node if _looks_up(node, stored)}
     nodes: list[onnx.NodeProto] = []
@@ -81,15 +81,15 @@ def quantize_tables(model: onnx.ModelProto, bits: Bits) -> None:
             nodes.append(_product(node, table, rows, width, bits))
         else:
             nodes.append(node)
-    read = {name for node in nodes for name in node.input} | {each.name for each in graph.output}
+    read = {name for node in nodes for name in node.input} | {port.name for port in graph.output}
     idle = {output for output, table in turned.items() if table in lookups.values() and output not in read}
     nodes = [node for node in nodes if node.output[0] not in idle]
     read = {name for node in nodes for name in node.input}
-    kept = [each for each in graph.initializer if each.name in read]
+    kept = [initializer for initializer in graph.initializer if initializer.name in read]
     del graph.node[:], graph.initializer[:]
     graph.node.extend(nodes)
     graph.initializer.extend(kept)
-    if lookups and all(each.domain != _DOMAIN for each in model.opset_import):
+    if lookups and all(opset.domain != _DOMAIN for opset in model.opset_import):
         model.opset_import.append(onnx.helper.make_opsetid(_DOMAIN, 1))
 
 
@@ -133,7 +133,7 @@ _DEFAULTS = {"transA": 0, "alpha": 1.0, "transBatchA": 0, "transBatchB": 0}
 def _attributes(node: onnx.NodeProto) -> dict[str, object]:
     import onnx
 
-    return {each.name: onnx.helper.get_attribute_value(each) for each in node.attribute}
+    return {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
 
 
 def _stored(graph: onnx.GraphProto, table: str, weights: Array, bits: Bits) -> list[onnx.NodeProto]:

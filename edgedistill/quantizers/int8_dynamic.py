@@ -27,7 +27,7 @@ def quantize(source: Path, destination: Path, calibration: Sequence[Arrays]) -> 
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     model = onnx.load(source)
-    if any(each.name == LAYOUT.present(0, "key") for each in model.graph.output):
+    if any(port.name == LAYOUT.present(0, "key") for port in model.graph.output):
         quantize_tables(model, 8)
     # quantize_dynamic transposes Gemm weights in place and then trips over the shapes recorded for the old ones.
     weights = {initializer.name for initializer in model.graph.initializer}

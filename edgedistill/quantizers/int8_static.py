@@ -30,7 +30,7 @@ def quantize(source: Path, destination: Path, calibration: Sequence[Arrays]) -> 
     with tempfile.TemporaryDirectory() as folder, quiet():
         prepared, products = Path(folder) / "prepared.onnx", Path(folder) / "products.onnx"
         quant_pre_process(source, prepared, skip_symbolic_shape=True)
-        names = {each.name for each in onnx.load(prepared, load_external_data=False).graph.input}
+        names = {port.name for port in onnx.load(prepared, load_external_data=False).graph.input}
         quantize_static(
             prepared,
             products,
@@ -55,7 +55,7 @@ class _Reader:
     """Provides the inputs one by one, like ONNX Runtime's `CalibrationDataReader`."""
 
     def __init__(self, inputs: Sequence[Arrays], names: set[str]) -> None:
-        self._next = iter([{name: each[name] for name in names} for each in inputs])
+        self._next = iter([{name: arrays[name] for name in names} for arrays in inputs])
 
     def get_next(self) -> Arrays | None:
         return next(self._next, None)

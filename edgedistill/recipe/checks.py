@@ -49,27 +49,27 @@ def problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
     if not task.learns_labels:
         yield from _unlabelled_problems(recipe)
     models, known_origins = ["teacher"], True
-    for i, each in enumerate(recipe.rounds):
+    for i, round_ in enumerate(recipe.rounds):
         where = f"rounds.{i}"
-        if each.id in [*models, "control"] or each.id.endswith("-control") or each.id.startswith("teacher-"):
+        if round_.id in [*models, "control"] or round_.id.endswith("-control") or round_.id.startswith("teacher-"):
             taken = "a unique id other than 'teacher', 'teacher-...' and '...-control'"
-            yield f"{where}.id", f"got {each.id!r}, expected {taken}"
-        for teacher in each.teachers():
+            yield f"{where}.id", f"got {round_.id!r}, expected {taken}"
+        for teacher in round_.teachers():
             if teacher not in models:
                 yield f"{where}.teacher", _unknown(teacher, models)
-        source = source_of(each.student)
+        source = source_of(round_.student)
         if source is not None and source not in models:
             yield f"{where}.student.from", _unknown(source, models)
-        if not task.data.tokens and registry.student(each.student.init).tokenizer_maker(each.student) is not None:
-            yield f"{where}.student.init", f"got '{each.student.init}', but '{recipe.task.type}' has no tokenizer"
+        if not task.data.tokens and registry.student(round_.student.init).tokenizer_maker(round_.student) is not None:
+            yield f"{where}.student.init", f"got '{round_.student.init}', but '{recipe.task.type}' has no tokenizer"
         known_origins = known_origins and (source is None or source in models)
         if known_origins:
             yield from _vocabulary_problems(recipe, i)
         yield from _signal_problems(recipe, i)
         yield from _stage_problems(recipe, i, models)
         yield from _own_data_problems(recipe, i, task.data.tokens)
-        models.append(each.id)
-    if all(each.data is not None for each in recipe.rounds):
+        models.append(round_.id)
+    if all(round_.data is not None for round_ in recipe.rounds):
         yield "rounds", "got only rounds with their own 'data', expected at least one on the recipe's data"
 
 
@@ -83,27 +83,27 @@ def _unlabelled_problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
 
 def _own_data_problems(recipe: Recipe, index: int, tokens: bool) -> Iterator[tuple[str, str]]:
     """Restrictions on rounds with their own data, since their models have other labels."""
-    each, where = recipe.rounds[index], f"rounds.{index}"
+    round_, where = recipe.rounds[index], f"rounds.{index}"
     elsewhere = [other.id for other in recipe.rounds if other.data is not None]
-    if each.data is None:
-        for teacher in each.teachers():
+    if round_.data is None:
+        for teacher in round_.teachers():
             if teacher in elsewhere:
                 yield f"{where}.teacher", f"got {teacher!r}, which was trained on other labels"
-        for j, stage in enumerate(each.stages):
+        for j, stage in enumerate(round_.stages):
             if stage.errors is not None and stage.errors.of in elsewhere:
                 yield f"{where}.stages.{j}.errors.of", f"got {stage.errors.of!r}, which was trained on other labels"
         return
     if not tokens:
         yield f"{where}.data", f"'{recipe.task.type}' does not support data per round yet"
-    if each.teacher != "teacher":
+    if round_.teacher != "teacher":
         yield (
             f"{where}.teacher",
-            f"got {each.teacher!r}, expected 'teacher', the only model fine-tuned on the round's data",
+            f"got {round_.teacher!r}, expected 'teacher', the only model fine-tuned on the round's data",
         )
-    if own_tokenizer(recipe, each.id) is not None:
+    if own_tokenizer(recipe, round_.id) is not None:
         yield f"{where}.student", "a round with its own 'data' keeps the teacher's tokenizer"
-    for j, stage in enumerate(each.stages):
-        if "unlabeled" in stage.data and each.data.unlabeled is None:
+    for j, stage in enumerate(round_.stages):
+        if "unlabeled" in stage.data and round_.data.unlabeled is None:
             yield f"{where}.stages.{j}.data", "got 'unlabeled', but the round's 'data.unlabeled' is not given"
         if stage.errors is not None and stage.errors.of != "teacher":
             yield (
@@ -147,50 +147,50 @@ def _architecture_problems(recipe: Recipe, tokens: bool) -> Iterator[tuple[str, 
 
 def _signal_problems(recipe: Recipe, index: int) -> Iterator[tuple[str, str]]:
     """Restrictions on distributions that are not recorded as logits."""
-    each = recipe.rounds[index]
-    form, where = signals_of(recipe, each).form, f"rounds.{index}." if each.signals is not None else ""
+    round_ = recipe.rounds[index]
+    form, where = signals_of(recipe, round_).form, f"rounds.{index}." if round_.signals is not None else ""
     if form == "dense":
         return
-    possible = possible_sources(recipe, each)
+    possible = possible_sources(recipe, round_)
     if form == "auto":
         if not possible:
-            yield f"{where}signals.form", f"got 'auto', but no form suits all losses of {each.id}"
+            yield f"{where}signals.form", f"got 'auto', but no form suits all losses of {round_.id}"
         return
     if form == "hidden" and registry.task(recipe.task.type).model.head is None:
         yield f"{where}signals.form", f"got 'hidden', but '{recipe.task.type}' has no output head over hidden states"
-    if averaged(each):
-        yield f"{where}signals.form", f"got '{form}', expected 'dense' for the mean of several teachers of {each.id}"
-    for stage in each.stages:
+    if averaged(round_):
+        yield f"{where}signals.form", f"got '{form}', expected 'dense' for the mean of several teachers of {round_.id}"
+    for stage in round_.stages:
         if looks_for_errors(stage):
-            reader = f"stage '{stage.name}' of {each.id}, which needs the teacher's errors"
+            reader = f"stage '{stage.name}' of {round_.id}, which needs the teacher's errors"
             yield f"{where}signals.form", f"got '{form}', expected 'dense' for {reader}"
     if form == "live" and "dense" in possible and "live" not in possible and possible != ["dense"]:
-        reason = f"whose teacher has another tokenizer than {each.id}"
+        reason = f"whose teacher has another tokenizer than {round_.id}"
         yield f"{where}signals.form", f"got 'live', expected a recorded form for a round {reason}"
 
 
 def _vocabulary_problems(recipe: Recipe, index: int) -> Iterator[tuple[str, str]]:
     """Restrictions on a teacher with a different tokenizer from its student, if decisions are tokens."""
-    each = recipe.rounds[index]
-    for teacher in each.teachers():
-        if not projected(recipe, each, teacher):
+    round_ = recipe.rounds[index]
+    for teacher in round_.teachers():
+        if not projected(recipe, round_, teacher):
             continue
-        apart = f"'{teacher}' and '{each.id}' have different tokenizers"
-        if own_tokenizer(recipe, teacher) not in tokenizers(recipe, each.id):
+        apart = f"'{teacher}' and '{round_.id}' have different tokenizers"
+        if own_tokenizer(recipe, teacher) not in tokenizers(recipe, round_.id):
             yield (
                 f"rounds.{index}.teacher",
-                f"{apart}, and that of '{each.id}' wasn't trimmed from that of '{teacher}'; expected a teacher whose "
+                f"{apart}, and that of '{round_.id}' wasn't trimmed from that of '{teacher}'; expected a teacher whose "
                 "vocabulary contains the student's",
             )
         if recipe.evaluate.ood:
             yield "evaluate.ood", f"got test sets, but {apart}, and these are encoded with the teacher's; expected none"
-        if signals_of(recipe, each).form == "hidden":
+        if signals_of(recipe, round_).form == "hidden":
             yield (
-                f"rounds.{index}.signals.form" if each.signals is not None else "signals.form",
+                f"rounds.{index}.signals.form" if round_.signals is not None else "signals.form",
                 f"got 'hidden', but {apart}, and only probabilities can be projected onto other tokens; expected "
                 "'top-k' or 'dense'",
             )
-        for j, stage in enumerate(each.stages):
+        for j, stage in enumerate(round_.stages):
             for k, loss in enumerate(stage.losses):
                 if "embedding" in registry.loss(loss.kind).needs:
                     yield (
@@ -204,17 +204,17 @@ _TOKEN_SIGNALS = frozenset({"hidden", "attention", "relations"})
 
 
 def _stage_problems(recipe: Recipe, index: int, earlier: list[str]) -> Iterator[tuple[str, str]]:
-    each = recipe.rounds[index]
-    options = each.teacher.choose if isinstance(each.teacher, TeacherChoice) else (each.teacher,)
+    round_ = recipe.rounds[index]
+    options = round_.teacher.choose if isinstance(round_.teacher, TeacherChoice) else (round_.teacher,)
     averaged = max(len(flat(option)) for option in options)
     task = registry.task(recipe.task.type)
-    for j, stage in enumerate(each.stages):
+    for j, stage in enumerate(round_.stages):
         where = f"rounds.{index}.stages.{j}"
-        if stage.name in [other.name for other in each.stages[:j]]:
+        if stage.name in [other.name for other in round_.stages[:j]]:
             yield f"{where}.name", f"got {stage.name!r}, expected a name that is unique in the round"
         if stage.augment is not None and (not task.data.columns.texts or task.data.columns.self_supervised):
             yield f"{where}.augment", f"the task '{recipe.task.type}' has no free text to augment"
-        if "unlabeled" in stage.data and each.data is None and recipe.data.unlabeled is None:
+        if "unlabeled" in stage.data and round_.data is None and recipe.data.unlabeled is None:
             yield f"{where}.data", "got 'unlabeled', but 'data.unlabeled' is not given"
         for k, loss in enumerate(stage.losses):
             needs = registry.loss(loss.kind).needs
@@ -224,7 +224,7 @@ def _stage_problems(recipe: Recipe, index: int, earlier: list[str]) -> Iterator[
                 yield f"{where}.losses.{k}", f"'{loss.kind}' needs labels, and '{recipe.task.type}' has none"
             if "logits" in needs and task.model.logits is None:
                 yield f"{where}.losses.{k}", f"'{loss.kind}' needs logits, and '{recipe.task.type}' has none"
-            forms, given = registry.loss(loss.kind).forms, signals_of(recipe, each).form
+            forms, given = registry.loss(loss.kind).forms, signals_of(recipe, round_).form
             if "logits" in needs and given in get_args(Form) and given not in forms:
                 takes = " or ".join(f"'{form}'" for form in get_args(Form) if form in forms)
                 yield f"{where}.losses.{k}", f"'{loss.kind}' accepts {takes} signals, but signals.form is '{given}'"
@@ -232,16 +232,16 @@ def _stage_problems(recipe: Recipe, index: int, earlier: list[str]) -> Iterator[
                 yield f"{where}.losses.{k}", f"'{loss.kind}' needs labels, but data is only 'unlabeled'"
             if needs & {"embedding", *_TOKEN_SIGNALS} and averaged > 1:
                 yield f"{where}.losses.{k}", f"'{loss.kind}' needs one teacher, got {averaged}"
-            if needs & {"embedding", *_TOKEN_SIGNALS} and isinstance(each.teacher, TeacherChoice):
+            if needs & {"embedding", *_TOKEN_SIGNALS} and isinstance(round_.teacher, TeacherChoice):
                 yield (
                     f"{where}.losses.{k}",
                     f"'{loss.kind}' cannot be used with a choice of teachers; expected a loss on logits",
                 )
-            for teacher in each.teachers():
-                if needs & _TOKEN_SIGNALS and own_tokenizer(recipe, teacher) != own_tokenizer(recipe, each.id):
+            for teacher in round_.teachers():
+                if needs & _TOKEN_SIGNALS and own_tokenizer(recipe, teacher) != own_tokenizer(recipe, round_.id):
                     yield (
                         f"{where}.losses.{k}",
-                        f"'{loss.kind}' compares token by token, but '{teacher}' and '{each.id}' have different "
+                        f"'{loss.kind}' compares token by token, but '{teacher}' and '{round_.id}' have different "
                         "tokenizers; expected a loss on logits or embeddings",
                     )
         yield from _error_problems(stage, task.judge(recipe.task), where, earlier)
@@ -283,21 +283,24 @@ def _device_problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
     known = sorted({precision for own in every.values() for precision in own})
     lists: list[tuple[str, list[str]]] = [
         ("export.targets.{}", list(recipe.export.targets)),
-        ("quantize.{}.precision", [each.precision for each in recipe.quantize]),
+        ("quantize.{}.precision", [quantization.precision for quantization in recipe.quantize]),
         ("measure.runtimes.{}", list(recipe.measure.runtimes or ())),
     ]
     for path, given in lists:
         for i, name in enumerate(given):
             if name in given[:i]:
                 yield path.format(i), f"got {name!r} twice"
-    for i, each in enumerate(recipe.quantize):
-        if each.precision not in known:
-            yield f"quantize.{i}.precision", _unknown(each.precision, known)
-        elif each.calibration is not None:
-            makers = [own[each.precision] for own in every.values() if each.precision in own]
+    for i, quantization in enumerate(recipe.quantize):
+        if quantization.precision not in known:
+            yield f"quantize.{i}.precision", _unknown(quantization.precision, known)
+        elif quantization.calibration is not None:
+            makers = [own[quantization.precision] for own in every.values() if quantization.precision in own]
             if not any(maker.calibrated for maker in makers):
-                yield f"quantize.{i}.calibration", f"{each.precision!r} needs no calibration data, expected none"
-            if each.calibration.from_ == "unlabeled" and recipe.data.unlabeled is None:
+                yield (
+                    f"quantize.{i}.calibration",
+                    f"{quantization.precision!r} needs no calibration data, expected none",
+                )
+            if quantization.calibration.from_ == "unlabeled" and recipe.data.unlabeled is None:
                 yield (
                     f"quantize.{i}.calibration.from",
                     "got 'unlabeled', but 'data.unlabeled' is not given",

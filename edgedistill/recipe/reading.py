@@ -75,7 +75,7 @@ def read(file: Path, seen: tuple[Path, ...] = ()) -> Tree:
     """
     file = _absolute(Path.cwd(), str(file), "recipe").resolve()
     if file in seen:
-        raise UserError(f"{file}: extends itself ({' -> '.join(each.name for each in (*seen, file))})")
+        raise UserError(f"{file}: extends itself ({' -> '.join(path.name for path in (*seen, file))})")
     if len(seen) >= _MOST_PARENTS:
         raise UserError(f"{file}: more than {len(seen)} recipes extend one another, expected fewer")
     tree = parse(_text(file), str(file))

@@ -68,7 +68,9 @@ class _Parts:
         part, tag = self._definitions[name], self.tags[name]
         if tag is not None:
             return str(part["properties"][tag].get("const", part["title"]))
-        return "".join(f" {each}" if each.isupper() else each for each in part["title"].removesuffix("Spec")).strip()
+        return "".join(
+            f" {letter}" if letter.isupper() else letter for letter in part["title"].removesuffix("Spec")
+        ).strip()
 
     def _takes(self, entry: Schema) -> str:
         match entry:
@@ -78,7 +80,7 @@ class _Parts:
             case {"discriminator": {"propertyName": key}}:
                 return f"one of the [{_GROUPS[key].lower()}](#{_GROUPS[key].lower()})"
             case {"anyOf": options} | {"oneOf": options}:
-                return " or ".join(self._takes(each) for each in options if each.get("type") != "null")
+                return " or ".join(self._takes(option) for option in options if option.get("type") != "null")
             case {"const": value}:
                 return f"`{value}`"
             case {"enum": values}:
@@ -118,8 +120,8 @@ def _references(entry: object, brackets: str = "") -> Iterator[tuple[str, str]]:
             for values in patterns.values():
                 yield from _references(values, brackets + ".NAME")
         case {"anyOf": Sequence() as options} | {"oneOf": Sequence() as options}:
-            for each in options:
-                yield from _references(each, brackets)
+            for option in options:
+                yield from _references(option, brackets)
 
 
 def _name(reference: str) -> str:

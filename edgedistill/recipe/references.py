@@ -56,7 +56,7 @@ def walk(value: object, annotation: object = None, path: str = "") -> Iterator[N
             known = field.alias or name
             yield from _below(value, value, name, getattr(value, name), None, marks_of(field), _join(path, known))
     elif isinstance(value, dict):
-        for model in (each for each in models_in(annotation) if fits(each, value)):
+        for model in (candidate for candidate in models_in(annotation) if fits(candidate, value)):
             for name, field in model.model_fields.items():
                 known = field.alias or name
                 if known in value:
@@ -114,7 +114,7 @@ def rounds(spec: Spec) -> Iterator[tuple[str, str]]:
 
 def declared(field: FieldInfo) -> object:
     """A field's type including the mark of a plug-in union, which pydantic removes."""
-    union = next((each for each in field.metadata if isinstance(each, UnionOfSpecs)), None)
+    union = next((mark for mark in field.metadata if isinstance(mark, UnionOfSpecs)), None)
     return field.annotation if union is None else Annotated[field.annotation, union]
 
 

@@ -302,7 +302,7 @@ class Round(Spec):
     def teachers(self) -> tuple[str, ...]:
         """The ids of all models that this round may learn from."""
         if isinstance(self.teacher, TeacherChoice):
-            return tuple(dict.fromkeys(each for option in self.teacher.choose for each in flat(option)))
+            return tuple(dict.fromkeys(teacher for option in self.teacher.choose for teacher in flat(option)))
         return flat(self.teacher)
 
 
@@ -523,23 +523,23 @@ def source_of(spec: StudentSpec) -> str | None:
     return next((name for _, name in references.rounds(spec)), None)
 
 
-def signals_of(recipe: Recipe, each: Round) -> SignalSpec:
+def signals_of(recipe: Recipe, round_: Round) -> SignalSpec:
     """The signal settings of a round."""
-    return recipe.signals if each.signals is None else each.signals
+    return recipe.signals if round_.signals is None else round_.signals
 
 
-def teacher_of(each: Round) -> str:
+def teacher_of(round_: Round) -> str:
     """The baseline of a round: the teacher, or the teacher fine-tuned on the round's own data."""
-    return "teacher" if each.data is None else f"teacher-{each.id}"
+    return "teacher" if round_.data is None else f"teacher-{round_.id}"
 
 
 def own_tokenizer(recipe: Recipe, model: str) -> str | None:
     """The model that this model's tokenizer was made for: itself or an ancestor; None for the teacher's tokenizer."""
-    for each in recipe.rounds:
-        if each.id == model:
-            if registry.student(each.student.init).tokenizer_maker(each.student) is not None:
+    for round_ in recipe.rounds:
+        if round_.id == model:
+            if registry.student(round_.student.init).tokenizer_maker(round_.student) is not None:
                 return model
-            source = source_of(each.student)
+            source = source_of(round_.student)
             return own_tokenizer(recipe, source) if source else None
     return None
 
@@ -549,11 +549,11 @@ def tokenizers(recipe: Recipe, model: str) -> list[str | None]:
     owner = own_tokenizer(recipe, model)
     if owner is None:
         return [None]
-    made = next(each for each in recipe.rounds if each.id == owner)
+    made = next(round_ for round_ in recipe.rounds if round_.id == owner)
     return [owner, *tokenizers(recipe, source_of(made.student) or "teacher")]
 
 
-def projected(recipe: Recipe, each: Round, teacher: str) -> bool:
+def projected(recipe: Recipe, round_: Round, teacher: str) -> bool:
     """Whether the teacher's distributions are projected: decisions are tokens, and the student's tokenizer differs."""
     apart = registry.task(recipe.task.type).data.sequences is not None
-    return apart and own_tokenizer(recipe, teacher) != own_tokenizer(recipe, each.id)
+    return apart and own_tokenizer(recipe, teacher) != own_tokenizer(recipe, round_.id)

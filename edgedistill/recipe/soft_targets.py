@@ -11,24 +11,24 @@ from edgedistill.recipe.schema import Recipe, Round, Stage, TeacherChoice, flat,
 Source = Form | Literal["live"]
 
 
-def possible_sources(recipe: Recipe, each: Round) -> list[Source]:
+def possible_sources(recipe: Recipe, round_: Round) -> list[Source]:
     """The forms that the round's losses, teachers and tokenizers allow.
 
     Only logits can be averaged over several teachers and compared with labels; only a task with a head can recompute
     logits from states; and only a teacher with the student's tokenizer can run live.
     """
-    forms = registry.forms(loss for stage in each.stages for loss in stage.losses)
-    if averaged(each) or any(looks_for_errors(stage) for stage in each.stages):
+    forms = registry.forms(loss for stage in round_.stages for loss in stage.losses)
+    if averaged(round_) or any(looks_for_errors(stage) for stage in round_.stages):
         return ["dense"] if "dense" in forms else []
-    same = all(own_tokenizer(recipe, each.id) == own_tokenizer(recipe, name) for name in each.teachers())
+    same = all(own_tokenizer(recipe, round_.id) == own_tokenizer(recipe, name) for name in round_.teachers())
     with_head = same and registry.task(recipe.task.type).model.head is not None
     found: list[Source] = [form for form in get_args(Form) if form in forms and (with_head or form != "hidden")]
     return [*found, "live"] if same and forms & {"dense", "hidden"} else found
 
 
-def averaged(each: Round) -> bool:
+def averaged(round_: Round) -> bool:
     """Whether several teachers are averaged."""
-    options = each.teacher.choose if isinstance(each.teacher, TeacherChoice) else (each.teacher,)
+    options = round_.teacher.choose if isinstance(round_.teacher, TeacherChoice) else (round_.teacher,)
     return any(len(flat(option)) > 1 for option in options)
 
 

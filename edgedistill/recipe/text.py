@@ -118,7 +118,7 @@ def _check(events: Iterator[yaml.Event]) -> None:
                 known[event.anchor] = _Open(event.anchor, levels=0)
             stack[-1].values += 1
         elif isinstance(event, yaml.AliasEvent):
-            if any(each.anchor == event.anchor for each in stack):
+            if any(node.anchor == event.anchor for node in stack):
                 raise UserError(f"line {line}: the alias *{event.anchor} refers to a node that contains it")
             if event.anchor in known:  # otherwise PyYAML reports it as undefined
                 _add(stack[-1], known[event.anchor])
@@ -129,7 +129,7 @@ def _check(events: Iterator[yaml.Event]) -> None:
                 known[closed.anchor] = closed
         if len(stack) + stack[-1].levels > MOST_LEVELS + 2:
             raise UserError(f"line {line}: nested too deeply, expected at most {MOST_LEVELS} levels")
-        if sum(each.values for each in stack) > MOST_VALUES:
+        if sum(node.values for node in stack) > MOST_VALUES:
             raise UserError(f"line {line}: more than {MOST_VALUES} values, counting those of aliases each time")
 
 

@@ -28,7 +28,7 @@ def collect(files: RunFiles) -> Results:
     settings = files.settings
     judging = Judging(files.judge, settings.task.metrics)
     changes = _changes(files)
-    rounds = tuple(round_result(each, files, judging, changes.get(each.id)) for each in settings.rounds)
+    rounds = tuple(round_result(round_, files, judging, changes.get(round_.id)) for round_ in settings.rounds)
     candidates = tuple(candidate_result(row, files, judging) for row in settings.candidates)
     hosts = {HOST: files.host}
     repeated = {
@@ -61,7 +61,11 @@ def collect(files: RunFiles) -> Results:
         decision=files.judge.decision,
         divergence=files.judge.divergence,
         check_words=dict(files.judge.check_words),
-        errors={each.id: error_texts(each, changes[each.id], files) for each in settings.rounds if each.id in changes},
+        errors={
+            round_.id: error_texts(round_, changes[round_.id], files)
+            for round_ in settings.rounds
+            if round_.id in changes
+        },
         data=DataResult(
             task=settings.task.type,
             options=settings.task.options,
@@ -87,18 +91,18 @@ def _on_test(files: RunFiles) -> dict[str, tuple[Answers, References]]:
 def _changes(files: RunFiles) -> dict[str, ErrorChanges]:
     """Error changes of every round relative to the previous model; with its own data, relative to its teacher."""
     found, before = {}, "teacher"
-    for each in files.settings.rounds:
-        changes = changes_of(each, before if each.data is None else teacher_of(each), files)
+    for round_ in files.settings.rounds:
+        changes = changes_of(round_, before if round_.data is None else teacher_of(round_), files)
         if changes is not None:
-            found[each.id] = changes
-        before = each.id if each.data is None else before
+            found[round_.id] = changes
+        before = round_.id if round_.data is None else before
     return found
 
 
 def _against_chance(files: RunFiles) -> dict[str, AgainstChance]:
     """Test figures of the teacher and every student."""
     metric = files.settings.task.metric
-    models = ["teacher", *(each.id for each in files.settings.rounds)]
+    models = ["teacher", *(round_.id for round_ in files.settings.rounds)]
     asked = {model: files.questions("test", model).references for model in models}
     return {
         model: against_chance(metric, files.judge, files.answers(model, "test"), references)
@@ -108,7 +112,7 @@ def _against_chance(files: RunFiles) -> dict[str, AgainstChance]:
 
 def _flips(files: RunFiles) -> dict[str, tuple[Flip, ...]]:
     return {
-        row.id: tuple(Flip.model_validate(each.model_dump()) for each in files.verified(row).flips)
+        row.id: tuple(Flip.model_validate(flip.model_dump()) for flip in files.verified(row).flips)
         for row in files.settings.candidates
         if files.judge.lists_flips and not row.emulated and files.failure(row) is None
     }

@@ -57,8 +57,8 @@ def _measured(row: Candidate, files: RunFiles, judging: Judging) -> CandidateRes
             "host": HOST,
             "file_bytes": seen.file_bytes,
             "latency_ms": seen.latency_ms.model_dump(),
-            "phases_ms": {phase: each.model_dump() for phase, each in seen.phases_ms.items()},
-            "prompts": [_prompt(each, files) for each in seen.prompts],
+            "phases_ms": {phase: timing.model_dump() for phase, timing in seen.phases_ms.items()},
+            "prompts": [_prompt(prompt, files) for prompt in seen.prompts],
             "prompts_too_long": seen.prompts_too_long,
             "tokenizer_bytes": seen.tokenizer_bytes,
             "throughput_per_s": seen.throughput_per_s,
@@ -76,11 +76,11 @@ def _prompt(seen: PromptMeasurement, files: RunFiles) -> dict[str, object]:
     assert known is not None, "these were timed for its figures"
     return {
         "tokens": seen.tokens,
-        "phases_ms": {phase: each.model_dump() for phase, each in seen.phases_ms.items()},
+        "phases_ms": {phase: timing.model_dump() for phase, timing in seen.phases_ms.items()},
         "speeds": [
-            {"name": each.name, "words": each.words, "unit": each.unit, "direction": each.direction}
-            | seen.speeds[each.name].model_dump()
-            for each in known.speeds
+            {"name": speed.name, "words": speed.words, "unit": speed.unit, "direction": speed.direction}
+            | seen.speeds[speed.name].model_dump()
+            for speed in known.speeds
         ],
     }
 
@@ -90,8 +90,10 @@ def _emulated(row: Candidate, files: RunFiles, judging: Judging) -> EmulatedResu
     references = files.questions("test", row.model).references
     asked = references.of_items(items)
     facts: dict[str, object] = files.emulation(row).model_dump(exclude={"validation", "test"})
-    same_file = [each for each in native_candidates(files.settings.candidates) if each.file_key == row.file_key]
-    here = next((each for each in same_file if files.failure(each) is None), None)
+    same_file = [
+        candidate for candidate in native_candidates(files.settings.candidates) if candidate.file_key == row.file_key
+    ]
+    here = next((candidate for candidate in same_file if files.failure(candidate) is None), None)
     if here is not None:
         same_items = files.file_answers(here, "test").of_items(items)
         facts["here"] = judging.value(same_items, asked)

@@ -138,9 +138,9 @@ def plain(value: object) -> str:
     if value is None or (isinstance(value, list | tuple | dict) and not value):
         return DASH
     if isinstance(value, dict):
-        return ", ".join(f"{name} {plain(each)}" for name, each in value.items())
+        return ", ".join(f"{name} {plain(item)}" for name, item in value.items())
     if isinstance(value, list | tuple):
-        return ", ".join(plain(each) for each in value)
+        return ", ".join(plain(item) for item in value)
     if isinstance(value, int) and not isinstance(value, bool):
         return count(value)
     return str(value)

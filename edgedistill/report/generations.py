@@ -19,9 +19,9 @@ def generations(files: RunFiles) -> tuple[GenerationResult, ...]:
     beginnings = files.beginnings
     said = {name: files.samples(name) for name in ("teacher", *files.rounds_on_recipe_data)}
     beside = {
-        each.id: (each.teachers() if (choice := files.teacher_choice(each.id)) is None else choice[0])[0]
-        for each in files.settings.rounds
-        if each.id in said
+        round_.id: (round_.teachers() if (choice := files.teacher_choice(round_.id)) is None else choice[0])[0]
+        for round_ in files.settings.rounds
+        if round_.id in said
     }
     for row in native_candidates(files.settings.candidates):
         # Independent of threads and batch.

@@ -26,12 +26,12 @@ def headline(results: Results) -> Headline | None:
 
 def baseline(results: Results, candidate: CandidateResult) -> CandidateResult | None:
     """The teacher's fp32 file, timed in the same way as this candidate."""
-    for each in results.measured:
+    for other in results.measured:
         same = all(
-            getattr(each, name) == getattr(candidate, name) for name in ("target", "runtime", "threads", "batch")
+            getattr(other, name) == getattr(candidate, name) for name in ("target", "runtime", "threads", "batch")
         )
-        if each.model == "teacher" and each.precision == "fp32" and same:
-            return each
+        if other.model == "teacher" and other.precision == "fp32" and same:
+            return other
     return None
 
 

@@ -65,20 +65,20 @@ def render_html(results: Results, training: Mapping[str, Sequence[EpochRecord]],
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {each.__name__: each for each in _FORMATS}
+    environment.filters |= {function.__name__: function for function in _FORMATS}
     names = short_names(results.measured)
     models: dict[str, TeacherResult | RoundResult] = {"teacher": results.teacher}
-    models |= {each.id: each for each in results.rounds if each.on_recipe_data}
+    models |= {round_.id: round_ for round_ in results.rounds if round_.on_recipe_data}
     return environment.get_template("report.html.jinja").render(
         results=results,
         metric=results.metric_in_words,
         directed=heading(results.metric, results.direction),
         drop=drop_word(results.direction),
-        others=[(each.metric, heading(each.metric, each.direction)) for each in results.other_metrics],
+        others=[(other.metric, heading(other.metric, other.direction)) for other in results.other_metrics],
         headline=headline(results),
         names=names,
-        smaller={each.id: times_smaller(results, each) for each in results.measured},
-        faster={each.id: times_faster(results, each) for each in results.measured},
+        smaller={candidate.id: times_smaller(results, candidate) for candidate in results.measured},
+        faster={candidate.id: times_faster(results, candidate) for candidate in results.measured},
         limits=limit_sentences(select.limits, results.direction),
         preference=preference_sentence(select),
         plots=[
@@ -88,7 +88,7 @@ def render_html(results: Results, training: Mapping[str, Sequence[EpochRecord]],
         agreement=results.agreement_in_words,
         speeds=results.speeds if results.prompt_tokens is not None else (),
         speed_at=speed_at,
-        shown_speeds=[(each, prompt) for each in results.measured for prompt in each.prompts],
+        shown_speeds=[(candidate, prompt) for candidate in results.measured for prompt in candidate.prompts],
         checked=checked_files(results.measured),
         models_of_sizes=list(results.by_size[0].figures) if results.by_size else [],
         runtimes_plot=Markup(latency_by_runtime(results)),
@@ -98,8 +98,8 @@ def render_html(results: Results, training: Mapping[str, Sequence[EpochRecord]],
         runtime_sizes=runtime_sizes(results.measured),
         rounds_plot=Markup(metric_over_rounds(results)),
         models=models,
-        generalisation=any(each.ood or each.calibration_error is not None for each in models.values()),
-        spread={each.id: spread(each, results.direction) for each in results.rounds},
+        generalisation=any(model.ood or model.calibration_error is not None for model in models.values()),
+        spread={round_.id: spread(round_, results.direction) for round_ in results.rounds},
         training_plot=Markup(training_curves(training, results.metric, results.direction)),
         unflipped=[names.get(id_, id_) for id_, flips in results.flips.items() if not flips],
         flips_shown=FLIPS_SHOWN,

@@ -45,7 +45,7 @@ _TRAINED = ("control", "gain over control [95% CI]", "p", "training", "samples/s
 def render_markdown(results: Results) -> str:
     """Warnings, verdict, candidates, rounds, hosts."""
     metric, drop = heading(results.metric, results.direction), drop_word(results.direction)
-    others = [f"{heading(each.metric, each.direction)}, test [95% CI]" for each in results.other_metrics]
+    others = [f"{heading(other.metric, other.direction)}, test [95% CI]" for other in results.other_metrics]
     metrics = [f"{metric}, test [95% CI]", *others]
     fidelity = [results.agreement_in_words, *([] if results.decision == "answer" else [results.divergence])]
     columns = [
@@ -61,12 +61,12 @@ def render_markdown(results: Results) -> str:
     ]
     candidates = table(
         columns,
-        [_candidate(each, results) for each in results.measured],
+        [_candidate(candidate, results) for candidate in results.measured],
         text_columns=(0, columns.index("limits")),
     )
     rounds = table(
         ["model", "teacher", "parameters", *metrics, f"{drop} from teacher [95% CI]", results.as_teacher, *_TRAINED],
-        [_teacher(results), *(_round(each, results) for each in results.rounds)],
+        [_teacher(results), *(_round(round_, results) for round_ in results.rounds)],
         text_columns=(0, 1),
     )
     parts = [
@@ -105,22 +105,22 @@ def _hosts(results: Results) -> list[str]:
 def _notes(results: Results) -> list[str]:
     """Further facts on the rounds: errors, repetitions, trials, the stopping rule."""
     lines, metric = [], results.metric_in_words
-    for each in results.rounds:
-        if not each.on_recipe_data:
-            lines.append(f"{each.id}: on its own data, where {each.teacher} has {f.estimate(each.own_teacher)}")
-        if (errors := each.errors) is not None:
+    for round_ in results.rounds:
+        if not round_.on_recipe_data:
+            lines.append(f"{round_.id}: on its own data, where {round_.teacher} has {f.estimate(round_.own_teacher)}")
+        if (errors := round_.errors) is not None:
             kinds = f"{errors.corrected} errors corrected, {errors.introduced} errors introduced"
-            lines.append(f"{each.id}: {kinds}, {errors.inherited} errors inherited")
-        if each.only_edgedistill_loads_it:
-            lines.append(f"{each.id}: `models/{each.id}` {OWN_MODEL_TYPE}")
-        if found := spread(each, results.direction):
+            lines.append(f"{round_.id}: {kinds}, {errors.inherited} errors inherited")
+        if round_.only_edgedistill_loads_it:
+            lines.append(f"{round_.id}: `models/{round_.id}` {OWN_MODEL_TYPE}")
+        if found := spread(round_, results.direction):
             gain = f"; gain over the control, {found.gain}" if found.gain else ""
-            lines.append(f"{each.id}, {metric} on test, {found.value}{gain}")
-        if each.teacher_trials:
-            tried = [f"{f.plain(trial.teacher)} {f.metric(trial.value)}" for trial in each.teacher_trials]
-            lines.append(f"{each.id}: candidate teachers, on validation: {'; '.join(tried)}")
+            lines.append(f"{round_.id}, {metric} on test, {found.value}{gain}")
+        if round_.teacher_trials:
+            tried = [f"{f.plain(trial.teacher)} {f.metric(trial.value)}" for trial in round_.teacher_trials]
+            lines.append(f"{round_.id}: candidate teachers, on validation: {'; '.join(tried)}")
     models: dict[str, TeacherResult | RoundResult] = {"teacher": results.teacher}
-    models |= {each.id: each for each in results.rounds if each.on_recipe_data}
+    models |= {round_.id: round_ for round_ in results.rounds if round_.on_recipe_data}
     for name, model in models.items():
         for set_name, seen in model.ood.items():
             lines.append(f"{name} on {set_name}: {metric} {f.estimate(seen.primary)}, AUROC {f.estimate(seen.auroc)}")
@@ -131,7 +131,9 @@ def _notes(results: Results) -> list[str]:
 
 def runtime_sizes(found: Sequence[CandidateResult]) -> list[tuple[str, RuntimeSizeResult]]:
     """Estimated runtime sizes, by the file they are for."""
-    sizes = {f"{each.model}/{each.target}/{each.precision}": each.runtime_size for each in found}
+    sizes = {
+        f"{candidate.model}/{candidate.target}/{candidate.precision}": candidate.runtime_size for candidate in found
+    }
     return [(name, size) for name, size in sizes.items() if size is not None]
 
 
@@ -154,28 +156,28 @@ def _emulated(found: Sequence[EmulatedResult], metric: str) -> str:
     names += "here|test items|instructions per inference"
     rows = [
         [
-            each.id,
-            each.cpu,
-            f.share(each.agreement_with_student),
-            f"{f.count(each.items)} of {f.count(each.items_of)}",
-            f.estimate(each.test),
-            f.metric(each.here),
-            f.share(each.agreement_with_here),
-            f"{f.count(each.test_items)} of {f.count(each.test_items_of)}",
-            f.millions(each.instructions_per_inference),
+            candidate.id,
+            candidate.cpu,
+            f.share(candidate.agreement_with_student),
+            f"{f.count(candidate.items)} of {f.count(candidate.items_of)}",
+            f.estimate(candidate.test),
+            f.metric(candidate.here),
+            f.share(candidate.agreement_with_here),
+            f"{f.count(candidate.test_items)} of {f.count(candidate.test_items_of)}",
+            f.millions(candidate.instructions_per_inference),
         ]
-        for each in found
+        for candidate in found
     ]
     return f"### Other processors, emulated\n\n{table(names.split('|'), rows, text_columns=(0, 1))}\n\n{EMULATED}"
 
 
 def _unmeasured(found: Sequence[UnmeasuredResult]) -> str:
-    rows = [[each.id, each.state, each.reason] for each in found]
+    rows = [[candidate.id, candidate.state, candidate.reason] for candidate in found]
     return f"### Not measured\n\n{table(['candidate', 'state', 'reason'], rows, text_columns=(0, 1, 2))}"
 
 
 def _warnings(warnings: Sequence[str]) -> str:
-    return "> [!WARNING]\n" + "\n".join(f"> - {escape(each)}" for each in warnings)
+    return "> [!WARNING]\n" + "\n".join(f"> - {escape(warning)}" for warning in warnings)
 
 
 def _verdict(results: Results) -> str:
@@ -195,57 +197,61 @@ def _verdict(results: Results) -> str:
     return f"## Ship `{chosen.id}`\n\n**{', '.join(figures)}**\n\n{escape(results.why)}"
 
 
-def _candidate(each: CandidateResult, results: Results) -> list[str]:
+def _candidate(candidate: CandidateResult, results: Results) -> list[str]:
     return [
-        f"**{each.id}**" if each.id == results.chosen else each.id,
-        f.megabytes(each.file_bytes)
-        + (f" in {len(each.lengths)} files" if each.lengths else "")
-        + (f" ({f.megabytes(each.file_bytes + each.tokenizer_bytes)} with tokenizer)" if each.tokenizer_bytes else ""),
-        f.times(times_smaller(results, each)),
-        *_figures(each, results),
-        f.estimate(each.drop),
-        f.share(each.agreement_with_student),
-        *([] if results.decision == "answer" else [f.tiny(each.mean_divergence)]),
-        f.tiny(each.max_abs_diff),
-        *speed_cells(each, results),
-        f.fixed(each.peak_rss_mb, 1),
-        f.fixed(each.load_ms, 1),
-        "within" if each.within_limits else "; ".join(each.blocked_by),
-        "◆" if each.on_pareto_front else "",
+        f"**{candidate.id}**" if candidate.id == results.chosen else candidate.id,
+        f.megabytes(candidate.file_bytes)
+        + (f" in {len(candidate.lengths)} files" if candidate.lengths else "")
+        + (
+            f" ({f.megabytes(candidate.file_bytes + candidate.tokenizer_bytes)} with tokenizer)"
+            if candidate.tokenizer_bytes
+            else ""
+        ),
+        f.times(times_smaller(results, candidate)),
+        *_figures(candidate, results),
+        f.estimate(candidate.drop),
+        f.share(candidate.agreement_with_student),
+        *([] if results.decision == "answer" else [f.tiny(candidate.mean_divergence)]),
+        f.tiny(candidate.max_abs_diff),
+        *speed_cells(candidate, results),
+        f.fixed(candidate.peak_rss_mb, 1),
+        f.fixed(candidate.load_ms, 1),
+        "within" if candidate.within_limits else "; ".join(candidate.blocked_by),
+        "◆" if candidate.on_pareto_front else "",
     ]
 
 
 def _teacher(results: Results) -> list[str]:
-    each = results.teacher
+    teacher = results.teacher
     unknown = [f.DASH] * 5
     return [
         "teacher",
         f.DASH,
-        f.parameters(each.parameters),
-        *_figures(each, results),
+        f.parameters(teacher.parameters),
+        *_figures(teacher, results),
         *unknown,
-        f.duration(each.train_seconds),
+        f.duration(teacher.train_seconds),
         f.DASH,
     ]
 
 
-def _figures(each: TeacherResult | RoundResult | CandidateResult, results: Results) -> list[str]:
+def _figures(judged: TeacherResult | RoundResult | CandidateResult, results: Results) -> list[str]:
     """The primary metric on test, then the others."""
-    others = [each.of(other.metric) for other in results.other_metrics]
-    return [f.estimate(figure) for figure in (each.test, *others)]
+    others = [judged.of(other.metric) for other in results.other_metrics]
+    return [f.estimate(figure) for figure in (judged.test, *others)]
 
 
-def _round(each: RoundResult, results: Results) -> list[str]:
+def _round(round_: RoundResult, results: Results) -> list[str]:
     return [
-        each.id,
-        each.teacher,
-        f.parameters(each.parameters),
-        *_figures(each, results),
-        f.estimate(each.drop),
-        f.share(each.agreement_with_teacher),
-        f.metric(None if each.control is None else each.control.value),
-        f.gain(each.gain),
-        f.p_value(None if each.gain is None else each.gain.p),
-        f.duration(each.train_seconds),
-        f.rate(each.samples_per_second),
+        round_.id,
+        round_.teacher,
+        f.parameters(round_.parameters),
+        *_figures(round_, results),
+        f.estimate(round_.drop),
+        f.share(round_.agreement_with_teacher),
+        f.metric(None if round_.control is None else round_.control.value),
+        f.gain(round_.gain),
+        f.p_value(None if round_.gain is None else round_.gain.p),
+        f.duration(round_.train_seconds),
+        f.rate(round_.samples_per_second),
     ]

@@ -12,7 +12,11 @@ from edgedistill.report.markdown_text import escape, table
 
 def checked_files(found: Sequence[CandidateResult]) -> list[CandidateResult]:
     """One candidate of each file with task-specific checks."""
-    files = {(each.model, each.target, each.precision, each.runtime): each for each in reversed(found) if each.checks}
+    files = {
+        (candidate.model, candidate.target, candidate.precision, candidate.runtime): candidate
+        for candidate in reversed(found)
+        if candidate.checks
+    }
     return list(reversed(files.values()))
 
 
@@ -22,13 +26,13 @@ def checks(results: Results) -> list[str]:
     if not files:
         return []
     rows = []
-    for each in files:
-        read = each.texts_read
+    for file in files:
+        read = file.texts_read
         alike = f.DASH if read is None else f"{f.count(read.texts - read.otherwise)} of {f.count(read.texts)}"
         rows.append(
             [
-                each.id,
-                *(f.share(each.checks.get(name)) for name in results.check_words),
+                file.id,
+                *(f.share(file.checks.get(name)) for name in results.check_words),
                 alike,
                 f.DASH if read is None else read.by,
             ]
@@ -54,13 +58,15 @@ def by_size(results: Results) -> list[str]:
 def generations(results: Results) -> list[str]:
     """Continuations; `‖` marks the first difference from the reference."""
     parts = []
-    for each in results.generations:
+    for generation in results.generations:
         rows = []
-        for said in each.said:
+        for said in generation.said:
             at = len(said.text) if said.parts_at is None else said.parts_at
             text = said.text if said.parts_at is None else f"{said.text[:at]}‖{said.text[at:]}"
             rows.append([said.by, said.beside or f.DASH, text])
-        parts.append(f"{escape(each.prompt)} …\n\n{table(['by', 'reference', 'text'], rows, text_columns=(0, 1, 2))}")
+        parts.append(
+            f"{escape(generation.prompt)} …\n\n{table(['by', 'reference', 'text'], rows, text_columns=(0, 1, 2))}"
+        )
     if not parts:
         return []
     return [

@@ -16,18 +16,18 @@ def speed_names(results: Results) -> Sequence[str]:
     """Names of the columns."""
     if results.prompt_tokens is None:
         return _LATENCY
-    return [f"{each.words}, {each.unit} {q}" for each in results.speeds for q in ("p50 [95% CI]", "p95")]
+    return [f"{speed.words}, {speed.unit} {q}" for speed in results.speeds for q in ("p50 [95% CI]", "p95")]
 
 
-def speed_cells(each: CandidateResult, results: Results) -> list[str]:
+def speed_cells(candidate: CandidateResult, results: Results) -> list[str]:
     """Speed of a candidate: the task's own figures, or the latency of one inference."""
     if results.prompt_tokens is None:
-        latency = each.latency_ms
+        latency = candidate.latency_ms
         times = [f.milliseconds(value) for value in (latency.p50, latency.p95, latency.p99)]
-        return [*times, f.rate(each.throughput_per_s)]
+        return [*times, f.rate(candidate.throughput_per_s)]
     found = []
     for speed in results.speeds:
-        own = speed_at(each, speed.name, results.prompt_tokens)
+        own = speed_at(candidate, speed.name, results.prompt_tokens)
         assert own is not None, "all were timed at that length"
         found += [f"{f.pace(own.p50)} {f.percentiles(own.p50_ci)}", f.pace(own.p95)]
     return found
@@ -39,7 +39,7 @@ def speeds_in_words(chosen: CandidateResult, results: Results) -> list[str]:
         latency = chosen.latency_ms
         return [f"p50 {f.milliseconds(latency.p50)} ms", f"p95 {f.milliseconds(latency.p95)} ms"]
     found = [speed_at(chosen, speed.name, results.prompt_tokens) for speed in results.speeds]
-    words = [f"{each.words} {f.pace(each.p50)} {each.unit}" for each in found if each is not None]
+    words = [f"{speed.words} {f.pace(speed.p50)} {speed.unit}" for speed in found if speed is not None]
     return [*words[:-1], f"{words[-1]} with prompts of {results.prompt_tokens} tokens"]
 
 
@@ -47,7 +47,7 @@ def by_prompt(results: Results) -> list[str]:
     """Speed by prompt length."""
     rows = [
         [
-            each.id,
+            candidate.id,
             f.count(prompt.tokens),
             *(
                 cell
@@ -56,13 +56,17 @@ def by_prompt(results: Results) -> list[str]:
             ),
             f.count(prompt.speeds[0].runs),
         ]
-        for each in results.measured
-        for prompt in each.prompts
+        for candidate in results.measured
+        for prompt in candidate.prompts
     ]
     if not rows:
         return []
-    speeds = [name for each in results.speeds for name in (f"{each.words}, {each.unit}, p50 [95% CI]", "p95")]
+    speeds = [name for speed in results.speeds for name in (f"{speed.words}, {speed.unit}, p50 [95% CI]", "p95")]
     rendered = table(["candidate", "prompt, tokens", *speeds, "runs"], rows, text_columns=(0,))
-    left = [f"{each.id} at {f.plain(each.prompts_too_long)}" for each in results.measured if each.prompts_too_long]
+    left = [
+        f"{candidate.id} at {f.plain(candidate.prompts_too_long)}"
+        for candidate in results.measured
+        if candidate.prompts_too_long
+    ]
     note = f"\n\nNot timed, since beyond the model's context: {escape('; '.join(left))}." if left else ""
     return [f"### By prompt length\n\n{rendered}{note}"]

@@ -75,7 +75,7 @@ def metric_against_latency(results: Results, limits: Limits, pace: Pace = LATENC
 def front_of(points: Sequence[Point]) -> list[Point]:
     """The points for which no other is both faster and better, fastest first."""
     front: list[Point] = []
-    for point in sorted(points, key=lambda each: (each.slowness, -each.worth)):
+    for point in sorted(points, key=lambda point: (point.slowness, -point.worth)):
         if not front or point.worth > front[-1].worth:
             front.append(point)
     return front
@@ -83,22 +83,22 @@ def front_of(points: Sequence[Point]) -> list[Point]:
 
 def drawable(results: Results, pace: Pace = LATENCY) -> list[Point]:
     """The candidates that can be drawn, in order."""
-    rounds = list(dict.fromkeys(["teacher", *(each.id for each in results.rounds)]))
-    precisions = list(dict.fromkeys(each.precision for each in results.measured))
-    largest = max((each.file_bytes for each in results.measured), default=1)
+    rounds = list(dict.fromkeys(["teacher", *(round_.id for round_ in results.rounds)]))
+    precisions = list(dict.fromkeys(candidate.precision for candidate in results.measured))
+    largest = max((candidate.file_bytes for candidate in results.measured), default=1)
     found = []
-    for each in results.measured:
-        x = pace.of(each)
+    for candidate in results.measured:
+        x = pace.of(candidate)
         if x is None:
             continue
-        y = each.test.value
-        low, high = each.test.interval or (y, y)
-        colour = SERIES[rounds.index(each.model) % len(SERIES)] if each.model in rounds else SERIES[0]
-        marker = _MARKERS[precisions.index(each.precision) % len(_MARKERS)]
-        area = 45 + 380 * each.file_bytes / largest
+        y = candidate.test.value
+        low, high = candidate.test.interval or (y, y)
+        colour = SERIES[rounds.index(candidate.model) % len(SERIES)] if candidate.model in rounds else SERIES[0]
+        marker = _MARKERS[precisions.index(candidate.precision) % len(_MARKERS)]
+        area = 45 + 380 * candidate.file_bytes / largest
         worth = signed(y, results.direction)
         slowness = -signed(x, pace.direction)
-        found.append(Point(each, x, y, worth, slowness, low, high, colour, marker, area))
+        found.append(Point(candidate, x, y, worth, slowness, low, high, colour, marker, area))
     return found
 
 
@@ -249,9 +249,9 @@ def _lines(axes: Axes, points: Sequence[Point]) -> list[Box]:
 
 
 def _title(point: Point, pace: Pace) -> str:
-    each = point.candidate
+    candidate = point.candidate
     return (
-        f"{each.id}: {formatting.estimate(each.test)}, "
-        f"{pace.shown(point.x)}, {formatting.megabytes(each.file_bytes)} MB"
-        + "".join(f"; {reason}" for reason in each.blocked_by)
+        f"{candidate.id}: {formatting.estimate(candidate.test)}, "
+        f"{pace.shown(point.x)}, {formatting.megabytes(candidate.file_bytes)} MB"
+        + "".join(f"; {reason}" for reason in candidate.blocked_by)
     )

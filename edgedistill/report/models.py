@@ -47,50 +47,50 @@ def teacher_result(files: RunFiles, judging: Judging) -> TeacherResult:
     )
 
 
-def round_result(each: Round, files: RunFiles, judging: Judging, changes: ErrorChanges | None) -> RoundResult:
+def round_result(round_: Round, files: RunFiles, judging: Judging, changes: ErrorChanges | None) -> RoundResult:
     """A round's student with its teacher and control, on the recipe's data or the round's own."""
-    own_data = None if each.data is None else each.id
-    test, training = files.questions("test", each.id), files.training(each.id)
+    own_data = None if round_.data is None else round_.id
+    test, training = files.questions("test", round_.id), files.training(round_.id)
     of_teacher = files.questions("test", own_data).references
-    own, teacher = files.answers(each.id, "test"), files.answers(teacher_of(each), "test")
-    choice = files.teacher_choice(each.id)
-    taught = choice[0] if choice else each.teachers() if each.data is None else (teacher_of(each),)
-    control = f"{each.id}-control"
+    own, teacher = files.answers(round_.id, "test"), files.answers(teacher_of(round_), "test")
+    choice = files.teacher_choice(round_.id)
+    taught = choice[0] if choice else round_.teachers() if round_.data is None else (teacher_of(round_),)
+    control = f"{round_.id}-control"
     without = files.answers(control, "test") if files.was_evaluated(control) else None
     return RoundResult(
-        id=each.id,
+        id=round_.id,
         teacher=" + ".join(taught),
         teacher_trials=choice[1] if choice else (),
-        student=each.student.init,
+        student=round_.student.init,
         parameters=training.parameters,
-        figures=_figures(files, judging, each.id, each.id),
+        figures=_figures(files, judging, round_.id, round_.id),
         drop=judging.gain(teacher, own, of_teacher, "test", test.references),
         control=None if without is None else judging.figures(without, test.references, "test")[0],
         gain=None if without is None else judging.gain(own, without, test.references, "test"),
         own_teacher=None if own_data is None else judging.figures(teacher, test.references, "test")[0],
         agreement_with_teacher=_agreement(judging, teacher, own, test.references)
-        if files.decides_as_teacher(each.id)
+        if files.decides_as_teacher(round_.id)
         else None,
         train_seconds=training.train_seconds,
         samples_per_second=training.samples_per_second,
-        calibration_error=_calibration_error(files, each.id, test),
-        ood={} if own_data else {name: _ood(files, judging, each.id, name) for name in files.settings.ood},
+        calibration_error=_calibration_error(files, round_.id, test),
+        ood={} if own_data else {name: _ood(files, judging, round_.id, name) for name in files.settings.ood},
         errors=None if changes is None else ErrorCounts(**{kind: len(getattr(changes, kind)) for kind in _KINDS}),
-        loads_in=loads_in(files.model_folder(each.id)),
-        seeds=_seeds(each, files, judging, test.references),
+        loads_in=loads_in(files.model_folder(round_.id)),
+        seeds=_seeds(round_, files, judging, test.references),
     )
 
 
-def changes_of(each: Round, before: str, files: RunFiles) -> ErrorChanges | None:
+def changes_of(round_: Round, before: str, files: RunFiles) -> ErrorChanges | None:
     """Errors that a round corrected, introduced and inherited; None for a task without correct answers.
 
     Args:
         before: the previous model in the run.
     """
-    judge, test = files.judge, files.questions("test", None if each.data is None else each.id)
+    judge, test = files.judge, files.questions("test", None if round_.data is None else round_.id)
     if judge.right is None:
         return None
-    earlier, own, teacher = (files.answers(name, "test") for name in (before, each.id, teacher_of(each)))
+    earlier, own, teacher = (files.answers(name, "test") for name in (before, round_.id, teacher_of(round_)))
     references = test.references
     return error_changes(
         known=references.known,
@@ -100,14 +100,14 @@ def changes_of(each: Round, before: str, files: RunFiles) -> ErrorChanges | None
     )
 
 
-def error_texts(each: Round, changes: ErrorChanges, files: RunFiles) -> dict[str, tuple[ErrorText, ...]]:
+def error_texts(round_: Round, changes: ErrorChanges, files: RunFiles) -> dict[str, tuple[ErrorText, ...]]:
     """The first errors of each kind in a round, as readable text."""
-    test = files.questions("test", None if each.data is None else each.id)
+    test = files.questions("test", None if round_.data is None else round_.id)
 
     def said(answers: Answers, decision: int) -> str:
         return files.judge.texts(answers.where(np.array([decision])), test.labels)[0]
 
-    own, teacher = files.answers(each.id, "test"), files.answers(teacher_of(each), "test")
+    own, teacher = files.answers(round_.id, "test"), files.answers(teacher_of(round_), "test")
     return {
         kind: tuple(
             ErrorText(
@@ -175,7 +175,7 @@ def _agreement(judging: Judging, teacher: Answers, own: Answers, references: Ref
     return float(judging.judge.fidelity(teacher, own).agree[references.known].mean())
 
 
-def _seeds(each: Round, files: RunFiles, judging: Judging, references: References) -> tuple[SeedResult, ...]:
+def _seeds(round_: Round, files: RunFiles, judging: Judging, references: References) -> tuple[SeedResult, ...]:
     """The round's repetitions including the first; none if there is only one."""
     seeds: Sequence[int] = files.settings.seeds
     suffixes: Mapping[int, str] = {seed: f"-seed{seed}" if number else "" for number, seed in enumerate(seeds)}
@@ -186,8 +186,8 @@ def _seeds(each: Round, files: RunFiles, judging: Judging, references: Reference
     return tuple(
         SeedResult(
             seed=seed,
-            value=judging.value(files.answers(f"{each.id}{suffix}", "test"), references),
-            control=value(f"{each.id}-control{suffix}"),
+            value=judging.value(files.answers(f"{round_.id}{suffix}", "test"), references),
+            control=value(f"{round_.id}-control{suffix}"),
         )
         for seed, suffix in (suffixes.items() if len(seeds) > 1 else ())
     )

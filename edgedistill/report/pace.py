@@ -43,7 +43,7 @@ LATENCY = Pace(
     direction="lower",
     limit="p95_ms",
     limit_words="the p95 limit",
-    of=lambda each: each.latency_ms.p50,
+    of=lambda candidate: candidate.latency_ms.p50,
     shown=lambda value: f"p50 {formatting.milliseconds(value)} ms",
 )
 
@@ -55,15 +55,15 @@ def paces(results: Results) -> tuple[Pace, ...]:
     return tuple(_of_prompts(speed, results.prompt_tokens) for speed in results.speeds)
 
 
-def speed_at(each: CandidateResult, name: str, tokens: int | None) -> SpeedResult | None:
+def speed_at(candidate: CandidateResult, name: str, tokens: int | None) -> SpeedResult | None:
     """A candidate's figure on prompts of that length."""
-    own = next((prompt.speeds for prompt in each.prompts if prompt.tokens == tokens), ())
+    own = next((prompt.speeds for prompt in candidate.prompts if prompt.tokens == tokens), ())
     return next((speed for speed in own if speed.name == name), None)
 
 
 def _of_prompts(speed: SpeedResult, tokens: int) -> Pace:
-    def median(each: CandidateResult) -> float | None:
-        found = speed_at(each, speed.name, tokens)
+    def median(candidate: CandidateResult) -> float | None:
+        found = speed_at(candidate, speed.name, tokens)
         return None if found is None else found.p50
 
     return Pace(

@@ -13,10 +13,10 @@ def metric_over_rounds(results: Results) -> str:
     small."""
     from matplotlib.figure import Figure
 
-    rounds = [each for each in results.rounds if each.on_recipe_data]
-    names = ["teacher", *(each.id for each in rounds)]
-    sizes = [results.teacher.parameters, *(each.parameters for each in rounds)]
-    figures = [results.teacher.test, *(each.test for each in rounds)]
+    rounds = [round_ for round_ in results.rounds if round_.on_recipe_data]
+    names = ["teacher", *(round_.id for round_ in rounds)]
+    sizes = [results.teacher.parameters, *(round_.parameters for round_ in rounds)]
+    figures = [results.teacher.test, *(round_.test for round_ in rounds)]
     values = [figure.value for figure in figures]
     bounds = [figure.interval or (figure.value, figure.value) for figure in figures]
     with style("rounds"):
@@ -37,12 +37,12 @@ def metric_over_rounds(results: Results) -> str:
                 color=INK,
                 zorder=5,
             )
-        for i, each in enumerate(rounds, start=1):
+        for i, round_ in enumerate(rounds, start=1):
             colour = SERIES[i % len(SERIES)]
-            if each.control is not None:
+            if round_.control is not None:
                 axes.scatter(
                     [i + 0.08],
-                    [each.control.value],
+                    [round_.control.value],
                     s=46,
                     facecolors="none",
                     edgecolors=MUTED,
@@ -50,7 +50,7 @@ def metric_over_rounds(results: Results) -> str:
                     zorder=3,
                     label="control" if i == 1 else None,
                 )
-            others = [seed.value for seed in each.seeds[1:]]
+            others = [seed.value for seed in round_.seeds[1:]]
             axes.scatter(
                 [i + 0.16] * len(others),
                 others,

@@ -106,7 +106,7 @@ class RunFiles:
     @property
     def rounds_on_recipe_data(self) -> tuple[str, ...]:
         """The rounds that are evaluated on the same test set as the teacher."""
-        return tuple(each.id for each in self.settings.rounds if each.data is None)
+        return tuple(round_.id for round_ in self.settings.rounds if round_.data is None)
 
     @property
     def beginnings(self) -> tuple[str, ...]:
@@ -145,7 +145,7 @@ class RunFiles:
         if round_id not in self._inputs.choices:
             return None
         found = self._inputs.choices[round_id].record
-        return found.chosen, tuple(TrialResult(teacher=each.teacher, value=each.metric) for each in found.trials)
+        return found.chosen, tuple(TrialResult(teacher=trial.teacher, value=trial.metric) for trial in found.trials)
 
     def teacher_logits(self, teacher: str) -> Floats | None:
         """A teacher's logits on the training data, or a sample of it; None if not recorded."""
@@ -200,28 +200,32 @@ class RunFiles:
 
     def verdict(self, row: Candidate) -> Verdict:
         """The verdict on a candidate."""
-        return next(each for each in self._inputs.chosen.record.choice.verdicts if each.id == row.id)
+        return next(verdict for verdict in self._inputs.chosen.record.choice.verdicts if verdict.id == row.id)
 
     @cached_property
     def judgements(self) -> tuple[JudgementResult, ...]:
         """Judgements of the stopping rule."""
         found = [
-            self._inputs.judged[each.id].record.judgement
-            for each in self.settings.rounds
-            if each.id in self._inputs.judged
+            self._inputs.judged[round_.id].record.judgement
+            for round_ in self.settings.rounds
+            if round_.id in self._inputs.judged
         ]
         return tuple(
             JudgementResult(
-                round=each.round,
+                round=judgement.round,
                 drop=Difference(
-                    value=each.drop, low=each.drop_ci[0], high=each.drop_ci[1], p=each.p, split="validation"
+                    value=judgement.drop,
+                    low=judgement.drop_ci[0],
+                    high=judgement.drop_ci[1],
+                    p=judgement.p,
+                    split="validation",
                 ),
-                real=each.real,
-                within_limits=each.within_limits,
-                stop=each.stop,
-                reason=each.reason,
+                real=judgement.real,
+                within_limits=judgement.within_limits,
+                stop=judgement.stop,
+                reason=judgement.reason,
             )
-            for each in found
+            for judgement in found
         )
 
     @cached_property

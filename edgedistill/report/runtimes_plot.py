@@ -18,15 +18,15 @@ _MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 def latency_by_runtime(results: Results) -> str:
     """Median latency with its interval: one row per target and runtime, one mark per precision, one panel per model; ''
     if there is only one row, which the other plot already shows."""
-    timed = [each for each in results.measured if each.latency_ms.p50]
-    rows = list(dict.fromkeys(row_name(each, timed) for each in timed))
+    timed = [candidate for candidate in results.measured if candidate.latency_ms.p50]
+    rows = list(dict.fromkeys(row_name(candidate, timed) for candidate in timed))
     if len(rows) < 2:
         return ""
     from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    models = [name for name in ("teacher", *(each.id for each in results.rounds)) if _of(name, timed)]
-    precisions = list(dict.fromkeys(each.precision for each in timed))
+    models = [name for name in ("teacher", *(round_.id for round_ in results.rounds)) if _of(name, timed)]
+    precisions = list(dict.fromkeys(candidate.precision for candidate in timed))
     with style("runtimes"):
         height = 0.95 + 0.34 * len(rows)
         figure = Figure(figsize=(9.2, height * len(models) + 0.5), dpi=72, layout="constrained")
@@ -43,17 +43,17 @@ def latency_by_runtime(results: Results) -> str:
         return to_svg(figure, f"Median latency by runtime and precision of {', '.join(models)}")
 
 
-def row_name(each: CandidateResult, every: Sequence[CandidateResult]) -> str:
+def row_name(candidate: CandidateResult, every: Sequence[CandidateResult]) -> str:
     """The target, with its runtime if the target has several, and with threads and batch if they differ."""
-    runtimes = {other.runtime for other in every if other.target == each.target}
-    name = each.target if len(runtimes) == 1 else f"{each.target}, {each.runtime}"
+    runtimes = {other.runtime for other in every if other.target == candidate.target}
+    name = candidate.target if len(runtimes) == 1 else f"{candidate.target}, {candidate.runtime}"
     if len({(other.threads, other.batch) for other in every}) > 1:
-        name += f" {each.threads}t b{each.batch}"
+        name += f" {candidate.threads}t b{candidate.batch}"
     return name
 
 
 def _of(model: str, timed: Sequence[CandidateResult]) -> list[CandidateResult]:
-    return [each for each in timed if each.model == model]
+    return [candidate for candidate in timed if candidate.model == model]
 
 
 def _panel(
@@ -65,15 +65,15 @@ def _panel(
     every: Sequence[CandidateResult],
 ) -> None:
     """One model: files that can be shipped are filled, the others hollow."""
-    for each in own:
-        i = precisions.index(each.precision)
+    for candidate in own:
+        i = precisions.index(candidate.precision)
         # Precisions may be equally fast.
-        y = rows.index(row_name(each, every)) + 0.5 * ((i + 0.5) / len(precisions) - 0.5)
-        colour, p50 = SERIES[i % len(SERIES)], each.latency_ms.p50
+        y = rows.index(row_name(candidate, every)) + 0.5 * ((i + 0.5) / len(precisions) - 0.5)
+        colour, p50 = SERIES[i % len(SERIES)], candidate.latency_ms.p50
         assert p50 is not None
-        low, high = each.latency_ms.p50_ci or (p50, p50)
+        low, high = candidate.latency_ms.p50_ci or (p50, p50)
         axes.hlines(y, low, high, color=colour, linewidth=1.6, alpha=0.5, zorder=2)
-        face = colour if each.within_limits else "none"
+        face = colour if candidate.within_limits else "none"
         axes.scatter([p50], [y], s=42, marker=_MARKERS[i % len(_MARKERS)], facecolors=face, edgecolors=colour, zorder=3)
     axes.set_yticks(range(len(rows)), rows)
     axes.set_ylim(len(rows) - 0.5, -0.5)
@@ -81,7 +81,7 @@ def _panel(
     for i in range(len(rows) - 1):
         axes.axhline(i + 0.5, color=GRID, linewidth=0.8, zorder=0)
     axes.tick_params(which="both", length=0)
-    largest = max((each.file_bytes for each in own), default=0)
+    largest = max((candidate.file_bytes for candidate in own), default=0)
     axes.set_title(f"{model}, files up to {formatting.megabytes(largest)} MB", loc="left", fontsize=9.5, color=INK)
 
 

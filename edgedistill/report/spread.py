@@ -21,12 +21,12 @@ class Spread:
     gain: str
 
 
-def spread(each: RoundResult, direction: Direction) -> Spread | None:
+def spread(round_: RoundResult, direction: Direction) -> Spread | None:
     """None if the round was not repeated."""
-    if len(each.seeds) < 2:
+    if len(round_.seeds) < 2:
         return None
-    values = [seed.value for seed in each.seeds]
-    gains = [signed(seed.value - seed.control, direction) for seed in each.seeds if seed.control is not None]
+    values = [seed.value for seed in round_.seeds]
+    gains = [signed(seed.value - seed.control, direction) for seed in round_.seeds if seed.control is not None]
     return Spread(_mean_and_deviation(values, metric), _mean_and_deviation(gains, difference) if gains else "")
 
 

@@ -118,4 +118,4 @@ def _kept(epochs: Sequence[EpochRecord], direction: Direction) -> int:
 
 def _stages(epochs: Sequence[EpochRecord]) -> list[tuple[int, str]]:
     """The number of epochs before each stage, and its name."""
-    return [(i, each.stage) for i, each in enumerate(epochs) if i == 0 or epochs[i - 1].stage != each.stage]
+    return [(i, epoch.stage) for i, epoch in enumerate(epochs) if i == 0 or epochs[i - 1].stage != epoch.stage]

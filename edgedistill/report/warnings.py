@@ -32,18 +32,18 @@ def warnings(
         repeated_texts: number of texts of a split that are also in an earlier one, by `EARLIER/SPLIT`.
     """
     worse, unshown = [], []
-    for each, planned in zip(rounds, files.settings.rounds, strict=True):
-        if each.gain is None or each.gain.low is None or each.gain.high is None or each.gain.low > 0:
+    for round_, planned in zip(rounds, files.settings.rounds, strict=True):
+        if round_.gain is None or round_.gain.low is None or round_.gain.high is None or round_.gain.low > 0:
             continue
-        gain = f"{in_words(judging.metric)} gain {f.difference(each.gain.value)} "
-        gain += f"{f.difference_interval(each.gain.interval)} on test"
-        tried = "; ".join(remedies(_figures(planned, files, judging, each)))
+        gain = f"{in_words(judging.metric)} gain {f.difference(round_.gain.value)} "
+        gain += f"{f.difference_interval(round_.gain.interval)} on test"
+        tried = "; ".join(remedies(_figures(planned, files, judging, round_)))
         advice = f" What to try: {tried}." if tried else ""
-        if each.gain.high < 0:
-            worse.append(f"{each.id} is worse than its control, the same student without a teacher: {gain}.{advice}")
+        if round_.gain.high < 0:
+            worse.append(f"{round_.id} is worse than its control, the same student without a teacher: {gain}.{advice}")
         else:
             unshown.append(
-                f"{each.id} is not significantly better than its control, the same student without a teacher: "
+                f"{round_.id} is not significantly better than its control, the same student without a teacher: "
                 f"{gain}.{advice}"
             )
     return [*worse, *unshown, *repetition_warnings(repeated_texts, judging.metric)]
@@ -113,28 +113,28 @@ def _first(names: Sequence[str], most: int = 4) -> str:
     return "; ".join(names[:most]) + (f"; and {len(names) - most} more" if len(names) > most else "")
 
 
-def _figures(each: Round, files: RunFiles, judging: Judging, found: RoundResult) -> RoundFigures:
+def _figures(round_: Round, files: RunFiles, judging: Judging, found: RoundResult) -> RoundFigures:
     """Facts about a round without a gain."""
-    last = [epoch.metric for epoch in files.training(each.id).last_stage]
-    losses = [loss for stage in each.stages for loss in stage.losses]
+    last = [epoch.metric for epoch in files.training(round_.id).last_stage]
+    losses = [loss for stage in round_.stages for loss in stage.losses]
     temperatures = [registry.loss(loss.kind).temperature for loss in losses]
     known = (of(loss) for of, loss in zip(temperatures, losses, strict=True) if of is not None)
     temperature = next(known, None)
-    teachers = each.teachers() if each.data is None else (teacher_of(each),)
+    teachers = round_.teachers() if round_.data is None else (teacher_of(round_),)
     logits = [said for teacher in teachers if (said := files.teacher_logits(teacher)) is not None]
 
     def on_validation(model: str, tokens: str) -> float:
         return judging.value(files.answers(model, "validation"), files.questions("validation", tokens).references)
 
     def of_teacher(model: str) -> float:
-        return on_validation(model, model if each.data is None else each.id)
+        return on_validation(model, model if round_.data is None else round_.id)
 
     low, high = found.validation.interval or (0.0, 0.0)
     metric = judging.primary
     return RoundFigures(
         metric=metric,
         teacher_metric=max(map(of_teacher, teachers), key=lambda value: signed(value, metric.direction)),
-        control_metric=on_validation(f"{each.id}-control", each.id),
+        control_metric=on_validation(f"{round_.id}-control", round_.id),
         temperature=temperature,
         teacher_logits=np.mean(logits, axis=0) if logits else None,
         metrics=last,

@@ -45,10 +45,11 @@ def bundle_run(run: Path, candidate: str | None, out: Path | None, store: str | 
         raise UserError(f"bundle: {run} lacks the artifacts of {', '.join(missing)}; run the recipe again")
     settings = kind.Settings.model_validate_json(_settings(planned))
     made = {role: known[key] for role, key in planned.manifest.inputs.items()}
-    for each in made.values():
-        if artifacts.read(each.folder, verify_hashes=True) is None:
+    for artifact in made.values():
+        if artifacts.read(artifact.folder, verify_hashes=True) is None:
             raise UserError(
-                f"bundle: {each.folder} has changed since the run wrote it; run the recipe again with --verify-hashes"
+                f"bundle: {artifact.folder} has changed since the run wrote it; run the recipe again with "
+                "--verify-hashes"
             )
     partial = place.with_name(f"{place.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -107,15 +108,15 @@ def _planned(run: Path, listed: Sequence[Published]) -> Published:
     """
     present = (run / "results.json").read_bytes() if (run / "results.json").is_file() else b""
     reports = {
-        each.manifest.key
-        for each in listed
-        if each.manifest.kind == report.KIND.name
-        and each.path("results.json").is_file()
-        and each.path("results.json").read_bytes() == present
+        artifact.manifest.key
+        for artifact in listed
+        if artifact.manifest.kind == report.KIND.name
+        and artifact.path("results.json").is_file()
+        and artifact.path("results.json").read_bytes() == present
     }
-    for each in listed:
-        if each.manifest.kind == kind.KIND.name and each.manifest.inputs.get("report") in reports:
-            return each
+    for artifact in listed:
+        if artifact.manifest.kind == kind.KIND.name and artifact.manifest.inputs.get("report") in reports:
+            return artifact
     raise UserError(f"bundle: {run} has no steps that match its results.json; run the recipe again")
 
 

@@ -49,7 +49,7 @@ class Speaker:
     def opened(self) -> Path:
         """Its name in messages: the first file, or the PyTorch model's folder."""
         components = [] if self.files is None else list(self.files.values())
-        return next((file for each in components for file in each.files.values()), self.folder)
+        return next((file for component in components for file in component.files.values()), self.folder)
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def _of_run(run: Path, candidate: str | None, model: str | None) -> Speaker:
     if model is not None:
         if candidate is not None:
             raise UserError("generate: got both --candidate and --model, expected one of them")
-        known = ["teacher", *(each.id for each in results.rounds)]
+        known = ["teacher", *(round_.id for round_ in results.rounds)]
         if model not in known:
             raise UserError(f"generate: the run {run} has no model '{model}'; expected one of {', '.join(known)}")
         return Speaker(results.data.task, run / "models" / model, None, None)
@@ -121,7 +121,7 @@ def _candidate(run: Path, results: Results, asked: str | None) -> str:
     """
     if asked is None and results.chosen is None:
         raise UserError(f"generate: the run {run} has no chosen candidate ({results.why}); name one with --candidate")
-    known = [each.id for each in results.measured]
+    known = [candidate.id for candidate in results.measured]
     if asked is not None and asked not in known:
         raise UserError(f"generate: the run {run} has no candidate '{asked}'; expected one of {', '.join(known)}")
     return asked or str(results.chosen)
@@ -144,7 +144,7 @@ def _of_file(place: Path, tokenizer: Path | None, runtime: str | None) -> Speake
     """A single file, or a folder that a runtime opens as one."""
     able = [name for name in registry.names("runtimes") if place.suffix in registry.runtime(name).suffixes]
     if runtime is not None and runtime not in able:
-        suffixes = ", ".join(each or "a folder" for each in registry.runtime(runtime).suffixes)
+        suffixes = ", ".join(suffix or "a folder" for suffix in registry.runtime(runtime).suffixes)
         raise UserError(f"generate: '{place}' is not a file that {runtime} opens ({suffixes})")
     if not able:
         raise UserError(f"generate: no runtime opens '{place}'; expected a run, a bundle or a model file or folder")
@@ -157,7 +157,7 @@ def _of_file(place: Path, tokenizer: Path | None, runtime: str | None) -> Speake
 def _refuse_other_tasks(name: str, what: str) -> None:
     if registry.task(name).data.prompt is not None:
         return
-    able = [each for each in registry.names("tasks") if registry.task(each).data.prompt is not None]
+    able = [task for task in registry.names("tasks") if registry.task(task).data.prompt is not None]
     raise UserError(
         f"generate: {what} is a model for '{name}', which does not generate text; expected {' or '.join(able)}"
     )
@@ -206,7 +206,7 @@ def _by_file(speaker: Speaker, wish: Wish, prompt: list[int], ends: frozenset[in
             raise
         except EdgedistillError as error:
             raise UserError(f"generate: {speaker.runtime} cannot open '{speaker.opened}': {error}") from error
-        told = [each for each in (longest, opened.loaded.longest) if each is not None]
+        told = [length for length in (longest, opened.loaded.longest) if length is not None]
         limit = _limit(wish, len(prompt), min(told, default=None))
         yield from opened.say(prompt, limit, ends, wish.sampling)
 

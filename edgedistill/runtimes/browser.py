@@ -93,8 +93,8 @@ def _ports(told: object) -> dict[str, Port]:
     """The page's description of inputs or outputs: name, type and shape; dynamic sizes are given by name."""
     assert isinstance(told, list)
     return {
-        each["name"]: Port(each["type"], [size if isinstance(size, int) else None for size in each["shape"]])
-        for each in told
+        port["name"]: Port(port["type"], [size if isinstance(size, int) else None for size in port["shape"]])
+        for port in told
     }
 
 

@@ -36,8 +36,8 @@ class ExecutorchGraph:
         meta = self._forward.metadata
         taken = [meta.input_tensor_meta(i) for i in range(meta.num_inputs())]
         given = [meta.output_tensor_meta(i) for i in range(meta.num_outputs())]
-        self.inputs = named(names.inputs, [port(each.dtype(), each.sizes()) for each in taken], "inputs")
-        self.outputs = named(names.outputs, [port(each.dtype(), each.sizes()) for each in given], "outputs")
+        self.inputs = named(names.inputs, [port(tensor.dtype(), tensor.sizes()) for tensor in taken], "inputs")
+        self.outputs = named(names.outputs, [port(tensor.dtype(), tensor.sizes()) for tensor in given], "outputs")
 
     def run(self, feeds: Arrays) -> dict[str, Array]:
         """All outputs for one batch; inputs that the file does not have are dropped.
@@ -49,7 +49,7 @@ class ExecutorchGraph:
 
         arrays = arguments(self.inputs, feeds)
         found = self._forward.execute([torch.from_numpy(array) for array in arrays])
-        return {name: each.numpy().copy() for name, each in zip(self.outputs, found, strict=True)}
+        return {name: tensor.numpy().copy() for name, tensor in zip(self.outputs, found, strict=True)}
 
     def backend(self) -> dict[str, object]:
         """See `delegation`."""

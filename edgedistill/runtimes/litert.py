@@ -32,7 +32,7 @@ class LiteRTGraph:
         if not set(outputs) <= set(given):
             # `output_0`, `output_1`: in the exported model's order.
             numbered = [given[name] for name in sorted(given, key=lambda name: (len(name), name))]
-            given = dict(zip(named(outputs, [_port(each) for each in numbered], "outputs"), numbered, strict=True))
+            given = dict(zip(named(outputs, [_port(detail) for detail in numbered], "outputs"), numbered, strict=True))
         self.inputs = {name: _port(detail) for name, detail in taken.items()}
         self.outputs = {name: _port(detail) for name, detail in given.items()}
         self._inputs = {name: detail["index"] for name, detail in taken.items()}
@@ -59,7 +59,7 @@ class LiteRTGraph:
         if not taken:
             raise EdgedistillError(f"XNNPACK runs none of the file's {operators} operators")
         left = {str(n["op_name"]) for n in nodes if n["op_name"] != _DELEGATE and n["index"] not in taken}
-        types = {each["index"]: each["dtype"] for each in self._interpreter.get_tensor_details()}
+        types = {detail["index"]: detail["dtype"] for detail in self._interpreter.get_tensor_details()}
         operands = [[types.get(i) for i in _ints(node["inputs"])] for node in nodes if node["op_name"] in _PRODUCTS]
         return {
             "delegate": "XNNPACK",
@@ -77,10 +77,10 @@ def delegated(nodes: Sequence[Mapping[str, object]]) -> set[object]:
     between a delegate's inputs and outputs."""
     maker = {tensor: node for node in nodes if node["op_name"] != _DELEGATE for tensor in _ints(node["outputs"])}
     found: set[object] = set()
-    for each in nodes:
-        if each["op_name"] != _DELEGATE:
+    for delegate in nodes:
+        if delegate["op_name"] != _DELEGATE:
             continue
-        given, open_ = set(_ints(each["inputs"])), _ints(each["outputs"])
+        given, open_ = set(_ints(delegate["inputs"])), _ints(delegate["outputs"])
         while open_:
             tensor = open_.pop()
             node = maker.get(tensor)
@@ -104,7 +104,7 @@ def _port(detail: _Detail) -> Port:
 
 
 def _ints(values: object) -> list[int]:
-    return [int(each) for each in np.asarray(values).ravel()]
+    return [int(value) for value in np.asarray(values).ravel()]
 
 
 def open(file: Path, threads: int, names: PortNames) -> LiteRTGraph:

@@ -75,10 +75,12 @@ class MNNGraph:
             self._expr.const(array, list(array.shape), self._expr.NCHW, kind.dtype)
             for array, kind in zip(feeds_of(self.inputs, feeds).values(), self._kinds, strict=True)
         ]
-        found = [self._expr.convert(each, self._expr.NCHW) for each in module.onForward(given)]
+        found = [self._expr.convert(output, self._expr.NCHW) for output in module.onForward(given)]
         if len(found) != len(self._names):
             raise EdgedistillError(f"MNN returned {len(found)} outputs, expected {', '.join(map(repr, self._names))}")
-        return {name: np.array(each.read()).reshape(each.shape) for name, each in zip(self._names, found, strict=True)}
+        return {
+            name: np.array(output.read()).reshape(output.shape) for name, output in zip(self._names, found, strict=True)
+        }
 
     def _load(self, memory: int) -> _Module:
         """The file, with its outputs in the order of the requested names."""

@@ -37,7 +37,7 @@ class Layer:
 
     def number(self, key: int) -> int:
         """The setting with that number; 0 if absent."""
-        return next((int(each.partition("=")[2]) for each in self.settings if each.startswith(f"{key}=")), 0)
+        return next((int(setting.partition("=")[2]) for setting in self.settings if setting.startswith(f"{key}=")), 0)
 
 
 def read_layers(file: Path) -> list[Layer]:
@@ -78,7 +78,7 @@ class NcnnGraph:
         self._layers = read_layers(file)
         self.inputs = input_ports(self._layers)
         self.outputs = output_ports(self._layers)
-        self._widths = {each.outputs[0]: each.number(0) or None for each in self._layers if each.kind == "Input"}
+        self._widths = {layer.outputs[0]: layer.number(0) or None for layer in self._layers if layer.kind == "Input"}
         self._longest = longest(self._layers)
 
     def run(self, feeds: Arrays) -> dict[str, Array]:
@@ -123,7 +123,7 @@ class NcnnGraph:
         """
         options = self._net.opt
         reduced = [name for name in (*REDUCED, "use_vulkan_compute") if getattr(options, name)]
-        products = [each for each in self._layers if each.kind in _PRODUCTS]
+        products = [layer for layer in self._layers if layer.kind in _PRODUCTS]
         zeros = {name: np.zeros(self._widths[name] or 1, port.dtype) for name, port in self.inputs.items()}
         (product,) = self._extract(zeros, products[0].outputs[0], raw=True)
         bits = product.elembits()
@@ -144,28 +144,28 @@ class NcnnGraph:
 def input_ports(layers: Sequence[Layer]) -> dict[str, Port]:
     """Shapes (1, length) of the inputs by blob name. ncnn has no types: inputs of an `Embed` are integers, all others
     floats."""
-    numbers = {name for each in layers if each.kind == "Embed" for name in each.inputs}
-    for each in reversed(layers):
-        if each.kind == "Split" and numbers.intersection(each.outputs):
-            numbers.update(each.inputs)
+    numbers = {name for layer in layers if layer.kind == "Embed" for name in layer.inputs}
+    for layer in reversed(layers):
+        if layer.kind == "Split" and numbers.intersection(layer.outputs):
+            numbers.update(layer.inputs)
     return {
-        each.outputs[0]: Port("int32" if each.outputs[0] in numbers else "float32", (1, each.number(0) or None))
-        for each in layers
-        if each.kind == "Input"
+        layer.outputs[0]: Port("int32" if layer.outputs[0] in numbers else "float32", (1, layer.number(0) or None))
+        for layer in layers
+        if layer.kind == "Input"
     }
 
 
 def output_ports(layers: Sequence[Layer]) -> dict[str, Port]:
     """Blobs that no layer consumes; ncnn does not report sizes."""
-    taken = {name for each in layers for name in each.inputs}
-    return {name: Port("float32", None) for each in layers for name in each.outputs if name not in taken}
+    taken = {name for layer in layers for name in layer.inputs}
+    return {name: Port("float32", None) for layer in layers for name in layer.outputs if name not in taken}
 
 
 def longest(layers: Sequence[Layer]) -> int | None:
     """A file's maximum length: the rows of its smallest table that is sliced to the input's length; None without
     one."""
-    tables = {each.outputs[0]: each.number(1) for each in layers if each.kind == "MemoryData"}
-    cut = [each.inputs[0] for each in layers if each.kind == "Crop" and len(each.inputs) > 1]
+    tables = {layer.outputs[0]: layer.number(1) for layer in layers if layer.kind == "MemoryData"}
+    cut = [layer.inputs[0] for layer in layers if layer.kind == "Crop" and len(layer.inputs) > 1]
     return min((tables[name] for name in cut if name in tables), default=None)
 
 

@@ -54,8 +54,8 @@ class _Value(Protocol):
 
 def _ports(values: Sequence[_Value]) -> dict[str, Port]:
     return {
-        each.name: Port(_dtype(each.type), [size if isinstance(size, int) else None for size in each.shape])
-        for each in values
+        value.name: Port(_dtype(value.type), [size if isinstance(size, int) else None for size in value.shape])
+        for value in values
     }
 
 

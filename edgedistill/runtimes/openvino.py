@@ -51,20 +51,20 @@ class OpenVINOGraph:
             raise EdgedistillError(
                 f"OpenVINO runs the file on {', '.join(devices)} in {precision}, expected CPU in f32"
             )
-        layers = [each.get_rt_info() for each in self._compiled.get_runtime_model().get_ops()]
-        products = [each for each in layers if each["layerType"].astype(str) in ("FullyConnected", "MatMul")]
-        in_int8 = sum(each["runtimePrecision"].astype(str) in ("i8", "u8") for each in products)
+        layers = [operator.get_rt_info() for operator in self._compiled.get_runtime_model().get_ops()]
+        products = [layer for layer in layers if layer["layerType"].astype(str) in ("FullyConnected", "MatMul")]
+        in_int8 = sum(product["runtimePrecision"].astype(str) in ("i8", "u8") for product in products)
         return {"devices": devices, "precision": precision, "products": len(products), "products_in_int8": in_int8}
 
 
 def _ports(nodes: Sequence[openvino.ConstOutput]) -> dict[str, Port]:
     """Under the first of the file's names for each."""
     return {
-        each.get_any_name(): Port(
-            np.dtype(each.get_element_type().to_dtype()).name,
-            [None if size.is_dynamic else size.get_length() for size in each.get_partial_shape()],
+        node.get_any_name(): Port(
+            np.dtype(node.get_element_type().to_dtype()).name,
+            [None if size.is_dynamic else size.get_length() for size in node.get_partial_shape()],
         )
-        for each in nodes
+        for node in nodes
     }
 
 

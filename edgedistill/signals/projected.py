@@ -134,14 +134,14 @@ class Projector:
 
         read = self.task.model.read
         assert read is not None, "a task with sequences has it"
-        width = max(len(each.start) for each in alignments)
+        width = max(len(alignment.start) for alignment in alignments)
         tokens, positions = (np.zeros((len(alignments), width), np.int64) for _ in range(2))
         seen = np.broadcast_to(np.eye(width, dtype=np.bool_), (len(alignments), width, width)).copy()
-        for number, each in enumerate(alignments):
-            count = len(each.start)
-            tokens[number, :count], positions[number, :count], seen[number, :count, :count] = branched(each)
+        for number, alignment in enumerate(alignments):
+            count = len(alignment.start)
+            tokens[number, :count], positions[number, :count], seen[number, :count, :count] = branched(alignment)
         device = next(self.model.parameters()).device
-        given = (torch.from_numpy(each).to(device) for each in (tokens, positions, seen))
+        given = (torch.from_numpy(array).to(device) for array in (tokens, positions, seen))
         return read(self.model, *given)
 
 

@@ -153,7 +153,7 @@ class DistributionRecorder:
         """The values to write for these decisions, by tensor."""
         if self.layout is not None:
             kept = top_k(said.dense().logits_RC.float(), self.layout.k, self.temperatures)
-            ids, log_p, log_rest = (each.cpu().numpy() for each in (kept.ids_RK, kept.log_p_RK, kept.log_rest_RS))
+            ids, log_p, log_rest = (tensor.cpu().numpy() for tensor in (kept.ids_RK, kept.log_p_RK, kept.log_rest_RS))
             return {VALUES: self.layout.pack(ids, log_p, log_rest)}
         if self.bits == 0:
             return {VALUES: _array(said.dense().logits_RC)}

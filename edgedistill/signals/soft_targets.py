@@ -42,7 +42,7 @@ class LogitSignal:
 
     def rows(self, decisions: Integers) -> Floats:
         """(R, C) logits of these decisions."""
-        return np.mean([each.rows(decisions) for each in self.teachers], axis=0, dtype=np.float32)
+        return np.mean([teacher.rows(decisions) for teacher in self.teachers], axis=0, dtype=np.float32)
 
     def all_rows(self) -> Floats:
         """(D, C) logits of every decision of the split."""

@@ -30,14 +30,14 @@ def write(settings: Settings, inputs: Inputs, candidate: str, folder: Path, scra
         UserError: an unknown candidate, or one that could not be exported or measured.
     """
     results = load_results(inputs.report.path(inputs.report.record.results))
-    measured = [each.id for each in results.measured]
+    measured = [result.id for result in results.measured]
     if candidate not in measured:
-        unmeasured = next((each for each in results.unmeasured if each.id == candidate), None)
+        unmeasured = next((result for result in results.unmeasured if result.id == candidate), None)
         why = "the run has no such candidate"
         if unmeasured is not None:
             why = f"it {'failed' if unmeasured.state == 'failed' else 'is refused'}: {unmeasured.reason}"
         raise UserError(f"bundle: '{candidate}' cannot be bundled, {why}; expected one of {', '.join(measured)}")
-    row = next(each for each in settings.candidates if each.id == candidate)
+    row = next(planned for planned in settings.candidates if planned.id == candidate)
     sources = BundleSources(
         candidate=candidate,
         task=settings.task,

@@ -50,7 +50,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> C
 
 def longest_common_prompt(measured: Sequence[Measurement]) -> int | None:
     """The longest prompt in tokens on which all were timed, or None."""
-    lengths = [{prompt.tokens for prompt in each.prompts} for each in measured]
+    lengths = [{prompt.tokens for prompt in measurement.prompts} for measurement in measured]
     return max(set.intersection(*lengths), default=None) if lengths else None
 
 

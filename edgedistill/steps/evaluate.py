@@ -40,7 +40,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> E
     if task.samples is not None and settings.split == "test":
         assert task.model.decoder is not None, "its models continue texts"
         asked, decoder = beginnings_of(task, data, "test", settings.task), task.model.decoder(model)
-        said = [generate(decoder, each, asked.count) for each in asked.tokens]
+        said = [generate(decoder, prompt, asked.count) for prompt in asked.tokens]
         made = made.model_copy(update={"beginnings": asked.texts, "samples": samples_of(task, data, asked, said)})
     answers.save(folder / made.answers)
     if inputs.ood_data is not None:

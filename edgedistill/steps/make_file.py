@@ -84,8 +84,8 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> M
         facts["min_length"] = shortest
     return MadeFiles(
         components={name: _component(name, driver, parts, made) for name in driver.components},
-        build_files=tuple(FileName(name) for each in made for name in each.build_files),
-        checks=tuple(each.checks for each in made),
+        build_files=tuple(FileName(name) for file in made for name in file.build_files),
+        checks=tuple(file.checks for file in made),
         facts=facts,
     )
 

@@ -112,7 +112,7 @@ def _samples(spec: TaskSpec, data: PreparedData, opened: Opened) -> tuple[Sample
     if task.samples is None:
         return ()
     asked = beginnings_of(task, data, "test", spec)
-    said = [opened.say(each, asked.count, (), GREEDY) for each in asked.tokens]
+    said = [opened.say(prompt, asked.count, (), GREEDY) for prompt in asked.tokens]
     return samples_of(task, data, asked, said)
 
 

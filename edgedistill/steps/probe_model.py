@@ -51,11 +51,11 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> P
     *before, last = settings.models
     made: dict[str, Path] = {}
     with tempfile.TemporaryDirectory(dir=context.scratch) as place:
-        for each in before:
-            subject = _make(each, settings, task, PreparedData.of(DataInputs(inputs.data[each.id])), made)
-            made[each.id] = Path(place) / each.id
+        for probed in before:
+            subject = _make(probed, settings, task, PreparedData.of(DataInputs(inputs.data[probed.id])), made)
+            made[probed.id] = Path(place) / probed.id
             with probing.explained(subject, "cannot be saved as safetensors"):
-                save_model(subject.model, made[each.id])
+                save_model(subject.model, made[probed.id])
         data = PreparedData.of(DataInputs(inputs.data[last.id]))
         subject = _make(last, settings, task, data, made)
         items = probing.probe_items(data, task)
@@ -71,19 +71,19 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> P
     )
 
 
-def _make(each: ProbedModel, settings: Settings, task: Task, data: PreparedData, made: Mapping[str, Path]) -> Subject:
+def _make(probed: ProbedModel, settings: Settings, task: Task, data: PreparedData, made: Mapping[str, Path]) -> Subject:
     """The model before any training, and the remedy if it is unsuitable."""
     torch.manual_seed(_SEED)
-    student = each.student
+    student = probed.student
     if student is None:
-        schedule = Schedule() if each.tuned else None
+        schedule = Schedule() if probed.tuned else None
         teacher = settings.teacher.model_copy(update={"fine_tune": schedule})
         name, remedy = "the teacher", "expected another model for the teacher"
         origin = teacher.model or "scratch"
         model = probing.attempt(name, origin, remedy, lambda: untrained(teacher, task, data))
         return probing.Subject(model.cpu().eval(), name, remedy)
-    source = made[each.source] if each.source is not None else None
-    name, remedy = f"the student of {each.id} (init: {student.init})", "expected another model for the student"
+    source = made[probed.source] if probed.source is not None else None
+    name, remedy = f"the student of {probed.id} (init: {student.init})", "expected another model for the student"
     given = references.model_of(student)
     origin = given.name if given is not None else ""
     if source is not None:
@@ -140,5 +140,5 @@ def _tokens(subject: Subject, settings: Settings, inputs: Inputs, task: Task, ma
 def _mean_logits(teachers: list[PreTrainedModel], task: Task, batch: Batch) -> torch.Tensor:
     assert task.model.logits is not None, "the plan gives losses on logits to tasks that have them"
     with torch.no_grad():
-        every = [task.model.logits(task.model.forward(each, batch.inputs), batch.columns) for each in teachers]
+        every = [task.model.logits(task.model.forward(teacher, batch.inputs), batch.columns) for teacher in teachers]
         return torch.stack(every).mean(0)

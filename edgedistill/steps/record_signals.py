@@ -186,5 +186,5 @@ def _layers(settings: Settings, teacher_layers: int) -> list[int]:
     """The layers that any of the maps uses; all if the student's depth is unknown."""
     if settings.student_layers is None:
         return list(range(teacher_layers + 1))
-    pairs = [layer_pairs(each, settings.student_layers, teacher_layers) for each in settings.layer_maps]
-    return sorted({teacher for each in pairs for _, teacher in each})
+    pairs = [layer_pairs(layer_map, settings.student_layers, teacher_layers) for layer_map in settings.layer_maps]
+    return sorted({teacher for mapped in pairs for _, teacher in mapped})

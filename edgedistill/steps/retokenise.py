@@ -26,7 +26,8 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> T
     source = PreparedData.of(inputs.data)
     make_tokenizer = registry.student(settings.student.init).make_tokenizer
     assert make_tokenizer is not None, "the plan has this step for students with a tokenizer of their own"
-    kept = make_tokenizer(settings.student, source.tokenizer, source.items("train"), folder / "tokenizer")
+    texts = [source.items(split).token_ids for split in ("train", *inputs.data.splits)]
+    kept = make_tokenizer(settings.student, source.tokenizer, np.concatenate(texts), folder / "tokenizer")
     save_tokenizer(load_tokenizer(folder / "tokenizer"), source.max_length, folder / "tokenizer")
     made = source.facts.model_copy(update={"embedding_rows": None, "kept_tokens": tuple(kept)})
     publish_retokenised(folder, "train", source, PreparedData(folder, made), settings.task)
@@ -50,7 +51,7 @@ def publish_retokenised(folder: Path, split: str, source: PreparedData, data: Pr
 
 
 def _refuse_other_decisions(items: Items, split: str, source: PreparedData, task: Task) -> None:
-    before, after = (task.data.references(each) for each in (source.items(split), items))
+    before, after = (task.data.references(version) for version in (source.items(split), items))
     if not (np.array_equal(before.item, after.item) and np.array_equal(before.example, after.example)):
         raise UserError(
             f"data.max_length: a student with its own tokenizer gets {len(after)} decisions on {split}, but its source "

@@ -105,7 +105,9 @@ def content_of(files: Sequence[FileEntry], failures: Mapping[str, Failure], vola
     Args:
         volatile: patterns of files with timings, which otherwise only contain what follows from the rest.
     """
-    kept = [[entry.path, entry.sha256] for entry in files if not any(fnmatch(entry.path, each) for each in volatile)]
+    kept = [
+        [entry.path, entry.sha256] for entry in files if not any(fnmatch(entry.path, pattern) for pattern in volatile)
+    ]
     missing = {name: asdict(failure) for name, failure in failures.items()}
     return hashlib.sha256(json.dumps([kept, missing], sort_keys=True).encode()).hexdigest()
 

@@ -64,7 +64,7 @@ def _resolved(value: object, made: Made) -> object:
     if isinstance(value, tuple):
         return tuple(_resolved(part, made) for part in value)
     if is_dataclass(value) and not isinstance(value, type):
-        return replace(value, **{each.name: _resolved(getattr(value, each.name), made) for each in fields(value)})
+        return replace(value, **{field.name: _resolved(getattr(value, field.name), made) for field in fields(value)})
     return value
 
 
@@ -97,7 +97,7 @@ def _restored(hint: object, role: str, left: dict[str, Published]) -> object:
         return {_key(parts[0], key): _restored(parts[1], f"{role}[{key}]", left) for key in _keys(role, left)}
     if isinstance(hint, type) and is_dataclass(hint):
         hints = typing.get_type_hints(hint)
-        names = {each.name: f"{role}.{each.name}" if role else each.name for each in fields(hint)}
+        names = {field.name: f"{role}.{field.name}" if role else field.name for field in fields(hint)}
         return hint(**{name: _restored(hints[name], below, left) for name, below in names.items()})
     raise TypeError(f"the input '{role}' is of type {hint!r}, which no manifest can name")
 

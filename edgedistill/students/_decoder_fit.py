@@ -51,19 +51,19 @@ def fitted(
     if intermediate_size is not None:
         neurons = (intermediate_size, intermediate_size)
     widths = list(_widths(config))
-    shapes = [replace(each, layers=depth, intermediate_size=neurons[0]) for depth in depths for each in widths]
+    shapes = [replace(shape, layers=depth, intermediate_size=neurons[0]) for depth in depths for shape in widths]
     fitting = [
-        _filled(each, neurons[1], parameters, count, step(source)) for each in shapes if count(each) <= parameters
+        _filled(shape, neurons[1], parameters, count, step(source)) for shape in shapes if count(shape) <= parameters
     ]
     if not fitting:
-        least = min(count(each) for each in shapes)
+        least = min(count(shape) for shape in shapes)
         raise UserError(
             f"student.parameters: got {parameters}, expected at least {least}, the smallest possible student"
         )
-    enough = _ENOUGH * max(count(each) for each in fitting)
+    enough = _ENOUGH * max(count(shape) for shape in fitting)
     return min(
-        (each for each in fitting if count(each) >= enough),
-        key=lambda each: (_imbalance(each, source, layers is None), -count(each), -each.layers),
+        (shape for shape in fitting if count(shape) >= enough),
+        key=lambda shape: (_imbalance(shape, source, layers is None), -count(shape), -shape.layers),
     )
 
 

@@ -160,7 +160,7 @@ def proportional(config: PreTrainedConfig, hidden_size: int) -> DecoderShape:
         )
         for count in near
     ]
-    return next((each for each in shapes if fault(config, each) is None), shapes[0])
+    return next((shape for shape in shapes if fault(config, shape) is None), shapes[0])
 
 
 def _check(config: PreTrainedConfig, shape: DecoderShape) -> None:

@@ -74,7 +74,7 @@ class Importance:
     def normalised(self) -> Importance:
         """Each layer's heads, and each layer's neurons, divided by their L2 norm."""
         return Importance(
-            *([each / each.norm().clamp(min=1e-30) for each in values] for values in (self.heads, self.neurons))
+            *([scores / scores.norm().clamp(min=1e-30) for scores in values] for values in (self.heads, self.neurons))
         )
 
 
@@ -195,8 +195,8 @@ def choose(importance: Importance, costs: dict[str, int], excess: int) -> Kept:
 
 def removed(importance: Importance, kept: Kept, costs: dict[str, int]) -> int:
     """Parameters of all removed units."""
-    gone_heads = sum(len(values) for values in importance.heads) - sum(len(each) for each in kept.heads)
-    gone_neurons = sum(len(values) for values in importance.neurons) - sum(len(each) for each in kept.neurons)
+    gone_heads = sum(len(values) for values in importance.heads) - sum(len(heads) for heads in kept.heads)
+    gone_neurons = sum(len(values) for values in importance.neurons) - sum(len(neurons) for neurons in kept.neurons)
     return gone_heads * costs["heads"] + gone_neurons * costs["neurons"]
 
 
@@ -207,8 +207,8 @@ def cut(source: PreTrainedModel, kept: Kept) -> PreTrainedModel:
     from edgedistill.models.pruned_model import PrunedBertConfig, PrunedBertForSequenceClassification
 
     sizes = {
-        "heads_by_layer": [len(each) for each in kept.heads],
-        "neurons_by_layer": [len(each) for each in kept.neurons],
+        "heads_by_layer": [len(heads) for heads in kept.heads],
+        "neurons_by_layer": [len(neurons) for neurons in kept.neurons],
     }
     same = {key: value for key, value in source.config.to_dict().items() if key not in ("model_type", "architectures")}
     student = PrunedBertForSequenceClassification(PrunedBertConfig(**same | sizes))

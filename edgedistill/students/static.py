@@ -13,7 +13,6 @@ import numpy as np
 from pydantic import Field
 
 from edgedistill.arrays import Floats, Integers
-from edgedistill.contracts.items import Items
 from edgedistill.contracts.student import Student, StudentRequest, StudentSpec
 from edgedistill.errors import UserError
 from edgedistill.spec import RoundRef
@@ -44,9 +43,9 @@ class StaticSpec(StudentSpec):
     """Fraction of the token occurrences in the training texts that the kept tokens account for."""
 
 
-def make_tokenizer(spec: StaticSpec, source: Path, train: Items, folder: Path) -> list[int]:
+def make_tokenizer(spec: StaticSpec, source: Path, token_ids: Integers, folder: Path) -> list[int]:
     """The source's tokenizer with the tokens that the training texts need, as in `trim_vocabulary`."""
-    return trimmed_tokenizer(source, train, folder, spec.coverage, None)
+    return trimmed_tokenizer(source, token_ids, folder, spec.coverage)
 
 
 def build(request: StudentRequest[StaticSpec]) -> PreTrainedModel:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from edgedistill.contracts.items import Items
+from edgedistill.arrays import Integers
 from edgedistill.contracts.student import Config, PlannedStudent, Student, StudentRequest, StudentSpec
 from edgedistill.contracts.task import AutoClass
 from edgedistill.spec import RoundRef
@@ -27,7 +27,10 @@ class TrimVocabularySpec(StudentSpec):
     coverage: float = Field(1.0, gt=0, le=1)
     """Fraction of the token occurrences in the training texts that the kept tokens account for."""
     vocabulary: int | None = Field(None, ge=2)
-    """Vocabulary size, including special tokens, single characters and bytes, which are always kept."""
+    """Number of tokens to keep, including special tokens, single characters and bytes."""
+    characters: Literal["all", "texts"] = "all"
+    """Single characters to keep: `all` of the source's, so that no text becomes unknown that wasn't, or those in the
+    training `texts`, which saves 2,000 tokens of BERT's for English text."""
 
     @model_validator(mode="after")
     def _one_measure(self) -> TrimVocabularySpec:
@@ -36,13 +39,13 @@ class TrimVocabularySpec(StudentSpec):
         return self
 
 
-def make_tokenizer(spec: TrimVocabularySpec, source: Path, train: Items, folder: Path) -> list[int]:
+def make_tokenizer(spec: TrimVocabularySpec, source: Path, token_ids: Integers, folder: Path) -> list[int]:
     """See `Student.make_tokenizer`.
 
     Raises:
         UserError: an algorithm that cannot be trimmed, or an impossible vocabulary size.
     """
-    return trimmed_tokenizer(source, train, folder, spec.coverage, spec.vocabulary)
+    return trimmed_tokenizer(source, token_ids, folder, spec.coverage, spec.vocabulary, spec.characters)
 
 
 def planned(spec: TrimVocabularySpec, source: PreTrainedConfig, auto_class: AutoClass) -> PlannedStudent:
@@ -76,7 +79,7 @@ def build(request: StudentRequest[TrimVocabularySpec]) -> PreTrainedModel:
 
 STUDENT = Student(
     api=1,
-    version=2,
+    version=3,
     spec=TrimVocabularySpec,
     build=build,
     planned=planned,

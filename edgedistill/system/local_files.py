@@ -44,9 +44,9 @@ def refuse_data_path(where: str, path: Path) -> None:
     except (OSError, ValueError, RuntimeError):
         is_folder = False
     if is_folder:
-        for each in sorted(path.rglob("*")):
-            if not each.is_dir():
-                refuse_irregular(where, each)
+        for entry in sorted(path.rglob("*")):
+            if not entry.is_dir():
+                refuse_irregular(where, entry)
         return
     refuse_irregular(where, path)
     if path.suffix not in DATA_SUFFIXES:
@@ -58,5 +58,7 @@ def lies_within(place: Path, folder: Path) -> bool:
     """Whether a file belongs to a folder after resolving links. The Hub's cache stores the files of
     `snapshots/REVISION/...` as links to `blobs`, beside `snapshots`."""
     home = folder.resolve()
-    blobs = [each.parent.parent / "blobs" for each in (home, *home.parents) if each.parent.name == "snapshots"]
-    return any(place.resolve().is_relative_to(each) for each in (home, *blobs))
+    blobs = [
+        ancestor.parent.parent / "blobs" for ancestor in (home, *home.parents) if ancestor.parent.name == "snapshots"
+    ]
+    return any(place.resolve().is_relative_to(root) for root in (home, *blobs))

@@ -10,7 +10,7 @@ import sys
 
 def absolute(listed: str) -> list[str]:
     """The entries of a search path that do not depend on the working folder, which empty and relative ones do."""
-    return [each for each in listed.split(os.pathsep) if os.path.isabs(each)]
+    return [entry for entry in listed.split(os.pathsep) if os.path.isabs(entry)]
 
 
 def forget() -> None:
@@ -22,6 +22,6 @@ def forget() -> None:
         del sys.path[:1]
     if as_module or os.path.basename((sys.argv or [""])[0]) in ("edgedistill", "edgedistill.exe"):
         listed = os.environ.get("PYTHONPATH") or "/"
-        chosen = {os.path.abspath(each) for each in absolute(listed)}
-        meant = {os.path.abspath(each) for each in listed.split(os.pathsep)} - chosen
-        sys.path[:] = [each for each in sys.path if each not in meant]
+        chosen = {os.path.abspath(entry) for entry in absolute(listed)}
+        meant = {os.path.abspath(entry) for entry in listed.split(os.pathsep)} - chosen
+        sys.path[:] = [entry for entry in sys.path if entry not in meant]

@@ -25,10 +25,10 @@ def rendered(tokenizer: PreTrainedTokenizerBase, messages: object) -> tuple[str,
     """
     assert isinstance(messages, list), "rows are checked before they are encoded"
     # Arrow fills in every key of an object in every row.
-    turns = [{key: value for key, value in each.items() if value is not None} for each in messages]
+    turns = [{key: value for key, value in message.items() if value is not None} for message in messages]
     whole, spans = _render(tokenizer, turns), Spans()
-    for number, each in enumerate(turns):
-        if each["role"] != "assistant":
+    for number, turn in enumerate(turns):
+        if turn["role"] != "assistant":
             continue
         asked = _render(tokenizer, turns[:number], reply=True)
         said = _render(tokenizer, turns[: number + 1])
@@ -49,7 +49,7 @@ def asked(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Mapping[str, st
     """
     if tokenizer.chat_template is None:
         raise UserError("the model's tokenizer has no chat template; expected a text to continue instead of a chat")
-    return _render(tokenizer, [dict(each) for each in messages], reply=True)
+    return _render(tokenizer, [dict(message) for message in messages], reply=True)
 
 
 def _render(tokenizer: PreTrainedTokenizerBase, turns: Sequence[Mapping[str, object]], *, reply: bool = False) -> str:

@@ -49,12 +49,10 @@ def problem(row: Mapping[str, object], named: Mapping[str, str], labelled: bool)
 def _messages_problem(messages: object, name: str) -> str | None:
     if not isinstance(messages, list) or not messages:
         return f"'{name}' is {shown(messages)}, expected a list of messages"
-    for number, each in enumerate(messages, start=1):
-        if not isinstance(each, dict) or not all(isinstance(each.get(key), str) for key in ("role", "content")):
-            return (
-                f"message {number} of '{name}' is {shown(each)}, expected an object with the strings role and content"
-            )
-    if not any(each["role"] == "assistant" and each["content"] for each in messages):
+    for number, message in enumerate(messages, start=1):
+        if not isinstance(message, dict) or not all(isinstance(message.get(key), str) for key in ("role", "content")):
+            return f"message {number} of '{name}' is {shown(message)}, expected an object with role and content"
+    if not any(message["role"] == "assistant" and message["content"] for message in messages):
         return f"'{name}' has no message with the role assistant, expected at least one: only these are trained on"
     return None
 
@@ -178,8 +176,8 @@ def _tokens(
         return_token_type_ids=False,
         verbose=False,  # a text longer than the context is split into windows
     )
-    ids: list[Integers] = [np.asarray(each, np.int64) for each in found["input_ids"]]
-    return ids, [np.asarray(each, np.int64).reshape(-1, 2) for each in found["offset_mapping"]]
+    ids: list[Integers] = [np.asarray(tokens, np.int64) for tokens in found["input_ids"]]
+    return ids, [np.asarray(offsets, np.int64).reshape(-1, 2) for offsets in found["offset_mapping"]]
 
 
 def _document(

@@ -44,7 +44,7 @@ def _sums(references: References, *values: Floats | Integers) -> Floats:
     """(E, K) by example."""
     rows = np.searchsorted(references.examples, references.example)
     count = len(references.examples)
-    return np.stack([np.bincount(rows, np.asarray(each, np.float64), count) for each in values], axis=1)
+    return np.stack([np.bincount(rows, np.asarray(column, np.float64), count) for column in values], axis=1)
 
 
 def ratio(rows: Floats) -> float:

@@ -165,7 +165,7 @@ def ask(model: PreTrainedModel, batch: Tensors) -> Tensors:
 def probe(model: PreTrainedModel, items: Items) -> Arrays:
     """Greedy continuations (P, N) of a few prefixes, one at a time."""
     starts, count = beginnings(items)
-    return {ALONE: np.array([list(generate(TorchDecoder(model), each, count)) for each in starts], np.int64)}
+    return {ALONE: np.array([list(generate(TorchDecoder(model), start, count)) for start in starts], np.int64)}
 
 
 def _scored(rows: torch.Tensor, tokens: torch.Tensor) -> Tensors:

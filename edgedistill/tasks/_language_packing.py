@@ -73,7 +73,7 @@ def first_fit(lengths: Sequence[int], width: int) -> list[list[int]]:
     """Items by row: first-fit decreasing (Johnson 1973)."""
     rows: list[list[int]] = []
     room: list[int] = []
-    for item in sorted(range(len(lengths)), key=lambda each: -lengths[each]):
+    for item in sorted(range(len(lengths)), key=lambda item: -lengths[item]):
         row = next((number for number, free in enumerate(room) if free >= lengths[item]), None)
         if row is None:
             rows.append([item])

@@ -41,4 +41,4 @@ def decoder(model: PreTrainedModel) -> Decoder:
 
 def _ids(tokenizer: PreTrainedTokenizerBase, text: str, *, special: bool) -> list[int]:
     found = tokenizer(text, add_special_tokens=special, return_attention_mask=False, verbose=False)
-    return [int(each) for each in found["input_ids"]]
+    return [int(token) for token in found["input_ids"]]

@@ -38,7 +38,7 @@ class TorchDecoder:
         self._real = np.concatenate([self._real, new], axis=1) if started else new
         positions = positions_of(self._real)[:, -tokens.shape[1] :]
         device = next(self._model.parameters()).device
-        given, mask, places = (torch.from_numpy(each).to(device) for each in (tokens, self._real, positions))
+        given, mask, places = (torch.from_numpy(array).to(device) for array in (tokens, self._real, positions))
         with torch.inference_mode():
             found = self._model(
                 input_ids=given,

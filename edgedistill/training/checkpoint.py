@@ -77,13 +77,17 @@ def _write(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, sta
     save_model(model, str(folder / "model.safetensors"))
     moments = optimizer.state_dict()["state"]
     save_file(
-        {f"{index}.{name}": value.contiguous() for index, each in moments.items() for name, value in each.items()},
+        {
+            f"{index}.{name}": value.contiguous()
+            for index, tensors in moments.items()
+            for name, value in tensors.items()
+        },
         folder / "optimizer.safetensors",
     )
     save_file(_random_state(), folder / "random.safetensors")
     save_file({name: value.clone() for name, value in state.best_weights.items()}, folder / "best.safetensors")
     content: dict[str, object] = {
-        "history": [asdict(each) for each in state.history],
+        "history": [asdict(epoch) for epoch in state.history],
         "best_metric": state.best_metric,
         "best_epoch": state.best_epoch,
         "files": {name: sha256(folder / name) for name in _TENSORS},

@@ -414,7 +414,7 @@ def _check_finite(sums: torch.Tensor, label: str) -> None:
 
 
 def _left(history: Sequence[EpochRecord], epochs: int) -> str:
-    seconds = sum(each.seconds for each in history) / len(history) * (epochs - len(history))
+    seconds = sum(epoch.seconds for epoch in history) / len(history) * (epochs - len(history))
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
 
 

@@ -211,11 +211,11 @@ def check_learning(
                     raise subject.refused(f"makes the loss {name} {value}")
             (losses * torch.tensor(weights)).sum().backward()
     module.eval()
-    gradients = [each.grad for each in subject.model.parameters() if each.grad is not None]
+    gradients = [parameter.grad for parameter in subject.model.parameters() if parameter.grad is not None]
     subject.model.zero_grad(set_to_none=True)
     if not gradients:
         raise subject.refused(f"gets no gradient from {', '.join(names)}")
-    if not all(bool(torch.isfinite(each).all()) for each in gradients):
+    if not all(bool(torch.isfinite(gradient).all()) for gradient in gradients):
         raise subject.refused(f"gets NaN or infinite gradients from {', '.join(names)}")
 
 
@@ -234,7 +234,7 @@ def _check_views(subject: Subject, module: TrainingModule, batch: Batch) -> None
             raise subject.refused(
                 f"has a loss on hidden states, but {who} exposes {len(view.hidden)} for {depth} layers"
             )
-        if "attention" in needs and (len(view.attention) != depth or any(each is None for each in view.attention)):
+        if "attention" in needs and (len(view.attention) != depth or any(layer is None for layer in view.attention)):
             raise subject.refused(f"has a loss on attention maps, which {who} does not expose; use hidden_mse instead")
 
 

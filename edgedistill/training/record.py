@@ -34,7 +34,7 @@ def save_trained(
     """Publish `model/`, with the tokenizer of its training data."""
     made = TrainedModel(
         parameters=parameter_count(model),
-        train_seconds=round(sum(each.seconds for each in history), 3),
+        train_seconds=round(sum(epoch.seconds for epoch in history), 3),
         samples_per_second=_speed(history),
         epochs=tuple(history),
     )
@@ -48,5 +48,5 @@ def save_trained(
 
 def _speed(history: Sequence[EpochRecord]) -> float:
     """Samples per second, over all epochs."""
-    seconds = sum(each.seconds for each in history)
-    return round(sum(each.seconds * each.samples_per_second for each in history) / seconds, 1) if seconds else 0.0
+    seconds = sum(epoch.seconds for epoch in history)
+    return round(sum(epoch.seconds * epoch.samples_per_second for epoch in history) / seconds, 1) if seconds else 0.0

@@ -55,16 +55,16 @@ def shared_tokens(teacher: Reader, student: Reader, texts: Iterable[str] = ()) -
     Raises:
         UserError: they differ, or a model has fewer rows than its tokenizer has tokens.
     """
-    vocabularies = [each.tokenizer.get_vocab() for each in (teacher, student)]
-    for each, vocabulary in zip((teacher, student), vocabularies, strict=True):
-        if each.width <= max(vocabulary.values()):
+    vocabularies = [side.tokenizer.get_vocab() for side in (teacher, student)]
+    for side, vocabulary in zip((teacher, student), vocabularies, strict=True):
+        if side.width <= max(vocabulary.values()):
             raise UserError(
-                f"'{each.name}' has {each.width} logits, expected at least {max(vocabulary.values()) + 1}, one for "
+                f"'{side.name}' has {side.width} logits, expected at least {max(vocabulary.values()) + 1}, one for "
                 "each token of its tokenizer"
             )
     probes = [*PROBES, *texts]
-    for each in (teacher, student):
-        probes += [f"a {token.content} b" for token in each.tokenizer.get_added_tokens_decoder().values()]
+    for side in (teacher, student):
+        probes += [f"a {token.content} b" for token in side.tokenizer.get_added_tokens_decoder().values()]
     pairs = zip(probes, _encoded(teacher, probes), _encoded(student, probes), strict=True)
     by_text = (f"the text {text[:_SHOWN]!r} is encoded differently" for text, one, other in pairs if one != other)
     found = _other_id(teacher, student, *vocabularies) or next(by_text, None)
@@ -82,8 +82,8 @@ def _other_id(teacher: Reader, student: Reader, its: Mapping[str, int], others: 
         one, other = its.get(token), others.get(token)
         if one != other:
             ids = " and ".join(
-                f"{'no token' if number is None else number} in '{each.name}'"
-                for each, number in ((teacher, one), (student, other))
+                f"{'no token' if number is None else number} in '{side.name}'"
+                for side, number in ((teacher, one), (student, other))
             )
             return f"{token[:_SHOWN]!r} is {ids}"
     return None
@@ -94,4 +94,4 @@ def _encoded(reader: Reader, texts: list[str]) -> list[list[int]]:
     plain = type(reader.tokenizer).from_str(reader.tokenizer.to_str())
     plain.no_truncation()
     plain.no_padding()
-    return [each.ids for each in plain.encode_batch(texts, add_special_tokens=False)]
+    return [encoding.ids for encoding in plain.encode_batch(texts, add_special_tokens=False)]

@@ -166,7 +166,7 @@ def _going_on(
     counts = last - first
     tokens = tree.order[np.repeat(first - (np.cumsum(counts) - counts), counts) + np.arange(int(counts.sum()))]
     pieces = re_encoding.pieces[re_encoding.offsets[tokens] + np.repeat(readings.depth, counts)]
-    row, place = (_tensor(np.repeat(each, counts), log_p) for each in (readings.row, readings.place))
+    row, place = (_tensor(np.repeat(indices, counts), log_p) for indices in (readings.row, readings.place))
     return begun[row] + log_p[row, _tensor(tokens, log_p)].double(), (place, _tensor(pieces, log_p))
 
 

@@ -87,14 +87,14 @@ class ReEncoding:
         pieces: list[list[int]] = [[] for _ in range(width)]
         for token in texts:
             own = number.get(token)
-            pieces[token] = [each.id for each in runner.tokenize(names[token])] if own is None else [own]
+            pieces[token] = [piece.id for piece in runner.tokenize(names[token])] if own is None else [own]
         flat = b"".join(texts.get(token, b"") for token in range(width))
         return cls(
             np.array(trimmed.kept, np.int64),
             np.frombuffer(flat, np.uint8),
             _starts([len(texts.get(token, b"")) for token in range(width)]),
-            np.array([piece for each in pieces for piece in each], np.int64),
-            _starts([len(each) for each in pieces]),
+            np.array([piece for spelling in pieces for piece in spelling], np.int64),
+            _starts([len(spelling) for spelling in pieces]),
         )
 
     @property
@@ -134,7 +134,7 @@ class ReEncoding:
             keys.append(key[starts])
             above[rows] = nodes + np.repeat(np.arange(len(starts)), np.diff(starts, append=len(rows)))
             nodes += len(starts)
-        return Tree(order, *(np.concatenate(each).astype(np.int64) for each in (first, last, token, keys)))
+        return Tree(order, *(np.concatenate(parts).astype(np.int64) for parts in (first, last, token, keys)))
 
     def bytes_of(self, ids: Integers) -> NDArray[np.uint8]:
         """The text of a sequence of the teacher's tokens."""

@@ -30,7 +30,9 @@ def token_bytes(tokenizer: Tokenizer) -> dict[int, bytes]:
             raise UserError(
                 f"token '{strange}' of a byte-level BPE is not a sequence of bytes; expected an added token"
             )
-        spelled = {token: bytes(characters[each] for each in token) for token in _ordinary(tokenizer, model["vocab"])}
+        spelled = {
+            token: bytes(characters[character] for character in token) for token in _ordinary(tokenizer, model["vocab"])
+        }
     elif model.get("type") == "BPE" and model.get("byte_fallback"):
         fallback = {token: bytes([byte]) for byte, token in enumerate(BYTES)}
         spelled = {

@@ -9,6 +9,7 @@ byte fallback.
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,8 @@ import numpy as np
 from edgedistill.arrays import Integers
 from edgedistill.errors import UserError
 from edgedistill.vocabulary.token_bytes import BYTES, Tokenizer, added_tokens
+
+_RESERVED = re.compile(r"\[unused\d+\]")
 
 
 @dataclass(frozen=True)
@@ -38,24 +41,48 @@ def frequent_tokens(token_ids: Integers, coverage: float) -> list[int]:
     return sorted(int(i) for i in ids[order][:needed])
 
 
-def most_frequent(tokenizer: Tokenizer, token_ids: Integers, size: int) -> list[int]:
+def characters_of(tokenizer: Tokenizer, token_ids: Integers) -> frozenset[str]:
+    """The single characters that the tokens of the texts consist of.
+
+    Raises:
+        UserError: a BPE, whose single characters are its bytes, which every text may need.
+    """
+    tokens = _Tokens.of(tokenizer)
+    if tokens.kind == "BPE":
+        raise UserError(
+            "student.characters: got 'texts' for a BPE tokenizer, whose single characters are bytes; expected 'all'"
+        )
+    used = (tokens.names[number] for number in np.unique(token_ids).tolist() if number in tokens.names)
+    return frozenset(character for token in used if token not in tokens.added for character in _bare(token))
+
+
+def most_frequent(
+    tokenizer: Tokenizer, token_ids: Integers, size: int, characters: frozenset[str] | None = None
+) -> list[int]:
     """The ids to `trim` to so that exactly `size` tokens are left: the most frequent ones with their parts and, if the
-    texts have no more, those with the lowest ids, which BPE learned first.
+    texts have no more, those with the lowest ids, which BPE learns first and BERT sorts by frequency.
 
     A token whose parts do not fit is skipped in favour of less frequent ones that do.
+
+    Args:
+        characters: as for `trim`.
 
     Raises:
         UserError: fewer than the tokens that are always kept, more than there are, or an algorithm as for `trim`.
     """
     tokens = _Tokens.of(tokenizer)
-    wanted = tokens.always()
-    if not len(wanted) <= size <= len(tokens.names):
+    wanted = tokens.always(characters)
+    usable = {
+        number: name for number, name in tokens.names.items() if name in wanted or tokens.usable(name, characters)
+    }
+    if not len(wanted) <= size <= len(usable):
         raise UserError(
             f"student.vocabulary: got {size}, expected {len(wanted)} (special tokens, single characters and bytes are "
-            f"always kept) to {len(tokens.names)}"
+            f"always kept) to {len(usable)}"
         )
     ids, counts = np.unique(token_ids, return_counts=True)
-    order = dict.fromkeys([*ids[np.lexsort((ids, -counts))].tolist(), *sorted(tokens.names)])
+    frequent = [number for number in ids[np.lexsort((ids, -counts))].tolist() if number in usable]
+    order = dict.fromkeys([*frequent, *sorted(usable)])
     while len(wanted) < size:  # skipped tokens may fit once their parts are present
         for number in order:
             needed = tokens.closed([tokens.names[number]]) - wanted
@@ -64,11 +91,14 @@ def most_frequent(tokenizer: Tokenizer, token_ids: Integers, size: int) -> list[
     return sorted(number for number, name in tokens.names.items() if name in wanted)
 
 
-def trim(tokenizer: Tokenizer, kept: Iterable[int]) -> Trimmed:
+def trim(tokenizer: Tokenizer, kept: Iterable[int], characters: frozenset[str] | None = None) -> Trimmed:
     """A tokenizer with these tokens only.
 
     Special tokens, single characters and bytes (so that no text becomes unknown), and whatever the algorithm needs to
     build the kept tokens stay as well.
+
+    Args:
+        characters: the single characters that stay; None: all of them.
 
     Raises:
         UserError: an algorithm other than WordPiece, BPE or Unigram.
@@ -77,7 +107,7 @@ def trim(tokenizer: Tokenizer, kept: Iterable[int]) -> Trimmed:
     tokens = _Tokens.of(tokenizer)
     model, vocabulary, names = dict(tokens.model), tokens.vocabulary, tokens.names
     content["model"] = model
-    wanted = tokens.always() | tokens.closed(names[i] for i in kept if i in names)
+    wanted = tokens.always(characters) | tokens.closed(names[i] for i in kept if i in names)
     ids = sorted(index for index, token in names.items() if token in wanted)
     renumbered = {names[old]: new for new, old in enumerate(ids)}
     if tokens.kind == "Unigram":
@@ -109,7 +139,9 @@ def cut_from(tokenizer: Tokenizer, smaller: Tokenizer) -> Trimmed:
     Raises:
         UserError: it has a token that the other lacks.
     """
-    own, others = ({name: number for number, name in _Tokens.of(each).names.items()} for each in (tokenizer, smaller))
+    own, others = (
+        {name: number for number, name in _Tokens.of(vocabulary).names.items()} for vocabulary in (tokenizer, smaller)
+    )
     if (unknown := next((name for name in others if name not in own), None)) is not None:
         raise UserError(
             f"the student's vocabulary has {unknown[:40]!r}, which the teacher's lacks; expected a student with its "
@@ -146,14 +178,21 @@ class _Tokens:
         names = {index: token for token, index in (*vocabulary.items(), *added.items())}
         return cls(kind, model, vocabulary, names, frozenset(added), parts)
 
-    def always(self) -> set[str]:
+    def always(self, characters: frozenset[str] | None) -> set[str]:
         """The tokens that are always kept, with their parts."""
-        wanted = set(self.added) | {token for token in self.vocabulary if len(_bare(token)) <= 1}
+        singles = {token for token in self.vocabulary if len(_bare(token)) <= 1}
+        wanted = set(self.added) | {token for token in singles if self.usable(token, characters)}
         if self.model.get("unk_token"):
             wanted.add(str(self.model["unk_token"]))
         if self.model.get("byte_fallback"):
             wanted |= self.vocabulary.keys() & set(BYTES)
         return self.closed(wanted)
+
+    def usable(self, token: str, characters: frozenset[str] | None) -> bool:
+        """Whether a text may contain it: none has BERT's reserved tokens, or a character that goes."""
+        if _RESERVED.fullmatch(token):
+            return False
+        return characters is None or len(_bare(token)) != 1 or _bare(token) in characters
 
     def closed(self, tokens: Iterable[str]) -> set[str]:
         """These tokens with the parts they are merged from, recursively."""
@@ -191,8 +230,8 @@ def _bare(token: str) -> str:
 def _renumber(part: object, renumbered: Mapping[str, int]) -> None:
     """Renumber the special tokens in a post-processor."""
     if isinstance(part, list):
-        for each in part:
-            _renumber(each, renumbered)
+        for entry in part:
+            _renumber(entry, renumbered)
     if not isinstance(part, dict):
         return
     for key in ("sep", "cls"):

@@ -84,8 +84,8 @@ def changed(content, draw: random.Random) -> bytes:
     if kind == "number":  # the figures, which matter most
         chosen = [path for path in chosen if isinstance(_at(tree, path), int | float)] or chosen
     # Most of a golden file is token ids: half of the changes are to what all of them hang on.
-    first = [each for each in chosen if len(each) == 1]
-    path = draw.choice(first if first and draw.random() < 0.5 else [each for each in chosen if each] or [()])
+    first = [place for place in chosen if len(place) == 1]
+    path = draw.choice(first if first and draw.random() < 0.5 else [place for place in chosen if place] or [()])
     if not path:
         return json.dumps(draw.choice(WILD)).encode()
     parent = _at(tree, path[:-1])
@@ -196,8 +196,8 @@ def test_the_list_itself(malleable):
         "\0" * 10,
     ]
     cases += [
-        "\n".join(line for line in lines if each not in line)
-        for each in (*BINARIES, "onnx/", "tokenizer.json", "golden.json")
+        "\n".join(line for line in lines if name not in line)
+        for name in (*BINARIES, "onnx/", "tokenizer.json", "golden.json")
     ]
     for _ in range(100):
         raw = bytearray(before.encode())

@@ -100,7 +100,7 @@ def test_the_command_shows_a_table_a_machine_and_json(finished_run, measured, tm
     assert "Kryo, Linux 6.1 aarch64" in shown.stdout
     assert "phone-r1.json" in shown.stdout
     facts = json.loads(cli("compare", str(finished_run.folder), str(file), "--json").stdout)
-    assert [each["machine"] for each in facts][1:] == ["Kryo, Linux 6.1 aarch64"]
+    assert [row["machine"] for row in facts][1:] == ["Kryo, Linux 6.1 aarch64"]
     assert facts[1]["rows"][0]["latency_ms"]["p50"] == 1.5
 
 

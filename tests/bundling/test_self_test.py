@@ -153,7 +153,7 @@ def test_the_tolerance_follows_what_the_file_was_off_by():
 
 def test_what_is_wrong_with_an_answer():
     def wrong(given):
-        answers = (Answers({"logits": each}, np.arange(1), np.arange(1)) for each in (given, right))
+        answers = (Answers({"logits": logits}, np.arange(1), np.arange(1)) for logits in (given, right))
         return first_wrong(JUDGE, *answers, 1e-3)
 
     right = np.array([[1.0, 2.0]])

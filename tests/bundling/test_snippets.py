@@ -168,7 +168,7 @@ def test_the_cpp_example_compiles_and_has_the_same_tokens(bundle):
     golden = open_bundle(bundle).golden
     for number, item in enumerate(golden.texts[:8]):
         ids = run(["./run", str(bundle), item.text], bundle).stdout.split()
-        assert [int(each) for each in ids] == golden.items.inputs([number])["input_ids"][0].tolist()
+        assert [int(token) for token in ids] == golden.items.inputs([number])["input_ids"][0].tolist()
     assert "normalise the text with ICU" in run(["./run", str(bundle), "Ça va"], bundle).stderr
 
 

@@ -24,18 +24,18 @@ def test_a_bundle_of_version_1_is_what_it_is_now(bundle, tmp_path):
     assert before.facts.model == now.facts.model
     for split in ("test", "validation"):
         lifted, own = (
-            next(figure for figure in each.facts.measured["figures"] if figure["split"] == split)
-            for each in (before, now)
+            next(figure for figure in version.facts.measured["figures"] if figure["split"] == split)
+            for version in (before, now)
         )
         for name in ("metric", "direction", "value"):
             assert lifted[name] == own[name]
     assert before.facts.measured["drop"]["value"] == now.facts.measured["drop"]["value"]
     assert before.golden.texts == now.golden.texts
     for number in range(len(now.golden.items)):
-        given, expected = (each.golden.items.inputs([number]) for each in (before, now))
+        given, expected = (version.golden.items.inputs([number]) for version in (before, now))
         for name, array in expected.items():
             np.testing.assert_array_equal(given[name], array)
-    padded = [each.golden.items.batch([0, 5], 32)["input_ids"] for each in (before, now)]
+    padded = [version.golden.items.batch([0, 5], 32)["input_ids"] for version in (before, now)]
     np.testing.assert_array_equal(*padded)
     np.testing.assert_allclose(before.golden.answers.values["logits"], now.golden.answers.values["logits"], rtol=1e-5)
 

@@ -23,8 +23,8 @@ def test_a_run_leaves_the_bundle_of_what_it_chose(finished_run):
     assert facts["chosen"] is True
     assert facts["measured"]["figures"][0]["value"] == row.test.value
     model = facts["components"]["model"]
-    assert [each["name"] for each in model["inputs"]] == ["input_ids", "attention_mask", "token_type_ids"]
-    assert [(each["name"], each["type"]) for each in model["outputs"]] == [("logits", "float32")]
+    assert [port["name"] for port in model["inputs"]] == ["input_ids", "attention_mask", "token_type_ids"]
+    assert [(port["name"], port["type"]) for port in model["outputs"]] == [("logits", "float32")]
     assert [str(folder / name) for name in facts["device_files"]] == [
         str(folder / row.target / row.file.split("/")[-1])
     ]
@@ -49,7 +49,7 @@ def test_golden_answers_are_those_of_the_file(finished_run):
     for number, text in enumerate(golden.texts):
         assert text.text in texts
         inputs = golden.items.inputs([number])
-        given = session.run(None, {each.name: inputs[each.name] for each in session.get_inputs()})[0]
+        given = session.run(None, {port.name: inputs[port.name] for port in session.get_inputs()})[0]
         np.testing.assert_allclose(given, golden.answers.of_items([number]).values["logits"], atol=1e-6)
         assert text.answers == (json.loads((folder / "labels.json").read_text())[int(given.argmax())],)
         lengths.append(inputs["input_ids"].shape[1])

@@ -44,7 +44,7 @@ def rewrite(folder):
 
 
 def _measured(now):
-    figures = {each["split"]: each for each in now.pop("figures") if each["metric"] == "accuracy"}
+    figures = {figure["split"]: figure for figure in now.pop("figures") if figure["metric"] == "accuracy"}
     test, drop = figures["test"], now.pop("drop")
     before = {"accuracy": test["value"], "accuracy_ci": [test["low"], test["high"]]}
     before |= {"validation_accuracy": figures["validation"]["value"], "accuracy_drop": drop["value"]}

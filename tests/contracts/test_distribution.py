@@ -131,7 +131,7 @@ def test_forms_are_not_put_together():
 @pytest.mark.parametrize("form", FORMS)
 def test_all_of_it_moves(form):
     moved = FORMS[form]().to("meta")
-    assert {each.device.type for each in vars(moved).values() if isinstance(each, torch.Tensor)} == {"meta"}
+    assert {tensor.device.type for tensor in vars(moved).values() if isinstance(tensor, torch.Tensor)} == {"meta"}
 
 
 def test_a_head_is_copied_to_a_device_once():
@@ -144,4 +144,4 @@ def test_a_head_is_converted_to_the_precision_of_autocast_at_once():
     said = FORMS["hidden"]()
     assert said.as_multiplied() is said
     with torch.autocast("cpu", torch.bfloat16):
-        assert {each.dtype for each in vars(said.as_multiplied()).values()} == {torch.bfloat16}
+        assert {tensor.dtype for tensor in vars(said.as_multiplied()).values()} == {torch.bfloat16}

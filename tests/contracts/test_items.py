@@ -34,7 +34,7 @@ def made(examples: list[list[int]], side: str = "right", short: bool = False) ->
     if short:
         columns["tags"] = Column("target", "sequence", pad=-100)
         content["tags"] = [[length] * ((length + 1) // 2) for length in lengths]
-    return Items.of(columns, content, np.repeat(np.arange(len(examples)), [len(each) for each in examples]))
+    return Items.of(columns, content, np.repeat(np.arange(len(examples)), [len(example) for example in examples]))
 
 
 def same(a: Items, b: Items) -> None:

@@ -100,7 +100,7 @@ def test_an_option_is_in_the_keys_of_what_encodes_or_judges_and_a_metric_in_thos
     def changed(**task) -> set[str]:
         plain = {"type": "threshold", "metric": "accuracy"}
         recipes = [reading.validate({**recipe_tree, "task": plain | change}, "recipe") for change in ({}, task)]
-        before, after = (make_plan(each, fingerprints.look_up(each)).steps for each in recipes)
+        before, after = (make_plan(recipe, fingerprints.look_up(recipe)).steps for recipe in recipes)
         return {new.name for old, new in zip(before, after, strict=True) if old.key != new.key}
 
     with plugged_in(tmp_path / "site", {"edgedistill.tasks": {"threshold": "threshold_task:TASK"}}):

@@ -14,7 +14,7 @@ COLUMNS = {
     "pixels": Column("input", "block"),
     "label": Column("target", "scalar"),
 }
-LEFT = {name: Column(each.role, each.layout, each.pad, "left") for name, each in COLUMNS.items()}
+LEFT = {name: Column(column.role, column.layout, column.pad, "left") for name, column in COLUMNS.items()}
 
 
 class Echo:

@@ -13,11 +13,11 @@ import edgedistill.tasks
 
 HEAVY = ("torch", "transformers", "datasets", "pydantic", "scipy", "onnx")
 MODULES = [
-    *(each.name for each in pkgutil.iter_modules(edgedistill.device.__path__, "edgedistill.device.")),
+    *(module.name for module in pkgutil.iter_modules(edgedistill.device.__path__, "edgedistill.device.")),
     *(
-        each.name
-        for each in pkgutil.iter_modules(edgedistill.tasks.__path__, "edgedistill.tasks.")
-        if each.name.endswith("_device")
+        module.name
+        for module in pkgutil.iter_modules(edgedistill.tasks.__path__, "edgedistill.tasks.")
+        if module.name.endswith("_device")
     ),
     "edgedistill.measuring.worker",
 ]

@@ -48,7 +48,7 @@ def test_what_a_killed_process_was_copying_goes(made, tmp_path):
     (tmp_path / "run" / "models" / "r1" / "one.partial").write_text("on")
     (tmp_path / "run" / "models" / "r1" / "mine.partial").write_text("mine")
     publishing.publish(made, tmp_path / "run")
-    assert [each.name for each in (tmp_path / "run").rglob("*.partial")] == ["mine.partial"]
+    assert [path.name for path in (tmp_path / "run").rglob("*.partial")] == ["mine.partial"]
 
 
 def test_what_was_copied_with_its_folder_is_still_known_as_published(made, tmp_path):

@@ -59,5 +59,5 @@ def test_a_difference_within_the_noise_of_the_validation_set_is_no_advice():
 def test_a_metric_that_is_lower_is_better_gets_the_same_advice():
     for metrics in ([0.5, 0.6, 0.7], [0.7, 0.6, 0.6, 0.6, 0.6], [0.5, 0.6, 0.7, 0.69]):
         plain = remedies(figures(metrics=metrics, teacher_metric=0.89))
-        values = {"metrics": [-each for each in metrics], "teacher_metric": -0.89, "control_metric": -0.9}
+        values = {"metrics": [-value for value in metrics], "teacher_metric": -0.89, "control_metric": -0.9}
         assert len(remedies(figures(metric=turned(ACCURACY), **values))) == len(plain) > 0

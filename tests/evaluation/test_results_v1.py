@@ -43,9 +43,9 @@ def test_every_round_keeps_its_differences(results):
         assert (gain.value, gain.p) == (old["gain_over_control"], old["gain_over_control_p"])
         assert gain.interval == tuple(old["gain_over_control_ci"])
         assert new.errors.model_dump() == old["errors"]
-        assert [each.value for each in new.seeds] == [each["accuracy"] for each in old["seeds"]]
-    assert [each.value for each in results.rounds[1].teacher_trials] == [
-        each["metric"] for each in OLD["rounds"][1]["teacher_trials"]
+        assert [seed.value for seed in new.seeds] == [seed["accuracy"] for seed in old["seeds"]]
+    assert [trial.value for trial in results.rounds[1].teacher_trials] == [
+        trial["metric"] for trial in OLD["rounds"][1]["teacher_trials"]
     ]
 
 
@@ -58,7 +58,9 @@ def test_every_candidate_keeps_its_figures_and_names_the_host(results):
         assert new.latency_ms.p50 == old["latency_ms"]["p50"]
         assert results.hosts[new.host].cpu == OLD["environment"]["cpu"]
     assert results.data.examples == OLD["data"]["rows"]
-    assert [each.drop.value for each in results.stop.judgements] == [each["drop"] for each in OLD["stop"]["judgements"]]
+    assert [judgement.drop.value for judgement in results.stop.judgements] == [
+        judgement["drop"] for judgement in OLD["stop"]["judgements"]
+    ]
 
 
 def test_nothing_of_schema_1_is_left_under_its_old_name(results):
@@ -68,8 +70,8 @@ def test_nothing_of_schema_1_is_left_under_its_old_name(results):
                 yield key
                 yield from names(below)
         elif isinstance(content, list):
-            for each in content:
-                yield from names(each)
+            for item in content:
+                yield from names(item)
 
     left = set(names(results.model_dump(mode="json", by_alias=True)))
     old = {"accuracy", "accuracy_ci", "accuracy_drop", "elsewhere", "environment", "rows", "drop_ci", "mean_kl"}

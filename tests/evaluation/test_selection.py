@@ -117,7 +117,9 @@ def test_a_metric_turned_round_chooses_the_same(points, prefer, tie):
         choose(turned, select(prefer, tie, **limits), 0.9, LOSS),
     )
     assert plain.chosen == other.chosen
-    assert [each.within_limits for each in plain.verdicts] == [each.within_limits for each in other.verdicts]
+    assert [verdict.within_limits for verdict in plain.verdicts] == [
+        verdict.within_limits for verdict in other.verdicts
+    ]
 
 
 def test_a_metric_that_is_lower_is_better_reads_as_one():

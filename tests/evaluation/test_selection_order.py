@@ -55,7 +55,7 @@ def test_an_agreement_that_is_just_reached_is_enough():
 
 def test_the_front_is_of_accuracy_speed_and_size_and_a_blocked_one_may_be_on_it():
     best, slow = figures("best"), figures("slow", p50_ms=2.1, peak_rss_mb=1.0, load_ms=1.0)
-    verdicts = {each.id: each for each in choose([best, slow], select(file_mb=1.0), 0.9, ACCURACY).verdicts}
+    verdicts = {verdict.id: verdict for verdict in choose([best, slow], select(file_mb=1.0), 0.9, ACCURACY).verdicts}
     assert verdicts["best"].on_pareto_front
     assert not verdicts["slow"].on_pareto_front
     assert not verdicts["best"].within_limits

@@ -139,7 +139,7 @@ def test_a_metric_turned_round_gives_the_mirrored_interval_and_the_same_gain(pai
         rows, other = pairs[:, :2], pairs[:, 2:]
         plain, mirrored = statistics.metric_interval(metric, rows), statistics.metric_interval(turned(metric), rows)
         np.testing.assert_allclose((mirrored.low, mirrored.high), (-plain.high, -plain.low), atol=1e-12)
-        a, b = (statistics.compare(each, rows, other) for each in (metric, turned(metric)))
+        a, b = (statistics.compare(version, rows, other) for version in (metric, turned(metric)))
         np.testing.assert_allclose(
             (a.gain, a.interval.low, a.interval.high, a.p), (b.gain, b.interval.low, b.interval.high, b.p)
         )

@@ -53,7 +53,7 @@ def test_names_and_sizes_are_those_that_clients_read(file):
     graph = onnx.load(file).graph
 
     def shapes(values):
-        return {each.name: [d.dim_value or d.dim_param for d in each.type.tensor_type.shape.dim] for each in values}
+        return {value.name: [d.dim_value or d.dim_param for d in value.type.tensor_type.shape.dim] for value in values}
 
     past = ["batch_size", 2, "past_sequence_length", 8]
     grown = ["batch_size", 2, "past_sequence_length + sequence_length", 8]
@@ -100,7 +100,11 @@ def test_several_tokens_after_a_past_for_several_texts_are_an_error_and_no_wrong
 
 def tables_in(file):
     """Initializers with as many numbers, packed or not, as the table."""
-    return [each.name for each in onnx.load(file).graph.initializer if VOCABULARY in each.dims and len(each.dims) > 1]
+    return [
+        initializer.name
+        for initializer in onnx.load(file).graph.initializer
+        if VOCABULARY in initializer.dims and len(initializer.dims) > 1
+    ]
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8-dynamic", "int8", "int4", "int4-tables"])
@@ -113,16 +117,20 @@ def test_more_bits_are_closer_and_larger(precisions):
     tokens = np.random.default_rng(1).integers(3, VOCABULARY, (1, 30))
     right = CachedDecoder(opened(precisions["fp32"])).advance(tokens)
     order = ["int4-tables", "int4", "int8", "fp16", "fp32"]  # int8-dynamic stands between, by its activations
-    errors = [np.square(CachedDecoder(opened(precisions[each])).advance(tokens) - right).mean() for each in order]
+    errors = [np.square(CachedDecoder(opened(precisions[name])).advance(tokens) - right).mean() for name in order]
     assert errors == sorted(errors, reverse=True)
-    weights = [sum(each.ByteSize() for each in onnx.load(precisions[name]).graph.initializer) for name in order]
+    weights = [
+        sum(initializer.ByteSize() for initializer in onnx.load(precisions[name]).graph.initializer) for name in order
+    ]
     assert weights == sorted(weights)
 
 
 def test_products_in_blocks_quantize_their_activations_too(precisions):
     for name in ("int8", "int4", "int4-tables"):
         products = [node for node in onnx.load(precisions[name]).graph.node if node.op_type == "MatMulNBits"]
-        levels = {each.i for node in products for each in node.attribute if each.name == "accuracy_level"}
+        levels = {
+            attribute.i for node in products for attribute in node.attribute if attribute.name == "accuracy_level"
+        }
         assert levels == {4}, name
 
 

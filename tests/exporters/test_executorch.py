@@ -58,9 +58,9 @@ def model():
         max_position_embeddings=80,
     )
     model = AutoModelForSequenceClassification.from_config(config).eval()
-    for each in model.parameters():
-        if each.ndim > 1:
-            each.data.mul_(3)  # fresh weights give logits so small that nothing shows
+    for parameter in model.parameters():
+        if parameter.ndim > 1:
+            parameter.data.mul_(3)  # fresh weights give logits so small that nothing shows
     return model
 
 
@@ -86,17 +86,17 @@ def made(model, tmp_path_factory):
 
 def logits(model, inputs) -> np.ndarray:
     with torch.no_grad():
-        return model(**{name: torch.as_tensor(each) for name, each in inputs.items()}).logits.numpy()
+        return model(**{name: torch.as_tensor(array) for name, array in inputs.items()}).logits.numpy()
 
 
 def answer(file, inputs) -> np.ndarray:
     graph = RUNTIME.open(file, 1, PortNames(tuple(inputs), ("logits",)))
-    return graph.run({name: each.numpy() for name, each in inputs.items()})["logits"]
+    return graph.run({name: tensor.numpy() for name, tensor in inputs.items()})["logits"]
 
 
 def shown(model, lengths=LENGTHS) -> tuple[float, float]:
     """The range of logits that the calibration has shown; fixed ranges hold nothing beyond, but always zero."""
-    seen = np.concatenate([logits(model, each) for each in calibration(lengths)])
+    seen = np.concatenate([logits(model, batch) for batch in calibration(lengths)])
     return min(0.0, seen.min()), max(0.0, seen.max())
 
 
@@ -118,7 +118,7 @@ def test_the_file_gives_what_the_task_asks_of_the_model(model, tmp_path, precisi
     EXPORTER.make(replace(request, outputs=("shares",)), tmp_path / "model.pte")
     graph = RUNTIME.open(tmp_path / "model.pte", 1, PortNames(("input_ids", "attention_mask"), ("shares",)))
     given = samples(2, 9)
-    found = graph.run({name: each.numpy() for name, each in given.items()})["shares"]
+    found = graph.run({name: tensor.numpy() for name, tensor in given.items()})["shares"]
     expected = torch.from_numpy(logits(model, given)).softmax(-1).numpy()
     np.testing.assert_allclose(found, expected, atol=bound)
     assert "forward" not in vars(model)
@@ -127,7 +127,7 @@ def test_the_file_gives_what_the_task_asks_of_the_model(model, tmp_path, precisi
 @pytest.mark.parametrize("precision", ["int8-dynamic", "int8-static"])
 def test_int8_is_smaller_with_its_tables_and_close(made, model, precision):
     (told, file), plain = made[precision], made["fp32"][1]
-    tables = sum(each.weight.numel() for each in model.modules() if isinstance(each, torch.nn.Embedding))
+    tables = sum(module.weight.numel() for module in model.modules() if isinstance(module, torch.nn.Embedding))
     assert plain.stat().st_size - file.stat().st_size > 2.5 * tables
     assert told.facts["embedding"] == "int8"
     limits = shown(model) if precision == "int8-static" else (None, None)
@@ -198,9 +198,9 @@ def test_the_plan_is_read_as_by_executorchs_own_reader(made):
 
     for _, file in made.values():
         (expected,) = deserialize_pte_binary(file.read_bytes()).program.execution_plan
-        calls = [each.instr_args for chain in expected.chains for each in chain.instructions]
-        kernels = [expected.operators[each.op_index].name for each in calls if hasattr(each, "op_index")]
-        parts = [expected.delegates[each.delegate_index].id for each in calls if hasattr(each, "delegate_index")]
+        calls = [instruction.instr_args for chain in expected.chains for instruction in chain.instructions]
+        kernels = [expected.operators[call.op_index].name for call in calls if hasattr(call, "op_index")]
+        parts = [expected.delegates[call.delegate_index].id for call in calls if hasattr(call, "delegate_index")]
         assert plan.read(file) == plan.Plan(tuple(kernels), tuple(parts))
 
 
@@ -241,7 +241,7 @@ def test_the_native_runtime_answers_as_the_binding_does_without_torch(made, tmp_
     package = find_spec("executorch").submodule_search_locations[0]
     (tmp_path / "executorch").symlink_to(package)
     subprocess.run(compiling(EXTENSION, compiler, tmp_path), check=True)
-    inputs = {name: each.numpy() for name, each in samples(3, 21).items()}
+    inputs = {name: tensor.numpy() for name, tensor in samples(3, 21).items()}
     np.savez(tmp_path / "inputs.npz", **inputs)
     files = [str(file) for _, file in made.values()]
     command = [sys.executable, "-c", NATIVE, str(tmp_path / "inputs.npz"), str(tmp_path), *files]
@@ -267,7 +267,7 @@ def test_a_file_that_is_not_delegated_is_an_error(tmp_path):
 
 def test_an_input_beyond_the_reserved_room_is_a_clear_error(made):
     session = RUNTIME.open(made["fp32"][1], 1, NAMES)
-    inputs = {name: each.numpy() for name, each in samples(65, 4).items()}
+    inputs = {name: tensor.numpy() for name, tensor in samples(65, 4).items()}
     with pytest.raises(
         EdgedistillError, match=r"an input of \(65, 4\) is larger than the file has room for, \(64, 32\)"
     ):
@@ -288,7 +288,7 @@ def test_images_of_whole_numbers_have_one_size_and_no_tables(tmp_path, precision
     def pixels(batch: int, length: int):
         return {"pixel_values": samples(batch, length)["input_ids"] % 17}
 
-    seen = [{name: each.numpy() for name, each in pixels(8, 64).items()}] if "static" in precision else ()
+    seen = [{name: tensor.numpy() for name, tensor in pixels(8, 64).items()}] if "static" in precision else ()
     request = file_request(precision, lambda: model, pixels, 64, length=64, calibration=seen)
     told = EXPORTER.make(request, tmp_path / "model.pte")
     assert "embedding" not in told.facts

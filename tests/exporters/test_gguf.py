@@ -53,7 +53,7 @@ def fields(file):
 
 
 def tensors(file):
-    return {each.name: each for each in gguf.GGUFReader(file).tensors}
+    return {tensor.name: tensor for tensor in gguf.GGUFReader(file).tensors}
 
 
 @pytest.mark.parametrize("tied", [True, False])
@@ -94,16 +94,16 @@ def test_stretched_positions_are_written_by_how_much(tmp_path, folder):
 def test_precisions_are_of_their_kinds_and_as_close(tmp_path, folder, precision, bound):
     model = family("llama", vocab_size=310, **(SIZES | {"intermediate_size": 100}))
     file, made = written(model, folder, tmp_path, precision)
-    kinds = {name: each.tensor_type.name for name, each in tensors(file).items()}
+    kinds = {name: tensor.tensor_type.name for name, tensor in tensors(file).items()}
     expected = {"fp16": ("F16", "F16"), "int8": ("Q8_0", "Q8_0"), "int4": ("Q4_0", "Q8_0")}[precision]
     assert (kinds["blk.0.attn_q.weight"], kinds["token_embd.weight"]) == expected
     assert kinds["blk.0.attn_norm.weight"] == "F32"
     assert kinds["blk.1.ffn_down.weight"] == "F16"  # rows of 100 are no whole number of blocks
     told = [name for name in kinds if name.endswith("ffn_down.weight")]
     assert made.facts.get("kept_fp16", []) == ([] if precision == "fp16" else told)
-    each = tensors(file)["blk.0.ffn_up.weight"]
+    weight = tensors(file)["blk.0.ffn_up.weight"]
     weights = model.model.layers[0].mlp.up_proj.weight.detach().numpy()
-    found = gguf.quants.dequantize(each.data, each.tensor_type).reshape(weights.shape)
+    found = gguf.quants.dequantize(weight.data, weight.tensor_type).reshape(weights.shape)
     assert 0 < np.abs(found - weights).max() < bound * np.abs(weights).max()
 
 
@@ -209,6 +209,6 @@ def test_a_tokenizer_of_sentencepiece_has_the_scores_of_its_merges(tmp_path):
     assert [scores[tokens.index(token)] for token in merged] == sorted(
         [scores[tokens.index(token)] for token in merged], reverse=True
     )
-    types = [gguf.TokenType(each).name for each in found["tokenizer.ggml.token_type"]]
+    types = [gguf.TokenType(kind).name for kind in found["tokenizer.ggml.token_type"]]
     assert types[:4] == ["UNKNOWN", "CONTROL", "CONTROL", "BYTE"]
     assert found["tokenizer.ggml.add_bos_token"] is True

@@ -56,9 +56,9 @@ def model_of(kind: str, **more) -> torch.nn.Module:
     sizes = {"vocab_size": 500, "hidden_size": 64, "num_attention_heads": 4, "intermediate_size": 128, **more}
     config = AutoConfig.for_model(kind, num_hidden_layers=2, max_position_embeddings=80, num_labels=5, **sizes)
     model = AutoModelForSequenceClassification.from_config(config).eval()
-    for each in model.parameters():
-        if each.ndim > 1:
-            each.data.mul_(3)  # fresh weights give logits so small that nothing shows
+    for parameter in model.parameters():
+        if parameter.ndim > 1:
+            parameter.data.mul_(3)  # fresh weights give logits so small that nothing shows
     return model
 
 
@@ -119,7 +119,7 @@ class Made:
         batches = [data.batch([i]) for i in range(len(data))]
         names = ("input_ids", "attention_mask")
         with torch.no_grad():
-            rows = [self.model(**{name: torch.from_numpy(each[name]) for name in names}).logits for each in batches]
+            rows = [self.model(**{name: torch.from_numpy(batch[name]) for name in names}).logits for batch in batches]
         return torch.cat(rows).numpy()
 
 
@@ -137,7 +137,7 @@ TEXTS = texts([1, 3, 9, 16, 17, 25, 32], 2)
 
 @needs_packages
 def test_fp32_agrees_with_torch_in_every_bucket(made, tmp_path):
-    checks = [check for each in made.told["fp32"] for check in each["checks"]]
+    checks = [check for file in made.told["fp32"] for check in file["checks"]]
     assert [(check["batch"], check["length"]) for check in checks] == [(1, 16), (1, 32)]
     assert max(check["max_abs_diff"] for check in checks) < 1e-5
     got, _ = made.answers(made.files("fp32"), TEXTS, tmp_path)
@@ -155,7 +155,7 @@ def test_padding_changes_nothing(made, tmp_path):
 @needs_packages
 @pytest.mark.parametrize("precision", ["int8-dynamic", "int8-static"])
 def test_int8_is_smaller_and_close(made, tmp_path, precision):
-    weights = sum(each.numel() for each in made.model.parameters() if each.ndim > 1)
+    weights = sum(parameter.numel() for parameter in made.model.parameters() if parameter.ndim > 1)
     for length in BUCKETS:
         saved = made.file("fp32", length).stat().st_size - made.file(precision, length).stat().st_size
         assert saved > 2.4 * weights

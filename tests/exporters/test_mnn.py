@@ -26,7 +26,7 @@ def samples(batch: int, length: int):
 
 
 def answered(session, inputs):
-    return session.run({name: each.numpy() for name, each in inputs.items()})["logits"]
+    return session.run({name: tensor.numpy() for name, tensor in inputs.items()})["logits"]
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +44,8 @@ def model():
     )
     model = AutoModelForSequenceClassification.from_config(config).eval()
     with torch.no_grad():
-        for each in model.parameters():
-            each.add_(torch.randn_like(each) * 0.1)  # activations far from zero, where approximations of GELU part
+        for weight in model.parameters():
+            weight.add_(torch.randn_like(weight) * 0.1)  # activations far from zero, where approximations of GELU part
     return model
 
 
@@ -83,9 +83,9 @@ def test_fp32_is_compared_with_torch(made):
 
 
 def test_tables_too_are_smaller(made, model):
-    tables = sum(each.weight.numel() for each in model.modules() if isinstance(each, torch.nn.Embedding))
+    tables = sum(module.weight.numel() for module in model.modules() if isinstance(module, torch.nn.Embedding))
     fp32, fp16, int8 = (made[name][1].stat().st_size for name in ("fp32", "fp16", "int8-dynamic"))
-    others = sum(each.numel() for each in model.parameters()) - tables
+    others = sum(parameter.numel() for parameter in model.parameters()) - tables
     assert [made[name][0].facts["embedding"] for name in EXPORTER.precisions] == ["fp32", "fp16", "fp16"]
     assert fp32 - fp16 == pytest.approx(2 * (tables + others), rel=0.05)
     assert fp32 - int8 == pytest.approx(2 * tables + 3 * others, rel=0.06)
@@ -93,7 +93,7 @@ def test_tables_too_are_smaller(made, model):
 
 def test_the_backend_tells_what_activations_are_multiplied_in(made):
     told = {name: RUNTIME.open(file, 1, LOGITS).backend() for name, (_, file) in made.items()}
-    assert {name: each["activations"] for name, each in told.items()} == {
+    assert {name: facts["activations"] for name, facts in told.items()} == {
         "fp32": "fp32",
         "fp16": "fp32",
         "int8-dynamic": "int8",

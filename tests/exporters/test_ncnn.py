@@ -44,7 +44,7 @@ def made(model, file, precision="fp32", inputs=samples, length=None):
 
 
 def answered(session, inputs):
-    return session.run({name: each.numpy() for name, each in inputs.items()})["logits"]
+    return session.run({name: tensor.numpy() for name, tensor in inputs.items()})["logits"]
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def test_the_padding_changes_nothing(files):
     session = RUNTIME.open(files[0] / "model.param", 1, LOGITS)
     inputs = samples(1, 9)
     alone = answered(session, inputs)
-    padded = {name: torch.nn.functional.pad(each, (0, 20)) for name, each in inputs.items()}
+    padded = {name: torch.nn.functional.pad(tensor, (0, 20)) for name, tensor in inputs.items()}
     np.testing.assert_allclose(answered(session, padded), alone, atol=1e-5)
 
 
@@ -91,8 +91,8 @@ def test_checks_and_facts_are_told(files):
 
 def test_weights_take_what_their_precision_says_and_nothing_else_is_left(files, model):
     names = {"model.param", "model.bin", "model_fp16.param", "model_fp16.bin"}
-    assert {each.name for each in files[0].iterdir()} == names
-    parameters = sum(each.numel() for each in model.parameters())
+    assert {path.name for path in files[0].iterdir()} == names
+    parameters = sum(parameter.numel() for parameter in model.parameters())
     assert (files[0] / "model.bin").stat().st_size == pytest.approx(4 * parameters, rel=0.02)
     assert (files[0] / "model_fp16.bin").stat().st_size < 0.6 * (files[0] / "model.bin").stat().st_size
 

@@ -31,7 +31,10 @@ SIZES = {"num_hidden_layers": 2, "hidden_size": 32, "num_attention_heads": 4, "i
 
 @pytest.mark.parametrize(
     "architecture",
-    ["bert", *(pytest.param(each, marks=pytest.mark.slow) for each in ("roberta", "distilbert", "mpnet", "electra"))],
+    [
+        "bert",
+        *(pytest.param(family, marks=pytest.mark.slow) for family in ("roberta", "distilbert", "mpnet", "electra")),
+    ],
 )
 def test_architectures_export_and_agree_at_every_shape(tmp_path, architecture):
     sizes = {"n_layers": 2, "dim": 32, "n_heads": 4, "hidden_dim": 64} if architecture == "distilbert" else SIZES
@@ -55,7 +58,7 @@ def test_a_file_gives_what_the_task_makes_of_the_model(tmp_path):
     )
     assert len(EXPORTER.make(asked, tmp_path / "model.onnx").checks) == 4
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
-    assert [(each.name, each.shape) for each in session.get_outputs()] == [("vector", ["batch", 32])]
+    assert [(port.name, port.shape) for port in session.get_outputs()] == [("vector", ["batch", 32])]
     assert "pooler_output" in model(input_ids=torch.ones(1, 3, dtype=torch.int64))
 
 
@@ -66,7 +69,7 @@ def test_padding_changes_nothing_in_the_file(finished_run):
 
     def run(texts):
         inputs = tokenizer(texts, padding=True, return_tensors="np")
-        return session.run(None, {each.name: inputs[each.name] for each in session.get_inputs()})[0]
+        return session.run(None, {port.name: inputs[port.name] for port in session.get_inputs()})[0]
 
     alone, padded = (
         run(["is it raining"]),
@@ -106,7 +109,7 @@ def test_the_folder_is_what_edge_clients_look_for(finished_run):
     config = json.loads((folder / "config.json").read_text())
     assert config["id2label"] == {"0": "play_music", "1": "set_alarm", "2": "weather"}
     model = onnx.load(folder / "onnx" / "model.onnx")
-    assert {each.name for each in model.graph.input} == {"input_ids", "attention_mask", "token_type_ids"}
+    assert {port.name for port in model.graph.input} == {"input_ids", "attention_mask", "token_type_ids"}
     axes = [dim.dim_param for dim in model.graph.input[0].type.tensor_type.shape.dim]
     assert axes == ["batch", "length"]
     assert {domain.domain for domain in model.opset_import} == {""}  # portable operators only
@@ -126,4 +129,4 @@ def test_an_input_that_no_operator_reads_is_not_there(tmp_path):
     model = Naming(StaticConfig(vocab_size=50, hidden_size=8, num_labels=3)).eval()
     EXPORTER.make(file_request("fp32", lambda: model, samples, 32), tmp_path / "model.onnx")
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
-    assert [each.name for each in session.get_inputs()] == ["input_ids", "attention_mask"]
+    assert [port.name for port in session.get_inputs()] == ["input_ids", "attention_mask"]

@@ -120,5 +120,5 @@ def test_int4_stores_the_table_once_and_int8_twice(tmp_path, model, folder):
         EXPORTER.make(causal_request(model, precision, folder=folder), file)
         sizes[precision] = (file / "model.onnx.data").stat().st_size
     table = model.model.embed_tokens.weight.numel()
-    assert sizes["int4"] < sum(each.numel() for each in model.parameters()) * 0.8
+    assert sizes["int4"] < sum(parameter.numel() for parameter in model.parameters()) * 0.8
     assert sizes["int8"] > 5 * table

@@ -37,8 +37,8 @@ def test_a_precision_that_only_another_target_has_is_refused_there(recipe_tree):
     found = candidates(recipe(recipe_tree, export={"targets": ["onnx", "openvino"], "teacher": False}))
     refused = {row.id: row.refused for row in found if row.refused}
     assert refused == {
-        f"{each}/openvino/int8-dynamic/openvino": "target openvino has no int8-dynamic, only fp32, fp16, int8-static"
-        for each in ("r1", "r2")
+        f"{model}/openvino/int8-dynamic/openvino": "target openvino has no int8-dynamic, only fp32, fp16, int8-static"
+        for model in ("r1", "r2")
     }
     assert len(makeable_candidates(found)) == len(found) - 2
 

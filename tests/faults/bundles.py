@@ -81,5 +81,5 @@ def _differs(case: Case, out: Path) -> str | None:
         return "exit 0, though a golden input was answered wrongly"
     if found["golden"]["items"] != len(golden["items"]) or not found["golden"]["tolerance"] <= golden["tolerance"]:
         return f"passed with {found['golden']['items']} golden inputs within {found['golden']['tolerance']}"
-    size = sum(each.stat().st_size for each in (case.world.finished / "bundle").rglob("*.onnx"))
+    size = sum(path.stat().st_size for path in (case.world.finished / "bundle").rglob("*.onnx"))
     return None if found["file_bytes"] == size else f"{found['file_bytes']} bytes, the file has {size}"

@@ -33,7 +33,7 @@ class Run:
 
     def files(self, pattern: str = "artifacts/*-*/**/*") -> list[Path]:
         """Files of the run; of its artifacts unless told otherwise."""
-        return sorted(each for each in self.path.glob(pattern) if each.is_file())
+        return sorted(path for path in self.path.glob(pattern) if path.is_file())
 
     def steps(self) -> list[Path]:
         """The published steps: their artifacts."""
@@ -48,7 +48,7 @@ Mutation = Callable[[Run, random.Random], None]
 
 
 def _artifact_file(run: Run, rng: random.Random) -> Path:
-    return rng.choice([each for each in run.files() if each.name != "manifest.json"])
+    return rng.choice([path for path in run.files() if path.name != "manifest.json"])
 
 
 def file_deleted(run: Run, rng: random.Random) -> None:
@@ -66,7 +66,7 @@ def file_longer(run: Run, rng: random.Random) -> None:
 
 
 def file_flipped(run: Run, rng: random.Random) -> None:
-    file = rng.choice([each for each in run.files() if each.name != "manifest.json" and each.stat().st_size])
+    file = rng.choice([path for path in run.files() if path.name != "manifest.json" and path.stat().st_size])
     raw = bytearray(file.read_bytes())
     raw[rng.randrange(len(raw))] ^= 255
     file.write_bytes(bytes(raw))
@@ -75,7 +75,7 @@ def file_flipped(run: Run, rng: random.Random) -> None:
 
 def file_zeroed(run: Run, rng: random.Random) -> None:
     """As after a crash of the machine: the size is right, the content isn't."""
-    file = rng.choice([each for each in run.files() if each.name != "manifest.json" and each.stat().st_size])
+    file = rng.choice([path for path in run.files() if path.name != "manifest.json" and path.stat().st_size])
     file.write_bytes(bytes(file.stat().st_size))
     run.check_hashes()
 
@@ -164,7 +164,7 @@ def stale_leftovers(run: Run, rng: random.Random) -> None:
 
 def published_file_edited(run: Run, rng: random.Random) -> None:
     """In place, as an editor does; what is published must not be the store's own bytes."""
-    file = rng.choice([each for each in run.files("models/**/*") if each.stat().st_size])
+    file = rng.choice([path for path in run.files("models/**/*") if path.stat().st_size])
     with file.open("r+b") as stream:
         stream.seek(rng.randrange(file.stat().st_size))
         stream.write(b"#")

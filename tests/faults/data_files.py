@@ -166,7 +166,7 @@ def _differs(case: Case, data: Data, folder: Path) -> str | None:
 
 def _step_with(case: Case, split: str) -> Path:
     """Where the rows of a split were published."""
-    return next(each.parent for each in case.path("run").glob(f"steps/*/{split}/rows"))
+    return next(path.parent for path in case.path("run").glob(f"steps/*/{split}/rows"))
 
 
 def _read(file: Path) -> list[Row]:

@@ -20,7 +20,7 @@ _CLONE_NEWNS = 0x00020000
 
 def run_case(case: Case) -> tuple[str, Verdict]:
     """One run on a file system that holds part of what it needs, from nearly nothing to nearly all."""
-    needed = sum(each.stat().st_blocks * 512 for each in case.world.finished.rglob("*") if not each.is_symlink())
+    needed = sum(path.stat().st_blocks * 512 for path in case.world.finished.rglob("*") if not path.is_symlink())
     share = (case.seed + 0.5) / COUNT * 1.15
     size = max(16, int(needed * share / 1024))
     disk = case.path("disk")

@@ -36,12 +36,12 @@ def run_differs(world: World, run: Path) -> str | None:
 
 def left_over(run: Path, *, interrupted: bool = False) -> str | None:
     """What a run that ended has left lying. One that was `interrupted` keeps the checkpoints of its training."""
-    found = {str(each.relative_to(run)) for pattern in LEFT_OVER for each in run.glob(pattern)}
+    found = {str(path.relative_to(run)) for pattern in LEFT_OVER for path in run.glob(pattern)}
     for scratch in run.glob("artifacts/scratch/*"):
         kept = (
             interrupted
             and any(scratch.iterdir())
-            and all((each / "state.json").is_file() for each in scratch.iterdir())
+            and all((path / "state.json").is_file() for path in scratch.iterdir())
         )
         found |= set() if kept else {str(scratch.relative_to(run))}
     return f"leaves {', '.join(sorted(found)[:3])}" if found else None
@@ -50,8 +50,8 @@ def left_over(run: Path, *, interrupted: bool = False) -> str | None:
 def _steady(content: object) -> object:
     """Without what differs from run to run: times, and what was measured in them."""
     if isinstance(content, dict):
-        return {key: _steady(each) for key, each in content.items() if not _timed(key)}
-    return [_steady(each) for each in content] if isinstance(content, list) else content
+        return {key: _steady(value) for key, value in content.items() if not _timed(key)}
+    return [_steady(item) for item in content] if isinstance(content, list) else content
 
 
 def _timed(key: str) -> bool:

@@ -125,7 +125,7 @@ class Case:
         Args:
             only: a pattern of steps' names: a `run` does these and what they need, as if the plan held no others.
         """
-        words = [str(each) for each in argv]
+        words = [str(argument) for argument in argv]
         where = cwd or self.folder / "cwd"
         out, err = self._outputs(where)
         begun = time.monotonic()
@@ -146,7 +146,7 @@ class Case:
                     "-P",
                     "-c",
                     "from edgedistill.cli.entry import main; main()",
-                    *(str(each) for each in argv),
+                    *(str(argument) for argument in argv),
                 ],
                 cwd=where,
                 env={**os.environ, **self._environment()},
@@ -176,7 +176,7 @@ class Case:
 
     def code_run(self) -> str | None:
         """Which canary was written, if any."""
-        found = sorted(each.name for each in self.canary.glob("*"))
+        found = sorted(path.name for path in self.canary.glob("*"))
         return ", ".join(found) or None
 
     def _environment(self) -> dict[str, str]:

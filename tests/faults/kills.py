@@ -76,7 +76,7 @@ def _ended_wrongly(case: Case, run: Path, sent: signal.Signals, code: int | None
         return Verdict("unclear", f"{sent.name}: no sentence: {said[-200:]}")
     if (left := left_over(run, interrupted=True)) is not None:
         return Verdict("unclear", f"{sent.name} {left}")
-    temporary = [each.name for each in case.path("tmp").iterdir()]
+    temporary = [path.name for path in case.path("tmp").iterdir()]
     return Verdict("unclear", f"{sent.name} leaves temporary {', '.join(temporary[:3])}") if temporary else None
 
 

@@ -96,12 +96,14 @@ def _differs(case: Case, file: File, out: str) -> str | None:
             if finite
             else "scored outputs that are no numbers"
         )
-    names = [each for _, each in sorted(json.loads((file.path.parent / "config.json").read_text())["id2label"].items())]
+    names = [
+        label for _, label in sorted(json.loads((file.path.parent / "config.json").read_text())["id2label"].items())
+    ]
     accuracy = float(np.mean([names[one] == row["label"] for one, row in zip(right, rows, strict=True)]))
     told = next(figure["value"] for figure in found["figures"] if figure["metric"] == "accuracy")
     if abs(accuracy - told) > 1e-9:
         return f"accuracy {told}, ONNX Runtime says {accuracy}"
-    size = sum(each.stat().st_size for each in (file.path, *_weights(file.path)))
+    size = sum(path.stat().st_size for path in (file.path, *_weights(file.path)))
     return None if size == found["file_bytes"] else f"{found['file_bytes']} bytes, its files have {size}"
 
 
@@ -114,8 +116,8 @@ def _answers(file: Path, texts: list[str]) -> tuple[list[int], bool, set[int]]:
     tokenizer.enable_truncation(32)
     tokenizer.no_padding()
     session = ort.InferenceSession(str(file), providers=["CPUExecutionProvider"])
-    kinds = {each.name: np.int32 if "int32" in each.type else np.int64 for each in session.get_inputs()}
-    outputs = [each.name for each in session.get_outputs()]
+    kinds = {port.name: np.int32 if "int32" in port.type else np.int64 for port in session.get_inputs()}
+    outputs = [port.name for port in session.get_outputs()]
     chosen = "logits" if "logits" in outputs else outputs[0]
     answers, finite, widths = [], True, set[int]()
     for text in texts:

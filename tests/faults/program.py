@@ -68,23 +68,23 @@ def main(chosen: argparse.Namespace) -> int:
     _import_everything()
     world = _world(Path(chosen.keep), kinds)
     seeds = [(kind, seed) for kind, module in kinds.items() for seed in _seeds(module, chosen)]
-    seeds.sort(key=lambda each: -kinds[each[0]].LIMIT_S)  # the long ones first, so that no process waits at the end
+    seeds.sort(key=lambda case: -kinds[case[0]].LIMIT_S)  # the long ones first, so that no process waits at the end
     gc.collect()
     gc.freeze()
     done = []
-    for each in _spread(seeds, kinds, world, chosen):
-        done.append(each)
-        _tell(each, chosen)
-    done.sort(key=lambda each: (list(KINDS).index(each.kind), each.seed))
+    for case in _spread(seeds, kinds, world, chosen):
+        done.append(case)
+        _tell(case, chosen)
+    done.sort(key=lambda case: (list(KINDS).index(case.kind), case.seed))
     seconds = time.monotonic() - begun
     print(table(done) + f"\n{len(done)} cases in {seconds / 60:.1f} minutes")  # noqa: T201
     if chosen.json:
-        Path(chosen.json).write_text(json.dumps([asdict(each) for each in done], indent=1) + "\n", encoding="utf-8")
+        Path(chosen.json).write_text(json.dumps([asdict(case) for case in done], indent=1) + "\n", encoding="utf-8")
     if chosen.write:
         Path(chosen.write).write_text(document(done, seconds), encoding="utf-8")
     from .harness import GOOD
 
-    return int(any(each.result not in GOOD for each in done))
+    return int(any(case.result not in GOOD for case in done))
 
 
 def table(done: Sequence[Done]) -> str:
@@ -93,10 +93,10 @@ def table(done: Sequence[Done]) -> str:
 
     columns = [*GOOD, *FAULTS]
     lines = ["| kind | tried | " + " | ".join(columns) + " |", "|---" * (len(columns) + 2) + "|"]
-    for kind in dict.fromkeys(each.kind for each in done):
-        count = Counter(each.result for each in done if each.kind == kind)
+    for kind in dict.fromkeys(case.kind for case in done):
+        count = Counter(case.result for case in done if case.kind == kind)
         skipped = f" ({count['skipped']} skipped)" if count["skipped"] else ""
-        cells = [kind, f"{count.total() - count['skipped']}{skipped}", *(str(count[each]) for each in columns)]
+        cells = [kind, f"{count.total() - count['skipped']}{skipped}", *(str(count[column]) for column in columns)]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -117,8 +117,8 @@ def document(done: Sequence[Done], seconds: float) -> str:
         "|---|---|---|",
     ]
     modules = _modules()
-    for kind in dict.fromkeys(each.kind for each in done):
-        count = Counter(each.mutation for each in done if each.kind == kind)
+    for kind in dict.fromkeys(case.kind for case in done):
+        count = Counter(case.mutation for case in done if case.kind == kind)
         tried = ", ".join(f"{name.replace('_', ' ')} {number}" for name, number in count.items())
         about = " ".join((modules[kind].__doc__ or "").split())
         lines.append(f"| {kind} | {tried} | {about} |")
@@ -149,7 +149,7 @@ def _import_everything() -> None:
     names += ["transformers.models.bert.modeling_bert", "transformers.models.bert.tokenization_bert", "tokenizers"]
     names += ["transformers.models.auto.modeling_auto", "transformers.models.auto.tokenization_auto", "scipy.stats"]
     names += ["matplotlib.figure", "matplotlib.backends.backend_svg", "jinja2", "onnx", "pyarrow.parquet", "filelock"]
-    names += [f"edgedistill.steps.{each.name}" for each in pkgutil.iter_modules(edgedistill.steps.__path__)]
+    names += [f"edgedistill.steps.{module.name}" for module in pkgutil.iter_modules(edgedistill.steps.__path__)]
     for name in names:
         try:
             importlib.import_module(name)
@@ -227,14 +227,14 @@ def _verdict(kind: str, seed: int, folder: Path, begun: float) -> Done:
     return Done(kind, seed, seconds=seconds, **content)
 
 
-def _tell(each: Done, chosen: argparse.Namespace) -> None:
+def _tell(case: Done, chosen: argparse.Namespace) -> None:
     from .harness import FAULTS
 
-    if each.result in FAULTS:
+    if case.result in FAULTS:
         print(  # noqa: T201
-            f"{each.kind} {each.seed} {each.mutation}: {each.result.upper()}: {' '.join(each.detail.split())}\n"
-            f"    python -m tests.faults --only {each.kind} --seed {each.seed} --count 1 --keep {chosen.keep}",
+            f"{case.kind} {case.seed} {case.mutation}: {case.result.upper()}: {' '.join(case.detail.split())}\n"
+            f"    python -m tests.faults --only {case.kind} --seed {case.seed} --count 1 --keep {chosen.keep}",
             flush=True,
         )
-    elif each.result == "skipped":
-        sys.stderr.write(f"{each.kind} {each.seed}: skipped: {each.detail}\n")
+    elif case.result == "skipped":
+        sys.stderr.write(f"{case.kind} {case.seed}: skipped: {case.detail}\n")

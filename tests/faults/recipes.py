@@ -83,7 +83,7 @@ def run_case(case: Case) -> tuple[str, Verdict]:
         file.parent.mkdir(parents=True, exist_ok=True)
         raw = content if isinstance(content, bytes) else content.encode("utf-8", errors="surrogatepass")
         file.write_bytes(raw)
-    options = [word for each in given.sets for word in ("--set", each)]
+    options = [word for setting in given.sets for word in ("--set", setting)]
     name = given.name if given.name != "-" else "--"
     shown = case.command("show", name, *options, "--json")
     verdict = judge(case, shown, given.expected, lambda: case.isolated(lambda: _differs(folder, given, shown.out)))
@@ -109,7 +109,7 @@ def _differs(folder: Path, given: Input, out: str) -> str | None:
         wanted = read(folder / given.name)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         return f"accepted, though it cannot be read: {' '.join(str(error).split())[:150]}"
-    for each in given.sets:
-        path, _, raw = each.partition("=")
+    for setting in given.sets:
+        path, _, raw = setting.partition("=")
         set_at(wanted, path.split("."), yaml.load(raw, Loader=Independent))
     return missing(wanted, shown, folder, ())

@@ -23,7 +23,7 @@ def faults(*options: str, keep: Path) -> list[dict[str, object]]:
     assert report.is_file(), done.stdout + done.stderr
     verdicts = json.loads(report.read_text(encoding="utf-8"))
     assert verdicts
-    return [each for each in verdicts if each["result"] not in GOOD]
+    return [verdict for verdict in verdicts if verdict["result"] not in GOOD]
 
 
 @pytest.fixture(scope="module")

@@ -108,7 +108,9 @@ def make_inputs(world: World) -> None:
     source = shipped()["quickstart"].parent / "quickstart"
     for split, count in SPLITS.items():
         every = [json.loads(line) for line in (source / f"{split}.jsonl").read_text().splitlines()]
-        chosen = [row for label in LABELS for row in [each for each in every if each["label"] == label][:count]]
+        chosen = [
+            row for label in LABELS for row in [example for example in every if example["label"] == label][:count]
+        ]
         write_rows(chosen, world.data / f"{split}.jsonl")
     every = [json.loads(line) for line in (source / "train.jsonl").read_text().splitlines()]
     others = [{"text": row["text"]} for row in every if row["label"] not in LABELS]

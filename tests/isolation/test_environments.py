@@ -127,7 +127,7 @@ def test_the_bridge_shows_the_way_to_these_packages_and_no_others(tmp_path):
     bridge = environments.bridge(
         tmp_path / "bridge", ["edgedistill.runtimes.onnxruntime:RUNTIME", "edgedistill_exporters.onnx"]
     )
-    assert {each.name for each in bridge.iterdir()} == {"edgedistill", "edgedistill_exporters"}
+    assert {path.name for path in bridge.iterdir()} == {"edgedistill", "edgedistill_exporters"}
     assert (bridge / "edgedistill_exporters" / "onnx.py").is_file()
 
 
@@ -165,11 +165,15 @@ def test_extras_are_what_the_environments_hold():
         extra = re.search(r"extra == [\"'](.+)[\"']", marker)
         place = extras.setdefault(extra.group(1), set()) if extra else core
         place.add(requirement.replace(" ", ""))
-    by_pip = [each for each in environments.declared() if each.environment and not (each.emulated or each.npm)]
-    assert {"openvino", "executorch", "litert", "ncnn", "mnn"} <= {each.environment for each in by_pip}
+    by_pip = [
+        packages
+        for packages in environments.declared()
+        if packages.environment and not (packages.emulated or packages.npm)
+    ]
+    assert {"openvino", "executorch", "litert", "ncnn", "mnn"} <= {packages.environment for packages in by_pip}
     for packages in by_pip:
-        wanted = {each.replace(" ", "") for each in environments.requirements(packages.environment)}
-        as_here = {each for each in wanted if each.split("==")[0] in environments.SAME_AS_HERE}
+        wanted = {specifier.replace(" ", "") for specifier in environments.requirements(packages.environment)}
+        as_here = {specifier for specifier in wanted if specifier.split("==")[0] in environments.SAME_AS_HERE}
         assert extras[packages.environment] == wanted - set(environments.BASE) - as_here - core
 
 

@@ -72,4 +72,4 @@ def test_the_lock_file_pins_what_is_asked_for_and_its_bytes():
         "@huggingface/transformers": "4.3.1",
         "onnxruntime-web": "1.30.0",
     }
-    assert all("integrity" in each for name, each in lock.items() if name)
+    assert all("integrity" in package for name, package in lock.items() if name)

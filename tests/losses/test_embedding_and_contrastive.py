@@ -53,7 +53,7 @@ def test_contrastive_is_small_when_each_finds_its_own_and_log_b_by_chance():
 def test_terms_pool_the_last_layer_over_real_tokens_and_project_where_needed(kind, settings, parameters):
     loss = registry.loss(kind)
     built = loss.build(loss.spec(kind=kind, **settings), ModelShape(1, 4), ModelShape(2, 6)).double()
-    assert sum(each.numel() for each in built.parameters()) == parameters
+    assert sum(parameter.numel() for parameter in built.parameters()) == parameters
     states = torch.randn(3, 2, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     mask = torch.tensor([[1, 1], [1, 0], [1, 0]])
     padded = states.clone()

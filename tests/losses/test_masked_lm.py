@@ -45,7 +45,7 @@ def test_the_value_is_the_cross_entropy_and_zero_without_targets():
 
 def test_the_term_guesses_through_the_students_own_embeddings():
     term = build(MaskedLmSpec(kind="masked_lm", probability=0.3), ModelShape(1, 6, vocabulary=9, embedding_size=4))
-    assert sum(each.numel() for each in term.parameters()) == 6 * 4 + 4 + 2 * 4 + 9
+    assert sum(parameter.numel() for parameter in term.parameters()) == 6 * 4 + 4 + 2 * 4 + 9
     embeddings = torch.randn(9, 4, requires_grad=True)
     asked = []
 

@@ -157,7 +157,7 @@ def test_the_likeliest_classes_give_a_lower_bound_that_closes(kind, change, seed
         assert before - 1e-6 <= bound.item() <= dense.item() + 1e-6
         before = bound.item()
     assert bound.item() == pytest.approx(dense.item(), abs=1e-9)
-    (own,), (whole,) = (torch.autograd.grad(each, student) for each in (bound, dense))
+    (own,), (whole,) = (torch.autograd.grad(loss, student) for loss in (bound, dense))
     assert torch.allclose(own, whole, atol=1e-9)
 
 

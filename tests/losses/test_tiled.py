@@ -124,7 +124,7 @@ class Largest(TorchDispatchMode):
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         made = function(*args, **(kwargs or {}))
-        sizes = [each.numel() for each in tree_leaves(made) if isinstance(each, torch.Tensor)]
+        sizes = [leaf.numel() for leaf in tree_leaves(made) if isinstance(leaf, torch.Tensor)]
         self.numbers = max([self.numbers, *sizes])
         return made
 
@@ -204,7 +204,7 @@ def test_under_autocast_the_head_multiplies_in_half_precision_and_the_loss_count
         expected = rows(own.dense().logits_RC, slice(None)).mean()
     assert set(seen) == {(torch.bfloat16, torch.float32)}
     assert value.item() == pytest.approx(expected.item(), rel=1e-3)
-    pairs = zip(*(torch.autograd.grad(each, [own.hidden_RH, own.weight_CH]) for each in (value, expected)), strict=True)
+    pairs = zip(*(torch.autograd.grad(loss, [own.hidden_RH, own.weight_CH]) for loss in (value, expected)), strict=True)
     for found, wanted in pairs:
         assert found.dtype == torch.float32
         assert (found - wanted).norm() <= 0.02 * wanted.norm()

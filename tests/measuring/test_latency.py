@@ -138,7 +138,7 @@ def test_the_answers_are_the_files_own(file, tmp_path, finished_run):
 def test_a_corrupt_file_is_explained_and_costs_the_others_nothing(file, inputs, tmp_path):
     broken = tmp_path / "broken.onnx"
     broken.write_bytes(b"not a model")
-    rows = [Timed(name, model_of(each), 1, 1, inputs) for name, each in (("a", broken), ("b", file))]
+    rows = [Timed(name, model_of(path), 1, 1, inputs) for name, path in (("a", broken), ("b", file))]
     found = time_models(rows, tmp_path, SILENT, min_seconds=0.1)
     assert set(found.seen) == {"b"}
     assert isinstance(found.failed["a"], MeasuringError)

@@ -105,7 +105,7 @@ def test_every_file_that_the_graph_refers_to_counts(folder, data_folder, locatio
     onnx.save(classifier(value=2.0), folder / "model.onnx")
     whole = onnx.load(folder / "model.onnx")
     onnx.save(whole, folder / "model.onnx", save_as_external_data=True, location=location, size_threshold=43)
-    assert [str(each.relative_to(folder)) for each in read_onnx(folder / "model.onnx").weights] == [location]
+    assert [str(path.relative_to(folder)) for path in read_onnx(folder / "model.onnx").weights] == [location]
     found = edgedistill.measure(folder / "model.onnx", data_folder / "test.jsonl", min_seconds=0.05)
     assert found.file_bytes == (folder / "model.onnx").stat().st_size + (folder / location).stat().st_size
     (folder / location).unlink()
@@ -140,7 +140,7 @@ def test_a_file_of_the_hubs_cache_is_read_with_its_weights_and_tokenizer(folder,
         place = snapshot / "onnx" / name if number < 2 else snapshot / name
         place.symlink_to(blobs / str(number))
     found = edgedistill.measure(snapshot / "onnx" / "model.onnx", data_folder / "test.jsonl", min_seconds=0.05)
-    assert found.file_bytes == sum((blobs / each).stat().st_size for each in "01")
+    assert found.file_bytes == sum((blobs / name).stat().st_size for name in "01")
     (snapshot / "onnx" / "w").unlink()
     (snapshot / "onnx" / "w").symlink_to(shutil.copy(folder / "w", tmp_path / "elsewhere"))
     with pytest.raises(UserError, match="has weights in 'w', outside its folder"):

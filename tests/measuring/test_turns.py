@@ -111,15 +111,15 @@ def test_each_is_opened_with_its_own_threads_batch_and_inputs_and_warmed_up(chil
     rows = [timed("a", threads=1, batch=8), timed("b", threads=4, batch=2)]
     time_models(rows, tmp_path, SILENT, min_seconds=1.0, length=16)
     loads = {name: arguments for name, command, arguments in child.asked if command == "load"}
-    assert {name: each["threads"] for name, each in loads.items()} == {"a": 1, "b": 4}
-    assert {each["warm_up"] for each in loads.values()} == {10}
-    assert {each["runtime"] for each in loads.values()} == {"edgedistill.runtimes.onnxruntime:RUNTIME"}
+    assert {name: load["threads"] for name, load in loads.items()} == {"a": 1, "b": 4}
+    assert {load["warm_up"] for load in loads.values()} == {10}
+    assert {load["runtime"] for load in loads.values()} == {"edgedistill.runtimes.onnxruntime:RUNTIME"}
     given = [arguments for _, command, arguments in child.asked if command == "inputs"]
-    assert [(each["file"], each["batch"], each["length"]) for each in given] == [
+    assert [(inputs["file"], inputs["batch"], inputs["length"]) for inputs in given] == [
         ("/a.inputs", 8, 16),
         ("/b.inputs", 2, 16),
     ]
-    assert {each["timeout_seconds"] for _, command, each in child.asked if command == "started"} == {77.0}
+    assert {arguments["timeout_seconds"] for _, command, arguments in child.asked if command == "started"} == {77.0}
 
 
 def test_each_has_its_own_samples_in_the_order_they_were_taken(child, tmp_path):
@@ -149,7 +149,7 @@ def test_answers_are_given_one_thread_no_warm_up_and_by_the_tasks_own_driver(chi
     with model_of(Path("/a.onnx")).opened(tmp_path) as opened:
         assert opened.loaded.backend == {"ran": "a"}
         assert opened.answers(items, np.array([0, 1]), 2).values["logits"].tolist() == [[1, 0], [0, 1]]
-    (_, _, load), (_, _, answer) = (each for each in child.asked if each[1] in ("load", "answer"))
+    (_, _, load), (_, _, answer) = (call for call in child.asked if call[1] in ("load", "answer"))
     assert (load["threads"], load["warm_up"]) == (1, 0)
     assert load["driver"] == "edgedistill.tasks._classification_device"
     assert (answer["chosen"], answer["batch"]) == ([0, 1], 2)
@@ -221,10 +221,12 @@ def measured(monkeypatch, tmp_path):
         data={model: model for model in ("r1", "r2")},
         models={},
         files={
-            each.file_key: SimpleNamespace(opened={"model": Component({None: Path(f"/{each.file_key}.onnx")})}, bytes=7)
-            for each in rows
+            planned.file_key: SimpleNamespace(
+                opened={"model": Component({None: Path(f"/{planned.file_key}.onnx")})}, bytes=7
+            )
+            for planned in rows
         },
-        verified={each.verify_key: SimpleNamespace(failure=None) for each in rows},
+        verified={planned.verify_key: SimpleNamespace(failure=None) for planned in rows},
     )
     settings = SimpleNamespace(
         task=SimpleNamespace(type="text-classification"),
@@ -243,13 +245,13 @@ def test_every_candidate_is_timed_on_its_own_models_test_set(measured):
     """Together, in one call: only then can they take turns."""
     found = [
         (
-            each.id,
-            each.model.files["model"].files[None].name,
-            each.threads,
-            each.batch,
-            Items.open(each.inputs).length_of,
+            entry.id,
+            entry.model.files["model"].files[None].name,
+            entry.threads,
+            entry.batch,
+            Items.open(entry.inputs).length_of,
         )
-        for each in measured.asked.timed
+        for entry in measured.asked.timed
     ]
     assert found == [
         ("r1/onnx/fp32@1", "r1-onnx-fp32.onnx", 1, 1, "test of r1"),
@@ -258,7 +260,7 @@ def test_every_candidate_is_timed_on_its_own_models_test_set(measured):
     ]
     options = measured.asked.options
     assert (options["min_seconds"], options["length"]) == (3.0, 16)
-    assert {each.model.timeout_seconds for each in measured.asked.timed} == {120.0}
+    assert {entry.model.timeout_seconds for entry in measured.asked.timed} == {120.0}
 
 
 def test_every_file_answers_its_own_models_test_set_once(measured):
@@ -272,7 +274,7 @@ def test_every_file_answers_its_own_models_test_set_once(measured):
 
 
 def test_a_file_that_cannot_answer_is_not_timed_and_says_why(measured):
-    assert {name: each.reason for name, each in measured.failures.items()} == {"r2/onnx/broken@1": "it breaks"}
+    assert {name: failure.reason for name, failure in measured.failures.items()} == {"r2/onnx/broken@1": "it breaks"}
 
 
 def test_what_answered_is_named_and_what_did_not_is_not(measured):
@@ -284,13 +286,15 @@ def test_what_answered_is_named_and_what_did_not_is_not(measured):
 def test_prompts_are_timed_in_the_same_turns_each_length_apart(child, tmp_path):
     rows = [replace(timed(name), prompts={16: Path("/16"), 128: Path("/128")}) for name in ("a", "b")]
     seen = time_models(rows, tmp_path, SILENT, min_seconds=6.0, length=8).seen
-    turns = [(name, each.get("name", "")) for name, command, each in child.asked if command == "time"]
+    turns = [(name, options.get("name", "")) for name, command, options in child.asked if command == "time"]
     assert turns == [(name, of) for name in ("a", "b") for of in ("", "16", "128")] * 10
     given = [
-        (each["file"], each["length"], each.get("name")) for _, command, each in child.asked if command == "inputs"
+        (options["file"], options["length"], options.get("name"))
+        for _, command, options in child.asked
+        if command == "inputs"
     ]
     assert given[:3] == [("/a.inputs", 8, None), ("/16", None, "16"), ("/128", None, "128")]
-    asked = [(each["seconds"], each["least"]) for _, command, each in child.asked if command == "time"][:3]
+    asked = [(options["seconds"], options["least"]) for _, command, options in child.asked if command == "time"][:3]
     assert asked == [(0.6, 30), (0.3, 6), (0.3, 6)]  # 59 runs for a p95
     assert {tokens: len(phases["inference"]) for tokens, phases in seen["a"].prompts_ms.items()} == {16: 60, 128: 60}
     assert len(seen["a"].samples_ms) == 300

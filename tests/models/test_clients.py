@@ -118,7 +118,7 @@ def test_which_folders_load_without_edgedistill(published, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    refused = {init for init, each in found.items() if isinstance(each, str)}
+    refused = {init for init, outcome in found.items() if isinstance(outcome, str)}
     assert refused == {"prune", "static"}
     for init in refused:
         assert f"model type `edgedistill-{'pruned-bert' if init == 'prune' else 'static'}`" in found[init]
@@ -186,6 +186,6 @@ def test_the_inputs_of_a_static_students_file_are_those_that_it_reads(published,
         )
         run_job(order)
         session = onnxruntime.InferenceSession(tmp_path / f"{init}.onnx", providers=["CPUExecutionProvider"])
-        seen[init] = [each.name for each in session.get_inputs()]
+        seen[init] = [port.name for port in session.get_inputs()]
     assert seen["static"] == ["input_ids", "attention_mask"]
     assert seen["keep_layers"] == ["input_ids", "attention_mask", "token_type_ids"]

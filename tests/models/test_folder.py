@@ -33,6 +33,7 @@ CONFIG_FILES = (
     "feature_extractor_config.json",
     "special_tokens_map.json",
 )
+MINILM = Path(__file__).parents[3] / "shared" / "models" / "all-MiniLM-L6-v2"
 
 
 @pytest.fixture
@@ -68,6 +69,18 @@ def test_a_folder_in_order_passes(folder):
     check_folder(folder, "m")
     assert read_config(folder, "m") == CONFIG
     assert read_weights_header(folder, "m")["a.weight"].shape == (2, 3)
+
+
+def test_the_modules_of_sentence_transformers_pass(folder):
+    """A list where every other configuration is an object; nothing here reads it."""
+    (folder / "modules.json").write_text(json.dumps([{"idx": 0, "name": "0", "path": "", "type": "Transformer"}]))
+    check_folder(folder, "m")
+
+
+@pytest.mark.skipif(not MINILM.is_dir(), reason="needs shared/models/all-MiniLM-L6-v2")
+def test_a_folder_of_sentence_transformers_passes():
+    check_folder(MINILM, "m")
+    read_weights_header(MINILM, "m")
 
 
 @pytest.mark.parametrize("file", CONFIG_FILES)
@@ -312,5 +325,5 @@ def test_models_are_opened_in_one_place_only_and_templates_are_rendered_in_one()
     opened = calls_of(here, "from_pretrained")
     assert len(opened) == 3
     for call in opened:
-        given = {each.arg: getattr(each.value, "value", None) for each in call.keywords}
+        given = {keyword.arg: getattr(keyword.value, "value", None) for keyword in call.keywords}
         assert given["trust_remote_code"] is False

@@ -36,8 +36,8 @@ class PlayedHub:
         (home / "refs" / "main").write_text(COMMIT)
         for file in self.repository.rglob("*"):
             path = str(file.relative_to(self.repository))
-            wanted = any(fnmatch(path, each) for each in allow_patterns)
-            if file.is_file() and wanted and not any(fnmatch(path, each) for each in ignore_patterns):
+            wanted = any(fnmatch(path, pattern) for pattern in allow_patterns)
+            if file.is_file() and wanted and not any(fnmatch(path, pattern) for pattern in ignore_patterns):
                 (home / "blobs").mkdir(exist_ok=True)
                 shutil.copy(file, home / "blobs" / file.name)
                 (place / path).parent.mkdir(parents=True, exist_ok=True)

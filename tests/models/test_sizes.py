@@ -71,9 +71,9 @@ def test_it_agrees_with_every_architecture_that_can_be_built():
         real = outline(AUTO, found)  # some have parts that can't be made small
         description = built(found)
         assert description.parameters == parameter_count(real), name
-        lists = {len(each) for each in real.modules() if isinstance(each, torch.nn.ModuleList)}
+        lists = {len(module) for module in real.modules() if isinstance(module, torch.nn.ModuleList)}
         assert description.layers in lists or name in OWN_LISTS, name
-        widths = {each.shape[-1] for each in real.parameters() if each.ndim}
+        widths = {parameter.shape[-1] for parameter in real.parameters() if parameter.ndim}
         assert description.hidden_size in widths, name
 
 

@@ -51,7 +51,7 @@ def test_a_byte_level_tokenizer_that_calls_its_end_unknown_has_no_unknown_tokens
 def test_a_share_above_five_percent_is_a_warning(unknown, empty, warned):
     found = check_coverage(Coverage(100, 100, unknown, empty, 7), "data.test")
     assert (found == []) == (not warned)
-    assert all(warned in each and "the first in row 7" in each for each in found)
+    assert all(warned in warning and "the first in row 7" in warning for warning in found)
 
 
 @pytest.mark.parametrize(("unknown", "empty"), [(51, 0), (0, 51)])

@@ -88,7 +88,7 @@ def read() -> list[Mutation]:
             found.append(
                 Mutation(entry["name"], file.stem, tuple(edits), tuple(entry["tests"]), tuple(entry.get("remake", ())))
             )
-    names = [each.name for each in found]
+    names = [mutation.name for mutation in found]
     if len(set(names)) < len(names):
         raise LookupError(f"names come twice: {sorted(name for name in names if names.count(name) > 1)}")
     return found
@@ -178,13 +178,15 @@ def main() -> int:
     parser.add_argument("--skip-unbroken", action="store_true", help="the tests are known to pass on the code as it is")
     asked = parser.parse_args()
     every = [
-        each for each in read() if not asked.only or any(part in f"{each.group}: {each.name}" for part in asked.only)
+        mutation
+        for mutation in read()
+        if not asked.only or any(part in f"{mutation.group}: {mutation.name}" for part in asked.only)
     ]
     if asked.list:
-        tell("\n".join(f"{each.group}: {each.name}" for each in every))
+        tell("\n".join(f"{mutation.group}: {mutation.name}" for mutation in every))
         return 0
     if not asked.skip_unbroken:
-        tests = tuple(sorted({test for each in every for test in each.tests}))
+        tests = tuple(sorted({test for mutation in every for test in mutation.tests}))
         tell(f"{len(every)} mutations; first their {len(tests)} tests on the code as it is")
         if (unbroken := in_a_copy(tests)).returncode != PASSED:
             tell(f"the tests fail without any mutation:\n{unbroken.stdout[-3000:]}{unbroken.stderr[-500:]}")
@@ -196,7 +198,7 @@ def main() -> int:
 def run(every: list[Mutation], place: Path, jobs: int) -> int:
     """Try each mutation; the exit code."""
     made: Path | None = None
-    if any(each.remake for each in every):
+    if any(mutation.remake for mutation in every):
         sys.path.insert(0, str(ROOT / "tests"))
         from trunk.run import frozen_run
 
@@ -213,15 +215,15 @@ def summary(outcomes: list[Outcome]) -> int:
     """Tell the counts and the survivors; the exit code."""
     codes = []
     for must in (True, False):
-        own = [each for each in outcomes if (each.mutation.group == MUST) == must]
-        noticed = [each for each in own if each.state == "noticed"]
+        own = [outcome for outcome in outcomes if (outcome.mutation.group == MUST) == must]
+        noticed = [outcome for outcome in own if outcome.state == "noticed"]
         allowed = 0 if must else int(SURVIVORS * len(own))
-        codes.append(len(own) - len(noticed) > allowed or any(each.state == "ERROR" for each in own))
+        codes.append(len(own) - len(noticed) > allowed or any(outcome.state == "ERROR" for outcome in own))
         tell(f"{'of the review' if must else 'further'}: {len(own)} tried, {len(noticed)} noticed")
     for state in ("SURVIVED", "ERROR"):
-        if names := [each.mutation.name for each in outcomes if each.state == state]:
+        if names := [outcome.mutation.name for outcome in outcomes if outcome.state == state]:
             tell(f"{state}: {'; '.join(names)}")
-    tell(f"{len(outcomes)} tried, {sum(each.state == 'noticed' for each in outcomes)} noticed")
+    tell(f"{len(outcomes)} tried, {sum(outcome.state == 'noticed' for outcome in outcomes)} noticed")
     return int(any(codes))
 
 

@@ -82,7 +82,7 @@ def test_files_are_made_of_the_first_arm_and_verified_against_their_own_model(pl
 
 
 def test_every_model_is_evaluated_on_validation_and_on_test(plan):
-    models = ["teacher", *(f"{each}{arm}" for each in ("r1", "r2", "r1-control", "r2-control") for arm in ARMS)]
+    models = ["teacher", *(f"{model}{arm}" for model in ("r1", "r2", "r1-control", "r2-control") for arm in ARMS)]
     for model in models:
         for name, split in (("evaluate", "validation"), ("test", "test")):
             step = plan.step(f"{name}-{model}")

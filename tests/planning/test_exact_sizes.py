@@ -48,7 +48,7 @@ def planned(recipe_tree, tmp_path):
             for i, student in enumerate(students or (KEEP, SCRATCH, DEEPER), 1)
         ]
         found = api.plan(write_recipe(recipe_tree, tmp_path), out=tmp_path / "run").plan
-        return found, {each.id: (each.layers, each.hidden_size, each.parameters) for each in found.models}
+        return found, {model.id: (model.layers, model.hidden_size, model.parameters) for model in found.models}
 
     return plan
 
@@ -76,15 +76,15 @@ def test_they_are_those_of_the_models_that_are_made(planned, architecture, more,
     ids = models["teacher"].dummy_inputs["input_ids"] % 60
     mask, owner = ids * 0 + 1, torch.arange(len(ids))
     probe = [Batch({"input_ids": ids, "attention_mask": mask}, {}, mask, owner, owner * 0 == 0)]
-    for each in plan.recipe.rounds:
-        source = tmp_path / each.student.from_
-        models[each.student.from_].save_pretrained(source)
-        request = StudentRequest(each.student, source, AUTO, {}, None, probe)
-        models[each.id] = registry.student(each.student.init).build(request)
+    for round_ in plan.recipe.rounds:
+        source = tmp_path / round_.student.from_
+        models[round_.student.from_].save_pretrained(source)
+        request = StudentRequest(round_.student, source, AUTO, {}, None, probe)
+        models[round_.id] = registry.student(round_.student.init).build(request)
     for name, model in models.items():
         made = (model.config.num_hidden_layers, model.config.hidden_size, parameter_count(model))
         assert found[name] == made, name
-    assert all(each.exact for each in plan.models)
+    assert all(model.exact for model in plan.models)
 
 
 def test_a_checkpoint_has_the_layers_that_are_asked_for(planned, tmp_path):
@@ -104,7 +104,7 @@ def test_what_follows_from_the_data_is_marked_as_estimated(planned, capsys, tmp_
     assert found["r1"] == (4, 32, 20_000)
     assert found["r2"] == (2, 32, None)
     assert found["r3"] == (None, None, None)
-    assert [each.exact for each in plan.models] == [True, False, False, False]
+    assert [model.exact for model in plan.models] == [True, False, False, False]
     tables.plan(api.PlannedRun(plan, tmp_path, frozenset()))
     shown = capsys.readouterr().out
     assert "~0.02 M" in shown
@@ -114,7 +114,7 @@ def test_what_follows_from_the_data_is_marked_as_estimated(planned, capsys, tmp_
 def test_a_teacher_from_nothing_is_estimated_of_the_vocabulary_that_is_asked_for(recipe_tree, tmp_path):
     found = api.plan(write_recipe(recipe_tree, tmp_path), out=tmp_path / "run").plan.models
     assert found[0].parameters > 0
-    assert not any(each.exact for each in found)
+    assert not any(model.exact for model in found)
 
 
 def test_they_are_remembered_and_made_again_where_the_memory_is_damaged(planned, monkeypatch):

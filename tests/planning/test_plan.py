@@ -163,7 +163,7 @@ KEYS_OF_PARTS = [
 
 @pytest.mark.parametrize(("parts", "override", "expected"), KEYS_OF_PARTS)
 def test_a_changed_key_of_a_part_reruns_what_depends_on_it(recipe_tree, data_folder, parts, override, expected):
-    *parts, override = (each.replace("UNLABELED", str(data_folder / "unlabeled.jsonl")) for each in (*parts, override))
+    *parts, override = (part.replace("UNLABELED", str(data_folder / "unlabeled.jsonl")) for part in (*parts, override))
     before = {step.key for step in planned(recipe_tree, *parts).steps}
     found = {step.name for step in planned(recipe_tree, *parts, override).steps if step.key not in before}
     assert expected <= found
@@ -224,7 +224,7 @@ def test_every_recipe_key_is_in_the_list_above(recipe_tree):
         for name, field in model.model_fields.items():
             key = f"{prefix}{field.alias or name}"
             inner = references.models_in(field.annotation) or references.models_in(references.item_of(field.annotation))
-            found |= {each for one in inner for each in keys(one, f"{key}.")} if inner else {key}
+            found |= {inner_key for one in inner for inner_key in keys(one, f"{key}.")} if inner else {key}
         return found
 
     per_source = {"path", "hub", "bundled", "subset", "revision", "split"}
@@ -331,8 +331,8 @@ def test_a_file_is_made_once_of_the_one_it_is_made_of(recipe_tree):
     makers = [step for step in plan.steps if step.kind.name == "make_file"]
     files = {step.name: step.inputs.source and step.inputs.source.step for step in makers}
     assert files == {
-        f"file-{each}-{name}": source and f"file-{each}-{source}"
-        for each in ("r1", "r2")
+        f"file-{model}-{name}": source and f"file-{model}-{source}"
+        for model in ("r1", "r2")
         for name, source in {
             "onnx-fp32": None,
             "onnx-int8-dynamic": "onnx-fp32",

@@ -57,8 +57,8 @@ def test_rows_are_rounded_and_the_head_is_the_same_table(bits, width, head):
     assert np.abs(scores - hidden @ found.T).max() < 0.02 * np.abs(scores).max()
     operators = [node.op_type for node in model.graph.node]
     assert "Transpose" not in operators
-    assert [each.name for each in model.graph.initializer if each.name == "table"] == []
-    stored = sum(numpy_helper.to_array(each).nbytes for each in model.graph.initializer)
+    assert [initializer.name for initializer in model.graph.initializer if initializer.name == "table"] == []
+    stored = sum(numpy_helper.to_array(initializer).nbytes for initializer in model.graph.initializer)
     padded = -(-width // 32) * 32
     assert stored <= ROWS * padded * bits / 8 + ROWS * (padded // 32) * 5 + 16
 

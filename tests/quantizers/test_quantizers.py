@@ -23,14 +23,16 @@ def logits(file):
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     ids = np.random.default_rng(0).integers(5, 100, (4, 10))
     inputs = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
-    return session.run(None, {each.name: inputs[each.name] for each in session.get_inputs()})[0]
+    return session.run(None, {port.name: inputs[port.name] for port in session.get_inputs()})[0]
 
 
 def test_fp16_halves_the_weights_and_keeps_inputs_and_outputs(source, tmp_path):
     file = quantized(source, tmp_path, "fp16")
     whole = (onnx.TensorProto.INT64, onnx.TensorProto.BOOL)
-    weights = [each for each in onnx.load(file).graph.initializer if len(each.dims) == 2]
-    assert {each.data_type for each in weights if each.data_type not in whole} == {onnx.TensorProto.FLOAT16}
+    weights = [initializer for initializer in onnx.load(file).graph.initializer if len(initializer.dims) == 2]
+    assert {initializer.data_type for initializer in weights if initializer.data_type not in whole} == {
+        onnx.TensorProto.FLOAT16
+    }
     assert onnx.load(file).graph.output[0].type.tensor_type.elem_type == onnx.TensorProto.FLOAT
     np.testing.assert_allclose(logits(file), logits(source), atol=0.02)
 
@@ -38,20 +40,24 @@ def test_fp16_halves_the_weights_and_keeps_inputs_and_outputs(source, tmp_path):
 def test_int8_quantizes_every_matrix_per_channel_and_the_embeddings(source, tmp_path):
     file = quantized(source, tmp_path, "int8-dynamic")
     graph = onnx.load(file).graph
-    large = [each for each in graph.initializer if np.prod(each.dims) >= 32 * 32]
-    embeddings = [each for each in large if "embeddings" in each.name]
-    assert max(each.dims[0] for each in embeddings) > 100  # the vocabulary
+    large = [initializer for initializer in graph.initializer if np.prod(initializer.dims) >= 32 * 32]
+    embeddings = [initializer for initializer in large if "embeddings" in initializer.name]
+    assert max(initializer.dims[0] for initializer in embeddings) > 100  # the vocabulary
     # ONNX Runtime looks tables up in the type of activations, which are unsigned.
-    assert {each.data_type for each in embeddings} == {onnx.TensorProto.UINT8}
-    assert {each.data_type for each in large if each not in embeddings} == {onnx.TensorProto.INT8}
-    scales = [each for each in graph.initializer if each.name.endswith("_scale") and list(each.dims) == [64]]
+    assert {initializer.data_type for initializer in embeddings} == {onnx.TensorProto.UINT8}
+    assert {initializer.data_type for initializer in large if initializer not in embeddings} == {onnx.TensorProto.INT8}
+    scales = [
+        initializer
+        for initializer in graph.initializer
+        if initializer.name.endswith("_scale") and list(initializer.dims) == [64]
+    ]
     assert scales, "per channel: a feed-forward weight has a scale for each of its 64 neurons"
     assert np.abs(logits(file) - logits(source)).max() < 0.5
     assert np.abs(logits(file) - logits(source)).max() > 0  # something was quantized
 
 
 def test_names_are_those_that_transformers_js_and_optimum_look_for():
-    files = {name: each.file for name, each in registry.target("onnx").precisions.items()}
+    files = {name: precision.file for name, precision in registry.target("onnx").precisions.items()}
     assert files == {
         "fp32": "model.onnx",
         "fp16": "model_fp16.onnx",
@@ -80,7 +86,7 @@ def test_static_int8_quantizes_products_on_both_sides_and_leaves_the_mask_alone(
     file = static(source, tmp_path)
     graph = onnx.load(file).graph
     made_by = {output: node for node in graph.node for output in node.output}
-    weights = {each.name for each in graph.initializer if each.data_type == onnx.TensorProto.INT8}
+    weights = {initializer.name for initializer in graph.initializer if initializer.data_type == onnx.TensorProto.INT8}
     products = [
         [made_by[name] for name in node.input[:2]]
         for node in graph.node
@@ -88,10 +94,18 @@ def test_static_int8_quantizes_products_on_both_sides_and_leaves_the_mask_alone(
     ]
     assert len(products) == 6  # queries, keys, values, output and the feed-forward pair of one layer
     assert {node.op_type for pair in products for node in pair} == {"DequantizeLinear"}
-    scales = [onnx.numpy_helper.to_array(each) for each in graph.initializer if each.name.endswith("_scale")]
+    scales = [
+        onnx.numpy_helper.to_array(initializer)
+        for initializer in graph.initializer
+        if initializer.name.endswith("_scale")
+    ]
     assert max(scale.max() for scale in scales) < 1  # with the mask's -3.4e38 in its range it would be 1e36
-    tables = [each for each in graph.initializer if "embeddings" in each.name and max(each.dims, default=0) > 100]
-    assert {each.data_type for each in tables} <= {onnx.TensorProto.UINT8, onnx.TensorProto.INT8}
+    tables = [
+        initializer
+        for initializer in graph.initializer
+        if "embeddings" in initializer.name and max(initializer.dims, default=0) > 100
+    ]
+    assert {table.data_type for table in tables} <= {onnx.TensorProto.UINT8, onnx.TensorProto.INT8}
     assert file.stat().st_size < 0.75 * source.stat().st_size
     difference = np.abs(logits(file) - logits(source)).max()
     assert 0 < difference < 0.5

@@ -70,6 +70,6 @@ def test_no_near_duplicate_crosses_the_quickstarts_splits():
 
 def test_the_stories_end_below_a_quarter_of_their_teacher():
     recipe = reading.load("stories")
-    parameters = {each.id: each.parameters for each in make_plan(recipe, fingerprints.look_up(recipe)).models}
+    parameters = {model.id: model.parameters for model in make_plan(recipe, fingerprints.look_up(recipe)).models}
     assert len(recipe.rounds) == 3
     assert parameters["r3"] <= 0.25 * parameters["teacher"]

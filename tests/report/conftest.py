@@ -110,7 +110,7 @@ def lower(facts) -> dict[str, object]:
 
     def turned(content: object) -> object:
         if isinstance(content, list):
-            return [turned(each) for each in content]
+            return [turned(item) for item in content]
         if not isinstance(content, dict):
             return content
         if content.get("metric") == "accuracy" and "value" in content:

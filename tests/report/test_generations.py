@@ -43,8 +43,8 @@ def files(**change):
     def sample(text):
         return (Sample(text=text, tokens=(1,)),)
 
-    def file_samples(each):
-        name = "/".join(each.verify_key)
+    def file_samples(candidate):
+        name = "/".join(candidate.verify_key)
         return sample(said[name]) if name in said else ()
 
     facts = {
@@ -61,7 +61,7 @@ def files(**change):
 def test_a_round_is_held_against_its_teacher_and_a_file_against_its_torch_model():
     (found,) = generations(files())
     assert found.prompt == "Once"
-    assert [(each.by, each.text, each.beside, each.parts_at) for each in found.said] == [
+    assert [(sample.by, sample.text, sample.beside, sample.parts_at) for sample in found.said] == [
         ("teacher", "a cat sat", None, None),
         ("r1", "a cat ran", "teacher", 6),
         ("r2", "a dog ran", "r1", 2),  # chosen by a trial
@@ -71,4 +71,4 @@ def test_a_round_is_held_against_its_teacher_and_a_file_against_its_torch_model(
 
 
 def test_a_task_whose_models_go_on_from_nothing_has_none():
-    assert generations(files(beginnings=(), samples=lambda name: (), file_samples=lambda each: ())) == ()
+    assert generations(files(beginnings=(), samples=lambda name: (), file_samples=lambda candidate: ())) == ()

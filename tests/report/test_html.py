@@ -106,8 +106,8 @@ def test_a_runtime_that_is_reduced_to_its_file_is_listed(facts, training, page):
     shown = render_html(Results.model_validate(facts), training, SELECT)
     table = shown[shown.index('id="runtime-sizes"') :]
     table = table[: table.index("</table>")]
-    for each in ("<td>r1/onnx/fp32</td>", "1.87", "ai.onnx:New in addition", "29", "builds for aarch64"):
-        assert each in table
+    for text in ("<td>r1/onnx/fp32</td>", "1.87", "ai.onnx:New in addition", "29", "builds for aarch64"):
+        assert text in table
 
 
 def test_rounds_show_the_gain_with_its_interval(page):
@@ -162,7 +162,7 @@ def test_every_metric_has_a_column(page, results):
         body = page[page.index(f'id="{section}"') :]
         table = body[body.index("<table") : body.index("</table>")]
         assert "f1 macro" in table
-        found = [figure for each in (*results.measured, *results.rounds) if (figure := each.of("f1_macro"))]
+        found = [figure for judged in (*results.measured, *results.rounds) if (figure := judged.of("f1_macro"))]
         assert f"{found[-1].value:.4f}" in table
         head = table[: table.index("</thead>")].rsplit("<tr>", 1)[1].count("<th")
         rows = re.findall(r"<tr.*?</tr>", table[table.index("<tbody>") :], flags=re.DOTALL)

@@ -36,12 +36,12 @@ def prompt(tokens: int, wait: float, rate: float) -> dict[str, object]:
 def language(lower) -> Results:
     """The run that is judged by a perplexity, as one of language models. The smallest file is the slowest to speak."""
     paced = [(40.0, 50.0), (20.0, 100.0), (10.0, 25.0)]
-    for each, (wait, rate) in zip(lower["candidates"], paced, strict=True):
-        each["prompts"] = [prompt(16, wait / 8, rate), prompt(128, wait, rate * 0.9)]
-        each["prompts_too_long"] = [512]
-        each["tokenizer_bytes"] = 1_000_000
-        each["checks"] = {"greedy_tokens": 0.5 if each["precision"] == "int8-dynamic" else 1.0}
-        each["texts_read"] = {"by": "tokenizer.json", "texts": 10_256, "otherwise": 0, "bytes_otherwise": 0}
+    for candidate, (wait, rate) in zip(lower["candidates"], paced, strict=True):
+        candidate["prompts"] = [prompt(16, wait / 8, rate), prompt(128, wait, rate * 0.9)]
+        candidate["prompts_too_long"] = [512]
+        candidate["tokenizer_bytes"] = 1_000_000
+        candidate["checks"] = {"greedy_tokens": 0.5 if candidate["precision"] == "int8-dynamic" else 1.0}
+        candidate["texts_read"] = {"by": "tokenizer.json", "texts": 10_256, "otherwise": 0, "bytes_otherwise": 0}
     lower["candidates"][2]["texts_read"] |= {"by": "its own tokenizer", "otherwise": 2, "shown": ["'ﬁne'"]}
     names = ["teacher", "r1", "r1/onnx/fp32/onnxruntime"]
     said = [("teacher", " lay on the mat.", None, None), ("r1", " lay in bed.", "teacher", 5)]
@@ -97,9 +97,9 @@ def test_every_report_tells_the_speeds_at_the_prompts_that_the_choice_looked_at(
         assert words in page
         assert words in text
         assert words in table
-    for each in (page, text):
-        assert "p50 ms" not in each
-        assert "items/s" not in each
+    for report in (page, text):
+        assert "p50 ms" not in report
+        assert "items/s" not in report
     row = next(line for line in table.splitlines() if "r1/onnx/fp32" in line)
     assert re.search(r"20\.00 +90\.00", row)
 
@@ -155,7 +155,7 @@ def test_a_plot_for_each_speed_with_the_faster_ones_to_the_left(language):
         "fp32",
     ]
     # Of tokens per second the most is the fastest: the student beats both its own int8 file, and the teacher's pace.
-    assert [each.candidate.id for each in front_of(drawable(language, rest))] == [
+    assert [point.candidate.id for point in front_of(drawable(language, rest))] == [
         "r1/onnx/fp32/onnxruntime",
         "teacher/onnx/fp32/onnxruntime",
     ]

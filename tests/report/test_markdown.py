@@ -50,8 +50,8 @@ def test_escaped_text_stays_in_its_cell(text):
 def test_a_runtime_that_is_reduced_to_its_file_is_listed_once_a_file(facts):
     size = {"bytes": 1_870_000, "operators": 29, "unknown": ["ai.onnx:New"], "basis": "builds for aarch64"}
     second = {**facts["candidates"][1], "threads": 2, "id": "r1/onnx/fp32/onnxruntime/2"}
-    for each in (facts["candidates"][1], second):
-        each["runtime_size"] = size
+    for candidate in (facts["candidates"][1], second):
+        candidate["runtime_size"] = size
     facts["candidates"].append(second)
     text = render_markdown(Results.model_validate(facts))
     section = text[text.index("### Minimal runtime builds") :]

@@ -23,20 +23,20 @@ def curves(training, direction="higher"):
 
 def words(svg: str) -> list[str]:
     root = ElementTree.fromstring(svg)
-    return ["".join(each.itertext()) for each in root.iter() if each.tag.endswith(("text", "title"))]
+    return ["".join(element.itertext()) for element in root.iter() if element.tag.endswith(("text", "title"))]
 
 
 def test_every_candidate_is_named_and_has_its_figures(results):
     found = words(metric_against_latency(results, Limits()))
     assert {"teacher fp32", "r1 fp32 (chosen)", "r1 int8"} <= set(found)
-    assert any("r1/onnx/fp32/onnxruntime: 0.9300 [0.9100, 0.9500], p50 4.00 ms, 4.00 MB" in each for each in found)
+    assert any("r1/onnx/fp32/onnxruntime: 0.9300 [0.9100, 0.9500], p50 4.00 ms, 4.00 MB" in text for text in found)
 
 
 def test_of_many_candidates_the_front_and_the_chosen_one_are_named(facts):
     slow = [{**facts["candidates"][0], "model": f"x{i}", "id": f"x{i}"} for i in range(20)]
-    for i, each in enumerate(slow):
-        each["latency_ms"] = {**each["latency_ms"], "p50": 9.0 + i}
-        each["figures"] = [{**figure, "value": 0.7} for figure in each["figures"]]
+    for i, candidate in enumerate(slow):
+        candidate["latency_ms"] = {**candidate["latency_ms"], "p50": 9.0 + i}
+        candidate["figures"] = [{**figure, "value": 0.7} for figure in candidate["figures"]]
     facts["candidates"] += slow
     found = words(metric_against_latency(Results.model_validate(facts), Limits()))
     assert {"teacher fp32", "r1 fp32 (chosen)", "r1 int8"} <= set(found)
@@ -46,12 +46,12 @@ def test_of_many_candidates_the_front_and_the_chosen_one_are_named(facts):
 
 def test_a_limit_within_the_plot_is_drawn(results):
     assert "over the p95 limit, 6 ms" in words(metric_against_latency(results, Limits(p95_ms=6)))
-    assert not any("p95 limit" in each for each in words(metric_against_latency(results, Limits(p95_ms=600))))
+    assert not any("p95 limit" in text for text in words(metric_against_latency(results, Limits(p95_ms=600))))
 
 
 def test_candidates_without_a_median_are_left_out(facts):
-    for each in facts["candidates"]:
-        each["latency_ms"] = {"p50": None, "p90": None, "p95": None, "p99": None, "runs": 0}
+    for candidate in facts["candidates"]:
+        candidate["latency_ms"] = {"p50": None, "p90": None, "p95": None, "p99": None, "runs": 0}
     assert metric_against_latency(Results.model_validate(facts), Limits()) == ""
 
 
@@ -78,7 +78,7 @@ def test_repetitions_are_lines_in_their_rounds_panel(training):
 def test_the_curve_over_rounds_has_every_model_and_its_control(results):
     found = words(metric_over_rounds(results))
     assert {"0.9500", "0.9300", "control"} <= set(found)
-    assert any("r1" in each for each in found)
+    assert any("r1" in text for text in found)
 
 
 def test_runtimes_are_rows_and_models_panels_where_there_are_several(facts):
@@ -122,10 +122,10 @@ def test_labels_touch_no_mark_when_there_is_room(places):
 def heights(svg: str, *texts: str) -> list[float]:
     """Where these texts are written, from the top."""
     found = {}
-    for each in ElementTree.fromstring(svg).iter():
-        if each.tag.endswith("text"):
-            at = re.search(r"translate\([-\d.]+ ([-\d.]+)", each.get("transform") or "")
-            found["".join(each.itertext())] = float(at[1]) if at else float(each.get("y"))
+    for element in ElementTree.fromstring(svg).iter():
+        if element.tag.endswith("text"):
+            at = re.search(r"translate\([-\d.]+ ([-\d.]+)", element.get("transform") or "")
+            found["".join(element.itertext())] = float(at[1]) if at else float(element.get("y"))
     return [found[text] for text in texts]
 
 
@@ -143,10 +143,10 @@ def test_the_front_is_of_the_better_ones_whatever_the_direction(lower):
     results = Results.model_validate(lower)
     slower_and_worse = {**lower["candidates"][0], "id": "worse", "latency_ms": {"p50": 9.0, "runs": 1}}
     slower_and_worse["latency_ms"] |= {"p90": None, "p95": None, "p99": None}
-    slower_and_worse["figures"] = [{**each, "value": 50.0} for each in lower["candidates"][0]["figures"]]
+    slower_and_worse["figures"] = [{**figure, "value": 50.0} for figure in lower["candidates"][0]["figures"]]
     more = Results.model_validate({**lower, "candidates": [*lower["candidates"], slower_and_worse]})
-    assert [each.candidate.id for each in front_of(drawable(more))] == [
-        each.candidate.id for each in front_of(drawable(results))
+    assert [point.candidate.id for point in front_of(drawable(more))] == [
+        point.candidate.id for point in front_of(drawable(results))
     ]
     assert len(front_of(drawable(results))) == 3
 

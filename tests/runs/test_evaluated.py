@@ -35,7 +35,7 @@ def test_models_are_trained_and_asked_and_no_file_is_made(finished_run, folder, 
     assert {"distil", "evaluate", "probe_model"} <= kinds
     assert not kinds & {"make_file", "verify", "measure", "choose", "report", "bundle", "judge_round"}
     written = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
-    assert [(each.pop("event"), each) for each in written if each.pop("time")] == told
+    assert [(event.pop("event"), event) for event in written if event.pop("time")] == told
     assert {"distil", "evaluate"} <= {facts["kind_of_step"] for kind, facts in told if kind == "finished"}
     assert sum(kind == "epoch" for kind, _ in told) > 0
     rows = [json.loads(line) for line in (data_folder / "test.jsonl").read_text().splitlines()]

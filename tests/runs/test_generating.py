@@ -80,7 +80,7 @@ def test_a_character_of_several_tokens_comes_whole(monkeypatch):
 def test_a_text_ends_where_the_models_settings_say(tmp_path):
     folder = shutil.copytree(FOLDER, tmp_path / "model")
     tokenizer = AutoTokenizer.from_pretrained(FOLDER)
-    comma, full_stop = (tokenizer.convert_tokens_to_ids(each) for each in (",", "."))
+    comma, full_stop = (tokenizer.convert_tokens_to_ids(token) for token in (",", "."))
     settings = json.loads((folder / "generation_config.json").read_text())
     for ends, last in (([2, full_stop], "Lily"), (comma, "")):
         (folder / "generation_config.json").write_text(json.dumps(settings | {"eos_token_id": ends}))

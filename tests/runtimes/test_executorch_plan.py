@@ -16,8 +16,8 @@ DELEGATES = ("XnnpackBackend", "Another")
 
 def vector(builder, items):
     builder.StartVector(4, len(items), 4)
-    for each in reversed(items):
-        builder.PrependUOffsetTRelative(each)
+    for item in reversed(items):
+        builder.PrependUOffsetTRelative(item)
     return builder.EndVector()
 
 
@@ -35,7 +35,7 @@ def program(calls, name=plan.METHOD, identifier=b"ET12"):
 
     def names(texts):
         return vector(
-            builder, [table(builder, {0: ("UOffsetTRelative", each)}) for each in map(builder.CreateString, texts)]
+            builder, [table(builder, {0: ("UOffsetTRelative", offset)}) for offset in map(builder.CreateString, texts)]
         )
 
     instructions = []

@@ -33,9 +33,9 @@ def bundle(stories_file, known, tmp_path):
 
 def test_a_page_says_what_the_file_says_here(bundle, known):
     with speaking(bundle, browser.node_modules()) as page:
-        for each in known.items:
-            said, text = page.follow(each.ids, len(each.said))
-            assert (tuple(said), text.strip()) == (each.said, each.text.strip())
+        for continuation in known.items:
+            said, text = page.follow(continuation.ids, len(continuation.said))
+            assert (tuple(said), text.strip()) == (continuation.said, continuation.text.strip())
 
 
 def test_a_page_reads_texts_as_the_tokenizer_does(bundle):

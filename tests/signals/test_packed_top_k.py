@@ -59,7 +59,7 @@ def test_fewer_bits_cost_little_divergence(bits, nats):
     layout = PackedTopK(5000, 40, bits, 1)
     exact = top_k(logits, 40, (1.0,))
     packed = layout.pack(exact.ids_RK.numpy(), exact.log_p_RK.numpy(), exact.log_rest_RS.numpy())
-    kept = TopK(*(torch.from_numpy(each) for each in layout.unpack(packed)), (1.0,))
+    kept = TopK(*(torch.from_numpy(array) for array in layout.unpack(packed)), (1.0,))
     teacher = kept.beside(logits, 1.0)
     lost = (teacher.teacher.exp() * (teacher.teacher - teacher.student)).sum(-1)
     assert 0 <= lost.mean() < nats

@@ -56,4 +56,4 @@ def test_every_figure_is_the_candidates_own_on_validation(tmp_path, monkeypatch)
     assert (first.file_mb, first.p50_ms, first.p95_ms, first.peak_rss_mb, first.load_ms) == (3.0, 2.0, 3.0, 40.0, 7.0)
     assert (second.id, second.value, round(second.drop, 9), second.agreement) == ("r1/b", 0.95, -0.05, 0.5)
     assert choice.chosen == "r1/a"
-    assert [each.id for each in choice.verdicts] == ["r1/a", "r1/b"]
+    assert [verdict.id for verdict in choice.verdicts] == ["r1/a", "r1/b"]

@@ -74,7 +74,7 @@ def test_every_file_is_judged_by_its_own_drop_and_size(tmp_path, monkeypatch):
     found = judge_round.run(settings, inputs, tmp_path, Context(tmp_path, SimpleNamespace(say=lambda line: None)))
     assert asked == [("the teacher's", "validation"), ("the student's", "validation")]
     assert (seen["teacher"], seen["student"]) == ([1, 1, 1, 0], [1, 1, 0, 0])
-    assert [(each.id, each.drop, each.file_mb) for each in seen["files"]] == [
+    assert [(file.id, file.drop, file.file_mb) for file in seen["files"]] == [
         ("r1/a", pytest.approx(0.25), 3.0),
         ("r1/b", pytest.approx(-0.25), 9.0),
     ]

@@ -50,7 +50,7 @@ TAUGHT |= {"r2-seed7-trial-3": ["teacher", "r1-seed7"]}
 
 COLUMNS = {"input_ids", "attention_mask", "token_type_ids", "labels"}
 SIGNALS = ("teacher", "teacher_hidden", "teacher_embedding_BE", "weight_R", "trust_R")
-ANY = {each.name: 1.0 for each in fields(EpochRecord)} | {"compute": "cpu"}
+ANY = {field.name: 1.0 for field in fields(EpochRecord)} | {"compute": "cpu"}
 
 
 def wiring_recipe(folder):
@@ -211,7 +211,7 @@ def recorded(tmp_path_factory):
 
 
 def arms(*rounds):
-    return [f"{each}{suffix}" for each in rounds for suffix in ARMS.values()]
+    return [f"{round_}{suffix}" for round_ in rounds for suffix in ARMS.values()]
 
 
 def seed_of(step):
@@ -227,9 +227,9 @@ def test_every_arm_goes_through_every_stage_once_and_in_order(recorded):
     for step, name in recorded.calls:
         stages.setdefault(step, []).append(name)
     expected = {"teacher": ["fine-tune"]}
-    for each, names in STAGES.items():
+    for round_, names in STAGES.items():
         for suffix in ARMS.values():
-            expected |= {f"{each}{suffix}": names, f"{each}-control{suffix}": names}
+            expected |= {f"{round_}{suffix}": names, f"{round_}-control{suffix}": names}
     expected |= {trial: ["corrections"] for trial in METRICS}
     assert stages == expected
 
@@ -281,9 +281,9 @@ def test_each_stage_has_a_seed_by_its_round_and_name_and_the_seed_of_its_arm(rec
 
 @pytest.mark.parametrize("arm", ARMS.values())
 def test_the_control_starts_and_goes_as_the_student_does(recorded, arm):
-    for each, names in STAGES.items():
+    for round_, names in STAGES.items():
         for name in names:
-            student, control = recorded.calls[f"{each}{arm}", name], recorded.calls[f"{each}-control{arm}", name]
+            student, control = recorded.calls[f"{round_}{arm}", name], recorded.calls[f"{round_}-control{arm}", name]
             assert control.request.steps_per_epoch == student.request.steps_per_epoch > 0
             assert control.request.schedule.epochs == student.request.schedule.epochs
             assert control.request.seed == student.request.seed
@@ -343,7 +343,7 @@ def test_the_control_sees_what_has_a_label_and_nothing_of_a_teacher(recorded, st
             train += list(zip(recorded.views["train"], [label for _, label in train], strict=True))
         assert [(text, label) for text, label, _ in given] == train
         assert {key for *_, batch in given for key in batch.columns} == COLUMNS
-        assert all(getattr(batch, each) in (None, {}) for *_, batch in given for each in SIGNALS)
+        assert all(getattr(batch, signal) in (None, {}) for *_, batch in given for signal in SIGNALS)
         assert recorded.calls[step, name].module._teacher == (None,)
 
 
@@ -441,8 +441,8 @@ def test_the_chosen_teacher_is_the_one_with_the_best_epoch(recorded):
         content = record_of(TeacherChosen, recorded.folder(step))
         assert list(content.chosen) == chosen
         arm = step.removesuffix("teacher")
-        assert [each.metric for each in content.trials] == [max(METRICS[f"{arm}trial-{n}"]) for n in (1, 2, 3)]
-        assert [list(each.teacher) for each in content.trials] == [["teacher"], ["r1"], ["teacher", "r1"]]
+        assert [trial.metric for trial in content.trials] == [max(METRICS[f"{arm}trial-{n}"]) for n in (1, 2, 3)]
+        assert [list(trial.teacher) for trial in content.trials] == [["teacher"], ["r1"], ["teacher", "r1"]]
 
 
 def test_the_stages_of_a_round_go_on_with_one_student(recorded):

@@ -51,7 +51,7 @@ def test_a_recipes_models_and_data_are_looked_up(tmp_path, data_folder, monkeypa
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     tree["teacher"] = {"model": "someone/big", "fine_tune": {"epochs": 1}}
     tree["rounds"][1]["student"] = {"init": "checkpoint", "model": "someone/absent"}
-    found = {each.role: each for each in fingerprints.look_up(reading.validate(tree, "here")).provenance}
+    found = {entry.role: entry for entry in fingerprints.look_up(reading.validate(tree, "here")).provenance}
     assert found["teacher"].licence == "mit"
     assert found["teacher"].name == "someone/big (revision main)"
     assert found["student r2"].licence is None

@@ -78,7 +78,7 @@ def test_inputs_are_read_back_from_their_roles(tmp_path, maybe):
 def test_roles_that_are_missing_or_of_another_step_are_refused(tmp_path):
     everything = {role: made(Bundled(candidate=None), tmp_path / role).published for role in roles.named(inputs())}
     with pytest.raises(ValueError, match="no artifact for the role 'one'"):
-        roles.restored(Inputs, {role: each for role, each in everything.items() if role != "one"})
+        roles.restored(Inputs, {role: artifact for role, artifact in everything.items() if role != "one"})
     with pytest.raises(ValueError, match="Inputs has no role 'other'"):
         roles.restored(Inputs, everything | {"other": everything["one"]})
 

@@ -48,8 +48,8 @@ def recipe(data_folder, tmp_path):
 @pytest.mark.parametrize("family", ["qwen3", "gpt2"])
 def test_the_plan_tells_the_shape_that_is_chosen_and_counts_it_exactly(recipe, family, tmp_path, capsys):
     planned = api.plan(recipe(family, *ROUNDS[:3]), out=tmp_path / "run")
-    shown = {each.id: each for each in planned.plan.models}
-    assert all(each.exact for each in shown.values())
+    shown = {model.id: model for model in planned.plan.models}
+    assert all(model.exact for model in shown.values())
     assert 0.9 * 30_000 < shown["r1"].parameters <= 30_000
     assert (shown["r2"].layers, shown["r2"].hidden_size) == (1, 16)
     one = shown["r1"]
@@ -65,9 +65,13 @@ def test_the_plan_tells_the_shape_that_is_chosen_and_counts_it_exactly(recipe, f
 @pytest.mark.slow
 def test_a_run_makes_the_students_that_its_plan_tells(recipe, tmp_path):
     file = recipe("qwen3", *ROUNDS)
-    planned = {each.id: each.parameters for each in api.plan(file, out=tmp_path / "plan").plan.models}
+    planned = {model.id: model.parameters for model in api.plan(file, out=tmp_path / "plan").plan.models}
     results = edgedistill.run(file, out=tmp_path / "run", stream=None)
-    assert {each.id: each.parameters for each in results.rounds} == {k: v for k, v in planned.items() if k != "teacher"}
-    assert {each.model: each.agreement_with_student for each in results.candidates if each.model != "teacher"} == {
-        f"r{i}": 1.0 for i in range(1, 5)
+    assert {round_.id: round_.parameters for round_ in results.rounds} == {
+        k: v for k, v in planned.items() if k != "teacher"
     }
+    assert {
+        candidate.model: candidate.agreement_with_student
+        for candidate in results.candidates
+        if candidate.model != "teacher"
+    } == {f"r{i}": 1.0 for i in range(1, 5)}

@@ -85,8 +85,8 @@ def test_a_saved_student_is_read_by_transformers_alone(source, family, spec, tmp
     assert torch.equal(logits(again), logits(made))
     assert torch.isfinite(logits(again)).all()
     assert again.config.vocab_size == model.config.vocab_size
-    for each in (made, again):
-        tied = each.get_output_embeddings().weight is each.get_input_embeddings().weight
+    for network in (made, again):
+        tied = network.get_output_embeddings().weight is network.get_input_embeddings().weight
         assert tied == (family in TIED)
 
 
@@ -130,9 +130,11 @@ def test_the_quietest_neurons_go_and_are_as_if_they_gave_nothing(source, family,
     silent = copy.deepcopy(model)
     with torch.no_grad():
         for number in range(4):
-            quiet = [each for each in range(shape_of_decoder(model.config).intermediate_size) if each % 4 != number]
-            for each in (model, silent):
-                for weight in each.get_submodule(f"{layers}.{number}.{reads}").parameters():
+            quiet = [
+                neuron for neuron in range(shape_of_decoder(model.config).intermediate_size) if neuron % 4 != number
+            ]
+            for network in (model, silent):
+                for weight in network.get_submodule(f"{layers}.{number}.{reads}").parameters():
                     (weight.mT if family == "gpt2" and weight.ndim == 2 else weight)[quiet] *= 0.01
             weight = silent.get_submodule(f"{layers}.{number}.{layout.feed_forward_out}").weight
             (weight if family == "gpt2" else weight.T)[quiet] = 0
@@ -346,7 +348,7 @@ def test_it_trains(source):
         loss = next_token_loss(made, batch)[batch.known_R].mean()
         optimizer.zero_grad()
         loss.backward()
-        assert all(each.grad is not None for each in made.parameters())
+        assert all(parameter.grad is not None for parameter in made.parameters())
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < losses[0]

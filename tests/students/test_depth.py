@@ -59,7 +59,7 @@ def test_the_loss_without_a_layer_is_that_of_the_model_that_lacks_it(tmp_path):
     found = loss_without(model, request(folder, init="keep_layers", layers=2))
     assert torch.equal(logits(model), before)  # nothing stays behind
     for gone in range(4):
-        lacking = student(folder, init="keep_layers", layers=tuple(each for each in range(4) if each != gone))
+        lacking = student(folder, init="keep_layers", layers=tuple(layer for layer in range(4) if layer != gone))
         with torch.no_grad():
             expected = next_token_loss(lacking, batch)[batch.known_R].mean().item()
         assert found[gone] == pytest.approx(expected, rel=1e-5)
@@ -144,12 +144,12 @@ def test_the_first_tokens_of_a_probe_are_whole_items_with_their_decisions():
     probe = [batch_of(items.take([0, 1, 2])), batch_of(items.take([3, 4, 5]))]
     lengths = items.lengths.tolist()
     found = list(first_tokens(probe, sum(lengths[:4]) + 1))
-    assert [len(each) for each in found] == [3, 2]
+    assert [len(batch) for batch in found] == [3, 2]
     assert found[1].inputs["input_ids"].tolist() == probe[1].inputs["input_ids"][:2].tolist()
     assert found[1].item_R.tolist() == [0] * lengths[3] + [1] * lengths[4]
     assert int(found[1].known_R.sum()) == lengths[3] + lengths[4] - 2
-    assert [len(each) for each in first_tokens(probe, 10_000)] == [3, 3]
-    assert [len(each) for each in first_tokens(probe, lengths[0])] == [1]
+    assert [len(batch) for batch in first_tokens(probe, 10_000)] == [3, 3]
+    assert [len(batch) for batch in first_tokens(probe, lengths[0])] == [1]
 
 
 def test_layers_that_are_not_given_tensors_are_not_measured():

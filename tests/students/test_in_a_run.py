@@ -57,18 +57,18 @@ def recipe(data_folder) -> dict[str, object]:
 def test_they_are_trained_exported_and_as_large_as_planned(data_folder, tmp_path):
     file = write_recipe(recipe(data_folder), tmp_path)
     found = reading.load(file)
-    planned = {each.id: each.parameters for each in make_plan(found, fingerprints.look_up(found)).models}
+    planned = {model.id: model.parameters for model in make_plan(found, fingerprints.look_up(found)).models}
     results = edgedistill.run(file, out=tmp_path / "run", stream=None)
-    made = {each.id: each.parameters for each in results.rounds}
+    made = {round_.id: round_.parameters for round_ in results.rounds}
     assert made["factorised"] == planned["factorised"]
     assert made["narrowed"] == planned["narrowed"]
     assert planned["pruned"] == TARGET
     assert TARGET - 4 * 32 * 8 - 24 < made["pruned"] <= TARGET
     assert made["trimmed"] < made["factorised"]
     assert made["fewer"] < made["pruned"]
-    configs = {each: json.loads((tmp_path / "run/models" / each / "config.json").read_text()) for each in made}
+    configs = {name: json.loads((tmp_path / "run/models" / name / "config.json").read_text()) for name in made}
     whole = configs["pruned"]["heads_by_layer"][-1] == configs["pruned"]["num_attention_heads"]
-    assert {each: config["model_type"] for each, config in configs.items()} == {
+    assert {name: config["model_type"] for name, config in configs.items()} == {
         "factorised": "electra",
         "trimmed": "electra",
         "narrowed": "electra",
@@ -76,4 +76,6 @@ def test_they_are_trained_exported_and_as_large_as_planned(data_folder, tmp_path
         "fewer": "bert" if whole else "edgedistill-pruned-bert",  # its one layer is the last; all heads: a stock BERT
     }
     assert configs["trimmed"]["embedding_size"] == configs["narrowed"]["embedding_size"] == 12
-    assert {each.model: each.agreement_with_student for each in results.candidates} == dict.fromkeys(made, 1.0)
+    assert {candidate.model: candidate.agreement_with_student for candidate in results.candidates} == dict.fromkeys(
+        made, 1.0
+    )

@@ -102,10 +102,10 @@ def test_the_saved_student_loads_as_any_model(build, tmp_path):
 @pytest.mark.parametrize("parameters", [8_000, 14_000])
 def test_a_number_of_parameters_gives_the_widest_student_that_fits(build, parameters):
     made = build(init="narrow", layers=2, parameters=parameters).student
-    count = sum(each.numel() for each in made.parameters())
+    count = sum(parameter.numel() for parameter in made.parameters())
     assert count <= parameters
     wider = build(init="narrow", layers=2, hidden_size=made.config.hidden_size + 8).student
-    assert sum(each.numel() for each in wider.parameters()) > parameters
+    assert sum(parameter.numel() for parameter in wider.parameters()) > parameters
     assert made.config.hidden_size // made.config.num_attention_heads == 8  # heads stay whole
 
 
@@ -115,7 +115,7 @@ def test_what_one_head_takes_counts_the_feed_forward_width_that_is_given(build):
         build(init="narrow", parameters=1000, intermediate_size=48)
     least = int(re.search(r"at least (\d+)", str(caught.value))[1])
     made = build(init="narrow", parameters=least, intermediate_size=48).student
-    assert sum(each.numel() for each in made.parameters()) == least
+    assert sum(parameter.numel() for parameter in made.parameters()) == least
     with pytest.raises(UserError, match=f"expected at least {least}"):
         build(init="narrow", parameters=least - 1, intermediate_size=48)
 

@@ -73,8 +73,8 @@ def test_the_pruned_student_is_the_source_with_those_units_switched_off(source, 
                 layer.attention.output.dense.weight[:, head * 8 : head * 8 + 8] = 0
             layer.output.dense.weight[:, sorted(set(range(64)) - set(neurons))] = 0
     inputs = batch.inputs
-    for each in (student, silent):
-        each.set_attn_implementation(attention)
+    for network in (student, silent):
+        network.set_attn_implementation(attention)
     torch.testing.assert_close(logits(student, inputs), logits(silent, inputs), rtol=0, atol=1e-6)
     assert not torch.allclose(logits(student, inputs), logits(model, inputs), rtol=0, atol=1e-4)
 
@@ -137,7 +137,7 @@ def test_items_without_a_label_say_nothing(source):
 def test_each_layer_is_normalised_and_squares_are_ranked_by_what_they_save():
     heads = [torch.tensor([3.0, 4.0]), torch.tensor([30.0, 40.0])]
     importance = Importance(heads, [torch.zeros(8)] * 2).normalised()
-    assert [each.tolist() for each in importance.heads] == [pytest.approx([0.6, 0.8])] * 2
+    assert [scores.tolist() for scores in importance.heads] == [pytest.approx([0.6, 0.8])] * 2
     # A head that matters twice as much as a neuron, at eight times the price: 4/8 a parameter against 1/1.
     found = Importance([torch.tensor([2.0, 9.0])], [torch.tensor([1.0, *[9.0] * 9])])
     assert choose(found, {"heads": 8, "neurons": 1}, 1).heads == [[1]]
@@ -176,8 +176,8 @@ def test_it_is_saved_and_loaded_by_the_auto_class_and_shows_its_inside(build, so
     again.set_attn_implementation("eager")
     with torch.no_grad():
         shown = again(**made.inputs, output_hidden_states=True, output_attentions=True)
-    assert [each.shape[1] for each in shown.attentions] == made.student.config.heads_by_layer
-    assert [each.shape for each in shown.hidden_states] == [(4, 12, 32)] * 5
+    assert [attention.shape[1] for attention in shown.attentions] == made.student.config.heads_by_layer
+    assert [state.shape for state in shown.hidden_states] == [(4, 12, 32)] * 5
 
 
 def test_a_fresh_model_is_initialised_as_bert_is():

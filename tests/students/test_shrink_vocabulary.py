@@ -63,7 +63,7 @@ def test_students_of_other_shapes_read_the_same_data(tmp_path):
         "task": {"type": "text-generation", "metric": "bits_per_byte"},
         "data": {split: {"path": str(tmp_path / f"{split}.jsonl")} for split in ("train", "validation", "test")},
         "teacher": {"model": str(TEACHER)},
-        "rounds": [{"id": f"r{i}", "student": each, "stages": [stage]} for i, each in enumerate(students, 1)],
+        "rounds": [{"id": f"r{i}", "student": student, "stages": [stage]} for i, student in enumerate(students, 1)],
         "control": False,
     }
     recipe = reading.validate(tree, "test")

@@ -21,10 +21,12 @@ def tokens_of(tokenizer, texts: list[str]) -> Items:
 
 @pytest.fixture
 def trimmed(teacher_folder, tmp_path):
-    def make(coverage: float):
-        spec = trim_vocabulary.TrimVocabularySpec(init="trim_vocabulary", coverage=coverage)
+    def make(coverage: float, characters: str = "all"):
+        spec = trim_vocabulary.TrimVocabularySpec(init="trim_vocabulary", coverage=coverage, characters=characters)
         source = load_tokenizer(teacher_folder)
-        kept = trim_vocabulary.make_tokenizer(spec, teacher_folder, tokens_of(source, TEXTS), tmp_path / "own")
+        kept = trim_vocabulary.make_tokenizer(
+            spec, teacher_folder, tokens_of(source, TEXTS).token_ids, tmp_path / "own"
+        )
         tokenizer = load_tokenizer(tmp_path / "own")
         request = StudentRequest(
             spec=spec,
@@ -73,3 +75,18 @@ def test_less_coverage_keeps_fewer_tokens(trimmed, tmp_path):
     shutil.rmtree(tmp_path / "own")
     _, _, kept = trimmed(0.5)
     assert set(kept) < set(all_kept)
+
+
+def test_characters_that_no_text_has_go_if_asked(trimmed, tmp_path):
+    import shutil
+
+    _, every, _ = trimmed(1.0)
+    singles = {token for token in every.get_vocab() if len(token.removeprefix("##")) == 1}
+    shutil.rmtree(tmp_path / "own")
+    _, fewer, _ = trimmed(1.0, "texts")
+    kept = {token for token in fewer.get_vocab() if len(token.removeprefix("##")) == 1}
+    in_texts = set("".join(TEXTS).lower())
+    assert kept < singles
+    assert {token.removeprefix("##") for token in kept} <= in_texts
+    for text in TEXTS:
+        assert fewer.tokenize(text) == every.tokenize(text)

@@ -149,5 +149,5 @@ def test_layers_and_width_are_as_asked():
         PixelsConfig(pixels=4, hidden_size=8, num_hidden_layers=3, num_labels=2)
     ).eval()
     found = model(torch.tensor([[0, 1, 2, 3]]), output_hidden_states=True)
-    assert [tuple(each.shape) for each in found.hidden_states] == [(1, 1, 8)] * 3
+    assert [tuple(state.shape) for state in found.hidden_states] == [(1, 1, 8)] * 3
     assert found.logits.shape == (1, 2)

@@ -27,7 +27,7 @@ def make(request, file):
         "weight": model.classifier.weight,
         "bias": model.classifier.bias,
     }
-    arrays = {name: each.detach().numpy().astype(_TYPES[request.precision]) for name, each in weights.items()}
+    arrays = {name: weight.detach().numpy().astype(_TYPES[request.precision]) for name, weight in weights.items()}
     save_file(arrays, file, metadata={"component": request.component})
     return MadeFile(facts={"component": request.component})
 

@@ -83,7 +83,7 @@ def gap_errors(answers, references):
 
 
 def fidelity(reference, device):
-    a, b = (np.asarray(each.values[VECTOR], np.float64) for each in (reference, device))
+    a, b = (np.asarray(side.values[VECTOR], np.float64) for side in (reference, device))
     cosine = (a * b).sum(axis=1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
     return Fidelity(cosine > 0.99, np.maximum(1 - cosine, 0), np.abs(a - b).max(axis=1))
 

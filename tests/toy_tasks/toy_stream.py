@@ -54,8 +54,8 @@ def parts_of(text):
 
 def encode(rows, encoder):
     parts = [parts_of(text) for text in rows[encoder.columns["speech"]]]
-    example = np.repeat(np.arange(len(parts)), [len(each) for each in parts])
-    flat = [part for each in parts for part in each]
+    example = np.repeat(np.arange(len(parts)), [len(speech) for speech in parts])
+    flat = [part for speech in parts for part in speech]
     encoded = encoder.tokenizer(flat, truncation=True, max_length=encoder.max_length)
     given = rows.get(encoder.columns["intent"]) or [None] * len(parts)
     intent = np.array([-1 if name is None else encoder.label_ids[name] for name in given])
@@ -81,7 +81,7 @@ def forward(model, inputs):
     mask = inputs["attention_mask"]
     places, lengths = torch.arange(mask.shape[1], device=mask.device)[None, :], mask.sum(1, keepdim=True)
     seen = [(places < lengths - late).to(mask.dtype) for late in range(LATE, -1, -1)]
-    return {"logits": torch.stack([model(**{**inputs, "attention_mask": each}).logits for each in seen], dim=1)}
+    return {"logits": torch.stack([model(**{**inputs, "attention_mask": visible}).logits for visible in seen], dim=1)}
 
 
 def logits(outputs, batch):
@@ -125,7 +125,7 @@ def understood(answers, references):
 
 
 def fidelity(reference, device):
-    a, b = (np.asarray(each.values["logits"], np.float64) for each in (reference, device))
+    a, b = (np.asarray(side.values["logits"], np.float64) for side in (reference, device))
     p, q = log_probabilities(a), log_probabilities(b)
     divergence = np.maximum((np.exp(p) * (p - q)).sum(axis=1), 0)
     return Fidelity(a.argmax(axis=1) == b.argmax(axis=1), divergence, np.abs(a - b).max(axis=1))

@@ -38,7 +38,7 @@ def encode(rows, encoder):
     for number in range(len(texts)):
         owners = encoded.word_ids(number)
         first = [owner is not None and owner != before for owner, before in zip(owners, [None, *owners], strict=False)]
-        decided.append([int(each) for each in first])
+        decided.append([int(is_first) for is_first in first])
         labels.append(
             [
                 encoder.label_ids[given[number][word]] if given and given[number] and use else -100

@@ -38,8 +38,13 @@ def watched_steps():
     seen = []
 
     def look(optimizer, *_):
-        gradients = [each.grad for group in optimizer.param_groups for each in group["params"] if each.grad is not None]
-        norm = math.sqrt(sum(float(each.pow(2).sum()) for each in gradients))
+        gradients = [
+            parameter.grad
+            for group in optimizer.param_groups
+            for parameter in group["params"]
+            if parameter.grad is not None
+        ]
+        norm = math.sqrt(sum(float(gradient.pow(2).sum()) for gradient in gradients))
         rates = {group["lr"] for group in optimizer.param_groups}
         groups = [(group["weight_decay"], list(group["params"])) for group in optimizer.param_groups]
         seen.append(SimpleNamespace(norm=norm, rates=rates, groups=groups))
@@ -68,7 +73,7 @@ def watched(items=None, **change):
             batches.append(list(numbers))
             return super().fetch(numbers)
 
-    return Watched(**{each.name: getattr(plain, each.name) for each in fields(plain)} | change), batches
+    return Watched(**{field.name: getattr(plain, field.name) for field in fields(plain)} | change), batches
 
 
 @pytest.mark.parametrize(("steepness", "clipped"), [(1e4, True), (1e-4, False)])
@@ -92,7 +97,7 @@ def test_the_learning_rate_of_every_step_is_that_of_the_schedule(tmp_path):
 def test_matrices_decay_and_biases_and_norms_do_not(tmp_path):
     schedule = Schedule(epochs=1, learning_rate=1e-3, batch_size=8, weight_decay=0.3)
     done = trained(tmp_path, request(schedule=schedule))
-    decay = {id(each): share for share, each_of in done.steps[0].groups for each in each_of}
+    decay = {id(parameter): share for share, parameters in done.steps[0].groups for parameter in parameters}
     for name, parameter in done.module.named_parameters():
         plain = name.endswith("bias") or "LayerNorm" in name
         assert decay[id(parameter)] == (0.0 if plain else 0.3), name
@@ -138,7 +143,7 @@ def test_weights_that_are_no_draws_leave_the_order_alone(tmp_path):
     term = Term()
     trained(tmp_path, request(epochs=1, data=seen), term)
     assert sorted(number for batch in batches for number in batch) == list(range(40))
-    shown = {float(each) for inputs in term.seen[:5] for each in inputs.weights_R}
+    shown = {float(weight) for inputs in term.seen[:5] for weight in inputs.weights_R}
     assert shown == {0.0, 2.0}
 
 
@@ -166,9 +171,9 @@ def test_what_is_recorded_of_an_epoch_is_the_mean_of_its_steps(tmp_path):
 
     asked = request(epochs=2, losses=(("a", 2.0), ("b", 0.5)))
     history = trained(tmp_path, asked, Counts(), Counts()).history
-    assert [each.losses for each in history] == [{"a": 3.0, "b": 3.0}, {"a": 8.0, "b": 8.0}]
-    assert [each.loss for each in history] == [7.5, 20.0]
-    assert [each.epoch for each in history] == [1, 2]
+    assert [epoch.losses for epoch in history] == [{"a": 3.0, "b": 3.0}, {"a": 8.0, "b": 8.0}]
+    assert [epoch.loss for epoch in history] == [7.5, 20.0]
+    assert [epoch.epoch for epoch in history] == [1, 2]
 
 
 def test_gradients_are_of_one_step_only(tmp_path):

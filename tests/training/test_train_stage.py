@@ -111,7 +111,7 @@ def test_a_killed_training_goes_on_exactly_where_it_stood(tmp_path):
         train(tmp_path / "cut", request(judge=dies_in_the_third_epoch))
     after = iter(range(2, 1000))
     resumed, again = train(tmp_path / "cut", request(judge=lambda model: float(next(after))))
-    assert [each.loss for each in again] == [each.loss for each in history]
+    assert [epoch.loss for epoch in again] == [epoch.loss for epoch in history]
     for name, value in weights(whole).items():
         assert torch.equal(value, resumed.state_dict()[name]), name
 
@@ -127,7 +127,7 @@ def test_each_epoch_says_where_it_was_trained_and_a_resume_elsewhere_is_said(tmp
     assert first[0].compute == "cpu, fp32, sdpa attention"
     elsewhere = request(epochs=2, compute=Compute(device="cpu", precision="bf16"))
     _, both = train(tmp_path, elsewhere, progress=Listening(None, None))
-    assert [each.compute for each in both] == ["cpu, fp32, sdpa attention", "cpu, bf16 autocast, sdpa attention"]
+    assert [epoch.compute for epoch in both] == ["cpu, fp32, sdpa attention", "cpu, bf16 autocast, sdpa attention"]
     assert any("earlier epochs were trained on cpu, fp32" in line for line in said)
 
 
@@ -187,7 +187,7 @@ def test_windows_of_a_text_are_drawn_apart():
 def test_examples_of_several_splits_are_padded_together():
     first, second = text_items([[5, 6, 7]], [1]), text_items([[8], [7, 8]])
     said = np.ones((1, 2), np.float32), np.arange(4.0).reshape(2, 2)
-    signals = tuple(LogitSignal((Shards((each,)),)) for each in said)
+    signals = tuple(LogitSignal((Shards((logits,)),)) for logits in said)
     batch = replace(TrainingData.plain([first, second], TASK), soft_targets=signals).fetch([2, 0])
     assert batch.inputs["input_ids"].tolist() == [[5, 6, 7], [7, 8, 0]]
     assert batch.mask_BT.tolist() == [[1, 1, 1], [1, 1, 0]]

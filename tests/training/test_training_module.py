@@ -56,7 +56,7 @@ def test_only_what_is_needed_is_computed():
     seen = shown({"labels"})
     assert len(seen.student_hidden) == len(seen.student_attention) == len(seen.student_relations) == 0
     seen = shown({"hidden", "attention", "relations"})
-    assert [len(each) for each in (seen.student_hidden, seen.student_attention, seen.student_relations)] == [3, 2, 2]
+    assert [len(views) for views in (seen.student_hidden, seen.student_attention, seen.student_relations)] == [3, 2, 2]
     assert [part.shape for part in seen.student_relations[0]] == [(2, 5, 16)] * 3
 
 

@@ -31,7 +31,7 @@ class Recount:
         self.labels = sorted({row["label"] for row in sets["train"]})
         self.sets = sets
         self.ids = {name: [self._id(row) for row in rows] for name, rows in sets.items()}
-        self.rounds = [each["id"] for each in recipe["rounds"]]
+        self.rounds = [round_["id"] for round_ in recipe["rounds"]]
 
     def _id(self, row):
         label = row.get("label")
@@ -57,15 +57,15 @@ class Recount:
         found = {}
         found |= dict(_leaves("results.teacher", self._model("teacher")))
         before = "teacher"
-        for number, each in enumerate(self.rounds):
-            found |= dict(_leaves(f"results.rounds.{number}", self._round(each, before)))
-            before = each
+        for number, round_ in enumerate(self.rounds):
+            found |= dict(_leaves(f"results.rounds.{number}", self._round(round_, before)))
+            before = round_
         candidates = [self._candidate(round_, precision) for round_ in self.rounds for precision in ("fp32", "int8")]
         self._front(candidates)
         found |= dict(_leaves("results.candidates", candidates))
-        fitting = [each for each in candidates if each["within_limits"]]
-        found["results.chosen"] = min(fitting, key=lambda each: each["file_bytes"])["id"] if fitting else None
-        judgements = [self._judgement(each, candidates) for each in self.rounds]
+        fitting = [candidate for candidate in candidates if candidate["within_limits"]]
+        found["results.chosen"] = min(fitting, key=lambda candidate: candidate["file_bytes"])["id"] if fitting else None
+        judgements = [self._judgement(round_, candidates) for round_ in self.rounds]
         found |= dict(_leaves("results.stop.judgements", judgements))
         found |= {"results.stop.round": self.rounds[-1], "results.stop.early": judgements[-1]["stop"]}
         names = ("train", "validation", "test", "unlabeled")
@@ -79,7 +79,7 @@ class Recount:
         """What is told of the teacher and of a student alike."""
         right = self.right(name)
         training = json.loads((self.step(name) / "record.json").read_text())["epochs"]
-        kept = max(each["metric"] for each in training if each["stage"] == training[-1]["stage"])
+        kept = max(epoch["metric"] for epoch in training if epoch["stage"] == training[-1]["stage"])
         validation = self.right(name, "validation").mean()
         assert abs(kept - validation) < 1e-9, f"{name}'s weights are not those of its best epoch"
         weights = load_file(self.step(name) / "model" / "model.safetensors")
@@ -92,7 +92,7 @@ class Recount:
                 self._f1(self.says(name, "validation"), "validation"),
             ],
             "calibration_error": calibration_error(self.logits(name, "test"), np.array(self.ids["test"])),
-            "ood": {each: self._ood(name, each) for each in self.recipe["evaluate"]["ood"]},
+            "ood": {ood_name: self._ood(name, ood_name) for ood_name in self.recipe["evaluate"]["ood"]},
         }
 
     def _accuracy(self, right, split):
@@ -162,14 +162,14 @@ class Recount:
 
     def _trials(self, name):
         """Each teacher that was tried, and the best validation metric of its trial."""
-        given = next(each for each in self.recipe["rounds"] if each["id"] == name).get("teacher")
+        given = next(round_ for round_ in self.recipe["rounds"] if round_["id"] == name).get("teacher")
         if given is None:
             return []
         found = []
         for number, option in enumerate(given["choose"], start=1):
             epochs = json.loads((self.step(f"{name}-trial-{number}") / "record.json").read_text())["epochs"]
             teachers = [option] if isinstance(option, str) else option
-            found.append({"teacher": teachers, "value": max(each["metric"] for each in epochs)})
+            found.append({"teacher": teachers, "value": max(epoch["metric"] for epoch in epochs)})
         return found
 
     def _candidate(self, name, precision):
@@ -228,14 +228,16 @@ class Recount:
         """Mark those that no other beats in accuracy on validation, time and size at once; what answers otherwise than
         its model is not among them."""
 
-        def figures(each):
-            return np.array([-each["figures"][2]["value"], each["latency_ms"]["p50"], each["file_bytes"]])
+        def figures(candidate):
+            return np.array(
+                [-candidate["figures"][2]["value"], candidate["latency_ms"]["p50"], candidate["file_bytes"]]
+            )
 
-        verified = [each for each in candidates if each["on_pareto_front"]]
-        for each in verified:
-            others = [figures(other) for other in verified if other is not each]
-            own = figures(each)
-            each["on_pareto_front"] = not any((other <= own).all() and (other < own).any() for other in others)
+        verified = [candidate for candidate in candidates if candidate["on_pareto_front"]]
+        for candidate in verified:
+            others = [figures(other) for other in verified if other is not candidate]
+            own = figures(candidate)
+            candidate["on_pareto_front"] = not any((other <= own).all() and (other < own).any() for other in others)
 
     def _judgement(self, name, candidates):
         drops = self.right("teacher", "validation") - self.right(name, "validation")
@@ -248,9 +250,10 @@ class Recount:
             "real": bool(drop["p"] < 0.05 and drops.mean() > 0),
             # What answers otherwise than its model counts here too: only drop and size are looked at.
             "within_limits": [
-                each["id"]
-                for each in candidates
-                if each["model"] == name and each["drop"]["value"] <= self.recipe["select"]["limits"]["accuracy_drop"]
+                candidate["id"]
+                for candidate in candidates
+                if candidate["model"] == name
+                and candidate["drop"]["value"] <= self.recipe["select"]["limits"]["accuracy_drop"]
             ],
             "stop": bool(np.percentile(draws, 5) > rule),
         }
@@ -357,13 +360,13 @@ def paired(differences, split):
 def f1(said, ids):
     """Mean over the classes that occur of 2 hits / (said + right)."""
     found = []
-    for each in np.union1d(said, ids):
-        found.append(2 * np.sum((said == each) & (ids == each)) / (np.sum(said == each) + np.sum(ids == each)))
+    for label in np.union1d(said, ids):
+        found.append(2 * np.sum((said == label) & (ids == label)) / (np.sum(said == label) + np.sum(ids == label)))
     return float(np.mean(found))
 
 
 def percentiles(draws):
-    return [float(each) for each in np.percentile(draws, [2.5, 97.5])]
+    return [float(bound) for bound in np.percentile(draws, [2.5, 97.5])]
 
 
 def sign_test(better, worse):
@@ -378,6 +381,6 @@ def sign_test(better, worse):
 def order_statistics(n, share):
     """Places in the ordered sample that enclose a quantile in 95% of the cases (Conover 1999)."""
     logs = [log10(comb(n, k)) + k * log10(share) + (n - k) * log10(1 - share) for k in range(n + 1)]
-    reached = np.cumsum([10**each for each in logs])
+    reached = np.cumsum([10**log for log in logs])
     low, high = (int(np.searchsorted(reached, level)) for level in (0.025, 0.975))
     return max(0, low - 1), min(n - 1, high)

@@ -13,63 +13,63 @@ from edgedistill.vocabulary.alignment import align, branched
 
 def test_a_boundary_that_the_trimmed_tokens_span_is_left_out_and_counted():
     """c|abc|ab, whose merge of a and b is dropped: the free a goes to the c before it, ca|b|ca|b."""
-    each = tiny(["ca"])
-    own, trimmed = each.whole.encode("<s>cabcab<s>").ids, each.smaller.encode("<s>cabcab<s>").ids
-    assert each.whole.decode(own, skip_special_tokens=False) == "<s>cabcab<s>"
-    assert [each.whole.id_to_token(i) for i in own] == ["<s>", "c", "abc", "ab", "<s>"]
-    assert [each.smaller.id_to_token(i) for i in trimmed] == ["<s>", "ca", "b", "ca", "b", "<s>"]
-    found = align(each.re_encoding, own, trimmed, branches=False)
+    tokenizers = tiny(["ca"])
+    own, trimmed = tokenizers.whole.encode("<s>cabcab<s>").ids, tokenizers.smaller.encode("<s>cabcab<s>").ids
+    assert tokenizers.whole.decode(own, skip_special_tokens=False) == "<s>cabcab<s>"
+    assert [tokenizers.whole.id_to_token(i) for i in own] == ["<s>", "c", "abc", "ab", "<s>"]
+    assert [tokenizers.smaller.id_to_token(i) for i in trimmed] == ["<s>", "ca", "b", "ca", "b", "<s>"]
+    found = align(tokenizers.re_encoding, own, trimmed, branches=False)
     assert found.lost == 2
     assert found.mask.tolist() == [False, False, False, False, True, True]
     assert found.start.tolist() == [0, -1, -1, 4, 5]
 
 
 def test_nothing_is_left_out_where_all_boundaries_are_kept():
-    each = pair(300)
+    tokenizers = pair(300)
     text = "<|start|>wake me up at seven"
-    own, trimmed = each.whole.encode(text).ids, each.smaller.encode(text).ids
+    own, trimmed = tokenizers.whole.encode(text).ids, tokenizers.smaller.encode(text).ids
     assert len(trimmed) > len(own)
-    found = align(each.re_encoding, own, trimmed, branches=True)
+    found = align(tokenizers.re_encoding, own, trimmed, branches=True)
     assert found.lost == 0
     assert found.mask.all()
     assert (found.start >= 0).all()
-    pieces = [each.re_encoding.pieces[slice(*each.re_encoding.offsets[i : i + 2])] for i in own]
+    pieces = [tokenizers.re_encoding.pieces[slice(*tokenizers.re_encoding.offsets[i : i + 2])] for i in own]
     assert np.concatenate(pieces).tolist() == trimmed
-    assert found.start[: len(own)].tolist() == (np.cumsum([len(each) for each in pieces]) - 1).tolist()
+    assert found.start[: len(own)].tolist() == (np.cumsum([len(piece) for piece in pieces]) - 1).tolist()
 
 
 def test_tokens_of_different_texts_are_refused():
-    each = pair(300)
-    own, trimmed = each.whole.encode(TEXTS[0]).ids, each.smaller.encode(TEXTS[1]).ids
+    tokenizers = pair(300)
+    own, trimmed = tokenizers.whole.encode(TEXTS[0]).ids, tokenizers.smaller.encode(TEXTS[1]).ids
     with pytest.raises(ValueError, match="teacher tokens and .* trimmed tokens come from different texts"):
-        align(each.re_encoding, own, trimmed, branches=False)
+        align(tokenizers.re_encoding, own, trimmed, branches=False)
     with pytest.raises(ValueError, match="of different texts"):  # the teacher's end first
-        align(each.re_encoding, own[:-1], each.smaller.encode(TEXTS[0]).ids, branches=False)
+        align(tokenizers.re_encoding, own[:-1], tokenizers.smaller.encode(TEXTS[0]).ids, branches=False)
     with pytest.raises(ValueError, match="no tokens"):
-        align(each.re_encoding, own, [], branches=False)
+        align(tokenizers.re_encoding, own, [], branches=False)
 
 
 def test_the_teacher_may_read_on():
     """A window of the student's tokens may end within a token of the teacher's."""
-    each = pair(300)
-    own, trimmed = each.whole.encode(TEXTS[0]).ids, each.smaller.encode(TEXTS[0]).ids
-    whole = align(each.re_encoding, own, trimmed, branches=False)
+    tokenizers = pair(300)
+    own, trimmed = tokenizers.whole.encode(TEXTS[0]).ids, tokenizers.smaller.encode(TEXTS[0]).ids
+    whole = align(tokenizers.re_encoding, own, trimmed, branches=False)
     for length in range(1, len(trimmed)):
-        part = align(each.re_encoding, own, trimmed[:length], branches=False)
+        part = align(tokenizers.re_encoding, own, trimmed[:length], branches=False)
         assert part.mask.tolist() == whole.mask[:length].tolist()
         assert [n for n in part.start if n >= 0] == [n for n in whole.start if 0 <= n < length]
 
 
 def test_branches_are_answered_as_texts_of_their_own():
     """One pass with the branches beside the text gives what a pass over each beginning with its branch gives."""
-    each = pair(300)
+    tokenizers = pair(300)
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=704, hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2
     )
     model = LlamaForCausalLM(config).eval()
-    own = each.whole.encode("<|start|>" + TEXTS[0]).ids
-    found = align(each.re_encoding, own, each.smaller.encode("<|start|>" + TEXTS[0]).ids, branches=True)
+    own = tokenizers.whole.encode("<|start|>" + TEXTS[0]).ids
+    found = align(tokenizers.re_encoding, own, tokenizers.smaller.encode("<|start|>" + TEXTS[0]).ids, branches=True)
     assert len(found.branch_token) > 3
     ids, places, seen = branched(found)
     mask = torch.where(torch.from_numpy(seen), 0.0, -torch.inf)[None, None]
@@ -84,11 +84,11 @@ def test_branches_are_answered_as_texts_of_their_own():
 
 
 def test_a_branch_is_a_token_that_ends_where_the_text_goes_on():
-    each = cut(pair(300).whole, [])  # bytes only
-    own = each.whole.encode("<|start|>the time").ids
-    found = align(each.re_encoding, own, each.smaller.encode("<|start|>the time").ids, branches=True)
-    tokens = [each.whole.id_to_token(int(i)) for i in found.branch_token]
-    before = [each.whole.decode(own[: n + 1]) for n in found.branch_after]
+    tokenizers = cut(pair(300).whole, [])  # bytes only
+    own = tokenizers.whole.encode("<|start|>the time").ids
+    found = align(tokenizers.re_encoding, own, tokenizers.smaller.encode("<|start|>the time").ids, branches=True)
+    tokens = [tokenizers.whole.id_to_token(int(i)) for i in found.branch_token]
+    before = [tokenizers.whole.decode(own[: n + 1]) for n in found.branch_after]
     for text, token in zip(before, tokens, strict=True):
         said = text + token.replace("Ġ", " ")
         assert "the time".startswith(said)

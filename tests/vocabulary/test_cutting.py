@@ -39,7 +39,7 @@ def source(request, tmp_path):
 def student_of(source, folder, **how):
     spec = TrimVocabularySpec(init="trim_vocabulary", **how)
     train = text_items(load_tokenizer(source)(TEXTS[:200])["input_ids"])
-    kept = make_tokenizer(spec, source, train, folder)
+    kept = make_tokenizer(spec, source, train.token_ids, folder)
     tokenizer = load_tokenizer(folder)
     request = StudentRequest(
         spec=spec, source=source, auto_class=AutoModelForCausalLM, config_overrides={}, tokenizer=tokenizer, probe=[],

@@ -12,8 +12,8 @@ from edgedistill.vocabulary.alignment import align
 from edgedistill.vocabulary.passages import Texts
 
 
-def both(each: Pair, text: str) -> tuple[np.ndarray, np.ndarray]:
-    return tuple(np.array(reader.encode("<|start|>" + text).ids) for reader in (each.whole, each.smaller))
+def both(tokenizers: Pair, text: str) -> tuple[np.ndarray, np.ndarray]:
+    return tuple(np.array(reader.encode("<|start|>" + text).ids) for reader in (tokenizers.whole, tokenizers.smaller))
 
 
 @settings(deadline=None, max_examples=60)
@@ -21,19 +21,22 @@ def both(each: Pair, text: str) -> tuple[np.ndarray, np.ndarray]:
     text=st.one_of(st.sampled_from(TEXTS), st.text(min_size=1, max_size=40)), window=st.integers(1, 12), at=st.data()
 )
 def test_a_passage_is_the_windows_text_with_the_teachers_token_before_it(text, window, at):
-    each = pair(300)
-    own, trimmed = both(each, text)
+    tokenizers = pair(300)
+    own, trimmed = both(tokenizers, text)
     first = at.draw(st.integers(0, len(trimmed) - 1))
     behind = min(first + window, len(trimmed))
-    found = Texts(each.re_encoding, own, trimmed).passage(first, behind)
+    found = Texts(tokenizers.re_encoding, own, trimmed).passage(first, behind)
     assert found.trimmed[found.before :].tolist() == trimmed[first:behind].tolist()
-    read, given = each.re_encoding.bytes_of(found.own), each.re_encoding.bytes_of(each.re_encoding.kept[found.trimmed])
+    read, given = (
+        tokenizers.re_encoding.bytes_of(found.own),
+        tokenizers.re_encoding.bytes_of(tokenizers.re_encoding.kept[found.trimmed]),
+    )
     assert read[: len(given)].tolist() == given.tolist()  # the same place in the text
-    ends = each.re_encoding.ends_of(found.own)
+    ends = tokenizers.re_encoding.ends_of(found.own)
     assert len(given) > (ends[-2] if len(ends) > 1 else 0)  # and no token further than needed
-    alignment = align(each.re_encoding, found.own, found.trimmed, branches=True)
+    alignment = align(tokenizers.re_encoding, found.own, found.trimmed, branches=True)
     if first and alignment.lost == 0:
-        before = len(each.re_encoding.bytes_of(each.re_encoding.kept[found.trimmed[: found.before]]))
+        before = len(tokenizers.re_encoding.bytes_of(tokenizers.re_encoding.kept[found.trimmed[: found.before]]))
         assert ends[0] <= before
         assert len(ends) == 1 or before < ends[1]  # the context is the window's, but for one token and a part of one
     if alignment.lost == 0:
@@ -41,14 +44,14 @@ def test_a_passage_is_the_windows_text_with_the_teachers_token_before_it(text, w
 
 
 def test_a_passage_at_the_beginning_is_the_texts():
-    each = pair(300)
-    own, trimmed = both(each, TEXTS[3])
-    whole = Texts(each.re_encoding, own, trimmed).passage(0, len(trimmed))
+    tokenizers = pair(300)
+    own, trimmed = both(tokenizers, TEXTS[3])
+    whole = Texts(tokenizers.re_encoding, own, trimmed).passage(0, len(trimmed))
     assert whole.own.tolist() == own.tolist()
     assert (whole.trimmed.tolist(), whole.before) == (trimmed.tolist(), 0)
 
 
 def test_tokens_of_another_text_are_refused():
-    each = pair(300)
+    tokenizers = pair(300)
     with pytest.raises(ValueError, match="are of different texts"):
-        Texts(each.re_encoding, both(each, TEXTS[0])[0], both(each, TEXTS[0] + "!")[1])
+        Texts(tokenizers.re_encoding, both(tokenizers, TEXTS[0])[0], both(tokenizers, TEXTS[0] + "!")[1])

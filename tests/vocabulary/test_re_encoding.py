@@ -26,13 +26,13 @@ def own_pieces(found: ReEncoding, token: int) -> tuple[int, ...]:
 
 @pytest.mark.parametrize("size", [258, 400, None])
 def test_pieces_spell_their_token(size):
-    each = pair(size)
-    found = each.re_encoding
+    tokenizers = pair(size)
+    found = tokenizers.re_encoding
     assert found.tokens == 701
     for token in range(found.tokens):
         pieces = np.array(own_pieces(found, token))
         assert bytes(found.bytes_of(found.kept[pieces])) == bytes(found.bytes_of(np.array([token])))
-    for number, token in enumerate(each.trimmed.kept):
+    for number, token in enumerate(tokenizers.trimmed.kept):
         assert own_pieces(found, token) == (number,)
 
 
@@ -62,7 +62,7 @@ def test_the_tree_holds_every_beginning():
         assert set(tree.order[first:last].tolist()) == tokens, beginning
         exact = [token for token in tokens if own_pieces(found, token) == beginning]
         assert [tree.token[node[0]]] == (exact or [-1])
-        longer = slice(*(int(each[0]) for each in tree.longer(node)))
+        longer = slice(*(int(bounds[0]) for bounds in tree.longer(node)))
         assert set(tree.order[longer].tolist()) == tokens - set(exact)
     unknown = tree.children(np.array([0, len(tree.first) - 1]), np.array([299, 299]), len(found.kept))
     assert unknown[1] == -1
@@ -116,10 +116,12 @@ def test_a_real_tokenizer_with_byte_fallback():
         pytest.skip("needs stories260k in the folder shared/models beside the checkout")
     from byte_pairs import cut
 
-    each = cut(Tokenizer.from_file(str(STORIES)), [])
-    assert len(each.trimmed.kept) < 400
+    tokenizers = cut(Tokenizer.from_file(str(STORIES)), [])
+    assert len(tokenizers.trimmed.kept) < 400
     for text in ("Once upon a time", "naïve 🙂 café"):
-        own, trimmed = each.whole.encode(text).ids, each.smaller.encode(text).ids
-        assert each.smaller.decode(trimmed) == text
-        texts = [bytes(each.re_encoding.bytes_of(np.array(ids))) for ids in (own, each.re_encoding.kept[trimmed])]
+        own, trimmed = tokenizers.whole.encode(text).ids, tokenizers.smaller.encode(text).ids
+        assert tokenizers.smaller.decode(trimmed) == text
+        texts = [
+            bytes(tokenizers.re_encoding.bytes_of(np.array(ids))) for ids in (own, tokenizers.re_encoding.kept[trimmed])
+        ]
         assert texts[0] == texts[1] == b"<s> " + text.encode()

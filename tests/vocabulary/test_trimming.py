@@ -14,7 +14,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 
 from edgedistill.errors import UserError
 from edgedistill.vocabulary.token_bytes import BYTES
-from edgedistill.vocabulary.trimming import frequent_tokens, most_frequent, trim
+from edgedistill.vocabulary.trimming import characters_of, frequent_tokens, most_frequent, trim
 
 SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 TEXTS = [row["text"] for row in quickstart_rows("train")]
@@ -49,7 +49,7 @@ TOKENIZERS = {kind: trained(kind) for kind in ("WordPiece", "BPE", "Unigram")}
 
 
 def trimmed(kind: str, texts: list[str]) -> tuple[Tokenizer, list[int]]:
-    used = [i for each in TOKENIZERS[kind].encode_batch(texts) for i in each.ids]
+    used = [i for encoding in TOKENIZERS[kind].encode_batch(texts) for i in encoding.ids]
     found = trim(json.loads(TOKENIZERS[kind].to_str()), frequent_tokens(np.array(used), 1.0))
     return Tokenizer.from_str(json.dumps(found.content)), found.kept
 
@@ -98,26 +98,26 @@ SENTENCES = st.one_of(st.text(), st.sampled_from(TEXTS), st.text("aeño €\n\t<
 @settings(max_examples=200)
 @given(text=SENTENCES, size=st.sampled_from([258, 300, 450, 650]), regular=st.booleans())
 def test_every_text_round_trips_through_byte_pairs(text, size, regular):
-    each = pair(size, regular)
-    assert len(each.trimmed.kept) == each.smaller.get_vocab_size() == size
-    ids = each.smaller.encode(text).ids
-    assert each.smaller.decode(ids, skip_special_tokens=False) == text
-    assert bytes(each.re_encoding.bytes_of(np.array(each.trimmed.kept, np.int64)[ids])) == text.encode()
+    tokenizers = pair(size, regular)
+    assert len(tokenizers.trimmed.kept) == tokenizers.smaller.get_vocab_size() == size
+    ids = tokenizers.smaller.encode(text).ids
+    assert tokenizers.smaller.decode(ids, skip_special_tokens=False) == text
+    assert bytes(tokenizers.re_encoding.bytes_of(np.array(tokenizers.trimmed.kept, np.int64)[ids])) == text.encode()
 
 
 def test_the_most_frequent_stay_with_their_parts():
-    each = pair(300)
-    names = each.smaller.get_vocab()
-    for first, second in each.trimmed.content["model"]["merges"]:
+    tokenizers = pair(300)
+    names = tokenizers.smaller.get_vocab()
+    for first, second in tokenizers.trimmed.content["model"]["merges"]:
         assert {first, second, first + second} <= names.keys()
-    merged = {first + second for first, second in each.trimmed.content["model"]["merges"]}
+    merged = {first + second for first, second in tokenizers.trimmed.content["model"]["merges"]}
     assert {token for token in names if len(token) > 1} == merged | {"<|start|>", "<|end|>"}
-    used = np.bincount([i for text in each.whole.encode_batch(TEXTS[:200]) for i in text.ids], minlength=701)
-    left_out = np.setdiff1d(np.arange(701), each.trimmed.kept)
+    used = np.bincount([i for text in tokenizers.whole.encode_batch(TEXTS[:200]) for i in text.ids], minlength=701)
+    left_out = np.setdiff1d(np.arange(701), tokenizers.trimmed.kept)
     most = used[left_out].max()
-    parts = {part for merge in each.trimmed.content["model"]["merges"] for part in merge}
-    kept_for_less = [i for i in each.trimmed.kept if used[i] < most and len(each.whole.id_to_token(i)) > 1]
-    assert {each.whole.id_to_token(i) for i in kept_for_less} <= parts | {"<|start|>", "<|end|>"}
+    parts = {part for merge in tokenizers.trimmed.content["model"]["merges"] for part in merge}
+    kept_for_less = [i for i in tokenizers.trimmed.kept if used[i] < most and len(tokenizers.whole.id_to_token(i)) > 1]
+    assert {tokenizers.whole.id_to_token(i) for i in kept_for_less} <= parts | {"<|start|>", "<|end|>"}
 
 
 def test_where_the_texts_have_no_more_the_first_ids_fill_up():
@@ -126,6 +126,26 @@ def test_where_the_texts_have_no_more_the_first_ids_fill_up():
     few = most_frequent(content, np.array([300]), 262)
     assert len(few) == 262
     assert {257, 258} <= set(few)
+
+
+def test_reserved_tokens_and_characters_that_go_never_fill_up():
+    content = json.loads(TOKENIZERS["WordPiece"].to_str())
+    vocabulary = content["model"]["vocab"]
+    spare, other = sorted(vocabulary, key=vocabulary.__getitem__)[len(SPECIALS) : len(SPECIALS) + 2]
+    content["model"]["vocab"] = {"[unused0]" if token == spare else token: i for token, i in vocabulary.items()}
+    texts = np.array(TOKENIZERS["WordPiece"].encode(TEXTS[0].replace(other, "")).ids)
+    characters = characters_of(content, texts)
+    assert characters == frozenset("".join(TEXTS[0].lower().replace(other, "").split()))
+    chosen = most_frequent(content, texts, 300, characters)
+    kept = trim(content, chosen, characters).content["model"]["vocab"].keys()
+    assert len(kept) == 300
+    assert "[unused0]" not in kept
+    assert {token.removeprefix("##") for token in kept if len(token.removeprefix("##")) == 1} <= characters
+
+
+def test_the_bytes_of_a_bpe_always_stay():
+    with pytest.raises(UserError, match="student.characters: got 'texts' for a BPE tokenizer, .*; expected 'all'"):
+        characters_of(json.loads(TOKENIZERS["BPE"].to_str()), np.array([300]))
 
 
 @pytest.mark.parametrize(("size", "allowed"), [(257, "258"), (702, "701")])
@@ -151,9 +171,9 @@ def with_fallback() -> Tokenizer:
 
 @given(text=st.text("the ñ€🙂", min_size=1))
 def test_bytes_stay_to_fall_back_on(text):
-    each = cut(with_fallback(), [])
-    assert "▁the" not in each.smaller.get_vocab()
-    ids = each.smaller.encode(text).ids
-    assert each.smaller.decode(ids) == text
-    found = each.re_encoding.bytes_of(np.array(each.trimmed.kept, np.int64)[ids])
+    tokenizers = cut(with_fallback(), [])
+    assert "▁the" not in tokenizers.smaller.get_vocab()
+    ids = tokenizers.smaller.encode(text).ids
+    assert tokenizers.smaller.decode(ids) == text
+    found = tokenizers.re_encoding.bytes_of(np.array(tokenizers.trimmed.kept, np.int64)[ids])
     assert bytes(found) == b" " + text.encode()

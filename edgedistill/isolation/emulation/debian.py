@@ -51,8 +51,8 @@ def unpack(architecture: str, root: Path, scratch: Path, call: Call) -> None:
     packages.mkdir()
     call(["apt-get", "-c", str(configuration), "--quiet", "download", *PACKAGES], packages)
     root.mkdir(parents=True)
-    for each in sorted(packages.glob("*.deb")):
-        call(["dpkg-deb", "-x", str(each), str(root)], scratch)
+    for package in sorted(packages.glob("*.deb")):
+        call(["dpkg-deb", "-x", str(package), str(root)], scratch)
 
 
 def archive(configured: Sequence[str]) -> str:
@@ -61,7 +61,7 @@ def archive(configured: Sequence[str]) -> str:
     Raises:
         UserError: there is none.
     """
-    found = [each for each in configured if each.rstrip("/").endswith("/debian")]
+    found = [url for url in configured if url.rstrip("/").endswith("/debian")]
     if not found:
         shown = ", ".join(configured) or "nothing"
         raise UserError(f"apt is configured with {shown}, expected a Debian archive (its address ends with /debian)")

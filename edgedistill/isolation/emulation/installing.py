@@ -51,7 +51,7 @@ def make(place: Path, machine: str, base: Sequence[str], asking: Sequence[Packag
         UserError: a program that it needs is missing.
         EdgedistillError: a command failed, or the emulated interpreter does not work as expected.
     """
-    extensions = list(dict.fromkeys(each for packages in asking for each in packages.extensions))
+    extensions = list(dict.fromkeys(extension for packages in asking for extension in packages.extensions))
     _check_tools(_TOOLS | ({COMPILERS[machine]: f"g++-{machine}-linux-gnu"} if extensions else {}))
     own = list(dict.fromkeys(line for packages in asking for line in packages.requirements))
     alone = list(dict.fromkeys(line for packages in asking for line in packages.without_dependencies))
@@ -69,8 +69,8 @@ def make(place: Path, machine: str, base: Sequence[str], asking: Sequence[Packag
         call([*pip, *base, *own], scratch)
         if alone:
             call([*pip, "--no-deps", *alone], scratch)
-        for each in extensions:
-            call(compiling(each, COMPILERS[machine], site), scratch)
+        for extension in extensions:
+            call(compiling(extension, COMPILERS[machine], site), scratch)
         source = scratch / "instructions.c"
         source.write_bytes(resources.files(__package__).joinpath("instructions.c").read_bytes())
         plug_in = ["gcc", "-O2", "-shared", "-fPIC", f"-DCOUNT_CALL={COUNT_CALL:#x}"]
@@ -102,9 +102,9 @@ def same_versions(requirements: Sequence[str]) -> list[str]:
 
 def compiling(extension: Extension, compiler: str, site: Path) -> list[str]:
     """The command that compiles an extension for the packages in `site`."""
-    definitions = [f"-D{each}" for each in extension.definitions]
+    definitions = [f"-D{definition}" for definition in extension.definitions]
     # As system headers, to suppress warnings in them.
-    headers = [word for each in extension.headers for word in ("-isystem", str(site / each))]
+    headers = [word for header in extension.headers for word in ("-isystem", str(site / header))]
     libraries = ["-L", str(site / extension.folder), "-Wl,--no-as-needed", f"-Wl,-rpath,$ORIGIN/{extension.folder}"]
     libraries += [f"-l{name}" for name in extension.libraries]
     output = ["-o", str(site / extension.file)]
@@ -126,7 +126,7 @@ def _add_cpu(place: Path, name: str) -> None:
     """The processor's root and launcher."""
     own = place / "machines" / name
     described = {"proc/cpuinfo": CPUS[name].cpuinfo()}
-    described |= {f"sys/devices/system/cpu/{each}": "0\n" for each in ("possible", "present", "online")}
+    described |= {f"sys/devices/system/cpu/{file}": "0\n" for file in ("possible", "present", "online")}
     for file, text in described.items():
         (own / file).parent.mkdir(parents=True, exist_ok=True)
         (own / file).write_text(text, encoding="ascii")

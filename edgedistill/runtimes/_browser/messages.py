@@ -28,9 +28,9 @@ def unpack(message: bytes) -> tuple[dict[str, object], Arrays]:
     place = message.index(b"\n") + 1
     header = json.loads(message[:place])
     arrays: Arrays = {}
-    for each in header.pop("arrays"):
-        dtype, shape = np.dtype(each["dtype"]), tuple(each["shape"])
+    for entry in header.pop("arrays"):
+        dtype, shape = np.dtype(entry["dtype"]), tuple(entry["shape"])
         count = int(np.prod(shape, dtype=np.int64))
-        arrays[each["name"]] = np.frombuffer(message, dtype, count, place).reshape(shape).copy()
+        arrays[entry["name"]] = np.frombuffer(message, dtype, count, place).reshape(shape).copy()
         place += count * dtype.itemsize
     return header, arrays

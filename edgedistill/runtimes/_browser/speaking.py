@@ -31,7 +31,7 @@ class SpeakingPage:
         """
         found = self._page.ask("tokens", texts=list(texts), special=special)[0]["ids"]
         assert isinstance(found, list)
-        return [_numbers(each) for each in found]
+        return [_numbers(ids) for ids in found]
 
     def follow(self, ids: Sequence[int], limit: int) -> tuple[list[int], str]:
         """The likeliest tokens that follow, to the text's end, and what was streamed of them.
@@ -60,4 +60,4 @@ def speaking(bundle: Path, node_modules: Path) -> Iterator[SpeakingPage]:
 
 def _numbers(values: object) -> list[int]:
     assert isinstance(values, list)
-    return [int(each) for each in values]
+    return [int(value) for value in values]

@@ -86,7 +86,7 @@ def agreement(found: NDArray[np.floating], logits: NDArray[np.floating]) -> dict
 def _probabilities(answers: object, labels: Sequence[str]) -> list[float]:
     """The scores of one text, which come sorted, in the order of the labels."""
     assert isinstance(answers, list)
-    scores = {str(each["label"]): float(each["score"]) for each in answers}
+    scores = {str(answer["label"]): float(answer["score"]) for answer in answers}
     if set(scores) != set(labels):
         strange = ", ".join(sorted(set(scores) ^ set(labels))[:5])
         raise EdgedistillError(f"transformers.js returns labels that the model does not have: {strange}")

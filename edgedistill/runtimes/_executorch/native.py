@@ -108,7 +108,7 @@ def _load() -> ctypes.CDLL:
         EdgedistillError: it is missing.
     """
     package = find_spec("executorch")
-    places = [] if package is None else [Path(each).parent for each in package.submodule_search_locations or ()]
+    places = [] if package is None else [Path(folder).parent for folder in package.submodule_search_locations or ()]
     file = next((found for place in places if (found := place / EXTENSION.file).is_file()), None)
     if file is None:
         raise EdgedistillError(f"{EXTENSION.file} is not beside the package executorch")

@@ -55,8 +55,8 @@ def read(file: Path) -> Plan:
     plan = next(plans, None)
     if plan is None:
         raise EdgedistillError(f"{file.name} has no method '{METHOD}'")
-    operators = [_text(each, _NAME) for each in _tables(plan, _PLAN_OPERATORS)]
-    delegates = [_text(each, _NAME) for each in _tables(plan, _PLAN_DELEGATES)]
+    operators = [_text(operator, _NAME) for operator in _tables(plan, _PLAN_OPERATORS)]
+    delegates = [_text(delegate, _NAME) for delegate in _tables(plan, _PLAN_DELEGATES)]
     calls = [
         _call(instruction)
         for chain in _tables(plan, _PLAN_CHAINS)

@@ -20,9 +20,9 @@ class Settings(Spec):
 
 @dataclass(frozen=True)
 class Inputs:
-    """The data in the tokens of the student's source."""
+    """The texts that students are trained on, labelled or not, in the tokens of the student's source."""
 
     data: DataInputs
 
 
-KIND = StepKind("edgedistill.steps.retokenise:run", 6, Settings, Inputs, TokenisedData)
+KIND = StepKind("edgedistill.steps.retokenise:run", 7, Settings, Inputs, TokenisedData)

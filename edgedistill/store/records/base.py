@@ -71,8 +71,8 @@ def files_in(value: object) -> Iterator[FileName]:
         for name in type(value).model_fields:
             yield from files_in(getattr(value, name))
     elif is_dataclass(value):
-        for each in fields(value):
-            yield from files_in(getattr(value, each.name))
+        for field in fields(value):
+            yield from files_in(getattr(value, field.name))
     elif isinstance(value, Mapping):
         for part in value.values():
             yield from files_in(part)

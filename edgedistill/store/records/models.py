@@ -42,12 +42,12 @@ class TrainedModel(Record):
     @property
     def last_stage(self) -> tuple[EpochRecord, ...]:
         """The epochs of the last stage."""
-        return tuple(each for each in self.epochs if each.stage == self.epochs[-1].stage)
+        return tuple(epoch for epoch in self.epochs if epoch.stage == self.epochs[-1].stage)
 
     def kept_metric(self, direction: Direction) -> float:
         """The validation metric of the kept weights: the best of the last stage's epochs."""
         best = max if direction == "higher" else min
-        return best(each.metric for each in self.last_stage)
+        return best(epoch.metric for epoch in self.last_stage)
 
 
 class Probe(Record):

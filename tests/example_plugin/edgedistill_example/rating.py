@@ -142,7 +142,7 @@ def share(rows: Floats) -> float:
 
 def fidelity(reference: Answers, device: Answers) -> Fidelity:
     """How closely a file's ratings match those of its PyTorch model."""
-    first, second = (each.values["rating"].astype(np.float64) for each in (reference, device))
+    first, second = (side.values["rating"].astype(np.float64) for side in (reference, device))
     difference = np.abs(first - second)
     return Fidelity(agree=first.round() == second.round(), divergence=difference, difference=difference)
 

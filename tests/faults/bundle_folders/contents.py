@@ -183,7 +183,7 @@ def weights_other(bundle: Copy, rng: random.Random) -> None:
     import onnx
 
     model = onnx.load(bundle.model)
-    tensor = max(model.graph.initializer, key=lambda each: len(each.raw_data))
+    tensor = max(model.graph.initializer, key=lambda initializer: len(initializer.raw_data))
     values = np.frombuffer(tensor.raw_data, np.float32)
     tensor.raw_data = (values * rng.choice([0.0, 2.0, np.nan, -1.0])).astype(np.float32).tobytes()
     onnx.save(model, bundle.model)

@@ -55,8 +55,8 @@ def listed(bundle: Copy, rng: random.Random) -> Path:
 
 
 def write_hashes(folder: Path) -> None:
-    files = sorted(each for each in folder.rglob("*") if each.is_file() and each.name != "sha256.txt")
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "sha256.txt")
     lines = [
-        f"{hashlib.sha256(each.read_bytes()).hexdigest()}  {each.relative_to(folder).as_posix()}\n" for each in files
+        f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.relative_to(folder).as_posix()}\n" for file in files
     ]
     (folder / "sha256.txt").write_text("".join(lines), encoding="utf-8")

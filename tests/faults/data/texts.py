@@ -9,7 +9,7 @@ from .rows import TEXTS, Data, any_split, some
 
 def texts_that_look_like_values(data: Data, rng: random.Random) -> None:
     for row in some(data.rows[any_split(rng)], rng):
-        row["text"] = rng.choice([each for each in TEXTS if each.strip()])
+        row["text"] = rng.choice([text for text in TEXTS if text.strip()])
     data.expected = "either"
 
 

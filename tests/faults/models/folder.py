@@ -32,7 +32,7 @@ class Folder(DamagedFolder):
         content = load_file(self.path / "model.safetensors")
         change(content)
         save_file(
-            {name: np.ascontiguousarray(each) for name, each in content.items()}, self.path / to, {"format": "pt"}
+            {name: np.ascontiguousarray(array) for name, array in content.items()}, self.path / to, {"format": "pt"}
         )
 
     def header(self, change: Callable[[Json], object]) -> None:

@@ -65,7 +65,7 @@ def weights_sharded(folder: Folder, rng: random.Random) -> None:
 
 
 def weights_in_half_precision(folder: Folder, rng: random.Random) -> None:
-    folder.tensors(lambda t: t.update({name: each.astype(np.float16) for name, each in t.items()}))
+    folder.tensors(lambda t: t.update({name: array.astype(np.float16) for name, array in t.items()}))
     folder.expected, folder.tolerance = "works", 0.05
 
 

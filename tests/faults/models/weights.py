@@ -42,7 +42,7 @@ def weight_of_another_type(folder: Folder, rng: random.Random) -> None:
     kind = rng.choice([np.int8, np.int64, np.bool_, np.uint8])
 
     def change(content: dict[str, np.ndarray]) -> None:
-        name = rng.choice(sorted(each for each in content if "dense" in each and "weight" in each))
+        name = rng.choice(sorted(key for key in content if "dense" in key and "weight" in key))
         content[name] = content[name].astype(kind)
 
     folder.tensors(change)
@@ -52,7 +52,7 @@ def weight_not_finite(folder: Folder, rng: random.Random) -> None:
     value = rng.choice([np.nan, np.inf, -np.inf])
 
     def change(content: dict[str, np.ndarray]) -> None:
-        name = rng.choice([each for each in sorted(content) if "position" not in each and "word" not in each])
+        name = rng.choice([key for key in sorted(content) if "position" not in key and "word" not in key])
         content[name] = content[name].copy()
         content[name].flat[0] = value
 
@@ -92,7 +92,7 @@ def header_length(folder: Folder, rng: random.Random) -> None:
 
 def header_entry(folder: Folder, rng: random.Random) -> None:
     def change(content: Json) -> None:
-        name = rng.choice([each for each in sorted(content) if each != "__metadata__"])
+        name = rng.choice([tensor for tensor in sorted(content) if tensor != "__metadata__"])
         key, value = rng.choice(
             [("dtype", "F99"), ("dtype", 3), ("shape", [2**40, 2**40]), ("shape", [-1]), ("shape", []),
             ("data_offsets", [0, 2**60]), ("shape", [1.5]),

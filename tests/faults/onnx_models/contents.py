@@ -54,7 +54,7 @@ def external_weights_elsewhere(file: File, rng: random.Random) -> None:
 
 def weight_not_finite(file: File, rng: random.Random) -> None:
     def change(model: Any) -> None:
-        tensor = max(model.graph.initializer, key=lambda each: len(each.raw_data))
+        tensor = max(model.graph.initializer, key=lambda initializer: len(initializer.raw_data))
         tensor.raw_data = np.full(len(tensor.raw_data) // 4, np.nan, np.float32).tobytes()
 
     file.edit(change)

@@ -41,7 +41,7 @@ def output_renamed(file: File, rng: random.Random) -> None:
     def change(model: Any) -> None:
         old = model.graph.output[0].name
         for node in model.graph.node:
-            node.output[:] = [name if each == old else each for each in node.output]
+            node.output[:] = [name if output == old else output for output in node.output]
         model.graph.output[0].name = name
 
     file.edit(change)
@@ -54,7 +54,7 @@ def input_renamed(file: File, rng: random.Random) -> None:
     def change(model: Any) -> None:
         given = rng.choice(list(model.graph.input))
         for node in model.graph.node:
-            node.input[:] = [name if each == given.name else each for each in node.input]
+            node.input[:] = [name if operand == given.name else operand for operand in node.input]
         given.name = name
 
     file.edit(change)
@@ -78,7 +78,7 @@ def input_int32(file: File, rng: random.Random) -> None:
         for given in model.graph.input:
             inner = f"{given.name}_64"
             for node in model.graph.node:
-                node.input[:] = [inner if each == given.name else each for each in node.input]
+                node.input[:] = [inner if operand == given.name else operand for operand in node.input]
             given.type.tensor_type.elem_type = onnx.TensorProto.INT32
             model.graph.node.insert(0, onnx.helper.make_node("Cast", [given.name], [inner], to=onnx.TensorProto.INT64))
 
@@ -93,7 +93,7 @@ def input_more(file: File, rng: random.Random) -> None:
     name = rng.choice(["position_ids", "token_type_ids", "pixel_values", "decoder_input_ids", "labels"])
 
     def change(model: Any) -> None:
-        if name in [each.name for each in model.graph.input]:
+        if name in [port.name for port in model.graph.input]:
             return
         model.graph.input.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.INT64, ["b", "t"]))
         model.graph.node.append(onnx.helper.make_node("Identity", [name], [f"{name}_out"]))

@@ -66,7 +66,7 @@ def missing(wanted: object, shown: object, folder: Path, path: tuple[object, ...
         differences = (
             missing(one, other, folder, (*path, i)) for i, (one, other) in enumerate(zip(wanted, shown, strict=True))
         )
-        return next((each for each in differences if each is not None), None)
+        return next((difference for difference in differences if difference is not None), None)
     return None if _same(wanted, shown, folder, path) else f"{where}: given {wanted!r:.60}, resolved as {shown!r:.60}"
 
 

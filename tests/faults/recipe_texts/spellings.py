@@ -49,7 +49,7 @@ def set_value(tree: Tree, rng: random.Random) -> Input:
     sets = []
     for _ in range(rng.choice([1, 2, 4])):
         path = rng.choice(leaves(tree))
-        sets.append(f"{'.'.join(map(str, path))}={rng.choice([each for each in WILD if chr(10) not in each])}")
+        sets.append(f"{'.'.join(map(str, path))}={rng.choice([value for value in WILD if chr(10) not in value])}")
     return Input({"recipe.yaml": text_of(tree)}, tuple(sets))
 
 

@@ -64,6 +64,6 @@ def many_problems(tree: Tree, rng: random.Random) -> Input:
 
 
 def long_text(tree: Tree, rng: random.Random) -> Input:
-    path = rng.choice([each for each in leaves(tree) if isinstance(at(tree, each), str)])
+    path = rng.choice([leaf for leaf in leaves(tree) if isinstance(at(tree, leaf), str)])
     long = rng.choice(["x", "é ", "a/b/"]) * rng.choice([300, 5000, 200_000])
     return alone(text_of(put(tree, path, long)))

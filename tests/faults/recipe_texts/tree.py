@@ -108,5 +108,7 @@ def with_raw(tree: Tree, path: tuple[object, ...], raw: str) -> str:
 
 def alone(text: str | bytes, expected: Expected = "either", **others: str | bytes) -> Input:
     return Input(
-        {"recipe.yaml": text, **{name.replace("_yaml", ".yaml"): each for name, each in others.items()}}, (), expected
+        {"recipe.yaml": text, **{name.replace("_yaml", ".yaml"): content for name, content in others.items()}},
+        (),
+        expected,
     )

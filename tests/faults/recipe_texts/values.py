@@ -31,17 +31,17 @@ def wild_node(tree: Tree, rng: random.Random) -> Input:
 
 
 def number_not_finite(tree: Tree, rng: random.Random) -> Input:
-    numeric = [each for each in leaves(tree) if isinstance(at(tree, each), float)]
+    numeric = [leaf for leaf in leaves(tree) if isinstance(at(tree, leaf), float)]
     return alone(with_raw(tree, rng.choice(numeric), rng.choice(NOT_FINITE)), "refused")
 
 
 def number_huge(tree: Tree, rng: random.Random) -> Input:
-    numeric = [each for each in leaves(tree) if isinstance(at(tree, each), int | float)]
+    numeric = [leaf for leaf in leaves(tree) if isinstance(at(tree, leaf), int | float)]
     return alone(with_raw(tree, rng.choice(numeric), rng.choice(["1" * 5000, "1" + "0" * 30, "1e308", "-" + "9" * 25])))
 
 
 def key_unknown(tree: Tree, rng: random.Random) -> Input:
-    where = rng.choice([each for each in [(), *nodes(tree)] if isinstance(at(tree, each), dict)])
+    where = rng.choice([node for node in [(), *nodes(tree)] if isinstance(at(tree, node), dict)])
     open_places = (("data", "columns"), ("evaluate", "ood"))
     if where in open_places:
         where = ()
@@ -52,7 +52,7 @@ def key_unknown(tree: Tree, rng: random.Random) -> Input:
 
 
 def key_misspelt(tree: Tree, rng: random.Random) -> Input:
-    where = rng.choice([each for each in [(), *nodes(tree)] if isinstance(at(tree, each), dict) and at(tree, each)])
+    where = rng.choice([node for node in [(), *nodes(tree)] if isinstance(at(tree, node), dict) and at(tree, node)])
     copy = deepcopy(tree)
     holder = at(copy, where)
     assert isinstance(holder, dict)
@@ -109,12 +109,12 @@ def node_moved(tree: Tree, rng: random.Random) -> Input:
 
 
 def item_repeated(tree: Tree, rng: random.Random) -> Input:
-    path = rng.choice([each for each in nodes(tree) if isinstance(at(tree, each), list) and at(tree, each)])
+    path = rng.choice([node for node in nodes(tree) if isinstance(at(tree, node), list) and at(tree, node)])
     items = at(tree, path)
     assert isinstance(items, list)
     return alone(text_of(put(tree, path, items * rng.choice([2, 3, 60]))))
 
 
 def list_emptied(tree: Tree, rng: random.Random) -> Input:
-    path = rng.choice([each for each in nodes(tree) if isinstance(at(tree, each), list)])
+    path = rng.choice([node for node in nodes(tree) if isinstance(at(tree, node), list)])
     return alone(text_of(put(tree, path, [])))

@@ -30,8 +30,8 @@ def called(tmp_path, monkeypatch):
     monkeypatch.setattr(installing.debian, "KEYRING", tmp_path)
     monkeypatch.setattr(installing, "_check_tools", lambda tools: commands.append(sorted(tools)))
     monkeypatch.setattr(installing.debian, "unpack", lambda machine, root, *rest: root.mkdir(parents=True))
-    for each in ("_add_cpu", "_check"):
-        monkeypatch.setattr(installing, each, lambda *rest: None)
+    for name in ("_add_cpu", "_check"):
+        monkeypatch.setattr(installing, name, lambda *rest: None)
 
     def make(asking):
         (tmp_path / "made" / "bin").mkdir(parents=True)
