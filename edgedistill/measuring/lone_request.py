@@ -72,7 +72,7 @@ class LoneFile:
 
     @cached_property
     def spec(self) -> TaskSpec:
-        """The task as it is where a recipe gives it no options."""
+        """The task's spec without options."""
         return registry.task_as(self.task, self.metric, {})
 
 
@@ -89,7 +89,9 @@ def refuse_request(request: LoneFile) -> None:
     task, runtime = registry.task(request.task), registry.runtime(request.runtime)
     refuse_options(request.runtime, request.options.emulated_cpu, request.options.emulated_items)
     if not task.data.tokens:
-        raise UserError(f"measure: a lone file of '{request.task}' cannot be measured yet, only files of text tasks")
+        raise UserError(
+            f"measure: a single model file for '{request.task}' cannot be measured yet, only files of text tasks"
+        )
     metrics = task.judge(request.spec).metrics
     if request.metric not in metrics:
         known = ", ".join(sorted(metrics))

@@ -71,5 +71,5 @@ class MeasureOptions:
         """
         if given := [flag for name, flag in _OF_A_FILE.items() if getattr(self, name) not in (None, {})]:
             raise UserError(
-                f"measure: {' and '.join(given)} cannot be given for a bundle, which has its own inputs and settings"
+                f"measure: {' and '.join(given)} do not apply to a bundle, which has its own inputs and settings"
             )

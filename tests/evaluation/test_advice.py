@@ -31,7 +31,7 @@ def test_a_teacher_no_better_than_the_control():
 
 def test_a_temperature_that_makes_the_targets_hard_or_flat():
     (hard,) = remedies(figures(teacher_logits=np.array([[20.0, 0.0]])))
-    assert "its first choice 1.000 on average" in hard
+    assert "probability 1.000 on average" in hard
     assert "raise the temperature" in hard
     (flat,) = remedies(figures(teacher_logits=np.array([[0.1, 0.0, 0.0]])))
     assert "lower the temperature" in flat

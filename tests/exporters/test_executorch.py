@@ -275,7 +275,7 @@ def test_an_input_beyond_the_reserved_room_is_a_clear_error(made):
 
 
 def test_a_record_of_other_inputs_is_refused(made):
-    with pytest.raises(EdgedistillError, match="has 2 inputs without names, and its record names 'input_ids'"):
+    with pytest.raises(EdgedistillError, match="has 2 unnamed inputs, but its record lists 'input_ids'"):
         RUNTIME.open(made["fp32"][1], 1, PortNames(("input_ids",), ("logits",)))
     assert made["fp32"][0].inputs == NAMES.inputs
 

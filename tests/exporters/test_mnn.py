@@ -104,7 +104,7 @@ def test_the_backend_tells_what_activations_are_multiplied_in(made):
 def test_a_file_that_is_not_computed_as_it_was_meant_is_refused(made, monkeypatch):
     monkeypatch.setattr(mnn, "_LOW", mnn._NORMAL)
     session = RUNTIME.open(made["int8-dynamic"][1], 1, LOGITS)
-    with pytest.raises(EdgedistillError, match="MNN multiplies activations in fp32, the file was made as int8-dynamic"):
+    with pytest.raises(EdgedistillError, match="MNN computes activations in fp32, but the file is for int8-dynamic"):
         session.backend()
 
 

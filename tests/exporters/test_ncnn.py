@@ -129,7 +129,7 @@ def test_images_have_one_size(tmp_path):
         expected = model(**pixels(2, 64)).logits.numpy()
     np.testing.assert_allclose(answered(session, pixels(2, 64)), expected, atol=1e-5)
     assert session.backend()["products"] == 2
-    with pytest.raises(EdgedistillError, match="an input of 63 values, the file takes 64"):
+    with pytest.raises(EdgedistillError, match="an input of 63 values, but the file takes 64"):
         answered(session, pixels(1, 63))
 
 
