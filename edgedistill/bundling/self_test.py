@@ -103,10 +103,10 @@ def examine(folder: Path, asked: MeasureOptions, progress: Progress) -> DeviceMe
 
 
 def checked(found: DeviceMeasurement, out: Path | None) -> DeviceMeasurement:
-    """Write the results as JSON, unless `out` is None; then refuse what answers wrongly.
+    """Write the results as JSON, unless `out` is None; then raise an error if any answer is wrong.
 
     Raises:
-        EdgedistillError: a golden input was answered wrongly.
+        EdgedistillError: an answer to a golden input is wrong.
     """
     if out is not None:
         write_json(out, found.model_dump(mode="json", by_alias=True))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def fronts(found: Sequence[MachineFront]) -> None:
-    """One table per machine: latencies of different machines are never compared."""
+    """One table per machine, since latencies of different machines must not be compared."""
     rows = [row for front in found for row in front.rows]
     metric = next((heading(row.validation.metric, row.validation.direction) for row in rows), "metric")
     names = (

@@ -1,4 +1,4 @@
-"""Standard output, and what tables on it have in common. Numbers are rounded here and nowhere before."""
+"""Standard output, and what its tables share. Numbers are only rounded here."""
 
 from __future__ import annotations
 

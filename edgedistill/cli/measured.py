@@ -1,4 +1,4 @@
-"""What `measure` prints of a model file and of a bundle."""
+"""Printed results of `measure`, for a model file and for a bundle."""
 
 from __future__ import annotations
 

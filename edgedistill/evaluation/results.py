@@ -232,7 +232,7 @@ class PromptResult(_Part):
 
 
 class _Candidate(_Part):
-    """Which candidate it is."""
+    """A candidate's identity."""
 
     id: str
     model: str
@@ -243,7 +243,7 @@ class _Candidate(_Part):
 
 
 class _TimedCandidate(_Candidate):
-    """Which candidate it is, of those that are timed."""
+    """The identity of a timed candidate."""
 
     threads: int
     batch: int

@@ -193,7 +193,7 @@ def plan_closing(draft: Draft, every: Sequence[Candidate]) -> Outputs:
 
 
 def _plan_measuring(draft: Draft, rows: tuple[Candidate, ...]) -> Artifact[Measured]:
-    """Ask and time all candidates, in turns."""
+    """Run and time all candidates, interleaved."""
     names = dict.fromkeys(row.model for row in rows)
     return draft.steps.add(
         "measure",
@@ -210,7 +210,7 @@ def _plan_measuring(draft: Draft, rows: tuple[Candidate, ...]) -> Artifact[Measu
 
 
 def _plan_bundle(draft: Draft, rows: tuple[Candidate, ...], reported: Artifact[Reported]) -> Artifact[Bundled]:
-    """Write what was chosen as a bundle."""
+    """Write the chosen candidate as a bundle."""
     names = dict.fromkeys(row.model for row in rows)
     lengths = draft.recipe.measure.lengths
     return draft.steps.add(
@@ -234,12 +234,12 @@ def _plan_bundle(draft: Draft, rows: tuple[Candidate, ...], reported: Artifact[R
 
 
 def _files(draft: Draft, rows: Sequence[Candidate]) -> dict[FileId, Artifact[MadeFiles]]:
-    """What these candidates run."""
+    """The files of these candidates."""
     return {row.file_key: draft.files[row.file_key] for row in rows}
 
 
 def _verified(draft: Draft, rows: Sequence[Candidate]) -> dict[VerifyId, Artifact[Verified]]:
-    """How that fared against torch."""
+    """Their verification against PyTorch."""
     return {row.verify_key: draft.verified[row.verify_key] for row in rows}
 
 

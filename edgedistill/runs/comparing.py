@@ -1,4 +1,4 @@
-"""Finished runs side by side, and one run beside what other machines measured of its bundles."""
+"""Compare finished runs on the same examples, or a run with other machines' measurements of its bundles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a user takes away of a run, in its folder."""
+"""Publishes a run's outputs in its folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many of its rounds a run with a stop rule goes through."""
+"""Runs rounds until the stopping rule ends them."""
 
 from __future__ import annotations
 

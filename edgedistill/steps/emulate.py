@@ -1,5 +1,5 @@
-"""Runs a file with another processor's kernels under emulation: predictions compared with its PyTorch model, and cost
-in instructions. Uses few items, evenly spaced, since emulation is slow."""
+"""Executes a file with another processor's kernels under emulation: predictions compared with its PyTorch model, and
+cost in instructions. Uses few items, evenly spaced, since emulation is slow."""
 
 from __future__ import annotations
 

@@ -120,7 +120,7 @@ def train_stage(module: TrainingModule, request: StageRequest, scratch: Path, pr
 
 
 class _Stage:
-    """A stage while it trains: its batches, its optimizer, the epochs behind it and the best of them."""
+    """The state of a stage in training: batches, optimizer, finished epochs and the best of them."""
 
     def __init__(self, module: TrainingModule, request: StageRequest, progress: Progress) -> None:
         self.module, self.request, self.progress = module, request, progress

@@ -1,4 +1,4 @@
-"""What a stage trains on: items with their right answers, and what the teachers said of them, as padded batches."""
+"""Training data of a stage: items with their right answers and the teachers' signals, as padded batches."""
 
 from __future__ import annotations
 

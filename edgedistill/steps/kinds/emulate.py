@@ -1,4 +1,4 @@
-"""Runs a file with another processor's kernels under emulation: predictions compared with its PyTorch model, and
+"""Executes a file with another processor's kernels under emulation: predictions compared with its PyTorch model, and
 cost."""
 
 from __future__ import annotations
