@@ -20,6 +20,7 @@ INTERNAL = {
         "edgedistill.store.handle",
         "edgedistill.store.progress",
         "edgedistill.store.records.files",
+        "edgedistill.system",
     },
     "language_arms.py": {  # sets models of several runs side by side with the intervals that our reports have
         "edgedistill.arrays",

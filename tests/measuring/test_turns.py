@@ -168,7 +168,7 @@ class Data:
 
     def items(self, split):
         columns = {"labels": Column("target", "scalar")}
-        return Items.of(columns, {"labels": np.array([2, 0, 1])}, [0, 1, 2], f"{split} of {self.model}")
+        return Items.of(columns, {"labels": np.array([2, 0, 1])}, [0, 1, 2], f"{split} of {self.model.name}")
 
 
 class Recorder:

@@ -83,7 +83,7 @@ def html(results: Results, **limits: float) -> str:
 
 def cli(results: Results, monkeypatch) -> str:
     out = StringIO()
-    monkeypatch.setattr(tables, "_console", lambda: Console(file=out, width=250))
+    monkeypatch.setattr(tables, "standard_output", lambda: Console(file=out, width=250))
     tables.results(results)
     return out.getvalue()
 
