@@ -316,7 +316,7 @@ def test_what_is_not_the_bundles_is_said_and_beside_the_model_refused(bundle, tm
     assert done.returncode == 0, done.stderr
     assert "warning: 'onnxruntime.py' in" in done.stderr
     (bundle / "onnx" / "model.onnx.data").write_text("weights")
-    with pytest.raises(UserError, match=r"'onnx/model.onnx.data' lies beside the model's files"):
+    with pytest.raises(UserError, match=r"'onnx/model.onnx.data' is beside the model's files"):
         open_bundle(bundle)
 
 

@@ -160,7 +160,7 @@ def test_what_is_wrong_with_an_answer():
 
     right = np.array([[1.0, 2.0]])
     assert wrong(right + 0.0009) == (None, pytest.approx(0.0009))
-    assert wrong(right + 0.01) == ("is off by 0.01, allowed is 0.001", pytest.approx(0.01))
+    assert wrong(right + 0.01) == ("differs by 0.01, allowed 0.001", pytest.approx(0.01))
     assert wrong(right * np.nan) == ("has NaN or infinite outputs", None)
     assert wrong(right[:, :1]) == ("has (1, 1) outputs, expected (1, 2)", None)
 

@@ -42,7 +42,7 @@ def test_a_metric_that_still_rises_or_peaked_at_once():
     (rising,) = remedies(figures(metrics=[0.5, 0.6, 0.7]))
     assert "still improved in the last epoch (0.6000 to 0.7000)" in rising
     (early,) = remedies(figures(metrics=[0.7, 0.6, 0.6, 0.6, 0.6]))
-    assert "the best epoch was 1 of 5 (0.7000, in the end 0.6000)" in early
+    assert "the best epoch was 1 of 5 (0.7000, final 0.6000)" in early
 
 
 def test_a_difference_within_the_noise_of_the_validation_set_is_no_advice():

@@ -175,7 +175,7 @@ def test_a_model_that_keeps_more_than_keys_and_values_is_refused(tmp_path):
 def test_a_file_that_differs_from_torch_is_refused(file):
     model = tiny()
     model.model.norm.weight.data += 0.01
-    with pytest.raises(EdgedistillError, match="target onnx: at batch 1, length 1 the file differs from torch by"):
+    with pytest.raises(EdgedistillError, match="target onnx: at batch 1, length 1 the file differs from PyTorch by"):
         causal.compare(causal_request(model), "onnx", opened(file))
 
 

@@ -124,7 +124,7 @@ def test_a_conversion_that_writes_nothing_is_told(model, tmp_path):
 def test_a_file_that_differs_from_torch_is_refused(made, model, tmp_path, monkeypatch):
     monkeypatch.setattr(mnn, "open", drifting(mnn.open))
     source = made["fp32"][1].with_name("model.onnx")
-    with pytest.raises(EdgedistillError, match="target mnn: .* differs from torch by 0.01"):
+    with pytest.raises(EdgedistillError, match="target mnn: .* differs from PyTorch by 0.01"):
         EXPORTER.make(file_request("fp32", lambda: model, samples, LENGTH, source=source), tmp_path / "model.mnn")
 
 

@@ -151,7 +151,7 @@ def test_a_model_that_looks_back_only_is_refused(tmp_path):
 
 def test_a_file_that_differs_from_torch_is_refused(model, tmp_path, monkeypatch):
     monkeypatch.setattr("edgedistill.runtimes.ncnn.open", drifting(RUNTIME.open))
-    with pytest.raises(EdgedistillError, match="target ncnn: .* differs from torch by 0.01"):
+    with pytest.raises(EdgedistillError, match="target ncnn: .* differs from PyTorch by 0.01"):
         made(model, tmp_path / "model.param")
 
 

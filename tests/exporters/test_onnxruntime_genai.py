@@ -87,7 +87,7 @@ def test_a_batch_padding_or_too_long_a_text_is_refused(graph):
         decoder.advance(np.ones((2, 3), np.int64))
     with pytest.raises(EdgedistillError, match="takes one text at a time here, without padding"):
         decoder.advance(np.ones((1, 3), np.int64), np.array([[False, True, True]]))
-    with pytest.raises(EdgedistillError, match="a text of 65 tokens is longer than the model takes: 64"):
+    with pytest.raises(EdgedistillError, match="a text of 65 tokens exceeds the model's context: 64"):
         decoder.advance(np.ones((1, 65), np.int64))
 
 

@@ -89,7 +89,7 @@ def test_code_is_refused_in_every_configuration_at_every_depth(folder, file, nes
     entry = {"auto_map": {"AutoConfig": "configuration_evil.EvilConfig"}}
     content = CONFIG | ({"text_config": {"deeper": [entry]}} if nested else entry)
     (folder / file).write_text(json.dumps(content))
-    refused(folder, rf"{file} asks for code of its own \(auto_map\), which is never run")
+    refused(folder, rf"{file} requests remote code \(auto_map\), which is never run")
 
 
 def test_code_is_refused_beside_a_lone_tokenizer_too(folder):
@@ -102,7 +102,7 @@ def test_code_is_refused_beside_a_lone_tokenizer_too(folder):
 @pytest.mark.parametrize(
     ("entry", "sentence"),
     [
-        ({"custom_pipelines": {"x": {}}}, "code of its own"),
+        ({"custom_pipelines": {"x": {}}}, "remote code"),
         ({"_attn_implementation": "someone/attention@v1:kernel"}, "requests the kernel 'someone/attention@v1:kernel'"),
         ({"attn_implementation": {"": "sdpa", "text_config": "kernels-community/flash-attn2"}}, "requests the kernel"),
         ({"_attn_implementation_internal": "flash_attention_2"}, "expected one of eager, sdpa"),
@@ -294,7 +294,7 @@ def test_a_plan_refuses_code_in_every_model_that_a_recipe_names(folder, data_fol
     (folder / "config.json").write_text(json.dumps(EVIL))
     tree = tiny_recipe(data_folder)
     where = put(tree, str(folder))
-    with pytest.raises(UserError, match=rf"^{where}: '.*': config.json asks for code of its own"):
+    with pytest.raises(UserError, match=rf"^{where}: '.*': config.json requests remote code"):
         fingerprints.look_up(reading.validate(tree, "here"))
 
 

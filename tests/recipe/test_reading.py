@@ -281,5 +281,5 @@ def test_a_text_of_other_bytes_and_a_large_file_get_a_sentence(tmp_path):
     with pytest.raises(UserError, match="cannot be read as UTF-8 text"):
         reading.load(str(tmp_path / "latin.yaml"))
     (tmp_path / "large.yaml").write_bytes(("# " + "é" * 10 + "\n").encode() * 100_000)
-    with pytest.raises(UserError, match=r"large\.yaml: is too long for a recipe"):
+    with pytest.raises(UserError, match=r"large\.yaml: too long for a recipe"):
         reading.load(str(tmp_path / "large.yaml"))

@@ -63,7 +63,7 @@ def test_outputs_are_found_by_their_names(teachers, recipe_tree, tmp_path, name)
     content = record_of(TokenisedData, done["data"].folder)
     assert list(content.labels) == own
     assert content.teacher_labels == {"named": "exact", "upper": "case"}[name]
-    assert ("but for upper and lower case" in said) == (name == "upper")
+    assert ("except for case" in said) == (name == "upper")
 
 
 def test_names_beside_numbered_outputs_need_the_recipes_word(teachers, recipe_tree, tmp_path):

@@ -97,5 +97,5 @@ def test_what_is_made_takes_the_place_of_what_was_planned(tmp_path):
 
 def test_what_is_no_artifact_is_no_input():
     text: Any = "text"
-    with pytest.raises(TypeError, match="the input 'one' is 'text', no artifact"):
+    with pytest.raises(TypeError, match="the input 'one' is 'text', not an artifact"):
         roles.named(Inputs(text, None, (), {}, {}, {}))

@@ -299,7 +299,7 @@ def test_the_next_round_is_made_of_a_student_whose_width_its_heads_do_not_divide
 def test_other_architectures_are_refused_in_a_sentence(init, tmp_path):
     config = {"model_type": "gpt_neox", "num_hidden_layers": 4, "hidden_size": 32}
     reason = registry.student(init).unsuitable(None, config)
-    assert "which it does not know (" in reason
+    assert "which it does not support (" in reason
     assert "gemma, gemma2, gemma3_text, gpt2, llama, " in reason
     assert "gpt_neox" not in reason
 
