@@ -233,7 +233,7 @@ def model(files, **port):
         ("bundle.json", model([[None, "a"]], shape=[-1]), "shape is \\[-1\\], expected a list of sizes"),
         ("bundle.json", {"components": {}}, "components is \\[\\], expected at least one"),
         ("bundle.json", {"components": {"a b": {}}}, "components is 'a b', expected names"),
-        ("bundle.json", {"labels": 4}, "labels is 4, expected 3, as labels.json has"),
+        ("bundle.json", {"labels": 4}, "labels is 4, expected 3, as in labels.json"),
         ("bundle.json", {"surprise": 1}, "has 'surprise', which this version of edgedistill does not know"),
         ("bundle.json", {"schema": "edgedistill/bundle/3"}, "schema is 'edgedistill/bundle/3', expected"),
         ("bundle.json", {"schema": "edgedistill/bundle/1"}, "lacks 'opened'"),

@@ -71,9 +71,9 @@ def measured(folder, data_folder):
             classifier(batch=1, length=3, extra=("attention_mask",)),
             r"exactly 3 tokens and the longest has \d+; cut them",
         ),
-        (b"not a model", r"is no ONNX file"),
-        (b"", r"is no ONNX file: it has no outputs"),
-        (classifier().SerializeToString()[:-40], r"is no ONNX file|cannot be run by onnxruntime"),
+        (b"not a model", r"is not a readable ONNX file"),
+        (b"", r"is not a valid ONNX file: it has no outputs"),
+        (classifier().SerializeToString()[:-40], r"is not a readable ONNX file|cannot be run by onnxruntime"),
     ],
 )
 def test_a_file_that_does_not_fit_is_one_sentence(measured, model, sentence):
