@@ -1,5 +1,5 @@
 """Trains and evaluates the models of a recipe, and compares two of them over seeds and items. Arms that share a run
-folder share the teacher and what it said; a killed bench resumes where it stopped."""
+folder share the teacher and its signals; a killed bench resumes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RESAMPLES = 2000
 
 
 def train(tree: Tree, out: Path) -> edgedistill.EvaluatedRun:
-    """Do the training and evaluation that a recipe plans."""
+    """Run the training and evaluation steps of a recipe."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "recipe.yaml"
         file.write_text(yaml.safe_dump(tree), encoding="utf-8")
@@ -44,9 +44,10 @@ class Gain:
 
 
 def gain(one: np.ndarray, other: np.ndarray, seed: int = 0) -> Gain:
-    """Of `one` (S, N) over `other` (S, N), right or wrong on the same items: a bootstrap over seeds and items, paired.
+    """Gain of `one` (S, N) over `other` (S, N), right or wrong on the same items: a paired bootstrap over seeds and
+    items.
 
-    Both are drawn again in each resample, so that the interval holds the luck of a seed as well as that of the items.
+    Both are resampled, so the interval covers the variation of seeds and of items.
     """
     difference = one - other
     seeds, items = difference.shape

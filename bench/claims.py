@@ -1,4 +1,4 @@
-"""Does it help? Each thing that distilling in rounds is said to do, beside the same without it, on CLINC150.
+"""Does it help? Each claimed benefit of distilling in rounds, compared with a run without it, on CLINC150.
 
     python -m bench.claims --data DIR --teacher FOLDER --tiny FOLDER --out DIR [--seeds 0 1 2]
 
@@ -34,7 +34,7 @@ FEW = 10
 
 @dataclass(frozen=True)
 class Inputs:
-    """Where everything is."""
+    """Paths."""
 
     data: Path
     teacher: Path
@@ -77,7 +77,7 @@ def rounds(tiny: Path) -> list[Tree]:
 
 
 def with_typos(texts: list[str]) -> list[str]:
-    """The texts as a hurried thumb types them: a slip in every fourth word."""
+    """The texts with typos: one in every fourth word."""
     generator = np.random.default_rng(0)
 
     def typed(text: str) -> str:
@@ -177,7 +177,7 @@ def on_typos(trained: edgedistill.EvaluatedRun, model: str, typos: list[str]) ->
 
 
 def scope(trained: edgedistill.EvaluatedRun, model: str, elsewhere: list[str]) -> np.ndarray:
-    """(S,) how well the largest probability tells test items from out-of-scope ones."""
+    """(S,) AUROC of the largest probability, test items against out-of-scope ones."""
     found = []
     rows = [{"text": text} for text in elsewhere]
     for suffix in trained.suffixes:
@@ -233,7 +233,7 @@ def adaptation(inputs: Inputs, rows: list[Tree], goals: list[Goal]) -> None:
 
 
 def compression(inputs: Inputs, rows: list[Tree], goals: list[Goal]) -> None:
-    """What quantizing the first round's student costs, and what it saves."""
+    """Cost and savings of quantizing the first round's student."""
     tree = base("clinc150", inputs.data, inputs.teacher, rounds(inputs.tiny)[:1], inputs.seeds[:1])
     tree |= {"control": False, "quantize": [{"precision": "fp32"}, {"precision": "int8-dynamic"}]}
     with tempfile.TemporaryDirectory() as folder:
@@ -266,7 +266,7 @@ def compression(inputs: Inputs, rows: list[Tree], goals: list[Goal]) -> None:
 
 
 def size(results: edgedistill.Results, start: str) -> int:
-    """Bytes of the first measured candidate whose id starts so."""
+    """Bytes of the first measured candidate with that id prefix."""
     return next(candidate.file_bytes for candidate in results.measured if candidate.id.startswith(start))
 
 

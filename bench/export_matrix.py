@@ -1,12 +1,12 @@
-"""Which student of which task becomes which file? Every task, student, target and precision that is installed.
+"""Which student of which task exports to which format? Every installed task, student, target and precision.
 
     python -m bench.export_matrix --out DIR [--task NAME ...] [--page]
 
-Each student is a tiny one, trained for seconds on real inputs (the quickstart's sentences, scikit-learn's digits,
-stories), made into every file and verified on the whole validation set; nothing is timed. A row is one file under one
-runtime: it works, it is refused (with the reason), it is wrong (its decisions are not its torch model's), or it failed.
-`--page` writes the summary into docs/targets.md. A killed run resumes where it stopped. With `--task`, the rows of
-other tasks stay as they were; a student that was never tried is a row that says so.
+Each student is tiny, trained for seconds on real inputs (the quickstart's sentences, scikit-learn's digits, stories),
+exported to every format and verified on the whole validation set; nothing is timed. A row is one file with one runtime:
+it works, is refused (with the reason), is wrong (its decisions differ from its PyTorch model's), or failed. `--page`
+writes the summary into docs/targets.md. A killed bench resumes. With `--task`, the rows of other tasks are kept; a
+student that was never tried has a row that says so.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ STUDENTS: Mapping[str, Mapping[str, object]] = {
 
 
 def tasks() -> dict[str, dict[str, dict[str, object]]]:
-    """By task, the part of a recipe that is its own: real data, and a teacher that is trained on it in seconds."""
+    """The task-specific part of a recipe, by task: real data, and a teacher trained on it in seconds."""
     text, stories = (reading.shipped()[name].parent / name for name in ("quickstart", "stories"))
     few = (("train", 60), ("validation", 12), ("test", 12))
     splits = {"train": "train[:50%]", "validation": "train[50%:65%]", "test": "train[65%:80%]"}
@@ -121,7 +121,7 @@ def recipe(task: str, student: str, teacher_folder: Path) -> dict[str, object]:
 
 
 def rows_of(task: str, student: str, out: Path) -> list[dict[str, object]]:
-    """One student of one task as every file."""
+    """One student of one task in every format."""
     if task not in tasks() or student not in STUDENTS:
         return [row(task, student, "*", "*", "*", "failed", "this bench has no data or settings for it yet")]
     with tempfile.TemporaryDirectory() as folder:
@@ -138,7 +138,7 @@ def rows_of(task: str, student: str, out: Path) -> list[dict[str, object]]:
     try:
         done = execute(plan, out / task, Progress(out / task / "events.jsonl"))
     except EdgedistillError as error:
-        # What the user could have known is a refusal: this kind of student is not made of such a model.
+        # User errors count as refusals: this kind of student does not suit such a model.
         state = "refused" if error.exit_code == 2 else "failed"
         return [row(task, student, "*", "*", "*", state, _sentence(error.__cause__ or error)[:300])]
     verified = plan.made(done).verified
@@ -146,7 +146,7 @@ def rows_of(task: str, student: str, out: Path) -> list[dict[str, object]]:
 
 
 def trained_teacher(folder: Path) -> Path:
-    """That of the students before: all have the same."""
+    """The teacher's folder from earlier students, which all share it."""
     return next((entry.resolve() for entry in folder.glob("steps/*-teacher/model")), folder)
 
 
@@ -190,7 +190,7 @@ def row(
 
 
 def support_table(rows: Sequence[Mapping[str, object]]) -> str:
-    """Targets against precisions, as Markdown: how many of the students tried work, and what becomes of the others."""
+    """Targets against precisions, as Markdown: how many students work, and the states of the others."""
     tried = [entry for entry in rows if entry["target"] != "*"]
     precisions = list(dict.fromkeys(str(entry["precision"]) for entry in tried))
     lines = [f"| target, runtime | {' | '.join(precisions)} |", f"|---{'|---' * len(precisions)}|"]
@@ -221,7 +221,7 @@ def with_table(page: str, rows: Sequence[Mapping[str, object]]) -> str:
 
 
 def with_untried(rows: Sequence[Mapping[str, object]]) -> list[Mapping[str, object]]:
-    """With a row for each student of each task that has none."""
+    """Add a row for each missing student of each task."""
     tried = {(entry["task"], entry["student"]) for entry in rows}
     every = [(task, student) for task in registry.names("tasks") for student in registry.names("students")]
     reason = "came after this table was made"
@@ -229,7 +229,7 @@ def with_untried(rows: Sequence[Mapping[str, object]]) -> list[Mapping[str, obje
 
 
 def goals(rows: Sequence[Mapping[str, object]]) -> list[Goal]:
-    """All is tried, and nothing of it is broken."""
+    """Whether everything was tried and nothing is broken."""
     counted = {state: sum(entry["state"] == state for entry in rows) for state in STATES}
     shown = ", ".join(f"{count} {state}" for state, count in counted.items())
     return [

@@ -3,8 +3,8 @@
     python -m bench.hinton2015 [--out DIR]
 
 First the recipe `hinton2015`: a large network, and a small one on hard labels (the control) and on soft targets, five
-seeds. Then the small network never sees a 3: its transfer set holds no 3, and no labels at all. Its bias for the 3 is
-then raised by what is best on validation, as the paper raises it by 3.5 (by what is best on its test set).
+seeds. Then a small network that never sees a 3: its transfer set contains no 3 and no labels. Its bias for the 3 is
+then raised by the best amount on validation, as the paper raises it by 3.5 (the best on its test set).
 """
 
 from __future__ import annotations

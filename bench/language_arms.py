@@ -1,4 +1,4 @@
-"""What the parts of `bench.language_models` train: the shipped recipes on some of the rows, and changes of them."""
+"""Runs for the parts of `bench.language_models`: the shipped recipes on some of the rows, and variants of them."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from edgedistill.evaluation.statistics import Paired, metric_interval
 from edgedistill.evaluation.statistics import compare as compare_paired
 from edgedistill.recipe.reading import shipped
 
-"""A recipe as YAML has it, or a line of a table."""
+"""A recipe tree, or a row of a table."""
 SPLITS = ("train", "validation", "test")
 METRIC = "bits_per_byte"
 
 
 @dataclass(frozen=True)
 class Given:
-    """Where the models and books are, and how many rows of each split are read."""
+    """Paths of models and books, and the number of rows to read per split."""
 
     out: Path
     data: Path
@@ -41,26 +41,26 @@ class Given:
     epochs: tuple[int, int]
     """Of the first and the second stage of each round."""
     parameters: tuple[float, ...] = ()
-    """Of each round, for another teacher; none: as the recipe says."""
+    """Per round, for another teacher; none: the recipe's."""
     vocabulary: int | None = None
-    """Tokens of the students; 0: all of the teacher's; None: as the recipe says."""
+    """Vocabulary size of the students; 0: all of the teacher's; None: the recipe's."""
 
     @property
     def store(self) -> Path:
-        """One for all arms: what two of them have in common is made once."""
+        """Shared by all arms, so that common steps run once."""
         return self.out / "store"
 
 
 @dataclass(frozen=True)
 class Part:
-    """What one part found."""
+    """Results of one part."""
 
     rows: list[Tree]
     goals: list[Goal]
 
 
 def row(part: str, model: str, **known: object) -> Tree:
-    """One line of the table; what isn't known of it stays empty."""
+    """One row of the table; unknown cells stay empty."""
     columns = ("parameters", "MB", "bits per byte [95% CI]", "gain over control [95% CI]", "tokens", "seconds", "note")
     assert set(known) <= set(columns), f"a table has the same columns in all lines, got {sorted(known)}"
     return {"part": part, "model": model, **{column: known.get(column) for column in columns}}
@@ -103,7 +103,7 @@ def small_student(teacher: Path) -> Tree:
 
 
 def subset(given: Given, split: str, count: int) -> Path:
-    """A parquet file of so many rows of a split, evenly spread; written once."""
+    """A parquet file with that many evenly spaced rows of a split, written once."""
     import pyarrow.parquet as pq
 
     file = given.out / "data" / f"{split}-{count}.parquet"
@@ -117,7 +117,7 @@ def subset(given: Given, split: str, count: int) -> Path:
 
 
 def changed(tree: Tree, **parts: object) -> Tree:
-    """A copy with these keys instead."""
+    """A copy with these keys replaced."""
     return {**copy.deepcopy(tree), **parts}
 
 
@@ -139,7 +139,7 @@ def _written(tree: Tree, given: Given, name: str) -> str:
 
 
 def statistics(found: EvaluatedRun, model: str, metric: Metric) -> Floats:
-    """(E, K) a metric's of each test row, as a model of the run says it."""
+    """(E, K) a metric's statistics per test row for a model of the run."""
     return metric.statistics(found.said(model), found.references("test", model.removesuffix("-control")))
 
 
@@ -152,13 +152,13 @@ def judged(found: EvaluatedRun, model: str, name: str) -> Estimate:
 
 
 def gain(found: EvaluatedRun, model: str, other_run: EvaluatedRun, other: str) -> Paired:
-    """By how much one model's bits per byte are better than another's, paired by test row."""
+    """How much better one model's bits per byte are than another's, paired by test row."""
     metric = registry.task("text-generation").judge(found.recipe.task).metrics[METRIC]
     return compare_paired(metric, statistics(found, model, metric), statistics(other_run, other, metric))
 
 
 def tokens(found: EvaluatedRun, model: str) -> int:
-    """Of the training texts, as a model of the run reads them."""
+    """Number of training tokens in a model's tokenization."""
     return len(found.references("train", model))
 
 
@@ -173,14 +173,14 @@ def passes(tree: Tree, model: str) -> int:
 
 
 def bytes_per_token(tree: Tree, given: Given, name: str) -> int:
-    """What the plan says of the one signal that it records."""
+    """The plan's size of its only recorded signal."""
     planned = edgedistill.plan(_written(tree, given, name), out=given.out / name, store=given.store).plan
     (found,) = {told for step in planned.steps for told in re.findall(r"(\d+) bytes per decision", step.summary)}
     return int(found)
 
 
 def step_seconds(given: Given, names: Sequence[str], kind: str) -> float:
-    """How long the steps of these runs took whose names begin so, each once, wherever in the runs it was made."""
+    """Total seconds of these runs' steps with that name prefix, counting each step once."""
     found: dict[str, float] = {}
     for name in names:
         for line in (given.out / name / "events.jsonl").read_text(encoding="utf-8").splitlines():
@@ -191,7 +191,7 @@ def step_seconds(given: Given, names: Sequence[str], kind: str) -> float:
 
 
 def megabytes(results: Results, given: Given, name: str, candidate: str) -> float:
-    """Of a candidate's files, with the tokenizer where it isn't among them."""
+    """MB of a candidate's files, including the tokenizer."""
     found = results.candidate(candidate)
     tokenizer = given.out / name / "models" / found.model / "tokenizer.json"
     apart = not any("tokenizer" in file for file in found.files) and found.target != "gguf"
@@ -199,8 +199,7 @@ def megabytes(results: Results, given: Given, name: str, candidate: str) -> floa
 
 
 def plain_copy(source: Path, gguf_file: Path, folder: Path) -> Path:
-    """A transformers folder of what a GGUF file holds, its quantized weights as numbers, with the source's
-    tokenizer."""
+    """A transformers folder from a GGUF file, with dequantized weights and the source's tokenizer."""
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -208,7 +207,7 @@ def plain_copy(source: Path, gguf_file: Path, folder: Path) -> Path:
         model = AutoModelForCausalLM.from_pretrained(
             str(gguf_file.parent), gguf_file=gguf_file.name, dtype=torch.float32
         )
-        del model.config.quantization_config  # what is saved is quantized no more
+        del model.config.quantization_config  # the saved model is no longer quantized
         plain = AutoModelForCausalLM.from_config(model.config)
         plain.load_state_dict(model.state_dict())
         plain.save_pretrained(folder)

@@ -1,4 +1,4 @@
-"""Language models from a large one to a file of a few MB: how good are they, beside what, and at what cost?
+"""Language models from a large one to a file of a few MB: how good are they, compared with what, and at what cost?
 
     python -m bench.language_models --part stories --out DIR
     python -m bench.language_models --part books file16 signals --out DIR --data BOOKS --teacher FOLDER
@@ -108,7 +108,7 @@ def books_part(given: Given) -> Part:
 
 
 def _one_round(given: Given, tree: Tree, results: Results, found: EvaluatedRun) -> tuple[list[Tree], Goal]:
-    """Straight from the teacher to the last round's size, for as many seconds of training as all rounds took."""
+    """Directly from the teacher to the last round's size, with the same training time as all rounds together."""
     first, *_, last = mappings(tree, "rounds")
     two = results.rounds[-1]
     seconds = sum(round_.train_seconds for round_ in results.rounds)
@@ -136,7 +136,7 @@ def _one_round(given: Given, tree: Tree, results: Results, found: EvaluatedRun) 
 
 
 def _speeds(given: Given, tree: Tree) -> tuple[list[Tree], Goal]:
-    """The first round's teacher, recorded once and read three times, or asked three times, on a few rows."""
+    """The first round's teacher, recorded once and read three times, or run live three times, on a few rows."""
     first, student = mappings(tree, "rounds")[0], small_student(given.teacher)
     stage = {**mappings(first, "stages")[1], "epochs": SPEED_PASSES}
     few = {**mapping(tree, "data"), "train": {"path": str(subset(given, "train", given.rows["speed"]))}}
@@ -158,7 +158,8 @@ def _speeds(given: Given, tree: Tree) -> tuple[list[Tree], Goal]:
 
 
 def file16(given: Given) -> Part:
-    """The best file of `books` within 16 MB, beside the teacher in 4 bits and the same shape without a teacher."""
+    """The best file of `books` within 16 MB, compared with the teacher in 4 bits and the same shape without a
+    teacher."""
     tree = books(given)
     results, found = run(tree, given, "books"), evaluate(tree, given, "books")
     fitting = [
@@ -197,7 +198,7 @@ def _without_teacher(given: Given, tree: Tree, results: Results, found: Evaluate
 
 
 def _teacher_in_4_bits(given: Given, tree: Tree) -> Tree:
-    """SmolLM2 as GGUF Q4_0; its weights as numbers are asked by torch, as every torch model is."""
+    """SmolLM2 as GGUF Q4_0, dequantized and evaluated in PyTorch like every other model."""
     few = {**mapping(tree, "data"), "train": {"path": str(subset(given, "train", 2))}}
     stage = {"name": "s", "epochs": 1, "batch_size": 2, "losses": [{"kind": "hard_label"}]}
     trivial = [{"id": "none", "student": {"init": "keep_layers", "layers": 1}, "stages": [stage]}]
@@ -208,13 +209,13 @@ def _teacher_in_4_bits(given: Given, tree: Tree) -> Tree:
         rounds=trivial,
         control=False,
         signals={"form": "dense"},
-        teacher={**mapping(tree, "teacher"), "accept_chance": True},  # two rows don't tell
+        teacher={**mapping(tree, "teacher"), "accept_chance": True},  # two rows are too few
         export={"targets": ["gguf"], "teacher": True},
         quantize=[{"precision": "int4"}],
         select={},
     )
     run(made, given, "teacher-gguf")
-    # The student of one layer has one too.
+    # The one-layer student has one too.
     file = max(given.store.rglob("model-Q4_0.gguf"), key=lambda path: path.stat().st_size)
     folder = plain_copy(given.teacher, file, given.out / "teacher-q4_0")
     arm = changed(tree, teacher={"model": str(folder)}, data=few, rounds=trivial, control=False, signals={})

@@ -1,4 +1,5 @@
-"""The same student, data, steps and batch size distilled by other libraries and by edgedistill: accuracy and speed.
+"""Accuracy and speed of edgedistill and other libraries, distilling the same student with the same data, steps and
+batch size.
 
     python -m bench.peers_training --data DIR --teacher FOLDER --student FOLDER --out DIR [--own-recipe FILE]
         [--python-textbrewer PYTHON] [--python-torchdistill PYTHON] [--systems trainer textbrewer ...] [--seeds 0 1 2]

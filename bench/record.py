@@ -1,4 +1,4 @@
-"""Writes a bench's rows and goals to `bench/results/NAME.json` and prints them as a table."""
+"""Writes a bench's rows and goals to `bench/results/NAME.json`, and prints them as a table."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RESULTS = Path(__file__).parent / "results"
 
 @dataclass(frozen=True)
 class Goal:
-    """A goal word for word, what was measured, and whether that reaches it."""
+    """A goal, the measured value, and whether the goal is met."""
 
     goal: str
     measured: str

@@ -1,4 +1,4 @@
-"""How large is an ONNX Runtime that has only a file's operators? Builds of it, for the estimate of `ort-mobile`.
+"""How large is an ONNX Runtime with only one file's operators? Builds for the estimate of `ort-mobile`.
 
     python -m bench.reduced_build --source DIR --build DIR --configurations FILE... [--shell "chroot DIR"]
 
@@ -7,11 +7,10 @@ reduced, minimal build: `MinSizeRel`, `onnxruntime_MINIMAL_BUILD`, `_REDUCED_OPS
 `_DISABLE_{ML_OPS,RTTI,EXCEPTIONS,SPARSE_TENSORS,OPTIONAL_TYPE,FLOAT8_TYPES}` on, with `-ffunction-sections
 -fdata-sections` and the linker's map (`-Wl,-Map=BUILD/libonnxruntime.map`). Types aren't reduced.
 
-Everything is built by it: without any operator, with each operator of the configurations alone, and with each
-configuration's whole set. The linker keeps what is reachable, and what is reachable from several operators is what is
-reachable from any of them: so which sections of the library each operator keeps says how large a library with any set
-of operators is. That goes to `exporters/reduced_build.json`, of which the exporter's estimate is made; the builds of
-whole sets say how far it is off.
+It is built without any operator, with each operator of the configurations alone, and with each configuration's whole
+set. The linker keeps what is reachable, and what is reachable from several operators is the union of what is reachable
+from each: so the sections that each operator keeps determine the size of a library with any set of operators. They are
+written to `exporters/reduced_build.json` for the exporter's estimate; the builds of whole sets show its error.
 
 The files are those that the exporter writes beside an `.ort` file (`NAME.required_operators_and_types.config`).
 """

@@ -1,4 +1,4 @@
-"""Do several rounds give a better small model than one? Small students, the same total of steps, several seeds.
+"""Do several rounds give a better small model than one? Small students, equal total steps, several seeds.
 
     python -m bench.rounds --data DIR --teacher FOLDER --tiny FOLDER --out DIR [--datasets clinc150] [--seeds 0 1 2]
 
@@ -38,7 +38,7 @@ KEPT = {
     ("clinc150", "1.5M"): 0.95,
     ("banking77", "1.5M"): 0.95,
 }
-"""Share of the teacher's accuracy that a student should keep."""
+"""Share of the teacher's accuracy that a student should retain."""
 
 
 def stage(epochs: int, learning_rate: float, losses: str = "taught", more_views: int = 1) -> Tree:

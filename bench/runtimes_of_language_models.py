@@ -1,4 +1,4 @@
-"""Does the same language model say the same in every runtime, and does every runtime's tokenizer read texts alike?
+"""Does a language model give the same output in every runtime, and do all runtimes tokenize texts identically?
 
     python -m bench.runtimes_of_language_models [--run RUN] [--model r1] [--strings 10000]
 
@@ -68,7 +68,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Material:
-    """The student, and what every runtime is asked."""
+    """The student, and the inputs for every runtime."""
 
     run: Path
     model: str

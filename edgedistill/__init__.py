@@ -1,4 +1,5 @@
-"""edgedistill: distil a transformer in rounds, quantize, export, verify, measure, and know which student to ship."""
+"""edgedistill: distil a transformer in rounds, quantize, export, verify and benchmark, and choose the student to
+ship."""
 
 from __future__ import annotations
 
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> object:
-    """Import functions and their types when they are first used: `edgedistill --help` must not wait for them."""
+    """Import functions and types on first use, to keep `edgedistill --help` fast."""
     if name in __all__:
         from edgedistill import api
 

@@ -63,7 +63,7 @@ _AS_IT_IS = MeasureOptions()
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """A plan, and which of its steps are done already."""
+    """A plan, and which of its steps are already done."""
 
     plan: Plan
     folder: Path
@@ -86,15 +86,15 @@ def run(
     Args:
         recipe: a file, or a shipped recipe's name.
         overrides: `dotted.path=value` each.
-        out: the run folder; `runs/NAME` unless given.
-        store: where artifacts are kept, shared by any number of runs at once; unless given, where the run folder's last
-            run kept them, at first `artifacts` in it.
-        verify_hashes: check what is there by sha256, not only by size.
+        out: the run folder; default: `runs/NAME`.
+        store: folder for artifacts, which any number of runs can share; default: the one that the run folder used last,
+            initially its `artifacts`.
+        verify_hashes: check finished steps by sha256, not only by file size.
 
     Raises:
         UserError: the recipe, its data or models are wrong, or the folder cannot be written or is in use.
         StepError: a step failed.
-        DiskFullError: no room in the run folder.
+        DiskFullError: no space left for the run folder.
     """
     logs.show_unless_configured()
     loaded = reading.load(recipe, overrides)
@@ -125,26 +125,28 @@ def evaluate(
     store: str | Path | None = None,
     on_event: OnEvent | None = None,
 ) -> EvaluatedRun:
-    """Train and evaluate the models of a recipe, without files for devices. A later `run` in the same folder goes on.
+    """Train and evaluate the models of a recipe without exporting files. A later `run` in the same folder resumes from
+    there.
 
     Args:
         recipe: a file, or a shipped recipe's name.
         overrides: `dotted.path=value` each.
-        out: the run folder; `runs/NAME` unless given.
-        store: as `run` takes it.
-        on_event: told of every event as it happens, as `events.jsonl` has it: its kind (`started`, `epoch`, `finished`)
-            and what is known of it. Training waits until it returns.
+        out: the run folder; default: `runs/NAME`.
+        store: folder for artifacts, which any number of runs can share; default: the one that the run folder used last,
+            initially its `artifacts`.
+        on_event: called with every event as in `events.jsonl`: its kind (`started`, `epoch`, `finished`) and details.
+            Training waits until it returns.
 
     Raises:
         UserError: the recipe, its data or models are wrong, or the folder cannot be written or is in use.
         StepError: a step failed.
-        DiskFullError: no room in the run folder.
+        DiskFullError: no space left for the run folder.
     """
     logs.show_unless_configured()
     loaded = reading.load(recipe, overrides)
     folder = _run_folder(loaded, out)
     whole = make_plan(loaded, fingerprints.look_up(loaded, download=True), loading_torch=True)
-    with run_folder.opened(folder):  # not tidied: recipes that share it each have checkpoints of their own
+    with run_folder.opened(folder):  # not cleaned up: recipes that share the folder each have their own checkpoints
         progress = Progress(folder / run_folder.EVENTS, on_event)
         done = execute(without_files(whole), folder, progress, store=_store(folder, store))
         return EvaluatedRun(folder, loaded, whole.made(done))
@@ -157,10 +159,10 @@ def plan(
     out: str | Path | None = None,
     store: str | Path | None = None,
 ) -> PlannedRun:
-    """What `run` would do, and what of it is done; loads neither torch nor a model.
+    """What `run` would do, and what is already done; loads neither torch nor a model.
 
     Args:
-        recipe, overrides, out, store: as `run` takes them.
+        recipe, overrides, out, store: as for `run`.
 
     Raises:
         UserError: the recipe, its data or models are wrong.
@@ -184,15 +186,15 @@ def bundle(
     out: str | Path | None = None,
     store: str | Path | None = None,
 ) -> Path:
-    """Write a candidate of a finished run as a folder that tests itself (`measure` does it), and return the folder.
+    """Write a candidate of a finished run as a self-testing folder (tested by `measure`), and return the folder.
 
     Args:
-        candidate: the chosen one unless given.
-        out: unless given, `RUN/bundle`, or `RUN/bundle-CANDIDATE` for a candidate that is named.
-        store: where the run's artifacts are, if they were moved since it ran.
+        candidate: default: the chosen one.
+        out: default: `RUN/bundle`, or `RUN/bundle-CANDIDATE` for a named candidate.
+        store: the run's artifact store, if it was moved.
 
     Raises:
-        UserError: no finished run, nothing chosen, no such candidate, or something else lies at `out`.
+        UserError: the run is not finished or chose nothing, there is no such candidate, or `out` is something else.
     """
     return bundle_run(Path(run), candidate, Path(out) if out is not None else None, store)
 
@@ -211,24 +213,24 @@ def generate(
     top_p: float = 1.0,
     seed: int = 0,
 ) -> Iterator[str]:
-    """Continue a text with a language model, and give what follows in pieces, each as soon as its characters are whole.
+    """Continue a text with a language model, yielding pieces as soon as their characters are complete.
 
     Args:
-        place: a finished run (its chosen candidate answers, unless another or a torch model is named), a bundle, a
-            model's file (ONNX, GGUF) or a folder of one (ONNX Runtime GenAI, or a torch model).
-        prompt: a text, or the messages of a chat (`[{"role": "user", "content": ...}]`), which the tokenizer's own
-            template renders up to the reply.
-        candidate: of a run.
-        model: of a run: its torch model of that name, `teacher` or a round's id, instead of a file.
-        tokenizer: of a lone file: folder with `tokenizer.json`; unless given, looked for in, beside and above it.
-        runtime: of a lone file or bundle; unless given, what opens such a file.
-        max_tokens: that may follow; unless given, as many as the model reads, at most 256.
-        temperature, top_k, top_p, seed: as `device.sampling.Sampling` has them; at temperature 0 the likeliest tokens.
-            The same seed gives the same text.
+        place: a finished run (with its chosen candidate unless another or a PyTorch model is named), a bundle, a model
+            file (ONNX, GGUF) or a model folder (ONNX Runtime GenAI or PyTorch).
+        prompt: a text, or the messages of a chat (`[{"role": "user", "content": ...}]`), rendered with the tokenizer's
+            chat template.
+        candidate: candidate of a run.
+        model: PyTorch model of a run, `teacher` or a round id, instead of a file.
+        tokenizer: folder with `tokenizer.json`, for a single file; default: searched for in, beside and above it.
+        runtime: for a single file or bundle; default: one that opens such a file.
+        max_tokens: maximum number of new tokens; default: 256, or what fits the model's context.
+        temperature, top_k, top_p, seed: as in `device.sampling.Sampling`; temperature 0 is greedy. The same seed gives
+            the same text.
 
     Raises:
-        UserError: nothing that continues texts, no such candidate, an option that can't be; and once the first piece is
-            asked for, a prompt that is longer than the model reads.
+        UserError: not a text generation model, no such candidate, an invalid option; and, with the first piece, a
+            prompt that is too long for the model.
         EdgedistillError: the file cannot be run.
     """
     if max_tokens is not None and max_tokens < 1:
@@ -266,16 +268,16 @@ def measure(
     *,
     out: str | Path | None = None,
 ) -> FileMeasurement | DeviceMeasurement:
-    """Measure one model file on a data file (latency, load time, memory, metrics where it has labels), or test and
-    measure a bundle, which needs no data and neither torch nor transformers.
+    """Benchmark a model file on a data file (latency, load time, memory, and metrics if it has labels), or test and
+    benchmark a bundle, which needs no data, torch or transformers.
 
     Args:
-        data: for a file; a bundle has its own inputs.
-        options: which runtime, how many threads, which columns, and so on.
-        out: where a bundle's results are written as JSON; None: nowhere.
+        data: data file, for a model file; a bundle has its own inputs.
+        options: runtime, threads, columns and other settings.
+        out: JSON file for a bundle's results; None: not written.
 
     Raises:
-        UserError: a file that isn't there, data that the model doesn't fit, or a runtime that doesn't open the file.
+        UserError: a missing file, data that does not fit the model, or a runtime that cannot open the file.
         EdgedistillError: a bundle's file has changed, or it answers a golden input wrongly (the results are written).
     """
     logs.show_unless_configured()
@@ -284,7 +286,7 @@ def measure(
             raise UserError("measure: --out is only valid when measuring a bundle")
         return measure_lone_file(LoneFile(Path(file), Path(data), options), Progress())
     if not is_bundle(Path(file)):
-        raise UserError(f"measure: '{file}' is no bundle, and a model file needs a data file (--data)")
+        raise UserError(f"measure: '{file}' is not a bundle, and a model file needs a data file (--data)")
     found = self_test.examine(Path(file), options, Progress())
     return self_test.checked(found, Path(out) if out is not None else None)
 
@@ -294,7 +296,7 @@ def _run_folder(recipe: Recipe, out: str | Path | None) -> Path:
 
 
 def _store(folder: Path, given: str | Path | None) -> Store:
-    """The run's store, which it remembers from now on."""
+    """The run's store; the run folder remembers it from now on."""
     found = store_of(folder, given)
     remember(folder, found)
     return found

@@ -1,4 +1,4 @@
-"""The array types that everything shares. Numpy only."""
+"""Shared array types. Numpy only."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Booleans = NDArray[np.bool_]
 
 
 def positions(owners: Integers, wanted: Sequence[int] | Integers) -> Integers:
-    """Where these owners stand: owner by owner in the order given, all places of each.
+    """Positions of these owners: all positions of each, in the order given.
 
     Args:
         owners: ascending: the example of each item, or the item of each decision.
@@ -31,8 +31,8 @@ def positions(owners: Integers, wanted: Sequence[int] | Integers) -> Integers:
 
 
 def evenly_spaced(total: int, take: int | None) -> Integers:
-    """Numbers of `take` out of `total`, evenly spaced: data sorted by label must not give the first labels only. All of
-    them when there are no more, or for None.
+    """Indices of `take` out of `total`, evenly spaced, so that data sorted by label does not yield only the first
+    labels. All if there are no more, or for None.
 
     >>> evenly_spaced(10, 4).tolist()
     [0, 3, 6, 9]

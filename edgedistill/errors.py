@@ -1,4 +1,4 @@
-"""What can go wrong, and whose turn it is to act."""
+"""Error types, by who can fix them."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import re
 
 _SHOWN_INPUTS = 8
 MESSAGE_BYTES = 4000
-"""Of any message, in UTF-8: what a terminal shows at once."""
+"""Maximum size of a message in UTF-8 bytes: about one terminal screen."""
 _PROBLEM_BYTES, _PROBLEMS_BYTES = 500, 3600
 
 
 def shortened(text: str, most: int) -> str:
-    """The text as UTF-8 can write it, cut in its middle where it has more than so many bytes."""
+    """The text as valid UTF-8, shortened in the middle if it exceeds that many bytes."""
     encoded = text.encode(errors="replace")
     if len(encoded) <= most:
         return encoded.decode()
@@ -21,19 +21,19 @@ def shortened(text: str, most: int) -> str:
 
 
 class EdgedistillError(Exception):
-    """Any failure that edgedistill explains itself. The command line prints the message and exits with `exit_code`."""
+    """Any failure with a message from edgedistill. The command line prints the message and exits with `exit_code`."""
 
     exit_code = 1
 
 
 class UserError(EdgedistillError):
-    """Something the user gave (recipe, data, model, flag) is wrong: one sentence a problem, and what is allowed."""
+    """Invalid user input (recipe, data, model, flag): one sentence per problem, with what is allowed."""
 
     exit_code = 2
 
 
 class RecipeError(UserError):
-    """All problems of one recipe, reported together; of very many, the message has the first."""
+    """All problems of one recipe, reported together; if there are very many, the message has the first ones."""
 
     def __init__(self, problems: list[str]) -> None:
         self.problems = problems
@@ -48,7 +48,7 @@ class RecipeError(UserError):
 
 
 class RefusedError(EdgedistillError):
-    """Something that a target or runtime cannot do by its nature; it costs that candidate, and the reason is shown."""
+    """Not supported by a target or runtime; drops that candidate, with the reason in the report."""
 
 
 class StepError(EdgedistillError):
@@ -71,14 +71,14 @@ _USERS_PLACE = frozenset(
 
 
 class DiskFullError(EdgedistillError):
-    """There is no room for what is to be written; what was finished is kept."""
+    """No space left on the disk; finished steps are kept."""
 
     def __init__(self, what: str) -> None:
         super().__init__(f"{what}; free some space and run the same command to resume")
 
 
 def is_disk_full(error: BaseException | None) -> bool:
-    """Whether a full disk or quota is behind an error, whatever library found it."""
+    """Whether an error was caused by a full disk or quota, whichever library raised it."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
@@ -93,7 +93,7 @@ def is_disk_full(error: BaseException | None) -> bool:
 
 
 def in_words(error: BaseException) -> str:
-    """An error in one line: our own sentence, or the type and words of another's."""
+    """An error in one line: our own message, or the type and message of another library's."""
     if isinstance(error, EdgedistillError):
         return str(error)
     if is_disk_full(error):
@@ -105,15 +105,15 @@ def in_words(error: BaseException) -> str:
 
 
 def of_system(error: OSError, place: object) -> EdgedistillError:
-    """What the operating system refused, as a sentence: the user's turn where it is about the place that he named.
+    """An operating system error as a message: a UserError if it concerns the path that the user named.
 
     Args:
-        place: what was worked on, where the error itself names none.
+        place: the path in use, if the error itself names none.
     """
     if is_disk_full(error):
         return DiskFullError(f"no space left on the disk of {place}")
     where = error.filename if isinstance(error.filename, str) else place
-    sentence = f"{where}: cannot be read or written here: {error.strerror or error}"
+    sentence = f"{where}: cannot be read or written: {error.strerror or error}"
     return UserError(sentence) if error.errno in _USERS_PLACE else EdgedistillError(sentence)
 
 
@@ -123,6 +123,6 @@ def _place(error: BaseException) -> str:
 
 
 def shown(value: object) -> str:
-    """A value as a message shows it: type and the first characters."""
+    """A value for a message: its type and first characters."""
     text = repr(value[:60]) if isinstance(value, str) else repr(value)
     return f"{type(value).__name__} {text:.40}"

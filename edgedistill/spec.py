@@ -1,7 +1,7 @@
-"""The base of everything a recipe says: typed, closed, frozen. And the marks that say what a field refers to.
+"""Base class of all parts of a recipe: typed, closed, frozen; and marks for what a field refers to.
 
-A mark stands in the field's type, `model: Annotated[str, ModelRef()]`, and holds for every text in its value. One walk
-(`references`) finds what a recipe names by them: paths, models, data, rounds, plug-ins, and the content of keys.
+A mark is part of the field's type, `model: Annotated[str, ModelRef()]`, and applies to every string in its value.
+`references` uses marks to find the paths, models, data, rounds and plug-ins a recipe names, and the content of keys.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from pydantic.fields import FieldInfo
 
 
 class Spec(BaseModel):
-    """A frozen part of a recipe: unknown keys, wrong types and numbers that aren't finite are refused.
+    """A frozen part of a recipe; refuses unknown keys, wrong types and non-finite numbers.
 
-    Its schema is built when it is first used, so that a recipe's unions of plug-ins are made when one is read, and a
-    plug-in may import the recipe's types.
+    Its schema is built on first use, so that the unions of plug-ins are built when a recipe is read, and plug-ins can
+    import the recipe's types.
     """
 
     model_config = ConfigDict(
@@ -27,7 +27,7 @@ class Spec(BaseModel):
 
 
 def _whole(value: object) -> object:
-    """A whole number that is written as `30e6` is one."""
+    """Accept a whole number written as `30e6`."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
@@ -37,15 +37,15 @@ Count = Annotated[int, BeforeValidator(_whole)]
 
 @dataclass(frozen=True)
 class NotInKey:
-    """Changes nothing of what a step publishes (a time limit), or what it changes is said elsewhere in the settings."""
+    """Does not affect what a step publishes (a time limit), or its effect is already in other settings."""
 
 
 @dataclass(frozen=True)
 class ModelRef:
-    """A hub id or a folder. A key holds its content instead."""
+    """A Hub id or a folder, represented in a key by its content."""
 
     revision: str | None = None
-    """The field beside it that names the hub's revision; None: `main`."""
+    """The sibling field with the Hub revision; None: `main`."""
 
 
 @dataclass(frozen=True)
@@ -55,34 +55,34 @@ class RoundRef:
 
 @dataclass(frozen=True)
 class LocalPath:
-    """A file or folder of this machine."""
+    """A local file or folder."""
 
 
 @dataclass(frozen=True)
 class PluginName:
-    """The name of a plug-in. A key holds its version too; of a runtime, the versions of what it runs."""
+    """The name of a plug-in; a key includes its version and, for a runtime, the versions of its libraries."""
 
     group: str
 
 
 @dataclass(frozen=True)
 class PrecisionName:
-    """The name of a precision of the target that the field `target` beside it names; a key holds its version too."""
+    """The name of a precision of the target in the sibling field `target`; a key includes its version."""
 
 
 class UnionOfSpecs(ABC):
-    """Marks a field whose type is a union of specs that are known only when a recipe is read."""
+    """Marks a field whose type is a union of specs known only when a recipe is read."""
 
     @abstractmethod
     def specs(self) -> tuple[type[Spec], ...]:
-        """All of them."""
+        """All specs of the union."""
 
 
 def marks_of(field: FieldInfo) -> tuple[object, ...]:
-    """The marks in a field's type, in front of a union with None too."""
+    """The marks in a field's type, including inside a union with None."""
     return tuple(field.metadata)
 
 
 def may_name_rounds(spec: type[Spec]) -> bool:
-    """Whether such specs have a field that names a model of the recipe itself."""
+    """Whether specs of this class have a field that names a model of the recipe."""
     return any(isinstance(mark, RoundRef) for field in spec.model_fields.values() for mark in marks_of(field))

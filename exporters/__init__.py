@@ -1,1 +1,1 @@
-"""Exporters, one target a file; edgedistill finds them by the entry points of `edgedistill.exporters`."""
+"""Exporters, one target per file, found through the entry points `edgedistill.exporters`."""

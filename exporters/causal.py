@@ -1,4 +1,4 @@
-"""What the targets of causal language models share: which models those are, and how a file is held against torch."""
+"""Shared by targets for causal language models: which models are supported, and comparison with PyTorch."""
 
 from __future__ import annotations
 
@@ -23,26 +23,25 @@ _SHAPES = ((1, 1), (1, 16), (3, 37), (1, None))
 
 
 def is_causal(model: PreTrainedModel) -> bool:
-    """Whether a model continues texts: it has the head of a language model, and decodes only."""
+    """Whether a model is a decoder with a language-model head."""
     return bool(model.can_generate()) and not model.config.is_encoder_decoder
 
 
 def refuse_others(request: FileRequest, target: str) -> None:
-    """For a target that holds causal language models only.
+    """Check for targets that only support causal language models.
 
     Raises:
-        RefusedError: the model is none.
+        RefusedError: the model is not one.
     """
     if not is_causal(request.model()):
         raise RefusedError(
-            f"target {target}: it holds models that continue texts; '{request.model().config.model_type}' with the "
-            "head of this task is none"
+            f"target {target}: it only supports text-generation models; '{request.model().config.model_type}' with the "
+            "head of this task is not one"
         )
 
 
 def tie(model: PreTrainedModel) -> None:
-    """Have a head that is the table, number by number, be the table, whatever the configuration says: it is stored
-    once then."""
+    """Tie a head that equals the token table, whatever the configuration says, so that it is stored once."""
     import torch
 
     table, head = model.get_input_embeddings(), model.get_output_embeddings()
@@ -53,11 +52,11 @@ def tie(model: PreTrainedModel) -> None:
 def compare(
     request: FileRequest, target: str, graph: Graph, *, batches: bool = True, tolerance: float = TOLERANCE
 ) -> tuple[ShapeCheck, ...]:
-    """All logits of a file against torch, in one pass and again where it continues from half of a text and from all but
+    """Compare all logits of a file with PyTorch's, in one pass and when continuing from half of a text and from all but
     its last token; texts of a batch are padded on the left.
 
     Args:
-        batches: whether the file takes several texts at once.
+        batches: whether the file supports batches.
 
     Raises:
         EdgedistillError: logits of another shape, or a difference above the tolerance.
@@ -72,7 +71,7 @@ def compare(
         worst = float(np.max([_difference(decoder_of(graph), target, tokens, real, expected, kept) for kept in splits]))
         if not worst <= tolerance:
             raise EdgedistillError(
-                f"target {target}: at batch {batch}, length {width} the file differs from torch by {worst:.3g}, "
+                f"target {target}: at batch {batch}, length {width} the file differs from PyTorch by {worst:.3g}, "
                 f"expected at most {tolerance:g}"
             )
         checks.append(ShapeCheck(batch, width, worst))
@@ -93,12 +92,12 @@ def _of_torch(request: FileRequest, model: PreTrainedModel, tokens: Integers, re
 
 
 def _difference(decoder: Decoder, target: str, tokens: Integers, real: Booleans, expected: Floats, kept: int) -> float:
-    """The largest, of the tokens that are no padding, where so many come from the cache; NaN where one is."""
+    """The largest difference outside padding with that many tokens in the cache; NaN if any is NaN."""
     padding = None if real.all() else real
     if kept:
         decoder.advance(tokens[:, :kept], None if padding is None else padding[:, :kept])
     found = decoder.advance(tokens[:, kept:], None if padding is None else padding[:, kept:])
     wanted = expected[:, kept:]
     if found.shape != wanted.shape:
-        raise EdgedistillError(f"target {target}: the file gives logits of {found.shape}, torch of {wanted.shape}")
+        raise EdgedistillError(f"target {target}: the file returns logits of {found.shape}, PyTorch of {wanted.shape}")
     return float(np.max(np.abs(found - wanted)[real[:, kept:]]))

@@ -1,8 +1,8 @@
-"""A causal language model as one ONNX graph: tokens and what was kept of those before them go in, logits and what is to
-be kept come out. A past of no tokens is the first pass over a prompt, one of some tokens continues it.
+"""Exports a causal language model as one ONNX graph with a KV cache: inputs are tokens and the past cache, outputs
+logits and the new cache. An empty past is the prefill, a non-empty one decoding.
 
-Names and shapes are those of the layout that transformers.js and optimum read: `past_key_values.N.key` and `.value` of
-(B, key-value heads, P, head size), `present.N.key` and `.value` of (B, key-value heads, P + T, head size).
+Names and shapes are those of transformers.js and optimum: `past_key_values.N.key` and `.value` with (B, key-value
+heads, P, head size), `present.N.key` and `.value` with (B, key-value heads, P + T, head size).
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
     from edgedistill.contracts.target import FileRequest
 
 _BATCH, _PAST, _NEW = 2, 5, 3
-"""Of the sample that is traced; a size of 1 would be frozen."""
+"""Sizes of the traced sample; a size of 1 would be frozen."""
 _LEAF = re.compile(r"(input|output)\.past_key_values\.layers\.(\d+)\.(key|value)s")
 _ONE = "1"
-"""A batch called so passes for one of one item in the fusions, and for any in the shapes that they calculate with."""
+"""A name for the batch axis that the fusions treat as one item, but as dynamic in shape computations."""
 
 
 def graph_of(request: FileRequest) -> onnx_ir.Model:
-    """Trace the model with a cache; fuse norms, rotary embeddings and grouped-query attention into ONNX Runtime's own
+    """Trace the model with a cache, and fuse norms, rotary embeddings and grouped-query attention into ONNX Runtime's
     operators.
 
     Raises:
-        RefusedError: the model keeps something else than keys and values of the tokens before.
+        RefusedError: the model's cache contains something other than keys and values.
     """
     from transformers.exporters import OnnxConfig, OnnxExporter
     from transformers.exporters.onnxruntime_fusions import fuse_for_onnxruntime
@@ -49,8 +49,8 @@ def graph_of(request: FileRequest) -> onnx_ir.Model:
         graph: onnx_ir.Model = exported.program
         _name_ports(graph)
         _name_axes(graph, _ONE)
-        # ONNX Runtime's grouped-query attention continues from a past with several tokens for one text only, and says
-        # so; the fusions leave it out where more could come. A prompt and single tokens may be a batch, and nobody asks
+        # ONNX Runtime's grouped-query attention only supports several new tokens after a past for one text;
+        # the fusions skip it if there could be more texts. Prompts and single tokens may be batched, and nothing needs
         # more of a cache.
         fuse_for_onnxruntime(graph, "cpu")
         _rename(graph, {_ONE: LAYOUT.batch})
@@ -59,14 +59,14 @@ def graph_of(request: FileRequest) -> onnx_ir.Model:
 
 
 def _sample(model: PreTrainedModel, tokens: torch.Tensor) -> tuple[dict[str, object], dict[str, object]]:
-    """Inputs to trace with, and which of their axes may be of any size."""
+    """Inputs for tracing, and their dynamic axes."""
     import torch
     from transformers.cache_utils import DynamicCache, DynamicLayer
 
     with torch.no_grad():
         cache = _keys_and_values(model, getattr(model(tokens[:, :_PAST], use_cache=True), "past_key_values", None))
         if any(type(layer) is not DynamicLayer for layer in cache.layers):
-            # A layer that sees a window only keeps all of a text here, as the layout asks; its mask hides the rest.
+            # Sliding-window layers keep the whole text, as the layout requires; the mask hides the rest.
             cache = model(tokens[:, :_PAST], use_cache=True, past_key_values=DynamicCache()).past_key_values
     free = torch.export.Dim.AUTO
     inputs: dict[str, object] = {
@@ -97,13 +97,13 @@ def _keys_and_values(model: PreTrainedModel, cache: object) -> DynamicCache:
     if layers and all(isinstance(layer, DynamicLayer) and layer.keys.ndim == 4 for layer in layers):
         return cache
     raise RefusedError(
-        f"target onnx: a '{model.config.model_type}' model keeps more of a text than keys and values of its tokens, "
-        "which the layout has no place for"
+        f"target onnx: the cache of a '{model.config.model_type}' model holds more than keys and values, "
+        "which the layout does not support"
     )
 
 
 def _name_ports(graph: onnx_ir.Model) -> None:
-    """By the layout, and without the inputs that no operator reads (positions, of a model that counts itself)."""
+    """Apply the layout's names, and drop unused inputs (positions, if a model counts them itself)."""
     graph.graph.inputs[:] = [value for value in graph.graph.inputs if value.uses() or value.is_graph_output()]
     for value in [*graph.graph.inputs, *graph.graph.outputs]:
         if found := _LEAF.fullmatch(str(value.name)):
@@ -112,7 +112,7 @@ def _name_ports(graph: onnx_ir.Model) -> None:
 
 
 def _name_axes(graph: onnx_ir.Model, batch: str) -> None:
-    """Call the sizes that may differ by what they are; the trace calls them `s7`."""
+    """Give the dynamic axes meaningful names instead of `s7`."""
     inputs = {str(value.name): value for value in graph.graph.inputs}
     tokens, mask, past = (inputs[name].shape for name in (LAYOUT.tokens, LAYOUT.mask, LAYOUT.past(0, "key")))
     assert tokens is not None
@@ -120,13 +120,13 @@ def _name_axes(graph: onnx_ir.Model, batch: str) -> None:
     assert past is not None
     frozen = [dim for dim in (tokens[0], tokens[1], mask[1], past[2]) if isinstance(dim, int)]
     if frozen:
-        raise EdgedistillError(f"target onnx: the trace holds for inputs of {tokens}, {mask} and {past} only")
+        raise EdgedistillError(f"target onnx: the trace is only valid for inputs of {tokens}, {mask} and {past}")
     names = {tokens[0]: batch, mask[0]: batch, past[0]: batch, tokens[1]: LAYOUT.new, past[2]: LAYOUT.kept}
     _rename(graph, {str(dim.value): name for dim, name in names.items()} | {str(mask[1].value): LAYOUT.total})
 
 
 def _rename(graph: onnx_ir.Model, names: dict[str, str]) -> None:
-    """Sizes by name, also within `s7 + s10`, in the shapes of all values."""
+    """Rename axes in the shapes of all values, also inside expressions such as `s7 + s10`."""
     import onnx_ir
 
     words = re.compile("|".join(rf"\b{re.escape(name)}\b" for name in names))
@@ -141,7 +141,7 @@ def _rename(graph: onnx_ir.Model, names: dict[str, str]) -> None:
 
 
 def _drop_notes(graph: onnx_ir.Model) -> None:
-    """Where in torch's code each operator comes from: of a small model it is half of the file."""
+    """Remove each operator's source location, which is half of a small model's file."""
     for node in graph.graph.all_nodes():
         node.metadata_props.clear()
         node.doc_string = None

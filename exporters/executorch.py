@@ -1,8 +1,8 @@
-"""ExecuTorch (`.pte`) for XNNPACK by `transformers.exporters`: fp32, and int8 by PT2E with weights per channel and
-activations quantized as they come or by the ranges that real inputs have shown. Batch and length are dynamic.
+"""ExecuTorch (`.pte`) for XNNPACK with `transformers.exporters`: fp32, and int8 with PT2E, with per-channel weights and
+activations quantized dynamically or with calibrated ranges. Batch and length are dynamic.
 
-The token and position tables, most of a small model, are int8 as well, one scale a row. ExecuTorch's XNNPACK takes no
-embeddings, so they are looked up by its own kernel `embedding_byte`: a device links the library of quantized kernels.
+Token and position tables, most of a small model, are int8 as well, with one scale per row. ExecuTorch's XNNPACK does
+not support embeddings, so they use its kernel `embedding_byte`: a device must link the library of quantized kernels.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ _PRODUCTS = ("addmm", "bmm", "convolution", "linear", "mm")
 
 
 def make(request: FileRequest, file: Path) -> MadeFile:
-    """Export, see that XNNPACK computes every matrix product, and compare fp32 with torch at several shapes.
+    """Export, check that XNNPACK computes every matrix product, and compare fp32 with PyTorch at several shapes.
 
     Raises:
-        EdgedistillError: it can't be traced or lowered, a matrix product is left to the slow kernels, or the file
-            differs from torch.
+        EdgedistillError: it cannot be traced or lowered, a matrix product is left to the slow kernels, or the file
+            differs from PyTorch.
     """
     refuse_components(request, "executorch")
     model = request.model()
@@ -74,14 +74,14 @@ def make(request: FileRequest, file: Path) -> MadeFile:
 
 
 def _typed(request: FileRequest, batch: Tensors) -> dict[str, torch.Tensor]:
-    """The inputs as the file takes them: blocks are float32, whatever the data holds."""
+    """The inputs in the file's types: blocks are float32, whatever the data's type."""
     columns = request.columns()
     return {name: value.float() if columns[name].layout == "block" else value for name, value in batch.items()}
 
 
 def quantize_tables(model: PreTrainedModel) -> None:
-    """Replace, in place, the embeddings as wide as the token table: relative position biases stay as they are. A model
-    of pixels has none."""
+    """Replace, in place, embeddings as wide as the token table; relative position biases are unchanged. Image models
+    have none."""
     import torch
 
     if not _has_tables(model):
@@ -99,7 +99,7 @@ def _has_tables(model: PreTrainedModel) -> bool:
 
 
 def _int8_table(table: torch.nn.Embedding) -> torch.nn.Module:
-    """The same table in int8, symmetric, with one scale a row."""
+    """The same table in int8, symmetric, with one scale per row."""
     import executorch.kernels.quantized  # noqa: F401 - registers the operator's form that the file calls
     import torch
     from executorch.exir.passes import quant_fusion_pass  # noqa: F401 - registers the operator itself
@@ -121,10 +121,10 @@ def _int8_table(table: torch.nn.Embedding) -> torch.nn.Module:
 
 
 def _linear_quantizer(request: FileRequest, sample: Tensors) -> PT2EQuantizer:
-    """Weights per channel; activations as they come, or by the ranges of the calibration's inputs.
+    """Weights per channel; activations dynamically, or with ranges from calibration.
 
-    Static quantization is kept to linear layers, whose weights are most of the work: XNNPACK takes attention's own
-    products, softmax and GELU in fp32 only, and the mask's -3.4e38 would use up the range of whatever it is added to.
+    Static quantization is limited to linear layers, which are most of the work: XNNPACK supports attention's matrix
+    products, softmax and GELU only in fp32, and the mask's -3.4e38 would use up the range of anything it is added to.
     """
     import torch
     from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
@@ -136,16 +136,16 @@ def _linear_quantizer(request: FileRequest, sample: Tensors) -> PT2EQuantizer:
 
     class LinearQuantizer(XNNPACKQuantizer):  # type: ignore[misc,unused-ignore]
         def transform_for_annotation(self, model: torch.fx.GraphModule) -> torch.fx.GraphModule:
-            """Leave numbers as they are: made into fp32 tensors, as for static quantization, they would turn the
-            indices that masks are made of into fractions."""
+            """Keep scalars: converting them to fp32 tensors, as for static quantization, would turn the mask indices
+            into fractions."""
             return model
 
     if request.precision == "int8-dynamic":
         settings = get_symmetric_quantization_config(is_per_channel=True, is_dynamic=True)
-        # Nothing is observed of activations; the passage of one sample is what PT2E asks for.
+        # Activations are not observed, but PT2E needs one sample to pass through.
         return PT2EQuantizer(LinearQuantizer().set_global(settings), [sample])
     settings = get_symmetric_quantization_config(is_per_channel=True)
-    # The default observer's histograms take minutes for what the least and the largest value do as well.
+    # The default histogram observer takes minutes; minimum and maximum do as well.
     range_of = replace(settings.input_activation, observer_or_fake_quant_ctr=MinMaxObserver.with_args(eps=2**-12))
     settings = replace(settings, input_activation=range_of, output_activation=range_of)
     seen = [
@@ -157,12 +157,12 @@ def _linear_quantizer(request: FileRequest, sample: Tensors) -> PT2EQuantizer:
 def _export(
     model: PreTrainedModel, sample: Tensors, request: FileRequest, file: Path, quantizer: PT2EQuantizer | None
 ) -> list[torch.fx.Node]:
-    """Write the file, and return the operators that XNNPACK takes."""
+    """Write the file, and return the operators delegated to XNNPACK."""
     import torch
     from executorch.exir.lowered_backend_module import get_lowered_submodules
     from transformers.exporters import ExecutorchConfig, ExecutorchExporter
 
-    # A batch of one freezes the batch dimension, so it is traced with two.
+    # A batch of one would freeze the batch dimension, so trace with two.
     fixed = torch.export.Dim.STATIC
     batch = {0: torch.export.Dim("batch", max=LARGEST_BATCH)}
     length = {1: fixed if request.length is not None else torch.export.Dim("length", max=request.max_length)}
@@ -183,8 +183,8 @@ def _export(
 
 
 def _products(nodes: Sequence[torch.fx.Node]) -> dict[str, object]:
-    """How many matrix products XNNPACK computes, how many of them with int8 weights, and how many of these with int8
-    activations of fixed ranges."""
+    """Number of matrix products in XNNPACK, of these with int8 weights, and of these with statically quantized
+    activations."""
     products = [node for node in nodes if any(f"aten.{name}." in str(node.target) for name in _PRODUCTS)]
     inputs = [[str(given.target) for given in node.all_input_nodes] for node in products]
     int8 = [given for given in inputs if any("dequantize_per_channel" in target for target in given)]

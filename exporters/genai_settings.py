@@ -1,4 +1,4 @@
-"""`genai_config.json` for a graph of ours, in the layout whose names ONNX Runtime GenAI can be told."""
+"""Writes `genai_config.json` for a graph of ours, with its names mapped for ONNX Runtime GenAI."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def write_settings(config: PreTrainedConfig, inputs: Collection[str], graph: str
     """Write it.
 
     Args:
-        inputs: names of those that the graph takes.
+        inputs: names of the graph's inputs.
         graph: its file's name.
     """
     heads = config.num_attention_heads
     ends = config.eos_token_id[0] if isinstance(config.eos_token_id, list) else config.eos_token_id
-    every = "%d"  # stands for a layer's number
+    every = "%d"  # placeholder for a layer index
     asked = {name: name for name in (LAYOUT.tokens, LAYOUT.mask, LAYOUT.positions) if name in inputs}
     past = {f"past_{what}_names": LAYOUT.past(every, what) for what in ("key", "value")}
     present = {f"present_{what}_names": LAYOUT.present(every, what) for what in ("key", "value")}
@@ -56,7 +56,7 @@ def write_settings(config: PreTrainedConfig, inputs: Collection[str], graph: str
 
 
 def copy_tokenizer(model: Path, folder: Path) -> None:
-    """What the library's tokenizer reads."""
+    """Files for the library's tokenizer."""
     for name in _DESCRIPTION:
         if (model / name).is_file():
             shutil.copyfile(model / name, folder / name)

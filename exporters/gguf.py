@@ -1,7 +1,7 @@
-"""GGUF, the one file of llama.cpp: weights, sizes and tokenizer, by the `gguf` package.
+"""GGUF, llama.cpp's single-file format: weights, sizes and tokenizer, written with the `gguf` package.
 
-Matrices of int8 are Q8_0, of int4 Q4_0 (blocks of 32 with a scale each, rounded to nearest); tables, and a head, are
-Q8_0 in both, and norms and biases fp32. A matrix whose rows are no whole number of blocks stays fp16.
+Matrices are Q8_0 in int8 and Q4_0 in int4 (blocks of 32 with one scale each, rounded to nearest); tables and heads are
+Q8_0 in both, and norms and biases fp32. A matrix whose rows are not a multiple of 32 stays fp16.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ _TABLES = ("token_embd.weight", "output.weight", "position_embd.weight")
 
 
 def make(request: FileRequest, file: Path) -> MadeFile:
-    """Write the file; which matrices stayed fp16, and what llama.cpp does otherwise with texts, is told.
+    """Write the file; reports which matrices stayed fp16, and how llama.cpp treats texts differently.
 
     Raises:
-        RefusedError: a model or tokenizer that llama.cpp has no name for.
+        RefusedError: a model or tokenizer that llama.cpp does not support.
     """
     import gguf
 
@@ -65,7 +65,7 @@ def make(request: FileRequest, file: Path) -> MadeFile:
 
 
 def _kind(precision: str) -> tuple[gguf.GGMLQuantizationType, gguf.LlamaFileType]:
-    """Of matrices, and of the file as a whole."""
+    """Types of matrices, and of the file as a whole."""
     import gguf
 
     kinds, files = gguf.GGMLQuantizationType, gguf.LlamaFileType

@@ -1,4 +1,4 @@
-"""Models as GGUF names them: sizes as llama.cpp reads them, weights by its names and in its order."""
+"""Models in GGUF: sizes, weight names and weight order as llama.cpp expects them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ARCHITECTURES: Mapping[str, str] = {
     "gemma": "gemma",
     "gpt2": "gpt2",
 }
-"""The library's name of a kind of model -> llama.cpp's."""
+"""transformers' model type -> llama.cpp's architecture."""
 _ACTIVATIONS = {
     "llama": "silu",
     "qwen2": "silu",
@@ -35,30 +35,30 @@ _TURNED = (".c_attn.weight", ".c_proj.weight", ".c_fc.weight")
 
 
 def architecture(model: PreTrainedModel) -> str:
-    """llama.cpp's name of it.
+    """llama.cpp's architecture name.
 
     Raises:
-        RefusedError: none is known here, or it computes something else than the models of that name.
+        RefusedError: none is known, or the model computes differently from that architecture.
     """
     config = model.config
     kind = config.model_type
     if kind not in ARCHITECTURES:
-        raise RefusedError(f"target gguf: '{kind}' is no model that is written here ({', '.join(ARCHITECTURES)})")
+        raise RefusedError(f"target gguf: '{kind}' is not supported ({', '.join(ARCHITECTURES)})")
     activation = getattr(config, "hidden_activation", None) or getattr(config, "hidden_act", None)
     activation = activation or config.activation_function
     if activation != _ACTIVATIONS[kind]:
-        raise RefusedError(f"target gguf: llama.cpp has {_ACTIVATIONS[kind]} in a '{kind}', the model {activation}")
+        raise RefusedError(f"target gguf: llama.cpp uses {_ACTIVATIONS[kind]} in a '{kind}', the model {activation}")
     others = ("use_sliding_window", "scale_attn_by_inverse_layer_idx", "add_cross_attention")
     if used := [name for name in others if getattr(config, name, False)]:
-        raise RefusedError(f"target gguf: llama.cpp knows no '{kind}' with {', '.join(used)}")
+        raise RefusedError(f"target gguf: llama.cpp has no '{kind}' with {', '.join(used)}")
     return ARCHITECTURES[kind]
 
 
 def write_sizes(writer: gguf.GGUFWriter, model: PreTrainedModel) -> None:
-    """The numbers that the model is built by.
+    """The model's hyperparameters.
 
     Raises:
-        RefusedError: positions that llama.cpp can't be told of.
+        RefusedError: position embeddings that llama.cpp does not support.
     """
     config = model.config
     width, heads = config.hidden_size, config.num_attention_heads
@@ -87,14 +87,14 @@ def write_sizes(writer: gguf.GGUFWriter, model: PreTrainedModel) -> None:
         writer.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
         writer.add_rope_scaling_factor(float(rope["factor"]))
     elif kind not in ("default", "llama3"):
-        raise RefusedError(f"target gguf: positions of the kind '{kind}' are not written here")
+        raise RefusedError(f"target gguf: position embeddings of type '{kind}' are not supported")
 
 
 def named_weights(model: PreTrainedModel) -> Iterator[tuple[str, Floats]]:
-    """Every weight once, fp32: a head that is the table is not given, and llama.cpp takes the table.
+    """Every weight once, in fp32; a head tied to the table is omitted, and llama.cpp uses the table.
 
     Raises:
-        RefusedError: a weight that models of this name have none of.
+        RefusedError: a weight that the architecture does not have.
     """
     import gguf
 
@@ -104,14 +104,14 @@ def named_weights(model: PreTrainedModel) -> Iterator[tuple[str, Floats]]:
     for name, parameter in model.named_parameters():
         ours = known.get_name(name, try_suffixes=(".weight", ".bias"))
         if ours is None:
-            raise RefusedError(f"target gguf: llama.cpp knows no weight '{name}' in a '{kind}'")
+            raise RefusedError(f"target gguf: llama.cpp has no weight '{name}' in a '{kind}'")
         weights: Floats = parameter.detach().float().numpy()
         if kind == "llama" and ".q_proj." in name:
             weights = _paired(weights, config.num_attention_heads)
         elif kind == "llama" and ".k_proj." in name:
             weights = _paired(weights, config.num_key_value_heads)
         elif kind == "gemma" and name.endswith("norm.weight"):
-            weights = weights + 1  # which the model adds itself
+            weights = weights + 1  # added by the model itself
         elif kind == "gpt2" and name.endswith(_TURNED):
             weights = weights.T
         yield ours, np.ascontiguousarray(weights)
@@ -124,14 +124,14 @@ def _head_size(config: PreTrainedConfig) -> int:
 
 
 def _paired(weights: Floats, heads: int) -> Floats:
-    """The rows of each head in the order in which llama.cpp rotates them: neighbours, where the library rotates a row
-    with that half a head behind."""
+    """Permute the rows of each head for llama.cpp's rotary embeddings, which pair neighbours where transformers pairs
+    rows half a head apart."""
     parts = weights.reshape(heads, 2, weights.shape[0] // heads // 2, *weights.shape[1:])
     return np.asarray(parts.swapaxes(1, 2).reshape(weights.shape))
 
 
 def _stretched(model: PreTrainedModel) -> Floats:
-    """By how much each frequency is lower than the plain one."""
+    """The factor by which each frequency is lowered."""
     found = model.base_model.rotary_emb.inv_freq.float().numpy()
     size = 2 * len(found)
     plain = float(model.config.rope_parameters["rope_theta"]) ** (-np.arange(0, size, 2) / size)

@@ -1,6 +1,5 @@
-"""A tokenizer as GGUF holds it: tokens, their kinds, merges or scores, and the name of the way in which llama.cpp cuts
-a text before. The name is told by how the tokenizer cuts, and not by what its tokens are: a trimmed vocabulary has the
-name of the whole one."""
+"""Tokenizers in GGUF: tokens, their types, merges or scores, and llama.cpp's name of the pre-tokenizer. The name
+depends on the pre-tokenization only, so a trimmed vocabulary has the same name as the whole one."""
 
 from __future__ import annotations
 
@@ -28,23 +27,23 @@ _KINDS: Mapping[tuple[str, ...], str] = {
     (_LLAMA3, _BYTES): "llama-bpe",
     (_QWEN2, _BYTES): "qwen2",
 }
-"""How a text is cut -> llama.cpp's name of that."""
+"""Pre-tokenization -> llama.cpp's name."""
 _WHOLE = frozenset({"llama-bpe"})
-"""Where llama.cpp takes a piece that is a token as a whole, whatever the merges would make of it."""
+"""Pre-tokenizers for which llama.cpp matches whole words in the vocabulary before merging."""
 
 
 def write_vocabulary(writer: gguf.GGUFWriter, folder: Path, size: int) -> dict[str, object]:
-    """Write the tokenizer of a model's folder; its tokens are filled up to `size`. What llama.cpp leaves out is told.
+    """Write the tokenizer of a model folder, padding its tokens to `size`; reports what llama.cpp leaves out.
 
     Raises:
-        RefusedError: a tokenizer that llama.cpp would read a text otherwise by.
+        RefusedError: a tokenizer that llama.cpp would apply differently.
     """
     from transformers import AutoTokenizer
 
     content: dict[str, Json] = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
     model = content["model"]
     if model["type"] != "BPE":
-        raise RefusedError(f"target gguf: a tokenizer of the kind {model['type']} is not written here, only BPE")
+        raise RefusedError(f"target gguf: tokenizers of type {model['type']} are not supported, only BPE")
     tokenizer = AutoTokenizer.from_pretrained(folder)
     merges = [_pair(merge) for merge in _list(model["merges"])]
     tokens = [f"[PAD{number}]" for number in range(size)]
@@ -52,7 +51,7 @@ def write_vocabulary(writer: gguf.GGUFWriter, folder: Path, size: int) -> dict[s
         tokens[number] = token
     facts: dict[str, object] = {}
     if model.get("byte_fallback"):
-        _refuse_unless(_spaces(content), "its normalizer is not that of sentencepiece")
+        _refuse_unless(_spaces(content), "its normalizer is not sentencepiece's")
         writer.add_tokenizer_model("llama")
         writer.add_tokenizer_pre("default")
         writer.add_token_scores(_scores(tokens, merges))
@@ -72,10 +71,10 @@ def write_vocabulary(writer: gguf.GGUFWriter, folder: Path, size: int) -> dict[s
 
 
 def pre_tokenizer(content: Mapping[str, Json]) -> str:
-    """llama.cpp's name of the way in which a byte-level tokenizer cuts a text.
+    """llama.cpp's name for the pre-tokenization of a byte-level tokenizer.
 
     Args:
-        content: of `tokenizer.json`.
+        content: contents of `tokenizer.json`.
 
     Raises:
         RefusedError: it has none.
@@ -84,17 +83,21 @@ def pre_tokenizer(content: Mapping[str, Json]) -> str:
     steps = _list(given["pretokenizers"]) if given.get("type") == "Sequence" else [given]
     words = tuple(_step(step) for step in steps if isinstance(step, dict))
     name = _KINDS.get(words)
-    _refuse_unless(name is not None, f"it cuts texts by {', '.join(words) or 'nothing'}, which has no name there")
+    _refuse_unless(
+        name is not None, f"it pre-tokenizes with {', '.join(words) or 'nothing'}, which llama.cpp has no name for"
+    )
     assert name is not None
     normalizer = content["normalizer"]
-    _refuse_unless(normalizer is None or normalizer["type"] == "NFC", f"it changes texts first: {normalizer}")
+    _refuse_unless(normalizer is None or normalizer["type"] == "NFC", f"it normalizes texts: {normalizer}")
     whole = bool(content["model"].get("ignore_merges"))
-    _refuse_unless(whole == (name in _WHOLE), f"its tokens are {'' if whole else 'not '}taken as a whole first")
+    _refuse_unless(
+        whole == (name in _WHOLE), f"it {'matches' if whole else 'does not match'} whole words in the vocabulary first"
+    )
     return name
 
 
 def _step(given: Json) -> str:
-    """A pre-tokenizer in a word; as it is where its settings differ from those with a name."""
+    """A short name of a pre-tokenizer; its full settings if they are unusual."""
     kind = given.get("type")
     pattern = given.get("pattern")
     if kind == "Split" and isinstance(pattern, dict) and given["behavior"] == "Isolated" and not given["invert"]:
@@ -107,14 +110,14 @@ def _step(given: Json) -> str:
 
 
 def _spaces(content: Mapping[str, Json]) -> bool:
-    """Whether a space is put before a text, and each is written as sentencepiece does."""
+    """Whether a space is added before a text, and spaces are replaced as in sentencepiece."""
     given = content["normalizer"] or {}
     plain = [{"type": "Prepend", "prepend": "▁"}, {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}]
     return given.get("normalizers") == plain and content["pre_tokenizer"] is None
 
 
 def _scores(tokens: Sequence[str], merges: Sequence[tuple[str, ...]]) -> list[float]:
-    """llama.cpp joins the two neighbours whose token scores highest: those of the earliest merge."""
+    """Scores for llama.cpp, which merges the neighbours whose token scores highest: that of the earliest merge."""
     first: dict[str, int] = {}
     for rank, pair in enumerate(merges):
         first.setdefault("".join(pair), rank)
@@ -140,12 +143,12 @@ def _types(tokens: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> list[in
 
 
 def _write_special(writer: gguf.GGUFWriter, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Ids of the special tokens, which of them stand around a text, and the chat template."""
+    """Ids of special tokens, which of them are added to a text, and the chat template."""
     around = tokenizer("a")["input_ids"]
     inner = tokenizer("a", add_special_tokens=False)["input_ids"]
     begins, ends = around[: len(around) - len(inner)] == [tokenizer.bos_token_id], around[-1] == tokenizer.eos_token_id
     expected = [*([tokenizer.bos_token_id] if begins else []), *inner, *([tokenizer.eos_token_id] if ends else [])]
-    _refuse_unless(around == expected, "it puts more around a text than a first and a last token")
+    _refuse_unless(around == expected, "it adds more to a text than a first and a last token")
     writer.add_add_bos_token(begins)
     writer.add_add_eos_token(ends)
     for add, number in (
@@ -161,7 +164,7 @@ def _write_special(writer: gguf.GGUFWriter, tokenizer: PreTrainedTokenizerBase) 
 
 
 def _pair(merge: object) -> tuple[str, ...]:
-    """`tokenizer.json` has them as `a b`, or as a list."""
+    """`tokenizer.json` has them as `a b` or as a list."""
     return tuple(merge.split(" ")) if isinstance(merge, str) else tuple(map(str, _list(merge)))
 
 
@@ -172,4 +175,4 @@ def _list(value: object) -> list[object]:
 
 def _refuse_unless(fits: bool, reason: str) -> None:
     if not fits:
-        raise RefusedError(f"target gguf: llama.cpp would read texts differently from the tokenizer: {reason}")
+        raise RefusedError(f"target gguf: llama.cpp would tokenize texts differently from the tokenizer: {reason}")

@@ -1,5 +1,5 @@
-"""LiteRT (`.tflite`): fp32 by litert-torch; int8 by ai-edge-quantizer, with activations quantized as they come or by
-the ranges that real inputs have shown."""
+"""LiteRT (`.tflite`): fp32 with litert-torch; int8 with ai-edge-quantizer, with activations quantized dynamically or
+with calibrated ranges."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ PRECISIONS = {
 
 
 def make(request: FileRequest, file: Path) -> MadeFile:
-    """Write the file for one length; fp32 is compared with torch.
+    """Write the file for one length; fp32 is compared with PyTorch.
 
     Raises:
-        EdgedistillError: the model cannot be converted, or the file differs from torch.
+        EdgedistillError: the model cannot be converted, or the file differs from PyTorch.
     """
     match request.precision:
         case "fp32":
@@ -46,8 +46,8 @@ def make(request: FileRequest, file: Path) -> MadeFile:
 
 
 def _export(request: FileRequest, file: Path) -> None:
-    """Inputs are int32, as phones have them, under the model's own names; attention is written out, since the fused
-    operator leaves others in the graph that the delegate does not take."""
+    """Inputs are int32, as usual on phones, under the model's own names; attention is written out, since the fused
+    operator leaves operators in the graph that the delegate does not support."""
     import litert_torch
     import torch
 
@@ -83,12 +83,12 @@ def _quantize(request: FileRequest, file: Path) -> None:
 
 
 def _quantize_with_ranges(request: FileRequest, file: Path) -> None:
-    """Fully connected layers take and give int8; the tables are int8 as well.
+    """Fully connected layers have int8 inputs and outputs; the tables are int8 as well.
 
-    The rest stays fp32. XNNPACK takes no batched matrix products (attention's own), softmax or GELU in int8, which
-    would then run in the slow kernels; and the mask's -3.4e38 would use up the range of whatever it is added to.
-    Ranges are the least and the largest value over all inputs; the quantizer's moving average of these cuts off what
-    the last inputs happen not to show.
+    The rest stays fp32. XNNPACK does not support batched matrix products (in attention), softmax or GELU in int8, which
+    would then run in the slow kernels; and the mask's -3.4e38 would use up the range of anything it is added to. Ranges
+    are the minimum and maximum over all inputs; the quantizer's moving average would clip values that the last inputs
+    happen not to contain.
     """
     from ai_edge_quantizer import calibrator, quantizer
     from ai_edge_quantizer.qtyping import TFLOperationName

@@ -1,9 +1,9 @@
-"""MNN (`.mnn`), made of the ONNX file by MNN's own converter: fp32, weights in fp16, products in int8.
+"""MNN (`.mnn`), converted from the ONNX file with MNN's converter: fp32, weights in fp16, products in int8.
 
-In the int8 file embedding tables are fp16: the converter has int8 for what is multiplied, not for what is looked up.
+In the int8 file embedding tables are fp16: the converter supports int8 for matrix products, but not for lookups.
 
-Only the converter's own function is called. The command `mnnconvert` and the module `MNN.tools` behind it install a
-logger and report each use to MNN's makers.
+The converter is called directly. The command `mnnconvert` and its module `MNN.tools` install a logger that reports each
+use to MNN's makers.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ _CONSTANTS = {"gelu_shrink": math.sqrt(0.5), "gelu_one": 1.0, "gelu_half": 0.5}
 
 
 def make(request: FileRequest, file: Path) -> MadeFile:
-    """Convert; fp32 is compared with torch at several shapes.
+    """Convert; fp32 is compared with PyTorch at several shapes.
 
     Raises:
-        EdgedistillError: the converter wrote nothing, or the file differs from torch.
+        EdgedistillError: the converter wrote nothing, or the file differs from PyTorch.
     """
-    assert request.source is not None, "every precision is made of another file"
+    assert request.source is not None, "every precision is made from another file"
     with tempfile.TemporaryDirectory() as folder:
         _convert(_written_out(request.source, Path(folder)), file, request.precision)
     if request.precision != "fp32":
@@ -50,14 +50,14 @@ def make(request: FileRequest, file: Path) -> MadeFile:
 
 
 def _convert(source: Path, file: Path, precision: str) -> None:
-    """Source is an ONNX file in a folder of its own."""
+    """The source is an ONNX file in a temporary folder."""
     match precision:
         case "fp32":
             _call("ONNX", source, file, precision)
         case "fp16":
             _call("ONNX", source, file, precision, "--fp16")
         case _:
-            # Asked for both at once, the converter makes all of it fp16.
+            # With both options at once, the converter makes everything fp16.
             first = source.with_suffix(".mnn")
             _call("ONNX", source, first, precision, "--weightQuantBits", "8")
             _call("MNN", first, file, precision, "--fp16")
@@ -72,15 +72,15 @@ def _call(kind: str, source: Path, file: Path, precision: str, *options: str) ->
     import _tools
 
     arguments = ["-f", kind, "--modelFile", str(source), "--MNNModel", str(file), "--useGeluApproximation", "0"]
-    # The mark is the one field of the file that is ours: the runtime reads in it what the file is meant to be.
+    # The only user-defined field of the file: tells the runtime the intended precision.
     _tools.mnnconvert(["mnnconvert", *arguments, "--bizCode", runtime.MARK + precision, *options])
     if not file.is_file():
         raise EdgedistillError(f"target mnn: the converter wrote no file of '{source.name}'")
 
 
 def _written_out(source: Path, folder: Path) -> Path:
-    """The same graph with GELU by the error function: MNN computes the operator by the approximation with tanh, which
-    is up to 5e-4 off, and takes the error function at its word."""
+    """The same graph with GELU through the error function: MNN computes its GELU operator with the tanh approximation,
+    with errors up to 5e-4, but the error function exactly."""
     import onnx
 
     model = onnx.load(source)

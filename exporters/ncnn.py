@@ -1,4 +1,4 @@
-"""ncnn (`.param` and `.bin`) by pnnx, with weights in fp32 or fp16. Every length, one item at a time."""
+"""ncnn (`.param` and `.bin`) through pnnx, with weights in fp32 or fp16. Any length, one item at a time."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ PRECISIONS = {
 }
 
 _TOLERANCE = {"fp32": TOLERANCE, "fp16": 0.1}
-"""Rounded weights move logits by hundredths; a wrong graph by far more."""
+"""Rounding weights moves logits by hundredths; a wrong graph by far more."""
 _LENGTHS = (16, 29)
-"""Two lengths tell pnnx which dimensions vary."""
+"""Two lengths, from which pnnx infers dynamic dimensions."""
 
 
 def make(request: FileRequest, file: Path) -> MadeFile:
-    """Convert, see that ncnn has every layer, give inputs and output their names, and compare with torch.
+    """Convert, check that ncnn has every layer, name inputs and output, and compare with PyTorch.
 
     Raises:
-        RefusedError: the model needs what ncnn has no layer for.
-        EdgedistillError: pnnx failed, or the file differs from torch.
+        RefusedError: the model needs a layer that ncnn does not have.
+        EdgedistillError: pnnx failed, or the file differs from PyTorch.
     """
     refuse_components(request, "ncnn")
     with tempfile.TemporaryDirectory() as folder, quiet():
@@ -50,7 +50,7 @@ def make(request: FileRequest, file: Path) -> MadeFile:
 
 
 def _convert(request: FileRequest, folder: Path, file: Path) -> tuple[str, ...]:
-    """Trace the model and run pnnx on it; the names of the inputs, in order."""
+    """Trace the model and run pnnx on it; returns the names of the inputs in order."""
     import pnnx
     import torch
 
@@ -96,7 +96,7 @@ def _samples(request: FileRequest) -> list[Tensors]:
 
 
 def _shapes(arguments: tuple[torch.Tensor, ...]) -> str:
-    """As pnnx reads them: `[1,16]i64,[1,16]f32`."""
+    """Shapes in pnnx's format: `[1,16]i64,[1,16]f32`."""
     return ",".join(
         f"[{','.join(map(str, argument.shape))}]{'f32' if argument.is_floating_point() else 'i64'}"
         for argument in arguments
@@ -104,9 +104,9 @@ def _shapes(arguments: tuple[torch.Tensor, ...]) -> str:
 
 
 def _finish(request: FileRequest, file: Path, names: tuple[str, ...]) -> int:
-    """Write the file's own names over pnnx's, and the length of the inputs where there is only one; how many layers.
+    """Replace pnnx's names, and set the length of the inputs if it is fixed; returns the number of layers.
 
-    pnnx writes what it could not convert under torch's own names and ends well.
+    pnnx keeps torch's names for layers that it could not convert, and exits successfully.
     """
     import ncnn
 
@@ -117,7 +117,7 @@ def _finish(request: FileRequest, file: Path, names: tuple[str, ...]) -> int:
         raise RefusedError(f"target ncnn: ncnn has no layers for {', '.join(unknown)}, which this '{kind}' model needs")
     called = {f"in{number}": name for number, name in enumerate(names)}
     called |= {f"out{number}": name for number, name in enumerate(request.outputs)}
-    # A file of one length says so where its inputs enter.
+    # A fixed length is declared at the inputs.
     sizes = {} if request.length is None else {name: batch[0].numel() for name, batch in _samples(request)[0].items()}
     renamed = [
         replace(

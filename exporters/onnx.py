@@ -1,5 +1,5 @@
-"""ONNX by `transformers.exporters`: dynamic batch and length, weights inside the file. Portable operators, but of a
-causal language model, which comes with its cache and ONNX Runtime's own attention (`causal_onnx`)."""
+"""ONNX with `transformers.exporters`: dynamic batch and length, weights inside the file. Portable operators, except for
+causal language models, which have a KV cache and ONNX Runtime's own attention (`causal_onnx`)."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ _INLINE_LIMIT = 2**31 - 2**20
 
 
 def make(request: FileRequest, file: Path) -> MadeFile:
-    """Export fp32 and compare it with torch at several shapes; make the other precisions of that file.
+    """Export fp32 and compare it with PyTorch at several shapes; make the other precisions from that file.
 
     Raises:
-        EdgedistillError: the model can't be traced, or the file differs from torch.
+        EdgedistillError: the model cannot be traced, or the file differs from PyTorch.
     """
     if request.source is not None:
         registry.quantizer(request.precision).quantize(request.source, file, request.calibration)
@@ -54,7 +54,7 @@ def make(request: FileRequest, file: Path) -> MadeFile:
 
 @contextmanager
 def _tracing(request: FileRequest) -> Iterator[None]:
-    """Say which model cannot be traced."""
+    """Add the model to tracing errors."""
     try:
         yield
     except RefusedError:
@@ -69,7 +69,7 @@ def _graph_of(request: FileRequest) -> onnx_ir.Model:
     import torch
     from transformers.exporters import OnnxConfig, OnnxExporter
 
-    # A batch of one freezes the batch dimension, so it is traced with two.
+    # A batch of one would freeze the batch dimension, so trace with two.
     sample = request.samples(2, request.length or min(16, request.max_length))
     batch = {0: torch.export.Dim("batch", max=1 << 16)}
     length = {1: torch.export.Dim.STATIC if request.length is not None else _lengths(request)}
@@ -84,14 +84,14 @@ def _graph_of(request: FileRequest) -> onnx_ir.Model:
 
 
 def _drop_unread(graph: onnx_ir.Model) -> None:
-    """Remove the inputs that no operator reads (segments of a model that has no table of them)."""
+    """Remove unused inputs (segments of a model without a segment table)."""
     read = [value for value in graph.graph.inputs if value.uses() or value.is_graph_output()]
     graph.graph.inputs[:] = read
 
 
 def _lengths(request: FileRequest) -> object:
-    """The lengths that the graph is traced for: from the shortest real input on, since some models (MobileBERT, which
-    joins each token with its neighbours) take another way for one or two tokens."""
+    """The lengths to trace for: from the shortest real input on, since some models (MobileBERT, which combines each
+    token with its neighbours) branch differently for one or two tokens."""
     import torch
 
     return torch.export.Dim("length", min=min(request.min_length, request.max_length), max=request.max_length)
@@ -102,7 +102,7 @@ def _has_length(column: Column) -> bool:
 
 
 def _name_axes(graph: onnx_ir.Model, request: FileRequest) -> None:
-    """Call the dynamic axes of the inputs `batch` and `length` (unless it is fixed), and the outputs' first `batch`."""
+    """Name the dynamic axes of the inputs `batch` and `length` (unless fixed), and the outputs' first axis `batch`."""
     import onnx_ir
 
     length, columns = request.length or "length", request.columns()

@@ -1,10 +1,10 @@
-"""A folder for ONNX Runtime GenAI: graph, weights, `genai_config.json` and tokenizer, as its own builder makes it.
+"""A folder for ONNX Runtime GenAI from its own model builder: graph, weights, `genai_config.json` and tokenizer.
 
-Weights are in blocks of 32, rounded to nearest, with the zero in the middle. In int8 the builder leaves tables in fp32,
-and stores one that is the head too twice; in int4 it stores it once.
+Weights are in blocks of 32, symmetric, rounded to nearest. In int8 the builder leaves tables in fp32 and stores a tied
+one twice; in int4 it stores it once.
 
-The builder's attention turns heads of a multiple of 16 numbers only. Of a model with others, the folder has the graph
-of target `onnx` in fp32, with settings that tell the library its names.
+The builder's attention only supports head sizes that are multiples of 16. For other models, the folder has the fp32
+graph of target `onnx`, with settings for its names.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ PRECISIONS = {
 }
 _GRAPH = "model.onnx"
 _HEAD = 16
-"""Its attention rotates heads of a multiple of so many numbers."""
+"""Head sizes must be a multiple of this."""
 
 
 def make(request: FileRequest, file: Path) -> MadeFile:
-    """Run the builder; fp32 is compared with torch.
+    """Run the builder; fp32 is compared with PyTorch.
 
     Raises:
-        RefusedError: a model that the builder or its attention doesn't know.
-        EdgedistillError: the builder fails, or the file differs from torch.
+        RefusedError: a model that the builder or its attention does not support.
+        EdgedistillError: the builder failed, or the file differs from PyTorch.
     """
     refuse_components(request, "onnxruntime-genai")
     refuse_others(request, "onnxruntime-genai")
@@ -51,7 +51,7 @@ def make(request: FileRequest, file: Path) -> MadeFile:
     own = bool(size % _HEAD)
     if own and request.precision != "fp32":
         raise RefusedError(
-            f"target onnxruntime-genai: its builder takes heads of a multiple of {_HEAD} numbers, the model's have "
+            f"target onnxruntime-genai: its builder needs a head size that is a multiple of {_HEAD}, the model's is "
             f"{size}; expected fp32"
         )
     if own:
@@ -66,7 +66,7 @@ def make(request: FileRequest, file: Path) -> MadeFile:
 
 
 def _write(request: FileRequest, model: Path, folder: Path) -> None:
-    """The graph of target `onnx`, as the library reads it."""
+    """The graph of target `onnx`, in the library's layout."""
     import onnx_ir
 
     folder.mkdir()
@@ -87,7 +87,7 @@ def _build(model: Path, folder: Path, precision: str) -> None:
         return
     said = next((line for line in reversed(done.stderr.splitlines()) if line.strip()), f"exit {done.returncode}")
     if said.startswith("NotImplementedError"):
-        raise RefusedError(f"target onnxruntime-genai: its builder doesn't know this model: {said[:300]}")
+        raise RefusedError(f"target onnxruntime-genai: its builder does not support this model: {said[:300]}")
     raise EdgedistillError(f"target onnxruntime-genai: its builder failed: {said[:300]}")
 
 

@@ -1,4 +1,4 @@
-"""OpenVINO IR (`.xml` and `.bin`): fp32 read from the ONNX file, fp16 weights, int8 by NNCF with real inputs."""
+"""OpenVINO IR (`.xml` and `.bin`): fp32 from the ONNX file, fp16 weights, int8 with NNCF and real inputs."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ PRECISIONS = {
 
 
 def make(request: FileRequest, file: Path) -> MadeFile:
-    """Write the IR; fp32 is compared with torch at several shapes.
+    """Write the IR; fp32 is compared with PyTorch at several shapes.
 
     Raises:
-        EdgedistillError: the file differs from torch.
+        EdgedistillError: the file differs from PyTorch.
     """
     import openvino
 
-    assert request.source is not None, "every precision is made of another file"
+    assert request.source is not None, "every precision is made from another file"
     model = openvino.Core().read_model(request.source)
     match request.precision:
         case "fp32":
@@ -50,12 +50,12 @@ def make(request: FileRequest, file: Path) -> MadeFile:
 
 
 def _quantized(source: Path, request: FileRequest) -> tuple[openvino.Model, str]:
-    """Weights per channel and activations in int8, by NNCF's preset for transformers, which keeps masks, softmax and
-    layer norms in fp32; or by its plain one where OpenVINO cannot compile that (2026.4 cannot fold a constant of some
-    small models: openvino issue 33446). The file's facts tell which.
+    """Weights per channel and activations in int8, with NNCF's preset for transformers, which keeps masks, softmax and
+    layer norms in fp32; or with its default preset if OpenVINO cannot compile that (2026.4 cannot fold a constant of
+    some small models: openvino issue 33446). The file's facts record which.
 
     Raises:
-        EdgedistillError: OpenVINO compiles neither.
+        EdgedistillError: OpenVINO can compile neither.
     """
     import nncf
     import openvino
@@ -74,7 +74,7 @@ def _quantized(source: Path, request: FileRequest) -> tuple[openvino.Model, str]
 
 
 def _refusal(model: openvino.Model) -> str | None:
-    """Why OpenVINO cannot compile a model; None when it can."""
+    """Why OpenVINO cannot compile a model, or None."""
     import openvino
 
     try:

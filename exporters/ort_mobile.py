@@ -1,5 +1,5 @@
-"""ORT format by ONNX Runtime's own converter: what a reduced build of ONNX Runtime for phones opens. Every precision is
-made of the ONNX file of that precision, optimized beforehand, since a reduced build leaves the optimizer out."""
+"""ORT format with ONNX Runtime's converter, for reduced builds of ONNX Runtime on phones. Every precision is made from
+the ONNX file of that precision, optimized in advance, since reduced builds have no optimizer."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ PRECISIONS = {
 
 
 def make(request: FileRequest, file: Path) -> MadeFile:
-    """Convert, and write beside it the configuration of a build that has only the operators and types of this file
+    """Convert, and write beside it the configuration of a build with only this file's operators and types
     (`tools/ci_build/build.py --include_ops_by_config FILE --enable_reduced_operator_type_support --minimal_build`).
 
-    How large that build would be is estimated of builds of ours: another compiler's is of another size.
+    The size of that build is estimated from our own builds; it differs between compilers.
     """
     from onnxruntime.tools.convert_onnx_models_to_ort import OptimizationStyle, convert_onnx_models_to_ort
 
@@ -55,7 +55,7 @@ def make(request: FileRequest, file: Path) -> MadeFile:
 
 
 def required_operators(configuration: str) -> dict[str, list[str]]:
-    """Operators by domain, of the configuration's lines `domain;opset;Operator{types},Operator,...`."""
+    """Operators by domain, from the configuration's lines `domain;opset;Operator{types},Operator,...`."""
     found: dict[str, list[str]] = {}
     for line in configuration.splitlines():
         if line.startswith(("#", "!")) or line.count(";") != 2:
@@ -66,7 +66,7 @@ def required_operators(configuration: str) -> dict[str, list[str]]:
 
 
 def _without_types(operators: str) -> str:
-    """`Add{"inputs": {"0": ["float"]}},Cast` without what stands in braces, which may nest."""
+    """`Add{"inputs": {"0": ["float"]}},Cast` without the (possibly nested) braces."""
     while (shorter := re.sub(r"\{[^{}]*\}", "", operators)) != operators:
         operators = shorter
     return operators

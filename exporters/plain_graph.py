@@ -1,8 +1,8 @@
-"""A model as converters take it that know few operators.
+"""A simplified model for converters with few operators.
 
-Three things stand in their way: masks made by comparing and selecting, attention as one fused operator, and tables of
-positions looked up at indices that the model computes. So the mask is an addend made of the input itself, attention is
-written out, and a table that is read from its start is cut to the input's length.
+Three things are problematic: masks built by comparing and selecting, fused attention, and position tables with computed
+indices. So the mask becomes an addend computed from the input, attention is written out, and position tables are sliced
+to the input's length.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ if TYPE_CHECKING:
     from edgedistill.contracts.tensors import Tensors
 
 MASKED = -1e4
-"""Added to a masked score: within fp16's range, and so far below others that its share is 0 in fp32."""
+"""Added to a masked score: within fp16's range, and low enough for a probability of 0 in fp32."""
 _MASK = "attention_mask"
-"""As every model of `transformers` calls it; the graph takes it as float32, since it calculates with it."""
+"""Its name in every `transformers` model; float32 in the graph, since it is used in arithmetic."""
 _NAME = "edgedistill-plain"
 _TYPES = "token_type_ids"
 _given: ContextVar[Tensors] = ContextVar("given")
 
 
 class PlainGraph(nn.Module):
-    """The outputs asked for, of the inputs in their order: the mask and blocks float32, others int64 (B, T).
+    """The requested outputs from the inputs in order: mask and blocks float32, others int64 (B, T).
 
     Args:
-        request: its model stays as it is.
-        samples: inputs of the lengths that the graph will be traced at, which show what the tables are read at.
+        request: its model is not modified.
+        samples: inputs of the lengths to trace at, which show the tables' indices.
     """
 
     def __init__(self, request: FileRequest, samples: Sequence[Tensors]) -> None:
@@ -59,12 +59,11 @@ class PlainGraph(nn.Module):
         return tuple(found[name] for name in self._outputs)
 
     def arguments(self, batch: Tensors) -> tuple[torch.Tensor, ...]:
-        """The inputs as the graph takes them."""
+        """The inputs in the graph's types."""
         return tuple(batch[name].float() if name in self._floats else batch[name] for name in self.names)
 
     def _cut_tables(self, samples: Sequence[Tensors]) -> None:
-        """Replace embeddings that are read from their start to the input's length, or at their first row only, whatever
-        the inputs are."""
+        """Replace embeddings that are always read from the start to the input's length, or only at the first row."""
         tables = {name: module for name, module in self.model.named_modules() if isinstance(module, nn.Embedding)}
         seen: dict[str, list[torch.Tensor]] = defaultdict(list)
         hooks = [
@@ -107,7 +106,7 @@ class _FirstRow(nn.Module):
 
 
 def _with_both_types(batch: Tensors, tables: dict[str, nn.Embedding]) -> Tensors:
-    """Single texts are all of type 0, yet pairs may follow: every other token gets type 1 where there is one."""
+    """Single texts only have type 0, but pairs may follow: give every other token type 1 if there is one."""
     types = next((table for name, table in tables.items() if name.endswith("token_type_embeddings")), None)
     if _TYPES not in batch or types is None or types.num_embeddings < 2:
         return batch
@@ -116,7 +115,7 @@ def _with_both_types(batch: Tensors, tables: dict[str, nn.Embedding]) -> Tensors
 
 
 def _mask(*, mask_function: object, **_: object) -> torch.Tensor | None:
-    """(B, 1, 1, T) of 0 and `MASKED`, made of the input: what `transformers` hands on has been through two casts.
+    """(B, 1, 1, T) of 0 and `MASKED`, computed from the input, since the mask from `transformers` has been cast twice.
 
     Raises:
         RefusedError: the model masks more than padding.
@@ -136,7 +135,7 @@ def _attention(
     scaling: float | None = None,
     **_: object,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Of queries, keys and values (B, heads, T, size), the values' mixture (B, T, heads, size), and the shares."""
+    """From queries, keys and values (B, heads, T, size), the attention output (B, T, heads, size), and the weights."""
     scores = torch.matmul(query, key.transpose(2, 3)) * (query.size(-1) ** -0.5 if scaling is None else scaling)
     shares = torch.softmax(scores if attention_mask is None else scores + attention_mask, dim=-1)
     return torch.matmul(shares, value).transpose(1, 2), shares

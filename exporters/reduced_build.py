@@ -1,8 +1,8 @@
-"""How large an ONNX Runtime is that has only some operators: an estimate, of real builds of it.
+"""Estimates the size of an ONNX Runtime with only some operators, from real builds.
 
-`reduced_build.json` holds the size of a build without operators, and what operators add to it, in parts: a part is
-there as soon as any of its operators is. The C++ library and libcpuinfo are not in it. `bench/reduced_build.py` made
-the builds, and its results say how far the estimate is from builds with our students' operators.
+`reduced_build.json` has the size of a build without operators, and the increments of parts, each of which is included
+if any of its operators is. The C++ library and libcpuinfo are excluded. `bench/reduced_build.py` made the builds, and
+its results show the error of the estimate for our students' operators.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ FILE = Path(__file__).with_name("reduced_build.json")
 
 
 class Table(TypedDict):
-    """`Sizes` in its file: a part's operators by their places in the list of all."""
+    """`Sizes` in its file: a part's operators as indices into the list of all."""
 
     onnxruntime: str
     machine: str
@@ -32,7 +32,7 @@ class Table(TypedDict):
 
 @dataclass(frozen=True)
 class Part:
-    """What a library holds if it has any of these operators."""
+    """A part that a library contains if it has any of these operators."""
 
     operators: tuple[str, ...]
     bytes: int
@@ -40,7 +40,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Sizes:
-    """What builds have shown, in bytes; operators are `domain:name`."""
+    """Sizes of builds in bytes; operators are `domain:name`."""
 
     onnxruntime: str
     machine: str
@@ -48,11 +48,11 @@ class Sizes:
     empty: int
     """A build without operators."""
     operators: tuple[str, ...]
-    """Those that there were builds with."""
+    """Operators covered by builds."""
     parts: tuple[Part, ...]
 
     def runtime(self, required: Mapping[str, Iterable[str]]) -> RuntimeSize:
-        """The runtime that has the operators of each domain."""
+        """The runtime with these operators by domain."""
         names = {f"{domain}:{name}" for domain, found in required.items() for name in found}
         return RuntimeSize(
             bytes=self.empty + sum(part.bytes for part in self.parts if names.intersection(part.operators)),
@@ -62,7 +62,7 @@ class Sizes:
         )
 
     def as_json(self) -> Table:
-        """As the file holds it."""
+        """Its form in the file."""
         places = {name: place for place, name in enumerate(self.operators)}
         return Table(
             onnxruntime=self.onnxruntime,
@@ -75,7 +75,7 @@ class Sizes:
 
     @classmethod
     def of_json(cls, table: Table) -> Sizes:
-        """The opposite."""
+        """The inverse."""
         operators = tuple(table["operators"])
         return cls(
             onnxruntime=table["onnxruntime"],
@@ -89,5 +89,5 @@ class Sizes:
 
 @cache
 def sizes() -> Sizes:
-    """The table that comes with edgedistill."""
+    """The table shipped with edgedistill."""
     return Sizes.of_json(json.loads(FILE.read_text(encoding="utf-8")))

@@ -178,11 +178,12 @@ def document(found: Table) -> str:
     lines = [
         "# Which architectures can be distilled",
         "",
-        "`python tests/architectures.py` makes a tiny model with random weights of each text classifier that",
-        f"transformers {transformers.__version__} has, and asks for every kind of student of it.",
-        "What passes the trial before training was trained for an epoch, too. *Refused* is one sentence and exit code",
-        "2 before anything is trained: by `plan`, where `config.json` tells, else by the trial (`probe-...`).",
-        "`static`, `trim_vocabulary` and `checkpoint` don't depend on the architecture.",
+        "`python tests/architectures.py` builds a tiny model with random weights for each text classifier in",
+        f"transformers {transformers.__version__}, and tries every kind of student of it.",
+        "Whatever passes the trial before training was also trained for an epoch. *Refused* means one message and "
+        "exit code",
+        "2 before anything is trained: from `plan` if `config.json` shows it, otherwise from the trial (`probe-...`).",
+        "`static`, `trim_vocabulary` and `checkpoint` do not depend on the architecture.",
         "",
         f"| architecture | {' | '.join(f'`{student}`' for student in STUDENTS)} | why the teacher is refused |",
         "|---" * (len(STUDENTS) + 2) + "|",
@@ -195,7 +196,7 @@ def document(found: Table) -> str:
             f"| {name} | {' | '.join(row[student].state for student in STUDENTS)} | {' '.join(map(_reason, words))} |"
         )
     rest = [name for name, row in found.items() if any(cell.state == NOT_TINY for cell in row.values())]
-    lines += ["", f"Not tried, for they can't be made tiny here: {', '.join(rest)}."]
+    lines += ["", f"Not tried, since they cannot be made tiny here: {', '.join(rest)}."]
     return "\n".join(lines) + "\n"
 
 

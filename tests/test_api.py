@@ -116,7 +116,7 @@ def test_a_lone_file_is_measured(finished_run, data_folder):
         ({"out": "results.json"}, "--out is only valid when measuring a bundle"),
         (
             {"options": MeasureOptions(emulated_items=3)},
-            "got options of emulation (--emulated-...), but onnxruntime is not emulated",
+            "got emulation options (--emulated-...), but onnxruntime is not emulated",
         ),
         ({"options": MeasureOptions(emulated_cpu="cortex-a53")}, "but onnxruntime is not emulated"),
     ],
@@ -248,7 +248,7 @@ def test_a_run_folder_of_a_former_version_is_refused_by_whatever_would_go_on_fro
         lambda: edgedistill.evaluate(finished_run.recipe, out=old),
         lambda: edgedistill.bundle(old),
     ):
-        with pytest.raises(UserError, match=r"as a former version .* kept them.* another folder with --out"):
+        with pytest.raises(UserError, match=r"an earlier version .* kept artifacts.* another folder with --out"):
             go()
     assert {file: file.stat().st_mtime_ns for file in before} == before
     assert len(edgedistill.compare([old, finished_run.folder])) == 2

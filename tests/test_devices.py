@@ -106,7 +106,7 @@ def test_the_reports_and_the_terminal_name_what_is_missing(broken_run, capsys):
         assert "target toy: this cannot be expressed" in text
         assert "failed" in text
     assert "3 files" in texts[0]
-    assert "in 3 files, one a length: 8, 16, 32" in texts[1]
+    assert "in 3 files, one per length: 8, 16, 32" in texts[1]
 
 
 def test_a_failure_is_tried_again_and_the_same_failure_changes_nothing(toys, broken_run, finished_run):
@@ -141,7 +141,7 @@ def test_what_works_the_second_time_is_measured(toys, broken_run, finished_run, 
     assert found["toy/refuses/toy-runtime"] == ("ok", None)
     state, reason = found["toy/aborts/toy-runtime"]
     assert state == "failed"
-    assert reason.startswith("target toy: aborts cannot be made of this model: its converter or runtime failed")
+    assert reason.startswith("target toy: aborts cannot be exported from this model: its converter or runtime failed")
     assert "[ValueError: still broken, in another way]" in reason
     assert load_results(folder).candidate("r1/toy/refuses/toy-runtime").latency_ms.runs >= 299
 

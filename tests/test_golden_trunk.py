@@ -83,7 +83,7 @@ def test_a_model_that_does_no_better_than_its_answers_in_random_order_is_named(r
         by_chance = [(rng.permutation(answers) == predictions.ids["test"]).sum() for _ in range(4000)]
         share = np.mean(by_chance >= right)
         assert not 0.04 < share < 0.06, "too near to call"
-        sentence = f"{model} has learned nothing that shows: it is right on {right:.0f} of {len(answers)} test items"
+        sentence = f"{model} is no better than chance: it is right on {right:.0f} of {len(answers)} test items"
         assert any(line.startswith(sentence) for line in said) == (share > 0.05), (model, share, said)
 
 

@@ -89,10 +89,10 @@ def test_the_bundle_tests_itself_by_its_continuations(bundle):
 
 def test_what_goes_on_otherwise_or_is_read_otherwise_is_noticed(bundle):
     change(bundle, lambda item: item["said"].__setitem__(3, 7))
-    with pytest.raises(EdgedistillError, match="goes on otherwise: token 3 is [0-9]+, expected 7"):
+    with pytest.raises(EdgedistillError, match="continues differently: token 3 is [0-9]+, expected 7"):
         edgedistill.measure(bundle)
     change(bundle, lambda item: item.update(prompt=item["prompt"] + "x"))
-    with pytest.raises(EdgedistillError, match="has other token ids here"):
+    with pytest.raises(EdgedistillError, match="has different token ids here"):
         edgedistill.measure(bundle)
 
 

@@ -100,4 +100,4 @@ def test_the_report_has_all_of_it(run):
     page = (run / "report.html").read_text()
     for place in ("prompts", "checks", "generations", "by-size"):
         assert f'id="{place}"' in page
-    assert "Speed at prompts of 24 tokens" in page
+    assert "Speed with prompts of 24 tokens" in page

@@ -85,9 +85,9 @@ def test_a_round_is_trained_and_judged_by_what_a_plain_loop_finds(recipe, tmp_pa
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"data": {"columns": {"text": "a", "messages": "b"}}}, "got columns of 2 kinds of rows, expected one of text"),
-        ({"augment": {"copies": 1, "delete": 0.1}}, "has no free text to change"),
-        ({"errors": {"of": "teacher"}}, "the task knows no right and wrong answers"),
+        ({"data": {"columns": {"text": "a", "messages": "b"}}}, "got columns for 2 row formats, expected one of text"),
+        ({"augment": {"copies": 1, "delete": 0.1}}, "has no free text to augment"),
+        ({"errors": {"of": "teacher"}}, "the task does not define correct answers"),
     ],
 )
 def test_what_a_language_model_has_not_is_refused(recipe, tmp_path, change, sentence):
@@ -100,7 +100,9 @@ def test_what_a_language_model_has_not_is_refused(recipe, tmp_path, change, sent
 def test_a_teacher_from_nothing_is_refused(recipe, tmp_path):
     architecture = {"layers": 1, "hidden_size": 32, "heads": 2, "intermediate_size": 64}
     recipe["teacher"] = {"scratch": architecture, "fine_tune": {"epochs": 1}}
-    with pytest.raises(EdgedistillError, match="'text-generation' has no teacher from scratch; expected 'model'"):
+    with pytest.raises(
+        EdgedistillError, match="'text-generation' does not support a teacher trained from scratch; expected 'model'"
+    ):
         edgedistill.evaluate(write_recipe(recipe, tmp_path), out=tmp_path / "run")
 
 

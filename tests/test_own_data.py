@@ -102,7 +102,7 @@ def test_the_report_says_where_its_figures_are_from(adapted):
     run, results = adapted
     text = f"on data of its own, where teacher-r1 has {results.rounds[0].own_teacher.value:.4f}"
     assert text in (run / "report.md").read_text()
-    assert "on data of its own, where this teacher has" in (run / "report.html").read_text()
+    assert "on its own data, where this teacher has" in (run / "report.html").read_text()
 
 
 def test_changed_data_or_tuning_reruns_the_round_and_not_the_teacher(data_folder, other_data, tmp_path):
@@ -132,16 +132,16 @@ def test_where_the_data_lies_changes_nothing(data_folder, other_data, tmp_path):
     ("change", "message"),
     [
         ({"rounds.0.fine_tune": "null"}, "expected 'data' and 'fine_tune' together"),
-        ({"rounds.1.teacher": "r1"}, "rounds.1.teacher: got 'r1', which answers in the labels of its own data"),
+        ({"rounds.1.teacher": "r1"}, "rounds.1.teacher: got 'r1', which was trained on other labels"),
         (
             {"rounds.0.student": "{init: trim_vocabulary}"},
-            "rounds.0.student: a round with 'data' of its own keeps the teacher's tokenizer",
+            "rounds.0.student: a round with its own 'data' keeps the teacher's tokenizer",
         ),
         (
             {"rounds.1.stages.0.errors": "{of: r1}"},
-            "rounds.1.stages.0.errors.of: got 'r1', which answers in other labels",
+            "rounds.1.stages.0.errors.of: got 'r1', which was trained on other labels",
         ),
-        ({"rounds.0.stages.0.data": "[train, unlabeled]"}, "expected the round's 'data.unlabeled' as well"),
+        ({"rounds.0.stages.0.data": "[train, unlabeled]"}, "but the round's 'data.unlabeled' is not given"),
     ],
 )
 def test_what_cannot_be_is_refused(data_folder, other_data, tmp_path, change, message):
@@ -152,5 +152,5 @@ def test_what_cannot_be_is_refused(data_folder, other_data, tmp_path, change, me
 def test_only_rounds_elsewhere_are_refused(data_folder, other_data, tmp_path):
     tree = adapting(data_folder, other_data)
     tree["rounds"] = tree["rounds"][:1]
-    with pytest.raises(UserError, match="expected one on the recipe's data as well"):
+    with pytest.raises(UserError, match="expected at least one on the recipe's data"):
         planned(tree, tmp_path)

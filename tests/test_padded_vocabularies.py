@@ -128,7 +128,7 @@ def test_another_vocabulary_is_refused_with_both_names(data, tmp_path):
     with pytest.raises(UserError, match=r"teacher 'big' and student 'r1' have different vocabularies \("):
         refuse_other_tokens(student, "r1", data, {"big": (tmp_path / "big", other)})
     small = tiny(vocab_size=500, bos_token_id=None, eos_token_id=None)
-    with pytest.raises(UserError, match="'r1' has 500 rows of logits, expected at least 512"):
+    with pytest.raises(UserError, match="'r1' has 500 logits, expected at least 512"):
         refuse_other_tokens(small, "r1", data, {"big": (tmp_path / "big", data.tokenizer)})
 
 

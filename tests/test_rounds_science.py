@@ -128,7 +128,7 @@ def test_models_are_asked_about_sets_from_elsewhere(science, data_folder):
 def test_the_plan_says_what_is_live_and_why(science):
     recipe, run, _ = science
     planned = edgedistill.plan(recipe, out=run).plan
-    assert "attention live: it grows with the square of the length" in planned.step("r1").summary
+    assert "attention live: it grows quadratically with length" in planned.step("r1").summary
     assert "relations live: queries, keys and values" in planned.step("r1").summary
 
 
@@ -203,12 +203,12 @@ def test_the_reports_show_it(science):
     ("change", "expected"),
     [
         (("rounds", 2, "stages", 0, "losses", 1, "kind", "hidden_mse"), "compares token by token, but 'r2' and 'r3'"),
-        (("rounds", 1, "stages", 0, "losses", 0, "kind", "embedding"), "cannot be used while teachers are tried"),
+        (("rounds", 1, "stages", 0, "losses", 0, "kind", "embedding"), "cannot be used with a choice of teachers"),
         (("rounds", 0, "stages", 1, "errors", {"of": "r2"}), "rounds.0.stages.1.errors.of: got 'r2', expected one of"),
-        (("rounds", 0, "stages", 1, "errors", {"of": "teacher"}), "no loss of the stage looks at single answers"),
-        (("rounds", 0, "stages", 0, "teacher_errors", 0.5), "got 0.5, but no loss reads the teacher's logits"),
-        (("rounds", 0, "stages", 1, "name", "own-objective"), "expected a name of its own in the round"),
-        (("seeds", [4]), "expected seeds that differ from each other and from 'seed'"),
+        (("rounds", 0, "stages", 1, "errors", {"of": "teacher"}), "no loss of the stage is per example"),
+        (("rounds", 0, "stages", 0, "teacher_errors", 0.5), "got 0.5, but no loss uses the teacher's logits"),
+        (("rounds", 0, "stages", 1, "name", "own-objective"), "expected a name that is unique in the round"),
+        (("seeds", [4]), "expected seeds distinct from each other and from 'seed'"),
         (("stop", {"when": {}}), "expected 'drop' or 'limits_met: true'"),
     ],
 )

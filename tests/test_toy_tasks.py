@@ -192,11 +192,11 @@ def test_a_task_of_vectors_without_labels_in_training_goes_all_the_way(pairs, tm
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"control": True}, "control: got true, but 'text-pairs' has no labels to learn from without a teacher"),
+        ({"control": True}, "control: got true, but 'text-pairs' has no labels to train on without a teacher"),
         ({"losses": [{"kind": "hard_label"}]}, "'hard_label' needs labels, and 'text-pairs' trains without"),
         ({"losses": [{"kind": "kl"}]}, "'kl' needs logits, and 'text-pairs' has none"),
-        ({"errors": {"of": "teacher"}}, "stages.0.errors: the task knows no right and wrong answers"),
-        ({"fine_tune": {"epochs": 1}}, "teacher.fine_tune: 'text-pairs' has no labels to tune a teacher on"),
+        ({"errors": {"of": "teacher"}}, "stages.0.errors: the task does not define correct answers"),
+        ({"fine_tune": {"epochs": 1}}, "teacher.fine_tune: 'text-pairs' has no labels to fine-tune a teacher on"),
     ],
 )
 def test_what_a_task_of_vectors_has_not_is_refused(pairs, tmp_path, change, expected):

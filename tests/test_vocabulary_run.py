@@ -103,7 +103,8 @@ def test_a_padded_teachers_student_is_cut_and_shrunk_at_once(recipe, tmp_path):
         ),
         (
             {"rounds.1.student.from": "teacher"},
-            "rounds.1.teacher: 'r1' and 'r2' have different tokenizers, and that of 'r2' wasn't cut from that of 'r1'",
+            "rounds.1.teacher: 'r1' and 'r2' have different tokenizers, and that of 'r2' wasn't trimmed from that of "
+            "'r1'",
         ),
     ],
 )

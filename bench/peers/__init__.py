@@ -1,1 +1,2 @@
-"""Programs that `bench.peers_training` starts, one a library: each takes a job description and distils one student."""
+"""Programs that `bench.peers_training` starts, one per library: each takes a job description and distils one
+student."""

@@ -1,6 +1,6 @@
-"""edgedistill on the same job: its student is trained and tested; nothing is exported or timed as a file.
+"""edgedistill on the same job: trains and tests its student, without exporting or timing files.
 
-The recorded signals (and views, where the recipe has them) are part of the time of training.
+Recording signals (and creating views, if any) counts as training time.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import edgedistill
 from bench.peers.job import Finished, Job, Turns, accuracy, finish, read_job
 
 PREPARING = ("record_signals", "augment_text")
-"""Kinds of steps that stand for what the other programs do while they train."""
+"""Kinds of steps that correspond to what the other programs do during training."""
 
 
 class Watching:

@@ -1,6 +1,6 @@
-"""What every peer program shares: the job description, taking turns, the clock, the data and the result.
+"""Shared by all peer programs: the job description, turns, the clock, the data and the result.
 
-This file imports nothing of edgedistill: a peer runs in an interpreter of its own.
+This file does not import edgedistill, since each peer runs in its own interpreter.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ class Job:
     soft_weight: float = 0.9
     hard_weight: float = 0.1
     warmup: float = 0.1
-    """Share of the steps."""
+    """Fraction of the steps."""
     weight_decay: float = 0.01
     max_grad_norm: float = 1.0
     stages: list[dict[str, Any]] | None = None
     """edgedistill's own recipe; None: the losses above."""
 
     def folder(self) -> Path:
-        """Where the program writes."""
+        """Output folder."""
         return Path(self.out)
 
 
@@ -100,7 +100,7 @@ class Best:
         self._weights: dict[str, Any] = {}
 
     def see(self, model: Any) -> None:  # noqa: ANN401 - a model of any library
-        """Judge the model as it is now."""
+        """Evaluate the current model."""
         found = accuracy(predict(model, self._items, self._pad), labels_of(self._items))
         if not self.metrics or found > max(self.metrics):
             self._weights = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
@@ -112,7 +112,7 @@ class Best:
 
 
 def label_ids(job: Job) -> dict[str, int]:
-    """Label -> class, as the teacher has them."""
+    """Label -> class, in the teacher's order."""
     from transformers import AutoConfig
 
     return {str(name): int(number) for name, number in AutoConfig.from_pretrained(job.teacher).label2id.items()}
@@ -188,13 +188,13 @@ def parameter_groups(model: Any, weight_decay: float) -> list[dict[str, Any]]:  
 
 @dataclass(frozen=True)
 class Finished:
-    """What a program found, beside the logits on test."""
+    """A program's result besides the logits on test."""
 
     parameters: int
     samples: int
     """Texts shown in training, over all epochs."""
     seconds: Sequence[float]
-    """Of each epoch, without validation."""
+    """Seconds per epoch, without validation."""
     preparation_seconds: float
     """Spent before the first epoch on what the other programs do while they train: recorded signals, views."""
     validation: Sequence[float]

@@ -52,7 +52,7 @@ class TimedDistiller(GeneralDistiller):
 
 
 def adaptor(batch: dict[str, torch.Tensor], outputs: Any) -> dict[str, Any]:  # noqa: ANN401
-    """What TextBrewer reads of a model's output."""
+    """Adapts a model's output for TextBrewer."""
     return {"logits": outputs.logits, "losses": outputs.loss}
 
 

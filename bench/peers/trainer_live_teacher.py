@@ -1,4 +1,4 @@
-"""Distillation as most people write it: a subclass of `transformers.Trainer` whose loss asks a live teacher."""
+"""Distillation as most people write it: a subclass of `transformers.Trainer` with a live teacher in its loss."""
 
 from __future__ import annotations
 

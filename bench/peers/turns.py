@@ -1,4 +1,4 @@
-"""Runs programs side by side, one epoch of each in turn, so that what else the machine does hits all alike."""
+"""Runs programs interleaved, one epoch each in turn, so that other load on the machine affects all alike."""
 
 from __future__ import annotations
 

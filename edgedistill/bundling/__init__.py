@@ -1,1 +1,1 @@
-"""A bundle: one candidate as a folder that a person can take away and that tests itself on any machine."""
+"""A bundle: one candidate as a self-testing folder to copy to any machine."""

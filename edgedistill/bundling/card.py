@@ -1,4 +1,4 @@
-"""The model card of a bundle: what it is, where it comes from, how good, what was lost, its limits and licences."""
+"""The model card of a bundle: what it is, its lineage, figures, losses, limits and licences."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from edgedistill.store.provenance import Provenance
 
 @dataclass(frozen=True)
 class CardFacts:
-    """What the card is made of."""
+    """The contents of the card."""
 
     results: Results
     row: CandidateResult
     task: str
     labels: Sequence[str]
     columns: Sequence[str]
-    """Of the data, that the task reads."""
+    """Columns of the data that the task reads."""
     max_length: int | None
     """In tokens; None for a task without them."""
     provenance: Sequence[Provenance]
@@ -34,7 +34,7 @@ def render_card(facts: CardFacts) -> str:
 
     results, row = facts.results, facts.row
     given = ", ".join(facts.columns)
-    given += f", cut to {facts.max_length} tokens" if facts.max_length is not None else ""
+    given += f", truncated to {facts.max_length} tokens" if facts.max_length is not None else ""
     host = results.hosts[row.host]
     template = text_templates("edgedistill.bundling").get_template("card.md.jinja")
     return template.render(
@@ -69,14 +69,14 @@ def _lineage(facts: CardFacts) -> list[str]:
         if facts.row.model == "teacher":
             break
         start = known.get(f"student {round_.id}")
-        origin = f" (started as {start.name})" if start is not None else ""
+        origin = f" (initialised from {start.name})" if start is not None else ""
         lines.append(
-            f"Round {round_.id}: a student by `{round_.student}`{origin}, {round_.parameters:,} parameters, taught by "
-            f"{round_.teacher}."
+            f"Round {round_.id}: a `{round_.student}` student{origin} with {round_.parameters:,} parameters, "
+            f"distilled from {round_.teacher}."
         )
         if round_.id == facts.row.model:
             break
-    lines.append(f"Then made into {facts.row.target} in {facts.row.precision}.")
+    lines.append(f"Exported to {facts.row.target} in {facts.row.precision}.")
     return lines
 
 
@@ -84,26 +84,26 @@ def _losses(facts: CardFacts) -> list[str]:
     row, results = facts.row, facts.results
     metric = heading(results.metric, results.direction)
     lines = [
-        f"Against the teacher: {row.test.value - results.teacher.test.value:+.4f} {metric} on test "
-        f"({_change(row.drop, results)} on validation, which chose)."
+        f"Compared with the teacher: {row.test.value - results.teacher.test.value:+.4f} {metric} on test "
+        f"({_change(row.drop, results)} on validation, used for the choice)."
     ]
     own = next((round_ for round_ in results.rounds if round_.id == row.model), None)
     if own is not None:
         low, high = sorted(signed(0.0 - end, results.direction) for end in own.drop.interval or (0.0, 0.0))
         lines.append(
-            f"Of that, distillation: {_change(own.drop, results)} (95% interval of the difference, paired: "
+            f"Of which distillation: {_change(own.drop, results)} (95% paired interval of the difference: "
             f"[{low:+.4f}, {high:+.4f}])."
         )
         if own.gain is not None and own.gain.interval is not None:
             low, high = own.gain.interval
             better = "" if results.direction == "higher" else ", positive is better"
             lines.append(
-                f"Against the same student trained without a teacher: a gain of {own.gain.value:+.4f} "
+                f"Compared with the same student trained without a teacher: a gain of {own.gain.value:+.4f} "
                 f"[{low:+.4f}, {high:+.4f}]{better}."
             )
     lines.append(
-        f"Of its torch model's answers on validation this file repeats {row.agreement_with_student:.2%}; its outputs "
-        f"are off by {row.max_abs_diff:.3g} at most."
+        f"On validation this file gives the same answers as its PyTorch model on {row.agreement_with_student:.2%}; its "
+        f"outputs differ by {row.max_abs_diff:.3g} at most."
     )
     return lines
 
@@ -113,25 +113,25 @@ def _limits(facts: CardFacts) -> list[str]:
     closed = f"It always predicts one of its {len(facts.labels)} labels; there is no out-of-scope class."
     lines = [
         *([closed] if facts.labels else []),
-        "It was tested on data like the training data; on other data it may do worse"
+        "It was tested on data similar to its training data; on other data it may perform worse"
         + ("" if _ood(facts) is None else f" ({_ood(facts)})")
         + ".",
-        "Latency and memory hold for the machine named above; other processors have other figures, and int8 arithmetic "
-        "may differ in its last digits. Measure it where it will run.",
+        "Latency and memory apply to the machine named above; other processors will differ, and int8 arithmetic may "
+        "differ in its last digits. Measure it on the device where it will run.",
     ]
     own = next((round_ for round_ in facts.results.rounds if round_.id == row.model), None)
     if own is not None and own.only_edgedistill_loads_it:
         lines.append(
-            "`config.json` names a model type that only edgedistill knows: transformers, optimum and transformers.js "
-            f"do not load this folder; the file itself needs {row.runtime} and nothing else."
+            "`config.json` has a model type specific to edgedistill: transformers, optimum and transformers.js "
+            f"cannot load this folder; the model file itself only needs {row.runtime}."
         )
     if facts.max_length is not None:
-        lines.insert(bool(facts.labels), f"What lies behind the first {facts.max_length} tokens of a text is not read.")
+        lines.insert(bool(facts.labels), f"Only the first {facts.max_length} tokens of a text are used.")
     if row.blocked_by:
-        lines.append("It is outside the recipe's limits: " + "; ".join(row.blocked_by) + ".")
+        lines.append("It exceeds the recipe's limits: " + "; ".join(row.blocked_by) + ".")
     if not row.within_limits or facts.results.chosen != row.id:
-        lines.append(f"The run did not choose it; it chose {facts.results.chosen or 'nothing'}.")
-    return lines + [f"Warning of the run: {warning}" for warning in facts.results.warnings]
+        lines.append(f"This is not the candidate the run chose; the run chose {facts.results.chosen or 'nothing'}.")
+    return lines + [f"Warning from the run: {warning}" for warning in facts.results.warnings]
 
 
 def _ood(facts: CardFacts) -> str | None:

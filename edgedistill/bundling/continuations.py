@@ -1,5 +1,5 @@
-"""Golden continuations: what the verified file of a model that continues texts says after a few beginnings, token by
-token, and the way from a text to these tokens for a client that has `tokenizers` only."""
+"""Golden continuations of a language model: the verified file's greedy tokens after a few prefixes, and how a client
+with only `tokenizers` gets from a text to these tokens."""
 
 from __future__ import annotations
 
@@ -21,42 +21,42 @@ if TYPE_CHECKING:
 CONTINUATIONS = "golden-continuations.json"
 SCHEMA = "edgedistill/continuations/1"
 PROMPTS, PROMPT_TOKENS, SAID = 8, 12, 32
-"""At most so many beginnings, of so many tokens; and tokens that follow each."""
+"""Maximum number of prefixes, tokens per prefix, and tokens per continuation."""
 _LARGEST_ID, _MOST = 2**31 - 1, 10_000
 
 
 @dataclass(frozen=True)
 class Continuation:
-    """One beginning, and what follows."""
+    """One prefix and its continuation."""
 
     item: int
-    """The golden input that begins so."""
+    """The golden input with this prefix."""
     prompt: str
     ids: tuple[int, ...]
-    """The tokens of the prompt, with those that stand before every text."""
+    """The tokens of the prompt, including those before every text."""
     said: tuple[int, ...]
-    """The likeliest tokens that follow, one after the other, as far as each leads all others by more than another
-    processor's rounding may move it."""
+    """The greedy continuation, as long as each token leads all others by more than another processor's rounding may
+    move it."""
     text: str
-    """What a stream prints of them."""
+    """Their text when streamed."""
 
 
 @dataclass(frozen=True)
 class Continuations:
-    """All of a bundle, and what a client must know to continue other texts."""
+    """All continuations of a bundle, and what a client needs to continue other texts."""
 
     opening: tuple[int, ...]
-    """Tokens before every text, unless the tokenizer itself put them there."""
+    """Tokens before every text, unless the tokenizer itself adds them."""
     ends: tuple[int, ...]
-    """Tokens at which a text ends."""
+    """End-of-text tokens."""
     longest: int
-    """Tokens of a text, with what follows."""
+    """Context length in tokens, including the continuation."""
     chat: tuple[str, str] | None
-    """What stands before and behind a user's message, up to where the reply begins; None without a chat template."""
+    """Tokens before and after a user message, up to the start of the reply; None without a chat template."""
     items: tuple[Continuation, ...]
 
     def tokens(self, ids: Sequence[int]) -> tuple[int, ...]:
-        """What the model is given of a text, by what the tokenizer alone makes of it."""
+        """The model's input for a text, from the tokenizer's ids."""
         there = tuple(ids[: len(self.opening)]) == self.opening
         return tuple(ids) if there else (*self.opening, *ids)
 
@@ -64,7 +64,7 @@ class Continuations:
         """The file, with a line for each item."""
         known = {
             "schema": SCHEMA,
-            "what": "beginnings of golden inputs, and the likeliest tokens that the verified file says after each",
+            "what": "prefixes of golden inputs, and the verified file's greedy continuation of each",
             "opening": self.opening,
             "ends": self.ends,
             "longest": self.longest,
@@ -78,11 +78,11 @@ class Continuations:
 def beginnings(
     golden: Golden, tokenizer: PreTrainedTokenizerBase, prompt: Callable[[PreTrainedTokenizerBase, Prompt], list[int]]
 ) -> list[tuple[int, str, tuple[int, ...]]]:
-    """(golden input, text, tokens) of the first tokens of some examples, as far as their text gives these very tokens
-    again: one that is cut within a character or a word may not.
+    """(golden input, text, tokens) of the first tokens of some examples, if their text encodes to the same tokens
+    again: a cut within a character or word may not.
 
     Args:
-        prompt: the task's own way from a text to tokens.
+        prompt: the task's function from a text to tokens.
     """
     items, found = golden.items, list[tuple[int, str, tuple[int, ...]]]()
     assert items.token_column is not None, "texts have tokens"
@@ -102,11 +102,11 @@ def beginnings(
 
 
 def chat_frame(render: Callable[[str], str]) -> tuple[str, str] | None:
-    """What a chat template writes around a user's only message, up to where the reply begins; None where that depends
-    on the message.
+    """What a chat template puts around a single user message, up to the start of the reply; None if it depends on the
+    message.
 
     Args:
-        render: the template, of a message.
+        render: applies the template to a message.
     """
     first, second = render("ab"), render("xyz")
     before, found, after = first.partition("ab")
@@ -114,10 +114,10 @@ def chat_frame(render: Callable[[str], str]) -> tuple[str, str] | None:
 
 
 def read_continuations(content: object, folder: Path, inputs: int) -> Continuations:
-    """Take the file apart.
+    """Parse the file.
 
     Args:
-        inputs: how many golden inputs there are.
+        inputs: number of golden inputs.
 
     Raises:
         UserError: another schema; a field that is missing, unknown, of another type or out of range.

@@ -1,4 +1,4 @@
-"""`bundle.json` as one typed, closed value: what it says is in range and agrees with itself. Standard library only."""
+"""`bundle.json` as one typed, closed value, with ranges and consistency checked. Standard library only."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ class PortFacts:
 
     name: str
     type: str
-    """As numpy calls it."""
+    """Numpy's name of the type."""
     shape: tuple[int | None, ...] | None
-    """A size of None may be any; None where the runtime doesn't tell."""
+    """A size of None is dynamic; None if the runtime does not report shapes."""
 
 
 @dataclass(frozen=True)
 class ComponentFacts:
-    """One component of the model, each of its files one that the runtime opens: a file, or a folder of device files."""
+    """One component of the model, with the files that the runtime opens: a file, or a folder of device files."""
 
     opened: tuple[tuple[int | None, str], ...]
-    """By the length that each takes; None: the one file that takes all."""
+    """By input length; None: the one file for all lengths."""
     inputs: tuple[PortFacts, ...]
     """In the file's order."""
     outputs: tuple[PortFacts, ...]
 
     def as_json(self) -> dict[str, object]:
-        """As `bundle.json` has it."""
+        """Its form in `bundle.json`."""
         return {
             "files": self.opened,
             "inputs": [asdict(port) for port in self.inputs],
@@ -48,14 +48,14 @@ class ComponentFacts:
 
 @dataclass(frozen=True)
 class Facts:
-    """What a bundle says of its candidate. Its place among files is checked by `layout.open_bundle`."""
+    """A bundle's facts about its candidate. `layout.open_bundle` checks them against the files."""
 
     recipe: str
     candidate: str
     chosen: bool
     task: str
     options: Mapping[str, object]
-    """The task's own, as the recipe gave them; in the file only where there are any."""
+    """The task's options from the recipe; omitted if there are none."""
     metric: str
     model: str
     target: str
@@ -64,28 +64,28 @@ class Facts:
     threads: int
     batch: int
     measured: Mapping[str, object]
-    """By the run that wrote it."""
+    """Written by the run."""
     max_abs_diff: float
-    """Of the file's outputs from its torch model, on the run's validation set."""
+    """Largest difference of the file's outputs from its PyTorch model, on the run's validation set."""
     file_bytes: int
     components: Mapping[str, ComponentFacts]
-    """What the runtime opens."""
+    """The file or folder that the runtime opens."""
     device_files: Mapping[str, str]
-    """Name inside the bundle and sha256 of each file that the device needs."""
+    """Path in the bundle and sha256 of each file that the device needs."""
     max_length: int | None
     """In tokens; None for a task without them."""
     timed_length: int | None
     labels: int
-    """How many there are."""
+    """Their number."""
 
     @property
     def lengths(self) -> tuple[int, ...]:
-        """The lengths that there are files for; none where one file takes all."""
+        """The lengths of the files; none if one file takes all lengths."""
         return tuple(length for length, _ in next(iter(self.components.values())).opened if length is not None)
 
 
 def read_facts(content: object, where: str) -> Facts:
-    """Take `bundle.json` apart.
+    """Parse `bundle.json`.
 
     Raises:
         UserError: another schema; a field that is missing, unknown, of another type or out of range; or fields that
@@ -126,7 +126,7 @@ def read_facts(content: object, where: str) -> Facts:
 def _check_candidate(facts: Facts, where: str) -> None:
     own = f"{facts.model}/{facts.target}/{facts.precision}/{facts.runtime}"
     if facts.candidate != own and not facts.candidate.startswith(f"{own}@"):
-        raise UserError(f"{where}: candidate is {shown(facts.candidate)}, expected '{own}', as its other fields say")
+        raise UserError(f"{where}: candidate is {shown(facts.candidate)}, expected '{own}', as in its other fields")
     for _, name in (pair for component in facts.components.values() for pair in component.opened):
         if not any(file == name or file.startswith(f"{name}/") for file in facts.device_files):
             raise UserError(f"{where}: files names {shown(name)}, which is not among its device_files")
@@ -143,7 +143,7 @@ def _check_provenance(fields: Fields) -> None:
 
 
 def _measured(fields: Fields) -> tuple[Mapping[str, object], float, int]:
-    """What the run measured, whole; how far the file was off; how large it was."""
+    """The run's figures, the largest difference of the file, and its size."""
     content = fields.mapping("measured")
     own = Fields(content, f"{fields.where}: measured")
     for number, figure in enumerate(own.items("figures")):
@@ -170,7 +170,7 @@ def _measured(fields: Fields) -> tuple[Mapping[str, object], float, int]:
 
 
 def _components(fields: Fields, max_length: int | None) -> Mapping[str, ComponentFacts]:
-    """By name, all with files of the same lengths."""
+    """By name, all with files for the same lengths."""
     found: dict[str, ComponentFacts] = {}
     for name, content in fields.mapping("components").items():
         if not name.isidentifier():
@@ -179,7 +179,7 @@ def _components(fields: Fields, max_length: int | None) -> Mapping[str, Componen
         found[name] = ComponentFacts(_opened(entry, max_length), _ports(entry, "inputs"), _ports(entry, "outputs"))
         entry.end()
     if not found or len({tuple(length for length, _ in component.opened) for component in found.values()}) > 1:
-        raise fields.refuse("components", list(found), "at least one, and files of the same lengths for each")
+        raise fields.refuse("components", list(found), "at least one, with files of the same lengths for each")
     return found
 
 
@@ -203,9 +203,9 @@ def _check_estimate(fields: Fields) -> None:
 
 
 def _opened(fields: Fields, max_length: int | None) -> tuple[tuple[int | None, str], ...]:
-    """The files by their lengths: one for all, or one for each, the shortest first."""
+    """The files by length: one for all lengths, or one per length in ascending order."""
     pairs = fields.items("files")
-    expected = "pairs of a length (or null, for one file that takes all) and a file, the shortest length first"
+    expected = "pairs of a length (or null, for one file that takes all lengths) and a file, shortest length first"
     found: list[tuple[int | None, str]] = []
     for pair in pairs:
         length, name = pair if isinstance(pair, list) and len(pair) == 2 else (True, None)
@@ -225,7 +225,7 @@ def _opened(fields: Fields, max_length: int | None) -> tuple[tuple[int | None, s
 
 
 def _ports(fields: Fields, key: str) -> tuple[PortFacts, ...]:
-    """Inputs or outputs, each name once."""
+    """Inputs or outputs with unique names."""
     found: dict[str, PortFacts] = {}
     for content in fields.items(key):
         port = Fields(content, f"{fields.where}: {key}")

@@ -1,4 +1,4 @@
-"""Takes an object of JSON apart: every field by its name, type and range, and none besides. Standard library only."""
+"""Parses a JSON object: every field by name, type and range, refusing any others. Standard library only."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _SHOWN = 80
 
 
 class Fields:
-    """One object, `where` it stands in messages. Each method takes the field of that name once and refuses what isn't
-    expected with a `UserError`; `end` refuses what was not taken."""
+    """One object, called `where` in messages. Each method takes the field of that name and refuses unexpected values
+    with a `UserError`; `end` refuses remaining fields."""
 
     def __init__(self, content: object, where: str) -> None:
         if not isinstance(content, dict):
@@ -30,7 +30,7 @@ class Fields:
         return self._left.pop(name)
 
     def left(self) -> tuple[str, ...]:
-        """The names of the fields that were not taken yet."""
+        """The names of the remaining fields."""
         return tuple(self._left)
 
     def refuse(self, name: str, got: object, expected: str) -> UserError:
@@ -44,7 +44,7 @@ class Fields:
         return value
 
     def word(self, name: str) -> str:
-        """A text that is not empty and on one line."""
+        """A non-empty text on one line."""
         value = self.text(name)
         if not value or not value.isprintable():
             raise self.refuse(name, value, "a text on one line")
@@ -57,7 +57,7 @@ class Fields:
         return value
 
     def integer(self, name: str, least: int, most: int) -> int:
-        """A whole number of that range, both ends included."""
+        """A whole number in that range, inclusive."""
         return self._integer(name, self.take(name), least, most)
 
     def integer_or_none(self, name: str, least: int, most: int) -> int | None:
@@ -66,7 +66,7 @@ class Fields:
         return None if value is None else self._integer(name, value, least, most)
 
     def number(self, name: str, least: float = float("-inf"), most: float = float("inf")) -> float:
-        """A number of that range; `strict_json` lets in finite ones only."""
+        """A number in that range; `strict_json` only allows finite ones."""
         value = self.take(name)
         if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
             raise self.refuse(name, value, f"a number{_range(least, most)}")
@@ -117,10 +117,10 @@ class Fields:
         return found
 
     def end(self) -> None:
-        """There is nothing else."""
+        """Refuse remaining fields."""
         if self._left:
             names = ", ".join(shown(name) for name in list(self._left)[:3])
-            raise UserError(f"{self.where}: has {names}, which this version of edgedistill doesn't know")
+            raise UserError(f"{self.where}: has {names}, which this version of edgedistill does not know")
 
     def _integer(self, name: str, value: object, least: int, most: int) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
@@ -129,19 +129,19 @@ class Fields:
 
 
 def name_problem(name: str) -> str | None:
-    """Why a file's name cannot be one inside a folder, on any system; None when it can."""
+    """Why a file name is not valid inside a folder on every system, or None."""
     if not name or not name.isprintable() or len(name.encode()) > _LONGEST_NAME:
-        return "which is no file name"
+        return "which is not a file name"
     if "\\" in name or _DRIVE.match(name) or ":" in name:
-        return "expected a name with / between its parts, and neither \\ nor :"
+        return "expected a path with / as separator, without \\ or :"
     parts = name.split("/")
     if any(part in ("", ".", "..") for part in parts) or any(len(part.encode()) > _LONGEST_PART for part in parts):
-        return "expected a name inside the folder, without .. or an empty part"
+        return "expected a path inside the folder, without .. or empty parts"
     return None
 
 
 def shown(value: object) -> str:
-    """A value as a message shows it: on one line, and not all of it."""
+    """A value for a message: on one line, shortened."""
     text = repr(value)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 

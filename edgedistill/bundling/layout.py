@@ -1,9 +1,8 @@
-"""What a bundle's folder holds, and whether it is still what it was. Needs no torch: it is read on the device's own
-machine.
+"""Contents and integrity of a bundle's folder. Needs no torch, since it is read on the device.
 
-All of it is checked once, when the bundle is opened. `sha256.txt` vouches for every byte that is read; who can write a
-bundle can write that file too, so what the other files say is checked for itself: types, ranges, names inside the
-folder, agreement with each other, and a tolerance that follows from the run's figures.
+Everything is checked once, when the bundle is opened. `sha256.txt` covers every byte that is read; since whoever can
+write a bundle can also write that file, the contents of the other files are checked too: types, ranges, paths inside
+the folder, consistency, and a tolerance that follows from the run's figures.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ HASHES = "sha256.txt"
 LABELS = "labels.json"
 TOKENIZER = "tokenizer.json"
 RESULTS_FILE = "bundle-results.json"
-"""Of `measure`, which may be left in the folder."""
+"""Results of `measure`, which may be left in the folder."""
 
 _LINE = re.compile(r"([0-9a-f]{64})  (.+)")
 _MOST_FILES, _LARGEST_LIST = 10_000, 2**24
@@ -43,7 +42,7 @@ _SHOWN_FILES = 5
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle that lies on this machine."""
+    """An opened bundle."""
 
     folder: Path
     facts: Facts
@@ -51,13 +50,13 @@ class Bundle:
     """The expected answers."""
     labels: tuple[str, ...]
     continuations: Continuations | None
-    """Of a task that continues texts."""
+    """For a task that generates text."""
     unlisted: tuple[str, ...]
-    """Files in the folder that are not the bundle's: nothing of them is read or run."""
+    """Files in the folder that are not part of the bundle; they are neither read nor run."""
 
     @property
     def opened(self) -> Files:
-        """What the runtime opens."""
+        """The file or folder that the runtime opens."""
         return {
             name: Component(
                 {length: self.folder / file for length, file in component.opened},
@@ -70,15 +69,15 @@ class Bundle:
 
 
 def is_bundle(folder: Path) -> bool:
-    """Whether a path is meant as a bundle."""
+    """Whether a path looks like a bundle."""
     return (folder / FACTS).is_file()
 
 
 def open_bundle(folder: Path) -> Bundle:
-    """The bundle in a folder, once every file is what it was when the bundle was written, and says what it can.
+    """Open the bundle in a folder after checking the integrity and contents of every file.
 
     Raises:
-        UserError: no bundle, of another schema, or malformed.
+        UserError: not a bundle, another schema, or malformed.
         EdgedistillError: a file is missing or changed.
     """
     if not is_bundle(folder):
@@ -111,27 +110,27 @@ def open_bundle(folder: Path) -> Bundle:
     beside = {str(Path(name).parent) for name in facts.device_files}
     if near := [name for name in unlisted if str(Path(name).parent) in beside]:
         raise UserError(
-            f"{folder}: {shown(near[0])} lies beside the model's files, whose runtime might read it, and {HASHES} does "
-            "not list it; take it away"
+            f"{folder}: {shown(near[0])} is beside the model's files, where the runtime might read it, but {HASHES} "
+            "does not list it; remove it"
         )
     return Bundle(folder, facts, golden, labels, continuations, unlisted)
 
 
 def judge_of(facts: Facts) -> Judge:
-    """Who says whether its answers are right: the task with the recipe's options.
+    """The judge of its answers: the task's, with the recipe's options.
 
     Raises:
-        UserError: a task that isn't installed, or one with other options.
+        UserError: a task that is not installed, or has other options.
     """
     return registry.task(facts.task).judge(registry.task_as(facts.task, facts.metric, facts.options))
 
 
 def _check_components(folder: Path, facts: Facts, driver: Driver) -> None:
-    """Raises UserError for a model that has not the components and outputs that the task asks for."""
+    """Raises UserError for a model without the components and outputs that the task needs."""
     if set(facts.components) != set(driver.components):
         raise UserError(
             f"{folder / FACTS}: components are {shown(sorted(facts.components))}, expected "
-            f"{', '.join(driver.components)}, which '{facts.task}' asks"
+            f"{', '.join(driver.components)}, the components of '{facts.task}'"
         )
     for name, component in facts.components.items():
         given = [port.name for port in component.outputs]
@@ -140,30 +139,30 @@ def _check_components(folder: Path, facts: Facts, driver: Driver) -> None:
 
 
 def describe_unlisted(bundle: Bundle) -> str | None:
-    """What to say of the files that are not the bundle's; None without any."""
+    """A warning about files that are not part of the bundle, or None."""
     if not bundle.unlisted:
         return None
     names = ", ".join(shown(name) for name in bundle.unlisted[:_SHOWN_FILES])
     more = len(bundle.unlisted) - _SHOWN_FILES
     return (
-        f"warning: {names}{f' and {more} more files' if more > 0 else ''} in {bundle.folder} are not the bundle's: "
-        f"{HASHES} does not list them, and nothing of them is read or run"
+        f"warning: {names}{f' and {more} more files' if more > 0 else ''} in {bundle.folder} are not part of the "
+        f"bundle: {HASHES} does not list them, and they are neither read nor run"
     )
 
 
 def write_hashes(folder: Path) -> None:
-    """Write `sha256.txt`, as `sha256sum -c` reads it."""
+    """Write `sha256.txt` in the format of `sha256sum -c`."""
     files = sorted(file for file in folder.rglob("*") if file.is_file() and file.name != HASHES)
     lines = [f"{sha256(file)}  {file.relative_to(folder).as_posix()}\n" for file in files]
     (folder / HASHES).write_text("".join(lines), encoding="utf-8")
 
 
 def check_hashes(folder: Path) -> Mapping[str, str]:
-    """Compare every file with `sha256.txt`, and return what that says: sha256 by name.
+    """Compare every file with `sha256.txt`, and return its sha256 by name.
 
     Raises:
         UserError: a list that is missing, malformed, or names a file outside the folder.
-        EdgedistillError: names the first file that is missing or has other bytes.
+        EdgedistillError: names the first file that is missing or has changed.
     """
     listed = _read_hashes(folder)
     for name in (FACTS, GOLDEN, LABELS):
@@ -176,7 +175,7 @@ def check_hashes(folder: Path) -> Mapping[str, str]:
         except OSError as error:
             raise EdgedistillError(f"{folder}: {name} cannot be read: {error.strerror}") from None
         if found is None:
-            raise EdgedistillError(f"{folder}: {name} is missing, which {HASHES} lists")
+            raise EdgedistillError(f"{folder}: {name} is missing, but listed in {HASHES}")
         if found != expected:
             raise EdgedistillError(f"{folder}: {name} has changed: its sha256 is not the one in {HASHES}")
     return listed
@@ -192,17 +191,17 @@ def _read_hashes(folder: Path) -> dict[str, str]:
     place = folder / HASHES
     try:
         if place.stat().st_size > _LARGEST_LIST:
-            raise UserError(f"{place}: is larger than {_LARGEST_LIST} bytes, which no bundle's list is")
+            raise UserError(f"{place}: is larger than {_LARGEST_LIST} bytes, the limit for such a list")
         lines = place.read_text(encoding="utf-8").split("\n")
     except OSError:
-        raise UserError(f"{folder}: {HASHES} is missing, so nothing vouches for the other files") from None
+        raise UserError(f"{folder}: {HASHES} is missing, so the other files cannot be checked") from None
     except ValueError:
         raise UserError(f"{place}: is not UTF-8") from None
     listed: dict[str, str] = {}
     for number, line in enumerate(lines[:-1] if lines[-1] == "" else lines, start=1):
         match = _LINE.fullmatch(line)
         if match is None:
-            raise UserError(f"{place}: line {number} is {shown(line)}, expected a sha256, two spaces and a file's name")
+            raise UserError(f"{place}: line {number} is {shown(line)}, expected a sha256, two spaces and a file name")
         if (problem := name_problem(match[2])) is not None:
             raise UserError(f"{place}: line {number} names {shown(match[2])}, {problem}")
         if match[2] in listed or match[2] == HASHES or number > _MOST_FILES:
@@ -217,38 +216,41 @@ def _inside(folder: Path, name: str) -> Path:
     """The file of that name.
 
     Raises:
-        UserError: a link leads to it from inside the folder to the outside.
+        UserError: it is reached through a link to outside the folder.
     """
     try:
         root, real = folder.resolve(), (folder / name).resolve()
     except (OSError, RuntimeError):
-        raise UserError(f"{folder}: {shown(name)} is a link that leads nowhere") from None
+        raise UserError(f"{folder}: {shown(name)} is a broken link") from None
     if root not in real.parents:
-        raise UserError(f"{folder}: {shown(name)} is a link that leads outside the bundle")
+        raise UserError(f"{folder}: {shown(name)} is a link to outside the bundle")
     return folder / name
 
 
 def _check_device_files(folder: Path, facts: Facts, listed: Mapping[str, str]) -> None:
-    """Raises UserError unless the files for the device are listed, as they are, and as large as the run says."""
+    """Raises UserError unless the device files are listed with the right sha256 and have the size that the run
+    recorded."""
     for name, expected in facts.device_files.items():
         if listed.get(name) != expected:
             told = "does not list it" if name not in listed else "lists it with another sha256"
             raise UserError(f"{folder / FACTS}: device_files names {shown(name)}, and {HASHES} {told}")
     size = sum((folder / name).stat().st_size for name in facts.device_files)
     if size != facts.file_bytes:
-        raise UserError(f"{folder / FACTS}: file_bytes is {facts.file_bytes}, expected {size}, as its device_files are")
+        raise UserError(
+            f"{folder / FACTS}: file_bytes is {facts.file_bytes}, expected {size}, the size of its device_files"
+        )
     if facts.max_length is not None and TOKENIZER not in listed:
         raise UserError(f"{folder}: {HASHES} does not list {TOKENIZER}")
 
 
 def _labels(folder: Path, facts: Facts) -> tuple[str, ...]:
-    """`labels.json`: as many names as the facts say, each once."""
+    """`labels.json`: unique names, as many as the facts declare."""
     found = read_value(folder / LABELS)
     names = found if isinstance(found, list) else []
     if not isinstance(found, list) or not all(isinstance(name, str) for name in names) or len({*names}) != len(names):
-        raise UserError(f"{folder / LABELS}: is {shown(found)}, expected a list of names, each once")
+        raise UserError(f"{folder / LABELS}: is {shown(found)}, expected a list of unique names")
     if len(names) != facts.labels:
-        raise UserError(f"{folder / FACTS}: labels is {facts.labels}, expected {len(names)}, as {LABELS} has")
+        raise UserError(f"{folder / FACTS}: labels is {facts.labels}, expected {len(names)}, as in {LABELS}")
     return tuple(names)
 
 

@@ -1,4 +1,4 @@
-"""What a bundle's self-test found on one machine: `bundle-results.json`, schema `edgedistill/measurement/2`."""
+"""Results of a bundle's self-test on one machine: `bundle-results.json`, schema `edgedistill/measurement/2`."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ Positive = Annotated[int, Field(ge=1)]
 
 
 class _Part(BaseModel):
-    """Closed and finite: such a file comes from another machine, and its figures stand beside those measured here."""
+    """Closed and finite, since the file comes from another machine and its figures are shown beside local ones."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False, strict=True)
 
 
 class GoldenResult(_Part):
-    """How the golden inputs were answered."""
+    """The test on the golden inputs."""
 
     items: Positive
     tolerance: NotNegative
     max_abs_diff: NotNegative | None
-    """None when an answer had another shape or was no number."""
+    """None if an answer had another shape or was not finite."""
     passed: bool
     wrong: tuple[str, ...]
     """A sentence for each wrong input."""
     tokens: str
-    """Whether the text gave the same token ids here: `same`, `other`, or why it was not looked at."""
+    """Whether the text gave the same token ids here: `same`, `other`, or why it was not checked."""
 
     @model_validator(mode="after")
     def _agrees(self) -> GoldenResult:
@@ -52,7 +52,7 @@ class GoldenResult(_Part):
 
 
 class Host(_Part):
-    """The machine that measured, as far as the system told."""
+    """The machine that measured, as far as known."""
 
     cpu: str = "unknown processor"
     isa: Sequence[str] = ()
@@ -62,8 +62,8 @@ class Host(_Part):
 
 
 class DeviceMeasurement(_Part):
-    """One bundle on one machine, or on an emulated processor, which is never timed. Without a right answer nothing is
-    timed or counted."""
+    """One bundle on one machine, or on an emulated processor, which is never timed. Unless all answers are right,
+    nothing is timed or counted."""
 
     schema_: str = Field(alias="schema")
     edgedistill: str
@@ -71,7 +71,7 @@ class DeviceMeasurement(_Part):
     candidate: str
     """Of the run that wrote the bundle."""
     model: str
-    """A round's id, or `teacher`."""
+    """A round id, or `teacher`."""
     target: str
     precision: str
     runtime: str
@@ -83,7 +83,7 @@ class DeviceMeasurement(_Part):
     file_bytes: Positive
     host: Host
     backend: Mapping[str, object]
-    """What really ran the file, as the runtime tells."""
+    """The actual backend, as reported by the runtime."""
     golden: GoldenResult
     latency_ms: Latency | None
     throughput_per_s: NotNegative | None
@@ -91,7 +91,7 @@ class DeviceMeasurement(_Part):
     peak_rss_mb: float | None
     emulated_cpu: str | None = None
     instructions_per_inference: NotNegative | None = None
-    """Under an emulated runtime, in place of times: the mean over `counted_inputs` golden inputs."""
+    """For an emulated runtime, instead of times: the mean over `counted_inputs` golden inputs."""
     counted_inputs: Positive | None = None
     date: str
 
@@ -100,26 +100,26 @@ class DeviceMeasurement(_Part):
         latency = self.latency_ms
         if latency is not None:
             if not self.golden.passed or self.emulated_cpu is not None:
-                raise ValueError("latency_ms of a file that answered wrongly or was emulated")
+                raise ValueError("latency_ms for a file that answered wrongly or was emulated")
             figures = [
                 percentile
                 for percentile in (latency.p50, latency.p90, latency.p95, latency.p99)
                 if percentile is not None
             ]
             if latency.runs < 1 or latency.model_extra or figures != sorted(figures) or min(figures, default=0) < 0:
-                raise ValueError("latency_ms is not of percentiles, each at least the one before it, and their runs")
+                raise ValueError("latency_ms does not consist of ascending percentiles and their number of runs")
         return self
 
     @property
     def place(self) -> str:
-        """The machine in a few words: measurements with other words never share an axis."""
+        """Short description of the machine; measurements with different descriptions never share an axis."""
         if self.emulated_cpu is not None:
             return f"{self.emulated_cpu}, emulated"
         return f"{self.host.cpu}, {self.host.system}"
 
 
 def schema_of(file: Path) -> str | None:
-    """What a file says that it is; None when it says nothing."""
+    """The declared schema of a file, or None."""
     try:
         content = read_value(file)
     except UserError:
@@ -131,7 +131,7 @@ def load_measurement(file: Path) -> DeviceMeasurement:
     """Read a results file, of schema 1 too.
 
     Raises:
-        UserError: it isn't there, or is something else.
+        UserError: it is missing, or something else.
     """
     content = read_object(file)
     found = content.get("schema")

@@ -1,7 +1,7 @@
-"""What other machines measured of a run's bundles beside what the run measured: one front a machine.
+"""Combines a run's measurements with other machines' measurements of its bundles: one Pareto front per machine.
 
-Latencies of different machines are never compared: a candidate has a row on each machine, and is on that machine's
-front when nothing there beats it in the primary metric, median latency and size at once.
+Latencies of different machines are never compared: a candidate has one row per machine, and is on that machine's front
+if nothing there beats it in the primary metric, median latency and size at once.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from edgedistill.exporting.jobs import TOLERANCE
 
 @dataclass(frozen=True)
 class DeviceRow:
-    """One candidate on one machine. Figures are the run's: the file is the same and its golden answers agree."""
+    """One candidate on one machine. The metric is the run's, since the file is the same and its golden answers
+    agree."""
 
     id: str
     measured_by: str
@@ -29,7 +30,7 @@ class DeviceRow:
     batch: int
     file_bytes: int
     test: Figure | None
-    """The primary metric; None of a file that answers wrongly."""
+    """The primary metric; None for a file that answers wrongly."""
     validation: Figure
     latency_ms: Latency | None
     load_ms: float | None
@@ -43,7 +44,7 @@ class DeviceRow:
 
 @dataclass(frozen=True)
 class MachineFront:
-    """All that was measured on one machine."""
+    """All measurements on one machine."""
 
     machine: str
     rows: tuple[DeviceRow, ...]
@@ -52,13 +53,13 @@ class MachineFront:
 def merge(
     run: Path, results: Results, min_agreement: float, found: Sequence[tuple[str, DeviceMeasurement]]
 ) -> list[MachineFront]:
-    """The run's own machines first, then the others in the order given.
+    """The run's machines first, then the others in the given order.
 
     Args:
         found: measurements with the names of their files.
 
     Raises:
-        UserError: a measurement of a candidate or of files that are not this run's.
+        UserError: a measurement of another run's candidate or files.
     """
     places: dict[str, list[DeviceRow]] = {}
     for row in results.measured:
@@ -90,7 +91,7 @@ def _foreign(run: Path, results: Results, name: str, found: DeviceMeasurement) -
     row = next((candidate for candidate in results.measured if candidate.id == found.candidate), None)
     if row is None:
         known = ", ".join(candidate.id for candidate in results.measured)
-        raise UserError(f"{name}: measures '{found.candidate}', which {run} doesn't have; expected one of {known}")
+        raise UserError(f"{name}: measures '{found.candidate}', which {run} does not have; expected one of {known}")
     place = f"models/{row.model}/"
     for file in row.files:
         measured = found.device_files.get(file.removeprefix(place))
@@ -98,18 +99,16 @@ def _foreign(run: Path, results: Results, name: str, found: DeviceMeasurement) -
             raise UserError(f"{run}: {file} is missing; run the recipe again")
         if measured != sha256(run / file):
             raise UserError(
-                f"{name}: measured another {file.removeprefix(place)} than {run} holds now (their sha256 differ); "
-                "bundle this run and measure that"
+                f"{name}: measured a different {file.removeprefix(place)} from the one in {run} (their sha256 differ); "
+                "bundle this run and measure the bundle"
             )
     if found.file_bytes != row.file_bytes:
-        raise UserError(
-            f"{name}: says that the files have {found.file_bytes} bytes, in {run} they have {row.file_bytes}"
-        )
+        raise UserError(f"{name}: gives the files' size as {found.file_bytes} bytes, in {run} it is {row.file_bytes}")
     allowed = max(TOLERANCE, row.max_abs_diff)
     if found.golden.tolerance > allowed * (1 + 1e-6):
         raise UserError(
             f"{name}: its test allowed a difference of {found.golden.tolerance:g}, a bundle of {run} allows at most "
-            f"{allowed:g}; bundle this run and measure that"
+            f"{allowed:g}; bundle this run and measure the bundle"
         )
     same_setup = (found.runtime, found.threads, found.batch) == (row.runtime, row.threads, row.batch)
     return DeviceRow(

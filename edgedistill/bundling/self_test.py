@@ -1,4 +1,5 @@
-"""Tests and measures a bundle on this machine. Needs numpy and the runtime's packages, no torch, no transformers."""
+"""Tests and benchmarks a bundle on this machine. Needs numpy and the runtime's packages, but not torch or
+transformers."""
 
 from __future__ import annotations
 
@@ -40,12 +41,12 @@ _SHOWN = 60
 
 
 def examine(folder: Path, asked: MeasureOptions, progress: Progress) -> DeviceMeasurement:
-    """Check the sha256 of every file, the token ids and outputs of every golden input, then time the golden inputs, or
-    count their instructions where the runtime is emulated.
+    """Check the sha256 of every file and the token ids and outputs of every golden input, then time the golden inputs,
+    or count their instructions if the runtime is emulated.
 
     Raises:
-        UserError: not a bundle, a malformed one, a runtime that doesn't open its files or isn't installed, or options
-            that it lacks.
+        UserError: not a bundle or malformed, a runtime that cannot open its files or is not installed, or unsupported
+            options.
         EdgedistillError: a file is missing or changed, or cannot be run.
     """
     asked.refuse_for_bundle()
@@ -102,30 +103,30 @@ def examine(folder: Path, asked: MeasureOptions, progress: Progress) -> DeviceMe
 
 
 def checked(found: DeviceMeasurement, out: Path | None) -> DeviceMeasurement:
-    """Write the results as JSON, unless `out` is None; then refuse what answers wrongly.
+    """Write the results as JSON, unless `out` is None; then raise an error if any answer is wrong.
 
     Raises:
-        EdgedistillError: a golden input was answered wrongly.
+        EdgedistillError: an answer to a golden input is wrong.
     """
     if out is not None:
         write_json(out, found.model_dump(mode="json", by_alias=True))
     if found.golden.passed:
         return found
-    more = f", as {len(found.golden.wrong) - 1} more" if len(found.golden.wrong) > 1 else ""
+    more = f", and {len(found.golden.wrong) - 1} more" if len(found.golden.wrong) > 1 else ""
     raise EdgedistillError(f"{found.candidate} under {found.runtime}: {found.golden.wrong[0]}{more}")
 
 
 def _said(opened: Opened, expected: Continuations | None) -> list[tuple[int, ...]]:
-    """What the file says after each of the golden beginnings; nothing of a task that continues no texts."""
+    """The file's continuation of each golden prefix; none for a task that does not generate text."""
     every = expected.items if expected is not None else ()
     return [tuple(opened.say(continuation.ids, len(continuation.said), (), GREEDY)) for continuation in every]
 
 
 def judge(answered: Answers, bundle: Bundle, said: Sequence[Sequence[int]] = ()) -> GoldenResult:
-    """Every golden input's token ids and answers against the expected ones.
+    """Compare every golden input's token ids and answers with the expected ones.
 
     Args:
-        said: after each of the golden beginnings.
+        said: the continuation of each golden prefix.
     """
     golden, own = bundle.golden, judge_of(bundle.facts)
     wrong: list[str] = []
@@ -136,7 +137,7 @@ def judge(answered: Answers, bundle: Bundle, said: Sequence[Sequence[int]] = ())
         expected = golden.answers.of_items([number])
         fault, off = first_wrong(own, answered.of_items([number]), expected, golden.tolerance)
         if number in other:
-            fault = "has other token ids here"
+            fault = "has different token ids here"
         fault = fault or parted.get(number)
         if fault is not None:
             shown = text.text if len(text.text) <= _SHOWN else f"{text.text[:_SHOWN]}..."
@@ -153,7 +154,7 @@ def judge(answered: Answers, bundle: Bundle, said: Sequence[Sequence[int]] = ())
 
 
 def _parted(bundle: Bundle, said: Sequence[Sequence[int]]) -> dict[int, str]:
-    """By golden input, where what is said after its beginning parts from what was."""
+    """The first difference of each continuation from the golden one, by golden input."""
     expected = bundle.continuations.items if bundle.continuations is not None else ()
     found = {}
     for continuation, tokens in zip(expected, said, strict=True):
@@ -161,7 +162,7 @@ def _parted(bundle: Bundle, said: Sequence[Sequence[int]]) -> dict[int, str]:
         place = next((place for place, (wanted, given) in pairs if wanted != given), None)
         if place is not None:
             found[continuation.item] = (
-                f"goes on otherwise: token {place} is {tokens[place]}, expected {continuation.said[place]}"
+                f"continues differently: token {place} is {tokens[place]}, expected {continuation.said[place]}"
             )
     return found
 
@@ -172,19 +173,19 @@ def _runtime(bundle: Bundle, asked: str | None) -> str:
     module = registry.runtime(name)
     if target not in module.targets:
         known = [runtime for runtime in registry.names("runtimes") if target in registry.runtime(runtime).targets]
-        raise UserError(f"measure: {name} opens no files of target {target}; expected one of {', '.join(known)}")
+        raise UserError(f"measure: {name} cannot open files of target {target}; expected one of {', '.join(known)}")
     environments.interpreter(module.packages)
     return name
 
 
 def _tokens(golden: Golden, bundle: Bundle) -> tuple[str, set[int]]:
-    """Whether the texts give the same ids here, and the numbers of those that don't."""
+    """Whether the texts give the same ids here, and the indices of those that do not."""
     column, (_, times) = golden.items.token_column, np.unique(golden.items.example, return_counts=True)
     if bundle.facts.max_length is None or column is None:
         return "not checked: no text", set()
     anew = (times > 1).any() or not all(text.given for text in golden.texts)
     if anew and bundle.continuations is None:
-        return "not checked: the task makes its inputs of more than the texts", set()
+        return "not checked: the task's inputs depend on more than the texts", set()
     if find_spec("tokenizers") is None:
         return "not checked: the package tokenizers is not installed", set()
     if bundle.continuations is not None:
@@ -193,8 +194,8 @@ def _tokens(golden: Golden, bundle: Bundle) -> tuple[str, set[int]]:
 
 
 def _compared(compare: Callable[[Path], set[int]], bundle: Bundle) -> tuple[str, set[int]]:
-    """Whether the ids are the same, and the numbers of the golden inputs with others, by what compares them with those
-    of a tokenizer's file."""
+    """Whether the ids are the same, and the indices of golden inputs with different ones, using a function that
+    compares them with a tokenizer file's."""
     try:
         other = compare(bundle.folder / TOKENIZER)
     except (KeyboardInterrupt, SystemExit):
@@ -206,7 +207,7 @@ def _compared(compare: Callable[[Path], set[int]], bundle: Bundle) -> tuple[str,
 
 
 def _other_prompts(expected: Continuations, tokenizer_file: Path) -> set[int]:
-    """Numbers of the golden inputs whose beginnings give other ids to a plain client."""
+    """Indices of golden inputs whose prefixes give a plain client different ids."""
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(tokenizer_file))
@@ -218,11 +219,11 @@ def _other_prompts(expected: Continuations, tokenizer_file: Path) -> set[int]:
 
 
 def _other_tokens(golden: Golden, column: str, tokenizer_file: Path) -> set[int]:
-    """Numbers of the golden inputs whose texts give other ids, or other values of the inputs beside them (mask,
-    segments), to a plain client, which takes the file as it is.
+    """Indices of golden inputs whose texts give a plain client, which uses the file unchanged, different ids or other
+    inputs (mask, segments).
 
     Args:
-        column: of the token ids.
+        column: the column of token ids.
     """
     from tokenizers import Tokenizer
 

@@ -1,4 +1,4 @@
-"""Pre- and post-processing of one model in plain steps, in Python, JavaScript and C++, written for this very model."""
+"""Example scripts with the pre- and post-processing of one specific model, in Python, JavaScript and C++."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ _OWN_TEMPLATES = "edgedistill.bundling"
 EXAMPLES = ("run.py", "run.mjs", "run.cpp")
 _ONNX_SUFFIXES = (".onnx", ".ort")
 _CLIENT_DTYPES = {"model_fp16.onnx": "fp16", "model_quantized.onnx": "q8", "model_int8.onnx": "int8"}
-"""transformers.js's names of precisions, by the file that it loads from `onnx/` then; others it loads by name."""
+"""transformers.js's dtype for each file that it loads from `onnx/`; others it loads by name."""
 _PROBE = "a"
 _SHOWN = (
     *("recipe", "candidate", "runtime", "runtime_reference", "text", "pair", "max_length"),
     *("opened", "inputs", "output", "lengths", "given", "native"),
 )
-"""What the templates of classifiers read."""
+"""Variables for the classifier templates."""
 
 
 @dataclass(frozen=True)
 class WordPiece:
-    """What the plain steps must know of a BERT tokenizer."""
+    """Facts about a BERT tokenizer for the scripts."""
 
     vocabulary: Sequence[str]
     """In the order of the ids."""
@@ -46,7 +46,7 @@ class WordPiece:
 
 @dataclass(frozen=True)
 class Snippet:
-    """What the templates say of a model."""
+    """Variables for the templates."""
 
     recipe: str
     candidate: str
@@ -62,7 +62,7 @@ class Snippet:
 
     @property
     def opened(self) -> Sequence[tuple[int | None, str]]:
-        """The files of the first component, by the length that each takes."""
+        """The files of the first component by input length."""
         return next(iter(self.components.values())).opened
 
     @property
@@ -77,7 +77,7 @@ class Snippet:
 
     @property
     def files(self) -> dict[str, ComponentJson]:
-        """All components, as `device.files` reads them."""
+        """All components, in the form of `device.files`."""
         return {
             name: ComponentJson(
                 files=component.opened,
@@ -89,17 +89,17 @@ class Snippet:
 
     @property
     def lengths(self) -> list[int]:
-        """The lengths that there are files for; none where one file takes all."""
+        """The lengths of the files; none if one file takes all lengths."""
         return [length for length, _ in self.opened if length is not None]
 
     @property
     def given(self) -> str:
-        """What goes in."""
+        """Description of the input."""
         return ("two texts" if self.pair else "a text") if self.text else "pixels"
 
     @property
     def native(self) -> bool:
-        """Whether the Python snippet calls the runtime itself, without edgedistill."""
+        """Whether the Python script calls the runtime directly, without edgedistill."""
         return self.runtime == "onnxruntime"
 
     @property
@@ -109,11 +109,11 @@ class Snippet:
 
 
 def write_snippets(snippet: Snippet, folder: Path, templates: str | None) -> None:
-    """Write `examples/run.py`, `run.mjs` and `run.cpp` into a bundle that has its tokenizer, and `vocab.txt` where the
-    tokenizer is one that they spell out.
+    """Write `examples/run.py`, `run.mjs` and `run.cpp` into a bundle that has its tokenizer, and `vocab.txt` if they
+    implement the tokenizer.
 
     Args:
-        templates: package of the task's own templates; None: there is a `run.py` only, which asks through edgedistill.
+        templates: package of the task's own templates; None: only a `run.py` that uses edgedistill.
     """
     from edgedistill.system.templates import text_templates
 
@@ -134,8 +134,8 @@ def write_snippets(snippet: Snippet, folder: Path, templates: str | None) -> Non
 
 
 def write_continuing(snippet: Snippet, known: Continuations, folder: Path) -> None:
-    """Write `examples/run.py` for a model that continues texts, run by ONNX Runtime; and where transformers.js finds
-    the file, `run.mjs` and the page `index.html`, which ask that."""
+    """Write `examples/run.py` for a language model run by ONNX Runtime and, if transformers.js can load the file,
+    `run.mjs` and the page `index.html`, which use transformers.js."""
     from edgedistill.system.templates import text_templates
 
     environment = text_templates(_OWN_TEMPLATES)
@@ -154,7 +154,7 @@ def write_continuing(snippet: Snippet, known: Continuations, folder: Path) -> No
 
 
 def client_name(file: str) -> tuple[str, str] | None:
-    """By what `model_file_name` and `dtype` transformers.js loads a file; None where it doesn't look for it."""
+    """The `model_file_name` and `dtype` with which transformers.js loads a file; None if it cannot."""
     path = PurePosixPath(file)
     if path.parent.name != "onnx" or path.suffix != ".onnx":
         return None
@@ -162,8 +162,8 @@ def client_name(file: str) -> tuple[str, str] | None:
 
 
 def read_wordpiece(file: Path) -> WordPiece | None:
-    """The facts of a BERT tokenizer; None of another kind (BPE, Unigram, another normaliser),
-    or of one that cuts long texts at their start."""
+    """The facts of a BERT tokenizer; None for another type (BPE, Unigram, another normaliser), or one that truncates on
+    the left."""
     from tokenizers import Tokenizer
 
     content = json.loads(file.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""JSON from elsewhere, read so that two programs cannot read it differently. Standard library only."""
+"""Strict parsing of untrusted JSON, leaving no ambiguity between parsers. Standard library only."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from edgedistill.errors import UserError
 
 LARGEST_FILE = 256 * 2**20
-"""Bytes; what a bundle's JSON never comes near."""
+"""Maximum size in bytes, far above any real bundle's JSON."""
 _LARGEST_NUMBER = 2**63 - 1
 _SHOWN = 200
 
@@ -18,20 +18,20 @@ def read_object(file: Path) -> dict[str, object]:
     """The object in a file.
 
     Raises:
-        UserError: it is none, or as `read_value`.
+        UserError: it is not an object, or as for `read_value`.
     """
     content = read_value(file)
     if not isinstance(content, dict):
-        raise UserError(f"{file}: holds {_kind(content)}, expected an object")
+        raise UserError(f"{file}: contains {_kind(content)}, expected an object")
     return content
 
 
 def read_value(file: Path) -> object:
-    """What a file of UTF-8 holds.
+    """The value in a UTF-8 file.
 
     Raises:
-        UserError: it isn't there, is too large or nested too deeply; it holds a name twice, a number that is not finite
-            (`NaN`, `1e999`) or larger than 64 bits, or half of a surrogate pair.
+        UserError: it is missing, too large or nested too deeply, or contains a duplicate name, a number that is not
+            finite (`NaN`, `1e999`) or larger than 64 bits, or an unpaired surrogate.
     """
     try:
         if file.stat().st_size > LARGEST_FILE:
@@ -44,10 +44,10 @@ def read_value(file: Path) -> object:
 
 
 def parse(text: str) -> object:
-    """What a text says.
+    """The value in a text.
 
     Raises:
-        ValueError: as `read_value`, without the file's name.
+        ValueError: as for `read_value`, without the file's name.
     """
     try:
         content: object = json.loads(
@@ -57,7 +57,7 @@ def parse(text: str) -> object:
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     except UnicodeEncodeError:
-        raise ValueError("a text holds half of a surrogate pair") from None
+        raise ValueError("a text contains an unpaired surrogate") from None
     return content
 
 
@@ -66,12 +66,12 @@ def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len(content) != len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"{twice[:_SHOWN]!r} stands there twice")
+        raise ValueError(f"{twice[:_SHOWN]!r} occurs twice")
     return content
 
 
 def _refused(name: str) -> float:
-    raise ValueError(f"{name} is no number of JSON")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _finite(digits: str) -> float:

@@ -1,5 +1,5 @@
-"""Bundles of schema `edgedistill/bundle/1`, lifted to what they would be now: classifiers of one component, with token
-ids and logits as lists in `golden.json`."""
+"""Converts bundles of schema `edgedistill/bundle/1`: classifiers with one component, and token ids and logits as lists
+in `golden.json`."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from edgedistill.errors import UserError
 
 BUNDLE_1, GOLDEN_1 = "edgedistill/bundle/1", "edgedistill/golden/1"
 _TOKENS, _OUTPUT, _LARGEST_ID = "input_ids", "logits", 2**31 - 1
-"""What every bundle of that schema called its token ids and its only output."""
+"""Names of token ids and output in every bundle of that schema."""
 
 
 def lift_facts(content: Mapping[str, object], where: str) -> tuple[dict[str, object], int]:
-    """`bundle.json` as it is now, and the token that inputs are padded with.
+    """`bundle.json` in the current schema, and the padding token.
 
     Raises:
-        UserError: a field that is no longer there is missing, or of another type than it had.
+        UserError: a field of the old schema is missing or has the wrong type.
     """
     fields = Fields({name: content[name] for name in _FORMER if name in content}, where)
     opened, told, inputs = fields.items("opened"), fields.items("lengths"), fields.items("inputs")
@@ -48,7 +48,7 @@ _RENAMED = {"round": "model", "environment": "host"}
 
 
 def _measured(old: object, metric: object) -> object:
-    """One metric, higher is better, as figures; what is missing or of another type stays, and is named later."""
+    """One higher-is-better metric as figures; missing or mistyped fields stay, and are reported later."""
     if not isinstance(old, dict) or not {"accuracy", "accuracy_ci", "validation_accuracy", "accuracy_drop"} <= set(old):
         return old
     content = dict(old)
@@ -66,13 +66,13 @@ def _port(fields: Fields, expected: object) -> dict[str, object]:
     if (kind := fields.take("type")) != "int64":
         raise fields.refuse("type", kind, "'int64'")
     if (shape := fields.take("shape")) != expected:
-        raise fields.refuse("shape", shape, f"{expected}, as batch, lengths and max_length say")
+        raise fields.refuse("shape", shape, f"{expected}, according to batch, lengths and max_length")
     fields.end()
     return {"name": name, "type": kind, "shape": [None, None]}
 
 
 def lift_golden(content: object, facts: Facts, labels: Sequence[str], pad: int, where: str) -> Golden:
-    """`golden.json` with all that it held; `golden.check_golden` looks at the rest.
+    """Parse `golden.json` with its inline numbers; `golden.check_golden` checks the rest.
 
     Raises:
         UserError: another schema, or a field that is missing, unknown or of another type.
@@ -87,7 +87,7 @@ def lift_golden(content: object, facts: Facts, labels: Sequence[str], pad: int, 
     every = [_item(Fields(item, f"{where}: item {number}"), facts) for number, item in enumerate(contents)]
     names = list(every[0][1]) if every else []
     if any(list(arrays) != names for _, arrays, _ in every) or not names:
-        raise UserError(f"{where}: its items differ in which inputs they have")
+        raise UserError(f"{where}: its items have different inputs")
     layout: Literal["sequence", "block"] = "sequence" if facts.max_length is not None else "block"
     columns = {name: Column("input", layout, pad if name == _TOKENS else 0, tokens=name == _TOKENS) for name in names}
     try:
@@ -102,7 +102,7 @@ def lift_golden(content: object, facts: Facts, labels: Sequence[str], pad: int, 
 
 
 def _item(item: Fields, facts: Facts) -> tuple[GoldenText, dict[str, Array], Array]:
-    """What a person reads, the inputs by name, and the rows (D, C)."""
+    """The readable part, the inputs by name, and the rows (D, C)."""
     text, given, rows, labels = item.text("text"), item.items("given"), item.items("rows"), item.items("labels")
     for name, values in (("given", given), ("labels", labels)):
         if not all(isinstance(value, str) for value in values):
@@ -119,7 +119,7 @@ def _item(item: Fields, facts: Facts) -> tuple[GoldenText, dict[str, Array], Arr
         raise item.refuse("the length of its inputs", sorted(map(len, inputs.values())), "one")
     logits = np.asarray(rows, dtype=np.float64).reshape(len(rows), facts.labels)
     if not (np.abs(logits) <= np.finfo(np.float32).max).all():
-        raise item.refuse("rows", rows, "numbers that float32 holds")
+        raise item.refuse("rows", rows, "numbers within the range of float32")
     return GoldenText(text, tuple(map(str, given)), tuple(map(str, labels))), inputs, logits.astype(np.float32)
 
 

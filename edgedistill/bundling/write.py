@@ -61,7 +61,7 @@ _WEIGHTS = (".safetensors", ".bin", ".pt")
 
 @dataclass(frozen=True)
 class BundleSources:
-    """What one bundle is made of: artifacts of a run, and what is known of licences."""
+    """The sources of a bundle: artifacts of a run, and licences."""
 
     candidate: str
     task: TaskSpec
@@ -73,14 +73,14 @@ class BundleSources:
     verified: Artifact[Verified]
     provenance: Sequence[Provenance]
     length: int | None
-    """To which inputs were padded or cut when it was timed; None: their own."""
+    """Length to which inputs were padded or truncated for timing; None: real lengths."""
 
 
 def write_bundle(sources: BundleSources, folder: Path, scratch: Path) -> None:
     """Fill an empty folder: model files, tokenizer, labels, golden inputs, examples, card, facts, hashes.
 
     Raises:
-        EdgedistillError: the runtime no longer opens the file.
+        EdgedistillError: the runtime can no longer open the file.
     """
     results = load_results(sources.report.path(sources.report.record.results))
     row = results.candidate(sources.candidate)
@@ -125,7 +125,7 @@ def write_bundle(sources: BundleSources, folder: Path, scratch: Path) -> None:
     }
     artifacts.write_json(folder / FACTS, facts)
     write_hashes(folder)
-    open_bundle(folder)  # what is not let in elsewhere is not let out here
+    open_bundle(folder)  # write only what the reader accepts
 
 
 def _write_examples(
@@ -137,7 +137,7 @@ def _write_examples(
     continuations: Continuations | None,
     folder: Path,
 ) -> None:
-    """Scripts that ask the model by themselves where ONNX Runtime runs it, and else through edgedistill."""
+    """Scripts that run the model directly if it uses ONNX Runtime, and otherwise through edgedistill."""
     snippet = Snippet(
         recipe=recipe,
         candidate=row.id,
@@ -156,14 +156,15 @@ def _write_examples(
 
 
 def _copy_description(model: Path, folder: Path) -> None:
-    """`config.json` and the tokenizer's files, so that transformers, optimum and transformers.js know the folder."""
+    """`config.json` and the tokenizer's files, so that transformers, optimum and transformers.js can load the
+    folder."""
     for file in sorted(model.iterdir()):
         if file.is_file() and file.suffix not in _WEIGHTS:
             artifacts.copy(file, folder / file.name)
 
 
 def _golden(sources: BundleSources, row: CandidateResult, data: PreparedData, task: Task) -> Golden:
-    """Validation items, and what the file answered to them when it was verified."""
+    """Validation items, and the file's answers from its verification."""
     items, raw = data.items("validation"), data.rows("validation")
     chosen = golden_items(items)
     answered = Answers.open(sources.verified.path(sources.verified.record.answers)).of_items(chosen)
@@ -184,10 +185,10 @@ def _golden(sources: BundleSources, row: CandidateResult, data: PreparedData, ta
 def _continuations(
     sources: BundleSources, row: CandidateResult, files: ModelFiles, golden: Golden, folder: Path, scratch: Path
 ) -> Continuations:
-    """What the file says after the beginnings of some golden inputs.
+    """The file's continuations of prefixes of some golden inputs.
 
     Args:
-        folder: with the tokenizer.
+        folder: folder with the tokenizer.
     """
     from tokenizers.decoders import DecodeStream
 
@@ -213,7 +214,7 @@ def _continuations(
 
 
 def _chat(tokenizer: PreTrainedTokenizerBase) -> tuple[str, str] | None:
-    """What stands around a user's message; None of a tokenizer without a chat template, or with one that refuses it."""
+    """Tokens around a user message; None for a tokenizer without a chat template, or with one that rejects it."""
     from jinja2 import TemplateError
 
     def render(message: str) -> str:
@@ -227,11 +228,11 @@ def _chat(tokenizer: PreTrainedTokenizerBase) -> tuple[str, str] | None:
 
 
 def _lines(golden: Golden) -> str:
-    """`golden.json`, with a line for each item."""
+    """`golden.json`, with one line per item."""
     known = {
         "schema": GOLDEN_SCHEMA,
-        "what": f"validation inputs, whose numbers are in {ITEMS_FILE}; {ANSWERS_FILE} holds what the verified file "
-        "answered to them, decision by decision",
+        "what": f"validation inputs, encoded in {ITEMS_FILE}; {ANSWERS_FILE} contains the verified file's "
+        "answers, one per decision",
         "tolerance": golden.tolerance,
         "tolerance_reason": golden.reason,
     }
@@ -244,7 +245,7 @@ Ports = tuple[tuple[PortFacts, ...], tuple[PortFacts, ...]]
 
 
 def _ports(model: DeviceModel, scratch: Path) -> dict[str, Ports]:
-    """Inputs and outputs of every component, as its runtime tells."""
+    """Inputs and outputs of every component, as reported by its runtime."""
     with model.opened(scratch) as opened:
         return {name: (_port_facts(taken), _port_facts(given)) for name, (taken, given) in opened.loaded.ports.items()}
 
@@ -256,7 +257,7 @@ def _port_facts(ports: Mapping[str, Port]) -> tuple[PortFacts, ...]:
 
 
 def _facts(results: Results, row: CandidateResult, sources: BundleSources) -> dict[str, object]:
-    """What `bundle.json` says of the candidate as the run measured it."""
+    """The run's figures of the candidate for `bundle.json`."""
     measured = {"figures", "drop", "agreement_with_student", "latency_ms"}
     measured |= {"max_abs_diff", "file_bytes", "peak_rss_mb", "load_ms", "throughput_per_s"}
     return {

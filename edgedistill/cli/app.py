@@ -1,4 +1,4 @@
-"""The command line. Each command parses, calls one public function and shows what it returns."""
+"""The command line. Each command parses its options, calls one public function and prints the result."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from edgedistill.errors import UserError
 
 app = typer.Typer(
     name="edgedistill",
-    help="Distil a transformer in rounds, quantize, export, verify, measure, and know which student to ship.",
+    help="Distil a transformer in rounds, quantize, export, verify and benchmark, and choose the student to ship.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 
-RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe file, or a shipped recipe's name.")]
+RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe file, or the name of a shipped recipe.")]
 Overrides = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="PATH=VALUE", help="Change one value: rounds.0.stages.0.epochs=3. Repeatable."),
+    typer.Option("--set", metavar="PATH=VALUE", help="Override one value: rounds.0.stages.0.epochs=3. Repeatable."),
 ]
-Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="The run folder (default: runs/NAME).")]
+Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Run folder (default: runs/NAME).")]
 StoreFolder = Annotated[
     Path | None,
     typer.Option(
-        "--store", metavar="DIR", help="Where artifacts are kept, for many runs (default: in the run folder)."
+        "--store", metavar="DIR", help="Artifact store, can be shared by runs (default: inside the run folder)."
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 NOTHING_FITS = 3
 
@@ -43,7 +43,7 @@ def run(
     out: Out = None,
     store: StoreFolder = None,
     verify_hashes: Annotated[
-        bool, typer.Option("--verify-hashes", help="Check finished steps by sha256, not only by size.")
+        bool, typer.Option("--verify-hashes", help="Check finished steps by sha256, not only by file size.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -65,7 +65,7 @@ def plan(
     store: StoreFolder = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what run would do: steps, what is done already, parameters and file sizes to expect."""
+    """Show what run would do: steps, what is already done, expected parameters and file sizes."""
     from edgedistill import api
     from edgedistill.cli import tables
 
@@ -75,7 +75,7 @@ def plan(
 
 @app.command("show")
 def show_recipe(recipe: RecipeName, overrides: Overrides = None, as_json: AsJson = False) -> None:
-    """Print a recipe resolved: with what it extends, the overrides and every default."""
+    """Print the resolved recipe, with inherited values, overrides and all defaults."""
     from edgedistill.recipe import reading
 
     loaded = reading.load(recipe, overrides or ())
@@ -97,9 +97,11 @@ def recipes(as_json: AsJson = False) -> None:
 
 @app.command()
 def schema(
-    as_markdown: Annotated[bool, typer.Option("--markdown", help="As the reference, docs/recipe.md.")] = False,
+    as_markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print the reference in Markdown (docs/recipe.md) instead.")
+    ] = False,
 ) -> None:
-    """Print the JSON schema of a recipe, plug-ins included, for editors and for other programs."""
+    """Print the JSON schema of recipes, including plug-ins, for editors and other programs."""
     from edgedistill.recipe import json_schema, reference
 
     found = json_schema.json_schema()
@@ -109,13 +111,15 @@ def schema(
 @app.command()
 def bundle(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run's folder.")],
-    candidate: Annotated[str | None, typer.Option("--candidate", metavar="ID", help="Not the chosen one.")] = None,
+    candidate: Annotated[
+        str | None, typer.Option("--candidate", metavar="ID", help="Bundle this candidate instead of the chosen one.")
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Default: RUN/bundle.")] = None,
     store: Annotated[
-        Path | None, typer.Option("--store", metavar="DIR", help="Where the run's artifacts are, if they were moved.")
+        Path | None, typer.Option("--store", metavar="DIR", help="The run's artifact store, if it was moved.")
     ] = None,
 ) -> None:
-    """Write the chosen candidate as a folder that tests itself: files, tokenizer, golden inputs, examples, card."""
+    """Write the chosen candidate as a self-testing folder: files, tokenizer, golden inputs, examples, card."""
     from edgedistill import api
 
     typer.echo(f"{api.bundle(run, candidate, out=out, store=store)}")
@@ -124,33 +128,36 @@ def bundle(
 @app.command()
 def generate(
     place: Annotated[
-        Path, typer.Argument(metavar="RUN|FILE", help="A finished run, a bundle, or a model's file or folder.")
+        Path, typer.Argument(metavar="RUN|FILE", help="A finished run, a bundle, or a model file or folder.")
     ],
     prompt: Annotated[str, typer.Option("--prompt", help="The text to continue.")],
     candidate: Annotated[
-        str | None, typer.Option("--candidate", metavar="ID", help="Of a run; default: the chosen one.")
+        str | None, typer.Option("--candidate", metavar="ID", help="Candidate of a run; default: the chosen one.")
     ] = None,
     model: Annotated[
-        str | None, typer.Option("--model", metavar="NAME", help="Of a run: its torch model, teacher or a round's id.")
+        str | None, typer.Option("--model", metavar="NAME", help="A run's PyTorch model: teacher or a round id.")
     ] = None,
     chat: Annotated[
-        bool, typer.Option("--chat", help="The prompt is a user's message; the tokenizer's template renders it.")
+        bool, typer.Option("--chat", help="Treat the prompt as a user message and apply the tokenizer's chat template.")
     ] = False,
     tokenizer: Annotated[
-        Path | None, typer.Option("--tokenizer", help="Of a lone file: folder with tokenizer.json.")
+        Path | None, typer.Option("--tokenizer", help="Folder with tokenizer.json, for a single model file.")
     ] = None,
     runtime: Annotated[
-        str | None, typer.Option("--runtime", help="Of a lone file or bundle; default: what opens such a file.")
+        str | None,
+        typer.Option("--runtime", help="Runtime for a single file or bundle; default: one that opens such a file."),
     ] = None,
     max_tokens: Annotated[
-        int | None, typer.Option("--max-tokens", min=1, help="Default: what the model reads, at most 256.")
+        int | None, typer.Option("--max-tokens", min=1, help="Default: 256, or what fits the model's context.")
     ] = None,
-    temperature: Annotated[float, typer.Option("--temperature", help="0: always the likeliest token.")] = 0.0,
-    top_k: Annotated[int, typer.Option("--top-k", help="Only so many of the likeliest tokens; 0: all.")] = 0,
-    top_p: Annotated[float, typer.Option("--top-p", help="Only the likeliest that have this share together.")] = 1.0,
-    seed: Annotated[int, typer.Option("--seed", help="Of what is drawn.")] = 0,
+    temperature: Annotated[float, typer.Option("--temperature", help="Sampling temperature; 0: greedy.")] = 0.0,
+    top_k: Annotated[int, typer.Option("--top-k", help="Sample from this many most likely tokens; 0: all.")] = 0,
+    top_p: Annotated[
+        float, typer.Option("--top-p", help="Sample from the most likely tokens with this total probability.")
+    ] = 1.0,
+    seed: Annotated[int, typer.Option("--seed", help="Random seed of sampling.")] = 0,
 ) -> None:
-    """Continue a text with a model, or answer a chat's message, and write what follows as it comes."""
+    """Continue a text or answer a chat message with a model, streaming the output."""
     from edgedistill import api
 
     said = api.generate(
@@ -167,31 +174,36 @@ def generate(
 def measure(
     file: Annotated[Path, typer.Argument(metavar="FILE|BUNDLE", help="A model file, or a bundle's folder.")],
     data: Annotated[
-        Path | None, typer.Option("--data", help="For a file: a data file; with labels, accuracy is measured too.")
+        Path | None,
+        typer.Option("--data", help="Data file, for a model file; if it has labels, accuracy is measured too."),
     ] = None,
     tokenizer: Annotated[
         Path | None, typer.Option("--tokenizer", help="Folder with tokenizer.json and config.json.")
     ] = None,
     column: Annotated[
-        list[str] | None, typer.Option("--column", metavar="NAME=COLUMN", help="text=sentence. Repeatable.")
+        list[str] | None,
+        typer.Option("--column", metavar="NAME=COLUMN", help="Column name: text=sentence. Repeatable."),
     ] = None,
-    task: Annotated[str | None, typer.Option("--task", help="Of a file; default: text-classification.")] = None,
-    metric: Annotated[str | None, typer.Option("--metric", help="Of a file; default: accuracy.")] = None,
+    task: Annotated[
+        str | None, typer.Option("--task", help="Task of a model file; default: text-classification.")
+    ] = None,
+    metric: Annotated[str | None, typer.Option("--metric", help="Metric for a model file; default: accuracy.")] = None,
     runtime: Annotated[str | None, typer.Option("--runtime", help="Default: onnxruntime, or the bundle's.")] = None,
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="Default: 1, or the bundle's.")] = None,
     batch: Annotated[int | None, typer.Option("--batch", min=1, help="Default: 1, or the bundle's.")] = None,
     max_length: Annotated[
-        int | None, typer.Option("--max-length", min=1, help="Cut a file's inputs to this many tokens; default: 128.")
+        int | None, typer.Option("--max-length", min=1, help="Truncate inputs to this many tokens; default: 128.")
     ] = None,
     min_seconds: Annotated[float, typer.Option("--min-seconds", min=0.1)] = 5.0,
     emulated_cpu: Annotated[
-        str | None, typer.Option("--emulated-cpu", help="What an emulated runtime runs on: cortex-a76 or cortex-a53.")
+        str | None, typer.Option("--emulated-cpu", help="Processor to emulate: cortex-a76 or cortex-a53.")
     ] = None,
     emulated_items: Annotated[
-        int | None, typer.Option("--emulated-items", min=1, help="Ask an emulated runtime only so many items.")
+        int | None, typer.Option("--emulated-items", min=1, help="Run only this many items under emulation.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="A bundle's results; default: bundle-results.json.")
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="Where to write a bundle's results; default: bundle-results.json."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -217,11 +229,11 @@ def measure(
 def compare(
     runs: Annotated[
         list[Path],
-        typer.Argument(metavar="RUN RUN...", help="Finished runs; or one run and results of its bundles (*.json)."),
+        typer.Argument(metavar="RUN RUN...", help="Finished runs, or one run and results of its bundles (*.json)."),
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Finished runs side by side, item by item; or a run beside what other machines measured of its bundles."""
+    """Compare finished runs on the same examples, or a run with other machines' measurements of its bundles."""
     from edgedistill import api
     from edgedistill.cli import compared
 
@@ -236,16 +248,16 @@ def compare(
 @app.command()
 def doctor(
     install: Annotated[
-        str | None, typer.Option("--install", metavar="NAME", help="Make this runtime's own virtual environment.")
+        str | None, typer.Option("--install", metavar="NAME", help="Create a virtual environment for this runtime.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Versions, instruction sets, which targets and runtimes are installed, and how to install the others."""
+    """Show versions, instruction sets, which targets and runtimes are installed, and how to install the others."""
     from edgedistill.cli import doctor, tables
     from edgedistill.isolation import environments
 
     if install is not None:
-        typer.echo(f"made {environments.install(install)}", err=True)
+        typer.echo(f"created {environments.install(install)}", err=True)
     found = doctor.diagnose()
     _print(found) if as_json else tables.diagnosis(found)
 
@@ -254,7 +266,7 @@ def doctor(
 def options(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
-    """Options that need no command."""
+    """Options without a command."""
     if version:
         from edgedistill.version import __version__
 
@@ -266,7 +278,7 @@ def _pairs(given: Sequence[str], flag: str) -> dict[str, str]:
     """`name=value` flags as a mapping.
 
     Raises:
-        UserError: one without '='.
+        UserError: a flag without '='.
     """
     for pair in given:
         if "=" not in pair:

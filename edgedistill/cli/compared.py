@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def fronts(found: Sequence[MachineFront]) -> None:
-    """One table per machine: latencies of different machines are never compared."""
+    """One table per machine, since latencies of different machines must not be compared."""
     rows = [row for front in found for row in front.rows]
     metric = next((heading(row.validation.metric, row.validation.direction) for row in rows), "metric")
     names = (
@@ -37,7 +37,7 @@ def fronts(found: Sequence[MachineFront]) -> None:
         table = new_table(front.machine, *names, right=range(3, 10))
         for row in front.rows:
             table.add_row("*" if row.on_pareto_front else "", row.id, row.measured_by, *_device_row(row))
-        table.caption = f"* on this machine's front of {metric}, latency and size"
+        table.caption = f"* on this machine's Pareto front of {metric}, latency and size"
         standard_output().print(table)
 
 
@@ -56,7 +56,7 @@ def _device_row(row: DeviceRow) -> list[str]:
 
 
 def fronts_facts(found: Sequence[MachineFront]) -> list[dict[str, object]]:
-    """The fronts as data."""
+    """The Pareto fronts as data."""
     facts: list[dict[str, object]] = []
     for front in found:
         rows = [
@@ -84,7 +84,7 @@ def comparison(summaries: Sequence[RunSummary]) -> None:
         "p50 ms",
         "p95 ms",
         "MB",
-        "gain over the first, same examples",
+        "gain over the first run, same examples",
     )
     table = new_table("chosen candidates", *names, right=(1, 3, 4, 5, 6))
     for summary in summaries:

@@ -1,4 +1,4 @@
-"""Standard output, and what tables on it have in common. Numbers are rounded here and nowhere before."""
+"""Standard output, and what its tables share. Numbers are only rounded here."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def standard_output() -> Console:
-    """Standard output; as wide as the content needs where it is no terminal, so that nothing is cut in a log."""
+    """Standard output; not limited in width unless it is a terminal, so that logs are not truncated."""
     import sys
 
     from rich.console import Console
@@ -31,7 +31,7 @@ def new_table(title: str, *columns: str, right: Sequence[int]) -> Table:
 
 
 def escape(text: str) -> str:
-    """Text whose brackets are not markup."""
+    """Escape brackets, which are markup otherwise."""
     from rich import markup
 
     return markup.escape(text)

@@ -1,4 +1,4 @@
-"""What is installed and where, and the install line for what isn't."""
+"""What is installed and where, and how to install the rest."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from edgedistill.version import __version__
 
 
 def diagnose() -> dict[str, object]:
-    """Versions, machine, targets and runtimes; each of those with its version, the environment that holds it, or the
-    line that installs it."""
+    """Versions, machine, targets and runtimes, each with its version, its environment, or its install command."""
     precisions: dict[str, None] = {}
     for name in registry.names("exporters"):
         precisions |= dict.fromkeys(registry.target(name).precisions)

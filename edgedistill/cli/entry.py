@@ -1,4 +1,4 @@
-"""The command's first and last moments: signals, exit codes, and one sentence for whatever goes wrong."""
+"""Start and end of the command: signals, exit codes, and one message for any error."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _QUIET = {
     "TORCH_CPP_LOG_LEVEL": "ERROR",
     "PYTHONWARNINGS": "ignore",
 }
-"""What libraries would remark on stderr, in this process and its children."""
+"""Silence libraries' messages on stderr, in this process and its children."""
 
 
 def main() -> None:
-    """Run the command line and exit: 0 done, 1 failure, 2 the user's input, 3 nothing within the limits, and 128 more
-    than the signal that ended it. `EDGEDISTILL_DEBUG=1` shows tracebacks and libraries' warnings."""
+    """Run the command line and exit: 0 done, 1 failure, 2 invalid input, 3 no candidate meets the limits, 128 plus the
+    signal that ended it. `EDGEDISTILL_DEBUG=1` shows tracebacks and libraries' warnings."""
     interruption.listen()
     logs.show()
     try:
@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def _command() -> int:
-    """Run it; its exit code."""
+    """Run it and return the exit code."""
     code = 0
     try:
         if not _debugging():
@@ -51,7 +51,7 @@ def _command() -> int:
             sys.stdout.flush()
     except EdgedistillError as error:
         return _explain(str(error), error.exit_code)
-    except BrokenPipeError:  # who reads has seen enough
+    except BrokenPipeError:  # the reader closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
     except OSError as error:

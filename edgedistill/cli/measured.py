@@ -1,4 +1,4 @@
-"""What `measure` prints of a model file and of a bundle."""
+"""Printed results of `measure`, for a model file and for a bundle."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def measurement_facts(found: FileMeasurement) -> dict[str, object]:
 
 
 def device_measurement(found: DeviceMeasurement, file: Path) -> None:
-    """A bundle that answered as it should."""
+    """A bundle that passed its test."""
     console = standard_output()
     latency, golden = found.latency_ms, found.golden
     worst = "-" if golden.max_abs_diff is None else f"{golden.max_abs_diff:.2g}"
@@ -50,8 +50,8 @@ def device_measurement(found: DeviceMeasurement, file: Path) -> None:
         "bundle": f"{found.candidate} of {found.recipe} ({found.file_bytes / 1e6:.2f} MB)",
         "machine": found.place,
         "runtime": f"{found.runtime} {found.runtime_version}, {found.threads} thread(s), batch {found.batch}",
-        "golden": f"all {golden.items} inputs agree (off by {worst} at most, allowed {golden.tolerance:.2g}); "
-        f"token ids: {golden.tokens}",
+        "golden": f"all {golden.items} golden inputs agree (largest difference {worst}, allowed "
+        f"{golden.tolerance:.2g}); token ids: {golden.tokens}",
     }
     if latency is None:
         rows |= _not_timed(found)
@@ -60,7 +60,7 @@ def device_measurement(found: DeviceMeasurement, file: Path) -> None:
             "latency": f"p50 {ms(latency.p50)}  p90 {ms(latency.p90)}  p95 {ms(latency.p95)}  "
             f"p99 {ms(latency.p99)} ms, {latency.runs} runs",
             "load": f"{formatting.fixed(found.load_ms, 1)} ms",
-            "peak memory": "-" if found.peak_rss_mb is None else f"{found.peak_rss_mb:.1f} MB above an empty process",
+            "peak memory": "-" if found.peak_rss_mb is None else f"{found.peak_rss_mb:.1f} MB beyond an empty process",
         }
     rows["results"] = f"{file}"
     for name, text in rows.items():
@@ -68,7 +68,7 @@ def device_measurement(found: DeviceMeasurement, file: Path) -> None:
 
 
 def _cost(found: FileMeasurement) -> dict[str, str]:
-    """Times and memory, or what stands in their place when there are none."""
+    """Times and memory, or a substitute if there are none."""
     if found.latency_ms is None or found.throughput_per_s is None:
         return _not_timed(found)
     latency = found.latency_ms
@@ -77,7 +77,7 @@ def _cost(found: FileMeasurement) -> dict[str, str]:
         f"p99 {ms(latency['p99'])} ms, {latency['runs']} runs",
         "throughput": f"{found.throughput_per_s:.1f} items/s",
         "load": f"{formatting.fixed(found.load_ms, 1)} ms",
-        "peak memory": "-" if found.peak_rss_mb is None else f"{found.peak_rss_mb:.1f} MB above an empty process",
+        "peak memory": "-" if found.peak_rss_mb is None else f"{found.peak_rss_mb:.1f} MB beyond an empty process",
     }
 
 
@@ -88,7 +88,7 @@ def _paced(speeds: Mapping[str, object]) -> str:
 
 
 def _not_timed(found: FileMeasurement | DeviceMeasurement) -> dict[str, str]:
-    """What an emulated runtime gives in place of times."""
+    """An emulated runtime's figures instead of times."""
     return {
         "instructions": f"{formatting.millions(found.instructions_per_inference)} per inference, mean over "
         f"{found.counted_inputs} inputs",

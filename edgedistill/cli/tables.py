@@ -1,4 +1,4 @@
-"""What the command line prints: tables for people, facts for `--json`. Numbers are rounded here and nowhere before."""
+"""Output of the command line: tables for people, JSON for programs. Numbers are rounded only here."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def results(found: Results) -> None:
-    """Warnings, rounds, candidates, the choice and where the report is."""
+    """Warnings, rounds, candidates, the choice and the path of the report."""
     console = standard_output()
     for warning in found.warnings:
         console.print(f"[yellow]warning:[/] {warning}", highlight=False)
@@ -59,10 +59,10 @@ def plan(planned: PlannedRun) -> None:
     console.print(f"{todo} of {len(planned.plan.steps)} steps to do, {count}")
     if any(model.parameters is None for model in planned.plan.models):
         console.print(
-            "? : known when the model's config.json or the data has been read (run does that first)", highlight=False
+            "? : unknown until the model's config.json or the data has been read (run does that first)", highlight=False
         )
     if any(model.parameters is not None and not model.exact for model in planned.plan.models):
-        console.print("~ : estimated, since it follows from data that has not been read yet", highlight=False)
+        console.print("~ : estimate; depends on data that has not been read yet", highlight=False)
 
 
 def plan_facts(planned: PlannedRun) -> dict[str, object]:
@@ -87,7 +87,7 @@ def plan_facts(planned: PlannedRun) -> dict[str, object]:
 
 
 def recipes(files: Mapping[str, Path]) -> None:
-    """Name and first comment line of each recipe, but for the one that is meant for editors."""
+    """Name of each recipe and its first comment line, except the one for editors."""
     console = standard_output()
     for name, file in files.items():
         lines = file.read_text(encoding="utf-8").splitlines()
@@ -96,7 +96,7 @@ def recipes(files: Mapping[str, Path]) -> None:
 
 
 def diagnosis(found: Mapping[str, object]) -> None:
-    """What is here and what is missing."""
+    """What is installed and what is missing."""
     console = standard_output()
     for section, content in found.items():
         if not isinstance(content, dict):
@@ -153,9 +153,7 @@ def _candidates(found: Results) -> Table:
         "load ms",
         "limits",
     )
-    table = new_table(
-        f"candidates: {found.metric_in_words} on test, the rest as measured", *names, right=range(2, len(names) - 1)
-    )
+    table = new_table(f"candidates: {found.metric_in_words} on test", *names, right=range(2, len(names) - 1))
     for row in found.measured:
         mark = "[green]>[/]" if row.id == found.chosen else ("*" if row.on_pareto_front else "")
         figure, *_, size = brief(row)
@@ -177,14 +175,14 @@ def _candidates(found: Results) -> Table:
     paces = (
         "latency" if found.prompt_tokens is None else ", ".join((*(speed.words for speed in found.speeds), "memory"))
     )
-    table.caption = f"> chosen   * on the front of {found.metric_in_words}, {paces} and size"
+    table.caption = f"> chosen   * on the Pareto front of {found.metric_in_words}, {paces} and size"
     if found.prompt_tokens is not None:
-        table.caption += f"; speed: medians at prompts of {found.prompt_tokens} tokens"
+        table.caption += f"; speed: medians with prompts of {found.prompt_tokens} tokens"
     return table
 
 
 def _speed_names(found: Results) -> tuple[str, ...]:
-    """The task's own figures of speed, or the latency of a run."""
+    """The task's own speed figures, or the latency of one inference."""
     if found.prompt_tokens is None:
         return "p50 ms", "p95 ms"
     return tuple(f"{speed.words}, {speed.unit}" for speed in found.speeds)
@@ -211,14 +209,14 @@ def _diagnosed(value: object) -> str:
         if "versions" in value:
             return "installed: " + ", ".join(f"{name} {version}" for name, version in value["versions"].items())
         if value["installed"]:
-            return f"in its own environment, {value['environment']}"
+            return f"in a separate environment, {value['environment']}"
         missing = ("missing " + ", ".join(value["missing"])).strip()
         return f"[yellow]{missing}[/]: {escape(str(value['install']))}"
     return ", ".join(value) if isinstance(value, list) else str(value)
 
 
 def _inside(model: ModelEstimate) -> tuple[str, str]:
-    """Heads, with the key-value heads that they share, and feed-forward neurons of each of a planned model's layers."""
+    """Heads, key-value heads and feed-forward neurons of a planned model's layers."""
     if model.heads is None:
         return ("?", "?") if model.layers is None else ("-", "-")
     shared = "" if model.key_value_heads == model.heads else f"/{model.key_value_heads}"

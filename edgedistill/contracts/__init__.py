@@ -1,1 +1,1 @@
-"""What every kind of plug-in must offer, one file each."""
+"""The interfaces of all kinds of plug-ins, one file each."""

@@ -1,4 +1,4 @@
-"""Answers: what a model said, and references: the right answers, in the same form. Numpy only."""
+"""Answers (a model's predictions) and references (the ground truth), in the same form. Numpy only."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from edgedistill.arrays import Array, Arrays, Booleans, Integers, positions
 
 @dataclass(frozen=True)
 class Answers:
-    """What a model said of D decisions: as small as the metrics and the fidelity of its task need.
+    """A model's predictions for D decisions, as compact as the task's metrics and fidelity allow.
 
-    A *decision* is one thing that the model is asked about an item: the label of a text, the tag of a word, the next
-    token at a position, the vector of a sentence. `values` are arrays (D, ...) by name, which only the task reads;
-    `item` (D,) and `example` (D,) say what each decision belongs to, both ascending.
+    A *decision* is one prediction about an item: the label of a text, the tag of a word, the next token at a position,
+    the vector of a sentence. `values` are arrays (D, ...) by name, which only the task interprets; `item` (D,) and
+    `example` (D,) give what each decision belongs to, both ascending.
     """
 
     values: Arrays
@@ -52,7 +52,7 @@ class Answers:
         """Read what `save` wrote.
 
         Raises:
-            ValueError: the file doesn't hold that.
+            ValueError: the file has other contents.
         """
         from safetensors import SafetensorError
         from safetensors.numpy import load_file
@@ -60,12 +60,12 @@ class Answers:
         try:
             arrays = load_file(file)
         except SafetensorError as error:
-            raise ValueError(f"{file.name} is no safetensors file: {error}") from error
+            raise ValueError(f"{file.name} is not a safetensors file: {error}") from error
         values = {name[len("value.") :]: arrays.pop(name) for name in sorted(arrays) if name.startswith("value.")}
         try:
             return cls(values, **arrays)
         except TypeError as error:
-            raise ValueError(f"{file.name} holds {sorted(arrays)}, which are no {cls.__name__.lower()}") from error
+            raise ValueError(f"{file.name} contains {sorted(arrays)}, which are not {cls.__name__.lower()}") from error
 
     def _arrays(self) -> dict[str, Array]:
         arrays = {f"value.{name}": np.ascontiguousarray(array) for name, array in self.values.items()}
@@ -74,10 +74,10 @@ class Answers:
 
 @dataclass(frozen=True)
 class References(Answers):
-    """The right answers to the same decisions, as far as there are any."""
+    """The right answers for the same decisions, where known."""
 
     known: Booleans
-    """(D,) whether a decision has a right answer; the others only pair with the model's."""
+    """(D,) whether a decision has a right answer; the others only keep the pairing with the model's."""
 
     @property
     def examples(self) -> Integers:
@@ -89,7 +89,7 @@ class References(Answers):
         return replace(super().where(chosen), known=self.known[chosen])
 
     def counts(self, items: int) -> Integers:
-        """(N,) how many decisions each of so many items has."""
+        """(N,) the number of decisions of each of N items."""
         return np.bincount(self.item, minlength=items)
 
     def _arrays(self) -> dict[str, Array]:
@@ -97,7 +97,7 @@ class References(Answers):
 
 
 def gathered(parts: Sequence[Answers]) -> Answers:
-    """The answers of several batches together, in the order of their items.
+    """The answers of several batches concatenated, in the order of their items.
 
     Raises:
         ValueError: no parts.

@@ -1,4 +1,4 @@
-"""A batch: what one training step looks at."""
+"""A batch: the input of one training step."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ N = TypeVar("N", str, int)
 
 @dataclass(frozen=True)
 class Batch:
-    """B items with D decisions, padded, and what a teacher said of them. Shapes: T tokens, C classes, H hidden size.
+    """B padded items with D decisions, and a teacher's signals for them. Shapes: T tokens, C classes, H hidden size.
 
-    Signals are there where they were recorded. Rows (R) are decisions: R = D.
+    Signals are present if they were recorded. Rows (R) are decisions: R = D.
     """
 
     inputs: Mapping[str, torch.Tensor]
-    """What the model takes, by column."""
+    """The model's inputs, by column."""
     targets: Mapping[str, torch.Tensor]
-    """What it doesn't."""
+    """The other columns."""
     mask_BT: torch.Tensor  # noqa: N815
-    """int64, 1 on real tokens; (B, 1) of ones where an item is no sequence."""
+    """int64, 1 on real tokens; (B, 1) of ones if items are not sequences."""
     item_R: torch.Tensor  # noqa: N815
     """The item of each decision, from 0."""
     known_R: torch.Tensor  # noqa: N815
@@ -34,21 +34,21 @@ class Batch:
     tokens: str | None = None
     """The input that holds the tokenizer's tokens."""
     teacher: Distribution | None = None
-    """Over classes or a vocabulary, in the form that was recorded."""
+    """Over classes or a vocabulary, in the recorded form."""
     teacher_hidden: Mapping[int, torch.Tensor] = field(default_factory=dict)
     """By layer, (B, T, H)."""
     teacher_embedding_BE: torch.Tensor | None = None  # noqa: N815
     weight_R: torch.Tensor | None = None  # noqa: N815
-    """How much each decision counts; None: all alike."""
+    """Weight of each decision; None: equal."""
     trust_R: torch.Tensor | None = None  # noqa: N815
-    """How far the teacher is believed there; None: everywhere alike."""
+    """Weight of the teacher at each decision; None: equal."""
 
     def __len__(self) -> int:
         return len(self.mask_BT)
 
     @property
     def columns(self) -> dict[str, torch.Tensor]:
-        """Inputs and targets, as the task's functions take them."""
+        """Inputs and targets, as passed to the task's functions."""
         return {**self.inputs, **self.targets}
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:

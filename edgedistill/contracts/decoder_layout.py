@@ -1,4 +1,4 @@
-"""Where each family of decoders keeps its weights, and which size of the model each axis of a weight has."""
+"""Names of each decoder family's weights, and the model dimension of each of their axes."""
 
 from __future__ import annotations
 
@@ -7,39 +7,39 @@ from dataclasses import dataclass
 from typing import Literal
 
 Axis = Literal["hidden", "query", "key_value", "joined", "neurons", "whole"]
-"""`query` and `key_value` are heads x head size; `joined` is queries, keys and values in one; `whole` is never cut (the
-vocabulary, the dimensions of one head, classes)."""
+"""`query` and `key_value` are heads x head size; `joined` is queries, keys and values together; `whole` is never cut
+(vocabulary, head dimensions, classes)."""
 Axes = tuple[Axis, ...]
 
 
 @dataclass(frozen=True)
 class DecoderLayout:
-    """A family of decoders. Names inside a layer are relative to it, others to the body."""
+    """A decoder family. Names inside a layer are relative to the layer, others to the body."""
 
     layer: Mapping[str, Axes]
-    """The axes of every weight that a layer may have."""
+    """The axes of every weight in a layer."""
     body: Mapping[str, Axes]
-    """And of those that the body has outside its layers."""
+    """The axes of the body's weights outside the layers."""
     attention_in: str
-    """A projection that reads the normalised hidden states, before attention."""
+    """A projection of the normalised hidden states before attention."""
     attention_out: str
-    """The projection whose inputs are heads x head size."""
+    """The projection with heads x head size inputs."""
     feed_forward_in: str
-    """A projection that reads the normalised hidden states, before the feed-forward neurons."""
+    """A projection of the normalised hidden states before the feed-forward neurons."""
     feed_forward_out: str
-    """The projection whose inputs are the feed-forward neurons."""
+    """The projection from the feed-forward neurons."""
     final_norm: str
     embeddings: str
     centred: bool = False
-    """LayerNorm, which takes off the mean, not RMSNorm."""
+    """Whether norms are LayerNorm (which subtracts the mean) and not RMSNorm."""
     scale_from: float = 0.0
-    """A norm multiplies by its weight and this (Gemma stores what its scale is more than 1)."""
+    """Norms scale by their weight plus this (Gemma stores the scale minus 1)."""
     scaled_embeddings: bool = False
     """The embeddings are multiplied by the square root of the hidden size."""
     own_head_size: bool = True
-    """A head's dimensions are a size of their own; else they are the hidden size divided by the heads."""
+    """Whether the head size is configured separately; otherwise it is the hidden size divided by the heads."""
     divisible: bool = False
-    """transformers refuses a hidden size that the heads don't divide, even where `own_head_size`."""
+    """Whether transformers requires the hidden size to be a multiple of the heads, even with `own_head_size`."""
 
 
 def _linear(name: str, rows: Axis, columns: Axis) -> dict[str, Axes]:
@@ -47,7 +47,7 @@ def _linear(name: str, rows: Axis, columns: Axis) -> dict[str, Axes]:
 
 
 def _transposed(name: str, rows: Axis, columns: Axis) -> dict[str, Axes]:
-    """GPT-2 keeps the weight of a linear layer the other way round."""
+    """Whether linear weights are stored transposed (GPT-2)."""
     return {f"{name}.weight": (columns, rows), f"{name}.bias": (rows,)}
 
 
@@ -58,7 +58,7 @@ def _norm(name: str) -> dict[str, Axes]:
 def _llama(
     *norms: str, scale_from: float = 0.0, scaled_embeddings: bool = False, divisible: bool = False
 ) -> DecoderLayout:
-    """Llama and those built like it, with more norms in a layer if given."""
+    """Llama and similar families, optionally with more norms per layer."""
     layer = {
         **_linear("self_attn.q_proj", "query", "hidden"),
         **_linear("self_attn.k_proj", "key_value", "hidden"),
@@ -124,14 +124,14 @@ HEADS: Mapping[str, Axes] = {
     "score.weight": ("whole", "hidden"),
     "score.bias": ("whole",),
 }
-"""What may stand on the body: the head of a language model, or of a classifier."""
+"""Possible heads on the body: language model or classifier."""
 
 
 def decoder_fault(config: Mapping[str, object]) -> str | None:
-    """Why a decoder of this `config.json` can't be cut to size, as the end of a sentence; or None."""
+    """Why a decoder with this `config.json` cannot be cut to size, as the end of a sentence; or None."""
     kind = config.get("model_type")
     if kind not in DECODERS:
-        return f"which it does not know ({', '.join(sorted(DECODERS))})"
+        return f"which it does not support (only {', '.join(sorted(DECODERS))})"
     if config.get("add_cross_attention"):
         return "that also attends to another model's states"
     return None

@@ -1,7 +1,7 @@
-"""What a teacher says of decisions over classes or a vocabulary, in one of three forms, and a student beside it.
+"""A teacher's distributions over classes or a vocabulary in one of three forms, and the student's for comparison.
 
-Losses on soft targets see a `Compared` pair of log-probabilities and can't tell the forms apart. Shapes: R decisions, C
-classes, K kept classes, H hidden size, S temperatures.
+Losses on soft targets see a `Compared` pair of log-probabilities, whatever the form. Shapes: R decisions, C classes, K
+kept classes, H hidden size, S temperatures.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ if TYPE_CHECKING:
     import torch
 
 Form = Literal["dense", "top-k", "hidden"]
-"""As a recipe calls them: logits; the likeliest classes and the rest's mass; last hidden states and the output head."""
+"""Names in a recipe for: logits; the most likely classes and the remaining mass; last hidden states and the output
+head."""
 _LOG_ZERO = -1e4
-"""In place of log 0, whose product with 0 is not a number: its exponential is exactly 0 in every precision."""
+"""Replaces log 0, whose product with 0 would be NaN; its exponential is exactly 0 in every precision."""
 
 
 @dataclass(frozen=True)
 class Compared:
-    """Log-probabilities (R, M) of teacher and student over the same M outcomes, which add up to 1."""
+    """Log-probabilities (R, M) of teacher and student over the same M outcomes, which sum to 1."""
 
     teacher: torch.Tensor
     student: torch.Tensor
@@ -46,7 +47,7 @@ class Dense:
         return Dense(self.logits_RC[rows])
 
     def first(self, classes: int) -> Dense:
-        """Of the first classes only."""
+        """The first classes only."""
         return self if classes == self.classes else Dense(self.logits_RC[:, :classes])
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Dense:
@@ -66,7 +67,7 @@ class Dense:
 
 @dataclass(frozen=True)
 class HiddenAndHead:
-    """The teacher's last hidden states (R, H) and its output head (C, H), from which its logits are exact."""
+    """The teacher's last hidden states (R, H) and output head (C, H), which give its exact logits."""
 
     hidden_RH: torch.Tensor  # noqa: N815
     weight_CH: torch.Tensor  # noqa: N815
@@ -85,20 +86,20 @@ class HiddenAndHead:
         return replace(self, hidden_RH=self.hidden_RH[rows])
 
     def first(self, classes: int) -> HiddenAndHead:
-        """Of the first classes only."""
+        """The first classes only."""
         if classes == self.classes:
             return self
         bias = None if self.bias_C is None else self.bias_C[:classes]
         return HiddenAndHead(self.hidden_RH, self.weight_CH[:classes], bias)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> HiddenAndHead:
-        """The same on another device; the head, which is the same for every batch, is copied there once."""
+        """The same on another device; the head, shared by all batches, is copied only once."""
         bias = None if self.bias_C is None else _there(self.bias_C, device)
         hidden = self.hidden_RH.to(device, non_blocking=non_blocking)
         return HiddenAndHead(hidden, _there(self.weight_CH, device), bias)
 
     def as_multiplied(self) -> HiddenAndHead:
-        """The same in the precision of autocast, where that is on, so that no tile converts the head again."""
+        """The same in the autocast precision, if enabled, so that the head is converted only once."""
         import torch
 
         device = self.weight_CH.device.type
@@ -109,7 +110,7 @@ class HiddenAndHead:
         return HiddenAndHead(self.hidden_RH.to(dtype), self.weight_CH.to(dtype), bias)
 
     def dense(self) -> Dense:
-        """The logits that the head makes of the states."""
+        """The head's logits for the states."""
         from torch.nn import functional
 
         hidden = self.hidden_RH.to(self.weight_CH.dtype)
@@ -122,16 +123,18 @@ class HiddenAndHead:
 
 @dataclass(frozen=True)
 class TopK:
-    """The teacher's K likeliest classes, and how much probability the others have together.
+    """The teacher's K most likely classes, and the total probability of the others.
 
-    What is lumped together can't be told apart: every divergence between the coarse distributions is a lower bound of
-    the one between the whole ones (data processing inequality; Cover & Thomas 2006, section 2.8); it closes as K grows.
+    Since the other classes are merged, every divergence between these coarse distributions is a lower bound of the
+    divergence between the full ones (data processing inequality; Cover & Thomas 2006, section 2.8), which tightens as K
+    grows.
 
     Args:
         ids_RK: class numbers, int64.
-        log_p_RK: their log-probabilities at temperature 1, or these less any constant of the decision.
-        log_rest_RS: log of the other classes' share at each of `temperatures`.
-        temperatures: those at which it can be read: the kept classes alone don't tell the others' share at another.
+        log_p_RK: their log-probabilities at temperature 1, up to a constant per decision.
+        log_rest_RS: log of the other classes' total probability at each of `temperatures`.
+        temperatures: the usable ones; the others' total probability at another temperature does not follow from the
+            kept classes.
     """
 
     ids_RK: torch.Tensor  # noqa: N815
@@ -153,10 +156,11 @@ class TopK:
         return TopK(ids, log_p, log_rest, self.temperatures)
 
     def beside(self, student_logits_RC: torch.Tensor, temperature: float) -> Compared:  # noqa: N803
-        """Both distributions at a temperature over the K kept classes and, unless these are all, the others as one.
+        """Both distributions at a temperature over the K kept classes and, unless these are all, one class for the
+        rest.
 
         Raises:
-            ValueError: a temperature that it wasn't recorded for.
+            ValueError: a temperature that was not recorded.
         """
         import torch
 
@@ -183,8 +187,7 @@ Distribution = Dense | TopK | HiddenAndHead
 
 
 def concatenated(parts: Sequence[Distribution]) -> Distribution:
-    """The decisions of several distributions of one form, one after the other; they have the same head, or the same
-    temperatures.
+    """Several distributions of one form concatenated; they share the head, or the temperatures.
 
     Raises:
         ValueError: no parts, or of different forms.
@@ -210,7 +213,7 @@ def concatenated(parts: Sequence[Distribution]) -> Distribution:
 
 
 def top_k(logits_RC: torch.Tensor, k: int, temperatures: tuple[float, ...]) -> TopK:  # noqa: N803
-    """The K likeliest classes of dense logits, with the others' share at these temperatures."""
+    """The K most likely classes of dense logits, with the others' total probability at these temperatures."""
     import torch
 
     k = min(k, logits_RC.shape[-1])
@@ -224,7 +227,7 @@ def top_k(logits_RC: torch.Tensor, k: int, temperatures: tuple[float, ...]) -> T
 
 
 def _there(tensor: torch.Tensor, device: torch.device | str) -> torch.Tensor:
-    """A copy on a device, the same one every time."""
+    """A cached copy on a device."""
     import torch
 
     if tensor.device == torch.device(device):
@@ -243,7 +246,7 @@ def log_probabilities(logits_RC: torch.Tensor, temperature: float) -> torch.Tens
 
 
 def full(values: torch.Tensor) -> torch.Tensor:
-    """float32 for half-precision tensors: a softmax over many classes loses too much in them."""
+    """float32 for half-precision tensors, in which a softmax over many classes is too inaccurate."""
     import torch
 
     return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values

@@ -1,4 +1,4 @@
-"""The device half of a task, and the graphs that it drives. Numpy only: it runs in any runtime's environment, and in
+"""The device half of a task, and the graphs it runs. Numpy only, since it runs in every runtime's environment and in
 bundles."""
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ class Port:
     """An input or output of a graph."""
 
     dtype: str
-    """As numpy calls it."""
+    """Numpy's name of the type."""
     shape: Sequence[int | None] | None
-    """A size of None may be any; None where the format doesn't tell."""
+    """A size of None is dynamic; None if the format does not declare shapes."""
 
 
 @dataclass(frozen=True)
 class PortNames:
-    """What the record of a file says of its inputs and outputs, in the file's order: some formats have no names."""
+    """Names of a file's inputs and outputs in its order, from the file's record, since some formats have no names."""
 
     inputs: tuple[str, ...] = ()
-    """() where the format itself has them."""
+    """() if the format itself has names."""
     outputs: tuple[str, ...] = ()
 
 
 @runtime_checkable
 class Graph(Protocol):
-    """A model file (or one component of it) opened by a runtime; arrays go in and come out by name."""
+    """A model file (or one of its components) opened by a runtime; inputs and outputs are arrays by name."""
 
     @property
     def inputs(self) -> Mapping[str, Port]: ...
@@ -48,57 +48,57 @@ class Graph(Protocol):
     def outputs(self) -> Mapping[str, Port]: ...
 
     def run(self, feeds: Arrays) -> dict[str, Array]:
-        """One pass. Feeds that the graph doesn't have are left out, the others cast to the types of their ports."""
+        """One forward pass. Inputs that the graph does not have are dropped, the others cast to its types."""
 
     def backend(self) -> dict[str, object]:
-        """What really runs the file (execution providers, share of delegated operators), reported with the candidate.
+        """The actual backend (execution providers, share of delegated operators), reported with the candidate.
 
         Raises:
-            EdgedistillError: that is not the backend which the runtime is named for.
+            EdgedistillError: this is not the backend that the runtime is named after.
         """
 
 
 @runtime_checkable
 class MeasuresItself(Protocol):
-    """A graph whose file runs in another process than the one that measures (a browser's page): what that one sees
-    from outside would be the way there and back, and its own memory."""
+    """A graph that runs in another process than the measuring one (a browser page), which would otherwise measure the
+    round trip and its own memory."""
 
     load_ms: float
     spent_ms: float
-    """Of all runs so far."""
+    """Times of all runs so far."""
 
     def memory_mb(self) -> tuple[float, float] | None:
-        """Peak memory of that process since it held nothing of runtime and model, above what it held then, and that;
-        None where the system doesn't tell."""
+        """Peak memory of that process beyond the level before runtime and model were loaded, and that level; None if
+        the system does not report it."""
 
 
 @runtime_checkable
 class ReadsTexts(Protocol):
-    """A graph whose file holds a tokenizer of its own."""
+    """A graph whose file contains a tokenizer."""
 
     def encode(self, text: str) -> Sequence[int]:
-        """The tokens of a text, with none put around them."""
+        """The tokens of a text, without special tokens around them."""
 
 
 @dataclass(frozen=True)
 class Driver:
-    """How a task asks its graphs.
+    """How a task runs its graphs.
 
     Args:
-        components: the graphs that it needs, by the names under which a file's components are exported: `("model",)`,
-            or `("prefill", "decode")`, as `transformers.exporters` names them.
-        outputs: by component, the names of its outputs, in the order in which the exported model gives them.
-        answer: (graphs by component, items, numbers of the chosen items) -> their answers; a driver holds what state
-            there is between its calls (a KV cache) itself. The chosen items are one padded batch.
-        phases: (graphs by component, `Items.batch` of one batch) -> the same work on arrays that are padded already,
-            yielding the name of each phase right after it (`("inference",)`; `("prefill", "decode")`), so that they can
-            be timed apart. A name may come again; its times add up.
-        token_axes: by the name of an output or of a state between the calls, the axis that runs over an item's tokens.
-            Files of fixed lengths are padded and cut there. Sequence columns have theirs at 1.
-        probe: (graphs by component, items) -> what a file is asked besides when it is verified, by name: what the
-            task's judge checks beside what `TaskModel.probe` gives of the torch model.
-        decoder: (graphs by component) -> what continues texts with them, token by token; None for a task whose answers
-            are no texts.
+        components: names of the graphs it needs, as the file's components are exported: `("model",)`, or `("prefill",
+            "decode")`, following `transformers.exporters`.
+        outputs: names of each component's outputs, in the exported model's order.
+        answer: (graphs by component, items, indices of the chosen items) -> their answers. A driver keeps any state
+            between its calls (a KV cache) itself. The chosen items form one padded batch.
+        phases: (graphs by component, `Items.batch` of one batch) -> the same work on padded arrays, yielding each
+            phase's name right after it (`("inference",)`; `("prefill", "decode")`), so that phases can be timed
+            separately. The times of repeated names add up.
+        token_axes: for each output or state, the axis that runs over an item's tokens, where files of fixed lengths are
+            padded and cut. For sequence columns it is 1.
+        probe: (graphs by component, items) -> additional outputs for verification, by name, which the judge compares
+            with those of `TaskModel.probe` for the PyTorch model.
+        decoder: (graphs by component) -> a decoder that generates text token by token; None for tasks that do not
+            generate text.
     """
 
     components: tuple[str, ...]
@@ -111,26 +111,26 @@ class Driver:
 
 
 def feeds_of(ports: Mapping[str, Port], given: Arrays) -> dict[str, Array]:
-    """What a graph with these inputs is fed: each by its name, in the graph's order, contiguous, of its port's type.
+    """The inputs of a graph, by name and in its order, contiguous and of the declared types.
 
     Raises:
-        EdgedistillError: an input that is not given.
+        EdgedistillError: an input is missing.
     """
     if missing := [name for name in ports if name not in given]:
         raise EdgedistillError(
-            f"the file takes {', '.join(map(repr, ports))} and is not given {', '.join(map(repr, missing))}, only "
+            f"the file takes {', '.join(map(repr, ports))} but {', '.join(map(repr, missing))} are missing, given only "
             f"{', '.join(map(repr, given))}"
         )
     return {name: np.ascontiguousarray(given[name], dtype=port.dtype) for name, port in ports.items()}
 
 
 def named(names: Sequence[str], ports: Sequence[Port], what: str) -> dict[str, Port]:
-    """The ports of a format without names, by those that the file's record gives in order.
+    """The ports of a format without names, named in order by the file's record.
 
     Raises:
-        EdgedistillError: the record gives another number of names.
+        EdgedistillError: the record has a different number of names.
     """
     if len(names) != len(ports):
         told = ", ".join(map(repr, names)) or "none"
-        raise EdgedistillError(f"the file has {len(ports)} {what} without names, and its record names {told}")
+        raise EdgedistillError(f"the file has {len(ports)} unnamed {what}, but its record lists {told}")
     return dict(zip(names, ports, strict=True))

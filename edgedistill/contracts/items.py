@@ -1,7 +1,7 @@
-"""Items: encoded inputs of a model, of different lengths, flat in memory. Numpy only: measuring processes use them too.
+"""Items: encoded model inputs of different lengths, stored flat. Numpy only, since measuring processes use them too.
 
-An *example* is one row of the user's data. An *item* is one encoded input of the model; an example has one or several
-(windows of a long sentence, the two sides of a pair, chunks of a document).
+An *example* is one row of the user's data. An *item* is one encoded model input; an example has one or more (windows of
+a long sentence, the two sides of a pair, chunks of a document).
 """
 
 from __future__ import annotations
@@ -22,26 +22,25 @@ _METADATA = "items"
 
 @dataclass(frozen=True)
 class Column:
-    """What a task says of one column that its `encode` makes."""
+    """Description of one column that the task's `encode` produces."""
 
     role: Literal["input", "target"]
-    """Whether the model takes it, or only losses and metrics read it."""
+    """Whether it is a model input, or only used by losses and metrics."""
     layout: Literal["scalar", "sequence", "block"]
     """One number per item; one per token, padded in a batch; or an array of the same shape for every item (pixels)."""
     pad: float = 0
     side: Literal["right", "left"] = "right"
-    """Where a batch is padded."""
+    """The padding value."""
     tokens: bool = False
     """Whether its values are ids of the tokenizer's tokens."""
 
 
 @dataclass(frozen=True)
 class Items:
-    """N items: `columns` says what each of `values` is.
+    """N items; `columns` describes each of `values`.
 
     A scalar column is (N,), a block column (N, ...), a sequence column flat values with its `offsets` (N + 1,), from 0.
-    `example` (N,) is the example that each item belongs to, numbered as the rows of the data; in ascending order,
-    unless the items were taken in another.
+    `example` (N,) is the row of the data that each item belongs to, ascending unless the items were reordered.
     """
 
     columns: Mapping[str, Column]
@@ -49,7 +48,7 @@ class Items:
     offsets: Mapping[str, Integers]
     example: Integers
     length_of: str | None = None
-    """The sequence column that counts as an item's length; None: the first sequence that the model takes, if any."""
+    """The sequence column that defines an item's length; None: the first sequence among the model's inputs, if any."""
 
     @classmethod
     def of(
@@ -59,16 +58,15 @@ class Items:
         example: Sequence[int] | Integers,
         length_of: str | None = None,
     ) -> Items:
-        """Items from what each of them holds: by column N numbers, N sequences of numbers, or N equal blocks.
+        """Items from their contents: for each column N numbers, N sequences of numbers, or N equal blocks.
 
         Raises:
-            ValueError: columns of different numbers of items, of other shapes than they say, or other columns; examples
-                out of order.
+            ValueError: columns with different numbers of items, undeclared columns or shapes, or examples out of order.
         """
         values: dict[str, Array] = {}
         offsets: dict[str, Integers] = {}
         if set(columns) != set(content):
-            raise ValueError(f"the items have the columns {sorted(content)}, but say {sorted(columns)}")
+            raise ValueError(f"the items have the columns {sorted(content)}, but declare {sorted(columns)}")
         for name, column in columns.items():
             given = content[name]
             if column.layout == "sequence":
@@ -81,7 +79,7 @@ class Items:
                 values[name] = np.asarray(given)
         owners = np.asarray(example, np.int64)
         if (np.diff(owners) < 0).any() or (owners < 0).any():
-            raise ValueError("the items don't stand in the order of their examples")
+            raise ValueError("the items are not in the order of their examples")
         return cls(columns, values, offsets, owners, length_of).checked()
 
     def __len__(self) -> int:
@@ -91,7 +89,7 @@ class Items:
         """These items.
 
         Raises:
-            ValueError: a column of another number of items or another shape than its layout.
+            ValueError: a column with another number of items, or another shape than its layout.
         """
         count = len(self)
         for name, column in self.columns.items():
@@ -102,12 +100,14 @@ class Items:
             else:
                 fits = shape[:1] == (count,) and (len(shape) == 1) == (column.layout == "scalar")
             if not fits:
-                raise ValueError(f"column '{name}' has the shape {shape}, which is no {column.layout} of {count} items")
+                raise ValueError(
+                    f"column '{name}' has the shape {shape}, which is not a {column.layout} of {count} items"
+                )
         return self
 
     @property
     def length_column(self) -> str | None:
-        """The sequence column that counts as an item's length; None where there is none."""
+        """The sequence column that defines an item's length, or None."""
         if self.length_of is not None:
             return self.length_of
         sequences = [name for name, column in self.columns.items() if column.layout == "sequence"]
@@ -115,12 +115,12 @@ class Items:
 
     @property
     def token_column(self) -> str | None:
-        """The column that holds the tokenizer's tokens; None where there is none."""
+        """The column with the tokenizer's tokens, or None."""
         return next((name for name, column in self.columns.items() if column.tokens), None)
 
     @property
     def token_ids(self) -> Integers:
-        """Ids of all tokens of all items, one after the other; empty where no column holds tokens."""
+        """Ids of all tokens of all items, concatenated; empty if no column has tokens."""
         name = self.token_column
         return np.zeros(0, np.int64) if name is None else self.values[name].astype(np.int64)
 
@@ -131,20 +131,20 @@ class Items:
         return np.ones(len(self), np.int64) if name is None else np.diff(self.offsets[name])
 
     def batch(self, chosen: Sequence[int] | Integers, length: int | None = None) -> dict[str, Array]:
-        """The items padded to the longest of them, or padded or cut at their end to `length`: sequences (B, T), scalars
-        (B,), blocks (B, ...)."""
+        """The items padded to the longest, or padded or truncated to `length`: sequences (B, T), scalars (B,), blocks
+        (B, ...)."""
         return self._batch(self.columns, chosen, length)
 
     def inputs(self, chosen: Sequence[int] | Integers, length: int | None = None) -> dict[str, Array]:
-        """`batch`, of the columns that the model takes."""
+        """`batch` of the model's inputs only."""
         return self._batch(self._named("input"), chosen, length)
 
     def targets(self, chosen: Sequence[int] | Integers, length: int | None = None) -> dict[str, Array]:
-        """`batch`, of the columns that the model doesn't take."""
+        """`batch` of the other columns."""
         return self._batch(self._named("target"), chosen, length)
 
     def real(self, chosen: Sequence[int] | Integers, length: int | None = None) -> Booleans:
-        """(B, T) where a batch holds tokens, and not padding; (B, 1) of True where no column is a sequence."""
+        """(B, T) True on tokens and False on padding; (B, 1) of True if no column is a sequence."""
         name, indices = self.length_column, np.asarray(chosen, np.int64)
         if name is None:
             return np.ones((len(indices), 1), np.bool_)
@@ -179,7 +179,7 @@ class Items:
         )
 
     def of_examples(self, examples: Sequence[int] | Integers) -> Integers:
-        """Numbers of all items of these examples, example by example in the order given."""
+        """Indices of all items of these examples, example by example in the order given."""
         return positions(self.example, examples)
 
     def save(self, file: Path) -> None:
@@ -205,7 +205,7 @@ class Items:
         """Read what `save` wrote.
 
         Raises:
-            ValueError: the file doesn't hold items, or they contradict one another.
+            ValueError: the file does not contain items, or is inconsistent.
         """
         from safetensors import SafetensorError, safe_open
 
@@ -214,9 +214,9 @@ class Items:
                 metadata = stored.metadata() or {}
                 arrays = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - not a mapping
         except SafetensorError as error:
-            raise ValueError(f"{file.name} is no safetensors file: {error}") from error
+            raise ValueError(f"{file.name} is not a safetensors file: {error}") from error
         if _METADATA not in metadata:
-            raise ValueError(f"{file.name} doesn't hold items")
+            raise ValueError(f"{file.name} does not contain items")
         facts = json.loads(metadata[_METADATA])
         columns = {name: Column(**column) for name, column in facts["columns"].items()}
         return cls(
@@ -253,7 +253,7 @@ class Items:
 
 @dataclass(frozen=True)
 class _Places:
-    """Where a padded batch's values come from: the items' kept lengths (B,), and each value's place in flat memory."""
+    """The source of a padded batch's values: the kept lengths (B,), and each value's position in flat memory."""
 
     width: int
     kept: Integers
@@ -269,7 +269,7 @@ class _Places:
         return cls(width, kept, (starts[:, None] + places)[places < kept[:, None]])
 
     def filled(self, side: Literal["right", "left"]) -> Booleans:
-        """(B, T) which places hold a value."""
+        """(B, T) which positions have a value."""
         places = np.arange(self.width)[None, :]
         if side == "left":
             return np.asarray(places >= self.width - self.kept[:, None])
@@ -277,21 +277,20 @@ class _Places:
 
 
 def joined(parts: Iterable[Items], examples: Sequence[int] | None = None) -> Items:
-    """The items of all parts, one after the other.
+    """The items of all parts, concatenated.
 
     Args:
-        examples: how many examples each part has; the later parts' are counted on from there. None: the examples keep
-            their numbers.
+        examples: number of examples in each part, used to offset the later parts'. None: examples keep their numbers.
 
     Raises:
-        ValueError: no parts, or of different columns.
+        ValueError: no parts, or parts with different columns.
     """
     every = list(parts)
     if not every:
         raise ValueError("there are no items to join")
     first = every[0]
     if any(part.columns != first.columns for part in every):
-        raise ValueError(f"items of different columns can't be joined: {[sorted(part.columns) for part in every]}")
+        raise ValueError(f"items with different columns cannot be joined: {[sorted(part.columns) for part in every]}")
     firsts = [0] * len(every) if examples is None else [sum(examples[:number]) for number in range(len(every))]
     values = {name: np.concatenate([part.values[name] for part in every]) for name in first.columns}
     known: dict[tuple[int, ...], Integers] = {}

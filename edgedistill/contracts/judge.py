@@ -1,4 +1,4 @@
-"""The judging half of a task: its metrics, and how closely one model repeats another. Numpy only."""
+"""The evaluation half of a task: its metrics, and how closely one model matches another. Numpy only."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ ErrorKind = Literal["focal", "boost"]
 
 @dataclass(frozen=True)
 class Fidelity:
-    """How closely one model repeats another on the same decisions."""
+    """How closely one model matches another on the same decisions."""
 
     agree: Booleans
-    """(D,) whether both decide the same."""
+    """(D,) whether both predict the same."""
     divergence: Floats
-    """(D,) in the task's own measure (KL in nats, cosine distance); 0 where they are the same."""
+    """(D,) in the task's own measure (KL in nats, cosine distance); 0 if equal."""
     difference: Floats
-    """(D,) largest absolute difference of the raw numbers of a decision."""
+    """(D,) largest absolute difference between a decision's raw outputs."""
 
 
 @dataclass(frozen=True)
 class Confidence:
-    """How sure a model is, for tasks that can tell.
+    """A model's confidence, for tasks that define it.
 
     Args:
-        of: (D,) larger is surer; what tells in-scope from out-of-distribution examples.
+        of: (D,) larger is more confident; separates in-scope from out-of-scope examples.
         calibration_error: expected calibration error of the known decisions.
     """
 
@@ -40,37 +40,36 @@ class Confidence:
 
 @dataclass(frozen=True)
 class Judge:
-    """What a task says of answers.
+    """How a task evaluates answers.
 
     Args:
         metrics: by name; at least one.
-        fidelity: (reference, device) -> how closely the second repeats the first. Raises `EdgedistillError` where they
-            can't be compared: other shapes, or answers that are not numbers.
-        texts: (answers or references, label names) -> D texts, what a person reads of each decision; "" where a
-            reference isn't known.
-        right: (answers, references) -> (D,) which decisions are right (False where nothing is known); None for a task
-            without right and wrong (a vector's distance), which then has no changes of errors and no weights by errors.
-        error_weights: (answers, references, kind, strength) -> (D,) raw weights before normalisation, for the known
-            decisions (0 elsewhere). `focal` grows with the doubt of the right answer, `boost` is `strength` where the
-            answer is wrong and 1 where it is right.
-        as_references: (answers) -> what they say, taken as right: each of its decisions is known, and `values` are in
-            the form of references. Where it is given, a metric may be asked about its result too, as answers.
-        misfit: (answers, label names) -> why they can't be those of a model with these labels, or None; for files that
+        fidelity: (reference, device) -> how closely the second matches the first. Raises `EdgedistillError` if they
+            cannot be compared: different shapes, NaN or infinity.
+        texts: (answers or references, label names) -> D readable texts, one per decision; "" where a reference is
+            unknown.
+        right: (answers, references) -> (D,) which decisions are right (False where unknown); None for a task without
+            correct answers (a vector's distance), which then has no error statistics and no error weights.
+        error_weights: (answers, references, kind, strength) -> (D,) weights before normalisation for the known
+            decisions (0 elsewhere). `focal` grows as the probability of the right answer falls, `boost` is `strength`
+            where the answer is wrong and 1 where it is right.
+        as_references: (answers) -> the answers treated as ground truth: every decision is known, and `values` are in
+            the form of references. If given, metrics also accept its result as answers.
+        misfit: (answers, label names) -> why they cannot come from a model with these labels, or None; for files that
         no
             run made.
-        confidence: None for a task whose answers don't tell how sure they are.
-        guess: (references) -> the answers of one who knows which right answers there are, but not where: what chance
-            is, for answers that tell of the right one and so can't change places. None: the same answers in random
-            order.
-        checks: (what `TaskModel.probe` gave, what `Driver.probe` gave of its file) -> shares from 0 to 1 by name, 1
-            where all is as it should be. None for a task without such probes.
-        check_words: (name of a check -> what a table calls it).
-        lists_flips: whether a person can look through the single decisions in which a file differs from its torch
-            model; False where an example has hundreds.
-        decision: what a person calls one thing that is decided: `answer`, `next token`.
-        divergence: what `Fidelity.divergence` is called: `KL, nats`.
-        size_of: (references) -> (E,) how large each of `references.examples` is, in `size_unit`, whatever tokens a
-            model has; None for a task whose figures say nothing of it.
+        confidence: None for a task without a measure of confidence.
+        guess: (references) -> answers that only use the distribution of the references: the chance level for answers
+            that depend on the reference and so cannot be shuffled. None: the same answers in random order.
+        checks: (result of `TaskModel.probe`, result of `Driver.probe` for the file) -> shares from 0 to 1 by name,
+            where 1 is perfect. None for a task without probes.
+        check_words: name of a check -> its heading in tables.
+        lists_flips: whether to list the individual decisions on which a file and its PyTorch model differ; False if an
+            example has hundreds.
+        decision: the word for one decision: `answer`, `next token`.
+        divergence: the name of `Fidelity.divergence`: `KL, nats`.
+        size_of: (references) -> (E,) size of each of `references.examples` in `size_unit`, independent of the
+            tokenizer; None to report no figures by size.
     """
 
     metrics: Mapping[str, Metric]

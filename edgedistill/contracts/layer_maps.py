@@ -1,4 +1,4 @@
-"""Which of the student's layers repeats which of the teacher's."""
+"""Which student layer is matched with which teacher layer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def layer_pairs(layers: LayerMap, student_layers: int, teacher_layers: int) -> l
     embeddings to embeddings.
 
     Raises:
-        ValueError: a listed layer that the model doesn't have.
+        ValueError: a listed layer that does not exist.
 
     >>> layer_pairs("uniform", 2, 6)
     [(0, 0), (1, 3), (2, 6)]

@@ -1,4 +1,4 @@
-"""A loss: what it needs of the teacher, and how its term is built.
+"""A loss: the teacher signals it needs, and how its term is built.
 
 Shapes: B items, T tokens, C classes, H hidden size, R rows (one per decision of the task), V vocabulary, E embedding.
 """
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     import torch
 
 Need = Literal["labels", "logits", "hidden", "embedding", "attention", "relations", "masked"]
-"""What a loss may ask for: labels, a signal of the teacher, or a masked view of the text."""
+"""What a loss may need: labels, a teacher signal, or a masked view of the text."""
 
 
 class LossSpec(Spec):
-    """What every loss's part of a recipe has; `kind` is the plug-in's name, as a `Literal` in its own spec."""
+    """Base of the specs of losses; `kind` is the plug-in's name, a `Literal` in each spec."""
 
     kind: str
     weight: float = Field(1.0, gt=0)
-    """Its share of the sum of the stage's losses."""
+    """Weight in the sum of the stage's losses."""
 
 
 S = TypeVar("S", bound=LossSpec)
@@ -42,17 +42,17 @@ class Loss(Versioned, Generic[S]):
     """A module in `losses/`, or found through the entry points `edgedistill.losses`, exports one as `LOSS`.
 
     Args:
-        version: raised whenever it gives another value or gradient for the same inputs.
-        needs: what the plan must give it; it refuses a recipe that can't.
-        build: (spec, student, teacher) -> a module `LossInputs -> scalar`. Its parameters train with the round and
-            never enter the student. The teacher is None for a mean of several, and for a control.
-        layers: which of the student's hidden states it compares with which of the teacher's; for one that needs
-            `hidden`, so that these alone are recorded.
-        temperature: at which it compares distributions; None for one that has none.
-        forms: in which forms it takes the teacher's distribution, for one that needs `logits`; a recipe that records
-            another is refused.
-        check: (spec, student, teacher) -> (the spec's key, '' for the whole; what is wrong with it) as far as a plan
-            knows, before anything is loaded; or None.
+        version: raised whenever the same inputs give a different value or gradient.
+        needs: what it needs; the plan refuses recipes that cannot provide it.
+        build: (spec, student, teacher) -> a module `LossInputs -> scalar`. Its parameters are trained in the round and
+            never become part of the student. The teacher is None for a mean of several, and for a control.
+        layers: pairs of student and teacher hidden states that it compares, for a loss that needs `hidden`, so that
+            only these are recorded.
+        temperature: at which it compares distributions, or None.
+        forms: accepted forms of the teacher's distribution, for a loss that needs `logits`; recipes that record another
+            form are refused.
+        check: (spec, student, teacher) -> (key of the spec, or '' for the whole; what is wrong) as far as a plan can
+            tell before anything is loaded; or None.
     """
 
     spec: type[S]
@@ -64,14 +64,14 @@ class Loss(Versioned, Generic[S]):
     check: Callable[[S, PlannedModel, PlannedModel], tuple[str, str] | None] | None = None
 
     def fault(self, name: str) -> str | None:
-        """Why this cannot be used under that name, or None."""
+        """Why it cannot be used under this name, or None."""
         known = get_args(Need)
         if not isinstance(self.needs, frozenset) or not self.needs or not self.needs <= set(known):
             return f"its needs are {self.needs!r}, expected a frozenset of {', '.join(known)}"
         if not isinstance(self.forms, frozenset) or not self.forms or not self.forms <= set(get_args(Form)):
             return f"its forms are {self.forms!r}, expected a frozenset of {', '.join(get_args(Form))}"
         if "hidden" in self.needs and self.layers is None:
-            return "it needs hidden states, expected a function 'layers' that says which"
+            return "it needs hidden states, expected a function 'layers' that returns which"
         return super().fault(name) or fault_in_tag(self.spec, LossSpec, "kind", name)
 
 
@@ -92,14 +92,13 @@ Relations = tuple["torch.Tensor", "torch.Tensor", "torch.Tensor"]
 
 @dataclass(frozen=True)
 class LossInputs:
-    """All that a loss may look at in one batch; what no loss of the stage needs is not there.
+    """The inputs of losses for one batch; those that no loss of the stage needs are absent.
 
-    student: its distribution in each row: logits, or the hidden states and the head that make them, of a task over a
-    vocabulary; teacher: its over the same classes. known_R: which rows have a label; right_R: their classes, where
-    there are states.
-    weights_R: how much each row counts; trust_R: how much the teacher is believed there; None when all count alike.
-    Hidden states are indexed as `transformers` does: 0 is the embedding layer, i the output of layer i; each is
-    (B, T, H). Attention probabilities are (B, A, T, T) by layer, from 0. mask_BT: 1 on real tokens.
+    student: the student's distribution in each row: logits, or hidden states and head for a task over a vocabulary;
+    teacher: the teacher's over the same classes. known_R: which rows have a label; right_R: their classes, with hidden
+    states. weights_R: weight of each row; trust_R: weight of the teacher in each row; None when all are equal. Hidden
+    states are indexed as `transformers` does: 0 is the embedding layer, i the output of layer i; each is (B, T, H).
+    Attention probabilities are (B, A, T, T) by layer, from 0. mask_BT: 1 on real tokens.
     """
 
     student: Dense | HiddenAndHead
@@ -117,21 +116,21 @@ class LossInputs:
     teacher_relations: Sequence[Relations] = ()
     teacher_embedding_BE: torch.Tensor | None = None  # noqa: N815
     own_losses: Callable[[float], torch.Tensor] | None = None
-    """(R,) the task's own objective on its labels, by the share of label smoothing."""
+    """(R,) the task's loss on the labels, given the label smoothing."""
     mask_some: Callable[[float], MaskedView] | None = None
-    """A masked view of the batch, by the probability of masking a token."""
+    """A masked view of the batch, given the probability of masking a token."""
     tokens: int | None = None
-    """Of models over a vocabulary, how many columns of the logits of both are tokens: those from there on are padding,
-    of which the teacher says nothing. None: all."""
+    """For models over a vocabulary, the number of logits that are tokens: the rest is padding, without a teacher
+    distribution. None: all."""
 
     @property
     def student_beside_teacher(self) -> Dense | HiddenAndHead:
-        """The student's distribution over what the teacher's is over."""
+        """The student's distribution over the teacher's classes."""
         return self.student if self.tokens is None else self.student.first(self.tokens)
 
     @property
     def student_logits_RC(self) -> torch.Tensor:  # noqa: N802
-        """(R, C), for a loss that takes them whole."""
+        """(R, C), for a loss that needs full logits."""
         return self.student.dense().logits_RC
 
     def whole_teacher(self) -> Dense | HiddenAndHead:
@@ -140,17 +139,17 @@ class LossInputs:
         return self.teacher
 
     def teacher_logits(self) -> torch.Tensor:
-        """(R, C), for a loss that takes them whole."""
+        """(R, C), for a loss that needs full logits."""
         return self.whole_teacher().dense().logits_RC
 
     def teacher_weights(self) -> torch.Tensor | None:
-        """(R,) how much each row counts in a loss that listens to the teacher."""
+        """(R,) weight of each row in a loss on the teacher."""
         if self.weights_R is None or self.trust_R is None:
             return self.trust_R if self.weights_R is None else self.weights_R
         return self.weights_R * self.trust_R
 
     def teacher_embedding(self) -> torch.Tensor:
-        """(B, E); the plan gives them to every loss that needs embeddings."""
+        """(B, E); present for every loss that needs embeddings."""
         assert self.teacher_embedding_BE is not None
         return self.teacher_embedding_BE
 

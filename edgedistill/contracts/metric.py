@@ -1,4 +1,4 @@
-"""A metric: what a task is judged by, with a direction, by statistics per example. Numpy only."""
+"""A metric: a task's score, with a direction, computed from statistics per example. Numpy only."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from edgedistill.arrays import Floats
 from edgedistill.contracts.answers import Answers, References
 
 Direction = Literal["higher", "lower"]
-"""Which of two figures of a metric is the better one."""
+"""Which of two values of a metric is better."""
 
 
 def signed(value: float, direction: Direction) -> float:
-    """The figure with the sign by which larger is better."""
+    """The value with its sign such that larger is better."""
     return value if direction == "higher" else -value
 
 
 @dataclass(frozen=True)
 class Metric:
-    """What a task is judged by.
+    """A score for a task's answers.
 
     Args:
-        name: as the recipe and the results give it.
+        name: its name in recipe and results.
         direction: whether higher or lower is better.
         statistics: (answers, references) -> (E, K) float64, one row per example of `references.examples`, in that
-            order. Whatever is resampled or paired is these rows.
+            order. These rows are the units of resampling and pairing.
         figure: (rows (n, K)) -> the metric of any collection of such rows, repeated ones included.
         additive: whether `figure(rows) == figure(rows.sum(axis=0, keepdims=True))`, which makes resampling cheap (true
             of accuracy, F1, perplexity; not of Spearman's correlation).
@@ -50,5 +50,5 @@ class Metric:
         return signed(a, self.direction) > signed(b, self.direction)
 
     def gain(self, new: float, old: float) -> float:
-        """By how much `new` is better than `old`: positive is better, whatever the direction."""
+        """How much better `new` is than `old`: positive is better, whatever the direction."""
         return signed(new, self.direction) - signed(old, self.direction)

@@ -1,4 +1,4 @@
-"""Where a model keeps its layers."""
+"""Location of a model's layers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def layer_list(model: PreTrainedModel) -> str:
-    """The dotted name of the module list that holds the model's layers.
+    """The dotted name of the module list of the model's layers.
 
     Raises:
         UserError: none or several have that length.
@@ -24,6 +24,7 @@ def layer_list(model: PreTrainedModel) -> str:
     if len(outermost) != 1:
         lists = f"{len(outermost)} lists of {depth} modules" if outermost else f"no list of {depth} modules"
         raise UserError(
-            f"a '{model.config.model_type}' has {lists}, expected one, its layers; use init: checkpoint or scratch"
+            f"a '{model.config.model_type}' has {lists}, expected exactly one, its layers; use init: checkpoint or "
+            "scratch"
         )
     return outermost[0]

@@ -1,4 +1,4 @@
-"""Where each architecture keeps its attention and feed-forward weights."""
+"""Names of each architecture's attention and feed-forward weights."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ class Layout:
     """Names relative to one layer."""
 
     attention_in: tuple[str, ...]
-    """Projections whose outputs are heads x head size: queries, keys, values."""
+    """Projections with heads x head size outputs: queries, keys, values."""
     attention_out: str
-    """Projection whose inputs are heads x head size."""
+    """Projection with heads x head size inputs."""
     intermediate: str
-    """Projection whose outputs are the feed-forward neurons."""
+    """Projection to the feed-forward neurons."""
     output: str
-    """Projection whose inputs are the feed-forward neurons."""
+    """Projection from the feed-forward neurons."""
 
 
 _BERT = Layout(
@@ -53,10 +53,10 @@ def layout_of(model_type: str, asker: str) -> Layout:
     """The layout of an architecture.
 
     Raises:
-        UserError: it isn't known; `asker` (`init: narrow`) says what needed it.
+        UserError: it is unknown; `asker` (`init: narrow`) names what needs it.
     """
     if model_type not in LAYOUTS:
         raise UserError(
-            f"{asker} does not know the '{model_type}' architecture; expected one of {', '.join(sorted(LAYOUTS))}"
+            f"{asker} does not support the '{model_type}' architecture; expected one of {', '.join(sorted(LAYOUTS))}"
         )
     return LAYOUTS[model_type]

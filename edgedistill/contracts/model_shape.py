@@ -1,4 +1,4 @@
-"""The one description of a model's size: what plans, losses and student initialisations know of it. Light."""
+"""The description of a model's size that plans, losses and student initialisations use. Light to import."""
 
 from __future__ import annotations
 
@@ -9,31 +9,32 @@ from edgedistill.contracts.model_layout import LAYOUTS, Layout
 
 @dataclass(frozen=True)
 class ModelShape:
-    """Sizes by the same names for every architecture; `model_sizes` reads them off a configuration or a model."""
+    """Sizes under the same names for every architecture; `model_sizes` reads them from a configuration or a model."""
 
     layers: int
     hidden_size: int
     heads: int = 1
-    """1 for an architecture without attention; what `hidden_size` is divided by where layers differ."""
+    """1 for an architecture without attention; the divisor of `hidden_size` if layers differ."""
     vocabulary: int = 0
-    """Rows of the token embeddings; 0 where there are none."""
+    """Rows of the token embeddings; 0 if there are none."""
     embedding_size: int = 0
-    """Width of the token embeddings, another than `hidden_size` where they are projected (ELECTRA)."""
+    """Width of the token embeddings; differs from `hidden_size` if they are projected (ELECTRA)."""
     heads_by_layer: tuple[int, ...] = ()
-    """Of a pruned model, whose layers differ in size."""
+    """Of a pruned model, with layers of different sizes."""
     neurons_by_layer: tuple[int, ...] = ()
     architecture: str = ""
     """The `model_type` of its `config.json`."""
     key_value_heads: int | None = None
-    """Fewer than `heads` where several of them share keys and values; None: as many."""
+    """Fewer than `heads` if heads share keys and values; None: equal."""
     intermediate_size: int | None = None
-    """The feed-forward width; None where the architecture has no such setting, or a multiple of the hidden size."""
+    """The feed-forward width; None if the architecture has no such setting, or defines it as a multiple of the hidden
+    size."""
     positions: int | None = None
-    """Tokens of the longest input; None: any number."""
+    """Maximum input length in tokens; None: unlimited."""
     parameters: int | None = None
-    """Of the task's model, tied weights counted once; None where they weren't counted."""
+    """Of the task's model, counting tied weights once; None if not counted."""
     estimated: bool = False
-    """Whether `parameters` isn't exact: the model follows from data that wasn't read yet."""
+    """Whether `parameters` is an estimate, since the model depends on data that has not been read."""
 
     def heads_at(self, layer: int) -> int:
         """Attention heads of a layer, counted from 0."""
@@ -45,5 +46,5 @@ class ModelShape:
 
     @property
     def layout(self) -> Layout | None:
-        """Where its layers keep their weights; None for an architecture whose layout isn't known."""
+        """Names of its layers' weights; None for an unknown layout."""
         return LAYOUTS.get(self.architecture)

@@ -1,4 +1,4 @@
-"""What a target or runtime needs beside edgedistill itself: modules, node packages, programs."""
+"""What a target or runtime needs in addition to edgedistill: modules, node packages, programs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edgedistill.system import process
 
 @dataclass(frozen=True)
 class Program:
-    """A program that is to be found on PATH."""
+    """A program that must be on PATH."""
 
     name: str
     commands: tuple[str, ...]
@@ -20,14 +20,14 @@ class Program:
     """How to install it: `on Debian with: apt-get install ...`."""
 
     def found(self) -> str | None:
-        """Its path, None when it isn't there."""
+        """Its path, or None if it is missing."""
         return next((path for command in self.commands if (path := process.program(command))), None)
 
     def path(self) -> str:
         """Its path.
 
         Raises:
-            UserError: it isn't there.
+            UserError: it is missing.
         """
         path = self.found()
         if path is None:
@@ -36,59 +36,59 @@ class Program:
 
     @property
     def missing(self) -> str:
-        """What to say when it isn't there."""
+        """The message if it is missing."""
         return f"{self.name} is not on PATH (looked for {', '.join(self.commands)}); install it, {self.install}"
 
 
 @dataclass(frozen=True)
 class Extension:
-    """C++ of ours that is compiled against a package's own headers and libraries, into its environment. Paths are
-    relative to the environment's packages."""
+    """C++ code of edgedistill that is compiled against a package's headers and libraries, into its environment. Paths
+    are relative to the environment's packages."""
 
     source: Path
     file: str
-    """What it becomes, beside the packages."""
+    """The compiled file, beside the packages."""
     definitions: tuple[str, ...]
     headers: tuple[Path, ...]
     folder: Path
-    """Where the libraries lie."""
+    """Folder of the libraries."""
     libraries: tuple[str, ...]
-    """Linked even where nothing of theirs is called: kernels and backends register themselves."""
+    """Linked even if unused, since kernels and backends register themselves."""
 
 
 @dataclass(frozen=True)
 class Packages:
-    """What a target or runtime needs beside edgedistill itself, and where it may live."""
+    """What a target or runtime needs in addition to edgedistill, and where it may be installed."""
 
     imports: tuple[str, ...]
-    """Modules that must be there; the first is the runtime's own, whose memory counts as the candidate's, unless
-    `library` names others."""
+    """Required modules; the first is the runtime itself, whose memory counts as the candidate's, unless `library` names
+    others."""
     requirements: tuple[str, ...] = ()
-    """What pip installs; the same lines stand in `pyproject.toml` as the extra of that name."""
+    """pip requirements, identical to the extra of that name in `pyproject.toml`."""
     without_dependencies: tuple[str, ...] = ()
-    """What pip installs alone, because only the native code in it is used."""
+    """pip requirements installed without dependencies, since only their native code is used."""
     extensions: tuple[Extension, ...] = ()
-    """What is compiled against them, for the emulated machine."""
+    """Code compiled against them, for the emulated machine."""
     environment: str | None = None
-    """The extra, and the name of the virtual environment of `edgedistill doctor --install NAME`; None: these packages
-    come with edgedistill."""
+    """Name of the extra and of the virtual environment of `edgedistill doctor --install NAME`; None: the packages come
+    with edgedistill."""
     emulated: str | None = None
-    """The machine (`platform.machine()`) whose build of them is meant: it lives in its environment only, and runs there
-    under emulation. What is emulated is never timed; its instructions are counted."""
+    """Machine (`platform.machine()`) that they are built for: they exist only in their environment and run there under
+    emulation. Emulated code is never timed; its instructions are counted."""
     npm: str | None = None
-    """Folder with the `package.json` and `package-lock.json` of the node packages that the environment of that name
-    holds, beside or instead of Python's."""
+    """Folder with `package.json` and `package-lock.json` of the node packages in the environment of that name, in
+    addition to or instead of Python's."""
     programs: tuple[Program, ...] = ()
-    """What else must be on PATH."""
+    """Other programs that must be on PATH."""
     harness: tuple[str, ...] = ()
-    """Modules that the runtime needs in Python only, and on no device (torch, whose tensors it takes). They are
-    imported before memory and time are counted."""
+    """Modules that the runtime needs in Python only, not on a device (torch, for its tensors). They are imported before
+    memory and time are measured."""
     library: tuple[str, ...] = ()
-    """Modules that load the runtime's native code, where importing the first of `imports` doesn't."""
+    """Modules that load the runtime's native code, if importing the first of `imports` does not."""
 
     @property
     def install(self) -> str:
-        """The line that installs them."""
+        """The install command."""
         if self.environment is None:
             return "pip install edgedistill"
         if self.emulated is not None or self.npm is not None:

@@ -1,4 +1,4 @@
-"""What a plan knows of a model that isn't there yet."""
+"""What a plan knows of a model that does not exist yet."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from edgedistill.contracts.model_shape import ModelShape
 
 @dataclass(frozen=True)
 class PlannedModel:
-    """What a plan knows of a model that isn't there yet; None: nothing.
+    """What a plan knows of a model that does not exist yet; None: nothing.
 
     Args:
-        architecture: as `config.json` names it (`bert`).
-        shape: only where all layers are alike.
+        architecture: model type in `config.json` (`bert`).
+        shape: only if all layers are alike.
     """
 
     architecture: str | None = None

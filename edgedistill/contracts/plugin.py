@@ -1,11 +1,11 @@
-"""What the objects that plug-ins export have in common. Numpy only: runtimes are read in a measuring process too."""
+"""Common base of the objects that plug-ins export. Numpy only, since measuring processes read runtimes too."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
 API = 1
-"""The contracts of this edgedistill. A field that is added with a default leaves it as it is; all else raises it."""
+"""Version of the plug-in contracts. Adding a field with a default does not change it; anything else does."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -13,13 +13,13 @@ class Plugin:
     """The one object that a plug-in's module exports.
 
     Args:
-        api: the contracts that it was written for; no default, since it is the plug-in that must say so.
+        api: version of the contracts that it was written for; has no default, so every plug-in must declare it.
     """
 
     api: int
 
     def fault(self, name: str) -> str | None:
-        """Why this cannot be used under that name, or None."""
+        """Why it cannot be used under this name, or None."""
         functions = {field.name: str(field.type) for field in fields(self) if str(field.type).startswith("Callable")}
         for field, kind in functions.items():
             value = vars(self)[field]
@@ -30,11 +30,10 @@ class Plugin:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Versioned(Plugin):
-    """A plug-in whose code decides what a step publishes.
+    """A plug-in whose code affects what a step publishes.
 
     Args:
-        version: raised whenever it would make something else of the same inputs; it is part of the key of every step
-            that uses it.
+        version: raised whenever the same inputs give a different result; part of the key of every step that uses it.
     """
 
     version: int

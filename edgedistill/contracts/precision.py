@@ -1,4 +1,4 @@
-"""A precision of a target's files, and what makes one of the target `onnx`. Numpy only."""
+"""A precision of a target's files, and the quantizers of the target `onnx`. Numpy only."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class Precision:
     """Name of the file that a runtime opens."""
     bytes_per_parameter: float
     made_of: tuple[str, str] | None = None
-    """(target, precision) of the file that it is made of; None: of the torch model. The plan makes that file first,
-    once, whether or not it is a candidate itself."""
+    """(target, precision) of the file it is made from; None: from the PyTorch model. The plan makes that file first,
+    once, even if it is not a candidate itself."""
     calibrated: bool = False
-    """Whether its making looks at real inputs, which the recipe's `calibration` chooses."""
+    """Whether it needs calibration data, chosen by the recipe's `calibration`."""
     version: int = 1
-    """Raised whenever its making would write other bytes."""
+    """Raised whenever it would write different bytes."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -32,7 +32,7 @@ class Quantizer(Versioned):
     `QUANTIZER`: one precision of the target `onnx`, made of its fp32 file.
 
     Args:
-        version: raised whenever its making would write other bytes.
+        version: raised whenever it would write different bytes.
         quantize: (fp32 file, file to write, calibration inputs one by one).
     """
 
@@ -42,7 +42,7 @@ class Quantizer(Versioned):
     calibrated: bool = False
 
     def precision(self) -> Precision:
-        """As the exporter offers it."""
+        """The precision as the exporter offers it."""
         return Precision(
             file=self.file,
             bytes_per_parameter=self.bytes_per_parameter,

@@ -1,12 +1,12 @@
-"""Finds losses, students, quantizers, runtimes, tasks and exporters by the name a recipe gives them.
+"""Finds losses, students, quantizers, runtimes, tasks and exporters by their names in a recipe.
 
-A built-in is one file in its folder, named as the recipe names it (`kind: hidden_mse` is `losses/hidden_mse.py`,
-`precision: int8-dynamic` is `quantizers/int8_dynamic.py`), and exports one object (`LOSS`, `QUANTIZER`). A third party
-adds one through the entry-point group `edgedistill.FOLDER`, whose value names the object (`package.module:LOSS`). There
-is no other list to keep.
+A built-in is one file in its folder, named as in the recipe (`kind: hidden_mse` is `losses/hidden_mse.py`, `precision:
+int8-dynamic` is `quantizers/int8_dynamic.py`), and exports one object (`LOSS`, `QUANTIZER`). A third party adds one
+through the entry-point group `edgedistill.FOLDER`, whose value names the object (`package.module:LOSS`). There is no
+other list.
 
-A plug-in of a third party that cannot be used (its import fails, or it is not what its group promises) is left out of
-`names`, stands with its reason in `broken`, and stops only whoever asks for it.
+A third-party plug-in that cannot be used (its import fails, or it violates its contract) is left out of `names`, listed
+with the reason in `broken`, and only raises when it is requested.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _EXPORTED: dict[Group, str] = {
     "runtimes": "RUNTIME",
     "exporters": "TARGET",
 }
-"""What a built-in module calls the object that it exports."""
+"""Name of the object that a built-in module exports."""
 _CONTRACTS = {
     "tasks": "task:Task",
     "losses": "loss:Loss",
@@ -53,7 +53,7 @@ _CONTRACTS = {
     "runtimes": "runtime:Runtime",
     "exporters": "target:Target",
 }
-"""What that object is. It is imported by name: losses and students need pydantic, which isn't where runtimes are."""
+"""Its class, imported by name: losses and students need pydantic, which runtimes' environments lack."""
 _REASON_LENGTH = 300
 
 
@@ -62,8 +62,8 @@ class BrokenPluginError(UserError):
 
 
 def task(name: str) -> Task:
-    """A task. This and the next five raise `BrokenPluginError` for a plug-in that is installed but cannot be used, and
-    `UserError` for no such name, with the nearest known one."""
+    """A task. This and the next five raise `BrokenPluginError` for a plug-in that is installed but unusable, and
+    `UserError` for an unknown name, suggesting the nearest known one."""
     return cast("Task", _find("tasks", name))
 
 
@@ -88,25 +88,25 @@ def runtime(name: str) -> Runtime:
 
 
 def target(name: str) -> Target:
-    """What makes a target's files, as `task`."""
+    """An exporter, as `task`."""
     return cast("Target", _find("exporters", name))
 
 
 def task_spec(name: str) -> type[TaskSpec]:
-    """A task's part of a recipe: its own, or the plain one under its name."""
+    """The spec of a task: its own, or the plain one with its name."""
     from edgedistill.contracts.task_spec import plain
 
     return task(name).spec or plain(name)
 
 
 def task_as(name: str, metric: str, options: Mapping[str, object]) -> TaskSpec:
-    """What a recipe said of a task, from what a bundle or results tell of it.
+    """A task's spec, reconstructed from a bundle or results.
 
     Args:
-        options: as `TaskSpec.options` gave them; none for a task as it is without any.
+        options: from `TaskSpec.options`; empty for a task without options.
 
     Raises:
-        UserError: options that the task doesn't have here, or lacks.
+        UserError: unknown or missing options.
     """
     from pydantic import ValidationError
 
@@ -119,7 +119,7 @@ def task_as(name: str, metric: str, options: Mapping[str, object]) -> TaskSpec:
 
 
 def specs(group: Literal["tasks", "losses", "students"]) -> dict[str, type[Spec]]:
-    """By name, what a recipe may say of each plug-in of a group."""
+    """The specs of a group's plug-ins, by name."""
     if group == "tasks":
         return {name: task_spec(name) for name in names(group)}
     find = loss if group == "losses" else student
@@ -127,16 +127,16 @@ def specs(group: Literal["tasks", "losses", "students"]) -> dict[str, type[Spec]
 
 
 def version(group: Literal["tasks", "losses", "students", "quantizers", "exporters"], name: str) -> int:
-    """The version of a plug-in's code, which is part of the key of whatever uses it."""
+    """The version of a plug-in's code, which is part of the key of every step that uses it."""
     found = _find(group, name)
     assert isinstance(found, Versioned)
     return found.version
 
 
 def reference(group: Group, name: str) -> str:
-    """Where a plug-in's object is, as `pkgutil.resolve_name` takes it: `package.module:LOSS`.
+    """Location of a plug-in's object for `pkgutil.resolve_name`: `package.module:LOSS`.
 
-    Another process finds it by that where entry points are not known.
+    Processes that do not see the entry points find it this way.
     """
     _find(group, name)
     if name in (built_in := _built_in(group)):
@@ -145,14 +145,14 @@ def reference(group: Group, name: str) -> str:
 
 
 def names(group: Group) -> list[str]:
-    """All names that can be used in `group`, built in or plugged in, sorted."""
+    """All usable names in `group`, built-in or third-party, sorted."""
     plugged_in = [name for name in _plugged_in(group) if name not in broken(group)]
     return sorted({*_built_in(group), *plugged_in})
 
 
 @functools.cache
 def broken(group: Group) -> dict[str, str]:
-    """By name, why a plug-in of `group` cannot be used."""
+    """Unusable plug-ins of `group`: name to reason."""
     reasons: dict[str, str] = {}
     for name, point in _plugged_in(group).items():
         if (fault := _fault(group, name, point)) is not None:
@@ -162,18 +162,18 @@ def broken(group: Group) -> dict[str, str]:
 
 
 def needs(losses: Iterable[LossSpec]) -> frozenset[str]:
-    """What these losses ask for, together."""
+    """The union of what these losses need."""
     return frozenset(need for spec in losses for need in loss(spec.kind).needs)
 
 
 def forms(losses: Iterable[LossSpec]) -> frozenset[Form]:
-    """Forms of a teacher's distribution that all of these losses take; those that need none take any."""
+    """Forms of a teacher's distribution that all of these losses accept; losses without a distribution accept any."""
     readers = [found for spec in losses if "logits" in (found := loss(spec.kind)).needs]
     return frozenset[Form](get_args(Form)).intersection(*(reader.forms for reader in readers))
 
 
 def nearest(name: str, known: list[str]) -> str:
-    """`; did you mean 'x'?` when something in `known` is close to `name`, otherwise an empty string.
+    """`; did you mean 'x'?` if something in `known` is close to `name`, otherwise an empty string.
 
     >>> nearest("narow", ["narrow", "prune", "scratch"])
     "; did you mean 'narrow'?"
@@ -183,19 +183,19 @@ def nearest(name: str, known: list[str]) -> str:
 
 
 def hint(group: Group, name: str) -> str:
-    """What to add to a message about a name that isn't among `names`: why its plug-in is broken, or the nearest one."""
+    """A hint for a message about an unknown name: why its plug-in is broken, or the nearest known name."""
     reason = broken(group).get(name)
     return f"; {reason}" if reason is not None else nearest(name, names(group))
 
 
 def fault_in(group: Group, name: str, found: object) -> str | None:
-    """Why an object cannot be used as `name` of `group`, or None."""
+    """Why an object cannot be used as `name` in `group`, or None."""
     kind: type[Plugin] = pkgutil.resolve_name(f"edgedistill.contracts.{_CONTRACTS[group]}")
     if not isinstance(found, kind):
         what = f"the module '{found.__name__}'" if isinstance(found, ModuleType) else f"{found!r:.80}"
-        return f"it names {what}, expected a {kind.__name__} (package.module:{_EXPORTED[group]})"
+        return f"it refers to {what}, expected a {kind.__name__} (package.module:{_EXPORTED[group]})"
     if found.api != API:
-        return f"it was written for version {found.api} of the contracts, this edgedistill has version {API}"
+        return f"it was written for version {found.api} of the plug-in contracts, this edgedistill has version {API}"
     return found.fault(name)
 
 
@@ -212,7 +212,7 @@ def _find(group: Group, name: str) -> object:
 def _fault(group: Group, name: str, point: EntryPoint) -> str | None:
     """Why a third party's plug-in cannot be used, or None."""
     if name in _built_in(group):
-        return f"edgedistill has '{name}' itself"
+        return f"'{name}' is built into edgedistill"
     try:
         return fault_in(group, name, point.load())
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever foreign code raises costs only its own name
@@ -222,7 +222,7 @@ def _fault(group: Group, name: str, point: EntryPoint) -> str | None:
 
 @functools.cache
 def _built_in(group: Group) -> dict[str, str]:
-    """By name, where the object is."""
+    """Locations of the objects, by name."""
     if group == "exporters":
         return {}
     package = importlib.import_module(f"edgedistill.{group}")
@@ -240,6 +240,6 @@ def _plugged_in(group: Group) -> dict[str, EntryPoint]:
 
 
 def forget() -> None:
-    """Look again at what is installed (after an entry point was added in this process)."""
+    """Rescan installed plug-ins (after an entry point was added in this process)."""
     for cached in (broken, _built_in, _plugged_in):
         cached.cache_clear()

@@ -1,4 +1,4 @@
-"""A runtime: what opens the files of some targets. Numpy only."""
+"""A runtime: opens the files of some targets. Numpy only."""
 
 from __future__ import annotations
 
@@ -16,18 +16,17 @@ from edgedistill.contracts.plugin import Plugin
 class Runtime(Plugin):
     """A module in `runtimes/`, or found through the entry points `edgedistill.runtimes`, exports one as `RUNTIME`.
 
-    The module is imported by the measuring process, which has numpy, safetensors and `packages`, and nothing else for
-    sure.
+    The module is imported by the measuring process, which is only guaranteed to have numpy, safetensors and `packages`.
 
     Args:
-        targets: whose files it opens.
+        targets: targets whose files it opens.
         suffixes: of these files.
         packages: what it needs.
-        open: (file, threads, what its record says of the order of inputs and outputs) -> the opened file.
-        version: the installed version of what runs the files.
-        client_facts: (file, texts, labels in the order of their ids, the file's own logits (N, C)) -> what the library
-            says by which this runtime's users load a published folder; None where they use none.
-        client_tasks: those whose files that library loads: classifiers of texts.
+        open: (file, threads, names of inputs and outputs from its record) -> the opened file.
+        version: the installed version of the library that runs the files.
+        client_facts: (file, texts, labels in the order of their ids, the file's own logits (N, C)) -> results of the
+            client library with which this runtime's users load a published folder; None if there is none.
+        client_tasks: tasks whose files that library loads: text classifiers.
     """
 
     targets: tuple[str, ...]
@@ -39,12 +38,12 @@ class Runtime(Plugin):
     client_tasks: tuple[str, ...] = ()
 
     def fault(self, name: str) -> str | None:
-        """Why this cannot be used, or None."""
+        """Why it cannot be used, or None."""
         for field, given in (("targets", self.targets), ("suffixes", self.suffixes)):
             if not isinstance(given, tuple) or not given or not all(isinstance(entry, str) for entry in given):
                 return f"its {field} are {given!r:.80}, expected a tuple of names"
         if (self.client_facts is None) == bool(self.client_tasks):
-            return f"its client_tasks are {self.client_tasks!r:.80}, expected some exactly where it has client_facts"
+            return f"its client_tasks are {self.client_tasks!r:.80}, expected some if and only if it has client_facts"
         if not isinstance(self.packages, Packages):
             return f"its packages are {self.packages!r:.80}, expected Packages"
         return super().fault(name)

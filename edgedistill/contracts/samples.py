@@ -1,4 +1,4 @@
-"""What a person reads of a model besides its figures: how it continues the beginnings of held-out examples."""
+"""Sample texts in a report: how models continue prefixes of held-out examples."""
 
 from __future__ import annotations
 
@@ -14,24 +14,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Beginnings:
-    """What models are asked to continue."""
+    """The prefixes that models continue."""
 
     texts: tuple[str, ...]
-    """As a person reads them; the same for models with other tokens."""
+    """As readable text, independent of the tokenizer."""
     tokens: tuple[tuple[int, ...], ...]
-    """The same in the tokens of the model that is asked."""
+    """The same in the model's tokens."""
     count: int
-    """Of the tokens that are to follow."""
+    """Number of tokens to generate."""
 
 
 @dataclass(frozen=True)
 class Samples:
-    """What a task's models are asked to continue: those of torch by `TaskModel.decoder`, files by `Driver.decoder`.
+    """Prefixes that a task's models continue: PyTorch models through `TaskModel.decoder`, files through
+    `Driver.decoder`.
 
     Args:
-        beginnings: (rows by column, encoder) -> a beginning of each row.
-        text: (tokens of a beginning, those that follow, tokenizer) -> what follows, as a person reads it: as far as the
-            text goes.
+        beginnings: (rows by column, encoder) -> a prefix of each row.
+        text: (tokens of a prefix, tokens of its continuation, tokenizer) -> the continuation as readable text, up to
+            the end of text.
     """
 
     beginnings: Callable[[Mapping[str, Sequence[object]], Encoder], Beginnings]

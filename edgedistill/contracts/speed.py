@@ -1,5 +1,4 @@
-"""How fast a model answers, as its task puts it: figures of the times of its phases, on prompts of given lengths. Numpy
-only."""
+"""Speed figures of a task, from the times of its phases on prompts of given lengths. Numpy only."""
 
 from __future__ import annotations
 
@@ -16,8 +15,8 @@ class Speed:
     """One figure.
 
     Args:
-        name: as the recipe's limits and the results give it (`ttft_ms`).
-        words: as a sentence or a table has it (`time to first token`).
+        name: its name in the recipe's limits and the results (`ttft_ms`).
+        words: its name in sentences and tables (`time to first token`).
         unit: `ms`, `tokens/s`.
         direction: whether higher or lower is better.
         of: (milliseconds (R,) of every run by phase) -> (R,) the figure of each run.
@@ -32,12 +31,12 @@ class Speed:
 
 @dataclass(frozen=True)
 class Prompts:
-    """What a task's files are timed on besides its data, which has lengths of its own.
+    """Prompts of fixed lengths on which a task's files are timed in addition to its data.
 
     Args:
-        lengths: in tokens, unless the recipe names others (`measure.prompts`).
-        items: (items of the data, tokens T, how many N) -> N items of exactly T tokens each, real ones.
-        speeds: what is told of each length.
+        lengths: in tokens; the recipe may override them (`measure.prompts`).
+        items: (items of the data, tokens T, number N) -> N items of exactly T real tokens each.
+        speeds: the figures reported for each length.
     """
 
     lengths: tuple[int, ...]

@@ -1,4 +1,4 @@
-"""A student initialisation: how a student is made before its first stage."""
+"""A student initialisation: builds a student before its first stage."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ Config = Mapping[str, object]
 
 
 class StudentSpec(Spec):
-    """What every student's part of a recipe has; `init` is the plug-in's name, as a `Literal` in its own spec.
+    """Base of the specs of students; `init` is the plug-in's name, a `Literal` in each spec.
 
-    A field that names the model of the run that it is cut from is marked so, `Annotated[str, RoundRef()]`; one that
-    names a pretrained model, `Annotated[str, ModelRef()]`.
+    A field that names the source model in the run is marked `Annotated[str, RoundRef()]`; one that names a pretrained
+    model, `Annotated[str, ModelRef()]`.
     """
 
     init: str
@@ -38,11 +38,11 @@ S = TypeVar("S", bound=StudentSpec)
 
 @dataclass(frozen=True)
 class StudentRequest(Generic[S]):
-    """What a student initialisation is given."""
+    """The inputs of a student initialisation."""
 
     spec: S
     source: Path | None
-    """Folder of the model that the student is cut from; None when it is cut from none."""
+    """Folder of the source model, or None."""
     auto_class: AutoClass
     config_overrides: Mapping[str, object]
     tokenizer: PreTrainedTokenizerBase | None
@@ -50,21 +50,20 @@ class StudentRequest(Generic[S]):
     probe: Sequence[Batch]
     """A few training batches, for initialisations that measure importance."""
     loss: Callable[[PreTrainedModel, Batch], torch.Tensor] | None = None
-    """(R,) the task's own objective on the labels of a batch; None for a task without."""
+    """(R,) the task's loss on the labels of a batch; None for a task without one."""
     train: Items | None = None
     """The training items, in the tokens of the student's tokenizer."""
     kept_tokens: list[int] | None = None
-    """Ids in the source's tokenizer of the tokens of a student with a tokenizer of its own."""
+    """For a student with its own tokenizer: the ids of its tokens in the source's tokenizer."""
 
 
 @dataclass(frozen=True)
 class PlannedStudent:
-    """A student before there is any: what decides its size."""
+    """A planned student: what determines its size."""
 
     config: PreTrainedConfig
     at_most: int | None = None
-    """The parameters that it is cut down to by what it finds in the data; None: it has those of a model of this
-    configuration."""
+    """Parameter count that it is pruned to, depending on the data; None: that of a model with this configuration."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -72,20 +71,20 @@ class Student(Versioned, Generic[S]):
     """A module in `students/`, or found through the entry points `edgedistill.students`, exports one as `STUDENT`.
 
     Args:
-        version: raised whenever it makes another student of the same settings and source.
-        build: makes the student.
-        planned: (spec, configuration of its source or pretrained model, auto class) -> what decides the student's size,
-            from which the plan counts its parameters exactly; None for one whose size only the data decides.
-        sized: (spec) -> whether it decides the size, so that `planned` can tell; None: always.
-        layers: how many layers it will have, where the spec says so; None: as many as its source.
-        unsuitable: (spec, or None for whatever spec; its source's or pretrained model's configuration) -> why no
-            student can be made of such a model, as the end of a sentence; or None.
-        becomes: the student's architecture, where it is another one than its source's.
-        make_tokenizer: (spec, source's tokenizer, ids of all training texts' tokens in it, folder) -> the source's
-            ids of the student's tokens, having written its tokenizer to the folder; None for students that read
-            their source's tokens.
-        trims: spec -> the spec of the initialisation that makes the tokenizer of this student too, so that students
-            that differ in shape alone read the same data; None where, or of which, it reads its source's tokens.
+        version: raised whenever the same settings and source give a different student.
+        build: builds the student.
+        planned: (spec, configuration of its source or pretrained model, auto class) -> what determines the student's
+            size, from which the plan counts its parameters exactly; None if the size depends on the data.
+        sized: (spec) -> whether the spec determines the size, so that `planned` can be used; None: always.
+        layers: (spec) -> its number of layers; None: as many as its source.
+        unsuitable: (spec, or None for any spec; configuration of its source or pretrained model) -> why no student can
+            be built from such a model, as the end of a sentence; or None.
+        becomes: the student's architecture, if it differs from its source's.
+        make_tokenizer: (spec, source's tokenizer, its token ids for all training texts, folder) -> the source's ids of
+            the student's tokens, after writing its tokenizer to the folder; None for students that keep their source's
+            tokenizer.
+        trims: (spec) -> the spec of another initialisation whose tokenizer this student uses, so that students that
+            differ only in shape share their data; None if it keeps its source's tokenizer.
     """
 
     spec: type[S]
@@ -99,13 +98,13 @@ class Student(Versioned, Generic[S]):
     trims: Callable[[S], StudentSpec | None] | None = None
 
     def tokenizer_maker(self, spec: S) -> StudentSpec | None:
-        """The spec of the initialisation whose `make_tokenizer` makes that student's; None: it reads its source's."""
+        """The spec of the initialisation that makes the student's tokenizer; None: it keeps its source's."""
         if self.make_tokenizer is not None:
             return spec
         return None if self.trims is None else self.trims(spec)
 
     def fault(self, name: str) -> str | None:
-        """Why this cannot be used under that name, or None."""
+        """Why it cannot be used under this name, or None."""
         if (self.make_tokenizer is not None or self.trims is not None) and not may_name_rounds(self.spec):
-            return "it makes a tokenizer, expected a field of its spec with the mark RoundRef that says of whose"
+            return "it makes a tokenizer, expected a field of its spec marked RoundRef for the source model"
         return super().fault(name) or fault_in_tag(self.spec, StudentSpec, "init", name)

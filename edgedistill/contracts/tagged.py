@@ -1,4 +1,4 @@
-"""Specs that a recipe tells apart by a tag: a loss's `kind`, a student's `init`, a task's `type`."""
+"""Specs distinguished by a tag: a loss's `kind`, a student's `init`, a task's `type`."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from edgedistill.spec import Spec
 
 
 def fault_in_tag(spec: object, base: type[Spec], tag: str, name: str) -> str | None:
-    """Why this is no spec of a plug-in of that name, or None."""
+    """Why this is not a spec for a plug-in of that name, or None."""
     if not (isinstance(spec, type) and issubclass(spec, base)):
         return f"its spec is {spec!r}, expected a subclass of {base.__module__}.{base.__name__}"
     tags = get_args(spec.model_fields[tag].annotation)
     if tags != (name,):
         got = ", ".join(map(str, tags)) or "none"
-        return f"its spec's '{tag}' is {got}, expected Literal['{name}'] as the entry point's name"
+        return f"its spec's '{tag}' is {got}, expected Literal['{name}'], the entry point's name"
     return None

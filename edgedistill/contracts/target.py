@@ -1,4 +1,4 @@
-"""A target, which is a file format: what makes its files of a model. Numpy only, torch where it is asked for."""
+"""A target, i.e. a file format, and the exporter of its files. Numpy only; torch is imported on demand."""
 
 from __future__ import annotations
 
@@ -19,50 +19,51 @@ if TYPE_CHECKING:
 
 
 def outputs_of(model: PreTrainedModel, inputs: Tensors) -> Tensors:
-    """What a model of transformers' gives, by its own names."""
+    """Outputs of a transformers model, by its own names."""
     found: Tensors = model(**inputs)
     return found
 
 
 @dataclass(frozen=True)
 class FileRequest:
-    """What an exporter is given to make one file.
+    """The inputs of an exporter for one file.
 
-    A fixed-shape target is asked once for every bucket, with `length` set and `source` of the same bucket. Where a
-    task's driver asks several components, every file is of one of them.
+    A fixed-shape target gets one request per bucket, with `length` set and `source` from the same bucket. If a task's
+    driver has several components, each file is one of them.
     """
 
     precision: str
     model: Callable[[], PreTrainedModel]
     """Loads the model, in float32 and evaluation mode, on the CPU."""
     samples: Callable[[int, int], Tensors]
-    """`samples(batch, length)`: real inputs by name, repeated or cut to (B, T); blocks are (B, ...), as they are."""
+    """`samples(batch, length)`: real inputs by name, repeated or truncated to (B, T); blocks are unchanged, (B,
+    ...)."""
     max_length: int
     columns: Callable[[], Mapping[str, Column]]
-    """What the model takes, in its own order."""
+    """The model's inputs, in its order."""
     outputs: tuple[str, ...]
-    """Names of what the file gives, in the order in which the model does."""
+    """Names of the file's outputs, in the model's order."""
     component: str = "model"
-    """Which part of the model the file is of, where a task's driver asks several."""
+    """The component to export, if a task's driver has several."""
     forward: Callable[[PreTrainedModel, Tensors], Tensors] = outputs_of
-    """(model, inputs) -> its outputs by name: what the file is compared with."""
+    """(model, inputs) -> its outputs by name, to compare the file with."""
     length: int | None = None
-    """The only length that the file must take; None: every length from `min_length` to `max_length`."""
+    """The only length to support; None: every length from `min_length` to `max_length`."""
     fixed: bool = False
-    """Whether it takes one item of that length at a time, and not any number of them."""
+    """Whether it takes one item of that length at a time instead of any number."""
     source: Path | None = None
-    """The file that it is made of, where `Precision.made_of` names one."""
+    """The file to make it from, if `Precision.made_of` names one."""
     calibration: Sequence[Arrays] = ()
-    """Real inputs one by one, (1, T) by name, at their own length, or padded to `length` where that is set."""
+    """Real inputs one by one, (1, T) by name, at their own length, or padded to `length` if set."""
     min_length: int = 1
-    """The fewest tokens that an input can have: those that the tokenizer puts around every text, and one more."""
+    """Minimum input length in tokens: the special tokens around every text plus one."""
     folder: Path | None = None
-    """The model's own, with its tokenizer: for a target whose files hold that too."""
+    """Folder of the model and its tokenizer, for targets whose files contain the tokenizer."""
 
 
 @dataclass(frozen=True)
 class ShapeCheck:
-    """One shape at which a file was compared with torch."""
+    """One input shape at which a file was compared with PyTorch."""
 
     batch: int
     length: int
@@ -71,51 +72,51 @@ class ShapeCheck:
 
 @dataclass(frozen=True)
 class RuntimeSize:
-    """An estimate of the runtime that a file needs beside it, without the file: `MadeFile.facts["runtime_size"]`, as a
+    """Estimated size of the minimal runtime for a file, excluding the file: `MadeFile.facts["runtime_size"]`, as a
     mapping."""
 
     bytes: int
     operators: int
-    """How many it has."""
+    """Number of operators."""
     unknown: tuple[str, ...]
-    """Those whose size nothing is known of, which come on top."""
+    """Operators of unknown size, not included."""
     basis: str
-    """What the estimate is made of."""
+    """Basis of the estimate."""
 
 
 @dataclass(frozen=True)
 class MadeFile:
-    """What an exporter tells of the file that it wrote."""
+    """An exporter's record of the file it wrote."""
 
     checks: tuple[ShapeCheck, ...] = ()
     inputs: tuple[str, ...] = ()
-    """Names of the file's inputs in its order, where its format has no names."""
+    """Names of the file's inputs in its order, if its format has no names."""
     build_files: tuple[str, ...] = ()
-    """Names of files written beside it that no device needs (the configuration of a reduced build): published with it,
-    but not counted in its size."""
+    """Names of accompanying files that devices do not need (the configuration of a reduced build): published, but not
+    counted in its size."""
     facts: Mapping[str, object] = field(default_factory=dict)
-    """What else is to be reported (operators, delegated share, `runtime_size`)."""
+    """Other facts to report (operators, delegated share, `runtime_size`)."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Target(Versioned):
     """A module found through the entry points `edgedistill.exporters` exports one as `TARGET`.
 
-    Its module imports nothing heavy at its top: the plan reads what stands here.
+    Its module must not import anything heavy at the top, since the plan reads it.
 
     Args:
-        version: raised whenever it would write other bytes.
-        precisions: by the name that a recipe gives; what is not here is refused, with that reason in plan and report.
-        runtimes: those that measure it when the recipe names none.
-        packages: what making its files needs.
-        make: (request, file to write) -> what there is to tell of it. It may write more beside the file (weights).
-            It raises `RefusedError` where the target cannot express the model, `EdgedistillError` where it failed or
-            the file differs from torch by more than rounding.
-        fixed_shapes: whether a file takes one item of one length, so that there is a file for every bucket of
+        version: raised whenever it would write different bytes.
+        precisions: by their names in a recipe; others are refused, with the reason in plan and report.
+        runtimes: default runtimes to measure it with.
+        packages: requirements for exporting.
+        make: (request, file to write) -> its record. It may write more beside the file (weights). Raises `RefusedError`
+            if the target cannot express the model, `EdgedistillError` if it failed or the file differs from PyTorch by
+            more than rounding.
+        fixed_shapes: whether a file takes one item of one length, so that there is one file per bucket in
             `export.buckets`.
-        holds_tokenizer: whether its files hold the model's tokenizer, so that a device needs no other.
-        isolated: whether its files are made in a process of their own: native code that may crash, or global state.
-            Where `packages` live in another environment, they always are.
+        holds_tokenizer: whether its files contain the model's tokenizer.
+        isolated: whether to export in a separate process, for native code that may crash or global state. Always the
+            case if `packages` are in another environment.
     """
 
     precisions: Mapping[str, Precision]
@@ -127,10 +128,10 @@ class Target(Versioned):
     isolated: bool = False
 
     def fault(self, name: str) -> str | None:
-        """Why this cannot be used, or None."""
+        """Why it cannot be used, or None."""
         known = self.precisions if isinstance(self.precisions, Mapping) else {}
         if not known or not all(isinstance(precision, Precision) for precision in known.values()):
-            return f"its precisions are {self.precisions!r:.80}, expected a Precision or more by name"
+            return f"its precisions are {self.precisions!r:.80}, expected at least one Precision by name"
         if not isinstance(self.packages, Packages):
             return f"its packages are {self.packages!r:.80}, expected Packages"
         return super().fault(name)

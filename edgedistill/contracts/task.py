@@ -1,4 +1,4 @@
-"""A task: everything that the rest must not know about it, in halves by what they need to import."""
+"""A task: everything task-specific, in parts by what they need to import."""
 
 from __future__ import annotations
 
@@ -37,16 +37,14 @@ class AutoClass(Protocol):
 
 @dataclass(frozen=True)
 class DataColumns:
-    """The data columns that a task reads: name in the recipe -> what it holds (`text`, `label`, `tokens`, `tags`).
+    """The data columns that a task reads, by their names in the recipe (`text`, `label`, `tokens`, `tags`).
 
     Args:
-        labels: the column of right answers; None for a task that learns from its inputs and its teacher alone, and is
-            judged by them too.
-        in_training: whether the training data must have right answers; else only validation and test have them, and
-            nothing is learned from them.
-        texts: columns of free text, which may be changed without the labels losing their place.
-        forms: other sets of columns in place of `required`, of which a row is made as well (`messages` instead of
-            `text`); the recipe chooses one by naming its columns.
+        labels: the column of right answers; None for a task that is trained and evaluated on inputs and teacher alone.
+        in_training: whether the training data must have right answers; otherwise only validation and test have them.
+        texts: columns of free text, which can be augmented without invalidating the labels.
+        forms: alternative sets of columns instead of `required` (`messages` instead of `text`); the recipe chooses one
+            by naming its columns.
         self_supervised: whether the right answers are part of the inputs (the next token), so that every row has them.
     """
 
@@ -60,7 +58,7 @@ class DataColumns:
 
     @property
     def known(self) -> tuple[str, ...]:
-        """All of them."""
+        """All columns."""
         others = (column for form in self.forms for column in form)
         return (*self.required, *((self.labels,) if self.labels else ()), *self.optional, *others)
 
@@ -70,10 +68,10 @@ class DataColumns:
         return self.in_training and (self.labels is not None or self.self_supervised)
 
     def read(self, named: Mapping[str, str]) -> dict[str, str]:
-        """The columns that are read of a data set, each with its name there.
+        """The columns to read from a data set, with their names there.
 
         Args:
-            named: what the recipe calls them.
+            named: the recipe's `data.columns`.
         """
         chosen = next((form for form in self.forms if set(form) & set(named)), self.required)
         always = (*chosen, *((self.labels,) if self.labels else ()))
@@ -82,15 +80,15 @@ class DataColumns:
 
 @dataclass(frozen=True)
 class Encoder:
-    """What examples are encoded with."""
+    """Everything needed to encode examples."""
 
     columns: Mapping[str, str]
-    """The recipe's name of each column -> its name in the data."""
+    """Name of each column in the recipe -> its name in the data."""
     tokenizer: PreTrainedTokenizerBase | None
     label_ids: Mapping[str, int]
     max_length: int
     spec: TaskSpec
-    """The task's own part of the recipe, with its options; what is encoded must not depend on its metrics."""
+    """The task's part of the recipe, with its options; encoding must not depend on its metrics."""
 
 
 Prompt = str | Sequence[Mapping[str, str]]
@@ -99,26 +97,23 @@ Prompt = str | Sequence[Mapping[str, str]]
 
 @dataclass(frozen=True)
 class TaskData:
-    """The half that reads examples. No torch.
+    """The part that reads examples. No torch.
 
     Args:
         tokens: whether the model reads text through a tokenizer.
-        problem: (row, columns, whether labels are needed) -> what is wrong with a raw row, or None. A label that is a
-            number comes as text, too.
+        problem: (row, columns, whether labels are needed) -> what is wrong with a raw row, or None. Numeric labels are
+            given as text too.
         label_names: (training rows, columns) -> label names in the order of their ids; [] for a task without classes.
-        encode: (rows by column, encoder) -> items; targets are among their columns. `Items.example` counts these rows
-            from 0.
-        references: (items) -> one entry for every decision that a model makes of them, in the order of `answers`, with
-            the right answer where there is one.
-        show: (row, columns) -> a raw row as a person reads it.
-        apart: whether training draws items, and not whole examples: where they are windows of one text, of which a long
-            one alone would be too much for a step.
-        sequences: (rows by column, encoder) -> their whole token sequences, and where the items of `encode` and the
-            decisions of `references` stand in them; for a task whose decisions are tokens, so that it asks for others
-            in other tokens. None: it asks for the same ones in any.
-        prompt: (tokenizer, a text or the messages of a chat) -> the tokens that a model is to continue, as it was
-            trained; None for a task whose answers are no texts. It raises `UserError` for messages that the tokenizer's
-            chat template doesn't take.
+        encode: (rows by column, encoder) -> items, including target columns. `Items.example` numbers these rows from 0.
+        references: (items) -> one entry per decision, in the order of `answers`, with the right answer where known.
+        show: (row, columns) -> a raw row as readable text.
+        apart: whether training samples items instead of whole examples, for items that are windows of one text, where a
+            long text would be too large for one step.
+        sequences: (rows by column, encoder) -> whole token sequences with the positions of the items of `encode` and
+            the decisions of `references`, for a task whose decisions are tokens and so depend on the tokenizer. None:
+            decisions do not depend on it.
+        prompt: (tokenizer, a text or the messages of a chat) -> the prompt tokens, as in training; None for a task that
+            does not generate text. Raises `UserError` for messages that the tokenizer's chat template rejects.
     """
 
     columns: DataColumns
@@ -143,39 +138,40 @@ class Head:
 
 @dataclass(frozen=True)
 class TaskModel:
-    """The half that torch models need. Shapes: D decisions of a batch, C classes or tokens of a vocabulary.
+    """The part for PyTorch models. Shapes: D decisions of a batch, C classes or vocabulary size.
 
-    A *batch* is a padded batch of `Items`, inputs and targets, as tensors by column; *outputs* is what `forward` gives.
+    A *batch* is a padded batch of `Items`, inputs and targets, as tensors by column; *outputs* is the result of
+    `forward`.
 
     Args:
-        auto_class: which of `transformers`' auto classes loads a model.
+        auto_class: the `transformers` auto class that loads a model.
         scratch_config: (architecture, vocabulary, longest input, training items, entries of `configuration`) -> the
-            configuration of a model from scratch.
-        configuration: (label names) -> entries of `config.json` that say what the model's head decides.
-        unsuitable: (`config.json` of a model that is used as it is) -> why its head is not this task's, or None.
-        outputs: names of the tensors that the exported graph gives, in order (`("logits",)`).
+            configuration of a model to train from scratch.
+        configuration: (label names) -> entries of `config.json` that describe the model's head.
+        unsuitable: (`config.json` of a model that is not fine-tuned) -> why its head does not suit the task, or None.
+        outputs: names of the exported graph's outputs, in order (`("logits",)`).
         forward: (model, inputs of a batch) -> those tensors by name.
         answers: (outputs, batch) -> values of the answers by name, each (D, ...), in the order of `references`.
-        loss: (outputs, batch, label smoothing) -> (D,) the task's own objective on its labels, which `hard_label`
-            minimises; any finite number where there is no label. A task that can't smooth raises `UserError` unless it
-            is 0. None for a task that learns from its teacher alone.
-        logits: (outputs, batch) -> (D, C), where the task's soft targets are over classes or a vocabulary; None for a
-            task whose answers are no distribution.
-        answers_of_logits: (logits (D, C)) -> values of the answers of a model that gives these; None without `logits`,
-            and for a task that knows no right and wrong.
-        packed: what `forward` gives, from fewer padded places (several items in one row); taken where nothing of a pass
-            is seen but its outputs. None: nothing is saved.
-        states: (model, batch) -> (D, H) the last hidden states of the decisions, of which `head` makes `logits`: what a
-            loss or a recording takes instead, where (D, C) at once would be too much. None where C is small.
-        head: (model) -> its output layer, shared with its embeddings or not; None with `states` only. It raises
-            `UserError` for a model whose logits are another function of its last states.
-        right: (batch) -> (D,) int64 the number of the right class or token of each decision, any where it isn't known:
-            what `hard_label` learns of a model that gives `states`, by cross-entropy. None without `states`.
-        probe: (model, items) -> what a file of it is asked besides when it is verified (`Driver.probe`), by name.
-        ask: (model, batch) -> what `answers` gives of `forward`, in bounded memory; None: through these.
-        read: (model, tokens (B, T), their positions (B, T), which of them each sees (B, T, T)) -> (B, T, H) the last
-            hidden states, of which `head` makes what comes after each token; None without `TaskData.sequences`.
-        decoder: (model) -> what continues texts with it, token by token; None for a task whose answers are no texts.
+        loss: (outputs, batch, label smoothing) -> (D,) the task's loss on its labels, which `hard_label` minimises; any
+            finite number where there is no label. A task without label smoothing raises `UserError` unless it is 0.
+            None for a task that is trained on its teacher alone.
+        logits: (outputs, batch) -> (D, C), if the task's soft targets are over classes or a vocabulary; None for a task
+            without distributions.
+        answers_of_logits: (logits (D, C)) -> values of the answers of a model with these logits; None without `logits`,
+            and for a task without correct answers.
+        packed: like `forward`, with less padding (several items in one row); used if only the outputs of a pass are
+            needed. None: not supported.
+        states: (model, batch) -> (D, H) the last hidden states of the decisions, from which `head` computes `logits`;
+            used by losses and recordings if (D, C) at once would be too large. None if C is small.
+        head: (model) -> its output layer, tied to its embeddings or not; None only if `states` is. Raises `UserError`
+            for a model whose logits are a different function of its last states.
+        right: (batch) -> (D,) int64 the right class or token of each decision, arbitrary where unknown: the target of
+            `hard_label`'s cross-entropy for a model with `states`. None without `states`.
+        probe: (model, items) -> additional outputs for verifying a file against (`Driver.probe`), by name.
+        ask: (model, batch) -> the same as `answers` of `forward`, in bounded memory; None: use these.
+        read: (model, tokens (B, T), their positions (B, T), attention mask (B, T, T)) -> (B, T, H) the last hidden
+            states, from which `head` computes the next-token logits; None without `TaskData.sequences`.
+        decoder: (model) -> a decoder that generates text token by token; None for a task that does not generate text.
     """
 
     auto_class: Callable[[], AutoClass]
@@ -203,17 +199,17 @@ class Task(Versioned):
     """A module in `tasks/`, or found through the entry points `edgedistill.tasks`, exports one as `TASK`.
 
     Args:
-        name: what the recipe calls it.
-        version: raised whenever it encodes, answers or scores otherwise; part of the key of every step that does.
+        name: its name in a recipe.
+        version: raised whenever encoding, answers or scores change; part of the key of every step that uses them.
         device: module whose `DRIVER` is its device half; it imports numpy only.
-        judge: (the recipe's part about it) -> its judge, whose metrics may depend on its options.
-        spec: its options in a recipe, told apart by `type`; None: none but its metrics. `judge` and `TaskData.encode`
-            are told of them; nothing else may depend on them.
-        prompts: what its files are timed on besides its data, and the figures of that; None: nothing.
-        samples: beginnings of examples from which its models and files go on, for a person to read; None for a task
-            that continues no texts. Its model half and its driver have a `decoder` then.
-        snippets: package with the templates of a bundle's examples (`run.py.jinja`, `run.mjs.jinja`, `run.cpp.jinja`),
-            which show a person the way from an example to an answer; None: one that asks through edgedistill.
+        judge: (its spec) -> its judge, whose metrics may depend on its options.
+        spec: class of its options in a recipe, tagged by `type`; None: no options but its metrics. Only `judge` and
+            `TaskData.encode` may depend on them.
+        prompts: prompts on which its files are timed in addition to its data, with their figures; None: none.
+        samples: prefixes of examples that its models and files continue, for the report; None for a task that does not
+            generate text. Requires a `decoder` in `model` and driver.
+        snippets: package with the templates of a bundle's example scripts (`run.py.jinja`, `run.mjs.jinja`,
+            `run.cpp.jinja`), which show the way from an example to an answer; None: a script that uses edgedistill.
     """
 
     name: str
@@ -232,12 +228,12 @@ class Task(Versioned):
         return self.model.loss is not None and self.data.columns.learned
 
     def fault(self, name: str) -> str | None:
-        """Why this cannot be used under that name, or None."""
+        """Why it cannot be used under this name, or None."""
         if self.name != name:
-            return f"it is called '{self.name}', expected '{name}' as the entry point's name"
+            return f"it is named '{self.name}', expected '{name}', the entry point's name"
         continuing = (self.data.prompt, self.model.decoder)
         if any(continuing) and not all(continuing):
-            return "it has one of prompt and decoder, expected both or none"
+            return "it has one of prompt and decoder, expected both or neither"
         if self.samples is not None and self.model.decoder is None:
             return "it has samples, expected 'prompt' and 'decoder' as well"
         together = (self.model.states, self.model.head, self.model.right)
@@ -248,7 +244,7 @@ class Task(Versioned):
         fault = super().fault(name)
         if fault is not None or self.spec is None:
             return fault
-        from edgedistill.contracts.tagged import fault_in_tag  # an exporter's environment has no pydantic
+        from edgedistill.contracts.tagged import fault_in_tag  # exporters' environments have no pydantic
         from edgedistill.contracts.task_spec import TaskSpec
 
         return fault_in_tag(self.spec, TaskSpec, "type", name)

@@ -1,4 +1,4 @@
-"""A batch of torch's tensors."""
+"""A batch of PyTorch tensors."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Which class is which output: the order of labels, other names for them, those of a teacher used as it is. Pure.
+"""The order of labels: renaming, and matching with the outputs of a teacher that is not fine-tuned. Pure.
 
-An order that is guessed wrong makes a good teacher answer at chance, so nothing is guessed: names match, or the recipe
-says what each label is called (`data.labels`), or the run stops.
+A wrong order makes a good teacher perform at chance, so nothing is guessed: names match, or the recipe maps the labels
+(`data.labels`), or the run stops.
 """
 
 from __future__ import annotations
@@ -15,32 +15,31 @@ from edgedistill.data.row_problems import listed, shortened
 from edgedistill.errors import UserError
 
 Match = Literal["exact", "case", "number"]
-"""How a teacher's names were found in the data's: the same, the same but for upper and lower case, or the data's
-number i is its LABEL_i."""
+"""How a teacher's class names were matched: equal, equal except for case, or number i in the data for LABEL_i."""
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_ -]*[A-Za-z0-9]|[A-Za-z0-9]")
-_NO_TEXT = ("true", "false", "yes", "no", "on", "off", "null", "y", "n")  # to YAML, in any case
+_NO_TEXT = ("true", "false", "yes", "no", "on", "off", "null", "y", "n")  # in YAML, in any case
 _SHOWN_PAIRS = 12
 
 
 def renamed(labels: Sequence[str], names: Mapping[str, str], file: str) -> list[str]:
-    """The labels under their new names, in the order of the names.
+    """The labels with their new names, in the order of the names.
 
     Args:
-        names: `data.labels`: every label of the training data, once; empty: they keep their own.
+        names: `data.labels`, with every label of the training data; empty: keep the names.
 
     Raises:
-        UserError: a label without an entry, or an entry for a label that the training data doesn't have.
+        UserError: a label without an entry, or an entry for a label that does not occur in the training data.
     """
     if not names:
         return list(labels)
     unknown = [label for label in names if label not in labels]
     if unknown:
         raise UserError(
-            f"data.labels: got {listed(map(repr, unknown))}, which is no label of '{file}' (it has {listed(labels)})"
+            f"data.labels: got {listed(map(repr, unknown))}, which is not a label of '{file}' (it has {listed(labels)})"
         )
     missing = [label for label in labels if label not in names]
     if missing:
-        raise UserError(f"data.labels: '{file}' has {listed(map(repr, missing))} as well, expected an entry for it")
+        raise UserError(f"data.labels: '{file}' also has {listed(map(repr, missing))}, expected an entry for it")
     return ordered(names[label] for label in labels)
 
 
@@ -48,11 +47,11 @@ def teacher_order(labels: Sequence[str], own: Sequence[str], model: str) -> tupl
     """The data's labels in the order of a teacher's outputs, and how they were matched.
 
     Args:
-        labels: of the data, as `data.labels` calls them.
-        own: the teacher's names by output.
+        labels: labels of the data, renamed by `data.labels`.
+        own: the teacher's class names by output.
 
     Raises:
-        UserError: they can't be told from each other; the sentence gives the line of the recipe that says it.
+        UserError: they cannot be matched; the message gives the line to add to the recipe.
     """
     if len(set(own)) == len(own) and set(own) == set(labels):
         return list(own), "exact"
@@ -74,21 +73,21 @@ def _mismatch(labels: Sequence[str], own: Sequence[str], model: str, unnamed: bo
     line = as_line(dict(zip(labels, own, strict=True)))
     if unnamed:
         return (
-            f"{have}, and nothing says which output is which; give data.labels in the order that it was trained in, "
+            f"{have}, and its outputs have no names; give data.labels in the order of its outputs, "
             f"for example {line}, {tune}"
         )
-    return f"{have}; say which is which, for example {line}, {tune}"
+    return f"{have}; map the labels to names, for example {line}, {tune}"
 
 
 def as_line(names: Mapping[str, str]) -> str:
-    """The line of a recipe that gives `data.labels`, which YAML reads as it is meant."""
+    """A `data.labels` line for a recipe, quoted for YAML."""
     pairs = [f"{_as_key(label)}: {_quoted(name)}" for label, name in list(names.items())[:_SHOWN_PAIRS]]
     more = ", ..." if len(names) > _SHOWN_PAIRS else ""
     return f"data.labels: {{{', '.join(pairs)}{more}}}"
 
 
 def _as_key(label: str) -> str:
-    """A whole number is read as the same text again; a name that YAML would take for something else is quoted."""
+    """Whole numbers are read as the same text; names that YAML would read as something else are quoted."""
     return label if re.fullmatch(r"0|[1-9][0-9]{0,17}", label) else _quoted(label)
 
 

@@ -1,4 +1,4 @@
-"""What a data set is, in one line: the hash of its files, or the commit of the hub that is read of it."""
+"""Fingerprint of a data set: the hash of its files, or its commit on the Hub."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from edgedistill.system.local_files import refuse_data_path
 
 
 def data_fingerprint(where: str, source: DataSource) -> str:
-    """sha256 of a data set's file or files, or the hub's id and commit; with the slice that is read of it.
+    """sha256 of a data set's files, or its Hub id and commit, with the slice that is read.
 
     Raises:
-        UserError: it isn't there, or isn't something that can be read.
+        UserError: it is missing or unreadable.
     """
     slicing = f"[{source.subset or ''}:{source.split or ''}]"
     if source.bundled is not None:
@@ -30,7 +30,7 @@ def data_fingerprint(where: str, source: DataSource) -> str:
 
 
 def pinned(source: DataSource) -> DataSource:
-    """The source at the commit that its revision stood for when it was last fetched; a local one as it is."""
+    """The source at the commit that its revision resolved to when last fetched; local sources are unchanged."""
     if source.hub is None:
         return source
     return source.model_copy(update={"revision": hub.commit_of(source.hub, source.revision, "datasets")})

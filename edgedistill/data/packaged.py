@@ -1,4 +1,4 @@
-"""Data sets that come with an installed library: nothing is downloaded."""
+"""Data sets bundled with an installed library, without a download."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ INSTALL = 'pip install "edgedistill[digits]"'
 
 
 def fingerprint(where: str, name: str) -> str:
-    """What the content depends on: the library's version.
+    """Fingerprint from the library's version.
 
     Raises:
-        UserError: it isn't installed.
+        UserError: it is not installed.
     """
     try:
         return f"bundled:{name}:scikit-learn {version('scikit-learn')}"
@@ -25,7 +25,7 @@ def fingerprint(where: str, name: str) -> str:
 
 
 def write(name: str, folder: Path) -> Path:
-    """Write the data set as parquet, in an order that any slice is a fair sample of.
+    """Write the data set as parquet, in an order such that any slice is a fair sample.
 
     `digits`: scikit-learn's 1,797 handwritten digits of 8 x 8 pixels from 0 to 16 (UCI Optical Recognition of
     Handwritten Digits, test part; Alpaydin & Kaynak 1998), columns `image` (64 whole numbers) and `label`.

@@ -42,11 +42,11 @@ def check_rows(
     labelled: bool,
     known: Sequence[str] = (),
 ) -> None:
-    """Look at every row.
+    """Check every row.
 
     Raises:
-        UserError: missing columns, or rows with empty or wrongly typed fields or labels that training doesn't have;
-            each with file and row (the first is row 1).
+        UserError: missing columns, or rows with empty or mistyped fields or labels that do not occur in training; each
+            with file and row (the first is row 1).
     """
     if len(rows) == 0:
         raise UserError(f"{name}: has no rows")
@@ -58,14 +58,14 @@ def check_rows(
     for number, row in enumerate(each_row(rows), start=1):
         problem = task.data.problem(row, columns, labelled)
         if problem is None and labelled and allowed and _is_scalar(row[label]) and str(row[label]) not in allowed:
-            problem = f"'{label}' is {str(row[label])[:60]!r}, which the training data doesn't have"
+            problem = f"'{label}' is {str(row[label])[:60]!r}, which does not occur in the training data"
         if problem is not None:
             problems.add(number, problem)
     problems.refuse()
 
 
 def each_row(rows: Dataset) -> Iterator[dict[str, object]]:
-    """The rows one by one, read from the file in batches of bounded size."""
+    """The rows one by one, read in batches of bounded size."""
     for batch in rows.iter(_batch_rows(rows)):
         names = list(batch)
         for values in zip(*batch.values(), strict=True):
@@ -73,7 +73,7 @@ def each_row(rows: Dataset) -> Iterator[dict[str, object]]:
 
 
 def with_label_names(rows: Dataset, column: str) -> Dataset:
-    """Rows whose `ClassLabel` numbers are replaced by their names (-1, the hub's "no label", by None).
+    """Rows with `ClassLabel` numbers replaced by names (-1, the Hub's "no label", by None).
 
     Raises:
         UserError: a number that has no name.
@@ -96,19 +96,19 @@ def with_label_names(rows: Dataset, column: str) -> Dataset:
 
 
 def with_labels(rows: Dataset, column: str, names: Mapping[str, str]) -> Dataset:
-    """Rows whose labels are called what `names` says; a label that it doesn't name stays."""
+    """Rows with labels renamed by `names`; other labels are unchanged."""
     if not names or column not in rows.column_names:
         return rows
     return rows.map(lambda row: {column: None if row[column] is None else names.get(row[column], row[column])})
 
 
 def named(rows: Dataset, column: str, names: Mapping[str, str]) -> Dataset:
-    """Rows whose labels are names: those of their `ClassLabel`, and of these what `names` says."""
+    """Rows with labels as names: from their `ClassLabel`, then renamed by `names`."""
     return with_labels(with_label_names(rows, column), column, names)
 
 
 def duplicates(first: Dataset, second: Dataset, task: Task, columns: Mapping[str, str]) -> list[Duplicate]:
-    """Rows of `second` whose text, but for case and spacing, is in `first`.
+    """Rows of `second` whose text is in `first`, ignoring case and spacing.
 
     Each as (row in first, row in second, the text's first characters).
     """
@@ -126,7 +126,7 @@ def duplicates(first: Dataset, second: Dataset, task: Task, columns: Mapping[str
 
 
 def content_hash(rows: Dataset, task: Task, columns: Mapping[str, str]) -> str:
-    """sha256 of what the task reads of every row, labels included: the same for the same items in any file format."""
+    """sha256 of the columns that the task reads, including labels: equal for the same items in any file format."""
     label = columns[task.data.columns.labels] if task.data.columns.labels else ""
     digest = hashlib.sha256()
     for row in each_row(rows):
@@ -135,10 +135,10 @@ def content_hash(rows: Dataset, task: Task, columns: Mapping[str, str]) -> str:
 
 
 def encode(rows: Dataset, task: Task, encoder: Encoder) -> Items:
-    """The items of every row, which is their example.
+    """The items of every row; each row is an example.
 
     Raises:
-        EdgedistillError: the task gives no items for a row, or numbers its rows otherwise.
+        EdgedistillError: the task returns no items for a row, or numbers rows differently.
     """
     parts, counts = list[Items](), list[int]()
     for batch in rows.iter(_batch_rows(rows)):
@@ -147,14 +147,14 @@ def encode(rows: Dataset, task: Task, encoder: Encoder) -> Items:
         missing = np.setdiff1d(np.arange(count), items.example)
         if len(missing) or items.example.max(initial=0) >= count:
             what = f"no item for row {sum(counts) + int(missing[0]) + 1}" if len(missing) else "items of no row"
-            raise EdgedistillError(f"the task '{task.name}' makes {what}, expected one or several for every row")
+            raise EdgedistillError(f"the task '{task.name}' makes {what}, expected at least one for every row")
         parts.append(items)
         counts.append(count)
     return joined(parts, counts)
 
 
 def save_table(rows: Dataset, folder: Path) -> None:
-    """Write a data set as one Arrow file: the same bytes for the same rows, whatever the folder is called."""
+    """Write a data set as one Arrow file, with the same bytes for the same rows in any folder."""
     import pyarrow
 
     folder.mkdir(parents=True)
@@ -168,7 +168,7 @@ def save_table(rows: Dataset, folder: Path) -> None:
 
 
 def open_table(folder: Path) -> Dataset:
-    """What `save_table` wrote, memory-mapped."""
+    """Read what `save_table` wrote, memory-mapped."""
     from datasets import Dataset
 
     return Dataset.from_file(str(folder / _TABLE))
@@ -179,9 +179,9 @@ class PreparedData:
     """The published data: raw rows and items of each split, label names, columns, the tokenizer's folder.
 
     Args:
-        folder: of the data step, with the tokenizer and the splits that it read itself.
-        facts: what that step says of them.
-        further: of the other splits that are read, the folder and what their steps say of them.
+        folder: folder of the data step, with the tokenizer and the splits that it read itself.
+        facts: that step's record.
+        further: folders and records of the other splits.
     """
 
     folder: Path
@@ -190,16 +190,16 @@ class PreparedData:
 
     @classmethod
     def of(cls, inputs: DataInputs) -> PreparedData:
-        """What a step is given."""
+        """The data inputs of a step."""
         further = {name: (split.folder, split.record.facts) for name, split in inputs.splits.items()}
         return cls(inputs.base.folder, inputs.base.record, further)
 
     @classmethod
     def at(cls, folder: Path, further: Mapping[str, Path] | None = None) -> PreparedData:
-        """What was published in these folders: of a data step, and by name of further splits.
+        """Open the published folders of a data step and of further splits by name.
 
         Raises:
-            EdgedistillError: one holds something else.
+            EdgedistillError: one contains something else.
         """
         found = {name: (place, _record(PreparedSplit, place).facts) for name, place in (further or {}).items()}
         return cls(folder, _record(TokenisedData, folder), found)
@@ -216,7 +216,7 @@ class PreparedData:
 
     @property
     def columns(self) -> Mapping[str, str]:
-        """What the task's columns are called in the data."""
+        """Names of the task's columns in the data."""
         return self.facts.columns
 
     @property
@@ -238,20 +238,20 @@ class PreparedData:
         return open_table(self.place(split) / "rows")
 
     def items(self, split: str) -> Items:
-        """What the model takes, and what it is judged by."""
+        """The model's inputs and targets."""
         return Items.open(self.place(split) / ITEMS)
 
     def encoder(self, spec: TaskSpec) -> Encoder:
-        """What further rows are encoded with.
+        """The encoder for further rows.
 
         Args:
-            spec: the recipe's part about the task.
+            spec: the recipe's task.
         """
         label_ids = {label: number for number, label in enumerate(self.labels)}
         return Encoder(self.columns, self.load_tokenizer(), label_ids, self.max_length, spec)
 
     def split_facts(self, split: str) -> SplitFacts:
-        """What was found in a split."""
+        """Findings in a split."""
         return self.further[split][1] if split in self.further else self.facts.splits[split]
 
     def place(self, split: str) -> Path:
@@ -262,12 +262,12 @@ class PreparedData:
 def _record(kind: type[R], folder: Path) -> R:
     found = read(kind, folder)
     if found is None:
-        raise EdgedistillError(f"{folder}: holds no data of the schema {kind.SCHEMA}")
+        raise EdgedistillError(f"{folder}: contains no data with the schema {kind.SCHEMA}")
     return found
 
 
 def _batch_rows(rows: Dataset) -> int:
-    """How many rows are held at once: fewer of large ones."""
+    """Number of rows to hold at once; fewer if they are large."""
     mean = rows.data.nbytes / max(len(rows.data), 1)
     return int(min(1000, max(1, _BATCH_BYTES // max(mean, 1))))
 

@@ -1,4 +1,4 @@
-"""Reads the raw rows of a data set from exactly the file, folder or hub id that is named: no path is a pattern."""
+"""Reads the raw rows of a data set from exactly the named file, folder or Hub id; paths are never glob patterns."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ _BATCH = 1000
 
 
 def described(source: DataSource) -> str:
-    """A source as messages name it; row numbers count within its slice."""
+    """A source's name in messages; row numbers count within its slice."""
     name = source.path or source.hub or str(source.bundled)
     return f"{name} ({source.split})" if source.split else name
 
 
 def read_rows(source: DataSource, where: str, cache: Path, wanted: Wanted) -> Dataset:
-    """The wanted columns of a data source, as far as it has them; texts and labels as text.
+    """The requested columns of a data source that exist, with texts and labels as text.
 
-    A label that is a `ClassLabel` of the hub stays its number. Rows lie in a file below `cache`, which may go once the
-    data set was opened.
+    A Hub `ClassLabel` stays a number. Rows are stored in a file under `cache`, which may be deleted once the data set
+    is open.
 
     Raises:
-        UserError: it can't be read; where a row is to blame, with its number and what is wrong with it.
+        UserError: it cannot be read; for a faulty row, with its number and what is wrong.
     """
     from datasets import disable_progress_bars
     from datasets.utils import logging
 
     disable_progress_bars()
-    logging.set_verbosity(logging.CRITICAL)  # what is wrong with a file is said below, once
+    logging.set_verbosity(logging.CRITICAL)  # problems with the file are reported below, once
     path = Path(source.path) if source.path else None
     if source.bundled is not None:
         path = packaged.write(source.bundled, cache / "bundled")
@@ -67,7 +67,7 @@ def read_rows(source: DataSource, where: str, cache: Path, wanted: Wanted) -> Da
 
 
 def refuse_changed(where: str, source: DataSource, content: str) -> None:
-    """Refuse a source that isn't what was hashed when the run was planned, now that it was read.
+    """After reading, refuse a source that has changed since the run was planned.
 
     Raises:
         UserError: it changed.
@@ -77,7 +77,7 @@ def refuse_changed(where: str, source: DataSource, content: str) -> None:
 
 
 def require_columns(found: Sequence[str], needed: Mapping[str, str], name: str) -> None:
-    """Refuse a data set that lacks a column; `needed` maps the task's words to the data's.
+    """Refuse a data set that lacks a column; `needed` maps the task's names to the data's.
 
     Raises:
         UserError: it does.
@@ -86,7 +86,7 @@ def require_columns(found: Sequence[str], needed: Mapping[str, str], name: str) 
         if column not in found:
             raise UserError(
                 f"{name}: has no column '{column}' (it has {listed(found)}); "
-                f"say which one holds the {key} with data.columns.{key}"
+                f"name the one with the {key} in data.columns.{key}"
             )
 
 
@@ -98,7 +98,7 @@ def _rows(path: Path, wanted: Wanted, name: str, table: Path) -> Dataset:
 
 
 def _present(rows: Dataset, found: set[str], wanted: Wanted, name: str) -> Dataset:
-    """Without the columns that no row has; what the task can't do without is missed by name."""
+    """Drop columns that no row has; required ones are reported by name elsewhere."""
     if len(rows):
         require_columns(sorted(found), wanted.inputs, name)
     return rows.select_columns([column for column in wanted.names() if column in found])
@@ -122,10 +122,10 @@ def _parquet(path: Path, wanted: Wanted, name: str, table: Path) -> Dataset:
 
 
 def _require(columns: list[str], wanted: Wanted, name: str) -> None:
-    """The columns that are wanted stand there, once each."""
+    """Check that every requested column exists exactly once."""
     twice = [column for column in wanted.names() if columns.count(column) > 1]
     if twice:
-        raise UserError(f"{name}: has more than one column {listed(twice)}, expected one")
+        raise UserError(f"{name}: has several columns named {listed(twice)}, expected one")
     require_columns(columns, wanted.inputs, name)
 
 
@@ -137,7 +137,7 @@ def _opened(table: Path) -> Dataset:
 
 
 def _copied(rows: Dataset, wanted: Wanted, name: str, table: Path) -> Dataset:
-    """A data set of the library's as one of ours."""
+    """Convert a data set from the `datasets` library."""
     _require(rows.column_names, wanted, name)
     chosen = rows.select_columns([column for column in wanted.names() if column in rows.column_names])
 
@@ -154,8 +154,8 @@ def _from_hub(source: DataSource, where: str) -> Dataset:
 
     if Path(str(source.hub)).exists():
         raise UserError(
-            f"{where}.hub: got '{source.hub}', which is a file or folder here as well and would be read instead of the "
-            "hub's; expected 'path' for it, or another working folder"
+            f"{where}.hub: got '{source.hub}', which is also a local file or folder and would be read instead of the "
+            "Hub's; use 'path' for it, or another working folder"
         )
     return load_dataset(
         source.hub, source.subset, split=source.split or where.rsplit(".", 1)[-1], revision=source.revision
@@ -163,12 +163,13 @@ def _from_hub(source: DataSource, where: str) -> Dataset:
 
 
 def _of_folder(folder: Path, split: str | None, where: str) -> Dataset:
-    """The rows of a folder that `datasets` saved: its only data set, or that of several which `where` is called.
+    """The rows of a folder saved by `datasets`: its only data set, or the one of several named `where`.
 
-    Read by its listings, of files in the folder only: the library takes its path for a pattern or a URL.
+    Read through its listings, with files from the folder only, since the library would treat the path as a pattern or
+    URL.
 
     Raises:
-        UserError: it isn't one, or has no such split.
+        UserError: it is not one, or has no such split.
     """
     listing = folder / "dataset_dict.json"
     if not listing.is_file():
@@ -180,7 +181,7 @@ def _of_folder(folder: Path, split: str | None, where: str) -> Dataset:
 
 
 def _saved(folder: Path) -> Dataset:
-    """One data set that `datasets` saved."""
+    """One data set saved by `datasets`."""
     from datasets import concatenate_datasets
 
     state = folder / "state.json"
@@ -205,7 +206,7 @@ def _inside(folder: Path, name: str) -> Path:
         UserError: a name that leads elsewhere.
     """
     if name in ("", ".", "..") or Path(name).name != name:
-        raise UserError(f"'{folder}' names '{shortened(name, 100)}'; expected files of the folder itself")
+        raise UserError(f"'{folder}' names '{shortened(name, 100)}'; expected files inside the folder")
     return folder / name
 
 
@@ -218,10 +219,10 @@ def _json(file: Path) -> dict[str, object]:
 
 
 def _sliced(splits: dict[str, Dataset], wanted: str) -> Dataset:
-    """A split or slices of it, in `datasets`' notation.
+    """A split or slices of it, in the notation of `datasets`.
 
     Raises:
-        UserError: there is none of that name, or the notation is another.
+        UserError: there is no such split, or the notation is invalid.
     """
     from datasets import ReadInstruction, concatenate_datasets
 

@@ -1,8 +1,8 @@
-"""Reads jsonl, json and csv files row by row, as they are written: no value is guessed at, and what is not UTF-8, JSON
-or csv is said with its row.
+"""Reads jsonl, json and csv files row by row and literally: types are not guessed, and anything that is not UTF-8, JSON
+or csv is reported with its row.
 
-csv cells are text. A blank line is no row, in jsonl and in csv. `.json` and `.jsonl` are the same: a file that begins
-with `[` is one array of objects, any other has an object a line.
+csv cells are text. Blank lines are skipped in jsonl and csv. `.json` and `.jsonl` are treated alike: a file that begins
+with `[` is one array of objects, any other has one object per line.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from edgedistill.data.row_problems import RowProblems, listed
 from edgedistill.errors import UserError, shown
 
 MAX_CHARACTERS = 1_000_000
-"""Of one text: hundreds of pages. A tokenizer needs seconds and a hundred times the memory for it."""
-_MAX_LINE = 64 << 20  # bytes: a text of MAX_CHARACTERS fits, every character escaped, and more beside it
+"""Maximum length of one text: hundreds of pages. A tokenizer needs seconds and a hundred times the memory for it."""
+_MAX_LINE = 64 << 20  # bytes: fits a text of MAX_CHARACTERS with every character escaped, and more
 _BLANK = b" \t\r\n"
 _ESCAPED = re.compile("[\udc80-\udcff]")
 
@@ -35,7 +35,7 @@ class _WrongError(Exception):
 
 @dataclass(frozen=True)
 class Place:
-    """Where a row stands: its number among the rows and its line in the file."""
+    """A row's position: its number and its line in the file."""
 
     row: int
     line: int
@@ -45,13 +45,13 @@ class Place:
 
 
 def file_rows(path: Path, columns: Collection[str], problems: RowProblems) -> Iterator[tuple[Place, Row]]:
-    """The rows of a file and where each stands; a row with a problem is left out, and the problem is added.
+    """The rows of a file with their positions; rows with problems are left out, and the problems added.
 
     Args:
-        columns: those that are read.
+        columns: the columns to read.
 
     Raises:
-        UserError: a csv header that names one of them twice.
+        UserError: a csv header with one of them twice.
     """
     with path.open("rb") as stream:
         if path.suffix == ".csv":
@@ -63,7 +63,7 @@ def file_rows(path: Path, columns: Collection[str], problems: RowProblems) -> It
 
 
 def _begins_with_bracket(stream: BinaryIO) -> bool:
-    """Whether the first character of the content is `[`; the stream stands at its beginning (behind the mark) after."""
+    """Whether the content begins with `[`; afterwards the stream is at its start (after a byte order mark)."""
     start = len(codecs.BOM_UTF8) if stream.read(len(codecs.BOM_UTF8)) == codecs.BOM_UTF8 else 0
     stream.seek(start)
     first = b" "
@@ -87,7 +87,7 @@ def _lines_of_json(stream: BinaryIO, problems: RowProblems) -> Iterator[tuple[Pl
 
 
 def _array(content: bytes, problems: RowProblems) -> Iterator[tuple[Place, Row]]:
-    """One array of objects, read one by one: the text is held, but not all its objects."""
+    """One array of objects, parsed one by one: the text is held in memory, but not all objects."""
     text = content.decode("utf-8", "surrogateescape")
     del content
     row, position = 0, text.index("[") + 1
@@ -115,7 +115,7 @@ def _array(content: bytes, problems: RowProblems) -> Iterator[tuple[Place, Row]]
             return
         position += 1
     if text[position + 1 :].strip():
-        problems.add(row + 1, "stands behind the end of the array")
+        problems.add(row + 1, "comes after the end of the array")
 
 
 def _skip(text: str, position: int) -> int:
@@ -125,10 +125,10 @@ def _skip(text: str, position: int) -> int:
 
 
 def _refuse_escaped(text: str, start: int, end: int) -> None:
-    """Bytes that are no UTF-8 were kept as halves of surrogate pairs (`surrogateescape`)."""
+    """Invalid UTF-8 was kept as unpaired surrogates (`surrogateescape`)."""
     part = text[start:end]
     if not part.isascii() and _ESCAPED.search(part):
-        raise _WrongError("is not UTF-8, expected UTF-8")
+        raise _WrongError("is not UTF-8")
 
 
 def _csv(stream: BinaryIO, columns: Collection[str], problems: RowProblems) -> Iterator[tuple[Place, Row]]:
@@ -139,7 +139,7 @@ def _csv(stream: BinaryIO, columns: Collection[str], problems: RowProblems) -> I
         header = next(reader, [])
         twice = [name for name, count in Counter(header).items() if count > 1 and name in columns]
         if twice:
-            raise UserError(f"{problems.name}: the header names {listed(twice)} more than once, expected it once")
+            raise UserError(f"{problems.name}: the header has {listed(twice)} more than once")
         line = reader.line_num
         for cells in reader:
             place, line = Place(row + 1, line + 1), reader.line_num
@@ -155,14 +155,14 @@ def _csv(stream: BinaryIO, columns: Collection[str], problems: RowProblems) -> I
         if "field larger" in reason:
             reason = f"a cell has more than {MAX_CHARACTERS:,} characters, or a quotation mark is never closed"
         elif "new-line character" in reason:
-            reason = "a carriage return outside of quotation marks; expected lines that end in \\n or \\r\\n"
+            reason = "a carriage return outside quotation marks; expected lines that end in \\n or \\r\\n"
         problems.add(str(Place(row + 1, line + 1)), f"is not csv: {reason}")
     except _WrongError as error:
         problems.add(str(Place(row + 1, reader.line_num + 1)), str(error))
 
 
 def _lines(stream: BinaryIO, bom: bool = False) -> Iterator[tuple[int, bytes]]:
-    """Line numbers and lines; one that is too long for memory ends the reading with a problem in its place."""
+    """Line numbers and lines; one that is too long ends the reading with a problem."""
     line = 0
     while content := stream.readline(_MAX_LINE):
         line += 1
@@ -177,10 +177,10 @@ def _decoded(content: bytes) -> str:
     """The text of a line.
 
     Raises:
-        _WrongError: it isn't text in UTF-8.
+        _WrongError: it is not UTF-8 text.
     """
     if len(content) == _MAX_LINE and not content.endswith(b"\n"):
-        raise _WrongError(f"the line is longer than {_MAX_LINE >> 20} MB, and no text may have more than a fraction")
+        raise _WrongError(f"the line is longer than {_MAX_LINE >> 20} MB, far beyond the limit for a text")
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise _WrongError("is UTF-16, expected UTF-8")
     try:
@@ -199,7 +199,7 @@ def _object(text: str) -> Row:
     except _WrongError as error:
         raise _WrongError(f"{error}: {text[:60]}") from None
     if text[end:].strip():
-        raise _WrongError(f"is not JSON (more behind the end of the value): {text[:60]}")
+        raise _WrongError(f"is not JSON (text after the end of the value): {text[:60]}")
     if not isinstance(value, dict):
         raise _WrongError(f"got {type(value).__name__}, expected an object")
     return value
@@ -209,7 +209,7 @@ def _raw_decode(text: str, position: int) -> tuple[object, int]:
     try:
         return _DECODER.raw_decode(text, position)
     except RecursionError:
-        raise _WrongError("is nested too deeply to be read") from None
+        raise _WrongError("is nested too deeply") from None
     except ValueError as error:
         raise _WrongError(f"is not JSON ({error})") from None
 

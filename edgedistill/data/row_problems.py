@@ -1,4 +1,4 @@
-"""What is wrong with the rows of a file, collected and said at once: each with its file and row."""
+"""Collects problems of a file's rows, to report them at once with file and row."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NAME = 300
 
 
 class RowProblems:
-    """Problems of one file: the first ones are kept, all of them are counted."""
+    """Problems of one file: the first are kept, all are counted."""
 
     def __init__(self, name: str) -> None:
         self.name = name if len(name) <= _NAME else f"...{name[-_NAME:]}"
@@ -22,7 +22,7 @@ class RowProblems:
         self._total = 0
 
     def add(self, row: str | int, sentence: str) -> None:
-        """One problem; `row` is its number (the first is 1), with more of its place if there is more to say."""
+        """One problem; `row` is its number (the first is 1), with further position if known."""
         self._total += 1
         line = f"{self.name}: row {row}: {shortened(sentence, _SENTENCE)}"
         room = self._characters + len(line) <= _SHOWN_CHARACTERS and len(self._lines) < _SHOWN
@@ -31,10 +31,10 @@ class RowProblems:
             self._characters += len(line) + 1
 
     def refuse(self) -> None:
-        """Say what was found.
+        """Report the problems.
 
         Raises:
-            UserError: something was.
+            UserError: there are problems.
         """
         if not self._lines:
             return
@@ -43,12 +43,12 @@ class RowProblems:
 
 
 def shortened(text: str, limit: int) -> str:
-    """The text, cut in the middle of nowhere with a mark when it is longer."""
+    """The text, truncated with an ellipsis if it is longer."""
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
 
 
 def listed(names: Iterable[str], limit: int = 20) -> str:
-    """Names as a list for a message: the first ones, long or unprintable ones made readable.
+    """Names as a list for a message: the first ones, with long or unprintable names made readable.
 
     >>> listed(["text", "label", "id"], limit=2)
     'text, label, ...'

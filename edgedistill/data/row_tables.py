@@ -1,7 +1,8 @@
-"""Rows of any origin as one Arrow file: texts and labels as text, checked one by one, a batch in memory at a time.
+"""Writes rows of any origin as one Arrow file: texts and labels as text, checked one by one, with one batch in memory
+at a time.
 
-A label is text: the whole number 1 is the label "1", in jsonl and parquet as in csv. A number with a fraction, a
-boolean, an object is none.
+A label is text: the whole number 1 is the label "1", in jsonl and parquet as in csv. Fractions, booleans and objects
+are not labels.
 """
 
 from __future__ import annotations
@@ -25,17 +26,17 @@ _BATCH_CHARACTERS = 8_000_000
 
 @dataclass(frozen=True)
 class Wanted:
-    """The columns that are read of a data set, by the names that they have there; others are left where they are."""
+    """The columns to read from a data set, by their names there; others are ignored."""
 
     inputs: Mapping[str, str]
-    """By the task's word for it; all of them must be there."""
+    """By the task's name; all are required."""
     texts: tuple[str, ...]
     others: tuple[str, ...]
     label: str | None
 
     @classmethod
     def of(cls, task: Task, columns: Mapping[str, str], *, label: bool = True) -> Wanted:
-        """What a task reads; `columns` maps its words to the data's."""
+        """The columns of a task; `columns` maps its names to the data's."""
         inputs = {key: column for key, column in columns.items() if key != task.data.columns.labels}
         return cls(
             inputs=inputs,
@@ -45,7 +46,7 @@ class Wanted:
         )
 
     def names(self) -> tuple[str, ...]:
-        """All of them."""
+        """All columns."""
         return (*self.texts, *self.others, *([self.label] if self.label is not None else []))
 
 
@@ -57,7 +58,7 @@ def write_rows(rows: Iterable[tuple[Place, Row]], wanted: Wanted, problems: RowP
     """Write rows of Python values; returns the names of all columns that any row has.
 
     Raises:
-        UserError: values that the problems name.
+        UserError: invalid values, as listed in the problems.
     """
     found: set[str] = set()
     batch: dict[str, list[object]] = {name: [] for name in wanted.names()}
@@ -87,10 +88,10 @@ def write_rows(rows: Iterable[tuple[Place, Row]], wanted: Wanted, problems: RowP
 def write_batches(
     batches: Iterable[pyarrow.RecordBatch], schema: pyarrow.Schema, wanted: Wanted, problems: RowProblems, file: Path
 ) -> None:
-    """Write Arrow batches of the wanted columns; a label that `schema` calls a ClassLabel stays its number.
+    """Write Arrow batches of the requested columns; a label that is a ClassLabel in `schema` stays a number.
 
     Raises:
-        UserError: values that the problems name.
+        UserError: invalid values, as listed in the problems.
     """
     import pyarrow
 
@@ -117,7 +118,7 @@ def write_batches(
 
 
 class _Writer:
-    """An Arrow stream file whose schema is that of the first table."""
+    """An Arrow stream file with the schema of the first table."""
 
     def __init__(self, file: Path) -> None:
         import pyarrow
@@ -145,7 +146,7 @@ class _Writer:
 
 
 def _cleaned(row: Row, wanted: Wanted, place: Place, problems: RowProblems) -> dict[str, object] | None:
-    """The wanted values, None where the row lacks one; None for a row with a problem, which is added."""
+    """The requested values, None where the row lacks one; None for a row with a problem, which is added."""
     cleaned: dict[str, object] = {name: row.get(name) for name in wanted.others}
     for name in (*wanted.texts, *([wanted.label] if wanted.label is not None else [])):
         try:
@@ -157,10 +158,10 @@ def _cleaned(row: Row, wanted: Wanted, place: Place, problems: RowProblems) -> d
 
 
 def _text(value: object, *, as_label: bool) -> object:
-    """The value as text; what is missing stays None, and a list of labels (one a word) a list.
+    """The value as text; missing values stay None, and a list of labels (one per word) stays a list.
 
     Raises:
-        _WrongError: it is none.
+        _WrongError: it is not text.
     """
     if value is None or (as_label and isinstance(value, list)):
         return value
@@ -169,14 +170,14 @@ def _text(value: object, *, as_label: bool) -> object:
     if not isinstance(value, str):
         return _refuse(f"is {shown(value)}, expected {'a label name or whole number' if as_label else 'text'}")
     if len(value) > MAX_CHARACTERS:
-        return _refuse(f"has {len(value):,} characters, expected at most {MAX_CHARACTERS:,}: cut it, or leave it out")
+        return _refuse(f"has {len(value):,} characters, expected at most {MAX_CHARACTERS:,}: shorten or remove it")
     if "\0" in value:
-        return _refuse("has a NUL character, expected text without")
+        return _refuse("has a NUL character, which is not allowed")
     if not value.isascii():
         try:
             value.encode("utf-8")
         except UnicodeEncodeError as error:
-            return _refuse(f"has half of a surrogate pair ({value[error.start]!a}), which is no character")
+            return _refuse(f"has an unpaired surrogate ({value[error.start]!a})")
     return value
 
 
@@ -208,7 +209,7 @@ def _arrays(
 def _array(
     values: list[object], kind: pyarrow.DataType | None, name: str, places: list[Place], problems: RowProblems
 ) -> pyarrow.Array:
-    """The values as one column; those that are of another type than the first are problems."""
+    """The values as one column; those with a different type from the first are problems."""
     import pyarrow
 
     errors = (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError, OverflowError, UnicodeEncodeError)
@@ -222,13 +223,13 @@ def _array(
             try:
                 pyarrow.array([value], type=kind)
             except errors:
-                problems.add(str(place), f"'{name}' is {shown(value)}, expected {kind} as in the rows before")
+                problems.add(str(place), f"'{name}' is {shown(value)}, expected {kind} as in earlier rows")
         problems.refuse()
         raise
 
 
 def _as_text(column: pyarrow.Array, name: str, as_label: bool, before: int, problems: RowProblems) -> pyarrow.Array:
-    """A column as strings where it holds text (or whole numbers, of a label); as it is where it doesn't.
+    """A column as strings if it contains text (or whole-number labels); otherwise unchanged.
 
     Args:
         before: rows of earlier batches.
@@ -237,7 +238,7 @@ def _as_text(column: pyarrow.Array, name: str, as_label: bool, before: int, prob
     from pyarrow import compute, types
 
     if types.is_dictionary(column.type) and types.is_string(column.type.value_type):
-        # One text may stand in a thousand rows: looked at once, before it is written out a thousand times.
+        # One text may occur in a thousand rows: check it once, before it is expanded.
         if len(column.dictionary) and _suspicious(column.dictionary):
             _name_problems(column, name, as_label, before, problems)
         return column.dictionary_decode().cast(pyarrow.string())
@@ -268,14 +269,14 @@ def _suspicious(column: pyarrow.Array) -> bool:
 
 
 def _name_problems(column: pyarrow.Array, name: str, as_label: bool, before: int, problems: RowProblems) -> None:
-    """Add what is wrong with each value.
+    """Add a problem for each faulty value.
 
     Raises:
-        UserError: always, for there is something.
+        UserError: always, since there are problems.
     """
     for number, value in enumerate(_python_values(column), start=before + 1):
         if isinstance(value, UnicodeDecodeError):
-            problems.add(number, f"'{name}' is not UTF-8, expected UTF-8")
+            problems.add(number, f"'{name}' is not UTF-8")
             continue
         try:
             _text(value, as_label=as_label)
@@ -293,7 +294,7 @@ def _python_values(column: pyarrow.Array) -> Iterator[object]:
 
 
 def _class_label(schema: pyarrow.Schema, label: str | None) -> dict[bytes, bytes] | None:
-    """The metadata by which `datasets` knows that the label is a ClassLabel, alone; None where it isn't one."""
+    """Only the metadata that marks the label as a ClassLabel for `datasets`; None if it is not one."""
     import pyarrow
     from datasets import ClassLabel, Features
 
@@ -303,7 +304,7 @@ def _class_label(schema: pyarrow.Schema, label: str | None) -> dict[bytes, bytes
     try:
         features = Features.from_arrow_schema(own)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise UserError(f"column '{label}': what datasets wrote of its type cannot be read: {error}") from None
+        raise UserError(f"column '{label}': the type that datasets recorded cannot be read: {error}") from None
     if not isinstance(features[label], ClassLabel):
         return None
     metadata: dict[bytes, bytes] = Features({label: features[label]}).arrow_schema.metadata

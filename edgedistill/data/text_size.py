@@ -1,4 +1,4 @@
-"""About how much text a local data set has, without reading it."""
+"""Approximate amount of text in a local data set, without reading it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _SLICE = re.compile(r"\[(-?\d+%?)?:(-?\d+%?)?\]$")
 
 
 def text_bytes(source: DataSource, columns: Collection[str]) -> int:
-    """Bytes of a source's files, those of parquet before compression, as far as its slice goes.
+    """Bytes of a source's files (uncompressed, for parquet), scaled to its slice.
 
     Args:
-        columns: that are read; none: all.
+        columns: columns to read; none: all.
     """
     path = Path(source.path or "")
     files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
@@ -33,7 +33,7 @@ def _size(file: Path, columns: Collection[str]) -> int:
     try:
         described = read_metadata(file)
     except (ArrowException, OSError):
-        return file.stat().st_size  # the data step says what is wrong with it
+        return file.stat().st_size  # the data step reports what is wrong with it
     groups = [described.row_group(number) for number in range(described.num_row_groups)]
     parts = [group.column(number) for group in groups for number in range(group.num_columns)]
     named = [part for part in parts if not columns or part.path_in_schema.split(".")[0] in columns]
@@ -41,7 +41,7 @@ def _size(file: Path, columns: Collection[str]) -> int:
 
 
 def _rows(file: Path) -> int:
-    """Of a file; its lines, where it isn't parquet."""
+    """For a file; its lines, if it is not parquet."""
     if file.suffix != ".parquet":
         with file.open("rb") as lines:
             return sum(1 for _ in lines)
@@ -55,7 +55,7 @@ def _rows(file: Path) -> int:
 
 
 def _share(split: str, rows: int) -> float:
-    """Of the rows, that `train[10%:20%]` or `train[:500]` has; all of them where it says nothing else."""
+    """Share of the rows in `train[10%:20%]` or `train[:500]`; 1 without a slice."""
     found = _SLICE.search(split)
     if found is None:
         return 1.0

@@ -1,7 +1,7 @@
-"""Other views of a text: words left out, swapped, mistyped, masked. Pure; the generator decides everything.
+"""Augmented views of a text: words deleted, swapped, misspelt, masked. Pure; all randomness comes from the generator.
 
-A view is shown to teacher and student alike (Beyer et al. 2022, section 3.1: consistent views): the teacher says what
-it makes of the view, not of the original.
+Teacher and student get the same view (Beyer et al. 2022, section 3.1: consistent teaching): the teacher's targets are
+for the view, not for the original.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import numpy as np
 from edgedistill.recipe.augment import AugmentSpec
 
 VERSION = 1
-"""Raised whenever it makes other views of the same texts; it is part of the key of every step that uses them."""
+"""Raised whenever the same texts give different views; part of the key of every step that uses them."""
 
-# Keys beside each other on a QWERTY keyboard.
+# Adjacent keys on a QWERTY keyboard.
 _ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 _NEIGHBOURS = {
     key: "".join(
@@ -28,7 +28,7 @@ _NEIGHBOURS = {
 
 
 def view(text: str, spec: AugmentSpec, mask_token: str, generator: np.random.Generator) -> str:
-    """Another view of a text; never empty."""
+    """An augmented view of a text; never empty."""
     words = deleted(text.split(), spec.delete, generator)
     words = swapped(words, spec.swap, generator)
     words = [mistyped(word, generator) if generator.random() < spec.typo else word for word in words]
@@ -37,7 +37,7 @@ def view(text: str, spec: AugmentSpec, mask_token: str, generator: np.random.Gen
 
 
 def partners(items: int, share: float, generator: np.random.Generator) -> list[int | None]:
-    """For each item the one that its view is joined with, or None: `share` of them are joined, never with itself."""
+    """For each item the partner of its joined view, or None: a fraction `share` is joined, never with itself."""
     drawn = generator.random(items) < share
     others = (np.arange(items) + generator.integers(1, max(2, items), items)) % max(1, items)
     return [int(other) if join and items > 1 else None for join, other in zip(drawn, others, strict=True)]
@@ -54,13 +54,13 @@ def joined(first: str, second: str) -> str:
 
 
 def deleted(words: list[str], share: float, generator: np.random.Generator) -> list[str]:
-    """Without some of the words; one always stays."""
+    """Delete some words; at least one stays."""
     kept = [word for word in words if generator.random() >= share]
     return kept or words[:1]
 
 
 def swapped(words: list[str], share: float, generator: np.random.Generator) -> list[str]:
-    """Some words change places with the next one."""
+    """Swap some words with the next one."""
     found, i = list(words), 0
     while i + 1 < len(found):
         if generator.random() < share:
@@ -71,7 +71,7 @@ def swapped(words: list[str], share: float, generator: np.random.Generator) -> l
 
 
 def masked(words: list[str], share: float, mask_token: str, generator: np.random.Generator) -> list[str]:
-    """Some words hidden; one always stays."""
+    """Mask some words; at least one stays."""
     hidden = [generator.random() < share for _ in words]
     if all(hidden) and hidden:
         hidden[int(generator.integers(len(words)))] = False
@@ -79,7 +79,7 @@ def masked(words: list[str], share: float, mask_token: str, generator: np.random
 
 
 def mistyped(word: str, generator: np.random.Generator) -> str:
-    """One slip of a finger: a letter missing, doubled, changed for a neighbour's, or two letters swapped."""
+    """One typing error: a letter missing, doubled, replaced by a neighbouring key, or two letters swapped."""
     if len(word) < 2:
         return word
     i = int(generator.integers(len(word) - 1))

@@ -1,1 +1,1 @@
-"""What runs on a device: graphs, a task's driver, answers, timing. Numpy only, beside the runtime itself."""
+"""Code that runs on a device: graphs, task drivers, answers, timing. Only numpy besides the runtime itself."""

@@ -1,4 +1,4 @@
-"""Asking a model's graphs for its answers to items, one by one or in padded batches."""
+"""Runs a model's graphs on items, one by one or in padded batches."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from edgedistill.contracts.items import Items
 
 
 def answer(driver: Driver, graphs: Mapping[str, Graph], items: Items, chosen: Integers, batch: int) -> Answers:
-    """What the graphs answer to the chosen items.
+    """The graphs' answers for the chosen items.
 
     Args:
-        chosen: numbers of items.
-        batch: items at once, in the order given, padded to the longest of them.
+        chosen: indices of items.
+        batch: batch size, in the given order, padded to the longest item.
     """
     return gathered(
         [driver.answer(graphs, items, chosen[start : start + batch]) for start in range(0, len(chosen), batch)]

@@ -1,4 +1,4 @@
-"""One graph over files of fixed lengths: every input goes to the smallest that holds it."""
+"""One graph over files of fixed lengths: each input goes to the smallest that fits."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from edgedistill.errors import EdgedistillError
 
 
 class Bucketed:
-    """Pads its feeds as the items' columns say, runs, and cuts off what the outputs have for the padding. The padding's
-    work is the candidate's.
+    """Pads inputs as the items' columns declare, runs, and removes the padding from outputs. The cost of padding counts
+    towards the candidate.
 
     Args:
         graphs: by length.
         columns: the items' own.
-        token_axes: which axis runs over tokens, of outputs and of states between the calls (`Driver.token_axes`).
+        token_axes: the token axis of outputs and of states between calls (`Driver.token_axes`).
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class Bucketed:
         self._left = any(column.side == "left" for column in sequences.values() if column.role == "input")
 
     def run(self, feeds: Arrays) -> dict[str, Array]:
-        """Outputs for one batch; those with an axis for tokens have the feeds' own length.
+        """Outputs for one batch; those with a token axis have the inputs' length.
 
         Raises:
             EdgedistillError: an input longer than the largest bucket.
@@ -54,11 +54,11 @@ class Bucketed:
         }
 
     def backend(self) -> dict[str, object]:
-        """That of the largest file; all are asked, since each must run where it should."""
+        """The backend of the largest file, after checking that of all files."""
         return [graph.backend() for graph in self._graphs.values()][-1]
 
     def _padded(self, name: str, array: Array, axis: int, graph: Graph, bucket: int) -> Array:
-        """To what the file takes there: its length, or one token where it takes one at a time."""
+        """Pad to the file's input size: its length, or one token if it takes one at a time."""
         shape = graph.inputs[name].shape
         size = bucket if shape is None else shape[axis]
         missing = (bucket if size is None else size) - array.shape[axis]
@@ -70,7 +70,7 @@ class Bucketed:
 
 
 def _cut(array: Array, axis: int, length: int, left: bool) -> Array:
-    """The part of an output that is the input's own."""
+    """The part of an output that belongs to the input."""
     size = array.shape[axis]
     if size <= length:
         return array

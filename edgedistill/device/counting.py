@@ -12,12 +12,12 @@ from edgedistill.contracts.driver import Driver, Graph
 def instructions_of_a_run(
     driver: Driver, graphs: Mapping[str, Graph], batches: Sequence[Arrays], counted: Callable[[], int]
 ) -> float:
-    """Instructions of one run, the mean over these batches.
+    """Mean instructions per inference over these batches.
 
-    They are run once, then twice more, and the difference is taken: what counting itself costs cancels.
+    They are run once, then twice more, and the difference cancels the cost of counting itself.
 
     Args:
-        counted: how many instructions this process has executed.
+        counted: returns the number of instructions executed by this process.
     """
     marks = [counted()]
     for part in (batches, [*batches, *batches]):

@@ -1,6 +1,6 @@
-"""Language models that are asked token by token: what a model's file takes and gives, and what keeps its cache.
+"""Token-by-token decoding of language models: inputs and outputs of files, and their KV cache.
 
-Shapes: B texts, T new tokens, P tokens before them, V tokens of the vocabulary. Numpy only.
+Shapes: B texts, T new tokens, P previous tokens, V vocabulary size. Numpy only.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from edgedistill.errors import EdgedistillError
 
 @dataclass(frozen=True)
 class Layout:
-    """Names of inputs, outputs and free axes, as optimum and transformers.js read them."""
+    """Names of inputs, outputs and dynamic axes, as optimum and transformers.js expect them."""
 
     tokens: str = "input_ids"
     mask: str = "attention_mask"
@@ -29,11 +29,11 @@ class Layout:
     total: str = "total_sequence_length"
 
     def past(self, layer: int | str, what: Literal["key", "value"] | str) -> str:
-        """(B, key-value heads, P, head size) of a layer."""
+        """(B, key-value heads, P, head size) per layer."""
         return f"past_key_values.{layer}.{what}"
 
     def present(self, layer: int | str, what: Literal["key", "value"] | str) -> str:
-        """(B, key-value heads, P + T, head size) of a layer."""
+        """(B, key-value heads, P + T, head size) per layer."""
         return f"present.{layer}.{what}"
 
 
@@ -42,50 +42,50 @@ LAYOUT = Layout()
 
 @runtime_checkable
 class Decoder(Protocol):
-    """A language model with the cache of the texts that it was given so far."""
+    """A language model with the cache of the texts so far."""
 
     @property
     def tokens(self) -> Integers:
-        """(B, P) what is kept; (0, 0) of nothing."""
+        """(B, P) the tokens in the cache; (0, 0) if empty."""
 
     def advance(self, tokens: Integers, real: Booleans | None = None) -> Floats:
-        """(B, T, V) logits of (B, T) tokens that follow what is kept, which they join.
+        """(B, T, V) logits of (B, T) tokens that follow the cached ones, and are added to the cache.
 
         Args:
-            real: (B, T) False for padding, which stands on the left of a text, or anywhere behind its end; None: there
-                is none. A decoder of one text at a time takes none.
+            real: (B, T) False on padding, which is on the left of a text, or anywhere after its end; None: no padding.
+                A decoder for one text at a time does not accept padding.
         """
 
     def rewind(self, count: int) -> None:
-        """Keep the first so many tokens only."""
+        """Keep only the first tokens."""
 
 
 @runtime_checkable
 class DecodesItself(Protocol):
-    """A graph whose runtime keeps the cache, and gives it to nobody."""
+    """A graph whose runtime manages the cache internally."""
 
     longest: int
-    """How many tokens a text may have, with what follows it."""
+    """Context length in tokens, including the continuation."""
 
     def decoder(self) -> Decoder: ...
 
 
 def decoder_of(graph: Graph) -> Decoder:
-    """One that keeps nothing yet.
+    """A decoder with an empty cache.
 
     Raises:
-        EdgedistillError: the file neither takes nor keeps a cache.
+        EdgedistillError: the file has no cache.
     """
     return graph.decoder() if isinstance(graph, DecodesItself) else CachedDecoder(graph)
 
 
 def positions_of(real: Booleans) -> Integers:
-    """(B, T) the place of each token among the real ones of its text; 0 for padding before them."""
+    """(B, T) position of each token among the real ones of its text; 0 for padding before them."""
     return np.maximum(real.cumsum(axis=1) - 1, 0)
 
 
 class CachedDecoder:
-    """Feeds a graph what it gave before.
+    """Feeds a graph's cache outputs back as inputs.
 
     Raises:
         EdgedistillError: the graph has no cache among its inputs or outputs.
@@ -112,7 +112,7 @@ class CachedDecoder:
         """(B, T, V)."""
         batch = len(tokens)
         new = np.ones(tokens.shape, np.bool_) if real is None else real
-        if not self._tokens.size:  # texts of no tokens may become other texts
+        if not self._tokens.size:  # empty texts can be replaced by others
             self._tokens, self._real = np.zeros((batch, 0), np.int64), np.zeros((batch, 0), np.bool_)
             self._past = {name: self._nothing(name, batch) for name in self._presents}
         self._tokens = np.concatenate([self._tokens, tokens], axis=1)
@@ -125,22 +125,22 @@ class CachedDecoder:
         return logits
 
     def rewind(self, count: int) -> None:
-        """Keep the first so many tokens only."""
+        """Keep only the first tokens."""
         self._tokens, self._real = self._tokens[:, :count], self._real[:, :count]
         self._past = {name: array[:, :, :count] for name, array in self._past.items()}
 
     def _nothing(self, name: str, batch: int) -> Array:
-        """(B, heads, 0, head size) of the type that the graph takes."""
+        """(B, heads, 0, head size) in the graph's type."""
         port = self._graph.inputs[name]
         assert port.shape is not None
         _, heads, _, size = port.shape
         if heads is None or size is None:
-            raise EdgedistillError(f"the file doesn't say how wide '{name}' is: {list(port.shape)}")
+            raise EdgedistillError(f"the file does not declare the width of '{name}': {list(port.shape)}")
         return np.zeros((batch, heads, 0, size), port.dtype)
 
 
 def scored_alone(decoder: Decoder, feeds: Arrays) -> dict[str, Array]:
-    """What a graph of whole texts gives by a decoder of one text at a time: (B, T, V) logits, 0 for padding."""
+    """(B, T, V) logits of whole texts from a decoder for one text at a time, 0 on padding."""
     tokens = np.asarray(feeds[LAYOUT.tokens], np.int64)
     real = np.asarray(feeds[LAYOUT.mask], np.bool_)
     rows = []

@@ -1,4 +1,4 @@
-"""The files of a model, as they are told to a runtime: by component, and by the length that each takes."""
+"""The files of a model for a runtime, by component and input length."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ class Component:
     """The files of one component, each a file or a folder."""
 
     files: Mapping[int | None, Path]
-    """By the length that a file takes, or under None the one file that takes every length."""
+    """By input length, or under None the one file for every length."""
     names: PortNames = field(default_factory=PortNames)
 
     @property
     def lengths(self) -> tuple[int, ...]:
-        """The buckets, when there is a file for each."""
+        """The buckets, if there is one file per bucket."""
         return tuple(length for length in self.files if length is not None)
 
 
@@ -29,7 +29,7 @@ Files = Mapping[str, Component]
 
 
 class ComponentJson(TypedDict):
-    """`Component` as JSON has it."""
+    """`Component` in JSON."""
 
     files: Sequence[tuple[int | None, str]]
     inputs: Sequence[str]
@@ -37,7 +37,7 @@ class ComponentJson(TypedDict):
 
 
 def to_json(files: Files) -> dict[str, ComponentJson]:
-    """As it crosses to another process."""
+    """Its JSON form, for another process."""
     return {
         name: ComponentJson(
             files=[(length, str(file)) for length, file in component.files.items()],
@@ -49,7 +49,7 @@ def to_json(files: Files) -> dict[str, ComponentJson]:
 
 
 def of_json(content: Mapping[str, ComponentJson], folder: Path = Path()) -> Files:
-    """The opposite; relative paths are in `folder`."""
+    """The inverse; relative paths are in `folder`."""
     return {
         name: Component(
             {length: folder / file for length, file in component["files"]},

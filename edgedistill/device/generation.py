@@ -1,4 +1,4 @@
-"""Continuing texts with a language model, token by token. Numpy only."""
+"""Text generation with a language model, token by token. Numpy only."""
 
 from __future__ import annotations
 
@@ -12,22 +12,21 @@ from edgedistill.device.sampling import Chooser, Sampling
 from edgedistill.errors import UserError
 
 ENDED = -1
-"""In the place of a token, of a text that has ended."""
+"""Placeholder token for a text that has ended."""
 GREEDY = Sampling()
 
 
 def generate(
     decoder: Decoder, prompt: Sequence[int], limit: int, ends: Collection[int] = (), sampling: Sampling = GREEDY
 ) -> Iterator[int]:
-    """The tokens that follow, each as soon as it is known.
+    """Yield new tokens one at a time.
 
-    What the decoder keeps of a text that begins alike is not calculated again: the second question of a chat costs its
-    own tokens only.
+    The cached prefix is not recomputed: the second message of a chat only costs its own tokens.
 
     Args:
-        prompt: a token at least.
-        limit: of new tokens.
-        ends: tokens at which a text ends; they are not given.
+        prompt: at least one token.
+        limit: maximum of new tokens.
+        ends: end-of-text tokens, which are not yielded.
     """
     for chosen in generate_batch(decoder, [prompt], limit, ends, sampling):
         yield int(chosen[0])
@@ -40,14 +39,14 @@ def generate_batch(
     ends: Collection[int] = (),
     sampling: Sampling = GREEDY,
 ) -> Iterator[Integers]:
-    """(B,) the next token of every text, `ENDED` for those that have ended, until all have or `limit` is reached.
+    """(B,) the next token of every text, `ENDED` for finished ones, until all are finished or `limit` is reached.
     Prompts of different lengths are padded on the left.
 
     Raises:
-        UserError: a prompt without a token.
+        UserError: an empty prompt.
     """
     if not prompts or not all(len(prompt) for prompt in prompts):
-        raise UserError("a prompt has no token to continue from, expected at least one")
+        raise UserError("a prompt has no tokens, expected at least one")
     if limit < 1:
         return
     chooser, ended = Chooser(sampling, len(prompts)), np.zeros(len(prompts), np.bool_)
@@ -64,8 +63,8 @@ def generate_batch(
 
 
 def sure_tokens(decoder: Decoder, prompt: Sequence[int], limit: int, ends: Collection[int], lead: float) -> list[int]:
-    """The likeliest tokens that follow a prompt, up to the first whose logit leads the next one's by no more than
-    `lead`: there, another processor's rounding may rightly choose another."""
+    """The greedy continuation of a prompt, up to the first token whose logit leads the next by no more than `lead`,
+    where another processor's rounding may choose differently."""
     found = list[int]()
     logits = _read(decoder, [prompt])[0]
     while len(found) < limit:
@@ -79,7 +78,7 @@ def sure_tokens(decoder: Decoder, prompt: Sequence[int], limit: int, ends: Colle
 
 
 def _read(decoder: Decoder, prompts: Sequence[Sequence[int]]) -> Floats:
-    """(B, V) logits of what follows the prompts."""
+    """(B, V) logits of the next tokens after the prompts."""
     if len(prompts) == 1:
         prompt = np.array(prompts[0], np.int64)
         decoder.rewind(known := _known(decoder, prompt))
@@ -92,7 +91,7 @@ def _read(decoder: Decoder, prompts: Sequence[Sequence[int]]) -> Floats:
 
 
 def _known(decoder: Decoder, prompt: Integers) -> int:
-    """How many tokens of the prompt are kept already; its last is always asked for again, since its logits are not."""
+    """Number of the prompt's tokens in the cache; the last is always recomputed, since its logits are not cached."""
     kept = decoder.tokens
     if len(kept) != 1:
         return 0

@@ -1,4 +1,4 @@
-"""Opens the files of a model as the graphs that a driver asks."""
+"""Opens a model's files as graphs for a driver."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from edgedistill.device.files import Files
 from edgedistill.errors import EdgedistillError
 
 Opening = Callable[[Path, int, PortNames], Graph]
-"""A runtime's own: (file, threads, names) -> graph."""
+"""A runtime's function: (file, threads, names) -> graph."""
 
 
 class OpenedModel:
     """The graphs of a model's files.
 
     Raises:
-        EdgedistillError: a component of the driver's is missing, or a file gives other outputs than it is said to.
+        EdgedistillError: a component is missing, or a file does not have the expected outputs.
     """
 
     def __init__(self, files: Files, driver: Driver, opening: Opening, threads: int) -> None:
@@ -41,11 +41,11 @@ class OpenedModel:
         }
 
     def graphs(self, columns: Mapping[str, Column]) -> dict[str, Graph]:
-        """By component, as the driver asks them with items of these columns."""
+        """By component, for items with these columns."""
         return {name: self._graph(every, columns) for name, every in self._named.items()}
 
     def backend(self) -> dict[str, object]:
-        """That of the last component's largest file; all are asked, since each must run where it should."""
+        """The backend of the last component's largest file, after checking that of all files."""
         every = [dict(sorted(graphs.items(), key=lambda pair: pair[0] or 0)) for graphs in self._graphs.values()]
         return [graph.backend() for graphs in every for graph in graphs.values()][-1]
 
@@ -61,21 +61,21 @@ class OpenedModel:
         }
 
     def reader(self) -> ReadsTexts | None:
-        """What reads texts by the tokenizer that the files hold; None where they hold none."""
+        """The tokenizer contained in the files, or None."""
         return next((graph for graph in self._every() if isinstance(graph, ReadsTexts)), None)
 
     def longest(self) -> int | None:
-        """How many tokens a text may have, where a runtime that keeps the cache itself tells; None elsewhere."""
+        """The context length, if a runtime with its own cache reports it; otherwise None."""
         return min((graph.longest for graph in self._every() if isinstance(graph, DecodesItself)), default=None)
 
     def clock(self) -> Callable[[], float]:
-        """Milliseconds that pass, or that the graphs spend where they measure themselves."""
+        """Elapsed milliseconds, or those reported by graphs that measure themselves."""
         if own := self.measuring_themselves():
             return lambda: sum(graph.spent_ms for graph in own)
         return lambda: 1e3 * time.perf_counter()
 
     def measuring_themselves(self) -> list[MeasuresItself]:
-        """All graphs, where their runtime measures; none elsewhere."""
+        """All graphs if their runtime measures itself, otherwise none."""
         return [graph for graph in self._every() if isinstance(graph, MeasuresItself)]
 
     def _every(self) -> Iterator[Graph]:
@@ -88,21 +88,21 @@ class OpenedModel:
 
 
 def with_outputs(graph: Graph, names: Sequence[str]) -> Graph:
-    """A graph that gives outputs of these names. A file's only output is the only one asked for, whatever it is called.
+    """A graph with outputs under these names. If there is only one output on both sides, its name does not matter.
 
     Raises:
-        EdgedistillError: one of several is not there.
+        EdgedistillError: one of several outputs is missing.
     """
     if set(names) <= set(graph.outputs):
         return graph
     if len(names) == len(graph.outputs) == 1:
         return _Renamed(graph, names[0])
     given = ", ".join(map(repr, graph.outputs))
-    raise EdgedistillError(f"the file gives {given}, expected {', '.join(map(repr, names))}")
+    raise EdgedistillError(f"the file returns {given}, expected {', '.join(map(repr, names))}")
 
 
 class _Renamed:
-    """A graph of one output, under another name."""
+    """A graph with one output, renamed."""
 
     def __init__(self, graph: Graph, name: str) -> None:
         (port,) = graph.outputs.values()

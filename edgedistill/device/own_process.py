@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
-"""Of Linux, in linux/prctl.h."""
+"""From Linux's linux/prctl.h."""
 
 
 def status_mb(field: str) -> float | None:
-    """A memory figure of `/proc/self/status`, None on anything but Linux."""
+    """A memory figure from `/proc/self/status`; None except on Linux."""
     try:
         lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     except OSError:
@@ -21,7 +21,7 @@ def status_mb(field: str) -> float | None:
 
 
 def reset_peak() -> bool:
-    """Make the peak resident memory count from now."""
+    """Reset the peak resident memory."""
     try:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     except OSError:
@@ -30,19 +30,19 @@ def reset_peak() -> bool:
 
 
 def pin(threads: int) -> None:
-    """Keep this process on as many cores as it has threads."""
+    """Pin this process to as many cores as it has threads."""
     if hasattr(os, "sched_setaffinity"):
         allowed = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, allowed[: max(1, min(threads, len(allowed)))])
 
 
 def die_with_parent() -> None:
-    """Have the kernel end this process when its parent is killed: it may be busy for minutes. Other than on Linux
-    it ends when it reads its next command."""
+    """Have the kernel end this process when its parent is killed, even while it is busy. Except on Linux it only ends
+    when it reads its next command."""
     if sys.platform == "linux":
         try:
             import ctypes
 
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        except (ImportError, OSError, AttributeError):  # an interpreter without it, a C library of another kind
+        except (ImportError, OSError, AttributeError):  # not supported by this interpreter or C library
             return

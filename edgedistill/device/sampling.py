@@ -1,4 +1,4 @@
-"""Choosing the next token of the logits: the likeliest, or one drawn at random. Numpy only."""
+"""Chooses the next token from logits, greedily or by sampling. Numpy only."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from edgedistill.errors import UserError
 
 @dataclass(frozen=True)
 class Sampling:
-    """How the next token is chosen.
+    """Sampling settings.
 
     Args:
-        temperature: what the logits are divided by before one is drawn; 0 takes the likeliest.
-        top_k: only so many of the likeliest; 0: all.
-        top_p: only the likeliest that together have this share, of those that top_k leaves (nucleus sampling, Holtzman
+        temperature: divisor of the logits before sampling; 0 is greedy.
+        top_k: sample from this many most likely tokens; 0: all.
+        top_p: sample from the most likely tokens with this total probability, after top_k (nucleus sampling, Holtzman
             et al. 2020, section 3.1).
-        seed: of what is drawn; each text of a batch draws for itself, as if it stood in its place alone.
+        seed: random seed; each text of a batch is sampled independently of the others.
 
     Raises:
-        UserError: a figure that can't be.
+        UserError: an invalid value.
     """
 
     temperature: float = 0.0
@@ -42,14 +42,14 @@ class Sampling:
 
 
 class Chooser:
-    """Chooses token after token for a batch of texts."""
+    """Chooses successive tokens for a batch of texts."""
 
     def __init__(self, sampling: Sampling, texts: int) -> None:
         self._sampling = sampling
         self._drawing = [np.random.default_rng([sampling.seed, text]) for text in range(texts)]
 
     def choose(self, logits: Floats) -> Integers:
-        """(B,) tokens of (B, V) logits. Of several that are likeliest alike, the first."""
+        """(B,) tokens from (B, V) logits; the first of equally likely ones."""
         if self._sampling.temperature == 0:
             return np.asarray(logits.argmax(axis=1), np.int64)
         shares = probabilities(logits, self._sampling)
@@ -57,7 +57,7 @@ class Chooser:
 
 
 def probabilities(logits: Floats, sampling: Sampling) -> Floats:
-    """(B, V) what is drawn from, at a temperature above 0: temperature, then top-k, then top-p.
+    """(B, V) the distribution to sample from at a temperature above 0: temperature, then top-k, then top-p.
 
     >>> logits = np.log(np.array([[0.5, 0.3, 0.2]]))
     >>> probabilities(logits, Sampling(temperature=1.0, top_k=2)).round(3).tolist()

@@ -1,4 +1,4 @@
-"""Timing a model's graphs on batches that are padded beforehand, phase by phase."""
+"""Times a model's graphs on pre-padded batches, phase by phase."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from edgedistill.contracts.items import Items
 
 
 def batches_of(items: Items, batch: int, length: int | None) -> list[dict[str, Array]]:
-    """The items in their own order, so many at once, padded to the longest or padded or cut to `length`. Fewer than
-    that many are a batch only where there are no more."""
+    """The items in batches, in order, padded to the longest or padded or truncated to `length`. A smaller batch only
+    occurs if there are no more items."""
     starts = range(0, len(items), batch)
     whole = [start for start in starts if start + batch <= len(items)] or list(starts)
     return [items.batch(np.arange(start, min(start + batch, len(items))), length) for start in whole]
 
 
 class Turns:
-    """Runs batch after batch, the first again after the last.
+    """Runs the batches in a cycle.
 
     Args:
         clock: milliseconds.
@@ -47,7 +47,7 @@ class Turns:
         return dict(spent)
 
     def run_for(self, seconds: float, least: int) -> list[dict[str, float]]:
-        """Run on until both `seconds` and `least` runs are reached."""
+        """Continue until both `seconds` and `least` runs are reached."""
         samples: list[dict[str, float]] = []
         begun = time.perf_counter()
         while len(samples) < least or time.perf_counter() - begun < seconds:

@@ -103,7 +103,9 @@ class _Waiting:
         if not self.said:
             self.said = True
             self.progress.event("waiting", step=self.step.name, key=self.step.short_key)
-            self.progress.say(f"{self.step.name}: another process is making it in the same store; waiting for that")
+            self.progress.say(
+                f"{self.step.name}: waiting for another process that is running this step in the same store"
+            )
 
 
 def _place(step: Step, known: Mapping[str, Published]) -> Place:
@@ -142,7 +144,7 @@ def _execute_step(step: Step, done: Mapping[str, Published], store: Store, progr
             _publish_record(step.kind.load()(step.settings, given, partial, context), step, partial)
         else:
             context.failures[step.name] = failure
-            progress.say(f"      {step.name}: {failure.state}, as what it needs")
+            progress.say(f"      {step.name}: {failure.state}, since an input is")
     except Exception as error:
         with suppress(OSError):
             progress.event("failed", step=step.name, error=str(error), notes=getattr(error, "__notes__", []))
@@ -199,7 +201,8 @@ def _publish_record(record: Record, step: Step, folder: Path) -> None:
     """
     if type(record) is not step.kind.record:
         raise EdgedistillError(
-            f"the step gave a {type(record).__name__}, expected a {step.kind.record.__name__} (as its kind declares)"
+            f"the step returned a {type(record).__name__}, expected the {step.kind.record.__name__} that its kind "
+            "declares"
         )
     if missing := [name for name in records.files_in(record) if not (folder / name).exists()]:
         raise EdgedistillError(f"the step's record names {missing[0]!r}, which it did not write")

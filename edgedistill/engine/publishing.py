@@ -41,7 +41,7 @@ def publish(files: Mapping[str, Path], folder: Path) -> None:
         files: by the name inside of `folder`, what to copy.
 
     Raises:
-        OSError: a place that cannot be written.
+        OSError: a path that cannot be written.
     """
     before = _read(folder / RECORD)
     now = {name: _stamp(file, before.get(name)) for name, file in files.items()}

@@ -1,1 +1,1 @@
-"""What was found out about models: results and how older ones are read."""
+"""Statistics, choice and results, including older result formats."""

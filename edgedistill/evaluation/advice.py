@@ -1,4 +1,4 @@
-"""What to try when a distilled student is not better than its control, each with the figure that suggests it. Pure."""
+"""Suggestions for a distilled student that is not better than its control, each with the figure behind it. Pure."""
 
 from __future__ import annotations
 
@@ -14,65 +14,66 @@ from edgedistill.evaluation.statistics import log_softmax
 
 @dataclass(frozen=True)
 class RoundFigures:
-    """What is known of a round that did not gain; all values of the metric are on validation."""
+    """Facts about a round without a gain; all values of the metric are on validation."""
 
     metric: Metric
     teacher_metric: float
     control_metric: float
     temperature: float | None
-    """Of its first loss on soft targets; None without one."""
+    """Temperature of its first loss on soft targets; None without one."""
     teacher_logits: Floats | None
-    """(R, C) what the teacher said of the training data."""
+    """(R, C) the teacher's logits on the training data."""
     metrics: Sequence[float]
     """After each epoch of the last stage."""
     noise: float
-    """Half of the 95% interval of the student's metric: a smaller difference between two epochs says nothing. They are
-    measured on the same examples, so that this is rather too much than too little."""
+    """Half the 95% interval of the student's metric; smaller differences between epochs are treated as noise.
+    Conservative, since epochs are measured on the same examples."""
 
 
 HARD, FLAT = 0.98, 0.5
-"""Mean probability of the teacher's first choice above which soft targets say little more than labels, and below which
-they say little at all."""
+"""Mean top-class probability of the teacher above which soft targets are hardly more informative than labels, and below
+which they carry little information."""
 
 
 def remedies(found: RoundFigures) -> list[str]:
-    """Sentences, the likeliest cause first; empty when no figure points anywhere."""
+    """Sentences, the most likely cause first; empty without any indication."""
     said = []
     if not found.metric.better(found.teacher_metric, found.control_metric):
         said.append(
             f"the teacher itself ({found.teacher_metric:.4f} on validation) is not better than the control "
-            f"({found.control_metric:.4f}): tune it on the task for longer, or take a stronger one"
+            f"({found.control_metric:.4f}): fine-tune it for longer, or use a stronger one"
         )
     if found.temperature is not None and found.teacher_logits is not None:
         confidence = first_choice(found.teacher_logits, found.temperature)
         if confidence > HARD:
             said.append(
-                f"at temperature {found.temperature:g} the teacher gives its first choice {confidence:.3f} on average, "
-                "which says little more than the right answers: raise the temperature, or distil on unlabelled data too"
+                f"at temperature {found.temperature:g} the teacher's top class has probability {confidence:.3f} on "
+                "average, hardly more informative than the labels: raise the temperature, or also distil on "
+                "unlabelled data"
             )
         elif confidence < FLAT:
             said.append(
-                f"at temperature {found.temperature:g} the teacher gives its first choice only {confidence:.3f} on "
-                "average: lower the temperature"
+                f"at temperature {found.temperature:g} the teacher's top class has probability only {confidence:.3f} "
+                "on average: lower the temperature"
             )
     said += _of_epochs(found.metric, found.metrics, found.noise)
     return said
 
 
 def _of_epochs(metric: Metric, metrics: Sequence[float], noise: float) -> list[str]:
-    """What the metric's way through the epochs suggests, where it moved by more than noise."""
+    """Suggestions from the learning curve, if it changed by more than noise."""
     if len(metrics) < 2:
         return []
     best = max(range(len(metrics)), key=lambda epoch: (signed(metrics[epoch], metric.direction), epoch))
     if best == len(metrics) - 1 and metric.gain(metrics[-1], metrics[-2]) > noise:
         return [
             f"the metric still improved in the last epoch ({metrics[-2]:.4f} to {metrics[-1]:.4f}): "
-            "more epochs or a higher learning rate"
+            "train for more epochs or raise the learning rate"
         ]
     if len(metrics) > 3 and best < len(metrics) // 3 and metric.gain(metrics[best], metrics[-1]) > noise:
         return [
-            f"the best epoch was {best + 1} of {len(metrics)} ({metrics[best]:.4f}, in the end {metrics[-1]:.4f}): "
-            "a lower learning rate, or fewer epochs"
+            f"the best epoch was {best + 1} of {len(metrics)} ({metrics[best]:.4f}, final {metrics[-1]:.4f}): "
+            "lower the learning rate, or train for fewer epochs"
         ]
     return []
 

@@ -1,4 +1,4 @@
-"""Figures of short and of long examples, each with its interval."""
+"""Figures by size of example, with intervals."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 _GROUPS = 4
 _FEWEST = 10
-"""Examples of a group: an interval of fewer says nothing."""
+"""Minimum examples per group, below which intervals are meaningless."""
 
 
 def by_size(judging: Judging, models: Mapping[str, tuple[Answers, References]], split: str) -> tuple[SizeResult, ...]:
-    """The examples in up to four groups of as many each, by their size, the smallest first; none of a task whose
-    examples have no size, or where there are too few.
+    """Figures for up to four equal groups of examples by size, smallest first; none for a task without sizes, or with
+    too few examples.
 
     Args:
-        models: by name, what each answered and what is right, in its own tokens; all of the same examples.
+        models: by name, each model's answers and references in its own tokens, for the same examples.
     """
     size_of = judging.judge.size_of
     if size_of is None or not models:
@@ -56,7 +56,7 @@ def by_size(judging: Judging, models: Mapping[str, tuple[Answers, References]], 
 
 
 def _edges(sizes: Floats) -> list[float]:
-    """Between groups of about as many; a group begins at its edge. [] where there are too few for two."""
+    """Lower edges of groups of about equal size; [] if there are too few for two."""
     groups = min(_GROUPS, len(sizes) // _FEWEST)
     if groups < 2:
         return []

@@ -1,4 +1,4 @@
-"""Whether a model's answers know anything of the labels."""
+"""Tests whether a model's answers are better than chance."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ _LEVEL = 0.05
 
 @dataclass(frozen=True)
 class AgainstChance:
-    """A metric beside that of the same answers in random order."""
+    """A metric compared with its chance level."""
 
     metric: str
     figure: float
     expected: float
-    """In random order, on average."""
+    """The mean over random orders."""
     p: float
-    """Share of random orders (of resamples, where one guesses) that are at least as good."""
+    """Share of random orders (or of resamples, with guessing) that are at least as good."""
     cases: int | None
-    """What the figure is a share of, where it is one of right answers: decisions, or whole examples."""
+    """The number of cases behind a share of right answers: decisions or whole examples."""
     guessed: bool = False
-    """Whether `expected` is that of one who guesses (`Judge.guess`), and not of random orders."""
+    """Whether `expected` comes from guessing (`Judge.guess`) instead of random orders."""
 
     @property
     def at_chance(self) -> bool:
-        """Whether the model is not shown to be better than chance, at the 5% level."""
+        """Whether the model is not significantly better than chance, at the 5% level."""
         return self.p > _LEVEL
 
     def beside(self, where: str) -> str:
-        """The end of a sentence about a model: its figure on a split (`test`), and that of random orders."""
-        other = "guessing among the right answers" if self.guessed else "the same answers in random order"
+        """The end of a sentence about a model: its figure on a split (`test`), and the chance level."""
+        other = "guessing" if self.guessed else "the same answers in random order"
         if self.cases is not None:
             right, expected = self.figure * self.cases, self.expected * self.cases
             return f"is right in {right:.0f} of {self.cases} cases on {where}, {other} in {expected:.1f}"
@@ -47,15 +47,15 @@ class AgainstChance:
 def against_chance(metric: str, judge: Judge, answers: Answers, references: References, seed: int = 0) -> AgainstChance:
     """Compare a model with the chance level of its own answers, by permutation.
 
-    Chance is what the same answers get in random order: for accuracy the agreement that Cohen's kappa (1960) corrects
-    for, 1/C for a balanced set and the share of the most frequent class for a model that always says that class. That
-    share alone would be no measure: on labels of which 95% are alike, a model that finds most of the others may have
-    less accuracy than the one that finds none. A model counts as at chance unless fewer than 5% of 2,000 random orders
-    are as good (one-sided permutation test), so one with random weights passes one time in twenty, and an all-right one
-    needs about six examples.
+    The chance level is the metric of the same answers in random order: for accuracy the agreement that Cohen's kappa
+    (1960) corrects for, 1/C for a balanced set, and the share of the most frequent class for a model that always
+    predicts it. That share alone would not do: if 95% of labels are equal, a model that finds most of the others may be
+    less accurate than one that finds none. A model counts as at chance unless fewer than 5% of 2,000 random orders are
+    as good (one-sided permutation test), so one with random weights passes one time in twenty, and a perfect one needs
+    about six examples.
 
-    Whole examples change places, each with one that has as many decisions. Answers that can't change places are held
-    against guessing, by 2,000 paired resamples of the examples.
+    Whole examples are permuted, among those with equal numbers of decisions. Answers that cannot be permuted are
+    compared with guessing, using 2,000 paired resamples of the examples.
     """
     measure = judge.metrics[metric]
     if judge.guess is not None:
@@ -91,7 +91,7 @@ def _against_guess(
 
 
 def _interchangeable(references: References) -> list[Integers]:
-    """(examples, decisions) numbers of the decisions of all examples that have equally many of them."""
+    """(examples, decisions) indices of the decisions, grouped by examples with equal numbers of them."""
     counts = np.bincount(references.example)
     groups = []
     for size in np.unique(counts[counts > 0]):
@@ -101,7 +101,7 @@ def _interchangeable(references: References) -> list[Integers]:
 
 
 def _shuffled(answers: Answers, groups: list[Integers], generator: np.random.Generator) -> Answers:
-    """Each example with the answers of another, in their places."""
+    """The answers with examples permuted."""
     origin = np.arange(len(answers))
     for group in groups:
         origin[group.ravel()] = group[generator.permutation(len(group))].ravel()

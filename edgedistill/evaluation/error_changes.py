@@ -1,4 +1,4 @@
-"""Which errors a round corrected, introduced and inherited. Pure."""
+"""Errors that a round corrected, introduced and inherited. Pure."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from edgedistill.arrays import Booleans, Integers
 
 @dataclass(frozen=True)
 class ErrorChanges:
-    """Numbers of the decisions of each kind."""
+    """Indices of the decisions of each kind."""
 
     corrected: Integers
     """The predecessor was wrong, this model is right."""
     introduced: Integers
     """The predecessor was right, this model is wrong."""
     inherited: Integers
-    """This model is wrong with the very answer that the teacher gives."""
+    """This model gives the same wrong answer as the teacher."""
 
 
 def error_changes(known: Booleans, before: Booleans, now: Booleans, as_teacher: Booleans) -> ErrorChanges:

@@ -1,4 +1,4 @@
-"""Figures of a model's answers by every metric that is reported, the primary one first, and paired differences."""
+"""Figures of a model's answers in every reported metric, the primary one first, and paired differences."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Judging:
-    """A task's judge, and which of its metrics are reported."""
+    """A task's judge with the reported metrics."""
 
     judge: Judge
     metrics: tuple[str, ...]
@@ -29,7 +29,7 @@ class Judging:
 
     @property
     def primary(self) -> Metric:
-        """What everything is chosen by."""
+        """The primary metric, used for every choice."""
         return self.judge.metrics[self.metric]
 
     def figures(
@@ -46,11 +46,11 @@ class Judging:
     def gain(
         self, new: Answers, old: Answers, references: References, split: str, of_old: References | None = None
     ) -> Difference:
-        """By how much the new answers are better than the old ones; a drop is the gain of the model before over the one
-        after.
+        """How much better the new answers are than the old ones; a drop is the gain of the earlier model over the later
+        one.
 
         Args:
-            of_old: the same examples' references for the old answers, where these are to other decisions.
+            of_old: references of the same examples for the old answers, if their decisions differ.
         """
         statistics = self.primary.statistics
         found = compare(self.primary, statistics(new, references), statistics(old, of_old or references))

@@ -1,4 +1,5 @@
-"""The results contract: `results.json`, schema `edgedistill/results/2`. Other programs read it: keys only get added."""
+"""The results format: `results.json`, schema `edgedistill/results/2`. Since other programs read it, keys are only ever
+added."""
 
 from __future__ import annotations
 
@@ -23,7 +24,7 @@ class _Part(BaseModel):
 
 
 class Estimate(_Part):
-    """A number with its 95% interval; without one where none was computed."""
+    """A number with its 95% interval, if computed."""
 
     value: float
     low: float | None = None
@@ -42,23 +43,23 @@ class Figure(Estimate):
     direction: Direction
     """Whether higher or lower is better."""
     examples: int | None = None
-    """Those with a right answer; null where an older file doesn't tell."""
+    """Those with a right answer; null if unknown, in older files."""
     split: str
     host: str | None = None
-    """Where the answers were given, of `Results.hosts`; null for a torch model's."""
+    """Host of the answers, in `Results.hosts`; null for PyTorch models."""
 
 
 class Difference(Estimate):
-    """Of two models on the same examples, by the primary metric, paired. The sign is by the name of its field, whatever
-    the metric's direction: a positive `drop` is worse, a positive `gain` is better."""
+    """Paired difference of two models on the same examples in the primary metric. The field's name determines the sign,
+    whatever the metric's direction: a positive `drop` is worse, a positive `gain` is better."""
 
     p: float | None = None
-    """Two-sided, of "no difference"."""
+    """Two-sided p-value of "no difference"."""
     split: str
 
 
 class _Judged(_Part):
-    """What answers examples. Of each split, the first of its figures is the primary one."""
+    """A model or file. The first figure of each split is the primary one."""
 
     NEEDED: ClassVar[tuple[str, ...]] = ("test", "validation")
     SHOWN: ClassVar[tuple[str, ...]]
@@ -82,22 +83,23 @@ class _Judged(_Part):
         return tuple(figure for figure in self.figures if figure.split == split)
 
     def of(self, metric: str, split: str = "test") -> Figure | None:
-        """The figure of that metric; None where there is none."""
+        """The figure of that metric, or None."""
         return next((figure for figure in self.on(split) if figure.metric == metric), None)
 
     @property
     def test(self) -> Figure:
-        """The primary one on test, which nothing was chosen by."""
+        """The primary figure on test, which plays no part in any choice."""
         return self.on("test")[0]
 
     @property
     def validation(self) -> Figure:
-        """The primary one on validation, which everything is chosen by."""
+        """The primary figure on validation, used for every choice."""
         return self.on("validation")[0]
 
 
 class OodResult(_Part):
-    """How a torch model does on one out-of-distribution set. What its examples don't support is null, or not there."""
+    """A PyTorch model's figures on one out-of-distribution set. Figures that its examples do not support are null or
+    absent."""
 
     examples: int
     out_of_scope: int
@@ -105,7 +107,7 @@ class OodResult(_Part):
     """Of the examples with a known label, the primary one first."""
     calibration_error: float | None = None
     auroc: Estimate | None = None
-    """How well the model's confidence tells in-scope test examples from the out-of-scope ones."""
+    """AUROC of the model's confidence, in-scope test examples against out-of-scope ones."""
 
     @property
     def primary(self) -> Figure | None:
@@ -114,7 +116,7 @@ class OodResult(_Part):
 
 
 class TeacherResult(_Judged):
-    """The teacher, as torch runs it."""
+    """The teacher, in PyTorch."""
 
     SHOWN: ClassVar[tuple[str, ...]] = ("parameters",)
 
@@ -123,7 +125,7 @@ class TeacherResult(_Judged):
     calibration_error: float | None = None
     """Expected calibration error on test."""
     ood: dict[str, OodResult] = {}
-    """By the name of the set, as `evaluate.ood` names it."""
+    """By the name of the set in `evaluate.ood`."""
 
 
 class SeedResult(_Part):
@@ -135,7 +137,7 @@ class SeedResult(_Part):
 
 
 class TrialResult(_Part):
-    """A teacher that was tried, and the primary metric of the trial on validation."""
+    """A candidate teacher, and the primary metric of its trial on validation."""
 
     teacher: tuple[str, ...]
     value: float
@@ -146,13 +148,13 @@ class ErrorCounts(_Part):
 
     corrected: int
     introduced: int
-    """Both against the model before it in the run."""
+    """Both relative to the previous model in the run."""
     inherited: int
-    """Wrong with the very answer that the teacher gives."""
+    """The same wrong answer as the teacher."""
 
 
 class RoundResult(_Judged):
-    """A round's student, as torch runs it, beside its control. Differences are paired, on test."""
+    """A round's student in PyTorch, with its control. Differences are paired, on test."""
 
     SHOWN: ClassVar[tuple[str, ...]] = ("id", "teacher", "student", "parameters")
 
@@ -166,25 +168,26 @@ class RoundResult(_Judged):
     gain: Difference | None = None
     """Over the control."""
     agreement_with_teacher: float | None
-    """Share of decisions; None where the student, with tokens of its own, is asked for others."""
+    """Share of decisions; None if the student has its own tokens and so other decisions."""
     train_seconds: float
     samples_per_second: float
     calibration_error: float | None = None
     ood: dict[str, OodResult] = {}
     own_teacher: Figure | None = None
-    """On data of the round's own: of the teacher tuned on it. All figures of such a round are on its own test set."""
+    """For a round with its own data: the teacher fine-tuned on it. All figures of such a round are on its own test
+    set."""
     teacher_trials: tuple[TrialResult, ...] = ()
-    """Where the teacher was chosen: each one tried."""
+    """All candidate teachers, if the teacher was chosen."""
     errors: ErrorCounts | None = None
-    """Null for a task without right and wrong answers."""
+    """Null for a task without correct answers."""
     loads_in: tuple[str, ...] = ()
-    """Whose auto classes load `models/ID`: `edgedistill`, and `transformers` where that knows the model type too."""
+    """Libraries whose auto classes load `models/ID`: `edgedistill`, and `transformers` if it knows the model type."""
     seeds: tuple[SeedResult, ...] = ()
-    """Every repetition, this one first; empty when there was no other."""
+    """Every repetition, this one first; empty if there was no other."""
 
     @property
     def only_edgedistill_loads_it(self) -> bool:
-        """Whether transformers, optimum and transformers.js don't know the folder's model type."""
+        """Whether the folder's model type is unknown to transformers, optimum and transformers.js."""
         return self.loads_in == ("edgedistill",)
 
     @property
@@ -194,8 +197,8 @@ class RoundResult(_Judged):
 
 
 class Percentiles(_Part):
-    """Of a figure of every run: the p95 is what 95% of the runs are at least as good as. One that the number of runs
-    cannot support is null."""
+    """Percentiles of a figure over all runs; 95% of the runs are at least as good as p95. Null if there are too few
+    runs."""
 
     p50: float | None
     p90: float | None
@@ -207,15 +210,15 @@ class Percentiles(_Part):
 
 
 class Latency(Percentiles):
-    """Milliseconds of one run."""
+    """Milliseconds per inference."""
 
 
 class SpeedResult(Percentiles):
-    """One of the task's own figures of speed."""
+    """One of the task's own speed figures."""
 
     name: str
     words: str
-    """As a table has it."""
+    """Its name in tables."""
     unit: str
     direction: Direction
 
@@ -229,34 +232,35 @@ class PromptResult(_Part):
 
 
 class _Candidate(_Part):
-    """Which candidate it is."""
+    """A candidate's identity."""
 
     id: str
     model: str
-    """A round's id, or `teacher`."""
+    """A round id, or `teacher`."""
     target: str
     precision: str
     runtime: str
 
 
 class _TimedCandidate(_Candidate):
-    """Which candidate it is, of those that are timed."""
+    """The identity of a timed candidate."""
 
     threads: int
     batch: int
 
 
 class UnmeasuredResult(_TimedCandidate):
-    """A candidate without figures: `refused` is what its target or runtime cannot do, `failed` what went wrong."""
+    """A candidate without figures: `refused` if its target or runtime does not support it, `failed` if something went
+    wrong."""
 
     state: Literal["refused", "failed"]
     reason: str
 
 
 class EmulatedResult(_Candidate, _Judged):
-    """A file run on another processor's kernels, emulated, on some of the items, evenly spread; its figures are of
-    these. Its cost is counted in instructions: emulation says nothing about time, so it is no candidate for the
-    choice. `here` is the same file on the same items under a runtime of this machine, where the run has one."""
+    """A file run with another processor's kernels under emulation, on some of the items, evenly spaced; its figures
+    refer to these. Cost is counted in instructions; since emulation says nothing about time, it cannot be chosen.
+    `here` is the same file on the same items with a native runtime, if the run has one."""
 
     NEEDED: ClassVar[tuple[str, ...]] = ("test",)
     SHOWN: ClassVar[tuple[str, ...]] = ("id", "cpu", "file_bytes", "instructions_per_inference")
@@ -275,32 +279,32 @@ class EmulatedResult(_Candidate, _Judged):
     here: float | None = None
     """The primary metric."""
     agreement_with_here: float | None = None
-    """Share of the answers on these items of test that are the same here."""
+    """Share of equal answers on these items of test with the native runtime."""
     instructions_per_inference: float
     counted_inputs: int
 
 
 class RuntimeSizeResult(_Part):
-    """An estimate of the runtime that has only what a file needs, as its exporter makes it."""
+    """The exporter's estimate of a minimal runtime for a file."""
 
     bytes: int
     operators: int
     unknown: tuple[str, ...]
-    """Operators that are not in the estimate."""
+    """Operators not included in the estimate."""
     basis: str
 
 
 class TextsReadResult(_Part):
-    """Token ids of many strings, beside those of the model's tokenizer."""
+    """Token ids of many strings, compared with the model's tokenizer."""
 
     by: str
-    """Whose they are: the file's own tokenizer, or `tokenizer.json` beside it."""
+    """Their source: the file's own tokenizer, or `tokenizer.json` beside it."""
     texts: int
     """The 256 single bytes among them."""
     otherwise: int
     bytes_otherwise: int
     shown: tuple[str, ...] = ()
-    """The shortest texts that were read otherwise, as Python writes them."""
+    """The shortest texts that were tokenized differently, as Python literals."""
 
 
 class CandidateResult(_TimedCandidate, _Judged):
@@ -311,21 +315,21 @@ class CandidateResult(_TimedCandidate, _Judged):
     state: Literal["ok"] = "ok"
     reason: None = None
     file: str
-    """The file that the runtime opens; of a target of fixed shapes, that of the longest inputs."""
+    """The file that the runtime opens; for targets with fixed shapes, that for the longest inputs."""
     file_bytes: int
     """Of all that a device needs."""
     files: tuple[str, ...] = ()
     """All that a device needs."""
     lengths: tuple[int, ...] = ()
-    """Of a target of fixed shapes: the input lengths that there are files for."""
+    """For targets with fixed shapes: the input lengths of the files."""
     facts: dict[str, JsonValue] = {}
-    """What the exporter tells of the files."""
+    """The exporter's facts about the files."""
     runtime_size: RuntimeSizeResult | None = None
-    """Where the exporter can tell."""
+    """If the exporter estimates it."""
     backend: dict[str, JsonValue] = {}
-    """What really ran them, as the runtime tells."""
+    """The actual backend, as reported by the runtime."""
     drop: Difference
-    """From the teacher's torch model, on validation: what the limit looks at."""
+    """From the PyTorch teacher, on validation; the limit applies to this."""
     agreement_with_student: float
     agreement_batched: float | None = None
     """The same in padded batches of 16; None for a file that takes one item at a time."""
@@ -334,23 +338,22 @@ class CandidateResult(_TimedCandidate, _Judged):
     max_abs_diff: float
     mean_abs_diff: float
     mean_divergence: float
-    """In the task's own measure: KL(torch || file) in nats of a distribution."""
+    """In the task's own measure: for a distribution, KL(PyTorch || file) in nats."""
     checks: dict[str, float] = {}
-    """What the task checks of a file besides, shares from 0 to 1."""
+    """The task's additional checks of a file, as shares from 0 to 1."""
     texts_read: TextsReadResult | None = None
-    """Of a task that checks this."""
+    """For a task that checks this."""
     host: str
-    """Where it was timed, of `Results.hosts`."""
+    """Host that timed it, in `Results.hosts`."""
     latency_ms: Latency
     phases_ms: dict[str, Latency] = {}
-    """Of each phase of a run, where it has several."""
+    """Times of each phase, if there are several."""
     prompts: tuple[PromptResult, ...] = ()
-    """Of a task that is timed on prompts besides, shortest first."""
+    """For a task that is also timed on prompts, shortest first."""
     prompts_too_long: tuple[int, ...] = ()
-    """Lengths that the model doesn't read."""
+    """Prompt lengths beyond the model's context."""
     tokenizer_bytes: int | None = None
-    """Of the tokenizer that a device needs beside the files, 0 where they hold it; null where nothing is known of
-    one."""
+    """Size of the tokenizer that a device needs in addition, 0 if the files contain it; null if unknown."""
     throughput_per_s: float
     peak_rss_mb: float | None
     load_ms: float
@@ -372,32 +375,32 @@ class HostResult(_Part):
 
     @property
     def place(self) -> str:
-        """The machine in a few words."""
+        """Short description of the machine."""
         return f"{self.cpu}, {self.system}"
 
 
 class DataResult(_Part):
-    """What the run learned from and was judged on."""
+    """Data for training and evaluation."""
 
     task: str
     options: dict[str, JsonValue] = {}
-    """The task's own, as the recipe gave them."""
+    """The task's options from the recipe."""
     examples: dict[str, int] = {}
     """By split."""
     duplicate_counts: dict[str, int] = {}
-    """Texts of a split that are in an earlier one too, by `EARLIER/SPLIT`."""
+    """Number of texts of a split that are also in an earlier one, by `EARLIER/SPLIT`."""
     labels: int = 0
-    """0 of a task without."""
+    """0 for a task without classes."""
     test_sha256: str | None = None
 
     @property
     def shown(self) -> dict[str, object]:
-        """What a person reads of it."""
+        """Readable facts about it."""
         return {name: value for name, value in self.model_dump().items() if name != "labels" or value}
 
 
 class JudgementResult(_Part):
-    """A round as the stop rule saw it, on validation."""
+    """A round judged by the stopping rule, on validation."""
 
     round: str
     drop: Difference
@@ -418,7 +421,7 @@ class StopResult(_Part):
 
 
 class Flip(_Part):
-    """A decision on which a device file and its torch model disagree."""
+    """A decision on which an exported file and its PyTorch model differ."""
 
     text: str
     reference: str
@@ -427,7 +430,7 @@ class Flip(_Part):
 
 
 class SizeResult(_Part):
-    """The examples of test of about one size, and what every model does on them."""
+    """Test examples of similar size, and every model's figures on them."""
 
     low: int
     high: int
@@ -435,23 +438,23 @@ class SizeResult(_Part):
     unit: str
     examples: int
     figures: dict[str, tuple[Figure, ...]]
-    """By a model's name or a file's id, the primary one first."""
+    """By model name or file id, the primary figure first."""
 
 
 class SpokenResult(_Part):
-    """How a model or a file continued a beginning."""
+    """A model's or file's continuation of a prefix."""
 
     by: str
     """`teacher`, a round, or files under a runtime, as `MODEL/TARGET/PRECISION/RUNTIME`."""
     text: str
     beside: str | None = None
-    """The model that it should repeat: a round's teacher, a file's torch model."""
+    """The reference model: a round's teacher, a file's PyTorch model."""
     parts_at: int | None = None
-    """From which character on it differs from that one; null where it says the same."""
+    """Position of the first difference from it; null if equal."""
 
 
 class GenerationResult(_Part):
-    """A beginning of an example of test, and how each went on."""
+    """A prefix of a test example, and its continuations."""
 
     prompt: str
     said: tuple[SpokenResult, ...]
@@ -473,7 +476,7 @@ class Results(_Part):
     recipe: str
     edgedistill: str
     metric: str
-    """The primary one: everything is chosen by it, and every difference is of it."""
+    """The primary metric, used for every choice and every difference."""
     direction: Direction
     teacher: TeacherResult
     rounds: tuple[RoundResult, ...]
@@ -481,26 +484,26 @@ class Results(_Part):
     chosen: str | None
     why: str
     prompt_tokens: int | None = None
-    """Length of the prompts whose figures of speed the choice looked at."""
+    """Prompt length of the speed figures used for the choice."""
     stop: StopResult | None = None
-    """With a stop rule."""
+    """With a stopping rule."""
     warnings: tuple[str, ...] = ()
     flips: dict[str, tuple[Flip, ...]] = {}
     errors: dict[str, dict[str, tuple[ErrorText, ...]]] = {}
     """By round and kind, the first texts of each."""
     by_size: tuple[SizeResult, ...] = ()
-    """Of a task whose examples have a size that matters, the smallest first."""
+    """For a task that reports figures by size, smallest first."""
     generations: tuple[GenerationResult, ...] = ()
-    """Of a task whose models continue a beginning."""
+    """For a task that generates text."""
     decision: str = "answer"
-    """What one thing is called that a model decides."""
+    """The word for one decision."""
     divergence: str = "divergence"
-    """What `mean_divergence` is called."""
+    """The name of `mean_divergence`."""
     check_words: dict[str, str] = {}
-    """What each of the `checks` of candidates is called."""
+    """The name of each of the candidates' `checks`."""
     data: DataResult
     hosts: dict[str, HostResult]
-    """By the id that figures and candidates give."""
+    """By the id used in figures and candidates."""
 
     @model_validator(mode="after")
     def _hosts_are_known(self) -> Results:
@@ -525,7 +528,7 @@ class Results(_Part):
 
     @property
     def judged(self) -> tuple[TeacherResult | RoundResult | CandidateResult | EmulatedResult, ...]:
-        """All that have figures."""
+        """All candidates with figures."""
         return (self.teacher, *self.rounds, *self.measured, *self.emulated)
 
     @property
@@ -540,7 +543,7 @@ class Results(_Part):
 
     @property
     def speeds(self) -> tuple[SpeedResult, ...]:
-        """The task's own figures of speed, as some candidate has them; none of most tasks."""
+        """The task's own speed figures, if any candidate has them; none for most tasks."""
         return next((prompt.speeds for candidate in self.measured for prompt in candidate.prompts), ())
 
     @property
@@ -550,30 +553,30 @@ class Results(_Part):
 
     @property
     def other_metrics(self) -> tuple[Figure, ...]:
-        """The teacher's figures on test besides the primary one: their metrics are those of every model."""
+        """The teacher's figures on test other than the primary one; every model has the same metrics."""
         return self.teacher.on("test")[1:]
 
     @property
     def agreement_in_words(self) -> str:
-        """`agreement`, or of what it is: `next-token agreement`."""
+        """`agreement`, or more specifically `next-token agreement`."""
         return "agreement" if self.decision == "answer" else f"{self.decision.replace(' ', '-')} agreement"
 
     @property
     def as_teacher(self) -> str:
-        """What a student's agreement with its teacher is called."""
+        """The name of a student's agreement with its teacher."""
         return "same as teacher" if self.decision == "answer" else f"{self.decision}s as teacher"
 
     @property
     def metric_in_words(self) -> str:
-        """The primary metric as a sentence has it."""
+        """The primary metric's name in sentences."""
         return in_words(self.metric)
 
 
 def load_results(run: Path) -> Results:
-    """The results of a run folder, or of a results file. Those of schema 1 are read as if they were of schema 2.
+    """The results of a run folder, or of a results file. Schema 1 is converted to schema 2.
 
     Raises:
-        UserError: there are none, or of another schema.
+        UserError: there are none, or they have another schema.
     """
     file = run / "results.json" if run.is_dir() else run
     if not file.is_file():
@@ -589,6 +592,6 @@ def load_results(run: Path) -> Results:
     except OSError as error:
         raise UserError(f"{file}: cannot be read: {error.strerror}") from None
     except KeyError as error:
-        raise UserError(f"{file}: is not a results file: lacks {error}") from None
+        raise UserError(f"{file}: is not a results file: {error} is missing") from None
     except (ValidationError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"{file}: is not a results file: {' '.join(str(error).split())[:200]}") from None

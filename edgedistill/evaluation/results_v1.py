@@ -1,4 +1,4 @@
-"""Reads `results.json` of schema 1, which knew one metric, always higher is better, and one machine. Pure."""
+"""Reads `results.json` of schema 1, which had one higher-is-better metric and one machine. Pure."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ Json = dict[str, object]
 
 
 def lift_results(old: Mapping[str, object]) -> Json:
-    """The same results as schema 2 says them.
+    """The same results in schema 2.
 
     Raises:
-        KeyError, TypeError, ValueError: it isn't what schema 1 says.
+        KeyError, TypeError, ValueError: it does not follow schema 1.
     """
     metric = str(old["metric"])
     content: Json = {**old, "schema": "edgedistill/results/2", "direction": "higher"}
@@ -99,7 +99,7 @@ class _Lift:
         return {**{key: value for key, value in old.items() if key not in ("drop_ci", "p")}, "drop": drop}
 
     def _model(self, old: Json, known: bool = True) -> Json:
-        """With figures in place of the accuracies."""
+        """With figures instead of accuracies."""
         content = {key: value for key, value in old.items() if key != "elsewhere"}
         test = self._figure("test", content.pop("accuracy"), content.pop("accuracy_ci"), known)
         validation = self._figure("validation", content.pop("validation_accuracy"), None, known)

@@ -1,4 +1,4 @@
-"""Chooses: limits, the Pareto front, the preference, and a sentence that says why. Pure."""
+"""The choice: limits, Pareto front, preference, and a sentence with the reason. Pure."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from edgedistill.recipe.schema import Limits, SelectSpec
 
 @dataclass(frozen=True)
 class Primary:
-    """The metric that the choice goes by."""
+    """The metric for the choice."""
 
     name: str
     direction: Direction
 
     def best_first(self, value: float) -> float:
-        """What sorts the best value first."""
+        """Sort key with the best value first."""
         return -signed(value, self.direction)
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What the choice looks at. `value` is the primary metric on validation, `drop` by how much it is worse than the
-    teacher's there, whatever the metric's direction."""
+    """A candidate's figures for the choice. `value` is the primary metric on validation, `drop` how much worse it is
+    than the teacher's, whatever the metric's direction."""
 
     id: str
     value: float
@@ -40,21 +40,21 @@ class Figures:
     load_ms: float
     agreement: float
     speeds: Mapping[str, float] = field(default_factory=dict)
-    """Medians of the task's own figures of speed, by name; what could not be measured is not there."""
+    """Medians of the task's own speed figures, by name; absent if not measured."""
 
 
 @dataclass(frozen=True)
 class Prompted:
-    """The figures of speed that candidates are compared by, and the length of the prompts that they are of."""
+    """The speed figures for comparing candidates, and their prompt length."""
 
     speeds: Sequence[Speed] = ()
     tokens: int | None = None
-    """None where no length was measured of all candidates."""
+    """None if no length was measured for all candidates."""
 
     @property
     def where(self) -> str:
-        """As a sentence has it."""
-        return "" if self.tokens is None else f" at prompts of {self.tokens} tokens"
+        """Its form in sentences."""
+        return "" if self.tokens is None else f" with prompts of {self.tokens} tokens"
 
 
 NO_PROMPTS = Prompted()
@@ -62,7 +62,7 @@ NO_PROMPTS = Prompted()
 
 @dataclass(frozen=True)
 class Verdict:
-    """A candidate's standing."""
+    """The verdict on a candidate."""
 
     id: str
     within_limits: bool
@@ -92,7 +92,7 @@ def choose(
 ) -> Choice:
     """Apply the limits, then the preference."""
     if not figures:
-        return Choice(None, "Nothing could be measured: every candidate is refused or failed.", ())
+        return Choice(None, "No candidate could be measured: each was refused or failed.", ())
     blocked = {
         candidate.id: tuple(_blocks(candidate, select.limits, min_agreement, primary, prompted))
         for candidate in figures
@@ -120,8 +120,8 @@ def choose(
 
 
 def pareto_front(figures: Sequence[Figures], primary: Primary, prompted: Prompted = NO_PROMPTS) -> set[str]:
-    """Ids that no other candidate beats at once in the primary metric, p50 latency and file size; where the task has
-    figures of speed of its own, in these and peak memory in place of the latency."""
+    """Ids of candidates that no other beats in the primary metric, p50 latency and file size at once; if the task has
+    its own speed figures, these and peak memory replace latency."""
 
     def cost(candidate: Figures) -> tuple[float, ...]:
         worth = primary.best_first(candidate.value)
@@ -143,7 +143,7 @@ def _or_worst(cost: float | None) -> float:
 
 
 def _slowness(candidate: Figures, speed: Speed) -> float:
-    """What sorts the best first, and what could not be measured last."""
+    """Sort key with the best first, and missing values last."""
     return -signed(candidate.speeds[speed.name], speed.direction) if speed.name in candidate.speeds else math.inf
 
 
@@ -153,7 +153,7 @@ def preferred(
     primary: Primary,
     prompted: Prompted = NO_PROMPTS,
 ) -> Figures:
-    """The best by preference; the others decide among equals."""
+    """The best by preference; the other criteria break ties."""
     by_name = {speed.name: speed for speed in prompted.speeds}
 
     def worth(candidate: Figures) -> float:
@@ -182,7 +182,7 @@ def preferred(
 def _blocks(
     candidate: Figures, limits: Limits, min_agreement: float, primary: Primary, prompted: Prompted
 ) -> list[tuple[str, float]]:
-    """What keeps a candidate from being shipped: sentence and excess as a share of the limit."""
+    """Reasons that block a candidate: sentence, and excess as a share of the limit."""
     found: list[tuple[str, float]] = []
     if candidate.agreement < min_agreement:
         text = f"agreement {candidate.agreement:.4f} is below verify.min_agreement {min_agreement:g}"
@@ -196,7 +196,7 @@ def _blocks(
             found.append((f"{words} could not be measured, limit {limit:g} {unit}".rstrip(), 1.0))
         elif value > limit + 1e-12:
             shown = f"{value:.4f}" if name == "drop" else f"{value:.2f} {unit}"
-            text = f"{words} {shown} is over the limit of {limit:g} {unit}".rstrip()
+            text = f"{words} {shown} exceeds the limit of {limit:g} {unit}".rstrip()
             found.append((text, (value - limit) / max(limit, 1e-9)))
     return found + [
         reason for speed in prompted.speeds if (reason := _slow(candidate, speed, limits, prompted)) is not None
@@ -204,7 +204,7 @@ def _blocks(
 
 
 def _slow(candidate: Figures, speed: Speed, limits: Limits, prompted: Prompted) -> tuple[str, float] | None:
-    """Why a candidate is not fast enough, if it isn't."""
+    """Why a candidate is not fast enough, if so."""
     limit, value = getattr(limits, speed.name, None), candidate.speeds.get(speed.name)
     if limit is None:
         return None
@@ -231,21 +231,21 @@ def _why(
     change = 0.0 - signed(best.drop, primary.direction)
     facts = f"validation {words} {best.value:.4f} ({change:+.4f} from the teacher{lower}), "
     facts += f"{_speed_in_words(best, select, prompted)}, {best.file_mb:.2f} MB"
-    count = f"{len(fitting)} of {len(figures)} candidates are within the limits"
+    count = f"{len(fitting)} of {len(figures)} candidates meet the limits"
     match select.prefer:
         case "latency":
-            reason = "it is the fastest of them"
+            reason = "it is the fastest"
         case "size":
-            reason = "it is the smallest of them"
+            reason = "it is the smallest"
         case "peak_rss_mb":
-            reason = "it takes the least memory of them"
+            reason = "it uses the least memory"
         case "ttft_ms" | "tokens_per_s" as name:
             words = next(speed.words for speed in prompted.speeds if speed.name == name)
-            reason = f"it has the best {words} of them"
+            reason = f"it has the best {words}"
         case _:
             top = min(fitting, key=lambda candidate: primary.best_first(candidate.value))
             if top.value == best.value:
-                reason = f"it has the best {words} of them"
+                reason = f"it has the best {words}"
             else:
                 reason = (
                     f"it is the fastest of those within {select.tie:g} of the best {words} ({top.id}, {top.value:.4f})"

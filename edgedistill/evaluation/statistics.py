@@ -1,4 +1,4 @@
-"""Uncertainty: intervals for one figure, paired comparison of two, percentiles that the sample supports."""
+"""Uncertainty: intervals for one figure, paired comparison of two, percentiles supported by the sample."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edgedistill.errors import EdgedistillError
 RESAMPLES = 2000
 _LEVEL = 0.95
 _COUNTS_AT_ONCE = 2**21
-"""Numbers of draws that are held in memory together."""
+"""Number of resampling draws held in memory at once."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class Interval:
 
 @dataclass(frozen=True)
 class Paired:
-    """By how much a new model is better than an old one on the same examples: positive is better, whatever the metric's
-    direction. With its interval and the two-sided p of "no difference"."""
+    """How much better a new model is than an old one on the same examples: positive is better, whatever the metric's
+    direction. With its interval and the two-sided p-value of "no difference"."""
 
     gain: float
     interval: Interval
@@ -40,10 +40,10 @@ def metric_interval(metric: Metric, rows: Floats, seed: int = 0) -> Interval:
     """95% interval of a metric: Wilson's for a share of right answers, one per example (Wilson 1927), else the
     percentile bootstrap over examples.
 
-    Wilson's keeps its width at 0 and 1, where a bootstrap says that there is no doubt.
+    Wilson's interval keeps its width at 0 and 1, where a bootstrap interval has none.
 
     Args:
-        rows: (E, K) statistics, a row per example.
+        rows: (E, K) statistics, one row per example.
     """
     from scipy.stats import binomtest
 
@@ -61,8 +61,8 @@ def compare(metric: Metric, new: Floats, old: Floats, seed: int = 0) -> Paired:
     test where each example is right or wrong (McNemar 1947), else the share of resamples on the other side of zero.
 
     Args:
-        new: (E, K) statistics of the model that is to be better, a row per example.
-        old: (E, K) of the other, the same examples in the same order.
+        new: (E, K) statistics of the new model, one row per example.
+        old: (E, K) statistics of the old model, same examples in the same order.
     """
     from scipy.stats import binomtest
 
@@ -81,7 +81,7 @@ def drop_exceeds(metric: Metric, reference: Floats, model: Floats, limit: float,
     (one-sided).
 
     Args:
-        reference: (E, K) statistics, a row per example.
+        reference: (E, K) statistics, one row per example.
         model: (E, K), the same examples in the same order.
     """
     draws = _resampled_gains(metric, reference, model, seed)
@@ -89,7 +89,7 @@ def drop_exceeds(metric: Metric, reference: Floats, model: Floats, limit: float,
 
 
 def auroc(inside: Floats, outside: Floats) -> float:
-    """The chance that one from inside scores higher than one from outside; ties count half (Mann & Whitney 1947).
+    """The probability that an inside item scores higher than an outside one; ties count half (Mann & Whitney 1947).
 
     >>> auroc(np.array([0.9, 0.5]), np.array([0.5, 0.1]))
     0.875
@@ -121,7 +121,7 @@ def auroc_interval(inside: Floats, outside: Floats, seed: int = 0) -> Interval:
 
 
 def runs_for(percentile: int) -> int:
-    """Runs that a percentile needs: with fewer, the chance that none of them lies above it exceeds 5%.
+    """Minimum runs for a percentile: with fewer, the probability that none lies above it exceeds 5%.
 
     The smallest n with (q)^n <= 0.05: 29 for p90, 59 for p95, 299 for p99 (Wilks 1941).
 
@@ -132,7 +132,7 @@ def runs_for(percentile: int) -> int:
 
 
 def percentile(samples: Floats, wanted: int) -> float | None:
-    """A percentile of the samples, or None when there are too few of them for it.
+    """A percentile of the samples, or None if there are too few.
 
     >>> percentile(np.arange(29.0), 90)
     25.2
@@ -170,25 +170,24 @@ def log_softmax(logits: Floats) -> Floats:
 
 
 def _right_or_wrong(metric: Metric, rows: Floats) -> bool:
-    """Whether every example was asked one thing, and answered it rightly or wrongly."""
+    """Whether every example has one decision that is right or wrong."""
     return metric.shares and bool((rows[:, 1] == 1).all() and np.isin(rows[:, 0], (0.0, 1.0)).all())
 
 
 def _check_additive(metric: Metric, rows: Floats) -> None:
-    """Raises EdgedistillError for a metric whose figure isn't that of its rows' sum, though it says so: its intervals
-    would be those of something else."""
+    """Raises EdgedistillError for a metric that is declared additive but is not, since its intervals would be wrong."""
     if not metric.additive:
         return
     whole, of_sum = metric.figure(rows), metric.figure(rows.sum(axis=0, keepdims=True))
     if not math.isclose(whole, of_sum, rel_tol=1e-6, abs_tol=1e-9):
         raise EdgedistillError(
-            f"the metric '{metric.name}' is {whole:.6g} of all examples and {of_sum:.6g} of their sum, though it is "
-            "said to be additive; expected the same, or additive=False"
+            f"the metric '{metric.name}' is declared additive, but is {whole:.6g} over all examples and {of_sum:.6g} "
+            "from their sum; expected equal values, or additive=False"
         )
 
 
 def _resampled(rows: Floats, additive: bool, seed: int) -> Iterator[Floats]:
-    """The rows of each resample; of an additive metric, their sum as the only row."""
+    """The rows of each resample; for an additive metric, only their sum."""
     generator = np.random.default_rng(seed)
     examples = len(rows)
     if not additive:
@@ -213,7 +212,7 @@ def _resampled_gains(metric: Metric, new: Floats, old: Floats, seed: int) -> Flo
 
 
 def _gain(metric: Metric, new: Floats, old: Floats) -> float:
-    """Signed. Two shares of as many answers are subtracted before they are divided, which rounds less."""
+    """Signed difference. Shares with equal denominators are subtracted before division, which rounds less."""
     if metric.shares and np.array_equal(new[:, 1], old[:, 1]):
         share = float((new[:, 0].sum() - old[:, 0].sum()) / new[:, 1].sum())
         return signed(share, metric.direction)

@@ -1,4 +1,4 @@
-"""The stop rule: is a round's drop real, are the limits met, does the run go on. Pure."""
+"""The stopping rule: is a round's drop significant, are the limits met, does the run continue. Pure."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from edgedistill.recipe.schema import Limits, StopSpec
 
 @dataclass(frozen=True)
 class FileFigures:
-    """What is known of a device file before anything is timed; `drop` is by how much it is worse than the teacher on
-    validation."""
+    """Figures of an exported file before timing; `drop` is how much worse it is than the teacher on validation."""
 
     id: str
     drop: float
@@ -24,15 +23,15 @@ class FileFigures:
 
 @dataclass(frozen=True)
 class Judgement:
-    """A round's standing on validation. `drop` is by how much it is worse than the teacher, whatever the metric's
-    direction; `p` is of "no difference from the teacher"."""
+    """The verdict on a round on validation. `drop` is how much worse it is than the teacher, whatever the metric's
+    direction; `p` is for "no difference from the teacher"."""
 
     round: str
     drop: float
     drop_ci: tuple[float, float]
     p: float
     real: bool
-    """Whether the drop is larger than chance explains, at `alpha`."""
+    """Whether the drop is significant at `alpha`."""
     within_limits: tuple[str, ...]
     """Files within the limits on drop and file size; latency and memory are measured at the end."""
     stop: bool
@@ -68,15 +67,13 @@ def judge(
             too_far = drop_exceeds(metric, teacher, student, allowed, rule.alpha)
     meets = rule.when.limits_met and bool(within)
     if too_far:
-        reason = f"{shown}: more than {allowed:g}, shown at alpha {rule.alpha:g}; smaller rounds would lose more"
+        reason = f"{shown}: significantly more than {allowed:g} at alpha {rule.alpha:g}; smaller rounds would lose more"
     elif meets:
-        reason = f"{shown}; {len(within)} of its {len(files)} files are within the limits on drop and size"
+        reason = f"{shown}; {len(within)} of its {len(files)} files meet the limits on drop and size"
     else:
-        standing = "real" if real else "not shown to be real"
-        compared = "" if allowed is None else f", not shown to be more than {allowed:g}"
-        reason = (
-            f"{shown}: {standing}{compared}; {len(within)} of {len(files)} files within the limits on drop and size"
-        )
+        standing = "significant" if real else "not significant"
+        compared = "" if allowed is None else f", not significantly more than {allowed:g}"
+        reason = f"{shown}: {standing}{compared}; {len(within)} of {len(files)} files meet the limits on drop and size"
     return Judgement(round_id, drop, (low, high), paired.p, real, within, too_far or meets, reason)
 
 

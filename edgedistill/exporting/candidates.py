@@ -1,5 +1,5 @@
-"""Candidates: one model's files of one target and precision, under one runtime, threads and batch. One row of the
-report each, whether they can be made or not."""
+"""Candidates: one model's files for one target and precision, with one runtime, thread count and batch size. Each is
+one row of the report, whether or not it can be exported."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edgedistill.store.records.files import FileId, VerifyId
 
 
 class Candidate(Spec):
-    """What is measured: `model` is a round's id, or `teacher`."""
+    """A combination to measure; `model` is a round id, or `teacher`."""
 
     id: str
     model: str
@@ -23,26 +23,26 @@ class Candidate(Spec):
     threads: int
     batch: int
     emulated: bool = False
-    """Whether its runtime is another processor's, emulated: it is verified and its instructions are counted, but it is
-    never timed, and so never chosen."""
+    """Whether its runtime is emulated: it is verified and its instructions are counted, but it is never timed and so
+    never chosen."""
     refused: str | None = None
-    """Why this combination cannot be; such a candidate has no files and is only reported."""
+    """Why this combination is unsupported; such a candidate has no files and is only reported."""
 
     @property
     def file_key(self) -> FileId:
-        """Names the model's files; candidates that differ in runtime, threads or batch share them."""
+        """Id of the model's files, shared by candidates that differ in runtime, threads or batch."""
         return FileId(self.model, self.target, self.precision)
 
     @property
     def verify_key(self) -> VerifyId:
-        """Names the files under their runtime: what they answer does not depend on how they are timed."""
+        """Id of the files with their runtime, since answers do not depend on the benchmark settings."""
         return VerifyId(self.model, self.target, self.precision, self.runtime)
 
 
 def candidates(recipe: Recipe) -> tuple[Candidate, ...]:
-    """Every candidate of a recipe, round by round, those that cannot be among them.
+    """Every candidate of a recipe, round by round, including unsupported ones.
 
-    A round on data of its own answers another question and is none.
+    A round with its own data has no candidates.
     """
     setups = [(threads, batch) for threads in recipe.measure.threads for batch in recipe.measure.batch]
     models = (["teacher"] if recipe.export.teacher else []) + [
@@ -75,22 +75,22 @@ def candidates(recipe: Recipe) -> tuple[Candidate, ...]:
 
 
 def makeable_candidates(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
-    """Those that are made."""
+    """Those to export."""
     return tuple(row for row in candidates if row.refused is None)
 
 
 def native_candidates(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
-    """Those that are made and measured, and can be chosen."""
+    """Those to export and measure, which can be chosen."""
     return tuple(row for row in makeable_candidates(candidates) if not row.emulated)
 
 
 def emulated_candidates(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
-    """Those that are made and run under emulation."""
+    """Those to export and run under emulation."""
     return tuple(row for row in makeable_candidates(candidates) if row.emulated)
 
 
 def runtimes_of(target: str, recipe: Recipe) -> tuple[str, ...]:
-    """Those of the recipe that open the target's files; the target's own where the recipe names none at all."""
+    """The recipe's runtimes that can open the target's files; the target's defaults if the recipe names none."""
     own = registry.target(target).runtimes
     asked = recipe.measure.runtimes
     if asked is None:

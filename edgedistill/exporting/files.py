@@ -1,5 +1,5 @@
-"""The files of one model in one target and precision: which a runtime opens of which component for which length, and
-what they weigh."""
+"""The files of one model in one target and precision: the file a runtime opens for each component and length, and their
+sizes."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from edgedistill.store.records.files import MadeFiles
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """What a `make_file` artifact holds."""
+    """Contents of a `make_file` artifact."""
 
     opened: Files
     """What a runtime opens."""
     main: str
-    """The name of what is opened of the first component for the longest inputs: what a person is pointed to."""
+    """The file to show a person: that of the first component for the longest inputs."""
     device: tuple[str, ...]
     """Names of all files that a device needs."""
     published: tuple[str, ...]
-    """These and the files for building the runtime, for whoever takes the model away."""
+    """These and the files for building the runtime."""
     bytes: int
     facts: Mapping[str, JsonValue]
 
     @property
     def lengths(self) -> tuple[int, ...]:
-        """The buckets, when there is a file for each."""
+        """The buckets, if there is one file per bucket."""
         return next(iter(self.opened.values())).lengths
 
 
@@ -60,7 +60,7 @@ def part_name(name: str, component: str | None, length: int | None) -> str:
     """`model.tflite` is `model-decode-32.tflite` of the component `decode`, for the bucket of 32 tokens.
 
     Args:
-        component: None where it is the only one.
+        component: None if it is the only one.
 
     >>> part_name("model.tflite", "decode", 32), part_name("model.onnx", None, None)
     ('model-decode-32.tflite', 'model.onnx')
@@ -71,7 +71,7 @@ def part_name(name: str, component: str | None, length: int | None) -> str:
 
 
 def buckets_up_to(longest: int, buckets: Sequence[int]) -> tuple[int, ...]:
-    """The buckets that inputs of up to `longest` tokens need: those below it, and itself.
+    """The buckets for inputs of up to `longest` tokens: those below it, and itself.
 
     >>> buckets_up_to(48, [16, 32, 64])
     (16, 32, 48)

@@ -1,5 +1,5 @@
-"""Makes the files of one target and precision: in this process, or in one of its own, whose packages may be other ones.
-A job is plain data, so that it can cross over."""
+"""Exports the files of one target and precision, in this process or in a child process with its own packages. A job is
+plain data, so it can be sent to a child process."""
 
 from __future__ import annotations
 
@@ -32,30 +32,30 @@ if TYPE_CHECKING:
     from edgedistill.contracts.task import Task
     from edgedistill.contracts.tensors import Tensors
 
-# Rounding of fp32 sums in another order; a wrong graph is off by orders of magnitude more.
+# fp32 sums in another order round differently; a wrong graph differs by orders of magnitude more.
 TOLERANCE = 1e-3
 LOADING = ("torch", "transformers", "pydantic>=2.11")
 """What an exporter's environment needs that loads the model."""
 WHOLE = "model"
-"""The component of a task that asks one graph."""
+"""The component of a task with one graph."""
 _SHAPES = ((1, 1), (1, 16), (2, 37), (8, None))
 
 
 class Part(NamedTuple):
-    """One file to make."""
+    """One file to export."""
 
     component: str
     length: int | None
     """Its bucket."""
     file: str
-    """To write."""
+    """The file to write."""
     source: str | None
-    """The file that it is made of."""
+    """The source file."""
 
 
 @dataclass(frozen=True)
 class ExportJob:
-    """The files to make, one for every length (None: one file for all), and what of."""
+    """The files to export, one per length (None: one file for all lengths), and their source."""
 
     target: str
     exporter: str
@@ -70,18 +70,18 @@ class ExportJob:
     calibration: str | None
     max_length: int
     only_length: int | None
-    """Of every input of the task (pixels), whatever the target."""
+    """Fixed input length of the task (pixels), whatever the target."""
     fixed: bool
     files: tuple[Part, ...]
     min_length: int = 1
-    """Of every input: what the tokenizer puts around a text, and one more."""
+    """Minimum input length: the special tokens around a text plus one."""
 
 
 def run_job(job: ExportJob) -> list[dict[str, object]]:
-    """Make the files; what the exporter tells of each, as plain data.
+    """Export the files, and return the exporter's record of each as plain data.
 
     Raises:
-        EdgedistillError: the exporter's own, or a sentence around what a library raised.
+        EdgedistillError: the exporter's own, or a message around a library's error.
     """
     from edgedistill.models.loading import load_model
 
@@ -114,13 +114,13 @@ def run_job(job: ExportJob) -> list[dict[str, object]]:
     return made
 
 
-# What a library's words mean, where they alone say little.
+# Explanations of cryptic library errors.
 _MEANINGS = {
-    r"\b0x1[01]\b": "the runtime lacks a feature that the file asks for",
-    r"\b0x12\b": "an operator of the model is given what the runtime's kernel does not take",
+    r"\b0x1[01]\b": "the runtime lacks a feature that the file needs",
+    r"\b0x12\b": "an operator of the model has inputs that the runtime's kernel does not support",
     r"\b0x14\b": "the runtime has no kernel for an operator of the model",
-    r"'Int8Table' object has no attribute": "the model reads the weights of its token table itself, which int8 tables "
-    "have not",
+    r"'Int8Table' object has no attribute": "the model accesses the weights of its token table directly, which int8 "
+    "tables do not have",
     r"NOT_IMPLEMENTED": "the runtime has no kernel for an operator in that type",
     r"(?i)unsupported (?:operator|op)\b|no kernel|not supported": "an operator of the model is not supported",
 }
@@ -128,9 +128,9 @@ _MEANINGS = {
 
 @contextmanager
 def _in_a_sentence(job: ExportJob) -> Iterator[None]:
-    """Say which target failed at what, in words that a person can act on; the library's own stand behind, in brackets.
+    """An actionable message on which target failed and why, with the library's own message in brackets.
 
-    What fails costs this target's candidates, and those that are made of its files, and no others.
+    A failure drops this target's candidates and those made from its files, and no others.
     """
     try:
         yield
@@ -143,10 +143,10 @@ def _in_a_sentence(job: ExportJob) -> Iterator[None]:
         raise
     except Exception as error:
         words = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        meaning = _meaning(words) or "its converter or runtime failed at something that it does not name"
+        meaning = _meaning(words) or "its converter or runtime failed without an explanation"
         raise EdgedistillError(
-            f"target {job.target}: {job.precision} cannot be made of this model: {meaning}; targets that are not "
-            f"made of this file are not affected [{words}]"
+            f"target {job.target}: {job.precision} cannot be exported from this model: {meaning}; targets that do not "
+            f"depend on this file are not affected [{words}]"
         ) from error
 
 
@@ -157,11 +157,11 @@ def _meaning(words: str) -> str | None:
 def compare_with_torch(
     request: FileRequest, target: str, graph: Graph, tolerance: float = TOLERANCE
 ) -> tuple[ShapeCheck, ...]:
-    """All outputs of a file against torch at the shortest input there can be, one item, an odd batch and the longest
-    batch, as far as the file takes these shapes.
+    """Compare all outputs of a file with PyTorch on the shortest possible input, one item, an odd batch and the longest
+    batch, as far as the file supports these shapes.
 
     Raises:
-        EdgedistillError: an output that is missing or of another shape, or a difference above `tolerance`.
+        EdgedistillError: an output is missing or has another shape, or a difference exceeds `tolerance`.
     """
     import torch
 
@@ -181,13 +181,14 @@ def compare_with_torch(
             got, wanted = found[name].astype(np.float32), expected[name].float().numpy()
             if got.shape != wanted.shape:
                 raise EdgedistillError(
-                    f"target {target}: at {(batch, width)} the file gives {name!r} of {got.shape}, torch {wanted.shape}"
+                    f"target {target}: at {(batch, width)} the file returns {name!r} of {got.shape}, PyTorch "
+                    f"{wanted.shape}"
                 )
             differences.append(np.abs(got - wanted).max())
-        worst = float(np.max(differences))  # NaN where one is
+        worst = float(np.max(differences))  # NaN if either is
         if not worst <= tolerance:
             raise EdgedistillError(
-                f"target {target}: at batch {batch}, length {width} the file differs from torch by {worst:.3g}, "
+                f"target {target}: at batch {batch}, length {width} the file differs from PyTorch by {worst:.3g}, "
                 f"expected at most {tolerance:g}"
             )
         checks.append(ShapeCheck(batch, width, worst))
@@ -195,7 +196,7 @@ def compare_with_torch(
 
 
 class _Plain:
-    """A model as it is called without `giving_outputs`."""
+    """The unwrapped model."""
 
     def __init__(self, model: PreTrainedModel) -> None:
         self._model, self._forward = model, model.forward
@@ -209,8 +210,8 @@ class _Plain:
 
 @contextmanager
 def giving_outputs(request: FileRequest, sample: Tensors) -> Iterator[PreTrainedModel]:
-    """The model, its forward pass giving what the task asks of the file, by name: for exporters that trace models of
-    `transformers`. One that gives that among its own outputs stays as it is."""
+    """The model with a forward pass that returns the task's outputs by name, for exporters that trace transformers
+    models. A model that already returns them is unchanged."""
     import torch
 
     model = request.model()
@@ -234,26 +235,26 @@ def giving_outputs(request: FileRequest, sample: Tensors) -> Iterator[PreTrained
 
 
 def refuse_components(request: FileRequest, target: str) -> None:
-    """For a target that is made of the whole model at once.
+    """Check for targets that export whole models.
 
     Raises:
-        RefusedError: a part of it is asked for.
+        RefusedError: a single component is requested.
     """
     if request.component != WHOLE:
         raise RefusedError(
-            f"target {target}: it takes a model as a whole; the task needs its part '{request.component}'"
+            f"target {target}: it exports whole models; the task needs the component '{request.component}'"
         )
 
 
 def input_columns(model: PreTrainedModel, given: Mapping[str, Column]) -> dict[str, Column]:
-    """The inputs of a model's files: those of its data that its forward pass names, in its order. What it only
-    tolerates would be an input that nothing reads, yet that every client must feed."""
+    """The inputs of a model's files: the data columns that its forward pass names, in its order. Others that it merely
+    accepts would be unused inputs that every client must provide."""
     named = inspect.signature(model.forward).parameters
     return {name: given[name] for name in named if name in given and given[name].role == "input"}
 
 
 def _samples(samples: Items, columns: Mapping[str, Column], batch: int, width: int) -> Tensors:
-    """Real items, the longest first; one shorter than `width` is repeated until it fills it: none is padding only."""
+    """Real items, longest first; one shorter than `width` is repeated to fill it, so that none is only padding."""
     import torch
 
     longest_first = np.argsort(-samples.lengths, kind="stable")

@@ -1,4 +1,4 @@
-"""What an ONNX file says of itself without being run: the files that hold its weights, what it takes and gives."""
+"""Contents of an ONNX file without running it: its weight files, inputs and outputs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SHOWN = 200
 
 @dataclass(frozen=True)
 class Port:
-    """An input or output: the type of its numbers, and its sizes (None: any)."""
+    """An input or output: its type and shape (None: dynamic)."""
 
     type: str
     shape: tuple[int | None, ...]
@@ -27,7 +27,7 @@ class Port:
 
 @dataclass(frozen=True)
 class OnnxContents:
-    """The inputs and outputs of an ONNX file, and the files beside it that it refers to."""
+    """The inputs and outputs of an ONNX file, and its external files."""
 
     inputs: Mapping[str, Port]
     outputs: Mapping[str, Port]
@@ -35,22 +35,22 @@ class OnnxContents:
 
     @property
     def length(self) -> int | None:
-        """The only number of tokens that it takes; None where it takes any."""
+        """The fixed number of tokens, or None."""
         fixed = {port.shape[1] for port in self.inputs.values() if len(port.shape) > 1 and port.shape[1] is not None}
         return next(iter(fixed)) if len(fixed) == 1 else None
 
     @property
     def batch(self) -> int | None:
-        """The only number of items that it takes at once; None where it takes any."""
+        """The fixed batch size, or None."""
         fixed = {port.shape[0] for port in self.inputs.values() if port.shape and port.shape[0] is not None}
         return next(iter(fixed)) if len(fixed) == 1 else None
 
 
 def read_onnx(file: Path) -> OnnxContents:
-    """Read the graph, not the weights that lie beside it.
+    """Read the graph without external weights.
 
     Raises:
-        UserError: it is no ONNX file, or refers to a file that is missing or lies outside its folder.
+        UserError: it is not an ONNX file, or refers to a file that is missing or outside its folder.
     """
     import onnx
     from google.protobuf.message import DecodeError
@@ -59,9 +59,9 @@ def read_onnx(file: Path) -> OnnxContents:
         model = onnx.load(file, load_external_data=False)
     except (DecodeError, OSError, ValueError) as error:
         words = " ".join(str(error).split())[:_SHOWN]
-        raise UserError(f"'{file}' is no ONNX file that can be read [{type(error).__name__}: {words}]") from error
+        raise UserError(f"'{file}' is not a readable ONNX file [{type(error).__name__}: {words}]") from error
     if not model.graph.output:
-        raise UserError(f"'{file}' is no ONNX file: it has no outputs")
+        raise UserError(f"'{file}' is not a valid ONNX file: it has no outputs")
     kept = {initializer.name for initializer in model.graph.initializer}
     return OnnxContents(
         inputs={port.name: _port(port) for port in model.graph.input if port.name not in kept},
@@ -71,38 +71,38 @@ def read_onnx(file: Path) -> OnnxContents:
 
 
 def refuse_unfit(contents: OnnxContents, name: str, given: Sequence[str], batch: int) -> None:
-    """Compare what a file takes with what the task has.
+    """Check a file's inputs against the task.
 
     Args:
         name: the file, for the message.
-        given: the inputs that the tokenizer makes.
-        batch: how many items it is to be asked at once.
+        given: the inputs that the tokenizer produces.
+        batch: the batch size to use.
 
     Raises:
-        UserError: they differ.
+        UserError: they do not match.
     """
     if unknown := [taken for taken in contents.inputs if taken not in given]:
         raise UserError(
-            f"{name} asks for {', '.join(map(repr, unknown[:5]))}, which the tokenizer doesn't make; expected a file "
-            f"whose inputs are among {', '.join(given)}"
+            f"{name} has the inputs {', '.join(map(repr, unknown[:5]))}, which the tokenizer does not produce; "
+            f"expected only inputs among {', '.join(given)}"
         )
     for taken, port in contents.inputs.items():
         if port.type not in _INTEGERS or len(port.shape) != 2:
             raise UserError(
-                f"{name} takes {taken!r} as {port.type} of {len(port.shape)} dimensions; expected token ids, int64 or "
-                "int32 of (batch, length)"
+                f"{name} takes {taken!r} as {port.type} with {len(port.shape)} dimensions; expected token ids, int64 "
+                "or int32 of shape (batch, length)"
             )
     if contents.batch not in (None, 1):
         raise UserError(
-            f"{name} takes exactly {contents.batch} items at once; expected one that takes any number or one, for its "
-            "accuracy is that of items asked one at a time"
+            f"{name} takes exactly {contents.batch} items at once; expected a batch size of one or any, since "
+            "accuracy is measured one item at a time"
         )
     if contents.batch == 1 != batch:
         raise UserError(f"{name} takes exactly 1 item at once, got --batch {batch}")
     if contents.length is not None and (batch != 1 or len(contents.inputs) < 2):
         raise UserError(
-            f"{name} takes inputs of exactly {contents.length} tokens; such a file can be measured one item at a time, "
-            "and only if it has a mask among its inputs that hides the padding"
+            f"{name} takes inputs of exactly {contents.length} tokens; such a file can only be measured one item at a "
+            "time, and only if one of its inputs is a mask that hides the padding"
         )
 
 
@@ -124,7 +124,7 @@ def _weights(model: onnx.ModelProto, file: Path) -> list[Path]:
     for name in names:
         place = file.parent / name
         if not lies_within(place, file.parent):
-            raise UserError(f"'{file}' keeps weights in {name!r:.{_SHOWN}}, outside its folder, which is never read")
+            raise UserError(f"'{file}' has weights in {name!r:.{_SHOWN}}, outside its folder, which is never read")
         if not place.is_file():
-            raise UserError(f"'{file}' keeps weights in {name!r:.{_SHOWN}}, which is missing beside it")
+            raise UserError(f"'{file}' has weights in {name!r:.{_SHOWN}}, which is missing beside it")
     return [file.parent / name for name in names]

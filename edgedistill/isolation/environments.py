@@ -1,4 +1,4 @@
-"""Virtual environments for runtimes whose packages cannot live beside the others, and which interpreter to run."""
+"""Virtual environments for runtimes whose packages conflict with the others, and the interpreters to run."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from edgedistill.isolation.emulation import installing as emulated
 from edgedistill.system import process
 
 BASE = ("numpy>=2", "safetensors>=0.8")
-"""What the measuring process itself imports."""
-NPM = Program("npm", ("npm",), "with Node.js 20 or later, on Debian by: apt-get install nodejs npm")
+"""Requirements of the measuring process itself."""
+NPM = Program("npm", ("npm",), "with Node.js 20 or later, on Debian: apt-get install nodejs npm")
 SAME_AS_HERE = ("torch", "transformers")
-"""Installed in the very version that is here, build included (`2.13.0+cpu`): a file is made by the code that trained
-its model, and pip's own choice for a wider range may be another build, of gigabytes."""
+"""Installed in exactly this environment's version, including the build (`2.13.0+cpu`): files should be exported by the
+code that trained the model, and pip's choice from a range may be another build of several gigabytes."""
 _RECORD = "edgedistill.json"
 _LOCK = "package-lock.json"
 _TORCH_INDEX = "https://download.pytorch.org/whl"
 
 
 def home() -> Path:
-    """Where environments lie: `$EDGEDISTILL_HOME`, else `$XDG_DATA_HOME/edgedistill`, else below the user's own."""
+    """Folder of environments: `$EDGEDISTILL_HOME`, or `$XDG_DATA_HOME/edgedistill`, or in the user's data folder."""
     if own := os.environ.get("EDGEDISTILL_HOME"):
         return Path(own).absolute()
     data = os.environ.get("XDG_DATA_HOME")
@@ -42,7 +42,7 @@ def home() -> Path:
 
 
 def folder(name: str) -> Path:
-    """The environment of that name, whether it is there or not."""
+    """The folder of the environment of that name, which may not exist."""
     return home() / "environments" / name
 
 
@@ -53,19 +53,19 @@ def python_of(name: str) -> Path:
 
 
 def installed(name: str) -> bool:
-    """Whether the environment exists and was finished."""
+    """Whether the environment exists and is complete."""
     return python_of(name).is_file() and (folder(name) / _RECORD).is_file()
 
 
 def missing_here(packages: Packages) -> list[str]:
-    """The modules that this interpreter lacks: all of them when another machine's are meant."""
+    """The modules that this interpreter lacks; all if they are for another machine."""
     if packages.emulated is not None:
         return [f"{name} for {packages.emulated}" for name in packages.imports]
     return [name for name in packages.imports if find_spec(name) is None]
 
 
 def missing_beside(packages: Packages) -> list[str]:
-    """The node packages and programs that are not there, each as a sentence that says what installs it."""
+    """Missing node packages and programs, each as a sentence with the install command."""
     absent = [program.missing for program in packages.programs if program.found() is None]
     if packages.npm is not None and not _npm_installed(packages):
         absent.insert(
@@ -75,7 +75,7 @@ def missing_beside(packages: Packages) -> list[str]:
 
 
 def npm_versions(packages: Packages) -> dict[str, str]:
-    """The versions of the node packages that are asked for by name, as the lock file pins them."""
+    """The versions of the directly requested node packages, pinned in the lock file."""
     if packages.npm is None:
         return {}
     lock = json.loads(Path(packages.npm, _LOCK).read_text(encoding="utf-8"))["packages"]
@@ -83,13 +83,13 @@ def npm_versions(packages: Packages) -> dict[str, str]:
 
 
 def interpreter(packages: Packages, cpu: str | None = None) -> Path:
-    """The interpreter to run something that needs these packages: this one if they are here, else their environment's.
+    """An interpreter with these packages: this one if they are installed here, otherwise their environment's.
 
     Args:
         cpu: the processor to emulate, for packages that are emulated.
 
     Raises:
-        UserError: they are nowhere, with the line that installs them.
+        UserError: they are not installed; with the install command.
     """
     if absent := missing_beside(packages):
         raise UserError("; ".join(absent))
@@ -104,7 +104,7 @@ def interpreter(packages: Packages, cpu: str | None = None) -> Path:
 
 
 def runtime_versions(runtime: str) -> dict[str, str]:
-    """The versions of what a runtime runs, where it is installed; empty where it isn't."""
+    """A runtime's library versions; empty if it is not installed."""
     packages = registry.runtime(runtime).packages
     wanted = [*packages.imports, *packages.requirements, *packages.without_dependencies]
     names = {re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0] for requirement in wanted}
@@ -119,15 +119,15 @@ def runtime_versions(runtime: str) -> dict[str, str]:
 
 
 def canonical(distribution: str) -> str:
-    """The one spelling of a distribution's name (PEP 503)."""
+    """The normalised name of a distribution (PEP 503)."""
     return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
 def requirements(name: str) -> tuple[str, ...]:
-    """What the targets and runtimes that name this environment need together, and the measuring process.
+    """Combined requirements of the measuring process and of the targets and runtimes that use this environment.
 
     Raises:
-        UserError: none names it.
+        UserError: none uses it.
     """
     found = [packages for packages in declared() if packages.environment == name]
     if not found:
@@ -148,17 +148,17 @@ def _as_here(requirement: str) -> str:
 
 
 def declared() -> Iterator[Packages]:
-    """What each target and runtime needs."""
+    """The requirements of each target and runtime."""
     yield from (registry.target(name).packages for name in registry.names("exporters"))
     yield from (registry.runtime(name).packages for name in registry.names("runtimes"))
 
 
 def install(name: str) -> Path:
-    """Rebuild the environment of that name, and return its folder.
+    """Recreate the environment of that name, and return its folder.
 
     Raises:
         UserError: no such environment.
-        EdgedistillError: a command (pip or npm, for one) failed; its last words are given.
+        EdgedistillError: a command (such as pip or npm) failed; with its last output.
     """
     wanted = requirements(name)
     place = folder(name)
@@ -178,7 +178,7 @@ def install(name: str) -> Path:
         place.mkdir(exist_ok=True)
         for file in ("package.json", _LOCK):
             shutil.copyfile(Path(node, file), place / file)
-        # Scripts of packages would download more than the lock file pins.
+        # Package scripts would download more than the lock file pins.
         _call(
             [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier", "--prefix", str(place)],
             name,
@@ -189,10 +189,10 @@ def install(name: str) -> Path:
 
 
 def bridge(place: Path, modules: Iterable[str]) -> Path:
-    """A folder through which another interpreter finds edgedistill and these modules' packages (`package.module`, or
-    with an object of it, `package.module:RUNTIME`), and nothing else of this environment: its site-packages on the path
-    would hide the other's own."""
-    shutil.rmtree(place, ignore_errors=True)  # whatever lies there would be imported
+    """A folder that gives another interpreter edgedistill and these modules' packages (`package.module` or
+    `package.module:RUNTIME`), and nothing else from this environment, since its site-packages on the path would shadow
+    the other's own."""
+    shutil.rmtree(place, ignore_errors=True)  # anything there would be imported
     place.mkdir(parents=True)
     for name in {"edgedistill", *(re.split("[.:]", module)[0] for module in modules)}:
         module = importlib.import_module(name)
@@ -202,13 +202,13 @@ def bridge(place: Path, modules: Iterable[str]) -> Path:
         target = place / (name if source.is_dir() else source.name)
         try:
             target.symlink_to(source, target_is_directory=source.is_dir())
-        except OSError:  # Windows without the right to link
+        except OSError:  # Windows without permission to create links
             shutil.copytree(source, target) if source.is_dir() else shutil.copy2(source, target)
     return place
 
 
 def _npm_installed(packages: Packages) -> bool:
-    """Whether the node packages are there, finished, and those of the lock file."""
+    """Whether the node packages are installed completely and match the lock file."""
     assert packages.npm is not None
     assert packages.environment is not None
     place = folder(packages.environment)
@@ -222,7 +222,7 @@ def _npm_installed(packages: Packages) -> bool:
 
 
 def _call(command: Sequence[str], name: str, where: Path | None = None) -> None:
-    # Not in the working folder, which pip and npm would read settings from.
+    # Not in the working folder, from which pip and npm would read settings.
     with tempfile.TemporaryDirectory() as elsewhere:
         done = subprocess.run(
             command,
@@ -235,7 +235,7 @@ def _call(command: Sequence[str], name: str, where: Path | None = None) -> None:
     if done.returncode:
         words = " ".join((done.stderr or done.stdout).split())[-600:]
         build = version("torch").partition("+")[2]
-        hint = f"; torch's own index has its builds: PIP_EXTRA_INDEX_URL={_TORCH_INDEX}/{build}"
+        hint = f"; PyTorch's own index has its builds: PIP_EXTRA_INDEX_URL={_TORCH_INDEX}/{build}"
         raise EdgedistillError(
-            f"environment '{name}' could not be made: {words}{hint if build and 'torch==' in words else ''}"
+            f"environment '{name}' could not be created: {words}{hint if build and 'torch==' in words else ''}"
         )

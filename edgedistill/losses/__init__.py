@@ -1,1 +1,1 @@
-"""Losses, one a file: each a pure function, its spec, and the signals it needs."""
+"""Losses, one per file: each a pure function, its spec, and the signals it needs."""

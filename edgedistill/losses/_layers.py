@@ -1,4 +1,4 @@
-"""What the losses over hidden states share: mapped layers, and projections where the widths differ."""
+"""Shared by losses over hidden states: layer maps, and projections if widths differ."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def mapped_layers(
 ) -> torch.nn.Module:
     """A term: the mean over layer pairs of `distance(student_BTH, teacher_BTH, mask_BT)`.
 
-    One linear projection a pair lifts the student to the teacher's width where they differ (TinyBERT, eq. 8); it trains
-    with the round and never enters the student.
+    If widths differ, one linear projection per pair maps the student to the teacher's width (TinyBERT, eq. 8); it is
+    trained in the round and never becomes part of the student.
     """
     import torch
 

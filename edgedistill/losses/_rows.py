@@ -1,4 +1,4 @@
-"""What the losses over rows share: means that can be weighted, in tiles where that is needed; divergences, mixtures."""
+"""Shared by losses over rows: weighted means, tiled if needed; divergences, mixtures."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def mean_over_rows(values_R: torch.Tensor, weights_R: torch.Tensor | None) -> torch.Tensor:  # noqa: N803
-    """The mean of (R,) values, or their weighted mean; zero where all weights are zero."""
+    """The mean of (R,) values, or their weighted mean; zero if all weights are zero."""
     if weights_R is None:
         return values_R.mean()
     weights = weights_R.to(values_R.dtype)
@@ -27,8 +27,8 @@ def mean_of_logits(
     loss_of: LossOfTile,
     weights_R: torch.Tensor | None,  # noqa: N803
 ) -> torch.Tensor:
-    """The mean of a loss that looks at each decision's logits by itself, whatever form the student's are in: of hidden
-    states and a head, the logits are made tile by tile.
+    """The mean of a loss that is separate for each decision's logits, whatever form the student's are in: from hidden
+    states and a head, logits are computed tile by tile.
 
     Args:
         loss_of: (which decisions are a tile) -> ((logits (r, C) of some of them, which of these) -> (r,) the loss).
@@ -44,7 +44,7 @@ def mean_of_logits(
 def mean_of_soft_targets(
     inputs: LossInputs, temperature: float, measure: Callable[[Compared], torch.Tensor]
 ) -> torch.Tensor:
-    """The mean of what `measure` makes (r,) of teacher and student at a temperature, weighted as the teacher is."""
+    """The mean of `measure` (r,) of teacher and student at a temperature, with the teacher's weights."""
     teacher = inputs.teacher
     assert teacher is not None, "the plan gives a distribution to every loss that needs logits"
     if isinstance(teacher, HiddenAndHead):

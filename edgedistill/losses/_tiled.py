@@ -1,10 +1,10 @@
-"""Losses over a vocabulary from hidden states and the output head, tile by tile: all logits together never exist.
+"""Losses over a vocabulary from hidden states and the output head, tile by tile, without materialising all logits.
 
-A tile of decisions goes through the head, the loss and back at once, so that what is kept for the backward pass is the
-gradient of the states and of the head, and not (decisions x vocabulary) numbers several times over. The idea is that of
-fused linear cross-entropy (Hsu et al. 2024, "Liger Kernel: efficient Triton kernels for LLM training", section 3.2;
-Wijmans et al. 2024, "Cut your losses in large-vocabulary language models"), here for any loss that is a mean over
-decisions, in plain torch. Shapes: R decisions, H hidden size, V tokens of the vocabulary.
+Each tile of decisions runs forward through head and loss and back at once, so that only the gradients of the states and
+the head are kept for the backward pass, instead of several (decisions x vocabulary) tensors. This follows fused linear
+cross-entropy (Hsu et al. 2024, "Liger Kernel: efficient Triton kernels for LLM training", section 3.2; Wijmans et al.
+2024, "Cut your losses in large-vocabulary language models"), here for any loss that is a mean over decisions, in plain
+PyTorch. Shapes: R decisions, H hidden size, V vocabulary size.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ if TYPE_CHECKING:
     from edgedistill.contracts.distribution import HiddenAndHead
 
 LossOfLogits = Callable[[torch.Tensor, slice], torch.Tensor]
-"""(logits (r, V) of some of a tile's decisions, which of the tile's) -> (r,) the loss of each. The student's gradient
-flows through the logits alone."""
+"""(logits (r, V) of some of a tile's decisions, their indices in the tile) -> (r,) the loss of each. The student's
+gradient flows only through the logits."""
 LossOfTile = Callable[[slice], LossOfLogits]
-"""(which decisions are a tile) -> their loss: what a teacher's head multiplies is multiplied once for a tile."""
+"""(decisions of a tile) -> their loss, so that the teacher's head is applied once per tile."""
 _HEAD_ROWS = 256
-"""Decisions that go through the head together: each time the whole of the head's gradient is read and written."""
+"""Decisions per pass through the head; every pass reads and writes the head's whole gradient."""
 _LOSS_NUMBERS = {"cpu": 1 << 22}
-"""Logits that go through the loss together. On a CPU 16 MB, which the allocator takes again for the next tile (glibc
-gives blocks from 32 MB back to the system) and which are in part still in a cache."""
+"""Logits per pass through the loss. 16 MB on a CPU, which the allocator reuses for the next tile (glibc returns blocks
+from 32 MB to the system) and which partly stay in the CPU cache."""
 _LOSS_NUMBERS_ELSEWHERE = 1 << 26
 
 
 def tiled_mean(student: HiddenAndHead, loss_of: LossOfTile, weights_R: torch.Tensor | None) -> torch.Tensor:  # noqa: N803
-    """The mean of a loss over the decisions, or its weighted mean: zero where all weights are zero.
+    """The mean of a loss over the decisions, or its weighted mean; zero if all weights are zero.
 
-    Its gradient goes to the states, the head's weights and its bias, and can be taken once.
+    Its gradient flows to the states and the head's weights and bias, and can be taken only once.
     """
     count = len(student)
     if weights_R is None:
@@ -49,7 +49,7 @@ def tiled_mean(student: HiddenAndHead, loss_of: LossOfTile, weights_R: torch.Ten
 
 
 class _TiledMean(torch.autograd.Function):
-    """Computes the gradients on the way forward, of a loss of 1, and scales them on the way back."""
+    """Computes the gradients in the forward pass, and scales them in the backward pass."""
 
     @staticmethod
     def forward(
@@ -76,7 +76,7 @@ class _TiledMean(torch.autograd.Function):
 
 
 class _Tiles:
-    """The head, a buffer for one tile's logits, which its gradient overwrites, and the gradients so far."""
+    """The head, a buffer for one tile's logits that is overwritten by their gradient, and the gradients so far."""
 
     def __init__(self, hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, learning: bool) -> None:
         device = hidden.device
@@ -91,7 +91,7 @@ class _Tiles:
         self.bias_gradient = torch.zeros_like(bias) if learning and bias is not None else None
 
     def through(self, part: slice, shares: torch.Tensor, loss_of: LossOfTile) -> torch.Tensor:
-        """The loss of one tile of decisions, each with its share; its gradient is added to the others'."""
+        """The weighted loss of one tile of decisions, accumulating its gradient."""
         hidden = self.hidden[part]
         logits = self.buffer[: len(hidden)]
         torch.mm(hidden, self.weight.T, out=logits)
@@ -108,7 +108,7 @@ class _Tiles:
         return total
 
     def _loss(self, logits: torch.Tensor, some: slice, shares: torch.Tensor, loss: LossOfLogits) -> torch.Tensor:
-        """The loss of some of a tile's decisions; the gradient takes the logits' place."""
+        """The loss of some of a tile's decisions; the gradient overwrites the logits."""
         if not self.learning:
             return (loss(logits[some], some) * shares[some]).sum().float()
         with torch.enable_grad():

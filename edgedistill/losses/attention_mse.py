@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 class AttentionMseSpec(LossSpec):
-    """`attention_mse`: the student attends where the teacher does; both need as many heads, or `heads: mean`."""
+    """`attention_mse`: matches the attention maps; needs equal numbers of heads, or `heads: mean`."""
 
     kind: Literal["attention_mse"]
     layers: LayerMap = "uniform"
-    """Which of the teacher's layers each of the student's is compared with."""
+    """Which teacher layer each student layer is matched with."""
     heads: Literal["each", "mean"] = "each"
-    """Compare head by head, or the mean of the heads."""
+    """Compare heads one by one, or their mean."""
 
 
 def attention_mse(
@@ -44,19 +44,19 @@ def build(spec: AttentionMseSpec, student: ModelShape, teacher: ModelShape | Non
     """The loss term; it has no parameters.
 
     Raises:
-        UserError: another number of heads with `heads: each`.
+        UserError: different numbers of heads with `heads: each`.
     """
     import torch
 
     if teacher is None:
         raise ValueError("attention needs one teacher")
-    # Hidden state i is the output of layer i, whose attention stands at i - 1; the embeddings have none.
+    # Hidden state i is the output of layer i, with attention at index i - 1; the embeddings have none.
     pairs = [(s - 1, t - 1) for s, t in layer_pairs(spec.layers, student.layers, teacher.layers) if min(s, t) > 0]
     for s, t in pairs if spec.heads == "each" else ():
         if student.heads_at(s) != teacher.heads_at(t):
             raise UserError(
                 f"attention_mse: the student has {student.heads_at(s)} heads in layer {s + 1}, the teacher "
-                f"{teacher.heads_at(t)} in layer {t + 1}; expected as many, or heads: mean, or the loss "
+                f"{teacher.heads_at(t)} in layer {t + 1}; expected equal numbers, or heads: mean, or the loss "
                 "minilm_relations"
             )
 
@@ -74,15 +74,15 @@ def build(spec: AttentionMseSpec, student: ModelShape, teacher: ModelShape | Non
 
 
 def check(spec: AttentionMseSpec, student: PlannedModel, teacher: PlannedModel) -> tuple[str, str] | None:
-    """Both must have as many heads, unless their mean is compared."""
+    """Both must have equal numbers of heads, unless means are compared."""
     if spec.heads == "mean" or student.shape is None or teacher.shape is None:
         return None
     own, given = student.shape.heads, teacher.shape.heads
     if own == given:
         return None
     return "", (
-        f"'attention_mse' compares head by head, and the student has {own} heads, the teacher {given}; expected as "
-        "many, or heads: mean, or the loss minilm_relations"
+        f"'attention_mse' compares head by head, but the student has {own} heads and the teacher {given}; expected "
+        "equal numbers, or heads: mean, or the loss minilm_relations"
     )
 
 

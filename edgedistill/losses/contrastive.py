@@ -1,4 +1,5 @@
-"""Contrastive: a text's student embedding finds its own teacher embedding among the batch's (CRD, Tian et al. 2020).
+"""Contrastive: matches each text's student embedding with its teacher embedding among the batch's (CRD, Tian et al.
+2020).
 
 InfoNCE (van den Oord et al. 2018, eq. 4) with the teacher's embedding of the same text as the positive.
 """
@@ -18,15 +19,15 @@ if TYPE_CHECKING:
 
 
 class ContrastiveSpec(LossSpec):
-    """`contrastive`: InfoNCE over the batch at `temperature`."""
+    """`contrastive`: InfoNCE over the batch."""
 
     kind: Literal["contrastive"]
     temperature: float = Field(0.05, gt=0)
-    """Of the similarities."""
+    """Temperature of the similarities."""
 
 
 def contrastive(student_BE: torch.Tensor, teacher_BE: torch.Tensor, temperature: float) -> torch.Tensor:  # noqa: N803
-    """Cross-entropy of choosing the own teacher embedding among B, in nats; log(B) by chance.
+    """Cross-entropy of identifying the matching teacher embedding among B, in nats; log(B) by chance.
 
     >>> import torch
     >>> alike = torch.ones(4, 8)
@@ -44,7 +45,7 @@ def contrastive(student_BE: torch.Tensor, teacher_BE: torch.Tensor, temperature:
 
 
 def build(spec: ContrastiveSpec, student: ModelShape, teacher: ModelShape | None) -> torch.nn.Module:
-    """The loss term, with a projection to the teacher's width where it differs."""
+    """The loss term, with a projection to the teacher's width if it differs."""
     import torch
 
     if teacher is None:

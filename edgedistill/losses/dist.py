@@ -19,7 +19,7 @@ class DistSpec(LossSpec):
 
     kind: Literal["dist"]
     temperature: float = Field(1.0, gt=0)
-    """Of both distributions."""
+    """Softmax temperature of both distributions."""
     inter: float = Field(1.0, ge=0)
     """Weight of the correlation between classes of one decision."""
     intra: float = Field(1.0, ge=0)
@@ -49,7 +49,7 @@ def dist(
 
 
 def build(spec: DistSpec, student: ModelShape | None = None, teacher: ModelShape | None = None) -> torch.nn.Module:
-    """The loss term; it has no parameters. It looks at a batch as a whole: row weights cannot apply."""
+    """The loss term; it has no parameters. It uses the batch as a whole, so row weights do not apply."""
     import torch
 
     class Dist(torch.nn.Module):

@@ -1,4 +1,4 @@
-"""Text embeddings: the student's pooled last layer repeats the teacher's (Reimers & Gurevych 2020, eq. 1)."""
+"""Text embeddings: the student's pooled last layer matches the teacher's (Reimers & Gurevych 2020, eq. 1)."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 
 class EmbeddingSpec(LossSpec):
-    """`embedding`: by `distance`: `mse`, `cosine`, or `similarity` (all pairs of a batch; needs no projection)."""
+    """`embedding`: matches pooled embeddings."""
 
     kind: Literal["embedding"]
     distance: Literal["mse", "cosine", "similarity"] = "mse"
-    """Of the pooled embeddings; `similarity` compares the similarities within the batch."""
+    """`mse`, `cosine`, or `similarity`: compare the pairwise similarities within the batch, without a projection."""
 
 
 def mse(student_BE: torch.Tensor, teacher_BE: torch.Tensor) -> torch.Tensor:  # noqa: N803

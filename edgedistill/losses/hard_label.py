@@ -1,4 +1,4 @@
-"""Hard labels: the task's own objective on the data's labels, cross-entropy for classifiers."""
+"""Hard labels: the task's loss on the labels, cross-entropy for classifiers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class HardLabelSpec(LossSpec):
-    """`hard_label`: learn the labels, with label smoothing where the task has it."""
+    """`hard_label`: the task's loss on the labels, with optional label smoothing."""
 
     kind: Literal["hard_label"]
     smoothing: float = Field(0.0, ge=0, lt=1)
@@ -30,7 +30,7 @@ def hard_label(
     known_R: torch.Tensor,  # noqa: N803
     weights_R: torch.Tensor | None = None,  # noqa: N803
 ) -> torch.Tensor:
-    """Weighted mean of the task's losses over the decisions that have a label; zero where none has one."""
+    """Weighted mean of the task's losses over the decisions with a label; zero if there are none."""
     counted = known_R.to(losses_R.dtype)
     if weights_R is not None:
         counted = counted * weights_R.to(losses_R.dtype)
@@ -38,8 +38,8 @@ def hard_label(
 
 
 def next_token(inputs: LossInputs, right_R: torch.Tensor, smoothing: float) -> torch.Tensor:  # noqa: N803
-    """The same of cross-entropy over a vocabulary, of which the logits are made tile by tile; label smoothing as in
-    Szegedy et al. 2016, section 7."""
+    """The same with cross-entropy over a vocabulary, computing logits tile by tile; label smoothing as in Szegedy et
+    al. 2016, section 7."""
     from torch.nn import functional
 
     def loss_of(tile: slice) -> LossOfLogits:

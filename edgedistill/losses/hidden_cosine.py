@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 class HiddenCosineSpec(LossSpec):
-    """`hidden_cosine`: the student's states point where the teacher's do; their length is free."""
+    """`hidden_cosine`: matches the direction of hidden states, not their norm."""
 
     kind: Literal["hidden_cosine"]
     layers: LayerMap = "uniform"
-    """Which of the teacher's layers each of the student's is compared with."""
+    """Which teacher layer each student layer is matched with."""
 
 
 def hidden_cosine(student_BTH: torch.Tensor, teacher_BTH: torch.Tensor, mask_BT: torch.Tensor) -> torch.Tensor:  # noqa: N803
@@ -37,7 +37,7 @@ def hidden_cosine(student_BTH: torch.Tensor, teacher_BTH: torch.Tensor, mask_BT:
 
 
 def build(spec: HiddenCosineSpec, student: ModelShape, teacher: ModelShape | None) -> torch.nn.Module:
-    """The loss term, with one projection a pair when student and teacher differ in width."""
+    """The loss term, with one projection per pair if student and teacher differ in width."""
     return mapped_layers(spec.layers, student, teacher, hidden_cosine)
 
 

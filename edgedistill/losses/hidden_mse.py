@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 class HiddenMseSpec(LossSpec):
-    """`hidden_mse`: the student's layers repeat the teacher's, through a learned projection where widths differ."""
+    """`hidden_mse`: matches hidden states, through a learned projection where widths differ."""
 
     kind: Literal["hidden_mse"]
     layers: LayerMap = "uniform"
-    """Which of the teacher's layers each of the student's is compared with."""
+    """Which teacher layer each student layer is matched with."""
 
 
 def hidden_mse(student_BTH: torch.Tensor, teacher_BTH: torch.Tensor, mask_BT: torch.Tensor) -> torch.Tensor:  # noqa: N803
@@ -28,7 +28,7 @@ def hidden_mse(student_BTH: torch.Tensor, teacher_BTH: torch.Tensor, mask_BT: to
 
 
 def build(spec: HiddenMseSpec, student: ModelShape, teacher: ModelShape | None) -> torch.nn.Module:
-    """The loss term, with one projection a pair when student and teacher differ in width."""
+    """The loss term, with one projection per pair if student and teacher differ in width."""
     return mapped_layers(spec.layers, student, teacher, hidden_mse)
 
 

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 class JsdSpec(LossSpec):
-    """`jsd`: between forward KL (beta near 0) and reverse KL (beta near 1)."""
+    """`jsd`: generalised Jensen-Shannon divergence, between forward KL (beta near 0) and reverse KL (beta near 1)."""
 
     kind: Literal["jsd"]
     temperature: float = Field(1.0, gt=0)
-    """Of both distributions."""
+    """Softmax temperature of both distributions."""
     beta: float = Field(0.5, gt=0, lt=1)
     """Weight of the teacher in the mixture: near 0 forward KL, near 1 reverse KL."""
 

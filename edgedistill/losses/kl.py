@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 class KlSpec(LossSpec):
-    """`kl`: match the teacher's distribution at `temperature`."""
+    """`kl`: KL divergence from the teacher's distribution to the student's (soft targets)."""
 
     kind: Literal["kl"]
     temperature: float = Field(2.0, gt=0)
-    """Of both distributions."""
+    """Softmax temperature of both distributions."""
 
 
 def kl(
@@ -29,8 +29,8 @@ def kl(
 ) -> torch.Tensor:
     """(R,) KL(teacher || student) at `temperature`, times its square, in nats.
 
-    The gradient of soft targets scales with 1/T², so T² keeps their weight against hard labels when T changes
-    (Hinton et al. 2015, end of section 2). Zero exactly when both give the same distribution.
+    The gradient of soft targets scales with 1/T², so T² keeps their weight relative to hard labels when T changes
+    (Hinton et al. 2015, end of section 2). Zero exactly if the distributions are equal.
 
     >>> import torch
     >>> from edgedistill.contracts.distribution import Dense

@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 
 class MaskedLmSpec(LossSpec):
-    """`masked_lm`: guess `probability` of the tokens; the head is the stage's own and shares the token embeddings."""
+    """`masked_lm`: masked language modelling, with a temporary head tied to the token embeddings."""
 
     kind: Literal["masked_lm"]
     probability: float = Field(0.15, gt=0, lt=1)
-    """Share of the tokens that are masked."""
+    """Fraction of tokens to mask."""
 
 
 def masked_lm(logits_KV: torch.Tensor, targets_K: torch.Tensor) -> torch.Tensor:  # noqa: N803
-    """Mean cross-entropy over the chosen tokens, in nats; zero when none was chosen."""
+    """Mean cross-entropy over the masked tokens, in nats; zero if there are none."""
     from torch.nn import functional
 
     if len(targets_K) == 0:

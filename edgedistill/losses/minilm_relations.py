@@ -19,13 +19,14 @@ if TYPE_CHECKING:
 
 
 class MinilmRelationsSpec(LossSpec):
-    """`minilm_relations`: the last layer repeats the relations of one teacher layer; heads and width are free."""
+    """`minilm_relations`: the last layer matches the self-attention relations of one teacher layer; heads and width may
+    differ."""
 
     kind: Literal["minilm_relations"]
     relation_heads: int = Field(12, ge=1)
-    """Into how many heads the joined queries (keys, values) of each side are split; must divide both widths."""
+    """Number of relation heads that queries, keys and values are regrouped into; must divide both widths."""
     teacher_layer: int | None = Field(None, ge=1)
-    """Counted from 1; the last one unless given (the paper takes an upper middle one of 24-layer teachers)."""
+    """Teacher layer, counted from 1. Default: the last (the paper uses an upper middle one for 24-layer teachers)."""
 
 
 def relations(values_BTD: torch.Tensor, mask_BT: torch.Tensor, heads: int) -> torch.Tensor:  # noqa: N803
@@ -53,7 +54,7 @@ def build(spec: MinilmRelationsSpec, student: ModelShape, teacher: ModelShape | 
     """The loss term; it has no parameters.
 
     Raises:
-        UserError: relation heads that don't divide a width, or a layer that the teacher doesn't have.
+        UserError: relation heads that do not divide a width, or a layer that does not exist.
     """
     import torch
 
@@ -82,12 +83,12 @@ def build(spec: MinilmRelationsSpec, student: ModelShape, teacher: ModelShape | 
 
 
 def check(spec: MinilmRelationsSpec, student: PlannedModel, teacher: PlannedModel) -> tuple[str, str] | None:
-    """Where queries, keys and values are must be known, and the heads must divide both widths."""
+    """The layout must be known, and the heads must divide both widths."""
     for model in (student, teacher):
         if model.architecture is not None and model.architecture not in LAYOUTS:
             return "", (
-                f"'minilm_relations' does not know where a '{model.architecture}' has its queries, keys and values, "
-                f"only {', '.join(sorted(LAYOUTS))}; use hidden_mse, attention_mse or a loss on logits"
+                f"'minilm_relations' cannot find the queries, keys and values of a '{model.architecture}', "
+                f"only of {', '.join(sorted(LAYOUTS))}; use hidden_mse, attention_mse or a loss on logits"
             )
     known = {"student": student.shape, "teacher": teacher.shape}
     widths = {who: sizes.hidden_size for who, sizes in known.items() if sizes is not None}

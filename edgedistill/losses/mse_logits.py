@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class MseLogitsSpec(LossSpec):
-    """`mse_logits`: repeat the teacher's logits themselves, not only their softmax."""
+    """`mse_logits`: matches the teacher's logits themselves, not only their softmax."""
 
     kind: Literal["mse_logits"]
 

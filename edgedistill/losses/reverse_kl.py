@@ -1,4 +1,4 @@
-"""Reverse KL divergence: the student avoids what the teacher finds unlikely (MiniLLM, Gu et al. 2024, eq. 1)."""
+"""Reverse KL divergence: penalises what the teacher finds unlikely (MiniLLM, Gu et al. 2024, eq. 1)."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 class ReverseKlSpec(LossSpec):
-    """`reverse_kl`: KL from the student to the teacher; seeks modes where `kl` covers them."""
+    """`reverse_kl`: KL divergence from the student to the teacher; mode-seeking, where `kl` is mode-covering."""
 
     kind: Literal["reverse_kl"]
     temperature: float = Field(1.0, gt=0)
-    """Of both distributions."""
+    """Softmax temperature of both distributions."""
 
 
 def reverse_kl(

@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 
 class SkewKlSpec(LossSpec):
-    """`skew_kl`: KL to a mixture of both; `reverse` starts from the student."""
+    """`skew_kl`: KL divergence to a mixture of teacher and student."""
 
     kind: Literal["skew_kl"]
     temperature: float = Field(1.0, gt=0)
-    """Of both distributions."""
+    """Softmax temperature of both distributions."""
     skew: float = Field(0.1, gt=0, lt=1)
     """Share of the first distribution in the mixture."""
     reverse: bool = False
-    """Of the mixture from the student instead."""
+    """Measure from the student instead of from the teacher."""
 
 
 def skew_kl(

@@ -1,1 +1,1 @@
-"""Measuring a device file: latency, accuracy, memory and size, in a child process of its own."""
+"""Measures an exported file in a child process: latency, accuracy, memory and size."""

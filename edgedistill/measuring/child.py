@@ -1,4 +1,4 @@
-"""The parent's side of a child process, which makes or measures files: what happens there costs only that."""
+"""The parent's side of a child process that exports or measures files, isolating its failures."""
 
 from __future__ import annotations
 
@@ -25,12 +25,11 @@ class Child:
     """One child process. `ask` sends a command and waits for its answer.
 
     Args:
-        log: a file for what it prints.
-        python: its interpreter; this one unless given.
-        modules: those that it is told to import, by reference; an interpreter of another environment is shown the way
-            to them.
+        log: file for its output.
+        python: its interpreter; default: this one.
+        modules: modules that it must be able to import; their paths are passed to interpreters of other environments.
         timed: whether it is timed.
-        timeout_seconds: longest time for one answer; after that it is killed.
+        timeout_seconds: time limit for one answer, after which it is killed.
     """
 
     def __init__(
@@ -66,10 +65,10 @@ class Child:
 
         Args:
             driver: module of the task's device half.
-            cpu: what it emulates, if it does.
+            cpu: processor to emulate, if any.
 
         Raises:
-            UserError: none has.
+            UserError: there is none.
         """
         packages = registry.runtime(runtime).packages
         python = environments.interpreter(packages, cpu)
@@ -80,9 +79,9 @@ class Child:
         """The answer to one command.
 
         Raises:
-            RefusedError: the child said that this cannot be done.
-            MeasuringError: the command failed in the child, or the child died (its last words are given) or was killed
-                after the longest time.
+            RefusedError: the child reported that this is not supported.
+            MeasuringError: the command failed in the child, or the child died (with its last output) or exceeded the
+                time limit.
         """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -119,7 +118,7 @@ class Child:
             return f"the process was killed: '{command}' took longer than {self._timeout_seconds / 60:g} minutes"
         words = " ".join(self._log.read_text(encoding="utf-8", errors="replace").split())[-300:]
         how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-        return f"the process {how} during '{command}': {words or 'it said nothing'}"
+        return f"the process {how} during '{command}': {words or 'no output'}"
 
     def __enter__(self) -> Child:
         return self
@@ -127,10 +126,10 @@ class Child:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is not None and not issubclass(kind, Exception):  # a signal: nobody waits for what it was doing
+        if kind is not None and not issubclass(kind, Exception):  # a signal: its result is no longer needed
             self._process.kill()
         if self._process.stdin is not None and not self._process.stdin.closed:
-            with suppress(BrokenPipeError):  # it died; its answer said so
+            with suppress(BrokenPipeError):  # it died, as reported in its answer
                 self._process.stdin.close()
         try:
             self._process.wait(timeout=10)

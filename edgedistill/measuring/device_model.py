@@ -1,5 +1,4 @@
-"""The files of one model under a runtime, for a task: opened in a process of their own, where they answer or are
-counted."""
+"""A model's files with a runtime, for a task: opened in a child process to run them or count their instructions."""
 
 from __future__ import annotations
 
@@ -24,30 +23,30 @@ COUNTED_INPUTS = 32
 
 @dataclass(frozen=True)
 class Loaded:
-    """What a process tells of a model that it has opened; no times and no memory of an emulated one."""
+    """A child process's report on an opened model; without times and memory if emulated."""
 
     load_ms: float | None
     peak_rss_mb: float | None
     empty_mb: float | None
     version: str
-    """Of the runtime."""
+    """Version of the runtime."""
     backend: Mapping[str, object]
-    """What ran it, as the runtime tells."""
+    """The backend, as reported by the runtime."""
     ports: Mapping[str, tuple[Mapping[str, Port], Mapping[str, Port]]]
     """Inputs and outputs by component."""
     longest: int | None = None
-    """Tokens that a text may have, with what follows it, where the runtime tells."""
+    """Context length in tokens, if the runtime reports it."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Instructions of one run with one thread, the mean over `inputs` real inputs."""
+    """Instructions per inference with one thread, the mean over `inputs` real inputs."""
 
     instructions_per_inference: float
     inputs: int
     runtime_version: str
     backend: Mapping[str, object]
-    """What ran it, as the runtime tells."""
+    """The backend, as reported by the runtime."""
 
 
 @dataclass(frozen=True)
@@ -58,24 +57,24 @@ class DeviceModel:
     runtime: str
     task: str
     timeout_seconds: float = 1800.0
-    """Longest time for one answer of the process: emulation is slow."""
+    """Time limit for one answer of the process; emulation is slow."""
     cpu: str | None = None
-    """What an emulated runtime runs on."""
+    """The emulated processor."""
 
     def process(self, log: Path) -> Child:
-        """A process that may open them.
+        """A process that can open them.
 
         Raises:
-            UserError: the runtime isn't installed.
+            UserError: the runtime is not installed.
         """
         driver = registry.task(self.task).device
         return Child.of_runtime(self.runtime, log, driver=driver, cpu=self.cpu, timeout_seconds=self.timeout_seconds)
 
     def load(self, child: Child, threads: int, warm_up: int) -> Loaded:
-        """Have a process open them.
+        """Open them in the process.
 
         Raises:
-            EdgedistillError: they cannot be run, or not by the backend or processor that they are for.
+            EdgedistillError: they cannot be run, or not with the intended backend or processor.
         """
         found = child.ask(
             "load",
@@ -104,7 +103,7 @@ class DeviceModel:
         """Opened in a process with one thread, until the context ends.
 
         Raises:
-            EdgedistillError: as `process` and `load`.
+            EdgedistillError: as for `process` and `load`.
         """
         with self.process(scratch / "answers.log") as child:
             yield Opened(child, scratch, self.load(child, 1, 0))
@@ -112,18 +111,18 @@ class DeviceModel:
 
 @dataclass
 class Opened:
-    """A model that is open in a process."""
+    """An opened model in a process."""
 
     child: Child
     scratch: Path
     loaded: Loaded
 
     def answers(self, items: Items, chosen: Integers | None = None, batch: int = 1) -> Answers:
-        """What it says.
+        """Its answers.
 
         Args:
-            chosen: numbers of items; None: all.
-            batch: items at once, in the order given, padded to the longest of them.
+            chosen: indices of items; None: all.
+            batch: batch size, in the given order, padded to the longest item.
 
         Raises:
             EdgedistillError: it cannot be run.
@@ -135,7 +134,7 @@ class Opened:
         return Answers.open(output)
 
     def probe(self, items: Items) -> Arrays:
-        """What its task asks a file besides (`Driver.probe`).
+        """Additional outputs for verification (`Driver.probe`).
 
         Raises:
             EdgedistillError: it cannot be run.
@@ -149,10 +148,10 @@ class Opened:
         return found
 
     def tokens_of(self, texts: Sequence[str]) -> list[list[int]] | None:
-        """Of each text, by the tokenizer that its files hold; None where they hold none.
+        """Tokens of each text from the tokenizer in its files, or None.
 
         Raises:
-            EdgedistillError: it cannot read them.
+            EdgedistillError: it cannot tokenize them.
         """
         given = self.scratch / "texts.json"
         given.write_text(json.dumps(list(texts)), encoding="utf-8")
@@ -161,7 +160,7 @@ class Opened:
         return found
 
     def say(self, prompt: Sequence[int], limit: int, ends: Collection[int], sampling: Sampling) -> Iterator[int]:
-        """The tokens that follow a prompt's, each as soon as it is known, of a task that continues texts.
+        """Yield the tokens after a prompt, for a task that generates text.
 
         Raises:
             EdgedistillError: it cannot be run.
@@ -172,7 +171,7 @@ class Opened:
             yield int(str(token))
 
     def sure_tokens(self, prompt: Sequence[int], limit: int, ends: Collection[int], lead: float) -> list[int]:
-        """The likeliest tokens that follow a prompt, as far as each leads the next by more than `lead` in its logit.
+        """The greedy continuation of a prompt, as long as each token's logit leads the next by more than `lead`.
 
         Raises:
             EdgedistillError: it cannot be run.
@@ -182,14 +181,13 @@ class Opened:
         return found
 
     def cost(self, items: Items, batch: int, length: int | None) -> Cost:
-        """Its instructions on 32 batches of these items, after a few runs: what the first alone cost would be taken
-        off.
+        """Its instructions on 32 batches of these items, after a few warm-up runs.
 
         Args:
-            length: pad or cut every input to this many tokens; None: real lengths.
+            length: pad or truncate every input to this many tokens; None: real lengths.
 
         Raises:
-            EdgedistillError: it cannot be run, or nothing counts.
+            EdgedistillError: it cannot be run, or instructions cannot be counted.
         """
         given = self.scratch / "counted.safetensors"
         items.save(given)

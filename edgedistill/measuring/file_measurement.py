@@ -10,7 +10,7 @@ from edgedistill.evaluation.results import Figure
 
 @dataclass(frozen=True)
 class FileMeasurement:
-    """What was measured of a lone model file."""
+    """Measurements of a single model file."""
 
     file: str
     file_bytes: int
@@ -18,23 +18,23 @@ class FileMeasurement:
     threads: int
     batch: int
     items: int
-    """Asked, of the data's `items_of`."""
+    """Items run, of the data's `items_of`."""
     items_of: int
     figures: tuple[Figure, ...]
-    """The asked metric first; none where the data has no labels."""
+    """The requested metric first; empty if the data has no labels."""
     backend: Mapping[str, object]
-    """What ran it, as the runtime tells."""
+    """The backend, as reported by the runtime."""
     client: Mapping[str, object]
-    """What the library makes of the file by which the runtime's users load it; empty where there is none."""
+    """Results of the client library with which the runtime's users load the file; empty if there is none."""
     latency_ms: Mapping[str, object] | None = None
-    """None under an emulated runtime, as every time and memory is."""
+    """None for an emulated runtime, like every time and memory figure."""
     throughput_per_s: float | None = None
     load_ms: float | None = None
     peak_rss_mb: float | None = None
     instructions_per_inference: float | None = None
-    """Under an emulated runtime, in place of times: the mean over `counted_inputs` of the items."""
+    """For an emulated runtime, instead of times: the mean over `counted_inputs` of the items."""
     counted_inputs: int | None = None
     phases_ms: Mapping[str, object] = field(default_factory=dict)
-    """`latency_ms` of each phase, where a run has several."""
+    """`latency_ms` of each phase, if there are several."""
     prompts: Mapping[int, Mapping[str, object]] = field(default_factory=dict)
-    """By length in tokens, percentiles of each of the task's figures of speed; of a task that has none, empty."""
+    """Percentiles of each of the task's speed figures, by prompt length in tokens; empty for a task without any."""

@@ -1,4 +1,4 @@
-"""What a model's answers are worth: how closely they repeat another model's, and every metric of the task."""
+"""Evaluates a model's answers: fidelity to another model, and every metric of the task."""
 
 from __future__ import annotations
 
@@ -18,50 +18,50 @@ from edgedistill.store.records.files import FidelityFigures, Flip
 Given = TypeVar("Given", bound=Answers)
 
 BATCHED = 16
-"""Items in a padded batch, as a server would ask."""
+"""Batch size for padded batches, as on a server."""
 
 
 @dataclass(frozen=True)
 class EvaluationSet:
-    """Items that a model is to answer, and what its answers are judged by."""
+    """Items to run a model on, and the expected answers."""
 
     items: Items
     chosen: Integers | None = None
-    """Numbers of the items asked; None: all."""
+    """Indices of the items to run; None: all."""
     references: References | None = None
     """Of all items."""
     expected: Answers | None = None
-    """What another model answered to all items."""
+    """Another model's answers on all items."""
 
 
 @dataclass(frozen=True)
 class Judged:
-    """Answers, and what they are worth."""
+    """Answers with their evaluation."""
 
     answers: Answers
     references: References | None
     expected: Answers | None
-    """Both of the items asked only."""
+    """Both for the selected items only."""
     fidelity: Fidelity | None
-    """To `expected`."""
+    """Compared with `expected`."""
     figures: Mapping[str, float]
-    """By metric; none where nothing is known of what is right."""
+    """By metric; empty if there are no references."""
 
 
 def answer_and_judge(opened: Opened, judge: Judge, asked: EvaluationSet, batch: int = 1) -> Judged:
-    """Ask an opened model, one by one or in padded batches, and judge what it says.
+    """Run an opened model, one by one or in padded batches, and evaluate its answers.
 
     Raises:
-        EdgedistillError: it cannot be run, or gives what cannot be compared.
+        EdgedistillError: it cannot be run, or its answers cannot be compared.
     """
     return judged(judge, opened.answers(asked.items, asked.chosen, batch), asked)
 
 
 def judged(judge: Judge, answers: Answers, asked: EvaluationSet) -> Judged:
-    """Judge answers to the items asked.
+    """Evaluate answers for the selected items.
 
     Raises:
-        EdgedistillError: they cannot be compared with those expected.
+        EdgedistillError: they cannot be compared with the expected ones.
     """
     references = _of_chosen(asked.references, asked.chosen)
     expected = _of_chosen(asked.expected, asked.chosen)
@@ -80,7 +80,7 @@ def judged(judge: Judge, answers: Answers, asked: EvaluationSet) -> Judged:
 
 
 def fidelity_figures(found: Judged) -> FidelityFigures:
-    """How closely answers repeat those expected."""
+    """Fidelity of answers to the expected ones."""
     fidelity, expected = found.fidelity, found.expected
     assert fidelity is not None, "answers were expected"
     assert expected is not None, "answers were expected"
@@ -94,12 +94,11 @@ def fidelity_figures(found: Judged) -> FidelityFigures:
 
 
 def flips(judge: Judge, found: Judged, names: Sequence[str], show: Callable[[int], str]) -> tuple[Flip, ...]:
-    """The decisions in which a model differs from the one that it should repeat, as a person reads them; none of a
-    task that has too many.
+    """The decisions on which a model differs from its reference, as readable text; none for a task with too many.
 
     Args:
-        names: of the labels.
-        show: an example by its number.
+        names: label names.
+        show: formats an example by its number.
     """
     fidelity, expected, references = found.fidelity, found.expected, found.references
     assert fidelity is not None, "answers were expected"
@@ -117,13 +116,13 @@ def flips(judge: Judge, found: Judged, names: Sequence[str], show: Callable[[int
 
 
 def numbers(answers: Answers) -> Floats:
-    """(D, K) all numbers of each decision that are not whole ones."""
+    """(D, K) all floating-point values of each decision."""
     parts = [np.asarray(array) for array in answers.values.values() if np.issubdtype(array.dtype, np.floating)]
     return np.concatenate([part.reshape(len(answers), -1) for part in parts], axis=1)
 
 
 def some_examples(items: Items, take: int | None) -> Integers:
-    """Numbers of all items of `take` examples, evenly spread; None: of all."""
+    """Indices of all items of `take` examples, evenly spaced; None: of all examples."""
     examples = np.unique(items.example)
     return items.of_examples(examples[evenly_spaced(len(examples), take)])
 

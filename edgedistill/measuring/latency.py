@@ -1,4 +1,4 @@
-"""Times several models at once: each in its own process, taking turns, so that drift of the machine hits all alike."""
+"""Times several models, each in its own process, interleaved so that machine drift affects all alike."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BLOCKS = 10
 _WARM_UP = 10
 LEAST_RUNS = runs_for(99)
 LEAST_RUNS_OF_PROMPTS = runs_for(95)
-"""At each length: long ones take long."""
+"""Runs at each length; long prompts are slow."""
 
 
 @dataclass(frozen=True)
@@ -33,14 +33,14 @@ class Timed:
     threads: int
     batch: int
     inputs: Path
-    """Real inputs, as `Items.save` wrote them."""
+    """Real inputs, in a file from `Items.save`."""
     prompts: Mapping[int, Path] = field(default_factory=dict)
-    """By length in tokens, further inputs that are timed apart."""
+    """Further inputs to time separately, by length in tokens."""
 
 
 @dataclass(frozen=True)
 class Timing:
-    """What was seen of one model: every run in the order it was made."""
+    """Timings of one model: every run in order."""
 
     id: str
     samples_ms: tuple[float, ...]
@@ -50,39 +50,39 @@ class Timing:
     runtime_version: str
     batch: int
     backend: Mapping[str, object] = field(default_factory=dict)
-    """What ran it."""
+    """The backend."""
     phases_ms: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
-    """What each of several phases took of every run; empty where a run is one phase."""
+    """Times of each phase per run; empty if a run is one phase."""
     prompts_ms: Mapping[int, Mapping[str, tuple[float, ...]]] = field(default_factory=dict)
-    """The same of the prompts, by their length; every phase, if it is the only one."""
+    """The same for prompts, by length; includes the phase even if there is only one."""
 
     def summary(self) -> dict[str, object]:
-        """Percentiles (None where there are too few runs), intervals, runs per second."""
+        """Percentiles (None if there are too few runs), intervals, runs per second."""
         return summary_of(np.array(self.samples_ms))
 
     def phases(self) -> dict[str, dict[str, object]]:
-        """The same of each phase."""
+        """The same for each phase."""
         return {phase: summary_of(np.array(samples)) for phase, samples in self.phases_ms.items()}
 
     @property
     def throughput_per_s(self) -> float:
-        """Items per second, one run after the other."""
+        """Items per second, running sequentially."""
         return 1e3 * self.batch * len(self.samples_ms) / sum(self.samples_ms)
 
 
 @dataclass(frozen=True)
 class Timings:
-    """What was timed, and why the rest could not be, by id."""
+    """Timings, and failures with reasons, by id."""
 
     seen: Mapping[str, Timing]
     failed: Mapping[str, EdgedistillError]
 
 
 def summary_of(samples: Floats, direction: Direction = "lower") -> dict[str, object]:
-    """Percentiles (None where there are too few samples), their intervals, and how many samples there are.
+    """Percentiles (None if there are too few samples), their intervals, and the number of samples.
 
     Args:
-        direction: which of two samples is the better one: the p95 is what 95% of them are at least as good as.
+        direction: which of two samples is better; 95% of samples are at least as good as p95.
     """
     sign = 1 if direction == "lower" else -1
     out: dict[str, object] = {}
@@ -104,12 +104,12 @@ def time_models(
     min_seconds: float,
     length: int | None = None,
 ) -> Timings:
-    """Time all models, each for at least `min_seconds` and enough runs for the p99, in ten turns; their prompts, of
-    all lengths together, for as long again and enough runs of each for the p95. One that fails drops out; the others go
-    on.
+    """Time all models in ten interleaved passes, each model for at least `min_seconds` and enough runs for p99; then
+    prompts of all lengths together for as long again, with enough runs of each for p95. Failing models drop out, and
+    the others continue.
 
     Args:
-        length: pad or cut every input to this many tokens; None: real lengths.
+        length: pad or truncate every input to this many tokens; None: real lengths.
     """
     samples: dict[str, list[Mapping[str, float]]] = {timed.id: [] for timed in models}
     of_prompts: dict[str, dict[int, list[Mapping[str, float]]]] = {
@@ -165,7 +165,7 @@ def time_one(timed: Timed, scratch: Path, progress: Progress, *, min_seconds: fl
 
 
 def _turn(child: Child, seconds: float, least: int, **name: str) -> list[Mapping[str, float]]:
-    """One of ten, of so many seconds and runs in all."""
+    """One of ten passes, given the total seconds and runs."""
     runs = child.ask("time", seconds=seconds / _BLOCKS, least=-(-least // _BLOCKS), **name)["samples_ms"]
     assert isinstance(runs, list)
     return runs

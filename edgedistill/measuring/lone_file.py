@@ -1,4 +1,4 @@
-"""Measures a model file that no run made: the same child process and the same rules."""
+"""Benchmarks a single model file from outside a run, in the same child process and by the same rules."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 _CLIENT_TEXTS = 300
 _LOOKED_AT = 32
-"""Items of data without labels whose answers are looked at."""
+"""Number of items to check in data without labels."""
 
 
 def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
-    """Measure the file.
+    """Benchmark the file.
 
     Raises:
-        UserError: a file, tokenizer or column that isn't there, or more labels than the model has.
+        UserError: a missing file, tokenizer or column, or more labels than the model has.
     """
     refuse_request(request)
     task, runtime = registry.task(request.task), registry.runtime(request.runtime)
@@ -72,7 +72,7 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
         files, weights = _opened(request, task, given)
         model = DeviceModel(files, request.runtime, request.task, cpu=cpu)
         with_client = request.task in runtime.client_tasks
-        # Without right answers, what it says is looked at all the same.
+        # Without references, the answers are still checked.
         chosen = None if given.labelled or with_client else some_examples(items, _LOOKED_AT)
         with _refusals_named(request), model.opened(scratch) as opened:
             answers = opened.answers(items, chosen)
@@ -81,7 +81,7 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
         client = _client(request, runtime, given, items, answers) if with_client else {}
         figures: tuple[Figure, ...] = ()
         if given.labelled:
-            metrics = dict.fromkeys((request.metric, *own.metrics))  # no recipe says which of them to leave out
+            metrics = dict.fromkeys((request.metric, *own.metrics))  # without a recipe, none of them is left out
             figures = Judging(own, tuple(metrics)).figures(answers, task.data.references(items), "data")
         timing = None if cpu is not None else _time(request, task, model, items, given.reads, scratch, progress)
     seen = timing or cost
@@ -139,27 +139,27 @@ def _time(
 
 @dataclass(frozen=True)
 class _Given:
-    """The data as the model takes it."""
+    """The data encoded for the model."""
 
     rows: Dataset
     columns: Mapping[str, str]
     items: Items
     labels: Sequence[str]
-    """Of the model's config.json, in the order of their ids; none of a task without classes."""
+    """From the model's config.json, in the order of their ids; empty for a task without classes."""
     labelled: bool
     longest: int
-    """Where longer inputs were cut."""
+    """Length at which longer inputs were truncated."""
     reads: int
-    """Tokens that the model reads at most."""
+    """The model's context length."""
     inputs: Sequence[str]
-    """Those that the model of that config.json takes, in its order."""
+    """The inputs of a model with that config.json, in its order."""
 
 
 def _read(request: LoneFile, task: Task, scratch: Path) -> _Given:
-    """The rows that are to be asked.
+    """The rows to run.
 
     Raises:
-        UserError: rows that the task cannot take.
+        UserError: rows that do not suit the task.
     """
     described = request.tokenizer or model_folder(request.file, "measure")
     tokenizer = load_tokenizer(described)
@@ -171,7 +171,7 @@ def _read(request: LoneFile, task: Task, scratch: Path) -> _Given:
     if own.labels is not None:
         rows = with_label_names(rows, columns[own.labels])
     config = load_config(described, None)
-    named = "id2label" in task.model.configuration(())  # else the names are a library's own, of no classes
+    named = "id2label" in task.model.configuration(())  # otherwise the names are a library's defaults, without classes
     labels = [str(name) for _, name in sorted(config.id2label.items())] if named else []
     check_rows(rows, task, columns, str(request.data), labelled=labelled, known=labels)
     model = outline(task.model.auto_class(), config)
@@ -185,10 +185,11 @@ def _read(request: LoneFile, task: Task, scratch: Path) -> _Given:
 
 
 def _opened(request: LoneFile, task: Task, given: _Given) -> tuple[Files, Sequence[Path]]:
-    """What a runtime opens, and all files that belong to it. An ONNX file is looked into before it is run.
+    """The file or folder that a runtime opens, and all files that belong to it. ONNX files are inspected before they
+    are run.
 
     Raises:
-        UserError: it takes or gives something else than the task, or a file that it needs isn't there.
+        UserError: its inputs or outputs do not match the task, or a file that it needs is missing.
     """
     driver: Driver = importlib.import_module(task.device).DRIVER
     opened: dict[str, Component] = {}
@@ -202,10 +203,10 @@ def _opened(request: LoneFile, task: Task, given: _Given) -> tuple[Files, Sequen
 
 
 def _component_file(file: Path, driver: Driver, name: str) -> Path:
-    """The file of a component: its name stands in the place of the first one's.
+    """The file of a component, named by replacing the first component's name.
 
     Raises:
-        UserError: it isn't there, or the file given isn't the first one's.
+        UserError: it is missing, or the given file is not the first component's.
     """
     first = driver.components[0]
     if name == first and len(driver.components) == 1:
@@ -214,47 +215,47 @@ def _component_file(file: Path, driver: Driver, name: str) -> Path:
     other = file.with_name(f"{before}-{name}{after}")
     if not found or not other.exists():
         raise UserError(
-            f"measure: '{file}' is one of {len(driver.components)} files of a model, expected that of '{first}', as "
-            f"NAME-{first}{file.suffix}, and the others beside it, as NAME-{name}{file.suffix}"
+            f"measure: '{file}' is one of {len(driver.components)} files of a model; expected "
+            f"NAME-{first}{file.suffix} with NAME-{name}{file.suffix} beside it"
         )
     return other
 
 
 def _looked_into(request: LoneFile, file: Path, given: _Given, whole: bool) -> tuple[int | None, Sequence[Path]]:
-    """The only length that a file takes, if it says so, and the files beside it that belong to it."""
+    """The fixed length of a file, if declared, and its accompanying files."""
     if file.suffix != ".onnx":
-        beside = file.with_suffix(".bin")  # as OpenVINO and ncnn name it
+        beside = file.with_suffix(".bin")  # OpenVINO's and ncnn's naming
         return None, [beside] if beside.is_file() else []
     name = f"measure: '{file}'"
     contents = read_onnx(file)
-    if not whole:  # the components of a model also take what they give one another
+    if not whole:  # components of a model also take each other's outputs as inputs
         return contents.length, contents.weights
     taken = [name for name, column in given.items.columns.items() if column.role == "input"]
     refuse_unfit(contents, name, taken, request.batch)
     longest = int(given.items.lengths.max(initial=0))
     if contents.length is not None and longest > contents.length:
         raise UserError(
-            f"{name} takes inputs of exactly {contents.length} tokens and the longest has {longest}; cut them with "
-            f"--max-length {contents.length}"
+            f"{name} takes inputs of exactly {contents.length} tokens and the longest has {longest}; truncate them "
+            f"with --max-length {contents.length}"
         )
     return contents.length, contents.weights
 
 
 def _refuse_answers(request: LoneFile, judge: Judge, answers: Answers, labels: Sequence[str]) -> None:
-    """Raises UserError for answers that are not those of such a model, or no finite numbers."""
+    """Raises UserError for answers that do not suit the model, or are not finite."""
     if judge.misfit is not None and (words := judge.misfit(answers, labels)) is not None:
-        raise UserError(f"measure: '{request.file}' gives {words} (of its config.json)")
+        raise UserError(f"measure: '{request.file}' returns {words} (from its config.json)")
     if wrong := int((~np.isfinite(numbers(answers))).any(axis=1).sum()):
         raise UserError(
-            f"measure: '{request.file}' gives NaN or infinite numbers for {wrong} of {len(answers)} decisions; nothing "
-            "can be measured of such a file"
+            f"measure: '{request.file}' returns NaN or infinite numbers for {wrong} of {len(answers)} decisions; such "
+            "a file cannot be measured"
         )
 
 
 def _client(request: LoneFile, runtime: Runtime, given: _Given, items: Items, answers: Answers) -> dict[str, object]:
-    """What the runtime's own library makes of the file."""
+    """Results of the runtime's client library on the file."""
     (column,) = registry.task(request.task).data.columns.required
-    # A text that was cut here is not what the library reads.
+    # The library does not see truncated texts.
     whole = np.flatnonzero(items.lengths < given.longest)
     chosen = whole[np.linspace(0, len(whole) - 1, min(_CLIENT_TEXTS, len(whole))).astype(np.int64)]
     texts = [str(given.rows[int(items.example[item])][given.columns[column]]) for item in chosen]
@@ -271,7 +272,7 @@ def _size(file: Path) -> int:
 
 @contextmanager
 def _refusals_named(request: LoneFile) -> Iterator[None]:
-    """A file that its runtime cannot run is the user's to change; whatever was said before stays.
+    """Report a file that its runtime cannot run as a user error; other user errors are unchanged.
 
     Raises:
         UserError: any error of ours.
@@ -285,15 +286,13 @@ def _refusals_named(request: LoneFile) -> Iterator[None]:
 
 
 def model_folder(file: Path, command: str) -> Path:
-    """The folder beside or above the file that holds a tokenizer, which a command looks for.
+    """The folder with a tokenizer, beside or above the file, for a command.
 
     Raises:
-        UserError: none does.
+        UserError: there is none.
     """
     for path in (Path(os.path.abspath(file)), file.resolve()):
         for folder in list(path.parents)[:3]:
             if (folder / "tokenizer.json").is_file():
                 return folder
-    raise UserError(
-        f"{command}: no tokenizer.json beside or above '{file}'; name the folder that holds it with --tokenizer"
-    )
+    raise UserError(f"{command}: no tokenizer.json beside or above '{file}'; give its folder with --tokenizer")

@@ -1,4 +1,4 @@
-"""A model file that no run made, the data to measure it on, and how: with every default, and checked."""
+"""A single model file, the data to measure it on, and the options, with their defaults and checks."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class LoneFile:
-    """A model file, the data to measure it on, and how."""
+    """What to benchmark, and how."""
 
     file: Path
     data: Path
@@ -32,7 +32,7 @@ class LoneFile:
 
     @property
     def tokenizer(self) -> Path | None:
-        """A folder; None: looked for."""
+        """Its folder; None: searched for beside and above the file."""
         return Path(self.options.tokenizer) if self.options.tokenizer is not None else None
 
     @property
@@ -42,7 +42,7 @@ class LoneFile:
 
     @property
     def metric(self) -> str:
-        """Told first."""
+        """The metric reported first."""
         return self.options.metric or "accuracy"
 
     @property
@@ -52,35 +52,35 @@ class LoneFile:
 
     @property
     def threads(self) -> int:
-        """That the runtime may use."""
+        """Number of threads of the runtime."""
         return self.options.threads or 1
 
     @property
     def batch(self) -> int:
-        """Items at once."""
+        """Items per run of the model."""
         return self.options.batch or 1
 
     @property
     def max_length(self) -> int:
-        """Tokens to which inputs are cut."""
+        """Maximum number of tokens; longer inputs are truncated."""
         return self.options.max_length or 128
 
     @property
     def emulated_cpu(self) -> str | None:
-        """What an emulated runtime runs on; None for one that isn't."""
+        """Processor to emulate; None for a native runtime."""
         return (self.options.emulated_cpu or DEFAULT_CPU) if emulated(self.runtime) else None
 
     @cached_property
     def spec(self) -> TaskSpec:
-        """The task as it is where a recipe gives it no options."""
+        """The task's spec without options."""
         return registry.task_as(self.task, self.metric, {})
 
 
 def refuse_request(request: LoneFile) -> None:
-    """Refuse what can be seen to be wrong before anything is read.
+    """Report problems visible before anything is read.
 
     Raises:
-        UserError: something is.
+        UserError: there is one.
     """
     if not request.file.exists():
         raise UserError(f"measure: '{request.file}' is not a file or folder")
@@ -89,7 +89,9 @@ def refuse_request(request: LoneFile) -> None:
     task, runtime = registry.task(request.task), registry.runtime(request.runtime)
     refuse_options(request.runtime, request.options.emulated_cpu, request.options.emulated_items)
     if not task.data.tokens:
-        raise UserError(f"measure: a lone file of '{request.task}' cannot be measured yet, only files of text tasks")
+        raise UserError(
+            f"measure: a single model file for '{request.task}' cannot be measured yet, only files of text tasks"
+        )
     metrics = task.judge(request.spec).metrics
     if request.metric not in metrics:
         known = ", ".join(sorted(metrics))
@@ -99,7 +101,7 @@ def refuse_request(request: LoneFile) -> None:
             f"measure: '{request.file.name}' is not a file that {request.runtime} opens ({', '.join(runtime.suffixes)})"
         )
     if (cores := available_cores()) < request.threads:
-        _logger.warning("%d threads on %d cores: they wait for each other", request.threads, cores)
+        _logger.warning("%d threads on %d cores compete with one another", request.threads, cores)
     if runtime.packages.emulated is not None and request.threads > 1:
         raise UserError(f"measure: {request.runtime} counts the instructions of one thread, got {request.threads}")
     environments.interpreter(runtime.packages)

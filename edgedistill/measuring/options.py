@@ -1,4 +1,4 @@
-"""How a model file or a bundle is measured: what the Python call, the command line and the measuring share."""
+"""Options for measuring a model file or a bundle, shared by the Python API, the command line and the measuring code."""
 
 from __future__ import annotations
 
@@ -18,40 +18,40 @@ _OF_A_FILE = {
     "max_length": "--max-length",
     "emulated_items": "--emulated-items",
 }
-"""What a bundle has of its own."""
+"""Options that a bundle sets itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MeasureOptions:
-    """How to measure a model file or a bundle. What is not given is as a bundle's run had it, or a file's default.
+    """How to measure a model file or a bundle. Defaults: the run's settings for a bundle, those below for a file.
 
     Raises:
         UserError: a number that is too small, or a processor that cannot be emulated.
     """
 
     runtime: str | None = None
-    """Of a file: `onnxruntime`."""
+    """Default for a file: `onnxruntime`."""
     threads: int | None = None
-    """Of a file: 1."""
+    """Default for a file: 1."""
     batch: int | None = None
-    """Items in one run of the model; of a file: 1."""
+    """Items per run of the model; default for a file: 1."""
     min_seconds: float = 5.0
-    """Time for at least so long."""
+    """Minimum seconds of timing."""
     tokenizer: str | Path | None = None
-    """File only: the folder with `tokenizer.json` and `config.json` (label names); unless given, looked for beside and
-    above the file."""
+    """File only: folder with `tokenizer.json` and `config.json` (label names); default: searched for beside and above
+    the file."""
     task: str | None = None
-    """File only: `text-classification`."""
+    """File only; default: `text-classification`."""
     metric: str | None = None
-    """File only: `accuracy`. The task's others are computed too."""
+    """File only; default: `accuracy`. The task's other metrics are also computed."""
     columns: Mapping[str, str] = field(default_factory=dict)
-    """File only: which column of the data has what the task asks for, as `{"text": "sentence"}`."""
+    """File only: the data's column for each of the task's columns, such as `{"text": "sentence"}`."""
     max_length: int | None = None
-    """File only: cut inputs to so many tokens; 128."""
+    """File only: maximum number of tokens, to which inputs are truncated; default: 128."""
     emulated_cpu: str | None = None
-    """What an emulated runtime runs on: `cortex-a76`, unless given, or `cortex-a53`."""
+    """Processor to emulate: `cortex-a76` (default) or `cortex-a53`."""
     emulated_items: int | None = None
-    """File only: ask an emulated runtime only so many items, evenly spread; unless given, all."""
+    """File only: number of items to run under emulation, evenly spaced; default: all."""
 
     def __post_init__(self) -> None:
         for name in ("threads", "batch", "max_length", "emulated_items"):
@@ -64,12 +64,12 @@ class MeasureOptions:
             raise UserError(f"measure: got emulated cpu {self.emulated_cpu!r}, expected one of {', '.join(CPUS)}")
 
     def refuse_for_bundle(self) -> None:
-        """Refuse what only a file can be given.
+        """Refuse options that only apply to a file.
 
         Raises:
-            UserError: something is.
+            UserError: one is given.
         """
         if given := [flag for name, flag in _OF_A_FILE.items() if getattr(self, name) not in (None, {})]:
             raise UserError(
-                f"measure: {' and '.join(given)} cannot be given for a bundle, which has its own inputs and settings"
+                f"measure: {' and '.join(given)} do not apply to a bundle, which has its own inputs and settings"
             )

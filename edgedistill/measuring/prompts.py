@@ -1,4 +1,4 @@
-"""Prompts of given lengths, of which a task tells how fast a file answers."""
+"""Prompts of given lengths for a task's speed figures."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from edgedistill.contracts.task import Task
 from edgedistill.measuring.latency import summary_of
 
 _COUNT = 16
-"""Prompts of each length, or as many as a batch has."""
+"""Number of prompts of each length, or the batch size if larger."""
 
 
 @dataclass(frozen=True)
 class PromptFiles:
-    """Prompts as the measuring process reads them."""
+    """Prompts in files for the measuring process."""
 
     files: Mapping[int, Path] = field(default_factory=dict)
     """By length in tokens, shortest first."""
     too_long: tuple[int, ...] = ()
-    """Lengths that the model doesn't read."""
+    """Prompt lengths beyond the model's context."""
 
 
 def write_prompts(
     prompts: Prompts, items: Items, lengths: Sequence[int] | None, longest: int, batch: int, place: Path
 ) -> PromptFiles:
-    """Make prompts of real tokens.
+    """Create prompts from real tokens.
 
     Args:
-        items: of the data that they are made of.
+        items: items of the data to use.
         lengths: in tokens; None: the task's own.
-        longest: that the model reads.
-        batch: the most that are asked at once.
-        place: what their files' names begin with.
+        longest: the model's context length.
+        batch: the largest batch size.
+        place: prefix of their file names.
     """
     asked = prompts.lengths if lengths is None else lengths
     files = {}
@@ -49,13 +49,13 @@ def write_prompts(
 
 
 def longest_prompt(task: Task, folder: Path) -> int:
-    """How many tokens the model in a folder reads at most."""
+    """The context length of the model in a folder."""
     from edgedistill.models.loading import load_config, longest_input, outline
 
     return longest_input(outline(task.model.auto_class(), load_config(folder, None)))
 
 
 def speeds_of(speeds: Sequence[Speed], phases_ms: Mapping[str, Sequence[float]]) -> dict[str, dict[str, object]]:
-    """Percentiles of each of a task's figures, by its name, from what the phases of every run took."""
+    """Percentiles of each of a task's speed figures by name, from the phase times of every run."""
     phases = {phase: np.array(samples) for phase, samples in phases_ms.items()}
     return {speed.name: summary_of(speed.of(phases), speed.direction) for speed in speeds}

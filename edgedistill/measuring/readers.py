@@ -1,5 +1,5 @@
-"""Whether a file reads texts as its model's tokenizer does: by the tokenizer that it holds, or by `tokenizer.json`
-alone, which is what a client reads beside it."""
+"""Checks that a file tokenizes texts as its model's tokenizer does: with the tokenizer that it contains, or with
+`tokenizer.json` alone, as a client would."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _SHOWN = 8
 
 
 def texts_read(opened: Opened, data: PreparedData, texts: Sequence[str]) -> TextsRead:
-    """Compare token ids of 10,000 strings, in which these texts are, and of every single byte.
+    """Compare token ids of 10,000 strings, including these texts, and of every single byte.
 
     Raises:
-        EdgedistillError: the file cannot read them.
+        EdgedistillError: the file cannot tokenize them.
     """
     tokenizer = data.load_tokenizer()
     assert tokenizer is not None, "text tasks have a tokenizer"
     special = [token for token in tokenizer.all_special_tokens if token]
-    # A token that stands for something else than its letters is no text.
+    # Tokens that decode to something else are not usable as text.
     strings = [text for text in probe_texts(texts) if not any(token in text for token in special)]
     asked = [*strings, *single_bytes()]
     encoded = tokenizer(asked, add_special_tokens=False, return_attention_mask=False, verbose=False)

@@ -1,4 +1,4 @@
-"""How models and files continue the beginnings of held-out examples."""
+"""Continuations of held-out prefixes by models and files."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from edgedistill.data.prepared import PreparedData
 
 _SHOWN = 6
-"""Examples, evenly spread."""
+"""Number of examples, evenly spaced."""
 
 
 def beginnings_of(task: Task, data: PreparedData, split: str, spec: TaskSpec) -> Beginnings:
-    """Those of a few examples of a split, in the tokens of the data."""
+    """Prefixes of a few examples of a split, in the tokens of the data."""
     assert task.samples is not None, "the task has samples"
     rows = data.rows(split)
     chosen = [int(number) for number in evenly_spaced(len(rows), _SHOWN)]
@@ -27,10 +27,10 @@ def beginnings_of(task: Task, data: PreparedData, split: str, spec: TaskSpec) ->
 
 
 def samples_of(task: Task, data: PreparedData, asked: Beginnings, said: Iterable[Iterable[int]]) -> tuple[Sample, ...]:
-    """What was said, as it is read.
+    """Continuations as readable text.
 
     Args:
-        said: the tokens after each beginning.
+        said: the tokens after each prefix.
     """
     assert task.samples is not None, "the task has samples"
     tokenizer = data.load_tokenizer()

@@ -1,10 +1,10 @@
 """The child process: one model's files, one runtime, commands on stdin, answers on stdout, both JSON lines.
 
-It imports as little as it can (numpy, safetensors and the runtime, no torch unless it makes files), so that the
-environment of any runtime can run it; plug-ins are named by reference (`package.module:RUNTIME`), since entry points
-are not known there.
-Peak memory is counted above what the interpreter holds with numpy, the inputs and what the runtime needs in Python only
-(`Packages.harness`), before the runtime is imported: it is the runtime's library, the model and its work space.
+It imports as little as possible (numpy, safetensors and the runtime; torch only to export files), so that it runs in
+any runtime's environment; plug-ins are named by reference (`package.module:RUNTIME`), since their entry points may not
+be visible there. Peak memory is measured beyond the interpreter with numpy, the inputs and what the runtime needs only
+in Python (`Packages.harness`), before the runtime is imported: it covers the runtime's library, the model and its
+workspace.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ if TYPE_CHECKING:
     from edgedistill.device.decoding import Decoder
 
 DATA = ""
-"""The inputs that are the data's own."""
+"""Name of the inputs from the data."""
 _WARM_UP_BESIDES = 3
 
 
 class Worker:
-    """Holds the opened model, its task's driver and the inputs between commands."""
+    """Keeps the opened model, its task's driver and the inputs between commands."""
 
     def __init__(self) -> None:
         self._driver: Driver | None = None
@@ -57,7 +57,7 @@ class Worker:
         self._said: Iterator[int] | None = None
 
     def inputs(self, file: str, batch: int, length: int | None, name: str = DATA) -> dict[str, object]:
-        """Read items and cut them into batches, in the data's own order; of several sets, each by its name."""
+        """Read items and split them into batches in order, for each named set."""
         self._items = Items.open(Path(file))
         self._turns.pop(name, None)
         self._batches[name] = batches_of(self._items, batch, length)
@@ -66,13 +66,13 @@ class Worker:
     def load(
         self, files: Mapping[str, ComponentJson], runtime: str, driver: str, threads: int, warm_up: int
     ) -> dict[str, object]:
-        """Open the files, timed; then see what runs them, run a few inputs and read the peak memory. Time and memory of
-        an emulated process are the emulator's: None.
+        """Open the files and time it; then check the backend, run a few inputs and read the peak memory. Time and
+        memory are None under emulation.
 
         Args:
             runtime: its reference.
-            driver: module name, of the task's device half.
-            warm_up: runs on the data; on every other set of inputs, a few.
+            driver: module of the task's device half.
+            warm_up: number of runs on the data; a few on every other set of inputs.
         """
         own_process.pin(threads)
         module: Runtime = pkgutil.resolve_name(runtime)
@@ -111,11 +111,11 @@ class Worker:
         }
 
     def time(self, seconds: float, least: int, name: str = DATA) -> dict[str, object]:
-        """Run on until both `seconds` and `least` runs are reached; milliseconds of each run by phase."""
+        """Continue until both `seconds` and `least` runs are reached; milliseconds of each run by phase."""
         return {"samples_ms": self._run(name).run_for(seconds, least)}
 
     def count(self, batches: int) -> dict[str, object]:
-        """Instructions of one run, by the emulator's count: the mean over so many `batches`, evenly spread."""
+        """Instructions per inference as counted by the emulator: the mean over `batches` evenly spaced batches."""
         driver, model, items = self._ready()
         given = self._batches[DATA]
         chosen = [given[i] for i in evenly_spaced(len(given), batches)]
@@ -123,12 +123,12 @@ class Worker:
         return {"instructions_per_inference": found, "inputs": len(chosen)}
 
     def answer(self, file: str, output: str, chosen: Sequence[int] | None = None, batch: int = 1) -> dict[str, object]:
-        """Write the model's answers to items.
+        """Write the model's answers for items.
 
         Args:
-            file: of the items.
-            chosen: their numbers; None: all.
-            batch: items at once, padded to the longest of them.
+            file: file of the items.
+            chosen: their indices; None: all.
+            batch: batch size, padded to the longest item.
         """
         import numpy as np
 
@@ -140,7 +140,7 @@ class Worker:
         return {"items": len(asked)}
 
     def probe(self, file: str, output: str) -> dict[str, object]:
-        """Write what the model's task asks a file besides its answers, of these items."""
+        """Write the additional outputs for verification for these items."""
         from safetensors.numpy import save_file
 
         items = Items.open(Path(file))
@@ -151,7 +151,7 @@ class Worker:
         return {}
 
     def read(self, file: str) -> dict[str, object]:
-        """The tokens of texts, a JSON list, by the tokenizer that the model's files hold; null where they hold none."""
+        """Tokens of texts (a JSON list) from the tokenizer in the model's files; null if there is none."""
         assert self._model is not None, "load comes first"
         reader = self._model.reader()
         texts = json.loads(Path(file).read_text(encoding="utf-8"))
@@ -160,30 +160,30 @@ class Worker:
     def begin(
         self, prompt: Sequence[int], limit: int, ends: Sequence[int], sampling: Mapping[str, float]
     ) -> dict[str, object]:
-        """Continue a prompt's tokens: `say` gives each of the next ones.
+        """Start generating from a prompt's tokens; `say` returns each next one.
 
         Args:
-            limit, ends: as `generate` takes them.
-            sampling: the fields of one.
+            limit, ends: as for `generate`.
+            sampling: the fields of `Sampling`.
         """
         self._said = generate(self._decoder(), prompt, limit, ends, Sampling(**sampling))  # type: ignore[arg-type]
         return {}
 
     def say(self) -> dict[str, object]:
-        """The next token, None at the text's end."""
+        """The next token, or None at the end of the text."""
         assert self._said is not None, "begin comes first"
         return {"token": next(self._said, None)}
 
     def sure(self, prompt: Sequence[int], limit: int, ends: Sequence[int], lead: float) -> dict[str, object]:
-        """The likeliest tokens that follow a prompt, as far as they are sure (`device.generation.sure_tokens`)."""
+        """The greedy continuation of a prompt, as far as it is certain (`device.generation.sure_tokens`)."""
         return {"tokens": sure_tokens(self._decoder(), prompt, limit, ends, lead)}
 
     def make(self, job: Mapping[str, object]) -> dict[str, object]:
-        """Make a target's files."""
+        """Export a target's files."""
         return {"made": run_job(ExportJob(**job))}  # type: ignore[arg-type]
 
     def _decoder(self) -> Decoder:
-        """One that keeps nothing yet."""
+        """A decoder with an empty cache."""
         assert self._driver is not None, "load comes first"
         assert self._driver.decoder is not None, "its task continues texts"
         assert self._model is not None, "load comes first"
@@ -206,7 +206,7 @@ def main() -> None:
     """Answer commands until stdin closes. A failing command answers with its traceback."""
     own_process.die_with_parent()
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what a runtime prints must not get between the answers
+    os.dup2(2, 1)  # output of a runtime must not be mixed with the answers
     worker = Worker()
     for line in sys.stdin:
         request = json.loads(line)

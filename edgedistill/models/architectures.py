@@ -1,4 +1,4 @@
-"""What a model's `config.json` already tells of what can be made of it. Light: the plan reads it."""
+"""What students a model allows, judging by its `config.json`. Light, since the plan uses it."""
 
 from __future__ import annotations
 
@@ -20,38 +20,38 @@ def kind_of(config: Config) -> str:
 
 
 def is_encoder_decoder(config: Config) -> bool:
-    """Whether a second half of the model reads the first: its hidden states and layers have no one order."""
+    """Whether it is an encoder-decoder, whose layers and hidden states have no single order."""
     return bool(config.get("is_encoder_decoder")) or kind_of(config) in _ENCODER_DECODERS
 
 
 def shares_layers(config: Config) -> bool:
-    """Whether several layers have the same weights, as ALBERT's have."""
+    """Whether layers share weights, as in ALBERT."""
     groups, layers = config.get("num_hidden_groups"), config.get("num_hidden_layers")
     return (isinstance(groups, int) and isinstance(layers, int) and groups < layers) or kind_of(config) == "albert"
 
 
 def fixed_layers(config: Config) -> str | None:
-    """Why layers can't be kept one by one, as the end of a sentence; or None."""
+    """Why layers cannot be kept individually, as the end of a sentence; or None."""
     if shares_layers(config):
-        return "whose layers share their weights"
+        return "whose layers share weights"
     if config.get("scale_attn_by_inverse_layer_idx"):
-        return "whose layers weigh attention by their number"
+        return "whose layers scale attention by layer index"
     return None
 
 
 def unsuitable(init: str, source: Config) -> str | None:
-    """Why an initialisation cannot make a student of such a model; None when nothing known here speaks against it."""
+    """Why an initialisation cannot build a student from such a model; None if no reason is known."""
     check = registry.student(init).unsuitable
     return check(None, source) if check is not None else None
 
 
 def suitable(source: Config) -> list[str]:
-    """The initialisations that can make a student of such a model, as far as its configuration tells."""
+    """The initialisations that suit such a model, judging by its configuration."""
     cut = [name for name in registry.names("students") if may_name_rounds(registry.student(name).spec)]
     return [name for name in cut if unsuitable(name, source) is None]
 
 
 def advice(source: Config) -> str:
-    """`use init: keep_layers or scratch`, whatever fits."""
+    """Advice such as `use init: keep_layers or scratch`."""
     *most, last = suitable(source)
     return f"use init: {', '.join(most)} or {last}" if most else f"use init: {last}"

@@ -1,4 +1,4 @@
-"""Which libraries load a published model folder, and what is written beside a model that only edgedistill loads."""
+"""Which libraries can load a published model folder, and the README of a model that only edgedistill can load."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import json
 from pathlib import Path
 
 EVERYONE = ("edgedistill", "transformers")
-"""Any program that goes by the model types of `transformers`: it does itself, and optimum and transformers.js do."""
+"""Libraries that know the model types of `transformers`, such as optimum and transformers.js."""
 OURS = ("edgedistill",)
 
 _NOTE = """# A model of edgedistill
 
-`config.json` says `{kind}`, a model type that only edgedistill knows: transformers, optimum and transformers.js do not
-load this folder. In Python it is loaded like any other model once edgedistill has told transformers of it:
+`config.json` has the model type `{kind}`, which is specific to edgedistill: transformers, optimum and transformers.js
+cannot load this folder by themselves. In Python it loads like any other model once edgedistill has registered the type:
 
 ```python
 import edgedistill.models.{module}
@@ -21,7 +21,7 @@ from transformers import {auto_class}
 model = {auto_class}.from_pretrained("this folder")
 ```
 
-Its tokenizer, where there is one, is a usual one, and a device file (ONNX and the others) needs its runtime only.
+Its tokenizer, if any, is a standard one, and exported files (ONNX and others) need only their runtime.
 """
 _LOADED_BY = {
     "edgedistill-pruned-bert": ("pruned_model", "AutoModelForSequenceClassification"),
@@ -31,14 +31,14 @@ _LOADED_BY = {
 
 
 def loads_in(folder: Path) -> tuple[str, ...]:
-    """Whose auto classes know the model type of a folder: `EVERYONE` or `OURS`."""
+    """The libraries whose auto classes know a folder's model type: `EVERYONE` or `OURS`."""
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
     return EVERYONE if _model_type(folder) in CONFIG_MAPPING_NAMES else OURS
 
 
 def write_note(folder: Path) -> None:
-    """Write `README.md` into the folder of a model that only edgedistill loads, which says so and how."""
+    """Write `README.md` with loading instructions into the folder of a model that only edgedistill can load."""
     kind = _model_type(folder)
     if kind in _LOADED_BY:
         module, auto_class = _LOADED_BY[kind]

@@ -1,4 +1,4 @@
-"""Whether a model's configuration and its weights belong together: before anything is allocated, and after loading."""
+"""Checks that a model's configuration and weights match, before anything is allocated and after loading."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ _POSITIONS = re.compile(r"^(max_position_embeddings|n_positions|n_ctx|max_seq_le
 _EPSILONS = re.compile(r"(^|_)eps(ilon)?$")
 _MOST_POSITIONS, _MOST_EPSILON = 1 << 26, 0.1
 _MOST_LAYERS = 128
-# What a body may hold beyond a checkpoint's tensors of known names: renamed or split ones, and small ones made again.
+# Allowance for tensors of a body without a known name in the checkpoint: renamed, split or small new ones.
 _SPARE_ELEMENTS = 1 << 24
 _POOLER = "pooler"
 
 
 def check_sizes(config: Mapping[str, object], stored: Mapping[str, StoredTensor], name: str) -> None:
-    """Sizes that the weights can't have, and numbers that no model computes with, found before a library uses them.
+    """Refuse impossible sizes and numbers in a configuration before a library uses them.
 
     Args:
-        config: what `config.json` holds.
+        config: contents of `config.json`.
         stored: the tensors of the weight files.
 
     Raises:
-        UserError: a width, vocabulary or number of layers beyond what the files hold; an epsilon that isn't small.
+        UserError: a width, vocabulary or number of layers beyond the files' contents; an epsilon that is not small.
     """
     elements = sum(tensor.elements for tensor in stored.values())
     layers = max(_MOST_LAYERS, len(stored))
@@ -42,22 +42,22 @@ def check_sizes(config: Mapping[str, object], stored: Mapping[str, StoredTensor]
         if isinstance(value, bool) or not isinstance(value, int | float):
             continue
         for pattern, most in ((_COUNTED, layers), (_WIDTHS, elements), (_POSITIONS, _MOST_POSITIONS)):
-            least = -most if pattern is _POSITIONS else 0  # -1 is how some say that there is no limit
+            least = -most if pattern is _POSITIONS else 0  # -1 means unlimited in some configurations
             if pattern.search(key) and not least <= value <= most:
                 raise UserError(
-                    f"{name}: config.json says {key} {value:.6g}, which the weights cannot have: their files hold "
-                    f"{len(stored)} tensors of {elements} numbers"
+                    f"{name}: config.json has {key} {value:.6g}, which the weights rule out: their files contain "
+                    f"{len(stored)} tensors with {elements} numbers"
                 )
         if _EPSILONS.search(key) and not 0 <= value <= _MOST_EPSILON:
-            raise UserError(f"{name}: config.json says {key} {value:.6g}, expected from 0 to {_MOST_EPSILON}")
+            raise UserError(f"{name}: config.json has {key} {value:.6g}, expected 0 to {_MOST_EPSILON}")
 
 
 def check_shapes(model: PreTrainedModel, stored: Mapping[str, StoredTensor], name: str) -> None:
-    """A model as its configuration describes it, on the meta device, against the tensors of its files.
+    """Compare a model built from its configuration, on the meta device, with the tensors of its files.
 
     Raises:
-        UserError: a weight of its body has another shape, is not in floating point, or there is far more of it than
-            the files hold.
+        UserError: a weight of its body has another shape or is not floating point, or the model is far larger than its
+            files.
     """
     unknown = 0
     for weight, tensor in model.state_dict().items():
@@ -70,29 +70,29 @@ def check_shapes(model: PreTrainedModel, stored: Mapping[str, StoredTensor], nam
             raise UserError(f"{name}: {found} is stored as {kept.dtype} in {kept.file}; expected floating point")
         if kept.shape != tuple(tensor.shape) and in_body(weight, model):
             raise UserError(
-                f"{name}: {found} is {_by(kept.shape)} in {kept.file}, but {_by(tensor.shape)} by config.json; "
-                "expected a configuration and weights that belong together"
+                f"{name}: {found} is {_by(kept.shape)} in {kept.file}, but {_by(tensor.shape)} according to "
+                "config.json; expected matching configuration and weights"
             )
     elements = sum(tensor.elements for tensor in stored.values())
     if unknown > 2 * elements + _SPARE_ELEMENTS:
         raise UserError(
-            f"{name}: by config.json it has {unknown} numbers that its files, with {elements}, don't hold; expected a "
-            "configuration and weights that belong together"
+            f"{name}: config.json implies {unknown} numbers that its files, with {elements}, don't contain; expected "
+            "matching configuration and weights"
         )
 
 
 def check_loaded(
     model: PreTrainedModel, info: Mapping[str, object], name: str, *, head_required: bool, remedy: str
 ) -> None:
-    """What the library reports after loading, and the numbers themselves.
+    """Check the library's loading report, and the weights themselves.
 
     Args:
         info: its `loading_info`: missing, unexpected and mismatched names.
-        head_required: whether the task's head must be there too, not only the body.
+        head_required: whether the task's head is required besides the body.
         remedy: what to do about a missing head.
 
     Raises:
-        UserError: weights that are missing, of another shape, or left over as a deeper model's are; NaN or infinities.
+        UserError: weights that are missing, of another shape, or left over from a deeper model; NaN or infinity.
     """
     missing = sorted(set(_names(info["missing_keys"])) | set(_names(info["mismatched_keys"])))
     body = [weight for weight in missing if in_body(weight, model) and (head_required or not _pooler(weight, model))]
@@ -105,16 +105,16 @@ def check_loaded(
         raise UserError(f"{name} has no trained head for this task (missing {', '.join(missing[:3])}); {remedy}")
     if deeper := _of_more_layers(sorted(_names(info["unexpected_keys"])), model):
         raise UserError(
-            f"{name} holds weights of more layers than config.json says ({', '.join(deeper[:3])}); expected a "
-            "configuration and weights that belong together"
+            f"{name} contains weights of more layers than config.json declares ({', '.join(deeper[:3])}); expected "
+            "matching configuration and weights"
         )
     _refuse_not_finite(model, name)
 
 
 def in_body(weight: str, model: PreTrainedModel) -> bool:
-    """Whether a weight is of the pretrained body; else it is of the head that a task puts on it.
+    """Whether a weight belongs to the pretrained body and not to a task's head.
 
-    A model without a body of its own name is all body, but for its classifier.
+    A model without a named body is all body except its classifier.
     """
     if getattr(model, model.base_model_prefix or "", None) is not None:
         return weight.startswith(f"{model.base_model_prefix}.")
@@ -122,7 +122,7 @@ def in_body(weight: str, model: PreTrainedModel) -> bool:
 
 
 def _of_more_layers(unexpected: Sequence[str], model: PreTrainedModel) -> list[str]:
-    """Names that differ from the model's own only in a layer's number, or that number layers where it has none."""
+    """Names that differ from the model's own only in a layer index, or index layers where it has none."""
     known = {_numberless(weight) for weight in model.state_dict()}
     without_layers = not any("#" in name for name in known)
     return [
@@ -133,7 +133,7 @@ def _of_more_layers(unexpected: Sequence[str], model: PreTrainedModel) -> list[s
 
 
 def _pooler(weight: str, model: PreTrainedModel) -> bool:
-    """Whether it is of the dense layer before the head, which masked language models are saved without."""
+    """Whether it belongs to the dense layer before the head, which masked language models lack."""
     return weight.removeprefix(f"{model.base_model_prefix}.").split(".")[0] == _POOLER
 
 
@@ -144,13 +144,13 @@ def _refuse_not_finite(model: PreTrainedModel, name: str) -> None:
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             wrong = int((~torch.isfinite(tensor)).sum())
             raise UserError(
-                f"{name}: {weight} holds {wrong} numbers that are NaN or infinite, of {tensor.numel()}; expected "
+                f"{name}: {weight} contains {wrong} NaN or infinite numbers, of {tensor.numel()}; expected "
                 "finite weights"
             )
 
 
 def _stored_as(weight: str, prefix: str, stored: Mapping[str, StoredTensor]) -> str | None:
-    """The name under which a weight is stored: as it is, or without the body's name where the body was saved alone."""
+    """The name under which a weight is stored: unchanged, or without the body's prefix if the body was saved alone."""
     for candidate in (weight, weight.removeprefix(f"{prefix}."), f"{prefix}.{weight}"):
         if candidate in stored:
             return candidate
@@ -158,7 +158,7 @@ def _stored_as(weight: str, prefix: str, stored: Mapping[str, StoredTensor]) -> 
 
 
 def _names(keys: object) -> Iterator[str]:
-    """Names of weights in a loading report, where some come with their shapes."""
+    """Names of weights in a loading report, some of which come with shapes."""
     assert isinstance(keys, list | set | tuple)
     for key in keys:
         yield str(key[0] if isinstance(key, list | tuple) else key)

@@ -1,4 +1,4 @@
-"""What in a model's configuration files would make a library fetch or run code, and is refused before one reads it."""
+"""Refuses model configurations that would make a library download or run code, before any library reads them."""
 
 from __future__ import annotations
 
@@ -12,43 +12,43 @@ _CODE = ("auto_map", "custom_pipelines")
 _KERNELS = ("use_kernels", "kernel_config", "fusion_config")
 _ATTENTION = ("eager", "sdpa", "flex_attention", "paged|eager", "paged|sdpa")
 _EXPERTS = ("eager", "batched_mm", "grouped_mm")
-# Architectures whose modelling code fetches a compiled kernel by itself where the package `kernels` is installed.
+# Architectures whose modelling code downloads a compiled kernel if the package `kernels` is installed.
 _OWN_KERNELS = ("mra", "rwkv", "yoso")
 
 
 def refuse_foreign_code(content: Mapping[str, object], file: str, name: str) -> None:
-    """Look through one configuration file, at every depth.
+    """Check one configuration file at every depth.
 
     Args:
-        content: what the file holds.
+        content: contents of the file.
         file: its name, for the message.
-        name: the model as the user named it, with what it is for.
+        name: the model's name and purpose.
 
     Raises:
-        UserError: it refers to code (`auto_map`, `custom_pipelines`), to compiled kernels of the hub (an attention or
-            experts implementation that is not built in), to quantized weights (their kernels come from the hub) or to
-            weights under another name; or it is nested too deeply to be a configuration.
+        UserError: it refers to code (`auto_map`, `custom_pipelines`), to compiled kernels on the Hub (an attention or
+            experts implementation that is not built in), to quantized weights (their kernels come from the Hub) or to
+            weights under another name; or it is nested too deeply.
     """
     for key, value in entries(content, f"{name}: {file}"):
         if value in (None, {}, [], "") or (isinstance(value, int) and value is not True):
-            continue  # nothing, or a class that has such a name
+            continue  # nothing, or a class of that name
         if key in _CODE:
             raise UserError(
-                f"{name}: {file} asks for code of its own ({key}), which is never run; expected a model whose "
-                "architecture transformers knows"
+                f"{name}: {file} requests remote code ({key}), which is never run; expected a model whose "
+                "architecture transformers supports"
             )
         if key in _KERNELS:
-            raise UserError(f"{name}: {file} asks for kernels from elsewhere ({key}), which are never loaded")
+            raise UserError(f"{name}: {file} requests external kernels ({key}), which are never loaded")
         if key == "quantization_config":
-            raise UserError(f"{name}: {file} describes quantized weights ({key}); expected weights in floating point")
+            raise UserError(f"{name}: {file} describes quantized weights ({key}); expected floating-point weights")
         if key == "transformers_weights":
             raise UserError(
-                f"{name}: {file} names its weights itself ({key}); expected model.safetensors, or "
-                "model.safetensors.index.json with its parts"
+                f"{name}: {file} sets its own weight files ({key}); expected model.safetensors, or "
+                "model.safetensors.index.json with its shards"
             )
         if key == "model_type" and value in _OWN_KERNELS and _kernels_installed():
             raise UserError(
-                f"{name}: the architecture {value} would fetch compiled code from the hub, which is never run; "
+                f"{name}: the architecture {value} would download compiled code from the Hub, which is never run; "
                 "uninstall the package kernels to use it"
             )
         for ending, allowed in (("attn_implementation", _ATTENTION), ("experts_implementation", _EXPERTS)):
@@ -57,7 +57,7 @@ def refuse_foreign_code(content: Mapping[str, object], file: str, name: str) -> 
 
 
 def entries(content: Mapping[str, object], where: str) -> Iterator[tuple[str, object]]:
-    """Every key and value in nested mappings and lists; a list's items come under its own key.
+    """Every key and value in nested mappings and lists; items of a list are under the list's key.
 
     Raises:
         UserError: more than 64 levels.
@@ -66,7 +66,7 @@ def entries(content: Mapping[str, object], where: str) -> Iterator[tuple[str, ob
     while left:
         key, value, depth = left.pop()
         if depth > _DEEPEST:
-            raise UserError(f"{where} is nested more than {_DEEPEST} levels deep; expected a model's configuration")
+            raise UserError(f"{where} is nested more than {_DEEPEST} levels deep; expected a model configuration")
         if depth:
             yield key, value
         if isinstance(value, Mapping):
@@ -80,7 +80,7 @@ def _check_implementation(key: str, value: object, allowed: tuple[str, ...], whe
     for kernel in chosen:
         if kernel is not None and kernel not in allowed:
             raise UserError(
-                f"{where} asks for the kernel {kernel!r:.80} ({key}), which would come from elsewhere; "
+                f"{where} requests the kernel {kernel!r:.80} ({key}), which is external; "
                 f"expected one of {', '.join(allowed)}"
             )
 

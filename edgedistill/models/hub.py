@@ -1,4 +1,4 @@
-"""Models of the hub as folders: only configurations, tokenizers and safetensors are fetched, at one commit."""
+"""Hub models as folders: only configurations, tokenizers and safetensors are downloaded, at one commit."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from edgedistill.models.weights_header import one_line
 
 
 def cache_of(repository: str, kind: str = "models") -> Path:
-    """Where the hub's client keeps a model or data set (`datasets`)."""
+    """Folder of a model or data set (`datasets`) in the Hub client's cache."""
     home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
     return Path(os.environ.get("HF_HUB_CACHE") or home / "hub") / f"{kind}--{repository.replace('/', '--')}"
 
 
 def commit_of(repository: str, revision: str, kind: str = "models") -> str:
-    """The commit that a branch stood for when it was last fetched; the revision itself when it never was."""
+    """The commit that a branch resolved to when last downloaded; the revision itself if it never was."""
     reference = cache_of(repository, kind) / "refs" / revision
     return reference.read_text(encoding="utf-8").strip() if reference.is_file() else revision
 
 
 def fetch(model: str, revision: str, name: str, *, weights: bool) -> Path:
-    """The folder of a model of the hub, checked, at the commit that `revision` stood for when it was last looked up.
+    """The checked folder of a Hub model, at the commit that `revision` last resolved to.
 
-    Neither pickled weights nor code are fetched. Weights come only after everything else was found to be in order.
+    Neither pickled weights nor code are downloaded, and weights only after everything else has been checked.
 
     Raises:
-        UserError: the hub doesn't give it, or `check_folder` refuses what it gave.
+        UserError: it is not available on the Hub, or `check_folder` refuses it.
     """
     commit = commit_of(model, revision)
     folder = _download(model, commit, list(READ), name)
@@ -43,10 +43,10 @@ def fetch(model: str, revision: str, name: str, *, weights: bool) -> Path:
 
 
 def look_up(model: str, revision: str, name: str) -> Path:
-    """As `fetch` without weights, at what the revision stands for now.
+    """As `fetch` without weights, at the revision's current commit.
 
     Raises:
-        UserError: as `fetch`.
+        UserError: as for `fetch`.
     """
     folder = _download(model, revision, list(READ), name)
     check_folder(folder, name, weights=False)
@@ -61,7 +61,7 @@ def _download(model: str, revision: str, patterns: list[str], name: str) -> Path
     logging.set_verbosity_error()
     try:
         return Path(snapshot_download(model, revision=revision, allow_patterns=patterns, ignore_patterns=["*/*"]))
-    except Exception as error:  # the client raises its own, the network's and the operating system's errors
+    except Exception as error:  # the client raises its own, network and operating system errors
         raise UserError(
             f"{name} (revision {revision}) is not a local folder and could not be downloaded from the Hub: "
             f"{one_line(error)}"

@@ -1,4 +1,4 @@
-"""A fully connected network on the pixels of small images, as a `transformers` model like the others."""
+"""A fully connected network on the pixels of small images, as a `transformers` model."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class PixelsForImageClassification(PreTrainedModel):
     def forward(
         self, pixel_values: torch.Tensor, output_hidden_states: bool = False, **_: object
     ) -> ImageClassifierOutput:
-        """Logits (B, C) of whole-numbered pixels (B, P); hidden states are (B, 1, H)."""
+        """Logits (B, C) from integer pixels (B, P); hidden states are (B, 1, H)."""
         state = self.dropout(torch.relu(self.entry(pixel_values.float() / self.config.brightest)))
         states = [state]
         for layer in self.layers:

@@ -1,8 +1,8 @@
-"""A WordPiece vocabulary learned from texts: the same bytes for the same texts, in any process.
+"""Learns a WordPiece vocabulary from texts reproducibly: the same bytes for the same texts in any process.
 
-The merges are those of byte pair encoding by frequency (Sennrich et al. 2016), as in `tokenizers`' own trainer, which
-numbers pieces in the order of a hash map and breaks ties by those numbers: four processes, four vocabularies. Here ties
-go to the pair that is first in the alphabet.
+Merges follow byte pair encoding by frequency (Sennrich et al. 2016), as in the trainer of `tokenizers`, which however
+breaks ties by hash map order, so every process gets a different vocabulary. Here ties go to the alphabetically first
+pair.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _PREFIX = "##"
 _ALPHABET = 1000
 _MIN_FREQUENCY = 2
-_MAX_WORD = 100  # characters: WordPiece calls a longer word unknown
+_MAX_WORD = 100  # characters: longer words are unknown to WordPiece
 
 Pair = tuple[str, str]
 
 
 def learn_tokenizer(texts: Iterable[str], size: int, max_length: int) -> PreTrainedTokenizerBase:
-    """A lower-casing BERT tokenizer with a vocabulary of these texts.
+    """A lower-casing BERT tokenizer with a vocabulary learned from these texts.
 
     Args:
-        size: tokens at most, unless single characters are more.
+        size: maximum number of tokens, unless there are more single characters.
     """
     from tokenizers.implementations import BertWordPieceTokenizer
     from transformers import BertTokenizerFast
@@ -53,15 +53,14 @@ def learn_tokenizer(texts: Iterable[str], size: int, max_length: int) -> PreTrai
 
 
 def learn(words: Mapping[str, int], size: int, min_frequency: int = _MIN_FREQUENCY) -> list[str]:
-    """The tokens in the order of their ids: special ones, characters, then pieces in the order they were merged.
+    """The tokens in the order of their ids: special tokens, characters, then pieces in merge order.
 
-    Only the 1,000 most frequent characters are tokens; a word with another is unknown as a whole, so nothing is
-    learned from it.
+    Only the 1,000 most frequent characters are tokens; words with others are unknown and so ignored.
 
     Args:
-        words: word -> how often it occurs; their order changes nothing.
-        size: tokens at most, unless single characters are more.
-        min_frequency: a pair that occurs less often is not merged.
+        words: word -> frequency, in any order.
+        size: maximum number of tokens, unless there are more single characters.
+        min_frequency: pairs that occur less often are not merged.
     """
     alphabet = _alphabet(words)
     known = {word: count for word, count in words.items() if len(word) <= _MAX_WORD and set(word) <= alphabet}
@@ -77,7 +76,7 @@ def learn(words: Mapping[str, int], size: int, min_frequency: int = _MIN_FREQUEN
 
 
 def _alphabet(words: Mapping[str, int]) -> set[str]:
-    """The most frequent characters; of equally frequent ones the first in the order of their codes."""
+    """The most frequent characters; ties go to lower code points."""
     characters: Counter[str] = Counter()
     for word, count in words.items():
         for character in word:
@@ -86,7 +85,7 @@ def _alphabet(words: Mapping[str, int]) -> set[str]:
 
 
 class _Merges:
-    """The pieces of every word, and how often each pair of neighbours occurs."""
+    """The pieces of every word, and the frequency of each adjacent pair."""
 
     def __init__(self, pieces: list[list[str]], counts: list[int]) -> None:
         self._pieces = pieces
@@ -101,16 +100,16 @@ class _Merges:
         heapq.heapify(self._heap)
 
     def most_frequent(self, at_least: int) -> Pair | None:
-        """The pair that occurs most often, of several the first in the alphabet; None when none occurs so often."""
+        """The most frequent pair, alphabetically first on ties; None if none is frequent enough."""
         while self._heap:
             count, pair = heapq.heappop(self._heap)
             if -count != self._pairs[pair]:
-                continue  # it has changed since, and stands in the heap again
+                continue  # outdated entry; the current one is also in the heap
             return pair if -count >= at_least else None
         return None
 
     def merge(self, pair: Pair) -> str:
-        """Join the pair wherever it occurs; the new piece."""
+        """Merge the pair everywhere, and return the new piece."""
         joined = pair[0] + pair[1].removeprefix(_PREFIX)
         changed: set[Pair] = set()
         for word in self._words.pop(pair):
@@ -131,7 +130,7 @@ class _Merges:
 
 
 def _joined(pieces: list[str], pair: Pair, joined: str) -> list[str]:
-    """The pieces of a word with every occurrence of the pair as one, from the left."""
+    """The pieces of a word with every occurrence of the pair merged, from the left."""
     result: list[str] = []
     i = 0
     while i < len(pieces):

@@ -1,4 +1,4 @@
-"""Loading, resizing and saving transformers models: safetensors only, no remote code, one clear sentence on failure."""
+"""Loads, resizes and saves transformers models: safetensors only, no remote code, one clear message on failure."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ _POSITION_TABLES = ("position_embeddings", "position_embedding", "embed_position
 def load_config(
     source: str | Path | None, revision: str | None, overrides: Mapping[str, object] | None = None
 ) -> PreTrainedConfig:
-    """The configuration of a folder or hub id.
+    """The configuration of a folder or Hub id.
 
     Raises:
-        UserError: it could not be loaded, or asks for code of its own.
+        UserError: it is unavailable, or requests remote code.
     """
     return _config(_place(source, revision, weights=False), _name(source), overrides)
 
 
 def load_tokenizer(source: str | Path, revision: str | None = None) -> PreTrainedTokenizerBase:
-    """The tokenizer of a folder or hub id.
+    """The tokenizer of a folder or Hub id.
 
     Raises:
-        UserError: it could not be loaded, none of its files is there, or it asks for code of its own.
+        UserError: it is unavailable, has no files, or requests remote code.
     """
     from transformers import AutoTokenizer
 
@@ -48,7 +48,7 @@ def load_tokenizer(source: str | Path, revision: str | None = None) -> PreTraine
     folder = _place(source, revision, weights=False)
     refuse_no_vocabulary(folder, name)
     given: dict[str, object] = {}
-    if folder != Path(source):  # some tokenizers of the hub are known by their id
+    if folder != Path(source):  # some Hub tokenizers are recognised by their id
         config = _config(folder, name)
         config.name_or_path = str(source)
         given["config"] = config
@@ -72,8 +72,8 @@ def load_model(
         head_required: refuse a checkpoint that lacks some of the model's weights (a body without the task's head).
 
     Raises:
-        UserError: it could not be loaded; its configuration and its weights don't belong together; weights of its body
-            are missing (or any, and `head_required`), NaN or infinite.
+        UserError: it is unavailable; configuration and weights do not match; weights of its body (or any, with
+            `head_required`) are missing, NaN or infinite.
     """
     import torch
 
@@ -86,29 +86,29 @@ def load_model(
             str(folder),
             config=config,
             use_safetensors=True,
-            ignore_mismatched_sizes=True,  # what doesn't fit is refused below, by name
+            ignore_mismatched_sizes=True,  # mismatches are refused below, by name
             trust_remote_code=False,
             dtype=torch.float32,
             output_loading_info=True,
         )
-    remedy = "give teacher.fine_tune, or a model that was fine-tuned on it"
+    remedy = "add teacher.fine_tune, or use a model that was fine-tuned for the task"
     check_loaded(model, info, name, head_required=head_required, remedy=remedy)
     _own_memory(model)
     return model.eval()
 
 
 def _own_memory(model: nn.Module) -> None:
-    """Give each weight memory of its own: fused tensors are read as views of one, which safetensors cannot write."""
+    """Give each weight its own memory: fused tensors are loaded as views of one, which safetensors cannot save."""
     for weight in model.parameters():
         if weight.untyped_storage().nbytes() > weight.numel() * weight.element_size():
             weight.data = weight.data.clone()
 
 
 def embedding_rows(auto_class: AutoClass, source: str | Path, revision: str | None) -> int | None:
-    """How many tokens a model has embeddings for, without loading its weights; None for one without such a table.
+    """The number of token embeddings of a model, without loading its weights; None without a token table.
 
     Raises:
-        UserError: as `load_model`, for all that its configuration and the headers of its files tell.
+        UserError: as for `load_model`, as far as configuration and file headers show.
     """
     quiet_transformers()
     table = embedding_shape(_described(auto_class, _place(source, revision, weights=True), _name(source), None))
@@ -116,7 +116,7 @@ def embedding_rows(auto_class: AutoClass, source: str | Path, revision: str | No
 
 
 def embedding_shape(model: PreTrainedModel) -> tuple[int, int] | None:
-    """Rows and width of a model's token embeddings; None for one without such a table."""
+    """Rows and width of a model's token embeddings; None without a token table."""
     try:
         table = model.get_input_embeddings()
     except NotImplementedError:
@@ -128,7 +128,7 @@ def embedding_shape(model: PreTrainedModel) -> tuple[int, int] | None:
 def _described(
     auto_class: AutoClass, folder: Path, name: str, overrides: Mapping[str, object] | None
 ) -> PreTrainedModel:
-    """The model as its configuration describes it, on the meta device, once its files are found to fit."""
+    """The model built from its configuration on the meta device, after checking its files."""
     import torch
 
     stored = read_weights_header(folder, name)
@@ -151,12 +151,12 @@ def _config(folder: Path, name: str, overrides: Mapping[str, object] | None = No
 
 
 def longest_input(model: PreTrainedModel) -> int:
-    """How many tokens a model takes at most, by its configuration and its tables of positions.
+    """A model's context length, from its configuration and position tables.
 
-    RoBERTa and its relatives number positions from behind the padding token's, which their tables know.
+    RoBERTa and its relatives number positions from after the padding index, which their tables record.
     """
     named = getattr(model.config, "max_position_embeddings", None)
-    limits = [named if isinstance(named, int) and named > 0 else sys.maxsize]  # -1 of XLNet: as many as there are
+    limits = [named if isinstance(named, int) and named > 0 else sys.maxsize]  # -1 in XLNet: unlimited
     for name, module in model.named_modules():
         weight = getattr(module, "weight", None)
         if name.rsplit(".", 1)[-1] in _POSITION_TABLES and weight is not None:
@@ -166,7 +166,7 @@ def longest_input(model: PreTrainedModel) -> int:
 
 
 def outline(auto_class: AutoClass, config: PreTrainedConfig) -> PreTrainedModel:
-    """A model's modules and the shapes of its weights, without memory for them."""
+    """Build a model's modules and weight shapes without allocating memory."""
     import torch
 
     with torch.device("meta"):
@@ -174,24 +174,24 @@ def outline(auto_class: AutoClass, config: PreTrainedConfig) -> PreTrainedModel:
 
 
 def give_padding_token(tokenizer: PreTrainedTokenizerBase) -> None:
-    """Let a tokenizer without a padding token (GPT-2, Llama) pad with the one that ends a text.
+    """Let a tokenizer without a padding token (GPT-2, Llama) pad with its end-of-text token.
 
     Raises:
-        UserError: it has no such token either.
+        UserError: it has neither.
     """
     if tokenizer.pad_token_id is not None:
         return
     if tokenizer.eos_token is None:
         raise UserError(
-            "the tokenizer has neither a padding token nor one that ends a text; expected 'pad_token' in its "
+            "the tokenizer has neither a padding nor an end-of-text token; expected 'pad_token' in its "
             "tokenizer_config.json"
         )
     tokenizer.pad_token = tokenizer.eos_token
 
 
 def know_padding(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None) -> PreTrainedModel:
-    """The model, its configuration naming the padding token where it named none: a classifier that reads its answer
-    from the last token must tell which that is."""
+    """Set the padding token in the model's configuration if missing, since classifiers on the last token need it to
+    find that token."""
     if tokenizer is not None and getattr(model.config, "pad_token_id", None) is None:
         model.config.pad_token_id = tokenizer.pad_token_id
     return model
@@ -225,12 +225,12 @@ def save_model(model: PreTrainedModel, folder: Path) -> None:
 
 
 def parameter_count(model: nn.Module) -> int:
-    """Parameters, shared ones counted once."""
+    """Parameter count, counting shared ones once."""
     return sum(parameter.numel() for parameter in model.parameters())
 
 
 def quiet_transformers() -> None:
-    """Keep load reports and bars of transformers off the terminal: what matters is checked here and said once."""
+    """Silence transformers' loading reports and progress bars; problems are checked and reported here."""
     from transformers.utils import logging
 
     logging.set_verbosity_error()
@@ -242,7 +242,7 @@ def _name(source: str | Path | None) -> str:
 
 
 def _place(source: str | Path | None, revision: str | None, *, weights: bool) -> Path:
-    """The checked folder of a local model, or of a hub id's files at its commit."""
+    """The checked folder of a local model, or of a Hub model at its commit."""
     if isinstance(source, str) and not Path(source).is_absolute() and not Path(source).is_dir():
         return hub.fetch(source, revision or "main", _name(source), weights=weights)
     folder = Path(str(source))
@@ -252,16 +252,15 @@ def _place(source: str | Path | None, revision: str | None, *, weights: bool) ->
 
 @contextmanager
 def _explained(name: str) -> Iterator[None]:
-    """Turn whatever a library raises over a model's files into one sentence; only its own calls stand in here."""
+    """Turn any library error about a model's files into one message; wrap only the library's own calls."""
     try:
         yield
     except UserError:
         raise
     except BaseException as error:
-        # A panic of the tokenizers' library derives from BaseException, as an interrupt does.
+        # A panic in the tokenizers library derives from BaseException, like an interrupt.
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise
         raise UserError(
-            f"{name} cannot be loaded; expected one that transformers can read, complete and unchanged: "
-            f"{one_line(error)}"
+            f"{name} cannot be loaded; expected a complete, intact model that transformers supports: {one_line(error)}"
         ) from error

@@ -1,9 +1,9 @@
-"""Descriptions of models that are built without memory for their weights.
+"""Shapes of models built without allocating weights.
 
     python -m edgedistill.models.meta_sizes < requests.json
 
-A process of its own where the asking one has not loaded torch and transformers, as a plan hasn't. It reads, by name,
-what each model is built of, and writes, by name, its `ModelShape`, or null where it can't be built.
+Runs in a separate process for callers that have not loaded torch and transformers, such as a plan. Reads what each
+named model is built from, and writes its `ModelShape`, or null if it cannot be built.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ class FromNothing(TypedDict):
     """A teacher that is trained from scratch."""
 
     architecture: dict[str, object]
-    """As the recipe gives it."""
+    """As in the recipe."""
     length: int
     token_types: int
 
 
 class Request(TypedDict):
-    """What a model is built of: a configuration, and the students on the way from there to it."""
+    """What a model is built from: a configuration, and the students in between."""
 
     task: str
     source: dict[str, object] | None
@@ -40,18 +40,18 @@ class Request(TypedDict):
     scratch: FromNothing | None
     labels: int
     students: list[dict[str, object]]
-    """Specs of student initialisations, each of the model before."""
+    """Specs of student initialisations, each applied to the previous model."""
 
 
 def shapes(wanted: Mapping[str, Request]) -> dict[str, ModelShape | None]:
-    """By name, of the task's models; None for one that can't be built."""
+    """Shapes by name; None for a model that cannot be built."""
     import torch
 
     from edgedistill.models.loading import quiet_transformers
 
     quiet_transformers()
     found: dict[str, ModelShape | None] = {}
-    with torch.random.fork_rng(devices=[]):  # what is measured here leaves no trace in what is trained
+    with torch.random.fork_rng(devices=[]):  # must not affect the training that follows
         for name, request in wanted.items():
             try:
                 found[name] = shape(request)
@@ -61,11 +61,11 @@ def shapes(wanted: Mapping[str, Request]) -> dict[str, ModelShape | None]:
 
 
 def shape(request: Request) -> ModelShape:
-    """Of one model, tied weights counted once.
+    """Shape of one model, counting tied weights once.
 
     Raises:
-        Exception: whatever the library says of a configuration that it can't build, or an initialisation of a source
-            that it can't make a student of.
+        Exception: the library's error for a configuration that it cannot build, or an initialisation's for an
+            unsuitable source.
     """
     from edgedistill.models.loading import outline
     from edgedistill.models.sizes import described
@@ -75,7 +75,7 @@ def shape(request: Request) -> ModelShape:
     at_most: int | None = None
     for given in request["students"]:
         student = registry.student(str(given["init"]))
-        assert student.planned is not None, "the plan asks for no other"
+        assert student.planned is not None, "the plan uses no other"
         planned = student.planned(student.spec.model_validate_json(json.dumps(given)), config, auto_class)
         config, at_most = planned.config, planned.at_most
         cut = cut or at_most is not None
@@ -90,7 +90,7 @@ def _first(request: Request) -> PreTrainedConfig:
         return _from_nothing(request)
     from transformers import AutoConfig
 
-    # How it is computed changes no size, and may ask for what isn't there.
+    # The attention implementation does not affect sizes, and may be unavailable.
     own = {name: value for name, value in request["source"].items() if "attn_implementation" not in name}
     kind = str(own.pop("model_type"))
     for name in ("quantization_config", "id2label", "label2id", "num_labels", "auto_map"):
@@ -113,7 +113,7 @@ def _from_nothing(request: Request) -> PreTrainedConfig:
 
 
 def main() -> None:
-    """Read, build, write; what can't be built is null."""
+    """Read, build, write; null for models that cannot be built."""
     found = shapes(json.load(sys.stdin))
     json.dump({name: None if sizes is None else asdict(sizes) for name, sizes in found.items()}, sys.stdout)
 

@@ -1,7 +1,7 @@
 """A BERT classifier whose layers differ in their numbers of attention heads and feed-forward neurons.
 
-Its weights have BERT's names, only fewer rows and columns. It is a `transformers` model like the others: importing this
-module lets the auto classes load it.
+Its weights have BERT's names with fewer rows and columns. It is a `transformers` model: importing this module registers
+it with the auto classes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from transformers.models.bert.modeling_bert import BertLayer
 
 
 class PrunedBertConfig(BertConfig):
-    """BERT's, with the heads and neurons of each layer; heads keep the size `hidden_size / num_attention_heads`."""
+    """BERT's configuration with the heads and neurons of each layer; heads keep the size `hidden_size /
+    num_attention_heads`."""
 
     model_type = "edgedistill-pruned-bert"
 
@@ -45,8 +46,9 @@ class PrunedBertForSequenceClassification(BertForSequenceClassification):
 
 
 def as_stock(model: PreTrainedModel) -> PreTrainedModel:
-    """The same model as a plain BERT, which any client loads, where that can be said: all heads are there, and as many
-    neurons in each layer. Otherwise the model itself; BERT's configuration ties the heads' size to their number."""
+    """The same model as a plain BERT, which any client can load, if possible: with all heads and equal numbers of
+    neurons per layer. Otherwise the model itself, since BERT's configuration ties the head size to the number of
+    heads."""
     config = model.config
     if not isinstance(model, PrunedBertForSequenceClassification):
         return model
@@ -60,7 +62,7 @@ def as_stock(model: PreTrainedModel) -> PreTrainedModel:
 
 
 def _resize(layer: BertLayer, heads: int, neurons: int) -> None:
-    """Give a layer fresh projections of these sizes."""
+    """Give a layer new projections of these sizes."""
     attention = layer.attention.self
     hidden, width = attention.query.in_features, heads * attention.attention_head_size
     attention.num_attention_heads, attention.all_head_size = heads, width

@@ -1,7 +1,7 @@
-"""Sizes of transformers models: read off a configuration under one set of names, counted, and changed.
+"""Sizes of transformers models: read from a configuration under uniform names, counted, and changed.
 
-optimum's `NormalizedConfig` knows by which attribute an architecture's configuration gives a size, and transformers'
-own `attribute_map` behind it; what neither knows is registered here.
+optimum's `NormalizedConfig` and transformers' `attribute_map` map each architecture's attribute names; others are
+registered here.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _FEED_FORWARD = {
     "reformer": "feed_forward_size",
     "xlnet": "d_inner",
 }
-"""The feed-forward width, which optimum doesn't name, where it isn't `intermediate_size`."""
+"""The attribute with the feed-forward width, which optimum does not cover, if it is not `intermediate_size`."""
 _REGISTERED = {
     "perceiver": {
         "num_layers": "num_self_attends_per_block",
@@ -42,28 +42,28 @@ _REGISTERED = {
         "num_attention_heads": "num_self_attention_heads",
     }
 }
-# Attributes that hold one entry per layer.
+# Attributes with one entry per layer.
 _BY_LAYER = ("layer_types", "heads_by_layer", "neurons_by_layer", "attention_window", "mlp_layer_types")
-# Widths that are the hidden size's in an architecture's usual configuration.
+# Widths that usually equal the hidden size.
 _SAME_WIDTH = ("embedding_size", "pooler_hidden_size")
 _HEAD_WIDTHS = ("head_dim", "d_head")
-# Beside those whose names end with `_token_id`.
+# In addition to names ending with `_token_id`.
 _LISTS_OF_TOKENS = ("suppress_tokens", "begin_suppress_tokens")
 C = TypeVar("C", "PreTrainedConfig", "GenerationConfig")
 
 
 def shape_of(config: PreTrainedConfig) -> ModelShape:
-    """What a configuration says of its model's size; `parameters` is None.
+    """The size of a model from its configuration; `parameters` is None.
 
     Raises:
-        UserError: it doesn't say how many layers the model has, or how wide they are.
+        UserError: it does not give the number of layers or their width.
     """
     named = normalized(config)
     layers, hidden_size = _size(named, "num_layers", "num_hidden_layers"), _size(named, "hidden_size")
     if layers is None or hidden_size is None:
         raise UserError(
-            f"the configuration of a '{config.model_type}' does not say how many layers of what width it has; expected "
-            "an architecture with layers of one width"
+            f"the configuration of a '{config.model_type}' does not give its number of layers and their width; "
+            "expected an architecture with layers of equal width"
         )
     positions = _size(named, "max_position_embeddings")
     return ModelShape(
@@ -77,15 +77,15 @@ def shape_of(config: PreTrainedConfig) -> ModelShape:
         architecture=config.model_type,
         key_value_heads=_size(named, "num_key_value_heads"),
         intermediate_size=_size(named, "intermediate_size"),
-        positions=positions if positions and positions > 0 else None,  # -1 of XLNet: as many as there are
+        positions=positions if positions and positions > 0 else None,  # -1 in XLNet: unlimited
     )
 
 
 def described(model: PreTrainedModel) -> ModelShape:
-    """The size of a model: what its configuration says, its token embeddings as they are, its parameters counted.
+    """The size of a model: from its configuration, with its actual token embeddings and parameter count.
 
     Raises:
-        UserError: as `shape_of`.
+        UserError: as for `shape_of`.
     """
     shape = replace(shape_of(model.config), parameters=parameter_count(model))
     rows, width = embedding_shape(model) or (shape.vocabulary, shape.embedding_size)
@@ -93,13 +93,13 @@ def described(model: PreTrainedModel) -> ModelShape:
 
 
 def normalized(config: PreTrainedConfig) -> NormalizedConfig:
-    """A configuration whose sizes go by optimum's names for every architecture, and the feed-forward width by
-    `intermediate_size`; of a model of several parts, that of its text."""
+    """A configuration with sizes under optimum's names, and the feed-forward width as `intermediate_size`; for a
+    multimodal model, that of its text part."""
     inner = config.get_text_config()
     kind = inner.model_type
     try:
         named = NormalizedConfigManager.get_normalized_config_class(kind)
-    except KeyError:  # transformers' `attribute_map` knows most of the others
+    except KeyError:  # transformers' `attribute_map` covers most others
         named = NormalizedTextConfig
     more = _REGISTERED.get(kind, {})
     return named(inner, allow_new=True, intermediate_size=_feed_forward(inner), **more)
@@ -112,17 +112,17 @@ def resized(
     heads: int | None = None,
     intermediate_size: int | None = None,
 ) -> PreTrainedConfig:
-    """A copy of `config` with these layers (numbers in the original) and widths; what is None stays.
+    """A copy of `config` with these layers (indices in the original) and widths; None keeps the original.
 
     Raises:
-        UserError: heads that don't divide the hidden size, another width of a model whose layers differ in size, or a
-            feed-forward width for an architecture that has none of its own.
+        UserError: heads that do not divide the hidden size, a new width for a model with layers of different sizes, or
+            a feed-forward width for an architecture without one.
     """
     smaller = copy.deepcopy(config)
     smaller.num_hidden_layers = len(layers)
     for name in _BY_LAYER:
         if isinstance(by_layer := getattr(config, name, None), list | tuple) and by_layer:
-            # A student from scratch may have more layers than its source: the pattern goes on.
+            # A student from scratch may have more layers than its source: repeat the pattern.
             setattr(smaller, name, [by_layer[i % len(by_layer)] for i in layers])
     if hidden_size is not None:
         refuse_unequal_layers(config)
@@ -137,15 +137,15 @@ def resized(
 
 
 def refuse_unequal_layers(config: PreTrainedConfig) -> None:
-    """Another width can't be given to a model whose layers differ in size.
+    """The width of a model with layers of different sizes cannot be changed.
 
     Raises:
         UserError: it is one.
     """
     if getattr(config, "heads_by_layer", None):
         raise UserError(
-            "student.from: the layers of a pruned model differ in size, so it cannot be made narrower or built at "
-            "another width; expected another model, or init: prune, keep_layers or trim_vocabulary"
+            "student.from: a pruned model has layers of different sizes, so its width cannot be changed; "
+            "expected another model, or init: prune, keep_layers or trim_vocabulary"
         )
 
 
@@ -157,8 +157,8 @@ def with_vocabulary(config: PreTrainedConfig, kept: Sequence[int]) -> PreTrained
 
 
 def renumbered(config: C, kept: Sequence[int]) -> C:
-    """A copy of a model's or its generation's configuration in which every id of a token is its place in `kept`; None
-    where that isn't kept, and left out of a list."""
+    """A copy of a model's or its generation configuration with every token id replaced by its index in `kept`; None, or
+    dropped from a list, if it is not kept."""
     new = {old: number for number, old in enumerate(kept)}
     changed = copy.deepcopy(config)
     for name in config.to_dict():
@@ -173,10 +173,10 @@ def renumbered(config: C, kept: Sequence[int]) -> C:
 
 
 def _set_width(config: PreTrainedConfig, hidden_size: int, heads: int | None, intermediate_size: int | None) -> None:
-    """Change a configuration to this width, and with it what follows from it."""
+    """Change a configuration to this width, including everything that depends on it."""
     old = config.hidden_size
     ratio = hidden_size / old
-    for name in _SAME_WIDTH:  # another value is a size of its own, which stays
+    for name in _SAME_WIDTH:  # a different value is an independent size, which stays
         if getattr(config, name, None) == old:
             setattr(config, name, hidden_size)
     _set_feed_forward(config, ratio, intermediate_size)
@@ -189,18 +189,18 @@ def _set_width(config: PreTrainedConfig, hidden_size: int, heads: int | None, in
     if shared is not None:
         config.num_key_value_heads = math.gcd(config.num_attention_heads, max(1, round(shared * ratio)))
     for name in _HEAD_WIDTHS:
-        if vars(config).get(name) == old // before:  # Falcon computes its own from the others
+        if vars(config).get(name) == old // before:  # Falcon derives it from the others
             setattr(config, name, hidden_size // config.num_attention_heads)
 
 
 def _set_feed_forward(config: PreTrainedConfig, ratio: float, asked: int | None) -> None:
-    """Give the feed-forward width that is asked for, or scale it; a multiple of the hidden size follows by itself."""
+    """Set the requested feed-forward width, or scale it; a multiple of the hidden size adapts automatically."""
     name = _feed_forward(config)
     if not hasattr(config, name):
         if asked is not None:
             raise UserError(
-                f"student.intermediate_size: got {asked}, and a '{config.model_type}' has no feed-forward width of its "
-                "own; expected none"
+                f"student.intermediate_size: got {asked}, but a '{config.model_type}' has no separate feed-forward "
+                "width; expected none"
             )
         return
     width = getattr(config, name)
@@ -213,6 +213,6 @@ def _feed_forward(config: PreTrainedConfig) -> str:
 
 
 def _size(named: NormalizedConfig, *names: str) -> int | None:
-    """The first of these sizes that is given as a whole number."""
+    """The first of these sizes that is set to an integer."""
     found = (getattr(named, name, None) for name in names)
     return next((value for value in found if isinstance(value, int)), None)

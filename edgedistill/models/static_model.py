@@ -1,6 +1,6 @@
-"""A classifier without layers: the mean of token vectors, then a small head. Smallest and fastest of all students.
+"""A classifier without layers: the mean of token vectors, then a small head. The smallest and fastest of all students.
 
-It is a `transformers` model like the others: importing this module lets the auto classes load it.
+It is a `transformers` model: importing this module registers it with the auto classes.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ class StaticForSequenceClassification(PreTrainedModel):
         output_hidden_states: bool = False,
         **_: object,
     ) -> SequenceClassifierOutput:
-        """Logits (B, C); the only hidden state is the token vectors (B, T, H). What else a tokenizer gives (the
-        segments of a pair) is taken and not read, so that it is no input of an exported file."""
+        """Logits (B, C); the only hidden state is the token vectors (B, T, H). Other tokenizer outputs (the segments of
+        a pair) are accepted but unused, so exported files do not have them as inputs."""
         vectors = self.embeddings(input_ids)
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
         logits = self.classifier(self.transform(self.dropout(pooled(vectors, mask))))

@@ -1,8 +1,8 @@
-"""The tokenizer as it is published: every client gets the ids that the files were verified with.
+"""The published tokenizer: every client gets the ids that the files were verified with.
 
-`tokenizer.json` says by itself what a plain client of `tokenizers` does: cut at `max_length`, never pad. A teacher's
-own settings, such as padding to 128 whatever the text, would cost that client most of its time and would let in texts
-that are longer than any that was verified.
+`tokenizer.json` itself configures a plain `tokenizers` client: truncate at `max_length`, never pad. A teacher's own
+settings, such as always padding to 128, would cost that client most of its time and allow longer texts than were
+verified.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ _PASSING = (
 
 
 def save_tokenizer(tokenizer: PreTrainedTokenizerBase, max_length: int, folder: Path) -> None:
-    """Write a fast tokenizer's files: `tokenizer.json` without padding and cut at `max_length` tokens, special ones
-    included, at the side that is the tokenizer's own, the longer of a pair first; `model_max_length` is the same.
+    """Write a fast tokenizer's files: `tokenizer.json` without padding and truncating at `max_length` tokens including
+    special ones, on the tokenizer's own side, the longer of a pair first; `model_max_length` is set to the same.
 
-    Nothing changes for who calls `transformers`, which sets both for each call.
+    This does not affect `transformers`, which sets both in every call.
     """
     from tokenizers import Tokenizer
 
@@ -50,7 +50,7 @@ def save_tokenizer(tokenizer: PreTrainedTokenizerBase, max_length: int, folder: 
 
 
 def ends_of(tokenizer: PreTrainedTokenizerBase, folder: Path) -> frozenset[int]:
-    """Tokens at which a text ends: the tokenizer's, and those that the generation settings of a model's folder name."""
+    """End-of-text tokens: the tokenizer's, and those in the generation configuration of a model folder."""
     settings = folder / "generation_config.json"
     named = json.loads(settings.read_text(encoding="utf-8")).get("eos_token_id") if settings.is_file() else None
     more = named if isinstance(named, list) else [named]

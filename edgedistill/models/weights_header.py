@@ -1,4 +1,4 @@
-"""What a safetensors file holds, read from its header alone: names, number formats and shapes."""
+"""Contents of a safetensors file from its header alone: names, dtypes and shapes."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class StoredTensor:
 
     @property
     def elements(self) -> int:
-        """How many numbers it holds."""
+        """Number of elements."""
         return math.prod(self.shape)
 
     @property
     def floating(self) -> bool:
-        """Whether they are floating-point numbers that torch computes with."""
+        """Whether it is a floating-point type that torch supports."""
         return self.dtype in _FLOATING
 
 
@@ -40,7 +40,7 @@ def stored_tensors(files: Sequence[Path], name: str) -> dict[str, StoredTensor]:
         name: the model as the user named it, for the message.
 
     Raises:
-        UserError: a file is not valid safetensors (header, formats, offsets, length), or a tensor is there twice.
+        UserError: a file is not valid safetensors (header, dtypes, offsets, length), or a tensor occurs twice.
     """
     found: dict[str, StoredTensor] = {}
     for file in files:
@@ -72,11 +72,11 @@ def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     content = dict(pairs)
     if len(content) < len(pairs):
         repeated = sorted({key for key, _ in pairs if sum(key == other for other, _ in pairs) > 1})
-        raise ValueError(f"{repeated[0]!r:.80} is in its header more than once")
+        raise ValueError(f"{repeated[0]!r:.80} occurs more than once in its header")
     return content
 
 
 def one_line(error: BaseException) -> str:
-    """What an error says, on one line of at most 300 characters; its type where it says nothing of use."""
+    """An error's message on one line of at most 300 characters; its type if the message is empty."""
     text = " ".join(str(error).split())[:300].rstrip(" .")
     return f"{type(error).__name__}: {text}" if isinstance(error, KeyError | AttributeError) or len(text) < 8 else text

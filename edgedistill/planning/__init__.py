@@ -1,6 +1,6 @@
 """The plan: a recipe as an ordered list of steps with content keys. It loads neither torch nor a model.
 
-What the models will be is asked of another process, once, and remembered.
+The models' sizes are computed once in another process, and cached.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = ["ModelEstimate", "Outputs", "Plan", "make_plan"]
 
 @dataclass(frozen=True)
 class Plan:
-    """Steps in the order they run, the models they make, and the candidates they measure."""
+    """Steps in execution order, the models they produce, and the candidates they measure."""
 
     recipe: Recipe
     steps: tuple[Step, ...]
@@ -40,7 +40,7 @@ class Plan:
         return f"Plan({self.recipe.name!r}, {counts})"
 
     def made(self, done: Mapping[str, Published]) -> Outputs:
-        """The outputs, as far as they are among what is done, by the name of the step."""
+        """The existing outputs, by the name of the step."""
         return roles.resolved(self.outputs, lambda planned: done.get(planned.step))
 
     def step(self, name: str) -> Step:
@@ -48,7 +48,7 @@ class Plan:
         return next(step for step in self.steps if step.name == name)
 
     def until(self, name: str) -> Plan:
-        """The part of the plan that ends with the step of that name."""
+        """The part of the plan up to the step of that name."""
         position = self.steps.index(self.step(name))
         return replace(self, steps=self.steps[: position + 1])
 
@@ -57,11 +57,10 @@ def make_plan(recipe: Recipe, sources: Sources, *, loading_torch: bool = False) 
     """The plan of a recipe, given what is known of its inputs.
 
     Args:
-        loading_torch: what models will be is found out here and not in another process, for a run that needs torch
-            anyway.
+        loading_torch: compute model sizes in this process, for a run that needs torch anyway.
 
     Raises:
-        RecipeError: a model whose configuration already tells that it can't be used so.
+        RecipeError: a model that its configuration shows to be unsuitable.
     """
     shapes = model_shapes(recipe, sources, here=loading_torch)
     refuse_architectures(recipe, sources, shapes)
@@ -75,7 +74,7 @@ def make_plan(recipe: Recipe, sources: Sources, *, loading_torch: bool = False) 
             for model in plan_round(draft, round_, arm):
                 plan_evaluation(draft, model, round_.id)
         if round_.data is not None:
-            continue  # it makes no file: its labels are not the recipe's
+            continue  # not exported: its labels are not the recipe's
         own = [row for row in rows if row.model == round_.id]
         plan_files(draft, own)
         if recipe.stop is not None:

@@ -1,4 +1,4 @@
-"""Refuses what the models' `config.json` already tells will not work, before anything is loaded."""
+"""Refuses models whose `config.json` shows that they will not work, before anything is loaded."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from edgedistill.recipe.schema import Recipe, Round, source_of
 
 
 def refuse_architectures(recipe: Recipe, sources: Sources, shapes: Shapes) -> None:
-    """Look at every model whose configuration is known.
+    """Check every model with a known configuration.
 
     Raises:
-        RecipeError: all that can't work, each with the recipe's key and what works instead.
+        RecipeError: everything that cannot work, each with the recipe's key and an alternative.
     """
     if not registry.task(recipe.task.type).data.tokens:
         return
@@ -35,10 +35,10 @@ def problems(recipe: Recipe, sources: Sources, shapes: Shapes) -> Iterator[tuple
         if config is not None and is_encoder_decoder(config):
             yield (
                 path,
-                f"got a '{kind_of(config)}', which is an encoder and a decoder; expected a model of one part, an "
+                f"got a '{kind_of(config)}', which is an encoder-decoder model; expected an "
                 "encoder (BERT, RoBERTa, DeBERTa, ...) or a decoder (GPT-2, Llama, ...)",
             )
-            return  # nothing that follows could be right
+            return  # later checks depend on it
     for i, round_ in enumerate(recipe.rounds):
         yield from _initialisation_problems(round_, f"rounds.{i}", known, sources)
         yield from _loss_problems(round_, f"rounds.{i}", known, shapes)
@@ -51,7 +51,7 @@ def _teacher(recipe: Recipe, sources: Sources) -> Config | None:
 def _initialisation_problems(
     round_: Round, where: str, known: dict[str, Config | None], sources: Sources
 ) -> Iterator[tuple[str, str]]:
-    """What a student can't be made of; notes what it becomes."""
+    """Check a student's source, and record the student's architecture."""
     source, init = source_of(round_.student), round_.student.init
     config = known.get(source) if source is not None else sources.config(round_.student)
     known[round_.id] = config
@@ -71,7 +71,7 @@ def _initialisation_problems(
 def _loss_problems(
     round_: Round, where: str, known: Mapping[str, Config | None], shapes: Shapes
 ) -> Iterator[tuple[str, str]]:
-    """Losses over the inside of models that have it nowhere known, or in parts that don't fit."""
+    """Losses on internals that a model does not expose, or that do not match between student and teacher."""
     teacher = "teacher" if round_.data is not None else round_.teachers()[0]
     models = [PlannedModel(_kind(known.get(name)), _if_alike(shapes[name])) for name in (round_.id, teacher)]
     for j, stage in enumerate(round_.stages):
@@ -87,5 +87,5 @@ def _kind(config: Config | None) -> str | None:
 
 
 def _if_alike(shape: ModelShape | None) -> ModelShape | None:
-    """None where nothing is known, or layers differ in ways that pruning decides."""
+    """None if unknown, or if pruning will determine the layers."""
     return None if shape is None or shape.heads_by_layer else shape

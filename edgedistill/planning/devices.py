@@ -1,4 +1,4 @@
-"""Plans what is done with models: evaluate, make files, verify, judge; then measure, choose, report."""
+"""Plans the steps after training: evaluate, export, verify, judge; then measure, choose, report."""
 
 from __future__ import annotations
 
@@ -31,9 +31,10 @@ from edgedistill.store.records.files import FileId, MadeFiles, Measured, Verifie
 
 
 def plan_evaluation(draft: Draft, model: str, tokens_of: str) -> None:
-    """Logits of a model on validation and, apart, on what nothing is chosen by: test and the out-of-distribution sets.
+    """Logits of a model on validation and, separately, on the sets that play no part in choices: test and
+    out-of-distribution.
 
-    `tokens_of` is the model whose tokens it reads.
+    `tokens_of` is the model whose tokenizer it uses.
     """
     own = any(round_.id == tokens_of and round_.data is not None for round_ in draft.recipe.rounds)
     ood = () if own else tuple(draft.recipe.evaluate.ood)
@@ -56,7 +57,7 @@ def plan_evaluation(draft: Draft, model: str, tokens_of: str) -> None:
 
 
 def _plan_ood(draft: Draft, data: DataInputs) -> Artifact[TokenisedData]:
-    """The out-of-distribution sets in the tokens of a data step; once for all models that read those."""
+    """The out-of-distribution sets, encoded as in a data step; shared by all models with that tokenizer."""
     sets = draft.recipe.evaluate.ood
     settings = prepare_ood.Settings(
         task=draft.unjudged_task,
@@ -69,7 +70,7 @@ def _plan_ood(draft: Draft, data: DataInputs) -> Artifact[TokenisedData]:
 
 
 def plan_files(draft: Draft, candidates: Sequence[Candidate]) -> None:
-    """Make the files of these candidates, and verify each under its runtime. What fails here costs the candidate."""
+    """Export the files of these candidates, and verify each under its runtime. A failure only drops the candidate."""
     recipe = draft.recipe
     for row in makeable_candidates(candidates):
         if row.emulated:
@@ -81,13 +82,13 @@ def plan_files(draft: Draft, candidates: Sequence[Candidate]) -> None:
             verify.KIND,
             verify.Settings(task=draft.task, runtime=row.runtime, timeout_minutes=recipe.measure.timeout_minutes),
             verify.Inputs(draft.reading(row.model, "validation"), file, draft.evaluated[row.model]),
-            f"{row.model} {row.target} {row.precision} under {row.runtime} against torch, on validation",
+            f"{row.model} {row.target} {row.precision} under {row.runtime} against PyTorch, on validation",
             optional=True,
         )
 
 
 def _plan_emulation(draft: Draft, row: Candidate) -> None:
-    """Run a file on another processor's kernels: what it answers, and what that costs in instructions."""
+    """Run a file with another processor's kernels: its predictions, and their cost in instructions."""
     measured = draft.recipe.measure
     settings = emulate.Settings(
         task=draft.task,
@@ -102,13 +103,13 @@ def _plan_emulation(draft: Draft, row: Candidate) -> None:
         emulate.KIND,
         settings,
         emulate.Inputs(data, _plan_file(draft, row.file_key), draft.evaluated[row.model]),
-        f"{row.model} {row.target} {row.precision} under {row.runtime}: answers and instructions",
+        f"{row.model} {row.target} {row.precision} under {row.runtime}: predictions and instructions",
         optional=True,
     )
 
 
 def _plan_file(draft: Draft, wanted: FileId) -> Artifact[MadeFiles]:
-    """The making of one target's files in one precision, after that of the files that they are made of."""
+    """Export one target's files in one precision, after the files they are made from."""
     if wanted in draft.files:
         return draft.files[wanted]
     recipe, (model, target, precision) = draft.recipe, wanted
@@ -140,7 +141,7 @@ def _plan_file(draft: Draft, wanted: FileId) -> Artifact[MadeFiles]:
 
 
 def plan_judgement(draft: Draft, round_: Round, candidates: Sequence[Candidate]) -> None:
-    """After a round: is the drop real, are the limits met, does the run go on."""
+    """After a round: is the drop significant, are the limits met, does the run continue."""
     recipe = draft.recipe
     assert recipe.stop is not None
     native = native_candidates(candidates)
@@ -155,12 +156,12 @@ def plan_judgement(draft: Draft, round_: Round, candidates: Sequence[Candidate])
         files=_files(draft, native),
         verified=_verified(draft, native),
     )
-    summary = "is the drop real, are the limits met"
+    summary = "test the drop and the limits"
     draft.judged[round_.id] = draft.steps.add(f"judge-{round_.id}", judge_round.KIND, settings, inputs, summary)
 
 
 def plan_closing(draft: Draft, every: Sequence[Candidate]) -> Outputs:
-    """Measure all candidates together, choose, report, bundle what was chosen."""
+    """Measure all candidates together, choose, report, and bundle the chosen one."""
     recipe, rows = draft.recipe, native_candidates(every)
     measured = _plan_measuring(draft, rows)
     chosen = draft.steps.add(
@@ -192,7 +193,7 @@ def plan_closing(draft: Draft, every: Sequence[Candidate]) -> Outputs:
 
 
 def _plan_measuring(draft: Draft, rows: tuple[Candidate, ...]) -> Artifact[Measured]:
-    """Ask and time all candidates, in turns."""
+    """Run and time all candidates, interleaved."""
     names = dict.fromkeys(row.model for row in rows)
     return draft.steps.add(
         "measure",
@@ -204,12 +205,12 @@ def _plan_measuring(draft: Draft, rows: tuple[Candidate, ...]) -> Artifact[Measu
             _files(draft, rows),
             _verified(draft, rows),
         ),
-        f"answers, latency and memory of {len(rows)} candidates, interleaved",
+        f"predictions, latency and memory of {len(rows)} candidates, interleaved",
     )
 
 
 def _plan_bundle(draft: Draft, rows: tuple[Candidate, ...], reported: Artifact[Reported]) -> Artifact[Bundled]:
-    """Write what was chosen as a bundle."""
+    """Write the chosen candidate as a bundle."""
     names = dict.fromkeys(row.model for row in rows)
     lengths = draft.recipe.measure.lengths
     return draft.steps.add(
@@ -228,17 +229,17 @@ def _plan_bundle(draft: Draft, rows: tuple[Candidate, ...], reported: Artifact[R
             files=_files(draft, rows),
             verified=_verified(draft, rows),
         ),
-        "the chosen candidate as a folder that tests itself",
+        "write the chosen candidate as a self-testing folder",
     )
 
 
 def _files(draft: Draft, rows: Sequence[Candidate]) -> dict[FileId, Artifact[MadeFiles]]:
-    """What these candidates run."""
+    """The files of these candidates."""
     return {row.file_key: draft.files[row.file_key] for row in rows}
 
 
 def _verified(draft: Draft, rows: Sequence[Candidate]) -> dict[VerifyId, Artifact[Verified]]:
-    """How that fared against torch."""
+    """Their verification against PyTorch."""
     return {row.verify_key: draft.verified[row.verify_key] for row in rows}
 
 

@@ -1,4 +1,4 @@
-"""A plan while it is being made: the steps so far, and what a later step may read of them."""
+"""A plan under construction: the steps so far, and their outputs for later steps."""
 
 from __future__ import annotations
 
@@ -42,17 +42,17 @@ class Steps:
     def add(
         self, name: str, kind: StepKind[S, I, R], settings: S, inputs: I, summary: str, *, optional: bool = False
     ) -> Artifact[R]:
-        """Append a step, unless one with the same key is there already; returns what it makes.
+        """Append a step, unless one with the same key exists; returns its output.
 
         Raises:
-            UserError: a round has the name of another step.
+            UserError: a round is named like another step.
         """
         keys = {role: self._keys[artifact.step] for role, artifact in roles.named(inputs).items()}
         key = key_of(kind, self._content.of(settings), keys, self._sources.host)
         if key in self._by_key:
             return Artifact(self._by_key[key], key, kind.record)
         if name in self._keys:
-            raise UserError(f"rounds: got the id of a step that the run has already ('{name}'), expected another id")
+            raise UserError(f"rounds: the id '{name}' is already the name of a step, expected another id")
         self._by_key[key] = name
         self._keys[name] = key
         self.ordered.append(Step(name, kind, settings, inputs, key, summary, optional))
@@ -61,16 +61,16 @@ class Steps:
 
 @dataclass(frozen=True)
 class Draft:
-    """The recipe, what is known of its inputs, the steps, and what they make, by the model's name or the files' id.
+    """The recipe, what is known of its inputs, the steps, and their outputs by model name or file id.
 
-    A model is called as its step: `r1`, `r1-control`, `r1-seed7`, `teacher`, `teacher-r2`.
+    A model is named after its step: `r1`, `r1-control`, `r1-seed7`, `teacher`, `teacher-r2`.
     """
 
     recipe: Recipe
     sources: Sources
     shapes: Shapes
     data: dict[str, DataInputs] = field(default_factory=dict)
-    """By model of the recipe, the data that it reads, all splits, in its tokens."""
+    """All splits of the data of each of the recipe's models, in its tokens."""
     models: dict[str, Artifact[TrainedModel]] = field(default_factory=dict)
     evaluated: dict[str, Artifact[Evaluation]] = field(default_factory=dict)
     tested: dict[str, Artifact[Evaluation]] = field(default_factory=dict)
@@ -84,12 +84,12 @@ class Draft:
 
     @property
     def task(self) -> TaskSpec:
-        """As every step but the report is told it."""
+        """The task as passed to every step except the report."""
         return self.recipe.task.by_primary
 
     @property
     def unjudged_task(self) -> TaskSpec:
-        """As the steps are told it that read and encode data."""
+        """The task as passed to steps that read and encode data."""
         return self.recipe.task.without_metrics
 
     @cached_property
@@ -98,19 +98,19 @@ class Draft:
         return Steps(self.sources)
 
     def reading(self, model: str, *splits: str) -> DataInputs:
-        """What a step reads of a model's data: these splits beside the training data."""
+        """The part of a model's data that a step reads: the training data and these splits."""
         return self.data[model].reading(*splits)
 
 
 @dataclass(frozen=True)
 class Arm:
-    """Which repetition of the rounds: the first with the recipe's own seed, the others named by theirs."""
+    """A repetition of the rounds: the first has the recipe's own seed, the others are named by theirs."""
 
     seed: int
     suffix: str = ""
 
     def at(self, model: str) -> str:
-        """The step that makes a model in this arm; the teacher, tuned on whatever data, is one for all."""
+        """The step that trains a model in this arm; teachers are shared by all arms."""
         return model if model == "teacher" or model.startswith("teacher-") else f"{model}{self.suffix}"
 
 

@@ -1,4 +1,5 @@
-"""What the shapes of models to come decide: lines of the plan, file sizes, and signals too large to keep."""
+"""What follows from the planned models' shapes: lines of the plan, file sizes, and signals that are too large to
+record."""
 
 from __future__ import annotations
 
@@ -14,12 +15,12 @@ from edgedistill.steps.kinds import record_signals
 from edgedistill.store.records.models import FORM_OF
 
 Shapes = Mapping[str, ModelShape | None]
-"""Of every model; None where it can't be known yet."""
+"""Of every model; None if not known yet."""
 
 
 @dataclass(frozen=True)
 class ModelEstimate:
-    """A model's line in the plan; None where it can't be known without a download or before the data is read."""
+    """A model's line in the plan; None for values that need a download or the data."""
 
     id: str
     origin: str
@@ -27,19 +28,19 @@ class ModelEstimate:
     hidden_size: int | None
     parameters: int | None
     exact: bool
-    """Whether `parameters` are those of the model that will be made, and not about as many."""
+    """Whether `parameters` is exact and not an estimate."""
     file_bytes: Mapping[str, int | None]
-    """By precision, of the first target that has it."""
+    """By precision, for the first target that has it."""
     heads: int | None = None
-    """Of attention, in each layer; None too where layers differ, or have none."""
+    """Attention heads per layer; also None if layers differ or have none."""
     key_value_heads: int | None = None
-    """Fewer where several heads share keys and values."""
+    """Fewer if heads share keys and values."""
     intermediate_size: int | None = None
     """Feed-forward neurons of each layer."""
 
 
 def estimate_models(recipe: Recipe, shapes: Shapes) -> tuple[ModelEstimate, ...]:
-    """The teacher and every student with their parameters and expected file sizes."""
+    """The teacher and every student, with parameters and expected file sizes."""
     origins = {"teacher": recipe.teacher.model or "scratch"} | {
         round_.id: round_.student.init for round_ in recipe.rounds
     }
@@ -47,7 +48,7 @@ def estimate_models(recipe: Recipe, shapes: Shapes) -> tuple[ModelEstimate, ...]
 
 
 def depth(round_: Round, shapes: Shapes) -> int | None:
-    """A student's number of layers, or None when it can't be known yet (all of the teacher's are recorded then)."""
+    """A student's number of layers, or None if not known yet (then all of the teacher's are recorded)."""
     layers = registry.student(round_.student.init).layers
     if layers is not None and (count := layers(round_.student)) is not None:
         return count
@@ -56,31 +57,31 @@ def depth(round_: Round, shapes: Shapes) -> int | None:
 
 
 def live_signals(recipe: Recipe, sources: Sources, round_: Round, shapes: Shapes) -> dict[str, str]:
-    """What a round's teacher gives while the student trains instead of being recorded, each with the reason."""
+    """Signals that a round's teacher computes live instead of being recorded, each with the reason."""
     needs = {need for stage in round_.stages for need in registry.needs(stage.losses)}
     found: dict[str, str] = {}
     if "attention" in needs:
-        found["attention"] = "it grows with the square of the length"
+        found["attention"] = "it grows quadratically with length"
     if "relations" in needs:
-        found["relations"] = "queries, keys and values of every layer are too large to keep"
+        found["relations"] = "queries, keys and values of every layer are too large to store"
     if "hidden" in needs:
         shape, limit = shapes.get(first_teacher(round_)), signals_of(recipe, round_).max_gb
         read = {split for stage in round_.stages for split in stage.data}
         if shape is not None:
-            # Hidden states take two bytes a dimension.
+            # Hidden states take two bytes per dimension.
             size_gb = tokens_of(sources, round_, read) * shape.hidden_size * 2 * (shape.layers + 1) / 1e9
             if size_gb > limit:
-                found["hidden"] = f"about {size_gb:.1f} GB are more than signals.max_gb {limit:g}"
+                found["hidden"] = f"about {size_gb:.1f} GB exceed signals.max_gb {limit:g}"
     return found
 
 
 def expected_size(
     recipe: Recipe, sources: Sources, round_: Round, shapes: Shapes, settings: record_signals.Settings, teacher: str
 ) -> str:
-    """What a recorded distribution will take, as far as it is known, as the plan prints it: `, 99 bytes per decision`.
+    """Size of a recorded distribution, if known, as the plan prints it: `, 99 bytes per decision`.
 
     Raises:
-        UserError: where that is more than the recipe allows.
+        UserError: it exceeds the recipe's limit.
     """
     shape, over_vocabulary = shapes.get(teacher), registry.task(recipe.task.type).model.states is not None
     known = sources.rounds[round_.id].labels if round_.data is not None else sources.labels
@@ -100,12 +101,12 @@ def expected_size(
 
 
 def first_teacher(round_: Round) -> str:
-    """The model that answers first for a round; on data of its own, the recipe's teacher, which is tuned on it."""
+    """The first teacher of a round; with its own data, the recipe's teacher fine-tuned on it."""
     return "teacher" if round_.data is not None else round_.teachers()[0]
 
 
 def tokens_of(sources: Sources, round_: Round, splits: Collection[str]) -> float:
-    """About how many tokens these splits of a round's data have: one of European text takes about four bytes."""
+    """Estimated number of tokens in these splits of a round's data, at about four bytes of European text per token."""
     known = sources.rounds[round_.id] if round_.data is not None else sources
     return sum(size for split, size in known.data_bytes.items() if split in splits) / 4
 

@@ -1,5 +1,5 @@
-"""What models will be before they are: their shapes, as the models that transformers builds of their configurations
-have them. Planning itself loads no torch: another process builds them, and they are remembered.
+"""Shapes of planned models, taken from models that transformers builds from their configurations. Planning itself does
+not load torch: another process builds them, and the results are cached.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ _logger = logging.getLogger(__name__)
 def model_shapes(recipe: Recipe, sources: Sources, *, here: bool = False) -> dict[str, ModelShape | None]:
     """The shape of the teacher and every student.
 
-    None where it can't be known before a download or before the data is read, or no library builds the model.
-    `parameters` are exact; else, and marked so, estimated: of a text model from scratch, whose vocabulary is learned of
-    the data; of a student that is cut down to a number of parameters; where the number of labels isn't known yet.
+    None if it needs a download or the data, or no library can build the model. `parameters` is exact, or marked as an
+    estimate: for a text model trained from scratch, whose vocabulary is learned from the data; for a student cut to a
+    number of parameters; and while the number of labels is unknown.
 
     Args:
-        here: build the models in this process even if it has not loaded torch yet.
+        here: build the models in this process even if it has not loaded torch.
     """
     asked = requests(recipe, sources)
     found = shapes(asked, here=here)
@@ -51,7 +51,7 @@ def model_shapes(recipe: Recipe, sources: Sources, *, here: bool = False) -> dic
 
 
 def requests(recipe: Recipe, sources: Sources) -> dict[str, Request]:
-    """By model, what it is built of: a configuration, and the students on the way."""
+    """What each model is built from: a configuration, and the students in between."""
     found: dict[str, Request] = {}
     if (teacher := _teacher(recipe, sources)) is not None:
         found["teacher"] = teacher
@@ -68,7 +68,7 @@ def requests(recipe: Recipe, sources: Sources) -> dict[str, Request]:
 
 
 def shapes(wanted: Mapping[str, Request], *, here: bool = False) -> dict[str, ModelShape]:
-    """By name; absent where it can't be built, or took too long."""
+    """By name; absent if it cannot be built, or took too long."""
     keys = {name: _key(request) for name, request in wanted.items()}
     known = recall(_MEMORY)
     if missing := {name: wanted[name] for name, key in keys.items() if _read(known.get(key)) is None}:
@@ -79,7 +79,7 @@ def shapes(wanted: Mapping[str, Request], *, here: bool = False) -> dict[str, Mo
 
 
 def _key(request: Request) -> str:
-    """Of all that decides the shape: the request, the code of its plug-ins, the library that builds the model."""
+    """Hash of everything that determines the shape: the request, the code of its plug-ins, the library."""
     students = [registry.student(str(given["init"])).version for given in request["students"]]
     versions = [*students, registry.version("tasks", request["task"]), importlib.metadata.version("transformers")]
     return hashlib.sha256(json.dumps([request, versions]).encode()).hexdigest()
@@ -105,7 +105,7 @@ def _ask(missing: Mapping[str, Request]) -> dict[str, ModelShape | None]:
         )
         found = json.loads(done.stdout)
     except (OSError, ValueError, subprocess.SubprocessError) as error:
-        _logger.warning("sizes of models stay unknown: the process that builds them failed (%s)", error)
+        _logger.warning("model sizes are unknown: the process that computes them failed (%s)", error)
         return {}
     return {name: _read(content) for name, content in found.items()}
 
@@ -115,7 +115,7 @@ def _teacher(recipe: Recipe, sources: Sources) -> Request | None:
     if architecture is None:
         return _loaded(recipe, sources.config(recipe.teacher), sources.labels)
     if not registry.task(recipe.task.type).data.tokens:
-        return None  # its inputs are as large as the data's
+        return None  # its input size is the data's
     scratch: FromNothing = {
         "architecture": architecture.model_dump(mode="json"),
         "length": recipe.data.max_length,
@@ -144,6 +144,6 @@ def _plain(student: StudentSpec) -> dict[str, object]:
 
 
 def _labels(recipe: Recipe, sources: Sources, name: str) -> int | None:
-    """How many classes a model tells apart; None: not known yet."""
+    """Number of classes of a model; None: not known yet."""
     own = {round_.id: sources.rounds[round_.id].labels for round_ in recipe.rounds if round_.data is not None}
     return own.get(name, sources.labels)

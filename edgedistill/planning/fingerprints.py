@@ -1,4 +1,4 @@
-"""What a plan must know of the outside world: content hashes of data and models, and the models' `config.json`.
+"""External facts for a plan: content hashes of data and models, and the models' `config.json`.
 
 This is the only part of planning that reads the disk; it imports neither torch nor transformers.
 """
@@ -34,47 +34,46 @@ Reference = Model | DataSource
 
 @dataclass(frozen=True)
 class DataFacts:
-    """What is known of a data set without reading it; None or absent where it can't be known."""
+    """What is known of a data set without reading it; None or absent if unknown."""
 
     labels: int | None = None
     data_bytes: Mapping[SplitName, int] = field(default_factory=dict)
-    """About what the local data files have of text."""
+    """Approximate amount of text in the local data files."""
 
 
 @dataclass(frozen=True)
 class Sources:
-    """Facts about a recipe's inputs, each None or absent where it can't be known without a download."""
+    """Facts about a recipe's inputs, each None or absent if it needs a download."""
 
     fingerprints: Mapping[Reference, str]
-    """Content hash, or the hub id with its commit, of all models and data sets that the recipe names."""
+    """Content hash, or Hub id with commit, of all models and data sets that the recipe names."""
     configs: Mapping[Model, dict[str, object]] = field(default_factory=dict)
     labels: int | None = None
     data_bytes: Mapping[SplitName, int] = field(default_factory=dict)
-    """About what the local data files have of text."""
+    """Approximate amount of text in the local data files."""
     rounds: Mapping[str, DataFacts] = field(default_factory=dict)
-    """By the id of a round with data of its own: what is known of that."""
+    """Facts about the data of rounds with their own data, by round id."""
     runtimes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """By runtime that measures a candidate, the versions of what it runs."""
+    """Library versions of each runtime that measures a candidate."""
     host: Mapping[str, object] = field(default_factory=dict)
     """The machine that measures."""
     provenance: tuple[Provenance, ...] = ()
-    """Origin and licence of every model and data set that a student learns from."""
+    """Origin and licence of every model and data set used in training."""
 
     def config(self, spec: Spec | None) -> dict[str, object] | None:
-        """The `config.json` of the model that a spec names; None when it names none, or it can't be known."""
+        """The `config.json` of the model that a spec names; None if there is none, or it is unknown."""
         model = references.model_of(spec) if spec is not None else None
         return self.configs.get(model) if model is not None else None
 
 
 def look_up(recipe: Recipe, *, download: bool = False) -> Sources:
-    """Read what can be known of a recipe's data and models now.
+    """Collect what is known of a recipe's data and models.
 
     Args:
-        download: fetch the configurations and tokenizers of hub models first, so that nothing stays unknown.
+        download: fetch the configurations and tokenizers of Hub models first, so that nothing is unknown.
 
     Raises:
-        UserError: a local file or folder that isn't there, of a kind that can't be read, or a model that the hub
-            doesn't give.
+        UserError: a missing or unreadable local file or folder, or a model that is not available on the Hub.
     """
     fingerprints: dict[Reference, str] = {}
     configs: dict[Model, dict[str, object]] = {}
@@ -105,36 +104,38 @@ def look_up(recipe: Recipe, *, download: bool = False) -> Sources:
 
 
 def data_sets(spec: Spec) -> Iterator[tuple[str, DataSource]]:
-    """Every data set that a spec names, and where."""
+    """Every data set that a spec names, with its location."""
     yield from ((node.path, node.value) for node in references.walk(spec) if isinstance(node.value, DataSource))
 
 
 def _refuse_other_heads(task: str, config: Mapping[str, object], name: str) -> None:
-    """A teacher that is used as it is must have a head that does the task, as every student's does.
+    """Check that a teacher without fine-tuning has a head for the task.
 
     Raises:
-        UserError: it doesn't.
+        UserError: it does not.
     """
     if (fault := registry.task(task).model.unsuitable(config)) is not None:
-        raise UserError(f"{name} has {fault}; give teacher.fine_tune to train a head of the task, or another teacher")
+        raise UserError(
+            f"{name} has {fault}; add teacher.fine_tune to train a head for the task, or use another teacher"
+        )
 
 
 def _facts(data: DataSpec) -> DataFacts:
-    """What is known of the data sets alone."""
+    """Facts about the data sets alone."""
     columns = set(data.columns.values())
     sizes = {name: text_bytes(source, columns) for name, source in data.splits().items() if source.path}
     return DataFacts(_count_labels(data), sizes)
 
 
 def _provenance(recipe: Recipe) -> tuple[Provenance, ...]:
-    """Every model that a student is made of or learns from, and the data; not the out-of-distribution sets."""
+    """Every model that a student is derived or distilled from, and the data, without out-of-distribution sets."""
     found = [_of_model(_role(recipe, path), model) for path, model in references.models(recipe)]
     learned = [(path, source) for path, source in data_sets(recipe) if not path.startswith("evaluate.")]
     return (*found, *(_of_data(_role(recipe, path), source) for path, source in learned))
 
 
 def _role(recipe: Recipe, path: str) -> str:
-    """What a person calls the model or data set at a place of the recipe: `teacher`, `student r1`, `train of r1`."""
+    """Readable name of the model or data set at a location in the recipe: `teacher`, `student r1`, `train of r1`."""
     first, *inner = path.split(".")
     if first != "rounds":
         return inner[-1] if first == "data" else first
@@ -162,12 +163,12 @@ def _of_data(role: str, source: DataSource) -> Provenance:
 
 
 def _model_fingerprint(where: str, model: str, revision: str) -> str:
-    """The content of every file that is read, once they are found to be in order; the commit of a hub model."""
+    """Hash of all files that are read, after checking them; the commit of a Hub model."""
     path, name = Path(model), f"{where}: '{model}'"
     if not path.is_absolute():
         return f"hub:{model}@{hub.commit_of(model, revision)}"
     if not path.is_dir():
-        raise UserError(f"{where}: got '{model}', expected a hub id or a folder that exists")
+        raise UserError(f"{where}: got '{model}', expected a Hub id or an existing folder")
     check_folder(path, name)
     check_sizes(read_config(path, name), read_weights_header(path, name), name)
     return folder_hash(files_read(path, name))
@@ -181,7 +182,7 @@ def _config(model: str, revision: str) -> dict[str, object] | None:
 
 
 def _fetch_reference(where: str, source: DataSource) -> None:
-    """Ask the hub which commit a data set's revision stands for; the answer stays in its cache, as for models."""
+    """Resolve a data set's revision to a commit on the Hub, cached as for models."""
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError
 
@@ -190,17 +191,17 @@ def _fetch_reference(where: str, source: DataSource) -> None:
         hf_hub_download(source.hub, "README.md", repo_type="dataset", revision=source.revision)
     except (OSError, ValueError, EntryNotFoundError) as error:
         if (hub.cache_of(source.hub, "datasets") / "refs" / source.revision).is_file():
-            return  # no such file, but its commit is known now; or offline, and known from before
+            return  # no such file, but the commit is now in the cache; or offline, and cached earlier
         if re.fullmatch(r"[0-9a-f]{40}", source.revision):
-            return  # a commit needs no resolving
+            return  # already a commit
         reason = " ".join(str(error).split())[:200]
         raise UserError(
-            f"{where}.hub: '{source.hub}' (revision {source.revision}) could not be fetched from the hub: {reason}"
+            f"{where}.hub: '{source.hub}' (revision {source.revision}) could not be downloaded from the Hub: {reason}"
         ) from error
 
 
 def _count_labels(data: DataSpec) -> int | None:
-    """Distinct labels of a local jsonl training file, for the estimate of the head's size."""
+    """Number of distinct labels in a local jsonl training file, to estimate the size of the head."""
     source = data.train
     if source.path is None or not source.path.endswith(".jsonl"):
         return None
@@ -209,4 +210,4 @@ def _count_labels(data: DataSpec) -> int | None:
         with open(source.path, encoding="utf-8") as lines:
             return len({str(json.loads(line).get(column)) for line in lines if line.strip()})
     except (OSError, ValueError, AttributeError, RecursionError):
-        return None  # the data step says what is wrong with the file
+        return None  # the data step reports what is wrong with the file

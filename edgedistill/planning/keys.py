@@ -1,4 +1,4 @@
-"""The content of a step's key: its settings, with what they refer to in the place of what they call it."""
+"""The content of a step's key: its settings, with references replaced by the content they refer to."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from edgedistill.spec import ModelRef, NotInKey, PluginName, PrecisionName, Spec
 
 @dataclass(frozen=True)
 class KeyContent:
-    """Gives the content of settings, by the marks in their fields' types: fingerprints of models and data, versions of
-    plug-ins, precisions and runtimes; nothing of what is `NotInKey`."""
+    """Computes the content of settings from the marks in their fields' types: fingerprints of models and data, versions
+    of plug-ins, precisions and runtimes, leaving out what is `NotInKey`."""
 
     sources: Sources
 
     def of(self, settings: Spec) -> object:
-        """Plain data that is the same exactly when a step would do the same with both."""
+        """Plain data that is equal exactly if a step would do the same."""
         if isinstance(settings, DataSource):
             return self.sources.fingerprints[settings]
         content: dict[str, object] = {}
         told: set[str] = set()
-        """Fields that a fingerprint stands for."""
+        """Fields that a fingerprint replaces."""
         for name, field in type(settings).model_fields.items():
             marks = references.marks_of(field)
             told |= {mark.revision for mark in marks if isinstance(mark, ModelRef) and mark.revision is not None}
@@ -59,13 +59,13 @@ class KeyContent:
         return value
 
     def _named(self, group: str, name: str) -> object:
-        """The version of a plug-in; of a runtime, the versions of what it runs."""
+        """The version of a plug-in; for a runtime, its library versions."""
         if group == "runtimes":
             return dict(self.sources.runtimes.get(name, {}))
         return _version(group, name)
 
     def _version_of(self, spec: Spec) -> object:
-        """Name and version of the plug-in whose spec this is; None for any other spec."""
+        """Name and version of the plug-in with this spec; None for any other spec."""
         if isinstance(spec, AugmentSpec):
             return ["augmentation", views.VERSION]
         found = self._specs.get(type(spec))
@@ -73,7 +73,7 @@ class KeyContent:
 
     @cached_property
     def _specs(self) -> Mapping[type, tuple[str, str]]:
-        """Which plug-in each loss's and student's spec belongs to."""
+        """The plug-in of each loss's and student's spec."""
         groups: tuple[Literal["tasks", "losses", "students"], ...] = ("tasks", "losses", "students")
         return {spec: (group, name) for group in groups for name, spec in registry.specs(group).items()}
 

@@ -1,4 +1,4 @@
-"""What a whole plan makes that is read after the run."""
+"""Outputs of a plan that are read after the run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from edgedistill.store.records.models import Evaluation, TrainedModel
 
 @dataclass(frozen=True)
 class Outputs:
-    """By the name of a model (that of its step), by the files' id, or the only one."""
+    """By model name (that of its step), by file id, or the only one."""
 
     data: Mapping[str, DataInputs]
     models: Mapping[str, Artifact[TrainedModel]]
@@ -24,7 +24,7 @@ class Outputs:
     """On validation."""
     tested: Mapping[str, Artifact[Evaluation]]
     judged: Mapping[str, Artifact[Judged]]
-    """By round, where there is a stop rule."""
+    """By round, if there is a stopping rule."""
     files: Mapping[FileId, Artifact[MadeFiles]]
     verified: Mapping[VerifyId, Artifact[Verified]]
     measured: Artifact[Measured]

@@ -1,8 +1,8 @@
-"""Plans the trial of every model before anything is trained.
+"""Plans a trial of every model before anything is trained.
 
-A probe is no input of the training that comes after it: it publishes nothing that training reads, and as an input it
-would make every model depend on the losses and students of rounds that it has nothing to do with. The order of the
-plan is enough: the engine runs it from the top, and a probe that fails ends the run.
+A probe is not an input of training: training reads nothing from it, and as an input it would make every model depend on
+the losses and students of unrelated rounds. The order of the plan is enough: the engine runs it from the top, and a
+failing probe ends the run.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from edgedistill.steps.kinds.probe_model import ProbedModel
 
 
 def plan_probes(draft: Draft) -> None:
-    """The teacher's, then every round's."""
+    """Probes of the teacher and then of every round."""
     teacher = ProbedModel(id="teacher", tuned=draft.recipe.teacher.fine_tune is not None)
     _add(draft, "teacher", (teacher,), (), ())
     for round_ in draft.recipe.rounds:
@@ -28,7 +28,7 @@ def plan_probes(draft: Draft) -> None:
 
 
 def _made_of(recipe: Recipe, name: str) -> Iterator[ProbedModel]:
-    """A model after all that it is cut from."""
+    """A model preceded by all models it is derived from."""
     round_: Round | None = next((one for one in recipe.rounds if one.id == name), None)
     if round_ is None:
         own = name != "teacher"
@@ -50,12 +50,12 @@ def _add(
     stages: tuple[tuple[LossSpec, ...], ...],
 ) -> None:
     recipe = draft.recipe
-    teacher = recipe.teacher.model_copy(update={"fine_tune": Schedule()})  # whether it is tuned stands in the models
+    teacher = recipe.teacher.model_copy(update={"fine_tune": Schedule()})  # whether it is fine-tuned is in the models
     settings = probe_model.Settings(
         task=recipe.task.type, teacher=teacher, models=models, teachers=teachers, stages=stages
     )
     inputs = probe_model.Inputs({model.id: draft.data[model.id].base for model in models})
     student = models[-1].student
     what = "the teacher" if student is None else f"a {student.init} student"
-    shown = f"whether {what} reads, answers, learns and can be saved, before anything is trained"
+    shown = f"try {what} on a few inputs before training: forward, backward, save and load"
     draft.steps.add(f"probe-{name}", probe_model.KIND, settings, inputs, shown)

@@ -1,4 +1,4 @@
-"""`signals: auto`: in which form a round's soft targets are recorded, or that its teacher gives them live."""
+"""`signals: auto`: the form in which a round's soft targets are recorded, or a live teacher."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from edgedistill.recipe.soft_targets import Source, possible_sources
 from edgedistill.signals.sizes import SignalSize, distribution_size
 
 _WORTH = 1.5
-"""So many times the work an exact form may take before top-k, which is none, is taken instead."""
+"""Factor of work beyond which an exact form is replaced by top-k, which is not exact."""
 
 
 @dataclass(frozen=True)
 class SignalChoice:
-    """What a round's soft targets are, and why, as the plan prints it; '' where the recipe says so."""
+    """The form of a round's soft targets, and the reason for the plan; '' if set in the recipe."""
 
     source: Source
     reason: str = ""
@@ -29,10 +29,10 @@ class SignalChoice:
 class _Option:
     source: Source
     a_decision: int
-    """Bytes; 0 of a live teacher."""
+    """Bytes; 0 for a live teacher."""
     gb: float
     work: float
-    """Multiplications, of one decision and all its passes: by the teacher, and by the student that learns."""
+    """Multiplications per decision over all passes, by teacher and student."""
 
     def told(self, least: float) -> str:
         room = f"{self.a_decision} bytes per decision, {self.gb:.2g} GB, " if self.a_decision else ""
@@ -41,26 +41,26 @@ class _Option:
 
 
 def choose_signals(recipe: Recipe, sources: Sources, round_: Round, shapes: Shapes) -> SignalChoice:
-    """As the recipe says; of `auto`, the exact form of least work that is within `max_gb`, or top-k where that takes
-    much less.
+    """The recipe's form; for `auto`, the exact form with the least work within `max_gb`, or top-k if that takes much
+    less.
 
-    The teacher answers once for what is recorded, and in every pass for what is live; from recorded states, logits are
-    made again in every pass. A student that learns multiplies three times with its weights. Forms that a loss of the
-    round can't read, or that its teachers or data can't have, are left out.
+    The teacher runs once for recorded forms and in every pass when live; from recorded states, logits are recomputed in
+    every pass. A training student multiplies three times with its weights. Forms that a loss of the round does not
+    accept, or that its teachers or data rule out, are left out.
     """
     spec = signals_of(recipe, round_)
     if spec.form != "auto":
         return SignalChoice(spec.form)
     possible = possible_sources(recipe, round_)
     if len(possible) == 1:
-        return SignalChoice(possible[0], f"auto: {possible[0]}, which alone is possible here")
+        return SignalChoice(possible[0], f"auto: {possible[0]}, the only possible form")
     shape = _asked(recipe, round_, shapes)
     decisions = max((tokens_of(sources, round_, {split}) for split in _splits(round_)), default=0.0)
     if registry.task(recipe.task.type).model.states is None:
-        return SignalChoice(possible[0], f"auto: {possible[0]}, which takes little room")
+        return SignalChoice(possible[0], f"auto: {possible[0]}, which is small")
     if shape is None or not shape.parameters or not decisions:
         found = next(source for source in ("live", "top-k", "dense") if source in possible)
-        return SignalChoice(found, f"auto: {found}, since how large the rest would be isn't known yet")
+        return SignalChoice(found, f"auto: {found}, since the sizes of the others are not known yet")
     options = list(_options(recipe, round_, shapes, shape, decisions, possible))
     fitting = [option for option in options if option.gb <= spec.max_gb]
     best = _best(fitting or [min(options, key=lambda option: option.gb)])
@@ -72,7 +72,7 @@ def choose_signals(recipe: Recipe, sources: Sources, round_: Round, shapes: Shap
 
 
 def _asked(recipe: Recipe, round_: Round, shapes: Shapes) -> ModelShape | None:
-    """The first teacher's shape, with as many tokens as its distribution is over where that is projected."""
+    """The first teacher's shape, with the student's vocabulary size if its distribution is projected."""
     teacher, student = shapes.get(first_teacher(round_)), shapes.get(round_.id)
     if teacher is None or not projected(recipe, round_, first_teacher(round_)):
         return teacher
@@ -82,7 +82,7 @@ def _asked(recipe: Recipe, round_: Round, shapes: Shapes) -> ModelShape | None:
 def _options(
     recipe: Recipe, round_: Round, shapes: Shapes, teacher: ModelShape, decisions: float, possible: list[Source]
 ) -> Iterator[_Option]:
-    """Of dense and hidden, the smaller one."""
+    """The smaller of dense and hidden."""
     passes = _passes(recipe, round_)
     student = shapes.get(round_.id)
     taught, head = float(teacher.parameters or 0), float(teacher.vocabulary * teacher.hidden_size)
@@ -116,8 +116,8 @@ def _best(options: list[_Option]) -> _Option:
 
 
 def _passes(recipe: Recipe, round_: Round) -> int:
-    """How often the soft targets of a decision are read: by every epoch of a stage that learns from them, and of the
-    recipe's teacher by every repetition with another seed."""
+    """How often the soft targets of a decision are read: in every epoch of stages that use them and, for the recipe's
+    teacher, for every seed."""
     reading = [stage for stage in round_.stages if "logits" in registry.needs(stage.losses)]
     places = {place: 0 for stage in reading for place in stage.places()}
     for stage in reading:

@@ -1,4 +1,4 @@
-"""Plans the making of models: data, the teacher, and every round with its signals, trials, control and repetitions."""
+"""Plans training: data, the teacher, and every round with its signals, trials, control and repetitions."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ from edgedistill.store.records.models import FORM_OF, SIGNAL_OF, Signal, Signals
 
 
 def plan_teacher(draft: Draft) -> None:
-    """All data, the trial of every model, and the teacher."""
+    """Data, probes of all models, and the teacher."""
     draft.data["teacher"] = _plan_data(draft, "data", draft.recipe.data)
     for round_ in draft.recipe.rounds:
         if round_.data is not None:
@@ -60,7 +60,7 @@ def plan_teacher(draft: Draft) -> None:
 
 
 def _plan_data(draft: Draft, name: str, data: DataSpec, tokens: Artifact[TokenisedData] | None = None) -> DataInputs:
-    """Read a data set; `tokens` is the data step whose tokenizer is taken instead of the teacher's."""
+    """Read a data set; `tokens` is the data step whose tokenizer to use instead of the teacher's."""
     teacher = draft.recipe.teacher
     settings = prepare_data.Settings(
         task=draft.unjudged_task,
@@ -75,7 +75,7 @@ def _plan_data(draft: Draft, name: str, data: DataSpec, tokens: Artifact[Tokenis
         content=draft.sources.fingerprints[data.train],
     )
     base = draft.steps.add(
-        name, prepare_data.KIND, settings, prepare_data.Inputs(tokens), "read, check and tokenise train"
+        name, prepare_data.KIND, settings, prepare_data.Inputs(tokens), "read, check and tokenize train"
     )
     splits: dict[str, Artifact[PreparedSplit]] = {}
     for split, source in data.splits().items():
@@ -93,13 +93,13 @@ def _plan_data(draft: Draft, name: str, data: DataSpec, tokens: Artifact[Tokenis
             prepare_split.KIND,
             further,
             prepare_split.Inputs(compared),
-            f"read, check and tokenise {split}",
+            f"read, check and tokenize {split}",
         )
     return DataInputs(base, splits)
 
 
 def _plan_tuning(draft: Draft, name: str, fine_tune: Schedule | None) -> None:
-    """The recipe's teacher, tuned on the data of the model that it becomes as `fine_tune` says; None: as it is."""
+    """The recipe's teacher, fine-tuned on the given model's data according to `fine_tune`; None: not fine-tuned."""
     recipe = draft.recipe
     teacher = recipe.teacher.model_copy(update={"fine_tune": fine_tune})
     origin = teacher.model or "scratch"
@@ -113,7 +113,7 @@ def _plan_tuning(draft: Draft, name: str, fine_tune: Schedule | None) -> None:
 
 
 def plan_round(draft: Draft, round_: Round, arm: Arm) -> list[str]:
-    """One round in one arm, with its control and, on data of its own, its teacher; the names of the models made."""
+    """One round in one arm, with its control and, with its own data, its teacher; returns the names of the models."""
     made = []
     if round_.data is not None:
         teacher = teacher_of(round_)
@@ -142,7 +142,7 @@ def plan_round(draft: Draft, round_: Round, arm: Arm) -> list[str]:
 
 
 def _taught_by(round_: Round, teacher: str) -> Round:
-    """A round on data of its own with its tuned teacher in the place of the recipe's."""
+    """A round with its own data, with its fine-tuned teacher replacing the recipe's."""
     stages = tuple(
         stage.model_copy(update={"errors": stage.errors.model_copy(update={"of": teacher})}) if stage.errors else stage
         for stage in round_.stages
@@ -151,7 +151,7 @@ def _taught_by(round_: Round, teacher: str) -> Round:
 
 
 def _plan_tokens(draft: Draft, round_: Round) -> DataInputs:
-    """The data in the tokens that the student reads: the teacher's, its source's, or those of its own tokenizer."""
+    """The data in the student's tokens: the teacher's, its source's, or its own tokenizer's."""
     owner = own_tokenizer(draft.recipe, round_.id)
     if owner != round_.id:
         return draft.data["teacher" if owner is None else owner]
@@ -170,20 +170,20 @@ def _plan_tokens(draft: Draft, round_: Round) -> DataInputs:
             continue
         further = retokenise_split.Settings(task=task, split=split)
         inputs = retokenise_split.Inputs(source=origin.reading(split), data=DataInputs(base))
-        summary = f"{split} in the tokens of {round_.id}"
+        summary = f"{split} in {round_.id}'s tokens"
         splits[split] = draft.steps.add(f"{name}-{split}", retokenise_split.KIND, further, inputs, summary)
     return DataInputs(base, splits)
 
 
 def _plan_views(draft: Draft, round_: Round, stage: Stage, model: str) -> Artifact[TokenisedData]:
-    """The stage's augmented texts in the tokens of a model; the same texts for all of them."""
+    """The stage's augmented texts in a model's tokens; the texts are the same for all models."""
     assert stage.augment is not None
     first, tokens = draft.data["teacher" if round_.data is None else round_.id], draft.data[model].base
     settings = augment_text.Settings(
         task=draft.unjudged_task, augment=stage.augment, splits=stage.data, seed=draft.recipe.seed
     )
     name = f"views-{round_.id}-{stage.name}" + ("" if tokens.step == first.base.step else f"-{tokens.step}")
-    summary = f"{stage.augment.copies} further views of {' and '.join(stage.data)}"
+    summary = f"{stage.augment.copies} augmented views of {' and '.join(stage.data)}"
     inputs = augment_text.Inputs(first.reading(*stage.data), tokens)
     return draft.steps.add(name, augment_text.KIND, settings, inputs, summary)
 
@@ -193,7 +193,7 @@ _RECORDED: tuple[Need, ...] = ("logits", "embedding", "hidden")
 
 @dataclass(frozen=True)
 class _RoundSignals:
-    """What is recorded for a round, and its views by stage."""
+    """The recorded signals of a round, and its views by stage."""
 
     signals: dict[SignalId, Artifact[Signals]] = field(default_factory=dict)
     views: dict[str, Artifact[TokenisedData]] = field(default_factory=dict)
@@ -202,7 +202,7 @@ class _RoundSignals:
 def _plan_signals(
     draft: Draft, round_: Round, arm: Arm, live: Mapping[str, str], chosen: SignalChoice
 ) -> _RoundSignals:
-    """The recording of what a round's losses need of its teachers, and its views."""
+    """Record the teacher signals that a round's losses need, and create its views."""
     planned = _RoundSignals()
     for stage in round_.stages:
         if stage.augment is not None:
@@ -235,10 +235,10 @@ def _plan_recording(
     readers: Sequence[LossSpec],
     reason: str = "",
 ) -> Artifact[Signals]:
-    """One signal of one model about one place, as far as these losses read it.
+    """One signal of one model on one split or view, limited to what these losses use.
 
     Args:
-        reason: why it is recorded so.
+        reason: why this form was chosen.
     """
     signal, (split, of_stage), model = wanted.signal, wanted.place, arm.at(wanted.model)
     spec = signals_of(draft.recipe, round_)
@@ -271,7 +271,7 @@ def _plan_recording(
     if signal in FORM_OF:
         summary += expected_size(draft.recipe, draft.sources, round_, draft.shapes, settings, wanted.model)
     if tokens is not None:
-        summary += f", in the tokens of {round_.id}"
+        summary += f", projected onto {round_.id}'s tokens"
     summary += f"; {reason}" if reason else ""
     inputs = record_signals.Inputs(data, draft.models[model], tokens)
     made = draft.steps.add(name, record_signals.KIND, settings, inputs, summary)
@@ -284,7 +284,7 @@ _SHOWN: dict[Signal, str] = {"hidden": "hidden states", "states": "last hidden s
 
 
 def _signal(chosen: SignalChoice, need: Need) -> Signal:
-    """What is recorded for a need: of a distribution, the form that is chosen."""
+    """The signal recorded for a need; for a distribution, in the chosen form."""
     if need == "logits":
         assert chosen.source != "live", "what is live is not recorded"
         return SIGNAL_OF[chosen.source]
@@ -293,7 +293,7 @@ def _signal(chosen: SignalChoice, need: Need) -> Signal:
 
 
 def _temperatures(readers: Sequence[LossSpec]) -> tuple[float, ...]:
-    """Those at which these losses compare distributions."""
+    """Temperatures at which these losses compare distributions."""
     found = ((registry.loss(loss.kind).temperature, loss) for loss in readers)
     return tuple(sorted({temperature(loss) for temperature, loss in found if temperature is not None}))
 
@@ -307,7 +307,7 @@ def _layers(loss: LossSpec) -> LayerMap:
 def _plan_trials(
     draft: Draft, round_: Round, arm: Arm, planned: _RoundSignals, live: Mapping[str, str]
 ) -> Artifact[TeacherChosen]:
-    """A short trial of every teacher that may be chosen, all of equal budget, and the choice."""
+    """A short trial of every candidate teacher with equal budgets, and the choice."""
     assert isinstance(round_.teacher, TeacherChoice)
     trials = []
     for number, option in enumerate(round_.teacher.choose, start=1):
@@ -320,7 +320,7 @@ def _plan_trials(
         own.views.update(planned.views)
         trials.append(_plan_student(draft, trial, arm, f"{round_.id}{arm.suffix}-trial-{number}", own, live))
     settings = choose_teacher.Settings(task=draft.task, options=round_.teacher.choose)
-    summary = f"the teacher of {round_.id}, by validation after {round_.teacher.epochs} epochs with each"
+    summary = f"choose the teacher of {round_.id} on validation, after {round_.teacher.epochs} epochs with each"
     inputs = choose_teacher.Inputs(tuple(trials))
     return draft.steps.add(f"{round_.id}{arm.suffix}-teacher", choose_teacher.KIND, settings, inputs, summary)
 
@@ -334,7 +334,7 @@ def _plan_student(
     live: Mapping[str, str],
     choice: Artifact[TeacherChosen] | None = None,
 ) -> Artifact[TrainedModel]:
-    """The making of one student."""
+    """Train one student."""
     inputs = distil.Inputs(
         data=_read(draft, round_),
         views=planned.views,
@@ -350,7 +350,7 @@ def _plan_student(
 
 
 def _plan_control(draft: Draft, round_: Round, arm: Arm, name: str) -> Artifact[TrainedModel]:
-    """The same student, data and number of steps with hard labels only: it is given no signals, and nothing live."""
+    """The same student, data and number of steps with hard labels only, without any signals."""
     round_ = _untaught(round_)
     views = {
         stage.name: _plan_views(draft, round_, stage, round_.id) for stage in round_.stages if stage.augment is not None
@@ -358,13 +358,13 @@ def _plan_control(draft: Draft, round_: Round, arm: Arm, name: str) -> Artifact[
     inputs = distil.Inputs(
         data=_read(draft, round_), views=views, source=_source(draft, round_, arm), teachers={}, signals={}
     )
-    summary = f"{round_.student.init} student, the same student without a teacher, {_epochs(round_)} epochs"
+    summary = f"{round_.student.init} student without a teacher, {_epochs(round_)} epochs"
     return draft.steps.add(name, distil.KIND, _settings(draft, round_, arm, control=True), inputs, summary)
 
 
 def _settings(draft: Draft, round_: Round, arm: Arm, *, control: bool, live: tuple[str, ...] = ()) -> distil.Settings:
     # The inputs' keys stand for what is taken out.
-    own = round_.model_copy(update={"data": None, "fine_tune": None, "signals": None})
+    own = round_.model_copy(update={"data": None, "fine_tune": None, "signals": None})  # covered by the inputs' keys
     return distil.Settings(
         task=draft.task, round=own, seed=arm.seed, compute=draft.recipe.compute, control=control, live=live
     )
@@ -376,7 +376,7 @@ def _read(draft: Draft, round_: Round) -> DataInputs:
 
 
 def _source(draft: Draft, round_: Round, arm: Arm) -> Artifact[TrainedModel] | None:
-    """What the student is cut from; on data of its own, the recipe's teacher is the one that was tuned on that."""
+    """The student's source; with its own data, the teacher fine-tuned on that data."""
     source = source_of(round_.student)
     if source is None:
         return None
@@ -395,7 +395,7 @@ def show_teachers(teacher: Teachers | TeacherChoice) -> str:
 
 
 def _untaught(round_: Round) -> Round:
-    """The same student, data and number of steps with hard labels only; what the losses were changes nothing of it."""
+    """The same student, data and number of steps with hard labels only, independent of the original losses."""
     hard_label = registry.loss("hard_label").spec(kind="hard_label")
     plain = {"losses": (hard_label,), "errors": None, "teacher_errors": 1.0}
     stages = tuple(stage.model_copy(update=plain) for stage in round_.stages)

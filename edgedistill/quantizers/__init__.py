@@ -1,1 +1,1 @@
-"""Quantizers of the target `onnx`, one precision a file."""
+"""Quantizers of the target `onnx`, one precision per file."""

@@ -1,8 +1,7 @@
-"""Weights in blocks of 32 that share a scale, in 4 or 8 bits, rounded to nearest: matrix products as `MatMulNBits`,
-tables that are looked up as `GatherBlockQuantized`. Both read one layout, so that a table which is the head too is
-stored once.
+"""Round-to-nearest weights in 4 or 8 bits, in blocks of 32 that share a scale: matrix products as `MatMulNBits`,
+embedding tables as `GatherBlockQuantized`. Both use one layout, so a table that is tied to the head is stored once.
 
-In 8 bits the zero is in the middle; in 4 bits every block has its own, which about halves what is lost."""
+8 bits are symmetric; 4 bits have a zero point per block, which about halves the error."""
 
 from __future__ import annotations
 
@@ -23,13 +22,12 @@ if TYPE_CHECKING:
 Bits = Literal[4, 8]
 BLOCK = 32
 INT8_ARITHMETIC = 4
-"""`accuracy_level`: activations are quantized as they come. Without it they are multiplied in fp32, several times
-slower."""
+"""`accuracy_level`: activations are quantized dynamically. Without it products run in fp32, several times slower."""
 _DOMAIN = "com.microsoft"
 
 
 def quantizing(products: Bits, tables: Bits) -> Callable[[Path, Path, Sequence[Arrays]], None]:
-    """What a quantizer of weights does: (fp32 file, file to write, calibration, which it needs none of)."""
+    """A weight quantizer's function: (fp32 file, file to write, calibration, unused)."""
 
     def quantize(source: Path, destination: Path, calibration: Sequence[Arrays]) -> None:
         import onnx
@@ -43,7 +41,7 @@ def quantizing(products: Bits, tables: Bits) -> Callable[[Path, Path, Sequence[A
 
 
 def quantize_products(model: onnx.ModelProto, bits: Bits) -> onnx.ModelProto:
-    """Every product with a constant matrix, by ONNX Runtime's `MatMulNBitsQuantizer`.
+    """Quantize every product with a constant matrix using ONNX Runtime's `MatMulNBitsQuantizer`.
 
     Raises:
         RefusedError: the model has none.
@@ -59,10 +57,10 @@ def quantize_products(model: onnx.ModelProto, bits: Bits) -> onnx.ModelProto:
 
 
 def quantize_tables(model: onnx.ModelProto, bits: Bits) -> None:
-    """Every table whose rows are looked up, in place, and the products with the same table, as the head's is where it
-    is tied. What else reads such a table reads it as it was.
+    """Quantize every lookup table in place, and products with the same table, such as a tied head. Other uses of the
+    table still get the original.
 
-    Rows are padded to whole blocks, as `MatMulNBits` has them, and cut when they have been looked up.
+    Rows are padded to whole blocks, as `MatMulNBits` needs, and truncated after the lookup.
     """
     import onnx
     from onnx import numpy_helper
@@ -108,7 +106,7 @@ def _config(bits: Bits) -> DefaultWeightOnlyQuantConfig:
 
 
 def _looks_up(node: onnx.NodeProto, stored: Mapping[str, onnx.TensorProto]) -> bool:
-    """Whether it reads rows of a constant fp32 matrix by their numbers."""
+    """Whether it looks up rows of a constant fp32 matrix."""
     import onnx
 
     table = stored.get(node.input[0]) if node.op_type == "Gather" else None
@@ -122,7 +120,7 @@ def _turns(node: onnx.NodeProto) -> bool:
 
 
 def _multiplied(node: onnx.NodeProto, turned: Mapping[str, str]) -> str | None:
-    """The matrix whose rows the node multiplies its input with, where it is such a product."""
+    """The matrix whose rows the node multiplies its input with, if it is such a product."""
     if node.op_type == "MatMul":
         return turned.get(node.input[1])
     plain = {"transB": 1} | {name: value for name, value in _DEFAULTS.items() if name in _attributes(node)}

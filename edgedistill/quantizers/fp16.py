@@ -1,5 +1,5 @@
-"""fp16: weights and arithmetic in half precision, inputs and outputs as before. Half the size; a CPU without fp16
-kernels computes it in fp32 and converts, so it is rarely faster there."""
+"""fp16: weights and arithmetic in half precision, inputs and outputs unchanged. Half the size; rarely faster on a CPU
+without fp16 kernels, which converts and computes in fp32."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""int4: weights of matrix products in 4 bits, in blocks of 32; tables in 8 bits, and a head that is tied to one with
-it. Activations in 8 bits as they come. For size, and for models that wait for memory; a small encoder gains no time."""
+"""int4: weights of matrix products in 4 bits, in blocks of 32; tables, and heads tied to them, in 8 bits; activations
+dynamically in 8 bits. For small files and memory-bound models; a small encoder gets no faster."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""int4-tables: as int4, and the tables in 4 bits too, with a head that is tied to one. Smallest, where most weights are
-in tables, as of a small model of many tokens; it costs more of the answers than int4."""
+"""int4-tables: as int4, with tables and heads tied to them in 4 bits too. The smallest if most weights are in tables,
+as in a small model with a large vocabulary; loses more accuracy than int4."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""int8: weights of matrix products and of tables in 8 bits, in blocks of 32 with a scale each, and a head that is tied
-to a table with it; activations in 8 bits as they come, in such blocks too. Closer to fp32 than int8-dynamic, whose one
-scale for all activations is that of the largest, and slower on a processor with instructions for that."""
+"""int8: weights of matrix products and tables (and heads tied to them) in 8 bits, in blocks of 32 with one scale each;
+activations dynamically in 8 bits, in blocks too. Closer to fp32 than int8-dynamic, which has one scale for all
+activations, but slower on processors with int8 instructions."""
 
 from __future__ import annotations
 

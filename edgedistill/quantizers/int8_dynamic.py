@@ -1,7 +1,7 @@
-"""int8-dynamic: weights in int8 per output channel, embedding tables in 8 bits too; activations as they come.
+"""int8-dynamic: weights in int8 per output channel, embedding tables in 8 bits too; activations quantized dynamically.
 
-The table of a language model is in blocks of 32 with a scale each, and the head with it where it is tied: one scale for
-a whole table, as elsewhere, would cost the likelihood of every token.
+The table of a language model, and a tied head, is in blocks of 32 with one scale each: a single scale for the whole
+table, as elsewhere, would degrade the likelihood of every token.
 """
 
 from __future__ import annotations

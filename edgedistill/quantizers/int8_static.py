@@ -1,6 +1,6 @@
-"""int8-static: weights in int8 per output channel, embedding tables in 8 bits too; what goes into matrix products and
-comes out of them in 8 bits by the ranges that real inputs have shown. The rest stays fp32: the mask's -3.4e38 would use
-up the range of whatever it is added to."""
+"""int8-static: weights in int8 per output channel, embedding tables in 8 bits too; inputs and outputs of matrix
+products in 8 bits with ranges calibrated on real inputs. The rest stays fp32: the mask's -3.4e38 would use up the range
+of anything it is added to."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _TABLES = ("Gather",)
 
 
 def quantize(source: Path, destination: Path, calibration: Sequence[Arrays]) -> None:
-    """Quantize the products with ONNX Runtime's `quantize_static`, QDQ format, ranges by minimum and maximum, then the
-    tables as int8-dynamic does: in QDQ format the whole table would be turned to fp32 for every run.
+    """Quantize the products with ONNX Runtime's `quantize_static` in QDQ format with min-max ranges, then the tables as
+    in int8-dynamic: in QDQ format the whole table would be dequantized in every run.
 
     The graph is pre-processed but not fused: `quantize_static` cannot infer the shapes of fused attention.
     """
@@ -52,7 +52,7 @@ def quantize(source: Path, destination: Path, calibration: Sequence[Arrays]) -> 
 
 
 class _Reader:
-    """Hands the inputs out one by one, as ONNX Runtime's `CalibrationDataReader` does."""
+    """Provides the inputs one by one, like ONNX Runtime's `CalibrationDataReader`."""
 
     def __init__(self, inputs: Sequence[Arrays], names: set[str]) -> None:
         self._next = iter([{name: arrays[name] for name in names} for arrays in inputs])

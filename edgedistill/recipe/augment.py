@@ -1,4 +1,4 @@
-"""What a recipe says of further views of its texts."""
+"""The part of a recipe on augmented views of the texts."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from edgedistill.spec import ModelRef, Spec
 
 
 class AugmentSpec(Spec):
-    """Further views of every text of a stage; each figure but `copies` and `join` is the share of words it changes."""
+    """Augmented views of every text of a stage."""
 
     copies: int = Field(1, ge=1)
-    """Views of each text."""
+    """Views per text."""
     delete: float = Field(0.0, ge=0, lt=1)
-    """Share of the words left out."""
+    """Fraction of words to delete."""
     swap: float = Field(0.0, ge=0, lt=1)
-    """With the next word."""
+    """Fraction of words to swap with the next word."""
     typo: float = Field(0.0, ge=0, lt=1)
-    """Share of the words misspelt."""
+    """Fraction of words to misspell."""
     mask: float = Field(0.0, ge=0, lt=1)
-    """By the tokenizer's mask token."""
+    """Fraction of words to replace with the tokenizer's mask token."""
     replace: float = Field(0.0, ge=0, lt=1)
-    """By what `masked_lm` finds likely in their place."""
+    """Fraction of words to replace with likely predictions of `masked_lm`."""
     masked_lm: Annotated[str | None, ModelRef()] = None
-    """A masked language model: hub id or folder."""
+    """A masked language model for `replace`: Hub id or folder."""
     join: float = Field(0.0, ge=0, le=1)
-    """Share of views that are the first half of their text and the second half of another; these have no label."""
+    """Fraction of views that join the first half of a text with the second half of another; these have no label."""
     labels: bool = True
     """Whether a view keeps its text's label."""
 

@@ -1,4 +1,4 @@
-"""What each key of a recipe allows but the whole recipe doesn't."""
+"""Checks across the keys of a recipe."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from edgedistill.recipe.soft_targets import averaged, looks_for_errors, possible
 
 
 def problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
-    """What each key allows but the whole recipe doesn't: (dotted path, sentence)."""
+    """Problems of combinations of keys: (dotted path, sentence)."""
     yield from _names(recipe)
     if not recipe.task.metrics:
         yield "task", "expected 'metric: NAME', or 'metrics: [NAME, ...]' with the primary one first"
@@ -41,18 +41,18 @@ def problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
     forms = (task.data.columns.required, *task.data.columns.forms)
     if len(named := [form for form in forms if set(form) & set(recipe.data.columns)]) > 1:
         every = " or ".join(" with ".join(form) for form in forms)
-        yield "data.columns", f"got columns of {len(named)} kinds of rows, expected one of {every}"
+        yield "data.columns", f"got columns for {len(named)} row formats, expected one of {every}"
     yield from _architecture_problems(recipe, task.data.tokens)
     yield from _speed_problems(recipe)
     if len({recipe.seed, *recipe.seeds}) <= len(recipe.seeds):
-        yield "seeds", f"got {list(recipe.seeds)}, expected seeds that differ from each other and from 'seed'"
+        yield "seeds", f"got {list(recipe.seeds)}, expected seeds distinct from each other and from 'seed'"
     if not task.learns_labels:
         yield from _unlabelled_problems(recipe)
     models, known_origins = ["teacher"], True
     for i, round_ in enumerate(recipe.rounds):
         where = f"rounds.{i}"
         if round_.id in [*models, "control"] or round_.id.endswith("-control") or round_.id.startswith("teacher-"):
-            taken = "an id of its own, not one in use, 'teacher', 'teacher-...' or '...-control'"
+            taken = "a unique id other than 'teacher', 'teacher-...' and '...-control'"
             yield f"{where}.id", f"got {round_.id!r}, expected {taken}"
         for teacher in round_.teachers():
             if teacher not in models:
@@ -70,40 +70,46 @@ def problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
         yield from _own_data_problems(recipe, i, task.data.tokens)
         models.append(round_.id)
     if all(round_.data is not None for round_ in recipe.rounds):
-        yield "rounds", "got only rounds with 'data' of their own, expected one on the recipe's data as well"
+        yield "rounds", "got only rounds with their own 'data', expected at least one on the recipe's data"
 
 
 def _unlabelled_problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
-    """What needs labels to train on, of a task that has none."""
+    """Settings that need training labels, for a task without them."""
     if recipe.control:
-        yield "control", f"got true, but '{recipe.task.type}' has no labels to learn from without a teacher"
+        yield "control", f"got true, but '{recipe.task.type}' has no labels to train on without a teacher"
     if recipe.teacher.fine_tune is not None:
-        yield "teacher.fine_tune", f"'{recipe.task.type}' has no labels to tune a teacher on, expected none"
+        yield "teacher.fine_tune", f"'{recipe.task.type}' has no labels to fine-tune a teacher on, expected none"
 
 
 def _own_data_problems(recipe: Recipe, index: int, tokens: bool) -> Iterator[tuple[str, str]]:
-    """What a round on other data can't do, and what others can't do with it: it answers in other labels."""
+    """Restrictions on rounds with their own data, since their models have other labels."""
     round_, where = recipe.rounds[index], f"rounds.{index}"
     elsewhere = [other.id for other in recipe.rounds if other.data is not None]
     if round_.data is None:
         for teacher in round_.teachers():
             if teacher in elsewhere:
-                yield f"{where}.teacher", f"got {teacher!r}, which answers in the labels of its own data"
+                yield f"{where}.teacher", f"got {teacher!r}, which was trained on other labels"
         for j, stage in enumerate(round_.stages):
             if stage.errors is not None and stage.errors.of in elsewhere:
-                yield f"{where}.stages.{j}.errors.of", f"got {stage.errors.of!r}, which answers in other labels"
+                yield f"{where}.stages.{j}.errors.of", f"got {stage.errors.of!r}, which was trained on other labels"
         return
     if not tokens:
-        yield f"{where}.data", f"'{recipe.task.type}' has one data set for all rounds so far"
+        yield f"{where}.data", f"'{recipe.task.type}' does not support data per round yet"
     if round_.teacher != "teacher":
-        yield f"{where}.teacher", f"got {round_.teacher!r}, expected 'teacher': only it is tuned on the round's data"
+        yield (
+            f"{where}.teacher",
+            f"got {round_.teacher!r}, expected 'teacher', the only model fine-tuned on the round's data",
+        )
     if own_tokenizer(recipe, round_.id) is not None:
-        yield f"{where}.student", "a round with 'data' of its own keeps the teacher's tokenizer"
+        yield f"{where}.student", "a round with its own 'data' keeps the teacher's tokenizer"
     for j, stage in enumerate(round_.stages):
         if "unlabeled" in stage.data and round_.data.unlabeled is None:
-            yield f"{where}.stages.{j}.data", "got 'unlabeled', expected the round's 'data.unlabeled' as well"
+            yield f"{where}.stages.{j}.data", "got 'unlabeled', but the round's 'data.unlabeled' is not given"
         if stage.errors is not None and stage.errors.of != "teacher":
-            yield f"{where}.stages.{j}.errors.of", f"got {stage.errors.of!r}, expected 'teacher' on data of its own"
+            yield (
+                f"{where}.stages.{j}.errors.of",
+                f"got {stage.errors.of!r}, expected 'teacher' in a round with its own data",
+            )
 
 
 _SPEEDS = ("ttft_ms", "tokens_per_s")
@@ -111,14 +117,14 @@ _SPEEDS = ("ttft_ms", "tokens_per_s")
 
 
 def _speed_problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
-    """What is asked of prompts and their figures, of a task that isn't timed on any."""
+    """Settings on prompts and their figures, for a task that is not timed on prompts."""
     prompts, name = registry.task(recipe.task.type).prompts, recipe.task.type
     known = [speed.name for speed in prompts.speeds] if prompts is not None else []
     given = recipe.measure.prompts
     if given is not None and prompts is None:
         yield "measure.prompts", f"got {list(given)}, but '{name}' is not timed on prompts"
     if given is not None and list(given) != sorted(set(given)):
-        yield "measure.prompts", f"got {list(given)}, expected lengths that rise"
+        yield "measure.prompts", f"got {list(given)}, expected lengths in ascending order"
     for speed in _SPEEDS:
         limit = getattr(recipe.select.limits, speed)
         if limit is not None and speed not in known:
@@ -134,13 +140,13 @@ def _architecture_problems(recipe: Recipe, tokens: bool) -> Iterator[tuple[str, 
         if tokens and given is None:
             yield f"teacher.scratch.{key}", "is missing, expected a number"
         if not tokens and given is not None:
-            yield f"teacher.scratch.{key}", f"got {given}, but models for '{recipe.task.type}' have none"
+            yield f"teacher.scratch.{key}", f"got {given}, which does not apply to models for '{recipe.task.type}'"
     if not tokens and scratch is None:
-        yield "teacher.model", f"'{recipe.task.type}' trains its teacher from scratch so far, expected 'scratch'"
+        yield "teacher.model", f"'{recipe.task.type}' only supports a teacher trained from scratch, expected 'scratch'"
 
 
 def _signal_problems(recipe: Recipe, index: int) -> Iterator[tuple[str, str]]:
-    """What distributions in other forms than logits can't do."""
+    """Restrictions on distributions that are not recorded as logits."""
     round_ = recipe.rounds[index]
     form, where = signals_of(recipe, round_).form, f"rounds.{index}." if round_.signals is not None else ""
     if form == "dense":
@@ -148,7 +154,7 @@ def _signal_problems(recipe: Recipe, index: int) -> Iterator[tuple[str, str]]:
     possible = possible_sources(recipe, round_)
     if form == "auto":
         if not possible:
-            yield f"{where}signals.form", f"got 'auto', but there is no form that all losses of {round_.id} take"
+            yield f"{where}signals.form", f"got 'auto', but no form suits all losses of {round_.id}"
         return
     if form == "hidden" and registry.task(recipe.task.type).model.head is None:
         yield f"{where}signals.form", f"got 'hidden', but '{recipe.task.type}' has no output head over hidden states"
@@ -156,15 +162,15 @@ def _signal_problems(recipe: Recipe, index: int) -> Iterator[tuple[str, str]]:
         yield f"{where}signals.form", f"got '{form}', expected 'dense' for the mean of several teachers of {round_.id}"
     for stage in round_.stages:
         if looks_for_errors(stage):
-            reader = f"stage '{stage.name}' of {round_.id}, which looks for the teacher's errors"
+            reader = f"stage '{stage.name}' of {round_.id}, which needs the teacher's errors"
             yield f"{where}signals.form", f"got '{form}', expected 'dense' for {reader}"
     if form == "live" and "dense" in possible and "live" not in possible and possible != ["dense"]:
-        reason = f"whose teacher reads other tokens than {round_.id}"
+        reason = f"whose teacher has another tokenizer than {round_.id}"
         yield f"{where}signals.form", f"got 'live', expected a recorded form for a round {reason}"
 
 
 def _vocabulary_problems(recipe: Recipe, index: int) -> Iterator[tuple[str, str]]:
-    """What a teacher that reads other tokens than its student can't teach it, where decisions are tokens."""
+    """Restrictions on a teacher with a different tokenizer from its student, if decisions are tokens."""
     round_ = recipe.rounds[index]
     for teacher in round_.teachers():
         if not projected(recipe, round_, teacher):
@@ -173,15 +179,15 @@ def _vocabulary_problems(recipe: Recipe, index: int) -> Iterator[tuple[str, str]
         if own_tokenizer(recipe, teacher) not in tokenizers(recipe, round_.id):
             yield (
                 f"rounds.{index}.teacher",
-                f"{apart}, and that of '{round_.id}' wasn't cut from that of '{teacher}'; expected a teacher whose "
-                "tokens it has a part of",
+                f"{apart}, and that of '{round_.id}' wasn't trimmed from that of '{teacher}'; expected a teacher whose "
+                "vocabulary contains the student's",
             )
         if recipe.evaluate.ood:
-            yield "evaluate.ood", f"got sets, but {apart}, and these are read in the teacher's; expected none"
+            yield "evaluate.ood", f"got test sets, but {apart}, and these are encoded with the teacher's; expected none"
         if signals_of(recipe, round_).form == "hidden":
             yield (
                 f"rounds.{index}.signals.form" if round_.signals is not None else "signals.form",
-                f"got 'hidden', but {apart}, and only probabilities can be projected on other tokens; expected "
+                f"got 'hidden', but {apart}, and only probabilities can be projected onto other tokens; expected "
                 "'top-k' or 'dense'",
             )
         for j, stage in enumerate(round_.stages):
@@ -189,7 +195,7 @@ def _vocabulary_problems(recipe: Recipe, index: int) -> Iterator[tuple[str, str]
                 if "embedding" in registry.loss(loss.kind).needs:
                     yield (
                         f"rounds.{index}.stages.{j}.losses.{k}",
-                        f"'{loss.kind}' compares item by item, but {apart}, which cut a text at other places; expected "
+                        f"'{loss.kind}' compares item by item, but {apart}, which split a text differently; expected "
                         "a loss on logits",
                     )
 
@@ -205,23 +211,23 @@ def _stage_problems(recipe: Recipe, index: int, earlier: list[str]) -> Iterator[
     for j, stage in enumerate(round_.stages):
         where = f"rounds.{index}.stages.{j}"
         if stage.name in [other.name for other in round_.stages[:j]]:
-            yield f"{where}.name", f"got {stage.name!r}, expected a name of its own in the round"
+            yield f"{where}.name", f"got {stage.name!r}, expected a name that is unique in the round"
         if stage.augment is not None and (not task.data.columns.texts or task.data.columns.self_supervised):
-            yield f"{where}.augment", f"the task '{recipe.task.type}' has no free text to change"
+            yield f"{where}.augment", f"the task '{recipe.task.type}' has no free text to augment"
         if "unlabeled" in stage.data and round_.data is None and recipe.data.unlabeled is None:
-            yield f"{where}.data", "got 'unlabeled', expected 'data.unlabeled' to be given as well"
+            yield f"{where}.data", "got 'unlabeled', but 'data.unlabeled' is not given"
         for k, loss in enumerate(stage.losses):
             needs = registry.loss(loss.kind).needs
             if not task.data.tokens and needs & {"masked", *_TOKEN_SIGNALS}:
-                yield f"{where}.losses.{k}", f"'{loss.kind}' looks at tokens, and '{recipe.task.type}' has none"
+                yield f"{where}.losses.{k}", f"'{loss.kind}' needs tokens, and '{recipe.task.type}' has none"
             if "labels" in needs and not task.learns_labels:
-                yield f"{where}.losses.{k}", f"'{loss.kind}' needs labels, and '{recipe.task.type}' trains without"
+                yield f"{where}.losses.{k}", f"'{loss.kind}' needs labels, and '{recipe.task.type}' has none"
             if "logits" in needs and task.model.logits is None:
                 yield f"{where}.losses.{k}", f"'{loss.kind}' needs logits, and '{recipe.task.type}' has none"
             forms, given = registry.loss(loss.kind).forms, signals_of(recipe, round_).form
             if "logits" in needs and given in get_args(Form) and given not in forms:
                 takes = " or ".join(f"'{form}'" for form in get_args(Form) if form in forms)
-                yield f"{where}.losses.{k}", f"'{loss.kind}' takes {takes} signals, but signals.form is '{given}'"
+                yield f"{where}.losses.{k}", f"'{loss.kind}' accepts {takes} signals, but signals.form is '{given}'"
             if "labels" in needs and stage.data == ("unlabeled",):
                 yield f"{where}.losses.{k}", f"'{loss.kind}' needs labels, but data is only 'unlabeled'"
             if needs & {"embedding", *_TOKEN_SIGNALS} and averaged > 1:
@@ -229,7 +235,7 @@ def _stage_problems(recipe: Recipe, index: int, earlier: list[str]) -> Iterator[
             if needs & {"embedding", *_TOKEN_SIGNALS} and isinstance(round_.teacher, TeacherChoice):
                 yield (
                     f"{where}.losses.{k}",
-                    f"'{loss.kind}' cannot be used while teachers are tried; expected logits",
+                    f"'{loss.kind}' cannot be used with a choice of teachers; expected a loss on logits",
                 )
             for teacher in round_.teachers():
                 if needs & _TOKEN_SIGNALS and own_tokenizer(recipe, teacher) != own_tokenizer(recipe, round_.id):
@@ -244,19 +250,19 @@ def _stage_problems(recipe: Recipe, index: int, earlier: list[str]) -> Iterator[
 def _error_problems(stage: Stage, judge: Judge, where: str, earlier: list[str]) -> Iterator[tuple[str, str]]:
     needs = registry.needs(stage.losses)
     if stage.errors is not None and judge.error_weights is None:
-        yield f"{where}.errors", "the task knows no right and wrong answers"
+        yield f"{where}.errors", "the task does not define correct answers"
     if stage.errors is not None and stage.errors.against == "teacher" and judge.as_references is None:
-        yield f"{where}.errors.against", "got 'teacher', whose answers this task cannot take as right"
+        yield f"{where}.errors.against", "got 'teacher', but this task cannot treat the teacher's answers as correct"
     if stage.teacher_errors != 1 and judge.right is None:
-        yield f"{where}.teacher_errors", f"got {stage.teacher_errors}, but the task knows no right and wrong answers"
+        yield f"{where}.teacher_errors", f"got {stage.teacher_errors}, but the task does not define correct answers"
     if stage.errors is not None and stage.errors.of not in earlier:
         yield f"{where}.errors.of", _unknown(stage.errors.of, earlier)
     if stage.errors is not None and stage.errors.against == "teacher" and "logits" not in needs:
-        yield f"{where}.errors.against", "got 'teacher', but no loss of the stage reads its logits (kl, ...)"
+        yield f"{where}.errors.against", "got 'teacher', but no loss of the stage uses its logits (kl, ...)"
     if stage.errors is not None and not needs & {"logits", "labels"}:
-        yield f"{where}.errors", "no loss of the stage looks at single answers (hard_label, kl, ...)"
+        yield f"{where}.errors", "no loss of the stage is per example (hard_label, kl, ...)"
     if stage.teacher_errors != 1 and "logits" not in needs:
-        yield f"{where}.teacher_errors", f"got {stage.teacher_errors}, but no loss reads the teacher's logits"
+        yield f"{where}.teacher_errors", f"got {stage.teacher_errors}, but no loss uses the teacher's logits"
 
 
 def _names(recipe: Recipe) -> Iterator[tuple[str, str]]:
@@ -271,7 +277,8 @@ def _names(recipe: Recipe) -> Iterator[tuple[str, str]]:
 
 
 def _device_problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
-    """Targets, precisions and runtimes. What only one target lacks is no problem: that candidate is refused."""
+    """Targets, precisions and runtimes. A precision that only some targets lack is not a problem: those candidates are
+    refused."""
     every = {name: registry.target(name).precisions for name in registry.names("exporters")}
     known = sorted({precision for own in every.values() for precision in own})
     lists: list[tuple[str, list[str]]] = [
@@ -289,11 +296,14 @@ def _device_problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
         elif quantization.calibration is not None:
             makers = [own[quantization.precision] for own in every.values() if quantization.precision in own]
             if not any(maker.calibrated for maker in makers):
-                yield f"quantize.{i}.calibration", f"{quantization.precision!r} looks at no data, expected none"
+                yield (
+                    f"quantize.{i}.calibration",
+                    f"{quantization.precision!r} needs no calibration data, expected none",
+                )
             if quantization.calibration.from_ == "unlabeled" and recipe.data.unlabeled is None:
                 yield (
                     f"quantize.{i}.calibration.from",
-                    "got 'unlabeled', expected 'data.unlabeled' to be given as well",
+                    "got 'unlabeled', but 'data.unlabeled' is not given",
                 )
     asked = recipe.measure.runtimes
     if asked is None or not set(asked) <= set(registry.names("runtimes")):
@@ -301,7 +311,10 @@ def _device_problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
     for i, target in enumerate(recipe.export.targets):
         if target in every and not any(target in registry.runtime(name).targets for name in asked):
             own = ", ".join(registry.target(target).runtimes)
-            yield f"export.targets.{i}", f"got {target!r}, which none of measure.runtimes opens; expected {own} there"
+            yield (
+                f"export.targets.{i}",
+                f"got {target!r}, which none of measure.runtimes can open; expected {own} there",
+            )
 
 
 def _unknown(got: str, known: list[str]) -> str:

@@ -15,8 +15,8 @@ from edgedistill.recipe.schema import Recipe
 
 
 class _WithDocstrings(GenerateJsonSchema):
-    """Descriptions are the docstrings below the fields. `use_attribute_docstrings` of pydantic would read every class's
-    source whenever a recipe is read, and so double the time that the command line takes to start."""
+    """Descriptions are the docstrings below the fields. pydantic's `use_attribute_docstrings` would read every class's
+    source whenever a recipe is read, which doubles the start-up time of the command line."""
 
     def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
         found = super().model_schema(schema)
@@ -33,13 +33,13 @@ class _WithDocstrings(GenerateJsonSchema):
 
 
 def json_schema() -> JsonSchemaValue:
-    """Of a recipe with the plug-ins that are installed."""
+    """The schema of recipes, including installed plug-ins."""
     found = Recipe.model_json_schema(schema_generator=_WithDocstrings)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **found}
 
 
 def _docstrings(model: type[BaseModel]) -> dict[str, str]:
-    """By field, the string literal below its definition, its own or a base class's."""
+    """The docstring of each field, from the class or a base class."""
     texts: dict[str, str] = {}
     for kind in reversed(model.__mro__):
         if not issubclass(kind, BaseModel) or kind is BaseModel:

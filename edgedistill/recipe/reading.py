@@ -23,7 +23,7 @@ from edgedistill.spec import LocalPath, ModelRef
 _MOST_PARENTS = 20
 _SHOWN_KEY = 60
 _TAGGED: dict[str, registry.Group] = {"type": "tasks", "kind": "losses", "init": "students"}
-"""The keys by which a recipe tells plug-ins' specs apart."""
+"""The keys that tag plug-ins' specs in a recipe."""
 
 
 def load(name: str, overrides: Sequence[str] = ()) -> Recipe:
@@ -31,7 +31,7 @@ def load(name: str, overrides: Sequence[str] = ()) -> Recipe:
 
     Raises:
         RecipeError: all problems found.
-        UserError: no such recipe, or a file that isn't YAML.
+        UserError: no such recipe, or a file that is not YAML.
     """
     file = locate(name)
     tree = read(file)
@@ -59,7 +59,7 @@ def locate(name: str) -> Path:
 
 
 def shipped() -> dict[str, Path]:
-    """Name and file of every recipe that an installed package ships."""
+    """Name and file of every shipped recipe."""
     files: dict[str, Path] = {}
     for point in entry_points(group="edgedistill.recipes"):
         for folder in point.load().__path__:
@@ -68,7 +68,7 @@ def shipped() -> dict[str, Path]:
 
 
 def read(file: Path, seen: tuple[Path, ...] = ()) -> Tree:
-    """The tree of one file with what it `extends` merged below it, and local paths made absolute.
+    """The tree of one file, merged over the recipe it `extends`, with absolute local paths.
 
     Raises:
         UserError: not YAML, not a mapping, or a file that extends itself.
@@ -77,7 +77,7 @@ def read(file: Path, seen: tuple[Path, ...] = ()) -> Tree:
     if file in seen:
         raise UserError(f"{file}: extends itself ({' -> '.join(path.name for path in (*seen, file))})")
     if len(seen) >= _MOST_PARENTS:
-        raise UserError(f"{file}: the recipes before it extend one another {len(seen)} times, expected fewer")
+        raise UserError(f"{file}: more than {len(seen)} recipes extend one another, expected fewer")
     tree = parse(_text(file), str(file))
     if not isinstance(tree, dict):
         raise UserError(f"{file}: got {_kind(tree)}, expected a mapping with 'schema: edgedistill/1'")
@@ -121,7 +121,7 @@ def validate(tree: Tree, where: str) -> Recipe:
 
 
 def dump(recipe: Recipe) -> str:
-    """The effective recipe as YAML that loads to the same recipe."""
+    """The resolved recipe as YAML, which loads to the same recipe."""
     tree = recipe.model_dump(mode="json", by_alias=True, exclude_none=True)
     return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True, width=100)
 
@@ -131,7 +131,7 @@ def _text(file: Path) -> str:
         with file.open("rb") as stream:
             content = stream.read(MOST_BYTES + 1)
         if len(content) > MOST_BYTES:
-            raise UserError(f"{file}: is too long for a recipe, expected at most {MOST_BYTES // 1024} kB")
+            raise UserError(f"{file}: too long for a recipe, expected at most {MOST_BYTES // 1024} kB")
         return content.decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{file}: cannot be read as UTF-8 text: {error}") from error
@@ -141,7 +141,7 @@ def _override(tree: Tree, override: str) -> None:
     """Apply one `dotted.path=value`; the value is YAML, local paths count from the working directory.
 
     Raises:
-        UserError: no '=', or a path through something that has no keys.
+        UserError: no '=', or a path through a value without keys.
     """
     path, equals, text = override.partition("=")
     keys = path.strip().split(".")
@@ -169,22 +169,22 @@ def _override(tree: Tree, override: str) -> None:
                 node[key] = {}
             node = node[key]
         else:
-            raise UserError(f"{shown}: {here} is {_short(node)}, it has no keys below it")
+            raise UserError(f"{shown}: {here} is {_short(node)}, which has no keys")
     _absolute_paths(tree, Path.cwd(), shown)
 
 
 def _index(key: str, length: int) -> int | None:
-    """A position in a list of that length, of plain digits only."""
+    """A valid index into a list of that length, in plain digits."""
     if not re.fullmatch("[0-9]{1,6}", key) or int(key) >= length:
         return None
     return int(key)
 
 
 def _absolute_paths(tree: Tree, folder: Path, where: str) -> None:
-    """Make local files and folders absolute: a `LocalPath` always, a model where it is a folder.
+    """Make local paths absolute: every `LocalPath`, and models that are folders.
 
     Raises:
-        UserError: `where` and a path that can be none.
+        UserError: `where` and an invalid path.
     """
     for node in list(walk(tree, Recipe)):
         text = node.value
@@ -197,10 +197,10 @@ def _absolute_paths(tree: Tree, folder: Path, where: str) -> None:
 
 
 def _absolute(folder: Path, text: str, where: str) -> Path:
-    """The absolute path; a file keeps its own name, for the hub's cache has it as a link to one without a suffix.
+    """The absolute path; the file name is not resolved, since the Hub's cache links to files without a suffix.
 
     Raises:
-        UserError: a text that can be no path here: an unknown `~user`, links in a circle, a name too long, a NUL.
+        UserError: an invalid path: unknown `~user`, circular links, a name that is too long, a NUL.
     """
     try:
         path = folder / Path(text).expanduser()
@@ -209,12 +209,12 @@ def _absolute(folder: Path, text: str, where: str) -> Path:
             found = path.parent.resolve() / path.name
     except (OSError, RuntimeError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise UserError(f"{where}: got '{shortened(text, 200)}', which is no path here: {reason}") from None
+        raise UserError(f"{where}: got '{shortened(text, 200)}', which is not a valid path: {reason}") from None
     return found
 
 
 def _file(folder: Path, text: str) -> Path | None:
-    """The regular file that a text names, if it does."""
+    """The regular file with that name, if any."""
     try:
         file = folder / Path(text)
         return file if file.is_file() else None
@@ -232,7 +232,7 @@ def _explain(error: ValidationError, tree: Tree) -> Iterator[str]:
         path = [shortened(key, _SHOWN_KEY) for key in path]
         got = problem.get("input")
         if problem["type"] == "too_short" and isinstance(got, list) and got:
-            continue  # its items are wrong, and each of them is reported itself
+            continue  # each wrong item is reported separately
         match problem["type"]:
             case "extra_forbidden":
                 key = path[-1] if path else ""

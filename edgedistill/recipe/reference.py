@@ -7,15 +7,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 Schema = Mapping[str, Any]
-"""JSON schema: data of any shape."""
+"""JSON schema: arbitrary JSON data."""
 _BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
 _GROUPS = {"type": "Tasks", "init": "Students", "kind": "Losses"}
-"""Of plug-ins, by the key that tells them apart."""
+"""Headings of plug-ins, by the key that tags them."""
 
 
 def markdown(schema: Schema) -> str:
-    """A table of keys for each part of a recipe: what each key takes, its default and its meaning. Parts come in the
-    order in which a recipe leads to them, then the tasks, students and losses that are installed."""
+    """A table of keys for each part of a recipe: type, default and meaning. Parts are in the order in which the recipe
+    refers to them, followed by the installed tasks, students and losses."""
     parts = _Parts(schema["$defs"])
     lines = ["## Recipe", "", *parts.table(schema)]
     groups: dict[str, list[str]] = {group: [] for group in _GROUPS.values()}
@@ -36,11 +36,11 @@ class _Parts:
     def __init__(self, definitions: Mapping[str, Schema]) -> None:
         self._definitions = definitions
         self.tags = {name: _tag(part) for name, part in definitions.items()}
-        """The key that tells a plug-in's spec from others; None for a part of the recipe itself."""
+        """The key that tags a plug-in's spec; None for a part of the recipe itself."""
         self.titles = {name: self._title(name) for name in definitions}
 
     def paths(self, root: Schema) -> dict[str, str]:
-        """Of each definition, where in a recipe it stands: `rounds[].stages[]`."""
+        """Paths of each definition in a recipe: `rounds[].stages[]`."""
         found: dict[str, list[str]] = {}
         waiting = [("", root)]
         while waiting:
@@ -54,7 +54,7 @@ class _Parts:
         return {name: ", ".join(dict.fromkeys(paths)) for name, paths in found.items()}
 
     def table(self, part: Schema, tag: str | None = None) -> Iterator[str]:
-        """Its description, and a row for each key but the tag."""
+        """Its description, and a row for each key except the tag."""
         if part.get("description"):
             yield from (_one_line(part["description"]), "")
         entries = {key: entry for key, entry in part.get("properties", {}).items() if key != tag}
@@ -101,13 +101,14 @@ def _tag(part: Schema) -> str | None:
 
 
 def _default(entry: Schema) -> str:
-    """Nothing for null, and for a part, whose keys have their own."""
+    """Empty for null, and for a part, whose keys have their own defaults."""
     value = entry.get("default")
     return "" if value is None or (isinstance(value, dict) and value) else f"`{json.dumps(value, ensure_ascii=False)}`"
 
 
 def _references(entry: object, brackets: str = "") -> Iterator[tuple[str, str]]:
-    """(definition, `[]` for each list around it, `.NAME` for each mapping) of all that an entry may hold."""
+    """(definition, with `[]` for each list and `.NAME` for each mapping around it) for everything an entry may
+    contain."""
     match entry:
         case {"$ref": str() as reference}:
             yield _name(reference), brackets

@@ -1,6 +1,6 @@
-"""What a recipe, or a step's settings, refer to: one walk over the fields, by the marks in their types.
+"""What a recipe or a step's settings refer to, found by walking the fields and the marks in their types.
 
-It goes over typed specs and over the plain tree of a recipe that isn't validated yet alike.
+Works on typed specs and on the plain tree of a recipe that has not been validated.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MAIN = "main"
 
 
 class Model(NamedTuple):
-    """A model that is not made by the run: a hub id at a revision, or a folder."""
+    """A model from outside the run: a Hub id at a revision, or a folder."""
 
     name: str
     revision: str = MAIN
@@ -27,29 +27,29 @@ class Model(NamedTuple):
 
 @dataclass(frozen=True)
 class Node:
-    """A value inside of a spec or a tree."""
+    """A value inside a spec or tree."""
 
     path: str
-    """Dotted, as the recipe calls it."""
+    """Dotted path in the recipe."""
     value: object
     marks: tuple[object, ...]
-    """Those of the field that it is, or stands in."""
+    """The marks of its field."""
     spec: object
-    """The spec (or its tree) that has this field."""
+    """The spec (or tree) with this field."""
     container: object
-    """What holds the value itself, a list or mapping of the field included."""
+    """The direct container of the value, which may be a list or mapping in the field."""
     key: str | int
 
     def put(self, value: object) -> None:
-        """Take its place in a tree."""
+        """Replace the value in the tree."""
         cast(dict[str | int, object], self.container)[self.key] = value
 
 
 def walk(value: object, annotation: object = None, path: str = "") -> Iterator[Node]:
-    """Every value in the fields of a spec, of the specs in them and in its lists and mappings.
+    """Every value in the fields of a spec, including nested specs, lists and mappings.
 
     Args:
-        annotation: the type of a tree that isn't a spec yet.
+        annotation: the type, for a tree that is not a spec yet.
     """
     if isinstance(value, Spec):
         for name, field in type(value).model_fields.items():
@@ -88,7 +88,7 @@ def _below(
 
 
 def models(spec: Spec) -> Iterator[tuple[str, Model]]:
-    """The models that a spec names, each with its place."""
+    """The models that a spec names, each with its location."""
     for node in walk(spec):
         for mark in node.marks:
             if isinstance(mark, ModelRef) and isinstance(node.value, str):
@@ -101,25 +101,25 @@ def model_of(spec: Spec) -> Model | None:
 
 
 def model_at(holder: object, name: str, mark: ModelRef) -> Model:
-    """The model of that name, at the revision that the field beside it in `holder` gives."""
+    """The model of that name, at the revision in the sibling field of `holder`."""
     return Model(name, str(getattr(holder, mark.revision)) if mark.revision is not None else MAIN)
 
 
 def rounds(spec: Spec) -> Iterator[tuple[str, str]]:
-    """The models of the recipe itself that a spec names, each with its place."""
+    """The recipe's own models that a spec names, each with its location."""
     for node in walk(spec):
         if isinstance(node.value, str) and any(isinstance(mark, RoundRef) for mark in node.marks):
             yield node.path, node.value
 
 
 def declared(field: FieldInfo) -> object:
-    """A field's type with the mark of a union of plug-ins, which pydantic takes off it."""
+    """A field's type including the mark of a plug-in union, which pydantic removes."""
     union = next((mark for mark in field.metadata if isinstance(mark, UnionOfSpecs)), None)
     return field.annotation if union is None else Annotated[field.annotation, union]
 
 
 def models_in(annotation: object) -> list[type[Spec]]:
-    """The specs that a type may stand for."""
+    """The possible specs of a type."""
     if isinstance(annotation, UnionOfSpecs):
         return list(annotation.specs())
     if isinstance(annotation, type) and issubclass(annotation, Spec):
@@ -151,7 +151,7 @@ def _part(annotation: object, origins: tuple[object, ...], position: int) -> obj
 
 
 def fits(model: type[Spec], node: object) -> bool:
-    """Whether a mapping is meant as `model`: its tag (`kind`, `init`) is the model's."""
+    """Whether a mapping is a `model`: its tag (`kind`, `init`) matches."""
     if not isinstance(node, dict):
         return True
     for name, field in model.model_fields.items():

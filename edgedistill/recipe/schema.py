@@ -1,4 +1,4 @@
-"""The recipe: what to keep and what it may cost. Frozen, typed, closed; defaults stand here or in their own spec."""
+"""The recipe schema: frozen, typed and closed. Defaults are set here or in the specs of plug-ins."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ from edgedistill.spec import LocalPath, ModelRef, NotInKey, RoundRef, Spec, Unio
 class PluginUnion(UnionOfSpecs):
     """Marks a field whose type is the closed union of the specs of a plug-in group, told apart by `key`.
 
-    The union is made when a recipe is read: importing this module imports no plug-in, and a plug-in may import it.
+    The union is built when a recipe is read: importing this module imports no plug-in, so a plug-in may import it.
     """
 
     group: Literal["tasks", "losses", "students"]
     key: str
 
     def specs(self) -> tuple[type[Spec], ...]:
-        """The specs of all that can be used now."""
+        """The specs of all usable plug-ins of the group."""
         return tuple(registry.specs(self.group).values())
 
     def adapter(self) -> TypeAdapter[Spec]:
-        """What validates the union."""
+        """The validator of the union."""
         return _union(self.key, self.specs())
 
     def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
         def read(given: object, info: core_schema.ValidationInfo) -> Spec:
-            # A list is no tuple in a strict spec, but in JSON there is nothing else.
+            # Strict specs refuse a list for a tuple, but JSON has only lists.
             if info.mode == "json":
                 return self.adapter().validate_json(json.dumps(given))
             return self.adapter().validate_python(given)
@@ -72,18 +72,18 @@ SplitName = Literal["train", "validation", "test", "unlabeled"]
 
 
 class DataSource(Spec):
-    """One data set: a file or folder, a hub id, or one that comes with an installed library."""
+    """One data set: a file or folder, a Hub id, or one bundled with an installed library."""
 
     path: Annotated[str | None, LocalPath()] = None
     """A jsonl, csv or parquet file, or a folder saved by `datasets`; relative to the recipe."""
     hub: str | None = None
     """A data set's id on the Hub."""
     bundled: Literal["digits"] | None = None
-    """One that comes with an installed library."""
+    """A data set bundled with an installed library."""
     subset: str | None = None
-    """Of a `hub` data set: its configuration."""
+    """Configuration of a `hub` data set."""
     revision: str = "main"
-    """Of a `hub` data set: a branch, tag or commit. The plan pins the commit."""
+    """Branch, tag or commit of a `hub` data set. The plan pins the commit."""
     split: str | None = None
     """A split or slice of the source in `datasets` notation: `train[:90%]`."""
 
@@ -95,21 +95,21 @@ class DataSource(Spec):
 
 
 class DataSpec(Spec):
-    """The data sets and how their columns are called."""
+    """The data sets and the names of their columns."""
 
     train: DataSource
-    """What is learned from."""
+    """The training set."""
     validation: DataSource
     """For model selection; never trained on."""
     test: DataSource
-    """Read at the end, for the figures in the report; nothing is chosen by it."""
+    """Held out for the reported figures; never used for any choice."""
     unlabeled: DataSource | None = None
     """Examples without labels, for which the teacher's answers are the only targets."""
     columns: Mapping[str, str] = Field(default_factory=dict)
-    """What the task's columns are called in the data: `{text: utterance, label: intent}`."""
+    """Names of the task's columns in the data: `{text: utterance, label: intent}`."""
     labels: Mapping[str, str] = Field(default_factory=dict)
-    """What the data's labels are called from here on: label in the data -> name, as a teacher that is used as it is
-    calls it. All of them or none."""
+    """New names for the labels (label in the data -> name), such as the class names of a teacher that is not
+    fine-tuned. All of them or none."""
     max_length: int = Field(128, ge=4)
     """Tokens per input; longer texts are truncated, and texts of language models are split into windows."""
 
@@ -117,13 +117,13 @@ class DataSpec(Spec):
     def _names_differ(self) -> DataSpec:
         twice = sorted({name for name in self.labels.values() if list(self.labels.values()).count(name) > 1})
         if twice:
-            raise ValueError(f"expected 'labels' with a name of its own for every label, got {twice[0]!r:.80} twice")
+            raise ValueError(f"expected 'labels' with a different name for every label, got {twice[0]!r:.80} twice")
         if "" in self.labels or "" in self.labels.values():
             raise ValueError("expected 'labels' without empty names")
         return self
 
     def splits(self) -> dict[SplitName, DataSource]:
-        """The data sets that are given, by name."""
+        """The given data sets, by name."""
         named: dict[SplitName, DataSource | None] = {
             "train": self.train,
             "validation": self.validation,
@@ -134,52 +134,52 @@ class DataSpec(Spec):
 
 
 class Schedule(Spec):
-    """How long and how fast: AdamW, linear warm-up, then a cosine to zero."""
+    """Training schedule: AdamW with linear warm-up, then cosine decay to zero."""
 
     epochs: int = Field(3, ge=1)
     """Passes over the data."""
     learning_rate: float = Field(5e-5, gt=0)
-    """The peak, after the warm-up."""
+    """Peak learning rate, reached after the warm-up."""
     batch_size: int = Field(32, ge=1)
     """Items per step."""
     warmup: float = Field(0.1, ge=0, lt=1)
-    """Share of the steps."""
+    """Fraction of the steps used for warm-up."""
     weight_decay: float = Field(0.01, ge=0)
-    """AdamW's."""
+    """Weight decay of AdamW."""
     max_grad_norm: float = Field(1.0, gt=0)
-    """Gradients are clipped to this norm."""
+    """Maximum gradient norm; larger gradients are clipped."""
 
 
 class Architecture(Spec):
-    """A teacher trained from scratch, text with its own WordPiece vocabulary: for demonstrations and tests."""
+    """A teacher to train from scratch, for demonstrations and tests; for text, with its own WordPiece vocabulary."""
 
     layers: int = Field(ge=1)
     """Transformer layers."""
     hidden_size: int = Field(ge=8)
     """Width of the hidden states."""
     heads: int | None = Field(None, ge=1)
-    """Text needs it and the next; images have neither."""
+    """Attention heads; required for text, as is `intermediate_size`; neither applies to images."""
     intermediate_size: int | None = Field(None, ge=8)
     """Width of the feed-forward layers."""
     vocabulary: int = Field(2000, ge=50)
-    """Tokens of its vocabulary, learned from the training texts."""
+    """Vocabulary size; the vocabulary is learned from the training texts."""
     dropout: float = Field(0.1, ge=0, lt=1)
-    """Dropout probability while it trains."""
+    """Dropout probability during training."""
 
 
 class TeacherSpec(Spec):
-    """The large model: a hub id or folder, or an architecture to train from scratch."""
+    """The large model: a Hub id or folder, or an architecture to train from scratch."""
 
     model: Annotated[str | None, ModelRef(revision="revision")] = None
     """A model id on the Hub, or a folder with safetensors weights."""
     revision: str = "main"
-    """Of a Hub model: a branch, tag or commit. The plan pins the commit."""
+    """Branch, tag or commit of a Hub model. The plan pins the commit."""
     scratch: Architecture | None = None
     """An architecture to train from scratch instead."""
     fine_tune: Schedule | None = None
-    """How it is trained on the task first; none for a model that already does the task."""
+    """Fine-tuning schedule; omit if the model is already fine-tuned for the task."""
     accept_chance: bool = False
-    """Go on with a teacher that is used as it is although its answers on validation are no better than chance."""
+    """Accept a teacher that is not fine-tuned even if its validation score is no better than chance."""
 
     @model_validator(mode="after")
     def _one_origin(self) -> TeacherSpec:
@@ -191,14 +191,14 @@ class TeacherSpec(Spec):
 
 
 class ErrorWeights(Spec):
-    """Items that an earlier model gets wrong are upweighted, or come more often."""
+    """Upweights or oversamples examples that an earlier model gets wrong."""
 
     of: Annotated[str, RoundRef()]
-    """`teacher` or an earlier round."""
+    """The model whose errors count: `teacher` or an earlier round."""
     against: Literal["labels", "teacher"] = "labels"
-    """What is right: the labels, or what this round's teacher says."""
+    """What counts as correct: the labels, or the predictions of this round's teacher."""
     kind: Literal["focal", "boost"] = "focal"
-    """`focal` weights an example by how wrong the model was, `boost` by whether it was."""
+    """`focal` weights an example by how wrong the model is, `boost` by whether it is wrong."""
     strength: float = Field(2.0, gt=0)
     """The exponent of `focal`, the factor of `boost`."""
     apply: Literal["weight", "oversample"] = "weight"
@@ -206,34 +206,34 @@ class ErrorWeights(Spec):
 
 
 class Place(NamedTuple):
-    """A split, or the views that a stage makes of it."""
+    """A split, or a stage's augmented views of it."""
 
     split: Literal["train", "unlabeled"]
     stage: str = ""
-    """Whose views they are; '' for the split itself."""
+    """The stage the views belong to; '' for the split itself."""
 
 
 class Stage(Schedule):
-    """One data set (or several, joined) and one list of losses."""
+    """Trains on one data set (or several, concatenated) with one list of losses."""
 
     name: Name
-    """Its name in logs and reports, unique within the round."""
+    """Name in logs and reports, unique within the round."""
     data: tuple[Literal["train", "unlabeled"], ...] = ("train",)
-    """The splits that it trains on."""
+    """Splits to train on."""
     losses: tuple[LossSpec, ...] = Field(min_length=1)
-    """Added up, each times its `weight`."""
+    """Loss terms, summed with their `weight`."""
     errors: ErrorWeights | None = None
     """Upweights examples that an earlier model gets wrong."""
     teacher_errors: float = Field(1.0, ge=0, le=1)
-    """How much the teacher counts where it contradicts the label: 1 as elsewhere, 0 not at all."""
+    """Weight of the teacher on examples where it contradicts the label: 1 as usual, 0 ignored."""
     augment: AugmentSpec | None = None
-    """Further views of the texts, beside the texts themselves."""
+    """Augmented views of the texts, in addition to the texts themselves."""
     dropout: float | None = Field(None, ge=0, lt=1)
-    """Of the student while this stage trains; None: as its configuration says. A student that is small for what it is
-    shown learns more without."""
+    """Dropout of the student in this stage; null: as in its configuration. Students that are small relative to the
+    data learn more without dropout."""
 
     def places(self) -> tuple[Place, ...]:
-        """Where the items come from: the splits, then the stage's views of them."""
+        """The sources of items: the splits, then the stage's augmented views of them."""
         views = [Place(split, self.name) for split in self.data if self.augment is not None]
         return (*(Place(split) for split in self.data), *views)
 
@@ -243,31 +243,31 @@ Teachers = str | tuple[str, ...]
 
 
 class TeacherChoice(Spec):
-    """The teacher is decided on validation, by a short trial of each (capacity gap: Mirzadeh et al. 2020)."""
+    """Chooses the teacher on validation, after a short trial of each candidate (capacity gap: Mirzadeh et al. 2020)."""
 
     choose: Annotated[tuple[Teachers, ...], RoundRef()] = Field(min_length=2)
-    """The candidates, at least two: models, or lists of models to be averaged."""
+    """At least two candidates: models, or lists of models to average."""
     epochs: int = Field(1, ge=1)
-    """The trial's length, the same for each."""
+    """Length of each trial, in epochs."""
 
 
 class SignalSpec(Spec):
-    """What is recorded of a teacher, and what is computed again while the student trains."""
+    """Which teacher outputs are recorded, and which are recomputed while the student trains."""
 
     form: Form | Literal["live", "auto"] = "dense"
-    """Of a distribution: `dense`, logits; `top-k`, the likeliest classes with the mass of the rest; `hidden`, the last
-    hidden states and the output head, of which the logits are exact at any temperature; or `live`, nothing: the teacher
-    answers while the student learns. `auto` (`signals: auto` says the same): the plan takes what is exact and cheapest
-    within `max_gb`, and says why."""
+    """How distributions are recorded: `dense`, all logits; `top-k`, the most likely classes and the remaining mass;
+    `hidden`, the last hidden states and the output head, which give exact logits at any temperature; or `live`, not at
+    all: the teacher runs while the student trains. With `auto` (short: `signals: auto`) the plan picks the cheapest
+    exact form within `max_gb`, and says why."""
     k: int = Field(40, ge=1)
-    """Of `top-k`."""
+    """Number of classes that `top-k` records."""
     log_p_bits: int = Field(6, ge=1, le=8)
-    """Of each log-probability of `top-k`."""
+    """Bits per log-probability in `top-k`."""
     hidden_bits: Literal[8, 16] = 16
-    """Of each entry of a state of `hidden`: 16-bit floats, or 8-bit integers with a scale of each state."""
+    """Bits per entry of a hidden state: 16-bit floats, or 8-bit integers with one scale per state."""
     max_gb: Annotated[float, NotInKey()] = Field(4.0, ge=0)
-    """What a signal of one split may take (10^9 bytes). Hidden states of layers that would take more are not recorded
-    but computed again; of a distribution that would, the run is refused before anything is computed."""
+    """Maximum size of one signal of one split, in 10^9 bytes. Hidden states of layers that would exceed it are
+    recomputed during training; a distribution that would exceed it is refused before anything is computed."""
 
     @model_validator(mode="before")
     @classmethod
@@ -276,22 +276,22 @@ class SignalSpec(Spec):
 
 
 class Round(Spec):
-    """One teacher, one student."""
+    """Trains one student from one teacher."""
 
     id: Name
-    """Its name: other parts of the recipe refer to its student by it."""
+    """Name by which other parts of the recipe refer to the round's student."""
     teacher: Annotated[Teachers | TeacherChoice, RoundRef()] = "teacher"
-    """`teacher`, an earlier round, a list of them (the mean of their logits), or a choice on validation."""
+    """`teacher`, an earlier round, a list of these (the mean of their logits), or a choice made on validation."""
     student: StudentSpec
-    """Where the student's architecture and first weights come from."""
+    """Architecture and initial weights of the student."""
     stages: tuple[Stage, ...] = Field(min_length=1)
-    """Trained one after the other."""
+    """Training stages, in order."""
     data: DataSpec | None = None
-    """Another data set with labels of its own: the head is replaced, the body goes on. None: the recipe's data."""
+    """Another data set with its own labels; the head is replaced and the body kept. Default: the recipe's data."""
     fine_tune: Schedule | None = None
-    """With `data`: how the recipe's teacher is tuned on it, to teach this round."""
+    """With `data`: schedule for fine-tuning the recipe's teacher on it, to teach this round."""
     signals: SignalSpec | None = None
-    """None: as the recipe says."""
+    """Signal settings of this round. Default: the recipe's."""
 
     @model_validator(mode="after")
     def _own_data(self) -> Round:
@@ -300,7 +300,7 @@ class Round(Spec):
         return self
 
     def teachers(self) -> tuple[str, ...]:
-        """The ids of all models whose signals this round may learn from."""
+        """The ids of all models that this round may learn from."""
         if isinstance(self.teacher, TeacherChoice):
             return tuple(dict.fromkeys(teacher for option in self.teacher.choose for teacher in flat(option)))
         return flat(self.teacher)
@@ -312,147 +312,150 @@ def flat(teachers: Teachers) -> tuple[str, ...]:
 
 
 class Compute(Spec):
-    """Where training runs."""
+    """Where and in what precision training runs."""
 
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """`auto` takes an accelerator where there is one."""
+    """`auto` uses an accelerator if there is one."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """`auto` is bf16 autocast where the device multiplies it faster (GPUs, CPUs with AMX); weights stay fp32."""
+    """`auto` uses bf16 autocast where it is faster (GPUs, CPUs with AMX); weights stay fp32."""
 
 
 class ExportSpec(Spec):
-    """The file formats to make, and whether the teacher is a candidate too."""
+    """File formats to export, and whether the teacher is exported too."""
 
     targets: tuple[str, ...] = Field(("onnx",), min_length=1)
-    """The file formats to make."""
+    """File formats to export to."""
     teacher: bool = True
-    """Export and measure the teacher as well: a quantized teacher is the baseline that a student must beat."""
+    """Also export and measure the teacher: a quantized teacher is the baseline that students must beat."""
     buckets: tuple[Annotated[int, Field(ge=1)], ...] = Field((16, 32, 64, 128), min_length=1)
-    """For targets of fixed shapes: a file for each of these lengths, up to the longest input, and one for that."""
+    """For targets with fixed shapes: one file for each of these input lengths, up to the longest input's, and one for
+    the longest."""
     timeout_minutes: Annotated[float, NotInKey()] = Field(60.0, gt=0)
-    """A file that takes longer to make in a process of its own has failed."""
+    """Time limit for exporting one file; beyond it the export fails."""
 
     @model_validator(mode="after")
     def _rising(self) -> ExportSpec:
         if list(self.buckets) != sorted(set(self.buckets)):
-            raise ValueError(f"expected 'buckets' that rise, got {list(self.buckets)}")
+            raise ValueError(f"expected 'buckets' in ascending order, got {list(self.buckets)}")
         return self
 
 
 class Calibration(Spec):
-    """The real inputs from which a precision learns the range of activations."""
+    """Real inputs from which activation ranges are estimated."""
 
     from_: Literal["train", "unlabeled"] = Field("train", alias="from")
-    """The split they are taken from."""
+    """Split to take them from."""
     take: int = Field(256, ge=1)
-    """Items, evenly spread over the split."""
+    """Number of items, evenly spaced over the split."""
 
 
 class QuantizeSpec(Spec):
-    """One precision to make of every exported model, by each target in its own way."""
+    """One precision for every exported model; each target has its own way of quantizing."""
 
     precision: str
-    """`fp32`, `fp16`, `int8-dynamic`, `int8-static`; some targets have more (`int8`, `int4`, `int4-tables`)."""
+    """`fp32`, `fp16`, `int8-dynamic` or `int8-static`; some targets offer more (`int8`, `int4`, `int4-tables`)."""
     calibration: Calibration | None = None
-    """Only for precisions that look at data; 256 items of `train` where it isn't given."""
+    """Only for precisions that need calibration data. Default: 256 items of `train`."""
 
 
 class VerifySpec(Spec):
-    """What a device file must repeat of its torch student on the validation set."""
+    """How closely an exported file must match its PyTorch model on the validation set."""
 
     min_agreement: float = Field(0.985, ge=0, le=1)
-    """A candidate whose decisions agree less with its torch model's is never chosen."""
+    """Minimum share of decisions on which they agree; a candidate below it is never chosen."""
 
 
 class EmulationSpec(Spec):
-    """How runtimes of another processor are emulated; the others don't look at it."""
+    """How runtimes for another processor are emulated; native runtimes ignore it."""
 
     cpu: Literal["cortex-a76", "cortex-a53"] = "cortex-a76"
-    """With and without the int8 dot product."""
+    """Emulated CPU: `cortex-a76` has the int8 dot product, `cortex-a53` does not."""
     items: int | None = Field(300, ge=1)
-    """Ask only so many items of a split, evenly spread: emulation is slow. None: all."""
+    """Number of items of each split to run, evenly spaced, since emulation is slow; null: all."""
 
 
 class MeasureSpec(Spec):
-    """How candidates are timed."""
+    """How candidates are benchmarked."""
 
     runtimes: Annotated[tuple[str, ...] | None, NotInKey()] = Field(None, min_length=1)
-    """Of these, every target is measured under those that open it; null: under its own. The candidates say which."""
+    """Runtimes to measure with; each target uses those that can open it. null: the target's default runtime."""
     threads: tuple[Annotated[int, Field(ge=1)], ...] = Field((1,), min_length=1)
-    """Numbers of threads to time each candidate with."""
+    """Thread counts to benchmark."""
     batch: tuple[Annotated[int, Field(ge=1)], ...] = Field((1,), min_length=1)
-    """Numbers of items per run."""
+    """Batch sizes to benchmark."""
     lengths: Literal["as_is"] | Annotated[int, Field(ge=1)] = "as_is"
-    """Real lengths, or every input padded or cut to this many tokens."""
+    """Real lengths, or every input padded or truncated to this many tokens."""
     prompts: tuple[Annotated[int, Field(ge=1)], ...] | None = Field(None, min_length=1)
-    """Of a task that is timed on prompts besides: their lengths in tokens; null: the task's own. Those that are longer
-    than a model reads are left out. Limits and choice look at the longest that all candidates were timed on."""
+    """Prompt lengths in tokens, for tasks that are also timed on prompts; null: the task's default. Prompts longer than
+    a model's context are skipped. Limits and choice use the longest prompt on which all candidates were timed."""
     min_seconds: float = Field(5.0, gt=0)
-    """Each candidate is timed for at least this long."""
+    """Minimum time to benchmark each candidate, in seconds."""
     timeout_minutes: Annotated[float, NotInKey()] = Field(30.0, gt=0)
-    """A candidate whose process takes longer for one answer (to load, a split, a turn of timing) has failed."""
+    """Time limit for one request to a candidate's process (load, predict a split, one timing pass); beyond it the
+    candidate fails."""
     emulation: Annotated[EmulationSpec, NotInKey()] = EmulationSpec()
-    """Of what is emulated; what is timed does not look at it."""
+    """Settings of emulated runtimes."""
 
 
 def _with_drop(content: object) -> object:
-    """`drop` is called `accuracy_drop` too, from when accuracy was the only metric."""
+    """Accept `accuracy_drop`, the name of `drop` from when accuracy was the only metric."""
     if not isinstance(content, dict) or "accuracy_drop" not in content:
         return content
     if "drop" in content:
-        raise ValueError("got both 'drop' and 'accuracy_drop', which is its older name; expected one of them")
+        raise ValueError("got both 'drop' and 'accuracy_drop', its older name; expected one of them")
     return {"drop" if key == "accuracy_drop" else key: value for key, value in content.items()}
 
 
 class Limits(Spec):
-    """What a shipped candidate may cost; what is not given is not limited."""
+    """Limits on a shipped candidate; anything not given is unlimited."""
 
     file_mb: float | None = Field(None, gt=0)
     """Size of the model's files, in 10^6 bytes."""
     p95_ms: float | None = Field(None, gt=0)
-    """95th percentile of the latency, in milliseconds."""
+    """95th percentile latency, in milliseconds."""
     peak_rss_mb: float | None = Field(None, gt=0)
-    """Peak memory above an interpreter with numpy and the inputs, in 10^6 bytes."""
+    """Peak memory beyond an interpreter with numpy and the inputs, in 10^6 bytes."""
     load_ms: float | None = Field(None, gt=0)
-    """From the file to a session that can run, in milliseconds."""
+    """Time from opening the file to a session that is ready to run, in milliseconds."""
     ttft_ms: float | None = Field(None, gt=0)
     """Median time to the first token of a language model, in milliseconds."""
     tokens_per_s: float | None = Field(None, gt=0)
     """Median decoding speed after the first token, in tokens per second: a minimum."""
     drop: float | None = Field(None, ge=0)
-    """By how much it may be worse than the teacher, on validation, in the metric's own units."""
+    """Maximum drop from the teacher on validation, in the metric's units."""
 
     _older_name = model_validator(mode="before")(_with_drop)
 
 
 class EvaluateSpec(Spec):
-    """What every model is asked besides the test set."""
+    """Additional test sets for every model."""
 
     ood: Mapping[Name, DataSource] = Field(default_factory=dict)
-    """Out-of-distribution sets; items without a label, or with one that training doesn't have, are out of scope."""
+    """Out-of-distribution test sets; items without a label, or with one not seen in training, are out of scope."""
 
 
 class SelectSpec(Spec):
     """How to choose among the candidates within the limits."""
 
     limits: Limits = Limits()
-    """What a candidate may cost; one beyond any of them is not chosen."""
+    """A candidate that exceeds any of them is not chosen."""
     prefer: Annotated[
         Literal["metric", "latency", "size", "peak_rss_mb", "ttft_ms", "tokens_per_s"],
         BeforeValidator(lambda given: "metric" if given == "accuracy" else given),
     ] = "metric"
-    """`metric` (or `accuracy`, its older name) is the task's."""
+    """What to optimise among the candidates within the limits; `metric` (formerly `accuracy`) is the task's primary
+    metric."""
     tie: float = Field(0.005, ge=0)
-    """Validation figures this close to the best count as equal; the faster candidate wins then."""
+    """Validation scores within this distance of the best count as tied; the fastest of them wins."""
 
 
 class StopConditions(Spec):
-    """What ends the rounds; at least one."""
+    """Stopping conditions; at least one."""
 
     drop: float | None = Field(None, ge=0)
-    """The drop from the teacher, on validation, is shown to be larger than this."""
+    """Stop when the drop from the teacher on validation is significantly larger than this."""
     limits_met: bool = False
-    """A file of the round is within the limits on drop and file size, and so nothing smaller is needed."""
+    """Stop when a file of the round meets the limits on drop and file size, so nothing smaller is needed."""
 
     _older_name = model_validator(mode="before")(_with_drop)
 
@@ -464,29 +467,29 @@ class StopConditions(Spec):
 
 
 class StopSpec(Spec):
-    """Whether to go on is decided after every round."""
+    """Decides after every round whether to continue."""
 
     when: StopConditions
-    """What ends the rounds."""
+    """Stopping conditions."""
     test: Literal["paired_bootstrap", "mcnemar"] = "paired_bootstrap"
-    """Of whether the drop is larger than allowed, paired by example."""
+    """Significance test for the drop, paired by example."""
     alpha: float = Field(0.05, gt=0, lt=0.5)
     """Significance level of the test."""
 
 
 class Recipe(Spec):
-    """One recipe, `schema: edgedistill/1`."""
+    """A recipe, `schema: edgedistill/1`."""
 
     schema_: Literal["edgedistill/1"] = Field(alias="schema")
-    """The version of this format."""
+    """Version of the recipe format."""
     name: Name
-    """Names the run's folder."""
+    """Name of the run and its folder."""
     seed: int = Field(0, ge=0, lt=2**31)
-    """All seeds are derived from it, by purpose."""
+    """Base seed; the seed for each purpose is derived from it."""
     seeds: tuple[Annotated[int, Field(ge=0, lt=2**31)], ...] = ()
-    """Repeat all rounds with these seeds too, to see the spread; files are made of the first (`seed`) only."""
+    """Repeat all rounds with these seeds to show the spread; only the models of `seed` are exported."""
     task: TaskSpec
-    """What the models do, and the metrics they are judged by."""
+    """The task and its metrics."""
     data: DataSpec
     """The data sets."""
     teacher: TeacherSpec
@@ -494,44 +497,44 @@ class Recipe(Spec):
     rounds: tuple[Round, ...] = Field(min_length=1)
     """Each round trains one student."""
     control: bool = True
-    """Train each student once more with the same data and steps but without a teacher, to show the gain."""
+    """Also train each student with the same data and steps but without a teacher, to show the gain."""
     stop: StopSpec | None = None
-    """Decide after each round whether to go on."""
+    """Decide after each round whether to continue."""
     signals: SignalSpec = SignalSpec()
-    """How the teachers' outputs are recorded."""
+    """How teacher outputs are recorded."""
     compute: Compute = Compute()
-    """Where training runs."""
+    """Where and in what precision training runs."""
     export: ExportSpec = ExportSpec()
-    """The files to make of every model."""
+    """Export formats for every model."""
     quantize: tuple[QuantizeSpec, ...] = Field((QuantizeSpec(precision="fp32"),), min_length=1)
-    """The precisions to make of every file."""
+    """Precisions for every exported model."""
     verify: VerifySpec = VerifySpec()
-    """What a file must repeat of its torch model."""
+    """How closely a file must match its PyTorch model."""
     measure: MeasureSpec = MeasureSpec()
-    """How candidates are timed."""
+    """How candidates are benchmarked."""
     select: SelectSpec = SelectSpec()
-    """Which candidate to ship."""
+    """How to choose the candidate to ship."""
     evaluate: EvaluateSpec = EvaluateSpec()
-    """Further test sets."""
+    """Additional test sets."""
 
 
 def source_of(spec: StudentSpec) -> str | None:
-    """The id of the model that a student is cut from, or None when it comes from elsewhere."""
+    """The id of the model that a student is derived from, or None if there is none."""
     return next((name for _, name in references.rounds(spec)), None)
 
 
 def signals_of(recipe: Recipe, round_: Round) -> SignalSpec:
-    """What is recorded for a round."""
+    """The signal settings of a round."""
     return recipe.signals if round_.signals is None else round_.signals
 
 
 def teacher_of(round_: Round) -> str:
-    """The model whose accuracy a round is held against: the teacher, or the teacher tuned on the round's own data."""
+    """The baseline of a round: the teacher, or the teacher fine-tuned on the round's own data."""
     return "teacher" if round_.data is None else f"teacher-{round_.id}"
 
 
 def own_tokenizer(recipe: Recipe, model: str) -> str | None:
-    """The model at which this model's tokenizer was made: itself or one that it was cut from; None: the teacher's."""
+    """The model that this model's tokenizer was made for: itself or an ancestor; None for the teacher's tokenizer."""
     for round_ in recipe.rounds:
         if round_.id == model:
             if registry.student(round_.student.init).tokenizer_maker(round_.student) is not None:
@@ -542,7 +545,7 @@ def own_tokenizer(recipe: Recipe, model: str) -> str | None:
 
 
 def tokenizers(recipe: Recipe, model: str) -> list[str | None]:
-    """Where this model's tokenizer was made, and those that it was cut from; None: the teacher's, the last of all."""
+    """The models for which this tokenizer and those it was derived from were created; None, the last: the teacher's."""
     owner = own_tokenizer(recipe, model)
     if owner is None:
         return [None]
@@ -551,6 +554,6 @@ def tokenizers(recipe: Recipe, model: str) -> list[str | None]:
 
 
 def projected(recipe: Recipe, round_: Round, teacher: str) -> bool:
-    """Whether decisions are tokens, and the teacher reads others than the student: what it says is projected."""
+    """Whether the teacher's distributions are projected: decisions are tokens, and the student's tokenizer differs."""
     apart = registry.task(recipe.task.type).data.sequences is not None
     return apart and own_tokenizer(recipe, teacher) != own_tokenizer(recipe, round_.id)

@@ -1,4 +1,4 @@
-"""Where the soft targets of a round can come from: a recording in one of several forms, or its teacher, live."""
+"""Possible sources of a round's soft targets: a recording in one of several forms, or the live teacher."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ Source = Form | Literal["live"]
 
 
 def possible_sources(recipe: Recipe, round_: Round) -> list[Source]:
-    """What the round's losses, teachers and tokens leave.
+    """The forms that the round's losses, teachers and tokenizers allow.
 
-    Only logits can be averaged over several teachers, and searched for their errors; only a head over states makes
-    logits of states; and only what a teacher reads in the student's own tokens can it answer live.
+    Only logits can be averaged over several teachers and compared with labels; only a task with a head can recompute
+    logits from states; and only a teacher with the student's tokenizer can run live.
     """
     forms = registry.forms(loss for stage in round_.stages for loss in stage.losses)
     if averaged(round_) or any(looks_for_errors(stage) for stage in round_.stages):
@@ -33,5 +33,5 @@ def averaged(round_: Round) -> bool:
 
 
 def looks_for_errors(stage: Stage) -> bool:
-    """Whether a stage looks for the teacher's errors."""
+    """Whether a stage uses the teacher's errors."""
     return stage.teacher_errors != 1 or (stage.errors is not None and stage.errors.against == "teacher")

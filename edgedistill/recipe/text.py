@@ -1,7 +1,7 @@
-"""A recipe's text as a tree of mappings, lists and plain values: YAML without what a recipe never needs.
+"""Parses a recipe into mappings, lists and plain values, from a safe subset of YAML.
 
-Tags, keys that aren't plain, numbers that aren't finite, and texts larger or deeper than any recipe are refused, and
-aliases are counted at their full size before anything is built.
+Tags, complex keys, non-finite numbers and oversized or deeply nested documents are refused; aliases are counted at full
+size before anything is built.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ _PLAIN_TAGS = frozenset(f"tag:yaml.org,2002:{kind}" for kind in ("str", "map", "
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML in which `3e-4` is a number, as everyone expects (PyYAML follows YAML 1.1, where it is a string), and in
-    which dates, `1:30` and `010` are texts, not a day, 90 and 8."""
+    """YAML in which `3e-4` is a number (PyYAML follows YAML 1.1, where it is a string), and dates, `1:30` and `010` are
+    strings, not a date, 90 and 8."""
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -42,7 +42,7 @@ _Loader.add_implicit_resolver(
 
 
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> Tree:
-    """A mapping whose keys are the texts that stand there, whatever YAML takes them for."""
+    """A mapping with its keys as literal text, whatever their YAML type."""
     line = node.start_mark.line + 1
     own = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
     for key in own:
@@ -68,20 +68,20 @@ _Loader.add_constructor("tag:yaml.org,2002:float", _float)
 
 
 def parse(text: str, where: str, what: str = "") -> object:
-    """What a YAML text says: mappings with text keys, lists, texts, numbers, true, false and null.
+    """Parse YAML into mappings with string keys, lists, strings, numbers, booleans and null.
 
     Args:
         where: the file or option, for messages.
-        what: the text's name in messages, where `where` isn't it.
+        what: the text's name in messages, if it differs from `where`.
 
     Raises:
-        UserError: `where` and the line: no YAML, or YAML that no recipe needs.
+        UserError: `where` and the line: not YAML, or outside the supported subset.
 
     >>> parse("{epochs: 3, name: 010, on: 2024-01-01}", "my.yaml")
     {'epochs': 3, 'name': '010', 'on': '2024-01-01'}
     """
     if len(text) > MOST_BYTES:
-        raise UserError(f"{where}: is too long for a recipe, expected at most {MOST_BYTES // 1024} kB")
+        raise UserError(f"{where}: too long for a recipe, expected at most {MOST_BYTES // 1024} kB")
     try:
         _check(yaml.parse(text, Loader=_Loader))
         return yaml.load(text, Loader=_Loader)
@@ -95,7 +95,7 @@ def parse(text: str, where: str, what: str = "") -> object:
 
 @dataclass
 class _Open:
-    """A list or mapping that is being read: its anchor, its values so far with those of aliases, its depth below."""
+    """A list or mapping being read: its anchor, its number of values including aliases, its depth."""
 
     anchor: str | None
     values: int = 1
@@ -103,7 +103,7 @@ class _Open:
 
 
 def _check(events: Iterator[yaml.Event]) -> None:
-    """Refuse what is too deep, too much once aliases are expanded, or no plain value; nothing is built for it.
+    """Refuse documents that are too deep, too large with expanded aliases, or not plain, without building them.
 
     Raises:
         UserError: names the line.
@@ -122,8 +122,8 @@ def _check(events: Iterator[yaml.Event]) -> None:
             stack[-1].values += 1
         elif isinstance(event, yaml.AliasEvent):
             if any(node.anchor == event.anchor for node in stack):
-                raise UserError(f"line {line}: *{event.anchor} stands inside of what it names")
-            if event.anchor in known:  # else PyYAML says that it is undefined
+                raise UserError(f"line {line}: the alias *{event.anchor} refers to a node that contains it")
+            if event.anchor in known:  # otherwise PyYAML reports it as undefined
                 _add(stack[-1], known[event.anchor])
         elif isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
             closed = stack.pop()
@@ -131,9 +131,9 @@ def _check(events: Iterator[yaml.Event]) -> None:
             if closed.anchor is not None:
                 known[closed.anchor] = closed
         if len(stack) + stack[-1].levels > MOST_LEVELS + 2:
-            raise UserError(f"line {line}: is nested too deeply, expected at most {MOST_LEVELS} levels")
+            raise UserError(f"line {line}: nested too deeply, expected at most {MOST_LEVELS} levels")
         if sum(node.values for node in stack) > MOST_VALUES:
-            raise UserError(f"line {line}: more than {MOST_VALUES} values, those of aliases counted each time")
+            raise UserError(f"line {line}: more than {MOST_VALUES} values, counting those of aliases each time")
 
 
 def _add(outer: _Open, inner: _Open) -> None:
@@ -154,4 +154,4 @@ def _check_scalar(event: yaml.ScalarEvent, line: int) -> None:
     if len(event.value) > _LONGEST_TEXT:
         raise UserError(f"line {line}: a value of {len(event.value)} characters, expected at most {_LONGEST_TEXT}")
     if (wrong := _UNPRINTABLE.search(event.value)) is not None:
-        raise UserError(f"line {line}: a text with the character {wrong.group()!a}, which no text or path has")
+        raise UserError(f"line {line}: the character {wrong.group()!a} is not allowed in a text or path")

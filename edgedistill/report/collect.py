@@ -79,7 +79,7 @@ def collect(files: RunFiles) -> Results:
 
 
 def _on_test(files: RunFiles) -> dict[str, tuple[Answers, References]]:
-    """What the torch models on the recipe's data and all files answered, and what is right."""
+    """Answers of the PyTorch models on the recipe's data and of all files, and the references."""
     references = files.questions("test").references
     found = {name: (files.answers(name, "test"), references) for name in ("teacher", *files.rounds_on_recipe_data)}
     rows = {row.verify_key: row for row in native_candidates(files.settings.candidates) if files.failure(row) is None}
@@ -89,7 +89,7 @@ def _on_test(files: RunFiles) -> dict[str, tuple[Answers, References]]:
 
 
 def _changes(files: RunFiles) -> dict[str, ErrorChanges]:
-    """Of every round, against the model before it: on data of its own that is its teacher."""
+    """Error changes of every round relative to the previous model; with its own data, relative to its teacher."""
     found, before = {}, "teacher"
     for round_ in files.settings.rounds:
         changes = changes_of(round_, before if round_.data is None else teacher_of(round_), files)
@@ -100,7 +100,7 @@ def _changes(files: RunFiles) -> dict[str, ErrorChanges]:
 
 
 def _against_chance(files: RunFiles) -> dict[str, AgainstChance]:
-    """How the teacher and every student did on test."""
+    """Test figures of the teacher and every student."""
     metric = files.settings.task.metric
     models = ["teacher", *(round_.id for round_ in files.settings.rounds)]
     asked = {model: files.questions("test", model).references for model in models}
@@ -119,7 +119,7 @@ def _flips(files: RunFiles) -> dict[str, tuple[Flip, ...]]:
 
 
 def _stop(files: RunFiles) -> StopResult | None:
-    """Where the rounds ended and why; None without a stop rule."""
+    """Where the rounds ended and why; None without a stopping rule."""
     judgements = files.judgements
     if not judgements:
         return None

@@ -1,4 +1,4 @@
-"""What results say of every candidate: measured, emulated, or neither."""
+"""Results of every candidate: measured, emulated, or neither."""
 
 from __future__ import annotations
 

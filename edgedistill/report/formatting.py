@@ -1,4 +1,4 @@
-"""How figures are written for people. None, "not known", is always an en dash."""
+"""Formats figures for people. None, meaning unknown, is always an en dash."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ _MINUS = "\N{MINUS SIGN}"
 
 
 def fixed(value: float | None, decimals: int = 2) -> str:
-    """A number with that many decimals and thousands separated."""
+    """A number with that many decimals and a thousands separator."""
     return DASH if value is None else f"{value:,.{decimals}f}".replace("-", _MINUS)
 
 
 def count(value: int | None) -> str:
-    """A whole number, thousands separated."""
+    """A whole number with a thousands separator."""
     return fixed(value, 0)
 
 
@@ -24,7 +24,7 @@ def share(value: float | None) -> str:
 
 
 def metric(value: float | None) -> str:
-    """A figure of any metric: shares as recipes and `results.json` write them, large numbers shorter."""
+    """A figure of any metric: shares as in recipes and `results.json`, large numbers with fewer decimals."""
     return fixed(value, _decimals(value))
 
 
@@ -54,7 +54,7 @@ def interval(bounds: tuple[float, float] | None, decimals: int | None = None) ->
 
 
 def estimate(found: Estimate | None) -> str:
-    """A figure with its interval, where it has one."""
+    """A figure with its interval, if any."""
     if found is None:
         return DASH
     return metric(found.value) + (f" {interval(found.interval)}" if found.interval else "")
@@ -73,7 +73,7 @@ def difference_interval(bounds: tuple[float, float] | None) -> str:
 
 
 def p_value(value: float | None) -> str:
-    """A p-value; very small ones only as that.
+    """A p-value; very small ones as `< 0.001`.
 
     >>> p_value(0.04567), p_value(2e-9)
     ('0.046', '< 0.001')
@@ -89,12 +89,12 @@ def milliseconds(value: float | None) -> str:
 
 
 def pace(value: float | None) -> str:
-    """A figure of speed: two decimals only where they tell something."""
+    """A speed figure, with two decimals only if significant."""
     return fixed(value, 0 if value is not None and value >= 100 else 2)
 
 
 def percentiles(found: tuple[float, float] | None) -> str:
-    """The interval of a figure of speed."""
+    """The interval of a speed figure."""
     return DASH if found is None else f"[{pace(found[0])}, {pace(found[1])}]"
 
 
@@ -104,12 +104,12 @@ def millions(value: float | None) -> str:
 
 
 def rate(value: float | None) -> str:
-    """Items per second: a decimal only where it tells something."""
+    """Items per second, with a decimal only if significant."""
     return fixed(value, 1 if value is None or value < 100 else 0)
 
 
 def megabytes(file_bytes: int | None) -> str:
-    """Bytes as MB (10^6, as limits count), without the unit."""
+    """Bytes as MB (10^6, as in limits), without the unit."""
     return DASH if file_bytes is None else fixed(file_bytes / 1e6, 2)
 
 
@@ -145,7 +145,7 @@ def parameters(value: int | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds, in the unit that reads best.
+    """Seconds, in a suitable unit.
 
     >>> duration(4.2), duration(90), duration(5400), duration(9000)
     ('4.2 s', '90 s', '90 min', '2.5 h')
@@ -158,7 +158,7 @@ def duration(seconds: float | None) -> str:
 
 
 def plain(value: object) -> str:
-    """A fact of unknown shape: lists with commas, mappings as `name value`, nothing as an en dash.
+    """An arbitrary fact: lists with commas, mappings as `name value`, None as an en dash.
 
     >>> plain({"opset": 18, "operators": ["Add", "MatMul"], "external": None})
     'opset 18, operators Add, MatMul, external –'

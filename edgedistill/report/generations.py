@@ -1,4 +1,5 @@
-"""What models and files made of the same beginnings, side by side, and where each parts from the one beside it."""
+"""Continuations of the same prefixes by models and files, side by side, with the first difference from the
+reference."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def generations(files: RunFiles) -> tuple[GenerationResult, ...]:
-    """Of every beginning; none of a task whose models don't continue any."""
+    """The continuations of every prefix; none for a task that does not generate text."""
     beginnings = files.beginnings
     said = {name: files.samples(name) for name in ("teacher", *files.rounds_on_recipe_data)}
     beside = {
@@ -23,7 +24,7 @@ def generations(files: RunFiles) -> tuple[GenerationResult, ...]:
         if round_.id in said
     }
     for row in native_candidates(files.settings.candidates):
-        # Threads and batch change nothing of it.
+        # Independent of threads and batch.
         name = "/".join(row.verify_key)
         own = files.file_samples(row)
         if own and row.model in said:
@@ -42,7 +43,7 @@ def _spoken(number: int, said: Mapping[str, Sequence[Sample]], beside: Mapping[s
 
 
 def parts_at(one: str, other: str) -> int | None:
-    """The first character in which they differ, or the end of the shorter one; None where they are the same."""
+    """Position of the first difference, or the end of the shorter one; None if they are equal."""
     if one == other:
         return None
     pairs = zip(one, other, strict=False)

@@ -1,4 +1,4 @@
-"""What the chosen candidate saves, against the teacher's own fp32 file."""
+"""Savings of the chosen candidate relative to the teacher's fp32 file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from edgedistill.evaluation.results import CandidateResult, Results
 
 @dataclass(frozen=True)
 class Headline:
-    """The chosen candidate and how it compares; a factor is None when the teacher's file was not measured."""
+    """The chosen candidate and its factors; None if the teacher's file was not measured."""
 
     chosen: CandidateResult
     times_smaller: float | None
@@ -17,7 +17,7 @@ class Headline:
 
 
 def headline(results: Results) -> Headline | None:
-    """The chosen candidate's key figures, or None when nothing was chosen."""
+    """The chosen candidate's key figures, or None if there is none."""
     if results.chosen is None:
         return None
     chosen = results.candidate(results.chosen)
@@ -36,13 +36,13 @@ def baseline(results: Results, candidate: CandidateResult) -> CandidateResult | 
 
 
 def times_smaller(results: Results, candidate: CandidateResult) -> float | None:
-    """How many of this file fit into the teacher's fp32 file."""
+    """Size of the teacher's fp32 file divided by this file's."""
     teacher = baseline(results, candidate)
     return None if teacher is None else teacher.file_bytes / candidate.file_bytes
 
 
 def times_faster(results: Results, candidate: CandidateResult) -> float | None:
-    """How many median runs of this file fit into one of the teacher's fp32 file."""
+    """Median latency of the teacher's fp32 file divided by this file's."""
     teacher = baseline(results, candidate)
     if teacher is None or teacher.latency_ms.p50 is None or not candidate.latency_ms.p50:
         return None

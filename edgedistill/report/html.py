@@ -1,4 +1,4 @@
-"""`report.html`: one file that needs nothing else, in the reader's light or dark."""
+"""`report.html`: one self-contained file, in the reader's light or dark theme."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def limit_sentences(limits: Limits, direction: Direction = "higher") -> list[str
 
 
 def preference_sentence(select: SelectSpec) -> str:
-    """What decided among the candidates within the limits."""
+    """The criterion among the candidates within the limits."""
     match select.prefer:
         case "latency":
             return "the fastest (p50) within the limits"

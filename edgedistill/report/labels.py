@@ -1,4 +1,4 @@
-"""Where labels go so that they cover neither points nor each other. Pure geometry, in points."""
+"""Places labels so that they cover neither points nor each other. Pure geometry, in points."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Box:
     top: float
 
     def overlap(self, other: Box) -> float:
-        """The area that both cover."""
+        """The area of the intersection."""
         width = min(self.right, other.right) - max(self.left, other.left)
         height = min(self.top, other.top) - max(self.bottom, other.bottom)
         return width * height if width > 0 and height > 0 else 0.0
@@ -43,13 +43,13 @@ class Mark:
 
 
 def place(marks: Sequence[Mark], obstacles: Sequence[Box], bounds: Box) -> list[tuple[float, float]]:
-    """The middle of each mark's label: the nearest free place around it, or the least bad one."""
+    """The centre of each mark's label: the nearest free place around it, or the one with the least overlap."""
     drawn = [Box(m.x - m.radius, m.y - m.radius, m.x + m.radius, m.y + m.radius) for m in marks]
     taken = [*drawn, *obstacles]
     found = []
     for mark in marks:
         places = [_label(mark, angle, gap) for gap in _GAPS for angle in _ANGLES]
-        # `min` keeps the first of equals, and the places come nearest first.
+        # `min` keeps the first of equals, and places are ordered by distance.
         best = min(places, key=lambda box: _cost(box, taken, bounds))
         taken.append(best)
         found.append(((best.left + best.right) / 2, (best.bottom + best.top) / 2))

@@ -22,17 +22,16 @@ from edgedistill.report.markdown_text import escape, table
 from edgedistill.report.spread import spread
 
 EMULATED = (
-    "The same files on the kernels of another processor, which round otherwise. Emulation tells nothing of time, so "
-    "the cost is counted in instructions, and none of these is chosen."
+    "The same files run with another processor's kernels, which round differently. Emulation says nothing about time, "
+    "so cost is counted in instructions, and emulated candidates are never chosen."
 )
 
 REDUCED = (
-    "What a device needs beside the file, where the runtime is built with the file's operators only. Estimated: types "
-    "not reduced, without the C++ library, libcpuinfo and what pads segments to whole pages. Another compiler's build "
-    "is of another size."
+    "Size of a runtime built with only the file's operators, which a device needs in addition to the file. Estimated "
+    "without reduced types, the C++ library, libcpuinfo and segment padding; sizes differ between compilers."
 )
 
-OWN_MODEL_TYPE = "loads in torch with edgedistill only, not in transformers, optimum or transformers.js"
+OWN_MODEL_TYPE = "can only be loaded with edgedistill, not with transformers, optimum or transformers.js alone"
 
 _STANDING = (
     "peak MB",
@@ -66,7 +65,7 @@ def render_markdown(results: Results) -> str:
         text_columns=(0, columns.index("limits")),
     )
     rounds = table(
-        ["model", "taught by", "parameters", *metrics, f"{drop} from teacher [95% CI]", results.as_teacher, *_TRAINED],
+        ["model", "teacher", "parameters", *metrics, f"{drop} from teacher [95% CI]", results.as_teacher, *_TRAINED],
         [_teacher(results), *(_round(round_, results) for round_ in results.rounds)],
         text_columns=(0, 1),
     )
@@ -84,10 +83,10 @@ def render_markdown(results: Results) -> str:
         *by_size(results),
         *generations(results),
         *_notes(results),
-        f"Smaller: than the teacher's fp32 file. {results.agreement_in_words.capitalize()}, max abs. diff.: of a device"
-        " file with its own torch model, on validation. Gain: paired, on test, over the same student without a teacher."
-        f" Peak: above the interpreter with numpy, or above an empty page. {f.DASH}: not known, or too few runs for"
-        " that percentile.",
+        f"Smaller: compared with the teacher's fp32 file. {results.agreement_in_words.capitalize()} and max abs. "
+        "diff.: exported file against its PyTorch model, on validation. Gain: over the same student without a "
+        f"teacher, paired, on test. Peak: beyond an interpreter with numpy, or an empty page. {f.DASH}: unknown, or "
+        "too few runs for that percentile.",
         *_hosts(results),
     ]
     return "\n\n".join(parts) + "\n"
@@ -104,13 +103,11 @@ def _hosts(results: Results) -> list[str]:
 
 
 def _notes(results: Results) -> list[str]:
-    """What else is to be said of the rounds: errors, repetitions, trials, the stop rule."""
+    """Further facts on the rounds: errors, repetitions, trials, the stopping rule."""
     lines, metric = [], results.metric_in_words
     for round_ in results.rounds:
         if not round_.on_recipe_data:
-            lines.append(
-                f"{round_.id}: on data of its own, where {round_.teacher} has {f.estimate(round_.own_teacher)}"
-            )
+            lines.append(f"{round_.id}: on its own data, where {round_.teacher} has {f.estimate(round_.own_teacher)}")
         if (errors := round_.errors) is not None:
             kinds = f"{errors.corrected} errors corrected, {errors.introduced} errors introduced"
             lines.append(f"{round_.id}: {kinds}, {errors.inherited} errors inherited")
@@ -121,19 +118,19 @@ def _notes(results: Results) -> list[str]:
             lines.append(f"{round_.id}, {metric} on test, {found.value}{gain}")
         if round_.teacher_trials:
             tried = [f"{f.plain(trial.teacher)} {f.metric(trial.value)}" for trial in round_.teacher_trials]
-            lines.append(f"{round_.id}: teachers tried, on validation: {'; '.join(tried)}")
+            lines.append(f"{round_.id}: candidate teachers, on validation: {'; '.join(tried)}")
     models: dict[str, TeacherResult | RoundResult] = {"teacher": results.teacher}
     models |= {round_.id: round_ for round_ in results.rounds if round_.on_recipe_data}
     for name, model in models.items():
         for set_name, seen in model.ood.items():
             lines.append(f"{name} on {set_name}: {metric} {f.estimate(seen.primary)}, AUROC {f.estimate(seen.auroc)}")
     if results.stop:
-        lines.append(f"Stop rule, after {results.stop.round}: {results.stop.reason}")
+        lines.append(f"Stopping rule, after {results.stop.round}: {results.stop.reason}")
     return ["\n".join(f"- {escape(line)}" for line in lines)] if lines else []
 
 
 def runtime_sizes(found: Sequence[CandidateResult]) -> list[tuple[str, RuntimeSizeResult]]:
-    """The runtimes whose size is estimated, by the file that they are for."""
+    """Estimated runtime sizes, by the file they are for."""
     sizes = {
         f"{candidate.model}/{candidate.target}/{candidate.precision}": candidate.runtime_size for candidate in found
     }
@@ -144,7 +141,7 @@ def _runtime_sizes(found: Sequence[CandidateResult]) -> str:
     rows = [
         [
             name,
-            f.megabytes(size.bytes) + (f", {', '.join(size.unknown)} on top" if size.unknown else ""),
+            f.megabytes(size.bytes) + (f", {', '.join(size.unknown)} in addition" if size.unknown else ""),
             f.count(size.operators),
             size.basis,
         ]
@@ -155,7 +152,7 @@ def _runtime_sizes(found: Sequence[CandidateResult]) -> str:
 
 
 def _emulated(found: Sequence[EmulatedResult], metric: str) -> str:
-    names = f"file, emulated runtime|processor|agreement|items|{metric}, test [95% CI]|same items here|same answers as "
+    names = f"file, emulated runtime|processor|agreement|items|{metric}, test [95% CI]|same items here|agreement with "
     names += "here|test items|instructions per inference"
     rows = [
         [

@@ -1,4 +1,4 @@
-"""What `report.md` tells of models that continue a text: checks of their files, figures by size, continuations."""
+"""The parts of `report.md` on language models: checks of their files, figures by size, continuations."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edgedistill.report.markdown_text import escape, table
 
 
 def checked_files(found: Sequence[CandidateResult]) -> list[CandidateResult]:
-    """One candidate of each file that its task checks besides."""
+    """One candidate of each file with task-specific checks."""
     files = {
         (candidate.model, candidate.target, candidate.precision, candidate.runtime): candidate
         for candidate in reversed(found)
@@ -37,9 +37,9 @@ def checks(results: Results) -> list[str]:
                 f.DASH if read is None else read.by,
             ]
         )
-    names = ["file", *results.check_words.values(), "texts read alike", "by"]
+    names = ["file", *results.check_words.values(), "texts tokenized identically", "by"]
     rendered = table(names, rows, text_columns=(0, len(names) - 1))
-    return [f"### The files as language models\n\nOn validation, shares of tokens.\n\n{rendered}"]
+    return [f"### Language-model checks\n\nOn validation, as shares of tokens.\n\n{rendered}"]
 
 
 def by_size(results: Results) -> list[str]:
@@ -52,11 +52,11 @@ def by_size(results: Results) -> list[str]:
     rows = [[name, *(f.estimate(group.figures[name][0]) for group in results.by_size)] for name in models]
     metric = heading(results.metric, results.direction)
     rendered = table(["model or file", *names], rows, text_columns=(0,))
-    return [f"### By the length of the document\n\n{metric}, test [95% CI]\n\n{rendered}"]
+    return [f"### By document length\n\n{metric}, test [95% CI]\n\n{rendered}"]
 
 
 def generations(results: Results) -> list[str]:
-    """Continuations; `‖` is where one parts from that which it is held against."""
+    """Continuations; `‖` marks the first difference from the reference."""
     parts = []
     for generation in results.generations:
         rows = []
@@ -65,8 +65,12 @@ def generations(results: Results) -> list[str]:
             text = said.text if said.parts_at is None else f"{said.text[:at]}‖{said.text[at:]}"
             rows.append([said.by, said.beside or f.DASH, text])
         parts.append(
-            f"{escape(generation.prompt)} …\n\n{table(['by', 'beside', 'text'], rows, text_columns=(0, 1, 2))}"
+            f"{escape(generation.prompt)} …\n\n{table(['by', 'reference', 'text'], rows, text_columns=(0, 1, 2))}"
         )
     if not parts:
         return []
-    return ["## Continuations\n\nOf beginnings from test; ‖ is where one parts from the one beside it.", *parts]
+    return [
+        "## Continuations\n\nGreedy continuations of prefixes from test; ‖ marks the first difference from the "
+        "reference.",
+        *parts,
+    ]

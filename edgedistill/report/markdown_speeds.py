@@ -1,4 +1,4 @@
-"""How fast candidates are, as columns of `report.md`: the task's own figures, or the latency of a run."""
+"""Speed columns of `report.md`: the task's own figures, or the latency of one inference."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def speed_names(results: Results) -> Sequence[str]:
 
 
 def speed_cells(candidate: CandidateResult, results: Results) -> list[str]:
-    """How fast a candidate is: the task's own figures, or the latency of a run."""
+    """Speed of a candidate: the task's own figures, or the latency of one inference."""
     if results.prompt_tokens is None:
         latency = candidate.latency_ms
         times = [f.milliseconds(value) for value in (latency.p50, latency.p95, latency.p99)]
@@ -40,11 +40,11 @@ def speeds_in_words(chosen: CandidateResult, results: Results) -> list[str]:
         return [f"p50 {f.milliseconds(latency.p50)} ms", f"p95 {f.milliseconds(latency.p95)} ms"]
     found = [speed_at(chosen, speed.name, results.prompt_tokens) for speed in results.speeds]
     words = [f"{speed.words} {f.pace(speed.p50)} {speed.unit}" for speed in found if speed is not None]
-    return [*words[:-1], f"{words[-1]} at prompts of {results.prompt_tokens} tokens"]
+    return [*words[:-1], f"{words[-1]} with prompts of {results.prompt_tokens} tokens"]
 
 
 def by_prompt(results: Results) -> list[str]:
-    """Speed by the length of the prompt."""
+    """Speed by prompt length."""
     rows = [
         [
             candidate.id,
@@ -68,5 +68,5 @@ def by_prompt(results: Results) -> list[str]:
         for candidate in results.measured
         if candidate.prompts_too_long
     ]
-    note = f"\n\nNot timed, since the model reads no such length: {escape('; '.join(left))}." if left else ""
-    return [f"### By the length of the prompt\n\n{rendered}{note}"]
+    note = f"\n\nNot timed, since beyond the model's context: {escape('; '.join(left))}." if left else ""
+    return [f"### By prompt length\n\n{rendered}{note}"]

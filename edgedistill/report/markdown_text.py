@@ -1,4 +1,4 @@
-"""What stands in a markdown file: text that stays text, and tables."""
+"""Markdown: escaped text, and tables."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 
 def escape(text: str) -> str:
-    """Text that neither ends a table's cell or line nor becomes HTML."""
+    """Escape text so that it neither ends a table cell or line nor becomes HTML."""
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace("\\", "\\\\").replace("|", "\\|")
     return " ".join(text.split())
 
 
 def table(names: Sequence[str], rows: Sequence[Sequence[str]], text_columns: Sequence[int]) -> str:
-    """Numbers to the right, the other columns to the left."""
+    """A table with numbers right-aligned and text columns left-aligned."""
     rule = [":---" if i in text_columns else "---:" for i in range(len(names))]
     cells = [names, *rows]
     lines = [[escape(cell) for cell in row] for row in cells]

@@ -1,5 +1,5 @@
-"""The primary metric against latency, or another pace, better upwards and faster to the left: one mark per candidate,
-what no other beats, what was chosen."""
+"""Plot of the primary metric against latency or another speed figure, with better upwards and faster to the left: one
+mark per candidate, the Pareto front and the choice."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
 _MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 _LABEL_SIZE = 9.0
 _CROWDED = 16
-"""With more candidates than this, only those that matter are named: the front and the chosen one."""
+"""With more candidates than this, only the Pareto front and the chosen one are labelled."""
 
 
 @dataclass(frozen=True)
 class Point:
-    """A candidate that can be drawn: it has a median of that pace."""
+    """A candidate that can be drawn, since it has a median of that figure."""
 
     candidate: CandidateResult
     x: float
     y: float
     worth: float
-    """`y` with the sign by which larger is better."""
+    """`y` with its sign such that larger is better."""
     slowness: float
-    """`x` with the sign by which smaller is better."""
+    """`x` with its sign such that smaller is better."""
     low: float
     high: float
     colour: str
@@ -50,8 +50,8 @@ class Point:
 
 
 def metric_against_latency(results: Results, limits: Limits, pace: Pace = LATENCY) -> str:
-    """The primary metric on test over median latency, or another pace, one mark per candidate; '' when no candidate has
-    one."""
+    """The primary metric on test over median latency or another speed figure, one mark per candidate; '' if no
+    candidate has one."""
     drawn = drawable(results, pace)
     if not drawn:
         return ""
@@ -65,7 +65,7 @@ def metric_against_latency(results: Results, limits: Limits, pace: Pace = LATENC
         _front(axes, drawn)
         _marks(axes, drawn, results.chosen)
         _legend(axes, drawn, results.chosen)
-        figure.canvas.draw()  # the layout must stand before labels are placed in it
+        figure.canvas.draw()  # the layout must be final before labels are placed
         _labels(axes, drawn, results)
         titles = {f"candidate-{i}": _title(point, pace) for i, point in enumerate(drawn)}
         what = "median latency" if pace is LATENCY else pace.words
@@ -73,7 +73,7 @@ def metric_against_latency(results: Results, limits: Limits, pace: Pace = LATENC
 
 
 def front_of(points: Sequence[Point]) -> list[Point]:
-    """The points that no other is both faster and better than, fastest first."""
+    """The points for which no other is both faster and better, fastest first."""
     front: list[Point] = []
     for point in sorted(points, key=lambda point: (point.slowness, -point.worth)):
         if not front or point.worth > front[-1].worth:
@@ -82,7 +82,7 @@ def front_of(points: Sequence[Point]) -> list[Point]:
 
 
 def drawable(results: Results, pace: Pace = LATENCY) -> list[Point]:
-    """The candidates that can be drawn, in their order."""
+    """The candidates that can be drawn, in order."""
     rounds = list(dict.fromkeys(["teacher", *(round_.id for round_ in results.rounds)]))
     precisions = list(dict.fromkeys(candidate.precision for candidate in results.measured))
     largest = max((candidate.file_bytes for candidate in results.measured), default=1)
@@ -103,7 +103,7 @@ def drawable(results: Results, pace: Pace = LATENCY) -> list[Point]:
 
 
 def _scale(axes: Axes, points: Sequence[Point], results: Results, pace: Pace) -> None:
-    """Logarithmic where linear would crowd the fast ones together; better is up, faster is left."""
+    """Logarithmic if linear would crowd the fast ones together; better is up, faster is left."""
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
     slowest, fastest = max(point.x for point in points), min(point.x for point in points)
@@ -128,7 +128,7 @@ def _scale(axes: Axes, points: Sequence[Point], results: Results, pace: Pace) ->
 
 
 def _limit(axes: Axes, limits: Limits, pace: Pace) -> None:
-    """Shade where the median alone is over the limit: p95 is never below p50, so nothing there can be shipped."""
+    """Shade the area where the median exceeds the limit: p95 is never below p50, so nothing there can be shipped."""
     right, limit = axes.get_xlim()[1], pace.limit_of(limits)
     if limit is None or -signed(limit, pace.direction) >= -signed(right, pace.direction):
         return
@@ -183,7 +183,7 @@ def _legend(axes: Axes, points: Sequence[Point], chosen: str | None) -> None:
 
     rounds = {point.candidate.model: entry(point.candidate.model, "o", point.colour) for point in points}
     shapes = {p.candidate.precision: entry(p.candidate.precision, p.marker, MUTED) for p in points}
-    # Entries that are words only: a grey circle alone could be the teacher or a precision.
+    # Text-only entries: a grey circle alone could be the teacher or a precision.
     entries = [entry("model", "", INK), *rounds.values(), entry("precision", "", INK), *shapes.values()]
     if any(not point.candidate.within_limits for point in points):
         entries.append(entry("blocked", "o", MUTED, filled=False))
@@ -200,7 +200,7 @@ def _legend(axes: Axes, points: Sequence[Point], chosen: str | None) -> None:
 
 
 def _labels(axes: Axes, points: Sequence[Point], results: Results) -> None:
-    """Short names beside the marks, a thin line to those that had to move away."""
+    """Short names beside the marks, with a thin line to those that had to be moved away."""
     names = short_names(results.measured)
     if len(points) > _CROWDED:
         front = front_of(points)
@@ -212,7 +212,7 @@ def _labels(axes: Axes, points: Sequence[Point], results: Results) -> None:
     marks = []
     for point, (x, y), text in zip(points, middles, texts, strict=True):
         ring = 5.5 if point.candidate.id == results.chosen else 0.0
-        # The page's font is not known here: 0.56 em a character is on the wide side of sans-serif.
+        # The page's font is unknown: 0.56 em per character is wide for sans-serif.
         marks.append(Mark(x, y, point.radius + ring, 0.56 * _LABEL_SIZE * len(text), 1.2 * _LABEL_SIZE))
     places = place(marks, _lines(axes, points), Box(*axes.bbox.extents))
     for point, mark, text, (x, y) in zip(points, marks, texts, places, strict=True):
@@ -236,7 +236,7 @@ def _labels(axes: Axes, points: Sequence[Point], results: Results) -> None:
 
 
 def _lines(axes: Axes, points: Sequence[Point]) -> list[Box]:
-    """What labels should not cover besides the marks: the intervals, and the front's level parts."""
+    """What labels should not cover besides the marks: the intervals, and the front's horizontal parts."""
 
     def box(left: float, bottom: float, right: float, top: float) -> Box:
         (x0, y0), (x1, y1) = axes.transData.transform([(left, bottom), (right, top)])

@@ -1,4 +1,4 @@
-"""What results say of the teacher and of every round's student, as torch runs them."""
+"""Results of the teacher and of every round's student in PyTorch."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from edgedistill.report.run_files import Questions, RunFiles
 
 ERRORS_SHOWN = 20
-"""Texts of each kind of error and round that are kept."""
+"""Number of texts to keep per kind of error and round."""
 _KINDS = ("corrected", "introduced", "inherited")
 
 
@@ -48,7 +48,7 @@ def teacher_result(files: RunFiles, judging: Judging) -> TeacherResult:
 
 
 def round_result(round_: Round, files: RunFiles, judging: Judging, changes: ErrorChanges | None) -> RoundResult:
-    """A round's student beside its teacher and its control, on the recipe's data or on the round's own."""
+    """A round's student with its teacher and control, on the recipe's data or the round's own."""
     own_data = None if round_.data is None else round_.id
     test, training = files.questions("test", round_.id), files.training(round_.id)
     of_teacher = files.questions("test", own_data).references
@@ -82,10 +82,10 @@ def round_result(round_: Round, files: RunFiles, judging: Judging, changes: Erro
 
 
 def changes_of(round_: Round, before: str, files: RunFiles) -> ErrorChanges | None:
-    """Which errors a round corrected, introduced and inherited; None for a task without right and wrong.
+    """Errors that a round corrected, introduced and inherited; None for a task without correct answers.
 
     Args:
-        before: the model before it in the run.
+        before: the previous model in the run.
     """
     judge, test = files.judge, files.questions("test", None if round_.data is None else round_.id)
     if judge.right is None:
@@ -101,7 +101,7 @@ def changes_of(round_: Round, before: str, files: RunFiles) -> ErrorChanges | No
 
 
 def error_texts(round_: Round, changes: ErrorChanges, files: RunFiles) -> dict[str, tuple[ErrorText, ...]]:
-    """The first of each kind of error of a round, as a person reads them."""
+    """The first errors of each kind in a round, as readable text."""
     test = files.questions("test", None if round_.data is None else round_.id)
 
     def said(answers: Answers, decision: int) -> str:
@@ -129,12 +129,12 @@ def ood_result(
     outside: tuple[Answers, References],
     name: str,
 ) -> OodResult:
-    """The figures of one out-of-distribution set: labelled decisions by metric and calibration, the others by how well
-    they stand out among the decisions of test.
+    """The figures of one out-of-distribution set: metric and calibration of labelled decisions, and AUROC of the others
+    against test.
 
     Args:
         inside: answers and references of test.
-        outside: of the set.
+        outside: answers and references of the set.
     """
     answers, references = outside
     known = references.known
@@ -176,7 +176,7 @@ def _agreement(judging: Judging, teacher: Answers, own: Answers, references: Ref
 
 
 def _seeds(round_: Round, files: RunFiles, judging: Judging, references: References) -> tuple[SeedResult, ...]:
-    """The round's repetitions, the first included; none when there is only that one."""
+    """The round's repetitions including the first; none if there is only one."""
     seeds: Sequence[int] = files.settings.seeds
     suffixes: Mapping[int, str] = {seed: f"-seed{seed}" if number else "" for number, seed in enumerate(seeds)}
 

@@ -1,4 +1,4 @@
-"""What candidates are compared by beside the metric: the latency of a run, or the task's own figures of speed."""
+"""Speed figures for comparing candidates: the latency of one inference, or the task's own."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edgedistill.report import formatting
 
 @dataclass(frozen=True)
 class Pace:
-    """One figure of how fast a candidate is."""
+    """One speed figure of candidates."""
 
     words: str
     """`median latency of one run`."""
@@ -24,11 +24,11 @@ class Pace:
     limit_words: str
     of: Callable[[CandidateResult], float | None]
     shown: Callable[[float], str]
-    """As it stands beside a candidate's name."""
+    """Its text beside a candidate's name."""
 
     @property
     def axis(self) -> str:
-        """Beside the axis: faster is left."""
+        """The axis label; faster is left."""
         return f"{self.words}, {self.unit}" + ("" if self.direction == "lower" else " (← higher is better)")
 
     def limit_of(self, limits: Limits) -> float | None:
@@ -49,7 +49,7 @@ LATENCY = Pace(
 
 
 def paces(results: Results) -> tuple[Pace, ...]:
-    """What the front of these results goes by."""
+    """The speed figures of these results' Pareto front."""
     if results.prompt_tokens is None:
         return (LATENCY,)
     return tuple(_of_prompts(speed, results.prompt_tokens) for speed in results.speeds)
@@ -67,7 +67,7 @@ def _of_prompts(speed: SpeedResult, tokens: int) -> Pace:
         return None if found is None else found.p50
 
     return Pace(
-        words=f"{speed.words}, median at prompts of {tokens} tokens",
+        words=f"{speed.words}, median with prompts of {tokens} tokens",
         unit=speed.unit,
         direction=speed.direction,
         limit=speed.name,

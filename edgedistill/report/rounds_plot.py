@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 
 def metric_over_rounds(results: Results) -> str:
-    """A place for every round on the recipe's data, better upwards; the control hollow beside it, other seeds small."""
+    """One position per round on the recipe's data, better upwards; the control is hollow beside it, other seeds are
+    small."""
     from matplotlib.figure import Figure
 
     rounds = [round_ for round_ in results.rounds if round_.on_recipe_data]

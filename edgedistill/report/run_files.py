@@ -1,4 +1,4 @@
-"""Reads what the steps of a run published, for its report. No figure is computed here."""
+"""Reads the published artifacts of a run for its report. No figure is computed here."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
 
 
 _LOGITS = 20_000_000
-"""Numbers that are looked at: those of a whole vocabulary would not fit into memory."""
+"""Maximum of numbers to read: those of a whole vocabulary would not fit into memory."""
 
 
 @dataclass(frozen=True)
 class Questions:
-    """A split that models were asked: the right answers, and what a person reads of it."""
+    """An evaluated split: its references and readable texts."""
 
     split: str
     references: References
@@ -48,9 +48,9 @@ class Questions:
 
 
 class RunFiles:
-    """The artifacts that a report is made of. A model is called as its round (`r1`), with `-control` for the one
-    without a teacher, and `-seed5` behind that for a further seed; the teacher is called `teacher`, on a round's own
-    data `teacher-ROUND`."""
+    """The artifacts behind a report. A model is named after its round (`r1`), with the suffix `-control` for the one
+    without a teacher, and then `-seed5` for a further seed; the teacher is `teacher`, or `teacher-ROUND` on a round's
+    own data."""
 
     def __init__(self, settings: Settings, inputs: Inputs) -> None:
         self.settings, self._inputs = settings, inputs
@@ -58,10 +58,10 @@ class RunFiles:
         self._questions: dict[tuple[str | None, str], Questions] = {}
 
     def questions(self, split: str, round_id: str | None = None) -> Questions:
-        """A split of the recipe's data in the teacher's tokens; of a round with data or decisions of its own, in these.
+        """A split of the recipe's data in the teacher's tokens; for a round with its own data or decisions, of these.
 
         Args:
-            round_id: of any model; the teacher has none of its own.
+            round_id: the round of the model; none for the teacher.
         """
         if (round_id, split) not in self._questions:
             own = {**self._inputs.own_tokens, **self._inputs.own_data}
@@ -77,11 +77,11 @@ class RunFiles:
         return self._questions[round_id, split]
 
     def decides_as_teacher(self, round_id: str) -> bool:
-        """Whether a round's student is asked for the decisions that its teacher is asked for."""
+        """Whether a round's student has the same decisions as its teacher."""
         return round_id not in self._inputs.own_tokens
 
     def ood_references(self, name: str) -> References:
-        """The right answers of an out-of-distribution set, as far as it has labels that training knows."""
+        """The references of an out-of-distribution set, where its labels occur in training."""
         assert self._inputs.ood_data is not None, "an out-of-distribution set is prepared by a step"
         items = PreparedData.of(DataInputs(self._inputs.ood_data)).items(name)
         return registry.task(self.settings.task.type).data.references(items)
@@ -91,13 +91,13 @@ class RunFiles:
         return model in self._inputs.evaluated
 
     def answers(self, model: str, split: str) -> Answers:
-        """What a torch model said of `validation`, `test` or an out-of-distribution set."""
+        """A PyTorch model's answers on `validation`, `test` or an out-of-distribution set."""
         asked = (self._inputs.evaluated if split == "validation" else self._inputs.tested)[model]
         name = asked.record.answers if split in ("validation", "test") else asked.record.ood[split]
         return Answers.open(asked.path(name))
 
     def file_answers(self, row: Candidate, split: str) -> Answers:
-        """What a device file said of `validation` or `test`."""
+        """An exported file's answers on `validation` or `test`."""
         if split == "validation":
             return Answers.open(self._inputs.verified[row.verify_key].path(self.verified(row).answers))
         measured = self._inputs.measured
@@ -105,46 +105,45 @@ class RunFiles:
 
     @property
     def rounds_on_recipe_data(self) -> tuple[str, ...]:
-        """The rounds that are judged on the same test set as the teacher."""
+        """The rounds that are evaluated on the same test set as the teacher."""
         return tuple(round_.id for round_ in self.settings.rounds if round_.data is None)
 
     @property
     def beginnings(self) -> tuple[str, ...]:
-        """Of a few examples of test, of a task whose models continue them."""
+        """Prefixes of a few test examples, for a task that generates text."""
         return self._inputs.tested["teacher"].record.beginnings
 
     def samples(self, model: str) -> tuple[Sample, ...]:
-        """How a torch model continued them."""
+        """A PyTorch model's continuations of them."""
         return self._inputs.tested[model].record.samples
 
     def file_samples(self, row: Candidate) -> tuple[Sample, ...]:
-        """How a device file continued them; () of one that could not."""
+        """An exported file's continuations of them; () if it failed."""
         return self._inputs.measured.record.samples.get(str(row.verify_key), ())
 
     def emulated_answers(self, row: Candidate) -> tuple[Answers, Integers]:
-        """What an emulated file said of some items of test, and the numbers of these items."""
+        """An emulated file's answers on some items of test, and the indices of these items."""
         answers = Answers.open(self._inputs.emulated[row.verify_key].path(self.emulation(row).test))
         return answers, np.unique(answers.item)
 
     def training(self, model: str) -> TrainedModel:
-        """How a model was trained."""
+        """The training record of a model."""
         return self._inputs.models[model].record
 
     def model_folder(self, model: str) -> Path:
-        """Where its transformers folder lies."""
+        """Its transformers folder."""
         artifact = self._inputs.models[model]
         return artifact.path(artifact.record.model)
 
     def teacher_choice(self, round_id: str) -> tuple[Sequence[str], tuple[TrialResult, ...]] | None:
-        """The chosen teachers of a round, and each that was tried; None where there was no choice."""
+        """The chosen teachers of a round, and all candidates; None if there was no choice."""
         if round_id not in self._inputs.choices:
             return None
         found = self._inputs.choices[round_id].record
         return found.chosen, tuple(TrialResult(teacher=trial.teacher, value=trial.metric) for trial in found.trials)
 
     def teacher_logits(self, teacher: str) -> Floats | None:
-        """What a teacher said of the training data, of some of it where there is much; None where that was not
-        recorded."""
+        """A teacher's logits on the training data, or a sample of it; None if not recorded."""
         recorded = self._inputs.recorded.get(teacher)
         if recorded is None:
             return None
@@ -154,7 +153,7 @@ class RunFiles:
         return np.asarray(shards.rows(some), np.float64)
 
     def failure(self, row: Candidate) -> Failure | None:
-        """Why a candidate has no figures; None when it has."""
+        """Why a candidate has no figures; None if it has."""
         if row.refused is not None:
             return Failure(row.refused, "refused")
         if row.emulated:
@@ -163,11 +162,11 @@ class RunFiles:
         return self._inputs.verified[row.verify_key].failure or measured.get(row.id)
 
     def files(self, row: Candidate) -> ModelFiles:
-        """What was made for the device."""
+        """The exported files."""
         return read_files(self._inputs.files[row.file_key])
 
     def verified(self, row: Candidate) -> Verified:
-        """How closely a file repeats its torch model."""
+        """How closely a file matches its PyTorch model."""
         return self._inputs.verified[row.verify_key].record
 
     def measured(self, row: Candidate) -> Measurement:
@@ -175,7 +174,7 @@ class RunFiles:
         return self._inputs.measured.record.candidates[row.id]
 
     def emulation(self, row: Candidate) -> Emulated:
-        """What was counted of an emulated candidate."""
+        """The instruction counts of an emulated candidate."""
         return self._inputs.emulated[row.verify_key].record
 
     @cached_property
@@ -185,22 +184,22 @@ class RunFiles:
 
     @property
     def chosen(self) -> tuple[str | None, str]:
-        """The id of what to ship, and why."""
+        """The id of the candidate to ship, and why."""
         choice = self._inputs.chosen.record.choice
         return choice.chosen, choice.why
 
     @property
     def prompt_tokens(self) -> int | None:
-        """Length of the prompts whose figures of speed the choice looked at."""
+        """Prompt length of the speed figures used for the choice."""
         return self._inputs.chosen.record.prompt_tokens
 
     def verdict(self, row: Candidate) -> Verdict:
-        """A candidate's standing."""
+        """The verdict on a candidate."""
         return next(verdict for verdict in self._inputs.chosen.record.choice.verdicts if verdict.id == row.id)
 
     @cached_property
     def judgements(self) -> tuple[JudgementResult, ...]:
-        """Of the rounds that the stop rule judged."""
+        """Judgements of the stopping rule."""
         found = [
             self._inputs.judged[round_.id].record.judgement
             for round_ in self.settings.rounds
@@ -226,6 +225,6 @@ class RunFiles:
 
     @cached_property
     def split_facts(self) -> Mapping[str, SplitFacts]:
-        """What was found in each split of the recipe's data."""
+        """Findings in each split of the recipe's data."""
         data = PreparedData.of(self._inputs.data)
         return {split: data.split_facts(split) for split in ("train", *data.splits)}

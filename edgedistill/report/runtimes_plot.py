@@ -1,4 +1,4 @@
-"""Latency by runtime and precision, one panel per model: what each device's own runtime makes of the same student."""
+"""Latency by runtime and precision, one panel per model: the same student on different runtimes."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 
 
 def latency_by_runtime(results: Results) -> str:
-    """Median latency with its interval, one row per target and runtime, mark per precision, panel per model; '' where
-    there is one row only, since the front shows that already."""
+    """Median latency with its interval: one row per target and runtime, one mark per precision, one panel per model; ''
+    if there is only one row, which the other plot already shows."""
     timed = [candidate for candidate in results.measured if candidate.latency_ms.p50]
     rows = list(dict.fromkeys(row_name(candidate, timed) for candidate in timed))
     if len(rows) < 2:
@@ -44,7 +44,7 @@ def latency_by_runtime(results: Results) -> str:
 
 
 def row_name(candidate: CandidateResult, every: Sequence[CandidateResult]) -> str:
-    """The target, with its runtime where the target has several, and with threads and batch where they differ."""
+    """The target, with its runtime if the target has several, and with threads and batch if they differ."""
     runtimes = {other.runtime for other in every if other.target == candidate.target}
     name = candidate.target if len(runtimes) == 1 else f"{candidate.target}, {candidate.runtime}"
     if len({(other.threads, other.batch) for other in every}) > 1:
@@ -64,10 +64,10 @@ def _panel(
     precisions: Sequence[str],
     every: Sequence[CandidateResult],
 ) -> None:
-    """One model: files that may be shipped are filled, the others hollow."""
+    """One model: files that can be shipped are filled, the others hollow."""
     for candidate in own:
         i = precisions.index(candidate.precision)
-        # Precisions of one runtime may be equally fast.
+        # Precisions may be equally fast.
         y = rows.index(row_name(candidate, every)) + 0.5 * ((i + 0.5) / len(precisions) - 0.5)
         colour, p50 = SERIES[i % len(SERIES)], candidate.latency_ms.p50
         assert p50 is not None

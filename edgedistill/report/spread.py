@@ -1,4 +1,4 @@
-"""What the repetitions of a round with other seeds say, in words."""
+"""The spread of a round's repetitions with other seeds, in words."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edgedistill.report.formatting import difference, metric
 
 @dataclass(frozen=True)
 class Spread:
-    """Mean and standard deviation over the seeds, of the primary metric and of the gain over the control ('' without
+    """Mean and standard deviation over the seeds of the primary metric and of the gain over the control ('' without
     one)."""
 
     value: str
@@ -22,7 +22,7 @@ class Spread:
 
 
 def spread(round_: RoundResult, direction: Direction) -> Spread | None:
-    """None when the round was not repeated."""
+    """None if the round was not repeated."""
     if len(round_.seeds) < 2:
         return None
     values = [seed.value for seed in round_.seeds]

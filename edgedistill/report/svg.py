@@ -1,4 +1,4 @@
-"""From a matplotlib figure to an SVG inside a page: the same bytes every time, colours by the page's theme."""
+"""Converts a matplotlib figure to inline SVG: reproducible bytes, colours from the page's theme."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SERIES = ("#6b7280", "#3b82f6", "#f97316", "#10b981", "#a855f7", "#e11d48", "#0891b2", "#ca8a04")
-"""The teacher's grey, then a colour a round; each reads on white and on near-black."""
+"""Grey for the teacher, then one colour per round; all readable on white and near-black."""
 
 # matplotlib knows no CSS variables: it draws with these stand-ins, and `to_svg` swaps them.
 INK, MUTED, GRID, SHADE = "#010203", "#010204", "#010205", "#010206"
@@ -26,7 +26,7 @@ _THEME = {
 
 
 def style(salt: str) -> AbstractContextManager[None]:
-    """matplotlib's settings for a figure; `salt` keeps the ids of two figures on one page apart."""
+    """matplotlib's settings for a figure; `salt` makes ids unique on a page."""
     import matplotlib
 
     return matplotlib.rc_context(
@@ -55,18 +55,18 @@ def style(salt: str) -> AbstractContextManager[None]:
 
 
 def to_svg(figure: Figure, label: str, titles: Mapping[str, str] | None = None) -> str:
-    """The `<svg>` element, to be put into HTML as it is.
+    """The `<svg>` element for inlining in HTML.
 
     Args:
-        label: what a screen reader says.
-        titles: text shown over an element, by the `gid` of its artist.
+        label: text for screen readers.
+        titles: tooltip of an element, by the `gid` of its artist.
     """
     buffer = StringIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
     text = buffer.getvalue()
     text = text[text.index("<svg") :].strip()
-    # The sheet that matplotlib adds speaks of `*`: it would style the whole page.
+    # matplotlib's style sheet selects `*`, which would affect the whole page.
     text = re.sub(r"\s*<defs>\s*<style.*?</style>\s*</defs>", "", text, flags=re.DOTALL)
     text = re.sub(r'<svg (.*?)width="[^"]*" height="[^"]*"', r"<svg \1", text, count=1, flags=re.DOTALL)
     text = text.replace("<svg ", f'<svg class="plot" role="img" aria-label="{escape(label)}" ', 1)
@@ -74,11 +74,11 @@ def to_svg(figure: Figure, label: str, titles: Mapping[str, str] | None = None) 
         text = text.replace(stand_in, colour)
     for gid, title in (titles or {}).items():
         text = text.replace(f'<g id="{gid}">', f'<g id="{gid}"><title>{escape(title)}</title>', 1)
-    # Fonts are the page's.
+    # Use the page's fonts.
     return _without_idle_ids(re.sub(r" *font-family:[^;\"]*;?", "", text))
 
 
 def _without_idle_ids(text: str) -> str:
-    """Two figures on one page must not share ids: those that nothing refers to go."""
+    """Figures on one page must not share ids, so remove unreferenced ones."""
     used = set(re.findall(r'(?:href="|url\()#([^")]+)', text))
     return re.sub(r' id="([^"]*)"', lambda found: found[0] if found[1] in used else "", text)

@@ -21,7 +21,7 @@ _COLUMNS = 3
 
 
 def training_curves(training: Mapping[str, Sequence[EpochRecord]], metric: str, direction: Direction) -> str:
-    """The curves of all models that were trained, a control dashed beside its round; '' when none was.
+    """The curves of all trained models, with dashed controls in their round's panel; '' if there are none.
 
     Args:
         training: each model's epochs, by model; a control is `ROUND-control`, a repetition
@@ -83,7 +83,7 @@ def _panel(
             stage,
             (start + 0.5, 1),
             xycoords=("data", "axes fraction"),
-            xytext=(3, 4 + 8 * (number % 2)),  # names of short stages would run into each other
+            xytext=(3, 4 + 8 * (number % 2)),  # names of short stages would overlap
             textcoords="offset points",
             fontsize=8,
             color=MUTED,
@@ -111,11 +111,11 @@ def _line(
 
 
 def _kept(epochs: Sequence[EpochRecord], direction: Direction) -> int:
-    """The last stage's best epoch, the later of equals: training goes back to its weights."""
+    """The last stage's best epoch, the later of equals, whose weights training restores."""
     last = range(_stages(epochs)[-1][0], len(epochs))
     return max(last, key=lambda i: (signed(epochs[i].metric, direction), i))
 
 
 def _stages(epochs: Sequence[EpochRecord]) -> list[tuple[int, str]]:
-    """Epochs before each stage, and its name."""
+    """The number of epochs before each stage, and its name."""
     return [(i, epoch.stage) for i, epoch in enumerate(epochs) if i == 0 or epochs[i - 1].stage != epoch.stage]

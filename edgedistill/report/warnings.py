@@ -1,4 +1,4 @@
-"""What a reader must know before the figures, first of all rounds that a teacher did not help."""
+"""Warnings before the figures, first of all about rounds without a gain."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 def warnings(
     rounds: Sequence[RoundResult], repeated_texts: Mapping[str, int], files: RunFiles, judging: Judging
 ) -> list[str]:
-    """Sentences, those that weigh most first.
+    """Sentences, the most important first.
 
     Args:
-        repeated_texts: how many texts of a split are in an earlier one too, by `EARLIER/SPLIT`.
+        repeated_texts: number of texts of a split that are also in an earlier one, by `EARLIER/SPLIT`.
     """
     worse, unshown = [], []
     for round_, planned in zip(rounds, files.settings.rounds, strict=True):
@@ -42,7 +42,10 @@ def warnings(
         if round_.gain.high < 0:
             worse.append(f"{round_.id} is worse than its control, the same student without a teacher: {gain}.{advice}")
         else:
-            unshown.append(f"{round_.id} is not shown to be better than its control without a teacher: {gain}.{advice}")
+            unshown.append(
+                f"{round_.id} is not significantly better than its control, the same student without a teacher: "
+                f"{gain}.{advice}"
+            )
     return [*worse, *unshown, *repetition_warnings(repeated_texts, judging.metric)]
 
 
@@ -50,23 +53,23 @@ def repetition_warnings(repeated_texts: Mapping[str, int], metric: str) -> list[
     """Sentences about texts that are in two splits.
 
     Args:
-        repeated_texts: how many, by `EARLIER/SPLIT`.
+        repeated_texts: their number, by `EARLIER/SPLIT`.
     """
     pairs = {tuple(pair.split("/")): count for pair, count in repeated_texts.items() if count}
     return [
-        f"{count} texts of {second} are also in {first}: {in_words(metric)} there may be flattered."
+        f"{count} texts of {second} are also in {first}: {in_words(metric)} on {second} may be overestimated."
         for (first, second), count in pairs.items()
     ]
 
 
 def chance_warnings(models: Mapping[str, AgainstChance]) -> list[str]:
-    """Sentences about models that know nothing of the labels.
+    """Sentences about models at chance level.
 
     Args:
-        models: by name, how each did on its test set.
+        models: each model's result on its test set, by name.
     """
     return [
-        f"{name} has learned nothing that shows: it {found.beside('test')}."
+        f"{name} is no better than chance: it {found.beside('test')}."
         for name, found in models.items()
         if found.at_chance
     ]
@@ -75,8 +78,8 @@ def chance_warnings(models: Mapping[str, AgainstChance]) -> list[str]:
 def candidate_warnings(
     rows: Sequence[CandidateResult | EmulatedResult | UnmeasuredResult], hosts: Mapping[str, HostResult]
 ) -> list[str]:
-    """Sentences about measured files: answers that depend on the batch, texts that are read otherwise, and more threads
-    than there were cores."""
+    """Sentences about measured files: answers that depend on the batch, texts that are tokenized differently, and more
+    threads than cores."""
     measured = [row for row in rows if isinstance(row, CandidateResult)]
     found = []
     moved = {
@@ -87,7 +90,7 @@ def candidate_warnings(
     }
     if moved:
         found.append(
-            f"What these files answer depends on what else is in the batch: agreement with torch alone and in padded "
+            f"These files' answers depend on the rest of the batch: agreement with PyTorch alone and in padded "
             f"batches of {BATCHED}: {_first(list(moved))}."
         )
     reads = {
@@ -97,12 +100,12 @@ def candidate_warnings(
         if row.texts_read is not None and row.texts_read.otherwise
     }
     if reads:
-        found.append(f"What reads these files' texts gives other tokens than their model's: {_first(list(reads))}.")
+        found.append(f"These files' tokenizers give different tokens from their model's: {_first(list(reads))}.")
     for name, host in hosts.items():
         own = [row for row in measured if row.host == name]
         crowded = [row.id for row in own if host.threads is not None and row.threads > host.threads]
         if crowded:
-            found.append(f"Timed with more threads than the {host.threads} cores there are: {_first(crowded)}.")
+            found.append(f"Timed with more threads than the {host.threads} available cores: {_first(crowded)}.")
     return found
 
 
@@ -111,7 +114,7 @@ def _first(names: Sequence[str], most: int = 4) -> str:
 
 
 def _figures(round_: Round, files: RunFiles, judging: Judging, found: RoundResult) -> RoundFigures:
-    """What the run knows of a round that did not gain."""
+    """Facts about a round without a gain."""
     last = [epoch.metric for epoch in files.training(round_.id).last_stage]
     losses = [loss for stage in round_.stages for loss in stage.losses]
     temperatures = [registry.loss(loss.kind).temperature for loss in losses]

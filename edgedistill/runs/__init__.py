@@ -1,1 +1,1 @@
-"""A run by its folder: its models asked from Python, and any of its candidates bundled."""
+"""Finished runs: use their models from Python, and bundle any candidate."""

@@ -1,4 +1,4 @@
-"""Bundles any candidate of a finished run, from the artifacts that its results were made of."""
+"""Bundles any candidate of a finished run, from the artifacts behind its results."""
 
 from __future__ import annotations
 
@@ -19,19 +19,20 @@ from edgedistill.store.listing import Listing, store_of
 
 
 def bundle_run(run: Path, candidate: str | None, out: Path | None, store: str | Path | None = None) -> Path:
-    """Write the bundle under a temporary name, then rename; an older bundle in that place is replaced.
+    """Write the bundle under a temporary name, then rename it, replacing an older bundle.
 
     Args:
-        candidate: the chosen one unless given.
+        candidate: default: the chosen one.
         out: unless given, `RUN/bundle`, or `RUN/bundle-CANDIDATE` for one that the caller named.
-        store: unless given, the one that the run remembers.
+        store: default: the one that the run remembers.
 
     Raises:
-        UserError: no finished run, nothing chosen, no such candidate, or a folder in the way that is no bundle.
+        UserError: the run is not finished or chose nothing, there is no such candidate, or `out` exists and is not a
+            bundle.
     """
     results = load_results(run)
     if candidate is None and results.chosen is None:
-        raise UserError(f"bundle: the run {run} chose nothing ({results.why}); name a candidate with --candidate")
+        raise UserError(f"bundle: the run {run} has no chosen candidate ({results.why}); name one with --candidate")
     wanted = candidate or str(results.chosen)
     place = out or run / ("bundle" if candidate is None else f"bundle-{candidate.replace('/', '-')}")
     if place.exists() and not is_bundle(place) and (not place.is_dir() or any(place.iterdir())):
@@ -47,7 +48,8 @@ def bundle_run(run: Path, candidate: str | None, out: Path | None, store: str | 
     for artifact in made.values():
         if artifacts.read(artifact.folder, verify_hashes=True) is None:
             raise UserError(
-                f"bundle: {artifact.folder} is no longer as the run made it; run the recipe again with --verify-hashes"
+                f"bundle: {artifact.folder} has changed since the run wrote it; run the recipe again with "
+                "--verify-hashes"
             )
     partial = place.with_name(f"{place.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -62,15 +64,15 @@ def bundle_run(run: Path, candidate: str | None, out: Path | None, store: str | 
 
 
 def forget_listed(place: Path) -> None:
-    """Remove the files of a bundle that lies there, and nothing that isn't listed in it."""
+    """Remove the files of an existing bundle, and nothing that it does not list."""
     for name in _listed(place):
         (place / name).unlink(missing_ok=True)
 
 
 def replace(partial: Path, place: Path) -> None:
-    """Put a bundle where an older one may lie: what is the user's own in there (results, notes) stays."""
+    """Move a bundle to its place, replacing an older one; the user's own files there (results, notes) stay."""
     former = place.with_name(f"{place.name}.former")
-    if former.exists() and not place.exists():  # a process was killed below
+    if former.exists() and not place.exists():  # the process was killed in the lines below
         former.rename(place)
     shutil.rmtree(former, ignore_errors=True)
     if place.exists():
@@ -86,7 +88,7 @@ def replace(partial: Path, place: Path) -> None:
 
 
 def _listed(place: Path) -> set[str]:
-    """The names of a bundle's own files, by its list; none where it isn't a bundle."""
+    """The names of a bundle's own files, from its list; none if it is not a bundle."""
     if not is_bundle(place):
         return set()
     try:
@@ -99,7 +101,7 @@ def _listed(place: Path) -> set[str]:
 
 
 def _planned(run: Path, listed: Sequence[Published]) -> Published:
-    """The bundle step that belongs to the run's present results.
+    """The bundle step that matches the run's current results.
 
     Raises:
         UserError: there is none.
@@ -115,7 +117,7 @@ def _planned(run: Path, listed: Sequence[Published]) -> Published:
     for artifact in listed:
         if artifact.manifest.kind == kind.KIND.name and artifact.manifest.inputs.get("report") in reports:
             return artifact
-    raise UserError(f"bundle: {run} has no steps that belong to its results.json; run the recipe again")
+    raise UserError(f"bundle: {run} has no steps that match its results.json; run the recipe again")
 
 
 def _settings(artifact: Published) -> str:

@@ -1,4 +1,4 @@
-"""Finished runs side by side, and one run beside what other machines measured of its bundles."""
+"""Compare finished runs on the same examples, or a run with other machines' measurements of its bundles."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from edgedistill.recipe import reading
 
 @dataclass(frozen=True)
 class RunSummary:
-    """One run in a comparison: its teacher, its choice, and the choice against the first run's, item by item."""
+    """One run in a comparison: its teacher, its choice, and the choice paired with the first run's."""
 
     run: str
     results: Results
     difference_from_first: Paired | None
-    """By how much this run's chosen candidate is better on test than the first run's; None when the test sets or the
-    metrics differ."""
+    """How much better this run's chosen candidate is on test than the first run's; None if test sets or metrics
+    differ."""
 
 
 def compare(runs: Sequence[str | Path]) -> list[RunSummary]:
-    """Several finished runs side by side; what they chose is compared item by item where they share the test set.
+    """Several finished runs side by side; their chosen candidates are compared in pairs if they share the test set.
 
     Raises:
         UserError: a folder without results.
@@ -50,18 +50,18 @@ def compare(runs: Sequence[str | Path]) -> list[RunSummary]:
 
 
 def are_measurements(files: Sequence[str | Path]) -> bool:
-    """Whether these are results of bundles, measured on other machines."""
+    """Whether these are bundle results, measured on other machines."""
     return bool(files) and all(schema_of(Path(file)) == MEASUREMENT_SCHEMA for file in files)
 
 
 def compare_devices(run: str | Path, measurements: Sequence[str | Path]) -> list[MachineFront]:
-    """What a run measured, and what other machines measured of its bundles: one front a machine.
+    """A run's measurements together with other machines' measurements of its bundles: one Pareto front per machine.
 
     Args:
         measurements: files that `measure BUNDLE` wrote.
 
     Raises:
-        UserError: no finished run, another kind of file, or a measurement of files that are not this run's.
+        UserError: not a finished run, another kind of file, or a measurement of another run's files.
     """
     folder = Path(run)
     results = load_results(folder)
@@ -73,7 +73,7 @@ def compare_devices(run: str | Path, measurements: Sequence[str | Path]) -> list
 
 
 def _difference(run: Path, own: Results, first_run: Path, first: Results) -> Paired | None:
-    """Paired gain of one chosen candidate over another, when both answered the same examples."""
+    """Paired gain of one chosen candidate over another, if both ran on the same examples."""
     same_test = own.data.test_sha256 == first.data.test_sha256 and own.metric == first.metric
     if own.chosen is None or first.chosen is None or not same_test or own.data.options != first.data.options:
         return None
@@ -87,7 +87,7 @@ def _difference(run: Path, own: Results, first_run: Path, first: Results) -> Pai
             return None
         with _damage_named(file):
             answers = Answers.open(file)
-        # Of the same examples, one run may make other items or decisions than another, by where it cuts them.
+        # Runs may split the same examples into different items or decisions.
         own_right = file.with_name(f"references-{row.model}.safetensors")
         right = own_right if own_right.is_file() else file.with_name("references.safetensors")
         with _damage_named(right):
@@ -100,13 +100,13 @@ def _difference(run: Path, own: Results, first_run: Path, first: Results) -> Pai
 
 @contextmanager
 def _damage_named(file: Path) -> Iterator[None]:
-    """Have an error in reading a published file name the file.
+    """Add the file's name to errors in reading a published file.
 
     Raises:
-        UserError: the file isn't what the run published.
+        UserError: the file is not as the run published it.
     """
     try:
         yield
     except (OSError, ValueError, TypeError, LookupError, RecursionError, struct.error) as error:
         words = " ".join(str(error).split())[:200]
-        raise UserError(f"{file}: is damaged or missing ({words}); run the recipe again") from error
+        raise UserError(f"{file}: damaged or missing ({words}); run the recipe again") from error

@@ -1,4 +1,4 @@
-"""What a recipe trained and evaluated, before anything is exported: for comparisons of recipes."""
+"""Trained and evaluated models of a recipe, before any export: for comparing recipes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def without_files(plan: Plan) -> Plan:
-    """The part of a plan that trains and evaluates models, each tried before: no files, no measurements, no choice."""
+    """The part of a plan that probes, trains and evaluates models: no files, measurements or choice."""
     wanted: set[str] = set()
     for step in reversed(plan.steps):
         if step.kind in (evaluate.KIND, probe_model.KIND) or step.name in wanted:
@@ -33,25 +33,25 @@ def without_files(plan: Plan) -> Plan:
 
 @dataclass(frozen=True)
 class EvaluatedRun:
-    """Trained models and their answers. A model is called as its round (`r1`), with `-control` for the one without a
-    teacher, and `-seed5` behind that for a further seed; the teacher is called `teacher`."""
+    """Trained models and their answers. A model is named after its round (`r1`), with the suffix `-control` for the one
+    without a teacher, and then `-seed5` for a further seed; the teacher is `teacher`."""
 
     folder: Path
     recipe: Recipe
     outputs: Outputs
-    """As far as they are made."""
+    """Those that exist."""
 
     def __repr__(self) -> str:
         return f"EvaluatedRun({str(self.folder)!r}, recipe {self.recipe.name!r}, models {', '.join(self.models)})"
 
     @property
     def models(self) -> tuple[str, ...]:
-        """All that were evaluated."""
+        """All evaluated models."""
         return tuple(self.outputs.tested)
 
     @property
     def suffixes(self) -> tuple[str, ...]:
-        """Of a model's name, for each seed."""
+        """The names of a model for each seed."""
         return ("", *(f"-seed{seed}" for seed in self.recipe.seeds))
 
     def model_folder(self, model: str) -> Path:
@@ -60,34 +60,34 @@ class EvaluatedRun:
         return made.path(made.record.model)
 
     def training(self, model: str) -> TrainedModel:
-        """What is known of its training: parameters, seconds, epochs."""
+        """Its training record: parameters, seconds, epochs."""
         return self.outputs.models[model].record
 
     def said(self, model: str, split: str = "test") -> Answers:
-        """What a model said of a split: `test` or `validation`."""
+        """A model's answers on a split: `test` or `validation`."""
         asked = (self.outputs.tested if split == "test" else self.outputs.evaluated)[model]
         return Answers.open(asked.path(asked.record.answers))
 
     def rows(self, split: str = "test") -> Dataset:
-        """The examples of a split as they were read: `train`, `validation` or `test`."""
+        """The raw examples of a split: `train`, `validation` or `test`."""
         return self._data(split).rows(split)
 
     @property
     def labels(self) -> list[str]:
-        """Names of the classes in the order of their ids; none for a task without classes."""
+        """Class names in the order of their ids; none for a task without classes."""
         return self._data().labels
 
     def references(self, split: str = "test", model: str = "teacher") -> References:
-        """The right answers of a split, in the decisions of the model of the recipe that is asked (`r1`): over a
-        vocabulary, those are its tokens."""
+        """The right answers of a split for the decisions of the given model (`r1`); for a language model these depend
+        on its tokens."""
         items = PreparedData.of(self.outputs.data[model].reading(split)).items(split)
         return registry.task(self.recipe.task.type).data.references(items)
 
     def answers(self, model: str, rows: Sequence[Mapping[str, str]]) -> Answers:
-        """What a model says of rows that are in no split.
+        """A model's answers for new rows.
 
         Args:
-            rows: columns as the task calls them, such as `text`.
+            rows: columns under the task's names, such as `text`.
         """
         from datasets import Dataset
 

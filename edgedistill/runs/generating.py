@@ -1,4 +1,4 @@
-"""Texts that a model continues, piece by piece: a run's candidate or torch model, a bundle, a lone file or folder."""
+"""Streaming text generation with a run's candidate or PyTorch model, a bundle, or a single file or folder."""
 
 from __future__ import annotations
 
@@ -29,35 +29,35 @@ if TYPE_CHECKING:
     from edgedistill.contracts.task import Prompt, Task
 
 DEFAULT_TASK = "text-generation"
-"""Of what says of itself no task: a lone file."""
+"""Default task of a single file, which does not declare one."""
 MOST_TOKENS = 256
-"""That follow a prompt, unless more are asked for."""
+"""Default maximum of new tokens."""
 
 
 @dataclass(frozen=True)
 class Speaker:
-    """What continues a text."""
+    """A text generator."""
 
     task: str
     folder: Path
-    """With the tokenizer, and for a torch model with its weights."""
+    """Has the tokenizer and, for a PyTorch model, the weights."""
     files: Files | None
-    """None: the torch model of `folder`."""
+    """None: the PyTorch model in `folder`."""
     runtime: str | None
 
     @property
     def opened(self) -> Path:
-        """What a person is told of: the first file, or the torch model's folder."""
+        """Its name in messages: the first file, or the PyTorch model's folder."""
         components = [] if self.files is None else list(self.files.values())
         return next((file for component in components for file in component.files.values()), self.folder)
 
 
 @dataclass(frozen=True)
 class Wish:
-    """How to go on.
+    """Generation settings.
 
     Args:
-        limit: of new tokens; None: as many as the model reads, at most `MOST_TOKENS`.
+        limit: maximum of new tokens; None: `MOST_TOKENS`, or what fits the model's context.
     """
 
     prompt: Prompt
@@ -66,31 +66,31 @@ class Wish:
 
 
 def find(place: Path, candidate: str | None, model: str | None, tokenizer: Path | None, runtime: str | None) -> Speaker:
-    """What is meant.
+    """Resolve what is to generate text.
 
     Args:
-        place: a run's folder, a bundle, a model's folder or file.
-        candidate, model: of a run; the chosen candidate unless one of them is given.
-        tokenizer, runtime: of a lone file; unless given, what lies beside or above it, and what opens such a file.
+        place: a run folder, a bundle, or a model folder or file.
+        candidate, model: of a run; default: the chosen candidate.
+        tokenizer, runtime: for a single file; default: the tokenizer beside or above it, and a runtime that opens it.
 
     Raises:
-        UserError: nothing of the kind, or of a task that continues no texts.
+        UserError: nothing suitable, or a task that does not generate text.
     """
     if not place.exists():
         raise UserError(f"generate: '{place}' is not a file or folder")
     if (place / "results.json").is_file():
         if tokenizer is not None or runtime is not None:
-            raise UserError("generate: a run has its own tokenizer and runtimes, expected no --tokenizer and --runtime")
+            raise UserError("generate: --tokenizer and --runtime do not apply to a run, which has its own")
         return _of_run(place, candidate, model)
     if candidate is not None or model is not None:
-        raise UserError(f"generate: '{place}' is no finished run, expected one with --candidate or --model")
+        raise UserError(f"generate: '{place}' is not a finished run, which --candidate and --model require")
     if is_bundle(place):
         bundle = open_bundle(place)
         _refuse_other_tasks(bundle.facts.task, f"'{place}'")
         return Speaker(bundle.facts.task, place, bundle.opened, runtime or bundle.facts.runtime)
     if (place / "config.json").is_file() and list(place.glob("*.safetensors")):
         if tokenizer is not None or runtime is not None:
-            raise UserError("generate: torch runs a model's folder, expected no --tokenizer and --runtime")
+            raise UserError("generate: --tokenizer and --runtime do not apply to a model folder, which PyTorch runs")
         return Speaker(DEFAULT_TASK, place, None, None)
     return _of_file(place, tokenizer, runtime)
 
@@ -107,7 +107,7 @@ def _of_run(run: Path, candidate: str | None, model: str | None) -> Speaker:
         return Speaker(results.data.task, run / "models" / model, None, None)
     row = results.candidate(_candidate(run, results, candidate))
     if row.lengths:
-        raise UserError(f"generate: '{row.id}' takes inputs of fixed lengths, and a text that is continued grows")
+        raise UserError(f"generate: '{row.id}' has fixed input lengths and cannot generate text")
     return Speaker(
         results.data.task, run / "models" / row.model, _files(run / row.file, results.data.task), row.runtime
     )
@@ -117,10 +117,10 @@ def _candidate(run: Path, results: Results, asked: str | None) -> str:
     """The id of a measured candidate.
 
     Raises:
-        UserError: there is none such, or nothing was chosen.
+        UserError: there is no such candidate, or none was chosen.
     """
     if asked is None and results.chosen is None:
-        raise UserError(f"generate: the run {run} chose nothing ({results.why}); name a candidate with --candidate")
+        raise UserError(f"generate: the run {run} has no chosen candidate ({results.why}); name one with --candidate")
     known = [candidate.id for candidate in results.measured]
     if asked is not None and asked not in known:
         raise UserError(f"generate: the run {run} has no candidate '{asked}'; expected one of {', '.join(known)}")
@@ -128,26 +128,26 @@ def _candidate(run: Path, results: Results, asked: str | None) -> str:
 
 
 def _files(file: Path, task: str) -> Files:
-    """A file that is the whole model.
+    """A file that contains the whole model.
 
     Raises:
-        UserError: the task asks several.
+        UserError: the task needs several files.
     """
     driver: Driver = importlib.import_module(registry.task(task).device).DRIVER
     if len(driver.components) != 1:
-        raise UserError(f"generate: a model of '{task}' has {len(driver.components)} files, got one: '{file}'")
+        raise UserError(f"generate: a model for '{task}' has {len(driver.components)} files, got one: '{file}'")
     (name,) = driver.components
     return {name: Component({None: file}, PortNames((), driver.outputs[name]))}
 
 
 def _of_file(place: Path, tokenizer: Path | None, runtime: str | None) -> Speaker:
-    """A lone file, or a folder that a runtime opens as one."""
+    """A single file, or a folder that a runtime opens as one."""
     able = [name for name in registry.names("runtimes") if place.suffix in registry.runtime(name).suffixes]
     if runtime is not None and runtime not in able:
         suffixes = ", ".join(suffix or "a folder" for suffix in registry.runtime(runtime).suffixes)
-        raise UserError(f"generate: '{place}' is not what {runtime} opens ({suffixes})")
+        raise UserError(f"generate: '{place}' is not a file that {runtime} opens ({suffixes})")
     if not able:
-        raise UserError(f"generate: no runtime opens '{place}'; expected a run, a bundle or a model's file or folder")
+        raise UserError(f"generate: no runtime opens '{place}'; expected a run, a bundle or a model file or folder")
     chosen = runtime or ("onnxruntime" if "onnxruntime" in able else able[0])
     inside = place if (place / "tokenizer.json").is_file() else None
     folder = tokenizer or inside or model_folder(place, "generate")
@@ -158,14 +158,16 @@ def _refuse_other_tasks(name: str, what: str) -> None:
     if registry.task(name).data.prompt is not None:
         return
     able = [task for task in registry.names("tasks") if registry.task(task).data.prompt is not None]
-    raise UserError(f"generate: {what} is of the task '{name}', which continues no texts; expected {' or '.join(able)}")
+    raise UserError(
+        f"generate: {what} is a model for '{name}', which does not generate text; expected {' or '.join(able)}"
+    )
 
 
 def pieces(speaker: Speaker, wish: Wish) -> Iterator[str]:
-    """The text that follows, each piece as soon as its characters are whole.
+    """The continuation, piece by piece as soon as characters are complete.
 
     Raises:
-        UserError: a prompt that the model can't read, with what is to follow.
+        UserError: prompt and continuation do not fit the model.
         EdgedistillError: the file cannot be run.
     """
     from tokenizers.decoders import DecodeStream
@@ -210,7 +212,7 @@ def _by_file(speaker: Speaker, wish: Wish, prompt: list[int], ends: frozenset[in
 
 
 def _longest(speaker: Speaker) -> int | None:
-    """How many tokens the model takes by its configuration; None where that isn't beside the tokenizer."""
+    """The model's context length from its configuration; None if there is none beside the tokenizer."""
     if not (speaker.folder / "config.json").is_file():
         return None
     auto_class = registry.task(speaker.task).model.auto_class()
@@ -218,21 +220,21 @@ def _longest(speaker: Speaker) -> int | None:
 
 
 def _limit(wish: Wish, prompt: int, longest: int | None) -> int:
-    """How many tokens may follow.
+    """The maximum number of new tokens.
 
     Raises:
-        UserError: the model doesn't read so many.
+        UserError: they do not fit the model's context.
     """
     if longest is None:
         return wish.limit or MOST_TOKENS
     if prompt >= longest:
         raise UserError(
-            f"generate: the prompt has {prompt} tokens and the model reads {longest}, what follows included; expected "
-            "a shorter prompt"
+            f"generate: the prompt has {prompt} tokens, and prompt and continuation must fit in the model's {longest}; "
+            "expected a shorter prompt"
         )
     if wish.limit is not None and prompt + wish.limit > longest:
         raise UserError(
-            f"generate: {wish.limit} tokens behind the {prompt} of the prompt are more than the {longest} that the "
-            f"model reads; expected at most {longest - prompt}"
+            f"generate: {wish.limit} tokens after a prompt of {prompt} exceed the model's limit of {longest}; "
+            f"expected at most {longest - prompt}"
         )
     return wish.limit or min(MOST_TOKENS, longest - prompt)

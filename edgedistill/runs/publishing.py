@@ -1,4 +1,4 @@
-"""What a user takes away of a run, in its folder."""
+"""Publishes a run's outputs in its folder."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from edgedistill.store.records.base import RECORD
 
 
 def publish(plan_: Plan, done: Mapping[str, Published], folder: Path) -> None:
-    """Put what a user takes away in its place: `recipe.yaml`, `models/`, `results.json`, the reports and `bundle/`.
+    """Publish the run's outputs: `recipe.yaml`, `models/`, `results.json`, the reports and `bundle/`.
 
     Raises:
-        OSError: a place that cannot be written.
+        OSError: a path that cannot be written.
     """
     text = reading.dump(plan_.recipe)
     if not (folder / "recipe.yaml").is_file() or (folder / "recipe.yaml").read_bytes() != text.encode():
@@ -31,7 +31,7 @@ def publish(plan_: Plan, done: Mapping[str, Published], folder: Path) -> None:
 
 
 def _published(plan_: Plan, done: Mapping[str, Published]) -> Iterator[tuple[str, Path]]:
-    """By the name in the run folder, the files of its steps that a user takes away."""
+    """Published files of the run's steps, by name in the run folder."""
     made = plan_.made(done)
     for entry in made.report.files:
         yield entry.path, made.report.path(entry.path)

@@ -1,4 +1,4 @@
-"""How many of its rounds a run with a stop rule goes through."""
+"""Runs rounds until the stopping rule ends them."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from edgedistill.store.progress import Progress
 def until_stopped(
     plan_: Plan, known: Sources, go: Callable[[Plan], Mapping[str, Published]], progress: Progress
 ) -> Plan:
-    """Run round by round until one's judgement says stop; the plan of the rounds that were reached.
+    """Run round by round until the stopping rule ends it, and return the plan of the rounds that ran.
 
-    The shorter plan's steps have the keys that they had in the longer one: nothing is done twice.
+    Steps of the shorter plan keep their keys, so nothing runs twice.
     """
     for number, round_ in enumerate(plan_.recipe.rounds[:-1], start=1):
         if round_.data is not None:
-            continue  # it answers another question, so there is nothing to judge
+            continue  # it has its own data, so there is nothing to compare
         part = plan_.until(f"judge-{round_.id}")
         judgement = part.made(go(part)).judged[round_.id].record.judgement
         if judgement.stop:

@@ -1,1 +1,1 @@
-"""Runtimes, one a file: `open(file, threads)` gives a session whose `run(inputs)` gives the outputs."""
+"""Runtimes, one per file: `open(file, threads)` returns a session whose `run(inputs)` returns the outputs."""

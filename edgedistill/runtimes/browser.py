@@ -1,7 +1,7 @@
-"""onnxruntime-web in a page of headless Chromium: WebAssembly with SIMD, and threads, for the page is isolated.
+"""onnxruntime-web in a page of headless Chromium: WebAssembly with SIMD, and with threads, since the page is isolated.
 
-Times are the page's own (`performance.now()` around the run): the way between this process and the page is no part of
-what a visitor waits for. Memory is that of the process that shows the page, above the same page when it is empty.
+Times are measured in the page (`performance.now()` around the run), without the communication between this process and
+the page. Memory is that of the page's process, beyond an empty page.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PACKAGES = Packages(
 
 
 class BrowserGraph:
-    """A file opened by onnxruntime-web, in a page of its own."""
+    """A file opened by onnxruntime-web in its own page."""
 
     def __init__(self, file: Path, threads: int) -> None:
         weights = file.with_name(f"{file.name}.data")
@@ -47,23 +47,23 @@ class BrowserGraph:
         self.load_ms = float(str(facts["load_ms"]))
         """Milliseconds to fetch, compile and start the runtime and the model, over the loopback network."""
         self.spent_ms = 0.0
-        """The page's milliseconds of all runs so far."""
+        """Milliseconds measured in the page over all runs so far."""
 
     def run(self, feeds: Arrays) -> dict[str, Array]:
-        """All outputs for one batch; feeds that the file doesn't have are left out."""
+        """All outputs for one batch; inputs that the file does not have are dropped."""
         facts, outputs = self._page.ask("run", feeds_of(self.inputs, feeds))
         self.spent_ms += float(str(facts["ms"]))
         return outputs
 
     def memory_mb(self) -> tuple[float, float] | None:
-        """Peak memory of the page's process above the empty page's, and that of the empty page."""
+        """Peak memory of the page's process beyond the empty page's, and that of the empty page."""
         return self._page.memory_mb()
 
     def backend(self) -> dict[str, object]:
-        """What runs the file, and the bytes that a visitor downloads for it.
+        """The backend, and the bytes that a visitor downloads.
 
         Raises:
-            EdgedistillError: there is no SIMD, or there are not as many threads as asked for.
+            EdgedistillError: no SIMD, or fewer threads than requested.
         """
         seen, _ = self._page.ask("backend")
         sent = self._page.downloads
@@ -84,13 +84,12 @@ class BrowserGraph:
         }
 
     def close(self) -> None:
-        """End the page and its Chromium; what isn't closed ends with this process."""
+        """End the page and its Chromium, which otherwise end with this process."""
         self._page.close()
 
 
 def _ports(told: object) -> dict[str, Port]:
-    """What the page tells of inputs or outputs: name, type and shape of each; a size that may be any is told by its
-    name."""
+    """The page's description of inputs or outputs: name, type and shape; dynamic sizes are given by name."""
     assert isinstance(told, list)
     return {
         port["name"]: Port(port["type"], [size if isinstance(size, int) else None for size in port["shape"]])
@@ -99,8 +98,8 @@ def _ports(told: object) -> dict[str, Port]:
 
 
 def check_threads(asked: int, seen: Mapping[str, object]) -> None:
-    """Compare the threads asked for with what the page says: `isolated`, `cores`, `threads` (what onnxruntime-web
-    made of the wish), `workers` (how many it started, one for each thread but the first).
+    """Compare the requested threads with the page's report: `isolated`, `cores`, `threads` (onnxruntime-web's setting),
+    `workers` (started workers, one per thread except the first).
 
     Raises:
         EdgedistillError: there are fewer.
@@ -108,19 +107,19 @@ def check_threads(asked: int, seen: Mapping[str, object]) -> None:
     if asked == 1:
         return
     if not seen["isolated"]:
-        raise EdgedistillError(f"{asked} threads were asked for, but the page is not isolated, so it has one")
+        raise EdgedistillError(f"{asked} threads requested, but the page is not isolated, so it has one")
     if int(str(seen["cores"])) < asked:
-        raise EdgedistillError(f"{asked} threads were asked for, but the browser sees {seen['cores']} cores")
+        raise EdgedistillError(f"{asked} threads requested, but the browser sees {seen['cores']} cores")
     if seen["threads"] != asked or int(str(seen["workers"])) < asked - 1:
         running = min(int(str(seen["threads"])), int(str(seen["workers"])) + 1)
-        raise EdgedistillError(f"{asked} threads were asked for, but onnxruntime-web runs {running}")
+        raise EdgedistillError(f"{asked} threads requested, but onnxruntime-web runs {running}")
 
 
 def node_modules() -> Path:
     """The folder of the installed node packages.
 
     Raises:
-        UserError: they are not installed, or others than those of the lock file.
+        UserError: they are not installed, or differ from the lock file.
     """
     environments.interpreter(PACKAGES)
     assert PACKAGES.environment is not None
@@ -128,17 +127,17 @@ def node_modules() -> Path:
 
 
 def client_facts(file: Path, texts: Sequence[str], labels: Sequence[str], logits: Floats) -> dict[str, object]:
-    """What transformers.js makes of the published folder that `file` lies in: does it answer what the file does.
+    """Check that transformers.js gives the same answers as `file` from its published folder.
 
     Args:
         labels: the model's labels, in the order of their ids.
         logits: (N, C), the file's own for the texts.
 
     Raises:
-        EdgedistillError: the library fails, or answers for another file or other labels.
+        EdgedistillError: the library fails, or uses another file or other labels.
     """
     if transformers_js.published_folder(file) is None:
-        return {"transformers.js": "not tried: the file is not onnx/model*.onnx below config.json and tokenizer.json"}
+        return {"transformers.js": "not tried: the file is not onnx/model*.onnx beside config.json and tokenizer.json"}
     found = transformers_js.classify(file, texts, labels, node_modules())
     return {
         "transformers.js": {
@@ -151,12 +150,12 @@ def client_facts(file: Path, texts: Sequence[str], labels: Sequence[str], logits
 
 
 def open(file: Path, threads: int, names: PortNames) -> BrowserGraph:
-    """Open `file` with `threads` threads; it has names of its own."""
+    """Open `file` with `threads` threads; its format has names."""
     return BrowserGraph(file, threads)
 
 
 def version() -> str:
-    """That of onnxruntime-web, and the browser's."""
+    """The versions of onnxruntime-web and the browser."""
     package = json.loads((node_modules() / "onnxruntime-web" / "package.json").read_text(encoding="utf-8"))
     return f"{package['version']} in {chromium.version()}"
 

@@ -1,4 +1,4 @@
-"""ExecuTorch on the CPU by XNNPACK, for `.pte` files."""
+"""ExecuTorch on the CPU with XNNPACK, for `.pte` files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edgedistill.runtimes._executorch import plan
 
 BACKEND = "XnnpackBackend"
 TYPES = {1: "int8", 3: "int32", 4: "int64", 6: "float32", 11: "bool"}
-"""ExecuTorch's numbers of the types that our files take and give."""
+"""ExecuTorch's codes of the types that our files use."""
 
 _PRODUCTS = frozenset(f"aten::{name}" for name in ("addmm", "baddbmm", "bmm", "convolution", "linear", "mm"))
 
@@ -27,7 +27,7 @@ class ExecutorchGraph:
         from executorch.extension.pybindings import portable_lib
         from executorch.runtime import Runtime
 
-        # Its thread pool is as wide as the machine, whatever cores this process may use.
+        # Its thread pool has the machine's number of cores, whatever this process may use.
         portable_lib._unsafe_reset_threadpool(threads)
         self._threads: int = portable_lib._threadpool_get_thread_count()
         self._file = file
@@ -40,10 +40,10 @@ class ExecutorchGraph:
         self.outputs = named(names.outputs, [port(tensor.dtype(), tensor.sizes()) for tensor in given], "outputs")
 
     def run(self, feeds: Arrays) -> dict[str, Array]:
-        """All outputs for one batch; feeds that the file doesn't have are left out.
+        """All outputs for one batch; inputs that the file does not have are dropped.
 
         Raises:
-            EdgedistillError: a larger input than the file has room for.
+            EdgedistillError: an input larger than the file's maximum.
         """
         import torch
 
@@ -57,30 +57,29 @@ class ExecutorchGraph:
 
 
 def port(kind: int, largest: Sequence[int]) -> Port:
-    """An input or output of that type (ExecuTorch's number), for which the file reserves room of that shape: it takes
-    and gives less."""
+    """An input or output with that type (ExecuTorch's code) and that maximum shape."""
     if kind not in TYPES:
         raise EdgedistillError(f"the ExecuTorch file has numbers of type {kind}, expected {', '.join(TYPES.values())}")
     return Port(TYPES[kind], list(largest))
 
 
 def arguments(ports: Mapping[str, Port], feeds: Arrays) -> list[Array]:
-    """The inputs in their order and of the types that a file takes.
+    """The inputs in a file's order and types.
 
     Raises:
-        EdgedistillError: one is larger than the file has room for.
+        EdgedistillError: one is larger than the file's maximum.
     """
     given = feeds_of(ports, feeds)
     for name, array in given.items():
         largest = ports[name].shape or ()
         if any(most is not None and size > most for size, most in zip(array.shape, largest, strict=True)):
-            raise EdgedistillError(f"an input of {array.shape} is larger than the file has room for, {tuple(largest)}")
+            raise EdgedistillError(f"an input of {array.shape} is larger than the file's maximum, {tuple(largest)}")
     return list(given.values())
 
 
 def delegation(file: Path) -> dict[str, object]:
-    """How many parts XNNPACK runs, and how many operators are left to ExecuTorch's own kernels. A matrix product among
-    these is tens of times slower, so that is not a file for XNNPACK.
+    """Number of parts that XNNPACK runs, and of operators left to ExecuTorch's own kernels. Matrix products among these
+    are tens of times slower, so such a file is refused.
 
     Raises:
         EdgedistillError: nothing is delegated to XNNPACK, or not all matrix products are.
@@ -116,7 +115,7 @@ RUNTIME = Runtime(
         imports=("executorch",),
         requirements=("executorch>=1.5.1", "torch>=2.13"),
         environment="executorch",
-        # Its binding takes tensors of torch, and imports the whole exporter for one class of warnings.
+        # Its binding takes torch tensors, and imports the whole exporter for one warning class.
         harness=("torch", "executorch.exir"),
         library=("executorch.extension.pybindings.portable_lib", "executorch.kernels.quantized"),
     ),

@@ -1,5 +1,5 @@
-"""ExecuTorch for 64-bit Arm, emulated: see `onnxruntime_arm64`. Its C++ runtime alone: the wheel's Python binding needs
-torch, of which PyPI's Arm build needs CUDA."""
+"""ExecuTorch for 64-bit Arm, emulated: see `onnxruntime_arm64`. Uses the C++ runtime directly, since the wheel's Python
+binding needs torch, whose Arm build on PyPI needs CUDA."""
 
 from __future__ import annotations
 

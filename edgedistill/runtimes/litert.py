@@ -1,4 +1,4 @@
-"""LiteRT on the CPU, by its XNNPACK delegate."""
+"""LiteRT on the CPU with its XNNPACK delegate."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _PRODUCTS = frozenset(("BATCH_MATMUL", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CO
 
 
 class LiteRTGraph:
-    """A file opened by LiteRT, by the names of its only signature. Its converter numbers the outputs; the names come
-    from the file's record then."""
+    """A file opened by LiteRT, with the names of its only signature. Its converter numbers the outputs; their names
+    then come from the file's record."""
 
     def __init__(self, file: Path, threads: int, outputs: Sequence[str]) -> None:
         from ai_edge_litert.interpreter import Interpreter
@@ -30,7 +30,7 @@ class LiteRTGraph:
         runner = self._interpreter.get_signature_runner()
         taken, given = runner.get_input_details(), runner.get_output_details()
         if not set(outputs) <= set(given):
-            # `output_0`, `output_1`: in the order in which the exported model gives them.
+            # `output_0`, `output_1`: in the exported model's order.
             numbered = [given[name] for name in sorted(given, key=lambda name: (len(name), name))]
             given = dict(zip(named(outputs, [_port(detail) for detail in numbered], "outputs"), numbered, strict=True))
         self.inputs = {name: _port(detail) for name, detail in taken.items()}
@@ -39,16 +39,16 @@ class LiteRTGraph:
         self._outputs = {name: detail["index"] for name, detail in given.items()}
 
     def run(self, feeds: Arrays) -> dict[str, Array]:
-        """All outputs for one item of the file's length; feeds that the file doesn't have are left out."""
+        """All outputs for one item of the file's length; inputs that the file does not have are dropped."""
         for name, array in feeds_of(self.inputs, feeds).items():
             self._interpreter.set_tensor(self._inputs[name], array)
         self._interpreter.invoke()
         return {name: self._interpreter.get_tensor(index) for name, index in self._outputs.items()}  # copies
 
     def backend(self) -> dict[str, object]:
-        """How many of the file's operators XNNPACK runs, LiteRT's only delegate by default; the rest run by LiteRT's
-        own kernels. Of the matrix products, how many have int8 weights, and how many of these take int8 activations
-        (the others' are quantized as they come).
+        """Number of operators that XNNPACK, LiteRT's only default delegate, runs; the rest use LiteRT's own kernels. Of
+        the matrix products, the number with int8 weights, and of these with int8 activations (the others quantize
+        activations dynamically).
 
         Raises:
             EdgedistillError: XNNPACK runs none.
@@ -73,8 +73,8 @@ class LiteRTGraph:
 
 
 def delegated(nodes: Sequence[Mapping[str, object]]) -> set[object]:
-    """Indices of the operators inside delegates: LiteRT lists them still, beside the node that replaces them. They are
-    what lies between a delegate's outputs and its inputs."""
+    """Indices of the operators inside delegates, which LiteRT still lists beside the node that replaces them: those
+    between a delegate's inputs and outputs."""
     maker = {tensor: node for node in nodes if node["op_name"] != _DELEGATE for tensor in _ints(node["outputs"])}
     found: set[object] = set()
     for delegate in nodes:
@@ -92,7 +92,7 @@ def delegated(nodes: Sequence[Mapping[str, object]]) -> set[object]:
 
 
 class _Detail(TypedDict):
-    """What is used of LiteRT's description of a tensor."""
+    """The used part of LiteRT's tensor description."""
 
     index: int
     shape: Integers

@@ -16,8 +16,8 @@ from edgedistill.errors import EdgedistillError
 
 
 class LlamaCppDecoder:
-    """One text; the library keeps its cache. A graph has one cache only, so that a second decoder of it must not be
-    asked while the first is."""
+    """One text; the library keeps its cache. A graph has only one cache, so two of its decoders must not be used at the
+    same time."""
 
     def __init__(self, graph: LlamaCppGraph) -> None:
         self._model = graph.model
@@ -33,25 +33,25 @@ class LlamaCppDecoder:
         """(1, T, V).
 
         Raises:
-            EdgedistillError: several texts, padding, or more tokens than the model takes.
+            EdgedistillError: several texts, padding, or more tokens than the context allows.
         """
         if len(tokens) != 1 or (real is not None and not real.all()):
-            raise EdgedistillError("llama.cpp is asked one text at a time here, without padding")
+            raise EdgedistillError("llama.cpp takes one text at a time here, without padding")
         total = self._tokens.shape[1] + tokens.shape[1]
         if total > self._model.n_ctx():
-            raise EdgedistillError(f"a text of {total} tokens is longer than the model takes: {self._model.n_ctx()}")
+            raise EdgedistillError(f"a text of {total} tokens exceeds the model's context: {self._model.n_ctx()}")
         self._model.eval(tokens[0].tolist())
         self._tokens = np.concatenate([self._tokens.reshape(1, -1), tokens], axis=1)
         return np.array(self._model.scores[None, total - tokens.shape[1] : total], np.float32)
 
     def rewind(self, count: int) -> None:
-        """Keep the first so many tokens only."""
+        """Keep only the first tokens."""
         self._tokens = self._tokens[:, :count]
-        self._model.n_tokens = self._tokens.shape[1]  # what it keeps behind is dropped before it goes on
+        self._model.n_tokens = self._tokens.shape[1]  # later cache entries are dropped before continuing
 
 
 class LlamaCppGraph:
-    """A file opened by llama.cpp: it takes whole texts; the cache, of fp16 as the library has it, is its decoder's."""
+    """A file opened by llama.cpp, run on whole texts; the cache, in the library's fp16, belongs to its decoder."""
 
     def __init__(self, file: Path, threads: int) -> None:
         import llama_cpp
@@ -66,30 +66,30 @@ class LlamaCppGraph:
         self.outputs: Mapping[str, Port] = {LAYOUT.logits: Port("float32", (*rows, self.model.n_vocab()))}
 
     def run(self, feeds: Arrays) -> dict[str, Array]:
-        """Logits of whole texts, one after the other; 0 for padding."""
+        """Logits of whole texts, one by one; 0 on padding."""
         return scored_alone(self.decoder(), feeds)
 
     def decoder(self) -> LlamaCppDecoder:
-        """One that keeps nothing yet."""
+        """A decoder with an empty cache."""
         return LlamaCppDecoder(self)
 
     def encode(self, text: str) -> list[int]:
-        """The tokens of a text, by the file's own tokenizer."""
+        """Tokens of a text from the file's own tokenizer."""
         found: list[int] = self.model.tokenize(text.encode(), add_bos=False, special=False)
         return found
 
     def backend(self) -> dict[str, object]:
-        """The instructions that the library was built for, and uses."""
+        """The instruction sets that the library was built for and uses."""
         return {"system": self._library.llama_print_system_info().decode().strip()}
 
 
 def open(file: Path, threads: int, names: PortNames) -> LlamaCppGraph:
-    """Open `file` with `threads` threads; it has no names of inputs, which are those of the layout."""
+    """Open `file` with `threads` threads; input names are those of the layout."""
     return LlamaCppGraph(file, threads)
 
 
 def version() -> str:
-    """The installed version of the binding, which is that of one revision of llama.cpp."""
+    """The installed version of the binding, which corresponds to one revision of llama.cpp."""
     from importlib.metadata import version as installed
 
     return installed("llama-cpp-python")

@@ -15,15 +15,15 @@ from edgedistill.contracts.runtime import Runtime
 from edgedistill.errors import EdgedistillError
 
 MARK = "edgedistill-"
-"""Before the precision, in the field of a file that MNN leaves to its maker."""
+"""Prefix of the precision in a file's user-defined field."""
 
 _HIGH = 1  # precision: fp32 arithmetic
-_NORMAL, _LOW = 0, 2  # memory: int8 weights are made fp32 when the file is loaded, or multiplied as they are
+_NORMAL, _LOW = 0, 2  # memory: int8 weights are converted to fp32 on loading, or used directly
 _PROBE = 8
 
 
 class _Variable(Protocol):
-    """An array of MNN's, or the description of an input."""
+    """An MNN array, or the description of an input."""
 
     shape: list[int]
     dtype: object
@@ -38,7 +38,7 @@ class _Info(TypedDict):
 
 
 class _Module(Protocol):
-    """What is used of MNN's own, which tells no types."""
+    """The used part of MNN, which has no type annotations."""
 
     def get_info(self) -> _Info: ...
 
@@ -46,8 +46,8 @@ class _Module(Protocol):
 
 
 class MNNGraph:
-    """A file opened by MNN. Arithmetic is in fp32; int8 weights are multiplied as they are, with activations quantized
-    as they come. MNN takes these settings by their numbers: a name for the memory is read as none."""
+    """A file opened by MNN. Arithmetic is in fp32; int8 weights are used directly, with dynamically quantized
+    activations. MNN needs these settings as numbers: a name for the memory mode is ignored."""
 
     def __init__(self, file: Path, threads: int, outputs: Sequence[str]) -> None:
         import MNN.expr
@@ -63,11 +63,11 @@ class MNNGraph:
             name: Port("float32" if kind.dtype == MNN.expr.float else "int32", [_size(size) for size in kind.shape])
             for name, kind in zip(info["inputNames"], self._kinds, strict=True)
         }
-        # MNN tells neither sizes nor types of outputs before it has computed them.
+        # MNN reports neither sizes nor types of outputs before computing them.
         self.outputs = {name: Port("float32", None) for name in self._names}
 
     def run(self, feeds: Arrays) -> dict[str, Array]:
-        """All outputs for one batch; feeds that the file doesn't have are left out."""
+        """All outputs for one batch; inputs that the file does not have are dropped."""
         return self._run(self._module, feeds)
 
     def _run(self, module: _Module, feeds: Arrays) -> dict[str, Array]:
@@ -77,13 +77,13 @@ class MNNGraph:
         ]
         found = [self._expr.convert(output, self._expr.NCHW) for output in module.onForward(given)]
         if len(found) != len(self._names):
-            raise EdgedistillError(f"MNN gave {len(found)} outputs, expected {', '.join(map(repr, self._names))}")
+            raise EdgedistillError(f"MNN returned {len(found)} outputs, expected {', '.join(map(repr, self._names))}")
         return {
             name: np.array(output.read()).reshape(output.shape) for name, output in zip(self._names, found, strict=True)
         }
 
     def _load(self, memory: int) -> _Module:
-        """The file, with its outputs in the order of the names asked for."""
+        """The file, with its outputs in the order of the requested names."""
         import MNN.nn
 
         settings = {"backend": "CPU", "numThread": self._threads, "precision": _HIGH, "memory": memory}
@@ -92,11 +92,11 @@ class MNNGraph:
         return module
 
     def backend(self) -> dict[str, object]:
-        """What activations are multiplied in. MNN does not tell; but where it quantizes them, answers differ from those
-        of the same file with its weights made fp32, and else they are the same to the last bit.
+        """The arithmetic of activations. MNN does not report it; but if it quantizes them, answers differ from those of
+        the same file with fp32 weights, and otherwise they are equal to the last bit.
 
         Raises:
-            EdgedistillError: the file was made for int8 activations and they stay fp32, or the other way round.
+            EdgedistillError: the file is for int8 activations and they stay fp32, or vice versa.
         """
         sizes = {name: list(port.shape or ())[1:] for name, port in self.inputs.items()}
         width = next((size for own in sizes.values() for size in own if size is not None), _PROBE)
@@ -106,12 +106,12 @@ class MNNGraph:
         activations = "fp32" if same else "int8"
         meant = self._mark.removeprefix(MARK) if self._mark.startswith(MARK) else None
         if meant is not None and (meant == "int8-dynamic") == same:
-            raise EdgedistillError(f"MNN multiplies activations in {activations}, the file was made as {meant}")
+            raise EdgedistillError(f"MNN computes activations in {activations}, but the file is for {meant}")
         return {"backend": "CPU", "precision": "high", "activations": activations, "threads": self._threads}
 
 
 def _size(size: int) -> int | None:
-    """MNN's own word for any size is a number below 1."""
+    """MNN represents dynamic sizes by numbers below 1."""
     return size if size > 0 else None
 
 

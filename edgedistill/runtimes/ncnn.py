@@ -16,7 +16,7 @@ from edgedistill.contracts.runtime import Runtime
 from edgedistill.errors import EdgedistillError
 
 REDUCED = ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic", "use_bf16_packed", "use_bf16_storage")
-"""What ncnn does by default where the CPU can: the figures would not be those of the file."""
+"""ncnn's default optimisations, which would change the file's precision."""
 _PRODUCTS = ("Gemm", "InnerProduct", "MatMul", "MultiHeadAttention", "SDPA")
 
 
@@ -29,14 +29,14 @@ class Layer:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     settings: tuple[str, ...]
-    """As they stand: `0=64`."""
+    """As in the file: `0=64`."""
 
     def __str__(self) -> str:
         counts = (str(len(self.inputs)), str(len(self.outputs)))
         return " ".join((self.kind, self.name, *counts, *self.inputs, *self.outputs, *self.settings))
 
     def number(self, key: int) -> int:
-        """The setting of that number, 0 where the file leaves it out."""
+        """The setting with that number; 0 if absent."""
         return next((int(setting.partition("=")[2]) for setting in self.settings if setting.startswith(f"{key}=")), 0)
 
 
@@ -51,7 +51,7 @@ def read_layers(file: Path) -> list[Layer]:
 
 
 class _Mat(Protocol):
-    """What is used of ncnn's own, which tells no types."""
+    """The used part of ncnn, which has no type annotations."""
 
     def elembits(self) -> int: ...
 
@@ -59,8 +59,8 @@ class _Mat(Protocol):
 
 
 class NcnnGraph:
-    """A file opened by ncnn, which computes in fp32, whatever its weights are stored in. ncnn takes one item at a time,
-    so those of a batch are run one after the other."""
+    """A file opened by ncnn, which computes in fp32 whatever its weights are stored in. ncnn takes one item at a time,
+    so batches are run one by one."""
 
     def __init__(self, file: Path, threads: int) -> None:
         import ncnn
@@ -82,25 +82,27 @@ class NcnnGraph:
         self._longest = longest(self._layers)
 
     def run(self, feeds: Arrays) -> dict[str, Array]:
-        """All outputs for one batch; feeds that the file doesn't have are left out.
+        """All outputs for one batch; inputs that the file does not have are dropped.
 
         Raises:
-            EdgedistillError: ncnn failed, or an input has another length than the file takes: ncnn would read on
-                beyond its tables.
+            EdgedistillError: ncnn failed, or an input has an unsupported length, for which ncnn would read beyond its
+                tables.
         """
         given = feeds_of(self.inputs, feeds)
         for name, array in given.items():
             width, length = self._widths[name], array.shape[1]
             if width is not None and length != width:
-                raise EdgedistillError(f"an input of {length} values, the file takes {width}")
+                raise EdgedistillError(f"an input of {length} values, but the file takes {width}")
             if self._longest is not None and length > self._longest:
-                raise EdgedistillError(f"an input of {length} tokens is longer than the file takes, {self._longest}")
+                raise EdgedistillError(
+                    f"an input of {length} tokens is longer than the file's maximum, {self._longest}"
+                )
         items = len(next(iter(given.values())))
         rows = [self._extract({name: array[i] for name, array in given.items()}, *self.outputs) for i in range(items)]
         return {name: np.stack([np.array(row[k]) for row in rows]) for k, name in enumerate(self.outputs)}
 
     def _extract(self, item: Arrays, *blobs: str, raw: bool = False) -> list[_Mat]:
-        """These blobs for one item; `raw` as they are between the layers."""
+        """These blobs for one item; `raw`: in ncnn's internal layout."""
         extractor = self._net.create_extractor()
         for name, values in item.items():
             # An uncloned one would not own its memory.
@@ -114,10 +116,10 @@ class NcnnGraph:
         return found
 
     def backend(self) -> dict[str, object]:
-        """How many layers and matrix products, and how wide the numbers are that a product gives on to the next layer.
+        """Number of layers and matrix products, and the bits of a product's output.
 
         Raises:
-            EdgedistillError: ncnn computes on anything but the CPU, in less than fp32, or with other threads.
+            EdgedistillError: ncnn does not compute on the CPU, in fp32, or with the requested threads.
         """
         options = self._net.opt
         reduced = [name for name in (*REDUCED, "use_vulkan_compute") if getattr(options, name)]
@@ -140,8 +142,8 @@ class NcnnGraph:
 
 
 def input_ports(layers: Sequence[Layer]) -> dict[str, Port]:
-    """Of the layers where inputs enter, (1, length) by the names of their blobs. ncnn has no types: what an `Embed`
-    looks up are whole numbers, all else are floats."""
+    """Shapes (1, length) of the inputs by blob name. ncnn has no types: inputs of an `Embed` are integers, all others
+    floats."""
     numbers = {name for layer in layers if layer.kind == "Embed" for name in layer.inputs}
     for layer in reversed(layers):
         if layer.kind == "Split" and numbers.intersection(layer.outputs):
@@ -154,21 +156,21 @@ def input_ports(layers: Sequence[Layer]) -> dict[str, Port]:
 
 
 def output_ports(layers: Sequence[Layer]) -> dict[str, Port]:
-    """Of the blobs that no layer takes; ncnn tells no sizes."""
+    """Blobs that no layer consumes; ncnn does not report sizes."""
     taken = {name for layer in layers for name in layer.inputs}
     return {name: Port("float32", None) for layer in layers for name in layer.outputs if name not in taken}
 
 
 def longest(layers: Sequence[Layer]) -> int | None:
-    """The most tokens that a file takes: the rows of its smallest table that is cut to the input's length, None where
-    there is no such table."""
+    """A file's maximum length: the rows of its smallest table that is sliced to the input's length; None without
+    one."""
     tables = {layer.outputs[0]: layer.number(1) for layer in layers if layer.kind == "MemoryData"}
     cut = [layer.inputs[0] for layer in layers if layer.kind == "Crop" and len(layer.inputs) > 1]
     return min((tables[name] for name in cut if name in tables), default=None)
 
 
 def open(file: Path, threads: int, names: PortNames) -> NcnnGraph:
-    """Open `file`, and the weights beside it, with `threads` threads; it has names of its own."""
+    """Open `file`, and the weights beside it, with `threads` threads; its format has names."""
     return NcnnGraph(file, threads)
 
 

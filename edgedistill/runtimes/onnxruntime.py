@@ -14,7 +14,7 @@ from edgedistill.errors import EdgedistillError
 
 PROVIDER = "CPUExecutionProvider"
 _TYPES: Mapping[str, str] = {"float": "float32", "double": "float64"}
-"""Of its names of types, those that numpy calls otherwise."""
+"""Its type names that differ from numpy's."""
 
 
 class OnnxRuntimeGraph:
@@ -32,20 +32,20 @@ class OnnxRuntimeGraph:
         self.outputs = _ports(self._session.get_outputs())
 
     def run(self, feeds: Arrays) -> dict[str, Array]:
-        """All outputs for one batch; feeds that the file doesn't have are left out."""
+        """All outputs for one batch; inputs that the file does not have are dropped."""
         given: list[Array] = self._session.run(None, feeds_of(self.inputs, feeds))
         return dict(zip(self.outputs, given, strict=True))
 
     def backend(self) -> dict[str, object]:
-        """The execution providers; one that isn't there only warns when it is asked for, and the CPU runs instead."""
+        """The execution providers; ONNX Runtime only warns about a missing one and falls back to the CPU."""
         providers = self._session.get_providers()
         if providers != [PROVIDER]:
-            raise EdgedistillError(f"ONNX Runtime runs the file by {', '.join(providers)}, expected {PROVIDER}")
+            raise EdgedistillError(f"ONNX Runtime runs the file with {', '.join(providers)}, expected {PROVIDER}")
         return {"providers": providers}
 
 
 class _Value(Protocol):
-    """What ONNX Runtime tells of an input or output."""
+    """ONNX Runtime's description of an input or output."""
 
     name: str
     type: str
@@ -66,7 +66,7 @@ def _dtype(kind: str) -> str:
 
 
 def open(file: Path, threads: int, names: PortNames) -> OnnxRuntimeGraph:
-    """Open `file` with `threads` threads; it has names of its own."""
+    """Open `file` with `threads` threads; its format has names."""
     return OnnxRuntimeGraph(file, threads)
 
 

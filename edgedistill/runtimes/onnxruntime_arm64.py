@@ -1,7 +1,7 @@
-"""ONNX Runtime's build for 64-bit Arm, emulated: the kernels that a phone or a board runs, without one.
+"""ONNX Runtime's build for 64-bit Arm under emulation: the kernels of a phone or board without the hardware.
 
-int8 kernels differ between processors (other instructions, other rounding), so an int8 file that agrees with torch here
-need not do so there. What is emulated is never timed: its cost is counted in instructions.
+int8 kernels differ between processors (instructions, rounding), so an int8 file that agrees with PyTorch here may not
+do so there. Emulated files are never timed: cost is counted in instructions.
 """
 
 from __future__ import annotations

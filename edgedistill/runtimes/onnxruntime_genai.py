@@ -19,7 +19,7 @@ from edgedistill.errors import EdgedistillError
 
 
 class _Generator(Protocol):
-    """What is used of the library's own, which tells no types."""
+    """The used part of the library, which has no type annotations."""
 
     def append_tokens(self, tokens: Integers) -> None: ...
 
@@ -49,13 +49,13 @@ class GenAIDecoder:
         """(1, T, V).
 
         Raises:
-            EdgedistillError: several texts, padding, or more tokens than the model takes.
+            EdgedistillError: several texts, padding, or more tokens than the context allows.
         """
         if len(tokens) != 1 or (real is not None and not real.all()):
-            raise EdgedistillError("ONNX Runtime GenAI is asked one text at a time here, without padding")
+            raise EdgedistillError("ONNX Runtime GenAI takes one text at a time here, without padding")
         total = self._tokens.shape[1] + tokens.shape[1]
         if total > self._graph.longest:
-            raise EdgedistillError(f"a text of {total} tokens is longer than the model takes: {self._graph.longest}")
+            raise EdgedistillError(f"a text of {total} tokens exceeds the model's context: {self._graph.longest}")
         if self._generator is None:
             self._generator = self._graph.generator()
         self._generator.append_tokens(tokens.astype(np.int32))
@@ -63,7 +63,7 @@ class GenAIDecoder:
         return np.array(self._generator.get_output(LAYOUT.logits), np.float32)
 
     def rewind(self, count: int) -> None:
-        """Keep the first so many tokens only."""
+        """Keep only the first tokens."""
         if count == 0:
             self._generator = None
         elif self._generator is not None and count < self._tokens.shape[1]:
@@ -72,7 +72,7 @@ class GenAIDecoder:
 
 
 class GenAIGraph:
-    """A folder opened by ONNX Runtime GenAI: it takes whole texts; the cache is its decoder's."""
+    """A folder opened by ONNX Runtime GenAI, run on whole texts; the cache belongs to its decoder."""
 
     def __init__(self, folder: Path, threads: int) -> None:
         import onnxruntime_genai
@@ -91,22 +91,22 @@ class GenAIGraph:
         }
 
     def run(self, feeds: Arrays) -> dict[str, Array]:
-        """Logits of whole texts, one after the other; 0 for padding."""
+        """Logits of whole texts, one by one; 0 on padding."""
         return scored_alone(self.decoder(), feeds)
 
     def decoder(self) -> GenAIDecoder:
-        """One that keeps nothing yet."""
+        """A decoder with an empty cache."""
         return GenAIDecoder(self)
 
     def generator(self) -> _Generator:
-        """The library's own, for one text."""
+        """The library's generator for one text."""
         parameters = self._library.GeneratorParams(self._model)
         parameters.set_search_options(max_length=self.longest, batch_size=1)
         made: _Generator = self._library.Generator(self._model, parameters)
         return made
 
     def encode(self, text: str) -> list[int]:
-        """The tokens of a text, by the folder's own tokenizer."""
+        """Tokens of a text from the folder's own tokenizer."""
         found: list[int] = self._tokenizer.encode(text).tolist()
         return found
 
@@ -116,10 +116,10 @@ class GenAIGraph:
         return made
 
     def backend(self) -> dict[str, object]:
-        """Where it runs.
+        """The device it runs on.
 
         Raises:
-            EdgedistillError: not on the CPU.
+            EdgedistillError: it does not run on the CPU.
         """
         device = str(self._model.device_type)
         if device.upper() != "CPU":
@@ -128,7 +128,7 @@ class GenAIGraph:
 
 
 def open(file: Path, threads: int, names: PortNames) -> GenAIGraph:
-    """Open a folder with `threads` threads; it has names of its own."""
+    """Open a folder with `threads` threads; its format has names."""
     return GenAIGraph(file, threads)
 
 

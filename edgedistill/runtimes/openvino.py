@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class OpenVINOGraph:
     """A file compiled for the CPU.
 
-    Arithmetic is in fp32, quantized operators in int8: without that hint OpenVINO computes fp32 files in bf16 where the
-    CPU has it, and the figures would not be those of the file.
+    Arithmetic is in fp32, quantized operators in int8: without that hint OpenVINO computes fp32 files in bf16 if the
+    CPU supports it, which changes the precision.
     """
 
     def __init__(self, file: Path, threads: int) -> None:
@@ -39,12 +39,12 @@ class OpenVINOGraph:
         self.outputs = _ports(self._compiled.outputs)
 
     def run(self, feeds: Arrays) -> dict[str, Array]:
-        """All outputs for one batch; feeds that the file doesn't have are left out."""
+        """All outputs for one batch; inputs that the file does not have are dropped."""
         self._request.infer(feeds_of(self.inputs, feeds), share_inputs=True)
         return {name: self._request.get_output_tensor(i).data.copy() for i, name in enumerate(self.outputs)}
 
     def backend(self) -> dict[str, object]:
-        """The devices, the precision of arithmetic, and how many of the matrix products are computed in int8."""
+        """The devices, the arithmetic precision, and the number of matrix products in int8."""
         devices = list(self._compiled.get_property("EXECUTION_DEVICES"))
         precision = self._compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
         if devices != ["CPU"] or precision != "f32":
@@ -58,7 +58,7 @@ class OpenVINOGraph:
 
 
 def _ports(nodes: Sequence[openvino.ConstOutput]) -> dict[str, Port]:
-    """By the first of the names that the file has for each."""
+    """Under the first of the file's names for each."""
     return {
         node.get_any_name(): Port(
             np.dtype(node.get_element_type().to_dtype()).name,
@@ -69,7 +69,7 @@ def _ports(nodes: Sequence[openvino.ConstOutput]) -> dict[str, Port]:
 
 
 def open(file: Path, threads: int, names: PortNames) -> OpenVINOGraph:
-    """Compile `file` for the CPU with `threads` threads; it has names of its own."""
+    """Compile `file` for the CPU with `threads` threads; its format has names."""
     return OpenVINOGraph(file, threads)
 
 

@@ -1,4 +1,4 @@
-"""Batches of items of similar length, so that little of a batch is padding."""
+"""Batches of items of similar length, to minimise padding."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from edgedistill.arrays import Integers
 
 
 def length_buckets(lengths: Integers, batch_size: int, generator: np.random.Generator | None = None) -> list[Integers]:
-    """Batches of similar length, everything once.
+    """Batches of similar length covering everything once.
 
-    With a generator, all are shuffled, sorted by length inside pools of 50 batches, and the batches shuffled; without
+    With a generator, items are shuffled, sorted by length within pools of 50 batches, and the batches shuffled; without
     one the order is by length only.
     """
     if generator is None:

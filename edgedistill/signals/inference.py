@@ -1,4 +1,4 @@
-"""Running a torch model over items: its answers, its logits, or its hidden states on the way."""
+"""Runs a PyTorch model over items: answers, logits or hidden states."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
     from edgedistill.arrays import Array
 
 Distributed = Dense | HiddenAndHead
-"""What a model says, whole."""
+"""A model's full distribution."""
 DistributionVisitor = Callable[[Integers, Distributed], None]
 _STATES_BATCH = 16
-"""Items at a time of a task whose decisions are many an item."""
+"""Batch size for a task with many decisions per item."""
 HiddenVisitor = Callable[[Integers, Booleans, Sequence["torch.Tensor"]], None]
 
 
 @dataclass
 class Shown:
-    """What a model's forward pass showed besides its outputs, as `transformers` names it."""
+    """A forward pass's additional outputs, under the names of `transformers`."""
 
     hidden_states: Sequence[torch.Tensor] = ()
     attentions: Sequence[torch.Tensor] = ()
@@ -42,7 +42,7 @@ class Shown:
 
 @contextmanager
 def shown(model: PreTrainedModel, *, hidden: bool = False, attention: bool = False) -> Iterator[Shown]:
-    """Have forward passes show their hidden states or attention, however a task calls the model; the last pass's."""
+    """Capture hidden states or attention of the last forward pass, however a task calls the model."""
     found = Shown()
     options = {"output_hidden_states": hidden, "output_attentions": attention}
     asked = {name: True for name, wanted in options.items() if wanted}
@@ -82,7 +82,7 @@ def predict(
     progress: Progress | None = None,
     label: str = "",
 ) -> Answers:
-    """A model's answers in float32, in evaluation mode, on the device where the model is."""
+    """A model's answers in float32, in evaluation mode, on the model's device."""
     counts = task.data.references(items).counts(len(items))
     parts, ask = [], task.model.ask
     for chosen, batch, outputs in _passes(model, task, items, batch_size, progress, label, ask):
@@ -102,8 +102,8 @@ def visit_distributions(
     progress: Progress | None = None,
     label: str = "",
 ) -> None:
-    """Call `visit` with the decisions of each batch, numbered in the order of the task's references, and what the model
-    says of them: states and head where the task has them, or else logits."""
+    """Call `visit` with the decisions of each batch, indexed in the order of the task's references, and the model's
+    states and head if the task has them, or logits."""
     owners, states, head_of = task.data.references(items).item, task.model.states, task.model.head
     if states is None or head_of is None:
         assert task.model.logits is not None, "the plan records distributions of tasks that have them"
@@ -126,7 +126,7 @@ def visit_hidden(
     progress: Progress | None = None,
     label: str = "",
 ) -> None:
-    """Call `visit` with the items of each batch, where it holds tokens (B, T), and its hidden states by layer."""
+    """Call `visit` with the items of each batch, its token mask (B, T), and its hidden states by layer."""
     with shown(model, hidden=True) as found:
         for chosen, _, _ in _passes(model, task, items, 64, progress, label):
             visit(chosen, items.real(chosen), found.hidden_states)
@@ -141,7 +141,7 @@ def _passes(
     label: str,
     ask: Callable[[PreTrainedModel, Tensors], Tensors] | None = None,
 ) -> Iterator[tuple[Integers, dict[str, torch.Tensor], dict[str, torch.Tensor]]]:
-    """Items of each batch, the batch, and the model's outputs or what it is asked, on the CPU in float32."""
+    """Items of each batch, the batch, and the model's outputs or answers, on the CPU in float32."""
     device = next(model.parameters()).device
     for chosen in _each_batch(model, items, batch_size, progress, label):
         batch = to_tensors(items.batch(chosen))
@@ -153,7 +153,7 @@ def _passes(
 def _each_batch(
     model: PreTrainedModel, items: Items, batch_size: int, progress: Progress | None, label: str
 ) -> Iterator[Integers]:
-    """Items of similar length, batch by batch, while the model is in evaluation mode and no gradient is kept."""
+    """Items of similar length in batches, with the model in evaluation mode and without gradients."""
     with evaluating(model, len(items), progress, label) as done:
         for chosen in length_buckets(items.lengths, batch_size):
             yield chosen
@@ -164,7 +164,7 @@ def _each_batch(
 def evaluating(
     model: PreTrainedModel, total: int, progress: Progress | None, label: str
 ) -> Iterator[Callable[[int], None]]:
-    """A model in evaluation mode, without gradients; what it yields is told how many more of `total` are done."""
+    """A model in evaluation mode, without gradients; yields a function that advances the progress towards `total`."""
     import torch
 
     was_training, state = model.training, ProgressState(label, 0, total)
@@ -186,5 +186,5 @@ def evaluating(
 
 
 def _plain(output: torch.Tensor) -> torch.Tensor:
-    """On the CPU; numbers with a fraction in float32."""
+    """On the CPU, with floating-point values in float32."""
     return (output.float() if output.is_floating_point() else output).cpu()

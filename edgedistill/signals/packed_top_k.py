@@ -1,9 +1,9 @@
-"""The likeliest classes of a decision in as few bytes as a training needs: every decision takes the same number.
+"""Packs a decision's most likely classes compactly, with the same number of bytes per decision.
 
-The class numbers stand in ascending order, by Elias and Fano's code (Elias 1974, "Efficient storage and retrieval by
-content and address of static files"): low bits as they are, high bits in unary, which is within half a bit a number of
-what any code of a set needs, and of fixed size. Log-probabilities are equal steps from the likeliest down to the least
-likely of the kept: what a step's error costs in KL is weighted by the probability itself.
+Class numbers are stored in ascending order in Elias-Fano code (Elias 1974, "Efficient storage and retrieval by content
+and address of static files"): low bits verbatim, high bits in unary, which has a fixed size within half a bit per
+number of the optimum for a set. Log-probabilities are quantized uniformly from the most likely to the least likely kept
+class, since the effect of an error on KL is weighted by the probability itself.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ import numpy as np
 from edgedistill.arrays import Array, Floats, Integers
 
 _WIDEST = 60.0
-"""Nats: what is less likely by more than this is as good as impossible."""
+"""Nats below the most likely class at which classes count as impossible."""
 
 
 @dataclass(frozen=True)
 class PackedTopK:
-    """How K of C classes and the rest's mass at S temperatures stand in a row of bytes. Shapes: R decisions.
+    """Byte layout of K of C classes and the remaining mass at S temperatures. Shapes: R decisions.
 
     Args:
         classes: C.
         k: K, at most C.
-        bits: of each log-probability.
-        temperatures: S, of the rest's mass.
+        bits: bits per log-probability.
+        temperatures: the S temperatures of the remaining mass.
     """
 
     classes: int
@@ -37,16 +37,17 @@ class PackedTopK:
 
     @property
     def bytes(self) -> int:
-        """Of one decision: the bits, filled up to bytes, then 16-bit floats: the width in nats, the rest's logs."""
+        """Bytes per decision: the bits padded to bytes, then 16-bit floats: the range in nats, the logs of the
+        remaining mass."""
         return -(-self._bits // 8) + 2 * (1 + self.temperatures)
 
     def pack(self, ids_RK: Integers, log_p_RK: Floats, log_rest_RS: Floats) -> Array:  # noqa: N803
         """(R, bytes) uint8.
 
         Args:
-            ids_RK: classes, in any order, each once.
-            log_p_RK: of these, in nats.
-            log_rest_RS: of the other classes together.
+            ids_RK: distinct classes, in any order.
+            log_p_RK: their log-probabilities, in nats.
+            log_rest_RS: log of the total probability of the other classes.
         """
         order = np.argsort(ids_RK, axis=1)
         ids, log_p = np.take_along_axis(ids_RK, order, 1), np.take_along_axis(log_p_RK, order, 1)
@@ -61,7 +62,8 @@ class PackedTopK:
         return np.concatenate([np.packbits(flags, axis=1), floats.view(np.uint8)], axis=1)
 
     def unpack(self, packed: Array) -> tuple[Integers, Floats, Floats]:
-        """(R, K) ids, ascending; (R, K) log-probabilities less that of the likeliest; (R, S) the rest's logs."""
+        """(R, K) ascending ids; (R, K) log-probabilities relative to the most likely class; (R, S) logs of the
+        remaining mass."""
         own = -(-self._bits // 8)
         flags = np.unpackbits(np.ascontiguousarray(packed[:, :own]), axis=1, count=self._bits)
         floats = np.ascontiguousarray(packed[:, own:]).view(np.float16).astype(np.float32)
@@ -77,7 +79,7 @@ class PackedTopK:
 
     @cached_property
     def _low(self) -> int:
-        """Low bits of each class number, which stand as they are."""
+        """Verbatim low bits of each class number."""
         return max(0, (self.classes // self.k).bit_length() - 1)
 
     @cached_property
@@ -97,5 +99,5 @@ def _to_bits(numbers: Integers, bits: int) -> Array:
 
 
 def _to_numbers(flags: Integers, k: int, bits: int) -> Integers:
-    """What `_to_bits` read."""
+    """The inverse of `_to_bits`."""
     return np.asarray(flags.reshape(len(flags), k, bits) @ (1 << np.arange(bits)), np.int64)

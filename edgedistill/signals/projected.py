@@ -1,8 +1,8 @@
-"""What a teacher says in its own tokens, projected on the trimmed tokens of a student: decision by decision.
+"""Projects a teacher's distributions from its own tokens onto a student's trimmed tokens, per decision.
 
-Every item of the student is a window of a text. The teacher reads the same stretch of it (`vocabulary.passages`), with
-branches where a token may end that the text's own doesn't; its distributions are then those of the student's decisions
-(`vocabulary.projection`). Where the projection can't say what the teacher does, a decision has no teacher.
+Every student item is a window of a text. The teacher reads the same span (`vocabulary.passages`), with branches for
+tokens that could end where the text's own do not; its distributions are then converted to the student's decisions
+(`vocabulary.projection`). Decisions for which that is not possible have no teacher.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ if TYPE_CHECKING:
     from edgedistill.store.progress import Progress
 
 TAUGHT = "taught"
-"""Tensor (D,) of the files of projected signals: 1, or why a decision has no teacher."""
+"""Tensor (D,) in files of projected signals: 1, or why a decision has no teacher."""
 TAUGHT_SO, SPANNED, UNKNOWN = 1, 0, 2
-"""The teacher says it; a trimmed token spans the end of one of the teacher's, so that the place is no place of a text
-in whole tokens; too much of its probability is of what the teacher wasn't asked."""
+"""Projected; a trimmed token spans a teacher token boundary there; too much probability is on continuations that were
+not evaluated."""
 ProjectedVisitor = Callable[[Integers, Dense, Integers], None]
 """(decisions, log-probabilities of the student's tokens (D, K), (D,) `TAUGHT`)."""
 _TOKENS_AT_ONCE = 4096
@@ -47,28 +47,28 @@ _TOKENS_AT_ONCE = 4096
 
 @dataclass(frozen=True, eq=False)
 class Window:
-    """An item of the student as both read it."""
+    """A student item in both tokenizations."""
 
     alignment: Alignment
     rows: Integers
-    """(D,) at which places of the alignment its decisions are."""
+    """(D,) positions of its decisions in the alignment."""
     decisions: Integers
-    """(D,) their numbers."""
+    """(D,) their indices."""
 
     @property
     def length(self) -> int:
-        """Tokens that the teacher is given."""
+        """The teacher's input tokens."""
         return len(self.alignment.start)
 
 
 @dataclass(frozen=True)
 class Projector:
-    """A teacher and a student that has some of its tokens.
+    """A teacher and a student with a subset of its tokens.
 
     Args:
         rows: the split's raw rows.
-        own: what encodes them in the teacher's tokens.
-        trimmed: what encodes them in the student's.
+        own: encoder with the teacher's tokens.
+        trimmed: encoder with the student's tokens.
     """
 
     model: PreTrainedModel
@@ -79,7 +79,7 @@ class Projector:
     re_encoding: ReEncoding
 
     def windows(self, examples: Integers, skipped: int, count: int) -> list[Window]:
-        """The items of these examples, but for the first `skipped`: `count` of them, their decisions counted from 0."""
+        """`count` items of these examples after the first `skipped`, with decisions numbered from 0."""
         found: list[Window] = []
         decisions = 0
         for batch in self.rows.select(examples).iter(_ROWS):
@@ -146,18 +146,18 @@ class Projector:
 
 
 _ROWS = 64
-"""Rows that are encoded together."""
+"""Rows to encode at once."""
 
 
 def re_encoding_of(tokenizer: Path, trimmed: Path) -> ReEncoding:
-    """A teacher's tokens in those of a tokenizer that was cut from its own, perhaps in several steps.
+    """A teacher's tokens expressed in those of a tokenizer trimmed from its own, possibly in several steps.
 
     Args:
         tokenizer: folder of the teacher's.
         trimmed: folder of the other.
 
     Raises:
-        UserError: it wasn't, or neither is BPE of bytes.
+        UserError: it was not, or is not byte-level BPE or BPE with byte fallback.
     """
     import json
 
@@ -168,7 +168,7 @@ def re_encoding_of(tokenizer: Path, trimmed: Path) -> ReEncoding:
 
 
 def counted(files: Sequence[Path]) -> ProjectionFacts:
-    """How many decisions of these shards have a teacher."""
+    """Number of decisions in these shards with a teacher."""
     why = Shards.of(files, TAUGHT).every()
     spanned, unknown = (int((why == reason).sum()) for reason in (SPANNED, UNKNOWN))
     return ProjectionFacts(decisions=len(why), spanned=spanned, unknown=unknown)
@@ -180,7 +180,7 @@ def taught(files: Sequence[Path]) -> Booleans:
 
 
 def _behind(sequences: Sequences, item: int, decisions: Integers) -> int:
-    """The number of the token behind the last that an item's decisions look at, in its example."""
+    """The end of the span of tokens that an item's decisions use, in its example."""
     return int(sequences.after[decisions[-1]] if len(decisions) else sequences.first[item]) + 1
 
 
@@ -197,7 +197,7 @@ def _batches(lengths: Integers) -> Iterator[list[int]]:
 
 
 def _log_p(states: torch.Tensor, layer: Head, tokens: int) -> torch.Tensor:
-    """(N, V) of these states (N, H), of columns that are tokens."""
+    """(N, V) logits of these states (N, H), for columns that are tokens."""
     from torch.nn import functional
 
     bias = None if layer.bias_V is None else layer.bias_V[:tokens]

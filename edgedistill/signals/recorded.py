@@ -1,7 +1,6 @@
-"""Signals: what a teacher says about an input, recorded once, memory-mapped, read by decision ever after.
+"""Signals: teacher outputs that are recorded once, memory-mapped, and read per decision.
 
-Files are safetensors, written part by part, so that signals larger than memory can be recorded, and mapped, so that
-they can be read.
+Files are safetensors, written in parts and memory-mapped, so that signals can be larger than memory.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     import torch
 
 VALUES = "values"
-"""The tensor of a file that holds one."""
+"""The name of a file's only tensor."""
 _ZEROS = bytes(1 << 20)
 _NO_FALLOCATE = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 _DTYPES = {"F32": np.float32, "F16": np.float16, "I64": np.int64, "I8": np.int8, "U8": np.uint8}
@@ -36,7 +35,7 @@ def create(file: Path, shapes: Mapping[str, tuple[int, ...]], dtypes: Mapping[st
     """A new safetensors file of these tensors, mapped for writing; dtypes are `F32`, `F16`, `I64`, `I8` or `U8`.
 
     Raises:
-        DiskFullError: it has no room. A mapped file without room would end the process when it is written to.
+        DiskFullError: no space left. Writing to a mapped file without space would kill the process.
     """
     header: dict[str, object] = {}
     end = 0
@@ -63,7 +62,7 @@ def create(file: Path, shapes: Mapping[str, tuple[int, ...]], dtypes: Mapping[st
 
 
 def _allocate(descriptor: int, size: int) -> None:
-    """Have the file system set all bytes of a file aside; where it can't, write zeros."""
+    """Allocate all bytes of a file, or write zeros if the file system cannot."""
     written = os.fstat(descriptor).st_size
     try:
         os.posix_fallocate(descriptor, 0, size)
@@ -80,13 +79,13 @@ def open_mapped(file: Path, mode: str = "r") -> dict[str, Numbers]:
     """The tensors of a safetensors file, mapped, not read.
 
     Raises:
-        ValueError: it isn't one, or was cut.
+        ValueError: it is not one, or was truncated.
     """
     with file.open("rb") as stream:
         start = stream.read(8)
         length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
         if not 0 < length <= file.stat().st_size - 8:
-            raise ValueError(f"{file.name} is no safetensors file, or was cut")
+            raise ValueError(f"{file.name} is not a safetensors file, or was truncated")
         header = json.loads(stream.read(length))
     header.pop("__metadata__", None)
     tensors: dict[str, Numbers] = {}
@@ -102,7 +101,7 @@ def open_mapped(file: Path, mode: str = "r") -> dict[str, Numbers]:
 
 @dataclass(frozen=True)
 class Shards:
-    """The rows of an array that lies in several files, one after the other."""
+    """The rows of an array stored in several consecutive files."""
 
     parts: tuple[Numbers, ...]
 
@@ -132,7 +131,7 @@ class Shards:
 
 
 def gather(offsets: Integers, items: Sequence[int] | Integers) -> Integers:
-    """Numbers of all that these items have, in order, by the items' offsets (N + 1,)."""
+    """Indices of all entries of these items, given offsets (N + 1,)."""
     chosen = np.asarray(items, dtype=np.int64)
     lengths = offsets[chosen + 1] - offsets[chosen]
     starts = np.repeat(offsets[chosen] - (np.cumsum(lengths) - lengths), lengths)
@@ -147,10 +146,10 @@ class HiddenSignal:
     offsets: Integers
 
     def padded(self, items: Integers, real: Booleans) -> dict[int, Floats]:
-        """By layer (B, T, H) float32, zero where there is no token.
+        """By layer (B, T, H) float32, zero on padding.
 
         Args:
-            real: (B, T) where the batch of these items holds tokens.
+            real: (B, T) True on tokens of the batch.
         """
         where = gather(self.offsets, items)
         out: dict[int, Floats] = {}
@@ -163,7 +162,7 @@ class HiddenSignal:
 
 
 def load_hidden(files: Sequence[Path]) -> HiddenSignal:
-    """What the recording step wrote: every file has the offsets of its own items."""
+    """Open the recorded files, each with the offsets of its own items."""
     opened = [open_mapped(file) for file in files]
     lengths = np.concatenate([np.diff(tensors.pop("offsets")) for tensors in opened])
     layers = {int(name): Shards(tuple(tensors[name] for tensors in opened)) for name in opened[0]}
@@ -171,7 +170,7 @@ def load_hidden(files: Sequence[Path]) -> HiddenSignal:
 
 
 def to_tensor(array: NDArray[np.generic]) -> torch.Tensor:
-    """A tensor with memory of its own (a mapped file is read-only)."""
+    """A tensor with its own memory (mapped files are read-only)."""
     import torch
 
     return torch.from_numpy(np.array(array))

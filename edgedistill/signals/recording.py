@@ -1,4 +1,4 @@
-"""Recording of signals shard by shard: what is whole stays, whenever the process ends."""
+"""Records signals in shards; finished shards survive when the process ends."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ if TYPE_CHECKING:
     from edgedistill.store.progress import Progress
 
 SHARD_DECISIONS = 1 << 18
-"""A shard of top-k signals is about 25 MB then, and an hour of a teacher on a slow processor at most."""
+"""With this, a shard of top-k signals is about 25 MB, and at most an hour of a teacher on a slow processor."""
 _TILE = 1 << 24
-"""Logits at a time."""
+"""Logits to process at once."""
 
 Write = Callable[[Items, Path, str], None]
-"""(a shard's items, its file, which shard of how many) -> the file is written."""
+"""(items of a shard, its file, index and number of shards) writes the file."""
 
 
 WriteRange = Callable[[int, int, Path, str], None]
-"""(a shard's first item, the one behind its last, its file, which shard of how many) -> the file is written."""
+"""(start and end of a shard's items, its file, index and number of shards) writes the file."""
 
 
 def record_shards(items: Items, counts: Integers, name: str, scratch: Path, write: Write) -> tuple[Path, ...]:
-    """`record_ranges`, of shards that are written from their items alone."""
+    """`record_ranges` for shards that only depend on their items."""
 
     def write_range(first: int, last: int, file: Path, which: str) -> None:
         write(items.take(np.arange(first, last)), file, which)
@@ -54,8 +54,8 @@ def record_shards(items: Items, counts: Integers, name: str, scratch: Path, writ
 
 
 def record_ranges(counts: Integers, name: str, scratch: Path, write: WriteRange) -> tuple[Path, ...]:
-    """The files `NAME-00000.safetensors`, ... of items in their order, in `scratch`; those that an earlier process
-    finished there are taken as they are.
+    """The files `NAME-00000.safetensors`, ... of consecutive items in `scratch`, reusing those that an earlier process
+    finished.
 
     Args:
         counts: (N,) decisions of each item.
@@ -85,7 +85,7 @@ def publish(files: tuple[Path, ...], folder: Path) -> tuple[FileName, ...]:
 
 
 def shard_ranges(counts: Integers, decisions: int | None = None) -> Iterator[tuple[int, int]]:
-    """(first, after the last) item of each shard: as many as have no more decisions together, and one at least."""
+    """(start, end) of each shard's items: as many as fit the maximum number of decisions, at least one."""
     limit = SHARD_DECISIONS if decisions is None else decisions
     first, held = 0, 0
     for item, count in enumerate(counts.tolist()):
@@ -98,11 +98,11 @@ def shard_ranges(counts: Integers, decisions: int | None = None) -> Iterator[tup
 
 @dataclass(frozen=True)
 class DistributionRecorder:
-    """Writes what a model says of each decision as logits, packed top-k, or states.
+    """Writes a model's output for each decision as logits, packed top-k or states.
 
     Args:
-        layout: of packed rows; None: states of `bits` bits where the model gives them, or else logits.
-        tokens: how many columns of logits over a vocabulary are tokens: what pads them is left out. None: all.
+        layout: layout of packed rows; None: states with `bits` bits if the model provides them, or logits.
+        tokens: number of logits that are tokens, leaving out padding. None: all.
     """
 
     model: PreTrainedModel
@@ -118,7 +118,7 @@ class DistributionRecorder:
         """One shard.
 
         Raises:
-            UserError: states that 16 bits don't hold.
+            UserError: states beyond the range of 16 bits.
         """
         shard = _Shard(self, file, len(self.task.data.references(items)))
 
@@ -128,7 +128,7 @@ class DistributionRecorder:
         visit_distributions(self.model, self.task, items, keep, progress=self.progress, label=self.label + which)
 
     def write_projected(self, projector: Projector, windows: Sequence[Window], file: Path, which: str) -> None:
-        """One shard of what a model says in its own tokens, in a student's."""
+        """One shard of a model's distributions, projected onto a student's tokens."""
         shard = _Shard(self, file, sum(len(window.decisions) for window in windows), projected=True)
 
         def keep(numbers: Integers, said: Dense, taught: Integers) -> None:
@@ -141,7 +141,7 @@ class DistributionRecorder:
         """Shapes and types of a file's tensors.
 
         Args:
-            width: of a decision's values.
+            width: number of values per decision.
         """
         if self.bits == 0:
             return {VALUES: (decisions, width)}, {VALUES: "U8" if self.layout else "F32"}
@@ -150,7 +150,7 @@ class DistributionRecorder:
         return {HIDDEN: (decisions, width), SCALE: (decisions,)}, {HIDDEN: "I8", SCALE: "F32"}
 
     def values(self, said: Distributed) -> dict[str, Array]:
-        """What is written of these decisions, by tensor."""
+        """The values to write for these decisions, by tensor."""
         if self.layout is not None:
             kept = top_k(said.dense().logits_RC.float(), self.layout.k, self.temperatures)
             ids, log_p, log_rest = (tensor.cpu().numpy() for tensor in (kept.ids_RK, kept.log_p_RK, kept.log_rest_RS))
@@ -162,8 +162,8 @@ class DistributionRecorder:
         if self.bits == 16:
             if (largest := float(np.abs(hidden).max(initial=0))) > float(np.finfo(np.float16).max):
                 raise UserError(
-                    f"signals.hidden_bits: got 16, but the teacher has a hidden state with an entry of {largest:.0f}, "
-                    "more than 16 bits hold; expected 8"
+                    f"signals.hidden_bits: got 16, but a hidden state of the teacher has an entry of {largest:.0f}, "
+                    "beyond the range of fp16; expected 8"
                 )
             return {HIDDEN: hidden.astype(np.float16)}
         values, scale = in_8_bits(hidden)
@@ -171,14 +171,14 @@ class DistributionRecorder:
 
 
 class _Shard:
-    """A file that is being written, from when its first values come."""
+    """A file under construction, created with its first values."""
 
     def __init__(self, recorder: DistributionRecorder, file: Path, decisions: int, *, projected: bool = False) -> None:
         self.tensors: dict[str, Array] = {}
         self._recorder, self._file, self._decisions, self._projected = recorder, file, decisions, projected
 
     def keep(self, numbers: Integers, said: Distributed) -> None:
-        """Write what was said of these decisions."""
+        """Write the values of these decisions."""
         rows = max(1, _TILE // said.classes)
         for first in range(0, len(said), rows):
             part = slice(first, first + rows)
@@ -195,7 +195,7 @@ class _Shard:
 
 
 def classes_of(model: PreTrainedModel, task: Task, items: Items) -> int:
-    """Over how many classes a model's distributions are: it is asked about one item."""
+    """The number of classes of a model's distributions, from running one item."""
     found: list[int] = []
 
     def keep(numbers: Integers, said: Distributed) -> None:
@@ -206,7 +206,7 @@ def classes_of(model: PreTrainedModel, task: Task, items: Items) -> int:
 
 
 def save_head(model: PreTrainedModel, task: Task, file: Path, tokens: int | None = None) -> None:
-    """Write the output head in float32, of its first `tokens` rows where not all are tokens."""
+    """Write the output head in float32, only the first `tokens` rows if not all are tokens."""
     assert task.model.head is not None, "the plan records states of tasks that have a head"
     head = task.model.head(model)
     there = {WEIGHT: head.weight_VH, BIAS: head.bias_V}

@@ -1,4 +1,4 @@
-"""What recorded signals take, known before anything is recorded."""
+"""Size of recorded signals, known in advance."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from edgedistill.signals.packed_top_k import PackedTopK
 
 @dataclass(frozen=True)
 class SignalSize:
-    """Of a distribution: bytes of one decision, and of the output head, which is there once."""
+    """Size of a distribution: bytes per decision, and of the output head, stored once."""
 
     a_decision: int
     once: int = 0
 
     def of(self, decisions: float) -> float:
-        """Bytes of so many decisions."""
+        """Bytes for that many decisions."""
         return self.a_decision * decisions + self.once
 
 
 def distribution_size(form: Form, classes: int, hidden_size: int, k: int, bits: int, temperatures: int) -> SignalSize:
-    """What a distribution over so many classes takes: float32 logits, packed rows, or states with a float32 head.
+    """Size of a distribution over that many classes: float32 logits, packed rows, or states with a float32 head.
 
     Args:
-        bits: of each log-probability, or of each entry of a state.
-        temperatures: at how many the mass of the rest is kept.
+        bits: bits per log-probability, or per entry of a state.
+        temperatures: number of temperatures of the remaining mass.
 
     >>> distribution_size("dense", 30_522, 384, k=64, bits=8, temperatures=1)
     SignalSize(a_decision=122088, once=0)
@@ -45,7 +45,7 @@ def refuse_too_large(what: str, size: float, a_decision: int, max_gb: float) -> 
     """Keep a recording within the budget.
 
     Raises:
-        UserError: it would take more.
+        UserError: it would exceed the budget.
     """
     if size > max_gb * 1e9:
         raise UserError(

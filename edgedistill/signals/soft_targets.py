@@ -1,4 +1,4 @@
-"""What teachers said of every decision of a split, recorded, in each form that a loss may be given."""
+"""Recorded teacher distributions for every decision of a split, in each form for losses."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     import torch
 
 HIDDEN, SCALE, WEIGHT, BIAS = "hidden", "scale", "weight", "bias"
-"""Tensors of the files of last hidden states, and of the file of their output head."""
+"""Tensor names in the files of last hidden states and of their output head."""
 
 
 class SoftTargets(Protocol):
     """A recorded distribution over classes or a vocabulary, by decision."""
 
     def distribution(self, decisions: Integers) -> Distribution:
-        """What was said of these decisions, in their order."""
+        """The distributions of these decisions, in order."""
         ...
 
 
@@ -62,14 +62,14 @@ class TopKSignal:
     temperatures: tuple[float, ...]
 
     def distribution(self, decisions: Integers) -> Distribution:
-        """The likeliest classes, and the rest's mass."""
+        """The most likely classes and the remaining mass."""
         ids, log_p, log_rest = self.layout.unpack(self.packed.rows(decisions))
         return TopK(to_tensor(ids), to_tensor(log_p), to_tensor(log_rest), self.temperatures)
 
 
 @dataclass(frozen=True)
 class StateSignal:
-    """Last hidden states (D, H) of one teacher, in 16 bits or in 8 with a scale (D,) of each, and its output head."""
+    """Last hidden states (D, H) of one teacher, in 16 bits or in 8 bits with a scale (D,) each, and its output head."""
 
     hidden: Shards
     scale: Shards | None
@@ -77,12 +77,12 @@ class StateSignal:
 
     @classmethod
     def of(cls, files: Sequence[Path], head: Path) -> StateSignal:
-        """What the recording step wrote."""
+        """Open the recorded files."""
         scaled = SCALE in open_mapped(files[0])
         return cls(Shards.of(files, HIDDEN), Shards.of(files, SCALE) if scaled else None, head)
 
     def distribution(self, decisions: Integers) -> Distribution:
-        """The states, and the head that makes logits of them."""
+        """The states and the head."""
         hidden = self.hidden.rows(decisions).astype(np.float32)
         if self.scale is not None:
             hidden *= self.scale.rows(decisions)[:, None]

@@ -1,1 +1,1 @@
-"""The code of the steps, one a file: `run(settings, inputs, folder, context)`, as its kind in `kinds` declares."""
+"""The code of the steps, one per file: `run(settings, inputs, folder, context)`, as declared by its kind in `kinds`."""

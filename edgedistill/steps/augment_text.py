@@ -1,4 +1,4 @@
-"""Further views of the texts that a stage reads, in one model's tokens; the same views for every model."""
+"""Augmented views of a stage's texts, in one model's tokens; the views are the same for every model."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _TOP, _BATCH = 20, 64
 
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> TokenisedData:
-    """Publish what the data step does, for the views of these splits only."""
-    # The views are made in the words and with the mask token of the first tokenizer, so that all models see the same.
+    """Publish the same as the data step, for the views of these splits only."""
+    # All views use the first tokenizer's words and mask token, so that all models get the same views.
     first, own = PreparedData.of(inputs.data), PreparedData.of(DataInputs(inputs.tokens))
     task: Task = registry.task(settings.task.type)
     tokenizer = load_tokenizer(own.tokenizer)
@@ -58,14 +58,14 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> T
         save_table(views, folder / split / "rows")
         encode(views, task, encoder).save(folder / split / ITEMS)
         context.progress.say(
-            f"      {len(views)} views of {split}, for example {task.data.show(views[0], own.columns)[:70]!r}"
+            f"      {len(views)} augmented views of {split}, for example {task.data.show(views[0], own.columns)[:70]!r}"
         )
     save_tokenizer(tokenizer, own.max_length, folder / "tokenizer")
     return own.facts.model_copy(update={"splits": {}})
 
 
 class Replacer:
-    """Puts likely words in the place of some: masks them and draws from what a masked language model expects."""
+    """Replaces words: masks them and samples from a masked language model."""
 
     def __init__(self, augment: AugmentSpec) -> None:
         from transformers import AutoModelForMaskedLM

@@ -1,4 +1,4 @@
-"""Writes the chosen candidate as a folder that tests itself; an empty artifact when nothing was chosen."""
+"""Writes the chosen candidate as a self-testing folder; an empty artifact when nothing was chosen."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> B
     """Publish the bundle's files."""
     chosen = load_results(inputs.report.path(inputs.report.record.results)).chosen
     if chosen is None:
-        context.progress.say("      nothing was chosen: no bundle")
+        context.progress.say("      no candidate was chosen: no bundle")
     else:
         write(settings, inputs, chosen, folder, context.scratch)
     return Bundled(candidate=chosen)
@@ -27,7 +27,7 @@ def write(settings: Settings, inputs: Inputs, candidate: str, folder: Path, scra
     """Fill an empty folder with the bundle of one candidate.
 
     Raises:
-        UserError: a candidate that the run doesn't have, or that could not be made or measured.
+        UserError: an unknown candidate, or one that could not be exported or measured.
     """
     results = load_results(inputs.report.path(inputs.report.record.results))
     measured = [result.id for result in results.measured]

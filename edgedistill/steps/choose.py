@@ -1,4 +1,4 @@
-"""Applies the limits to the figures on validation, and chooses."""
+"""Applies the limits to the validation figures, and chooses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edgedistill.store.step import Context
 
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> Chosen:
-    """Publish nothing but the record."""
+    """Publish only the record."""
     task = registry.task(settings.task.type)
     metric = task.judge(settings.task).metrics[settings.task.metric]
     every = inputs.measured.record.candidates
@@ -49,7 +49,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> C
 
 
 def longest_common_prompt(measured: Sequence[Measurement]) -> int | None:
-    """The greatest length in tokens that all were timed on; None where there is none."""
+    """The longest prompt in tokens on which all were timed, or None."""
     lengths = [{prompt.tokens for prompt in measurement.prompts} for measurement in measured]
     return max(set.intersection(*lengths), default=None) if lengths else None
 

@@ -1,4 +1,4 @@
-"""Decides a round's teacher by the trials of each, on validation."""
+"""Chooses a round's teacher on validation, from the trials."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edgedistill.store.step import Context
 
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> TeacherChosen:
-    """Publish nothing but the record: the chosen teacher (the first of equals), and each trial's metric."""
+    """Publish only the record: the chosen teacher (the first of equals), and each trial's metric."""
     metric = registry.task(settings.task.type).judge(settings.task).metrics[settings.task.metric]
     trials = tuple(
         Trial(teacher=flat(option), metric=trial.record.kept_metric(metric.direction))

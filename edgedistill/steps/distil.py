@@ -1,4 +1,4 @@
-"""One round: a student is made and goes through its stages; or its control, the same without a teacher."""
+"""One round: initialise a student and train it through its stages; or its control, the same without a teacher."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> T
     for stage in settings.round.stages:
         training = _stage_data(stage, settings, inputs, data)
         steps = steps_per_epoch(len(training.examples), stage.batch_size)
-        if settings.control:  # as many steps, on what has labels
+        if settings.control:  # the same number of steps, on labelled items
             places = [place for place in stage.places() if place.split == "train"] or [Place("train")]
             training = labelled(TrainingData.plain([_items(place, inputs, data) for place in places], task))
         request = StageRequest(
@@ -77,7 +77,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> T
 
 
 def _with_chosen_teacher(settings: Settings, inputs: Inputs) -> Settings:
-    """The settings with the teacher that the trials chose, where the recipe leaves it open."""
+    """The settings with the teacher chosen by the trials, if the recipe leaves it open."""
     if inputs.choice is None:
         return settings
     decided = settings.round.model_copy(update={"teacher": inputs.choice.record.chosen})
@@ -87,7 +87,7 @@ def _with_chosen_teacher(settings: Settings, inputs: Inputs) -> Settings:
 def _training_module(
     stage: Stage, settings: Settings, inputs: Inputs, student: PreTrainedModel, data: PreparedData
 ) -> TrainingModule:
-    """The student with the stage's loss terms, and with the teacher itself when signals are live."""
+    """The student with the stage's loss terms, and the teacher itself if signals are live."""
     task = registry.task(settings.task.type)
     taught = [] if settings.control else settings.round.teachers()
     teachers = [_folder(inputs.teachers[name]) for name in taught]
@@ -99,7 +99,7 @@ def _training_module(
 
 
 def _projected(inputs: Inputs) -> set[str]:
-    """The teachers whose distributions were projected on the student's tokens."""
+    """The teachers whose distributions were projected onto the student's tokens."""
     return {wanted.model for wanted, made in inputs.signals.items() if made.record.projected is not None}
 
 
@@ -115,7 +115,7 @@ def _folder(artifact: Artifact[TrainedModel]) -> Path:
 
 
 def _stage_data(stage: Stage, settings: Settings, inputs: Inputs, data: PreparedData) -> TrainingData:
-    """The stage's items with the recorded signals of this round's teachers, and with how much each example counts."""
+    """The stage's items with the recorded signals of the round's teachers and the weights of examples."""
     task = registry.task(settings.task.type)
     own = task.judge(settings.task)
     places = stage.places()
@@ -150,7 +150,7 @@ def _stage_data(stage: Stage, settings: Settings, inputs: Inputs, data: Prepared
 
 
 def _soft_targets(teachers: Sequence[str], place: Place, inputs: Inputs) -> SoftTargets | None:
-    """What the teachers said of the decisions of a place, in the form that was recorded; None where nothing was."""
+    """The teachers' recorded distributions for the decisions of a split or view; None if not recorded."""
     logits = [files for teacher in teachers if (files := _recorded(SignalId("logits", teacher, place), inputs))]
     for teacher in teachers:
         states = inputs.signals.get(SignalId("states", teacher, place))
@@ -164,7 +164,7 @@ def _soft_targets(teachers: Sequence[str], place: Place, inputs: Inputs) -> Soft
 
 
 def _taught(teachers: Sequence[str], place: Place, inputs: Inputs) -> Floats | None:
-    """(D,) 1 where all teachers say something of a decision, 0 where one says nothing; None: they do everywhere."""
+    """(D,) 1 where all teachers have a distribution, 0 where one lacks it; None: they have it everywhere."""
     import numpy as np
 
     there = [made for wanted, made in inputs.signals.items() if wanted.model in teachers and wanted.place == place]
@@ -173,7 +173,7 @@ def _taught(teachers: Sequence[str], place: Place, inputs: Inputs) -> Floats | N
 
 
 def _recorded(wanted: SignalId, inputs: Inputs) -> tuple[Path, ...]:
-    """The files of a signal; none where it isn't recorded."""
+    """The files of a signal; none if it is not recorded."""
     artifact = inputs.signals.get(wanted)
     return _files(artifact) if artifact is not None else ()
 
@@ -183,7 +183,7 @@ def _files(signals: Artifact[Signals]) -> tuple[Path, ...]:
 
 
 def _items(place: Place, inputs: Inputs, data: PreparedData) -> Items:
-    """The items of a split, or of a stage's views of it."""
+    """The items of a split, or of a stage's augmented views of it."""
     if place.stage:
         data = PreparedData.of(DataInputs(inputs.views[place.stage]))
     return data.items(place.split)
@@ -198,7 +198,7 @@ def _weights(
     teacher: LogitSignal | None,
     inputs: Inputs,
 ) -> Floats:
-    """How much each example counts, by what the predecessor makes of it."""
+    """Weights of the examples, from the earlier model's errors."""
     assert own.error_weights is not None, "the recipe checks that the task knows errors"
     recorded = _recorded(SignalId("logits", errors.of, place), inputs)
     assert recorded, "the plan records what a stage corrects"
@@ -213,7 +213,7 @@ def _weights(
 
 
 def _trust(weight: float, task: Task, own: Judge, references: References, teacher: LogitSignal | None) -> Floats | None:
-    """How far the teacher is trusted on each decision."""
+    """Weight of the teacher on each decision."""
     if weight == 1.0 or teacher is None:
         return None
     assert own.right is not None, "the recipe checks that the task knows errors"
@@ -222,18 +222,18 @@ def _trust(weight: float, task: Task, own: Judge, references: References, teache
 
 
 def _answers(task: Task, logits: Floats, references: References) -> Answers:
-    """Answers of a model that was recorded by its logits."""
+    """Answers of a model from its recorded logits."""
     assert task.model.answers_of_logits is not None, "a task with logits has it"
     return Answers(task.model.answers_of_logits(logits), references.item, references.example)
 
 
 def _trains_answers(stage: Stage, task: Task) -> bool:
-    """Whether a stage's losses reach the head that answers; a task without logits answers with its last states."""
+    """Whether a stage's losses train the output head; a task without logits answers with its last states."""
     return task.model.logits is None or bool(registry.needs(stage.losses) & {"labels", "logits"})
 
 
 def _loss_names(stage: Stage) -> Iterator[tuple[str, float]]:
-    """Name and weight of each loss; a kind that comes twice is numbered."""
+    """Name and weight of each loss; repeated kinds are numbered."""
     kinds = [loss.kind for loss in stage.losses]
     for number, loss in enumerate(stage.losses):
         earlier = kinds[:number].count(loss.kind)

@@ -1,5 +1,5 @@
-"""A file on another processor's kernels, emulated: what it answers, beside its torch model, and what that costs in
-instructions. Items are few, evenly spread: emulation is slow."""
+"""Executes a file with another processor's kernels under emulation: predictions compared with its PyTorch model, and
+cost in instructions. Uses few items, evenly spaced, since emulation is slow."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from edgedistill.store.step import Context
 
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> Emulated:
-    """Publish `validation.safetensors` and `test.safetensors`: answers to the items asked."""
+    """Publish `validation.safetensors` and `test.safetensors`: answers for the selected items."""
     task = registry.task(settings.task.type)
     data, files = PreparedData.of(inputs.data), read_files(inputs.file)
     cpu, take = settings.emulation.cpu, settings.emulation.items
@@ -27,7 +27,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> E
     some, some_of_test = some_examples(validation, take), some_examples(test, take)
     names = FileName("validation.safetensors"), FileName("test.safetensors")
     model = DeviceModel(files.opened, settings.runtime, settings.task.type, 60 * settings.timeout_minutes, cpu)
-    # One process for all: an emulated one takes long to start.
+    # One process for all: emulated processes start slowly.
     with model.opened(context.scratch) as opened:
         found = answer_and_judge(opened, task.judge(settings.task), EvaluationSet(validation, some, expected=expected))
         found.answers.save(folder / names[0])

@@ -1,4 +1,4 @@
-"""Answers of a torch model on a split, in fp32: the reference for its device files, and its own figures."""
+"""Answers of a PyTorch model on a split, in fp32: the reference for its exported files, and its own figures."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from edgedistill.store.step import Context
 
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> Evaluation:
-    """Publish `SPLIT.safetensors` and `ood-NAME.safetensors` (answers), `probe.safetensors` of a task that has one."""
+    """Publish `SPLIT.safetensors` and `ood-NAME.safetensors` (answers), and `probe.safetensors` for a task with a
+    probe."""
     from safetensors.numpy import save_file
 
     task = registry.task(settings.task.type)

@@ -1,4 +1,5 @@
-"""After a round: whether its drop from the teacher is real, whether the limits are met, and whether to go on."""
+"""After a round: whether its drop from the teacher is significant, whether the limits are met, and whether to
+continue."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from edgedistill.store.step import Context
 
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> Judged:
-    """Publish nothing but the record."""
+    """Publish only the record."""
     task = registry.task(settings.task.type)
     metric = task.judge(settings.task).metrics[settings.task.metric]
     teacher, student = (

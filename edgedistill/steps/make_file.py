@@ -1,4 +1,4 @@
-"""Makes one target's files of a model in one precision, from torch or from the files of another precision."""
+"""Exports one target's files of a model in one precision, from PyTorch or from the files of another precision."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> M
         for component in driver.components
         for length in lengths
     ]
-    # No text is empty, so there is a token besides those that the tokenizer puts around it.
+    # No text is empty, so there is at least one token besides the special tokens.
     around = special_tokens(data.load_tokenizer(), "text_pair" in data.columns)
     shortest = min(around + 1, data.max_length)
     job = ExportJob(
@@ -91,7 +91,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> M
 
 
 class _Told(Spec):
-    """What an exporter tells of a file that it made."""
+    """An exporter's record of its file."""
 
     inputs: tuple[str, ...]
     checks: tuple[ShapeChecked, ...]
@@ -100,7 +100,7 @@ class _Told(Spec):
 
 
 def _make(job: ExportJob, exporter: Target, timeout_minutes: float, context: Context) -> list[_Told]:
-    """In this process when the exporter may run in it, else in a child, whose last words stay in a log."""
+    """In this process if the exporter allows it, otherwise in a child process, with its output in a log."""
     import sys
 
     python = environments.interpreter(exporter.packages)
@@ -121,7 +121,7 @@ def _told(made: object) -> list[_Told]:
 
 
 def _source(files: Files | None, component: str, length: int | None) -> str | None:
-    """What a file is made of: that of the same bucket, or the one for all."""
+    """The source of a file: that of the same bucket, or the only one."""
     if files is None:
         return None
     own = files[component].files
@@ -129,7 +129,7 @@ def _source(files: Files | None, component: str, length: int | None) -> str | No
 
 
 def _component(name: str, driver: Driver, parts: Sequence[Part], made: Sequence[_Told]) -> MadeComponent:
-    """What the record says of a component."""
+    """A component's entry in the record."""
     own = [(part, told) for part, told in zip(parts, made, strict=True) if part.component == name]
     return MadeComponent(
         files=tuple(OpenedFile(length=part.length, file=FileName(Path(part.file).name)) for part, _ in own),

@@ -1,4 +1,4 @@
-"""Measures all candidates: answers to test item by item, then latency in turns, load time, peak memory, size."""
+"""Measures all candidates: predictions on test item by item, then interleaved latency, load time, peak memory, size."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ _REFERENCES = FileName("test/references.safetensors")
 
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> Measured:
-    """Publish `test/`: answers of every file, and the right ones; by model, where decisions are tokens.
+    """Publish `test/`: every file's answers and the references, by model if decisions are tokens.
 
-    What failed before is left out; what fails here is recorded, and the others go on.
+    Earlier failures are left out; failures here are recorded, and the other candidates continue.
     """
     task = registry.task(settings.task.type)
     rows = [row for row in settings.candidates if inputs.verified[row.verify_key].failure is None]
@@ -77,7 +77,7 @@ def _test_sets(settings: Settings, inputs: Inputs, task: Task, folder: Path) -> 
     for model in dict.fromkeys(row.model for row in settings.candidates):
         found[model] = PreparedData.of(inputs.data[model]).items("test")
         references = task.data.references(found[model])
-        if task.data.sequences is not None:  # decisions are tokens, of which a model may have its own
+        if task.data.sequences is not None:  # decisions are tokens, and models may have different tokenizers
             references.save(folder / f"test/references-{model}.safetensors")
         references.save(folder / _REFERENCES)
     return found
@@ -117,9 +117,7 @@ def _ask(
         found.files[str(key)] = file
         if samples:
             found.samples[str(key)] = samples
-        context.progress.say(
-            f"      {row.model} {row.target} {row.precision}: answered the test set under {row.runtime}"
-        )
+        context.progress.say(f"      {row.model} {row.target} {row.precision}: ran the test set under {row.runtime}")
     return found
 
 
@@ -149,7 +147,7 @@ def _time(
 
 
 def _samples(spec: TaskSpec, data: PreparedData, opened: Opened) -> tuple[Sample, ...]:
-    """How a file continues a few beginnings; nothing of most tasks."""
+    """A file's continuations of a few prefixes; empty for most tasks."""
     task = registry.task(spec.type)
     if task.samples is None:
         return ()
@@ -159,7 +157,7 @@ def _samples(spec: TaskSpec, data: PreparedData, opened: Opened) -> tuple[Sample
 
 
 def _prompts(settings: Settings, inputs: Inputs, items: Mapping[str, Items], scratch: Path) -> dict[str, PromptFiles]:
-    """By model, what its files are timed on besides the data; nothing of most tasks."""
+    """Prompts on which each model's files are timed in addition; empty for most tasks."""
     task = registry.task(settings.task.type)
     if task.prompts is None:
         return {model: PromptFiles() for model in items}
@@ -174,7 +172,7 @@ def _prompts(settings: Settings, inputs: Inputs, items: Mapping[str, Items], scr
 
 
 def _tokenizer_bytes(inputs: Inputs, task: Task, row: Candidate) -> int | None:
-    """What the tokenizer weighs that a device needs beside the files."""
+    """Size of the tokenizer that a device needs in addition to the files."""
     if not task.data.tokens:
         return None
     if registry.target(row.target).holds_tokenizer:

@@ -1,4 +1,4 @@
-"""Reads and checks the training data, decides the labels and the tokenizer, and encodes once."""
+"""Reads and checks the training data, determines labels and tokenizer, and encodes once."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 _SHOWN = 50
-"""Of repeated texts, so many are kept."""
+"""Number of repeated texts to keep as examples."""
 
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> TokenisedData:
@@ -82,15 +82,15 @@ def publish_split(
     data: PreparedData,
     repeated: Mapping[str, Sequence[Duplicate]],
 ) -> tuple[SplitFacts, Sequence[str]]:
-    """Write `SPLIT/rows` (Arrow) and `SPLIT/items.safetensors`; what was found, and warnings about the texts.
+    """Write `SPLIT/rows` (Arrow) and `SPLIT/items.safetensors`; returns findings, and warnings about the texts.
 
     Args:
-        spec: the recipe's part about the task.
-        data: whose tokenizer and labels are taken.
-        repeated: by earlier split, the rows that stand there too.
+        spec: the recipe's task.
+        data: the data whose tokenizer and labels to use.
+        repeated: rows that also occur in each earlier split.
 
     Raises:
-        UserError: the tokenizer doesn't know the texts, or the model not the tokens.
+        UserError: the tokenizer does not cover the texts, or the model not the tokens.
     """
     task: Task = registry.task(spec.type)
     encoder, warnings = data.encoder(spec), list[str]()
@@ -126,7 +126,7 @@ def _embedding_rows(model: str, revision: str, tokenizer: PreTrainedTokenizerBas
     """Rows of the teacher's embeddings.
 
     Raises:
-        UserError: the tokenizer has more tokens; or the teacher's files are not in order.
+        UserError: the tokenizer has more tokens, or the teacher's files are faulty.
     """
     rows = embedding_rows(task.model.auto_class(), model, revision)
     if rows is not None:
@@ -135,17 +135,17 @@ def _embedding_rows(model: str, revision: str, tokenizer: PreTrainedTokenizerBas
 
 
 def _teacher_order(labels: list[str], model: str, revision: str, context: Context) -> tuple[list[str], Match]:
-    """The data's labels in the order of a teacher that is used as it is, and how they were matched.
+    """The data's labels in the order of a teacher that is not fine-tuned, and how they were matched.
 
     Raises:
-        UserError: its labels are not the data's.
+        UserError: its labels do not match the data's.
     """
     own = [str(name) for _, name in sorted(load_config(model, revision).id2label.items())]
     order, match = teacher_order(labels, own, model)
     if match == "case":
         context.progress.say(
-            f"      the teacher's labels are the data's but for upper and lower case: {own[0]} is {order[0]}, ..."
+            f"      the teacher's labels match the data's except for case: {own[0]} is {order[0]}, ..."
         )
     if match == "number":
-        context.progress.say(f"      the teacher's outputs have no names: label 0 of the data is {own[0]}, ...")
+        context.progress.say(f"      the teacher's outputs are unnamed: label 0 of the data is taken as {own[0]}, ...")
     return order, match

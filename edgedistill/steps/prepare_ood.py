@@ -1,4 +1,5 @@
-"""Reads, checks and encodes the out-of-distribution sets: apart from the data, so that one more retrains nothing."""
+"""Reads, checks and encodes the out-of-distribution sets, separately from the data so that adding one does not cause
+retraining."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> TokenisedData:
-    """Publish `NAME/rows` and `NAME/items.safetensors` of every set, in the tokens and labels of the data step."""
+    """Publish `NAME/rows` and `NAME/items.safetensors` of every set, with the tokenizer and labels of the data step."""
     task: Task = registry.task(settings.task.type)
     data = prepared.PreparedData.of(inputs.data)
     encoder = data.encoder(settings.task)
@@ -35,7 +36,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> T
 
 
 def _checked(rows: Dataset, name: str, task: Task, data: PreparedData) -> Dataset:
-    """Rows with the labels' names here, None where training doesn't have it."""
+    """Rows with label names, None for labels that do not occur in training."""
     from datasets import Value
 
     label = data.columns.get(task.data.columns.labels or "")

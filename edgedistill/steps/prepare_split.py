@@ -1,4 +1,4 @@
-"""Reads and checks another split than the training data, and encodes it as that is."""
+"""Reads and checks a split other than train, and encodes it in the same way."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from edgedistill.store.step import Context
 
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> PreparedSplit:
-    """Publish `SPLIT/` (rows and items); the rows are compared with every split that is an input."""
+    """Publish `SPLIT/` (rows and items), comparing the rows with every input split."""
     task: Task = registry.task(settings.task.type)
     data, split = prepared.PreparedData.of(inputs.data), settings.split
     source, where, labelled = settings.source, f"data.{split}", split != "unlabeled"
@@ -31,7 +31,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> P
         if found:
             there, here, text = found[0]
             context.progress.warn(
-                f"{len(found)} texts of {split} are in {earlier} too, for example rows {here} and "
+                f"{len(found)} texts of {split} are also in {earlier}, for example rows {here} and "
                 f"{there}: {text[:60]!r}"
             )
     facts, warnings = publish_split(folder, split, rows, settings.task, data, repeated)

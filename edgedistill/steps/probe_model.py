@@ -1,7 +1,7 @@
-"""One forward pass of a model before anything is trained: what a run will ask of it is tried on a few inputs.
+"""Tries what a run needs of a model on a few inputs, before anything is trained.
 
-The teacher is loaded, or built; a student is built from models that are not trained either. Their weights don't
-matter here, what they can do does. Nothing reads what this step publishes but the person who wonders.
+The teacher is loaded or built; a student is built from untrained models. Their weights do not matter here. No other
+step reads this step's output.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> P
     """Try the last model.
 
     Raises:
-        UserError: the model can't be made, or can't do what the run will ask.
+        UserError: the model cannot be built, or cannot do what the run needs.
     """
     task: Task = registry.task(settings.task)
     *before, last = settings.models
@@ -72,7 +72,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> P
 
 
 def _make(probed: ProbedModel, settings: Settings, task: Task, data: PreparedData, made: Mapping[str, Path]) -> Subject:
-    """The model before any training, and what to do about it."""
+    """The model before any training, and the remedy if it is unsuitable."""
     torch.manual_seed(_SEED)
     student = probed.student
     if student is None:
@@ -100,7 +100,7 @@ def _make(probed: ProbedModel, settings: Settings, task: Task, data: PreparedDat
 
 
 def _check_losses(subject: Subject, settings: Settings, inputs: Inputs, task: Task, made: Mapping[str, Path]) -> None:
-    """The losses of every stage, and hard labels, which the teacher's fine-tuning and the control learn from."""
+    """The losses of every stage, and hard labels for the teacher's fine-tuning and the control."""
     data = PreparedData.of(DataInputs(inputs.data[settings.models[-1].id]))
     items = probe_items(data, task)
     training = TrainingData.plain([items], task)
@@ -121,10 +121,10 @@ def _check_losses(subject: Subject, settings: Settings, inputs: Inputs, task: Ta
 
 
 def _tokens(subject: Subject, settings: Settings, inputs: Inputs, task: Task, made: Mapping[str, Path]) -> int | None:
-    """How many columns of the student's logits are tokens; None where they are over classes.
+    """Number of the student's logits that are tokens; None if they are over classes.
 
     Raises:
-        UserError: a teacher has other tokens, and the student's weren't cut from them.
+        UserError: a teacher has other tokens, and the student's were not derived from them.
     """
     if task.model.states is None:
         return None

@@ -1,4 +1,4 @@
-"""Records what one model says about one split, once: distributions, or the hidden states that losses ask for."""
+"""Records one model's outputs on one split, once: distributions, or the hidden states that losses need."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ if TYPE_CHECKING:
 
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> Signals:
-    """Publish `SIGNAL-00000.safetensors`, ...: by decision logits float32, packed top-k, or last hidden states; by item
-    embedding float32; by token and layer hidden float16.
+    """Publish `SIGNAL-00000.safetensors`, ...: per decision float32 logits, packed top-k or last hidden states; per
+    item float32 embeddings; per token and layer float16 hidden states.
 
     Raises:
-        UserError: it would take more than the recipe allows.
+        UserError: it would exceed the recipe's limit.
     """
     task = registry.task(settings.task.type)
     items = PreparedData.of(inputs.data).items(settings.split)
@@ -81,10 +81,10 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> S
 
 
 def _tokens(inputs: Inputs, model: PreTrainedModel) -> int:
-    """How many columns of the model's logits are tokens.
+    """Number of the model's logits that are tokens.
 
     Raises:
-        UserError: the data is in other tokens than the model reads.
+        UserError: the data is not in the model's tokens.
     """
     own, width = inputs.model.path(inputs.model.record.model), model.config.get_text_config().vocab_size
     data = Reader.at(f"the data of {inputs.model.step}", inputs.data.base.folder / "tokenizer", width)
@@ -94,7 +94,7 @@ def _tokens(inputs: Inputs, model: PreTrainedModel) -> int:
 def _projected(
     settings: Settings, inputs: Inputs, model: PreTrainedModel, folder: Path, context: Context, show: _Show
 ) -> Signals:
-    """Publish the distributions of a model that reads tokens of its own over the tokens of the data."""
+    """Publish a model's distributions, projected onto the tokens of the data."""
     assert inputs.tokens is not None
     task, data = registry.task(settings.task.type), PreparedData.of(inputs.data)
     items = data.items(settings.split)
@@ -121,19 +121,19 @@ def show_projection(facts: ProjectionFacts) -> str:
     """`1.5% of 3,494 decisions have no teacher: ...`."""
     share = facts.untaught / max(facts.decisions, 1)
     return (
-        f"{share:.2%} of {facts.decisions:,} decisions have no teacher: {facts.spanned:,} where a token of the "
-        f"student's spans the end of one of the teacher's, {facts.unknown:,} where the teacher could have gone on in "
-        "ways that it wasn't asked about"
+        f"{share:.2%} of {facts.decisions:,} decisions have no teacher distribution: {facts.spanned:,} where a student "
+        f"token spans a teacher token boundary, {facts.unknown:,} where not all continuations of the teacher were "
+        "evaluated"
     )
 
 
 def _recorder(
     settings: Settings, model: PreTrainedModel, task: Task, classes: int, decisions: int, show: _Show
 ) -> tuple[DistributionRecorder, TopKFacts | None]:
-    """What writes the distributions, and how they are packed.
+    """The writer of the distributions, and their packing.
 
     Raises:
-        UserError: they would take more than the recipe allows.
+        UserError: they would exceed the recipe's limit.
     """
     width, form, temperatures = model.config.hidden_size, FORM_OF[settings.signal], settings.temperatures
     size = distribution_size(form, classes, width, settings.k, settings.bits, len(temperatures))
@@ -183,7 +183,7 @@ def _record_hidden(
 
 
 def _layers(settings: Settings, teacher_layers: int) -> list[int]:
-    """The layers that any of the maps reads; all of them when the student's depth isn't known."""
+    """The layers that any of the maps uses; all if the student's depth is unknown."""
     if settings.student_layers is None:
         return list(range(teacher_layers + 1))
     pairs = [layer_pairs(layer_map, settings.student_layers, teacher_layers) for layer_map in settings.layer_maps]

@@ -1,4 +1,4 @@
-"""Puts all figures together: `results.json`, `report.md`, `report.html`."""
+"""Combines all figures: `results.json`, `report.md`, `report.html`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tokenizer of a student that has its own, and the training data in its tokens."""
+"""A student's own tokenizer, and the training data in its tokens."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from edgedistill.store.step import Context
 
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> TokenisedData:
-    """Publish what the data step does, in other tokens."""
+    """Publish the same as the data step, in other tokens."""
     source = PreparedData.of(inputs.data)
     make_tokenizer = registry.student(settings.student.init).make_tokenizer
     assert make_tokenizer is not None, "the plan has this step for students with a tokenizer of their own"
@@ -36,12 +36,11 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> T
 
 
 def publish_retokenised(folder: Path, split: str, source: PreparedData, data: PreparedData, spec: TaskSpec) -> None:
-    """Write a split of `source` in the tokens of `data`; its rows and what was found in them stay.
+    """Write a split of `source` in the tokens of `data`, keeping its rows and findings.
 
     Raises:
-        UserError: in these tokens the task asks a model for other decisions, so that signals and answers of models that
-            read the others would be taken for those of something else; unless its decisions are tokens, which the
-            teacher's distribution is projected on.
+        UserError: the decisions differ in these tokens, so signals and answers in the other tokens would be mismatched;
+            unless decisions are tokens, for which the teacher's distribution is projected.
     """
     task = registry.task(spec.type)
     items = encode(source.rows(split), task, data.encoder(spec))
@@ -55,9 +54,9 @@ def _refuse_other_decisions(items: Items, split: str, source: PreparedData, task
     before, after = (task.data.references(version) for version in (source.items(split), items))
     if not (np.array_equal(before.item, after.item) and np.array_equal(before.example, after.example)):
         raise UserError(
-            f"data.max_length: a student with a tokenizer of its own is asked for {len(after)} decisions on {split}, "
-            f"the model that it is made of for {len(before)}, since they are cut at {source.max_length} tokens, each "
-            "at its own; expected a larger number, or a student that keeps the tokenizer"
+            f"data.max_length: a student with its own tokenizer gets {len(after)} decisions on {split}, but its source "
+            f"{len(before)}, since each truncates at {source.max_length} of its own tokens; expected a larger "
+            "number, or a student that keeps the tokenizer"
         )
 
 

@@ -1,4 +1,4 @@
-"""A further split in the tokens of a student that has a tokenizer of its own."""
+"""Another split in the tokens of a student with its own tokenizer."""
 
 from __future__ import annotations
 

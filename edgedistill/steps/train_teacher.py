@@ -1,4 +1,4 @@
-"""The teacher: loaded, and fine-tuned on the task when the recipe says so."""
+"""The teacher: loaded, and optionally fine-tuned."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def _refuse_chance(
         f"{100 * found.p:.0f}% of {'resamples' if found.guessed else 'orders'} are as good"
     )
     if not teacher.accept_chance:
-        named = "check the order of its labels (data.labels says what each is called)"
-        advice = named if task.data.columns.labels else "expected another model, or data that it knows"
-        raise UserError(f"{sentence}; {advice}, give teacher.fine_tune, or go on with teacher.accept_chance: true")
+        named = "check the order of its labels (data.labels gives their names)"
+        advice = named if task.data.columns.labels else "expected another model, or data that it was trained for"
+        raise UserError(f"{sentence}; {advice}, add teacher.fine_tune, or set teacher.accept_chance: true")
     context.progress.warn(f"{sentence}; accepted by teacher.accept_chance")

@@ -1,4 +1,4 @@
-"""Fidelity: a device file against its torch model on the whole validation set, item by item."""
+"""Fidelity: compares an exported file with its PyTorch model on the whole validation set, item by item."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""All that steps leave behind: artifacts by key, each a folder with a typed record, shared by any number of runs."""
+"""Artifacts of steps by key, each a folder with a typed record, shared by any number of runs."""

@@ -1,4 +1,4 @@
-"""Artifacts: folders with a manifest. A folder is whole or it does not exist."""
+"""Artifacts: folders with a manifest, published atomically."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.json"
 _FICLONE = 0x40049409
-"""Of Linux, in linux/fs.h."""
+"""From Linux's linux/fs.h."""
 
 
 @dataclass(frozen=True)
@@ -35,23 +35,23 @@ class FileEntry:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why something isn't there: it failed and is tried again by the next run, or it cannot be done at all."""
+    """Why something is missing: it failed and the next run tries again, or it is not supported."""
 
     reason: str
     state: Literal["failed", "refused"] = "failed"
 
     @classmethod
     def of(cls, error: BaseException) -> Failure:
-        """What is recorded and shown of an error that costs a candidate."""
+        """The record of an error that drops a candidate."""
         words = in_words(error)
         if not isinstance(error, EdgedistillError):
-            words = f"a library failed at something that it does not explain [{words}]"
+            words = f"a library failed without an explanation [{words}]"
         return cls(" ".join(words.split())[:600], "refused" if isinstance(error, RefusedError) else "failed")
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What made an artifact and what is in it."""
+    """An artifact's origin and contents."""
 
     step: str
     kind: str
@@ -64,11 +64,12 @@ class Manifest:
     seconds: float
     peak_rss_mb: float
     failures: Mapping[str, Failure] = field(default_factory=dict)
-    """What is missing in it, by candidate; the whole of it under the step's own name."""
+    """What is missing in it, by candidate; under the step's own name if everything is."""
     content: str = ""
-    """Of what it publishes, timings of the work itself left out: the same for the same content, made again."""
+    """Hash of its contents without timings of the work itself, so that rebuilding the same contents gives the same
+    hash."""
     input_contents: Mapping[str, str] = field(default_factory=dict)
-    """By role, the content of the inputs that it was made of; what is made of others lies in another folder."""
+    """Content hashes of its inputs by role; other inputs lead to another folder."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class Published:
 
     @property
     def failure(self) -> Failure | None:
-        """Why there is nothing in it; None when there is."""
+        """Why it is empty; None if it is not."""
         return self.manifest.failures.get(self.manifest.step)
 
     def path(self, name: str) -> Path:
@@ -89,7 +90,7 @@ class Published:
 
 
 def file_entries(folder: Path) -> tuple[FileEntry, ...]:
-    """Every file below `folder` with its size and sha256, but the manifest."""
+    """Every file in `folder` except the manifest, with size and sha256."""
     entries = []
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):
         name = file.relative_to(folder).as_posix()
@@ -99,10 +100,10 @@ def file_entries(folder: Path) -> tuple[FileEntry, ...]:
 
 
 def content_of(files: Sequence[FileEntry], failures: Mapping[str, Failure], volatile: Sequence[str] = ()) -> str:
-    """sha256 over names and bytes of files, and over what is missing.
+    """sha256 over names and bytes of files, and over failures.
 
     Args:
-        volatile: patterns of files that say how long the work took, and otherwise only what follows from the rest.
+        volatile: patterns of files with timings, which otherwise only contain what follows from the rest.
     """
     kept = [
         [entry.path, entry.sha256] for entry in files if not any(fnmatch(entry.path, pattern) for pattern in volatile)
@@ -112,8 +113,8 @@ def content_of(files: Sequence[FileEntry], failures: Mapping[str, Failure], vola
 
 
 def read(folder: Path, *, verify_hashes: bool = False) -> Published | None:
-    """The artifact in `folder`, or None when it isn't there, its manifest is none, or a file is missing or has another
-    size (or hash). Without a failure it has at least a record of what it is."""
+    """The artifact in `folder`, or None if it or its manifest is missing or invalid, or a file is missing or has
+    another size (or hash). Unless it failed, it has at least a record."""
     manifest = read_manifest(folder)
     if manifest is None or not (manifest.files or manifest.failures):
         return None
@@ -130,10 +131,10 @@ def read(folder: Path, *, verify_hashes: bool = False) -> Published | None:
 
 
 def read_manifest(folder: Path) -> Manifest | None:
-    """The manifest in `folder`, or None when there is none, or something else by its name."""
+    """The manifest in `folder`, or None if it is missing or invalid."""
     file = folder / MANIFEST
     try:
-        if not file.is_file():  # a pipe would be waited for
+        if not file.is_file():  # reading a pipe would block
             return None
         manifest = _adapter().validate_json(file.read_bytes(), strict=True)
     except (OSError, ValueError):
@@ -158,11 +159,11 @@ def sha256(file: Path) -> str:
 
 
 def sync(path: Path) -> None:
-    """Have the operating system put a file, or the names in a folder, on the disk; where it can."""
+    """Flush a file, or a folder's entries, to disk if possible."""
     flags = os.O_RDONLY | (getattr(os, "O_DIRECTORY", 0) if path.is_dir() else 0)
     try:
         descriptor = os.open(path, flags)
-    except PermissionError:  # Windows opens no folders
+    except PermissionError:  # Windows cannot open folders
         return
     try:
         os.fsync(descriptor)
@@ -188,10 +189,10 @@ def write_text(file: Path, text: str) -> None:
 
 
 def copy(source: Path, destination: Path) -> None:
-    """Put a copy of `source` at `destination`, in place of what was there; it may be changed, the source stays.
+    """Replace `destination` with a copy of `source` that can be changed independently.
 
-    The bytes are shared until then where the file system can (a reflink). The time of change is the source's, by which
-    a copy is known again; the mode is the umask's.
+    The bytes are shared (a reflink) if the file system supports it. The modification time is the source's, which
+    identifies a copy later; the mode follows the umask.
     """
     destination.parent.mkdir(parents=True, exist_ok=True)
     if is_copy(source, destination):
@@ -211,12 +212,12 @@ def copy(source: Path, destination: Path) -> None:
 
 
 def copying(destination: Path) -> Path:
-    """The name of a copy that isn't whole yet."""
+    """The name of an incomplete copy."""
     return destination.with_name(f"{destination.name}.partial")
 
 
 def is_copy(source: Path, destination: Path) -> bool:
-    """Whether `destination` is a file of its own with the size and time of change that `copy` gave it."""
+    """Whether `destination` is a separate file with the size and modification time that `copy` gave it."""
     try:
         own, made = destination.lstat(), source.stat()
     except OSError:
@@ -226,7 +227,7 @@ def is_copy(source: Path, destination: Path) -> bool:
 
 
 def _reflink(source: int, destination: int) -> bool:
-    """Share the bytes of one open file with another, if the file system can."""
+    """Share the bytes of one open file with another, if the file system supports it."""
     try:
         import fcntl
 

@@ -1,4 +1,4 @@
-"""Data as a step is given it."""
+"""Data as an input of steps."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from edgedistill.store.records.data import PreparedSplit, TokenisedData
 
 @dataclass(frozen=True)
 class DataInputs:
-    """A data step, with the training split, and those of its further splits that are read: each is a step of its own,
-    so that a new test set retrains nothing."""
+    """A data step with the training split, and the other splits that are read. Each of these is a separate step, so
+    that a new test set does not cause retraining."""
 
     base: Artifact[TokenisedData]
     splits: Mapping[str, Artifact[PreparedSplit]] = field(default_factory=dict)
 
     def reading(self, *splits: str) -> DataInputs:
-        """The same with only these further splits; `train` is always there."""
+        """The same with only these other splits; `train` is always included."""
         return DataInputs(self.base, {split: self.splits[split] for split in splits if split != "train"})

@@ -1,4 +1,4 @@
-"""One handle for what a step makes: planned, or made."""
+"""A handle for a step's output, planned or finished."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ R = TypeVar("R", bound=Record, covariant=True)
 
 @dataclass(frozen=True)
 class Artifact(Generic[R]):
-    """What a step makes, with a record of type R. A plan holds it before it is made; then only `step` and `key` are
-    known, and the rest raises."""
+    """A step's output, with a record of type R. Before the step has run only `step` and `key` are known, and everything
+    else raises."""
 
     step: str
     """Name of the step."""
@@ -30,15 +30,15 @@ class Artifact(Generic[R]):
         """The published folder with its manifest.
 
         Raises:
-            RuntimeError: it isn't made yet; a mistake of this program, not of its user.
+            RuntimeError: it does not exist yet; a bug, not a user error.
         """
         if self.made is None:
-            raise RuntimeError(f"the artifact of step '{self.step}' is planned, and read before it is made")
+            raise RuntimeError(f"the artifact of step '{self.step}' is read before it has been built")
         return self.made
 
     @property
     def folder(self) -> Path:
-        """The folder that holds it."""
+        """Its folder."""
         return self.published.folder
 
     def path(self, name: str) -> Path:
@@ -47,20 +47,20 @@ class Artifact(Generic[R]):
 
     @property
     def failure(self) -> Failure | None:
-        """Why there is nothing in it; None when there is."""
+        """Why it is empty; None if it is not."""
         return self.published.failure
 
     @property
     def files(self) -> tuple[FileEntry, ...]:
-        """All that was published but the record."""
+        """Everything published except the record."""
         return tuple(entry for entry in self.published.manifest.files if entry.path != RECORD)
 
     @cached_property
     def record(self) -> R:
-        """What the step said of it.
+        """The step's record.
 
         Raises:
-            RuntimeError: it isn't made, or failed; a mistake of this program.
+            RuntimeError: it does not exist or failed; a bug.
         """
         found = base.read(self.record_type, self.folder)
         if found is None:
@@ -69,5 +69,5 @@ class Artifact(Generic[R]):
         return found
 
     def at(self, made: Published) -> Artifact[R]:
-        """The same, made."""
+        """The same, finished."""
         return replace(self, made=made)

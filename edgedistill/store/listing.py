@@ -1,8 +1,8 @@
-"""What a run folder knows of its store: where it is, and which artifact each step of the present plan has.
+"""A run folder's link to its store: its location, and the artifact of each step in the current plan.
 
-`RUN/steps/NN-NAME` is a link to the artifact's folder; where the file system has no links, a file with its path; and
-where somebody copied the run and the copying followed links, a copy of that folder. It is rebuilt by every run.
-`RUN/store.json` names the store when that isn't the run folder's own, `RUN/artifacts/`.
+`RUN/steps/NN-NAME` is a link to the artifact's folder or, if the file system has no links, a file with its path; in a
+copied run whose links were followed, it is a copy of that folder. Every run rewrites it. `RUN/store.json` names the
+store if it is not the run folder's own, `RUN/artifacts/`.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _LONGEST_PATH = 8192
 
 
 def store_of(run: Path, given: str | Path | None = None) -> Store:
-    """The store of a run: the one that is given, else the one that the run remembers, else its own.
+    """The store of a run: the given one, otherwise the one that the run remembers, otherwise its own.
 
     Raises:
-        UserError: the run's artifacts lie in its `steps/`, as former versions had them, or the store that it remembers
-            is not there.
+        UserError: the run's artifacts are in its `steps/`, from an earlier version, or the store that it remembers is
+            missing.
     """
     store = Store(Path(given)) if given is not None else _remembered(run)
     _refuse_former(run, store)
@@ -40,7 +40,7 @@ def store_of(run: Path, given: str | Path | None = None) -> Store:
 
 def _remembered(run: Path) -> Store:
     """Raises:
-    UserError: it isn't there.
+    UserError: it is missing.
     """
     memory = run / _MEMORY
     if not memory.is_file():
@@ -51,9 +51,9 @@ def _remembered(run: Path) -> Store:
         content = None
     known = content.get("store") if isinstance(content, dict) else None
     if not isinstance(known, str) or not Path(known).is_dir():
-        said = f"the store {known!r:.300} is not there" if isinstance(known, str) else "it names no store"
+        said = f"the store {known!r:.300} does not exist" if isinstance(known, str) else "it does not name a store"
         raise UserError(
-            f"{memory}: {said}; say with --store where it is, or remove this file to start a store in {run}"
+            f"{memory}: {said}; give its location with --store, or remove this file to start a store in {run}"
         )
     return Store(Path(known))
 
@@ -64,18 +64,18 @@ def is_own(run: Path, store: Store) -> bool:
 
 
 def remember(run: Path, store: Store) -> None:
-    """Make the store, and have the run know it from now on.
+    """Create the store, and let the run remember it.
 
     Raises:
-        UserError: it cannot be made there.
+        UserError: it cannot be created there.
     """
     try:
         store.folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError, PermissionError) as error:
         reason = error.strerror
-        raise UserError(f"{store.folder}: cannot be made for a store: {reason}; say with --store where") from error
+        raise UserError(f"{store.folder}: cannot be created as a store: {reason}; give another with --store") from error
     except ValueError as error:
-        raise UserError(f"--store: got {str(store.folder)!r:.200}, which is no path here: {error}") from error
+        raise UserError(f"--store: got {str(store.folder)!r:.200}, which is not a valid path: {error}") from error
     if is_own(run, store):
         (run / _MEMORY).unlink(missing_ok=True)
     else:
@@ -87,7 +87,7 @@ class Listing:
 
     Args:
         run: the run's folder.
-        store: where its artifacts are.
+        store: its artifact store.
     """
 
     def __init__(self, run: Path, store: Store) -> None:
@@ -96,7 +96,7 @@ class Listing:
         self._prefix = f"../{_OWN}" if is_own(run, store) else str(store.folder)
 
     def artifacts(self) -> dict[str, Published]:
-        """Those of the last run, by step, as far as they are still there and whole."""
+        """Intact artifacts of the last run, by step."""
         found = {step: self._store.read(name) for step, name in self.folders().items()}
         return {step: artifact for step, artifact in found.items() if artifact is not None}
 
@@ -105,7 +105,7 @@ class Listing:
         return {step: name for step, _, name in self._entries()}
 
     def clear(self) -> None:
-        """Remove every entry, and nothing that is none."""
+        """Remove all entries, and nothing else."""
         for _, entry, _ in list(self._entries()):
             if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry)
@@ -129,7 +129,7 @@ class Listing:
 
 
 def _target(entry: Path, store: Store) -> str | None:
-    """The name of the artifact's folder; None for what a user put there."""
+    """The name of the artifact's folder; None for a user's own file."""
     if entry.is_dir() and not entry.is_symlink():
         return _copied(entry, store)
     target = ""
@@ -143,7 +143,7 @@ def _target(entry: Path, store: Store) -> str | None:
 
 
 def _copied(entry: Path, store: Store) -> str | None:
-    """The name of the artifact of which this folder is a copy; None when the store has none such."""
+    """The name of the artifact that this folder is a copy of, or None."""
     manifest = read_manifest(entry)
     name = None if manifest is None else folder_name(manifest)
     return name if name is not None and read_manifest(store.folder / name) == manifest else None
@@ -151,13 +151,13 @@ def _copied(entry: Path, store: Store) -> str | None:
 
 def _refuse_former(run: Path, store: Store) -> None:
     """Raises:
-    UserError: there are artifacts among the entries that the store doesn't have.
+    UserError: some entries are artifacts that the store does not have.
     """
     steps = run / STEPS
     for entry in sorted(steps.iterdir()) if steps.is_dir() else ():
         if not entry.is_symlink() and (entry / MANIFEST).is_file() and _copied(entry, store) is None:
             raise UserError(
-                f"{run}: its steps/ holds the artifacts themselves, as a former version of edgedistill kept them, and "
-                f"this one continues none of those: give another folder with --out, or remove "
-                f"{steps} to start over here; its results, models and bundle can still be used"
+                f"{run}: was written by an earlier version of edgedistill, which kept artifacts in steps/, and cannot "
+                f"be resumed: give another folder with --out, or remove {steps} to start over; "
+                f"its results, models and bundle can still be used"
             )

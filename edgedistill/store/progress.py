@@ -1,4 +1,4 @@
-"""What a person sees while a run works, and the record of it: a bar on a terminal, lines elsewhere, events always."""
+"""Progress of a run: a bar on a terminal, lines elsewhere, and always an event log."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("edgedistill.progress")
 
 OnEvent = Callable[[str, Mapping[str, object]], None]
-"""Told the kind of every event and what is known of it, when it happens."""
+"""Callback for every event, with its kind and details."""
 
 
 class Progress:
-    """Tells what happens: lines to the logger `edgedistill.progress`, events to `events.jsonl` and to `on_event`."""
+    """Writes progress to the logger `edgedistill.progress`, and events to `events.jsonl` and `on_event`."""
 
     def __init__(self, events: Path | None = None, on_event: OnEvent | None = None) -> None:
         self._events = events
@@ -39,7 +39,7 @@ class Progress:
             line = json.dumps({"time": round(time.time(), 3), "event": kind, **facts}, ensure_ascii=False)
             with self._events.open("ab+") as file:
                 if file.tell() and (file.seek(-1, os.SEEK_END), file.read(1))[1] != b"\n":
-                    line = f"\n{line}"  # a full disk or a killed process cut the line before
+                    line = f"\n{line}"  # a full disk or a killed process truncated the previous line
                 file.write(f"{line}\n".encode(errors="replace"))
         if self._on_event is not None:
             self._on_event(kind, facts)
@@ -53,7 +53,7 @@ class Progress:
         _logger.warning("%s", sentence, extra={"line": f"      warning: {sentence}"}, stacklevel=2)
 
     def start(self, label: str, total: int) -> None:
-        """Begin counting to `total`; a bar where lines are shown on a terminal."""
+        """Start counting to `total`, with a bar where lines are shown on a terminal."""
         self.stop()
         self._last_line = time.monotonic()
         terminal = logs.shown()
@@ -77,7 +77,7 @@ class Progress:
         self._task = self._bar.add_task(label, total=total, note="")
 
     def advance(self, state: ProgressState) -> None:
-        """Move on; off a terminal, a line now and then."""
+        """Advance; without a terminal, print a line now and then."""
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=state.done, note=state.note)
         elif time.monotonic() - self._last_line > 15:
@@ -85,7 +85,7 @@ class Progress:
             self.say(f"  {state.label} {state.done}/{state.total} {state.note}")
 
     def stop(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         if self._bar is not None:
             self._bar.stop()
             if (terminal := logs.shown()) is not None:
@@ -95,7 +95,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class ProgressState:
-    """Where a count stands."""
+    """State of a count."""
 
     label: str
     done: int

@@ -1,5 +1,4 @@
-"""Where models and data come from and under which licence, as far as the files beside them say. What they don't say is
-unknown, and said to be."""
+"""Origin and licence of models and data, as stated in the files beside them; otherwise reported as unknown."""
 
 from __future__ import annotations
 
@@ -27,7 +26,7 @@ _READ = 6000
 
 
 class Provenance(Spec):
-    """What is known of one model or data set. It holds no place on a disk: the same files give the same facts."""
+    """Facts about one model or data set. Contains no paths, so the same files give the same facts."""
 
     role: str
     """`teacher`, `student r1`, `train`, ..."""
@@ -35,13 +34,14 @@ class Provenance(Spec):
     """Hub id with revision, or the folder's own name; None for data files."""
     licence: str | None
     found_in: str | None
-    """The file that says so."""
+    """The file that states the licence."""
     origin: str | None = None
     """The first line of a SOURCE file."""
 
 
 def of_folder(role: str, name: str | None, folder: Path | None) -> Provenance:
-    """What the files in a folder say: a SOURCE file's `licence:` line, a model card's front matter, a LICENSE file."""
+    """Facts from the files in a folder: a SOURCE file's `licence:` line, a model card's front matter, a LICENSE
+    file."""
     if folder is None or not folder.is_dir():
         return Provenance(role=role, name=name, licence=None, found_in=None)
     source = _first(folder, _SOURCE)

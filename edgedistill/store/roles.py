@@ -1,7 +1,8 @@
-"""The inputs of a step are the fields of a frozen dataclass: an artifact, an artifact or none, a tuple or a mapping of
-them, or a dataclass of these. Here they are named for the manifest, and planned ones become made ones.
+"""The inputs of a step are the fields of a frozen dataclass: an artifact, an optional artifact, a tuple or mapping of
+them, or a dataclass of these. This module names them for the manifest, and replaces planned artifacts with finished
+ones.
 
-A role is called as its field, with the position or the key in brackets (`teachers[r1]`), and a dot before a field of a
+A role is named after its field, with the index or key in brackets (`teachers[r1]`), and a dot before a field of a
 nested dataclass (`data.splits[test]`).
 """
 
@@ -42,7 +43,7 @@ def _named(value: object, role: str) -> Iterator[tuple[str, Artifact[Record]]]:
         for field in fields(value):
             yield from _named(getattr(value, field.name), f"{role}.{field.name}" if role else field.name)
     elif value is not None:
-        raise TypeError(f"the input '{role}' is {value!r}, no artifact")
+        raise TypeError(f"the input '{role}' is {value!r}, not an artifact")
 
 
 def _text(key: object) -> str:
@@ -50,7 +51,7 @@ def _text(key: object) -> str:
 
 
 def resolved(inputs: I, made: Made) -> I:
-    """The same inputs with what is made in the place of what was planned; what `made` has none of stays planned."""
+    """The same inputs with finished artifacts; those not in `made` stay planned."""
     return cast(I, _resolved(inputs, made))
 
 
@@ -68,10 +69,10 @@ def _resolved(value: object, made: Made) -> object:
 
 
 def restored(kind: type[I], roles: Mapping[str, Published]) -> I:
-    """The inputs of a step that was run, from the roles in its manifest: the reverse of `named`.
+    """The inputs of a finished step, from the roles in its manifest: the inverse of `named`.
 
     Raises:
-        ValueError: a role that these inputs don't have, or lack.
+        ValueError: an unknown or missing role.
     """
     left = dict(roles)
     inputs = cast(I, _restored(kind, "", left))
@@ -106,13 +107,13 @@ def _below(name: str, role: str) -> bool:
 
 
 def _keys(role: str, left: Mapping[str, Published]) -> list[str]:
-    """What stands in brackets behind a role, in order."""
+    """The contents of the brackets after a role, in order."""
     behind = [name.removeprefix(f"{role}[").split("]")[0] for name in left if name.startswith(f"{role}[")]
     return list(dict.fromkeys(behind))
 
 
 def _key(hint: object, text: str) -> object:
-    """A key as it was before it was written: text, or a named tuple of such."""
+    """A key parsed from text: a string, or a named tuple of strings."""
     return _parsed(hint, text.split(",")) if isinstance(hint, type) and issubclass(hint, tuple) else text
 
 

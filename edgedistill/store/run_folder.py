@@ -1,4 +1,4 @@
-"""A run's folder: made and held by one process at a time, and cleared of what killed ones left."""
+"""A run folder: created and locked by one process at a time, and cleared of leftovers of killed ones."""
 
 from __future__ import annotations
 
@@ -20,30 +20,32 @@ _LOCK, _HOLDER = ".lock", ".lock.holder"
 
 @contextmanager
 def opened(folder: Path) -> Iterator[None]:
-    """Make the folder, see that it can be written, and hold it; what the system refuses in it becomes a sentence.
+    """Create the folder, check that it is writable, and lock it; operating system errors in it become messages.
 
     Raises:
-        UserError: it cannot be made or written, or another process works in it.
-        DiskFullError: no room.
-        EdgedistillError: the system refuses something else.
+        UserError: it cannot be created or written, or another process uses it.
+        DiskFullError: no space left.
+        EdgedistillError: another operating system error.
     """
     try:
         _make(folder)
         with only_writer(folder):
             if (folder / EVENTS).exists() and not (folder / EVENTS).is_file():
-                raise UserError(f"{folder / EVENTS}: is no file; take it away, or give another folder with --out")
+                raise UserError(
+                    f"{folder / EVENTS}: is not a regular file; remove it, or give another folder with --out"
+                )
             yield
     except OSError as error:
         raise of_system(error, folder) from error
     except (ValueError, RuntimeError) as error:
         if not str(error).startswith(("embedded null", "Symlink loop")):
             raise
-        raise UserError(f"--out: got {shortened(str(folder), 200)!r}, which is no path here: {error}") from error
+        raise UserError(f"--out: got {shortened(str(folder), 200)!r}, which is not a valid path: {error}") from error
 
 
 def _make(folder: Path) -> None:
     """Raises:
-    UserError: it cannot be made there.
+    UserError: it cannot be created there.
     """
     try:
         (folder / STEPS).mkdir(parents=True, exist_ok=True)
@@ -51,16 +53,15 @@ def _make(folder: Path) -> None:
         if is_disk_full(error):
             raise
         place = shortened(str(error.filename or folder), 300)
-        raise UserError(f"--out: {place} cannot be made for a run: {error.strerror}") from error
+        raise UserError(f"--out: {place} cannot be created: {error.strerror}") from error
 
 
 @contextmanager
 def only_writer(folder: Path) -> Iterator[None]:
-    """Hold the run folder's lock; the operating system frees it when the process dies, however it dies. Who holds it
-    may hold it again.
+    """Hold the run folder's lock, which the operating system releases when the process dies. Reentrant.
 
     Raises:
-        UserError: another process does.
+        UserError: another process holds it.
     """
     from filelock import FileLock, Timeout
 
@@ -72,9 +73,7 @@ def only_writer(folder: Path) -> Iterator[None]:
         who = "another process"
         with suppress(OSError):
             who = holder.read_text(encoding="utf-8", errors="replace")[:200]
-        raise UserError(
-            f"{folder} is in use by {who}; wait for it, or give this run another folder with --out"
-        ) from None
+        raise UserError(f"{folder} is in use by {who}; wait for it, or give another folder with --out") from None
     try:
         if lock.lock_counter == 1:
             holder.write_text(f"process {os.getpid()} on {platform.node()} since {time.strftime('%Y-%m-%d %H:%M:%S')}")
@@ -87,8 +86,8 @@ def only_writer(folder: Path) -> Iterator[None]:
 
 
 def tidy(folder: Path, plan: StepSequence, store: Store) -> None:
-    """Remove what killed processes left: half-written artifacts and files, and, in a store of the run's own, the
-    checkpoints of steps that are not in the plan. In another store they may be those of another run."""
+    """Remove leftovers of killed processes: partial artifacts and files and, in the run's own store, checkpoints of
+    steps that are not in the plan. In a shared store they may belong to another run."""
     for left_over in folder.glob("*.partial"):
         with suppress(OSError):
             left_over.unlink()

@@ -1,4 +1,4 @@
-"""What a step keeps while it works, and leaves behind for the next process when it is stopped: its checkpoints."""
+"""A step's scratch folder: checkpoints that an interrupted step leaves for the next process."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from contextlib import suppress
 from pathlib import Path
 
 CHECKPOINT = "state.json"
-"""A folder of a step's scratch that has this file is a checkpoint."""
+"""A folder in a step's scratch with this file is a checkpoint."""
 
 
 def keep_checkpoints(scratch: Path) -> None:
-    """Remove all else from the scratch of a step that was interrupted, and the scratch with it when it has none."""
+    """Remove everything but checkpoints from an interrupted step's scratch, and the scratch itself if there are
+    none."""
     for place in scratch.glob("*"):
         if place.is_dir() and not (place / CHECKPOINT).is_file():
             shutil.rmtree(place, ignore_errors=True)

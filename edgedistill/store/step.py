@@ -1,4 +1,4 @@
-"""A step: one unit of work that reads artifacts and publishes one. And what each kind of step declares."""
+"""A step: one unit of work that reads artifacts and publishes one; and the declaration of each kind of step."""
 
 from __future__ import annotations
 
@@ -28,30 +28,31 @@ Run = Callable[[Spec, "DataclassInstance", Path, "Context"], Record]
 
 @dataclass(frozen=True)
 class Context:
-    """What a step may use besides its inputs: a place for checkpoints that outlive the process, and the progress."""
+    """A step's context besides its inputs: a place for checkpoints that outlive the process, and progress."""
 
     scratch: Path
     progress: Progress
     failures: dict[str, Failure] = field(default_factory=dict)
-    """Candidates that the step could not do, while it did the others: it fills this in."""
+    """Candidates that failed in this step while others succeeded; filled in by the step."""
 
 
 @dataclass(frozen=True)
 class StepKind(Generic[S, I, R]):
-    """What a step takes and gives, and by which function: `run(settings: S, inputs: I, folder, context) -> R`."""
+    """Types of a step's settings, inputs and record, and its function: `run(settings: S, inputs: I, folder, context) ->
+    R`."""
 
     function: str
     """`module:function`, imported only when the step runs."""
     version: int
-    """Raised whenever the step's code would write other bytes for the same settings and inputs."""
+    """Raised whenever the step's code would write different bytes for the same settings and inputs."""
     settings: type[S]
     inputs: type[I]
     record: type[R]
     host: bool = False
-    """Whether what it publishes depends on the machine, which is part of its key then."""
+    """Whether its output depends on the machine, which is then part of its key."""
     volatile: tuple[str, ...] = ()
-    """Patterns of published files that say how long the work took, and otherwise only what follows from the rest: they
-    are no reason to do again what reads them."""
+    """Patterns of published files with timings, which otherwise only contain what follows from the rest; changes in
+    them do not rerun the steps that read them."""
 
     @property
     def name(self) -> str:
@@ -69,7 +70,7 @@ AnyKind = StepKind[Spec, "DataclassInstance", Record]
 
 @dataclass(frozen=True)
 class Step:
-    """One planned step. `key` names the bytes it will publish."""
+    """One planned step. `key` identifies its output."""
 
     name: str
     kind: AnyKind
@@ -78,14 +79,14 @@ class Step:
     key: str
     summary: str = ""
     optional: bool = False
-    """Whether its failure costs only the candidates that need it: it is recorded, and the run goes on."""
+    """Whether its failure only drops the candidates that need it: it is recorded, and the run continues."""
 
     def __repr__(self) -> str:
         return f"Step({self.name!r}, key {self.short_key}, {self.summary!r})"
 
     @property
     def short_key(self) -> str:
-        """The twelve characters that the folder's name carries."""
+        """The twelve characters in the folder's name."""
         return self.key[:12]
 
     @property
@@ -95,25 +96,25 @@ class Step:
 
     @property
     def sources(self) -> set[str]:
-        """The names of the steps that it reads."""
+        """The names of the steps it depends on."""
         return {artifact.step for artifact in self.reads.values()}
 
 
 class StepSequence(Protocol):
-    """What an engine runs: steps, each behind those that it reads."""
+    """The steps to run, each after its dependencies."""
 
     @property
     def steps(self) -> tuple[Step, ...]:
-        """In the order in which they may run."""
+        """In a valid execution order."""
 
 
 def key_of(
     kind: AnyKind, settings: object, input_keys: Mapping[str, str], host: Mapping[str, object] | None = None
 ) -> str:
-    """sha256 over everything that changes the bytes a step publishes.
+    """sha256 over everything that affects a step's output.
 
     Args:
-        settings: their content, with fingerprints in place of what they only name.
+        settings: their content, with references replaced by fingerprints.
         host: the machine, for a kind that depends on it.
     """
     content = {

@@ -1,6 +1,7 @@
-"""The store: a folder of artifacts that any number of runs and processes, on any number of machines, write at once.
+"""The store: a folder of artifacts that any number of runs and processes, on any number of machines, can write to
+concurrently.
 
-An artifact's place is named by the key of its step and by the contents of the inputs that it was made of:
+An artifact's path consists of its step's key and the contents of its inputs:
 
     STORE/0f6c...-93ab.../                  an artifact, whole from the moment that it is there
     STORE/0f6c...-93ab...-failed-77aa.../   one in which something is missing, because it failed: tried again by others
@@ -44,20 +45,20 @@ _PATIENCE_S = 1.0
 
 @dataclass(frozen=True)
 class Place:
-    """Where in a store an artifact belongs: a step's key, and the contents of what it reads, by role."""
+    """An artifact's address in a store: a step's key, and the contents of its inputs by role."""
 
     key: str
     input_contents: Mapping[str, str]
 
     @property
     def name(self) -> str:
-        """Of its folder: the beginnings of two sha256, together 192 bits."""
+        """Name of its folder: prefixes of two sha256, together 192 bits."""
         contents = json.dumps(dict(self.input_contents), sort_keys=True)
         return f"{self.key[:_KEY]}-{hashlib.sha256(contents.encode()).hexdigest()[:_CONTENT]}"
 
 
 def folder_name(manifest: Manifest) -> str:
-    """The name that the folder of an artifact has in every store."""
+    """The name of an artifact's folder in every store."""
     place = Place(manifest.key, manifest.input_contents).name
     return f"{place}-failed-{manifest.content[:_CONTENT]}" if manifest.failures else place
 
@@ -66,34 +67,34 @@ class Store:
     """The artifacts in one folder.
 
     Args:
-        folder: made when something is first written.
+        folder: created on the first write.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute()
 
     def find(self, place: Place, *, verify_hashes: bool = False) -> Published | None:
-        """The artifact of that place in which nothing failed; None when it isn't there, or is damaged.
+        """The artifact at that address without failures; None if it is missing or damaged.
 
         Args:
-            verify_hashes: read every byte; else names and sizes are compared.
+            verify_hashes: read every byte instead of only comparing names and sizes.
         """
         found = self.read(place.name, verify_hashes=verify_hashes)
         return found if found is not None and found.manifest.key == place.key else None
 
     def read(self, name: str, *, verify_hashes: bool = False) -> Published | None:
-        """The artifact in the folder of that name; None when it isn't there, is damaged, or belongs elsewhere."""
+        """The artifact in the folder of that name; None if it is missing, damaged, or belongs elsewhere."""
         found = artifacts.read(self.folder / name, verify_hashes=verify_hashes)
         return found if found is not None and folder_name(found.manifest) == name else None
 
     @contextmanager
     def only_maker(self, place: Place, waiting: Callable[[], None]) -> Iterator[None]:
-        """Hold the place, so that no other process makes its artifact too; look for it again once it is held. In the
-        end, whatever ends it, nothing half-written is left, and of scratch only the checkpoints of what isn't made. The
-        operating system frees the place when the process dies, however it dies.
+        """Lock the address, so that no other process builds its artifact too; look for it again after acquiring the
+        lock. On exit, however it ends, no partial artifact remains, and only checkpoints of unfinished steps remain in
+        scratch. The operating system releases the lock when the process dies.
 
         Args:
-            waiting: called about every second while another process holds it; what it raises ends the waiting.
+            waiting: called about every second while another process holds the lock; an exception in it ends the wait.
         """
         from filelock import Timeout
 
@@ -104,30 +105,30 @@ class Store:
             except Timeout:
                 waiting()
         try:
-            self._tidy(place.name)  # whoever left something is dead: the place was free
+            self._tidy(place.name)  # the lock was free, so the process that left it is dead
             yield
         finally:
             self._tidy(place.name)
             lock.release()
 
     def begin(self, place: Place) -> Path:
-        """A new folder for what is being made, of a name that no other attempt has."""
+        """A new folder for this attempt, with a unique name."""
         partial = self._partial(place.name)
         partial.mkdir(parents=True)
         return partial
 
     def scratch(self, place: Place) -> Path:
-        """The folder for the checkpoints of a step that is being made; who holds the place alone uses it."""
+        """The folder for checkpoints of a running step; used only by the holder of the lock."""
         folder = self.folder / _SCRATCH / place.name
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
     def publish(self, partial: Path, manifest: Manifest) -> Published:
-        """Write the manifest last and rename, once all is on the disk: the folder appears whole, with modes as the
-        umask has them (some libraries write files that only their owner may read).
+        """Write the manifest last and rename, after flushing everything to disk: the folder appears atomically, with
+        modes from the umask (some libraries write files that only their owner can read).
 
-        Of two that publish in one place, the second discards its own and takes what is there. What is damaged is moved
-        aside first, so that no reader meets half of it.
+        If two processes publish at one address, the second discards its own artifact and uses the first. A damaged
+        artifact is moved aside first, so that readers never see part of it.
         """
         final = self.folder / folder_name(manifest)
         _finish(partial, manifest)
@@ -147,8 +148,8 @@ class Store:
                 return Published(final, manifest)
 
     def sweep(self) -> None:
-        """Remove what killed processes left half-written, and their scratch where the artifact was made in the end;
-        what a living process works on stays."""
+        """Remove partial artifacts of killed processes, and their scratch if the artifact exists by now; anything in
+        use stays."""
         for left_over in self.folder.glob("*.partial"):
             if (place := _PLACE.match(left_over.name)) is not None:
                 with self._when_free(place[0]) as free:
@@ -161,7 +162,7 @@ class Store:
                         _remove(scratch)
 
     def forget_scratch(self, keys: Collection[str]) -> None:
-        """Remove the checkpoints of all steps but those of these keys, and of those that are being made."""
+        """Remove the checkpoints of all steps except those with these keys and those in progress."""
         wanted = {key[:_KEY] for key in keys}
         for scratch in (self.folder / _SCRATCH).glob("*"):
             if scratch.name[:_KEY] not in wanted:
@@ -180,7 +181,7 @@ class Store:
 
     @contextmanager
     def _when_free(self, name: str) -> Iterator[bool]:
-        """Hold a place for a moment, if nobody holds it."""
+        """Lock an address briefly, if it is free."""
         from filelock import Timeout
 
         lock = self._lock(name)
@@ -205,15 +206,15 @@ class Store:
         return self.folder / f"{name}.{host}-{os.getpid()}-{secrets.token_hex(4)}.partial"
 
     def _discard(self, path: Path) -> None:
-        """Move aside whatever lies there, then remove it."""
+        """Move aside whatever is there, then remove it."""
         aside = self._partial(path.name)
-        with suppress(FileNotFoundError):  # somebody else's move was first
+        with suppress(FileNotFoundError):  # another process moved it first
             path.rename(aside)
         _remove(aside)
 
 
 def _finish(partial: Path, manifest: Manifest) -> None:
-    """Write the manifest, give every file the mode that it has, and have all of it put on the disk."""
+    """Write the manifest, set file modes, and flush everything to disk."""
     artifacts.write_json(partial / MANIFEST, asdict(manifest))
     mode = (partial / MANIFEST).stat().st_mode & 0o666
     for entry in manifest.files:

@@ -1,1 +1,1 @@
-"""Student initialisations, one a file."""
+"""Student initialisations, one per file."""

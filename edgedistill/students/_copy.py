@@ -1,4 +1,4 @@
-"""Copying weights between models of one architecture that differ in depth."""
+"""Copies weights between models of one architecture with different depths."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 def evenly(count: int, layers: int) -> list[int]:
-    """`count` of `layers` layers, evenly spread, the last one always kept (Patient KD "skip", Sun et al. 2019).
+    """`count` of `layers` layers, evenly spaced and always including the last (Patient KD "skip", Sun et al. 2019).
 
     Raises:
-        UserError: more layers asked for than there are.
+        UserError: more layers requested than there are.
     """
     if count > layers:
         raise UserError(f"layers: got {count}, expected at most the source's {layers} layers")
@@ -26,7 +26,7 @@ def evenly(count: int, layers: int) -> list[int]:
 
 
 def source_name(name: str, layers: str, kept: Sequence[int]) -> str:
-    """The source's parameter that the student's parameter `name` comes from, when layer j is the source's kept[j]."""
+    """The source's parameter for the student's parameter `name`, if layer j is the source's kept[j]."""
     match = re.match(rf"^{re.escape(layers)}\.(\d+)\.(.*)$", name)
     return f"{layers}.{kept[int(match[1])]}.{match[2]}" if match else name
 
@@ -35,7 +35,7 @@ def copy_layers(source: PreTrainedModel, student: PreTrainedModel, kept: Sequenc
     """Fill `student` with `source`'s weights, its layer j from the source's layer `kept[j]`.
 
     Raises:
-        UserError: a weight of the student that the source doesn't have, or whose shape depth alone doesn't explain.
+        UserError: a weight that the source lacks, or whose shape differs by more than depth.
     """
     layers = layer_list(source)
     weights, depth = source.state_dict(), source.config.num_hidden_layers
@@ -54,7 +54,7 @@ def copy_layers(source: PreTrainedModel, student: PreTrainedModel, kept: Sequenc
 
 
 def _kept_columns(value: torch.Tensor, kept: Sequence[int], depth: int) -> torch.Tensor:
-    """Of a weight that reads all layers side by side (the contact head of ESM), the columns of the kept ones."""
+    """For a weight over all layers (the contact head of ESM), the columns of the kept ones."""
     if not value.ndim or value.shape[-1] % depth:
         return value
     by_layer = value.unflatten(-1, (depth, -1))

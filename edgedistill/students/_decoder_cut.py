@@ -1,9 +1,9 @@
-"""Cutting a decoder to size: the most important hidden dimensions, groups of heads and feed-forward neurons stay.
+"""Cuts a decoder to size, keeping the most important hidden dimensions, head groups and feed-forward neurons.
 
 Importance is measured on real inputs, as in Minitron (Muralidharan et al. 2024, section 2.2): the mean magnitude of a
-hidden dimension over what the normalised hidden states hold, the L2 norm of what a group's heads give, the mean
-magnitude of a neuron's activation. Heads that share keys and values go together, and keep all of their dimensions,
-which rotary positions turn in pairs.
+dimension of the normalised hidden states, the L2 norm of a head group's output, the mean magnitude of a neuron's
+activation. Heads that share keys and values are kept or removed together, with all their dimensions, which rotary
+embeddings rotate in pairs.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _PROBE_TOKENS = 16_384
 
 @dataclass(frozen=True)
 class DecoderImportance:
-    """Of every hidden dimension (H,), and by layer of every group of heads (G,) and neuron (I,)."""
+    """Of every hidden dimension (H,), and by layer of every head group (G,) and neuron (I,)."""
 
     hidden: torch.Tensor
     groups: list[torch.Tensor]
@@ -39,7 +39,7 @@ class DecoderImportance:
 
 @dataclass(frozen=True)
 class Kept:
-    """Sorted indices of what stays: layers, hidden dimensions, and by kept layer groups of heads and neurons."""
+    """Sorted indices to keep: layers, hidden dimensions, and by kept layer head groups and neurons."""
 
     layers: list[int]
     hidden: torch.Tensor
@@ -50,10 +50,10 @@ class Kept:
 def cut_decoder(
     source: PreTrainedModel, request: StudentRequest[S], layers: Sequence[int], shape: DecoderShape
 ) -> PreTrainedModel:
-    """A student of that shape with these layers of `source`; its answers are the source's where nothing is cut.
+    """A student of that shape with these layers of `source`; gives the same answers if nothing is cut.
 
     Raises:
-        UserError: a weight that the family isn't known to have.
+        UserError: an unknown weight for the family.
     """
     before = shape_of_decoder(source.config)
     student = request.auto_class.from_config(with_shape(source.config, layers, shape)).eval()
@@ -104,7 +104,7 @@ def measure_importance(model: PreTrainedModel, request: StudentRequest[S]) -> De
 
 
 def strongest(importance: DecoderImportance, layers: list[int], shape: DecoderShape) -> Kept:
-    """What a student of that shape keeps."""
+    """The indices to keep for a student of that shape."""
     return Kept(
         layers=layers,
         hidden=_top(importance.hidden, shape.hidden_size),
@@ -114,10 +114,10 @@ def strongest(importance: DecoderImportance, layers: list[int], shape: DecoderSh
 
 
 def fill(student: PreTrainedModel, source: PreTrainedModel, kept: Kept) -> None:
-    """Give the student the rows and columns of the source's weights that are kept.
+    """Copy the kept rows and columns of the source's weights to the student.
 
     Raises:
-        UserError: a weight that the family isn't known to have.
+        UserError: an unknown weight for the family.
     """
     import torch
 
@@ -136,7 +136,7 @@ def fill(student: PreTrainedModel, source: PreTrainedModel, kept: Kept) -> None:
 
 
 def _indices(axis: Axis, layer: int | None, kept: Kept, source: DecoderShape) -> torch.Tensor | None:
-    """What is kept of an axis, or None for all."""
+    """The indices to keep on an axis, or None for all."""
     import torch
 
     if axis == "hidden":
@@ -158,9 +158,9 @@ def _indices(axis: Axis, layer: int | None, kept: Kept, source: DecoderShape) ->
 
 
 def _unscale(student: PreTrainedModel, source: PreTrainedModel, layout: DecoderLayout) -> None:
-    """Undo what another hidden size does to embeddings that are multiplied by its square root.
+    """Compensate for a different hidden size in embeddings that are scaled by its square root.
 
-    Where the head that answers has the same weights, the norm before it takes that back.
+    If the head is tied to them, the norm before it is scaled inversely.
     """
     import torch
 
@@ -175,7 +175,7 @@ def _unscale(student: PreTrainedModel, source: PreTrainedModel, layout: DecoderL
 
 
 def _scale(norm: nn.Module, factor: float, layout: DecoderLayout) -> None:
-    """Multiply what a norm gives, its shift apart."""
+    """Scale a norm's output without its bias."""
     weight: torch.Tensor = norm.weight  # type: ignore[assignment]  # a parameter
     weight.copy_((weight + layout.scale_from) * factor - layout.scale_from)
 

@@ -16,7 +16,7 @@ from edgedistill.students._decoder_weights import counter
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
-# Of the parameters that a shape could have at most.
+# Share of the parameter budget.
 _ENOUGH = 0.98
 
 
@@ -27,13 +27,13 @@ def fitted(
     layers: int | None = None,
     intermediate_size: int | None = None,
 ) -> DecoderShape:
-    """The sizes of a decoder with at most so many parameters; depth and feed-forward width as given, if they are.
+    """The sizes of a decoder with at most that many parameters, with depth and feed-forward width if given.
 
-    At every depth and width the feed-forward neurons take what is left. Of the shapes that come within a fiftieth of
-    the largest, it is the one whose depth, width and neurons keep most nearly the same share of the source's.
+    At every depth and width, feed-forward neurons use the rest of the budget. Among shapes within 2% of the largest,
+    chooses the one whose depth, width and neurons are closest to proportional to the source's.
 
     Raises:
-        UserError: more parameters or neurons than the source has, or fewer parameters than the smallest student takes.
+        UserError: more parameters or neurons than the source has, or fewer parameters than the smallest student.
     """
     from edgedistill.models.loading import outline
 
@@ -57,7 +57,9 @@ def fitted(
     ]
     if not fitting:
         least = min(count(shape) for shape in shapes)
-        raise UserError(f"student.parameters: got {parameters}, expected at least {least}, what the smallest takes")
+        raise UserError(
+            f"student.parameters: got {parameters}, expected at least {least}, the smallest possible student"
+        )
     enough = _ENOUGH * max(count(shape) for shape in fitting)
     return min(
         (shape for shape in fitting if count(shape) >= enough),
@@ -66,7 +68,7 @@ def fitted(
 
 
 def _widths(config: PreTrainedConfig) -> Iterator[DecoderShape]:
-    """The source's sizes at every width that is considered, narrowest first, the source's own last."""
+    """The source's sizes at every candidate width, narrowest first, ending with the source's own."""
     source, layout = shape_of_decoder(config), DECODERS[config.model_type]
     block = step(source) if layout.own_head_size else source.head_size
     for width in (*range(block, source.hidden_size, block), source.hidden_size):
@@ -76,7 +78,7 @@ def _widths(config: PreTrainedConfig) -> Iterator[DecoderShape]:
 
 
 def _imbalance(shape: DecoderShape, source: DecoderShape, depth: bool) -> float:
-    """How far the kept shares of width, neurons and, where it is free, depth are from each other: 0 where alike."""
+    """Deviation between the kept shares of width, neurons and, if free, depth; 0 if equal."""
     names = ("hidden_size", "intermediate_size", *(("layers",) if depth else ()))
     shares = [math.log(getattr(shape, name) / getattr(source, name)) for name in names]
     return max(shares) - min(shares)
@@ -85,7 +87,7 @@ def _imbalance(shape: DecoderShape, source: DecoderShape, depth: bool) -> float:
 def _filled(
     shape: DecoderShape, neurons: int, parameters: int, count: Callable[[DecoderShape], int], block: int
 ) -> DecoderShape:
-    """With as many more feed-forward neurons, in steps, as the parameters allow, up to so many."""
+    """With as many feed-forward neurons, in steps, as the budget and the maximum allow."""
     now = shape.intermediate_size
     by_one = count(replace(shape, intermediate_size=now + 1)) - count(shape)
     more = (parameters - count(shape)) // by_one

@@ -1,4 +1,4 @@
-"""Sizes of a decoder: read off a configuration, changed, and put into one."""
+"""Sizes of a decoder: read from a configuration, changed, and written back."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LARGEST_STEP, _SMALLEST_STEP, _STEPS = 64, 8, 16
 
 @dataclass(frozen=True)
 class DecoderShape:
-    """What decides how many parameters a decoder has, its vocabulary apart."""
+    """Everything except the vocabulary that determines a decoder's number of parameters."""
 
     layers: int
     hidden_size: int
@@ -35,7 +35,7 @@ class DecoderShape:
         return self.heads // self.key_value_heads
 
     def size(self, axis: Axis) -> int | None:
-        """How long an axis of a weight is; None for one that is never cut."""
+        """The length of a weight's axis; None for one that is never cut."""
         query, key_value = self.heads * self.head_size, self.key_value_heads * self.head_size
         sizes: dict[Axis, int] = {
             "hidden": self.hidden_size,
@@ -59,13 +59,13 @@ def shape_of_decoder(config: PreTrainedConfig) -> DecoderShape:
         heads=found.heads,
         key_value_heads=found.key_value_heads or found.heads,
         head_size=own_size or found.hidden_size // found.heads,
-        # None of GPT-2: four times the hidden size.
+        # None for GPT-2: four times the hidden size.
         intermediate_size=found.intermediate_size or 4 * found.hidden_size,
     )
 
 
 def with_shape(config: PreTrainedConfig, layers: Sequence[int], shape: DecoderShape) -> PreTrainedConfig:
-    """A copy of a decoder's configuration at these sizes, its layer j being `config`'s layer `layers[j]`."""
+    """A copy of a decoder's configuration with these sizes; its layer j is `config`'s layer `layers[j]`."""
     from edgedistill.models.sizes import resized
 
     before, layout = shape_of_decoder(config), DECODERS[config.model_type]
@@ -87,19 +87,20 @@ def with_shape(config: PreTrainedConfig, layers: Sequence[int], shape: DecoderSh
 def narrowed(
     config: PreTrainedConfig, layers: int, hidden_size: int, heads: int | None, intermediate_size: int | None
 ) -> DecoderShape:
-    """A decoder's sizes at another width: as many groups of heads and neurons for it as before, unless given, and heads
-    of the same dimensions.
+    """A decoder's sizes at another width: head groups and neurons in proportion unless given, and heads of the same
+    size.
 
     Raises:
-        UserError: more of anything than the source has, heads that aren't whole groups, or sizes that the family can't
-            have.
+        UserError: more of anything than the source has, incomplete head groups, or sizes that the family does not
+            support.
     """
     source = shape_of_decoder(config)
     found = replace(proportional(config, hidden_size), layers=layers)
     if heads is not None:
         if heads % source.group:
             raise UserError(
-                f"student.heads: got {heads}, expected a multiple of {source.group}, as many as share keys and values"
+                f"student.heads: got {heads}, expected a multiple of {source.group}, the number of heads that share "
+                "keys and values"
             )
         found = replace(found, heads=heads, key_value_heads=heads // source.group)
     if intermediate_size is not None:
@@ -121,12 +122,12 @@ def from_nothing(
     head_size: int | None = None,
     intermediate_size: int | None = None,
 ) -> DecoderShape:
-    """The sizes of a decoder with random weights; what is None follows from the source's.
+    """The sizes of a decoder with random weights; those that are None follow from the source's.
 
-    Heads have the hidden size divided by their number where the source's have, else the source's own dimensions.
+    The head size is the hidden size divided by the heads if it is in the source, otherwise the source's.
 
     Raises:
-        UserError: sizes that the family can't have.
+        UserError: sizes that the family does not support.
     """
     source = shape_of_decoder(config)
     found = replace(proportional(config, hidden_size), layers=layers)
@@ -141,7 +142,7 @@ def from_nothing(
 
 
 def proportional(config: PreTrainedConfig, hidden_size: int) -> DecoderShape:
-    """The source at another width, with as many groups of heads and neurons for it as nearly as the family allows."""
+    """The source at another width, with head groups and neurons as close to proportional as the family allows."""
     source, layout = shape_of_decoder(config), DECODERS[config.model_type]
     if hidden_size == source.hidden_size:
         return source
@@ -168,29 +169,29 @@ def _check(config: PreTrainedConfig, shape: DecoderShape) -> None:
 
 
 def fault(config: PreTrainedConfig, shape: DecoderShape) -> str | None:
-    """Why no model of the family can have these sizes, or None."""
+    """Why the family does not support these sizes, or None."""
     kind = config.model_type
     layout = DECODERS[kind]
     if shape.heads % shape.key_value_heads:
         return (
             f"student.heads: got {shape.heads}, expected a multiple of key_value_heads {shape.key_value_heads}, since "
-            "as many heads share each of them"
+            "each is shared by the same number of heads"
         )
     if not layout.own_head_size and shape.hidden_size != shape.heads * shape.head_size:
         return (
             f"student.hidden_size: got {shape.hidden_size} with {shape.heads} heads of {shape.head_size} dimensions, "
-            f"expected {shape.heads * shape.head_size}, which a '{kind}' divides among its heads"
+            f"expected {shape.heads * shape.head_size}, since a '{kind}' splits its width among its heads"
         )
     if layout.divisible and shape.hidden_size % shape.heads:
         return (
-            f"student.hidden_size: got {shape.hidden_size} with {shape.heads} heads, expected a multiple of them in a "
-            f"'{kind}'; give another hidden_size, or heads"
+            f"student.hidden_size: got {shape.hidden_size} with {shape.heads} heads, expected a multiple of the heads "
+            f"in a '{kind}'; change hidden_size or heads"
         )
     if layout.own_head_size and shape.head_size % 2:
-        return f"student.head_size: got {shape.head_size}, expected an even number: positions turn dimensions in pairs"
+        return f"student.head_size: got {shape.head_size}, expected an even number for rotary embeddings"
     return None
 
 
 def step(source: DecoderShape) -> int:
-    """Widths are multiples of this, a power of two, for kernels and for blocks of quantized weights."""
+    """Widths are multiples of this power of two, for kernels and quantization blocks."""
     return max(_SMALLEST_STEP, min(1 << max(source.hidden_size // _STEPS, 1).bit_length() - 1, _LARGEST_STEP))

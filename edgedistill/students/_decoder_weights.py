@@ -1,4 +1,4 @@
-"""The axes of a decoder's weights, and how many parameters they are at other sizes."""
+"""The axes of a decoder's weights, and its parameter count at other sizes."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 def counter(source: PreTrainedModel, layout: DecoderLayout) -> Callable[[DecoderShape], int]:
-    """How many parameters a model like `source` has at other sizes, tied weights counted once.
+    """The parameter count of a model like `source` at other sizes, counting tied weights once.
 
     Raises:
-        UserError: a weight whose axes aren't known.
+        UserError: a weight with unknown axes.
     """
     layers = layer_list(source)
     once: list[tuple[Axes, tuple[int, ...]]] = []
@@ -46,7 +46,7 @@ def axes_of(name: str, model: PreTrainedModel, layers: str, layout: DecoderLayou
     """The layer of a weight, None outside the layers, and its axes.
 
     Raises:
-        UserError: a weight that the family doesn't have.
+        UserError: an unknown weight for the family.
     """
     inside = name.removeprefix(f"{model.base_model_prefix}.")
     layer, known = None, {**layout.body, **HEADS}
@@ -55,7 +55,7 @@ def axes_of(name: str, model: PreTrainedModel, layers: str, layout: DecoderLayou
         layer, known = int(number), dict(layout.layer)
     if inside not in known:
         raise UserError(
-            f"'{name}' is a weight that a '{model.config.model_type}' is not known to have, so it cannot be cut to "
-            "size; use init: keep_layers"
+            f"'{name}' is not a known weight of a '{model.config.model_type}', so it cannot be cut to size; "
+            "use init: keep_layers"
         )
     return layer, known[inside]

@@ -1,4 +1,4 @@
-"""Which layers a shallower student keeps: evenly spread ones, or those that matter most by measurement."""
+"""Selects the layers of a shallower student: evenly spaced, or by measured importance."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 Choose = Literal["evenly", "block_influence", "loss"]
-"""`evenly`: spread over the source's, its last one among them. `block_influence`: those that change the hidden states
-most. `loss`: those without which the task's loss rises most."""
+"""`evenly`: evenly spaced, including the last. `block_influence`: those that change the hidden states most. `loss`:
+those whose removal increases the task's loss most."""
 
-# Of the probe. A loss is measured once for every layer.
+# Size of the probe. The loss is measured once per layer.
 _INFLUENCE_TOKENS, _LOSS_TOKENS = 16_384, 4096
 
 
 def chosen_layers(model: PreTrainedModel, request: StudentRequest[S], count: int, choose: Choose) -> list[int]:
-    """The numbers of the `count` layers to keep, in order; of layers that matter alike, the earlier ones.
+    """The indices of the `count` layers to keep, in order; ties go to earlier layers.
 
     Raises:
-        UserError: more layers asked for than there are; no labels for `loss`; layers that can't be measured.
+        UserError: more layers requested than there are; no labels for `loss`; layers that cannot be measured.
     """
     depth = model.config.num_hidden_layers
     if choose == "evenly" or count >= depth:
@@ -58,7 +58,7 @@ def block_influence(model: PreTrainedModel, request: StudentRequest[S]) -> list[
 
 
 def loss_without(model: PreTrainedModel, request: StudentRequest[S]) -> list[float]:
-    """By layer, the mean loss of the task when that layer lets hidden states pass as they are.
+    """By layer, the mean loss of the task when that layer is replaced by the identity.
 
     Raises:
         UserError: the task has no labels, or no item of the probe has one.
@@ -66,11 +66,11 @@ def loss_without(model: PreTrainedModel, request: StudentRequest[S]) -> list[flo
     import torch
 
     if request.loss is None:
-        raise UserError("student.choose: 'loss' measures the task's loss, and the task has none; use block_influence")
+        raise UserError("student.choose: 'loss' needs a task with a loss on labels; use block_influence")
     batches = list(first_tokens(request.probe, _LOSS_TOKENS))
     known = sum(int(batch.known_R.sum()) for batch in batches)
     if not known:
-        raise UserError("student.choose: 'loss' measures the loss on labelled training items, and none has a label")
+        raise UserError("student.choose: 'loss' needs labelled training items, and there are none")
     found: list[float] = []
     with torch.no_grad():
         for layer in _layers(model).values():
@@ -84,7 +84,7 @@ def loss_without(model: PreTrainedModel, request: StudentRequest[S]) -> list[flo
 
 
 def _passed(_module: nn.Module, inputs: tuple[torch.Tensor, ...], output: object) -> object:
-    """What a layer gives when it does nothing."""
+    """The output of an identity layer."""
     return (inputs[0], *output[1:]) if isinstance(output, tuple) else inputs[0]
 
 

@@ -1,4 +1,4 @@
-"""What students measure on a few training items: which tokens, how many of them, and the values that pass a module."""
+"""Measurements on a few training items: their tokens, and the values that pass through a module."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Loss = Callable[["PreTrainedModel", Batch], "torch.Tensor"]
 
 
 def first_tokens(probe: Sequence[Batch], tokens: int) -> Iterator[Batch]:
-    """The first items that hold at least `tokens` real tokens together, or all."""
+    """The first items with at least `tokens` real tokens in total, or all."""
     left = tokens
     for batch in probe:
         if left <= 0:
@@ -39,7 +39,7 @@ def first_tokens(probe: Sequence[Batch], tokens: int) -> Iterator[Batch]:
 
 
 def read(model: PreTrainedModel, batch: Batch, loss: Loss | None) -> None:
-    """Let the model read a batch, by the task's way of asking it where there is one."""
+    """Run the model on a batch, through the task's `forward` if given."""
     if loss is not None:
         loss(model, batch)
     else:
@@ -48,10 +48,10 @@ def read(model: PreTrainedModel, batch: Batch, loss: Loss | None) -> None:
 
 @contextmanager
 def watched(modules: Mapping[str, nn.Module], see: Callable[[str, torch.Tensor, torch.Tensor], None]) -> Iterator[None]:
-    """While it lasts, `see(name, input, output)` gets what each module is given first and what it gives.
+    """Within the context, call `see(name, input, output)` with each module's first input and its output.
 
     Raises:
-        UserError: a module that isn't given a tensor by position.
+        UserError: a module without a positional tensor input.
     """
     import torch
 
@@ -59,7 +59,7 @@ def watched(modules: Mapping[str, nn.Module], see: Callable[[str, torch.Tensor, 
         def hook(_module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
             given, made = inputs[0] if inputs else None, output[0] if isinstance(output, tuple) else output
             if not isinstance(given, torch.Tensor) or not isinstance(made, torch.Tensor):
-                raise UserError(f"'{name}' does not turn one tensor into another, so what it does cannot be measured")
+                raise UserError(f"'{name}' does not map one tensor to another, so its effect cannot be measured")
             see(name, given, made)
 
         return hook

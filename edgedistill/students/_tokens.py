@@ -1,4 +1,4 @@
-"""The tokenizer of a student that keeps only the tokens that its texts need."""
+"""The tokenizer of a student that keeps only the tokens its texts need."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ def trimmed_tokenizer(
     vocabulary: int | None = None,
     characters: Literal["all", "texts"] = "all",
 ) -> list[int]:
-    """Write the tokenizer with the most frequent tokens of the training texts; return their ids in the source's, in
-    the new order.
+    """Write the tokenizer with the most frequent tokens of the training texts; return their ids in the source, in the
+    new order.
 
     Args:
         token_ids: of all training texts, one after the other.
-        coverage: of the training texts' tokens, that the kept ones make up, where `vocabulary` is None.
-        vocabulary: tokens kept in all.
+        coverage: fraction of token occurrences to cover, if `vocabulary` is None.
+        vocabulary: total number of tokens to keep.
         characters: whether all single characters of the source stay, or those of the training texts.
 
     Raises:
-        UserError: an algorithm that can't be trimmed, or a vocabulary that is no size for this one.
+        UserError: an algorithm that cannot be trimmed, or an impossible vocabulary size.
     """
     from edgedistill.vocabulary.trimming import characters_of, frequent_tokens, most_frequent, trim
 
@@ -44,5 +44,5 @@ def trimmed_tokenizer(
     trimmed = trim(whole, kept, spared)
     file.write_text(json.dumps(trimmed.content, ensure_ascii=False), encoding="utf-8")
     for name in ("vocab.txt", "vocab.json", "merges.txt", "spiece.model", "added_tokens.json"):
-        (folder / name).unlink(missing_ok=True)  # of the whole vocabulary; tokenizer.json holds all that is needed
+        (folder / name).unlink(missing_ok=True)  # files of the whole vocabulary; tokenizer.json has everything needed
     return trimmed.kept

@@ -1,4 +1,4 @@
-"""A student that starts as another pretrained model with the same vocabulary."""
+"""A student initialised from another pretrained model with the same vocabulary."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
 
 
 class CheckpointSpec(StudentSpec):
-    """`checkpoint`: a hub id or folder, its tokenizer the same as the teacher's."""
+    """`checkpoint`: a pretrained model with the same tokenizer as the teacher."""
 
     init: Literal["checkpoint"]
     model: Annotated[str, ModelRef(revision="revision")]
     """A model id on the Hub, or a folder."""
     revision: str = "main"
-    """Of a Hub model: a branch, tag or commit."""
+    """Branch, tag or commit of a Hub model."""
     layers: int | None = Field(None, ge=1)
-    """Keep only this many of its layers, evenly spread."""
+    """Number of evenly spaced layers to keep. Default: all."""
 
 
 def planned(spec: CheckpointSpec, source: PreTrainedConfig, auto_class: AutoClass) -> PlannedStudent:
-    """The pretrained model with as many layers as are asked for.
+    """The pretrained model with the requested number of layers.
 
     Raises:
-        UserError: more layers asked for than it has.
+        UserError: more layers requested than it has.
     """
     from edgedistill.models.sizes import resized
 
@@ -43,7 +43,7 @@ def planned(spec: CheckpointSpec, source: PreTrainedConfig, auto_class: AutoClas
 
 
 def unsuitable(spec: CheckpointSpec | None, source: Config) -> str | None:
-    """Layers that share their weights, or know their number, can't be kept one by one."""
+    """Layers that share weights or depend on their index cannot be kept individually."""
     from edgedistill.models.architectures import fixed_layers
 
     cut = spec is not None and spec.layers is not None
@@ -51,10 +51,10 @@ def unsuitable(spec: CheckpointSpec | None, source: Config) -> str | None:
 
 
 def build(request: StudentRequest[CheckpointSpec]) -> PreTrainedModel:
-    """The pretrained student with a fresh head for the task.
+    """The pretrained student with a new head for the task.
 
     Raises:
-        UserError: another vocabulary than the teacher's, or more layers asked for than it has.
+        UserError: a different vocabulary from the teacher's, or more layers requested than it has.
     """
     from edgedistill.models.loading import load_model, load_tokenizer
 
@@ -75,8 +75,8 @@ def _check_vocabulary(model: str | Path, tokenizer: PreTrainedTokenizerBase, exp
     if own != wanted:
         different = sum(own.get(token) != index for token, index in wanted.items())
         raise UserError(
-            f"student.model: '{model}' has another vocabulary than the teacher ({len(own)} tokens against "
-            f"{len(wanted)}, {different} of the teacher's missing or renumbered); expected a model with the same one"
+            f"student.model: '{model}' has a different vocabulary from the teacher ({len(own)} tokens against "
+            f"{len(wanted)}, {different} of the teacher's missing or renumbered); expected the same vocabulary"
         )
 
 

@@ -1,8 +1,8 @@
 """A student with factorised token embeddings: V x H becomes V x E times E x H (ALBERT, Lan et al. 2020, section 3.1).
 
-The result is an ELECTRA model, which is BERT with exactly that, so that any client loads it. It starts close to the
-source: the E dimensions hold the directions in which the source's embeddings of the training texts reach farthest, and
-the projection back to H, and the head where ELECTRA's differs, are solved on real text.
+The result is an ELECTRA model, which is BERT with factorised embeddings, so any client can load it. It starts close to
+the source: the E dimensions span the directions of largest second moment of the source's embeddings on the training
+texts, and the projection back to H, and the head where ELECTRA's differs, are least-squares solutions on real text.
 """
 
 from __future__ import annotations
@@ -31,32 +31,32 @@ if TYPE_CHECKING:
 
 
 _SUPPORTED = ("bert", "electra")
-# Of the weight of all tokens: texts yet to come hold tokens that the training texts don't.
+# Share of the total weight for unseen tokens, which may occur in future texts.
 _UNSEEN_SHARE = 0.05
 
 
 class FactoriseSpec(StudentSpec):
-    """`factorise`: the source with its embeddings in fewer dimensions, as an ELECTRA model."""
+    """`factorise`: the source with factorised embeddings, as an ELECTRA model."""
 
     init: Literal["factorise"]
     from_: Annotated[str, RoundRef()] = Field("teacher", alias="from")
-    """A BERT or ELECTRA."""
+    """The source model, a BERT or ELECTRA."""
     embedding_size: int = Field(ge=8)
-    """Width of token, position and type vectors; less than the source's."""
+    """Width of token, position and type embeddings; less than the source's."""
     layers: int | None = Field(None, ge=1)
-    """Keep only this many of the source's layers, evenly spread; all of them unless given."""
+    """Number of evenly spaced layers to keep. Default: all of the source's."""
 
 
 def unsuitable(spec: FactoriseSpec | None, source: Config) -> str | None:
     """Only BERT has a stock architecture with factorised embeddings."""
-    return None if source.get("model_type") in _SUPPORTED else f"and it knows {' and '.join(_SUPPORTED)}"
+    return None if source.get("model_type") in _SUPPORTED else f"and it supports {' and '.join(_SUPPORTED)}"
 
 
 def planned(spec: FactoriseSpec, source: PreTrainedConfig, auto_class: AutoClass) -> PlannedStudent:
     """An ELECTRA of the source's sizes.
 
     Raises:
-        UserError: another architecture, a width that isn't less than the source's, or more layers than it has.
+        UserError: another architecture, a width that is not less than the source's, or more layers than it has.
     """
     from transformers import ElectraConfig
 
@@ -65,8 +65,8 @@ def planned(spec: FactoriseSpec, source: PreTrainedConfig, auto_class: AutoClass
     shape = shape_of(source)
     if shape.architecture not in _SUPPORTED:
         raise UserError(
-            f"init: factorise knows {' and '.join(_SUPPORTED)}, 'from' is a '{shape.architecture}', which no stock "
-            "architecture has with factorised embeddings; use init: trim_vocabulary to make embeddings smaller"
+            f"init: factorise supports {' and '.join(_SUPPORTED)}, but 'from' is a '{shape.architecture}', for which "
+            "no stock architecture has factorised embeddings; use init: trim_vocabulary for smaller embeddings"
         )
     width = shape.embedding_size
     if spec.embedding_size >= width:
@@ -84,10 +84,10 @@ def _kept(spec: FactoriseSpec, source: ModelShape) -> list[int]:
 
 
 def build(request: StudentRequest[FactoriseSpec]) -> PreTrainedModel:
-    """The student, its layers the source's.
+    """The student, with the source's layers.
 
     Raises:
-        UserError: another architecture, a width that isn't less than the source's, or more layers than it has.
+        UserError: another architecture, a width that is not less than the source's, or more layers than it has.
     """
     import torch
 
@@ -121,7 +121,7 @@ class Linear:
 
 
 def copy_body(source: PreTrainedModel, student: PreTrainedModel, kept: Sequence[int]) -> bool:
-    """The student's layers from the source's `kept` ones, and its head; False where the source's head is another."""
+    """Copy the source's `kept` layers and its head; returns False if the source's head differs."""
     old, new = source.base_model_prefix, student.base_model_prefix
     layers = layer_list(source)
     weights, own = source.state_dict(), student.state_dict()
@@ -137,15 +137,15 @@ def copy_body(source: PreTrainedModel, student: PreTrainedModel, kept: Sequence[
 
 
 def copy_embeddings(source: PreTrainedModel, student: PreTrainedModel, train: Items) -> None:
-    """Token, position and type vectors in the directions that matter, and the projection that turns them back.
+    """Token, position and type vectors in the leading directions, and the projection back.
 
-    Nothing is lost of a source whose vectors, their means taken off, lie in less than E dimensions.
+    Exact for a source whose mean-free vectors span fewer than E dimensions.
 
-    The student's LayerNorm is left without a scale of its own: it is part of the projection.
+    The student's LayerNorm gets no scale, since it is part of the projection.
     """
     old, new = source.base_model.embeddings, student.base_model.embeddings
     names = ("word_embeddings", "position_embeddings", "token_type_embeddings")
-    # LayerNorm takes off a vector's mean, so there is no need to keep it.
+    # LayerNorm subtracts a vector's mean, so it need not be kept.
     tables = {name: (rows := _array(getattr(old, name).weight)) - rows.mean(axis=1, keepdims=True) for name in names}
     width, narrow = old.LayerNorm.weight.shape[0], new.LayerNorm.weight.shape[0]
     basis = principal_directions(
@@ -160,7 +160,8 @@ def copy_embeddings(source: PreTrainedModel, student: PreTrainedModel, train: It
 
 
 def usage(train: Items, sizes: Sequence[int]) -> list[Floats]:
-    """Share of each token (V,), position (P,) and type (T,) among the training tokens, a little for unseen tokens."""
+    """Share of each token (V,), position (P,) and type (T,) among the training tokens, with a small share for unseen
+    tokens."""
     tokens = train.values[_TOKENS].astype(np.int64)
     positions = np.arange(len(tokens)) - np.repeat(train.offsets[_TOKENS][:-1], train.lengths)
     types = train.values.get(_TYPES, np.zeros_like(tokens)).astype(np.int64)
@@ -172,9 +173,9 @@ def usage(train: Items, sizes: Sequence[int]) -> list[Floats]:
 
 
 def principal_directions(tables: Sequence[Floats], shares: Sequence[Floats], count: int) -> Floats:
-    """(H, count) orthonormal directions that hold most of the sum of one row of each table (n, H), rows independent.
+    """(H, count) leading orthonormal directions of the sum of one independent row from each table (n, H).
 
-    It is the second moment, not the variance, that counts: the LayerNorm that follows divides by the whole length.
+    By second moment instead of variance, since the following LayerNorm divides by the whole norm.
     """
     means = [share @ rows for rows, share in zip(tables, shares, strict=True)]
     total = np.sum(means, axis=0)
@@ -190,8 +191,8 @@ def principal_directions(tables: Sequence[Floats], shares: Sequence[Floats], cou
 def spread(size: int) -> Floats:
     """(size, size - 1) orthonormal columns, each of mean zero: the cosine transform without its constant.
 
-    Coordinates so turned lose nothing to LayerNorm, which takes off their mean, and are all of about one size, which
-    quantization likes.
+    Coordinates in this basis are unaffected by LayerNorm's mean subtraction, and of similar size, which helps
+    quantization.
     """
     places, waves = np.arange(size) + 0.5, np.arange(1, size)
     columns: Floats = np.sqrt(2 / size) * np.cos(np.pi * places[:, None] * waves[None, :] / size)
@@ -199,7 +200,7 @@ def spread(size: int) -> Floats:
 
 
 def solve_projection(source: PreTrainedModel, student: PreTrainedModel, probe: Sequence[Batch]) -> None:
-    """The projection that brings the student's embeddings closest to the source's on the real tokens of `probe`."""
+    """The least-squares projection from the student's embeddings to the source's on the real tokens of `probe`."""
     inputs, targets = [], []
     for batch in probe:
         real = batch.mask_BT.bool()
@@ -210,10 +211,10 @@ def solve_projection(source: PreTrainedModel, student: PreTrainedModel, probe: S
 
 
 def solve_head(source: PreTrainedModel, student: PreTrainedModel, probe: Sequence[Batch]) -> None:
-    """BERT's classification head in ELECTRA's.
+    """Convert BERT's classification head to ELECTRA's.
 
-    Both have a dense layer before the classifier, but ELECTRA bends it by GELU where BERT has tanh: the dense layer is
-    the source's, and the classifier is the one whose logits on `probe` come closest to the source's.
+    Both have a dense layer before the classifier, but ELECTRA applies GELU where BERT has tanh: the dense layer is the
+    source's, and the classifier is fitted to the source's logits on `probe`.
     """
     head = student.classifier
     head.dense.load_state_dict(source.base_model.pooler.dense.state_dict())
@@ -227,9 +228,9 @@ def solve_head(source: PreTrainedModel, student: PreTrainedModel, probe: Sequenc
 
 
 def least_squares(inputs: Floats, targets: Floats, start: Linear) -> Linear:
-    """The linear map (n, D_in) -> (n, D_out) of least squared error, held to `start` where the inputs say little.
+    """The least-squares linear map (n, D_in) -> (n, D_out), regularised towards `start`.
 
-    `start` counts as much as one input in every direction.
+    `start` has the weight of one input in every direction.
     """
     known = np.concatenate([inputs, np.ones((len(inputs), 1))], axis=1)
     missing = targets - inputs @ start.weight.T - start.bias
@@ -239,14 +240,15 @@ def least_squares(inputs: Floats, targets: Floats, start: Linear) -> Linear:
 
 
 def embedded(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
-    """(B, T, H) what the first layer reads."""
+    """(B, T, H) the first layer's input."""
     base = model.base_model
     out: torch.Tensor = base.embeddings(**_ids(batch))
     return base.embeddings_project(out) if hasattr(base, "embeddings_project") else out
 
 
 def _after_norm(model: PreTrainedModel) -> Linear:
-    """What follows the normalisation of the embeddings: LayerNorm's scale and shift, then the projection, if any."""
+    """Everything after the normalisation of the embeddings: LayerNorm's scale and shift, then the projection, if
+    any."""
     base = model.base_model
     scale, shift = _array(base.embeddings.LayerNorm.weight), _array(base.embeddings.LayerNorm.bias)
     if not hasattr(base, "embeddings_project"):

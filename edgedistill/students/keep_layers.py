@@ -1,4 +1,4 @@
-"""A student that keeps some of the source's layers, and everything else of it."""
+"""A student that keeps some of the source's layers and everything else."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 
 class KeepLayersSpec(StudentSpec):
-    """`keep_layers`: a number of layers, chosen among the source's, or the listed ones (counted from 0)."""
+    """`keep_layers`: keeps some of the source's layers, by number or by index."""
 
     init: Literal["keep_layers"]
     from_: Annotated[str, RoundRef()] = Field("teacher", alias="from")
-    """The model it is cut from."""
+    """The source model."""
     layers: Annotated[int, Field(ge=1)] | tuple[Annotated[int, Field(ge=0)], ...]
-    """A number of layers, or the layers themselves, counted from 0."""
+    """The number of layers, or a list of layers, counted from 0."""
     choose: Choose = "evenly"
-    """Which layers a number of them are."""
+    """How to select the layers when `layers` is a number."""
 
     @model_validator(mode="after")
     def _chosen_once(self) -> KeepLayersSpec:
@@ -36,12 +36,12 @@ class KeepLayersSpec(StudentSpec):
 
 
 def unsuitable(spec: KeepLayersSpec | None, source: Config) -> str | None:
-    """Layers that share their weights, or know their number, can't be kept one by one; what is measured must not
-    decide the student's size."""
+    """Layers that share weights or depend on their index cannot be kept individually; and measured importance must not
+    affect the student's size."""
     from edgedistill.models.architectures import fixed_layers
 
     if spec is not None and spec.choose != "evenly" and source.get("heads_by_layer"):
-        return f"whose layers differ in size, so that 'choose: {spec.choose}' would decide the student's"
+        return f"whose layers differ in size, so that 'choose: {spec.choose}' would determine the student's size"
     return fixed_layers(source)
 
 
@@ -49,7 +49,7 @@ def planned(spec: KeepLayersSpec, source: PreTrainedConfig, auto_class: AutoClas
     """The source with fewer layers.
 
     Raises:
-        UserError: a layer that the source doesn't have.
+        UserError: a layer that the source does not have.
     """
     from edgedistill.models.sizes import resized
 
@@ -57,15 +57,15 @@ def planned(spec: KeepLayersSpec, source: PreTrainedConfig, auto_class: AutoClas
 
 
 def depth(spec: KeepLayersSpec) -> int:
-    """How many layers it keeps."""
+    """Number of layers to keep."""
     return spec.layers if isinstance(spec.layers, int) else len(spec.layers)
 
 
 def build(request: StudentRequest[KeepLayersSpec]) -> PreTrainedModel:
-    """The student, its weights copied (DistilBERT, Sanh et al. 2019, section 3).
+    """The student, with copied weights (DistilBERT, Sanh et al. 2019, section 3).
 
     Raises:
-        UserError: a layer that the source doesn't have.
+        UserError: a layer that the source does not have.
     """
     from edgedistill.models.loading import load_model
     from edgedistill.models.sizes import resized

@@ -1,6 +1,6 @@
-"""A student cut from the source in width: the most important hidden dimensions, heads and feed-forward neurons stay.
+"""Cuts the source in width, keeping the most important hidden dimensions, heads and feed-forward neurons.
 
-Of an encoder; of a decoder, as `_decoder_cut` says.
+For encoders; for decoders see `_decoder_cut`.
 
 Importance is measured on real inputs, as in Minitron (Muralidharan et al. 2024, "Compact Language Models via Pruning
 and Knowledge Distillation", section 2.2): the mean magnitude of a hidden dimension's activations over the normalised
@@ -35,58 +35,58 @@ if TYPE_CHECKING:
 
 
 class NarrowSpec(StudentSpec):
-    """`narrow`: fewer hidden dimensions, heads and feed-forward neurons (and layers, if given) of the source.
+    """`narrow`: cuts the source to fewer hidden dimensions, heads and feed-forward neurons, and optionally layers.
 
-    To a `hidden_size`, or as wide as a number of `parameters` allows, in steps of one head.
+    The width is given by `hidden_size`, or is the largest that `parameters` allow, in whole heads.
     """
 
     init: Literal["narrow"]
     from_: Annotated[str, RoundRef()] = Field("teacher", alias="from")
-    """The model it is cut from."""
+    """The source model."""
     hidden_size: int | None = Field(None, ge=8)
     """Width of the hidden states."""
     parameters: Annotated[Count, Field(ge=1000)] | None = None
-    """Of the whole model, embeddings and head included. The student is the widest whole number of the source's heads
-    that has at most so many, all layers alike; `layers` and `intermediate_size` are held as given, and the feed-forward
-    width follows the hidden size where it isn't. Of a decoder, groups of heads and feed-forward neurons stay as
-    nearly in proportion to the width as so many parameters allow."""
+    """Maximum size of the whole model, embeddings and head included. The student gets the largest width, in whole heads
+    of the source, that fits; all layers are alike. `layers` and `intermediate_size` are kept as given; without the
+    latter, the feed-forward width scales with the hidden size. In decoders, head groups and feed-forward neurons stay
+    as close to proportional to the width as the budget allows."""
     layers: int | None = Field(None, ge=1)
-    """All of the source's unless given."""
+    """Number of layers. Default: all of the source's."""
     choose: Choose = "evenly"
-    """Which of the source's layers they are."""
+    """How to select them among the source's layers."""
     heads: int | None = Field(None, ge=1)
-    """As many for the width as the source has, unless given. Of a decoder, whole groups that share keys and values, in
-    heads of the source's size."""
+    """Attention heads. Default: in proportion to the width. In decoders, whole groups that share keys and values, with
+    the source's head size."""
     intermediate_size: int | None = Field(None, ge=8)
-    """Width of the feed-forward layers; in proportion unless given."""
+    """Width of the feed-forward layers. Default: in proportion to the hidden size."""
 
     @model_validator(mode="after")
     def _one_target(self) -> NarrowSpec:
         if (self.hidden_size is None) == (self.parameters is None):
             raise ValueError("expected either 'hidden_size' or 'parameters'")
         if self.parameters is not None and self.heads is not None:
-            raise ValueError("expected 'heads' only with 'hidden_size': 'parameters' decides the heads as well")
+            raise ValueError("expected 'heads' only with 'hidden_size': 'parameters' determines the heads as well")
         if self.choose != "evenly" and self.layers is None:
-            raise ValueError(f"expected 'layers' with 'choose: {self.choose}', which chooses among the source's")
+            raise ValueError(f"expected 'layers' with 'choose: {self.choose}', which selects among the source's layers")
         return self
 
 
 def unsuitable(spec: NarrowSpec | None, source: Config) -> str | None:
-    """Why its weights can't be cut: where they stand must be known."""
+    """Why its weights cannot be cut: the layout must be known."""
     from edgedistill.models.architectures import fixed_layers
 
     kind = source.get("model_type")
     if kind in DECODERS:
         return decoder_fault(source) or fixed_layers(source)
-    return None if kind in LAYOUTS else f"which it does not know ({', '.join(sorted({*LAYOUTS, *DECODERS}))})"
+    return None if kind in LAYOUTS else f"which it does not support (only {', '.join(sorted({*LAYOUTS, *DECODERS}))})"
 
 
 def planned(spec: NarrowSpec, source: PreTrainedConfig, auto_class: AutoClass) -> PlannedStudent:
-    """The source at another width; with `parameters`, the widest whole number of the source's heads that fits.
+    """The source at another width; with `parameters`, the largest width in whole heads that fits.
 
     Raises:
-        UserError: layers of unequal sizes, more layers than the source has, heads that don't divide the width, a width
-            at which embeddings lose their projection, or even one head is more than `parameters`.
+        UserError: layers of unequal sizes, more layers than the source has, heads that do not divide the width, a width
+            at which embeddings lose their projection, or fewer `parameters` than one head needs.
     """
     from edgedistill.models.sizes import refuse_unequal_layers
 
@@ -98,8 +98,8 @@ def planned(spec: NarrowSpec, source: PreTrainedConfig, auto_class: AutoClass) -
     assert spec.hidden_size is not None
     if _loses_projection(spec.hidden_size, source):
         raise UserError(
-            f"student.hidden_size: got {spec.hidden_size}, the source's embedding_size, at which this architecture "
-            "has no projection of the embeddings; expected another width"
+            f"student.hidden_size: got {spec.hidden_size}, equal to the source's embedding_size, for which this "
+            "architecture has no embedding projection; expected another width"
         )
     return PlannedStudent(_at_width(spec, source, spec.hidden_size, spec.heads))
 
@@ -124,7 +124,7 @@ def _widest(spec: NarrowSpec, source: PreTrainedConfig, auto_class: AutoClass, p
         count = parameter_count(outline(auto_class, config))
         if count <= parameters:
             return config
-    raise UserError(f"student.parameters: got {parameters}, expected at least {count}, what one head takes")
+    raise UserError(f"student.parameters: got {parameters}, expected at least {count}, the size with one head")
 
 
 def _at_width(spec: NarrowSpec, source: PreTrainedConfig, width: int, heads: int | None) -> PreTrainedConfig:
@@ -138,7 +138,7 @@ def _kept(spec: NarrowSpec, source: PreTrainedConfig) -> list[int]:
 
 
 def _loses_projection(width: int, source: PreTrainedConfig) -> bool:
-    """Whether the source projects its embeddings and a student of this width wouldn't."""
+    """Whether the source projects its embeddings and a student of this width would not."""
     from edgedistill.models.sizes import shape_of
 
     shape = shape_of(source)
@@ -155,7 +155,7 @@ class Importance:
 
 
 def build(request: StudentRequest[NarrowSpec]) -> PreTrainedModel:
-    """The narrower student, its weights the source's most important ones.
+    """The narrower student, with the source's most important weights.
 
     Raises:
         UserError: an architecture without a known layout, or a size larger than the source's.
@@ -193,7 +193,7 @@ def head_size(config: PreTrainedConfig) -> int:
 
 
 def feed_forward(config: PreTrainedConfig) -> int:
-    """The feed-forward width, which every architecture of a known layout has."""
+    """The feed-forward width, which every architecture with a known layout has."""
     from edgedistill.models.sizes import shape_of
 
     width = shape_of(config).intermediate_size
@@ -263,7 +263,7 @@ def copy_narrow(
     """Fill `student` with the chosen rows and columns of `source`'s weights.
 
     Raises:
-        UserError: a parameter whose shape can't be explained by the cut sizes.
+        UserError: a parameter whose shape does not follow from the sizes.
     """
     config, layers = student.config, layer_list(source)
     hidden = _top(importance.hidden, config.hidden_size)
@@ -296,7 +296,7 @@ def copy_narrow(
 def _cut(
     name: str, value: torch.Tensor, target: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor
 ) -> torch.Tensor:
-    """`value` with `rows` on its first and `columns` on its last axis, each only where the size differs."""
+    """`value` indexed by `rows` on its first and `columns` on its last axis, if the size differs."""
     if value.ndim and value.shape[0] != target.shape[0] and len(rows) == target.shape[0]:
         value = value.index_select(0, rows)
     if value.ndim > 1 and value.shape[-1] != target.shape[-1] and len(columns) == target.shape[-1]:

@@ -1,14 +1,14 @@
-"""A student without the source's least important attention heads and feed-forward neurons, layer by layer.
+"""Removes the source's least important attention heads and feed-forward neurons, layer by layer.
 
 Importance is the first-order change of the task's loss when a unit is switched off, |activation x gradient|, summed
 over an item's tokens and averaged over labelled items: Michel et al. 2019 ("Are Sixteen Heads Really Better than One?",
-eq. 2) for heads, Molchanov et al. 2017 ("Pruning Convolutional Neural Networks for Resource Efficient Inference",
-eq. 8) for neurons. Each layer's values are divided by their L2 norm, as both papers do, since their scale drifts with
+eq. 2) for heads, Molchanov et al. 2017 ("Pruning Convolutional Neural Networks for Resource Efficient Inference", eq.
+8) for neurons. Each layer's values are divided by their L2 norm, as both papers do, since their scale drifts with
 depth. Heads and neurons of all layers are then ranked together by the square of that (Molchanov et al. 2019,
 "Importance Estimation for Neural Network Pruning", eq. 8) for each parameter saved: the squares of independent effects
-add up, so a head can stand beside the many neurons that cost as much, whose plain magnitudes would add up to too much.
+add up, so a head is comparable with the many neurons of equal cost, whose plain magnitudes would add up to too much.
 
-Unlike `narrow`, which cuts all layers alike, layers may end with different sizes; hidden size and depth stay.
+Unlike with `narrow`, which cuts all layers equally, layers may end up with different sizes; hidden size and depth stay.
 """
 
 from __future__ import annotations
@@ -36,30 +36,30 @@ _LEAST = {"heads": 1, "neurons": 8}
 
 
 class PruneSpec(StudentSpec):
-    """`prune`: the heads and neurons that matter least go, over all layers, until `parameters` are left."""
+    """`prune`: removes the least important heads and neurons across all layers until `parameters` are left."""
 
     init: Literal["prune"]
     from_: Annotated[str, RoundRef()] = Field("teacher", alias="from")
-    """A BERT, or a round that was pruned from one."""
+    """The source model: a BERT, or a round that was pruned from one."""
     parameters: Annotated[Count, Field(ge=1000)]
-    """Of the whole model, embeddings and head included; the student has at most so many, and at most one head less."""
+    """Maximum size of the whole model, embeddings and head included; the student is at most one head smaller."""
 
 
 def unsuitable(spec: PruneSpec | None, source: Config) -> str | None:
-    """What isn't BERT can't be pruned."""
-    return None if source.get("model_type") in _SUPPORTED else f"and it knows {' and '.join(_SUPPORTED)}"
+    """Only BERT can be pruned."""
+    return None if source.get("model_type") in _SUPPORTED else f"and it supports {' and '.join(_SUPPORTED)}"
 
 
 def planned(spec: PruneSpec, source: PreTrainedConfig, auto_class: AutoClass) -> PlannedStudent:
-    """The source before it is cut, and what it is cut to: the heads and neurons that go follow from the data.
+    """The source before pruning, and the target size: the data decides which heads and neurons are removed.
 
     Raises:
-        UserError: an architecture that can't be pruned.
+        UserError: an architecture that cannot be pruned.
     """
     from edgedistill.models.pruned_model import PrunedBertConfig
 
     if source.model_type not in _SUPPORTED:
-        raise UserError(f"init: prune knows {' and '.join(_SUPPORTED)}, 'from' is a '{source.model_type}'")
+        raise UserError(f"init: prune supports {' and '.join(_SUPPORTED)}, but 'from' is a '{source.model_type}'")
     same = {key: value for key, value in source.to_dict().items() if key not in ("model_type", "architectures")}
     return PlannedStudent(PrunedBertConfig(**same), at_most=spec.parameters)
 
@@ -80,18 +80,18 @@ class Importance:
 
 @dataclass(frozen=True)
 class Kept:
-    """By layer, the sorted indices of the heads and neurons that stay."""
+    """By layer, the sorted indices of the kept heads and neurons."""
 
     heads: list[list[int]]
     neurons: list[list[int]]
 
 
 def build(request: StudentRequest[PruneSpec]) -> PreTrainedModel:
-    """The pruned student: it answers as the source does with the missing heads and neurons switched off.
+    """The pruned student, equivalent to the source with the removed heads and neurons switched off.
 
     Raises:
-        UserError: an architecture that can't be pruned, a target above the source's parameters or below the least
-            possible, or no labelled item to measure with.
+        UserError: an architecture that cannot be pruned, a target above the source's parameters or below the minimum,
+            or no labelled items.
     """
     from transformers import BertForSequenceClassification
 
@@ -101,7 +101,7 @@ def build(request: StudentRequest[PruneSpec]) -> PreTrainedModel:
     source = load_model(request.auto_class, request.source, None, request.config_overrides)
     if source.config.model_type not in _SUPPORTED or not isinstance(source, BertForSequenceClassification):
         raise UserError(
-            f"init: prune knows sequence classifiers that are {' or '.join(_SUPPORTED)}, 'from' is a "
+            f"init: prune supports sequence classifiers that are {' or '.join(_SUPPORTED)}, but 'from' is a "
             f"'{source.config.model_type}' ({type(source).__name__}); use init: narrow or keep_layers"
         )
     total = parameter_count(source)
@@ -114,7 +114,7 @@ def build(request: StudentRequest[PruneSpec]) -> PreTrainedModel:
     least = total - removed(importance, kept, costs)
     if least > spec.parameters:
         raise UserError(
-            f"student.parameters: got {spec.parameters}, expected at least {least}: what is left with "
+            f"student.parameters: got {spec.parameters}, expected at least {least}: the size with "
             f"{_LEAST['heads']} head and {_LEAST['neurons']} neurons in each layer"
         )
     return cut(source, kept)
@@ -129,12 +129,12 @@ def measure_importance(model: PreTrainedModel, request: StudentRequest[PruneSpec
     """Mean over labelled decisions of |sum over tokens of activation x gradient of the loss|.
 
     Raises:
-        UserError: none has a label, or the task has no labels.
+        UserError: no labelled item, or a task without labels.
     """
     import torch
 
     if request.loss is None:
-        raise UserError("init: prune measures importance by the task's labels, and the task has none")
+        raise UserError("init: prune needs labels to measure importance, and the task has none")
     layers, depth = layer_list(model), model.config.num_hidden_layers
     size = model.config.hidden_size // model.config.num_attention_heads
     names = [f"{layers}.{i}.{part}" for part in (layout.attention_out, layout.output) for i in range(depth)]
@@ -152,7 +152,7 @@ def measure_importance(model: PreTrainedModel, request: StudentRequest[PruneSpec
     try:
         for batch in request.probe:
             labelled += int(batch.known_R.sum())
-            # Summed, so that each item's gradient is its own.
+            # Summed, so that the gradients of items are independent.
             loss = objective(model, batch)[batch.known_R].sum()
             gradients = torch.autograd.grad(loss, [seen[name] for name in names])
             for name, gradient in zip(names, gradients, strict=True):
@@ -164,15 +164,15 @@ def measure_importance(model: PreTrainedModel, request: StudentRequest[PruneSpec
         for hook in hooks:
             hook.remove()
     if not labelled:
-        raise UserError("init: prune measures importance on labelled training items, and none has a label")
+        raise UserError("init: prune needs labelled training items to measure importance, and there are none")
     means = [sums[name] / labelled for name in names]
     return Importance(heads=means[:depth], neurons=means[depth:])
 
 
 def choose(importance: Importance, costs: dict[str, int], excess: int) -> Kept:
-    """What stays when at least `excess` parameters go, the units of least squared importance a parameter first.
+    """The units to keep after removing at least `excess` parameters, in order of squared importance per parameter.
 
-    Every layer keeps one head and eight neurons, so that less may go than was asked.
+    Every layer keeps one head and eight neurons, so fewer may be removed.
     """
     units = sorted(
         (value**2 / costs[kind], kind, layer, index)
@@ -194,14 +194,14 @@ def choose(importance: Importance, costs: dict[str, int], excess: int) -> Kept:
 
 
 def removed(importance: Importance, kept: Kept, costs: dict[str, int]) -> int:
-    """Parameters of all units that don't stay."""
+    """Parameters of all removed units."""
     gone_heads = sum(len(values) for values in importance.heads) - sum(len(heads) for heads in kept.heads)
     gone_neurons = sum(len(values) for values in importance.neurons) - sum(len(neurons) for neurons in kept.neurons)
     return gone_heads * costs["heads"] + gone_neurons * costs["neurons"]
 
 
 def cut(source: PreTrainedModel, kept: Kept) -> PreTrainedModel:
-    """A model with these heads and neurons of `source` and everything else of it."""
+    """A model with these heads and neurons of `source` and everything else."""
     import torch
 
     from edgedistill.models.pruned_model import PrunedBertConfig, PrunedBertForSequenceClassification

@@ -1,4 +1,4 @@
-"""A student with random weights, in the source's architecture at another size."""
+"""A student with random weights in the source's architecture, at another size."""
 
 from __future__ import annotations
 
@@ -19,41 +19,41 @@ if TYPE_CHECKING:
 
 
 class ScratchSpec(StudentSpec):
-    """`scratch`: the source's architecture and vocabulary, this depth and width, random weights."""
+    """`scratch`: the source's architecture and vocabulary with the given depth and width and random weights."""
 
     init: Literal["scratch"]
     from_: Annotated[str, RoundRef()] = Field("teacher", alias="from")
-    """The model whose architecture and vocabulary it has."""
+    """The model to take architecture and vocabulary from."""
     layers: int | None = Field(None, ge=1)
     """Transformer layers."""
     hidden_size: int | None = Field(None, ge=8)
     """Width of the hidden states."""
     parameters: Annotated[Count, Field(ge=1000)] | None = None
-    """Of a decoder, instead of its sizes: those that `shrink` cuts the source to."""
+    """Decoders only, instead of the sizes: use those that `shrink` would cut the source to."""
     heads: int | None = Field(None, ge=1)
-    """As many for the width as the source has, unless given."""
+    """Attention heads. Default: in proportion to the width."""
     key_value_heads: int | None = Field(None, ge=1)
-    """Of a decoder: as many for its heads as the source has, unless given."""
+    """Decoders only: key-value heads. Default: in proportion to the heads."""
     head_size: int | None = Field(None, ge=2)
-    """Of a decoder: dimensions of a head; with `heads`, `hidden_size` divided by them unless given, else the
+    """Decoders only: dimensions per head. Default: `hidden_size` divided by `heads` if those are given, else the
     source's."""
     intermediate_size: int | None = Field(None, ge=8)
-    """Width of the feed-forward layers; in proportion unless given."""
+    """Width of the feed-forward layers. Default: in proportion to the hidden size."""
 
     @model_validator(mode="after")
     def _one_target(self) -> ScratchSpec:
         if self.parameters is None and (self.layers is None or self.hidden_size is None):
-            raise ValueError("expected 'layers' and 'hidden_size', or, of a decoder, 'parameters'")
+            raise ValueError("expected 'layers' and 'hidden_size', or, for a decoder, 'parameters'")
         sizes = (self.layers, self.hidden_size, self.heads, self.intermediate_size)
         if self.parameters is not None and any(size is not None for size in sizes):
-            raise ValueError("expected 'parameters' alone: they decide all sizes")
+            raise ValueError("expected 'parameters' alone: they determine all sizes")
         if self.heads is None and (self.key_value_heads is not None or self.head_size is not None):
             raise ValueError("expected 'key_value_heads' and 'head_size' only with 'heads'")
         return self
 
 
 def unsuitable(spec: ScratchSpec | None, source: Config) -> str | None:
-    """The sizes that only decoders have are given to no other model."""
+    """Sizes that only decoders have are refused for other models."""
     if spec is None or source.get("model_type") in DECODERS:
         return None
     own = {"parameters": spec.parameters, "key_value_heads": spec.key_value_heads, "head_size": spec.head_size}
@@ -65,12 +65,12 @@ def planned(spec: ScratchSpec, source: PreTrainedConfig, auto_class: AutoClass) 
     """The source at another depth and width.
 
     Raises:
-        UserError: sizes that the architecture can't have.
+        UserError: sizes that the architecture does not support.
     """
     from edgedistill.models.sizes import resized
 
     if (fault := unsuitable(spec, source.to_dict())) is not None:
-        raise UserError(f"init: scratch cannot make such a student of a '{source.model_type}', {fault}")
+        raise UserError(f"init: scratch cannot build this student from a '{source.model_type}', {fault}")
     if source.model_type in DECODERS and decoder_fault(source.to_dict()) is None:
         shape = _decoder(spec, source, auto_class)
         return PlannedStudent(with_shape(source, range(shape.layers), shape))
@@ -95,10 +95,10 @@ def _decoder(spec: ScratchSpec, source: PreTrainedConfig, auto_class: AutoClass)
 
 
 def build(request: StudentRequest[ScratchSpec]) -> PreTrainedModel:
-    """The student as its architecture initialises it.
+    """The student with its architecture's initialisation.
 
     Raises:
-        UserError: sizes that the architecture can't have.
+        UserError: sizes that the architecture does not support.
     """
     from edgedistill.models.loading import load_config
 

@@ -1,7 +1,7 @@
-"""A decoder cut from the source in depth and width at once, to a number of parameters; in its vocabulary too, if asked.
+"""Cuts a decoder in depth and width, and optionally in vocabulary, to a number of parameters.
 
-The layers that change the hidden states least go (ShortGPT, Men et al. 2024), then in what is left the hidden
-dimensions, groups of heads and feed-forward neurons that matter least (Minitron, Muralidharan et al. 2024).
+Removes the layers that change the hidden states least (ShortGPT, Men et al. 2024), then the least important hidden
+dimensions, head groups and feed-forward neurons of the rest (Minitron, Muralidharan et al. 2024).
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ if TYPE_CHECKING:
 
 
 class ShrinkSpec(StudentSpec):
-    """`shrink`: fewer layers and narrower, as deep and as wide as a number of parameters allows."""
+    """`shrink`: cuts a decoder in depth and width to a number of parameters."""
 
     init: Literal["shrink"]
     from_: Annotated[str, RoundRef()] = Field("teacher", alias="from")
-    """A decoder (Gemma, GPT-2, Llama, Qwen)."""
+    """The source model, a decoder (Gemma, GPT-2, Llama, Qwen)."""
     parameters: Annotated[Count, Field(ge=1000)]
-    """Of the whole model, embeddings and head included; the student has at most so many. Its depth and width keep most
-    nearly the same share of the source's, and feed-forward neurons take what is left."""
+    """Maximum size of the whole model, embeddings and head included. Depth and width shrink as nearly as possible in
+    proportion, and feed-forward neurons use what is left of the budget."""
     choose: Choose = "block_influence"
-    """Which of the source's layers it has."""
+    """How to select layers of the source."""
     vocabulary: int | None = Field(None, ge=2)
-    """Tokens in all, the training texts' most frequent ones, as `trim_vocabulary` keeps them; None: all of the
-    source's. What it is cut by is measured once its tokens are."""
+    """Vocabulary size: keep the most frequent tokens of the training texts, as `trim_vocabulary` does; null: all. The
+    importance of layers and neurons is measured after the vocabulary is cut."""
 
 
 def unsuitable(spec: ShrinkSpec | None, source: Config) -> str | None:
-    """What isn't a decoder of a known family can't be cut so."""
+    """Only decoders of known families are supported."""
     from edgedistill.models.architectures import fixed_layers
     from edgedistill.vocabulary.cutting import uncuttable
 
@@ -52,7 +52,7 @@ def unsuitable(spec: ShrinkSpec | None, source: Config) -> str | None:
 
 
 def trims(spec: ShrinkSpec) -> StudentSpec | None:
-    """As `trim_vocabulary` does to so many tokens."""
+    """Trim the vocabulary as `trim_vocabulary` does."""
     if spec.vocabulary is None:
         return None
     return registry.student("trim_vocabulary").spec.model_validate(
@@ -61,10 +61,10 @@ def trims(spec: ShrinkSpec) -> StudentSpec | None:
 
 
 def planned(spec: ShrinkSpec, source: PreTrainedConfig, auto_class: AutoClass) -> PlannedStudent:
-    """The source in that shape. Which of its layers it has is decided in the data, and changes no size.
+    """The source in that shape. The data decides which layers are kept, which does not affect the size.
 
     Raises:
-        UserError: another architecture, more parameters than the source has, or fewer than the least possible.
+        UserError: another architecture, more parameters than the source has, or fewer than the minimum.
     """
     source = _trimmed(spec, source)
     shape = _shape(spec, source, auto_class)
@@ -72,10 +72,10 @@ def planned(spec: ShrinkSpec, source: PreTrainedConfig, auto_class: AutoClass) -
 
 
 def build(request: StudentRequest[ShrinkSpec]) -> PreTrainedModel:
-    """The student, its weights the source's most important ones.
+    """The student, with the source's most important weights.
 
     Raises:
-        UserError: as `planned`; no labels for `choose: loss`.
+        UserError: as for `planned`; no labels for `choose: loss`.
     """
     from edgedistill.models.loading import load_model
     from edgedistill.vocabulary.cutting import cut_to_tokens
@@ -91,12 +91,12 @@ def build(request: StudentRequest[ShrinkSpec]) -> PreTrainedModel:
 
 def _shape(spec: ShrinkSpec, source: PreTrainedConfig, auto_class: AutoClass) -> DecoderShape:
     if (fault := unsuitable(spec, source.to_dict())) is not None:
-        raise UserError(f"init: shrink cuts decoders, and 'from' is a '{source.model_type}', {fault}")
+        raise UserError(f"init: shrink supports decoders, but 'from' is a '{source.model_type}', {fault}")
     return fitted(source, auto_class, spec.parameters)
 
 
 def _trimmed(spec: ShrinkSpec, source: PreTrainedConfig) -> PreTrainedConfig:
-    """The source's configuration with as many tokens as the student has; which they are changes no size.
+    """The source's configuration with the student's number of tokens; which tokens does not affect the size.
 
     Raises:
         UserError: more tokens than the source has.

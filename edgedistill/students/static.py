@@ -1,6 +1,6 @@
-"""A student without layers: a bag of token vectors and a small head, the last and smallest rung of a run.
+"""A student without layers: a bag of token vectors and a small head, the smallest kind of student.
 
-Its vectors are random, or the source's own: each token alone through the source, reduced by principal components and
+Vectors are random, or from the source: the source's output for each single token, reduced by principal components and
 weighted by rarity (Model2Vec, Tulkens & van Dongen 2024; SIF, Arora et al. 2017, algorithm 1).
 """
 
@@ -26,30 +26,30 @@ _TOKENS_AT_ONCE = 1024
 
 
 class StaticSpec(StudentSpec):
-    """`static`: vectors of `dimensions`, a head with `head_size` hidden units (0: linear), only the texts' tokens."""
+    """`static`: a bag of token vectors and a small head, for the tokens of the training texts only."""
 
     init: Literal["static"]
     from_: Annotated[str, RoundRef()] = Field("teacher", alias="from")
-    """The model that its vectors are taken from."""
+    """The model to take the vectors from."""
     dimensions: int = Field(64, ge=2)
-    """Of a token's vector."""
+    """Dimensions of a token vector."""
     head_size: int = Field(0, ge=0)
-    """Hidden units of the head; 0 for a linear one."""
+    """Hidden units of the head; 0 for a linear head."""
     vectors: Literal["source", "random"] = "source"
-    """Taken from the source, or random."""
+    """Initialise the vectors from the source, or randomly."""
     sif: float = Field(1e-3, gt=0)
-    """The smaller, the less frequent tokens count."""
+    """Smooth inverse frequency: smaller values downweight frequent tokens more."""
     coverage: float = Field(1.0, gt=0, le=1)
-    """Share of the training texts' tokens that the kept ones make up."""
+    """Fraction of the token occurrences in the training texts that the kept tokens account for."""
 
 
 def make_tokenizer(spec: StaticSpec, source: Path, token_ids: Integers, folder: Path) -> list[int]:
-    """The source's tokenizer with the tokens that the training texts need, as `trim_vocabulary` makes it."""
+    """The source's tokenizer with the tokens that the training texts need, as in `trim_vocabulary`."""
     return trimmed_tokenizer(source, token_ids, folder, spec.coverage)
 
 
 def build(request: StudentRequest[StaticSpec]) -> PreTrainedModel:
-    """The student, its vectors ready before any training.
+    """The student with initialised vectors.
 
     Raises:
         UserError: more dimensions than the source has.
@@ -83,14 +83,14 @@ def build(request: StudentRequest[StaticSpec]) -> PreTrainedModel:
     shares = token_shares(request.train.token_ids, len(kept))
     weighted = principal_components(vectors, spec.dimensions) * sif_weights(shares, spec.sif)[:, None]
     with torch.no_grad():
-        # The head expects vectors of about unit size, as random ones have.
+        # The head expects vectors of about unit scale, like random ones.
         weighted *= 1 / np.linalg.norm(weighted, axis=1).mean()
         student.embeddings.weight.copy_(torch.from_numpy(weighted.astype(np.float32)))
     return student
 
 
 def token_vectors(source: PreTrainedModel, tokens: list[int], first: list[int], last: list[int]) -> Floats:
-    """(V, H) mean over the last hidden states of each token alone between the special tokens."""
+    """(V, H) mean of the last hidden states for each single token between the special tokens."""
     import torch
 
     parts = []
@@ -111,7 +111,7 @@ def principal_components(vectors: Floats, dimensions: int) -> Floats:
 
 
 def token_shares(token_ids: Integers, vocabulary: int) -> Floats:
-    """(V,) share of each token among the training texts' tokens."""
+    """(V,) relative frequency of each token in the training texts."""
     counts = np.bincount(token_ids, minlength=vocabulary)
     shares: Floats = counts / counts.sum()
     return shares

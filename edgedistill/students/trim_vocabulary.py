@@ -1,4 +1,4 @@
-"""A student with the source's body and only the tokens that its texts need: embeddings are most of a small model."""
+"""A student with the source's body and only the tokens its texts need, since embeddings are most of a small model."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 class TrimVocabularySpec(StudentSpec):
-    """`trim_vocabulary`: keep the training texts' most frequent tokens: those that make up `coverage` of them, or
+    """`trim_vocabulary`: keeps the most frequent tokens of the training texts, up to `coverage` of their occurrences or
     `vocabulary` tokens in all."""
 
     init: Literal["trim_vocabulary"]
     from_: Annotated[str, RoundRef()] = Field("teacher", alias="from")
-    """The model it is cut from."""
+    """The source model."""
     coverage: float = Field(1.0, gt=0, le=1)
-    """Share of the training texts' tokens that the kept ones make up."""
+    """Fraction of the token occurrences in the training texts that the kept tokens account for."""
     vocabulary: int | None = Field(None, ge=2)
     """Number of tokens to keep, including special tokens, single characters and bytes."""
     characters: Literal["all", "texts"] = "all"
@@ -40,34 +40,34 @@ class TrimVocabularySpec(StudentSpec):
 
 
 def make_tokenizer(spec: TrimVocabularySpec, source: Path, token_ids: Integers, folder: Path) -> list[int]:
-    """As `Student.make_tokenizer` says.
+    """See `Student.make_tokenizer`.
 
     Raises:
-        UserError: an algorithm that can't be trimmed, or a vocabulary that is no size for this one.
+        UserError: an algorithm that cannot be trimmed, or an impossible vocabulary size.
     """
     return trimmed_tokenizer(source, token_ids, folder, spec.coverage, spec.vocabulary, spec.characters)
 
 
 def planned(spec: TrimVocabularySpec, source: PreTrainedConfig, auto_class: AutoClass) -> PlannedStudent:
-    """The source with so many tokens; which of them, the data decides."""
+    """The source with that many tokens; the data decides which."""
     from edgedistill.models.sizes import with_vocabulary
 
-    assert spec.vocabulary is not None, "the plan asks where the spec decides the size"
+    assert spec.vocabulary is not None, "the plan calls this only when the spec determines the size"
     return PlannedStudent(with_vocabulary(source, range(spec.vocabulary)))
 
 
 def unsuitable(spec: TrimVocabularySpec | None, source: Config) -> str | None:
-    """Why a model's tokens can't be cut."""
+    """Why a model's vocabulary cannot be trimmed."""
     from edgedistill.vocabulary.cutting import uncuttable
 
     return uncuttable(source)
 
 
 def build(request: StudentRequest[TrimVocabularySpec]) -> PreTrainedModel:
-    """The source's weights, its token embeddings cut to the kept tokens: the same answers on text that they cover.
+    """The source with its token embeddings cut to the kept tokens: gives the same answers on text that they cover.
 
     Raises:
-        UserError: a model whose tables don't have a row for each token.
+        UserError: a model whose tables do not have one row per token.
     """
     from edgedistill.models.loading import load_model
     from edgedistill.vocabulary.cutting import cut_to_tokens

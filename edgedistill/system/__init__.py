@@ -1,1 +1,1 @@
-"""This process and this machine: signals, children, files, memory of former runs."""
+"""Process and machine: signals, child processes, files, caches."""

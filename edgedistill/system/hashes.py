@@ -1,4 +1,4 @@
-"""Hashes of files by content, remembered: teachers are large."""
+"""Cached content hashes of files, since teachers are large."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _HASHES = "hashes.json"
 
 
 def file_hash(file: Path) -> str:
-    """sha256 of a file; remembered by path, size and time of change, since teachers are large."""
+    """sha256 of a file, cached by path, size and modification time."""
     status = file.stat()
     known = recall(_HASHES)
     key = f"{file.resolve()}:{status.st_size}:{status.st_mtime_ns}"

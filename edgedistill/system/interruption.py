@@ -1,4 +1,4 @@
-"""Ctrl-C and the signals that end a process, as an exception: everything that cleans up does, wherever it comes."""
+"""Ctrl-C and terminating signals as an exception, so that all clean-up code runs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from types import FrameType
 
 
 class Interrupted(BaseException):
-    """A signal asked this process to end. No library takes it for something of its own."""
+    """A signal asked this process to end. Derived so that no library catches it by accident."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -20,7 +20,7 @@ _asked: list[int] = []
 
 
 def listen() -> None:
-    """Turn SIGINT, SIGTERM and SIGHUP into `Interrupted`, but those that the caller of this process had ignored."""
+    """Turn SIGINT, SIGTERM and SIGHUP into `Interrupted`, except those that were ignored on start."""
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)  # Windows has no SIGHUP
         if number is not None and signal.getsignal(number) != signal.SIG_IGN:
@@ -29,7 +29,7 @@ def listen() -> None:
 
 
 def ignore() -> None:
-    """Take no further signal: what is left to do is short."""
+    """Ignore further signals during the short remaining work."""
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)
         if number is not None:
@@ -37,7 +37,7 @@ def ignore() -> None:
 
 
 def check() -> None:
-    """Raise what a library has swallowed: an exception in a destructor or a callback goes no further.
+    """Raise an interruption that was swallowed in a destructor or callback.
 
     Raises:
         Interrupted: a signal came.
@@ -52,7 +52,7 @@ def _raise(number: int, frame: FrameType | None) -> None:
 
 
 def _quiet(hook: Callable[[sys.UnraisableHookArgs], object]) -> Callable[[sys.UnraisableHookArgs], None]:
-    """`hook`, but nothing is printed of an interruption that came inside a destructor: `check` raises it again."""
+    """`hook`, but silent about an interruption inside a destructor, which `check` raises again."""
 
     def report(unraisable: sys.UnraisableHookArgs) -> None:
         if not isinstance(unraisable.exc_value, Interrupted):

@@ -1,4 +1,4 @@
-"""What a path of the user's may be before it is opened: opening a pipe or a device waits, or never ends."""
+"""Checks user paths before opening them, since opening a pipe or device may block forever."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ _KINDS = {
 
 
 def refuse_irregular(where: str, path: Path) -> None:
-    """Refuse what is not a regular file (or a link to one); nothing is opened.
+    """Refuse anything but a regular file (or a link to one), without opening it.
 
     Raises:
-        UserError: it is something else, isn't there, or can't be looked at.
+        UserError: it is something else, missing, or inaccessible.
     """
     try:
         mode = path.stat().st_mode
     except (OSError, ValueError, RuntimeError) as error:  # ValueError: a NUL character in the path
         reason = getattr(error, "strerror", None) or str(error)
-        raise UserError(f"{where}: got '{path}', expected a file or folder that exists ({reason})") from None
+        raise UserError(f"{where}: got '{path}', expected an existing file or folder ({reason})") from None
     if not stat.S_ISREG(mode):
-        kind = _KINDS.get(stat.S_IFMT(mode), "no regular file")
+        kind = _KINDS.get(stat.S_IFMT(mode), "not a regular file")
         raise UserError(f"{where}: got '{path}', which is {kind}; expected a regular file")
 
 
 def refuse_data_path(where: str, path: Path) -> None:
-    """Refuse what no data set can be read from: anything but a regular file of a known kind, or a folder of such files.
+    """Refuse anything but a regular file of a supported type, or a folder of such files.
 
     Raises:
         UserError: it is something else.
@@ -55,7 +55,7 @@ def refuse_data_path(where: str, path: Path) -> None:
 
 
 def lies_within(place: Path, folder: Path) -> bool:
-    """Whether a file is one of a folder's own, links followed. The hub's cache keeps the files of
+    """Whether a file belongs to a folder after resolving links. The Hub's cache stores the files of
     `snapshots/REVISION/...` as links to `blobs`, beside `snapshots`."""
     home = folder.resolve()
     blobs = [

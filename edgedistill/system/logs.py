@@ -1,7 +1,7 @@
-"""What edgedistill tells while it works: the logger `edgedistill`, and how people read it.
+"""Progress and warnings: the logger `edgedistill`, and how its records are shown.
 
-An application routes, raises or silences it as any other library's. Where nobody has configured logging, what takes
-long shows its progress on stderr, as `logging.info` would show a line.
+An application routes, filters or silences it like any other library's logger. Unless logging is configured, long
+operations show their progress on stderr.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ LOGGER = logging.getLogger("edgedistill")
 
 
 class Lines(logging.StreamHandler[TextIO]):
-    """Lines for people on a stream, above a bar where there is one.
+    """Writes readable lines to a stream, above the progress bar if there is one.
 
-    A record's attribute `line`, if it has one, is how it is shown: indented below the step that it is about.
+    A record's attribute `line`, if present, is printed instead of its message: indented below its step.
     """
 
     console: Console | None = None
-    """The bar's."""
+    """The progress bar's console."""
 
     @property
     def on_terminal(self) -> bool:
-        """Whether there may be a bar."""
+        """Whether a progress bar can be shown."""
         return self.stream.isatty() and os.environ.get("TERM") != "dumb"
 
     def format(self, record: logging.LogRecord) -> str:
-        """Warnings and errors say what they are."""
+        """Prefix warnings and errors with their level."""
         text = super().format(record)
         name = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
         return str(getattr(record, "line", name + text))
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write it."""
+        """Write the record."""
         if self.console is None:
             super().emit(record)
         else:
@@ -46,7 +46,7 @@ class Lines(logging.StreamHandler[TextIO]):
 
 
 def show() -> None:
-    """Show everything from INFO up on stderr, and nowhere else."""
+    """Show records of level INFO and above on stderr only."""
     if sys.stderr is None:
         return
     if (former := shown()) is not None:
@@ -63,5 +63,5 @@ def show_unless_configured() -> None:
 
 
 def shown() -> Lines | None:
-    """Where `show` shows it; None where it doesn't."""
+    """The handler that `show` added; None without one."""
     return next((handler for handler in LOGGER.handlers if isinstance(handler, Lines)), None)

@@ -1,4 +1,4 @@
-"""The machine that figures were measured on, and the versions of what ran there."""
+"""The machine that measures, and its library versions."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _VERSIONED = (
 
 
 def versions() -> dict[str, str]:
-    """Versions of what shapes the results, those that are installed."""
+    """Versions of installed libraries that affect results."""
     found = {"python": platform.python_version()}
     for package in _VERSIONED:
         try:
@@ -57,7 +57,7 @@ def describe() -> dict[str, object]:
 
 
 def available_cores() -> int:
-    """Cores that this process may use."""
+    """Cores available to this process."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

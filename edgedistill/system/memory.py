@@ -1,4 +1,4 @@
-"""What is remembered between commands, below `~/.cache/edgedistill`: only what can be found out again."""
+"""Caches between commands, under `~/.cache/edgedistill`: only what can be recomputed."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ _MOST = 500
 
 
 def recall(name: str) -> dict[str, object]:
-    """What is remembered under a name; nothing where the file is none, or isn't there."""
+    """The cached values under a name; empty if the file is missing or invalid."""
     return object_in(_file(name))
 
 
 def object_in(file: Path) -> dict[str, object]:
-    """The JSON object in a file; empty where there is none, or something else."""
+    """The JSON object in a file; empty if missing or invalid."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -24,7 +24,7 @@ def object_in(file: Path) -> dict[str, object]:
 
 
 def remember(name: str, content: dict[str, object]) -> None:
-    """Keep the last entries. A memory that can't be written costs time, nothing else."""
+    """Store the last entries. A cache that cannot be written only costs time."""
     file = _file(name)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

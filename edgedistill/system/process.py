@@ -1,8 +1,7 @@
-"""What every process of ours runs under: nothing is reported to anybody, idle threads yield, and no module is imported
-from the working folder.
+"""Environment of all our processes: no telemetry, idle threads yield, and nothing is imported from the working folder.
 
-It is imported before anything else of the package, and imports the standard library only: the libraries read these
-variables when they are loaded.
+Imported before anything else in the package, and only uses the standard library, since libraries read these variables
+when they are loaded.
 """
 
 from __future__ import annotations
@@ -16,25 +15,25 @@ from pathlib import Path
 from edgedistill.system.working_folder import absolute
 
 QUIET: Mapping[str, str] = {
-    "ORT_DISABLE_TELEMETRY": "1",  # onnxruntime looks up a host of Microsoft's and keeps a device id below ~/.cache
-    "NNCF_CI": "1",  # nncf reports its use to Google Analytics unless it believes that it is tested
+    "ORT_DISABLE_TELEMETRY": "1",  # onnxruntime looks up a Microsoft host and stores a device id under ~/.cache
+    "NNCF_CI": "1",  # nncf reports usage to Google Analytics unless it detects a test environment
     "HF_HUB_DISABLE_TELEMETRY": "1",
 }
 WAITING: Mapping[str, str] = {
-    # Threads of OpenMP spin while they wait. On cores that others use too, that starves whoever they wait for.
+    # OpenMP threads spin while they wait, which on shared cores starves the threads they wait for.
     "OMP_WAIT_POLICY": "passive",
 }
 SILENCED = ("openvino_telemetry",)
-"""Packages whose only purpose is to report use. Whatever imports them goes on without."""
+"""Packages that only send telemetry. Their importers work without them."""
 
 SEARCHED = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
-"""Where programs and libraries are looked for. An empty or relative entry means the working folder."""
+"""Search paths for programs and libraries. An empty or relative entry means the working folder."""
 
 _ours: set[str] = set()
 
 
 def prepare() -> None:
-    """Set what isn't set yet, or is set to nothing; what the user has set stays."""
+    """Set variables that are unset or empty; the user's own settings stay."""
     for name, value in {**QUIET, **WAITING}.items():
         if not os.environ.get(name):
             os.environ[name] = value
@@ -44,27 +43,27 @@ def prepare() -> None:
 
 
 def program(name: str) -> str | None:
-    """The path of a program, None where there is none; never one of the working folder."""
+    """The path of a program, or None; never one in the working folder."""
     return shutil.which(name, path=os.pathsep.join(absolute(os.environ.get("PATH", os.defpath))))
 
 
 def python(interpreter: Path, *words: str) -> list[str]:
-    """The command of a Python process that doesn't import from the folder it is started in.
+    """Command for a Python process that does not import from the folder it is started in.
 
-    `-P` and not `-I`: plug-ins may be installed in the user's own site-packages or named by `PYTHONPATH`, and a child
-    must find what its parent found.
+    `-P` instead of `-I`, since plug-ins may be in the user's site-packages or on `PYTHONPATH`, and a child must find
+    what its parent found.
     """
     return [str(interpreter), "-P", *words]
 
 
 def environment(*, paths: tuple[Path, ...] = (), timed: bool = False) -> dict[str, str]:
-    """The variables of a child process.
+    """Environment variables for a child process.
 
     Args:
-        paths: to be searched for modules before those of `PYTHONPATH`.
-        timed: whether it is timed: then its threads wait as they would on the user's device.
+        paths: module search paths before those of `PYTHONPATH`.
+        timed: whether it is timed; its threads then wait as on the user's device.
     """
-    found = dict(os.environ) | {"PYTHONSAFEPATH": "1"}  # of what the child starts itself, too
+    found = dict(os.environ) | {"PYTHONSAFEPATH": "1"}  # also for processes that the child starts
     for name in SEARCHED:
         if kept := absolute(found.pop(name, "")):
             found[name] = os.pathsep.join(kept)

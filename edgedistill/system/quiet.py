@@ -1,4 +1,4 @@
-"""Keeps a library's remarks off the terminal."""
+"""Silences libraries on the terminal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from io import StringIO
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep a converter's own progress, advice and version remarks off the terminal; its exceptions pass."""
+    """Silence a converter's progress, advice and version messages; exceptions pass."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -1,4 +1,4 @@
-"""Jinja as every text of ours is made with: a name that isn't there is an error, and tags leave no empty lines."""
+"""The Jinja environment of all generated texts: undefined names are errors, and tags leave no empty lines."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ def text_templates(package: str, *, escaped: bool = False) -> Environment:
     """The templates of a package.
 
     Args:
-        escaped: of pages, in which texts are escaped; other files keep their last line's end.
+        escaped: escape values, for HTML pages; other files keep their trailing newline.
     """
     return Environment(
         loader=PackageLoader(package, ""),

@@ -1,5 +1,5 @@
-"""Takes the working folder off the module path of our own command. It is imported before anything that may lie there,
-and so imports nothing that Python has not loaded by itself.
+"""Removes the working folder from the module path of our own command. Imported before anything that might be there, so
+it only imports what Python has already loaded.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ import sys
 
 
 def absolute(listed: str) -> list[str]:
-    """The entries of a search path that do not depend on the working folder: an empty or relative one means it."""
+    """The entries of a search path that do not depend on the working folder, which empty and relative ones do."""
     return [entry for entry in listed.split(os.pathsep) if os.path.isabs(entry)]
 
 
 def forget() -> None:
-    """Take off what `python -m edgedistill...` puts first, and what empty or relative entries of PYTHONPATH mean. A
-    program that imports edgedistill keeps its own path."""
+    """Remove the entry that `python -m edgedistill...` puts first, and those from empty or relative entries of
+    PYTHONPATH. A program that imports edgedistill keeps its own path."""
     words = sys.orig_argv
     as_module = "-m" in words[:-1] and words[words.index("-m") + 1].partition(".")[0] == "edgedistill"
     if as_module and not sys.flags.safe_path:

@@ -1,1 +1,1 @@
-"""Tasks, one a file: what a batch, a prediction, a metric and fidelity are for it."""
+"""Tasks, one per file: their data, models, metrics and fidelity."""

@@ -1,4 +1,4 @@
-"""What classifiers of any input share beside their judge: labels, references, a head's logits and loss."""
+"""Shared parts of classifiers apart from their judge: labels, references, logits and loss."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 LABELS = "labels"
 """The column of class ids."""
 NONE = -100
-"""The class id of an item without a label, which `torch`'s cross-entropy leaves out."""
+"""The class id of an item without a label, which PyTorch's cross-entropy ignores."""
 _SINGLE_LABEL = "single_label_classification"
 
 
@@ -35,7 +35,7 @@ def label_names(rows: Dataset, columns: Mapping[str, str]) -> list[str]:
 
 
 def label_column(labels: Sequence[object] | None, count: int, label_ids: Mapping[str, int]) -> list[int]:
-    """Class ids of so many rows."""
+    """Class ids of that many rows."""
     return [NONE if label is None else label_ids[str(label)] for label in labels or [None] * count]
 
 
@@ -47,7 +47,7 @@ def references(items: Items) -> References:
 
 
 def configuration(labels: Sequence[str]) -> dict[str, object]:
-    """Entries that name the labels and say that one of them is chosen."""
+    """Entries with the label names, for single-label classification."""
     return {
         "problem_type": _SINGLE_LABEL,
         "num_labels": len(labels),
@@ -57,13 +57,13 @@ def configuration(labels: Sequence[str]) -> dict[str, object]:
 
 
 def unsuitable(config: Mapping[str, object]) -> str | None:
-    """Why a head doesn't choose one label of several: independent scores (multi-label), or a number (regression)."""
+    """Why a head is not single-label: independent scores (multi-label), or a number (regression)."""
     problem, labels = config.get("problem_type"), config.get("id2label")
     if problem not in (None, _SINGLE_LABEL):
-        return f"a head of another kind (problem_type {problem!r:.60} in its config.json), expected {_SINGLE_LABEL}"
+        return f"a different type of head (problem_type {problem!r:.60} in its config.json), expected {_SINGLE_LABEL}"
     count = len(labels) if isinstance(labels, Mapping) else config.get("num_labels")
     if count == 1:
-        return "a head with one output (a regression), expected one for every label"
+        return "a head with a single output (regression), expected one output per label"
     return None
 
 
@@ -78,12 +78,12 @@ def logits(outputs: Tensors, batch: Tensors) -> torch.Tensor:
 
 
 def answers(outputs: Tensors, batch: Tensors) -> Tensors:
-    """`logits` (D, C), as they are."""
+    """`logits` (D, C), unchanged."""
     return {LOGITS: outputs[LOGITS]}
 
 
 def answers_of_logits(values: Floats) -> Arrays:
-    """The same of logits that were recorded."""
+    """The same for recorded logits."""
     return {LOGITS: values}
 
 
@@ -92,5 +92,5 @@ def loss(outputs: Tensors, batch: Tensors, smoothing: float) -> torch.Tensor:
     from torch.nn import functional
 
     own = outputs[LOGITS]
-    full = own.float() if own.element_size() < 4 else own  # a softmax over many classes loses too much in 16 bits
+    full = own.float() if own.element_size() < 4 else own  # a softmax over many classes is too inaccurate in 16 bits
     return functional.cross_entropy(full, batch[LABELS], ignore_index=NONE, label_smoothing=smoothing, reduction="none")

@@ -19,13 +19,13 @@ def answer(graphs: Mapping[str, Graph], items: Items, chosen: Integers) -> Answe
     """`logits` (D, C) float32, one row for each item.
 
     Raises:
-        EdgedistillError: the graph gives something else.
+        EdgedistillError: the graph returns something else.
     """
     logits = np.asarray(graphs[MODEL].run(items.inputs(chosen))[LOGITS], dtype=np.float32)
     if logits.ndim != 2 or len(logits) != len(chosen):
         shape = " x ".join(map(str, logits.shape))
         raise EdgedistillError(
-            f"the file gives {shape} numbers, expected a row of logits for each of {len(chosen)} items"
+            f"the file returns {shape} numbers, expected one row of logits for each of {len(chosen)} items"
         )
     return Answers({LOGITS: logits}, np.asarray(chosen, np.int64), items.example[chosen])
 

@@ -1,7 +1,7 @@
-"""Judges classifiers of any input: metrics, fidelity, errors, confidence. Numpy only.
+"""Evaluates classifiers: metrics, fidelity, errors, confidence. Numpy only.
 
-Answers are `logits` (D, C); references `class` (D,) int64, -1 where there is none. Both are read wherever a model's
-decisions are wanted.
+Answers are `logits` (D, C); references `class` (D,) int64, -1 where unknown. Both are accepted wherever a model's
+decisions are needed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _BINS = 15
 
 
 def decided(answers: Answers) -> Integers:
-    """(D,) the class that each answer says."""
+    """(D,) the predicted class of each answer."""
     if CLASS in answers.values:
         return answers.values[CLASS]  # type: ignore[return-value]
     return np.asarray(answers.values[LOGITS]).argmax(axis=1)
@@ -33,18 +33,18 @@ def logits_of(answers: Answers) -> Floats:
 
 
 def right(answers: Answers, references: References) -> Booleans:
-    """(D,) whether each decision is the label."""
+    """(D,) whether each decision equals the label."""
     return np.asarray(references.known & (decided(answers) == references.values[CLASS]))
 
 
 def as_references(answers: Answers) -> References:
-    """The classes that the answers say, as labels."""
+    """The predicted classes as labels."""
     known = np.ones(len(answers), np.bool_)
     return References({CLASS: decided(answers)}, answers.item, answers.example, known)
 
 
 def accuracy_statistics(answers: Answers, references: References) -> Floats:
-    """(E, 2) right and all decisions of each example."""
+    """(E, 2) number of right and of all decisions of each example."""
     rows = _row_of(references)
     count = len(references.examples)
     hits = right(answers, references)[references.known]
@@ -58,7 +58,7 @@ def accuracy(rows: Floats) -> float:
 
 
 def f1_statistics(answers: Answers, references: References) -> Floats:
-    """(E, 2C) by class, how often it is decided rightly, then how often it is decided or is the label."""
+    """(E, 2C) for each class, its number of right decisions, then the number of decisions plus labels of that class."""
     rows, known = _row_of(references), references.known
     said, labels = decided(answers)[known], references.values[CLASS].astype(np.int64)[known]
     classes = int(max(said.max(initial=-1), labels.max(initial=-1))) + 1
@@ -72,7 +72,7 @@ def f1_statistics(answers: Answers, references: References) -> Floats:
 
 
 def f1_macro(rows: Floats) -> float:
-    """Unweighted mean over the classes that occur of the harmonic mean of precision and recall."""
+    """Unweighted mean F1 over the classes that occur."""
     hits, shown = np.split(rows.sum(axis=0), 2)
     occurs = shown > 0
     return float(np.mean(2 * hits[occurs] / shown[occurs]))
@@ -82,13 +82,13 @@ def fidelity(reference: Answers, device: Answers) -> Fidelity:
     """Agreement of decisions, KL(reference || device) in nats, largest difference of a logit.
 
     Raises:
-        EdgedistillError: other shapes, or logits that are not numbers.
+        EdgedistillError: different shapes, or NaN or infinite logits.
     """
     expected, given = logits_of(reference), logits_of(device)
     if expected.shape != given.shape:
-        raise EdgedistillError(f"the device file gives {given.shape} logits, its torch model {expected.shape}")
+        raise EdgedistillError(f"the exported file returns {given.shape} logits, its PyTorch model {expected.shape}")
     if not np.isfinite(given).all():
-        raise EdgedistillError(f"the device file gives {int((~np.isfinite(given)).sum())} logits that are not numbers")
+        raise EdgedistillError(f"the exported file returns {int((~np.isfinite(given)).sum())} NaN or infinite logits")
     return Fidelity(
         agree=decided(reference) == decided(device),
         divergence=kl_divergence(expected, given),
@@ -100,8 +100,8 @@ def error_weights(answers: Answers, references: References, kind: ErrorKind, str
     """(D,) weights that grow with a model's errors; 0 where there is no label.
 
     `focal`: (1 - p(label)) ** strength (Lin et al. 2017, eq. 4). `boost`: `strength` where the decision is wrong, 1
-    where it is right (the reweighting of AdaBoost, Freund & Schapire 1997, with a given factor in place of the one that
-    assumes weak learners).
+    where it is right (AdaBoost's reweighting, Freund & Schapire 1997, with a given factor instead of the one for weak
+    learners).
     """
     known = references.known
     labels = np.asarray(references.values[CLASS])[known]
@@ -115,17 +115,17 @@ def error_weights(answers: Answers, references: References, kind: ErrorKind, str
 
 
 def texts(answers: Answers, names: Sequence[str]) -> list[str]:
-    """The names of the decided classes; "" where there is none."""
+    """The names of the predicted classes; "" where unknown."""
     return [names[number] if number >= 0 else "" for number in decided(answers).tolist()]
 
 
 def confidence(answers: Answers) -> Floats:
-    """(D,) log-probability of what was decided."""
+    """(D,) log-probability of the decision."""
     return np.asarray(log_softmax(logits_of(answers)).max(axis=1))
 
 
 def calibration_error(answers: Answers, references: References) -> float:
-    """Expected calibration error (Guo et al. 2017, eq. 3): by how much confidence and accuracy differ, 0 to 1."""
+    """Expected calibration error (Guo et al. 2017, eq. 3): the gap between confidence and accuracy, 0 to 1."""
     known = references.known
     sure, hits = np.exp(confidence(answers))[known], right(answers, references)[known]
     places = np.minimum((sure * _BINS).astype(np.int64), _BINS - 1)
@@ -150,7 +150,7 @@ def kl_divergence(p_logits: Floats, q_logits: Floats) -> Floats:
 
 
 def _row_of(references: References) -> Integers:
-    """Row in the statistics of each known decision."""
+    """Each known decision's row in the statistics."""
     return np.searchsorted(references.examples, references.example[references.known])
 
 
@@ -164,9 +164,7 @@ def misfit(answers: Answers, labels: Sequence[str]) -> str | None:
     """Whether there is one logit for each label."""
     count = logits_of(answers).shape[1]
     return (
-        None
-        if count == len(labels)
-        else f"{count} logits for an item, expected one for each of its {len(labels)} labels"
+        None if count == len(labels) else f"{count} logits per item, expected one for each of its {len(labels)} labels"
     )
 
 

@@ -1,4 +1,4 @@
-"""Chats as texts, by the tokenizer's own template, and which of their characters the model itself says."""
+"""Renders chats with the tokenizer's template, and finds the characters that the assistant says."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 Spans = list[tuple[int, int]]
-"""(first character, the one behind the last)."""
+"""(start, end) in characters."""
 
 
 def rendered(tokenizer: PreTrainedTokenizerBase, messages: object) -> tuple[str, Spans]:
-    """A chat's text, and what the assistant says in it: from where a reply is asked for to the end of its message.
+    """A chat's text, and the spans of the assistant's messages, from the generation prompt to the end of the message.
 
-    `transformers` renders the template in jinja2's immutable sandbox: a tokenizer's file can't run code.
+    `transformers` renders the template in jinja2's immutable sandbox, so a tokenizer file cannot run code.
 
     Raises:
-        UserError: the tokenizer has no template, it refuses these messages, or it changes what it rendered of the
-            earlier messages once there are later ones, so that nobody can say which text is whose.
+        UserError: the tokenizer has no template, rejects these messages, or renders earlier messages differently once
+            there are later ones, so that spans cannot be attributed.
     """
     assert isinstance(messages, list), "rows are checked before they are encoded"
-    # A column of objects has every key in every row.
+    # Arrow fills in every key of an object in every row.
     turns = [{key: value for key, value in message.items() if value is not None} for message in messages]
     whole, spans = _render(tokenizer, turns), Spans()
     for number, turn in enumerate(turns):
@@ -34,21 +34,21 @@ def rendered(tokenizer: PreTrainedTokenizerBase, messages: object) -> tuple[str,
         said = _render(tokenizer, turns[: number + 1])
         if not (said.startswith(asked) and whole.startswith(said)):
             raise UserError(
-                f"the tokenizer's chat template renders message {number + 1} of {shown(turns[0]['content'])} otherwise "
-                "when more follow; expected one that renders message by message"
+                f"the tokenizer's chat template renders message {number + 1} of {shown(turns[0]['content'])} "
+                "differently when more messages follow; expected one that renders each message independently"
             )
         spans.append((len(asked), len(said)))
     return whole, spans
 
 
 def asked(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Mapping[str, str]]) -> str:
-    """A chat's text up to where the assistant's reply begins.
+    """A chat's text up to the start of the assistant's reply.
 
     Raises:
-        UserError: the tokenizer has no template, or it refuses these messages.
+        UserError: the tokenizer has no template, or rejects these messages.
     """
     if tokenizer.chat_template is None:
-        raise UserError("the model's tokenizer has no chat template; expected a text to continue, not a chat")
+        raise UserError("the model's tokenizer has no chat template; expected a text to continue instead of a chat")
     return _render(tokenizer, [dict(message) for message in messages], reply=True)
 
 
@@ -60,8 +60,8 @@ def _render(tokenizer: PreTrainedTokenizerBase, turns: Sequence[Mapping[str, obj
         )
     try:
         return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=reply))
-    except Exception as error:  # what a template raises is its own
+    except Exception as error:  # a template may raise anything
         words = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise UserError(
-            f"the tokenizer's chat template doesn't take the messages that begin with {shown(turns[:1])} [{words}]"
+            f"the tokenizer's chat template rejects the messages that begin with {shown(turns[:1])} [{words}]"
         ) from error

@@ -1,4 +1,4 @@
-"""The data half of language models: plain text, prompt with completion, or chat, cut into windows of tokens."""
+"""The data part of language models: plain text, prompt with completion, or chat, split into windows of tokens."""
 
 from __future__ import annotations
 
@@ -51,16 +51,14 @@ def _messages_problem(messages: object, name: str) -> str | None:
         return f"'{name}' is {shown(messages)}, expected a list of messages"
     for number, message in enumerate(messages, start=1):
         if not isinstance(message, dict) or not all(isinstance(message.get(key), str) for key in ("role", "content")):
-            return (
-                f"message {number} of '{name}' is {shown(message)}, expected an object with the texts role and content"
-            )
+            return f"message {number} of '{name}' is {shown(message)}, expected an object with role and content"
     if not any(message["role"] == "assistant" and message["content"] for message in messages):
-        return f"'{name}' has no message of the role assistant, expected one at least: nothing else is learned"
+        return f"'{name}' has no message with the role assistant, expected at least one: only these are trained on"
     return None
 
 
 def show(row: Mapping[str, object], named: Mapping[str, str]) -> str:
-    """The whole text; of a chat, its messages as JSON."""
+    """The whole text, or a chat's messages as JSON."""
     if MESSAGES in named:
         return json.dumps(row[named[MESSAGES]], ensure_ascii=False)
     return "".join(str(row[named[key]]) for key in (TEXT, PROMPT, COMPLETION) if key in named)
@@ -68,21 +66,21 @@ def show(row: Mapping[str, object], named: Mapping[str, str]) -> str:
 
 @dataclass(frozen=True)
 class _Document:
-    """One row, tokenised."""
+    """One tokenized row."""
 
     ids: Integers
     """(n,)"""
     bytes: Integers
-    """(n,) of the text that each token adds."""
+    """(n,) bytes of text that each token adds."""
     asked: Booleans
     """(n,) whether it is to be predicted."""
 
 
 def encode(rows: Mapping[str, Sequence[object]], encoder: Encoder) -> Items:
-    """Windows of `max_length` tokens of each row's text, and what follows each of them.
+    """Windows of `max_length` tokens of each row's text, with next-token targets.
 
     Raises:
-        UserError: messages that the tokenizer's chat template doesn't take.
+        UserError: messages that the tokenizer's chat template rejects.
     """
     tokenizer = encoder.tokenizer
     assert tokenizer is not None, "text tasks have a tokenizer"
@@ -105,7 +103,7 @@ def encode(rows: Mapping[str, Sequence[object]], encoder: Encoder) -> Items:
 
 
 def sequences(rows: Mapping[str, Sequence[object]], encoder: Encoder) -> Sequences:
-    """Each row's whole text as tokens, and where in it the windows and decisions of `encode` are."""
+    """Each row's whole text as tokens, with the positions of the windows and decisions of `encode`."""
     tokenizer = encoder.tokenizer
     assert tokenizer is not None, "text tasks have a tokenizer"
     documents = _documents(rows, encoder.columns, tokenizer)
@@ -126,7 +124,7 @@ def sequences(rows: Mapping[str, Sequence[object]], encoder: Encoder) -> Sequenc
 
 
 def _windows(document: _Document, length: int) -> list[tuple[Integers, Integers, Integers]]:
-    """(inputs, what follows each, its bytes) of each window that is kept."""
+    """(inputs, next tokens, their bytes) of each window that is kept."""
     inputs = document.ids[:-1] if len(document.ids) > 1 else document.ids
     following = np.full(len(inputs), NONE, np.int64)
     added = np.zeros(len(inputs), np.int64)
@@ -137,7 +135,7 @@ def _windows(document: _Document, length: int) -> list[tuple[Integers, Integers,
 
 
 def _kept(document: _Document, length: int) -> list[tuple[int, int]]:
-    """(first input, the one behind the last) of each window in which something is asked; of the first, if of none."""
+    """(start, end) of each window with targets; the first window if there are none."""
     count = max(len(document.ids) - 1, 1)
     every = list(pairwise([*range(0, count, length), count]))
     return [(a, b) for a, b in every if document.asked[a + 1 : b + 1].any()] or every[:1]
@@ -169,14 +167,14 @@ def _documents(
 def _tokens(
     texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, *, special: bool
 ) -> tuple[list[Integers], list[Integers]]:
-    """Of each text, (n,) ids and (n, 2) the characters of each token."""
+    """For each text, (n,) ids and (n, 2) character spans of the tokens."""
     found = tokenizer(
         list(texts),
         add_special_tokens=special,
         return_offsets_mapping=True,
         return_attention_mask=False,
         return_token_type_ids=False,
-        verbose=False,  # a text longer than the model is cut into windows
+        verbose=False,  # a text longer than the context is split into windows
     )
     ids: list[Integers] = [np.asarray(tokens, np.int64) for tokens in found["input_ids"]]
     return ids, [np.asarray(offsets, np.int64).reshape(-1, 2) for offsets in found["offset_mapping"]]
@@ -196,11 +194,11 @@ def _document(
 
     Args:
         ids: (n,)
-        places: (n, 2) first character of each and the one behind its last; (0, 0) of those that stand for none.
-        asked: the characters that are to be predicted, as (first, behind the last); a token counts by its first one.
-        start: whether the text begins with the token that begins one (or else ends one), so that its first token is
+        places: (n, 2) start and end of each in characters; (0, 0) for tokens without text.
+        asked: spans of characters to predict, as (start, end); a token belongs to a span by its first character.
+        start: whether the text begins with a beginning-of-text (or else end-of-text) token, so that its first token is
             predicted too.
-        end: whether it ends with the token that ends one, which is predicted too.
+        end: whether it ends with an end-of-text token, which is predicted too.
     """
     added = _bytes_added(text, places)
     own = np.zeros(len(ids), np.bool_)
@@ -218,16 +216,16 @@ def _document(
 
 
 def _bytes_added(text: str, places: Integers) -> Integers:
-    """(n,) by how many bytes of the text each token goes further than those before it: every byte counts once.
+    """(n,) the bytes of text that each token adds to those before it, counting every byte once.
 
-    A character of several tokens counts with the first of them; characters that no token stands for (what a tokenizer
-    normalises away) count with the next token, at the end with the last.
+    A character with several tokens counts with the first; characters without a token (removed by normalisation) count
+    with the next token, or at the end with the last.
     """
     points = np.frombuffer(text.encode("utf-32-le"), np.uint32)
     widths = 1 + (points >= 0x80).astype(np.int64) + (points >= 0x800) + (points >= 0x10000)
     before = np.concatenate([[0], np.cumsum(widths)])
     reached = np.maximum.accumulate(before[places[:, 1]]) if len(places) else np.zeros(0, np.int64)
     if len(reached):
-        last = int(np.flatnonzero(reached == reached[-1])[0])  # special tokens behind it stand for nothing
+        last = int(np.flatnonzero(reached == reached[-1])[0])  # special tokens after it have no text
         reached[last:] = before[-1]
     return np.diff(reached, prepend=0)

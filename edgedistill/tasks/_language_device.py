@@ -1,4 +1,4 @@
-"""The device half of language models: one graph from tokens to logits, with a cache or without. Numpy only."""
+"""The device part of language models: one graph from tokens to logits, with or without a KV cache. Numpy only."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from edgedistill.tasks._language_items import MASK, NEXT, NONE, TOKENS
 MODEL, LOGITS = "model", LAYOUT.logits
 POSITIONS = LAYOUT.positions
 LOG_P, IDS, LOG_PS = "log_p", "ids", "log_ps"
-"""Of answers: log-probability of the right token (D,), the likeliest tokens (D, K) and their log-probabilities."""
+"""Answers: log-probability of the right token (D,), the most likely tokens (D, K) and their log-probabilities."""
 KEPT = 16
 """K, unless the vocabulary is smaller."""
 PREFILL, DECODE = "prefill", "decode"
-"""The phases of a file that is timed."""
+"""The timed phases of a file."""
 DECODED = 16
-"""Tokens that are generated after each prompt when a file is timed."""
+"""Tokens to generate after each prompt when timing a file."""
 _ROWS = 256
-"""Decisions scored at once: their log-probabilities are as many copies of the vocabulary."""
+"""Decisions to score at once; each needs log-probabilities over the whole vocabulary."""
 
 
 def scored(logits: Floats, right: Integers) -> dict[str, Array]:
-    """What is kept of logits (D, V) of decisions whose right tokens these are; in nats, float32."""
+    """The part of logits (D, V) to keep, given the right tokens; in nats, float32."""
     kept = min(KEPT, logits.shape[1])
     parts = [_scored(logits[i : i + _ROWS], right[i : i + _ROWS], kept) for i in range(0, len(right), _ROWS)]
     if not parts:
@@ -55,13 +55,13 @@ def _scored(logits: Floats, right: Integers, kept: int) -> dict[str, Array]:
 
 
 def reader(graph: Graph) -> Decoder:
-    """What reads with a graph: from its cache, or all again for every token of one that has none."""
+    """A decoder for a graph: with its cache, or recomputing everything for every token if it has none."""
     cached = isinstance(graph, DecodesItself) or LAYOUT.past(0, "key") in graph.inputs
     return decoder_of(graph) if cached else _Rereader(graph)
 
 
 class _Rereader:
-    """Reads the whole text again for what follows it, with a graph without a cache."""
+    """Recomputes the whole text for every token, for a graph without a cache."""
 
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
@@ -80,28 +80,28 @@ class _Rereader:
         return logits
 
     def rewind(self, count: int) -> None:
-        """Keep the first so many tokens only."""
+        """Keep only the first tokens."""
         self.tokens, self._real = self.tokens[:, :count], self._real[:, :count]
 
 
 def decoder(graphs: Mapping[str, Graph]) -> Decoder:
-    """What continues texts with a model's only graph."""
+    """A decoder for a model's only graph."""
     return reader(graphs[MODEL])
 
 
 def greedy(graph: Graph, prompts: Sequence[Sequence[int]], count: int) -> Integers:
-    """(B, count) the likeliest tokens after prompts that are padded to one batch, or come one after the other where a
-    runtime takes one at a time."""
+    """(B, count) greedy continuations of prompts, padded to one batch, or one by one if the runtime takes one at a
+    time."""
     if isinstance(graph, DecodesItself):
         return np.array([list(generate(reader(graph), prompt, count)) for prompt in prompts], np.int64)
     return np.stack(list(generate_batch(reader(graph), prompts, count)), axis=1)
 
 
 def answer(graphs: Mapping[str, Graph], items: Items, chosen: Integers) -> Answers:
-    """`log_p` (D,), `ids` and `log_ps` (D, K) of every token that is asked for.
+    """`log_p` (D,), `ids` and `log_ps` (D, K) for every decision.
 
     Raises:
-        EdgedistillError: the graph gives something else than a row of logits for each token.
+        EdgedistillError: the graph does not return one row of logits per token.
     """
     batch, graph = items.batch(chosen), graphs[MODEL]
     tokens, following = batch[TOKENS].astype(np.int64), batch[NEXT].astype(np.int64)
@@ -112,14 +112,14 @@ def answer(graphs: Mapping[str, Graph], items: Items, chosen: Integers) -> Answe
     asked: Booleans = following != NONE
     if logits.ndim != 3 or logits.shape[:2] != tokens.shape or logits.shape[2] <= following.max(initial=0):
         got, wanted = (" x ".join(map(str, shape)) for shape in (logits.shape, tokens.shape))
-        raise EdgedistillError(f"the file gives {got} numbers, expected logits of every token of {wanted}")
+        raise EdgedistillError(f"the file returns {got} numbers, expected logits for every token of {wanted}")
     item = np.asarray(chosen, np.int64)[np.nonzero(asked)[0]]
     return Answers(scored(logits[asked], following[asked]), item, items.example[item])
 
 
 def phases(graphs: Mapping[str, Graph], batch: Arrays) -> Iterator[str]:
-    """`prefill` of the whole batch, then `decode` of 16 tokens one by one, in the place of its last ones: a text of the
-    longest length that a model reads can't go on."""
+    """`prefill` of the whole batch, then `decode` of 16 tokens one by one, replacing its last ones, since a text that
+    fills the context cannot be continued."""
     decoder, real = reader(graphs[MODEL]), np.asarray(batch[MASK]) != 0
     logits = decoder.advance(np.asarray(batch[TOKENS], np.int64), _padding(batch[MASK]))
     last = real.shape[1] - 1 - np.argmax(real[:, ::-1], axis=1)
@@ -133,6 +133,6 @@ def phases(graphs: Mapping[str, Graph], batch: Arrays) -> Iterator[str]:
 
 
 def _padding(mask: Array) -> Booleans | None:
-    """(B, T) where there is none of it; None where there is none at all."""
+    """(B, T) False on padding; None without padding."""
     real = np.asarray(mask) != 0
     return None if real.all() else real

@@ -1,8 +1,8 @@
-"""Names and meaning of what a text is for a language model: columns of its items, decisions, references. Numpy only.
+"""Columns of a language model's items, decisions and references. Numpy only.
 
-A document is its tokens t0 ... tn. Its items are windows of its inputs t0 ... t(n-1), one after the other, none
-overlapping; at every place the decision is the *next* token, which at a window's last place is the first of the next
-window. So every token is decided exactly once, with what its window holds before it.
+A document is its tokens t0 ... tn. Its items are consecutive, non-overlapping windows of the inputs t0 ... t(n-1). At
+every position the decision is the *next* token, which at a window's last position is the first of the next window. So
+every token is predicted exactly once, from the part of its window before it.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from edgedistill.contracts.items import Column, Items
 
 TOKENS, MASK = "input_ids", "attention_mask"
 NEXT = "next_token"
-"""Id of the token that follows; `NONE` where it isn't asked for."""
+"""Id of the next token; `NONE` if it is not a target."""
 BYTES = "next_bytes"
-"""How many bytes of the text that token adds (UTF-8); those of a special token are 0."""
+"""UTF-8 bytes of text that this token adds; 0 for special tokens."""
 NONE = -100
 
 TOKEN = "token"
-"""Of references: the right token's id, beside its `next_bytes`."""
+"""References: the right token's id, with its `next_bytes`."""
 
 
 def columns(pad: int) -> dict[str, Column]:
-    """Of the items. They are padded on the right, where no token before sees it."""
+    """Columns of the items. They are padded on the right, which earlier tokens do not attend to."""
     return {
         TOKENS: Column("input", "sequence", pad=pad, tokens=True),
         MASK: Column("input", "sequence"),
@@ -34,7 +34,7 @@ def columns(pad: int) -> dict[str, Column]:
 
 
 def references(items: Items) -> References:
-    """One decision for every token that is asked for: its id and its bytes."""
+    """One decision per target token: its id and its bytes."""
     following = items.values[NEXT]
     asked = following != NONE
     item = np.repeat(np.arange(len(items)), items.lengths)[asked]

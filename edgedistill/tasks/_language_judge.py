@@ -1,7 +1,7 @@
-"""Judges language models: metrics, fidelity, chance. Numpy only.
+"""Evaluates language models: metrics, fidelity, chance. Numpy only.
 
-Answers are `log_p` (D,) of the right token, `ids` and `log_ps` (D, K) of the likeliest; references `token` and
-`next_bytes` (D,).
+Answers are `log_p` (D,) of the right token, `ids` and `log_ps` (D, K) of the most likely tokens; references are `token`
+and `next_bytes` (D,).
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from edgedistill.tasks._language_probe import CHECK_WORDS, checks
 
 
 def per_byte_statistics(answers: Answers, references: References) -> Floats:
-    """(E, 2) bits that each example's tokens cost, and bytes that they are."""
+    """(E, 2) bits and bytes of each example's tokens."""
     bits = -_log_p(answers) / np.log(2)
     return _sums(references, bits, np.asarray(references.values[BYTES], np.int64))
 
 
 def per_token_statistics(answers: Answers, references: References) -> Floats:
-    """(E, 2) nats that each example's tokens cost, and how many they are."""
+    """(E, 2) nats and number of each example's tokens."""
     return _sums(references, -_log_p(answers), np.ones(len(references)))
 
 
 def accuracy_statistics(answers: Answers, references: References) -> Floats:
-    """(E, 2) right and all decisions of each example."""
+    """(E, 2) number of right and of all decisions of each example."""
     return _sums(references, decided(answers) == references.values[TOKEN], np.ones(len(references)))
 
 
@@ -48,36 +48,38 @@ def _sums(references: References, *values: Floats | Integers) -> Floats:
 
 
 def ratio(rows: Floats) -> float:
-    """The first sum by the second."""
+    """The ratio of the two sums."""
     first, second = rows.sum(axis=0)
     return float(first / second) if second else float("nan")
 
 
 def perplexity(rows: Floats) -> float:
-    """exp of the mean nats of a token."""
+    """exp of the mean nats per token."""
     return float(np.exp(ratio(rows)))
 
 
 def decided(answers: Answers) -> Integers:
-    """(D,) the likeliest token."""
+    """(D,) the most likely token."""
     return np.asarray(answers.values[IDS], np.int64)[:, 0]
 
 
 def fidelity(reference: Answers, device: Answers) -> Fidelity:
-    """Agreement of the likeliest token; KL(reference || device) in nats; largest difference of a log-probability.
+    """Agreement of the most likely token; KL(reference || device) in nats; largest difference of a log-probability.
 
-    Of the vocabulary, the tokens that both keep are compared one by one and all others as one: a lower bound of the
-    divergence of the whole distributions (data processing inequality; Cover & Thomas 2006, section 2.8). Differences
-    are those of the right token and of the tokens that both keep.
+    Tokens that both keep are compared one by one, and all others as one class: a lower bound of the divergence of the
+    full distributions (data processing inequality; Cover & Thomas 2006, section 2.8). Differences are over the right
+    token and the tokens that both keep.
 
     Raises:
-        EdgedistillError: other decisions, or numbers that are none.
+        EdgedistillError: different decisions, NaN or infinity.
     """
     if reference.values[IDS].shape != device.values[IDS].shape:
         shapes = (reference.values[IDS].shape, device.values[IDS].shape)
-        raise EdgedistillError(f"the device file gives {shapes[1]} likeliest tokens, its torch model {shapes[0]}")
+        raise EdgedistillError(
+            f"the exported file returns {shapes[1]} most likely tokens, its PyTorch model {shapes[0]}"
+        )
     if not all(np.isfinite(device.values[name]).all() for name in (LOG_P, LOG_PS)):
-        raise EdgedistillError("the device file gives log-probabilities that are not numbers")
+        raise EdgedistillError("the exported file returns NaN or infinite log-probabilities")
     divergence, difference = _over_shared(reference, device)
     of_right = np.abs(_log_p(reference) - _log_p(device))
     return Fidelity(
@@ -88,7 +90,7 @@ def fidelity(reference: Answers, device: Answers) -> Fidelity:
 
 
 def _over_shared(reference: Answers, device: Answers) -> tuple[Floats, Floats]:
-    """(D,) the divergence over the tokens that both keep and the rest, and the largest difference among them."""
+    """(D,) the divergence over the tokens that both keep and the rest, and the largest difference among the tokens."""
     count, kept = reference.values[IDS].shape
     own, other = np.asarray(reference.values[IDS]), np.asarray(device.values[IDS])
     p = np.zeros((count, kept))
@@ -109,13 +111,13 @@ def _over_shared(reference: Answers, device: Answers) -> tuple[Floats, Floats]:
 
 
 def texts(answers: Answers, names: Sequence[str]) -> list[str]:
-    """The number of each token: names are the tokenizer's, which isn't here."""
+    """Token numbers, since the tokenizer with their names is not available."""
     tokens = decided(answers) if IDS in answers.values else np.asarray(answers.values[TOKEN])
     return [f"token {token}" for token in tokens.tolist()]
 
 
 def guess(references: References) -> Answers:
-    """The answers of one who knows which tokens occur, and takes all of them to be equally likely everywhere."""
+    """Answers that treat all occurring tokens as equally likely everywhere."""
     tokens = np.unique(references.values[TOKEN])
     count = len(references)
     log_p = np.full(count, -np.log(max(len(tokens), 1)), np.float32)
@@ -124,7 +126,7 @@ def guess(references: References) -> Answers:
 
 
 def size_of(references: References) -> Floats:
-    """(E,) bytes of the text that is asked of each document."""
+    """(E,) bytes of target text in each document."""
     return _sums(references, np.asarray(references.values[BYTES], np.int64))[:, 0]
 
 
@@ -142,7 +144,7 @@ JUDGE = Judge(
     check_words=CHECK_WORDS,
     lists_flips=False,
     decision="next token",
-    divergence="KL to torch, nats",
+    divergence="KL from PyTorch, nats",
     size_of=size_of,
     size_unit="bytes",
 )

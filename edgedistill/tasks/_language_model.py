@@ -1,4 +1,4 @@
-"""The torch half of language models: a causal model from `transformers`, asked for the next token.
+"""The PyTorch part of language models: a causal model from `transformers` predicting the next token.
 
 Shapes: B items of T tokens, D decisions, V tokens of the vocabulary, H hidden size.
 """
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from edgedistill.recipe.schema import Architecture
 
 _ROWS = 1024
-"""Decisions whose logits are held at once."""
+"""Number of decisions with logits in memory at once."""
 _NOT_LINEAR = ("final_logit_softcapping", "logit_scale", "logits_scaling", "output_multiplier_scale")
-"""Entries of a configuration by which logits are more than a linear map of the last hidden states."""
+"""Configuration entries that make logits more than a linear map of the last hidden states."""
 
 
 def auto_class() -> AutoClass:
@@ -44,23 +44,25 @@ def auto_class() -> AutoClass:
 def scratch_config(
     architecture: Architecture, vocabulary: int, length: int, items: Items, entries: Mapping[str, object]
 ) -> PreTrainedConfig:
-    """There is none: the vocabulary that is learned for a teacher from scratch can't write every text.
+    """Not supported: the vocabulary learned for a teacher from scratch cannot encode every text.
 
     Raises:
         UserError: always.
     """
-    raise UserError("teacher.scratch: 'text-generation' has no teacher from scratch; expected 'model'")
+    raise UserError(
+        "teacher.scratch: 'text-generation' does not support a teacher trained from scratch; expected 'model'"
+    )
 
 
 def unsuitable(config: Mapping[str, object]) -> str | None:
-    """Why a model reads no text from left to right."""
+    """Why a model is not causal."""
     if config.get("is_encoder_decoder"):
-        return "an encoder and a decoder, expected a decoder alone"
+        return "an encoder-decoder architecture, expected a decoder only"
     return None
 
 
 def forward(model: PreTrainedModel, inputs: Tensors) -> Tensors:
-    """`logits` (B, T, V). Where no positions are given, padding stands on the right, and no token sees it."""
+    """`logits` (B, T, V). Without positions, padding is on the right, and no token attends to it."""
     if POSITIONS in inputs:
         mask, positions = inputs[MASK], inputs[POSITIONS]
         found = model(input_ids=inputs[TOKENS], attention_mask=mask, position_ids=positions, use_cache=False)
@@ -69,7 +71,7 @@ def forward(model: PreTrainedModel, inputs: Tensors) -> Tensors:
 
 
 def forward_packed(model: PreTrainedModel, inputs: Tensors) -> Tensors:
-    """What `forward` gives, short items side by side in one row where that saves some."""
+    """Like `forward`, with short items packed into one row if that saves work."""
     rows = _packed(model, inputs)
     if rows is None:
         return forward(model, inputs)
@@ -83,7 +85,7 @@ def _packed(model: PreTrainedModel, inputs: Tensors) -> Packed | None:
 
 
 def logits(outputs: Tensors, batch: Tensors) -> torch.Tensor:
-    """(D, V) of the tokens that are asked for."""
+    """(D, V) logits at the decisions."""
     return outputs[LOGITS][_asked(batch)]
 
 
@@ -97,12 +99,12 @@ def loss(outputs: Tensors, batch: Tensors, smoothing: float) -> torch.Tensor:
 
 
 def answers(outputs: Tensors, batch: Tensors) -> Tensors:
-    """`log_p` (D,) of the right token, `ids` and `log_ps` (D, K) of the likeliest."""
+    """`log_p` (D,) of the right token, `ids` and `log_ps` (D, K) of the most likely tokens."""
     return _scored(logits(outputs, batch), right(batch))
 
 
 def states(model: PreTrainedModel, batch: Tensors) -> torch.Tensor:
-    """(D, H) what the model makes its logits of."""
+    """(D, H) the last hidden states, from which the logits are computed."""
     rows = _packed(model, batch)
     if rows is None:
         hidden: torch.Tensor = model.base_model(input_ids=batch[TOKENS], use_cache=False).last_hidden_state
@@ -117,7 +119,7 @@ def read(
     positions: torch.Tensor,
     seen: torch.Tensor,
 ) -> torch.Tensor:
-    """(B, T, H) of tokens that stand side by side, each seeing some of the others: itself at least."""
+    """(B, T, H) hidden states of tokens in one row with a custom attention mask, in which each sees at least itself."""
     import torch
 
     hidden = torch.finfo(model.dtype).min
@@ -131,26 +133,26 @@ def head(model: PreTrainedModel) -> Head:
     """The output layer.
 
     Raises:
-        UserError: the model scales or bends its logits after it.
+        UserError: the model scales or transforms its logits afterwards.
     """
     config, bent = model.config.get_text_config(), _bent(model)
     layer = model.get_output_embeddings()
     if layer is None or bent:
         what = f"{bent[0]} in its config.json" if bent else "no output layer over its vocabulary"
         raise UserError(
-            f"the '{config.model_type}' model has {what}; expected logits that are linear in its last states"
+            f"the '{config.model_type}' model has {what}; expected logits that are linear in its last hidden states"
         )
     return Head(layer.weight, getattr(layer, "bias", None))
 
 
 def _bent(model: PreTrainedModel) -> list[str]:
-    """What else makes logits of the last states than the output layer."""
+    """Anything besides the output layer between the last states and the logits."""
     config = model.config.get_text_config()
     return [name for name in _NOT_LINEAR if getattr(config, name, None) not in (None, 1)]
 
 
 def ask(model: PreTrainedModel, batch: Tensors) -> Tensors:
-    """What `answers` gives of `forward`, some decisions at a time."""
+    """The same as `answers` of `forward`, a few decisions at a time."""
     import torch
 
     if _bent(model):
@@ -161,7 +163,7 @@ def ask(model: PreTrainedModel, batch: Tensors) -> Tensors:
 
 
 def probe(model: PreTrainedModel, items: Items) -> Arrays:
-    """Greedy continuations (P, N) of a few beginnings, each alone."""
+    """Greedy continuations (P, N) of a few prefixes, one at a time."""
     starts, count = beginnings(items)
     return {ALONE: np.array([list(generate(TorchDecoder(model), start, count)) for start in starts], np.int64)}
 
@@ -184,5 +186,5 @@ def right(batch: Tensors) -> torch.Tensor:
 
 
 def _full(rows: torch.Tensor) -> torch.Tensor:
-    """float32 for half-precision tensors: a softmax over a vocabulary loses too much in them."""
+    """float32 for half-precision tensors, in which a softmax over a vocabulary is too inaccurate."""
     return rows.float() if rows.element_size() < 4 else rows

@@ -1,7 +1,7 @@
-"""Several short items in one row of a batch, none of which attends to another: the same outputs from fewer places.
+"""Packs several short items into one row without attention between them: the same outputs with less padding.
 
-`transformers` reads from positions that restart where another sequence begins, and lets no token attend across
-(`masking_utils.find_packed_sequence_indices`): exact wherever all that mixes tokens is attention.
+`transformers` detects packed sequences from restarting positions, and blocks attention across them
+(`masking_utils.find_packed_sequence_indices`): exact if only attention mixes tokens.
 """
 
 from __future__ import annotations
@@ -14,29 +14,29 @@ if TYPE_CHECKING:
     import torch
 
 FAMILIES = frozenset({"gemma", "gemma2", "gemma3_text", "gpt2", "llama", "qwen2", "qwen3", "smollm3"})
-"""Architectures (`model_type`) whose packed outputs are known to be the unpacked ones."""
+"""Architectures (`model_type`) with packed outputs known to equal unpacked ones."""
 _WORTH = 0.75
-"""Rows are packed where they become no more than this share: a mask for them costs more than causal attention."""
+"""Pack only if the rows shrink to this share, since the mask costs more than causal attention."""
 
 
 @dataclass(frozen=True)
 class Packed:
-    """B right-padded items of T places in R rows of as many places."""
+    """B right-padded items of length T in R rows of the same length."""
 
     tokens: torch.Tensor
     """(R, T)"""
     positions: torch.Tensor
-    """(R, T) of each token in its item."""
+    """(R, T) position of each token in its item."""
     places: torch.Tensor
-    """(B, T) where each item's places are among the R x T; of padding, any."""
+    """(B, T) index of each item's positions among the R x T; arbitrary for padding."""
 
     def unpacked(self, values: torch.Tensor) -> torch.Tensor:
-        """(B, T, ...) of (R, T, ...); anything where there is padding."""
+        """(B, T, ...) from (R, T, ...); arbitrary on padding."""
         return values.flatten(0, 1)[self.places]
 
 
 def packed(tokens: torch.Tensor, mask: torch.Tensor) -> Packed | None:
-    """The items of a batch in fewer rows; None where that isn't worth it.
+    """The items of a batch in fewer rows; None if that is not worthwhile.
 
     Args:
         tokens: (B, T) padded on the right.
@@ -60,7 +60,7 @@ def packed(tokens: torch.Tensor, mask: torch.Tensor) -> Packed | None:
     real = mask.bool()
     flat = tokens.new_zeros(len(rows) * width)
     flat[places[real]] = tokens[real]
-    # Padding behind the last item of a row counts on, as a part of it that no token of it sees.
+    # Padding after a row's last item continues its positions; none of its tokens attends to it.
     first = torch.zeros_like(flat)
     first[start[:, 0]] = start[:, 0]
     first = first.view(len(rows), width)
@@ -70,7 +70,7 @@ def packed(tokens: torch.Tensor, mask: torch.Tensor) -> Packed | None:
 
 
 def first_fit(lengths: Sequence[int], width: int) -> list[list[int]]:
-    """Items by row, each in the first row that has room, longest first (first-fit decreasing, Johnson 1973)."""
+    """Items by row: first-fit decreasing (Johnson 1973)."""
     rows: list[list[int]] = []
     room: list[int] = []
     for item in sorted(range(len(lengths)), key=lambda item: -lengths[item]):

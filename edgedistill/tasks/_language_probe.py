@@ -1,4 +1,4 @@
-"""What a file of a language model is asked besides: to continue a few beginnings, in several ways that must agree.
+"""Verification of a language model file: continuations of a few prefixes, computed in several ways that must agree.
 Numpy only."""
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from edgedistill.tasks._language_device import MODEL, greedy, reader
 from edgedistill.tasks._language_items import TOKENS
 
 ALONE, TOGETHER, AT_ONCE = "alone", "together", "at_once"
-"""Greedy continuations (P, N): token by token from the cache, of each beginning alone; of all in one padded batch; and
-what is likeliest at each place when a beginning with its continuation is read in one pass."""
+"""Greedy continuations (P, N): one prefix at a time with the cache; all in one padded batch; and the most likely token
+at each position when prefix and continuation are processed in one pass."""
 _BEGINNINGS, _TOKENS, _CONTINUED = 16, 16, 64
 
 
 CHECK_WORDS = {
-    "greedy_tokens": "greedy tokens as torch's",
-    "greedy_texts": "whole continuations as torch's",
-    "padded_tokens": "tokens in a padded batch as alone",
-    "uncached_tokens": "tokens without a cache as with it",
+    "greedy_tokens": "greedy tokens equal to PyTorch's",
+    "greedy_texts": "whole continuations equal to PyTorch's",
+    "padded_tokens": "tokens in a padded batch equal to alone",
+    "uncached_tokens": "tokens without cache equal to with cache",
 }
 
 
 def beginnings(items: Items) -> tuple[list[list[int]], int]:
-    """The first tokens of items evenly spread over the longer half, of different lengths; and how many tokens may
-    follow, so that none becomes longer than the longest item."""
+    """Prefixes of items evenly spaced over the longer half, with different lengths; and the number of tokens to
+    generate, such that none becomes longer than the longest item."""
     longest = int(items.lengths.max(initial=1))
     long_enough = np.flatnonzero(items.lengths >= max(1, longest // 2))
     most = max(1, min(_TOKENS, longest // 2))
@@ -54,9 +54,8 @@ def probe(graphs: Mapping[str, Graph], items: Items) -> dict[str, Array]:
 
 
 def checks(expected: Arrays, found: Arrays) -> Mapping[str, float]:
-    """Shares of tokens: of torch's greedy continuations that the file repeats, up to the first that differs; of the
-    file's own, that it repeats in a padded batch up to the first that differs, and that are likeliest without a cache.
-    And the share of continuations that are torch's to the last token."""
+    """Shares of tokens up to the first difference: the file's greedy continuations compared with PyTorch's, and its own
+    in a padded batch and without a cache. Also the share of continuations that equal PyTorch's completely."""
     alone = np.asarray(found[ALONE], np.int64)
     wanted = np.asarray(expected[ALONE], np.int64)
     return {
@@ -68,5 +67,5 @@ def checks(expected: Arrays, found: Arrays) -> Mapping[str, float]:
 
 
 def _repeated(wanted: Integers, said: Integers) -> float:
-    """Share of tokens before the first difference of each row: behind it, both continue different texts."""
+    """Share of tokens before the first difference in each row, since after it the texts differ."""
     return float(np.logical_and.accumulate(wanted == said, axis=1).mean())

@@ -1,4 +1,4 @@
-"""What a language model is given to continue: a text as its training data begins, or a chat up to the reply."""
+"""Prompts of language models: a text as in training, or a chat up to the reply."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 
 
 def opening(tokenizer: PreTrainedTokenizerBase) -> int | None:
-    """The token that begins a text, or else the one that ends one; None without either."""
+    """The beginning-of-text token, or else the end-of-text token; None without either."""
     found: int | None = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
     return found
 
 
 def tokens(tokenizer: PreTrainedTokenizerBase, given: Prompt) -> list[int]:
-    """Of a text, behind the token that begins one and without one that ends it; of a chat, all up to where the
-    assistant's reply begins.
+    """A text after a beginning-of-text token and without an end token, or a chat up to the start of the assistant's
+    reply.
 
     Raises:
-        UserError: the tokenizer has no chat template, or it doesn't take these messages.
+        UserError: the tokenizer has no chat template, or rejects these messages.
     """
     if not isinstance(given, str):
         return _ids(tokenizer, asked(tokenizer, given), special=False)
@@ -35,7 +35,7 @@ def tokens(tokenizer: PreTrainedTokenizerBase, given: Prompt) -> list[int]:
 
 
 def decoder(model: PreTrainedModel) -> Decoder:
-    """What continues texts with a model of torch's."""
+    """A decoder for a PyTorch model."""
     return TorchDecoder(model)
 
 

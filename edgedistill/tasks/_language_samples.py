@@ -1,4 +1,4 @@
-"""Beginnings of held-out texts, for people to compare how models go on."""
+"""Prefixes of held-out texts, for readers to compare continuations."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 _COUNT = 48
-"""Tokens that follow, where the model reads so many."""
+"""Number of tokens to generate, if they fit the context."""
 _CHARACTERS = 80
-"""Of a plain text, at most: to the end of a word."""
+"""Maximum length of a plain-text prefix, cut at a word."""
 
 
 def beginnings(rows: Mapping[str, Sequence[object]], encoder: Encoder) -> Beginnings:
-    """The first words of a plain text, the prompt before a completion, or a chat up to its last answer."""
+    """The first words of a plain text, the prompt of a completion, or a chat up to its last reply."""
     tokenizer = encoder.tokenizer
     assert tokenizer is not None, "text tasks have a tokenizer"
     texts = _texts(rows, encoder, tokenizer)
-    # A chat's template says itself what it begins with.
+    # A chat template adds its own beginning.
     first = None if MESSAGES in encoder.columns else opening(tokenizer)
     start = [] if first is None else [first]
     count = min(_COUNT, max(1, encoder.max_length // 2))
@@ -48,13 +48,13 @@ def _texts(rows: Mapping[str, Sequence[object]], encoder: Encoder, tokenizer: Pr
 
 
 def _first_words(text: str) -> str:
-    """Up to the end of a word, and of a short text the first half."""
+    """Cut at a word; the first half of a short text."""
     most = min(_CHARACTERS, max(1, len(text) // 2))
     return text[:most] if len(text) == most or text[most].isspace() else text[:most].rsplit(None, 1)[0]
 
 
 def text(tokens: Sequence[int], said: Sequence[int], tokenizer: PreTrainedTokenizerBase) -> str:
-    """What the tokens add to those before them, up to the one that ends a text."""
+    """The text that the tokens add to the prefix, up to an end-of-text token."""
     kept = list(said)
     if tokenizer.eos_token_id in kept:
         kept = kept[: kept.index(tokenizer.eos_token_id)]

@@ -1,5 +1,4 @@
-"""How fast a language model's file answers: the time to its first token, and tokens per second from then on. Numpy
-only."""
+"""Speed of a language model file: time to first token, then tokens per second. Numpy only."""
 
 from __future__ import annotations
 
@@ -15,8 +14,8 @@ from edgedistill.tasks._language_items import BYTES, MASK, NEXT, NONE, TOKENS
 
 
 def prompts(items: Items, tokens: int, count: int) -> Items:
-    """So many pieces of the texts, evenly spread, each of exactly so many tokens; over the ends of texts, and the same
-    again where the texts are too short. Nothing is asked of them."""
+    """Evenly spaced pieces of the texts with exactly that many tokens, running across texts, and repeating if the texts
+    are too short. Without targets."""
     stream = items.token_ids
     stream = np.tile(stream, -(-tokens // len(stream)))
     starts = evenly_spaced(len(stream) - tokens + 1, count)
@@ -32,12 +31,12 @@ def prompts(items: Items, tokens: int, count: int) -> Items:
 
 
 def time_to_first(phases: Mapping[str, Floats]) -> Floats:
-    """(R,) ms from a prompt to the token that follows it."""
+    """(R,) ms from the prompt to the first token."""
     return np.asarray(phases[PREFILL], np.float64)
 
 
 def tokens_per_second(phases: Mapping[str, Floats]) -> Floats:
-    """(R,) of the tokens after the first, of each text of a batch."""
+    """(R,) tokens per second after the first token, per text of a batch."""
     return 1e3 * DECODED / np.asarray(phases[DECODE], np.float64)
 
 

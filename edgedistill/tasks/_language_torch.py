@@ -1,4 +1,4 @@
-"""A language model of torch's, asked token by token."""
+"""Token-by-token decoding with a PyTorch model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 
 class TorchDecoder:
-    """Keeps the cache that a model of `transformers` gives. Shapes: B texts, T new tokens, P before them, V words."""
+    """Keeps the KV cache of a `transformers` model. Shapes: B texts, T new tokens, P previous tokens, V vocabulary
+    size."""
 
     def __init__(self, model: PreTrainedModel) -> None:
         self._model = model
@@ -51,7 +52,7 @@ class TorchDecoder:
         return logits
 
     def rewind(self, count: int) -> None:
-        """Keep the first so many tokens only."""
+        """Keep only the first tokens."""
         if count == 0:
             self._cache = None
         elif self._cache is not None and count < self._tokens.shape[1]:

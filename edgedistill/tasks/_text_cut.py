@@ -1,10 +1,10 @@
-"""Cuts a long text before it is tokenised, where that provably changes no token that is kept.
+"""Truncates long texts before tokenization, if that provably does not change the kept tokens.
 
-A tokenizer reads a text to its end before the tokens behind `max_length` are thrown away: minutes and gigabytes for a
-long document. A BERT pipeline (WordPiece behind a pre-tokenizer that splits at white space) treats words that white
-space parts one by one, and makes at least one token of every word that has an ASCII letter or digit, which no
-normalizer takes away. So the text up to the end of the `max_length`-th such word holds all tokens that are kept. Other
-pipelines read across white space; their texts stay whole.
+A tokenizer processes a whole text before truncating at `max_length`, which takes minutes and gigabytes for a long
+document. A BERT pipeline (WordPiece after a pre-tokenizer that splits at white space) processes words separately, and
+produces at least one token for every word with an ASCII letter or digit, which no normalizer removes. So the text up to
+the end of the `max_length`-th such word contains all kept tokens. Other pipelines can merge across white space; their
+texts stay whole.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _PRE_TOKENIZERS = frozenset({"BertPreTokenizer", "Whitespace", "WhitespaceSplit"
 
 
 def reads_word_by_word(tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Whether it is such a pipeline, and cuts on the right."""
+    """Whether it is such a pipeline, truncating on the right."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None or tokenizer.truncation_side != "right":
         return False
@@ -46,7 +46,7 @@ def cut(text: str, max_length: int) -> str:
 
 
 def _parts(stage: dict[str, object] | None, key: str) -> set[str]:
-    """The types of a pipeline's stage, a sequence by its parts."""
+    """The types of a pipeline stage, with sequences flattened."""
     if stage is None:
         return set()
     parts = stage.get(key)

@@ -1,4 +1,4 @@
-"""Image classification: one label per image, given as a list of whole-numbered pixels."""
+"""Image classification: one label per image, given as a list of integer pixels."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def problem(row: Mapping[str, object], columns: Mapping[str, str], labelled: boo
 
 
 def encode(rows: Mapping[str, Sequence[object]], encoder: Encoder) -> Items:
-    """The pixels as they are, and the label id, one item per row."""
+    """The raw pixels and the label id, one item per row."""
     images = list(rows[encoder.columns["image"]])
     labels = classification.label_column(rows.get(encoder.columns["label"]), len(images), encoder.label_ids)
     columns = {
@@ -68,7 +68,7 @@ def encode(rows: Mapping[str, Sequence[object]], encoder: Encoder) -> Items:
 
 
 def show(row: Mapping[str, object], columns: Mapping[str, str]) -> str:
-    """The pixels, each as one character from light to dark, line by line where the image is a square."""
+    """The pixels as characters from light to dark, in lines if the image is square."""
     image = row[columns["image"]]
     assert isinstance(image, list)
     side = round(len(image) ** 0.5)

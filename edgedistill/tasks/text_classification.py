@@ -32,7 +32,7 @@ def auto_class() -> AutoClass:
 def scratch_config(
     architecture: Architecture, vocabulary: int, length: int, items: Items, entries: Mapping[str, object]
 ) -> PreTrainedConfig:
-    """A BERT of that size; the second text of a pair has a type of its own."""
+    """A BERT of that size; the second text of a pair has a separate token type."""
     from edgedistill.models.loading import bert_config
 
     config = bert_config(architecture, vocabulary, length, entries)
@@ -56,7 +56,7 @@ def problem(row: Mapping[str, object], columns: Mapping[str, str], labelled: boo
         if isinstance(label, bool) or not isinstance(label, str | int) or label == "":
             return f"'{columns['label']}' is {shown(label)}, expected a label name or number"
         if str(label) == "-1":
-            return f"'{columns['label']}' is -1, which stands for no label; expected a class, or a name in data.labels"
+            return f"'{columns['label']}' is -1, which means no label; expected a class, or a name in data.labels"
     return None
 
 
@@ -67,7 +67,7 @@ def encode(rows: Mapping[str, Sequence[object]], encoder: Encoder) -> Items:
     if len(texts) == 1 and reads_word_by_word(encoder.tokenizer):
         texts = [[cut(str(text), encoder.max_length) for text in texts[0]]]
     content = dict(encoder.tokenizer(*texts, truncation=True, max_length=encoder.max_length))
-    pad = encoder.tokenizer.pad_token_id or 0  # where there is none, the attention mask hides it
+    pad = encoder.tokenizer.pad_token_id or 0  # without one, the attention mask hides it
     columns = {
         name: Column("input", "sequence", pad=pad, tokens=True) if name == _TOKENS else Column("input", "sequence")
         for name in content

@@ -1,4 +1,4 @@
-"""Text generation: the next token of plain text, of completions of prompts, or of an assistant's part of a chat."""
+"""Text generation: next-token prediction on plain text, completions of prompts, or the assistant's part of chats."""
 
 from __future__ import annotations
 

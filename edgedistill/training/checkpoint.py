@@ -1,5 +1,5 @@
-"""Training checkpoints: safetensors and JSON, no pickle; on the disk before they replace the former one, and loaded
-only when every byte is what was written."""
+"""Training checkpoints: safetensors and JSON, no pickle; flushed to disk before they replace the previous one, and
+loaded only if every byte is intact."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _TENSORS = ("model.safetensors", "optimizer.safetensors", "random.safetensors", 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What training needs besides weights, optimizer and random state to go on: what was seen, and the best so far."""
+    """Training state for resuming besides weights, optimizer and random state: history, and the best epoch so far."""
 
     history: tuple[EpochRecord, ...]
     best_metric: float
@@ -34,7 +34,7 @@ class Checkpoint:
 
 
 def save_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, state: Checkpoint) -> None:
-    """Replace the checkpoint in `folder`; a process killed in between, or a full disk, leaves the former one."""
+    """Replace the checkpoint in `folder`; if the process is killed or the disk is full, the previous one remains."""
     partial, former = folder.with_name(f"{folder.name}.partial"), _former(folder)
     shutil.rmtree(partial, ignore_errors=True)
     try:
@@ -54,16 +54,16 @@ def save_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optim
 def load_checkpoint(
     folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress
 ) -> Checkpoint | None:
-    """Put model, optimizer and random state back as `save_checkpoint` found them; None without a checkpoint.
+    """Restore model, optimizer and random state from the checkpoint; None without one.
 
-    A damaged one is said and dropped; the former one is taken where a process was killed before it was removed.
+    A damaged checkpoint is reported and dropped; the previous one is used if a process was killed before removing it.
     """
     for place in (folder, _former(folder)):
         if not place.exists():
             continue
         if (fault := _fault(place)) is None:
             return _read(place, model, optimizer)
-        progress.warn(f"the checkpoint {place} is damaged ({fault}), and dropped: training starts again")
+        progress.warn(f"the checkpoint {place} is damaged ({fault}) and was dropped: training restarts")
         progress.event("dropped", checkpoint=place.name, reason=fault)
         _remove(place)
     return None
@@ -103,7 +103,7 @@ def _digest(content: Mapping[str, object]) -> str:
 
 
 def _fault(folder: Path) -> str | None:
-    """Which file isn't what was written; None when all are."""
+    """The first damaged file, or None."""
     try:
         content = json.loads((folder / CHECKPOINT).read_text(encoding="utf-8"))
         if not isinstance(content, dict) or content.pop("sha256", None) != _digest(content):

@@ -1,5 +1,4 @@
-"""How much each example counts in a stage that corrects a predecessor's errors, and how far its teacher is trusted.
-Pure."""
+"""Weights of examples in a stage that corrects an earlier model's errors, and weights of its teacher. Pure."""
 
 from __future__ import annotations
 
@@ -10,13 +9,13 @@ from edgedistill.contracts.answers import References
 
 
 def example_weights(raw: Floats, references: References, examples: int) -> Floats:
-    """(E,) float32 weights with mean 1 over the examples that have a known decision; those without any count 1.
+    """(E,) float32 weights with mean 1 over the examples with a known decision; 1 for the others.
 
     An example's raw weight is the mean over its known decisions.
 
     Args:
-        raw: (D,) weights of the decisions, as the task's judge gives them.
-        examples: how many there are, the last ones perhaps without a decision.
+        raw: (D,) weights of the decisions from the task's judge.
+        examples: number of examples, including any without decisions.
     """
     weights = np.ones(examples, dtype=np.float64)
     owners = references.example[references.known]

@@ -1,4 +1,4 @@
-"""Trains a student (or teacher) through one stage: batches by length, accelerate, a resume exact to the bit."""
+"""Trains a student (or teacher) through one stage: batches by length, accelerate, bit-exact resume."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
 
 class LengthBuckets(BatchSampler):
-    """Batches of similar length, reshuffled each epoch from the seed alone, so that a resumed epoch is the same.
+    """Batches of similar length, reshuffled each epoch from the seed alone, so that resumed epochs are identical.
 
-    With `draws` (N,), each pass draws as many examples as there are, with replacement, in proportion to it.
+    With `draws` (N,), each pass samples N examples with replacement, in proportion to it.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class LengthBuckets(BatchSampler):
         return self.steps
 
     def __iter__(self) -> Iterator[list[int]]:
-        """`steps` batches; where there are fewer a pass, another pass begins."""
+        """`steps` batches, starting another pass if needed."""
         made, passes = 0, 0
         while made < self.steps:
             generator = np.random.default_rng([self.seed, self.epoch, passes])
@@ -67,7 +67,7 @@ class LengthBuckets(BatchSampler):
 
 @dataclass(frozen=True)
 class StageRequest:
-    """What one stage trains, on what, and how it is judged."""
+    """One stage: what to train, on which data, and how to evaluate it."""
 
     name: str
     data: TrainingData
@@ -75,7 +75,7 @@ class StageRequest:
     losses: tuple[tuple[str, float], ...]
     """Name and weight of each term."""
     seed: int
-    """Of this stage; the order of its examples and its dropout have seeds that are derived from it."""
+    """Seed of this stage, from which those for the order of examples and dropout are derived."""
     compute: Compute
     judge: Callable[[PreTrainedModel], float]
     """The metric on validation."""
@@ -83,8 +83,8 @@ class StageRequest:
     steps_per_epoch: int = 0
     """Batches per epoch; 0: as many as the data has."""
     keep: Literal["best", "last"] = "best"
-    """Which epoch's weights to go back to: the one with the best metric (of equals the later), or the last where no
-    loss trains the head."""
+    """The epoch whose weights to restore: the one with the best metric (the later of equals), or the last if no loss
+    trains the head."""
 
 
 @dataclass
@@ -101,13 +101,13 @@ def steps_per_epoch(items: int, batch_size: int) -> int:
 
 
 def train_stage(module: TrainingModule, request: StageRequest, scratch: Path, progress: Progress) -> list[EpochRecord]:
-    """Train the trainee in place; its student ends with the weights of its best epoch on validation.
+    """Train the module in place; its student ends with the weights of its best epoch on validation.
 
-    A checkpoint in `scratch` is written after each epoch and read if it is there: the weights, the optimizer and the
-    random state go on exactly where they stood.
+    A checkpoint in `scratch` is written after each epoch and loaded if present: weights, optimizer and random state
+    resume exactly.
 
     Raises:
-        UserError: a device that isn't there.
+        UserError: a device that is not available.
     """
     stage = _Stage(module, request, progress)
     checkpoint_folder = scratch / request.name
@@ -120,7 +120,7 @@ def train_stage(module: TrainingModule, request: StageRequest, scratch: Path, pr
 
 
 class _Stage:
-    """A stage while it trains: its batches, its optimizer, the epochs behind it and the best of them."""
+    """The state of a stage in training: batches, optimizer, finished epochs and the best of them."""
 
     def __init__(self, module: TrainingModule, request: StageRequest, progress: Progress) -> None:
         self.module, self.request, self.progress = module, request, progress
@@ -152,8 +152,8 @@ class _Stage:
         self.progress.say(f"      {name}: resumed after epoch {len(self.history)} of {epochs}")
         if (before := self.history[-1].compute) != self.compute:
             self.progress.warn(
-                f"{name}: the epochs before were trained on {before}, the rest on {self.compute}; the "
-                "weights are not those of an uninterrupted training"
+                f"{name}: earlier epochs were trained on {before}, the rest on {self.compute}; the "
+                "weights differ from those of an uninterrupted run"
             )
 
     def save(self, checkpoint_folder: Path) -> None:
@@ -186,7 +186,7 @@ class _Stage:
             f"{record.samples_per_second:.0f} samples/s, {_left(self.history, epochs)} left"
         )
         self.progress.event("epoch", **asdict(record))
-        # Of equals the later, which has learned for longer.
+        # On ties the later epoch, which has trained for longer.
         best = self.best
         if not best.epoch or request.keep == "last" or not request.metric.better(best.metric, metric):
             self.best = _Best(metric, epoch + 1, _copy(self.module.student))
@@ -220,10 +220,10 @@ class _Stage:
 
 
 def make_accelerator(compute: Compute) -> Accelerator:
-    """accelerate on the device and in the precision that the recipe asks for.
+    """accelerate on the recipe's device and precision.
 
     Raises:
-        UserError: a device that isn't there.
+        UserError: a device that is not available.
     """
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
@@ -231,23 +231,23 @@ def make_accelerator(compute: Compute) -> Accelerator:
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not there.get(compute.device, True):
         raise UserError(
-            f"compute.device: got '{compute.device}', which this machine doesn't have; expected cpu or auto"
+            f"compute.device: got '{compute.device}', which this machine does not have; expected cpu or auto"
         )
-    AcceleratorState._reset_state(reset_partial_state=True)  # each stage says itself where it runs
+    AcceleratorState._reset_state(reset_partial_state=True)  # each stage sets its own device
     return Accelerator(cpu=compute.device == "cpu", mixed_precision="bf16" if wants_bf16(compute) else "no")
 
 
 def _resolved(accelerator: Accelerator, student: PreTrainedModel) -> str:
-    """The device, arithmetic and attention kernel that training really has."""
+    """The actual device, arithmetic and attention kernel of training."""
     arithmetic = {"no": "fp32", "bf16": "bf16 autocast"}[accelerator.mixed_precision]
     return f"{accelerator.device.type}, {arithmetic}, {student.config._attn_implementation} attention"
 
 
 def wants_bf16(compute: Compute) -> bool:
-    """Whether training runs under bf16 autocast: as told, or where the hardware multiplies bf16 faster.
+    """Whether training uses bf16 autocast: as configured, or if the hardware is faster in bf16.
 
-    On a CPU that takes AMX tiles; with AVX-512's bf16 instructions alone, autocast was measured to be slower than fp32
-    (a BERT of 22.7M parameters, 64 x 20 tokens, one thread: 1.4 s a step against 0.8 s).
+    On CPUs this needs AMX tiles; with only AVX-512's bf16 instructions, autocast measured slower than fp32 (a BERT of
+    22.7M parameters, 64 x 20 tokens, one thread: 1.4 s per step against 0.8 s).
     """
     if compute.precision != "auto":
         return compute.precision == "bf16"
@@ -257,7 +257,7 @@ def wants_bf16(compute: Compute) -> bool:
 
 
 def learning_rate(step: int, total: int, schedule: Schedule) -> float:
-    """Linear warm-up, then a cosine to zero (Loshchilov & Hutter 2017, eq. 5, without restarts)."""
+    """Linear warm-up, then cosine decay to zero (Loshchilov & Hutter 2017, eq. 5, without restarts)."""
     warmup = int(total * schedule.warmup)
     if step < warmup:
         return schedule.learning_rate * (step + 1) / warmup
@@ -283,7 +283,7 @@ def _copy(student: PreTrainedModel) -> dict[str, torch.Tensor]:
 
 def _check_finite(sums: torch.Tensor, label: str) -> None:
     if not bool(torch.isfinite(sums).all()):
-        raise UserError(f"{label}: the loss is no longer a number; lower the stage's learning_rate")
+        raise UserError(f"{label}: the loss is NaN or infinite; lower the stage's learning_rate")
 
 
 def _left(history: Sequence[EpochRecord], epochs: int) -> str:

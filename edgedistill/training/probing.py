@@ -1,7 +1,7 @@
-"""Whether a model can do what a run will ask of it, on a few inputs: read, answer alone as in a batch, learn, be saved.
+"""Tries a model on a few inputs: forward, batches equal to single items, backward, save and load.
 
-What fails is one sentence that names the model and its architecture, says what to do, and ends with the library's own
-words in brackets.
+A failure is one sentence that names the model and its architecture and the remedy, and ends with the library's own
+message in brackets.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
     from edgedistill.contracts.batch import Batch
     from edgedistill.data.prepared import PreparedData
 
-# Of the largest logit. Sums in another order differ by a millionth; padding that is read, by a tenth.
+# Relative to the largest logit. Summation order changes logits by about 1e-6; attending to padding, by about 0.1.
 _TOLERANCE = 1e-3
 _REAL_ITEMS = 4
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A model, and how a message calls it and what to do about it."""
+    """A model, with its name in messages and the remedy."""
 
     model: PreTrainedModel
     name: str
@@ -51,19 +51,19 @@ class Subject:
         return f"{self.name} (a '{self.model.config.model_type}')"
 
     def refused(self, what: str, words: str | None = None) -> UserError:
-        """The sentence for what it can't do."""
+        """The message for something it cannot do."""
         return UserError(f"{self.title} {what}; {self.remedy}" + (f" [{words}]" if words else ""))
 
 
 def special_tokens(tokenizer: PreTrainedTokenizerBase | None, pairs: bool) -> int:
-    """How many tokens the tokenizer puts around every text (pair of texts)."""
+    """Number of special tokens that the tokenizer adds to every text (or pair)."""
     return 0 if tokenizer is None else int(tokenizer.num_special_tokens_to_add(pair=pairs))
 
 
 def probe_items(data: PreparedData, task: Task) -> Items:
-    """Training items: the first as short as can be, the second as long, then a few as they are.
+    """Training items: the shortest possible, the longest possible, then a few unchanged ones.
 
-    Items of a task without tokens are all of one size, and stay as they are.
+    Items of a task without tokens have one size and are unchanged.
     """
     items = data.items("train")
     real = items.take(evenly_spaced(len(items), _REAL_ITEMS))
@@ -76,7 +76,7 @@ def probe_items(data: PreparedData, task: Task) -> Items:
 
 
 def _stretched(items: Items, item: int, width: int) -> Items:
-    """One item, cut or repeated until it is so long."""
+    """One item, truncated or repeated to that length."""
     one = items.take([item])
     length = one.offsets[one.length_column or ""]
     along = [name for name, offsets in one.offsets.items() if np.array_equal(offsets, length)]
@@ -86,10 +86,11 @@ def _stretched(items: Items, item: int, width: int) -> Items:
 
 
 def check_answers(subject: Subject, task: Task, items: Items) -> float:
-    """Answers of every item alone and in one padded batch; gives how far they differ, as a share of the largest.
+    """Compare answers for every item alone and in one padded batch; returns the largest relative difference.
 
     Raises:
-        UserError: an item that the model cannot read, an answer that isn't finite, or one that padding changes.
+        UserError: an item that the model cannot process, an answer that is not finite, or one that changes with
+            padding.
     """
     import torch
 
@@ -97,16 +98,16 @@ def check_answers(subject: Subject, task: Task, items: Items) -> float:
     together = _read(subject, task, items, list(range(len(items))))
     single = torch.cat(alone)
     if not torch.isfinite(single).all():
-        raise subject.refused("answers with NaN or infinity before any training")
+        raise subject.refused("returns NaN or infinity before any training")
     if single.shape != together.shape:
         raise subject.refused(
-            f"gives {tuple(together.shape)} for a batch of what gives {tuple(single.shape)} one by one"
+            f"returns {tuple(together.shape)} for a batch of inputs that give {tuple(single.shape)} one by one"
         )
     difference = float((single - together).abs().max() / single.abs().max().clamp(min=1e-12))
     if not difference <= _TOLERANCE:
         raise subject.refused(
-            f"answers differently when an item is in a padded batch (its logits change by {difference:.1%} of the "
-            f"largest): batches are padded on the {_side(items)}, and it reads the padding"
+            f"gives different answers in a padded batch (logits change by {difference:.1%} of the "
+            f"largest): batches are padded on the {_side(items)}, and it does not ignore the padding"
         )
     return difference
 
@@ -120,7 +121,7 @@ def _read(subject: Subject, task: Task, items: Items, chosen: Sequence[int]) -> 
     """(D, ...) answers, flat.
 
     Raises:
-        UserError: the model fails on them, with the longest input that it can read where that is the reason.
+        UserError: the model fails on them; with the maximum length if that is the reason.
     """
     try:
         return _answers(subject.model, task, items, chosen)
@@ -128,20 +129,20 @@ def _read(subject: Subject, task: Task, items: Items, chosen: Sequence[int]) -> 
         lengths = items.lengths[list(chosen)]
         width, words = int(lengths.max()), _words(error)
         if len(chosen) > 1:
-            raise subject.refused("cannot read several inputs in one padded batch", words) from error
+            raise subject.refused("cannot process several inputs in one padded batch", words) from error
         limit = _longest(subject.model, task, items, chosen, width) if task.data.tokens else 0
         if limit >= int(items.lengths.min()):
             raise UserError(
-                f"data.max_length: got {width}, but {subject.title} reads at most {limit} tokens; expected no more, or "
-                f"a model that reads longer texts [{words}]"
+                f"data.max_length: got {width}, but {subject.title} accepts at most {limit} tokens; expected no more, "
+                f"or a model for longer texts [{words}]"
             ) from error
-        raise subject.refused(f"cannot read an input of {width} token{'s' if width != 1 else ''}", words) from error
+        raise subject.refused(f"cannot process an input of {width} token{'s' if width != 1 else ''}", words) from error
 
 
 def _answers(
     model: PreTrainedModel, task: Task, items: Items, chosen: Sequence[int], length: int | None = None
 ) -> torch.Tensor:
-    """(D, F) all numbers of each decision's answer that are not whole ones, such as a token's id."""
+    """(D, F) all floating-point values of each decision's answer."""
     import torch
 
     model.eval()
@@ -154,7 +155,7 @@ def _answers(
 
 
 def _longest(model: PreTrainedModel, task: Task, items: Items, chosen: Sequence[int], width: int) -> int:
-    """How many tokens of this one item the model can read, less than `width`; 0: not even one."""
+    """The number of tokens of this item that the model can process, less than `width`; 0: not even one."""
     able, unable = 0, width
     while unable - able > 1:
         middle = (able + unable) // 2
@@ -167,10 +168,10 @@ def _longest(model: PreTrainedModel, task: Task, items: Items, chosen: Sequence[
 
 
 def check_saving(subject: Subject, task: Task, items: Items, folder: Path) -> None:
-    """Write the model to `folder`, read it back, and compare their answers.
+    """Save the model to `folder`, load it, and compare answers.
 
     Raises:
-        UserError: it can't be written or read, or answers differently afterwards.
+        UserError: it cannot be saved or loaded, or gives different answers afterwards.
     """
     chosen = [len(items) - 1]
     before = _answers(subject.model, task, items, chosen)
@@ -183,9 +184,9 @@ def check_saving(subject: Subject, task: Task, items: Items, folder: Path) -> No
     try:
         after = _answers(load_model(task.model.auto_class(), folder, None, head_required=True), task, items, chosen)
     except Exception as error:
-        raise subject.refused("cannot be read again after it was saved", _words(error)) from error
+        raise subject.refused("cannot be loaded after saving", _words(error)) from error
     if after.shape != before.shape or not (after - before).abs().max() <= _TOLERANCE * before.abs().max():
-        raise subject.refused("answers differently after it was saved and loaded again")
+        raise subject.refused("gives different answers after saving and loading")
 
 
 def check_learning(
@@ -194,7 +195,7 @@ def check_learning(
     """One forward and one backward pass of the losses of a stage on `batch`, in training mode.
 
     Raises:
-        UserError: a loss that gets nothing to compare, or that isn't finite, or has no finite gradient.
+        UserError: a loss without the outputs it needs, or that is not finite, or has no finite gradient.
     """
     import torch
 
@@ -207,19 +208,19 @@ def check_learning(
             losses = module(batch)
             for name, value in zip(names, losses.detach().tolist(), strict=True):
                 if not np.isfinite(value):
-                    raise subject.refused(f"gives the loss {name} the value {value}")
+                    raise subject.refused(f"makes the loss {name} {value}")
             (losses * torch.tensor(weights)).sum().backward()
     module.eval()
     gradients = [parameter.grad for parameter in subject.model.parameters() if parameter.grad is not None]
     subject.model.zero_grad(set_to_none=True)
     if not gradients:
-        raise subject.refused(f"learns nothing from {', '.join(names)}: no weight has a gradient")
+        raise subject.refused(f"gets no gradient from {', '.join(names)}")
     if not all(bool(torch.isfinite(gradient).all()) for gradient in gradients):
-        raise subject.refused(f"has gradients of {', '.join(names)} that are NaN or infinite")
+        raise subject.refused(f"gets NaN or infinite gradients from {', '.join(names)}")
 
 
 def _check_views(subject: Subject, module: TrainingModule, batch: Batch) -> None:
-    """Whether student and teacher show what the losses look at, layer by layer."""
+    """Check that student and teacher expose what the losses need, layer by layer."""
     needs = module.needs
     if not needs & {"hidden", "embedding", "attention"}:
         return
@@ -228,18 +229,19 @@ def _check_views(subject: Subject, module: TrainingModule, batch: Batch) -> None
         with eager_attention(model) if "attention" in needs else nullcontext():
             view = ForwardPass(model, module.task, needs & {"hidden", "embedding", "attention"})(batch)
         if "embedding" in needs and not view.hidden:
-            raise subject.refused(f"has a loss on embeddings, and {who} shows no last layer to take them from")
+            raise subject.refused(f"has a loss on embeddings, but {who} exposes no last hidden states")
         if "hidden" in needs and len(view.hidden) != depth + 1:
             raise subject.refused(
-                f"has a loss on hidden states, of which {who} shows {len(view.hidden)} for {depth} layers"
+                f"has a loss on hidden states, but {who} exposes {len(view.hidden)} for {depth} layers"
             )
         if "attention" in needs and (len(view.attention) != depth or any(layer is None for layer in view.attention)):
-            raise subject.refused(f"has a loss on attention maps, which {who} does not show; use hidden_mse instead")
+            raise subject.refused(f"has a loss on attention maps, which {who} does not expose; use hidden_mse instead")
 
 
 @contextmanager
 def explained(subject: Subject, what: str) -> Iterator[None]:
-    """Turn whatever a library raises into the sentence that the model cannot do `what`; name the model in ours."""
+    """Turn any library error into the message that the model cannot do `what`; add the model's name to our own
+    errors."""
     try:
         yield
     except UserError as error:
@@ -251,10 +253,10 @@ def explained(subject: Subject, what: str) -> Iterator[None]:
 
 
 def attempt(name: str, kind: str, remedy: str, make: Callable[[], PreTrainedModel]) -> PreTrainedModel:
-    """The model that `make` makes.
+    """Build the model with `make`.
 
     Raises:
-        UserError: its own, with the model's name before it, or what a library said.
+        UserError: our own error with the model's name, or a library's.
     """
     try:
         return make()
@@ -263,7 +265,7 @@ def attempt(name: str, kind: str, remedy: str, make: Callable[[], PreTrainedMode
     except (EdgedistillError, OSError, MemoryError):
         raise
     except Exception as error:
-        raise UserError(f"{name} cannot be made of a '{kind}'; {remedy} [{_words(error)}]") from error
+        raise UserError(f"{name} cannot be built from a '{kind}'; {remedy} [{_words(error)}]") from error
 
 
 def _words(error: BaseException) -> str:

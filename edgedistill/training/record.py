@@ -1,4 +1,4 @@
-"""What teacher and rounds share around training: the judge, and what is published after it."""
+"""Shared by teacher and rounds: the validation metric, and the published artifact."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def judge(task: Task, metric: Metric, items: Items) -> Callable[[PreTrainedModel
 def save_trained(
     model: PreTrainedModel, data: PreparedData, history: Sequence[EpochRecord], folder: Path
 ) -> TrainedModel:
-    """Publish `model/`, with the tokenizer of the data that it was trained on."""
+    """Publish `model/`, with the tokenizer of its training data."""
     made = TrainedModel(
         parameters=parameter_count(model),
         train_seconds=round(sum(epoch.seconds for epoch in history), 3),

@@ -1,4 +1,4 @@
-"""What a round trains: its student before the first stage, and that student with the loss terms of a stage."""
+"""A round's student before its first stage, and with the loss terms of a stage."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _PROBE_BATCH = 32
 def untrained_student(
     spec: StudentSpec, task: Task, source: Path | None, data: PreparedData, seed: int, *, probe_items: int
 ) -> PreTrainedModel:
-    """The student that `spec` makes of the model in `source`.
+    """The student that `spec` builds from the model in `source`.
 
     Args:
-        probe_items: how many training examples initialisations that measure importance look at.
+        probe_items: number of training examples for measuring importance.
 
     Raises:
         UserError: the initialisation's own.
@@ -71,7 +71,7 @@ def with_losses(
         teachers: folders of the round's teachers; none for a control.
 
     Raises:
-        UserError: a term that these models can't be given, or masked tokens without a token for them.
+        UserError: a loss that does not suit these models, or masking without a mask token.
     """
     needs = registry.needs(losses)
     teacher = None
@@ -89,13 +89,13 @@ def with_losses(
 def refuse_other_tokens(
     student: PreTrainedModel, name: str, data: PreparedData, teachers: Mapping[str, tuple[Path, Path]]
 ) -> None:
-    """Hold each teacher's vocabulary against the student's.
+    """Check each teacher's vocabulary against the student's.
 
     Args:
-        teachers: by name, the folders of the model and of its tokenizer.
+        teachers: folders of each teacher's model and tokenizer, by name.
 
     Raises:
-        UserError: what one says of a token would be taken for what it says of another.
+        UserError: the same id stands for different tokens.
     """
     own = Reader.at(name, data.tokenizer, _width(student.config))
     for teacher, (model, tokenizer) in teachers.items():
@@ -107,7 +107,7 @@ def _width(config: PreTrainedConfig) -> int:
 
 
 def tokens_of(data: PreparedData) -> int:
-    """How many columns of logits are tokens."""
+    """Number of logits that are tokens."""
     tokenizer = data.load_tokenizer()
     assert tokenizer is not None, "models over a vocabulary have a tokenizer"
     return max(tokenizer.get_vocab().values()) + 1
@@ -116,5 +116,5 @@ def tokens_of(data: PreparedData) -> int:
 def _masking(data: PreparedData, vocabulary: int) -> Masking:
     tokenizer = load_tokenizer(data.tokenizer)
     if tokenizer.mask_token_id is None:
-        raise UserError("masked_lm hides tokens behind a mask token, and the teacher's tokenizer has none")
+        raise UserError("masked_lm needs a mask token, and the teacher's tokenizer has none")
     return Masking(tokenizer.mask_token_id, vocabulary, tuple(tokenizer.all_special_ids))

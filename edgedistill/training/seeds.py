@@ -1,4 +1,4 @@
-"""Seeds by purpose: a stage, round or process that is added shifts what no other draws."""
+"""Seeds by purpose, so that adding a stage, round or process does not affect the others."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 
 
 def derive(seed: int, *purpose: str) -> int:
-    """A seed of 63 bits for one purpose: `derive(0, "r1", "soft-targets", "order")`.
+    """A 63-bit seed for one purpose: `derive(0, "r1", "soft-targets", "order")`.
 
     Seeds of different purposes are as independent as sha256 makes them. Derivations nest, and
     `derive(derive(seed, "a"), "b")` is another seed than `derive(seed, "a", "b")`.

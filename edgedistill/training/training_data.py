@@ -1,4 +1,4 @@
-"""What a stage trains on: items with their right answers, and what the teachers said of them, as padded batches."""
+"""Training data of a stage: items with their right answers and the teachers' signals, as padded batches."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from edgedistill.signals.soft_targets import SoftTargets
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What one stage trains on, split by split: items, and what the teachers said of them. An example is drawn whole,
-    with all its items, unless the task learns these apart."""
+    """Training data of one stage by split: items, and the teachers' signals. An example is sampled whole, with all its
+    items, unless the task trains on items separately."""
 
     items: tuple[Items, ...]
     references: tuple[References, ...]
     examples: Integers
-    """(N, 2) split number and example number, or item number where items are drawn."""
+    """(N, 2) split index and example index, or item index if items are sampled."""
     tokens: str | None
     """The input that holds the tokenizer's tokens."""
     soft_targets: tuple[SoftTargets | None, ...]
@@ -36,13 +36,13 @@ class TrainingData:
     embeddings: tuple[Shards | None, ...]
     """(items, E) each."""
     weights: tuple[Floats | None, ...]
-    """(examples,) how much each counts; None: all alike."""
+    """(examples,) weight of each; None: equal."""
     trust: tuple[Floats | None, ...]
-    """(decisions,) how far the teacher is trusted on each; None: everywhere alike."""
+    """(decisions,) weight of the teacher on each; None: equal."""
     oversampled: bool = False
-    """Whether `weights` are how often an example is drawn, not how much it counts."""
+    """Whether `weights` are sampling frequencies instead of loss weights."""
     apart: bool = False
-    """Whether items are drawn, and not examples."""
+    """Whether items are sampled instead of examples."""
 
     @classmethod
     def plain(cls, items: Sequence[Items], task: Task) -> TrainingData:
@@ -79,14 +79,14 @@ class TrainingData:
 
     @property
     def draws(self) -> Floats | None:
-        """(N,) how often each example (or item) is drawn, with mean 1; None: each once."""
+        """(N,) sampling frequency of each example (or item), with mean 1; None: each once."""
         if not self.oversampled:
             return None
         owners = [(split, self.items[split].example[n] if self.apart else n) for split, n in self.examples]
         return np.array([1.0 if (own := self.weights[split]) is None else own[e] for split, e in owners])
 
     def fetch(self, numbers: Sequence[int]) -> Batch:
-        """One padded batch with its signals; examples of several splits stand split by split."""
+        """One padded batch with its signals; examples of several splits are grouped by split."""
         chosen = self.examples[np.asarray(numbers)]
         chosen = chosen[np.argsort(chosen[:, 0], kind="stable")]
         parts = [
@@ -153,13 +153,13 @@ class _Part:
 
 
 def _together(parts: Sequence[Floats | None]) -> torch.Tensor | None:
-    """One tensor; None where there is nothing."""
+    """One tensor; None without values."""
     there = [to_tensor(part) for part in parts if part is not None]
     return torch.cat(there) if there else None
 
 
 def labelled(data: TrainingData) -> TrainingData:
-    """Only the examples (or items) that have a label."""
+    """Only the examples (or items) with a label."""
     known = [
         set((references.item[references.known] if data.apart else references.examples).tolist())
         for references in data.references

@@ -1,4 +1,4 @@
-"""A student with its loss terms: one batch in, the terms' values out."""
+"""A student with its loss terms: maps a batch to the values of the terms."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 _NOTHING = Dense(torch.empty(0))
-"""What is said by a student whose answers are not looked at."""
+"""Placeholder outputs of a student whose answers are not used."""
 
 
 @dataclass(frozen=True)
 class Masking:
-    """What masked language modelling must know of the tokenizer."""
+    """Tokenizer facts for masked language modelling."""
 
     mask_token: int
     vocabulary: int
@@ -39,18 +39,18 @@ class Masking:
 
 @dataclass(frozen=True)
 class ForwardOutputs:
-    """What a forward pass showed; only what was asked for."""
+    """The requested outputs of a forward pass."""
 
     outputs: Tensors = field(default_factory=dict)
     states: HiddenAndHead | None = None
-    """In the place of outputs, of a task over a vocabulary."""
+    """Instead of outputs, for a task over a vocabulary."""
     hidden: Sequence[torch.Tensor] = ()
     attention: Sequence[torch.Tensor] = ()
     relations: Sequence[Relations] = ()
 
 
 class ForwardPass:
-    """A model whose forward pass shows what these needs ask for."""
+    """A model whose forward pass exposes what these needs require."""
 
     def __init__(self, model: PreTrainedModel, task: Task, needs: frozenset[str]) -> None:
         self.model, self.task = model, task
@@ -59,7 +59,7 @@ class ForwardPass:
         self.relations = "relations" in needs
 
     def __call__(self, batch: Batch) -> ForwardOutputs:
-        """The outputs for one batch: where nothing else is looked at, the states and the head that make them."""
+        """The outputs for one batch, or states and head if nothing else is needed."""
         task, looked_into = self.task.model, self.hidden or self.attention or self.relations
         if task.states is not None and task.head is not None and not looked_into:
             head = task.head(self.model)
@@ -80,7 +80,7 @@ def captured_relations(model: PreTrainedModel) -> Iterator[list[Relations]]:
     """Queries, keys and values of every layer during one forward pass, by layer.
 
     Raises:
-        UserError: an architecture whose projections aren't known.
+        UserError: an architecture with unknown projections.
     """
     layout = layout_of(model.config.model_type, "minilm_relations")
     found: list[Relations] = []
@@ -108,7 +108,7 @@ def captured_relations(model: PreTrainedModel) -> Iterator[list[Relations]]:
 
 @contextmanager
 def eager_attention(model: PreTrainedModel) -> Iterator[None]:
-    """Let a model compute attention in the way that can show it (fused kernels don't), then go back."""
+    """Temporarily use an attention implementation that exposes its weights, which fused kernels do not."""
     usual = model.config._attn_implementation
     model.set_attn_implementation("eager")
     try:
@@ -119,7 +119,7 @@ def eager_attention(model: PreTrainedModel) -> Iterator[None]:
 
 @contextmanager
 def dropout_at(model: PreTrainedModel, share: float | None) -> Iterator[None]:
-    """Let a model drop this share of its activations while it trains, then go back; None: as it is made."""
+    """Temporarily set a model's dropout; None: unchanged."""
     usual = {module: module.p for module in model.modules() if isinstance(module, nn.Dropout)}
     if share is not None:
         for module in usual:
@@ -137,10 +137,10 @@ def _nothing() -> Iterator[list[Relations]]:
 
 
 class LiveTeacher:
-    """A teacher that looks at each batch while the student trains, for signals that are not recorded.
+    """A teacher that runs on each batch during training, for signals that are not recorded.
 
     Args:
-        dense: its distribution is given as logits, though the task has states and a head.
+        dense: return its distribution as logits, even if the task has states and a head.
     """
 
     def __init__(self, model: PreTrainedModel, task: Task, needs: frozenset[str], *, dense: bool = False) -> None:
@@ -152,7 +152,7 @@ class LiveTeacher:
 
     @torch.no_grad()
     def __call__(self, batch: Batch) -> ForwardOutputs:
-        """What the teacher shows of one batch, on the batch's device."""
+        """The teacher's outputs for one batch, on the batch's device."""
         self.model.to(batch.mask_BT.device)
         return self._forward_pass(batch)
 
@@ -161,10 +161,10 @@ class TrainingModule(nn.Module):
     """The student with its loss terms. Only the student is ever saved.
 
     Args:
-        needs: what the terms ask for, together.
-        teacher: for those of them that aren't recorded with the data.
-        masking: for those that need a masked view.
-        tokens: of models over a vocabulary, how many columns of the logits of teacher and student are tokens.
+        needs: the union of the terms' needs.
+        teacher: for needs that are not recorded with the data.
+        masking: for terms that need a masked view.
+        tokens: for models over a vocabulary, the number of teacher and student logits that are tokens.
     """
 
     def __init__(
@@ -183,11 +183,13 @@ class TrainingModule(nn.Module):
         self.needs = needs
         self.task, self._masking, self._tokens = task, masking, tokens
         self._forward_pass = ForwardPass(student, task, needs)
-        self._teacher = (teacher,)  # in a tuple: a teacher must not become a part of what is trained and saved
+        self._teacher = (
+            teacher,
+        )  # in a tuple, so that the teacher is not registered as a submodule and trained or saved
 
     @property
     def teacher(self) -> LiveTeacher | None:
-        """The teacher that looks on, where one does."""
+        """The live teacher, if any."""
         return self._teacher[0]
 
     def forward(self, batch: Batch) -> torch.Tensor:
@@ -197,7 +199,7 @@ class TrainingModule(nn.Module):
 
     def _inputs(self, batch: Batch) -> LossInputs:
         model = self.task.model
-        if self.needs == {"masked"}:  # no second pass over the text as it is
+        if self.needs == {"masked"}:  # no second pass over the unmasked text
             return LossInputs(_NOTHING, batch.known_R, batch.mask_BT, mask_some=lambda p: self._masked(batch, p))
         own = self._forward_pass(batch)
         (teacher,) = self._teacher
@@ -227,7 +229,7 @@ class TrainingModule(nn.Module):
         )
 
     def _taught(self, given: ForwardOutputs, batch: Batch) -> Distribution | None:
-        """The teacher's distribution, recorded with the batch or given now."""
+        """The teacher's distribution, recorded with the batch or live."""
         (teacher,) = self._teacher
         if teacher is None or "logits" not in teacher.needs:
             return batch.teacher
@@ -242,7 +244,7 @@ class TrainingModule(nn.Module):
         return _NOTHING if logits is None else Dense(logits(own.outputs, batch.columns))
 
     def _own_losses(self, own: ForwardOutputs, batch: Batch) -> Callable[[float], torch.Tensor] | None:
-        """The task's objective, for losses that want each decision's: of states, the cross-entropy of whole logits."""
+        """The task's loss per decision; from states, the cross-entropy of full logits."""
         loss, right, states = self.task.model.loss, self.task.model.right, own.states
         if states is None or right is None:
             return None if loss is None else lambda smoothing: loss(own.outputs, batch.columns, smoothing)

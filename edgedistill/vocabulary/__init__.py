@@ -1,1 +1,2 @@
-"""Vocabularies: whether two models share one, making one smaller, and a teacher's distribution over a smaller one."""
+"""Vocabularies: agreement of two models, trimming, and projecting a teacher's distribution onto a smaller
+vocabulary."""

@@ -1,4 +1,4 @@
-"""Whether two models speak of the same tokens: what one says of token 17, can the other be held to it?"""
+"""Checks that two models' token ids mean the same tokens."""
 
 from __future__ import annotations
 
@@ -30,37 +30,37 @@ _SHOWN = 40
 
 @dataclass(frozen=True)
 class Reader:
-    """A model, as far as its vocabulary goes."""
+    """The vocabulary of a model."""
 
     name: str
     tokenizer: Tokenizer
     width: int
-    """Rows of its output head, W: tokens, and padding to a round number."""
+    """Rows of its output head, W: tokens, padded to a round number."""
 
     @classmethod
     def at(cls, name: str, tokenizer: Path, width: int) -> Reader:
-        """Of the tokenizer in a folder."""
+        """From the tokenizer in a folder."""
         from edgedistill.models.loading import load_tokenizer
 
         return cls(name, load_tokenizer(tokenizer).backend_tokenizer, width)
 
 
 def shared_tokens(teacher: Reader, student: Reader, texts: Iterable[str] = ()) -> int:
-    """How many columns of both models' logits are tokens; those from there on are padding, and no part of a loss.
+    """Number of both models' logits that are tokens; the rest is padding and not part of a loss.
 
-    The vocabularies are the same when every token has the same id, and both tokenizers encode these texts, our own
-    probes and each other's special tokens alike. Their widths say nothing: one family of models pads the same tokens
-    to 151,936 rows and to 152,064.
+    The vocabularies are equal if every token has the same id, and both tokenizers encode these texts, our own probes
+    and each other's special tokens identically. Widths do not matter: one model family pads the same tokens to 151,936
+    rows and to 152,064.
 
     Raises:
-        UserError: they are not, or a model has fewer rows than its tokenizer has tokens.
+        UserError: they differ, or a model has fewer rows than its tokenizer has tokens.
     """
     vocabularies = [side.tokenizer.get_vocab() for side in (teacher, student)]
     for side, vocabulary in zip((teacher, student), vocabularies, strict=True):
         if side.width <= max(vocabulary.values()):
             raise UserError(
-                f"'{side.name}' has {side.width} rows of logits, expected at least {max(vocabulary.values()) + 1}, as "
-                "many as its tokenizer has tokens"
+                f"'{side.name}' has {side.width} logits, expected at least {max(vocabulary.values()) + 1}, one for "
+                "each token of its tokenizer"
             )
     probes = [*PROBES, *texts]
     for side in (teacher, student):
@@ -71,13 +71,13 @@ def shared_tokens(teacher: Reader, student: Reader, texts: Iterable[str] = ()) -
     if found is not None:
         raise UserError(
             f"teacher '{teacher.name}' and student '{student.name}' have different vocabularies ({found}); expected "
-            "a student with its teacher's tokens, or one cut from it by init: trim_vocabulary"
+            "a student with its teacher's tokens, or one made with init: trim_vocabulary"
         )
     return max(vocabularies[0].values()) + 1
 
 
 def _other_id(teacher: Reader, student: Reader, its: Mapping[str, int], others: Mapping[str, int]) -> str | None:
-    """The first token that the two give different ids, or only one of them has."""
+    """The first token with different ids, or that only one of them has."""
     for token in sorted(its.keys() | others.keys(), key=lambda token: its.get(token, others.get(token, 0))):
         one, other = its.get(token), others.get(token)
         if one != other:
@@ -90,7 +90,7 @@ def _other_id(teacher: Reader, student: Reader, its: Mapping[str, int], others: 
 
 
 def _encoded(reader: Reader, texts: list[str]) -> list[list[int]]:
-    """Whole, without what is put around a text."""
+    """Encode whole texts without special tokens around them."""
     plain = type(reader.tokenizer).from_str(reader.tokenizer.to_str())
     plain.no_truncation()
     plain.no_padding()

@@ -1,12 +1,12 @@
-"""Where a teacher's own tokens and the trimmed tokens of the same text meet: the reading of a teacher in other tokens.
+"""Alignment of a teacher's own tokens with the trimmed tokens of the same text.
 
-The teacher reads its own tokens, and nothing else: row n of what it says is its distribution after n + 1 of them. At
-each place between two trimmed tokens, it may be inside a token that it began earlier. Every pair of a row and such a
-place that the trimmed tokens since then allow is a *reading*: the teacher began a token there whose re-encoding
-goes on as the text does.
+The teacher gets only its own tokens: row n of its output is its distribution after n + 1 of them. At each position
+between two trimmed tokens, it may be inside a token that began earlier. Every pair of a row and such a position that is
+consistent with the trimmed tokens in between is a *reading*: the teacher began a token there whose re-encoding
+continues like the text.
 
-At some places a token may end where the text's own goes on (`walk` in `walking`). What the teacher would say then is in
-none of its rows. It can be asked: the ended token on a *branch*, beside the text's own tokens, that sees only what came
+At some positions a token may end where the text's own continues (`walk` in `walking`). The teacher's distribution for
+that case is in none of its rows. It can be computed with the ended token on a *branch* that only attends to what came
 before it. `branched` gives the input for that.
 """
 
@@ -23,13 +23,13 @@ from edgedistill.vocabulary.re_encoding import ReEncoding
 
 @dataclass(frozen=True, eq=False)
 class Readings:
-    """R times: after trimmed token `place`, the teacher of row `row` has begun a token with the pieces of a node."""
+    """R readings: after trimmed token `place`, the teacher of row `row` has begun a token with the pieces of a node."""
 
     row: Integers
     place: Integers
     node: Integers
     depth: Integers
-    """How many pieces those are."""
+    """The number of those pieces."""
 
     def where(self, chosen: Booleans) -> Readings:
         return Readings(self.row[chosen], self.place[chosen], self.node[chosen], self.depth[chosen])
@@ -46,19 +46,19 @@ class Alignment:
     own: Integers
     """(N,) the teacher's ids."""
     start: Integers
-    """(N + B,) after which trimmed token each row of the teacher speaks; -1 where a trimmed token spans the place."""
+    """(N + B,) the trimmed token after which each teacher row predicts; -1 if a trimmed token spans the position."""
     branch_after: Integers
     """(B,) the token of `own` that a branch follows."""
     branch_token: Integers
     """(B,) the token that ends there."""
     readings: Readings
-    """Begun tokens that may go on."""
+    """Begun tokens that may continue."""
     ended: Readings
-    """Begun tokens that may end where the teacher wasn't asked how it would go on."""
+    """Begun tokens that may end where the teacher's continuation was not computed."""
     mask: Booleans
-    """(M,) where the next trimmed token lies within a token of the teacher, so that the tree tells its probability."""
+    """(M,) where the next trimmed token is inside a teacher token, so that the tree gives its probability."""
     lost: int
-    """Ends of the teacher's tokens that are no end of a trimmed one."""
+    """Ends of teacher tokens that are not the end of a trimmed token."""
 
     @property
     def rows(self) -> int:
@@ -72,10 +72,10 @@ def align(
     """Align a text's tokens.
 
     Args:
-        own: (N,) the teacher's ids of a text; it may go on after the trimmed tokens end.
+        own: (N,) the teacher's ids of a text, which may be longer than the trimmed tokens.
         trimmed: (M,) the trimmed tokenizer's ids of it.
-        branches: whether the teacher will be asked on branches as well; without, places where a token may end that the
-            text doesn't end are known in part only.
+        branches: whether branches will be computed as well; without them, positions where a token may end that the text
+            does not end are only partly known.
 
     Raises:
         ValueError: tokens of different texts, or none.
@@ -85,7 +85,7 @@ def align(
         raise ValueError("there are no tokens to align")
     texts = re_encoding.bytes_of(own), re_encoding.bytes_of(re_encoding.kept[trimmed])
     if not np.array_equal(texts[0][: len(texts[1])], texts[1]):
-        raise ValueError(f"{len(own)} tokens of the teacher and {len(trimmed)} trimmed ones are of different texts")
+        raise ValueError(f"{len(own)} teacher tokens and {len(trimmed)} trimmed tokens come from different texts")
     ends, places = re_encoding.ends_of(own), re_encoding.ends_of(re_encoding.kept[trimmed])
     nearest = np.minimum(np.searchsorted(places, ends), len(places) - 1)
     start = np.where(places[nearest] == ends, nearest, -1)
@@ -113,10 +113,10 @@ def align(
 
 
 def branched(alignment: Alignment) -> tuple[Integers, Integers, Booleans]:
-    """What a causal model is given to answer with all rows at once.
+    """The input of a causal model for computing all rows at once.
 
     Returns:
-        (N + B,) token ids, (N + B,) their positions, and (N + B, N + B) which tokens each of them sees.
+        (N + B,) token ids, (N + B,) their positions, and (N + B, N + B) the attention mask.
     """
     count, after = len(alignment.own), alignment.branch_after
     ids = np.concatenate([alignment.own, alignment.branch_token])
@@ -126,7 +126,7 @@ def branched(alignment: Alignment) -> tuple[Integers, Integers, Booleans]:
 
 
 def _walk(re_encoding: ReEncoding, start: Integers, first_row: int, trimmed: Integers) -> Readings:
-    """Follow the text from each row's start for as long as there is a re-encoding that goes on so.
+    """Follow the text from each row's start as long as some re-encoding continues like it.
 
     Returns:
         The readings after at least one piece.
@@ -146,7 +146,7 @@ def _walk(re_encoding: ReEncoding, start: Integers, first_row: int, trimmed: Int
 
 
 def _on_path(re_encoding: ReEncoding, own: Integers, start: Integers, trimmed: Integers) -> Booleans:
-    """(M,) after which trimmed tokens the text goes on with a piece of the teacher's own token there; and whether its
+    """(M,) after which trimmed tokens the text continues with a piece of the teacher's own token there; and whether its
     end is the end of such a piece."""
     final, lengths = len(trimmed) - 1, np.diff(re_encoding.offsets)
     mask = np.zeros(len(trimmed), np.bool_)

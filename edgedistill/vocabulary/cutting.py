@@ -1,4 +1,4 @@
-"""A model with the rows of some tokens only: token embeddings, output head, and whatever else has a row for each."""
+"""Cuts a model to some of its tokens: token embeddings, output head, and any other table with one row per token."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ if TYPE_CHECKING:
 
 
 def uncuttable(source: Mapping[str, object]) -> str | None:
-    """Why a model of this `config.json` can't be cut to some tokens, as the end of a sentence; or None."""
+    """Why a model with this `config.json` cannot be cut to some tokens, as the end of a sentence; or None."""
     if source.get("vocab_size_per_layer_input") is not None:
-        return "which has a table of tokens for every layer"
+        return "which has a token table per layer"
     if "text_config" in source:
-        return "which has more parts than its text model"
+        return "which has more components than its text model"
     return None
 
 
 def cut_to_tokens(source: PreTrainedModel, kept: Sequence[int], auto_class: AutoClass) -> PreTrainedModel:
-    """The source's weights, each table of its tokens cut to the kept ones; what is tied stays tied.
+    """The source with each token table cut to the kept tokens; tied weights stay tied.
 
-    Special tokens are renumbered in its configuration and in how it generates.
+    Special tokens are renumbered in its model and generation configuration.
 
     Args:
-        kept: ids of tokens, in their new order.
+        kept: token ids in their new order.
 
     Raises:
-        UserError: a model whose tables don't have a row for each token.
+        UserError: a model whose tables do not have one row per token.
     """
     from edgedistill.models.sizes import renumbered, with_vocabulary
 
     if (reason := uncuttable(source.config.to_dict())) is not None:
         kind = source.config.model_type
-        raise UserError(f"init: trim_vocabulary can't cut a '{kind}', {reason}; expected one table of tokens")
+        raise UserError(f"init: trim_vocabulary cannot trim a '{kind}', {reason}; expected a single token table")
     student = auto_class.from_config(with_vocabulary(source.config, kept))
     given, rows = source.state_dict(), source.config.vocab_size
     weights = {
@@ -60,7 +60,7 @@ def _cut(
         return value
     if len(other) > 1 or value.shape[other[0]] != rows or target.shape[other[0]] != len(kept):
         raise UserError(
-            f"init: trim_vocabulary can't cut a '{kind}' whose '{name}' has the shape {tuple(value.shape)}, expected "
+            f"init: trim_vocabulary cannot trim a '{kind}' whose '{name}' has the shape {tuple(value.shape)}, expected "
             f"one row for each of {rows} tokens"
         )
     return value.index_select(other[0], torch.tensor(kept, device=value.device))

@@ -1,9 +1,8 @@
-"""Stretches of a text in two tokenizations, so that a teacher reads in its own tokens what a student's window holds.
+"""Spans of a text in two tokenizations, so that a teacher reads a student's window in its own tokens.
 
-The rule: a student's decision is taught with the context that its window gives it. So the teacher reads the window's
-text and no more, but for the one or two of its tokens that a window's beginning falls into or follows: a teacher says
-nothing of what lies within the first token that it reads, and so it reads one before. Its tokens are those of the whole
-text, not those that a tokenizer would make of the stretch alone.
+A student's decision is taught with the context in its window. So the teacher reads only the window's text, plus the one
+or two of its tokens that the window's start falls into or follows, since it has no distribution inside its first token.
+Its tokens are those of the whole text, not those of tokenizing the span alone.
 """
 
 from __future__ import annotations
@@ -18,21 +17,21 @@ from edgedistill.vocabulary.re_encoding import ReEncoding
 
 @dataclass(frozen=True, eq=False)
 class Passage:
-    """What a window holds, with the few tokens before it."""
+    """A window with the few tokens before it."""
 
     own: Integers
-    """(N,) the teacher's tokens; they go as far as the trimmed ones, the last may go further."""
+    """(N,) the teacher's tokens, up to the end of the trimmed ones or slightly beyond."""
     trimmed: Integers
-    """(M,) the same text from the same place in trimmed tokens."""
+    """(M,) the same text from the same position in trimmed tokens."""
     before: int
-    """How many of the trimmed tokens stand before the window."""
+    """Number of trimmed tokens before the window."""
 
 
 class Texts:
     """One text in a teacher's tokens and in trimmed ones.
 
     Raises:
-        ValueError: they are of different texts.
+        ValueError: they come from different texts.
     """
 
     def __init__(self, re_encoding: ReEncoding, own: Integers, trimmed: Integers) -> None:
@@ -40,13 +39,13 @@ class Texts:
         self._own_ends = re_encoding.ends_of(own)
         self._ends = re_encoding.ends_of(re_encoding.kept[trimmed])
         if self._own_ends[-1:].tolist() != self._ends[-1:].tolist():
-            raise ValueError(f"{len(own)} tokens of the teacher and {len(trimmed)} trimmed ones are of different texts")
+            raise ValueError(f"{len(own)} teacher tokens and {len(trimmed)} trimmed tokens come from different texts")
         shared = np.isin(self._own_ends, self._ends)
         self._whole = shared & np.concatenate([[True], shared[:-1]])
-        """Of the teacher's tokens, those with both ends between trimmed ones."""
+        """The teacher's tokens with both ends between trimmed tokens."""
 
     def passage(self, first: int, behind: int) -> Passage:
-        """Of the window from trimmed token `first` to the one before `behind`."""
+        """The passage of the window of trimmed tokens from `first` to before `behind`."""
         last = int(np.searchsorted(self._own_ends, self._ends[behind - 1]))
         start = self._ends[first - 1] if first else 0
         earlier = np.flatnonzero(self._whole & (self._own_ends <= start))

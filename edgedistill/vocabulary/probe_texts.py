@@ -1,5 +1,4 @@
-"""Texts by which it shows whether two tokenizers read alike: pieces of the data, what is made up of many scripts, and
-every single byte."""
+"""Texts for comparing tokenizers: pieces of the data, synthetic strings from many scripts, and every single byte."""
 
 from __future__ import annotations
 
@@ -17,8 +16,8 @@ _RANGES = (
     (0x1E00, 0x2070), (0x2070, 0x2C00), (0x3000, 0x3100), (0x4E00, 0x9FFF), (0xAC00, 0xD7A4), (0xFB00, 0xFFFE),
     (0x1D400, 0x1D800), (0x1F300, 0x1FB00), (0x20000, 0x2A6D0),
 )  # fmt: skip
-"""Of characters: Latin, spaces, accents that join, Greek and Cyrillic, Semitic, Indic and Thai, signs, Chinese,
-Japanese and Korean, forms for compatibility, mathematics, pictures, rare ideographs."""
+"""Character ranges: Latin, spaces, combining accents, Greek and Cyrillic, Semitic, Indic and Thai, symbols, Chinese,
+Japanese and Korean, compatibility forms, mathematics, emoji, rare ideographs."""
 _MARKS = (
     "  ",
     "\n",
@@ -40,16 +39,16 @@ _MARKS = (
 
 
 def single_bytes() -> list[str]:
-    """A text of every code point from 0 to 255: all bytes below 128 as they are, the others as UTF-8 has them."""
+    """A text for every code point from 0 to 255: bytes below 128 directly, the others in UTF-8."""
     return [chr(number) for number in range(BYTES)]
 
 
 def probe_texts(texts: Sequence[str], count: int = COUNT, seed: int = 0) -> list[str]:
-    """So many different strings: our probes; then half pieces of these texts, a quarter of them with something put in
-    or out, and half random characters, words of one script or of several.
+    """That many distinct strings: our probes; then half pieces of these texts, a quarter of them modified, and half
+    random characters and words from one or several scripts.
 
     Args:
-        texts: of the data.
+        texts: texts from the data.
     """
     generator = np.random.default_rng(seed)
     found = dict.fromkeys(PROBES)
@@ -69,7 +68,7 @@ def _piece(text: str, generator: np.random.Generator) -> str:
 
 
 def _changed(text: str, generator: np.random.Generator) -> str:
-    """With a character left out, twice or in capitals, or a mark put in."""
+    """With a character deleted, doubled or capitalised, or a symbol inserted."""
     place = int(generator.integers(len(text)))
     before, here, after = text[:place], text[place], text[place + 1 :]
     kind = int(generator.integers(4))

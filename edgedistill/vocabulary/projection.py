@@ -59,27 +59,26 @@ if TYPE_CHECKING:
     import torch
 
 LEAST = -87.0
-"""Natural logarithm that stands for a probability of zero: about float32's smallest number, so that no loss meets an
-infinity."""
+"""Logarithm for a probability of zero: about that of float32's smallest number, so that losses stay finite."""
 _AT_ONCE = 2**22
-"""Probabilities: what fits a processor's cache."""
+"""Number of probabilities that fit a CPU cache."""
 _LEAST_DOUBLE = 1e-300
-_LEAST_STEP = -1000.0  # for a teacher to which the text is impossible: no place of it may be undefined
+_LEAST_STEP = -1000.0  # for a text that is impossible to the teacher, so that no position is undefined
 
 
 @dataclass(frozen=True, eq=False)
 class Projection:
-    """At M places of a text."""
+    """Distributions at M positions of a text."""
 
     log_p: torch.Tensor
-    """(M, K) float32: what comes after each trimmed token; rows sum to 1."""
+    """(M, K) float32: the next-token distribution after each trimmed token; rows sum to 1."""
     mask: torch.Tensor
-    """(M,) which rows say what the teacher does; the others are for no loss."""
+    """(M,) which rows are the teacher's; the others must not be used in a loss."""
     unknown: torch.Tensor
-    """(M,) float32: the probability of what the teacher wasn't asked, which the row leaves out."""
+    """(M,) float32: the probability of continuations that were not evaluated, which the row leaves out."""
     log_known: torch.Tensor
-    """(M,) float64: the logarithm of 1 - `unknown`, which is exact where that is nearly 1: what the row, taken for all
-    there is, calls too likely. For the bits of a text, it belongs to each row's."""
+    """(M,) float64: the logarithm of 1 - `unknown`, exact near 1: the row's overestimate if taken as the full
+    distribution. To be added when computing the bits of a text."""
 
 
 def project(
@@ -87,15 +86,15 @@ def project(
 ) -> Projection:
     """The teacher's distributions in trimmed tokens.
 
-    Sums over rows are made in float64, on the device of `log_p`.
+    Sums over rows are in float64, on the device of `log_p`.
 
     Args:
-        log_p: (N + B, W) natural log-probabilities: row n after token n of `alignment.own`, then a row for each branch.
-            W may be more than the tokens: columns that are no tokens are left out, and the rest normalised.
+        log_p: (N + B, W) natural log-probabilities: row n after token n of `alignment.own`, then one row per branch. W
+            may exceed the number of tokens: other columns are dropped, and the rest normalised.
         most_unknown: rows that leave out more are masked.
 
     Raises:
-        ValueError: another number of rows, or fewer columns than tokens.
+        ValueError: wrong number of rows, or fewer columns than tokens.
     """
     import torch
 
@@ -115,13 +114,13 @@ def project(
     rows = torch.nonzero(start >= 0).flatten()
     scale = torch.full((alignment.rows,), -torch.inf, dtype=torch.float64, device=log_p.device)
     for at, values in ((start[rows], begun[rows]), (to[0], going), (ended_at, ended)):
-        scale.scatter_reduce_(0, at, values, "amax")  # so that nothing is too small or too large for its row
+        scale.scatter_reduce_(0, at, values, "amax")  # to avoid underflow and overflow within a row
     scale.masked_fill_(scale.isneginf(), 0)
     total = torch.zeros(alignment.rows, len(re_encoding.kept), dtype=torch.float64, device=log_p.device)
     first = _tensor(re_encoding.first_pieces, log_p)
     for part in rows.split(max(1, _AT_ONCE // re_encoding.tokens)):
         weight = (begun[part] - scale[start[part]]).exp()[:, None]
-        p = log_p[part].float().exp_()  # tokens that begin alike are few enough to be added in 32 bits
+        p = log_p[part].float().exp_()  # tokens with a common beginning are few enough to be summed in 32 bits
         of_pieces = p.new_zeros(len(part), total.shape[1]).index_add_(1, first, p)
         total.index_add_(0, start[part], of_pieces.double().mul_(weight))
     total.index_put_(to, (going - scale[to[0]]).exp(), accumulate=True)
@@ -138,7 +137,7 @@ def project(
 
 
 def _of_tokens(log_p: torch.Tensor, re_encoding: ReEncoding) -> torch.Tensor:
-    """(N + B, V) without columns that are no tokens."""
+    """(N + B, V) without columns that are not tokens."""
     import torch
 
     real = torch.from_numpy(re_encoding.real).to(log_p.device)
@@ -148,7 +147,7 @@ def _of_tokens(log_p: torch.Tensor, re_encoding: ReEncoding) -> torch.Tensor:
 
 
 def _begun(log_p: torch.Tensor, alignment: Alignment) -> torch.Tensor:
-    """(N + B,) log a_i of every row: of the tokens that it has read, the first apart."""
+    """(N + B,) log a_i of every row: of its tokens so far, except the first."""
     import torch
 
     own, count = _tensor(alignment.own, log_p), len(alignment.own)
@@ -161,7 +160,7 @@ def _begun(log_p: torch.Tensor, alignment: Alignment) -> torch.Tensor:
 def _going_on(
     log_p: torch.Tensor, begun: torch.Tensor, alignment: Alignment, re_encoding: ReEncoding
 ) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
-    """Log a_i p(v) of every token that a reading may go on to, and the place and piece that it counts for."""
+    """Log a_i p(v) of every token that a reading may continue to, with the position and piece it counts for."""
     tree, readings = re_encoding.tree, alignment.readings
     first, last = tree.longer(readings.node)
     counts = last - first

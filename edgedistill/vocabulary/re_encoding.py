@@ -1,4 +1,4 @@
-"""Every token of a teacher as a trimmed tokenizer writes it, in a tree: built once, saved, read in a moment."""
+"""The re-encoding of every teacher token by a trimmed tokenizer, as a tree: built once, saved, and quick to load."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ _FORMAT = "edgedistill/re-encoding/1"
 
 @dataclass(frozen=True)
 class Tree:
-    """All re-encodings by their beginnings. Node 0 is the empty beginning; children follow by level, then in order.
+    """A prefix tree of all re-encodings. Node 0 is the empty prefix; children follow by level, then in order.
 
-    The tokens are sorted by their re-encodings, so that those below a node stand side by side.
+    Tokens are sorted by their re-encodings, so that those below a node are contiguous.
     """
 
     order: Integers
     """(V',) the teacher's tokens, sorted."""
     first: Integers
-    """(D,) by node, where in `order` the tokens below it start: with its own, where there is one."""
+    """(D,) by node, start in `order` of the tokens below it, beginning with its own if any."""
     last: Integers
-    """(D,) where they end, exclusive."""
+    """(D,) their end, exclusive."""
     token: Integers
-    """(D,) the token whose whole re-encoding the node is; -1 where there is none."""
+    """(D,) the token whose whole re-encoding is this node; -1 if none."""
     keys: Integers
     """(D - 1,) ascending: parent x K + piece of the nodes from 1 on."""
 
     def children(self, nodes: Integers, pieces: Integers, kept: int) -> Integers:
-        """(R,) the node that follows each node with a piece; -1 where no re-encoding goes on so."""
+        """(R,) the child of each node for a piece; -1 if no re-encoding continues with it."""
         wanted = nodes * kept + pieces
         where = np.searchsorted(self.keys, wanted)
         found = where < len(self.keys)
@@ -45,27 +45,27 @@ class Tree:
         return np.where(found, where + 1, -1)
 
     def longer(self, nodes: Integers) -> tuple[Integers, Integers]:
-        """(R,) from where to where in `order` the tokens stand whose re-encodings go on after a node."""
+        """(R,) range in `order` of the tokens whose re-encodings continue after a node."""
         return self.first[nodes] + (self.token[nodes] >= 0), self.last[nodes]
 
 
 @dataclass(frozen=True, eq=False)
 class ReEncoding:
-    """V tokens of a teacher in the pieces of a vocabulary of K of them; a kept token is its own piece.
+    """V teacher tokens as pieces from a vocabulary of K of them; a kept token is its own piece.
 
-    Ids that are no tokens (padding of an embedding table) have neither text nor pieces.
+    Ids that are not tokens (padding of an embedding table) have neither text nor pieces.
     """
 
     kept: Integers
-    """(K,) the teacher's ids of the kept tokens, by their numbers in the trimmed tokenizer."""
+    """(K,) the teacher's ids of the kept tokens, in the order of their ids in the trimmed tokenizer."""
     text: NDArray[np.uint8]
-    """The bytes of all tokens, one after the other."""
+    """The bytes of all tokens, concatenated."""
     text_offsets: Integers
-    """(V + 1,) where each token's bytes start."""
+    """(V + 1,) start of each token's bytes."""
     pieces: Integers
-    """Numbers of kept tokens: the re-encodings of all tokens, one after the other."""
+    """Indices of kept tokens: the re-encodings of all tokens, concatenated."""
     offsets: Integers
-    """(V + 1,) where each token's pieces start."""
+    """(V + 1,) start of each token's pieces."""
 
     @classmethod
     def of(cls, tokenizer: Tokenizer, trimmed: Trimmed) -> ReEncoding:
@@ -104,7 +104,7 @@ class ReEncoding:
 
     @cached_property
     def first_pieces(self) -> Integers:
-        """(V,) the first piece of each token; 0 for ids that are none."""
+        """(V,) the first piece of each token; 0 for ids that are not tokens."""
         return np.where(self.real, self.pieces[np.minimum(self.offsets[:-1], len(self.pieces) - 1)], 0)
 
     @cached_property
@@ -114,7 +114,7 @@ class ReEncoding:
 
     @cached_property
     def tree(self) -> Tree:
-        """The re-encodings by their beginnings."""
+        """The prefix tree of the re-encodings."""
         lengths = np.diff(self.offsets)
         table = np.full((self.tokens, int(lengths.max())), -1, np.int32)
         table[np.arange(table.shape[1]) < lengths[:, None]] = self.pieces
@@ -129,7 +129,7 @@ class ReEncoding:
             starts = np.flatnonzero(np.diff(key, prepend=-1))
             first.append(rows[starts])
             last.append(rows[np.append(starts[1:], len(rows)) - 1] + 1)
-            whole = lengths[first[-1]] == depth + 1  # the shortest of those that begin so stands first
+            whole = lengths[first[-1]] == depth + 1  # the shortest one with this prefix is first
             token.append(np.where(whole, order[first[-1]], -1))
             keys.append(key[starts])
             above[rows] = nodes + np.repeat(np.arange(len(starts)), np.diff(starts, append=len(rows)))
@@ -141,7 +141,7 @@ class ReEncoding:
         return self.text[_spread(self.text_offsets, ids)]
 
     def ends_of(self, ids: Integers) -> Integers:
-        """(N,) after how many bytes each token of a sequence ends."""
+        """(N,) end of each token of a sequence in bytes."""
         return np.cumsum(self.text_offsets[ids + 1] - self.text_offsets[ids])
 
     def save(self, file: Path) -> None:
@@ -156,17 +156,17 @@ class ReEncoding:
         """Read what `save` wrote.
 
         Raises:
-            ValueError: the file holds something else.
+            ValueError: the file has other contents.
         """
         from safetensors import SafetensorError, safe_open
 
         try:
             with safe_open(file, framework="numpy") as stored:
                 if (stored.metadata() or {}).get("format") != _FORMAT:
-                    raise ValueError(f"{file.name} doesn't hold re-encodings")
+                    raise ValueError(f"{file.name} does not contain re-encodings")
                 return cls(*(stored.get_tensor(name) for name in _ARRAYS))
         except SafetensorError as error:
-            raise ValueError(f"{file.name} is no safetensors file: {error}") from error
+            raise ValueError(f"{file.name} is not a safetensors file: {error}") from error
 
 
 _ARRAYS = ("kept", "text", "text_offsets", "pieces", "offsets")
@@ -177,6 +177,6 @@ def _starts(lengths: Sequence[int]) -> Integers:
 
 
 def _spread(offsets: Integers, chosen: Integers) -> Integers:
-    """The places of all values of the chosen sequences, one after the other."""
+    """The indices of all values of the chosen sequences, concatenated."""
     lengths = offsets[chosen + 1] - offsets[chosen]
     return np.repeat(offsets[chosen] - (np.cumsum(lengths) - lengths), lengths) + np.arange(int(lengths.sum()))

@@ -1,4 +1,4 @@
-"""What each token of a BPE tokenizer stands for in bytes."""
+"""The bytes of each token of a BPE tokenizer."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _SPACE = "▁"
 
 
 def token_bytes(tokenizer: Tokenizer) -> dict[int, bytes]:
-    """Id -> bytes, of every token: those of a text's tokens, one after the other, are the text as its normalizer leaves
-    it. An added token stands for its own name.
+    """Id -> bytes of every token: the concatenated bytes of a text's tokens are the normalized text. An added token
+    stands for its own name.
 
     Raises:
         UserError: neither byte-level BPE (GPT-2) nor BPE with byte fallback (Llama 2).
@@ -27,7 +27,9 @@ def token_bytes(tokenizer: Tokenizer) -> dict[int, bytes]:
         characters = byte_characters()
         strange = next((token for token in _ordinary(tokenizer, model["vocab"]) if set(token) - set(characters)), None)
         if strange is not None:
-            raise UserError(f"token '{strange}' of a byte-level BPE is no sequence of bytes; expected an added token")
+            raise UserError(
+                f"token '{strange}' of a byte-level BPE is not a sequence of bytes; expected an added token"
+            )
         spelled = {
             token: bytes(characters[character] for character in token) for token in _ordinary(tokenizer, model["vocab"])
         }
@@ -39,23 +41,23 @@ def token_bytes(tokenizer: Tokenizer) -> dict[int, bytes]:
         }
     else:
         raise UserError(
-            f"the bytes of tokens are known of byte-level BPE and of BPE with byte fallback, this tokenizer is "
-            f"{model.get('type')} without either"
+            f"the bytes of tokens are known only for byte-level BPE and BPE with byte fallback; this tokenizer is "
+            f"{model.get('type')} with neither"
         )
     found = {int(model["vocab"][token]): content for token, content in spelled.items()}
     return found | {number: name.encode() for name, number in added_tokens(tokenizer).items()}
 
 
 def added_tokens(tokenizer: Tokenizer) -> dict[str, int]:
-    """Name -> id of the special tokens and of others that are found in a text before the algorithm runs."""
+    """Name -> id of special tokens and other added tokens, which are matched before the algorithm runs."""
     entries = tokenizer.get("added_tokens") or []
     assert isinstance(entries, list)
     return {str(entry["content"]): int(entry["id"]) for entry in entries}
 
 
 def byte_characters() -> dict[str, int]:
-    """Character -> byte, in the alphabet of byte-level BPE (GPT-2): printable bytes of Latin-1 stand for themselves,
-    the others for the characters from 256 on.
+    """Character -> byte, in the alphabet of byte-level BPE (GPT-2): printable Latin-1 bytes map to themselves, the
+    others to characters from 256 on.
 
     >>> byte_characters()["A"], byte_characters()["Ġ"]
     (65, 32)
@@ -71,7 +73,7 @@ def _ordinary(tokenizer: Tokenizer, vocabulary: Mapping[str, int]) -> list[str]:
 
 
 def _kinds(part: object) -> Iterator[str]:
-    """The types of a tokenizer's part, and of those that it is a sequence of."""
+    """The types of a tokenizer component, with sequences flattened."""
     if isinstance(part, dict):
         yield str(part.get("type"))
         for inner in part.get("decoders", []):

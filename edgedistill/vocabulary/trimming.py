@@ -1,9 +1,9 @@
-"""Fewer tokens in a fast tokenizer: `tokenizer.json` as data, without the library that runs it. Pure.
+"""Removes tokens from a fast tokenizer: operates on `tokenizer.json` as data, without the library. Pure.
 
-Text whose tokens are all kept is cut as before: WordPiece takes the longest match, and what was the longest still is;
-BPE keeps every merge on the way to a kept token; a Unigram path through kept pieces is still the best. Every other text
-still encodes as it did: single characters stay, which in byte-level BPE are the bytes, and so do the byte tokens of a
-BPE with byte fallback.
+Text whose tokens are all kept is tokenized as before: WordPiece takes the longest match, which stays the longest; BPE
+keeps every merge on the way to a kept token; a Unigram path through kept pieces is still the best. Every other text can
+still be encoded: single characters stay, which in byte-level BPE are the bytes, and so do the byte tokens of a BPE with
+byte fallback.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ class Trimmed:
     """A tokenizer with fewer tokens."""
 
     content: dict[str, object]
-    """Of its `tokenizer.json`."""
+    """Contents of its `tokenizer.json`."""
     kept: list[int]
-    """(K,) the ids of its tokens in the original, in the new order, which is the original's."""
+    """(K,) the ids of its tokens in the original, in the same order."""
 
 
 def frequent_tokens(token_ids: Integers, coverage: float) -> list[int]:
-    """The most frequent ids that together make up `coverage` of the occurrences, sorted.
+    """The most frequent ids that together account for `coverage` of the occurrences, sorted.
 
     >>> frequent_tokens(np.array([5, 5, 5, 9, 7, 7]), coverage=0.8)
     [5, 7]
@@ -63,16 +63,16 @@ def characters_of(tokenizer: Tokenizer, token_ids: Integers) -> frozenset[str]:
 def most_frequent(
     tokenizer: Tokenizer, token_ids: Integers, size: int, characters: frozenset[str] | None = None
 ) -> list[int]:
-    """The ids to `trim` to so that exactly `size` tokens are left: the most frequent ones, with their parts, and where
-    the texts have no more, those with the lowest ids, which BPE learns first and BERT sorts by frequency.
+    """The ids to `trim` to so that exactly `size` tokens are left: the most frequent ones with their parts and, if the
+    texts have no more, those with the lowest ids, which BPE learns first and BERT sorts by frequency.
 
-    A token whose parts no longer fit is passed over for less frequent ones that do.
+    A token whose parts do not fit is skipped in favour of less frequent ones that do.
 
     Args:
         characters: as for `trim`.
 
     Raises:
-        UserError: fewer than every trimmed tokenizer keeps or more than there are, or an algorithm as for `trim`.
+        UserError: fewer than the tokens that are always kept, more than there are, or an algorithm as for `trim`.
     """
     tokens = _Tokens.of(tokenizer)
     wanted = tokens.always(characters)
@@ -87,7 +87,7 @@ def most_frequent(
     ids, counts = np.unique(token_ids, return_counts=True)
     frequent = [number for number in ids[np.lexsort((ids, -counts))].tolist() if number in usable]
     order = dict.fromkeys([*frequent, *sorted(usable)])
-    while len(wanted) < size:  # what was passed over may fit once its parts are there
+    while len(wanted) < size:  # skipped tokens may fit once their parts are present
         for number in order:
             needed = tokens.closed([tokens.names[number]]) - wanted
             if len(wanted) + len(needed) <= size:
@@ -98,8 +98,8 @@ def most_frequent(
 def trim(tokenizer: Tokenizer, kept: Iterable[int], characters: frozenset[str] | None = None) -> Trimmed:
     """A tokenizer with these tokens only.
 
-    Special tokens, single characters and bytes (so that no text becomes unknown that wasn't), and what the algorithm
-    needs to build the kept tokens stay as well.
+    Special tokens, single characters and bytes (so that no text becomes unknown), and whatever the algorithm needs to
+    build the kept tokens stay as well.
 
     Args:
         characters: the single characters that stay; None: all of them.
@@ -138,25 +138,25 @@ def trim(tokenizer: Tokenizer, kept: Iterable[int], characters: frozenset[str] |
 
 
 def cut_from(tokenizer: Tokenizer, smaller: Tokenizer) -> Trimmed:
-    """A tokenizer as one that was trimmed from another, in one step or in several.
+    """A tokenizer described as trimmed from another, in one or several steps.
 
     Raises:
-        UserError: it has a token that the other hasn't.
+        UserError: it has a token that the other lacks.
     """
     own, others = (
         {name: number for number, name in _Tokens.of(vocabulary).names.items()} for vocabulary in (tokenizer, smaller)
     )
     if (unknown := next((name for name in others if name not in own), None)) is not None:
         raise UserError(
-            f"the student's vocabulary has {unknown[:40]!r}, which the teacher's hasn't; expected a student with its "
-            "teacher's tokens, or one cut from it by init: trim_vocabulary"
+            f"the student's vocabulary has {unknown[:40]!r}, which the teacher's lacks; expected a student with its "
+            "teacher's tokens, or one made with init: trim_vocabulary"
         )
     return Trimmed(dict(smaller), [own[name] for name in sorted(others, key=others.__getitem__)])
 
 
 @dataclass(frozen=True)
 class _Tokens:
-    """The tokens of a tokenizer, and what each is merged from."""
+    """The tokens of a tokenizer, and the parts each is merged from."""
 
     kind: str
     model: Mapping[str, object]
@@ -171,7 +171,9 @@ class _Tokens:
         assert isinstance(model, dict)
         kind = str(model.get("type"))
         if kind not in ("WordPiece", "BPE", "Unigram"):
-            raise UserError(f"init: trim_vocabulary knows WordPiece, BPE and Unigram tokenizers, this one is '{kind}'")
+            raise UserError(
+                f"init: trim_vocabulary supports WordPiece, BPE and Unigram tokenizers, this one is '{kind}'"
+            )
         vocabulary, added = _vocabulary(model, kind), added_tokens(tokenizer)
         parts: dict[str, set[str]] = {}
         for merge in model["merges"] if kind == "BPE" else ():
@@ -181,7 +183,7 @@ class _Tokens:
         return cls(kind, model, vocabulary, names, frozenset(added), parts)
 
     def always(self, characters: frozenset[str] | None) -> set[str]:
-        """What stays whatever the texts, and its parts."""
+        """The tokens that are always kept, with their parts."""
         singles = {token for token in self.vocabulary if len(_bare(token)) <= 1}
         wanted = set(self.added) | {token for token in singles if self.usable(token, characters)}
         if self.model.get("unk_token"):
@@ -197,7 +199,7 @@ class _Tokens:
         return characters is None or len(_bare(token)) != 1 or _bare(token) in characters
 
     def closed(self, tokens: Iterable[str]) -> set[str]:
-        """These tokens, what they are merged from, what that is merged from, and so on."""
+        """These tokens with the parts they are merged from, recursively."""
         found: set[str] = set()
         waiting = list(tokens)
         while waiting:
@@ -209,7 +211,7 @@ class _Tokens:
 
 
 def _pair(merge: object) -> tuple[str, str]:
-    """The two parts of a merge, which older files write as one text."""
+    """The two parts of a merge, which older files write as one string."""
     parts = merge.split(" ", 1) if isinstance(merge, str) else merge
     assert isinstance(parts, list)
     return str(parts[0]), str(parts[1])
@@ -225,12 +227,12 @@ def _vocabulary(model: Mapping[str, object], kind: str) -> dict[str, int]:
 
 
 def _bare(token: str) -> str:
-    """A token without the mark that it continues a word (WordPiece) or begins one (SentencePiece)."""
+    """A token without the marker for continuing (WordPiece) or beginning (SentencePiece) a word."""
     return token.removeprefix("##").removeprefix("▁")
 
 
 def _renumber(part: object, renumbered: Mapping[str, int]) -> None:
-    """New ids wherever a post-processor names a special token with its id."""
+    """Renumber the special tokens in a post-processor."""
     if isinstance(part, list):
         for entry in part:
             _renumber(entry, renumbered)

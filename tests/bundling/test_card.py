@@ -26,7 +26,7 @@ def test_it_says_where_the_model_comes_from_and_how_good_it_is(finished_run):
     row, results = finished_run.results.candidate(name), finished_run.results
     text = card(finished_run, name)
     assert "Teacher: big-bert." in text
-    assert "Round r1: a student by `keep_layers`" in text
+    assert "Round r1: a `keep_layers` student" in text
     assert "taught by teacher + r1" in text
     low, high = row.test.interval
     assert f"| **this file** | | {row.test.value:.4f} [{low:.4f}, {high:.4f}] |" in text
@@ -53,7 +53,7 @@ def test_a_task_without_tokens_has_no_length(finished_run):
 
 def test_a_task_without_labels_claims_none(finished_run):
     text = card(finished_run, "r1/onnx/fp32/onnxruntime", labels=[], columns=("first", "second"))
-    assert "labels" not in text.split("## Where it comes from")[0]
+    assert "labels" not in text.split("## Lineage")[0]
     assert "none of them" not in text
     assert "| input | first, second, cut to 32 tokens |" in text
-    assert "What lies behind the first 32 tokens" in text
+    assert "Only the first 32 tokens" in text

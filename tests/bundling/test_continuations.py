@@ -127,7 +127,7 @@ def test_what_is_written_is_read_again(known, tmp_path):
         ("ends", [True], "ends is .* expected a list of token ids"),
         ("longest", 0, "longest is 0, expected a whole number"),
         ("chat", ["a"], "chat is .* expected a pair of texts, or null"),
-        ("more", 1, "has 'more', which this version of edgedistill doesn't know"),
+        ("more", 1, "has 'more', which this version of edgedistill does not know"),
         ("longest", 8, "item 0: ids is .* with those said at most 8"),
     ],
 )

@@ -226,15 +226,15 @@ def model(files, **port):
         ("golden.json", {"tolerance": 0}, "tolerance is 0, expected"),
         ("golden.json", {"tolerance": "0.001"}, "tolerance is '0.001', expected a number"),
         ("golden.json", {"items": []}, "has 0 golden inputs, expected 1 to 100000, as golden-items.safetensors has"),
-        ("bundle.json", model([[None, "../model.onnx"]]), "files names '../model.onnx', expected a name inside"),
+        ("bundle.json", model([[None, "../model.onnx"]]), "files names '../model.onnx', expected a path inside"),
         ("bundle.json", model([[None, "labels.json"]]), "files names 'labels.json', which is not among its device"),
         ("bundle.json", model([[8, "a.onnx"], [None, "b.onnx"]]), "expected pairs of a length"),
         ("bundle.json", model([[None, "a"]], type="text"), "type is 'text', expected one of int8"),
         ("bundle.json", model([[None, "a"]], shape=[-1]), "shape is \\[-1\\], expected a list of sizes"),
         ("bundle.json", {"components": {}}, "components is \\[\\], expected at least one"),
         ("bundle.json", {"components": {"a b": {}}}, "components is 'a b', expected names"),
-        ("bundle.json", {"labels": 4}, "labels is 4, expected 3, as labels.json has"),
-        ("bundle.json", {"surprise": 1}, "has 'surprise', which this version of edgedistill doesn't know"),
+        ("bundle.json", {"labels": 4}, "labels is 4, expected 3, as in labels.json"),
+        ("bundle.json", {"surprise": 1}, "has 'surprise', which this version of edgedistill does not know"),
         ("bundle.json", {"schema": "edgedistill/bundle/3"}, "schema is 'edgedistill/bundle/3', expected"),
         ("bundle.json", {"schema": "edgedistill/bundle/1"}, "lacks 'opened'"),
         ("bundle.json", {"threads": 0}, "threads is 0, expected a whole number from 1"),
@@ -248,12 +248,12 @@ def test_what_is_wrong_is_said(bundle, change, name, values, expected):
 
 def test_numbers_that_are_none(change_answers, bundle):
     for number in (np.nan, np.inf):
-        with pytest.raises(UserError, match="expected finite numbers that float32 holds"):
+        with pytest.raises(UserError, match="expected finite numbers within the range of float32"):
             open_bundle(change_answers(lambda logits: logits.__setitem__((3, 1), number)))  # noqa: B023 - called at once
     (bundle / "golden.json").unlink()
     (bundle / "golden.json").write_text('{"schema": "edgedistill/golden/2", "tolerance": NaN}')
     write_hashes(bundle)
-    with pytest.raises(UserError, match="NaN is no number of JSON"):
+    with pytest.raises(UserError, match="NaN is not a JSON number"):
         open_bundle(bundle)
 
 
@@ -286,7 +286,7 @@ def test_answers_to_other_items_are_refused(bundle):
         (bundle / "golden-answers.safetensors").unlink()
         wrong.save(bundle / "golden-answers.safetensors")
         write_hashes(bundle)
-        with pytest.raises(UserError, match=r"doesn't answer the items of golden-items\.safetensors, each once"):
+        with pytest.raises(UserError, match=r"does not answer the items of golden-items\.safetensors exactly once"):
             open_bundle(bundle)
 
 
@@ -296,7 +296,7 @@ def test_links_may_not_lead_outside(bundle, tmp_path):
     labels.unlink()
     labels.symlink_to(tmp_path / "labels.json")
     write_hashes(bundle)
-    with pytest.raises(UserError, match="'labels.json' is a link that leads outside the bundle"):
+    with pytest.raises(UserError, match="'labels.json' is a link to outside the bundle"):
         open_bundle(bundle)
     labels.unlink()
     labels.symlink_to("labels.json")
@@ -316,7 +316,7 @@ def test_what_is_not_the_bundles_is_said_and_beside_the_model_refused(bundle, tm
     assert done.returncode == 0, done.stderr
     assert "warning: 'onnxruntime.py' in" in done.stderr
     (bundle / "onnx" / "model.onnx.data").write_text("weights")
-    with pytest.raises(UserError, match=r"'onnx/model.onnx.data' lies beside the model's files"):
+    with pytest.raises(UserError, match=r"'onnx/model.onnx.data' is beside the model's files"):
         open_bundle(bundle)
 
 

@@ -83,7 +83,9 @@ def test_what_another_runtime_measured_is_a_row_of_that_name(finished_run, measu
 
 def test_results_of_another_run_are_refused(finished_run, measured, tmp_path):
     foreign = phone(measured, tmp_path, "r1", 1.0, candidate="r7/onnx/fp32/onnxruntime")
-    with pytest.raises(UserError, match=r"phone-r1.json: measures 'r7/.*', which .* doesn't have; expected one of r1/"):
+    with pytest.raises(
+        UserError, match=r"phone-r1.json: measures 'r7/.*', which .* does not have; expected one of r1/"
+    ):
         edgedistill.compare_devices(finished_run.folder, [foreign])
     changed = phone(measured, tmp_path, "r1", 1.0, device_files={"onnx/model.onnx": "0" * 64})
     with pytest.raises(UserError, match=r"measured another onnx/model.onnx than .* holds now"):
@@ -138,20 +140,20 @@ def edited(measured, tmp_path, path, value):
     ("path", "value", "expected"),
     [
         (("golden", "tolerance"), 1e6, r"its test allowed a difference of 1e\+06, a bundle of .* allows at most 0.001"),
-        (("golden", "tolerance"), float("nan"), "NaN is no number of JSON"),
+        (("golden", "tolerance"), float("nan"), "NaN is not a JSON number"),
         (("golden", "max_abs_diff"), 5.0, "passed with max_abs_diff 5.0, tolerance 0.001"),
         (("golden", "max_abs_diff"), None, "passed with max_abs_diff None"),
         (("golden", "passed"), False, "passed is False with 0 wrong inputs of 32"),
         (("golden", "wrong"), ["golden input 1 is off"], "passed is True with 1 wrong inputs of 32"),
         (("golden", "items"), 0, "golden.items: Input should be greater than or equal to 1"),
-        (("latency_ms", "p50"), -1.0, "latency_ms is not of percentiles"),
-        (("latency_ms", "p50"), 1e9, "latency_ms is not of percentiles"),
+        (("latency_ms", "p50"), -1.0, "latency_ms does not consist of ascending percentiles"),
+        (("latency_ms", "p50"), 1e9, "latency_ms does not consist of ascending percentiles"),
         (("latency_ms", "p50"), "fast", "latency_ms.p50: Input should be a valid number"),
-        (("latency_ms", "p51"), 1.0, "latency_ms is not of percentiles"),
-        (("emulated_cpu",), "cortex-a76", "latency_ms of a file that answered wrongly or was emulated"),
+        (("latency_ms", "p51"), 1.0, "latency_ms does not consist of ascending percentiles"),
+        (("emulated_cpu",), "cortex-a76", "latency_ms for a file that answered wrongly or was emulated"),
         (("load_ms",), -1.0, "load_ms: Input should be greater than or equal to 0"),
         (("threads",), "2", "threads: Input should be a valid integer"),
-        (("file_bytes",), 1, "says that the files have 1 bytes"),
+        (("file_bytes",), 1, "gives the files' size as 1 bytes"),
         (("surprise",), 1, "surprise: Extra inputs are not permitted"),
         (("date",), "DROP", "date: Field required"),
         (("device_files",), [], "device_files: Input should be"),

@@ -55,9 +55,9 @@ def test_it_is_still_measured(former):
     [
         ("bundle.json", {"lengths": [8]}, "lengths is \\[8\\], expected those of opened, \\[\\]"),
         ("bundle.json", {"pad_token": -1}, "pad_token is -1, expected a whole number"),
-        ("bundle.json", {"opened": [[None, "../x"]]}, "files names '../x', expected a name inside"),
+        ("bundle.json", {"opened": [[None, "../x"]]}, "files names '../x', expected a path inside"),
         ("bundle.json", {"inputs": [{"name": "input_ids", "type": "int8", "shape": []}]}, "type is 'int8', expected"),
-        ("golden.json", {"items": []}, "its items differ in which inputs they have"),
+        ("golden.json", {"items": []}, "its items have different inputs"),
         ("golden.json", {"tolerance": 1e9}, "tolerance is 1e\\+09, expected"),
         ("golden.json", {"schema": "edgedistill/golden/2"}, "expected 'edgedistill/golden/1'"),
         ("golden.json", {"more": 1}, "has 'more', which this version"),
@@ -76,7 +76,7 @@ def test_what_is_wrong_with_it_is_said(former, change, name, values, expected):
         ("rows", [[1.0]], "rows is .*, expected rows of 3 numbers"),
         ("rows", [], "rows is \\[\\], expected at least one row"),
         ("labels", ["nothing"], "answers is"),
-        ("surprise", [1], "its items differ|the length of its inputs"),
+        ("surprise", [1], "its items have different|the length of its inputs"),
     ],
 )
 def test_what_is_wrong_with_an_item_is_said(former, key, value, expected):

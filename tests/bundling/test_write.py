@@ -98,12 +98,12 @@ def test_nothing_chosen_is_no_bundle_and_an_old_one_goes(finished_run, tmp_path)
     results = edgedistill.run(finished_run.recipe, ["select.limits.file_mb=0.0001"], out=run)
     assert results.chosen is None
     assert not (run / "bundle").exists()
-    with pytest.raises(UserError, match="chose nothing .* name a candidate with --candidate"):
+    with pytest.raises(UserError, match="has no chosen candidate .* name one with --candidate"):
         edgedistill.bundle(run)
     named = edgedistill.bundle(run, "r2/onnx/fp32/onnxruntime")
     assert named == run / "bundle-r2-onnx-fp32-onnxruntime"
     card = (named / "MODEL_CARD.md").read_text()
-    assert "The run did not choose it; it chose nothing." in card
+    assert "This is not the candidate the run chose; the run chose nothing." in card
     assert "over the limit of 0.0001 MB" in card
 
 
@@ -122,7 +122,9 @@ def test_the_users_own_files_in_a_bundle_stay_and_a_damaged_step_makes_none(fini
     assert not list(run.glob("bundle.*"))
     weights = next(run.glob("steps/??-r2/model/config.json"))
     weights.write_text(weights.read_text().replace("0", "1"))
-    with pytest.raises(UserError, match=r"is no longer as the run made it; run the recipe again with --verify-hashes"):
+    with pytest.raises(
+        UserError, match=r"has changed since the run wrote it; run the recipe again with --verify-hashes"
+    ):
         edgedistill.bundle(run, finished_run.results.chosen.replace("r1", "r2"))
 
 
@@ -144,7 +146,7 @@ def test_every_file_is_vouched_for(bundle):
     assert listed == there - {"sha256.txt"}
     card = bundle / "MODEL_CARD.md"
     card.unlink()
-    with pytest.raises(EdgedistillError, match=r"MODEL_CARD.md is missing, which sha256.txt lists"):
+    with pytest.raises(EdgedistillError, match=r"MODEL_CARD.md is missing, but listed in sha256.txt"):
         open_bundle(bundle)
 
 

@@ -93,7 +93,7 @@ def test_nothing_within_the_limits_is_exit_code_3_with_results(finished_run, tmp
         (["show", "quickstart", "--set", "teacher.fine_tune.epoch=3"], "did you mean 'epochs'?"),
         (
             ["plan", "quickstart", "--set", "data.train.path=gone.jsonl"],
-            "expected a file or folder that exists",
+            "expected an existing file or folder",
         ),
         (["compare", "nowhere", "nowhere"], "expected a finished run's folder"),
         (["measure", "no.onnx", "--data", "no.jsonl"], "measure: 'no.onnx' is not a file"),

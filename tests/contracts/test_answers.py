@@ -36,10 +36,10 @@ def test_saving_keeps_everything(counts, right):
 
 def test_answers_are_no_references(tmp_path):
     plain(made([1])).save(tmp_path / "x.safetensors")
-    with pytest.raises(ValueError, match=r"x.safetensors holds .*, which are no references"):
+    with pytest.raises(ValueError, match=r"x.safetensors contains .*, which are not references"):
         References.open(tmp_path / "x.safetensors")
     made([1]).save(tmp_path / "y.safetensors")
-    with pytest.raises(ValueError, match="which are no answers"):
+    with pytest.raises(ValueError, match="which are not answers"):
         Answers.open(tmp_path / "y.safetensors")
 
 

@@ -110,7 +110,7 @@ def test_other_files_are_no_items(tmp_path):
     from safetensors.numpy import save_file
 
     save_file({"a": np.zeros(2)}, tmp_path / "x.safetensors")
-    with pytest.raises(ValueError, match=r"x.safetensors doesn't hold items"):
+    with pytest.raises(ValueError, match=r"x.safetensors does not contain items"):
         Items.open(tmp_path / "x.safetensors")
 
 
@@ -159,11 +159,16 @@ def test_the_length_is_the_first_sequence_input_or_the_one_named():
 @pytest.mark.parametrize(
     ("columns", "content", "example", "message"),
     [
-        ({"a": Column("input", "scalar")}, {"a": [1, 2]}, [0], r"column 'a' has the shape \(2,\), which is no scalar"),
+        (
+            {"a": Column("input", "scalar")},
+            {"a": [1, 2]},
+            [0],
+            r"column 'a' has the shape \(2,\), which is not a scalar",
+        ),
         ({"a": Column("input", "block")}, {"a": [1, 2]}, [0, 1], "no block of 2 items"),
-        ({"a": Column("input", "sequence")}, {"a": [[1], [2]]}, [0], "no sequence of 1 items"),
+        ({"a": Column("input", "sequence")}, {"a": [[1], [2]]}, [0], "not a sequence of 1 items"),
         ({"a": Column("input", "scalar")}, {"a": [1, 2]}, [1, 0], "in the order of their examples"),
-        ({"a": Column("input", "scalar")}, {"b": [1]}, [0], r"have the columns \['b'\], but say \['a'\]"),
+        ({"a": Column("input", "scalar")}, {"b": [1]}, [0], r"have the columns \['b'\], but declare \['a'\]"),
     ],
 )
 def test_items_that_contradict_themselves_are_refused(columns, content, example, message):

@@ -70,7 +70,7 @@ def test_of_several_metrics_the_first_is_the_primary_one(recipe_tree):
         ({}, "task: expected 'metric: NAME', or 'metrics: [NAME, ...]' with the primary one first"),
         ({"metric": 5}, "task.metric: got 5, expected string"),
         ({"metric": "accuracy", "metrics": ["f1_macro"]}, "task: expected 'metric' to be the first of 'metrics'"),
-        ({"metrics": ["accuracy", "accuracy"]}, "task: expected 'metrics' that differ, got accuracy, accuracy"),
+        ({"metrics": ["accuracy", "accuracy"]}, "task: expected distinct 'metrics', got accuracy, accuracy"),
         ({"metric": "accuracy", "option": 1}, "task.option: unknown key"),
         ({"metric": "accuracy", "type": "text-clasification"}, "did you mean 'text-classification'?"),
     ],

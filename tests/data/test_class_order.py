@@ -71,7 +71,7 @@ def test_the_line_is_read_as_it_is_meant(names):
 def test_all_labels_are_renamed_or_none():
     assert renamed(["a", "b"], {}, "file") == ["a", "b"]
     assert renamed(["0", "1"], {"1": "negative", "0": "positive"}, "file") == ["negative", "positive"]
-    with pytest.raises(UserError, match=r"data\.labels: got 'c', which is no label of 'file' \(it has a, b\)"):
+    with pytest.raises(UserError, match=r"data\.labels: got 'c', which is not a label of 'file' \(it has a, b\)"):
         renamed(["a", "b"], {"a": "x", "b": "y", "c": "z"}, "file")
     with pytest.raises(UserError, match=r"data\.labels: 'file' has 'b' as well"):
         renamed(["a", "b"], {"a": "x"}, "file")

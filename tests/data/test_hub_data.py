@@ -73,5 +73,7 @@ def test_a_hub_that_does_not_answer_is_one_sentence(recipe, monkeypatch, tmp_pat
         raise LocalEntryNotFoundError("no route to host")
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", refuse)
-    with pytest.raises(UserError, match=r"data.train.hub: 'someone/sentences' \(revision main\) could not be fetched"):
+    with pytest.raises(
+        UserError, match=r"data.train.hub: 'someone/sentences' \(revision main\) could not be downloaded"
+    ):
         fingerprints.look_up(recipe, download=True)

@@ -85,7 +85,7 @@ def check(rows, labelled=True, known=(), columns=None):
         ({"text": None, "label": "alarm"}, "rows.jsonl: row 3: 'text' is NoneType None, expected text"),
         ({"text": "x", "label": None}, "row 3: 'label' is NoneType None, expected a label name or number"),
         ({"text": "x", "label": ""}, "row 3: 'label' is str '', expected a label name or number"),
-        ({"text": "x", "label": "tea"}, "row 3: 'label' is 'tea', which the training data doesn't have"),
+        ({"text": "x", "label": "tea"}, "row 3: 'label' is 'tea', which does not occur in the training data"),
     ],
 )
 def test_a_wrong_row_is_named_with_its_number(row, expected):

@@ -149,7 +149,7 @@ def test_a_saved_folder_leads_nowhere_else(tmp_path, name):
         Dataset.from_list(ROWS).save_to_disk(str(tmp_path / folder))
     state = tmp_path / "rows" / "state.json"
     state.write_text(json.dumps({**json.loads(state.read_text()), "_data_files": [{"filename": name}]}))
-    with pytest.raises(UserError, match="expected files of the folder itself"):
+    with pytest.raises(UserError, match="expected files inside the folder"):
         read(tmp_path / "rows")
 
 
@@ -195,17 +195,17 @@ WRONG_JSONL = [
         "row 2 (line 4): 'label' is float 1.0, expected a label name or whole",
     ),
     (GOOD + '{"text": "x", "label": true}', "row 2: 'label' is bool True"),
-    (GOOD + '{"text": "x", "label": -1}', "row 2: 'label' is -1, which stands for no label"),
+    (GOOD + '{"text": "x", "label": -1}', "row 2: 'label' is -1, which means no label"),
     (GOOD + '{"text": "x", "label": ""}', "row 2: 'label' is str ''"),
     (GOOD + '{"text": "x", "label": 1e999}', "row 2: 'label' is float inf"),
     (GOOD + f'{{"text": "x", "label": {"9" * 30}}}', "row 2: 'label' is a number of more than 18 digits"),
     (GOOD + f'{{"text": "x", "label": {"9" * 9000}}}', "row 2: is not JSON"),
-    (GOOD + r'{"text": "\ud800", "label": "a"}', r"row 2: 'text' has half of a surrogate pair ('\ud800')"),
+    (GOOD + r'{"text": "\ud800", "label": "a"}', r"row 2: 'text' has an unpaired surrogate ('\ud800')"),
     (GOOD + r'{"text": "\u0000", "label": "a"}', "row 2: 'text' has a NUL character"),
     (GOOD + '{"text": "x", "text": "y", "label": "a"}', "row 2: is not JSON (the key str 'text' is given twice)"),
     (GOOD + '{"text": ["x"], "label": "a"}', "row 2: 'text' is list ['x'], expected text"),
     (GOOD + '{"text": "x", "label": {"a": 1}}', "row 2: 'label' is dict"),
-    (GOOD + GOOD.strip() + " 1", "row 2: is not JSON (more behind the end"),
+    (GOOD + GOOD.strip() + " 1", "row 2: is not JSON (text after the end"),
     (
         GOOD + '{"text": "' + "word " * 400_000 + '", "label": "a"}',
         "row 2: 'text' has 2,000,000 characters, expected at most",
@@ -216,7 +216,7 @@ WRONG_JSONL = [
     ("[1]", "row 1: got int, expected an object"),
     ("[" + GOOD + "," + GOOD, "row 3: is not JSON"),
     ("[" + GOOD + GOOD + "]", "row 2: is not JSON (expected ',' or ']'"),
-    ("[" + GOOD + "] x", "row 2: stands behind the end of the array"),
+    ("[" + GOOD + "] x", "row 2: comes after the end of the array"),
     (b"[" + GOOD.encode() + b',{"text": "\xff", "label": "a"}]', "row 2: is not UTF-8"),
     ("[" * 100_000, "nested too deeply"),
 ]
@@ -242,7 +242,7 @@ WRONG_CSV = [
     (HEAD + f"x,a\n{'y' * 2_000_000},b\n", "'text' has 2,000,000 characters, expected at most 1,000,000"),
     (HEAD + f"x,a\n{'y' * 5_000_000},b\n", "row 2 (line 3): is not csv: a cell has more than 1,000,000 characters"),
     ("text,label,label\nx,a,b\n", "the header names label more than once"),
-    ("text,label\rx,a\ry,b\r", "is not csv: a carriage return outside of quotation marks"),
+    ("text,label\rx,a\ry,b\r", "is not csv: a carriage return outside quotation marks"),
     (HEAD, "has no rows"),
     ("", "has no rows"),
     ("a;b\nx;y\n", "has no column 'text' (it has a;b)"),
@@ -353,5 +353,5 @@ def test_a_file_that_changes_after_it_was_planned_is_refused(tmp_path):
 def test_a_hub_id_that_is_a_folder_here_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "squad").mkdir()
-    with pytest.raises(UserError, match="is a file or folder here as well"):
+    with pytest.raises(UserError, match="is also a local file or folder"):
         read_rows(DataSource(hub="squad"), "data.train", tmp_path / "cache", Wanted.of(TASK, COLUMNS))

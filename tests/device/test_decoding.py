@@ -97,7 +97,7 @@ def test_what_is_known_of_a_text_is_not_asked_again():
 
 @pytest.mark.parametrize("prompts", [[], [[]], [[1], []]])
 def test_a_prompt_without_a_token_is_refused(prompts):
-    with pytest.raises(UserError, match="a prompt has no token to continue from, expected at least one"):
+    with pytest.raises(UserError, match="a prompt has no tokens, expected at least one"):
         list(generate_batch(CachedDecoder(Adding()), prompts, 3))
 
 

@@ -91,7 +91,7 @@ def test_feeds_are_of_the_types_and_in_the_order_of_their_ports():
 
 def test_a_record_names_what_a_format_does_not():
     assert named(["x"], [Port("int64", None)], "inputs") == {"x": Port("int64", None)}
-    with pytest.raises(EdgedistillError, match="the file has 2 inputs without names, and its record names 'x'"):
+    with pytest.raises(EdgedistillError, match="the file has 2 unnamed inputs, but its record lists 'x'"):
         named(["x"], [Port("int64", None)] * 2, "inputs")
 
 

@@ -210,7 +210,7 @@ def test_an_optional_step_does_not_run_on_what_is_not_there(steps, tmp_path):
     steps.fault["second"] = ValueError("x")
     done = local.execute(Plan(None, (*plan.steps[:2], after), (), (), None), tmp_path, SILENT)
     assert steps.ran == ["first", "second"]
-    assert done["after"].failure == Failure("a library failed at something that it does not explain [ValueError: x]")
+    assert done["after"].failure == Failure("a library failed without an explanation [ValueError: x]")
 
 
 def test_a_failed_step_is_tried_again_by_the_next_run_and_its_readers_only_when_something_changed(steps, tmp_path):
@@ -222,7 +222,7 @@ def test_a_failed_step_is_tried_again_by_the_next_run_and_its_readers_only_when_
     steps.fault["second"] = ValueError("y")
     assert (
         local.execute(plan, tmp_path, SILENT)["last"].path("word.txt").read_text()
-        == "a library failed at something that it does not explain [ValueError: y]"
+        == "a library failed without an explanation [ValueError: y]"
     )
     steps.fault.clear()
     assert local.execute(plan, tmp_path, SILENT)["last"].path("word.txt").read_text() == "xx"
@@ -273,7 +273,7 @@ def test_a_record_of_another_type_than_the_kind_declares_is_the_steps_mistake(st
         return Other()
 
     monkeypatch.setattr(sys.modules["edgedistill.steps.first"], "run", wrong)
-    with pytest.raises(StepError, match="the step gave a Other, expected a Word"):
+    with pytest.raises(StepError, match="the step returned a Other, expected the Word"):
         local.execute(steps(), tmp_path, SILENT)
 
 

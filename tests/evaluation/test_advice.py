@@ -31,7 +31,7 @@ def test_a_teacher_no_better_than_the_control():
 
 def test_a_temperature_that_makes_the_targets_hard_or_flat():
     (hard,) = remedies(figures(teacher_logits=np.array([[20.0, 0.0]])))
-    assert "its first choice 1.000 on average" in hard
+    assert "probability 1.000 on average" in hard
     assert "raise the temperature" in hard
     (flat,) = remedies(figures(teacher_logits=np.array([[0.1, 0.0, 0.0]])))
     assert "lower the temperature" in flat
@@ -42,7 +42,7 @@ def test_a_metric_that_still_rises_or_peaked_at_once():
     (rising,) = remedies(figures(metrics=[0.5, 0.6, 0.7]))
     assert "still improved in the last epoch (0.6000 to 0.7000)" in rising
     (early,) = remedies(figures(metrics=[0.7, 0.6, 0.6, 0.6, 0.6]))
-    assert "the best epoch was 1 of 5 (0.7000, in the end 0.6000)" in early
+    assert "the best epoch was 1 of 5 (0.7000, final 0.6000)" in early
 
 
 def test_a_difference_within_the_noise_of_the_validation_set_is_no_advice():

@@ -86,5 +86,5 @@ def test_reports_are_written_of_it(results):
 @pytest.mark.parametrize("missing", ["metric", "teacher", "rounds", "candidates"])
 def test_what_is_missing_is_named(tmp_path, missing):
     (tmp_path / "results.json").write_text(json.dumps({key: value for key, value in OLD.items() if key != missing}))
-    with pytest.raises(UserError, match=f"is not a results file: lacks '{missing}'"):
+    with pytest.raises(UserError, match=f"is not a results file: '{missing}'"):
         load_results(tmp_path)

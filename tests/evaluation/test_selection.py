@@ -44,11 +44,11 @@ def test_without_limits_the_preference_decides():
 
 def test_each_limit_blocks_and_says_so():
     for limit, words in [
-        ({"file_mb": 4.0}, "file 5.00 MB is over the limit of 4 MB"),
-        ({"p95_ms": 2.5}, "p95 3.00 ms is over the limit of 2.5 ms"),
-        ({"peak_rss_mb": 40.0}, "peak memory 50.00 MB is over the limit of 40 MB"),
-        ({"load_ms": 10.0}, "load 20.00 ms is over the limit of 10 ms"),
-        ({"drop": 0.01}, "accuracy drop 0.0200 is over the limit of 0.01"),
+        ({"file_mb": 4.0}, "file 5.00 MB exceeds the limit of 4 MB"),
+        ({"p95_ms": 2.5}, "p95 3.00 ms exceeds the limit of 2.5 ms"),
+        ({"peak_rss_mb": 40.0}, "peak memory 50.00 MB exceeds the limit of 40 MB"),
+        ({"load_ms": 10.0}, "load 20.00 ms exceeds the limit of 10 ms"),
+        ({"drop": 0.01}, "accuracy drop 0.0200 exceeds the limit of 0.01"),
     ]:
         verdict = choose([MIDDLE], select("accuracy", 0.0, **limit), 0.9, ACCURACY).verdicts[0]
         assert verdict.blocked_by == (words,)
@@ -84,7 +84,7 @@ def test_accuracies_within_the_tie_count_as_equal_and_the_faster_wins():
 def test_when_nothing_fits_the_nearest_miss_and_its_limit_are_named():
     choice = choose(ALL, select(file_mb=4.5, drop=0.03), 0.9, ACCURACY)
     assert choice.chosen is None
-    assert choice.why == "No candidate meets the limits. Closest: middle (file 5.00 MB is over the limit of 4.5 MB)."
+    assert choice.why == "No candidate meets the limits. Closest: middle (file 5.00 MB exceeds the limit of 4.5 MB)."
 
 
 POINTS = st.lists(st.tuples(st.integers(0, 5), st.integers(1, 5), st.integers(1, 5)), min_size=1, max_size=12)
@@ -127,7 +127,7 @@ def test_a_metric_that_is_lower_is_better_reads_as_one():
     rows = [figures("a", value=2.5, drop=0.25), figures("b", value=2.25, drop=0.0, p50_ms=9.0)]
     choice = choose(rows, select(drop=0.1), 0.9, LOSS)
     assert choice.chosen == "b"
-    assert choice.verdicts[0].blocked_by == ("loss rise 0.2500 is over the limit of 0.1",)
+    assert choice.verdicts[0].blocked_by == ("loss rise 0.2500 exceeds the limit of 0.1",)
     assert "it has the best loss of them" in choice.why
     choice = choose(rows, select("latency"), 0.9, LOSS)
     assert "validation loss 2.5000 (+0.2500 from the teacher, lower is better)" in choice.why

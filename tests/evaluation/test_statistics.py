@@ -207,7 +207,10 @@ def test_a_metric_that_is_not_additive_though_it_says_so_is_refused():
     mean = Metric("gap", "lower", unused, lambda rows: float(rows[:, 0].mean()))
     rows = np.random.default_rng(0).random((20, 1))
     for asked in (lambda: statistics.metric_interval(mean, rows), lambda: statistics.compare(mean, rows, rows[::-1])):
-        with pytest.raises(EdgedistillError, match="the metric 'gap' is .* of all examples and .* of their sum"):
+        with pytest.raises(
+            EdgedistillError,
+            match="the metric 'gap' is declared additive, but is .* over all examples and .* from their sum",
+        ):
             asked()
     found = statistics.metric_interval(dataclasses.replace(mean, additive=False), rows)
     assert found.low < rows.mean() < found.high

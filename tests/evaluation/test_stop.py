@@ -27,7 +27,7 @@ def test_a_small_drop_goes_on_and_says_that_it_is_not_real():
     found = judged(23)
     assert not found.stop
     assert not found.real
-    assert "not shown to be real, not shown to be more than 0.03" in found.reason
+    assert "not significant, not significantly more than 0.03" in found.reason
 
 
 def test_a_real_drop_within_what_is_allowed_goes_on():
@@ -41,7 +41,7 @@ def test_a_real_drop_within_what_is_allowed_goes_on():
 def test_a_drop_shown_to_be_too_large_stops_with_the_reason(test):
     found = judged(90, test=test)
     assert found.stop
-    assert "more than 0.03, shown at alpha 0.05" in found.reason
+    assert "significantly more than 0.03 at alpha 0.05" in found.reason
 
 
 def test_the_tests_differ_where_the_drop_is_real_but_not_shown_to_exceed_the_limit():

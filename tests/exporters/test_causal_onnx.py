@@ -168,14 +168,14 @@ def test_families_export_and_agree_with_torch(tmp_path, kind, sizes):
 
 def test_a_model_that_keeps_more_than_keys_and_values_is_refused(tmp_path):
     model = family("mamba", vocab_size=VOCABULARY, hidden_size=16, num_hidden_layers=1, state_size=4)
-    with pytest.raises(RefusedError, match="a 'mamba' model keeps more of a text than keys and values"):
+    with pytest.raises(RefusedError, match="the cache of a 'mamba' model holds more than keys and values"):
         EXPORTER.make(causal_request(model), tmp_path / "model.onnx")
 
 
 def test_a_file_that_differs_from_torch_is_refused(file):
     model = tiny()
     model.model.norm.weight.data += 0.01
-    with pytest.raises(EdgedistillError, match="target onnx: at batch 1, length 1 the file differs from torch by"):
+    with pytest.raises(EdgedistillError, match="target onnx: at batch 1, length 1 the file differs from PyTorch by"):
         causal.compare(causal_request(model), "onnx", opened(file))
 
 

@@ -154,16 +154,21 @@ def test_the_pre_tokenizer_is_named_by_how_it_cuts_whatever_the_tokens_are(cut, 
 @pytest.mark.parametrize(
     ("cut", "options", "normalizer", "reason"),
     [
-        (pre_tokenizers.ByteLevel(True), {}, None, "it cuts texts by .*add_prefix_space.*, which has no name there"),
-        (LLAMA3, {}, None, "its tokens are not taken as a whole first"),
-        (SMOLLM, {"ignore_merges": True}, None, "its tokens are taken as a whole first"),
-        (SMOLLM, {}, normalizers.Lowercase(), "it changes texts first: .*Lowercase"),
+        (
+            pre_tokenizers.ByteLevel(True),
+            {},
+            None,
+            "it pre-tokenizes with .*add_prefix_space.*, which llama.cpp has no name for",
+        ),
+        (LLAMA3, {}, None, "it does not match whole words"),
+        (SMOLLM, {"ignore_merges": True}, None, "it matches whole words"),
+        (SMOLLM, {}, normalizers.Lowercase(), "it normalizes texts: .*Lowercase"),
     ],
 )
 def test_a_tokenizer_that_llama_cpp_would_read_otherwise_is_refused(cut, options, normalizer, reason):
     tokenizer = bpe(cut, **options)
     tokenizer.normalizer = normalizer
-    with pytest.raises(RefusedError, match=f"llama.cpp would read texts differently from the tokenizer: {reason}"):
+    with pytest.raises(RefusedError, match=f"llama.cpp would tokenize texts differently from the tokenizer: {reason}"):
         pre_tokenizer(json.loads(tokenizer.to_str()))
 
 
@@ -173,11 +178,11 @@ def test_a_tokenizer_that_llama_cpp_would_read_otherwise_is_refused(cut, options
         (lambda: tiny(hidden_act="gelu"), "llama.cpp has silu in a 'llama', the model gelu"),
         (
             lambda: family("gpt_neo", hidden_size=16, num_layers=1, num_heads=2, attention_types=[[["global"], 1]]),
-            "'gpt_neo' is no model that is written here",
+            "'gpt_neo' is not supported",
         ),
         (
             lambda: tiny(rope_parameters={"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}),
-            "positions of the kind 'dynamic'",
+            "position embeddings of type 'dynamic'",
         ),
     ],
 )
@@ -189,7 +194,7 @@ def test_a_model_that_llama_cpp_would_calculate_otherwise_is_refused(tmp_path, f
 def test_a_model_that_continues_no_text_is_refused(tmp_path, folder):
     sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
     model = BertForSequenceClassification(BertConfig(**sizes))
-    with pytest.raises(RefusedError, match="target gguf: it holds models that continue texts; 'bert'"):
+    with pytest.raises(RefusedError, match="target gguf: it only supports text-generation models; 'bert'"):
         written(model, folder, tmp_path)
 
 

@@ -104,7 +104,7 @@ def test_the_backend_tells_what_activations_are_multiplied_in(made):
 def test_a_file_that_is_not_computed_as_it_was_meant_is_refused(made, monkeypatch):
     monkeypatch.setattr(mnn, "_LOW", mnn._NORMAL)
     session = RUNTIME.open(made["int8-dynamic"][1], 1, LOGITS)
-    with pytest.raises(EdgedistillError, match="MNN multiplies activations in fp32, the file was made as int8-dynamic"):
+    with pytest.raises(EdgedistillError, match="MNN computes activations in fp32, but the file is for int8-dynamic"):
         session.backend()
 
 
@@ -124,7 +124,7 @@ def test_a_conversion_that_writes_nothing_is_told(model, tmp_path):
 def test_a_file_that_differs_from_torch_is_refused(made, model, tmp_path, monkeypatch):
     monkeypatch.setattr(mnn, "open", drifting(mnn.open))
     source = made["fp32"][1].with_name("model.onnx")
-    with pytest.raises(EdgedistillError, match="target mnn: .* differs from torch by 0.01"):
+    with pytest.raises(EdgedistillError, match="target mnn: .* differs from PyTorch by 0.01"):
         EXPORTER.make(file_request("fp32", lambda: model, samples, LENGTH, source=source), tmp_path / "model.mnn")
 
 

@@ -129,7 +129,7 @@ def test_images_have_one_size(tmp_path):
         expected = model(**pixels(2, 64)).logits.numpy()
     np.testing.assert_allclose(answered(session, pixels(2, 64)), expected, atol=1e-5)
     assert session.backend()["products"] == 2
-    with pytest.raises(EdgedistillError, match="an input of 63 values, the file takes 64"):
+    with pytest.raises(EdgedistillError, match="an input of 63 values, but the file takes 64"):
         answered(session, pixels(1, 63))
 
 
@@ -151,7 +151,7 @@ def test_a_model_that_looks_back_only_is_refused(tmp_path):
 
 def test_a_file_that_differs_from_torch_is_refused(model, tmp_path, monkeypatch):
     monkeypatch.setattr("edgedistill.runtimes.ncnn.open", drifting(RUNTIME.open))
-    with pytest.raises(EdgedistillError, match="target ncnn: .* differs from torch by 0.01"):
+    with pytest.raises(EdgedistillError, match="target ncnn: .* differs from PyTorch by 0.01"):
         made(model, tmp_path / "model.param")
 
 

@@ -91,7 +91,7 @@ def test_a_file_that_differs_from_torch_is_refused(tmp_path, monkeypatch):
         return outputs
 
     monkeypatch.setattr(model, "forward", drifting)
-    with pytest.raises(EdgedistillError, match="the file differs from torch by 0.01, expected at most 0.001"):
+    with pytest.raises(EdgedistillError, match="the file differs from PyTorch by 0.01, expected at most 0.001"):
         EXPORTER.make(asked, tmp_path / "model.onnx")
 
 

@@ -83,11 +83,11 @@ def test_it_runs_on_the_cpu_and_has_its_tokenizer(graph, made):
 
 def test_a_batch_padding_or_too_long_a_text_is_refused(graph):
     decoder = decoder_of(graph)
-    with pytest.raises(EdgedistillError, match="is asked one text at a time here, without padding"):
+    with pytest.raises(EdgedistillError, match="takes one text at a time here, without padding"):
         decoder.advance(np.ones((2, 3), np.int64))
-    with pytest.raises(EdgedistillError, match="is asked one text at a time here, without padding"):
+    with pytest.raises(EdgedistillError, match="takes one text at a time here, without padding"):
         decoder.advance(np.ones((1, 3), np.int64), np.array([[False, True, True]]))
-    with pytest.raises(EdgedistillError, match="a text of 65 tokens is longer than the model takes: 64"):
+    with pytest.raises(EdgedistillError, match="a text of 65 tokens exceeds the model's context: 64"):
         decoder.advance(np.ones((1, 65), np.int64))
 
 
@@ -105,7 +105,7 @@ def test_heads_that_its_builder_cannot_turn_have_the_graph_of_target_onnx(tmp_pa
 
 
 def test_heads_that_its_builder_cannot_turn_are_refused_in_blocks(tmp_path, folder):
-    with pytest.raises(RefusedError, match="heads of a multiple of 16 numbers, the model's have 8; expected fp32"):
+    with pytest.raises(RefusedError, match="a head size that is a multiple of 16, the model's is 8; expected fp32"):
         EXPORTER.make(causal_request(tiny(), "int4", folder=folder), tmp_path / "made")
 
 

@@ -120,7 +120,7 @@ def test_a_file_that_differs_from_torch_is_refused(model, files, tmp_path, monke
 
     monkeypatch.setattr(model, "forward", drifting)
     source = files["fp32"].with_name("model.onnx")
-    with pytest.raises(EdgedistillError, match="target openvino: .* differs from torch by 0.01"):
+    with pytest.raises(EdgedistillError, match="target openvino: .* differs from PyTorch by 0.01"):
         EXPORTER.make(requested(model, "fp32", source), tmp_path / "model.xml")
 
 

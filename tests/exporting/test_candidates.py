@@ -29,7 +29,7 @@ def test_a_target_is_measured_under_its_own_runtime_unless_the_recipe_names_some
 
 def test_a_target_that_no_named_runtime_opens_is_a_mistake(recipe_tree):
     change = {"export": {"targets": ["onnx", "openvino"]}, "measure": {"runtimes": ["onnxruntime"]}}
-    with pytest.raises(RecipeError, match=r"export.targets.1: got 'openvino', which none of measure.runtimes opens"):
+    with pytest.raises(RecipeError, match=r"export.targets.1: got 'openvino', which none of measure.runtimes can open"):
         recipe(recipe_tree, **change)
 
 
@@ -48,10 +48,10 @@ def test_a_precision_that_only_another_target_has_is_refused_there(recipe_tree):
     [
         ({"quantize": [{"precision": "fp32"}] * 2}, "quantize.1.precision: got 'fp32' twice"),
         ({"export": {"targets": ["onnx", "onnx"]}}, "export.targets.1: got 'onnx' twice"),
-        ({"export": {"buckets": [32, 16]}}, "expected 'buckets' that rise, got [32, 16]"),
+        ({"export": {"buckets": [32, 16]}}, "expected 'buckets' in ascending order, got [32, 16]"),
         (
             {"quantize": [{"precision": "fp16", "calibration": {"take": 8}}]},
-            "quantize.0.calibration: 'fp16' looks at no data, expected none",
+            "quantize.0.calibration: 'fp16' needs no calibration data, expected none",
         ),
     ],
 )
@@ -65,5 +65,7 @@ def test_calibrating_on_unlabeled_data_needs_some(recipe_tree):
     del recipe_tree["data"]["unlabeled"]
     recipe_tree["rounds"][0]["stages"][0]["data"] = ["train"]
     change = {"quantize": [{"precision": "int8-static", "calibration": {"from": "unlabeled"}}]}
-    with pytest.raises(RecipeError, match=r"quantize.0.calibration.from: got 'unlabeled', expected 'data.unlabeled'"):
+    with pytest.raises(
+        RecipeError, match=r"quantize.0.calibration.from: got 'unlabeled', but 'data.unlabeled' is not given"
+    ):
         recipe(recipe_tree, **change)

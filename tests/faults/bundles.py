@@ -1,5 +1,5 @@
-"""Bundles. Oracle: a bundle whose bytes aren't those that `sha256.txt` lists, whose facts can't be meant, or that
-answers a golden input wrongly, is refused or fails; one that differs in what nothing depends on passes its test."""
+"""Bundles. Oracle: a bundle whose bytes differ from `sha256.txt`, with invalid facts, or that answers a golden input
+wrongly, is refused or fails; one that differs only in irrelevant parts passes its test."""
 
 from __future__ import annotations
 

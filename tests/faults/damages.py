@@ -1,5 +1,5 @@
-"""Damages of a finished run, or of one that was killed while it trained. Oracle: the same command ends with the models,
-files and predictions of the undamaged run, byte for byte, or says in a message what is wrong."""
+"""Damage to a finished run, or to one killed during training. Oracle: the same command ends with the models, files and
+predictions of the undamaged run, byte for byte, or with a message that says what is wrong."""
 
 from __future__ import annotations
 

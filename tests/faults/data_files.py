@@ -1,5 +1,5 @@
-"""Data files. Oracle: the prepared rows and class numbers are those that `json`, `csv` or pyarrow read from the same
-files, text for text; a file that this reader cannot take, or with rows that cannot be meant, is refused."""
+"""Data files. Oracle: the prepared rows and class numbers are exactly those that `json`, `csv` or pyarrow read from the
+same files; a file that this reader cannot parse, or with invalid rows, is refused."""
 
 from __future__ import annotations
 

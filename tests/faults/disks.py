@@ -1,5 +1,5 @@
-"""Full disks: the run's folder lies on a small file system. Oracle: one sentence that says there is no space; with more
-space the same command ends with the models, files and predictions of an undisturbed run, byte for byte."""
+"""Full disks: the run folder is on a small file system. Oracle: one message that there is no space; with more space the
+same command ends with the models, files and predictions of an undisturbed run, byte for byte."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Kills of a run at any moment, and interruptions. Oracle: the same command afterwards ends with the models, files and
-predictions of an undisturbed run, byte for byte; no process outlives it; who asks it to stop gets a sentence and 130 or
-143, and nothing is left lying."""
+"""Kills of a run at any moment, and interruptions. Oracle: rerunning the command ends with the models, files and
+predictions of an undisturbed run, byte for byte; no process outlives it; an interruption ends in a message and exit
+code 130 or 143, and leaves nothing behind."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Model folders. Oracle: the teacher used as it is gives the logits of the undamaged folder, on all training texts, and
-the same class names; damages that can't be meant are refused, and spellings of the same folder work."""
+"""Model folders. Oracle: the teacher without fine-tuning gives the logits of the undamaged folder on all training
+texts, and the same class names; damage is refused, and equivalent spellings of the same folder work."""
 
 from __future__ import annotations
 

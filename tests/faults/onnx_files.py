@@ -1,5 +1,5 @@
-"""ONNX files. Oracle: ONNX Runtime itself, driven by a script of a few lines, answers the test texts with the accuracy
-that is reported, one finite output a class; the bytes reported are those of all files that hold the model."""
+"""ONNX files. Oracle: a short script that runs ONNX Runtime directly gets the reported accuracy on the test texts, with
+one finite output per class; the reported bytes are those of all files of the model."""
 
 from __future__ import annotations
 

@@ -102,14 +102,14 @@ def table(done: Sequence[Done]) -> str:
 
 
 def document(done: Sequence[Done], seconds: float) -> str:
-    """What was tried, for `docs/`."""
+    """The page for `docs/`."""
     lines = [
-        "# What was tried",
+        "# Fault injection",
         "",
-        f"`python -m tests.faults` damages inputs by seed and judges every answer: {len(done)} cases, "
-        f"{seconds / 60:.0f} minutes. *Refused*: exit code 2 and one message. *Worked*: the answer is the one that an "
-        "independent reader or the undamaged input gives. *Failed rightly*: exit code 1, such as a bundle whose "
-        "answers are wrong, or a full disk. The others are faults.",
+        f"`python -m tests.faults` damages inputs with seeded mutations and checks every outcome: {len(done)} cases, "
+        f"{seconds / 60:.0f} minutes. *Refused*: exit code 2 and one message. *Worked*: the same result as from an "
+        "independent reader or the undamaged input. *Failed rightly*: exit code 1, such as for a bundle with wrong "
+        "answers, or a full disk. All other columns are faults.",
         "",
         table(done),
         "",

@@ -1,5 +1,5 @@
-"""Recipes. Oracle: what an independent YAML reader finds in the files is in the resolved recipe, value for value and
-type for type; `plan` accepts what `show` accepts. A recipe that this reader cannot take is refused."""
+"""Recipes. Oracle: the resolved recipe contains what an independent YAML reader finds in the files, with equal values
+and types; `plan` accepts what `show` accepts. A recipe that this reader cannot parse is refused."""
 
 from __future__ import annotations
 

@@ -206,7 +206,7 @@ def test_a_failing_pip_is_told_and_leaves_nothing_that_counts_as_installed(home,
         return subprocess.CompletedProcess(command, int("pip" in command), "", "no such version\n")
 
     monkeypatch.setattr(subprocess, "run", run)
-    with pytest.raises(EdgedistillError, match="environment 'openvino' could not be made: no such version"):
+    with pytest.raises(EdgedistillError, match="environment 'openvino' could not be created: no such version"):
         environments.install("openvino")
     assert not environments.installed("openvino")
 

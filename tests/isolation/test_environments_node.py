@@ -51,7 +51,7 @@ def test_packages_of_another_lock_file_are_not_installed(fake_npm):
 
 def test_an_npm_that_fails_leaves_nothing_that_counts_as_installed(fake_npm, monkeypatch):
     monkeypatch.setenv("NPM_FAILS", "1")
-    with pytest.raises(EdgedistillError, match="environment 'browser' could not be made"):
+    with pytest.raises(EdgedistillError, match="environment 'browser' could not be created"):
         environments.install("browser")
     assert len(environments.missing_beside(browser.PACKAGES)) == 1
 

@@ -46,7 +46,7 @@ def test_attention_zero_at_equality_and_padding_changes_nothing():
 def test_attention_needs_equal_heads_or_their_mean():
     small, large = ModelShape(1, 8, heads=2), ModelShape(2, 12, heads=3)
     with pytest.raises(
-        UserError, match="2 heads in layer 1, the teacher 3 in layer 2; expected as many, or heads: mean"
+        UserError, match="2 heads in layer 1, the teacher 3 in layer 2; expected equal numbers, or heads: mean"
     ):
         term("attention_mse", small, large)
     pruned = ModelShape(2, 8, heads=2, heads_by_layer=(2, 1))

@@ -55,22 +55,25 @@ def measured(folder, data_folder):
 @pytest.mark.parametrize(
     ("model", "sentence"),
     [
-        (classifier(2), r"gives 2 logits for an item, expected one for each of its 3 labels \(of its config\.json\)"),
-        (classifier(500), r"gives 500 logits for an item"),
-        (classifier(rank=3), r"cannot be run by onnxruntime: .*the file gives .* numbers, expected a row of logits"),
-        (classifier(value=float("nan")), r"gives NaN or infinite numbers for 45 of 45 decisions"),
-        (classifier(value=float("inf")), r"gives NaN or infinite numbers for 45 of 45 decisions"),
-        (classifier(extra=("position_ids",)), r"asks for 'position_ids', which the tokenizer doesn't make"),
+        (classifier(2), r"returns 2 logits per item, expected one for each of its 3 labels \(from its config\.json\)"),
+        (classifier(500), r"returns 500 logits per item"),
+        (
+            classifier(rank=3),
+            r"cannot be run by onnxruntime: .*the file returns .* numbers, expected one row of logits",
+        ),
+        (classifier(value=float("nan")), r"returns NaN or infinite numbers for 45 of 45 decisions"),
+        (classifier(value=float("inf")), r"returns NaN or infinite numbers for 45 of 45 decisions"),
+        (classifier(extra=("position_ids",)), r"has the inputs 'position_ids', which the tokenizer does not produce"),
         (classifier(ids=TensorProto.FLOAT), r"takes 'input_ids' as FLOAT of 2 dimensions; expected token ids"),
-        (classifier(batch=4), r"takes exactly 4 items at once; expected one that takes any number or one"),
-        (classifier(batch=1, length=32), r"exactly 32 tokens; .* only if it has a mask among its inputs"),
+        (classifier(batch=4), r"takes exactly 4 items at once; expected a batch size of one or any"),
+        (classifier(batch=1, length=32), r"exactly 32 tokens; .* only if one of its inputs is a mask"),
         (
             classifier(batch=1, length=3, extra=("attention_mask",)),
             r"exactly 3 tokens and the longest has \d+; cut them",
         ),
-        (b"not a model", r"is no ONNX file"),
-        (b"", r"is no ONNX file: it has no outputs"),
-        (classifier().SerializeToString()[:-40], r"is no ONNX file|cannot be run by onnxruntime"),
+        (b"not a model", r"is not a readable ONNX file"),
+        (b"", r"is not a valid ONNX file: it has no outputs"),
+        (classifier().SerializeToString()[:-40], r"is not a readable ONNX file|cannot be run by onnxruntime"),
     ],
 )
 def test_a_file_that_does_not_fit_is_one_sentence(measured, model, sentence):
@@ -108,7 +111,7 @@ def test_every_file_that_the_graph_refers_to_counts(folder, data_folder, locatio
     found = edgedistill.measure(folder / "model.onnx", data_folder / "test.jsonl", MeasureOptions(min_seconds=0.05))
     assert found.file_bytes == (folder / "model.onnx").stat().st_size + (folder / location).stat().st_size
     (folder / location).unlink()
-    with pytest.raises(UserError, match="keeps weights in '.*', which is missing beside it"):
+    with pytest.raises(UserError, match="has weights in '.*', which is missing beside it"):
         read_onnx(folder / "model.onnx")
 
 
@@ -142,5 +145,5 @@ def test_a_file_of_the_hubs_cache_is_read_with_its_weights_and_tokenizer(folder,
     assert found.file_bytes == sum((blobs / name).stat().st_size for name in "01")
     (snapshot / "onnx" / "w").unlink()
     (snapshot / "onnx" / "w").symlink_to(shutil.copy(folder / "w", tmp_path / "elsewhere"))
-    with pytest.raises(UserError, match="keeps weights in 'w', outside its folder"):
+    with pytest.raises(UserError, match="has weights in 'w', outside its folder"):
         read_onnx(snapshot / "onnx" / "model.onnx")

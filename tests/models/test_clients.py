@@ -149,7 +149,7 @@ print(model(**inputs).logits[0].tolist())
 def test_the_documentation_says_which():
     page = (Path(__file__).parents[2] / "docs" / "recipe.md").read_text(encoding="utf-8")
     (row,) = [line for line in page.splitlines() if line.startswith("| [student](#students) |")]
-    assert "Folders of `prune` and `static` load in torch with edgedistill only" in row
+    assert "Model folders of `prune` and `static` can only be loaded with edgedistill" in row
 
 
 @pytest.mark.slow

@@ -81,14 +81,14 @@ def test_a_head_for_other_labels_is_made_anew_or_refused(folder):
 @pytest.mark.parametrize("layers", [0, 1])
 def test_a_config_with_fewer_layers_than_the_weights_is_refused(folder, layers):
     reconfigure(folder, num_hidden_layers=layers)
-    with pytest.raises(UserError, match="holds weights of more layers than config.json says"):
+    with pytest.raises(UserError, match="contains weights of more layers than config.json declares"):
         load_model(AUTO, folder, None)
 
 
 @pytest.mark.parametrize(
     ("entry", "sentence"),
     [
-        ({"vocab_size": 10**12}, "config.json says vocab_size 1e.12, which the weights cannot have"),
+        ({"vocab_size": 10**12}, "config.json has vocab_size 1e.12, which the weights rule out"),
         ({"hidden_size": 2**40}, "config.json says hidden_size"),
         ({"num_hidden_layers": 10**9}, "config.json says num_hidden_layers 1e.09"),
         ({"num_hidden_layers": -1}, "config.json says num_hidden_layers -1"),
@@ -99,7 +99,7 @@ def test_a_config_with_fewer_layers_than_the_weights_is_refused(folder, layers):
         ({"num_attention_heads": 0}, "model '.*' cannot be loaded"),
         ({"num_attention_heads": 3}, "model '.*' cannot be loaded"),
         ({"hidden_size": "8"}, "model '.*' cannot be loaded"),
-        ({"layer_norm_eps": 7.0}, "config.json says layer_norm_eps 7, expected from 0 to 0.1"),
+        ({"layer_norm_eps": 7.0}, "config.json has layer_norm_eps 7, expected 0 to 0.1"),
         ({"hidden_act": "none_such"}, "model '.*' cannot be loaded.*none_such"),
     ],
 )
@@ -118,14 +118,14 @@ def test_sizes_are_compared_at_every_depth():
     with pytest.raises(UserError, match="encoder_layers nan"):
         check_sizes({"encoder_layers": float("nan")}, STORED, "m")
     check_sizes({"num_experts": 150}, STORED, "m")  # several in one tensor
-    with pytest.raises(UserError, match="num_experts 161, which the weights cannot have"):
+    with pytest.raises(UserError, match="num_experts 161, which the weights rule out"):
         check_sizes({"num_experts": 161}, STORED, "m")
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_weights_that_are_no_numbers_are_called_that(folder, value):
     rewrite(folder, lambda tensors: tensors["bert.pooler.dense.bias"].__setitem__(2, value))
-    with pytest.raises(UserError, match=r"bert.pooler.dense.bias holds 1 numbers that are NaN or infinite, of 8"):
+    with pytest.raises(UserError, match=r"bert.pooler.dense.bias contains 1 NaN or infinite numbers, of 8"):
         load_model(AUTO, folder, None)
 
 

@@ -89,7 +89,7 @@ def test_code_is_refused_in_every_configuration_at_every_depth(folder, file, nes
     entry = {"auto_map": {"AutoConfig": "configuration_evil.EvilConfig"}}
     content = CONFIG | ({"text_config": {"deeper": [entry]}} if nested else entry)
     (folder / file).write_text(json.dumps(content))
-    refused(folder, rf"{file} asks for code of its own \(auto_map\), which is never run")
+    refused(folder, rf"{file} requests remote code \(auto_map\), which is never run")
 
 
 def test_code_is_refused_beside_a_lone_tokenizer_too(folder):
@@ -102,15 +102,15 @@ def test_code_is_refused_beside_a_lone_tokenizer_too(folder):
 @pytest.mark.parametrize(
     ("entry", "sentence"),
     [
-        ({"custom_pipelines": {"x": {}}}, "code of its own"),
-        ({"_attn_implementation": "someone/attention@v1:kernel"}, "asks for the kernel 'someone/attention@v1:kernel'"),
-        ({"attn_implementation": {"": "sdpa", "text_config": "kernels-community/flash-attn2"}}, "asks for the kernel"),
+        ({"custom_pipelines": {"x": {}}}, "remote code"),
+        ({"_attn_implementation": "someone/attention@v1:kernel"}, "requests the kernel 'someone/attention@v1:kernel'"),
+        ({"attn_implementation": {"": "sdpa", "text_config": "kernels-community/flash-attn2"}}, "requests the kernel"),
         ({"_attn_implementation_internal": "flash_attention_2"}, "expected one of eager, sdpa"),
-        ({"vision_config": {"attn_implementation": "a/b"}}, "asks for the kernel"),
+        ({"vision_config": {"attn_implementation": "a/b"}}, "requests the kernel"),
         ({"experts_implementation": "sonicmoe"}, "expected one of eager, batched_mm"),
-        ({"use_kernels": True}, "kernels from elsewhere"),
+        ({"use_kernels": True}, "external kernels"),
         ({"quantization_config": {"quant_method": "mxfp4"}}, "quantized weights"),
-        ({"transformers_weights": "other.safetensors"}, "names its weights itself"),
+        ({"transformers_weights": "other.safetensors"}, "sets its own weight files"),
     ],
 )
 def test_kernels_and_other_doors_are_refused(entry, sentence):
@@ -149,7 +149,7 @@ def test_a_part_that_is_missing_and_one_that_holds_something_else(folder):
     sharded(folder, {"a.weight": "one.safetensors", "b.weight": "two.safetensors"})
     refused(folder, "two.safetensors is missing")
     save_file({"c.weight": np.ones(2, np.float32)}, folder / "two.safetensors")
-    refused(folder, "says that two.safetensors holds 'b.weight', which it doesn't")
+    refused(folder, "lists 'b.weight' in two.safetensors, which does not contain it")
     save_file({"a.weight": np.ones(2, np.float32)}, folder / "two.safetensors")
     refused(folder, "a.weight is both in one.safetensors and in two.safetensors")
 
@@ -158,7 +158,7 @@ def test_a_part_that_is_missing_and_one_that_holds_something_else(folder):
 def test_a_link_that_leads_outside_is_refused(folder, tmp_path, file):
     (folder / file).rename(tmp_path / "elsewhere")
     (folder / file).symlink_to(tmp_path / "elsewhere")
-    refused(folder, f"{file} is a link that leads outside the folder")
+    refused(folder, f"{file} is a link to outside the folder")
 
 
 def test_links_within_the_folder_and_into_the_hubs_cache_are_files(folder, tmp_path):
@@ -186,12 +186,12 @@ def test_what_is_no_file_is_refused_and_never_waited_for(folder, file, kind):
         os.mkfifo(folder / file)
     else:
         (folder / file).symlink_to("nowhere" if kind == "dangling" else file)
-    refused(folder, f"{file} (is no file|is missing|cannot be read)")
+    refused(folder, f"{file} (is not a regular file|is missing|cannot be read)")
 
 
 def test_pickled_weights_and_adapters_are_refused_by_name(folder):
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-    refused(folder, r"has no \*.safetensors of a model \(it has pytorch_model.bin\)")
+    refused(folder, r"has no model weights in \*.safetensors \(it has pytorch_model.bin\)")
     (folder / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "someone/else"}))
     refused(folder, "is an adapter")
 
@@ -260,7 +260,7 @@ def test_a_header_that_does_not_describe_the_file_is_refused(folder, facts):
 
 def test_weights_that_hold_nothing_are_refused(folder):
     header(folder, {}, b"")
-    refused(folder, "model.safetensors holds no weights")
+    refused(folder, "model.safetensors contains no weights")
 
 
 @given(st.binary(max_size=300))
@@ -294,7 +294,7 @@ def test_a_plan_refuses_code_in_every_model_that_a_recipe_names(folder, data_fol
     (folder / "config.json").write_text(json.dumps(EVIL))
     tree = tiny_recipe(data_folder)
     where = put(tree, str(folder))
-    with pytest.raises(UserError, match=rf"^{where}: '.*': config.json asks for code of its own"):
+    with pytest.raises(UserError, match=rf"^{where}: '.*': config.json requests remote code"):
         fingerprints.look_up(reading.validate(tree, "here"))
 
 

@@ -15,7 +15,7 @@ AUTO = AutoModelForSequenceClassification
 
 
 def test_a_model_that_is_not_there_is_one_sentence(tmp_path):
-    with pytest.raises(UserError, match="cannot be loaded; expected a hub id that can be reached, or a folder"):
+    with pytest.raises(UserError, match="cannot be loaded; expected an available Hub id, or an existing folder"):
         load_model(AUTO, tmp_path / "absent", None)
     with pytest.raises(
         UserError, match=r"model 'someone/absent' \(revision main\) is not a local folder and could not be downloaded"

@@ -122,7 +122,7 @@ def test_an_architecture_without_attention_counts_as_one_head():
 
 
 def test_a_configuration_without_layers_is_refused():
-    with pytest.raises(UserError, match="of a 'resnet' does not say how many layers of what width it has"):
+    with pytest.raises(UserError, match="of a 'resnet' does not give its number of layers and their width"):
         shape_of(AutoConfig.for_model("resnet"))
 
 
@@ -148,5 +148,7 @@ def test_a_feed_forward_width_that_cannot_be_given_is_refused():
     bloom = AutoConfig.for_model("bloom", n_layer=2, hidden_size=32, n_head=4)
     assert shape_of(bloom).intermediate_size is None
     assert resized(bloom, [0], hidden_size=16, heads=2).hidden_size == 16
-    with pytest.raises(UserError, match="student.intermediate_size: got 64, and a 'bloom' has no feed-forward width"):
+    with pytest.raises(
+        UserError, match="student.intermediate_size: got 64, but a 'bloom' has no separate feed-forward width"
+    ):
         resized(bloom, [0], hidden_size=16, heads=2, intermediate_size=64)

@@ -45,7 +45,7 @@ def test_a_byte_level_tokenizer_that_calls_its_end_unknown_has_no_unknown_tokens
     [
         (5, 0, ""),
         (6, 0, "data.test: 6.0% of the tokens are unknown"),
-        (0, 11, "data.test: 11.0% of the texts leave no token"),
+        (0, 11, "data.test: 11.0% of the texts are encoded as special tokens only"),
     ],
 )
 def test_a_share_above_five_percent_is_a_warning(unknown, empty, warned):
@@ -56,7 +56,7 @@ def test_a_share_above_five_percent_is_a_warning(unknown, empty, warned):
 
 @pytest.mark.parametrize(("unknown", "empty"), [(51, 0), (0, 51)])
 def test_more_than_half_is_refused(unknown, empty):
-    with pytest.raises(UserError, match=r"data.train: 51.0% of the (tokens|texts) .*expected a tokenizer that knows"):
+    with pytest.raises(UserError, match=r"data.train: 51.0% of the (tokens|texts) .*expected a tokenizer that covers"):
         check_coverage(Coverage(100, 100, unknown, empty, 1), "data.train")
     check_coverage(Coverage(100, 100, 50, 50, 1), "data.train")
 
@@ -71,7 +71,7 @@ def test_more_tokens_than_rows_are_refused_by_number():
 
 def test_an_id_that_only_a_text_gives_is_refused_too():
     beyond = text_items([[1, 9]])
-    with pytest.raises(UserError, match="gives the id 9, the model's embeddings have 2 rows"):
+    with pytest.raises(UserError, match="produces the id 9, but the model's embeddings have 2 rows"):
         check_split(beyond, words(["[UNK]", "wake"]), 2, "data.test")
 
 

@@ -67,7 +67,7 @@ def test_what_works_is_not_refused(refusals):
 )
 def test_an_encoder_with_a_decoder_is_refused(refusals, architecture, more):
     (sentence,) = refusals(architecture, KEEP, **more)
-    assert sentence.startswith(f"teacher.model: got a '{architecture}', which is an encoder and a decoder; expected")
+    assert sentence.startswith(f"teacher.model: got a '{architecture}', which is an encoder-decoder model; expected")
 
 
 @pytest.mark.parametrize(
@@ -106,10 +106,10 @@ def test_relations_are_refused_where_heads_do_not_divide_or_projections_are_not_
     )
     assert refusals("bert", KEEP, losses=[{**relations, "relation_heads": 8}]) == []
     (sentence,) = refusals("gpt2", KEEP, losses=[{**relations, "relation_heads": 8}])
-    assert "'minilm_relations' does not know where a 'gpt2' has its queries" in sentence
+    assert "'minilm_relations' cannot find the queries, keys and values of a 'gpt2'" in sentence
 
 
 def test_attention_maps_of_another_number_of_heads_are_refused(refusals):
     (sentence,) = refusals("bert", SCRATCH, losses=[{"kind": "attention_mse"}])
-    assert "the student has 2 heads, the teacher 4; expected as many, or heads: mean" in sentence
+    assert "the student has 2 heads and the teacher 4; expected equal numbers, or heads: mean" in sentence
     assert refusals("bert", SCRATCH, losses=[{"kind": "attention_mse", "heads": "mean"}]) == []

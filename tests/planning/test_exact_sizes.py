@@ -109,7 +109,7 @@ def test_what_follows_from_the_data_is_marked_as_estimated(planned, capsys, tmp_
     tables.plan(api.PlannedRun(plan, tmp_path, frozenset()))
     shown = capsys.readouterr().out
     assert "~0.02 M" in shown
-    assert "~ : estimated, since it follows from data that has not been read yet" in shown
+    assert "~ : estimate; depends on data that has not been read yet" in shown
 
 
 def test_a_teacher_from_nothing_is_estimated_of_the_vocabulary_that_is_asked_for(recipe_tree, tmp_path):
@@ -158,4 +158,4 @@ def test_a_process_that_fails_costs_the_sizes_only(monkeypatch, caplog):
     monkeypatch.delitem(sys.modules, "torch")
     monkeypatch.setattr(subprocess, "run", fail)
     assert exact_sizes.shapes({"teacher": BERT}) == {}
-    assert "sizes of models stay unknown: the process that builds them failed" in caplog.text
+    assert "model sizes are unknown: the process that computes them failed" in caplog.text

@@ -43,7 +43,7 @@ def test_a_multi_label_teacher_is_refused_as_it_is_and_planned_with_fine_tuning(
     file.write_text(json.dumps(json.loads(file.read_text()) | {"problem_type": "multi_label_classification"}))
     tree = tiny_recipe(data_folder)
     tree["teacher"] = {"model": str(tmp_path / "several")}
-    with pytest.raises(UserError, match=r"^teacher.model: .* has a head of another kind"):
+    with pytest.raises(UserError, match=r"^teacher.model: .* has a different type of head"):
         fingerprints.look_up(reading.validate(tree, "here"))
     tree["teacher"]["fine_tune"] = {"epochs": 1}
     fingerprints.look_up(reading.validate(tree, "here"))

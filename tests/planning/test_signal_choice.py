@@ -118,7 +118,7 @@ def test_what_the_teacher_says_in_other_tokens_is_neither_live_nor_of_states(tre
     assert told(found).startswith("dense (4000 bytes per decision, 0.1 GB, work 1) of top-k (")
     assert source(plan(tree | {"signals": {"form": "auto", "max_gb": 0.05}})) == "top-k"
     tree["signals"] = {"form": "live"}
-    with pytest.raises(RecipeError, match="got 'live', expected a recorded form for a round whose teacher reads other"):
+    with pytest.raises(RecipeError, match="got 'live', expected a recorded form for a round whose teacher has another"):
         plan(tree)
 
 
@@ -133,4 +133,4 @@ def test_of_data_that_is_not_here_yet_the_teacher_answers_live(tree, plan, monke
     monkeypatch.setattr(fingerprints, "text_bytes", lambda source, columns: 0)
     found = plan(tree)
     assert source(found) == "live"
-    assert told(found) == "live, since how large the rest would be isn't known yet"
+    assert told(found) == "live, since the sizes of the others are not known yet"

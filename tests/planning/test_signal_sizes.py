@@ -102,7 +102,7 @@ def test_more_than_the_budget_is_refused_before_anything_is_computed(tree, vocab
         ({"losses": [{"kind": "mse_logits"}]}, "'mse_logits' takes 'dense' or 'hidden' signals, but signals.form is"),
         ({"losses": [{"kind": "dist"}]}, "losses.0: 'dist' takes 'dense' or 'hidden' signals, but signals.form is 't"),
         ({"teacher_errors": 0.5}, "signals.form: got 'top-k', expected 'dense' for stage 'soft-targets' of r1, which"),
-        ({"errors": {"of": "teacher", "against": "teacher"}}, "for stage 'soft-targets' of r1, which looks for the te"),
+        ({"errors": {"of": "teacher", "against": "teacher"}}, "for stage 'soft-targets' of r1, which needs the te"),
     ],
 )
 def test_what_needs_whole_distributions_is_refused(tree, change, expected):

@@ -54,7 +54,7 @@ def test_only_what_looks_at_it_is_done_again(planned, change, redone):
 
 
 def test_lengths_rise(planned):
-    with pytest.raises(UserError, match=r"measure.prompts: got \[64, 16\], expected lengths that rise"):
+    with pytest.raises(UserError, match=r"measure.prompts: got \[64, 16\], expected lengths in ascending order"):
         planned("measure.prompts=[64, 16]")
 
 

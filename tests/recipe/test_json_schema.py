@@ -31,8 +31,8 @@ def test_every_key_says_what_it_means():
 def test_descriptions_are_the_docstrings_of_fields_and_of_base_classes():
     parts = json_schema()["$defs"]
     assert parts["Limits"]["properties"]["file_mb"]["description"].startswith("Size of the model's files")
-    assert parts["Stage"]["properties"]["warmup"]["description"] == "Share of the steps."
-    assert parts["NarrowSpec"]["properties"]["from"]["description"] == "The model it is cut from."
+    assert parts["Stage"]["properties"]["warmup"]["description"] == "Fraction of the steps used for warm-up."
+    assert parts["NarrowSpec"]["properties"]["from"]["description"] == "The source model."
 
 
 def test_the_shipped_schema_and_the_reference_are_of_this_version():

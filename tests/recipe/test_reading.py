@@ -76,7 +76,7 @@ def test_a_wrong_key_gets_a_sentence(recipe_tree, tmp_path, change, expected):
     ("round_change", "expected"),
     [
         ({"teacher": "r9"}, "rounds.1.teacher: got 'r9', expected one of teacher, r1"),
-        ({"id": "r1"}, "rounds.1.id: got 'r1', expected an id of its own"),
+        ({"id": "r1"}, "rounds.1.id: got 'r1', expected a unique id"),
         ({"student": {"init": "narrow", "from": "r7", "hidden_size": 16}}, "rounds.1.student.from: got 'r7'"),
         (
             {"stages": [{"name": "s", "losses": [{"kind": "hidden_mse"}]}]},
@@ -95,7 +95,7 @@ def test_a_round_that_does_not_fit_the_recipe_is_refused(recipe_tree, tmp_path, 
 
 def test_unlabeled_data_must_be_given_to_be_used(recipe_tree, tmp_path):
     del recipe_tree["data"]["unlabeled"]
-    assert "expected 'data.unlabeled' to be given" in "\n".join(problems(recipe_tree, tmp_path))
+    assert "but 'data.unlabeled' is not given" in "\n".join(problems(recipe_tree, tmp_path))
 
 
 def test_overrides_reach_into_lists_and_mappings(recipe_file):
@@ -110,7 +110,7 @@ def test_overrides_reach_into_lists_and_mappings(recipe_file):
     [
         ("epochs", "expected dotted.path=value"),
         ("rounds.9.id=x", "got '9' in rounds, expected a number below 2"),
-        ("name.first=x", "name is 'tiny', it has no keys below it"),
+        ("name.first=x", "name is 'tiny', which has no keys"),
         ("seed=[1", "the value is not YAML"),
     ],
 )
@@ -205,8 +205,8 @@ def test_paths_of_a_recipe_are_beside_it_wherever_they_stand(recipe_tree, tmp_pa
         ("seed=" + "9" * 5000, "a number of 5000 digits"),
         ("seed=!!python/object:os.x {}", "got the tag"),
         ("rounds.0.stages.0.learning_rate=.inf", "expected a finite number"),
-        ("data.train.path=~nobody-of-that-name/x", "is no path here"),
-        ("teacher.model=" + "/" + "y" * 3900, "is no path here: File name too long"),
+        ("data.train.path=~nobody-of-that-name/x", "is not a valid path"),
+        ("teacher.model=" + "/" + "y" * 3900, "is not a valid path: File name too long"),
         ("x" * 100_000 + "=1", "unknown key"),
         ("name=\udcff", "is not YAML"),
     ],
@@ -281,5 +281,5 @@ def test_a_text_of_other_bytes_and_a_large_file_get_a_sentence(tmp_path):
     with pytest.raises(UserError, match="cannot be read as UTF-8 text"):
         reading.load(str(tmp_path / "latin.yaml"))
     (tmp_path / "large.yaml").write_bytes(("# " + "é" * 10 + "\n").encode() * 100_000)
-    with pytest.raises(UserError, match=r"large\.yaml: is too long for a recipe"):
+    with pytest.raises(UserError, match=r"large\.yaml: too long for a recipe"):
         reading.load(str(tmp_path / "large.yaml"))

@@ -92,7 +92,7 @@ def facts() -> dict[str, object]:
         ],
         "chosen": "r1/onnx/fp32/onnxruntime",
         "why": "It has the best accuracy within the limits.",
-        "warnings": ["12 texts of test are also in train: accuracy there may be flattered."],
+        "warnings": ["12 texts of test are also in train: accuracy on test may be overestimated."],
         "flips": {
             "r1/onnx/int8-dynamic/onnxruntime": [
                 {"text": NASTY, "reference": "weather", "model": "weather", "device": "play_music"}

@@ -106,7 +106,7 @@ def test_a_runtime_that_is_reduced_to_its_file_is_listed(facts, training, page):
     shown = render_html(Results.model_validate(facts), training, SELECT)
     table = shown[shown.index('id="runtime-sizes"') :]
     table = table[: table.index("</table>")]
-    for text in ("<td>r1/onnx/fp32</td>", "1.87", "ai.onnx:New on top", "29", "builds for aarch64"):
+    for text in ("<td>r1/onnx/fp32</td>", "1.87", "ai.onnx:New in addition", "29", "builds for aarch64"):
         assert text in table
 
 

@@ -51,8 +51,8 @@ def language(lower) -> Results:
         | {
             "prompt_tokens": 128,
             "decision": "next token",
-            "divergence": "KL to torch, nats",
-            "check_words": {"greedy_tokens": "greedy tokens as torch's"},
+            "divergence": "KL from PyTorch, nats",
+            "check_words": {"greedy_tokens": "greedy tokens equal to PyTorch's"},
             "data": {"task": "text-generation"},
             "flips": {},
             "by_size": [
@@ -90,9 +90,9 @@ def cli(results: Results, monkeypatch) -> str:
 
 def test_every_report_tells_the_speeds_at_the_prompts_that_the_choice_looked_at(language, monkeypatch):
     page, text, table = html(language), render_markdown(language), cli(language, monkeypatch)
-    assert "Speed at prompts of 128 tokens" in page
+    assert "Speed with prompts of 128 tokens" in page
     assert "**perplexity 7.0000 [5.0000, 9.0000] on test, time to first token 20.00 ms, tokens per second 90.00" in text
-    assert "medians at prompts of 128 tokens" in table
+    assert "medians with prompts of 128 tokens" in table
     for words in ("time to first token, ms", "tokens per second, tokens/s"):
         assert words in page
         assert words in text
@@ -114,7 +114,7 @@ def test_speeds_of_all_lengths_stand_with_their_runs_and_what_was_left_out(langu
 
 def test_the_checks_of_a_file_and_what_it_reads_otherwise_are_shown(language):
     page, text = html(language), render_markdown(language)
-    assert "greedy tokens as torch's" in page
+    assert "greedy tokens equal to PyTorch's" in page
     assert "10,254 of 10,256" in page
     assert "not 'ﬁne'" in page
     assert "| r1/onnx/int8-dynamic/onnxruntime | 0.5000 | 10,254 of 10,256 | its own tokenizer |" in text
@@ -132,7 +132,7 @@ def test_continuations_stand_side_by_side_and_the_place_where_they_part_is_marke
 
 def test_figures_by_size_have_their_intervals_and_say_which_way_is_better(language):
     page, text = html(language), render_markdown(language)
-    assert "Perplexity by the length of the document" in page
+    assert "Perplexity by document length" in page
     assert "10 to 99 bytes" in page
     assert "31.2500" in page
     assert "Lower is better." in page
@@ -187,7 +187,7 @@ def test_a_file_is_weighed_with_the_tokenizer_beside_it(language):
 
 def test_a_file_that_reads_texts_otherwise_is_a_warning(language):
     found = candidate_warnings(language.candidates, language.hosts)
-    sentence = "other tokens than their model's: r1/onnx/int8-dynamic/onnxruntime 2 of 10256 ('ﬁne')."
+    sentence = "different tokens from their model's: r1/onnx/int8-dynamic/onnxruntime 2 of 10256 ('ﬁne')."
     assert [warning for warning in found if warning.endswith(sentence)]
     alike = language.model_copy(update={"candidates": language.candidates[:2]})
     assert not any("other tokens" in warning for warning in candidate_warnings(alike.candidates, alike.hosts))

@@ -92,7 +92,9 @@ def test_a_chat_is_rendered_up_to_the_reply(tmp_path, monkeypatch):
     folder = shutil.copytree(FOLDER, tmp_path / "model")
     tokenizer = AutoTokenizer.from_pretrained(folder)
     messages = [{"role": "user", "content": "Hello"}]
-    with pytest.raises(UserError, match="tokenizer has no chat template; expected a text to continue, not a chat"):
+    with pytest.raises(
+        UserError, match="tokenizer has no chat template; expected a text to continue instead of a chat"
+    ):
         said(folder, messages)
     tokenizer.chat_template = CHAT
     tokenizer.save_pretrained(folder)
@@ -117,7 +119,7 @@ def test_a_prompt_begins_as_the_texts_that_were_learned(monkeypatch):
         ({"candidate": "r9/onnx/fp32/onnxruntime"}, "has no candidate 'r9/onnx/fp32/onnxruntime'; expected one of r1/"),
         ({"model": "r9"}, "has no model 'r9'; expected one of teacher, r1"),
         ({"model": "r1", "candidate": "x"}, "got both --candidate and --model"),
-        ({"runtime": "onnxruntime"}, "a run has its own tokenizer and runtimes"),
+        ({"runtime": "onnxruntime"}, "do not apply to a run, which has its own"),
         ({"max_tokens": 0}, "max_tokens is 0, expected 1 or more"),
         ({"temperature": -1}, "the temperature is -1, expected 0 or more"),
     ],
@@ -128,9 +130,11 @@ def test_what_a_run_has_not_is_refused(run, more, sentence):
 
 
 def test_a_run_of_another_task_is_refused(finished_run):
-    with pytest.raises(UserError, match="'text-classification', which continues no texts; expected text-generation"):
+    with pytest.raises(
+        UserError, match="'text-classification', which does not generate text; expected text-generation"
+    ):
         edgedistill.generate(finished_run.folder, PROMPT)
-    with pytest.raises(UserError, match="'text-classification', which continues no texts"):
+    with pytest.raises(UserError, match="'text-classification', which does not generate text"):
         edgedistill.generate(finished_run.folder / "bundle", PROMPT)
 
 
@@ -141,7 +145,7 @@ def test_a_run_of_another_task_is_refused(finished_run):
         ("model.txt", {}, "no runtime opens '.*model.txt'"),
         ("model.onnx", {}, "generate: no tokenizer.json beside or above '.*model.onnx'"),
         ("model.onnx", {"runtime": "llama-cpp"}, r"model.onnx' is not what llama-cpp opens \(\.gguf\)"),
-        ("model.onnx", {"model": "r1"}, "is no finished run, expected one with --candidate or --model"),
+        ("model.onnx", {"model": "r1"}, "is not a finished run, which --candidate and --model require"),
     ],
 )
 def test_what_is_no_model_is_refused(tmp_path, place, more, sentence):
@@ -162,10 +166,10 @@ def test_more_than_the_model_reads_is_refused(stories_file):
     text = " ".join(row["text"] for row in quickstart_rows("test")[:200])
     for place in (FOLDER, stories_file):
         with pytest.raises(
-            UserError, match=r"the prompt has \d+ tokens and the model reads 512, what follows included"
+            UserError, match=r"the prompt has \d+ tokens, and prompt and continuation must fit in the model's 512"
         ):
             said(place, text)
-        with pytest.raises(UserError, match="512 tokens behind the 5 of the prompt .* expected at most 507"):
+        with pytest.raises(UserError, match="512 tokens after a prompt of 5 .* expected at most 507"):
             said(place, max_tokens=512)
 
 

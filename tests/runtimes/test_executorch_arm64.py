@@ -20,7 +20,7 @@ def test_the_library_of_this_machine_is_never_used_in_its_place(tmp_path, monkey
 
 def test_without_the_compiled_runtime_that_is_said(tmp_path, monkeypatch):
     monkeypatch.setattr(native, "find_spec", lambda name: None)
-    with pytest.raises(EdgedistillError, match=r"edgedistill_executorch.so does not lie beside the package executorch"):
+    with pytest.raises(EdgedistillError, match=r"edgedistill_executorch.so is not beside the package executorch"):
         native.NativeGraph(tmp_path / "model.pte", 1, LOGITS)
 
 

@@ -64,5 +64,5 @@ def test_it_tells_how_long_a_text_may_be(graph):
 
 
 def test_a_batch_is_refused(graph):
-    with pytest.raises(EdgedistillError, match=r"llama\.cpp is asked one text at a time here"):
+    with pytest.raises(EdgedistillError, match=r"llama\.cpp takes one text at a time here"):
         decoder_of(graph).advance(np.ones((2, 3), np.int64))

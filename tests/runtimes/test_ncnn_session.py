@@ -63,7 +63,7 @@ def test_outputs_are_the_callers_own(file):
 def test_an_input_beyond_the_table_is_an_error_and_not_what_lies_behind_it(file):
     session = RUNTIME.open(file, 1, PortNames())
     session.run(one(TABLE))
-    with pytest.raises(EdgedistillError, match=f"an input of 7 tokens is longer than the file takes, {TABLE}"):
+    with pytest.raises(EdgedistillError, match=f"an input of 7 tokens is longer than the file's maximum, {TABLE}"):
         session.run(one(TABLE + 1))
 
 

@@ -128,7 +128,7 @@ def test_states_that_16_bits_do_not_hold_are_refused(model, items, tmp_path):
         return states(model, batch) * 1e6
 
     task = replace(STATES, model=replace(STATES.model, states=large))
-    with pytest.raises(UserError, match=r"got 16, but the teacher has a hidden state with an entry of \d+, more than"):
+    with pytest.raises(UserError, match=r"got 16, but a hidden state of the teacher has an entry of \d+, beyond"):
         recorded(recorder(model, task, bits=16), items, tmp_path)
     assert recorded(recorder(model, task, bits=8), items, tmp_path)
 

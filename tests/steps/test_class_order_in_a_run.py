@@ -63,13 +63,13 @@ def test_outputs_are_found_by_their_names(teachers, recipe_tree, tmp_path, name)
     content = record_of(TokenisedData, done["data"].folder)
     assert list(content.labels) == own
     assert content.teacher_labels == {"named": "exact", "upper": "case"}[name]
-    assert ("but for upper and lower case" in said) == (name == "upper")
+    assert ("except for case" in said) == (name == "upper")
 
 
 def test_names_beside_numbered_outputs_need_the_recipes_word(teachers, recipe_tree, tmp_path):
     folder, own = teachers
     file = recipe_of(recipe_tree, tmp_path, folder / "unnamed")
-    with pytest.raises(EdgedistillError, match=r"nothing says which output is which.*data\.labels: \{") as caught:
+    with pytest.raises(EdgedistillError, match=r"its outputs have no names.*data\.labels: \{") as caught:
         run_teacher(file, tmp_path)
     assert caught.value.exit_code == 2
     right = {label: f"LABEL_{i}" for i, label in enumerate(own)}
@@ -107,9 +107,9 @@ def test_the_map_holds_for_every_split_and_for_sets_from_elsewhere(recipe_tree, 
 @pytest.mark.parametrize(
     ("labels", "expected"),
     [
-        ({"weather": "a"}, "as well, expected an entry for it"),
-        ({"weather": "a", "set_alarm": "b", "play_music": "c", "tea": "d"}, "got 'tea', which is no label of"),
-        ({"weather": "a", "set_alarm": "a", "play_music": "c"}, "a name of its own for every label, got 'a' twice"),
+        ({"weather": "a"}, ", expected an entry for it"),
+        ({"weather": "a", "set_alarm": "b", "play_music": "c", "tea": "d"}, "got 'tea', which is not a label of"),
+        ({"weather": "a", "set_alarm": "a", "play_music": "c"}, "a different name for every label, got 'a' twice"),
         ({"weather": "", "set_alarm": "a", "play_music": "c"}, "without empty names"),
     ],
 )

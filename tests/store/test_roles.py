@@ -91,11 +91,11 @@ def test_what_is_made_takes_the_place_of_what_was_planned(tmp_path):
     read = roles.resolved(inputs(), lambda artifact: done if artifact.step in ("a", "i") else None)
     assert read.one.record.candidate == "x"
     assert read.data["r1"].splits["test"].folder == tmp_path
-    with pytest.raises(RuntimeError, match="the artifact of step 'c' is planned, and read before it is made"):
+    with pytest.raises(RuntimeError, match="the artifact of step 'c' is read before it has been built"):
         _ = read.several[0].record
 
 
 def test_what_is_no_artifact_is_no_input():
     text: Any = "text"
-    with pytest.raises(TypeError, match="the input 'one' is 'text', no artifact"):
+    with pytest.raises(TypeError, match="the input 'one' is 'text', not an artifact"):
         roles.named(Inputs(text, None, (), {}, {}, {}))

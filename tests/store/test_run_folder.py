@@ -28,12 +28,12 @@ def test_a_folder_that_cannot_be_one_is_a_sentence_and_the_users_turn(tmp_path):
     for name in ("file", "file/below", "a/run", "x" * 300, "y\0z"):
         with pytest.raises(UserError) as caught:
             entered(tmp_path / name)
-        assert "cannot be made for a run" in str(caught.value) or "is no path here" in str(caught.value)
+        assert "cannot be created" in str(caught.value) or "is not a valid path" in str(caught.value)
 
 
 def test_a_pipe_is_no_record_of_events(tmp_path):
     os.mkfifo(tmp_path / "events.jsonl")
-    with pytest.raises(UserError, match=r"events\.jsonl: is no file"):
+    with pytest.raises(UserError, match=r"events\.jsonl: is not a regular file"):
         entered(tmp_path)
 
 
@@ -47,7 +47,7 @@ def test_what_stands_in_the_way_inside_is_named(tmp_path, name):
 def test_what_the_system_refuses_later_is_a_sentence_too(tmp_path):
     (tmp_path / "models").write_text("x")
     refused: list[tuple[Callable[[], object], type[EdgedistillError], str]] = [
-        ((tmp_path / "models" / "r1").mkdir, UserError, "cannot be read or written here: Not a directory"),
+        ((tmp_path / "models" / "r1").mkdir, UserError, "cannot be read or written: Not a directory"),
         (lambda: (tmp_path / "vanished").read_text(), EdgedistillError, "No such file"),
         (full, DiskFullError, "free some space and run the same command to resume"),
     ]

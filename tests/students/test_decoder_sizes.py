@@ -100,7 +100,7 @@ def test_parameters_out_of_reach_are_refused_with_what_is_in_reach(init):
     with pytest.raises(UserError) as caught:
         planned(init, source, parameters=most + 1)
     assert str(caught.value) == f"student.parameters: got {most + 1}, expected at most the source's {most}"
-    with pytest.raises(UserError, match=r"student.parameters: got 1000, expected at least \d+, what the smallest") as e:
+    with pytest.raises(UserError, match=r"student.parameters: got 1000, expected at least \d+, the smallest") as e:
         planned(init, source, parameters=1000)
     least = int(str(e.value).split("at least ")[1].split(",")[0])
     assert counted(planned(init, source, parameters=least)) == least
@@ -153,16 +153,17 @@ def test_attention_is_scaled_by_the_head_size_that_a_gemma_gets():
     [
         (
             {"layers": 2, "hidden_size": 32, "heads": 4, "key_value_heads": 3},
-            "student.heads: got 4, expected a multiple of key_value_heads 3, since as many heads share each of them",
+            "student.heads: got 4, expected a multiple of key_value_heads 3, since each is shared by the same number "
+            "of heads",
         ),
         (
             {"layers": 2, "hidden_size": 32, "heads": 3},
-            "student.hidden_size: got 32 with 3 heads, expected a multiple of them in a 'llama'; give another "
-            "hidden_size, or heads",
+            "student.hidden_size: got 32 with 3 heads, expected a multiple of the heads in a 'llama'; "
+            "change hidden_size or heads",
         ),
         (
             {"layers": 2, "hidden_size": 32, "heads": 4, "head_size": 7},
-            "student.head_size: got 7, expected an even number: positions turn dimensions in pairs",
+            "student.head_size: got 7, expected an even number for rotary embeddings",
         ),
     ],
 )
@@ -175,7 +176,7 @@ def test_sizes_that_no_decoder_has_are_refused(spec, expected):
 @pytest.mark.parametrize(
     ("spec", "expected"),
     [
-        ({"layers": 2}, "expected 'layers' and 'hidden_size', or, of a decoder, 'parameters'"),
+        ({"layers": 2}, "expected 'layers' and 'hidden_size', or, for a decoder, 'parameters'"),
         ({"parameters": 9000, "layers": 2}, "expected 'parameters' alone"),
         ({"layers": 2, "hidden_size": 32, "head_size": 8}, "only with 'heads'"),
         ({"parameters": 9000.5}, "valid integer"),

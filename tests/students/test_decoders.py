@@ -245,19 +245,19 @@ def test_padding_is_not_measured(source):
         (
             "qwen3",
             {"hidden_size": 24, "heads": 3},
-            "student.heads: got 3, expected a multiple of 2, as many as share keys and values",
+            "student.heads: got 3, expected a multiple of 2, the number of heads that share keys and values",
         ),
         (
             "gemma2",
             {"hidden_size": 22, "heads": 4},
-            "student.hidden_size: got 22 with 4 heads, expected a multiple of them in a 'gemma2'; give another "
-            "hidden_size, or heads",
+            "student.hidden_size: got 22 with 4 heads, expected a multiple of the heads in a 'gemma2'; "
+            "change hidden_size or heads",
         ),
         (
             "gpt2",
             {"hidden_size": 20},
-            "student.hidden_size: got 20 with 2 heads of 8 dimensions, expected 16, which a 'gpt2' divides among its "
-            "heads",
+            "student.hidden_size: got 20 with 2 heads of 8 dimensions, expected 16, since a 'gpt2' splits its width "
+            "among its heads",
         ),
         ("gpt2", {"hidden_size": 48, "layers": 5}, "layers: got 5, expected at most the source's 4 layers"),
         (
@@ -299,27 +299,29 @@ def test_the_next_round_is_made_of_a_student_whose_width_its_heads_do_not_divide
 def test_other_architectures_are_refused_in_a_sentence(init, tmp_path):
     config = {"model_type": "gpt_neox", "num_hidden_layers": 4, "hidden_size": 32}
     reason = registry.student(init).unsuitable(None, config)
-    assert "which it does not know (" in reason
+    assert "which it does not support (" in reason
     assert "gemma, gemma2, gemma3_text, gpt2, llama, " in reason
     assert "gpt_neox" not in reason
 
 
 def test_a_shrunk_encoder_is_refused_in_a_sentence(make_source):
     folder = make_source("bert")
-    with pytest.raises(UserError, match="init: shrink cuts decoders, and 'from' is a 'bert', which it does not know"):
+    with pytest.raises(
+        UserError, match="init: shrink supports decoders, but 'from' is a 'bert', which it does not support"
+    ):
         student(folder, init="shrink", parameters=5000)
 
 
 @pytest.mark.parametrize("init", ["narrow", "shrink", "keep_layers"])
 def test_layers_that_know_their_number_are_not_cut(init):
     config = FAMILIES["gpt2"] | {"scale_attn_by_inverse_layer_idx": True}
-    assert registry.student(init).unsuitable(None, config) == "whose layers weigh attention by their number"
+    assert registry.student(init).unsuitable(None, config) == "whose layers scale attention by layer index"
 
 
 def test_a_weight_that_the_family_does_not_have_is_refused(source):
     model, _ = source("smollm")
     model.model.register_parameter("more", torch.nn.Parameter(torch.zeros(48)))
-    with pytest.raises(UserError, match="'model.more' is a weight that a 'llama' is not known to have"):
+    with pytest.raises(UserError, match="'model.more' is not a known weight of a 'llama'"):
         cutting.fill(model, model, cutting.Kept([0, 1, 2, 3], torch.arange(48), [], []))
 
 

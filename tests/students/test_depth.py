@@ -108,9 +108,9 @@ def test_encoders_can_be_measured_too(build, make_source, architecture):
 def test_a_loss_needs_labels(tmp_path):
     folder = saved(tiny("smollm"), tmp_path / "source")
     spec = {"init": "keep_layers", "layers": 2, "choose": "loss"}
-    with pytest.raises(UserError, match="measures the task's loss, and the task has none; use block_influence"):
+    with pytest.raises(UserError, match="needs a task with a loss on labels; use block_influence"):
         student(folder, loss=None, **spec)
-    with pytest.raises(UserError, match="on labelled training items, and none has a label"):
+    with pytest.raises(UserError, match="needs labelled training items"):
         student(folder, probe=[batch_of(texts().take([]))], **spec)
     student(folder, loss=None, **spec | {"choose": "block_influence"})
 
@@ -134,7 +134,7 @@ def test_layers_of_different_sizes_are_not_chosen_by_measurement():
     pruned = {"model_type": "edgedistill-pruned-bert", "heads_by_layer": [4, 2]}
     measured = plugin.spec.model_validate({"init": "keep_layers", "layers": 1, "choose": "block_influence"})
     assert plugin.unsuitable(measured, pruned) == (
-        "whose layers differ in size, so that 'choose: block_influence' would decide the student's"
+        "whose layers differ in size, so that 'choose: block_influence' would determine the student's"
     )
     assert plugin.unsuitable(plugin.spec.model_validate({"init": "keep_layers", "layers": 1}), pruned) is None
 
@@ -158,4 +158,4 @@ def test_layers_that_are_not_given_tensors_are_not_measured():
     layer = torch.nn.Identity()
     with watched({"layers.0": layer}, lambda *seen: None), pytest.raises(UserError) as caught:
         layer(input="a text")
-    assert str(caught.value) == "'layers.0' does not turn one tensor into another, so what it does cannot be measured"
+    assert str(caught.value) == "'layers.0' does not map one tensor to another, so its effect cannot be measured"

@@ -169,7 +169,7 @@ def test_factorised_embeddings_can_be_factorised_again_and_keep_their_head(build
 
 
 def test_what_cannot_be_factorised_is_refused(build):
-    with pytest.raises(UserError, match="init: factorise knows bert and electra, 'from' is a 'roberta'"):
+    with pytest.raises(UserError, match="init: factorise supports bert and electra, but 'from' is a 'roberta'"):
         build("roberta", init="factorise", embedding_size=8)
     with pytest.raises(UserError, match="student.embedding_size: got 32, expected less than the source's 32"):
         build(init="factorise", embedding_size=32)

@@ -122,7 +122,7 @@ def test_what_one_head_takes_counts_the_feed_forward_width_that_is_given(build):
 
 def test_the_projection_of_factorised_embeddings_is_never_lost(build, make_source):
     source = make_source("electra", embedding_size=16)
-    with pytest.raises(UserError, match="student.hidden_size: got 16, the source's embedding_size, at which"):
+    with pytest.raises(UserError, match="student.hidden_size: got 16, equal to the source's embedding_size, for which"):
         build("electra", source=source, init="narrow", hidden_size=16)
     made = build("electra", source=source, init="narrow", hidden_size=24)
     assert made.student.electra.embeddings_project.weight.shape == (24, 16)
@@ -134,7 +134,7 @@ def test_the_projection_of_factorised_embeddings_is_never_lost(build, make_sourc
 
 
 def test_too_few_parameters_say_how_many_are_needed(build):
-    with pytest.raises(UserError, match=r"student.parameters: got 1000, expected at least \d+, what one head takes"):
+    with pytest.raises(UserError, match=r"student.parameters: got 1000, expected at least \d+, the size with one head"):
         build(init="narrow", parameters=1000)
 
 

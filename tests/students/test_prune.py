@@ -129,7 +129,7 @@ def test_items_without_a_label_say_nothing(source):
     alone = measured(model, probe(labels=(0, 1, 2)))
     for mine, other in zip(some.heads + some.neurons, alone.heads + alone.neurons, strict=True):
         torch.testing.assert_close(mine, other)
-    with pytest.raises(UserError, match="on labelled training items, and none has a label"):
+    with pytest.raises(UserError, match="needs labelled training items"):
         measured(model, probe(labels=(-100,) * 4))
 
 
@@ -149,7 +149,7 @@ def test_every_layer_keeps_a_head_and_some_neurons_and_the_least_is_named(build,
         build(init="prune", parameters=2000)
     least = source[1] - 4 * (3 * COSTS["heads"] + 56 * COSTS["neurons"])
     assert str(caught.value) == (
-        f"student.parameters: got 2000, expected at least {least}: what is left with 1 head and 8 neurons in each layer"
+        f"student.parameters: got 2000, expected at least {least}: the size with 1 head and 8 neurons in each layer"
     )
     smallest = build(init="prune", parameters=least).student
     assert (smallest.config.heads_by_layer, smallest.config.neurons_by_layer) == ([1] * 4, [8] * 4)
@@ -200,7 +200,7 @@ def test_a_pruned_model_is_pruned_again_or_keeps_layers_but_has_no_other_width(b
     fewer = build(source=tmp_path / "once", init="keep_layers", layers=(1, 3)).student
     assert fewer.config.heads_by_layer == [once.config.heads_by_layer[i] for i in (1, 3)]
     for spec in ({"init": "narrow", "parameters": 9000}, {"init": "scratch", "layers": 2, "hidden_size": 16}):
-        with pytest.raises(UserError, match="the layers of a pruned model differ in size"):
+        with pytest.raises(UserError, match="a pruned model has layers of different sizes"):
             build(source=tmp_path / "once", **spec)
 
 
@@ -210,7 +210,9 @@ def test_the_plan_expects_the_target(source):
     assert found.at_most == 9000
     assert (found.config.num_hidden_layers, found.config.hidden_size) == (4, 32)
     assert prune.planned(spec, found.config, AutoModelForSequenceClassification).at_most == 9000
-    with pytest.raises(UserError, match="init: prune knows bert and edgedistill-pruned-bert, 'from' is a 'electra'"):
+    with pytest.raises(
+        UserError, match="init: prune supports bert and edgedistill-pruned-bert, but 'from' is a 'electra'"
+    ):
         prune.planned(spec, AutoConfig.for_model("electra"), AutoModelForSequenceClassification)
 
 
@@ -220,7 +222,7 @@ def test_other_classifiers_than_of_sequences_are_refused(source, tmp_path):
     source[0].save_pretrained(tmp_path / "source")
     spec = prune.PruneSpec(init="prune", parameters=9000)
     request = StudentRequest(spec, tmp_path / "source", AutoModelForTokenClassification, {}, None, [])
-    with pytest.raises(UserError, match=r"prune knows sequence classifiers.*\(BertForTokenClassification\)"):
+    with pytest.raises(UserError, match=r"prune supports sequence classifiers.*\(BertForTokenClassification\)"):
         prune.build(request)
 
 

@@ -89,7 +89,7 @@ def test_fidelity_is_by_decision():
 @pytest.mark.parametrize(
     ("logits", "message"),
     [
-        (np.zeros((2, 3)), r"gives \(2, 3\) logits, its torch model \(2, 2\)"),
+        (np.zeros((2, 3)), r"returns \(2, 3\) logits, its PyTorch model \(2, 2\)"),
         ([[0, np.nan], [0, 0]], "1 logits that are"),
     ],
 )

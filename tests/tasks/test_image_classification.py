@@ -89,10 +89,10 @@ def test_the_splits_do_not_overlap_and_hold_every_digit(digits):
     ("change", "expected"),
     [
         ({"init": "static"}, "got 'static', but 'image-classification' has no tokenizer"),
-        ({"losses": [{"kind": "masked_lm"}]}, "'masked_lm' looks at tokens, and 'image-classification' has none"),
-        ({"losses": [{"kind": "hidden_mse"}]}, "'hidden_mse' looks at tokens"),
-        ({"augment": {"typo": 0.1}}, "the task 'image-classification' has no free text to change"),
-        ({"heads": 4}, "teacher.scratch.heads: got 4, but models for 'image-classification' have none"),
+        ({"losses": [{"kind": "masked_lm"}]}, "'masked_lm' needs tokens, and 'image-classification' has none"),
+        ({"losses": [{"kind": "hidden_mse"}]}, "'hidden_mse' needs tokens"),
+        ({"augment": {"typo": 0.1}}, "the task 'image-classification' has no free text to augment"),
+        ({"heads": 4}, "teacher.scratch.heads: got 4, which does not apply to models for 'image-classification'"),
     ],
 )
 def test_what_only_text_has_is_refused(change, expected, tmp_path):
@@ -131,7 +131,7 @@ def test_a_lone_file_of_an_image_task_is_not_measured_yet(digits, tmp_path):
     run, _ = digits
     data = tmp_path / "data.jsonl"
     data.write_text('{"image": [1], "label": "1"}\n')
-    with pytest.raises(UserError, match="a lone file of 'image-classification' cannot be measured yet"):
+    with pytest.raises(UserError, match="a single model file for 'image-classification' cannot be measured yet"):
         edgedistill.measure(run / "models/small/onnx/model.onnx", data, MeasureOptions(task="image-classification"))
 
 

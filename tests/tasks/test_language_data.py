@@ -118,7 +118,7 @@ def test_of_a_chat_the_assistants_turns_are_asked_for():
     ("template", "sentence"),
     [
         (None, "has no chat template"),
-        ("{{ raise_exception('no system') }}", "doesn't take the messages that begin with .*no system"),
+        ("{{ raise_exception('no system') }}", "rejects the messages that begin with .*no system"),
         ("{% for m in messages %}{{ loop.revindex }}{{ m.content }}{% endfor %}", "renders message 3 of .* otherwise"),
         ("{{ messages.__class__.__mro__ }}", "is unsafe|doesn't take"),
     ],
@@ -139,7 +139,7 @@ def test_a_template_that_cannot_say_whose_text_is_whose_is_refused(template, sen
         ({"prompt": "x", "completion": ""}, "'completion' is empty"),
         ({"messages": "hi"}, "expected a list of messages"),
         ({"messages": [{"role": "user"}]}, "message 1 of 'messages' is .*, expected an object"),
-        ({"messages": [{"role": "user", "content": "hi"}]}, "no message of the role assistant"),
+        ({"messages": [{"role": "user", "content": "hi"}]}, "no message with the role assistant"),
         ({"messages": chat("a", "b", "c")}, None),
     ],
 )

@@ -126,7 +126,7 @@ def test_a_graph_of_other_outputs_is_an_error():
     graph = Graph(False)
     vars(graph)["run"] = lambda feeds: {"logits": np.zeros((1, 4, 3), np.float32)}
     items = items_of([4])
-    with pytest.raises(EdgedistillError, match="the file gives 1 x 4 x 3 numbers, expected logits of every token"):
+    with pytest.raises(EdgedistillError, match="the file returns 1 x 4 x 3 numbers, expected logits for every token"):
         DRIVER.answer({"model": graph}, items, np.arange(1))
 
 

@@ -130,5 +130,8 @@ def test_an_item_without_a_decision_has_no_answers():
 
 
 def test_an_encoder_decoder_is_refused():
-    assert model_half.unsuitable({"is_encoder_decoder": True}) == "an encoder and a decoder, expected a decoder alone"
+    assert (
+        model_half.unsuitable({"is_encoder_decoder": True})
+        == "an encoder-decoder architecture, expected a decoder only"
+    )
     assert model_half.unsuitable({}) is None

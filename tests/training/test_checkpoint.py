@@ -72,7 +72,7 @@ def test_a_damaged_checkpoint_is_said_and_dropped_and_nothing_of_it_is_loaded(fo
     assert load_checkpoint(folder, model, optimizer, SILENT) is None
     assert "is damaged" in caplog.text
     assert name in caplog.text
-    assert "training starts again" in caplog.text
+    assert "training restarts" in caplog.text
     assert not folder.exists()
     assert all(torch.equal(a, b) for a, b in zip(before, weights(model), strict=True))
     assert torch.equal(random, torch.get_rng_state())

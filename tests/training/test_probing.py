@@ -75,7 +75,7 @@ def test_a_sound_model_answers_alone_as_in_a_batch(items, architecture):
 
 
 def test_a_model_that_reads_padding_is_refused(items):
-    with pytest.raises(UserError, match=r"the teacher \(a 'edgedistill-static'\) answers differently when an item is"):
+    with pytest.raises(UserError, match=r"the teacher \(a 'edgedistill-static'\) gives different answers in a"):
         probing.check_answers(subject(static(ReadsPadding)), TASK, items)
     assert probing.check_answers(subject(static()), TASK, items) < 1e-4
 
@@ -83,7 +83,7 @@ def test_a_model_that_reads_padding_is_refused(items):
 def test_a_model_without_a_padding_token_is_refused(items):
     given = model("gpt2", pad_token_id=None)
     with pytest.raises(
-        UserError, match=r"cannot read several inputs in one padded batch; .*\[ValueError: Cannot handle"
+        UserError, match=r"cannot process several inputs in one padded batch; .*\[ValueError: Cannot handle"
     ):
         probing.check_answers(subject(given), TASK, items)
     given.config.pad_token_id = 0
@@ -93,18 +93,18 @@ def test_a_model_without_a_padding_token_is_refused(items):
 @pytest.mark.parametrize(("architecture", "limit"), [("bert", 9), ("roberta", 8)])
 def test_the_longest_input_is_measured(items, architecture, limit):
     given = model(architecture, max_position_embeddings=9)  # a RoBERTa's first one is behind the padding token's
-    with pytest.raises(UserError, match=rf"data.max_length: got 16, but the teacher .* reads at most {limit} tokens"):
+    with pytest.raises(UserError, match=rf"data.max_length: got 16, but the teacher .* accepts at most {limit} tokens"):
         probing.check_answers(subject(given), TASK, items)
 
 
 def test_answers_that_are_no_numbers_are_refused(items):
-    with pytest.raises(UserError, match="answers with NaN or infinity before any training"):
+    with pytest.raises(UserError, match="returns NaN or infinity before any training"):
         probing.check_answers(subject(static(AnswersNothing)), TASK, items)
 
 
 @pytest.mark.parametrize(
     ("kind", "message"),
-    [(SharesMemory, "cannot be saved as safetensors"), (SavesWrongly, "answers differently after it was saved")],
+    [(SharesMemory, "cannot be saved as safetensors"), (SavesWrongly, "gives different answers after saving")],
 )
 def test_what_cannot_be_saved_is_refused(items, tmp_path, kind, message):
     with pytest.raises(UserError, match=message):
@@ -131,7 +131,7 @@ def test_what_a_loss_looks_at_must_be_there(items):
     learn(items, model(), "hidden_mse", model())
     silent = model()
     silent.config.num_hidden_layers += 1  # a layer that shows no attention
-    with pytest.raises(UserError, match=r"attention maps, which its teacher does not show; use hidden_mse instead"):
+    with pytest.raises(UserError, match=r"attention maps, which its teacher does not expose; use hidden_mse instead"):
         learn(items, model(), "attention_mse", silent)
 
 
@@ -144,5 +144,5 @@ def test_a_student_that_learns_nothing_is_refused(items):
 def test_gradients_that_are_no_numbers_are_refused(items):
     given = model()
     given.classifier.bias.register_hook(lambda gradient: gradient * float("inf"))
-    with pytest.raises(UserError, match="gradients of HardLabel that are NaN or infinite"):
+    with pytest.raises(UserError, match="NaN or infinite gradients from HardLabel"):
         learn(items, given, "hard_label")

@@ -117,7 +117,7 @@ def test_each_epoch_says_where_it_was_trained_and_a_resume_elsewhere_is_said(tmp
     elsewhere = request(epochs=2, compute=Compute(device="cpu", precision="bf16"))
     _, both = train(tmp_path, elsewhere)
     assert [epoch.compute for epoch in both] == ["cpu, fp32, sdpa attention", "cpu, bf16 autocast, sdpa attention"]
-    assert "the epochs before were trained on cpu, fp32" in caplog.text
+    assert "earlier epochs were trained on cpu, fp32" in caplog.text
 
 
 def test_the_weights_of_the_best_epoch_are_kept(tmp_path):
@@ -189,7 +189,7 @@ def test_a_loss_that_is_no_number_stops_with_advice(tmp_path):
     broken = student()
     with torch.no_grad():
         broken.classifier.weight.fill_(float("nan"))
-    with pytest.raises(UserError, match="no longer a number; lower the stage's learning_rate"):
+    with pytest.raises(UserError, match="the loss is NaN or infinite; lower the stage's learning_rate"):
         train(tmp_path, request(), broken)
 
 
@@ -257,5 +257,5 @@ def test_an_epoch_is_the_same_again_and_another_differs():
 def test_a_device_that_is_not_there_is_refused():
     if torch.cuda.is_available():
         pytest.skip("this machine has the device that the test wants missing")
-    with pytest.raises(UserError, match="compute.device: got 'cuda', which this machine doesn't have"):
+    with pytest.raises(UserError, match="compute.device: got 'cuda', which this machine does not have"):
         make_accelerator(Compute(device="cuda"))

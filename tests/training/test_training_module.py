@@ -120,7 +120,7 @@ def test_attention_goes_back_to_the_usual_way():
 def test_an_unknown_architecture_is_named():
     model = bert()
     model.config.model_type = "made_up"
-    with pytest.raises(UserError, match="minilm_relations does not know the 'made_up' architecture"):
+    with pytest.raises(UserError, match="minilm_relations does not support the 'made_up' architecture"):
         shown({"relations"}, student=model)
 
 

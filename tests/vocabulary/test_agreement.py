@@ -69,5 +69,5 @@ def test_words_that_are_split_otherwise_are_refused():
 
 
 def test_fewer_rows_than_tokens_are_refused():
-    with pytest.raises(UserError, match="'small' has 700 rows of logits, expected at least 701"):
+    with pytest.raises(UserError, match="'small' has 700 logits, expected at least 701"):
         shared_tokens(Reader("big", byte_pairs(), TOKENS), Reader("small", copied(), TOKENS - 1))

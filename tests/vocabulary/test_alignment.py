@@ -41,7 +41,7 @@ def test_nothing_is_left_out_where_all_boundaries_are_kept():
 def test_tokens_of_different_texts_are_refused():
     tokenizers = pair(300)
     own, trimmed = tokenizers.whole.encode(TEXTS[0]).ids, tokenizers.smaller.encode(TEXTS[1]).ids
-    with pytest.raises(ValueError, match="tokens of the teacher and .* trimmed ones are of different texts"):
+    with pytest.raises(ValueError, match="teacher tokens and .* trimmed tokens come from different texts"):
         align(tokenizers.re_encoding, own, trimmed, branches=False)
     with pytest.raises(ValueError, match="of different texts"):  # the teacher's end first
         align(tokenizers.re_encoding, own[:-1], tokenizers.smaller.encode(TEXTS[0]).ids, branches=False)

@@ -91,8 +91,8 @@ def test_tables_that_cannot_be_cut_are_refused():
     layered = {"model_type": "gemma3n_text", "vocab_size": 10, "vocab_size_per_layer_input": 10}
     for unsuitable in (STUDENT.unsuitable, lambda _, config: uncuttable(config)):
         assert unsuitable(None, {"model_type": "llama", "vocab_size": 10}) is None
-        assert unsuitable(None, layered) == "which has a table of tokens for every layer"
-        assert unsuitable(None, {"text_config": {"vocab_size": 10}}) == "which has more parts than its text model"
+        assert unsuitable(None, layered) == "which has a token table per layer"
+        assert unsuitable(None, {"text_config": {"vocab_size": 10}}) == "which has more components than its text model"
     model = AutoModelForCausalLM.from_config(CONFIGS["untied Llama"])
     model.lm_head = torch.nn.Linear(16, ROWS + 8, bias=False)
     with pytest.raises(UserError, match=r"'llama' whose 'lm_head.weight' has the shape \(712, 16\), expected one row"):

@@ -55,5 +55,5 @@ def test_a_passage_at_the_beginning_is_the_texts():
 
 def test_tokens_of_another_text_are_refused():
     tokenizers = pair(300)
-    with pytest.raises(ValueError, match="are of different texts"):
+    with pytest.raises(ValueError, match="come from different texts"):
         Texts(tokenizers.re_encoding, both(tokenizers, TEXTS[0])[0], both(tokenizers, TEXTS[0] + "!")[1])

@@ -75,7 +75,7 @@ def test_it_is_read_as_it_was_saved(tmp_path):
     for name in ("kept", "text", "text_offsets", "pieces", "offsets"):
         assert np.array_equal(getattr(found, name), getattr(again, name)), name
     save_file({"a": np.zeros(1)}, tmp_path / "other.safetensors")
-    with pytest.raises(ValueError, match=r"other.safetensors doesn't hold re-encodings"):
+    with pytest.raises(ValueError, match=r"other.safetensors does not contain re-encodings"):
         ReEncoding.open(tmp_path / "other.safetensors")
     (tmp_path / "none.safetensors").write_bytes(b"no tensors")
     with pytest.raises(ValueError, match=r"none.safetensors is no safetensors file"):
@@ -102,12 +102,12 @@ def _renumbered(content: dict) -> dict:
 def test_other_algorithms_are_refused():
     words = json.loads(Tokenizer(models.WordPiece({"a": 0}, unk_token="a")).to_str())
     with pytest.raises(
-        UserError, match="known of byte-level BPE and of BPE with byte fallback, this tokenizer is Word"
+        UserError, match="known only for byte-level BPE and BPE with byte fallback; this tokenizer is Word"
     ):
         token_bytes(words)
     content = json.loads(byte_pairs().to_str())
     content["model"]["vocab"]["日"] = 701
-    with pytest.raises(UserError, match="token '日' of a byte-level BPE is no sequence of bytes"):
+    with pytest.raises(UserError, match="token '日' of a byte-level BPE is not a sequence of bytes"):
         token_bytes(content)
 
 

@@ -90,7 +90,7 @@ def test_frequent_tokens_reach_the_coverage_and_no_more():
 
 def test_an_unknown_algorithm_is_refused():
     content = {"model": {"type": "WordLevel", "vocab": {"a": 0}}}
-    with pytest.raises(UserError, match="knows WordPiece, BPE and Unigram tokenizers, this one is 'WordLevel'"):
+    with pytest.raises(UserError, match="supports WordPiece, BPE and Unigram tokenizers, this one is 'WordLevel'"):
         trim(content, [0])
 
 

@@ -1,2 +1,2 @@
-"""Another processor's build of a runtime, run by QEMU's user-mode emulation: what it answers and how many instructions
-it takes, never how long."""
+"""Runs another processor's build of a runtime in QEMU user-mode emulation, for its answers and instruction counts,
+never for timing."""

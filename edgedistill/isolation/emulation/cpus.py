@@ -1,4 +1,4 @@
-"""The processors that can be emulated, as QEMU names them and as Linux describes them to a program."""
+"""The emulated processors, with QEMU's names and Linux's description of them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Cpu:
-    """What `/proc/cpuinfo` says of an Arm core. Its identification is that of QEMU's model of it (target/arm/cpu64.c):
-    libraries choose their kernels by both."""
+    """Description of an Arm core for `/proc/cpuinfo`, with the identification of QEMU's model (target/arm/cpu64.c),
+    since libraries choose their kernels by both."""
 
     variant: int
     part: int
@@ -18,11 +18,11 @@ class Cpu:
 
     @property
     def dot_product(self) -> bool:
-        """Whether it has the int8 dot product instructions (Armv8.2 `asimddp`), which int8 kernels live by."""
+        """Whether it has the int8 dot product instructions (Armv8.2 `asimddp`), which int8 kernels rely on."""
         return "asimddp" in self.features
 
     def cpuinfo(self) -> str:
-        """The file's text, of a machine with one such core."""
+        """The file's contents for a machine with one such core."""
         lines = {
             "processor": "0",
             "BogoMIPS": "50.00",
@@ -47,6 +47,6 @@ DEFAULT_CPU = "cortex-a76"
 
 
 def named_in(cpuinfo: str) -> str | None:
-    """The name of the processor that this `/proc/cpuinfo` describes, None when it is none of these."""
+    """The name of the processor that this `/proc/cpuinfo` describes, or None."""
     parts = {line.split(":")[1].strip() for line in cpuinfo.splitlines() if line.startswith("CPU part")}
     return next((name for name, cpu in CPUS.items() if parts == {f"0x{cpu.part:03x}"}), None)

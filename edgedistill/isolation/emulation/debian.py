@@ -1,7 +1,7 @@
-"""A Debian system of another processor in a folder: its packages downloaded by apt and unpacked, nothing installed.
+"""A Debian system for another processor in a folder: packages are downloaded with apt and unpacked, not installed.
 
-apt gets a configuration and state of its own, so that the machine's packages and sources stay as they are, and no
-rights are needed.
+apt uses a separate configuration and state, so the machine's packages and sources are untouched, and no root rights are
+needed.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ PACKAGES = (
     "libuuid1",
     "zlib1g",
 )
-"""Python, what its standard library links, and what wheels expect of a system."""
+"""Python, its standard library's dependencies, and what wheels expect of a system."""
 
 
 def unpack(architecture: str, root: Path, scratch: Path, call: Call) -> None:
     """Fill `root` with Python and its libraries for `architecture` (Debian's name: `arm64`).
 
     Raises:
-        UserError: apt knows no archive of Debian.
+        UserError: apt has no Debian archive configured.
     """
     configuration = _configuration(architecture, scratch)
     call(["apt-get", "-c", str(configuration), "--quiet", "update"], scratch)
@@ -56,7 +56,7 @@ def unpack(architecture: str, root: Path, scratch: Path, call: Call) -> None:
 
 
 def archive(configured: Sequence[str]) -> str:
-    """Of the archives that apt is set up with, Debian's main one, or the mirror of it that this machine uses.
+    """Debian's main archive among apt's sources, or this machine's mirror of it.
 
     Raises:
         UserError: there is none.
@@ -64,19 +64,19 @@ def archive(configured: Sequence[str]) -> str:
     found = [url for url in configured if url.rstrip("/").endswith("/debian")]
     if not found:
         shown = ", ".join(configured) or "nothing"
-        raise UserError(f"apt is set up with {shown}, expected an archive of Debian (its address ends with /debian)")
+        raise UserError(f"apt is configured with {shown}, expected a Debian archive (its address ends with /debian)")
     return found[0]
 
 
 def _configured() -> list[str]:
-    """The archives that this machine's apt is set up with."""
+    """The archives in this machine's apt configuration."""
     command = ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=process.environment())
     return list(dict.fromkeys(done.stdout.split()))
 
 
 def _configuration(architecture: str, scratch: Path) -> Path:
-    """apt's configuration, in a folder of its own."""
+    """apt's configuration for a separate folder."""
     for name in ("lists/partial", "cache/archives/partial"):
         (scratch / name).mkdir(parents=True)
     (scratch / "status").touch()

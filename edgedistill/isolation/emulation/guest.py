@@ -1,4 +1,4 @@
-"""The emulated process's own side: on which processor it runs, and how many instructions it has executed.
+"""Inside the emulated process: its processor, and the number of executed instructions.
 
 Standard library only: it runs in the emulated environment.
 """
@@ -14,25 +14,25 @@ from edgedistill.errors import EdgedistillError
 from edgedistill.isolation.emulation.cpus import CPUS, named_in
 
 COUNT_CALL = 0x65644943
-"""A system call that no kernel has: the plug-in `instructions.c` answers it by writing its count to the given file
+"""An unused system call number: the plug-in `instructions.c` handles it by writing its count to the given file
 descriptor."""
 _AT_HWCAP = 16
 _HWCAP_ASIMDDP = 1 << 20
 
 
 def processor(machine: str) -> dict[str, object]:
-    """What this process runs on: `machine`, `cpu`, and whether that has the int8 dot product.
+    """This process's `machine`, `cpu`, and whether it has the int8 dot product.
 
     Raises:
-        EdgedistillError: it is not that machine, or the processor is not the one that the libraries were told of, so
-            that they chose kernels for another.
+        EdgedistillError: a different machine, or a different processor from the one in `/proc/cpuinfo`, by which
+            libraries choose kernels.
     """
     found = platform.machine()
     if found != machine:
         raise EdgedistillError(f"the process runs on {found}, expected {machine}")
     cpu = named_in(Path("/proc/cpuinfo").read_text(encoding="ascii"))
     if cpu is None:
-        raise EdgedistillError(f"/proc/cpuinfo of the emulated process describes none of {', '.join(CPUS)}")
+        raise EdgedistillError(f"/proc/cpuinfo of the emulated process matches none of {', '.join(CPUS)}")
     dot_product = bool(_auxiliary(_AT_HWCAP) & _HWCAP_ASIMDDP)
     if dot_product != CPUS[cpu].dot_product:
         has = "has" if dot_product else "has not"
@@ -41,10 +41,10 @@ def processor(machine: str) -> dict[str, object]:
 
 
 def instructions() -> int:
-    """How many instructions this process has executed, by all its threads.
+    """The number of instructions executed by all threads of this process.
 
     Raises:
-        EdgedistillError: nothing counts them.
+        EdgedistillError: they are not being counted.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     libc.syscall.argtypes = (ctypes.c_long, ctypes.c_long)
@@ -54,14 +54,14 @@ def instructions() -> int:
         libc.syscall(COUNT_CALL, writing)
         return int(os.read(reading, 64))
     except BlockingIOError:
-        raise EdgedistillError("no instructions are counted: the process is not emulated with the plug-in") from None
+        raise EdgedistillError("no instructions are counted: the emulator runs without the plug-in") from None
     finally:
         os.close(reading)
         os.close(writing)
 
 
 def _auxiliary(kind: int) -> int:
-    """An entry of what the kernel tells a new process of the hardware."""
+    """An entry of the auxiliary vector, in which the kernel describes the hardware."""
     libc = ctypes.CDLL(None)
     libc.getauxval.argtypes, libc.getauxval.restype = (ctypes.c_ulong,), ctypes.c_ulong
     return int(libc.getauxval(kind))

@@ -1,7 +1,7 @@
-"""Makes an environment whose interpreter is emulated: a Debian system in a folder, wheels, a launcher a processor.
+"""Creates an environment with an emulated interpreter: a Debian system in a folder, wheels, one launcher per processor.
 
-ONNX Runtime from 1.28 on reads what Linux says of the processor and crashes where that is missing, so every processor
-gets a root of its own in which `/proc/cpuinfo` and `/sys/devices/system/cpu` describe it; the rest is shared by links.
+ONNX Runtime from 1.28 on reads Linux's description of the processor and crashes without it, so every processor gets its
+own root with `/proc/cpuinfo` and `/sys/devices/system/cpu`; the rest is shared through links.
 """
 
 from __future__ import annotations
@@ -26,30 +26,30 @@ from edgedistill.isolation.emulation.guest import COUNT_CALL
 from edgedistill.system import process
 
 MACHINES = {"aarch64": "arm64"}
-"""Those that can be emulated: `platform.machine()` -> Debian's name."""
+"""Emulated machines: `platform.machine()` -> Debian's name."""
 COMPILERS = {"aarch64": "aarch64-linux-gnu-g++"}
-"""What compiles C++ for them."""
+"""Their C++ cross-compilers."""
 _TAGS = ("manylinux_2_28", "manylinux_2_27", "manylinux_2_24", "manylinux2014")
 _TOOLS = {
-    "qemu-aarch64": "qemu-user (qemu-user-static alone is not enough: it loads no plug-ins)",
+    "qemu-aarch64": "qemu-user (qemu-user-static alone is not enough: it cannot load plug-ins)",
     "gcc": "gcc",
     "apt-get": "apt",
     "dpkg-deb": "dpkg",
 }
-"""Programs that it needs -> the Debian packages that have them."""
+"""Required programs -> their Debian packages."""
 
 
 def make(place: Path, machine: str, base: Sequence[str], asking: Sequence[Packages], call: Call) -> None:
-    """Make the environment in `place`, which is not there yet.
+    """Create the environment in `place`, which must not exist.
 
     Args:
         base: requirements of the measuring process.
-        asking: what the runtimes need; of what is installed here too, the same version is taken, so that nothing but
-            the processor differs.
+        asking: requirements of the runtimes; for packages that are installed here too, the same version is used, so
+            that only the processor differs.
 
     Raises:
         UserError: a program that it needs is missing.
-        EdgedistillError: a command failed, or the emulated interpreter doesn't run as it should.
+        EdgedistillError: a command failed, or the emulated interpreter does not work as expected.
     """
     extensions = list(dict.fromkeys(extension for packages in asking for extension in packages.extensions))
     _check_tools(_TOOLS | ({COMPILERS[machine]: f"g++-{machine}-linux-gnu"} if extensions else {}))
@@ -88,7 +88,7 @@ def launcher(place: Path, cpu: str) -> Path:
 
 
 def same_versions(requirements: Sequence[str]) -> list[str]:
-    """`name==version` for each that is installed here."""
+    """`name==version` for each package that is installed here."""
     found = []
     for line in requirements:
         match = re.match(r"[A-Za-z0-9._-]+", line)
@@ -101,9 +101,9 @@ def same_versions(requirements: Sequence[str]) -> list[str]:
 
 
 def compiling(extension: Extension, compiler: str, site: Path) -> list[str]:
-    """The command that makes an extension of the packages in `site`."""
+    """The command that compiles an extension for the packages in `site`."""
     definitions = [f"-D{definition}" for definition in extension.definitions]
-    # As a system's headers: what they warn of is not ours.
+    # As system headers, to suppress warnings in them.
     headers = [word for header in extension.headers for word in ("-isystem", str(site / header))]
     libraries = ["-L", str(site / extension.folder), "-Wl,--no-as-needed", f"-Wl,-rpath,$ORIGIN/{extension.folder}"]
     libraries += [f"-l{name}" for name in extension.libraries]
@@ -114,12 +114,12 @@ def compiling(extension: Extension, compiler: str, site: Path) -> list[str]:
 
 def _check_tools(tools: Mapping[str, str]) -> None:
     missing = [
-        f"{tool}, of the Debian package {package}" for tool, package in tools.items() if not process.program(tool)
+        f"{tool}, from the Debian package {package}" for tool, package in tools.items() if not process.program(tool)
     ]
     if not debian.KEYRING.is_file():
-        missing.append(f"{debian.KEYRING}, of the Debian package debian-archive-keyring")
+        missing.append(f"{debian.KEYRING}, from the Debian package debian-archive-keyring")
     if missing:
-        raise UserError(f"an emulated environment needs what is not installed: {'; '.join(missing)}")
+        raise UserError(f"an emulated environment needs packages that are not installed: {'; '.join(missing)}")
 
 
 def _add_cpu(place: Path, name: str) -> None:
@@ -138,14 +138,14 @@ def _add_cpu(place: Path, name: str) -> None:
     assert emulator is not None
     python = own / "usr" / "bin" / f"python{debian.PYTHON}"
     words = [emulator, "-cpu", name, "-L", str(own), "-plugin", str(place / "instructions.so"), str(python)]
-    # A fixed hash seed: dictionaries whose entries collide otherwise would take other numbers of instructions.
+    # A fixed hash seed: other dictionary collisions would change the instruction counts.
     text = f'#!/bin/sh\nexport PYTHONHASHSEED=0\nexec {shlex.join(words)} "$@"\n'
     program.write_text(text, encoding="utf-8")
     program.chmod(0o755)
 
 
 def _check(place: Path, machine: str, cpu: str) -> None:
-    """Run it once: it must be that processor, and count."""
+    """Run it once to check the processor and the counting."""
     code = (
         "import json; from edgedistill.isolation.emulation.guest import instructions, processor\n"
         f"print(json.dumps([processor({machine!r}), instructions() > 0]))"
@@ -160,4 +160,4 @@ def _check(place: Path, machine: str, cpu: str) -> None:
         words = " ".join((done.stderr or done.stdout).split())[-400:]
         raise EdgedistillError(f"the emulated Python does not run on {cpu}: {words or done.returncode}") from None
     if facts["cpu"] != cpu or not counts:
-        raise EdgedistillError(f"the emulated Python was to run on {cpu}, but says {facts}")
+        raise EdgedistillError(f"the emulated Python should run on {cpu}, but reports {facts}")

@@ -1,4 +1,4 @@
-"""A graph that runs on an emulated processor: any runtime's own, with the proof of where it runs."""
+"""A runtime's graph on an emulated processor, with a check of where it runs."""
 
 from __future__ import annotations
 
@@ -37,10 +37,11 @@ def on_arm(runtime: Runtime, environment: str) -> Runtime:
 
 
 class EmulatedGraph:
-    """What `opening` opens, after a look at the processor: its libraries choose their kernels when they are loaded.
+    """The graph that `opening` opens, after checking the processor, since libraries choose kernels when they are
+    loaded.
 
     Raises:
-        EdgedistillError: this is not a process of that machine.
+        EdgedistillError: this is not a process on that machine.
     """
 
     def __init__(self, machine: str, opening: Callable[[], Graph]) -> None:
@@ -53,5 +54,5 @@ class EmulatedGraph:
         return self._graph.run(feeds)
 
     def backend(self) -> dict[str, object]:
-        """What the runtime tells, and the processor that it ran on."""
+        """The runtime's backend, and the processor that it ran on."""
         return {**self._graph.backend(), **self._processor}

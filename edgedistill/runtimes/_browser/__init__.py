@@ -1,1 +1,1 @@
-"""What the runtime `browser` consists of: the page, the server of the page, and the Chromium that shows it."""
+"""Parts of the runtime `browser`: the page, its server, and the Chromium that shows it."""

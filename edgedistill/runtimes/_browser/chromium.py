@@ -1,4 +1,4 @@
-"""Headless Chromium: where it is, its flags, and the memory of its page."""
+"""Headless Chromium: its path, flags, and the memory of its page."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ FLAGS = (
     "--disable-breakpad",
     "--no-first-run",
     "--no-default-browser-check",
-    # A page that is never painted counts as hidden, and the timers of hidden pages are slowed down.
+    # A page that is never painted counts as hidden, and timers of hidden pages are throttled.
     "--disable-background-timer-throttling",
     "--disable-renderer-backgrounding",
     "--disable-backgrounding-occluded-windows",
@@ -45,7 +45,7 @@ def version() -> str:
     """`Chromium 156.0.8078.79`.
 
     Raises:
-        EdgedistillError: it isn't there.
+        EdgedistillError: it is missing.
     """
     command = [PROGRAM.path(), "--version"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment())
@@ -53,7 +53,7 @@ def version() -> str:
 
 
 class Chromium:
-    """A running Chromium that shows `url`. It ends with `close`, or with this process, however that ends."""
+    """A running Chromium that shows `url`. It ends on `close`, or when this process ends for any reason."""
 
     def __init__(self, url: str) -> None:
         guard = Path(__file__).with_name("guard.py")
@@ -63,7 +63,7 @@ class Chromium:
             stdout=subprocess.PIPE,
             text=True,
             env=environment(timed=True),
-            start_new_session=True,  # Ctrl-C ends the user of the browser; the guard then ends the browser
+            start_new_session=True,  # Ctrl-C ends this process; the guard then ends the browser
         )
         assert self._guard.stdout is not None
         first = self._guard.stdout.readline().strip()
@@ -72,17 +72,17 @@ class Chromium:
         self.pid = int(first)
 
     def last_words(self) -> str | None:
-        """What it said when it ended by itself; None while it runs."""
+        """Its last output if it ended by itself; None while it runs."""
         if self._guard.poll() is None:
             return None
         assert self._guard.stdout is not None
-        return self._guard.stdout.read().strip() or "it said nothing"
+        return self._guard.stdout.read().strip() or "no output"
 
     def page_memory_mb(self, field: str) -> dict[int, float]:
-        """A figure of `/proc/PID/status` (VmRSS, VmHWM) of each process that shows a page; empty but on Linux."""
+        """A figure from `/proc/PID/status` (VmRSS, VmHWM) for each process that shows a page; empty except on Linux."""
         found: dict[int, float] = {}
         for process in Path("/proc").glob("[0-9]*"):
-            with suppress(OSError, StopIteration):  # it may end while it is looked at
+            with suppress(OSError, StopIteration):  # it may end in the meantime
                 session = process.joinpath("stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()[3]
                 if int(session) != self.pid or b"--type=renderer" not in process.joinpath("cmdline").read_bytes():
                     continue

@@ -1,8 +1,8 @@
-"""Keeps one Chromium: starts it on a profile of its own, and whatever happens ends it and removes the profile.
+"""Runs one Chromium on a temporary profile, and ends it and removes the profile whatever happens.
 
-Run as a program by the process that uses the browser, which holds its standard input open. When that closes, because
-the user is done or was killed, Chromium and everything that it started are killed. It writes Chromium's process id on
-its standard output, and the last words of a Chromium that ended by itself.
+Run as a program by the process that uses the browser, which keeps its standard input open. When that closes, because
+the process is done or was killed, Chromium and everything it started are killed. Writes Chromium's process id to
+standard output, and the last output of a Chromium that ended by itself.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from pathlib import Path
 
 _LAST_WORDS = 600
 _LONGEST = 30
-"""Of the folder for temporary files: Chromium keeps a socket there, whose path has no more than 107 characters."""
+"""Maximum path length for temporary files: Chromium keeps a socket there, limited to 107 characters."""
 
 
 def main(command: Sequence[str]) -> int:
-    """Run Chromium until standard input closes; 1 when Chromium ended before."""
+    """Run Chromium until standard input closes; returns 1 if Chromium ended before."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     place = tempfile.gettempdir()
     folder = Path(tempfile.mkdtemp(prefix="edgedistill-chromium-", dir=place if len(place) <= _LONGEST else "/tmp"))
@@ -69,14 +69,14 @@ def _wait_for_end(closed: threading.Event) -> None:
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """Kill it and what it started, which shares its process group."""
+    """Kill it and its children, which share its process group."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 
 def _remove(folder: Path) -> None:
-    """Remove the folder; a process that is just dying may still write there."""
+    """Remove the folder, into which a dying process may still write."""
     for _ in range(50):
         shutil.rmtree(folder, ignore_errors=True)
         if not folder.exists():

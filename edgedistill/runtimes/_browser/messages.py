@@ -1,6 +1,6 @@
-"""Messages between the page and its server: one line of JSON, then the raw bytes of the arrays that it describes.
+"""Messages between the page and its server: one line of JSON, then the raw bytes of the described arrays.
 
-JSON alone would turn NaN into null, and a model that gives NaN must be seen to give it.
+JSON alone would turn NaN into null, and NaN outputs of a model must be visible.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def pack(header: Mapping[str, object], arrays: Mapping[str, NDArray[np.generic]]
 
 
 def unpack(message: bytes) -> tuple[dict[str, object], Arrays]:
-    """The header and the arrays by name, in their order; copies, which may be written to."""
+    """The header, and writable copies of the arrays by name, in order."""
     place = message.index(b"\n") + 1
     header = json.loads(message[:place])
     arrays: Arrays = {}

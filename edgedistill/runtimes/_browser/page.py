@@ -1,4 +1,4 @@
-"""A page in Chromium that is asked by commands: a server on 127.0.0.1 that serves it and passes them."""
+"""A page in Chromium controlled by commands, through a server on 127.0.0.1 that serves it and relays them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _TYPES = {
     ".json": "application/json",
 }
 _HEADERS = {
-    # Together they isolate the page, without which a browser gives it no shared memory and so no threads.
+    # Together they isolate the page, without which browsers disable shared memory and so threads.
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Embedder-Policy": "require-corp",
     "Content-Security-Policy": "default-src 'self' blob:; script-src 'self' blob: 'wasm-unsafe-eval'",
@@ -40,10 +40,10 @@ class Page:
     """One page in a Chromium of its own.
 
     Args:
-        mounts: files and folders by the path under which the page finds them.
+        mounts: files and folders by their URL path.
 
     Raises:
-        EdgedistillError: Chromium isn't there, or the page doesn't answer.
+        EdgedistillError: Chromium is missing, or the page does not respond.
     """
 
     def __init__(self, mounts: Mapping[str, Path]) -> None:
@@ -62,27 +62,28 @@ class Page:
 
     @property
     def downloads(self) -> Mapping[str, int]:
-        """Bytes by the path of each file that the page fetched, itself aside."""
+        """Bytes of each file that the page fetched, by path, without the page itself."""
         return {path: size for path, size in self._server.sent.items() if path not in _PAGE}
 
     def ask(self, command: str, arrays: Arrays | None = None, **arguments: object) -> tuple[dict[str, object], Arrays]:
         """The page's answer to one command.
 
         Raises:
-            EdgedistillError: the command failed there, or the page is gone.
+            EdgedistillError: the command failed in the page, or the page is gone.
         """
         self._server.commands.put(pack({"command": command, **arguments}, arrays or {}))
         return self._answer(command, None)
 
     def memory_mb(self) -> tuple[float, float] | None:
-        """Peak memory of the page's process above the empty page's, and that of the empty page; None but on Linux."""
+        """Peak memory of the page's process beyond the empty page's, and that of the empty page; None except on
+        Linux."""
         assert self._chromium is not None
         peaks = self._chromium.page_memory_mb("VmHWM")
         grown = [(peak - self._empty[pid], self._empty[pid]) for pid, peak in peaks.items() if pid in self._empty]
         return max(grown, default=None)
 
     def close(self) -> None:
-        """End Chromium and the server; the second time it does nothing."""
+        """End Chromium and the server; idempotent."""
         atexit.unregister(self.close)
         if self._chromium is not None:
             self._chromium.close()
@@ -114,9 +115,9 @@ class Page:
 
 
 class _Server(ThreadingHTTPServer):
-    """Serves files, and passes commands and replies (None: the page is gone).
+    """Serves files, and relays commands and replies (None: the page is gone).
 
-    A secret first part of the path keeps other users of this machine out.
+    A secret path prefix keeps other users of this machine out.
     """
 
     daemon_threads = True

@@ -47,7 +47,7 @@ def classify(file: Path, texts: Sequence[str], labels: Sequence[str], node_modul
     """
     folder = published_folder(file)
     if folder is None:
-        raise EdgedistillError(f"transformers.js finds no model at '{file}': it looks for FOLDER/onnx/model.onnx")
+        raise EdgedistillError(f"transformers.js finds no model at '{file}'; expected FOLDER/onnx/model.onnx")
     page = Page({"npm": node_modules, _NAME: folder})
     try:
         facts, _ = page.ask("pipeline", folder=_NAME, dtype=DTYPES[file.stem])
@@ -74,7 +74,7 @@ def agreement(found: NDArray[np.floating], logits: NDArray[np.floating]) -> dict
         EdgedistillError: other shapes.
     """
     if found.shape != logits.shape:
-        raise EdgedistillError(f"transformers.js gives {found.shape} scores, the file {logits.shape} logits")
+        raise EdgedistillError(f"transformers.js returns {found.shape} scores, the file {logits.shape} logits")
     shifted = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
     expected = shifted / shifted.sum(axis=1, keepdims=True)
     return {
@@ -89,5 +89,5 @@ def _probabilities(answers: object, labels: Sequence[str]) -> list[float]:
     scores = {str(answer["label"]): float(answer["score"]) for answer in answers}
     if set(scores) != set(labels):
         strange = ", ".join(sorted(set(scores) ^ set(labels))[:5])
-        raise EdgedistillError(f"transformers.js answers other labels than the model has: {strange}")
+        raise EdgedistillError(f"transformers.js returns labels that the model does not have: {strange}")
     return [scores[label] for label in labels]

@@ -49,7 +49,7 @@ class NativeGraph:
         self.outputs = {name: Port("float32", None) for name in names.outputs}
 
     def run(self, feeds: Arrays) -> dict[str, Array]:
-        """All outputs for one batch; feeds that the file doesn't have are left out.
+        """All outputs for one batch; inputs that the file does not have are dropped.
 
         Raises:
             EdgedistillError: a larger input than the file has room for, or the program failed.
@@ -61,7 +61,7 @@ class NativeGraph:
         found = [self._output(index) for index in range(self._library.program_outputs(self._program))]
         if len(found) != len(self.outputs):
             told = ", ".join(map(repr, self.outputs))
-            raise EdgedistillError(f"ExecuTorch gave {len(found)} outputs, the file's record names {told}")
+            raise EdgedistillError(f"ExecuTorch returned {len(found)} outputs, the file's record lists {told}")
         return dict(zip(self.outputs, found, strict=True))
 
     def backend(self) -> dict[str, object]:
@@ -105,13 +105,13 @@ def _load() -> ctypes.CDLL:
     """The compiled `program.cpp`, which lies beside the package.
 
     Raises:
-        EdgedistillError: it isn't there.
+        EdgedistillError: it is missing.
     """
     package = find_spec("executorch")
     places = [] if package is None else [Path(folder).parent for folder in package.submodule_search_locations or ()]
     file = next((found for place in places if (found := place / EXTENSION.file).is_file()), None)
     if file is None:
-        raise EdgedistillError(f"{EXTENSION.file} does not lie beside the package executorch")
+        raise EdgedistillError(f"{EXTENSION.file} is not beside the package executorch")
     library = ctypes.CDLL(str(file))
     for name in ("program_open", "program_run"):
         getattr(library, name).restype = ctypes.c_char_p

@@ -1,6 +1,6 @@
-"""What a `.pte` file runs where: the kernels and the delegates that its method calls.
+"""The kernels and delegates that a `.pte` file's method calls.
 
-Read from the file's FlatBuffers (`schema/program.fbs` of ExecuTorch, whose fields keep their numbers), since its own
+Read from the file's FlatBuffers (ExecuTorch's `schema/program.fbs`, with stable field numbers), since ExecuTorch's own
 reader needs torch.
 """
 
@@ -25,24 +25,24 @@ _INSTRUCTION_KIND, _INSTRUCTION_CALL = 0, 1
 _KERNEL_CALL, _DELEGATE_CALL = 1, 2
 _CALL_INDEX = 0
 _NAME = 0
-"""Of a plan, an operator and a delegate alike."""
+"""Field of a plan, an operator and a delegate alike."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a method calls, in order; moves and jumps are left out."""
+    """The calls of a method in order, without moves and jumps."""
 
     kernels: tuple[str, ...]
-    """Operators that ExecuTorch's own kernels run: `aten::linear`."""
+    """Operators run by ExecuTorch's own kernels: `aten::linear`."""
     parts: tuple[str, ...]
-    """Backends that whole parts of the graph are delegated to."""
+    """Backends that parts of the graph are delegated to."""
 
 
 def read(file: Path) -> Plan:
     """The plan of the file's method `forward`.
 
     Raises:
-        EdgedistillError: the file is no ExecuTorch program, or has no such method.
+        EdgedistillError: the file is not an ExecuTorch program, or has no such method.
     """
     from flatbuffers import encode, packer
     from flatbuffers.table import Table
@@ -69,7 +69,7 @@ def read(file: Path) -> Plan:
 
 
 def _call(instruction: Table) -> tuple[int, int]:
-    """Of which kind it is, and the index of the operator or delegate that is called."""
+    """Its kind, and the index of the called operator or delegate."""
     from flatbuffers import number_types
     from flatbuffers.table import Table
 
@@ -79,7 +79,7 @@ def _call(instruction: Table) -> tuple[int, int]:
 
 
 def _tables(table: Table, field: int) -> Iterator[Table]:
-    """The tables of a vector; none where the file leaves it out."""
+    """The tables of a vector; empty if absent."""
     from flatbuffers.table import Table
 
     offset = table.Offset(_slot(field))
@@ -99,5 +99,5 @@ def _position(table: Table, field: int) -> int:
 
 
 def _slot(field: int) -> int:
-    """Where the table of offsets has this field's: behind its own two sizes."""
+    """Position of this field in the vtable, after its two sizes."""
     return 4 + 2 * field

@@ -1,4 +1,4 @@
-"""What each step takes and gives, without its code: `Settings`, `Inputs` and `KIND`, one step a module.
+"""Inputs and outputs of each step without its code: `Settings`, `Inputs` and `KIND`, one step per module.
 
 A plan imports these and nothing of `steps/` itself.
 """

@@ -1,4 +1,4 @@
-"""Further views of the texts that a stage reads, in one model's tokens; the same views for every model."""
+"""Augmented views of a stage's texts, in one model's tokens; the views are the same for every model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edgedistill.store.step import StepKind
 
 
 class Settings(Spec):
-    """What is done to which splits."""
+    """The augmentation and the splits."""
 
     task: TaskSpec
     augment: AugmentSpec
@@ -24,7 +24,7 @@ class Settings(Spec):
 
 @dataclass(frozen=True)
 class Inputs:
-    """The texts, in the tokens in which all views are made, and the data whose tokenizer encodes them."""
+    """The texts, in the tokens used to create all views, and the data whose tokenizer encodes them."""
 
     data: DataInputs
     tokens: Artifact[TokenisedData]

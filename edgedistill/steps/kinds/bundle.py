@@ -1,4 +1,4 @@
-"""Writes the chosen candidate as a folder that tests itself; nothing when nothing was chosen."""
+"""Writes the chosen candidate as a self-testing folder; nothing when nothing was chosen."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from edgedistill.store.step import StepKind
 
 
 class Settings(Spec):
-    """The candidates that there may be, and where what they are made of comes from."""
+    """The possible candidates, and the origin of their models and data."""
 
     task: TaskSpec
     candidates: tuple[Candidate, ...]
     provenance: tuple[Provenance, ...]
     length: int | None
-    """To which inputs were padded or cut when the candidates were timed; None: their own."""
+    """Length to which inputs were padded or truncated when the candidates were timed; None: real lengths."""
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """The report, and all that any candidate's bundle is made of; data, with the validation split, by model."""
+    """The report, and everything needed for any candidate's bundle; data by model, with the validation split."""
 
     report: Artifact[Reported]
     data: Mapping[str, DataInputs]

@@ -1,4 +1,4 @@
-"""Applies the limits to the figures on validation, and chooses."""
+"""Applies the limits to the validation figures, and chooses."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Settings(Spec):
 
 @dataclass(frozen=True)
 class Inputs:
-    """What was measured and verified, and what the teacher says of the validation set."""
+    """Measurements, verifications, and the teacher's answers on validation."""
 
     measured: Artifact[Measured]
     teacher: Artifact[Evaluation]
@@ -42,7 +42,7 @@ class Chosen(Record):
 
     choice: Choice
     prompt_tokens: int | None = None
-    """Length of the prompts whose figures of speed were looked at; None of a task without, or without a common one."""
+    """Prompt length of the speed figures that were used; None without prompts or a common length."""
 
 
 KIND = StepKind("edgedistill.steps.choose:run", 5, Settings, Inputs, Chosen)

@@ -1,4 +1,4 @@
-"""Decides a round's teacher by the trials of each, on validation."""
+"""Chooses a round's teacher on validation, from the trials."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edgedistill.store.step import StepKind
 
 
 class Settings(Spec):
-    """The task and its metric, and what was tried, in the recipe's order."""
+    """The task and its metric, and the candidates in the recipe's order."""
 
     task: TaskSpec
     options: Annotated[tuple[Teachers, ...], RoundRef()]
@@ -21,7 +21,7 @@ class Settings(Spec):
 
 @dataclass(frozen=True)
 class Inputs:
-    """What each of them taught, in the same order."""
+    """The trained trials, in the same order."""
 
     trials: tuple[Artifact[TrainedModel], ...]
 

@@ -1,4 +1,4 @@
-"""One round: a student is made and goes through its stages; or its control, the same without a teacher."""
+"""One round: initialise a student and train it through its stages; or its control, the same without a teacher."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from edgedistill.store.step import StepKind
 
 
 class SignalId(NamedTuple):
-    """What is recorded of which model, about which items."""
+    """A signal of a model, on a split or view."""
 
     signal: Signal
     model: str
-    """As the recipe calls it, whichever seed it is of."""
+    """Its name in the recipe, whatever the seed."""
     place: Place
 
 
@@ -34,23 +34,23 @@ class Settings(Spec):
     compute: Compute
     control: bool
     live: tuple[str, ...] = ()
-    """Signals that the teacher gives while the student trains."""
+    """Signals that the teacher computes while the student trains."""
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """All that a student is made of; a control has neither teachers nor signals."""
+    """Everything a student is built and trained from; a control has neither teachers nor signals."""
 
     data: DataInputs
-    """With the validation split, and all splits that a stage reads."""
+    """The validation split, and all splits that a stage reads."""
     views: Mapping[str, Artifact[TokenisedData]]
     """By stage."""
     source: Artifact[TrainedModel] | None
-    """What the student is cut from."""
+    """The student's source."""
     teachers: Mapping[str, Artifact[TrainedModel]]
     signals: Mapping[SignalId, Artifact[Signals]]
     choice: Artifact[TeacherChosen] | None = None
-    """Where trials decide which of the teachers it is."""
+    """Trials that decide the teacher, if any."""
 
 
 KIND = StepKind("edgedistill.steps.distil:run", 12, Settings, Inputs, TrainedModel, volatile=(RECORD,))

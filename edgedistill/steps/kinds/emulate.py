@@ -1,4 +1,5 @@
-"""A file on another processor's kernels, emulated: what it answers, beside its torch model, and what that costs."""
+"""Executes a file with another processor's kernels under emulation: predictions compared with its PyTorch model, and
+cost."""
 
 from __future__ import annotations
 
@@ -15,19 +16,19 @@ from edgedistill.store.step import StepKind
 
 
 class Settings(Spec):
-    """The runtime, the processor, and how many items."""
+    """The runtime, the processor, and the number of items."""
 
     task: TaskSpec
     runtime: Annotated[str, PluginName("runtimes")]
     emulation: EmulationSpec
     length: int | None
-    """Tokens of every counted input; None: its own."""
+    """Tokens per counted input; None: its own length."""
     timeout_minutes: Annotated[float, NotInKey()]
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """The files, and what the torch model that they were made of says of the validation set."""
+    """The files, and the answers of their PyTorch model on validation."""
 
     data: DataInputs
     file: Artifact[MadeFiles]

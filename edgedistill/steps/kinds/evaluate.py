@@ -1,4 +1,4 @@
-"""Logits of a torch model on a split, in fp32: the reference for its device files, and its own figures."""
+"""Answers of a PyTorch model on a split, in fp32: the reference for its exported files, and its own figures."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Settings(Spec):
 
 @dataclass(frozen=True)
 class Inputs:
-    """The model, and what it is asked, in its tokens."""
+    """The model, and the data in its tokens."""
 
     data: DataInputs
     model: Artifact[TrainedModel]

@@ -1,4 +1,5 @@
-"""After a round: whether its drop from the teacher is real, whether the limits are met, and whether to go on."""
+"""After a round: whether its drop from the teacher is significant, whether the limits are met, and whether to
+continue."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ from edgedistill.store.step import StepKind
 
 
 class Settings(Spec):
-    """The stop rule, and the files that the round made."""
+    """The stopping rule, and the round's files."""
 
     task: TaskSpec
     round: Annotated[str, RoundRef()]
@@ -30,7 +31,7 @@ class Settings(Spec):
 
 @dataclass(frozen=True)
 class Inputs:
-    """What teacher and student say of the validation set, and the round's files."""
+    """Answers of teacher and student on validation, and the round's files."""
 
     data: DataInputs
     """In the teacher's tokens."""
@@ -42,7 +43,7 @@ class Inputs:
 
 
 class Judged(Record):
-    """A round's standing; everything in it is measured on validation."""
+    """The verdict on a round, entirely from validation."""
 
     SCHEMA: ClassVar[str] = "judged/1"
 

@@ -1,4 +1,4 @@
-"""Makes one target's files of a model in one precision, from torch or from the files of another precision."""
+"""Exports one target's files of a model in one precision, from PyTorch or from the files of another precision."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from edgedistill.store.step import StepKind
 
 
 class Settings(Spec):
-    """What to make."""
+    """What to export."""
 
     task: Annotated[str, PluginName("tasks")]
     target: Annotated[str, PluginName("exporters")]
     precision: Annotated[str, PrecisionName()]
     buckets: tuple[int, ...] | None
-    """None for a target whose files take every length."""
+    """None for a target whose files accept every length."""
     calibration: Calibration | None
     timeout_minutes: Annotated[float, NotInKey()]
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """The model, the data in its tokens, and the files that others are made of."""
+    """The model, the data in its tokens, and the source files."""
 
     data: DataInputs
     model: Artifact[TrainedModel]

@@ -1,4 +1,4 @@
-"""Measures all candidates: answers to test item by item, then latency in turns, load time, peak memory, size."""
+"""Measures all candidates: predictions on test item by item, then interleaved latency, load time, peak memory, size."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from edgedistill.store.step import StepKind
 
 
 class Settings(Spec):
-    """The candidates and how they are timed."""
+    """The candidates and the benchmark settings."""
 
     task: TaskSpec
     measure: MeasureSpec
@@ -25,7 +25,7 @@ class Settings(Spec):
 
 @dataclass(frozen=True)
 class Inputs:
-    """The candidates' files, verified, and by model the test set in its tokens and the model itself."""
+    """The candidates' verified files and, by model, the test set in its tokens and the model itself."""
 
     data: Mapping[str, DataInputs]
     models: Mapping[str, Artifact[TrainedModel]]

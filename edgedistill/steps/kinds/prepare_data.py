@@ -1,4 +1,4 @@
-"""Reads and checks the training data, decides the labels and the tokenizer, and tokenises once to Arrow."""
+"""Reads and checks the training data, determines labels and tokenizer, and tokenizes once to Arrow."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ class Settings(Spec):
     revision: str
     vocabulary: int | None
     teacher_labels: bool
-    """Take the label order of a teacher that is used as it is."""
+    """Use the label order of a teacher that is not fine-tuned."""
     content: str
-    """Fingerprint of the training data: what is read must have it still."""
+    """Expected fingerprint of the training data."""
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """A data step whose tokenizer is taken instead: a body that goes on reads the same tokens."""
+    """A data step whose tokenizer to use instead, for a body that carries over."""
 
     tokens: Artifact[TokenisedData] | None = None
 

@@ -1,4 +1,5 @@
-"""Reads, checks and encodes the out-of-distribution sets: apart from the data, so that one more retrains nothing."""
+"""Reads, checks and encodes the out-of-distribution sets, separately from the data so that adding one does not cause
+retraining."""
 
 from __future__ import annotations
 
@@ -18,12 +19,12 @@ class Settings(Spec):
     task: TaskSpec
     ood: Mapping[str, DataSource]
     content: Mapping[str, str]
-    """Fingerprint of each set: what is read must have it still."""
+    """Expected fingerprint of each set."""
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """The data whose tokens and labels are taken."""
+    """The data whose tokenizer and labels to use."""
 
     data: DataInputs
 

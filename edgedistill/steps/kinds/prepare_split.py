@@ -1,4 +1,4 @@
-"""Reads and checks another split than the training data, and tokenises it as that is."""
+"""Reads and checks a split other than train, and tokenizes it in the same way."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class Settings(Spec):
     source: DataSource
     split: Literal["validation", "test", "unlabeled"]
     content: str
-    """Fingerprint of the split: what is read must have it still."""
+    """Expected fingerprint of the split."""
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """The data that it belongs to, with the splits whose rows are looked for in it."""
+    """Its training data, and the earlier splits to compare its rows with."""
 
     data: DataInputs
 

@@ -1,4 +1,4 @@
-"""One forward pass of a model before anything is trained: what a run will ask of it is tried on a few inputs."""
+"""Tries what a run needs of a model on a few inputs, before anything is trained."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from edgedistill.store.step import StepKind
 
 
 class ProbedModel(Spec):
-    """A model and what it is made of: a student of an earlier one, or the recipe's teacher where `student` is None."""
+    """A model and its origin: a student of an earlier one, or the recipe's teacher if `student` is None."""
 
     id: str
     student: StudentSpec | None = None
     source: str | None = None
     tuned: bool = True
-    """Whether the teacher gets a new head, or must have one."""
+    """Whether the teacher gets a new head or must already have one."""
 
 
 class Settings(Spec):
-    """The models in the order they are made; the last is the one that is tried."""
+    """The models in the order they are built; the last one is tried."""
 
     task: Annotated[str, PluginName("tasks")]
     teacher: TeacherSpec
     models: tuple[ProbedModel, ...]
     teachers: tuple[str, ...] = ()
-    """Of the models, those that teach it."""
+    """Those of the models that are its teachers."""
     stages: tuple[tuple[LossSpec, ...], ...] = ()
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """By model, the data that it reads."""
+    """The data of each model."""
 
     data: Mapping[str, Artifact[TokenisedData]]
 

@@ -1,4 +1,4 @@
-"""Records what one model says about one split, once: distributions, or the hidden states that losses ask for."""
+"""Records one model's outputs on one split, once: distributions, or the hidden states that losses need."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from edgedistill.store.step import StepKind
 
 
 class Settings(Spec):
-    """Which signal of which split; hidden states by the layer maps that read them."""
+    """The signal and the split; for hidden states, the layer maps that use them."""
 
     task: TaskSpec
     split: Literal["train", "unlabeled"]
@@ -25,21 +25,21 @@ class Settings(Spec):
     max_gb: Annotated[float, NotInKey()]
     k: int = 0
     bits: int = 0
-    """Of each log-probability of `top-k`, or of each entry of a state."""
+    """Bits per log-probability of `top-k`, or per entry of a state."""
     temperatures: tuple[float, ...] = ()
-    """At which the mass of the rest is read."""
+    """Temperatures at which the remaining mass is read."""
     layer_maps: tuple[LayerMap, ...] = ()
     student_layers: int | None = None
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """The model, and the data in the tokens of whom it teaches."""
+    """The model, and the data in its student's tokens."""
 
     data: DataInputs
     model: Artifact[TrainedModel]
     tokens: Artifact[TokenisedData] | None = None
-    """Where the model reads other tokens than the data is in: what has its tokenizer."""
+    """The data step with the model's tokenizer, if it differs from the data's."""
 
 
 KIND = StepKind("edgedistill.steps.record_signals:run", 6, Settings, Inputs, Signals)

@@ -1,4 +1,4 @@
-"""Puts all figures together: `results.json`, `report.md`, `report.html`."""
+"""Combines all figures: `results.json`, `report.md`, `report.html`."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from edgedistill.store.step import StepKind
 
 
 class Settings(Spec):
-    """What the report is about."""
+    """Settings of the report."""
 
     recipe: str
     task: TaskSpec
     rounds: tuple[Round, ...]
     seeds: tuple[int, ...]
-    """Of the repetitions of the rounds, the first's in front."""
+    """Seeds of the repetitions, the first one in front."""
     candidates: tuple[Candidate, ...]
     select: SelectSpec
     ood: tuple[str, ...]
@@ -34,25 +34,25 @@ class Settings(Spec):
 
 @dataclass(frozen=True)
 class Inputs:
-    """All that a run made; a model is called as its step."""
+    """All outputs of a run; models are named after their steps."""
 
     data: DataInputs
     """The recipe's, with all splits."""
     own_data: Mapping[str, DataInputs]
-    """By round on data of its own, that with its test set."""
+    """By round with its own data: that data with its test set."""
     own_tokens: Mapping[str, DataInputs]
-    """By round whose decisions are tokens of its own, validation and test in these."""
+    """By round with its own tokenizer, if decisions are tokens: validation and test in its tokens."""
     ood_data: Artifact[TokenisedData] | None
     models: Mapping[str, Artifact[TrainedModel]]
     evaluated: Mapping[str, Artifact[Evaluation]]
     """On validation."""
     tested: Mapping[str, Artifact[Evaluation]]
     recorded: Mapping[str, Artifact[Signals]]
-    """By teacher, its logits on the training set."""
+    """Logits of each teacher on the training set."""
     choices: Mapping[str, Artifact[TeacherChosen]]
-    """By round, where trials chose the teacher."""
+    """By round, if trials chose the teacher."""
     judged: Mapping[str, Artifact[Judged]]
-    """By round, where there is a stop rule."""
+    """By round, if there is a stopping rule."""
     files: Mapping[FileId, Artifact[MadeFiles]]
     verified: Mapping[VerifyId, Artifact[Verified]]
     emulated: Mapping[VerifyId, Artifact[Emulated]]

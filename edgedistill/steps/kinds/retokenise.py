@@ -1,4 +1,4 @@
-"""The tokenizer of a student that has its own, and the training data in its tokens."""
+"""A student's own tokenizer, and the training data in its tokens."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edgedistill.store.step import StepKind
 
 
 class Settings(Spec):
-    """The student whose initialisation makes a tokenizer."""
+    """The student initialisation that makes the tokenizer."""
 
     task: TaskSpec
     student: StudentSpec

@@ -1,4 +1,4 @@
-"""A further split in the tokens of a student that has a tokenizer of its own."""
+"""Another split in the tokens of a student with its own tokenizer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edgedistill.store.step import StepKind
 
 
 class Settings(Spec):
-    """Which split."""
+    """The split."""
 
     task: TaskSpec
     split: Literal["validation", "test", "unlabeled"]

@@ -1,4 +1,4 @@
-"""The teacher: loaded, and fine-tuned on the task when the recipe says so."""
+"""The teacher: loaded, and optionally fine-tuned."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edgedistill.store.step import StepKind
 
 
 class Settings(Spec):
-    """Which model, and how it is fine-tuned."""
+    """The model, and its fine-tuning schedule."""
 
     task: TaskSpec
     teacher: TeacherSpec

@@ -1,4 +1,4 @@
-"""Fidelity: a device file against its torch model on the whole validation set, item by item."""
+"""Fidelity: compares an exported file with its PyTorch model on the whole validation set, item by item."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Settings(Spec):
 
 @dataclass(frozen=True)
 class Inputs:
-    """The files, and what the torch model that they were made of says of the validation set."""
+    """The files, and the answers of their PyTorch model on validation."""
 
     data: DataInputs
     file: Artifact[MadeFiles]

@@ -1,1 +1,1 @@
-"""What steps say of what they published: typed, versioned, read only as the type that wrote it."""
+"""Records of published artifacts: typed, versioned, and only read as the type that wrote them."""

@@ -18,7 +18,7 @@ _SCHEMA = "record"
 
 
 class FileName(str):
-    """The path of a file or folder inside the artifact: whoever checks a record finds it there."""
+    """Path of a file or folder in the artifact, which is checked to exist."""
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -26,33 +26,34 @@ class FileName(str):
 
 
 class Record(Spec):
-    """What a step returns: small facts, and the names of the files that hold the large ones."""
+    """A step's return value: small facts, and the names of files with large ones."""
 
     SCHEMA: ClassVar[str]
-    """Name and version (`trained-model/1`); raised whenever fields are added, removed or mean something else."""
+    """Name and version (`trained-model/1`); the version is raised whenever fields are added, removed or change their
+    meaning."""
 
 
 R = TypeVar("R", bound=Record)
 
 
 def plain(content: Mapping[str, object]) -> dict[str, JsonValue]:
-    """Facts in the types that JSON has, as a record may hold them.
+    """Convert facts to JSON types for a record.
 
     Raises:
-        ValueError, TypeError: something that JSON doesn't know.
+        ValueError, TypeError: a value that JSON cannot represent.
     """
     return TypeAdapter(dict[str, JsonValue]).validate_json(json.dumps(content, allow_nan=False))
 
 
 def write(record: Record, folder: Path) -> None:
-    """Write `record.json` into an artifact that is being made."""
+    """Write `record.json` into an artifact under construction."""
     content = {_SCHEMA: type(record).SCHEMA, **record.model_dump(mode="json", by_alias=True)}
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     (folder / RECORD).write_text(text, encoding="utf-8")
 
 
 def read(kind: type[R], folder: Path) -> R | None:
-    """The record in a folder; None when there is none, or one of another type or version."""
+    """The record in a folder; None if it is missing, or of another type or version."""
     try:
         content = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         if not isinstance(content, dict) or content.pop(_SCHEMA, None) != kind.SCHEMA:

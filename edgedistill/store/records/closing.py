@@ -1,4 +1,4 @@
-"""Of the steps that end a run."""
+"""Records of a run's final steps."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from edgedistill.store.records.base import FileName, Record
 
 
 class Reported(Record):
-    """All figures put together, for programs and for people."""
+    """All figures combined, for programs and people."""
 
     SCHEMA: ClassVar[str] = "reported/1"
 
@@ -18,9 +18,9 @@ class Reported(Record):
 
 
 class Bundled(Record):
-    """The chosen candidate as a folder that tests itself; the artifact has nothing else in it."""
+    """The chosen candidate as a self-testing folder; the artifact contains nothing else."""
 
     SCHEMA: ClassVar[str] = "bundled/1"
 
     candidate: str | None
-    """None where nothing was chosen: there is no bundle then."""
+    """None if nothing was chosen, and so there is no bundle."""

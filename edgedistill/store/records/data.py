@@ -1,4 +1,4 @@
-"""Of the steps that read data."""
+"""Records of data steps."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from edgedistill.store.records.base import Record, Spec
 
 @dataclass(frozen=True)
 class Coverage:
-    """What a tokenizer makes of a split's texts, special tokens aside."""
+    """Tokenizer statistics of a split's texts, without special tokens."""
 
     texts: int
     tokens: int
     unknown: int
-    """Tokens that stand for what the vocabulary doesn't have."""
+    """Number of unknown tokens."""
     empty: int
-    """Texts of which nothing is left."""
+    """Number of texts without any tokens."""
     example: int | None
-    """The first row (from 1) that has an unknown token or nothing left."""
+    """The first row (from 1) with an unknown token or no tokens."""
 
 
 class Duplicate(NamedTuple):
-    """A text that two splits have: the rows there and here (from 1), and its first characters."""
+    """A text in two splits: its rows in both (from 1), and its first characters."""
 
     there: int
     here: int
@@ -32,13 +32,13 @@ class Duplicate(NamedTuple):
 
 
 class SplitFacts(Spec):
-    """What was found in a split."""
+    """Findings in a split."""
 
     rows: int
     sha256: str
-    """Of what the task reads of every row."""
+    """Hash of the columns that the task reads."""
     duplicates: Mapping[str, tuple[Duplicate, ...]]
-    """By earlier split, the first texts that stand there too."""
+    """The first texts that also occur in each earlier split."""
     duplicate_counts: Mapping[str, int]
     token_coverage: Coverage | None
     """None for a task without tokens."""
@@ -52,23 +52,23 @@ class TokenisedData(Record):
     labels: tuple[str, ...]
     """In the order of their ids."""
     renamed_labels: Mapping[str, str]
-    """What the recipe's `data.labels` calls the labels of the data; empty where they keep their names."""
+    """New names of the labels from `data.labels`; empty if they keep their names."""
     teacher_labels: Literal["exact", "case", "number"] | None
-    """How the labels were matched with those of a teacher that is used as it is."""
+    """How the labels were matched with those of a teacher that is not fine-tuned."""
     columns: Mapping[str, str]
-    """What the task's columns are called in the data."""
+    """Names of the task's columns in the data."""
     max_length: int
     """The longest input in tokens."""
     embedding_rows: int | None
-    """Rows of the teacher's embeddings; None where the teacher is made for the tokenizer."""
+    """Rows of the teacher's embeddings; None if the teacher is built for the tokenizer."""
     kept_tokens: tuple[int, ...] | None = None
-    """Of a tokenizer that was made of another: the ids there of its tokens."""
+    """For a tokenizer derived from another: the ids of its tokens there."""
     splits: Mapping[str, SplitFacts] = {}
     """Of the splits that were read here; not of views."""
 
 
 class PreparedSplit(Record):
-    """A further split in the tokens of a data step: `SPLIT/rows` and `SPLIT/tokens`."""
+    """Another split in the tokens of a data step: `SPLIT/rows` and `SPLIT/tokens`."""
 
     SCHEMA: ClassVar[str] = "prepared-split/2"
 

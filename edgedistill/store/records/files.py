@@ -1,4 +1,4 @@
-"""Of the steps that make device files and run them."""
+"""Records of steps that export files and run them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class FileId(NamedTuple):
 
 
 class VerifyId(NamedTuple):
-    """Files under a runtime: what they answer does not depend on how they are timed."""
+    """Files with a runtime; their answers do not depend on the benchmark settings."""
 
     model: str
     target: str
@@ -35,14 +35,14 @@ class VerifyId(NamedTuple):
 
 
 class OpenedFile(Spec):
-    """What a runtime opens: for inputs of one length, or (None) of every length."""
+    """A file that a runtime opens, for inputs of one length or (None) of every length."""
 
     length: int | None
     file: FileName
 
 
 class MadeComponent(Spec):
-    """The files of one component, and the tensors that they take and give, in their order."""
+    """The files of one component, with their inputs and outputs in order."""
 
     files: tuple[OpenedFile, ...]
     inputs: tuple[str, ...]
@@ -50,7 +50,7 @@ class MadeComponent(Spec):
 
 
 class ShapeChecked(Spec):
-    """A file against its torch model on one padded batch."""
+    """Comparison of a file with its PyTorch model on one padded batch."""
 
     batch: int
     length: int
@@ -58,21 +58,21 @@ class ShapeChecked(Spec):
 
 
 class MadeFiles(Record):
-    """The files of a model in one target and precision; all that is published beside it belongs to them."""
+    """The files of a model in one target and precision, including everything published with them."""
 
     SCHEMA: ClassVar[str] = "made-files/2"
 
     components: Mapping[str, MadeComponent]
     build_files: tuple[FileName, ...]
-    """For building the runtime; no device needs them."""
+    """For building the runtime; not needed on a device."""
     checks: tuple[tuple[ShapeChecked, ...], ...]
     """Of each file that is opened, component by component."""
     facts: Mapping[str, JsonValue]
-    """What the exporter tells besides."""
+    """Further facts from the exporter."""
 
 
 class Flip(Spec):
-    """A decision in which a device file differs from its torch model, with what is right where that is known."""
+    """A decision on which an exported file differs from its PyTorch model, with the right answer if known."""
 
     text: str
     reference: str
@@ -81,8 +81,8 @@ class Flip(Spec):
 
 
 class FidelityFigures(Spec):
-    """How closely a file repeats its torch model: agreement of decisions, differences of raw numbers, divergence in the
-    task's own measure."""
+    """How closely a file matches its PyTorch model: agreement of decisions, differences of raw outputs, divergence in
+    the task's own measure."""
 
     agreement: float
     max_abs_diff: float
@@ -92,45 +92,45 @@ class FidelityFigures(Spec):
 
 
 class TextsRead(Spec):
-    """Token ids of many strings, beside those of the model's tokenizer."""
+    """Token ids of many strings, compared with the model's tokenizer."""
 
     by: str
-    """Whose they are: the file's own tokenizer, or `tokenizer.json` beside it."""
+    """Their source: the file's own tokenizer, or `tokenizer.json` beside it."""
     texts: int
     """The 256 single bytes among them."""
     otherwise: int
     bytes_otherwise: int
     """Of these, single bytes."""
     shown: tuple[str, ...]
-    """The shortest texts that were read otherwise, as Python writes them."""
+    """The shortest texts that were tokenized differently, as Python literals."""
 
 
 class Verified(Record):
-    """A file against its torch model on the whole validation set, item by item."""
+    """Comparison of a file with its PyTorch model on the whole validation set, item by item."""
 
     SCHEMA: ClassVar[str] = "verified/2"
 
     answers: FileName
     answers_batched: FileName | None
-    """Of padded batches; None for files that take one item at a time."""
+    """On padded batches; None for files that take one item at a time."""
     backend: Mapping[str, JsonValue]
-    """What ran it, as the runtime tells."""
+    """The backend, as reported by the runtime."""
     fidelity: FidelityFigures
     value: float
     """The primary metric."""
     agreement_batched: float | None
     value_batched: float | None
     flips: tuple[Flip, ...]
-    """None of a task that doesn't list them."""
+    """None for a task that does not list them."""
     checks: Mapping[str, float] = {}
-    """Shares from 0 to 1 by name, of a task that checks more than answers (`Judge.checks`)."""
+    """Shares from 0 to 1 by name, for a task with additional checks (`Judge.checks`)."""
     texts_read: TextsRead | None = None
-    """Of such a task, where it reads text."""
+    """For such a task with text input."""
 
 
 class Percentiles(Spec):
-    """Of a figure of every run: the p95 is what 95% of the runs are at least as good as. One that the number of runs
-    cannot support is None."""
+    """Percentiles of a figure over all runs; 95% of the runs are at least as good as p95. None if there are too few
+    runs."""
 
     p50: float | None
     p90: float | None
@@ -142,26 +142,26 @@ class Percentiles(Spec):
 
 
 class Latency(Percentiles):
-    """Milliseconds of one run."""
+    """Milliseconds per inference."""
 
 
 class PromptMeasurement(Spec):
-    """What was seen of one candidate on prompts of one length."""
+    """Measurements of one candidate on prompts of one length."""
 
     tokens: int
     phases_ms: Mapping[str, Latency]
     speeds: Mapping[str, Percentiles]
-    """By the name of the task's figure (`Task.prompts`)."""
+    """By the name of the task's speed figure (`Task.prompts`)."""
     samples_ms: Mapping[str, tuple[float, ...]]
     """Every run by phase, in the order it was made."""
 
 
 class Measurement(Spec):
-    """What was seen of one candidate."""
+    """Measurements of one candidate."""
 
     latency_ms: Latency
     phases_ms: Mapping[str, Latency]
-    """Of each phase; empty where a run is one phase."""
+    """Per phase; empty if a run is one phase."""
     throughput_per_s: float
     load_ms: float
     peak_rss_mb: float | None
@@ -171,43 +171,44 @@ class Measurement(Spec):
     samples_ms: tuple[float, ...]
     """Every run in the order it was made."""
     prompts: tuple[PromptMeasurement, ...] = ()
-    """Shortest first; of a task that has none, empty."""
+    """Shortest first; empty for a task without prompts."""
     prompts_too_long: tuple[int, ...] = ()
-    """Lengths that the model doesn't read."""
+    """Prompt lengths beyond the model's context."""
     tokenizer_bytes: int | None = None
-    """Of the tokenizer that a device needs beside the files, 0 where they hold it; None of a task without one."""
+    """Size of the tokenizer that a device needs in addition, 0 if the files contain it; None for a task without one."""
 
 
 class Measured(Record):
-    """All candidates under measurement, on one machine."""
+    """Measurements of all candidates on one machine."""
 
     SCHEMA: ClassVar[str] = "measured/2"
 
     candidates: Mapping[str, Measurement]
-    """By id; what could not be measured is among the artifact's failures."""
+    """By id; candidates that could not be measured are among the artifact's failures."""
     answers: Mapping[str, FileName]
-    """By files under a runtime (`VerifyId` as text), what they answered to the test set."""
+    """Answers on the test set, by files with a runtime (`VerifyId` as text)."""
     references: FileName
-    """The right answers there."""
+    """The references on the test set."""
     environment: Mapping[str, JsonValue]
     """The machine that measured, and the versions there."""
     samples: Mapping[str, tuple[Sample, ...]] = {}
-    """By files under a runtime, how they continued a few beginnings of test; empty of most tasks."""
+    """Continuations of a few test prefixes, by files with a runtime; empty for most tasks."""
 
 
 class Emulated(Record):
-    """A file on another processor's kernels, emulated: answers to some items, evenly spread, and instructions."""
+    """A file run with another processor's kernels under emulation: answers on some items, evenly spaced, and
+    instructions."""
 
     SCHEMA: ClassVar[str] = "emulated/2"
 
     validation: FileName
     test: FileName
-    """What it answered."""
+    """Its answers."""
     cpu: str
     runtime_version: str
     backend: Mapping[str, JsonValue]
     items: int
-    """How many items of the validation set it was asked, and how many there are."""
+    """Number of validation items run, and their total."""
     items_of: int
     test_items: int
     test_items_of: int

@@ -1,4 +1,4 @@
-"""Of the steps that make models and ask them."""
+"""Records of steps that train models and run them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edgedistill.store.records.samples import Sample
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """One epoch as the report shows it: mean losses by name, validation metric, speed."""
+    """One epoch for the report: mean losses by name, validation metric, speed."""
 
     stage: str
     epoch: int
@@ -24,7 +24,7 @@ class EpochRecord:
     seconds: float
     samples_per_second: float
     compute: str
-    """What `compute: auto` came to: device, arithmetic and attention kernel (`cpu, fp32, sdpa attention`)."""
+    """The result of `compute: auto`: device, arithmetic and attention kernel (`cpu, fp32, sdpa attention`)."""
 
 
 class TrainedModel(Record):
@@ -37,7 +37,7 @@ class TrainedModel(Record):
     train_seconds: float
     samples_per_second: float
     epochs: tuple[EpochRecord, ...]
-    """Of all stages; empty for a model that is used as it is."""
+    """Of all stages; empty for a model that is not fine-tuned."""
 
     @property
     def last_stage(self) -> tuple[EpochRecord, ...]:
@@ -45,7 +45,7 @@ class TrainedModel(Record):
         return tuple(epoch for epoch in self.epochs if epoch.stage == self.epochs[-1].stage)
 
     def kept_metric(self, direction: Direction) -> float:
-        """The validation metric of the weights that were kept: the best of the last stage's epochs."""
+        """The validation metric of the kept weights: the best of the last stage's epochs."""
         best = max if direction == "higher" else min
         return best(epoch.metric for epoch in self.last_stage)
 
@@ -63,15 +63,15 @@ class Probe(Record):
 
 
 Signal = Literal["logits", "top-k", "states", "hidden", "embedding"]
-"""What can be recorded: a distribution in one of three forms (`states`: last hidden states and the output head), the
-hidden states of layers, or a vector of each item."""
+"""Kinds of signals: a distribution in one of three forms (`states`: last hidden states and the output head), the hidden
+states of layers, or one vector per item."""
 
 SIGNAL_OF: dict[Form, Signal] = {"dense": "logits", "top-k": "top-k", "hidden": "states"}
 FORM_OF: dict[Signal, Form] = {signal: form for form, signal in SIGNAL_OF.items()}
 
 
 class TopKFacts(Spec):
-    """How the likeliest classes are packed."""
+    """Packing of the most likely classes."""
 
     classes: int
     k: int
@@ -80,44 +80,44 @@ class TopKFacts(Spec):
 
 
 class ProjectionFacts(Spec):
-    """How many decisions of a student with fewer tokens have a teacher that reads its own."""
+    """Coverage of decisions when a teacher with its own tokens is projected onto a student's."""
 
     decisions: int
     spanned: int
-    """Without one, since a token of the student's spans the end of one of the teacher's there."""
+    """Without a teacher, since a student token spans a teacher token boundary."""
     unknown: int
-    """Without one, since too much of the probability is of what the teacher wasn't asked."""
+    """Without a teacher, since too much probability is on continuations that were not evaluated."""
 
     @property
     def untaught(self) -> int:
-        """Decisions that are left out of losses on the teacher's distribution."""
+        """Decisions left out of losses on the teacher's distribution."""
         return self.spanned + self.unknown
 
 
 class Signals(Record):
-    """What one model says about one split or view of it."""
+    """A recorded signal of one model on one split or view."""
 
     SCHEMA: ClassVar[str] = "signals/3"
 
     signal: Signal
     files: tuple[FileName, ...]
-    """Of one run of items after the other."""
+    """Files for successive ranges of items."""
     top_k: TopKFacts | None = None
     head: FileName | None = None
-    """Of `states`."""
+    """For `states`."""
     projected: ProjectionFacts | None = None
-    """Of a teacher that reads other tokens than the student."""
+    """For a teacher with a different tokenizer from the student."""
 
 
 class Trial(Spec):
-    """One teacher that was tried, or several together, and the validation metric of what they taught."""
+    """One candidate teacher, or several averaged, and the validation metric of the trial's student."""
 
     teacher: tuple[str, ...]
     metric: float
 
 
 class TeacherChosen(Record):
-    """A round's teacher, by the trials of each (the first of equals)."""
+    """A round's teacher, chosen from the trials (the first of equals)."""
 
     SCHEMA: ClassVar[str] = "teacher-chosen/1"
 
@@ -126,7 +126,7 @@ class TeacherChosen(Record):
 
 
 class Evaluation(Record):
-    """What a torch model says of a split, and of the out-of-distribution sets."""
+    """A PyTorch model's answers on a split, and on the out-of-distribution sets."""
 
     SCHEMA: ClassVar[str] = "evaluation/2"
 
@@ -135,10 +135,10 @@ class Evaluation(Record):
     """The primary metric on the split."""
     answers: FileName
     ood: Mapping[str, FileName] = {}
-    """By the name of the set, what it says of that."""
+    """Its answers by the name of the set."""
     probe: FileName | None = None
-    """What its files are asked besides (`TaskModel.probe`), of a task that asks something."""
+    """Additional outputs for verifying files (`TaskModel.probe`), for a task that has them."""
     beginnings: tuple[str, ...] = ()
-    """Of a few examples of test, of a task whose models continue them."""
+    """Prefixes of a few test examples, for a task that generates text."""
     samples: tuple[Sample, ...] = ()
-    """How the model continued each."""
+    """The model's continuation of each."""

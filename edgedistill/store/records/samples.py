@@ -1,4 +1,4 @@
-"""Of the steps that let models continue the beginnings of examples."""
+"""Records of continuations."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from edgedistill.spec import Spec
 
 
 class Sample(Spec):
-    """How a model continued one beginning."""
+    """A model's continuation of one prefix."""
 
     text: str
-    """As a person reads it."""
+    """As readable text."""
     tokens: tuple[int, ...]

@@ -1,4 +1,4 @@
-"""A student initialisation: the source's first layers, with everything around them."""
+"""A student initialisation: the source's first layers, with embeddings and head."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class FirstLayersSpec(StudentSpec):
-    """`first_layers`: so many of them."""
+    """`first_layers`: keeps the first `layers` layers."""
 
     init: Literal["first_layers"]
     from_: Annotated[str, RoundRef()] = Field("teacher", alias="from")
@@ -23,14 +23,14 @@ class FirstLayersSpec(StudentSpec):
 
 
 def planned(spec: FirstLayersSpec, source: PreTrainedConfig, auto_class: AutoClass) -> PlannedStudent:
-    """What the plan shows, and counts the parameters of."""
+    """The configuration, for the plan."""
     from edgedistill.models.sizes import resized
 
     return PlannedStudent(resized(source, range(spec.layers)))
 
 
 def build(request: StudentRequest[FirstLayersSpec]) -> PreTrainedModel:
-    """The student, its weights the source's of the same names."""
+    """The student, with the source's weights of the same names."""
     from edgedistill.models.loading import load_model
 
     source = load_model(request.auto_class, request.source, None, request.config_overrides)

@@ -1,4 +1,4 @@
-"""A loss: Huber's distance between logits, which large differences pull no harder than `delta` ones."""
+"""A loss: the Huber loss between logits, with gradients bounded by `delta`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A task: how high on a scale from 0 is a text? Judged by how far the ratings are off. It has an option of its own."""
+"""A task: rate a text on a scale from 0, scored by the error of the rating. It has one option."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
 
 
 class RatingSpec(TaskSpec):
-    """What a recipe may say of it: `task: {type: text-rating, metric: mean_error, step: 2}`."""
+    """Its keys in a recipe: `task: {type: text-rating, metric: mean_error, step: 2}`."""
 
     type: Literal["text-rating"]
     step: int = Field(default=1, ge=1)
-    """Learn ratings in steps of so many: with 2, the ratings 0 and 1 are one, as 2 and 3 are."""
+    """Step size of the learned ratings: with 2, the ratings 0 and 1 are merged, as are 2 and 3."""
 
 
 def step_of(spec: TaskSpec) -> int:
-    """The option of a recipe's task."""
+    """The task's option in the recipe."""
     assert isinstance(spec, RatingSpec)
     return spec.step
 
@@ -44,7 +44,7 @@ def step_of(spec: TaskSpec) -> int:
 def problem(row: Mapping[str, object], columns: Mapping[str, str], labelled: bool) -> str | None:
     """What is wrong with a row of the data."""
     if not isinstance(row.get(columns["text"]), str):
-        return f"'{columns['text']}' is no text"
+        return f"'{columns['text']}' is not text"
     rating = str(row.get(columns["rating"]))
     if labelled and not rating.isdecimal():
         return f"'{columns['rating']}' is {rating:.40}, expected a whole number from 0"
@@ -57,7 +57,7 @@ def label_names(rows: Dataset, columns: Mapping[str, str]) -> list[str]:
 
 
 def encode(rows: Mapping[str, Sequence[object]], encoder: Encoder) -> Items:
-    """One item for each row: what the tokenizer makes of the text, and the rating as a target."""
+    """One item per row: the tokens of the text, and the rating as a target."""
     assert encoder.tokenizer is not None
     texts = rows[encoder.columns["text"]]
     content = dict(encoder.tokenizer(texts, truncation=True, max_length=encoder.max_length))
@@ -73,13 +73,13 @@ def encode(rows: Mapping[str, Sequence[object]], encoder: Encoder) -> Items:
 
 
 def references(items: Items) -> References:
-    """One decision for each item: its rating."""
+    """One decision per item: its rating."""
     rating = items.values["rating"].astype(np.int64)
     return References({"rating": rating}, np.arange(len(items)), items.example, rating >= 0)
 
 
 def auto_class() -> AutoClass:
-    """What loads the models."""
+    """The class that loads the models."""
     from transformers import AutoModelForSequenceClassification
 
     return AutoModelForSequenceClassification
@@ -88,24 +88,24 @@ def auto_class() -> AutoClass:
 def scratch_config(
     architecture: Architecture, vocabulary: int, length: int, items: Items, entries: Mapping[str, object]
 ) -> PreTrainedConfig:
-    """A BERT, for a teacher that is trained from scratch."""
+    """A BERT, for a teacher trained from scratch."""
     from edgedistill.models.loading import bert_config
 
     return bert_config(architecture, vocabulary, length, entries)
 
 
 def configuration(labels: Sequence[str]) -> dict[str, object]:
-    """What `config.json` says of the head."""
+    """Entries of `config.json` about the head."""
     return {"num_labels": len(labels), "id2label": dict(enumerate(labels))}
 
 
 def forward(model: PreTrainedModel, inputs: Tensors) -> Tensors:
-    """What the exported graph gives, too."""
+    """The outputs, in PyTorch and in the exported graph."""
     return {"logits": model(**inputs).logits}
 
 
 def answers(outputs: Tensors, batch: Tensors) -> Tensors:
-    """In torch what `rating_device.answer` does in numpy."""
+    """The same in PyTorch as `rating_device.answer` in numpy."""
     import torch
 
     logits = outputs["logits"]
@@ -122,7 +122,7 @@ def loss(outputs: Tensors, batch: Tensors, smoothing: float) -> torch.Tensor:
 
 
 def errors(step: int, answers: Answers, references: References) -> Floats:
-    """(E, 2) how far each known rating is off, and 1: the rows that are resampled and paired."""
+    """(E, 2) the error of each known rating, and 1: the rows for resampling and pairing."""
     known = references.known
     said, right = (found.values["rating"][known].astype(np.float64) for found in (answers, references))
     off = np.abs(said - right)
@@ -136,25 +136,25 @@ def hits(answers: Answers, references: References) -> Floats:
 
 
 def share(rows: Floats) -> float:
-    """Of any rows, or of their sum."""
+    """The ratio of the sums, for any rows or their sum."""
     total, asked = rows.sum(axis=0)
     return float(total / asked)
 
 
 def fidelity(reference: Answers, device: Answers) -> Fidelity:
-    """How closely the ratings of a file repeat those of its torch model."""
+    """How closely a file's ratings match those of its PyTorch model."""
     first, second = (side.values["rating"].astype(np.float64) for side in (reference, device))
     difference = np.abs(first - second)
     return Fidelity(agree=first.round() == second.round(), divergence=difference, difference=difference)
 
 
 def texts(answers: Answers, names: Sequence[str]) -> list[str]:
-    """What a person reads of each decision."""
+    """Each decision as readable text."""
     return ["" if rating < 0 else f"{rating:.1f}" for rating in answers.values["rating"].tolist()]
 
 
 def judge(spec: TaskSpec) -> Judge:
-    """What is said of answers: errors count in ratings, whatever the step."""
+    """The metrics and fidelity; errors are in ratings, whatever the step."""
     return Judge(
         metrics={
             "mean_error": Metric("mean_error", "lower", partial(errors, step_of(spec)), share),

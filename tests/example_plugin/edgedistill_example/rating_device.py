@@ -1,4 +1,4 @@
-"""The device half of the task: asks the exported model, and makes ratings of its logits. Numpy only."""
+"""The device half of the task: runs the exported model, and turns its logits into ratings. Numpy only."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from edgedistill.contracts.items import Items
 
 
 def expected(logits: Array) -> Array:
-    """(D,) float32 the rating that is expected by the probabilities of all, of (D, C) logits."""
+    """(D,) float32 expected rating from (D, C) logits."""
     shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
     return (shifted @ np.arange(logits.shape[1]) / shifted.sum(axis=1)).astype(np.float32)
 
 
 def answer(graphs: Mapping[str, Graph], items: Items, chosen: Integers) -> Answers:
-    """`rating` (D,), one for each of the chosen items, which are one padded batch."""
+    """`rating` (D,), one for each of the chosen items, as one padded batch."""
     logits = graphs["model"].run(items.inputs(chosen))["logits"]
     return Answers({"rating": expected(logits)}, np.asarray(chosen, np.int64), items.example[chosen])
 
 
 def phases(graphs: Mapping[str, Graph], batch: Arrays) -> Iterator[str]:
-    """What is timed."""
+    """The timed phases."""
     graphs["model"].run(batch)
     yield "inference"
 

@@ -1,4 +1,4 @@
-"""A runtime: unpacks the file and has ONNX Runtime open it. The measuring process imports it: numpy only."""
+"""A runtime: unpacks the file and opens it with ONNX Runtime. Imported by the measuring process, so numpy only."""
 
 from __future__ import annotations
 

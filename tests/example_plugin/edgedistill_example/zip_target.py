@@ -1,4 +1,4 @@
-"""A target: the ONNX file in a zip archive, which is what is downloaded."""
+"""A target: the ONNX file in a zip archive, for download."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ MEMBER = "model.onnx"
 
 
 def make(request: FileRequest, file: Path) -> MadeFile:
-    """Compress the file of the target `onnx`, which the plan makes first."""
-    assert request.source is not None, "every precision is made of another file"
+    """Compress the file of the target `onnx`, which the plan exports first."""
+    assert request.source is not None, "every precision is made from another file"
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.write(request.source, MEMBER)
     return MadeFile(facts={"unpacked_bytes": request.source.stat().st_size})

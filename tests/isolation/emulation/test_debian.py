@@ -13,5 +13,5 @@ def test_debians_main_archive_or_its_mirror_is_taken_from_what_apt_is_set_up_wit
 
 @pytest.mark.parametrize(("configured", "shown"), [([], "nothing"), (["https://here/ubuntu/"], "https://here/ubuntu/")])
 def test_without_one_that_is_said(configured, shown):
-    with pytest.raises(UserError, match=f"apt is set up with {shown}, expected an archive of Debian"):
+    with pytest.raises(UserError, match=f"apt is configured with {shown}, expected a Debian archive"):
         archive(configured)

@@ -64,5 +64,7 @@ def test_without_an_extension_no_compiler_for_the_machine_is_needed(called):
 def test_the_compiler_is_asked_for_by_its_package(monkeypatch, tmp_path):
     monkeypatch.setattr(installing.process, "program", lambda name: None if name.endswith("g++") else name)
     monkeypatch.setattr(installing.debian, "KEYRING", Path(__file__))
-    with pytest.raises(UserError, match=r"what is not installed: aarch64-linux-gnu-g\+\+, of the Debian package g"):
+    with pytest.raises(
+        UserError, match=r"packages that are not installed: aarch64-linux-gnu-g\+\+, from the Debian package g"
+    ):
         installing.make(tmp_path, "aarch64", [], ASKING, lambda *command: None)
