@@ -241,7 +241,7 @@ WRONG_CSV = [
     (HEAD + 'x,a\n"y"z,b\n', "row 2 (line 3): is not csv: "),
     (HEAD + f"x,a\n{'y' * 2_000_000},b\n", "'text' has 2,000,000 characters, expected at most 1,000,000"),
     (HEAD + f"x,a\n{'y' * 5_000_000},b\n", "row 2 (line 3): is not csv: a cell has more than 1,000,000 characters"),
-    ("text,label,label\nx,a,b\n", "the header names label more than once"),
+    ("text,label,label\nx,a,b\n", "the header has label more than once"),
     ("text,label\rx,a\ry,b\r", "is not csv: a carriage return outside quotation marks"),
     (HEAD, "has no rows"),
     ("", "has no rows"),

@@ -220,7 +220,7 @@ def test_the_parts_that_an_index_names_are_read_and_no_others(folder):
         (b"", "cannot be read"),
         (b'{"model_type": "bert"', "cannot be read"),
         ('{"model_type": "caf\xe9"}'.encode("latin-1"), "expected JSON in UTF-8"),
-        (b"[1]", "holds list, expected an object"),
+        (b"[1]", "contains list, expected an object"),
         (b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "nested too deeply"),
         (b'{"a": ' * 100 + b"1" + b"}" * 100, "more than 64 levels deep"),
         (b'{"a": ' + b"9" * 5000 + b"}", "cannot be read"),
