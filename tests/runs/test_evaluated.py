@@ -67,12 +67,12 @@ def test_seeds_are_models_of_their_own(recipe_tree):
     assert EvaluatedRun(None, recipe, stand_in()).suffixes == ("", "-seed5")
 
 
-def test_what_a_notebook_shows_of_results_is_short(finished_run):
-    found = edgedistill.evaluate(finished_run.recipe, out=finished_run.folder)
-    assert repr(found) == (
-        f"EvaluatedRun({str(finished_run.folder)!r}, recipe 'tiny', models {', '.join(found.models)})"
-    )
-    planned = edgedistill.plan(finished_run.recipe, out=finished_run.folder)
+def test_what_a_notebook_shows_of_results_is_short(finished_run, tmp_path):
+    folder = tmp_path / "whole"
+    shutil.copytree(finished_run.folder, folder)
+    found = edgedistill.evaluate(finished_run.recipe, out=folder)
+    assert repr(found) == (f"EvaluatedRun({str(folder)!r}, recipe 'tiny', models {', '.join(found.models)})")
+    planned = edgedistill.plan(finished_run.recipe, out=folder)
     results = finished_run.results
     for shown in (planned, planned.plan, planned.plan.steps[0], results, str(results)):
         assert len(repr(shown)) < 400

@@ -144,7 +144,7 @@ def test_a_run_of_another_task_is_refused(finished_run):
         ("nowhere", {}, "'.*nowhere' is not a file or folder"),
         ("model.txt", {}, "no runtime opens '.*model.txt'"),
         ("model.onnx", {}, "generate: no tokenizer.json beside or above '.*model.onnx'"),
-        ("model.onnx", {"runtime": "llama-cpp"}, r"model.onnx' is not what llama-cpp opens \(\.gguf\)"),
+        ("model.onnx", {"runtime": "llama-cpp"}, r"model.onnx' is not a file that llama-cpp opens \(\.gguf\)"),
         ("model.onnx", {"model": "r1"}, "is not a finished run, which --candidate and --model require"),
     ],
 )
