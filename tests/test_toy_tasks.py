@@ -118,7 +118,7 @@ def test_a_student_whose_tokens_are_cut_elsewhere_is_refused(words, tmp_path):
     words["data"]["max_length"] = 8
     words["teacher"]["fine_tune"] |= {"epochs": 1}
     with pytest.raises(
-        StepError, match=r"data.max_length: a student .* is asked for \d+ decisions on train, the model"
+        StepError, match=r"data.max_length: a student .* gets \d+ decisions on train, but its source \d+"
     ):
         edgedistill.evaluate(write_recipe(words, tmp_path), out=tmp_path / "run")
 
@@ -193,7 +193,7 @@ def test_a_task_of_vectors_without_labels_in_training_goes_all_the_way(pairs, tm
     ("change", "expected"),
     [
         ({"control": True}, "control: got true, but 'text-pairs' has no labels to train on without a teacher"),
-        ({"losses": [{"kind": "hard_label"}]}, "'hard_label' needs labels, and 'text-pairs' trains without"),
+        ({"losses": [{"kind": "hard_label"}]}, "'hard_label' needs labels, and 'text-pairs' has none"),
         ({"losses": [{"kind": "kl"}]}, "'kl' needs logits, and 'text-pairs' has none"),
         ({"errors": {"of": "teacher"}}, "stages.0.errors: the task does not define correct answers"),
         ({"fine_tune": {"epochs": 1}}, "teacher.fine_tune: 'text-pairs' has no labels to fine-tune a teacher on"),

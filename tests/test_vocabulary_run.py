@@ -128,4 +128,4 @@ def test_another_vocabulary_is_another_signal(recipe, tmp_path):
     )
     assert step.key != other.key
     assert "bytes per decision" in step.summary
-    assert step.summary.endswith(", in the tokens of r1")
+    assert step.summary.endswith(", projected onto r1's tokens")

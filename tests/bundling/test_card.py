@@ -27,7 +27,7 @@ def test_it_says_where_the_model_comes_from_and_how_good_it_is(finished_run):
     text = card(finished_run, name)
     assert "Teacher: big-bert." in text
     assert "Round r1: a `keep_layers` student" in text
-    assert "taught by teacher + r1" in text
+    assert "distilled from teacher + r1" in text
     low, high = row.test.interval
     assert f"| **this file** | | {row.test.value:.4f} [{low:.4f}, {high:.4f}] |" in text
     assert f"repeats {row.agreement_with_student:.2%}" in text
@@ -55,5 +55,5 @@ def test_a_task_without_labels_claims_none(finished_run):
     text = card(finished_run, "r1/onnx/fp32/onnxruntime", labels=[], columns=("first", "second"))
     assert "labels" not in text.split("## Lineage")[0]
     assert "none of them" not in text
-    assert "| input | first, second, cut to 32 tokens |" in text
+    assert "| input | first, second, truncated to 32 tokens |" in text
     assert "Only the first 32 tokens" in text

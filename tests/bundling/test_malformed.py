@@ -225,7 +225,7 @@ def model(files, **port):
         ("golden.json", {"tolerance": 1e9}, "tolerance is 1e\\+09, expected"),
         ("golden.json", {"tolerance": 0}, "tolerance is 0, expected"),
         ("golden.json", {"tolerance": "0.001"}, "tolerance is '0.001', expected a number"),
-        ("golden.json", {"items": []}, "has 0 golden inputs, expected 1 to 100000, as golden-items.safetensors has"),
+        ("golden.json", {"items": []}, "has 0 golden inputs, expected 1 to 100000, as in golden-items.safetensors"),
         ("bundle.json", model([[None, "../model.onnx"]]), "files names '../model.onnx', expected a path inside"),
         ("bundle.json", model([[None, "labels.json"]]), "files names 'labels.json', which is not among its device"),
         ("bundle.json", model([[8, "a.onnx"], [None, "b.onnx"]]), "expected pairs of a length"),

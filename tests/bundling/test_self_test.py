@@ -52,7 +52,7 @@ def test_it_needs_neither_torch_nor_transformers(bundle, tmp_path):
         env={"PYTHONPATH": str(tmp_path / "block"), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
     )
     assert done.returncode == 0, done.stderr
-    assert "all 32 inputs agree" in done.stdout
+    assert "all 32 golden inputs agree" in done.stdout
     assert load_measurement(tmp_path / "bundle-results.json").golden.passed
 
 
@@ -77,8 +77,8 @@ def test_a_wrong_output_names_its_input_and_is_exit_code_1(bundle, change_answer
     done = cli("measure", str(bundle), "--out", "wrong.json", cwd=tmp_path)
     assert done.returncode == 1
     assert f"golden input 5 ({items[5]['text']!r:.30}" in done.stderr
-    assert f"allowed is {golden['tolerance']:.4g}" in done.stderr
-    assert float(done.stderr.split("is off by ")[1].split(",")[0]) == pytest.approx(off, rel=0.01)
+    assert f"allowed {golden['tolerance']:.4g}" in done.stderr
+    assert float(done.stderr.split("differs by ")[1].split(",")[0]) == pytest.approx(off, rel=0.01)
     assert "Traceback" not in done.stderr
     found = load_measurement(tmp_path / "wrong.json")
     assert not found.golden.passed
@@ -214,5 +214,5 @@ def test_under_the_emulated_arm_build(bundle, tmp_path):
         pytest.skip("needs edgedistill doctor --install onnxruntime-arm64")
     done = cli("measure", str(bundle), "--runtime", "onnxruntime-arm64", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "all 32 inputs agree" in done.stdout
+    assert "all 32 golden inputs agree" in done.stdout
     assert "not timed: the runtime is emulated" in done.stdout

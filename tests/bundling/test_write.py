@@ -104,7 +104,7 @@ def test_nothing_chosen_is_no_bundle_and_an_old_one_goes(finished_run, tmp_path)
     assert named == run / "bundle-r2-onnx-fp32-onnxruntime"
     card = (named / "MODEL_CARD.md").read_text()
     assert "This is not the candidate the run chose; the run chose nothing." in card
-    assert "over the limit of 0.0001 MB" in card
+    assert "exceeds the limit of 0.0001 MB" in card
 
 
 def test_the_users_own_files_in_a_bundle_stay_and_a_damaged_step_makes_none(finished_run, tmp_path):

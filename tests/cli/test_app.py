@@ -44,7 +44,7 @@ def test_recipes_are_listed_and_shown_resolved():
     listed = json.loads(cli("recipes", "--json").stdout)
     assert {"quickstart", "clinc150-minilm", "sst2-bert"} <= set(listed)
     told = cli("recipes").stdout
-    assert "A small demonstration that runs offline" in told
+    assert "A demonstration that runs offline anywhere" in told
     assert "yaml-language-server" not in told
     shown = cli("show", "quickstart", "--set", "seed=5")
     assert "seed: 5" in shown.stdout

@@ -165,7 +165,7 @@ def test_the_length_is_the_first_sequence_input_or_the_one_named():
             [0],
             r"column 'a' has the shape \(2,\), which is not a scalar",
         ),
-        ({"a": Column("input", "block")}, {"a": [1, 2]}, [0, 1], "no block of 2 items"),
+        ({"a": Column("input", "block")}, {"a": [1, 2]}, [0, 1], "not a block of 2 items"),
         ({"a": Column("input", "sequence")}, {"a": [[1], [2]]}, [0], "not a sequence of 1 items"),
         ({"a": Column("input", "scalar")}, {"a": [1, 2]}, [1, 0], "in the order of their examples"),
         ({"a": Column("input", "scalar")}, {"b": [1]}, [0], r"have the columns \['b'\], but declare \['a'\]"),

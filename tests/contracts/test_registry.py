@@ -70,8 +70,8 @@ REASONS = {
     "absent": "its import fails with AttributeError: module 'third_party_absent' has no attribute 'LOSS'",
     "fails": "its import fails with ModuleNotFoundError: No module named 'a_package_that_is_not_installed'",
     "leaves": "its import fails with SystemExit: 5",
-    "kl": "edgedistill has 'kl' itself",
-    "no_object": "it names the module 'third_party_no_object', expected a Loss (package.module:LOSS)",
+    "kl": "'kl' is built into edgedistill",
+    "no_object": "it refers to the module 'third_party_no_object', expected a Loss (package.module:LOSS)",
 }
 
 

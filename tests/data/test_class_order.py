@@ -73,5 +73,5 @@ def test_all_labels_are_renamed_or_none():
     assert renamed(["0", "1"], {"1": "negative", "0": "positive"}, "file") == ["negative", "positive"]
     with pytest.raises(UserError, match=r"data\.labels: got 'c', which is not a label of 'file' \(it has a, b\)"):
         renamed(["a", "b"], {"a": "x", "b": "y", "c": "z"}, "file")
-    with pytest.raises(UserError, match=r"data\.labels: 'file' has 'b' as well"):
+    with pytest.raises(UserError, match=r"data\.labels: 'file' also has 'b', expected an entry for it"):
         renamed(["a", "b"], {"a": "x"}, "file")

@@ -76,7 +76,7 @@ def test_the_only_output_of_a_file_is_the_only_one_asked_for():
     assert list(found.run({})) == list(found.outputs) == ["logits"]
     assert with_outputs(graph, ["scores"]) is graph
     several = Plain("x", 1, PortNames(outputs=("a", "b")))
-    with pytest.raises(EdgedistillError, match="the file gives 'a', 'b', expected 'logits'"):
+    with pytest.raises(EdgedistillError, match="the file returns 'a', 'b', expected 'logits'"):
         with_outputs(several, ["logits"])
 
 
@@ -85,7 +85,7 @@ def test_feeds_are_of_the_types_and_in_the_order_of_their_ports():
     found = feeds_of(ports, {"a": np.array([1]), "c": np.array([2]), "b": np.array([[3, 4]])[:, ::-1]})
     assert [(name, str(array.dtype)) for name, array in found.items()] == [("b", "int32"), ("a", "float32")]
     assert found["b"].flags["C_CONTIGUOUS"]
-    with pytest.raises(EdgedistillError, match="takes 'b', 'a' and is not given 'b', only 'a'"):
+    with pytest.raises(EdgedistillError, match="takes 'b', 'a' but 'b' are missing, given only 'a'"):
         feeds_of(ports, {"a": np.array([1])})
 
 

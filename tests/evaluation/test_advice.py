@@ -26,7 +26,7 @@ def test_nothing_is_said_without_a_figure_that_points_somewhere():
 
 def test_a_teacher_no_better_than_the_control():
     (said,) = remedies(figures(teacher_metric=0.89))
-    assert "(0.8900 on validation) is not better than the control (0.9000): tune it" in said
+    assert "(0.8900 on validation) is not better than the control (0.9000): fine-tune it" in said
 
 
 def test_a_temperature_that_makes_the_targets_hard_or_flat():

@@ -128,6 +128,6 @@ def test_a_metric_that_is_lower_is_better_reads_as_one():
     choice = choose(rows, select(drop=0.1), 0.9, LOSS)
     assert choice.chosen == "b"
     assert choice.verdicts[0].blocked_by == ("loss rise 0.2500 exceeds the limit of 0.1",)
-    assert "it has the best loss of them" in choice.why
+    assert "it has the best loss:" in choice.why
     choice = choose(rows, select("latency"), 0.9, LOSS)
     assert "validation loss 2.5000 (+0.2500 from the teacher, lower is better)" in choice.why

@@ -90,7 +90,7 @@ def test_a_model_in_parts_fetches_the_parts_that_its_index_names(played):
 @pytest.mark.parametrize("load", [load_tokenizer, lambda name: load_config(name, None)])
 def test_code_in_a_hub_model_is_refused_before_its_weights_are_fetched(played, load):
     (played.repository / "tokenizer_config.json").write_text(json.dumps({"auto_map": {"AutoTokenizer": ["e.E", None]}}))
-    with pytest.raises(UserError, match=r"model 'someone/small': tokenizer_config.json asks for code of its own"):
+    with pytest.raises(UserError, match=r"model 'someone/small': tokenizer_config.json requests remote code"):
         load("someone/small")
     with pytest.raises(UserError, match="never run"):
         load_model(AutoModelForSequenceClassification, "someone/small", None)
@@ -119,7 +119,7 @@ def test_the_plan_of_a_run_knows_the_commit_and_refuses_code(played, data_folder
     assert found.fingerprints[Model("someone/small")] == f"hub:someone/small@{COMMIT}"
     assert found.configs[Model("someone/small")]["model_type"] == "bert"
     (played.repository / "config.json").write_text(json.dumps({"model_type": "x", "auto_map": {"AutoConfig": "e.E"}}))
-    with pytest.raises(UserError, match=r"teacher.model: 'someone/small': config.json asks for code"):
+    with pytest.raises(UserError, match=r"teacher.model: 'someone/small': config.json requests remote code"):
         fingerprints.look_up(reading.validate(tree, "here"), download=True)
 
 

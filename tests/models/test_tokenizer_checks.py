@@ -93,7 +93,7 @@ def test_a_folder_without_a_tokenizer_is_refused_by_name(teacher_folder, tmp_pat
 def test_the_files_of_another_kind_of_tokenizer_do_not_count(teacher_folder, tmp_path):
     folder = bare(teacher_folder, tmp_path / "bare")
     (folder / "merges.txt").write_text("#version: 0.2\na b\n")
-    with pytest.raises(UserError, match="lacks vocab.txt, which its BertTokenizer is read from"):
+    with pytest.raises(UserError, match="lacks vocab.txt, which its BertTokenizer needs"):
         load_tokenizer(folder)
     (folder / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nwake\n")
     assert load_tokenizer(folder)("wake")["input_ids"] == [2, 5, 3]

@@ -26,7 +26,7 @@ from edgedistill.tasks._classification import configuration
 def test_a_head_of_another_kind_is_refused(config, sentence):
     with pytest.raises(UserError, match=sentence) as caught:
         _refuse_other_heads("text-classification", config, "teacher.model: 'm'")
-    assert "give teacher.fine_tune" in str(caught.value)
+    assert "add teacher.fine_tune" in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -373,7 +373,7 @@ def test_planning_loads_neither_torch_nor_transformers(recipe_tree, tmp_path):
 
 
 def test_a_missing_data_file_is_named(recipe_tree):
-    with pytest.raises(UserError, match=r"data.test.path: got '/nowhere/x.jsonl', expected a file or folder"):
+    with pytest.raises(UserError, match=r"data.test.path: got '/nowhere/x.jsonl', expected an existing file or folder"):
         planned(recipe_tree, "data.test.path=/nowhere/x.jsonl")
 
 

@@ -107,7 +107,7 @@ def test_a_loss_that_cannot_read_a_form_rules_it_out(tree, plan):
     assert source(plan(tree)) == "live"
     assert "top-k" not in told(plan(tree))
     tree["signals"] = {"form": "top-k", "k": 30}
-    with pytest.raises(RecipeError, match="'mse_logits' takes 'dense' or 'hidden' signals, but signals.form is"):
+    with pytest.raises(RecipeError, match="'mse_logits' accepts 'dense' or 'hidden' signals, but signals.form is"):
         plan(tree)
 
 

@@ -99,8 +99,11 @@ def test_more_than_the_budget_is_refused_before_anything_is_computed(tree, vocab
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"losses": [{"kind": "mse_logits"}]}, "'mse_logits' takes 'dense' or 'hidden' signals, but signals.form is"),
-        ({"losses": [{"kind": "dist"}]}, "losses.0: 'dist' takes 'dense' or 'hidden' signals, but signals.form is 't"),
+        ({"losses": [{"kind": "mse_logits"}]}, "'mse_logits' accepts 'dense' or 'hidden' signals, but signals.form is"),
+        (
+            {"losses": [{"kind": "dist"}]},
+            "losses.0: 'dist' accepts 'dense' or 'hidden' signals, but signals.form is 't",
+        ),
         ({"teacher_errors": 0.5}, "signals.form: got 'top-k', expected 'dense' for stage 'soft-targets' of r1, which"),
         ({"errors": {"of": "teacher", "against": "teacher"}}, "for stage 'soft-targets' of r1, which needs the te"),
     ],

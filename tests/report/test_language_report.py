@@ -124,8 +124,8 @@ def test_continuations_stand_side_by_side_and_the_place_where_they_part_is_marke
     page, text = html(language), render_markdown(language)
     assert "The cat & the dog …" in page
     assert " lay <mark>in bed.</mark>" in page
-    assert "parts from teacher at character 6" in page
-    assert "as r1" in page
+    assert "differs from teacher at character 6" in page
+    assert "same as r1" in page
     assert "| r1 | teacher | lay ‖in bed. |" in text
     assert "| r1/onnx/fp32/onnxruntime | r1 | lay in bed. |" in text
 
@@ -144,7 +144,7 @@ def test_nothing_is_called_as_a_classifier_has_it(language, monkeypatch):
         assert "next-token agreement" in found.lower()
         words = re.sub(r"<style>.*?</style>|<script>.*?</script>", "", found, flags=re.DOTALL).lower()
         for wrong in ("accuracy", "flipped", "labels", "same as teacher", "classes", "right on"):
-            assert wrong not in words.replace("accuracy there may be flattered", "").replace("accuracy drop", "")
+            assert wrong not in words.replace("accuracy on test may be overestimated", "").replace("accuracy drop", "")
 
 
 def test_a_plot_for_each_speed_with_the_faster_ones_to_the_left(language):
@@ -190,4 +190,4 @@ def test_a_file_that_reads_texts_otherwise_is_a_warning(language):
     sentence = "different tokens from their model's: r1/onnx/int8-dynamic/onnxruntime 2 of 10256 ('ﬁne')."
     assert [warning for warning in found if warning.endswith(sentence)]
     alike = language.model_copy(update={"candidates": language.candidates[:2]})
-    assert not any("other tokens" in warning for warning in candidate_warnings(alike.candidates, alike.hosts))
+    assert not any("different tokens" in warning for warning in candidate_warnings(alike.candidates, alike.hosts))

@@ -55,7 +55,7 @@ def test_a_runtime_that_is_reduced_to_its_file_is_listed_once_a_file(facts):
     facts["candidates"].append(second)
     text = render_markdown(Results.model_validate(facts))
     section = text[text.index("### Minimal runtime builds") :]
-    assert text.count("| 1.87, ai.onnx:New on top | 29 | builds for aarch64 |") == 1
+    assert text.count("| 1.87, ai.onnx:New in addition | 29 | builds for aarch64 |") == 1
     assert section.index("| r1/onnx/fp32 |") < section.index("without reduced types")
 
 

@@ -213,7 +213,7 @@ def test_a_file_elsewhere_is_not_one_that_transformers_js_finds(tmp_path):
 def test_agreement_is_that_of_decisions_and_scores():
     found = transformers_js.agreement(np.array([[0.5, 0.5], [0.1, 0.9]]), np.array([[0.0, 0.0], [np.log(9), 0.0]]))
     assert found == {"agreement": 0.5, "max_score_diff": pytest.approx(0.8)}
-    with pytest.raises(EdgedistillError, match=r"gives \(1, 2\) scores, the file \(1, 3\) logits"):
+    with pytest.raises(EdgedistillError, match=r"returns \(1, 2\) scores, the file \(1, 3\) logits"):
         transformers_js.agreement(np.zeros((1, 2)), np.zeros((1, 3)))
 
 

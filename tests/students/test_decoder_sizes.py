@@ -188,7 +188,7 @@ def test_a_recipe_says_either_the_sizes_or_their_sum(spec, expected, tmp_path):
 
 
 def test_an_encoder_from_scratch_is_given_no_sizes_of_decoders():
-    with pytest.raises(UserError, match="of a 'bert', and 'parameters' is for decoders only"):
+    with pytest.raises(UserError, match="from a 'bert', and 'parameters' is for decoders only"):
         planned("scratch", AutoConfig.for_model("bert"), parameters=9000)
 
 

@@ -134,7 +134,7 @@ def test_layers_of_different_sizes_are_not_chosen_by_measurement():
     pruned = {"model_type": "edgedistill-pruned-bert", "heads_by_layer": [4, 2]}
     measured = plugin.spec.model_validate({"init": "keep_layers", "layers": 1, "choose": "block_influence"})
     assert plugin.unsuitable(measured, pruned) == (
-        "whose layers differ in size, so that 'choose: block_influence' would determine the student's"
+        "whose layers differ in size, so that 'choose: block_influence' would determine the student's size"
     )
     assert plugin.unsuitable(plugin.spec.model_validate({"init": "keep_layers", "layers": 1}), pruned) is None
 

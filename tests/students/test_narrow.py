@@ -88,7 +88,9 @@ def test_a_size_that_cannot_be_cut_is_refused(build, spec, expected):
 
 
 def test_an_architecture_without_a_layout_is_refused_with_what_works(build):
-    with pytest.raises(UserError, match=r"init: narrow cannot cut a 'albert', which it does not know \(bert, .*; use"):
+    with pytest.raises(
+        UserError, match=r"init: narrow cannot cut a 'albert', which it does not support \(only bert, .*; use"
+    ):
         build("albert", init="narrow", hidden_size=16)
 
 

@@ -162,7 +162,7 @@ def test_a_target_above_the_source_is_refused(build, source):
 
 
 def test_only_bert_is_pruned(build):
-    with pytest.raises(UserError, match=r"that are bert or edgedistill-pruned-bert, 'from' is a 'roberta'"):
+    with pytest.raises(UserError, match=r"that are bert or edgedistill-pruned-bert, but 'from' is a 'roberta'"):
         build("roberta", init="prune", parameters=9000)
 
 

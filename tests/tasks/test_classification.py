@@ -90,7 +90,7 @@ def test_fidelity_is_by_decision():
     ("logits", "message"),
     [
         (np.zeros((2, 3)), r"returns \(2, 3\) logits, its PyTorch model \(2, 2\)"),
-        ([[0, np.nan], [0, 0]], "1 logits that are"),
+        ([[0, np.nan], [0, 0]], "returns 1 NaN or infinite logits"),
     ],
 )
 def test_answers_that_cannot_be_compared_are_refused(logits, message):

@@ -119,7 +119,10 @@ def test_of_a_chat_the_assistants_turns_are_asked_for():
     [
         (None, "has no chat template"),
         ("{{ raise_exception('no system') }}", "rejects the messages that begin with .*no system"),
-        ("{% for m in messages %}{{ loop.revindex }}{{ m.content }}{% endfor %}", "renders message 3 of .* otherwise"),
+        (
+            "{% for m in messages %}{{ loop.revindex }}{{ m.content }}{% endfor %}",
+            "renders message 3 of .* differently",
+        ),
         ("{{ messages.__class__.__mro__ }}", "is unsafe|doesn't take"),
     ],
 )

@@ -97,7 +97,7 @@ def test_what_cannot_be_compared_is_an_error():
     answers = answers_of(logits, [0, 1, 2])
     with pytest.raises(EdgedistillError, match="NaN or infinite log-probabilities"):
         JUDGE.fidelity(answers, answers_of(logits * np.nan, [0, 1, 2]))
-    with pytest.raises(EdgedistillError, match="likeliest tokens"):
+    with pytest.raises(EdgedistillError, match="most likely tokens"):
         JUDGE.fidelity(answers, answers.where(np.array([0, 1])))
 
 

@@ -78,7 +78,7 @@ def test_it_is_read_as_it_was_saved(tmp_path):
     with pytest.raises(ValueError, match=r"other.safetensors does not contain re-encodings"):
         ReEncoding.open(tmp_path / "other.safetensors")
     (tmp_path / "none.safetensors").write_bytes(b"no tensors")
-    with pytest.raises(ValueError, match=r"none.safetensors is no safetensors file"):
+    with pytest.raises(ValueError, match=r"none.safetensors is not a safetensors file"):
         ReEncoding.open(tmp_path / "none.safetensors")
 
 
