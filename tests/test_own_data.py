@@ -100,7 +100,7 @@ def test_it_is_no_candidate_and_is_not_judged(adapted):
 @pytest.mark.slow
 def test_the_report_says_where_its_figures_are_from(adapted):
     run, results = adapted
-    text = f"on data of its own, where teacher-r1 has {results.rounds[0].own_teacher.value:.4f}"
+    text = f"on its own data, where teacher-r1 has {results.rounds[0].own_teacher.value:.4f}"
     assert text in (run / "report.md").read_text()
     assert "on its own data, where this teacher has" in (run / "report.html").read_text()
 

@@ -54,6 +54,6 @@ def test_a_task_without_tokens_has_no_length(finished_run):
 def test_a_task_without_labels_claims_none(finished_run):
     text = card(finished_run, "r1/onnx/fp32/onnxruntime", labels=[], columns=("first", "second"))
     assert "labels" not in text.split("## Lineage")[0]
-    assert "none of them" not in text
+    assert "out-of-scope class" not in text
     assert "| input | first, second, truncated to 32 tokens |" in text
     assert "Only the first 32 tokens" in text

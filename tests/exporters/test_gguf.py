@@ -175,7 +175,7 @@ def test_a_tokenizer_that_llama_cpp_would_read_otherwise_is_refused(cut, options
 @pytest.mark.parametrize(
     ("model", "reason"),
     [
-        (lambda: tiny(hidden_act="gelu"), "llama.cpp has silu in a 'llama', the model gelu"),
+        (lambda: tiny(hidden_act="gelu"), "llama.cpp uses silu in a 'llama', the model gelu"),
         (
             lambda: family("gpt_neo", hidden_size=16, num_layers=1, num_heads=2, attention_types=[[["global"], 1]]),
             "'gpt_neo' is not supported",
