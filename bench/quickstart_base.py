@@ -57,7 +57,9 @@ def _commands(data: Path) -> Iterator[str]:
     for name in ("clinc150", "banking77"):
         yield from (str(row["text"]).lower() for row in _rows(data / name / "train.jsonl"))
     for row in _rows(data / "snips" / "train.jsonl"):
-        yield " ".join(row["tokens"])  # type: ignore[arg-type]
+        tokens = row["tokens"]
+        assert isinstance(tokens, list)
+        yield " ".join(tokens)
 
 
 def _change(commands: Sequence[str], vocabulary: Sequence[str], likely: np.ndarray, random: np.random.Generator) -> str:

@@ -8,13 +8,13 @@ heads, P, head size), `present.N.key` and `.value` with (B, key-value heads, P +
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from edgedistill.device.decoding import LAYOUT
 from edgedistill.errors import EdgedistillError, RefusedError
 from edgedistill.system.quiet import quiet
 from edgedistill_exporters.causal import tie
+from edgedistill_exporters.onnx_notes import drop_notes, drop_unread, values
 
 if TYPE_CHECKING:
     import onnx_ir
@@ -54,7 +54,7 @@ def graph_of(request: FileRequest) -> onnx_ir.Model:
         # more of a cache.
         fuse_for_onnxruntime(graph, "cpu")
         _rename(graph, {_ONE: LAYOUT.batch})
-    _drop_notes(graph)
+    drop_notes(graph)
     return graph
 
 
@@ -104,7 +104,7 @@ def _keys_and_values(model: PreTrainedModel, cache: object) -> DynamicCache:
 
 def _name_ports(graph: onnx_ir.Model) -> None:
     """Apply the layout's names, and drop unused inputs (positions, if a model counts them itself)."""
-    graph.graph.inputs[:] = [value for value in graph.graph.inputs if value.uses() or value.is_graph_output()]
+    drop_unread(graph)
     for value in [*graph.graph.inputs, *graph.graph.outputs]:
         if found := _LEAF.fullmatch(str(value.name)):
             way, layer, what = found.groups()
@@ -130,7 +130,7 @@ def _rename(graph: onnx_ir.Model, names: dict[str, str]) -> None:
     import onnx_ir
 
     words = re.compile("|".join(rf"\b{re.escape(name)}\b" for name in names))
-    for value in _values(graph):
+    for value in values(graph):
         if value.shape is not None:
             value.shape = onnx_ir.Shape(
                 [
@@ -138,19 +138,3 @@ def _rename(graph: onnx_ir.Model, names: dict[str, str]) -> None:
                     for dim in value.shape
                 ]
             )
-
-
-def _drop_notes(graph: onnx_ir.Model) -> None:
-    """Remove each operator's source location, which is half of a small model's file."""
-    for node in graph.graph.all_nodes():
-        node.metadata_props.clear()
-        node.doc_string = None
-    for value in _values(graph):
-        value.metadata_props.clear()
-
-
-def _values(graph: onnx_ir.Model) -> Iterable[onnx_ir.Value]:
-    yield from graph.graph.inputs
-    yield from graph.graph.initializers.values()
-    for node in graph.graph.all_nodes():
-        yield from node.outputs

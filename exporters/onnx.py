@@ -19,6 +19,7 @@ from edgedistill.runtimes import onnxruntime as runtime
 from edgedistill.system.quiet import quiet
 from edgedistill_exporters import causal_onnx
 from edgedistill_exporters.causal import compare, is_causal
+from edgedistill_exporters.onnx_notes import drop_notes, drop_unread
 
 if TYPE_CHECKING:
     import onnx_ir
@@ -78,15 +79,10 @@ def _graph_of(request: FileRequest) -> onnx_ir.Model:
     with quiet(), giving_outputs(request, sample) as asked:
         exported = OnnxExporter().export(asked, sample, config)
     graph: onnx_ir.Model = exported.program
-    _drop_unread(graph)
+    drop_unread(graph)
     _name_axes(graph, request)
+    drop_notes(graph)
     return graph
-
-
-def _drop_unread(graph: onnx_ir.Model) -> None:
-    """Remove unused inputs (segments of a model without a segment table)."""
-    read = [value for value in graph.graph.inputs if value.uses() or value.is_graph_output()]
-    graph.graph.inputs[:] = read
 
 
 def _lengths(request: FileRequest) -> object:
@@ -126,7 +122,7 @@ def _fits_inline(graph: onnx_ir.Model) -> bool:
 
 TARGET = Target(
     api=1,
-    version=4,
+    version=5,
     precisions=PRECISIONS,
     runtimes=("onnxruntime",),
     packages=Packages(imports=("onnx", "onnxscript", "onnxruntime")),
