@@ -30,6 +30,7 @@ from edgedistill.store.records import base
 from edgedistill.store.records.base import R
 
 LABELS = ["set_alarm", "weather", "play_music"]
+MINILM = Path(__file__).parents[2] / "shared" / "models" / "all-MiniLM-L6-v2"
 Tree = dict[str, Any]
 """A recipe as YAML reads it."""
 

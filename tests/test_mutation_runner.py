@@ -56,7 +56,8 @@ def test_every_mutation_names_files_and_tests_that_are_there():
     assert len(found) >= 67
     for entry in found:
         for edit in entry.edits:
-            assert (runner.ROOT / edit["file"]).is_file()
+            text = (runner.ROOT / edit["file"]).read_text()
+            assert text.count(edit["old"]) == 1, entry.name
             assert edit["old"] != edit["new"]
         for test in entry.tests:
             assert (runner.ROOT / test.split("::")[0]).is_file()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import tiny_recipe
+from helpers import MINILM, tiny_recipe
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
@@ -33,7 +33,6 @@ CONFIG_FILES = (
     "feature_extractor_config.json",
     "special_tokens_map.json",
 )
-MINILM = Path(__file__).parents[3] / "shared" / "models" / "all-MiniLM-L6-v2"
 
 
 @pytest.fixture

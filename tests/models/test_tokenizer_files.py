@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from helpers import made, quickstart_rows, write_jsonl
+from helpers import MINILM, made, quickstart_rows, write_jsonl
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import AutoTokenizer, BertConfig, BertModel, PreTrainedTokenizerFast
 
@@ -23,7 +23,6 @@ from edgedistill.store.step import Context
 TEXTS = [row["text"] for row in quickstart_rows("train")[:60]]
 LONG = " ".join(TEXTS[:30])
 TASK = registry.task_as("text-classification", "accuracy", {})
-MINILM = Path(__file__).parents[3] / "shared" / "models" / "all-MiniLM-L6-v2"
 LIMIT = 12
 
 
