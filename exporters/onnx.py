@@ -20,6 +20,8 @@ from edgedistill.system.quiet import quiet
 from edgedistill_exporters import causal_onnx
 from edgedistill_exporters.causal import compare, is_causal
 from edgedistill_exporters.onnx_notes import drop_notes, drop_unread
+from edgedistill_exporters.onnx_residuals import keep_residuals_apart
+from edgedistill_exporters.plain_attention import plain_attention
 
 if TYPE_CHECKING:
     import onnx_ir
@@ -76,10 +78,11 @@ def _graph_of(request: FileRequest) -> onnx_ir.Model:
     length = {1: torch.export.Dim.STATIC if request.length is not None else _lengths(request)}
     shapes = {name: batch | (length if _has_length(column) else {}) for name, column in request.columns().items()}
     config = OnnxConfig(dynamic=True, dynamic_shapes=shapes)
-    with quiet(), giving_outputs(request, sample) as asked:
+    with quiet(), plain_attention(request, sample), giving_outputs(request, sample) as asked:
         exported = OnnxExporter().export(asked, sample, config)
     graph: onnx_ir.Model = exported.program
     drop_unread(graph)
+    keep_residuals_apart(graph)
     _name_axes(graph, request)
     drop_notes(graph)
     return graph
@@ -122,7 +125,7 @@ def _fits_inline(graph: onnx_ir.Model) -> bool:
 
 TARGET = Target(
     api=1,
-    version=5,
+    version=6,
     precisions=PRECISIONS,
     runtimes=("onnxruntime",),
     packages=Packages(imports=("onnx", "onnxscript", "onnxruntime")),

@@ -1,8 +1,7 @@
 """A simplified model for converters with few operators.
 
-Three things are problematic: masks built by comparing and selecting, fused attention, and position tables with computed
-indices. So the mask becomes an addend computed from the input, attention is written out, and position tables are sliced
-to the input's length.
+Attention is written out (`plain_attention`), the mask is an input in floating point, and position tables with computed
+indices are sliced to the input's length.
 """
 
 from __future__ import annotations
@@ -10,28 +9,19 @@ from __future__ import annotations
 import copy
 from collections import defaultdict
 from collections.abc import Sequence
-from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
-from transformers import AttentionInterface
-from transformers.masking_utils import AttentionMaskInterface, bidirectional_mask_function
 
-from edgedistill.errors import RefusedError
+from edgedistill_exporters.plain_attention import MASK, NAME, given
 
 if TYPE_CHECKING:
     from edgedistill.contracts.target import FileRequest
     from edgedistill.contracts.tensors import Tensors
 
-MASKED = -1e4
-"""Added to a masked score: within fp16's range, and low enough for a probability of 0 in fp32."""
-_MASK = "attention_mask"
-"""Its name in every `transformers` model; float32 in the graph, since it is used in arithmetic."""
-_NAME = "edgedistill-plain"
 _TYPES = "token_type_ids"
-_given: ContextVar[Tensors] = ContextVar("given")
 
 
 class PlainGraph(nn.Module):
@@ -46,16 +36,16 @@ class PlainGraph(nn.Module):
         super().__init__()
         columns = request.columns()
         self.names = tuple(columns)
-        self._floats = {name for name, column in columns.items() if name == _MASK or column.layout == "block"}
+        self._floats = {name for name, column in columns.items() if name == MASK or column.layout == "block"}
         self._forward, self._outputs = request.forward, request.outputs
         self.model = copy.deepcopy(request.model()).eval()
-        self.model.set_attn_implementation(_NAME)
+        self.model.set_attn_implementation(NAME)
         self._cut_tables(samples)
 
     def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        given = dict(zip(self.names, inputs, strict=True))
-        _given.set(given)
-        found = self._forward(self.model, given)
+        by_name = dict(zip(self.names, inputs, strict=True))
+        given.set(by_name)
+        found = self._forward(self.model, by_name)
         return tuple(found[name] for name in self._outputs)
 
     def arguments(self, batch: Tensors) -> tuple[torch.Tensor, ...]:
@@ -67,7 +57,7 @@ class PlainGraph(nn.Module):
         tables = {name: module for name, module in self.model.named_modules() if isinstance(module, nn.Embedding)}
         seen: dict[str, list[torch.Tensor]] = defaultdict(list)
         hooks = [
-            table.register_forward_pre_hook(partial(lambda name, _, given: seen[name].append(given[0]), name))
+            table.register_forward_pre_hook(partial(lambda name, _, arguments: seen[name].append(arguments[0]), name))
             for name, table in tables.items()
         ]
         with torch.no_grad():
@@ -90,7 +80,7 @@ class _FirstRows(nn.Module):
         self.rows = nn.Parameter(table.weight.detach()[None].clone())
 
     def forward(self, _: torch.Tensor) -> torch.Tensor:
-        length = next(iter(_given.get().values())).shape[1]
+        length = next(iter(given.get().values())).shape[1]
         return self.rows[:, :length]
 
 
@@ -112,34 +102,3 @@ def _with_both_types(batch: Tensors, tables: dict[str, nn.Embedding]) -> Tensors
         return batch
     alternating = torch.arange(1, batch[_TYPES].shape[1] + 1) % 2
     return {**batch, _TYPES: alternating.expand_as(batch[_TYPES])}
-
-
-def _mask(*, mask_function: object, **_: object) -> torch.Tensor | None:
-    """(B, 1, 1, T) of 0 and `MASKED`, computed from the input, since the mask from `transformers` has been cast twice.
-
-    Raises:
-        RefusedError: the model masks more than padding.
-    """
-    if mask_function is not bidirectional_mask_function:
-        raise RefusedError("its attention masks more than padding")
-    mask_BT = _given.get().get(_MASK)  # noqa: N806
-    return None if mask_BT is None else (1.0 - mask_BT)[:, None, None, :] * MASKED
-
-
-def _attention(
-    module: nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
-    scaling: float | None = None,
-    **_: object,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """From queries, keys and values (B, heads, T, size), the attention output (B, T, heads, size), and the weights."""
-    scores = torch.matmul(query, key.transpose(2, 3)) * (query.size(-1) ** -0.5 if scaling is None else scaling)
-    shares = torch.softmax(scores if attention_mask is None else scores + attention_mask, dim=-1)
-    return torch.matmul(shares, value).transpose(1, 2), shares
-
-
-AttentionInterface.register(_NAME, _attention)
-AttentionMaskInterface.register(_NAME, _mask)

@@ -8,7 +8,7 @@ import importlib
 import inspect
 import pkgutil
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -227,11 +227,23 @@ def giving_outputs(request: FileRequest, sample: Tensors) -> Iterator[PreTrained
         found = request.forward(plain, inputs)
         return {name: found[name] for name in request.outputs}
 
-    vars(model)["forward"] = forward
-    try:
+    with with_forward(model, forward):
         yield model
+
+
+@contextmanager
+def with_forward(model: PreTrainedModel, forward: Callable[..., object]) -> Iterator[None]:
+    """Another forward pass for a model while the context lasts."""
+    own = vars(model)
+    before = own.get("forward")
+    own["forward"] = forward
+    try:
+        yield
     finally:
-        del vars(model)["forward"]
+        if before is None:
+            del own["forward"]
+        else:
+            own["forward"] = before
 
 
 def refuse_components(request: FileRequest, target: str) -> None:
