@@ -44,15 +44,20 @@ def make(request: FileRequest, file: Path) -> MadeFile:
     if request.source is not None:
         registry.quantizer(request.precision).quantize(request.source, file, request.calibration)
         return MadeFile()
-    import onnx_ir
-
     refuse_components(request, "onnx")
     causal = is_causal(request.model())
     with _tracing(request):
         graph = causal_onnx.graph_of(request) if causal else _graph_of(request)
-    onnx_ir.save(graph, file, external_data=None if _fits_inline(graph) else f"{file.name}.data")
+    save(graph, file)
     opened = runtime.open(file, 1, PortNames())
     return MadeFile(checks=compare(request, "onnx", opened) if causal else compare_with_torch(request, "onnx", opened))
+
+
+def save(graph: onnx_ir.Model, file: Path) -> None:
+    """Write a graph, with its weights inside the file as far as the format allows."""
+    import onnx_ir
+
+    onnx_ir.save(graph, file, external_data=None if _fits_inline(graph) else f"{file.name}.data")
 
 
 @contextmanager

@@ -162,7 +162,7 @@ def version() -> str:
 
 RUNTIME = Runtime(
     api=1,
-    targets=("onnx",),
+    targets=("onnx", "onnx-fused"),
     suffixes=(".onnx",),
     packages=PACKAGES,
     open=open,

@@ -79,7 +79,7 @@ def version() -> str:
 
 RUNTIME = Runtime(
     api=1,
-    targets=("onnx", "ort-mobile"),
+    targets=("onnx", "onnx-fused", "ort-mobile"),
     suffixes=(".onnx", ".ort"),
     packages=Packages(imports=("onnxruntime",), requirements=("onnxruntime>=1.32",)),
     open=open,
