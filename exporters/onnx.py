@@ -21,7 +21,6 @@ from edgedistill_exporters import causal_onnx
 from edgedistill_exporters.causal import compare, is_causal
 from edgedistill_exporters.onnx_notes import drop_notes, drop_unread
 from edgedistill_exporters.onnx_residuals import keep_residuals_apart
-from edgedistill_exporters.plain_attention import plain_attention
 
 if TYPE_CHECKING:
     import onnx_ir
@@ -76,6 +75,8 @@ def _tracing(request: FileRequest) -> Iterator[None]:
 def _graph_of(request: FileRequest) -> onnx_ir.Model:
     import torch
     from transformers.exporters import OnnxConfig, OnnxExporter
+
+    from edgedistill_exporters.plain_attention import plain_attention
 
     # A batch of one would freeze the batch dimension, so trace with two.
     sample = request.samples(2, request.length or min(16, request.max_length))

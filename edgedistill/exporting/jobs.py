@@ -240,7 +240,8 @@ def with_forward(model: PreTrainedModel, forward: Callable[..., object]) -> Iter
     try:
         yield
     finally:
-        if before is None:
+        # Tracing may have left the class's own pass there, bound to the model.
+        if before is None or getattr(before, "__func__", None) is type(model).forward:
             del own["forward"]
         else:
             own["forward"] = before
