@@ -118,8 +118,8 @@ def feeds_of(ports: Mapping[str, Port], given: Arrays) -> dict[str, Array]:
     """
     if missing := [name for name in ports if name not in given]:
         raise EdgedistillError(
-            f"the file takes {', '.join(map(repr, ports))} but {', '.join(map(repr, missing))} are missing, given only "
-            f"{', '.join(map(repr, given))}"
+            f"the file needs the inputs {', '.join(map(repr, ports))}, but got {', '.join(map(repr, given))}: missing "
+            f"{', '.join(map(repr, missing))}"
         )
     return {name: np.ascontiguousarray(given[name], dtype=port.dtype) for name, port in ports.items()}
 

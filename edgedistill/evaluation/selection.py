@@ -213,8 +213,8 @@ def _slow(candidate: Figures, speed: Speed, limits: Limits, prompted: Prompted) 
     excess = signed(limit, speed.direction) - signed(value, speed.direction)
     if excess <= 1e-12:
         return None
-    side = "under" if speed.direction == "higher" else "over"
-    text = f"{speed.words} {value:.2f} {speed.unit}{prompted.where} is {side} the limit of {limit:g} {speed.unit}"
+    fails = "is below" if speed.direction == "higher" else "exceeds"
+    text = f"{speed.words} {value:.2f} {speed.unit}{prompted.where} {fails} the limit of {limit:g} {speed.unit}"
     return text, excess / max(limit, 1e-9)
 
 

@@ -58,7 +58,7 @@ def test_the_script_agrees_with_what_is_golden(folder):
 @pytest.mark.parametrize(
     ("key", "value", "words"),
     [
-        ("said", [5, 6], "golden input 1 ('Lily and Tom') goes on otherwise: "),
+        ("said", [5, 6], "golden input 1 ('Lily and Tom') continues differently: "),
         ("ids", [1, 5], "golden input 1 ('Lily and Tom') has other token ids"),
         ("text", "x", "golden input 1 ('Lily and Tom') goes on with another text"),
     ],

@@ -67,12 +67,12 @@ def test_a_candidate_that_another_beats_there_leaves_that_front(finished_run, me
 
 def test_a_wrong_answer_is_on_no_front(finished_run, measured, tmp_path):
     content = json.loads((measured / "r1.json").read_text())
-    golden = content["golden"] | {"passed": False, "wrong": ["golden input 3 ('x') is off by 2"]}
+    golden = content["golden"] | {"passed": False, "wrong": ["golden input 3 ('x') differs by 2"]}
     file = phone(measured, tmp_path, "r1", 1.0, golden=golden, latency_ms=None)
     _, other = edgedistill.compare_devices(finished_run.folder, [file])
     assert not other.rows[0].on_pareto_front
     assert other.rows[0].test is None
-    assert other.rows[0].golden == "golden input 3 ('x') is off by 2"
+    assert other.rows[0].golden == "golden input 3 ('x') differs by 2"
 
 
 def test_what_another_runtime_measured_is_a_row_of_that_name(finished_run, measured, tmp_path):

@@ -85,7 +85,7 @@ def test_feeds_are_of_the_types_and_in_the_order_of_their_ports():
     found = feeds_of(ports, {"a": np.array([1]), "c": np.array([2]), "b": np.array([[3, 4]])[:, ::-1]})
     assert [(name, str(array.dtype)) for name, array in found.items()] == [("b", "int32"), ("a", "float32")]
     assert found["b"].flags["C_CONTIGUOUS"]
-    with pytest.raises(EdgedistillError, match="takes 'b', 'a' but 'b' are missing, given only 'a'"):
+    with pytest.raises(EdgedistillError, match="needs the inputs 'b', 'a', but got 'a': missing 'b'"):
         feeds_of(ports, {"a": np.array([1])})
 
 

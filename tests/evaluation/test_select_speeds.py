@@ -51,7 +51,7 @@ def test_a_limit_on_tokens_a_second_changes_the_choice_and_is_a_least():
     found = chosen(SOON, FAST, prefer="ttft_ms", tokens_per_s=150.0)
     assert found.chosen == "fast"
     (blocked,) = next(verdict.blocked_by for verdict in found.verdicts if verdict.id == "soon")
-    assert blocked == "tokens per second 100.00 tokens/s with prompts of 128 tokens is under the limit of 150 tokens/s"
+    assert blocked == "tokens per second 100.00 tokens/s with prompts of 128 tokens is below the limit of 150 tokens/s"
     assert chosen(SOON, FAST, prefer="ttft_ms", tokens_per_s=100.0).chosen == "soon"
 
 
@@ -59,7 +59,7 @@ def test_a_limit_on_the_first_token_is_a_most():
     found = chosen(SOON, FAST, prefer="tokens_per_s", ttft_ms=10.0)
     assert found.chosen == "soon"
     (blocked,) = next(verdict.blocked_by for verdict in found.verdicts if verdict.id == "fast")
-    assert blocked == "time to first token 20.00 ms with prompts of 128 tokens is over the limit of 10 ms"
+    assert blocked == "time to first token 20.00 ms with prompts of 128 tokens exceeds the limit of 10 ms"
     assert chosen(SOON, FAST, prefer="tokens_per_s", ttft_ms=20.0).chosen == "fast"
 
 

@@ -66,4 +66,4 @@ def test_the_script_agrees_in_node_and_notices_what_differs(bundle, known):
     (bundle / CONTINUATIONS).write_text(json.dumps(content))
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "golden input 1 (Lily and Tom) goes on otherwise\n"
+    assert done.stderr == "golden input 1 (Lily and Tom) continues differently\n"
