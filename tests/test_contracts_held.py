@@ -41,7 +41,8 @@ LIBRARIES = {
     "edgedistill/students/factorise.py": {"input_ids", "token_type_ids", "logits"},
     "edgedistill/students/static.py": {"input_ids"},
     "edgedistill/runtimes/_browser/transformers_js.py": {"argmax"},
-    "exporters/plain_graph.py": {"attention_mask", "token_type_ids"},
+    "exporters/plain_attention.py": {"attention_mask"},
+    "exporters/plain_graph.py": {"token_type_ids"},
 }
 """The words that a file has because a library or an older schema does: models of ours take and give what those of
 `transformers` do, a masked language model is asked for words, a tokenizer is read without `transformers`, two
