@@ -55,8 +55,10 @@ def fake_quantized(model: PreTrainedModel, arithmetic: Arithmetic) -> Iterator[G
         raise UserError(f"'quantize' in a stage supports linear layers and tables, but the student has a {kind} layer")
     used: Grids = {}
     for layer in layers:
-        compute = _product if isinstance(layer, nn.Linear) else _lookup
-        layer.forward = partial(compute, layer, arithmetic, used)  # type: ignore[method-assign]
+        if isinstance(layer, nn.Linear):
+            layer.forward = partial(_product, layer, arithmetic, used)  # type: ignore[method-assign]
+        else:
+            layer.forward = partial(_lookup, layer, arithmetic, used)  # type: ignore[method-assign]
     try:
         yield used
     finally:

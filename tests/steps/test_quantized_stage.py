@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import pytest
 import torch
-from helpers import tiny_recipe, write_recipe
+from helpers import stand_in, text_items, tiny_recipe, write_recipe
 from torch import nn
+from transformers import GPT2Config, GPT2ForSequenceClassification
 
 import edgedistill
 from edgedistill.contracts import registry
 from edgedistill.data.prepared import PreparedData
+from edgedistill.errors import UserError
 from edgedistill.models.loading import load_model
+from edgedistill.steps.probe_model import _check_arithmetic
 from edgedistill.training.fake_quantization import fake_quantized, on_grid
+from edgedistill.training.probing import Subject
 from edgedistill.training.record import judge
 
 ROUNDED = [
@@ -61,3 +65,11 @@ def test_the_epoch_that_is_best_in_the_arithmetic_is_kept(trained, name):
     judged = judge(task, task.judge(trained.recipe.task).metrics["accuracy"], data.items("validation"))
     with fake_quantized(model, registry.quantizer("int2").arithmetic):
         assert judged(model) == pytest.approx(kept)
+
+
+def test_a_student_with_other_layers_is_refused_before_anything_is_trained():
+    sizes = {"n_layer": 1, "n_embd": 16, "n_head": 2, "n_positions": 8, "vocab_size": 20, "pad_token_id": 0}
+    model = GPT2ForSequenceClassification(GPT2Config(**sizes))
+    items, task = text_items([[5, 6, 7], [8, 9]], [0, 1]), registry.task("text-classification")
+    with pytest.raises(UserError, match="the student has a Conv1D layer"):
+        _check_arithmetic(Subject(model, "the student of r1", "another"), stand_in(quantized=("int4",)), items, task)
