@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from edgedistill.arrays import Arrays
 from edgedistill.contracts.plugin import Versioned
@@ -26,6 +27,32 @@ class Precision:
     """Raised whenever it would write different bytes."""
 
 
+@dataclass(frozen=True)
+class Grid:
+    """The numbers that can be stored in a few bits: whole multiples of a scale, 0 always among them."""
+
+    bits: int
+    shared_by: Literal["item", "tensor", "channel"] | int
+    """Numbers with the same scale: an item of the batch, a whole tensor, an output channel, or that many in a row."""
+    ends: Literal["range", "symmetric", "lowest"]
+    """What the ends of the grid are: the smallest and largest number (and 0); plus and minus the largest magnitude; or,
+    at the lowest level only, the number of largest magnitude."""
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """What a file rounds when it computes, so that a student can train with the same rounding."""
+
+    weights: Grid
+    """Of products with a constant matrix, (outputs, inputs)."""
+    inputs: Grid
+    """Inputs of these products, in every run."""
+    tables: Grid
+    """Lookup tables, (rows, width)."""
+    vectors: bool
+    """Whether this includes products of one vector per item, such as a pooler's and a classification head's."""
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Quantizer(Versioned):
     """A module in `quantizers/`, or found through the entry points `edgedistill.quantizers`, exports one as
@@ -34,12 +61,14 @@ class Quantizer(Versioned):
     Args:
         version: raised whenever it would write different bytes.
         quantize: (fp32 file, file to write, calibration inputs one by one).
+        arithmetic: what its files round, for stages that train for this precision; None: not supported.
     """
 
     file: str
     bytes_per_parameter: float
     quantize: Callable[[Path, Path, Sequence[Arrays]], None]
     calibrated: bool = False
+    arithmetic: Arithmetic | None = None
 
     def precision(self) -> Precision:
         """The precision as the exporter offers it."""

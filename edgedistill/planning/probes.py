@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from edgedistill.planning.draft import Draft
-from edgedistill.recipe.schema import LossSpec, Recipe, Round, Schedule, source_of, teacher_of
+from edgedistill.recipe.schema import Recipe, Round, Schedule, Stage, source_of, teacher_of
 from edgedistill.steps.kinds import probe_model
 from edgedistill.steps.kinds.probe_model import ProbedModel
 
@@ -18,13 +18,12 @@ from edgedistill.steps.kinds.probe_model import ProbedModel
 def plan_probes(draft: Draft) -> None:
     """Probes of the teacher and then of every round."""
     teacher = ProbedModel(id="teacher", tuned=draft.recipe.teacher.fine_tune is not None)
-    _add(draft, "teacher", (teacher,), (), ())
+    _add(draft, "teacher", (teacher,), ())
     for round_ in draft.recipe.rounds:
         taught = (teacher_of(round_),) if round_.data is not None else round_.teachers()
         needed = {model.id: model for name in (*taught, round_.id) for model in _made_of(draft.recipe, name)}
         own = needed.pop(round_.id)
-        stages = tuple(stage.losses for stage in round_.stages)
-        _add(draft, round_.id, (*needed.values(), own), tuple(dict.fromkeys(taught)), stages)
+        _add(draft, round_.id, (*needed.values(), own), tuple(dict.fromkeys(taught)), round_.stages)
 
 
 def _made_of(recipe: Recipe, name: str) -> Iterator[ProbedModel]:
@@ -47,12 +46,17 @@ def _add(
     name: str,
     models: tuple[ProbedModel, ...],
     teachers: tuple[str, ...],
-    stages: tuple[tuple[LossSpec, ...], ...],
+    stages: tuple[Stage, ...] = (),
 ) -> None:
     recipe = draft.recipe
     teacher = recipe.teacher.model_copy(update={"fine_tune": Schedule()})  # whether it is fine-tuned is in the models
     settings = probe_model.Settings(
-        task=recipe.task.type, teacher=teacher, models=models, teachers=teachers, stages=stages
+        task=recipe.task.type,
+        teacher=teacher,
+        models=models,
+        teachers=teachers,
+        stages=tuple(stage.losses for stage in stages),
+        quantized=tuple(dict.fromkeys(stage.quantize for stage in stages if stage.quantize is not None)),
     )
     inputs = probe_model.Inputs({model.id: draft.data[model.id].base for model in models})
     student = models[-1].student

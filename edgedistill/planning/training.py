@@ -344,7 +344,7 @@ def _plan_student(
         choice=choice,
     )
     settings = _settings(draft, round_, arm, control=False, live=tuple(live))
-    summary = f"{round_.student.init} student, from {show_teachers(round_.teacher)}, {_epochs(round_)} epochs"
+    summary = f"{round_.student.init} student, from {show_teachers(round_.teacher)}, {_epochs(round_)}"
     summary += "".join(f"; {signal} live: {reason}" for signal, reason in live.items())
     return draft.steps.add(name, distil.KIND, settings, inputs, summary)
 
@@ -358,7 +358,7 @@ def _plan_control(draft: Draft, round_: Round, arm: Arm, name: str) -> Artifact[
     inputs = distil.Inputs(
         data=_read(draft, round_), views=views, source=_source(draft, round_, arm), teachers={}, signals={}
     )
-    summary = f"{round_.student.init} student without a teacher, {_epochs(round_)} epochs"
+    summary = f"{round_.student.init} student without a teacher, {_epochs(round_)}"
     return draft.steps.add(name, distil.KIND, _settings(draft, round_, arm, control=True), inputs, summary)
 
 
@@ -383,8 +383,14 @@ def _source(draft: Draft, round_: Round, arm: Arm) -> Artifact[TrainedModel] | N
     return draft.models[teacher_of(round_) if source == "teacher" else arm.at(source)]
 
 
-def _epochs(round_: Round) -> int:
-    return sum(stage.epochs for stage in round_.stages)
+def _epochs(round_: Round) -> str:
+    """`5 epochs, 2 of them in int4 arithmetic`."""
+    counts: dict[str, int] = {}
+    for stage in round_.stages:
+        if stage.quantize is not None:
+            counts[stage.quantize] = counts.get(stage.quantize, 0) + stage.epochs
+    rounded = [f", {epochs} of them in {precision} arithmetic" for precision, epochs in counts.items()]
+    return f"{sum(stage.epochs for stage in round_.stages)} epochs{''.join(rounded)}"
 
 
 def show_teachers(teacher: Teachers | TeacherChoice) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from edgedistill.arrays import Array, Arrays
+from edgedistill.contracts.precision import Arithmetic, Grid
 from edgedistill.errors import RefusedError
 from edgedistill.system.quiet import quiet
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     import onnx
     from onnxruntime.quantization.matmul_nbits_quantizer import DefaultWeightOnlyQuantConfig
 
-Bits = Literal[4, 8]
+Bits = Literal[2, 4, 8]
 BLOCK = 32
 INT8_ARITHMETIC = 4
 """`accuracy_level`: activations are quantized dynamically. Without it products run in fp32, several times slower."""
@@ -38,6 +39,15 @@ def quantizing(products: Bits, tables: Bits) -> Callable[[Path, Path, Sequence[A
             onnx.save(quantize_products(model, products), destination)
 
     return quantize
+
+
+def arithmetic(products: Bits, tables: Bits) -> Arithmetic:
+    """What such a file rounds. The exporter writes a product of one vector per item as `Gemm`, which stays fp32."""
+    return Arithmetic(weights=_grid(products), inputs=Grid(8, BLOCK, "symmetric"), tables=_grid(tables), vectors=False)
+
+
+def _grid(bits: Bits) -> Grid:
+    return Grid(bits, BLOCK, "lowest" if bits == 8 else "range")
 
 
 def quantize_products(model: onnx.ModelProto, bits: Bits) -> onnx.ModelProto:

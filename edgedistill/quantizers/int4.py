@@ -4,6 +4,13 @@ dynamically in 8 bits. For small files and memory-bound models; a small encoder 
 from __future__ import annotations
 
 from edgedistill.contracts.precision import Quantizer
-from edgedistill.quantizers._blocks import quantizing
+from edgedistill.quantizers._blocks import arithmetic, quantizing
 
-QUANTIZER = Quantizer(api=1, version=1, file="model_int4.onnx", bytes_per_parameter=0.8, quantize=quantizing(4, 8))
+QUANTIZER = Quantizer(
+    api=1,
+    version=1,
+    file="model_int4.onnx",
+    bytes_per_parameter=0.8,
+    quantize=quantizing(4, 8),
+    arithmetic=arithmetic(4, 8),
+)

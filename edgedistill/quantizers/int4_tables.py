@@ -4,8 +4,13 @@ as in a small model with a large vocabulary; loses more accuracy than int4."""
 from __future__ import annotations
 
 from edgedistill.contracts.precision import Quantizer
-from edgedistill.quantizers._blocks import quantizing
+from edgedistill.quantizers._blocks import arithmetic, quantizing
 
 QUANTIZER = Quantizer(
-    api=1, version=1, file="model_int4_tables.onnx", bytes_per_parameter=0.64, quantize=quantizing(4, 4)
+    api=1,
+    version=1,
+    file="model_int4_tables.onnx",
+    bytes_per_parameter=0.64,
+    quantize=quantizing(4, 4),
+    arithmetic=arithmetic(4, 4),
 )

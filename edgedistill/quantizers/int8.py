@@ -5,6 +5,13 @@ activations, but slower on processors with int8 instructions."""
 from __future__ import annotations
 
 from edgedistill.contracts.precision import Quantizer
-from edgedistill.quantizers._blocks import quantizing
+from edgedistill.quantizers._blocks import arithmetic, quantizing
 
-QUANTIZER = Quantizer(api=1, version=1, file="model_int8.onnx", bytes_per_parameter=1.13, quantize=quantizing(8, 8))
+QUANTIZER = Quantizer(
+    api=1,
+    version=1,
+    file="model_int8.onnx",
+    bytes_per_parameter=1.13,
+    quantize=quantizing(8, 8),
+    arithmetic=arithmetic(8, 8),
+)

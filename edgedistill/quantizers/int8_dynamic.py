@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgedistill.arrays import Arrays
-from edgedistill.contracts.precision import Quantizer
+from edgedistill.contracts.precision import Arithmetic, Grid, Quantizer
 from edgedistill.device.decoding import LAYOUT
 from edgedistill.quantizers._blocks import quantize_tables
 from edgedistill.system.quiet import quiet
@@ -46,4 +46,21 @@ def quantize(source: Path, destination: Path, calibration: Sequence[Arrays]) -> 
         )
 
 
-QUANTIZER = Quantizer(api=1, version=1, file="model_quantized.onnx", bytes_per_parameter=1.03, quantize=quantize)
+ARITHMETIC = Arithmetic(
+    weights=Grid(8, "channel", "symmetric"),
+    # A file's scale covers everything that is in the product's input; a device runs one item at a time.
+    inputs=Grid(8, "item", "range"),
+    # ONNX Runtime quantizes a table like an activation, not like a weight.
+    tables=Grid(8, "tensor", "range"),
+    vectors=True,
+)
+"""Of models without a KV cache."""
+
+QUANTIZER = Quantizer(
+    api=1,
+    version=1,
+    file="model_quantized.onnx",
+    bytes_per_parameter=1.03,
+    quantize=quantize,
+    arithmetic=ARITHMETIC,
+)

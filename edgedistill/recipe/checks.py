@@ -216,6 +216,7 @@ def _stage_problems(recipe: Recipe, index: int, earlier: list[str]) -> Iterator[
             yield f"{where}.augment", f"the task '{recipe.task.type}' has no free text to augment"
         if "unlabeled" in stage.data and round_.data is None and recipe.data.unlabeled is None:
             yield f"{where}.data", "got 'unlabeled', but 'data.unlabeled' is not given"
+        yield from _quantize_problems(stage, recipe.task.type, where)
         for k, loss in enumerate(stage.losses):
             needs = registry.loss(loss.kind).needs
             if not task.data.tokens and needs & {"masked", *_TOKEN_SIGNALS}:
@@ -245,6 +246,17 @@ def _stage_problems(recipe: Recipe, index: int, earlier: list[str]) -> Iterator[
                         "tokenizers; expected a loss on logits or embeddings",
                     )
         yield from _error_problems(stage, task.judge(recipe.task), where, earlier)
+
+
+def _quantize_problems(stage: Stage, task: str, where: str) -> Iterator[tuple[str, str]]:
+    """Training in the arithmetic of a file needs to know that arithmetic, and a model that calls its own layers."""
+    if stage.quantize is None:
+        return
+    known = [name for name in registry.names("quantizers") if registry.quantizer(name).arithmetic is not None]
+    if stage.quantize not in known:
+        yield f"{where}.quantize", _unknown(stage.quantize, known)
+    if registry.task(task).model.states is not None:
+        yield f"{where}.quantize", f"got {stage.quantize!r}, which '{task}' does not support yet"
 
 
 def _error_problems(stage: Stage, judge: Judge, where: str, earlier: list[str]) -> Iterator[tuple[str, str]]:

@@ -23,7 +23,7 @@ from edgedistill.contracts import loss, registry, student, task_spec
 from edgedistill.contracts.distribution import Form
 from edgedistill.recipe import references
 from edgedistill.recipe.augment import AugmentSpec
-from edgedistill.spec import LocalPath, ModelRef, NotInKey, RoundRef, Spec, UnionOfSpecs
+from edgedistill.spec import LocalPath, ModelRef, NotInKey, PluginName, RoundRef, Spec, UnionOfSpecs
 
 
 @dataclass(frozen=True)
@@ -231,6 +231,10 @@ class Stage(Schedule):
     dropout: float | None = Field(None, ge=0, lt=1)
     """Dropout of the student in this stage; null: as in its configuration. Students that are small relative to the
     data learn more without dropout."""
+    quantize: Annotated[str | None, PluginName("quantizers")] = None
+    """Train in the arithmetic of this precision's `onnx` file (`int8-dynamic`, `int8`, `int4`, `int4-tables`, `int2`),
+    rounding included, and keep the epoch that is best in it. After the last stage the weights themselves are rounded,
+    so that this file loses nothing more."""
 
     def places(self) -> tuple[Place, ...]:
         """The sources of items: the splits, then the stage's augmented views of them."""
@@ -353,7 +357,8 @@ class QuantizeSpec(Spec):
     """One precision for every exported model; each target has its own way of quantizing."""
 
     precision: str
-    """`fp32`, `fp16`, `int8-dynamic` or `int8-static`; some targets offer more (`int8`, `int4`, `int4-tables`)."""
+    """`fp32`, `fp16`, `int8-dynamic` or `int8-static`; some targets offer more (`int8`, `int4`, `int4-tables`,
+    `int2`)."""
     calibration: Calibration | None = None
     """Only for precisions that need calibration data. Default: 256 items of `train`."""
 

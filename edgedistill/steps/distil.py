@@ -15,6 +15,7 @@ from edgedistill.contracts import registry
 from edgedistill.contracts.answers import Answers, References
 from edgedistill.contracts.items import Items
 from edgedistill.contracts.judge import Judge
+from edgedistill.contracts.precision import Arithmetic
 from edgedistill.contracts.task import Task
 from edgedistill.data.prepared import PreparedData
 from edgedistill.recipe.schema import ErrorWeights, Place, Stage
@@ -28,6 +29,7 @@ from edgedistill.store.handle import Artifact
 from edgedistill.store.records.models import EpochRecord, Signals, TrainedModel
 from edgedistill.store.step import Context
 from edgedistill.training.error_weights import example_weights, teacher_trust
+from edgedistill.training.fake_quantization import fake_quantized, round_weights
 from edgedistill.training.loop import StageRequest, steps_per_epoch, train_stage
 from edgedistill.training.record import judge, save_trained
 from edgedistill.training.round_models import refuse_other_tokens, untrained_student, with_losses
@@ -51,6 +53,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> T
     metric = task.judge(settings.task).metrics[settings.task.metric]
     judged = judge(task, metric, data.items("validation"))
     history: list[EpochRecord] = []
+    arithmetic: Arithmetic | None = None
     for stage in settings.round.stages:
         training = _stage_data(stage, settings, inputs, data)
         steps = steps_per_epoch(len(training.examples), stage.batch_size)
@@ -71,8 +74,12 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> T
         )
         module = _training_module(stage, settings, inputs, student, data)
         shown = eager_attention(student) if "attention" in module.needs else nullcontext()
-        with shown, dropout_at(student, stage.dropout):
+        arithmetic = registry.quantizer(stage.quantize).arithmetic if stage.quantize is not None else None
+        computing = fake_quantized(student, arithmetic) if arithmetic is not None else nullcontext()
+        with shown, dropout_at(student, stage.dropout), computing:
             history += train_stage(module, request, context.scratch, context.progress)
+    if arithmetic is not None:
+        round_weights(student, arithmetic, judged)
     return save_trained(student.cpu(), data, history, folder)
 
 

@@ -17,18 +17,21 @@ import torch
 from edgedistill.contracts import registry
 from edgedistill.contracts.batch import Batch
 from edgedistill.contracts.distribution import Dense
+from edgedistill.contracts.items import Items
 from edgedistill.contracts.task import Task
 from edgedistill.data.prepared import PreparedData
 from edgedistill.models.architectures import kind_of, suitable
 from edgedistill.models.loading import load_config, load_model, parameter_count, save_model
 from edgedistill.recipe import references
 from edgedistill.recipe.schema import Schedule
+from edgedistill.signals.inference import predict
 from edgedistill.steps.kinds.probe_model import Inputs, ProbedModel, Settings
 from edgedistill.steps.train_teacher import untrained
 from edgedistill.store.data_inputs import DataInputs
 from edgedistill.store.records.models import Probe
 from edgedistill.store.step import Context
 from edgedistill.training import probing
+from edgedistill.training.fake_quantization import fake_quantized
 from edgedistill.training.probing import Subject, check_learning, explained, probe_items
 from edgedistill.training.round_models import refuse_other_tokens, tokens_of, untrained_student, with_losses
 from edgedistill.training.training_data import TrainingData
@@ -62,6 +65,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> P
         difference = probing.check_answers(subject, task, items)
         probing.check_saving(subject, task, items, Path(place) / last.id)
         _check_losses(subject, settings, inputs, task, made)
+        _check_arithmetic(subject, settings, items, task)
     return Probe(
         model=last.id,
         architecture=subject.model.config.model_type,
@@ -118,6 +122,15 @@ def _check_losses(subject: Subject, settings: Settings, inputs: Inputs, task: Ta
         with explained(subject, f"cannot be trained with {', '.join(loss.kind for loss in losses)}"):
             module = with_losses(losses, task, subject.model, folders, _LIVE, data)
         check_learning(subject, task, module, [loss.weight for loss in losses], batch)
+
+
+def _check_arithmetic(subject: Subject, settings: Settings, items: Items, task: Task) -> None:
+    """Enter the arithmetic of every precision that a stage trains for, which refuses layers that it does not cover."""
+    for precision in settings.quantized:
+        arithmetic = registry.quantizer(precision).arithmetic
+        assert arithmetic is not None, "the recipe checks that it is known"
+        with fake_quantized(subject.model, arithmetic):
+            predict(subject.model, task, items)
 
 
 def _tokens(subject: Subject, settings: Settings, inputs: Inputs, task: Task, made: Mapping[str, Path]) -> int | None:

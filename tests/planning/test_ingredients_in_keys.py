@@ -55,6 +55,14 @@ def test_the_version_of_a_plugin(recipe, monkeypatch, group, name, first):
     assert replanned(recipe, before) == downstream(recipe, *first) | ({"report"} if group != "tasks" else set())
 
 
+def test_the_version_of_a_quantizer_that_a_stage_trains_for(recipe_tree, monkeypatch):
+    recipe_tree["rounds"][1]["stages"][0]["quantize"] = "int4"
+    recipe = reading.validate(recipe_tree, "recipe")
+    before = keys(recipe)
+    raise_version(monkeypatch, "quantizers", "int4")
+    assert replanned(recipe, before) == downstream(recipe, "r2", "r2-control")
+
+
 def test_the_version_of_the_augmentation(recipe, monkeypatch):
     before = keys(recipe)
     monkeypatch.setattr(views, "VERSION", 2)

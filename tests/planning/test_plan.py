@@ -64,6 +64,7 @@ KEYS = [
     ("rounds.0.stages.0.weight_decay=0.4", {"r1", "r1-control"}),
     ("rounds.0.stages.0.max_grad_norm=0.4", {"r1", "r1-control"}),
     ("rounds.0.stages.0.dropout=0.0", {"r1", "r1-control"}),
+    ("rounds.0.stages.0.quantize=int4", {"r1", "r1-control"}),
     ("rounds.0.stages.0.losses.0.temperature=4", {"r1"}),
     ("rounds.0.stages.0.losses.0.weight=0.5", {"r1"}),
     ("rounds.0.stages.0.losses.1.smoothing=0.1", {"r1"}),

@@ -37,6 +37,7 @@ def test_nothing_reads_them(recipe_tree):
         ("rounds.1.student.hidden_size=24", {"probe-r2"}),
         ("rounds.0.student.layers=2", {"probe-r1", "probe-r2"}),
         ("rounds.0.stages.0.losses.0.temperature=4", {"probe-r1"}),
+        ("rounds.0.stages.0.quantize=int4", {"probe-r1"}),
         ("rounds.0.stages.0.epochs=9", set()),
         ("teacher.fine_tune.epochs=9", set()),
         ("seed=1", set()),

@@ -72,6 +72,24 @@ def test_what_else_reads_the_table_reads_it_as_it_was():
     np.testing.assert_array_equal(scores, hidden * table)
 
 
+@pytest.mark.parametrize("bits", [2, 4, 8])
+def test_products_are_rounded_to_so_many_bits(bits):
+    weights = np.random.default_rng(0).normal(size=(64, 8)).astype(np.float32)
+    inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, 64])]
+    outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, [None, 8])]
+    node = helper.make_node("MatMul", ["x", "w"], ["y"])
+    made = helper.make_graph([node], "product", inputs, outputs, [numpy_helper.from_array(weights, "w")])
+    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    file = quantize_products(model, bits)
+    session = onnxruntime.InferenceSession(file.SerializeToString(), providers=["CPUExecutionProvider"])
+    (found,) = session.run(None, {"x": np.eye(64, dtype=np.float32)})
+    blocks = found.T.reshape(8, 2, 32).round(5)
+    levels = max(len(np.unique(block)) for row in blocks for block in row)
+    assert levels == 4 if bits == 2 else 4 < levels <= 32
+    # At most half a step beside each number, and a whole one at the ends of an asymmetric block.
+    assert 0 < np.abs(found - weights).max() <= np.ptp(weights) / (2**bits - 1)
+
+
 def test_a_model_without_products_is_refused():
     with pytest.raises(RefusedError, match="precision int4: the model has no product with a constant matrix"):
         quantize_products(graph(64, "other"), 4)

@@ -65,6 +65,7 @@ def test_names_are_those_that_transformers_js_and_optimum_look_for():
         "int8-static": "model_int8_static.onnx",
         "int8": "model_int8.onnx",
         "int4": "model_int4.onnx",
+        "int2": "model_int2.onnx",
         "int4-tables": "model_int4_tables.onnx",
     }
 

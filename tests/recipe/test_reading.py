@@ -86,6 +86,10 @@ def test_a_wrong_key_gets_a_sentence(recipe_tree, tmp_path, change, expected):
             {"stages": [{"name": "s", "data": ["unlabeled"], "losses": [{"kind": "hard_label"}]}]},
             "'hard_label' needs labels, but data is only 'unlabeled'",
         ),
+        (
+            {"stages": [{"name": "s", "quantize": "fp16", "losses": [{"kind": "kl"}]}]},
+            "rounds.1.stages.0.quantize: got 'fp16', expected one of int2, int4, int4-tables, int8, int8-dynamic",
+        ),
     ],
 )
 def test_a_round_that_does_not_fit_the_recipe_is_refused(recipe_tree, tmp_path, round_change, expected):

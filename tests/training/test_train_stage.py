@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -21,6 +22,7 @@ from edgedistill.signals.recorded import Shards
 from edgedistill.signals.soft_targets import LogitSignal
 from edgedistill.store.progress import Progress
 from edgedistill.tasks._classification_judge import JUDGE
+from edgedistill.training.fake_quantization import fake_quantized
 from edgedistill.training.loop import LengthBuckets, StageRequest, learning_rate, make_accelerator, train_stage
 from edgedistill.training.training_data import TrainingData, labelled
 from edgedistill.training.training_module import TrainingModule
@@ -88,8 +90,16 @@ def test_it_learns(tmp_path):
     assert history[0].losses.keys() == {"hard_label"}
 
 
-def test_a_killed_training_goes_on_exactly_where_it_stood(tmp_path):
-    whole, history = train(tmp_path / "whole", request(judge=rising()))
+def train_in(precision: str | None, scratch: Path, asked: StageRequest):
+    """In the arithmetic of a precision's files."""
+    model = student()
+    with fake_quantized(model, registry.quantizer(precision).arithmetic) if precision else nullcontext():
+        return train(scratch, asked, model)
+
+
+@pytest.mark.parametrize("precision", [None, "int2", "int8-dynamic"])
+def test_a_killed_training_goes_on_exactly_where_it_stood(tmp_path, precision):
+    whole, history = train_in(precision, tmp_path / "whole", request(judge=rising()))
 
     class Killed(Exception):
         pass
@@ -103,9 +113,9 @@ def test_a_killed_training_goes_on_exactly_where_it_stood(tmp_path):
         return float(number)
 
     with pytest.raises(Killed):
-        train(tmp_path / "cut", request(judge=dies_in_the_third_epoch))
+        train_in(precision, tmp_path / "cut", request(judge=dies_in_the_third_epoch))
     after = iter(range(2, 1000))
-    resumed, again = train(tmp_path / "cut", request(judge=lambda model: float(next(after))))
+    resumed, again = train_in(precision, tmp_path / "cut", request(judge=lambda model: float(next(after))))
     assert [epoch.loss for epoch in again] == [epoch.loss for epoch in history]
     for name, value in weights(whole).items():
         assert torch.equal(value, resumed.state_dict()[name]), name

@@ -33,6 +33,8 @@ class Settings(Spec):
     teachers: tuple[str, ...] = ()
     """Those of the models that are its teachers."""
     stages: tuple[tuple[LossSpec, ...], ...] = ()
+    quantized: Annotated[tuple[str, ...], PluginName("quantizers")] = ()
+    """Precisions in whose arithmetic it trains."""
 
 
 @dataclass(frozen=True)
