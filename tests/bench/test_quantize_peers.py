@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from helpers import write_recipe
+from helpers import stand_in, write_recipe
 
-from bench.peers import quantize_goals, verdicts
-from bench.peers.asking import timed
+import edgedistill
+from bench.peers import asking, own_files, quantize_goals, verdicts
+from bench.peers.asking import Job, ask, timed
 from bench.peers.compared import OURS, Measured, Ratio, Student, ratio, row, skipped_row, to_best_peer
 from bench.peers.made_files import MadeFile, all_bytes, read_made, write_made
 from bench.peers.operator_times import in_words
+from bench.peers.own_files import OwnFile, OwnFiles, Variant, make_own
 from bench.peers.students import STUDENTS, recipe
+from bench.quantize_peers import checked
 from edgedistill.arrays import Array, Arrays, Floats
 from edgedistill.recipe import reading
 
@@ -217,3 +222,78 @@ def test_the_recipe_of_the_students_is_one(tmp_path: Path) -> None:
     made = recipe(tmp_path, tmp_path / "minilm", tmp_path / "tiny")
     read = reading.load(write_recipe(made, tmp_path))
     assert {"teacher", *(round_.id for round_ in read.rounds)} == set(STUDENTS.values())
+
+
+def candidate(precision: str, said: object = None) -> Any:
+    return stand_in(
+        id=f"tiny/onnx/{precision}",
+        model="tiny",
+        precision=precision,
+        runtime="onnxruntime",
+        threads=1,
+        file=f"{precision}.onnx",
+        model_dump=lambda: {verdicts.FIELD: said},
+    )
+
+
+def test_a_variant_that_the_recipe_refuses_is_skipped_with_its_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def plan(recipe: str, overrides: list[str], **places: Path) -> None:
+        if "quantize=parts" in overrides:
+            raise edgedistill.UserError("recipe.yaml: quantize: unknown key 'parts'")
+
+    def run(recipe: str, overrides: list[str], **places: Path) -> Any:
+        failed = stand_in(id="tiny/onnx/fp16", reason="cannot be traced")
+        return stand_in(measured=[candidate("int8-dynamic")], unmeasured=[failed])
+
+    monkeypatch.setattr(own_files, "VARIANTS", [Variant("onnx", ("export.targets=[onnx]",))])
+    monkeypatch.setattr(own_files, "MIXES", [Variant("mix", ("quantize=parts",))])
+    monkeypatch.setattr(edgedistill, "plan", plan)
+    monkeypatch.setattr(edgedistill, "run", run)
+    found = make_own(tmp_path / "recipe.yaml", [16, 64], 1.0, tmp_path / "own", tmp_path / "store")
+    assert [(file.student, file.length, file.system) for file in found.files] == [
+        ("4.4M", 16, "edgedistill, onnx, int8-dynamic"),
+        ("4.4M", 64, "edgedistill, onnx, int8-dynamic"),
+    ]
+    assert found.skipped == {"mix": "quantize: unknown key 'parts'", "onnx, tiny/onnx/fp16": "cannot be traced"}
+
+
+def test_each_verdict_is_compared_with_the_timing_of_both_files(tmp_path: Path) -> None:
+    faster = {"value": 1.2, "low": 1.1, "high": 1.3}
+    files = [
+        OwnFile("4.4M", "onnx", length, tmp_path, candidate(precision, said))
+        for length in (16, 64)
+        for precision, said in (("fp32", None), ("int8-dynamic", faster), ("fp16", None))
+    ]
+    own = student(
+        measured(OURS, "edgedistill, onnx, fp32", 1.0, "fp32"),
+        measured(OURS, "edgedistill, onnx, fp16", 2.0, "fp16"),
+        measured(OURS, "edgedistill, onnx, int8-dynamic", 1.5),
+    )
+    found = checked([own], OwnFiles(files, {}))
+    assert [file.name for file in found] == [f"4.4M, edgedistill, onnx, int8-dynamic at {n} tokens" for n in (16, 64)]
+    assert [file.found.value for file in found] == pytest.approx([1.5, 1.5], rel=0.01)
+    assert not any(file.right for file in found)
+
+
+def test_a_job_is_done_once_unless_a_file_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+
+    def work(command: list[str], **how: object) -> None:
+        done.append(command[-1])
+        np.savez(tmp_path / "out.npz", one=np.ones((1, 2)))
+
+    monkeypatch.setattr(asking.subprocess, "run", work)
+    job = Job({"one": ("onnxruntime", "a.onnx")}, "in.npz", str(tmp_path / "out.npz"), 1, 1.0, {"one": "abc"})
+    assert ask(job)["one"].tolist() == ask(job)["one"].tolist() == [[1.0, 1.0]]
+    assert len(done) == 1
+    ask(replace(job, contents={"one": "abd"}))
+    assert len(done) == 2
+
+
+def test_answers_are_those_of_each_input_in_its_order(tmp_path: Path) -> None:
+    inputs: dict[str, Any] = {f"0/{number}/x": np.full((1, 2), number) for number in (10, 2, 0)}
+    np.savez(tmp_path / "in.npz", **inputs)
+    items = asking.by_length(tmp_path / "in.npz")
+    assert asking.answers(Sleeping("file", []), items[0]).tolist() == [[0, 0], [2, 2], [10, 10]]
