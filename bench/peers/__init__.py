@@ -1,2 +1,2 @@
-"""Programs that `bench.peers_training` starts, one per library: each takes a job description and distils one
-student."""
+"""Programs of the libraries that `bench.peers_training` and `bench.quantize_peers` compare with ours, and what these
+two benches measure with."""

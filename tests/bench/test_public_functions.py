@@ -34,12 +34,26 @@ INTERNAL = {
         "edgedistill.evaluation.results",
         "edgedistill.recipe.reading",
     },
+    "peers/asking.py": {  # times files of several runtimes in turns, and of peers, which no command does
+        "edgedistill.arrays",
+        "edgedistill.contracts",
+        "edgedistill.contracts.driver",
+    },
+    "peers/compared.py": {  # compares files that are not ours with the intervals that our reports have
+        "edgedistill.arrays",
+        "edgedistill.contracts.answers",
+        "edgedistill.contracts.metric",
+        "edgedistill.evaluation.statistics",
+    },
+    "peers/operator_times.py": {"edgedistill.arrays"},  # names a type
+    "peers/own_files.py": {"edgedistill.evaluation.results"},  # names a type
     "peers_training.py": {  # compares programs that are not ours with the interval that our reports have
         "edgedistill.arrays",
         "edgedistill.contracts.answers",
         "edgedistill.contracts.metric",
         "edgedistill.evaluation.statistics",
     },
+    "quantize_peers.py": {"edgedistill.arrays"},  # names a type
     "quickstart_base.py": {"edgedistill.recipe.reading"},  # finds the shipped recipes
     "record.py": {"edgedistill.system.machine"},  # the machine as results.json describes it
     "reduced_build.py": {"edgedistill_exporters.ort_mobile", "edgedistill_exporters.reduced_build"},  # what it measures
