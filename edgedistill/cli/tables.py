@@ -158,7 +158,7 @@ def _candidates(found: Results) -> Table:
         mark = "[green]>[/]" if row.id == found.chosen else ("*" if row.on_pareto_front else "")
         figure, *_, size = brief(row)
         memory = "-" if row.peak_rss_mb is None else f"{row.peak_rss_mb:.1f}"
-        limits = "within" if row.within_limits else "; ".join(row.blocked_by)
+        limits = "; ".join((*(("within",) if row.within_limits else row.blocked_by), *row.marks))
         agreement = f"{row.agreement_with_student:.4f}"
         speeds = _speeds(row, found)
         table.add_row(mark, row.id, size, figure, agreement, *speeds, memory, f"{row.load_ms:.0f}", limits)

@@ -17,6 +17,9 @@ from edgedistill.evaluation.wording import in_words
 
 RESULTS_SCHEMA = "edgedistill/results/2"
 Interval = tuple[float, float]
+INT8_DOT_PRODUCTS = ("avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm")
+"""Instruction sets with products of int8 that add up in one instruction."""
+INT8_ISA = ("avx2", *INT8_DOT_PRODUCTS, "sve")
 
 
 class _Part(BaseModel):
@@ -294,6 +297,20 @@ class RuntimeSizeResult(_Part):
     basis: str
 
 
+class SpeedUpResult(Estimate):
+    """Median latency of an fp32 file divided by a quantized one's, timed in turns; above 1 is faster."""
+
+    low: float
+    high: float
+    over: str
+    """The fp32 candidate: the same model, target, runtime, threads and batch."""
+
+    @property
+    def verdict(self) -> str:
+        """In words."""
+        return "faster" if self.low > 1 else "slower" if self.high < 1 else "no difference shown"
+
+
 class TextsReadResult(_Part):
     """Token ids of many strings, compared with the model's tokenizer."""
 
@@ -357,9 +374,24 @@ class CandidateResult(_TimedCandidate, _Judged):
     throughput_per_s: float
     peak_rss_mb: float | None
     load_ms: float
+    speed_up: SpeedUpResult | None = None
+    """Over the fp32 file; null for that file itself, and if it was not measured."""
+    worse_than_fp32: tuple[str, ...] = ()
+    """Sentences on a quantized file that is slower or larger than its fp32 file."""
+    integer_share: float | None = None
+    """Of the multiply-adds of products with a constant weight, those in integer kernels; null for a file that is not
+    ONNX."""
+    float_products: dict[str, int] | None = None
+    """Number of matrix products in floating point, by operator; null for a file that is not ONNX."""
     within_limits: bool
     blocked_by: tuple[str, ...]
+    """Each limit that it exceeds, and each flaw beside its fp32 file that rules it out."""
     on_pareto_front: bool
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """The sentences of `worse_than_fp32` that do not block it."""
+        return tuple(sentence for sentence in self.worse_than_fp32 if sentence not in self.blocked_by)
 
 
 class HostResult(_Part):
@@ -372,6 +404,11 @@ class HostResult(_Part):
     memory_gb: float | None = None
     system: str = "unknown system"
     versions: dict[str, str] = {}
+
+    @property
+    def int8_isa(self) -> tuple[str, ...]:
+        """Instruction sets that int8 kernels use."""
+        return tuple(name for name in self.isa if name in INT8_ISA)
 
     @property
     def place(self) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from edgedistill.contracts.metric import Direction, signed
 from edgedistill.contracts.speed import Speed
+from edgedistill.evaluation.beside_fp32 import BesideFp32
 from edgedistill.evaluation.wording import in_words, worsening
 from edgedistill.recipe.schema import Limits, SelectSpec
 
@@ -41,6 +42,8 @@ class Figures:
     agreement: float
     speeds: Mapping[str, float] = field(default_factory=dict)
     """Medians of the task's own speed figures, by name; absent if not measured."""
+    beside: BesideFp32 | None = None
+    """None for an fp32 file, and if there is no such candidate."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,8 @@ class Verdict:
     within_limits: bool
     blocked_by: tuple[str, ...]
     on_pareto_front: bool
+    worse_than_fp32: tuple[str, ...] = ()
+    """Sentences on a quantized file that is slower or larger than its fp32 file, whether or not that blocks it."""
 
 
 @dataclass(frozen=True)
@@ -90,13 +95,18 @@ def choose(
     primary: Primary,
     prompted: Prompted = NO_PROMPTS,
 ) -> Choice:
-    """Apply the limits, then the preference."""
+    """Apply the limits, then the preference. A quantized file that is slower or larger than its fp32 file is not chosen
+    where that fp32 file meets the limits."""
     if not figures:
         return Choice(None, "No candidate could be measured: each was refused or failed.", ())
     blocked = {
-        candidate.id: tuple(_blocks(candidate, select.limits, min_agreement, primary, prompted))
-        for candidate in figures
+        candidate.id: _blocks(candidate, select.limits, min_agreement, primary, prompted) for candidate in figures
     }
+    # A quantized file without an advantage is only needed where its fp32 file is not allowed.
+    allowed = {name for name, reasons in blocked.items() if not reasons}
+    for candidate in figures:
+        if candidate.beside is not None and candidate.beside.fp32 in allowed:
+            blocked[candidate.id] += [(reason, 0.0) for reason in candidate.beside.blocks(select.prefer)]
     verified = [candidate for candidate in figures if candidate.agreement >= min_agreement]
     front = pareto_front(verified, primary, prompted)
     verdicts = tuple(
@@ -105,6 +115,7 @@ def choose(
             not blocked[candidate.id],
             tuple(text for text, _ in blocked[candidate.id]),
             candidate.id in front,
+            tuple(candidate.beside.flaws.values()) if candidate.beside is not None else (),
         )
         for candidate in figures
     )

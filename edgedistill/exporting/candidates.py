@@ -84,6 +84,15 @@ def native_candidates(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
     return tuple(row for row in makeable_candidates(candidates) if not row.emulated)
 
 
+def fp32_counterpart(row: Candidate, rows: Iterable[Candidate]) -> Candidate | None:
+    """The fp32 candidate with the same model, target, runtime, threads and batch as a quantized one, or None."""
+    if row.precision == "fp32":
+        return None
+    wanted = row.model_dump(exclude={"id", "precision", "refused"})
+    others = (other for other in rows if other.precision == "fp32" and other.refused is None)
+    return next((other for other in others if other.model_dump(include=set(wanted)) == wanted), None)
+
+
 def emulated_candidates(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
     """Those to export and run under emulation."""
     return tuple(row for row in makeable_candidates(candidates) if row.emulated)

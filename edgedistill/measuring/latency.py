@@ -55,6 +55,8 @@ class Timing:
     """Times of each phase per run; empty if a run is one phase."""
     prompts_ms: Mapping[int, Mapping[str, tuple[float, ...]]] = field(default_factory=dict)
     """The same for prompts, by length; includes the phase even if there is only one."""
+    passes: tuple[int, ...] = ()
+    """Number of runs in each pass."""
 
     def summary(self) -> dict[str, object]:
         """Percentiles (None if there are too few runs), intervals, runs per second."""
@@ -111,7 +113,7 @@ def time_models(
     Args:
         length: pad or truncate every input to this many tokens; None: real lengths.
     """
-    samples: dict[str, list[Mapping[str, float]]] = {timed.id: [] for timed in models}
+    samples: dict[str, list[Sequence[Mapping[str, float]]]] = {timed.id: [] for timed in models}
     of_prompts: dict[str, dict[int, list[Mapping[str, float]]]] = {
         timed.id: {tokens: [] for tokens in timed.prompts} for timed in models
     }
@@ -136,7 +138,7 @@ def time_models(
                 done += 1
                 if timed.id not in failed:
                     try:
-                        samples[timed.id] += _turn(children[timed.id], min_seconds, LEAST_RUNS)
+                        samples[timed.id].append(_turn(children[timed.id], min_seconds, LEAST_RUNS))
                         for tokens, runs in of_prompts[timed.id].items():
                             seconds = min_seconds / len(timed.prompts)
                             runs += _turn(children[timed.id], seconds, LEAST_RUNS_OF_PROMPTS, name=str(tokens))
@@ -174,9 +176,10 @@ def _turn(child: Child, seconds: float, least: int, **name: str) -> list[Mapping
 def _timing(
     timed: Timed,
     loaded: Loaded,
-    runs: Sequence[Mapping[str, float]],
+    passes: Sequence[Sequence[Mapping[str, float]]],
     of_prompts: Mapping[int, Sequence[Mapping[str, float]]],
 ) -> Timing:
+    runs = [run for own in passes for run in own]
     phases = _by_phase(runs)
     assert loaded.load_ms is not None, "an emulated runtime is not timed"
     return Timing(
@@ -190,6 +193,7 @@ def _timing(
         backend=loaded.backend,
         phases_ms=phases if len(phases) > 1 else {},
         prompts_ms={tokens: _by_phase(own) for tokens, own in of_prompts.items()},
+        passes=tuple(map(len, passes)),
     )
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from edgedistill.contracts import registry
 from edgedistill.evaluation.results import CandidateResult, EmulatedResult, UnmeasuredResult
 from edgedistill.exporting.candidates import native_candidates
+from edgedistill.exporting.onnx_arithmetic import read_arithmetic
 
 if TYPE_CHECKING:
     from edgedistill.evaluation.figures import Judging
     from edgedistill.exporting.candidates import Candidate
+    from edgedistill.exporting.files import ModelFiles
     from edgedistill.report.run_files import RunFiles
     from edgedistill.store.records.files import PromptMeasurement
 
@@ -64,11 +67,20 @@ def _measured(row: Candidate, files: RunFiles, judging: Judging) -> CandidateRes
             "throughput_per_s": seen.throughput_per_s,
             "peak_rss_mb": seen.peak_rss_mb,
             "load_ms": seen.load_ms,
+            "speed_up": files.speed_up(row),
+            "worse_than_fp32": verdict.worse_than_fp32,
+            **_arithmetic(made),
             "within_limits": verdict.within_limits,
             "blocked_by": verdict.blocked_by,
             "on_pareto_front": verdict.on_pareto_front,
         }
     )
+
+
+def _arithmetic(made: ModelFiles) -> dict[str, object]:
+    """How an ONNX file's products are computed; nothing for other files."""
+    file = list(next(iter(made.opened.values())).files.values())[-1]
+    return asdict(read_arithmetic(file)) if file.suffix == ".onnx" else {}
 
 
 def _prompt(seen: PromptMeasurement, files: RunFiles) -> dict[str, object]:

@@ -11,6 +11,7 @@ from edgedistill.evaluation.results import Results, RoundResult, TeacherResult
 from edgedistill.evaluation.wording import drop_word, heading
 from edgedistill.recipe.schema import Limits, SelectSpec
 from edgedistill.report import formatting
+from edgedistill.report.beside_fp32 import BESIDE_FP32, instruction_sets, quantized_files
 from edgedistill.report.headline import headline, times_faster, times_smaller
 from edgedistill.report.markdown import EMULATED, OWN_MODEL_TYPE, REDUCED, runtime_sizes
 from edgedistill.report.markdown_language import checked_files
@@ -80,6 +81,9 @@ def render_html(results: Results, training: Mapping[str, Sequence[EpochRecord]],
             for pace in paces(results)
         ],
         agreement=results.agreement_in_words,
+        beside_fp32=quantized_files(results),
+        beside_fp32_note=BESIDE_FP32,
+        instruction_sets=instruction_sets(results.hosts),
         speeds=results.speeds if results.prompt_tokens is not None else (),
         speed_at=speed_at,
         shown_speeds=[(candidate, prompt) for candidate in results.measured for prompt in candidate.prompts],

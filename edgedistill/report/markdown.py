@@ -15,6 +15,7 @@ from edgedistill.evaluation.results import (
 )
 from edgedistill.evaluation.wording import drop_word, heading
 from edgedistill.report import formatting as f
+from edgedistill.report.beside_fp32 import beside_fp32
 from edgedistill.report.headline import headline, times_smaller
 from edgedistill.report.markdown_language import by_size, checks, generations
 from edgedistill.report.markdown_speeds import by_prompt, speed_cells, speed_names, speeds_in_words
@@ -74,6 +75,7 @@ def render_markdown(results: Results) -> str:
         *([_warnings(results.warnings)] if results.warnings else []),
         _verdict(results),
         f"## Candidates\n\n{candidates}",
+        *beside_fp32(results),
         *by_prompt(results),
         *checks(results),
         *([_runtime_sizes(results.measured)] if runtime_sizes(results.measured) else []),
@@ -216,7 +218,7 @@ def _candidate(candidate: CandidateResult, results: Results) -> list[str]:
         *speed_cells(candidate, results),
         f.fixed(candidate.peak_rss_mb, 1),
         f.fixed(candidate.load_ms, 1),
-        "within" if candidate.within_limits else "; ".join(candidate.blocked_by),
+        "; ".join((*(("within",) if candidate.within_limits else candidate.blocked_by), *candidate.marks)),
         "◆" if candidate.on_pareto_front else "",
     ]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ from edgedistill.arrays import evenly_spaced
 from edgedistill.contracts import registry
 from edgedistill.contracts.answers import Answers
 from edgedistill.data.prepared import PreparedData
-from edgedistill.evaluation.results import Difference, HostResult, JudgementResult, TrialResult
+from edgedistill.evaluation.results import Difference, HostResult, JudgementResult, SpeedUpResult, TrialResult
 from edgedistill.exporting.files import ModelFiles, read_files
 from edgedistill.signals.recorded import Shards
 from edgedistill.store.artifacts import Failure
@@ -196,6 +196,11 @@ class RunFiles:
     def verdict(self, row: Candidate) -> Verdict:
         """The verdict on a candidate."""
         return next(verdict for verdict in self._inputs.chosen.record.choice.verdicts if verdict.id == row.id)
+
+    def speed_up(self, row: Candidate) -> SpeedUpResult | None:
+        """A quantized candidate's speed-up over its fp32 file, if that was measured."""
+        beside = self._inputs.chosen.record.beside_fp32.get(row.id)
+        return None if beside is None else SpeedUpResult(**asdict(beside.speed_up), over=beside.fp32)
 
     @cached_property
     def judgements(self) -> tuple[JudgementResult, ...]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from edgedistill.contracts import registry
+from edgedistill.evaluation.beside_fp32 import BesideFp32
 from edgedistill.evaluation.selection import Figures, Primary, Prompted, choose
+from edgedistill.evaluation.speed_up import speed_up
+from edgedistill.exporting.candidates import Candidate, fp32_counterpart
 from edgedistill.steps.kinds.choose import Chosen, Inputs, Settings
 from edgedistill.store.records.files import Measurement
 from edgedistill.store.step import Context
@@ -40,12 +43,29 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> C
                 load_ms=seen.load_ms,
                 agreement=agreement,
                 speeds=_speeds(seen, tokens),
+                beside=_beside_fp32(row, settings.candidates, every),
             )
         )
     primary = Primary(metric.name, metric.direction)
     prompted = Prompted(task.prompts.speeds if task.prompts is not None else (), tokens)
     choice = choose(figures, settings.select, settings.min_agreement, primary, prompted)
-    return Chosen(choice=choice, prompt_tokens=tokens)
+    beside = {found.id: found.beside for found in figures if found.beside is not None}
+    return Chosen(choice=choice, prompt_tokens=tokens, beside_fp32=beside)
+
+
+def _beside_fp32(row: Candidate, rows: Sequence[Candidate], measured: Mapping[str, Measurement]) -> BesideFp32 | None:
+    """A quantized candidate beside its fp32 counterpart, if the run measured that."""
+    fp32 = fp32_counterpart(row, rows)
+    if fp32 is None or fp32.id not in measured:
+        return None
+    own, other = measured[row.id], measured[fp32.id]
+    return BesideFp32(
+        precision=row.precision,
+        fp32=fp32.id,
+        speed_up=speed_up(own.by_pass, other.by_pass),
+        file_mb=own.file_bytes / 1e6,
+        fp32_mb=other.file_bytes / 1e6,
+    )
 
 
 def longest_common_prompt(measured: Sequence[Measurement]) -> int | None:

@@ -193,6 +193,7 @@ def _measurement(
         runtime_version=timing.runtime_version,
         file_bytes=file_bytes,
         samples_ms=_rounded(timing.samples_ms),
+        passes=timing.passes,
         prompts=tuple(_of_prompts(task, tokens, phases) for tokens, phases in timing.prompts_ms.items()),
         prompts_too_long=too_long,
         tokenizer_bytes=tokenizer_bytes,

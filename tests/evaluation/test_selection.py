@@ -6,7 +6,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgedistill.evaluation.beside_fp32 import BesideFp32
 from edgedistill.evaluation.selection import Figures, Primary, choose, pareto_front
+from edgedistill.evaluation.speed_up import SpeedUp
 from edgedistill.recipe.schema import SelectSpec
 
 ACCURACY, LOSS = Primary("accuracy", "higher"), Primary("loss", "lower")
@@ -85,6 +87,45 @@ def test_when_nothing_fits_the_nearest_miss_and_its_limit_are_named():
     choice = choose(ALL, select(file_mb=4.5, drop=0.03), 0.9, ACCURACY)
     assert choice.chosen is None
     assert choice.why == "No candidate meets the limits. Closest: middle (file 5.00 MB exceeds the limit of 4.5 MB)."
+
+
+def quantized(speed: SpeedUp, **change: float) -> Figures:
+    row = figures("int8", **change)
+    beside = BesideFp32("int8-dynamic", "middle", speed, row.file_mb, MIDDLE.file_mb)
+    return dataclasses.replace(row, beside=beside)
+
+
+SLOWER = SpeedUp(0.83, 0.8, 0.86)
+SLOWER_SENTENCE = "int8-dynamic is slower than fp32 here: 0.83x [0.80, 0.86]"
+
+
+def test_a_file_that_is_slower_than_its_fp32_file_is_not_chosen_where_speed_counts():
+    slow = quantized(SLOWER, value=0.95, file_mb=1.0)
+    choice = choose([MIDDLE, slow], select(), 0.9, ACCURACY)
+    assert choice.chosen == "middle"
+    assert choice.verdicts[1].blocked_by == choice.verdicts[1].worse_than_fp32 == (SLOWER_SENTENCE,)
+    assert choice.verdicts[0].worse_than_fp32 == ()
+    for prefer in ("size", "peak_rss_mb"):
+        marked = choose([MIDDLE, dataclasses.replace(slow, peak_rss_mb=10.0)], select(prefer), 0.9, ACCURACY)
+        assert marked.chosen == "int8"
+        assert marked.verdicts[1].blocked_by == ()
+        assert marked.verdicts[1].worse_than_fp32 == (SLOWER_SENTENCE,)
+
+
+def test_a_file_that_is_larger_than_its_fp32_file_is_not_chosen_unless_latency_is_preferred():
+    large = quantized(SpeedUp(1.5, 1.4, 1.6), value=0.95, file_mb=6.0, p50_ms=1.0)
+    for prefer, chosen in (("metric", "middle"), ("size", "middle"), ("latency", "int8")):
+        choice = choose([MIDDLE, large], select(prefer), 0.9, ACCURACY)
+        assert choice.chosen == chosen
+        assert choice.verdicts[1].worse_than_fp32 == ("int8-dynamic is larger than fp32: 6.00 MB, fp32 5.00 MB",)
+
+
+def test_a_slower_file_may_be_chosen_where_its_fp32_file_exceeds_a_limit():
+    slow = quantized(SLOWER, file_mb=1.0)
+    choice = choose([MIDDLE, slow], select(file_mb=4.0), 0.9, ACCURACY)
+    assert choice.chosen == "int8"
+    assert choice.verdicts[1].blocked_by == ()
+    assert choice.verdicts[1].worse_than_fp32 == (SLOWER_SENTENCE,)
 
 
 POINTS = st.lists(st.tuples(st.integers(0, 5), st.integers(1, 5), st.integers(1, 5)), min_size=1, max_size=12)

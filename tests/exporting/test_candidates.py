@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from edgedistill.errors import RecipeError
-from edgedistill.exporting.candidates import candidates, makeable_candidates, runtimes_of
+from edgedistill.exporting.candidates import candidates, fp32_counterpart, makeable_candidates, runtimes_of
 from edgedistill.recipe import reading
 
 
@@ -69,3 +69,16 @@ def test_calibrating_on_unlabeled_data_needs_some(recipe_tree):
         RecipeError, match=r"quantize.0.calibration.from: got 'unlabeled', but 'data.unlabeled' is not given"
     ):
         recipe(recipe_tree, **change)
+
+
+def test_the_fp32_counterpart_differs_in_the_precision_alone(recipe_tree):
+    change = {"measure": {"threads": [1, 2], "batch": [1, 4]}, "export": {"targets": ["onnx", "ort-mobile"]}}
+    rows = candidates(recipe(recipe_tree, **change))
+    quantized = [row for row in rows if row.precision == "int8-dynamic"]
+    assert len(quantized) > 8
+    for row in quantized:
+        found = fp32_counterpart(row, rows)
+        assert found is not None
+        assert found.id == row.id.replace("int8-dynamic", "fp32")
+        assert fp32_counterpart(found, rows) is None
+        assert fp32_counterpart(row, quantized) is None

@@ -39,7 +39,8 @@ def test_every_file_gets_enough_runs_for_the_p99(file, inputs, tmp_path):
     rows = [Timed(name, model_of(file), 1, batch, inputs) for name, batch in (("a", 1), ("b", 4))]
     first, second = time_models(rows, tmp_path, SILENT, min_seconds=0.1).seen.values()
     for timing in (first, second):
-        assert len(timing.samples_ms) >= LEAST_RUNS
+        assert len(timing.samples_ms) == sum(timing.passes) >= LEAST_RUNS
+        assert len(timing.passes) == 10
         summary: dict[str, Any] = timing.summary()
         assert 0 < summary["p50"] <= summary["p90"] <= summary["p95"] <= summary["p99"]
         low, high = summary["p95_ci"]

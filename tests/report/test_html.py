@@ -88,10 +88,26 @@ def test_nothing_chosen(facts, training):
 
 def test_every_candidate_has_a_row_with_its_blocking_limit(page, results):
     body = page[page.index('id="candidates"') : page.index('id="rounds"')]
-    rows = re.findall(r"<tr.*?</tr>", body[body.index("<tbody>") :], flags=re.DOTALL)
+    rows = re.findall(r"<tr.*?</tr>", body[body.index("<tbody>") : body.index("</tbody>")], flags=re.DOTALL)
     assert len(rows) == len(results.candidates)
     assert "accuracy drop 0.0500 &gt; 0.02" in rows[2]
     assert "✓ within" in rows[1]
+
+
+def test_a_quantized_file_stands_beside_its_fp32_file(facts, training):
+    facts["candidates"][2] |= {
+        "speed_up": {"value": 0.83, "low": 0.8, "high": 0.86, "over": "r1/onnx/fp32/onnxruntime"},
+        "worse_than_fp32": ["int8-dynamic is slower than fp32 here: 0.83x [0.80, 0.86]"],
+        "integer_share": 0.9,
+        "float_products": {},
+    }
+    page = render_html(Results.model_validate(facts), training, SELECT)
+    table = page[page.index('id="beside-fp32"') :]
+    table = table[: table.index("</table>")]
+    for text in ("<td>r1 int8</td>", "0.83× [0.80, 0.86]", 'blocked">slower, smaller', "90.0%", "none"):
+        assert text in table
+    assert "<span>int8-dynamic is slower than fp32 here: 0.83x [0.80, 0.86]</span>" in page
+    assert Elements(page).open == []
 
 
 def test_an_unsupported_percentile_is_a_dash_that_sorts_last(page):

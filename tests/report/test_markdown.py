@@ -16,9 +16,9 @@ def cells(line: str) -> int:
 def test_one_row_a_candidate_and_whole_tables(results):
     lines = render_markdown(results).splitlines()
     tables = [line for line in lines if line.startswith("|")]
-    candidates = [line for line in tables if "/onnxruntime" in line]
-    assert len(candidates) == len(results.candidates)
-    assert len({cells(line) for line in tables}) == 2  # two tables, each of one width
+    candidates = lines[lines.index("## Candidates") + 4 :][: len(results.candidates)]
+    assert all("/onnxruntime" in line for line in candidates)
+    assert len({cells(line) for line in tables}) == 3  # three tables, each of one width
     assert candidates[1].startswith("| **r1/onnx/fp32/onnxruntime** |")
     assert "accuracy drop 0.0500 > 0.02" in candidates[2]
     assert "| – |" in candidates[1]  # p99: 250 runs do not support it
@@ -61,3 +61,30 @@ def test_a_runtime_that_is_reduced_to_its_file_is_listed_once_a_file(facts):
 
 def test_without_such_a_runtime_there_is_no_such_section(results):
     assert "Minimal runtime builds" not in render_markdown(results)
+
+
+def test_a_quantized_file_stands_beside_its_fp32_file(facts):
+    facts["candidates"][2] |= {
+        "speed_up": {"value": 0.83, "low": 0.8, "high": 0.86, "over": "r1/onnx/fp32/onnxruntime"},
+        "worse_than_fp32": ["int8-dynamic is slower than fp32 here: 0.83x [0.80, 0.86]"],
+        "integer_share": 0.9,
+        "float_products": {"Gemm": 2, "MatMul of activations": 4},
+    }
+    facts["hosts"]["h1"]["isa"] = ["avx2", "avx512f"]
+    text = render_markdown(Results.model_validate(facts))
+    row = "| r1/onnx/int8-dynamic/onnxruntime | 0.83× [0.80, 0.86] | slower, smaller | 1.50 | 4.00 | 90.0% | 2 Gemm, 4 "
+    assert row + "MatMul of activations |" in text
+    assert "accuracy drop 0.0500 > 0.02; int8-dynamic is slower than fp32 here: 0.83x [0.80, 0.86] |" in text
+    assert "Instruction sets for int8 on this machine: avx2; none has int8 dot products" in text
+
+
+def test_what_is_unknown_of_a_quantized_file_is_a_dash(facts):
+    facts["hosts"]["h1"]["isa"] = ["avx2", "avx_vnni"]
+    text = render_markdown(Results.model_validate(facts))
+    assert "| r1/onnx/int8-dynamic/onnxruntime | – | – | 1.50 | – | – | – |" in text
+    assert "Instruction sets for int8 on this machine: avx2, avx_vnni.\n" in text
+
+
+def test_without_quantized_files_there_is_no_such_table(facts):
+    facts["candidates"] = facts["candidates"][:2]
+    assert "Speed-up over fp32" not in render_markdown(Results.model_validate(facts))

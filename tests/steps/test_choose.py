@@ -8,6 +8,7 @@ from helpers import stand_in
 
 from edgedistill.contracts import registry
 from edgedistill.evaluation import selection
+from edgedistill.evaluation.speed_up import SpeedUp
 from edgedistill.exporting.candidates import Candidate
 from edgedistill.recipe.schema import SelectSpec
 from edgedistill.steps import choose
@@ -16,10 +17,10 @@ from edgedistill.store.records.files import Latency, Measurement, VerifyId
 LATENCY = Latency(p50=2.0, p95=3.0, p90=9.0, p99=9.0, p50_ci=None, p95_ci=None, runs=5)
 
 
-def measured(file_bytes):
+def measured(file_bytes, samples_ms=(), passes=()):
     return Measurement(
         latency_ms=LATENCY, throughput_per_s=1.0, load_ms=7.0, peak_rss_mb=40.0, empty_mb=None, runtime_version="",
-        file_bytes=file_bytes, samples_ms=(), phases_ms={},
+        file_bytes=file_bytes, samples_ms=samples_ms, passes=passes, phases_ms={},
     )  # fmt: skip
 
 
@@ -60,3 +61,34 @@ def test_every_figure_is_the_candidates_own_on_validation(tmp_path, monkeypatch)
     assert (second.id, second.value, round(second.drop, 9), second.agreement) == ("r1/b", 0.95, -0.05, 0.5)
     assert choice.chosen == "r1/a"
     assert [verdict.id for verdict in choice.verdicts] == ["r1/a", "r1/b"]
+
+
+def test_a_quantized_candidate_is_compared_with_fp32_pass_by_pass(tmp_path):
+    rows = [
+        Candidate(id=f"r1/a/{name}", model="r1", target="a", precision=name, runtime="r", threads=1, batch=1)
+        for name in ("fp32", "int8")
+    ]
+    measurements = {
+        "r1/a/fp32": measured(4_000_000, (1.0, 1.0, 2.0, 2.0, 2.0), (2, 3)),
+        "r1/a/int8": measured(1_000_000, (2.0, 4.0, 4.0), (1, 2)),
+    }
+    inputs = choose.Inputs(
+        measured=given(candidates=measurements),
+        teacher=given(value=0.9),
+        verified={VerifyId("r1", "a", name, "r"): verified(0.9, 1.0) for name in ("fp32", "int8")},
+    )
+    settings = choose.Settings(
+        task=registry.task_as("text-classification", "accuracy", {}),
+        select=SelectSpec(prefer="size"),
+        min_agreement=0.9,
+        candidates=tuple(rows),
+    )
+    found = choose.run(settings, inputs, tmp_path, stand_in())
+    assert list(found.beside_fp32) == ["r1/a/int8"]
+    beside = found.beside_fp32["r1/a/int8"]
+    assert (beside.fp32, beside.file_mb, beside.fp32_mb) == ("r1/a/fp32", 1.0, 4.0)
+    # In both passes, and so in every resample, int8 takes twice as long.
+    assert beside.speed_up == SpeedUp(0.5, 0.5, 0.5)
+    assert found.choice.chosen == "r1/a/int8"
+    del measurements["r1/a/fp32"]
+    assert choose.run(settings, inputs, tmp_path, stand_in()).beside_fp32 == {}

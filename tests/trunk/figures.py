@@ -212,6 +212,7 @@ class Recount:
             "within_limits": met and verified,
             "on_pareto_front": verified,
             **self._times(f"{name}/plain/{precision}/plain-runtime"),
+            **({"speed_up": self._speed_up(name)} if precision == "int8" else {}),
         }
 
     def _on_validation(self, name, precision, file="validation"):
@@ -228,6 +229,24 @@ class Recount:
             places = order_statistics(len(samples), q / 100)
             latency[f"p{q}_ci"] = [float(samples[place]) for place in places]
         return {"latency_ms": latency, "throughput_per_s": 1e3 * len(samples) / samples.sum()}
+
+    def _speed_up(self, name):
+        """Of int8 over fp32, with the passes resampled."""
+        measured = json.loads((self.run / "measurements.json").read_text())["candidates"]
+        fp32, int8 = (
+            np.split(np.array(seen["samples_ms"]), np.cumsum(seen["passes"])[:-1])
+            for seen in (measured[f"{name}/plain/{precision}/plain-runtime"] for precision in ("fp32", "int8"))
+        )
+
+        def median(passes, counts):
+            drawn = [runs for runs, count in zip(passes, counts, strict=True) for _ in range(count)]
+            values = np.sort(np.concatenate(drawn))
+            return float(values[(len(values) - 1) // 2])
+
+        drawn = np.random.default_rng(0).multinomial(10, np.full(10, 0.1), RESAMPLES)
+        low, high = percentiles([median(fp32, counts) / median(int8, counts) for counts in drawn])
+        value = np.median(np.concatenate(fp32)) / np.median(np.concatenate(int8))
+        return {"value": float(value), "low": low, "high": high, "over": f"{name}/plain/fp32/plain-runtime"}
 
     def _front(self, candidates):
         """Mark those that no other beats in accuracy on validation, time and size at once; what disagrees with its

@@ -30,7 +30,16 @@ ENVIRONMENT = {
     "CUDA_VISIBLE_DEVICES": "",
     "HF_HUB_OFFLINE": "1",
 }
-_CLOCK = ("seconds", "samples_per_second", "latency_ms", "throughput_per_s", "peak_rss_mb", "load_ms", "hosts")
+_CLOCK = (
+    "seconds",
+    "samples_per_second",
+    "latency_ms",
+    "throughput_per_s",
+    "peak_rss_mb",
+    "load_ms",
+    "hosts",
+    "speed_up",
+)
 _OTHERWISE = (
     "edgedistill",
     "on_pareto_front",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+from edgedistill.evaluation.beside_fp32 import BesideFp32
 from edgedistill.evaluation.selection import Choice
 from edgedistill.exporting.candidates import Candidate
 from edgedistill.recipe.schema import SelectSpec, TaskSpec
@@ -38,11 +39,13 @@ class Inputs:
 class Chosen(Record):
     """What to ship, why, and each candidate's verdict."""
 
-    SCHEMA: ClassVar[str] = "chosen/1"
+    SCHEMA: ClassVar[str] = "chosen/2"
 
     choice: Choice
     prompt_tokens: int | None = None
     """Prompt length of the speed figures that were used; None without prompts or a common length."""
+    beside_fp32: Mapping[str, BesideFp32] = {}
+    """By quantized candidate whose fp32 counterpart was measured too."""
 
 
-KIND = StepKind("edgedistill.steps.choose:run", 5, Settings, Inputs, Chosen)
+KIND = StepKind("edgedistill.steps.choose:run", 6, Settings, Inputs, Chosen)

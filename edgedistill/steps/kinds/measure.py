@@ -33,4 +33,4 @@ class Inputs:
     verified: Mapping[VerifyId, Artifact[Verified]]
 
 
-KIND = StepKind("edgedistill.steps.measure:run", 7, Settings, Inputs, Measured, host=True)
+KIND = StepKind("edgedistill.steps.measure:run", 8, Settings, Inputs, Measured, host=True)

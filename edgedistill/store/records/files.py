@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar, NamedTuple
 
+import numpy as np
 from pydantic import JsonValue
 
+from edgedistill.arrays import Floats
 from edgedistill.store.records.base import FileName, Record, Spec
 from edgedistill.store.records.samples import Sample
 
@@ -170,6 +172,8 @@ class Measurement(Spec):
     file_bytes: int
     samples_ms: tuple[float, ...]
     """Every run in the order it was made."""
+    passes: tuple[int, ...]
+    """Number of runs in each pass; the candidates took turns pass by pass."""
     prompts: tuple[PromptMeasurement, ...] = ()
     """Shortest first; empty for a task without prompts."""
     prompts_too_long: tuple[int, ...] = ()
@@ -177,11 +181,16 @@ class Measurement(Spec):
     tokenizer_bytes: int | None = None
     """Size of the tokenizer that a device needs in addition, 0 if the files contain it; None for a task without one."""
 
+    @property
+    def by_pass(self) -> list[Floats]:
+        """The runs of each pass, in milliseconds."""
+        return np.split(np.array(self.samples_ms), np.cumsum(self.passes)[:-1])
+
 
 class Measured(Record):
     """Measurements of all candidates on one machine."""
 
-    SCHEMA: ClassVar[str] = "measured/2"
+    SCHEMA: ClassVar[str] = "measured/3"
 
     candidates: Mapping[str, Measurement]
     """By id; candidates that could not be measured are among the artifact's failures."""
