@@ -15,6 +15,7 @@ from edgedistill.contracts.precision import Precision
 from edgedistill.contracts.target import FileRequest, MadeFile, Target
 from edgedistill.errors import EdgedistillError, RefusedError
 from edgedistill.exporting.jobs import compare_with_torch, giving_outputs, refuse_components
+from edgedistill.quantizers._mix import quantize_mix
 from edgedistill.runtimes import onnxruntime as runtime
 from edgedistill.system.quiet import quiet
 from edgedistill_exporters import causal_onnx
@@ -40,6 +41,9 @@ def make(request: FileRequest, file: Path) -> MadeFile:
     Raises:
         EdgedistillError: the model cannot be traced, or the file differs from PyTorch.
     """
+    if request.source is not None and request.mix is not None:
+        quantize_mix(request.source, file, request.mix)
+        return MadeFile()
     if request.source is not None:
         registry.quantizer(request.precision).quantize(request.source, file, request.calibration)
         return MadeFile()
@@ -136,4 +140,5 @@ TARGET = Target(
     runtimes=("onnxruntime",),
     packages=Packages(imports=("onnx", "onnxscript", "onnxruntime")),
     make=make,
+    mix=Precision(file="model_{}.onnx", bytes_per_parameter=1.0, made_of=("onnx", "fp32")),
 )

@@ -39,7 +39,7 @@ def plan(planned: PlannedRun) -> None:
         mark = "[green]done[/]" if step.name in planned.done else "to do"
         steps.add_row(mark, step.name, step.short_key, step.summary)
     console.print(steps)
-    precisions = [quantization.precision for quantization in planned.plan.recipe.quantize]
+    precisions = [quantization.id for quantization in planned.plan.recipe.quantize]
     names = ("model", "from", "layers", "hidden", "heads", "neurons", "parameters", *(f"{n} MB" for n in precisions))
     models = new_table("models", *names, right=range(2, len(names)))
     for model in planned.plan.models:

@@ -1,14 +1,33 @@
-"""A precision of a target's files, and the quantizers of the target `onnx`. Numpy only."""
+"""A precision of a target's files, mixes of precisions by part, and the quantizers of the target `onnx`. Numpy only."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from edgedistill.arrays import Arrays
 from edgedistill.contracts.plugin import Versioned
+
+PartName = Literal["embeddings", "attention", "feed_forward", "head"]
+"""The parts of a transformer: tables, and a product between them and the first layer; queries, keys, values and output;
+the other products in the layers; the products behind the last layer."""
+PARTS: tuple[PartName, ...] = ("embeddings", "attention", "feed_forward", "head")
+
+
+@dataclass(frozen=True)
+class Mix:
+    """The precision of each part of a model."""
+
+    parts: Mapping[PartName, str]
+    """Parts that are not named stay fp32."""
+    block: int = 32
+    """Weights that share a scale, where the precision is in blocks."""
+
+    def of(self, part: PartName) -> str:
+        """A part's precision."""
+        return self.parts.get(part, "fp32")
 
 
 @dataclass(frozen=True)

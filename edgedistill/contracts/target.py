@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from edgedistill.arrays import Arrays
 from edgedistill.contracts.items import Column
 from edgedistill.contracts.packages import Packages
 from edgedistill.contracts.plugin import Versioned
-from edgedistill.contracts.precision import Precision
+from edgedistill.contracts.precision import Mix, Precision
 from edgedistill.contracts.tensors import Tensors
 
 if TYPE_CHECKING:
@@ -59,6 +59,8 @@ class FileRequest:
     """Minimum input length in tokens: the special tokens around every text plus one."""
     folder: Path | None = None
     """Folder of the model and its tokenizer, for targets whose files contain the tokenizer."""
+    mix: Mix | None = None
+    """The precision of each part, for a target that has mixes; `precision` is then the mix's name."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,7 @@ class Target(Versioned):
         fixed_shapes: whether a file takes one item of one length, so that there is one file per bucket in
             `export.buckets`.
         holds_tokenizer: whether its files contain the model's tokenizer.
+        mix: how it makes mixes of precisions by part, if it does; the mix's name takes the place of `{}` in its file's.
         isolated: whether to export in a separate process, for native code that may crash or global state. Always the
             case if `packages` are in another environment.
     """
@@ -126,6 +129,13 @@ class Target(Versioned):
     fixed_shapes: bool = False
     holds_tokenizer: bool = False
     isolated: bool = False
+    mix: Precision | None = None
+
+    def precision(self, name: str) -> Precision | None:
+        """The precision of that name; any other name is that of a mix, if the target has mixes."""
+        if name in self.precisions or self.mix is None:
+            return self.precisions.get(name)
+        return replace(self.mix, file=self.mix.file.format(name))
 
     def fault(self, name: str) -> str | None:
         """Why it cannot be used, or None."""

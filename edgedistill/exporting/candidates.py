@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Annotated
 
 from edgedistill.contracts import registry
-from edgedistill.recipe.schema import Recipe
+from edgedistill.recipe.schema import QuantizeSpec, Recipe
 from edgedistill.spec import PluginName, Spec
 from edgedistill.store.records.files import FileId, VerifyId
 
@@ -19,6 +19,7 @@ class Candidate(Spec):
     model: str
     target: str
     precision: str
+    """Or the name of a mix."""
     runtime: Annotated[str, PluginName("runtimes")]
     threads: int
     batch: int
@@ -56,19 +57,19 @@ def candidates(recipe: Recipe) -> tuple[Candidate, ...]:
                     emulated = registry.runtime(runtime).packages.emulated is not None
                     own = [(1, 1)] if emulated else setups
                     for threads, batch in own:
-                        name = f"{model}/{target}/{quantize.precision}/{runtime}"
+                        name = f"{model}/{target}/{quantize.id}/{runtime}"
                         suffix = f"@threads={threads},batch={batch}" if len(own) > 1 else ""
                         found.append(
                             Candidate(
                                 id=name + suffix,
                                 model=model,
                                 target=target,
-                                precision=quantize.precision,
+                                precision=quantize.id,
                                 runtime=runtime,
                                 threads=threads,
                                 batch=batch,
                                 emulated=emulated,
-                                refused=_refusal(target, quantize.precision, batch),
+                                refused=_refusal(target, quantize, batch),
                             )
                         )
     return tuple(found)
@@ -107,10 +108,12 @@ def runtimes_of(target: str, recipe: Recipe) -> tuple[str, ...]:
     return tuple(name for name in asked if target in registry.runtime(name).targets)
 
 
-def _refusal(target: str, precision: str, batch: int) -> str | None:
+def _refusal(target: str, quantize: QuantizeSpec, batch: int) -> str | None:
     exporter = registry.target(target)
-    if precision not in exporter.precisions:
-        return f"target {target} has no {precision}, only {', '.join(exporter.precisions)}"
+    if quantize.parts is not None and exporter.mix is None:
+        return f"target {target} has no mixes by part, only {', '.join(exporter.precisions)}"
+    if quantize.parts is None and quantize.id not in exporter.precisions:
+        return f"target {target} has no {quantize.id}, only {', '.join(exporter.precisions)}"
     if exporter.fixed_shapes and batch > 1:
         return f"a file of target {target} takes one item at a time, not a batch of {batch}"
     return None

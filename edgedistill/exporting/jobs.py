@@ -19,6 +19,7 @@ import numpy as np
 
 from edgedistill.contracts.driver import Driver, Graph
 from edgedistill.contracts.items import Column, Items
+from edgedistill.contracts.precision import Mix, PartName
 from edgedistill.contracts.target import FileRequest, ShapeCheck
 from edgedistill.device.graphs import with_outputs
 from edgedistill.errors import EdgedistillError, RefusedError
@@ -75,6 +76,10 @@ class ExportJob:
     files: tuple[Part, ...]
     min_length: int = 1
     """Minimum input length: the special tokens around a text plus one."""
+    parts: Mapping[PartName, str] | None = None
+    """The precision of each part, if it is a mix."""
+    block: int = 32
+    """Weights of a mix that share a scale."""
 
 
 def run_job(job: ExportJob) -> list[dict[str, object]]:
@@ -108,6 +113,7 @@ def run_job(job: ExportJob) -> list[dict[str, object]]:
             calibration=_calibration(job.calibration, length),
             min_length=job.min_length,
             folder=Path(job.model),
+            mix=Mix(job.parts, job.block) if job.parts is not None else None,
         )
         with _in_a_sentence(job):
             made.append(asdict(exporter.make(request, Path(file))))

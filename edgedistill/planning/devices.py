@@ -9,7 +9,7 @@ from edgedistill.data.fingerprint import pinned
 from edgedistill.exporting.candidates import Candidate, emulated_candidates, makeable_candidates, native_candidates
 from edgedistill.planning.draft import Draft, arms
 from edgedistill.planning.outputs import Outputs
-from edgedistill.recipe.schema import Calibration, Round, projected
+from edgedistill.recipe.schema import BLOCK, Calibration, QuantizeSpec, Round, projected
 from edgedistill.steps.kinds import (
     bundle,
     choose,
@@ -114,17 +114,20 @@ def _plan_file(draft: Draft, wanted: FileId) -> Artifact[MadeFiles]:
         return draft.files[wanted]
     recipe, (model, target, precision) = draft.recipe, wanted
     exporter = registry.target(target)
-    how = exporter.precisions[precision]
-    asked = next(
-        (quantization.calibration for quantization in recipe.quantize if quantization.precision == precision), None
-    )
+    how = exporter.precision(precision)
+    assert how is not None, "others are refused"
+    # The recipe need not list the precision that others are made from.
+    unlisted = QuantizeSpec(precision=precision)
+    asked = next((quantize for quantize in recipe.quantize if quantize.id == precision), unlisted)
     settings = make_file.Settings(
         task=recipe.task.type,
         target=target,
         precision=precision,
         buckets=recipe.export.buckets if exporter.fixed_shapes else None,
-        calibration=(asked or Calibration()) if how.calibrated else None,
+        calibration=(asked.calibration or Calibration()) if how.calibrated else None,
         timeout_minutes=recipe.export.timeout_minutes,
+        parts=asked.parts,
+        block=(asked.block or BLOCK) if asked.parts_in_blocks else None,
     )
     seen = {"validation", settings.calibration.from_} if settings.calibration is not None else {"validation"}
     source = _plan_file(draft, FileId(model, *how.made_of)) if how.made_of is not None else None

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from edgedistill.contracts import registry
 from edgedistill.contracts.model_shape import ModelShape
 from edgedistill.planning.fingerprints import Sources
-from edgedistill.recipe.schema import Recipe, Round, projected, signals_of
+from edgedistill.recipe.schema import BLOCK, Parts, Recipe, Round, projected, signals_of
 from edgedistill.signals.sizes import distribution_size, refuse_too_large
 from edgedistill.steps.kinds import record_signals
 from edgedistill.store.records.models import FORM_OF
@@ -115,7 +115,7 @@ def _estimate(name: str, origin: str, shape: ModelShape | None, recipe: Recipe) 
     if shape is None:
         return ModelEstimate(name, origin, None, None, None, False, _file_bytes(recipe, None))
     exact = shape.parameters is not None and not shape.estimated
-    sizes = _file_bytes(recipe, shape.parameters)
+    sizes = _file_bytes(recipe, shape)
     alike = not shape.heads_by_layer and (shape.heads > 1 or shape.intermediate_size is not None)
     return ModelEstimate(
         name,
@@ -131,10 +131,34 @@ def _estimate(name: str, origin: str, shape: ModelShape | None, recipe: Recipe) 
     )
 
 
-def _file_bytes(recipe: Recipe, parameters: int | None) -> dict[str, int | None]:
+def _file_bytes(recipe: Recipe, shape: ModelShape | None) -> dict[str, int | None]:
     sizes: dict[str, int | None] = {}
+    parameters = shape.parameters if shape is not None else None
     for quantization in recipe.quantize:
-        makers = [registry.target(target).precisions for target in recipe.export.targets]
-        maker = next((own[quantization.precision] for own in makers if quantization.precision in own), None)
-        sizes[quantization.precision] = round(parameters * maker.bytes_per_parameter) if parameters and maker else None
+        makers = [registry.target(target).precision(quantization.id) for target in recipe.export.targets]
+        maker = next((own for own in makers if own is not None), None)
+        if shape is None or not parameters or maker is None:
+            sizes[quantization.id] = None
+        elif quantization.parts is not None:
+            sizes[quantization.id] = round(_mixed_bytes(quantization.parts, quantization.block or BLOCK, shape))
+        else:
+            sizes[quantization.id] = round(parameters * maker.bytes_per_parameter)
     return sizes
+
+
+def _mixed_bytes(parts: Parts, block: int, shape: ModelShape) -> float:
+    """Estimated size of a mix; the few parameters of the head, biases and norms count as feed-forward ones."""
+    embeddings = shape.vocabulary * (shape.embedding_size or shape.hidden_size)
+    attention = 4 * shape.layers * shape.hidden_size**2
+    rest = max((shape.parameters or 0) - embeddings - attention, 0)
+    counts = ((parts.embeddings, embeddings), (parts.attention, attention), (parts.feed_forward, rest))
+    return sum(_bytes_of_weight(precision, block) * count for precision, count in counts)
+
+
+def _bytes_of_weight(precision: str, block: int) -> float:
+    """With scales (4 bytes a block) and zero points (as many bits as a weight has)."""
+    whole = {"fp32": 4.0, "fp16": 2.0, "int8-dynamic": 1.03, "int8": 1 + 4 / block}
+    if precision in whole:
+        return whole[precision]
+    weight = {"int4": 0.5, "int2": 0.25}[precision]
+    return weight + (4 + weight) / block

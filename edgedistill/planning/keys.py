@@ -55,7 +55,9 @@ class KeyContent:
                     return [value, self._named(mark.group, value)]
                 if isinstance(mark, PrecisionName):
                     target = str(getattr(settings, "target"))  # noqa: B009 - the field that the mark promises
-                    return [value, registry.target(target).precisions[value].version]
+                    how = registry.target(target).precision(value)
+                    assert how is not None, "only what a target has is planned"
+                    return [value, how.version]
         return value
 
     def _named(self, group: str, name: str) -> object:

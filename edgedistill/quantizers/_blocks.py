@@ -1,11 +1,12 @@
-"""Round-to-nearest weights in 4 or 8 bits, in blocks of 32 that share a scale: matrix products as `MatMulNBits`,
+"""Round-to-nearest weights in 2, 4 or 8 bits, in blocks (of 32) that share a scale: matrix products as `MatMulNBits`,
 embedding tables as `GatherBlockQuantized`. Both use one layout, so a table that is tied to the head is stored once.
 
-8 bits are symmetric; 4 bits have a zero point per block, which about halves the error."""
+8 bits are symmetric; 4 and 2 bits have a zero point per block, which about halves the error."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -27,6 +28,19 @@ INT8_ARITHMETIC = 4
 _DOMAIN = "com.microsoft"
 
 
+@dataclass(frozen=True)
+class Blocks:
+    """Bits of a weight, and weights that share a scale."""
+
+    bits: Bits
+    size: int = BLOCK
+
+    @property
+    def zeros(self) -> bool:
+        """Whether each block has a zero point."""
+        return self.bits != 8
+
+
 def quantizing(products: Bits, tables: Bits) -> Callable[[Path, Path, Sequence[Arrays]], None]:
     """A weight quantizer's function: (fp32 file, file to write, calibration, unused)."""
 
@@ -35,7 +49,7 @@ def quantizing(products: Bits, tables: Bits) -> Callable[[Path, Path, Sequence[A
 
         model = onnx.load(source)
         with quiet():
-            quantize_tables(model, tables)
+            quantize_tables(model, Blocks(tables))
             onnx.save(quantize_products(model, products), destination)
 
     return quantize
@@ -58,7 +72,7 @@ def quantize_products(model: onnx.ModelProto, bits: Bits) -> onnx.ModelProto:
     """
     from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 
-    quantizer = MatMulNBitsQuantizer(model, algo_config=_config(bits))
+    quantizer = MatMulNBitsQuantizer(model, algo_config=_config(Blocks(bits)))
     quantizer.process()
     made: onnx.ModelProto = quantizer.model.model
     if not any(node.op_type == "MatMulNBits" for node in made.graph.node):
@@ -66,52 +80,73 @@ def quantize_products(model: onnx.ModelProto, bits: Bits) -> onnx.ModelProto:
     return made
 
 
-def quantize_tables(model: onnx.ModelProto, bits: Bits) -> None:
-    """Quantize every lookup table in place, and products with the same table, such as a tied head. Other uses of the
-    table still get the original.
+def quantize_tables(model: onnx.ModelProto, blocks: Blocks, only: Collection[str] | None = None) -> None:
+    """Quantize every lookup table, or `only` these, in place, and products with the same table, such as a tied head.
+    Other uses of the table still get the original.
 
     Rows are padded to whole blocks, as `MatMulNBits` needs, and truncated after the lookup.
     """
-    import onnx
     from onnx import numpy_helper
 
     graph = model.graph
     stored = {initializer.name: initializer for initializer in graph.initializer}
     turned = {node.output[0]: node.input[0] for node in graph.node if _turns(node)}
-    lookups = {node.output[0]: node.input[0] for node in graph.node if _looks_up(node, stored)}
+    lookups = {
+        node.output[0]: node.input[0]
+        for node in graph.node
+        if _looks_up(node, stored) and (only is None or node.input[0] in only)
+    }
     nodes: list[onnx.NodeProto] = []
     for table in sorted(set(lookups.values())):
-        nodes += _stored(graph, table, numpy_helper.to_array(stored[table]), bits)
+        nodes += _stored(graph, table, numpy_helper.to_array(stored[table]), blocks)
     for node in graph.node:
         table = _multiplied(node, turned)
         if lookups.keys() & set(node.output):
-            nodes += _lookup(node, stored[node.input[0]].dims[1], bits)
+            nodes += _lookup(node, stored[node.input[0]].dims[1], blocks)
         elif table is not None and table in lookups.values():
             rows, width = stored[table].dims
-            nodes.append(_product(node, table, rows, width, bits))
+            nodes.append(_product(node, table, rows, width, blocks))
         else:
             nodes.append(node)
     read = {name for node in nodes for name in node.input} | {port.name for port in graph.output}
     idle = {output for output, table in turned.items() if table in lookups.values() and output not in read}
     nodes = [node for node in nodes if node.output[0] not in idle]
+    replace_nodes(model, nodes)
+
+
+def replace_nodes(model: onnx.ModelProto, nodes: Sequence[onnx.NodeProto]) -> None:
+    """Give the graph these nodes, keep the initializers they read, and declare the operators of ONNX Runtime."""
+    import onnx
+
+    graph = model.graph
     read = {name for node in nodes for name in node.input}
     kept = [initializer for initializer in graph.initializer if initializer.name in read]
     del graph.node[:], graph.initializer[:]
     graph.node.extend(nodes)
     graph.initializer.extend(kept)
-    if lookups and all(opset.domain != _DOMAIN for opset in model.opset_import):
+    if any(node.domain == _DOMAIN for node in nodes) and all(opset.domain != _DOMAIN for opset in model.opset_import):
         model.opset_import.append(onnx.helper.make_opsetid(_DOMAIN, 1))
 
 
-def _config(bits: Bits) -> DefaultWeightOnlyQuantConfig:
+def rounded(weights: Array, blocks: Blocks) -> tuple[Array, Array, Array]:
+    """Blocks (N, blocks, bytes of a block) of a product's weights (K, N), their scales (N, blocks) and zero points (N,
+    bytes)."""
+    from onnxruntime.quantization.matmul_nbits_quantizer import DefaultWeightOnlyQuantizer
+
+    quantizer = DefaultWeightOnlyQuantizer(_config(blocks))
+    made, scales, zeros = quantizer.qbits_block_quant(np.ascontiguousarray(weights))
+    return made, scales.reshape(len(made), -1), zeros.reshape(len(made), -1)
+
+
+def _config(blocks: Blocks) -> DefaultWeightOnlyQuantConfig:
     from onnxruntime.quantization.matmul_nbits_quantizer import DefaultWeightOnlyQuantConfig
 
     return DefaultWeightOnlyQuantConfig(
-        block_size=BLOCK,
-        is_symmetric=bits == 8,
+        block_size=blocks.size,
+        is_symmetric=not blocks.zeros,
         accuracy_level=INT8_ARITHMETIC,
         op_types_to_quantize=("MatMul",),
-        bits=bits,
+        bits=blocks.bits,
     )
 
 
@@ -146,41 +181,39 @@ def _attributes(node: onnx.NodeProto) -> dict[str, object]:
     return {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
 
 
-def _stored(graph: onnx.GraphProto, table: str, weights: Array, bits: Bits) -> list[onnx.NodeProto]:
-    """Put the blocks (rows, blocks, bytes of a block), their scales (rows, blocks) and zeros (two a byte) into the
-    graph; what turns the blocks into rows."""
+def _stored(graph: onnx.GraphProto, table: str, weights: Array, blocks: Blocks) -> list[onnx.NodeProto]:
+    """Put the blocks, their scales and zero points into the graph; what turns the blocks into rows."""
     import onnx
     from onnx import numpy_helper
-    from onnxruntime.quantization.matmul_nbits_quantizer import DefaultWeightOnlyQuantizer
 
-    blocks, scales, zeros = DefaultWeightOnlyQuantizer(_config(bits)).qbits_block_quant(np.ascontiguousarray(weights.T))
-    shape = np.array([blocks.shape[0], blocks.shape[1] * blocks.shape[2]])
-    made = {"blocks": blocks, "scales": scales, "shape": shape} | ({"zeros": zeros} if bits == 4 else {})
-    for name, array in made.items():
+    made, scales, zeros = rounded(weights.T, blocks)
+    shape = np.array([made.shape[0], made.shape[1] * made.shape[2]])
+    arrays = {"blocks": made, "scales": scales, "shape": shape} | ({"zeros": zeros} if blocks.zeros else {})
+    for name, array in arrays.items():
         graph.initializer.append(numpy_helper.from_array(array, f"{table}_{name}"))
     return [onnx.helper.make_node("Reshape", [f"{table}_blocks", f"{table}_shape"], [f"{table}_rows"])]
 
 
-def _scaling(table: str, bits: Bits) -> list[str]:
-    return [f"{table}_scales", *([f"{table}_zeros"] if bits == 4 else [])]
+def _scaling(table: str, blocks: Blocks) -> list[str]:
+    return [f"{table}_scales", *([f"{table}_zeros"] if blocks.zeros else [])]
 
 
-def _lookup(node: onnx.NodeProto, width: int, bits: Bits) -> list[onnx.NodeProto]:
+def _lookup(node: onnx.NodeProto, width: int, blocks: Blocks) -> list[onnx.NodeProto]:
     import onnx
 
     table, rows, (output,) = node.input[0], node.input[1], node.output
-    padded = bool(width % BLOCK)
+    padded = bool(width % blocks.size)
     made = [
         onnx.helper.make_node(
             "GatherBlockQuantized",
-            [f"{table}_rows", rows, *_scaling(table, bits)],
+            [f"{table}_rows", rows, *_scaling(table, blocks)],
             [f"{output}_padded" if padded else output],
             f"{node.output[0]}_blocks",
             domain=_DOMAIN,
             gather_axis=0,
             quantize_axis=1,
-            block_size=BLOCK,
-            bits=bits,
+            block_size=blocks.size,
+            bits=blocks.bits,
         )
     ]
     if padded:
@@ -193,18 +226,18 @@ def _lookup(node: onnx.NodeProto, width: int, bits: Bits) -> list[onnx.NodeProto
     return made
 
 
-def _product(node: onnx.NodeProto, table: str, rows: int, width: int, bits: Bits) -> onnx.NodeProto:
+def _product(node: onnx.NodeProto, table: str, rows: int, width: int, blocks: Blocks) -> onnx.NodeProto:
     import onnx
 
     return onnx.helper.make_node(
         "MatMulNBits",
-        [node.input[0], f"{table}_blocks", *_scaling(table, bits)],
+        [node.input[0], f"{table}_blocks", *_scaling(table, blocks)],
         node.output,
         f"{node.output[0]}_blocks",
         domain=_DOMAIN,
         K=width,
         N=rows,
-        bits=bits,
-        block_size=BLOCK,
+        bits=blocks.bits,
+        block_size=blocks.size,
         accuracy_level=INT8_ARITHMETIC,
     )

@@ -9,16 +9,30 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgedistill.arrays import Arrays
 from edgedistill.contracts.precision import Arithmetic, Grid, Quantizer
 from edgedistill.device.decoding import LAYOUT
-from edgedistill.quantizers._blocks import quantize_tables
+from edgedistill.quantizers._blocks import Blocks, quantize_tables
 from edgedistill.system.quiet import quiet
+
+if TYPE_CHECKING:
+    import onnx
 
 
 def quantize(source: Path, destination: Path, calibration: Sequence[Arrays]) -> None:
-    """Quantize with ONNX Runtime's `quantize_dynamic`.
+    """Quantize with ONNX Runtime's `quantize_dynamic`."""
+    import onnx
+
+    model = onnx.load(source)
+    if any(port.name == LAYOUT.present(0, "key") for port in model.graph.output):
+        quantize_tables(model, Blocks(8))
+    quantize_nodes(model, destination)
+
+
+def quantize_nodes(model: onnx.ModelProto, destination: Path, names: Sequence[str] | None = None) -> None:
+    """Quantize all products and tables of a model, or the nodes with these names, and write the file.
 
     Signed weights give the same answers on x86 and Arm; unsigned ones differ.
     """
@@ -26,9 +40,6 @@ def quantize(source: Path, destination: Path, calibration: Sequence[Arrays]) -> 
     from onnx import TensorProto
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    model = onnx.load(source)
-    if any(port.name == LAYOUT.present(0, "key") for port in model.graph.output):
-        quantize_tables(model, 8)
     # quantize_dynamic transposes Gemm weights in place and then trips over the shapes recorded for the old ones.
     weights = {initializer.name for initializer in model.graph.initializer}
     kept = [info for info in model.graph.value_info if info.name not in weights]
@@ -42,6 +53,7 @@ def quantize(source: Path, destination: Path, calibration: Sequence[Arrays]) -> 
             destination,
             per_channel=True,
             weight_type=QuantType.QInt8,
+            nodes_to_quantize=names,
             extra_options={"DefaultTensorType": TensorProto.FLOAT},
         )
 

@@ -9,6 +9,7 @@ from edgedistill.contracts import registry
 from edgedistill.contracts.distribution import Form
 from edgedistill.contracts.judge import Judge
 from edgedistill.recipe.schema import (
+    QuantizeSpec,
     Recipe,
     Stage,
     TeacherChoice,
@@ -295,15 +296,19 @@ def _device_problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
     known = sorted({precision for own in every.values() for precision in own})
     lists: list[tuple[str, list[str]]] = [
         ("export.targets.{}", list(recipe.export.targets)),
-        ("quantize.{}.precision", [quantization.precision for quantization in recipe.quantize]),
         ("measure.runtimes.{}", list(recipe.measure.runtimes or ())),
     ]
     for path, given in lists:
         for i, name in enumerate(given):
             if name in given[:i]:
                 yield path.format(i), f"got {name!r} twice"
+    named = [quantization.id for quantization in recipe.quantize]
     for i, quantization in enumerate(recipe.quantize):
-        if quantization.precision not in known:
+        if quantization.id in named[:i]:
+            yield f"quantize.{i}.{'name' if quantization.precision is None else 'precision'}", f"got {named[i]!r} twice"
+        if quantization.precision is None:
+            yield from _mix_problems(recipe, f"quantize.{i}", quantization, known)
+        elif quantization.precision not in known:
             yield f"quantize.{i}.precision", _unknown(quantization.precision, known)
         elif quantization.calibration is not None:
             makers = [own[quantization.precision] for own in every.values() if quantization.precision in own]
@@ -327,6 +332,17 @@ def _device_problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
                 f"export.targets.{i}",
                 f"got {target!r}, which none of measure.runtimes can open; expected {own} there",
             )
+
+
+def _mix_problems(recipe: Recipe, where: str, mix: QuantizeSpec, known: list[str]) -> Iterator[tuple[str, str]]:
+    if mix.id in known:
+        yield f"{where}.name", f"got {mix.id!r}, which is a precision; expected another name for the mix"
+    if registry.task(recipe.task.type).data.sequences is not None:
+        yield (
+            f"{where}.parts",
+            "a language model's table is often its head too, so it has no mixes by part; expected a 'precision': int4, "
+            "int4-tables or int8",
+        )
 
 
 def _unknown(got: str, known: list[str]) -> str:

@@ -21,6 +21,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from edgedistill.contracts import loss, registry, student, task_spec
 from edgedistill.contracts.distribution import Form
+from edgedistill.contracts.precision import PARTS, PartName
 from edgedistill.recipe import references
 from edgedistill.recipe.augment import AugmentSpec
 from edgedistill.spec import LocalPath, ModelRef, NotInKey, PluginName, RoundRef, Spec, UnionOfSpecs
@@ -353,14 +354,76 @@ class Calibration(Spec):
     """Number of items, evenly spaced over the split."""
 
 
-class QuantizeSpec(Spec):
-    """One precision for every exported model; each target has its own way of quantizing."""
+BLOCK = 32
+"""Weights of a mix that share a scale, if the recipe does not say."""
+_ProductPrecision = Literal["fp32", "int8-dynamic", "int8", "int4", "int2"]
 
-    precision: str
+
+class Parts(Spec):
+    """The precision of each part of an encoder, in an `onnx` file. `int8-dynamic` has a scale per output channel and is
+    fast; `int8`, `int4` and `int2` of products have a scale per block of weights and are small."""
+
+    embeddings: Literal["fp32", "fp16", "int8", "int4", "int2"] = "fp32"
+    """Lookup tables: words, positions, segments. `int8` has a scale per row, `int4` and `int2` one per block. Most of a
+    small model with a large vocabulary, and cheap to look up in any precision."""
+    attention: _ProductPrecision = "fp32"
+    """Queries, keys, values and the output of the attention."""
+    feed_forward: _ProductPrecision = "fp32"
+    """The other products in the layers."""
+    head: _ProductPrecision = "fp32"
+    """The products behind the last layer: pooler and classifier."""
+
+    def by_name(self) -> dict[PartName, str]:
+        """The precision of each part."""
+        return {part: str(getattr(self, part)) for part in PARTS}
+
+
+class QuantizeSpec(Spec):
+    """One precision for every exported model, or a named mix of precisions by part. Each target has its own way of
+    quantizing."""
+
+    precision: str | None = None
     """`fp32`, `fp16`, `int8-dynamic` or `int8-static`; some targets offer more (`int8`, `int4`, `int4-tables`,
     `int2`)."""
+    name: Name | None = None
+    """Of a mix: takes the precision's place in the candidate's name."""
+    parts: Parts | None = None
+    """A mix: the precision of each part. Only for target `onnx` and models that are not language models."""
+    block: Literal[16, 32, 64, 128] | None = None
+    """Of a mix: weights that share a scale, where a part is in blocks. Fewer are closer and larger. null: 32."""
     calibration: Calibration | None = None
     """Only for precisions that need calibration data. Default: 256 items of `train`."""
+
+    @model_validator(mode="after")
+    def _uniform_or_mixed(self) -> QuantizeSpec:
+        if (self.precision is None) == (self.parts is None):
+            raise ValueError("expected either 'precision', or 'name' and 'parts'")
+        if (self.name is None) != (self.parts is None):
+            raise ValueError("expected 'name' and 'parts' together: a mix has no name but the one it is given")
+        if self.parts is None and self.block is not None:
+            raise ValueError("expected 'block' only with 'parts'")
+        if self.parts is not None and self.calibration is not None:
+            raise ValueError("expected no 'calibration' with 'parts': no part needs one")
+        if self.parts is not None and set(self.parts.by_name().values()) == {"fp32"}:
+            raise ValueError("expected a precision below fp32 for one of the 'parts' at least")
+        if self.block is not None and not self.parts_in_blocks:
+            raise ValueError("got 'block', but none of the 'parts' is in blocks")
+        return self
+
+    @property
+    def parts_in_blocks(self) -> bool:
+        """Whether `block` makes a difference."""
+        if self.parts is None:
+            return False
+        products = {self.parts.attention, self.parts.feed_forward, self.parts.head}
+        return self.parts.embeddings in ("int4", "int2") or bool(products & {"int8", "int4", "int2"})
+
+    @property
+    def id(self) -> str:
+        """The precision's name, or the mix's."""
+        found = self.precision or self.name
+        assert found is not None
+        return found
 
 
 class VerifySpec(Spec):
@@ -512,7 +575,7 @@ class Recipe(Spec):
     export: ExportSpec = ExportSpec()
     """Export formats for every model."""
     quantize: tuple[QuantizeSpec, ...] = Field((QuantizeSpec(precision="fp32"),), min_length=1)
-    """Precisions for every exported model."""
+    """Precisions, and mixes of them by part, for every exported model."""
     verify: VerifySpec = VerifySpec()
     """How closely a file must match its PyTorch model."""
     measure: MeasureSpec = MeasureSpec()

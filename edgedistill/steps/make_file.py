@@ -21,6 +21,7 @@ from edgedistill.exporting.jobs import ExportJob, Part, run_job
 from edgedistill.isolation import environments
 from edgedistill.measuring.child import Child
 from edgedistill.measuring.judged import some_examples
+from edgedistill.recipe.schema import BLOCK
 from edgedistill.spec import Spec
 from edgedistill.steps.kinds.make_file import Inputs, Settings
 from edgedistill.store.records.base import FileName
@@ -35,7 +36,8 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> M
     """Publish the files."""
     exporter = registry.target(settings.target)
     task = registry.task(settings.task)
-    how = exporter.precisions[settings.precision]
+    how = exporter.precision(settings.precision)
+    assert how is not None, "others are refused"
     data = PreparedData.of(inputs.data)
     driver: Driver = importlib.import_module(task.device).DRIVER
     items = data.items("validation")
@@ -77,6 +79,8 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> M
         fixed=settings.buckets is not None,
         files=tuple(parts),
         min_length=shortest,
+        parts=None if settings.parts is None else settings.parts.by_name(),
+        block=settings.block or BLOCK,
     )
     made = _make(job, exporter, settings.timeout_minutes, context)
     facts = dict(made[-1].facts)

@@ -43,12 +43,48 @@ def test_a_precision_that_only_another_target_has_is_refused_there(recipe_tree):
     assert len(makeable_candidates(found)) == len(found) - 2
 
 
+SMALL = {"name": "small", "parts": {"embeddings": "int4", "attention": "int8-dynamic"}}
+
+
+def test_a_mix_takes_the_precisions_place_where_a_target_has_mixes(recipe_tree):
+    change = {"quantize": [{"precision": "fp32"}, SMALL], "export": {"targets": ["onnx", "openvino"], "teacher": False}}
+    found = candidates(recipe(recipe_tree, **change))
+    assert {row.id: row.refused for row in found if row.precision == "small"} == {
+        f"{model}/{target}/small/{runtime}": refused
+        for model in ("r1", "r2")
+        for target, runtime, refused in (
+            ("onnx", "onnxruntime", None),
+            ("openvino", "openvino", "target openvino has no mixes by part, only fp32, fp16, int8-static"),
+        )
+    }
+
+
+def test_a_language_model_has_no_mixes():
+    with pytest.raises(RecipeError, match=r"quantize.0.parts: .* expected a 'precision': int4, int4-tables or int8"):
+        reading.load("stories", ["quantize=[{name: small, parts: {embeddings: int4}}]"])
+
+
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
         ({"quantize": [{"precision": "fp32"}] * 2}, "quantize.1.precision: got 'fp32' twice"),
         ({"export": {"targets": ["onnx", "onnx"]}}, "export.targets.1: got 'onnx' twice"),
         ({"export": {"buckets": [32, 16]}}, "expected 'buckets' in ascending order, got [32, 16]"),
+        ({"quantize": [SMALL, SMALL]}, "quantize.1.name: got 'small' twice"),
+        (
+            {"quantize": [SMALL | {"precision": "int8"}]},
+            "quantize.0: expected either 'precision', or 'name' and 'parts'",
+        ),
+        ({"quantize": [{"name": "small"}]}, "quantize.0: expected either 'precision', or 'name' and 'parts'"),
+        ({"quantize": [{"parts": {"head": "int8"}}]}, "quantize.0: expected 'name' and 'parts' together"),
+        ({"quantize": [{"precision": "int4", "block": 64}]}, "quantize.0: expected 'block' only with 'parts'"),
+        ({"quantize": [{"name": "small", "parts": {}}]}, "expected a precision below fp32 for one of the 'parts'"),
+        (
+            {"quantize": [{"name": "small", "parts": {"head": "int8-dynamic"}, "block": 64}]},
+            "quantize.0: got 'block', but none of the 'parts' is in blocks",
+        ),
+        ({"quantize": [SMALL | {"calibration": {}}]}, "quantize.0: expected no 'calibration' with 'parts'"),
+        ({"quantize": [SMALL | {"name": "int8"}]}, "quantize.0.name: got 'int8', which is a precision"),
         (
             {"quantize": [{"precision": "fp16", "calibration": {"take": 8}}]},
             "quantize.0.calibration: 'fp16' needs no calibration data, expected none",

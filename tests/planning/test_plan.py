@@ -103,6 +103,7 @@ PRUNED = "rounds.1.student={init: prune, parameters: 9000}"
 VIEWS = "rounds.0.stages.0.augment={typo: 0.2}"
 FIRST_ONLY = "rounds.1.teacher=teacher"
 """So that no teachers are averaged, which only logits can be."""
+MIX = "quantize.1={name: small, parts: {embeddings: int4, attention: int8-dynamic}}"
 TOP_K = "signals.form=top-k"
 STATIC = "quantize.1.precision=int8-static"
 # Keys of parts that the tiny recipe lacks: the part, a change in it, and what must run again for that.
@@ -146,6 +147,13 @@ KEYS_OF_PARTS = [
         {"file-r1-onnx-int8-static"},
     ),
     ((STATIC, "quantize.1.calibration={take: 8}"), "quantize.1.calibration.take=9", {"file-r1-onnx-int8-static"}),
+    ((), MIX, {"file-r1-onnx-small", "verify-r1-onnx-small-onnxruntime", "measure"}),
+    ((MIX,), "quantize.1.name=tiny", {"file-r1-onnx-tiny", "measure"}),
+    ((MIX,), "quantize.1.block=64", {"file-r1-onnx-small", "measure"}),
+    *(
+        ((MIX,), f"quantize.1.parts.{part}=int2", {"file-r1-onnx-small", "measure"})
+        for part in ("embeddings", "attention", "feed_forward", "head")
+    ),
     ((), VIEWS, {"views-r1-soft-targets", "logits-teacher-train-r1-soft-targets", "r1", "r1-control"}),
     *(
         ((VIEWS,), f"rounds.0.stages.0.augment.{key}={value}", {"views-r1-soft-targets", "r1"})

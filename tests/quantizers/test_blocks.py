@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edgedistill.errors import RefusedError
-from edgedistill.quantizers._blocks import quantize_products, quantize_tables
+from edgedistill.quantizers._blocks import Blocks, quantize_products, quantize_tables
 
 ROWS = 21
 
@@ -44,12 +44,12 @@ def run(model, width):
 
 @pytest.mark.parametrize("head", ["turned", "fused"])
 @pytest.mark.parametrize("width", [64, 48, 96])
-@pytest.mark.parametrize("bits", [8, 4])
+@pytest.mark.parametrize("bits", [8, 4, 2])
 def test_rows_are_rounded_and_the_head_is_the_same_table(bits, width, head):
     """A width of 48 is no whole number of blocks, one of 96 is of an odd number of them."""
     model = graph(width, head)
     table = numpy_helper.to_array(model.graph.initializer[0])
-    quantize_tables(model, bits)
+    quantize_tables(model, Blocks(bits))
     found, scores, hidden = run(model, width)
     step = np.ptp(table) / 2**bits
     assert 0 < np.abs(found - table).max() <= step
@@ -66,7 +66,7 @@ def test_rows_are_rounded_and_the_head_is_the_same_table(bits, width, head):
 def test_what_else_reads_the_table_reads_it_as_it_was():
     model = graph(64, "other")
     table = numpy_helper.to_array(model.graph.initializer[0])
-    quantize_tables(model, 4)
+    quantize_tables(model, Blocks(4))
     found, scores, hidden = run(model, 64)
     assert np.abs(found - table).max() > 0
     np.testing.assert_array_equal(scores, hidden * table)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from edgedistill.recipe.schema import Calibration
+from edgedistill.recipe.schema import Calibration, Parts
 from edgedistill.spec import NotInKey, PluginName, PrecisionName, Spec
 from edgedistill.store.data_inputs import DataInputs
 from edgedistill.store.handle import Artifact
@@ -24,6 +24,10 @@ class Settings(Spec):
     """None for a target whose files accept every length."""
     calibration: Calibration | None
     timeout_minutes: Annotated[float, NotInKey()]
+    parts: Parts | None = None
+    """Of a mix, whose name is in `precision`."""
+    block: int | None = None
+    """Of a mix: weights that share a scale, where a part is in blocks."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import onnx
+import pytest
+from onnx_graphs import encoder, logits
+
+from edgedistill.contracts.precision import Mix
+from edgedistill.errors import RefusedError
+from edgedistill.exporting.onnx_parts import matrices
+from edgedistill.quantizers._mix import quantize_mix
+
+ALL = ("embeddings", "attention", "feed_forward", "head")
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    file = tmp_path_factory.mktemp("mix") / "model.onnx"
+    onnx.save(encoder(), file)
+    return file
+
+
+def mixed(source, folder, block=32, **parts):
+    quantize_mix(source, folder / "mixed.onnx", Mix(parts, block))
+    return folder / "mixed.onnx"
+
+
+def operators(file, part) -> Counter:
+    return Counter(matrix.node.op_type for matrix in matrices(onnx.load(file).graph) if matrix.part == part)
+
+
+PRODUCTS = {"attention": 4, "feed_forward": 2, "head": 1}
+
+
+@pytest.mark.parametrize("precision", ["int8-dynamic", "int8", "int4", "int2"])
+@pytest.mark.parametrize("part", PRODUCTS)
+def test_only_the_products_of_the_part_are_quantized(source, tmp_path, part, precision):
+    file = mixed(source, tmp_path, **{part: precision})
+    made = "MatMulInteger" if precision == "int8-dynamic" else "MatMulNBits"
+    for name, count in PRODUCTS.items():
+        found = operators(file, name)
+        assert found[made] == (count if name == part else 0)
+        assert found.total() == count
+    assert operators(file, "embeddings") == {"Gather": 1}
+    difference = np.abs(logits(file) - logits(source)).max()
+    assert 0 < difference < (0.03 if "8" in precision else 0.3 if precision == "int4" else 1.5)
+
+
+@pytest.mark.parametrize(("precision", "error"), [("fp16", 1e-3), ("int8", 2e-2), ("int4", 0.2), ("int2", 1.5)])
+def test_fewer_bits_of_the_table_are_smaller(source, tmp_path, precision, error):
+    file = mixed(source, tmp_path, embeddings=precision)
+    assert 0 < np.abs(logits(file) - logits(source)).max() < error
+    assert "words" not in {initializer.name for initializer in onnx.load(file).graph.initializer}
+    saved = source.stat().st_size - file.stat().st_size
+    rows, values = 40, 40 * 32
+    stored = {
+        "fp16": 2 * values,
+        "int8": values + 4 * rows,
+        "int4": values / 2 + 5 * rows,
+        "int2": values / 4 + 5 * rows,
+    }
+    assert abs(saved - (4 * values - stored[precision])) < 700  # of nodes and their names
+
+
+def test_every_part_in_its_own(source, tmp_path):
+    file = mixed(source, tmp_path, embeddings="int4", attention="int8-dynamic", feed_forward="int2", head="int8")
+    found = {part: set(operators(file, part)) for part in ALL}
+    assert found == {
+        "embeddings": {"GatherBlockQuantized"},
+        "attention": {"MatMulInteger"},
+        "feed_forward": {"MatMulNBits"},
+        "head": {"MatMulNBits"},
+    }
+    assert np.isfinite(logits(file)).all()
+
+
+def test_a_bias_stays_in_the_product(source, tmp_path):
+    """The head's; without it the logits would be off by up to 0.3."""
+    assert np.abs(logits(mixed(source, tmp_path, head="int8")) - logits(source)).max() < 0.02
+
+
+def test_the_block_changes_the_file(source, tmp_path):
+    sizes = [mixed(source, tmp_path, block, embeddings="int4", attention="int4").stat().st_size for block in (16, 32)]
+    assert sizes[0] > sizes[1]
+
+
+@pytest.mark.parametrize(
+    ("model", "parts", "sentence"),
+    [
+        (
+            {"tied": True},
+            {"embeddings": "int4"},
+            "'words' .* is an embedding table and the matrix of a product at once",
+        ),
+        ({"entry": True}, {"head": "int8"}, r"'entry' \(MatMul\) is in none of the parts"),
+    ],
+)
+def test_what_is_in_no_part_is_refused(tmp_path, model, parts, sentence):
+    onnx.save(encoder(**model), tmp_path / "model.onnx")
+    with pytest.raises(RefusedError, match=sentence):
+        mixed(tmp_path / "model.onnx", tmp_path, **parts)
+
+
+def test_a_part_that_the_model_lacks_is_no_mix(tmp_path, source):
+    model = onnx.load(source)
+    gather, last = model.graph.node[0], model.graph.node[-1]
+    mean = onnx.helper.make_node("ReduceMean", [gather.output[0], "axes"], [last.input[0]], keepdims=0)
+    del model.graph.node[:]
+    model.graph.node.extend([gather, mean, last])
+    onnx.save(model, tmp_path / "static.onnx")
+    with pytest.raises(RefusedError, match="no matrix in the parts to quantize"):
+        mixed(tmp_path / "static.onnx", tmp_path, attention="int8-dynamic")
+    mixed(tmp_path / "static.onnx", tmp_path, attention="int8-dynamic", embeddings="int4")
