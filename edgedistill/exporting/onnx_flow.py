@@ -107,8 +107,8 @@ class Flow:
 
     @cached_property
     def into_attention(self) -> frozenset[str]:
-        """Values that get to an attention through no product with a constant."""
-        return self._before(self.attends, self.multiplies)
+        """Values that get to an attention through no product with a constant, its own included."""
+        return self._before(lambda node: self.attends(node) and not self.multiplies(node), self.multiplies)
 
     @cached_property
     def from_attention(self) -> frozenset[str]:

@@ -6,6 +6,7 @@ from collections import Counter
 
 import numpy as np
 import onnx
+import onnx_ir
 import pytest
 import torch
 from helpers import file_request
@@ -14,6 +15,7 @@ from transformers import BertConfig, ElectraConfig, ModernBertConfig, MPNetConfi
 
 from edgedistill.contracts import registry
 from edgedistill.exporting.onnx_parts import matrices
+from edgedistill_exporters.onnx_attention import fuse_attention
 
 SIZES = {"hidden_size": 32, "num_attention_heads": 4, "num_hidden_layers": 2, "intermediate_size": 48, "vocab_size": 60}
 EXPORTER = registry.target("onnx")
@@ -59,19 +61,12 @@ def test_the_parts_of_a_quantized_file_are_those_of_its_model(bert, tmp_path, pr
     assert parts(file) == BERT
 
 
-def test_attention_fused_by_onnxruntime(bert, tmp_path):
-    from onnxruntime.transformers.fusion_options import FusionOptions
-    from onnxruntime.transformers.optimizer import optimize_model
-
-    options = FusionOptions("bert")
-    fused = optimize_model(str(bert), "bert", num_heads=4, hidden_size=32, optimization_options=options)
-    fused.save_model_to_file(str(tmp_path / "fused.onnx"))
-    graph = onnx.load(tmp_path / "fused.onnx").graph
-    assert "SkipLayerNormalization" in {node.op_type for node in graph.node}
-    found = parts(tmp_path / "fused.onnx")
-    assert found["product", "feed_forward"] == 4
-    assert found["product", "head"] == 2
-    assert ("product", None) not in found
+def test_attention_as_one_operator(bert, tmp_path):
+    """Its weights hold those of queries, keys and values."""
+    graph = onnx_ir.load(bert)
+    assert fuse_attention(graph) == 2
+    onnx_ir.save(graph, tmp_path / "fused.onnx")
+    assert parts(tmp_path / "fused.onnx") == BERT | {("product", "attention"): 4}
 
 
 def test_sums_of_three_instead_of_two_additions(bert, tmp_path):
@@ -81,9 +76,8 @@ def test_sums_of_three_instead_of_two_additions(bert, tmp_path):
     weights = {initializer.name for initializer in model.graph.initializer}
     joined = 0
     for node in model.graph.node:
-        bias = made.get(node.input[0]) if node.op_type == "Add" else None
+        bias = made.get(node.input[0]) if node.op_type == "Sum" else None
         if bias is not None and bias.op_type == "Add" and bias.input[1] in weights and node.input[1] not in weights:
-            node.op_type = "Sum"
             node.input[:] = [*bias.input, node.input[1]]
             joined += 1
     assert joined == 4
