@@ -104,3 +104,8 @@ def test_a_model_without_such_attention_is_refused(tmp_path):
     model = StaticForSequenceClassification(StaticConfig(vocab_size=50, hidden_size=8, num_labels=3)).eval()
     with pytest.raises(RefusedError, match="onnx-fused: no layer of this model has attention .* expected target onnx"):
         files_of(tmp_path, model)
+
+
+def test_every_precision_is_made_from_the_fused_file():
+    sources = {name: precision.made_of for name, precision in FUSED.precisions.items()}
+    assert sources == {"fp32": ("onnx", "fp32"), "int8-dynamic": ("onnx-fused", "fp32")}
