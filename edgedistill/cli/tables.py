@@ -11,6 +11,7 @@ from edgedistill.cli.console import escape, ms, new_table, standard_output
 from edgedistill.evaluation.wording import heading
 from edgedistill.exporting.candidates import makeable_candidates
 from edgedistill.report import formatting
+from edgedistill.report.headline import ship_line
 from edgedistill.report.pace import speed_at
 
 if TYPE_CHECKING:
@@ -28,7 +29,10 @@ def results(found: Results) -> None:
         console.print(f"[yellow]warning:[/] {warning}", highlight=False)
     console.print(_rounds(found))
     console.print(_candidates(found))
-    console.print(f"[bold]{'ship' if found.chosen else 'nothing to ship'}:[/] {found.why}", highlight=False)
+    line = ship_line(found)
+    console.print(f"[bold]{'nothing to ship' if line is None else 'ship'}:[/] {line or found.why}", highlight=False)
+    if line is not None:
+        console.print(f"[bold]why:[/] {found.why.removeprefix(f'{found.chosen}: ')}", highlight=False)
 
 
 def plan(planned: PlannedRun) -> None:

@@ -466,6 +466,53 @@ class Flip(_Part):
     device: str
 
 
+HopKind = Literal["round", "export", "precision", "export and precision", "runtime"]
+
+
+class FlippedText(_Part):
+    """A decision that was right before a hop and is wrong after it, or the other way round."""
+
+    text: str
+    reference: str
+    before: str
+    after: str
+
+
+class HopResult(_Part):
+    """One model or file and the next, on the same examples of test."""
+
+    kind: HopKind
+    """What differs: `export and precision` if the fp32 file was not measured."""
+    before: str
+    after: str
+    """`teacher`, a round, or files under a runtime, as `MODEL/TARGET/PRECISION/RUNTIME`."""
+    figure: Figure
+    """The primary metric after it."""
+    drop: Difference
+    agreement: float | None
+    """Share of equal decisions; null if the two are asked for different ones, as with another tokenizer."""
+    lost: int | None
+    """Decisions that were right before and are wrong after; null without agreement, or for a task without correct
+    answers."""
+    won: int | None
+    """Those that were wrong before and are right after."""
+    lost_texts: tuple[FlippedText, ...] = ()
+    won_texts: tuple[FlippedText, ...] = ()
+    """The first of each."""
+
+
+class LossBudgetResult(_Part):
+    """What each hop from the teacher to a file cost."""
+
+    candidate: str
+    """The chosen one, otherwise the one with the best validation metric."""
+    start: Figure
+    """The teacher's primary metric on test."""
+    hops: tuple[HopResult, ...]
+    drop: Difference
+    """From the teacher to the file; the hops' drops add up to it."""
+
+
 class SizeResult(_Part):
     """Test examples of similar size, and every model's figures on them."""
 
@@ -525,6 +572,8 @@ class Results(_Part):
     stop: StopResult | None = None
     """With a stopping rule."""
     warnings: tuple[str, ...] = ()
+    loss_budget: LossBudgetResult | None = None
+    """Null without measured candidates, and in older files."""
     flips: dict[str, tuple[Flip, ...]] = {}
     errors: dict[str, dict[str, tuple[ErrorText, ...]]] = {}
     """By round and kind, the first texts of each."""
@@ -572,6 +621,12 @@ class Results(_Part):
     def measured(self) -> tuple[CandidateResult, ...]:
         """The candidates that were timed."""
         return tuple(candidate for candidate in self.candidates if isinstance(candidate, CandidateResult))
+
+    @property
+    def comparison(self) -> str:
+        """Where the choice was made, and among how many candidates: choosing the best of many flatters it there."""
+        count = len(self.measured)
+        return f"on validation, where {count} candidate{' was' if count == 1 else 's were'} compared"
 
     @property
     def emulated(self) -> tuple[EmulatedResult, ...]:

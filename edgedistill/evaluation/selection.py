@@ -242,7 +242,7 @@ def _why(
     change = 0.0 - signed(best.drop, primary.direction)
     facts = f"validation {words} {best.value:.4f} ({change:+.4f} from the teacher{lower}), "
     facts += f"{_speed_in_words(best, select, prompted)}, {best.file_mb:.2f} MB"
-    count = f"{len(fitting)} of {len(figures)} candidates meet the limits"
+    count = f"{len(fitting)} of {len(figures)} candidates that were compared on validation meet the limits"
     match select.prefer:
         case "latency":
             reason = "it is the fastest"

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 from edgedistill.evaluation.by_size import by_size
 from edgedistill.evaluation.chance import against_chance
 from edgedistill.evaluation.figures import Judging
-from edgedistill.evaluation.results import RESULTS_SCHEMA, DataResult, Flip, Results, StopResult
+from edgedistill.evaluation.results import RESULTS_SCHEMA, CandidateResult, DataResult, Flip, Results, StopResult
 from edgedistill.exporting.candidates import native_candidates
 from edgedistill.recipe.schema import teacher_of
 from edgedistill.report.devices import HOST, candidate_result
 from edgedistill.report.generations import generations
+from edgedistill.report.loss_budget import loss_budget
 from edgedistill.report.models import changes_of, error_texts, round_result, teacher_result
 from edgedistill.report.warnings import candidate_warnings, chance_warnings, warnings
 from edgedistill.version import __version__
@@ -30,6 +31,7 @@ def collect(files: RunFiles) -> Results:
     changes = _changes(files)
     rounds = tuple(round_result(round_, files, judging, changes.get(round_.id)) for round_ in settings.rounds)
     candidates = tuple(candidate_result(row, files, judging) for row in settings.candidates)
+    measured = [candidate for candidate in candidates if isinstance(candidate, CandidateResult)]
     hosts = {HOST: files.host}
     repeated = {
         f"{earlier}/{split}": count
@@ -55,6 +57,7 @@ def collect(files: RunFiles) -> Results:
             *warnings(rounds, repeated, files, judging),
             *candidate_warnings(candidates, hosts),
         ),
+        loss_budget=loss_budget(files, judging, measured, chosen),
         flips=_flips(files),
         by_size=by_size(judging, _on_test(files), "test"),
         generations=generations(files),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edgedistill.evaluation.results import CandidateResult, Results
+from edgedistill.report import formatting as f
+from edgedistill.report.markdown_speeds import speeds_in_words
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,18 @@ def headline(results: Results) -> Headline | None:
         return None
     chosen = results.candidate(results.chosen)
     return Headline(chosen, times_smaller(results, chosen), times_faster(results, chosen))
+
+
+def ship_line(results: Results) -> str | None:
+    """The chosen candidate's figures in one line, its metric on test first, since that played no part in the choice;
+    None if there is none."""
+    if results.chosen is None:
+        return None
+    chosen = results.candidate(results.chosen)
+    metric = f"{results.metric_in_words} {f.estimate(chosen.test)} on test"
+    choice = f"({f.metric(chosen.validation.value)} {results.comparison})"
+    size = f"{f.megabytes(chosen.file_bytes)} MB"
+    return f"{chosen.id}: {', '.join([f'{metric} {choice}', *speeds_in_words(chosen, results), size])}"
 
 
 def baseline(results: Results, candidate: CandidateResult) -> CandidateResult | None:

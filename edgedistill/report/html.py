@@ -12,8 +12,10 @@ from edgedistill.evaluation.wording import drop_word, heading
 from edgedistill.recipe.schema import Limits, SelectSpec
 from edgedistill.report import formatting
 from edgedistill.report.beside_fp32 import BESIDE_FP32, instruction_sets, quantized_files
+from edgedistill.report.budget_plot import waterfall
 from edgedistill.report.headline import headline, times_faster, times_smaller
 from edgedistill.report.markdown import EMULATED, OWN_MODEL_TYPE, REDUCED, runtime_sizes
+from edgedistill.report.markdown_budget import budget_note
 from edgedistill.report.markdown_language import checked_files
 from edgedistill.report.metric_plot import metric_against_latency
 from edgedistill.report.naming import short_names
@@ -95,6 +97,8 @@ def render_html(results: Results, training: Mapping[str, Sequence[EpochRecord]],
         own_model_type=OWN_MODEL_TYPE,
         runtime_sizes=runtime_sizes(results.measured),
         rounds_plot=Markup(metric_over_rounds(results)),
+        budget_note=budget_note(results),
+        waterfall=Markup(waterfall(results)),
         models=models,
         generalisation=any(model.ood or model.calibration_error is not None for model in models.values()),
         spread={round_.id: spread(round_, results.direction) for round_ in results.rounds},

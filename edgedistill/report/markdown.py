@@ -17,6 +17,7 @@ from edgedistill.evaluation.wording import drop_word, heading
 from edgedistill.report import formatting as f
 from edgedistill.report.beside_fp32 import beside_fp32
 from edgedistill.report.headline import headline, times_smaller
+from edgedistill.report.markdown_budget import loss_budget
 from edgedistill.report.markdown_language import by_size, checks, generations
 from edgedistill.report.markdown_speeds import by_prompt, speed_cells, speed_names, speeds_in_words
 from edgedistill.report.markdown_text import escape, table
@@ -82,6 +83,7 @@ def render_markdown(results: Results) -> str:
         *([_emulated(results.emulated, metric)] if results.emulated else []),
         *([_unmeasured(results.unmeasured)] if results.unmeasured else []),
         f"## Rounds\n\n{rounds}",
+        *loss_budget(results),
         *by_size(results),
         *generations(results),
         *_notes(results),
@@ -188,7 +190,8 @@ def _verdict(results: Results) -> str:
         return f"## Nothing to ship\n\n{escape(results.why)}"
     chosen = found.chosen
     figures = [
-        f"{results.metric_in_words} {f.estimate(chosen.test)} on test",
+        f"{results.metric_in_words} {f.estimate(chosen.test)} on test "
+        f"({f.metric(chosen.validation.value)} {results.comparison})",
         *speeds_in_words(chosen, results),
         f"{f.megabytes(chosen.file_bytes)} MB",
     ]

@@ -30,6 +30,7 @@ def test_it_says_where_the_model_comes_from_and_how_good_it_is(finished_run):
     assert "distilled from teacher + r1" in text
     low, high = row.test.interval
     assert f"| **this file** | | {row.test.value:.4f} [{low:.4f}, {high:.4f}] |" in text
+    assert f"This file has {row.validation.value:.4f} on validation, where 4 candidates were compared" in text
     assert f"the same answers as its PyTorch model on {row.agreement_with_student:.2%}" in text
     assert results.hosts[row.host].cpu in text
     assert results.warnings[0] in text if results.warnings else True

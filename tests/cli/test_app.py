@@ -70,7 +70,12 @@ def test_run_prints_the_tables_and_says_what_to_ship(finished_run):
     done = cli("run", finished_run.recipe, "--out", str(finished_run.folder))
     assert done.returncode == 0, done.stderr
     assert "gain over control" in done.stdout
-    assert f"ship: {finished_run.results.chosen}" in done.stdout
+    results = finished_run.results
+    test = results.candidate(results.chosen).test
+    shown = " ".join(done.stdout.split())
+    assert f"ship: {results.chosen}: accuracy {test.value:.4f} [{test.low:.4f}, {test.high:.4f}] on test (" in shown
+    assert "on validation, where 4 candidates were compared)" in shown
+    assert "candidates that were compared on validation meet the limits" in shown[shown.index("why: ") :]
     content = json.loads(cli("run", finished_run.recipe, "--out", str(finished_run.folder), "--json").stdout)
     assert content["chosen"] == finished_run.results.chosen
 

@@ -86,5 +86,5 @@ def test_nothing_measured_is_said():
 def test_a_choice_says_how_many_fit_and_by_how_much_it_drops():
     rows = [figures("a", value=0.9, drop=0.02), figures("b", file_mb=9.0)]
     why = choose(rows, select(file_mb=6.0), 0.9, ACCURACY).why
-    assert "1 of 2 candidates meet the limits" in why
+    assert "1 of 2 candidates that were compared on validation meet the limits" in why
     assert "validation accuracy 0.9000 (-0.0200 from the teacher)" in why

@@ -39,7 +39,7 @@ def test_work_is_weighted_by_how_often_a_weight_is_applied(tmp_path):
         helper.make_node("ReduceMean", ["numbers", "axis"], ["text"], keepdims=0),
         helper.make_node("Gemm", ["text", "head"], ["y"]),
     ]
-    weights = {
+    weights: dict[str, np.ndarray] = {
         "w": np.ones((8, 4), np.int8),
         "axis": np.array([1]),
         "head": np.ones((4, 3), np.float32),
@@ -55,7 +55,7 @@ def test_weights_in_blocks_are_integer_work_only_with_activations_in_8_bits(tmp_
         "MatMulNBits", ["x", "w", "s"], ["y"], domain="com.microsoft", K=8, N=4, bits=8, block_size=8,
         accuracy_level=level,
     )  # fmt: skip
-    weights = {"w": np.ones((4, 1, 8), np.uint8), "s": np.ones((4, 1), np.float32)}
+    weights: dict[str, np.ndarray] = {"w": np.ones((4, 1, 8), np.uint8), "s": np.ones((4, 1), np.float32)}
     found = read_arithmetic(written(tmp_path, [node], weights, ["batch", "length", 4]))
     assert found.integer_share == share
     assert found.float_products == ({} if share else {"MatMulNBits": 1})
@@ -69,7 +69,11 @@ def test_a_product_in_qdq_form_is_integer_only_if_both_operands_are(tmp_path, bo
         helper.make_node("DequantizeLinear", ["w", "s"], ["b"]),
         helper.make_node("MatMul", ["a" if both else "x", "b"], ["y"]),
     ]
-    weights = {"s": np.array(0.1, np.float32), "z": np.array(128, np.uint8), "w": np.ones((8, 4), np.int8)}
+    weights: dict[str, np.ndarray] = {
+        "s": np.array(0.1, np.float32),
+        "z": np.array(128, np.uint8),
+        "w": np.ones((8, 4), np.int8),
+    }
     found = read_arithmetic(written(tmp_path, nodes, weights, ["batch", "length", 4]))
     assert found.integer_share == (1.0 if both else 0.0)
 

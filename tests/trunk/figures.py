@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from functools import cached_property
+from itertools import pairwise
 from math import comb, log10, sqrt
 
 import numpy as np
@@ -65,6 +66,8 @@ class Recount:
         found |= dict(_leaves("results.candidates", candidates))
         fitting = [candidate for candidate in candidates if candidate["within_limits"]]
         found["results.chosen"] = min(fitting, key=lambda candidate: candidate["file_bytes"])["id"] if fitting else None
+        best = max(candidates, key=lambda candidate: candidate["figures"][2]["value"])["id"]
+        found |= dict(_leaves("results.loss_budget", self._budget(found["results.chosen"] or best)))
         judgements = [self._judgement(round_, candidates) for round_ in self.rounds]
         found |= dict(_leaves("results.stop.judgements", judgements))
         found |= {"results.stop.round": self.rounds[-1], "results.stop.early": judgements[-1]["stop"]}
@@ -229,6 +232,29 @@ class Recount:
             places = order_statistics(len(samples), q / 100)
             latency[f"p{q}_ci"] = [float(samples[place]) for place in places]
         return {"latency_ms": latency, "throughput_per_s": 1e3 * len(samples) / samples.sum()}
+
+    def _budget(self, chosen):
+        """From the teacher over the rounds and the fp32 file to this one."""
+        model, _, precision, _ = chosen.split("/")
+        said = {name: self.says(name) for name in ("teacher", *self.rounds[: self.rounds.index(model) + 1])}
+        for kind in ("fp32", precision):
+            file = self.run / "predictions" / "test" / f"{model}-plain-{kind}-plain-runtime.safetensors"
+            said[f"{model}/plain/{kind}/plain-runtime"] = load_file(file)["value.logits"].argmax(1)
+        right = {name: (answers == self.ids["test"]).astype(float) for name, answers in said.items()}
+        hops = [
+            {
+                "before": before,
+                "after": after,
+                "figure": self._accuracy(right[after], "test"),
+                "drop": paired(right[before] - right[after], "test"),
+                "agreement": (said[before] == said[after]).mean(),
+                "lost": int((right[before] > right[after]).sum()),
+                "won": int((right[before] < right[after]).sum()),
+            }
+            for before, after in pairwise(said)
+        ]
+        whole = paired(right["teacher"] - right[chosen], "test")
+        return {"candidate": chosen, "start": self._accuracy(right["teacher"], "test"), "hops": hops, "drop": whole}
 
     def _speed_up(self, name):
         """Of int8 over fp32, with the passes resampled."""
