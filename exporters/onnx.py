@@ -45,7 +45,9 @@ def make(request: FileRequest, file: Path) -> MadeFile:
         quantize_mix(request.source, file, request.mix)
         return MadeFile()
     if request.source is not None:
-        registry.quantizer(request.precision).quantize(request.source, file, request.calibration)
+        quantizer = registry.quantizer(request.precision)
+        quantize = quantizer.quantize if request.method is None else quantizer.methods[request.method]
+        quantize(request.source, file, request.calibration)
         return MadeFile()
     refuse_components(request, "onnx")
     causal = is_causal(request.model())

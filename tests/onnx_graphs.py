@@ -23,11 +23,13 @@ def encoder(*, tied: bool = False, entry: bool = False) -> onnx.ModelProto:
     square = dict.fromkeys(("query", "key", "value", "output", "entry"), (WIDTH, WIDTH))
     shapes = {"words": (WORDS, WIDTH), **square, "up": (WIDTH, WIDE), "down": (WIDE, WIDTH), "head": (LABELS, WIDTH)}
     weights = {name: random.normal(0, 0.2, shape).astype(np.float32) for name, shape in shapes.items()}
+    weights["shift"] = random.normal(0, 0.2, WIDTH).astype(np.float32)
     weights["bias"] = random.normal(0, 0.2, LABELS).astype(np.float32)
     nodes = [helper.make_node("Gather", ["words", "ids"], ["found"])]
+    nodes.append(helper.make_node("Add", ["found", "shift"], ["shifted"]))
     if entry:
-        nodes.append(helper.make_node("MatMul", ["found", "entry"], ["entered"]))
-    start = "entered" if entry else "found"
+        nodes.append(helper.make_node("MatMul", ["shifted", "entry"], ["entered"]))
+    start = "entered" if entry else "shifted"
     nodes += [helper.make_node("MatMul", [start, name], [f"{name}_made"]) for name in ("query", "key", "value")]
     nodes += [
         helper.make_node("Transpose", ["key_made"], ["turned"], perm=[0, 2, 1]),

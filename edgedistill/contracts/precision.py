@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -44,6 +44,8 @@ class Precision:
     """Whether it needs calibration data, chosen by the recipe's `calibration`."""
     version: int = 1
     """Raised whenever it would write different bytes."""
+    methods: tuple[str, ...] = ()
+    """Calibration methods that a recipe can choose from, the default first; none if the target has its own."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,7 @@ class Quantizer(Versioned):
         version: raised whenever it would write different bytes.
         quantize: (fp32 file, file to write, calibration inputs one by one).
         arithmetic: what its files round, for stages that train for this precision; None: not supported.
+        methods: the same by calibration method, if it has several; `quantize` is the first of them.
     """
 
     file: str
@@ -88,6 +91,7 @@ class Quantizer(Versioned):
     quantize: Callable[[Path, Path, Sequence[Arrays]], None]
     calibrated: bool = False
     arithmetic: Arithmetic | None = None
+    methods: Mapping[str, Callable[[Path, Path, Sequence[Arrays]], None]] = field(default_factory=dict)
 
     def precision(self) -> Precision:
         """The precision as the exporter offers it."""
@@ -97,4 +101,5 @@ class Quantizer(Versioned):
             made_of=("onnx", "fp32"),
             calibrated=self.calibrated,
             version=self.version,
+            methods=tuple(self.methods),
         )

@@ -55,6 +55,8 @@ class FileRequest:
     """The file to make it from, if `Precision.made_of` names one."""
     calibration: Sequence[Arrays] = ()
     """Real inputs one by one, (1, T) by name, at their own length, or padded to `length` if set."""
+    method: str | None = None
+    """How ranges are estimated from these, one of `Precision.methods`; None: as usual for the target."""
     min_length: int = 1
     """Minimum input length in tokens: the special tokens around every text plus one."""
     folder: Path | None = None

@@ -80,6 +80,8 @@ class ExportJob:
     """The precision of each part, if it is a mix."""
     block: int = 32
     """Weights of a mix that share a scale."""
+    method: str | None = None
+    """Of calibration."""
 
 
 def run_job(job: ExportJob) -> list[dict[str, object]]:
@@ -111,6 +113,7 @@ def run_job(job: ExportJob) -> list[dict[str, object]]:
             fixed=job.fixed,
             source=Path(source) if source is not None else None,
             calibration=_calibration(job.calibration, length),
+            method=job.method,
             min_length=job.min_length,
             folder=Path(job.model),
             mix=Mix(job.parts, job.block) if job.parts is not None else None,

@@ -352,6 +352,11 @@ class Calibration(Spec):
     """Split to take them from."""
     take: int = Field(256, ge=1)
     """Number of items, evenly spaced over the split."""
+    method: Literal["minmax", "percentile", "entropy"] | None = None
+    """How a range is estimated, in `onnx` files. `minmax` covers all values seen, so nothing is clipped, but one
+    outlier coarsens all others; `percentile` leaves out the largest of 100,000 values, for activations with outliers;
+    `entropy` clips where the quantized distribution is closest to the original, which suits convolutions. null:
+    `minmax` for `onnx`, and its own for any other target."""
 
 
 BLOCK = 32

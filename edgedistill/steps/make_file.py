@@ -81,6 +81,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> M
         min_length=shortest,
         parts=None if settings.parts is None else settings.parts.by_name(),
         block=settings.block or BLOCK,
+        method=settings.calibration.method if settings.calibration is not None else None,
     )
     made = _make(job, exporter, settings.timeout_minutes, context)
     facts = dict(made[-1].facts)

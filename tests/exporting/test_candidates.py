@@ -64,6 +64,15 @@ def test_a_language_model_has_no_mixes():
         reading.load("stories", ["quantize=[{name: small, parts: {embeddings: int4}}]"])
 
 
+def test_a_calibration_method_is_refused_where_the_target_has_its_own(recipe_tree):
+    change = {"quantize": [{"precision": "int8-static", "calibration": {"method": "entropy"}}]}
+    found = candidates(recipe(recipe_tree, export={"targets": ["onnx", "openvino"], "teacher": False}, **change))
+    assert {row.target: row.refused for row in found} == {
+        "onnx": None,
+        "openvino": "target openvino calibrates in its own way, not by entropy; expected no calibration.method for it",
+    }
+
+
 @pytest.mark.parametrize(
     ("change", "expected"),
     [

@@ -146,6 +146,11 @@ KEYS_OF_PARTS = [
         "quantize.1.calibration.from=unlabeled",
         {"file-r1-onnx-int8-static"},
     ),
+    (
+        (STATIC, "quantize.1.calibration={take: 8}"),
+        "quantize.1.calibration.method=entropy",
+        {"file-r1-onnx-int8-static"},
+    ),
     ((STATIC, "quantize.1.calibration={take: 8}"), "quantize.1.calibration.take=9", {"file-r1-onnx-int8-static"}),
     ((), MIX, {"file-r1-onnx-small", "verify-r1-onnx-small-onnxruntime", "measure"}),
     ((MIX,), "quantize.1.name=tiny", {"file-r1-onnx-tiny", "measure"}),

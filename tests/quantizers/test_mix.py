@@ -7,12 +7,10 @@ import onnx
 import pytest
 from onnx_graphs import encoder, logits
 
-from edgedistill.contracts.precision import Mix
+from edgedistill.contracts.precision import PARTS, Mix
 from edgedistill.errors import RefusedError
 from edgedistill.exporting.onnx_parts import matrices
 from edgedistill.quantizers._mix import quantize_mix
-
-ALL = ("embeddings", "attention", "feed_forward", "head")
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +21,7 @@ def source(tmp_path_factory):
 
 
 def mixed(source, folder, block=32, **parts):
-    quantize_mix(source, folder / "mixed.onnx", Mix(parts, block))
+    quantize_mix(source, folder / "mixed.onnx", Mix({part: parts[part] for part in PARTS if part in parts}, block))
     return folder / "mixed.onnx"
 
 
@@ -66,7 +64,7 @@ def test_fewer_bits_of_the_table_are_smaller(source, tmp_path, precision, error)
 
 def test_every_part_in_its_own(source, tmp_path):
     file = mixed(source, tmp_path, embeddings="int4", attention="int8-dynamic", feed_forward="int2", head="int8")
-    found = {part: set(operators(file, part)) for part in ALL}
+    found = {part: set(operators(file, part)) for part in PARTS}
     assert found == {
         "embeddings": {"GatherBlockQuantized"},
         "attention": {"MatMulInteger"},
