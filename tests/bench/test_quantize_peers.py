@@ -297,3 +297,17 @@ def test_answers_are_those_of_each_input_in_its_order(tmp_path: Path) -> None:
     np.savez(tmp_path / "in.npz", **inputs)
     items = asking.by_length(tmp_path / "in.npz")
     assert asking.answers(Sleeping("file", []), items[0]).tolist() == [[0, 0], [2, 2], [10, 10]]
+
+
+def test_the_variants_override_what_a_recipe_has(tmp_path: Path) -> None:
+    """But for keys and targets that come with other versions."""
+    for name in ("train", "validation", "test"):
+        (tmp_path / f"{name}.jsonl").write_text('{"text": "a", "label": "b"}\n', encoding="utf-8")
+    file = write_recipe(recipe(tmp_path, tmp_path / "minilm", tmp_path / "tiny"), tmp_path)
+    read = {
+        variant.name: reading.load(file, variant.overrides)
+        for variant in own_files.VARIANTS
+        if variant.name != "onnx-fused"
+    }
+    assert [entry.precision for entry in read["onnx"].quantize] == ["fp32", "fp16", "int8-dynamic"]
+    assert read["openvino"].export.targets == ("openvino",)
