@@ -15,6 +15,7 @@ from edgedistill.contracts.precision import Precision
 from edgedistill.contracts.target import FileRequest, MadeFile, Target
 from edgedistill.errors import EdgedistillError, RefusedError
 from edgedistill.exporting.jobs import compare_with_torch, giving_outputs, refuse_components
+from edgedistill.exporting.onnx_sizes import bytes_by_part
 from edgedistill.quantizers._mix import quantize_mix
 from edgedistill.runtimes import onnxruntime as runtime
 from edgedistill.system.quiet import quiet
@@ -42,12 +43,12 @@ def make(request: FileRequest, file: Path) -> MadeFile:
     """
     if request.source is not None and request.mix is not None:
         quantize_mix(request.source, file, request.mix)
-        return MadeFile()
+        return MadeFile(facts=_facts(file))
     if request.source is not None:
         quantizer = registry.quantizer(request.precision)
         quantize = quantizer.quantize if request.method is None else quantizer.methods[request.method]
         quantize(request.source, file, request.calibration)
-        return MadeFile()
+        return MadeFile(facts=_facts(file))
     import onnx_ir
 
     refuse_components(request, "onnx")
@@ -56,7 +57,12 @@ def make(request: FileRequest, file: Path) -> MadeFile:
         graph = causal_onnx.graph_of(request) if causal else _graph_of(request)
     onnx_ir.save(graph, file, external_data=None if _fits_inline(graph) else f"{file.name}.data")
     opened = runtime.open(file, 1, PortNames())
-    return MadeFile(checks=compare(request, "onnx", opened) if causal else compare_with_torch(request, "onnx", opened))
+    checks = compare(request, "onnx", opened) if causal else compare_with_torch(request, "onnx", opened)
+    return MadeFile(checks=checks, facts=_facts(file))
+
+
+def _facts(file: Path) -> dict[str, object]:
+    return {"bytes_by_part": bytes_by_part(file)}
 
 
 @contextmanager
@@ -128,7 +134,7 @@ def _fits_inline(graph: onnx_ir.Model) -> bool:
 
 TARGET = Target(
     api=1,
-    version=5,
+    version=6,
     precisions=PRECISIONS,
     runtimes=("onnxruntime",),
     packages=Packages(imports=("onnx", "onnxscript", "onnxruntime")),

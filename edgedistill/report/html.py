@@ -11,6 +11,7 @@ from edgedistill.evaluation.results import Results, RoundResult, TeacherResult
 from edgedistill.evaluation.wording import drop_word, heading
 from edgedistill.recipe.schema import Limits, SelectSpec
 from edgedistill.report import formatting
+from edgedistill.report.bytes import COLUMNS, WHERE, bytes_by_file
 from edgedistill.report.headline import headline, times_faster, times_smaller
 from edgedistill.report.markdown import EMULATED, OWN_MODEL_TYPE, REDUCED, runtime_sizes
 from edgedistill.report.markdown_language import checked_files
@@ -90,6 +91,9 @@ def render_html(results: Results, training: Mapping[str, Sequence[EpochRecord]],
         reduced=REDUCED,
         own_model_type=OWN_MODEL_TYPE,
         runtime_sizes=runtime_sizes(results.measured),
+        sizes=bytes_by_file(results.measured),
+        sizes_columns=COLUMNS,
+        where=WHERE,
         rounds_plot=Markup(metric_over_rounds(results)),
         models=models,
         generalisation=any(model.ood or model.calibration_error is not None for model in models.values()),
@@ -108,6 +112,7 @@ def limit_sentences(limits: Limits, direction: Direction = "higher") -> list[str
     """Each limit that was set."""
     written = {
         "file_mb": "file ≤ {:g} MB",
+        "shipped_mb": "file and tokenizer ≤ {:g} MB",
         "p95_ms": "p95 latency ≤ {:g} ms",
         "peak_rss_mb": "peak memory ≤ {:g} MB",
         "load_ms": "load time ≤ {:g} ms",

@@ -15,6 +15,7 @@ from edgedistill.evaluation.results import (
 )
 from edgedistill.evaluation.wording import drop_word, heading
 from edgedistill.report import formatting as f
+from edgedistill.report.bytes import where_bytes_are
 from edgedistill.report.headline import headline, times_smaller
 from edgedistill.report.markdown_language import by_size, checks, generations
 from edgedistill.report.markdown_speeds import by_prompt, speed_cells, speed_names, speeds_in_words
@@ -76,6 +77,7 @@ def render_markdown(results: Results) -> str:
         f"## Candidates\n\n{candidates}",
         *by_prompt(results),
         *checks(results),
+        *where_bytes_are(results.measured),
         *([_runtime_sizes(results.measured)] if runtime_sizes(results.measured) else []),
         *([_emulated(results.emulated, metric)] if results.emulated else []),
         *([_unmeasured(results.unmeasured)] if results.unmeasured else []),

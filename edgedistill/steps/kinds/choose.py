@@ -45,4 +45,4 @@ class Chosen(Record):
     """Prompt length of the speed figures that were used; None without prompts or a common length."""
 
 
-KIND = StepKind("edgedistill.steps.choose:run", 5, Settings, Inputs, Chosen)
+KIND = StepKind("edgedistill.steps.choose:run", 6, Settings, Inputs, Chosen)

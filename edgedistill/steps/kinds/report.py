@@ -60,4 +60,4 @@ class Inputs:
     chosen: Artifact[Chosen]
 
 
-KIND = StepKind("edgedistill.steps.report:run", 12, Settings, Inputs, Reported)
+KIND = StepKind("edgedistill.steps.report:run", 13, Settings, Inputs, Reported)
