@@ -15,6 +15,7 @@ from edgedistill.contracts.precision import Precision
 from edgedistill.contracts.target import FileRequest, MadeFile, Target
 from edgedistill.errors import EdgedistillError, RefusedError
 from edgedistill.exporting.jobs import compare_with_torch, giving_outputs, refuse_components
+from edgedistill.exporting.onnx_sizes import bytes_by_part
 from edgedistill.quantizers._mix import quantize_mix
 from edgedistill.runtimes import onnxruntime as runtime
 from edgedistill.system.quiet import quiet
@@ -43,19 +44,24 @@ def make(request: FileRequest, file: Path) -> MadeFile:
     """
     if request.source is not None and request.mix is not None:
         quantize_mix(request.source, file, request.mix)
-        return MadeFile()
+        return MadeFile(facts=_facts(file))
     if request.source is not None:
         quantizer = registry.quantizer(request.precision)
         quantize = quantizer.quantize if request.method is None else quantizer.methods[request.method]
         quantize(request.source, file, request.calibration)
-        return MadeFile()
+        return MadeFile(facts=_facts(file))
     refuse_components(request, "onnx")
     causal = is_causal(request.model())
     with _tracing(request):
         graph = causal_onnx.graph_of(request) if causal else _graph_of(request)
     save(graph, file)
     opened = runtime.open(file, 1, PortNames())
-    return MadeFile(checks=compare(request, "onnx", opened) if causal else compare_with_torch(request, "onnx", opened))
+    checks = compare(request, "onnx", opened) if causal else compare_with_torch(request, "onnx", opened)
+    return MadeFile(checks=checks, facts=_facts(file))
+
+
+def _facts(file: Path) -> dict[str, object]:
+    return {"bytes_by_part": bytes_by_part(file)}
 
 
 def save(graph: onnx_ir.Model, file: Path) -> None:

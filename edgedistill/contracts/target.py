@@ -99,7 +99,7 @@ class MadeFile:
     """Names of accompanying files that devices do not need (the configuration of a reduced build): published, but not
     counted in its size."""
     facts: Mapping[str, object] = field(default_factory=dict)
-    """Other facts to report (operators, delegated share, `runtime_size`)."""
+    """Other facts to report (operators, delegated share, `runtime_size`, `bytes_by_part`)."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -371,6 +371,9 @@ class CandidateResult(_TimedCandidate, _Judged):
     """Prompt lengths beyond the model's context."""
     tokenizer_bytes: int | None = None
     """Size of the tokenizer that a device needs in addition, 0 if the files contain it; null if unknown."""
+    bytes_by_part: dict[str, int] = {}
+    """Bytes of the file in its embeddings, attention, feed_forward, head, and all else (`graph`), if the exporter tells
+    them apart."""
     throughput_per_s: float
     peak_rss_mb: float | None
     load_ms: float

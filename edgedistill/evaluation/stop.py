@@ -19,6 +19,8 @@ class FileFigures:
     id: str
     drop: float
     file_mb: float
+    shipped_mb: float
+    """With the tokenizer."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,5 @@ def judge(
 
 
 def _within(file: FileFigures, limits: Limits) -> bool:
-    return (limits.drop is None or file.drop <= limits.drop) and (
-        limits.file_mb is None or file.file_mb <= limits.file_mb
-    )
+    known = ((limits.drop, file.drop), (limits.file_mb, file.file_mb), (limits.shipped_mb, file.shipped_mb))
+    return all(limit is None or value <= limit for limit, value in known)

@@ -9,7 +9,10 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
+from edgedistill.contracts import registry
 from edgedistill.contracts.driver import PortNames
+from edgedistill.contracts.task import Task
+from edgedistill.data.prepared import PreparedData
 from edgedistill.device.files import Component, Files
 from edgedistill.store.handle import Artifact
 from edgedistill.store.records.files import MadeFiles
@@ -54,6 +57,16 @@ def read_files(artifact: Artifact[MadeFiles]) -> ModelFiles:
         bytes=sum(entry.bytes for entry in device),
         facts=record.facts,
     )
+
+
+def tokenizer_bytes(task: Task, target: str, data: PreparedData) -> int | None:
+    """Size of the tokenizer that a device needs in addition to the files: 0 if these contain it, None for a task
+    without one."""
+    if not task.data.tokens:
+        return None
+    if registry.target(target).holds_tokenizer:
+        return 0
+    return (data.tokenizer / "tokenizer.json").stat().st_size
 
 
 def part_name(name: str, component: str | None, length: int | None) -> str:

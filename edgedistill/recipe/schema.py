@@ -484,6 +484,8 @@ class Limits(Spec):
 
     file_mb: float | None = Field(None, gt=0)
     """Size of the model's files, in 10^6 bytes."""
+    shipped_mb: float | None = Field(None, gt=0)
+    """Size of the model's files and the tokenizer that a device needs beside them, in 10^6 bytes."""
     p95_ms: float | None = Field(None, gt=0)
     """95th percentile latency, in milliseconds."""
     peak_rss_mb: float | None = Field(None, gt=0)

@@ -13,6 +13,7 @@ from edgedistill.recipe.schema import Limits, SelectSpec
 from edgedistill.report import formatting
 from edgedistill.report.beside_fp32 import BESIDE_FP32, instruction_sets, quantized_files
 from edgedistill.report.budget_plot import waterfall
+from edgedistill.report.bytes import COLUMNS, WHERE, bytes_by_file
 from edgedistill.report.headline import headline, times_faster, times_smaller
 from edgedistill.report.markdown import EMULATED, OWN_MODEL_TYPE, REDUCED, runtime_sizes
 from edgedistill.report.markdown_budget import budget_note
@@ -96,6 +97,9 @@ def render_html(results: Results, training: Mapping[str, Sequence[EpochRecord]],
         reduced=REDUCED,
         own_model_type=OWN_MODEL_TYPE,
         runtime_sizes=runtime_sizes(results.measured),
+        sizes=bytes_by_file(results.measured),
+        sizes_columns=COLUMNS,
+        where=WHERE,
         rounds_plot=Markup(metric_over_rounds(results)),
         budget_note=budget_note(results),
         waterfall=Markup(waterfall(results)),
@@ -116,6 +120,7 @@ def limit_sentences(limits: Limits, direction: Direction = "higher") -> list[str
     """Each limit that was set."""
     written = {
         "file_mb": "file ≤ {:g} MB",
+        "shipped_mb": "file and tokenizer ≤ {:g} MB",
         "p95_ms": "p95 latency ≤ {:g} ms",
         "peak_rss_mb": "peak memory ≤ {:g} MB",
         "load_ms": "load time ≤ {:g} ms",

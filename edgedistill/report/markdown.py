@@ -16,6 +16,7 @@ from edgedistill.evaluation.results import (
 from edgedistill.evaluation.wording import drop_word, heading
 from edgedistill.report import formatting as f
 from edgedistill.report.beside_fp32 import beside_fp32
+from edgedistill.report.bytes import where_bytes_are
 from edgedistill.report.headline import headline, times_smaller
 from edgedistill.report.markdown_budget import loss_budget
 from edgedistill.report.markdown_language import by_size, checks, generations
@@ -79,6 +80,7 @@ def render_markdown(results: Results) -> str:
         *beside_fp32(results),
         *by_prompt(results),
         *checks(results),
+        *where_bytes_are(results.measured),
         *([_runtime_sizes(results.measured)] if runtime_sizes(results.measured) else []),
         *([_emulated(results.emulated, metric)] if results.emulated else []),
         *([_unmeasured(results.unmeasured)] if results.unmeasured else []),

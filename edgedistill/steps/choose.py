@@ -42,6 +42,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> C
                 peak_rss_mb=seen.peak_rss_mb,
                 load_ms=seen.load_ms,
                 agreement=agreement,
+                shipped_mb=(seen.file_bytes + (seen.tokenizer_bytes or 0)) / 1e6,
                 speeds=_speeds(seen, tokens),
                 beside=_beside_fp32(row, settings.candidates, every),
             )

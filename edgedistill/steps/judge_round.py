@@ -9,7 +9,7 @@ from edgedistill.contracts import registry
 from edgedistill.contracts.answers import Answers
 from edgedistill.data.prepared import PreparedData
 from edgedistill.evaluation.stop import FileFigures, judge
-from edgedistill.exporting.files import read_files
+from edgedistill.exporting.files import read_files, tokenizer_bytes
 from edgedistill.steps.kinds.judge_round import Inputs, Judged, Settings
 from edgedistill.store.step import Context
 
@@ -32,7 +32,9 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> J
         if verified.failure is not None:
             continue
         size = read_files(inputs.files[row.file_key]).bytes
-        files.append(FileFigures(row.id, metric.gain(teacher_value, verified.record.value), size / 1e6))
+        shipped = size + (tokenizer_bytes(task, row.target, PreparedData.of(inputs.student_data)) or 0)
+        drop = metric.gain(teacher_value, verified.record.value)
+        files.append(FileFigures(row.id, drop, size / 1e6, shipped / 1e6))
     found = judge(settings.round, metric, teacher, student, files, settings.stop, settings.limits)
     context.progress.say(f"      {found.reason}")
     return Judged(judgement=found)

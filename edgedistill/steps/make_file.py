@@ -84,7 +84,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> M
         method=settings.calibration.method if settings.calibration is not None else None,
     )
     made = _make(job, exporter, settings.timeout_minutes, context)
-    facts = dict(made[-1].facts)
+    facts = {**made[-1].facts, **_bytes_by_part(made)}
     if task.data.tokens and shortest > 1:
         facts["min_length"] = shortest
     return MadeFiles(
@@ -119,6 +119,14 @@ def _make(job: ExportJob, exporter: Target, timeout_minutes: float, context: Con
     ) as child:
         answer = child.ask("make", job=asdict(job))
     return _told(answer["made"])
+
+
+def _bytes_by_part(made: Sequence[_Told]) -> dict[str, JsonValue]:
+    """Of all files together, if the exporter tells."""
+    found = [TypeAdapter(dict[str, int]).validate_python(told.facts.get("bytes_by_part", {})) for told in made]
+    if not all(found):
+        return {}
+    return {"bytes_by_part": {part: sum(one[part] for one in found) for part in found[0]}}
 
 
 def _told(made: object) -> list[_Told]:

@@ -15,7 +15,7 @@ from edgedistill.data.prepared import PreparedData
 from edgedistill.device.generation import GREEDY
 from edgedistill.errors import EdgedistillError
 from edgedistill.exporting.candidates import Candidate
-from edgedistill.exporting.files import read_files
+from edgedistill.exporting.files import read_files, tokenizer_bytes
 from edgedistill.measuring.device_model import DeviceModel, Opened
 from edgedistill.measuring.latency import Timed, Timing, Timings, summary_of, time_models
 from edgedistill.measuring.prompts import PromptFiles, longest_prompt, speeds_of, write_prompts
@@ -58,7 +58,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> M
                 timings.seen[row.id],
                 task,
                 file_bytes=files[row.file_key].bytes,
-                tokenizer_bytes=_tokenizer_bytes(inputs, task, row),
+                tokenizer_bytes=tokenizer_bytes(task, row.target, PreparedData.of(inputs.data[row.model])),
                 too_long=prompts[row.model].too_long,
             )
             for row in rows
@@ -169,15 +169,6 @@ def _prompts(settings: Settings, inputs: Inputs, items: Mapping[str, Items], scr
         place = scratch / f"prompts-{model}"
         found[model] = write_prompts(task.prompts, own, settings.measure.prompts, longest, most, place)
     return found
-
-
-def _tokenizer_bytes(inputs: Inputs, task: Task, row: Candidate) -> int | None:
-    """Size of the tokenizer that a device needs in addition to the files."""
-    if not task.data.tokens:
-        return None
-    if registry.target(row.target).holds_tokenizer:
-        return 0
-    return (PreparedData.of(inputs.data[row.model]).tokenizer / "tokenizer.json").stat().st_size
 
 
 def _measurement(

@@ -25,6 +25,7 @@ def figures(name: str, ttft: float | None, rate: float | None, **change: float |
         "value": 1.5,
         "drop": 0.0,
         "file_mb": 5.0,
+        "shipped_mb": 6.0,
         "p50_ms": 2.0,
         "p95_ms": 3.0,
         "peak_rss_mb": 50.0,

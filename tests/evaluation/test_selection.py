@@ -24,6 +24,7 @@ def figures(name: str, **change: float) -> Figures:
         "peak_rss_mb": 50.0,
         "load_ms": 20.0,
         "agreement": 1.0,
+        "shipped_mb": 6.0,
     }
     return Figures(id=name, **(base | change))
 
@@ -47,6 +48,7 @@ def test_without_limits_the_preference_decides():
 def test_each_limit_blocks_and_says_so():
     for limit, words in [
         ({"file_mb": 4.0}, "file 5.00 MB exceeds the limit of 4 MB"),
+        ({"shipped_mb": 5.5}, "file with tokenizer 6.00 MB exceeds the limit of 5.5 MB"),
         ({"p95_ms": 2.5}, "p95 3.00 ms exceeds the limit of 2.5 ms"),
         ({"peak_rss_mb": 40.0}, "peak memory 50.00 MB exceeds the limit of 40 MB"),
         ({"load_ms": 10.0}, "load 20.00 ms exceeds the limit of 10 ms"),

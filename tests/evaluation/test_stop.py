@@ -11,7 +11,7 @@ from edgedistill.contracts.metric import Metric
 from edgedistill.evaluation.stop import FileFigures, judge
 from edgedistill.recipe.schema import Limits, StopSpec
 
-FILES = [FileFigures("r1/fp32", 0.01, 40.0), FileFigures("r1/int8", 0.03, 10.0)]
+FILES = [FileFigures("r1/fp32", 0.01, 40.0, 41.0), FileFigures("r1/int8", 0.03, 10.0, 11.0)]
 
 
 def answers(wrong: int) -> np.ndarray:
@@ -57,6 +57,8 @@ def test_alpha_decides_how_sure_it_must_be():
 def test_limits_met_stops_only_when_asked_for_and_counts_drop_and_size():
     limits = Limits(drop=0.02, file_mb=50)
     assert judged(23, limits).within_limits == ("r1/fp32",)
+    assert judged(23, Limits(drop=0.02, shipped_mb=41)).within_limits == ("r1/fp32",)
+    assert judged(23, Limits(drop=0.02, shipped_mb=40)).within_limits == ()
     assert not judged(23, limits).stop
     assert judged(23, limits, when={"limits_met": True}).stop
     assert not judged(23, Limits(drop=0.02, file_mb=20), when={"limits_met": True}).stop

@@ -85,6 +85,7 @@ KEYS = [
     ("measure.lengths=16", {"measure", "choose"}),
     ("measure.min_seconds=0.2", {"measure", "choose"}),
     ("select.limits.file_mb=4", {"choose", "report"}),
+    ("select.limits.shipped_mb=4", {"choose", "report"}),
     ("select.limits.p95_ms=4", {"choose", "report"}),
     ("select.limits.peak_rss_mb=400", {"choose", "report"}),
     ("select.limits.load_ms=400", {"choose", "report"}),

@@ -126,6 +126,17 @@ def test_a_runtime_that_is_reduced_to_its_file_is_listed(facts, training, page):
         assert text in table
 
 
+def test_where_the_bytes_are(facts, training, page):
+    assert 'id="bytes"' not in page
+    parts = {"embeddings": 4_000_000, "attention": 5_000_000, "feed_forward": 900_000, "head": 600_000, "graph": 90_000}
+    facts["candidates"][1] |= {"bytes_by_part": parts, "file_bytes": 10_590_000, "tokenizer_bytes": 700_000}
+    shown = render_html(Results.model_validate(facts), training, SELECT)
+    table = shown[shown.index('id="bytes"') :]
+    table = table[: table.index("</table>")]
+    for text in ("<td>r1/onnx/fp32</td>", "4.00", "5.00", "0.90", "0.60", "0.09", "10.59", "0.70", "11.29"):
+        assert text in table
+
+
 def test_rounds_show_the_gain_with_its_interval(page):
     rounds = page[page.index('id="rounds"') : page.index('id="training"')]
     assert "+0.0200<small>[+0.0050, +0.0350]</small>" in rounds

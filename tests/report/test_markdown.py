@@ -88,3 +88,20 @@ def test_what_is_unknown_of_a_quantized_file_is_a_dash(facts):
 def test_without_quantized_files_there_is_no_such_table(facts):
     facts["candidates"] = facts["candidates"][:2]
     assert "Speed-up over fp32" not in render_markdown(Results.model_validate(facts))
+
+
+PARTS = {"embeddings": 40_000_000, "attention": 5_000_000, "feed_forward": 10_000_000, "head": 600_000, "graph": 90_000}
+
+
+def test_where_the_bytes_are_is_listed_once_a_file_with_the_tokenizer(facts):
+    second = {**facts["candidates"][1], "threads": 2, "id": "r1/onnx/fp32/onnxruntime/2"}
+    for candidate in (facts["candidates"][1], second):
+        candidate |= {"bytes_by_part": PARTS, "file_bytes": 55_690_000, "tokenizer_bytes": 700_000}
+    facts["candidates"].append(second)
+    text = render_markdown(Results.model_validate(facts))
+    row = "| r1/onnx/fp32 | 40.00 | 5.00 | 10.00 | 0.60 | 0.09 | 55.69 | 0.70 | 56.39 |"
+    assert text[text.index("### Where the bytes are") :].count(row) == 1
+
+
+def test_where_no_parts_are_known_there_is_no_such_section(results):
+    assert "Where the bytes are" not in render_markdown(results)

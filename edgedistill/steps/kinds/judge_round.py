@@ -50,4 +50,4 @@ class Judged(Record):
     judgement: Judgement
 
 
-KIND = StepKind("edgedistill.steps.judge_round:run", 4, Settings, Inputs, Judged)
+KIND = StepKind("edgedistill.steps.judge_round:run", 5, Settings, Inputs, Judged)

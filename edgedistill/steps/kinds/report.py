@@ -60,4 +60,4 @@ class Inputs:
     chosen: Artifact[Chosen]
 
 
-KIND = StepKind("edgedistill.steps.report:run", 14, Settings, Inputs, Reported)
+KIND = StepKind("edgedistill.steps.report:run", 15, Settings, Inputs, Reported)
