@@ -3,9 +3,9 @@
     python -m bench.quantization_aware --data DIR --tiny FOLDER --out DIR [--seeds 0 1 2]
 
 DIR holds `clinc150/`. The float model is the pretrained tiny BERT (4.4M parameters, 2 layers x 128), fine-tuned; its
-own logits teach the same network with the products' weights in 2 bits, a quarter of those of int4. Arms, at equal
-steps and each from the float weights: straight to 2 bits (`direct`), its control (labels only), and through 4 bits
-(`stepwise`: half of the epochs in int4 arithmetic, half in int2).
+own logits teach the same network with the products' weights in 2 bits. Arms, at equal steps and each from the float
+weights: straight to 2 bits (`direct`), its control (labels only), through 4 bits (`stepwise`: half of the epochs in
+int4 arithmetic, half in int2), and in float (`longer`), to tell the arithmetic from the additional steps.
 
 Files are those of the first seed, exported, quantized and run by the recipe; gains over seeds are of the trained
 models, whose weights are already rounded. All gains are paired on the test items.
@@ -26,9 +26,12 @@ from bench.arms import Gain, gain, right_on_test, train
 from bench.record import Goal, record
 from bench.trees import Tree
 
+TEACHER_EPOCHS = 4
 EPOCHS = 4
 PRECISIONS = ("fp32", "int2")
+COSTS = "rounding the float model to int2 costs accuracy"
 REPAIRED = "training in int2 arithmetic repairs what rounding to int2 loses"
+LONGER = "... and more than as many steps in float, then rounded"
 TAUGHT = "the float model's logits help, compared with labels only"
 ROUNDS = "32 -> 4 -> 2 bits is better than 32 -> 2 at equal steps"
 
@@ -43,9 +46,9 @@ class Inputs:
     seeds: list[int]
 
 
-def stage(precision: str, epochs: int) -> Tree:
+def stage(precision: str | None, epochs: int) -> Tree:
     return {
-        "name": precision,
+        "name": precision or "float",
         "quantize": precision,
         "epochs": epochs,
         "learning_rate": 1e-3,
@@ -69,7 +72,7 @@ def recipe(inputs: Inputs, name: str, stages: list[Tree], *, control: bool) -> T
         "data": {**files, "max_length": 64},
         "teacher": {
             "model": str(inputs.tiny),
-            "fine_tune": {"epochs": EPOCHS, "learning_rate": 1e-3, "batch_size": 64},
+            "fine_tune": {"epochs": TEACHER_EPOCHS, "learning_rate": 1e-3, "batch_size": 64},
         },
         "rounds": [{"id": name, "student": {"init": "keep_layers", "from": "teacher", "layers": 2}, "stages": stages}],
         "control": control,
@@ -85,7 +88,10 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     inputs = Inputs(**vars(parser.parse_args()))
     direct = recipe(inputs, "direct", [stage("int2", EPOCHS)], control=True)
-    rows, goals = files(inputs, direct)
+    longer = recipe(inputs, "longer", [stage(None, EPOCHS)], control=False)
+    made = files(inputs, direct) | files(inputs, longer)
+    rows = [file_row(name, *found, made) for name, found in made.items()]
+    goals = file_goals({name: right for name, (_, right) in made.items()})
     record("quantization_aware", rows, goals)
     half = [stage("int4", EPOCHS // 2), stage("int2", EPOCHS - EPOCHS // 2)]
     stepwise = recipe(inputs, "stepwise", half, control=False)
@@ -103,26 +109,40 @@ def main() -> None:
     record("quantization_aware", rows, goals)
 
 
-def files(inputs: Inputs, tree: Tree) -> tuple[list[Tree], list[Goal]]:
-    """The files of the float model, rounded, and of the one that trained for it."""
+def files(inputs: Inputs, tree: Tree) -> dict[str, tuple[float, np.ndarray]]:
+    """MB and (1, N) right or wrong on test of every file of the first seed, by `model/precision`."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "recipe.yaml"
         file.write_text(yaml.safe_dump({**tree, "seeds": []}), encoding="utf-8")
         results = edgedistill.run(str(file), out=inputs.out)
     test = inputs.out / "predictions" / "test"
     labels = edgedistill.References.open(test / "references.safetensors").values["class"]
-    right: dict[str, np.ndarray] = {}
+    found: dict[str, tuple[float, np.ndarray]] = {}
     for candidate in results.measured:
+        model, _, precision, _ = candidate.id.split("/")[:4]
         said = edgedistill.Answers.open(test / f"{candidate.id.replace('/', '-')}.safetensors").values["logits"]
-        right["/".join(candidate.id.split("/")[::2][:2])] = (np.asarray(said).argmax(axis=1) == labels)[None] * 1.0
-    sizes = {"/".join(one.id.split("/")[::2][:2]): one.file_bytes for one in results.measured}
-    rows, before = [], "teacher/int2"
-    for name, own in right.items():
-        found = None if name == before else gain(own, right[before])
-        rows.append(row("file", name, own, before, found, sizes[name] / 1e6))
-    repaired = gain(right["direct/int2"], right[before])
-    left = gain(right["direct/int2"], right["teacher/fp32"])
-    return rows, [Goal(REPAIRED, f"{repaired} over rounding to nearest; {left} to fp32", repaired.low > 0)]
+        right = (np.asarray(said).argmax(axis=1) == labels).astype(float)[None]
+        found[f"{model}/{precision}"] = candidate.file_bytes / 1e6, right
+    return found
+
+
+def file_row(name: str, megabytes: float, right: np.ndarray, every: dict[str, tuple[float, np.ndarray]]) -> Tree:
+    """Compared with the float model's file."""
+    _, whole = every["teacher/fp32"]
+    found = None if right is whole else gain(right, whole)
+    return row("file", name, right, "teacher/fp32", found, megabytes)
+
+
+def file_goals(right: dict[str, np.ndarray]) -> list[Goal]:
+    """Whether it costs, and what repairs it."""
+    cost = gain(right["teacher/int2"], right["teacher/fp32"])
+    repaired = gain(right["direct/int2"], right["teacher/int2"])
+    ahead = gain(right["direct/int2"], right["longer/int2"])
+    return [
+        Goal(COSTS, str(cost), cost.high < 0),
+        Goal(REPAIRED, str(repaired), repaired.low > 0),
+        Goal(LONGER, str(ahead), ahead.low > 0),
+    ]
 
 
 def row(

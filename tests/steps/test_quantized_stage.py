@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from helpers import stand_in, text_items, tiny_recipe, write_recipe
@@ -13,8 +15,10 @@ from edgedistill.contracts import registry
 from edgedistill.data.prepared import PreparedData
 from edgedistill.errors import UserError
 from edgedistill.models.loading import load_model
+from edgedistill.steps import distil
 from edgedistill.steps.probe_model import _check_arithmetic
 from edgedistill.training.fake_quantization import fake_quantized, on_grid
+from edgedistill.training.loop import train_stage
 from edgedistill.training.probing import Subject
 from edgedistill.training.record import judge
 
@@ -31,17 +35,42 @@ ROUNDED = [
 ]
 
 
+STAGES: list[tuple[str, int]] = []
+"""Every epoch's stage, and the most values in a block of its model's weights as used."""
+
+
+def train_and_note(module, request, *rest):
+    """As `train_stage`."""
+
+    def judged(student) -> float:
+        layer = student.bert.encoder.layer[0].attention.self.query
+        used = layer(torch.eye(32)[None])[0] - layer.bias
+        STAGES.append((request.name, max(len(block.unique()) for block in used.detach().round(decimals=4).T)))
+        return request.judge(student)
+
+    return train_stage(module, replace(request, judge=judged), *rest)
+
+
 @pytest.fixture(scope="module")
 def trained(data_folder, tmp_path_factory):
     tree, folder = tiny_recipe(data_folder), tmp_path_factory.mktemp("quantized-stage")
     tree["teacher"]["fine_tune"]["epochs"] = 6
     tree["rounds"] = [{"id": "r1", "student": {"init": "keep_layers", "layers": 1}, "stages": ROUNDED}]
-    return edgedistill.evaluate(write_recipe(tree, folder), out=folder / "run")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(distil, "train_stage", train_and_note)
+        return edgedistill.evaluate(write_recipe(tree, folder), out=folder / "run")
 
 
 def matrices(model):
     """The weights of products with a sequence."""
     return [module.weight for module in model.bert.encoder.modules() if isinstance(module, nn.Linear)]
+
+
+def test_only_that_stage_trains_and_is_judged_in_the_arithmetic_in_the_control_too(trained):
+    both = ["r1", "r1-control"]
+    assert [name for name, _ in STAGES] == ["float", "rounded", "rounded", "rounded"] * len(both)
+    for name, values in STAGES:
+        assert values <= 4 if name == "rounded" else values > 16
 
 
 @pytest.mark.parametrize("name", ["r1", "r1-control"])
