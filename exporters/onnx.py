@@ -13,6 +13,7 @@ from edgedistill.contracts.driver import PortNames
 from edgedistill.contracts.packages import Packages
 from edgedistill.contracts.precision import Precision
 from edgedistill.contracts.target import FileRequest, MadeFile, Target
+from edgedistill.contracts.weights import Graph, plain
 from edgedistill.errors import EdgedistillError, RefusedError
 from edgedistill.exporting.jobs import compare_with_torch, giving_outputs, refuse_components
 from edgedistill.runtimes import onnxruntime as runtime
@@ -21,14 +22,14 @@ from edgedistill_exporters import causal_onnx
 from edgedistill_exporters.causal import compare, is_causal
 from edgedistill_exporters.onnx_notes import drop_notes, drop_unread
 from edgedistill_exporters.onnx_residuals import keep_residuals_apart
-from edgedistill_exporters.plain_attention import plain_attention
 
 if TYPE_CHECKING:
     import onnx_ir
 
     from edgedistill.contracts.items import Column
 
-PRECISIONS = {"fp32": Precision(file="model.onnx", bytes_per_parameter=4.0)} | {
+_FP32 = plain(4, Graph(around=5100, layer=7000))
+PRECISIONS = {"fp32": Precision(file="model.onnx", bytes_per_parameter=4.0, sizing=_FP32)} | {
     name: registry.quantizer(name).precision() for name in registry.names("quantizers")
 }
 
@@ -76,6 +77,8 @@ def _tracing(request: FileRequest) -> Iterator[None]:
 def _graph_of(request: FileRequest) -> onnx_ir.Model:
     import torch
     from transformers.exporters import OnnxConfig, OnnxExporter
+
+    from edgedistill_exporters.plain_attention import plain_attention
 
     # A batch of one would freeze the batch dimension, so trace with two.
     sample = request.samples(2, request.length or min(16, request.max_length))

@@ -21,7 +21,6 @@ from edgedistill.exporting.jobs import with_forward
 
 if TYPE_CHECKING:
     from torch import nn
-    from transformers import PreTrainedModel
 
     from edgedistill.contracts.target import FileRequest
     from edgedistill.contracts.tensors import Tensors

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from edgedistill.arrays import Arrays
 from edgedistill.contracts.plugin import Versioned
+from edgedistill.contracts.weights import Sizing
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,8 @@ class Precision:
     """Whether it needs calibration data, chosen by the recipe's `calibration`."""
     version: int = 1
     """Raised whenever it would write different bytes."""
+    sizing: Sizing | None = None
+    """Bytes of an encoder's file, from its weights; None: only `bytes_per_parameter` is known."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -34,12 +37,14 @@ class Quantizer(Versioned):
     Args:
         version: raised whenever it would write different bytes.
         quantize: (fp32 file, file to write, calibration inputs one by one).
+        sizing: bytes of an encoder's file, from its weights; None: about `bytes_per_parameter`.
     """
 
     file: str
     bytes_per_parameter: float
     quantize: Callable[[Path, Path, Sequence[Arrays]], None]
     calibrated: bool = False
+    sizing: Sizing | None = None
 
     def precision(self) -> Precision:
         """The precision as the exporter offers it."""
@@ -49,4 +54,5 @@ class Quantizer(Versioned):
             made_of=("onnx", "fp32"),
             calibrated=self.calibrated,
             version=self.version,
+            sizing=self.sizing,
         )

@@ -113,9 +113,9 @@ def tokens_of(sources: Sources, round_: Round, splits: Collection[str]) -> float
 
 def _estimate(name: str, origin: str, shape: ModelShape | None, recipe: Recipe) -> ModelEstimate:
     if shape is None:
-        return ModelEstimate(name, origin, None, None, None, False, _file_bytes(recipe, None))
+        return ModelEstimate(name, origin, None, None, None, False, _file_bytes(recipe, ModelShape(0, 0)))
     exact = shape.parameters is not None and not shape.estimated
-    sizes = _file_bytes(recipe, shape.parameters)
+    sizes = _file_bytes(recipe, shape)
     alike = not shape.heads_by_layer and (shape.heads > 1 or shape.intermediate_size is not None)
     return ModelEstimate(
         name,
@@ -131,10 +131,15 @@ def _estimate(name: str, origin: str, shape: ModelShape | None, recipe: Recipe) 
     )
 
 
-def _file_bytes(recipe: Recipe, parameters: int | None) -> dict[str, int | None]:
+def _file_bytes(recipe: Recipe, shape: ModelShape) -> dict[str, int | None]:
+    """From the weights where the target's precision tells how it stores them, otherwise from their number."""
     sizes: dict[str, int | None] = {}
     for quantization in recipe.quantize:
         makers = [registry.target(target).precisions for target in recipe.export.targets]
         maker = next((own[quantization.precision] for own in makers if quantization.precision in own), None)
-        sizes[quantization.precision] = round(parameters * maker.bytes_per_parameter) if parameters and maker else None
+        sizes[quantization.precision] = None
+        if maker is not None and maker.sizing is not None and shape.weights is not None:
+            sizes[quantization.precision] = maker.sizing(shape.weights)
+        elif maker is not None and shape.parameters:
+            sizes[quantization.precision] = round(shape.parameters * maker.bytes_per_parameter)
     return sizes

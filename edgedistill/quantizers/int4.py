@@ -4,6 +4,14 @@ dynamically in 8 bits. For small files and memory-bound models; a small encoder 
 from __future__ import annotations
 
 from edgedistill.contracts.precision import Quantizer
-from edgedistill.quantizers._blocks import quantizing
+from edgedistill.contracts.weights import Graph, in_blocks
+from edgedistill.quantizers._blocks import BLOCK, quantizing
 
-QUANTIZER = Quantizer(api=1, version=1, file="model_int4.onnx", bytes_per_parameter=0.8, quantize=quantizing(4, 8))
+QUANTIZER = Quantizer(
+    api=1,
+    version=1,
+    file="model_int4.onnx",
+    bytes_per_parameter=0.8,
+    quantize=quantizing(4, 8),
+    sizing=in_blocks(4, 8, BLOCK, Graph(around=7000, layer=8200)),
+)

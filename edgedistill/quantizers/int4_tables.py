@@ -4,8 +4,14 @@ as in a small model with a large vocabulary; loses more accuracy than int4."""
 from __future__ import annotations
 
 from edgedistill.contracts.precision import Quantizer
-from edgedistill.quantizers._blocks import quantizing
+from edgedistill.contracts.weights import Graph, in_blocks
+from edgedistill.quantizers._blocks import BLOCK, quantizing
 
 QUANTIZER = Quantizer(
-    api=1, version=1, file="model_int4_tables.onnx", bytes_per_parameter=0.64, quantize=quantizing(4, 4)
+    api=1,
+    version=1,
+    file="model_int4_tables.onnx",
+    bytes_per_parameter=0.64,
+    quantize=quantizing(4, 4),
+    sizing=in_blocks(4, 4, BLOCK, Graph(around=7300, layer=8200)),
 )

@@ -5,6 +5,14 @@ activations, but slower on processors with int8 instructions."""
 from __future__ import annotations
 
 from edgedistill.contracts.precision import Quantizer
-from edgedistill.quantizers._blocks import quantizing
+from edgedistill.contracts.weights import Graph, in_blocks
+from edgedistill.quantizers._blocks import BLOCK, quantizing
 
-QUANTIZER = Quantizer(api=1, version=1, file="model_int8.onnx", bytes_per_parameter=1.13, quantize=quantizing(8, 8))
+QUANTIZER = Quantizer(
+    api=1,
+    version=1,
+    file="model_int8.onnx",
+    bytes_per_parameter=1.13,
+    quantize=quantizing(8, 8),
+    sizing=in_blocks(8, 8, BLOCK, Graph(around=7000, layer=7900)),
+)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from edgedistill.arrays import Arrays
 from edgedistill.contracts.precision import Quantizer
+from edgedistill.contracts.weights import Graph, by_column
 from edgedistill.device.decoding import LAYOUT
 from edgedistill.quantizers._blocks import quantize_tables
 from edgedistill.system.quiet import quiet
@@ -46,4 +47,11 @@ def quantize(source: Path, destination: Path, calibration: Sequence[Arrays]) -> 
         )
 
 
-QUANTIZER = Quantizer(api=1, version=1, file="model_quantized.onnx", bytes_per_parameter=1.03, quantize=quantize)
+QUANTIZER = Quantizer(
+    api=1,
+    version=1,
+    file="model_quantized.onnx",
+    bytes_per_parameter=1.03,
+    quantize=quantize,
+    sizing=by_column(Graph(around=7300, layer=9750)),
+)

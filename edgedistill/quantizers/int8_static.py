@@ -10,6 +10,7 @@ from pathlib import Path
 
 from edgedistill.arrays import Arrays
 from edgedistill.contracts.precision import Quantizer
+from edgedistill.contracts.weights import Graph, by_column
 from edgedistill.system.quiet import quiet
 
 _PRODUCTS = ("MatMul", "Gemm")
@@ -62,5 +63,11 @@ class _Reader:
 
 
 QUANTIZER = Quantizer(
-    api=1, version=1, file="model_int8_static.onnx", bytes_per_parameter=1.03, quantize=quantize, calibrated=True
+    api=1,
+    version=1,
+    file="model_int8_static.onnx",
+    bytes_per_parameter=1.03,
+    quantize=quantize,
+    calibrated=True,
+    sizing=by_column(Graph(around=11400, layer=16600)),
 )

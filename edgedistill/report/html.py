@@ -13,6 +13,7 @@ from edgedistill.recipe.schema import Limits, SelectSpec
 from edgedistill.report import formatting
 from edgedistill.report.headline import headline, times_faster, times_smaller
 from edgedistill.report.markdown import EMULATED, OWN_MODEL_TYPE, REDUCED, runtime_sizes
+from edgedistill.report.markdown_estimates import COLUMNS, EXPLAINED, estimate_cells
 from edgedistill.report.markdown_language import checked_files
 from edgedistill.report.metric_plot import metric_against_latency
 from edgedistill.report.naming import short_names
@@ -85,6 +86,9 @@ def render_html(results: Results, training: Mapping[str, Sequence[EpochRecord]],
         shown_speeds=[(candidate, prompt) for candidate in results.measured for prompt in candidate.prompts],
         checked=checked_files(results.measured),
         models_of_sizes=list(results.by_size[0].figures) if results.by_size else [],
+        estimate_columns=COLUMNS,
+        estimate_cells=estimate_cells,
+        estimates_explained=EXPLAINED,
         runtimes_plot=Markup(latency_by_runtime(results)),
         emulation=EMULATED,
         reduced=REDUCED,

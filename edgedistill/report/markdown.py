@@ -16,6 +16,7 @@ from edgedistill.evaluation.results import (
 from edgedistill.evaluation.wording import drop_word, heading
 from edgedistill.report import formatting as f
 from edgedistill.report.headline import headline, times_smaller
+from edgedistill.report.markdown_estimates import estimates
 from edgedistill.report.markdown_language import by_size, checks, generations
 from edgedistill.report.markdown_speeds import by_prompt, speed_cells, speed_names, speeds_in_words
 from edgedistill.report.markdown_text import escape, table
@@ -79,6 +80,7 @@ def render_markdown(results: Results) -> str:
         *([_runtime_sizes(results.measured)] if runtime_sizes(results.measured) else []),
         *([_emulated(results.emulated, metric)] if results.emulated else []),
         *([_unmeasured(results.unmeasured)] if results.unmeasured else []),
+        *estimates(results),
         f"## Rounds\n\n{rounds}",
         *by_size(results),
         *generations(results),
