@@ -10,9 +10,8 @@ from dataclasses import dataclass, replace
 
 from edgedistill.exporting.candidates import Candidate, candidates
 from edgedistill.exporting.estimates import CandidateEstimate
-from edgedistill.measuring import encoder_times
 from edgedistill.planning.architectures import refuse_architectures
-from edgedistill.planning.candidate_estimates import estimate_candidates, lengths_of
+from edgedistill.planning.candidate_estimates import estimates_of_plan
 from edgedistill.planning.devices import plan_closing, plan_evaluation, plan_files, plan_judgement
 from edgedistill.planning.draft import Draft, arms
 from edgedistill.planning.estimates import ModelEstimate, estimate_models
@@ -70,7 +69,7 @@ def make_plan(recipe: Recipe, sources: Sources, *, loading_torch: bool = False) 
     shapes = model_shapes(recipe, sources, here=loading_torch)
     refuse_architectures(recipe, sources, shapes)
     rows = candidates(recipe)
-    estimates = estimate_candidates(rows, recipe, shapes, lengths_of(recipe), encoder_times.table())
+    estimates = estimates_of_plan(rows, recipe, shapes)
     draft = Draft(recipe, sources, shapes, estimates)
     plan_teacher(draft)
     plan_evaluation(draft, "teacher", "teacher")

@@ -14,6 +14,7 @@ from edgedistill.contracts.model_shape import ModelShape
 from edgedistill.data.token_lengths import token_lengths
 from edgedistill.exporting.candidates import Candidate, native_candidates
 from edgedistill.exporting.estimates import CandidateEstimate
+from edgedistill.measuring import encoder_times
 from edgedistill.measuring.encoder_times import RUNTIME, TARGET, LayerShape, Setup, Table
 from edgedistill.models import hub
 from edgedistill.planning.estimates import Shapes
@@ -32,6 +33,9 @@ class Lengths:
     p95: int
     origin: str
     """Where they come from, for people."""
+
+
+_NOT_READ = Lengths(0, 0, "")
 
 
 def lengths_of(recipe: Recipe) -> Lengths:
@@ -54,6 +58,13 @@ def estimate_candidates(
 ) -> tuple[CandidateEstimate, ...]:
     """One per candidate that is measured; figures that cannot be estimated are None, with the reason."""
     return tuple(_estimate(row, recipe, shapes.get(row.model), lengths, times) for row in native_candidates(rows))
+
+
+def estimates_of_plan(rows: Iterable[Candidate], recipe: Recipe, shapes: Shapes) -> tuple[CandidateEstimate, ...]:
+    """The same from the cache alone; the data is only read if there are times."""
+    times = encoder_times.table()
+    lengths = lengths_of(recipe) if times and unfit(recipe) is None else _NOT_READ
+    return estimate_candidates(rows, recipe, shapes, lengths, times)
 
 
 def unfit(recipe: Recipe) -> str | None:
