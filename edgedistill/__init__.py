@@ -21,6 +21,7 @@ __all__ = [
     "MeasureOptions",
     "References",
     "Results",
+    "Suggestions",
     "UserError",
     "__version__",
     "bundle",
@@ -31,6 +32,7 @@ __all__ = [
     "measure",
     "plan",
     "run",
+    "suggest",
 ]
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
         MeasureOptions,
         References,
         Results,
+        Suggestions,
         UserError,
         bundle,
         compare,
@@ -50,6 +53,7 @@ if TYPE_CHECKING:
         measure,
         plan,
         run,
+        suggest,
     )
 
 

@@ -1,4 +1,4 @@
-"""edgedistill as functions: run, plan, bundle, generate, measure, compare."""
+"""edgedistill as functions: run, plan, suggest, bundle, generate, measure, compare."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from edgedistill.measuring.lone_file import measure_lone_file
 from edgedistill.measuring.lone_request import LoneFile
 from edgedistill.measuring.options import MeasureOptions
 from edgedistill.planning import Plan, fingerprints, make_plan
+from edgedistill.planning.candidate_estimates import NOT_TIMED
 from edgedistill.recipe import reading
 from edgedistill.recipe.schema import Recipe
 from edgedistill.runs import generating
@@ -30,6 +31,7 @@ from edgedistill.runs.comparing import RunSummary, are_measurements, compare, co
 from edgedistill.runs.evaluated import EvaluatedRun, without_files
 from edgedistill.runs.publishing import publish
 from edgedistill.runs.stopping import first_rounds, stopped_after, until_stopped
+from edgedistill.runs.suggesting import Suggestions, suggest_for
 from edgedistill.store import run_folder
 from edgedistill.store.listing import remember, store_of
 from edgedistill.store.progress import OnEvent, Progress
@@ -46,6 +48,7 @@ __all__ = [
     "References",
     "Results",
     "RunSummary",
+    "Suggestions",
     "UserError",
     "are_measurements",
     "bundle",
@@ -56,6 +59,7 @@ __all__ = [
     "measure",
     "plan",
     "run",
+    "suggest",
 ]
 
 _AS_IT_IS = MeasureOptions()
@@ -106,6 +110,8 @@ def run(
         run_folder.tidy(folder, plan_, kept)
         progress = Progress(folder / run_folder.EVENTS)
         progress.event("run", recipe=loaded.name, steps=len(plan_.steps))
+        if any(estimate.without == NOT_TIMED for estimate in plan_.estimates):
+            progress.say(f"no estimates of latency: `edgedistill suggest {recipe}` measures what they need")
         go = functools.partial(
             execute, run_folder=folder, progress=progress, store=kept, verify_hashes=verify_hashes, tried={}
         )
@@ -177,6 +183,25 @@ def plan(
         plan_ = first_rounds(plan_, known, reached)
         done = find_done(plan_, folder, kept)
     return PlannedRun(plan_, folder, frozenset(done))
+
+
+def suggest(recipe: str, overrides: Sequence[str] = (), *, refresh: bool = False) -> Suggestions:
+    """Estimate file size and latency of a recipe's candidates before anything is trained, and propose student shapes
+    that meet `select.limits`. Layers that have not been timed on this machine are, which takes minutes the first time.
+
+    Args:
+        recipe, overrides: as for `run`.
+        refresh: time all layers again.
+
+    Raises:
+        UserError: the recipe, its data or models are wrong.
+        EdgedistillError: the process that exports the layers ended.
+    """
+    logs.show_unless_configured()
+    loaded = reading.load(recipe, overrides)
+    sources = fingerprints.look_up(loaded)
+    make_plan(loaded, sources)  # refuses what cannot work
+    return suggest_for(loaded, sources, Progress(), refresh=refresh)
 
 
 def bundle(

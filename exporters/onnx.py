@@ -13,6 +13,7 @@ from edgedistill.contracts.driver import PortNames
 from edgedistill.contracts.packages import Packages
 from edgedistill.contracts.precision import Precision
 from edgedistill.contracts.target import FileRequest, MadeFile, Target
+from edgedistill.contracts.weights import Graph, plain
 from edgedistill.errors import EdgedistillError, RefusedError
 from edgedistill.exporting.jobs import compare_with_torch, giving_outputs, refuse_components
 from edgedistill.exporting.onnx_sizes import bytes_by_part
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 
     from edgedistill.contracts.items import Column
 
-PRECISIONS = {"fp32": Precision(file="model.onnx", bytes_per_parameter=4.0)} | {
+_FP32 = plain(4, Graph(around=5100, layer=7000))
+PRECISIONS = {"fp32": Precision(file="model.onnx", bytes_per_parameter=4.0, sizing=_FP32)} | {
     name: registry.quantizer(name).precision() for name in registry.names("quantizers")
 }
 

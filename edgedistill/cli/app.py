@@ -73,6 +73,23 @@ def plan(
     _print(tables.plan_facts(planned)) if as_json else tables.plan(planned)
 
 
+@app.command()
+def suggest(
+    recipe: RecipeName,
+    overrides: Overrides = None,
+    refresh: Annotated[
+        bool, typer.Option("--refresh", help="Time this machine's layers again instead of using the cache.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Estimate file sizes and latency before training, and propose student shapes that meet the limits."""
+    from edgedistill import api
+    from edgedistill.cli import suggested
+
+    found = api.suggest(recipe, overrides or (), refresh=refresh)
+    _print(suggested.suggestions_facts(found)) if as_json else suggested.suggestions(found)
+
+
 @app.command("show")
 def show_recipe(recipe: RecipeName, overrides: Overrides = None, as_json: AsJson = False) -> None:
     """Print the resolved recipe, with inherited values, overrides and all defaults."""

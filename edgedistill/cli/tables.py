@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgedistill.cli.console import escape, ms, new_table, standard_output
+from edgedistill.cli.suggested import estimates_table
 from edgedistill.evaluation.wording import heading
 from edgedistill.exporting.candidates import makeable_candidates
 from edgedistill.report import formatting
@@ -53,6 +54,11 @@ def plan(planned: PlannedRun) -> None:
         shape = (_plain(model.layers), _plain(model.hidden_size), *_inside(model))
         models.add_row(model.id, model.origin, *shape, parameters, *sizes)
     console.print(models)
+    if any(one.file_bytes or one.p50_ms for one in planned.plan.estimates):
+        limits = planned.plan.recipe.select.limits
+        console.print(estimates_table(planned.plan.estimates, limits, "candidates, expected"))
+        if any(one.without for one in planned.plan.estimates):
+            console.print(f"- : {_reasons(planned)}", highlight=False)
     refused = [row for row in planned.plan.candidates if row.refused is not None]
     for row in refused:
         console.print(f"[yellow]refused[/] {row.id}: {escape(row.refused or '')}", highlight=False)
@@ -83,6 +89,10 @@ def plan_facts(planned: PlannedRun) -> dict[str, object]:
                 "done": step.name in planned.done,
             }
             for step in planned.plan.steps
+        ],
+        "estimates": [
+            {**one.model_dump(mode="json"), "exceeded": one.exceeded(planned.plan.recipe.select.limits)}
+            for one in planned.plan.estimates
         ],
         "models": [asdict(model) for model in planned.plan.models],
         "candidates": [row.id for row in makeable_candidates(planned.plan.candidates)],
@@ -225,6 +235,12 @@ def _inside(model: ModelEstimate) -> tuple[str, str]:
         return ("?", "?") if model.layers is None else ("-", "-")
     shared = "" if model.key_value_heads == model.heads else f"/{model.key_value_heads}"
     return f"{model.heads}{shared}", "-" if model.intermediate_size is None else str(model.intermediate_size)
+
+
+def _reasons(planned: PlannedRun) -> str:
+    """Why some estimates are missing."""
+    found = dict.fromkeys(one.without for one in planned.plan.estimates if one.without is not None)
+    return escape("; ".join(found))
 
 
 def _plain(value: object) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edgedistill.contracts.model_layout import LAYOUTS, Layout
+from edgedistill.contracts.weights import Weights
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class ModelShape:
     """Of the task's model, counting tied weights once; None if not counted."""
     estimated: bool = False
     """Whether `parameters` is an estimate, since the model depends on data that has not been read."""
+    weights: Weights | None = None
+    """Of an encoder with a known layout and a head; None for any other model, or if not counted."""
 
     def heads_at(self, layer: int) -> int:
         """Attention heads of a layer, counted from 0."""

@@ -9,6 +9,7 @@ from typing import Literal
 
 from edgedistill.arrays import Arrays
 from edgedistill.contracts.plugin import Versioned
+from edgedistill.contracts.weights import Sizing
 
 PartName = Literal["embeddings", "attention", "feed_forward", "head"]
 """The parts of a transformer: tables, and a product between them and the first layer; queries, keys, values and output;
@@ -72,6 +73,8 @@ class Arithmetic:
     """Lookup tables, (rows, width)."""
     vectors: bool
     """Whether this includes products of one vector per item, such as a pooler's and a classification head's."""
+    sizing: Sizing | None = None
+    """Bytes of an encoder's file, from its weights; None: only `bytes_per_parameter` is known."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -84,6 +87,7 @@ class Quantizer(Versioned):
         quantize: (fp32 file, file to write, calibration inputs one by one).
         arithmetic: what its files round, for stages that train for this precision; None: not supported.
         methods: the same by calibration method, if it has several; `quantize` is the first of them.
+        sizing: bytes of an encoder's file, from its weights; None: about `bytes_per_parameter`.
     """
 
     file: str
@@ -92,6 +96,7 @@ class Quantizer(Versioned):
     calibrated: bool = False
     arithmetic: Arithmetic | None = None
     methods: Mapping[str, Callable[[Path, Path, Sequence[Arrays]], None]] = field(default_factory=dict)
+    sizing: Sizing | None = None
 
     def precision(self) -> Precision:
         """The precision as the exporter offers it."""
@@ -102,4 +107,5 @@ class Quantizer(Versioned):
             calibrated=self.calibrated,
             version=self.version,
             methods=tuple(self.methods),
+            sizing=self.sizing,
         )

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, m
 
 from edgedistill.contracts.metric import Direction
 from edgedistill.errors import UserError
+from edgedistill.evaluation.estimate_error import EstimateErrors
 from edgedistill.evaluation.results_v1 import RESULTS_V1, lift_results
 from edgedistill.evaluation.wording import in_words
 
@@ -584,6 +585,8 @@ class Results(_Part):
     """For a task that reports figures by size, smallest first."""
     generations: tuple[GenerationResult, ...] = ()
     """For a task that generates text."""
+    estimates: EstimateErrors | None = None
+    """The plan's estimates beside the measured figures; null if it had none."""
     decision: str = "answer"
     """The word for one decision."""
     divergence: str = "divergence"

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, TypedDict
 from edgedistill.contracts import registry
 from edgedistill.contracts.items import Items
 from edgedistill.contracts.model_shape import ModelShape
+from edgedistill.models.encoder_weights import weights_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -70,6 +71,21 @@ def shape(request: Request) -> ModelShape:
     from edgedistill.models.loading import outline
     from edgedistill.models.sizes import described
 
+    config, at_most, cut = planned_config(request)
+    model = outline(registry.task(request["task"]).model.auto_class(), config)
+    found = described(model)
+    if cut:
+        return replace(found, parameters=at_most, estimated=True)
+    return replace(found, weights=weights_of(model))
+
+
+def planned_config(request: Request) -> tuple[PreTrainedConfig, int | None, bool]:
+    """Configuration of one model; the parameter count that the last student is pruned to, if any; and whether it or a
+    student before it is.
+
+    Raises:
+        Exception: as for `shape`.
+    """
     auto_class = registry.task(request["task"]).model.auto_class()
     config, cut = _first(request), False
     at_most: int | None = None
@@ -79,8 +95,7 @@ def shape(request: Request) -> ModelShape:
         planned = student.planned(student.spec.model_validate_json(json.dumps(given)), config, auto_class)
         config, at_most = planned.config, planned.at_most
         cut = cut or at_most is not None
-    found = described(outline(auto_class, config))
-    return replace(found, parameters=at_most, estimated=True) if cut else found
+    return config, at_most, cut
 
 
 def _first(request: Request) -> PreTrainedConfig:

@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from edgedistill.exporting.candidates import Candidate, candidates
+from edgedistill.exporting.estimates import CandidateEstimate
 from edgedistill.planning.architectures import refuse_architectures
+from edgedistill.planning.candidate_estimates import estimates_of_plan
 from edgedistill.planning.devices import plan_closing, plan_evaluation, plan_files, plan_judgement
 from edgedistill.planning.draft import Draft, arms
 from edgedistill.planning.estimates import ModelEstimate, estimate_models
@@ -34,6 +36,8 @@ class Plan:
     models: tuple[ModelEstimate, ...]
     candidates: tuple[Candidate, ...]
     outputs: Outputs
+    estimates: tuple[CandidateEstimate, ...] = ()
+    """Of every candidate that is measured."""
 
     def __repr__(self) -> str:
         counts = f"{len(self.steps)} steps, {len(self.models)} models, {len(self.candidates)} candidates"
@@ -64,8 +68,9 @@ def make_plan(recipe: Recipe, sources: Sources, *, loading_torch: bool = False) 
     """
     shapes = model_shapes(recipe, sources, here=loading_torch)
     refuse_architectures(recipe, sources, shapes)
-    draft = Draft(recipe, sources, shapes)
     rows = candidates(recipe)
+    estimates = estimates_of_plan(rows, recipe, shapes)
+    draft = Draft(recipe, sources, shapes, estimates)
     plan_teacher(draft)
     plan_evaluation(draft, "teacher", "teacher")
     plan_files(draft, [row for row in rows if row.model == "teacher"])
@@ -80,4 +85,4 @@ def make_plan(recipe: Recipe, sources: Sources, *, loading_torch: bool = False) 
         if recipe.stop is not None:
             plan_judgement(draft, round_, own)
     outputs = plan_closing(draft, rows)
-    return Plan(recipe, tuple(draft.steps.ordered), estimate_models(recipe, shapes), rows, outputs)
+    return Plan(recipe, tuple(draft.steps.ordered), estimate_models(recipe, shapes), rows, outputs, estimates)

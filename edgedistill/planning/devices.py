@@ -256,6 +256,7 @@ def _report_settings(draft: Draft, every: Sequence[Candidate]) -> report.Setting
         candidates=tuple(every),
         select=recipe.select,
         ood=tuple(recipe.evaluate.ood),
+        estimates=draft.estimates,
     )
 
 

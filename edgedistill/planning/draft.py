@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from edgedistill.contracts.task_spec import TaskSpec
 from edgedistill.errors import UserError
+from edgedistill.exporting.estimates import CandidateEstimate
 from edgedistill.planning.estimates import Shapes
 from edgedistill.planning.fingerprints import Sources
 from edgedistill.planning.keys import KeyContent
@@ -69,6 +70,7 @@ class Draft:
     recipe: Recipe
     sources: Sources
     shapes: Shapes
+    estimates: tuple[CandidateEstimate, ...] = ()
     data: dict[str, DataInputs] = field(default_factory=dict)
     """All splits of the data of each of the recipe's models, in its tokens."""
     models: dict[str, Artifact[TrainedModel]] = field(default_factory=dict)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from edgedistill.contracts import registry
 from edgedistill.contracts.model_shape import ModelShape
 from edgedistill.planning.fingerprints import Sources
-from edgedistill.recipe.schema import BLOCK, Parts, Recipe, Round, projected, signals_of
+from edgedistill.recipe.schema import BLOCK, Parts, QuantizeSpec, Recipe, Round, projected, signals_of
 from edgedistill.signals.sizes import distribution_size, refuse_too_large
 from edgedistill.steps.kinds import record_signals
 from edgedistill.store.records.models import FORM_OF
@@ -113,7 +113,7 @@ def tokens_of(sources: Sources, round_: Round, splits: Collection[str]) -> float
 
 def _estimate(name: str, origin: str, shape: ModelShape | None, recipe: Recipe) -> ModelEstimate:
     if shape is None:
-        return ModelEstimate(name, origin, None, None, None, False, _file_bytes(recipe, None))
+        return ModelEstimate(name, origin, None, None, None, False, _file_bytes(recipe, ModelShape(0, 0)))
     exact = shape.parameters is not None and not shape.estimated
     sizes = _file_bytes(recipe, shape)
     alike = not shape.heads_by_layer and (shape.heads > 1 or shape.intermediate_size is not None)
@@ -131,19 +131,21 @@ def _estimate(name: str, origin: str, shape: ModelShape | None, recipe: Recipe) 
     )
 
 
-def _file_bytes(recipe: Recipe, shape: ModelShape | None) -> dict[str, int | None]:
-    sizes: dict[str, int | None] = {}
-    parameters = shape.parameters if shape is not None else None
-    for quantization in recipe.quantize:
-        makers = [registry.target(target).precision(quantization.id) for target in recipe.export.targets]
-        maker = next((own for own in makers if own is not None), None)
-        if shape is None or not parameters or maker is None:
-            sizes[quantization.id] = None
-        elif quantization.parts is not None:
-            sizes[quantization.id] = round(_mixed_bytes(quantization.parts, quantization.block or BLOCK, shape))
-        else:
-            sizes[quantization.id] = round(parameters * maker.bytes_per_parameter)
-    return sizes
+def _file_bytes(recipe: Recipe, shape: ModelShape) -> dict[str, int | None]:
+    """From the weights where the target's precision tells how it stores them, otherwise from their number."""
+    return {quantization.id: _bytes_in(quantization, recipe, shape) for quantization in recipe.quantize}
+
+
+def _bytes_in(quantization: QuantizeSpec, recipe: Recipe, shape: ModelShape) -> int | None:
+    makers = [registry.target(target).precision(quantization.id) for target in recipe.export.targets]
+    maker = next((own for own in makers if own is not None), None)
+    if maker is None or not shape.parameters:
+        return None
+    if quantization.parts is not None:
+        return round(_mixed_bytes(quantization.parts, quantization.block or BLOCK, shape))
+    if maker.sizing is not None and shape.weights is not None:
+        return maker.sizing(shape.weights)
+    return round(shape.parameters * maker.bytes_per_parameter)
 
 
 def _mixed_bytes(parts: Parts, block: int, shape: ModelShape) -> float:

@@ -26,7 +26,8 @@ from edgedistill.system import process
 from edgedistill.system.memory import recall, remember
 
 _TIMEOUT_SECONDS = 120.0
-_MEMORY = "shapes.json"
+_MEMORY = "shapes-2.json"
+"""The number rises whenever `ModelShape` gets another field."""
 _SHAPE = TypeAdapter(ModelShape)
 _logger = logging.getLogger(__name__)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from edgedistill.arrays import Arrays
 from edgedistill.contracts.precision import Quantizer
+from edgedistill.contracts.weights import Graph, plain
 
 
 def quantize(source: Path, destination: Path, calibration: Sequence[Arrays]) -> None:
@@ -20,4 +21,11 @@ def quantize(source: Path, destination: Path, calibration: Sequence[Arrays]) -> 
     onnx.save(convert_float_to_float16(onnx.load(source), keep_io_types=True), destination)
 
 
-QUANTIZER = Quantizer(api=1, version=1, file="model_fp16.onnx", bytes_per_parameter=2.0, quantize=quantize)
+QUANTIZER = Quantizer(
+    api=1,
+    version=1,
+    file="model_fp16.onnx",
+    bytes_per_parameter=2.0,
+    quantize=quantize,
+    sizing=plain(2, Graph(around=5250, layer=7000)),
+)

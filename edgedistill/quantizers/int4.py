@@ -4,7 +4,8 @@ dynamically in 8 bits. For small files and memory-bound models; a small encoder 
 from __future__ import annotations
 
 from edgedistill.contracts.precision import Quantizer
-from edgedistill.quantizers._blocks import arithmetic, quantizing
+from edgedistill.contracts.weights import Graph, in_blocks
+from edgedistill.quantizers._blocks import BLOCK, arithmetic, quantizing
 
 QUANTIZER = Quantizer(
     api=1,
@@ -13,4 +14,5 @@ QUANTIZER = Quantizer(
     bytes_per_parameter=0.8,
     quantize=quantizing(4, 8),
     arithmetic=arithmetic(4, 8),
+    sizing=in_blocks(4, 8, BLOCK, Graph(around=7000, layer=8200)),
 )

@@ -4,7 +4,8 @@ as in a small model with a large vocabulary; loses more accuracy than int4."""
 from __future__ import annotations
 
 from edgedistill.contracts.precision import Quantizer
-from edgedistill.quantizers._blocks import arithmetic, quantizing
+from edgedistill.contracts.weights import Graph, in_blocks
+from edgedistill.quantizers._blocks import BLOCK, arithmetic, quantizing
 
 QUANTIZER = Quantizer(
     api=1,
@@ -13,4 +14,5 @@ QUANTIZER = Quantizer(
     bytes_per_parameter=0.64,
     quantize=quantizing(4, 4),
     arithmetic=arithmetic(4, 4),
+    sizing=in_blocks(4, 4, BLOCK, Graph(around=7300, layer=8200)),
 )

@@ -5,7 +5,8 @@ activations, but slower on processors with int8 instructions."""
 from __future__ import annotations
 
 from edgedistill.contracts.precision import Quantizer
-from edgedistill.quantizers._blocks import arithmetic, quantizing
+from edgedistill.contracts.weights import Graph, in_blocks
+from edgedistill.quantizers._blocks import BLOCK, arithmetic, quantizing
 
 QUANTIZER = Quantizer(
     api=1,
@@ -14,4 +15,5 @@ QUANTIZER = Quantizer(
     bytes_per_parameter=1.13,
     quantize=quantizing(8, 8),
     arithmetic=arithmetic(8, 8),
+    sizing=in_blocks(8, 8, BLOCK, Graph(around=7000, layer=7900)),
 )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from edgedistill.arrays import Arrays
 from edgedistill.contracts.precision import Arithmetic, Grid, Quantizer
+from edgedistill.contracts.weights import Graph, by_column
 from edgedistill.device.decoding import LAYOUT
 from edgedistill.quantizers._blocks import Blocks, quantize_tables
 from edgedistill.system.quiet import quiet
@@ -75,4 +76,5 @@ QUANTIZER = Quantizer(
     bytes_per_parameter=1.03,
     quantize=quantize,
     arithmetic=ARITHMETIC,
+    sizing=by_column(Graph(around=7300, layer=9750)),
 )

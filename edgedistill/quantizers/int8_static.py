@@ -18,6 +18,7 @@ from typing import Literal
 
 from edgedistill.arrays import Arrays
 from edgedistill.contracts.precision import Quantizer
+from edgedistill.contracts.weights import Graph, by_column
 from edgedistill.system.quiet import quiet
 
 _PRODUCTS = ("MatMul", "Gemm")
@@ -103,4 +104,5 @@ QUANTIZER = Quantizer(
     quantize=quantizing("minmax"),
     calibrated=True,
     methods={method: quantizing(method) for method in _METHODS},
+    sizing=by_column(Graph(around=11400, layer=16600)),
 )

@@ -11,6 +11,7 @@ from edgedistill.evaluation.results import RESULTS_SCHEMA, CandidateResult, Data
 from edgedistill.exporting.candidates import native_candidates
 from edgedistill.recipe.schema import teacher_of
 from edgedistill.report.devices import HOST, candidate_result
+from edgedistill.report.estimates import compared
 from edgedistill.report.generations import generations
 from edgedistill.report.loss_budget import loss_budget
 from edgedistill.report.models import changes_of, error_texts, round_result, teacher_result
@@ -61,6 +62,7 @@ def collect(files: RunFiles) -> Results:
         flips=_flips(files),
         by_size=by_size(judging, _on_test(files), "test"),
         generations=generations(files),
+        estimates=compared(settings.estimates, candidates),
         decision=files.judge.decision,
         divergence=files.judge.divergence,
         check_words=dict(files.judge.check_words),

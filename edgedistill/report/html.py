@@ -10,7 +10,7 @@ from edgedistill.contracts.metric import Direction
 from edgedistill.evaluation.results import Results, RoundResult, TeacherResult
 from edgedistill.evaluation.wording import drop_word, heading
 from edgedistill.recipe.schema import Limits, SelectSpec
-from edgedistill.report import formatting
+from edgedistill.report import formatting, markdown_estimates
 from edgedistill.report.beside_fp32 import BESIDE_FP32, instruction_sets, quantized_files
 from edgedistill.report.budget_plot import waterfall
 from edgedistill.report.bytes import COLUMNS, WHERE, bytes_by_file
@@ -92,6 +92,9 @@ def render_html(results: Results, training: Mapping[str, Sequence[EpochRecord]],
         shown_speeds=[(candidate, prompt) for candidate in results.measured for prompt in candidate.prompts],
         checked=checked_files(results.measured),
         models_of_sizes=list(results.by_size[0].figures) if results.by_size else [],
+        estimate_columns=markdown_estimates.COLUMNS,
+        estimate_cells=markdown_estimates.estimate_cells,
+        estimates_explained=markdown_estimates.EXPLAINED,
         runtimes_plot=Markup(latency_by_runtime(results)),
         emulation=EMULATED,
         reduced=REDUCED,

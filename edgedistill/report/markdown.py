@@ -19,6 +19,7 @@ from edgedistill.report.beside_fp32 import beside_fp32
 from edgedistill.report.bytes import where_bytes_are
 from edgedistill.report.headline import headline, times_smaller
 from edgedistill.report.markdown_budget import loss_budget
+from edgedistill.report.markdown_estimates import estimates
 from edgedistill.report.markdown_language import by_size, checks, generations
 from edgedistill.report.markdown_speeds import by_prompt, speed_cells, speed_names, speeds_in_words
 from edgedistill.report.markdown_text import escape, table
@@ -84,6 +85,7 @@ def render_markdown(results: Results) -> str:
         *([_runtime_sizes(results.measured)] if runtime_sizes(results.measured) else []),
         *([_emulated(results.emulated, metric)] if results.emulated else []),
         *([_unmeasured(results.unmeasured)] if results.unmeasured else []),
+        *estimates(results),
         f"## Rounds\n\n{rounds}",
         *loss_budget(results),
         *by_size(results),

@@ -11,7 +11,7 @@ _MOST = 500
 
 def recall(name: str) -> dict[str, object]:
     """The cached values under a name; empty if the file is missing or invalid."""
-    return object_in(_file(name))
+    return object_in(place_of(name))
 
 
 def object_in(file: Path) -> dict[str, object]:
@@ -25,7 +25,7 @@ def object_in(file: Path) -> dict[str, object]:
 
 def remember(name: str, content: dict[str, object]) -> None:
     """Store the last entries. A cache that cannot be written only costs time."""
-    file = _file(name)
+    file = place_of(name)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         temporary = file.with_suffix(f".{os.getpid()}.tmp")
@@ -35,5 +35,6 @@ def remember(name: str, content: dict[str, object]) -> None:
         pass
 
 
-def _file(name: str) -> Path:
+def place_of(name: str) -> Path:
+    """The file of the values under a name."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgedistill" / name

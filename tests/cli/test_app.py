@@ -24,7 +24,7 @@ def cli(*arguments: str, cwd=None) -> subprocess.CompletedProcess[str]:
 def test_version_and_help():
     assert cli("--version").stdout.strip() == f"edgedistill {__version__}"
     shown = cli("--help").stdout
-    for command in ("run", "plan", "show", "recipes", "bundle", "measure", "compare", "doctor", "schema"):
+    for command in ("run", "plan", "suggest", "show", "recipes", "bundle", "measure", "compare", "doctor", "schema"):
         assert command in shown
 
 

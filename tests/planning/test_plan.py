@@ -364,7 +364,7 @@ def test_estimates_follow_the_recipe(recipe_tree):
     assert (first.layers, first.hidden_size) == (1, 32)
     assert (second.layers, second.hidden_size) == (1, 16)
     assert teacher.parameters > first.parameters > second.parameters
-    assert first.file_bytes["fp32"] == 4 * first.parameters
+    assert 4 * first.parameters < first.file_bytes["fp32"] < 4 * first.parameters + 20_000  # and the graph
 
 
 def test_a_hub_model_that_is_not_here_plans_with_unknown_sizes(recipe_tree):

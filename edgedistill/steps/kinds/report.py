@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated
 
 from edgedistill.exporting.candidates import Candidate
+from edgedistill.exporting.estimates import CandidateEstimate
 from edgedistill.recipe.schema import Round, SelectSpec, TaskSpec
-from edgedistill.spec import Spec
+from edgedistill.spec import NotInKey, Spec
 from edgedistill.steps.kinds.choose import Chosen
 from edgedistill.steps.kinds.judge_round import Judged
 from edgedistill.store.data_inputs import DataInputs
@@ -30,6 +32,8 @@ class Settings(Spec):
     candidates: tuple[Candidate, ...]
     select: SelectSpec
     ood: tuple[str, ...]
+    estimates: Annotated[tuple[CandidateEstimate, ...], NotInKey()] = ()
+    """Of the plan; not in the key, so that a finished report stays when times are measured again."""
 
 
 @dataclass(frozen=True)

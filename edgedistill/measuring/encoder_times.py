@@ -1,0 +1,130 @@
+"""Times of encoders of one and two layers on this machine, from which the time of any depth follows; cached.
+
+A layer's time is the difference between the two; one layer's encoder also holds the rest (embeddings, head, ONNX
+Runtime's own work). Larger models are slower than that where two layers fit into a processor's cache and all of them do
+not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+
+from pydantic import TypeAdapter, ValidationError
+
+from edgedistill.contracts import registry
+from edgedistill.contracts.model_shape import ModelShape
+from edgedistill.isolation.environments import runtime_versions
+from edgedistill.system.machine import describe
+from edgedistill.system.memory import place_of, recall, remember
+
+TARGET, RUNTIME = "onnx", "onnxruntime"
+DEPTHS = (1, 2)
+"""Layers of the encoders that are timed."""
+_HOST = ("cpu", "isa", "threads", "system")
+
+
+@dataclass(frozen=True)
+class LayerShape:
+    """What the time of a layer depends on, and the width of the embeddings before it."""
+
+    architecture: str
+    hidden_size: int
+    intermediate_size: int
+    heads: int
+    embedding_size: int
+
+    @classmethod
+    def of(cls, shape: ModelShape) -> LayerShape | None:
+        """None for a model that is not an encoder with a known layout and equal layers."""
+        if shape.weights is None or shape.intermediate_size is None or not shape.layers:
+            return None
+        embedding = shape.embedding_size or shape.hidden_size
+        return cls(shape.architecture, shape.hidden_size, shape.intermediate_size, shape.heads, embedding)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """How an encoder runs."""
+
+    precision: str
+    threads: int
+    batch: int
+    tokens: int
+    """Length of every input."""
+
+
+@dataclass(frozen=True)
+class Times:
+    """Percentiles of the runs of one encoder."""
+
+    p50_ms: float
+    p95_ms: float
+
+
+@dataclass(frozen=True)
+class LayerTimes:
+    """Encoders of one and of two layers of one shape."""
+
+    one: Times
+    two: Times
+
+    @property
+    def layer_ms(self) -> float:
+        """Of one layer; 0 if it is lost in the noise."""
+        return max(self.two.p50_ms - self.one.p50_ms, 0.0)
+
+    @property
+    def spread(self) -> float:
+        """The 95th percentile as a multiple of the median, on inputs of equal length."""
+        return (self.one.p95_ms / self.one.p50_ms + self.two.p95_ms / self.two.p50_ms) / 2
+
+    def median_ms(self, layers: int) -> float:
+        """Of an encoder of that depth."""
+        return self.one.p50_ms + (layers - 1) * self.layer_ms
+
+
+Table = Mapping[tuple[LayerShape, Setup], LayerTimes]
+_TIMES = TypeAdapter(LayerTimes)
+
+
+def table() -> dict[tuple[LayerShape, Setup], LayerTimes]:
+    """What has been measured on this machine with these versions."""
+    found = {}
+    for key, content in recall(_name()).items():
+        try:
+            shape, setup = json.loads(key)
+            found[LayerShape(**shape), Setup(**setup)] = _TIMES.validate_python(content)
+        except (ValueError, TypeError, ValidationError):
+            continue  # from another version
+    return found
+
+
+def store(measured: Table) -> None:
+    """Add to the cache."""
+    new = {json.dumps([asdict(shape), asdict(setup)]): asdict(times) for (shape, setup), times in measured.items()}
+    remember(_name(), {**recall(_name()), **new})
+
+
+def place() -> str:
+    """The cache file of this machine and these versions."""
+    return str(place_of(_name()))
+
+
+def setups(precisions: Iterable[str], runs: Iterable[tuple[int, int]], lengths: Iterable[int]) -> list[Setup]:
+    """Every combination; `runs` are pairs of threads and batch."""
+    wanted = [(threads, batch, tokens) for threads, batch in runs for tokens in lengths]
+    return [Setup(precision, *run) for precision in dict.fromkeys(precisions) for run in dict.fromkeys(wanted)]
+
+
+def _name() -> str:
+    exporter, host = registry.target(TARGET), describe()
+    versions = {name: precision.version for name, precision in exporter.precisions.items()}
+    measured = {
+        "host": {name: host[name] for name in _HOST},
+        "runtime": runtime_versions(RUNTIME),
+        "exporter": [exporter.version, versions],
+    }
+    return f"encoder-times-{hashlib.sha256(json.dumps(measured, sort_keys=True).encode()).hexdigest()[:12]}.json"
