@@ -47,6 +47,8 @@ class Precision:
     """Raised whenever it would write different bytes."""
     methods: tuple[str, ...] = ()
     """Calibration methods that a recipe can choose from, the default first; none if the target has its own."""
+    sizing: Sizing | None = None
+    """Bytes of an encoder's file, from its weights; None: only `bytes_per_parameter` is known."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +75,6 @@ class Arithmetic:
     """Lookup tables, (rows, width)."""
     vectors: bool
     """Whether this includes products of one vector per item, such as a pooler's and a classification head's."""
-    sizing: Sizing | None = None
-    """Bytes of an encoder's file, from its weights; None: only `bytes_per_parameter` is known."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
