@@ -1,7 +1,7 @@
-"""Round-to-nearest weights in 4 or 8 bits, in blocks of 32 that share a scale: matrix products as `MatMulNBits`,
+"""Round-to-nearest weights in 2, 4 or 8 bits, in blocks of 32 that share a scale: matrix products as `MatMulNBits`,
 embedding tables as `GatherBlockQuantized`. Both use one layout, so a table that is tied to the head is stored once.
 
-8 bits are symmetric; 4 bits have a zero point per block, which about halves the error."""
+8 bits are symmetric; fewer have a zero point per block, which about halves the error of 4 bits."""
 
 from __future__ import annotations
 
@@ -155,14 +155,14 @@ def _stored(graph: onnx.GraphProto, table: str, weights: Array, bits: Bits) -> l
 
     blocks, scales, zeros = DefaultWeightOnlyQuantizer(_config(bits)).qbits_block_quant(np.ascontiguousarray(weights.T))
     shape = np.array([blocks.shape[0], blocks.shape[1] * blocks.shape[2]])
-    made = {"blocks": blocks, "scales": scales, "shape": shape} | ({"zeros": zeros} if bits == 4 else {})
+    made = {"blocks": blocks, "scales": scales, "shape": shape} | ({"zeros": zeros} if bits != 8 else {})
     for name, array in made.items():
         graph.initializer.append(numpy_helper.from_array(array, f"{table}_{name}"))
     return [onnx.helper.make_node("Reshape", [f"{table}_blocks", f"{table}_shape"], [f"{table}_rows"])]
 
 
 def _scaling(table: str, bits: Bits) -> list[str]:
-    return [f"{table}_scales", *([f"{table}_zeros"] if bits == 4 else [])]
+    return [f"{table}_scales", *([f"{table}_zeros"] if bits != 8 else [])]
 
 
 def _lookup(node: onnx.NodeProto, width: int, bits: Bits) -> list[onnx.NodeProto]:

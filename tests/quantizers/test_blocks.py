@@ -44,7 +44,7 @@ def run(model, width):
 
 @pytest.mark.parametrize("head", ["turned", "fused"])
 @pytest.mark.parametrize("width", [64, 48, 96])
-@pytest.mark.parametrize("bits", [8, 4])
+@pytest.mark.parametrize("bits", [8, 4, 2])
 def test_rows_are_rounded_and_the_head_is_the_same_table(bits, width, head):
     """A width of 48 is no whole number of blocks, one of 96 is of an odd number of them."""
     model = graph(width, head)
